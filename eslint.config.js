@@ -1,0 +1,16 @@
+// The six rules that need types and that Biome does not do as well yet. All else is Biome's.
+import tseslint from 'typescript-eslint';
+
+export default tseslint.config({
+  files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
+  extends: [tseslint.configs.base],
+  languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+  rules: {
+    '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafeCalls: [{ from: 'package', name: ['describe', 'test', 'it'], package: 'node:test' }] }],
+    '@typescript-eslint/no-misused-promises': 'error',
+    '@typescript-eslint/await-thenable': 'error',
+    '@typescript-eslint/switch-exhaustiveness-check': 'error',
+    '@typescript-eslint/no-unnecessary-condition': 'error',
+    '@typescript-eslint/only-throw-error': 'error',
+  },
+});

@@ -1,0 +1,56 @@
+/**
+ * Longest custom packet that toxcore takes, its id byte counted, in bytes.
+ * Source: TOX_MAX_CUSTOM_PACKET_SIZE, toxcore/tox.h; the contract test compares them.
+ */
+export const MAX_PACKET_BYTES = 1373;
+
+/**
+ * Id bytes of our packets, left free by the public registry of custom packet ids. toxcore lets
+ * 160 to 191 (lossless) and 200 to 254 (lossy) through to us.
+ * Source: tox_friend_send_lossless_packet and tox_friend_send_lossy_packet, toxcore/tox.h.
+ */
+export const LOSSLESS_PACKET_ID = 0xb7;
+export const LOSSY_PACKET_ID = 0xdb;
+
+/** Longest frame when the peer offers no more, in bytes. */
+export const DEFAULT_FRAME_BYTES = 1024;
+/**
+ * Longest frame that we offer, in bytes: what a lossy packet holds after its id byte, less 28
+ * bytes for the channel's own header (docs/protocol.md, section 5).
+ */
+export const MAX_FRAME_BYTES = MAX_PACKET_BYTES - 1 - 28;
+
+/** Peers one node may have at once; each has a row of the {@link ../ring} tables. */
+export const MAX_PEERS = 64;
+
+/**
+ * Bytes of frames that the main thread may have handed to a peer's channel and the channel has
+ * not yet put on the wire. Small, so that a keystroke never waits behind much; at 100 MB/s it
+ * is 5 ms of work for the worker.
+ */
+export const CHANNEL_BACKLOG_BYTES = 512 * 1024;
+
+/** Receive window that a new stream starts with, in bytes. */
+export const INITIAL_WINDOW_BYTES = 256 * 1024;
+/** What a stream's receive window may grow to, in bytes. */
+export const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024;
+/** What the receive windows of one peer's streams may add up to, in bytes, initial windows aside. */
+export const MAX_PEER_WINDOW_BYTES = 64 * 1024 * 1024;
+/** Streams that one peer may have open at once. */
+export const MAX_STREAMS_PER_PEER = 4096;
+
+/** Size of each of the two rings, in bytes; a power of two. */
+export const RING_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Dials of targets that may be under way for one peer at once. Stops a peer that asks for targets
+ * that never answer from using up the listener's sockets and its name resolver.
+ */
+export const MAX_DIALS_PER_PEER = 256;
+/** How long a target may take to be resolved and connected to, in milliseconds. */
+export const DIAL_TIMEOUT_MS = 10_000;
+
+/** Connections that one forward keeps waiting for a session at once. */
+export const MAX_WAITING_CONNECTIONS = 128;
+/** How long a connection waits for a session before it is reset, in milliseconds. */
+export const SESSION_WAIT_MS = 30_000;
