@@ -1,0 +1,155 @@
+// Compares two ways to wake a thread, and what lingering before sleep is worth.
+// Run: npx tsx bench/doorbell.ts [seconds for each line, default 2]
+import { once } from 'node:events';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { allocateEnds, openEnds, otherWork, type Transport } from './doorbell_setup.js';
+
+const RECORD_BYTES = 1024;
+const WARM_UP_MS = 500;
+const SLICE_RECORDS = 128;
+const secondsPerLine = Number(process.argv[2] ?? 2);
+
+interface Case {
+  readonly name: string;
+  /** Both threads compute and serve a socket besides. */
+  readonly load: boolean;
+  /** Records on their way at once. */
+  readonly window: number;
+  /** The worker sends every record back; else it only takes them. */
+  readonly echo: boolean;
+  /** One record each millisecond instead of as many as the window lets through. */
+  readonly paced?: boolean;
+}
+
+interface Line {
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly cpuUsPerRecord: number;
+  readonly recordsPerSecond: number;
+  readonly ringsPerThousand: number;
+}
+
+async function measure(transport: Transport, lingerTurns: number, plan: Case): Promise<Line> {
+  const { port1, port2 } = new MessageChannel();
+  const ends = allocateEnds(transport, port1, lingerTurns, plan.load, plan.echo);
+  const worker = spawn({ ...ends, port: port2 }, port2);
+  const ended = once(worker, 'exit');
+  await once(worker, 'online');
+  const { bell, outbox, inbox } = openEnds(ends, 0);
+  const stopWork = plan.load ? await otherWork() : () => {};
+
+  const timesUs: number[] = [];
+  const sentMs: number[] = []; // records come back in order
+  let [rings, sent, got] = [0, 0, 0];
+  let running = true;
+  let sendDue = false;
+  let finish: () => void = () => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+
+  const sendSlice = (records: number): void => {
+    for (let i = 0; i < records; i++) {
+      if (!running || sent - got >= plan.window) return;
+      const place = outbox.reserve(RECORD_BYTES);
+      if (place === undefined) return;
+      outbox.bytes.fill(sent, place, place + RECORD_BYTES);
+      if (plan.echo) sentMs.push(performance.now());
+      outbox.commit();
+      sent++;
+    }
+    if (sendDue || plan.paced) return;
+    sendDue = true;
+    setImmediate(() => {
+      sendDue = false;
+      sendSlice(SLICE_RECORDS);
+    });
+  };
+  bell.onRing(() => {
+    rings++;
+    if (outbox.takeRoom()) sendSlice(SLICE_RECORDS);
+    inbox.rung();
+  });
+  inbox.run((_bytes, _offset, length) => {
+    if (length === 1) finish();
+    const start = sentMs[got++];
+    if (start !== undefined) timesUs.push((performance.now() - start) * 1000);
+    if (!plan.paced) sendSlice(SLICE_RECORDS);
+    return true;
+  });
+
+  const pace = plan.paced ? setInterval(() => sendSlice(1), 1) : undefined;
+  if (pace === undefined) sendSlice(SLICE_RECORDS);
+  await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+  timesUs.length = 0;
+  const [sentBefore, ringsBefore, cpuBefore, startMs] = [sent, rings, process.cpuUsage(), performance.now()];
+  await new Promise((resolve) => setTimeout(resolve, secondsPerLine * 1000));
+  const seconds = (performance.now() - startMs) / 1000;
+  const cpu = process.cpuUsage(cpuBefore);
+  const records = sent - sentBefore;
+  const line = {
+    ...percentiles(timesUs),
+    cpuUsPerRecord: (cpu.user + cpu.system) / records,
+    recordsPerSecond: records / seconds,
+    ringsPerThousand: ((rings - ringsBefore) / records) * 1000,
+  };
+
+  running = false;
+  clearInterval(pace);
+  const sayEnd = setInterval(() => {
+    if (outbox.reserve(1) === undefined) return;
+    outbox.commit();
+    clearInterval(sayEnd);
+  }, 1);
+  await finished;
+  stopWork();
+  inbox.stop();
+  await ended;
+  bell.close();
+  return line;
+}
+
+function percentiles(timesUs: number[]): { p50Us: number; p99Us: number } {
+  const sorted = Float64Array.from(timesUs).sort();
+  const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
+  return { p50Us: at(0.5), p99Us: at(0.99) };
+}
+
+/** tsx does not reach into workers, so the worker installs it for itself. */
+function spawn(ends: object, port: MessagePort): Worker {
+  const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));
+  const main = JSON.stringify(new URL('./doorbell_worker.ts', import.meta.url).href);
+  const boot = `import(${tsx}).then(({ register }) => { register(); return import(${main}); });`;
+  return new Worker(boot, { eval: true, workerData: ends, transferList: [port] });
+}
+
+const cases: readonly Case[] = [
+  { name: 'round trip', load: false, window: 1, echo: true },
+  { name: 'round trip, other work', load: true, window: 1, echo: true },
+  { name: 'round trip, one a millisecond', load: false, window: 1, echo: true, paced: true },
+  { name: 'echo, 16 on the way', load: false, window: 16, echo: true },
+  { name: 'echo, 16 on the way, other work', load: true, window: 16, echo: true },
+  { name: 'one way, as fast as it goes', load: false, window: Infinity, echo: false },
+  { name: 'one way, as fast as it goes, other work', load: true, window: Infinity, echo: false },
+];
+const ways = [
+  ['waitAsync', 0],
+  ['postMessage', 0],
+  ['postMessage', 20],
+] as const;
+
+process.stdout.write(
+  `${'records of 1 KB'.padEnd(42)}${'bell'.padEnd(13)}linger   p50 µs   p99 µs  cpu µs/record  records/s  rings/1000\n`,
+);
+for (const plan of cases) {
+  for (const [transport, lingerTurns] of ways) {
+    const line = await measure(transport, lingerTurns, plan);
+    const figure = (value: number, digits: number, width: number): string =>
+      (Number.isNaN(value) ? '-' : value.toFixed(digits)).padStart(width);
+    process.stdout.write(
+      `${plan.name.padEnd(42)}${transport.padEnd(13)}${figure(lingerTurns, 0, 6)}${figure(line.p50Us, 1, 9)}` +
+        `${figure(line.p99Us, 1, 9)}${figure(line.cpuUsPerRecord, 2, 15)}` +
+        `${figure(line.recordsPerSecond, 0, 11)}${figure(line.ringsPerThousand, 1, 12)}\n`,
+    );
+  }
+}

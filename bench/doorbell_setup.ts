@@ -1,0 +1,88 @@
+import { connect, createServer, type Socket } from 'node:net';
+import type { MessagePort } from 'node:worker_threads';
+import { type Doorbell, PortDoorbell } from '../src/ring/doorbell.js';
+import { Inbox } from '../src/ring/inbox.js';
+import { Outbox } from '../src/ring/outbox.js';
+import { allocateRing, RingReader, RingWriter } from '../src/ring/ring.js';
+import { WAKE_BYTES, WakeWords } from '../src/ring/wake_words.js';
+import { WaitDoorbell } from './wait_doorbell.js';
+
+export type Transport = 'waitAsync' | 'postMessage';
+
+/** What bench/doorbell.ts hands its worker. */
+export interface BenchEnds {
+  readonly transport: Transport;
+  readonly port: MessagePort;
+  readonly bellWords: SharedArrayBuffer;
+  readonly there: SharedArrayBuffer;
+  readonly back: SharedArrayBuffer;
+  readonly wake: SharedArrayBuffer;
+  /** See {@link InboxOptions.lingerTurns}. */
+  readonly lingerTurns: number;
+  readonly load: boolean;
+  /** Sends every record back when true, counts them when false. */
+  readonly echo: boolean;
+}
+
+export function allocateEnds(
+  transport: Transport,
+  port: MessagePort,
+  lingerTurns: number,
+  load: boolean,
+  echo: boolean,
+): BenchEnds {
+  return {
+    transport,
+    port,
+    lingerTurns,
+    load,
+    echo,
+    bellWords: new SharedArrayBuffer(128),
+    there: allocateRing(4 * 1024 * 1024),
+    back: allocateRing(4 * 1024 * 1024),
+    wake: new SharedArrayBuffer(2 * WAKE_BYTES),
+  };
+}
+
+/** The bell, the ring written to and the ring read from, of side 0 (main) or 1 (worker). */
+export function openEnds(ends: BenchEnds, side: 0 | 1): { bell: Doorbell; outbox: Outbox; inbox: Inbox } {
+  const bell =
+    ends.transport === 'waitAsync' ? new WaitDoorbell(ends.bellWords, side) : new PortDoorbell(ends.port);
+  const [out, into] = side === 0 ? [ends.there, ends.back] : [ends.back, ends.there];
+  const words = (ring: 0 | 1): WakeWords => new WakeWords(ends.wake, ring * WAKE_BYTES);
+  return {
+    bell,
+    outbox: new Outbox(new RingWriter(out), words(side), bell, () => {}),
+    inbox: new Inbox(new RingReader(into), words(side === 0 ? 1 : 0), bell, {
+      lingerTurns: ends.lingerTurns,
+    }),
+  };
+}
+
+/** Keeps this thread's event loop at other work: turns that compute for 20 µs, and a socket that echoes. */
+export async function otherWork(): Promise<() => void> {
+  let running = true;
+  const compute = (): void => {
+    const until = performance.now() + 0.02;
+    while (performance.now() < until);
+    if (running) setImmediate(compute);
+  };
+  setImmediate(compute);
+
+  const sockets: Socket[] = [];
+  const server = createServer(
+    (socket) => void sockets.push(socket.on('data', (bytes) => socket.write(bytes))),
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const client = connect(address.port, '127.0.0.1');
+  client.on('data', (bytes) => client.write(bytes));
+  client.write('x'.repeat(1024));
+  sockets.push(client);
+  return () => {
+    running = false;
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+}

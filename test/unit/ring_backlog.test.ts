@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog.js';
+
+const WORDS_PER_ROW = 4;
+
+function backlog(limitBytes: number, startAt = 0, slot = 1) {
+  const memory = new SharedArrayBuffer(backlogBytes(3));
+  const words = new Int32Array(memory);
+  words[slot * WORDS_PER_ROW] = startAt;
+  const table = new BacklogTable(memory);
+  return { memory, table, gauge: new BacklogGauge(memory, slot, limitBytes, () => {}) };
+}
+
+describe('backlog', () => {
+  for (const startAt of [0, 2 ** 31 - 60, -60]) {
+    test(`room shrinks by what is taken and grows by what is drained, from ${startAt >>> 0} on`, () => {
+      const { table, gauge } = backlog(100, startAt);
+      for (let round = 0; round < 5; round++) {
+        assert.equal(gauge.room(), 100);
+        gauge.take(40);
+        gauge.take(50);
+        assert.equal(gauge.room(), 10);
+        assert.equal(gauge.fits(11), false);
+        assert.equal(gauge.fits(10), true);
+        assert.equal(table.drained(1, 30), false);
+        assert.equal(gauge.room(), 40);
+        assert.equal(table.drained(1, 60), true);
+        assert.equal(gauge.takeRoom(), true);
+      }
+    });
+  }
+
+  for (const startAt of [0, 2 ** 31 - 70, -70]) {
+    test(`a refusal is answered once, when half is free and not before, from ${startAt >>> 0} on`, () => {
+      const { table, gauge } = backlog(100, startAt);
+      gauge.take(90);
+      assert.equal(gauge.takeRoom(), false);
+      assert.equal(gauge.fits(20), false);
+      assert.equal(table.drained(1, 39), false);
+      assert.equal(gauge.takeRoom(), false);
+      assert.equal(table.drained(1, 1), true);
+      assert.equal(table.drained(1, 1), false);
+      assert.equal(gauge.takeRoom(), true);
+      assert.equal(gauge.takeRoom(), false);
+    });
+  }
+
+  test('a second refusal waits for the room of what was written since', () => {
+    const { table, gauge } = backlog(100);
+    gauge.take(90);
+    assert.equal(gauge.fits(50), false);
+    assert.equal(gauge.fits(10), true);
+    gauge.take(10);
+    assert.equal(gauge.fits(1), false);
+    assert.equal(table.drained(1, 40), false);
+    assert.equal(table.drained(1, 10), true);
+  });
+
+  test('rows do not touch each other', () => {
+    const { memory, table, gauge } = backlog(100);
+    const neighbours = [0, 2].map((slot) => new BacklogGauge(memory, slot, 100, () => {}));
+    gauge.take(100);
+    assert.equal(gauge.fits(1), false);
+    for (const neighbour of neighbours) {
+      neighbour.take(60);
+      assert.equal(neighbour.room(), 40);
+    }
+    assert.equal(table.drained(0, 10), false);
+    assert.equal(table.drained(2, 20), false);
+    assert.deepEqual(
+      neighbours.map((neighbour) => neighbour.room()),
+      [50, 60],
+    );
+    assert.equal(gauge.room(), 0);
+    assert.equal(table.drained(1, 100), true);
+  });
+
+  test('more than the room, or than half of the limit at once, is a programming error', () => {
+    const { gauge } = backlog(100);
+    assert.throws(() => gauge.fits(51), RangeError);
+    gauge.take(60);
+    assert.throws(() => gauge.take(41), RangeError);
+    assert.equal(gauge.room(), 40);
+  });
+
+  test('more drained than written is noticed', () => {
+    const { table, gauge } = backlog(100);
+    table.drained(1, 1);
+    assert.throws(() => gauge.room(), /more drained than written/);
+  });
+
+  for (const limitBytes of [0, 1, 2 ** 30 + 1, Number.NaN]) {
+    test(`a limit of ${limitBytes} is refused`, () => assert.throws(() => backlog(limitBytes), RangeError));
+  }
+  for (const slot of [-1, 3, Number.NaN]) {
+    test(`slot ${slot} of a table for three is refused`, () => {
+      const { memory, table } = backlog(100);
+      assert.throws(() => new BacklogGauge(memory, slot, 100, () => {}), RangeError);
+      assert.throws(() => table.drained(slot, 1), RangeError);
+    });
+  }
+
+  test('whatever is written and drained, what is on its way is known and within the limit', () => {
+    const step = fc.record({ slot: fc.nat(2), write: fc.boolean(), bytes: fc.integer({ min: 1, max: 32 }) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 300, size: 'max' }), fc.integer(), (steps, startAt) => {
+        const memory = new SharedArrayBuffer(backlogBytes(3));
+        new Int32Array(memory).forEach((_, i, words) => {
+          if (i % WORDS_PER_ROW === 0) words[i] = startAt;
+        });
+        const table = new BacklogTable(memory);
+        const rows = [0, 1, 2].map((slot) => ({
+          gauge: new BacklogGauge(memory, slot, 64, () => {}),
+          written: 0,
+          drained: 0,
+          callAt: Number.POSITIVE_INFINITY,
+        }));
+        for (const { slot, write, bytes } of steps) {
+          const row = rows[slot]!;
+          if (write && row.gauge.fits(bytes)) {
+            row.gauge.take(bytes);
+            row.written += bytes;
+          } else if (write) {
+            assert.ok(row.written - row.drained + bytes > 64);
+            row.callAt = row.written - 32;
+          } else {
+            const drained = Math.min(bytes, row.written - row.drained);
+            row.drained += drained;
+            const rings = table.drained(slot, drained);
+            assert.equal(rings, row.drained >= row.callAt);
+            if (rings) row.callAt = Number.POSITIVE_INFINITY;
+            assert.equal(row.gauge.takeRoom(), rings);
+          }
+          assert.ok(row.written - row.drained <= 64);
+          assert.equal(row.gauge.room(), 64 - (row.written - row.drained));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
