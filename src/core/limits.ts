@@ -39,6 +39,12 @@ export const MAX_PEER_WINDOW_BYTES = 64 * 1024 * 1024;
 /** Streams that one peer may have open at once. */
 export const MAX_STREAMS_PER_PEER = 4096;
 
+/**
+ * How long streams outlive a peer that went offline or silent, in milliseconds, unless told
+ * otherwise. 0: they are reset at once.
+ */
+export const DEFAULT_PATIENCE_MS = 0;
+
 /** Size of each of the two rings, in bytes; a power of two. */
 export const RING_BYTES = 4 * 1024 * 1024;
 

@@ -1,0 +1,12 @@
+/** The way out for frames: a ring's writer, the channel, or a test. */
+export interface FrameSink {
+  /**
+   * Room for one frame of exactly `bytes`, to be filled in place and then {@link commit}ted.
+   * `urgent` frames overtake the others in the channel.
+   *
+   * @returns undefined when there is no room now: `Session.writable` is to be called later
+   */
+  reserve(bytes: number, urgent: boolean): Uint8Array | undefined;
+  /** Sends what the last {@link reserve} gave. */
+  commit(): void;
+}

@@ -1,0 +1,395 @@
+import {
+  CREDIT,
+  DATA,
+  END,
+  OFFSET_FRAME_BYTES,
+  OPENED,
+  openBytes,
+  REFUSED,
+  RESET,
+  RESET_BYTES,
+  readOffset,
+  readRefused,
+  readReset,
+  writeOffsetFrame,
+  writeOpen,
+  writeReset,
+} from './frame.js';
+import type { LaneTicket } from './lane.js';
+import type { Reason } from './reasons.js';
+import type { ReceiveHalf } from './receive_half.js';
+import { type Source, tickets } from './scheduler.js';
+import type { SendHalf } from './send_half.js';
+import type { MuxStream, StreamHandlers } from './stream_api.js';
+import type { StreamHost } from './stream_host.js';
+import { idKey, idText } from './stream_id.js';
+import { violation } from './violation.js';
+
+/**
+ * requested: the peer's OPEN waits for our consumer. accepted: OPENED waits to be sent.
+ * opening: our OPEN waits to be sent. asked: it waits for its answer.
+ * cancelled: we gave up while it waited; the UUID is kept until the answer comes.
+ * resetting: RESET waits to be sent.
+ */
+type Phase = 'requested' | 'accepted' | 'opening' | 'asked' | 'cancelled' | 'open' | 'resetting' | 'closed';
+
+type Verdict =
+  | { readonly kind: 'refused'; readonly reason: Reason; readonly text: string }
+  | { readonly kind: 'reset'; readonly reason: Reason; readonly remote: boolean };
+
+export interface StreamParts {
+  readonly id: Uint8Array;
+  /** Host and port of our OPEN; undefined for the peer's stream. */
+  readonly open: { readonly host: Uint8Array; readonly port: number } | undefined;
+  readonly sending: SendHalf;
+  readonly receiving: ReceiveHalf;
+  readonly handlers: StreamHandlers;
+}
+
+/** A stream's life (docs/protocol.md, section 3.1), joining its two halves. */
+export class Stream implements MuxStream, Source {
+  readonly idBytes: Uint8Array;
+  readonly key: number;
+  readonly control: LaneTicket<Source>;
+  readonly data: LaneTicket<Source>;
+  deficitBytes = 0;
+  readonly sending: SendHalf;
+  readonly receiving: ReceiveHalf;
+  /** For a request: tells its consumer that it is to be answered. */
+  announce: (() => void) | undefined;
+  readonly #host: StreamHost;
+  readonly #open: StreamParts['open'];
+  #handlers: StreamHandlers;
+  #phase: Phase;
+  #resetReason: Reason = 'unspecified';
+  #resetDue = false;
+  /** The stream stands in the list of those to be settled. */
+  #listed = false;
+  #openedNews = false;
+  #verdict: Verdict | undefined;
+
+  constructor(host: StreamHost, parts: StreamParts) {
+    this.#host = host;
+    this.idBytes = parts.id;
+    this.key = idKey(parts.id, 0);
+    this.#open = parts.open;
+    this.sending = parts.sending;
+    this.receiving = parts.receiving;
+    this.#handlers = parts.handlers;
+    this.#phase = parts.open === undefined ? 'requested' : 'opening';
+    ({ control: this.control, data: this.data } = tickets(this));
+  }
+
+  get id(): string {
+    return idText(this.idBytes);
+  }
+
+  get backlogBytes(): number {
+    return this.sending.backlogBytes;
+  }
+
+  get isOurs(): boolean {
+    return this.#open !== undefined;
+  }
+
+  get isRequested(): boolean {
+    return this.#phase === 'requested';
+  }
+
+  get isClosed(): boolean {
+    return this.#phase === 'closed' || this.#phase === 'resetting' || this.#phase === 'cancelled';
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.isClosed) return false;
+    this.sending.push(bytes);
+    this.#sendSoon();
+    return this.sending.mayGoOn();
+  }
+
+  end(): void {
+    if (this.isClosed) return;
+    this.sending.end();
+    this.#sendSoon();
+  }
+
+  reset(reason: Reason): void {
+    switch (this.#phase) {
+      case 'opening':
+        this.#close();
+        return;
+      case 'requested':
+      case 'accepted':
+        this.refuse(reason, '');
+        return;
+      case 'asked':
+      case 'open':
+        this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
+        this.#drop();
+        this.#resetSoon(reason);
+        this.#host.pump();
+        return;
+      case 'cancelled':
+      case 'resetting':
+      case 'closed':
+    }
+  }
+
+  consumed(bytes: number): void {
+    if (this.#phase !== 'open') return;
+    this.receiving.consumed(bytes);
+    if (!this.receiving.isCreditDue) return;
+    this.#host.controlDue(this);
+    this.#host.pump();
+  }
+
+  /** The consumer takes the peer's stream; it {@link isRequested}. */
+  accept(handlers: StreamHandlers): void {
+    this.#handlers = handlers;
+    this.#phase = 'accepted';
+    this.#host.controlDue(this);
+    this.#host.pump();
+  }
+
+  /** Instead of OPENED. */
+  refuse(reason: Reason, text: string): void {
+    this.#close();
+    this.#host.refuse(this, reason, text);
+    this.#host.pump();
+  }
+
+  get hasControl(): boolean {
+    if (this.#phase === 'open') return this.receiving.isCreditDue;
+    return this.#resetDue || this.#phase === 'opening' || this.#phase === 'accepted';
+  }
+
+  sendControl(): boolean {
+    if (this.#phase === 'opening') return this.#sendOpen();
+    if (this.#phase === 'accepted') return this.#sendOpened();
+    if (this.#phase === 'open') return this.#sendCredit();
+    return this.#sendReset();
+  }
+
+  get hasData(): boolean {
+    return this.#phase === 'open' && this.sending.hasFrame;
+  }
+
+  get isInteractive(): boolean {
+    return this.sending.isInteractive(this.#host.clock.nowMs());
+  }
+
+  sendData(urgent: boolean): number {
+    const bytes = this.sending.sendFrame(this.#host.sink, this.idBytes, this.#host.frameBytes, urgent);
+    if (bytes === 0) return 0;
+    this.#finishWhenOver();
+    if (this.sending.takeDrain()) this.#host.mayDrain(this);
+    return bytes;
+  }
+
+  /** Lets the writer go on. */
+  drain(): void {
+    if (!this.isClosed) this.#handlers.onDrain?.();
+  }
+
+  /**
+   * A frame of this stream, other than OPEN. Handlers hear of it in {@link settle}.
+   *
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote)
+   */
+  receive(type: number, frame: Uint8Array): void {
+    if (this.isClosed) this.#receiveClosed(type);
+    else if (type === DATA) this.#receiveData(frame);
+    else if (type === CREDIT) this.#receiveCredit(frame);
+    else if (type === END) this.#receiveEnd(frame);
+    else if (type === RESET) this.#receiveReset(readReset(frame));
+    else if (type === OPENED) this.#receiveOpened(frame);
+    else if (type === REFUSED) this.#receiveRefused(frame);
+    else throw violation(`type ${type}, which is no frame`);
+  }
+
+  /** Tells the handlers what the frames of a batch brought. */
+  settle(): void {
+    this.#listed = false;
+    if (this.#phase === 'requested') {
+      const { announce } = this;
+      this.announce = undefined;
+      announce?.();
+      return;
+    }
+    if (this.#verdict !== undefined) {
+      this.#tellVerdict(this.#verdict);
+      return;
+    }
+    if (this.#phase !== 'open') return;
+    if (this.#openedNews) {
+      this.#openedNews = false;
+      this.#handlers.onOpened?.();
+    }
+    this.#deliver();
+  }
+
+  /** The session is over: nothing more is sent. */
+  abort(reason: Reason, remote: boolean): void {
+    const told = this.isClosed;
+    this.#close();
+    if (!told) this.#tellVerdict({ kind: 'reset', reason, remote });
+  }
+
+  #deliver(): void {
+    // A handler may reset the stream.
+    while (this.#phase === 'open') {
+      const chunk = this.receiving.next();
+      if (chunk === undefined) break;
+      this.#handlers.onData?.(chunk);
+    }
+    if (this.#phase === 'open' && this.receiving.takeOver()) {
+      this.#handlers.onEnd?.();
+      this.#finishWhenOver();
+    }
+  }
+
+  #tellVerdict(verdict: Verdict): void {
+    this.#verdict = undefined;
+    if (verdict.kind === 'refused') this.#handlers.onRefused?.(verdict.reason, verdict.text);
+    else this.#handlers.onReset?.(verdict.reason, verdict.remote);
+  }
+
+  /** After our RESET: only what tells that the peer needs none, or needs one more, matters. */
+  #receiveClosed(type: number): void {
+    if (type === RESET || type === REFUSED) {
+      this.#close();
+    } else if (type === OPENED && this.#phase === 'cancelled') {
+      // The RESET may have come before the OPEN did, and been ignored.
+      this.#phase = 'resetting';
+      this.#resetSoon(this.#resetReason);
+    }
+  }
+
+  #receiveData(frame: Uint8Array): void {
+    if (!this.#mayGetData) throw violation('DATA before OPENED');
+    this.receiving.takeData(frame, this.#host.clock.nowMs());
+    if (this.#phase === 'open' && this.receiving.hasNews) this.list();
+  }
+
+  #receiveEnd(frame: Uint8Array): void {
+    if (!this.#mayGetData) throw violation('END before OPENED');
+    this.receiving.takeEnd(frame);
+    if (this.#phase === 'open' && this.receiving.hasNews) this.list();
+  }
+
+  #receiveCredit(frame: Uint8Array): void {
+    this.sending.raiseCredit(readOffset(frame));
+    if (this.hasData) this.#host.dataDue(this);
+  }
+
+  #receiveOpened(frame: Uint8Array): void {
+    if (this.#phase !== 'asked') throw violation('OPENED where none was asked for');
+    this.sending.raiseCredit(readOffset(frame));
+    this.#phase = 'open';
+    this.#openedNews = true;
+    this.list();
+    if (this.hasData) this.#host.dataDue(this);
+  }
+
+  #receiveRefused(frame: Uint8Array): void {
+    if (this.#phase !== 'asked') throw violation('REFUSED where nothing was asked for');
+    this.#verdict = { kind: 'refused', ...readRefused(frame) };
+    this.#close();
+    this.list();
+  }
+
+  #receiveReset(reason: Reason): void {
+    const unanswered = this.#phase === 'requested' || this.#phase === 'accepted';
+    this.#verdict = { kind: 'reset', reason, remote: true };
+    this.#close();
+    this.list();
+    // Its opener keeps the UUID until there is an answer.
+    if (unanswered) this.#host.refuse(this, 'cancelled', '');
+  }
+
+  get #mayGetData(): boolean {
+    return this.#phase === 'open' || this.#phase === 'asked';
+  }
+
+  #sendOpen(): boolean {
+    const open = this.#open;
+    if (open === undefined) return true;
+    const out = this.#host.sink.reserve(openBytes(open.host), true);
+    if (out === undefined) return false;
+    writeOpen(out, this.idBytes, this.receiving.limit, open.port, open.host);
+    this.#host.sink.commit();
+    this.#phase = 'asked';
+    return true;
+  }
+
+  #sendOpened(): boolean {
+    if (!this.#sendOffset(OPENED, this.receiving.limit)) return false;
+    this.#phase = 'open';
+    this.#host.answered();
+    if (this.hasData) this.#host.dataDue(this);
+    return true;
+  }
+
+  #sendCredit(): boolean {
+    const out = this.#host.sink.reserve(OFFSET_FRAME_BYTES, true);
+    if (out === undefined) return false;
+    const nowMs = this.#host.clock.nowMs();
+    const limit = this.receiving.advance(nowMs, this.#host.roundTripMs(nowMs));
+    writeOffsetFrame(out, CREDIT, this.idBytes, limit);
+    this.#host.sink.commit();
+    return true;
+  }
+
+  #sendOffset(type: number, offset: number): boolean {
+    const out = this.#host.sink.reserve(OFFSET_FRAME_BYTES, true);
+    if (out === undefined) return false;
+    writeOffsetFrame(out, type, this.idBytes, offset);
+    this.#host.sink.commit();
+    return true;
+  }
+
+  #sendReset(): boolean {
+    const out = this.#host.sink.reserve(RESET_BYTES, true);
+    if (out === undefined) return false;
+    writeReset(out, this.idBytes, this.#resetReason);
+    this.#host.sink.commit();
+    this.#resetDue = false;
+    if (this.#phase === 'resetting') this.#close();
+    return true;
+  }
+
+  #resetSoon(reason: Reason): void {
+    this.#resetReason = reason;
+    this.#resetDue = true;
+    this.#host.controlDue(this);
+  }
+
+  #sendSoon(): void {
+    if (!this.hasData) return;
+    this.#host.dataDue(this);
+    this.#host.pump();
+  }
+
+  /** There is something for {@link settle} to tell. */
+  list(): void {
+    if (this.#listed) return;
+    this.#listed = true;
+    this.#host.hasNews(this);
+  }
+
+  #finishWhenOver(): void {
+    if (this.#phase === 'open' && this.sending.isOver && this.receiving.isOver) this.#close();
+  }
+
+  #drop(): void {
+    this.sending.clear();
+    this.receiving.clear();
+  }
+
+  #close(): void {
+    if (this.#phase === 'closed') return;
+    if (!this.isClosed) this.#drop();
+    this.#phase = 'closed';
+    this.#host.forget(this);
+  }
+}

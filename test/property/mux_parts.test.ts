@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { TunnelError } from '../../src/core/errors.js';
+import { BLOCK_BYTES, BlockPool } from '../../src/mux/block_pool.js';
+import * as frame from '../../src/mux/frame.js';
+import {
+  decodeHello,
+  decodeRefuse,
+  decodeWelcome,
+  encodeHello,
+  encodeWelcome,
+} from '../../src/mux/handshake.js';
+import { Intervals } from '../../src/mux/intervals.js';
+import { REASONS, type Reason } from '../../src/mux/reasons.js';
+import { Reassembly } from '../../src/mux/reassembly.js';
+import { SendQueue } from '../../src/mux/send_queue.js';
+import { encodeHost } from '../../src/mux/target.js';
+import { encodeText, printable } from '../../src/mux/text.js';
+
+const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
+const offset = fc.maxSafeNat();
+// Keys of a constant table.
+const reason = fc.constantFrom(...(Object.keys(REASONS) as Reason[]));
+
+/** A slow reader of frames, by DataView and node's Buffer: the oracle. */
+function oracle(bytes: Uint8Array): unknown {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const long = (at: number): number => Number(view.getBigUint64(at));
+  const text = (from: number): string => Buffer.from(bytes).toString('utf8', from);
+  const named = (at: number): string | undefined =>
+    Object.entries(REASONS).find(([, { number }]) => number === view.getUint16(at))?.[0];
+  const id = Buffer.from(bytes).toString('hex', 1, 17);
+  switch (view.getUint8(0)) {
+    case 1:
+      return {
+        id,
+        credit: long(17),
+        kind: view.getUint8(25),
+        port: view.getUint16(26),
+        length: view.getUint8(28),
+        host: text(29),
+      };
+    case 3:
+      return { id, reason: named(17), text: text(19) };
+    case 7:
+      return { id, reason: named(17) };
+    case 0x12:
+      return { id, reason: named(17), frames: long(19), text: text(27) };
+    default:
+      return { id, offset: long(17) };
+  }
+}
+
+const built = (length: number, write: (out: Uint8Array) => void): Uint8Array => {
+  const out = new Uint8Array(length).fill(0xee);
+  write(out);
+  return out;
+};
+
+test('every frame says to a slow reader what was written', () => {
+  const host = fc.stringMatching(/^[a-z0-9.:é-]{1,100}$/u);
+  fc.assert(
+    fc.property(
+      bytes16,
+      offset,
+      fc.integer({ min: 1, max: 65_535 }),
+      host,
+      reason,
+      fc.string({ unit: 'grapheme', maxLength: 300 }),
+      (uuid, at, port, name, why, words) => {
+        const id = Buffer.from(uuid).toString('hex');
+        const target = { kind: 'tcp', host: name, port } as const;
+        const hostBytes = encodeHost(target);
+        const open = built(frame.openBytes(hostBytes), (out) =>
+          frame.writeOpen(out, uuid, at, port, hostBytes),
+        );
+        assert.deepEqual(oracle(open), {
+          id,
+          credit: at,
+          kind: 1,
+          port,
+          length: hostBytes.length,
+          host: name,
+        });
+        assert.deepEqual(frame.readOpen(open), { creditOffset: at, target });
+
+        const text = encodeText(words);
+        const said = Buffer.from(text).toString();
+        assert.ok(text.length <= 255 && words.startsWith(said));
+        const refused = built(frame.refusedBytes(text), (out) => frame.writeRefused(out, uuid, why, text));
+        assert.deepEqual(oracle(refused), { id, reason: why, text: said });
+        assert.deepEqual(frame.readRefused(refused), { reason: why, text: printable(said) });
+
+        const bye = built(frame.byeBytes(text), (out) => frame.writeBye(out, why, at, text));
+        assert.deepEqual(oracle(bye), { id: '00'.repeat(16), reason: why, frames: at, text: said });
+        assert.deepEqual(frame.readBye(bye), { reason: why, framesBefore: at, text: printable(said) });
+
+        const reset = built(frame.RESET_BYTES, (out) => frame.writeReset(out, uuid, why));
+        assert.deepEqual(oracle(reset), { id, reason: why });
+        assert.equal(frame.readReset(reset), why);
+
+        for (const type of [frame.OPENED, frame.END, frame.CREDIT]) {
+          const one = built(frame.OFFSET_FRAME_BYTES, (out) => frame.writeOffsetFrame(out, type, uuid, at));
+          assert.equal(one[0], type);
+          assert.deepEqual(oracle(one), { id, offset: at });
+          assert.equal(frame.readOffset(one), at);
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('a reader given anything reads it or blames the peer', () => {
+  const readers = [
+    frame.readOpen,
+    frame.readOffset,
+    frame.readDataOffset,
+    frame.readRefused,
+    frame.readReset,
+    frame.readBye,
+    frame.checkTokenFrame,
+  ];
+  const decoders = [decodeHello, decodeWelcome, decodeRefuse];
+  const packet = fc.tuple(fc.constantFrom(1, 2, 3), fc.uint8Array({ maxLength: 400, size: 'max' }));
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 17, maxLength: 400, size: 'max' }),
+      packet,
+      (bytes, [kind, rest]) => {
+        for (const read of readers) readsOrBlames(() => read(bytes));
+        for (const decode of decoders)
+          readsOrBlames(() => decode(Uint8Array.of(0xb7, kind, 0, 1, 0, 1, ...rest)));
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test('every hello and welcome says what was written', () => {
+  const session = bytes16.filter((bytes) => bytes.some((byte) => byte !== 0));
+  const fields = fc
+    .array(fc.tuple(fc.nat(255), fc.uint8Array({ maxLength: 60 })), { maxLength: 15 })
+    .map((entries) => new Map(entries));
+  const u16 = fc.nat(65_535);
+  const u32 = fc.nat(0xffff_ffff);
+  fc.assert(
+    fc.property(
+      session,
+      session,
+      u16,
+      u32,
+      fields,
+      fc.integer({ min: 1, max: 65_535 }),
+      u16,
+      (one, two, frameBytes, features, map, lowest, more) => {
+        const versions = { lowest, highest: Math.min(65_535, lowest + more) };
+        const hello = { versions, session: one, frameBytes, features, fields: map };
+        assert.deepEqual(decodeHello(encodeHello(hello)), hello);
+        const welcome = {
+          version: lowest,
+          connectorSession: one,
+          session: two,
+          frameBytes,
+          features,
+          fields: map,
+        };
+        assert.deepEqual(decodeWelcome(encodeWelcome(welcome)), welcome);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test('intervals are a set of bytes, and refuse what is in it', () => {
+  const piece = fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 8 }));
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 60, size: 'max' }), (pieces) => {
+      const intervals = new Intervals();
+      const model = new Set<number>();
+      for (const [start, length] of pieces) {
+        const added = Array.from({ length }, (_, index) => start + index);
+        if (added.some((byte) => model.has(byte))) {
+          assert.throws(() => intervals.add(start, start + length), TunnelError);
+        } else {
+          intervals.add(start, start + length);
+          for (const byte of added) model.add(byte);
+        }
+        let contiguous = 0;
+        while (model.has(contiguous)) contiguous++;
+        assert.equal(intervals.contiguous, contiguous);
+        assert.equal(intervals.highest, Math.max(0, ...[...model].map((byte) => byte + 1)));
+        const apart = [...model].filter((byte) => byte > contiguous && !model.has(byte - 1)).length;
+        assert.equal(intervals.pieces, apart);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('reassembly gives the bytes in order, whatever the cuts and the order, and nothing twice', () => {
+  const cuts = fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1, maxLength: 60, size: 'max' });
+  fc.assert(
+    fc.property(cuts, fc.infiniteStream(fc.nat(1_000_000)), fc.nat(4), (lengths, draws, deliverEvery) => {
+      const pool = new BlockPool();
+      const reassembly = new Reassembly(pool);
+      let at = 0;
+      const frames = lengths.map((length) => {
+        const from = at;
+        at += length;
+        return {
+          from,
+          bytes: Uint8Array.from({ length }, (_, index) => byteAt(from + index)),
+          order: draws.next().value ?? 0,
+        };
+      });
+      frames.sort((a, b) => a.order - b.order);
+      const kept: Uint8Array[] = [];
+      for (const [index, { from, bytes }] of frames.entries()) {
+        reassembly.insert(from, bytes, 0);
+        assert.ok(reassembly.heldBytes <= at + 2 * BLOCK_BYTES);
+        if (index % (deliverEvery + 1) === 0) drain(reassembly, kept);
+      }
+      drain(reassembly, kept);
+      // The pool must not lend out what a consumer still looks at.
+      for (let count = 0; count < 20; count++) pool.take().fill(0xee);
+      let offsetNow = 0;
+      for (const chunk of kept) {
+        assert.ok(chunk.length > 0 && chunk.every((byte, index) => byte === byteAt(offsetNow + index)));
+        offsetNow += chunk.length;
+      }
+      assert.equal(offsetNow, at);
+      assert.equal(reassembly.deliveredOffset, at);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('the send queue is a queue of bytes', () => {
+  const step = fc.oneof(fc.uint8Array({ maxLength: 30 }), fc.nat(40));
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 100, size: 'max' }), (steps) => {
+      const queue = new SendQueue(1_000_000);
+      const model: number[] = [];
+      for (const item of steps) {
+        if (typeof item === 'number') {
+          const count = Math.min(item, model.length);
+          const out = new Uint8Array(count);
+          queue.takeInto(out, 0, count);
+          assert.deepEqual([...out], model.splice(0, count));
+        } else if (item.length > 0) {
+          queue.push(item);
+          model.push(...item);
+        }
+        assert.equal(queue.bytes, model.length);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+function byteAt(position: number): number {
+  return ((position * 2_654_435_761) >>> 13) & 0xff;
+}
+
+function drain(reassembly: Reassembly, kept: Uint8Array[]): void {
+  for (let chunk = reassembly.next(); chunk !== undefined; chunk = reassembly.next()) kept.push(chunk);
+}
+
+function readsOrBlames(read: () => unknown): void {
+  try {
+    read();
+  } catch (error) {
+    assert.ok(TunnelError.is(error) && error.remote, String(error));
+  }
+}

@@ -1,0 +1,357 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { TunnelError } from '../../src/core/errors.js';
+import { Session } from '../../src/mux/session.js';
+import type { MuxStream, OpenRequest, StreamHandlers } from '../../src/mux/stream_api.js';
+import { ids, ListSink, ManualClock, MuxLink, randomOf } from '../support/mux_link.js';
+
+const WINDOW_BYTES = 20_000;
+const GROWTH_BYTES = 100_000;
+
+/** What one end wants to do with a stream. */
+interface Plan {
+  /** Bytes to send before the end. */
+  readonly bytes: number;
+  /** Bytes a millisecond that its consumer takes; 0: never any. */
+  readonly takesPerMs: number;
+  /** Milliseconds after the start when it resets; Infinity for never. */
+  readonly resetsAtMs: number;
+  /** Milliseconds that its dialling takes, for the accepter; -1 refuses. */
+  readonly dialMs: number;
+}
+
+const plan: fc.Arbitrary<Plan> = fc.record({
+  bytes: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 150_000 })),
+  takesPerMs: fc.oneof({ weight: 3, arbitrary: fc.constant(1_000_000) }, fc.integer({ min: 300, max: 5000 })),
+  resetsAtMs: fc.oneof({ weight: 5, arbitrary: fc.constant(Number.POSITIVE_INFINITY) }, fc.nat(60)),
+  dialMs: fc.oneof({ weight: 5, arbitrary: fc.nat(20) }, fc.constant(-1)),
+});
+
+/** One end of one stream: writes a pattern, checks the pattern of the other end. */
+class End {
+  readonly plan: Plan;
+  readonly #seed: number;
+  readonly #theirSeed: number;
+  stream: MuxStream | undefined;
+  sent = 0;
+  got = 0;
+  untaken = 0;
+  outcome: 'none' | 'end' | 'refused' | 'reset' | 'we-reset' = 'none';
+  over = false;
+
+  constructor(plan: Plan, seed: number, theirSeed: number) {
+    this.plan = plan;
+    this.#seed = seed;
+    this.#theirSeed = theirSeed;
+  }
+
+  readonly handlers: StreamHandlers = {
+    onOpened: () => this.#alive(),
+    onData: (chunk) => {
+      this.#alive();
+      for (let index = 0; index < chunk.length; index++) {
+        if (chunk[index] !== patternAt(this.#theirSeed, this.got + index))
+          assert.fail(`byte ${this.got + index} is wrong`);
+      }
+      this.got += chunk.length;
+      this.untaken += chunk.length;
+    },
+    onEnd: () => {
+      this.#alive();
+      this.outcome = 'end';
+    },
+    onRefused: () => {
+      this.#alive();
+      this.outcome = 'refused';
+      this.over = true;
+    },
+    onReset: () => {
+      assert.ok(!this.over);
+      this.outcome = 'reset';
+      this.over = true;
+    },
+    onDrain: () => {
+      assert.ok(!this.over);
+      this.fill();
+    },
+  };
+
+  fill(): void {
+    while (this.sent < this.plan.bytes) {
+      const chunk = Uint8Array.from({ length: Math.min(7001, this.plan.bytes - this.sent) }, (_, index) =>
+        patternAt(this.#seed, this.sent + index),
+      );
+      this.sent += chunk.length;
+      if (this.stream?.write(chunk) !== true) break;
+    }
+    this.#endWhenSent();
+  }
+
+  take(): void {
+    const bytes = Math.min(this.untaken, this.plan.takesPerMs);
+    this.untaken -= bytes;
+    if (bytes > 0) this.stream?.consumed(bytes);
+  }
+
+  reset(): void {
+    if (this.stream === undefined || this.stream.isClosed) return;
+    this.stream.reset('cancelled');
+    this.outcome = 'we-reset';
+    this.over = true;
+  }
+
+  #endWhenSent(): void {
+    if (this.sent === this.plan.bytes) this.stream?.end();
+  }
+
+  #alive(): void {
+    assert.ok(!this.over && this.outcome !== 'end', `called after ${this.outcome}`);
+  }
+}
+
+interface Pair {
+  readonly opener: End;
+  readonly accepter: End;
+  request: OpenRequest | undefined;
+  readonly opensAtMs: number;
+  dialledAtMs: number;
+}
+
+test('any mix of streams over any reordering: every byte in order, nothing beyond the credit, nothing left', () => {
+  const streams = fc.array(
+    fc.record({ opener: plan, accepter: plan, opensAtMs: fc.nat(40), byListener: fc.boolean() }),
+    {
+      minLength: 1,
+      maxLength: 12,
+      size: 'max',
+    },
+  );
+  fc.assert(
+    fc.property(
+      streams,
+      fc.integer({ min: 1 }),
+      fc.nat(20),
+      fc.integer({ min: 1, max: 60 }),
+      (wanted, seed, delayMs, room) => {
+        const pairs: Pair[] = wanted.map(({ opener, accepter, opensAtMs }, index) => ({
+          opener: new End(opener, 2 * index, 2 * index + 1),
+          accepter: new End(accepter, 2 * index + 1, 2 * index),
+          request: undefined,
+          opensAtMs,
+          dialledAtMs: Number.POSITIVE_INFINITY,
+        }));
+        const limits = {
+          initialWindowBytes: WINDOW_BYTES,
+          maxPeerWindowBytes: GROWTH_BYTES,
+          maxStreamWindowBytes: 60_000,
+          sendHighWaterBytes: 10_000,
+        };
+        const onOpen = (request: OpenRequest): void => {
+          const pair = pairs[request.target.port - 1];
+          assert.ok(pair !== undefined && pair.request === undefined);
+          pair.request = request;
+          pair.dialledAtMs = link.clock.ms + pair.accepter.plan.dialMs;
+          if (pair.accepter.plan.dialMs < 0) request.refuse('refused', 'no');
+        };
+        const link: MuxLink = new MuxLink({ seed, delayMs, room }, { onOpen, limits }, { onOpen, limits });
+        const startMs = link.clock.ms;
+        const step = (): void => {
+          const sinceMs = link.clock.ms - startMs;
+          for (const [index, pair] of pairs.entries()) {
+            const { opener, accepter } = pair;
+            if (sinceMs === pair.opensAtMs) {
+              const session = wanted[index]!.byListener ? link.listener : link.connector;
+              opener.stream = session.open({ kind: 'tcp', host: 'h', port: index + 1 }, opener.handlers);
+              opener.fill();
+            }
+            if (
+              link.clock.ms >= pair.dialledAtMs &&
+              accepter.stream === undefined &&
+              pair.request?.isCancelled === false &&
+              accepter.plan.dialMs >= 0
+            ) {
+              accepter.stream = pair.request.accept(accepter.handlers);
+              accepter.fill();
+            }
+            for (const end of [opener, accepter]) {
+              end.take();
+              if (sinceMs === end.plan.resetsAtMs) end.reset();
+              assert.ok(end.untaken <= 60_000, 'a consumer holds more than its window');
+            }
+          }
+          for (const session of [link.connector, link.listener]) {
+            const { heldBytes, streams: count, growthLeftBytes } = session.stats();
+            assert.ok(growthLeftBytes >= 0 && growthLeftBytes <= GROWTH_BYTES);
+            assert.ok(heldBytes <= count * (60_000 + 2 * 65_536));
+          }
+          link.step();
+        };
+        const done = (): boolean =>
+          link.clock.ms - startMs > 60 && link.connector.streamCount === 0 && link.listener.streamCount === 0;
+        for (let count = 0; count < 30_000 && !done(); count++) step();
+        for (let count = 0; count < 200; count++) link.step();
+
+        for (const [index, { opener, accepter }] of pairs.entries()) {
+          const ends = [opener, accepter].map(
+            ({ outcome, got, sent }) => `${outcome} got ${got} sent ${sent}`,
+          );
+          const undisturbed =
+            opener.plan.resetsAtMs === Number.POSITIVE_INFINITY &&
+            accepter.plan.resetsAtMs === Number.POSITIVE_INFINITY;
+          if (undisturbed && accepter.plan.dialMs < 0)
+            assert.equal(opener.outcome, 'refused', `${index}: ${ends}`);
+          if (undisturbed && accepter.plan.dialMs >= 0) {
+            assert.deepEqual([opener.outcome, accepter.outcome], ['end', 'end'], `${index}: ${ends}`);
+            assert.equal(opener.got, accepter.plan.bytes);
+            assert.equal(accepter.got, opener.plan.bytes);
+          }
+        }
+        for (const session of [link.connector, link.listener]) {
+          const { streams: count, heldBytes, backlogBytes, growthLeftBytes } = session.stats();
+          assert.deepEqual(
+            { count, heldBytes, backlogBytes, growthLeftBytes },
+            { count: 0, heldBytes: 0, backlogBytes: 0, growthLeftBytes: GROWTH_BYTES },
+          );
+        }
+        assert.equal(link.inFlight, 0);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('after the last END a BYE at once loses nothing, whatever overtakes what', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1 }),
+      fc.integer({ min: 1, max: 30 }),
+      fc.integer({ min: 1, max: 200_000 }),
+      (seed, delayMs, bytes) => {
+        let got = 0;
+        let outcome = '';
+        let bye = '';
+        const link = new MuxLink(
+          { seed, delayMs, room: 30 },
+          {},
+          {
+            onBye: (reason) => {
+              bye = reason;
+            },
+            onOpen: (request) => {
+              const stream = request.accept({
+                onData: (chunk) => {
+                  got += chunk.length;
+                  stream.consumed(chunk.length);
+                },
+                onEnd: () => {
+                  outcome += 'end';
+                },
+                onReset: () => {
+                  outcome += 'reset';
+                },
+              });
+              stream.end();
+            },
+          },
+        );
+        const stream = link.connector.open({ kind: 'tcp', host: 'h', port: 1 }, {});
+        stream.write(new Uint8Array(bytes));
+        stream.end();
+        assert.ok(link.run(() => link.connector.streamCount === 0, 20_000));
+        link.connector.close('peer-shutdown');
+        assert.ok(link.run(() => bye !== '', 20_000));
+        assert.deepEqual({ got, outcome, bye }, { got: bytes, outcome: 'end', bye: 'peer-shutdown' });
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+test('a hostile peer gets a violation or nothing: no other error, and no more memory than its windows', () => {
+  const stream = fc.nat(3);
+  const near = fc.oneof(fc.nat(6000), fc.nat(300_000), fc.maxSafeNat());
+  const act = fc.oneof(
+    fc.record({
+      type: fc.constantFrom(1, 1, 2, 3, 4, 4, 4, 5, 6, 7, 7),
+      stream,
+      offset: near,
+      length: fc.nat(1100),
+    }),
+    fc.record({
+      type: fc.constantFrom(0x10, 0x11, 0x12, 0x13, 0, 9),
+      stream: fc.constant(9),
+      offset: fc.nat(20),
+      length: fc.nat(12),
+    }),
+    fc.record({ type: fc.constant(-1), stream, offset: near, length: fc.nat(4) }),
+  );
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 150, size: 'max' }), fc.integer({ min: 1 }), (acts, seed) => {
+      const random = randomOf(seed);
+      const sink = new ListSink();
+      sink.room = 50;
+      const live: MuxStream[] = [];
+      const handlers: StreamHandlers = {};
+      const session = new Session({
+        sink,
+        clock: new ManualClock(),
+        random16: ids(seed),
+        frameBytes: 1024,
+        role: 'listener',
+        limits: { initialWindowBytes: 5000, streams: 3, sendHighWaterBytes: 3000 },
+        onOpen: (request) => {
+          if (random() < 0.3) request.refuse('refused');
+          else live.push(request.accept(handlers));
+        },
+      });
+      let sentBytes = 0;
+      try {
+        for (const { type, stream: which, offset, length } of acts) {
+          if (type === -1) {
+            // What an honest end does meanwhile.
+            if (length === 0) sink.take();
+            if (length === 0) session.writable();
+            if (length === 1) live[which]?.write(new Uint8Array(2000));
+            if (length === 2) live[which]?.end();
+            if (length === 3) live[which]?.reset('cancelled');
+            if (length === 4) session.flush();
+            continue;
+          }
+          const frame = bytesFor(type, which, offset, length);
+          sentBytes += frame.length;
+          session.receive(frame);
+          assert.ok(sink.frames.length <= 50);
+          assert.ok(session.stats().heldBytes <= session.streamCount * 2 * 65_536);
+          assert.ok(session.streamCount <= 3);
+        }
+      } catch (error) {
+        assert.ok(TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote, String(error));
+        session.close('protocol-error');
+        assert.equal(session.streamCount, 0);
+        assert.equal(session.stats().heldBytes, 0);
+      }
+      assert.ok(session.stats().bytesReceived <= sentBytes);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+/** A frame with a body that fits its type more often than not. */
+function bytesFor(type: number, which: number, offset: number, length: number): Uint8Array {
+  const head = Buffer.alloc(25);
+  head[0] = type;
+  if (which < 9) head.fill(which + 1, 1, 17);
+  head.writeBigUInt64BE(BigInt(offset), 17);
+  if (type === 1)
+    return Buffer.concat([head, Buffer.from('010016016100', 'hex').subarray(0, length % 50 === 0 ? 6 : 5)]);
+  if (type === 4) return Buffer.concat([head, Buffer.alloc(length)]);
+  if (type === 7 || type === 3) return head.subarray(0, length % 50 === 0 ? 18 : 19);
+  if (type === 0x12)
+    return Buffer.concat([head.subarray(0, 19), head.subarray(17), Buffer.alloc(length, 0x61)]);
+  return head.subarray(0, length === 7 ? 24 : 25);
+}
+
+function patternAt(seed: number, position: number): number {
+  return (((position + seed * 7919) * 2_654_435_761) >>> 11) & 0xff;
+}

@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { MAX_FRAME_BYTES, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import * as frame from '../../src/mux/frame.js';
+import { readU16, readU32, readU64, writeU64 } from '../../src/mux/integers.js';
+import { REASONS, reasonNumber, reasonOf } from '../../src/mux/reasons.js';
+import { idKey, idText, isIdAt, isNilAt, newId } from '../../src/mux/stream_id.js';
+import { encodeHost } from '../../src/mux/target.js';
+import { encodeText, printable } from '../../src/mux/text.js';
+
+const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
+const id = bytesOf('00112233445546778899aabbccddeeff');
+const token = bytesOf('0102030405060708');
+const ID = '00112233445546778899aabbccddeeff';
+const NIL = '00000000000000000000000000000000';
+
+function written(bytes: number, write: (out: Uint8Array) => void): Uint8Array {
+  // What stood in the slot before must not show through.
+  const out = new Uint8Array(bytes).fill(0xee);
+  write(out);
+  return out;
+}
+
+const host = encodeHost({ kind: 'tcp', host: 'localhost', port: 22 });
+const no = encodeText('no');
+const bye = encodeText('bye');
+
+const vectors: ReadonlyArray<{
+  name: string;
+  bytes: string;
+  frame: Uint8Array;
+  read(f: Uint8Array): unknown;
+  says: unknown;
+}> = [
+  {
+    name: 'OPEN',
+    bytes: `01 ${ID} 0000000000040000 01 0016 09 6c6f63616c686f7374`,
+    frame: written(frame.openBytes(host), (out) => frame.writeOpen(out, id, 262_144, 22, host)),
+    read: frame.readOpen,
+    says: { creditOffset: 262_144, target: { kind: 'tcp', host: 'localhost', port: 22 } },
+  },
+  {
+    name: 'OPENED',
+    bytes: `02 ${ID} 0000000000040000`,
+    frame: written(25, (out) => frame.writeOffsetFrame(out, frame.OPENED, id, 262_144)),
+    read: frame.readOffset,
+    says: 262_144,
+  },
+  {
+    name: 'REFUSED',
+    bytes: `03 ${ID} 0001 6e6f`,
+    frame: written(frame.refusedBytes(no), (out) => frame.writeRefused(out, id, 'refused', no)),
+    read: frame.readRefused,
+    says: { reason: 'refused', text: 'no' },
+  },
+  {
+    name: 'DATA',
+    bytes: `04 ${ID} 0000000100000002 6869`,
+    frame: written(27, (out) => {
+      frame.writeOffsetFrame(out, frame.DATA, id, 4_294_967_298);
+      out.set(Buffer.from('hi'), frame.DATA_HEADER_BYTES);
+    }),
+    read: frame.readDataOffset,
+    says: 4_294_967_298,
+  },
+  {
+    name: 'END',
+    bytes: `05 ${ID} 0000000100000004`,
+    frame: written(25, (out) => frame.writeOffsetFrame(out, frame.END, id, 4_294_967_300)),
+    read: frame.readOffset,
+    says: 4_294_967_300,
+  },
+  {
+    name: 'CREDIT',
+    bytes: `06 ${ID} 001fffffffffffff`,
+    frame: written(25, (out) => frame.writeOffsetFrame(out, frame.CREDIT, id, Number.MAX_SAFE_INTEGER)),
+    read: frame.readOffset,
+    says: Number.MAX_SAFE_INTEGER,
+  },
+  {
+    name: 'RESET',
+    bytes: `07 ${ID} 0007`,
+    frame: written(frame.RESET_BYTES, (out) => frame.writeReset(out, id, 'reset')),
+    read: frame.readReset,
+    says: 'reset',
+  },
+  {
+    name: 'PING',
+    bytes: `10 ${NIL} 0102030405060708`,
+    frame: written(frame.TOKEN_FRAME_BYTES, (out) => frame.writeTokenFrame(out, frame.PING, token)),
+    read: frame.checkTokenFrame,
+    says: undefined,
+  },
+  {
+    name: 'PONG',
+    bytes: `11 ${NIL} 0102030405060708`,
+    frame: written(frame.TOKEN_FRAME_BYTES, (out) => frame.writeTokenFrame(out, frame.PONG, token)),
+    read: frame.checkTokenFrame,
+    says: undefined,
+  },
+  {
+    name: 'BYE',
+    bytes: `12 ${NIL} 000a 0000000000000003 627965`,
+    frame: written(frame.byeBytes(bye), (out) => frame.writeBye(out, 'peer-shutdown', 3, bye)),
+    read: frame.readBye,
+    says: { reason: 'peer-shutdown', framesBefore: 3, text: 'bye' },
+  },
+];
+
+describe('frame', () => {
+  for (const { name, bytes, frame: built, read, says } of vectors) {
+    test(`${name} is ${bytes}, in the code and in docs/protocol.md`, () => {
+      assert.equal(Buffer.from(built).toString('hex'), bytes.replaceAll(' ', ''));
+      assert.deepEqual(read(bytesOf(bytes)), says);
+      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/protocol.md');
+    });
+  }
+
+  /** Where a shorter frame is a whole one too: texts and data run to the end. */
+  const leastBytes: Readonly<Record<string, number>> = { REFUSED: 19, DATA: 26, BYE: 27 };
+  for (const { name, bytes, read } of vectors) {
+    test(`${name} cut short anywhere is refused, and blamed on the peer`, () => {
+      const whole = bytesOf(bytes);
+      const least = leastBytes[name] ?? whole.length;
+      for (let length = frame.HEADER_BYTES; length < least; length++) {
+        assert.throws(() => read(whole.subarray(0, length)), peerSentNonsense, `${length} bytes`);
+      }
+      for (let length = least; length <= whole.length; length++) read(whole.subarray(0, length));
+    });
+  }
+
+  for (const { name, bytes, read } of vectors) {
+    if (name in leastBytes) continue;
+    test(`${name} with a byte too many is refused`, () => {
+      assert.throws(() => read(bytesOf(`${bytes}00`)), peerSentNonsense);
+    });
+  }
+
+  for (const [why, read, bytes] of [
+    ['an offset of 2^53', frame.readOffset, `06 ${ID} 0020000000000000`],
+    ['an offset of 2^64 - 1', frame.readDataOffset, `04 ${ID} ffffffffffffffff 00`],
+    ['a credit of 2^53 in OPEN', frame.readOpen, `01 ${ID} 0020000000000000 01 0016 01 61`],
+    ['port 0', frame.readOpen, `01 ${ID} 0000000000040000 01 0000 01 61`],
+    ['a host shorter than the frame', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 01 6161`],
+    ['a host of no bytes', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 00`],
+    ['a host that is no UTF-8', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 01 ff`],
+    ['a host with a blank', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 612062`],
+    ['a host with a zero byte', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 610062`],
+    ['a host with DEL', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 617f62`],
+    ['a text that is no UTF-8', frame.readRefused, `03 ${ID} 0001 c3`],
+    ['a text of 256 bytes', frame.readRefused, `03 ${ID} 0001 ${'61'.repeat(256)}`],
+    ['a BYE text of 256 bytes', frame.readBye, `12 ${NIL} 000a 0000000000000003 ${'61'.repeat(256)}`],
+  ] as const) {
+    test(`${why} is refused`, () => {
+      assert.throws(() => read(bytesOf(bytes)), peerSentNonsense);
+    });
+  }
+
+  test('OPEN of a kind of target from a later version has no target, and is no violation', () => {
+    const opened = frame.readOpen(bytesOf(`01 ${ID} 0000000000040000 09 ffff`));
+    assert.deepEqual(opened, { creditOffset: 262_144, target: undefined });
+  });
+
+  test('a text of 255 bytes is read whole', () => {
+    assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 ${'61'.repeat(255)}`)).text.length, 255);
+  });
+
+  test('the frame we offer fits a lossy packet with 28 bytes for the channel', () => {
+    assert.equal(MAX_FRAME_BYTES, 1344);
+    assert.equal(MAX_PACKET_BYTES - 1 - MAX_FRAME_BYTES, 28);
+  });
+});
+
+describe('integers', () => {
+  test('64 bits go both ways at the edges of 32 and 53 bits', () => {
+    const out = new Uint8Array(8);
+    for (const value of [
+      0,
+      1,
+      0x7fff_ffff,
+      0x8000_0000,
+      0xffff_ffff,
+      0x1_0000_0000,
+      0x1f_ffff_0000_0001,
+      Number.MAX_SAFE_INTEGER,
+    ]) {
+      writeU64(out, 0, value);
+      assert.equal(Buffer.from(out).readBigUInt64BE(), BigInt(value));
+      assert.equal(readU64(out, 0), value);
+    }
+  });
+
+  test('16 and 32 bits are unsigned', () => {
+    assert.equal(readU16(bytesOf('00ffff'), 1), 0xffff);
+    assert.equal(readU32(bytesOf('00ff000001'), 1), 0xff00_0001);
+  });
+});
+
+describe('reasons', () => {
+  test('every one has its own number, in the table of docs/protocol.md', () => {
+    const numbers = Object.entries(REASONS).map(([name, { number }]) => {
+      assert.ok(protocol.includes(`\n| ${number} | ${name} | `), `${name} is not ${number} in the docs`);
+      return number;
+    });
+    assert.equal(new Set(numbers).size, numbers.length);
+  });
+
+  test('a number from a later version reads as unspecified', () => {
+    assert.equal(reasonOf(60_000), 'unspecified');
+    assert.equal(reasonOf(reasonNumber('busy')), 'busy');
+  });
+});
+
+describe('texts and targets', () => {
+  test('a long text is cut after a whole character', () => {
+    assert.equal(encodeText('a'.repeat(300)).length, 255);
+    // 254 and a character of 2 bytes: it does not fit.
+    assert.equal(encodeText(`${'a'.repeat(254)}é`).length, 254);
+  });
+
+  test('what a peer says cannot drive a terminal', () => {
+    assert.equal(printable('a\u001b[2J\nb\u202ec\u0085'), 'a\ufffd[2J\ufffdb\ufffdc\ufffd');
+    assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 1b`)).text, '\ufffd');
+  });
+
+  for (const [why, target] of [
+    ['no host', { host: '', port: 1 }],
+    ['a blank', { host: 'a b', port: 1 }],
+    ['a line end', { host: 'a\n', port: 1 }],
+    ['256 bytes', { host: 'é'.repeat(128), port: 1 }],
+    ['port 0', { host: 'a', port: 0 }],
+    ['port 65536', { host: 'a', port: 65_536 }],
+    ['port 1.5', { host: 'a', port: 1.5 }],
+  ] as const) {
+    test(`a target with ${why} is refused before it is sent`, () => {
+      assert.throws(
+        () => encodeHost({ kind: 'tcp', ...target }),
+        (error) => TunnelError.is(error) && error.code === 'ERR_ADDRESS_INVALID' && !error.remote,
+      );
+    });
+  }
+
+  test('a host of 255 bytes and port 65535 is taken', () => {
+    assert.equal(encodeHost({ kind: 'tcp', host: 'a'.repeat(255), port: 65_535 }).length, 255);
+  });
+});
+
+describe('stream ids', () => {
+  test('a new one is a UUID of version 4', () => {
+    const made = newId(new Uint8Array(16).fill(0xff));
+    assert.equal(idText(made), 'ffffffff-ffff-4fff-bfff-ffffffffffff');
+  });
+
+  test('the key takes 53 bits of the UUID, none of them fixed ones', () => {
+    assert.equal(idKey(new Uint8Array(16).fill(0xff), 0), Number.MAX_SAFE_INTEGER);
+    const keys = new Set<number>();
+    for (const at of [0, 1, 2, 3, 4, 5, 7]) {
+      const one = new Uint8Array(17);
+      one[at + 1] = 1;
+      keys.add(idKey(one, 1));
+    }
+    assert.equal(keys.size, 7);
+    assert.ok(!keys.has(0));
+  });
+
+  test('all 16 bytes are compared', () => {
+    const inFrame = Uint8Array.of(9, ...id);
+    assert.ok(isIdAt(id, inFrame, 1));
+    for (let at = 1; at <= 16; at++) {
+      const other = inFrame.slice();
+      other[at]! ^= 1;
+      assert.ok(!isIdAt(id, other, 1));
+      const almostNil = new Uint8Array(17);
+      almostNil[at] = 1;
+      assert.ok(!isNilAt(almostNil, 1));
+    }
+    assert.ok(isNilAt(Uint8Array.of(1, ...new Uint8Array(16)), 1));
+  });
+});
+
+function peerSentNonsense(error: unknown): boolean {
+  return TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote;
+}

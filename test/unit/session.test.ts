@@ -1,0 +1,1176 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import type { Session } from '../../src/mux/session.js';
+import type { SessionOptions } from '../../src/mux/session_options.js';
+import { Stream } from '../../src/mux/stream.js';
+import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { aloneWith, type ListSink, type ManualClock, MuxLink } from '../support/mux_link.js';
+
+const ssh = { kind: 'tcp', host: 'localhost', port: 22 } as const;
+const NIL = '00'.repeat(16);
+const THEIRS = '00112233445546778899aabbccddeeff';
+const FIRST_PING = `10${NIL}0000000000000001`;
+const frame = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+const u64 = (value: number): string => value.toString(16).padStart(16, '0');
+const openOf = (id: string, credit = 262_144): string => `01${id}${u64(credit)}010016096c6f63616c686f7374`;
+const dataOf = (id: string, offset: number, text: string): string =>
+  `04${id}${u64(offset)}${Buffer.from(text).toString('hex')}`;
+
+function receive(session: Session, ...frames: string[]): void {
+  for (const hex of frames) session.receive(frame(hex));
+  session.flush();
+}
+
+/** Handlers that write down what they hear. */
+function listening(log: string[]) {
+  return {
+    onOpened: () => log.push('opened'),
+    onRefused: (reason: string, text: string) => log.push(`refused ${reason} ${text}`),
+    onData: (chunk: Uint8Array) => log.push(`data ${Buffer.from(chunk).toString()}`),
+    onEnd: () => log.push('end'),
+    onReset: (reason: string, remote: boolean) => log.push(`reset ${reason} ${remote ? 'remote' : 'local'}`),
+    onDrain: () => log.push('drain'),
+  };
+}
+
+/** A connector with one stream of ours, OPEN sent, and the UUID it drew. */
+function asked(options: Partial<SessionOptions> = {}) {
+  const alone = aloneWith(options);
+  alone.sink.take();
+  const log: string[] = [];
+  const stream = alone.session.open(ssh, listening(log));
+  const id = stream.id.replaceAll('-', '');
+  return { ...alone, stream, id, log };
+}
+
+/** The same with OPENED received. */
+function opened(options: Partial<SessionOptions> = {}, credit = 100_000) {
+  const all = asked(options);
+  receive(all.session, `02${all.id}${u64(credit)}`);
+  all.sink.take();
+  assert.deepEqual(all.log.splice(0), ['opened']);
+  return all;
+}
+
+/** A listener that has been asked for one stream. */
+function requested(options: Partial<SessionOptions> = {}) {
+  const requests: OpenRequest[] = [];
+  const alone = aloneWith({ role: 'listener', onOpen: (request) => requests.push(request), ...options });
+  receive(alone.session, FIRST_PING, openOf(THEIRS));
+  alone.sink.take();
+  const request = requests[0];
+  assert.ok(request !== undefined);
+  return { ...alone, requests, request };
+}
+
+function accepted(options: Partial<SessionOptions> = {}) {
+  const all = requested(options);
+  const log: string[] = [];
+  const stream = all.request.accept(listening(log));
+  assert.deepEqual(all.sink.hex(), [`02${THEIRS}${u64(262_144)}`]);
+  return { ...all, stream, log };
+}
+
+const violates = (session: Session, ...frames: string[]): void => {
+  const last = frames.pop();
+  for (const hex of frames) session.receive(frame(hex));
+  assert.throws(
+    () => session.receive(frame(last ?? '')),
+    (error) => TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote,
+  );
+};
+
+describe('the start of a session', () => {
+  test("the connector's first frame is a PING", () => {
+    assert.deepEqual(aloneWith().sink.hex(), [FIRST_PING]);
+  });
+
+  test('the listener sends nothing before the first frame of the connector', () => {
+    const { session, sink } = aloneWith({ role: 'listener' });
+    session.open(ssh, {});
+    session.writable();
+    session.tick();
+    session.flush();
+    assert.deepEqual(sink.hex(), []);
+    receive(session, FIRST_PING);
+    const sent = sink.hex();
+    assert.deepEqual(sent.map((hex) => hex.slice(0, 2)).sort(), ['01', '10', '11']);
+    assert.ok(sent.includes(`11${NIL}0000000000000001`));
+  });
+});
+
+describe('opening', () => {
+  test('OPEN tells the target and our window, urgent', () => {
+    const { sink, id } = asked();
+    assert.deepEqual(sink.urgent, [true]);
+    assert.deepEqual(sink.hex(), [openOf(id)]);
+  });
+
+  test('what is written before OPENED is sent after it', () => {
+    const { session, sink, stream, id, log } = asked();
+    sink.take();
+    assert.ok(stream.write(Buffer.from('hi')));
+    stream.end();
+    assert.deepEqual(sink.hex(), []);
+    receive(session, `02${id}${u64(5)}`);
+    assert.deepEqual(log, ['opened']);
+    assert.deepEqual(sink.hex(), [dataOf(id, 0, 'hi'), `05${id}${u64(2)}`]);
+  });
+
+  test('DATA and END that overtake OPENED wait for it', () => {
+    const { session, id, log } = asked();
+    receive(session, `05${id}${u64(2)}`, dataOf(id, 0, 'hi'));
+    assert.deepEqual(log, []);
+    receive(session, `02${id}${u64(5)}`);
+    assert.deepEqual(log, ['opened', 'data hi', 'end']);
+  });
+
+  test('CREDIT that overtakes OPENED counts', () => {
+    const { session, sink, stream, id } = asked();
+    sink.take();
+    stream.write(Buffer.from('hello'));
+    receive(session, `06${id}${u64(4)}`, `02${id}${u64(3)}`);
+    assert.deepEqual(sink.hex(), [dataOf(id, 0, 'hell')]);
+  });
+
+  test('REFUSED ends it, with the reason and the text', () => {
+    const { session, stream, id, log } = asked();
+    receive(session, `03${id}00016e6f`);
+    assert.deepEqual(log, ['refused refused no']);
+    assert.ok(stream.isClosed);
+    assert.equal(session.streamCount, 0);
+    assert.equal(stream.write(Buffer.from('x')), false);
+  });
+
+  test('a target that is none is refused here', () => {
+    assert.throws(() => aloneWith().session.open({ ...ssh, port: 0 }, {}), TunnelError);
+  });
+
+  test('the number of our own streams is limited', () => {
+    const { session, id } = asked({ limits: { streams: 1 } });
+    assert.throws(
+      () => session.open(ssh, {}),
+      (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT' && !error.remote,
+    );
+    receive(session, `03${id}0001`);
+    session.open(ssh, {});
+  });
+
+  test('a UUID whose place is taken is drawn again', () => {
+    const draws = [1, 1, 2];
+    const { session } = aloneWith({ random16: () => new Uint8Array(16).fill(draws.shift() ?? 9) });
+    const one = session.open(ssh, {});
+    const two = session.open(ssh, {});
+    assert.notEqual(one.id, two.id);
+  });
+});
+
+describe('giving up before the answer', () => {
+  test('a stream whose OPEN was not sent leaves no trace', () => {
+    const { session, sink } = aloneWith();
+    sink.take();
+    sink.room = 0;
+    const stream = session.open(ssh, {});
+    stream.reset('cancelled');
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), []);
+    assert.equal(session.streamCount, 0);
+  });
+
+  test('RESET goes at once, the UUID is kept until the answer, and after OPENED RESET goes again', () => {
+    const { session, sink, stream, id, log } = asked();
+    sink.take();
+    stream.reset('cancelled');
+    assert.deepEqual(sink.hex(), [`07${id}0008`]);
+    assert.equal(session.streamCount, 1);
+    receive(session, dataOf(id, 0, 'late'), `05${id}${u64(4)}`, `06${id}${u64(4)}`);
+    receive(session, `02${id}${u64(5)}`);
+    assert.deepEqual(sink.hex(), [`07${id}0008`]);
+    assert.equal(session.streamCount, 0);
+    assert.deepEqual(log, []);
+  });
+
+  for (const [answer, hex] of [
+    ['REFUSED', (id: string) => `03${id}0008`],
+    ['RESET', (id: string) => `07${id}0008`],
+  ] as const) {
+    test(`${answer} ends it for good`, () => {
+      const { session, sink, stream, id, log } = asked();
+      stream.reset('cancelled');
+      sink.take();
+      receive(session, hex(id));
+      assert.equal(session.streamCount, 0);
+      assert.deepEqual(sink.hex(), []);
+      assert.deepEqual(log, []);
+    });
+  }
+
+  test('OPENED that comes before the RESET could be sent leads to one RESET', () => {
+    const { session, sink, stream, id } = asked();
+    sink.take();
+    sink.room = 0;
+    stream.reset('timeout');
+    receive(session, `02${id}${u64(5)}`);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`07${id}0004`]);
+    assert.equal(session.streamCount, 0);
+  });
+});
+
+describe('being asked', () => {
+  test('the request names the target, and accept sends OPENED with our window', () => {
+    const { request } = requested();
+    assert.deepEqual(request.target, ssh);
+    accepted();
+  });
+
+  test('the request comes with flush, not inside receive', () => {
+    const requests: OpenRequest[] = [];
+    const { session } = aloneWith({ onOpen: (request) => requests.push(request) });
+    session.receive(frame(openOf(THEIRS)));
+    assert.equal(requests.length, 0);
+    session.flush();
+    session.flush();
+    assert.equal(requests.length, 1);
+  });
+
+  test('our DATA goes after OPENED, within the credit of OPEN', () => {
+    const { sink, request, session } = requested();
+    sink.room = 0;
+    const stream = request.accept({});
+    stream.write(Buffer.from('hi'));
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`02${THEIRS}${u64(262_144)}`, dataOf(THEIRS, 0, 'hi')]);
+  });
+
+  test('refuse sends the reason and the text', () => {
+    const { session, sink, request } = requested();
+    request.refuse('not-allowed', 'no');
+    assert.deepEqual(sink.hex(), [`03${THEIRS}00056e6f`]);
+    assert.equal(session.streamCount, 0);
+    request.refuse('limit');
+    assert.deepEqual(sink.hex(), []);
+    assert.throws(() => request.accept({}), TunnelError);
+  });
+
+  test('a second answer is refused', () => {
+    const { request } = accepted();
+    request.refuse('limit');
+    assert.throws(
+      () => request.accept({}),
+      (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED',
+    );
+  });
+
+  test('a reset instead of OPENED is a refusal', () => {
+    const { session, sink, request } = requested();
+    sink.room = 0;
+    request.accept({}).reset('unreachable');
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`03${THEIRS}0002`]);
+    assert.equal(session.streamCount, 0);
+  });
+
+  test('a RESET before our answer stops the dialling, and is answered', () => {
+    const { session, sink, request } = requested();
+    let cancelled = 0;
+    request.onCancelled = () => cancelled++;
+    receive(session, `07${THEIRS}0008`);
+    assert.equal(cancelled, 1);
+    assert.ok(request.isCancelled);
+    assert.deepEqual(sink.hex(), [`03${THEIRS}0008`]);
+    request.refuse('timeout');
+    assert.deepEqual(sink.hex(), []);
+    assert.throws(
+      () => request.accept({}),
+      (error) => TunnelError.is(error) && error.code === 'ERR_STREAM_RESET',
+    );
+  });
+
+  test('a RESET before OPENED was sent is answered with REFUSED', () => {
+    const { session, sink, request } = requested();
+    const log: string[] = [];
+    sink.room = 0;
+    request.accept(listening(log));
+    receive(session, `07${THEIRS}0008`);
+    assert.deepEqual(log, ['reset cancelled remote']);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`03${THEIRS}0008`]);
+  });
+
+  test('an OPEN that was reset in the same batch is never announced, but answered', () => {
+    const requests: OpenRequest[] = [];
+    const { session, sink } = aloneWith({ onOpen: (request) => requests.push(request) });
+    sink.take();
+    receive(session, openOf(THEIRS), `07${THEIRS}0008`);
+    assert.deepEqual(sink.hex(), [`03${THEIRS}0008`]);
+    assert.equal(requests.length, 0);
+  });
+
+  test('a kind of target from a later version is refused as unsupported', () => {
+    const { session, sink } = aloneWith();
+    sink.take();
+    receive(session, `01${THEIRS}${u64(5)}09`);
+    assert.deepEqual(sink.hex(), [`03${THEIRS}000d`]);
+  });
+
+  test('more streams than the limit are refused, until one is over', () => {
+    const { session, sink, request } = requested({ limits: { streams: 1 } });
+    const OTHER = 'ff'.repeat(16);
+    receive(session, openOf(OTHER));
+    assert.match(sink.hex().join(), new RegExp(`^03${OTHER}0006`));
+    request.refuse('refused');
+    sink.take();
+    receive(session, openOf(OTHER));
+    assert.deepEqual(sink.hex(), []);
+    assert.equal(session.streamCount, 1);
+  });
+
+  test('a UUID that our table cannot tell from another is refused as busy', () => {
+    const { session, sink } = requested();
+    receive(session, openOf(`${THEIRS.slice(0, 30)}00`));
+    assert.match(sink.hex().join(), /^03.{32}000c/);
+    assert.equal(session.streamCount, 1);
+  });
+
+  test('4096 OPENs may wait for an answer while our way out is closed, one more is refused', () => {
+    const { session, sink } = aloneWith({ role: 'listener' });
+    sink.room = 0;
+    for (let count = 0; count < 4096; count++) receive(session, openOf(u64(count + 1).padEnd(32, '0')));
+    violates(session, openOf('ff'.repeat(16)));
+    sink.room = 1;
+    session.writable();
+    sink.take();
+    session.writable();
+    receive(session, openOf('ff'.repeat(16)));
+  });
+});
+
+describe('bytes', () => {
+  test('come in order, once a batch, whatever the order of the frames', () => {
+    const { session, id, log } = opened();
+    receive(session, dataOf(id, 4, 'ef'), dataOf(id, 2, 'cd'));
+    assert.deepEqual(log, []);
+    receive(session, dataOf(id, 0, 'ab'), dataOf(id, 6, 'gh'));
+    assert.deepEqual(log, ['data abcdefgh']);
+  });
+
+  test('END before the last bytes waits for them', () => {
+    const { session, id, log } = opened();
+    receive(session, `05${id}${u64(4)}`, dataOf(id, 0, 'ab'));
+    assert.deepEqual(log, ['data ab']);
+    receive(session, dataOf(id, 2, 'cd'));
+    assert.deepEqual(log, ['data ab', 'data cd', 'end']);
+  });
+
+  test('END at 0 ends a stream without bytes; the same END again changes nothing', () => {
+    const { session, id, log } = opened();
+    receive(session, `05${id}${u64(0)}`, `05${id}${u64(0)}`);
+    receive(session, `05${id}${u64(0)}`);
+    assert.deepEqual(log, ['end']);
+  });
+
+  test('are cut to frames of what was agreed, and sent as far as the credit goes', () => {
+    const { session, sink, stream, id } = opened({ frameBytes: 1024 }, 1500);
+    const sent = new Uint8Array(3000).fill(0x61);
+    assert.ok(stream.write(sent));
+    assert.deepEqual(
+      sink.frames.map(({ length }) => length),
+      [1024, 25 + 501],
+    );
+    assert.equal(stream.backlogBytes, 1500);
+    sink.take();
+    receive(session, `06${id}${u64(1400)}`);
+    assert.deepEqual(sink.hex(), [], 'older credit');
+    receive(session, `06${id}${u64(1501)}`);
+    assert.deepEqual(sink.hex(), [dataOf(id, 1500, 'a')]);
+  });
+
+  test('small ones are urgent, many are not', () => {
+    const { sink, stream } = opened();
+    stream.write(Buffer.from('ls\n'));
+    assert.deepEqual(sink.urgent, [true]);
+    sink.take();
+    stream.write(new Uint8Array(50_000));
+    assert.ok(sink.urgent.every((urgent) => !urgent));
+    sink.take();
+    stream.write(new Uint8Array(100));
+    assert.deepEqual(sink.urgent, [false], 'right after bulk');
+  });
+
+  test('write gives false at the high water, and onDrain follows when most has gone', () => {
+    const { session, sink, stream, log } = opened({ limits: { sendHighWaterBytes: 4000 } });
+    sink.room = 0;
+    assert.ok(stream.write(new Uint8Array(3999)));
+    assert.ok(!stream.write(new Uint8Array(1)));
+    sink.room = 4;
+    session.writable();
+    assert.deepEqual(log, ['drain']);
+    assert.ok(stream.write(new Uint8Array(1)));
+    sink.room = 100;
+    session.writable();
+    assert.deepEqual(log, ['drain'], 'one drain for each false');
+  });
+
+  test('a writer that fills up again inside onDrain is served in the same go', () => {
+    const { session, sink } = aloneWith({ limits: { sendHighWaterBytes: 2000 } });
+    let left = 20;
+    const fill = (): void => {
+      while (left > 0) {
+        left--;
+        if (!stream.write(new Uint8Array(2000))) return;
+      }
+      stream.end();
+    };
+    const stream = session.open(ssh, { onDrain: fill, onOpened: fill });
+    const id = stream.id.replaceAll('-', '');
+    sink.take();
+    receive(session, `02${id}${u64(1_000_000)}`);
+    assert.equal(sink.hex().at(-1), `05${id}${u64(40_000)}`);
+  });
+
+  test('nothing may be written after end', () => {
+    const { sink, stream } = opened();
+    sink.room = 0;
+    stream.end();
+    assert.throws(
+      () => stream.write(Buffer.from('x')),
+      (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED',
+    );
+  });
+
+  test('the end follows the bytes, once', () => {
+    const { session, sink, stream, id } = opened({}, 2);
+    stream.write(Buffer.from('abc'));
+    stream.end();
+    stream.end();
+    assert.deepEqual(sink.hex(), [dataOf(id, 0, 'ab')]);
+    receive(session, `06${id}${u64(9)}`);
+    assert.deepEqual(sink.hex(), [dataOf(id, 2, 'c'), `05${id}${u64(3)}`]);
+    session.writable();
+    assert.deepEqual(sink.hex(), []);
+  });
+
+  test('the end needs no credit', () => {
+    const { sink, stream, id } = opened({}, 2);
+    stream.write(Buffer.from('ab'));
+    stream.end();
+    assert.deepEqual(sink.hex(), [dataOf(id, 0, 'ab'), `05${id}${u64(2)}`]);
+  });
+
+  test('a writer who was told to stop hears false until the drain', () => {
+    const { session, sink, stream, log } = opened({ limits: { sendHighWaterBytes: 4000 } });
+    sink.room = 0;
+    assert.ok(!stream.write(new Uint8Array(4000)));
+    sink.room = 2;
+    session.writable();
+    assert.ok(!stream.write(new Uint8Array(1)));
+    sink.room = 99;
+    session.writable();
+    assert.deepEqual(log, ['drain']);
+  });
+
+  test('empty writes send nothing', () => {
+    const { sink, stream } = opened();
+    stream.write(new Uint8Array(0));
+    assert.deepEqual(sink.hex(), []);
+  });
+
+  test('a stream is over when both directions have ended', () => {
+    for (const first of ['we', 'they']) {
+      const { session, stream, id, log } = opened();
+      if (first === 'we') stream.end();
+      receive(session, `05${id}${u64(0)}`);
+      if (first === 'they') {
+        assert.equal(session.streamCount, 1);
+        stream.end();
+      }
+      assert.equal(session.streamCount, 0, first);
+      assert.ok(stream.isClosed);
+      assert.deepEqual(log, ['end']);
+      receive(session, dataOf(id, 0, 'late'), `07${id}0007`, `02${id}${u64(1)}`);
+      assert.deepEqual(log, ['end']);
+    }
+  });
+});
+
+describe('credit', () => {
+  const fill = (session: Session, id: string, bytes: number): void => {
+    for (let at = 0; at < bytes; at += 500)
+      session.receive(frame(dataOf(id, at, 'x'.repeat(Math.min(500, bytes - at)))));
+    session.flush();
+  };
+
+  test('goes back when the consumer has taken half of the window, not when bytes arrive', () => {
+    const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
+    fill(session, id, 4000);
+    assert.deepEqual(sink.hex(), []);
+    stream.consumed(1999);
+    assert.deepEqual(sink.hex(), []);
+    stream.consumed(1);
+    assert.deepEqual(sink.hex(), [`06${id}${u64(6000)}`]);
+  });
+
+  test('grows to a larger window once the round trip is known and the sender is waiting', () => {
+    const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
+    clock.ms += 50;
+    receive(session, `11${NIL}0000000000000001`);
+    fill(session, id, 4000);
+    clock.ms += 99;
+    stream.consumed(4000);
+    assert.deepEqual(sink.hex(), [`06${id}${u64(12_000)}`]);
+    assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024 - 4000);
+    session.abandon('peer-silent');
+    assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
+  });
+
+  test('measures the round trip again when it is more than a second old', () => {
+    const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
+    receive(session, `11${NIL}0000000000000001`);
+    fill(session, id, 4000);
+    clock.ms += 1001;
+    stream.consumed(4000);
+    assert.deepEqual(
+      sink.hex().map((hex) => hex.slice(0, 2)),
+      ['06', '10'],
+    );
+  });
+
+  test('does not grow when the first half of the window lasted long', () => {
+    const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
+    clock.ms += 50;
+    receive(session, `11${NIL}0000000000000001`);
+    fill(session, id, 4000);
+    clock.ms += 100;
+    stream.consumed(4000);
+    assert.deepEqual(sink.hex(), [`06${id}${u64(8000)}`]);
+  });
+
+  test('is one frame with the newest value, however long the way out was closed', () => {
+    const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
+    fill(session, id, 4000);
+    sink.room = 0;
+    stream.consumed(2000);
+    stream.consumed(1000);
+    stream.consumed(1000);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`06${id}${u64(8000)}`]);
+  });
+
+  test('that was not yet sent is not yet given', () => {
+    const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
+    fill(session, id, 4000);
+    sink.room = 0;
+    stream.consumed(4000);
+    violates(session, dataOf(id, 4000, 'x'));
+  });
+
+  test('is not given any more when the end is known', () => {
+    const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
+    fill(session, id, 4000);
+    receive(session, `05${id}${u64(4000)}`);
+    stream.consumed(4000);
+    assert.deepEqual(sink.hex(), []);
+  });
+
+  test('cannot be given for bytes that the consumer did not get', () => {
+    const { session, stream, id } = opened();
+    receive(session, dataOf(id, 0, 'ab'));
+    assert.throws(() => stream.consumed(3), RangeError);
+    assert.throws(() => stream.consumed(-1), RangeError);
+    assert.throws(() => stream.consumed(Number.NaN), RangeError);
+    stream.consumed(2);
+    assert.throws(() => stream.consumed(1), RangeError);
+  });
+});
+
+describe('bookkeeping', () => {
+  test('a stream that another one reset inside onDrain is not told to go on', () => {
+    const { session, sink } = aloneWith({ limits: { sendHighWaterBytes: 1000 } });
+    const log: string[] = [];
+    const one = session.open(ssh, { onDrain: () => two.reset('cancelled') });
+    const two = session.open(ssh, listening(log));
+    for (const stream of [one, two]) {
+      receive(session, `02${stream.id.replaceAll('-', '')}${u64(9000)}`);
+    }
+    sink.take();
+    sink.room = 0;
+    for (const stream of [one, two]) assert.ok(!stream.write(new Uint8Array(2000)));
+    sink.room = 99;
+    session.writable();
+    assert.deepEqual(log, ['opened']);
+  });
+
+  test('a stream that we reset hears nothing when the session closes', () => {
+    const { session, sink, stream, log } = opened();
+    sink.room = 0;
+    stream.reset('cancelled');
+    session.close('peer-shutdown');
+    assert.deepEqual(log, []);
+  });
+
+  test('an OPEN that was answered no longer counts: 4200 streams one after the other', () => {
+    const { session, sink } = aloneWith({ onOpen: (request) => request.accept({}).reset('reset') });
+    const other = aloneWith({ onOpen: (request) => request.accept({}).end() });
+    for (let count = 1; count <= 4200; count++) {
+      const id = u64(count).padEnd(32, '0');
+      receive(session, openOf(id));
+      receive(other.session, openOf(id));
+      receive(other.session, `07${id}0001`);
+      sink.take();
+      other.sink.take();
+    }
+    assert.equal(session.streamCount + other.session.streamCount, 0);
+  });
+
+  test('our streams and theirs are counted apart', () => {
+    const { session } = requested({ limits: { streams: 1 } });
+    session.open(ssh, {});
+    receive(session, `07${THEIRS}0008`);
+    assert.throws(() => session.open(ssh, {}), TunnelError, 'theirs is over, ours is not');
+    const other = asked({ limits: { streams: 1 }, onOpen: () => {} });
+    receive(other.session, openOf(THEIRS), `03${other.id}0001`);
+    other.sink.take();
+    receive(other.session, openOf('ff'.repeat(16)));
+    assert.match(other.sink.hex().join(), /^03f{32}0006/, 'ours is over, theirs is not');
+  });
+
+  test('the UUID of a stream that is over is free again', () => {
+    const { session, requests, request } = requested();
+    request.accept({});
+    receive(session, `07${THEIRS}0001`);
+    receive(session, openOf(THEIRS));
+    assert.equal(requests.length, 2);
+  });
+
+  test('a stream that is over stands in no lane, however long the way out is closed', () => {
+    const { session, sink, stream, id } = opened();
+    assert.ok(stream instanceof Stream);
+    sink.room = 0;
+    stream.write(new Uint8Array(50_000));
+    receive(session, dataOf(id, 0, 'a'));
+    assert.notEqual(stream.data.lane, undefined);
+    receive(session, `07${id}0001`);
+    assert.equal(stream.data.lane, undefined);
+    assert.equal(stream.control.lane, undefined);
+    assert.equal(stream.backlogBytes, 0);
+    assert.equal(stream.receiving.heldBytes, 0);
+  });
+
+  test('what handlers send goes out when all of them have been told', () => {
+    const { session, sink } = aloneWith();
+    const seen: number[] = [];
+    const streams = [0, 1].map(() => {
+      const stream = session.open(ssh, {
+        onData: () => {
+          stream.write(Buffer.from('x'));
+          seen.push(sink.frames.length);
+        },
+      });
+      receive(session, `02${stream.id.replaceAll('-', '')}${u64(9)}`);
+      return stream;
+    });
+    sink.take();
+    receive(session, ...streams.map((stream) => dataOf(stream.id.replaceAll('-', ''), 0, 'a')));
+    assert.deepEqual(seen, [0, 0]);
+    assert.equal(sink.frames.length, 2);
+  });
+});
+
+describe('windows', () => {
+  test('start smaller among many streams, so that all of them together stay bounded', () => {
+    const { session, sink } = aloneWith({ limits: { maxPeerWindowBytes: 1024 * 1024 } });
+    sink.take();
+    for (let count = 0; count < 100; count++) session.open(ssh, {});
+    const windows = sink.take().map((open) => Number(Buffer.from(open).readBigUInt64BE(17)));
+    assert.deepEqual([windows[0], windows[3], windows[7], windows[99]], [262_144, 262_144, 131_072, 16_384]);
+  });
+});
+
+describe('resets', () => {
+  test('ours drops what waits, sends RESET, and calls no handler', () => {
+    const { session, sink, stream, id, log } = opened({}, 1);
+    stream.write(Buffer.from('abc'));
+    sink.take();
+    stream.reset('reset');
+    stream.reset('reset');
+    assert.deepEqual(sink.hex(), [`07${id}0007`]);
+    assert.equal(session.streamCount, 0);
+    assert.deepEqual(log, []);
+    stream.end();
+    stream.consumed(5);
+    assert.equal(stream.write(Buffer.from('x')), false);
+    assert.deepEqual(sink.hex(), []);
+  });
+
+  test('ours waits for room, deaf to what comes meanwhile', () => {
+    const { session, sink, stream, id, log } = opened();
+    sink.room = 0;
+    stream.reset('reset');
+    receive(session, dataOf(id, 0, 'late'), dataOf(id, 0, 'late'), `06${id}${u64(5)}`);
+    assert.equal(session.streamCount, 1);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`07${id}0007`]);
+    assert.equal(session.streamCount, 0);
+    assert.deepEqual(log, []);
+  });
+
+  test('two that cross end it on both sides', () => {
+    const { session, sink, stream, id } = opened();
+    sink.room = 0;
+    stream.reset('reset');
+    receive(session, `07${id}0007`);
+    assert.equal(session.streamCount, 0);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), []);
+  });
+
+  test("the peer's drops what was not handed out", () => {
+    const { session, stream, id, log } = opened();
+    receive(session, dataOf(id, 0, 'ab'), `07${id}0003`, dataOf(id, 2, 'cd'));
+    assert.deepEqual(log, ['reset name-not-found remote']);
+    assert.ok(stream.isClosed);
+    assert.equal(session.stats().heldBytes, 0);
+  });
+
+  test('inside onData stops what would follow', () => {
+    const got: number[] = [];
+    const { session, sink } = aloneWith();
+    const stream = session.open(ssh, {
+      onData: (chunk) => {
+        got.push(chunk.length);
+        stream.reset('cancelled');
+      },
+      onEnd: () => got.push(-1),
+    });
+    const id = stream.id.replaceAll('-', '');
+    const frames: string[] = [];
+    for (let at = 0; at < 70_000; at += 500) frames.push(dataOf(id, at, 'x'.repeat(500)));
+    sink.take();
+    receive(session, `02${id}${u64(1)}`, ...frames, `05${id}${u64(70_000)}`);
+    assert.deepEqual(got, [65_536]);
+    assert.deepEqual(sink.hex(), [`07${id}0008`]);
+  });
+});
+
+describe('violations', () => {
+  for (const [why, frames] of [
+    ['no bytes', ['']],
+    ['a header cut short', [`04${'11'.repeat(15)}`]],
+    ['type 0', [`00${'11'.repeat(16)}`]],
+    ['type 8', [`08${'11'.repeat(16)}`]],
+    ['type 8 for a stream that is there', [openOf(THEIRS), `08${THEIRS}`]],
+    ['type 0x13', [`13${NIL}`]],
+    ['OPEN for the nil UUID', [openOf(NIL)]],
+    ['DATA for the nil UUID', [dataOf(NIL, 0, 'x')]],
+    ['PING for a stream', [`10${THEIRS}0102030405060708`]],
+    ['PING cut short', [`10${NIL}01020304050607`]],
+    ['PONG too long', [`11${NIL}010203040506070809`]],
+    ['OPEN for a UUID in use', [openOf(THEIRS), openOf(THEIRS)]],
+    ['DATA before OPENED', [openOf(THEIRS), dataOf(THEIRS, 0, 'x')]],
+    ['END before OPENED', [openOf(THEIRS), `05${THEIRS}${u64(0)}`]],
+    ['OPENED from the opener', [openOf(THEIRS), `02${THEIRS}${u64(0)}`]],
+    ['REFUSED from the opener', [openOf(THEIRS), `03${THEIRS}0001`]],
+    ['BYE twice', [`12${NIL}000a${u64(9)}`, `12${NIL}000a${u64(9)}`]],
+    ['BYE cut short', [`12${NIL}000a`]],
+  ] as const) {
+    test(`${why} is refused`, () => violates(aloneWith().session, ...frames));
+  }
+
+  for (const [why, frames] of [
+    ['OPENED twice', (id: string) => [`02${id}${u64(5)}`]],
+    ['REFUSED after OPENED', (id: string) => [`03${id}0001`]],
+    ['DATA beyond the credit', (id: string) => [dataOf(id, 262_143, 'xy')]],
+    ['DATA that overlaps', (id: string) => [dataOf(id, 0, 'abc'), dataOf(id, 2, 'x')]],
+    ['the same DATA twice', (id: string) => [dataOf(id, 5, 'abc'), dataOf(id, 5, 'abc')]],
+    ['DATA without bytes', (id: string) => [`04${id}${u64(0)}`]],
+    ['DATA beyond the end', (id: string) => [`05${id}${u64(2)}`, dataOf(id, 1, 'xy')]],
+    ['END below bytes that have come', (id: string) => [dataOf(id, 5, 'abc'), `05${id}${u64(7)}`]],
+    ['END beyond the credit', (id: string) => [`05${id}${u64(262_145)}`]],
+    ['two ENDs that differ', (id: string) => [`05${id}${u64(2)}`, `05${id}${u64(3)}`]],
+    ['CREDIT above 2^53', (id: string) => [`06${id}0020000000000000`]],
+    ['RESET cut short', (id: string) => [`07${id}00`]],
+  ] as const) {
+    test(`${why} is refused`, () => {
+      const { session, id } = opened();
+      violates(session, ...frames(id));
+    });
+  }
+
+  test('DATA to the very end of the credit, and END there, are fine', () => {
+    const { session, id, log } = opened({ limits: { initialWindowBytes: 3 } });
+    receive(session, `05${id}${u64(3)}`, dataOf(id, 0, 'abc'));
+    assert.deepEqual(log, ['data abc', 'end']);
+  });
+
+  test('a frame longer than agreed is refused, one just as long is not', () => {
+    const { session, id } = opened({ frameBytes: 1024 });
+    receive(session, dataOf(id, 0, 'x'.repeat(999)));
+    violates(session, dataOf(id, 999, 'x'.repeat(1000)));
+  });
+
+  test('frames of streams that are not there are ignored', () => {
+    const { session, sink } = aloneWith();
+    sink.take();
+    for (const type of ['02', '03', '04', '05', '06', '07']) receive(session, `${type}${THEIRS}`);
+    assert.deepEqual(sink.hex(), []);
+  });
+});
+
+describe('ping and silence', () => {
+  test('a PING is answered with its own bytes', () => {
+    const { session, sink } = aloneWith();
+    sink.take();
+    receive(session, `10${NIL}ffffffffffffffff`);
+    assert.deepEqual(sink.hex(), [`11${NIL}ffffffffffffffff`]);
+  });
+
+  test('of many PINGs while the way out is closed the newest is answered', () => {
+    const { session, sink } = aloneWith();
+    sink.take();
+    sink.room = 0;
+    for (let count = 1; count <= 1000; count++) receive(session, `10${NIL}${u64(count)}`);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`11${NIL}${u64(1000)}`]);
+  });
+
+  test('ping tells the round trip, in flush, to all who wait', () => {
+    const { session, sink, clock } = aloneWith();
+    sink.take();
+    const heard: (number | undefined)[] = [];
+    session.ping((ms) => heard.push(ms));
+    clock.ms += 30;
+    session.ping((ms) => heard.push(ms));
+    assert.deepEqual(sink.hex(), [], 'one unanswered at a time');
+    receive(session, `11${NIL}${u64(2)}`, `11${NIL}0000000100000001`);
+    assert.equal(heard.length, 0, 'not ours');
+    session.receive(frame(`11${NIL}${u64(1)}`));
+    assert.equal(heard.length, 0);
+    session.flush();
+    assert.equal(heard.join(), '30,30');
+    receive(session, `11${NIL}${u64(1)}`);
+    session.ping((ms) => heard.push(ms));
+    assert.deepEqual(sink.hex(), [`10${NIL}${u64(2)}`]);
+    session.close('peer-shutdown');
+    assert.deepEqual(heard, [30, 30, undefined]);
+    assert.equal(session.stats().roundTripMs, 30);
+  });
+
+  test('the round trip is smoothed, an eighth for each new one', () => {
+    const { session, clock } = aloneWith();
+    for (const [count, ms] of [
+      [1, 80],
+      [2, 160],
+    ] as const) {
+      clock.ms += ms;
+      receive(session, `11${NIL}${u64(count)}`);
+      session.ping(() => {});
+    }
+    assert.equal(session.stats().roundTripMs, 90);
+  });
+
+  test('the number of those who wait is bounded', () => {
+    const { session } = aloneWith();
+    for (let count = 0; count < 1024; count++) session.ping(() => {});
+    assert.throws(
+      () => session.ping(() => {}),
+      (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT',
+    );
+  });
+
+  test('after 10 s of silence a PING, after 30 s dead', () => {
+    const { session, sink, clock } = quiet();
+    assert.equal(session.nextTickMs(), 10_000);
+    clock.ms += 9999;
+    assert.equal(session.tick(), 'alive');
+    assert.equal(session.nextTickMs(), 1);
+    clock.ms += 1;
+    assert.equal(session.tick(), 'alive');
+    assert.deepEqual(sink.hex(), [`10${NIL}${u64(2)}`]);
+    assert.equal(session.nextTickMs(), 20_000);
+    clock.ms += 19_999;
+    assert.equal(session.tick(), 'alive');
+    assert.deepEqual(sink.hex(), []);
+    clock.ms += 1;
+    assert.equal(session.nextTickMs(), 0);
+    assert.equal(session.tick(), 'dead');
+  });
+
+  test('any frame is a sign of life', () => {
+    const { session, clock } = quiet();
+    clock.ms += 29_999;
+    receive(session, `07${THEIRS}0001`);
+    clock.ms += 29_999;
+    assert.equal(session.tick(), 'alive');
+  });
+
+  test('while frozen time stands still, and after the thaw the peer has all of it again', () => {
+    const { session, sink, clock } = quiet();
+    session.freeze();
+    clock.ms += 1_000_000;
+    assert.equal(session.nextTickMs(), Number.POSITIVE_INFINITY);
+    assert.equal(session.tick(), 'alive');
+    session.thaw();
+    assert.deepEqual(sink.hex(), [`10${NIL}${u64(2)}`], 'is it there?');
+    clock.ms += 29_999;
+    assert.equal(session.tick(), 'alive');
+    clock.ms += 1;
+    assert.equal(session.tick(), 'dead');
+  });
+
+  test('the next tick is never in the past', () => {
+    const { session, clock } = quiet();
+    clock.ms += 40_000;
+    assert.equal(session.nextTickMs(), 0);
+  });
+
+  test('after an outage round trips count again', () => {
+    const { session, clock } = aloneWith();
+    session.freeze();
+    session.thaw();
+    receive(session, `11${NIL}${u64(1)}`);
+    session.ping(() => {});
+    clock.ms += 25;
+    receive(session, `11${NIL}${u64(2)}`);
+    assert.equal(session.stats().roundTripMs, 25);
+  });
+
+  test('an outage is no round trip', () => {
+    const { session, clock } = aloneWith();
+    session.freeze();
+    clock.ms += 60_000;
+    session.thaw();
+    receive(session, `11${NIL}${u64(1)}`);
+    assert.equal(session.stats().roundTripMs, undefined);
+  });
+
+  /** A session whose first PING was answered. */
+  function quiet(): { session: Session; sink: ListSink; clock: ManualClock } {
+    const alone = aloneWith();
+    receive(alone.session, `11${NIL}${u64(1)}`);
+    alone.sink.take();
+    return alone;
+  }
+});
+
+describe('closing', () => {
+  test('BYE tells how many frames there were, and every stream hears of it', () => {
+    const { session, sink, stream, log } = opened();
+    stream.write(Buffer.from('ab'));
+    sink.take();
+    session.close('peer-shutdown', 'bye');
+    // PING, OPEN and DATA were before.
+    assert.deepEqual(sink.hex(), [`12${NIL}000a${u64(3)}627965`]);
+    assert.deepEqual(log, ['reset peer-shutdown local']);
+    assert.ok(session.isClosed);
+    assert.equal(session.streamCount, 0);
+    session.close('internal');
+    receive(session, `10${NIL}${u64(1)}`);
+    session.writable();
+    assert.deepEqual(sink.hex(), [], 'nothing after BYE');
+    assert.equal(session.nextTickMs(), Number.POSITIVE_INFINITY);
+    assert.equal(session.tick(), 'alive');
+    assert.throws(
+      () => session.open(ssh, {}),
+      (error) => TunnelError.is(error) && error.code === 'ERR_PEER_GONE',
+    );
+    assert.throws(() => session.ping(() => {}), TunnelError);
+  });
+
+  test('BYE waits for room, and takes the place of all else that waited', () => {
+    const { session, sink } = opened();
+    sink.room = 0;
+    receive(session, `10${NIL}${u64(1)}`, openOf(THEIRS));
+    session.close('peer-shutdown');
+    assert.ok(session.hasByeToSend);
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), [`12${NIL}000a${u64(2)}`]);
+    assert.ok(!session.hasByeToSend);
+  });
+
+  test('abandoning says nothing, not even a BYE that waited', () => {
+    const { session, sink, log } = opened();
+    sink.room = 0;
+    session.close('peer-shutdown');
+    session.abandon('session-replaced');
+    sink.room = 9;
+    session.writable();
+    assert.deepEqual(sink.hex(), []);
+    assert.deepEqual(log, ['reset peer-shutdown local']);
+    const other = opened();
+    other.session.abandon('session-replaced');
+    assert.deepEqual(other.log, ['reset session-replaced local']);
+    assert.deepEqual(other.sink.hex(), []);
+  });
+
+  test("the peer's BYE waits for all that it sent before", () => {
+    const byes: string[] = [];
+    const { session, id, log } = opened({ onBye: (reason, text) => byes.push(`${reason} ${text}`) });
+    // Before: OPENED, DATA, END.
+    receive(session, `12${NIL}000a${u64(3)}627965`, `05${id}${u64(2)}`);
+    assert.ok(!session.isClosed);
+    assert.throws(() => session.open(ssh, {}), TunnelError);
+    assert.deepEqual(byes, []);
+    receive(session, dataOf(id, 0, 'ab'));
+    assert.deepEqual(log, ['data ab', 'end', 'reset peer-shutdown remote']);
+    assert.deepEqual(byes, ['peer-shutdown bye']);
+    assert.ok(session.isClosed);
+    receive(session, openOf(THEIRS));
+    assert.equal(session.streamCount, 0);
+  });
+
+  test('a BYE alone closes a session without streams', () => {
+    const byes: string[] = [];
+    const { session, sink } = aloneWith({ onBye: (reason) => byes.push(reason) });
+    sink.take();
+    receive(session, `10${NIL}${u64(1)}`, `12${NIL}000a${u64(0)}`);
+    assert.deepEqual(byes, ['peer-shutdown']);
+    assert.deepEqual(sink.hex(), [], 'nobody is left to answer');
+  });
+
+  test('streams that ended in the batch of a violation still hear of it', () => {
+    const { session, id, log } = opened();
+    session.receive(frame(`07${id}0002`));
+    violates(session, 'ff');
+    session.close('protocol-error');
+    assert.deepEqual(log, ['reset unreachable remote']);
+  });
+
+  test('a request that nobody answered is cancelled', () => {
+    const { session, request } = requested();
+    let cancelled = 0;
+    request.onCancelled = () => cancelled++;
+    session.close('peer-shutdown');
+    assert.equal(cancelled, 1);
+    assert.throws(() => request.accept({}), TunnelError);
+  });
+
+  test('a handler may close the session', () => {
+    const seen: string[] = [];
+    const { session, sink } = aloneWith();
+    const other = session.open(ssh, { onReset: (reason) => seen.push(reason) });
+    const stream = session.open(ssh, {
+      onData: () => session.close('internal'),
+      onEnd: () => seen.push('end'),
+      onReset: (reason) => seen.push(reason),
+    });
+    sink.take();
+    const id = stream.id.replaceAll('-', '');
+    receive(session, `02${id}${u64(1)}`, dataOf(id, 0, 'a'), `05${id}${u64(1)}`);
+    assert.deepEqual(seen, ['internal', 'internal']);
+    assert.ok(other.isClosed);
+    assert.match(sink.hex().join(), /^12/);
+  });
+});
+
+describe('two sessions', () => {
+  test('carry an echo and close without a trace', () => {
+    const got: string[] = [];
+    const link = new MuxLink(
+      { seed: 1, delayMs: 0, room: 100 },
+      {},
+      {
+        onOpen: (request) => {
+          const stream = request.accept({
+            onData: (chunk) => {
+              stream.write(chunk);
+              stream.consumed(chunk.length);
+            },
+            onEnd: () => stream.end(),
+          });
+        },
+      },
+    );
+    const stream = link.connector.open(ssh, {
+      onData: (chunk) => got.push(Buffer.from(chunk).toString()),
+      onEnd: () => got.push('end'),
+    });
+    stream.write(Buffer.from('hello'));
+    stream.end();
+    assert.ok(link.run(() => link.connector.streamCount + link.listener.streamCount === 0, 20));
+    assert.deepEqual(got, ['hello', 'end']);
+    const stats = link.connector.stats();
+    assert.ok(
+      stats.framesSent >= 4 && stats.framesReceived >= 4 && stats.bytesSent > 0 && stats.bytesReceived > 0,
+    );
+    assert.equal(stats.roundTripMs, 1);
+  });
+
+  test('four downloads through a narrow way get the same share, and a keystroke passes them all', () => {
+    const received = new Map<string, number>();
+    let keystrokeMs = 0;
+    const link: MuxLink = new MuxLink(
+      { seed: 1, delayMs: 0, room: 40 },
+      {},
+      {
+        onOpen: (request) => {
+          const { host } = request.target;
+          const stream = request.accept({
+            onData: (chunk) => {
+              received.set(host, (received.get(host) ?? 0) + chunk.length);
+              stream.consumed(chunk.length);
+              if (host === 'key') keystrokeMs = link.clock.ms;
+            },
+          });
+        },
+      },
+    );
+    for (const host of ['a', 'b', 'c', 'd']) {
+      const fill = (): void => {
+        while (stream.write(new Uint8Array(50_000)));
+      };
+      const stream = link.connector.open({ ...ssh, host }, { onOpened: fill, onDrain: fill });
+    }
+    const key = link.connector.open({ ...ssh, host: 'key' }, {});
+    for (let ms = 0; ms < 500; ms++) link.step();
+    const shares = ['a', 'b', 'c', 'd'].map((host) => received.get(host) ?? 0);
+    assert.ok(Math.min(...shares) > 1_000_000, `${shares}`);
+    assert.ok(Math.max(...shares) - Math.min(...shares) <= 64_000, `${shares}`);
+    key.write(Buffer.from('x'));
+    const writtenMs = link.clock.ms;
+    link.run(() => keystrokeMs > 0, 100);
+    assert.ok(keystrokeMs - writtenMs <= 2, `${keystrokeMs - writtenMs} ms`);
+  });
+
+  test('a consumer that never reads holds its window and stops nobody else', () => {
+    let held = 0;
+    let other = 0;
+    const link = new MuxLink(
+      { seed: 1, delayMs: 0, room: 100 },
+      {},
+      {
+        onOpen: (request) => {
+          const stream = request.accept({
+            onData: (chunk) => {
+              if (request.target.host === 'stuck') held += chunk.length;
+              else {
+                other += chunk.length;
+                stream.consumed(chunk.length);
+              }
+            },
+          });
+        },
+      },
+    );
+    for (const host of ['stuck', 'fine']) {
+      const fill = (): void => {
+        while (stream.write(new Uint8Array(10_000)));
+      };
+      const stream = link.connector.open({ ...ssh, host }, { onOpened: fill, onDrain: fill });
+    }
+    for (let ms = 0; ms < 500; ms++) link.step();
+    assert.equal(held, 256 * 1024);
+    assert.ok(other > 10_000_000, `${other}`);
+  });
+});

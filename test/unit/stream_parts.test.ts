@@ -1,0 +1,338 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { BLOCK_BYTES, BlockPool } from '../../src/mux/block_pool.js';
+import { Intervals, MAX_PIECES } from '../../src/mux/intervals.js';
+import { Reassembly } from '../../src/mux/reassembly.js';
+import { GrowthBudget, ReceiveWindow } from '../../src/mux/receive_window.js';
+import { SendQueue } from '../../src/mux/send_queue.js';
+
+function peerSentNonsense(error: unknown): boolean {
+  return TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote;
+}
+
+describe('intervals', () => {
+  test('pieces that touch become one, in whatever order they come', () => {
+    const pieces: [number, number][] = [
+      [0, 3],
+      [3, 5],
+      [5, 9],
+      [9, 10],
+    ];
+    for (const order of permutations([0, 1, 2, 3])) {
+      const intervals = new Intervals();
+      for (const index of order) {
+        const [start, end] = pieces[index]!;
+        intervals.add(start, end);
+      }
+      assert.equal(intervals.contiguous, 10);
+      assert.equal(intervals.highest, 10);
+      assert.equal(intervals.pieces, 0);
+    }
+  });
+
+  test('a piece apart counts for the highest offset only', () => {
+    const intervals = new Intervals();
+    intervals.add(7, 9);
+    assert.deepEqual([intervals.contiguous, intervals.highest, intervals.pieces], [0, 9, 1]);
+  });
+
+  test('any byte that is there already is refused', () => {
+    for (const [start, end] of [
+      [0, 1],
+      [0, 4],
+      [3, 5],
+      [10, 12],
+      [8, 20],
+      [11, 12],
+      [14, 16],
+      [19, 21],
+    ] as const) {
+      const intervals = new Intervals();
+      intervals.add(0, 4);
+      intervals.add(10, 15);
+      intervals.add(18, 20);
+      assert.throws(() => intervals.add(start, end), peerSentNonsense, `${start} to ${end}`);
+      intervals.add(9, 10);
+      intervals.add(15, 18);
+    }
+  });
+
+  test('more separate pieces than an honest sender leaves are refused; filling a gap is not', () => {
+    const intervals = new Intervals();
+    for (let index = 1; index <= MAX_PIECES; index++) intervals.add(2 * index, 2 * index + 1);
+    assert.throws(() => intervals.add(2 * MAX_PIECES + 2, 2 * MAX_PIECES + 3), peerSentNonsense);
+    intervals.add(0, 1);
+    intervals.add(3, 4);
+    intervals.add(1, 2);
+    assert.equal(intervals.contiguous, 5);
+    assert.equal(intervals.pieces, MAX_PIECES - 2);
+  });
+});
+
+describe('reassembly', () => {
+  const frameOf = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.alloc(25, 0xee), bytes]);
+  const pattern = (from: number, to: number): Uint8Array =>
+    Uint8Array.from({ length: to - from }, (_, index) => ((from + index) * 31) >> 3);
+
+  test('bytes across the border of two blocks come out whole', () => {
+    const reassembly = new Reassembly(new BlockPool());
+    reassembly.insert(0, frameOf(pattern(0, BLOCK_BYTES - 10)), 25);
+    reassembly.insert(BLOCK_BYTES - 10, frameOf(pattern(BLOCK_BYTES - 10, BLOCK_BYTES + 10)), 25);
+    assert.deepEqual(Buffer.concat(all(reassembly)), Buffer.from(pattern(0, BLOCK_BYTES + 10)));
+    assert.equal(reassembly.deliveredOffset, BLOCK_BYTES + 10);
+  });
+
+  test('a delivery that stops one byte before or at the end of a block goes on behind it', () => {
+    for (const stop of [BLOCK_BYTES - 1, BLOCK_BYTES]) {
+      const reassembly = new Reassembly(new BlockPool());
+      reassembly.insert(0, frameOf(pattern(0, stop)), 25);
+      const chunks = all(reassembly);
+      reassembly.insert(stop, frameOf(pattern(stop, stop + 10)), 25);
+      chunks.push(...all(reassembly));
+      assert.deepEqual(Buffer.concat(chunks), Buffer.from(pattern(0, stop + 10)));
+    }
+  });
+
+  test('a chunk that was handed out is never written to again', () => {
+    const reassembly = new Reassembly(new BlockPool());
+    const kept: { chunk: Uint8Array; copy: Uint8Array }[] = [];
+    let at = 0;
+    for (const length of [10, 5000, 10, 60_000, 5000, 4095, 4096, 70_000, 1]) {
+      reassembly.insert(at, frameOf(pattern(at, at + length)), 25);
+      at += length;
+      for (const chunk of all(reassembly)) kept.push({ chunk, copy: chunk.slice() });
+    }
+    for (const { chunk, copy } of kept) assert.deepEqual(chunk, copy);
+    assert.deepEqual(Buffer.concat(kept.map(({ chunk }) => chunk)), Buffer.from(pattern(0, at)));
+  });
+
+  test('large chunks are views, small ones are copies of their own size', () => {
+    const reassembly = new Reassembly(new BlockPool());
+    reassembly.insert(0, frameOf(pattern(0, 4095)), 25);
+    assert.equal(all(reassembly)[0]?.buffer.byteLength, 4095);
+    reassembly.insert(4095, frameOf(pattern(4095, 4095 + 4096)), 25);
+    assert.equal(all(reassembly)[0]?.buffer.byteLength, BLOCK_BYTES);
+  });
+
+  test('a stream whose small data was all delivered holds no memory, and its block serves another', () => {
+    const pool = new BlockPool();
+    const one = new Reassembly(pool);
+    one.insert(0, frameOf(pattern(0, 100)), 25);
+    assert.equal(one.heldBytes, BLOCK_BYTES);
+    all(one);
+    assert.equal(one.heldBytes, 0);
+    const block = pool.take();
+    pool.give(block);
+    one.insert(100, frameOf(pattern(100, 200)), 25);
+    assert.notEqual(pool.take(), block);
+    assert.deepEqual(Buffer.concat(all(one)), Buffer.from(pattern(100, 200)));
+  });
+
+  test('a block with a hole in it is kept', () => {
+    const reassembly = new Reassembly(new BlockPool());
+    reassembly.insert(0, frameOf(pattern(0, 10)), 25);
+    reassembly.insert(20, frameOf(pattern(20, 30)), 25);
+    assert.equal(all(reassembly).length, 1);
+    assert.equal(reassembly.heldBytes, BLOCK_BYTES);
+    reassembly.insert(10, frameOf(pattern(10, 20)), 25);
+    assert.deepEqual(Buffer.concat(all(reassembly)), Buffer.from(pattern(10, 30)));
+  });
+
+  test('a block that the consumer has a view of never goes back to the pool', () => {
+    const pool = new BlockPool();
+    const reassembly = new Reassembly(pool);
+    reassembly.insert(0, frameOf(pattern(0, BLOCK_BYTES)), 25);
+    const [chunk] = all(reassembly);
+    assert.notEqual(pool.take().buffer, chunk?.buffer);
+    assert.equal(reassembly.heldBytes, 0);
+    const other = new Reassembly(pool);
+    other.insert(0, frameOf(pattern(0, 5000)), 25);
+    const view = all(other)[0];
+    other.clear();
+    assert.notEqual(pool.take().buffer, view?.buffer);
+  });
+
+  test('only blocks that bytes have come for are held', () => {
+    const reassembly = new Reassembly(new BlockPool());
+    reassembly.insert(5 * BLOCK_BYTES + 3, frameOf(pattern(0, 1)), 25);
+    assert.equal(reassembly.heldBytes, BLOCK_BYTES);
+    assert.equal(reassembly.next(), undefined);
+    reassembly.clear();
+    assert.equal(reassembly.heldBytes, 0);
+  });
+
+  test('the pool keeps a bounded number of blocks', () => {
+    const pool = new BlockPool();
+    const blocks: Uint8Array[] = Array.from({ length: 100 }, () => new Uint8Array(BLOCK_BYTES));
+    for (const block of blocks) pool.give(block);
+    const kept = blocks.map(() => pool.take()).filter((block) => blocks.includes(block));
+    assert.equal(kept.length, 16);
+  });
+
+  function all(reassembly: Reassembly): Uint8Array[] {
+    const chunks: Uint8Array[] = [];
+    for (let chunk = reassembly.next(); chunk !== undefined; chunk = reassembly.next()) chunks.push(chunk);
+    return chunks;
+  }
+});
+
+describe('receive window', () => {
+  const windowOf = (budget = new GrowthBudget(10_000), maxBytes = 8000): ReceiveWindow =>
+    new ReceiveWindow({ initialBytes: 1000, maxBytes, budget });
+
+  test('credit is due when half of the window has been consumed, not before', () => {
+    const window = windowOf();
+    window.consume(499);
+    assert.ok(!window.isDue);
+    window.consume(1);
+    assert.ok(window.isDue);
+    assert.equal(window.advance(0, undefined), 1500);
+    assert.ok(!window.isDue);
+  });
+
+  test('doubles when half of it was consumed in less than two round trips, up to its most', () => {
+    const window = windowOf();
+    let nowMs = 0;
+    window.start(nowMs);
+    const sizes: number[] = [];
+    for (let count = 0; count < 5; count++) {
+      nowMs += 199;
+      window.consume(window.windowBytes / 2);
+      window.advance(nowMs, 100);
+      sizes.push(window.windowBytes);
+    }
+    assert.deepEqual(sizes, [2000, 4000, 8000, 8000, 8000]);
+  });
+
+  test('stays when half of it lasted two round trips', () => {
+    const window = windowOf();
+    window.start(0);
+    window.consume(500);
+    assert.equal(window.advance(200, 100), 1500);
+    window.consume(500);
+    assert.equal(window.advance(400, 100), 2000);
+    assert.equal(window.windowBytes, 1000);
+  });
+
+  test('stays while no round trip was measured', () => {
+    const window = windowOf();
+    window.consume(500);
+    window.advance(0, undefined);
+    assert.equal(window.windowBytes, 1000);
+  });
+
+  test('time runs from the first byte, not from the opening of the stream', () => {
+    const window = windowOf();
+    window.start(5000);
+    window.start(9000);
+    window.consume(500);
+    window.advance(5199, 100);
+    assert.equal(window.windowBytes, 2000);
+    const late = windowOf();
+    late.start(5000);
+    late.start(9000);
+    late.consume(500);
+    late.advance(9100, 100);
+    assert.equal(late.windowBytes, 1000);
+  });
+
+  test('a round trip below 10 ms counts as 10 ms', () => {
+    const window = windowOf();
+    window.start(0);
+    window.consume(500);
+    window.advance(19, 0.1);
+    assert.equal(window.windowBytes, 2000);
+    window.consume(1000);
+    window.advance(39, 0.1);
+    assert.equal(window.windowBytes, 2000);
+  });
+
+  test('what all windows grow by is bounded, and comes back when a stream is over', () => {
+    const budget = new GrowthBudget(2500);
+    const one = windowOf(budget);
+    const two = windowOf(budget);
+    for (const window of [one, two, one, two, one, two]) {
+      window.consume(window.windowBytes / 2);
+      window.advance(0, 100);
+    }
+    assert.equal(one.windowBytes + two.windowBytes, 2000 + 2500);
+    assert.equal(budget.leftBytes, 0);
+    one.release();
+    two.release();
+    two.release();
+    assert.equal(budget.leftBytes, 2500);
+  });
+});
+
+describe('send queue', () => {
+  const take = (queue: SendQueue, bytes: number): number[] => {
+    const out = new Uint8Array(bytes + 2).fill(0xee);
+    queue.takeInto(out, 1, bytes);
+    assert.deepEqual([out[0], out[bytes + 1]], [0xee, 0xee]);
+    return [...out.subarray(1, bytes + 1)];
+  };
+
+  test('gives bytes in order, across chunks and in parts of them', () => {
+    const queue = new SendQueue(1000);
+    for (const chunk of [[1, 2, 3], [4], [5, 6, 7, 8]]) queue.push(Uint8Array.from(chunk));
+    assert.equal(queue.bytes, 8);
+    assert.deepEqual(take(queue, 2), [1, 2]);
+    assert.deepEqual(take(queue, 4), [3, 4, 5, 6]);
+    queue.push(Uint8Array.of(9));
+    assert.deepEqual(take(queue, 3), [7, 8, 9]);
+    assert.equal(queue.bytes, 0);
+  });
+
+  test('is full at its high water, and low at a quarter of it', () => {
+    const queue = new SendQueue(100);
+    queue.push(new Uint8Array(99));
+    assert.ok(!queue.isFull);
+    queue.push(new Uint8Array(1));
+    assert.ok(queue.isFull);
+    take(queue, 74);
+    assert.ok(!queue.isLow);
+    take(queue, 1);
+    assert.ok(queue.isLow);
+  });
+
+  test('many tiny chunks count as full too', () => {
+    const queue = new SendQueue(1_000_000);
+    for (let count = 0; count < 4095; count++) queue.push(new Uint8Array(1));
+    assert.ok(!queue.isFull);
+    queue.push(new Uint8Array(1));
+    assert.ok(queue.isFull);
+    take(queue, 3000);
+    assert.ok(!queue.isLow);
+    take(queue, 100);
+    assert.ok(queue.isLow);
+  });
+
+  test('a writer that ignores it is stopped by an error', () => {
+    const stopped = (error: unknown): boolean =>
+      TunnelError.is(error) && error.code === 'ERR_LIMIT' && !error.remote;
+    const queue = new SendQueue(100);
+    for (let count = 0; count < 16; count++) queue.push(new Uint8Array(100));
+    assert.throws(() => queue.push(new Uint8Array(1)), stopped);
+    const tiny = new SendQueue(1_000_000);
+    for (let count = 0; count < 4096 * 16; count++) tiny.push(new Uint8Array(1));
+    assert.throws(() => tiny.push(new Uint8Array(1)), stopped);
+  });
+
+  test('cleared, it starts anew', () => {
+    const queue = new SendQueue(100);
+    for (let count = 0; count < 5; count++) queue.push(Uint8Array.of(1, 2, 3));
+    take(queue, 4);
+    queue.clear();
+    assert.equal(queue.bytes, 0);
+    queue.push(Uint8Array.of(4, 5));
+    assert.deepEqual(take(queue, 2), [4, 5]);
+  });
+});
+
+function permutations(items: readonly number[]): number[][] {
+  if (items.length === 0) return [[]];
+  return items.flatMap((item) =>
+    permutations(items.filter((other) => other !== item)).map((rest) => [item, ...rest]),
+  );
+}
