@@ -1,0 +1,103 @@
+import type { EventEmitter } from 'node:events';
+import type { TunnelError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import type { ReturnCode } from '../core/return_codes.js';
+import type { ExposeSpec } from '../forward/expose.js';
+import type { LocalSpec } from '../forward/spec.js';
+import type { BootstrapAddress } from '../node/bootstrap_list.js';
+import type { Identity } from '../node/identity.js';
+import type { ToxId } from '../node/tox_id.js';
+
+/** What the command line needs of the library. Handed in, so that its tests need no network. */
+export interface TunnelApi {
+  listen(options: CommonOptions & { readonly expose?: readonly ExposeSpec[] }): Promise<TunnelHandle>;
+  /** Resolves when it has started, not when it is connected. */
+  connect(options: CommonOptions & { readonly remote: ToxId }): Promise<ConnectorHandle>;
+  node(options: NodeOptions): Promise<BootstrapNodeHandle>;
+}
+
+/** An inclusive range of ports. */
+export interface Ports {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface CommonOptions {
+  readonly bootstrap: readonly BootstrapAddress[];
+  readonly identity?: Identity;
+  readonly udp?: boolean;
+  readonly udpPorts?: Ports;
+  readonly patienceMs?: number;
+  readonly lanDiscovery?: boolean;
+  readonly bindAddress?: string;
+  readonly logger?: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export interface NodeOptions {
+  readonly bootstrap?: readonly BootstrapAddress[];
+  readonly identity?: Identity;
+  readonly port?: number;
+  readonly tcpPort?: number;
+  readonly lanDiscovery?: boolean;
+  readonly bindAddress?: string;
+  readonly logger?: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export interface TunnelEvents {
+  /** Joined the network. */
+  ready: [info: { readonly toxId: string }];
+  waiting: [info: { readonly message: string }];
+  code: [info: { readonly code: ReturnCode; readonly peer?: string; readonly detail?: string }];
+  peer: [info: PeerChange];
+  refused: [info: Refusal];
+  /** It is over; nothing follows. */
+  error: [error: TunnelError];
+}
+
+export interface PeerChange {
+  readonly status: 'online' | 'offline';
+  readonly path: 'udp' | 'relay' | 'none';
+  readonly code: 301 | 302;
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+}
+
+export interface Refusal {
+  readonly target: string;
+  /** A short name for programs. */
+  readonly reason: string;
+  /** A sentence for people. */
+  readonly text: string;
+  readonly peer: string;
+}
+
+export interface TunnelHandle extends EventEmitter<TunnelEvents> {
+  readonly toxId: string;
+  readonly identity: Identity;
+  close(): Promise<void>;
+  /** Bytes of all streams so far. */
+  stats(): { readonly bytesIn: number; readonly bytesOut: number };
+}
+
+export interface ConnectorHandle extends TunnelHandle {
+  /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
+  forward(spec: LocalSpec): Promise<Forward>;
+}
+
+export interface Forward {
+  /** `host:port` where it really listens. */
+  readonly local: string;
+  readonly target: string;
+}
+
+export interface BootstrapNodeHandle extends EventEmitter<TunnelEvents> {
+  readonly identity: Identity;
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  readonly udpPort: number;
+  /** 0 when there is none. */
+  readonly tcpPort: number;
+  close(): Promise<void>;
+}

@@ -1,0 +1,126 @@
+import { TunnelError } from '../../core/errors.js';
+import {
+  DEFAULT_BIND_HOST,
+  type HostPort,
+  type LocalSpec,
+  parseLocalSpec,
+  parseTarget,
+} from '../../forward/spec.js';
+import { publicKeyOf } from '../../node/identity.js';
+import { parseToxId, type ToxId } from '../../node/tox_id.js';
+import type { ConnectorHandle, Forward } from '../api.js';
+import { namedOrPublicNodes } from '../bootstrap_nodes.js';
+import type { ExitCode } from '../exit_codes.js';
+import {
+  type NetworkFlags,
+  networkOf,
+  type OutputFlags,
+  type PatienceFlags,
+  patienceOf,
+  portOf,
+  type StateFlags,
+  stateFolderOf,
+  type UdpFlags,
+  udpOf,
+  usage,
+} from '../flags.js';
+import { type Context, serve } from '../serve.js';
+
+export interface ConnectFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
+  /** Arguments of `-L`. */
+  readonly local?: readonly string[];
+  /** Argument of `-p`. */
+  readonly localPort?: string;
+}
+
+/** What is to be forwarded, and whether another local port will do. */
+interface Wish {
+  readonly spec: LocalSpec;
+  readonly elsewhere: boolean;
+}
+
+/** Connects to a listener and forwards local ports to what it can reach. */
+export async function connectCommand(
+  context: Context,
+  remoteText: string,
+  targetText: string | undefined,
+  flags: ConnectFlags,
+): Promise<ExitCode> {
+  const remote = parseToxId(remoteText);
+  const wishes = wishesOf(targetText, flags);
+  const options = {
+    ...networkOf(flags),
+    ...udpOf(flags),
+    ...patienceOf(flags),
+    bootstrap: await namedOrPublicNodes(flags),
+    logger: context.reporter.logger,
+    remote,
+  };
+  const { connect } = await context.io.loadApi();
+  return serve(context, {
+    role: 'connector',
+    stateFolder: await stateFolderOf(flags, context.io),
+    onBusy: 'ephemeral',
+    start: async (identity, signal) => {
+      if (identity === undefined) return connect({ ...options, signal });
+      refuseSelf(remote, identity.secretKey);
+      return connect({ ...options, identity, signal });
+    },
+    up: async (connector) => {
+      context.reporter.event({ event: 'started', toxId: connector.toxId });
+      for (const wish of wishes) await forward(context, connector, wish);
+    },
+  });
+}
+
+function wishesOf(targetText: string | undefined, { local = [], localPort }: ConnectFlags): Wish[] {
+  const wishes: Wish[] = local.map((text) => ({ spec: parseLocalSpec(text), elsewhere: false }));
+  if (targetText !== undefined) wishes.unshift(shortWish(parseTarget(targetText), localPort));
+  else if (localPort !== undefined)
+    throw usage('-p goes with a PORT of the far end; with -L the local port stands first in it');
+  if (wishes.length === 0) {
+    throw usage(
+      'nothing to forward; name a port of the far end (connect TOX_ID 22) or a forward (-L 2222:localhost:22)',
+    );
+  }
+  return wishes;
+}
+
+function shortWish(target: HostPort, localPort: string | undefined): Wish {
+  const port = localPort === undefined ? target.port : portOf(localPort, '-p');
+  return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, elsewhere: localPort === undefined };
+}
+
+function refuseSelf(remote: ToxId, secretKey: Uint8Array): void {
+  if (Buffer.compare(publicKeyOf(secretKey), remote.publicKey) !== 0) return;
+  throw new TunnelError(
+    'ERR_ADDRESS_INVALID',
+    'this Tox ID is our own; a connector needs the one that the listener prints on the other machine',
+  );
+}
+
+async function forward(
+  { reporter }: Context,
+  connector: ConnectorHandle,
+  { spec, elsewhere }: Wish,
+): Promise<void> {
+  let made: Forward;
+  let note: { note?: string } = {};
+  try {
+    made = await connector.forward(spec);
+  } catch (error) {
+    if (!elsewhere || !isPortTrouble(error)) throw error;
+    made = await connector.forward({ ...spec, bind: { ...spec.bind, port: 0 } });
+    note = { note: `port ${spec.bind.port} is not to be had here; choose one with -p` };
+  }
+  reporter.event({ event: 'forward', local: made.local, target: made.target, ...note });
+}
+
+/** In use, or kept for the system: another port may do. */
+function isPortTrouble(error: unknown): boolean {
+  if (!TunnelError.is(error) || error.code !== 'ERR_LISTEN') return false;
+  const { cause } = error;
+  return (
+    cause instanceof Error && 'code' in cause && (cause.code === 'EADDRINUSE' || cause.code === 'EACCES')
+  );
+}

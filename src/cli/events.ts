@@ -1,0 +1,60 @@
+import type { ReturnCode } from '../core/return_codes.js';
+
+/**
+ * What the command tells, to programs as one line of JSON and to people in words. Names and
+ * fields are API (`docs/cli.md`): add, never rename.
+ */
+export type CliEvent =
+  | {
+      readonly event: 'started';
+      readonly toxId: string;
+      /** Listener: what peers may reach; empty stands for this machine's loopback. */
+      readonly expose?: readonly string[];
+      /** Listener: what to run on the other machine. */
+      readonly command?: string;
+    }
+  | { readonly event: 'identity'; readonly toxId: string; readonly file: string }
+  | {
+      readonly event: 'node';
+      readonly bootstrap: string;
+      /** The same node under every address of this machine. */
+      readonly all: readonly string[];
+      readonly udpPort: number;
+      /** 0 when there is none. */
+      readonly tcpPort: number;
+    }
+  | { readonly event: 'forward'; readonly local: string; readonly target: string; readonly note?: string }
+  /** The node is part of the network now; a listener can be reached. */
+  | { readonly event: 'ready'; readonly toxId: string }
+  | { readonly event: 'waiting'; readonly message: string }
+  | {
+      readonly event: 'peer';
+      readonly status: 'online' | 'offline';
+      readonly path: 'udp' | 'relay' | 'none';
+      readonly code: 301 | 302;
+      readonly peer: string;
+      /** Offline: how long it was online. */
+      readonly onlineMs?: number;
+    }
+  | {
+      readonly event: 'friend' | 'message';
+      readonly code: ReturnCode;
+      readonly message: string;
+      readonly peer?: string;
+    }
+  | {
+      readonly event: 'refused';
+      readonly target: string;
+      readonly reason: string;
+      readonly message: string;
+      readonly peer: string;
+    }
+  | {
+      readonly event: 'closed';
+      readonly durationMs: number;
+      readonly bytesIn: number;
+      readonly bytesOut: number;
+    }
+  | { readonly event: 'error'; readonly code: string; readonly message: string }
+  /** Events that were left out because nobody read the output. */
+  | { readonly event: 'dropped'; readonly count: number };

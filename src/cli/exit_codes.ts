@@ -1,0 +1,30 @@
+import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
+
+/** How the command ends, for scripts. `docs/cli.md` shows this table. */
+export const EXIT = {
+  /** Done, or stopped by one SIGINT or SIGTERM, or by a reader of the output that went away. */
+  ok: 0,
+  /** Everything that is not one of the others: a port in use, a folder that cannot be written … */
+  failure: 1,
+  /** Wrong usage or input: the same call fails again until it is corrected. */
+  usage: 2,
+  /** A second SIGINT: 128 + 2, as shells count. */
+  interrupted: 130,
+  /** A second SIGTERM: 128 + 15. */
+  terminated: 143,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
+  'ERR_ADDRESS_INVALID',
+  'ERR_BOOTSTRAP_INVALID',
+  'ERR_NODES_INVALID',
+  'ERR_SPEC_INVALID',
+  'ERR_STATE_INVALID',
+  'ERR_USAGE',
+]);
+
+export function exitCodeOf(error: unknown): ExitCode {
+  return TunnelError.is(error) && INPUT_ERRORS.has(error.code) ? EXIT.usage : EXIT.failure;
+}

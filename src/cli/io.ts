@@ -1,0 +1,31 @@
+import type { Writable } from 'node:stream';
+import type { Timers } from '../core/clock.js';
+import type { TunnelApi } from './api.js';
+import type { ExitCode } from './exit_codes.js';
+
+/** Signals that ask the command to end. */
+export type EndSignal = 'SIGINT' | 'SIGTERM';
+
+export interface LocalAddress {
+  readonly address: string;
+  readonly family: 'IPv4' | 'IPv6';
+  /** Loopback, and what else never leaves the machine. */
+  readonly internal: boolean;
+}
+
+/** All that the command touches outside of itself. */
+export interface CliIo {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly timers: Timers;
+  wallClock(): Date;
+  /** Calls `handler` at every such signal until the answer is called. */
+  onSignal(signal: EndSignal, handler: () => void): () => void;
+  /** Ends the process at once. */
+  exit(code: ExitCode): void;
+  /** Where identities live when `--state` does not tell. */
+  stateFolder(): Promise<string>;
+  localAddresses(): readonly LocalAddress[];
+  /** Loads the library, which takes a while: only when a command needs it. */
+  loadApi(): Promise<TunnelApi>;
+}

@@ -1,0 +1,85 @@
+import { EXIT } from './exit_codes.js';
+import type { CliIo } from './io.js';
+
+/**
+ * From the start of a command to its end. The first SIGINT or SIGTERM asks it to end politely,
+ * a second one ends the process at once.
+ */
+export class Lifetime {
+  readonly #end = new AbortController();
+  readonly #over: Promise<undefined>;
+  #resolve: () => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  readonly #forgetSignals: Array<() => void> = [];
+
+  constructor(io: CliIo) {
+    this.#over = new Promise((resolve, reject) => {
+      this.#resolve = () => resolve(undefined);
+      this.#reject = reject;
+    });
+    // A failure before anybody waits is found by whoever waits later.
+    this.#over.catch(() => {});
+    for (const [signal, code] of [
+      ['SIGINT', EXIT.interrupted],
+      ['SIGTERM', EXIT.terminated],
+    ] as const) {
+      const forget = io.onSignal(signal, () => {
+        if (this.#end.signal.aborted) io.exit(code);
+        else this.stop();
+      });
+      this.#forgetSignals.push(forget);
+    }
+  }
+
+  /** Aborted when the end has come, for what is still starting. */
+  get signal(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** Ends it in peace. */
+  stop(): void {
+    this.#resolve();
+    this.#end.abort();
+  }
+
+  /** Ends it with an error, which {@link over} throws. */
+  fail(error: unknown): void {
+    this.#reject(error);
+    this.#end.abort();
+  }
+
+  /** Waits for the end; throws what it failed of. */
+  over(): Promise<undefined> {
+    return this.#over;
+  }
+
+  /**
+   * Waits for `work`, or for the end when that comes first: then the answer is undefined, and
+   * what the work gives later goes to `late`.
+   */
+  async orOver<T>(work: Promise<T>, late: (value: T) => void = () => {}): Promise<T | undefined> {
+    const over = () => 'over' as const;
+    const finished = work.then(
+      (value) => ({ value }),
+      (error: unknown) => {
+        // What was told to stop may fail of that.
+        if (!this.#end.signal.aborted) throw error;
+        return over();
+      },
+    );
+    const first = await Promise.race([finished, this.#over.then(over, over)]);
+    if (first !== 'over') return first.value;
+    finished.then(
+      (done) => {
+        if (done !== 'over') late(done.value);
+      },
+      () => {},
+    );
+    return this.#over;
+  }
+
+  /** Forgets the signals. */
+  dispose(): void {
+    for (const forget of this.#forgetSignals) forget();
+  }
+}

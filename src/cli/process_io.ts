@@ -1,0 +1,38 @@
+import { networkInterfaces } from 'node:os';
+import { systemTimers } from '../core/clock.js';
+import type { TunnelApi } from './api.js';
+import type { CliIo } from './io.js';
+
+/** The real process around the command. */
+export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    timers: systemTimers,
+    wallClock: () => new Date(),
+    onSignal: (signal, handler) => {
+      process.on(signal, handler);
+      return () => {
+        process.off(signal, handler);
+      };
+    },
+    exit: (code) => {
+      process.exit(code);
+    },
+    stateFolder: async () => {
+      const { default: envPaths } = await import('env-paths');
+      return envPaths('tox-wasm-tunnel', { suffix: '' }).data;
+    },
+    localAddresses: () => Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
+    loadApi,
+  };
+}
+
+/** Waits until what was written is out of our hands, or nobody takes it. */
+export async function flushed(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    await new Promise<void>((resolve) => {
+      stream.write('', () => resolve());
+    });
+  }
+}

@@ -1,0 +1,193 @@
+import { Command, Option } from 'commander';
+import type { ConnectFlags } from './commands/connect.js';
+import type { IdFlags } from './commands/id.js';
+import type { ListenFlags } from './commands/listen.js';
+import type { NodeFlags } from './commands/node.js';
+import { usage } from './flags.js';
+import * as help from './help_text.js';
+import { PROGRAM } from './reporter.js';
+
+/** What the parsed command line leads to. */
+export interface Actions {
+  listen(flags: ListenFlags): Promise<void>;
+  connect(remote: string, target: string | undefined, flags: ConnectFlags): Promise<void>;
+  node(flags: NodeFlags): Promise<void>;
+  id(flags: IdFlags): Promise<void>;
+}
+
+/** The grammar of the command line; it does nothing but call the actions. */
+export function buildProgram(
+  actions: Actions,
+  version: string,
+  output: { out(text: string): void },
+): Command {
+  const program = new Command(PROGRAM);
+  // Before the subcommands are made, which take it over. Errors are thrown, and told by our caller.
+  program.exitOverride().configureOutput({ writeOut: output.out, writeErr: () => {} });
+  program
+    .description(
+      'TCP tunnels between any two machines over the Tox network: no server, no account, no open port.',
+    )
+    .usage('[options] | [options] TOX_ID PORT | COMMAND [options]')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .argument('[TOX_ID]', 'listener to connect to, 76 digits; without it, this machine listens')
+    .argument('[PORT]', 'port, or host:port, that the listener shall reach')
+    .addHelpText('after', help.MAIN);
+  addOptions(program, expose(), ...forwarding(), ...network(), ...state(), ...output_());
+  program.action(
+    async (remote: string | undefined, target: string | undefined, flags: ListenFlags & ConnectFlags) => {
+      if (remote !== undefined) {
+        if (flags.expose !== undefined)
+          throw usage('--expose is for the listener; the connector chooses with PORT or -L');
+        // A Tox ID has digits; a command mistyped has not.
+        if (!/\d/.test(remote))
+          throw usage(`${JSON.stringify(remote)} is neither a command nor a Tox ID; see ${PROGRAM} --help`);
+        return actions.connect(remote, target, flags);
+      }
+      if (flags.local !== undefined || flags.localPort !== undefined) {
+        throw usage(
+          `${flags.local === undefined ? '-p' : '-L'} needs the Tox ID to connect to: ${PROGRAM} TOX_ID PORT`,
+        );
+      }
+      return actions.listen(flags);
+    },
+  );
+
+  const listen = subcommand(
+    program,
+    'listen',
+    'wait for connectors (what happens without a command)',
+    help.LISTEN,
+  );
+  addOptions(listen, expose(), ...network(), ...state(), ...output_());
+  listen.action(() => actions.listen(merged<ListenFlags>(program, listen)));
+
+  const connect = subcommand(
+    program,
+    'connect',
+    'forward local ports to what a listener can reach',
+    help.CONNECT,
+  )
+    .argument('<TOX_ID>', 'listener to connect to, 76 digits')
+    .argument('[PORT]', 'port, or host:port, that the listener shall reach');
+  addOptions(connect, ...forwarding(), ...network(), ...state(), ...output_());
+  connect.action((remote: string, target: string | undefined) =>
+    actions.connect(remote, target, merged<ConnectFlags>(program, connect)),
+  );
+
+  const node = subcommand(
+    program,
+    'node',
+    'run a bootstrap node and TCP relay for a network of your own',
+    help.NODE,
+  )
+    .option('--port <N>', 'UDP port (default: 33445, or the next free one to 33545)')
+    .option('--tcp-port <N>', "the relay's TCP port (default: the UDP port)");
+  addOptions(node, ...nodeList(), ...binding(), ...state(), ...output_());
+  node.action(() => actions.node(merged<NodeFlags>(program, node)));
+
+  const id = subcommand(
+    program,
+    'id',
+    "print the Tox ID of this machine's listener; makes one if there is none",
+    help.ID,
+  );
+  addOptions(id, stateFolder(), ...output_());
+  id.action(() => actions.id(merged<IdFlags>(program, id)));
+  return program;
+}
+
+function subcommand(program: Command, name: string, description: string, examples: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .helpOption('-h, --help', 'show this help')
+    .addHelpText('after', examples);
+}
+
+function addOptions(command: Command, ...options: readonly Option[]): void {
+  for (const option of options) command.addOption(option);
+}
+
+/**
+ * The options of a subcommand, with those that stand before its name: `-v id` is `id -v`. One
+ * that the subcommand does not have is refused, as it would be after the name.
+ */
+function merged<Flags>(program: Command, command: Command): Flags {
+  const flags = command.opts();
+  const known = new Set(command.options.map((option) => option.attributeName()));
+  for (const option of program.options) {
+    const name = option.attributeName();
+    if (program.getOptionValueSource(name) !== 'cli') continue;
+    if (!known.has(name)) throw usage(`${command.name()} has no option ${option.long ?? option.flags}`);
+    const outer: unknown = program.getOptionValue(name);
+    const inner: unknown = command.getOptionValue(name);
+    if (Array.isArray(outer)) flags[name] = Array.isArray(inner) ? [...outer, ...inner] : outer;
+    else if (typeof outer === 'number' && typeof inner === 'number') flags[name] = outer + inner;
+    else if (command.getOptionValueSource(name) !== 'cli') flags[name] = outer;
+  }
+  // Commander knows the options by their text alone; Flags has what is added beside it.
+  return flags as Flags;
+}
+
+const collect = (value: string, previous: readonly string[] | undefined): string[] => [
+  ...(previous ?? []),
+  value,
+];
+
+const repeatable = (flags: string, description: string): Option =>
+  new Option(flags, description).argParser(collect);
+
+const expose = (): Option =>
+  repeatable(
+    '--expose <[HOST:]PORT>',
+    "open this to connectors, and nothing else; repeatable (default: this machine's loopback)",
+  );
+
+const forwarding = (): Option[] => [
+  repeatable(
+    '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
+    'forward a local port; repeatable; local port 0 takes a free one',
+  ),
+  new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
+];
+
+const nodeList = (): Option[] => [
+  repeatable('--bootstrap <HOST:PORT:KEY>', 'join by this node instead of the public ones; repeatable'),
+  repeatable(
+    '--nodes <FILE>',
+    'join by the nodes of this file (the form of nodes.tox.chat/json); repeatable',
+  ),
+];
+
+const binding = (): Option[] => [
+  new Option('--no-lan', 'do not look for peers on the local network'),
+  new Option('--bind <ADDRESS>', 'numeric address for the Tox sockets (default: all)'),
+];
+
+const network = (): Option[] => [
+  ...nodeList(),
+  new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
+  new Option('--no-udp', 'use TCP relays only'),
+  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 0)'),
+  ...binding(),
+];
+
+const stateFolder = (): Option =>
+  new Option('--state <DIR>', "folder of the identity (default: the platform's)");
+
+const state = (): Option[] => [
+  stateFolder(),
+  new Option('--ephemeral', 'use an identity for this run alone, and save nothing'),
+];
+
+const output_ = (): Option[] => [
+  new Option('--json', 'tell programs what happens: one JSON event a line on stdout'),
+  new Option('-v, --verbose', 'tell more; repeatable: -v, -vv, -vvv')
+    .default(0, 'errors and events')
+    .argParser((_value: string, previous: number) => previous + 1),
+  new Option('-q, --quiet', 'tell people errors only'),
+];

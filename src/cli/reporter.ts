@@ -1,0 +1,108 @@
+import type { Writable } from 'node:stream';
+import { TunnelError } from '../core/errors.js';
+import type { Logger, LogLevel } from '../core/logger.js';
+import type { CliEvent } from './events.js';
+import { printable } from './human.js';
+import { wordingOf } from './wording.js';
+
+export interface Verbosity {
+  readonly json: boolean;
+  /** Times that `-v` was given. */
+  readonly verbose: number;
+  readonly quiet: boolean;
+}
+
+/** The name that lines about errors start with, as of every well-behaved command. */
+export const PROGRAM = 'tox-wasm-tunnel';
+
+/**
+ * Most that may wait for a reader of our output, in bytes. Beyond it lines are left out and
+ * counted: a stopped pager must neither fill the memory nor stop the tunnel.
+ */
+export const MAX_WAITING_BYTES = 1024 * 1024;
+
+/** How many `-v` a log line needs. */
+const LOG_VERBOSITY: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 1, debug: 2, trace: 3 };
+
+/** Tells what happens: to programs on stdout (`--json`), to people on stderr. */
+export class Reporter {
+  readonly #stdout: Writable;
+  readonly #stderr: Writable;
+  readonly #verbosity: Verbosity;
+  readonly #wallClock: () => Date;
+  #dropped = 0;
+
+  constructor(stdout: Writable, stderr: Writable, verbosity: Verbosity, wallClock: () => Date) {
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.#verbosity = verbosity;
+    this.#wallClock = wallClock;
+  }
+
+  event(event: CliEvent): void {
+    this.#json(event);
+    const wording = wordingOf(event);
+    if (wording !== undefined) for (const text of wording.lines) this.people(text, wording.verbosity);
+  }
+
+  /** A result that scripts take from stdout when it is not JSON that they asked for. */
+  result(text: string): void {
+    if (!this.#verbosity.json) writeBounded(this.#stdout, `${text}\n`);
+  }
+
+  /** One line for people, shown from so many `-v` on. */
+  people(text: string, verbosity = 0): void {
+    if (this.#forPeople(verbosity)) writeBounded(this.#stderr, `${text}\n`);
+  }
+
+  /** One line, even when quiet; its stack from `-vv` on. */
+  error(error: unknown): void {
+    const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
+    const message = error instanceof Error ? error.message : String(error);
+    this.#json({ event: 'error', code, message });
+    if (this.#verbosity.json && this.#verbosity.verbose === 0) return;
+    writeBounded(this.#stderr, `${PROGRAM}: ${printable(message)}\n`);
+    if (this.#verbosity.verbose < 2) return;
+    for (let cause = error; cause instanceof Error; cause = cause.cause) {
+      writeBounded(this.#stderr, `${cause.stack ?? cause.message}\n`);
+    }
+  }
+
+  readonly logger: Logger = {
+    log: (level, message, fields) => {
+      if (!this.#forPeople(LOG_VERBOSITY[level])) return;
+      const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
+      writeBounded(this.#stderr, `${level}: ${printable(`${message}${rest}`)}\n`);
+    },
+  };
+
+  #forPeople(verbosity: number): boolean {
+    const { json, verbose, quiet } = this.#verbosity;
+    if (quiet || (json && verbose === 0)) return false;
+    return verbose >= verbosity;
+  }
+
+  #json(event: CliEvent): void {
+    if (!this.#verbosity.json) return;
+    if (this.#dropped > 0) {
+      // Half of the room first, or every other event would be about the one before.
+      const isBehind = this.#stdout.writableLength > MAX_WAITING_BYTES / 2;
+      if (!isBehind && this.#writeJson({ event: 'dropped', count: this.#dropped })) this.#dropped = 0;
+    }
+    if (this.#dropped > 0) this.#dropped++;
+    else if (!this.#writeJson(event)) this.#dropped++;
+  }
+
+  #writeJson(event: CliEvent): boolean {
+    const { event: name, ...fields } = event;
+    const record = { event: name, time: this.#wallClock().toISOString(), ...fields };
+    return writeBounded(this.#stdout, `${JSON.stringify(record)}\n`);
+  }
+}
+
+/** False when so much waits already that this was left out. */
+function writeBounded(stream: Writable, text: string): boolean {
+  if (stream.destroyed || stream.writableLength + text.length > MAX_WAITING_BYTES) return false;
+  stream.write(text);
+  return true;
+}

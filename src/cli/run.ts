@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { CommanderError } from 'commander';
+import type { TunnelError } from '../core/errors.js';
+import { EXIT, type ExitCode, exitCodeOf } from './exit_codes.js';
+import { type OutputFlags, usage, verbosityOf } from './flags.js';
+import type { CliIo } from './io.js';
+import { buildProgram } from './program.js';
+import { PROGRAM, Reporter, type Verbosity } from './reporter.js';
+import type { Context } from './serve.js';
+
+/**
+ * Runs the command to its end; never throws.
+ *
+ * @param args without the interpreter and the script
+ */
+export async function run(args: readonly string[], io: CliIo): Promise<ExitCode> {
+  const lost = watchOutput(io);
+  let reporter = reporterOf(io, guessedVerbosity(args));
+  let code: ExitCode = EXIT.ok;
+  const begin = (flags: OutputFlags): Context => {
+    reporter = reporterOf(io, verbosityOf(flags));
+    return { io, reporter, onOutputLost: lost.tell };
+  };
+  // The commands are loaded when they are called: --help needs none of them.
+  const program = buildProgram(
+    {
+      listen: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/listen.js')).listenCommand(context, flags);
+      },
+      connect: async (remote, target, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/connect.js')).connectCommand(context, remote, target, flags);
+      },
+      node: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/node.js')).nodeCommand(context, flags);
+      },
+      id: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/id.js')).idCommand(context, flags);
+      },
+    },
+    packageVersion(),
+    { out: (text) => io.stdout.write(text) },
+  );
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    const told = error instanceof CommanderError ? usageOf(error) : error;
+    reporter.error(told);
+    return exitCodeOf(told);
+  } finally {
+    lost.dispose();
+  }
+}
+
+function reporterOf(io: CliIo, verbosity: Verbosity): Reporter {
+  return new Reporter(io.stdout, io.stderr, verbosity, () => io.wallClock());
+}
+
+/** For errors of the command line itself, when its options could not be read. */
+function guessedVerbosity(args: readonly string[]): Verbosity {
+  return { json: args.includes('--json'), verbose: args.includes('-vv') ? 2 : 0, quiet: false };
+}
+
+/** Commander's sentence in one line of ours. */
+function usageOf(error: CommanderError): TunnelError {
+  const what = error.message
+    .replace(/^error: /, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  return usage(`${what}; see ${PROGRAM} --help`);
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  const read: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  const known = typeof read === 'object' && read !== null && 'version' in read;
+  return known && typeof read.version === 'string' ? read.version : 'unknown';
+}
+
+/** Output that nobody reads any more must not throw; it ends the command. */
+function watchOutput({ stdout, stderr }: CliIo): { tell(handler: () => void): void; dispose(): void } {
+  let isLost = false;
+  let tell = (): void => {};
+  const onError = (): void => {
+    isLost = true;
+    tell();
+  };
+  stdout.on('error', onError);
+  stderr.on('error', onError);
+  return {
+    tell: (handler) => {
+      tell = handler;
+      if (isLost) handler();
+    },
+    // The guard stays: what was written last may fail after us.
+    dispose: () => {
+      tell = () => {};
+    },
+  };
+}

@@ -1,0 +1,148 @@
+import { TunnelError } from '../core/errors.js';
+import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
+import type { Identity } from '../node/identity.js';
+import { openIdentity, type Role } from '../node/identity_file.js';
+import type { BootstrapNodeHandle, TunnelHandle } from './api.js';
+import type { CliEvent } from './events.js';
+import { EXIT, type ExitCode } from './exit_codes.js';
+import type { CliIo } from './io.js';
+import { Lifetime } from './lifetime.js';
+import type { Reporter } from './reporter.js';
+
+/** What every command is given. */
+export interface Context {
+  readonly io: CliIo;
+  readonly reporter: Reporter;
+  /** Calls back once when nobody reads our output any more. */
+  onOutputLost(handler: () => void): void;
+}
+
+/** A long-running command, in the parts that differ. */
+export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
+  readonly role: Role;
+  /** Undefined: an identity for this run alone. */
+  readonly stateFolder: string | undefined;
+  /** A second process of the same role and folder: refuse, or give it an identity of its own. */
+  readonly onBusy: 'fail' | 'ephemeral';
+  start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
+  /** Called once it runs; throws when that is of no use. */
+  up(handle: Handle): Promise<void>;
+}
+
+/** How long a polite end may take, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 10_000;
+
+/** Runs a service from the opening of its identity to its end, however that comes. */
+export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
+  context: Context,
+  service: Service<Handle>,
+): Promise<ExitCode> {
+  const { io, reporter } = context;
+  const lifetime = new Lifetime(io);
+  context.onOutputLost(() => lifetime.stop());
+  let release = async (): Promise<void> => {};
+  const startedMs = io.timers.nowMs();
+  try {
+    const opened = await openRole(service, reporter);
+    if (opened !== undefined) release = () => opened.release();
+    const handle = await lifetime.orOver(service.start(opened?.identity, lifetime.signal), (late) => {
+      void late.close().catch(() => {});
+    });
+    if (handle === undefined) return EXIT.ok;
+    try {
+      watch(handle, context, lifetime);
+      // Only what has started is worth keeping.
+      if (opened !== undefined && opened.identity === undefined) await opened.save(handle.identity);
+      await lifetime.orOver(service.up(handle));
+      await lifetime.over();
+    } catch (error) {
+      // This error is what is told; one of the closing would only follow from it.
+      await closeInTime(io, handle).catch(() => {});
+      throw error;
+    }
+    await closeInTime(io, handle);
+    if ('stats' in handle) reporter.event(closedEvent(handle, io.timers.nowMs() - startedMs));
+    return EXIT.ok;
+  } finally {
+    lifetime.dispose();
+    await release().catch((error: unknown) => complain(reporter, error));
+  }
+}
+
+async function openRole(
+  { role, stateFolder, onBusy }: Pick<Service<never>, 'role' | 'stateFolder' | 'onBusy'>,
+  reporter: Reporter,
+) {
+  if (stateFolder === undefined) return undefined;
+  const opened = await openIdentity({ folder: stateFolder, role, onBusy });
+  if (opened.ephemeral) {
+    reporter.logger.log(
+      'info',
+      `another ${role} uses the identity in ${stateFolder}: this run has one of its own`,
+    );
+  }
+  return opened;
+}
+
+function watch(
+  handle: TunnelHandle | BootstrapNodeHandle,
+  { io, reporter }: Context,
+  lifetime: Lifetime,
+): void {
+  const onlineSinceMs = new Map<string, number>();
+  handle.on('error', (error) => lifetime.fail(error));
+  handle.on('ready', ({ toxId }) => reporter.event({ event: 'ready', toxId }));
+  handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
+  handle.on('code', ({ code, peer, detail }) => {
+    const event = codeEvent(code, peer, detail);
+    if (event !== undefined) reporter.event(event);
+  });
+  handle.on('peer', ({ status, path, code, publicKey }) => {
+    // That we leave our peers is no news of them.
+    if (lifetime.signal.aborted) return;
+    const since = onlineSinceMs.get(publicKey);
+    const nowMs = io.timers.nowMs();
+    if (status === 'offline') onlineSinceMs.delete(publicKey);
+    else if (since === undefined) onlineSinceMs.set(publicKey, nowMs);
+    const online = status === 'offline' && since !== undefined ? { onlineMs: Math.round(nowMs - since) } : {};
+    reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...online });
+  });
+  handle.on('refused', ({ target, reason, text, peer }) => {
+    reporter.event({ event: 'refused', target, reason, message: text, peer });
+  });
+}
+
+/** A return code as an event; the status codes come with more to tell as `peer` events. */
+function codeEvent(
+  code: ReturnCode,
+  peer: string | undefined,
+  detail: string | undefined,
+): CliEvent | undefined {
+  if (code === 301 || code === 302) return undefined;
+  const message = detail === undefined ? RETURN_CODES[code] : `${RETURN_CODES[code]}: ${detail}`;
+  const named = peer === undefined ? {} : { peer };
+  return { event: code < 200 ? 'friend' : 'message', code, message, ...named };
+}
+
+async function closeInTime(io: CliIo, handle: TunnelHandle | BootstrapNodeHandle): Promise<void> {
+  let timer: unknown;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = io.timers.set(() => {
+      reject(new TunnelError('ERR_LIMIT', `closing did not end within ${CLOSE_TIMEOUT_MS / 1000} s`));
+    }, CLOSE_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([handle.close(), late]);
+  } finally {
+    io.timers.clear(timer);
+  }
+}
+
+function closedEvent(handle: TunnelHandle, durationMs: number): CliEvent {
+  const { bytesIn, bytesOut } = handle.stats();
+  return { event: 'closed', durationMs: Math.round(durationMs), bytesIn, bytesOut };
+}
+
+function complain(reporter: Reporter, error: unknown): void {
+  reporter.logger.log('warn', error instanceof Error ? error.message : String(error));
+}

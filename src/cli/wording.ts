@@ -1,0 +1,98 @@
+import type { CliEvent } from './events.js';
+import { humanBytes, humanDuration, printable } from './human.js';
+
+/** An event for people. */
+export interface Wording {
+  /** Lines without their ends. */
+  readonly lines: readonly string[];
+  /** Shown from this many `-v` on. */
+  readonly verbosity: number;
+}
+
+/** How an event is told to people; undefined when they need not know. */
+export function wordingOf(event: CliEvent): Wording | undefined {
+  switch (event.event) {
+    case 'started':
+      return event.command === undefined
+        ? { lines: [`Started as ${event.toxId}`], verbosity: 1 }
+        : { lines: listening(event.toxId, event.command, event.expose ?? []), verbosity: 0 };
+    case 'identity':
+      return { lines: [`Identity file: ${printable(event.file)}`], verbosity: 1 };
+    case 'node':
+      return { lines: nodeUp(event.all.slice(1), event.udpPort, event.tcpPort), verbosity: 0 };
+    case 'forward': {
+      const note = event.note === undefined ? '' : ` (${printable(event.note)})`;
+      return line(`Forwarding ${event.local} to ${printable(event.target)} of the far end${note}`);
+    }
+    case 'ready':
+      return line('Joined the Tox network');
+    case 'waiting':
+      return line(`Waiting: ${printable(event.message)}`);
+    case 'peer':
+      return line(peerLine(event));
+    case 'friend':
+    case 'message': {
+      const peer = event.peer === undefined ? '' : `${who(event.peer)}: `;
+      return line(`${peer}${printable(event.message)} (${event.code})`, isNews(event.code) ? 0 : 1);
+    }
+    case 'refused':
+      return line(`Refused ${printable(event.target)} (${who(event.peer)}): ${printable(event.message)}`);
+    case 'closed':
+      return line(
+        `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
+      );
+    case 'error':
+    case 'dropped':
+      // Errors have a way of their own, and people have scrolled past what was left out.
+      return undefined;
+  }
+}
+
+const line = (text: string, verbosity = 0): Wording => ({ lines: [text], verbosity });
+
+/** A public key is too long to read: its first digits. */
+const who = (publicKey: string): string => `peer ${printable(publicKey.slice(0, 8))}`;
+
+/** Of the codes about friends and messages: failures, and a request that waits for an answer. */
+const isNews = (code: number): boolean => code === 102 || code === 104 || code > 201;
+
+function peerLine(event: CliEvent & { event: 'peer' }): string {
+  if (event.status === 'offline') {
+    const after = event.onlineMs === undefined ? '' : ` after ${humanDuration(event.onlineMs)}`;
+    return `${capital(who(event.peer))} went offline${after}`;
+  }
+  const path = { udp: 'directly (UDP)', relay: 'through a relay (TCP)', none: 'by no path yet' }[event.path];
+  return `${capital(who(event.peer))} is online, ${path}`;
+}
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+function listening(toxId: string, command: string, expose: readonly string[]): string[] {
+  const reach =
+    expose.length === 0
+      ? "every port of this machine's own loopback, nothing else (choose with --expose)"
+      : expose.map(printable).join(', ');
+  return [
+    'Listening. This Tox ID lets others in:',
+    '',
+    `  ${toxId}`,
+    '',
+    'On the other machine, run:',
+    '',
+    `  ${printable(command)}`,
+    '',
+    `May be reached: ${reach}`,
+    'Stop with Ctrl-C.',
+  ];
+}
+
+function nodeUp(others: readonly string[], udpPort: number, tcpPort: number): string[] {
+  const relay = tcpPort === 0 ? 'no TCP relay' : `TCP relay on port ${tcpPort}`;
+  return [
+    `Bootstrap node on UDP port ${udpPort}, ${relay}. Others join with --bootstrap and its HOST:PORT:KEY.`,
+    ...(others.length === 0
+      ? []
+      : ['The same node under its other addresses:', ...others.map((other) => `  ${other}`)]),
+    'Stop with Ctrl-C.',
+  ];
+}

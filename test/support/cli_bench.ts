@@ -1,0 +1,214 @@
+import { EventEmitter } from 'node:events';
+import { Writable } from 'node:stream';
+import type {
+  BootstrapNodeHandle,
+  CommonOptions,
+  ConnectorHandle,
+  Forward,
+  NodeOptions,
+  TunnelApi,
+  TunnelEvents,
+} from '../../src/cli/api.js';
+import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
+import { run } from '../../src/cli/run.js';
+import type { LocalSpec } from '../../src/forward/spec.js';
+import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
+
+/** An event line, read back; what it holds is for the tests to say. */
+export interface TestEvent {
+  event?: unknown;
+  code?: unknown;
+  message?: unknown;
+  count?: unknown;
+}
+
+/** Keeps what is written; may be told to fail or to take nothing. */
+export class TextSink extends Writable {
+  text = '';
+  failure: Error | undefined;
+  stalled = false;
+  #waiting: (() => void) | undefined;
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (this.failure !== undefined) {
+      done(this.failure);
+      return;
+    }
+    if (this.stalled) {
+      this.#waiting = () => {
+        this.text += chunk.toString();
+        done();
+      };
+      return;
+    }
+    this.text += chunk.toString();
+    done();
+  }
+
+  resume(): void {
+    this.stalled = false;
+    this.#waiting?.();
+  }
+
+  get lines(): string[] {
+    return this.text.split('\n').slice(0, -1);
+  }
+
+  /** The lines as JSON objects, without their time, which is checked. */
+  get events(): TestEvent[] {
+    return this.lines.map((line) => {
+      const { time, ...event }: TestEvent & { time?: unknown } = JSON.parse(line);
+      if (typeof time !== 'string' || new Date(time).toISOString() !== time)
+        throw new Error(`no ISO time: ${line}`);
+      return event;
+    });
+  }
+}
+
+/** Stands for a listener, a connector and a bootstrap node. */
+export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorHandle, BootstrapNodeHandle {
+  readonly identity: Identity;
+  readonly toxId: string;
+  readonly publicKey: string;
+  readonly udpPort = 33445;
+  readonly tcpPort = 33446;
+  readonly forwards: LocalSpec[] = [];
+  closes = 0;
+  /** What `forward` does with a local port; throws to refuse it. */
+  onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
+    local: `${bind.host}:${bind.port === 0 ? 40001 : bind.port}`,
+    target: `${target.host}:${target.port}`,
+  });
+  onClose: () => Promise<void> = async () => {};
+
+  constructor(identity: Identity = createIdentity()) {
+    super();
+    this.identity = identity;
+    this.toxId = toxIdOf(identity);
+    this.publicKey = Buffer.from(publicKeyOf(identity.secretKey)).toString('hex');
+  }
+
+  async forward(spec: LocalSpec): Promise<Forward> {
+    const made = this.onForward(spec);
+    this.forwards.push(spec);
+    return made;
+  }
+
+  stats(): { bytesIn: number; bytesOut: number } {
+    return { bytesIn: 1234, bytesOut: 56_000_000 };
+  }
+
+  async close(): Promise<void> {
+    this.closes++;
+    await this.onClose();
+  }
+}
+
+export interface Call {
+  readonly what: 'listen' | 'connect' | 'node';
+  // Whatever the command handed over; tests compare parts of it.
+  readonly options: Partial<CommonOptions & NodeOptions> & {
+    readonly expose?: unknown;
+    readonly remote?: unknown;
+  };
+}
+
+/** Far more than anything here takes, in milliseconds. */
+const GIVE_UP_MS = 5000;
+
+/** A command line in a world of its own. */
+export class CliBench {
+  readonly stdout = new TextSink();
+  readonly stderr = new TextSink();
+  readonly calls: Call[] = [];
+  readonly exits: number[] = [];
+  readonly handlers = new Map<EndSignal, () => void>();
+  tunnel = new FakeTunnel();
+  /** What a start does; a test may let it fail or wait. */
+  onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
+    if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
+    return this.tunnel;
+  };
+  addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
+  stateFolder = '/nowhere/state';
+  nowMs = 0;
+  #ended = false;
+  timers: Array<{ callback: () => void; delayMs: number }> = [];
+
+  get io(): CliIo {
+    const start = (what: Call['what']) => (options: Call['options']) => {
+      const call = { what, options };
+      this.calls.push(call);
+      return this.onStart(call);
+    };
+    const api: TunnelApi = { listen: start('listen'), connect: start('connect'), node: start('node') };
+    return {
+      stdout: this.stdout,
+      stderr: this.stderr,
+      timers: {
+        nowMs: () => this.nowMs,
+        set: (callback, delayMs) => {
+          const timer = { callback, delayMs };
+          this.timers.push(timer);
+          return timer;
+        },
+        clear: (handle) => {
+          this.timers = this.timers.filter((timer) => timer !== handle);
+        },
+      },
+      wallClock: () => new Date('2026-01-02T03:04:05.678Z'),
+      onSignal: (signal, handler) => {
+        this.handlers.set(signal, handler);
+        return () => {
+          this.handlers.delete(signal);
+        };
+      },
+      exit: (code) => {
+        this.exits.push(code);
+      },
+      stateFolder: async () => this.stateFolder,
+      localAddresses: () => this.addresses,
+      loadApi: async () => api,
+    };
+  }
+
+  signal(signal: EndSignal = 'SIGINT'): void {
+    this.handlers.get(signal)?.();
+  }
+
+  /** Runs a command to its end. */
+  async run(...args: string[]): Promise<number> {
+    this.#ended = false;
+    try {
+      return await run(args, this.io);
+    } finally {
+      this.#ended = true;
+    }
+  }
+
+  /** Starts a command and waits until `text` stands on either output. */
+  async start(text: RegExp, ...args: string[]): Promise<{ ended: Promise<number> }> {
+    const ended = this.run(...args);
+    await this.shown(text);
+    if (!text.test(this.stdout.text + this.stderr.text)) {
+      throw new Error(`ended with ${await ended} before ${text}: ${this.stdout.text}${this.stderr.text}`);
+    }
+    return { ended };
+  }
+
+  /** Resolves once `text` stands on either output. */
+  shown(text: RegExp): Promise<void> {
+    return this.until(() => text.test(this.stdout.text + this.stderr.text));
+  }
+
+  /** Lets the world turn until `condition` holds; gives up, so that no test hangs. */
+  async until(condition: () => boolean): Promise<void> {
+    const lastMs = performance.now() + GIVE_UP_MS;
+    while (!condition()) {
+      if (this.#ended) return;
+      if (performance.now() > lastMs)
+        throw new Error(`never came: ${condition}\n${this.stdout.text}${this.stderr.text}`);
+      await new Promise(setImmediate);
+    }
+  }
+}

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { describe, test } from 'node:test';
+import * as help from '../../src/cli/help_text.js';
+import { CliBench } from '../support/cli_bench.js';
+
+const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+const NODE = '192.0.2.1:33445:7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
+
+describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
+  const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
+    [['--nope'], /unknown option '--nope'.*--help/],
+    [['lisen'], /"lisen" is neither a command nor a Tox ID/],
+    [['connect'], /missing required argument 'TOX_ID'/],
+    [['connect', ID, '22', '23'], /too many arguments/],
+    [['listen', '22'], /too many arguments/],
+    [['connect', ID], /nothing to forward.*-L 2222:localhost:22/],
+    [[ID], /nothing to forward/],
+    [['connect', ID.slice(1), '22'], /it has 75 digits/],
+    [[`${ID.slice(0, -1)}6`, '22'], /mistyped/],
+    [[`${ID.slice(0, -1)}x`, '22'], /"x" at position 76/],
+    [[ID, 'ssh'], /ssh/],
+    [[ID, '0'], /not a forward/],
+    [[ID, '65536'], /65536/],
+    [[ID, '22', '-p', '65536'], /-p "65536" is no port/],
+    [[ID, '22', '-p', 'x'], /-p "x" is no port/],
+    [[ID, '-p', '22', '-L', '1:localhost:1'], /-p goes with a PORT/],
+    [['-p', '22'], /-p needs the Tox ID/],
+    [['-L', '1:localhost:1'], /-L needs the Tox ID/],
+    [['connect', ID, '-L', '1:localhost'], /not a forward.*\[bind:\]port:host:hostport/],
+    [['connect', ID, '-L'], /argument missing/],
+    [[ID, '22', '--expose', '22'], /--expose is for the listener/],
+    [['listen', '--expose', 'x:'], /not a forward/],
+    [['listen', '-L', '1:localhost:1'], /unknown option '-L'/],
+    [['-L', '1:localhost:1', 'listen'], /listen has no option --local/],
+    [['--expose', '22', 'id'], /id has no option --expose/],
+    [['listen', '--bootstrap', '192.0.2.1'], /not a bootstrap node: .*HOST:PORT:KEY/],
+    [['listen', '--nodes', '/nowhere/nodes.json'], /\/nowhere\/nodes\.json: it cannot be read: ENOENT/],
+    [['listen', '--bind', 'eth0'], /--bind "eth0" is no numeric address/],
+    [['listen', '--udp-port', 'x'], /--udp-port "x" is neither/],
+    [['listen', '--udp-port', '2-1'], /--udp-port "2-1" is neither/],
+    [['listen', '--udp-port', '1-2-3'], /is neither/],
+    [['listen', '--udp-port', '1-65536'], /is neither/],
+    [['listen', '--udp-port', '1', '--no-udp'], /contradict/],
+    [['listen', '--state', 'x', '--ephemeral'], /contradict/],
+    [['listen', '-q', '-v'], /contradict/],
+    [['-q', 'listen', '-v'], /contradict/],
+    [['listen', '--patience', '86401'], /--patience "86401" is no number of seconds/],
+    [[ID, '22', '--patience', '1.5'], /--patience "1\.5"/],
+    [['node', '--port', '-1'], /--port "-1" is no port/],
+    [['node', '--tcp-port', '65536'], /--tcp-port "65536" is no port/],
+    [['node', '--no-udp'], /unknown option '--no-udp'/],
+    [['id', '--ephemeral'], /unknown option '--ephemeral'/],
+  ];
+  for (const [args, why] of bad) {
+    test(args.map((arg) => arg.replace(ID, 'TOX_ID')).join(' '), async () => {
+      const bench = new CliBench();
+      assert.equal(await bench.run(...args), 2);
+      assert.deepEqual(bench.calls, []);
+      assert.equal(bench.stdout.text, '');
+      assert.equal(bench.stderr.lines.length, 1, bench.stderr.text);
+      assert.match(bench.stderr.text, /^tox-wasm-tunnel: /);
+      assert.match(bench.stderr.text, why);
+
+      const json = new CliBench();
+      assert.equal(await json.run('--json', ...args), 2);
+      // With -v people are told as well.
+      if (!args.includes('-v')) assert.equal(json.stderr.text, '');
+      const [event, ...more] = json.stdout.events;
+      assert.ok(event !== undefined && more.length === 0);
+      assert.equal(event.event, 'error');
+      assert.match(String(event.code), /^ERR_[A-Z_]+$/);
+      assert.match(String(event.message), why);
+    });
+  }
+
+  test('-vv shows where an error comes from', async () => {
+    const bench = new CliBench();
+    assert.equal(await bench.run('listen', '-vv', '--bootstrap', 'x'), 2);
+    assert.match(bench.stderr.text, /\n {4}at /);
+  });
+});
+
+describe('what the options come to', () => {
+  const start = async (...args: string[]) => {
+    const bench = new CliBench();
+    const { ended } = await bench.start(/Listening|Forwarding|Bootstrap node/, '--ephemeral', ...args);
+    bench.signal();
+    assert.equal(await ended, 0);
+    const [call] = bench.calls;
+    assert.ok(call);
+    return { ...call, bench };
+  };
+
+  test('without options the public nodes are used and nothing else is set', async () => {
+    const { what, options } = await start();
+    assert.equal(what, 'listen');
+    assert.ok((options.bootstrap?.length ?? 0) >= 15);
+    assert.deepEqual(Object.keys(options).sort(), ['bootstrap', 'expose', 'logger', 'signal']);
+    assert.deepEqual(options.expose, []);
+  });
+
+  test('named nodes are the only ones', async () => {
+    const file = new URL('../support/nodes.json', import.meta.url).pathname;
+    const { options } = await start(
+      '--bootstrap',
+      NODE,
+      'listen',
+      '--bootstrap',
+      NODE.replace('.1:', '.2:'),
+      '--nodes',
+      file,
+    );
+    assert.deepEqual(
+      options.bootstrap?.map(({ host, port }) => `${host} ${port}`),
+      ['192.0.2.1 33445', '192.0.2.2 33445', '198.51.100.7 443', '2001:db8::7 443'],
+    );
+  });
+
+  test('a bootstrap node has no public nodes unless they are named', async () => {
+    assert.deepEqual((await start('node')).options.bootstrap, []);
+    assert.equal((await start('node', '--bootstrap', NODE)).options.bootstrap?.length, 1);
+  });
+
+  test('network options reach the library', async () => {
+    const { options } = await start('listen', '--bind', '192.0.2.9', '--no-lan', '--udp-port', '4000-4010');
+    assert.equal(options.bindAddress, '192.0.2.9');
+    assert.equal(options.lanDiscovery, false);
+    assert.equal(options.udp, undefined);
+    assert.deepEqual(options.udpPorts, { from: 4000, to: 4010 });
+    assert.equal((await start('--patience', '90')).options.patienceMs, 90_000);
+    const single = await start('--udp-port', '0');
+    assert.deepEqual(single.options.udpPorts, { from: 0, to: 0 });
+    const relay = await start(ID, '22', '--no-udp');
+    assert.equal(relay.options.udp, false);
+    assert.equal(relay.options.udpPorts, undefined);
+    const node = await start('node', '--port', '5000', '--tcp-port', '0');
+    assert.deepEqual([node.options.port, node.options.tcpPort], [5000, 0]);
+    assert.deepEqual(Object.keys((await start('node')).options).sort(), ['bootstrap', 'logger', 'signal']);
+  });
+
+  test('an option may stand before the command, and repeated ones add up', async () => {
+    const { bench } = await start('-v', 'listen', '-vv', '--expose', '22');
+    const [call] = bench.calls;
+    bench.stderr.text = '';
+    call?.options.logger?.log('trace', 'a trace');
+    assert.equal(bench.stderr.text, 'trace: a trace\n');
+  });
+
+  test('the short form and connect are the same', async () => {
+    for (const words of [
+      [ID.toLowerCase(), '22'],
+      ['connect', ID, '22'],
+    ]) {
+      const { what, options, bench } = await start(...words);
+      assert.equal(what, 'connect');
+      assert.equal(
+        Buffer.from((options.remote as { bytes: Uint8Array }).bytes).toString('hex'),
+        ID.toLowerCase(),
+      );
+      assert.deepEqual(bench.tunnel.forwards, [
+        { bind: { host: '127.0.0.1', port: 22 }, target: { host: 'localhost', port: 22 } },
+      ]);
+    }
+  });
+});
+
+describe('help', () => {
+  test('every command has its help, on stdout and with exit code 0', async () => {
+    for (const command of [[], ['listen'], ['connect'], ['node'], ['id']]) {
+      for (const flag of ['--help', '-h']) {
+        const bench = new CliBench();
+        assert.equal(await bench.run(...command, flag), 0);
+        assert.match(bench.stdout.text, /Usage: tox-wasm-tunnel/);
+        assert.match(bench.stdout.text, /Examples:/);
+        assert.equal(bench.stderr.text, '');
+      }
+    }
+  });
+
+  test('--version is the one of package.json', async () => {
+    const bench = new CliBench();
+    assert.equal(await bench.run('--version'), 0);
+    const manifest: unknown = JSON.parse(
+      await readFile(new URL('../../package.json', import.meta.url), 'utf8'),
+    );
+    assert.ok(typeof manifest === 'object' && manifest !== null && 'version' in manifest);
+    assert.equal(bench.stdout.text, `${manifest.version}\n`);
+  });
+
+  const examples = Object.values(help)
+    .flatMap((text) => text.split('\n'))
+    .flatMap((line) => /^ {2}\$ tox-wasm-tunnel((?: \S+)*)/.exec(line)?.[1] ?? []);
+  test('there are examples', () => assert.ok(examples.length >= 15, String(examples.length)));
+  for (const example of examples) {
+    const words = example.replace(/ \|.*/, '').replace('TOX_ID', ID).split(' ').filter(Boolean);
+    test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
+      const bench = new CliBench();
+      if (words[0] === 'id') return assert.equal(await bench.run(...words, '--help'), 0);
+      const { ended } = await bench.start(
+        /Listening|Forwarding|Bootstrap node|"event":"started"/,
+        '--ephemeral',
+        ...words,
+      );
+      bench.signal();
+      assert.equal(await ended, 0);
+    });
+  }
+});
