@@ -1,0 +1,69 @@
+import { type Address, inSubnet, isLinkLocal, isLoopback, isUndiallable } from './address.js';
+import type { ExposedHost, ExposeSpec } from './expose.js';
+import { type Host, LOCALHOST } from './host.js';
+
+/**
+ * What a peer may reach. Without any rule that is this machine's own loopback, every port;
+ * with rules it is what they name and nothing else.
+ *
+ * Link-local addresses, where clouds keep a machine's secrets, are open only by a rule that names
+ * one of them or their network.
+ *
+ * The question is asked about the address that will be dialled, never about a name alone, so
+ * that a name cannot lead elsewhere between the check and the dial.
+ */
+export class AllowRules {
+  readonly #rules: readonly ExposeSpec[];
+
+  constructor(rules: readonly ExposeSpec[] = []) {
+    this.#rules = rules.length > 0 ? rules : [LOOPBACK_ONLY];
+  }
+
+  /**
+   * Whether any address that `host` could lead to may be allowed at `port`. False spares the
+   * resolver a question whose answer changes nothing, and keeps peers from asking it for us.
+   */
+  mayPermit(host: Host, port: number): boolean {
+    return this.#rules.some((rule) => opensPort(rule, port) && couldLeadTo(host, rule.host));
+  }
+
+  /**
+   * Whether a peer that asked for `host` may have a connection to `address`, which is what
+   * `host` says or what it resolved to.
+   */
+  permits(host: Host, address: Address, port: number): boolean {
+    if (isUndiallable(address)) return false;
+    return this.#rules.some((rule) => opensPort(rule, port) && opensAddress(rule.host, host, address));
+  }
+}
+
+const LOOPBACK_ONLY: ExposeSpec = {
+  host: { kind: 'name', name: LOCALHOST },
+  ports: [{ from: 1, to: 0xffff }],
+};
+
+function opensPort(rule: ExposeSpec, port: number): boolean {
+  return rule.ports.some(({ from, to }) => from <= port && port <= to);
+}
+
+function couldLeadTo(host: Host, exposed: ExposedHost): boolean {
+  if (host.kind === 'address') return opensAddress(exposed, host, host.address);
+  return exposed.kind !== 'name' || exposed.name === LOCALHOST || exposed.name === host.name;
+}
+
+function opensAddress(exposed: ExposedHost, host: Host, address: Address): boolean {
+  switch (exposed.kind) {
+    case 'any':
+      return !isLinkLocal(address);
+    case 'subnet':
+      // A network as wide as 0.0.0.0/0 means the world, not the neighbours: those are named.
+      if (isLinkLocal(address) && !isLinkLocal(exposed.network)) return false;
+      return inSubnet(address, exposed.network, exposed.prefixBits);
+    case 'address':
+      return inSubnet(address, exposed.address, exposed.address.bytes.length * 8);
+    case 'name':
+      if (exposed.name === LOCALHOST) return isLoopback(address);
+      // Who runs the name's zone chooses its addresses; the cloud's secrets are not among them.
+      return host.kind === 'name' && host.name === exposed.name && !isLinkLocal(address);
+  }
+}

@@ -1,0 +1,189 @@
+import { connect as connectSocket, type Socket } from 'node:net';
+import { systemTimers, type Timers } from '../core/clock.js';
+import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../core/limits.js';
+import type { Reason } from '../mux/reasons.js';
+import { type Address, parseAddress } from './address.js';
+import type { AllowRules } from './allow.js';
+import { type Connect, raceToConnect } from './dial_race.js';
+import { dialReason, resolveReason } from './dial_reason.js';
+import { type Host, LOCALHOST, printHost, readHost } from './host.js';
+import { type Resolve, systemResolve } from './resolve.js';
+import type { HostPort } from './spec.js';
+import { shown } from './spec_text.js';
+
+/** How a dial ended. `text` is for people at the far end: it names the target as they did. */
+export type DialResult =
+  | { readonly kind: 'connected'; readonly socket: Socket }
+  | { readonly kind: 'failed'; readonly reason: Reason; readonly text: string };
+
+export interface DialerOptions {
+  readonly rules: AllowRules;
+  /** Default: {@link systemResolve}. */
+  readonly resolve?: Resolve;
+  /** Default: {@link connectTo}. */
+  readonly connect?: Connect;
+  /** Default: {@link systemTimers}. */
+  readonly timers?: Timers;
+  /** Milliseconds for a whole dial, the name's resolution counted. Default: {@link DIAL_TIMEOUT_MS}. */
+  readonly timeoutMs?: number;
+  /** Dials at once. Default: {@link MAX_DIALS_PER_PEER}. */
+  readonly maxDials?: number;
+}
+
+/** Addresses of one name that are tried, best first: each may cost a socket. */
+const MAX_ADDRESSES = 8;
+/** Time without a byte after which the kernel asks whether the other end still lives. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * Dials targets for one peer: the only place where that is done, and the place where the rules
+ * are asked, about the very address that is then connected to. A name is resolved once.
+ */
+export class Dialer {
+  readonly #rules: AllowRules;
+  readonly #resolve: Resolve;
+  readonly #connect: Connect;
+  readonly #timers: Timers;
+  readonly #timeoutMs: number;
+  readonly #maxDials: number;
+  #dialing = 0;
+
+  constructor(options: DialerOptions) {
+    this.#rules = options.rules;
+    this.#resolve = options.resolve ?? systemResolve;
+    this.#connect = options.connect ?? connectTo;
+    this.#timers = options.timers ?? systemTimers;
+    this.#timeoutMs = options.timeoutMs ?? DIAL_TIMEOUT_MS;
+    this.#maxDials = options.maxDials ?? MAX_DIALS_PER_PEER;
+  }
+
+  /** Dials under way; one that was given up counts until the resolver has answered. */
+  get dialing(): number {
+    return this.#dialing;
+  }
+
+  /**
+   * Never rejects, and waits for no other dial.
+   *
+   * @param signal gives the dial up, with the reason `cancelled`
+   */
+  async dial(target: HostPort, signal?: AbortSignal): Promise<DialResult> {
+    const asked = `${shown(target.host)} port ${target.port}`;
+    const host = readHost(target.host);
+    if (typeof host === 'string') return failed('not-allowed', `${asked}: the host ${host}`);
+    const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(host, target.port)}`);
+    if (!this.#rules.mayPermit(host, target.port)) return notExposed;
+    if (this.#dialing >= this.#maxDials) {
+      return failed(
+        'limit',
+        `${asked}: ${this.#maxDials} dials are under way; try again when some have ended`,
+      );
+    }
+
+    this.#dialing++;
+    const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
+    const addresses = this.#addresses(host);
+    try {
+      const found = await deadline.orStopped(addresses);
+      if (found === 'stopped') return deadline.failed(asked);
+      if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
+      const permitted = found.filter((address) => this.#rules.permits(host, address, target.port));
+      if (permitted.length === 0) return notExposed;
+      const race = await raceToConnect(
+        permitted.slice(0, MAX_ADDRESSES),
+        target.port,
+        this.#connect,
+        this.#timers,
+        deadline.signal,
+      );
+      if (race.kind === 'stopped') return deadline.failed(asked);
+      if (race.kind === 'connected') return race;
+      const reason = dialReason(race.errors);
+      return failed(reason, `${asked}: ${[...new Set(race.errors.map(errorCode))].join(', ')}`);
+    } catch (error) {
+      return failed(resolveReason(error), `${asked}: ${errorCode(error)}`);
+    } finally {
+      deadline.end();
+      const release = (): void => {
+        this.#dialing--;
+      };
+      void addresses.then(release, release);
+    }
+  }
+
+  async #addresses(host: Host): Promise<readonly Address[]> {
+    if (host.kind === 'address') return [host.address];
+    const found = host.name === LOCALHOST ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
+    // What is no address in our sense, such as one with a scope, is not dialled.
+    return found.map(parseAddress).filter((address) => address !== undefined);
+  }
+}
+
+/** A plain TCP connection with half-close, without Nagle's delay. */
+export const connectTo: Connect = (address, port) =>
+  connectSocket({
+    host: address.text,
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+  });
+
+/** Ends a dial on time, or when it is no longer wanted, whichever comes first. */
+class Deadline {
+  readonly #controller = new AbortController();
+  readonly #timers: Timers;
+  readonly #timer: unknown;
+  readonly #timeoutMs: number;
+  readonly #cancel: AbortSignal | undefined;
+  #timedOut = false;
+
+  constructor(timers: Timers, timeoutMs: number, cancel: AbortSignal | undefined) {
+    this.#timers = timers;
+    this.#timeoutMs = timeoutMs;
+    this.#cancel = cancel;
+    this.#timer = timers.set(() => {
+      this.#timedOut = true;
+      this.#stop();
+    }, timeoutMs);
+    if (cancel?.aborted) this.#stop();
+    else cancel?.addEventListener('abort', this.#stop);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  orStopped<T>(work: Promise<T>): Promise<T | 'stopped'> {
+    return new Promise((resolve, reject) => {
+      if (this.signal.aborted) resolve('stopped');
+      this.signal.addEventListener('abort', () => resolve('stopped'));
+      work.then(resolve, reject);
+    });
+  }
+
+  failed(asked: string): DialResult {
+    if (!this.#timedOut) return failed('cancelled', `${asked}: no longer wanted`);
+    return failed('timeout', `${asked}: no answer within ${this.#timeoutMs / 1000} s`);
+  }
+
+  end(): void {
+    this.#timers.clear(this.#timer);
+    this.#cancel?.removeEventListener('abort', this.#stop);
+  }
+
+  readonly #stop = (): void => this.#controller.abort();
+}
+
+function failed(reason: Reason, text: string): DialResult & { kind: 'failed' } {
+  return { kind: 'failed', reason, text };
+}
+
+function exposeHint(host: Host, port: number): string {
+  return `its owner can allow it with --expose ${printHost(host)}:${port}`;
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed';
+}

@@ -1,0 +1,75 @@
+import type { Socket } from 'node:net';
+import type { TimerHandle, Timers } from '../core/clock.js';
+import type { Address } from './address.js';
+
+/** Head start of one address before the next is tried beside it. Source: RFC 8305 section 8. */
+export const ATTEMPT_DELAY_MS = 250;
+
+/** Starts to connect; `connect` or `error` follows. */
+export type Connect = (address: Address, port: number) => Socket;
+
+/** How a race ended: with a connected socket, with the errors of every address, or stopped. */
+export type RaceResult =
+  | { readonly kind: 'connected'; readonly socket: Socket }
+  | { readonly kind: 'failed'; readonly errors: readonly Error[] }
+  | { readonly kind: 'stopped' };
+
+/**
+ * Connects to the first of `addresses` that answers: the next is tried when one fails, or beside
+ * it when one takes long (RFC 8305 section 5). Whatever loses is destroyed.
+ *
+ * @param signal stops the race
+ */
+export function raceToConnect(
+  addresses: readonly Address[],
+  port: number,
+  connect: Connect,
+  timers: Timers,
+  signal: AbortSignal,
+): Promise<RaceResult> {
+  return new Promise((resolve) => {
+    const attempts = new Set<Socket>();
+    const errors: Error[] = [];
+    let next = 0;
+    let headStart: TimerHandle | undefined;
+
+    const finish = (result: RaceResult): void => {
+      if (headStart !== undefined) timers.clear(headStart);
+      signal.removeEventListener('abort', stop);
+      for (const socket of attempts) socket.destroy();
+      attempts.clear();
+      resolve(result);
+    };
+    const stop = (): void => finish({ kind: 'stopped' });
+
+    const tryNext = (): void => {
+      if (headStart !== undefined) timers.clear(headStart);
+      headStart = undefined;
+      const address = addresses[next++];
+      if (address === undefined) {
+        if (attempts.size === 0) finish({ kind: 'failed', errors });
+        return;
+      }
+      const socket = connect(address, port);
+      attempts.add(socket);
+      // Both listeners stay: they do nothing once the race has an end, and an error that
+      // comes before the socket's new owner listens must find somebody.
+      socket.on('error', (error) => {
+        if (!attempts.delete(socket)) return;
+        errors.push(error);
+        tryNext();
+      });
+      socket.once('connect', () => {
+        if (attempts.delete(socket)) finish({ kind: 'connected', socket });
+      });
+      if (next < addresses.length) headStart = timers.set(tryNext, ATTEMPT_DELAY_MS);
+    };
+
+    if (signal.aborted) {
+      stop();
+      return;
+    }
+    signal.addEventListener('abort', stop);
+    tryNext();
+  });
+}

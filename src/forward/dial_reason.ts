@@ -1,0 +1,51 @@
+import type { Reason } from '../mux/reasons.js';
+
+/** What the kernel's refusals mean to the far end. Source of the codes: errno(3), getaddrinfo(3). */
+const CONNECT_REASONS: Readonly<Record<string, Reason>> = {
+  ECONNREFUSED: 'refused',
+  ECONNRESET: 'refused',
+  ETIMEDOUT: 'timeout',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  ENETDOWN: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  EAFNOSUPPORT: 'unreachable',
+  EINVAL: 'unreachable',
+  EACCES: 'unreachable',
+  EPERM: 'unreachable',
+  EMFILE: 'limit',
+  ENFILE: 'limit',
+  ENOBUFS: 'limit',
+  ENOMEM: 'limit',
+};
+
+const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
+  ENOTFOUND: 'name-not-found',
+  ENODATA: 'name-not-found',
+  EAI_AGAIN: 'name-not-found',
+  EAI_FAIL: 'name-not-found',
+  EAI_NODATA: 'name-not-found',
+  EAI_NONAME: 'name-not-found',
+  EAI_MEMORY: 'limit',
+  EMFILE: 'limit',
+};
+
+/** Of several addresses' failures the one that tells most: somebody was there, and so on down. */
+const TELLING: readonly Reason[] = ['refused', 'limit', 'timeout', 'unreachable'];
+
+/** Why a dial failed whose every address failed with one of `errors`. */
+export function dialReason(errors: readonly unknown[]): Reason {
+  const reasons = errors.map((error) => reasonIn(CONNECT_REASONS, error));
+  return TELLING.find((reason) => reasons.includes(reason)) ?? 'internal';
+}
+
+/** Why a name could not be resolved. */
+export function resolveReason(error: unknown): Reason {
+  return reasonIn(RESOLVE_REASONS, error);
+}
+
+function reasonIn(reasons: Readonly<Record<string, Reason>>, error: unknown): Reason {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return 'internal';
+  return reasons[error.code] ?? 'internal';
+}

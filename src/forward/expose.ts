@@ -1,0 +1,137 @@
+import { type Address, inSubnet, parseAddress } from './address.js';
+import { type Host, LOCALHOST, printHost } from './host.js';
+import { type Part, SpecText } from './spec_text.js';
+
+/** Ports from `from` to `to`, both counted. */
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Whose ports a rule opens. */
+export type ExposedHost =
+  | Host
+  | { readonly kind: 'subnet'; readonly network: Address; readonly prefixBits: number }
+  | { readonly kind: 'any' };
+
+/** One `--expose`: what peers may reach. */
+export interface ExposeSpec {
+  readonly host: ExposedHost;
+  readonly ports: readonly PortRange[];
+}
+
+const USAGE = '[host:]ports, for example 22, localhost:80,443, 10.0.0.0/24:8000-8099 or *:443';
+const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
+
+/**
+ * Reads the argument of `--expose`.
+ *
+ * | text                    | peers may reach                                         |
+ * |-------------------------|---------------------------------------------------------|
+ * | `22`                    | port 22 of this machine's own loopback                  |
+ * | `localhost:80,443`      | ports 80 and 443 of the same                            |
+ * | `db.lan:5432`           | what is asked for as db.lan, at port 5432               |
+ * | `10.0.0.7:8000-8099`    | 10.0.0.7, by address or by any name that leads there    |
+ * | `10.0.0.0/24:80`        | port 80 of 256 addresses                                |
+ * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
+ * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
+ * | `*:443`                 | port 443 of everything but link-local addresses         |
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseExposeSpec(text: string): ExposeSpec {
+  const spec = new SpecText(text, USAGE);
+  const [first, second, third] = spec.parts();
+  if (first === undefined || third !== undefined) {
+    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+  }
+  if (second !== undefined) return { host: exposedHost(spec, first), ports: portList(spec, second) };
+  if (first.text === '*') throw spec.fault(first, 'every port of every host is written *:*');
+  return { host: { kind: 'name', name: LOCALHOST }, ports: portList(spec, first) };
+}
+
+/** What {@link parseExposeSpec} reads back as the same. */
+export function printExposeSpec({ host, ports }: ExposeSpec): string {
+  return `${printExposedHost(host)}:${ports.map(printRange).join(',')}`;
+}
+
+function exposedHost(spec: SpecText, part: Part): ExposedHost {
+  const role = 'the host';
+  if (part.text === '*') return { kind: 'any' };
+  if (!part.text.includes('/')) return spec.host(part, role);
+  const inner = spec.unbracketed(part, role);
+  const slash = inner.text.indexOf('/');
+  const network = parseAddress(inner.text.slice(0, slash));
+  if (network === undefined) throw spec.fault(inner, `${role} before the / must be an address`);
+  if (inner.brackets !== inner.text.includes(':')) {
+    throw spec.fault(part, `${role} needs brackets around an IPv6 network, [2001:db8::/32], and only there`);
+  }
+  if (inner.brackets && network.family === 4) throw spec.fault(inner, `${role} must be written as IPv4`);
+  const bits = { text: inner.text.slice(slash + 1), at: inner.at + slash + 1 };
+  const mostBits = network.bytes.length * 8;
+  const prefixBits = /^(?:0|[1-9]\d{0,2})$/.test(bits.text) ? Number(bits.text) : -1;
+  if (prefixBits < 0 || prefixBits > mostBits) {
+    throw spec.fault(bits, `the length of the network must be a number from 0 to ${mostBits}`);
+  }
+  const base = networkBase(network, prefixBits);
+  if (!inSubnet(network, base, mostBits)) {
+    throw spec.fault(inner, `the network begins at ${base.text}: write ${base.text}/${prefixBits}`);
+  }
+  return { kind: 'subnet', network, prefixBits };
+}
+
+/** `address` with all bits after the prefix cleared. */
+function networkBase(address: Address, prefixBits: number): Address {
+  const bytes = address.bytes.map((byte, at) => {
+    const kept = Math.min(8, Math.max(0, prefixBits - at * 8));
+    return byte & (0xff00 >> kept);
+  });
+  const text = address.family === 4 ? bytes.join('.') : ipv6Text(bytes);
+  return parseAddress(text) ?? { family: address.family, bytes, text };
+}
+
+function ipv6Text(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex').match(/.{4}/g)?.join(':') ?? '';
+}
+
+function portList(spec: SpecText, part: Part): readonly PortRange[] {
+  const ranges: PortRange[] = [];
+  let at = part.at;
+  for (const text of part.text.split(',')) {
+    ranges.push(portRange(spec, { text, at }));
+    at += text.length + 1;
+  }
+  return ranges;
+}
+
+function portRange(spec: SpecText, part: Part): PortRange {
+  if (part.text === '*') return EVERY_PORT;
+  const dash = part.text.indexOf('-');
+  if (dash < 0) {
+    const port = spec.port(part, 'the port');
+    return { from: port, to: port };
+  }
+  const from = spec.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
+  const to = spec.port({ text: part.text.slice(dash + 1), at: part.at + dash + 1 }, 'the last port');
+  if (to < from) throw spec.fault(part, 'the last port must not be below the first');
+  return { from, to };
+}
+
+function printExposedHost(host: ExposedHost): string {
+  switch (host.kind) {
+    case 'any':
+      return '*';
+    case 'subnet': {
+      const text = `${host.network.text}/${host.prefixBits}`;
+      return host.network.family === 6 ? `[${text}]` : text;
+    }
+    case 'address':
+    case 'name':
+      return printHost(host);
+  }
+}
+
+function printRange({ from, to }: PortRange): string {
+  if (from === to) return String(from);
+  return from === EVERY_PORT.from && to === EVERY_PORT.to ? '*' : `${from}-${to}`;
+}

@@ -1,0 +1,36 @@
+import { TunnelError } from '../core/errors.js';
+import { type LocalSpec, printHostPort, printLocalSpec } from './spec.js';
+
+/** Lowest port that a system lets everybody listen on. */
+const FIRST_FREE_FOR_ALL = 1024;
+
+/** Why a forward cannot listen, and what its user can do about it. */
+export function listenError(spec: LocalSpec, cause: unknown): TunnelError {
+  const { host, port } = spec.bind;
+  const another = (other: number): string => printLocalSpec({ ...spec, bind: { host, port: other } });
+  const suggestion = port < FIRST_FREE_FOR_ALL ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
+  const otherPort = `write another port, as in -L ${another(suggestion)}, or -L ${another(0)} for any free one`;
+  return new TunnelError('ERR_LISTEN', `${printHostPort(spec.bind)} ${why(cause, host, otherPort)}`, {
+    cause,
+  });
+}
+
+function why(cause: unknown, host: string, otherPort: string): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'failed';
+  switch (code) {
+    case 'EADDRINUSE':
+      return `is in use by another program; ${otherPort}`;
+    case 'EACCES':
+    case 'EPERM':
+      return `is not for this user to listen on; ${otherPort}`;
+    case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
+    case 'EINVAL':
+      return `is not an address of this machine (${code}); leave the bind address out to listen on loopback`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `cannot be used, as ${host} is not known (${code}); write the address instead of the name`;
+    default:
+      return `cannot be used (${code}); ${otherPort}`;
+  }
+}

@@ -1,0 +1,121 @@
+import { TunnelError } from '../core/errors.js';
+import { type Logger, silentLogger } from '../core/logger.js';
+import type { OpenRequest } from '../mux/stream_api.js';
+import { Dialer, type DialerOptions } from './dial.js';
+import { Pipe } from './pipe.js';
+import { resetSocket } from './reset_socket.js';
+import { shown } from './spec_text.js';
+
+export interface TargetServerOptions extends DialerOptions {
+  /** How the peer is named in the log. */
+  readonly peer: string;
+  /** Default: silent. */
+  readonly logger?: Logger;
+}
+
+/** What became of a peer's requests so far. */
+export interface ServeCounts {
+  readonly opened: number;
+  /** Against the rules. */
+  readonly denied: number;
+  /** All other refusals. */
+  readonly failed: number;
+}
+
+/** Denials of one peer that each get their line; of the rest, those whose count is a power of two. */
+const DENIALS_LOGGED = 16;
+
+/** Answers the requests of one peer: dials the target, and joins it to the stream or says why not. */
+export class TargetServer {
+  readonly #peer: string;
+  readonly #logger: Logger;
+  readonly #dialer: Dialer;
+  readonly #dials = new Set<AbortController>();
+  #opened = 0;
+  #denied = 0;
+  #failed = 0;
+  #closed = false;
+
+  constructor(options: TargetServerOptions) {
+    this.#peer = options.peer;
+    this.#logger = options.logger ?? silentLogger;
+    this.#dialer = new Dialer(options);
+  }
+
+  get counts(): ServeCounts {
+    return { opened: this.#opened, denied: this.#denied, failed: this.#failed };
+  }
+
+  /** Returns at once; the request is answered when the dial has an end. */
+  handle(request: OpenRequest): void {
+    if (this.#closed) {
+      request.refuse('peer-shutdown', 'shutting down');
+      return;
+    }
+    const dial = new AbortController();
+    this.#dials.add(dial);
+    request.onCancelled = () => dial.abort();
+    this.#answer(request, dial.signal)
+      .catch((error: unknown) => {
+        // A session that closed while we dialled refuses our answer: nobody waits for one.
+        const level = TunnelError.is(error) ? 'debug' : 'error';
+        this.#logger.log(level, 'a request of the peer could not be answered', { peer: this.#peer, error });
+      })
+      .finally(() => this.#dials.delete(dial));
+  }
+
+  /** Gives up the dials under way and refuses what comes. Joined streams end with their session. */
+  close(): void {
+    this.#closed = true;
+    for (const dial of this.#dials) dial.abort();
+  }
+
+  async #answer(request: OpenRequest, signal: AbortSignal): Promise<void> {
+    const { host, port } = request.target;
+    const result = await this.#dialer.dial({ host, port }, signal);
+    const fields = { peer: this.#peer, target: `${shown(host)} port ${port}` };
+    if (result.kind === 'failed') {
+      if (result.reason === 'not-allowed') this.#logDenial(result.text, fields);
+      else {
+        this.#failed++;
+        this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason: result.reason });
+      }
+      request.refuse(result.reason, result.text);
+      return;
+    }
+    const { socket } = result;
+    if (signal.aborted) {
+      resetSocket(socket);
+      request.refuse('cancelled', 'no longer wanted');
+      return;
+    }
+    const pipe = new Pipe(socket, (outcome) => {
+      this.#logger.log(
+        'debug',
+        `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
+        {
+          ...fields,
+          bytesToTarget: socket.bytesWritten,
+          bytesFromTarget: socket.bytesRead,
+        },
+      );
+    });
+    try {
+      pipe.attach(request.accept(pipe));
+    } catch (error) {
+      pipe.abort();
+      throw error;
+    }
+    this.#opened++;
+    this.#logger.log('debug', 'a target was dialled', fields);
+    pipe.flow();
+  }
+
+  #logDenial(text: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#denied++;
+    const count = this.#denied;
+    const isPowerOfTwo = (count & (count - 1)) === 0;
+    if (count > DENIALS_LOGGED && !isPowerOfTwo) return;
+    this.#logger.log('warn', `denied: ${text}`, { ...fields, denied: count });
+  }
+}

@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import test, { type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { systemTimers } from '../../src/core/clock.js';
+import { AllowRules } from '../../src/forward/allow.js';
+import { parseExposeSpec } from '../../src/forward/expose.js';
+import { LocalForward, type Refusal } from '../../src/forward/local.js';
+import { TargetServer, type TargetServerOptions } from '../../src/forward/serve.js';
+import { parseLocalSpec } from '../../src/forward/spec.js';
+import type { FrameSink } from '../../src/mux/frame_sink.js';
+import { Session } from '../../src/mux/session.js';
+import { dialLoopback, ending, freePort } from '../support/loopback.js';
+import { pattern, patternDigest } from '../support/pattern.js';
+import { SilentTarget } from '../support/silent_target.js';
+import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+// client == LocalForward == Session == frames in memory == Session == TargetServer == target
+
+const MIB = 1024 * 1024;
+const FRAME_BYTES = 1344;
+/** Frames on their way at once, as in a ring. */
+const FRAMES_UNDER_WAY = 512;
+
+/** Carries frames to the other session, a batch in each turn of the event loop; refuses when full. */
+class FrameLine implements FrameSink {
+  from: Session | undefined;
+  to: Session | undefined;
+  #frames: Uint8Array[] = [];
+  #reserved: Uint8Array | undefined;
+  #scheduled = false;
+  #refused = false;
+
+  reserve(bytes: number): Uint8Array | undefined {
+    if (this.#frames.length >= FRAMES_UNDER_WAY) {
+      this.#refused = true;
+      return undefined;
+    }
+    this.#reserved = new Uint8Array(bytes);
+    return this.#reserved;
+  }
+
+  commit(): void {
+    if (this.#reserved !== undefined) this.#frames.push(this.#reserved);
+    this.#reserved = undefined;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#deliver());
+  }
+
+  #deliver(): void {
+    this.#scheduled = false;
+    const frames = this.#frames;
+    this.#frames = [];
+    for (const frame of frames) this.to?.receive(frame);
+    this.to?.flush();
+    if (!this.#refused) return;
+    this.#refused = false;
+    this.from?.writable();
+  }
+}
+
+interface Tunnel {
+  readonly port: number;
+  readonly forward: LocalForward;
+  readonly server: TargetServer;
+  readonly near: Session;
+  readonly far: Session;
+  readonly refusals: Refusal[];
+  readonly lines: string[];
+}
+
+async function tunnel(
+  t: TestContext,
+  target: string,
+  options: Partial<TargetServerOptions> = {},
+): Promise<Tunnel> {
+  const lines: string[] = [];
+  const refusals: Refusal[] = [];
+  const server = new TargetServer({
+    peer: 'connector',
+    rules: new AllowRules(),
+    logger: { log: (level, message) => level === 'debug' || lines.push(`${level} ${message}`) },
+    ...options,
+  });
+  const out = new FrameLine();
+  const back = new FrameLine();
+  const random16 = () => randomBytes(16);
+  const shared = { clock: systemTimers, random16, frameBytes: FRAME_BYTES };
+  const far = new Session({
+    ...shared,
+    sink: back,
+    role: 'listener',
+    onOpen: (request) => server.handle(request),
+  });
+  const near = new Session({ ...shared, sink: out, role: 'connector', onOpen: () => {} });
+  Object.assign(out, { from: near, to: far });
+  Object.assign(back, { from: far, to: near });
+  const forward = new LocalForward({ spec: parseLocalSpec(`0:${target}`) });
+  forward.on('refused', (refusal) => refusals.push(refusal));
+  forward.setSession(near);
+  const { port } = await forward.listen();
+  t.after(() => {
+    forward.close();
+    server.close();
+    near.close('peer-shutdown');
+    far.close('peer-shutdown');
+  });
+  return { port, forward, server, near, far, refusals, lines };
+}
+
+test('200 connections at once carry each its own bytes, both ways, to their ends', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { port, near, far, server, refusals } = await tunnel(t, `localhost:${target.port}`);
+  const bytes = 64 * 1024 + 7;
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, async (_, index) => {
+      const client = dialLoopback(port);
+      client.end(pattern(`client ${index}`, bytes));
+      const { sha256 } = await readDigest(client);
+      return sha256 === patternDigest(`client ${index}`, bytes);
+    }),
+  );
+  assert.ok(answers.every((isRight) => isRight));
+  assert.deepEqual(refusals, []);
+  assert.deepEqual(server.counts, { opened: 200, denied: 0, failed: 0 });
+  while (near.stats().streams + far.stats().streams > 0) await turn();
+});
+
+test('a connection after another works, a hundred times', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { port, near, far } = await tunnel(t, `127.0.0.1:${target.port}`);
+  for (let index = 0; index < 100; index++) {
+    const client = dialLoopback(port);
+    client.end(`round ${index}`);
+    assert.equal(String(await readToEnd(client)), `round ${index}`);
+  }
+  while (near.stats().streams + far.stats().streams > 0) await turn();
+});
+
+test('a large transfer arrives whole in both directions at once', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const { port } = await tunnel(t, `localhost:${target.port}`);
+  const client = dialLoopback(port);
+  const server = await target.connection();
+  const bytes = 24 * MIB;
+  const [up, down] = await Promise.all([
+    readDigest(server),
+    readDigest(client),
+    writePattern(client, 'up', bytes).then(() => client.end()),
+    writePattern(server, 'down', bytes).then(() => server.end()),
+  ]);
+  assert.deepEqual(up, { bytes, sha256: patternDigest('up', bytes) });
+  assert.deepEqual(down, { bytes, sha256: patternDigest('down', bytes) });
+});
+
+test('a client that has ended gets its answer', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const { port } = await tunnel(t, `localhost:${target.port}`);
+  const client = dialLoopback(port);
+  client.end('question');
+  const server = await target.connection();
+  assert.equal(String(await readToEnd(server)), 'question');
+  await writePattern(server, 'answer', 2 * MIB);
+  server.end();
+  assert.equal((await readDigest(client)).sha256, patternDigest('answer', 2 * MIB));
+});
+
+test('resets travel as resets, both ways', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const { port, near, far } = await tunnel(t, `localhost:${target.port}`);
+  for (const side of ['client', 'server'] as const) {
+    const client = dialLoopback(port);
+    const server = await target.connection();
+    client.write('x');
+    await readExactly(server, 1);
+    const [cut, other] = side === 'client' ? [client, server] : [server, client];
+    other.resume();
+    cut.resetAndDestroy();
+    assert.equal(await ending(other), 'ECONNRESET');
+  }
+  while (near.stats().streams + far.stats().streams > 0) await turn();
+});
+
+test('a reader that stops stops its own writer and nobody else', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const { port, near, far } = await tunnel(t, `localhost:${target.port}`);
+  const stuck = dialLoopback(port);
+  const stuckServer = await target.connection();
+  const flood = writePattern(stuck, 'flood', 64 * MIB).then(() => stuck.end());
+  for (let still = 0, seen = -1; still < 200; still++, await turn()) {
+    if (far.stats().bytesReceived !== seen) still = 0;
+    seen = far.stats().bytesReceived;
+  }
+  assert.ok(far.stats().bytesReceived < 48 * MIB);
+  assert.ok(near.stats().backlogBytes < MIB);
+
+  const client = dialLoopback(port);
+  const server = await target.connection();
+  client.end('lively');
+  assert.equal(String(await readToEnd(server)), 'lively');
+  server.end();
+
+  assert.equal((await readDigest(stuckServer)).sha256, patternDigest('flood', 64 * MIB));
+  await flood;
+  stuckServer.end();
+});
+
+test('a target that refuses resets the client, and the client hears why', async (t) => {
+  const closed = await freePort();
+  const { port, refusals, server } = await tunnel(t, `127.0.0.1:${closed}`);
+  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
+  const text = `127.0.0.1 port ${closed}: ECONNREFUSED`;
+  assert.deepEqual(refusals, [{ target: { host: '127.0.0.1', port: closed }, reason: 'refused', text }]);
+  assert.deepEqual(server.counts, { opened: 0, denied: 0, failed: 1 });
+});
+
+test('a target that is not exposed is denied, logged and counted', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const rules = new AllowRules([parseExposeSpec(`localhost:${target.port === 1 ? 2 : target.port - 1}`)]);
+  const { port, refusals, server, lines } = await tunnel(t, `localhost:${target.port}`, { rules });
+  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
+  const [refusal, ...others] = refusals;
+  assert.deepEqual(others, []);
+  assert.ok(refusal !== undefined);
+  assert.equal(refusal.reason, 'not-allowed');
+  assert.match(refusal.text, /is not exposed; its owner can allow it with --expose localhost:\d+$/);
+  assert.deepEqual(server.counts, { opened: 0, denied: 1, failed: 0 });
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? '', /^warn denied: localhost port \d+ is not exposed/);
+  assert.equal(target.sockets.size, 0);
+});
+
+test('a peer that is denied again and again does not fill the log', async (t) => {
+  const { port, server, lines } = await tunnel(t, '10.0.0.1:80');
+  for (let index = 0; index < 70; index++) {
+    assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
+  }
+  assert.equal(server.counts.denied, 70);
+  assert.equal(lines.length, 18);
+});
+
+test('a target that does not answer is a timeout, and meanwhile others are dialled', async (t) => {
+  const silent = await SilentTarget.start();
+  const lively = await Target.echo();
+  t.after(() => Promise.all([silent.stop(), lively.stop()]));
+  const timers = new VirtualTimers();
+  const { port, near, server, refusals } = await tunnel(t, `127.0.0.1:${silent.port}`, { timers });
+  const client = dialLoopback(port).resume();
+  while (timers.running === 0) await turn();
+
+  const answer = await new Promise<string>((resolve) => {
+    const stream = near.open(
+      { kind: 'tcp', host: '127.0.0.1', port: lively.port },
+      {
+        onOpened: () => stream.write(Buffer.from('lively')),
+        onData: (chunk) => resolve(Buffer.from(chunk).toString()),
+      },
+    );
+  });
+  assert.equal(answer, 'lively');
+  assert.equal(refusals.length, 0);
+
+  timers.advance(10_000);
+  assert.equal(await ending(client), 'ECONNRESET');
+  assert.equal(refusals[0]?.reason, 'timeout');
+  assert.deepEqual(server.counts, { opened: 1, denied: 0, failed: 1 });
+});
+
+test('a client that goes while its target is dialled stops the dial', async (t) => {
+  const silent = await SilentTarget.start();
+  t.after(() => silent.stop());
+  const timers = new VirtualTimers();
+  const { port, near, far } = await tunnel(t, `127.0.0.1:${silent.port}`, { timers });
+  const client = dialLoopback(port);
+  while (timers.running === 0) await turn();
+  client.resetAndDestroy();
+  while (timers.running > 0 || near.stats().streams + far.stats().streams > 0) await turn();
+});
+
+test('a session that closes resets both sides of every connection, and stops dials', async (t) => {
+  const silent = await SilentTarget.start();
+  const target = await Target.start();
+  t.after(() => Promise.all([silent.stop(), target.stop()]));
+  const timers = new VirtualTimers();
+  const { port, near, far, server } = await tunnel(t, `localhost:${target.port}`, { timers });
+  const client = dialLoopback(port);
+  client.write('x');
+  const served = await target.connection();
+  await readExactly(served, 1);
+  served.resume();
+  client.resume();
+  near.open({ kind: 'tcp', host: '127.0.0.1', port: silent.port }, {});
+  while (timers.running === 0) await turn();
+  far.close('peer-shutdown');
+  server.close();
+  assert.equal(await ending(served), 'ECONNRESET');
+  assert.equal(await ending(client), 'ECONNRESET');
+  while (timers.running > 0) await turn();
+});

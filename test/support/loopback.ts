@@ -1,0 +1,39 @@
+/** Servers and clients on 127.0.0.1, at ports that the system chooses. */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+export const LOOPBACK_HOST = '127.0.0.1';
+
+/** Starts to listen at a free port; the port. */
+export async function listenOnLoopback(server: Server): Promise<number> {
+  server.listen(0, LOOPBACK_HOST);
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
+  return address.port;
+}
+
+/** A port that was free a moment ago, for programs that cannot choose one; nothing listens there. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listenOnLoopback(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/**
+ * A connection that stays half-open when the other end has ended, as most programs' do. An error
+ * of it ends it and no more: who cares looks at `errored` or waits by {@link ending}.
+ */
+export function dialLoopback(port: number): Socket {
+  const socket = connect({ host: LOOPBACK_HOST, port, allowHalfOpen: true, noDelay: true });
+  return socket.on('error', () => {});
+}
+
+/** How a connection came to its end: the code of its error, or `closed`. */
+export async function ending(socket: Socket): Promise<string> {
+  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+  const { errored } = socket;
+  if (errored === null) return 'closed';
+  return 'code' in errored ? String(errored.code) : errored.message;
+}

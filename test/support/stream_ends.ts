@@ -1,0 +1,149 @@
+import type { Reason } from '../../src/mux/reasons.js';
+import type { MuxStream, StreamHandlers } from '../../src/mux/stream_api.js';
+
+export interface StreamEndsOptions {
+  /** Bytes that one end may have sent and the other has not consumed. Default 256 KiB. */
+  readonly windowBytes?: number;
+  /** Longest piece that bytes arrive in. Default 1319. */
+  readonly pieceBytes?: number;
+}
+
+/**
+ * One end of a stream in memory: credit, half-close and reset as the mux has them, without frames.
+ * It counts what its consumer does, so that a test can hold the consumer to its word.
+ */
+export class StreamEnd implements MuxStream {
+  readonly id = 'in-memory';
+  handlers: StreamHandlers = {};
+  /** Bytes that were handed to `onData` and not yet consumed, and the most there ever were. */
+  unconsumedBytes = 0;
+  mostUnconsumedBytes = 0;
+  /** Most that was written and had to wait here. */
+  mostBacklogBytes = 0;
+  consumedBytes = 0;
+  /** Calls that the mux would punish. */
+  readonly misuses: string[] = [];
+  /** Reasons of {@link reset}, in order. */
+  readonly resets: Reason[] = [];
+  isClosed = false;
+  #other: StreamEnd | undefined;
+  #creditBytes: number;
+  readonly #pieceBytes: number;
+  #chunks: Uint8Array[] = [];
+  #ended = false;
+  #endSent = false;
+  #endCame = false;
+  #refused = false;
+  #pumping = false;
+
+  private constructor(options: StreamEndsOptions) {
+    this.#creditBytes = options.windowBytes ?? 256 * 1024;
+    this.#pieceBytes = options.pieceBytes ?? 1319;
+  }
+
+  static pair(options: StreamEndsOptions = {}): readonly [StreamEnd, StreamEnd] {
+    const near = new StreamEnd(options);
+    const far = new StreamEnd(options);
+    near.#other = far;
+    far.#other = near;
+    return [near, far];
+  }
+
+  get backlogBytes(): number {
+    return this.#chunks.reduce((bytes, chunk) => bytes + chunk.length, 0);
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.isClosed) return false;
+    if (this.#ended) this.misuses.push('write after end');
+    if (this.#refused) this.misuses.push('write before onDrain');
+    this.#chunks.push(bytes);
+    this.mostBacklogBytes = Math.max(this.mostBacklogBytes, this.backlogBytes);
+    this.#pumpSoon();
+    this.#refused = this.#creditBytes < this.backlogBytes;
+    return !this.#refused;
+  }
+
+  end(): void {
+    if (this.isClosed) return;
+    if (this.#ended) this.misuses.push('end after end');
+    this.#ended = true;
+    this.#pumpSoon();
+  }
+
+  reset(reason: Reason): void {
+    this.resets.push(reason);
+    if (this.isClosed) return;
+    this.isClosed = true;
+    setImmediate(() => this.#far.#cut(reason));
+  }
+
+  consumed(bytes: number): void {
+    this.unconsumedBytes -= bytes;
+    this.consumedBytes += bytes;
+    if (this.unconsumedBytes < 0) this.misuses.push('consumed more than came');
+    if (this.isClosed) return;
+    this.#far.#creditBytes += bytes;
+    this.#far.#pumpSoon();
+  }
+
+  get #far(): StreamEnd {
+    if (this.#other === undefined) throw new Error('made by pair() alone');
+    return this.#other;
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    setImmediate(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    while (!this.isClosed && this.#creditBytes > 0) {
+      const chunk = this.#chunks[0];
+      if (chunk === undefined) break;
+      const bytes = Math.min(chunk.length, this.#creditBytes, this.#pieceBytes);
+      if (bytes === chunk.length) this.#chunks.shift();
+      else this.#chunks[0] = chunk.subarray(bytes);
+      this.#creditBytes -= bytes;
+      this.#far.#arrive(chunk.subarray(0, bytes));
+    }
+    if (this.isClosed) return;
+    if (this.#ended && !this.#endSent && this.#chunks.length === 0) {
+      this.#endSent = true;
+      this.#far.#arriveEnd();
+      this.#closeWhenOver();
+    }
+    if (this.#refused && this.#chunks.length === 0 && this.#creditBytes > 0) {
+      this.#refused = false;
+      this.handlers.onDrain?.();
+    }
+  }
+
+  #arrive(chunk: Uint8Array): void {
+    if (this.isClosed) return;
+    this.unconsumedBytes += chunk.length;
+    this.mostUnconsumedBytes = Math.max(this.mostUnconsumedBytes, this.unconsumedBytes);
+    this.handlers.onData?.(chunk);
+  }
+
+  #arriveEnd(): void {
+    if (this.isClosed) return;
+    this.#endCame = true;
+    this.handlers.onEnd?.();
+    this.#closeWhenOver();
+  }
+
+  #cut(reason: Reason): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.handlers.onReset?.(reason, true);
+  }
+
+  #closeWhenOver(): void {
+    if (this.#endSent && this.#endCame) this.isClosed = true;
+  }
+}

@@ -1,0 +1,39 @@
+import type { TimerHandle, Timers } from '../../src/core/clock.js';
+
+/** Time that passes when a test says so. */
+export class VirtualTimers implements Timers {
+  #nowMs = 0;
+  readonly #due = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
+
+  /** Timers that still run. */
+  get running(): number {
+    return this.#due.size;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  set(callback: () => void, delayMs: number): TimerHandle {
+    const handle = {};
+    this.#due.set(handle, { atMs: this.#nowMs + delayMs, callback });
+    return handle;
+  }
+
+  clear(handle: TimerHandle): void {
+    if (typeof handle === 'object' && handle !== null) this.#due.delete(handle);
+  }
+
+  /** Lets `ms` pass; what falls due meanwhile is called at its time, in order. */
+  advance(ms: number): void {
+    const endMs = this.#nowMs + ms;
+    for (;;) {
+      const [next] = [...this.#due].sort(([, a], [, b]) => a.atMs - b.atMs);
+      if (next === undefined || next[1].atMs > endMs) break;
+      this.#due.delete(next[0]);
+      this.#nowMs = next[1].atMs;
+      next[1].callback();
+    }
+    this.#nowMs = endMs;
+  }
+}

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
+import test from 'node:test';
+import fc from 'fast-check';
+import { AllowRules } from '../../src/forward/allow.js';
+import { Dialer, type DialResult } from '../../src/forward/dial.js';
+import { parseExposeSpec } from '../../src/forward/expose.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+// The rules are tested where they count: by what is dialled in the end.
+
+/** What the resolver of these tests knows. */
+const ZONE: Readonly<Record<string, readonly string[]>> = {
+  'inside.example': ['10.0.0.7'],
+  'loop.example': ['127.0.0.1'],
+  'loop6.example': ['::1'],
+  'mapped.example': ['::ffff:127.0.0.1'],
+  'mixed.example': ['127.0.0.1', '10.0.0.7', '::1', '192.168.1.1'],
+  'zero.example': ['0.0.0.0', '::'],
+  'metadata.example': ['169.254.169.254'],
+  'scoped.example': ['fe80::1%2'],
+  'outside.example': ['93.184.216.34', '2606:2800:220:1::1'],
+  'db.lan': ['10.0.0.9'],
+};
+
+interface Outcome {
+  readonly dialled: readonly string[];
+  readonly asked: readonly string[];
+  readonly result: DialResult;
+}
+
+/** Dials `host:port` under `rules`, where every connection is refused by the kernel. */
+async function attempt(rules: readonly string[], host: string, port = 80): Promise<Outcome> {
+  const dialled: string[] = [];
+  const asked: string[] = [];
+  const dialer = new Dialer({
+    rules: new AllowRules(rules.map(parseExposeSpec)),
+    timers: new VirtualTimers(),
+    resolve: async (name) => {
+      asked.push(name);
+      const found = ZONE[name];
+      if (found === undefined) throw Object.assign(new Error(name), { code: 'ENOTFOUND' });
+      return found;
+    },
+    connect: (address) => {
+      dialled.push(address.text);
+      const socket = new Socket();
+      socket.destroy(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
+      return socket;
+    },
+  });
+  const result = await dialer.dial({ host, port });
+  assert.equal(dialer.dialing, 0);
+  return { dialled, asked, result };
+}
+
+/** The attacks and honest requests of a peer when nothing was exposed. */
+const withoutRules: ReadonlyArray<{ host: string; dials: readonly string[]; reason?: string }> = [
+  { host: '127.0.0.1', dials: ['127.0.0.1'] },
+  { host: '127.255.255.254', dials: ['127.255.255.254'] },
+  { host: '::1', dials: ['::1'] },
+  { host: '0:0:0:0:0:0:0:1', dials: ['::1'] },
+  { host: 'localhost', dials: ['127.0.0.1', '::1'] },
+  { host: 'LocalHost', dials: ['127.0.0.1', '::1'] },
+  { host: 'localhost.', dials: ['127.0.0.1', '::1'] },
+  // The same address in another dress: seen through, and dialled as what it is.
+  { host: '::ffff:127.0.0.1', dials: ['127.0.0.1'] },
+  { host: '::FFFF:7F00:1', dials: ['127.0.0.1'] },
+  { host: '::ffff:10.0.0.1', dials: [], reason: 'not-allowed' },
+  { host: '::ffff:a00:1', dials: [], reason: 'not-allowed' },
+  { host: '::127.0.0.1', dials: [], reason: 'not-allowed' },
+  { host: '64:ff9b::127.0.0.1', dials: [], reason: 'not-allowed' },
+  // Forms that the C library takes and that checks overlook.
+  { host: '127.1', dials: [], reason: 'not-allowed' },
+  { host: '127', dials: [], reason: 'not-allowed' },
+  { host: '0', dials: [], reason: 'not-allowed' },
+  { host: '2130706433', dials: [], reason: 'not-allowed' },
+  { host: '0x7f000001', dials: [], reason: 'not-allowed' },
+  { host: '0x7f.1', dials: [], reason: 'not-allowed' },
+  { host: '0X7F.0.0.0x1', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.0x1', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.0x', dials: [], reason: 'not-allowed' },
+  { host: '0177.0.0.1', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.01', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.1.', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.1..', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.256', dials: [], reason: 'not-allowed' },
+  { host: '１２７.0.0.1', dials: [], reason: 'not-allowed' },
+  { host: '127。0。0。1', dials: [], reason: 'not-allowed' },
+  { host: '[::1]', dials: [], reason: 'not-allowed' },
+  { host: '::1%lo', dials: [], reason: 'not-allowed' },
+  { host: '::1%', dials: [], reason: 'not-allowed' },
+  { host: 'localhost%', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.1%lo', dials: [], reason: 'not-allowed' },
+  { host: '127.0.0.1/8', dials: [], reason: 'not-allowed' },
+  { host: 'localhost\u0000.example', dials: [], reason: 'not-allowed' },
+  { host: 'user@localhost', dials: [], reason: 'not-allowed' },
+  { host: '', dials: [], reason: 'not-allowed' },
+  { host: '.', dials: [], reason: 'not-allowed' },
+  { host: '*', dials: [], reason: 'not-allowed' },
+  // What a kernel takes for itself.
+  { host: '0.0.0.0', dials: [], reason: 'not-allowed' },
+  { host: '::', dials: [], reason: 'not-allowed' },
+  { host: '::ffff:0.0.0.0', dials: [], reason: 'not-allowed' },
+  { host: '128.0.0.1', dials: [], reason: 'not-allowed' },
+  { host: '126.255.255.255', dials: [], reason: 'not-allowed' },
+  { host: '10.0.0.1', dials: [], reason: 'not-allowed' },
+  { host: '169.254.169.254', dials: [], reason: 'not-allowed' },
+  { host: 'fe80::1', dials: [], reason: 'not-allowed' },
+  // Names go by where they lead.
+  { host: 'loop.example', dials: ['127.0.0.1'] },
+  { host: 'LOOP6.example.', dials: ['::1'] },
+  { host: 'mapped.example', dials: ['127.0.0.1'] },
+  { host: 'mixed.example', dials: ['127.0.0.1', '::1'] },
+  { host: 'inside.example', dials: [], reason: 'not-allowed' },
+  { host: 'zero.example', dials: [], reason: 'not-allowed' },
+  { host: 'outside.example', dials: [], reason: 'not-allowed' },
+  { host: 'scoped.example', dials: [], reason: 'name-not-found' },
+  { host: 'nowhere.example', dials: [], reason: 'name-not-found' },
+];
+
+for (const { host, dials, reason = 'refused' } of withoutRules) {
+  const what = dials.length === 0 ? `is ${reason}` : `dials ${dials.join(' and ')}`;
+  test(`without rules ${JSON.stringify(host)} ${what}`, async () => {
+    const { dialled, result } = await attempt([], host);
+    assert.deepEqual(dialled, dials);
+    assert.equal(result.kind === 'failed' && result.reason, reason);
+    assert.match(result.kind === 'failed' ? result.text : '', /^[\x20-\x7e]+$/);
+  });
+}
+
+const withRules: ReadonlyArray<{
+  rules: readonly string[];
+  host: string;
+  port: number;
+  dials: readonly string[];
+}> = [
+  { rules: ['22'], host: 'localhost', port: 22, dials: ['127.0.0.1', '::1'] },
+  { rules: ['22'], host: '127.0.0.9', port: 22, dials: ['127.0.0.9'] },
+  { rules: ['22'], host: 'loop.example', port: 22, dials: ['127.0.0.1'] },
+  { rules: ['22'], host: 'localhost', port: 23, dials: [] },
+  { rules: ['127.0.0.1:22'], host: 'localhost', port: 22, dials: ['127.0.0.1'] },
+  { rules: ['10.0.0.7:80'], host: 'localhost', port: 80, dials: [] },
+  { rules: ['10.0.0.7:80'], host: 'inside.example', port: 80, dials: ['10.0.0.7'] },
+  { rules: ['10.0.0.7:80'], host: 'mixed.example', port: 80, dials: ['10.0.0.7'] },
+  { rules: ['10.0.0.7:80'], host: '10.0.0.8', port: 80, dials: [] },
+  { rules: ['10.0.0.7:80'], host: '::ffff:10.0.0.7', port: 80, dials: ['10.0.0.7'] },
+  { rules: ['10.0.0.0/24:80,90-99'], host: '10.0.0.255', port: 90, dials: ['10.0.0.255'] },
+  { rules: ['10.0.0.0/24:80,90-99'], host: '10.0.0.255', port: 99, dials: ['10.0.0.255'] },
+  { rules: ['10.0.0.0/24:80,90-99'], host: '10.0.0.255', port: 89, dials: [] },
+  { rules: ['10.0.0.0/24:80,90-99'], host: '10.0.0.255', port: 100, dials: [] },
+  { rules: ['10.0.0.0/24:80'], host: '10.0.1.0', port: 80, dials: [] },
+  { rules: ['10.0.0.0/23:80'], host: '10.0.1.0', port: 80, dials: ['10.0.1.0'] },
+  { rules: ['[2001:db8::/33]:80'], host: '2001:db8:7fff::', port: 80, dials: ['2001:db8:7fff::'] },
+  { rules: ['[2001:db8::/33]:80'], host: '2001:db8:8000::', port: 80, dials: [] },
+  { rules: ['[::/0]:80'], host: '10.0.0.1', port: 80, dials: [] },
+  { rules: ['[::/0]:80'], host: '::ffff:10.0.0.1', port: 80, dials: [] },
+  { rules: ['0.0.0.0/0:80'], host: '::1', port: 80, dials: [] },
+  { rules: ['DB.lan:5432'], host: 'db.LAN', port: 5432, dials: ['10.0.0.9'] },
+  { rules: ['db.lan:5432'], host: 'db.lan.', port: 5432, dials: ['10.0.0.9'] },
+  { rules: ['db.lan:5432'], host: '10.0.0.9', port: 5432, dials: [] },
+  { rules: ['db.lan:5432'], host: 'inside.example', port: 5432, dials: [] },
+  { rules: ['db.lan:5432', '22'], host: 'localhost', port: 5432, dials: [] },
+  { rules: ['db.lan:80', '10.0.0.7:80'], host: 'loop.example', port: 80, dials: [] },
+  { rules: ['zero.example:80'], host: 'zero.example', port: 80, dials: [] },
+  { rules: ['metadata.example:80'], host: 'metadata.example', port: 80, dials: [] },
+  { rules: ['*:80'], host: 'outside.example', port: 80, dials: ['93.184.216.34', '2606:2800:220:1::1'] },
+  { rules: ['*:80'], host: '127.0.0.1', port: 80, dials: ['127.0.0.1'] },
+  { rules: ['*:80'], host: 'outside.example', port: 81, dials: [] },
+  { rules: ['*:*'], host: '0.0.0.0', port: 80, dials: [] },
+  { rules: ['*:*'], host: '0.1.2.3', port: 80, dials: [] },
+  { rules: ['*:*'], host: '::', port: 80, dials: [] },
+  { rules: ['*:*'], host: '255.255.255.255', port: 80, dials: [] },
+  { rules: ['*:*'], host: '239.1.2.3', port: 80, dials: [] },
+  { rules: ['*:*'], host: 'ff02::1', port: 80, dials: [] },
+  { rules: ['*:*'], host: '127.1', port: 80, dials: [] },
+  { rules: ['*:*'], host: '169.254.169.254', port: 80, dials: [] },
+  { rules: ['*:*'], host: 'fe80::1', port: 80, dials: [] },
+  { rules: ['*:*'], host: 'febf::1', port: 80, dials: [] },
+  { rules: ['*:*'], host: 'fec0::1', port: 80, dials: ['fec0::1'] },
+  { rules: ['*:*'], host: 'metadata.example', port: 80, dials: [] },
+  { rules: ['0.0.0.0/0:80'], host: '169.254.169.254', port: 80, dials: [] },
+  { rules: ['0.0.0.0/0:80'], host: '0.0.0.0', port: 80, dials: [] },
+  { rules: ['0.0.0.0:80'], host: '0.0.0.0', port: 80, dials: [] },
+  { rules: ['169.254.169.254:80'], host: '169.254.169.254', port: 80, dials: ['169.254.169.254'] },
+  { rules: ['169.254.0.0/16:80'], host: 'metadata.example', port: 80, dials: ['169.254.169.254'] },
+];
+
+for (const { rules, host, port, dials } of withRules) {
+  const what = dials.length === 0 ? 'is not allowed' : `dials ${dials.join(' and ')}`;
+  test(`with --expose ${rules.join(' ')} ${host} port ${port} ${what}`, async () => {
+    const { dialled, result } = await attempt(rules, host, port);
+    assert.deepEqual(dialled, dials);
+    assert.equal(result.kind === 'failed' && result.reason, dials.length === 0 ? 'not-allowed' : 'refused');
+  });
+}
+
+test('a name is resolved once, and not at all when no answer could be allowed', async () => {
+  assert.deepEqual((await attempt([], 'mixed.example')).asked, ['mixed.example']);
+  assert.deepEqual((await attempt(['*:80'], 'Outside.Example.')).asked, ['outside.example']);
+  assert.deepEqual((await attempt(['db.lan:5432'], 'inside.example', 5432)).asked, []);
+  assert.deepEqual((await attempt(['10.0.0.0/8:81'], 'inside.example', 80)).asked, []);
+  assert.deepEqual((await attempt([], 'localhost')).asked, []);
+  assert.deepEqual((await attempt([], '127.1')).asked, []);
+});
+
+test('a denial names the target as it was asked for, and what its owner can do', async () => {
+  const { result } = await attempt([], '2001:db8::1', 22);
+  assert.ok(result.kind === 'failed');
+  assert.match(result.text, /^2001:db8::1 port 22 is not exposed; .*--expose \[2001:db8::1\]:22$/);
+});
+
+test('without rules no host text whatever leads off the loopback', async () => {
+  const hosts = fc.oneof(
+    fc.ipV4Extended(),
+    fc.ipV6(),
+    fc.ipV4().map((text) => `::ffff:${text}`),
+    fc.string({ unit: fc.constantFrom(...'0127fxX.:%[]'), size: 'max', maxLength: 24 }),
+    fc.string({ unit: 'binary', maxLength: 20 }),
+  );
+  await fc.assert(
+    fc.asyncProperty(hosts, async (host) => {
+      for (const address of (await attempt([], host)).dialled)
+        assert.match(address, /^(127\.\d+\.\d+\.\d+|::1)$/);
+    }),
+    { numRuns: 500 },
+  );
+});

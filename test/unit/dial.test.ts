@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import test from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { AllowRules } from '../../src/forward/allow.js';
+import { Dialer, type DialerOptions, type DialResult } from '../../src/forward/dial.js';
+import { ATTEMPT_DELAY_MS } from '../../src/forward/dial_race.js';
+import { dialReason, resolveReason } from '../../src/forward/dial_reason.js';
+import { freePort } from '../support/loopback.js';
+import { Target } from '../support/target.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+/** A dialer whose sockets do what the test says, on the test's time. */
+class Bench {
+  readonly timers = new VirtualTimers();
+  readonly dialled: string[] = [];
+  readonly sockets: Socket[] = [];
+  readonly dialer: Dialer;
+
+  constructor(options: Partial<DialerOptions> = {}) {
+    this.dialer = new Dialer({
+      rules: new AllowRules(),
+      timers: this.timers,
+      resolve: async () => ['127.0.0.1', '127.0.0.2', '127.0.0.3'],
+      connect: (address) => {
+        const socket = new Socket();
+        this.dialled.push(address.text);
+        this.sockets.push(socket);
+        return socket;
+      },
+      ...options,
+    });
+  }
+
+  fail(index: number, code: string): void {
+    this.sockets[index]?.destroy(failure(code));
+  }
+
+  get open(): number {
+    return this.sockets.filter((socket) => !socket.destroyed).length;
+  }
+}
+
+test('a target that listens is dialled, half-open and without delay', async () => {
+  const target = await Target.start();
+  const dialer = new Dialer({ rules: new AllowRules() });
+  const result = await dialer.dial({ host: '127.0.0.1', port: target.port });
+  assert.ok(result.kind === 'connected');
+  assert.equal(result.socket.allowHalfOpen, true);
+  assert.equal(dialer.dialing, 0);
+  (await target.connection()).end('hello');
+  const [bytes] = await once(result.socket, 'data');
+  assert.equal(String(bytes), 'hello');
+  result.socket.destroy();
+  await target.stop();
+});
+
+test('a port where nobody listens is refused', async () => {
+  const port = await freePort();
+  const result = await new Dialer({ rules: new AllowRules() }).dial({ host: 'localhost', port });
+  assertFailed(result, 'refused', `localhost port ${port}: ECONNREFUSED`);
+});
+
+test('localhost is tried as ::1 when 127.0.0.1 refuses', async () => {
+  const bench = new Bench();
+  const dial = bench.dialer.dial({ host: 'localhost', port: 80 });
+  await turn();
+  bench.fail(0, 'ECONNREFUSED');
+  await turn();
+  assert.deepEqual(bench.dialled, ['127.0.0.1', '::1']);
+  bench.sockets[1]?.emit('connect');
+  assert.deepEqual(await dial, { kind: 'connected', socket: bench.sockets[1] });
+});
+
+test('a slow address gets company after its head start, and loses to whoever answers', async () => {
+  const bench = new Bench();
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
+  await turn();
+  bench.timers.advance(ATTEMPT_DELAY_MS - 1);
+  assert.equal(bench.dialled.length, 1);
+  bench.timers.advance(1);
+  assert.equal(bench.dialled.length, 2);
+  bench.timers.advance(ATTEMPT_DELAY_MS);
+  assert.deepEqual(bench.dialled, ['127.0.0.1', '127.0.0.2', '127.0.0.3']);
+  bench.sockets[1]?.emit('connect');
+  const result = await dial;
+  assert.ok(result.kind === 'connected' && result.socket === bench.sockets[1]);
+  assert.equal(bench.open, 1);
+  assert.equal(bench.timers.running, 0);
+});
+
+test('an address that fails is followed at once, and a race ends when the last has failed', async () => {
+  const bench = new Bench();
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
+  await turn();
+  bench.timers.advance(100);
+  bench.fail(0, 'ENETUNREACH');
+  await turn();
+  assert.equal(bench.dialled.length, 2);
+  // The head start of the second is its own: it is not cut short by that of the first.
+  bench.timers.advance(ATTEMPT_DELAY_MS - 1);
+  assert.equal(bench.dialled.length, 2);
+  bench.timers.advance(1);
+  assert.equal(bench.dialled.length, 3);
+  bench.fail(2, 'ECONNREFUSED');
+  await turn();
+  bench.fail(1, 'ETIMEDOUT');
+  assertFailed(await dial, 'refused', 'a.example port 80: ENETUNREACH, ECONNREFUSED, ETIMEDOUT');
+  assert.equal(bench.timers.running, 0);
+});
+
+test('nobody answers: the dial ends at its time, and leaves no socket', async () => {
+  const bench = new Bench({ timeoutMs: 5000 });
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
+  await turn();
+  bench.timers.advance(4999);
+  assert.equal(bench.open, 3);
+  bench.timers.advance(1);
+  assertFailed(await dial, 'timeout', 'a.example port 80: no answer within 5 s');
+  assert.equal(bench.open, 0);
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a dial takes 10 seconds at most when nothing else was said', async () => {
+  const bench = new Bench();
+  const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
+  await turn();
+  bench.timers.advance(9999);
+  assert.equal(bench.open, 1);
+  bench.timers.advance(1);
+  assertFailed(await dial, 'timeout', '127.0.0.1 port 80: no answer within 10 s');
+});
+
+test('a resolver that does not answer counts against the time, and the dial until it has answered', async () => {
+  let answer: (addresses: readonly string[]) => void = () => {};
+  const bench = new Bench({ resolve: () => new Promise((resolve) => (answer = resolve)) });
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
+  await turn();
+  bench.timers.advance(10_000);
+  assertFailed(await dial, 'timeout', 'a.example port 80: no answer within 10 s');
+  assert.equal(bench.dialer.dialing, 1);
+  answer(['127.0.0.1']);
+  await turn();
+  assert.equal(bench.dialer.dialing, 0);
+  assert.deepEqual(bench.dialled, []);
+});
+
+test('a resolver that fails after the dial was given up troubles nobody', async () => {
+  let fail: (error: Error) => void = () => {};
+  const bench = new Bench({ resolve: () => new Promise((_, reject) => (fail = reject)) });
+  const cancel = new AbortController();
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 }, cancel.signal);
+  cancel.abort();
+  assertFailed(await dial, 'cancelled', 'a.example port 80: no longer wanted');
+  fail(failure('ENOTFOUND'));
+  await turn();
+  assert.equal(bench.dialer.dialing, 0);
+});
+
+test('a dial that is no longer wanted stops, whatever it is doing', async () => {
+  const bench = new Bench();
+  const cancel = new AbortController();
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 }, cancel.signal);
+  await turn();
+  assert.equal(bench.open, 1);
+  cancel.abort();
+  assertFailed(await dial, 'cancelled', 'a.example port 80: no longer wanted');
+  assert.equal(bench.open, 0);
+  assert.equal(bench.timers.running, 0);
+
+  const late = await bench.dialer.dial({ host: '127.0.0.1', port: 80 }, cancel.signal);
+  assertFailed(late, 'cancelled', '127.0.0.1 port 80: no longer wanted');
+  assert.equal(bench.open, 0);
+});
+
+test('one peer has a limited number of dials under way; denials do not count', async () => {
+  const bench = new Bench({ maxDials: 2 });
+  const dials = [1, 2].map((port) => bench.dialer.dial({ host: '127.0.0.1', port }));
+  assert.equal(bench.dialer.dialing, 2);
+  const third = await bench.dialer.dial({ host: '127.0.0.1', port: 3 });
+  assertFailed(third, 'limit', '127.0.0.1 port 3: 2 dials are under way; try again when some have ended');
+  const denied = await bench.dialer.dial({ host: '10.0.0.1', port: 3 });
+  assert.equal(denied.kind === 'failed' && denied.reason, 'not-allowed');
+  await turn();
+  bench.fail(0, 'ECONNREFUSED');
+  await dials[0];
+  await turn();
+  assert.equal(bench.dialer.dialing, 1);
+  const fourth = bench.dialer.dial({ host: '127.0.0.1', port: 4 });
+  await turn();
+  assert.equal(bench.open, 2);
+  bench.timers.advance(10_000);
+  await Promise.all([...dials, fourth]);
+  await turn();
+  assert.equal(bench.dialer.dialing, 0);
+});
+
+test('a name with very many addresses costs eight sockets at most', async () => {
+  const many = Array.from({ length: 100 }, (_, index) => `127.0.0.${index}`);
+  const bench = new Bench({ resolve: async () => many });
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
+  await turn();
+  bench.timers.advance(9000);
+  assert.deepEqual(bench.dialled, many.slice(0, 8));
+  bench.timers.advance(1000);
+  assertFailed(await dial, 'timeout', 'a.example port 80: no answer within 10 s');
+});
+
+test('a name without an address is not found', async () => {
+  const bench = new Bench({ resolve: async () => [] });
+  const result = await bench.dialer.dial({ host: 'a.example', port: 80 });
+  assertFailed(result, 'name-not-found', 'a.example port 80: the name has no address');
+});
+
+const connectCodes = {
+  ECONNREFUSED: 'refused',
+  ECONNRESET: 'refused',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  EACCES: 'unreachable',
+  ETIMEDOUT: 'timeout',
+  EMFILE: 'limit',
+  EWHATEVER: 'internal',
+};
+for (const [code, reason] of Object.entries(connectCodes)) {
+  test(`${code} of the kernel is told as ${reason}`, async () => {
+    const bench = new Bench();
+    const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
+    await turn();
+    bench.fail(0, code);
+    assertFailed(await dial, reason, `127.0.0.1 port 80: ${code}`);
+  });
+}
+
+const resolveCodes = {
+  ENOTFOUND: 'name-not-found',
+  EAI_AGAIN: 'name-not-found',
+  EMFILE: 'limit',
+  EX: 'internal',
+};
+for (const [code, reason] of Object.entries(resolveCodes)) {
+  test(`${code} of the resolver is told as ${reason}`, async () => {
+    const bench = new Bench({
+      resolve: async () => {
+        throw failure(code);
+      },
+    });
+    assertFailed(
+      await bench.dialer.dial({ host: 'a.example', port: 1 }),
+      reason,
+      `a.example port 1: ${code}`,
+    );
+    assert.equal(bench.timers.running, 0);
+  });
+}
+
+test('of several failures the most telling is told', () => {
+  const reasons = (...codes: string[]): string => dialReason(codes.map(failure));
+  assert.equal(reasons('ENETUNREACH', 'ECONNREFUSED'), 'refused');
+  assert.equal(reasons('ENETUNREACH', 'ETIMEDOUT'), 'timeout');
+  assert.equal(reasons('ETIMEDOUT', 'EMFILE'), 'limit');
+  assert.equal(reasons('EWHATEVER', 'ENETUNREACH'), 'unreachable');
+  assert.equal(reasons(), 'internal');
+  assert.equal(dialReason(['no error']), 'internal');
+  assert.equal(resolveReason(new Error('without a code')), 'internal');
+});
+
+function failure(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}
+
+function assertFailed(result: DialResult, reason: string, text: string): void {
+  assert.deepEqual(result, { kind: 'failed', reason, text });
+}
