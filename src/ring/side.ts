@@ -1,5 +1,6 @@
 import { TunnelError } from '../core/errors.js';
-import { type Doorbell, PortDoorbell } from './doorbell.js';
+import { PortDoorbell } from './doorbell.js';
+import { HeldDoorbell } from './held_doorbell.js';
 import { Inbox, type InboxOptions } from './inbox.js';
 import { Outbox } from './outbox.js';
 import { channelIdOf, flagsOf, packHeader, RECORD_HEADER_BYTES, readHeader, writeHeader } from './record.js';
@@ -31,7 +32,7 @@ export abstract class Side<Handlers extends SideHandlers> {
   readonly #inbox: Inbox;
   readonly #nextTurn: (callback: () => void) => void;
   protected closed = false;
-  protected readonly bell: Doorbell;
+  protected readonly bell: HeldDoorbell;
   #handlers: Handlers | undefined;
 
   /** @param writes the ring this thread writes, 0 for outbound, 1 for inbound */
@@ -40,7 +41,7 @@ export abstract class Side<Handlers extends SideHandlers> {
     const reads = writes === 0 ? 1 : 0;
     const words = (ring: 0 | 1): WakeWords => new WakeWords(shared.wake, ring * WAKE_BYTES);
     this.#nextTurn = options.nextTurn ?? ((callback) => void setImmediate(callback));
-    this.bell = new PortDoorbell(shared.bell);
+    this.bell = new HeldDoorbell(new PortDoorbell(shared.bell));
     this.#outbox = new Outbox(new RingWriter(memory[writes]), words(writes), this.bell, this.announceSoon);
     this.#inbox = new Inbox(new RingReader(memory[reads]), words(reads), this.bell, options);
     this.bytes = this.#outbox.bytes;

@@ -13,6 +13,16 @@ export class WorkerSide extends Side<SideHandlers> {
     this.#backlog = new BacklogTable(shared.backlog);
   }
 
+  /** Wakes the main thread at most once for all that `turn` does. */
+  inOneTurn(turn: () => void): void {
+    this.bell.hold();
+    try {
+      turn();
+    } finally {
+      this.bell.letGo();
+    }
+  }
+
   /**
    * Counts `frameBytes` of a channel as no longer waiting here: put on the wire for the first
    * time, or thrown away with their channel. Every byte of every frame that came must be counted

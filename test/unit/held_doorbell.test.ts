@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HeldDoorbell } from '../../src/ring/held_doorbell.js';
+
+function held(): { bell: HeldDoorbell; rings: () => number; closed: () => boolean; answer: () => void } {
+  let rings = 0;
+  let closed = false;
+  let answer = (): void => {};
+  const bell = new HeldDoorbell({
+    ring: () => {
+      rings++;
+    },
+    onRing: (callback) => {
+      answer = callback;
+    },
+    close: () => {
+      closed = true;
+    },
+  });
+  return { bell, rings: () => rings, closed: () => closed, answer: () => answer() };
+}
+
+test('a bell that is not held rings at once, each time', () => {
+  const { bell, rings } = held();
+  bell.ring();
+  bell.ring();
+  assert.equal(rings(), 2);
+});
+
+test('a held bell rings once when it is let go, however often it was rung', () => {
+  const { bell, rings } = held();
+  bell.hold();
+  bell.ring();
+  bell.ring();
+  assert.equal(rings(), 0);
+  bell.letGo();
+  assert.equal(rings(), 1);
+  bell.letGo();
+  assert.equal(rings(), 1);
+  bell.ring();
+  assert.equal(rings(), 2);
+});
+
+test('a held bell that nobody rang stays silent', () => {
+  const { bell, rings } = held();
+  bell.hold();
+  bell.letGo();
+  assert.equal(rings(), 0);
+});
+
+test('a bell closed while it was held does not ring', () => {
+  const { bell, rings, closed } = held();
+  bell.hold();
+  bell.ring();
+  bell.close();
+  bell.letGo();
+  assert.ok(closed());
+  assert.equal(rings(), 0);
+});
+
+test('rings of the other thread come through, held or not', () => {
+  const { bell, answer } = held();
+  let heard = 0;
+  bell.onRing(() => {
+    heard++;
+  });
+  bell.hold();
+  answer();
+  assert.equal(heard, 1);
+});
