@@ -64,6 +64,8 @@ export class Pipe implements StreamHandlers {
     this.#socket.on('end', this.#onSocketEnd);
     this.#socket.on('data', this.#onSocketData);
     this.#socket.resume();
+    // An end without a byte before it is told even by a socket that nobody reads: it has been missed.
+    if (this.#socket.readableEnded) this.#onSocketEnd();
   }
 
   /** Cuts the connection: its other end sees a reset, never a clean end. The stream must be over. */

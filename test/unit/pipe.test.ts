@@ -333,6 +333,18 @@ test('before it flows a pipe passes nothing on, and what came is not lost', asyn
   assert.equal(ends, 1);
 });
 
+test('an end without a byte that comes before the pipe flows is passed on when it does', async (t) => {
+  const { program, piped } = await connection(t);
+  const ended = new Promise<void>((resolve) => {
+    const pipe = new Pipe(piped);
+    pipe.attach({ write: () => true, end: resolve, reset: () => {}, consumed: () => {} });
+    // Node tells it although nobody reads yet.
+    piped.once('end', () => setImmediate(() => pipe.flow()));
+  });
+  program.end();
+  await ended;
+});
+
 test('a client that goes before the stream stands cancels it', async (t) => {
   const { program, piped } = await connection(t);
   const resets: string[] = [];
