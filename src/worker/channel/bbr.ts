@@ -1,0 +1,289 @@
+import { MAX_PACKET_BYTES } from '../../core/limits.js';
+import type { AckBatch, CongestionController } from './congestion.js';
+import { MaxFilter } from './max_filter.js';
+import { MinRtt } from './min_rtt.js';
+import { Xorshift } from './xorshift.js';
+
+/** In flight at the start and after a timeout, in bytes: 32 packets, more than RFC 6928's ten as they are paced. */
+const INITIAL_WINDOW_BYTES = 32 * MAX_PACKET_BYTES;
+/** Never less in flight than this. Source: BBRMinPipeCwnd, draft-ietf-ccwg-bbr. */
+const MIN_WINDOW_BYTES = 4 * MAX_PACKET_BYTES;
+/** Never more than this: what is in flight is kept for resending. */
+export const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
+
+/** Round trip taken for the first pacing rate, in ms, until one is measured. */
+const ASSUMED_RTT_MS = 25;
+/** Doubles the rate each round. Source: BBRStartupPacingGain, draft-ietf-ccwg-bbr. */
+const STARTUP_GAIN = 2.77;
+const DRAIN_GAIN = 1 / STARTUP_GAIN;
+/**
+ * In flight at most, as a multiple of what the path holds. BBR has 2: measured against CUBIC
+ * that leaves the rival 11 % of a link with a queue of one product; 1.5 leaves 39 %.
+ */
+const WINDOW_GAIN = 1.5;
+/** The same for a while after a round that lost packets in a full queue. */
+const CONGESTED_WINDOW_GAIN = 1.2;
+/** A round with more loss than this, and so long a round trip, met a full queue; loss alone may be the air. */
+const CONGESTED_LOSS = 0.02;
+const CONGESTED_RTT = 1.2;
+/** Longer than a round trip through any sane queue, shorter than CUBIC takes to fill it again. */
+const CONGESTED_MS = 3_000;
+
+/** The path is full when this many rounds brought less than a quarter more. Source: the same draft. */
+const FULL_ROUNDS = 3;
+const FULL_GROWTH = 1.25;
+/** A startup round that loses more than this has found the end of the queue. */
+const STARTUP_LOSS = 0.15;
+
+const PROBE_UP_GAIN = 1.25;
+const PROBE_DOWN_GAIN = 0.75;
+/** Kept below the estimate so that a standing queue drains. Source: BBRPacingMarginPercent, the same draft. */
+const PACING_MARGIN = 0.99;
+/** Round trips between two probes; the exact number varies so that flows do not probe in step. */
+const CRUISE_ROUNDS = 5;
+const CRUISE_SPREAD = 3;
+/** Rounds that a bandwidth sample counts for: more than one probing cycle. */
+const BANDWIDTH_ROUNDS = 10;
+
+/** Rounds shorter than this are counted as one: below it timers and turns set the pace. */
+const MIN_ROUND_MS = 2;
+/** What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. */
+const HOST_DELAY_MS = 4;
+
+type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
+
+/**
+ * Models the path as a bandwidth and a round trip, after BBR (draft-ietf-ccwg-bbr): sends at
+ * the bandwidth measured, probes a quarter above it now and then, and never holds more than
+ * twice the product in flight. Loss alone does not slow it: docs/channel.md has the reasons.
+ */
+export class Bbr implements CongestionController {
+  windowBytes = INITIAL_WINDOW_BYTES;
+  pacingRate = (STARTUP_GAIN * INITIAL_WINDOW_BYTES) / ASSUMED_RTT_MS;
+
+  #mode: Mode = 'startup';
+  #modeSinceMs = 0;
+  #pacingGain = STARTUP_GAIN;
+
+  readonly #bandwidth = new MaxFilter(BANDWIDTH_ROUNDS);
+  readonly #extraAcked = new MaxFilter(BANDWIDTH_ROUNDS);
+  readonly #minRtt = new MinRtt();
+
+  #round = 0;
+  #roundEndBytes = 0;
+  #roundSinceMs = 0;
+  #roundLostBytes = 0;
+  #roundAckedBytes = 0;
+  #roundRttSumMs = 0;
+  #roundRtts = 0;
+  #congestedUntilMs = Number.NEGATIVE_INFINITY;
+  /** Losses of this round are of the time before a restart. */
+  #roundIsStale = false;
+  #deliveredBytes = 0;
+
+  #fullBandwidth = 0;
+  #fullRounds = 0;
+  #filled = false;
+
+  #epochAtMs = 0;
+  #epochBytes = 0;
+  #cruiseRounds = CRUISE_ROUNDS;
+  readonly #random: Xorshift;
+
+  /** @param seed varies when it probes, from peer to peer */
+  constructor(seed: number) {
+    this.#random = new Xorshift(seed);
+  }
+
+  /** Estimated bandwidth, in bytes per ms; 0 while unknown. */
+  get bandwidth(): number {
+    return this.#bandwidth.max;
+  }
+
+  get mode(): string {
+    return this.#mode;
+  }
+
+  onSent(): void {}
+
+  onAcked(batch: AckBatch): void {
+    this.#deliveredBytes = batch.deliveredBytes;
+    const roundEnded = this.#countRound(batch);
+    this.#roundLostBytes += batch.lostBytes - batch.lateBytes;
+    this.#roundAckedBytes += batch.ackedBytes;
+    if (batch.deliveryRate > 0 && (!batch.appLimited || batch.deliveryRate >= this.bandwidth)) {
+      this.#bandwidth.update(batch.deliveryRate, this.#round);
+    }
+    this.#noteAggregation(batch);
+    if (batch.rttMs > 0) {
+      this.#minRtt.update(batch.rttMs, batch.nowMs);
+      this.#roundRttSumMs += batch.rttMs;
+      this.#roundRtts++;
+    }
+
+    if (roundEnded && !this.#roundIsStale) {
+      this.#checkFull(batch);
+      this.#checkCongested(batch.nowMs);
+    }
+    this.#advance(batch);
+    this.#setPacing();
+    this.#setWindow(batch);
+    if (roundEnded) {
+      this.#roundLostBytes = 0;
+      this.#roundAckedBytes = 0;
+      this.#roundRttSumMs = 0;
+      this.#roundRtts = 0;
+      this.#roundIsStale = false;
+    }
+  }
+
+  onTimeout(nowMs: number): void {
+    this.#restart(nowMs);
+  }
+
+  onPathChanged(nowMs: number): void {
+    this.#minRtt.reset();
+    this.#restart(nowMs);
+  }
+
+  #restart(nowMs: number): void {
+    this.#bandwidth.reset();
+    this.#extraAcked.reset();
+    this.#filled = false;
+    this.#fullBandwidth = 0;
+    this.#fullRounds = 0;
+    this.#epochBytes = 0;
+    this.#epochAtMs = nowMs;
+    // The next round is of packets sent from now on; what is lost until then says nothing new.
+    this.#roundEndBytes = this.#deliveredBytes + 1;
+    this.#roundIsStale = true;
+    this.#congestedUntilMs = Number.NEGATIVE_INFINITY;
+    this.windowBytes = INITIAL_WINDOW_BYTES;
+    this.pacingRate = (STARTUP_GAIN * INITIAL_WINDOW_BYTES) / this.#minRtt.valueOr(ASSUMED_RTT_MS);
+    this.#enter('startup', STARTUP_GAIN, nowMs);
+  }
+
+  #countRound(batch: AckBatch): boolean {
+    if (batch.deliveredAtSendBytes < this.#roundEndBytes) return false;
+    if (batch.nowMs - this.#roundSinceMs < MIN_ROUND_MS) return false;
+    this.#roundEndBytes = batch.deliveredBytes;
+    this.#roundSinceMs = batch.nowMs;
+    this.#round++;
+    return true;
+  }
+
+  /** Acknowledgements come in heaps: by how much more than the bandwidth explains. */
+  #noteAggregation(batch: AckBatch): void {
+    const expected = this.bandwidth * (batch.nowMs - this.#epochAtMs);
+    if (this.#epochBytes <= expected) {
+      this.#epochBytes = 0;
+      this.#epochAtMs = batch.nowMs;
+    }
+    this.#epochBytes += batch.ackedBytes;
+    const extra = this.#epochBytes - this.bandwidth * (batch.nowMs - this.#epochAtMs);
+    this.#extraAcked.update(Math.min(Math.max(extra, 0), this.windowBytes), this.#round);
+  }
+
+  #checkFull(batch: AckBatch): void {
+    if (this.#filled || batch.appLimited) return;
+    const total = this.#roundLostBytes + this.#roundAckedBytes;
+    if (this.#roundLostBytes > STARTUP_LOSS * total && total > INITIAL_WINDOW_BYTES) {
+      this.#filled = true;
+      return;
+    }
+    if (this.bandwidth >= this.#fullBandwidth * FULL_GROWTH) {
+      this.#fullBandwidth = this.bandwidth;
+      this.#fullRounds = 0;
+      return;
+    }
+    this.#filled = ++this.#fullRounds >= FULL_ROUNDS;
+  }
+
+  /** Loss beside a long round trip means a full queue: keep less in it, so that others find room. */
+  #checkCongested(nowMs: number): void {
+    const lossy = this.#roundLostBytes > CONGESTED_LOSS * (this.#roundLostBytes + this.#roundAckedBytes);
+    const meanMs = this.#roundRtts > 0 ? this.#roundRttSumMs / this.#roundRtts : 0;
+    if (lossy && meanMs > CONGESTED_RTT * this.#minRtt.valueOr(meanMs)) {
+      this.#congestedUntilMs = nowMs + CONGESTED_MS;
+    }
+  }
+
+  #advance(batch: AckBatch): void {
+    const now = batch.nowMs;
+    const elapsed = now - this.#modeSinceMs;
+    const product = this.#product();
+    switch (this.#mode) {
+      case 'startup':
+        if (this.#filled) this.#enter('drain', DRAIN_GAIN, now);
+        break;
+      case 'drain':
+        if (batch.inFlightBytes <= product) this.#cruise(now);
+        break;
+      case 'cruise':
+        if (elapsed > this.#cruiseRounds * this.#phaseMs()) this.#enter('up', PROBE_UP_GAIN, now);
+        break;
+      case 'up':
+        if (
+          elapsed > this.#phaseMs() &&
+          (batch.inFlightBytes >= PROBE_UP_GAIN * product ||
+            this.#roundLostBytes > 0 ||
+            elapsed > 3 * this.#phaseMs())
+        ) {
+          this.#enter('down', PROBE_DOWN_GAIN, now);
+        }
+        break;
+      case 'down':
+        if (batch.inFlightBytes <= product || elapsed > this.#phaseMs()) this.#cruise(now);
+        break;
+      case 'probe-rtt':
+        if (this.#minRtt.probeEnded(now)) {
+          if (this.#filled) this.#cruise(now);
+          else this.#enter('startup', STARTUP_GAIN, now);
+        }
+        return;
+    }
+    if (this.#minRtt.needsProbe(now)) {
+      this.#minRtt.startProbe(now);
+      this.#enter('probe-rtt', 1, now);
+    }
+  }
+
+  #cruise(nowMs: number): void {
+    this.#cruiseRounds = CRUISE_ROUNDS + this.#random.next() * CRUISE_SPREAD;
+    this.#enter('cruise', 1, nowMs);
+  }
+
+  #enter(mode: Mode, pacingGain: number, nowMs: number): void {
+    this.#mode = mode;
+    this.#pacingGain = pacingGain;
+    this.#modeSinceMs = nowMs;
+  }
+
+  #phaseMs(): number {
+    return Math.max(this.#minRtt.valueOr(ASSUMED_RTT_MS), MIN_ROUND_MS);
+  }
+
+  /** Bandwidth-delay product: what the path itself holds. */
+  #product(): number {
+    return this.bandwidth * this.#minRtt.valueOr(ASSUMED_RTT_MS) + this.bandwidth * HOST_DELAY_MS;
+  }
+
+  #setPacing(): void {
+    if (this.bandwidth === 0) return;
+    const margin = this.#pacingGain === 1 ? PACING_MARGIN : 1;
+    const rate = this.#pacingGain * margin * this.bandwidth;
+    if (this.#filled || rate > this.pacingRate) this.pacingRate = rate;
+  }
+
+  #setWindow(batch: AckBatch): void {
+    const gain = batch.nowMs < this.#congestedUntilMs ? CONGESTED_WINDOW_GAIN : WINDOW_GAIN;
+    const heldMs = gain * this.#minRtt.valueOr(ASSUMED_RTT_MS) + HOST_DELAY_MS;
+    const target = this.bandwidth * heldMs + this.#extraAcked.max;
+    let window = this.windowBytes + batch.ackedBytes;
+    if (this.#filled) window = Math.min(window, target);
+    else if (this.windowBytes >= target && batch.deliveredBytes >= INITIAL_WINDOW_BYTES)
+      window = this.windowBytes;
+    if (this.#mode === 'probe-rtt') window = Math.min(window, 0.5 * this.#product());
+    this.windowBytes = Math.min(Math.max(window, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES);
+  }
+}

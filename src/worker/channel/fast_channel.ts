@@ -1,0 +1,214 @@
+import { TunnelError } from '../../core/errors.js';
+import { Ack } from './ack.js';
+import { AckSchedule } from './ack_schedule.js';
+import { Bbr } from './bbr.js';
+import type { Channel, ChannelOptions, ChannelPort, ChannelStats } from './channel.js';
+import type { CongestionController } from './congestion.js';
+import { Inbox } from './inbox.js';
+import {
+  FLAG_ACK,
+  FLAG_ACK_NOW,
+  FLAG_BUNDLE,
+  FLAG_MANY,
+  FLAG_NUMBERED,
+  flagsOf,
+  invalid,
+  PREFIX_BYTES,
+  readU32,
+  tagOf,
+  widen,
+} from './packet.js';
+import { Sender } from './sender.js';
+
+/** A quiet peer is asked for a sign of life after this, in ms; its answer keeps it from asking too. */
+export const KEEP_ALIVE_MS = 10_000;
+
+export interface FastChannelOptions extends ChannelOptions {
+  /** Names the channel on the wire, 32 bits: both ends derive the same one, and no two channels of a pair share it. */
+  readonly tag: number;
+  /** 32 random bits, told to nobody: spreads probes in time and picks the numbers that are left out. */
+  readonly seed: number;
+  /** The path's model; default {@link Bbr}. */
+  readonly controller?: CongestionController;
+}
+
+export interface FastChannelStats extends ChannelStats {
+  readonly windowBytes: number;
+  /** Smallest round trip since the path changed, in ms; 0 while unknown. */
+  readonly minRoundTripMs: number;
+  /** Bytes per second that the path delivered of late, packets counted whole; 0 while unknown. */
+  readonly deliveryRate: number;
+  readonly packetsOut: number;
+  readonly packetsIn: number;
+  /** Packets that counted as lost and were only late. */
+  readonly packetsLate: number;
+  readonly packetsResent: number;
+  readonly acksOut: number;
+  /** Bundles that came twice. */
+  readonly duplicatesIn: number;
+  /** Bundles that the main thread had no room for: they come again. */
+  readonly refusedIn: number;
+  /** Packets of another channel, or of none. */
+  readonly strayIn: number;
+  /** How long the peer has owed an answer, in ms; 0 while it owes none. */
+  readonly unansweredMs: number;
+  readonly memoryBytes: number;
+}
+
+/** Carries frames in lossy packets `[0xdb]…`: docs/channel.md. */
+export function createFastChannel(port: ChannelPort, options: FastChannelOptions): FastChannel {
+  return new FastChannel(port, options);
+}
+
+/** The channel over lossy packets. */
+export class FastChannel implements Channel {
+  readonly #port: ChannelPort;
+  readonly #tag: number;
+  readonly #acks = new AckSchedule();
+  readonly #ack = new Ack();
+  readonly #sender: Sender;
+  readonly #inbox: Inbox;
+  readonly #controller: CongestionController;
+
+  #frozen: boolean;
+  #failed = false;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #packetsIn = 0;
+  #strayIn = 0;
+
+  constructor(port: ChannelPort, options: FastChannelOptions) {
+    this.#port = port;
+    this.#tag = options.tag >>> 0;
+    this.#frozen = !options.online;
+    this.#controller = options.controller ?? new Bbr(options.seed);
+    this.#sender = new Sender(port, this.#tag, options.seed, this.#acks, this.#controller);
+    this.#inbox = new Inbox((frame) => port.deliver(frame));
+  }
+
+  get backlogBytes(): number {
+    return this.#failed ? 0 : this.#sender.outbox.backlogBytes;
+  }
+
+  /** @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or the backlog's limit is far exceeded */
+  send(frame: Uint8Array, urgent: boolean, _nowMs: number): void {
+    if (this.#failed) this.#port.drained(frame.length);
+    else this.#sender.outbox.push(frame, urgent);
+  }
+
+  /** What only a fault of the peer's can explain ends the channel: `fail` is told ERR_PACKET_INVALID. */
+  receive(packet: Uint8Array, nowMs: number): void {
+    if (this.#failed) return;
+    if (tagOf(packet) !== this.#tag) {
+      this.#strayIn++;
+      return;
+    }
+    try {
+      this.#receive(packet, nowMs);
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      this.#fail(error);
+    }
+  }
+
+  pump(nowMs: number): number {
+    if (this.#failed) return Number.POSITIVE_INFINITY;
+    this.#inbox.flush();
+    if (this.#frozen) return Number.POSITIVE_INFINITY;
+    if (this.#heardAtMs === Number.NEGATIVE_INFINITY) this.#heardAtMs = nowMs;
+    const againAtMs = this.#sender.pump(nowMs);
+    return Math.min(againAtMs, this.#keepAlive(nowMs));
+  }
+
+  freeze(_nowMs: number): void {
+    this.#frozen = true;
+  }
+
+  thaw(nowMs: number): void {
+    if (!this.#frozen) return;
+    this.#frozen = false;
+    this.#heardAtMs = nowMs;
+    this.#sender.recovery.loseAll(nowMs);
+    this.#sender.retryNow();
+    this.#controller.onTimeout(nowMs);
+  }
+
+  /** The packets take another way from now on (relay or direct): what is known of the old one is dropped. */
+  pathChanged(nowMs: number): void {
+    this.#sender.recovery.rtt.restart();
+    this.#sender.retryNow();
+    this.#controller.onPathChanged(nowMs);
+  }
+
+  stats(nowMs: number): FastChannelStats {
+    const { outbox, recovery, packetsSent, packetsResent, acksSent } = this.#sender;
+    const { rtt } = recovery;
+    return {
+      backlogBytes: this.backlogBytes,
+      inFlightBytes: recovery.inFlightBytes,
+      windowBytes: this.#controller.windowBytes,
+      roundTripMs: rtt.known ? rtt.smoothedMs : 0,
+      minRoundTripMs: rtt.known ? rtt.minMs : 0,
+      deliveryRate: recovery.deliveryRate * 1000,
+      framesOut: outbox.framesSent,
+      framesIn: this.#inbox.framesDelivered,
+      packetsOut: packetsSent,
+      packetsIn: this.#packetsIn,
+      packetsLost: recovery.packetsLost,
+      packetsLate: recovery.packetsLate,
+      packetsResent,
+      acksOut: acksSent,
+      duplicatesIn: this.#inbox.bundlesDuplicate,
+      refusedIn: this.#inbox.bundlesRefused,
+      strayIn: this.#strayIn,
+      unansweredMs: recovery.probes > 0 ? nowMs - this.#heardAtMs : 0,
+      memoryBytes: outbox.bundles.memoryBytes,
+    };
+  }
+
+  #receive(packet: Uint8Array, nowMs: number): void {
+    this.#packetsIn++;
+    this.#heardAtMs = nowMs;
+    const flags = flagsOf(packet);
+    let at = PREFIX_BYTES;
+    const headerBytes = (flags & FLAG_NUMBERED ? 4 : 0) + (flags & FLAG_BUNDLE ? 4 : 0);
+    if (packet.length < at + headerBytes) throw invalid('its header is cut short');
+    const numberAt = at;
+    at += headerBytes;
+    if ((flags & FLAG_ACK) !== 0) {
+      at = this.#ack.read(packet, at, this.#sender.recovery.sent.next);
+      this.#sender.recovery.onAck(this.#ack, nowMs);
+    }
+    if ((flags & FLAG_BUNDLE) === 0 && at !== packet.length) throw invalid('bytes stand where none belong');
+    if ((flags & FLAG_NUMBERED) !== 0) this.#receiveNumbered(packet, flags, numberAt, at, nowMs);
+  }
+
+  #receiveNumbered(packet: Uint8Array, flags: number, numberAt: number, at: number, nowMs: number): void {
+    const number = widen(readU32(packet, numberAt), this.#acks.received.largest + 1);
+    if (number < 0) throw invalid('its number was never given out');
+    const ackNow = (flags & FLAG_ACK_NOW) !== 0;
+    if ((flags & FLAG_BUNDLE) !== 0) {
+      const low = readU32(packet, numberAt + 4);
+      if (!this.#inbox.take(packet, at, low, (flags & FLAG_MANY) !== 0)) return;
+    }
+    this.#acks.onPacket(number, ackNow, nowMs);
+  }
+
+  /** Gives back what waits and does nothing more. */
+  #fail(error: TunnelError): void {
+    const { backlogBytes } = this;
+    this.#failed = true;
+    if (backlogBytes > 0) this.#port.drained(backlogBytes);
+    this.#port.fail(error);
+  }
+
+  /** Asks a peer that was quiet for long whether it is there. @returns when to look again */
+  #keepAlive(nowMs: number): number {
+    const quietSinceMs = Math.max(this.#heardAtMs, this.#askedAtMs);
+    if (nowMs - quietSinceMs < KEEP_ALIVE_MS) return quietSinceMs + KEEP_ALIVE_MS;
+    this.#askedAtMs = nowMs;
+    this.#sender.outbox.bundles.shrink();
+    if (this.#sender.recovery.inFlightPackets === 0) this.#sender.ping(nowMs);
+    return nowMs + KEEP_ALIVE_MS;
+  }
+}

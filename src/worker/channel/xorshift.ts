@@ -1,0 +1,18 @@
+/** Marsaglia's xorshift32: spreads things out in time; nothing that must stay secret for long hangs on it. */
+export class Xorshift {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0 || 1;
+  }
+
+  /** Uniform in [0, 1). */
+  next(): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x >>> 0;
+    return this.#state / 2 ** 32;
+  }
+}

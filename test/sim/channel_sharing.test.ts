@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { simEnds, simPath } from '../support/sim_path.js';
+import { SimTcp } from '../support/sim_tcp.js';
+
+const ENDLESS = 1e12;
+const RATE_MBPS = 100;
+/** What has passed before shares are measured, and for how long they are. */
+const SETTLE_MS = 6_000;
+const MEASURE_MS = 30_000;
+
+function line(queueBytes: number): { delayMs: number; rateMbps: number; queueBytes: number } {
+  return { delayMs: 20, rateMbps: RATE_MBPS, queueBytes };
+}
+
+function share(bytes: number): number {
+  return bytes / (RATE_MBPS * 125 * MEASURE_MS);
+}
+
+describe('a link shared with kernel TCP: each gets at least a quarter', () => {
+  const rows = [
+    { kind: 'cubic', queueBytes: 250_000, first: 'channel' },
+    { kind: 'cubic', queueBytes: 500_000, first: 'channel' },
+    { kind: 'cubic', queueBytes: 500_000, first: 'tcp' },
+    { kind: 'cubic', queueBytes: 1_500_000, first: 'channel' },
+    { kind: 'reno', queueBytes: 500_000, first: 'channel' },
+  ] as const;
+  for (const { kind, queueBytes, first } of rows) {
+    test(`${kind}, ${queueBytes / 1_000} kB queue, ${first} first`, () => {
+      const { clock, a, b, ab, ba } = simPath(21, line(queueBytes));
+      const tcp = new SimTcp(clock, ab, ba, kind);
+      if (first === 'tcp') tcp.start();
+      else a.bulk(ENDLESS);
+      clock.run(2_000);
+      if (first === 'tcp') a.bulk(ENDLESS);
+      else tcp.start();
+      clock.run(2_000 + SETTLE_MS);
+      const [ours, theirs] = [b.receivedBytes, tcp.receivedBytes];
+      clock.run(clock.nowMs + MEASURE_MS);
+      const [our, their] = [share(b.receivedBytes - ours), share(tcp.receivedBytes - theirs)];
+      assert.ok(our >= 0.25 && their >= 0.25, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
+      assert.ok(our + their >= 0.88, `together ${(our + their).toFixed(2)}`);
+    });
+  }
+});
+
+test('two channels share a link, whoever came first, and do not keep the queue full', () => {
+  const { clock, a, b, ab, ba } = simPath(22, line(500_000));
+  const [c, d] = simEnds(clock, ab, ba, 23);
+  a.bulk(ENDLESS);
+  clock.run(3_000);
+  c.bulk(ENDLESS);
+  clock.run(3_000 + SETTLE_MS);
+  const [first, second] = [b.receivedBytes, d.receivedBytes];
+  const drops = ab.droppedFull;
+  clock.run(clock.nowMs + MEASURE_MS);
+  const [one, two] = [share(b.receivedBytes - first), share(d.receivedBytes - second)];
+  assert.ok(one >= 0.3 && two >= 0.3, `first ${one.toFixed(2)}, second ${two.toFixed(2)}`);
+  assert.ok(one + two >= 0.9);
+  assert.ok(ab.droppedFull - drops < 3_000, `${ab.droppedFull - drops} dropped`);
+});

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import type { TunnelError } from '../../src/core/errors.js';
+import type { PacketResult } from '../../src/worker/channel/channel.js';
+import type { AckBatch, CongestionController } from '../../src/worker/channel/congestion.js';
+import { FastChannel } from '../../src/worker/channel/fast_channel.js';
+
+export const TAG = 0x0a0b0c0d;
+
+/** A channel whose packets stay in an array until a test moves them. */
+export class HeldChannel {
+  readonly sent: Uint8Array[] = [];
+  readonly frames: string[] = [];
+  drained = 0;
+  result: PacketResult = 'sent';
+  /** Frames that the ring takes before it is full. */
+  room = Number.POSITIVE_INFINITY;
+  error: TunnelError | undefined;
+  readonly channel: FastChannel;
+
+  constructor(seed = 1, online = true, controller?: CongestionController) {
+    this.channel = new FastChannel(
+      {
+        sendPacket: (packet) => {
+          if (this.result === 'sent') this.sent.push(packet.slice());
+          return this.result;
+        },
+        deliver: (frame) => {
+          if (this.frames.length >= this.room) return false;
+          this.frames.push(hex(frame));
+          return true;
+        },
+        drained: (bytes) => {
+          this.drained += bytes;
+        },
+        fail: (error) => {
+          this.error = error;
+        },
+      },
+      { tag: TAG, seed, frameBytes: 1344, online, ...(controller === undefined ? {} : { controller }) },
+    );
+  }
+
+  send(frame: string, urgent = false): void {
+    this.channel.send(bytes(frame), urgent, 0);
+  }
+
+  receive(packet: string | Uint8Array, nowMs = 0): void {
+    this.channel.receive(typeof packet === 'string' ? bytes(packet) : packet, nowMs);
+  }
+
+  /** What leaves in one pump, as hex. */
+  pump(nowMs = 0): string[] {
+    this.sent.length = 0;
+    this.channel.pump(nowMs);
+    return this.sent.map(hex);
+  }
+
+  assertBlamesPeer(): void {
+    assert.equal(this.error?.code, 'ERR_PACKET_INVALID');
+    assert.equal(this.error.remote, true);
+  }
+}
+
+/** A controller that lets everything pass and notes what it is told. */
+export class Notes implements CongestionController {
+  windowBytes = 1e9;
+  pacingRate = 1e9;
+  readonly batches: AckBatch[] = [];
+  timeouts = 0;
+  pathChanges = 0;
+
+  onSent(): void {}
+
+  onAcked(batch: AckBatch): void {
+    this.batches.push({ ...batch });
+  }
+
+  onTimeout(): void {
+    this.timeouts++;
+  }
+
+  onPathChanged(): void {
+    this.pathChanges++;
+  }
+}
+
+export function bytes(text: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+}
+
+export function hex(data: Uint8Array): string {
+  return Buffer.from(data).toString('hex');
+}
+
+/** Removes the blanks that make golden bytes readable. */
+export function plain(text: string): string {
+  return text.replaceAll(' ', '');
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Ack } from '../../src/worker/channel/ack.js';
+import { ACK_DELAY_MS, AckSchedule } from '../../src/worker/channel/ack_schedule.js';
+import { MAX_ACK_RANGES, RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/received_packets.js';
+import { hex, plain } from '../support/channel_pair.js';
+
+function received(...numbers: number[]): ReceivedPackets {
+  const packets = new ReceivedPackets();
+  for (const number of numbers) if (!packets.has(number)) packets.add(number);
+  return packets;
+}
+
+function written(packets: ReceivedPackets, room = 1000, delayMs = 0): Uint8Array {
+  const out = new Uint8Array(room);
+  return out.subarray(0, packets.writeAck(out, 0, room, delayMs));
+}
+
+function ranges(packets: ReceivedPackets, room?: number): Array<[number, number]> {
+  const ack = new Ack();
+  const bytes = written(packets, room);
+  assert.equal(ack.read(bytes, 0, packets.largest + 1), bytes.length);
+  return Array.from({ length: ack.count }, (_, range) => [ack.first[range]!, ack.last[range]!]);
+}
+
+test('ranges come newest first, and small ones take a byte each for gap and length', () => {
+  assert.equal(hex(written(received(0, 1, 2, 5, 9))), plain('00000009 0000 02 00 0200 0102'));
+  assert.deepEqual(ranges(received(0, 1, 2, 5, 9)), [
+    [9, 9],
+    [5, 5],
+    [0, 2],
+  ]);
+});
+
+test('the delay is told in units of 8 microseconds, up to 524 ms', () => {
+  assert.equal(hex(written(received(0), 100, 1)).slice(8, 12), '007d');
+  assert.equal(hex(written(received(0), 100, 9_999)).slice(8, 12), 'ffff');
+  const ack = new Ack();
+  ack.read(written(received(0), 100, 2), 0, 1);
+  assert.equal(ack.delayMs, 2);
+});
+
+test('with little room the oldest ranges are left out, and it is told how far the rest reaches', () => {
+  const packets = received(0, 2, 4, 6, 8);
+  assert.deepEqual(ranges(packets, 15), [
+    [8, 8],
+    [6, 6],
+    [4, 4],
+  ]);
+  assert.equal(packets.toldDownTo, 4);
+  assert.equal(written(packets, 8).length, 0);
+  assert.equal(ranges(packets, 9).length, 1);
+});
+
+test('no more ranges are written than may be read', () => {
+  const packets = new ReceivedPackets();
+  for (let number = 0; number < 400; number += 2) packets.add(number);
+  assert.equal(ranges(packets).length, MAX_ACK_RANGES);
+});
+
+test('more ranges than may be written are refused', () => {
+  const ack = new Ack();
+  const head = (further: number): Uint8Array => Uint8Array.from([0, 0, 3, 0, 0, 0, further, 0]);
+  const most = new Uint8Array([...head(63), ...new Uint8Array(126)]);
+  assert.equal(ack.read(most, 0, 1_000), most.length);
+  assert.equal(ack.count, MAX_ACK_RANGES);
+  const more = new Uint8Array([...head(64), ...new Uint8Array(128)]);
+  assert.throws(() => ack.read(more, 0, 1_000), { code: 'ERR_PACKET_INVALID', remote: true });
+});
+
+test('what lies further back than the span is not taken, and not acknowledged', () => {
+  const packets = received(3, RECEIVED_SPAN + 3);
+  assert.equal(packets.has(3), true);
+  assert.deepEqual(ranges(packets), [[RECEIVED_SPAN + 3, RECEIVED_SPAN + 3]]);
+  assert.equal(packets.has(4), false);
+  packets.add(4);
+  assert.deepEqual(ranges(packets).at(-1), [4, 4]);
+  // A jump that leaves the whole span behind.
+  packets.add(10 * RECEIVED_SPAN);
+  assert.deepEqual(ranges(packets), [[10 * RECEIVED_SPAN, 10 * RECEIVED_SPAN]]);
+});
+
+test('a number left out is missing though its place was taken a lap before', () => {
+  const packets = new ReceivedPackets();
+  for (let number = 0; number < RECEIVED_SPAN; number++) packets.add(number);
+  packets.add(RECEIVED_SPAN + 2);
+  assert.deepEqual(
+    [0, 1, 2].map((n) => packets.has(RECEIVED_SPAN + n)),
+    [false, false, true],
+  );
+});
+
+test('an acknowledgement cut short anywhere is refused, and blamed on the peer', () => {
+  const whole = written(received(0, 1, 500, 501, 900));
+  for (let length = 0; length < whole.length; length++) {
+    assert.throws(() => new Ack().read(whole.subarray(0, length), 0, 901), {
+      code: 'ERR_PACKET_INVALID',
+      remote: true,
+    });
+  }
+});
+
+test('a packet waits 2 ms for its acknowledgement, from the first that waits', () => {
+  const acks = new AckSchedule();
+  assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
+  acks.onPacket(0, false, 10);
+  acks.onPacket(1, false, 11);
+  assert.equal(acks.dueAtMs, 10 + ACK_DELAY_MS);
+});
+
+test('32 packets do not wait, nor one that asks', () => {
+  const many = new AckSchedule();
+  for (let number = 0; number < 31; number++) many.onPacket(number, false, 10);
+  assert.equal(many.dueAtMs, 12);
+  many.onPacket(31, false, 11);
+  assert.equal(many.dueAtMs, 11);
+  const asked = new AckSchedule();
+  asked.onPacket(0, true, 10);
+  assert.equal(asked.dueAtMs, 10);
+});
+
+test('a gap is told at once, but not more often than each millisecond', () => {
+  const acks = new AckSchedule();
+  const out = new Uint8Array(100);
+  acks.onPacket(1, false, 10);
+  assert.equal(acks.dueAtMs, 10);
+  acks.write(out, 0, 100, 10);
+  acks.onSent(10);
+  assert.equal(acks.isOwed, false);
+  acks.onPacket(3, false, 10.25);
+  assert.equal(acks.dueAtMs, 11);
+  acks.onPacket(2, false, 10.5);
+  assert.equal(acks.dueAtMs, 11);
+});
+
+test('an acknowledgement that had no room for all that waits leaves the rest owed', () => {
+  const acks = new AckSchedule();
+  const out = new Uint8Array(100);
+  for (const number of [0, 2, 4, 6, 8]) acks.onPacket(number, false, 10);
+  acks.write(out, 0, 15, 10);
+  acks.onSent(10);
+  assert.equal(acks.isOwed, true);
+  acks.write(out, 0, 100, 10);
+  acks.onSent(10);
+  assert.equal(acks.isOwed, false);
+  assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
+});
+
+test('the delay told is that of the largest number, not of what filled a gap later', () => {
+  const acks = new AckSchedule();
+  const out = new Uint8Array(100);
+  acks.onPacket(1, false, 10);
+  acks.onPacket(0, false, 12);
+  const ack = new Ack();
+  ack.read(out.subarray(0, acks.write(out, 0, 100, 13)), 0, 2);
+  assert.equal(ack.delayMs, 3);
+});

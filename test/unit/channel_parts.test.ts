@@ -1,0 +1,338 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Bundles, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/bundles.js';
+import { MaxFilter } from '../../src/worker/channel/max_filter.js';
+import { MinRtt } from '../../src/worker/channel/min_rtt.js';
+import { NumberWindow } from '../../src/worker/channel/number_window.js';
+import { BUNDLE_SPAN, Outbox } from '../../src/worker/channel/outbox.js';
+import { Pacer } from '../../src/worker/channel/pacer.js';
+import { Reordering } from '../../src/worker/channel/reordering.js';
+import { RttEstimate } from '../../src/worker/channel/rtt.js';
+import { MAX_SENT_SPAN, SentPackets } from '../../src/worker/channel/sent_packets.js';
+import { SlotQueue } from '../../src/worker/channel/slot_queue.js';
+
+describe('the window of numbers', () => {
+  test('moves past what was met, and only then', () => {
+    const window = new NumberWindow(64);
+    window.add(1);
+    assert.equal(window.floor, 0);
+    window.add(0);
+    assert.equal(window.floor, 2);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((number) => window.has(number)),
+      [true, true, false, false],
+    );
+  });
+
+  test('has no memory of the lap before', () => {
+    const window = new NumberWindow(64);
+    for (let number = 0; number < 1_000; number++) {
+      assert.equal(window.has(number + 63), false);
+      window.add(number);
+      assert.equal(window.floor, number + 1);
+    }
+  });
+});
+
+test('a queue of slots keeps its order while it grows around its end', () => {
+  const queue = new SlotQueue();
+  let [pushed, taken] = [0, 0];
+  for (let turn = 0; turn < 500; turn++) {
+    for (let i = 0; i < 3; i++) queue.push(pushed++);
+    assert.equal(queue.peek(), taken++);
+    queue.shift();
+  }
+  while (queue.size > 0) {
+    assert.equal(queue.peek(), taken++);
+    queue.shift();
+  }
+  assert.equal(taken, pushed);
+  assert.equal(queue.peek(), undefined);
+});
+
+/** Read anew: the compiler would take it for what it was before. */
+function largest(filter: MaxFilter): number {
+  return filter.max;
+}
+
+describe('the largest of late', () => {
+  test('holds for its rounds and then gives way to the best since', () => {
+    const filter = new MaxFilter(10);
+    filter.update(100, 0);
+    for (let round = 1; round <= 10; round++) filter.update(50 + round, round);
+    assert.equal(filter.max, 100);
+    filter.update(40, 11);
+    const best = largest(filter);
+    assert.ok(best < 100 && best >= 53, `${best}`);
+    for (let round = 12; round <= 40; round++) filter.update(7, round);
+    assert.equal(filter.max, 7);
+  });
+
+  test('a larger one counts at once', () => {
+    const filter = new MaxFilter(10);
+    filter.update(5, 0);
+    filter.update(6, 0);
+    assert.equal(filter.max, 6);
+  });
+
+  test('a pause longer than the span leaves only what came after it', () => {
+    const filter = new MaxFilter(10);
+    filter.update(100, 0);
+    filter.update(1, 50);
+    assert.equal(filter.max, 1);
+  });
+});
+
+describe('the smallest round trip', () => {
+  test('holds ten seconds, then wants to be looked for', () => {
+    const rtt = new MinRtt();
+    assert.equal(rtt.valueOr(7), 7);
+    rtt.update(40, 0);
+    rtt.update(50, 9_999);
+    assert.equal(rtt.needsProbe(10_000), false);
+    assert.equal(rtt.needsProbe(10_001), true);
+    rtt.update(40.5, 10_001);
+    assert.equal(rtt.needsProbe(10_001), false);
+    assert.equal(rtt.valueOr(7), 40);
+  });
+
+  test('what a probe finds is taken over, also when it is more', () => {
+    const rtt = new MinRtt();
+    rtt.update(40, 0);
+    rtt.startProbe(11_000);
+    for (const sample of [90, 62, 70]) rtt.update(sample, 11_100);
+    assert.equal(rtt.probeEnded(11_239), false);
+    assert.equal(rtt.probeEnded(11_240), true);
+    assert.equal(rtt.valueOr(7), 62);
+    assert.equal(rtt.needsProbe(11_240), false);
+  });
+
+  test('a probe that measured nothing leaves the value', () => {
+    const rtt = new MinRtt();
+    rtt.update(40, 0);
+    rtt.startProbe(11_000);
+    assert.equal(rtt.probeEnded(12_000), true);
+    assert.equal(rtt.valueOr(7), 40);
+  });
+});
+
+describe('the round trip', () => {
+  test('is estimated as RFC 9002 does', () => {
+    const rtt = new RttEstimate();
+    assert.equal(rtt.known, false);
+    rtt.update(100, 20);
+    assert.deepEqual([rtt.smoothedMs, rtt.varianceMs, rtt.minMs], [100, 50, 100]);
+    rtt.update(130, 10);
+    assert.deepEqual([rtt.latestMs, rtt.varianceMs, rtt.smoothedMs], [120, 42.5, 102.5]);
+    // A delay that would go below the smallest round trip is not believed.
+    rtt.update(110, 50);
+    assert.equal(rtt.latestMs, 110);
+  });
+
+  test('of another path begins anew with its first sample', () => {
+    const rtt = new RttEstimate();
+    rtt.update(100, 0);
+    rtt.restart();
+    assert.equal(rtt.smoothedMs, 100);
+    rtt.update(300, 0);
+    assert.equal(rtt.smoothedMs, 300);
+  });
+});
+
+describe('reordering', () => {
+  const rtt = new RttEstimate();
+  rtt.update(80, 0);
+
+  test('three younger packets or an eighth of a round trip tell a loss, where none was seen', () => {
+    const reordering = new Reordering();
+    assert.equal(reordering.lossDelayMs(rtt, 0), 90);
+    assert.equal(reordering.packets, 3);
+  });
+
+  test('once seen, only time tells, until it was not seen for five seconds', () => {
+    const reordering = new Reordering();
+    reordering.onSeen(1_000);
+    reordering.lossDelayMs(rtt, 5_999);
+    assert.equal(reordering.packets, Number.POSITIVE_INFINITY);
+    reordering.lossDelayMs(rtt, 6_001);
+    assert.equal(reordering.packets, 3);
+  });
+
+  test('a false alarm lengthens the wait by what was missing and a quarter, a round trip at most', () => {
+    const reordering = new Reordering();
+    reordering.onLate(100, rtt, 0);
+    assert.equal(reordering.lossDelayMs(rtt, 1), 80 + 25);
+    reordering.onLate(9_999, rtt, 0);
+    assert.equal(reordering.lossDelayMs(rtt, 1), 160);
+    // It is forgotten by halves.
+    assert.equal(reordering.lossDelayMs(rtt, 5_001), 120);
+  });
+});
+
+describe('the pacer', () => {
+  test('lets a burst go, then as much as the rate earns', () => {
+    const pacer = new Pacer(4_000);
+    assert.equal(pacer.allows(0), true);
+    pacer.spend(4_000);
+    assert.equal(pacer.allows(0), false);
+    assert.equal(pacer.readyAtMs(1_000), 2);
+    pacer.refill(1, 1_000);
+    assert.equal(pacer.allows(0), true);
+    pacer.spend(1_400);
+    assert.equal(pacer.allows(0), false);
+    assert.equal(pacer.allows(1_400), true);
+    assert.equal(pacer.allows(400), false);
+  });
+
+  test('an idle time earns no more than four milliseconds of the rate', () => {
+    const pacer = new Pacer(4_000);
+    pacer.refill(60_000, 10_000);
+    pacer.spend(40_000);
+    assert.equal(pacer.allows(0), false);
+    assert.equal(pacer.allows(1), true);
+  });
+});
+
+describe('packets on the wire', () => {
+  test('keep what was noted of them while the ring grows', () => {
+    const sent = new SentPackets();
+    for (let number = 0; number < 900; number++) sent.add(0, 1, 0, 0, 0, 0, 0, false);
+    sent.forgetBelow(850);
+    for (let number = 900; number < 5_000; number++) {
+      sent.add(
+        number + 0.5,
+        number % 1_373,
+        number % 97,
+        number * 3,
+        number * 5,
+        number * 7,
+        number * 11,
+        number % 2 === 0,
+      );
+    }
+    for (let number = 900; number < 5_000; number++) {
+      assert.equal(sent.sentAtMs(number), number + 0.5);
+      assert.equal(sent.bytes(number), number % 1_373);
+      assert.equal(sent.slot(number), number % 97);
+      assert.equal(sent.bundle(number), number * 3);
+      assert.equal(sent.deliveredBytes(number), number * 5);
+      assert.equal(sent.deliveredAtMs(number), number * 7);
+      assert.equal(sent.firstSentAtMs(number), number * 11);
+      assert.equal(sent.wasAppLimited(number), number % 2 === 0);
+    }
+  });
+
+  test('are bounded in number', () => {
+    const sent = new SentPackets();
+    while (!sent.isFull()) sent.add(0, 1, -1, -1, 0, 0, 0, false);
+    assert.ok(sent.next < MAX_SENT_SPAN);
+    sent.forgetBelow(10);
+    assert.equal(sent.isFull(), false);
+    sent.forgetBelow(5);
+    assert.equal(sent.oldest, 10);
+  });
+});
+
+describe('the outbox', () => {
+  const frame = new Uint8Array(1_000);
+
+  /** Sends all that may go, each in a packet of its own; returns the slots. */
+  function sendAll(outbox: Outbox, firstPacket = 0): number[] {
+    const slots: number[] = [];
+    for (let slot = outbox.next(); slot >= 0; slot = outbox.next()) {
+      outbox.onSent(slot, firstPacket + slots.length);
+      slots.push(slot);
+    }
+    return slots;
+  }
+
+  test('a lost bundle goes again before new ones, and an urgent one before all', () => {
+    const outbox = new Outbox();
+    outbox.push(frame, false);
+    outbox.push(frame, true);
+    const [urgent, bulk] = sendAll(outbox);
+    outbox.push(frame, false);
+    outbox.onLost(bulk!, 1, 1);
+    outbox.onLost(urgent!, 0, 0);
+    assert.equal(outbox.hasWork, true);
+    const again = sendAll(outbox, 2);
+    assert.deepEqual(again.slice(0, 2), [urgent, bulk]);
+    assert.equal(again.length, 3);
+    assert.equal(outbox.hasWork, false);
+  });
+
+  test('a bundle that a later packet carries too is not sent a third time', () => {
+    const outbox = new Outbox();
+    outbox.push(frame, false);
+    const [slot] = sendAll(outbox);
+    outbox.onSent(slot!, 1);
+    outbox.onLost(slot!, 0, 0);
+    assert.equal(outbox.next(), -1);
+    outbox.onLost(slot!, 0, 1);
+    assert.equal(outbox.next(), slot);
+  });
+
+  test('a lost bundle that arrives after all is not sent again, nor what takes its place', () => {
+    for (const urgent of [false, true]) {
+      const outbox = new Outbox();
+      outbox.push(frame, urgent);
+      const [slot] = sendAll(outbox);
+      outbox.onLost(slot!, 0, 0);
+      outbox.onAcked(slot!, 0);
+      // The slot is used again, by frames of the other kind: one turn, in their own place.
+      outbox.onLost(slot!, 0, 0);
+      outbox.push(frame, !urgent);
+      assert.deepEqual(sendAll(outbox, 1), [slot]);
+      assert.equal(outbox.next(), -1);
+      outbox.onAcked(slot!, 0);
+      assert.equal(outbox.sentBundles, 1);
+      outbox.onAcked(slot!, 1);
+      assert.equal(outbox.sentBundles, 0);
+    }
+  });
+
+  test('so many bundles are on the wire at most, however small', () => {
+    const outbox = new Outbox();
+    for (let number = 0; number < MAX_SENT_BUNDLES; number++) {
+      outbox.push(frame, false);
+      outbox.onSent(outbox.next(), number);
+    }
+    outbox.push(frame, false);
+    assert.equal(outbox.next(), -1);
+    outbox.onAcked(0, 0);
+    assert.ok(outbox.next() >= 0);
+  });
+
+  test('no bundle gets a number that the peer could not tell from an older one', () => {
+    const outbox = new Outbox();
+    outbox.push(frame, false);
+    const [oldest] = sendAll(outbox);
+    for (let number = 1; number < BUNDLE_SPAN; number++) {
+      outbox.push(frame, false);
+      const slot = outbox.next();
+      assert.ok(slot >= 0);
+      outbox.onSent(slot, number);
+      outbox.onAcked(slot, number);
+    }
+    outbox.push(frame, true);
+    outbox.push(frame, false);
+    assert.equal(outbox.next(), -1);
+    assert.equal(outbox.hasWork, true);
+    outbox.onAcked(oldest!, 0);
+    assert.equal(sendAll(outbox, BUNDLE_SPAN).length, 2);
+  });
+
+  test('memory is bounded, told, and given back when all is quiet', () => {
+    const bundles = new Bundles();
+    for (let slot = 0; slot < MAX_BUNDLES; slot++) assert.equal(bundles.open(false), slot);
+    assert.ok(bundles.memoryBytes < 40 * 2 ** 20);
+    assert.throws(() => bundles.open(false), { code: 'ERR_LIMIT' });
+    for (let slot = 0; slot < MAX_BUNDLES; slot++) bundles.free(slot);
+    assert.equal(bundles.size, 0);
+    bundles.shrink();
+    assert.equal(bundles.memoryBytes, 0);
+    assert.equal(bundles.open(false), 0);
+    bundles.shrink();
+    assert.notEqual(bundles.bytes(0), undefined);
+  });
+});
