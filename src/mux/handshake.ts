@@ -10,8 +10,6 @@ import { decodeText, encodeText, MAX_TEXT_BYTES, printable } from './text.js';
 export const KIND_HELLO = 1;
 export const KIND_WELCOME = 2;
 export const KIND_REFUSE = 3;
-/** One frame follows: the simple lossless channel. */
-export const KIND_FRAME = 4;
 
 /** Field type kept for the proof that the connector holds a ticket. */
 export const FIELD_PROOF = 1;

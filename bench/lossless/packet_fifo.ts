@@ -1,0 +1,44 @@
+/** Heads that are gone are cut off once there are so many. */
+const CUT_AT = 1024;
+
+/** First in, first out; it knows how many bytes wait. Its owner bounds it. */
+export class PacketFifo {
+  readonly #packets: Uint8Array[] = [];
+  #head = 0;
+  #bytes = 0;
+
+  get count(): number {
+    return this.#packets.length - this.#head;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The oldest, left where it is. */
+  peek(): Uint8Array | undefined {
+    return this.#packets[this.#head];
+  }
+
+  push(packet: Uint8Array): void {
+    this.#packets.push(packet);
+    this.#bytes += packet.length;
+  }
+
+  shift(): void {
+    const packet = this.#packets[this.#head];
+    if (packet === undefined) return;
+    this.#bytes -= packet.length;
+    this.#head++;
+    if (this.#head === this.#packets.length || this.#head >= CUT_AT) {
+      this.#packets.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  clear(): void {
+    this.#packets.length = 0;
+    this.#head = 0;
+    this.#bytes = 0;
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * So many at once, and so many a second after that: keeps what strangers can cause from filling
+ * the way to the main thread.
+ */
+export class Allowance {
+  readonly #burst: number;
+  readonly #perSecond: number;
+  #left: number;
+  #atMs: number;
+  #refused = 0;
+
+  constructor(burst: number, perSecond: number, nowMs: number) {
+    this.#burst = burst;
+    this.#perSecond = perSecond;
+    this.#left = burst;
+    this.#atMs = nowMs;
+  }
+
+  /** True for one that may pass. */
+  take(nowMs: number): boolean {
+    this.#left = Math.min(this.#burst, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
+    this.#atMs = nowMs;
+    if (this.#left < 1) {
+      this.#refused++;
+      return false;
+    }
+    this.#left--;
+    return true;
+  }
+
+  /** How many were refused since this was last asked. */
+  takeRefused(): number {
+    const refused = this.#refused;
+    this.#refused = 0;
+    return refused;
+  }
+}

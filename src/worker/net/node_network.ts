@@ -1,0 +1,237 @@
+import { connect } from 'node:net';
+import type { PortRange } from '../contract.js';
+import { formatIp, IPV4_BYTES } from './ip_text.js';
+import {
+  FAMILY_IPV4,
+  FAMILY_IPV6,
+  type Family,
+  type MutableAddress,
+  type Network,
+  SOCKET_DATAGRAM,
+  type SocketId,
+  type SocketType,
+} from './network.js';
+import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
+import { TcpListener } from './tcp_listener.js';
+import { TcpStream } from './tcp_stream.js';
+import { UdpSocket } from './udp.js';
+
+export interface NetworkPlan {
+  readonly udp: boolean;
+  /** UDP ports to try in turn. Default 33445 to 33545, then one that the system chooses. */
+  readonly udpPorts?: PortRange | undefined;
+  /**
+   * TCP port to listen on: 0 lets the system choose, undefined opens none; 'as-udp' takes the
+   * number of the UDP port, or any where that is taken.
+   */
+  readonly tcpPort?: number | 'as-udp' | undefined;
+  /** Numeric address to bind to, and to connect from; default: every address, IPv6 and IPv4. */
+  readonly bindAddress?: string | undefined;
+}
+
+export interface NetworkStats {
+  readonly datagramsIn: number;
+  readonly datagramsOut: number;
+  readonly datagramsDropped: number;
+}
+
+/** Says when toxcore has something to do; called from the event loop, never from a call of ours. */
+export interface NetworkWake {
+  /** Datagrams wait; said once until they have been fetched. */
+  datagrams(): void;
+  /** A TCP connection has come, has bytes, has room or has ended. */
+  streams(): void;
+}
+
+type Entry =
+  | { readonly kind: 'datagram' | 'stream' }
+  | { readonly kind: 'udp'; readonly udp: UdpSocket }
+  | { readonly kind: 'tcp'; readonly stream: TcpStream }
+  | { readonly kind: 'listener'; readonly listener: TcpListener };
+
+const FAILED = -1;
+
+/**
+ * Opens what toxcore will bind and listen on: in Node that takes turns of the event loop, and
+ * toxcore wants it at once. It must then be told exactly {@link NodeNetwork.udpPort} and
+ * {@link NodeNetwork.tcpPort}.
+ *
+ * @throws {TunnelError} ERR_LISTEN when no port is to be had
+ */
+export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
+  const network = new NodeNetwork(plan.bindAddress);
+  try {
+    if (plan.udp) network.adoptUdp(await openUdp(plan.udpPorts, plan.bindAddress));
+    if (plan.tcpPort === 'as-udp') network.adoptTcp(await openTcpLike(network.udpPort, plan.bindAddress));
+    else if (plan.tcpPort !== undefined) network.adoptTcp(await openTcp(plan.tcpPort, plan.bindAddress));
+  } catch (error) {
+    network.closeAll();
+    throw error;
+  }
+  return network;
+}
+
+/** toxcore's {@link Network} over Node's sockets. */
+export class NodeNetwork implements Network {
+  readonly #bindAddress: string | undefined;
+  readonly #entries = new Map<SocketId, Entry>();
+  #nextId = 1;
+  #udp: UdpSocket | undefined;
+  #listener: TcpListener | undefined;
+  #ipv6 = true;
+  #wake: NetworkWake | undefined;
+  #closed = false;
+
+  constructor(bindAddress?: string) {
+    this.#bindAddress = bindAddress;
+  }
+
+  /** 0 without UDP. */
+  get udpPort(): number {
+    return this.#udp?.port ?? 0;
+  }
+
+  /** 0 when nothing listens. */
+  get tcpPort(): number {
+    return this.#listener?.port ?? 0;
+  }
+
+  /** Whether toxcore is to use IPv6 sockets (which take IPv4 too). */
+  get ipv6(): boolean {
+    return this.#ipv6;
+  }
+
+  get datagramsWaiting(): number {
+    return this.#udp?.waiting ?? 0;
+  }
+
+  get stats(): NetworkStats {
+    const udp = this.#udp?.stats;
+    return {
+      datagramsIn: udp?.in ?? 0,
+      datagramsOut: udp?.out ?? 0,
+      datagramsDropped: udp?.dropped ?? 0,
+    };
+  }
+
+  onWake(wake: NetworkWake): void {
+    this.#wake = wake;
+  }
+
+  /** How many datagrams toxcore may fetch until this is called again. */
+  allowDatagrams(count: number): void {
+    this.#udp?.allow(count);
+  }
+
+  adoptUdp({ socket, ipv6 }: Awaited<ReturnType<typeof openUdp>>): void {
+    this.#ipv6 = ipv6;
+    this.#udp = new UdpSocket(socket, ipv6 ? FAMILY_IPV6 : FAMILY_IPV4, () => this.#wake?.datagrams());
+  }
+
+  adoptTcp({ server, ipv6 }: Awaited<ReturnType<typeof openTcp>>): void {
+    if (this.#udp === undefined) this.#ipv6 = ipv6;
+    this.#listener = new TcpListener(server, () => this.#wake?.streams());
+  }
+
+  socket(_family: Family, type: SocketType): SocketId {
+    if (this.#closed) return FAILED;
+    return this.#add({ kind: type === SOCKET_DATAGRAM ? 'datagram' : 'stream' });
+  }
+
+  bind(socket: SocketId, address: MutableAddress): number {
+    const kind = this.#entries.get(socket)?.kind;
+    if (kind === 'datagram' && this.#udp !== undefined && address.port === this.#udp.port) {
+      this.#entries.set(socket, { kind: 'udp', udp: this.#udp });
+      return 0;
+    }
+    if (kind === 'stream' && this.#listener !== undefined && address.port === this.#listener.port) {
+      this.#entries.set(socket, { kind: 'listener', listener: this.#listener });
+      return 0;
+    }
+    return FAILED;
+  }
+
+  listen(socket: SocketId): number {
+    return this.#entries.get(socket)?.kind === 'listener' ? 0 : FAILED;
+  }
+
+  accept(socket: SocketId): SocketId {
+    const entry = this.#entries.get(socket);
+    if (entry?.kind !== 'listener') return FAILED;
+    const stream = entry.listener.accept();
+    return stream === undefined ? FAILED : this.#add({ kind: 'tcp', stream });
+  }
+
+  connect(socket: SocketId, address: MutableAddress): number {
+    if (this.#entries.get(socket)?.kind !== 'stream' || address.port === 0) return FAILED;
+    const ipv4 = address.family === FAMILY_IPV4;
+    const host = formatIp(ipv4 ? address.bytes.subarray(0, IPV4_BYTES) : address.bytes);
+    const sameFamily = this.#bindAddress !== undefined && this.#bindAddress.includes(':') !== ipv4;
+    const stream = new TcpStream(
+      connect({ host, port: address.port, ...(sameFamily && { localAddress: this.#bindAddress }) }),
+      () => this.#wake?.streams(),
+    );
+    this.#entries.set(socket, { kind: 'tcp', stream });
+    return 0;
+  }
+
+  recvBuffered(socket: SocketId): number {
+    const entry = this.#entries.get(socket);
+    return entry?.kind === 'tcp' ? entry.stream.unreadBytes : 0;
+  }
+
+  recv(socket: SocketId, into: Uint8Array): number {
+    const entry = this.#entries.get(socket);
+    return entry?.kind === 'tcp' ? entry.stream.recv(into) : FAILED;
+  }
+
+  recvFrom(socket: SocketId, into: Uint8Array, from: MutableAddress): number {
+    const entry = this.#entries.get(socket);
+    return entry?.kind === 'udp' ? entry.udp.recvFrom(into, from) : FAILED;
+  }
+
+  send(socket: SocketId, bytes: Uint8Array): number {
+    const entry = this.#entries.get(socket);
+    return entry?.kind === 'tcp' ? entry.stream.send(bytes) : FAILED;
+  }
+
+  sendTo(socket: SocketId, bytes: Uint8Array, to: MutableAddress): number {
+    const entry = this.#entries.get(socket);
+    return entry?.kind === 'udp' ? entry.udp.sendTo(bytes, to) : FAILED;
+  }
+
+  close(socket: SocketId): number {
+    const entry = this.#entries.get(socket);
+    if (entry === undefined) return FAILED;
+    this.#entries.delete(socket);
+    switch (entry.kind) {
+      case 'udp':
+        entry.udp.close();
+        break;
+      case 'tcp':
+        entry.stream.close();
+        break;
+      case 'listener':
+        entry.listener.close();
+        break;
+      case 'datagram':
+      case 'stream':
+        break;
+    }
+    return 0;
+  }
+
+  /** Closes every socket, those too that toxcore never took. Nothing opens after it. */
+  closeAll(): void {
+    this.#closed = true;
+    for (const socket of [...this.#entries.keys()]) this.close(socket);
+    this.#udp?.close();
+    this.#listener?.close();
+  }
+
+  #add(entry: Entry): SocketId {
+    const socket = this.#nextId++;
+    this.#entries.set(socket, entry);
+    return socket;
+  }
+}

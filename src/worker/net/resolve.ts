@@ -1,0 +1,52 @@
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { Timers } from '../../core/clock.js';
+
+/** Every address of a name; rejects when there is none. */
+export type LookUp = (name: string) => Promise<readonly { readonly address: string }[]>;
+
+/** The system's way: hosts file and DNS, IPv4 and IPv6. */
+export const systemLookUp: LookUp = (name) => lookup(name, { all: true });
+
+/** Addresses used of one name: a bootstrap node has one of each family. */
+const MAX_ADDRESSES = 4;
+
+const DEFAULT_TIMEOUT_MS = 5_000;
+
+export interface Resolver {
+  /** Numeric addresses of `host`, 1 to 4. Rejects with an Error that names the host and says why. */
+  resolve(host: string): Promise<readonly string[]>;
+}
+
+/** @param timeoutMs for each name; default 5000 */
+export function createResolver(
+  timers: Timers,
+  lookUp = systemLookUp,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+): Resolver {
+  return {
+    async resolve(host) {
+      if (isIP(host) !== 0) return [host];
+      const found = await withTimeout(timers, timeoutMs, host, lookUp(host));
+      const addresses = [...new Set(found.map(({ address }) => address))].filter((text) => isIP(text) !== 0);
+      if (addresses.length === 0) throw new Error(`${host} has no address`);
+      return addresses.slice(0, MAX_ADDRESSES);
+    },
+  };
+}
+
+function withTimeout<T>(timers: Timers, timeoutMs: number, host: string, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = timers.set(() => {
+      reject(new Error(`${host} was not found within ${timeoutMs} ms`));
+    }, timeoutMs);
+    work.then(resolve, (cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      reject(new Error(`${host} was not found (${why})`, { cause }));
+    });
+    work.then(
+      () => timers.clear(timer),
+      () => timers.clear(timer),
+    );
+  });
+}

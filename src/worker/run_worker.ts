@@ -1,0 +1,63 @@
+import type { MessagePort } from 'node:worker_threads';
+import { expose, wrap } from 'comlink';
+import { systemTimers } from '../core/clock.js';
+import { WorkerSide } from '../ring/worker_side.js';
+import { createFastChannel } from './channel/fast_channel.js';
+import type { MainApi } from './contract.js';
+import { createLogGate } from './log_gate.js';
+import { prepareNetwork } from './net/node_network.js';
+import { createResolver } from './net/resolve.js';
+import { NodeWorker, type NodeWorkerParts } from './node_worker.js';
+import { createRandomPool } from './random_pool.js';
+import type { WorkerBoot } from './spawn.js';
+import { readWasm } from './tox/find_wasm.js';
+import { loadTox } from './tox/load.js';
+
+/**
+ * Makes this thread a node: the real parts, {@link WorkerApi} on one port, events to the other.
+ * What nobody catches ends the thread, and the link at the other end tells of it.
+ *
+ * @param others parts to use instead of the real ones, for tests
+ */
+export function runWorker(boot: WorkerBoot, others: Partial<NodeWorkerParts> = {}): void {
+  const main = wrap<MainApi>(boot.events);
+  const tell: NodeWorkerParts['tell'] = (event) => {
+    main.event(event).catch(throwFromTheEventLoop);
+  };
+  const worker = new NodeWorker({
+    rings: new WorkerSide(boot.shared),
+    timers: systemTimers,
+    nextTurn: (callback) => void setImmediate(callback),
+    wallMs: () => Date.now(),
+    random: createRandomPool(),
+    openNetwork: prepareNetwork,
+    loadTox: async (host) => loadTox(await readWasm(), host),
+    resolver: createResolver(systemTimers),
+    createChannel: createFastChannel,
+    tell,
+    log: createLogGate(
+      boot.logLevel,
+      () => systemTimers.nowMs(),
+      (level, message) => tell({ type: 'log', level, message }),
+    ),
+    debugs: boot.logLevel === 'debug' || boot.logLevel === 'trace',
+    die: throwFromTheEventLoop,
+    done: () => closeAfterAnswer([boot.api, boot.events]),
+    ...others,
+  });
+  expose(worker, boot.api);
+}
+
+/** Uncaught, it ends this thread, and crosses to the main thread with its stack. */
+function throwFromTheEventLoop(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}
+
+/** With its ports and sockets closed nothing keeps the thread alive. The answer to `close` goes first. */
+function closeAfterAnswer(ports: readonly MessagePort[]): void {
+  setImmediate(() => {
+    for (const port of ports) port.close();
+  });
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { DatagramQueue } from '../../src/worker/net/datagram_queue.js';
+
+const from = { address: '127.0.0.1', family: 'IPv4', port: 1, size: 0 } as const;
+
+test('a full queue drops what comes, counts it, and takes again once something has left', () => {
+  const queue = new DatagramQueue(2, 100);
+  assert.equal(queue.push(Buffer.from('a'), from), true);
+  assert.equal(queue.push(Buffer.from('b'), from), true);
+  assert.equal(queue.push(Buffer.from('c'), from), false);
+  assert.equal(queue.dropped, 1);
+  assert.equal(queue.shift()?.bytes.toString(), 'a');
+  assert.equal(queue.push(Buffer.from('d'), from), true);
+  assert.equal(queue.shift()?.bytes.toString(), 'b');
+  assert.equal(queue.shift()?.bytes.toString(), 'd');
+  assert.equal(queue.shift(), undefined);
+});
+
+test('the bound in bytes is kept to the byte, and given back', () => {
+  const queue = new DatagramQueue(100, 10);
+  assert.equal(queue.push(Buffer.alloc(10), from), true);
+  assert.equal(queue.push(Buffer.alloc(1), from), false);
+  queue.shift();
+  assert.equal(queue.push(Buffer.alloc(11), from), false);
+  assert.equal(queue.push(Buffer.alloc(10), from), true);
+  queue.clear();
+  assert.equal(queue.count, 0);
+  assert.equal(queue.push(Buffer.alloc(10), from), true);
+});
+
+test('it behaves as a bounded list does', () => {
+  const step = fc.option(fc.uint8Array({ maxLength: 8, size: 'max' }), { nil: undefined });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
+      const queue = new DatagramQueue(5, 20);
+      const model: Uint8Array[] = [];
+      let dropped = 0;
+      for (const bytes of steps) {
+        if (bytes === undefined) {
+          assert.deepEqual(queue.shift()?.bytes, model.length > 0 ? Buffer.from(model[0]!) : undefined);
+          model.shift();
+        } else {
+          const heldBytes = model.reduce((sum, held) => sum + held.length, 0);
+          const fits = model.length < 5 && heldBytes + bytes.length <= 20;
+          if (fits) model.push(bytes);
+          else dropped++;
+          assert.equal(queue.push(Buffer.from(bytes), from), fits);
+        }
+        assert.equal(queue.count, model.length);
+        assert.equal(queue.dropped, dropped);
+      }
+    }),
+  );
+});

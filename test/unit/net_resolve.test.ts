@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createResolver } from '../../src/worker/net/resolve.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const found = (...addresses: string[]) => Promise.resolve(addresses.map((address) => ({ address })));
+
+test('a numeric address is its own answer, and nobody is asked', async () => {
+  const resolver = createResolver(new VirtualTimers(), () => assert.fail('asked'));
+  assert.deepEqual(await resolver.resolve('192.0.2.1'), ['192.0.2.1']);
+  assert.deepEqual(await resolver.resolve('2001:db8::1'), ['2001:db8::1']);
+});
+
+test('a name gives its addresses of both families, each once, four at most', async () => {
+  const timers = new VirtualTimers();
+  const two = createResolver(timers, () => found('192.0.2.1', '2001:db8::1', '192.0.2.1'));
+  assert.deepEqual(await two.resolve('a.example'), ['192.0.2.1', '2001:db8::1']);
+  const six = createResolver(timers, () => found('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'));
+  assert.equal((await six.resolve('a.example')).length, 4);
+  assert.equal(timers.running, 0);
+});
+
+test('a name that is not found is named, with the reason', async () => {
+  const timers = new VirtualTimers();
+  const resolver = createResolver(timers, () => Promise.reject(new Error('ENOTFOUND')));
+  await assert.rejects(resolver.resolve('a.example'), /a\.example.*ENOTFOUND/);
+  assert.equal(timers.running, 0);
+  await assert.rejects(
+    createResolver(timers, () => found()).resolve('b.example'),
+    /b\.example has no address/,
+  );
+});
+
+test('a name server that is silent is waited for so long and no longer', async () => {
+  const timers = new VirtualTimers();
+  const resolver = createResolver(timers, () => new Promise(() => {}), 700);
+  let outcome = 'waiting';
+  const done = resolver.resolve('a.example').catch((error: unknown) => {
+    outcome = String(error);
+  });
+  timers.advance(699);
+  await Promise.resolve();
+  assert.equal(outcome, 'waiting');
+  timers.advance(1);
+  await done;
+  assert.match(outcome, /a\.example was not found within 700 ms/);
+});

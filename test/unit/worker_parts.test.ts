@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { Allowance } from '../../src/worker/allowance.js';
+import { joinBy } from '../../src/worker/bootstrap.js';
+import type { ChannelPort } from '../../src/worker/channel/channel.js';
+import { ChannelSet } from '../../src/worker/channel_set.js';
+import { createLogGate } from '../../src/worker/log_gate.js';
+import { createRandomPool } from '../../src/worker/random_pool.js';
+
+test('an allowance lets a burst through, then its rate, and never saves up more than the burst', () => {
+  const allowance = new Allowance(3, 2, 0);
+  const passed = (nowMs: number): number => {
+    let count = 0;
+    while (allowance.take(nowMs)) count++;
+    return count;
+  };
+  assert.equal(passed(0), 3);
+  assert.equal(passed(499), 0);
+  assert.equal(passed(500), 1);
+  assert.equal(passed(60_000), 3);
+  assert.equal(allowance.takeRefused(), 4);
+  assert.equal(allowance.takeRefused(), 0);
+});
+
+test('a log gate keeps what is too deep and too much to itself, and says how much that was', () => {
+  let nowMs = 0;
+  const lines: string[] = [];
+  const log = createLogGate(
+    'info',
+    () => nowMs,
+    (level, message) => lines.push(`${level} ${message}`),
+  );
+  log('debug', 'deep');
+  log('info', 'wanted');
+  log('error', 'wanted');
+  assert.deepEqual(lines, ['info wanted', 'error wanted']);
+  for (let i = 0; i < 1000; i++) log('warn', 'flood');
+  assert.ok(lines.length <= 202);
+  const refused = 1002 - lines.length;
+  nowMs = 1000;
+  lines.length = 0;
+  log('info', 'later');
+  assert.deepEqual(lines, [`warn ${refused} log lines were left out: too many at once`, 'info later']);
+});
+
+test('a random pool gives each byte of its source once, in whatever pieces it is asked', () => {
+  let next = 0;
+  const random = createRandomPool((into) => {
+    for (let i = 0; i < into.length; i++) into[i] = next++ % 251;
+  });
+  const seen: number[] = [];
+  const sizes = [32, 24, 4, 1, 0, 64];
+  for (let i = 0; i < 600; i++) {
+    const into = new Uint8Array(sizes[i % sizes.length]!);
+    random(into);
+    seen.push(...into);
+  }
+  // Within one filling the bytes follow each other; at its end a rest too small may be thrown away.
+  let jumps = 0;
+  for (let i = 1; i < seen.length; i++) if (seen[i] !== (seen[i - 1]! + 1) % 251) jumps++;
+  assert.ok(jumps <= Math.ceil(seen.length / 4096) + 1, `${jumps} jumps`);
+  const large = new Uint8Array(10_000);
+  random(large);
+  assert.equal(new Set(large).size, 251);
+});
+
+test('a random pool keeps nothing of what it gave', () => {
+  let pool: Uint8Array | undefined;
+  const random = createRandomPool((into) => {
+    pool ??= into;
+    into.fill(7);
+  });
+  random(new Uint8Array(100));
+  assert.deepEqual([...pool!.subarray(0, 101)], [...new Array<number>(100).fill(0), 7]);
+});
+
+test('the system fills a pool with bytes that are not all alike', () => {
+  const [a, b] = [new Uint8Array(32), new Uint8Array(32)];
+  const random = createRandomPool();
+  random(a);
+  random(b);
+  assert.notDeepEqual(a, b);
+  assert.ok(new Set(a).size > 5);
+});
+
+/** A node's joins and a resolver, for {@link joinBy}. */
+function joining(answers: (ip: string) => boolean) {
+  const did: string[] = [];
+  const resolver = {
+    resolve: (host: string) =>
+      host === 'lost.example'
+        ? Promise.reject(new Error('lost.example was not found'))
+        : Promise.resolve(['192.0.2.1', '2001:db8::1']),
+  };
+  const joins = {
+    bootstrap: (ip: string, port: number) => did.push(`udp ${ip} ${port}`) > 0 && answers(ip),
+    addRelay: (ip: string, port: number) => did.push(`tcp ${ip} ${port}`) > 0 && answers(ip),
+  };
+  return { did, resolver, joins };
+}
+const key = new Uint8Array(32);
+
+test('a node is joined at each of its addresses, over UDP and at each of its TCP ports', async () => {
+  const { did, resolver, joins } = joining(() => true);
+  const failed = await joinBy([{ host: 'a', port: 1, tcpPorts: [2, 3], key }], resolver, () => joins);
+  assert.deepEqual(failed, []);
+  assert.deepEqual(did, [
+    'udp 192.0.2.1 1',
+    'tcp 192.0.2.1 2',
+    'tcp 192.0.2.1 3',
+    'udp 2001:db8::1 1',
+    'tcp 2001:db8::1 2',
+    'tcp 2001:db8::1 3',
+  ]);
+});
+
+test('a node that names no TCP ports is tried as a relay at its UDP port; one with none is not', async () => {
+  const one = joining(() => true);
+  await joinBy([{ host: 'a', port: 1, key }], one.resolver, () => one.joins);
+  assert.ok(one.did.includes('tcp 192.0.2.1 1'));
+  const none = joining(() => true);
+  await joinBy([{ host: 'a', port: 1, tcpPorts: [], key }], none.resolver, () => none.joins);
+  assert.deepEqual(none.did, ['udp 192.0.2.1 1', 'udp 2001:db8::1 1']);
+});
+
+test('nodes that do not work are named with the reason, and the others are joined', async () => {
+  const { did, resolver, joins } = joining((ip) => ip === '2001:db8::1');
+  const nodes = [
+    { host: 'lost.example', port: 1, key },
+    { host: 'short.example', port: 2, key: key.subarray(1) },
+    { host: 'good.example', port: 3, key },
+  ];
+  const failed = await joinBy(nodes, resolver, () => joins);
+  assert.equal(failed.length, 2);
+  assert.match(failed[0]!, /^lost\.example:1 .*not found/);
+  assert.match(failed[1]!, /^short\.example:2 .*31 bytes/);
+  assert.ok(did.includes('udp 192.0.2.1 3'));
+  const refused = joining(() => false);
+  const [line] = await joinBy([nodes[2]!], refused.resolver, () => refused.joins);
+  assert.match(line!, /^good\.example:3 .*refused 192\.0\.2\.1, 2001:db8::1/);
+});
+
+const OPTIONS = { frameBytes: 1024, tag: 1, seed: 2 };
+
+/** Channels that write down what they are told. */
+function channelSet() {
+  const did: string[] = [];
+  const ports = new Map<number, ChannelPort>();
+  const dueMs = new Map<number, number>();
+  let made = 0;
+  const set = new ChannelSet(
+    (port, { online }) => {
+      const name = ++made;
+      did.push(`${name} made ${online ? 'online' : 'offline'}`);
+      ports.set(name, port);
+      return {
+        send: (frame, urgent) => void did.push(`${name} send ${Buffer.from(frame)} ${urgent}`),
+        receive: (packet) => void did.push(`${name} receive ${Buffer.from(packet)}`),
+        pump: () => {
+          did.push(`${name} pump`);
+          return dueMs.get(name) ?? Number.POSITIVE_INFINITY;
+        },
+        freeze: () => void did.push(`${name} freeze`),
+        thaw: () => void did.push(`${name} thaw`),
+        pathChanged: () => void did.push(`${name} path`),
+        stats: () => assert.fail(),
+        backlogBytes: 10 * name,
+      };
+    },
+    {
+      sendPacket: (friend) => {
+        did.push(`packet to ${friend}`);
+        return 'sent';
+      },
+      deliver: (id) => did.push(`deliver from ${id}`) > 0,
+      drained: (id, bytes) => void did.push(`drained ${id} ${bytes}`),
+      failed: (id, error) => void did.push(`failed ${id} ${error.code}`),
+      wake: () => void did.push('wake'),
+    },
+  );
+  const take = (): string[] => did.splice(0).filter((what) => what !== 'wake');
+  return { set, take, did, ports, dueMs };
+}
+
+test('a channel gets the frames of its id and the packets of its friend, and is pumped after them', () => {
+  const { set, take, did } = channelSet();
+  assert.equal(set.open(65, 3, 'udp', OPTIONS), true);
+  set.pump(0);
+  assert.deepEqual(take(), ['1 made online', '1 pump']);
+  assert.equal(set.send(65, Buffer.from('f'), true, 0), true);
+  assert.equal(set.receive(3, Buffer.from('p'), 0), true);
+  assert.ok(did.includes('wake'));
+  set.pump(0);
+  set.pump(0);
+  assert.deepEqual(take(), ['1 send f true', '1 receive p', '1 pump']);
+  assert.equal(set.send(66, Buffer.from('f'), false, 0), false);
+  assert.equal(set.receive(4, Buffer.from('p'), 0), false);
+  assert.deepEqual(take(), []);
+});
+
+test('a channel is pumped when it asked to be, and the set tells the next time', () => {
+  const { set, take, dueMs } = channelSet();
+  set.open(1, 1, 'none', OPTIONS);
+  set.open(2, 2, 'udp', OPTIONS);
+  dueMs.set(1, 50);
+  dueMs.set(2, 80);
+  assert.equal(set.pump(0), 50);
+  take();
+  dueMs.set(1, 200);
+  assert.equal(set.pump(50), 80);
+  assert.deepEqual(take(), ['1 pump']);
+});
+
+test('a closed channel gives back what it held, and its friend may have another', () => {
+  const { set, take } = channelSet();
+  set.open(1, 7, 'udp', OPTIONS);
+  assert.equal(set.open(1, 8, 'udp', OPTIONS), false);
+  assert.equal(set.open(65, 7, 'udp', OPTIONS), true);
+  assert.deepEqual(take(), ['1 made online', 'drained 1 10', '2 made online']);
+  assert.equal(set.close(1), false);
+  set.receive(7, Buffer.from('p'), 0);
+  assert.deepEqual(take(), ['2 receive p']);
+  set.closeOfFriend(7);
+  assert.deepEqual(take(), ['drained 65 20']);
+  assert.equal(set.receive(7, Buffer.from('p'), 0), false);
+});
+
+test('path changes freeze and thaw the friend’s channel alone', () => {
+  const { set, take } = channelSet();
+  set.open(1, 7, 'udp', OPTIONS);
+  set.open(2, 8, 'udp', OPTIONS);
+  set.pump(0);
+  take();
+  set.pathChanged(7, 'none', 0);
+  set.pathChanged(7, 'udp', 0);
+  set.pathChanged(9, 'udp', 0);
+  set.pump(0);
+  assert.deepEqual(take(), ['1 freeze', '1 thaw', '1 pump']);
+  set.roomAbove();
+  set.pump(0);
+  assert.deepEqual(take(), ['1 pump', '2 pump']);
+});
+
+test('a channel that cannot go on is closed in the next turn, and told of once', () => {
+  const { set, take, ports } = channelSet();
+  set.open(1, 7, 'udp', OPTIONS);
+  set.pump(0);
+  take();
+  ports.get(1)!.fail(new TunnelError('ERR_LIMIT', 'x'));
+  ports.get(1)!.fail(new TunnelError('ERR_CLOSED', 'y'));
+  set.pump(0);
+  set.pump(0);
+  assert.deepEqual(take(), ['1 pump', 'drained 1 10', 'failed 1 ERR_LIMIT']);
+  assert.equal(set.get(1), undefined);
+});
+
+test('what a channel sends and delivers goes out under its own friend and id', () => {
+  const { set, take, ports } = channelSet();
+  set.open(5, 7, 'udp', OPTIONS);
+  take();
+  assert.equal(ports.get(1)!.sendPacket(Buffer.from('p')), 'sent');
+  assert.equal(ports.get(1)!.deliver(Buffer.from('f')), true);
+  ports.get(1)!.drained(3);
+  assert.deepEqual(take(), ['packet to 7', 'deliver from 5', 'drained 5 3']);
+});
