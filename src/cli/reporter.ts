@@ -24,6 +24,9 @@ export const MAX_WAITING_BYTES = 1024 * 1024;
 /** How many `-v` a log line needs. */
 const LOG_VERBOSITY: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 1, debug: 2, trace: 3 };
 
+/** The deepest level that is shown, by the times that `-v` was given. */
+const LOG_LEVELS: readonly LogLevel[] = ['info', 'info', 'debug', 'trace'];
+
 /** Tells what happens: to programs on stdout (`--json`), to people on stderr. */
 export class Reporter {
   readonly #stdout: Writable;
@@ -68,13 +71,16 @@ export class Reporter {
     }
   }
 
-  readonly logger: Logger = {
-    log: (level, message, fields) => {
-      if (!this.#forPeople(LOG_VERBOSITY[level])) return;
-      const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
-      writeBounded(this.#stderr, `${level}: ${printable(`${message}${rest}`)}\n`);
-    },
-  };
+  get logger(): Logger {
+    const level = LOG_LEVELS[this.#verbosity.verbose] ?? 'trace';
+    return { level, log: (...line) => this.#log(...line) };
+  }
+
+  #log(...[level, message, fields]: Parameters<Logger['log']>): void {
+    if (!this.#forPeople(LOG_VERBOSITY[level])) return;
+    const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
+    writeBounded(this.#stderr, `${level}: ${printable(`${message}${rest}`)}\n`);
+  }
 
   #forPeople(verbosity: number): boolean {
     const { json, verbose, quiet } = this.#verbosity;

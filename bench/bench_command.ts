@@ -1,0 +1,111 @@
+/** What the benchmarks of whole ways share: arguments, the round over all ways, the report. */
+import { writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { type Cell, table } from './table.js';
+import type { RunningWay, Way } from './way.js';
+import { allWays } from './ways.js';
+
+export interface BenchArguments {
+  readonly mib: number;
+  readonly runs: number;
+  readonly built: boolean;
+  readonly ways: readonly string[];
+  readonly json: string | undefined;
+}
+
+/** Undefined when only help was asked for, which it prints. */
+export function benchArguments(usage: string, defaultMib: number): BenchArguments | undefined {
+  const { values } = parseArgs({
+    options: {
+      mib: { type: 'string', default: String(defaultMib) },
+      runs: { type: 'string', default: '3' },
+      way: { type: 'string', multiple: true, default: [] },
+      built: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(`${usage}
+
+  --mib N      MiB of each transfer (default ${defaultMib}); the benchmark holds them in memory
+  --runs N     times each figure is taken (default 3)
+  --way NAME   only ways whose name contains NAME; repeatable
+  --built      run tox-wasm-tunnel from dist/ instead of the sources through tsx
+  --json FILE  write the figures to FILE too
+  --help       show this
+`);
+    return undefined;
+  }
+  return {
+    mib: positive('--mib', values.mib),
+    runs: positive('--runs', values.runs),
+    built: values.built,
+    ways: values.way,
+    json: values.json,
+  };
+}
+
+function positive(name: string, text: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 64\n`);
+  process.exit(2);
+}
+
+/** One row of figures: named cells, in the order of the columns. */
+export type Row = Readonly<Record<string, Cell>>;
+
+/** Starts one way after the other, takes its rows, and prints all as one table. */
+export async function benchWays(
+  title: string,
+  args: BenchArguments,
+  targetPort: number,
+  measure: (way: RunningWay) => AsyncIterable<Row>,
+): Promise<void> {
+  const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Linux ${release()}`;
+  const program = args.built ? 'dist/' : 'the sources through tsx';
+  process.stdout.write(`${title}\n${machine}\ntox-wasm-tunnel runs from ${program}\n\n`);
+  const rows: Row[] = [];
+  for (const way of chosen(allWays(args), args.ways)) {
+    const missing = way.unavailable?.();
+    if (missing !== undefined) {
+      process.stderr.write(`${way.name}: left out, ${missing}\n`);
+      continue;
+    }
+    process.stderr.write(`${way.name}: starting\n`);
+    const running = await way.start(targetPort);
+    try {
+      for await (const row of measure(running)) {
+        rows.push({ way: way.name, ...row });
+        process.stderr.write(
+          `${Object.values({ way: way.name, ...row })
+            .map(brief)
+            .join('  ')}\n`,
+        );
+      }
+    } finally {
+      await running.stop();
+    }
+  }
+  const heads = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  process.stdout.write(
+    table(
+      heads,
+      rows.map((row) => heads.map((head) => row[head] ?? '')),
+      2,
+    ),
+  );
+  if (args.json !== undefined) {
+    const report = { title, date: new Date().toISOString(), machine, program, rows };
+    writeFileSync(args.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+}
+
+function chosen(ways: readonly Way[], names: readonly string[]): readonly Way[] {
+  if (names.length === 0) return ways;
+  return ways.filter((way) => names.some((name) => way.name.includes(name)));
+}
+
+const brief = (cell: Cell): string => (typeof cell === 'number' ? cell.toFixed(2) : cell);

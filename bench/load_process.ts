@@ -1,0 +1,12 @@
+// A load beside a measurement, in a process of its own so that only the way is shared:
+// `load_process.ts PORT BYTES TIMES` says `begun`, moves BYTES down so many times, and says `done`.
+import { bulkBytes, transfer } from './target.js';
+
+const [port, bytes, times] = process.argv.slice(2).map(Number);
+if (port === undefined || bytes === undefined || times === undefined) {
+  throw new Error('three numbers are needed: port, bytes and times');
+}
+const source = bulkBytes('down', bytes);
+process.stdout.write('begun\n');
+for (let i = 0; i < times; i++) await transfer(port, 'down', source);
+process.stdout.write('done\n');

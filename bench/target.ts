@@ -1,0 +1,147 @@
+/**
+ * The server behind every way, and the requests that the benchmarks make of it. A connection
+ * begins with a request of 16 bytes: u64 kind, u64 bytes, both big-endian.
+ */
+import { createHash } from 'node:crypto';
+import { createServer, type Socket } from 'node:net';
+import { dialLoopback, listenOnLoopback } from '../test/support/loopback.js';
+import { pattern } from '../test/support/pattern.js';
+
+const REQUEST_BYTES = 16;
+const KIND = { down: 1n, up: 2n, echo: 3n } as const;
+type Kind = keyof typeof KIND;
+
+/** What a socket is given at once: small enough that slow ways do not get it all into one buffer. */
+const WRITE_BYTES = 256 * 1024;
+
+export type Direction = 'down' | 'up';
+
+/** What is moved in that direction: both ends know it. */
+export function bulkBytes(direction: Direction, bytes: number): Buffer {
+  return pattern(`bench, ${direction}`, bytes);
+}
+
+/** Serves on loopback until its process ends; the port. @param maxBytes the most that one request will ask for */
+export async function serveBench(maxBytes: number): Promise<number> {
+  const bytes = bulkBytes('down', maxBytes);
+  const server = createServer({ allowHalfOpen: true, noDelay: true });
+  server.on('connection', (socket) => {
+    socket.on('error', () => {});
+    socket.once('readable', () => serve(socket, bytes));
+  });
+  return await listenOnLoopback(server);
+}
+
+function serve(socket: Socket, down: Buffer): void {
+  const request: unknown = socket.read(REQUEST_BYTES);
+  if (!(request instanceof Buffer) || request.length < REQUEST_BYTES) {
+    socket.destroy(); // a request crosses in one piece, or it is none of ours
+    return;
+  }
+  const kind = request.readBigUInt64BE(0);
+  const bytes = Number(request.readBigUInt64BE(8));
+  if (kind === KIND.echo) socket.pipe(socket);
+  else if (kind === KIND.down) void writeAll(socket, down.subarray(0, bytes)).then(() => socket.end());
+  else {
+    const sink = new Sink(socket);
+    void sink.take(bytes).then(() => {
+      socket.write('!'); // here: the sender's clock stops
+      socket.end(sink.sha256());
+    });
+  }
+}
+
+/** Keeps what comes, so that hashing costs nothing while the clock runs. */
+class Sink {
+  readonly #socket: Socket;
+  readonly #chunks: Buffer[] = [];
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  async take(bytes: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      let left = bytes;
+      this.#socket.on('data', (chunk: Buffer) => {
+        this.#chunks.push(chunk);
+        left -= chunk.length;
+        if (left <= 0) resolve();
+      });
+      this.#socket.once('close', () => reject(new Error(`closed with ${left} bytes to come`)));
+      this.#socket.resume();
+    });
+  }
+
+  sha256(): string {
+    const hash = createHash('sha256');
+    for (const chunk of this.#chunks) hash.update(chunk);
+    return hash.digest('hex');
+  }
+}
+
+/** Moves bytes on one connection and checks them; how long they took, in milliseconds, the dial counted. */
+export async function transfer(port: number, direction: Direction, bytes: Buffer): Promise<number> {
+  const begun = performance.now();
+  const socket = request(port, direction, bytes.length);
+  try {
+    if (direction === 'down') {
+      const sink = new Sink(socket);
+      await sink.take(bytes.length);
+      const ms = performance.now() - begun;
+      check(sink.sha256(), bytes);
+      return ms;
+    }
+    const answer = new Promise<string>((resolve, reject) => {
+      let text = '';
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      socket.once('end', () => resolve(text.slice(1)));
+      socket.once('close', () => reject(new Error('closed without an answer')));
+    });
+    const arrived = new Promise((resolve) => socket.once('data', resolve));
+    // Whichever comes first tells; the other must not go unhandled.
+    answer.catch(() => {});
+    await writeAll(socket, bytes);
+    await Promise.race([arrived, answer]);
+    const ms = performance.now() - begun;
+    check(await answer, bytes);
+    return ms;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** A connection whose bytes come back. */
+export function openEcho(port: number): Socket {
+  return request(port, 'echo', 0);
+}
+
+function request(port: number, kind: Kind, bytes: number): Socket {
+  const socket = dialLoopback(port);
+  const head = Buffer.alloc(REQUEST_BYTES);
+  head.writeBigUInt64BE(KIND[kind], 0);
+  head.writeBigUInt64BE(BigInt(bytes), 8);
+  socket.write(head);
+  return socket;
+}
+
+async function writeAll(socket: Socket, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length && !socket.destroyed; at += WRITE_BYTES) {
+    if (socket.write(bytes.subarray(at, at + WRITE_BYTES))) continue;
+    await new Promise<void>((resolve) => {
+      const settle = (): void => {
+        socket.off('drain', settle).off('close', settle);
+        resolve();
+      };
+      socket.on('drain', settle).on('close', settle);
+    });
+  }
+}
+
+function check(sha256: string, bytes: Buffer): void {
+  const right = createHash('sha256').update(bytes).digest('hex');
+  if (sha256 !== right)
+    throw new Error(`the bytes that came are not those that were sent: sha256 ${sha256}, not ${right}`);
+}

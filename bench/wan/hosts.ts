@@ -1,0 +1,193 @@
+/**
+ * Two hosts with a wide area network between them: network namespaces of this run's own, joined
+ * by the userspace link of wan.c. Linux, root, iproute2 and a C compiler.
+ */
+import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { startChild, stopChild } from '../../test/support/child_process.js';
+
+export interface LinkOptions {
+  /** One way, in milliseconds. */
+  readonly delayMs: number;
+  /** Up to so much more, evenly spread. */
+  readonly jitterMs?: number;
+  /** Both ways, of Ethernet frames. */
+  readonly lossPercent: number;
+  readonly rateMbit: number;
+  /** Frames that find so many kilobytes waiting are dropped. Default 500. */
+  readonly queueKb?: number;
+}
+
+export type Host = 'a' | 'b';
+
+const PREFIX = 'toxwan';
+const FIRST_ADDRESS = { a: '10.77.0.1', b: '10.77.0.2' } as const;
+const PREFIX_LENGTH = 24;
+
+/** Why the hosts cannot be laid out here, in words; undefined when they can. */
+export function wanUnavailable(): string | undefined {
+  if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`;
+  if (process.getuid?.() !== 0) return 'needs root, for network namespaces';
+  for (const [program, ...args] of [
+    ['ip', '-V'],
+    ['cc', '--version'],
+  ] as const) {
+    if (spawnSync(program, args).status !== 0) return `needs the program ${program}`;
+  }
+  return undefined;
+}
+
+export class WanHosts {
+  readonly #name = `${PREFIX}${process.pid}`;
+  readonly #folder = mkdtempSync(join(tmpdir(), `${PREFIX}-`));
+  readonly #wanFile = join(this.#folder, 'wan');
+  readonly #removeAtExit = (): void => this.#remove();
+  readonly #addresses: Record<Host, string> = { ...FIRST_ADDRESS };
+  #link: ChildProcess | undefined;
+
+  /** @throws when a step fails; what stands by then is removed at the end of the process */
+  constructor() {
+    removeLeftovers();
+    process.on('exit', this.#removeAtExit);
+    run('cc', '-O2', '-o', this.#wanFile, fileURLToPath(new URL('wan.c', import.meta.url)));
+    for (const end of ['a', 'b', 'w']) {
+      run('ip', 'netns', 'add', this.#space(end));
+      run('ip', '-n', this.#space(end), 'link', 'set', 'lo', 'up');
+    }
+    for (const host of ['a', 'b'] as const) {
+      const peer = ['peer', 'name', `wan-${host}`, 'netns', this.#space('w')];
+      run('ip', 'link', 'add', 'eth0', 'netns', this.#space(host), 'type', 'veth', ...peer);
+      run('ip', '-n', this.#space(host), 'link', 'set', 'eth0', 'up');
+      run('ip', '-n', this.#space('w'), 'link', 'set', `wan-${host}`, 'up');
+      // The frames that leave are those that a wire would carry: neither joined nor unchecked.
+      plainFrames(this.#space(host), 'eth0');
+      plainFrames(this.#space('w'), `wan-${host}`);
+      this.#addAddress(host);
+    }
+  }
+
+  address(host: Host): string {
+    return this.#addresses[host];
+  }
+
+  /** What to put before a command so that it runs on that host. */
+  on(host: Host): readonly string[] {
+    return ['ip', 'netns', 'exec', this.#space(host)];
+  }
+
+  /** Another link from now on, with empty queues and mended. */
+  async setLink(link: LinkOptions): Promise<void> {
+    await this.#stopLink();
+    const options = [
+      `delay_ms=${link.delayMs}`,
+      `jitter_ms=${link.jitterMs ?? 0}`,
+      `loss_pct=${link.lossPercent}`,
+      `rate_mbit=${link.rateMbit}`,
+      `queue_kb=${link.queueKb ?? 500}`,
+    ];
+    const command = ['netns', 'exec', this.#space('w'), this.#wanFile, 'wan-a', 'wan-b', ...options];
+    const child = startChild('ip', command);
+    this.#link = child;
+    await new Promise<void>((resolve, reject) => {
+      createInterface({ input: child.stderr }).on('line', (line) => {
+        if (line === 'wan: up') resolve();
+      });
+      child.once('close', () => reject(new Error('the emulated link ended')));
+    });
+  }
+
+  cut(): void {
+    this.#link?.kill('SIGUSR1');
+  }
+
+  mend(): void {
+    this.#link?.kill('SIGUSR2');
+  }
+
+  /** The host loses its address and gets the next one, as when it joins another network. */
+  moveOn(host: Host): void {
+    run('ip', '-n', this.#space(host), 'addr', 'flush', 'dev', 'eth0', 'scope', 'global');
+    this.#addresses[host] = this.#addresses[host].replace(/\d+$/, (last) => String(Number(last) + 10));
+    this.#addAddress(host);
+  }
+
+  /** Congestion control of TCP connections that begin from now on, on both hosts. */
+  setCongestionControl(name: string): void {
+    for (const host of ['a', 'b'] as const) {
+      run(
+        'ip',
+        'netns',
+        'exec',
+        this.#space(host),
+        'sysctl',
+        '-qw',
+        `net.ipv4.tcp_congestion_control=${name}`,
+      );
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.#stopLink();
+    process.off('exit', this.#removeAtExit);
+    this.#remove();
+  }
+
+  async #stopLink(): Promise<void> {
+    if (this.#link !== undefined) await stopChild(this.#link);
+    this.#link = undefined;
+  }
+
+  #space(end: string): string {
+    return `${this.#name}${end}`;
+  }
+
+  #addAddress(host: Host): void {
+    const address = `${this.#addresses[host]}/${PREFIX_LENGTH}`;
+    run('ip', '-n', this.#space(host), 'addr', 'add', address, 'dev', 'eth0');
+  }
+
+  /** Not async: it must do at the end of the process too. */
+  #remove(): void {
+    for (const end of ['a', 'b', 'w']) spawnSync('ip', ['netns', 'del', this.#space(end)]);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Namespaces of runs that were killed before they could remove them. */
+function removeLeftovers(): void {
+  for (const name of readNamespaces()) {
+    const pid = Number(new RegExp(`^${PREFIX}(\\d+)[abw]$`).exec(name)?.[1]);
+    if (Number.isNaN(pid) || isAlive(pid)) continue;
+    spawnSync('ip', ['netns', 'del', name]);
+  }
+}
+
+function readNamespaces(): readonly string[] {
+  try {
+    return readdirSync('/run/netns');
+  } catch {
+    return []; // none was ever made here
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function plainFrames(space: string, device: string): void {
+  const off = ['tx', 'gso', 'tso', 'gro'].flatMap((feature) => [feature, 'off']);
+  spawnSync('ip', ['netns', 'exec', space, 'ethtool', '-K', device, ...off]);
+}
+
+function run(program: string, ...args: readonly string[]): void {
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}

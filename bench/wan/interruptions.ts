@@ -1,0 +1,80 @@
+import type { CliEvent } from '../../test/support/cli_process.js';
+import { type Measurement, type Row, type WanBench, ways } from './bench.js';
+import type { LinkOptions } from './hosts.js';
+import { bitRate, type Timeline, whenFullSpeed, whenMoving } from './timeline.js';
+import type { TunnelPair } from './tunnel_pair.js';
+
+const MIB = 1024 * 1024;
+const LINK: LinkOptions = { delayMs: 20, rateMbit: 100, lossPercent: 0 };
+
+/** The transfer runs at full speed by then. */
+const INTERRUPT_AFTER_MS = 5_000;
+const SPEED_BEFORE_MS = 2_000;
+
+const nowMs = (): number => performance.timeOrigin + performance.now();
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const seconds = (fromMs: number, toMs: number | undefined): number | string =>
+  toMs === undefined ? 'never' : (toMs - fromMs) / 1000;
+
+/** Interrupts a transfer; how long it took to be back after `interrupt` resolved. */
+async function interrupted(
+  bench: WanBench,
+  tunnel: TunnelPair,
+  interrupt: () => Promise<void> | void,
+): Promise<Row> {
+  const transfer = bench.near.get({ ...ways(bench, tunnel).tunnel, bytes: bench.mib * MIB });
+  await sleep(INTERRUPT_AFTER_MS);
+  const cutAtMs = nowMs();
+  await interrupt();
+  const backAtMs = nowMs();
+  const { timeline, isWhole } = await transfer;
+  return {
+    whole: isWhole ? 'yes' : 'no',
+    'link down s': seconds(cutAtMs, backAtMs),
+    'first byte s': seconds(backAtMs, whenMoving(timeline, backAtMs)),
+    'full speed s': seconds(backAtMs, whenFullSpeed(timeline, speedBefore(timeline, cutAtMs), backAtMs)),
+    'friend away s': away(tunnel.connector.events, cutAtMs, backAtMs),
+  };
+}
+
+function speedBefore(timeline: Timeline, atMs: number): number {
+  return bitRate(timeline, atMs - SPEED_BEFORE_MS, atMs);
+}
+
+/** When toxcore gave the friend up, from the cut, and when it had it back, from the mending. */
+function away(events: readonly CliEvent[], cutAtMs: number, backAtMs: number): string {
+  const when = (status: string): number | undefined => {
+    const found = events.find(
+      ({ event, time, status: told }) => event === 'peer' && told === status && Date.parse(time) > cutAtMs,
+    );
+    return found === undefined ? undefined : Date.parse(found.time);
+  };
+  const offlineAtMs = when('offline');
+  const onlineAtMs = when('online');
+  if (offlineAtMs === undefined) return 'never';
+  const back =
+    onlineAtMs === undefined ? 'never' : `${((onlineAtMs - backAtMs) / 1000).toFixed(1)} s after mending`;
+  return `${((offlineAtMs - cutAtMs) / 1000).toFixed(1)} s after the cut, back ${back}`;
+}
+
+function outage(outageSeconds: number): Measurement {
+  return {
+    name: `outage ${outageSeconds} s, 20 ms 100 Mbit/s`,
+    link: LINK,
+    measure: (bench, tunnel) =>
+      interrupted(bench, tunnel, async () => {
+        bench.hosts.cut();
+        await sleep(outageSeconds * 1000);
+        bench.hosts.mend();
+      }),
+  };
+}
+
+const move: Measurement = {
+  name: "the connector's address changes, 20 ms 100 Mbit/s",
+  link: LINK,
+  measure: (bench, tunnel) => interrupted(bench, tunnel, () => bench.hosts.moveOn('a')),
+};
+
+export const INTERRUPTIONS: readonly Measurement[] = [outage(1), outage(8), outage(20), outage(60), move];

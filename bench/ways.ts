@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type CliProcess, FROM_SOURCES } from '../test/support/cli_process.js';
+import { LineProcess } from '../test/support/line_process.js';
+import { freePort, LOOPBACK_HOST } from '../test/support/loopback.js';
+import { PrivateNetwork } from '../test/support/private_network.js';
+import { SSH, SSHD, skipWithout } from '../test/support/programs.js';
+import { SshServer } from '../test/support/ssh_server.js';
+import { TempFolder } from '../test/support/temp_folder.js';
+import type { Way, WayProcess } from './way.js';
+
+const builtMain = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+
+/** No tunnel at all: what this machine and the benchmark itself can do at best. */
+const direct: Way = {
+  name: 'direct TCP',
+  start: async (targetPort) => ({ port: targetPort, processes: [], connectMs: 0, stop: async () => {} }),
+};
+
+/** @param built runs dist/ instead of the sources through tsx */
+function tunnel(built: boolean): Way {
+  const program = built ? [process.execPath, builtMain] : FROM_SOURCES;
+  return {
+    name: 'tox-wasm-tunnel',
+    unavailable: () => (built && !existsSync(builtMain) ? 'needs dist/ (npm run build)' : undefined),
+    start: async (targetPort) => {
+      const network = await PrivateNetwork.start({ program });
+      try {
+        const { listener, toxId } = await network.listen([String(targetPort)]);
+        const begun = performance.now();
+        const { connector, locals } = await network.connect(toxId, [`0:${LOOPBACK_HOST}:${targetPort}`]);
+        const connectMs = performance.now() - begun;
+        const [local] = locals;
+        if (local === undefined) throw new Error('the connector has no forward');
+        const processes = [processOf('listener', listener), processOf('connector', connector)];
+        return { port: local.port, processes, connectMs, stop: () => network.stop() };
+      } catch (error) {
+        await network.stop();
+        throw error;
+      }
+    },
+  };
+}
+
+/** The tunnel that everybody has, over loopback: it needs a reachable server, we do not. */
+const ssh: Way = {
+  name: 'ssh -L',
+  unavailable: () => skipWithout(SSH, SSHD) || undefined,
+  start: async (targetPort) => {
+    const folder = new TempFolder();
+    const server = await SshServer.start(folder);
+    const port = await freePort(); // with port 0, ssh does not say which one it took
+    const begun = performance.now();
+    const forward = `${LOOPBACK_HOST}:${port}:${LOOPBACK_HOST}:${targetPort}`;
+    // ssh takes the first value of each option: ours stand before the common ones.
+    const options = ['-o', 'LogLevel=DEBUG', '-o', 'ExitOnForwardFailure=yes', ...server.clientOptions()];
+    const args = [...options, '-N', '-L', forward, '-p', String(server.port), server.login()];
+    const client = new LineProcess('ssh', args);
+    await client.line(/Entering interactive session/);
+    return {
+      port,
+      processes: [
+        { name: 'sshd', pid: server.pid },
+        { name: 'ssh', pid: client.pid },
+      ],
+      connectMs: performance.now() - begun,
+      stop: async () => {
+        await client.stop();
+        await server.stop();
+        folder.remove();
+      },
+    };
+  },
+};
+
+/** All ways, the bare machine first. */
+export function allWays(options: { readonly built: boolean }): readonly Way[] {
+  return [direct, tunnel(options.built), ssh];
+}
+
+function processOf(name: string, { child }: CliProcess): WayProcess {
+  if (child.pid === undefined) throw new Error(`${name} has no process`);
+  return { name, pid: child.pid };
+}

@@ -1,0 +1,61 @@
+/**
+ * TCP tunnels between any two machines over the Tox network.
+ *
+ * @packageDocumentation
+ */
+export { ERROR_CODES, TunnelError, type TunnelErrorCode } from './core/errors.js';
+export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
+export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
+export { type ExposeSpec, parseExposeSpec } from './forward/expose.js';
+export { type HostPort, type LocalSpec, parseLocalSpec } from './forward/spec.js';
+export { REASONS, type Reason } from './mux/reasons.js';
+export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './node/bootstrap_list.js';
+export { createIdentity, type Identity } from './node/identity.js';
+export { publicNodes } from './node/public_nodes.js';
+export { parseToxId, type ToxId } from './node/tox_id.js';
+export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
+export type { Connector, Forward } from './tunnel/connector.js';
+export type { CodeEvent, PeerChange, Refusal, TunnelEvents } from './tunnel/events.js';
+export type { Listener } from './tunnel/listener.js';
+export type {
+  CommonOptions,
+  ConnectOptions,
+  ListenOptions,
+  NodeOptions,
+  Ports,
+  TunnelOptions,
+} from './tunnel/options.js';
+export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
+
+import { BootstrapNode } from './tunnel/bootstrap_node.js';
+import { Connector } from './tunnel/connector.js';
+import { Listener } from './tunnel/listener.js';
+import type { ConnectOptions, ListenOptions, NodeOptions } from './tunnel/options.js';
+
+/**
+ * Waits for connectors and opens for them what `expose` names.
+ *
+ * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ */
+export function listen(options: ListenOptions = {}): Promise<Listener> {
+  return Listener.start(options);
+}
+
+/**
+ * Connects to a listener. Resolves when started, not when connected: events tell of that, and
+ * connections to its forwards wait for it.
+ *
+ * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ */
+export function connect(options: ConnectOptions): Promise<Connector> {
+  return Connector.start(options);
+}
+
+/**
+ * Runs a private bootstrap node with a TCP relay.
+ *
+ * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ */
+export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
+  return BootstrapNode.start(options);
+}

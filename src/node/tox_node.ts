@@ -1,0 +1,222 @@
+import { EventEmitter } from 'node:events';
+import type { Timers } from '../core/clock.js';
+import { TunnelError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import type { MainSide } from '../ring/main_side.js';
+import type {
+  BootstrapAddress,
+  ChannelStats,
+  FriendNumber,
+  Outcome,
+  Path,
+  Started,
+  StartOptions,
+  WorkerEvent,
+  WorkerStats,
+} from '../worker/contract.js';
+import { ChannelTable } from './channel_table.js';
+import { Joiner } from './joiner.js';
+import { type ChannelHandlers, NodeChannel } from './node_channel.js';
+import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
+
+export type { Outcome, Path } from '../worker/contract.js';
+
+/** A {@link WorkerLink}, as far as it is used here. */
+export type NodeLink = EventEmitter<WorkerLinkEvents> & {
+  readonly api: WorkerCalls;
+  readonly side: Pick<MainSide, 'run' | 'reserve' | 'commit' | 'bytes'>;
+  close(): Promise<void>;
+};
+
+export interface ToxNodeOptions {
+  readonly start: StartOptions;
+  readonly bootstrap: readonly BootstrapAddress[];
+  readonly timers: Timers;
+  readonly logger: Logger;
+  /** What starts the worker, for tests; default {@link WorkerLink.spawn}. */
+  readonly spawn?: () => NodeLink;
+}
+
+/** Told from the turn of the event loop after {@link ToxNode.start} on; none that came before is missing. */
+export interface ToxNodeEvents {
+  /** The way into the network opened, changed or closed. */
+  path: [path: Path];
+  /** Still not in the network; says what is being done about it. */
+  waiting: [message: string];
+  friendRequest: [publicKey: Uint8Array, message: Uint8Array];
+  friendPath: [friend: FriendNumber, path: Path];
+  /** A lossless packet of the handshake, its id byte first. */
+  handshake: [friend: FriendNumber, packet: Uint8Array];
+  /** The worker is gone. No event follows. */
+  fatal: [error: TunnelError];
+}
+
+/** One node, seen from the main thread: control by calls, data by channels, the rest by events. */
+export class ToxNode extends EventEmitter<ToxNodeEvents> {
+  readonly started: Started;
+  readonly #link: NodeLink;
+  readonly #logger: Logger;
+  readonly #table = new ChannelTable();
+  readonly #joiner: Joiner;
+  readonly #friendPaths = new Map<FriendNumber, Path>();
+  /** What came before the owner could listen, in order. */
+  #early: WorkerEvent[] | undefined;
+  #path: Path = 'none';
+  #closed: Promise<void> | undefined;
+
+  private constructor(link: NodeLink, started: Started, early: WorkerEvent[], options: ToxNodeOptions) {
+    super();
+    this.#link = link;
+    this.started = started;
+    this.#early = early;
+    this.#logger = options.logger;
+    this.#joiner = new Joiner({
+      nodes: options.bootstrap,
+      lanDiscovery: options.start.lanDiscovery,
+      bootstrap: (nodes) => link.api.bootstrap(nodes),
+      timers: options.timers,
+      onWaiting: (message) => this.emit('waiting', message),
+    });
+    link.side.run(this.#table);
+    link.on('event', (event) => {
+      if (this.#early === undefined) this.#onEvent(event);
+      else this.#early.push(event);
+    });
+    link.on('fatal', (error) => this.#onFatal(error));
+    this.#joiner.pathChanged('none');
+    setImmediate(() => this.#tellEarly());
+  }
+
+  /**
+   * Starts a worker and its node, and begins to join the network.
+   *
+   * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_WASM_MISSING, ERR_WORKER_DIED
+   */
+  static async start(options: ToxNodeOptions): Promise<ToxNode> {
+    const link: NodeLink = options.spawn?.() ?? WorkerLink.spawn({ logLevel: options.logger.level ?? 'info' });
+    // Calls and events have ports of their own: an event may overtake the answer.
+    const early: WorkerEvent[] = [];
+    const keep = (event: WorkerEvent): void => {
+      if (event.type === 'log') options.logger.log(event.level, event.message);
+      else early.push(event);
+    };
+    link.on('event', keep);
+    try {
+      const started = await link.api.start(options.start);
+      link.off('event', keep);
+      return new ToxNode(link, started, early, options);
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  }
+
+  /** How this node is joined to the network now. */
+  get path(): Path {
+    return this.#path;
+  }
+
+  /** How a friend is reached now: also what was told before anybody knew its number. */
+  friendPath(friend: FriendNumber): Path {
+    return this.#friendPaths.get(friend) ?? 'none';
+  }
+
+  async addFriend(address: Uint8Array, message: Uint8Array): Promise<Outcome> {
+    return await this.#link.api.addFriend(address, message);
+  }
+
+  async acceptFriend(publicKey: Uint8Array): Promise<Outcome> {
+    return await this.#link.api.acceptFriend(publicKey);
+  }
+
+  async removeFriend(friend: FriendNumber): Promise<boolean> {
+    const removed = await this.#link.api.removeFriend(friend);
+    // The next friend may get the same number.
+    this.#friendPaths.delete(friend);
+    return removed;
+  }
+
+  async sendHandshake(friend: FriendNumber, packet: Uint8Array): Promise<Outcome> {
+    return await this.#link.api.sendHandshake(friend, packet);
+  }
+
+  /**
+   * Opens the channel to a friend. Resolves when the worker knows it: frames may be written
+   * and will come from then on.
+   *
+   * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED
+   */
+  async openChannel(
+    friend: FriendNumber,
+    frameBytes: number,
+    tag: number,
+    handlers: ChannelHandlers,
+  ): Promise<NodeChannel> {
+    const id = this.#table.add(handlers);
+    try {
+      await this.#link.api.openChannel(id, friend, frameBytes, tag);
+    } catch (error) {
+      this.#table.remove(id);
+      throw error;
+    }
+    return new NodeChannel(this.#link.side, id);
+  }
+
+  /** Closes a channel: what it had not yet sent is lost. Never rejects. */
+  async closeChannel(channel: NodeChannel): Promise<void> {
+    this.#table.remove(channel.id);
+    await this.#link.api.closeChannel(channel.id).catch(() => false);
+  }
+
+  async channelStats(channel: NodeChannel): Promise<ChannelStats | undefined> {
+    return await this.#link.api.channelStats(channel.id);
+  }
+
+  async stats(): Promise<WorkerStats> {
+    return await this.#link.api.stats();
+  }
+
+  /** Leaves the network and ends the worker. Never rejects; safe to call twice. */
+  close(): Promise<void> {
+    this.#joiner.close();
+    this.#closed ??= this.#link.close();
+    return this.#closed;
+  }
+
+  #tellEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const event of early) if (this.#closed === undefined) this.#onEvent(event);
+  }
+
+  #onEvent(event: WorkerEvent): void {
+    switch (event.type) {
+      case 'self-path':
+        this.#path = event.path;
+        this.#joiner.pathChanged(event.path);
+        this.emit('path', event.path);
+        break;
+      case 'friend-request':
+        this.emit('friendRequest', event.publicKey, event.message);
+        break;
+      case 'friend-path':
+        this.#friendPaths.set(event.friend, event.path);
+        this.emit('friendPath', event.friend, event.path);
+        break;
+      case 'handshake':
+        this.emit('handshake', event.friend, event.packet);
+        break;
+      case 'channel-failed':
+        this.#table.failed(event.channel, TunnelError.fromWire(event.error));
+        break;
+      case 'log':
+        this.#logger.log(event.level, event.message);
+        break;
+    }
+  }
+
+  #onFatal(error: TunnelError): void {
+    this.#joiner.close();
+    if (this.#closed === undefined) this.emit('fatal', error);
+  }
+}

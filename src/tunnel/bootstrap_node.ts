@@ -1,0 +1,85 @@
+import { EventEmitter } from 'node:events';
+import { systemTimers } from '../core/clock.js';
+import type { TunnelError } from '../core/errors.js';
+import { silentLogger } from '../core/logger.js';
+import type { Identity } from '../node/identity.js';
+import { ToxNode } from '../node/tox_node.js';
+import type { NodeOptions } from './options.js';
+import { abortedError, isAborted } from './tunnel.js';
+
+export interface BootstrapNodeEvents {
+  waiting: [info: { readonly message: string }];
+  /** It is over; nothing follows. */
+  error: [error: TunnelError];
+}
+
+/** A private node that others join the network by, with a TCP relay. */
+export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
+  /** For keeping, so that the node's line stays the same; holds the secret key. */
+  readonly identity: Identity;
+  /** DHT public key, 64 hexadecimal digits. */
+  readonly publicKey: string;
+  readonly udpPort: number;
+  /** 0 when there is none. */
+  readonly tcpPort: number;
+  readonly #node: ToxNode;
+  readonly #signal: AbortSignal | undefined;
+
+  private constructor(node: ToxNode, options: NodeOptions) {
+    super();
+    this.#node = node;
+    const { dhtKey, secretKey, udpPort, tcpPort } = node.started;
+    this.identity = { secretKey, nospam: new Uint8Array(4) };
+    this.publicKey = Buffer.from(dhtKey).toString('hex').toUpperCase();
+    this.udpPort = udpPort;
+    this.tcpPort = tcpPort;
+    // A node without nodes to join by is the first of its network: it waits for nobody.
+    if ((options.bootstrap ?? []).length > 0)
+      node.on('waiting', (message) => this.emit('waiting', { message }));
+    node.on('fatal', (error) => {
+      void this.close();
+      this.emit('error', error);
+    });
+    this.#signal = options.signal;
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    // Between the node's start and this no one listened to it.
+    if (isAborted(this.#signal)) this.#onAbort();
+  }
+
+  /** @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted */
+  static async start(options: NodeOptions): Promise<BootstrapNode> {
+    if (isAborted(options.signal)) throw abortedError(options.signal);
+    const { identity, port, tcpPort, bindAddress } = options;
+    const node = await ToxNode.start({
+      start: {
+        kind: 'bootstrap',
+        lanDiscovery: options.lanDiscovery ?? true,
+        // One HOST:PORT:KEY is to name both.
+        tcpPort: tcpPort ?? 'as-udp',
+        ...(identity === undefined ? {} : { secretKey: identity.secretKey }),
+        ...(port === undefined ? {} : { udpPorts: { from: port, to: port } }),
+        ...(bindAddress === undefined ? {} : { bindAddress }),
+      },
+      bootstrap: options.bootstrap ?? [],
+      timers: systemTimers,
+      logger: options.logger ?? silentLogger,
+    });
+    if (!isAborted(options.signal)) return new BootstrapNode(node, options);
+    await node.close();
+    throw abortedError(options.signal);
+  }
+
+  /** Leaves the network. Never rejects; safe to call twice. */
+  close(): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    return this.#node.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  readonly #onAbort = (): void => {
+    void this.close();
+  };
+}

@@ -1,0 +1,163 @@
+import { TunnelError } from '../core/errors.js';
+import type { ReturnCode } from '../core/return_codes.js';
+import { LocalForward } from '../forward/local.js';
+import { type LocalSpec, printHostPort } from '../forward/spec.js';
+import { REASONS } from '../mux/reasons.js';
+import type { Session } from '../mux/session.js';
+import type { Outcome, ToxNode } from '../node/tox_node.js';
+import { ConnectorPeer } from './connector_peer.js';
+import type { ConnectOptions } from './options.js';
+import { isNodeGone } from './peer_port.js';
+import { Tunnel, type TunnelStats } from './tunnel.js';
+
+/** A local port that leads to the far end. */
+export interface Forward {
+  /** `host:port` where it really listens. */
+  readonly local: string;
+  /** `host:port` that the far end dials. */
+  readonly target: string;
+  /** Accepts no more; open connections go on. */
+  close(): void;
+}
+
+/** Text of our friend requests: tells other clients what it is about. */
+const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
+
+/** The dialling end: one peer, any number of forwards. */
+export class Connector extends Tunnel {
+  readonly #remote: ConnectOptions['remote'];
+  readonly #publicKey: string;
+  readonly #forwards = new Set<LocalForward>();
+  #peer: ConnectorPeer | undefined;
+  #session: Session | undefined;
+
+  private constructor(node: ToxNode, options: ConnectOptions) {
+    super(node, options);
+    this.#remote = options.remote;
+    this.#publicKey = hex(options.remote.publicKey);
+    node.on('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
+    node.on('handshake', (friend, packet) => void this.#peerOf(friend)?.handshake(packet));
+  }
+
+  /**
+   * Starts a node and asks the listener for its friendship. Resolves when started: the events
+   * tell of the rest, and connections to forwards wait for it.
+   *
+   * @throws {TunnelError} ERR_FRIEND_ADD, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
+   */
+  static async start(options: ConnectOptions): Promise<Connector> {
+    const connector = new Connector(await Tunnel.startNode(options), options);
+    // After the caller has had a chance to listen to the events.
+    setImmediate(() => void connector.#addFriend());
+    return connector;
+  }
+
+  /**
+   * Opens a local port. Connections to it wait for the peer when it is not there, for a while.
+   *
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
+   */
+  async forward(spec: LocalSpec): Promise<Forward> {
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+    const forward = new LocalForward({ spec, logger: this.logger });
+    forward.on('refused', ({ target, reason, text }) => {
+      this.emit('refused', {
+        target: printHostPort(target),
+        reason,
+        text: text === '' ? REASONS[reason].sentence : text,
+        peer: this.#publicKey,
+      });
+    });
+    const local = await forward.listen();
+    if (this.isClosing()) {
+      forward.close();
+      throw new TunnelError('ERR_CLOSED', 'closed while the port was opened');
+    }
+    this.#forwards.add(forward);
+    forward.setSession(this.#session);
+    return {
+      local: printHostPort(local),
+      target: printHostPort(spec.target),
+      close: () => {
+        this.#forwards.delete(forward);
+        forward.close();
+      },
+    };
+  }
+
+  override stats(): TunnelStats {
+    return this.#peer?.traffic ?? { bytesIn: 0, bytesOut: 0 };
+  }
+
+  protected override async closePeers(): Promise<void> {
+    for (const forward of this.#forwards) forward.close();
+    this.#forwards.clear();
+    await this.#peer?.close('peer-shutdown');
+  }
+
+  async #addFriend(): Promise<void> {
+    const outcome = await this.#askToAdd();
+    if (outcome === undefined || this.isClosing()) return;
+    const { code, friend, reason } = outcome;
+    this.#tellCode(code, reason);
+    if (code !== 101) {
+      const why =
+        code === 103 ? 'this node has it as a friend already' : (reason ?? 'toxcore gave no reason');
+      this.fail(new TunnelError('ERR_FRIEND_ADD', `${why}; check the Tox ID, and start a new connector`));
+      return;
+    }
+    this.#tellCode(104);
+    // A handler may have closed it.
+    if (this.isClosing()) return;
+    this.#peer = this.#newPeer(friend);
+    // It may have come online before its number was known here.
+    this.#peer.friendPath(this.node.friendPath(friend));
+  }
+
+  /** Undefined when that came to nothing, and was told. */
+  async #askToAdd(): Promise<Outcome | undefined> {
+    try {
+      return await this.node.addFriend(this.#remote.bytes, REQUEST_TEXT);
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      if (isNodeGone(error)) return undefined;
+      setImmediate(() => this.fail(error));
+      return undefined;
+    }
+  }
+
+  #newPeer(friend: number): ConnectorPeer {
+    return new ConnectorPeer(
+      {
+        node: this.node,
+        publicKey: this.#publicKey,
+        timers: this.timers,
+        logger: this.logger,
+        patienceMs: this.patienceMs,
+        onCode: (code, detail) => this.#tellCode(code, detail),
+        onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
+        // A connector offers nothing: it only dials.
+        onOpen: (request) => request.refuse('not-allowed', 'this end opens no targets'),
+        onSession: (session) => {
+          this.#session = session;
+          for (const forward of this.#forwards) forward.setSession(session);
+        },
+        onWaiting: (message) => this.tellWaiting(message),
+        onFailed: (error) => this.fail(error),
+      },
+      friend,
+    );
+  }
+
+  #tellCode(code: ReturnCode, detail?: string): void {
+    this.tellCode(this.#publicKey, code, detail);
+  }
+
+  #peerOf(friend: number): ConnectorPeer | undefined {
+    return this.#peer?.friend === friend ? this.#peer : undefined;
+  }
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex').toUpperCase();
+}

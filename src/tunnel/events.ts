@@ -1,0 +1,46 @@
+import type { TunnelError } from '../core/errors.js';
+import type { ReturnCode } from '../core/return_codes.js';
+import type { Reason } from '../mux/reasons.js';
+
+/** A peer came online or went offline, or the way to it changed. */
+export interface PeerChange {
+  readonly status: 'online' | 'offline';
+  /** How the peer is reached: directly by UDP, through a TCP relay, or not at all. */
+  readonly path: 'udp' | 'relay' | 'none';
+  readonly code: 301 | 302;
+  /** The peer's public key, 64 hexadecimal digits. */
+  readonly publicKey: string;
+}
+
+/** A connection that came to nothing at the far end; its client has seen a reset. */
+export interface Refusal {
+  /** `host:port` that was asked for. */
+  readonly target: string;
+  /** A short name for programs. */
+  readonly reason: Reason;
+  /** A sentence for people. */
+  readonly text: string;
+  /** The peer's public key, 64 hexadecimal digits. */
+  readonly peer: string;
+}
+
+/** A return code, as it happens. */
+export interface CodeEvent {
+  readonly code: ReturnCode;
+  /** The peer's public key, 64 hexadecimal digits. */
+  readonly peer?: string;
+  readonly detail?: string;
+}
+
+/** The events of a listener and a connector. */
+export interface TunnelEvents {
+  /** Joined the network, once. @param info the Tox ID, 76 hexadecimal digits */
+  ready: [info: { readonly toxId: string }];
+  /** Something takes long; says what, and what may help. It is still being tried. */
+  waiting: [info: { readonly message: string }];
+  code: [info: CodeEvent];
+  peer: [change: PeerChange];
+  refused: [refusal: Refusal];
+  /** It is over; nothing follows. */
+  error: [error: TunnelError];
+}

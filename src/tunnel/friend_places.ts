@@ -1,0 +1,169 @@
+import { TunnelError } from '../core/errors.js';
+import { MAX_PEERS } from '../core/limits.js';
+import type { Logger } from '../core/logger.js';
+import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
+import type { ListenerPeer } from './listener_peer.js';
+import type { Traffic } from './peer_life.js';
+
+/** How long a friend that has gone keeps its place, when nobody else wants it. */
+const IDLE_FRIEND_MS = 10 * 60_000;
+
+/**
+ * Requests that wait for a place; toxcore tells of the same friend's only once while it remembers
+ * this many. Source: MAX_RECEIVED_STORED, toxcore/friend_requests.c.
+ */
+const MAX_WAITING_REQUESTS = 32;
+
+/** A friend, and what it is served by. */
+export interface Place {
+  readonly peer: Pick<
+    ListenerPeer,
+    'hasMet' | 'isIdle' | 'idleMs' | 'traffic' | 'friendPath' | 'handshake' | 'close'
+  >;
+  /** Gives up what is done for the friend. */
+  close(): void;
+}
+
+export interface FriendPlacesOptions {
+  readonly node: Pick<ToxNode, 'acceptFriend' | 'removeFriend' | 'friendPath'>;
+  readonly logger: Logger;
+  /** What came of a request. @param publicKey 64 hexadecimal digits */
+  readonly onAnswer: (publicKey: string, outcome: Outcome) => void;
+  readonly newPlace: (friend: number, publicKey: string) => Place;
+}
+
+/** The friends of a listener: at most {@link MAX_PEERS}. Those who have long gone make room for others. */
+export class FriendPlaces {
+  readonly #options: FriendPlacesOptions;
+  /** By friend number. */
+  readonly #places = new Map<number, Place>();
+  /** Public keys that wait for a place, by their hexadecimal digits, oldest first. */
+  readonly #requests = new Map<string, Uint8Array>();
+  #seating = false;
+  #saidFull = false;
+  #closed = false;
+  #past: Traffic = { bytesIn: 0, bytesOut: 0 };
+
+  constructor(options: FriendPlacesOptions) {
+    this.#options = options;
+  }
+
+  /** Of all friends that there are and were. */
+  get traffic(): Traffic {
+    let { bytesIn, bytesOut } = this.#past;
+    for (const { peer } of this.#places.values()) {
+      bytesIn += peer.traffic.bytesIn;
+      bytesOut += peer.traffic.bytesOut;
+    }
+    return { bytesIn, bytesOut };
+  }
+
+  /** Somebody wants to be a friend: it is accepted as soon as there is a place. */
+  async request(publicKey: Uint8Array): Promise<void> {
+    if (this.#closed) return;
+    this.#requests.set(Buffer.from(publicKey).toString('hex').toUpperCase(), publicKey);
+    const [oldest] = this.#requests.keys();
+    if (this.#requests.size > MAX_WAITING_REQUESTS && oldest !== undefined) this.#requests.delete(oldest);
+    await this.seat();
+  }
+
+  /** Accepts those who wait, as far as there are places. To be called when a peer became idle. */
+  async seat(): Promise<void> {
+    if (this.#seating) return;
+    this.#seating = true;
+    try {
+      for (;;) {
+        const [next] = this.#requests;
+        if (next === undefined || this.#closed) return;
+        if (!(await this.#makePlace())) return;
+        const [name, publicKey] = next;
+        this.#requests.delete(name);
+        await this.#accept(name, publicKey);
+      }
+    } catch (error) {
+      // Only a node that is gone refuses, here and below, and that is told as such.
+      if (!TunnelError.is(error)) throw error;
+    } finally {
+      this.#seating = false;
+    }
+  }
+
+  /** The friend has left for good: its place is free. */
+  async free(friend: number): Promise<void> {
+    try {
+      await this.#remove(friend);
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+    }
+    await this.seat();
+  }
+
+  friendPath(friend: number, path: Path): void {
+    this.#places.get(friend)?.peer.friendPath(path);
+  }
+
+  async handshake(friend: number, packet: Uint8Array): Promise<void> {
+    await this.#places.get(friend)?.peer.handshake(packet);
+  }
+
+  /** Ends all that belongs to friends, politely. Never rejects. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#requests.clear();
+    await Promise.all(
+      [...this.#places.values()].map(async (place) => {
+        place.close();
+        await place.peer.close('peer-shutdown');
+      }),
+    );
+  }
+
+  async #accept(name: string, publicKey: Uint8Array): Promise<void> {
+    const { node, onAnswer, newPlace } = this.#options;
+    const outcome = await node.acceptFriend(publicKey);
+    if (this.#closed) return;
+    if (outcome.code === 101) {
+      const place = newPlace(outcome.friend, name);
+      this.#places.set(outcome.friend, place);
+      onAnswer(name, outcome);
+      // It may have come online before its number was known here.
+      place.peer.friendPath(node.friendPath(outcome.friend));
+    } else {
+      onAnswer(name, outcome);
+    }
+  }
+
+  /** Room for one more friend: strangers that never shook hands go first, then who is away longest. */
+  async #makePlace(): Promise<boolean> {
+    const idle = [...this.#places]
+      .filter(([, { peer }]) => peer.isIdle)
+      .sort(([, { peer: a }], [, { peer: b }]) => Number(a.hasMet) - Number(b.hasMet) || b.idleMs - a.idleMs);
+    let surplus = this.#places.size + 1 - MAX_PEERS;
+    for (const [friend, { peer }] of idle) {
+      if (surplus <= 0 && peer.idleMs < IDLE_FRIEND_MS) continue;
+      // While another was removed it may have come back.
+      if (!peer.isIdle) continue;
+      surplus--;
+      await this.#remove(friend);
+    }
+    if (surplus > 0 && !this.#saidFull) {
+      this.#options.logger.log(
+        'warn',
+        `${MAX_PEERS} peers are connected: further friend requests have to wait`,
+      );
+    }
+    this.#saidFull = surplus > 0;
+    return surplus <= 0;
+  }
+
+  async #remove(friend: number): Promise<void> {
+    const place = this.#places.get(friend);
+    if (place === undefined) return;
+    this.#places.delete(friend);
+    const { bytesIn, bytesOut } = place.peer.traffic;
+    this.#past = { bytesIn: this.#past.bytesIn + bytesIn, bytesOut: this.#past.bytesOut + bytesOut };
+    place.close();
+    await place.peer.close('limit');
+    await this.#options.node.removeFriend(friend);
+  }
+}

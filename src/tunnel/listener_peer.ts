@@ -1,0 +1,147 @@
+import type { TimerHandle } from '../core/clock.js';
+import { TunnelError } from '../core/errors.js';
+import { type Agreement, answerHello, type Offer, refuseOf, welcomeOf } from '../mux/agreement.js';
+import { encodeRefuse, encodeWelcome, KIND_HELLO, packetKind, type Refuse } from '../mux/handshake.js';
+import type { Reason } from '../mux/reasons.js';
+import { isIdAt } from '../mux/stream_id.js';
+import { newOffer } from './offer.js';
+import { PeerLife } from './peer_life.js';
+import { isNodeGone, type PeerPort } from './peer_port.js';
+import type { PeerSession, SessionEnd } from './peer_session.js';
+
+/** After a good-bye, how long the friend is kept for the acknowledgement to arrive, when it does not go before. */
+const LEAVE_MS = 1_000;
+
+export interface ListenerPeerPort extends PeerPort {
+  /** The friend is gone and no stream waits for it: its place may be given to another. */
+  readonly onIdle: () => void;
+  /** It said that its process ends. Kept as a friend, toxcore would take the next one at its address for it. */
+  readonly onLeft: () => void;
+}
+
+/** The listener's side of one peer: answers its hellos. */
+export class ListenerPeer extends PeerLife {
+  override readonly friend: number;
+  protected override readonly role = 'listener';
+  protected override readonly port: ListenerPeerPort;
+  #offer: Offer = newOffer();
+  #hasMet = false;
+  /** When the friend was last online or had streams that wait, on the port's clock. */
+  #seenMs: number;
+  #leaving: TimerHandle | undefined;
+
+  constructor(port: ListenerPeerPort, friend: number) {
+    super(port);
+    this.port = port;
+    this.friend = friend;
+    this.#seenMs = port.timers.nowMs();
+  }
+
+  /** True once it has passed a handshake. */
+  get hasMet(): boolean {
+    return this.#hasMet;
+  }
+
+  /** Neither is the friend there, nor do its streams wait for it. */
+  get isIdle(): boolean {
+    return this.path === 'none' && this.agreement === undefined;
+  }
+
+  /** Milliseconds since it was last not {@link isIdle}. */
+  get idleMs(): number {
+    return this.isIdle ? this.port.timers.nowMs() - this.#seenMs : 0;
+  }
+
+  override async close(reason: Reason): Promise<void> {
+    this.#stay();
+    await super.close(reason);
+  }
+
+  protected override cameOnline(): void {
+    this.port.logger.log('debug', 'a friend is online; waiting for its handshake', {
+      peer: this.port.publicKey,
+    });
+  }
+
+  protected override wentOffline(): void {
+    this.#idleNow();
+    if (this.#leaving !== undefined) this.#leave();
+  }
+
+  /** It is the connector who says hello. */
+  protected override wentSilent(): void {}
+
+  protected override sessionChanged(_session: PeerSession | undefined): void {}
+
+  protected override sessionEnded({ reason, text, error }: SessionEnd): void {
+    const level = error === undefined ? 'info' : 'warn';
+    this.port.logger.log(level, `a peer's session ended: ${text || reason}`, {
+      peer: this.port.publicKey,
+      reason,
+    });
+    this.#idleNow();
+    if (reason !== 'peer-shutdown') return;
+    if (this.path === 'none') this.#leave();
+    else this.#leaving = this.port.timers.set(() => this.#leave(), LEAVE_MS);
+  }
+
+  protected override knows(packet: Uint8Array): boolean {
+    return packetKind(packet) === KIND_HELLO;
+  }
+
+  protected override async act(packet: Uint8Array): Promise<void> {
+    let answer = answerHello(this.#offer, packet);
+    if (answer.kind === 'refused') {
+      await this.#refuse(answer.refuse);
+      return;
+    }
+    const known = this.agreement;
+    if (known === undefined || !isIdAt(known.theirSession, answer.agreement.theirSession, 0)) {
+      // Another process, or the first: it gets a session of its own.
+      this.#offer = newOffer();
+      answer = answerHello(this.#offer, packet);
+      if (answer.kind === 'refused') return;
+    }
+    await this.#welcome(answer.agreement);
+  }
+
+  async #welcome(agreement: Agreement): Promise<void> {
+    const joined = await this.agreed(agreement);
+    if (joined === 'joined') {
+      this.#hasMet = true;
+      this.#stay();
+      await this.send(encodeWelcome(welcomeOf(this.#offer, agreement)));
+    } else if (TunnelError.is(joined) && !this.closed && !isNodeGone(joined)) {
+      this.port.logger.log('warn', `no channel for a peer: ${joined.message}`, { peer: this.port.publicKey });
+      await this.#refuse(
+        joined.code === 'ERR_LIMIT'
+          ? refuseOf(this.#offer, 'limit', joined.message)
+          : refuseOf(this.#offer, 'internal', 'the channel could not be opened; try again'),
+      );
+    }
+  }
+
+  async #refuse(refuse: Refuse): Promise<void> {
+    this.port.logger.log('warn', `a peer's handshake was refused: ${refuse.text}`, {
+      peer: this.port.publicKey,
+      reason: refuse.reason,
+    });
+    await this.send(encodeRefuse(refuse));
+  }
+
+  #leave(): void {
+    this.#stay();
+    if (!this.closed) this.port.onLeft();
+  }
+
+  #stay(): void {
+    if (this.#leaving !== undefined) this.port.timers.clear(this.#leaving);
+    this.#leaving = undefined;
+  }
+
+  #idleNow(): void {
+    if (!this.isIdle) return;
+    this.#seenMs = this.port.timers.nowMs();
+    this.port.onIdle();
+  }
+}

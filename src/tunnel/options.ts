@@ -1,0 +1,56 @@
+import type { Logger } from '../core/logger.js';
+import type { ExposeSpec } from '../forward/expose.js';
+import type { BootstrapAddress } from '../node/bootstrap_list.js';
+import type { Identity } from '../node/identity.js';
+import type { ToxId } from '../node/tox_id.js';
+
+/** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
+export interface Ports {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What every kind of node takes. */
+export interface CommonOptions {
+  /** Default: a new identity, for this run alone. */
+  readonly identity?: Identity;
+  /** Nodes to join the network by. Without any, only a LAN is searched. */
+  readonly bootstrap?: readonly BootstrapAddress[];
+  /** Whether other nodes are looked for on the LAN. Default true. */
+  readonly lanDiscovery?: boolean;
+  /** Numeric address that the sockets to the network bind to. Default: all, IPv6 and IPv4. */
+  readonly bindAddress?: string;
+  /** Default: says nothing. */
+  readonly logger?: Logger;
+  /** Closes it when aborted, also while it starts. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TunnelOptions extends CommonOptions {
+  /** Whether UDP is used at all; without it everything goes through TCP relays. Default true. */
+  readonly udp?: boolean;
+  /** UDP ports to try. Default 33445 to 33545, then any. */
+  readonly udpPorts?: Ports;
+  /**
+   * How long streams wait for a peer that went offline or silent before they are reset, in
+   * milliseconds. Default {@link ../core/limits.DEFAULT_PATIENCE_MS}.
+   */
+  readonly patienceMs?: number;
+}
+
+export interface ListenOptions extends TunnelOptions {
+  /** What peers may reach. Default: every port of this machine's own loopback. */
+  readonly expose?: readonly ExposeSpec[];
+}
+
+export interface ConnectOptions extends TunnelOptions {
+  /** The listener. */
+  readonly remote: ToxId;
+}
+
+export interface NodeOptions extends CommonOptions {
+  /** UDP port. Default: one from 33445 to 33545, or any. */
+  readonly port?: number;
+  /** Port of the TCP relay; default: the UDP port's number, or any. */
+  readonly tcpPort?: number;
+}

@@ -1,0 +1,137 @@
+import { EventEmitter } from 'node:events';
+import { systemTimers, type Timers } from '../core/clock.js';
+import { TunnelError } from '../core/errors.js';
+import { DEFAULT_PATIENCE_MS } from '../core/limits.js';
+import { type Logger, silentLogger } from '../core/logger.js';
+import type { ReturnCode } from '../core/return_codes.js';
+import type { Identity } from '../node/identity.js';
+import { formatToxId } from '../node/tox_id.js';
+import { type Path, ToxNode } from '../node/tox_node.js';
+import type { PeerChange, TunnelEvents } from './events.js';
+import type { TunnelOptions } from './options.js';
+import type { Traffic } from './peer_life.js';
+
+/** Bytes of frames of all streams so far. */
+export type TunnelStats = Traffic;
+
+/** The longest that a timer of Node's can wait, in milliseconds; one that is set for longer fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** What a listener and a connector share: a node with friends. */
+export abstract class Tunnel extends EventEmitter<TunnelEvents> {
+  /** The Tox ID, 76 hexadecimal digits. */
+  readonly toxId: string;
+  /** For keeping; holds the secret key. */
+  readonly identity: Identity;
+  protected readonly node: ToxNode;
+  protected readonly timers: Timers = systemTimers;
+  protected readonly logger: Logger;
+  protected readonly patienceMs: number;
+  readonly #signal: AbortSignal | undefined;
+  #closing: Promise<void> | undefined;
+  #ready = false;
+
+  protected constructor(node: ToxNode, options: TunnelOptions) {
+    super();
+    this.node = node;
+    this.logger = options.logger ?? silentLogger;
+    this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
+    const { address, secretKey } = node.started;
+    this.toxId = formatToxId(address);
+    this.identity = { secretKey, nospam: address.slice(32, 36) };
+    node.on('path', (path) => this.#onPath(path));
+    node.on('waiting', (message) => this.tellWaiting(message));
+    node.on('fatal', (error) => this.fail(error));
+    this.#signal = options.signal;
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    // Between the node's start and this no one listened to it.
+    if (isAborted(this.#signal)) this.#onAbort();
+  }
+
+  /** Says BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  abstract stats(): TunnelStats;
+
+  /** Ends all that belongs to peers, politely. Never rejects. */
+  protected abstract closePeers(): Promise<void>;
+
+  protected isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  protected static async startNode(options: TunnelOptions): Promise<ToxNode> {
+    if (isAborted(options.signal)) throw abortedError(options.signal);
+    const node = await ToxNode.start({
+      start: {
+        kind: 'tunnel',
+        udp: options.udp ?? true,
+        lanDiscovery: options.lanDiscovery ?? true,
+        ...(options.identity === undefined ? {} : options.identity),
+        ...(options.udpPorts === undefined ? {} : { udpPorts: options.udpPorts }),
+        ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
+      },
+      bootstrap: options.bootstrap ?? [],
+      timers: systemTimers,
+      logger: options.logger ?? silentLogger,
+    });
+    // It may have been aborted meanwhile, which TypeScript does not expect of a property.
+    if (!isAborted(options.signal)) return node;
+    await node.close();
+    throw abortedError(options.signal);
+  }
+
+  /** It can't go on: tells so, and closes. */
+  protected fail(error: TunnelError): void {
+    if (this.#closing !== undefined) return;
+    void this.close();
+    this.emit('error', error);
+  }
+
+  protected tellWaiting(message: string): void {
+    if (this.#closing === undefined) this.emit('waiting', { message });
+  }
+
+  protected tellCode(publicKey: string, code: ReturnCode, detail?: string): void {
+    if (this.#closing !== undefined) return;
+    this.emit('code', { code, peer: publicKey, ...(detail === undefined ? {} : { detail }) });
+  }
+
+  protected tellStatus(publicKey: string, status: PeerChange['status'], path: Path): void {
+    const code = status === 'online' ? 301 : 302;
+    this.emit('code', { code, peer: publicKey });
+    this.emit('peer', { status, path, code, publicKey });
+  }
+
+  #onPath(path: Path): void {
+    this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
+    if (path === 'none' || this.#ready || this.#closing !== undefined) return;
+    this.#ready = true;
+    this.emit('ready', { toxId: this.toxId });
+  }
+
+  async #close(): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    await this.closePeers();
+    await this.node.close();
+  }
+
+  readonly #onAbort = (): void => {
+    void this.close();
+  };
+}
+
+export function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+export function abortedError(signal: AbortSignal | undefined): TunnelError {
+  return new TunnelError('ERR_CLOSED', 'its signal was aborted', { cause: signal?.reason });
+}

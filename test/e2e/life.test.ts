@@ -1,0 +1,231 @@
+/** Starts, ends and deaths of the processes, and what the programs around them see of it. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { CliProcess } from '../support/cli_process.js';
+import { dialLoopback, ending } from '../support/loopback.js';
+import { patternDigest } from '../support/pattern.js';
+import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
+import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const MIB = 1024 * 1024;
+
+/**
+ * When the sockets of a peer that died without a word must be closed: 30 s of silence
+ * (docs/protocol.md, section 3.3), and a margin for a machine that is busy with other tests.
+ */
+const DEAD_PEER_LIMIT_MS = 45_000;
+
+// Most of the time these tests wait, for a friend to come online or a silence to pass.
+describe('the life of listeners and connectors', { concurrency: 3 }, () => {
+  const folder = new TempFolder();
+  const strays: CliProcess[] = [];
+  let network: PrivateNetwork;
+  let echo: Target;
+
+  before(async () => {
+    network = await PrivateNetwork.start();
+    echo = await Target.echo();
+  });
+
+  after(async () => {
+    await network.stop();
+    await Promise.all(strays.map((process) => process.stop('SIGKILL')));
+    await echo.stop();
+    folder.remove();
+  });
+
+  function stateFolder(name: string): string[] {
+    mkdirSync(folder.file(name), { recursive: true });
+    return ['--state', folder.file(name)];
+  }
+
+  /** A process that does not belong to the shared network. */
+  function start(...args: readonly string[]): CliProcess {
+    const process = CliProcess.start([...args, ...LOOPBACK]);
+    strays.push(process);
+    return process;
+  }
+
+  async function echoes(port: number | undefined, text: string): Promise<void> {
+    assert.ok(port !== undefined, 'the connector has no forward');
+    const socket = dialLoopback(port);
+    socket.end(text);
+    assert.equal((await readToEnd(socket)).toString(), text);
+  }
+
+  test('a connector killed with SIGKILL leaves no open socket at the listener', {
+    timeout: 120_000,
+  }, async (t) => {
+    const held = await Target.start();
+    const { connector, locals } = await network.tunnel([held.port]);
+    const client = dialLoopback(locals[0]?.port ?? 0);
+    client.write('alive');
+    const server = await held.connection();
+    await readExactly(server, 5);
+
+    await connector.stop('SIGKILL');
+    const start = performance.now();
+    const how = await ending(server.resume());
+
+    const tookMs = performance.now() - start;
+    t.diagnostic(`the target saw ${how} after ${(tookMs / 1000).toFixed(1)} s`);
+    assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `took ${tookMs} ms`);
+    await held.stop();
+  });
+
+  test('a listener killed with SIGKILL leaves no open socket at the connector', {
+    timeout: 120_000,
+  }, async (t) => {
+    const { listener, locals } = await network.tunnel([echo.port]);
+    const client = dialLoopback(locals[0]?.port ?? 0);
+    client.write('alive');
+    await readExactly(client, 5);
+
+    await listener.stop('SIGKILL');
+    const start = performance.now();
+    const how = await ending(client.resume());
+
+    const tookMs = performance.now() - start;
+    t.diagnostic(`the client saw ${how} after ${(tookMs / 1000).toFixed(1)} s`);
+    assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `took ${tookMs} ms`);
+  });
+
+  test('two connectors started in the same second from one state folder both work', {
+    timeout: 120_000,
+  }, async () => {
+    const { toxId } = await network.listen([String(echo.port)]);
+    const args = ['connect', toxId, '-L', `0:127.0.0.1:${echo.port}`, ...stateFolder('shared')];
+    const both = [network.start(...args), network.start(...args)];
+
+    await Promise.all(
+      both.map(async (connector, i) => {
+        await connector.event('peer', (event) => event['status'] === 'online');
+        await echoes(localsOf(connector)[0]?.port, `connector ${i}`);
+      }),
+    );
+  });
+
+  test('a listener and a connector that start before the network keep trying, say so, and then work', {
+    timeout: 180_000,
+  }, async () => {
+    // A node that has run before, so that its address and key are known while it is down.
+    const nodeState = stateFolder('late-node');
+    const earlier = start('node', '--port', '0', '--tcp-port', '0', ...nodeState);
+    const { bootstrap, udpPort, tcpPort } = await earlier.event('node');
+    assert.equal(await earlier.stop(), 0);
+    const join = ['--ephemeral', '--bootstrap', String(bootstrap)];
+
+    const listener = start('listen', '--expose', String(echo.port), ...join);
+    await listener.event('waiting');
+    const { toxId } = JSON.parse(await id('late-listener')) as { toxId: string };
+    assert.match(toxId, /^[0-9A-F]{76}$/);
+
+    const late = start('node', '--port', String(udpPort), '--tcp-port', String(tcpPort), ...nodeState);
+    assert.equal((await late.event('node'))['bootstrap'], bootstrap);
+    const ready = await listener.event('ready');
+
+    assert.equal(await late.stop(), 0);
+    const connector = start('connect', String(ready['toxId']), '-L', `0:127.0.0.1:${echo.port}`, ...join);
+    await connector.event('waiting');
+    start('node', '--port', String(udpPort), '--tcp-port', String(tcpPort), ...nodeState);
+    await connector.event('peer', (event) => event['status'] === 'online');
+    await echoes(localsOf(connector)[0]?.port, 'late but there');
+  });
+
+  /** What `id --json` prints for a state folder of that name. */
+  async function id(name: string): Promise<string> {
+    const process = CliProcess.start(['id', '--json', ...stateFolder(name)]);
+    strays.push(process);
+    assert.equal(await process.exited(), 0);
+    return JSON.stringify(process.events[0]);
+  }
+
+  test('SIGTERM ends a connector with 0: what was sent arrives, its streams close, the listener goes on', {
+    timeout: 120_000,
+  }, async () => {
+    const held = await Target.start();
+    const { listener, connector, locals, toxId } = await network.tunnel([held.port]);
+    const client = dialLoopback(locals[0]?.port ?? 0);
+    const finished = readDigest(await firstConnection(held, client));
+    await writePattern(client, 'last words', 2 * MIB);
+    client.end();
+    const open = dialLoopback(locals[0]?.port ?? 0);
+    const server = await firstConnection(held, open);
+    assert.deepEqual(await finished, { bytes: 2 * MIB, sha256: patternDigest('last words', 2 * MIB) });
+
+    const start = performance.now();
+    assert.equal(await connector.stop('SIGTERM'), 0);
+    await ending(server.resume());
+
+    assert.ok(performance.now() - start < 15_000, 'the target was to see the end at once, not by a time-out');
+    const again = await network.connect(toxId, [`0:127.0.0.1:${held.port}`]);
+    const newcomer = dialLoopback(again.locals[0]?.port ?? 0);
+    await firstConnection(held, newcomer);
+    newcomer.destroy();
+    assert.equal(await listener.stop('SIGTERM'), 0);
+    await held.stop();
+  });
+
+  /** The target's end of a connection that was just dialled; a byte has come through it. */
+  async function firstConnection(target: Target, client: ReturnType<typeof dialLoopback>) {
+    client.on('error', () => {});
+    return await target.connection();
+  }
+
+  test('a second SIGINT ends a connector at once', { timeout: 120_000 }, async () => {
+    const { listener, connector, locals } = await network.tunnel([echo.port]);
+    const client = dialLoopback(locals[0]?.port ?? 0);
+    client.write('alive');
+    await readExactly(client, 5);
+    listener.child.kill('SIGSTOP'); // nobody answers the polite good-bye
+
+    connector.child.kill('SIGINT');
+    await ending(client.resume()); // the first one has been heard
+    const start = performance.now();
+    const exitCode = await connector.stop('SIGINT');
+
+    listener.child.kill('SIGCONT');
+    assert.ok(performance.now() - start < 5_000);
+    // It may have been done with the good-bye when the second one came.
+    assert.ok(exitCode === 130 || exitCode === 0, `exit code ${exitCode}`);
+  });
+
+  test('a listener that restarts keeps its Tox ID, and a running connector gets through again', {
+    timeout: 180_000,
+  }, async () => {
+    const state = stateFolder('restarted');
+    const args = ['listen', '--expose', String(echo.port), ...state];
+    const first = network.start(...args);
+    const { toxId } = await first.event('ready');
+    const { connector, locals } = await network.connect(String(toxId), [`0:127.0.0.1:${echo.port}`]);
+    await echoes(locals[0]?.port, 'before');
+    const offline = connector.nextEvent('peer', (event) => event['status'] === 'offline');
+    assert.equal(await first.stop(), 0);
+    await offline;
+    const online = connector.nextEvent('peer', (event) => event['status'] === 'online');
+
+    const second = network.start(...args);
+
+    assert.equal((await second.event('ready'))['toxId'], toxId);
+    await online;
+    await echoes(locals[0]?.port, 'after');
+  });
+
+  test('a second listener with the same state folder is told who has it', { timeout: 60_000 }, async () => {
+    const state = stateFolder('taken');
+    const first = network.start('listen', ...state);
+    await first.event('ready');
+    const files = readdirSync(folder.file('taken'));
+
+    const second = network.start('listen', ...state);
+    const { message } = await second.event('error');
+
+    assert.match(String(message), new RegExp(`\\b${first.child.pid}\\b`));
+    assert.equal(await second.exited(), 1);
+    assert.deepEqual(readdirSync(folder.file('taken')), files);
+    await first.stop();
+  });
+});

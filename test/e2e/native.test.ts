@@ -1,0 +1,108 @@
+/** Ours among the native ones: one network, whoever's toxcore it is. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { CliProcess } from '../support/cli_process.js';
+import { LineProcess } from '../support/line_process.js';
+import { dialLoopback, freePort } from '../support/loopback.js';
+import { buildNativeClient, ToxBootstrapd } from '../support/native_toxcore.js';
+import { LOOPBACK, localsOf } from '../support/private_network.js';
+import { CC, NATIVE_TOXCORE, skipWithout, TOX_BOOTSTRAPD } from '../support/programs.js';
+import { readToEnd } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+/** The hello of docs/protocol.md, section 7: versions 1 to 1, frames of 1344, no features. */
+const HELLO = `b70100010001${'c0'.repeat(16)}054000000000`;
+/** What a welcome that answers it begins with: version 1, and the connector's session repeated. */
+const WELCOME = new RegExp(`^lossless B7020001${'C0'.repeat(16)}`);
+
+describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
+  const folder = new TempFolder();
+  const processes: CliProcess[] = [];
+  let bootstrapd: ToxBootstrapd;
+  let echo: Target;
+
+  before(async () => {
+    [bootstrapd, echo] = await Promise.all([ToxBootstrapd.start(folder), Target.echo()]);
+  });
+
+  after(async () => {
+    await Promise.all(processes.map((process) => process.stop()));
+    await Promise.all([bootstrapd.stop(), echo.stop()]);
+    folder.remove();
+  });
+
+  function start(...args: readonly string[]): CliProcess {
+    const common = ['--ephemeral', '--bootstrap', bootstrapd.bootstrap, ...LOOPBACK];
+    const process = CliProcess.start([...args, ...common]);
+    processes.push(process);
+    return process;
+  }
+
+  for (const [way, path, ...flags] of [
+    ['by UDP', 'udp'],
+    ['through its TCP relay alone', 'relay', '--no-udp'],
+  ] as const) {
+    test(`a tunnel joins by it, ${way}`, { timeout: 150_000 }, async () => {
+      const listener = start('listen', '--expose', String(echo.port), ...flags);
+      const { toxId } = await listener.event('ready');
+      const connector = start('connect', String(toxId), '-L', `0:127.0.0.1:${echo.port}`, ...flags);
+      await connector.event('peer', (event) => event['status'] === 'online' && event['path'] === path);
+
+      const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+      socket.end(`hello ${way}`);
+
+      assert.equal((await readToEnd(socket)).toString(), `hello ${way}`);
+    });
+  }
+});
+
+describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, () => {
+  const folder = new TempFolder();
+  const clients: LineProcess[] = [];
+  let program: string;
+  let node: CliProcess;
+  let listener: CliProcess;
+  let toxId: string;
+  let nodeArgs: readonly string[];
+
+  before(async () => {
+    program = await buildNativeClient(folder);
+    const port = await freePort(); // clients look for the relay at the port that the line names
+    const args = ['node', '--port', String(port), '--tcp-port', String(port), '--ephemeral', ...LOOPBACK];
+    node = CliProcess.start(args);
+    const bootstrap = String((await node.event('node'))['bootstrap']);
+    nodeArgs = bootstrap.split(':');
+    listener = CliProcess.start(['listen', '--ephemeral', '--bootstrap', bootstrap, ...LOOPBACK]);
+    toxId = String((await listener.event('ready'))['toxId']);
+  });
+
+  after(async () => {
+    await Promise.all(clients.map((client) => client.stop()));
+    await Promise.all([listener.stop(), node.stop()]);
+    folder.remove();
+  });
+
+  function client(...args: readonly string[]): LineProcess {
+    const started = new LineProcess(program, args);
+    clients.push(started);
+    return started;
+  }
+
+  for (const [way, path] of [
+    ['by UDP', 'udp'],
+    ['through its TCP relay alone', 'tcp'],
+  ] as const) {
+    test(`joins by our node, ${way}`, { timeout: 120_000 }, async () => {
+      const started = client(path, ...nodeArgs);
+      // Not udp: toxcore calls itself that only with a node outside the local network.
+      await started.line(/^self (tcp|udp)$/);
+    });
+
+    test(`becomes a friend of our listener and is welcomed, ${way}`, { timeout: 120_000 }, async () => {
+      const started = client(path, ...nodeArgs, toxId, HELLO);
+      await started.line(new RegExp(`^friend ${path}$`));
+      await started.line(WELCOME);
+    });
+  }
+});

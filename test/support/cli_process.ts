@@ -1,0 +1,152 @@
+/** The command line as its users start it: a process of its own, watched through `--json`. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { hasEnded, startChild } from './child_process.js';
+
+const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+
+/** How the command line is run from its sources: what stands before its arguments. */
+export const FROM_SOURCES: readonly string[] = [
+  process.execPath,
+  '--import',
+  import.meta.resolve('tsx'),
+  mainFile,
+];
+
+/** A line of `--json` output. */
+export interface CliEvent {
+  readonly event: string;
+  readonly time: string;
+  readonly [field: string]: unknown;
+}
+
+/** How long an event may take before a test gives up: friends find each other in 10 to 40 s. */
+const EVENT_TIMEOUT_MS = 90_000;
+
+interface Waiter {
+  readonly matches: (event: CliEvent) => boolean;
+  readonly resolve: (event: CliEvent) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface CliOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** What stands before the arguments. Default {@link FROM_SOURCES}. */
+  readonly program?: readonly string[];
+}
+
+export class CliProcess {
+  readonly child: ChildProcess;
+  readonly events: CliEvent[] = [];
+  /** What it has told people so far. */
+  stderr = '';
+  readonly #args: readonly string[];
+  readonly #waiters = new Set<Waiter>();
+  readonly #exited: Promise<number | null>;
+
+  private constructor(args: readonly string[], { env, program = FROM_SOURCES }: CliOptions) {
+    this.#args = args;
+    const [command, ...rest] = [...program, ...args];
+    if (command === undefined) throw new Error('the program to run has at least one word');
+    const child = startChild(command, rest, env);
+    this.child = child;
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    createInterface({ input: child.stdout }).on('line', (line) => this.#line(line));
+    this.#exited = once(child, 'close').then(() => {
+      for (const waiter of this.#waiters) waiter.reject(this.#failure(`ended with ${this.#ending()}`));
+      return child.exitCode;
+    });
+    // Whoever waits for the exit sees a failed start; nobody else has to.
+    this.#exited.catch(() => {});
+  }
+
+  static start(args: readonly string[], options: CliOptions = {}): CliProcess {
+    return new CliProcess(args, options);
+  }
+
+  /** The first event of that name, past or to come, that `matches`. */
+  async event(name: string, matches: (event: CliEvent) => boolean = () => true): Promise<CliEvent> {
+    const wanted = (event: CliEvent): boolean => event.event === name && matches(event);
+    const past = this.events.find(wanted);
+    if (past !== undefined) return past;
+    if (hasEnded(this.child)) throw this.#failure(`has ended already, with ${this.#ending()}`);
+    return await new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        matches: wanted,
+        resolve: (event) => {
+          clearTimeout(timer);
+          resolve(event);
+        },
+        reject: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      const timer = setTimeout(() => {
+        this.#waiters.delete(waiter);
+        reject(this.#failure(`gave no event "${name}" within ${EVENT_TIMEOUT_MS / 1000} s`));
+      }, EVENT_TIMEOUT_MS);
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** The next event of that name that is still to come. */
+  async nextEvent(name: string, matches: (event: CliEvent) => boolean = () => true): Promise<CliEvent> {
+    const past = new Set(this.events);
+    return await this.event(name, (event) => !past.has(event) && matches(event));
+  }
+
+  /** Ends it as a person would, by SIGTERM unless told otherwise; its exit code, null when a signal killed it. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (!hasEnded(this.child)) this.child.kill(signal);
+    return await this.exited();
+  }
+
+  async exited(): Promise<number | null> {
+    return await this.#exited;
+  }
+
+  /** Resident memory now, in bytes. Linux only. */
+  rssBytes(): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
+  }
+
+  /** User and system time so far, in seconds. Linux only. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.child.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
+  #ending(): string {
+    return this.child.signalCode ?? `exit code ${this.child.exitCode}`;
+  }
+
+  #line(line: string): void {
+    let event: CliEvent;
+    try {
+      event = JSON.parse(line) as CliEvent; // our own output: the event names are tested where they are used
+    } catch {
+      for (const waiter of this.#waiters)
+        waiter.reject(this.#failure(`printed a line that is no JSON: ${line}`));
+      return;
+    }
+    this.events.push(event);
+    for (const waiter of this.#waiters) {
+      if (!waiter.matches(event)) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve(event);
+    }
+  }
+
+  #failure(what: string): Error {
+    const told = this.events.map((event) => JSON.stringify(event)).join('\n');
+    return new Error(`tox-wasm-tunnel ${this.#args.join(' ')}: ${what}\n${told}\n${this.stderr}`);
+  }
+}

@@ -1,0 +1,100 @@
+/** A Tox network of our own on loopback: one bootstrap node, listeners and connectors, each a process. */
+import { type CliOptions, CliProcess } from './cli_process.js';
+
+/** Stay on loopback, and say what happens in JSON. */
+export const LOOPBACK = ['--bind', '127.0.0.1', '--no-lan', '--json'];
+
+export interface Tunnel {
+  readonly listener: CliProcess;
+  readonly connector: CliProcess;
+  /** Local address of each forward, in the order they were asked for. */
+  readonly locals: readonly { readonly host: string; readonly port: number }[];
+  readonly toxId: string;
+}
+
+export class PrivateNetwork {
+  readonly node: CliProcess;
+  readonly bootstrap: string;
+  readonly #processes: CliProcess[];
+  readonly #options: CliOptions;
+
+  private constructor(node: CliProcess, bootstrap: string, options: CliOptions) {
+    this.node = node;
+    this.bootstrap = bootstrap;
+    this.#processes = [node];
+    this.#options = options;
+  }
+
+  /** @param options how every process of this network is run */
+  static async start(options: CliOptions = {}): Promise<PrivateNetwork> {
+    const args = ['node', '--port', '0', '--tcp-port', '0', '--ephemeral', ...LOOPBACK];
+    const node = CliProcess.start(args, options);
+    const { bootstrap } = await node.event('node');
+    return new PrivateNetwork(node, String(bootstrap), options);
+  }
+
+  /** Any command, joined to this network. */
+  start(...args: readonly string[]): CliProcess {
+    const started = CliProcess.start([...args, '--bootstrap', this.bootstrap, ...LOOPBACK], this.#options);
+    this.#processes.push(started);
+    return started;
+  }
+
+  /** A listener that is ready. @param expose what `--expose` takes */
+  async listen(
+    expose: readonly string[],
+    ...args: readonly string[]
+  ): Promise<{ listener: CliProcess; toxId: string }> {
+    const listener = this.start(
+      'listen',
+      '--ephemeral',
+      ...expose.flatMap((rule) => ['--expose', rule]),
+      ...args,
+    );
+    const { toxId } = await listener.event('ready');
+    return { listener, toxId: String(toxId) };
+  }
+
+  /** A connector that is connected. @param forwards what `-L` takes */
+  async connect(
+    toxId: string,
+    forwards: readonly string[],
+    ...args: readonly string[]
+  ): Promise<Pick<Tunnel, 'connector' | 'locals'>> {
+    const connector = this.start(
+      'connect',
+      toxId,
+      '--ephemeral',
+      ...forwards.flatMap((forward) => ['-L', forward]),
+      ...args,
+    );
+    await connector.event('peer', (event) => event['status'] === 'online');
+    return { connector, locals: localsOf(connector) };
+  }
+
+  /** A listener and a connector, connected. @param ports the targets on loopback, one forward each */
+  async tunnel(ports: readonly number[], ...connectArgs: readonly string[]): Promise<Tunnel> {
+    const { listener, toxId } = await this.listen(ports.map(String));
+    const { connector, locals } = await this.connect(
+      toxId,
+      ports.map((port) => `0:127.0.0.1:${port}`),
+      ...connectArgs,
+    );
+    return { listener, connector, locals, toxId };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.stop()));
+  }
+}
+
+/** Local addresses of a connector's forwards, in the order they were asked for. */
+export function localsOf(connector: CliProcess): Tunnel['locals'] {
+  return connector.events
+    .filter((event) => event.event === 'forward')
+    .map((event) => {
+      const local = String(event['local']);
+      const colon = local.lastIndexOf(':');
+      return { host: local.slice(0, colon), port: Number(local.slice(colon + 1)) };
+    });
+}

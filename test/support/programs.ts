@@ -1,0 +1,45 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** A program that a test talks to, and the Debian package that holds it. */
+export interface TestProgram {
+  readonly name: string;
+  readonly debianPackage: string;
+  /** A file that shows it is installed; without it the program is looked for on the PATH. */
+  readonly file?: string;
+}
+
+export const CURL: TestProgram = { name: 'curl', debianPackage: 'curl' };
+export const SSH: TestProgram = { name: 'ssh', debianPackage: 'openssh-client' };
+export const SSHD = { name: 'sshd', debianPackage: 'openssh-server', file: '/usr/sbin/sshd' } as const;
+export const CC: TestProgram = { name: 'cc', debianPackage: 'gcc' };
+export const NATIVE_TOXCORE: TestProgram = {
+  name: 'libtoxcore',
+  debianPackage: 'libtoxcore-dev',
+  file: '/usr/include/tox/tox.h',
+};
+export const TOX_BOOTSTRAPD: TestProgram = { name: 'tox-bootstrapd', debianPackage: 'toxcore-utils' };
+
+export const TEST_PROGRAMS: readonly TestProgram[] = [CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD];
+
+export function hasProgram(program: TestProgram): boolean {
+  const candidates =
+    program.file !== undefined
+      ? [program.file]
+      : (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program.name));
+  return candidates.some((file) => {
+    try {
+      accessSync(file, constants.R_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** For `test(name, { skip: skipWithout(SSHD) }, …)`: false, or the line that says what is missing. */
+export function skipWithout(...programs: readonly TestProgram[]): string | false {
+  const missing = programs.filter((program) => !hasProgram(program));
+  if (missing.length === 0) return false;
+  return `needs ${missing.map((program) => `${program.name} (Debian package ${program.debianPackage})`).join(', ')}`;
+}

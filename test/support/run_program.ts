@@ -1,0 +1,26 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+export interface Finished {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end. It is killed, and this rejects, when it takes longer than a minute and a half. */
+export async function runProgram(command: string, args: readonly string[]): Promise<Finished> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 90_000 });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  await once(child, 'close');
+  if (child.signalCode !== null) {
+    throw new Error(`${command} ${args.join(' ')}: ended by ${child.signalCode}\n${stdout}${stderr}`);
+  }
+  return { exitCode: child.exitCode, stdout, stderr };
+}

@@ -1,0 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A folder of its own for one test file; `remove` takes it away with all that is in it. */
+export class TempFolder {
+  readonly path = mkdtempSync(join(tmpdir(), 'tox-wasm-tunnel-'));
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
