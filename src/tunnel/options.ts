@@ -29,7 +29,7 @@ export interface CommonOptions {
 export interface TunnelOptions extends CommonOptions {
   /** Whether UDP is used at all; without it everything goes through TCP relays. Default true. */
   readonly udp?: boolean;
-  /** UDP ports to try. Default 33445 to 33545, then any. */
+  /** UDP ports to try. Default 33445 to 33545, then any; without {@link identity}, any. */
   readonly udpPorts?: Ports;
   /**
    * How long streams wait for a peer that went offline or silent before they are reset, in

@@ -8,7 +8,7 @@ import type { Identity } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
 import type { PeerChange, TunnelEvents } from './events.js';
-import type { TunnelOptions } from './options.js';
+import type { Ports, TunnelOptions } from './options.js';
 import type { Traffic } from './peer_life.js';
 
 /** Bytes of frames of all streams so far. */
@@ -75,7 +75,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         udp: options.udp ?? true,
         lanDiscovery: options.lanDiscovery ?? true,
         ...(options.identity === undefined ? {} : options.identity),
-        ...(options.udpPorts === undefined ? {} : { udpPorts: options.udpPorts }),
+        ...udpPortsOf(options),
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],
@@ -126,6 +126,15 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #onAbort = (): void => {
     void this.close();
   };
+}
+
+/**
+ * A new identity takes a port of the system's choice: toxcore at the other end knows a peer by its
+ * address, and turns a stranger away for two minutes who comes from where another has just died.
+ */
+function udpPortsOf({ identity, udpPorts }: TunnelOptions): { udpPorts?: Ports } {
+  if (udpPorts !== undefined) return { udpPorts };
+  return identity === undefined ? { udpPorts: { from: 0, to: 0 } } : {};
 }
 
 export function isAborted(signal: AbortSignal | undefined): boolean {
