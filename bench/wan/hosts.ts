@@ -26,7 +26,7 @@ export type Host = 'a' | 'b';
 
 const PREFIX = 'toxwan';
 const FIRST_ADDRESS = { a: '10.77.0.1', b: '10.77.0.2' } as const;
-const PREFIX_LENGTH = 24;
+const SUBNET = '10.77.0.0/24';
 
 /** Why the hosts cannot be laid out here, in words; undefined when they can. */
 export function wanUnavailable(): string | undefined {
@@ -118,15 +118,9 @@ export class WanHosts {
   /** Congestion control of TCP connections that begin from now on, on both hosts. */
   setCongestionControl(name: string): void {
     for (const host of ['a', 'b'] as const) {
-      run(
-        'ip',
-        'netns',
-        'exec',
-        this.#space(host),
-        'sysctl',
-        '-qw',
-        `net.ipv4.tcp_congestion_control=${name}`,
-      );
+      // As a trait of the route: a namespace's own setting takes only what its machine lets everyone use.
+      const route = [SUBNET, 'dev', 'eth0', 'proto', 'kernel', 'scope', 'link', 'src', this.#addresses[host]];
+      run('ip', '-n', this.#space(host), 'route', 'replace', ...route, 'congctl', name);
     }
   }
 
@@ -146,7 +140,7 @@ export class WanHosts {
   }
 
   #addAddress(host: Host): void {
-    const address = `${this.#addresses[host]}/${PREFIX_LENGTH}`;
+    const address = `${this.#addresses[host]}${SUBNET.slice(SUBNET.indexOf('/'))}`;
     run('ip', '-n', this.#space(host), 'addr', 'add', address, 'dev', 'eth0');
   }
 

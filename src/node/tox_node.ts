@@ -93,7 +93,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_WASM_MISSING, ERR_WORKER_DIED
    */
   static async start(options: ToxNodeOptions): Promise<ToxNode> {
-    const link: NodeLink = options.spawn?.() ?? WorkerLink.spawn({ logLevel: options.logger.level ?? 'info' });
+    const link: NodeLink =
+      options.spawn?.() ?? WorkerLink.spawn({ logLevel: options.logger.level ?? 'info' });
     // Calls and events have ports of their own: an event may overtake the answer.
     const early: WorkerEvent[] = [];
     const keep = (event: WorkerEvent): void => {

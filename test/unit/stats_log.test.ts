@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ChannelId, ChannelStats } from '../../src/worker/contract.js';
+import { StatsLog } from '../../src/worker/stats_log.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const QUIET: ChannelStats = {
+  backlogBytes: 0,
+  framesOut: 0,
+  framesIn: 0,
+  roundTripMs: 0,
+  packetsLost: 0,
+  inFlightBytes: 0,
+};
+
+function world() {
+  const timers = new VirtualTimers();
+  const lines: string[] = [];
+  const channels = new Map<ChannelId, ChannelStats>();
+  const log = new StatsLog({
+    timers,
+    log: (level, message) => lines.push(`${level} ${message}`),
+    channels: () => channels,
+    others: () => ({ datagramsIn: 7 }),
+  });
+  return { timers, lines, channels, log };
+}
+
+test('a channel that moves has a line a second, with the worker’s figures beside its own', () => {
+  const { timers, lines, channels } = world();
+  channels.set(3, { ...QUIET, framesOut: 5 });
+  timers.advance(999);
+  assert.deepEqual(lines, []);
+  timers.advance(1);
+  const line = JSON.stringify({ ...QUIET, framesOut: 5, datagramsIn: 7 });
+  assert.deepEqual(lines, [`debug channel 3: ${line}`]);
+  channels.set(3, { ...QUIET, framesOut: 5, framesIn: 1 });
+  timers.advance(1_000);
+  assert.equal(lines.length, 2);
+});
+
+test('a channel that stands still has no line, unless frames wait in it', () => {
+  const { timers, lines, channels } = world();
+  channels.set(3, QUIET);
+  channels.set(4, { ...QUIET, framesIn: 2 });
+  timers.advance(1_000);
+  assert.equal(lines.length, 1);
+  timers.advance(5_000);
+  assert.equal(lines.length, 1);
+  channels.set(3, { ...QUIET, backlogBytes: 10 });
+  timers.advance(2_000);
+  assert.equal(lines.length, 3);
+});
+
+test('once stopped it writes nothing and leaves no timer', () => {
+  const { timers, lines, channels, log } = world();
+  channels.set(3, { ...QUIET, backlogBytes: 10 });
+  timers.advance(1_000);
+  log.stop();
+  timers.advance(10_000);
+  assert.equal(lines.length, 1);
+  assert.equal(timers.running, 0);
+});
