@@ -12,6 +12,7 @@ import {
   SOCKET_STREAM,
 } from '../../src/worker/net/network.js';
 import { type NetworkPlan, type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
+import { openTcpLike } from '../../src/worker/net/open_sockets.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 } } as const;
 
@@ -147,6 +148,23 @@ test('a TCP port that was named and is taken is refused with its number', async 
     prepareNetwork({ udp: false, ...LOCAL, tcpPort }),
     (error) => TunnelError.is(error) && error.message.includes(`TCP port ${tcpPort} `),
   );
+});
+
+test('a TCP port as the UDP port’s has its number, so that one address names both', async (context) => {
+  const network = await prepared(context, { udp: true, tcpPort: 'as-udp' });
+  assert.ok(network.udpPort > 0);
+  // Seldom another program has just that TCP port: then it is any other.
+  if (network.tcpPort !== network.udpPort) context.diagnostic('the TCP port of that number was taken');
+  else assert.equal(network.bind(network.socket(FAMILY_IPV4, SOCKET_STREAM), at(network.udpPort)), 0);
+});
+
+test('where the TCP port of the UDP port’s number is taken, any other is opened', async (context) => {
+  const { tcpPort } = await prepared(context, { tcpPort: 0 });
+  const { server } = await openTcpLike(tcpPort, '127.0.0.1');
+  context.after(() => server.close());
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  assert.ok(address.port > 0 && address.port !== tcpPort);
 });
 
 test('an address of another machine is refused', async () => {

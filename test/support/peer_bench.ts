@@ -1,0 +1,179 @@
+import type { TunnelError } from '../../src/core/errors.js';
+import { ourOffer } from '../../src/mux/agreement.js';
+import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/handshake.js';
+import type { Reason } from '../../src/mux/reasons.js';
+import type { Session } from '../../src/mux/session.js';
+import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { ConnectorPeer } from '../../src/tunnel/connector_peer.js';
+import { ListenerPeer } from '../../src/tunnel/listener_peer.js';
+import { FakeNode, turn } from './fake_node.js';
+import { VirtualTimers } from './virtual_timers.js';
+
+/** A target that nobody dials. */
+export const PLAIN_TARGET = { kind: 'tcp', host: 'h', port: 1 } as const;
+
+export const VERSIONS = { lowest: 1, highest: 1 };
+
+/** A session's UUID, all of one byte. */
+export function uuid(byte: number): Uint8Array {
+  return new Uint8Array(16).fill(byte);
+}
+
+export function hello(session: Uint8Array): Uint8Array {
+  return encodeHello({ ...ourOffer(session), fields: new Map() });
+}
+
+/** A listener's answer to the hello with that session. */
+export function welcome(connectorSession: Uint8Array, session: Uint8Array): Uint8Array {
+  const { frameBytes, features } = ourOffer(session);
+  return encodeWelcome({ version: 1, connectorSession, session, frameBytes, features, fields: new Map() });
+}
+
+export function refusal(reason: Reason, text = ''): Uint8Array {
+  return encodeRefuse({ versions: VERSIONS, reason, text });
+}
+
+/** The connector's session that a hello names. */
+export function sessionOf(packet: Uint8Array | undefined): Uint8Array {
+  if (packet === undefined || packetKind(packet) !== 1) throw new Error('this is no hello');
+  return packet.slice(6, 22);
+}
+
+/** A BYE: docs/protocol.md, section 3. @param frames how many frames came before it */
+export function bye(reason: number, frames: number): Uint8Array {
+  const frame = new Uint8Array(17 + 10);
+  frame[0] = 0x12;
+  frame[18] = reason;
+  frame[26] = frames;
+  return frame;
+}
+
+export const PING = Uint8Array.of(0x10, ...new Uint8Array(16), 1, 2, 3, 4, 5, 6, 7, 8);
+
+interface BenchOptions {
+  readonly patienceMs?: number;
+  readonly timers?: VirtualTimers;
+}
+
+/** A peer over a fake node on virtual time; what it tells is kept as lines. */
+abstract class PeerBench {
+  readonly node = new FakeNode();
+  readonly timers: VirtualTimers;
+  /** What was told: codes, status, waiting, log lines at `warn`. */
+  readonly told: string[] = [];
+  readonly requests: OpenRequest[] = [];
+  /** Called with each line as it is told. */
+  onTold: ((line: string) => void) | undefined;
+  protected readonly patienceMs: number;
+
+  constructor({ patienceMs = 0, timers = new VirtualTimers() }: BenchOptions) {
+    this.patienceMs = patienceMs;
+    this.timers = timers;
+  }
+
+  /** Lets some time pass, with what promises do meanwhile. */
+  async pass(ms: number, stepMs = 100): Promise<void> {
+    const endMs = this.timers.nowMs() + ms;
+    for (;;) {
+      for (let turns = 0; turns < 4; turns++) await turn();
+      const leftMs = endMs - this.timers.nowMs();
+      if (leftMs <= 0) return;
+      this.timers.advance(Math.min(stepMs, leftMs));
+    }
+  }
+
+  /** Takes what was told. */
+  take(): string[] {
+    return this.told.splice(0);
+  }
+
+  /** Codes told so far, in order; the lines stay. */
+  get codes(): number[] {
+    return this.told.flatMap((line) => /^code (\d+)/.exec(line)?.[1] ?? []).map(Number);
+  }
+
+  protected readonly tell = (line: string): void => {
+    this.told.push(line);
+    this.onTold?.(line);
+  };
+
+  protected port() {
+    return {
+      node: this.node,
+      publicKey: 'KEY',
+      timers: this.timers,
+      logger: {
+        log: (level: string, message: string) => {
+          if (level === 'warn') this.tell(`warn ${message}`);
+        },
+      },
+      patienceMs: this.patienceMs,
+      onCode: (code: number, detail?: string) =>
+        this.tell(`code ${code}${detail === undefined ? '' : ` ${detail}`}`),
+      onStatus: (status: string, path: string) => {
+        this.tell(`code ${status === 'online' ? 301 : 302}`);
+        this.tell(`${status} ${path}`);
+      },
+      onOpen: (request: OpenRequest) => {
+        this.requests.push(request);
+      },
+    };
+  }
+}
+
+export class ConnectorBench extends PeerBench {
+  readonly peer: ConnectorPeer;
+  session: Session | undefined;
+  /** Each session as it was told; undefined: there is none. */
+  readonly sessions: (Session | undefined)[] = [];
+  readonly failures: TunnelError[] = [];
+
+  constructor(options: BenchOptions = {}) {
+    super(options);
+    this.peer = new ConnectorPeer(
+      {
+        ...this.port(),
+        onSession: (session) => {
+          this.session = session;
+          this.sessions.push(session);
+        },
+        onWaiting: (message) => this.tell(`waiting ${message}`),
+        onFailed: (error) => {
+          this.failures.push(error);
+        },
+      },
+      5,
+    );
+  }
+
+  /** The session of the hello that was said last. */
+  get offered(): Uint8Array {
+    return sessionOf(this.node.sent.at(-1));
+  }
+
+  /** Online, helloed and welcomed by a listener with that session. */
+  async join(listener: Uint8Array = uuid(0xa0)): Promise<void> {
+    if (this.peer.currentPath === 'none') this.peer.friendPath('udp');
+    await this.pass(0);
+    await this.peer.handshake(welcome(this.offered, listener));
+    await this.pass(0);
+  }
+}
+
+export class ListenerBench extends PeerBench {
+  readonly peer: ListenerPeer;
+  idle = 0;
+  left = 0;
+
+  constructor(options: BenchOptions = {}) {
+    super(options);
+    this.peer = new ListenerPeer({ ...this.port(), onIdle: () => this.idle++, onLeft: () => this.left++ }, 7);
+  }
+
+  /** Online, and helloed by a connector with that session. */
+  async join(connector: Uint8Array = uuid(0xc0)): Promise<void> {
+    if (this.peer.currentPath === 'none') this.peer.friendPath('udp');
+    await this.peer.handshake(hello(connector));
+    await this.pass(0);
+  }
+}

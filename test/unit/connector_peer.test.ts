@@ -1,0 +1,504 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import {
+  bye,
+  ConnectorBench,
+  PING,
+  PLAIN_TARGET,
+  refusal,
+  sessionOf,
+  uuid,
+  welcome,
+} from '../support/peer_bench.js';
+
+const A = uuid(0xa0);
+const B = uuid(0xb0);
+
+test('hello goes out when the friend comes online, and again until there is an answer', async () => {
+  const bench = new ConnectorBench();
+  await bench.pass(10_000);
+  assert.deepEqual(bench.node.sent, []);
+  bench.peer.friendPath('relay');
+  await bench.pass(0);
+  assert.equal(bench.node.sent.length, 1);
+  await bench.pass(2_900);
+  assert.equal(bench.node.sent.length, 1);
+  await bench.pass(200);
+  assert.equal(bench.node.sent.length, 2);
+  assert.deepEqual(sessionOf(bench.node.sent[0]), sessionOf(bench.node.sent[1]));
+  assert.deepEqual(bench.take(), ['code 201', 'code 201']);
+  assert.equal(bench.peer.isOnline, false);
+});
+
+test('a friend that is online and does not answer is wondered about after five hellos', async () => {
+  const bench = new ConnectorBench();
+  bench.node.outcome = { code: 203, friend: 5, reason: 'full' };
+  bench.peer.friendPath('udp');
+  await bench.pass(11_900);
+  assert.deepEqual(new Set(bench.take()), new Set(['code 203 full']));
+  await bench.pass(200);
+  assert.match(
+    bench.take().join(),
+    /waiting the peer is online but does not answer: does tox-wasm-tunnel listen/,
+  );
+  bench.peer.friendPath('none');
+  bench.peer.friendPath('udp');
+  await bench.pass(11_900);
+  assert.doesNotMatch(bench.take().join(), /waiting/, 'it counts anew when the friend comes online');
+});
+
+test('no hello is said to a friend that has gone', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  bench.peer.friendPath('none');
+  assert.equal(bench.timers.running, 0);
+  await bench.pass(10_000);
+  assert.equal(bench.node.sent.length, 1);
+});
+
+test('a welcome opens the session: its owner gets it after 301', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  assert.deepEqual(bench.take(), ['code 201', 'code 301', 'online udp']);
+  assert.deepEqual(bench.sessions, [bench.session]);
+  assert.equal(bench.node.open.length, 1);
+  assert.ok(bench.peer.isOnline);
+  await bench.pass(9_000);
+  assert.equal(bench.node.sent.length, 1, 'no hello after it');
+  bench.peer.friendPath('relay');
+  assert.deepEqual(bench.take(), ['code 301', 'online relay']);
+});
+
+test('a welcome for another hello, and packets that are no answers, are ignored', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  await bench.peer.handshake(welcome(uuid(9), A));
+  await bench.peer.handshake(bench.node.sent[0]!);
+  await bench.peer.handshake(Uint8Array.of(0xb7, 77));
+  await bench.peer.handshake(Uint8Array.of());
+  assert.deepEqual(bench.node.channels, []);
+  assert.equal(bench.failures.length, 0);
+});
+
+test('the same welcome twice opens one session', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  const packet = welcome(bench.offered, A);
+  await Promise.all([
+    bench.peer.handshake(packet),
+    bench.peer.handshake(packet),
+    bench.peer.handshake(packet),
+  ]);
+  await bench.peer.handshake(packet);
+  assert.equal(bench.node.channels.length, 1);
+  assert.equal(bench.sessions.length, 1);
+});
+
+test('a welcome of another listener’s session that comes while one is opened takes its place', async () => {
+  const bench = new ConnectorBench();
+  bench.node.held = [];
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  const offered = bench.offered;
+  void bench.peer.handshake(welcome(offered, A));
+  void bench.peer.handshake(welcome(offered, B));
+  await bench.pass(0);
+  assert.equal(bench.node.channels.length, 1, 'one is opened at a time');
+  for (const release of bench.node.held.splice(0)) release();
+  await bench.pass(0);
+  for (const release of bench.node.held.splice(0)) release();
+  await bench.pass(0);
+  assert.equal(bench.node.channels.length, 2);
+  assert.deepEqual(bench.node.open, [bench.node.newest]);
+  assert.equal(bench.sessions.length, 3);
+  assert.equal(bench.sessions[1], undefined, 'no two sessions at once');
+  assert.notEqual(bench.sessions[2], bench.sessions[0]);
+});
+
+test('after an outage within the patience hello names the same session, and the streams go on', async () => {
+  const bench = new ConnectorBench({ patienceMs: 20_000 });
+  await bench.join(A);
+  const { session, offered } = bench;
+  session?.open(PLAIN_TARGET, { onReset: () => assert.fail('the stream was reset') });
+  bench.take();
+  bench.peer.friendPath('none');
+  assert.deepEqual(bench.take(), ['code 302', 'offline none']);
+  await bench.pass(19_000);
+  await bench.join(A);
+  assert.deepEqual(bench.offered, offered);
+  assert.deepEqual(bench.take(), ['code 201', 'code 301', 'online udp']);
+  assert.equal(bench.session, session);
+  assert.equal(bench.node.channels.length, 1);
+  await bench.pass(5_000);
+  assert.equal(bench.session, session, 'the patience of then has ended');
+});
+
+test('after a longer outage the streams are reset, with 204, and the next hello names another session', async () => {
+  const bench = new ConnectorBench({ patienceMs: 20_000 });
+  await bench.join(A);
+  const { offered } = bench;
+  const resets: string[] = [];
+  bench.session?.open(PLAIN_TARGET, { onReset: (reason, remote) => resets.push(`${reason} ${remote}`) });
+  bench.peer.friendPath('none');
+  bench.take();
+  await bench.pass(19_900);
+  assert.deepEqual(bench.take(), []);
+  await bench.pass(200);
+  assert.deepEqual(bench.take(), ['code 204 offline for 20 s: its streams are reset']);
+  assert.deepEqual(resets, ['peer-silent false']);
+  assert.deepEqual(bench.node.open, []);
+  assert.equal(bench.session, undefined);
+  assert.equal(bench.timers.running, 0);
+  await bench.join(A);
+  assert.notDeepEqual(bench.offered, offered);
+  assert.ok(bench.peer.isOnline);
+});
+
+test('without patience an outage ends the session at once', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  bench.take();
+  bench.peer.friendPath('none');
+  assert.deepEqual(bench.take(), ['code 302', 'offline none', 'code 204 offline: its streams are reset']);
+  assert.equal(bench.session, undefined);
+  assert.equal(bench.timers.running, 0);
+});
+
+test('another session of the listener resets the streams, and the one after an outage of that goes on', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  const resets: string[] = [];
+  bench.session?.open(PLAIN_TARGET, { onReset: (reason) => resets.push(reason) });
+  bench.peer.friendPath('none');
+  await bench.join(B);
+  assert.deepEqual(resets, ['session-replaced']);
+  assert.equal(bench.node.open.length, 1);
+  assert.deepEqual(
+    bench.sessions.map((session) => session !== undefined),
+    [true, false, true],
+  );
+  const { session } = bench;
+  bench.peer.friendPath('none');
+  await bench.join(B);
+  assert.equal(bench.session, session, 'the session is the same: hello named the one that it has');
+});
+
+test('a session that fell silent is frozen, and hello asks whether the listener still has it', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  const { session, offered } = bench;
+  bench.take();
+  await bench.pass(29_900);
+  assert.deepEqual(bench.take(), []);
+  await bench.pass(200);
+  assert.deepEqual(bench.take(), ['code 302', 'offline none', 'code 201']);
+  assert.deepEqual(bench.offered, offered);
+  await bench.peer.handshake(welcome(offered, A));
+  assert.deepEqual(bench.take(), ['code 301', 'online udp']);
+  assert.equal(bench.session, session);
+});
+
+test('a frame of a silent session thaws it, and hello is not said again', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  await bench.pass(30_000);
+  const said = bench.node.sent.length;
+  bench.take();
+  bench.node.newest.deliver(PING);
+  assert.deepEqual(bench.take(), ['code 301', 'online udp']);
+  await bench.pass(9_000);
+  assert.equal(bench.node.sent.length, said);
+  assert.ok(bench.peer.isOnline);
+});
+
+test('frames that were on the way when the friend went offline do not bring it back', async () => {
+  const bench = new ConnectorBench({ patienceMs: 20_000 });
+  await bench.join(A);
+  bench.peer.friendPath('none');
+  bench.take();
+  bench.node.newest.deliver(PING);
+  assert.equal(bench.peer.isOnline, false);
+  await bench.pass(20_000);
+  assert.deepEqual(bench.take(), ['code 204 offline for 20 s: its streams are reset']);
+});
+
+test('silent first and offline then is one wait', async () => {
+  const bench = new ConnectorBench({ patienceMs: 20_000 });
+  await bench.join(A);
+  await bench.pass(40_000);
+  bench.peer.friendPath('none');
+  assert.ok(bench.session !== undefined);
+  await bench.pass(10_000);
+  assert.equal(bench.session, undefined);
+});
+
+test('a session that stayed silent although the friend is online is joined anew', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  const { offered } = bench;
+  bench.take();
+  await bench.pass(30_000);
+  assert.deepEqual(bench.take(), ['code 302', 'offline none', 'code 204 silent: its streams are reset']);
+  await bench.pass(600);
+  assert.notDeepEqual(bench.offered, offered);
+  await bench.peer.handshake(welcome(bench.offered, B));
+  assert.ok(bench.peer.isOnline && bench.session !== undefined);
+});
+
+test('after the listener’s good-bye hello is said to its next process, with growing waits', async () => {
+  const bench = new ConnectorBench();
+  const waits: number[] = [];
+  await bench.join(A);
+  for (let times = 0; times < 9; times++) {
+    const said = bench.node.sent.length;
+    const before = bench.offered;
+    bench.node.newest.deliver(bye(10, 0));
+    assert.equal(bench.session, undefined);
+    const startMs = bench.timers.nowMs();
+    while (bench.node.sent.length === said) await bench.pass(100);
+    waits.push(bench.timers.nowMs() - startMs);
+    assert.notDeepEqual(bench.offered, before);
+    await bench.peer.handshake(welcome(before, B));
+    assert.equal(bench.session, undefined, 'a late welcome of the session that has ended');
+    await bench.peer.handshake(welcome(bench.offered, B));
+    assert.ok(bench.peer.isOnline);
+  }
+  assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+});
+
+test('a session that lived for long starts the waits anew', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  bench.node.newest.deliver(bye(10, 0));
+  await bench.pass(600);
+  await bench.peer.handshake(welcome(bench.offered, A));
+  for (let seconds = 0; seconds < 60; seconds += 5) {
+    await bench.pass(5_000);
+    bench.node.newest.deliver(PING);
+  }
+  const said = bench.node.sent.length;
+  bench.node.newest.deliver(bye(10, 12));
+  await bench.pass(600);
+  assert.equal(bench.node.sent.length, said + 1);
+});
+
+test('a passing refusal is told and tried again; one that stays ends it all', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  bench.take();
+  for (const reason of ['limit', 'busy', 'peer-shutdown', 'internal', 'timeout'] as const) {
+    const said = bench.node.sent.length;
+    await bench.peer.handshake(refusal(reason));
+    assert.match(bench.take().join(), /^waiting the peer refused the handshake: .*; trying again in \d+ s$/);
+    await bench.pass(20_000);
+    assert.ok(bench.node.sent.length > said, reason);
+    bench.take();
+  }
+  await bench.peer.handshake(refusal('version', 'you speak 1, I speak 2'));
+  const [failure] = bench.failures;
+  assert.ok(failure?.code === 'ERR_HANDSHAKE_REFUSED');
+  assert.match(failure.message, /I speak 2/);
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a refusal while the session stands is an answer to a hello too many', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  await bench.peer.handshake(refusal('not-allowed'));
+  assert.equal(bench.failures.length, 0);
+  assert.ok(bench.peer.isOnline);
+});
+
+test('an answer that cannot be read ends the waiting for one, but not a session', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  const broken = welcome(bench.offered, A).subarray(0, 41);
+  await bench.peer.handshake(welcome(bench.offered, A));
+  bench.take();
+  await bench.peer.handshake(broken);
+  assert.equal(bench.failures.length, 0);
+  assert.match(bench.take().join(), /^warn the peer sent a handshake we do not understand/);
+  bench.peer.friendPath('none');
+  bench.peer.friendPath('udp');
+  await bench.peer.handshake(broken);
+  assert.equal(bench.failures[0]?.code, 'ERR_HANDSHAKE_INVALID');
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a channel that cannot be opened is told, and tried again as another session', async () => {
+  const bench = new ConnectorBench();
+  bench.node.openError = new TunnelError('ERR_LIMIT', '64 peers are connected; wait until one has left');
+  await bench.join(A);
+  const { offered } = bench;
+  assert.match(bench.take().join(), /waiting a limit was reached: .* has left; trying again in 1 s/);
+  assert.equal(bench.session, undefined);
+  bench.node.openError = undefined;
+  await bench.pass(600);
+  assert.notDeepEqual(bench.offered, offered);
+  await bench.peer.handshake(welcome(bench.offered, A));
+  assert.ok(bench.peer.isOnline);
+});
+
+test('a node that is gone is tried no more, without a word', async () => {
+  const bench = new ConnectorBench();
+  bench.node.openError = new TunnelError('ERR_WORKER_DIED', 'crashed');
+  await bench.join(A);
+  assert.deepEqual(bench.take(), ['code 201']);
+  assert.equal(bench.timers.running, 0);
+  bench.node.sendError = new TunnelError('ERR_CLOSED', 'closed');
+  bench.peer.friendPath('none');
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  assert.deepEqual(bench.take(), []);
+});
+
+test('a friend that goes offline while the channel is opened gets another session when it is back', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  bench.node.held = [];
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  const { offered } = bench;
+  void bench.peer.handshake(welcome(offered, A));
+  await bench.pass(0);
+  bench.peer.friendPath('none');
+  for (const release of bench.node.held) release();
+  bench.node.held = undefined;
+  await bench.pass(0);
+  assert.deepEqual(bench.node.open, []);
+  assert.deepEqual(bench.sessions, []);
+  // The listener has a session that has never been heard of here: it must not be gone on with.
+  await bench.join(A);
+  assert.notDeepEqual(bench.offered, offered);
+  assert.equal(bench.node.open.length, 1);
+  assert.ok(bench.peer.isOnline);
+});
+
+test('a short outage while the channel is opened changes nothing', async () => {
+  const bench = new ConnectorBench();
+  bench.node.held = [];
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  const { offered } = bench;
+  void bench.peer.handshake(welcome(offered, A));
+  bench.peer.friendPath('none');
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  assert.deepEqual(bench.offered, offered);
+  for (const release of bench.node.held) release();
+  await bench.pass(0);
+  assert.ok(bench.peer.isOnline);
+  await bench.peer.handshake(welcome(offered, A));
+  assert.equal(bench.node.channels.length, 1);
+  assert.equal(bench.sessions.length, 1);
+});
+
+test('a channel that fails ends the session, and it is joined anew', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  const resets: string[] = [];
+  bench.session?.open(PLAIN_TARGET, { onReset: (reason) => resets.push(reason) });
+  const { offered } = bench;
+  bench.take();
+  bench.node.newest.fail(new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true }));
+  assert.match(bench.take().join(), /^code 302,offline none,warn the session ended: the peer sent a packet/);
+  assert.deepEqual(resets, ['protocol-error']);
+  await bench.pass(600);
+  assert.notDeepEqual(bench.offered, offered);
+});
+
+test('the owner loses the session before its streams are reset: none is opened in it then', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  let during: unknown = 'not reset';
+  bench.session?.open(PLAIN_TARGET, {
+    onReset: () => {
+      during = bench.session;
+    },
+  });
+  bench.peer.friendPath('none');
+  assert.equal(during, undefined);
+});
+
+test('close says BYE, resets the streams, tells 302, and nothing follows', async () => {
+  const bench = new ConnectorBench({ patienceMs: 1_000 });
+  await bench.join(A);
+  const { bytesOut } = bench.peer.traffic;
+  assert.ok(bytesOut > 0);
+  bench.take();
+  const closing = bench.peer.close('peer-shutdown');
+  await bench.pass(2_000);
+  await closing;
+  assert.equal(bench.node.newest.frames.at(-1)?.[0], 0x12);
+  assert.deepEqual(bench.take(), ['code 302', 'offline none']);
+  assert.deepEqual(bench.node.open, []);
+  assert.equal(bench.timers.running, 0);
+  assert.equal(bench.peer.traffic.bytesOut, bytesOut, 'what was carried is still known');
+  bench.peer.friendPath('none');
+  bench.peer.friendPath('udp');
+  await bench.peer.handshake(welcome(bench.offered, B));
+  await bench.peer.close('peer-shutdown');
+  assert.equal(bench.timers.running, 0);
+  assert.equal(bench.node.channels.length, 1);
+});
+
+test('close while the channel is opened leaves no channel, no timer and no word', async () => {
+  const bench = new ConnectorBench();
+  bench.node.held = [];
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  void bench.peer.handshake(welcome(bench.offered, A));
+  await bench.pass(0);
+  bench.take();
+  await bench.peer.close('peer-shutdown');
+  for (const release of bench.node.held) release();
+  await bench.pass(0);
+  assert.deepEqual(bench.node.open, []);
+  assert.equal(bench.timers.running, 0);
+  assert.deepEqual(bench.take(), []);
+});
+
+test('closed by who hears of a change, it stays closed', async () => {
+  for (const line of ['code 301', 'code 302', 'code 204 offline: its streams are reset']) {
+    const bench = new ConnectorBench();
+    bench.onTold = (told) => {
+      if (told === line) void bench.peer.close('peer-shutdown');
+    };
+    await bench.join(A);
+    bench.peer.friendPath('none');
+    await bench.join(A);
+    await bench.pass(2_000);
+    assert.deepEqual(bench.node.open, [], line);
+    assert.equal(bench.session, undefined, line);
+    assert.equal(bench.timers.running, 0, line);
+  }
+});
+
+test('closed by who hears that the old session is over, no other is opened in its place', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  bench.onTold = (told) => {
+    if (told === 'offline none') void bench.peer.close('peer-shutdown');
+  };
+  await bench.peer.handshake(welcome(bench.offered, B));
+  await bench.pass(2_000);
+  assert.equal(bench.node.channels.length, 1);
+  assert.deepEqual(bench.node.open, []);
+});
+
+test('bytes of all sessions are counted', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  const first = bench.peer.traffic;
+  bench.node.newest.deliver(PING);
+  assert.equal(bench.peer.traffic.bytesIn, first.bytesIn + PING.length);
+  const { bytesIn, bytesOut } = bench.peer.traffic;
+  bench.peer.friendPath('none');
+  assert.deepEqual(bench.peer.traffic, { bytesIn, bytesOut });
+  await bench.join(B);
+  assert.ok(bench.peer.traffic.bytesOut > bytesOut);
+});

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { MAX_PEERS } from '../../src/core/limits.js';
+import type { Outcome, Path } from '../../src/node/tox_node.js';
+import { FriendPlaces, type Place } from '../../src/tunnel/friend_places.js';
+import { turn } from '../support/fake_node.js';
+
+/** A peer whose state the test sets. */
+class FakePeer {
+  hasMet = true;
+  idleMs = 0;
+  isIdle = false;
+  readonly paths: Path[] = [];
+  readonly packets: Uint8Array[] = [];
+  closedAs: string | undefined;
+  readonly traffic = { bytesIn: 3, bytesOut: 5 };
+
+  idleFor(ms: number): void {
+    this.isIdle = true;
+    this.idleMs = ms;
+  }
+
+  friendPath(path: Path): void {
+    this.paths.push(path);
+  }
+
+  async handshake(packet: Uint8Array): Promise<void> {
+    await turn();
+    this.packets.push(packet);
+  }
+
+  async close(reason: string): Promise<void> {
+    this.closedAs = reason;
+    await turn();
+  }
+}
+
+function bench() {
+  const peers = new Map<number, FakePeer>();
+  const removed: number[] = [];
+  const accepted: number[] = [];
+  const answers: string[] = [];
+  const lines: string[] = [];
+  const node = {
+    outcome: undefined as Outcome | undefined,
+    error: undefined as Error | undefined,
+    path: 'none' as Path,
+    acceptFriend: async (key: Uint8Array): Promise<Outcome> => {
+      await turn();
+      if (node.error !== undefined) throw node.error;
+      accepted.push(key[0]!);
+      return node.outcome ?? { code: 101, friend: key[0]! };
+    },
+    removeFriend: async (friend: number) => {
+      await turn();
+      if (node.error !== undefined) throw node.error;
+      removed.push(friend);
+      return true;
+    },
+    friendPath: () => node.path,
+  };
+  const places = new FriendPlaces({
+    node,
+    logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+    onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
+    newPlace: (friend): Place => {
+      const peer = new FakePeer();
+      peers.set(friend, peer);
+      return { peer, close: () => lines.push(`closed ${friend}`) };
+    },
+  });
+  return { places, node, peers, removed, accepted, answers, lines };
+}
+
+const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
+
+async function full() {
+  const all = bench();
+  for (let i = 0; i < MAX_PEERS; i++) await all.places.request(key(i));
+  assert.equal(all.peers.size, MAX_PEERS);
+  return all;
+}
+
+test('a request is accepted, and its friend’s events go to its peer', async () => {
+  const { places, node, peers, answers } = bench();
+  node.path = 'relay';
+  await places.request(key(0xab));
+  assert.deepEqual(answers, [`${'AB'.repeat(32)} 101`]);
+  const peer = peers.get(0xab);
+  assert.ok(peer !== undefined);
+  assert.deepEqual(peer.paths, ['relay'], 'it came online before its number was known');
+  places.friendPath(0xab, 'udp');
+  places.friendPath(1, 'udp');
+  await places.handshake(0xab, key(1));
+  await places.handshake(1, key(1));
+  assert.deepEqual(peer.paths, ['relay', 'udp']);
+  assert.equal(peer.packets.length, 1);
+});
+
+test('a request that toxcore does not take is told, and has no place', async () => {
+  const { places, node, peers, answers } = bench();
+  node.outcome = { code: 102, friend: -1, reason: 'no memory' };
+  await places.request(key(1));
+  assert.deepEqual([peers.size, answers.length], [0, 1]);
+});
+
+test('requests that come at once are accepted one after the other, each key once', async () => {
+  const { places, accepted } = bench();
+  await Promise.all([1, 2, 2, 3].map((byte) => places.request(key(byte))));
+  await turn();
+  await turn();
+  assert.deepEqual(accepted, [1, 2, 3]);
+});
+
+test('without a place a request waits, which is said once, until a peer is idle', async () => {
+  const { places, peers, accepted, removed, lines } = await full();
+  await places.request(key(100));
+  await places.request(key(101));
+  assert.deepEqual(accepted.length, MAX_PEERS);
+  assert.deepEqual(lines, ['warn 64 peers are connected: further friend requests have to wait']);
+  peers.get(7)?.idleFor(10);
+  await places.seat();
+  assert.deepEqual([accepted.slice(MAX_PEERS), removed], [[100], [7]]);
+  assert.equal(peers.get(7)?.closedAs, 'limit');
+  assert.ok(lines.includes('closed 7'));
+  peers.get(9)?.idleFor(10);
+  await places.seat();
+  assert.deepEqual(
+    [accepted.slice(MAX_PEERS), removed],
+    [
+      [100, 101],
+      [7, 9],
+    ],
+  );
+});
+
+test('strangers go before those who have met, and those away longest before the others', async () => {
+  const { places, peers, removed } = await full();
+  peers.get(1)?.idleFor(5_000);
+  peers.get(2)?.idleFor(9_000);
+  peers.get(3)?.idleFor(10);
+  peers.get(3)!.hasMet = false;
+  for (let byte = 100; byte < 103; byte++) await places.request(key(byte));
+  assert.deepEqual(removed, [3, 2, 1]);
+});
+
+test('friends gone for ten minutes are removed when somebody comes, others only for want of room', async () => {
+  const { places, peers, removed } = bench();
+  for (const byte of [1, 2, 3]) await places.request(key(byte));
+  peers.get(1)?.idleFor(599_999);
+  peers.get(2)?.idleFor(600_000);
+  peers.get(3)?.idleFor(900_000);
+  peers.get(1)!.hasMet = false;
+  await places.request(key(4));
+  assert.deepEqual(removed, [3, 2]);
+});
+
+test('a peer that came back while another was removed keeps its place', async () => {
+  const { places, peers, removed } = bench();
+  for (const byte of [1, 2]) await places.request(key(byte));
+  peers.get(1)?.idleFor(700_000);
+  peers.get(2)?.idleFor(900_000);
+  const request = places.request(key(3));
+  peers.get(1)!.isIdle = false;
+  await request;
+  assert.deepEqual(removed, [2]);
+});
+
+test('at most 32 requests wait; of more the newest', async () => {
+  const { places, peers, accepted } = await full();
+  for (let byte = 100; byte < 140; byte++) await places.request(key(byte));
+  for (const peer of peers.values()) peer.idleFor(1);
+  await places.seat();
+  const newcomers = accepted.slice(MAX_PEERS);
+  assert.equal(newcomers.length, 32);
+  assert.deepEqual([newcomers[0], newcomers.at(-1)], [108, 139]);
+});
+
+test('who has left frees its place at once, and what it carried stays counted', async () => {
+  const { places, accepted, removed } = await full();
+  await places.request(key(100));
+  await places.free(5);
+  await places.free(5);
+  assert.deepEqual([removed, accepted.at(-1)], [[5], 100]);
+  assert.deepEqual(places.traffic, { bytesIn: 3 * 65, bytesOut: 5 * 65 });
+  places.friendPath(5, 'udp');
+});
+
+test('close ends all peers politely, and nobody is accepted any more', async () => {
+  const { places, peers, accepted, lines } = bench();
+  await places.request(key(1));
+  const late = places.request(key(2));
+  await places.close();
+  await late;
+  await places.request(key(3));
+  assert.deepEqual(accepted, [1, 2], 'what was asked before is answered by toxcore');
+  assert.equal(peers.size, 1, 'but has no place');
+  assert.equal(peers.get(1)?.closedAs, 'peer-shutdown');
+  assert.deepEqual(lines, ['closed 1']);
+});
+
+test('a node that is gone ends no process, and another fault is not hidden', async () => {
+  const { places, node } = bench();
+  await places.request(key(1));
+  node.error = new TunnelError('ERR_WORKER_DIED', 'crashed');
+  await places.request(key(2));
+  await places.free(1);
+  node.error = new Error('a fault of ours');
+  await assert.rejects(places.request(key(3)), node.error);
+});

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { Joiner, type JoinerOptions } from '../../src/node/joiner.js';
+import type { BootstrapAddress } from '../../src/worker/contract.js';
+import { turn } from '../support/fake_node.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+function nodes(count: number): BootstrapAddress[] {
+  return Array.from({ length: count }, (_, i) => ({ host: `n${i}`, port: 1, key: new Uint8Array(32) }));
+}
+
+function bench(options: Partial<JoinerOptions> = {}) {
+  const timers = new VirtualTimers();
+  const said: string[] = [];
+  const tries: number[] = [];
+  const answer: { failed: readonly string[]; error?: Error } = { failed: [] };
+  const joiner = new Joiner({
+    nodes: nodes(2),
+    lanDiscovery: true,
+    bootstrap: async (list) => {
+      tries.push(list.length);
+      await turn();
+      if (answer.error !== undefined) throw answer.error;
+      return answer;
+    },
+    timers,
+    onWaiting: (message) => said.push(message),
+    ...options,
+  });
+  const pass = async (ms: number): Promise<void> => {
+    for (let leftMs = ms; leftMs > 0; leftMs -= 1_000) {
+      timers.advance(Math.min(1_000, leftMs));
+      await turn();
+      await turn();
+    }
+  };
+  return { joiner, timers, said, tries, answer, pass };
+}
+
+test('it tries at once and every 5 s while out of the network, and stops when in', async () => {
+  const { joiner, timers, tries, pass } = bench();
+  joiner.pathChanged('none');
+  joiner.pathChanged('none');
+  assert.deepEqual(tries, [2]);
+  await pass(4_999);
+  assert.equal(tries.length, 1);
+  await pass(1);
+  assert.equal(tries.length, 2);
+  joiner.pathChanged('relay');
+  joiner.pathChanged('udp');
+  assert.equal(timers.running, 0);
+  await pass(60_000);
+  assert.equal(tries.length, 2);
+  joiner.pathChanged('none');
+  assert.equal(tries.length, 3);
+});
+
+test('one try is under way at a time, and one that fails is followed by others', async () => {
+  const answers: ((error?: Error) => void)[] = [];
+  const { joiner, pass } = bench({
+    bootstrap: () =>
+      new Promise((resolve, reject) => {
+        answers.push((error) => (error === undefined ? resolve({ failed: [] }) : reject(error)));
+      }),
+  });
+  joiner.pathChanged('none');
+  await pass(20_000);
+  assert.equal(answers.length, 1, 'names are still being resolved');
+  answers[0]?.(new TunnelError('ERR_WORKER_DIED', 'gone'));
+  await pass(5_000);
+  assert.equal(answers.length, 2);
+});
+
+test('it says that it takes long after 10 s, then every minute, with what may help', async () => {
+  const { joiner, said, answer, pass } = bench();
+  joiner.pathChanged('none');
+  await pass(9_999);
+  assert.deepEqual(said, []);
+  await pass(1);
+  const plain =
+    'none of the 2 bootstrap nodes answers yet; still trying. Is this machine online, and UDP allowed?';
+  assert.deepEqual(said.splice(0), [plain]);
+  answer.failed = ['a (1)', 'b (2)', 'c (3)', 'd (4)', 'e (5)'];
+  await pass(59_999);
+  assert.deepEqual(said, []);
+  await pass(1);
+  assert.deepEqual(said.splice(0), [
+    plain.replace(';', ' (cannot be used now: a (1), b (2), c (3) and 2 more);'),
+  ]);
+  answer.failed = [];
+  await pass(60_000);
+  assert.deepEqual(said, [plain], 'what works again is no longer named');
+});
+
+test('one node is spoken of as one', async () => {
+  const { joiner, said, answer, pass } = bench({ nodes: nodes(1) });
+  answer.failed = ['n0:1 (not found)'];
+  joiner.pathChanged('none');
+  await pass(10_000);
+  assert.match(
+    said[0] ?? '',
+    /^the bootstrap node does not answer yet \(cannot be used now: n0:1 \(not found\)\);/,
+  );
+});
+
+test('without nodes nothing is tried, and it says whether the LAN is searched', async () => {
+  for (const [lanDiscovery, words] of [
+    [true, /no node of the network was found on this LAN yet/],
+    [false, /name a bootstrap node/],
+  ] as const) {
+    const { joiner, tries, said, pass } = bench({ nodes: [], lanDiscovery });
+    joiner.pathChanged('none');
+    await pass(10_000);
+    assert.deepEqual(tries, []);
+    assert.match(said[0] ?? '', words);
+  }
+});
+
+test('closed, it neither tries nor speaks, also when the network goes then', async () => {
+  const { joiner, timers, tries, said, pass } = bench();
+  joiner.pathChanged('none');
+  joiner.close();
+  assert.equal(timers.running, 0);
+  joiner.pathChanged('udp');
+  joiner.pathChanged('none');
+  await pass(120_000);
+  assert.deepEqual([tries.length, said], [1, []]);
+});
+
+test('closed by who hears that it takes long, it is silent', async () => {
+  const { joiner, timers, said, pass } = bench({ onWaiting: () => joiner.close() });
+  joiner.pathChanged('none');
+  await pass(120_000);
+  assert.equal(timers.running, 0);
+  assert.deepEqual(said, []);
+});

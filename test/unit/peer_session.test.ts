@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { PeerSession, type PeerSessionOptions } from '../../src/tunnel/peer_session.js';
+import { FakeNode, turn } from '../support/fake_node.js';
+import { bye, PING, uuid } from '../support/peer_bench.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const [PING_TYPE, PONG_TYPE, BYE_TYPE] = [0x10, 0x11, 0x12];
+
+function parts() {
+  const node = new FakeNode();
+  const timers = new VirtualTimers();
+  const told: string[] = [];
+  const options: PeerSessionOptions = {
+    node,
+    friend: 5,
+    agreement: {
+      version: 1,
+      frameBytes: 1024,
+      features: 0,
+      ourSession: uuid(1),
+      theirSession: uuid(2),
+      fields: new Map(),
+    },
+    role: 'connector',
+    timers,
+    onOpen: (request) => request.refuse('not-allowed'),
+    onSilent: () => told.push('silent'),
+    onHeard: () => told.push('heard'),
+    onEnd: (_, { reason, text, error }) => told.push(`end ${reason} ${error?.code ?? 'politely'} ${text}`),
+  };
+  const pass = async (ms: number): Promise<void> => {
+    for (let leftMs = ms; leftMs >= 0; leftMs -= 10) {
+      for (let turns = 0; turns < 3; turns++) await turn();
+      if (leftMs > 0) timers.advance(Math.min(10, leftMs));
+    }
+  };
+  return { node, timers, told, options, pass };
+}
+
+async function opened() {
+  const all = parts();
+  const peer = await PeerSession.open(all.options);
+  return { ...all, peer, channel: all.node.newest };
+}
+
+test('it opens the channel that the agreement names, and a connector speaks first', async () => {
+  const { channel } = await opened();
+  assert.deepEqual([channel.friend, channel.frameBytes], [5, 1024]);
+  assert.deepEqual(channel.takeTypes(), [PING_TYPE]);
+});
+
+test('a channel that is refused, or fails before the answer, is the caller’s error', async () => {
+  const { node, options, told } = parts();
+  node.openError = new TunnelError('ERR_LIMIT', 'full');
+  await assert.rejects(PeerSession.open(options), node.openError);
+  node.openError = undefined;
+  node.held = [];
+  const opening = PeerSession.open(options);
+  const failure = new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true });
+  node.newest.handlers.failed(failure);
+  node.held[0]?.();
+  await assert.rejects(opening, failure);
+  assert.deepEqual(node.open, [], 'the channel is closed');
+  assert.deepEqual(told, []);
+});
+
+test('frames that come before the session is there do no harm', async () => {
+  const { node, options } = parts();
+  node.held = [];
+  const opening = PeerSession.open(options);
+  node.newest.deliver(PING);
+  node.newest.handlers.room();
+  node.held[0]?.();
+  const peer = await opening;
+  assert.equal(peer.session.stats().framesReceived, 0);
+});
+
+test('silence is asked after, then told once; the session is the owner’s to freeze', async () => {
+  const { peer, channel, timers, told, pass } = await opened();
+  channel.takeTypes();
+  // The first PING is unanswered, so no other goes out.
+  timers.advance(29_999);
+  assert.deepEqual(told, []);
+  timers.advance(1);
+  assert.deepEqual(told.splice(0), ['silent']);
+  peer.freeze();
+  assert.equal(timers.running, 0);
+  await pass(100);
+  channel.deliver(PING);
+  channel.deliver(PING);
+  assert.deepEqual(told.splice(0), ['heard', 'heard'], 'for each frame, as the owner may not want the first');
+  peer.thaw();
+  channel.deliver(PING);
+  assert.deepEqual(told, []);
+  assert.deepEqual(channel.takeTypes(), [PONG_TYPE, PONG_TYPE, PONG_TYPE]);
+});
+
+test('after a thaw the peer has all of its time again', async () => {
+  const { peer, timers, told } = await opened();
+  timers.advance(25_000);
+  peer.freeze();
+  timers.advance(1_000_000);
+  peer.thaw();
+  timers.advance(29_999);
+  assert.deepEqual(told, []);
+  timers.advance(1);
+  assert.deepEqual(told, ['silent']);
+});
+
+test('a frame against the protocol ends it: BYE goes out, and the channel is closed after it', async () => {
+  const { channel, told, timers, pass } = await opened();
+  channel.takeTypes();
+  channel.deliver(Uint8Array.of(1, 2, 3));
+  channel.deliver(Uint8Array.of(1, 2, 3));
+  assert.equal(told.length, 1);
+  assert.match(told[0] ?? '', /^end protocol-error ERR_FRAME_INVALID /);
+  assert.deepEqual(channel.takeTypes(), [BYE_TYPE]);
+  await pass(1_000);
+  assert.ok(channel.closed);
+  assert.equal(timers.running, 0);
+});
+
+test('the peer’s BYE ends it; the channel stays a moment, for its acknowledgement to arrive', async () => {
+  const { peer, channel, told, timers, pass } = await opened();
+  channel.deliver(bye(10, 0));
+  assert.deepEqual(told, ['end peer-shutdown politely ']);
+  await pass(200);
+  assert.ok(!channel.closed);
+  await pass(100);
+  assert.ok(channel.closed);
+  await peer.close('internal');
+  peer.abandon('internal');
+  peer.thaw();
+  assert.equal(timers.running, 0);
+  assert.equal(told.length, 1);
+});
+
+test('close says BYE, and waits until it has arrived before it closes the channel', async () => {
+  const { peer, channel, told, pass } = await opened();
+  channel.takeTypes();
+  channel.inFlightBytes = 44;
+  let closed = false;
+  const closing = peer.close('peer-shutdown').then(() => {
+    closed = true;
+  });
+  assert.deepEqual(channel.takeTypes(), [BYE_TYPE]);
+  await pass(500);
+  assert.ok(!channel.closed && !closed);
+  channel.inFlightBytes = 0;
+  await pass(30);
+  assert.ok(channel.closed);
+  await closing;
+  assert.deepEqual(told, [], 'our own close is no news');
+});
+
+test('close waits for room for its BYE, and for a peer that does not answer one second at most', async () => {
+  const { peer, channel, pass } = await opened();
+  channel.room = 1; // which the PING has taken
+  void peer.close('peer-shutdown');
+  await pass(500);
+  channel.room = 2;
+  channel.handlers.room();
+  assert.deepEqual(channel.takeTypes(), [PING_TYPE, BYE_TYPE]);
+  channel.inFlightBytes = 44;
+  await pass(490);
+  assert.ok(!channel.closed);
+  await pass(30);
+  assert.ok(channel.closed);
+});
+
+test('close while frozen says nothing and takes no time', async () => {
+  const { peer, channel, timers } = await opened();
+  channel.takeTypes();
+  peer.freeze();
+  await peer.close('peer-shutdown');
+  assert.ok(channel.closed && peer.session.isClosed);
+  assert.deepEqual(channel.takeTypes(), []);
+  assert.equal(timers.running, 0);
+});
+
+test('abandon ends it without a word', async () => {
+  const { peer, channel, timers, told } = await opened();
+  channel.takeTypes();
+  peer.abandon('peer-silent');
+  assert.ok(channel.closed && peer.session.isClosed);
+  assert.deepEqual(channel.takeTypes(), []);
+  assert.equal(timers.running, 0);
+  assert.deepEqual(told, []);
+});
+
+test('a channel that fails ends it, and tells whose fault that was', async () => {
+  for (const [remote, reason] of [
+    [true, 'protocol-error'],
+    [false, 'internal'],
+  ] as const) {
+    const { peer, channel, timers, told } = await opened();
+    const error = new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote });
+    channel.fail(error);
+    channel.fail(error);
+    assert.deepEqual(told, [`end ${reason} ERR_PACKET_INVALID ${error.message}`]);
+    assert.ok(peer.session.isClosed);
+    assert.equal(timers.running, 0);
+  }
+});
+
+test('a channel that fails while it is being closed shortens the wait', async () => {
+  const { peer, channel, pass } = await opened();
+  channel.inFlightBytes = 44;
+  const closing = peer.close('peer-shutdown');
+  await pass(50);
+  channel.handlers.failed(new TunnelError('ERR_PACKET_INVALID', 'nonsense'));
+  await pass(30);
+  assert.ok(channel.closed);
+  await closing;
+});

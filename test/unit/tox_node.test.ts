@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/node/tox_node.js';
+import type { WorkerCalls, WorkerLinkEvents } from '../../src/node/worker_link.js';
+import type { MainSideHandlers } from '../../src/ring/main_side.js';
+import type { Started, WorkerEvent } from '../../src/worker/contract.js';
+import { turn } from '../support/fake_node.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const STARTED: Started = {
+  address: new Uint8Array(38),
+  publicKey: new Uint8Array(32),
+  secretKey: new Uint8Array(32),
+  dhtKey: new Uint8Array(32),
+  udpPort: 33_445,
+  tcpPort: 0,
+};
+const NO_OUTCOME = { code: 101, friend: 3 } as const;
+
+/** A worker of the test's. */
+class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
+  readonly calls: string[] = [];
+  handlers: MainSideHandlers | undefined;
+  startError: TunnelError | undefined;
+  openError: TunnelError | undefined;
+  closeError: TunnelError | undefined;
+  /** Told while the worker starts, before it answers. */
+  early: WorkerEvent[] = [];
+  readonly api: WorkerCalls = {
+    start: async () => {
+      for (const event of this.early) this.emit('event', event);
+      await turn();
+      if (this.startError !== undefined) throw this.startError;
+      return STARTED;
+    },
+    bootstrap: async (nodes) => {
+      this.calls.push(`bootstrap ${nodes.length}`);
+      return { failed: [] };
+    },
+    addFriend: async () => NO_OUTCOME,
+    acceptFriend: async () => NO_OUTCOME,
+    removeFriend: async () => true,
+    sendHandshake: async () => NO_OUTCOME,
+    openChannel: async (id, friend, frameBytes, tag) => {
+      this.calls.push(`open ${id} ${friend} ${frameBytes} ${tag}`);
+      if (this.openError !== undefined) throw this.openError;
+      return true;
+    },
+    closeChannel: async (id) => {
+      this.calls.push(`close ${id}`);
+      if (this.closeError !== undefined) throw this.closeError;
+      return true;
+    },
+    channelStats: async () => undefined,
+    stats: async () => ({
+      wasmMemoryBytes: 0,
+      datagramsIn: 0,
+      datagramsOut: 0,
+      datagramsDropped: 0,
+      iterations: 0,
+    }),
+  };
+  readonly side = {
+    bytes: new Uint8Array(100),
+    run: (handlers: MainSideHandlers) => {
+      this.handlers = handlers;
+    },
+    reserve: (id: number, flags: number, bytes: number) => {
+      this.calls.push(`reserve ${id} ${flags} ${bytes}`);
+      return bytes > 50 ? undefined : 7;
+    },
+    commit: () => {
+      this.calls.push('commit');
+    },
+  };
+
+  tell(event: WorkerEvent): void {
+    this.emit('event', event);
+  }
+
+  async close(): Promise<void> {
+    this.calls.push('closed');
+  }
+}
+
+async function started(link = new FakeLink(), options: Partial<ToxNodeOptions> = {}) {
+  const lines: string[] = [];
+  const node = await ToxNode.start({
+    start: { kind: 'tunnel', udp: true, lanDiscovery: false },
+    bootstrap: [{ host: 'n', port: 1, key: new Uint8Array(32) }],
+    timers: new VirtualTimers(),
+    logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+    spawn: () => link,
+    ...options,
+  });
+  const told: string[] = [];
+  node.on('path', (path) => told.push(`path ${path}`));
+  node.on('friendPath', (friend, path) => told.push(`friend ${friend} ${path}`));
+  node.on('friendRequest', (key) => told.push(`request ${key[0]}`));
+  node.on('handshake', (friend, packet) => told.push(`handshake ${friend} ${packet.join(' ')}`));
+  node.on('fatal', (error) => told.push(`fatal ${error.code}`));
+  return { node, link, told, lines };
+}
+
+const HANDLERS = { frame: () => {}, flush: () => {}, room: () => {}, failed: () => {} };
+
+test('what the worker tells before and right after its start reaches the owner, in order', async () => {
+  const link = new FakeLink();
+  link.early = [
+    { type: 'log', level: 'info', message: 'starting' },
+    { type: 'self-path', path: 'relay' },
+    { type: 'friend-request', publicKey: Uint8Array.of(4), message: new Uint8Array(0) },
+  ];
+  const { node, told, lines } = await started(link);
+  link.tell({ type: 'self-path', path: 'udp' });
+  assert.deepEqual(told, [], 'an owner may attach its handlers in the turn of the start');
+  await turn();
+  assert.deepEqual(told, ['path relay', 'request 4', 'path udp']);
+  assert.deepEqual(lines, ['info starting']);
+  assert.equal(node.path, 'udp');
+  link.tell({ type: 'handshake', friend: 2, packet: Uint8Array.of(183, 1) });
+  link.tell({ type: 'log', level: 'warn', message: 'later' });
+  assert.equal(told.at(-1), 'handshake 2 183 1');
+  assert.equal(lines.at(-1), 'warn later');
+});
+
+test('a friend’s path is known also to who learns its number late, until it is removed', async () => {
+  const { node, link, told } = await started();
+  await turn();
+  assert.equal(node.friendPath(3), 'none');
+  link.tell({ type: 'friend-path', friend: 3, path: 'udp' });
+  assert.equal(node.friendPath(3), 'udp');
+  assert.deepEqual(told, ['friend 3 udp']);
+  await node.removeFriend(3);
+  assert.equal(node.friendPath(3), 'none');
+});
+
+test('it joins by its nodes, and no more once it is closed', async () => {
+  const timers = new VirtualTimers();
+  const { node, link, told } = await started(new FakeLink(), { timers });
+  assert.deepEqual(link.calls, ['bootstrap 1']);
+  await node.close();
+  await node.close();
+  link.emit('fatal', new TunnelError('ERR_WORKER_DIED', 'late'));
+  await turn();
+  assert.equal(timers.running, 0);
+  assert.deepEqual(told, []);
+  assert.deepEqual(link.calls, ['bootstrap 1', 'closed']);
+});
+
+test('a worker that cannot start is closed, and its refusal is the caller’s', async () => {
+  const link = new FakeLink();
+  link.startError = new TunnelError('ERR_LISTEN', 'taken');
+  await assert.rejects(started(link), link.startError);
+  assert.deepEqual(link.calls, ['closed']);
+});
+
+test('a worker that dies is told once, and the node tries no more', async () => {
+  const timers = new VirtualTimers();
+  const { link, told } = await started(new FakeLink(), { timers });
+  link.emit('fatal', new TunnelError('ERR_WORKER_DIED', 'crashed'));
+  assert.deepEqual(told, ['fatal ERR_WORKER_DIED']);
+  assert.equal(timers.running, 0);
+});
+
+test('a channel gets its frames, writes into the ring under its id, and is closed once', async () => {
+  const { node, link } = await started();
+  await turn();
+  const heard: string[] = [];
+  const channel = await node.openChannel(5, 1344, 99, {
+    ...HANDLERS,
+    frame: (frame) => heard.push(frame.join(' ')),
+    failed: (error) => heard.push(error.code),
+  });
+  assert.equal(link.calls.at(-1), `open ${channel.id} 5 1344 99`);
+  link.handlers?.frame(channel.id, 0, Uint8Array.of(1, 2, 3), 1, 2);
+  assert.deepEqual(heard, ['2 3']);
+  channel.reserve(10, true)?.fill(8);
+  channel.commit();
+  assert.deepEqual(link.calls.slice(-2), [`reserve ${channel.id} 1 10`, 'commit']);
+  assert.deepEqual([...link.side.bytes.subarray(6, 18)], [0, ...Array<number>(10).fill(8), 0]);
+  assert.equal(channel.reserve(60, false), undefined);
+  link.closeError = new TunnelError('ERR_WORKER_DIED', 'gone');
+  await node.closeChannel(channel);
+  link.handlers?.frame(channel.id, 0, Uint8Array.of(1), 0, 1);
+  assert.deepEqual(heard, ['2 3']);
+});
+
+test('a channel that fails hears of it, even before the call that opened it was answered', async () => {
+  const { node, link } = await started();
+  await turn();
+  const heard: string[] = [];
+  const opening = node.openChannel(5, 1344, 1, { ...HANDLERS, failed: (error) => heard.push(error.message) });
+  const error = new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true });
+  link.tell({ type: 'channel-failed', channel: 0, error: error.toWire() });
+  await opening;
+  assert.deepEqual(heard, [error.message]);
+});
+
+test('a channel that the worker refuses leaves its place free', async () => {
+  const { node, link } = await started();
+  link.openError = new TunnelError('ERR_CLOSED', 'leaving');
+  for (let times = 0; times < 100; times++) {
+    await assert.rejects(node.openChannel(5, 1344, 1, HANDLERS), link.openError);
+  }
+});
