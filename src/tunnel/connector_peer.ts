@@ -159,7 +159,6 @@ export class ConnectorPeer extends PeerLife {
 
   #sayHelloLater(delayMs: number): void {
     this.#clearTimer();
-    if (this.closed || this.path === 'none') return;
     this.#timer = this.port.timers.set(() => {
       this.#timer = undefined;
       this.#sayHello();
@@ -174,7 +173,7 @@ export class ConnectorPeer extends PeerLife {
 
   #fail(error: TunnelError): void {
     this.#clearTimer();
-    if (!this.closed) this.port.onFailed(error);
+    this.port.onFailed(error);
   }
 
   #clearTimer(): void {

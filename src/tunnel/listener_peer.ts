@@ -80,9 +80,7 @@ export class ListenerPeer extends PeerLife {
       reason,
     });
     this.#idleNow();
-    if (reason !== 'peer-shutdown') return;
-    if (this.path === 'none') this.#leave();
-    else this.#leaving = this.port.timers.set(() => this.#leave(), LEAVE_MS);
+    if (reason === 'peer-shutdown') this.#leaving = this.port.timers.set(() => this.#leave(), LEAVE_MS);
   }
 
   protected override knows(packet: Uint8Array): boolean {
@@ -131,7 +129,7 @@ export class ListenerPeer extends PeerLife {
 
   #leave(): void {
     this.#stay();
-    if (!this.closed) this.port.onLeft();
+    this.port.onLeft();
   }
 
   #stay(): void {

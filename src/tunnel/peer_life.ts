@@ -103,7 +103,6 @@ export abstract class PeerLife {
 
   /** Says BYE and ends for good. Never rejects. */
   async close(reason: Reason): Promise<void> {
-    if (this.closed) return;
     this.closed = true;
     await this.#forget()?.close(reason);
   }
@@ -185,9 +184,9 @@ export abstract class PeerLife {
     if (this.#current !== current) return; // by a handler
     if (this.port.patienceMs > 0) {
       // Silent first and offline then: that is one wait.
-      this.#patience ??= this.port.timers.set(() => this.#giveUp(current), this.port.patienceMs);
+      this.#patience ??= this.port.timers.set(() => this.#giveUp(), this.port.patienceMs);
     } else {
-      this.#giveUp(current);
+      this.#giveUp();
     }
   }
 
@@ -198,13 +197,13 @@ export abstract class PeerLife {
   }
 
   /** No word of the peer for as long as streams may wait: its sockets are not kept open for ever. */
-  #giveUp(current: PeerSession): void {
+  #giveUp(): void {
     const waited = this.port.patienceMs > 0 ? ` for ${this.port.patienceMs / 1000} s` : '';
     const what = this.path === 'none' ? 'offline' : 'silent';
     const text = `${what}${waited}: its streams are reset`;
     this.port.onCode(204, text);
-    if (this.#current !== current) return; // by a handler
     this.#drop('peer-silent');
+    // A handler may have closed it.
     if (!this.closed) this.sessionEnded({ reason: 'peer-silent', text });
   }
 

@@ -42,6 +42,9 @@ test('a friend that is online and does not answer is wondered about after five h
     bench.take().join(),
     /waiting the peer is online but does not answer: does tox-wasm-tunnel listen/,
   );
+  await bench.pass(14_900);
+  assert.equal(bench.take().filter((line) => line.startsWith('waiting')).length, 1, 'and after five more');
+  await bench.pass(9_000);
   bench.peer.friendPath('none');
   bench.peer.friendPath('udp');
   await bench.pass(11_900);
@@ -233,6 +236,7 @@ test('silent first and offline then is one wait', async () => {
   assert.ok(bench.session !== undefined);
   await bench.pass(10_000);
   assert.equal(bench.session, undefined);
+  assert.equal(bench.timers.running, 0);
 });
 
 test('a session that stayed silent although the friend is online is joined anew', async () => {
@@ -342,6 +346,21 @@ test('a channel that cannot be opened is told, and tried again as another sessio
   assert.notDeepEqual(bench.offered, offered);
   await bench.peer.handshake(welcome(bench.offered, A));
   assert.ok(bench.peer.isOnline);
+});
+
+test('an answer that was on the way when the friend went offline changes nothing', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  const { session, offered } = bench;
+  bench.peer.friendPath('none');
+  await bench.peer.handshake(welcome(offered, A));
+  await bench.peer.handshake(refusal('busy'));
+  const said = bench.node.sent.length;
+  await bench.pass(10_000);
+  assert.equal(bench.node.sent.length, said, 'no hello to nobody');
+  await bench.join(A);
+  assert.deepEqual(bench.offered, offered);
+  assert.equal(bench.session, session);
 });
 
 test('a node that is gone is tried no more, without a word', async () => {
@@ -460,6 +479,21 @@ test('close while the channel is opened leaves no channel, no timer and no word'
   assert.deepEqual(bench.node.open, []);
   assert.equal(bench.timers.running, 0);
   assert.deepEqual(bench.take(), []);
+});
+
+test('close while the channel is refused says nothing of that', async () => {
+  const bench = new ConnectorBench();
+  bench.node.held = [];
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  void bench.peer.handshake(welcome(bench.offered, A));
+  bench.take();
+  void bench.peer.close('peer-shutdown');
+  bench.node.openError = new TunnelError('ERR_LIMIT', 'full');
+  for (const release of bench.node.held) release();
+  await bench.pass(0);
+  assert.deepEqual(bench.take(), []);
+  assert.equal(bench.timers.running, 0);
 });
 
 test('closed by who hears of a change, it stays closed', async () => {

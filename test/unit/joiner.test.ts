@@ -88,6 +88,9 @@ test('it says that it takes long after 10 s, then every minute, with what may he
   assert.deepEqual(said.splice(0), [
     plain.replace(';', ' (cannot be used now: a (1), b (2), c (3) and 2 more);'),
   ]);
+  answer.failed = ['a', 'b', 'c'];
+  await pass(60_000);
+  assert.match(said.pop() ?? '', /now: a, b, c\);/);
   answer.failed = [];
   await pass(60_000);
   assert.deepEqual(said, [plain], 'what works again is no longer named');

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { decodeRefuse, decodeWelcome, packetKind } from '../../src/mux/handshake.js';
 import { bye, hello, ListenerBench, PING, refusal, uuid, welcome } from '../support/peer_bench.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
 
 const C = uuid(0xc0);
 const D = uuid(0xd0);
@@ -176,7 +177,9 @@ test('an outage that the connector has not noticed ends with its next frame', as
 });
 
 test('a peer is idle when it is neither there nor waited for', async () => {
-  const bench = new ListenerBench({ patienceMs: 20_000 });
+  const timers = new VirtualTimers();
+  timers.advance(5_000);
+  const bench = new ListenerBench({ patienceMs: 20_000, timers });
   await bench.pass(1_000);
   assert.equal(bench.peer.idleMs, 1_000, 'from the start, until it comes');
   await bench.join(C);

@@ -1,0 +1,112 @@
+/** What both sides of a peer share; their handshakes have tests of their own. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bye, ConnectorBench, hello, ListenerBench, uuid, welcome } from '../support/peer_bench.js';
+
+const [A, B] = [uuid(0xa0), uuid(0xb0)];
+
+test('a path that was told before is no news, nor is a change of it while there is no session', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('relay');
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  assert.deepEqual(bench.take(), ['code 201']);
+  await bench.join(A);
+  bench.take();
+  bench.peer.friendPath('udp');
+  assert.deepEqual(bench.take(), []);
+  assert.equal(bench.peer.currentPath, 'udp');
+});
+
+test('what waits to be acted on when it is closed is forgotten', async () => {
+  const bench = new ListenerBench();
+  bench.node.held = [];
+  bench.peer.friendPath('udp');
+  const acting = bench.peer.handshake(hello(A));
+  void bench.peer.handshake(hello(B).subarray(0, 20));
+  await bench.peer.close('peer-shutdown');
+  await bench.pass(0);
+  bench.node.held[0]?.();
+  await acting;
+  await bench.pass(0);
+  assert.deepEqual(bench.node.sent, []);
+});
+
+test('what came of a packet is not told once it is closed', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  await bench.peer.close('peer-shutdown');
+  await bench.pass(0);
+  assert.deepEqual(bench.take(), []);
+});
+
+test('closed by who hears that it is offline, nothing is waited for and nothing said', async () => {
+  for (const ends of ['offline', 'bye'] as const) {
+    const bench = new ConnectorBench({ patienceMs: 5_000 });
+    await bench.join(A);
+    bench.onTold = (line) => {
+      if (line === 'offline none') void bench.peer.close('peer-shutdown');
+    };
+    const said = bench.node.sent.length;
+    if (ends === 'bye') bench.node.newest.deliver(bye(10, 0));
+    else bench.peer.friendPath('none');
+    await bench.pass(1_500);
+    assert.equal(bench.timers.running, 0, ends);
+    await bench.pass(10_000);
+    assert.equal(bench.node.sent.length, said, ends);
+    assert.ok(!bench.codes.includes(204), ends);
+  }
+});
+
+test('closed by who hears that patience with a silent peer has ended, hello is not said again', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  bench.onTold = (line) => {
+    if (line.startsWith('code 204')) void bench.peer.close('peer-shutdown');
+  };
+  await bench.pass(30_000);
+  assert.ok(bench.codes.includes(204));
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a session that goes on after an outage is listened to as before', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  bench.peer.friendPath('none');
+  await bench.pass(5_000);
+  await bench.join(A);
+  bench.take();
+  await bench.pass(30_000);
+  assert.deepEqual(bench.take().slice(0, 2), ['code 302', 'offline none']);
+});
+
+test('the patience with a session that was replaced ends with it', async () => {
+  const bench = new ConnectorBench({ patienceMs: 20_000 });
+  await bench.join(A);
+  bench.peer.friendPath('none');
+  await bench.pass(5_000);
+  await bench.join(B);
+  bench.take();
+  await bench.pass(25_000);
+  assert.deepEqual(bench.take(), []);
+  assert.ok(bench.peer.isOnline);
+});
+
+test('who hears that the peer is offline finds no session any more', async () => {
+  const bench = new ConnectorBench();
+  await bench.join(A);
+  const found: unknown[] = [];
+  bench.onTold = (line) => {
+    if (line === 'offline none') found.push(bench.session);
+  };
+  bench.node.newest.deliver(bye(10, 0));
+  assert.deepEqual(found, [undefined]);
+});
+
+test('a fault of ours is not taken for a refusal', async () => {
+  const bench = new ConnectorBench();
+  bench.peer.friendPath('udp');
+  await bench.pass(0);
+  bench.node.openError = new Error('a fault');
+  await assert.rejects(bench.peer.handshake(welcome(bench.offered, A)), bench.node.openError);
+});
