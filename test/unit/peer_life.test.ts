@@ -38,6 +38,7 @@ test('what came of a packet is not told once it is closed', async () => {
   await bench.peer.close('peer-shutdown');
   await bench.pass(0);
   assert.deepEqual(bench.take(), []);
+  assert.equal(bench.timers.running, 0, 'nor is it tried again');
 });
 
 test('closed by who hears that it is offline, nothing is waited for and nothing said', async () => {
