@@ -239,6 +239,17 @@ test('silent first and offline then is one wait', async () => {
   assert.equal(bench.timers.running, 0);
 });
 
+test('silent, then offline, then back: no wait of then goes on', async () => {
+  const bench = new ConnectorBench({ patienceMs: 20_000 });
+  await bench.join(A);
+  await bench.pass(40_000);
+  bench.peer.friendPath('none');
+  await bench.pass(5_000);
+  await bench.join(A);
+  await bench.pass(20_000);
+  assert.ok(bench.peer.isOnline && !bench.codes.includes(204));
+});
+
 test('a session that stayed silent although the friend is online is joined anew', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);

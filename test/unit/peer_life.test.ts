@@ -51,7 +51,7 @@ test('closed by who hears that it is offline, nothing is waited for and nothing 
     const said = bench.node.sent.length;
     if (ends === 'bye') bench.node.newest.deliver(bye(10, 0));
     else bench.peer.friendPath('none');
-    await bench.pass(1_500);
+    await bench.pass(400);
     assert.equal(bench.timers.running, 0, ends);
     await bench.pass(10_000);
     assert.equal(bench.node.sent.length, said, ends);
