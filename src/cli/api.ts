@@ -1,9 +1,8 @@
 import type { EventEmitter } from 'node:events';
-import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import type { ReturnCode } from '../core/return_codes.js';
 import type { ExposeSpec } from '../forward/expose.js';
 import type { LocalSpec } from '../forward/spec.js';
+import type { Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -14,12 +13,6 @@ export interface TunnelApi {
   /** Resolves when it has started, not when it is connected. */
   connect(options: CommonOptions & { readonly remote: ToxId }): Promise<ConnectorHandle>;
   node(options: NodeOptions): Promise<BootstrapNodeHandle>;
-}
-
-/** An inclusive range of ports. */
-export interface Ports {
-  readonly from: number;
-  readonly to: number;
 }
 
 export interface CommonOptions {
@@ -43,34 +36,6 @@ export interface NodeOptions {
   readonly bindAddress?: string;
   readonly logger?: Logger;
   readonly signal?: AbortSignal;
-}
-
-export interface TunnelEvents {
-  /** Joined the network. */
-  ready: [info: { readonly toxId: string }];
-  waiting: [info: { readonly message: string }];
-  code: [info: { readonly code: ReturnCode; readonly peer?: string; readonly detail?: string }];
-  peer: [info: PeerChange];
-  refused: [info: Refusal];
-  /** It is over; nothing follows. */
-  error: [error: TunnelError];
-}
-
-export interface PeerChange {
-  readonly status: 'online' | 'offline';
-  readonly path: 'udp' | 'relay' | 'none';
-  readonly code: 301 | 302;
-  /** 64 hexadecimal digits. */
-  readonly publicKey: string;
-}
-
-export interface Refusal {
-  readonly target: string;
-  /** A short name for programs. */
-  readonly reason: string;
-  /** A sentence for people. */
-  readonly text: string;
-  readonly peer: string;
 }
 
 export interface TunnelHandle extends EventEmitter<TunnelEvents> {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { TunnelError } from '../core/errors.js';
-import type { Ports } from './api.js';
+import type { Ports } from '../index.js';
 import type { CliIo } from './io.js';
 import type { Verbosity } from './reporter.js';
 

@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { ipv6Bytes } from '../core/ipv6_bytes.js';
 
 /**
  * One IP address in the one form it is compared in. An IPv4 address written as IPv6
@@ -77,26 +78,6 @@ function subnet(network: string, prefixBits: number): { holds(address: Address):
 
 function ipv4(bytes: Uint8Array): Address {
   return { family: 4, bytes, text: bytes.join('.') };
-}
-
-/** @param text known to be an IPv6 address */
-function ipv6Bytes(text: string): Uint8Array {
-  const [before = '', after] = text.split('::');
-  const head = groupBytes(before);
-  const tail = groupBytes(after ?? '');
-  const bytes = new Uint8Array(16);
-  bytes.set(head, 0);
-  bytes.set(tail, 16 - tail.length);
-  return bytes;
-}
-
-function groupBytes(groups: string): number[] {
-  if (groups === '') return [];
-  return groups.split(':').flatMap((group) => {
-    if (group.includes('.')) return group.split('.').map(Number);
-    const value = Number.parseInt(group, 16);
-    return [value >> 8, value & 0xff];
-  });
 }
 
 function startsWith(bytes: Uint8Array, prefix: Uint8Array, prefixBits: number): boolean {

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
 import type { BootstrapAddress } from '../worker/contract.js';
 import { hostProblem } from './host_name.js';
+import { upperHex } from './tox_id.js';
 
 export type { BootstrapAddress } from '../worker/contract.js';
 
@@ -53,7 +54,7 @@ export function parseBootstrapLine(text: string): BootstrapAddress {
 /** The line that {@link parseBootstrapLine} reads back as the same node. */
 export function formatBootstrapLine(node: Pick<BootstrapAddress, 'host' | 'port' | 'key'>): string {
   const host = node.host.includes(':') ? `[${node.host}]` : node.host;
-  return `${host}:${node.port}:${Buffer.from(node.key).toString('hex').toUpperCase()}`;
+  return `${host}:${node.port}:${upperHex(node.key)}`;
 }
 
 /** In the public list an address that is not there is `-`, `NONE` or empty. */

@@ -46,7 +46,11 @@ export function makeToxId(publicKey: Uint8Array, nospam: Uint8Array): ToxId {
 
 /** 76 upper-case hexadecimal digits, as every Tox client shows them. */
 export function formatToxId(id: ToxId | Uint8Array): string {
-  const bytes = id instanceof Uint8Array ? id : id.bytes;
+  return upperHex(id instanceof Uint8Array ? id : id.bytes);
+}
+
+/** Keys and Tox IDs as people and programs see them: two upper-case hexadecimal digits a byte. */
+export function upperHex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex').toUpperCase();
 }
 

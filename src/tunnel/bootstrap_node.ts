@@ -3,6 +3,7 @@ import { systemTimers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import { silentLogger } from '../core/logger.js';
 import type { Identity } from '../node/identity.js';
+import { upperHex } from '../node/tox_id.js';
 import { ToxNode } from '../node/tox_node.js';
 import type { NodeOptions } from './options.js';
 import { abortedError, isAborted } from './tunnel.js';
@@ -30,7 +31,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     this.#node = node;
     const { dhtKey, secretKey, udpPort, tcpPort } = node.started;
     this.identity = { secretKey, nospam: new Uint8Array(4) };
-    this.publicKey = Buffer.from(dhtKey).toString('hex').toUpperCase();
+    this.publicKey = upperHex(dhtKey);
     this.udpPort = udpPort;
     this.tcpPort = tcpPort;
     // A node without nodes to join by is the first of its network: it waits for nobody.

@@ -4,6 +4,7 @@ import { LocalForward } from '../forward/local.js';
 import { type LocalSpec, printHostPort } from '../forward/spec.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
+import { upperHex } from '../node/tox_id.js';
 import type { Outcome, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
 import type { ConnectOptions } from './options.js';
@@ -34,7 +35,7 @@ export class Connector extends Tunnel {
   private constructor(node: ToxNode, options: ConnectOptions) {
     super(node, options);
     this.#remote = options.remote;
-    this.#publicKey = hex(options.remote.publicKey);
+    this.#publicKey = upperHex(options.remote.publicKey);
     node.on('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
     node.on('handshake', (friend, packet) => void this.#peerOf(friend)?.handshake(packet));
   }
@@ -156,8 +157,4 @@ export class Connector extends Tunnel {
   #peerOf(friend: number): ConnectorPeer | undefined {
     return this.#peer?.friend === friend ? this.#peer : undefined;
   }
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex').toUpperCase();
 }

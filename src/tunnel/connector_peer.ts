@@ -1,14 +1,8 @@
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
 import { type Agreement, acceptWelcome, helloOf, type Offer, refuseError } from '../mux/agreement.js';
-import {
-  decodeRefuse,
-  encodeHello,
-  KIND_REFUSE,
-  KIND_WELCOME,
-  packetKind,
-  type Refuse,
-} from '../mux/handshake.js';
+import { decodeRefuse, encodeHello, packetKind, type Refuse } from '../mux/handshake.js';
 import type { Reason } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
 import { newOffer } from './offer.js';

@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { MAX_PEERS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
+import { upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import type { ListenerPeer } from './listener_peer.js';
 import type { Traffic } from './peer_life.js';
@@ -61,7 +62,7 @@ export class FriendPlaces {
   /** Somebody wants to be a friend: it is accepted as soon as there is a place. */
   async request(publicKey: Uint8Array): Promise<void> {
     if (this.#closed) return;
-    this.#requests.set(Buffer.from(publicKey).toString('hex').toUpperCase(), publicKey);
+    this.#requests.set(upperHex(publicKey), publicKey);
     const [oldest] = this.#requests.keys();
     if (this.#requests.size > MAX_WAITING_REQUESTS && oldest !== undefined) this.#requests.delete(oldest);
     await this.seat();

@@ -1,7 +1,8 @@
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { KIND_HELLO } from '../core/packet_kinds.js';
 import { type Agreement, answerHello, type Offer, refuseOf, welcomeOf } from '../mux/agreement.js';
-import { encodeRefuse, encodeWelcome, KIND_HELLO, packetKind, type Refuse } from '../mux/handshake.js';
+import { encodeRefuse, encodeWelcome, packetKind, type Refuse } from '../mux/handshake.js';
 import type { Reason } from '../mux/reasons.js';
 import { isIdAt } from '../mux/stream_id.js';
 import { newOffer } from './offer.js';

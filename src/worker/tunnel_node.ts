@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
+import { KIND_HELLO, KIND_REFUSE } from '../core/packet_kinds.js';
 import type { RETURN_CODES } from '../core/return_codes.js';
 import { Allowance } from './allowance.js';
 import type { CreateChannel, PacketResult } from './channel/channel.js';
@@ -15,10 +16,6 @@ import type {
   WorkerEvent,
 } from './contract.js';
 import type { FriendAdd, SendResult, Tox, ToxEvents, ToxModule, ToxOptions } from './tox/tox.js';
-
-/** Kind bytes of handshake packets: hello, welcome, refuse. Source: docs/protocol.md, section 1. */
-const KIND_HELLO = 1;
-const KIND_REFUSE = 3;
 
 /** Source: TOX_ADDRESS_SIZE, TOX_PUBLIC_KEY_SIZE, TOX_MAX_FRIEND_REQUEST_LENGTH, toxcore/tox.h. */
 const ADDRESS_BYTES = 38;

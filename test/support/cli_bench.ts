@@ -7,11 +7,11 @@ import type {
   Forward,
   NodeOptions,
   TunnelApi,
-  TunnelEvents,
 } from '../../src/cli/api.js';
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
+import type { TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 
 /** An event line, read back; what it holds is for the tests to say. */

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { ipv6Bytes } from '../../core/ipv6_bytes.js';
 
 /** Bytes of an IPv4 and of an IPv6 address. */
 export const IPV4_BYTES = 4;
@@ -16,32 +17,10 @@ export function parseIp(text: string): Uint8Array | undefined {
     case 4:
       return Uint8Array.from(text.split('.'), Number);
     case 6:
-      return parseIpv6(text);
+      return ipv6Bytes(text.split('%', 1)[0]!);
     default:
       return undefined;
   }
-}
-
-/** @param text what `isIP` has found to be IPv6 */
-function parseIpv6(text: string): Uint8Array {
-  const bytes = new Uint8Array(IPV6_BYTES);
-  const zone = text.indexOf('%');
-  const [head = '', tail] = (zone < 0 ? text : text.slice(0, zone)).split('::');
-  bytes.set(groupBytes(head));
-  if (tail !== undefined) {
-    const last = groupBytes(tail);
-    bytes.set(last, IPV6_BYTES - last.length);
-  }
-  return bytes;
-}
-
-function groupBytes(groups: string): number[] {
-  if (groups === '') return [];
-  return groups.split(':').flatMap((group) => {
-    if (group.includes('.')) return group.split('.').map(Number);
-    const value = Number.parseInt(group, 16);
-    return [value >>> 8, value & 0xff];
-  });
 }
 
 /** An address as the system's calls take it. @param bytes 4 or 16 bytes */

@@ -1,0 +1,5 @@
+// Second byte of a lossless packet of ours (docs/protocol.md, section 1): the handshake.
+
+export const KIND_HELLO = 1;
+export const KIND_WELCOME = 2;
+export const KIND_REFUSE = 3;
