@@ -3,6 +3,7 @@ import { AddressCache } from './address_cache.js';
 import { DatagramQueue } from './datagram_queue.js';
 import { IPV4_BYTES } from './ip_text.js';
 import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
+import { SendSlots } from './send_slots.js';
 
 /** What waits for toxcore at most: 0.2 s of packets at the highest rate measured. */
 const MAX_WAITING_DATAGRAMS = 16_384;
@@ -24,6 +25,8 @@ export class UdpSocket {
   readonly #socket: Socket;
   readonly #queue: DatagramQueue;
   readonly #addresses = new AddressCache();
+  /** Used again only while all that was sent has left: since the last look no more than half were. */
+  readonly #slots = new SendSlots(2 * SENDS_PER_CHECK);
   #allowed = Number.POSITIVE_INFINITY;
   #sendsToCheck = 0;
   #in = 0;
@@ -88,8 +91,9 @@ export class UdpSocket {
     const ip = to.family === FAMILY_IPV4 ? to.bytes.subarray(0, IPV4_BYTES) : to.bytes;
     try {
       // Copied: what the system does not take at once Node keeps, and wasm memory is written again.
+      const copy = this.#sendsToCheck > 0 ? this.#slots.copy(bytes) : new Uint8Array(bytes);
       // Without a callback Node tells nobody that a datagram could not be sent: it is lost, as others are.
-      this.#socket.send(Buffer.from(bytes), to.port, this.#addresses.textOf(ip));
+      this.#socket.send(copy, to.port, this.#addresses.textOf(ip));
     } catch {
       return -1;
     }
@@ -105,12 +109,12 @@ export class UdpSocket {
   }
 
   #hasRoom(): boolean {
-    if (this.#sendsToCheck > 0) {
+    if (this.#sendsToCheck > 1) {
       this.#sendsToCheck--;
       return true;
     }
     const unsentBytes = this.#socket.getSendQueueSize();
-    if (unsentBytes === 0) this.#sendsToCheck = SENDS_PER_CHECK;
+    this.#sendsToCheck = unsentBytes === 0 ? SENDS_PER_CHECK : 0;
     return unsentBytes <= MAX_UNSENT_BYTES;
   }
 }
