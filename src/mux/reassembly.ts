@@ -1,3 +1,4 @@
+import { copyBytes } from '../core/copy_bytes.js';
 import { BLOCK_BYTES, type BlockPool } from './block_pool.js';
 import { Intervals } from './intervals.js';
 
@@ -62,7 +63,7 @@ export class Reassembly {
       const index = Math.floor(distance / BLOCK_BYTES);
       const inBlock = distance - index * BLOCK_BYTES;
       const end = Math.min(frame.length, at + BLOCK_BYTES - inBlock);
-      this.#block(index).bytes.set(frame.subarray(at, end), inBlock);
+      copyBytes(this.#block(index).bytes, inBlock, frame.subarray(at, end));
       at = end;
     }
   }

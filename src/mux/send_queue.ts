@@ -1,3 +1,4 @@
+import { copyBytes } from '../core/copy_bytes.js';
 import { TunnelError } from '../core/errors.js';
 
 /** How far past `highWaterBytes` a writer that ignores `false` may go. */
@@ -53,7 +54,7 @@ export class SendQueue {
     while (to < end) {
       const chunk = this.#chunks[this.#first]!;
       const count = Math.min(end - to, chunk.length - this.#used);
-      out.set(count === chunk.length ? chunk : chunk.subarray(this.#used, this.#used + count), to);
+      copyBytes(out, to, count === chunk.length ? chunk : chunk.subarray(this.#used, this.#used + count));
       to += count;
       this.#used += count;
       if (this.#used === chunk.length) this.#dropFirst();

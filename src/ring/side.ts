@@ -1,3 +1,4 @@
+import { copyBytes } from '../core/copy_bytes.js';
 import { TunnelError } from '../core/errors.js';
 import { PortDoorbell } from './doorbell.js';
 import { HeldDoorbell } from './held_doorbell.js';
@@ -97,7 +98,7 @@ export abstract class Side<Handlers extends SideHandlers> {
   tryWrite(channelId: number, flags: number, frame: Uint8Array): boolean {
     const offset = this.reserve(channelId, flags, frame.byteLength);
     if (offset === undefined) return false;
-    this.bytes.set(frame, offset);
+    copyBytes(this.bytes, offset, frame);
     this.commit();
     return true;
   }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../core/copy_bytes.js';
 import { TunnelError } from '../../core/errors.js';
 import { BUNDLE_BYTES, LENGTH_BYTES } from './packet.js';
 
@@ -97,7 +98,7 @@ export class Bundles {
       chunk[at + 1] = frame.length;
       at += LENGTH_BYTES;
     }
-    chunk.set(frame, at);
+    copyBytes(chunk, at, frame);
     this.#end[slot] = at + frame.length - base;
     this.#frames[slot]!++;
     this.#frameBytes[slot]! += frame.length;

@@ -1,0 +1,22 @@
+/** From here on the call into native code costs less than what it saves; measured on Node 20 and 22. */
+const WORTH_A_CALL_BYTES = 192;
+
+// A name of one function for `call`: Node's own takes every Uint8Array, though its type says Buffer.
+const fill = Buffer.prototype.fill as (
+  this: Uint8Array,
+  value: Uint8Array,
+  from: number,
+  to: number,
+) => unknown;
+
+/**
+ * `to.set(from, at)`, where one of the two may be shared memory. V8 copies between shared and other
+ * memory byte by byte unless both are aligned alike, which packets and streams are not: 0.7 µs
+ * for a packet. Filling with as many bytes as there are to fill is one memcpy: 0.1 µs.
+ *
+ * @throws {RangeError} when `from` does not fit
+ */
+export function copyBytes(to: Uint8Array, at: number, from: Uint8Array): void {
+  if (from.length < WORTH_A_CALL_BYTES) to.set(from, at);
+  else fill.call(to, from, at, at + from.length);
+}
