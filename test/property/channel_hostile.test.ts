@@ -120,6 +120,15 @@ describe('a hostile peer', () => {
     assert.equal(victim.pump(1).length, 1);
   });
 
+  test('that leaves more gaps than an acknowledgement may tell of is answered once all the same', () => {
+    const victim = new HeldChannel();
+    for (let number = 2; number < 400; number += 2) victim.receive(pingPacket(number), 1);
+    victim.receive(pingPacket(0), 1);
+    assert.equal(victim.pump(1).length, 1);
+    assert.equal(victim.pump(1).length, 0);
+    assert.ok(victim.channel.pump(1) > 1);
+  });
+
   test('that sends bundles out of the window is caught, and in the window costs no memory', () => {
     const victim = new HeldChannel();
     const before = victim.channel.stats(0).memoryBytes;
