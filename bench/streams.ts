@@ -50,6 +50,7 @@ async function measure(streams: number, bytes: number): Promise<void> {
         Array.from({ length: streams }, (_, index) => moveOne(port, direction, index, bytes)),
       );
       const seconds = (performance.now() - begunMs) / 1000;
+      process.stderr.write(`${direction}: ${seconds.toFixed(1)} s\n`);
       const peaks = ends.map((pid) => peakRssOf(pid) / MIB);
       const after = rss();
       const broken = moved.filter((each) => each.status === 'rejected');
