@@ -3,8 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Cell, table } from './table.js';
-import type { RunningWay, Way } from './way.js';
-import { allWays } from './ways.js';
+import type { StartedWay, Way } from './way.js';
 
 export interface BenchArguments {
   readonly mib: number;
@@ -57,18 +56,19 @@ function positive(name: string, text: string): number {
 /** One row of figures: named cells, in the order of the columns. */
 export type Row = Readonly<Record<string, Cell>>;
 
-/** Starts one way after the other, takes its rows, and prints all as one table. */
-export async function benchWays(
+/** Starts one way after the other, takes its rows, prints all as one table, and gives them. */
+export async function benchWays<Running extends StartedWay>(
   title: string,
   args: BenchArguments,
+  ways: readonly Way<Running>[],
   targetPort: number,
-  measure: (way: RunningWay) => AsyncIterable<Row>,
-): Promise<void> {
+  measure: (way: Running) => AsyncIterable<Row>,
+): Promise<readonly Row[]> {
   const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Linux ${release()}`;
   const program = args.built ? 'dist/' : 'the sources through tsx';
   process.stdout.write(`${title}\n${machine}\ntox-wasm-tunnel runs from ${program}\n\n`);
   const rows: Row[] = [];
-  for (const way of chosen(allWays(args), args.ways)) {
+  for (const way of chosen(ways, args.ways)) {
     const missing = way.unavailable?.();
     if (missing !== undefined) {
       process.stderr.write(`${way.name}: left out, ${missing}\n`);
@@ -101,9 +101,13 @@ export async function benchWays(
     const report = { title, date: new Date().toISOString(), machine, program, rows };
     writeFileSync(args.json, `${JSON.stringify(report, null, 2)}\n`);
   }
+  return rows;
 }
 
-function chosen(ways: readonly Way[], names: readonly string[]): readonly Way[] {
+function chosen<Running extends StartedWay>(
+  ways: readonly Way<Running>[],
+  names: readonly string[],
+): readonly Way<Running>[] {
   if (names.length === 0) return ways;
   return ways.filter((way) => names.some((name) => way.name.includes(name)));
 }

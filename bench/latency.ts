@@ -7,6 +7,7 @@ import { usageOf } from './process_usage.js';
 import { quantile } from './quantiles.js';
 import { openEcho } from './target.js';
 import type { RunningWay } from './way.js';
+import { allWays } from './ways.js';
 
 const MIB = 1024 * 1024;
 const KIB = 1024;
@@ -110,6 +111,12 @@ if (args !== undefined) {
     socket.destroy();
   }
 
-  await benchWays(`Latency, bulk transfers of ${runs} times ${mib} MiB`, args, target.port, measure);
+  await benchWays(
+    `Latency, bulk transfers of ${runs} times ${mib} MiB`,
+    args,
+    allWays(args),
+    target.port,
+    measure,
+  );
   await target.stop();
 }

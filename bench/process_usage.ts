@@ -23,6 +23,11 @@ export function usageOf(pid: number): Usage {
   return { cpuSeconds, rssBytes };
 }
 
+/** The most memory that was resident at once, in bytes; children do not count. */
+export function peakRssOf(pid: number): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readProc(pid, 'status'))?.[1] ?? Number.NaN) * 1024;
+}
+
 function familyOf(pid: number): number[] {
   // A process's children stand with the thread that started them.
   const children = threadsOf(pid).flatMap((thread) =>

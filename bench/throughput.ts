@@ -3,16 +3,20 @@ import { benchArguments, benchWays, type Row } from './bench_command.js';
 import { startTarget } from './own_process.js';
 import { usageOf } from './process_usage.js';
 import { quantile } from './quantiles.js';
+import { ratios } from './ratios.js';
+import { rawPackets } from './raw/raw_way.js';
 import { bulkBytes, type Direction, transfer } from './target.js';
-import type { RunningWay } from './way.js';
+import type { PacketsWay, RunningWay, Way } from './way.js';
+import { allWays } from './ways.js';
 
 const MIB = 1024 * 1024;
-const CASES: readonly { readonly direction: Direction; readonly streams: number }[] = [
-  { direction: 'down', streams: 1 },
-  { direction: 'up', streams: 1 },
-  { direction: 'down', streams: 8 },
-  { direction: 'up', streams: 8 },
-];
+const DIRECTIONS: readonly Direction[] = ['down', 'up'];
+
+/** A row to be measured: moves so many bytes and checks them. */
+interface Case {
+  readonly name: string;
+  move(bytes: number): Promise<{ readonly ms: number; readonly lost?: number }>;
+}
 
 const args = benchArguments(
   'Throughput on loopback: one stream and eight, both directions, every byte checked.',
@@ -23,17 +27,21 @@ if (args !== undefined) {
   const target = await startTarget(totalBytes);
   const source = { down: bulkBytes('down', totalBytes), up: bulkBytes('up', totalBytes) };
 
-  async function* measure({ port, processes }: RunningWay): AsyncGenerator<Row> {
-    await moveAll(port, 'down', 1, Math.min(totalBytes, 4 * MIB)); // code is compiled, windows have grown
-    for (const { direction, streams } of CASES) {
+  async function* measure(way: RunningWay | PacketsWay): AsyncGenerator<Row> {
+    const { processes } = way;
+    const cases = 'carry' in way ? packetCases(way) : streamCases(way.port);
+    await cases[0]?.move(Math.min(totalBytes, 4 * MIB)); // code is compiled, windows have grown
+    for (const { name: caseName, move } of cases) {
       const speeds: number[] = [];
+      let lostPackets: number | undefined;
       const before = processes.map(({ pid }) => usageOf(pid));
       for (let run = 0; run < runs; run++) {
-        const seconds = (await moveAll(port, direction, streams, totalBytes)) / 1000;
-        speeds.push(mib / seconds);
+        const { ms, lost } = await move(totalBytes);
+        speeds.push(mib / (ms / 1000));
+        if (lost !== undefined) lostPackets = (lostPackets ?? 0) + lost;
       }
       const row: Record<string, string | number> = {
-        case: `${streams} ${direction}`,
+        case: caseName,
         'MiB/s': quantile(speeds, 0.5),
         least: Math.min(...speeds),
         most: Math.max(...speeds),
@@ -46,8 +54,25 @@ if (args !== undefined) {
         row[`${label} CPU s/GiB`] = cpuSeconds / ((mib * runs) / 1024);
         row[`${label} RSS MiB`] = after.rssBytes / MIB;
       }
+      if (lostPackets !== undefined) row['lost packets'] = String(lostPackets);
       yield row;
     }
+  }
+
+  function packetCases(way: PacketsWay): readonly Case[] {
+    return DIRECTIONS.map((direction) => ({
+      name: `packets ${direction}`,
+      move: (bytes) => way.carry(direction, bytes),
+    }));
+  }
+
+  function streamCases(port: number): readonly Case[] {
+    return [1, 8].flatMap((streams) =>
+      DIRECTIONS.map((direction) => ({
+        name: `${streams} ${direction}`,
+        move: (bytes: number) => moveAll(port, direction, streams, bytes),
+      })),
+    );
   }
 
   /** All streams at once, the bytes shared between them; milliseconds until the last one was done. */
@@ -56,13 +81,16 @@ if (args !== undefined) {
     direction: Direction,
     streams: number,
     bytes: number,
-  ): Promise<number> {
+  ): Promise<{ readonly ms: number }> {
     const each = source[direction].subarray(0, Math.floor(bytes / streams));
     const times = await Promise.all(Array.from({ length: streams }, () => transfer(port, direction, each)));
-    return Math.max(...times);
+    return { ms: Math.max(...times) };
   }
 
   const { mib, runs } = args;
-  await benchWays(`Throughput, ${mib} MiB a run, median of ${runs}`, args, target.port, measure);
+  const ways: readonly Way<RunningWay | PacketsWay>[] = [...allWays(args), rawPackets];
+  const title = `Throughput, ${mib} MiB a run, median of ${runs}`;
+  const rows = await benchWays(title, args, ways, target.port, measure);
+  process.stdout.write(ratios(rows));
   await target.stop();
 }

@@ -7,9 +7,11 @@ import { PrivateNetwork } from '../test/support/private_network.js';
 import { SSH, SSHD, skipWithout } from '../test/support/programs.js';
 import { SshServer } from '../test/support/ssh_server.js';
 import { TempFolder } from '../test/support/temp_folder.js';
+import { hypertele } from './hypertele.js';
 import type { Way, WayProcess } from './way.js';
 
 const builtMain = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+const losslessProgram = fileURLToPath(new URL('./lossless/lossless_program.ts', import.meta.url));
 
 /** No tunnel at all: what this machine and the benchmark itself can do at best. */
 const direct: Way = {
@@ -19,10 +21,24 @@ const direct: Way = {
 
 /** @param built runs dist/ instead of the sources through tsx */
 function tunnel(built: boolean): Way {
-  const program = built ? [process.execPath, builtMain] : FROM_SOURCES;
   return {
-    name: 'tox-wasm-tunnel',
+    ...tunnelOf('tox-wasm-tunnel', built ? [process.execPath, builtMain] : FROM_SOURCES),
     unavailable: () => (built && !existsSync(builtMain) ? 'needs dist/ (npm run build)' : undefined),
+  };
+}
+
+/** The tunnel over toxcore's own lossless packets, always from the sources. */
+const lossless = tunnelOf('lossless channel', [
+  process.execPath,
+  '--import',
+  import.meta.resolve('tsx'),
+  losslessProgram,
+]);
+
+/** @param program what stands before the command line's arguments */
+function tunnelOf(name: string, program: readonly string[]): Way {
+  return {
+    name,
     start: async (targetPort) => {
       const network = await PrivateNetwork.start({ program });
       try {
@@ -73,9 +89,9 @@ const ssh: Way = {
   },
 };
 
-/** All ways, the bare machine first. */
+/** All ways to a port, the bare machine first. */
 export function allWays(options: { readonly built: boolean }): readonly Way[] {
-  return [direct, tunnel(options.built), ssh];
+  return [direct, tunnel(options.built), lossless, ssh, hypertele];
 }
 
 function processOf(name: string, { child }: CliProcess): WayProcess {

@@ -4,9 +4,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export const LOOPBACK_HOST = '127.0.0.1';
 
-/** Starts to listen at a free port; the port. */
-export async function listenOnLoopback(server: Server): Promise<number> {
-  server.listen(0, LOOPBACK_HOST);
+/** Starts to listen at a free port; the port. @param backlog connections that may wait to be accepted; Node's default 511 */
+export async function listenOnLoopback(server: Server, backlog?: number): Promise<number> {
+  server.listen({ port: 0, host: LOOPBACK_HOST, ...(backlog !== undefined && { backlog }) });
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');

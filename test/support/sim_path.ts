@@ -10,6 +10,8 @@ import { SimLink, type SimLinkOptions } from './sim_link.js';
 export const WIRE_OVERHEAD_BYTES = 27 + 28;
 /** Timers of the simulated host are no finer than this, in ms. */
 const TIMER_MS = 1;
+/** A channel that asks for another turn so often within one moment never comes to an end. */
+const MAX_PUMPS_AT_ONCE = 1_000;
 
 /** One end of a simulated path: a channel, its timer, and an application that counts. */
 export class SimEnd {
@@ -26,6 +28,8 @@ export class SimEnd {
   error: TunnelError | undefined;
   maxInFlightBytes = 0;
   packets = 0;
+  /** Calls of the channel's `pump`. */
+  pumps = 0;
   readonly #clock: SimClock;
   #backlogBytes = 0;
   #wakeAtMs = Number.POSITIVE_INFINITY;
@@ -74,7 +78,7 @@ export class SimEnd {
   /** One frame; its index stands in its first four bytes. */
   frame(bytes: number, urgent = false): number {
     const index = this.#nextIndex++;
-    const frame = new Uint8Array(Math.max(bytes, 4));
+    const frame = new Uint8Array(Math.max(bytes, 4)).fill(index);
     new DataView(frame.buffer).setUint32(0, index);
     this.#backlogBytes += frame.length;
     this.channel.send(frame, urgent, this.#clock.nowMs);
@@ -89,6 +93,11 @@ export class SimEnd {
     this.#clock.after(0, () => this.#pump());
   }
 
+  /** Bytes of frames handed in whose room was not given back. */
+  get backlogBytes(): number {
+    return this.#backlogBytes;
+  }
+
   get sentFrames(): number {
     return this.#nextIndex;
   }
@@ -101,7 +110,9 @@ export class SimEnd {
   #pump(): void {
     this.#pumpPlanned = false;
     const { nowMs } = this.#clock;
-    for (;;) {
+    for (let turns = 0; ; turns++) {
+      if (turns === MAX_PUMPS_AT_ONCE) throw new Error(`livelock: ${turns} pumps at ${nowMs} ms`);
+      this.pumps++;
       while (this.#bulkLeft > 0 && this.#backlogBytes + BUNDLE_BYTES <= CHANNEL_BACKLOG_BYTES) {
         this.#bulkLeft -= BUNDLE_BYTES;
         const frame = new Uint8Array(BUNDLE_BYTES);

@@ -146,6 +146,21 @@ test('an acknowledgement that had no room for all that waits leaves the rest owe
   assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
 });
 
+test('what lies behind more gaps than may be told leaves nothing owed: the peer takes it for lost', () => {
+  const acks = new AckSchedule();
+  const out = new Uint8Array(1_373);
+  for (let number = 2; number < 200; number += 2) acks.onPacket(number, false, 10);
+  acks.onPacket(0, true, 10);
+  // Beside a bundle there is no room for all of it: the rest stays owed.
+  acks.write(out, 0, 15, 10);
+  acks.onSent(10);
+  assert.equal(acks.isOwed, true);
+  acks.write(out, 0, out.length, 10);
+  acks.onSent(10);
+  assert.equal(acks.isOwed, false);
+  assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
+});
+
 test('the delay told is that of the largest number, not of what filled a gap later', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(100);

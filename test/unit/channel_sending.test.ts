@@ -116,3 +116,17 @@ test('what is lost is asked about by two probes, for the two oldest bundles', ()
     [plain('db 16 0a0b0c0d 00000002 00000000 aa'), plain('db 16 0a0b0c0d 00000003 00000001 bb')],
   );
 });
+
+test('an end that is always the one to be asked gives its memory back too', () => {
+  const end = new HeldChannel();
+  end.send('61');
+  end.pump(0);
+  end.receive('db 01 0a0b0c0d 00000000 0000 00 00', 1);
+  assert.ok(end.channel.stats(1).memoryBytes > 0);
+  for (let ping = 0; ping < 2; ping++) {
+    const now = 9_000 * (ping + 1);
+    end.receive(`db 12 0a0b0c0d 0000000${ping}`, now);
+    end.pump(now);
+  }
+  assert.equal(end.channel.stats(18_000).memoryBytes, 0);
+});

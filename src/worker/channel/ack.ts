@@ -1,5 +1,5 @@
 import { invalid, readU32, widen } from './packet.js';
-import { ACK_DELAY_UNIT_MS, MAX_ACK_RANGES } from './received_packets.js';
+import { ACK_DELAY_UNIT_MS, MAX_ACK_RANGES, RECEIVED_SPAN } from './received_packets.js';
 
 /** An acknowledgement, read into arrays that are used again for the next one. */
 export class Ack {
@@ -36,6 +36,8 @@ export class Ack {
       const first = last - readSmall(packet, next);
       next += smallBytes(packet, next);
       if (first < 0) throw invalid('it acknowledges packets before the first');
+      // Nobody remembers more, and each number costs the reader work.
+      if (largest - first >= RECEIVED_SPAN) throw invalid('it acknowledges packets from too far back');
       this.first[range] = first;
       this.last[range] = last;
       last = first - 1;

@@ -1,4 +1,4 @@
-import { ReceivedPackets } from './received_packets.js';
+import { MAX_ACK_BYTES, ReceivedPackets } from './received_packets.js';
 
 /** Packets after which an acknowledgement does not wait any longer. */
 const MAX_WAITING = 32;
@@ -18,6 +18,8 @@ export class AckSchedule {
   #dueAtMs = Number.POSITIVE_INFINITY;
   #largestAtMs = 0;
   #lastAckAtMs = Number.NEGATIVE_INFINITY;
+  /** The acknowledgement written last had room for as much as one can ever tell. */
+  #hadFullRoom = false;
 
   /** When an acknowledgement has to go; Infinity while none is owed. */
   get dueAtMs(): number {
@@ -50,12 +52,16 @@ export class AckSchedule {
    * @returns where it ends; `at` when it does not fit or there is nothing to acknowledge
    */
   write(out: Uint8Array, at: number, end: number, nowMs: number): number {
+    this.#hadFullRoom = end - at >= MAX_ACK_BYTES;
     return this.received.writeAck(out, at, end, nowMs - this.#largestAtMs);
   }
 
-  /** The acknowledgement written last has left; if it told of all that waited, none is owed. */
+  /**
+   * The acknowledgement written last has left; if it told of all that waited, none is owed. Nor if it
+   * had all the room there is: what lies behind so many gaps can't be told, and comes again as lost.
+   */
   onSent(nowMs: number): void {
-    if (this.received.toldDownTo > this.#lowestWaiting) return;
+    if (!this.#hadFullRoom && this.received.toldDownTo > this.#lowestWaiting) return;
     this.#waiting = 0;
     this.#lowestWaiting = Number.POSITIVE_INFINITY;
     this.#dueAtMs = Number.POSITIVE_INFINITY;

@@ -167,7 +167,7 @@ export class Bundles {
 
   /** Gives memory back once nothing is held; for a quiet moment, as the next frames ask for it again. */
   shrink(): void {
-    if (this.#used > 0) return;
+    if (this.#used > 0 || this.#highest === 0) return;
     this.#chunks = [];
     this.#highest = 0;
     this.#freeSlots = 0;

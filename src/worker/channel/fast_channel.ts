@@ -74,6 +74,7 @@ export class FastChannel implements Channel {
   #failed = false;
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #askedAtMs = Number.NEGATIVE_INFINITY;
+  #gaveFrameAtMs = Number.NEGATIVE_INFINITY;
   #packetsIn = 0;
   #strayIn = 0;
 
@@ -91,7 +92,8 @@ export class FastChannel implements Channel {
   }
 
   /** @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or the backlog's limit is far exceeded */
-  send(frame: Uint8Array, urgent: boolean, _nowMs: number): void {
+  send(frame: Uint8Array, urgent: boolean, nowMs: number): void {
+    this.#gaveFrameAtMs = nowMs;
     if (this.#failed) this.#port.drained(frame.length);
     else this.#sender.outbox.push(frame, urgent);
   }
@@ -204,10 +206,11 @@ export class FastChannel implements Channel {
 
   /** Asks a peer that was quiet for long whether it is there. @returns when to look again */
   #keepAlive(nowMs: number): number {
+    // By the frames' own quiet: an end that is always the one to be asked never finds the peer quiet.
+    if (nowMs - this.#gaveFrameAtMs >= KEEP_ALIVE_MS) this.#sender.outbox.bundles.shrink();
     const quietSinceMs = Math.max(this.#heardAtMs, this.#askedAtMs);
     if (nowMs - quietSinceMs < KEEP_ALIVE_MS) return quietSinceMs + KEEP_ALIVE_MS;
     this.#askedAtMs = nowMs;
-    this.#sender.outbox.bundles.shrink();
     if (this.#sender.recovery.inFlightPackets === 0) this.#sender.ping(nowMs);
     return nowMs + KEEP_ALIVE_MS;
   }

@@ -12,6 +12,8 @@ const MAX_DELAY_UNITS = 0xffff;
 
 /** largest u32, delay u16, further ranges u8, length of the first range 1 or 2 bytes. */
 export const MIN_ACK_BYTES = 8;
+/** With two bytes for each length and gap. */
+export const MAX_ACK_BYTES = MIN_ACK_BYTES + 1 + 4 * (MAX_ACK_RANGES - 1);
 const MASK = RECEIVED_SPAN - 1;
 
 /** The numbers of the packets received of late, one bit each: what acknowledgements are written from. */

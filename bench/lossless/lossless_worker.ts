@@ -1,0 +1,8 @@
+// The real worker with the lossless channel in place of the fast one.
+import { workerData } from 'node:worker_threads';
+import { runWorker } from '../../src/worker/run_worker.js';
+import type { WorkerBoot } from '../../src/worker/spawn.js';
+import { createLosslessChannel } from './lossless_channel.js';
+
+// spawnWorker's caller hands in exactly this.
+runWorker(workerData as WorkerBoot, { createChannel: createLosslessChannel });

@@ -1,0 +1,93 @@
+// Many streams at once through one tunnel: npx tsx bench/streams.ts --help
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { PrivateNetwork } from '../test/support/private_network.js';
+import { moveOne } from './many/many_streams.js';
+import { ownProcess } from './own_process.js';
+import { peakRssOf, usageOf } from './process_usage.js';
+import { table } from './table.js';
+
+const MIB = 1024 * 1024;
+/** After this the memory of "later" is read, in ms: the ends have given back what they do not need. */
+const LATER_MS = 15_000;
+/** All is well below this: the peer's windows (64 MiB and 256 KiB a stream), and Node with its wasm. */
+const RSS_BAR_MIB = 512;
+
+const { values } = parseArgs({
+  options: {
+    streams: { type: 'string', default: '1000' },
+    kib: { type: 'string', default: '1024' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+if (values.help) {
+  process.stdout.write(`Many streams at once through one tunnel, each with bytes of its own, all checked by sha256.
+
+  --streams N  how many (default 1000)
+  --kib N      KiB of each (default 1024)
+`);
+} else {
+  await measure(whole('--streams', values.streams), whole('--kib', values.kib) * 1024);
+}
+
+async function measure(streams: number, bytes: number): Promise<void> {
+  const target = ownProcess('./many/many_process.ts');
+  const [, targetPort = ''] = await target.line(/^port (\d+)$/);
+  const network = await PrivateNetwork.start();
+  try {
+    const { listener, connector, locals } = await network.tunnel([Number(targetPort)]);
+    const port = locals[0]?.port ?? 0;
+    const ends = [listener, connector].map(({ child }) => child.pid ?? 0);
+    const rss = (): number[] => ends.map((pid) => usageOf(pid).rssBytes / MIB);
+    await moveOne(port, 'down', 0, bytes);
+    const rows: (string | number)[][] = [];
+    for (const direction of ['down', 'up'] as const) {
+      const before = rss();
+      for (const pid of ends) forgetPeak(pid);
+      const begunMs = performance.now();
+      const moved = await Promise.allSettled(
+        Array.from({ length: streams }, (_, index) => moveOne(port, direction, index, bytes)),
+      );
+      const seconds = (performance.now() - begunMs) / 1000;
+      process.stderr.write(`${direction}: ${seconds.toFixed(1)} s\n`);
+      const peaks = ends.map((pid) => peakRssOf(pid) / MIB);
+      const after = rss();
+      const broken = moved.filter((each) => each.status === 'rejected');
+      for (const { reason } of broken.slice(0, 5)) process.stderr.write(`${reason}\n`);
+      if (broken.length > 0) process.exitCode = 1;
+      await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+      const later = rss();
+      const right = `${streams - broken.length} of ${streams}`;
+      const speed = (streams * bytes) / MIB / seconds;
+      for (const [end, name] of ['listener', 'connector'].entries()) {
+        const peak = peaks[end] ?? Number.NaN;
+        const memory = [before[end], peak, after[end], later[end]].map((each) => each ?? Number.NaN);
+        rows.push([direction, right, seconds, speed, name, ...memory, peak < RSS_BAR_MIB ? 'met' : 'missed']);
+      }
+    }
+    const bar = `peak < ${RSS_BAR_MIB}`;
+    const heads = ['way', 'right', 's', 'MiB/s', 'RSS MiB', 'before', 'peak', 'after', 'later', bar];
+    process.stdout.write(`${streams} streams at once of ${bytes / 1024} KiB each, from the sources\n\n`);
+    process.stdout.write(table(heads, rows));
+  } finally {
+    await network.stop();
+    await target.stop();
+  }
+}
+
+/** So that the next peak is of what comes now: proc(5), clear_refs. Not everywhere allowed. */
+function forgetPeak(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // Then the peak is that of the whole life.
+  }
+}
+
+function whole(name: string, text: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 1000\n`);
+  process.exit(2);
+}
