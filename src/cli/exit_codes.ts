@@ -22,6 +22,7 @@ const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   'ERR_NODES_INVALID',
   'ERR_SPEC_INVALID',
   'ERR_STATE_INVALID',
+  'ERR_TICKET_INVALID',
   'ERR_USAGE',
 ]);
 

@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   ERR_STATE_IO: 'the state folder cannot be used',
   ERR_STREAM_RESET: 'the stream was cut short',
   ERR_TARGET_DENIED: 'the target is not allowed',
+  ERR_TICKET_INVALID: 'not a ticket that we can use',
   ERR_TOX_BUSY: 'toxcore is at work',
   ERR_TOX_CRASHED: 'toxcore crashed',
   ERR_TOX_START: 'toxcore did not start',
