@@ -1,4 +1,4 @@
-import { AllowRules } from '../forward/allow.js';
+import { RuleBook } from '../access/rule_book.js';
 import { TargetServer } from '../forward/serve.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
@@ -8,12 +8,15 @@ import { Tunnel, type TunnelStats } from './tunnel.js';
 
 /** The end that is dialled: any number of peers, each with a server of targets of its own. */
 export class Listener extends Tunnel {
-  readonly #rules: AllowRules;
+  /** What peers may reach; changes count at once, for open connections too. */
+  readonly rules: RuleBook;
   readonly #places: FriendPlaces;
+  readonly #grantOf: NonNullable<ListenOptions['grantOf']>;
 
   private constructor(node: ToxNode, options: ListenOptions) {
     super(node, options);
-    this.#rules = new AllowRules(options.expose);
+    this.rules = new RuleBook(options.expose);
+    this.#grantOf = options.grantOf ?? (() => undefined);
     this.#places = new FriendPlaces({
       node,
       logger: this.logger,
@@ -44,7 +47,12 @@ export class Listener extends Tunnel {
   }
 
   #newPlace(friend: number, publicKey: string): Place {
-    const server = new TargetServer({ peer: publicKey, rules: this.#rules, logger: this.logger });
+    const server = new TargetServer({
+      peer: publicKey,
+      rules: this.rules.rulesFor(() => this.#grantOf(publicKey)),
+      logger: this.logger,
+    });
+    const forgetRules = this.rules.onChange(() => server.recheck());
     const peer = new ListenerPeer(
       {
         node: this.node,
@@ -60,6 +68,12 @@ export class Listener extends Tunnel {
       },
       friend,
     );
-    return { peer, close: () => server.close() };
+    return {
+      peer,
+      close: () => {
+        forgetRules();
+        server.close();
+      },
+    };
   }
 }

@@ -1,5 +1,6 @@
+import type { Grant } from '../access/grant.js';
+import type { Rule } from '../access/rule.js';
 import type { Logger } from '../core/logger.js';
-import type { ExposeSpec } from '../forward/expose.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -40,7 +41,9 @@ export interface TunnelOptions extends CommonOptions {
 
 export interface ListenOptions extends TunnelOptions {
   /** What peers may reach. Default: every port of this machine's own loopback. */
-  readonly expose?: readonly ExposeSpec[];
+  readonly expose?: readonly Rule[];
+  /** What the peer of that public key (64 hexadecimal digits) was let in with; asked at each dial. */
+  readonly grantOf?: (publicKey: string) => Grant | undefined;
 }
 
 export interface ConnectOptions extends TunnelOptions {
