@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { TunnelError } from '../core/errors.js';
 import { parseExposeSpec } from '../forward/expose.js';
+import { parseName } from './name.js';
 
 /** Tickets of one listener, the default one counted: each costs the worker a row of its table. */
 export const MAX_TICKETS = 1000;
@@ -19,7 +20,15 @@ const digits = (bytes: number) =>
 /** Names of tickets and peers: what stands in `--expose NAME:…` and in tables. */
 export const NameSchema = v.pipe(
   v.string(),
-  v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, 'a name has 1 to 32 letters, digits, dots, _ and -'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    try {
+      if (parseName(dataset.value) !== dataset.value) addIssue({ message: 'a name is in lower case' });
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      addIssue({ message: error.message });
+    }
+  }),
 );
 
 export const RulesSchema = v.pipe(

@@ -26,7 +26,7 @@ import {
 
 /** A peer that is let in by its key, without a ticket. */
 export interface AllowedPeer {
-  /** What rules call it; default: the first eight digits of its key. */
+  /** What rules call it; default: `peer-` and the first eight digits of its key. */
   readonly name?: string;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
@@ -250,7 +250,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     if (this.#allowed.size >= MAX_ALLOWED_PEERS && !this.#allowed.has(peer))
       throw new TunnelError('ERR_LIMIT', `${MAX_ALLOWED_PEERS} peers are allowed already: give out a ticket`);
     const known = this.#allowed.get(peer);
-    const called = name ?? known?.grant.name ?? peer.slice(0, 8);
+    const called = name ?? known?.grant.name ?? `peer-${peer.slice(0, 8).toLowerCase()}`;
     // A peer that is there under this name stays what it is.
     const grant: Grant =
       known?.grant.name === called ? known.grant : { name: called, kind: 'peer', rules: undefined };

@@ -2,9 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { DEFAULT_TICKET } from '../access/access_state.js';
 import type { Grant } from '../access/grant.js';
 import { AccessPolicy } from '../access/policy.js';
+import { RuleBook } from '../access/rule_book.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
-import { AllowRules } from '../forward/allow.js';
-import type { ExposeSpec } from '../forward/expose.js';
 import { TargetServer } from '../forward/serve.js';
 import { makeToxId } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
@@ -17,13 +16,14 @@ import { Tunnel, type TunnelStats } from './tunnel.js';
 export class Listener extends Tunnel {
   /** Who may come in: tickets, allowed and denied peers; may be changed while it runs. */
   readonly access: AccessPolicy;
-  readonly #expose: readonly ExposeSpec[] | undefined;
+  /** What peers may reach; changes count at once, for open connections too. */
+  readonly rules: RuleBook;
   readonly #places: FriendPlaces;
   #strangers = 0;
 
   private constructor(node: ToxNode, options: ListenOptions) {
     super(node, options);
-    this.#expose = options.expose;
+    this.rules = new RuleBook(options.expose);
     const { access: state, allowPeers = [], denyPeers = [] } = options;
     this.access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
@@ -104,8 +104,28 @@ export class Listener extends Tunnel {
   }
 
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
+    const grant = firstGrant;
+    const server = new TargetServer({
+      peer: publicKey,
+      rules: this.rules.rulesFor(() => grant),
+      logger: this.logger,
+    });
+    const forgetRules = this.rules.onChange(() => server.recheck());
+    const keys = { connector: publicKey, listener: this.node.started.publicKey };
+    const grant = this.access.request(message, keys);
+    if (grant === undefined)
+      this.logger.log('info', 'a friend request with a ticket that is not valid was dropped');
+    else void this.#places.request(publicKey, grant);
+  }
+
+  #onStrangers(count: number): void {
+    this.#strangers += count;
+    this.logger.log('info', `${count} friend requests of strangers were dropped`, { soFar: this.#strangers });
+  }
+
+  #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
     let grant = firstGrant;
-    let server = this.#newServer(publicKey, grant);
+    const server = this.#newServer(publicKey, grant);
     const keys = {
       connector: Uint8Array.from(Buffer.from(publicKey, 'hex')),
       listener: this.node.started.publicKey,
@@ -121,11 +141,9 @@ export class Listener extends Tunnel {
         onStatus: (status, path) => this.tellStatus(publicKey, status, path),
         onHello: (proof, sessions, resumes) => this.access.hello(proof, keys, sessions, resumes),
         onGrant: (now) => {
-          if (now === grant) return;
-          // What it had by another ticket it has no longer.
-          server.close();
           grant = now;
-          server = this.#newServer(publicKey, grant);
+          // It may have come by another ticket before, which opened more.
+          server.recheck();
         },
         onOpen: (request) => server.handle(request),
         onIdle: () => void this.#places.seat(),
@@ -139,12 +157,10 @@ export class Listener extends Tunnel {
       get grant() {
         return grant;
       },
-      close: () => server.close(),
+      close: () => {
+        forgetRules();
+        server.close();
+      },
     };
-  }
-
-  #newServer(publicKey: string, grant: Grant): TargetServer {
-    const rules = new AllowRules(grant.rules ?? this.#expose);
-    return new TargetServer({ peer: publicKey, rules, logger: this.logger });
   }
 }

@@ -1,8 +1,8 @@
 import type { AccessState } from '../access/access_state.js';
 import type { AllowedPeer } from '../access/policy.js';
+import type { Rule } from '../access/rule.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
-import type { ExposeSpec } from '../forward/expose.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -43,7 +43,7 @@ export interface TunnelOptions extends CommonOptions {
 
 export interface ListenOptions extends TunnelOptions {
   /** What peers may reach. Default: every port of this machine's own loopback. */
-  readonly expose?: readonly ExposeSpec[];
+  readonly expose?: readonly Rule[];
   /**
    * Tickets and peers that an earlier run has kept, from {@link Listener.access}. Default: a new
    * ticket, for this run alone.
