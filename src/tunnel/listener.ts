@@ -104,28 +104,13 @@ export class Listener extends Tunnel {
   }
 
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
-    const grant = firstGrant;
+    let grant = firstGrant;
     const server = new TargetServer({
       peer: publicKey,
       rules: this.rules.rulesFor(() => grant),
       logger: this.logger,
     });
     const forgetRules = this.rules.onChange(() => server.recheck());
-    const keys = { connector: publicKey, listener: this.node.started.publicKey };
-    const grant = this.access.request(message, keys);
-    if (grant === undefined)
-      this.logger.log('info', 'a friend request with a ticket that is not valid was dropped');
-    else void this.#places.request(publicKey, grant);
-  }
-
-  #onStrangers(count: number): void {
-    this.#strangers += count;
-    this.logger.log('info', `${count} friend requests of strangers were dropped`, { soFar: this.#strangers });
-  }
-
-  #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
-    let grant = firstGrant;
-    const server = this.#newServer(publicKey, grant);
     const keys = {
       connector: Uint8Array.from(Buffer.from(publicKey, 'hex')),
       listener: this.node.started.publicKey,
