@@ -1,6 +1,9 @@
 import type { EventEmitter } from 'node:events';
+import type { AccessState } from '../access/access_state.js';
+import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
+import type { Rule } from '../access/rule.js';
+import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
-import type { ExposeSpec } from '../forward/expose.js';
 import type { LocalSpec } from '../forward/spec.js';
 import type { Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
@@ -9,9 +12,9 @@ import type { ToxId } from '../node/tox_id.js';
 
 /** What the command line needs of the library. Handed in, so that its tests need no network. */
 export interface TunnelApi {
-  listen(options: CommonOptions & { readonly expose?: readonly ExposeSpec[] }): Promise<TunnelHandle>;
+  listen(options: ListenOptions): Promise<ListenerHandle>;
   /** Resolves when it has started, not when it is connected. */
-  connect(options: CommonOptions & { readonly remote: ToxId }): Promise<ConnectorHandle>;
+  connect(options: CommonOptions & { readonly remote: Ticket | ToxId }): Promise<ConnectorHandle>;
   node(options: NodeOptions): Promise<BootstrapNodeHandle>;
 }
 
@@ -25,6 +28,13 @@ export interface CommonOptions {
   readonly bindAddress?: string;
   readonly logger?: Logger;
   readonly signal?: AbortSignal;
+}
+
+export interface ListenOptions extends CommonOptions {
+  readonly expose?: readonly Rule[];
+  readonly access?: AccessState;
+  readonly allowPeers?: readonly AllowedPeer[];
+  readonly denyPeers?: readonly Uint8Array[];
 }
 
 export interface NodeOptions {
@@ -44,6 +54,14 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   close(): Promise<void>;
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
+}
+
+export interface ListenerHandle extends TunnelHandle {
+  /** Lets connectors in: a secret. */
+  readonly ticket: string;
+  readonly access: AccessPolicy;
+  /** @returns undefined when there is no ticket of that name */
+  ticketOf(name: string): string | undefined;
 }
 
 export interface ConnectorHandle extends TunnelHandle {

@@ -2,11 +2,11 @@
 
 export const MAIN = `
 Examples:
-  $ tox-wasm-tunnel                            listen; prints a Tox ID and the command for the other side
+  $ tox-wasm-tunnel                            listen; prints a ticket and the command for the other side
   $ tox-wasm-tunnel --expose 22                listen, and open nothing but SSH
-  $ tox-wasm-tunnel TOX_ID 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
-  $ tox-wasm-tunnel TOX_ID 22 -p 2222          … at 127.0.0.1:2222
-  $ tox-wasm-tunnel TOX_ID db.lan:5432         … a host that the listener can reach (and exposes)
+  $ tox-wasm-tunnel TICKET 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
+  $ tox-wasm-tunnel TICKET 22 -p 2222          … at 127.0.0.1:2222
+  $ tox-wasm-tunnel TICKET db.lan:5432         … a host that the listener can reach (and exposes)
 
 Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 130 and 143 killed by a second
 SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
@@ -20,10 +20,23 @@ Examples:
 
 export const CONNECT = `
 Examples:
-  $ tox-wasm-tunnel connect TOX_ID 22
-  $ tox-wasm-tunnel connect TOX_ID -L 2222:localhost:22 -L 8080:intra.lan:80
-  $ tox-wasm-tunnel connect TOX_ID -L 0.0.0.0:8080:localhost:80   (other machines may use it)
-  $ tox-wasm-tunnel connect TOX_ID -L [::1]:0:[::1]:5432              (any free local port)`;
+  $ tox-wasm-tunnel connect TICKET 22
+  $ tox-wasm-tunnel connect TICKET -L 2222:localhost:22 -L 8080:intra.lan:80
+  $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80   (other machines may use it)
+  $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432              (any free local port)
+  $ tox-wasm-tunnel connect --ticket-file FILE 22
+  $ tox-wasm-tunnel connect - 22 < FILE
+
+TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
+with --ticket-file, with - (standard input), and with TOX_WASM_TUNNEL_TICKET in the environment.`;
+
+export const TICKET = `
+Examples:
+  $ tox-wasm-tunnel ticket                     print the ticket that listen prints
+  $ tox-wasm-tunnel ticket --rotate            replace it: who came by the old one is out
+  $ tox-wasm-tunnel ticket new --name ci --expose 8080 --expires 2h --uses 1
+  $ tox-wasm-tunnel ticket list
+  $ tox-wasm-tunnel ticket revoke ci`;
 
 export const NODE = `
 Examples:

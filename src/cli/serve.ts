@@ -3,8 +3,8 @@ import { ControlServer } from '../control/server.js';
 import { TunnelError } from '../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
-import { openIdentity, type Role } from '../node/identity_file.js';
-import type { BootstrapNodeHandle, TunnelHandle } from './api.js';
+import { type OpenedIdentity, openIdentity, type Role } from '../node/identity_file.js';
+import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from './api.js';
 import type { CliEvent } from './events.js';
 import { EXIT, type ExitCode } from './exit_codes.js';
 import { printable } from './human.js';
@@ -27,9 +27,12 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly stateFolder: string | undefined;
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
-  start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
-  /** What other processes may ask of it while it runs, by the state folder's control socket. */
-  control?(handle: Handle): ControlMethods;
+  /** @param access what {@link access} gave in an earlier run */
+  start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
+  /** What is to be kept beside the identity, plain JSON; it may hold secrets. Asked at each `access` event. */
+  access?(handle: Handle): unknown;
+  /** What other processes may ask of it while it runs, by the state folder's control socket. @param saved waits until changes are kept */
+  control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
   /** Called once it runs; throws when that is of no use. */
   up(handle: Handle): Promise<void>;
 }
@@ -50,16 +53,20 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   try {
     const opened = await openRole(service, reporter);
     if (opened !== undefined) release = () => opened.release();
-    const handle = await lifetime.orOver(service.start(opened?.identity, lifetime.signal), (late) => {
-      void late.close().catch(() => {});
-    });
+    const handle = await lifetime.orOver(
+      service.start(opened?.identity, lifetime.signal, opened?.access),
+      (late) => {
+        void late.close().catch(() => {});
+      },
+    );
     if (handle === undefined) return EXIT.ok;
     let control: ControlServer | undefined;
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
-      if (opened !== undefined && opened.identity === undefined) await opened.save(handle.identity);
-      control = await openControl(context, service, handle);
+      const keeper = opened && new Keeper(opened, service, handle, reporter);
+      await keeper?.saveNews();
+      control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
       await lifetime.orOver(service.up(handle));
       await lifetime.over();
     } catch (error) {
@@ -98,12 +105,13 @@ async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
   { io, reporter }: Context,
   { stateFolder, control }: Service<Handle>,
   handle: Handle,
+  saved: () => Promise<void>,
 ): Promise<ControlServer | undefined> {
   if (stateFolder === undefined || control === undefined) return undefined;
   try {
     return await ControlServer.start({
       folder: stateFolder,
-      methods: control(handle),
+      methods: control(handle, saved),
       timers: io.timers,
       logger: reporter.logger,
     });
@@ -114,14 +122,57 @@ async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
   }
 }
 
+/** Keeps a service's identity, and what belongs to it, in the state file. */
+class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
+  readonly #opened: OpenedIdentity;
+  readonly #save: () => Promise<void>;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(
+    opened: OpenedIdentity,
+    { access }: Pick<Service<Handle>, 'access'>,
+    handle: Handle,
+    reporter: Reporter,
+  ) {
+    this.#opened = opened;
+    this.#save = () =>
+      access === undefined ? opened.save(handle.identity) : opened.save(handle.identity, access(handle));
+    if (access === undefined) return;
+    handle.on('access', () => {
+      this.#saving = this.#save();
+      this.#saving.catch((error: unknown) => {
+        reporter.people(
+          `A change could not be saved: ${printable(error instanceof Error ? error.message : '')}`,
+        );
+      });
+    });
+    this.#isNews = opened.access === undefined;
+  }
+
+  #isNews = false;
+
+  /** Saves what the file does not have yet. */
+  async saveNews(): Promise<void> {
+    if (this.#opened.identity === undefined || this.#isNews) await this.#save();
+  }
+
+  /** Resolves when the last change is kept; rejects when it could not be. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+}
+
 function watch(
-  handle: TunnelHandle | BootstrapNodeHandle,
+  handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
   { io, reporter }: Context,
   lifetime: Lifetime,
 ): void {
   const onlineSinceMs = new Map<string, number>();
   handle.on('error', (error) => lifetime.fail(error));
-  handle.on('ready', ({ toxId }) => reporter.event({ event: 'ready', toxId }));
+  handle.on('ready', ({ toxId }) => {
+    const ticket = 'ticket' in handle ? { ticket: handle.ticket } : {};
+    reporter.event({ event: 'ready', toxId, ...ticket });
+  });
   handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
   handle.on('code', ({ code, peer, detail }) => {
     const event = codeEvent(code, peer, detail);

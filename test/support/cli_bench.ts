@@ -1,10 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { Writable } from 'node:stream';
+import type { AccessState } from '../../src/access/access_state.js';
+import { AccessPolicy } from '../../src/access/policy.js';
+import { formatTicket } from '../../src/access/ticket.js';
 import type {
   BootstrapNodeHandle,
   CommonOptions,
   ConnectorHandle,
   Forward,
+  ListenerHandle,
   NodeOptions,
   TunnelApi,
 } from '../../src/cli/api.js';
@@ -13,6 +18,7 @@ import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
 import type { TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
+import { parseToxId } from '../../src/node/tox_id.js';
 
 /** An event line, read back; what it holds is for the tests to say. */
 export interface TestEvent {
@@ -104,12 +110,29 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   }
 }
 
+/** Gives a tunnel what a listener has beside it. */
+function asListener(tunnel: FakeTunnel, state: AccessState | undefined): FakeTunnel & ListenerHandle {
+  const access = new AccessPolicy({
+    ...(state === undefined ? {} : { state }),
+    wallMs: () => Date.parse('2026-01-02T03:04:05.678Z'),
+    newSecret: () => Uint8Array.from(randomBytes(32)),
+  });
+  access.on('changed', () => tunnel.emit('access'));
+  const ticketOf = (name: string): string | undefined => {
+    const secret = access.secretOf(name);
+    return secret && formatTicket({ toxId: parseToxId(tunnel.toxId), secret });
+  };
+  return Object.assign(tunnel, { access, ticketOf, ticket: ticketOf('default') ?? '' });
+}
+
 export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
   // Whatever the command handed over; tests compare parts of it.
   readonly options: Partial<CommonOptions & NodeOptions> & {
     readonly expose?: unknown;
     readonly remote?: unknown;
+    readonly allowPeers?: unknown;
+    readonly denyPeers?: unknown;
   };
 }
 
@@ -123,7 +146,8 @@ export class CliBench {
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
   readonly handlers = new Map<EndSignal, () => void>();
-  tunnel = new FakeTunnel();
+  /** The one that was started last; `ticket` once it listens. */
+  tunnel: FakeTunnel & { readonly ticket?: string } = new FakeTunnel();
   /** What a start does; a test may let it fail or wait. */
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
@@ -141,7 +165,12 @@ export class CliBench {
       this.calls.push(call);
       return this.onStart(call);
     };
-    const api: TunnelApi = { listen: start('listen'), connect: start('connect'), node: start('node') };
+    const listen = start('listen');
+    const api: TunnelApi = {
+      listen: async (options) => asListener(await listen(options), options.access),
+      connect: start('connect'),
+      node: start('node'),
+    };
     return {
       stdout: this.stdout,
       stderr: this.stderr,

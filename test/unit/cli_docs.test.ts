@@ -7,7 +7,7 @@ import { RETURN_CODES } from '../../src/core/return_codes.js';
 
 const docs = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8');
 const never = async (): Promise<void> => {};
-const program = buildProgram({ listen: never, connect: never, node: never, id: never }, '0', {
+const program = buildProgram({ listen: never, connect: never, node: never, id: never, ticket: never }, '0', {
   out: () => {},
 });
 
