@@ -95,7 +95,7 @@ export function buildProgram(
     "print the Tox ID of this machine's listener; makes one if there is none",
     help.ID,
   );
-  addOptions(id, stateFolder(), ...output_());
+  addOptions(id, ...transfer(), stateFolder(), passphrase(), ...output_());
   id.action(() => actions.id(merged<IdFlags>(program, id)));
   return program;
 }
@@ -179,8 +179,21 @@ const network = (): Option[] => [
 const stateFolder = (): Option =>
   new Option('--state <DIR>', "folder of the identity (default: the platform's)");
 
+const passphrase = (): Option =>
+  new Option(
+    '--passphrase-file <FILE>',
+    'encrypt the state file with the passphrase in FILE, and open it with it',
+  );
+
+const transfer = (): Option[] => [
+  new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE, or - for stdout'),
+  new Option('--import <FILE>', 'take the identity from FILE, or - for stdin; never overwrites one'),
+  new Option('--replace', 'with --import: keep the identity that is there in a file beside it'),
+];
+
 const state = (): Option[] => [
   stateFolder(),
+  passphrase(),
   new Option('--ephemeral', 'use an identity for this run alone, and save nothing'),
 ];
 

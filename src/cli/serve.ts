@@ -22,6 +22,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly role: Role;
   /** Undefined: an identity for this run alone. */
   readonly stateFolder: string | undefined;
+  /** Of the state file; undefined: it is not encrypted. */
+  readonly passphrase: Uint8Array | undefined;
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
   start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
@@ -52,7 +54,10 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
-      if (opened !== undefined && opened.identity === undefined) await opened.save(handle.identity);
+      if (opened !== undefined && (opened.identity === undefined || opened.isSealDue)) {
+        await opened.save(handle.identity);
+        if (opened.isSealDue) reporter.people('The state file was not encrypted; from now on it is.');
+      }
       await lifetime.orOver(service.up(handle));
       await lifetime.over();
     } catch (error) {
@@ -70,11 +75,16 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
 }
 
 async function openRole(
-  { role, stateFolder, onBusy }: Pick<Service<never>, 'role' | 'stateFolder' | 'onBusy'>,
+  {
+    role,
+    stateFolder,
+    passphrase,
+    onBusy,
+  }: Pick<Service<never>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy'>,
   reporter: Reporter,
 ) {
   if (stateFolder === undefined) return undefined;
-  const opened = await openIdentity({ folder: stateFolder, role, onBusy });
+  const opened = await openIdentity({ folder: stateFolder, role, passphrase, onBusy });
   if (opened.ephemeral) {
     reporter.logger.log(
       'info',

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import type {
   BootstrapNodeHandle,
   CommonOptions,
@@ -120,6 +120,8 @@ const GIVE_UP_MS = 5000;
 export class CliBench {
   readonly stdout = new TextSink();
   readonly stderr = new TextSink();
+  stdin = Readable.from([]);
+  readonly env = new Map<string, string>();
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
   readonly handlers = new Map<EndSignal, () => void>();
@@ -143,6 +145,7 @@ export class CliBench {
     };
     const api: TunnelApi = { listen: start('listen'), connect: start('connect'), node: start('node') };
     return {
+      stdin: this.stdin,
       stdout: this.stdout,
       stderr: this.stderr,
       timers: {
@@ -165,6 +168,11 @@ export class CliBench {
       },
       exit: (code) => {
         this.exits.push(code);
+      },
+      takeEnv: (name) => {
+        const value = this.env.get(name);
+        this.env.delete(name);
+        return value;
       },
       stateFolder: async () => this.stateFolder,
       localAddresses: () => this.addresses,

@@ -24,6 +24,7 @@ import {
   udpOf,
   usage,
 } from '../flags.js';
+import { passphraseOf } from '../passphrase.js';
 import { type Context, serve } from '../serve.js';
 
 export interface ConnectFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
@@ -56,10 +57,12 @@ export async function connectCommand(
     logger: context.reporter.logger,
     remote,
   };
+  const passphrase = await passphraseOf(flags, context.io);
   const { connect } = await context.io.loadApi();
   return serve(context, {
     role: 'connector',
     stateFolder: await stateFolderOf(flags, context.io),
+    passphrase,
     onBusy: 'ephemeral',
     start: async (identity, signal) => {
       if (identity === undefined) return connect({ ...options, signal });

@@ -14,6 +14,7 @@ import {
   type UdpFlags,
   udpOf,
 } from '../flags.js';
+import { passphraseOf } from '../passphrase.js';
 import { PROGRAM } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
 
@@ -32,10 +33,12 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     logger: context.reporter.logger,
     expose,
   };
+  const passphrase = await passphraseOf(flags, context.io);
   const { listen } = await context.io.loadApi();
   return serve(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
+    passphrase,
     onBusy: 'fail',
     start: (identity, signal) =>
       listen({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
