@@ -3,6 +3,11 @@
  *
  * @packageDocumentation
  */
+export { type AccessState, parseAccessState } from './access/access_state.js';
+export type { Grant } from './access/grant.js';
+export type { AccessEvents, AccessPolicy, AllowedPeer } from './access/policy.js';
+export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
+export type { NewTicket, TicketInfo } from './access/ticket_book.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode } from './core/errors.js';
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';

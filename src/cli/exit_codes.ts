@@ -24,6 +24,7 @@ const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   'ERR_STATE_EXISTS',
   'ERR_STATE_INVALID',
   'ERR_STATE_SEALED',
+  'ERR_TICKET_INVALID',
   'ERR_USAGE',
 ]);
 

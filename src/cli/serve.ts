@@ -1,3 +1,5 @@
+import type { ControlMethods } from '../control/method.js';
+import { ControlServer } from '../control/server.js';
 import { TunnelError } from '../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
@@ -5,6 +7,7 @@ import { openIdentity, type Role } from '../node/identity_file.js';
 import type { BootstrapNodeHandle, TunnelHandle } from './api.js';
 import type { CliEvent } from './events.js';
 import { EXIT, type ExitCode } from './exit_codes.js';
+import { printable } from './human.js';
 import type { CliIo } from './io.js';
 import { Lifetime } from './lifetime.js';
 import type { Reporter } from './reporter.js';
@@ -27,6 +30,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
   start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
+  /** What other processes may ask of it while it runs, by the state folder's control socket. */
+  control?(handle: Handle): ControlMethods;
   /** Called once it runs; throws when that is of no use. */
   up(handle: Handle): Promise<void>;
 }
@@ -51,6 +56,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
       void late.close().catch(() => {});
     });
     if (handle === undefined) return EXIT.ok;
+    let control: ControlServer | undefined;
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
@@ -58,12 +64,15 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
         await opened.save(handle.identity);
         if (opened.isSealDue) reporter.people('The state file was not encrypted; from now on it is.');
       }
+      control = await openControl(context, service, handle);
       await lifetime.orOver(service.up(handle));
       await lifetime.over();
     } catch (error) {
       // This error is what is told; one of the closing would only follow from it.
       await closeInTime(io, handle).catch(() => {});
       throw error;
+    } finally {
+      await control?.close();
     }
     await closeInTime(io, handle);
     if ('stats' in handle) reporter.event(closedEvent(handle, io.timers.nowMs() - startedMs));
@@ -92,6 +101,27 @@ async function openRole(
     );
   }
   return opened;
+}
+
+/** Undefined when it has none; one that cannot be opened is told, and does not keep the service from running. */
+async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
+  { io, reporter }: Context,
+  { stateFolder, control }: Service<Handle>,
+  handle: Handle,
+): Promise<ControlServer | undefined> {
+  if (stateFolder === undefined || control === undefined) return undefined;
+  try {
+    return await ControlServer.start({
+      folder: stateFolder,
+      methods: control(handle),
+      timers: io.timers,
+      logger: reporter.logger,
+    });
+  } catch (error) {
+    if (!TunnelError.is(error)) throw error;
+    reporter.people(`Commands to this running listener will not reach it: ${printable(error.message)}`);
+    return undefined;
+  }
 }
 
 function watch(

@@ -1,6 +1,8 @@
+import type { Grant } from '../access/grant.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_PEERS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
+import type { Reason } from '../mux/reasons.js';
 import { upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import type { ListenerPeer } from './listener_peer.js';
@@ -15,12 +17,21 @@ const IDLE_FRIEND_MS = 10 * 60_000;
  */
 const MAX_WAITING_REQUESTS = 32;
 
+interface Request {
+  readonly publicKey: Uint8Array;
+  readonly grant: Grant;
+}
+
 /** A friend, and what it is served by. */
 export interface Place {
   readonly peer: Pick<
     ListenerPeer,
     'hasMet' | 'isIdle' | 'idleMs' | 'traffic' | 'friendPath' | 'handshake' | 'close'
   >;
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  /** What it was let in by. */
+  readonly grant: Grant;
   /** Gives up what is done for the friend. */
   close(): void;
 }
@@ -28,9 +39,11 @@ export interface Place {
 export interface FriendPlacesOptions {
   readonly node: Pick<ToxNode, 'acceptFriend' | 'removeFriend' | 'friendPath'>;
   readonly logger: Logger;
+  /** Whether what let somebody in is still in force. @param publicKey 64 hexadecimal digits */
+  readonly mayStay: (grant: Grant, publicKey: string) => boolean;
   /** What came of a request. @param publicKey 64 hexadecimal digits */
   readonly onAnswer: (publicKey: string, outcome: Outcome) => void;
-  readonly newPlace: (friend: number, publicKey: string) => Place;
+  readonly newPlace: (friend: number, publicKey: string, grant: Grant) => Place;
 }
 
 /** The friends of a listener: at most {@link MAX_PEERS}. Those who have long gone make room for others. */
@@ -38,8 +51,8 @@ export class FriendPlaces {
   readonly #options: FriendPlacesOptions;
   /** By friend number. */
   readonly #places = new Map<number, Place>();
-  /** Public keys that wait for a place, by their hexadecimal digits, oldest first. */
-  readonly #requests = new Map<string, Uint8Array>();
+  /** Who waits for a place, by the digits of the public key, oldest first. */
+  readonly #requests = new Map<string, Request>();
   #seating = false;
   #saidFull = false;
   #closed = false;
@@ -59,10 +72,10 @@ export class FriendPlaces {
     return { bytesIn, bytesOut };
   }
 
-  /** Somebody wants to be a friend: it is accepted as soon as there is a place. */
-  async request(publicKey: Uint8Array): Promise<void> {
+  /** Somebody who may come in wants to be a friend: it is accepted as soon as there is a place. */
+  async request(publicKey: Uint8Array, grant: Grant): Promise<void> {
     if (this.#closed) return;
-    this.#requests.set(upperHex(publicKey), publicKey);
+    this.#requests.set(upperHex(publicKey), { publicKey, grant });
     const [oldest] = this.#requests.keys();
     if (this.#requests.size > MAX_WAITING_REQUESTS && oldest !== undefined) this.#requests.delete(oldest);
     await this.seat();
@@ -77,9 +90,9 @@ export class FriendPlaces {
         const [next] = this.#requests;
         if (next === undefined || this.#closed) return;
         if (!(await this.#makePlace())) return;
-        const [name, publicKey] = next;
+        const [name, request] = next;
         this.#requests.delete(name);
-        await this.#accept(name, publicKey);
+        await this.#accept(name, request);
       }
     } catch (error) {
       // Only a node that is gone refuses, here and below, and that is told as such.
@@ -92,7 +105,20 @@ export class FriendPlaces {
   /** The friend has left for good: its place is free. */
   async free(friend: number): Promise<void> {
     try {
-      await this.#remove(friend);
+      await this.#remove(friend, 'limit');
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+    }
+    await this.seat();
+  }
+
+  /** Ends all that belongs to those who may stay no longer, and forgets them. */
+  async dismiss(): Promise<void> {
+    const { mayStay } = this.#options;
+    for (const [name, { grant }] of this.#requests) if (!mayStay(grant, name)) this.#requests.delete(name);
+    const out = [...this.#places].filter(([, { grant, publicKey }]) => !mayStay(grant, publicKey));
+    try {
+      await Promise.all(out.map(([friend]) => this.#remove(friend, 'not-allowed')));
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
     }
@@ -119,12 +145,16 @@ export class FriendPlaces {
     );
   }
 
-  async #accept(name: string, publicKey: Uint8Array): Promise<void> {
-    const { node, onAnswer, newPlace } = this.#options;
+  async #accept(name: string, { publicKey, grant }: Request): Promise<void> {
+    const { node, mayStay, onAnswer, newPlace } = this.#options;
     const outcome = await node.acceptFriend(publicKey);
     if (this.#closed) return;
+    if (outcome.code === 101 && !mayStay(grant, name)) {
+      await node.removeFriend(outcome.friend);
+      return;
+    }
     if (outcome.code === 101) {
-      const place = newPlace(outcome.friend, name);
+      const place = newPlace(outcome.friend, name, grant);
       this.#places.set(outcome.friend, place);
       onAnswer(name, outcome);
       // It may have come online before its number was known here.
@@ -145,7 +175,7 @@ export class FriendPlaces {
       // While another was removed it may have come back.
       if (!peer.isIdle) continue;
       surplus--;
-      await this.#remove(friend);
+      await this.#remove(friend, 'limit');
     }
     if (surplus > 0 && !this.#saidFull) {
       this.#options.logger.log(
@@ -157,14 +187,14 @@ export class FriendPlaces {
     return surplus <= 0;
   }
 
-  async #remove(friend: number): Promise<void> {
+  async #remove(friend: number, reason: Reason): Promise<void> {
     const place = this.#places.get(friend);
     if (place === undefined) return;
     this.#places.delete(friend);
     const { bytesIn, bytesOut } = place.peer.traffic;
     this.#past = { bytesIn: this.#past.bytesIn + bytesIn, bytesOut: this.#past.bytesOut + bytesOut };
     place.close();
-    await place.peer.close('limit');
+    await place.peer.close(reason);
     await this.#options.node.removeFriend(friend);
   }
 }
