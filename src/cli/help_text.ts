@@ -47,6 +47,10 @@ Examples:
 export const ID_EXAMPLES = `
 Examples:
   $ tox-wasm-tunnel id
-  $ tox-wasm-tunnel id --state ./tunnel --json`;
+  $ tox-wasm-tunnel id --state ./tunnel --json
+  $ tox-wasm-tunnel id --export backup.json
+  $ tox-wasm-tunnel id --import backup.json --replace
+
+The passphrase is taken from --passphrase-file FILE or TOX_WASM_TUNNEL_PASSPHRASE.`;
 
 export { ID_EXAMPLES as ID };

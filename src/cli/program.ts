@@ -101,7 +101,7 @@ export function buildProgram(
     "print the Tox ID of this machine's listener; makes one if there is none",
     help.ID,
   );
-  addOptions(id, stateFolder(), ...output_());
+  addOptions(id, ...transfer(), stateFolder(), passphrase(), ...output_());
   id.action(() => actions.id(merged<IdFlags>(program, id)));
 
   const ticket = subcommand(
@@ -116,7 +116,7 @@ export function buildProgram(
     .option('--name <NAME>', 'of the new ticket')
     .option('--expires <TIME>', 'how long it starts connections: 90s, 30m, 2h or 7d (default: always)')
     .option('--uses <N>', 'how many peers it lets in (default: any number)');
-  addOptions(ticket, expose(), qr(), stateFolder(), ...output_());
+  addOptions(ticket, expose(), qr(), stateFolder(), passphrase(), ...output_());
   ticket.action((action: string | undefined, name: string | undefined) =>
     actions.ticket(action, name, merged<TicketFlags>(program, ticket)),
   );
@@ -214,8 +214,21 @@ const network = (): Option[] => [
 const stateFolder = (): Option =>
   new Option('--state <DIR>', "folder of the identity (default: the platform's)");
 
+const passphrase = (): Option =>
+  new Option(
+    '--passphrase-file <FILE>',
+    'encrypt the state file with the passphrase in FILE, and open it with it',
+  );
+
+const transfer = (): Option[] => [
+  new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE, or - for stdout'),
+  new Option('--import <FILE>', 'take the identity from FILE, or - for stdin; never overwrites one'),
+  new Option('--replace', 'with --import: keep the identity that is there in a file beside it'),
+];
+
 const state = (): Option[] => [
   stateFolder(),
+  passphrase(),
   new Option('--ephemeral', 'use an identity for this run alone, and save nothing'),
 ];
 

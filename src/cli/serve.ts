@@ -3,12 +3,13 @@ import { ControlServer } from '../control/server.js';
 import { TunnelError } from '../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
-import { type OpenedIdentity, openIdentity, type Role } from '../node/identity_file.js';
+import { openIdentity, type Role } from '../node/identity_file.js';
 import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from './api.js';
 import type { CliEvent } from './events.js';
 import { EXIT, type ExitCode } from './exit_codes.js';
 import { printable } from './human.js';
 import type { CliIo } from './io.js';
+import { Keeper } from './keeper.js';
 import { Lifetime } from './lifetime.js';
 import type { Reporter } from './reporter.js';
 
@@ -25,6 +26,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly role: Role;
   /** Undefined: an identity for this run alone. */
   readonly stateFolder: string | undefined;
+  /** Of the state file; undefined: it is not encrypted. */
+  readonly passphrase: Uint8Array | undefined;
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
   /** @param access what {@link access} gave in an earlier run */
@@ -64,7 +67,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
-      const keeper = opened && new Keeper(opened, service, handle, reporter);
+      const keeper = opened && new Keeper(opened, handle, reporter, service.access);
       await keeper?.saveNews();
       control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
       await lifetime.orOver(service.up(handle));
@@ -86,11 +89,16 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
 }
 
 async function openRole(
-  { role, stateFolder, onBusy }: Pick<Service<never>, 'role' | 'stateFolder' | 'onBusy'>,
+  {
+    role,
+    stateFolder,
+    passphrase,
+    onBusy,
+  }: Pick<Service<never>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy'>,
   reporter: Reporter,
 ) {
   if (stateFolder === undefined) return undefined;
-  const opened = await openIdentity({ folder: stateFolder, role, onBusy });
+  const opened = await openIdentity({ folder: stateFolder, role, passphrase, onBusy });
   if (opened.ephemeral) {
     reporter.logger.log(
       'info',
@@ -119,46 +127,6 @@ async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
     if (!TunnelError.is(error)) throw error;
     reporter.people(`Commands to this running listener will not reach it: ${printable(error.message)}`);
     return undefined;
-  }
-}
-
-/** Keeps a service's identity, and what belongs to it, in the state file. */
-class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
-  readonly #opened: OpenedIdentity;
-  readonly #save: () => Promise<void>;
-  #saving: Promise<void> = Promise.resolve();
-
-  constructor(
-    opened: OpenedIdentity,
-    { access }: Pick<Service<Handle>, 'access'>,
-    handle: Handle,
-    reporter: Reporter,
-  ) {
-    this.#opened = opened;
-    this.#save = () =>
-      access === undefined ? opened.save(handle.identity) : opened.save(handle.identity, access(handle));
-    if (access === undefined) return;
-    handle.on('access', () => {
-      this.#saving = this.#save();
-      this.#saving.catch((error: unknown) => {
-        reporter.people(
-          `A change could not be saved: ${printable(error instanceof Error ? error.message : '')}`,
-        );
-      });
-    });
-    this.#isNews = opened.access === undefined;
-  }
-
-  #isNews = false;
-
-  /** Saves what the file does not have yet. */
-  async saveNews(): Promise<void> {
-    if (this.#opened.identity === undefined || this.#isNews) await this.#save();
-  }
-
-  /** Resolves when the last change is kept; rejects when it could not be. */
-  saved(): Promise<void> {
-    return this.#saving;
   }
 }
 

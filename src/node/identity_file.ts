@@ -60,7 +60,7 @@ export interface OpenedIdentity {
 export const MAX_STATE_BYTES = 1024 * 1024;
 
 /** What was read, and the key that it was sealed with. */
-interface Read {
+export interface SavedState {
   readonly state: State;
   readonly key: SealKey | undefined;
 }
@@ -69,7 +69,7 @@ interface Read {
  * Opens the identity of a role and locks it against other processes. A file that is damaged,
  * of another kind or of a newer version is refused, and left as it is.
  *
- * @throws {TunnelError} ERR_STATE_INVALID (the file, the passphrase), ERR_STATE_IO (the folder), ERR_STATE_BUSY
+ * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO (the folder), ERR_STATE_BUSY
  */
 export async function openIdentity(options: OpenIdentityOptions): Promise<OpenedIdentity> {
   const { folder, role } = options;
@@ -89,7 +89,7 @@ export async function openIdentity(options: OpenIdentityOptions): Promise<Opened
     };
   }
   try {
-    return openedIdentity(options, answer.lock, await read(options));
+    return openedIdentity(options, answer.lock, await readSaved(options));
   } catch (error) {
     await answer.lock.release();
     throw error;
@@ -100,7 +100,7 @@ export async function openIdentity(options: OpenIdentityOptions): Promise<Opened
  * Reads the identity of a role without locking it, whoever uses it.
  *
  * @returns undefined when there is none
- * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO
+ * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
 export async function readIdentity(place: IdentityPlace): Promise<Identity | undefined> {
   return (await readState(place))?.identity;
@@ -108,7 +108,7 @@ export async function readIdentity(place: IdentityPlace): Promise<Identity | und
 
 /** {@link readIdentity}, with what is kept beside it. */
 export async function readState(place: IdentityPlace): Promise<State | undefined> {
-  return (await read(place))?.state;
+  return (await readSaved(place))?.state;
 }
 
 /** Where the state of a role lies. */
@@ -132,18 +132,18 @@ export async function stateFileText(role: Role, state: State, key: SealKey | und
   return text;
 }
 
-/** Reads the text of a state file that stands in `file`. @throws {TunnelError} ERR_STATE_INVALID */
+/** Reads the text of a state file that stands in `file`. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED */
 export async function readStateText(
   text: string,
   file: string,
   { role, passphrase }: Pick<IdentityPlace, 'role' | 'passphrase'>,
-): Promise<Read> {
+): Promise<SavedState> {
   try {
     const found = parseStateFile(text, role);
     if (found.kind === 'plain') return { state: found.state, key: undefined };
     if (passphrase === undefined) {
       throw new TunnelError(
-        'ERR_STATE_INVALID',
+        'ERR_STATE_SEALED',
         `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, ${WAY_OUT}`,
       );
     }
@@ -151,7 +151,7 @@ export async function readStateText(
     const opened = await unseal(key, found.sealed, sealLabel(role));
     if (opened === undefined) {
       throw new TunnelError(
-        'ERR_STATE_INVALID',
+        'ERR_STATE_SEALED',
         `${file}: the passphrase is wrong, or the file is damaged; it was left as it is: try again, or ${WAY_OUT}`,
       );
     }
@@ -162,7 +162,8 @@ export async function readStateText(
   }
 }
 
-async function read(place: IdentityPlace): Promise<Read | undefined> {
+/** {@link readState}, with the key that it was sealed with. */
+export async function readSaved(place: IdentityPlace): Promise<SavedState | undefined> {
   const file = stateFileOf(place);
   const text = await inFolder(place.folder, () => readBounded(file));
   return text === undefined ? undefined : readStateText(text, file, place);
@@ -193,7 +194,7 @@ async function readBounded(file: string): Promise<string | undefined> {
   }
 }
 
-function openedIdentity(place: IdentityPlace, lock: RoleLock, found: Read | undefined): OpenedIdentity {
+function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState | undefined): OpenedIdentity {
   const { folder, role, passphrase } = place;
   let released = false;
   let access = found?.state.access;

@@ -8,10 +8,10 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
 import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
 import { openIdentity, type Role, readIdentity } from '../../src/node/identity_file.js';
 import { claim, takeRoleLock } from '../../src/node/role_lock.js';
+import { failsWith } from '../support/fails_with.js';
 
 const posix = process.platform !== 'win32';
 const root = posix && process.getuid?.() === 0;
@@ -54,14 +54,6 @@ async function ended(child: Child): Promise<void> {
 
 const open = (role: Role = 'listener', onBusy: 'fail' | 'ephemeral' = 'fail') =>
   openIdentity({ folder, role, onBusy });
-
-const failsWith = (code: TunnelErrorCode, why: RegExp) => (error: unknown) => {
-  assert.ok(TunnelError.is(error), String(error));
-  assert.equal(error.code, code);
-  assert.match(error.message, why);
-  assert.ok(!error.message.includes('\n'), error.message);
-  return true;
-};
 
 describe('identity file', () => {
   test('the first start has no identity; what it saves is there at the next', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { formatTicket } from '../../src/access/ticket.js';
@@ -143,6 +143,8 @@ const GIVE_UP_MS = 5000;
 export class CliBench {
   readonly stdout = new TextSink();
   readonly stderr = new TextSink();
+  stdin = Readable.from([]);
+  readonly env = new Map<string, string>();
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
   readonly handlers = new Map<EndSignal, () => void>();
@@ -172,6 +174,7 @@ export class CliBench {
       node: start('node'),
     };
     return {
+      stdin: this.stdin,
       stdout: this.stdout,
       stderr: this.stderr,
       timers: {
@@ -194,6 +197,11 @@ export class CliBench {
       },
       exit: (code) => {
         this.exits.push(code);
+      },
+      takeEnv: (name) => {
+        const value = this.env.get(name);
+        this.env.delete(name);
+        return value;
       },
       stateFolder: async () => this.stateFolder,
       localAddresses: () => this.addresses,

@@ -24,6 +24,7 @@ import {
   udpOf,
   usage,
 } from '../flags.js';
+import { passphraseOf } from '../passphrase.js';
 import { remoteOf } from '../remote.js';
 import { type Context, serve } from '../serve.js';
 
@@ -59,10 +60,12 @@ export async function connectCommand(
     logger: context.reporter.logger,
     remote,
   };
+  const passphrase = await passphraseOf(flags, context.io);
   const { connect } = await context.io.loadApi();
   return serve(context, {
     role: 'connector',
     stateFolder: await stateFolderOf(flags, context.io),
+    passphrase,
     onBusy: 'ephemeral',
     start: async (identity, signal) => {
       if (identity === undefined) return connect({ ...options, signal });

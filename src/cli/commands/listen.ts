@@ -19,6 +19,7 @@ import {
   udpOf,
 } from '../flags.js';
 import { printable } from '../human.js';
+import { passphraseOf } from '../passphrase.js';
 import { PROGRAM } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
 import { ticketMethods } from '../ticket_methods.js';
@@ -47,10 +48,12 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     denyPeers,
   };
   let rules: readonly Rule[] = [];
+  const passphrase = await passphraseOf(flags, context.io);
   const { listen } = await context.io.loadApi();
   return serve(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
+    passphrase,
     onBusy: 'fail',
     start: (identity, signal, kept) => {
       const access = parseAccessState(kept) ?? { tickets: [], peers: [], denied: [] };

@@ -9,11 +9,12 @@ import { callListener } from '../../control/client.js';
 import { TunnelError } from '../../core/errors.js';
 import { parseExposeSpec, printExposeSpec } from '../../forward/expose.js';
 import { createIdentity, publicKeyOf } from '../../node/identity.js';
-import { openIdentity } from '../../node/identity_file.js';
+import { type IdentityPlace, openIdentity } from '../../node/identity_file.js';
 import { makeToxId } from '../../node/tox_id.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
 import { type OutputFlags, usage } from '../flags.js';
 import { humanDuration } from '../human.js';
+import { passphraseOf } from '../passphrase.js';
 import { qrCode } from '../qr.js';
 import { PROGRAM } from '../reporter.js';
 import type { Context } from '../serve.js';
@@ -21,6 +22,7 @@ import { type TicketDesk, ticketMethods } from '../ticket_methods.js';
 
 export interface TicketFlags extends OutputFlags {
   readonly state?: string;
+  readonly passphraseFile?: string;
   readonly rotate?: boolean;
   readonly name?: string;
   readonly expose?: readonly string[];
@@ -43,7 +45,8 @@ export async function ticketCommand(
 ): Promise<ExitCode> {
   const question = questionOf(action, name, flags, context.io.wallClock().getTime());
   const folder = flags.state ?? (await context.io.stateFolder());
-  const answer = await ask(context, folder, question);
+  const passphrase = await passphraseOf(flags, context.io);
+  const answer = await ask(context, { folder, role: 'listener', passphrase }, question);
   if (question.method === 'ticket.list') list(context, v.parse(ListAnswer, answer));
   else if (question.method === 'ticket.revoke') {
     context.reporter.event({ event: 'revoked', name: v.parse(Named, answer).name });
@@ -111,20 +114,24 @@ function questionOf(
 }
 
 /** The running listener answers; where none runs, its state file does. */
-async function ask(context: Context, folder: string, { method, params }: Question): Promise<unknown> {
+async function ask(context: Context, place: IdentityPlace, { method, params }: Question): Promise<unknown> {
   try {
-    return await callListener(folder, method, params);
+    return await callListener(place.folder, method, params);
   } catch (error) {
     if (!TunnelError.is(error) || error.code !== 'ERR_CONTROL') throw error;
-    return await askFile(context, folder, { method, params }).catch((other: unknown) => {
+    return await askFile(context, place, { method, params }).catch((other: unknown) => {
       // It runs, and could not be asked: that is the trouble.
       throw TunnelError.is(other) && other.code === 'ERR_STATE_BUSY' ? error : other;
     });
   }
 }
 
-async function askFile({ io }: Context, folder: string, { method, params }: Question): Promise<unknown> {
-  const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
+async function askFile(
+  { io }: Context,
+  place: IdentityPlace,
+  { method, params }: Question,
+): Promise<unknown> {
+  const opened = await openIdentity({ ...place, onBusy: 'fail' });
   try {
     const identity = opened.identity ?? createIdentity();
     const state = parseAccessState(opened.access);
