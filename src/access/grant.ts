@@ -1,10 +1,10 @@
 import type { ExposeSpec } from '../forward/expose.js';
 
-/** What a peer has once it was let in. */
+/** What a peer has once it was let in. The same object as long as what let it in is in force. */
 export interface Grant {
-  /** Name of the ticket that it came with, or of the peer. */
+  /** Of the ticket, or of the allowed peer. */
   readonly name: string;
   readonly kind: 'ticket' | 'peer';
-  /** Rules of the ticket's own; undefined: it has none. */
+  /** What this alone may reach; undefined when it has no rules of its own. */
   readonly rules: readonly ExposeSpec[] | undefined;
 }

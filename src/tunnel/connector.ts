@@ -135,6 +135,7 @@ export class Connector extends Tunnel {
         timers: this.timers,
         logger: this.logger,
         patienceMs: this.patienceMs,
+        limits: this.limits,
         onCode: (code, detail) => this.#tellCode(code, detail),
         onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
         // A connector offers nothing: it only dials.

@@ -1,9 +1,10 @@
 import { TunnelError } from '../core/errors.js';
-import { MAX_PEERS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
+import type { Reason } from '../mux/reasons.js';
 import { upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import type { ListenerPeer } from './listener_peer.js';
+import type { PeerInfo } from './peer_info.js';
 import type { Traffic } from './peer_life.js';
 
 /** How long a friend that has gone keeps its place, when nobody else wants it. */
@@ -21,6 +22,9 @@ export interface Place {
     ListenerPeer,
     'hasMet' | 'isIdle' | 'idleMs' | 'traffic' | 'friendPath' | 'handshake' | 'close'
   >;
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  info(): PeerInfo;
   /** Gives up what is done for the friend. */
   close(): void;
 }
@@ -28,12 +32,14 @@ export interface Place {
 export interface FriendPlacesOptions {
   readonly node: Pick<ToxNode, 'acceptFriend' | 'removeFriend' | 'friendPath'>;
   readonly logger: Logger;
+  /** Friends at once. */
+  readonly maxPeers: number;
   /** What came of a request. @param publicKey 64 hexadecimal digits */
   readonly onAnswer: (publicKey: string, outcome: Outcome) => void;
   readonly newPlace: (friend: number, publicKey: string) => Place;
 }
 
-/** The friends of a listener: at most {@link MAX_PEERS}. Those who have long gone make room for others. */
+/** The friends of a listener: at most so many. Those who have long gone make room for others. */
 export class FriendPlaces {
   readonly #options: FriendPlacesOptions;
   /** By friend number. */
@@ -90,13 +96,27 @@ export class FriendPlaces {
   }
 
   /** The friend has left for good: its place is free. */
-  async free(friend: number): Promise<void> {
+  async free(friend: number, reason: Reason = 'limit'): Promise<void> {
     try {
-      await this.#remove(friend);
+      await this.#remove(friend, reason);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
     }
     await this.seat();
+  }
+
+  infos(): PeerInfo[] {
+    return [...this.#places.values()].map((place) => place.info());
+  }
+
+  /** Cuts off the friend of that key, and forgets its request. @returns false when there was neither */
+  async cut(publicKey: string): Promise<boolean> {
+    const waited = this.#requests.delete(publicKey);
+    const found = [...this.#places].find(([, place]) => place.publicKey === publicKey);
+    if (found === undefined) return waited;
+    const [friend] = found;
+    await this.free(friend, 'not-allowed');
+    return true;
   }
 
   friendPath(friend: number, path: Path): void {
@@ -139,7 +159,8 @@ export class FriendPlaces {
     const idle = [...this.#places]
       .filter(([, { peer }]) => peer.isIdle)
       .sort(([, { peer: a }], [, { peer: b }]) => Number(a.hasMet) - Number(b.hasMet) || b.idleMs - a.idleMs);
-    let surplus = this.#places.size + 1 - MAX_PEERS;
+    const { maxPeers } = this.#options;
+    let surplus = this.#places.size + 1 - maxPeers;
     for (const [friend, { peer }] of idle) {
       if (surplus <= 0 && peer.idleMs < IDLE_FRIEND_MS) continue;
       // While another was removed it may have come back.
@@ -150,21 +171,21 @@ export class FriendPlaces {
     if (surplus > 0 && !this.#saidFull) {
       this.#options.logger.log(
         'warn',
-        `${MAX_PEERS} peers are connected: further friend requests have to wait`,
+        `${maxPeers} peers are connected: further friend requests have to wait`,
       );
     }
     this.#saidFull = surplus > 0;
     return surplus <= 0;
   }
 
-  async #remove(friend: number): Promise<void> {
+  async #remove(friend: number, reason: Reason = 'limit'): Promise<void> {
     const place = this.#places.get(friend);
     if (place === undefined) return;
     this.#places.delete(friend);
     const { bytesIn, bytesOut } = place.peer.traffic;
     this.#past = { bytesIn: this.#past.bytesIn + bytesIn, bytesOut: this.#past.bytesOut + bytesOut };
     place.close();
-    await place.peer.close('limit');
+    await place.peer.close(reason);
     await this.#options.node.removeFriend(friend);
   }
 }

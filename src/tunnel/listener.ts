@@ -1,16 +1,24 @@
 import { RuleBook } from '../access/rule_book.js';
+import { TunnelError } from '../core/errors.js';
 import { TargetServer } from '../forward/serve.js';
+import { upperHex } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
 import { ListenerPeer } from './listener_peer.js';
 import type { ListenOptions } from './options.js';
+import { type PeerInfo, peerInfo } from './peer_info.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
+
+/** Public keys that may be denied in one run. */
+const MAX_SHUT_OUT = 1024;
 
 /** The end that is dialled: any number of peers, each with a server of targets of its own. */
 export class Listener extends Tunnel {
   /** What peers may reach; changes count at once, for open connections too. */
   readonly rules: RuleBook;
   readonly #places: FriendPlaces;
+  /** Public keys that are denied for this run. */
+  readonly #shutOut = new Set<string>();
   readonly #grantOf: NonNullable<ListenOptions['grantOf']>;
 
   private constructor(node: ToxNode, options: ListenOptions) {
@@ -20,10 +28,13 @@ export class Listener extends Tunnel {
     this.#places = new FriendPlaces({
       node,
       logger: this.logger,
+      maxPeers: this.limits.maxPeers,
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),
       newPlace: (friend, publicKey) => this.#newPlace(friend, publicKey),
     });
-    node.on('friendRequest', (publicKey) => void this.#places.request(publicKey));
+    node.on('friendRequest', (publicKey) => {
+      if (!this.#shutOut.has(upperHex(publicKey))) void this.#places.request(publicKey);
+    });
     node.on('friendPath', (friend, path) => this.#places.friendPath(friend, path));
     node.on('handshake', (friend, packet) => void this.#places.handshake(friend, packet));
   }
@@ -42,6 +53,35 @@ export class Listener extends Tunnel {
     return this.#places.traffic;
   }
 
+  /** The friends that there are, connected or not. */
+  peers(): PeerInfo[] {
+    return this.#places.infos();
+  }
+
+  /**
+   * Cuts a peer off, at once. It may ask again, unless it is denied.
+   *
+   * @param publicKey 64 hexadecimal digits @returns false when it was not there
+   */
+  removePeer(publicKey: string): Promise<boolean> {
+    return this.#places.cut(publicKey.toUpperCase());
+  }
+
+  /** Cuts a peer off and lets it in no more, for as long as this runs. @throws {TunnelError} ERR_LIMIT */
+  denyPeer(publicKey: string): Promise<boolean> {
+    const key = publicKey.toUpperCase();
+    if (this.#shutOut.size >= MAX_SHUT_OUT && !this.#shutOut.has(key)) {
+      throw new TunnelError('ERR_LIMIT', `${MAX_SHUT_OUT} peers are denied; use another Tox ID instead`);
+    }
+    this.#shutOut.add(key);
+    return this.#places.cut(key);
+  }
+
+  /** Takes {@link denyPeer} back. @returns false when it was not denied */
+  allowPeer(publicKey: string): boolean {
+    return this.#shutOut.delete(publicKey.toUpperCase());
+  }
+
   protected override closePeers(): Promise<void> {
     return this.#places.close();
   }
@@ -50,6 +90,7 @@ export class Listener extends Tunnel {
     const server = new TargetServer({
       peer: publicKey,
       rules: this.rules.rulesFor(() => this.#grantOf(publicKey)),
+      maxDials: this.limits.maxDials,
       logger: this.logger,
     });
     const forgetRules = this.rules.onChange(() => server.recheck());
@@ -60,6 +101,7 @@ export class Listener extends Tunnel {
         timers: this.timers,
         logger: this.logger,
         patienceMs: this.patienceMs,
+        limits: this.limits,
         onCode: (code, detail) => this.tellCode(publicKey, code, detail),
         onStatus: (status, path) => this.tellStatus(publicKey, status, path),
         onOpen: (request) => server.handle(request),
@@ -70,6 +112,8 @@ export class Listener extends Tunnel {
     );
     return {
       peer,
+      publicKey,
+      info: () => peerInfo(publicKey, peer, server.counts, this.#grantOf(publicKey)),
       close: () => {
         forgetRules();
         server.close();

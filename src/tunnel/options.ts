@@ -1,6 +1,7 @@
 import type { Grant } from '../access/grant.js';
 import type { Rule } from '../access/rule.js';
 import type { Logger } from '../core/logger.js';
+import type { Limits } from '../core/peer_limits.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -37,6 +38,8 @@ export interface TunnelOptions extends CommonOptions {
    * milliseconds. Default {@link ../core/limits.DEFAULT_PATIENCE_MS}.
    */
   readonly patienceMs?: number;
+  /** What a peer may ask of us. Default {@link ../core/peer_limits.DEFAULT_LIMITS}. */
+  readonly limits?: Partial<Limits>;
 }
 
 export interface ListenOptions extends TunnelOptions {

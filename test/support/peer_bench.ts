@@ -1,4 +1,5 @@
 import type { TunnelError } from '../../src/core/errors.js';
+import { type Limits, limitsOf } from '../../src/core/peer_limits.js';
 import { ourOffer } from '../../src/mux/agreement.js';
 import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/handshake.js';
 import type { Reason } from '../../src/mux/reasons.js';
@@ -53,6 +54,7 @@ export const PING = Uint8Array.of(0x10, ...new Uint8Array(16), 1, 2, 3, 4, 5, 6,
 interface BenchOptions {
   readonly patienceMs?: number;
   readonly timers?: VirtualTimers;
+  readonly limits?: Partial<Limits>;
 }
 
 /** A peer over a fake node on virtual time; what it tells is kept as lines. */
@@ -65,9 +67,11 @@ abstract class PeerBench {
   /** Called with each line as it is told. */
   onTold: ((line: string) => void) | undefined;
   protected readonly patienceMs: number;
+  protected readonly limits: Limits;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers() }: BenchOptions) {
+  constructor({ patienceMs = 0, timers = new VirtualTimers(), limits }: BenchOptions) {
     this.patienceMs = patienceMs;
+    this.limits = limitsOf(limits);
     this.timers = timers;
   }
 
@@ -108,6 +112,7 @@ abstract class PeerBench {
         },
       },
       patienceMs: this.patienceMs,
+      limits: this.limits,
       onCode: (code: number, detail?: string) =>
         this.tell(`code ${code}${detail === undefined ? '' : ` ${detail}`}`),
       onStatus: (status: string, path: string) => {

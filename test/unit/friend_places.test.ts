@@ -62,12 +62,18 @@ function bench() {
   };
   const places = new FriendPlaces({
     node,
+    maxPeers: MAX_PEERS,
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
-    newPlace: (friend): Place => {
+    newPlace: (friend, publicKey): Place => {
       const peer = new FakePeer();
       peers.set(friend, peer);
-      return { peer, close: () => lines.push(`closed ${friend}`) };
+      return {
+        peer,
+        publicKey,
+        info: () => assert.fail('nobody asks'),
+        close: () => lines.push(`closed ${friend}`),
+      };
     },
   });
   return { places, node, peers, removed, accepted, answers, lines };
