@@ -1,15 +1,16 @@
 import type { EventEmitter } from 'node:events';
+import type { Rule } from '../access/rule.js';
+import type { RuleBook } from '../access/rule_book.js';
 import type { Logger } from '../core/logger.js';
-import type { ExposeSpec } from '../forward/expose.js';
 import type { LocalSpec } from '../forward/spec.js';
-import type { Ports, TunnelEvents } from '../index.js';
+import type { Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
 
 /** What the command line needs of the library. Handed in, so that its tests need no network. */
 export interface TunnelApi {
-  listen(options: CommonOptions & { readonly expose?: readonly ExposeSpec[] }): Promise<TunnelHandle>;
+  listen(options: CommonOptions & { readonly expose?: readonly Rule[] }): Promise<ListenerHandle>;
   /** Resolves when it has started, not when it is connected. */
   connect(options: CommonOptions & { readonly remote: ToxId }): Promise<ConnectorHandle>;
   node(options: NodeOptions): Promise<BootstrapNodeHandle>;
@@ -21,6 +22,7 @@ export interface CommonOptions {
   readonly udp?: boolean;
   readonly udpPorts?: Ports;
   readonly patienceMs?: number;
+  readonly limits?: Partial<Limits>;
   readonly lanDiscovery?: boolean;
   readonly bindAddress?: string;
   readonly logger?: Logger;
@@ -44,6 +46,15 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   close(): Promise<void>;
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
+}
+
+export interface ListenerHandle extends TunnelHandle {
+  readonly rules: RuleBook;
+  peers(): readonly PeerInfo[];
+  /** Public keys of 64 hexadecimal digits. */
+  removePeer(publicKey: string): Promise<boolean>;
+  denyPeer(publicKey: string): Promise<boolean>;
+  allowPeer(publicKey: string): boolean;
 }
 
 export interface ConnectorHandle extends TunnelHandle {

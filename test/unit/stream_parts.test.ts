@@ -167,7 +167,9 @@ describe('reassembly', () => {
     const pool = new BlockPool();
     const blocks: Uint8Array[] = Array.from({ length: 100 }, () => new Uint8Array(BLOCK_BYTES));
     for (const block of blocks) pool.give(block);
-    const kept = blocks.map(() => pool.take()).filter((block) => block !== undefined && blocks.includes(block));
+    const kept = blocks
+      .map(() => pool.take())
+      .filter((block) => block !== undefined && blocks.includes(block));
     assert.equal(kept.length, 16);
   });
 
