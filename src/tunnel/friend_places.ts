@@ -48,6 +48,8 @@ export class FriendPlaces {
   readonly #requests = new Map<string, Uint8Array>();
   #seating = false;
   #saidFull = false;
+  /** Whose request toxcore is told of now, and whether it was cut off meanwhile. */
+  #accepting: { readonly name: string; isCut: boolean } | undefined;
   #closed = false;
   #past: Traffic = { bytesIn: 0, bytesOut: 0 };
 
@@ -111,7 +113,9 @@ export class FriendPlaces {
 
   /** Cuts off the friend of that key, and forgets its request. @returns false when there was neither */
   async cut(publicKey: string): Promise<boolean> {
-    const waited = this.#requests.delete(publicKey);
+    const isAccepting = this.#accepting?.name === publicKey;
+    if (this.#accepting !== undefined && isAccepting) this.#accepting.isCut = true;
+    const waited = this.#requests.delete(publicKey) || isAccepting;
     const found = [...this.#places].find(([, place]) => place.publicKey === publicKey);
     if (found === undefined) return waited;
     const [friend] = found;
@@ -141,8 +145,15 @@ export class FriendPlaces {
 
   async #accept(name: string, publicKey: Uint8Array): Promise<void> {
     const { node, onAnswer, newPlace } = this.#options;
+    const accepting = { name, isCut: false };
+    this.#accepting = accepting;
     const outcome = await node.acceptFriend(publicKey);
+    this.#accepting = undefined;
     if (this.#closed) return;
+    if (accepting.isCut) {
+      if (outcome.code === 101) await node.removeFriend(outcome.friend);
+      return;
+    }
     if (outcome.code === 101) {
       const place = newPlace(outcome.friend, name);
       this.#places.set(outcome.friend, place);

@@ -36,7 +36,7 @@ class FakePeer {
   }
 }
 
-function bench() {
+function bench(maxPeers = MAX_PEERS) {
   const peers = new Map<number, FakePeer>();
   const removed: number[] = [];
   const accepted: number[] = [];
@@ -62,7 +62,7 @@ function bench() {
   };
   const places = new FriendPlaces({
     node,
-    maxPeers: MAX_PEERS,
+    maxPeers,
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
     newPlace: (friend, publicKey): Place => {
@@ -214,4 +214,39 @@ test('a node that is gone ends no process, and another fault is not hidden', asy
   await places.free(1);
   node.error = new Error('a fault of ours');
   await assert.rejects(places.request(key(3)), node.error);
+});
+
+test('as few places as were asked for', async () => {
+  const { places, accepted, peers, lines } = bench(2);
+  for (const byte of [1, 2, 3]) await places.request(key(byte));
+  assert.deepEqual(accepted, [1, 2]);
+  assert.deepEqual(lines, ['warn 2 peers are connected: further friend requests have to wait']);
+  peers.get(1)?.idleFor(1);
+  await places.seat();
+  assert.deepEqual(accepted, [1, 2, 3]);
+});
+
+test('who is cut off hears that it is not allowed, is no friend any more, and leaves its place', async () => {
+  const { places, peers, removed, accepted, lines } = bench(1);
+  await places.request(key(1));
+  await places.request(key(2));
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  assert.equal(peers.get(1)?.closedAs, 'not-allowed');
+  assert.ok(lines.includes('closed 1'));
+  assert.deepEqual([removed, accepted], [[1], [1, 2]]);
+  assert.equal(await places.cut('01'.repeat(32)), false);
+});
+
+test('who is cut off while it waits, or while it is accepted, gets no place', async () => {
+  const { places, peers, removed, accepted } = bench(1);
+  const accepting = places.request(key(1));
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  await accepting;
+  assert.deepEqual([removed, peers.size], [[1], 0]);
+  await places.request(key(2));
+  await places.request(key(3));
+  assert.equal(await places.cut('03'.repeat(32)), true);
+  peers.get(2)?.idleFor(1);
+  await places.seat();
+  assert.deepEqual(accepted, [1, 2]);
 });
