@@ -86,7 +86,8 @@ export class FriendPlaces {
         if (next === undefined || this.#closed) return;
         if (!(await this.#makePlace())) return;
         const [name, publicKey] = next;
-        this.#requests.delete(name);
+        // It may have been cut off while a place was made.
+        if (!this.#requests.delete(name)) continue;
         await this.#accept(name, publicKey);
       }
     } catch (error) {
