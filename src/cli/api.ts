@@ -2,10 +2,11 @@ import type { EventEmitter } from 'node:events';
 import type { AccessState } from '../access/access_state.js';
 import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
 import type { Rule } from '../access/rule.js';
+import type { RuleBook } from '../access/rule_book.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { LocalSpec } from '../forward/spec.js';
-import type { Ports, TunnelEvents } from '../index.js';
+import type { Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -24,6 +25,7 @@ export interface CommonOptions {
   readonly udp?: boolean;
   readonly udpPorts?: Ports;
   readonly patienceMs?: number;
+  readonly limits?: Partial<Limits>;
   readonly lanDiscovery?: boolean;
   readonly bindAddress?: string;
   readonly logger?: Logger;
@@ -62,6 +64,12 @@ export interface ListenerHandle extends TunnelHandle {
   readonly access: AccessPolicy;
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined;
+  readonly rules: RuleBook;
+  peers(): readonly PeerInfo[];
+  /** Public keys of 64 hexadecimal digits. */
+  removePeer(publicKey: string): Promise<boolean>;
+  denyPeer(publicKey: string): Promise<boolean>;
+  allowPeer(publicKey: string): boolean;
 }
 
 export interface ConnectorHandle extends TunnelHandle {

@@ -65,5 +65,18 @@ export type CliEvent =
       readonly bytesOut: number;
     }
   | { readonly event: 'error'; readonly code: string; readonly message: string }
+  /** The answer of `peers`. */
+  | { readonly event: 'peers'; readonly peers: readonly unknown[] }
+  /** The answer of `rule list`. */
+  | { readonly event: 'rules'; readonly rules: readonly string[]; readonly isDefault: boolean }
+  /** The running listener did as it was told. */
+  | {
+      readonly event: 'changed';
+      /** As `rule.add`. */
+      readonly what: string;
+      /** Rules, or public keys. */
+      readonly items: readonly string[];
+      readonly note?: string;
+    }
   /** Events that were left out because nobody read the output. */
   | { readonly event: 'dropped'; readonly count: number };

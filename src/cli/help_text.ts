@@ -16,6 +16,7 @@ Examples:
   $ tox-wasm-tunnel listen                     open this machine's loopback
   $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010
   $ tox-wasm-tunnel listen --expose db.lan:5432
+  $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
   $ tox-wasm-tunnel listen --json | your-program`;
 
 export const CONNECT = `
@@ -43,6 +44,20 @@ Examples:
   $ tox-wasm-tunnel node                       prints HOST:PORT:KEY, to be given to --bootstrap
   $ tox-wasm-tunnel node --port 33445 --tcp-port 443
   $ tox-wasm-tunnel node --bind 192.0.2.1 --no-lan`;
+
+export const PEERS = `
+Examples:
+  $ tox-wasm-tunnel peers                      who is connected, since when, by which path
+  $ tox-wasm-tunnel peers --json
+  $ tox-wasm-tunnel peers remove KEY           cut it off; with its right to connect it may come again
+  $ tox-wasm-tunnel peers deny KEY             … and it may not`;
+
+export const RULE = `
+Examples:
+  $ tox-wasm-tunnel rule list
+  $ tox-wasm-tunnel rule add 8080 db.lan:5432
+  $ tox-wasm-tunnel rule remove 8080           open connections to it are cut
+  $ tox-wasm-tunnel rule add laptop:22         laptop (a peer or ticket of that name) has rules of its own from now on`;
 
 export const ID_EXAMPLES = `
 Examples:

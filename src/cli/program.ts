@@ -1,4 +1,6 @@
 import { Command, Option } from 'commander';
+import { DEFAULT_LIMITS } from '../core/peer_limits.js';
+import type { AskFlags } from './commands/ask.js';
 import type { ConnectFlags } from './commands/connect.js';
 import type { IdFlags } from './commands/id.js';
 import type { ListenFlags } from './commands/listen.js';
@@ -6,6 +8,7 @@ import type { NodeFlags } from './commands/node.js';
 import type { TicketFlags } from './commands/ticket.js';
 import { usage } from './flags.js';
 import * as help from './help_text.js';
+import { LIMIT_FLAGS } from './limit_flags.js';
 import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
@@ -16,6 +19,8 @@ export interface Actions {
   node(flags: NodeFlags): Promise<void>;
   id(flags: IdFlags): Promise<void>;
   ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
+  peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
+  rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
 /** The grammar of the command line; it does nothing but call the actions. */
@@ -39,7 +44,16 @@ export function buildProgram(
     .argument('[TICKET]', 'of the listener to connect to, or its Tox ID; without it, this machine listens')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach')
     .addHelpText('after', help.MAIN);
-  addOptions(program, ...offering(), ticketFile(), ...forwarding(), ...network(), ...state(), ...output_());
+  addOptions(
+    program,
+    ...offering(),
+    ...listenerLimits(),
+    ticketFile(),
+    ...forwarding(),
+    ...network(),
+    ...state(),
+    ...output_(),
+  );
   program.action(
     async (remote: string | undefined, target: string | undefined, flags: ListenFlags & ConnectFlags) => {
       if (remote !== undefined || flags.ticketFile !== undefined) {
@@ -68,7 +82,7 @@ export function buildProgram(
     'wait for connectors (what happens without a command)',
     help.LISTEN,
   );
-  addOptions(listen, ...offering(), ...network(), ...state(), ...output_());
+  addOptions(listen, ...offering(), ...listenerLimits(), ...network(), ...state(), ...output_());
   listen.action(() => actions.listen(merged<ListenFlags>(program, listen)));
 
   const connect = subcommand(
@@ -120,6 +134,27 @@ export function buildProgram(
   ticket.action((action: string | undefined, name: string | undefined) =>
     actions.ticket(action, name, merged<TicketFlags>(program, ticket)),
   );
+
+  const peers = subcommand(
+    program,
+    'peers',
+    'who is connected to the listener that runs here; cut peers off',
+    help.PEERS,
+  )
+    .argument('[ACTION]', 'allow, deny or remove; without it, who is connected')
+    .argument('[PEER]', 'name, or public key of 64 digits');
+  addOptions(peers, stateFolder(), ...output_());
+  peers.action((action: string | undefined, peer: string | undefined) =>
+    actions.peers(action, peer, merged<AskFlags>(program, peers)),
+  );
+
+  const rule = subcommand(program, 'rule', 'what peers of the listener that runs here may reach', help.RULE)
+    .argument('<ACTION>', 'list, add or remove')
+    .argument('[RULE...]', 'as --expose has it');
+  addOptions(rule, stateFolder(), ...output_());
+  rule.action((action: string, rules: readonly string[]) =>
+    actions.rule(action, rules, merged<AskFlags>(program, rule)),
+  );
   return program;
 }
 
@@ -166,8 +201,8 @@ const repeatable = (flags: string, description: string): Option =>
 
 const expose = (): Option =>
   repeatable(
-    '--expose <[HOST:]PORT>',
-    "open this to connectors, and nothing else; repeatable (default: this machine's loopback)",
+    '--expose <[NAME:][HOST:]PORT>',
+    "open this to connectors (or to NAME alone), and nothing else; repeatable (default: this machine's loopback)",
   );
 
 const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
@@ -189,6 +224,12 @@ const forwarding = (): Option[] => [
   ),
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
+
+const listenerLimits = (): Option[] =>
+  LIMIT_FLAGS.map(
+    ({ flag, value, help: what, print, limit }) =>
+      new Option(`${flag} <${value}>`, `${what} (default: ${print(DEFAULT_LIMITS[limit])})`),
+  );
 
 const nodeList = (): Option[] => [
   repeatable('--bootstrap <HOST:PORT:KEY>', 'join by this node instead of the public ones; repeatable'),

@@ -36,6 +36,14 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/node.js')).nodeCommand(context, flags);
       },
+      peers: async (action, peer, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/peers.js')).peersCommand(context, action, peer, flags);
+      },
+      rule: async (action, rules, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/rule.js')).ruleCommand(context, action, rules, flags);
+      },
       id: async (flags) => {
         const context = begin(flags);
         code = await (await import('./commands/id.js')).idCommand(context, flags);

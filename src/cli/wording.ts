@@ -47,6 +47,17 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       return line(
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
       );
+    case 'changed': {
+      const note = event.note === undefined ? [] : [printable(event.note)];
+      return {
+        lines: [`Done: ${event.what} ${event.items.map(printable).join(', ')}`, ...note],
+        verbosity: 0,
+      };
+    }
+    case 'peers':
+    case 'rules':
+      // What was asked for stands on stdout.
+      return undefined;
     case 'error':
     case 'dropped':
       // Errors have a way of their own, and people have scrolled past what was left out.

@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events';
 import { Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
+import type { Rule } from '../../src/access/rule.js';
+import { RuleBook } from '../../src/access/rule_book.js';
 import { formatTicket } from '../../src/access/ticket.js';
 import type {
   BootstrapNodeHandle,
@@ -16,7 +18,7 @@ import type {
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
-import type { TunnelEvents } from '../../src/index.js';
+import type { PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 
@@ -72,7 +74,10 @@ export class TextSink extends Writable {
 }
 
 /** Stands for a listener, a connector and a bootstrap node. */
-export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorHandle, BootstrapNodeHandle {
+export class FakeTunnel
+  extends EventEmitter<TunnelEvents>
+  implements ConnectorHandle, Omit<ListenerHandle, 'ticket' | 'access' | 'ticketOf'>, BootstrapNodeHandle
+{
   readonly identity: Identity;
   readonly toxId: string;
   readonly publicKey: string;
@@ -80,6 +85,10 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly tcpPort = 33446;
   readonly forwards: LocalSpec[] = [];
   closes = 0;
+  rules = new RuleBook();
+  friends: PeerInfo[] = [];
+  /** What was asked about peers, and their keys. */
+  readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
   onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
     local: `${bind.host}:${bind.port === 0 ? 40001 : bind.port}`,
@@ -102,6 +111,25 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
 
   stats(): { bytesIn: number; bytesOut: number } {
     return { bytesIn: 1234, bytesOut: 56_000_000 };
+  }
+
+  peers(): readonly PeerInfo[] {
+    return this.friends;
+  }
+
+  async removePeer(publicKey: string): Promise<boolean> {
+    this.asked.push(`remove ${publicKey}`);
+    return this.friends.some((friend) => friend.publicKey === publicKey);
+  }
+
+  async denyPeer(publicKey: string): Promise<boolean> {
+    this.asked.push(`deny ${publicKey}`);
+    return true;
+  }
+
+  allowPeer(publicKey: string): boolean {
+    this.asked.push(`allow ${publicKey}`);
+    return this.asked.includes(`deny ${publicKey}`);
   }
 
   async close(): Promise<void> {
@@ -129,7 +157,7 @@ export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
   // Whatever the command handed over; tests compare parts of it.
   readonly options: Partial<CommonOptions & NodeOptions> & {
-    readonly expose?: unknown;
+    readonly expose?: readonly Rule[];
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
     readonly denyPeers?: unknown;
@@ -153,6 +181,7 @@ export class CliBench {
   /** What a start does; a test may let it fail or wait. */
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
+    this.tunnel.rules = new RuleBook(options.expose);
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];

@@ -19,12 +19,20 @@ import {
   udpOf,
 } from '../flags.js';
 import { printable } from '../human.js';
+import { type LimitFlags, limitsOfFlags } from '../limit_flags.js';
+import { listenerMethods } from '../listener_methods.js';
 import { passphraseOf } from '../passphrase.js';
 import { PROGRAM } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
 import { ticketMethods } from '../ticket_methods.js';
 
-export interface ListenFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
+export interface ListenFlags
+  extends OutputFlags,
+    StateFlags,
+    NetworkFlags,
+    UdpFlags,
+    PatienceFlags,
+    LimitFlags {
   readonly expose?: readonly string[];
   readonly allowPeer?: readonly string[];
   readonly denyPeer?: readonly string[];
@@ -42,6 +50,7 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     ...networkOf(flags),
     ...udpOf(flags),
     ...patienceOf(flags),
+    ...limitsOfFlags(flags),
     bootstrap: await namedOrPublicNodes(flags),
     logger: context.reporter.logger,
     allowPeers,
@@ -67,7 +76,14 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
       });
     },
     access: ({ access }) => access.state,
-    control: (listener, saved) => ticketMethods(listener, saved),
+    control: (listener, saved) => ({
+      ...listenerMethods({
+        listener,
+        isName: (name) => listener.access.isName(name),
+        wallClock: () => context.io.wallClock(),
+      }),
+      ...ticketMethods(listener, saved),
+    }),
     up: async ({ toxId, ticket }) => {
       const command = await connectCommandLine(ticket, rules, flags);
       context.reporter.event({
