@@ -3,6 +3,7 @@
 
 #include "bridge.h"
 #include "toxcore/Messenger.h"
+#include "toxcore/friend_requests.h"
 #include "toxcore/os_memory.h"
 #include "toxcore/tox.h"
 #include "toxcore/tox_options.h"
@@ -19,8 +20,11 @@ static void on_log(Tox *tox, Tox_Log_Level level, const char *file, uint32_t lin
 
 static void on_self_path(Tox *tox, Tox_Connection connection, void *id) { host_on_self_path(id_of(id), connection); }
 
+/* toxcore would tell of no second request of somebody until it has forgotten the first: one that came with a ticket
+ * that is not valid yet or no longer, or in a flood that it got lost in, would keep its sender out. */
 static void on_friend_request(Tox *tox, const uint8_t *public_key, const uint8_t *message, size_t length, void *id)
 {
+    remove_request_received(tox->m->fr, public_key);
     host_on_friend_request(id_of(id), public_key, message, length);
 }
 

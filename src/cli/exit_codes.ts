@@ -21,7 +21,10 @@ const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   'ERR_BOOTSTRAP_INVALID',
   'ERR_NODES_INVALID',
   'ERR_SPEC_INVALID',
+  'ERR_STATE_EXISTS',
   'ERR_STATE_INVALID',
+  'ERR_STATE_SEALED',
+  'ERR_TICKET_INVALID',
   'ERR_USAGE',
 ]);
 

@@ -14,6 +14,7 @@ export interface OutputFlags {
 export interface StateFlags {
   readonly state?: string;
   readonly ephemeral?: boolean;
+  readonly passphraseFile?: string;
 }
 
 export interface NodeListFlags {

@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Timers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { ExitCode } from './exit_codes.js';
@@ -15,6 +15,7 @@ export interface LocalAddress {
 
 /** All that the command touches outside of itself. */
 export interface CliIo {
+  readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
   readonly timers: Timers;
@@ -23,6 +24,11 @@ export interface CliIo {
   onSignal(signal: EndSignal, handler: () => void): () => void;
   /** Ends the process at once. */
   exit(code: ExitCode): void;
+  /**
+   * The value of an environment variable, which is gone from the environment after: neither
+   * worker threads nor Node's reports of a crash get to see it.
+   */
+  takeEnv(name: string): string | undefined;
   /** Where identities live when `--state` does not tell. */
   stateFolder(): Promise<string>;
   localAddresses(): readonly LocalAddress[];

@@ -6,6 +6,7 @@ import type { CliIo } from './io.js';
 /** The real process around the command. */
 export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
   return {
+    stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
     timers: systemTimers,
@@ -18,6 +19,11 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
     },
     exit: (code) => {
       process.exit(code);
+    },
+    takeEnv: (name) => {
+      const value = process.env[name];
+      delete process.env[name];
+      return value;
     },
     stateFolder: async () => {
       const { default: envPaths } = await import('env-paths');

@@ -1,11 +1,15 @@
+import type { ControlMethods } from '../control/method.js';
+import { ControlServer } from '../control/server.js';
 import { TunnelError } from '../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
 import { openIdentity, type Role } from '../node/identity_file.js';
-import type { BootstrapNodeHandle, TunnelHandle } from './api.js';
+import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from './api.js';
 import type { CliEvent } from './events.js';
 import { EXIT, type ExitCode } from './exit_codes.js';
+import { printable } from './human.js';
 import type { CliIo } from './io.js';
+import { Keeper } from './keeper.js';
 import { Lifetime } from './lifetime.js';
 import type { Reporter } from './reporter.js';
 
@@ -22,9 +26,16 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly role: Role;
   /** Undefined: an identity for this run alone. */
   readonly stateFolder: string | undefined;
+  /** Of the state file; undefined: it is not encrypted. */
+  readonly passphrase: Uint8Array | undefined;
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
-  start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
+  /** @param access what {@link access} gave in an earlier run */
+  start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
+  /** What is to be kept beside the identity, plain JSON; it may hold secrets. Asked at each `access` event. */
+  access?(handle: Handle): unknown;
+  /** What other processes may ask of it while it runs, by the state folder's control socket. @param saved waits until changes are kept */
+  control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
   /** Called once it runs; throws when that is of no use. */
   up(handle: Handle): Promise<void>;
 }
@@ -45,20 +56,28 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   try {
     const opened = await openRole(service, reporter);
     if (opened !== undefined) release = () => opened.release();
-    const handle = await lifetime.orOver(service.start(opened?.identity, lifetime.signal), (late) => {
-      void late.close().catch(() => {});
-    });
+    const handle = await lifetime.orOver(
+      service.start(opened?.identity, lifetime.signal, opened?.access),
+      (late) => {
+        void late.close().catch(() => {});
+      },
+    );
     if (handle === undefined) return EXIT.ok;
+    let control: ControlServer | undefined;
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
-      if (opened !== undefined && opened.identity === undefined) await opened.save(handle.identity);
+      const keeper = opened && new Keeper(opened, handle, reporter, service.access);
+      await keeper?.saveNews();
+      control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
       await lifetime.orOver(service.up(handle));
       await lifetime.over();
     } catch (error) {
       // This error is what is told; one of the closing would only follow from it.
       await closeInTime(io, handle).catch(() => {});
       throw error;
+    } finally {
+      await control?.close();
     }
     await closeInTime(io, handle);
     if ('stats' in handle) reporter.event(closedEvent(handle, io.timers.nowMs() - startedMs));
@@ -70,11 +89,16 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
 }
 
 async function openRole(
-  { role, stateFolder, onBusy }: Pick<Service<never>, 'role' | 'stateFolder' | 'onBusy'>,
+  {
+    role,
+    stateFolder,
+    passphrase,
+    onBusy,
+  }: Pick<Service<never>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy'>,
   reporter: Reporter,
 ) {
   if (stateFolder === undefined) return undefined;
-  const opened = await openIdentity({ folder: stateFolder, role, onBusy });
+  const opened = await openIdentity({ folder: stateFolder, role, passphrase, onBusy });
   if (opened.ephemeral) {
     reporter.logger.log(
       'info',
@@ -84,14 +108,39 @@ async function openRole(
   return opened;
 }
 
+/** Undefined when it has none; one that cannot be opened is told, and does not keep the service from running. */
+async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
+  { io, reporter }: Context,
+  { stateFolder, control }: Service<Handle>,
+  handle: Handle,
+  saved: () => Promise<void>,
+): Promise<ControlServer | undefined> {
+  if (stateFolder === undefined || control === undefined) return undefined;
+  try {
+    return await ControlServer.start({
+      folder: stateFolder,
+      methods: control(handle, saved),
+      timers: io.timers,
+      logger: reporter.logger,
+    });
+  } catch (error) {
+    if (!TunnelError.is(error)) throw error;
+    reporter.people(`Commands to this running listener will not reach it: ${printable(error.message)}`);
+    return undefined;
+  }
+}
+
 function watch(
-  handle: TunnelHandle | BootstrapNodeHandle,
+  handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
   { io, reporter }: Context,
   lifetime: Lifetime,
 ): void {
   const onlineSinceMs = new Map<string, number>();
   handle.on('error', (error) => lifetime.fail(error));
-  handle.on('ready', ({ toxId }) => reporter.event({ event: 'ready', toxId }));
+  handle.on('ready', ({ toxId }) => {
+    const ticket = 'ticket' in handle ? { ticket: handle.ticket } : {};
+    reporter.event({ event: 'ready', toxId, ...ticket });
+  });
   handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
   handle.on('code', ({ code, peer, detail }) => {
     const event = codeEvent(code, peer, detail);

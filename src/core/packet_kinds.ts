@@ -3,3 +3,4 @@
 export const KIND_HELLO = 1;
 export const KIND_WELCOME = 2;
 export const KIND_REFUSE = 3;
+export const KIND_CHALLENGE = 4;

@@ -2,9 +2,17 @@ import { type Address, inSubnet, isLinkLocal, isLoopback, isUndiallable } from '
 import type { ExposedHost, ExposeSpec } from './expose.js';
 import { type Host, LOCALHOST } from './host.js';
 
+/** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
+export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits'>;
+
+/** Every port of this machine's own loopback: what is open when nobody said anything else. */
+export const LOOPBACK_ONLY: ExposeSpec = {
+  host: { kind: 'name', name: LOCALHOST },
+  ports: [{ from: 1, to: 0xffff }],
+};
+
 /**
- * What a peer may reach. Without any rule that is this machine's own loopback, every port;
- * with rules it is what they name and nothing else.
+ * What a peer may reach: what the rules name and nothing else, in whatever order they stand.
  *
  * Link-local addresses, where clouds keep a machine's secrets, are open only by a rule that names
  * one of them or their network.
@@ -15,8 +23,8 @@ import { type Host, LOCALHOST } from './host.js';
 export class AllowRules {
   readonly #rules: readonly ExposeSpec[];
 
-  constructor(rules: readonly ExposeSpec[] = []) {
-    this.#rules = rules.length > 0 ? rules : [LOOPBACK_ONLY];
+  constructor(rules: readonly ExposeSpec[] = [LOOPBACK_ONLY]) {
+    this.#rules = rules;
   }
 
   /**
@@ -36,11 +44,6 @@ export class AllowRules {
     return this.#rules.some((rule) => opensPort(rule, port) && opensAddress(rule.host, host, address));
   }
 }
-
-const LOOPBACK_ONLY: ExposeSpec = {
-  host: { kind: 'name', name: LOCALHOST },
-  ports: [{ from: 1, to: 0xffff }],
-};
 
 function opensPort(rule: ExposeSpec, port: number): boolean {
   return rule.ports.some(({ from, to }) => from <= port && port <= to);

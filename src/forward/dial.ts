@@ -3,7 +3,7 @@ import { systemTimers, type Timers } from '../core/clock.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../core/limits.js';
 import type { Reason } from '../mux/reasons.js';
 import { type Address, parseAddress } from './address.js';
-import type { AllowRules } from './allow.js';
+import type { TargetRules } from './allow.js';
 import { type Connect, raceToConnect } from './dial_race.js';
 import { dialReason, resolveReason } from './dial_reason.js';
 import { type Host, LOCALHOST, printHost, readHost } from './host.js';
@@ -17,7 +17,8 @@ export type DialResult =
   | { readonly kind: 'failed'; readonly reason: Reason; readonly text: string };
 
 export interface DialerOptions {
-  readonly rules: AllowRules;
+  /** Asked at the moment of each dial, and once more when its name is resolved. */
+  readonly rules: TargetRules;
   /** Default: {@link systemResolve}. */
   readonly resolve?: Resolve;
   /** Default: {@link connectTo}. */
@@ -40,7 +41,7 @@ const KEEP_ALIVE_MS = 60_000;
  * are asked, about the very address that is then connected to. A name is resolved once.
  */
 export class Dialer {
-  readonly #rules: AllowRules;
+  readonly #rules: TargetRules;
   readonly #resolve: Resolve;
   readonly #connect: Connect;
   readonly #timers: Timers;

@@ -20,7 +20,7 @@ export interface ExposeSpec {
   readonly ports: readonly PortRange[];
 }
 
-const USAGE = '[host:]ports, for example 22, localhost:80,443, 10.0.0.0/24:8000-8099 or *:443';
+export const EXPOSE_USAGE = '[host:]ports, for example 22, localhost:80,443, 10.0.0.0/24:8000-8099 or *:443';
 const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
 
 /**
@@ -40,7 +40,7 @@ const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
 export function parseExposeSpec(text: string): ExposeSpec {
-  const spec = new SpecText(text, USAGE);
+  const spec = new SpecText(text, EXPOSE_USAGE);
   const [first, second, third] = spec.parts();
   if (first === undefined || third !== undefined) {
     throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');

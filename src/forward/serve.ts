@@ -1,7 +1,9 @@
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
-import type { OpenRequest } from '../mux/stream_api.js';
+import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
+import type { TargetRules } from './allow.js';
 import { Dialer, type DialerOptions } from './dial.js';
+import { OpenTarget } from './open_target.js';
 import { Pipe } from './pipe.js';
 import { resetSocket } from './reset_socket.js';
 import { shown } from './spec_text.js';
@@ -30,7 +32,9 @@ export class TargetServer {
   readonly #peer: string;
   readonly #logger: Logger;
   readonly #dialer: Dialer;
+  readonly #rules: TargetRules;
   readonly #dials = new Set<AbortController>();
+  readonly #open = new Set<OpenTarget>();
   #opened = 0;
   #denied = 0;
   #failed = 0;
@@ -39,6 +43,7 @@ export class TargetServer {
   constructor(options: TargetServerOptions) {
     this.#peer = options.peer;
     this.#logger = options.logger ?? silentLogger;
+    this.#rules = options.rules;
     this.#dialer = new Dialer(options);
   }
 
@@ -62,6 +67,11 @@ export class TargetServer {
         this.#logger.log(level, 'a request of the peer could not be answered', { peer: this.#peer, error });
       })
       .finally(() => this.#dials.delete(dial));
+  }
+
+  /** The rules have changed: cuts the connections that they no longer allow. */
+  recheck(): void {
+    for (const target of [...this.#open]) if (!target.isPermitted(this.#rules)) target.cut();
   }
 
   /** Gives up the dials under way and refuses what comes. Joined streams end with their session. */
@@ -89,7 +99,10 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
+    const target = new OpenTarget({ host, port }, socket, () => this.#cut(pipe, stream, fields));
+    let stream: MuxStream | undefined;
     const pipe = new Pipe(socket, (outcome) => {
+      this.#open.delete(target);
       this.#logger.log(
         'debug',
         `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
@@ -100,15 +113,30 @@ export class TargetServer {
         },
       );
     });
+    if (!target.isPermitted(this.#rules)) {
+      // The rules have changed while it was dialled.
+      pipe.abort();
+      this.#logDenial(`${fields.target} is no longer exposed`, fields);
+      request.refuse('not-allowed', `${fields.target} is no longer exposed`);
+      return;
+    }
     try {
-      pipe.attach(request.accept(pipe));
+      stream = request.accept(pipe);
+      pipe.attach(stream);
     } catch (error) {
       pipe.abort();
       throw error;
     }
     this.#opened++;
+    this.#open.add(target);
     this.#logger.log('debug', 'a target was dialled', fields);
     pipe.flow();
+  }
+
+  #cut(pipe: Pipe, stream: MuxStream | undefined, fields: Readonly<Record<string, unknown>>): void {
+    this.#logger.log('warn', 'a connection was cut: the rules no longer allow it', fields);
+    stream?.reset('not-allowed');
+    pipe.abort();
   }
 
   #logDenial(text: string, fields: Readonly<Record<string, unknown>>): void {

@@ -1,6 +1,6 @@
 import { TunnelError } from '../core/errors.js';
 import { LOSSLESS_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
-import { KIND_HELLO, KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_HELLO, KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
 import { readU16, readU32, writeU16, writeU32 } from './integers.js';
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { ID_BYTES, isNilAt } from './stream_id.js';
@@ -8,7 +8,7 @@ import { decodeText, encodeText, MAX_TEXT_BYTES, printable } from './text.js';
 
 // docs/protocol.md, sections 1 and 2. Handshakes are rare, so these are plain objects.
 
-/** Field type kept for the proof that the connector holds a ticket. */
+/** Field type of the proof that an end knows the ticket's secret (section 2.1). */
 export const FIELD_PROOF = 1;
 
 /** Extension fields by type (0 to 255), in the order they stand in the packet. */
@@ -41,6 +41,14 @@ export interface Welcome {
   readonly fields: Fields;
 }
 
+export interface Challenge {
+  /** UUID of the connector's session, repeated. */
+  readonly connectorSession: Uint8Array;
+  /** UUID of the session that the listener would make. */
+  readonly session: Uint8Array;
+  readonly fields: Fields;
+}
+
 export interface Refuse {
   readonly versions: Versions;
   readonly reason: Reason;
@@ -50,6 +58,7 @@ export interface Refuse {
 
 const HELLO_BYTES = 28;
 const WELCOME_BYTES = 42;
+const CHALLENGE_BYTES = 34;
 const REFUSE_BYTES = 8;
 const FIELD_HEADER_BYTES = 3;
 
@@ -76,6 +85,14 @@ export function encodeWelcome(welcome: Welcome): Uint8Array {
   out.set(welcome.session, 20);
   writeU16(out, 36, welcome.frameBytes);
   writeU32(out, 38, welcome.features);
+  return out;
+}
+
+/** @throws {RangeError} when the fields do not fit a packet */
+export function encodeChallenge({ connectorSession, session, fields }: Challenge): Uint8Array {
+  const out = start(KIND_CHALLENGE, CHALLENGE_BYTES, fields);
+  out.set(connectorSession, 2);
+  out.set(session, 18);
   return out;
 }
 
@@ -120,6 +137,15 @@ export function decodeWelcome(packet: Uint8Array): Welcome {
     frameBytes: readU16(packet, 36),
     features: readU32(packet, 38),
     fields: readFields(packet, WELCOME_BYTES),
+  };
+}
+
+export function decodeChallenge(packet: Uint8Array): Challenge {
+  expect(packet, KIND_CHALLENGE, CHALLENGE_BYTES);
+  return {
+    connectorSession: readSession(packet, 2),
+    session: readSession(packet, 18),
+    fields: readFields(packet, CHALLENGE_BYTES),
   };
 }
 

@@ -53,9 +53,10 @@ export class Reassembly {
   /**
    * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
    *
+   * @returns false when there is no block for it: the stream cannot go on
    * @throws {TunnelError} ERR_FRAME_INVALID (remote) when some of it is there already
    */
-  insert(offset: number, frame: Uint8Array, from: number): void {
+  insert(offset: number, frame: Uint8Array, from: number): boolean {
     this.#intervals.add(offset, offset + frame.length - from);
     let at = from;
     while (at < frame.length) {
@@ -63,9 +64,12 @@ export class Reassembly {
       const index = Math.floor(distance / BLOCK_BYTES);
       const inBlock = distance - index * BLOCK_BYTES;
       const end = Math.min(frame.length, at + BLOCK_BYTES - inBlock);
-      copyBytes(this.#block(index).bytes, inBlock, frame.subarray(at, end));
+      const block = this.#block(index);
+      if (block === undefined) return false;
+      copyBytes(block.bytes, inBlock, frame.subarray(at, end));
       at = end;
     }
+    return true;
   }
 
   /** The next bytes in order, at most one block of them; undefined when there are none. */
@@ -75,7 +79,8 @@ export class Reassembly {
     if (available === 0) return undefined;
     const from = this.#delivered - this.#firstBlockOffset;
     const to = Math.min(BLOCK_BYTES, from + available);
-    const block = this.#block(0);
+    const block = this.#blocks[0];
+    if (block === undefined) return undefined;
     let chunk: Uint8Array;
     if (to - from < COPY_BELOW_BYTES) {
       chunk = block.bytes.slice(from, to);
@@ -88,7 +93,7 @@ export class Reassembly {
       this.#letGo(0);
       this.#blocks.shift();
       this.#firstBlockOffset += BLOCK_BYTES;
-    } else if (!block.shared && this.highestOffset === this.#delivered) {
+    } else if (this.highestOffset === this.#delivered && (!block.shared || this.#pool.isCrowded)) {
       this.#letGo(0);
     }
     return chunk;
@@ -100,11 +105,13 @@ export class Reassembly {
     this.#blocks = [];
   }
 
-  #block(index: number): Block {
+  #block(index: number): Block | undefined {
     const held = this.#blocks[index];
     if (held !== undefined) return held;
+    const bytes = this.#pool.take();
+    if (bytes === undefined) return undefined;
     while (this.#blocks.length < index) this.#blocks.push(undefined);
-    const block = { bytes: this.#pool.take(), shared: false };
+    const block = { bytes, shared: false };
     this.#blocks[index] = block;
     this.#heldBlocks++;
     return block;
@@ -113,7 +120,8 @@ export class Reassembly {
   #letGo(index: number): void {
     const block = this.#blocks[index];
     if (block === undefined) return;
-    if (!block.shared) this.#pool.give(block.bytes);
+    if (block.shared) this.#pool.leave();
+    else this.#pool.give(block.bytes);
     this.#blocks[index] = undefined;
     this.#heldBlocks--;
   }

@@ -1,19 +1,33 @@
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as v from 'valibot';
 import { TunnelError } from '../core/errors.js';
-import { type Identity, publicKeyOf, SECRET_KEY_BYTES } from './identity.js';
+import type { Identity } from './identity.js';
 import { errnoOf } from './process_mark.js';
+import { replaceFile } from './replace_file.js';
 import { type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
-import { NOSPAM_BYTES } from './tox_id.js';
+import { newSealKey, type SealKey, seal, sealKeyOf, unseal } from './sealed.js';
+import { checkFileMode, closedFolder, inFolder, WAY_OUT } from './state_folder.js';
+import {
+  parseOpened,
+  parseStateFile,
+  plainText,
+  type Role,
+  type State,
+  StateFault,
+  sealedText,
+  sealLabel,
+  textToSeal,
+} from './state_text.js';
 
-/** What a process is. Each role has an identity of its own, so that they run beside each other. */
-export type Role = 'listener' | 'connector' | 'node';
+export type { Role, State } from './state_text.js';
 
 export interface IdentityPlace {
   /** The state folder; made, for its owner alone, when it is not there. */
   readonly folder: string;
   readonly role: Role;
+  /** Opens and seals the file; without it the file can be read by its owner's programs. Not empty. */
+  readonly passphrase?: Uint8Array | undefined;
 }
 
 export interface OpenIdentityOptions extends IdentityPlace {
@@ -25,56 +39,57 @@ export interface OpenIdentityOptions extends IdentityPlace {
 export interface OpenedIdentity {
   /** Undefined at the first start, and when it is ephemeral. */
   readonly identity: Identity | undefined;
+  /** What was kept beside it, plain JSON that `src/access` checks; undefined when there is none. */
+  readonly access: unknown;
   /** True when another process has the identity: nothing will be saved. */
   readonly ephemeral: boolean;
+  /** True when a passphrase was given and the file is not encrypted yet: the next save does it. */
+  readonly isSealDue: boolean;
   /**
-   * Puts an identity in the file's place, all of it or nothing.
+   * Puts an identity in the file's place, all of it or nothing, and what is kept beside it;
+   * without `access`, what was kept stays. Saves called at once are done one after the other.
    *
-   * @throws {TunnelError} ERR_STATE_IO, ERR_CLOSED after release
+   * @throws {TunnelError} ERR_STATE_IO, ERR_LIMIT when it is too much, ERR_CLOSED after release
    */
-  save(identity: Identity): Promise<void>;
-  /** Lets other processes have it. Calling it again does nothing. */
+  save(identity: Identity, access?: unknown): Promise<void>;
+  /** Lets other processes have it, when all saves are done. Calling it again does nothing. */
   release(): Promise<void>;
 }
 
-const KIND = 'tox-wasm-tunnel identity';
-const VERSION = 1;
-/** The file has about 400 bytes; much more is another kind of file. */
-const MAX_FILE_BYTES = 16 * 1024;
+/** Some thousand tickets; more is another kind of file. */
+export const MAX_STATE_BYTES = 1024 * 1024;
 
-const hex = (bytes: number) =>
-  v.pipe(
-    v.string('hexadecimal digits are expected'),
-    v.regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `${bytes * 2} hexadecimal digits are expected`),
-    v.transform((digits) => Uint8Array.from(Buffer.from(digits, 'hex'))),
-  );
-
-const FileSchema = v.object({
-  secretKey: hex(SECRET_KEY_BYTES),
-  // Written to find a damaged secret key, and for people.
-  publicKey: hex(SECRET_KEY_BYTES),
-  nospam: v.optional(hex(NOSPAM_BYTES), '00'.repeat(NOSPAM_BYTES)),
-});
+/** What was read, and the key that it was sealed with. */
+export interface SavedState {
+  readonly state: State;
+  readonly key: SealKey | undefined;
+}
 
 /**
  * Opens the identity of a role and locks it against other processes. A file that is damaged,
  * of another kind or of a newer version is refused, and left as it is.
  *
- * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_IO (the folder), ERR_STATE_BUSY
+ * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO (the folder), ERR_STATE_BUSY
  */
 export async function openIdentity(options: OpenIdentityOptions): Promise<OpenedIdentity> {
   const { folder, role } = options;
   const answer = await inFolder(folder, async () => {
-    // The mode counts for folders made now; one that is there keeps what its owner chose.
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await closedFolder(folder);
     return takeRoleLock(folder, role);
   });
   if (answer.kind === 'busy') {
-    if (options.onBusy === 'fail') throw busy(options, answer.holder);
-    return { identity: undefined, ephemeral: true, save: async () => {}, release: async () => {} };
+    if (options.onBusy === 'fail') throw busyError(options, answer.holder);
+    return {
+      identity: undefined,
+      access: undefined,
+      ephemeral: true,
+      isSealDue: false,
+      save: async () => {},
+      release: async () => {},
+    };
   }
   try {
-    return openedIdentity(options, answer.lock, await readIdentity(options));
+    return openedIdentity(options, answer.lock, await readSaved(options));
   } catch (error) {
     await answer.lock.release();
     throw error;
@@ -85,150 +100,143 @@ export async function openIdentity(options: OpenIdentityOptions): Promise<Opened
  * Reads the identity of a role without locking it, whoever uses it.
  *
  * @returns undefined when there is none
- * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO
+ * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
-export async function readIdentity({ folder, role }: IdentityPlace): Promise<Identity | undefined> {
-  const file = join(folder, `${role}.json`);
-  const text = await inFolder(folder, async () => {
-    try {
-      const { mode, size } = await stat(file);
-      if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-        const octal = (mode & 0o777).toString(8).padStart(4, '0');
-        throw new TunnelError(
-          'ERR_STATE_INVALID',
-          `${file}: others on this machine may use it (mode ${octal}), and it holds a secret key; make it yours alone with: chmod 600 ${file}`,
-        );
-      }
-      if (size > MAX_FILE_BYTES) throw refused(file, `it has ${size} bytes, too many for an identity`);
-      return await readFile(file, 'utf8');
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
-  });
-  return text === undefined ? undefined : parseIdentity(text, file, role);
+export async function readIdentity(place: IdentityPlace): Promise<Identity | undefined> {
+  return (await readState(place))?.identity;
 }
 
-function parseIdentity(text: string, file: string, role: Role): Identity {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw refused(file, text.trim() === '' ? 'it is empty' : 'it is not JSON', error);
-  }
-  const head = v.safeParse(v.object({ kind: v.literal(KIND), version: v.number(), role: v.string() }), json);
-  if (!head.success) throw refused(file, 'it is not an identity of tox-wasm-tunnel');
-  if (head.output.version !== VERSION) {
-    throw refused(file, `it has version ${head.output.version}, and this program knows version ${VERSION}`);
-  }
-  if (head.output.role !== role) {
-    throw refused(file, `it is the identity of a ${JSON.stringify(head.output.role)}, not of a ${role}`);
-  }
-  const body = v.safeParse(FileSchema, json, { abortEarly: true });
-  if (!body.success) {
-    const [issue] = body.issues;
-    const field = issue.path?.[0]?.key;
-    throw refused(
-      file,
-      `${JSON.stringify(field)} is wrong: ${issue.input === undefined ? 'it is missing' : issue.message}`,
+/** {@link readIdentity}, with what is kept beside it. */
+export async function readState(place: IdentityPlace): Promise<State | undefined> {
+  return (await readSaved(place))?.state;
+}
+
+/** Where the state of a role lies. */
+export function stateFileOf({ folder, role }: IdentityPlace): string {
+  return join(folder, `${role}.json`);
+}
+
+/** The text of a state file: sealed when there is a key. @throws {TunnelError} ERR_LIMIT */
+export async function stateFileText(role: Role, state: State, key: SealKey | undefined): Promise<string> {
+  const text =
+    key === undefined
+      ? plainText(role, state)
+      : sealedText(role, await seal(key, textToSeal(state), sealLabel(role)));
+  // What would not be read again is not written.
+  if (Buffer.byteLength(text) > MAX_STATE_BYTES) {
+    throw new TunnelError(
+      'ERR_LIMIT',
+      `the state of the ${role} would have more than ${MAX_STATE_BYTES} bytes; revoke tickets that nobody needs`,
     );
   }
-  const { secretKey, publicKey, nospam } = body.output;
-  if (Buffer.compare(publicKeyOf(secretKey), publicKey) !== 0) {
-    throw refused(file, 'its secret key and its public key do not belong together');
-  }
-  return { secretKey, nospam };
+  return text;
 }
 
-function openedIdentity(
-  place: IdentityPlace,
-  lock: RoleLock,
-  identity: Identity | undefined,
-): OpenedIdentity {
+/** Reads the text of a state file that stands in `file`. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED */
+export async function readStateText(
+  text: string,
+  file: string,
+  { role, passphrase }: Pick<IdentityPlace, 'role' | 'passphrase'>,
+): Promise<SavedState> {
+  try {
+    const found = parseStateFile(text, role);
+    if (found.kind === 'plain') return { state: found.state, key: undefined };
+    if (passphrase === undefined) {
+      throw new TunnelError(
+        'ERR_STATE_SEALED',
+        `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, ${WAY_OUT}`,
+      );
+    }
+    const key = await sealKeyOf(passphrase, found.sealed);
+    const opened = await unseal(key, found.sealed, sealLabel(role));
+    if (opened === undefined) {
+      throw new TunnelError(
+        'ERR_STATE_SEALED',
+        `${file}: the passphrase is wrong, or the file is damaged; it was left as it is: try again, or ${WAY_OUT}`,
+      );
+    }
+    return { state: parseOpened(opened), key };
+  } catch (error) {
+    if (error instanceof StateFault) throw refused(file, error.message);
+    throw error;
+  }
+}
+
+/** {@link readState}, with the key that it was sealed with. */
+export async function readSaved(place: IdentityPlace): Promise<SavedState | undefined> {
+  const file = stateFileOf(place);
+  const text = await inFolder(place.folder, () => readBounded(file));
+  return text === undefined ? undefined : readStateText(text, file, place);
+}
+
+// Windows has no such flag, whatever its type says.
+const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
+
+/** Undefined when there is no file. */
+async function readBounded(file: string): Promise<string | undefined> {
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    // Without waiting: a named pipe would keep us until somebody writes.
+    handle = await open(file, constants.O_RDONLY | NO_WAITING);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw refused(file, 'it is no file');
+    checkFileMode(file, stats.mode);
+    if (stats.size > MAX_STATE_BYTES)
+      throw refused(file, `it has ${stats.size} bytes, too many for an identity`);
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
+}
+
+function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState | undefined): OpenedIdentity {
+  const { folder, role, passphrase } = place;
   let released = false;
+  let access = found?.state.access;
+  // Derived once: the salt stays, each save has a nonce of its own.
+  let key = found?.key === undefined ? undefined : Promise.resolve(found.key);
+  let saves: Promise<void> = Promise.resolve();
   return {
-    identity,
+    identity: found?.state.identity,
+    access,
     ephemeral: false,
-    save: async (next) => {
-      if (released) throw new TunnelError('ERR_CLOSED', `the identity of the ${place.role} was released`);
-      await inFolder(place.folder, () => replaceFile(place, identityText(place.role, next)));
+    isSealDue: found !== undefined && found.key === undefined && passphrase !== undefined,
+    save: async (identity, ...rest) => {
+      if (released) throw new TunnelError('ERR_CLOSED', `the identity of the ${role} was released`);
+      if (rest.length > 0) [access] = rest;
+      if (passphrase !== undefined) key ??= newSealKey(passphrase);
+      // What is saved is what it was when it was asked for.
+      const state = { identity, access: structuredClone(access) };
+      const save = saves.then(() =>
+        inFolder(folder, async () =>
+          replaceFile(stateFileOf(place), await stateFileText(role, state, await key)),
+        ),
+      );
+      saves = save.catch(() => {});
+      await save;
     },
     release: async () => {
       released = true;
-      await inFolder(place.folder, () => lock.release());
+      await saves;
+      await inFolder(folder, () => lock.release());
     },
   };
 }
 
-function identityText(role: Role, { secretKey, nospam }: Identity): string {
-  if (secretKey.length !== SECRET_KEY_BYTES || nospam.length !== NOSPAM_BYTES) {
-    throw new RangeError(`an identity of ${secretKey.length} and ${nospam.length} bytes`);
-  }
-  const file = {
-    version: VERSION,
-    kind: KIND,
-    role,
-    secretKey: Buffer.from(secretKey).toString('hex'),
-    publicKey: Buffer.from(publicKeyOf(secretKey)).toString('hex'),
-    nospam: Buffer.from(nospam).toString('hex'),
-  };
-  return `${JSON.stringify(file, null, 2)}\n`;
+function refused(file: string, what: string): TunnelError {
+  return new TunnelError(
+    'ERR_STATE_INVALID',
+    `${file}: ${what}; it was left as it is: move it away to start anew, ${WAY_OUT}`,
+  );
 }
 
-/**
- * Puts the text in the file's place so that a crash at any moment leaves the old one or the new
- * one whole. Only the lock's holder comes here, so the draft needs one name, and the next
- * start writes over what a crash left.
- */
-async function replaceFile({ folder, role }: IdentityPlace, text: string): Promise<void> {
-  const file = join(folder, `${role}.json`);
-  const draft = `${file}.new`;
-  await rm(draft, { force: true });
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(draft, file);
-  await syncFolder(folder);
-}
-
-/** Makes a rename last through a power cut, where the system lets a folder be opened. */
-async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } catch (error) {
-    // Some file systems cannot; then they keep their own order.
-    if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EISDIR'].includes(errnoOf(error) ?? '')) throw error;
-  } finally {
-    await handle.close();
-  }
-}
-
-const WAY_OUT = 'choose another folder with --state DIR, or do without with --ephemeral';
-
-/** Runs `work`; what the system refuses becomes ERR_STATE_IO. */
-async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (TunnelError.is(error) || errno === undefined) throw error;
-    const why = error instanceof Error ? error.message : errno;
-    throw new TunnelError('ERR_STATE_IO', `${folder}: ${why}; ${WAY_OUT}`, { cause: error });
-  }
-}
-
-function refused(file: string, what: string, cause?: unknown): TunnelError {
-  const detail = `${file}: ${what}; it was left as it is: move it away to start anew, ${WAY_OUT}`;
-  return new TunnelError('ERR_STATE_INVALID', detail, cause === undefined ? {} : { cause });
-}
-
-function busy({ folder, role }: IdentityPlace, holder: LockHolder): TunnelError {
+/** For whoever finds the lock taken. */
+export function busyError({ folder, role }: IdentityPlace, holder: LockHolder): TunnelError {
   const who = holder.pid === 0 ? 'another process' : `process ${holder.pid}`;
   const where =
     holder.host === undefined

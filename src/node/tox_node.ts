@@ -9,6 +9,7 @@ import type {
   FriendNumber,
   Outcome,
   Path,
+  RequestAdmission,
   Started,
   StartOptions,
   WorkerEvent,
@@ -43,7 +44,10 @@ export interface ToxNodeEvents {
   path: [path: Path];
   /** Still not in the network; says what is being done about it. */
   waiting: [message: string];
+  /** Of the kind that {@link ToxNode.admitRequests} named. */
   friendRequest: [publicKey: Uint8Array, message: Uint8Array];
+  /** So many more friend requests of other kinds were dropped; told now and then. */
+  requestsDropped: [count: number];
   friendPath: [friend: FriendNumber, path: Path];
   /** A lossless packet of the handshake, its id byte first. */
   handshake: [friend: FriendNumber, packet: Uint8Array];
@@ -126,6 +130,12 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     return await this.#link.api.addFriend(address, message);
   }
 
+  /** Which friend requests are told from now on; none before. Never rejects. */
+  async admitRequests(admission: RequestAdmission): Promise<void> {
+    // Only a node that is gone refuses, and that is told as such.
+    await this.#link.api.admitRequests(admission).catch(() => false);
+  }
+
   async acceptFriend(publicKey: Uint8Array): Promise<Outcome> {
     return await this.#link.api.acceptFriend(publicKey);
   }
@@ -199,6 +209,9 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
         break;
       case 'friend-request':
         this.emit('friendRequest', event.publicKey, event.message);
+        break;
+      case 'requests-dropped':
+        this.emit('requestsDropped', event.count);
         break;
       case 'friend-path':
         this.#friendPaths.set(event.friend, event.path);

@@ -53,6 +53,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     start: (...args) => this.#call('start', args),
     bootstrap: (...args) => this.#call('bootstrap', args),
     addFriend: (...args) => this.#call('addFriend', args),
+    admitRequests: (...args) => this.#call('admitRequests', args),
     acceptFriend: (...args) => this.#call('acceptFriend', args),
     removeFriend: (...args) => this.#call('removeFriend', args),
     sendHandshake: (...args) => this.#call('sendHandshake', args),

@@ -1,14 +1,17 @@
+import { isTicket } from '../access/ticket.js';
+import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { LocalForward } from '../forward/local.js';
 import { type LocalSpec, printHostPort } from '../forward/spec.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
-import { upperHex } from '../node/tox_id.js';
+import { type ToxId, upperHex } from '../node/tox_id.js';
 import type { Outcome, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
 import type { ConnectOptions } from './options.js';
 import { isNodeGone } from './peer_port.js';
+import { TicketProver } from './ticket_prover.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
 /** A local port that leads to the far end. */
@@ -21,21 +24,33 @@ export interface Forward {
   close(): void;
 }
 
-/** Text of our friend requests: tells other clients what it is about. */
+/** What a friend request without a ticket says: tells other clients what it is about. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
+
+/** How often it is said that nobody has answered yet: friends find each other in 10 to 40 s. */
+const UNANSWERED_MS = 60_000;
+const NO_ANSWER_BY_TICKET =
+  'no answer yet; the listener is away, or it does not take this ticket (any longer): it tells nobody which';
+const NO_ANSWER_BY_KEY =
+  'no answer yet; the listener is away, or it does not allow us by our public key: it tells nobody which. Is there a ticket?';
 
 /** The dialling end: one peer, any number of forwards. */
 export class Connector extends Tunnel {
-  readonly #remote: ConnectOptions['remote'];
+  readonly #remote: ToxId;
   readonly #publicKey: string;
+  readonly #prover: TicketProver | undefined;
   readonly #forwards = new Set<LocalForward>();
   #peer: ConnectorPeer | undefined;
   #session: Session | undefined;
+  #unanswered: TimerHandle | undefined;
 
   private constructor(node: ToxNode, options: ConnectOptions) {
     super(node, options);
-    this.#remote = options.remote;
-    this.#publicKey = upperHex(options.remote.publicKey);
+    const { remote } = options;
+    this.#remote = isTicket(remote) ? remote.toxId : remote;
+    this.#publicKey = upperHex(this.#remote.publicKey);
+    const keys = { connector: node.started.publicKey, listener: this.#remote.publicKey };
+    this.#prover = isTicket(remote) ? new TicketProver(remote.secret, keys) : undefined;
     node.on('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
     node.on('handshake', (friend, packet) => void this.#peerOf(friend)?.handshake(packet));
   }
@@ -91,6 +106,7 @@ export class Connector extends Tunnel {
   }
 
   protected override async closePeers(): Promise<void> {
+    if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
     for (const forward of this.#forwards) forward.close();
     this.#forwards.clear();
     await this.#peer?.close('peer-shutdown');
@@ -104,7 +120,9 @@ export class Connector extends Tunnel {
     if (code !== 101) {
       const why =
         code === 103 ? 'this node has it as a friend already' : (reason ?? 'toxcore gave no reason');
-      this.fail(new TunnelError('ERR_FRIEND_ADD', `${why}; check the Tox ID, and start a new connector`));
+      this.fail(
+        new TunnelError('ERR_FRIEND_ADD', `${why}; check the ticket or Tox ID, and start a new connector`),
+      );
       return;
     }
     this.#tellCode(104);
@@ -113,12 +131,22 @@ export class Connector extends Tunnel {
     this.#peer = this.#newPeer(friend);
     // It may have come online before its number was known here.
     this.#peer.friendPath(this.node.friendPath(friend));
+    this.#sayUnanswered();
+  }
+
+  /** A listener gives strangers no answer, so a ticket that is not valid looks like a listener that is away. */
+  #sayUnanswered(): void {
+    this.#unanswered = this.timers.set(() => {
+      if (this.#peer === undefined || this.#peer.hasBeenOnline) return;
+      this.tellWaiting(this.#prover === undefined ? NO_ANSWER_BY_KEY : NO_ANSWER_BY_TICKET);
+      this.#sayUnanswered();
+    }, UNANSWERED_MS);
   }
 
   /** Undefined when that came to nothing, and was told. */
   async #askToAdd(): Promise<Outcome | undefined> {
     try {
-      return await this.node.addFriend(this.#remote.bytes, REQUEST_TEXT);
+      return await this.node.addFriend(this.#remote.bytes, this.#prover?.request() ?? REQUEST_TEXT);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
       if (isNodeGone(error)) return undefined;
@@ -135,6 +163,8 @@ export class Connector extends Tunnel {
         timers: this.timers,
         logger: this.logger,
         patienceMs: this.patienceMs,
+        prover: this.#prover,
+        limits: this.limits,
         onCode: (code, detail) => this.#tellCode(code, detail),
         onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
         // A connector offers nothing: it only dials.

@@ -1,10 +1,22 @@
+import type { Sessions } from '../access/proof.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
 import { type Agreement, acceptWelcome, helloOf, type Offer, refuseError } from '../mux/agreement.js';
-import { decodeRefuse, encodeHello, packetKind, type Refuse } from '../mux/handshake.js';
+import {
+  type Challenge,
+  decodeChallenge,
+  decodeRefuse,
+  encodeHello,
+  FIELD_PROOF,
+  type Fields,
+  invalid,
+  packetKind,
+  type Refuse,
+} from '../mux/handshake.js';
 import type { Reason } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
+import { isIdAt } from '../mux/stream_id.js';
 import { newOffer } from './offer.js';
 import { PeerLife } from './peer_life.js';
 import { isNodeGone, type PeerPort } from './peer_port.js';
@@ -20,6 +32,9 @@ const REJOIN_MAX_MS = 30_000;
 /** A session that lived this long did not end for what ended the one before it. */
 const SETTLED_MS = 60_000;
 
+const SHUT_OUT =
+  'the listener lets us in no longer: its ticket was replaced or revoked, or this peer was shut out; ask for a new ticket';
+
 /** Refusals that another try may overcome. */
 const PASSING: ReadonlySet<Reason> = new Set<Reason>([
   'limit',
@@ -29,7 +44,17 @@ const PASSING: ReadonlySet<Reason> = new Set<Reason>([
   'timeout',
 ]);
 
+/** What a connector shows and sees of the ticket's secret. */
+export interface Prover {
+  /** For a hello. */
+  proof(sessions: Sessions): Uint8Array;
+  /** Whether what a welcome carries was made with the same secret. */
+  accepts(sessions: Sessions, proof: Uint8Array | undefined): boolean;
+}
+
 export interface ConnectorPeerPort extends PeerPort {
+  /** Undefined without a ticket: the listener is to know us by our key. */
+  readonly prover: Prover | undefined;
   /** The session to open streams in; undefined while there is none. */
   readonly onSession: (session: Session | undefined) => void;
   readonly onWaiting: (message: string) => void;
@@ -43,8 +68,11 @@ export class ConnectorPeer extends PeerLife {
   protected override readonly role = 'connector';
   protected override readonly port: ConnectorPeerPort;
   #offer: Offer = newOffer();
+  /** The listener's session that our offer would make, from its challenge. */
+  #challenged: Uint8Array | undefined;
   #timer: TimerHandle | undefined;
   #hellos = 0;
+  #hasBeenOnline = false;
   #rejoinMs = REJOIN_MS;
   #joinedMs = 0;
 
@@ -59,7 +87,13 @@ export class ConnectorPeer extends PeerLife {
     await super.close(reason);
   }
 
+  /** Whether the listener has ever answered as a friend. */
+  get hasBeenOnline(): boolean {
+    return this.#hasBeenOnline;
+  }
+
   protected override cameOnline(): void {
+    this.#hasBeenOnline = true;
     this.#hellos = 0;
     this.#sayHello();
   }
@@ -83,20 +117,24 @@ export class ConnectorPeer extends PeerLife {
       reason,
     });
     // Its streams are gone: what comes next is another session.
-    this.#offer = newOffer();
+    this.#renewOffer();
+    if (reason === 'not-allowed') {
+      this.#fail(new TunnelError('ERR_HANDSHAKE_REFUSED', SHUT_OUT, { remote: true }));
+      return;
+    }
     if (this.port.timers.nowMs() - this.#joinedMs >= SETTLED_MS) this.#rejoinMs = REJOIN_MS;
     if (this.path !== 'none') this.#sayHelloLater(this.#nextRejoinMs());
   }
 
   protected override knows(packet: Uint8Array): boolean {
     const kind = packetKind(packet);
-    return kind === KIND_WELCOME || kind === KIND_REFUSE;
+    return kind === KIND_WELCOME || kind === KIND_REFUSE || kind === KIND_CHALLENGE;
   }
 
   protected override async act(packet: Uint8Array): Promise<void> {
-    let answer: Agreement | Refuse | undefined;
+    let answer: Agreement | Refuse | Challenge | undefined;
     try {
-      answer = packetKind(packet) === KIND_REFUSE ? decodeRefuse(packet) : acceptWelcome(this.#offer, packet);
+      answer = this.#read(packet);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
       this.#onInvalid(error);
@@ -104,7 +142,29 @@ export class ConnectorPeer extends PeerLife {
     }
     if (answer === undefined) return; // late
     if ('reason' in answer) this.#onRefuse(answer);
+    else if ('connectorSession' in answer) this.#onChallenge(answer);
     else await this.#join(answer);
+  }
+
+  #read(packet: Uint8Array): Agreement | Refuse | Challenge | undefined {
+    const kind = packetKind(packet);
+    if (kind === KIND_REFUSE) return decodeRefuse(packet);
+    if (kind === KIND_CHALLENGE) return decodeChallenge(packet);
+    const agreement = acceptWelcome(this.#offer, packet);
+    const { prover } = this.port;
+    if (agreement === undefined || prover === undefined) return agreement;
+    const sessions = { connector: agreement.ourSession, listener: agreement.theirSession };
+    if (prover.accepts(sessions, agreement.fields.get(FIELD_PROOF))) return agreement;
+    throw invalid('the listener did not prove that it knows this ticket (it may have been replaced)');
+  }
+
+  #onChallenge({ connectorSession, session }: Challenge): void {
+    if (this.port.prover === undefined || !isIdAt(this.#offer.session, connectorSession, 0)) return;
+    // The same again is a repetition, or a proof that it does not take: no reason to hurry.
+    if (this.#challenged !== undefined && isIdAt(this.#challenged, session, 0)) return;
+    this.#challenged = session;
+    this.#hellos = 0;
+    this.#sayHello();
   }
 
   async #join(agreement: Agreement): Promise<void> {
@@ -116,7 +176,7 @@ export class ConnectorPeer extends PeerLife {
     }
     // Frozen, it waits for the friend; otherwise the listener may have a session that nobody else has.
     if (this.closed || this.agreement !== undefined) return;
-    this.#offer = newOffer();
+    this.#renewOffer();
     if (joined !== 'absent' && !isNodeGone(joined)) this.#tryAgain(joined.message);
   }
 
@@ -145,10 +205,25 @@ export class ConnectorPeer extends PeerLife {
     if (this.closed || this.path === 'none' || this.isOnline) return;
     this.#hellos++;
     this.#sayHelloLater(HELLO_RETRY_MS);
-    void this.send(encodeHello(helloOf(this.#offer)));
+    void this.send(encodeHello(helloOf(this.#offer, this.#proof())));
     if (this.#hellos % SILENT_HELLOS === 0) {
       this.port.onWaiting('the peer is online but does not answer: does tox-wasm-tunnel listen there?');
     }
+  }
+
+  /** Empty without a ticket; with one it asks for a challenge, or answers it. */
+  #proof(): Fields {
+    const { prover } = this.port;
+    if (prover === undefined) return new Map();
+    const connector = this.#offer.session;
+    const listener = this.#challenged;
+    const proof = listener === undefined ? new Uint8Array(0) : prover.proof({ connector, listener });
+    return new Map([[FIELD_PROOF, proof]]);
+  }
+
+  #renewOffer(): void {
+    this.#offer = newOffer();
+    this.#challenged = undefined;
   }
 
   #sayHelloLater(delayMs: number): void {

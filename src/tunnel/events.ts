@@ -41,6 +41,8 @@ export interface TunnelEvents {
   code: [info: CodeEvent];
   peer: [change: PeerChange];
   refused: [refusal: Refusal];
+  /** Listener: tickets or peers have changed; {@link Listener.access} has what is to be kept. */
+  access: [];
   /** It is over; nothing follows. */
   error: [error: TunnelError];
 }

@@ -1,28 +1,54 @@
-import { AllowRules } from '../forward/allow.js';
+import { randomBytes } from 'node:crypto';
+import { DEFAULT_TICKET } from '../access/access_state.js';
+import type { Grant } from '../access/grant.js';
+import { AccessPolicy } from '../access/policy.js';
+import { RuleBook } from '../access/rule_book.js';
+import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import { TargetServer } from '../forward/serve.js';
+import { makeToxId } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
 import { ListenerPeer } from './listener_peer.js';
 import type { ListenOptions } from './options.js';
+import { type PeerInfo, peerInfo } from './peer_info.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
 /** The end that is dialled: any number of peers, each with a server of targets of its own. */
 export class Listener extends Tunnel {
-  readonly #rules: AllowRules;
+  /** Who may come in: tickets, allowed and denied peers; may be changed while it runs. */
+  readonly access: AccessPolicy;
+  /** What peers may reach; changes count at once, for open connections too. */
+  readonly rules: RuleBook;
   readonly #places: FriendPlaces;
+  #strangers = 0;
 
   private constructor(node: ToxNode, options: ListenOptions) {
     super(node, options);
-    this.#rules = new AllowRules(options.expose);
+    this.rules = new RuleBook(options.expose);
+    const { access: state, allowPeers = [], denyPeers = [] } = options;
+    this.access = new AccessPolicy({
+      ...(state === undefined ? {} : { state }),
+      allowPeers,
+      denyPeers,
+      wallMs: () => Date.now(),
+      newSecret: () => Uint8Array.from(randomBytes(SECRET_BYTES)),
+    });
     this.#places = new FriendPlaces({
       node,
       logger: this.logger,
+      mayStay: (grant, publicKey) => this.access.holds(grant, publicKey),
+      maxPeers: this.limits.maxPeers,
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),
-      newPlace: (friend, publicKey) => this.#newPlace(friend, publicKey),
+      newPlace: (friend, publicKey, grant) => this.#newPlace(friend, publicKey, grant),
     });
-    node.on('friendRequest', (publicKey) => void this.#places.request(publicKey));
+    node.on('friendRequest', (publicKey, message) => this.#onRequest(publicKey, message));
+    node.on('requestsDropped', (count) => this.#onStrangers(count));
     node.on('friendPath', (friend, path) => this.#places.friendPath(friend, path));
     node.on('handshake', (friend, packet) => void this.#places.handshake(friend, packet));
+    void node.admitRequests(this.access.admission);
+    this.access.on('admission', () => void node.admitRequests(this.access.admission));
+    this.access.on('revoked', () => this.#onRevoked());
+    this.access.on('changed', () => this.emit('access'));
   }
 
   /**
@@ -35,16 +61,96 @@ export class Listener extends Tunnel {
     return new Listener(await Tunnel.startNode(options), options);
   }
 
+  /** The ticket that lets connectors in: a secret, to be given to those who are invited. */
+  get ticket(): string {
+    // The policy always has it.
+    return this.ticketOf(DEFAULT_TICKET) ?? '';
+  }
+
+  /** @returns undefined when there is no ticket of that name */
+  ticketOf(name: string): string | undefined {
+    const secret = this.access.secretOf(name);
+    const { publicKey, nospam } = this.#ownId;
+    return secret && formatTicket({ toxId: makeToxId(publicKey, nospam), secret });
+  }
+
+  /** Friend requests of those who had no ticket and were not allowed by key, so far; they got no answer. */
+  get strangers(): number {
+    return this.#strangers + this.access.turnedAway;
+  }
+
   override stats(): TunnelStats {
     return this.#places.traffic;
+  }
+
+  /** The friends that there are, connected or not. */
+  peers(): PeerInfo[] {
+    return this.#places.infos();
+  }
+
+  /**
+   * Cuts a peer off, at once. It may ask again, unless it is denied.
+   *
+   * @param publicKey 64 hexadecimal digits @returns false when it was not there
+   */
+  removePeer(publicKey: string): Promise<boolean> {
+    return this.#places.cut(publicKey.toUpperCase());
+  }
+
+  /** Cuts a peer off and lets it in no more. @throws {TunnelError} ERR_LIMIT */
+  denyPeer(publicKey: string): Promise<boolean> {
+    this.access.deny(Uint8Array.from(Buffer.from(publicKey, 'hex')));
+    return this.#places.cut(publicKey.toUpperCase());
+  }
+
+  /** Takes {@link denyPeer} back. @returns false when it was not denied */
+  allowPeer(publicKey: string): boolean {
+    return this.access.undeny(Uint8Array.from(Buffer.from(publicKey, 'hex')));
   }
 
   protected override closePeers(): Promise<void> {
     return this.#places.close();
   }
 
-  #newPlace(friend: number, publicKey: string): Place {
-    const server = new TargetServer({ peer: publicKey, rules: this.#rules, logger: this.logger });
+  get #ownId() {
+    const { address } = this.node.started;
+    return { publicKey: address.slice(0, 32), nospam: address.slice(32, 36) };
+  }
+
+  #onRequest(publicKey: Uint8Array, message: Uint8Array): void {
+    const keys = { connector: publicKey, listener: this.node.started.publicKey };
+    const grant = this.access.request(message, keys);
+    if (grant === undefined)
+      this.logger.log('info', 'a friend request with a ticket that is not valid was dropped');
+    else void this.#places.request(publicKey, grant);
+  }
+
+  #onRevoked(): void {
+    // Another may get the name.
+    for (const { name } of this.rules.list()) {
+      if (name !== undefined && !this.access.isName(name)) this.rules.forget(name);
+    }
+    void this.#places.dismiss();
+  }
+
+  #onStrangers(count: number): void {
+    this.#strangers += count;
+    this.logger.log('info', `${count} friend requests of strangers were dropped`, { soFar: this.#strangers });
+  }
+
+  #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
+    let grant = firstGrant;
+    const server = new TargetServer({
+      peer: publicKey,
+      rules: this.rules.rulesFor(() => grant),
+      maxDials: this.limits.maxDials,
+      logger: this.logger,
+    });
+    const forgetRules = this.rules.onChange(() => server.recheck());
+    const keys = {
+      connector: Uint8Array.from(Buffer.from(publicKey, 'hex')),
+      listener: this.node.started.publicKey,
+    };
     const peer = new ListenerPeer(
       {
         node: this.node,
@@ -52,14 +158,32 @@ export class Listener extends Tunnel {
         timers: this.timers,
         logger: this.logger,
         patienceMs: this.patienceMs,
+        limits: this.limits,
         onCode: (code, detail) => this.tellCode(publicKey, code, detail),
         onStatus: (status, path) => this.tellStatus(publicKey, status, path),
+        onHello: (proof, sessions, resumes) => this.access.hello(proof, keys, sessions, resumes),
+        onGrant: (now) => {
+          grant = now;
+          // It may have come by another ticket before, which opened more.
+          server.recheck();
+        },
         onOpen: (request) => server.handle(request),
         onIdle: () => void this.#places.seat(),
         onLeft: () => void this.#places.free(friend),
       },
       friend,
     );
-    return { peer, close: () => server.close() };
+    return {
+      peer,
+      publicKey,
+      get grant() {
+        return grant;
+      },
+      info: () => peerInfo(publicKey, peer, server.counts, grant),
+      close: () => {
+        forgetRules();
+        server.close();
+      },
+    };
   }
 }

@@ -1,5 +1,9 @@
+import type { AccessState } from '../access/access_state.js';
+import type { AllowedPeer } from '../access/policy.js';
+import type { Rule } from '../access/rule.js';
+import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
-import type { ExposeSpec } from '../forward/expose.js';
+import type { Limits } from '../core/peer_limits.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -36,16 +40,27 @@ export interface TunnelOptions extends CommonOptions {
    * milliseconds. Default {@link ../core/limits.DEFAULT_PATIENCE_MS}.
    */
   readonly patienceMs?: number;
+  /** What a peer may ask of us. Default {@link ../core/peer_limits.DEFAULT_LIMITS}. */
+  readonly limits?: Partial<Limits>;
 }
 
 export interface ListenOptions extends TunnelOptions {
   /** What peers may reach. Default: every port of this machine's own loopback. */
-  readonly expose?: readonly ExposeSpec[];
+  readonly expose?: readonly Rule[];
+  /**
+   * Tickets and peers that an earlier run has kept, from {@link Listener.access}. Default: a new
+   * ticket, for this run alone.
+   */
+  readonly access?: AccessState;
+  /** Peers that need no ticket. */
+  readonly allowPeers?: readonly AllowedPeer[];
+  /** Public keys, 32 bytes each, that no ticket lets in. */
+  readonly denyPeers?: readonly Uint8Array[];
 }
 
 export interface ConnectOptions extends TunnelOptions {
-  /** The listener. */
-  readonly remote: ToxId;
+  /** The listener: its ticket, or its bare Tox ID where it allows us by our public key. */
+  readonly remote: Ticket | ToxId;
 }
 
 export interface NodeOptions extends CommonOptions {

@@ -78,6 +78,19 @@ export interface Started {
   readonly tcpPort: number;
 }
 
+/**
+ * Which friend requests are worth a look of the main thread. Everybody who knows the Tox ID can send
+ * them, so all others are dropped where they arrive.
+ */
+export interface RequestAdmission {
+  /** Beginnings of messages, all of the same length, 1 byte at least. */
+  readonly prefixes: readonly Uint8Array[];
+  /** Public keys whose requests are handed up whatever they say. */
+  readonly keys: readonly Uint8Array[];
+  /** Public keys whose requests are not, whatever they say. */
+  readonly deniedKeys: readonly Uint8Array[];
+}
+
 /** What came of a request about a friend or a message. */
 export interface Outcome {
   readonly code: ReturnCode;
@@ -111,6 +124,8 @@ export interface WorkerApi {
   bootstrap(nodes: readonly BootstrapAddress[]): Promise<Answer<{ readonly failed: readonly string[] }>>;
   /** Sends a friend request. Codes 101, 102, 103. */
   addFriend(address: Uint8Array, message: Uint8Array): Answer<Outcome>;
+  /** Hands up friend requests of this kind from now on, and no others; none at all before. */
+  admitRequests(admission: RequestAdmission): Answer<boolean>;
   /** Accepts a friend request. Codes 101, 102, 103. */
   acceptFriend(publicKey: Uint8Array): Answer<Outcome>;
   /** Deletes a friend and closes its channel. */
@@ -138,6 +153,8 @@ export type { ChannelStats };
 export type WorkerEvent =
   | { readonly type: 'self-path'; readonly path: Path }
   | { readonly type: 'friend-request'; readonly publicKey: Uint8Array; readonly message: Uint8Array }
+  /** So many more friend requests were dropped; told now and then. */
+  | { readonly type: 'requests-dropped'; readonly count: number }
   | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
   /** The channel cannot go on; its session is over. */

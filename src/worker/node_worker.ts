@@ -13,6 +13,7 @@ import type {
   ChannelStats,
   FriendNumber,
   Outcome,
+  RequestAdmission,
   Started,
   StartOptions,
   WorkerApi,
@@ -122,6 +123,13 @@ export class NodeWorker implements WorkerApi {
 
   addFriend(address: Uint8Array, message: Uint8Array): Answer<Outcome> {
     return this.#answer(() => this.#tunnel().addFriend(address, message));
+  }
+
+  admitRequests(admission: RequestAdmission): Answer<boolean> {
+    return this.#answer(() => {
+      this.#tunnel().admitRequests(admission);
+      return true;
+    });
   }
 
   acceptFriend(publicKey: Uint8Array): Answer<Outcome> {

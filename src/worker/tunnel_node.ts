@@ -1,7 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
-import { KIND_HELLO, KIND_REFUSE } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_HELLO } from '../core/packet_kinds.js';
 import type { RETURN_CODES } from '../core/return_codes.js';
 import { Allowance } from './allowance.js';
 import type { CreateChannel, PacketResult } from './channel/channel.js';
@@ -12,19 +12,17 @@ import type {
   FriendNumber,
   Outcome,
   Path,
+  RequestAdmission,
   TunnelNodeOptions,
   WorkerEvent,
 } from './contract.js';
+import { RequestGate } from './request_gate.js';
 import type { FriendAdd, SendResult, Tox, ToxEvents, ToxModule, ToxOptions } from './tox/tox.js';
 
 /** Source: TOX_ADDRESS_SIZE, TOX_PUBLIC_KEY_SIZE, TOX_MAX_FRIEND_REQUEST_LENGTH, toxcore/tox.h. */
 const ADDRESS_BYTES = 38;
 const KEY_BYTES = 32;
 const MAX_REQUEST_BYTES = 921;
-
-/** Friend requests handed up: at most so many at once and a second. Who knows the Tox ID can send them. */
-const REQUESTS_BURST = 64;
-const REQUESTS_PER_SECOND = 8;
 
 /** Handshake packets handed up, for each friend; an honest one sends one or two each time it comes online. */
 const HANDSHAKES_BURST = 16;
@@ -54,7 +52,7 @@ export class TunnelNode {
   readonly tox: Tox;
   readonly channels: ChannelSet;
   readonly #parts: TunnelNodeParts;
-  readonly #requests: Allowance;
+  readonly #requests: RequestGate;
   readonly #handshakes = new Map<FriendNumber, Allowance>();
 
   /** @throws {TunnelError} ERR_TOX_START */
@@ -65,7 +63,7 @@ export class TunnelNode {
     sockets: { readonly ipv6: boolean; readonly udpPort: number },
   ) {
     this.#parts = parts;
-    this.#requests = new Allowance(REQUESTS_BURST, REQUESTS_PER_SECOND, parts.nowMs());
+    this.#requests = new RequestGate((count) => parts.tell({ type: 'requests-dropped', count }));
     this.channels = new ChannelSet(parts.createChannel, {
       sendPacket: (friend, packet) => this.#sendPacket(friend, packet),
       deliver: parts.deliver,
@@ -95,6 +93,11 @@ export class TunnelNode {
       throw new TunnelError('ERR_LIMIT', `a friend request takes 1 to ${MAX_REQUEST_BYTES} bytes of message`);
     }
     return this.#added(this.tox.addFriend(address, message));
+  }
+
+  /** Which friend requests are handed up from now on; none before this is called. */
+  admitRequests(admission: RequestAdmission): void {
+    this.#requests.admit(admission, this.#parts.nowMs());
   }
 
   acceptFriend(publicKey: Uint8Array): Outcome {
@@ -150,7 +153,7 @@ export class TunnelNode {
     return {
       selfPath: (path) => tell({ type: 'self-path', path }),
       friendRequest: (publicKey, message) => {
-        if (!this.#requests.take(nowMs())) return;
+        if (!this.#requests.take(publicKey, message, nowMs())) return;
         tell({
           type: 'friend-request',
           publicKey: new Uint8Array(publicKey),
@@ -215,5 +218,7 @@ const HANDSHAKE_REASONS: Readonly<Record<SendResult, string | undefined>> = {
 
 function isHandshake(packet: Uint8Array): boolean {
   const kind = packet[1];
-  return packet[0] === LOSSLESS_PACKET_ID && kind !== undefined && kind >= KIND_HELLO && kind <= KIND_REFUSE;
+  return (
+    packet[0] === LOSSLESS_PACKET_ID && kind !== undefined && kind >= KIND_HELLO && kind <= KIND_CHALLENGE
+  );
 }

@@ -1,11 +1,13 @@
+import type { Grant } from '../../src/access/grant.js';
 import type { TunnelError } from '../../src/core/errors.js';
+import { type Limits, limitsOf } from '../../src/core/peer_limits.js';
 import { ourOffer } from '../../src/mux/agreement.js';
 import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/handshake.js';
 import type { Reason } from '../../src/mux/reasons.js';
 import type { Session } from '../../src/mux/session.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
-import { ConnectorPeer } from '../../src/tunnel/connector_peer.js';
-import { ListenerPeer } from '../../src/tunnel/listener_peer.js';
+import { ConnectorPeer, type Prover } from '../../src/tunnel/connector_peer.js';
+import { ListenerPeer, type ListenerPeerPort } from '../../src/tunnel/listener_peer.js';
 import { FakeNode, turn } from './fake_node.js';
 import { VirtualTimers } from './virtual_timers.js';
 
@@ -50,9 +52,17 @@ export function bye(reason: number, frames: number): Uint8Array {
 
 export const PING = Uint8Array.of(0x10, ...new Uint8Array(16), 1, 2, 3, 4, 5, 6, 7, 8);
 
+/** What a peer is let in by that is allowed by key. */
+export const BY_KEY: Grant = { name: 'friend', kind: 'peer', rules: undefined };
+
 interface BenchOptions {
   readonly patienceMs?: number;
   readonly timers?: VirtualTimers;
+  /** The connector's ticket; default: none. */
+  readonly prover?: Prover;
+  /** What the listener makes of a hello; default: the peer is allowed by key. */
+  readonly onHello?: ListenerPeerPort['onHello'];
+  readonly limits?: Partial<Limits>;
 }
 
 /** A peer over a fake node on virtual time; what it tells is kept as lines. */
@@ -65,9 +75,11 @@ abstract class PeerBench {
   /** Called with each line as it is told. */
   onTold: ((line: string) => void) | undefined;
   protected readonly patienceMs: number;
+  protected readonly limits: Limits;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers() }: BenchOptions) {
+  constructor({ patienceMs = 0, timers = new VirtualTimers(), limits }: BenchOptions) {
     this.patienceMs = patienceMs;
+    this.limits = limitsOf(limits);
     this.timers = timers;
   }
 
@@ -108,6 +120,7 @@ abstract class PeerBench {
         },
       },
       patienceMs: this.patienceMs,
+      limits: this.limits,
       onCode: (code: number, detail?: string) =>
         this.tell(`code ${code}${detail === undefined ? '' : ` ${detail}`}`),
       onStatus: (status: string, path: string) => {
@@ -133,6 +146,7 @@ export class ConnectorBench extends PeerBench {
     this.peer = new ConnectorPeer(
       {
         ...this.port(),
+        prover: options.prover,
         onSession: (session) => {
           this.session = session;
           this.sessions.push(session);
@@ -162,12 +176,23 @@ export class ConnectorBench extends PeerBench {
 
 export class ListenerBench extends PeerBench {
   readonly peer: ListenerPeer;
+  readonly grants: Grant[] = [];
   idle = 0;
   left = 0;
 
   constructor(options: BenchOptions = {}) {
     super(options);
-    this.peer = new ListenerPeer({ ...this.port(), onIdle: () => this.idle++, onLeft: () => this.left++ }, 7);
+    const { onHello = () => ({ kind: 'welcome', grant: BY_KEY, proof: undefined }) } = options;
+    this.peer = new ListenerPeer(
+      {
+        ...this.port(),
+        onHello,
+        onGrant: (grant) => this.grants.push(grant),
+        onIdle: () => this.idle++,
+        onLeft: () => this.left++,
+      },
+      7,
+    );
   }
 
   /** Online, and helloed by a connector with that session. */

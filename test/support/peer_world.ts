@@ -1,9 +1,14 @@
+import { AccessPolicy } from '../../src/access/policy.js';
 import type { Reason } from '../../src/mux/reasons.js';
 import type { MuxStream } from '../../src/mux/stream_api.js';
+import { TicketProver } from '../../src/tunnel/ticket_prover.js';
 import type { FakeNode } from './fake_node.js';
 import { ConnectorBench, ListenerBench, PLAIN_TARGET } from './peer_bench.js';
 import { seeded } from './sim_clock.js';
 import { VirtualTimers } from './virtual_timers.js';
+
+/** The two ends' public keys. */
+export const KEYS = { connector: new Uint8Array(32).fill(0xcc), listener: new Uint8Array(32).fill(0x11) };
 
 type End = 'connector' | 'listener';
 
@@ -19,6 +24,8 @@ const HANDSHAKE_MS = 20;
  */
 export class PeerWorld {
   readonly timers = new VirtualTimers();
+  /** The listener's, whatever process it is. */
+  readonly access: AccessPolicy;
   connector: ConnectorBench;
   listener: ListenerBench;
   readonly #patienceMs: number;
@@ -31,6 +38,11 @@ export class PeerWorld {
   constructor({ patienceMs = 0, seed = 1 }: { readonly patienceMs?: number; readonly seed?: number }) {
     this.#patienceMs = patienceMs;
     this.#random = seeded(seed);
+    let secrets = 0;
+    this.access = new AccessPolicy({
+      wallMs: () => this.timers.nowMs(),
+      newSecret: () => new Uint8Array(32).fill(++secrets),
+    });
     this.connector = this.#newConnector();
     this.listener = this.#newListener();
   }
@@ -95,13 +107,19 @@ export class PeerWorld {
   }
 
   #newConnector(): ConnectorBench {
-    const bench = new ConnectorBench({ patienceMs: this.#patienceMs, timers: this.timers });
+    // The ticket of the beginning, also when the listener has another by now.
+    const prover = new TicketProver(new Uint8Array(32).fill(1), KEYS);
+    const bench = new ConnectorBench({ patienceMs: this.#patienceMs, timers: this.timers, prover });
     this.#wire(bench.node, 'listener');
     return bench;
   }
 
   #newListener(): ListenerBench {
-    const bench = new ListenerBench({ patienceMs: this.#patienceMs, timers: this.timers });
+    const bench = new ListenerBench({
+      patienceMs: this.#patienceMs,
+      timers: this.timers,
+      onHello: (proof, sessions, resumes) => this.access.hello(proof, KEYS, sessions, resumes),
+    });
     this.#wire(bench.node, 'connector');
     return bench;
   }
@@ -162,6 +180,11 @@ export class EchoStream {
       },
       onReset: (reason, remote) => this.resets.push({ end: 'connector', reason, remote }),
     });
+  }
+
+  /** The UUID as it stands in frames. */
+  get idBytes(): Uint8Array {
+    return Uint8Array.from(Buffer.from((this.#near?.id ?? '').replaceAll('-', ''), 'hex'));
   }
 
   /** Answers the request for it, if it has come. */

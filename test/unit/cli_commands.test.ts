@@ -594,8 +594,8 @@ describe('id', () => {
   });
 
   test('made by somebody else in the meantime, it is that one', async () => {
-    const made = await makeIdentity(folder);
-    assert.deepEqual(await makeIdentity(folder), made);
+    const made = await makeIdentity({ folder, role: 'listener' });
+    assert.deepEqual(await makeIdentity({ folder, role: 'listener' }), made);
     assert.ok(await lockIsFree('listener'));
   });
 

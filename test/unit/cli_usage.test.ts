@@ -50,6 +50,23 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['node', '--port', '-1'], /--port "-1" is no port/],
     [['node', '--tcp-port', '65536'], /--tcp-port "65536" is no port/],
     [['node', '--no-udp'], /unknown option '--no-udp'/],
+    [['listen', '--expose', 'laptop:localhost:22'], /no peer and no ticket is called "laptop".*--allow-peer/],
+    [['listen', '--max-peers', '0'], /--max-peers "0" is not a number from 1 to 64/],
+    [['listen', '--max-peers', '65'], /from 1 to 64/],
+    [['listen', '--max-streams', '4097'], /from 1 to 4096/],
+    [['listen', '--max-dials', '1K'], /--max-dials "1K" is not a number/],
+    [['listen', '--max-opens-per-second', '-1'], /--max-opens-per-second "-1"/],
+    [['listen', '--max-stream-buffer', '1X'], /is not a number of bytes \(K, M and G may follow\)/],
+    [['listen', '--max-peer-buffer', '1023K'], /from 1048576 to/],
+    [['listen', '--handshake-timeout', '0'], /is not a number of seconds from 1 to 86400/],
+    [['listen', '--idle-timeout', '1.5'], /is not a number of seconds from 0/],
+    [['listen', '--max-control-frames', '99'], /from 100 to/],
+    [['connect', ID, '22', '--max-peers', '1'], /unknown option '--max-peers'/],
+    [['peers', 'kick', 'x'], /peers takes nothing, or allow, deny or remove/],
+    [['peers', 'remove'], /peers takes nothing, or/],
+    [['rule'], /missing required argument 'ACTION'/],
+    [['rule', 'add'], /rule takes list, or add or remove/],
+    [['rule', 'list', '22'], /rule takes list/],
     [['id', '--ephemeral'], /unknown option '--ephemeral'/],
   ];
   for (const [args, why] of bad) {
@@ -98,6 +115,25 @@ describe('what the options come to', () => {
     assert.ok((options.bootstrap?.length ?? 0) >= 15);
     assert.deepEqual(Object.keys(options).sort(), ['bootstrap', 'expose', 'logger', 'signal']);
     assert.deepEqual(options.expose, []);
+  });
+
+  test('each limit has its option', async () => {
+    const { options } = await start(
+      ...['--max-peers', '3', '--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
+      ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--handshake-timeout', '5'],
+      ...['--idle-timeout', '0', '--max-control-frames', '1000'],
+    );
+    assert.deepEqual(options.limits, {
+      maxPeers: 3,
+      maxStreams: 9,
+      maxOpensPerSecond: 7,
+      maxDials: 2,
+      maxStreamBufferBytes: 512 * 1024,
+      maxPeerBufferBytes: 2 * 1024 * 1024,
+      handshakeTimeoutMs: 5_000,
+      idleTimeoutMs: 0,
+      maxControlFramesPerSecond: 1000,
+    });
   });
 
   test('named nodes are the only ones', async () => {
@@ -167,7 +203,7 @@ describe('what the options come to', () => {
 
 describe('help', () => {
   test('every command has its help, on stdout and with exit code 0', async () => {
-    for (const command of [[], ['listen'], ['connect'], ['node'], ['id']]) {
+    for (const command of [[], ['listen'], ['connect'], ['node'], ['id'], ['peers'], ['rule']]) {
       for (const flag of ['--help', '-h']) {
         const bench = new CliBench();
         assert.equal(await bench.run(...command, flag), 0);
@@ -197,6 +233,11 @@ describe('help', () => {
     test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
       const bench = new CliBench();
       if (words[0] === 'id') return assert.equal(await bench.run(...words, '--help'), 0);
+      if (words[0] === 'peers' || words[0] === 'rule') {
+        assert.equal(await bench.run(...words), 1);
+        assert.match(bench.stdout.text + bench.stderr.text, /no listener runs with the state folder/);
+        return;
+      }
       const { ended } = await bench.start(
         /Listening|Forwarding|Bootstrap node|"event":"started"/,
         '--ephemeral',

@@ -5,6 +5,7 @@ import { MAX_PEERS } from '../../src/core/limits.js';
 import type { Outcome, Path } from '../../src/node/tox_node.js';
 import { FriendPlaces, type Place } from '../../src/tunnel/friend_places.js';
 import { turn } from '../support/fake_node.js';
+import { BY_KEY } from '../support/peer_bench.js';
 
 /** A peer whose state the test sets. */
 class FakePeer {
@@ -36,11 +37,13 @@ class FakePeer {
   }
 }
 
-function bench() {
+function bench(maxPeers = MAX_PEERS) {
   const peers = new Map<number, FakePeer>();
   const removed: number[] = [];
   const accepted: number[] = [];
   const answers: string[] = [];
+  /** Public keys of those who may stay no longer. */
+  const out = new Set<string>();
   const lines: string[] = [];
   const node = {
     outcome: undefined as Outcome | undefined,
@@ -62,22 +65,30 @@ function bench() {
   };
   const places = new FriendPlaces({
     node,
+    maxPeers,
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
-    newPlace: (friend): Place => {
+    mayStay: (grant, publicKey) => !out.has(publicKey) && grant === BY_KEY,
+    newPlace: (friend, publicKey, grant): Place => {
       const peer = new FakePeer();
       peers.set(friend, peer);
-      return { peer, close: () => lines.push(`closed ${friend}`) };
+      return {
+        peer,
+        publicKey,
+        grant,
+        info: () => assert.fail('nobody asks'),
+        close: () => lines.push(`closed ${friend}`),
+      };
     },
   });
-  return { places, node, peers, removed, accepted, answers, lines };
+  return { places, node, peers, removed, accepted, answers, lines, out };
 }
 
 const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
 
 async function full() {
   const all = bench();
-  for (let i = 0; i < MAX_PEERS; i++) await all.places.request(key(i));
+  for (let i = 0; i < MAX_PEERS; i++) await all.places.request(key(i), BY_KEY);
   assert.equal(all.peers.size, MAX_PEERS);
   return all;
 }
@@ -85,7 +96,7 @@ async function full() {
 test('a request is accepted, and its friend’s events go to its peer', async () => {
   const { places, node, peers, answers } = bench();
   node.path = 'relay';
-  await places.request(key(0xab));
+  await places.request(key(0xab), BY_KEY);
   assert.deepEqual(answers, [`${'AB'.repeat(32)} 101`]);
   const peer = peers.get(0xab);
   assert.ok(peer !== undefined);
@@ -101,13 +112,13 @@ test('a request is accepted, and its friend’s events go to its peer', async ()
 test('a request that toxcore does not take is told, and has no place', async () => {
   const { places, node, peers, answers } = bench();
   node.outcome = { code: 102, friend: -1, reason: 'no memory' };
-  await places.request(key(1));
+  await places.request(key(1), BY_KEY);
   assert.deepEqual([peers.size, answers.length], [0, 1]);
 });
 
 test('requests that come at once are accepted one after the other, each key once', async () => {
   const { places, accepted } = bench();
-  await Promise.all([1, 2, 2, 3].map((byte) => places.request(key(byte))));
+  await Promise.all([1, 2, 2, 3].map((byte) => places.request(key(byte), BY_KEY)));
   await turn();
   await turn();
   assert.deepEqual(accepted, [1, 2, 3]);
@@ -115,8 +126,8 @@ test('requests that come at once are accepted one after the other, each key once
 
 test('without a place a request waits, which is said once, until a peer is idle', async () => {
   const { places, peers, accepted, removed, lines } = await full();
-  await places.request(key(100));
-  await places.request(key(101));
+  await places.request(key(100), BY_KEY);
+  await places.request(key(101), BY_KEY);
   assert.deepEqual(accepted.length, MAX_PEERS);
   assert.deepEqual(lines, ['warn 64 peers are connected: further friend requests have to wait']);
   peers.get(7)?.idleFor(10);
@@ -141,27 +152,27 @@ test('strangers go before those who have met, and those away longest before the 
   peers.get(2)?.idleFor(9_000);
   peers.get(3)?.idleFor(10);
   peers.get(3)!.hasMet = false;
-  for (let byte = 100; byte < 103; byte++) await places.request(key(byte));
+  for (let byte = 100; byte < 103; byte++) await places.request(key(byte), BY_KEY);
   assert.deepEqual(removed, [3, 2, 1]);
 });
 
 test('friends gone for ten minutes are removed when somebody comes, others only for want of room', async () => {
   const { places, peers, removed } = bench();
-  for (const byte of [1, 2, 3]) await places.request(key(byte));
+  for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   peers.get(1)?.idleFor(599_999);
   peers.get(2)?.idleFor(600_000);
   peers.get(3)?.idleFor(900_000);
   peers.get(1)!.hasMet = false;
-  await places.request(key(4));
+  await places.request(key(4), BY_KEY);
   assert.deepEqual(removed, [3, 2]);
 });
 
 test('a peer that came back while another was removed keeps its place', async () => {
   const { places, peers, removed } = bench();
-  for (const byte of [1, 2]) await places.request(key(byte));
+  for (const byte of [1, 2]) await places.request(key(byte), BY_KEY);
   peers.get(1)?.idleFor(700_000);
   peers.get(2)?.idleFor(900_000);
-  const request = places.request(key(3));
+  const request = places.request(key(3), BY_KEY);
   peers.get(1)!.isIdle = false;
   await request;
   assert.deepEqual(removed, [2]);
@@ -169,7 +180,7 @@ test('a peer that came back while another was removed keeps its place', async ()
 
 test('at most 32 requests wait; of more the newest', async () => {
   const { places, peers, accepted } = await full();
-  for (let byte = 100; byte < 140; byte++) await places.request(key(byte));
+  for (let byte = 100; byte < 140; byte++) await places.request(key(byte), BY_KEY);
   for (const peer of peers.values()) peer.idleFor(1);
   await places.seat();
   const newcomers = accepted.slice(MAX_PEERS);
@@ -179,7 +190,7 @@ test('at most 32 requests wait; of more the newest', async () => {
 
 test('who has left frees its place at once, and what it carried stays counted', async () => {
   const { places, accepted, removed } = await full();
-  await places.request(key(100));
+  await places.request(key(100), BY_KEY);
   await places.free(5);
   await places.free(5);
   assert.deepEqual([removed, accepted.at(-1)], [[5], 100]);
@@ -189,11 +200,13 @@ test('who has left frees its place at once, and what it carried stays counted', 
 
 test('close ends all peers politely, and nobody is accepted any more', async () => {
   const { places, peers, accepted, lines } = bench();
-  await places.request(key(1));
-  const late = places.request(key(2));
+  await places.request(key(1), BY_KEY);
+  const late = places.request(key(2), BY_KEY);
+  // A place has been made, and toxcore is asked.
+  for (let ticks = 0; ticks < 5; ticks++) await Promise.resolve();
   await places.close();
   await late;
-  await places.request(key(3));
+  await places.request(key(3), BY_KEY);
   assert.deepEqual(accepted, [1, 2], 'what was asked before is answered by toxcore');
   assert.equal(peers.size, 1, 'but has no place');
   assert.equal(peers.get(1)?.closedAs, 'peer-shutdown');
@@ -202,10 +215,52 @@ test('close ends all peers politely, and nobody is accepted any more', async () 
 
 test('a node that is gone ends no process, and another fault is not hidden', async () => {
   const { places, node } = bench();
-  await places.request(key(1));
+  await places.request(key(1), BY_KEY);
   node.error = new TunnelError('ERR_WORKER_DIED', 'crashed');
-  await places.request(key(2));
+  await places.request(key(2), BY_KEY);
   await places.free(1);
   node.error = new Error('a fault of ours');
-  await assert.rejects(places.request(key(3)), node.error);
+  await assert.rejects(places.request(key(3), BY_KEY), node.error);
+});
+
+test('as few places as were asked for', async () => {
+  const { places, accepted, peers, lines } = bench(2);
+  for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
+  assert.deepEqual(accepted, [1, 2]);
+  assert.deepEqual(lines, ['warn 2 peers are connected: further friend requests have to wait']);
+  peers.get(1)?.idleFor(1);
+  await places.seat();
+  assert.deepEqual(accepted, [1, 2, 3]);
+});
+
+test('who is cut off hears that it is not allowed, is no friend any more, and leaves its place', async () => {
+  const { places, peers, removed, accepted, lines } = bench(1);
+  await places.request(key(1), BY_KEY);
+  await places.request(key(2), BY_KEY);
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  assert.equal(peers.get(1)?.closedAs, 'not-allowed');
+  assert.ok(lines.includes('closed 1'));
+  assert.deepEqual([removed, accepted], [[1], [1, 2]]);
+  assert.equal(await places.cut('01'.repeat(32)), false);
+});
+
+test('who is cut off while it waits, or while it is accepted, gets no place', async () => {
+  const { places, peers, removed, accepted } = bench(1);
+  const asking = places.request(key(1), BY_KEY);
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  await asking;
+  assert.deepEqual([accepted, removed, peers.size], [[], [], 0]);
+  const accepting = places.request(key(1), BY_KEY);
+  // A place has been made, and toxcore is asked.
+  for (let ticks = 0; ticks < 5; ticks++) await Promise.resolve();
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  await accepting;
+  await turn();
+  assert.deepEqual([accepted.splice(0), removed, peers.size], [[1], [1], 0]);
+  await places.request(key(2), BY_KEY);
+  await places.request(key(3), BY_KEY);
+  assert.equal(await places.cut('03'.repeat(32)), true);
+  peers.get(2)?.idleFor(1);
+  await places.seat();
+  assert.deepEqual(accepted, [2]);
 });

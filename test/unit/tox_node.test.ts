@@ -40,6 +40,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       return { failed: [] };
     },
     addFriend: async () => NO_OUTCOME,
+    admitRequests: async () => true,
     acceptFriend: async () => NO_OUTCOME,
     removeFriend: async () => true,
     sendHandshake: async () => NO_OUTCOME,

@@ -1,29 +1,102 @@
-import { join } from 'node:path';
 import { TunnelError } from '../../core/errors.js';
 import { createIdentity, type Identity, toxIdOf } from '../../node/identity.js';
-import { openIdentity, readIdentity } from '../../node/identity_file.js';
+import {
+  type IdentityPlace,
+  MAX_STATE_BYTES,
+  openIdentity,
+  readIdentity,
+  readSaved,
+  stateFileOf,
+} from '../../node/identity_file.js';
+import { exportState, importState, writeExport } from '../../node/identity_transfer.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
-import type { OutputFlags } from '../flags.js';
+import { type OutputFlags, usage } from '../flags.js';
+import { printable } from '../human.js';
+import { passphraseOf } from '../passphrase.js';
+import { readBounded, readBoundedFile } from '../read_bounded.js';
 import type { Context } from '../serve.js';
 
 export interface IdFlags extends OutputFlags {
   readonly state?: string;
+  readonly passphraseFile?: string;
+  /** A file name, or `-`. */
+  readonly export?: string;
+  readonly import?: string;
+  readonly replace?: boolean;
 }
 
-/** Prints the Tox ID of the listener's identity, while it runs or not; makes one when there is none. */
-export async function idCommand({ io, reporter }: Context, flags: IdFlags): Promise<ExitCode> {
-  const folder = flags.state ?? (await io.stateFolder());
-  const identity = (await readIdentity({ folder, role: 'listener' })) ?? (await makeIdentity(folder));
-  const toxId = toxIdOf(identity);
-  reporter.result(toxId);
-  reporter.event({ event: 'identity', toxId, file: join(folder, 'listener.json') });
+/**
+ * Prints the Tox ID of the listener's identity, while it runs or not; makes one when there is none.
+ * Or takes the identity out to a file or in from one.
+ */
+export async function idCommand(context: Context, flags: IdFlags): Promise<ExitCode> {
+  if (flags.export !== undefined && flags.import !== undefined)
+    throw usage('--export and --import contradict each other');
+  if (flags.replace === true && flags.import === undefined) throw usage('--replace goes with --import');
+  const folder = flags.state ?? (await context.io.stateFolder());
+  const place = { folder, role: 'listener', passphrase: await passphraseOf(flags, context.io) } as const;
+  if (flags.export !== undefined) await exportTo(context, place, flags.export, flags.json === true);
+  else if (flags.import !== undefined) await importFrom(context, place, flags.import, flags.replace === true);
+  else await show(context, place);
   return EXIT.ok;
 }
 
+async function show(context: Context, place: IdentityPlace): Promise<void> {
+  const saved = await readSaved(place);
+  tell(context, place, saved?.state.identity ?? (await makeIdentity(place)));
+  if (saved !== undefined && saved.key === undefined && place.passphrase !== undefined)
+    context.reporter.people(
+      "The state file is not encrypted yet: the listener's next start with it does that.",
+    );
+}
+
+function tell({ reporter }: Context, place: IdentityPlace, identity: Identity): void {
+  const toxId = toxIdOf(identity);
+  reporter.result(toxId);
+  reporter.event({ event: 'identity', toxId, file: stateFileOf(place) });
+}
+
+async function exportTo(
+  context: Context,
+  place: IdentityPlace,
+  file: string,
+  isJson: boolean,
+): Promise<void> {
+  if (file === '-' && isJson) throw usage('--json has no place for secrets: --export to a file');
+  const exported = await exportState(place);
+  if (exported === undefined) throw usage(`${stateFileOf(place)}: there is no identity to export`);
+  const { identity, text, isSealed } = exported;
+  if (file === '-') {
+    context.reporter.result(text.trimEnd());
+    return;
+  }
+  await writeExport(file, text);
+  tell(context, place, identity);
+  const care = isSealed ? 'encrypted with the passphrase' : 'NOT encrypted: keep it as safe as a password';
+  context.reporter.people(`Exported to ${printable(file)}, ${care}.`);
+}
+
+async function importFrom(
+  context: Context,
+  place: IdentityPlace,
+  file: string,
+  replace: boolean,
+): Promise<void> {
+  const bound = { code: 'ERR_STATE_INVALID', maxBytes: MAX_STATE_BYTES } as const;
+  const origin = file === '-' ? 'standard input' : file;
+  const bytes = await (file === '-'
+    ? readBounded(context.io.stdin, origin, bound)
+    : readBoundedFile(file, bound));
+  const { identity, kept } = await importState({ ...place, text: bytes.toString('utf8'), origin, replace });
+  tell(context, place, identity);
+  if (kept !== undefined)
+    context.reporter.people(`The identity that was there is kept in ${printable(kept)}.`);
+}
+
 /** Makes the listener's identity; when somebody else has made one since, gives that one. */
-export async function makeIdentity(folder: string): Promise<Identity> {
+export async function makeIdentity(place: IdentityPlace): Promise<Identity> {
   try {
-    const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
+    const opened = await openIdentity({ ...place, onBusy: 'fail' });
     try {
       if (opened.identity !== undefined) return opened.identity;
       const identity = createIdentity();
@@ -34,7 +107,7 @@ export async function makeIdentity(folder: string): Promise<Identity> {
     }
   } catch (error) {
     // Somebody was making it in this very moment.
-    const made = isBusy(error) ? await readIdentity({ folder, role: 'listener' }) : undefined;
+    const made = isBusy(error) ? await readIdentity(place) : undefined;
     if (made === undefined) throw error;
     return made;
   }

@@ -10,6 +10,7 @@ import {
   stateFolderOf,
 } from '../flags.js';
 import type { LocalAddress } from '../io.js';
+import { passphraseOf } from '../passphrase.js';
 import { type Context, serve } from '../serve.js';
 
 export interface NodeFlags extends OutputFlags, StateFlags, NetworkFlags {
@@ -28,10 +29,12 @@ export async function nodeCommand(context: Context, flags: NodeFlags): Promise<E
     bootstrap: await namedNodes(flags),
     logger: reporter.logger,
   };
+  const passphrase = await passphraseOf(flags, io);
   const api = await io.loadApi();
   return serve(context, {
     role: 'node',
     stateFolder: await stateFolderOf(flags, io),
+    passphrase,
     onBusy: 'fail',
     start: (identity, signal) =>
       api.node({ ...options, ...(identity === undefined ? {} : { identity }), signal }),

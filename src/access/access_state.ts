@@ -1,0 +1,105 @@
+import * as v from 'valibot';
+import { TunnelError } from '../core/errors.js';
+import { parseExposeSpec } from '../forward/expose.js';
+import { parseName } from './name.js';
+
+/** Tickets of one listener, the default one counted: each costs the worker a row of its table. */
+export const MAX_TICKETS = 1000;
+export const MAX_ALLOWED_PEERS = 1000;
+export const MAX_DENIED_PEERS = 10_000;
+/** Most peers that a ticket can be limited to; each key is kept. */
+export const MAX_USES = 1000;
+const MAX_RULES = 256;
+
+/** The ticket that `listen` prints. */
+export const DEFAULT_TICKET = 'default';
+
+const digits = (bytes: number) =>
+  v.pipe(v.string(), v.regex(new RegExp(`^[0-9A-F]{${bytes * 2}}$`), `${bytes * 2} digits are expected`));
+
+/** Names of tickets and peers: what stands in `--expose NAME:…` and in tables. */
+export const NameSchema = v.pipe(
+  v.string(),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    try {
+      if (parseName(dataset.value) !== dataset.value) addIssue({ message: 'a name is in lower case' });
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      addIssue({ message: error.message });
+    }
+  }),
+);
+
+export const RulesSchema = v.pipe(
+  v.array(
+    v.pipe(
+      v.string(),
+      v.rawCheck(({ dataset, addIssue }) => {
+        if (!dataset.typed) return;
+        try {
+          parseExposeSpec(dataset.value);
+        } catch (error) {
+          if (!TunnelError.is(error)) throw error;
+          addIssue({ message: error.message });
+        }
+      }),
+    ),
+  ),
+  v.minLength(1),
+  v.maxLength(MAX_RULES),
+);
+
+export const UsesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_USES));
+
+/** Milliseconds since 1970. */
+export const MomentSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const TicketSchema = v.object({
+  name: NameSchema,
+  secret: digits(32),
+  expiresAtMs: v.optional(MomentSchema),
+  uses: v.optional(UsesSchema),
+  /** Public keys of those that it let in, when that is limited. */
+  usedBy: v.optional(v.pipe(v.array(digits(32)), v.maxLength(MAX_USES))),
+  /** As `--expose` takes them. */
+  rules: v.optional(RulesSchema),
+});
+
+/** What a listener keeps of who may come in. Holds secrets. */
+export const AccessStateSchema = v.object({
+  tickets: v.pipe(v.array(TicketSchema), v.maxLength(MAX_TICKETS)),
+  peers: v.pipe(
+    v.array(v.object({ name: NameSchema, publicKey: digits(32) })),
+    v.maxLength(MAX_ALLOWED_PEERS),
+  ),
+  denied: v.pipe(v.array(digits(32)), v.maxLength(MAX_DENIED_PEERS)),
+});
+
+/** Plain data, for a file. Holds secrets. */
+export type AccessState = v.InferOutput<typeof AccessStateSchema>;
+export type TicketState = v.InferOutput<typeof TicketSchema>;
+
+/**
+ * Reads what was kept. Values are named by place alone, as they may be secrets.
+ *
+ * @returns undefined for nothing
+ * @throws {TunnelError} ERR_STATE_INVALID
+ */
+export function parseAccessState(json: unknown): AccessState | undefined {
+  if (json === undefined) return undefined;
+  const read = v.safeParse(AccessStateSchema, json, { abortEarly: true });
+  if (!read.success) {
+    const [issue] = read.issues;
+    const path = issue.path?.map(({ key }) => String(key)).join('.') ?? 'it';
+    throw new TunnelError('ERR_STATE_INVALID', `what it says about access is damaged: ${path} is wrong`);
+  }
+  for (const [what, names] of [
+    ['tickets', read.output.tickets.map(({ name }) => name)],
+    ['peers', read.output.peers.map(({ publicKey }) => publicKey)],
+  ] as const) {
+    if (new Set(names).size < names.length)
+      throw new TunnelError('ERR_STATE_INVALID', `what it says about access is damaged: ${what} stand twice`);
+  }
+  return read.output;
+}

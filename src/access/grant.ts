@@ -1,0 +1,10 @@
+import type { ExposeSpec } from '../forward/expose.js';
+
+/** What a peer has once it was let in. The same object as long as what let it in is in force. */
+export interface Grant {
+  /** Of the ticket, or of the allowed peer. */
+  readonly name: string;
+  readonly kind: 'ticket' | 'peer';
+  /** What this alone may reach; undefined when it has no rules of its own. */
+  readonly rules: readonly ExposeSpec[] | undefined;
+}

@@ -1,0 +1,41 @@
+import { type StateFlags, usage } from './flags.js';
+import type { CliIo } from './io.js';
+import { readBoundedFile } from './read_bounded.js';
+
+const VARIABLE = 'TOX_WASM_TUNNEL_PASSPHRASE';
+const MAX_PASSPHRASE_BYTES = 4096;
+
+/**
+ * The passphrase of the state file, from the file that the options name or else from the
+ * environment; undefined without either. An end of line at its end is none of it.
+ *
+ * @throws {TunnelError} ERR_USAGE
+ */
+export async function passphraseOf(
+  { passphraseFile, ephemeral }: Pick<StateFlags, 'passphraseFile' | 'ephemeral'>,
+  io: CliIo,
+): Promise<Uint8Array | undefined> {
+  const fromEnvironment = io.takeEnv(VARIABLE);
+  if (ephemeral === true) {
+    if (passphraseFile !== undefined) throw usage('--passphrase-file and --ephemeral contradict each other');
+    return undefined;
+  }
+  if (passphraseFile !== undefined) {
+    const bound = { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES } as const;
+    return checked(await readBoundedFile(passphraseFile, bound), passphraseFile);
+  }
+  return fromEnvironment === undefined ? undefined : checked(Buffer.from(fromEnvironment), VARIABLE);
+}
+
+function checked(bytes: Buffer, origin: string): Uint8Array {
+  let end = bytes.length;
+  if (bytes[end - 1] === LINE_FEED) end--;
+  if (bytes[end - 1] === CARRIAGE_RETURN) end--;
+  if (end === 0) throw usage(`${origin}: the passphrase is empty`);
+  if (end > MAX_PASSPHRASE_BYTES)
+    throw usage(`${origin}: a passphrase has at most ${MAX_PASSPHRASE_BYTES} bytes`);
+  return Uint8Array.from(bytes.subarray(0, end));
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;

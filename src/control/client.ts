@@ -1,0 +1,96 @@
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { systemTimers, type Timers } from '../core/clock.js';
+import { TunnelError } from '../core/errors.js';
+import { Lines } from './lines.js';
+import { pipeName, SOCKET_NAME, socketAddress } from './place.js';
+import { MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.js';
+
+/** How long a listener may take to answer, in milliseconds. */
+const ANSWER_TIMEOUT_MS = 10_000;
+
+/**
+ * Asks the listener that runs with this state folder.
+ *
+ * @throws {TunnelError} ERR_CONTROL when none runs there or it does not answer; what the listener refused with
+ */
+export async function callListener(
+  folder: string,
+  method: string,
+  params: unknown = {},
+  timers: Timers = systemTimers,
+): Promise<unknown> {
+  if (process.platform === 'win32')
+    return parseAnswer(await ask(folder, pipeName(folder), { method, params }, timers));
+  const address = await socketAddress(folder, SOCKET_NAME).catch((error: unknown) => {
+    if (TunnelError.is(error)) throw error;
+    throw nobody(folder, error);
+  });
+  try {
+    return parseAnswer(await ask(folder, address.path, { method, params }, timers));
+  } finally {
+    await address.release();
+  }
+}
+
+function ask(
+  folder: string,
+  path: string,
+  question: { readonly method: string; readonly params: unknown },
+  timers: Timers,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket: Socket = connect(path);
+    const lines = new Lines(MAX_ANSWER_BYTES);
+    const end = (): void => {
+      timers.clear(timer);
+      socket.destroy();
+    };
+    const fail = (error: TunnelError): void => {
+      end();
+      reject(error);
+    };
+    const timer = timers.set(() => {
+      fail(new TunnelError('ERR_CONTROL', `no answer within ${ANSWER_TIMEOUT_MS / 1000} s; does it hang?`));
+    }, ANSWER_TIMEOUT_MS);
+    socket.on('error', (error) => fail(nobody(folder, error)));
+    socket.on('close', () => fail(new TunnelError('ERR_CONTROL', 'it hung up; try again')));
+    socket.on('data', (chunk: Buffer) => {
+      const whole = lines.push(chunk);
+      if (whole === undefined) {
+        fail(new TunnelError('ERR_CONTROL', `an answer of more than ${MAX_ANSWER_BYTES} bytes`));
+        return;
+      }
+      const [answer] = whole;
+      if (answer === undefined) return;
+      end();
+      resolve(answer);
+    });
+    socket.write(questionLine(question));
+  });
+}
+
+function nobody(folder: string, error: unknown): TunnelError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const place = join(folder, SOCKET_NAME);
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new TunnelError('ERR_CONTROL', `${place} is for the user alone that the listener runs as`, {
+      cause: error,
+    });
+  }
+  if (
+    code === 'ENOENT' ||
+    code === 'ECONNREFUSED' ||
+    code === 'ENOTDIR' ||
+    code === 'ECONNRESET' ||
+    code === 'EPIPE'
+  ) {
+    return new TunnelError(
+      'ERR_CONTROL',
+      `no listener runs with the state folder ${folder}; start one, or name the folder of the one that runs with --state`,
+      { cause: error },
+    );
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  return new TunnelError('ERR_CONTROL', `${place}: ${why}`, { cause: error });
+}

@@ -1,0 +1,85 @@
+import * as v from 'valibot';
+import { ERROR_CODES, TunnelError, type TunnelErrorCode } from '../core/errors.js';
+
+// One JSON object a line in each direction; a question is answered before the next is read.
+
+/** Raised when an older program could misunderstand a question or an answer. */
+export const CONTROL_VERSION = 1;
+
+/** Longest question, in bytes: a rule or a ticket needs a few hundred. */
+export const MAX_QUESTION_BYTES = 64 * 1024;
+/** Longest answer, in bytes: that is thousands of peers or tickets. */
+export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+export interface Question {
+  readonly method: string;
+  readonly params: unknown;
+}
+
+const QuestionSchema = v.object({
+  version: v.number(),
+  method: v.pipe(v.string(), v.maxLength(64)),
+  params: v.optional(v.unknown()),
+});
+
+const AnswerSchema = v.variant('ok', [
+  v.object({ version: v.number(), ok: v.literal(true), result: v.optional(v.unknown()) }),
+  v.object({ version: v.number(), ok: v.literal(false), code: v.string(), message: v.string() }),
+]);
+
+export function questionLine({ method, params }: Question): string {
+  return `${JSON.stringify({ version: CONTROL_VERSION, method, params })}\n`;
+}
+
+/** @throws {TunnelError} ERR_CONTROL for what is no question of this version */
+export function parseQuestion(line: string): Question {
+  const read = v.safeParse(QuestionSchema, jsonOf(line));
+  if (!read.success) throw new TunnelError('ERR_CONTROL', 'not a question of tox-wasm-tunnel');
+  const { version, method, params } = read.output;
+  if (version !== CONTROL_VERSION) throw otherVersion(version);
+  return { method, params };
+}
+
+export function answerLine(result: unknown): string {
+  return `${JSON.stringify({ version: CONTROL_VERSION, ok: true, result })}\n`;
+}
+
+export function errorLine(error: TunnelError): string {
+  const { code, message } = error;
+  return `${JSON.stringify({ version: CONTROL_VERSION, ok: false, code, message })}\n`;
+}
+
+/**
+ * What the listener answered.
+ *
+ * @throws {TunnelError} what the listener threw; ERR_CONTROL for what is no answer of this version
+ */
+export function parseAnswer(line: string): unknown {
+  const read = v.safeParse(AnswerSchema, jsonOf(line));
+  if (!read.success)
+    throw new TunnelError('ERR_CONTROL', 'its answer makes no sense; update the older of the two');
+  const answer = read.output;
+  if (answer.version !== CONTROL_VERSION) throw otherVersion(answer.version);
+  if (answer.ok) return answer.result;
+  const code = isCode(answer.code) ? answer.code : 'ERR_CONTROL';
+  throw TunnelError.fromWire({ code, message: answer.message, remote: false, stack: undefined });
+}
+
+function isCode(code: string): code is TunnelErrorCode {
+  return Object.hasOwn(ERROR_CODES, code);
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function otherVersion(version: number): TunnelError {
+  return new TunnelError(
+    'ERR_CONTROL',
+    `the other process speaks version ${version} of the control protocol, this one ${CONTROL_VERSION}; run the same tox-wasm-tunnel as the listener`,
+  );
+}

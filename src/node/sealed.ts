@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto';
+import * as v from 'valibot';
+
+/**
+ * What new files are made with: 64 MiB, 3 passes, 4 lanes, the second recommended choice of
+ * RFC 9106, section 4; about 0.4 s in wasm.
+ */
+const COST = { memoryKiB: 64 * 1024, passes: 3, lanes: 4 } as const;
+
+/** The most that a file may ask for, so that a hostile one can't have all memory or all day: a few seconds. */
+const MAX_MEMORY_KIB = 256 * 1024;
+const MAX_PASSES = 10;
+const MAX_LANES = 16;
+/** Least memory of a lane. Source: RFC 9106, section 3.1. */
+const KIB_PER_LANE = 8;
+
+const SALT_BYTES = 16;
+const KEY_BYTES = 32;
+/** Sources: crypto_aead_xchacha20poly1305_ietf_NPUBBYTES and _ABYTES, libsodium. */
+const NONCE_BYTES = 24;
+const TAG_BYTES = 16;
+
+const base64 = (leastBytes: number, mostBytes = Number.POSITIVE_INFINITY) =>
+  v.pipe(
+    v.string('base64 is expected'),
+    v.check((text) => {
+      const bytes = Buffer.from(text, 'base64');
+      // Node skips what is no base64; what does not come out the same was none.
+      return bytes.length >= leastBytes && bytes.length <= mostBytes && bytes.toString('base64') === text;
+    }, 'base64 of another length is expected'),
+  );
+
+const count = (least: number, most: number) => {
+  const message = `a whole number from ${least} to ${most} is expected`;
+  return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
+};
+
+/** How a sealed text stands in a file. */
+export const SealedSchema = v.pipe(
+  v.object(
+    {
+      kdf: v.literal('argon2id', '"argon2id" is expected'),
+      memoryKiB: count(KIB_PER_LANE, MAX_MEMORY_KIB),
+      passes: count(1, MAX_PASSES),
+      lanes: count(1, MAX_LANES),
+      salt: base64(SALT_BYTES, SALT_BYTES),
+      cipher: v.literal('xchacha20-poly1305', '"xchacha20-poly1305" is expected'),
+      nonce: base64(NONCE_BYTES, NONCE_BYTES),
+      text: base64(TAG_BYTES),
+    },
+    'an object is expected',
+  ),
+  v.check(({ memoryKiB, lanes }) => memoryKiB >= lanes * KIB_PER_LANE, 'too little memory for its lanes'),
+);
+
+export type Sealed = v.InferOutput<typeof SealedSchema>;
+
+type KeyParameters = Pick<Sealed, 'kdf' | 'memoryKiB' | 'passes' | 'lanes' | 'salt'>;
+
+/** A key made of a passphrase, and what it was made with. */
+export interface SealKey {
+  readonly parameters: KeyParameters;
+  readonly bytes: Uint8Array;
+}
+
+/** A key for a new file. Takes about half a second, as it shall for whoever guesses. */
+export async function newSealKey(passphrase: Uint8Array): Promise<SealKey> {
+  return sealKeyOf(passphrase, {
+    kdf: 'argon2id',
+    ...COST,
+    salt: randomBytes(SALT_BYTES).toString('base64'),
+  });
+}
+
+/** The key that a file was sealed with, if the passphrase is right. */
+export async function sealKeyOf(passphrase: Uint8Array, parameters: KeyParameters): Promise<SealKey> {
+  const { kdf, memoryKiB, passes, lanes, salt } = parameters;
+  // Loaded here, as most starts need no passphrase.
+  const { argon2id } = await import('hash-wasm');
+  const bytes = await argon2id({
+    password: passphrase,
+    salt: Buffer.from(salt, 'base64'),
+    memorySize: memoryKiB,
+    iterations: passes,
+    parallelism: lanes,
+    hashLength: KEY_BYTES,
+    outputType: 'binary',
+  });
+  return { parameters: { kdf, memoryKiB, passes, lanes, salt }, bytes };
+}
+
+/** Seals a text under a nonce of its own. @param label what it is; the same one opens it again */
+export async function seal(key: SealKey, text: string, label: string): Promise<Sealed> {
+  const sodium = await readySodium();
+  const nonce = randomBytes(NONCE_BYTES);
+  const sealed = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
+    Buffer.from(text),
+    authenticated(key.parameters, label),
+    null,
+    nonce,
+    key.bytes,
+  );
+  return {
+    ...key.parameters,
+    cipher: 'xchacha20-poly1305',
+    nonce: nonce.toString('base64'),
+    text: Buffer.from(sealed).toString('base64'),
+  };
+}
+
+/** @returns undefined when the key is not the right one, or anything in `sealed` was changed */
+export async function unseal(key: SealKey, sealed: Sealed, label: string): Promise<string | undefined> {
+  const sodium = await readySodium();
+  try {
+    const text = sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
+      null,
+      Buffer.from(sealed.text, 'base64'),
+      authenticated(key.parameters, label),
+      Buffer.from(sealed.nonce, 'base64'),
+      key.bytes,
+    );
+    return Buffer.from(text).toString('utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+async function readySodium() {
+  const { default: sodium } = await import('libsodium-wrappers');
+  await sodium.ready;
+  return sodium;
+}
+
+function authenticated({ kdf, memoryKiB, passes, lanes, salt }: KeyParameters, label: string): Buffer {
+  return Buffer.from(JSON.stringify([label, kdf, memoryKiB, passes, lanes, salt]));
+}

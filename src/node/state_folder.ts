@@ -1,0 +1,53 @@
+import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
+import { TunnelError } from '../core/errors.js';
+import { errnoOf } from './process_mark.js';
+
+/** What to do when a folder or a file can't be used. */
+export const WAY_OUT = 'choose another folder with --state DIR, or do without with --ephemeral';
+
+/** Names of ours in a state folder: a role's file, its drafts and older ones, its locks, its socket. */
+const OURS = /^(listener|connector|node)\.(json|lock|sock)/;
+
+/**
+ * Makes the state folder where there is none, and sees to it that nobody but its owner enters: one
+ * that holds nothing but files of ours is closed to others, one with other things is refused.
+ *
+ * @throws {TunnelError} ERR_STATE_INVALID
+ */
+export async function closedFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (process.platform === 'win32') return;
+  const { mode } = await stat(folder);
+  if ((mode & 0o077) === 0) return;
+  const isOurs = (await readdir(folder)).every((name) => OURS.test(name));
+  if (!isOurs) {
+    throw new TunnelError(
+      'ERR_STATE_INVALID',
+      `${folder}: others on this machine may enter it (mode ${octal(mode)}), and it holds other things too, so it was left as it is; name a folder of its own with --state DIR, or make it yours alone with: chmod 700 ${folder}`,
+    );
+  }
+  await chmod(folder, 0o700);
+}
+
+/** Refuses a file that others on this machine may use. @throws {TunnelError} ERR_STATE_INVALID */
+export function checkFileMode(file: string, mode: number): void {
+  if (process.platform === 'win32' || (mode & 0o077) === 0) return;
+  throw new TunnelError(
+    'ERR_STATE_INVALID',
+    `${file}: others on this machine may use it (mode ${octal(mode)}), and it holds a secret key; make it yours alone with: chmod 600 ${file}`,
+  );
+}
+
+/** Runs `work`; what the system refuses becomes ERR_STATE_IO. */
+export async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (TunnelError.is(error) || errno === undefined) throw error;
+    const why = error instanceof Error ? error.message : errno;
+    throw new TunnelError('ERR_STATE_IO', `${folder}: ${why}; ${WAY_OUT}`, { cause: error });
+  }
+}
+
+const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0');

@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import * as v from 'valibot';
+import { callListener } from '../../src/control/client.js';
+import { type ControlMethods, method } from '../../src/control/method.js';
+import { SOCKET_NAME, socketAddress } from '../../src/control/place.js';
+import { MAX_QUESTION_BYTES } from '../../src/control/protocol.js';
+import { CONNECTION_TIMEOUT_MS, ControlServer, MAX_CONNECTIONS } from '../../src/control/server.js';
+import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
+import { TempFolder } from '../support/temp_folder.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const temp = new TempFolder();
+after(() => temp.remove());
+
+const script = fileURLToPath(new URL('../support/control_program.ts', import.meta.url));
+const running = new Set<ChildProcessByStdio<Writable, Readable, null>>();
+const servers = new Set<ControlServer>();
+const sockets = new Set<Socket>();
+let folder = '';
+let count = 0;
+let timers = new VirtualTimers();
+
+beforeEach(() => {
+  folder = temp.file(`state-${count++}`);
+  mkdirSync(folder, { mode: 0o700 });
+  timers = new VirtualTimers();
+});
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  for (const server of servers) await server.close();
+  for (const child of running) child.kill('SIGKILL');
+  for (const set of [sockets, servers, running]) set.clear();
+});
+
+function program(...args: string[]) {
+  const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  running.add(child);
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return { child, line: async () => String((await lines.next()).value) };
+}
+
+const METHODS: ControlMethods = {
+  echo: (params) => params,
+  rule: method(v.object({ text: v.string('text is expected') }), ({ text }) => text.toUpperCase()),
+  denied: () => {
+    throw new TunnelError('ERR_TARGET_DENIED', 'not this one');
+  },
+  broken: () => {
+    throw new Error('secret inside');
+  },
+};
+
+async function serve(methods: ControlMethods = METHODS): Promise<ControlServer> {
+  const server = await ControlServer.start({ folder, methods, timers });
+  servers.add(server);
+  return server;
+}
+
+async function dial(): Promise<Socket> {
+  const { path, release } = await socketAddress(folder, SOCKET_NAME);
+  const socket = connect(path);
+  sockets.add(socket);
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  await release();
+  return socket;
+}
+
+/** All that comes until the other end closes. */
+async function rest(socket: Socket): Promise<string> {
+  let text = '';
+  socket.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+  });
+  if (!socket.closed) await once(socket, 'close');
+  return text;
+}
+
+const failsWith = (code: TunnelErrorCode, why: RegExp) => (error: unknown) => {
+  assert.ok(TunnelError.is(error), String(error));
+  assert.equal(error.code, code);
+  assert.match(error.message, why);
+  return true;
+};
+
+describe('the control socket', () => {
+  test('one process asks, another answers', async () => {
+    const server = program('serve', folder);
+    assert.equal(await server.line(), 'serving');
+    const answer = await program('ask', folder, 'double', '{"number":21}').line();
+    assert.deepEqual(JSON.parse(answer), { twice: 42, pid: server.child.pid });
+    assert.equal(await program('ask', folder, 'double', '{"number":"x"}').line(), 'ERR_USAGE');
+  });
+
+  test('is for its owner alone, and nothing else of its making is left', async () => {
+    const server = await serve();
+    assert.equal(statSync(join(folder, SOCKET_NAME)).mode & 0o777, 0o600);
+    assert.deepEqual(readdirSync(folder), [SOCKET_NAME]);
+    await server.close();
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
+  test('the socket of a process that was killed is taken over', async () => {
+    const dead = program('serve', folder);
+    assert.equal(await dead.line(), 'serving');
+    dead.child.kill('SIGKILL');
+    await once(dead.child, 'exit');
+    assert.deepEqual(readdirSync(folder), [SOCKET_NAME]);
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
+    await serve();
+    assert.equal(await callListener(folder, 'echo', 'here'), 'here');
+  });
+
+  test('what a crash left half made does not stand in the way', async () => {
+    mkdirSync(join(folder, `${SOCKET_NAME}.new`));
+    writeFileSync(join(folder, `${SOCKET_NAME}.new`, 'x'), '');
+    await serve();
+    assert.deepEqual(readdirSync(folder), [SOCKET_NAME]);
+  });
+
+  test('one that is answered is not taken over', async () => {
+    await serve();
+    await assert.rejects(serve(), failsWith('ERR_STATE_BUSY', /answers there/));
+    assert.equal(await callListener(folder, 'echo', 1), 1);
+  });
+
+  test('a file in its place is refused and kept', async () => {
+    writeFileSync(join(folder, SOCKET_NAME), 'mine');
+    await assert.rejects(serve(), failsWith('ERR_STATE_IO', /no socket/));
+    assert.equal(readFileSync(join(folder, SOCKET_NAME), 'utf8'), 'mine');
+  });
+
+  test('a folder that is not there is told', async () => {
+    folder = join(folder, 'missing');
+    await assert.rejects(serve(), failsWith('ERR_STATE_IO', /ENOENT/));
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
+  });
+
+  test('serves a state folder whose path is too long for a socket', {
+    skip: process.platform === 'linux' ? false : 'needs /proc',
+  }, async () => {
+    folder = join(folder, 'a'.repeat(120), 'b'.repeat(120));
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const server = await serve();
+    assert.equal(statSync(join(folder, SOCKET_NAME)).mode & 0o777, 0o600);
+    assert.equal(await callListener(folder, 'echo', 'far'), 'far');
+    await assert.rejects(serve(), failsWith('ERR_STATE_BUSY', /answers there/));
+    await server.close();
+    assert.deepEqual(readdirSync(folder), []);
+  });
+});
+
+describe('questions', () => {
+  test('what a method throws reaches who asked, with its code', async () => {
+    await serve();
+    await assert.rejects(callListener(folder, 'denied'), failsWith('ERR_TARGET_DENIED', /not this one$/));
+  });
+
+  test('a fault inside tells nothing of the inside', async () => {
+    await serve();
+    await assert.rejects(callListener(folder, 'broken'), (error: unknown) => {
+      assert.ok(TunnelError.is(error));
+      assert.equal(error.code, 'ERR_CONTROL');
+      assert.doesNotMatch(error.message, /secret/);
+      return true;
+    });
+  });
+
+  test('parameters are checked before the method runs', async () => {
+    await serve();
+    assert.equal(await callListener(folder, 'rule', { text: 'a' }), 'A');
+    await assert.rejects(
+      callListener(folder, 'rule', { text: 7 }),
+      failsWith('ERR_USAGE', /"text": text is/),
+    );
+    await assert.rejects(callListener(folder, 'rule', 7), failsWith('ERR_USAGE', /the parameters/));
+  });
+
+  test('an unknown method is told, also one that every object has', async () => {
+    await serve();
+    for (const name of ['nothing', 'toString', '__proto__', 'constructor']) {
+      await assert.rejects(callListener(folder, name), failsWith('ERR_CONTROL', /does not know/));
+    }
+  });
+
+  test('several on one connection are answered in their order', async () => {
+    await serve();
+    const socket = await dial();
+    const line = (params: number) => `${JSON.stringify({ version: 1, method: 'echo', params })}\n`;
+    socket.write(line(1) + line(2).slice(0, 9));
+    socket.end(line(2).slice(9) + line(3));
+    const answers = (await rest(socket)).trim().split('\n');
+    assert.deepEqual(
+      answers.map((each) => JSON.parse(each).result),
+      [1, 2, 3],
+    );
+  });
+});
+
+describe('hostile questions', () => {
+  const NONSENSE = [
+    '',
+    'null',
+    '[]',
+    '{',
+    '{"version":1}',
+    '{"version":1,"method":7}',
+    '\u0000\uffff',
+    '"peers"',
+  ];
+  for (const line of NONSENSE) {
+    test(`${JSON.stringify(line)} is answered with an error, and the next is served`, async () => {
+      await serve();
+      const socket = await dial();
+      socket.end(`${line}\n`);
+      assert.equal(JSON.parse(await rest(socket)).code, 'ERR_CONTROL');
+      assert.equal(await callListener(folder, 'echo', 1), 1);
+    });
+  }
+
+  test('another version is told so', async () => {
+    await serve();
+    const socket = await dial();
+    socket.end('{"version":2,"method":"echo"}\n');
+    assert.match(JSON.parse(await rest(socket)).message, /version 2/);
+  });
+
+  test('a line without an end is cut off at its bound', async () => {
+    await serve();
+    const socket = await dial();
+    const text = rest(socket);
+    socket.write('x'.repeat(MAX_QUESTION_BYTES));
+    socket.write('x');
+    assert.equal(JSON.parse(await text).code, 'ERR_LIMIT');
+  });
+
+  test('a connection that asks nothing is closed after a while', async () => {
+    await serve();
+    const socket = await dial();
+    socket.write('{"version":1,');
+    assert.equal(await callListener(folder, 'echo', 1), 1);
+    const closed = once(socket, 'close');
+    socket.resume();
+    timers.advance(CONNECTION_TIMEOUT_MS);
+    await closed;
+  });
+
+  test('connections beyond the bound are told to come again, and served once others have gone', async () => {
+    await serve();
+    const first: Socket[] = [];
+    for (let each = 0; each < MAX_CONNECTIONS; each++) {
+      const socket = await dial();
+      first.push(socket);
+      socket.write('{"version":1,"method":"echo","params":1}\n');
+      await once(socket, 'data');
+    }
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_LIMIT', /try again/));
+    for (const gone of first.slice(0, 1)) {
+      gone.end();
+      await once(gone, 'close');
+    }
+    assert.equal(await callListener(folder, 'echo', 2), 2);
+  });
+});

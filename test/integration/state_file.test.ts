@@ -1,0 +1,339 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+import { openIdentity, readIdentity, readState } from '../../src/node/identity_file.js';
+import { exportState, importState, writeExport } from '../../src/node/identity_transfer.js';
+import { failsWith } from '../support/fails_with.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const posix = process.platform !== 'win32';
+const passphrase = Buffer.from('correct horse battery staple');
+const access = { tickets: [{ name: 'default', secret: 'c2VjcmV0' }] };
+
+let temp: TempFolder;
+let folder = '';
+let file = '';
+beforeEach(() => {
+  temp = new TempFolder();
+  folder = temp.file('state');
+  file = join(folder, 'listener.json');
+});
+afterEach(() => temp.remove());
+
+const open = (secret?: Uint8Array) =>
+  openIdentity({ folder, role: 'listener', onBusy: 'fail', passphrase: secret });
+const read = (secret?: Uint8Array) => readState({ folder, role: 'listener', passphrase: secret });
+
+async function saved(secret?: Uint8Array) {
+  const identity = createIdentity();
+  const opened = await open(secret);
+  await opened.save(identity, access);
+  await opened.release();
+  return identity;
+}
+
+interface SealedFile {
+  encrypted: Record<string, unknown>;
+}
+
+/** Changes what stands in the sealed part of the file. */
+async function tamper(change: (encrypted: Record<string, unknown>) => object): Promise<string> {
+  // Our own file, sealed by the test that calls this.
+  const json = JSON.parse(await readFile(file, 'utf8')) as SealedFile;
+  const text = JSON.stringify({ ...json, encrypted: { ...json.encrypted, ...change(json.encrypted) } });
+  await writeFile(file, text);
+  return text;
+}
+
+describe('state file', () => {
+  test('what access keeps stays until it is replaced, also over a restart', async () => {
+    const identity = await saved();
+    const opened = await open();
+    assert.deepEqual(opened.access, access);
+    await opened.save(identity);
+    assert.deepEqual((await read())?.access, access);
+    await opened.save(identity, { tickets: [] });
+    await opened.save(identity);
+    assert.deepEqual(await read(), { identity, access: { tickets: [] } });
+    await opened.save(identity, undefined);
+    assert.deepEqual(await read(), { identity, access: undefined });
+    await opened.release();
+  });
+
+  test('saves that are asked for at once are done one after the other, and the last one stays', async () => {
+    const opened = await open();
+    const identity = createIdentity();
+    const wanted = { number: 0 };
+    const saves = Array.from({ length: 20 }, (_, number) => {
+      wanted.number = number;
+      return opened.save(identity, wanted);
+    });
+    await opened.release();
+    await Promise.all(saves);
+    assert.deepEqual((await read())?.access, { number: 19 });
+    assert.ok(!(await readdir(folder)).includes('listener.json.new'));
+  });
+
+  test('a file of version 1 is read, and written anew as version 2', async () => {
+    const { secretKey } = createIdentity();
+    const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+    const old = {
+      version: 1,
+      kind: 'tox-wasm-tunnel identity',
+      role: 'listener',
+      secretKey: hex(secretKey),
+      publicKey: hex(publicKeyOf(secretKey)),
+      nospam: '01020304',
+    };
+    await mkdir(folder, { mode: 0o700 });
+    await writeFile(file, JSON.stringify(old), { mode: 0o600 });
+    const opened = await open();
+    assert.deepEqual(opened.identity?.secretKey, secretKey);
+    assert.equal(opened.access, undefined);
+    await opened.save({ secretKey, nospam: Uint8Array.of(1, 2, 3, 4) }, access);
+    await opened.release();
+    const now: unknown = JSON.parse(await readFile(file, 'utf8'));
+    assert.deepEqual(now, { ...old, version: 2, access });
+  });
+
+  test('a state too big to be read again is not written, and the old one stays', async () => {
+    const identity = await saved();
+    const opened = await open();
+    const big = { padding: 'x'.repeat(1024 * 1024) };
+    await assert.rejects(opened.save(identity, big), failsWith('ERR_LIMIT', /revoke tickets/));
+    await opened.release();
+    assert.deepEqual((await read())?.access, access);
+  });
+
+  test('what is no file is refused at once, a named pipe too', { skip: !posix }, async () => {
+    await mkdir(folder, { mode: 0o700 });
+    execFileSync('mkfifo', ['-m', '600', file]);
+    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is no file/));
+  });
+
+  test('no error repeats a byte of a damaged file, its cause included', async () => {
+    await mkdir(folder, { mode: 0o700 });
+    const secret = Buffer.from(createIdentity().secretKey).toString('hex');
+    const texts = [
+      `{"secretKey": "${secret}" oops`,
+      `{"version":2,"kind":"tox-wasm-tunnel identity","role":"listener","secretKey":"${secret}0"}`,
+      `{"version":2,"kind":"tox-wasm-tunnel identity","role":"${secret}"}`,
+      `{"version":2,"kind":"tox-wasm-tunnel identity","role":"listener","encrypted":{"kdf":"${secret}"}}`,
+    ];
+    for (const text of texts) {
+      await writeFile(file, text, { mode: 0o600 });
+      const error: unknown = await open().then(
+        () => undefined,
+        (refusal: unknown) => refusal,
+      );
+      let shown = '';
+      for (let cause = error; cause instanceof Error; cause = cause.cause) shown += cause.stack;
+      assert.match(shown, /listener\.json/);
+      for (let at = 0; at + 24 <= secret.length; at++)
+        assert.ok(!shown.includes(secret.slice(at, at + 24)), shown);
+    }
+  });
+});
+
+describe('state folder', { skip: !posix }, () => {
+  test('one that is there for us alone is closed to others', async () => {
+    await mkdir(folder, { mode: 0o755 });
+    await saved();
+    assert.equal((await stat(folder)).mode & 0o777, 0o700);
+    await chmod(folder, 0o770);
+    await (await open()).release();
+    assert.equal((await stat(folder)).mode & 0o777, 0o700, 'with nothing in it but files of ours');
+  });
+
+  test('one that holds other things and is open to others is refused, and left as it is', async () => {
+    await mkdir(folder, { mode: 0o755 });
+    await writeFile(join(folder, 'thesis.txt'), 'precious');
+    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /mode 0755.*--state DIR.*chmod 700/));
+    assert.equal((await stat(folder)).mode & 0o777, 0o755);
+    assert.deepEqual(await readdir(folder), ['thesis.txt']);
+    await chmod(folder, 0o700);
+    await (await open()).release();
+  });
+});
+
+describe('state file with a passphrase', () => {
+  test('it holds no secret, and opens with the passphrase and with nothing else', async () => {
+    const identity = await saved(passphrase);
+    const text = await readFile(file, 'utf8');
+    for (const encoding of ['hex', 'base64'] as const) {
+      assert.ok(!text.includes(Buffer.from(identity.secretKey).toString(encoding)));
+      assert.ok(!text.includes(Buffer.from(publicKeyOf(identity.secretKey)).toString(encoding)));
+      assert.ok(!text.includes(passphrase.toString(encoding)));
+    }
+    assert.ok(!text.includes('secret'));
+    assert.deepEqual(await read(passphrase), { identity, access });
+    await assert.rejects(read(), failsWith('ERR_STATE_SEALED', /it is encrypted; .*--passphrase-file/));
+    const wrong = Buffer.from('correct horse battery stapl');
+    await assert.rejects(open(wrong), failsWith('ERR_STATE_SEALED', /passphrase is wrong/));
+    assert.equal(await readFile(file, 'utf8'), text, 'left as it was');
+    const opened = await open(passphrase);
+    assert.equal(opened.isSealDue, false);
+    await opened.save(identity, {});
+    await opened.release();
+    assert.deepEqual(await read(passphrase), { identity, access: {} });
+  });
+
+  test('every save has a nonce of its own', async () => {
+    const opened = await open(passphrase);
+    const seen = new Set<unknown>();
+    for (let save = 0; save < 5; save++) {
+      await opened.save(createIdentity());
+      const { encrypted } = JSON.parse(await readFile(file, 'utf8')) as SealedFile; // our own file
+      seen.add(encrypted['nonce']).add(encrypted['text']);
+    }
+    await opened.release();
+    assert.equal(seen.size, 10);
+  });
+
+  test('a plain file is encrypted by the next save', async () => {
+    const identity = await saved();
+    const opened = await open(passphrase);
+    assert.equal(opened.isSealDue, true);
+    assert.deepEqual(opened.identity, identity);
+    assert.deepEqual(await read(), { identity, access }, 'until then it is as it was');
+    await opened.save(identity);
+    await opened.release();
+    await assert.rejects(read(), failsWith('ERR_STATE_SEALED', /it is encrypted/));
+    assert.deepEqual(await read(passphrase), { identity, access });
+  });
+
+  test('a file that asks for more memory or time than ours do is refused before it gets any', async () => {
+    await saved(passphrase);
+    const greedy: ReadonlyArray<readonly [object, RegExp]> = [
+      [{ memoryKiB: 100 * 1024 * 1024 }, /"encrypted.memoryKiB" is wrong: a whole number from 8 to 262144/],
+      [{ memoryKiB: 1e300 }, /memoryKiB/],
+      [{ memoryKiB: -1 }, /memoryKiB/],
+      [{ memoryKiB: 65_536.5 }, /memoryKiB/],
+      [{ memoryKiB: '65536' }, /memoryKiB/],
+      [{ passes: 4_000_000_000 }, /"encrypted.passes" is wrong/],
+      [{ passes: 0 }, /passes/],
+      [{ lanes: 17 }, /lanes/],
+      [{ lanes: 16, memoryKiB: 127 }, /too little memory/],
+      [{ kdf: 'none' }, /"argon2id" is expected/],
+      [{ cipher: 'none' }, /"xchacha20-poly1305" is expected/],
+      [{ salt: '' }, /salt/],
+      [{ salt: undefined }, /"encrypted.salt" is wrong: it is missing/],
+      [{ nonce: 'AAAA' }, /nonce/],
+      [{ text: '!!!!' }, /text/],
+      [{ text: '' }, /text/],
+    ];
+    const good = await readFile(file, 'utf8');
+    for (const [change, why] of greedy) {
+      await writeFile(file, good);
+      const bad = await tamper(() => change);
+      await assert.rejects(open(passphrase), failsWith('ERR_STATE_INVALID', why));
+      assert.equal(await readFile(file, 'utf8'), bad);
+    }
+  });
+
+  test('a change of any part of it is found', async () => {
+    await saved(passphrase);
+    const good = await readFile(file, 'utf8');
+    const flipped = (value: unknown): string => {
+      const bytes = Buffer.from(String(value), 'base64');
+      bytes[bytes.length - 1]! ^= 1;
+      return bytes.toString('base64');
+    };
+    const changes: ReadonlyArray<(sealed: Record<string, unknown>) => object> = [
+      ({ text }) => ({ text: flipped(text) }),
+      ({ nonce }) => ({ nonce: flipped(nonce) }),
+      ({ salt }) => ({ salt: flipped(salt) }),
+      () => ({ passes: 2 }),
+      () => ({ memoryKiB: 32 * 1024 }),
+    ];
+    for (const change of changes) {
+      await writeFile(file, good);
+      await tamper(change);
+      await assert.rejects(read(passphrase), failsWith('ERR_STATE_SEALED', /wrong, or the file is damaged/));
+    }
+    await writeFile(join(folder, 'node.json'), good.replace('"listener"', '"node"'), { mode: 0o600 });
+    await assert.rejects(
+      readIdentity({ folder, role: 'node', passphrase }),
+      failsWith('ERR_STATE_SEALED', /wrong/),
+      'what was sealed for one role opens for no other',
+    );
+  });
+});
+
+describe('export and import', () => {
+  const place = (secret?: Uint8Array) => ({ folder, role: 'listener', passphrase: secret }) as const;
+  const take = (text: string, replace = false, secret?: Uint8Array) =>
+    importState({ ...place(secret), text, origin: 'backup.json', replace });
+
+  test('what was exported is imported, tickets and all', async () => {
+    const identity = await saved();
+    const exported = await exportState(place());
+    assert.ok(exported);
+    assert.equal(exported.isSealed, false);
+    temp.remove();
+    temp = new TempFolder();
+    folder = temp.file('elsewhere');
+    file = join(folder, 'listener.json');
+    assert.deepEqual(await take(exported.text), { identity, kept: undefined });
+    assert.deepEqual(await read(), { identity, access });
+    if (posix) assert.equal((await stat(file)).mode & 0o777, 0o600);
+  });
+
+  test('with a passphrase the export is sealed, of a plain file too, and the import opens and seals', async () => {
+    const identity = await saved();
+    const exported = await exportState(place(passphrase));
+    assert.ok(exported);
+    assert.equal(exported.isSealed, true);
+    await assert.rejects(
+      take(exported.text, true),
+      failsWith('ERR_STATE_SEALED', /backup\.json: it is encrypted/),
+    );
+    assert.deepEqual((await take(exported.text, true, passphrase)).identity, identity);
+    await assert.rejects(read(), failsWith('ERR_STATE_SEALED', /encrypted/));
+    assert.deepEqual(await read(passphrase), { identity, access });
+  });
+
+  test('an identity that is there is not overwritten; replaced, it is kept', async () => {
+    const mine = await saved();
+    const before = await readFile(file, 'utf8');
+    const exported = await exportState(place());
+    assert.ok(exported);
+    await assert.rejects(take(exported.text), failsWith('ERR_STATE_EXISTS', /left as it is; with --replace/));
+    assert.equal(await readFile(file, 'utf8'), before);
+    assert.deepEqual(await take(exported.text, true), { identity: mine, kept: `${file}.old.1` });
+    await writeFile(file, 'damaged');
+    assert.equal((await take(exported.text, true)).kept, `${file}.old.2`);
+    assert.equal(await readFile(`${file}.old.1`, 'utf8'), before);
+    assert.equal(await readFile(`${file}.old.2`, 'utf8'), 'damaged');
+  });
+
+  test('a text that is none changes nothing, and one in use by a listener is not replaced', async () => {
+    await saved();
+    const before = await readFile(file, 'utf8');
+    await assert.rejects(take('{', true), failsWith('ERR_STATE_INVALID', /backup\.json: it is not JSON/));
+    const opened = await open();
+    await assert.rejects(take(before, true), failsWith('ERR_STATE_BUSY', /process/));
+    await opened.release();
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => !name.includes('lock')),
+      ['listener.json'],
+    );
+  });
+
+  test('an export never overwrites', async () => {
+    const out = temp.file('out.json');
+    await writeExport(out, 'one');
+    await assert.rejects(
+      writeExport(out, 'two'),
+      failsWith('ERR_STATE_IO', /out\.json: it is there already/),
+    );
+    assert.equal(await readFile(out, 'utf8'), 'one');
+    if (posix) assert.equal((await stat(out)).mode & 0o777, 0o600);
+    await link(out, temp.file('hard'));
+    await assert.rejects(writeExport(temp.file('hard'), 'two'), failsWith('ERR_STATE_IO', /there already/));
+    assert.equal(await exportState(place()), undefined);
+  });
+});

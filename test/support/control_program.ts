@@ -1,0 +1,34 @@
+/**
+ * One end of the control socket as a process of its own: `control_program.ts serve FOLDER` says
+ * "serving" and lives until its standard input ends; `control_program.ts ask FOLDER METHOD PARAMS` prints
+ * the answer as JSON, or the code of the error.
+ */
+import * as v from 'valibot';
+import { callListener } from '../../src/control/client.js';
+import { method } from '../../src/control/method.js';
+import { ControlServer } from '../../src/control/server.js';
+import { TunnelError } from '../../src/core/errors.js';
+
+const [what = '', folder = '', name = '', params = '{}'] = process.argv.slice(2);
+
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+try {
+  if (what === 'serve') {
+    const methods = {
+      double: method(v.object({ number: v.number() }), ({ number }) => ({
+        twice: 2 * number,
+        pid: process.pid,
+      })),
+    };
+    const server = await ControlServer.start({ folder, methods });
+    say('serving');
+    process.stdin.on('end', () => void server.close()).resume();
+  } else {
+    say(JSON.stringify(await callListener(folder, name, JSON.parse(params))));
+  }
+} catch (error) {
+  say(TunnelError.is(error) ? error.code : String(error));
+}

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { createIdentity, toxIdOf } from '../../src/node/identity.js';
+import { openIdentity, readIdentity } from '../../src/node/identity_file.js';
+import { CliBench } from '../support/cli_bench.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const SECRET = 'opensesame';
+
+let temp: TempFolder;
+let folder = '';
+let bench: CliBench;
+beforeEach(() => {
+  temp = new TempFolder();
+  folder = temp.file('state');
+  bench = benchHere();
+});
+afterEach(() => temp.remove());
+
+function benchHere(): CliBench {
+  const made = new CliBench();
+  made.stateFolder = folder;
+  return made;
+}
+
+const stored = (passphrase?: string) =>
+  readIdentity({
+    folder,
+    role: 'listener',
+    passphrase: passphrase === undefined ? undefined : Buffer.from(passphrase),
+  });
+
+async function passphraseFile(text: string | Uint8Array = `${SECRET}\n`): Promise<string> {
+  const file = temp.file('passphrase');
+  await writeFile(file, text);
+  return file;
+}
+
+async function plainIdentity() {
+  const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
+  const identity = createIdentity();
+  await opened.save(identity, { kept: true });
+  await opened.release();
+  return identity;
+}
+
+describe('passphrase of the command line', () => {
+  test('from a file, without the end of its line; the next start needs it', async () => {
+    const file = await passphraseFile(`${SECRET}\r\n`);
+    const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
+    bench.signal();
+    assert.equal(await ended, 0);
+    assert.deepEqual(await stored(SECRET), bench.tunnel.identity);
+    const second = benchHere();
+    assert.equal(await second.run('listen', '--json'), 2);
+    assert.equal(second.stdout.events[0]?.code, 'ERR_STATE_SEALED');
+    assert.deepEqual(second.calls, [], 'it does not start with another identity');
+  });
+
+  test('from the environment, where it is no longer to be found after', async () => {
+    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
+    assert.equal(await bench.run('id'), 0);
+    assert.equal(bench.env.size, 0);
+    assert.ok(await stored(SECRET));
+  });
+
+  test('a file named counts more than the environment', async () => {
+    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'another');
+    assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
+    assert.ok(await stored(SECRET));
+  });
+
+  test('a wrong one is told in one line, without it', async () => {
+    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
+    await bench.run('id');
+    const wrong = benchHere();
+    wrong.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'closesesame');
+    assert.equal(await wrong.run('id', '-vv'), 2);
+    assert.match(wrong.stderr.lines[0] ?? '', /^tox-wasm-tunnel: .*listener\.json: the passphrase is wrong/);
+    assert.ok(!wrong.stderr.text.includes('closesesame'));
+  });
+
+  test('an identity that was plain is encrypted at the next start, which says so', async () => {
+    const identity = await plainIdentity();
+    const file = await passphraseFile();
+    const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
+    bench.signal();
+    await ended;
+    assert.match(bench.stderr.text, /The state file was not encrypted; from now on it is\./);
+    assert.deepEqual(await stored(SECRET), identity);
+    await assert.rejects(stored());
+  });
+
+  test('`id` with a passphrase leaves a plain file plain, and says so', async () => {
+    await plainIdentity();
+    assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
+    assert.match(bench.stderr.text, /not encrypted yet/);
+    assert.ok(await stored());
+  });
+
+  const refusals: ReadonlyArray<readonly [string, string | undefined, readonly string[], RegExp]> = [
+    ['an empty file', '\n', [], /passphrase: the passphrase is empty/],
+    ['a file too long', 'x'.repeat(5000), [], /more than 4096 bytes/],
+    ['a file that is not there', undefined, [], /it cannot be read: ENOENT/],
+    ['one for an identity that is not kept', SECRET, ['--ephemeral'], /--passphrase-file and --ephemeral/],
+  ];
+  for (const [name, text, args, why] of refusals) {
+    test(`${name} is refused before anything starts`, async () => {
+      const file = text === undefined ? temp.file('nothing') : await passphraseFile(text);
+      assert.equal(await bench.run(...args, '--passphrase-file', file), 2);
+      assert.match(bench.stderr.text, why);
+      assert.deepEqual(bench.calls, []);
+    });
+  }
+});
+
+describe('id --export and --import', () => {
+  test('an identity moves to another folder by a file, with what is kept beside it', async () => {
+    const identity = await plainIdentity();
+    const out = temp.file('backup.json');
+    assert.equal(await bench.run('id', '--export', out), 0);
+    assert.match(
+      bench.stderr.text,
+      /Exported to .*backup\.json, NOT encrypted: keep it as safe as a password/,
+    );
+    assert.equal(bench.stdout.text, `${toxIdOf(identity)}\n`);
+    folder = temp.file('elsewhere');
+    const there = benchHere();
+    assert.equal(await there.run('id', '--import', out), 0);
+    assert.equal(there.stdout.text, bench.stdout.text);
+    assert.deepEqual(await stored(), identity);
+  });
+
+  test('and through pipes, sealed on the way', async () => {
+    const identity = await plainIdentity();
+    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
+    assert.equal(await bench.run('id', '--export', '-'), 0);
+    assert.equal(bench.stderr.text, '');
+    assert.match(bench.stdout.text, /"encrypted"/);
+    folder = temp.file('elsewhere');
+    const there = benchHere();
+    there.stdin = Readable.from([Buffer.from(bench.stdout.text)]);
+    there.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
+    assert.equal(await there.run('id', '--import', '-'), 0);
+    assert.deepEqual(await stored(SECRET), identity);
+  });
+
+  test('an import overwrites nothing; with --replace it says where the old identity is', async () => {
+    const mine = await plainIdentity();
+    const out = temp.file('backup.json');
+    await bench.run('id', '--export', out);
+    assert.equal(await benchHere().run('id', '--import', out), 2);
+    const replacing = benchHere();
+    assert.equal(await replacing.run('id', '--import', out, '--replace'), 0);
+    assert.match(replacing.stderr.text, /is kept in .*listener\.json\.old\.1/);
+    assert.deepEqual(await stored(), mine);
+  });
+
+  test('an export refuses a file that is there', async () => {
+    await plainIdentity();
+    const out = temp.file('backup.json');
+    await writeFile(out, 'precious');
+    assert.equal(await bench.run('id', '--export', out), 1);
+    assert.match(bench.stderr.text, /backup\.json: it is there already, and was left as it is/);
+    assert.equal(await readFile(out, 'utf8'), 'precious');
+  });
+
+  const wrong: ReadonlyArray<readonly [readonly string[], RegExp]> = [
+    [['--export', 'a', '--import', 'b'], /--export and --import contradict/],
+    [['--replace'], /--replace goes with --import/],
+    [['--export', '-', '--json'], /--json has no place for secrets/],
+    [['--export', '-'], /there is no identity to export/],
+    [['--import', '/nowhere/at/all'], /it cannot be read: ENOENT/],
+  ];
+  for (const [args, why] of wrong) {
+    test(`id ${args.join(' ')} is refused`, async () => {
+      assert.equal(await bench.run('id', ...args), 2);
+      assert.match(bench.stderr.text + bench.stdout.text, why);
+      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was made');
+    });
+  }
+});

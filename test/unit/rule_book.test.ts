@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Grant } from '../../src/access/grant.js';
+import { parseName } from '../../src/access/name.js';
+import { printRule, readRule } from '../../src/access/rule.js';
+import { MAX_RULES, RuleBook } from '../../src/access/rule_book.js';
+import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
+import { parseAddress } from '../../src/forward/address.js';
+import { parseExposeSpec } from '../../src/forward/expose.js';
+import { readHost } from '../../src/forward/host.js';
+
+const isName = (name: string): boolean => ['laptop', 'ci'].includes(name);
+const rule = (text: string) => readRule(text, isName).rule;
+
+const grant = (name: string, ...rules: string[]): Grant => ({
+  name,
+  kind: rules.length > 0 ? 'ticket' : 'peer',
+  rules: rules.length > 0 ? rules.map(parseExposeSpec) : undefined,
+});
+
+/** Whether `who` may have a connection to the address at the port. */
+function opens(book: RuleBook, who: Grant | undefined, addressText: string, port: number): boolean {
+  const host = readHost(addressText);
+  const address = parseAddress(addressText);
+  assert.ok(typeof host !== 'string' && address !== undefined);
+  const rules = book.rulesFor(() => who);
+  const permits = rules.permits(host, address, port);
+  assert.equal(rules.mayPermit(host, port), permits);
+  return permits;
+}
+
+const failsWith = (code: TunnelErrorCode, why: RegExp) => (error: unknown) => {
+  assert.ok(TunnelError.is(error), String(error));
+  assert.equal(error.code, code);
+  assert.match(error.message, why);
+  return true;
+};
+
+describe('the text of a rule', () => {
+  const READ: readonly (readonly [string, string])[] = [
+    ['22', 'localhost:22'],
+    ['db.lan:5432', 'db.lan:5432'],
+    ['laptop:22', 'laptop:localhost:22'],
+    ['LAPTOP:22', 'laptop:localhost:22'],
+    ['laptop:10.0.0.0/24:80,443', 'laptop:10.0.0.0/24:80,443'],
+    ['laptop:[2001:db8::/32]:22', 'laptop:[2001:db8::/32]:22'],
+    ['laptop:*:*', 'laptop:*:*'],
+    ['laptop:ci:22', 'laptop:ci:22'],
+    ['laptop.:22', 'laptop.:22'],
+    ['laptop.lan:22', 'laptop.lan:22'],
+    ['desk:22', 'desk:22'],
+    ['[::1]:22', '[::1]:22'],
+  ];
+  for (const [text, canonical] of READ) {
+    test(`${text} is ${canonical}, and reads back as the same`, () => {
+      assert.equal(printRule(rule(text), isName), canonical);
+      assert.deepEqual(rule(canonical), rule(text));
+    });
+  }
+
+  test('a word that is a name and could be a host is the name, and that is told', () => {
+    const read = readRule('laptop:22', isName);
+    assert.equal(read.rule.name, 'laptop');
+    assert.match(
+      read.note ?? '',
+      /localhost:22 to laptop alone; a host of that name is written laptop\.:PORT/,
+    );
+    assert.equal(readRule('desk:22', isName).note, undefined);
+    assert.equal(rule('laptop.:22').name, undefined);
+  });
+
+  test('a name that nobody has is refused where only a name can stand', () => {
+    for (const text of [
+      'desk:localhost:22',
+      ':localhost:22',
+      '::1',
+      '*:localhost:22',
+      '10.0.0.1:localhost:22',
+    ]) {
+      assert.throws(() => rule(text), failsWith('ERR_USAGE', /no peer and no ticket is called/), text);
+    }
+  });
+
+  test('what stands behind a name is read as strictly as without one', () => {
+    for (const text of [
+      'laptop:',
+      'laptop:0',
+      'laptop::22',
+      'laptop:*',
+      'laptop:0x7f.1:22',
+      'laptop:a:b:22',
+    ]) {
+      assert.throws(() => rule(text), failsWith('ERR_SPEC_INVALID', /./), text);
+    }
+  });
+});
+
+describe('a name', () => {
+  test('is taken in either case', () => assert.equal(parseName('Laptop-2'), 'laptop-2'));
+  for (const text of ['', '2fast', 'a.b', 'a b', 'ä', 'a'.repeat(33), '*', 'localhost', 'all', 'a:b', '-x']) {
+    test(`is not ${JSON.stringify(text)}`, () => {
+      assert.throws(() => parseName(text), failsWith('ERR_USAGE', /./));
+    });
+  }
+});
+
+describe('a book of rules', () => {
+  test('without any rule opens the loopback and says that it is the default', () => {
+    const book = new RuleBook();
+    assert.equal(book.isDefault, true);
+    assert.deepEqual(
+      book.list().map((each) => printRule(each)),
+      ['localhost:*'],
+    );
+    assert.ok(opens(book, undefined, '127.0.0.1', 1));
+    assert.ok(!opens(book, undefined, '10.0.0.1', 1));
+  });
+
+  test('the first general rule replaces the default', () => {
+    const book = new RuleBook();
+    book.add(rule('22'));
+    assert.equal(book.isDefault, false);
+    assert.ok(opens(book, undefined, '127.0.0.1', 22));
+    assert.ok(!opens(book, undefined, '127.0.0.1', 23));
+  });
+
+  test('a rule for one name alone leaves nothing open to the others', () => {
+    const book = new RuleBook([rule('laptop:22')]);
+    assert.ok(opens(book, grant('laptop'), '127.0.0.1', 22));
+    assert.ok(!opens(book, grant('ci'), '127.0.0.1', 22));
+    assert.ok(!opens(book, undefined, '127.0.0.1', 22));
+  });
+
+  test('who has rules of its own has those alone', () => {
+    const book = new RuleBook(['22', 'laptop:10.0.0.0/24:80,443'].map(rule));
+    assert.ok(opens(book, grant('laptop'), '10.0.0.9', 443));
+    assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
+    assert.ok(!opens(book, grant('ci'), '10.0.0.9', 443));
+    assert.ok(opens(book, grant('ci'), '127.0.0.1', 22));
+    assert.ok(opens(book, grant('x', '8080'), '127.0.0.1', 8080));
+    assert.ok(!opens(book, grant('x', '8080'), '127.0.0.1', 22));
+  });
+
+  test('a ticket with an empty list of rules opens nothing', () => {
+    const none: Grant = { name: 'x', kind: 'ticket', rules: [] };
+    assert.ok(!opens(new RuleBook(), none, '127.0.0.1', 22));
+  });
+
+  test('taking a rule away never opens anything', () => {
+    const book = new RuleBook(['*:*', 'laptop:22'].map(rule));
+    assert.ok(book.remove(rule('laptop:22')));
+    assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
+    assert.ok(!opens(book, grant('laptop'), '10.0.0.1', 1));
+    assert.ok(book.remove(rule('*:*')));
+    assert.ok(!opens(book, undefined, '127.0.0.1', 22));
+    assert.equal(book.isDefault, false);
+  });
+
+  test('the default can be taken away', () => {
+    const book = new RuleBook();
+    assert.ok(book.remove(rule('localhost:*')));
+    assert.ok(!opens(book, undefined, '127.0.0.1', 22));
+  });
+
+  test('changes count for questions asked after them', () => {
+    const book = new RuleBook([rule('22')]);
+    const rules = book.rulesFor(() => undefined);
+    const host = readHost('127.0.0.1');
+    assert.ok(typeof host !== 'string');
+    book.add(rule('23'));
+    assert.ok(rules.mayPermit(host, 23));
+    book.remove(rule('23'));
+    assert.ok(!rules.mayPermit(host, 23));
+  });
+
+  test('the order of rules does not count', () => {
+    for (const texts of [
+      ['127.0.0.1:22', '*:80'],
+      ['*:80', '127.0.0.1:22'],
+    ]) {
+      const book = new RuleBook(texts.map(rule));
+      assert.ok(opens(book, undefined, '127.0.0.1', 22));
+      assert.ok(opens(book, undefined, '10.0.0.1', 80));
+      assert.ok(!opens(book, undefined, '10.0.0.1', 22));
+    }
+  });
+
+  test('the same rule twice is one, and what is not there cannot be taken away', () => {
+    const book = new RuleBook();
+    assert.equal(book.add(rule('22')), true);
+    assert.equal(book.add(rule('localhost:22')), false);
+    assert.equal(book.list().length, 1);
+    assert.equal(book.remove(rule('23')), false);
+  });
+
+  test('tells of changes, and of nothing else', () => {
+    const book = new RuleBook();
+    let told = 0;
+    const forget = book.onChange(() => told++);
+    book.add(rule('22'));
+    book.add(rule('22'));
+    book.remove(rule('23'));
+    book.remove(rule('22'));
+    book.add(rule('laptop:22'));
+    book.forget('laptop');
+    book.forget('laptop');
+    assert.equal(told, 4);
+    forget();
+    book.add(rule('24'));
+    assert.equal(told, 4);
+  });
+
+  test('has a bound', () => {
+    const book = new RuleBook();
+    for (let port = 1; port <= MAX_RULES; port++) book.add(rule(String(port)));
+    assert.throws(() => book.add(rule('60000')), failsWith('ERR_LIMIT', /remove one first/));
+  });
+});
