@@ -74,10 +74,7 @@ export class TextSink extends Writable {
 }
 
 /** Stands for a listener, a connector and a bootstrap node. */
-export class FakeTunnel
-  extends EventEmitter<TunnelEvents>
-  implements ConnectorHandle, Omit<ListenerHandle, 'ticket' | 'access' | 'ticketOf'>, BootstrapNodeHandle
-{
+export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorHandle, BootstrapNodeHandle {
   readonly identity: Identity;
   readonly toxId: string;
   readonly publicKey: string;
