@@ -47,7 +47,7 @@ export class PrivateNetwork {
   ): Promise<{ listener: CliProcess; toxId: string }> {
     const listener = this.start(
       'listen',
-      '--ephemeral',
+      ...(args.includes('--state') ? [] : ['--ephemeral']),
       ...expose.flatMap((rule) => ['--expose', rule]),
       ...args,
     );
