@@ -48,7 +48,7 @@ export class PrivateNetwork {
   ): Promise<Pick<Tunnel, 'listener' | 'toxId' | 'ticket'>> {
     const listener = this.start(
       'listen',
-      '--ephemeral',
+      ...(args.includes('--state') ? [] : ['--ephemeral']),
       ...expose.flatMap((rule) => ['--expose', rule]),
       ...args,
     );
