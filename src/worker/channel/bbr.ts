@@ -214,7 +214,7 @@ export class Bbr implements CongestionController {
         break;
       case 'up':
         if (
-          elapsed > this.#phaseMs() &&
+          elapsed > this.#upMs() &&
           (batch.inFlightBytes >= PROBE_UP_GAIN * product ||
             this.#roundLostBytes > 0 ||
             elapsed > 3 * this.#phaseMs())
@@ -223,7 +223,8 @@ export class Bbr implements CongestionController {
         }
         break;
       case 'down':
-        if (batch.inFlightBytes <= product || elapsed > this.#downRounds() * this.#phaseMs()) this.#cruise(now);
+        if (batch.inFlightBytes <= product || elapsed > this.#downRounds() * this.#phaseMs())
+          this.#cruise(now);
         break;
       case 'probe-rtt':
         if (this.#minRtt.probeEnded(now)) {
@@ -254,6 +255,12 @@ export class Bbr implements CongestionController {
     return this.#rival.stands(this.#minRtt.valueOr(ASSUMED_RTT_MS)) ? 1 : MAX_DOWN_ROUNDS;
   }
 
+  /** A probe has to last a round trip to be measured, and one through a rival's queue is longer. */
+  #upMs(): number {
+    const phaseMs = this.#phaseMs();
+    return this.#rival.stands(phaseMs) ? Math.max(this.#rival.levelMs, phaseMs) : phaseMs;
+  }
+
   #phaseMs(): number {
     return Math.max(this.#minRtt.valueOr(ASSUMED_RTT_MS), MIN_ROUND_MS);
   }
@@ -275,7 +282,7 @@ export class Bbr implements CongestionController {
     const minRttMs = this.#minRtt.valueOr(ASSUMED_RTT_MS);
     const aloneMs = this.#rival.aloneMs(minRttMs, probing, batch.nowMs) + HOST_DELAY_MS;
     const alone = this.bandwidth * aloneMs + this.#extraAcked.max;
-    const target = Math.max(alone, this.bandwidth * this.#rival.besideMs(minRttMs, batch.nowMs));
+    const target = Math.max(alone, this.bandwidth * this.#rival.besideMs(minRttMs, probing, batch.nowMs));
     let window = this.windowBytes + batch.ackedBytes;
     if (this.#filled) window = Math.min(window, target);
     else if (this.windowBytes >= target && batch.deliveredBytes >= INITIAL_WINDOW_BYTES)

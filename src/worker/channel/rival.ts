@@ -15,12 +15,14 @@ const ALONE_GAIN = 1.15;
 const PROBING_GAIN = 1.5;
 const STUBBORN_GAIN = 2;
 /** Part of the longest standing trip that we fill: a rival that gives way (CUBIC) goes to 0.7 of it and back. */
-const YIELDING_LEVEL = 0.9;
+const YIELDING_LEVEL = 0.88;
 const STUBBORN_LEVEL = 1.1;
 /** A round of loss that had a queue of this part of the smallest trip under it filled it: for so long, in ms, we keep less. */
 const FULL = 1.15;
 const YIELD_MS = 3_000;
 const YIELDING_GAIN = 1;
+/** The same while probing for more. */
+const PROBING_LEVEL = 0.95;
 /** Never more than this many smallest round trips, whatever rivals do. */
 const MOST_GAIN = 4;
 
@@ -52,6 +54,11 @@ export class Rival {
     return nowMs < this.#stubbornUntilMs;
   }
 
+  /** The longest trip that others' queue makes, in ms. */
+  get levelMs(): number {
+    return this.#levelMs;
+  }
+
   /**
    * A round trip ended in which we queued nothing on purpose.
    *
@@ -79,11 +86,11 @@ export class Rival {
   }
 
   /** The same beside a rival, all that hosts hold back counted; 0 without one. */
-  besideMs(minRttMs: number, nowMs: number): number {
+  besideMs(minRttMs: number, probing: boolean, nowMs: number): number {
     if (!this.stands(minRttMs)) return 0;
     const wantedMs = this.isStubborn(nowMs)
       ? Math.max(STUBBORN_GAIN * minRttMs, STUBBORN_LEVEL * this.#levelMs)
-      : YIELDING_LEVEL * this.#levelMs;
+      : (probing ? PROBING_LEVEL : YIELDING_LEVEL) * this.#levelMs;
     return Math.min(wantedMs, MOST_GAIN * minRttMs);
   }
 }
