@@ -49,6 +49,17 @@ export class ReceiveHalf {
     return this.#finalOffset === undefined && this.#window.isDue;
   }
 
+  /** A hole holds half of the window back: see {@link growAhead}. */
+  get mayGrowAhead(): boolean {
+    const { contiguousOffset, highestOffset } = this.#reassembly;
+    return this.#finalOffset === undefined && this.#window.mayGrowAhead(contiguousOffset, highestOffset);
+  }
+
+  /** Credit may be due after it. */
+  growAhead(nowMs: number, roundTripMs: number | undefined): void {
+    this.#window.growAhead(nowMs, roundTripMs);
+  }
+
   /** @throws {TunnelError} ERR_FRAME_INVALID (remote) */
   takeData(frame: Uint8Array, nowMs: number): void {
     const offset = readDataOffset(frame);

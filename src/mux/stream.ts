@@ -267,8 +267,13 @@ export class Stream implements MuxStream, Source {
 
   #receiveData(frame: Uint8Array): void {
     if (!this.#mayGetData) throw violation('DATA before OPENED');
-    this.receiving.takeData(frame, this.#host.clock.nowMs());
-    if (this.#phase === 'open' && this.receiving.hasNews) this.list();
+    const nowMs = this.#host.clock.nowMs();
+    this.receiving.takeData(frame, nowMs);
+    if (this.#phase !== 'open') return;
+    if (this.receiving.hasNews) this.list();
+    if (!this.receiving.mayGrowAhead) return;
+    this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
+    if (this.receiving.isCreditDue) this.#host.controlDue(this);
   }
 
   #receiveEnd(frame: Uint8Array): void {
