@@ -35,6 +35,8 @@ const PACING_MARGIN = 0.99;
 /** Round trips between two probes; the exact number varies so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
+/** Beside a rival that never gives way. */
+const STUBBORN_CRUISE_ROUNDS = 3;
 /** Rounds that a bandwidth sample counts for: more than one probing cycle. */
 const BANDWIDTH_ROUNDS = 10;
 
@@ -240,7 +242,8 @@ export class Bbr implements CongestionController {
   }
 
   #cruise(nowMs: number): void {
-    this.#cruiseRounds = CRUISE_ROUNDS + this.#random.next() * CRUISE_SPREAD;
+    const rounds = this.#rival.isStubborn(nowMs) ? STUBBORN_CRUISE_ROUNDS : CRUISE_ROUNDS;
+    this.#cruiseRounds = rounds + this.#random.next() * CRUISE_SPREAD;
     this.#enter('cruise', 1, nowMs);
   }
 
