@@ -54,6 +54,7 @@ export class Listener extends Tunnel {
         patienceMs: this.patienceMs,
         onCode: (code, detail) => this.tellCode(publicKey, code, detail),
         onStatus: (status, path) => this.tellStatus(publicKey, status, path),
+        onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => server.handle(request),
         onIdle: () => void this.#places.seat(),
         onLeft: () => void this.#places.free(friend),

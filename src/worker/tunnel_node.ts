@@ -68,6 +68,7 @@ export class TunnelNode {
     this.#requests = new Allowance(REQUESTS_BURST, REQUESTS_PER_SECOND, parts.nowMs());
     this.channels = new ChannelSet(parts.createChannel, {
       sendPacket: (friend, packet) => this.#sendPacket(friend, packet),
+      seek: (friend) => void this.tox.seekFriend(friend),
       deliver: parts.deliver,
       drained: parts.drained,
       failed: (channel, error) => parts.tell({ type: 'channel-failed', channel, error: error.toWire() }),

@@ -53,6 +53,8 @@ export const PING = Uint8Array.of(0x10, ...new Uint8Array(16), 1, 2, 3, 4, 5, 6,
 interface BenchOptions {
   readonly patienceMs?: number;
   readonly timers?: VirtualTimers;
+  /** Round trips are measured and told; by default they are not, as that takes pings. */
+  readonly roundTrips?: boolean;
 }
 
 /** A peer over a fake node on virtual time; what it tells is kept as lines. */
@@ -66,7 +68,10 @@ abstract class PeerBench {
   onTold: ((line: string) => void) | undefined;
   protected readonly patienceMs: number;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers() }: BenchOptions) {
+  protected readonly tellsRoundTrips: boolean;
+
+  constructor({ patienceMs = 0, timers = new VirtualTimers(), roundTrips = false }: BenchOptions) {
+    this.tellsRoundTrips = roundTrips;
     this.patienceMs = patienceMs;
     this.timers = timers;
   }
@@ -114,6 +119,9 @@ abstract class PeerBench {
         this.tell(`code ${status === 'online' ? 301 : 302}`);
         this.tell(`${status} ${path}`);
       },
+      ...(this.tellsRoundTrips && {
+        onRoundTrip: (path: string, roundTripMs: number) => this.tell(`round trip ${path} ${roundTripMs}`),
+      }),
       onOpen: (request: OpenRequest) => {
         this.requests.push(request);
       },

@@ -120,6 +120,10 @@ export class ToxInstance implements Tox {
     return pathOf(this.#bridge.wasm.instance_friend_path(this.#live(), friend));
   }
 
+  seekFriend(friend: FriendNumber): boolean {
+    return this.#bridge.wasm.instance_seek_friend(this.#live(), friend) === 1;
+  }
+
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;

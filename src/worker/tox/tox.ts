@@ -94,6 +94,11 @@ export interface Tox {
   /** False when there is no such friend. */
   deleteFriend(friend: FriendNumber): boolean;
   friendPath(friend: FriendNumber): Path;
+  /**
+   * Pings the friend's last known address, so that it learns ours if that has changed. Cheap.
+   * False when no address is known.
+   */
+  seekFriend(friend: FriendNumber): boolean;
 
   /** @param packet at most {@link MAX_PACKET_BYTES}, its id byte first; copied */
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult;
