@@ -31,6 +31,8 @@ export abstract class PeerLife {
   /** The newest packet of the handshake waits while the one before is acted on. */
   #packet: Uint8Array | undefined;
   #acting = false;
+  /** How often the round trip was asked for: the last time counts. */
+  #asked = 0;
   #bytesOut = 0;
   #bytesIn = 0;
 
@@ -251,9 +253,9 @@ export abstract class PeerLife {
     const { path, port } = this;
     if (current === undefined || port.onRoundTrip === undefined) return;
     const askedMs = port.timers.nowMs();
+    const asked = ++this.#asked;
     current.measure((roundTripMs) => {
-      if (roundTripMs === undefined || !this.#online) return;
-      if (current !== this.#current || path !== this.path) return;
+      if (roundTripMs === undefined || !this.#online || asked !== this.#asked) return;
       // The answer to a ping from before this path says nothing about it.
       if (roundTripMs > port.timers.nowMs() - askedMs) this.#askRoundTrip();
       else port.onRoundTrip?.(path, roundTripMs);

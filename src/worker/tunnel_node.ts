@@ -15,6 +15,7 @@ import type {
   TunnelNodeOptions,
   WorkerEvent,
 } from './contract.js';
+import { Relays } from './relays.js';
 import type { FriendAdd, SendResult, Tox, ToxEvents, ToxModule, ToxOptions } from './tox/tox.js';
 
 /** Source: TOX_ADDRESS_SIZE, TOX_PUBLIC_KEY_SIZE, TOX_MAX_FRIEND_REQUEST_LENGTH, toxcore/tox.h. */
@@ -55,6 +56,7 @@ export class TunnelNode {
   readonly channels: ChannelSet;
   readonly #parts: TunnelNodeParts;
   readonly #requests: Allowance;
+  readonly #relays = new Relays();
   readonly #handshakes = new Map<FriendNumber, Allowance>();
 
   /** @throws {TunnelError} ERR_TOX_START */
@@ -83,6 +85,17 @@ export class TunnelNode {
       lanDiscovery: options.lanDiscovery,
     };
     this.tox = module.createTox(toxOptions, this.#events());
+  }
+
+  bootstrap(ip: string, port: number, key: Uint8Array): boolean {
+    return this.tox.bootstrap(ip, port, key);
+  }
+
+  /** The relay is also kept for friends. */
+  addRelay(ip: string, port: number, key: Uint8Array): boolean {
+    const added = this.tox.addRelay(ip, port, key);
+    if (added) this.#relays.add(ip, port, key);
+    return added;
   }
 
   addFriend(address: Uint8Array, message: Uint8Array): Outcome {
@@ -171,6 +184,7 @@ export class TunnelNode {
     // A listener that restarted has forgotten its friends: it must be asked once more. Not here,
     // inside toxcore, which marks the friend as offline only after this.
     if (path === 'none') this.#parts.later(() => this.tox.askAgain(friend));
+    else this.#parts.later(() => this.#relays.giveTo(friend, this.tox));
     this.#parts.tell({ type: 'friend-path', friend, path });
     this.channels.pathChanged(friend, path, this.#parts.nowMs());
   }
