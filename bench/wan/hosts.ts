@@ -110,6 +110,11 @@ export class WanHosts {
     this.#link?.kill('SIGUSR2');
   }
 
+  /** Blocks UDP both ways, as a strict firewall does, or lets it through again: each call the other. */
+  toggleUdp(): void {
+    this.#link?.kill('SIGHUP');
+  }
+
   /** The host loses its address and gets the next one, as when it joins another network. */
   moveOn(host: Host): void {
     run('ip', '-n', this.#space(host), 'addr', 'flush', 'dev', 'eth0', 'scope', 'global');

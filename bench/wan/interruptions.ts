@@ -1,6 +1,6 @@
 import type { CliEvent } from '../../test/support/cli_process.js';
 import { type Measurement, type Row, type WanBench, ways } from './bench.js';
-import type { LinkOptions } from './hosts.js';
+import type { Host, LinkOptions } from './hosts.js';
 import { bitRate, type Timeline, whenFullSpeed, whenMoving } from './timeline.js';
 import type { TunnelPair } from './tunnel_pair.js';
 
@@ -71,10 +71,68 @@ function outage(outageSeconds: number): Measurement {
   };
 }
 
-const move: Measurement = {
-  name: "the connector's address changes, 20 ms 100 Mbit/s",
+/** The bootstrap node stays behind at the listener's old address: nobody is left to ask for the new one. */
+function move(end: string, host: Host): Measurement {
+  return {
+    name: `the ${end}'s address changes, 20 ms 100 Mbit/s`,
+    link: LINK,
+    measure: (bench, tunnel) => interrupted(bench, tunnel, () => bench.hosts.moveOn(host)),
+  };
+}
+
+const UDP_BLOCKED_MS = 40_000;
+const RELAY_SPEED_MS = 15_000;
+/** So that there is something to carry in all that time. */
+const UDP_BLOCKED_BYTES_FACTOR = 4;
+
+/** Direct, then over the relay of the bootstrap node, then direct. */
+const udpBlocked: Measurement = {
+  name: `UDP blocked for ${UDP_BLOCKED_MS / 1000} s, 20 ms 100 Mbit/s`,
   link: LINK,
-  measure: (bench, tunnel) => interrupted(bench, tunnel, () => bench.hosts.moveOn('a')),
+  measure: async (bench, tunnel) => {
+    const bytes = UDP_BLOCKED_BYTES_FACTOR * bench.mib * MIB;
+    const transfer = bench.near.get({ ...ways(bench, tunnel).tunnel, bytes });
+    await sleep(INTERRUPT_AFTER_MS);
+    const cutAtMs = nowMs();
+    bench.hosts.toggleUdp();
+    await sleep(UDP_BLOCKED_MS);
+    const backAtMs = nowMs();
+    bench.hosts.toggleUdp();
+    const { timeline, isWhole } = await transfer;
+    const { events } = tunnel.connector;
+    const relayAtMs = toldAtMs(events, cutAtMs, ({ path }) => path === 'relay');
+    const directAtMs = toldAtMs(events, backAtMs, ({ path }) => path === 'udp');
+    // What was in flight at the cut still arrives.
+    const stoppedAtMs = cutAtMs + 1_000;
+    return {
+      whole: isWhole ? 'yes' : 'no',
+      'relay told s': seconds(cutAtMs, relayAtMs),
+      'relay first byte s': seconds(cutAtMs, whenMoving(timeline, stoppedAtMs)),
+      'relay Mbit/s': bitRate(timeline, backAtMs - RELAY_SPEED_MS, backAtMs) / 1e6,
+      'direct told s': seconds(backAtMs, directAtMs),
+      'full speed s': seconds(backAtMs, whenFullSpeed(timeline, speedBefore(timeline, cutAtMs), backAtMs)),
+      'friend away s': away(events, cutAtMs, backAtMs),
+    };
+  },
 };
 
-export const INTERRUPTIONS: readonly Measurement[] = [outage(1), outage(8), outage(20), outage(60), move];
+function toldAtMs(
+  events: readonly CliEvent[],
+  afterMs: number,
+  is: (event: CliEvent) => boolean,
+): number | undefined {
+  const found = events.find(
+    (event) => event.event === 'peer' && Date.parse(event.time) > afterMs && is(event),
+  );
+  return found === undefined ? undefined : Date.parse(found.time);
+}
+
+export const INTERRUPTIONS: readonly Measurement[] = [
+  outage(1),
+  outage(8),
+  outage(20),
+  outage(60),
+  move('connector', 'a'),
+  move('listener', 'b'),
+  udpBlocked,
+];

@@ -4,9 +4,6 @@ import type { Host, WanHosts } from './hosts.js';
 
 const NODE_PORT = '33445';
 
-/** How long both ends wait for each other: longer than any outage here. */
-const PATIENCE_SECONDS = '300';
-
 /** A bootstrap node and a listener on host b, a connector on host a: each a process, as users start it. */
 export class TunnelPair {
   /** Port on host a's loopback that leads to the target. */
@@ -60,7 +57,7 @@ export class TunnelPair {
         hosts.address('b'),
       );
       const { bootstrap } = await node.event('node');
-      const both = ['--bootstrap', String(bootstrap), '--patience', PATIENCE_SECONDS, ...verbose];
+      const both = ['--bootstrap', String(bootstrap), ...verbose];
       const listener = start('b', 'listen', '--expose', String(targetPort), ...both);
       const { ticket } = await listener.event('ready');
       const forward = `0:127.0.0.1:${targetPort}`;

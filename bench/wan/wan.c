@@ -8,7 +8,7 @@
  *   loss_pct   chance that a frame is dropped; ARP is spared
  *   rate_mbit  0: no limit. Bytes of Ethernet frames count, without preamble and checksum
  *   queue_kb   frames that find so many bytes waiting are dropped
- * SIGUSR1 cuts the link, SIGUSR2 mends it, SIGTERM ends it: then the counts go to stderr.
+ * SIGUSR1 cuts the link, SIGUSR2 mends it, SIGHUP drops UDP until the next SIGHUP, SIGTERM ends it: then the counts go to stderr.
  * hosts.ts beside this file builds it and lays out two hosts around it. Linux, root.
  */
 #define _GNU_SOURCE
@@ -31,11 +31,12 @@ enum { QUEUE_FRAMES = 1 << 16, FRAME_BYTES = 2048, BURST_FRAMES = 256 };
 typedef struct { double due; int length; unsigned char bytes[FRAME_BYTES]; } Frame;
 typedef struct { Frame **heap; int count; double line_free; long passed, lost, queue_dropped; } Way;
 
-static volatile sig_atomic_t cut, stop;
+static volatile sig_atomic_t cut, no_udp, stop;
 
 static void on_signal(int s) {
     if (s == SIGUSR1) cut = 1;
     else if (s == SIGUSR2) cut = 0;
+    else if (s == SIGHUP) no_udp = !no_udp;
     else stop = 1;
 }
 
@@ -89,6 +90,12 @@ static int open_interface(const char *name) {
     return s;
 }
 
+static int is_udp(const unsigned char *bytes, int n) { /* over IPv4 or IPv6, without extension headers */
+    if (n < 34) return 0;
+    if (bytes[12] == 0x08 && bytes[13] == 0x00) return bytes[23] == 17;
+    return bytes[12] == 0x86 && bytes[13] == 0xdd && bytes[20] == 17;
+}
+
 static double option(int argc, char **argv, const char *key, double fallback) {
     size_t n = strlen(key);
     for (int i = 3; i < argc; i++)
@@ -109,6 +116,7 @@ int main(int argc, char **argv) {
     struct sigaction act = { .sa_handler = on_signal };
     sigaction(SIGUSR1, &act, NULL);
     sigaction(SIGUSR2, &act, NULL);
+    sigaction(SIGHUP, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
     setpriority(PRIO_PROCESS, 0, -15); /* a link does not wait for a processor; if this is refused, it does */
@@ -136,7 +144,7 @@ int main(int argc, char **argv) {
             const int arp = n > 13 && bytes[12] == 0x08 && bytes[13] == 0x06;
             Way *w = &ways[i];
             t = now();
-            if (cut || (!arp && chance() < loss)) {
+            if (cut || (no_udp && is_udp(bytes, n)) || (!arp && chance() < loss)) {
                 w->lost++;
                 continue;
             }

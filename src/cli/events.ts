@@ -42,6 +42,8 @@ export type CliEvent =
       readonly path: 'udp' | 'relay' | 'none';
       readonly code: 301 | 302;
       readonly peer: string;
+      /** Online, soon after an event without it: the round trip over that path. */
+      readonly roundTripMs?: number;
       /** Offline: how long it was online. */
       readonly onlineMs?: number;
     }

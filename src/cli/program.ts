@@ -248,7 +248,7 @@ const network = (): Option[] => [
   ...nodeList(),
   new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
   new Option('--no-udp', 'use TCP relays only'),
-  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 0)'),
+  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
   ...binding(),
 ];
 

@@ -146,7 +146,7 @@ function watch(
     const event = codeEvent(code, peer, detail);
     if (event !== undefined) reporter.event(event);
   });
-  handle.on('peer', ({ status, path, code, publicKey }) => {
+  handle.on('peer', ({ status, path, code, publicKey, roundTripMs }) => {
     // That we leave our peers is no news of them.
     if (lifetime.signal.aborted) return;
     const since = onlineSinceMs.get(publicKey);
@@ -154,7 +154,8 @@ function watch(
     if (status === 'offline') onlineSinceMs.delete(publicKey);
     else if (since === undefined) onlineSinceMs.set(publicKey, nowMs);
     const online = status === 'offline' && since !== undefined ? { onlineMs: Math.round(nowMs - since) } : {};
-    reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...online });
+    const measured = roundTripMs === undefined ? {} : { roundTripMs: Math.round(roundTripMs * 10) / 10 };
+    reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...measured, ...online });
   });
   handle.on('refused', ({ target, reason, text, peer }) => {
     reporter.event({ event: 'refused', target, reason, message: text, peer });

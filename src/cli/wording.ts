@@ -35,7 +35,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'waiting':
       return line(`Waiting: ${printable(event.message)}`);
     case 'peer':
-      return line(peerLine(event));
+      return line(peerLine(event), event.roundTripMs === undefined ? 0 : 1);
     case 'friend':
     case 'message': {
       const peer = event.peer === undefined ? '' : `${who(event.peer)}: `;
@@ -79,7 +79,8 @@ function peerLine(event: CliEvent & { event: 'peer' }): string {
     return `${capital(who(event.peer))} went offline${after}`;
   }
   const path = { udp: 'directly (UDP)', relay: 'through a relay (TCP)', none: 'by no path yet' }[event.path];
-  return `${capital(who(event.peer))} is online, ${path}`;
+  const roundTrip = event.roundTripMs === undefined ? '' : `, round trip ${event.roundTripMs} ms`;
+  return `${capital(who(event.peer))} is online, ${path}${roundTrip}`;
 }
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

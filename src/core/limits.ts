@@ -41,9 +41,9 @@ export const MAX_STREAMS_PER_PEER = 4096;
 
 /**
  * How long streams outlive a peer that went offline or silent, in milliseconds, unless told
- * otherwise. 0: they are reset at once.
+ * otherwise: time for a router to restart, or for a laptop to find another network.
  */
-export const DEFAULT_PATIENCE_MS = 0;
+export const DEFAULT_PATIENCE_MS = 300_000;
 
 /** Size of each of the two rings, in bytes; a power of two. */
 export const RING_BYTES = 4 * 1024 * 1024;

@@ -167,6 +167,7 @@ export class Connector extends Tunnel {
         limits: this.limits,
         onCode: (code, detail) => this.#tellCode(code, detail),
         onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
+        onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(this.#publicKey, path, roundTripMs),
         // A connector offers nothing: it only dials.
         onOpen: (request) => request.refuse('not-allowed', 'this end opens no targets'),
         onSession: (session) => {

@@ -2,12 +2,14 @@ import type { TunnelError } from '../core/errors.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { Reason } from '../mux/reasons.js';
 
-/** A peer came online or went offline, or the way to it changed. */
+/** A peer came online or went offline, the way to it changed, or the round trip over it was measured. */
 export interface PeerChange {
   readonly status: 'online' | 'offline';
   /** How the peer is reached: directly by UDP, through a TCP relay, or not at all. */
   readonly path: 'udp' | 'relay' | 'none';
   readonly code: 301 | 302;
+  /** Online: told by an event of its own soon after the peer came online or the way changed. Milliseconds. */
+  readonly roundTripMs?: number;
   /** The peer's public key, 64 hexadecimal digits. */
   readonly publicKey: string;
 }

@@ -167,6 +167,7 @@ export class Listener extends Tunnel {
           // It may have come by another ticket before, which opened more.
           server.recheck();
         },
+        onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => server.handle(request),
         onIdle: () => void this.#places.seat(),
         onLeft: () => void this.#places.free(friend),

@@ -25,12 +25,16 @@ export abstract class PeerLife {
   protected path: Path = 'none';
   protected closed = false;
   #current: PeerSession | undefined;
+  /** The session that was told by {@link sessionChanged}. */
+  #shown: PeerSession | undefined;
   #patience: TimerHandle | undefined;
   #online = false;
   #onlineMs = 0;
   /** The newest packet of the handshake waits while the one before is acted on. */
   #packet: Uint8Array | undefined;
   #acting = false;
+  /** How often the round trip was asked for: the last time counts. */
+  #asked = 0;
   #bytesOut = 0;
   #bytesIn = 0;
 
@@ -50,7 +54,7 @@ export abstract class PeerLife {
   protected abstract knows(packet: Uint8Array): boolean;
   /** Does what the packet asks for; never two at once. */
   protected abstract act(packet: Uint8Array): Promise<void>;
-  /** A session began, or (undefined) there is none any more. */
+  /** A session can take new streams, or (undefined) there is none such: none at all, or one that is frozen. */
   protected abstract sessionChanged(session: PeerSession | undefined): void;
   /** The session is over by the peer's word, its silence or its fault. */
   protected abstract sessionEnded(end: SessionEnd): void;
@@ -93,6 +97,7 @@ export abstract class PeerLife {
       this.cameOnline();
     } else if (this.#online) {
       this.port.onStatus('online', path);
+      this.#askRoundTrip();
     }
   }
 
@@ -142,7 +147,7 @@ export abstract class PeerLife {
     this.#setOnline(true);
     // Unless a handler has closed it at once.
     if (this.#current !== session) return 'absent';
-    this.sessionChanged(session);
+    this.#show(session);
     return 'joined';
   }
 
@@ -196,6 +201,8 @@ export abstract class PeerLife {
     this.#setOnline(false);
     if (this.#current !== current) return; // by a handler
     if (this.port.patienceMs > 0) {
+      // Streams that are open wait; new ones are not to be asked for while nobody can answer.
+      this.#show(undefined);
       // Silent first and offline then: that is one wait.
       this.#patience ??= this.port.timers.set(() => this.#giveUp(), this.port.patienceMs);
     } else {
@@ -205,8 +212,10 @@ export abstract class PeerLife {
 
   #thaw(): void {
     this.#clearPatience();
-    this.#current?.thaw();
+    const current = this.#current;
+    current?.thaw();
     this.#setOnline(true);
+    if (current !== undefined && this.#current === current) this.#show(current);
   }
 
   /** No word of the peer for as long as streams may wait: its sockets are not kept open for ever. */
@@ -233,9 +242,15 @@ export abstract class PeerLife {
     this.#bytesOut += bytesSent;
     this.#bytesIn += bytesReceived;
     this.#current = undefined;
-    this.sessionChanged(undefined);
+    this.#show(undefined);
     this.#setOnline(false);
     return current;
+  }
+
+  #show(session: PeerSession | undefined): void {
+    if (session === this.#shown) return;
+    this.#shown = session;
+    this.sessionChanged(session);
   }
 
   #setOnline(online: boolean): void {
@@ -243,6 +258,22 @@ export abstract class PeerLife {
     this.#online = online;
     if (online) this.#onlineMs = this.port.timers.nowMs();
     this.port.onStatus(online ? 'online' : 'offline', online ? this.path : 'none');
+    if (online) this.#askRoundTrip();
+  }
+
+  /** Measures the path that there is now, and tells of it when the answer comes. */
+  #askRoundTrip(): void {
+    const current = this.#current;
+    const { path, port } = this;
+    if (current === undefined || port.onRoundTrip === undefined) return;
+    const askedMs = port.timers.nowMs();
+    const asked = ++this.#asked;
+    current.measure((roundTripMs) => {
+      if (roundTripMs === undefined || !this.#online || asked !== this.#asked) return;
+      // The answer to a ping from before this path says nothing about it.
+      if (roundTripMs > port.timers.nowMs() - askedMs) this.#askRoundTrip();
+      else port.onRoundTrip?.(path, roundTripMs);
+    });
   }
 
   #clearPatience(): void {

@@ -22,6 +22,8 @@ export interface PeerPort {
   readonly limits: Limits;
   readonly onCode: (code: ReturnCode, detail?: string) => void;
   readonly onStatus: (status: PeerChange['status'], path: Path) => void;
+  /** The round trip over a path that was told as online, once for each time. */
+  readonly onRoundTrip?: (path: Path, roundTripMs: number) => void;
   readonly onOpen: (request: OpenRequest) => void;
 }
 

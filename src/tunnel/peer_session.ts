@@ -5,6 +5,7 @@ import { INITIAL_WINDOW_BYTES } from '../core/limits.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { Agreement } from '../mux/agreement.js';
 import { channelTag } from '../mux/channel_tag.js';
+import type { PingCallback } from '../mux/pinger.js';
 import type { Reason } from '../mux/reasons.js';
 import { Session } from '../mux/session.js';
 import type { OpenRequest } from '../mux/stream_api.js';
@@ -82,6 +83,16 @@ export class PeerSession implements ChannelHandlers {
   get session(): Session {
     // `open` gives no PeerSession away before its session is there.
     return this.#session!;
+  }
+
+  /** Pings the peer. @param callback gets the round trip; undefined when it cannot be measured */
+  measure(callback: PingCallback): void {
+    try {
+      this.session.ping(callback);
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      callback(undefined);
+    }
   }
 
   frame(frame: Uint8Array): void {

@@ -115,6 +115,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.emit('peer', { status, path, code, publicKey });
   }
 
+  protected tellRoundTrip(publicKey: string, path: Path, roundTripMs: number): void {
+    if (this.#closing !== undefined) return;
+    this.emit('peer', { status: 'online', path, code: 301, publicKey, roundTripMs });
+  }
+
   #onPath(path: Path): void {
     this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
     if (path === 'none' || this.#ready || this.#closing !== undefined) return;

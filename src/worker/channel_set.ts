@@ -5,6 +5,8 @@ import type { ChannelId, ChannelStats, FriendNumber, Path } from './contract.js'
 /** What the channels of one node stand on. */
 export interface ChannelFloor {
   sendPacket(friend: FriendNumber, packet: Uint8Array): PacketResult;
+  /** Nothing is heard of the friend although something should be. */
+  seek?(friend: FriendNumber): void;
   /** False when the inbound ring is full; {@link ChannelSet.roomAbove} is to be called later. */
   deliver(id: ChannelId, frame: Uint8Array): boolean;
   /** So many bytes of frames of this channel's slot no longer wait. */
@@ -50,6 +52,7 @@ export class ChannelSet {
     const channel = this.#create(
       {
         sendPacket: (packet) => this.#floor.sendPacket(friend, packet),
+        seekPeer: () => this.#floor.seek?.(friend),
         deliver: (frame) => this.#floor.deliver(id, frame),
         drained: (bytes) => this.#floor.drained(id, bytes),
         fail: (error) => this.#failSoon(id, error),

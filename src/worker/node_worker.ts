@@ -216,7 +216,7 @@ export class NodeWorker implements WorkerApi {
       statsLog?.stop();
       tox.kill();
     };
-    this.#run({ network, module, joins: tox, tunnel, kill }, tox, channels);
+    this.#run({ network, module, joins: tunnel, tunnel, kill }, tox, channels);
     return {
       address: new Uint8Array(tox.address),
       publicKey: new Uint8Array(tox.publicKey),

@@ -16,6 +16,7 @@ import type {
   TunnelNodeOptions,
   WorkerEvent,
 } from './contract.js';
+import { Relays } from './relays.js';
 import { RequestGate } from './request_gate.js';
 import type { FriendAdd, SendResult, Tox, ToxEvents, ToxModule, ToxOptions } from './tox/tox.js';
 
@@ -53,6 +54,7 @@ export class TunnelNode {
   readonly channels: ChannelSet;
   readonly #parts: TunnelNodeParts;
   readonly #requests: RequestGate;
+  readonly #relays = new Relays();
   readonly #handshakes = new Map<FriendNumber, Allowance>();
 
   /** @throws {TunnelError} ERR_TOX_START */
@@ -66,6 +68,7 @@ export class TunnelNode {
     this.#requests = new RequestGate((count) => parts.tell({ type: 'requests-dropped', count }));
     this.channels = new ChannelSet(parts.createChannel, {
       sendPacket: (friend, packet) => this.#sendPacket(friend, packet),
+      seek: (friend) => void this.tox.seekFriend(friend),
       deliver: parts.deliver,
       drained: parts.drained,
       failed: (channel, error) => parts.tell({ type: 'channel-failed', channel, error: error.toWire() }),
@@ -80,6 +83,17 @@ export class TunnelNode {
       lanDiscovery: options.lanDiscovery,
     };
     this.tox = module.createTox(toxOptions, this.#events());
+  }
+
+  bootstrap(ip: string, port: number, key: Uint8Array): boolean {
+    return this.tox.bootstrap(ip, port, key);
+  }
+
+  /** The relay is also kept for friends. */
+  addRelay(ip: string, port: number, key: Uint8Array): boolean {
+    const added = this.tox.addRelay(ip, port, key);
+    if (added) this.#relays.add(ip, port, key);
+    return added;
   }
 
   addFriend(address: Uint8Array, message: Uint8Array): Outcome {
@@ -173,6 +187,7 @@ export class TunnelNode {
     // A listener that restarted has forgotten its friends: it must be asked once more. Not here,
     // inside toxcore, which marks the friend as offline only after this.
     if (path === 'none') this.#parts.later(() => this.tox.askAgain(friend));
+    else this.#parts.later(() => this.#relays.giveTo(friend, this.tox));
     this.#parts.tell({ type: 'friend-path', friend, path });
     this.channels.pathChanged(friend, path, this.#parts.nowMs());
   }

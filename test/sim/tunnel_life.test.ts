@@ -147,10 +147,11 @@ describe('another process', () => {
     const given = world.connector.sessions.map((session) => session !== undefined);
     assert.deepEqual(given, [true, false, true], 'never two at once');
     await assertArrives(world, await echo(world, 'new'), 'new');
+    const again = world.connector.session;
     await world.outage();
     await world.pass(5_000);
-    const again = world.connector.session;
     await world.online();
+    assert.ok(again !== undefined);
     assert.equal(world.connector.session, again, 'and an outage of the new one is gone on after');
   });
 

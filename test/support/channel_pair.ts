@@ -17,7 +17,10 @@ export class HeldChannel {
   error: TunnelError | undefined;
   readonly channel: FastChannel;
 
-  constructor(seed = 1, online = true, controller?: CongestionController) {
+  /** How often it looked for its peer, when it can. */
+  seeks = 0;
+
+  constructor(seed = 1, online = true, controller?: CongestionController, canSeek = false) {
     this.channel = new FastChannel(
       {
         sendPacket: (packet) => {
@@ -32,6 +35,11 @@ export class HeldChannel {
         drained: (bytes) => {
           this.drained += bytes;
         },
+        ...(canSeek && {
+          seekPeer: () => {
+            this.seeks++;
+          },
+        }),
         fail: (error) => {
           this.error = error;
         },

@@ -63,6 +63,8 @@ interface BenchOptions {
   /** What the listener makes of a hello; default: the peer is allowed by key. */
   readonly onHello?: ListenerPeerPort['onHello'];
   readonly limits?: Partial<Limits>;
+  /** Round trips are measured and told; by default they are not, as that takes pings. */
+  readonly roundTrips?: boolean;
 }
 
 /** A peer over a fake node on virtual time; what it tells is kept as lines. */
@@ -77,7 +79,10 @@ abstract class PeerBench {
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers(), limits }: BenchOptions) {
+  protected readonly tellsRoundTrips: boolean;
+
+  constructor({ patienceMs = 0, timers = new VirtualTimers(), roundTrips = false, limits }: BenchOptions) {
+    this.tellsRoundTrips = roundTrips;
     this.patienceMs = patienceMs;
     this.limits = limitsOf(limits);
     this.timers = timers;
@@ -127,6 +132,9 @@ abstract class PeerBench {
         this.tell(`code ${status === 'online' ? 301 : 302}`);
         this.tell(`${status} ${path}`);
       },
+      ...(this.tellsRoundTrips && {
+        onRoundTrip: (path: string, roundTripMs: number) => this.tell(`round trip ${path} ${roundTripMs}`),
+      }),
       onOpen: (request: OpenRequest) => {
         this.requests.push(request);
       },

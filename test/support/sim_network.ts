@@ -99,6 +99,13 @@ export class SimNetwork {
     return host;
   }
 
+  /** The host gives up its address and has this one from now on; its ports and streams stay. */
+  move(host: SimHost, ip: string): void {
+    this.#hosts.delete(host.ip);
+    host.ip = Buffer.from(ip.split('.').map(Number)).toString('hex');
+    this.#hosts.set(host.ip, host);
+  }
+
   /** Carries a datagram; whether it arrives is not told. */
   carry(bytes: Uint8Array, from: Endpoint, to: Endpoint): void {
     if (this.#drop(bytes, from, to)) return;
@@ -120,8 +127,8 @@ export class SimNetwork {
 
 /** One machine of a {@link SimNetwork}. */
 export class SimHost implements Network {
-  /** Hexadecimal. */
-  readonly ip: string;
+  /** Hexadecimal; changed by {@link SimNetwork.move} alone. */
+  ip: string;
   readonly #sim: SimNetwork;
   readonly #sockets = new Map<SocketId, Socket>();
   #nextSocket = 3;

@@ -296,6 +296,7 @@ describe('events', () => {
     bench.nowMs += 30_000;
     tunnel.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: PEER });
     bench.nowMs += 95_000;
+    tunnel.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: PEER, roundTripMs: 41.26 });
     tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
     tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
     tunnel.emit('refused', {
@@ -324,6 +325,7 @@ describe('events', () => {
       { event: 'message', code: 201, message: 'message sent' },
       { event: 'peer', status: 'online', path: 'relay', code: 301, peer: PEER },
       { event: 'peer', status: 'online', path: 'udp', code: 301, peer: PEER },
+      { event: 'peer', status: 'online', path: 'udp', code: 301, peer: PEER, roundTripMs: 41.3 },
       { event: 'peer', status: 'offline', path: 'none', code: 302, peer: PEER, onlineMs: 125_000 },
       { event: 'peer', status: 'offline', path: 'none', code: 302, peer: PEER },
       {

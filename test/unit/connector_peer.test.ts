@@ -217,6 +217,18 @@ test('a frame of a silent session thaws it, and hello is not said again', async 
   assert.ok(bench.peer.isOnline);
 });
 
+test('while a session is frozen new streams are kept from it; they get it when it goes on', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000 });
+  await bench.join(A);
+  const { session } = bench;
+  bench.peer.friendPath('none');
+  assert.equal(bench.session, undefined);
+  await bench.pass(5_000);
+  await bench.join(A);
+  assert.ok(session !== undefined && bench.session === session);
+  assert.equal(bench.sessions.length, 3);
+});
+
 test('frames that were on the way when the friend went offline do not bring it back', async () => {
   const bench = new ConnectorBench({ patienceMs: 20_000 });
   await bench.join(A);
@@ -233,9 +245,9 @@ test('silent first and offline then is one wait', async () => {
   await bench.join(A);
   await bench.pass(40_000);
   bench.peer.friendPath('none');
-  assert.ok(bench.session !== undefined);
+  assert.equal(bench.node.open.length, 1);
   await bench.pass(10_000);
-  assert.equal(bench.session, undefined);
+  assert.equal(bench.node.open.length, 0);
   assert.equal(bench.timers.running, 0);
 });
 

@@ -18,6 +18,48 @@ test('a path that was told before is no news, nor is a change of it while there 
   assert.equal(bench.peer.currentPath, 'udp');
 });
 
+/** Answers the newest PING that was sent, if there is one. */
+function pong(bench: ConnectorBench): void {
+  const ping = bench.node.newest.frames.findLast((frame) => frame[0] === 0x10);
+  assert.ok(ping !== undefined);
+  bench.node.newest.frames.length = 0;
+  const answer = ping.slice();
+  answer[0] = 0x11;
+  bench.node.newest.deliver(answer);
+}
+
+test('the round trip is told once for each time that it came online or its path changed', async () => {
+  const bench = new ConnectorBench({ roundTrips: true });
+  await bench.join(A);
+  bench.take();
+  await bench.pass(70, 10);
+  assert.deepEqual(bench.take(), []);
+  pong(bench);
+  assert.deepEqual(bench.take(), ['round trip udp 70']);
+  bench.peer.friendPath('relay');
+  await bench.pass(150, 10);
+  assert.deepEqual(bench.take(), ['code 301', 'online relay']);
+  pong(bench);
+  assert.deepEqual(bench.take(), ['round trip relay 150']);
+  await bench.pass(5_000);
+  assert.deepEqual(bench.take(), []);
+});
+
+test('an answer to a ping over another path or from before an outage is not told as the round trip', async () => {
+  const bench = new ConnectorBench({ patienceMs: 60_000, roundTrips: true });
+  await bench.join(A);
+  bench.take();
+  bench.peer.friendPath('none');
+  await bench.pass(5_000);
+  await bench.join(A);
+  bench.take();
+  pong(bench);
+  assert.deepEqual(bench.take(), [], 'it took as long as the outage');
+  await bench.pass(30, 10);
+  pong(bench);
+  assert.deepEqual(bench.take(), ['round trip udp 30']);
+});
+
 test('what waits to be acted on when it is closed is forgotten', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];

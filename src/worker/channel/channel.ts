@@ -14,6 +14,11 @@ export interface ChannelPort {
   deliver(frame: Uint8Array): boolean;
   /** So many bytes of frames have left the backlog: the main thread may write as many more. */
   drained(bytes: number): void;
+  /**
+   * Nothing is heard although something should be: an end's address may have changed. Told every
+   * half second for as long as that lasts.
+   */
+  seekPeer?(): void;
   /** The channel cannot go on. It is closed soon after; until then it does nothing more. */
   fail(error: TunnelError): void;
 }

@@ -23,6 +23,12 @@ import { Sender } from './sender.js';
 /** A quiet peer is asked for a sign of life after this, in ms; its answer keeps it from asking too. */
 export const KEEP_ALIVE_MS = 10_000;
 
+/** Silence of a peer that should be heard, in ms, after which it is looked for, and how often then. */
+export const SILENCE_MS = 1_000;
+const SEEK_EVERY_MS = 500;
+/** After so many bundles since the last look a peer that falls silent is asked whether it is there. */
+const BUSY_BUNDLES = 32;
+
 export interface FastChannelOptions extends ChannelOptions {
   /** Names the channel on the wire, 32 bits: both ends derive the same one, and no two channels of a pair share it. */
   readonly tag: number;
@@ -75,6 +81,9 @@ export class FastChannel implements Channel {
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #gaveFrameAtMs = Number.NEGATIVE_INFINITY;
+  #soughtAtMs = Number.NEGATIVE_INFINITY;
+  /** Bundles since a silent peer was last asked: a burst of them says that it was busy sending. */
+  #bundlesIn = 0;
   #packetsIn = 0;
   #strayIn = 0;
 
@@ -119,7 +128,7 @@ export class FastChannel implements Channel {
     if (this.#frozen) return Number.POSITIVE_INFINITY;
     if (this.#heardAtMs === Number.NEGATIVE_INFINITY) this.#heardAtMs = nowMs;
     const againAtMs = this.#sender.pump(nowMs);
-    return Math.min(againAtMs, this.#keepAlive(nowMs));
+    return Math.min(againAtMs, this.#keepAlive(nowMs), this.#seek(nowMs));
   }
 
   freeze(_nowMs: number): void {
@@ -190,6 +199,7 @@ export class FastChannel implements Channel {
     if (number < 0) throw invalid('its number was never given out');
     const ackNow = (flags & FLAG_ACK_NOW) !== 0;
     if ((flags & FLAG_BUNDLE) !== 0) {
+      this.#bundlesIn++;
       const low = readU32(packet, numberAt + 4);
       if (!this.#inbox.take(packet, at, low, (flags & FLAG_MANY) !== 0)) return;
     }
@@ -202,6 +212,27 @@ export class FastChannel implements Channel {
     this.#failed = true;
     if (backlogBytes > 0) this.#port.drained(backlogBytes);
     this.#port.fail(error);
+  }
+
+  /**
+   * Looks for a peer that owes an answer, or that was busy sending and fell silent: whose end has
+   * a new address must speak first, and one that only receives would not know before its keep-alive.
+   *
+   * @returns when to look again
+   */
+  #seek(nowMs: number): number {
+    const { recovery } = this.#sender;
+    const wasBusy = this.#bundlesIn >= BUSY_BUNDLES;
+    if (this.#port.seekPeer === undefined || (recovery.probes === 0 && !wasBusy)) {
+      return Number.POSITIVE_INFINITY;
+    }
+    const atMs = Math.max(this.#heardAtMs + SILENCE_MS, this.#soughtAtMs + SEEK_EVERY_MS);
+    if (nowMs < atMs) return atMs;
+    this.#soughtAtMs = nowMs;
+    this.#bundlesIn = 0;
+    if (recovery.inFlightPackets === 0) this.#sender.ping(nowMs);
+    this.#port.seekPeer();
+    return nowMs + SEEK_EVERY_MS;
   }
 
   /** Asks a peer that was quiet for long whether it is there. @returns when to look again */

@@ -120,6 +120,16 @@ export class ToxInstance implements Tox {
     return pathOf(this.#bridge.wasm.instance_friend_path(this.#live(), friend));
   }
 
+  addFriendRelay(friend: FriendNumber, ip: string, port: number, dhtKey: Uint8Array): boolean {
+    const tox = this.#live();
+    const { wasm, staging } = this.#bridge;
+    return staging.putNode(ip, port, dhtKey) && wasm.instance_add_friend_relay(tox, friend, port) === 1;
+  }
+
+  seekFriend(friend: FriendNumber): boolean {
+    return this.#bridge.wasm.instance_seek_friend(this.#live(), friend) === 1;
+  }
+
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;

@@ -94,6 +94,16 @@ export interface Tox {
   /** False when there is no such friend. */
   deleteFriend(friend: FriendNumber): boolean;
   friendPath(friend: FriendNumber): Path;
+  /**
+   * A relay that stands in when the friend, who must be told of the same one, can't be reached
+   * directly. False when the friend is offline. @param ip a numeric address
+   */
+  addFriendRelay(friend: FriendNumber, ip: string, port: number, dhtKey: Uint8Array): boolean;
+  /**
+   * Pings the friend's last known address, so that it learns ours if that has changed. Cheap.
+   * False when no address is known.
+   */
+  seekFriend(friend: FriendNumber): boolean;
 
   /** @param packet at most {@link MAX_PACKET_BYTES}, its id byte first; copied */
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult;

@@ -1,0 +1,144 @@
+/** Two channels over two toxcores while UDP is blocked and let through again. On virtual time. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createFastChannel } from '../../src/worker/channel/fast_channel.js';
+import { ChannelSet } from '../../src/worker/channel_set.js';
+import type { Path } from '../../src/worker/contract.js';
+import { Relays } from '../../src/worker/relays.js';
+import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
+
+const FRAME_BYTES = 1_300;
+const CHANNEL = 1;
+/** Frames that wait at most, so that both always have some to send: in bytes. */
+const BACKLOG_BYTES = 64 * 1024;
+const STEP_MS = 5;
+
+/** A person with a channel to its one friend, which sends numbered frames and notes those that come. */
+class End {
+  readonly person: Person;
+  readonly channels: ChannelSet;
+  readonly paths: Path[] = [];
+  readonly errors: string[] = [];
+  /** How often the frame of each number came. */
+  readonly received: number[] = [];
+  receivedCount = 0;
+  sent = 0;
+  #nextMs = 0;
+
+  constructor(world: ToxWorld) {
+    this.channels = new ChannelSet(createFastChannel, {
+      sendPacket: (friend, packet) => {
+        const result = this.person.tox.sendLossy(friend, packet);
+        return result === 'not-a-friend' ? 'failed' : result;
+      },
+      deliver: (_id, frame) => {
+        const number = new DataView(frame.buffer, frame.byteOffset).getUint32(0);
+        this.received[number] = (this.received[number] ?? 0) + 1;
+        this.receivedCount++;
+        return true;
+      },
+      drained: () => {},
+      seek: (friend) => void this.person.tox.seekFriend(friend),
+      failed: (_id, error) => this.errors.push(error.message),
+      wake: () => {
+        this.#nextMs = Number.NEGATIVE_INFINITY;
+      },
+    });
+    this.person = world.person(
+      {},
+      {
+        friendPath: (friend, path) => {
+          this.paths.push(path);
+          this.channels.pathChanged(friend, path, world.sim.nowMs);
+        },
+        lossyPacket: (friend, packet) => void this.channels.receive(friend, packet, world.sim.nowMs),
+      },
+    );
+  }
+
+  open(seed: number): void {
+    const options = { frameBytes: FRAME_BYTES, tag: 7, seed };
+    assert.ok(this.channels.open(CHANNEL, 0, this.person.tox.friendPath(0), options));
+  }
+
+  /** @param busy whether there is more to send */
+  turn(nowMs: number, busy: boolean): void {
+    const channel = this.channels.get(CHANNEL);
+    while (busy && channel !== undefined && channel.backlogBytes < BACKLOG_BYTES) {
+      const frame = new Uint8Array(FRAME_BYTES);
+      new DataView(frame.buffer).setUint32(0, this.sent++);
+      this.channels.send(CHANNEL, frame, false, nowMs);
+    }
+    if (this.#nextMs <= nowMs) this.#nextMs = this.channels.pump(nowMs);
+  }
+}
+
+test('a switch from direct to relay and back under load loses and doubles nothing, and nobody goes offline', () => {
+  let blocked = false;
+  const world = new ToxWorld({ drop: () => blocked, delayMs: 20 });
+  const { ip, node } = world.node();
+  const ends = [new End(world), new End(world)] as const;
+  const [a, b] = ends;
+  for (const { person } of ends) {
+    person.tox.bootstrap(ip, UDP_PORT, node.publicKey);
+    person.tox.addRelay(ip, TCP_PORT, node.publicKey);
+  }
+  const pathsAre = (path: Path) => ends.every(({ person }) => person.tox.friendPath(0) === path);
+  world.run(() => ends.every(({ person }) => person.selfPaths.length > 0), 60_000);
+  a.person.tox.addFriend(b.person.tox.address, Buffer.from('hello'));
+  b.person.tox.acceptFriend(a.person.tox.publicKey);
+  assert.ok(
+    world.run(() => pathsAre('udp'), 180_000),
+    'the friends meet',
+  );
+  for (const [index, end] of ends.entries()) {
+    const relays = new Relays();
+    relays.add(ip, TCP_PORT, node.publicKey);
+    relays.giveTo(0, end.person.tox);
+    end.open(index + 1);
+  }
+
+  const load = (done: () => boolean, limitMs: number, busy = true): boolean =>
+    world.run(
+      () => {
+        for (const end of ends) end.turn(world.sim.nowMs, busy);
+        return done();
+      },
+      limitMs,
+      STEP_MS,
+    );
+  const arrived = (): number => Math.min(...ends.map(({ receivedCount }) => receivedCount));
+  const arrivesMore = (): (() => boolean) => {
+    const before = arrived();
+    return () => arrived() >= before + 200;
+  };
+
+  assert.ok(load(arrivesMore(), 10_000), 'direct');
+  blocked = true;
+  assert.ok(
+    load(() => pathsAre('relay'), 20_000),
+    'the relay takes over',
+  );
+  assert.ok(load(arrivesMore(), 20_000), 'and carries frames');
+  load(() => false, 20_000);
+  blocked = false;
+  assert.ok(
+    load(() => pathsAre('udp'), 30_000),
+    'direct again',
+  );
+  assert.ok(load(arrivesMore(), 10_000));
+  const whole = (): boolean => a.receivedCount >= b.sent && b.receivedCount >= a.sent;
+  assert.ok(load(whole, 30_000, false), `${a.receivedCount} of ${b.sent}, ${b.receivedCount} of ${a.sent}`);
+
+  for (const { received, errors, paths } of ends) {
+    assert.ok(
+      Array.from(received).every((times) => times === 1),
+      'each frame once',
+    );
+    assert.deepEqual(errors, []);
+    const since = paths.slice(paths.indexOf('udp'));
+    assert.ok(!since.includes('none'), since.join(' '));
+    assert.ok(since.includes('relay') && since.at(-1) === 'udp', since.join(' '));
+  }
+  world.close();
+});
