@@ -36,10 +36,10 @@ describe('a running listener', () => {
   test('tells of its peers, changes its rules while bytes flow, and cuts a peer off', {
     timeout: 180_000,
   }, async () => {
-    const { toxId } = await network.listen([String(echo.port)], '--state', folder.path);
+    const { ticket } = await network.listen([String(echo.port)], '--state', folder.path);
     assert.equal(statSync(folder.file('listener.sock')).mode & 0o777, 0o600);
     assert.deepEqual((await ask('peers', 'peers'))['peers'], []);
-    const { connector, locals } = await network.connect(toxId, [
+    const { connector, locals } = await network.connect(ticket, [
       `0:localhost:${echo.port}`,
       `0:localhost:${other.port}`,
     ]);

@@ -61,8 +61,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     timeout: 120_000,
   }, async (t) => {
     const held = await Target.start();
-    const { toxId } = await network.listen([String(held.port)], '--patience', String(PATIENCE_S));
-    const { connector, locals } = await network.connect(toxId, [`0:127.0.0.1:${held.port}`]);
+    const { ticket } = await network.listen([String(held.port)], '--patience', String(PATIENCE_S));
+    const { connector, locals } = await network.connect(ticket, [`0:127.0.0.1:${held.port}`]);
     const client = dialLoopback(locals[0]?.port ?? 0);
     client.write('alive');
     const server = await held.connection();
@@ -99,8 +99,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     timeout: 120_000,
   }, async (t) => {
     const held = await Target.start();
-    const { toxId } = await network.listen([String(held.port)]);
-    const args = ['connect', toxId, '-L', `0:127.0.0.1:${held.port}`, ...stateFolder('killed-connector')];
+    const { ticket } = await network.listen([String(held.port)]);
+    const args = ['connect', ticket, '-L', `0:127.0.0.1:${held.port}`, ...stateFolder('killed-connector')];
     const first = network.start(...args);
     await first.event('peer', (event) => event['status'] === 'online');
     const client = dialLoopback(localsOf(first)[0]?.port ?? 0);
@@ -128,8 +128,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   }, async (t) => {
     const args = ['listen', '--expose', String(echo.port), ...stateFolder('killed-listener')];
     const first = network.start(...args);
-    const { toxId } = await first.event('ready');
-    const { locals } = await network.connect(String(toxId), [`0:127.0.0.1:${echo.port}`]);
+    const { ticket } = await first.event('ready');
+    const { locals } = await network.connect(String(ticket), [`0:127.0.0.1:${echo.port}`]);
     const client = dialLoopback(locals[0]?.port ?? 0);
     client.write('alive');
     await readExactly(client, 5);
