@@ -111,10 +111,16 @@ describe('a ticket that is not whole', () => {
 
 test('nothing that is typed makes the reader fail otherwise', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.string({ size: 'max' }), fc.string({ unit: 'binary', size: 'max' })), (text) => {
-      refused(text);
-      refused(`twt1${text}`);
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string({ maxLength: 200, size: 'max' }),
+        fc.string({ unit: 'binary', maxLength: 200, size: 'max' }),
+      ),
+      (text) => {
+        refused(text);
+        refused(`twt1${text}`);
+      },
+    ),
     { numRuns: 2000 },
   );
 });
