@@ -164,7 +164,7 @@ describe('tickets', { concurrency: 3 }, () => {
     ]);
     await echoes(connector, 'narrow');
     const refused = dialLoopback(locals[1]?.port ?? 0);
-    assert.equal(await ending(refused.resume()), 'reset');
+    assert.equal(await ending(refused.resume()), 'ECONNRESET');
     await listener.event('peer');
 
     const second = network.start('connect', ticket, ...forward(), '--ephemeral');

@@ -15,10 +15,12 @@ import {
   welcomeOf,
 } from '../../src/mux/agreement.js';
 import {
+  decodeChallenge,
   decodeHello,
   decodeHelloVersions,
   decodeRefuse,
   decodeWelcome,
+  encodeChallenge,
   encodeHello,
   encodeRefuse,
   encodeWelcome,
@@ -53,11 +55,13 @@ const welcome = {
   features: 0,
   fields: none,
 };
+const challenge = { connectorSession: c0, session: a0, fields: none };
 const refuse = { versions: one, reason: 'not-allowed', text: 'no' } as const;
 
 const HELLO = `b7 01 0001 0001 ${C0} 0540 00000000`;
 const FULL_HELLO = `b7 01 0001 0002 ${C0} 0400 00000005 01 0005 70726f6f66`;
 const WELCOME = `b7 02 0001 ${C0} ${A0} 0540 00000000`;
+const CHALLENGE = `b7 04 ${C0} ${A0}`;
 const REFUSE = 'b7 03 0001 0001 0005 6e6f';
 
 describe('handshake', () => {
@@ -65,6 +69,7 @@ describe('handshake', () => {
     ['hello', HELLO, encodeHello(plainHello), decodeHello, plainHello],
     ['hello with a field', FULL_HELLO, encodeHello(fullHello), decodeHello, fullHello],
     ['welcome', WELCOME, encodeWelcome(welcome), decodeWelcome, welcome],
+    ['challenge', CHALLENGE, encodeChallenge(challenge), decodeChallenge, challenge],
     ['refuse', REFUSE, encodeRefuse(refuse), decodeRefuse, refuse],
   ] as const) {
     test(`${name} is ${bytes}, in the code and in docs/protocol.md`, () => {
@@ -78,6 +83,7 @@ describe('handshake', () => {
     ['hello', HELLO, decodeHello, []],
     ['hello with a field', FULL_HELLO, decodeHello, [28]],
     ['welcome', WELCOME, decodeWelcome, []],
+    ['challenge', CHALLENGE, decodeChallenge, []],
     ['refuse', REFUSE, decodeRefuse, [8, 9]],
   ] as const) {
     test(`${name} cut short anywhere is refused, and blamed on the peer`, () => {
@@ -97,6 +103,7 @@ describe('handshake', () => {
     ['versions the wrong way round', decodeHello, HELLO.replace('0001 0001', '0002 0001')],
     ['a nil session', decodeHello, HELLO.replace(C0, '00'.repeat(16))],
     ['a nil session in welcome', decodeWelcome, WELCOME.replace(A0, '00'.repeat(16))],
+    ['a nil session in challenge', decodeChallenge, CHALLENGE.replace(A0, '00'.repeat(16))],
     ['the same field twice', decodeHello, `${HELLO} 07 0001 00 07 0000`],
     ['a field longer than the packet', decodeHello, `${HELLO} 07 0003 0000`],
     [

@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { type AccessState, parseAccessState } from '../../src/access/access_state.js';
+import { AccessPolicy, type Verdict } from '../../src/access/policy.js';
+import {
+  helloProof,
+  type Keys,
+  provesWelcome,
+  requestMessage,
+  welcomeProof,
+} from '../../src/access/proof.js';
+import { TunnelError } from '../../src/core/errors.js';
+import { upperHex } from '../../src/node/tox_id.js';
+
+const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const bytes = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
+const LISTENER = bytes(0x11);
+const keysOf = (connector: Uint8Array): Keys => ({ connector, listener: LISTENER });
+const A = bytes(0xa0);
+const B = bytes(0xb0);
+const SESSIONS = { connector: bytes(1, 16), listener: bytes(2, 16) };
+
+function bench(options: { state?: AccessState } = {}) {
+  const world = { nowMs: 1_000_000, changes: 0, revoked: 0 };
+  let secrets = 0;
+  const policy = new AccessPolicy({
+    ...options,
+    allowPeers: [{ name: 'laptop', publicKey: bytes(0x77) }],
+    denyPeers: [bytes(0x66)],
+    wallMs: () => world.nowMs,
+    newSecret: () => bytes(++secrets),
+  });
+  policy.on('changed', () => world.changes++);
+  policy.on('revoked', () => world.revoked++);
+  const ask = (secret: Uint8Array, peer: Uint8Array) =>
+    policy.request(requestMessage(secret, keysOf(peer)), keysOf(peer));
+  const greet = (secret: Uint8Array, peer: Uint8Array, sessions = SESSIONS, resumes = false): Verdict =>
+    policy.hello(helloProof(secret, keysOf(peer), sessions), keysOf(peer), sessions, resumes);
+  return { policy, world, ask, greet };
+}
+
+test('proofs are the golden bytes of docs/protocol.md', () => {
+  const keys = { connector: bytes(0x22), listener: bytes(0x11) };
+  const sessions = { connector: bytes(0xc0, 16), listener: bytes(0xa0, 16) };
+  const hex = (proof: Uint8Array): string => Buffer.from(proof).toString('hex');
+  const documented = protocol.replaceAll(/(?<=[0-9a-f]) (?=[0-9a-f])/g, '');
+  for (const proof of [
+    requestMessage(bytes(0x55), keys),
+    helloProof(bytes(0x55), keys, sessions),
+    welcomeProof(bytes(0x55), keys, sessions),
+  ]) {
+    assert.ok(documented.includes(`\`${hex(proof)}\``), hex(proof));
+  }
+});
+
+describe('a friend request', () => {
+  test('with the ticket gets in, and is of the ticket', () => {
+    const { policy, ask } = bench();
+    const grant = ask(policy.secretOf() ?? bytes(0), A);
+    assert.deepEqual(grant, { name: 'default', kind: 'ticket', rules: undefined });
+    assert.ok(grant && policy.holds(grant, upperHex(A)));
+  });
+
+  test('with nothing, a wrong secret, a bit changed, or of another sender does not, and is counted', () => {
+    const { policy, ask } = bench();
+    const secret = policy.secretOf() ?? bytes(0);
+    const good = requestMessage(secret, keysOf(A));
+    assert.equal(policy.request(new TextEncoder().encode('tox-wasm-tunnel'), keysOf(A)), undefined);
+    assert.equal(policy.request(new Uint8Array(0), keysOf(A)), undefined);
+    assert.equal(ask(bytes(0x99), A), undefined);
+    assert.equal(policy.request(good, keysOf(B)), undefined, 'a recorded one, sent by another key');
+    assert.equal(policy.request(good, { connector: A, listener: B }), undefined, 'or to another listener');
+    for (let at = 0; at < good.length * 8; at++) {
+      const bad = good.slice();
+      bad[at >> 3]! ^= 1 << (at & 7);
+      assert.equal(policy.request(bad, keysOf(A)), undefined);
+    }
+    for (let length = 0; length < good.length; length++)
+      assert.equal(policy.request(good.subarray(0, length), keysOf(A)), undefined);
+    assert.equal(policy.turnedAway, 5 + good.length * 9);
+  });
+
+  test('of an allowed key needs no ticket; of a denied one none helps', () => {
+    const { policy, ask } = bench();
+    assert.equal(policy.request(new Uint8Array(1), keysOf(bytes(0x77)))?.name, 'laptop');
+    assert.equal(ask(policy.secretOf() ?? bytes(0), bytes(0x66)), undefined);
+  });
+});
+
+describe('a hello', () => {
+  test('with a proof for its two sessions is welcomed, and the welcome proves the ticket too', () => {
+    const { policy, greet } = bench();
+    const secret = policy.secretOf() ?? bytes(0);
+    const verdict = greet(secret, A);
+    assert.ok(verdict.kind === 'welcome');
+    assert.equal(verdict.grant.name, 'default');
+    assert.ok(provesWelcome(secret, keysOf(A), SESSIONS, verdict.proof));
+    assert.ok(!provesWelcome(secret, keysOf(B), SESSIONS, verdict.proof));
+    assert.ok(!provesWelcome(secret, keysOf(A), { ...SESSIONS, connector: bytes(9, 16) }, verdict.proof));
+    assert.ok(!provesWelcome(bytes(0x99), keysOf(A), SESSIONS, verdict.proof));
+    assert.ok(!provesWelcome(secret, keysOf(A), SESSIONS, undefined));
+    assert.ok(
+      !provesWelcome(secret, keysOf(A), SESSIONS, helloProof(secret, keysOf(A), SESSIONS).subarray(8)),
+    );
+  });
+
+  test('recorded in one session is worth nothing in another, or from another key', () => {
+    const { policy } = bench();
+    const secret = policy.secretOf() ?? bytes(0);
+    const recorded = helloProof(secret, keysOf(A), SESSIONS);
+    const other = { ...SESSIONS, listener: bytes(3, 16) };
+    assert.equal(policy.hello(recorded, keysOf(A), other, false).kind, 'challenge');
+    assert.equal(policy.hello(recorded, keysOf(B), SESSIONS, false).kind, 'challenge');
+    const asRequest = requestMessage(secret, keysOf(A)).subarray(1);
+    assert.equal(policy.hello(asRequest, keysOf(A), SESSIONS, false).kind, 'challenge');
+  });
+
+  test('without a proof is refused, unless the key is allowed; one that asks for a challenge gets it', () => {
+    const { policy } = bench();
+    assert.equal(policy.hello(undefined, keysOf(A), SESSIONS, false).kind, 'refuse');
+    assert.equal(policy.hello(new Uint8Array(7), keysOf(A), SESSIONS, false).kind, 'refuse');
+    assert.equal(policy.hello(new Uint8Array(0), keysOf(A), SESSIONS, false).kind, 'challenge');
+    const allowed = policy.hello(undefined, keysOf(bytes(0x77)), SESSIONS, false);
+    assert.ok(allowed.kind === 'welcome' && allowed.grant.name === 'laptop' && allowed.proof === undefined);
+    assert.equal(policy.hello(undefined, keysOf(bytes(0x66)), SESSIONS, false).kind, 'refuse');
+  });
+});
+
+describe('a ticket', () => {
+  test('that has expired starts nothing new, but does not part who is joined', () => {
+    const { policy, world, ask, greet } = bench();
+    const secret = policy.newTicket({ name: 'ci', expiresAtMs: world.nowMs + 10, rules: ['8080'] });
+    const grant = ask(secret, A);
+    assert.deepEqual(grant?.rules?.length, 1);
+    world.nowMs += 10;
+    assert.equal(ask(secret, A), undefined);
+    assert.deepEqual(greet(secret, A), {
+      kind: 'refuse',
+      text: 'this ticket has expired; ask for a new one',
+    });
+    assert.equal(greet(secret, A, SESSIONS, true).kind, 'welcome');
+    assert.ok(grant && policy.holds(grant, upperHex(A)));
+    assert.equal(policy.tickets().find(({ name }) => name === 'ci')?.status, 'expired');
+  });
+
+  test('for two peers lets in these two, again and again, and no third; that is kept', () => {
+    const { policy, world, ask, greet } = bench();
+    const secret = policy.newTicket({ name: 'two', uses: 2 });
+    world.changes = 0;
+    for (const peer of [A, B, A, B]) assert.ok(ask(secret, peer));
+    assert.equal(world.changes, 2);
+    assert.equal(ask(secret, bytes(0xc0)), undefined);
+    assert.equal(greet(secret, bytes(0xc0)).kind, 'refuse');
+    assert.equal(greet(secret, A).kind, 'welcome');
+    const again = bench({ state: policy.state });
+    assert.equal(again.ask(secret, bytes(0xc0)), undefined);
+    assert.ok(again.ask(secret, B));
+    assert.deepEqual(
+      again.policy.tickets().find(({ name }) => name === 'two'),
+      {
+        ...{ name: 'two', uses: 2, used: 2, status: 'used-up' },
+      },
+    );
+  });
+
+  test('that was revoked or rotated holds nobody any more', () => {
+    const { policy, world, ask, greet } = bench();
+    const old = policy.secretOf() ?? bytes(0);
+    const ci = policy.newTicket({ name: 'ci' });
+    const [byDefault, byCi] = [ask(old, A), ask(ci, B)];
+    policy.revoke('ci');
+    assert.ok(byCi && !policy.holds(byCi, upperHex(B)));
+    assert.ok(byDefault && policy.holds(byDefault, upperHex(A)));
+    const fresh = policy.rotate();
+    assert.ok(!policy.holds(byDefault, upperHex(A)));
+    assert.deepEqual([ask(old, A), ask(ci, B)], [undefined, undefined]);
+    assert.equal(greet(old, A).kind, 'refuse');
+    assert.equal(greet(old, A, SESSIONS, true).kind, 'refuse', 'nor does it resume');
+    assert.ok(ask(fresh, A));
+    assert.equal(world.revoked, 2);
+    // Made anew under the same name it is another.
+    policy.newTicket({ name: 'ci' });
+    assert.ok(!policy.holds(byCi, upperHex(B)));
+  });
+
+  test('of a name that is taken, or of none, is refused with what to do', () => {
+    const { policy } = bench();
+    policy.newTicket({ name: 'ci' });
+    assert.throws(() => policy.newTicket({ name: 'ci' }), /revoke it first/);
+    assert.throws(() => policy.revoke('nope'), /see ticket list/);
+    assert.throws(() => policy.revoke('default'), /ticket --rotate/);
+  });
+});
+
+test('who is denied while connected is held no more, also one allowed by key', () => {
+  const { policy } = bench();
+  const laptop = policy.request(new Uint8Array(1), keysOf(bytes(0x77)));
+  assert.ok(laptop && policy.holds(laptop, '77'.repeat(32)));
+  policy.allow({ name: 'laptop', publicKey: bytes(0x77) });
+  assert.ok(policy.holds(laptop, '77'.repeat(32)), 'allowed once more it stays what it is');
+  policy.deny(bytes(0x77));
+  assert.ok(!policy.holds(laptop, '77'.repeat(32)));
+  assert.equal(policy.request(new Uint8Array(1), keysOf(bytes(0x77))), undefined);
+  assert.ok(policy.undeny(bytes(0x77)) && !policy.undeny(bytes(0x77)));
+});
+
+test('what is kept makes the same policy, without what was for that run alone', () => {
+  const { policy } = bench();
+  policy.newTicket({ name: 'ci', uses: 1, expiresAtMs: 5, rules: ['8080', 'db.lan:1-2'] });
+  policy.allow({ publicKey: bytes(0x55) });
+  policy.deny(bytes(0x44));
+  const state = parseAccessState(JSON.parse(JSON.stringify(policy.state)));
+  assert.ok(state);
+  assert.deepEqual(state.peers, [{ name: 'peer-55555555', publicKey: '55'.repeat(32) }]);
+  assert.deepEqual(state.denied, ['44'.repeat(32)]);
+  assert.deepEqual(bench({ state }).policy.state, state);
+});
+
+test('a state that is damaged is refused without a word of its secrets', () => {
+  const good = bench().policy.state;
+  const secret = good.tickets[0]?.secret ?? '';
+  for (const bad of [
+    null,
+    [],
+    {},
+    { ...good, tickets: [{ name: 'x', secret: secret.slice(1) }] },
+    { ...good, tickets: [...good.tickets, ...good.tickets] },
+    { ...good, tickets: [{ name: 'x', secret, rules: ['no:no:no'] }] },
+    { ...good, peers: [{ name: 'x' }] },
+    { ...good, denied: [secret, 1] },
+  ]) {
+    assert.throws(
+      () => parseAccessState(bad),
+      (error) =>
+        TunnelError.is(error) &&
+        error.code === 'ERR_STATE_INVALID' &&
+        !error.message.includes(secret.slice(1)),
+    );
+  }
+  assert.equal(parseAccessState(undefined), undefined);
+});
