@@ -26,9 +26,9 @@ function tunnel(built: boolean): Way {
     start: async (targetPort) => {
       const network = await PrivateNetwork.start({ program });
       try {
-        const { listener, toxId } = await network.listen([String(targetPort)]);
+        const { listener, ticket } = await network.listen([String(targetPort)]);
         const begun = performance.now();
-        const { connector, locals } = await network.connect(toxId, [`0:${LOOPBACK_HOST}:${targetPort}`]);
+        const { connector, locals } = await network.connect(ticket, [`0:${LOOPBACK_HOST}:${targetPort}`]);
         const connectMs = performance.now() - begun;
         const [local] = locals;
         if (local === undefined) throw new Error('the connector has no forward');

@@ -35,9 +35,9 @@ function run(...args: readonly string[]): CliProcess {
   return started;
 }
 
-/** Keys and Tox IDs by their first digits: nobody reads 76 of them. */
+/** Keys and tickets by their first digits: nobody reads all of them, and a ticket is a secret. */
 function short(text: string): string {
-  return text.replace(/[0-9A-Fa-f]{64,}/, (key) => `${key.slice(0, 8)}…`);
+  return text.replace(/[0-9A-Za-z]{64,}/, (key) => `${key.slice(0, 8)}…`);
 }
 
 async function demo(): Promise<void> {
@@ -57,10 +57,10 @@ async function demo(): Promise<void> {
 
   const join = ['--bootstrap', bootstrap, ...local];
   const listener = run('listen', '--expose', String(webPort), ...join);
-  const toxId = String((await listener.event('ready'))['toxId']);
-  say(`the listener is ready: Tox ID ${short(toxId)}`);
+  const ticket = String((await listener.event('ready'))['ticket']);
+  say(`the listener is ready: its ticket is ${short(ticket)}`);
 
-  const connector = run('connect', toxId, '-L', `0:localhost:${webPort}`, ...join);
+  const connector = run('connect', ticket, '-L', `0:localhost:${webPort}`, ...join);
   say('the two look for each other by their keys; that takes some 10 s');
   const online = await connector.event('peer', (event) => event['status'] === 'online');
   const forward = localsOf(connector)[0];

@@ -6,10 +6,13 @@
 export { type AccessState, parseAccessState } from './access/access_state.js';
 export type { Grant } from './access/grant.js';
 export type { AccessEvents, AccessPolicy, AllowedPeer } from './access/policy.js';
+export { type IsName, printRule, type ReadRule, type Rule, readRule } from './access/rule.js';
+export type { RuleBook } from './access/rule_book.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
 export type { NewTicket, TicketInfo } from './access/ticket_book.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode } from './core/errors.js';
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
+export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
 export { type ExposeSpec, parseExposeSpec } from './forward/expose.js';
 export { type HostPort, type LocalSpec, parseLocalSpec } from './forward/spec.js';
@@ -30,6 +33,7 @@ export type {
   Ports,
   TunnelOptions,
 } from './tunnel/options.js';
+export type { PeerInfo } from './tunnel/peer_info.js';
 export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';

@@ -62,9 +62,9 @@ export class TunnelPair {
       const { bootstrap } = await node.event('node');
       const both = ['--bootstrap', String(bootstrap), '--patience', PATIENCE_SECONDS, ...verbose];
       const listener = start('b', 'listen', '--expose', String(targetPort), ...both);
-      const { toxId } = await listener.event('ready');
+      const { ticket } = await listener.event('ready');
       const forward = `0:127.0.0.1:${targetPort}`;
-      const connector = start('a', 'connect', String(toxId), '-L', forward, ...both);
+      const connector = start('a', 'connect', String(ticket), '-L', forward, ...both);
       await connector.event('peer', ({ status, path }) => status === 'online' && path === 'udp');
       const { local } = await connector.event('forward');
       const port = Number(/:(\d+)$/.exec(String(local))?.[1]);

@@ -115,6 +115,12 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return this.#turnedAway;
   }
 
+  /** Whether a ticket or an allowed peer is called so. */
+  isName(name: string): boolean {
+    if (this.#book.get(name) !== undefined) return true;
+    return [...this.#allowed.values()].some(({ grant }) => grant.name === name);
+  }
+
   /** The secret of a ticket. @returns undefined when there is none of that name */
   secretOf(name: string = DEFAULT_TICKET): Uint8Array | undefined {
     return this.#book.get(name)?.secret;
@@ -236,6 +242,13 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#allowed.delete(peer);
     this.#denied.set(peer, true);
     this.#changed('admission', 'revoked');
+  }
+
+  /** Takes {@link deny} back: a ticket lets it in again. @returns false when it was not denied */
+  undeny(publicKey: Uint8Array): boolean {
+    const was = this.#denied.delete(upperHex(publicKey));
+    if (was) this.#changed('admission');
+    return was;
   }
 
   /** It is no longer let in by its key; a ticket still does. @returns false when it was not */

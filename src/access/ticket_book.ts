@@ -18,7 +18,7 @@ export interface NewTicket {
 /** What may be told of a ticket; its secret is not among it. */
 export interface TicketInfo extends NewTicket {
   /** How many peers it has let in; counted when that is limited. */
-  readonly used?: number;
+  readonly used?: number | undefined;
   readonly status: 'valid' | 'expired' | 'used-up';
 }
 

@@ -1,17 +1,21 @@
 import type { EventEmitter } from 'node:events';
+import type { AccessState } from '../access/access_state.js';
+import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
+import type { Rule } from '../access/rule.js';
+import type { RuleBook } from '../access/rule_book.js';
+import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
-import type { ExposeSpec } from '../forward/expose.js';
 import type { LocalSpec } from '../forward/spec.js';
-import type { Ports, TunnelEvents } from '../index.js';
+import type { Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
 
 /** What the command line needs of the library. Handed in, so that its tests need no network. */
 export interface TunnelApi {
-  listen(options: CommonOptions & { readonly expose?: readonly ExposeSpec[] }): Promise<TunnelHandle>;
+  listen(options: ListenOptions): Promise<ListenerHandle>;
   /** Resolves when it has started, not when it is connected. */
-  connect(options: CommonOptions & { readonly remote: ToxId }): Promise<ConnectorHandle>;
+  connect(options: CommonOptions & { readonly remote: Ticket | ToxId }): Promise<ConnectorHandle>;
   node(options: NodeOptions): Promise<BootstrapNodeHandle>;
 }
 
@@ -21,10 +25,18 @@ export interface CommonOptions {
   readonly udp?: boolean;
   readonly udpPorts?: Ports;
   readonly patienceMs?: number;
+  readonly limits?: Partial<Limits>;
   readonly lanDiscovery?: boolean;
   readonly bindAddress?: string;
   readonly logger?: Logger;
   readonly signal?: AbortSignal;
+}
+
+export interface ListenOptions extends CommonOptions {
+  readonly expose?: readonly Rule[];
+  readonly access?: AccessState;
+  readonly allowPeers?: readonly AllowedPeer[];
+  readonly denyPeers?: readonly Uint8Array[];
 }
 
 export interface NodeOptions {
@@ -44,6 +56,20 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   close(): Promise<void>;
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
+}
+
+export interface ListenerHandle extends TunnelHandle {
+  /** Lets connectors in: a secret. */
+  readonly ticket: string;
+  readonly access: AccessPolicy;
+  /** @returns undefined when there is no ticket of that name */
+  ticketOf(name: string): string | undefined;
+  readonly rules: RuleBook;
+  peers(): readonly PeerInfo[];
+  /** Public keys of 64 hexadecimal digits. */
+  removePeer(publicKey: string): Promise<boolean>;
+  denyPeer(publicKey: string): Promise<boolean>;
+  allowPeer(publicKey: string): boolean;
 }
 
 export interface ConnectorHandle extends TunnelHandle {

@@ -1,3 +1,4 @@
+import type { TicketInfo } from '../access/ticket_book.js';
 import type { ReturnCode } from '../core/return_codes.js';
 
 /**
@@ -8,6 +9,8 @@ export type CliEvent =
   | {
       readonly event: 'started';
       readonly toxId: string;
+      /** Listener: lets others in. A secret; nothing but this event, `ready` and `ticket` has it. */
+      readonly ticket?: string;
       /** Listener: what peers may reach; empty stands for this machine's loopback. */
       readonly expose?: readonly string[];
       /** Listener: what to run on the other machine. */
@@ -23,9 +26,15 @@ export type CliEvent =
       /** 0 when there is none. */
       readonly tcpPort: number;
     }
+  /** The answer of `ticket`, `ticket new` and `ticket --rotate`. */
+  | { readonly event: 'ticket'; readonly name: string; readonly ticket: string }
+  /** The answer of `ticket list`. */
+  | { readonly event: 'tickets'; readonly tickets: readonly TicketInfo[] }
+  /** The answer of `ticket revoke`. */
+  | { readonly event: 'revoked'; readonly name: string }
   | { readonly event: 'forward'; readonly local: string; readonly target: string; readonly note?: string }
   /** The node is part of the network now; a listener can be reached. */
-  | { readonly event: 'ready'; readonly toxId: string }
+  | { readonly event: 'ready'; readonly toxId: string; readonly ticket?: string }
   | { readonly event: 'waiting'; readonly message: string }
   | {
       readonly event: 'peer';
@@ -56,5 +65,18 @@ export type CliEvent =
       readonly bytesOut: number;
     }
   | { readonly event: 'error'; readonly code: string; readonly message: string }
+  /** The answer of `peers`. */
+  | { readonly event: 'peers'; readonly peers: readonly unknown[] }
+  /** The answer of `rule list`. */
+  | { readonly event: 'rules'; readonly rules: readonly string[]; readonly isDefault: boolean }
+  /** The running listener did as it was told. */
+  | {
+      readonly event: 'changed';
+      /** As `rule.add`. */
+      readonly what: string;
+      /** Rules, or public keys. */
+      readonly items: readonly string[];
+      readonly note?: string;
+    }
   /** Events that were left out because nobody read the output. */
   | { readonly event: 'dropped'; readonly count: number };

@@ -2,11 +2,11 @@
 
 export const MAIN = `
 Examples:
-  $ tox-wasm-tunnel                            listen; prints a Tox ID and the command for the other side
+  $ tox-wasm-tunnel                            listen; prints a ticket and the command for the other side
   $ tox-wasm-tunnel --expose 22                listen, and open nothing but SSH
-  $ tox-wasm-tunnel TOX_ID 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
-  $ tox-wasm-tunnel TOX_ID 22 -p 2222          … at 127.0.0.1:2222
-  $ tox-wasm-tunnel TOX_ID db.lan:5432         … a host that the listener can reach (and exposes)
+  $ tox-wasm-tunnel TICKET 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
+  $ tox-wasm-tunnel TICKET 22 -p 2222          … at 127.0.0.1:2222
+  $ tox-wasm-tunnel TICKET db.lan:5432         … a host that the listener can reach (and exposes)
 
 Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 130 and 143 killed by a second
 SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
@@ -16,20 +16,48 @@ Examples:
   $ tox-wasm-tunnel listen                     open this machine's loopback
   $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010
   $ tox-wasm-tunnel listen --expose db.lan:5432
+  $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
   $ tox-wasm-tunnel listen --json | your-program`;
 
 export const CONNECT = `
 Examples:
-  $ tox-wasm-tunnel connect TOX_ID 22
-  $ tox-wasm-tunnel connect TOX_ID -L 2222:localhost:22 -L 8080:intra.lan:80
-  $ tox-wasm-tunnel connect TOX_ID -L 0.0.0.0:8080:localhost:80   (other machines may use it)
-  $ tox-wasm-tunnel connect TOX_ID -L [::1]:0:[::1]:5432              (any free local port)`;
+  $ tox-wasm-tunnel connect TICKET 22
+  $ tox-wasm-tunnel connect TICKET -L 2222:localhost:22 -L 8080:intra.lan:80
+  $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80   (other machines may use it)
+  $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432              (any free local port)
+  $ tox-wasm-tunnel connect --ticket-file FILE 22
+  $ tox-wasm-tunnel connect - 22 < FILE
+
+TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
+with --ticket-file, with - (standard input), and with TOX_WASM_TUNNEL_TICKET in the environment.`;
+
+export const TICKET = `
+Examples:
+  $ tox-wasm-tunnel ticket                     print the ticket that listen prints
+  $ tox-wasm-tunnel ticket --rotate            replace it: who came by the old one is out
+  $ tox-wasm-tunnel ticket new --name ci --expose 8080 --expires 2h --uses 1
+  $ tox-wasm-tunnel ticket list
+  $ tox-wasm-tunnel ticket revoke ci`;
 
 export const NODE = `
 Examples:
   $ tox-wasm-tunnel node                       prints HOST:PORT:KEY, to be given to --bootstrap
   $ tox-wasm-tunnel node --port 33445 --tcp-port 443
   $ tox-wasm-tunnel node --bind 192.0.2.1 --no-lan`;
+
+export const PEERS = `
+Examples:
+  $ tox-wasm-tunnel peers                      who is connected, since when, by which path
+  $ tox-wasm-tunnel peers --json
+  $ tox-wasm-tunnel peers remove KEY           cut it off; with its right to connect it may come again
+  $ tox-wasm-tunnel peers deny KEY             … and it may not`;
+
+export const RULE = `
+Examples:
+  $ tox-wasm-tunnel rule list
+  $ tox-wasm-tunnel rule add 8080 db.lan:5432
+  $ tox-wasm-tunnel rule remove 8080           open connections to it are cut
+  $ tox-wasm-tunnel rule add laptop:22         laptop (a peer or ticket of that name) has rules of its own from now on`;
 
 export const ID_EXAMPLES = `
 Examples:

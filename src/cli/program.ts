@@ -1,18 +1,26 @@
 import { Command, Option } from 'commander';
+import { DEFAULT_LIMITS } from '../core/peer_limits.js';
+import type { AskFlags } from './commands/ask.js';
 import type { ConnectFlags } from './commands/connect.js';
 import type { IdFlags } from './commands/id.js';
 import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
+import type { TicketFlags } from './commands/ticket.js';
 import { usage } from './flags.js';
 import * as help from './help_text.js';
+import { LIMIT_FLAGS } from './limit_flags.js';
 import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
 export interface Actions {
   listen(flags: ListenFlags): Promise<void>;
-  connect(remote: string, target: string | undefined, flags: ConnectFlags): Promise<void>;
+  /** @param first the ticket or, where that comes by another way, the target */
+  connect(first: string | undefined, second: string | undefined, flags: ConnectFlags): Promise<void>;
   node(flags: NodeFlags): Promise<void>;
   id(flags: IdFlags): Promise<void>;
+  ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
+  peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
+  rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
 /** The grammar of the command line; it does nothing but call the actions. */
@@ -28,28 +36,40 @@ export function buildProgram(
     .description(
       'TCP tunnels between any two machines over the Tox network: no server, no account, no open port.',
     )
-    .usage('[options] | [options] TOX_ID PORT | COMMAND [options]')
+    .usage('[options] | [options] TICKET PORT | COMMAND [options]')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)
     .enablePositionalOptions()
-    .argument('[TOX_ID]', 'listener to connect to, 76 digits; without it, this machine listens')
+    .argument('[TICKET]', 'of the listener to connect to, or its Tox ID; without it, this machine listens')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach')
     .addHelpText('after', help.MAIN);
-  addOptions(program, expose(), ...forwarding(), ...network(), ...state(), ...output_());
+  addOptions(
+    program,
+    ...offering(),
+    ...listenerLimits(),
+    ticketFile(),
+    ...forwarding(),
+    ...network(),
+    ...state(),
+    ...output_(),
+  );
   program.action(
     async (remote: string | undefined, target: string | undefined, flags: ListenFlags & ConnectFlags) => {
-      if (remote !== undefined) {
-        if (flags.expose !== undefined)
+      if (remote !== undefined || flags.ticketFile !== undefined) {
+        const { expose, allowPeer, denyPeer, qr } = flags;
+        if (expose !== undefined)
           throw usage('--expose is for the listener; the connector chooses with PORT or -L');
-        // A Tox ID has digits; a command mistyped has not.
-        if (!/\d/.test(remote))
-          throw usage(`${JSON.stringify(remote)} is neither a command nor a Tox ID; see ${PROGRAM} --help`);
+        if (allowPeer !== undefined || denyPeer !== undefined || qr === true)
+          throw usage('--allow-peer, --deny-peer and --qr are for the listener');
+        // Tickets and Tox IDs have digits; a command mistyped has not.
+        if (remote !== undefined && remote !== '-' && !/\d/.test(remote))
+          throw usage(`${JSON.stringify(remote)} is neither a command nor a ticket; see ${PROGRAM} --help`);
         return actions.connect(remote, target, flags);
       }
       if (flags.local !== undefined || flags.localPort !== undefined) {
         throw usage(
-          `${flags.local === undefined ? '-p' : '-L'} needs the Tox ID to connect to: ${PROGRAM} TOX_ID PORT`,
+          `${flags.local === undefined ? '-p' : '-L'} needs the ticket to connect with: ${PROGRAM} TICKET PORT`,
         );
       }
       return actions.listen(flags);
@@ -62,7 +82,7 @@ export function buildProgram(
     'wait for connectors (what happens without a command)',
     help.LISTEN,
   );
-  addOptions(listen, expose(), ...network(), ...state(), ...output_());
+  addOptions(listen, ...offering(), ...listenerLimits(), ...network(), ...state(), ...output_());
   listen.action(() => actions.listen(merged<ListenFlags>(program, listen)));
 
   const connect = subcommand(
@@ -71,10 +91,10 @@ export function buildProgram(
     'forward local ports to what a listener can reach',
     help.CONNECT,
   )
-    .argument('<TOX_ID>', 'listener to connect to, 76 digits')
+    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(connect, ...forwarding(), ...network(), ...state(), ...output_());
-  connect.action((remote: string, target: string | undefined) =>
+  addOptions(connect, ticketFile(), ...forwarding(), ...network(), ...state(), ...output_());
+  connect.action((remote: string | undefined, target: string | undefined) =>
     actions.connect(remote, target, merged<ConnectFlags>(program, connect)),
   );
 
@@ -97,6 +117,44 @@ export function buildProgram(
   );
   addOptions(id, ...transfer(), stateFolder(), passphrase(), ...output_());
   id.action(() => actions.id(merged<IdFlags>(program, id)));
+
+  const ticket = subcommand(
+    program,
+    'ticket',
+    "show, make and take back this machine's tickets, while its listener runs or not",
+    help.TICKET,
+  )
+    .argument('[ACTION]', 'new, list or revoke; without it, the ticket that listen prints')
+    .argument('[NAME]', 'the ticket to revoke')
+    .option('--rotate', 'replace the ticket by another: who came by the old one is out')
+    .option('--name <NAME>', 'of the new ticket')
+    .option('--expires <TIME>', 'how long it starts connections: 90s, 30m, 2h or 7d (default: always)')
+    .option('--uses <N>', 'how many peers it lets in (default: any number)');
+  addOptions(ticket, expose(), qr(), stateFolder(), passphrase(), ...output_());
+  ticket.action((action: string | undefined, name: string | undefined) =>
+    actions.ticket(action, name, merged<TicketFlags>(program, ticket)),
+  );
+
+  const peers = subcommand(
+    program,
+    'peers',
+    'who is connected to the listener that runs here; cut peers off',
+    help.PEERS,
+  )
+    .argument('[ACTION]', 'allow, deny or remove; without it, who is connected')
+    .argument('[PEER]', 'name, or public key of 64 digits');
+  addOptions(peers, stateFolder(), ...output_());
+  peers.action((action: string | undefined, peer: string | undefined) =>
+    actions.peers(action, peer, merged<AskFlags>(program, peers)),
+  );
+
+  const rule = subcommand(program, 'rule', 'what peers of the listener that runs here may reach', help.RULE)
+    .argument('<ACTION>', 'list, add or remove')
+    .argument('[RULE...]', 'as --expose has it');
+  addOptions(rule, stateFolder(), ...output_());
+  rule.action((action: string, rules: readonly string[]) =>
+    actions.rule(action, rules, merged<AskFlags>(program, rule)),
+  );
   return program;
 }
 
@@ -143,9 +201,21 @@ const repeatable = (flags: string, description: string): Option =>
 
 const expose = (): Option =>
   repeatable(
-    '--expose <[HOST:]PORT>',
-    "open this to connectors, and nothing else; repeatable (default: this machine's loopback)",
+    '--expose <[NAME:][HOST:]PORT>',
+    "open this to connectors (or to NAME alone), and nothing else; repeatable (default: this machine's loopback)",
   );
+
+const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
+
+const offering = (): Option[] => [
+  expose(),
+  repeatable('--allow-peer <[NAME=]KEY>', 'let this peer in by its public key or Tox ID, without a ticket'),
+  repeatable('--deny-peer <KEY>', 'keep this peer out, whatever ticket it has; repeatable'),
+  qr(),
+];
+
+const ticketFile = (): Option =>
+  new Option('--ticket-file <FILE>', 'read the ticket from FILE: it does not show in the list of processes');
 
 const forwarding = (): Option[] => [
   repeatable(
@@ -154,6 +224,12 @@ const forwarding = (): Option[] => [
   ),
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
+
+const listenerLimits = (): Option[] =>
+  LIMIT_FLAGS.map(
+    ({ flag, value, help: what, print, limit }) =>
+      new Option(`${flag} <${value}>`, `${what} (default: ${print(DEFAULT_LIMITS[limit])})`),
+  );
 
 const nodeList = (): Option[] => [
   repeatable('--bootstrap <HOST:PORT:KEY>', 'join by this node instead of the public ones; repeatable'),

@@ -28,17 +28,29 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/listen.js')).listenCommand(context, flags);
       },
-      connect: async (remote, target, flags) => {
+      connect: async (first, second, flags) => {
         const context = begin(flags);
-        code = await (await import('./commands/connect.js')).connectCommand(context, remote, target, flags);
+        code = await (await import('./commands/connect.js')).connectCommand(context, first, second, flags);
       },
       node: async (flags) => {
         const context = begin(flags);
         code = await (await import('./commands/node.js')).nodeCommand(context, flags);
       },
+      peers: async (action, peer, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/peers.js')).peersCommand(context, action, peer, flags);
+      },
+      rule: async (action, rules, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/rule.js')).ruleCommand(context, action, rules, flags);
+      },
       id: async (flags) => {
         const context = begin(flags);
         code = await (await import('./commands/id.js')).idCommand(context, flags);
+      },
+      ticket: async (action, name, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ticket.js')).ticketCommand(context, action, name, flags);
       },
     },
     packageVersion(),

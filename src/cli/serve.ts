@@ -4,11 +4,12 @@ import { TunnelError } from '../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
 import { openIdentity, type Role } from '../node/identity_file.js';
-import type { BootstrapNodeHandle, TunnelHandle } from './api.js';
+import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from './api.js';
 import type { CliEvent } from './events.js';
 import { EXIT, type ExitCode } from './exit_codes.js';
 import { printable } from './human.js';
 import type { CliIo } from './io.js';
+import { Keeper } from './keeper.js';
 import { Lifetime } from './lifetime.js';
 import type { Reporter } from './reporter.js';
 
@@ -29,9 +30,12 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly passphrase: Uint8Array | undefined;
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
-  start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
-  /** What other processes may ask of it while it runs, by the state folder's control socket. */
-  control?(handle: Handle): ControlMethods;
+  /** @param access what {@link access} gave in an earlier run */
+  start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
+  /** What is to be kept beside the identity, plain JSON; it may hold secrets. Asked at each `access` event. */
+  access?(handle: Handle): unknown;
+  /** What other processes may ask of it while it runs, by the state folder's control socket. @param saved waits until changes are kept */
+  control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
   /** Called once it runs; throws when that is of no use. */
   up(handle: Handle): Promise<void>;
 }
@@ -52,19 +56,20 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   try {
     const opened = await openRole(service, reporter);
     if (opened !== undefined) release = () => opened.release();
-    const handle = await lifetime.orOver(service.start(opened?.identity, lifetime.signal), (late) => {
-      void late.close().catch(() => {});
-    });
+    const handle = await lifetime.orOver(
+      service.start(opened?.identity, lifetime.signal, opened?.access),
+      (late) => {
+        void late.close().catch(() => {});
+      },
+    );
     if (handle === undefined) return EXIT.ok;
     let control: ControlServer | undefined;
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
-      if (opened !== undefined && (opened.identity === undefined || opened.isSealDue)) {
-        await opened.save(handle.identity);
-        if (opened.isSealDue) reporter.people('The state file was not encrypted; from now on it is.');
-      }
-      control = await openControl(context, service, handle);
+      const keeper = opened && new Keeper(opened, handle, reporter, service.access);
+      await keeper?.saveNews();
+      control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
       await lifetime.orOver(service.up(handle));
       await lifetime.over();
     } catch (error) {
@@ -108,12 +113,13 @@ async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
   { io, reporter }: Context,
   { stateFolder, control }: Service<Handle>,
   handle: Handle,
+  saved: () => Promise<void>,
 ): Promise<ControlServer | undefined> {
   if (stateFolder === undefined || control === undefined) return undefined;
   try {
     return await ControlServer.start({
       folder: stateFolder,
-      methods: control(handle),
+      methods: control(handle, saved),
       timers: io.timers,
       logger: reporter.logger,
     });
@@ -125,13 +131,16 @@ async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
 }
 
 function watch(
-  handle: TunnelHandle | BootstrapNodeHandle,
+  handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
   { io, reporter }: Context,
   lifetime: Lifetime,
 ): void {
   const onlineSinceMs = new Map<string, number>();
   handle.on('error', (error) => lifetime.fail(error));
-  handle.on('ready', ({ toxId }) => reporter.event({ event: 'ready', toxId }));
+  handle.on('ready', ({ toxId }) => {
+    const ticket = 'ticket' in handle ? { ticket: handle.ticket } : {};
+    reporter.event({ event: 'ready', toxId, ...ticket });
+  });
   handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
   handle.on('code', ({ code, peer, detail }) => {
     const event = codeEvent(code, peer, detail);

@@ -15,7 +15,13 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'started':
       return event.command === undefined
         ? { lines: [`Started as ${event.toxId}`], verbosity: 1 }
-        : { lines: listening(event.toxId, event.command, event.expose ?? []), verbosity: 0 };
+        : { lines: listening(event.ticket ?? '', event.command, event.expose ?? []), verbosity: 0 };
+    case 'ticket':
+    case 'tickets':
+      // On stdout, for scripts too.
+      return undefined;
+    case 'revoked':
+      return line(`Revoked the ticket ${printable(event.name)}: who came by it is out`);
     case 'identity':
       return { lines: [`Identity file: ${printable(event.file)}`], verbosity: 1 };
     case 'node':
@@ -41,6 +47,17 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       return line(
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
       );
+    case 'changed': {
+      const note = event.note === undefined ? [] : [printable(event.note)];
+      return {
+        lines: [`Done: ${event.what} ${event.items.map(printable).join(', ')}`, ...note],
+        verbosity: 0,
+      };
+    }
+    case 'peers':
+    case 'rules':
+      // What was asked for stands on stdout.
+      return undefined;
     case 'error':
     case 'dropped':
       // Errors have a way of their own, and people have scrolled past what was left out.
@@ -67,15 +84,15 @@ function peerLine(event: CliEvent & { event: 'peer' }): string {
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function listening(toxId: string, command: string, expose: readonly string[]): string[] {
+function listening(ticket: string, command: string, expose: readonly string[]): string[] {
   const reach =
     expose.length === 0
       ? "every port of this machine's own loopback, nothing else (choose with --expose)"
       : expose.map(printable).join(', ');
   return [
-    'Listening. This Tox ID lets others in:',
+    'Listening. This ticket lets others in; it is a secret:',
     '',
-    `  ${toxId}`,
+    `  ${ticket}`,
     '',
     'On the other machine, run:',
     '',

@@ -52,9 +52,10 @@ export class Reassembly {
   /**
    * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
    *
+   * @returns false when there is no block for it: the stream cannot go on
    * @throws {TunnelError} ERR_FRAME_INVALID (remote) when some of it is there already
    */
-  insert(offset: number, frame: Uint8Array, from: number): void {
+  insert(offset: number, frame: Uint8Array, from: number): boolean {
     this.#intervals.add(offset, offset + frame.length - from);
     let at = from;
     while (at < frame.length) {
@@ -62,9 +63,12 @@ export class Reassembly {
       const index = Math.floor(distance / BLOCK_BYTES);
       const inBlock = distance - index * BLOCK_BYTES;
       const end = Math.min(frame.length, at + BLOCK_BYTES - inBlock);
-      this.#block(index).bytes.set(frame.subarray(at, end), inBlock);
+      const block = this.#block(index);
+      if (block === undefined) return false;
+      block.bytes.set(frame.subarray(at, end), inBlock);
       at = end;
     }
+    return true;
   }
 
   /** The next bytes in order, at most one block of them; undefined when there are none. */
@@ -74,7 +78,8 @@ export class Reassembly {
     if (available === 0) return undefined;
     const from = this.#delivered - this.#firstBlockOffset;
     const to = Math.min(BLOCK_BYTES, from + available);
-    const block = this.#block(0);
+    const block = this.#blocks[0];
+    if (block === undefined) return undefined;
     let chunk: Uint8Array;
     if (to - from < COPY_BELOW_BYTES) {
       chunk = block.bytes.slice(from, to);
@@ -87,7 +92,7 @@ export class Reassembly {
       this.#letGo(0);
       this.#blocks.shift();
       this.#firstBlockOffset += BLOCK_BYTES;
-    } else if (!block.shared && this.highestOffset === this.#delivered) {
+    } else if (this.highestOffset === this.#delivered && (!block.shared || this.#pool.isCrowded)) {
       this.#letGo(0);
     }
     return chunk;
@@ -99,11 +104,13 @@ export class Reassembly {
     this.#blocks = [];
   }
 
-  #block(index: number): Block {
+  #block(index: number): Block | undefined {
     const held = this.#blocks[index];
     if (held !== undefined) return held;
+    const bytes = this.#pool.take();
+    if (bytes === undefined) return undefined;
     while (this.#blocks.length < index) this.#blocks.push(undefined);
-    const block = { bytes: this.#pool.take(), shared: false };
+    const block = { bytes, shared: false };
     this.#blocks[index] = block;
     this.#heldBlocks++;
     return block;
@@ -112,7 +119,8 @@ export class Reassembly {
   #letGo(index: number): void {
     const block = this.#blocks[index];
     if (block === undefined) return;
-    if (!block.shared) this.#pool.give(block.bytes);
+    if (block.shared) this.#pool.leave();
+    else this.#pool.give(block.bytes);
     this.#blocks[index] = undefined;
     this.#heldBlocks--;
   }

@@ -49,8 +49,11 @@ export class ReceiveHalf {
     return this.#finalOffset === undefined && this.#window.isDue;
   }
 
-  /** @throws {TunnelError} ERR_FRAME_INVALID (remote) */
-  takeData(frame: Uint8Array, nowMs: number): void {
+  /**
+   * @returns false when there is no memory for it: the stream cannot go on
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote)
+   */
+  takeData(frame: Uint8Array, nowMs: number): boolean {
     const offset = readDataOffset(frame);
     const end = offset + frame.length - DATA_HEADER_BYTES;
     if (end > this.#window.limit)
@@ -58,7 +61,7 @@ export class ReceiveHalf {
     if (end > (this.#finalOffset ?? end))
       throw violation(`DATA to ${end}, beyond the end at ${this.#finalOffset}`);
     if (offset === 0) this.#window.start(nowMs);
-    this.#reassembly.insert(offset, frame, DATA_HEADER_BYTES);
+    return this.#reassembly.insert(offset, frame, DATA_HEADER_BYTES);
   }
 
   /** @throws {TunnelError} ERR_FRAME_INVALID (remote) */

@@ -1,9 +1,10 @@
 import type { Clock } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
-import { BlockPool } from './block_pool.js';
+import { Rate } from '../core/rate.js';
+import { BLOCK_BYTES, BlockPool } from './block_pool.js';
 import { CountingSink } from './counting_sink.js';
-import { FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, RESET, readOpen } from './frame.js';
+import { DATA, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, RESET, readOpen } from './frame.js';
 import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
 import type { PingCallback } from './pinger.js';
@@ -48,7 +49,9 @@ export class Session {
   readonly #control: SessionControl;
   readonly #keepAlive: KeepAlive;
   readonly #growth: GrowthBudget;
-  readonly #pool = new BlockPool();
+  readonly #pool: BlockPool;
+  readonly #opens: Rate;
+  readonly #controlFrames: Rate;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
   #ourStreams = 0;
@@ -65,6 +68,9 @@ export class Session {
   #heard = false;
   #framesReceived = 0;
   #bytesReceived = 0;
+  #opensRefused = 0;
+  /** When the last stream was over. */
+  #busyMs: number;
 
   /** A connector's session sends its first PING at once. */
   constructor(options: SessionOptions) {
@@ -73,7 +79,12 @@ export class Session {
     this.#clock = clock;
     this.#limits = withDefaults(options.limits);
     this.#sink = new CountingSink(options.sink);
-    this.#growth = new GrowthBudget(this.#limits.maxPeerWindowBytes);
+    const { maxPeerWindowBytes, maxHeldBytes, opensPerSecond, controlFramesPerSecond } = this.#limits;
+    this.#growth = new GrowthBudget(maxPeerWindowBytes);
+    this.#pool = new BlockPool(Math.ceil(maxHeldBytes / BLOCK_BYTES));
+    this.#opens = new Rate(opensPerSecond, clock.nowMs());
+    this.#controlFrames = new Rate(controlFramesPerSecond, clock.nowMs());
+    this.#busyMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({
       sink: this.#sink,
@@ -98,6 +109,11 @@ export class Session {
   /** Streams that are not over, those included whose last frames wait to be sent. */
   get streamCount(): number {
     return this.#table.size;
+  }
+
+  /** Milliseconds since there was a stream; 0 while there is one. */
+  get idleMs(): number {
+    return this.#table.size > 0 ? 0 : this.#clock.nowMs() - this.#busyMs;
   }
 
   /** True while a BYE of ours waits for room in the sink. */
@@ -135,7 +151,8 @@ export class Session {
    * Takes one frame; the view is read during the call alone. Handlers hear of it in {@link flush}.
    * Ignores all frames once closed.
    *
-   * @throws {TunnelError} ERR_FRAME_INVALID (remote): call `close('protocol-error')`
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote): call `close('protocol-error')`; ERR_LIMIT (remote) for
+   *   too many frames: call `close('limit')`
    */
   receive(frame: Uint8Array): void {
     this.#heard = true;
@@ -146,6 +163,12 @@ export class Session {
       throw violation(`a frame of ${frame.length} bytes; agreed were ${this.#options.frameBytes}`);
     }
     const type = frame[0]!;
+    if (type !== DATA && !this.#controlFrames.take(this.#clock.nowMs())) {
+      const most = this.#limits.controlFramesPerSecond;
+      throw new TunnelError('ERR_LIMIT', `more than ${most} frames a second that carry no data`, {
+        remote: true,
+      });
+    }
     if (type >= FIRST_SESSION_TYPE) {
       this.#control.receive(type, frame);
       if (this.#control.hasControl) this.#scheduler.controlDue(this.#control);
@@ -232,6 +255,7 @@ export class Session {
       framesReceived: this.#framesReceived,
       bytesSent: this.#sink.bytes,
       bytesReceived: this.#bytesReceived,
+      opensRefused: this.#opensRefused,
       roundTripMs: this.#control.pinger.smoothedMs,
       ...this.#table.memory(),
       growthLeftBytes: this.#growth.leftBytes,
@@ -286,7 +310,9 @@ export class Session {
     if (target === undefined) {
       this.#refuse(id, 'unsupported', '');
     } else if (this.#theirStreams >= this.#limits.streams) {
-      this.#refuse(id, 'limit', `${this.#theirStreams} streams are open`);
+      this.#refuseForLimit(id, `${this.#theirStreams} streams are open`);
+    } else if (!this.#opens.take(this.#clock.nowMs())) {
+      this.#refuseForLimit(id, `more than ${this.#limits.opensPerSecond} streams a second; open them slower`);
     } else if (this.#table.isTaken(id, 0)) {
       this.#refuse(id, 'busy', 'open again with another UUID');
     } else {
@@ -325,6 +351,11 @@ export class Session {
   #refuse(id: Uint8Array, reason: Reason, text: string): void {
     this.#control.refuse({ id, reason, text });
     this.#scheduler.controlDue(this.#control);
+  }
+
+  #refuseForLimit(id: Uint8Array, text: string): void {
+    this.#opensRefused++;
+    this.#refuse(id, 'limit', text);
   }
 
   #wantPing(): void {
@@ -388,6 +419,7 @@ export class Session {
         this.#table.remove(stream);
         if (stream.isOurs) this.#ourStreams--;
         else this.#theirStreams--;
+        this.#busyMs = this.#clock.nowMs();
       },
       pump: () => this.#pump(),
     };

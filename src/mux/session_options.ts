@@ -21,6 +21,12 @@ export interface SessionLimits {
   readonly maxStreamWindowBytes?: number;
   /** What all windows together may grow by, in bytes; default 64 MiB. */
   readonly maxPeerWindowBytes?: number;
+  /** Memory of bytes that wait for missing ones; a stream that needs more is reset. Default no bound but the windows. */
+  readonly maxHeldBytes?: number;
+  /** Streams that the peer may open in a second, and at once after a pause twice as many; default no bound. */
+  readonly opensPerSecond?: number;
+  /** Frames other than DATA that it may send in a second, and twice as many at once; default no bound. */
+  readonly controlFramesPerSecond?: number;
   /** Bytes written and not yet in frames at which `write` gives false; default 256 KiB. */
   readonly sendHighWaterBytes?: number;
 }
@@ -52,6 +58,8 @@ export interface SessionStats {
   readonly bytesReceived: number;
   /** Smoothed, in milliseconds; undefined until measured. */
   readonly roundTripMs: number | undefined;
+  /** OPENs of the peer that were refused because of a limit. */
+  readonly opensRefused: number;
   /** Memory that waits for missing bytes of streams, in bytes. */
   readonly heldBytes: number;
   /** Bytes written by our consumers and not yet in frames. */
@@ -67,6 +75,9 @@ export function withDefaults(limits: SessionLimits = {}): Required<SessionLimits
     initialWindowBytes: limits.initialWindowBytes ?? INITIAL_WINDOW_BYTES,
     maxStreamWindowBytes: limits.maxStreamWindowBytes ?? MAX_STREAM_WINDOW_BYTES,
     maxPeerWindowBytes: limits.maxPeerWindowBytes ?? MAX_PEER_WINDOW_BYTES,
+    maxHeldBytes: limits.maxHeldBytes ?? Number.POSITIVE_INFINITY,
+    opensPerSecond: limits.opensPerSecond ?? Number.POSITIVE_INFINITY,
+    controlFramesPerSecond: limits.controlFramesPerSecond ?? Number.POSITIVE_INFINITY,
     sendHighWaterBytes: limits.sendHighWaterBytes ?? INITIAL_WINDOW_BYTES,
   };
   if (!(all.streams >= 1 && all.initialWindowBytes >= 1 && all.sendHighWaterBytes >= 1)) {

@@ -267,8 +267,20 @@ export class Stream implements MuxStream, Source {
 
   #receiveData(frame: Uint8Array): void {
     if (!this.#mayGetData) throw violation('DATA before OPENED');
-    this.receiving.takeData(frame, this.#host.clock.nowMs());
+    if (!this.receiving.takeData(frame, this.#host.clock.nowMs())) {
+      this.#giveUp();
+      return;
+    }
     if (this.#phase === 'open' && this.receiving.hasNews) this.list();
+  }
+
+  /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
+  #giveUp(): void {
+    this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
+    this.#drop();
+    this.#resetSoon('limit');
+    this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
+    this.list();
   }
 
   #receiveEnd(frame: Uint8Array): void {

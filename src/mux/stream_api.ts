@@ -17,7 +17,7 @@ export interface StreamHandlers {
   onEnd?(): void;
   /**
    * The stream was cut short. Nothing follows. Not called for our own {@link MuxStream.reset}.
-   * `remote` is false when the session was closed on this side.
+   * `remote` is false when this side ended it: the session was closed, or a limit reached.
    */
   onReset?(reason: Reason, remote: boolean): void;
   /** After {@link MuxStream.write} gave false: go on writing. */

@@ -164,6 +164,7 @@ export class Connector extends Tunnel {
         logger: this.logger,
         patienceMs: this.patienceMs,
         prover: this.#prover,
+        limits: this.limits,
         onCode: (code, detail) => this.#tellCode(code, detail),
         onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
         // A connector offers nothing: it only dials.

@@ -1,11 +1,11 @@
 import type { Grant } from '../access/grant.js';
 import { TunnelError } from '../core/errors.js';
-import { MAX_PEERS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
 import { upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import type { ListenerPeer } from './listener_peer.js';
+import type { PeerInfo } from './peer_info.js';
 import type { Traffic } from './peer_life.js';
 
 /** How long a friend that has gone keeps its place, when nobody else wants it. */
@@ -32,6 +32,7 @@ export interface Place {
   readonly publicKey: string;
   /** What it was let in by. */
   readonly grant: Grant;
+  info(): PeerInfo;
   /** Gives up what is done for the friend. */
   close(): void;
 }
@@ -41,12 +42,14 @@ export interface FriendPlacesOptions {
   readonly logger: Logger;
   /** Whether what let somebody in is still in force. @param publicKey 64 hexadecimal digits */
   readonly mayStay: (grant: Grant, publicKey: string) => boolean;
+  /** Friends at once. */
+  readonly maxPeers: number;
   /** What came of a request. @param publicKey 64 hexadecimal digits */
   readonly onAnswer: (publicKey: string, outcome: Outcome) => void;
   readonly newPlace: (friend: number, publicKey: string, grant: Grant) => Place;
 }
 
-/** The friends of a listener: at most {@link MAX_PEERS}. Those who have long gone make room for others. */
+/** The friends of a listener: at most so many. Those who have long gone make room for others. */
 export class FriendPlaces {
   readonly #options: FriendPlacesOptions;
   /** By friend number. */
@@ -55,6 +58,8 @@ export class FriendPlaces {
   readonly #requests = new Map<string, Request>();
   #seating = false;
   #saidFull = false;
+  /** Whose request toxcore is told of now, and whether it was cut off meanwhile. */
+  #accepting: { readonly name: string; isCut: boolean } | undefined;
   #closed = false;
   #past: Traffic = { bytesIn: 0, bytesOut: 0 };
 
@@ -91,7 +96,8 @@ export class FriendPlaces {
         if (next === undefined || this.#closed) return;
         if (!(await this.#makePlace())) return;
         const [name, request] = next;
-        this.#requests.delete(name);
+        // It may have been cut off while a place was made.
+        if (!this.#requests.delete(name)) continue;
         await this.#accept(name, request);
       }
     } catch (error) {
@@ -103,9 +109,9 @@ export class FriendPlaces {
   }
 
   /** The friend has left for good: its place is free. */
-  async free(friend: number): Promise<void> {
+  async free(friend: number, reason: Reason = 'limit'): Promise<void> {
     try {
-      await this.#remove(friend, 'limit');
+      await this.#remove(friend, reason);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
     }
@@ -123,6 +129,22 @@ export class FriendPlaces {
       if (!TunnelError.is(error)) throw error;
     }
     await this.seat();
+  }
+
+  infos(): PeerInfo[] {
+    return [...this.#places.values()].map((place) => place.info());
+  }
+
+  /** Cuts off the friend of that key, and forgets its request. @returns false when there was neither */
+  async cut(publicKey: string): Promise<boolean> {
+    const isAccepting = this.#accepting?.name === publicKey;
+    if (this.#accepting !== undefined && isAccepting) this.#accepting.isCut = true;
+    const waited = this.#requests.delete(publicKey) || isAccepting;
+    const found = [...this.#places].find(([, place]) => place.publicKey === publicKey);
+    if (found === undefined) return waited;
+    const [friend] = found;
+    await this.free(friend, 'not-allowed');
+    return true;
   }
 
   friendPath(friend: number, path: Path): void {
@@ -147,10 +169,13 @@ export class FriendPlaces {
 
   async #accept(name: string, { publicKey, grant }: Request): Promise<void> {
     const { node, mayStay, onAnswer, newPlace } = this.#options;
+    const accepting = { name, isCut: false };
+    this.#accepting = accepting;
     const outcome = await node.acceptFriend(publicKey);
+    this.#accepting = undefined;
     if (this.#closed) return;
-    if (outcome.code === 101 && !mayStay(grant, name)) {
-      await node.removeFriend(outcome.friend);
+    if (accepting.isCut || !mayStay(grant, name)) {
+      if (outcome.code === 101) await node.removeFriend(outcome.friend);
       return;
     }
     if (outcome.code === 101) {
@@ -169,7 +194,8 @@ export class FriendPlaces {
     const idle = [...this.#places]
       .filter(([, { peer }]) => peer.isIdle)
       .sort(([, { peer: a }], [, { peer: b }]) => Number(a.hasMet) - Number(b.hasMet) || b.idleMs - a.idleMs);
-    let surplus = this.#places.size + 1 - MAX_PEERS;
+    const { maxPeers } = this.#options;
+    let surplus = this.#places.size + 1 - maxPeers;
     for (const [friend, { peer }] of idle) {
       if (surplus <= 0 && peer.idleMs < IDLE_FRIEND_MS) continue;
       // While another was removed it may have come back.
@@ -180,7 +206,7 @@ export class FriendPlaces {
     if (surplus > 0 && !this.#saidFull) {
       this.#options.logger.log(
         'warn',
-        `${MAX_PEERS} peers are connected: further friend requests have to wait`,
+        `${maxPeers} peers are connected: further friend requests have to wait`,
       );
     }
     this.#saidFull = surplus > 0;

@@ -10,6 +10,7 @@ import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
 import { ListenerPeer } from './listener_peer.js';
 import type { ListenOptions } from './options.js';
+import { type PeerInfo, peerInfo } from './peer_info.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
 /** The end that is dialled: any number of peers, each with a server of targets of its own. */
@@ -36,6 +37,7 @@ export class Listener extends Tunnel {
       node,
       logger: this.logger,
       mayStay: (grant, publicKey) => this.access.holds(grant, publicKey),
+      maxPeers: this.limits.maxPeers,
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),
       newPlace: (friend, publicKey, grant) => this.#newPlace(friend, publicKey, grant),
     });
@@ -45,7 +47,7 @@ export class Listener extends Tunnel {
     node.on('handshake', (friend, packet) => void this.#places.handshake(friend, packet));
     void node.admitRequests(this.access.admission);
     this.access.on('admission', () => void node.admitRequests(this.access.admission));
-    this.access.on('revoked', () => void this.#places.dismiss());
+    this.access.on('revoked', () => this.#onRevoked());
     this.access.on('changed', () => this.emit('access'));
   }
 
@@ -81,6 +83,31 @@ export class Listener extends Tunnel {
     return this.#places.traffic;
   }
 
+  /** The friends that there are, connected or not. */
+  peers(): PeerInfo[] {
+    return this.#places.infos();
+  }
+
+  /**
+   * Cuts a peer off, at once. It may ask again, unless it is denied.
+   *
+   * @param publicKey 64 hexadecimal digits @returns false when it was not there
+   */
+  removePeer(publicKey: string): Promise<boolean> {
+    return this.#places.cut(publicKey.toUpperCase());
+  }
+
+  /** Cuts a peer off and lets it in no more. @throws {TunnelError} ERR_LIMIT */
+  denyPeer(publicKey: string): Promise<boolean> {
+    this.access.deny(Uint8Array.from(Buffer.from(publicKey, 'hex')));
+    return this.#places.cut(publicKey.toUpperCase());
+  }
+
+  /** Takes {@link denyPeer} back. @returns false when it was not denied */
+  allowPeer(publicKey: string): boolean {
+    return this.access.undeny(Uint8Array.from(Buffer.from(publicKey, 'hex')));
+  }
+
   protected override closePeers(): Promise<void> {
     return this.#places.close();
   }
@@ -98,6 +125,14 @@ export class Listener extends Tunnel {
     else void this.#places.request(publicKey, grant);
   }
 
+  #onRevoked(): void {
+    // Another may get the name.
+    for (const { name } of this.rules.list()) {
+      if (name !== undefined && !this.access.isName(name)) this.rules.forget(name);
+    }
+    void this.#places.dismiss();
+  }
+
   #onStrangers(count: number): void {
     this.#strangers += count;
     this.logger.log('info', `${count} friend requests of strangers were dropped`, { soFar: this.#strangers });
@@ -108,6 +143,7 @@ export class Listener extends Tunnel {
     const server = new TargetServer({
       peer: publicKey,
       rules: this.rules.rulesFor(() => grant),
+      maxDials: this.limits.maxDials,
       logger: this.logger,
     });
     const forgetRules = this.rules.onChange(() => server.recheck());
@@ -122,6 +158,7 @@ export class Listener extends Tunnel {
         timers: this.timers,
         logger: this.logger,
         patienceMs: this.patienceMs,
+        limits: this.limits,
         onCode: (code, detail) => this.tellCode(publicKey, code, detail),
         onStatus: (status, path) => this.tellStatus(publicKey, status, path),
         onHello: (proof, sessions, resumes) => this.access.hello(proof, keys, sessions, resumes),
@@ -142,6 +179,7 @@ export class Listener extends Tunnel {
       get grant() {
         return grant;
       },
+      info: () => peerInfo(publicKey, peer, server.counts, grant),
       close: () => {
         forgetRules();
         server.close();

@@ -52,6 +52,8 @@ export class ListenerPeer extends PeerLife {
   /** When the friend was last online or had streams that wait, on the port's clock. */
   #seenMs: number;
   #leaving: TimerHandle | undefined;
+  /** Runs while the friend is online and has no session. */
+  #shakeHands: TimerHandle | undefined;
 
   constructor(port: ListenerPeerPort, friend: number) {
     super(port);
@@ -77,6 +79,7 @@ export class ListenerPeer extends PeerLife {
 
   override async close(reason: Reason): Promise<void> {
     this.#stay();
+    this.#stopWaiting();
     await super.close(reason);
   }
 
@@ -84,9 +87,11 @@ export class ListenerPeer extends PeerLife {
     this.port.logger.log('debug', 'a friend is online; waiting for its handshake', {
       peer: this.port.publicKey,
     });
+    this.#waitForHandshake();
   }
 
   protected override wentOffline(): void {
+    this.#stopWaiting();
     this.#idleNow();
     if (this.#leaving !== undefined) this.#leave();
   }
@@ -104,6 +109,7 @@ export class ListenerPeer extends PeerLife {
     });
     this.#idleNow();
     if (reason === 'peer-shutdown') this.#leaving = this.port.timers.set(() => this.#leave(), LEAVE_MS);
+    else if (this.path !== 'none') this.#waitForHandshake();
   }
 
   protected override knows(packet: Uint8Array): boolean {
@@ -155,6 +161,7 @@ export class ListenerPeer extends PeerLife {
     if (joined === 'joined') {
       this.#hasMet = true;
       this.#stay();
+      this.#stopWaiting();
       const fields = proof === undefined ? new Map<number, Uint8Array>() : new Map([[FIELD_PROOF, proof]]);
       await this.send(encodeWelcome(welcomeOf(this.#offer, agreement, fields)));
     } else if (TunnelError.is(joined) && !this.closed && !isNodeGone(joined)) {
@@ -173,6 +180,23 @@ export class ListenerPeer extends PeerLife {
       reason: refuse.reason,
     });
     await this.send(encodeRefuse(refuse));
+  }
+
+  /** A friend that never shakes hands keeps its place from others: it loses it. */
+  #waitForHandshake(): void {
+    this.#stopWaiting();
+    const { timers, limits, logger, publicKey } = this.port;
+    this.#shakeHands = timers.set(() => {
+      this.#shakeHands = undefined;
+      const waited = `${limits.handshakeTimeoutMs / 1000} s`;
+      logger.log('warn', `a friend without a handshake for ${waited} is dropped`, { peer: publicKey });
+      this.#leave();
+    }, limits.handshakeTimeoutMs);
+  }
+
+  #stopWaiting(): void {
+    if (this.#shakeHands !== undefined) this.port.timers.clear(this.#shakeHands);
+    this.#shakeHands = undefined;
   }
 
   #leave(): void {

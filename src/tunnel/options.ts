@@ -3,6 +3,7 @@ import type { AllowedPeer } from '../access/policy.js';
 import type { Rule } from '../access/rule.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
+import type { Limits } from '../core/peer_limits.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -39,6 +40,8 @@ export interface TunnelOptions extends CommonOptions {
    * milliseconds. Default {@link ../core/limits.DEFAULT_PATIENCE_MS}.
    */
   readonly patienceMs?: number;
+  /** What a peer may ask of us. Default {@link ../core/peer_limits.DEFAULT_LIMITS}. */
+  readonly limits?: Partial<Limits>;
 }
 
 export interface ListenOptions extends TunnelOptions {

@@ -2,6 +2,7 @@ import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Agreement, resumes } from '../mux/agreement.js';
 import type { Reason } from '../mux/reasons.js';
+import type { SessionStats } from '../mux/session_options.js';
 import type { Path } from '../node/tox_node.js';
 import type { PeerPort } from './peer_port.js';
 import { PeerSession, type SessionEnd } from './peer_session.js';
@@ -26,6 +27,7 @@ export abstract class PeerLife {
   #current: PeerSession | undefined;
   #patience: TimerHandle | undefined;
   #online = false;
+  #onlineMs = 0;
   /** The newest packet of the handshake waits while the one before is acted on. */
   #packet: Uint8Array | undefined;
   #acting = false;
@@ -68,6 +70,16 @@ export abstract class PeerLife {
       bytesOut: this.#bytesOut + (stats?.bytesSent ?? 0),
       bytesIn: this.#bytesIn + (stats?.bytesReceived ?? 0),
     };
+  }
+
+  /** Of the session that there is. */
+  get sessionStats(): SessionStats | undefined {
+    return this.#current?.session.stats();
+  }
+
+  /** Milliseconds since streams can be opened; undefined while they cannot. */
+  get onlineForMs(): number | undefined {
+    return this.#online ? this.port.timers.nowMs() - this.#onlineMs : undefined;
   }
 
   friendPath(path: Path): void {
@@ -150,6 +162,7 @@ export abstract class PeerLife {
       agreement,
       role: this.role,
       timers: this.port.timers,
+      limits: this.port.limits,
       onOpen: this.port.onOpen,
       onSilent: (session) => this.#onSilent(session),
       onHeard: (session) => {
@@ -228,6 +241,7 @@ export abstract class PeerLife {
   #setOnline(online: boolean): void {
     if (online === this.#online) return;
     this.#online = online;
+    if (online) this.#onlineMs = this.port.timers.nowMs();
     this.port.onStatus(online ? 'online' : 'offline', online ? this.path : 'none');
   }
 

@@ -1,6 +1,7 @@
 import type { Timers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import type { Limits } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { OpenRequest } from '../mux/stream_api.js';
 import type { Path, ToxNode } from '../node/tox_node.js';
@@ -18,6 +19,7 @@ export interface PeerPort {
   readonly logger: Logger;
   /** How long streams live on while the peer is offline or silent, in milliseconds; 0: not at all. */
   readonly patienceMs: number;
+  readonly limits: Limits;
   readonly onCode: (code: ReturnCode, detail?: string) => void;
   readonly onStatus: (status: PeerChange['status'], path: Path) => void;
   readonly onOpen: (request: OpenRequest) => void;

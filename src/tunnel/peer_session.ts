@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { INITIAL_WINDOW_BYTES } from '../core/limits.js';
+import type { Limits } from '../core/peer_limits.js';
 import type { Agreement } from '../mux/agreement.js';
 import { channelTag } from '../mux/channel_tag.js';
 import type { Reason } from '../mux/reasons.js';
@@ -24,6 +26,7 @@ export interface PeerSessionOptions {
   readonly agreement: Agreement;
   readonly role: 'connector' | 'listener';
   readonly timers: Timers;
+  readonly limits: Limits;
   readonly onOpen: (request: OpenRequest) => void;
   /** Nothing was heard of the peer for too long: time to {@link PeerSession.freeze}. */
   readonly onSilent: (session: PeerSession) => void;
@@ -48,6 +51,7 @@ export class PeerSession implements ChannelHandlers {
   #session: Session | undefined;
   #failure: TunnelError | undefined;
   #tick: TimerHandle | undefined;
+  #idle: TimerHandle | undefined;
   #frozen = false;
   #ended = false;
 
@@ -87,8 +91,9 @@ export class PeerSession implements ChannelHandlers {
       this.#session?.receive(frame);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
-      this.#session?.close('protocol-error', error.message);
-      this.#end({ reason: 'protocol-error', text: error.message, error });
+      const reason = error.code === 'ERR_LIMIT' ? 'limit' : 'protocol-error';
+      this.#session?.close(reason, error.message);
+      this.#end({ reason, text: error.message, error });
     }
   }
 
@@ -144,7 +149,7 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: NodeChannel): void {
-    const { agreement, role, timers, onOpen } = this.#options;
+    const { agreement, role, timers, limits, onOpen } = this.#options;
     this.#channel = channel;
     this.#session = new Session({
       sink: channel,
@@ -154,8 +159,32 @@ export class PeerSession implements ChannelHandlers {
       role,
       onOpen,
       onBye: (reason, text) => this.#end({ reason, text }),
+      limits: {
+        streams: limits.maxStreams,
+        opensPerSecond: limits.maxOpensPerSecond,
+        controlFramesPerSecond: limits.maxControlFramesPerSecond,
+        maxStreamWindowBytes: limits.maxStreamBufferBytes,
+        initialWindowBytes: Math.min(INITIAL_WINDOW_BYTES, limits.maxStreamBufferBytes),
+        maxPeerWindowBytes: limits.maxPeerBufferBytes,
+        maxHeldBytes: limits.maxPeerBufferBytes,
+      },
     });
     this.#tickLater();
+    this.#watchIdle();
+  }
+
+  /** Ends the session when it has had no stream for as long as it may. */
+  #watchIdle(): void {
+    const { limits, timers } = this.#options;
+    if (limits.idleTimeoutMs === 0 || this.#ended) return;
+    const leftMs = limits.idleTimeoutMs - this.session.idleMs;
+    if (leftMs <= 0) {
+      const text = `no stream for ${limits.idleTimeoutMs / 1000} s`;
+      this.session.close('limit', text);
+      this.#end({ reason: 'limit', text });
+      return;
+    }
+    this.#idle = timers.set(() => this.#watchIdle(), leftMs);
   }
 
   #tickLater(): void {
@@ -177,6 +206,7 @@ export class PeerSession implements ChannelHandlers {
   #stop(): void {
     this.#ended = true;
     this.#clearTick();
+    if (this.#idle !== undefined) this.#options.timers.clear(this.#idle);
   }
 
   #end(end: SessionEnd): void {

@@ -3,6 +3,7 @@ import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { DEFAULT_PATIENCE_MS } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
+import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
@@ -27,6 +28,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly timers: Timers = systemTimers;
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
+  protected readonly limits: Limits;
   readonly #signal: AbortSignal | undefined;
   #closing: Promise<void> | undefined;
   #ready = false;
@@ -35,6 +37,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     super();
     this.node = node;
     this.logger = options.logger ?? silentLogger;
+    this.limits = limitsOf(options.limits);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
     const { address, secretKey } = node.started;
     this.toxId = formatToxId(address);
@@ -69,6 +72,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   protected static async startNode(options: TunnelOptions): Promise<ToxNode> {
     if (isAborted(options.signal)) throw abortedError(options.signal);
+    // Before anything is started: it throws.
+    limitsOf(options.limits);
     const node = await ToxNode.start({
       start: {
         kind: 'tunnel',

@@ -96,8 +96,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   test('two connectors started in the same second from one state folder both work', {
     timeout: 120_000,
   }, async () => {
-    const { toxId } = await network.listen([String(echo.port)]);
-    const args = ['connect', toxId, '-L', `0:127.0.0.1:${echo.port}`, ...stateFolder('shared')];
+    const { ticket } = await network.listen([String(echo.port)]);
+    const args = ['connect', ticket, '-L', `0:127.0.0.1:${echo.port}`, ...stateFolder('shared')];
     const both = [network.start(...args), network.start(...args)];
 
     await Promise.all(
@@ -128,7 +128,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     const ready = await listener.event('ready');
 
     assert.equal(await late.stop(), 0);
-    const connector = start('connect', String(ready['toxId']), '-L', `0:127.0.0.1:${echo.port}`, ...join);
+    const connector = start('connect', String(ready['ticket']), '-L', `0:127.0.0.1:${echo.port}`, ...join);
     await connector.event('waiting');
     start('node', '--port', String(udpPort), '--tcp-port', String(tcpPort), ...nodeState);
     await connector.event('peer', (event) => event['status'] === 'online');
@@ -147,7 +147,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     timeout: 120_000,
   }, async () => {
     const held = await Target.start();
-    const { listener, connector, locals, toxId } = await network.tunnel([held.port]);
+    const { listener, connector, locals, ticket } = await network.tunnel([held.port]);
     const client = dialLoopback(locals[0]?.port ?? 0);
     const finished = readDigest(await firstConnection(held, client));
     await writePattern(client, 'last words', 2 * MIB);
@@ -161,7 +161,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     await ending(server.resume());
 
     assert.ok(performance.now() - start < 15_000, 'the target was to see the end at once, not by a time-out');
-    const again = await network.connect(toxId, [`0:127.0.0.1:${held.port}`]);
+    const again = await network.connect(ticket, [`0:127.0.0.1:${held.port}`]);
     const newcomer = dialLoopback(again.locals[0]?.port ?? 0);
     await firstConnection(held, newcomer);
     newcomer.destroy();
@@ -199,8 +199,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     const state = stateFolder('restarted');
     const args = ['listen', '--expose', String(echo.port), ...state];
     const first = network.start(...args);
-    const { toxId } = await first.event('ready');
-    const { connector, locals } = await network.connect(String(toxId), [`0:127.0.0.1:${echo.port}`]);
+    const { ticket } = await first.event('ready');
+    const { connector, locals } = await network.connect(String(ticket), [`0:127.0.0.1:${echo.port}`]);
     await echoes(locals[0]?.port, 'before');
     const offline = connector.nextEvent('peer', (event) => event['status'] === 'offline');
     assert.equal(await first.stop(), 0);
@@ -209,7 +209,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
     const second = network.start(...args);
 
-    assert.equal((await second.event('ready'))['toxId'], toxId);
+    assert.equal((await second.event('ready'))['ticket'], ticket);
     await online;
     await echoes(locals[0]?.port, 'after');
   });

@@ -1,6 +1,7 @@
 /** Ours among the native ones: one network, whoever's toxcore it is. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
 import { CliProcess } from '../support/cli_process.js';
 import { LineProcess } from '../support/line_process.js';
 import { dialLoopback, freePort } from '../support/loopback.js';
@@ -45,8 +46,8 @@ describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
   ] as const) {
     test(`a tunnel joins by it, ${way}`, { timeout: 150_000 }, async () => {
       const listener = start('listen', '--expose', String(echo.port), ...flags);
-      const { toxId } = await listener.event('ready');
-      const connector = start('connect', String(toxId), '-L', `0:127.0.0.1:${echo.port}`, ...flags);
+      const { ticket } = await listener.event('ready');
+      const connector = start('connect', String(ticket), '-L', `0:127.0.0.1:${echo.port}`, ...flags);
       await connector.event('peer', (event) => event['status'] === 'online' && event['path'] === path);
 
       const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
@@ -56,6 +57,9 @@ describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
     });
   }
 });
+
+/** The native clients, which the listener lets in by their keys. */
+const IDENTITIES = { udp: createIdentity(), tcp: createIdentity() };
 
 describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, () => {
   const folder = new TempFolder();
@@ -73,7 +77,12 @@ describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, (
     node = CliProcess.start(args);
     const bootstrap = String((await node.event('node'))['bootstrap']);
     nodeArgs = bootstrap.split(':');
-    listener = CliProcess.start(['listen', '--ephemeral', '--bootstrap', bootstrap, ...LOOPBACK]);
+    const allowed = Object.values(IDENTITIES).flatMap(({ secretKey }) => [
+      '--allow-peer',
+      Buffer.from(publicKeyOf(secretKey)).toString('hex'),
+    ]);
+    const common = ['--ephemeral', '--bootstrap', bootstrap, ...LOOPBACK];
+    listener = CliProcess.start(['listen', ...allowed, ...common]);
     toxId = String((await listener.event('ready'))['toxId']);
   });
 
@@ -99,8 +108,11 @@ describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, (
       await started.line(/^self (tcp|udp)$/);
     });
 
-    test(`becomes a friend of our listener and is welcomed, ${way}`, { timeout: 120_000 }, async () => {
-      const started = client(path, ...nodeArgs, toxId, HELLO);
+    test(`becomes a friend of our listener, which allows it by its key, and is welcomed, ${way}`, {
+      timeout: 120_000,
+    }, async () => {
+      const secretKey = Buffer.from(IDENTITIES[path].secretKey).toString('hex');
+      const started = client(path, ...nodeArgs, secretKey, toxId, HELLO);
       await started.line(new RegExp(`^friend ${path}$`));
       await started.line(WELCOME);
     });

@@ -24,7 +24,7 @@ describe('streams through one tunnel', () => {
   let held: Target;
   let silent: SilentTarget;
   let nobody: number;
-  let toxId: string;
+  let ticket: string;
 
   before(async () => {
     network = await PrivateNetwork.start();
@@ -35,7 +35,7 @@ describe('streams through one tunnel', () => {
       freePort(),
     ]);
     const tunnel = await network.tunnel([echo.port, held.port, nobody, silent.port]);
-    ({ listener, connector, toxId } = tunnel);
+    ({ listener, connector, ticket } = tunnel);
     const [first, second, third, fourth] = tunnel.locals;
     assert.ok(first !== undefined && second !== undefined && third !== undefined && fourth !== undefined);
     to = { echo: first.port, held: second.port, nobody: third.port, silent: fourth.port };
@@ -155,7 +155,7 @@ describe('streams through one tunnel', () => {
 
   test('a target that is not exposed is refused, and the reason is told', { timeout: 60_000 }, async () => {
     const forbidden = await Target.echo();
-    const other = await network.connect(toxId, [`0:127.0.0.1:${forbidden.port}`]);
+    const other = await network.connect(ticket, [`0:127.0.0.1:${forbidden.port}`]);
     const local = other.locals[0];
     assert.ok(local !== undefined);
     const client = dialLoopback(local.port);
@@ -172,7 +172,7 @@ describe('streams through one tunnel', () => {
   test('a target that drops SYNs disturbs no other stream and no other peer', {
     timeout: 120_000,
   }, async () => {
-    const second = await network.connect(toxId, [`0:127.0.0.1:${echo.port}`]);
+    const second = await network.connect(ticket, [`0:127.0.0.1:${echo.port}`]);
     const local = second.locals[0];
     assert.ok(local !== undefined);
     const stuck = Array.from({ length: 20 }, () => dialLoopback(to.silent));

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { RuleBook } from '../../src/access/rule_book.js';
 import { systemTimers } from '../../src/core/clock.js';
 import { AllowRules } from '../../src/forward/allow.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
@@ -238,6 +240,35 @@ test('a target that is not exposed is denied, logged and counted', async (t) => 
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /^warn denied: localhost port \d+ is not exposed/);
   assert.equal(target.sockets.size, 0);
+});
+
+test('a rule that is taken away cuts the connections that it allowed, and no others', async (t) => {
+  const targets = [await Target.echo(), await Target.echo()] as const;
+  t.after(() => Promise.all(targets.map((target) => target.stop())));
+  const specs = targets.map(({ port }) => parseExposeSpec(String(port)));
+  const book = new RuleBook(specs);
+  const { port, server, near, lines } = await tunnel(t, `localhost:${targets[0].port}`, {
+    rules: book.rulesFor(() => undefined),
+  });
+  const forget = book.onChange(() => server.recheck());
+  t.after(forget);
+  const other = new LocalForward({ spec: parseLocalSpec(`0:localhost:${targets[1].port}`) });
+  other.setSession(near);
+  const otherPort = (await other.listen()).port;
+  t.after(() => other.close());
+  const [cut, kept] = [dialLoopback(port), dialLoopback(otherPort)];
+  for (const client of [cut, kept]) {
+    client.write('x');
+    await once(client, 'data');
+  }
+  for (const spec of specs.slice(0, 1)) book.remove(spec);
+  assert.equal(await ending(cut.resume()), 'ECONNRESET');
+  kept.write('y');
+  assert.equal(String(await once(kept, 'data')), 'y');
+  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
+  assert.equal(server.counts.denied, 1);
+  assert.ok(lines.includes('warn a connection was cut: the rules no longer allow it'));
+  kept.destroy();
 });
 
 test('a peer that is denied again and again does not fill the log', async (t) => {

@@ -1,18 +1,26 @@
+import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { Readable, Writable } from 'node:stream';
+import type { AccessState } from '../../src/access/access_state.js';
+import { AccessPolicy } from '../../src/access/policy.js';
+import type { Rule } from '../../src/access/rule.js';
+import { RuleBook } from '../../src/access/rule_book.js';
+import { formatTicket } from '../../src/access/ticket.js';
 import type {
   BootstrapNodeHandle,
   CommonOptions,
   ConnectorHandle,
   Forward,
+  ListenerHandle,
   NodeOptions,
   TunnelApi,
 } from '../../src/cli/api.js';
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
-import type { TunnelEvents } from '../../src/index.js';
+import type { PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
+import { parseToxId } from '../../src/node/tox_id.js';
 
 /** An event line, read back; what it holds is for the tests to say. */
 export interface TestEvent {
@@ -74,6 +82,10 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly tcpPort = 33446;
   readonly forwards: LocalSpec[] = [];
   closes = 0;
+  rules = new RuleBook();
+  friends: PeerInfo[] = [];
+  /** What was asked about peers, and their keys. */
+  readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
   onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
     local: `${bind.host}:${bind.port === 0 ? 40001 : bind.port}`,
@@ -98,18 +110,54 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return { bytesIn: 1234, bytesOut: 56_000_000 };
   }
 
+  peers(): readonly PeerInfo[] {
+    return this.friends;
+  }
+
+  async removePeer(publicKey: string): Promise<boolean> {
+    this.asked.push(`remove ${publicKey}`);
+    return this.friends.some((friend) => friend.publicKey === publicKey);
+  }
+
+  async denyPeer(publicKey: string): Promise<boolean> {
+    this.asked.push(`deny ${publicKey}`);
+    return true;
+  }
+
+  allowPeer(publicKey: string): boolean {
+    this.asked.push(`allow ${publicKey}`);
+    return this.asked.includes(`deny ${publicKey}`);
+  }
+
   async close(): Promise<void> {
     this.closes++;
     await this.onClose();
   }
 }
 
+/** Gives a tunnel what a listener has beside it. */
+function asListener(tunnel: FakeTunnel, state: AccessState | undefined): FakeTunnel & ListenerHandle {
+  const access = new AccessPolicy({
+    ...(state === undefined ? {} : { state }),
+    wallMs: () => Date.parse('2026-01-02T03:04:05.678Z'),
+    newSecret: () => Uint8Array.from(randomBytes(32)),
+  });
+  access.on('changed', () => tunnel.emit('access'));
+  const ticketOf = (name: string): string | undefined => {
+    const secret = access.secretOf(name);
+    return secret && formatTicket({ toxId: parseToxId(tunnel.toxId), secret });
+  };
+  return Object.assign(tunnel, { access, ticketOf, ticket: ticketOf('default') ?? '' });
+}
+
 export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
   // Whatever the command handed over; tests compare parts of it.
   readonly options: Partial<CommonOptions & NodeOptions> & {
-    readonly expose?: unknown;
+    readonly expose?: readonly Rule[];
     readonly remote?: unknown;
+    readonly allowPeers?: unknown;
+    readonly denyPeers?: unknown;
   };
 }
 
@@ -125,10 +173,12 @@ export class CliBench {
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
   readonly handlers = new Map<EndSignal, () => void>();
-  tunnel = new FakeTunnel();
+  /** The one that was started last; `ticket` once it listens. */
+  tunnel: FakeTunnel & { readonly ticket?: string } = new FakeTunnel();
   /** What a start does; a test may let it fail or wait. */
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
+    this.tunnel.rules = new RuleBook(options.expose);
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
@@ -143,7 +193,12 @@ export class CliBench {
       this.calls.push(call);
       return this.onStart(call);
     };
-    const api: TunnelApi = { listen: start('listen'), connect: start('connect'), node: start('node') };
+    const listen = start('listen');
+    const api: TunnelApi = {
+      listen: async (options) => asListener(await listen(options), options.access),
+      connect: start('connect'),
+      node: start('node'),
+    };
     return {
       stdin: this.stdin,
       stdout: this.stdout,

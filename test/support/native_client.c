@@ -1,9 +1,9 @@
 // A Tox client on the system's own toxcore, for tests: what it does it tells in lines on stdout.
 //
-//   native_client udp|tcp HOST PORT KEY [TOX_ID [HEX]]
+//   native_client udp|tcp HOST PORT KEY [SECRET_KEY TOX_ID [HEX]]
 //
-// Joins by that node, by UDP alone or through its TCP relay alone. With a Tox ID it sends a
-// friend request there; with HEX it sends those bytes as a lossless packet once the friend is
+// Joins by that node, by UDP alone or through its TCP relay alone. With a secret key of its own
+// and a Tox ID it sends a friend request there; with HEX it sends those bytes as a lossless packet once the friend is
 // online. Lines: "address HEX", "self none|tcp|udp", "friend none|tcp|udp", "lossless HEX",
 // "error WORDS". Runs until it is killed.
 #include <stdbool.h>
@@ -81,7 +81,7 @@ static void on_lossless(Tox *tox, uint32_t friend, const uint8_t *data, size_t l
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fail("usage: native_client udp|tcp HOST PORT KEY [TOX_ID [HEX]]");
+        fail("usage: native_client udp|tcp HOST PORT KEY [SECRET_KEY TOX_ID [HEX]]");
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     const char *host = argv[2];
@@ -93,6 +93,14 @@ int main(int argc, char **argv)
     tox_options_set_udp_enabled(options, strcmp(argv[1], "udp") == 0);
     tox_options_set_local_discovery_enabled(options, false);
     tox_options_set_ipv6_enabled(options, false);
+    uint8_t secret_key[TOX_SECRET_KEY_SIZE];
+    if (argc > 5) {
+        if (from_hex(argv[5], secret_key, sizeof secret_key) != sizeof secret_key) {
+            fail("a secret key has 64 digits");
+        }
+        tox_options_set_savedata_type(options, TOX_SAVEDATA_TYPE_SECRET_KEY);
+        tox_options_set_savedata_data(options, secret_key, sizeof secret_key);
+    }
     Tox *tox = tox_new(options, NULL);
     tox_options_free(options);
     if (tox == NULL) {
@@ -111,17 +119,17 @@ int main(int argc, char **argv)
             || (strcmp(argv[1], "tcp") == 0 && !tox_add_tcp_relay(tox, host, port, key, NULL))) {
         fail("the bootstrap node was not taken");
     }
-    if (argc > 5) {
+    if (argc > 6) {
         static const uint8_t words[] = "native client";
-        if (from_hex(argv[5], address, sizeof address) != sizeof address) {
+        if (from_hex(argv[6], address, sizeof address) != sizeof address) {
             fail("a Tox ID has 76 digits");
         }
         if (tox_friend_add(tox, address, words, sizeof words - 1, NULL) == UINT32_MAX) {
             fail("the friend was not added");
         }
     }
-    if (argc > 6) {
-        hello_length = from_hex(argv[6], hello, sizeof hello);
+    if (argc > 7) {
+        hello_length = from_hex(argv[7], hello, sizeof hello);
     }
     for (;;) {
         tox_iterate(tox, NULL);

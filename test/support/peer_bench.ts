@@ -1,5 +1,6 @@
 import type { Grant } from '../../src/access/grant.js';
 import type { TunnelError } from '../../src/core/errors.js';
+import { type Limits, limitsOf } from '../../src/core/peer_limits.js';
 import { ourOffer } from '../../src/mux/agreement.js';
 import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/handshake.js';
 import type { Reason } from '../../src/mux/reasons.js';
@@ -61,6 +62,7 @@ interface BenchOptions {
   readonly prover?: Prover;
   /** What the listener makes of a hello; default: the peer is allowed by key. */
   readonly onHello?: ListenerPeerPort['onHello'];
+  readonly limits?: Partial<Limits>;
 }
 
 /** A peer over a fake node on virtual time; what it tells is kept as lines. */
@@ -73,9 +75,11 @@ abstract class PeerBench {
   /** Called with each line as it is told. */
   onTold: ((line: string) => void) | undefined;
   protected readonly patienceMs: number;
+  protected readonly limits: Limits;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers() }: BenchOptions) {
+  constructor({ patienceMs = 0, timers = new VirtualTimers(), limits }: BenchOptions) {
     this.patienceMs = patienceMs;
+    this.limits = limitsOf(limits);
     this.timers = timers;
   }
 
@@ -116,6 +120,7 @@ abstract class PeerBench {
         },
       },
       patienceMs: this.patienceMs,
+      limits: this.limits,
       onCode: (code: number, detail?: string) =>
         this.tell(`code ${code}${detail === undefined ? '' : ` ${detail}`}`),
       onStatus: (status: string, path: string) => {

@@ -182,6 +182,11 @@ export class EchoStream {
     });
   }
 
+  /** The UUID as it stands in frames. */
+  get idBytes(): Uint8Array {
+    return Uint8Array.from(Buffer.from((this.#near?.id ?? '').replaceAll('-', ''), 'hex'));
+  }
+
   /** Answers the request for it, if it has come. */
   accept(world: PeerWorld): boolean {
     const request = world.listener.requests.shift();

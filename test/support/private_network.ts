@@ -10,6 +10,7 @@ export interface Tunnel {
   /** Local address of each forward, in the order they were asked for. */
   readonly locals: readonly { readonly host: string; readonly port: number }[];
   readonly toxId: string;
+  readonly ticket: string;
 }
 
 export class PrivateNetwork {
@@ -44,26 +45,26 @@ export class PrivateNetwork {
   async listen(
     expose: readonly string[],
     ...args: readonly string[]
-  ): Promise<{ listener: CliProcess; toxId: string }> {
+  ): Promise<Pick<Tunnel, 'listener' | 'toxId' | 'ticket'>> {
     const listener = this.start(
       'listen',
       '--ephemeral',
       ...expose.flatMap((rule) => ['--expose', rule]),
       ...args,
     );
-    const { toxId } = await listener.event('ready');
-    return { listener, toxId: String(toxId) };
+    const { toxId, ticket } = await listener.event('ready');
+    return { listener, toxId: String(toxId), ticket: String(ticket) };
   }
 
   /** A connector that is connected. @param forwards what `-L` takes */
   async connect(
-    toxId: string,
+    ticket: string,
     forwards: readonly string[],
     ...args: readonly string[]
   ): Promise<Pick<Tunnel, 'connector' | 'locals'>> {
     const connector = this.start(
       'connect',
-      toxId,
+      ticket,
       '--ephemeral',
       ...forwards.flatMap((forward) => ['-L', forward]),
       ...args,
@@ -74,13 +75,13 @@ export class PrivateNetwork {
 
   /** A listener and a connector, connected. @param ports the targets on loopback, one forward each */
   async tunnel(ports: readonly number[], ...connectArgs: readonly string[]): Promise<Tunnel> {
-    const { listener, toxId } = await this.listen(ports.map(String));
+    const { listener, toxId, ticket } = await this.listen(ports.map(String));
     const { connector, locals } = await this.connect(
-      toxId,
+      ticket,
       ports.map((port) => `0:127.0.0.1:${port}`),
       ...connectArgs,
     );
-    return { listener, connector, locals, toxId };
+    return { listener, connector, locals, toxId, ticket };
   }
 
   async stop(): Promise<void> {

@@ -32,11 +32,11 @@ const lockIsFree = async (role: 'listener' | 'connector' | 'node'): Promise<bool
 };
 
 describe('listen', () => {
-  test('prints the Tox ID, the command for the other side and what may be reached', async () => {
+  test('prints the ticket, the command for the other side and what may be reached', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '22', '--expose', 'db.lan:5432');
     assert.equal(bench.stdout.text, '');
-    assert.match(bench.stderr.text, new RegExp(`^  ${bench.tunnel.toxId}$`, 'm'));
-    assert.match(bench.stderr.text, new RegExp(`^  tox-wasm-tunnel ${bench.tunnel.toxId} 22$`, 'm'));
+    assert.match(bench.stderr.text, new RegExp(`^  ${bench.tunnel.ticket}$`, 'm'));
+    assert.match(bench.stderr.text, new RegExp(`^  npx tox-wasm-tunnel ${bench.tunnel.ticket} 22$`, 'm'));
     assert.match(bench.stderr.text, /^May be reached: localhost:22, db\.lan:5432$/m);
     bench.signal('SIGTERM');
     assert.equal(await ended, 0);
@@ -46,7 +46,7 @@ describe('listen', () => {
 
   test('without --expose it says that the loopback is open and leaves the port to choose', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
-    assert.match(bench.stderr.text, new RegExp(`tox-wasm-tunnel ${bench.tunnel.toxId} PORT$`, 'm'));
+    assert.match(bench.stderr.text, new RegExp(`npx tox-wasm-tunnel ${bench.tunnel.ticket} PORT$`, 'm'));
     assert.match(
       bench.stderr.text,
       /May be reached: every port of this machine's own loopback, nothing else/,
@@ -67,7 +67,7 @@ describe('listen', () => {
     test(`--expose ${expose} makes the ready command end with ${target}`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, '--expose', expose, '--ephemeral');
       assert.ok(
-        bench.stderr.lines.includes(`  tox-wasm-tunnel ${bench.tunnel.toxId} ${target}`),
+        bench.stderr.lines.includes(`  npx tox-wasm-tunnel ${bench.tunnel.ticket} ${target}`),
         bench.stderr.text,
       );
       bench.signal();
@@ -312,11 +312,12 @@ describe('events', () => {
     bench.signal();
     assert.equal(await ended, 0);
     assert.equal(bench.stderr.text, '');
-    const { toxId } = bench.tunnel;
+    const { toxId, ticket } = bench.tunnel;
+    const command = `npx tox-wasm-tunnel ${ticket} 22`;
     assert.deepEqual(bench.stdout.events, [
-      { event: 'started', toxId, expose: ['localhost:22'], command: `tox-wasm-tunnel ${toxId} 22` },
+      { event: 'started', toxId, ticket, expose: ['localhost:22'], command },
       { event: 'waiting', message: 'no node answers yet' },
-      { event: 'ready', toxId },
+      { event: 'ready', toxId, ticket },
       { event: 'friend', code: 101, message: 'friend added', peer: PEER },
       { event: 'friend', code: 104, message: 'friend request sent, waiting to be accepted', peer: PEER },
       { event: 'message', code: 204, message: 'the target is offline: it left', peer: PEER },
@@ -486,7 +487,7 @@ describe('connect', () => {
     await opened.save(identity);
     await opened.release();
     assert.equal(await bench.run(toxIdOf({ ...identity, nospam: Uint8Array.of(9, 9, 9, 9) }), '22'), 2);
-    assert.match(bench.stderr.text, /this Tox ID is our own/);
+    assert.match(bench.stderr.text, /this leads to ourselves/);
     assert.deepEqual(bench.calls, []);
   });
 

@@ -7,9 +7,16 @@ import { RETURN_CODES } from '../../src/core/return_codes.js';
 
 const docs = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8');
 const never = async (): Promise<void> => {};
-const program = buildProgram({ listen: never, connect: never, node: never, id: never }, '0', {
-  out: () => {},
-});
+const actions = {
+  listen: never,
+  connect: never,
+  node: never,
+  id: never,
+  peers: never,
+  rule: never,
+  ticket: never,
+};
+const program = buildProgram(actions, '0', { out: () => {} });
 
 const rows = (heading: string): string[] => {
   const section = docs.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';

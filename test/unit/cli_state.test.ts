@@ -41,7 +41,11 @@ async function passphraseFile(text: string | Uint8Array = `${SECRET}\n`): Promis
 async function plainIdentity() {
   const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
   const identity = createIdentity();
-  await opened.save(identity, { kept: true });
+  await opened.save(identity, {
+    tickets: [],
+    peers: [{ name: 'kept', publicKey: 'AB'.repeat(32) }],
+    denied: [],
+  });
   await opened.release();
   return identity;
 }

@@ -1,17 +1,50 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { describe, test } from 'node:test';
+import { Readable } from 'node:stream';
+import { after, describe, test } from 'node:test';
+import { formatTicket } from '../../src/access/ticket.js';
 import * as help from '../../src/cli/help_text.js';
+import { parseToxId } from '../../src/node/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
+import { TempFolder } from '../support/temp_folder.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
 const NODE = '192.0.2.1:33445:7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
 
+const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
+const KEY = ID.slice(0, 64);
+
 describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /unknown option '--nope'.*--help/],
-    [['lisen'], /"lisen" is neither a command nor a Tox ID/],
-    [['connect'], /missing required argument 'TOX_ID'/],
+    [['lisen'], /"lisen" is neither a command nor a ticket/],
+    [
+      ['connect'],
+      /whom to connect to is missing: a ticket, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
+    ],
+    [['connect', TICKET.slice(0, -1), '22'], /its last 1 of 123 characters are missing/],
+    [['connect', TICKET.replace('0w3', '0w4'), '22'], /mistyped/],
+    [[`${TICKET.slice(0, 50)}u${TICKET.slice(51)}`, '22'], /"u" at position 51 is in no ticket/],
+    [['connect', '--ticket-file', '/nowhere/ticket', '22'], /\/nowhere\/ticket: it cannot be read: ENOENT/],
+    [['--ticket-file', '/dev/null', '22'], /\/dev\/null: it is empty/],
+    [['connect', '-', '22'], /standard input: it is empty/],
+    [['connect', TICKET, '22', '--ticket-file', 'x'], /contradict/],
+    [[TICKET, '22', '--allow-peer', KEY], /are for the listener/],
+    [['listen', '--allow-peer', 'x'], /64 hexadecimal digits, or its Tox ID/],
+    [['listen', '--allow-peer', `a b=${KEY}`], /is no name for a peer/],
+    [['listen', '--deny-peer', `${ID.slice(0, -1)}6`], /mistyped/],
+    [['ticket', 'make'], /ticket "make" is not known; there are new, list and revoke/],
+    [['ticket', 'new'], /a new ticket needs a name/],
+    [['ticket', 'new', '--name', 'localhost'], /choose another name/],
+    [['ticket', 'new', '--name', 'ci', '--expires', '2'], /--expires "2" is no time from now on.*2h/],
+    [['ticket', 'new', '--name', 'ci', '--expires', '0s'], /is no time from now on/],
+    [['ticket', 'new', '--name', 'ci', '--uses', '0'], /--uses "0" is no number of peers from 1 to 1000/],
+    [['ticket', 'new', '--name', 'ci', '--expose', 'x:'], /not a forward/],
+    [['ticket', '--uses', '1'], /are for a ticket that is made/],
+    [['ticket', 'revoke'], /ticket revoke needs the name/],
+    [['ticket', 'list', '--rotate'], /--rotate stands alone/],
+    [['ticket', 'list', 'ci'], /ticket revoke NAME/],
     [['connect', ID, '22', '23'], /too many arguments/],
     [['listen', '22'], /too many arguments/],
     [['connect', ID], /nothing to forward.*-L 2222:localhost:22/],
@@ -25,8 +58,8 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [[ID, '22', '-p', '65536'], /-p "65536" is no port/],
     [[ID, '22', '-p', 'x'], /-p "x" is no port/],
     [[ID, '-p', '22', '-L', '1:localhost:1'], /-p goes with a PORT/],
-    [['-p', '22'], /-p needs the Tox ID/],
-    [['-L', '1:localhost:1'], /-L needs the Tox ID/],
+    [['-p', '22'], /-p needs the ticket/],
+    [['-L', '1:localhost:1'], /-L needs the ticket/],
     [['connect', ID, '-L', '1:localhost'], /not a forward.*\[bind:\]port:host:hostport/],
     [['connect', ID, '-L'], /argument missing/],
     [[ID, '22', '--expose', '22'], /--expose is for the listener/],
@@ -50,10 +83,27 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['node', '--port', '-1'], /--port "-1" is no port/],
     [['node', '--tcp-port', '65536'], /--tcp-port "65536" is no port/],
     [['node', '--no-udp'], /unknown option '--no-udp'/],
+    [['listen', '--expose', 'laptop:localhost:22'], /no peer and no ticket is called "laptop".*--allow-peer/],
+    [['listen', '--max-peers', '0'], /--max-peers "0" is not a number from 1 to 64/],
+    [['listen', '--max-peers', '65'], /from 1 to 64/],
+    [['listen', '--max-streams', '4097'], /from 1 to 4096/],
+    [['listen', '--max-dials', '1K'], /--max-dials "1K" is not a number/],
+    [['listen', '--max-opens-per-second', '-1'], /--max-opens-per-second "-1"/],
+    [['listen', '--max-stream-buffer', '1X'], /is not a number of bytes \(K, M and G may follow\)/],
+    [['listen', '--max-peer-buffer', '1023K'], /from 1048576 to/],
+    [['listen', '--handshake-timeout', '0'], /is not a number of seconds from 1 to 86400/],
+    [['listen', '--idle-timeout', '1.5'], /is not a number of seconds from 0/],
+    [['listen', '--max-control-frames', '99'], /from 100 to/],
+    [['connect', ID, '22', '--max-peers', '1'], /unknown option '--max-peers'/],
+    [['peers', 'kick', 'x'], /peers takes nothing, or allow, deny or remove/],
+    [['peers', 'remove'], /peers takes nothing, or/],
+    [['rule'], /missing required argument 'ACTION'/],
+    [['rule', 'add'], /rule takes list, or add or remove/],
+    [['rule', 'list', '22'], /rule takes list/],
     [['id', '--ephemeral'], /unknown option '--ephemeral'/],
   ];
   for (const [args, why] of bad) {
-    test(args.map((arg) => arg.replace(ID, 'TOX_ID')).join(' '), async () => {
+    test(args.map((arg) => arg.replace(ID, 'TOX_ID').replace(TICKET, 'TICKET')).join(' '), async () => {
       const bench = new CliBench();
       assert.equal(await bench.run(...args), 2);
       assert.deepEqual(bench.calls, []);
@@ -96,8 +146,29 @@ describe('what the options come to', () => {
     const { what, options } = await start();
     assert.equal(what, 'listen');
     assert.ok((options.bootstrap?.length ?? 0) >= 15);
-    assert.deepEqual(Object.keys(options).sort(), ['bootstrap', 'expose', 'logger', 'signal']);
-    assert.deepEqual(options.expose, []);
+    assert.deepEqual(Object.keys(options).sort(), [
+      ...['access', 'allowPeers', 'bootstrap', 'denyPeers', 'expose', 'logger', 'signal'],
+    ]);
+    assert.deepEqual([options.expose, options.allowPeers, options.denyPeers], [[], [], []]);
+  });
+
+  test('each limit has its option', async () => {
+    const { options } = await start(
+      ...['--max-peers', '3', '--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
+      ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--handshake-timeout', '5'],
+      ...['--idle-timeout', '0', '--max-control-frames', '1000'],
+    );
+    assert.deepEqual(options.limits, {
+      maxPeers: 3,
+      maxStreams: 9,
+      maxOpensPerSecond: 7,
+      maxDials: 2,
+      maxStreamBufferBytes: 512 * 1024,
+      maxPeerBufferBytes: 2 * 1024 * 1024,
+      handshakeTimeoutMs: 5_000,
+      idleTimeoutMs: 0,
+      maxControlFramesPerSecond: 1000,
+    });
   });
 
   test('named nodes are the only ones', async () => {
@@ -167,7 +238,7 @@ describe('what the options come to', () => {
 
 describe('help', () => {
   test('every command has its help, on stdout and with exit code 0', async () => {
-    for (const command of [[], ['listen'], ['connect'], ['node'], ['id']]) {
+    for (const command of [[], ['listen'], ['connect'], ['node'], ['id'], ['ticket'], ['peers'], ['rule']]) {
       for (const flag of ['--help', '-h']) {
         const bench = new CliBench();
         assert.equal(await bench.run(...command, flag), 0);
@@ -188,15 +259,32 @@ describe('help', () => {
     assert.equal(bench.stdout.text, `${manifest.version}\n`);
   });
 
+  const folder = new TempFolder();
+  after(() => folder.remove());
+  const ticketFile = folder.file('ticket');
+  writeFileSync(ticketFile, `> ${TICKET.slice(0, 70)}\n> ${TICKET.slice(70)}\n`);
+
   const examples = Object.values(help)
     .flatMap((text) => text.split('\n'))
     .flatMap((line) => /^ {2}\$ tox-wasm-tunnel((?: \S+)*)/.exec(line)?.[1] ?? []);
   test('there are examples', () => assert.ok(examples.length >= 15, String(examples.length)));
   for (const example of examples) {
-    const words = example.replace(/ \|.*/, '').replace('TOX_ID', ID).split(' ').filter(Boolean);
+    const words = example
+      .replace(/ [|<].*/, '')
+      .replace('TICKET', TICKET)
+      .split(' ')
+      .filter(Boolean)
+      .map((word) => (word === 'FILE' ? ticketFile : word));
     test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
       const bench = new CliBench();
-      if (words[0] === 'id') return assert.equal(await bench.run(...words, '--help'), 0);
+      bench.stdin = Readable.from([Buffer.from(TICKET)]);
+      if (words[0] === 'id' || words[0] === 'ticket')
+        return assert.equal(await bench.run(...words, '--help'), 0);
+      if (words[0] === 'peers' || words[0] === 'rule') {
+        assert.equal(await bench.run(...words), 1);
+        assert.match(bench.stdout.text + bench.stderr.text, /no listener runs with the state folder/);
+        return;
+      }
       const { ended } = await bench.start(
         /Listening|Forwarding|Bootstrap node|"event":"started"/,
         '--ephemeral',

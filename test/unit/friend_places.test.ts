@@ -37,7 +37,7 @@ class FakePeer {
   }
 }
 
-function bench() {
+function bench(maxPeers = MAX_PEERS) {
   const peers = new Map<number, FakePeer>();
   const removed: number[] = [];
   const accepted: number[] = [];
@@ -65,13 +65,20 @@ function bench() {
   };
   const places = new FriendPlaces({
     node,
+    maxPeers,
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
     mayStay: (grant, publicKey) => !out.has(publicKey) && grant === BY_KEY,
     newPlace: (friend, publicKey, grant): Place => {
       const peer = new FakePeer();
       peers.set(friend, peer);
-      return { peer, publicKey, grant, close: () => lines.push(`closed ${friend}`) };
+      return {
+        peer,
+        publicKey,
+        grant,
+        info: () => assert.fail('nobody asks'),
+        close: () => lines.push(`closed ${friend}`),
+      };
     },
   });
   return { places, node, peers, removed, accepted, answers, lines, out };
@@ -195,6 +202,8 @@ test('close ends all peers politely, and nobody is accepted any more', async () 
   const { places, peers, accepted, lines } = bench();
   await places.request(key(1), BY_KEY);
   const late = places.request(key(2), BY_KEY);
+  // A place has been made, and toxcore is asked.
+  for (let ticks = 0; ticks < 5; ticks++) await Promise.resolve();
   await places.close();
   await late;
   await places.request(key(3), BY_KEY);
@@ -212,4 +221,46 @@ test('a node that is gone ends no process, and another fault is not hidden', asy
   await places.free(1);
   node.error = new Error('a fault of ours');
   await assert.rejects(places.request(key(3), BY_KEY), node.error);
+});
+
+test('as few places as were asked for', async () => {
+  const { places, accepted, peers, lines } = bench(2);
+  for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
+  assert.deepEqual(accepted, [1, 2]);
+  assert.deepEqual(lines, ['warn 2 peers are connected: further friend requests have to wait']);
+  peers.get(1)?.idleFor(1);
+  await places.seat();
+  assert.deepEqual(accepted, [1, 2, 3]);
+});
+
+test('who is cut off hears that it is not allowed, is no friend any more, and leaves its place', async () => {
+  const { places, peers, removed, accepted, lines } = bench(1);
+  await places.request(key(1), BY_KEY);
+  await places.request(key(2), BY_KEY);
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  assert.equal(peers.get(1)?.closedAs, 'not-allowed');
+  assert.ok(lines.includes('closed 1'));
+  assert.deepEqual([removed, accepted], [[1], [1, 2]]);
+  assert.equal(await places.cut('01'.repeat(32)), false);
+});
+
+test('who is cut off while it waits, or while it is accepted, gets no place', async () => {
+  const { places, peers, removed, accepted } = bench(1);
+  const asking = places.request(key(1), BY_KEY);
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  await asking;
+  assert.deepEqual([accepted, removed, peers.size], [[], [], 0]);
+  const accepting = places.request(key(1), BY_KEY);
+  // A place has been made, and toxcore is asked.
+  for (let ticks = 0; ticks < 5; ticks++) await Promise.resolve();
+  assert.equal(await places.cut('01'.repeat(32)), true);
+  await accepting;
+  await turn();
+  assert.deepEqual([accepted.splice(0), removed, peers.size], [[1], [1], 0]);
+  await places.request(key(2), BY_KEY);
+  await places.request(key(3), BY_KEY);
+  assert.equal(await places.cut('03'.repeat(32)), true);
+  peers.get(2)?.idleFor(1);
+  await places.seat();
+  assert.deepEqual(accepted, [2]);
 });

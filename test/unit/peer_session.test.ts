@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
+import { DEFAULT_LIMITS } from '../../src/core/peer_limits.js';
 import { PeerSession, type PeerSessionOptions } from '../../src/tunnel/peer_session.js';
 import { FakeNode, turn } from '../support/fake_node.js';
 import { bye, PING, uuid } from '../support/peer_bench.js';
@@ -14,6 +15,7 @@ function parts() {
   const told: string[] = [];
   const options: PeerSessionOptions = {
     node,
+    limits: DEFAULT_LIMITS,
     friend: 5,
     agreement: {
       version: 1,

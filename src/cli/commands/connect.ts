@@ -1,3 +1,4 @@
+import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import {
   DEFAULT_BIND_HOST,
@@ -7,7 +8,6 @@ import {
   parseTarget,
 } from '../../forward/spec.js';
 import { publicKeyOf } from '../../node/identity.js';
-import { parseToxId, type ToxId } from '../../node/tox_id.js';
 import type { ConnectorHandle, Forward } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
@@ -25,11 +25,13 @@ import {
   usage,
 } from '../flags.js';
 import { passphraseOf } from '../passphrase.js';
+import { remoteOf } from '../remote.js';
 import { type Context, serve } from '../serve.js';
 
 export interface ConnectFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
+  readonly ticketFile?: string;
   /** Argument of `-p`. */
   readonly localPort?: string;
 }
@@ -43,11 +45,12 @@ interface Wish {
 /** Connects to a listener and forwards local ports to what it can reach. */
 export async function connectCommand(
   context: Context,
-  remoteText: string,
-  targetText: string | undefined,
+  first: string | undefined,
+  second: string | undefined,
   flags: ConnectFlags,
 ): Promise<ExitCode> {
-  const remote = parseToxId(remoteText);
+  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags.ticketFile);
+  const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const wishes = wishesOf(targetText, flags);
   const options = {
     ...networkOf(flags),
@@ -66,7 +69,7 @@ export async function connectCommand(
     onBusy: 'ephemeral',
     start: async (identity, signal) => {
       if (identity === undefined) return connect({ ...options, signal });
-      refuseSelf(remote, identity.secretKey);
+      refuseSelf(publicKey, identity.secretKey);
       return connect({ ...options, identity, signal });
     },
     up: async (connector) => {
@@ -83,7 +86,7 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
     throw usage('-p goes with a PORT of the far end; with -L the local port stands first in it');
   if (wishes.length === 0) {
     throw usage(
-      'nothing to forward; name a port of the far end (connect TOX_ID 22) or a forward (-L 2222:localhost:22)',
+      'nothing to forward; name a port of the far end (connect TICKET 22) or a forward (-L 2222:localhost:22)',
     );
   }
   return wishes;
@@ -94,11 +97,11 @@ function shortWish(target: HostPort, localPort: string | undefined): Wish {
   return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, elsewhere: localPort === undefined };
 }
 
-function refuseSelf(remote: ToxId, secretKey: Uint8Array): void {
-  if (Buffer.compare(publicKeyOf(secretKey), remote.publicKey) !== 0) return;
+function refuseSelf(remote: Uint8Array, secretKey: Uint8Array): void {
+  if (Buffer.compare(publicKeyOf(secretKey), remote) !== 0) return;
   throw new TunnelError(
     'ERR_ADDRESS_INVALID',
-    'this Tox ID is our own; a connector needs the one that the listener prints on the other machine',
+    'this leads to ourselves; a connector needs the ticket that the listener prints on the other machine',
   );
 }
 

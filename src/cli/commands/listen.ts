@@ -1,4 +1,8 @@
-import { type ExposeSpec, parseExposeSpec, printExposeSpec } from '../../forward/expose.js';
+import { type AccessState, parseAccessState } from '../../access/access_state.js';
+import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
+import type { AllowedPeer } from '../../access/policy.js';
+import { printRule, type Rule, readRule } from '../../access/rule.js';
+import { TunnelError } from '../../core/errors.js';
 import { printHostPort } from '../../forward/spec.js';
 import { formatBootstrapLine } from '../../node/bootstrap_list.js';
 import { namedNodes, namedOrPublicNodes } from '../bootstrap_nodes.js';
@@ -14,25 +18,45 @@ import {
   type UdpFlags,
   udpOf,
 } from '../flags.js';
+import { printable } from '../human.js';
+import { type LimitFlags, limitsOfFlags } from '../limit_flags.js';
+import { listenerMethods } from '../listener_methods.js';
 import { passphraseOf } from '../passphrase.js';
 import { PROGRAM } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
+import { ticketMethods } from '../ticket_methods.js';
 
-export interface ListenFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
+export interface ListenFlags
+  extends OutputFlags,
+    StateFlags,
+    NetworkFlags,
+    UdpFlags,
+    PatienceFlags,
+    LimitFlags {
   readonly expose?: readonly string[];
+  readonly allowPeer?: readonly string[];
+  readonly denyPeer?: readonly string[];
+  readonly qr?: boolean;
 }
 
 /** Waits for connectors and opens for them what may be reached. */
 export async function listenCommand(context: Context, flags: ListenFlags): Promise<ExitCode> {
-  const expose = (flags.expose ?? []).map(parseExposeSpec);
+  const { expose = [] } = flags;
+  const allowPeers = (flags.allowPeer ?? []).map(parseAllowedPeer);
+  const denyPeers = (flags.denyPeer ?? []).map(parsePeerKey);
+  // What can be told without knowing the names of tickets is told before anything is touched.
+  readRules(context, expose, allowPeers, undefined);
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
     ...patienceOf(flags),
+    ...limitsOfFlags(flags),
     bootstrap: await namedOrPublicNodes(flags),
     logger: context.reporter.logger,
-    expose,
+    allowPeers,
+    denyPeers,
   };
+  let rules: readonly Rule[] = [];
   const passphrase = await passphraseOf(flags, context.io);
   const { listen } = await context.io.loadApi();
   return serve(context, {
@@ -40,26 +64,81 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     stateFolder: await stateFolderOf(flags, context.io),
     passphrase,
     onBusy: 'fail',
-    start: (identity, signal) =>
-      listen({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
-    up: async ({ toxId }) => {
-      const command = await connectCommandLine(toxId, expose, flags);
-      context.reporter.event({ event: 'started', toxId, expose: expose.map(printExposeSpec), command });
+    start: (identity, signal, kept) => {
+      const access = parseAccessState(kept) ?? { tickets: [], peers: [], denied: [] };
+      rules = readRules(context, expose, allowPeers, access);
+      return listen({
+        ...options,
+        ...(identity === undefined ? {} : { identity }),
+        signal,
+        access,
+        expose: rules,
+      });
+    },
+    access: ({ access }) => access.state,
+    control: (listener, saved) => ({
+      ...listenerMethods({
+        listener,
+        isName: (name) => listener.access.isName(name),
+        wallClock: () => context.io.wallClock(),
+      }),
+      ...ticketMethods(listener, saved),
+    }),
+    up: async ({ toxId, ticket }) => {
+      const command = await connectCommandLine(ticket, rules, flags);
+      context.reporter.event({
+        event: 'started',
+        toxId,
+        ticket,
+        expose: rules.map((rule) => printRule(rule)),
+        command,
+      });
+      if (flags.qr === true)
+        for (const line of (await import('../qr.js')).qrCode(ticket)) context.reporter.people(line);
     },
   });
 }
 
+/**
+ * Reads `--expose`, whose rules may name the peers and tickets that there are.
+ *
+ * @param kept undefined while that is not known: then names pass, and nothing is said about readings
+ */
+function readRules(
+  { reporter }: Context,
+  texts: readonly string[],
+  allowPeers: readonly AllowedPeer[],
+  kept: AccessState | undefined,
+): Rule[] {
+  const names = new Set(
+    [...allowPeers, ...(kept?.peers ?? []), ...(kept?.tickets ?? [])].map(({ name }) => name),
+  );
+  const rules: Rule[] = [];
+  for (const text of texts) {
+    try {
+      const { rule, note } = readRule(text, (name) => names.has(name));
+      if (note !== undefined && kept !== undefined) reporter.people(printable(note));
+      rules.push(rule);
+    } catch (error) {
+      const isName = TunnelError.is(error) && error.code === 'ERR_USAGE';
+      if (!isName || kept !== undefined) throw error;
+    }
+  }
+  return rules;
+}
+
 /** What to type on the other machine: whole, with the private nodes that were named here. */
 async function connectCommandLine(
-  toxId: string,
-  expose: readonly ExposeSpec[],
+  ticket: string,
+  rules: readonly Rule[],
   flags: ListenFlags,
 ): Promise<string> {
   const nodes = await namedNodes({ bootstrap: flags.bootstrap ?? [] });
   const words = [
+    'npx',
     PROGRAM,
-    toxId,
-    exampleTarget(expose),
+    ticket,
+    exampleTarget(rules),
     ...nodes.flatMap((node) => ['--bootstrap', formatBootstrapLine(node)]),
   ];
   if (flags.nodes !== undefined) words.push(...flags.nodes.flatMap((file) => ['--nodes', file]));
@@ -67,7 +146,8 @@ async function connectCommandLine(
 }
 
 /** The first target that is open, in its shortest form; PORT where the user has to choose. */
-function exampleTarget([first]: readonly ExposeSpec[]): string {
+function exampleTarget(rules: readonly Rule[]): string {
+  const first = rules.find(({ name }) => name === undefined);
   const port = first?.ports[0]?.from;
   if (first === undefined || port === undefined) return 'PORT';
   const { host } = first;

@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import * as v from 'valibot';
+import { DEFAULT_TICKET, NameSchema, parseAccessState } from '../../access/access_state.js';
+import { parseName } from '../../access/name.js';
+import { AccessPolicy } from '../../access/policy.js';
+import { formatTicket, SECRET_BYTES } from '../../access/ticket.js';
+import type { TicketInfo } from '../../access/ticket_book.js';
+import { callListener } from '../../control/client.js';
+import { TunnelError } from '../../core/errors.js';
+import { parseExposeSpec, printExposeSpec } from '../../forward/expose.js';
+import { createIdentity, publicKeyOf } from '../../node/identity.js';
+import { type IdentityPlace, openIdentity } from '../../node/identity_file.js';
+import { makeToxId } from '../../node/tox_id.js';
+import { EXIT, type ExitCode } from '../exit_codes.js';
+import { type OutputFlags, usage } from '../flags.js';
+import { humanDuration } from '../human.js';
+import { passphraseOf } from '../passphrase.js';
+import { qrCode } from '../qr.js';
+import { PROGRAM } from '../reporter.js';
+import type { Context } from '../serve.js';
+import { type TicketDesk, ticketMethods } from '../ticket_methods.js';
+
+export interface TicketFlags extends OutputFlags {
+  readonly state?: string;
+  readonly passphraseFile?: string;
+  readonly rotate?: boolean;
+  readonly name?: string;
+  readonly expose?: readonly string[];
+  readonly expires?: string;
+  readonly uses?: string;
+  readonly qr?: boolean;
+}
+
+interface Question {
+  readonly method: string;
+  readonly params: object;
+}
+
+/** Shows, makes and takes back the tickets of this machine's listener, while it runs or not. */
+export async function ticketCommand(
+  context: Context,
+  action: string | undefined,
+  name: string | undefined,
+  flags: TicketFlags,
+): Promise<ExitCode> {
+  const question = questionOf(action, name, flags, context.io.wallClock().getTime());
+  const folder = flags.state ?? (await context.io.stateFolder());
+  const passphrase = await passphraseOf(flags, context.io);
+  const answer = await ask(context, { folder, role: 'listener', passphrase }, question);
+  if (question.method === 'ticket.list') list(context, v.parse(ListAnswer, answer));
+  else if (question.method === 'ticket.revoke') {
+    context.reporter.event({ event: 'revoked', name: v.parse(Named, answer).name });
+  } else {
+    const shown = v.parse(ShowAnswer, answer);
+    context.reporter.result(shown.ticket);
+    context.reporter.event({ event: 'ticket', ...shown });
+    if (flags.qr === true) for (const line of qrCode(shown.ticket)) context.reporter.people(line);
+  }
+  return EXIT.ok;
+}
+
+const Named = v.object({ name: NameSchema });
+const ShowAnswer = v.object({ name: NameSchema, ticket: v.string() });
+const ListAnswer = v.array(
+  v.object({
+    name: NameSchema,
+    expiresAtMs: v.optional(v.number()),
+    uses: v.optional(v.number()),
+    used: v.optional(v.number()),
+    rules: v.optional(v.array(v.string())),
+    status: v.picklist(['valid', 'expired', 'used-up']),
+  }),
+);
+
+function questionOf(
+  action: string | undefined,
+  name: string | undefined,
+  flags: TicketFlags,
+  wallMs: number,
+): Question {
+  const { rotate = false, expose, expires, uses } = flags;
+  if (action !== 'new' && (expose !== undefined || expires !== undefined || uses !== undefined))
+    throw usage('--expose, --expires and --uses are for a ticket that is made: ticket new --name NAME');
+  if (rotate && action !== undefined) throw usage(`--rotate stands alone: ${PROGRAM} ticket --rotate`);
+  if (action === 'revoke' ? flags.name !== undefined : name !== undefined)
+    throw usage('ticket revoke NAME, and ticket new --name NAME');
+  switch (action) {
+    case undefined:
+      if (flags.name !== undefined && !rotate) throw usage(`--name goes with new and --rotate`);
+      return rotate
+        ? { method: 'ticket.rotate', params: { name: parseName(flags.name ?? DEFAULT_TICKET) } }
+        : { method: 'ticket.show', params: {} };
+    case 'list':
+      return { method: 'ticket.list', params: {} };
+    case 'revoke':
+      if (name === undefined) throw usage('ticket revoke needs the name of the ticket; see ticket list');
+      return { method: 'ticket.revoke', params: { name: parseName(name) } };
+    case 'new':
+      if (flags.name === undefined) throw usage('a new ticket needs a name: ticket new --name NAME');
+      return {
+        method: 'ticket.new',
+        params: {
+          name: parseName(flags.name),
+          ...(expires !== undefined && { expiresAtMs: wallMs + durationOf(expires) }),
+          ...(uses !== undefined && { uses: usesOf(uses) }),
+          ...(expose !== undefined && {
+            rules: expose.map((text) => printExposeSpec(parseExposeSpec(text))),
+          }),
+        },
+      };
+    default:
+      throw usage(`ticket ${JSON.stringify(action)} is not known; there are new, list and revoke`);
+  }
+}
+
+/** The running listener answers; where none runs, its state file does. */
+async function ask(context: Context, place: IdentityPlace, { method, params }: Question): Promise<unknown> {
+  try {
+    return await callListener(place.folder, method, params);
+  } catch (error) {
+    if (!TunnelError.is(error) || error.code !== 'ERR_CONTROL') throw error;
+    return await askFile(context, place, { method, params }).catch((other: unknown) => {
+      // It runs, and could not be asked: that is the trouble.
+      throw TunnelError.is(other) && other.code === 'ERR_STATE_BUSY' ? error : other;
+    });
+  }
+}
+
+async function askFile(
+  { io }: Context,
+  place: IdentityPlace,
+  { method, params }: Question,
+): Promise<unknown> {
+  const opened = await openIdentity({ ...place, onBusy: 'fail' });
+  try {
+    const identity = opened.identity ?? createIdentity();
+    const state = parseAccessState(opened.access);
+    const access = new AccessPolicy({
+      ...(state === undefined ? {} : { state }),
+      wallMs: () => io.wallClock().getTime(),
+      newSecret: () => Uint8Array.from(randomBytes(SECRET_BYTES)),
+    });
+    const toxId = makeToxId(publicKeyOf(identity.secretKey), identity.nospam);
+    const desk: TicketDesk = {
+      access,
+      ticketOf: (name) => {
+        const secret = access.secretOf(name);
+        return secret && formatTicket({ toxId, secret });
+      },
+    };
+    const save = (): Promise<void> => opened.save(identity, access.state);
+    if (opened.identity === undefined || state === undefined) await save();
+    return await ticketMethods(desk, save)[method]?.(params);
+  } finally {
+    await opened.release();
+  }
+}
+
+function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
+  const nowMs = io.wallClock().getTime();
+  for (const { name, status, expiresAtMs, uses, used = 0, rules } of tickets) {
+    const words = [name, status];
+    if (status !== 'expired' && expiresAtMs !== undefined) {
+      words.push(`expires in ${humanDuration(expiresAtMs - nowMs)}`);
+    }
+    if (uses !== undefined) words.push(`used ${used} of ${uses}`);
+    if (rules !== undefined) words.push(`reaches ${rules.join(' ')}`);
+    reporter.result(words.join('\t'));
+  }
+  reporter.event({ event: 'tickets', tickets });
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const MAX_DAYS = 3650;
+
+/** `90s`, `30m`, `2h`, `7d`. */
+function durationOf(text: string): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
+  if (ms > 0 && ms <= MAX_DAYS * 86_400_000) return ms;
+  throw usage(
+    `--expires ${JSON.stringify(text)} is no time from now on; it looks like 90s, 30m, 2h or 7d, at most ${MAX_DAYS}d`,
+  );
+}
+
+function usesOf(text: string): number {
+  const uses = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (uses >= 1 && uses <= 1000) return uses;
+  throw usage(`--uses ${JSON.stringify(text)} is no number of peers from 1 to 1000`);
+}

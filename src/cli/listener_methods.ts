@@ -1,0 +1,75 @@
+import * as v from 'valibot';
+import { type IsName, printRule, readRule } from '../access/rule.js';
+import { type ControlMethods, method } from '../control/method.js';
+import { TunnelError } from '../core/errors.js';
+import type { ListenerHandle } from './api.js';
+
+/** What the control socket asks of a running listener about peers and rules; the answers are those of the CLI commands. */
+export interface ListenerMethodsOptions {
+  readonly listener: Pick<ListenerHandle, 'peers' | 'removePeer' | 'allowPeer' | 'denyPeer' | 'rules'>;
+  readonly isName: IsName;
+  readonly wallClock: () => Date;
+}
+
+/** A key of 64 digits, or a name. */
+const PeerSchema = v.object({
+  peer: v.pipe(v.string('a name or a public key is expected'), v.minLength(1), v.maxLength(64)),
+});
+const RuleSchema = v.object({ rule: v.string('a rule is expected') });
+
+const KEY = /^[0-9a-f]{64}$/i;
+
+export function listenerMethods({ listener, isName, wallClock }: ListenerMethodsOptions): ControlMethods {
+  const { rules } = listener;
+  const keysOf = (peer: string): string[] => {
+    if (KEY.test(peer)) return [peer.toUpperCase()];
+    const name = peer.toLowerCase();
+    return listener.peers().flatMap((each) => (each.name?.toLowerCase() === name ? [each.publicKey] : []));
+  };
+  /** Does it for all who have the name: a ticket may have let in several. */
+  const forEach = async (peer: string, act: (key: string) => unknown): Promise<{ peers: string[] }> => {
+    const peers = keysOf(peer);
+    if (peers.length === 0)
+      throw new TunnelError('ERR_USAGE', `no peer here is called ${JSON.stringify(peer)}; see peers`);
+    for (const key of peers) await act(key);
+    return { peers };
+  };
+  const ruleList = () => ({
+    rules: rules.list().map((rule) => printRule(rule, isName)),
+    isDefault: rules.isDefault,
+  });
+  return {
+    peers: () => ({
+      peers: listener.peers().map(({ onlineMs, ...peer }) => ({
+        ...peer,
+        onlineMs,
+        since: peer.status === 'online' ? new Date(wallClock().getTime() - onlineMs).toISOString() : null,
+      })),
+    }),
+    'peer.remove': method(PeerSchema, ({ peer }) =>
+      forEach(peer, async (key) => {
+        if (!(await listener.removePeer(key)))
+          throw new TunnelError('ERR_USAGE', `no peer here has the key ${key}; see peers`);
+      }),
+    ),
+    'peer.deny': method(PeerSchema, ({ peer }) => forEach(peer, (key) => listener.denyPeer(key))),
+    'peer.allow': method(PeerSchema, ({ peer }) =>
+      forEach(peer, (key) => {
+        if (!listener.allowPeer(key)) throw new TunnelError('ERR_USAGE', `${key} was not denied`);
+      }),
+    ),
+    'rule.list': ruleList,
+    'rule.add': method(RuleSchema, ({ rule }) => {
+      const read = readRule(rule, isName);
+      const changed = rules.add(read.rule);
+      return { ...ruleList(), changed, ...(read.note === undefined ? {} : { note: read.note }) };
+    }),
+    'rule.remove': method(RuleSchema, ({ rule }) => {
+      const read = readRule(rule, isName);
+      if (!rules.remove(read.rule)) {
+        throw new TunnelError('ERR_USAGE', `there is no rule ${printRule(read.rule, isName)}; see rule list`);
+      }
+      return { ...ruleList(), changed: true };
+    }),
+  };
+}

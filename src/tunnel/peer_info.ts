@@ -1,0 +1,52 @@
+import type { Grant } from '../access/grant.js';
+import type { ServeCounts } from '../forward/serve.js';
+import type { PeerChange } from './events.js';
+import type { ListenerPeer } from './listener_peer.js';
+
+/** A friend of a listener, and what it does. */
+export interface PeerInfo {
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  /** What it came in by; undefined where everybody may. */
+  readonly name?: string;
+  readonly kind?: Grant['kind'];
+  /** online: it may open connections. waiting: no handshake so far. away: its friend is offline. */
+  readonly status: 'online' | 'waiting' | 'away';
+  readonly path: PeerChange['path'];
+  /** How long it is online; 0 when it is not. */
+  readonly onlineMs: number;
+  /** Smoothed; undefined until measured. */
+  readonly roundTripMs?: number;
+  /** Connections that are open. */
+  readonly streams: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Connections so far: opened, against the rules, failed otherwise, and refused by a limit of the session. */
+  readonly opened: number;
+  readonly denied: number;
+  readonly failed: number;
+  readonly limited: number;
+}
+
+export function peerInfo(
+  publicKey: string,
+  peer: Pick<ListenerPeer, 'isOnline' | 'currentPath' | 'onlineForMs' | 'sessionStats' | 'traffic'>,
+  counts: ServeCounts,
+  grant: Grant | undefined,
+): PeerInfo {
+  const path = peer.currentPath;
+  const stats = peer.sessionStats;
+  const roundTripMs = stats?.roundTripMs;
+  return {
+    publicKey,
+    ...(grant === undefined ? {} : { name: grant.name, kind: grant.kind }),
+    status: peer.isOnline ? 'online' : path === 'none' ? 'away' : 'waiting',
+    path,
+    onlineMs: Math.round(peer.onlineForMs ?? 0),
+    ...(roundTripMs === undefined ? {} : { roundTripMs: Math.round(roundTripMs * 10) / 10 }),
+    streams: stats?.streams ?? 0,
+    ...peer.traffic,
+    ...counts,
+    limited: stats?.opensRefused ?? 0,
+  };
+}

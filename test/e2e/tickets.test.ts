@@ -1,0 +1,200 @@
+/** Who gets in, and who does not: the command line in processes of its own. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { formatTicket, parseTicket } from '../../src/access/ticket.js';
+import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+import { openIdentity } from '../../src/node/identity_file.js';
+import { type CliProcess, FROM_SOURCES } from '../support/cli_process.js';
+import { dialLoopback, ending } from '../support/loopback.js';
+import { localsOf, PrivateNetwork } from '../support/private_network.js';
+import { type Finished, runProgram } from '../support/run_program.js';
+import { readExactly, readToEnd } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+describe('tickets', { concurrency: 3 }, () => {
+  const folder = new TempFolder();
+  const strays: CliProcess[] = [];
+  let network: PrivateNetwork;
+  let echo: Target;
+
+  before(async () => {
+    network = await PrivateNetwork.start();
+    echo = await Target.echo();
+  });
+
+  after(async () => {
+    await network.stop();
+    await Promise.all(strays.map((process) => process.stop('SIGKILL')));
+    await echo.stop();
+    folder.remove();
+  });
+
+  async function run(...args: readonly string[]): Promise<Finished> {
+    const [command = '', ...rest] = FROM_SOURCES;
+    return await runProgram(command, [...rest, ...args]);
+  }
+
+  const forward = (): readonly string[] => ['-L', `0:127.0.0.1:${echo.port}`];
+
+  async function echoes(connector: CliProcess, text: string): Promise<void> {
+    const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+    socket.end(text);
+    assert.equal((await readToEnd(socket)).toString(), text);
+  }
+
+  const online = (process: CliProcess) => process.event('peer', (event) => event['status'] === 'online');
+
+  function neverOnline(process: CliProcess): void {
+    assert.ok(!process.events.some(({ event }) => event === 'peer'), process.stderr);
+  }
+
+  test('the first use: two lines, the second of which the first has printed', {
+    timeout: 120_000,
+  }, async (t) => {
+    const begunMs = performance.now();
+    const listener = network.start('--expose', String(echo.port), '--state', folder.file('first'));
+    const { command } = await listener.event('started');
+    const words = String(command).split(' ');
+    assert.deepEqual(words.slice(0, 2), ['npx', 'tox-wasm-tunnel']);
+    const connector = network.start(...words.slice(2, 4), '-p', '0', '--ephemeral');
+    await online(connector);
+    await echoes(connector, 'first');
+    t.diagnostic(
+      `from the first line to the first byte: ${((performance.now() - begunMs) / 1000).toFixed(1)} s`,
+    );
+  });
+
+  test('strangers with the bare Tox ID, and with another secret, get no answer while a holder does', {
+    timeout: 180_000,
+  }, async () => {
+    const { listener, toxId, ticket } = await network.listen([String(echo.port)], '-v');
+    const forged = formatTicket({ ...parseTicket(ticket), secret: new Uint8Array(32).fill(1) });
+    const strangers = [toxId, forged].map((remote) =>
+      network.start('connect', remote, ...forward(), '--ephemeral'),
+    );
+    const { connector } = await network.connect(ticket, forward().slice(1));
+    await echoes(connector, 'let in');
+    // Each asked at least once: the listener says how many it dropped.
+    await Promise.all(
+      strangers.map((stranger) =>
+        stranger.event('waiting', ({ message }) => /no answer yet/.test(String(message))),
+      ),
+    );
+    strangers.forEach(neverOnline);
+    assert.match(listener.stderr, /friend requests of strangers were dropped/);
+    assert.equal(listener.events.filter(({ event }) => event === 'peer').length, 1);
+  });
+
+  test('a bare Tox ID does where the listener allows the peer by its key, and a denied one does not get in by a ticket', {
+    timeout: 180_000,
+  }, async () => {
+    const keyOf = async (name: string): Promise<string> => {
+      const opened = await openIdentity({ folder: folder.file(name), role: 'connector', onBusy: 'fail' });
+      const identity = createIdentity();
+      await opened.save(identity);
+      await opened.release();
+      return Buffer.from(publicKeyOf(identity.secretKey)).toString('hex');
+    };
+    const [friend, enemy] = [await keyOf('friend'), await keyOf('enemy')];
+    const { toxId, ticket } = await network.listen(
+      [String(echo.port)],
+      ...['--allow-peer', `laptop=${friend}`, '--deny-peer', enemy],
+    );
+    const denied = network.start('connect', ticket, ...forward(), '--state', folder.file('enemy'));
+    const allowed = network.start('connect', toxId, ...forward(), '--state', folder.file('friend'));
+    await online(allowed);
+    await echoes(allowed, 'by key');
+    await denied.event('waiting', ({ message }) => /no answer yet/.test(String(message)));
+    neverOnline(denied);
+  });
+
+  test('a ticket is the same after a restart; rotated, it lets nobody in, and who was in by it is out', {
+    timeout: 240_000,
+  }, async () => {
+    const state = ['--state', folder.file('rotated')];
+    const first = await run('ticket', ...state);
+    const listener = network.start('--expose', String(echo.port), ...state);
+    const ticket = String((await listener.event('ready'))['ticket']);
+    assert.equal(first.stdout, `${ticket}\n`, 'made before the first start');
+    const { connector, locals } = await network.connect(ticket, forward().slice(1));
+    const held = dialLoopback(locals[0]?.port ?? 0);
+    held.write('held');
+    await readExactly(held, 4);
+
+    const rotated = await run('ticket', '--rotate', ...state);
+    assert.equal(rotated.exitCode, 0, rotated.stderr);
+    await ending(held.resume());
+    assert.equal(await connector.exited(), 1);
+    const error = connector.events.at(-1);
+    assert.match(String(error?.['message']), /its ticket was replaced or revoked/);
+
+    const late = network.start('connect', ticket, ...forward(), '--ephemeral');
+    const { connector: invited } = await network.connect(rotated.stdout.trim(), forward().slice(1));
+    await echoes(invited, 'by the new one');
+    await late.event('waiting', ({ message }) => /no answer yet/.test(String(message)));
+    neverOnline(late);
+    assert.equal((await run('ticket', ...state)).stdout, rotated.stdout);
+  });
+
+  test('a ticket for one peer, for one port and for a while: a second peer, another port and a later time are out', {
+    timeout: 240_000,
+  }, async () => {
+    const state = ['--state', folder.file('narrow')];
+    const other = await Target.echo();
+    const listener = network.start('--expose', String(other.port), ...state);
+    await listener.event('ready');
+    const made = await run(
+      'ticket',
+      'new',
+      '--name',
+      'ci',
+      '--expose',
+      String(echo.port),
+      '--uses',
+      '1',
+      ...state,
+    );
+    assert.equal(made.exitCode, 0, made.stderr);
+    const ticket = made.stdout.trim();
+    const { connector, locals } = await network.connect(ticket, [
+      `0:127.0.0.1:${echo.port}`,
+      `0:127.0.0.1:${other.port}`,
+    ]);
+    await echoes(connector, 'narrow');
+    const refused = dialLoopback(locals[1]?.port ?? 0);
+    assert.equal(await ending(refused.resume()), 'reset');
+    await listener.event('peer');
+
+    const second = network.start('connect', ticket, ...forward(), '--ephemeral');
+    const short = await run('ticket', 'new', '--name', 'short', '--expires', '1s', ...state);
+    const expired = network.start('connect', short.stdout.trim(), ...forward(), '--ephemeral');
+    const told = await Promise.all(
+      [second, expired].map((each) =>
+        each.event('waiting', ({ message }) => /no answer yet/.test(String(message))),
+      ),
+    );
+    assert.equal(told.length, 2);
+    [second, expired].forEach(neverOnline);
+    const list = await run('ticket', 'list', ...state);
+    assert.match(list.stdout, /^ci\tused-up\tused 1 of 1\treaches localhost:\d+$/m);
+    assert.match(list.stdout, /^short\texpired$/m);
+    assert.equal((await run('ticket', 'revoke', 'ci', ...state)).exitCode, 0);
+    assert.equal(await connector.exited(), 1);
+    await other.stop();
+  });
+
+  test('a ticket from a file, from standard input or from the environment is in no list of processes', {
+    timeout: 120_000,
+  }, async () => {
+    const { ticket } = await network.listen([String(echo.port)]);
+    const file = folder.file('ticket');
+    writeFileSync(file, `> ${ticket.slice(0, 60)}\r\n> ${ticket.slice(60).toUpperCase()}\r\n`);
+    const fromFile = network.start('connect', '--ticket-file', file, ...forward(), '--ephemeral');
+    await online(fromFile);
+    await echoes(fromFile, 'from a file');
+    assert.ok(!fromFile.child.spawnargs.join(' ').includes(ticket));
+    assert.ok(!`${fromFile.stderr}${JSON.stringify(fromFile.events)}`.includes(ticket.slice(60, 100)));
+  });
+});

@@ -1,0 +1,343 @@
+/** A peer that was let in and means ill, beside an honest one: docs/protocol.md, docs/cli.md "Limits". */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, test } from 'node:test';
+import { readRule } from '../../src/access/rule.js';
+import { RuleBook } from '../../src/access/rule_book.js';
+import type { MuxStream, OpenRequest } from '../../src/mux/stream_api.js';
+import {
+  Attacker,
+  type AttackerOptions,
+  offsetFrame,
+  openFrame,
+  REASON,
+  reasonFrame,
+  streamId,
+  TYPES,
+} from '../support/attacker.js';
+import { turn } from '../support/fake_node.js';
+import { patternDigest, patternPieces } from '../support/pattern.js';
+import { PING } from '../support/peer_bench.js';
+import { EchoStream, PeerWorld } from '../support/peer_world.js';
+
+const TOTAL_BYTES = 1024 * 1024;
+const MIB = 1024 * 1024;
+
+const book = (...rules: string[]): RuleBook =>
+  new RuleBook(rules.map((text) => readRule(text, () => false).rule));
+
+interface Scene {
+  readonly attacker: Attacker;
+  /** The honest peer's stream. */
+  readonly honest: EchoStream;
+  readonly round: number;
+}
+
+/**
+ * An honest peer has a megabyte sent back, and meanwhile, each 50 ms, the other does its worst; every byte
+ * of the honest one arrives, in a time that does not depend on the other.
+ */
+async function besides(
+  options: Omit<AttackerOptions, 'timers'>,
+  assault: (scene: Scene) => Promise<void> | void,
+): Promise<Attacker> {
+  const world = new PeerWorld({});
+  await world.online();
+  const honest = new EchoStream(world, patternPieces('honest', TOTAL_BYTES));
+  assert.ok(await world.until(() => honest.accept(world), 5_000));
+  const attacker = new Attacker({ ...options, timers: world.timers });
+  await attacker.join();
+  let round = 0;
+  while (!honest.ended && honest.resets.length === 0 && round < 200) {
+    await assault({ attacker, honest, round: round++ });
+    await world.pass(50);
+  }
+  assert.ok(round > 3, 'the attack took place while bytes went');
+  assert.deepEqual(honest.resets, []);
+  assert.equal(honest.receivedBytes, TOTAL_BYTES);
+  const hash = createHash('sha256');
+  for (const chunk of honest.received) hash.update(chunk);
+  assert.equal(hash.digest('hex'), patternDigest('honest', TOTAL_BYTES));
+  assert.ok(world.listener.peer.isOnline);
+  return attacker;
+}
+
+describe('opens to targets that are not allowed', () => {
+  const DENIED: readonly (readonly [string, number])[] = [
+    ['localhost', 23],
+    ['127.0.0.1', 23],
+    ['127.1', 22],
+    ['127.0.0.01', 22],
+    ['0177.0.0.1', 22],
+    ['0x7f.0.0.1', 22],
+    ['0x7f000001', 22],
+    ['2130706433', 22],
+    ['017700000001', 22],
+    ['127.0.0.1.', 22],
+    ['::ffff:10.0.0.5', 22],
+    ['::ffff:a00:5', 22],
+    ['0:0:0:0:0:ffff:a00:5', 22],
+    ['::ffff:0:127.0.0.1', 22],
+    ['64:ff9b::7f00:1', 22],
+    ['::127.0.0.1', 22],
+    ['[::1]', 22],
+    ['::1%lo', 22],
+    ['fe80::1%eth0', 22],
+    ['10.0.0.5', 22],
+    ['10.1.0.5', 81],
+    ['10.2.0.5', 80],
+    ['169.254.169.254', 80],
+    ['0.0.0.0', 22],
+    ['0', 22],
+    ['0.1.2.3', 22],
+    ['::', 22],
+    ['::ffff:0.0.0.0', 22],
+    ['255.255.255.255', 22],
+    ['224.0.0.1', 80],
+    ['evil.example', 22],
+    ['mapped.example', 22],
+    ['zero.example', 22],
+    ['meta.example', 80],
+    ['mixed.example', 80],
+    ['db.example', 22],
+    ['db.example.evil.example', 5432],
+    ['xn--lcalhost-23a', 22],
+    ['localhost.evil.example', 22],
+    ['a..b', 22],
+    ['local%68ost', 22],
+    ['localhost\'"`$(reboot)', 22],
+  ];
+  const NAMES: Readonly<Record<string, readonly string[]>> = {
+    'evil.example': ['10.0.0.5'],
+    'localhost.evil.example': ['192.168.0.1'],
+    'mapped.example': ['::ffff:10.0.0.5'],
+    'zero.example': ['0.0.0.0', '::', '::ffff:0.0.0.0'],
+    'meta.example': ['169.254.169.254', 'fe80::1'],
+    'mixed.example': ['10.0.0.5', '10.2.0.1', '::ffff:10.3.0.1'],
+  };
+  const RULES = ['localhost:22', 'db.example:5432', '10.1.0.0/16:80', '0.0.0.0/0:1', '*:1'];
+
+  for (const rules of [RULES, [...RULES].reverse()]) {
+    test(`are dialled by no name and no spelling, are answered and counted (rules from ${rules[0]} on)`, async () => {
+      const attacker = await besides(
+        { rules: book(...rules), resolve: async (name) => NAMES[name] ?? [] },
+        async ({ attacker, round }) => {
+          const from = round * DENIED.length;
+          attacker.send(
+            ...DENIED.map(([host, port], index) => openFrame(streamId(from + index), host, port)),
+          );
+          const reasons = await attacker.take(TYPES.refused);
+          // Names without an address are told as such; nobody learns more by that than a resolver tells.
+          const allowed = new Set<number>([REASON.notAllowed, 3]);
+          assert.equal(reasons.length, DENIED.length);
+          assert.ok(
+            reasons.every((reason) => allowed.has(reason)),
+            reasons.join(),
+          );
+          assert.ok(reasons.filter((reason) => reason === REASON.notAllowed).length >= DENIED.length - 2);
+        },
+      );
+      assert.deepEqual(attacker.dialled, []);
+      assert.ok((attacker.server?.counts.denied ?? 0) > DENIED.length);
+      assert.equal(attacker.server?.counts.opened, 0);
+      assert.equal(attacker.stats?.streams, 0);
+    });
+  }
+
+  test('a name that leads elsewhere the second time is asked once, and what was checked is dialled', async () => {
+    const answers = [['127.0.0.1'], ['10.0.0.5']];
+    let asked = 0;
+    const attacker = await besides(
+      { rules: book('localhost:22'), resolve: async () => answers[asked++ % 2] ?? [] },
+      ({ attacker, round }) => {
+        if (round === 0) attacker.send(openFrame(streamId(1), 'rebind.example', 22));
+      },
+    );
+    assert.deepEqual(attacker.resolved, ['rebind.example']);
+    assert.deepEqual(attacker.dialled, ['127.0.0.1 22']);
+  });
+
+  test('a rule that is taken away while a name is resolved is no longer there', async () => {
+    const rules = book('*:80');
+    let answer: (addresses: readonly string[]) => void = () => {};
+    const attacker = await besides(
+      { rules, resolve: () => new Promise((resolve) => (answer = resolve)) },
+      async ({ attacker, round }) => {
+        if (round === 0) {
+          attacker.send(openFrame(streamId(1), 'slow.example', 80));
+          await turn();
+          for (const rule of rules.list()) rules.remove(rule);
+          answer(['192.0.2.1']);
+          assert.deepEqual(await attacker.take(TYPES.refused), [REASON.notAllowed]);
+        }
+      },
+    );
+    assert.deepEqual(attacker.dialled, []);
+  });
+});
+
+describe("frames for another peer's stream", () => {
+  test('reach nobody, whatever they are', async () => {
+    const attacker = await besides({ rules: book('localhost:22') }, ({ attacker, honest, round }) => {
+      const id = honest.idBytes;
+      attacker.send(
+        offsetFrame(TYPES.data, id, round * 7, 7),
+        offsetFrame(TYPES.end, id, 0),
+        offsetFrame(TYPES.credit, id, 2 ** 50),
+        offsetFrame(TYPES.opened, id, 2 ** 50),
+        reasonFrame(TYPES.reset, id, 7),
+        reasonFrame(TYPES.refused, id, 5),
+      );
+    });
+    assert.ok(attacker.isOnline);
+    assert.equal(attacker.stats?.streams, 0);
+  });
+
+  test('an OPEN with its UUID is a stream of its own, which ends without touching the other', async () => {
+    const attacker = await besides({}, ({ attacker, honest, round }) => {
+      if (round % 2 === 0) {
+        const [request] = attacker.send(openFrame(honest.idBytes, 'h', 1));
+        request?.accept({});
+        attacker.send(offsetFrame(TYPES.data, honest.idBytes, 0, 100));
+      } else attacker.send(reasonFrame(TYPES.reset, honest.idBytes, 7));
+    });
+    assert.ok(attacker.isOnline);
+  });
+});
+
+describe('credit overruns', () => {
+  const FAULTS: readonly (readonly [string, (id: Uint8Array) => Uint8Array[]])[] = [
+    ['one byte beyond the credit', (id) => [offsetFrame(TYPES.data, id, 262_144, 1)]],
+    ['far beyond the credit', (id) => [offsetFrame(TYPES.data, id, 2 ** 52, 100)]],
+    ['beyond what can be counted', (id) => [offsetFrame(TYPES.data, id, 2 ** 53 - 1, 100)]],
+    ['an end beyond the credit', (id) => [offsetFrame(TYPES.end, id, 262_145)]],
+    ['the same bytes twice', (id) => [offsetFrame(TYPES.data, id, 5, 9), offsetFrame(TYPES.data, id, 5, 9)]],
+  ];
+  for (const [name, frames] of FAULTS) {
+    test(`${name} end the session of who did it, and no other`, async () => {
+      const attacker = await besides({}, ({ attacker, round }) => {
+        if (round > 0) return;
+        const [request] = attacker.send(openFrame(streamId(1), 'h', 1));
+        request?.accept({});
+        attacker.send(...frames(streamId(1)));
+      });
+      assert.ok(!attacker.isOnline);
+      const bye = attacker.frames.find(([type]) => type === TYPES.bye);
+      assert.equal(bye?.[18], REASON.protocolError);
+    });
+  }
+});
+
+describe('a slow or greedy peer', () => {
+  test('opens to targets that never answer use up its own dials, and no more', async () => {
+    const attacker = await besides(
+      { rules: book('*:*'), limits: { maxDials: 16, maxOpensPerSecond: 1000 } },
+      async ({ attacker, round }) => {
+        const opens = Array.from({ length: 30 }, (_, index) =>
+          openFrame(streamId(round * 30 + index), '192.0.2.1', 80),
+        );
+        attacker.send(...opens);
+        const reasons = await attacker.take(TYPES.refused);
+        assert.ok(
+          reasons.every((reason) => reason === REASON.limit),
+          reasons.join(),
+        );
+        assert.equal(attacker.stats?.streams, 16);
+      },
+    );
+    assert.equal(attacker.dialled.length, 16);
+    attacker.server?.close();
+  });
+
+  test('opens faster than it may are refused before anything is dialled', async () => {
+    let refused = 0;
+    let rounds = 0;
+    const attacker = await besides(
+      { rules: book('*:*'), limits: { maxDials: 4096, maxOpensPerSecond: 10 } },
+      async ({ attacker, round }) => {
+        const from = round * 200;
+        attacker.send(
+          ...Array.from({ length: 200 }, (_, index) => openFrame(streamId(from + index), '192.0.2.1', 80)),
+        );
+        refused += (await attacker.take(TYPES.refused)).length;
+        rounds = round + 1;
+      },
+    );
+    const opened = attacker.dialled.length;
+    // 20 at once, then 10 a second of 50 ms a round.
+    assert.ok(opened >= 20 && opened <= 20 + rounds, String(opened));
+    assert.equal(refused, rounds * 200 - opened);
+    assert.equal(attacker.stats?.opensRefused, refused);
+    attacker.server?.close();
+  });
+
+  test('a peer that never reads makes us keep no more than the high-water mark of each stream', async () => {
+    const streams: MuxStream[] = [];
+    const piece = new Uint8Array(16 * 1024);
+    const attacker = await besides({}, ({ attacker, round }) => {
+      if (round < 10) {
+        const [request] = attacker.send(openFrame(streamId(round), 'h', 1));
+        if (request !== undefined) streams.push(request.accept({}));
+        // Nothing is taken from us, and no credit is given beyond the first.
+        attacker.listener.node.newest.room = attacker.frames.length + 5;
+      }
+      attacker.send(PING);
+      // As a pipe does: until it is told to stop, and then no more until there is room.
+      for (const stream of streams) {
+        while (stream.backlogBytes < 256 * 1024 && stream.write(piece)) assert.ok(!stream.isClosed);
+      }
+    });
+    assert.ok(streams.length > 3);
+    const backlogBytes = attacker.stats?.backlogBytes ?? 0;
+    assert.ok(backlogBytes >= MIB && backlogBytes <= streams.length * (256 * 1024 + piece.length));
+  });
+
+  test('gaps in thousands of streams hold no more memory than the bound of a peer', async () => {
+    const limits = { maxPeerBufferBytes: 4 * MIB, maxOpensPerSecond: 10_000 };
+    let most = 0;
+    let resets = 0;
+    const attacker = await besides({ limits }, ({ attacker, round }) => {
+      const ids = Array.from({ length: 100 }, (_, index) => streamId(round * 100 + index));
+      for (const request of attacker.send(...ids.map((id) => openFrame(id, 'h', 1)))) {
+        request.accept({ onReset: () => resets++ });
+      }
+      attacker.send(...ids.map((id) => offsetFrame(TYPES.data, id, 9, 1)));
+      most = Math.max(most, attacker.stats?.heldBytes ?? 0);
+    });
+    assert.ok(attacker.isOnline);
+    assert.ok(most <= 4 * MIB, String(most));
+    assert.equal(most, 4 * MIB);
+    assert.ok(resets > 100, String(resets));
+  });
+});
+
+describe('a flood of control frames', () => {
+  const limits = { maxControlFramesPerSecond: 1000, maxOpensPerSecond: 100 };
+  const id = streamId(1);
+  const FLOODS: readonly (readonly [string, (number: number) => Uint8Array])[] = [
+    ['PING', () => PING],
+    ['CREDIT for a stream', (number) => offsetFrame(TYPES.credit, id, number)],
+    ['CREDIT for no stream', (number) => offsetFrame(TYPES.credit, streamId(number + 9), number)],
+    ['RESET for no stream', (number) => reasonFrame(TYPES.reset, streamId(number + 9), 7)],
+    ['OPEN', (number) => openFrame(streamId(number + 9), 'h', 1)],
+  ];
+  for (const [name, flood] of FLOODS) {
+    test(`of ${name} ends its session with a limit, and no other`, async () => {
+      let sent = 0;
+      const attacker = await besides({ limits }, ({ attacker, round }) => {
+        if (round === 0) for (const request of attacker.send(openFrame(id, 'h', 1))) accept(request);
+        if (!attacker.isOnline) return;
+        attacker.send(...Array.from({ length: 500 }, () => flood(sent++)));
+        // What is sent back does not pile up: one PONG for all PINGs of a batch.
+        if (name === 'PING') assert.ok(attacker.frames.length <= 2 + 2 * (round + 1));
+      });
+      assert.ok(!attacker.isOnline);
+      assert.ok(sent <= 3000, String(sent));
+      assert.equal(attacker.frames.find(([type]) => type === TYPES.bye)?.[18], REASON.limit);
+    });
+  }
+});
+
+function accept(request: OpenRequest): void {
+  request.accept({});
+}

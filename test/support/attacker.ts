@@ -1,0 +1,126 @@
+import { Socket } from 'node:net';
+import type { RuleBook } from '../../src/access/rule_book.js';
+import type { Limits } from '../../src/core/peer_limits.js';
+import { TargetServer } from '../../src/forward/serve.js';
+import { writeOffsetFrame } from '../../src/mux/frame.js';
+import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { turn } from './fake_node.js';
+import { ListenerBench, uuid } from './peer_bench.js';
+import type { VirtualTimers } from './virtual_timers.js';
+
+export const TYPES = {
+  open: 0x01,
+  opened: 0x02,
+  refused: 0x03,
+  data: 0x04,
+  end: 0x05,
+  credit: 0x06,
+  reset: 0x07,
+  ping: 0x10,
+  bye: 0x12,
+} as const;
+
+/** Numbers of reasons: docs/protocol.md, section 6. */
+export const REASON = { notAllowed: 5, limit: 6, protocolError: 9 } as const;
+
+/** A stream's UUID that differs from others where tables look. */
+export function streamId(number: number): Uint8Array {
+  const id = uuid(0x11);
+  new DataView(id.buffer).setUint32(0, number);
+  return id;
+}
+
+export function openFrame(id: Uint8Array, host: string, port: number): Uint8Array {
+  const name = new TextEncoder().encode(host);
+  const frame = new Uint8Array(29 + name.length);
+  frame[0] = TYPES.open;
+  frame.set(id, 1);
+  new DataView(frame.buffer).setBigUint64(17, 262_144n);
+  frame[25] = 1;
+  new DataView(frame.buffer).setUint16(26, port);
+  frame[28] = name.length;
+  frame.set(name, 29);
+  return frame;
+}
+
+/** DATA, or END, CREDIT and OPENED, which have an offset alone. */
+export function offsetFrame(type: number, id: Uint8Array, offset: number, bytes = 0): Uint8Array {
+  const frame = new Uint8Array(25 + bytes);
+  writeOffsetFrame(frame, type, id, offset);
+  return frame;
+}
+
+/** RESET, or REFUSED without a text. */
+export function reasonFrame(type: number, id: Uint8Array, reason: number): Uint8Array {
+  return Uint8Array.of(type, ...id, 0, reason);
+}
+
+export interface AttackerOptions {
+  readonly timers: VirtualTimers;
+  readonly limits?: Partial<Limits>;
+  /** What it may reach; without a book the test answers its requests. */
+  readonly rules?: RuleBook;
+  readonly resolve?: (name: string) => Promise<readonly string[]>;
+}
+
+/** A peer that has shaken hands and sends what it likes, and the listener's side of it. */
+export class Attacker {
+  readonly listener: ListenerBench;
+  readonly server: TargetServer | undefined;
+  /** Addresses that were dialled for it. */
+  readonly dialled: string[] = [];
+  /** Names that were resolved for it. */
+  readonly resolved: string[] = [];
+
+  constructor({ timers, limits = {}, rules, resolve = async () => [] }: AttackerOptions) {
+    this.listener = new ListenerBench({ timers, limits });
+    if (rules === undefined) return;
+    this.server = new TargetServer({
+      peer: 'attacker',
+      rules: rules.rulesFor(() => undefined),
+      timers,
+      ...(limits.maxDials === undefined ? {} : { maxDials: limits.maxDials }),
+      resolve: (name) => {
+        this.resolved.push(name);
+        return resolve(name);
+      },
+      connect: (address, port) => {
+        this.dialled.push(`${address.text} ${port}`);
+        // Never connected, as of a target that never answers.
+        return new Socket();
+      },
+    });
+  }
+
+  async join(): Promise<void> {
+    await this.listener.join();
+  }
+
+  get isOnline(): boolean {
+    return this.listener.peer.isOnline;
+  }
+
+  get stats() {
+    return this.listener.peer.sessionStats;
+  }
+
+  /** Frames that it was sent and has not taken. */
+  get frames(): Uint8Array[] {
+    return this.listener.node.newest.frames;
+  }
+
+  /** Sends frames, as one batch. @returns requests that nobody serves */
+  send(...frames: Uint8Array[]): OpenRequest[] {
+    this.listener.node.newest.deliver(...frames);
+    const requests = this.listener.requests.splice(0);
+    if (this.server === undefined) return requests;
+    for (const request of requests) this.server.handle(request);
+    return [];
+  }
+
+  /** Reasons of the frames of that type that it was sent, which are taken. */
+  async take(type: number): Promise<number[]> {
+    for (let turns = 0; turns < 10; turns++) await turn();
+    return this.frames.splice(0).flatMap((frame) => (frame[0] === type ? [frame[18] ?? -1] : []));
+  }
+}

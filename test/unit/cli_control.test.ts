@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import type { PeerInfo } from '../../src/index.js';
+import { CliBench } from '../support/cli_bench.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const temp = new TempFolder();
+after(() => temp.remove());
+
+const KEY = 'AB'.repeat(32);
+const PEER: PeerInfo = {
+  publicKey: KEY,
+  name: 'laptop',
+  kind: 'peer',
+  status: 'online',
+  path: 'udp',
+  onlineMs: 65_000,
+  roundTripMs: 12.5,
+  streams: 2,
+  bytesIn: 1_500_000,
+  bytesOut: 999,
+  opened: 7,
+  denied: 3,
+  failed: 0,
+  limited: 1,
+};
+
+let folder = '';
+let count = 0;
+let listener = new CliBench();
+let ended: Promise<number> = Promise.resolve(0);
+
+/** Runs a command beside the listener. */
+async function ask(...args: string[]): Promise<{ code: number; bench: CliBench }> {
+  const bench = new CliBench();
+  bench.stateFolder = folder;
+  return { code: await bench.run(...args), bench };
+}
+
+async function listen(...args: string[]): Promise<void> {
+  listener = new CliBench();
+  listener.stateFolder = folder;
+  ({ ended } = await listener.start(/Ctrl-C/, ...args));
+}
+
+beforeEach(() => {
+  folder = temp.file(String(count++));
+});
+afterEach(async () => {
+  listener.signal();
+  await ended;
+});
+
+describe('peers', () => {
+  test('tells who is connected, since when, how, and what was refused', async () => {
+    await listen();
+    const nobody = await ask('peers');
+    assert.equal(nobody.bench.stdout.text, 'nobody is connected\n');
+    listener.tunnel.friends = [
+      PEER,
+      { ...PEER, publicKey: 'CD'.repeat(32), status: 'waiting', path: 'relay' },
+    ];
+    const { code, bench } = await ask('peers');
+    assert.equal(code, 0);
+    const [first = '', second = ''] = bench.stdout.lines;
+    assert.equal(
+      first,
+      `${KEY}  laptop (peer)  udp, 1 min 5 s, 12.5 ms  2 open of 7  1.5 MB in, 999 B out  3 denied, 0 failed, 1 over a limit`,
+    );
+    assert.match(second, /^CDCD.* {2}waiting, /);
+  });
+
+  test('--json has all of it, with the time since when', async () => {
+    await listen();
+    listener.tunnel.friends = [PEER];
+    const { bench } = await ask('peers', '--json');
+    assert.deepEqual(bench.stdout.events, [
+      { event: 'peers', peers: [{ ...PEER, since: '2026-01-02T03:03:00.678Z' }] },
+    ]);
+  });
+
+  test('removes, denies and allows by key and by name', async () => {
+    await listen();
+    listener.tunnel.friends = [PEER];
+    for (const args of [
+      ['remove', KEY.toLowerCase()],
+      ['deny', 'Laptop'],
+      ['allow', KEY],
+    ]) {
+      const { code, bench } = await ask('peers', ...args);
+      assert.equal(code, 0, bench.stderr.text);
+      assert.match(bench.stderr.text, /^Done: peer\.[a-z]+ ABAB/);
+    }
+    assert.deepEqual(listener.tunnel.asked, [`remove ${KEY}`, `deny ${KEY}`, `allow ${KEY}`]);
+  });
+
+  test('says so when there is no such peer', async () => {
+    await listen();
+    for (const args of [
+      ['remove', KEY],
+      ['deny', 'nobody'],
+      ['allow', KEY],
+    ]) {
+      const { code, bench } = await ask('peers', ...args);
+      assert.equal(code, 2);
+      assert.match(bench.stderr.text, /no peer here|was not denied/);
+    }
+  });
+});
+
+describe('rule', () => {
+  test('lists, adds and removes, and the listener has it at once', async () => {
+    await listen('--expose', '22');
+    assert.equal((await ask('rule', 'list')).bench.stdout.text, 'localhost:22\n');
+    assert.equal((await ask('rule', 'add', '8080', 'db.lan:5432')).code, 0);
+    assert.equal((await ask('rule', 'remove', '22')).code, 0);
+    const { bench } = await ask('rule', 'list', '--json');
+    assert.deepEqual(bench.stdout.events, [
+      { event: 'rules', rules: ['localhost:8080', 'db.lan:5432'], isDefault: false },
+    ]);
+    assert.equal(listener.tunnel.rules.list().length, 2);
+  });
+
+  test('a rule that is wrong, or not there, changes nothing', async () => {
+    await listen();
+    for (const [args, why] of [
+      [['add', '0'], /not a forward/],
+      [['add', 'desk:localhost:22'], /no peer and no ticket is called "desk"/],
+      [['remove', '22'], /there is no rule localhost:22/],
+    ] as const) {
+      const { code, bench } = await ask('rule', ...args);
+      assert.equal(code, 2);
+      assert.match(bench.stderr.text, why);
+    }
+    assert.equal(listener.tunnel.rules.isDefault, true);
+  });
+});
+
+describe('a running listener', () => {
+  test('has its socket until it ends, and then cannot be asked', async () => {
+    await listen();
+    assert.ok(readdirSync(folder).includes('listener.sock'));
+    listener.signal();
+    assert.equal(await ended, 0);
+    assert.ok(!readdirSync(folder).includes('listener.sock'));
+    const { code, bench } = await ask('peers');
+    assert.equal(code, 1);
+    assert.match(bench.stderr.text, /no listener runs with the state folder/);
+  });
+
+  test('an ephemeral one has no socket', async () => {
+    await listen('--ephemeral');
+    assert.equal((await ask('peers')).code, 1);
+  });
+
+  test('one whose socket cannot be made says so and runs on', async () => {
+    mkdirSync(folder, { mode: 0o700 });
+    writeFileSync(`${folder}/listener.sock`, '');
+    await listen();
+    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*no socket/);
+  });
+});

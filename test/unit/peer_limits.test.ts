@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { DEFAULT_LIMITS, LIMIT_RANGES, type Limits, limitsOf } from '../../src/core/peer_limits.js';
+import { Rate } from '../../src/core/rate.js';
+import { BLOCK_BYTES } from '../../src/mux/block_pool.js';
+import { writeOffsetFrame } from '../../src/mux/frame.js';
+import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { aloneWith } from '../support/mux_link.js';
+import { bye, ListenerBench, PING, uuid } from '../support/peer_bench.js';
+
+const DATA = 0x04;
+const RESET = 0x07;
+const NAMES = Object.keys(LIMIT_RANGES) as (keyof Limits)[]; // Object.keys forgets the key type
+
+const openFrame = (id: Uint8Array): Uint8Array =>
+  Uint8Array.of(1, ...id, ...Buffer.from('00000000000400000100160968', 'hex').subarray(0, 11), 1, 0x68);
+
+/** UUIDs that differ where the session's table looks. */
+const idOf = (number: number): Uint8Array => {
+  const id = uuid(0x11);
+  new DataView(id.buffer).setUint32(0, number);
+  return id;
+};
+
+const data = (id: Uint8Array, offset: number, bytes: number): Uint8Array => {
+  const frame = new Uint8Array(25 + bytes);
+  writeOffsetFrame(frame, DATA, id, offset);
+  return frame;
+};
+
+/** REFUSED and RESET frames among those sent, by their reason's number. */
+const reasons = (frames: readonly Uint8Array[], type: number): number[] =>
+  frames.filter((frame) => frame[0] === type).map((frame) => frame[18]!);
+
+describe('limits', () => {
+  test('have defaults inside of their ranges', () => {
+    assert.deepEqual(limitsOf(), DEFAULT_LIMITS);
+    assert.deepEqual(NAMES.sort(), Object.keys(DEFAULT_LIMITS).sort());
+  });
+
+  for (const name of NAMES) {
+    test(`${name} is taken at the ends of its range and refused beyond them`, () => {
+      const { least, most } = LIMIT_RANGES[name];
+      for (const value of [least, most]) assert.equal(limitsOf({ [name]: value })[name], value);
+      for (const value of [least - 1, most + 1, Number.NaN, least + 0.5]) {
+        assert.throws(
+          () => limitsOf({ [name]: value }),
+          (error) => TunnelError.is(error) && error.code === 'ERR_USAGE' && error.message.includes(name),
+        );
+      }
+    });
+  }
+});
+
+describe('a rate', () => {
+  test('lets twice its amount pass at once, then as much as time brings', () => {
+    const rate = new Rate(10, 0);
+    const passes = (nowMs: number, tries: number) =>
+      Array.from({ length: tries }, () => rate.take(nowMs)).filter(Boolean).length;
+    assert.equal(passes(0, 100), 20);
+    assert.equal(passes(99, 100), 0);
+    assert.equal(passes(500, 100), 5);
+    assert.equal(passes(100_000, 100), 20);
+  });
+
+  test('without a bound lets all pass', () => {
+    const rate = new Rate(Number.POSITIVE_INFINITY, 0);
+    for (let each = 0; each < 10; each++) assert.ok(rate.take(0));
+  });
+});
+
+describe('a session under limits', () => {
+  /** A listener's session whose requests are kept. */
+  function listener(limits: object) {
+    const requests: OpenRequest[] = [];
+    const all = aloneWith({ role: 'listener', onOpen: (request) => requests.push(request), limits });
+    return { ...all, requests };
+  }
+
+  test('refuses what is opened too fast, and goes on', () => {
+    const { session, sink, clock, requests } = listener({ opensPerSecond: 5 });
+    for (let number = 0; number < 30; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    assert.equal(requests.length, 10);
+    assert.deepEqual(reasons(sink.take(), 3), Array(20).fill(6));
+    assert.equal(session.stats().opensRefused, 20);
+    clock.ms += 1000;
+    session.receive(openFrame(idOf(100)));
+    session.flush();
+    assert.equal(requests.length, 11);
+  });
+
+  test('refuses one stream more than it may have', () => {
+    const { session, sink, requests } = listener({ streams: 3 });
+    for (let number = 0; number < 4; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    assert.equal(requests.length, 3);
+    assert.deepEqual(reasons(sink.take(), 3), [6]);
+    assert.equal(session.stats().opensRefused, 1);
+  });
+
+  test('ends at a flood of frames without data, but not of frames with data', () => {
+    const { session, clock, requests } = listener({ controlFramesPerSecond: 100 });
+    session.receive(openFrame(idOf(1)));
+    session.flush();
+    requests[0]?.accept({ onData: () => {} });
+    for (let byte = 0; byte < 1000; byte++) session.receive(data(idOf(1), byte, 1));
+    session.flush();
+    clock.ms += 10_000;
+    for (let number = 0; number < 200; number++) session.receive(PING);
+    assert.throws(
+      () => session.receive(PING),
+      (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT' && error.remote,
+    );
+  });
+
+  test('holds no more memory for bytes that wait than it may: the stream that needs more is reset', () => {
+    const { session, sink, requests } = listener({ maxHeldBytes: 4 * BLOCK_BYTES });
+    const told: string[] = [];
+    for (let number = 0; number < 6; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    for (const [number, request] of requests.entries()) {
+      request.accept({
+        onReset: (reason, remote) => told.push(`${number} ${reason} ${remote}`),
+        onData: (chunk) => told.push(`${number} ${chunk.length} bytes`),
+      });
+    }
+    sink.take();
+    // The first byte of each is missing.
+    for (let number = 0; number < 6; number++) session.receive(data(idOf(number), 1, 10));
+    assert.deepEqual(told, []);
+    session.flush();
+    assert.deepEqual(told.splice(0), ['4 limit false', '5 limit false']);
+    assert.deepEqual(reasons(sink.take(), RESET), [6, 6]);
+    assert.equal(session.stats().heldBytes, 4 * BLOCK_BYTES);
+    assert.equal(session.stats().streams, 4);
+    // The others go on, and what they give back serves again.
+    session.receive(data(idOf(0), 0, 1));
+    session.flush();
+    assert.deepEqual(told.splice(0), ['0 11 bytes']);
+    session.receive(data(idOf(0), 20, 1));
+    session.flush();
+    assert.deepEqual(told, []);
+    assert.equal(session.stats().heldBytes, 4 * BLOCK_BYTES);
+  });
+
+  test('a stream that was handed all its bytes holds no block when memory is short', () => {
+    const { session, requests } = listener({ maxHeldBytes: 4 * BLOCK_BYTES });
+    for (let number = 0; number < 40; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    const chunks: Uint8Array[] = [];
+    const resets: string[] = [];
+    for (const request of requests) {
+      request.accept({ onReset: (reason) => resets.push(reason), onData: (chunk) => chunks.push(chunk) });
+    }
+    // 8 kB each: kept as a view of the block, which is not full.
+    for (let number = 0; number < 40; number++) {
+      for (let at = 0; at < 8; at++) session.receive(data(idOf(number), at * 900, 900));
+      session.flush();
+    }
+    assert.deepEqual(resets, []);
+    assert.equal(
+      chunks.reduce((sum, { length }) => sum + length, 0),
+      40 * 7200,
+    );
+    assert.ok(session.stats().heldBytes <= 2 * BLOCK_BYTES);
+    // A stream that gave its block away goes on where it was.
+    session.receive(data(idOf(39), 7200, 900));
+    session.flush();
+    assert.equal(chunks.at(-1)?.length, 900);
+  });
+
+  test('knows how long it has had no stream', () => {
+    const { session, clock, requests } = listener({});
+    clock.ms += 500;
+    assert.equal(session.idleMs, 500);
+    session.receive(openFrame(idOf(1)));
+    session.flush();
+    clock.ms += 500;
+    assert.equal(session.idleMs, 0);
+    requests[0]?.refuse('refused');
+    clock.ms += 70;
+    assert.equal(session.idleMs, 70);
+  });
+});
+
+describe('a peer under limits', () => {
+  const BYE = 0x12;
+
+  test('a friend that never shakes hands is dropped in time, and told of', async () => {
+    const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
+    bench.peer.friendPath('relay');
+    await bench.pass(4_900);
+    assert.equal(bench.left, 0);
+    bench.peer.friendPath('udp');
+    await bench.pass(200);
+    assert.equal(bench.left, 1);
+    assert.deepEqual(bench.take(), ['warn a friend without a handshake for 5 s is dropped']);
+  });
+
+  test('packets that are no handshake do not keep a friend', async () => {
+    const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
+    bench.peer.friendPath('udp');
+    for (let second = 0; second < 6; second++) {
+      await bench.peer.handshake(Uint8Array.of(0xb7, 1, 0, 0));
+      await bench.peer.handshake(Uint8Array.of(0xb7, 9));
+      await bench.pass(1_000);
+    }
+    assert.equal(bench.left, 1);
+  });
+
+  test('who shook hands, or went offline, is not dropped', async () => {
+    const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
+    bench.peer.friendPath('udp');
+    await bench.pass(4_000);
+    bench.peer.friendPath('none');
+    await bench.pass(4_000);
+    await bench.join();
+    for (let second = 0; second < 10; second++) {
+      bench.node.newest.deliver(PING);
+      await bench.pass(1_000);
+    }
+    assert.equal(bench.left, 0);
+    await bench.peer.close('peer-shutdown');
+    assert.equal(bench.timers.running, 0);
+  });
+
+  test('a friend whose session ended has to shake hands anew', async () => {
+    const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
+    await bench.join();
+    bench.node.newest.deliver(bye(9, 0));
+    await bench.pass(5_100);
+    assert.equal(bench.left, 1);
+  });
+
+  test('a session without streams is ended after the idle time, and the friend may come again', async () => {
+    const bench = new ListenerBench({ limits: { idleTimeoutMs: 20_000, handshakeTimeoutMs: 60_000 } });
+    await bench.join();
+    const { newest } = bench.node;
+    newest.deliver(PING, openFrame(idOf(1)));
+    for (let second = 0; second < 60; second++) {
+      newest.deliver(PING);
+      await bench.pass(1_000);
+    }
+    assert.ok(bench.peer.isOnline);
+    bench.requests[0]?.refuse('refused');
+    for (let second = 0; second < 21; second++) {
+      newest.deliver(PING);
+      await bench.pass(1_000);
+    }
+    assert.ok(!bench.peer.isOnline);
+    assert.ok(newest.takeTypes().includes(BYE));
+    await bench.join(uuid(0xc1));
+    assert.ok(bench.peer.isOnline);
+  });
+
+  test('the flood of one peer ends its session with a limit, and not that of another', async () => {
+    const limits = { maxControlFramesPerSecond: 100 };
+    const [bad, good] = [new ListenerBench({ limits }), new ListenerBench({ limits })];
+    await bad.join();
+    await good.join();
+    bad.node.newest.deliver(...Array<Uint8Array>(201).fill(PING));
+    good.node.newest.deliver(PING);
+    await bad.pass(0);
+    assert.ok(!bad.peer.isOnline);
+    const last = bad.node.newest.frames.at(-1);
+    assert.deepEqual([last?.[0], last?.[18]], [BYE, 6]);
+    assert.ok(bad.told.some((line) => /more than 100 frames a second/.test(line)));
+    assert.ok(good.peer.isOnline);
+  });
+});
