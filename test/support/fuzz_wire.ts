@@ -35,7 +35,8 @@ const FRAMES = [
 ];
 
 function readFrame(bytes: Uint8Array): void {
-  switch (bytes[0]) {
+  const type = bytes[0] ?? 0;
+  switch (type) {
     case frame.OPEN: {
       const { creditOffset, target } = frame.readOpen(bytes);
       if (target === undefined) return;
@@ -113,7 +114,8 @@ function readHandshake(packet: Uint8Array): void {
     same('hello', packet, handshake.encodeHello(handshake.decodeHello(packet)));
     return;
   }
-  switch (handshake.packetKind(packet)) {
+  const kind = handshake.packetKind(packet) ?? 0;
+  switch (kind) {
     case 2:
       acceptWelcome(OFFER, packet);
       same('welcome', packet, handshake.encodeWelcome(handshake.decodeWelcome(packet)));
