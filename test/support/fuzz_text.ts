@@ -1,0 +1,259 @@
+import { CommanderError } from 'commander';
+import { parseAccessState } from '../../src/access/access_state.js';
+import { printRule, readRule } from '../../src/access/rule.js';
+import { formatTicket, isTicket, parseRemote } from '../../src/access/ticket.js';
+import { buildProgram } from '../../src/cli/program.js';
+import { Lines } from '../../src/control/lines.js';
+import { parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { parseLocalSpec, parseTarget, printHostPort, printLocalSpec } from '../../src/forward/spec.js';
+import { parseBootstrapLine, parseNodesFile } from '../../src/node/bootstrap_list.js';
+import { publicKeyOf } from '../../src/node/identity.js';
+import { parseStateFile, plainText, StateFault } from '../../src/node/state_text.js';
+import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
+import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
+
+const secretKey = new Uint8Array(32).fill(5);
+const toxId = makeToxId(publicKeyOf(secretKey), Uint8Array.of(1, 2, 3, 4));
+const TICKET = formatTicket({ toxId, secret: new Uint8Array(32).fill(6) });
+const KEY = '77'.repeat(32);
+
+const ACCESS = {
+  tickets: [{ name: 'default', secret: KEY, expiresAtMs: 5, uses: 2, usedBy: [KEY], rules: ['22'] }],
+  peers: [{ name: 'laptop', publicKey: KEY }],
+  denied: [KEY],
+};
+const STATE = plainText('listener', {
+  identity: { secretKey, nospam: Uint8Array.of(1, 2, 3, 4) },
+  access: ACCESS,
+});
+const SEALED = JSON.stringify({
+  version: 2,
+  kind: 'tox-wasm-tunnel identity',
+  role: 'listener',
+  encrypted: {
+    kdf: 'argon2id',
+    memoryKiB: 65536,
+    passes: 3,
+    lanes: 4,
+    salt: Buffer.alloc(16).toString('base64'),
+    cipher: 'xchacha20-poly1305',
+    nonce: Buffer.alloc(24).toString('base64'),
+    text: Buffer.alloc(40).toString('base64'),
+  },
+});
+const JSON_PIECES = [
+  '{',
+  '}',
+  '[',
+  ']',
+  '"',
+  ':',
+  ',',
+  'null',
+  '1e999',
+  '-1',
+  '"\\u0000"',
+  '{"__proto__":{"x":1}}',
+];
+const SPEC_PIECES = [
+  ':',
+  '[',
+  ']',
+  '*',
+  ',',
+  '-',
+  '/',
+  '0',
+  '65535',
+  '65536',
+  '::',
+  '0x7f',
+  '127.1',
+  '%eth0',
+  '.',
+];
+
+function state(text: string): Verdict {
+  try {
+    const read = parseStateFile(text, 'listener');
+    if (read.kind === 'sealed') {
+      if (read.sealed.memoryKiB > 256 * 1024) throw new Error('a file may ask for too much memory');
+      return 'accepted';
+    }
+    same('state', parseStateFile(plainText('listener', read.state), 'listener'), read);
+    return refusing(['ERR_STATE_INVALID'], () => parseAccessState(read.state.access));
+  } catch (error) {
+    if (error instanceof StateFault) return 'refused';
+    throw error;
+  }
+}
+
+async function commandLine(text: string): Promise<Verdict> {
+  let calls = 0;
+  const action = async (): Promise<void> => {
+    calls++;
+  };
+  const program = buildProgram(
+    {
+      listen: action,
+      connect: action,
+      node: action,
+      id: action,
+      ticket: action,
+      peers: action,
+      rule: action,
+    },
+    '0',
+    { out: () => {} },
+  );
+  try {
+    await program.parseAsync(text.split(' '), { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return 'refused';
+    return refusing(['ERR_USAGE'], () => {
+      throw error;
+    });
+  }
+  return calls > 0 ? 'accepted' : 'refused';
+}
+
+function control(text: string): Verdict {
+  const bytes = Buffer.from(text);
+  const cut = bytes.length >> 1;
+  const lines = new Lines(256);
+  const found = [lines.push(bytes.subarray(0, cut)), lines.push(bytes.subarray(cut))].flatMap(
+    (each) => each ?? [],
+  );
+  let verdict: Verdict = 'refused';
+  for (const line of found.slice(0, 4)) {
+    const read = refusing(['ERR_CONTROL'], () => {
+      const question = parseQuestion(line);
+      same('question', parseQuestion(questionLine(question)), question);
+    });
+    if (read === 'accepted') verdict = read;
+  }
+  return verdict;
+}
+
+function target(text: string): Verdict {
+  return refusing(['ERR_SPEC_INVALID'], () => {
+    const read = parseTarget(text);
+    same('target', parseTarget(printHostPort(read)), read);
+  });
+}
+
+/** What comes from people, files and other programs of this machine. */
+export function textTargets(): FuzzTarget[] {
+  const known = (name: string): boolean => name === 'laptop';
+  return [
+    textTarget(
+      'ticket',
+      2,
+      [TICKET, `> ${TICKET.slice(0, 60)}\n> ${TICKET.slice(60)}`, formatToxId(toxId)],
+      [' ', '\n> ', '-', 'l', 'O', 'u', '“'],
+      (text) =>
+        refusing(['ERR_TICKET_INVALID', 'ERR_ADDRESS_INVALID'], () => {
+          const remote = parseRemote(text);
+          if (isTicket(remote)) same('a ticket nobody made', formatTicket(remote), TICKET);
+        }),
+    ),
+    textTarget('state file', 0.3, [STATE, SEALED], JSON_PIECES, state),
+    textTarget('access state', 1, [JSON.stringify(ACCESS)], JSON_PIECES, (text) =>
+      refusing(['ERR_STATE_INVALID'], () => {
+        let json: unknown;
+        try {
+          json = JSON.parse(text);
+        } catch {
+          json = null;
+        }
+        parseAccessState(json);
+      }),
+    ),
+    textTarget(
+      'rule',
+      2,
+      [
+        '22',
+        '8000-8010,443',
+        'db.lan:5432',
+        '10.0.0.0/24:80',
+        '[2001:db8::]/32:*',
+        '*:*',
+        'laptop:10.0.0.0/8:80',
+        'laptop:22',
+      ],
+      SPEC_PIECES,
+      (text) =>
+        refusing(['ERR_SPEC_INVALID', 'ERR_USAGE'], () => {
+          const { rule } = readRule(text, known);
+          same('rule', readRule(printRule(rule, known), known).rule, rule);
+        }),
+    ),
+    textTarget(
+      'forward',
+      2,
+      ['8080:localhost:80', '22', 'db.lan:5432', '0.0.0.0:1:[::1]:2', '[::1]:0:db:5432'],
+      SPEC_PIECES,
+      (text) =>
+        text.length % 2 === 0
+          ? target(text)
+          : refusing(['ERR_SPEC_INVALID'], () => {
+              const spec = parseLocalSpec(text);
+              same('forward', parseLocalSpec(printLocalSpec(spec)), spec);
+            }),
+    ),
+    textTarget(
+      'bootstrap node',
+      1,
+      [`192.0.2.1:33445:${KEY}`, `[2001:db8::1]:33445:${KEY}`],
+      SPEC_PIECES,
+      (text) =>
+        refusing(['ERR_BOOTSTRAP_INVALID'], () => {
+          parseBootstrapLine(text);
+        }),
+    ),
+    textTarget(
+      'node list',
+      0.5,
+      [`{"nodes":[{"ipv4":"192.0.2.1","ipv6":"-","port":33445,"tcp_ports":[443],"public_key":"${KEY}"}]}`],
+      JSON_PIECES,
+      (text) =>
+        refusing(['ERR_NODES_INVALID', 'ERR_BOOTSTRAP_INVALID'], () => {
+          parseNodesFile(text, 'nodes.json');
+        }),
+    ),
+    textTarget(
+      'control line',
+      1,
+      [
+        '{"version":1,"method":"peers"}\n',
+        '{"version":1,"method":"rule.add","params":{"rule":"22"}}\n{"version":1}\n',
+      ],
+      ['\n', ...JSON_PIECES],
+      control,
+    ),
+    textTarget(
+      'control answer',
+      1,
+      ['{"version":1,"ok":true,"result":[]}', '{"version":1,"ok":false,"code":"ERR_USAGE","message":"no"}'],
+      JSON_PIECES,
+      (text) =>
+        refusing(['ERR_CONTROL', 'ERR_USAGE'], () => {
+          parseAnswer(text.replaceAll('\n', ' '));
+        }),
+    ),
+    textTarget(
+      'command line',
+      0.02,
+      [
+        'listen --expose 22 -vv',
+        'TOX_ID 22 -p 2222',
+        'connect X -L 1:a:2 --json',
+        'node --port 1',
+        'id --export -',
+      ],
+      [' ', '--', '-', '=', ' --help', ' -v', ' --state x', ' --no-lan'],
+      commandLine,
+    ),
+  ];
+}

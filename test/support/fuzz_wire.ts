@@ -1,0 +1,200 @@
+import { provesRequest, readRequest, requestMessage } from '../../src/access/proof.js';
+import { MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { acceptWelcome, answerHello, ourOffer } from '../../src/mux/agreement.js';
+import * as frame from '../../src/mux/frame.js';
+import * as handshake from '../../src/mux/handshake.js';
+import { encodeHost } from '../../src/mux/target.js';
+import { encodeText } from '../../src/mux/text.js';
+import { HeldChannel, TAG } from './channel_pair.js';
+import { bytesTarget, type FuzzTarget, refusing, same, unhex } from './fuzz_target.js';
+import { aloneWith } from './mux_link.js';
+
+const id = unhex('00112233445546778899aabbccddeeff');
+const session = new Uint8Array(16).fill(0xc0);
+const far = new Uint8Array(16).fill(0xa0);
+const localhost = encodeHost({ kind: 'tcp', host: 'localhost', port: 22 });
+const no = encodeText('no');
+
+function written(bytes: number, write: (out: Uint8Array) => void): Uint8Array {
+  const out = new Uint8Array(bytes);
+  write(out);
+  return out;
+}
+
+const FRAMES = [
+  written(frame.openBytes(localhost), (out) => frame.writeOpen(out, id, 262_144, 22, localhost)),
+  ...[frame.OPENED, frame.END, frame.CREDIT].map((type) =>
+    written(frame.OFFSET_FRAME_BYTES, (out) => frame.writeOffsetFrame(out, type, id, 3)),
+  ),
+  written(frame.DATA_HEADER_BYTES + 3, (out) => frame.writeOffsetFrame(out, frame.DATA, id, 0)),
+  written(frame.refusedBytes(no), (out) => frame.writeRefused(out, id, 'refused', no)),
+  written(frame.RESET_BYTES, (out) => frame.writeReset(out, id, 'reset')),
+  written(frame.TOKEN_FRAME_BYTES, (out) => frame.writeTokenFrame(out, frame.PING, session.subarray(0, 8))),
+  written(frame.TOKEN_FRAME_BYTES, (out) => frame.writeTokenFrame(out, frame.PONG, session.subarray(0, 8))),
+  written(frame.byeBytes(no), (out) => frame.writeBye(out, 'peer-shutdown', 3, no)),
+];
+
+function readFrame(bytes: Uint8Array): void {
+  const type = bytes[0] ?? 0;
+  switch (type) {
+    case frame.OPEN: {
+      const { creditOffset, target } = frame.readOpen(bytes);
+      if (target === undefined) return;
+      const host = encodeHost(target);
+      const again = written(frame.openBytes(host), (out) =>
+        frame.writeOpen(out, bytes.subarray(1, 17), creditOffset, target.port, host),
+      );
+      same('OPEN', bytes, again);
+      return;
+    }
+    case frame.OPENED:
+    case frame.END:
+    case frame.CREDIT:
+      frame.readOffset(bytes);
+      return;
+    case frame.DATA:
+      frame.readDataOffset(bytes);
+      return;
+    case frame.REFUSED:
+      frame.readRefused(bytes);
+      return;
+    case frame.RESET:
+      frame.readReset(bytes);
+      return;
+    case frame.PING:
+    case frame.PONG:
+      frame.checkTokenFrame(bytes);
+      return;
+    default:
+      frame.readBye(bytes);
+  }
+}
+
+/** Frames into a session with a stream or two, until one of them ends it. */
+function sessionTarget(): FuzzTarget {
+  const fresh = () =>
+    aloneWith({
+      role: 'listener',
+      onOpen: (request) => {
+        if (request.target.port % 2 === 0) request.accept({ onData: () => {} });
+        else request.refuse('not-allowed');
+      },
+    });
+  let one = fresh();
+  let frames = 0;
+  return bytesTarget('session', 4, FRAMES, 1344, (input) => {
+    if (one.session.isClosed || frames++ % 64 === 0) one = fresh();
+    const verdict = refusing(['ERR_FRAME_INVALID'], () => {
+      // The channel carries no frame shorter than its head.
+      if (input.length >= frame.HEADER_BYTES) one.session.receive(input);
+    });
+    if (verdict === 'refused') one.session.close('protocol-error');
+    one.session.flush();
+    one.sink.take();
+    const { heldBytes, streams } = one.session.stats();
+    if (heldBytes > 1024 * 1024 || streams > 64)
+      throw new Error(`${heldBytes} bytes held, ${streams} streams`);
+    return verdict;
+  });
+}
+
+const OFFER = ourOffer(session);
+const FIELDS = new Map([[1, new Uint8Array(40).fill(7)]]);
+const HANDSHAKES = [
+  handshake.encodeHello({ ...OFFER, fields: new Map() }),
+  handshake.encodeHello({ ...OFFER, fields: FIELDS }),
+  handshake.encodeWelcome({ ...OFFER, version: 1, connectorSession: session, session: far, fields: FIELDS }),
+  handshake.encodeChallenge({ connectorSession: session, session: far, fields: new Map() }),
+  handshake.encodeRefuse({ versions: { lowest: 1, highest: 1 }, reason: 'not-allowed', text: 'no' }),
+];
+
+function readHandshake(packet: Uint8Array): void {
+  const answer = answerHello(OFFER, packet);
+  if (answer.kind === 'agreed') {
+    same('hello', packet, handshake.encodeHello(handshake.decodeHello(packet)));
+    return;
+  }
+  const kind = handshake.packetKind(packet) ?? 0;
+  switch (kind) {
+    case 2:
+      acceptWelcome(OFFER, packet);
+      same('welcome', packet, handshake.encodeWelcome(handshake.decodeWelcome(packet)));
+      return;
+    case 3:
+      handshake.decodeRefuse(packet);
+      return;
+    default:
+      same('challenge', packet, handshake.encodeChallenge(handshake.decodeChallenge(packet)));
+  }
+}
+
+function channelTarget(): FuzzTarget {
+  const pair = [new HeldChannel(1), new HeldChannel(2)] as const;
+  for (let round = 0; round < 20; round++) {
+    pair[0].send('aa'.repeat(1 + round * 40));
+    pair[0].send('bb');
+    for (const packet of pair[0].pump(round).map(unhex)) pair[1].receive(packet, round);
+    for (const packet of pair[1].pump(round + 30).map(unhex)) pair[0].receive(packet, round + 30);
+  }
+  const seeds: Uint8Array[] = [];
+  pair[0].send('cc'.repeat(50));
+  seeds.push(...pair[0].pump(5000).map(unhex), ...pair[1].pump(15_000).map(unhex));
+  const tag = TAG.toString(16).padStart(8, '0');
+  seeds.push(
+    unhex(`db 02 ${tag} 00000000`),
+    unhex(`db 16 ${tag} 00000001 00000000 ffff`),
+    unhex(`db 0e ${tag} 00000002 00000001 0001 aa 0002 bbbb`),
+    unhex(`db 01 ${tag} 00000000 0000 00 00`),
+    unhex(`db 07 ${tag} 00000003 00000002 00000001 0010 01 00 00 00 dd`),
+  );
+  let one = new HeldChannel(3);
+  let packets = 0;
+  return bytesTarget('channel', 4, seeds, MAX_PACKET_BYTES, (input) => {
+    if (one.error !== undefined || packets++ % 256 === 0) {
+      one = new HeldChannel(3);
+      // Something to acknowledge.
+      one.send('ee'.repeat(100));
+      one.pump(0);
+    }
+    const strays = one.channel.stats(packets).strayIn;
+    one.receive(input, packets);
+    if (packets % 8 === 0) one.pump(packets);
+    one.frames.length = 0;
+    one.sent.length = 0;
+    if (one.error === undefined)
+      return one.channel.stats(packets).strayIn === strays ? 'accepted' : 'refused';
+    one.assertBlamesPeer();
+    return 'refused';
+  });
+}
+
+function requestTarget(): FuzzTarget {
+  const secret = new Uint8Array(32).fill(1);
+  const keys = { connector: new Uint8Array(32).fill(2), listener: new Uint8Array(32).fill(3) };
+  const genuine = requestMessage(secret, keys);
+  const forged = requestMessage(new Uint8Array(32).fill(4), keys);
+  return bytesTarget('request proof', 1, [genuine, forged], 1016, (input) => {
+    const proof = readRequest(input);
+    if (proof === undefined || !provesRequest(secret, keys, proof)) return 'refused';
+    // The key id names a secret and proves nothing; what does is the hash.
+    same('a proof nobody made', genuine.subarray(9), input.subarray(9));
+    return 'accepted';
+  });
+}
+
+/** What comes from the network. */
+export function wireTargets(): FuzzTarget[] {
+  return [
+    requestTarget(),
+    bytesTarget('handshake', 6, HANDSHAKES, MAX_PACKET_BYTES, (input) =>
+      refusing(['ERR_HANDSHAKE_INVALID'], () => readHandshake(input)),
+    ),
+    bytesTarget('frame', 8, FRAMES, 1344, (input) =>
+      refusing(['ERR_FRAME_INVALID'], () => {
+        if (input.length >= frame.HEADER_BYTES) readFrame(input);
+      }),
+    ),
+    sessionTarget(),
+    channelTarget(),
+  ];
+}

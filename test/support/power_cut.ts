@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { openIdentity } from '../../src/node/identity_file.js';
+import { startChild } from './child_process.js';
+import type { Mutator } from './mutate.js';
+
+const program = fileURLToPath(new URL('./rewriting_program.ts', import.meta.url));
+
+/**
+ * Starts a process that rewrites the state file in `folder`, kills it at a moment of chance's
+ * choice, and opens the file.
+ *
+ * @returns whether the save that was cut short is in the file
+ * @throws when the file is neither the old one nor the new one, or can't be opened
+ */
+export async function cutPower(folder: string, chance: Mutator): Promise<'old' | 'new'> {
+  const child = startChild(process.execPath, ['--import', import.meta.resolve('tsx'), program, folder]);
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const after = 1 + chance.below(4);
+  let turns = chance.below(60);
+  let saved = 0;
+  const kill = (): void => {
+    if (turns-- <= 0) child.kill('SIGKILL');
+    else setImmediate(kill);
+  };
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    saved = Number(line);
+    if (saved === after) kill();
+  });
+  await once(child, 'close');
+  if (saved < after) throw new Error(`the process ended by itself: ${errors}`);
+  const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
+  const { access, identity } = opened;
+  await opened.release();
+  const number =
+    typeof access === 'object' && access !== null && 'number' in access ? access.number : undefined;
+  const isNew = number === saved + 1;
+  if (identity === undefined || !(number === saved || isNew)) {
+    throw new Error(`save ${saved} was done, and the file has ${String(number)}`);
+  }
+  return isNew ? 'new' : 'old';
+}
