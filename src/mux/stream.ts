@@ -267,16 +267,11 @@ export class Stream implements MuxStream, Source {
 
   #receiveData(frame: Uint8Array): void {
     if (!this.#mayGetData) throw violation('DATA before OPENED');
-    const nowMs = this.#host.clock.nowMs();
-    if (!this.receiving.takeData(frame, nowMs)) {
+    if (!this.receiving.takeData(frame, this.#host.clock.nowMs())) {
       this.#giveUp();
       return;
     }
-    if (this.#phase !== 'open') return;
-    if (this.receiving.hasNews) this.list();
-    if (!this.receiving.mayGrowAhead) return;
-    this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
-    if (this.receiving.isCreditDue) this.#host.controlDue(this);
+    if (this.#phase === 'open' && this.receiving.hasNews) this.list();
   }
 
   /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
