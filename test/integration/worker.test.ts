@@ -121,6 +121,9 @@ test('two workers become friends over a third, shake hands, and carry a megabyte
     assert.deepEqual(await link.api.bootstrap([address]), { failed: [] });
   }
 
+  const admission = { prefixes: [Buffer.from('let me')], keys: [], deniedKeys: [] };
+  assert.equal(await listener.link.api.admitRequests(admission), true);
+
   const added = await connector.link.api.addFriend(listening.address, Buffer.from('let me in'));
   assert.equal(added.code, 101);
   assert.equal((await connector.link.api.addFriend(listening.address, Buffer.from('again'))).code, 103);
@@ -128,7 +131,7 @@ test('two workers become friends over a third, shake hands, and carry a megabyte
   assert.equal((await connector.link.api.sendHandshake(added.friend + 1, HELLO)).code, 202);
   await assert.rejects(connector.link.api.addFriend(Buffer.alloc(5), HELLO), /38 bytes/);
   await assert.rejects(
-    connector.link.api.sendHandshake(added.friend, Buffer.from('b704aa', 'hex')),
+    connector.link.api.sendHandshake(added.friend, Buffer.from('b705aa', 'hex')),
     TunnelError.is,
   );
 

@@ -55,7 +55,7 @@ test('a frame goes as b7 04 and itself, and is counted as gone', () => {
   assert.deepEqual(packets, []);
   assert.equal(channel.backlogBytes, 2);
   assert.equal(channel.pump(0), Number.POSITIVE_INFINITY);
-  assert.deepEqual(packets, ['b7046869']);
+  assert.deepEqual(packets, ['b7056869']);
   assert.equal(channel.backlogBytes, 0);
 });
 
@@ -65,7 +65,7 @@ test('a frame is copied when it is handed over', () => {
   around.channel.send(bytes, false, 0);
   bytes.fill(0);
   around.channel.pump(0);
-  assert.deepEqual(around.packets, ['b7046869']);
+  assert.deepEqual(around.packets, ['b7056869']);
   assert.equal(around.drainedBytes, 2);
 });
 
@@ -80,7 +80,7 @@ test('urgent frames overtake the others, each kind in its order', () => {
     around.channel.send(frame(text), urgent, 0);
   }
   around.channel.pump(0);
-  assert.deepEqual(around.packets, ['b70461', 'b70462', 'b70431', 'b70432']);
+  assert.deepEqual(around.packets, ['b70561', 'b70562', 'b70531', 'b70532']);
 });
 
 test('when toxcore takes no more, the frame waits, and toxcore is left alone for a while', () => {
@@ -97,7 +97,7 @@ test('when toxcore takes no more, the frame waits, and toxcore is left alone for
   assert.equal(around.channel.pump(100), again);
   assert.equal(around.packets.length, 1);
   assert.equal(around.channel.pump(again), Number.POSITIVE_INFINITY);
-  assert.deepEqual(around.packets, ['b70431', 'b7043232']);
+  assert.deepEqual(around.packets, ['b70531', 'b7053232']);
   assert.equal(around.drainedBytes, 3);
 });
 
@@ -111,10 +111,10 @@ test('a frozen channel sends nothing and keeps everything until it thaws', () =>
   around.channel.freeze(0);
   around.channel.send(frame('2'), true, 0);
   around.channel.pump(1000);
-  assert.deepEqual(around.packets, ['b70431']);
+  assert.deepEqual(around.packets, ['b70531']);
   around.channel.thaw(1000);
   around.channel.pump(1000);
-  assert.deepEqual(around.packets, ['b70431', 'b70432']);
+  assert.deepEqual(around.packets, ['b70531', 'b70532']);
 });
 
 test('a friend that is offline is tried again later, and at once when it is back', () => {
@@ -129,7 +129,7 @@ test('a friend that is offline is tried again later, and at once when it is back
   assert.deepEqual(around.packets, []);
   around.channel.thaw(again / 2);
   around.channel.pump(again / 2);
-  assert.deepEqual(around.packets, ['b70431']);
+  assert.deepEqual(around.packets, ['b70531']);
 });
 
 test('frames go up as they come, and wait in order while the ring is full', () => {
@@ -261,7 +261,7 @@ test('whatever toxcore and the ring refuse, each frame goes once and in its orde
       steps.forEach((now, i) => {
         const hex = i.toString(16).padStart(4, '0');
         if ('urgent' in now) {
-          (now.urgent ? urgent : calm).push(`b704${hex}`);
+          (now.urgent ? urgent : calm).push(`b705${hex}`);
           channel.send(Buffer.from(hex, 'hex'), now.urgent, nowMs);
         } else if ('takes' in now) {
           Object.assign(around, { takes: now.takes, ringTakes: now.ring, result: now.result });
