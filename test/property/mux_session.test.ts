@@ -292,6 +292,7 @@ test('a hostile peer gets a violation or nothing: no other error, and no more me
       const sink = new ListSink();
       sink.room = 50;
       const live: MuxStream[] = [];
+      const ended = new Set<MuxStream>();
       const handlers: StreamHandlers = {};
       const session = new Session({
         sink,
@@ -312,8 +313,13 @@ test('a hostile peer gets a violation or nothing: no other error, and no more me
             // What an honest end does meanwhile.
             if (length === 0) sink.take();
             if (length === 0) session.writable();
-            if (length === 1) live[which]?.write(new Uint8Array(2000));
-            if (length === 2) live[which]?.end();
+            const mine = live[which];
+            // Writing after one's own end is the caller's fault, and told as that.
+            if (length === 1 && mine !== undefined && !ended.has(mine)) mine.write(new Uint8Array(2000));
+            if (length === 2 && mine !== undefined) {
+              mine.end();
+              ended.add(mine);
+            }
             if (length === 3) live[which]?.reset('cancelled');
             if (length === 4) session.flush();
             continue;
