@@ -46,9 +46,9 @@ class Surroundings {
 }
 
 const frame = (text: string): Uint8Array => Buffer.from(text);
-const packet = (text: string): Uint8Array => Buffer.from(`\xb7\x04${text}`, 'latin1');
+const packet = (text: string): Uint8Array => Buffer.from(`\xb7\x05${text}`, 'latin1');
 
-test('a frame goes as b7 04 and itself, and is counted as gone', () => {
+test('a frame goes as b7 05 and itself, and is counted as gone', () => {
   const { channel, packets, ...rest } = new Surroundings();
   void rest;
   channel.send(frame('hi'), false, 0);
