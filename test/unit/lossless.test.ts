@@ -176,7 +176,7 @@ test('frames go up also while the friend is offline', () => {
 
 test('packets of another kind, and cut ones, are ignored', () => {
   const around = new Surroundings();
-  for (const hex of ['', 'b7', 'b705aa', 'b604aa', 'db04aa'])
+  for (const hex of ['', 'b7', 'b704aa', 'b605aa', 'db05aa'])
     around.channel.receive(Buffer.from(hex, 'hex'), 0);
   assert.deepEqual(around.delivered, []);
 });
