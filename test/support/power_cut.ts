@@ -21,7 +21,8 @@ export async function cutPower(folder: string, chance: Mutator): Promise<'old' |
     errors += text;
   });
   const after = 1 + chance.below(4);
-  let turns = chance.below(60);
+  // From at once to far into the next rewrite, small numbers as often as large ones.
+  let turns = Math.floor(4 ** (chance.random() * 8));
   let saved = 0;
   const kill = (): void => {
     if (turns-- <= 0) child.kill('SIGKILL');

@@ -1,0 +1,146 @@
+/** What a listener and a connector say, at their most talkative, searched for what they must not say. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { parseTicket } from '../../src/access/ticket.js';
+import { type Role, readIdentity } from '../../src/node/identity_file.js';
+import { CliProcess } from '../support/cli_process.js';
+import { dialLoopback } from '../support/loopback.js';
+import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
+import { readToEnd } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const PASSPHRASE = 'qhzkvw7x82mjqpt4zzr9gx';
+
+/** So many characters of a secret in a row are no chance. */
+const TELLING_CHARACTERS = 12;
+
+/** A secret as it could be printed, in lower case. */
+function spellings(secret: Uint8Array): string[] {
+  const bytes = Buffer.from(secret);
+  // As base64 says them at each place that they can have among other bytes.
+  const shifted = [0, 1, 2].flatMap((before) => {
+    const text = Buffer.concat([Buffer.alloc(before), bytes])
+      .toString('base64')
+      .slice(4, 40);
+    return [text, text.replaceAll('+', '-').replaceAll('/', '_')];
+  });
+  return [bytes.toString('hex'), bytes.join(','), ...shifted].map((text) => text.toLowerCase());
+}
+
+function assertSilent(what: string, said: string, secrets: readonly string[]): void {
+  const lower = said.toLowerCase();
+  for (const secret of secrets) {
+    for (let at = 0; at + TELLING_CHARACTERS <= secret.length; at++) {
+      const piece = secret.slice(at, at + TELLING_CHARACTERS);
+      if (!lower.includes(piece)) continue;
+      const line = lower.split('\n').find((each) => each.includes(piece));
+      assert.equal(line, undefined, `${what} says ${piece}, a piece of a secret, in: ${line}`);
+    }
+  }
+}
+
+/** All that a process said, but for the fields that are there to hand a ticket over. */
+function saidBy({ events, stderr }: CliProcess): string {
+  const others = events.map(({ ticket: _ticket, command: _command, ...rest }) => JSON.stringify(rest));
+  // People are told the ticket too, in lines set in, one with the command to run.
+  const lines = stderr.split('\n').filter((line) => !/^ {2}(npx tox-wasm-tunnel )?twt1/.test(line));
+  return [...others, ...lines].join('\n');
+}
+
+describe('secrets', () => {
+  const folder = new TempFolder();
+  const env = { TOX_WASM_TUNNEL_PASSPHRASE: PASSPHRASE };
+  const passphrase = Buffer.from(PASSPHRASE);
+  const strays: CliProcess[] = [];
+  let network: PrivateNetwork;
+  let echo: Target;
+
+  before(async () => {
+    network = await PrivateNetwork.start();
+    echo = await Target.echo();
+  });
+  after(async () => {
+    await Promise.all(strays.map((process) => process.stop('SIGKILL')));
+    await network.stop();
+    await echo.stop();
+    folder.remove();
+  });
+
+  function start(args: readonly string[], more: NodeJS.ProcessEnv = {}): CliProcess {
+    const process = CliProcess.start([...args, ...LOOPBACK, '-vvv'], { env: { ...env, ...more } });
+    strays.push(process);
+    return process;
+  }
+
+  const keyOf = async (role: Role): Promise<Uint8Array> => {
+    const identity = await readIdentity({ folder: folder.file(role), role, passphrase });
+    assert.ok(identity);
+    return identity.secretKey;
+  };
+
+  test('stand in nothing that listener and connector say, nor in their argument lists', {
+    timeout: 150_000,
+  }, async () => {
+    const join = ['--bootstrap', network.bootstrap];
+    const listener = start([
+      'listen',
+      '--expose',
+      String(echo.port),
+      '--state',
+      folder.file('listener'),
+      ...join,
+    ]);
+    const ticket = String((await listener.event('ready'))['ticket']);
+    const forward = ['-L', `0:127.0.0.1:${echo.port}`];
+    const connector = start(['connect', ...forward, '--state', folder.file('connector'), ...join], {
+      TOX_WASM_TUNNEL_TICKET: ticket,
+    });
+    await connector.event('peer', (event) => event['status'] === 'online');
+    const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+    socket.end('hello');
+    assert.equal((await readToEnd(socket)).toString(), 'hello');
+    if (process.platform === 'linux') {
+      const words = readFileSync(`/proc/${connector.child.pid}/cmdline`, 'utf8');
+      assert.ok(!words.includes(ticket.slice(0, 20)), 'the ticket is no argument');
+    }
+    await connector.stop();
+    await listener.stop();
+
+    const { secret } = parseTicket(ticket);
+    // In the ticket's own spelling: from the 37th byte on, 5 bits a character, behind a mark of 4.
+    const inTicket = ticket.slice(4 + Math.ceil((37 * 8) / 5), 4 + Math.floor((69 * 8) / 5));
+    const secrets = [
+      ...spellings(secret),
+      inTicket,
+      ...spellings(await keyOf('listener')),
+      ...spellings(await keyOf('connector')),
+      PASSPHRASE,
+      ...spellings(passphrase),
+    ];
+    assert.match(listener.stderr, /^(debug|trace): /m, 'it did talk');
+    assertSilent('the listener', saidBy(listener), secrets);
+    assertSilent('the connector', saidBy(connector), secrets);
+    assert.throws(() => assertSilent('a test', `x${inTicket}`, secrets), 'the search finds what is there');
+  });
+
+  test('stand in no error about the state file or the passphrase', { timeout: 60_000 }, async () => {
+    const file = folder.file('plain');
+    const state = start(['id', '--export', file, '--state', folder.file('other')]);
+    assert.equal(await state.exited(), 2, 'there is none to export');
+    const key = 'c0ffee'.repeat(10);
+    const wrong = 'xw0d9vkzz3q8rjb5tgh2';
+    const damaged = folder.file('damaged.json');
+    writeFileSync(damaged, `{"secretKey":"${key}" broken`);
+    const runs = [
+      start(['id', '--import', damaged, '--state', folder.file('other')]),
+      start(['listen', '--state', folder.file('listener')], { TOX_WASM_TUNNEL_PASSPHRASE: wrong }),
+      start(['connect', '22', '--ephemeral'], { TOX_WASM_TUNNEL_TICKET: `twt1${'3e'.repeat(59)}x` }),
+    ];
+    for (const run of runs) {
+      assert.equal(await run.exited(), 2);
+      assertSilent('an error', saidBy(run), [key, wrong, PASSPHRASE, '3e'.repeat(20)]);
+    }
+  });
+});
