@@ -84,7 +84,10 @@ describe('tickets', { concurrency: 3 }, () => {
     );
     strangers.forEach(neverOnline);
     assert.match(listener.stderr, /friend requests of strangers were dropped/);
-    assert.equal(listener.events.filter(({ event }) => event === 'peer').length, 1);
+    // One peer may be told of more than once (its round trip follows): it is by key that nobody else is there.
+    const { toxId: holder } = await connector.event('started');
+    const told = listener.events.filter(({ event }) => event === 'peer').map(({ peer }) => String(peer));
+    assert.deepEqual([...new Set(told)], [String(holder).slice(0, 64)]);
   });
 
   test('a bare Tox ID does where the listener allows the peer by its key, and a denied one does not get in by a ticket', {
