@@ -1,7 +1,7 @@
+import { Allowance } from '../core/allowance.js';
 import type { Clock } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
-import { Rate } from '../core/rate.js';
 import { BLOCK_BYTES, BlockPool } from './block_pool.js';
 import { CountingSink } from './counting_sink.js';
 import { DATA, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, RESET, readOpen } from './frame.js';
@@ -50,8 +50,8 @@ export class Session {
   readonly #keepAlive: KeepAlive;
   readonly #growth: GrowthBudget;
   readonly #pool: BlockPool;
-  readonly #opens: Rate;
-  readonly #controlFrames: Rate;
+  readonly #opens: Allowance;
+  readonly #controlFrames: Allowance;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
   #ourStreams = 0;
@@ -82,8 +82,8 @@ export class Session {
     const { maxPeerWindowBytes, maxHeldBytes, opensPerSecond, controlFramesPerSecond } = this.#limits;
     this.#growth = new GrowthBudget(maxPeerWindowBytes);
     this.#pool = new BlockPool(Math.ceil(maxHeldBytes / BLOCK_BYTES));
-    this.#opens = new Rate(opensPerSecond, clock.nowMs());
-    this.#controlFrames = new Rate(controlFramesPerSecond, clock.nowMs());
+    this.#opens = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
+    this.#controlFrames = new Allowance(2 * controlFramesPerSecond, controlFramesPerSecond, clock.nowMs());
     this.#busyMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({

@@ -1,5 +1,5 @@
+import { Allowance } from '../core/allowance.js';
 import type { LogLevel } from '../core/logger.js';
-import { Allowance } from './allowance.js';
 
 const ORDER: readonly LogLevel[] = ['error', 'warn', 'info', 'debug', 'trace'];
 

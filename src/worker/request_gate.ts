@@ -1,4 +1,4 @@
-import { Allowance } from './allowance.js';
+import { Allowance } from '../core/allowance.js';
 import type { RequestAdmission } from './contract.js';
 
 /**

@@ -1,9 +1,9 @@
+import { Allowance } from '../core/allowance.js';
 import { TunnelError } from '../core/errors.js';
 import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
 import { KIND_CHALLENGE, KIND_HELLO } from '../core/packet_kinds.js';
 import type { RETURN_CODES } from '../core/return_codes.js';
-import { Allowance } from './allowance.js';
 import type { CreateChannel, PacketResult } from './channel/channel.js';
 import { ChannelSet } from './channel_set.js';
 import type {

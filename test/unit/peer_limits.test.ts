@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS, LIMIT_RANGES, type Limits, limitsOf } from '../../src/core/peer_limits.js';
-import { Rate } from '../../src/core/rate.js';
 import { BLOCK_BYTES } from '../../src/mux/block_pool.js';
 import { writeOffsetFrame } from '../../src/mux/frame.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
@@ -55,7 +55,7 @@ describe('limits', () => {
 
 describe('a rate', () => {
   test('lets twice its amount pass at once, then as much as time brings', () => {
-    const rate = new Rate(10, 0);
+    const rate = new Allowance(20, 10, 0);
     const passes = (nowMs: number, tries: number) =>
       Array.from({ length: tries }, () => rate.take(nowMs)).filter(Boolean).length;
     assert.equal(passes(0, 100), 20);
@@ -65,7 +65,7 @@ describe('a rate', () => {
   });
 
   test('without a bound lets all pass', () => {
-    const rate = new Rate(Number.POSITIVE_INFINITY, 0);
+    const rate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
     for (let each = 0; each < 10; each++) assert.ok(rate.take(0));
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { Allowance } from '../../src/worker/allowance.js';
 import { joinBy } from '../../src/worker/bootstrap.js';
 import type { ChannelPort } from '../../src/worker/channel/channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';

@@ -1,7 +1,4 @@
-/**
- * So many at once, and so many a second after that: keeps what strangers can cause from filling
- * the way to the main thread.
- */
+/** So many at once, and so many a second after that: a token bucket, without a timer. */
 export class Allowance {
   readonly #burst: number;
   readonly #perSecond: number;
@@ -9,6 +6,7 @@ export class Allowance {
   #atMs: number;
   #refused = 0;
 
+  /** @param burst Infinity for no bound */
   constructor(burst: number, perSecond: number, nowMs: number) {
     this.#burst = burst;
     this.#perSecond = perSecond;
@@ -18,6 +16,7 @@ export class Allowance {
 
   /** True for one that may pass. */
   take(nowMs: number): boolean {
+    if (this.#burst === Number.POSITIVE_INFINITY) return true;
     this.#left = Math.min(this.#burst, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
     this.#atMs = nowMs;
     if (this.#left < 1) {
