@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { systemTimers, type Timers } from '../core/clock.js';
+import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import { Lines } from './lines.js';
 import { pipeName, SOCKET_NAME, socketAddress } from './place.js';
@@ -71,7 +72,7 @@ function ask(
 }
 
 function nobody(folder: string, error: unknown): TunnelError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errnoOf(error);
   const place = join(folder, SOCKET_NAME);
   if (code === 'EACCES' || code === 'EPERM') {
     return new TunnelError('ERR_CONTROL', `${place} is for the user alone that the listener runs as`, {

@@ -1,6 +1,7 @@
 import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { join } from 'node:path';
+import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import { pipeName, SOCKET_NAME, socketAddress } from './place.js';
 
@@ -93,8 +94,4 @@ function closed(server: Server): Promise<void> {
     // It says so when it was not listening; then it is closed already.
     server.close(() => resolve());
   });
-}
-
-function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

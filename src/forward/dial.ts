@@ -1,5 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import { systemTimers, type Timers } from '../core/clock.js';
+import { errnoOf } from '../core/errno.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../core/limits.js';
 import type { Reason } from '../mux/reasons.js';
 import { type Address, parseAddress } from './address.js';
@@ -186,5 +187,5 @@ function exposeHint(host: Host, port: number): string {
 }
 
 function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'failed';
+  return errnoOf(error) ?? 'failed';
 }

@@ -1,3 +1,4 @@
+import { errnoOf } from '../core/errno.js';
 import type { Reason } from '../mux/reasons.js';
 
 /** What the kernel's refusals mean to the far end. Source of the codes: errno(3), getaddrinfo(3). */
@@ -46,6 +47,5 @@ export function resolveReason(error: unknown): Reason {
 }
 
 function reasonIn(reasons: Readonly<Record<string, Reason>>, error: unknown): Reason {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return 'internal';
-  return reasons[error.code] ?? 'internal';
+  return reasons[errnoOf(error) ?? ''] ?? 'internal';
 }

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import type { Identity } from './identity.js';
-import { errnoOf } from './process_mark.js';
 import { replaceFile } from './replace_file.js';
 import { type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
 import { newSealKey, type SealKey, seal, sealKeyOf, unseal } from './sealed.js';

@@ -1,4 +1,5 @@
 import { constants, copyFile, link, lstat } from 'node:fs/promises';
+import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import type { Identity } from './identity.js';
 import {
@@ -9,7 +10,6 @@ import {
   stateFileOf,
   stateFileText,
 } from './identity_file.js';
-import { errnoOf } from './process_mark.js';
 import { replaceFile, writeNewFile } from './replace_file.js';
 import { takeRoleLock } from './role_lock.js';
 import { newSealKey } from './sealed.js';

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { errnoOf } from '../core/errno.js';
 
 /** What tells one process from every other, so that a number used again misleads nobody. */
 export interface ProcessMark {
@@ -33,11 +34,6 @@ export async function processState(mark: ProcessMark): Promise<'alive' | 'dead' 
   if (mark.started === '') return 'alive';
   const started = await startedOf(mark.pid);
   return started === undefined || started === mark.started ? 'alive' : 'dead';
-}
-
-/** The system's code of an error, as ENOENT. */
-export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
 const BOOT_FILE = '/proc/sys/kernel/random/boot_id';

@@ -1,6 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { errnoOf } from './process_mark.js';
+import { errnoOf } from '../core/errno.js';
 
 /**
  * Puts the text in the file's place so that a crash at any moment leaves the old one or the new

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { constants, copyFile, link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
-import { errnoOf, ownProcessMark, type ProcessMark, processState } from './process_mark.js';
+import { ownProcessMark, type ProcessMark, processState } from './process_mark.js';
 
 /**
  * One process at a time may use a role's identity. Lock files are numbered, `listener.lock.7`,

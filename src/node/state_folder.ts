@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
+import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
-import { errnoOf } from './process_mark.js';
 
 /** What to do when a folder or a file can't be used. */
 export const WAY_OUT = 'choose another folder with --state DIR, or do without with --ephemeral';

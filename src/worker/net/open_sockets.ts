@@ -1,6 +1,7 @@
 import { createSocket, type Socket, type SocketType } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, isIPv6, type Server } from 'node:net';
+import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
 import type { PortRange } from '../contract.js';
 
@@ -47,7 +48,7 @@ export async function openUdp(
         if (socket !== undefined) return { socket, ipv6 };
       }
     } catch (error) {
-      const another = bindAddress === undefined && ipv6 && NO_IPV6.has(systemCode(error));
+      const another = bindAddress === undefined && ipv6 && NO_IPV6.has(errnoOf(error) ?? '');
       if (another) continue;
       throw cannotBind('UDP', address, from, error);
     }
@@ -74,7 +75,7 @@ export async function openTcp(
       await once(server, 'listening');
       return { server, ipv6: isIPv6(host) };
     } catch (error) {
-      const code = systemCode(error);
+      const code = errnoOf(error) ?? '';
       if (PORT_TAKEN.has(code) && port !== 0) throw allTaken('TCP', port, port, error);
       if (bindAddress === undefined && isIPv6(host) && NO_IPV6.has(code)) continue;
       throw cannotBind('TCP', host, port, error);
@@ -112,7 +113,7 @@ async function bindUdp(type: SocketType, address: string, port: number): Promise
     await listening;
   } catch (error) {
     socket.close();
-    if (PORT_TAKEN.has(systemCode(error))) return undefined;
+    if (PORT_TAKEN.has(errnoOf(error) ?? '')) return undefined;
     throw error;
   }
   tune(socket, type);
@@ -158,8 +159,4 @@ function cannotBind(protocol: string, address: string, port: number, cause: unkn
     `${protocol} at ${address} port ${port} (${why}): is that an address of this machine?`,
     { cause },
   );
-}
-
-function systemCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
