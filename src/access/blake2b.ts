@@ -8,15 +8,7 @@ export const HASH_BYTES = 32;
 
 /** BLAKE2b-256 of the parts one after the other. @param key 16 to 64 bytes */
 export function keyedHash(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-  let bytes = 0;
-  for (const part of parts) bytes += part.length;
-  const message = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    message.set(part, at);
-    at += part.length;
-  }
-  return sodium.crypto_generichash(HASH_BYTES, message, key);
+  return sodium.crypto_generichash(HASH_BYTES, Buffer.concat(parts), key);
 }
 
 /** Whether both are the same, in a time that tells nothing of where they differ. */

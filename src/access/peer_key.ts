@@ -1,5 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-import { PUBLIC_KEY_BYTES, parseToxId } from '../node/tox_id.js';
+import { hexBytes, PUBLIC_KEY_BYTES, parseToxId } from '../node/tox_id.js';
 import { parseName } from './name.js';
 import type { AllowedPeer } from './policy.js';
 
@@ -11,7 +11,7 @@ import type { AllowedPeer } from './policy.js';
 export function parsePeerKey(text: string): Uint8Array {
   const digits = text.replaceAll(/\s+/g, '');
   if (digits.length === PUBLIC_KEY_BYTES * 2 && !/[^0-9a-f]/i.test(digits)) {
-    return Uint8Array.from(Buffer.from(digits, 'hex'));
+    return hexBytes(digits);
   }
   if (digits.length < PUBLIC_KEY_BYTES * 2) {
     throw new TunnelError(

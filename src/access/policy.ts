@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { TunnelError } from '../core/errors.js';
-import { upperHex } from '../node/tox_id.js';
+import { hexBytes, upperHex } from '../node/tox_id.js';
 import { type AccessState, DEFAULT_TICKET, MAX_ALLOWED_PEERS, MAX_DENIED_PEERS } from './access_state.js';
 import type { Grant } from './grant.js';
 import {
@@ -103,8 +103,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     const { state, allowPeers = [], denyPeers = [], wallMs, newSecret } = options;
     this.#wallMs = wallMs;
     this.#book = new TicketBook(state?.tickets ?? [], newSecret);
-    for (const { name, publicKey } of state?.peers ?? [])
-      this.#add(name, Uint8Array.from(Buffer.from(publicKey, 'hex')), true);
+    for (const { name, publicKey } of state?.peers ?? []) this.#add(name, hexBytes(publicKey), true);
     for (const { name, publicKey } of allowPeers) this.#add(name, publicKey, false);
     for (const key of state?.denied ?? []) this.#denied.set(key, true);
     for (const key of denyPeers) this.#denied.set(upperHex(key), false);
@@ -130,7 +129,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return {
       prefixes: [...this.#book.all].map(({ secret }) => requestPrefix(secret)),
       keys: [...this.#allowed.values()].map(({ publicKey }) => publicKey),
-      deniedKeys: [...this.#denied.keys()].map((key) => Uint8Array.from(Buffer.from(key, 'hex'))),
+      deniedKeys: [...this.#denied.keys()].map(hexBytes),
     };
   }
 

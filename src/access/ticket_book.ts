@@ -1,5 +1,6 @@
 import { TunnelError } from '../core/errors.js';
 import { parseExposeSpec } from '../forward/expose.js';
+import { hexBytes, upperHex } from '../node/tox_id.js';
 import { DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
 import type { Grant } from './grant.js';
 import { keyIdOf } from './proof.js';
@@ -47,7 +48,7 @@ export class TicketBook {
   constructor(kept: readonly TicketState[], newSecret: () => Uint8Array) {
     this.#newSecret = newSecret;
     for (const { name, secret, usedBy, ...limits } of kept) {
-      this.#add({ name, ...limits }, Uint8Array.from(Buffer.from(secret, 'hex')), usedBy);
+      this.#add({ name, ...limits }, hexBytes(secret), usedBy);
     }
     if (!this.#byName.has(DEFAULT_TICKET)) this.#add({ name: DEFAULT_TICKET }, newSecret());
   }
@@ -102,7 +103,7 @@ export class TicketBook {
   states(): TicketState[] {
     return [...this.all].map((ticket) => ({
       ...limitsOf(ticket),
-      secret: Buffer.from(ticket.secret).toString('hex').toUpperCase(),
+      secret: upperHex(ticket.secret),
       ...(ticket.usedBy.size > 0 && { usedBy: [...ticket.usedBy] }),
     }));
   }

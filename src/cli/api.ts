@@ -68,7 +68,7 @@ export interface ListenerHandle extends TunnelHandle {
   peers(): readonly PeerInfo[];
   /** Public keys of 64 hexadecimal digits. */
   removePeer(publicKey: string): Promise<boolean>;
-  denyPeer(publicKey: string): Promise<boolean>;
+  denyPeer(publicKey: string): void;
   allowPeer(publicKey: string): boolean;
 }
 

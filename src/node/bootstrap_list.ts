@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
 import type { BootstrapAddress } from '../worker/contract.js';
 import { hostProblem } from './host_name.js';
-import { upperHex } from './tox_id.js';
+import { hexBytes, upperHex } from './tox_id.js';
 
 export type { BootstrapAddress } from '../worker/contract.js';
 
@@ -48,7 +48,7 @@ export function parseBootstrapLine(text: string): BootstrapAddress {
   if (portNumber === undefined) return fail(`the port ${JSON.stringify(port)} is no number from 1 to 65535`);
   const wrongKey = keyProblem(key);
   if (wrongKey !== undefined) return fail(wrongKey);
-  return { host, port: portNumber, key: keyBytes(key) };
+  return { host, port: portNumber, key: hexBytes(key) };
 }
 
 /** The line that {@link parseBootstrapLine} reads back as the same node. */
@@ -137,7 +137,7 @@ export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
   const nodes = read.output.nodes.flatMap((entry, at) => {
     const hosts = new Set([entry.ipv4, entry.ipv6].filter((host) => !absent(host)));
     if (hosts.size === 0) return fail(`nodes[${at}]`, 'neither ipv4 nor ipv6 is an address');
-    const key = keyBytes(entry.public_key);
+    const key = hexBytes(entry.public_key);
     return [...hosts].map((host) => ({ host, port: entry.port, tcpPorts: entry.tcp_ports, key }));
   });
   return nodes;
@@ -165,7 +165,5 @@ function keyProblem(key: string): string | undefined {
   if (key.length !== KEY_DIGITS) return `the key has ${key.length} digits instead of ${KEY_DIGITS}`;
   return undefined;
 }
-
-const keyBytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
 
 const shorten = (line: string): string => (line.length > 120 ? `${line.slice(0, 117)}...` : line);

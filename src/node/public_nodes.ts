@@ -1,4 +1,5 @@
 import type { BootstrapAddress } from '../worker/contract.js';
+import { hexBytes } from './tox_id.js';
 
 /**
  * Public nodes that the list at https://nodes.tox.chat showed as reachable by UDP on this day;
@@ -127,6 +128,6 @@ const ROWS: readonly Row[] = [
 /** The nodes that are used when the user names none; one of each address. */
 export function publicNodes(): BootstrapAddress[] {
   return ROWS.flatMap(([hosts, port, tcpPorts, key]) =>
-    hosts.map((host) => ({ host, port, tcpPorts, key: Uint8Array.from(Buffer.from(key, 'hex')) })),
+    hosts.map((host) => ({ host, port, tcpPorts, key: hexBytes(key) })),
   );
 }

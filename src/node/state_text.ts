@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { type Identity, publicKeyOf, SECRET_KEY_BYTES } from './identity.js';
 import { type Sealed, SealedSchema } from './sealed.js';
-import { NOSPAM_BYTES } from './tox_id.js';
+import { hexBytes, NOSPAM_BYTES } from './tox_id.js';
 
 /** What a process is. Each role has an identity of its own, so that they run beside each other. */
 export type Role = 'listener' | 'connector' | 'node';
@@ -30,7 +30,7 @@ const hex = (bytes: number) =>
   v.pipe(
     v.string('hexadecimal digits are expected'),
     v.regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `${bytes * 2} hexadecimal digits are expected`),
-    v.transform((digits) => Uint8Array.from(Buffer.from(digits, 'hex'))),
+    v.transform(hexBytes),
   );
 
 const StateSchema = v.object({

@@ -54,6 +54,11 @@ export function upperHex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex').toUpperCase();
 }
 
+/** The bytes that hexadecimal digits name, in either case; the caller has checked that they are digits. */
+export function hexBytes(digits: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(digits, 'hex'));
+}
+
 /**
  * Reads a Tox ID as people hand it on: in either case, and broken by white space anywhere, as an
  * e-mail does it.
@@ -71,7 +76,7 @@ export function parseToxId(text: string): ToxId {
       digits.length === PUBLIC_KEY_BYTES * 2 ? ' (64 are a public key: ask for the whole Tox ID)' : '';
     throw invalid(`it has ${digits.length} digits${hint}`);
   }
-  const bytes = Uint8Array.from(Buffer.from(digits, 'hex'));
+  const bytes = hexBytes(digits);
   const body = bytes.subarray(0, TOX_ID_BYTES - CHECKSUM_BYTES);
   const checksum = toxIdChecksum(body);
   if (checksum[0] !== bytes[body.length] || checksum[1] !== bytes[body.length + 1]) {

@@ -5,7 +5,7 @@ import { AccessPolicy } from '../access/policy.js';
 import { RuleBook } from '../access/rule_book.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import { TargetServer } from '../forward/serve.js';
-import { makeToxId } from '../node/tox_id.js';
+import { hexBytes, parseToxId } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
 import { ListenerPeer } from './listener_peer.js';
@@ -70,8 +70,7 @@ export class Listener extends Tunnel {
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined {
     const secret = this.access.secretOf(name);
-    const { publicKey, nospam } = this.#ownId;
-    return secret && formatTicket({ toxId: makeToxId(publicKey, nospam), secret });
+    return secret && formatTicket({ toxId: parseToxId(this.toxId), secret });
   }
 
   /** Friend requests of those who had no ticket and were not allowed by key, so far; they got no answer. */
@@ -97,24 +96,18 @@ export class Listener extends Tunnel {
     return this.#places.cut(publicKey.toUpperCase());
   }
 
-  /** Cuts a peer off and lets it in no more. @throws {TunnelError} ERR_LIMIT */
-  denyPeer(publicKey: string): Promise<boolean> {
-    this.access.deny(Uint8Array.from(Buffer.from(publicKey, 'hex')));
-    return this.#places.cut(publicKey.toUpperCase());
+  /** Cuts a peer off and lets it in no more; it need not be there. @throws {TunnelError} ERR_LIMIT */
+  denyPeer(publicKey: string): void {
+    this.access.deny(hexBytes(publicKey));
   }
 
   /** Takes {@link denyPeer} back. @returns false when it was not denied */
   allowPeer(publicKey: string): boolean {
-    return this.access.undeny(Uint8Array.from(Buffer.from(publicKey, 'hex')));
+    return this.access.undeny(hexBytes(publicKey));
   }
 
   protected override closePeers(): Promise<void> {
     return this.#places.close();
-  }
-
-  get #ownId() {
-    const { address } = this.node.started;
-    return { publicKey: address.slice(0, 32), nospam: address.slice(32, 36) };
   }
 
   #onRequest(publicKey: Uint8Array, message: Uint8Array): void {
@@ -148,7 +141,7 @@ export class Listener extends Tunnel {
     });
     const forgetRules = this.rules.onChange(() => server.recheck());
     const keys = {
-      connector: Uint8Array.from(Buffer.from(publicKey, 'hex')),
+      connector: hexBytes(publicKey),
       listener: this.node.started.publicKey,
     };
     const peer = new ListenerPeer(
