@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
 import { dialLoopback, listenOnLoopback } from '../test/support/loopback.js';
 import { pattern } from '../test/support/pattern.js';
+import { onRequest, roomOrEnd } from './request.js';
 
 const REQUEST_BYTES = 16;
 const KIND = { down: 1n, up: 2n, echo: 3n } as const;
@@ -25,19 +26,11 @@ export function bulkBytes(direction: Direction, bytes: number): Buffer {
 export async function serveBench(maxBytes: number): Promise<number> {
   const bytes = bulkBytes('down', maxBytes);
   const server = createServer({ allowHalfOpen: true, noDelay: true });
-  server.on('connection', (socket) => {
-    socket.on('error', () => {});
-    socket.once('readable', () => serve(socket, bytes));
-  });
+  onRequest(server, REQUEST_BYTES, (socket, request) => serve(socket, request, bytes));
   return await listenOnLoopback(server);
 }
 
-function serve(socket: Socket, down: Buffer): void {
-  const request: unknown = socket.read(REQUEST_BYTES);
-  if (!(request instanceof Buffer) || request.length < REQUEST_BYTES) {
-    socket.destroy(); // a request crosses in one piece, or it is none of ours
-    return;
-  }
+function serve(socket: Socket, request: Buffer, down: Buffer): void {
   const kind = request.readBigUInt64BE(0);
   const bytes = Number(request.readBigUInt64BE(8));
   if (kind === KIND.echo) socket.pipe(socket);
@@ -129,14 +122,7 @@ function request(port: number, kind: Kind, bytes: number): Socket {
 
 async function writeAll(socket: Socket, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length && !socket.destroyed; at += WRITE_BYTES) {
-    if (socket.write(bytes.subarray(at, at + WRITE_BYTES))) continue;
-    await new Promise<void>((resolve) => {
-      const settle = (): void => {
-        socket.off('drain', settle).off('close', settle);
-        resolve();
-      };
-      socket.on('drain', settle).on('close', settle);
-    });
+    if (!socket.write(bytes.subarray(at, at + WRITE_BYTES))) await roomOrEnd(socket);
   }
 }
 

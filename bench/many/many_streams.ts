@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
 import { dialLoopback, listenOnLoopback } from '../../test/support/loopback.js';
 import { patternDigest, patternPieces } from '../../test/support/pattern.js';
+import { onRequest, roomOrEnd } from '../request.js';
 import type { Direction } from '../target.js';
 
 const REQUEST_BYTES = 12;
@@ -17,18 +18,10 @@ const seedOf = (index: number): string => `stream ${index}`;
 /** Serves on loopback until its process ends; the port. */
 export async function serveMany(): Promise<number> {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
-  server.on('connection', (socket) => {
-    socket.on('error', () => {});
-    socket.once('readable', () => {
-      const request: unknown = socket.read(REQUEST_BYTES);
-      if (!(request instanceof Buffer) || request.length < REQUEST_BYTES) {
-        socket.destroy();
-        return;
-      }
-      const [way, index, bytes] = [0, 4, 8].map((at) => request.readUInt32BE(at));
-      if (way === 0) void sendPattern(socket, index ?? 0, bytes ?? 0);
-      else void digest(socket).then((sha256) => socket.end(sha256));
-    });
+  onRequest(server, REQUEST_BYTES, (socket, request) => {
+    const [way, index, bytes] = [0, 4, 8].map((at) => request.readUInt32BE(at));
+    if (way === 0) void sendPattern(socket, index ?? 0, bytes ?? 0);
+    else void digest(socket).then((sha256) => socket.end(sha256));
   });
   return await listenOnLoopback(server, LISTEN_BACKLOG);
 }
@@ -65,17 +58,6 @@ async function sendPattern(socket: Socket, index: number, bytes: number): Promis
     if (!socket.write(piece)) await roomOrEnd(socket);
   }
   socket.end();
-}
-
-async function roomOrEnd(socket: Socket): Promise<void> {
-  if (socket.destroyed) return;
-  await new Promise<void>((resolve) => {
-    const settle = (): void => {
-      socket.off('drain', settle).off('close', settle);
-      resolve();
-    };
-    socket.on('drain', settle).on('close', settle);
-  });
 }
 
 /** SHA-256 of what comes until the end; of a broken stream, what broke it. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { pattern } from '../../test/support/pattern.js';
+import { onRequest, roomOrEnd } from '../request.js';
 import type { EndAnswer, EndRequest, EndTasks, GetTask, PingTask, Transfer } from './end_contract.js';
 
 /** Served again and again, each time with its own number at its start. */
@@ -17,18 +18,10 @@ const nowMs = (): number => performance.timeOrigin + performance.now();
 function serve(): Promise<number> {
   const block = pattern('wan', BLOCK_BYTES);
   const server = createServer({ noDelay: true, allowHalfOpen: true });
-  server.on('connection', (socket) => {
-    socket.on('error', () => {});
-    socket.once('readable', () => {
-      const request: unknown = socket.read(REQUEST_BYTES);
-      if (!(request instanceof Buffer) || request.length < REQUEST_BYTES) {
-        socket.destroy();
-        return;
-      }
-      const bytes = Number(request.readBigUInt64BE(0));
-      if (bytes === 0) socket.pipe(socket);
-      else void send(socket, block, bytes);
-    });
+  onRequest(server, REQUEST_BYTES, (socket, request) => {
+    const bytes = Number(request.readBigUInt64BE(0));
+    if (bytes === 0) socket.pipe(socket);
+    else void send(socket, block, bytes);
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -51,17 +44,6 @@ async function send(socket: Socket, block: Buffer, bytes: number): Promise<void>
     if (!socket.write(piece)) await roomOrEnd(socket);
   }
   if (!socket.destroyed) socket.end(hash.digest());
-}
-
-async function roomOrEnd(socket: Socket): Promise<void> {
-  if (socket.destroyed) return;
-  await new Promise<void>((resolve) => {
-    const settle = (): void => {
-      socket.off('drain', settle).off('close', settle);
-      resolve();
-    };
-    socket.on('drain', settle).on('close', settle);
-  });
 }
 
 function dial(host: string, port: number, bytes: number): Socket {
