@@ -8,10 +8,11 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+import { createIdentity } from '../../src/node/identity.js';
 import { openIdentity, type Role, readIdentity } from '../../src/node/identity_file.js';
 import { claim, takeRoleLock } from '../../src/node/role_lock.js';
 import { failsWith } from '../support/fails_with.js';
+import { oldState } from '../support/old_state.js';
 
 const posix = process.platform !== 'win32';
 const root = posix && process.getuid?.() === 0;
@@ -144,15 +145,7 @@ describe('identity file', () => {
   });
 
   const { secretKey } = createIdentity();
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-  const good = {
-    version: 1,
-    kind: 'tox-wasm-tunnel identity',
-    role: 'listener',
-    secretKey: hex(secretKey),
-    publicKey: hex(publicKeyOf(secretKey)),
-    nospam: '01020304',
-  };
+  const good = oldState(secretKey);
   const text = (changes: object): string => JSON.stringify({ ...good, ...changes });
   const bad: ReadonlyArray<readonly [name: string, text: string, why: RegExp]> = [
     ['an empty one', '', /listener\.json: it is empty/],
@@ -174,7 +167,7 @@ describe('identity file', () => {
     ['one with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
     [
       'one with another secret key',
-      text({ secretKey: hex(createIdentity().secretKey) }),
+      text({ secretKey: oldState().secretKey }),
       /do not belong together/,
     ],
     ['one far too big', text({ padding: 'x'.repeat(1024 * 1024) }), /bytes, too many/],

@@ -7,6 +7,7 @@ import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
 import { openIdentity, readIdentity, readState } from '../../src/node/identity_file.js';
 import { exportState, importState, writeExport } from '../../src/node/identity_transfer.js';
 import { failsWith } from '../support/fails_with.js';
+import { oldState } from '../support/old_state.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const posix = process.platform !== 'win32';
@@ -79,15 +80,7 @@ describe('state file', () => {
 
   test('a file of version 1 is read, and written anew as version 2', async () => {
     const { secretKey } = createIdentity();
-    const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-    const old = {
-      version: 1,
-      kind: 'tox-wasm-tunnel identity',
-      role: 'listener',
-      secretKey: hex(secretKey),
-      publicKey: hex(publicKeyOf(secretKey)),
-      nospam: '01020304',
-    };
+    const old = oldState(secretKey);
     await mkdir(folder, { mode: 0o700 });
     await writeFile(file, JSON.stringify(old), { mode: 0o600 });
     const opened = await open();

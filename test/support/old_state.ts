@@ -1,0 +1,15 @@
+import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** What a listener's state file of version 1 holds. @param secretKey default: a new one */
+export function oldState(secretKey = createIdentity().secretKey) {
+  return {
+    version: 1,
+    kind: 'tox-wasm-tunnel identity',
+    role: 'listener',
+    secretKey: hex(secretKey),
+    publicKey: hex(publicKeyOf(secretKey)),
+    nospam: '01020304',
+  };
+}
