@@ -165,11 +165,7 @@ describe('identity file', () => {
     ['one with a key that is no hex', text({ secretKey: 'x'.repeat(64) }), /"secretKey" is wrong: 64 hex/],
     ['one with a key that is no text', text({ secretKey: 5 }), /"secretKey" is wrong: hex/],
     ['one with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
-    [
-      'one with another secret key',
-      text({ secretKey: oldState().secretKey }),
-      /do not belong together/,
-    ],
+    ['one with another secret key', text({ secretKey: oldState().secretKey }), /do not belong together/],
     ['one far too big', text({ padding: 'x'.repeat(1024 * 1024) }), /bytes, too many/],
   ];
   for (const [name, contents, why] of bad) {
