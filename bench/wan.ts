@@ -21,7 +21,7 @@ const GROUPS: ReadonlyMap<string, readonly Measurement[]> = new Map([
 ]);
 
 const USAGE = `The tunnel over an emulated wide area network, each row beside plain TCP; every whole
-transfer is checked by SHA-256. Needs Linux, root, iproute2 and a C compiler; lays out two hosts
+transfer is checked by SHA-256. Needs Linux, root, iproute2, ethtool and a C compiler; lays out two hosts
 in network namespaces of its own and removes them at the end. Ends with 0 where it cannot run.
 
   --only TEXT     only rows whose name contains TEXT; repeatable

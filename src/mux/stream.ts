@@ -267,11 +267,16 @@ export class Stream implements MuxStream, Source {
 
   #receiveData(frame: Uint8Array): void {
     if (!this.#mayGetData) throw violation('DATA before OPENED');
-    if (!this.receiving.takeData(frame, this.#host.clock.nowMs())) {
+    const nowMs = this.#host.clock.nowMs();
+    if (!this.receiving.takeData(frame, nowMs)) {
       this.#giveUp();
       return;
     }
-    if (this.#phase === 'open' && this.receiving.hasNews) this.list();
+    if (this.#phase !== 'open') return;
+    if (this.receiving.hasNews) this.list();
+    if (!this.receiving.mayGrowAhead) return;
+    this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
+    if (this.receiving.isCreditDue) this.#host.controlDue(this);
   }
 
   /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { SimBbr } from '../support/sim_bbr.js';
 import { simEnds, simPath } from '../support/sim_path.js';
 import { SimTcp } from '../support/sim_tcp.js';
 
@@ -23,12 +24,16 @@ describe('a link shared with kernel TCP: each gets at least a quarter', () => {
     { kind: 'cubic', queueBytes: 500_000, first: 'channel' },
     { kind: 'cubic', queueBytes: 500_000, first: 'tcp' },
     { kind: 'cubic', queueBytes: 1_500_000, first: 'channel' },
+    { kind: 'cubic', queueBytes: 1_500_000, first: 'tcp' },
     { kind: 'reno', queueBytes: 500_000, first: 'channel' },
+    { kind: 'bbr', queueBytes: 500_000, first: 'channel' },
+    { kind: 'bbr', queueBytes: 500_000, first: 'tcp' },
+    { kind: 'bbr', queueBytes: 1_500_000, first: 'channel' },
   ] as const;
   for (const { kind, queueBytes, first } of rows) {
     test(`${kind}, ${queueBytes / 1_000} kB queue, ${first} first`, () => {
       const { clock, a, b, ab, ba } = simPath(21, line(queueBytes));
-      const tcp = new SimTcp(clock, ab, ba, kind);
+      const tcp = kind === 'bbr' ? new SimBbr(clock, ab, ba) : new SimTcp(clock, ab, ba, kind);
       if (first === 'tcp') tcp.start();
       else a.bulk(ENDLESS);
       clock.run(2_000);

@@ -530,6 +530,18 @@ describe('credit', () => {
     assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
   });
 
+  test('grows ahead of a hole that a lost frame left, for a consumer that takes all it gets', () => {
+    const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
+    clock.ms += 50;
+    receive(session, `11${NIL}0000000000000001`);
+    fill(session, id, 500);
+    stream.consumed(500);
+    for (let at = 1000; at < 2000; at += 500) session.receive(frame(dataOf(id, at, 'x'.repeat(500))));
+    session.flush();
+    assert.deepEqual(sink.hex(), [`06${id}${u64(8500)}`]);
+    assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024 - 4000);
+  });
+
   test('measures the round trip again when it is more than a second old', () => {
     const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
     receive(session, `11${NIL}0000000000000001`);
