@@ -36,7 +36,7 @@ const PACING_MARGIN = 0.99;
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
 /** Beside a rival that never gives way. */
-const STUBBORN_CRUISE_ROUNDS = 3;
+const STUBBORN_CRUISE_ROUNDS = 1;
 /** Rounds that a bandwidth sample counts for: more than one probing cycle. */
 const BANDWIDTH_ROUNDS = 10;
 

@@ -12,12 +12,12 @@ const GIVE_WAY_MS = 1_000;
 /** If it is full again so soon, in ms, the rival does not give way (BBR, version 1) … */
 const SOON_MS = 3_000;
 /** … and neither do we, for so long, in ms. */
-const STUBBORN_MS = 15_000;
+const STUBBORN_MS = 30_000;
 
 /** Round trips in flight, of the smallest one: alone, while probing for more, and while giving way. */
 const ALONE_GAIN = 1.15;
 const PROBING_GAIN = 1.5;
-const GIVE_WAY_GAIN = 1.25;
+const GIVE_WAY_GAIN = 1.4;
 /** A round with loss and a trip of so many smallest ones filled a queue that is small: for so long, in ms, … */
 const FULL = 1.15;
 const SMALL_MS = 3_000;
@@ -29,7 +29,7 @@ const BESIDE_LEVEL = 0.88;
 /** The same while probing for more. */
 const PROBING_LEVEL = 0.95;
 /** Nothing but a rival that fills a deep queue makes trips of so many smallest ones; below, we stay below. */
-const DEEP = 2.2;
+const DEEP = 2.6;
 const SHALLOW_GAIN = 1.9;
 /** Beside a stubborn rival: as BBR, version 1, or what there is. */
 const STUBBORN_GAIN = 2;
