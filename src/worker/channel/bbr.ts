@@ -32,6 +32,8 @@ const PROBE_DOWN_GAIN = 0.75;
 const MAX_DOWN_ROUNDS = 4;
 /** Kept below the estimate so that a standing queue drains. Source: BBRPacingMarginPercent, the same draft. */
 const PACING_MARGIN = 0.99;
+/** The same after a round with a queue that can only be ours: the estimate was too high, as a largest one is. */
+const QUEUED_MARGIN = 0.93;
 /** Round trips between two probes; the exact number varies so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
@@ -72,6 +74,8 @@ export class Bbr implements CongestionController {
   #roundAckedBytes = 0;
   /** Shortest trip of the round; Infinity without one. */
   #roundRttMs = Number.POSITIVE_INFINITY;
+  /** The last round met a queue, and nobody else seems to keep one. */
+  #ownQueue = false;
   /** Losses of this round are of the time before a restart. */
   #roundIsStale = false;
   #deliveredBytes = 0;
@@ -197,7 +201,9 @@ export class Bbr implements CongestionController {
     const floorMs = this.#roundRttMs;
     if (floorMs === Number.POSITIVE_INFINITY || (this.#mode !== 'cruise' && this.#mode !== 'down')) return;
     const lossy = this.#roundLostBytes > LOSSY * (this.#roundLostBytes + this.#roundAckedBytes);
-    this.#rival.onRound(floorMs, this.#minRtt.valueOr(floorMs), lossy, nowMs);
+    const minRttMs = this.#minRtt.valueOr(floorMs);
+    this.#rival.onRound(floorMs, minRttMs, lossy, nowMs);
+    this.#ownQueue = floorMs > minRttMs + HOST_DELAY_MS && !this.#rival.holds(minRttMs, nowMs);
   }
 
   #advance(batch: AckBatch): void {
@@ -275,7 +281,8 @@ export class Bbr implements CongestionController {
 
   #setPacing(): void {
     if (this.bandwidth === 0) return;
-    const margin = this.#pacingGain === 1 ? PACING_MARGIN : 1;
+    const cruising = this.#ownQueue ? QUEUED_MARGIN : PACING_MARGIN;
+    const margin = this.#pacingGain === 1 ? cruising : 1;
     const rate = this.#pacingGain * margin * this.bandwidth;
     if (this.#filled || rate > this.pacingRate) this.pacingRate = rate;
   }

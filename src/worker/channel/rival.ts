@@ -68,6 +68,11 @@ export class Rival {
     return nowMs < this.#stubbornUntilMs;
   }
 
+  /** What is queued can not be ours alone: nothing is won by sending less. */
+  holds(minRttMs: number, nowMs: number): boolean {
+    return this.isStubborn(nowMs) || this.#levelMs > SHALLOW_GAIN * minRttMs;
+  }
+
   /** The longest trip that others' queue makes, in ms. */
   get levelMs(): number {
     return this.#levelMs;
