@@ -51,8 +51,9 @@ type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
 /**
  * Models the path as a bandwidth and a round trip, after BBR (draft-ietf-ccwg-bbr): sends at
- * the bandwidth measured, probes a quarter above it now and then, and never holds more than
- * twice the product in flight. Loss alone does not slow it: docs/channel.md has the reasons.
+ * the bandwidth measured, probes a quarter above it now and then, and holds little more than
+ * the product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it:
+ * docs/channel.md has the reasons.
  */
 export class Bbr implements CongestionController {
   windowBytes = INITIAL_WINDOW_BYTES;
