@@ -97,6 +97,34 @@ describe('the controller', () => {
     assert.ok(path.bbr.windowBytes > less + 0.1 * PRODUCT);
   });
 
+  test('sends less than it measured after a round with a queue, until the queue is gone', () => {
+    const path = new Path().rounds(20, RATE);
+    const cruise = (): number => {
+      for (let i = 0; i < 20; i++) {
+        path.round(RATE, { inFlightBytes: path.bbr.mode === 'up' ? 2 * PRODUCT : PRODUCT / 2 });
+        if (path.bbr.mode === 'cruise') break;
+      }
+      return path.bbr.pacingRate / path.bbr.bandwidth;
+    };
+    path.rttMs = RTT_MS + 5;
+    path.rounds(2, RATE, { inFlightBytes: PRODUCT / 2 });
+    assert.ok(Math.abs(cruise() - 0.93) < 0.01, `${cruise()}`);
+    path.rttMs = RTT_MS + 3;
+    path.rounds(2, RATE, { inFlightBytes: PRODUCT / 2 });
+    assert.ok(Math.abs(cruise() - 0.99) < 0.01, `${cruise()}`);
+  });
+
+  test('keeps its window open beside a rival that makes each trip long', () => {
+    const path = new Path().rounds(20, RATE);
+    const alone = path.bbr.windowBytes;
+    path.rttMs = 1.8 * RTT_MS;
+    for (let i = 0; i < 40 && path.bbr.mode !== 'probe-rtt'; i++) {
+      path.round(RATE / 2, { inFlightBytes: PRODUCT / 4 });
+    }
+    // What it holds is its half of the link for a trip of 1.8 smallest ones.
+    assert.ok(path.bbr.windowBytes > 0.88 * 1.8 * 0.5 * PRODUCT, `${path.bbr.windowBytes / alone}`);
+  });
+
   test('does not take a time with little to send for a slow path', () => {
     const path = new Path().rounds(20, RATE);
     path.rounds(30, RATE, { appLimited: true, deliveryRate: RATE / 10 });
