@@ -87,6 +87,19 @@ describe('a rival', () => {
     assert.ok(rounds.run(3_100, 41).aloneMs > MIN_MS);
   });
 
+  test('is not seen in what the timers of hosts add to a path of a millisecond', () => {
+    const rival = new Rival();
+    for (let nowMs = 0; nowMs < 10_000; nowMs += 6) rival.onRound(6, 1, true, nowMs);
+    assert.equal(rival.besideMs(1, false, 10_000), 0);
+    assert.ok(!rival.isStubborn(10_000));
+    assert.ok(Math.abs(rival.aloneMs(1, false, 10_000) - 1.6) < 0.01);
+  });
+
+  test('or not, on a short path the window leaves room for jitter', () => {
+    assert.equal(new Rival().aloneMs(10, false, 0), 16);
+    assert.equal(new Rival().aloneMs(0.1, false, 0), 1.6 * 0.1);
+  });
+
   test('of another path is forgotten', () => {
     const rounds = new Rounds().run(4_000, 80, true);
     rounds.rival.reset();

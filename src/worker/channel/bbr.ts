@@ -33,7 +33,9 @@ const MAX_DOWN_ROUNDS = 4;
 /** Kept below the estimate so that a standing queue drains. Source: BBRPacingMarginPercent, the same draft. */
 const PACING_MARGIN = 0.99;
 /** The same after a round with a queue that can only be ours: the estimate was too high, as a largest one is. */
-const QUEUED_MARGIN = 0.93;
+const QUEUED_MARGIN = 0.95;
+/** A trip so much longer than the smallest, in ms, met a queue, and not timers alone. */
+const QUEUED_MS = 6;
 /** Round trips between two probes; the exact number varies so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
@@ -204,7 +206,7 @@ export class Bbr implements CongestionController {
     const lossy = this.#roundLostBytes > LOSSY * (this.#roundLostBytes + this.#roundAckedBytes);
     const minRttMs = this.#minRtt.valueOr(floorMs);
     this.#rival.onRound(floorMs, minRttMs, lossy, nowMs);
-    this.#ownQueue = floorMs > minRttMs + HOST_DELAY_MS && !this.#rival.holds(minRttMs, nowMs);
+    this.#ownQueue = floorMs > minRttMs + QUEUED_MS && !this.#rival.holds(minRttMs, nowMs);
   }
 
   #advance(batch: AckBatch): void {
