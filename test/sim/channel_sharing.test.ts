@@ -18,7 +18,7 @@ function share(bytes: number): number {
   return bytes / (RATE_MBPS * 125 * MEASURE_MS);
 }
 
-describe('a link shared with kernel TCP: each gets at least a quarter', () => {
+describe('a link shared with kernel TCP: each gets at least a quarter, with BBR a fifth', () => {
   const rows = [
     { kind: 'cubic', queueBytes: 250_000, first: 'channel' },
     { kind: 'cubic', queueBytes: 500_000, first: 'channel' },
@@ -43,7 +43,8 @@ describe('a link shared with kernel TCP: each gets at least a quarter', () => {
       const [ours, theirs] = [b.receivedBytes, tcp.receivedBytes];
       clock.run(clock.nowMs + MEASURE_MS);
       const [our, their] = [share(b.receivedBytes - ours), share(tcp.receivedBytes - theirs)];
-      assert.ok(our >= 0.25 && their >= 0.25, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
+      const least = kind === 'bbr' ? 0.2 : 0.25;
+      assert.ok(our >= least && their >= least, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
       assert.ok(our + their >= 0.88, `together ${(our + their).toFixed(2)}`);
     });
   }

@@ -32,11 +32,15 @@ const PROBE_DOWN_GAIN = 0.75;
 const MAX_DOWN_ROUNDS = 4;
 /** Kept below the estimate so that a standing queue drains. Source: BBRPacingMarginPercent, the same draft. */
 const PACING_MARGIN = 0.99;
+/** The same after a round with a queue that can only be ours: the estimate was too high, as a largest one is. */
+const QUEUED_MARGIN = 0.95;
+/** A trip so much longer than the smallest, in ms, met a queue, and not timers alone. */
+const QUEUED_MS = 6;
 /** Round trips between two probes; the exact number varies so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
 /** Beside a rival that never gives way. */
-const STUBBORN_CRUISE_ROUNDS = 3;
+const STUBBORN_CRUISE_ROUNDS = 1;
 /** Rounds that a bandwidth sample counts for: more than one probing cycle. */
 const BANDWIDTH_ROUNDS = 10;
 
@@ -49,8 +53,9 @@ type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
 /**
  * Models the path as a bandwidth and a round trip, after BBR (draft-ietf-ccwg-bbr): sends at
- * the bandwidth measured, probes a quarter above it now and then, and never holds more than
- * twice the product in flight. Loss alone does not slow it: docs/channel.md has the reasons.
+ * the bandwidth measured, probes a quarter above it now and then, and holds little more than
+ * the product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it:
+ * docs/channel.md has the reasons.
  */
 export class Bbr implements CongestionController {
   windowBytes = INITIAL_WINDOW_BYTES;
@@ -72,6 +77,8 @@ export class Bbr implements CongestionController {
   #roundAckedBytes = 0;
   /** Shortest trip of the round; Infinity without one. */
   #roundRttMs = Number.POSITIVE_INFINITY;
+  /** The last round met a queue, and nobody else seems to keep one. */
+  #ownQueue = false;
   /** Losses of this round are of the time before a restart. */
   #roundIsStale = false;
   #deliveredBytes = 0;
@@ -197,7 +204,9 @@ export class Bbr implements CongestionController {
     const floorMs = this.#roundRttMs;
     if (floorMs === Number.POSITIVE_INFINITY || (this.#mode !== 'cruise' && this.#mode !== 'down')) return;
     const lossy = this.#roundLostBytes > LOSSY * (this.#roundLostBytes + this.#roundAckedBytes);
-    this.#rival.onRound(floorMs, this.#minRtt.valueOr(floorMs), lossy, nowMs);
+    const minRttMs = this.#minRtt.valueOr(floorMs);
+    this.#rival.onRound(floorMs, minRttMs, lossy, nowMs);
+    this.#ownQueue = floorMs > minRttMs + QUEUED_MS && !this.#rival.holds(minRttMs, nowMs);
   }
 
   #advance(batch: AckBatch): void {
@@ -275,7 +284,8 @@ export class Bbr implements CongestionController {
 
   #setPacing(): void {
     if (this.bandwidth === 0) return;
-    const margin = this.#pacingGain === 1 ? PACING_MARGIN : 1;
+    const cruising = this.#ownQueue ? QUEUED_MARGIN : PACING_MARGIN;
+    const margin = this.#pacingGain === 1 ? cruising : 1;
     const rate = this.#pacingGain * margin * this.bandwidth;
     if (this.#filled || rate > this.pacingRate) this.pacingRate = rate;
   }
