@@ -156,6 +156,7 @@ EXPORT(instance_ask_again) bool instance_ask_again(Tox *tox, uint32_t friend_num
     if (friend_number >= m->numfriends) return false;
     Friend *const f = &m->friendlist[friend_number];
     if (f->status != FRIEND_CONFIRMED || f->info_size == 0) return false;
+    f->friendrequest_timeout = FRIENDREQUEST_TIMEOUT;
     f->status = FRIEND_ADDED;
     return true;
 }

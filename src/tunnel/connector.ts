@@ -27,7 +27,7 @@ export interface Forward {
 /** What a friend request without a ticket says: tells other clients what it is about. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
 
-/** How often it is said that nobody has answered yet: friends find each other in 10 to 40 s. */
+/** How often it is said that nobody has answered yet: friends find each other in 1 to 10 s. */
 const UNANSWERED_MS = 60_000;
 const NO_ANSWER_BY_TICKET =
   'no answer yet; the listener is away, or it does not take this ticket (any longer): it tells nobody which';

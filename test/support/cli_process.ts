@@ -23,7 +23,7 @@ export interface CliEvent {
   readonly [field: string]: unknown;
 }
 
-/** How long an event may take before a test gives up: friends find each other in 10 to 40 s. */
+/** How long an event may take before a test gives up: friends find each other in 1 to 10 s, a busy machine takes its time. */
 const EVENT_TIMEOUT_MS = 90_000;
 
 interface Waiter {

@@ -26,9 +26,13 @@ export class PrivateNetwork {
     this.#options = options;
   }
 
-  /** @param options how every process of this network is run */
-  static async start(options: CliOptions = {}): Promise<PrivateNetwork> {
-    const args = ['node', '--port', '0', '--tcp-port', '0', '--ephemeral', ...LOOPBACK];
+  /**
+   * @param options how every process of this network is run
+   * @param port of the node and its relay; two of their own by default, and then nobody without UDP finds the relay
+   */
+  static async start(options: CliOptions = {}, port = 0): Promise<PrivateNetwork> {
+    const ports = ['--port', String(port), '--tcp-port', String(port)];
+    const args = ['node', ...ports, '--ephemeral', ...LOOPBACK];
     const node = CliProcess.start(args, options);
     const { bootstrap } = await node.event('node');
     return new PrivateNetwork(node, String(bootstrap), options);

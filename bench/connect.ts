@@ -1,0 +1,174 @@
+// From the start of `connect` to the first byte through its forward. Run: npx tsx bench/connect.ts --help
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type CliProcess, FROM_SOURCES } from '../test/support/cli_process.js';
+import { freePort, LOOPBACK_HOST } from '../test/support/loopback.js';
+import { localsOf, PrivateNetwork } from '../test/support/private_network.js';
+import { TempFolder } from '../test/support/temp_folder.js';
+import { startTarget } from './own_process.js';
+import { quantile } from './quantiles.js';
+import { table } from './table.js';
+import { openEcho } from './target.js';
+
+const builtMain = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+
+/** How long the listener is up before the connector starts. */
+const LEADS_S = [2, 30] as const;
+/** How long it stays away in a restart, and how long a connector waits for one that is not there yet. */
+const AWAY_S = 10;
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' },
+    case: { type: 'string', multiple: true, default: [] },
+    built: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+interface Took {
+  /** Milliseconds until the peer was online, and until a byte had come back through the tunnel. */
+  readonly online: number;
+  readonly firstByte: number;
+}
+
+type Measure = (network: PrivateNetwork, way: readonly string[], targetPort: number) => Promise<Took>;
+
+const pause = (seconds: number): Promise<void> => new Promise((done) => setTimeout(done, seconds * 1000));
+
+async function byteBack(port: number): Promise<void> {
+  const socket = openEcho(port);
+  socket.write('x');
+  await new Promise((resolve, reject) => {
+    socket.once('data', resolve).once('close', () => reject(new Error('closed without a byte')));
+  });
+  socket.destroy();
+}
+
+/** From `begun` on; the connection is dialled as soon as the forward is there, and waits like a user's would. */
+async function until(connector: CliProcess, begun: number): Promise<Took> {
+  await connector.event('forward');
+  const [local] = localsOf(connector);
+  if (local === undefined) throw new Error('the connector has no forward');
+  const [online] = await Promise.all([onlineAgain(connector), byteBack(local.port)]);
+  return { online: online - begun, firstByte: performance.now() - begun };
+}
+
+async function onlineAgain(connector: CliProcess): Promise<number> {
+  await connector.event('peer', (event) => event['status'] === 'online');
+  return performance.now();
+}
+
+function startConnector(
+  network: PrivateNetwork,
+  ticket: string,
+  port: number,
+  way: readonly string[],
+): CliProcess {
+  const forward = `0:${LOOPBACK_HOST}:${port}`;
+  return network.start('connect', ticket, '--ephemeral', '-L', forward, ...way);
+}
+
+/** The listener has been up for so long when the connector starts. */
+function upFor(seconds: number): Measure {
+  return async (network, way, targetPort) => {
+    const { ticket } = await network.listen([String(targetPort)], ...way);
+    await pause(seconds);
+    const begun = performance.now();
+    return await until(startConnector(network, ticket, targetPort, way), begun);
+  };
+}
+
+/** Counts from the start of a listener that the connector has waited for, or that it knew before. */
+function listenerStarts(known: boolean): Measure {
+  return async (network, way, targetPort) => {
+    const folder = new TempFolder();
+    try {
+      const options = ['--state', folder.path, ...way];
+      const { listener, ticket } = await network.listen([String(targetPort)], ...options);
+      if (!known) await listener.stop();
+      const connector = startConnector(network, ticket, targetPort, way);
+      if (known) {
+        await until(connector, 0);
+        await listener.stop();
+        await connector.event('peer', (event) => event['status'] === 'offline');
+      }
+      await pause(AWAY_S);
+      const begun = performance.now();
+      const back = known
+        ? connector.nextEvent('peer', (event) => event['status'] === 'online')
+        : onlineAgain(connector);
+      await network.listen([String(targetPort)], ...options);
+      await back;
+      const online = performance.now() - begun;
+      const [local] = localsOf(connector);
+      if (local === undefined) throw new Error('the connector has no forward');
+      await byteBack(local.port);
+      return { online, firstByte: performance.now() - begun };
+    } finally {
+      folder.remove();
+    }
+  };
+}
+
+const CASES: readonly (readonly [string, Measure])[] = [
+  ...LEADS_S.map((seconds) => [`listener up for ${seconds} s`, upFor(seconds)] as const),
+  [`listener starts ${AWAY_S} s after the connector`, listenerStarts(false)],
+  [`listener comes back after ${AWAY_S} s`, listenerStarts(true)],
+];
+
+const WAYS = [
+  ['direct', []],
+  ['relay alone', ['--no-udp']],
+] as const;
+
+async function main(runs: number): Promise<void> {
+  const target = await startTarget(1);
+  const rows: (string | number)[][] = [];
+  for (const [way, options] of WAYS) {
+    for (const [name, measure] of CASES) {
+      const title = `${way}: ${name}`;
+      if (values.case.length > 0 && !values.case.some((part) => title.includes(part))) continue;
+      const all: Took[] = [];
+      for (let run = 0; run < runs; run++) {
+        // A network of its own: what nodes remember of the run before would help this one.
+        const program = values.built ? [process.execPath, builtMain] : FROM_SOURCES;
+        const network = await PrivateNetwork.start({ program }, await freePort());
+        try {
+          const took = await measure(network, options, target.port);
+          all.push(took);
+          process.stderr.write(`${title}: ${took.online.toFixed(0)} ms, ${took.firstByte.toFixed(0)} ms\n`);
+        } finally {
+          await network.stop();
+        }
+      }
+      const firsts = all.map(({ firstByte }) => firstByte);
+      const onlines = all.map(({ online }) => online);
+      rows.push([
+        title,
+        runs,
+        quantile(onlines, 0.5) / 1000,
+        ...[0, 0.5, 1].map((q) => quantile(firsts, q) / 1000),
+      ]);
+    }
+  }
+  await target.stop();
+  const heads = ['case', 'runs', 'online s', 'first byte, least s', 'median s', 'most s'];
+  process.stdout.write(table(heads, rows, 2));
+}
+
+const runs = Number(values.runs);
+if (values.help) {
+  process.stdout.write(`How long a tunnel takes to carry its first byte, over a private node on loopback, all processes of their own.
+
+  --runs N     times each case is measured (default 3)
+  --case PART  only cases whose name contains PART; repeatable
+  --built      run tox-wasm-tunnel from dist/ instead of the sources through tsx
+  --help       show this
+`);
+} else if (Number.isSafeInteger(runs) && runs > 0) {
+  await main(runs);
+} else {
+  process.stderr.write(`--runs ${values.runs}: a whole number above 0 is needed, for example --runs 3\n`);
+  process.exitCode = 2;
+}
