@@ -36,13 +36,16 @@ type Measure = (network: PrivateNetwork, way: readonly string[], targetPort: num
 
 const pause = (seconds: number): Promise<void> => new Promise((done) => setTimeout(done, seconds * 1000));
 
+/** Dials until a byte has come back: a forward closes what has waited for its peer for too long. */
 async function byteBack(port: number): Promise<void> {
-  const socket = openEcho(port);
-  socket.write('x');
-  await new Promise((resolve, reject) => {
-    socket.once('data', resolve).once('close', () => reject(new Error('closed without a byte')));
-  });
-  socket.destroy();
+  for (let came = false; !came; ) {
+    const socket = openEcho(port);
+    socket.write('x');
+    came = await new Promise<boolean>((resolve) => {
+      socket.once('data', () => resolve(true)).once('close', () => resolve(false));
+    });
+    socket.destroy();
+  }
 }
 
 /** From `begun` on; the connection is dialled as soon as the forward is there, and waits like a user's would. */

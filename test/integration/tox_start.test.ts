@@ -99,19 +99,19 @@ class StartWorld {
 }
 
 const WAYS = [
-  ['over UDP', true],
-  ['by a relay alone', false],
+  ['over UDP', true, 1_500],
+  ['by a relay alone', false, 1_200],
 ] as const;
 
 describe('a connector meets its listener', () => {
-  for (const [way, udp] of WAYS) {
+  for (const [way, udp, limitMs] of WAYS) {
     for (const upMs of [2_000, 30_000]) {
-      test(`within 2 s ${way} when the listener is up for ${upMs / 1000} s`, () => {
+      test(`within ${limitMs / 1000} s ${way} when the listener is up for ${upMs / 1000} s`, () => {
         const start = new StartWorld({ udp });
         const listener = start.listener();
         start.pass(upMs);
         const tookMs = start.meet(listener, start.connector(listener.tox.address));
-        assert.ok(tookMs <= 2_000, `${tookMs} ms`);
+        assert.ok(tookMs <= limitMs, `${tookMs} ms`);
         start.world.close();
       });
     }
