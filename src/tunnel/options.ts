@@ -1,5 +1,8 @@
 import type { Logger } from '../core/logger.js';
+import type { ProxyCredentials } from '../forward/credentials.js';
 import type { ExposeSpec } from '../forward/expose.js';
+import type { HostPort } from '../forward/spec.js';
+import type { TunnelStreamOptions } from '../forward/tunnel_stream.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -47,6 +50,19 @@ export interface ConnectOptions extends TunnelOptions {
   /** The listener. */
   readonly remote: ToxId;
 }
+
+/** Of a SOCKS5 and HTTP CONNECT proxy. */
+export interface DynamicOptions {
+  /** Where it listens; port 0 takes a free one. */
+  readonly bind: HostPort;
+  /** What clients must name. Default: nobody is asked. */
+  readonly credentials?: ProxyCredentials;
+}
+
+/** What the far end shall dial, and how the stream to it shall be. */
+export interface DialOptions
+  extends HostPort,
+    Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'> {}
 
 export interface NodeOptions extends CommonOptions {
   /** UDP port. Default: one from 33445 to 33545, or any. */
