@@ -1,8 +1,9 @@
 import type { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
 import type { Logger } from '../core/logger.js';
 import type { ExposeSpec } from '../forward/expose.js';
 import type { LocalSpec } from '../forward/spec.js';
-import type { Ports, TunnelEvents } from '../index.js';
+import type { DialOptions, DynamicOptions, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -49,6 +50,9 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
 export interface ConnectorHandle extends TunnelHandle {
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   forward(spec: LocalSpec): Promise<Forward>;
+  /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
+  dynamic(options: DynamicOptions): Promise<Forward>;
+  dial(options: DialOptions): Duplex;
 }
 
 export interface Forward {

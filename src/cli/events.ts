@@ -23,7 +23,13 @@ export type CliEvent =
       /** 0 when there is none. */
       readonly tcpPort: number;
     }
-  | { readonly event: 'forward'; readonly local: string; readonly target: string; readonly note?: string }
+  | {
+      readonly event: 'forward';
+      readonly local: string;
+      /** `*` of a proxy. */
+      readonly target: string;
+      readonly note?: string;
+    }
   /** The node is part of the network now; a listener can be reached. */
   | { readonly event: 'ready'; readonly toxId: string }
   | { readonly event: 'waiting'; readonly message: string }

@@ -8,8 +8,8 @@ Examples:
   $ tox-wasm-tunnel TOX_ID 22 -p 2222          … at 127.0.0.1:2222
   $ tox-wasm-tunnel TOX_ID db.lan:5432         … a host that the listener can reach (and exposes)
 
-Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 130 and 143 killed by a second
-SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
+Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 129, 130 and 143 killed by a second
+SIGHUP, SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
 
 export const LISTEN = `
 Examples:
@@ -23,7 +23,9 @@ Examples:
   $ tox-wasm-tunnel connect TOX_ID 22
   $ tox-wasm-tunnel connect TOX_ID -L 2222:localhost:22 -L 8080:intra.lan:80
   $ tox-wasm-tunnel connect TOX_ID -L 0.0.0.0:8080:localhost:80   (other machines may use it)
-  $ tox-wasm-tunnel connect TOX_ID -L [::1]:0:[::1]:5432              (any free local port)`;
+  $ tox-wasm-tunnel connect TOX_ID -L [::1]:0:[::1]:5432              (any free local port)
+  $ tox-wasm-tunnel connect TOX_ID -D 1080                            (SOCKS5 and HTTP proxy)
+  $ ssh -o 'ProxyCommand tox-wasm-tunnel connect TOX_ID -W localhost:%p' home`;
 
 export const NODE = `
 Examples:

@@ -1,10 +1,10 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Timers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { ExitCode } from './exit_codes.js';
 
 /** Signals that ask the command to end. */
-export type EndSignal = 'SIGINT' | 'SIGTERM';
+export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 export interface LocalAddress {
   readonly address: string;
@@ -15,12 +15,16 @@ export interface LocalAddress {
 
 /** All that the command touches outside of itself. */
 export interface CliIo {
+  /** Read by `-W` alone; opened when asked for. */
+  readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable;
   readonly stderr: Writable;
   readonly timers: Timers;
   wallClock(): Date;
   /** Calls `handler` at every such signal until the answer is called. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
+  /** Nothing more comes on stdout: its reader shall see the end, while the command runs on. */
+  endStdout(): Promise<void>;
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /** Where identities live when `--state` does not tell. */

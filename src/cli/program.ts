@@ -47,11 +47,8 @@ export function buildProgram(
           throw usage(`${JSON.stringify(remote)} is neither a command nor a Tox ID; see ${PROGRAM} --help`);
         return actions.connect(remote, target, flags);
       }
-      if (flags.local !== undefined || flags.localPort !== undefined) {
-        throw usage(
-          `${flags.local === undefined ? '-p' : '-L'} needs the Tox ID to connect to: ${PROGRAM} TOX_ID PORT`,
-        );
-      }
+      const stray = connectOption(flags);
+      if (stray !== undefined) throw usage(`${stray} needs the Tox ID to connect to: ${PROGRAM} TOX_ID PORT`);
       return actions.listen(flags);
     },
   );
@@ -98,6 +95,14 @@ export function buildProgram(
   addOptions(id, stateFolder(), ...output_());
   id.action(() => actions.id(merged<IdFlags>(program, id)));
   return program;
+}
+
+/** An option that says: connect. */
+function connectOption({ local, dynamic, stdio, localPort }: ConnectFlags): string | undefined {
+  if (local !== undefined) return '-L';
+  if (dynamic !== undefined) return '-D';
+  if (stdio !== undefined) return '-W';
+  return localPort === undefined ? undefined : '-p';
 }
 
 function subcommand(program: Command, name: string, description: string, examples: string): Command {
@@ -152,6 +157,13 @@ const forwarding = (): Option[] => [
     '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
     'forward a local port; repeatable; local port 0 takes a free one',
   ),
+  repeatable(
+    '-D, --dynamic <[BIND:]PORT>',
+    'SOCKS5 and HTTP CONNECT proxy; the far end dials what its clients name; repeatable',
+  ),
+  new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
+  new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
+  new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
 

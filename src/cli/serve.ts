@@ -25,8 +25,10 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   /** A second process of the same role and folder: refuse, or give it an identity of its own. */
   readonly onBusy: 'fail' | 'ephemeral';
   start(identity: Identity | undefined, signal: AbortSignal): Promise<Handle>;
-  /** Called once it runs; throws when that is of no use. */
-  up(handle: Handle): Promise<void>;
+  /** Called once it runs; throws when that is of no use. It may end the command by `lifetime`. */
+  up(handle: Handle, lifetime: Lifetime): Promise<void>;
+  /** SIGHUP is a polite end. Default false. */
+  readonly endsOnHangUp?: boolean;
 }
 
 /** How long a polite end may take, in milliseconds. */
@@ -38,7 +40,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   service: Service<Handle>,
 ): Promise<ExitCode> {
   const { io, reporter } = context;
-  const lifetime = new Lifetime(io);
+  const lifetime = new Lifetime(io, service.endsOnHangUp);
   context.onOutputLost(() => lifetime.stop());
   let release = async (): Promise<void> => {};
   const startedMs = io.timers.nowMs();
@@ -53,7 +55,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
       if (opened !== undefined && opened.identity === undefined) await opened.save(handle.identity);
-      await lifetime.orOver(service.up(handle));
+      await lifetime.orOver(service.up(handle, lifetime));
       await lifetime.over();
     } catch (error) {
       // This error is what is told; one of the closing would only follow from it.

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { Writable } from 'node:stream';
+import { type Duplex, PassThrough, Writable } from 'node:stream';
 import type {
   BootstrapNodeHandle,
   CommonOptions,
@@ -11,7 +11,7 @@ import type {
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
-import type { TunnelEvents } from '../../src/index.js';
+import type { DialOptions, DynamicOptions, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 
 /** An event line, read back; what it holds is for the tests to say. */
@@ -73,6 +73,9 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly udpPort = 33445;
   readonly tcpPort = 33446;
   readonly forwards: LocalSpec[] = [];
+  readonly dynamics: DynamicOptions[] = [];
+  readonly dials: DialOptions[] = [];
+  onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   /** What `forward` does with a local port; throws to refuse it. */
   onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
@@ -92,6 +95,19 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     const made = this.onForward(spec);
     this.forwards.push(spec);
     return made;
+  }
+
+  async dynamic(options: DynamicOptions): Promise<Forward> {
+    this.dynamics.push(options);
+    return {
+      local: `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`,
+      target: '*',
+    };
+  }
+
+  dial(options: DialOptions): Duplex {
+    this.dials.push(options);
+    return this.onDial();
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
@@ -118,6 +134,7 @@ const GIVE_UP_MS = 5000;
 
 /** A command line in a world of its own. */
 export class CliBench {
+  readonly stdin = new PassThrough();
   readonly stdout = new TextSink();
   readonly stderr = new TextSink();
   readonly calls: Call[] = [];
@@ -143,6 +160,7 @@ export class CliBench {
     };
     const api: TunnelApi = { listen: start('listen'), connect: start('connect'), node: start('node') };
     return {
+      stdin: this.stdin,
       stdout: this.stdout,
       stderr: this.stderr,
       timers: {
@@ -162,6 +180,9 @@ export class CliBench {
         return () => {
           this.handlers.delete(signal);
         };
+      },
+      endStdout: async () => {
+        this.stdout.end();
       },
       exit: (code) => {
         this.exits.push(code);

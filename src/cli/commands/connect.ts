@@ -24,11 +24,21 @@ import {
   udpOf,
   usage,
 } from '../flags.js';
+import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
 import { type Context, serve } from '../serve.js';
+import { joinStdio } from '../stdio.js';
 
-export interface ConnectFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
+export interface ConnectFlags
+  extends OutputFlags,
+    StateFlags,
+    NetworkFlags,
+    UdpFlags,
+    PatienceFlags,
+    ProxyFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
+  /** Argument of `-W`. */
+  readonly stdio?: string;
   /** Argument of `-p`. */
   readonly localPort?: string;
 }
@@ -47,7 +57,10 @@ export async function connectCommand(
   flags: ConnectFlags,
 ): Promise<ExitCode> {
   const remote = parseToxId(remoteText);
+  const stdio = stdioOf(targetText, flags);
+  const proxies = await proxiesOf(flags);
   const wishes = wishesOf(targetText, flags);
+  if (wishes.length + proxies.length === 0 && stdio === undefined) throw nothingToDo();
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -66,9 +79,15 @@ export async function connectCommand(
       refuseSelf(remote, identity.secretKey);
       return connect({ ...options, identity, signal });
     },
-    up: async (connector) => {
+    endsOnHangUp: stdio !== undefined,
+    up: async (connector, lifetime) => {
       context.reporter.event({ event: 'started', toxId: connector.toxId });
       for (const wish of wishes) await forward(context, connector, wish);
+      for (const proxy of proxies) {
+        const { local, target } = await connector.dynamic(proxy);
+        context.reporter.event({ event: 'forward', local, target });
+      }
+      if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
     },
   });
 }
@@ -77,13 +96,23 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
   const wishes: Wish[] = local.map((text) => ({ spec: parseLocalSpec(text), elsewhere: false }));
   if (targetText !== undefined) wishes.unshift(shortWish(parseTarget(targetText), localPort));
   else if (localPort !== undefined)
-    throw usage('-p goes with a PORT of the far end; with -L the local port stands first in it');
-  if (wishes.length === 0) {
-    throw usage(
-      'nothing to forward; name a port of the far end (connect TOX_ID 22) or a forward (-L 2222:localhost:22)',
-    );
-  }
+    throw usage('-p goes with a PORT of the far end; with -L and -D the local port stands in it');
   return wishes;
+}
+
+function nothingToDo(): TunnelError {
+  return usage(
+    'nothing to forward; name a port of the far end (connect TOX_ID 22), a forward (-L 2222:localhost:22) or a proxy (-D 1080)',
+  );
+}
+
+/** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
+function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
+  if (flags.stdio === undefined) return undefined;
+  if (targetText !== undefined || flags.local !== undefined || flags.dynamic !== undefined) {
+    throw usage('-W goes with no PORT, no -L and no -D; run those as a command of their own');
+  }
+  return parseTarget(flags.stdio);
 }
 
 function shortWish(target: HostPort, localPort: string | undefined): Wish {
