@@ -81,7 +81,7 @@ export class HttpConnectHandshake implements ProxyHandshake {
       if (held[at - 1] === CR && byte !== LF) return 'broken';
       if (byte === LF) {
         if (held[at - 1] !== CR) return 'broken';
-        if (at >= 3 && held[at - 2] === LF) return at + 1;
+        if (held[at - 2] === LF) return at + 1;
       } else if ((byte < 0x20 && byte !== CR && byte !== 0x09) || byte === 0x7f) {
         return 'broken';
       }
