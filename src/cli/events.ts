@@ -32,7 +32,13 @@ export type CliEvent =
   | { readonly event: 'tickets'; readonly tickets: readonly TicketInfo[] }
   /** The answer of `ticket revoke`. */
   | { readonly event: 'revoked'; readonly name: string }
-  | { readonly event: 'forward'; readonly local: string; readonly target: string; readonly note?: string }
+  | {
+      readonly event: 'forward';
+      readonly local: string;
+      /** `*` of a proxy. */
+      readonly target: string;
+      readonly note?: string;
+    }
   /** The node is part of the network now; a listener can be reached. */
   | { readonly event: 'ready'; readonly toxId: string; readonly ticket?: string }
   | { readonly event: 'waiting'; readonly message: string }

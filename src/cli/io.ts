@@ -4,7 +4,7 @@ import type { TunnelApi } from './api.js';
 import type { ExitCode } from './exit_codes.js';
 
 /** Signals that ask the command to end. */
-export type EndSignal = 'SIGINT' | 'SIGTERM';
+export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 export interface LocalAddress {
   readonly address: string;
@@ -15,13 +15,16 @@ export interface LocalAddress {
 
 /** All that the command touches outside of itself. */
 export interface CliIo {
-  readonly stdin: Readable;
+  /** Opened when asked for: of `-W`, and of a ticket or an identity that is read from `-`. */
+  readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable;
   readonly stderr: Writable;
   readonly timers: Timers;
   wallClock(): Date;
   /** Calls `handler` at every such signal until the answer is called. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
+  /** Nothing more comes on stdout: its reader shall see the end, while the command runs on. */
+  endStdout(): Promise<void>;
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /**

@@ -67,11 +67,9 @@ export function buildProgram(
           throw usage(`${JSON.stringify(remote)} is neither a command nor a ticket; see ${PROGRAM} --help`);
         return actions.connect(remote, target, flags);
       }
-      if (flags.local !== undefined || flags.localPort !== undefined) {
-        throw usage(
-          `${flags.local === undefined ? '-p' : '-L'} needs the ticket to connect with: ${PROGRAM} TICKET PORT`,
-        );
-      }
+      const stray = connectOption(flags);
+      if (stray !== undefined)
+        throw usage(`${stray} needs the ticket to connect with: ${PROGRAM} TICKET PORT`);
       return actions.listen(flags);
     },
   );
@@ -158,6 +156,14 @@ export function buildProgram(
   return program;
 }
 
+/** An option that says: connect. */
+function connectOption({ local, dynamic, stdio, localPort }: ConnectFlags): string | undefined {
+  if (local !== undefined) return '-L';
+  if (dynamic !== undefined) return '-D';
+  if (stdio !== undefined) return '-W';
+  return localPort === undefined ? undefined : '-p';
+}
+
 function subcommand(program: Command, name: string, description: string, examples: string): Command {
   return program
     .command(name)
@@ -222,6 +228,13 @@ const forwarding = (): Option[] => [
     '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
     'forward a local port; repeatable; local port 0 takes a free one',
   ),
+  repeatable(
+    '-D, --dynamic <[BIND:]PORT>',
+    'SOCKS5 and HTTP CONNECT proxy; the far end dials what its clients name; repeatable',
+  ),
+  new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
+  new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
+  new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
 

@@ -36,8 +36,10 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** What other processes may ask of it while it runs, by the state folder's control socket. @param saved waits until changes are kept */
   control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
-  /** Called once it runs; throws when that is of no use. */
-  up(handle: Handle): Promise<void>;
+  /** Called once it runs; throws when that is of no use. It may end the command by `lifetime`. */
+  up(handle: Handle, lifetime: Lifetime): Promise<void>;
+  /** SIGHUP is a polite end. Default false. */
+  readonly endsOnHangUp?: boolean;
 }
 
 /** How long a polite end may take, in milliseconds. */
@@ -49,7 +51,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   service: Service<Handle>,
 ): Promise<ExitCode> {
   const { io, reporter } = context;
-  const lifetime = new Lifetime(io);
+  const lifetime = new Lifetime(io, service.endsOnHangUp);
   context.onOutputLost(() => lifetime.stop());
   let release = async (): Promise<void> => {};
   const startedMs = io.timers.nowMs();
@@ -70,7 +72,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
       const keeper = opened && new Keeper(opened, handle, reporter, service.access);
       await keeper?.saveNews();
       control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
-      await lifetime.orOver(service.up(handle));
+      await lifetime.orOver(service.up(handle, lifetime));
       await lifetime.over();
     } catch (error) {
       // This error is what is told; one of the closing would only follow from it.

@@ -27,6 +27,11 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'node':
       return { lines: nodeUp(event.all.slice(1), event.udpPort, event.tcpPort), verbosity: 0 };
     case 'forward': {
+      if (event.target === '*') {
+        return line(
+          `Forwarding ${event.local} as a proxy (SOCKS5, HTTP CONNECT): the far end dials what clients name`,
+        );
+      }
       const note = event.note === undefined ? '' : ` (${printable(event.note)})`;
       return line(`Forwarding ${event.local} to ${printable(event.target)} of the far end${note}`);
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { Readable, Writable } from 'node:stream';
+import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import type { Rule } from '../../src/access/rule.js';
@@ -18,7 +18,7 @@ import type {
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
-import type { PeerInfo, TunnelEvents } from '../../src/index.js';
+import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 
@@ -81,6 +81,9 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly udpPort = 33445;
   readonly tcpPort = 33446;
   readonly forwards: LocalSpec[] = [];
+  readonly dynamics: DynamicOptions[] = [];
+  readonly dials: DialOptions[] = [];
+  onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
   friends: PeerInfo[] = [];
@@ -104,6 +107,19 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     const made = this.onForward(spec);
     this.forwards.push(spec);
     return made;
+  }
+
+  async dynamic(options: DynamicOptions): Promise<Forward> {
+    this.dynamics.push(options);
+    return {
+      local: `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`,
+      target: '*',
+    };
+  }
+
+  dial(options: DialOptions): Duplex {
+    this.dials.push(options);
+    return this.onDial();
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
@@ -168,7 +184,7 @@ const GIVE_UP_MS = 5000;
 export class CliBench {
   readonly stdout = new TextSink();
   readonly stderr = new TextSink();
-  stdin = Readable.from([]);
+  stdin: Readable = Readable.from([]);
   readonly env = new Map<string, string>();
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
@@ -220,6 +236,9 @@ export class CliBench {
         return () => {
           this.handlers.delete(signal);
         };
+      },
+      endStdout: async () => {
+        this.stdout.end();
       },
       exit: (code) => {
         this.exits.push(code);
