@@ -122,11 +122,9 @@ export class Session {
     if (this.#closed || this.#control.theirBye !== undefined) {
       throw new TunnelError('ERR_PEER_GONE', 'no stream can be opened; connect again');
     }
-    if (this.#ourStreams >= this.#limits.streams) {
-      throw new TunnelError(
-        'ERR_LIMIT',
-        `${this.#ourStreams} streams are open to this peer; close one first`,
-      );
+    const open = this.#ourStreams;
+    if (open >= this.#limits.streams) {
+      throw new TunnelError('ERR_LIMIT', `${open} streams are open to this peer; close one first`);
     }
     let id = newId(this.#options.random16());
     while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
