@@ -11,17 +11,14 @@ import {
 import type { FrameSink } from './frame_sink.js';
 import type { Reason } from './reasons.js';
 
-/** Host and port that an OPEN asks for. */
-export interface OpenTarget {
-  readonly host: Uint8Array;
-  readonly port: number;
-}
-
-/** @returns false when the sink refused, as all of these */
-export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, target: OpenTarget): boolean {
-  const out = sink.reserve(openBytes(target.host), true);
+/**
+ * @param target as `encodeTarget` wrote it
+ * @returns false when the sink refused, as all of these
+ */
+export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, target: Uint8Array): boolean {
+  const out = sink.reserve(openBytes(target), true);
   if (out === undefined) return false;
-  writeOpen(out, id, creditOffset, target.port, target.host);
+  writeOpen(out, id, creditOffset, target);
   sink.commit();
   return true;
 }

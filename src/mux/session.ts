@@ -24,7 +24,7 @@ import type { StreamHost } from './stream_host.js';
 import { ID_BYTES, isNilAt, newId } from './stream_id.js';
 import { StreamMemory } from './stream_memory.js';
 import { StreamTable } from './stream_table.js';
-import { encodeHost, type Target } from './target.js';
+import { encodeTarget, type Target } from './target.js';
 import { violation } from './violation.js';
 
 /** Round trips older than this are measured again before a window is tuned by them. */
@@ -118,7 +118,7 @@ export class Session {
    *   ERR_PEER_GONE when the session is closed or the peer said BYE
    */
   open(target: Target, handlers: StreamHandlers): MuxStream {
-    const host = encodeHost(target);
+    const wanted = encodeTarget(target);
     if (this.#closed || this.#control.theirBye !== undefined) {
       throw new TunnelError('ERR_PEER_GONE', 'no stream can be opened; connect again');
     }
@@ -128,7 +128,7 @@ export class Session {
     }
     let id = newId(this.#options.random16());
     while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
-    const stream = this.#newStream({ id, open: { host, port: target.port }, handlers });
+    const stream = this.#newStream({ id, open: wanted, handlers });
     this.#ourStreams++;
     this.#scheduler.controlDue(stream);
     this.#pump();

@@ -1,4 +1,4 @@
-import { type OpenTarget, putOffset, putOpen, putReset } from './control_frames.js';
+import { putOffset, putOpen, putReset } from './control_frames.js';
 import { CREDIT, DATA, END, OPENED, REFUSED, RESET, readOffset, readRefused, readReset } from './frame.js';
 import type { LaneTicket } from './lane.js';
 import type { Reason } from './reasons.js';
@@ -24,8 +24,8 @@ type Verdict =
 
 export interface StreamParts {
   readonly id: Uint8Array;
-  /** Host and port of our OPEN; undefined for the peer's stream. */
-  readonly open: OpenTarget | undefined;
+  /** What our OPEN asks for, as `encodeTarget` wrote it; undefined for the peer's stream. */
+  readonly open: Uint8Array | undefined;
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
   readonly handlers: StreamHandlers;
