@@ -1,7 +1,8 @@
 // Prints what the channel makes of simulated paths, in virtual time: npx tsx bench/channel_sim.ts [seed]
 
+import { SimBbr } from '../test/support/sim_bbr.js';
 import type { SimLinkOptions } from '../test/support/sim_link.js';
-import { simEnds, simPath } from '../test/support/sim_path.js';
+import { type SimPath, simEnds, simPath } from '../test/support/sim_path.js';
 import { SimTcp } from '../test/support/sim_tcp.js';
 
 const seed = Number(process.argv[2] ?? 1);
@@ -12,7 +13,7 @@ interface Row {
   readonly name: string;
   readonly link: SimLinkOptions;
   readonly back?: Partial<SimLinkOptions>;
-  readonly rival?: 'cubic' | 'reno' | 'channel';
+  readonly rival?: 'cubic' | 'reno' | 'bbr' | 'channel';
   readonly rivalFirst?: boolean;
 }
 
@@ -40,9 +41,17 @@ const rows: Row[] = [
   { name: 'with cubic, 1.5 MB', link: line(20, 100, 0, 1_500_000), rival: 'cubic' },
   { name: 'with cubic, 20 Mbit/s 250 kB', link: line(20, 20, 0, 250_000), rival: 'cubic' },
   { name: 'with reno, 500 kB', link: line(20, 100, 0), rival: 'reno' },
+  { name: 'with bbr, 500 kB', link: line(20, 100, 0), rival: 'bbr' },
+  { name: 'after bbr, 500 kB', link: line(20, 100, 0), rival: 'bbr', rivalFirst: true },
+  { name: 'with bbr, 1.5 MB', link: line(20, 100, 0, 1_500_000), rival: 'bbr' },
   { name: 'with itself, 500 kB', link: line(20, 100, 0), rival: 'channel' },
   { name: 'after itself, 500 kB', link: line(20, 100, 0), rival: 'channel', rivalFirst: true },
 ];
+
+function rivalTcp(rival: Row['rival'], { clock, ab, ba }: SimPath): SimTcp | SimBbr | undefined {
+  if (rival === 'bbr') return new SimBbr(clock, ab, ba);
+  return rival === 'cubic' || rival === 'reno' ? new SimTcp(clock, ab, ba, rival) : undefined;
+}
 
 function run(row: Row): string {
   const path = simPath(seed, row.link, row.back ?? {});
@@ -52,8 +61,7 @@ function run(row: Row): string {
     delays.push(ab.queueMs);
     clock.after(5, sample);
   };
-  const tcp =
-    row.rival === 'cubic' || row.rival === 'reno' ? new SimTcp(clock, ab, path.ba, row.rival) : undefined;
+  const tcp = rivalTcp(row.rival, path);
   const other = row.rival === 'channel' ? simEnds(clock, ab, path.ba, seed + 100) : undefined;
   const startRival = (): void => {
     tcp?.start();

@@ -21,11 +21,11 @@ const GROUPS: ReadonlyMap<string, readonly Measurement[]> = new Map([
 ]);
 
 const USAGE = `The tunnel over an emulated wide area network, each row beside plain TCP; every whole
-transfer is checked by SHA-256. Needs Linux, root, iproute2 and a C compiler; lays out two hosts
+transfer is checked by SHA-256. Needs Linux, root, iproute2, ethtool and a C compiler; lays out two hosts
 in network namespaces of its own and removes them at the end. Ends with 0 where it cannot run.
 
   --only TEXT     only rows whose name contains TEXT; repeatable
-  --seconds N     length of a goodput transfer at the link's full rate (default 12)
+  --seconds N     length of a goodput transfer at the link's full rate (default 30)
   --mib N         MiB of a transfer that is interrupted (default 200)
   --runs N        times each row is measured (default 1)
   --tcp NAME      congestion control of plain TCP beside goodput (default: the kernel's)
@@ -39,14 +39,14 @@ in network namespaces of its own and removes them at the end. Ends with 0 where 
 function whole(name: string, text: string): number {
   const number = Number(text);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 12\n`);
+  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 30\n`);
   process.exit(2);
 }
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true, default: [] },
-    seconds: { type: 'string', default: '12' },
+    seconds: { type: 'string', default: '30' },
     mib: { type: 'string', default: '200' },
     runs: { type: 'string', default: '1' },
     tcp: { type: 'string' },

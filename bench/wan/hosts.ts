@@ -1,6 +1,6 @@
 /**
  * Two hosts with a wide area network between them: network namespaces of this run's own, joined
- * by the userspace link of wan.c. Linux, root, iproute2 and a C compiler.
+ * by the userspace link of wan.c. Linux, root, iproute2, ethtool and a C compiler.
  */
 import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -35,6 +35,8 @@ export function wanUnavailable(): string | undefined {
   for (const [program, ...args] of [
     ['ip', '-V'],
     ['cc', '--version'],
+    // Without it checksums stay undone that no card will do here, and every frame is dropped.
+    ['ethtool', '--version'],
   ] as const) {
     if (spawnSync(program, args).status !== 0) return `needs the program ${program}`;
   }
@@ -184,7 +186,7 @@ function isAlive(pid: number): boolean {
 
 function plainFrames(space: string, device: string): void {
   const off = ['tx', 'gso', 'tso', 'gro'].flatMap((feature) => [feature, 'off']);
-  spawnSync('ip', ['netns', 'exec', space, 'ethtool', '-K', device, ...off]);
+  spawnSync('ip', ['netns', 'exec', space, 'ethtool', '-K', device, ...off]); // a feature that is not there is refused
 }
 
 function run(program: string, ...args: readonly string[]): void {

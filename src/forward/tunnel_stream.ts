@@ -2,14 +2,14 @@ import { addAbortSignal, Duplex } from 'node:stream';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, StreamHandlers } from '../mux/stream_api.js';
-import type { Target } from '../mux/target.js';
+import type { TcpTarget } from '../mux/target.js';
 import { DialError } from './dial_error.js';
 import type { StreamGate, StreamWish } from './stream_gate.js';
 
 export interface TunnelStreamOptions {
   readonly gate: StreamGate;
   readonly timers: Timers;
-  readonly target: Target;
+  readonly target: TcpTarget;
   /** Whether our direction stays open when the far end has ended. Default false, as of `net.connect`. */
   readonly allowHalfOpen?: boolean;
   /** Milliseconds to wait for a session with the peer; Infinity: as long as it takes. Default: the gate's. */

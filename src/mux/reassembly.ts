@@ -41,6 +41,11 @@ export class Reassembly {
     return this.#intervals.highest;
   }
 
+  /** Offset of the first byte that is missing. */
+  get contiguousOffset(): number {
+    return this.#intervals.contiguous;
+  }
+
   get hasContiguous(): boolean {
     return this.#intervals.contiguous > this.#delivered;
   }

@@ -49,6 +49,17 @@ export class ReceiveHalf {
     return this.#finalOffset === undefined && this.#window.isDue;
   }
 
+  /** A hole holds half of the window back: see {@link growAhead}. */
+  get mayGrowAhead(): boolean {
+    const { contiguousOffset, highestOffset } = this.#reassembly;
+    return this.#finalOffset === undefined && this.#window.mayGrowAhead(contiguousOffset, highestOffset);
+  }
+
+  /** Credit may be due after it. */
+  growAhead(nowMs: number, roundTripMs: number | undefined): void {
+    this.#window.growAhead(nowMs, roundTripMs);
+  }
+
   /**
    * @returns false when there is no memory for it: the stream cannot go on
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)

@@ -12,7 +12,7 @@ import { StreamGate } from '../forward/stream_gate.js';
 import { TunnelStream } from '../forward/tunnel_stream.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
-import { encodeHost } from '../mux/target.js';
+import { encodeTarget } from '../mux/target.js';
 import { type ToxId, upperHex } from '../node/tox_id.js';
 import type { Outcome, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
@@ -105,7 +105,7 @@ export class Connector extends Tunnel {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
     const { host, port, ...rest } = options;
     const target = { kind: 'tcp', host, port } as const;
-    encodeHost(target);
+    encodeTarget(target);
     return new TunnelStream({ ...rest, target, gate: this.#gate, timers: this.timers });
   }
 

@@ -18,7 +18,9 @@ const GREETING = Uint8Array.of(5, 1, 0);
 const OPENED = '05000001000000000000';
 
 async function bench(t: TestContext, options: Partial<DynamicForwardOptions> & { exposed?: number } = {}) {
-  const rules = new AllowRules(options.exposed === undefined ? [] : [parseExposeSpec(`${options.exposed}`)]);
+  const rules = new AllowRules(
+    options.exposed === undefined ? undefined : [parseExposeSpec(`${options.exposed}`)],
+  );
   const server = new TargetServer({ peer: 'connector', rules });
   const { near, far } = sessionPair((request) => server.handle(request));
   const timers = new VirtualTimers();

@@ -18,6 +18,7 @@ export class SimTcp {
   readonly #out: SimLink;
   readonly #back: SimLink;
   readonly #kind: 'cubic' | 'reno';
+  readonly #leavesStartEarly: boolean;
   #window = 10;
   #threshold = Number.POSITIVE_INFINITY;
   #inFlight = new Map<number, number>();
@@ -30,7 +31,9 @@ export class SimTcp {
   #minRttMs = Number.POSITIVE_INFINITY;
   #timer = 0;
 
-  constructor(clock: SimClock, out: SimLink, back: SimLink, kind: 'cubic' | 'reno') {
+  /** @param leavesStartEarly HyStart takes the first queue for the end of slow start; a kernel's often does not */
+  constructor(clock: SimClock, out: SimLink, back: SimLink, kind: 'cubic' | 'reno', leavesStartEarly = true) {
+    this.#leavesStartEarly = leavesStartEarly;
     this.#clock = clock;
     this.#out = out;
     this.#back = back;
@@ -86,7 +89,8 @@ export class SimTcp {
     if (this.#window < this.#threshold) {
       this.#window += 1;
       // HyStart's delay rule in short: leave slow start when the queue shows.
-      if (this.#rttMs > this.#minRttMs * 1.25 && this.#window > 16) this.#threshold = this.#window;
+      if (this.#leavesStartEarly && this.#rttMs > this.#minRttMs * 1.25 && this.#window > 16)
+        this.#threshold = this.#window;
       return;
     }
     if (this.#kind === 'reno') {

@@ -251,6 +251,51 @@ describe('receive window', () => {
     assert.equal(window.windowBytes, 2000);
   });
 
+  test('grows when half of it came but a hole keeps it from the consumer, and tells the peer once', () => {
+    const window = windowOf();
+    window.start(0);
+    window.consume(100);
+    assert.ok(!window.mayGrowAhead(100, 499));
+    assert.ok(window.mayGrowAhead(100, 500));
+    window.growAhead(150, 100);
+    assert.equal(window.windowBytes, 2000);
+    assert.ok(window.isDue);
+    assert.equal(window.advance(150, 100), 2100);
+    assert.equal(window.windowBytes, 2000);
+    assert.ok(!window.isDue);
+    assert.ok(!window.mayGrowAhead(100, 1099));
+  });
+
+  test('does not grow ahead of a consumer that is slow itself, or when it lasted two round trips', () => {
+    const window = windowOf();
+    window.start(0);
+    assert.ok(!window.mayGrowAhead(600, 600));
+    assert.ok(!window.mayGrowAhead(251, 600));
+    assert.ok(window.mayGrowAhead(250, 600));
+    window.growAhead(200, 100);
+    window.growAhead(100, undefined);
+    assert.equal(window.windowBytes, 1000);
+    assert.ok(!window.isDue);
+  });
+
+  test('a peer that leaves a hole at the start and sends all it may stops at the caps', () => {
+    const budget = new GrowthBudget(10_000);
+    const windows = [windowOf(budget), windowOf(budget)];
+    for (const window of windows) {
+      window.start(0);
+      for (let frame = 0; frame < 10; frame++) {
+        if (!window.mayGrowAhead(0, window.limit)) continue;
+        window.growAhead(1, 100);
+        if (window.isDue) window.advance(1, 100);
+      }
+    }
+    assert.deepEqual(
+      windows.map((window) => window.windowBytes),
+      [8000, 4000],
+    );
+    assert.equal(budget.leftBytes, 0);
+  });
+
   test('what all windows grow by is bounded, and comes back when a stream is over', () => {
     const budget = new GrowthBudget(2500);
     const one = windowOf(budget);

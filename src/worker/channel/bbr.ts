@@ -2,6 +2,7 @@ import { MAX_PACKET_BYTES } from '../../core/limits.js';
 import type { AckBatch, CongestionController } from './congestion.js';
 import { MaxFilter } from './max_filter.js';
 import { MinRtt } from './min_rtt.js';
+import { Rival } from './rival.js';
 import { Xorshift } from './xorshift.js';
 
 /** In flight at the start and after a timeout, in bytes: 32 packets, more than RFC 6928's ten as they are paced. */
@@ -16,32 +17,30 @@ const ASSUMED_RTT_MS = 25;
 /** Doubles the rate each round. Source: BBRStartupPacingGain, draft-ietf-ccwg-bbr. */
 const STARTUP_GAIN = 2.77;
 const DRAIN_GAIN = 1 / STARTUP_GAIN;
-/**
- * In flight at most, as a multiple of what the path holds. BBR has 2: measured against CUBIC
- * that leaves the rival 11 % of a link with a queue of one product; 1.5 leaves 39 %.
- */
-const WINDOW_GAIN = 1.5;
-/** The same for a while after a round that lost packets in a full queue. */
-const CONGESTED_WINDOW_GAIN = 1.2;
-/** A round with more loss than this, and so long a round trip, met a full queue; loss alone may be the air. */
-const CONGESTED_LOSS = 0.02;
-const CONGESTED_RTT = 1.2;
-/** Longer than a round trip through any sane queue, shorter than CUBIC takes to fill it again. */
-const CONGESTED_MS = 3_000;
-
 /** The path is full when this many rounds brought less than a quarter more. Source: the same draft. */
 const FULL_ROUNDS = 3;
 const FULL_GROWTH = 1.25;
 /** A startup round that loses more than this has found the end of the queue. */
 const STARTUP_LOSS = 0.15;
 
+/** A round that lost more than this may have met a full queue. */
+const LOSSY = 0.005;
+
 const PROBE_UP_GAIN = 1.25;
 const PROBE_DOWN_GAIN = 0.75;
+/** Round trips until what a probe queued is given up on. */
+const MAX_DOWN_ROUNDS = 4;
 /** Kept below the estimate so that a standing queue drains. Source: BBRPacingMarginPercent, the same draft. */
 const PACING_MARGIN = 0.99;
+/** The same after a round with a queue that can only be ours: the estimate was too high, as a largest one is. */
+const QUEUED_MARGIN = 0.95;
+/** A trip so much longer than the smallest, in ms, met a queue, and not timers alone. */
+const QUEUED_MS = 6;
 /** Round trips between two probes; the exact number varies so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
+/** Beside a rival that never gives way. */
+const STUBBORN_CRUISE_ROUNDS = 1;
 /** Rounds that a bandwidth sample counts for: more than one probing cycle. */
 const BANDWIDTH_ROUNDS = 10;
 
@@ -49,13 +48,19 @@ const BANDWIDTH_ROUNDS = 10;
 const MIN_ROUND_MS = 2;
 /** What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. */
 const HOST_DELAY_MS = 4;
+/**
+ * Heaps of acknowledgements count up to a round trip, this at least, in ms: on a short path a heap
+ * is a host that was late, and room for it would be a queue before each keystroke.
+ */
+const HEAP_MS = 2;
 
 type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
 /**
  * Models the path as a bandwidth and a round trip, after BBR (draft-ietf-ccwg-bbr): sends at
- * the bandwidth measured, probes a quarter above it now and then, and never holds more than
- * twice the product in flight. Loss alone does not slow it: docs/channel.md has the reasons.
+ * the bandwidth measured, probes a quarter above it now and then, and holds little more than
+ * the product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it:
+ * docs/channel.md has the reasons.
  */
 export class Bbr implements CongestionController {
   windowBytes = INITIAL_WINDOW_BYTES;
@@ -68,15 +73,17 @@ export class Bbr implements CongestionController {
   readonly #bandwidth = new MaxFilter(BANDWIDTH_ROUNDS);
   readonly #extraAcked = new MaxFilter(BANDWIDTH_ROUNDS);
   readonly #minRtt = new MinRtt();
+  readonly #rival = new Rival();
 
   #round = 0;
   #roundEndBytes = 0;
   #roundSinceMs = 0;
   #roundLostBytes = 0;
   #roundAckedBytes = 0;
-  #roundRttSumMs = 0;
-  #roundRtts = 0;
-  #congestedUntilMs = Number.NEGATIVE_INFINITY;
+  /** Shortest trip of the round; Infinity without one. */
+  #roundRttMs = Number.POSITIVE_INFINITY;
+  /** The last round met a queue, and nobody else seems to keep one. */
+  #ownQueue = false;
   /** Losses of this round are of the time before a restart. */
   #roundIsStale = false;
   #deliveredBytes = 0;
@@ -117,13 +124,12 @@ export class Bbr implements CongestionController {
     this.#noteAggregation(batch);
     if (batch.rttMs > 0) {
       this.#minRtt.update(batch.rttMs, batch.nowMs);
-      this.#roundRttSumMs += batch.rttMs;
-      this.#roundRtts++;
+      this.#roundRttMs = Math.min(this.#roundRttMs, batch.rttMs);
     }
 
     if (roundEnded && !this.#roundIsStale) {
       this.#checkFull(batch);
-      this.#checkCongested(batch.nowMs);
+      this.#checkRival(batch.nowMs);
     }
     this.#advance(batch);
     this.#setPacing();
@@ -131,8 +137,7 @@ export class Bbr implements CongestionController {
     if (roundEnded) {
       this.#roundLostBytes = 0;
       this.#roundAckedBytes = 0;
-      this.#roundRttSumMs = 0;
-      this.#roundRtts = 0;
+      this.#roundRttMs = Number.POSITIVE_INFINITY;
       this.#roundIsStale = false;
     }
   }
@@ -157,7 +162,7 @@ export class Bbr implements CongestionController {
     // The next round is of packets sent from now on; what is lost until then says nothing new.
     this.#roundEndBytes = this.#deliveredBytes + 1;
     this.#roundIsStale = true;
-    this.#congestedUntilMs = Number.NEGATIVE_INFINITY;
+    this.#rival.reset();
     this.windowBytes = INITIAL_WINDOW_BYTES;
     this.pacingRate = (STARTUP_GAIN * INITIAL_WINDOW_BYTES) / this.#minRtt.valueOr(ASSUMED_RTT_MS);
     this.#enter('startup', STARTUP_GAIN, nowMs);
@@ -181,7 +186,8 @@ export class Bbr implements CongestionController {
     }
     this.#epochBytes += batch.ackedBytes;
     const extra = this.#epochBytes - this.bandwidth * (batch.nowMs - this.#epochAtMs);
-    this.#extraAcked.update(Math.min(Math.max(extra, 0), this.windowBytes), this.#round);
+    const most = this.bandwidth * Math.max(HEAP_MS, this.#minRtt.valueOr(ASSUMED_RTT_MS));
+    this.#extraAcked.update(Math.min(Math.max(extra, 0), most), this.#round);
   }
 
   #checkFull(batch: AckBatch): void {
@@ -199,13 +205,14 @@ export class Bbr implements CongestionController {
     this.#filled = ++this.#fullRounds >= FULL_ROUNDS;
   }
 
-  /** Loss beside a long round trip means a full queue: keep less in it, so that others find room. */
-  #checkCongested(nowMs: number): void {
-    const lossy = this.#roundLostBytes > CONGESTED_LOSS * (this.#roundLostBytes + this.#roundAckedBytes);
-    const meanMs = this.#roundRtts > 0 ? this.#roundRttSumMs / this.#roundRtts : 0;
-    if (lossy && meanMs > CONGESTED_RTT * this.#minRtt.valueOr(meanMs)) {
-      this.#congestedUntilMs = nowMs + CONGESTED_MS;
-    }
+  /** What others keep in the queue shows in rounds in which we add nothing to it. */
+  #checkRival(nowMs: number): void {
+    const floorMs = this.#roundRttMs;
+    if (floorMs === Number.POSITIVE_INFINITY || (this.#mode !== 'cruise' && this.#mode !== 'down')) return;
+    const lossy = this.#roundLostBytes > LOSSY * (this.#roundLostBytes + this.#roundAckedBytes);
+    const minRttMs = this.#minRtt.valueOr(floorMs);
+    this.#rival.onRound(floorMs, minRttMs, lossy, nowMs);
+    this.#ownQueue = floorMs > minRttMs + QUEUED_MS && !this.#rival.holds(minRttMs, nowMs);
   }
 
   #advance(batch: AckBatch): void {
@@ -224,7 +231,7 @@ export class Bbr implements CongestionController {
         break;
       case 'up':
         if (
-          elapsed > this.#phaseMs() &&
+          elapsed > this.#upMs() &&
           (batch.inFlightBytes >= PROBE_UP_GAIN * product ||
             this.#roundLostBytes > 0 ||
             elapsed > 3 * this.#phaseMs())
@@ -233,7 +240,8 @@ export class Bbr implements CongestionController {
         }
         break;
       case 'down':
-        if (batch.inFlightBytes <= product || elapsed > this.#phaseMs()) this.#cruise(now);
+        if (batch.inFlightBytes <= product || elapsed > this.#downRounds() * this.#phaseMs())
+          this.#cruise(now);
         break;
       case 'probe-rtt':
         if (this.#minRtt.probeEnded(now)) {
@@ -249,7 +257,8 @@ export class Bbr implements CongestionController {
   }
 
   #cruise(nowMs: number): void {
-    this.#cruiseRounds = CRUISE_ROUNDS + this.#random.next() * CRUISE_SPREAD;
+    const rounds = this.#rival.isStubborn(nowMs) ? STUBBORN_CRUISE_ROUNDS : CRUISE_ROUNDS;
+    this.#cruiseRounds = rounds + this.#random.next() * CRUISE_SPREAD;
     this.#enter('cruise', 1, nowMs);
   }
 
@@ -257,6 +266,17 @@ export class Bbr implements CongestionController {
     this.#mode = mode;
     this.#pacingGain = pacingGain;
     this.#modeSinceMs = nowMs;
+  }
+
+  /** A queue of our own goes until it is gone; beside others it would be theirs soon. */
+  #downRounds(): number {
+    return this.#rival.stands(this.#minRtt.valueOr(ASSUMED_RTT_MS)) ? 1 : MAX_DOWN_ROUNDS;
+  }
+
+  /** A probe has to last a round trip to be measured, and one through a rival's queue is longer. */
+  #upMs(): number {
+    const phaseMs = this.#phaseMs();
+    return this.#rival.stands(phaseMs) ? Math.max(this.#rival.levelMs, phaseMs) : phaseMs;
   }
 
   #phaseMs(): number {
@@ -270,15 +290,18 @@ export class Bbr implements CongestionController {
 
   #setPacing(): void {
     if (this.bandwidth === 0) return;
-    const margin = this.#pacingGain === 1 ? PACING_MARGIN : 1;
+    const cruising = this.#ownQueue ? QUEUED_MARGIN : PACING_MARGIN;
+    const margin = this.#pacingGain === 1 ? cruising : 1;
     const rate = this.#pacingGain * margin * this.bandwidth;
     if (this.#filled || rate > this.pacingRate) this.pacingRate = rate;
   }
 
   #setWindow(batch: AckBatch): void {
-    const gain = batch.nowMs < this.#congestedUntilMs ? CONGESTED_WINDOW_GAIN : WINDOW_GAIN;
-    const heldMs = gain * this.#minRtt.valueOr(ASSUMED_RTT_MS) + HOST_DELAY_MS;
-    const target = this.bandwidth * heldMs + this.#extraAcked.max;
+    const probing = this.#mode === 'up' || !this.#filled;
+    const minRttMs = this.#minRtt.valueOr(ASSUMED_RTT_MS);
+    const aloneMs = this.#rival.aloneMs(minRttMs, probing, batch.nowMs) + HOST_DELAY_MS;
+    const alone = this.bandwidth * aloneMs + this.#extraAcked.max;
+    const target = Math.max(alone, this.bandwidth * this.#rival.besideMs(minRttMs, probing, batch.nowMs));
     let window = this.windowBytes + batch.ackedBytes;
     if (this.#filled) window = Math.min(window, target);
     else if (this.windowBytes >= target && batch.deliveredBytes >= INITIAL_WINDOW_BYTES)
