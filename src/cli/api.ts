@@ -55,6 +55,7 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly toxId: string;
   readonly identity: Identity;
   close(): Promise<void>;
+  peers(): readonly PeerInfo[];
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
 }
@@ -66,7 +67,6 @@ export interface ListenerHandle extends TunnelHandle {
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined;
   readonly rules: RuleBook;
-  peers(): readonly PeerInfo[];
   /** Public keys of 64 hexadecimal digits. */
   removePeer(publicKey: string): Promise<boolean>;
   denyPeer(publicKey: string): void;
@@ -79,6 +79,8 @@ export interface ConnectorHandle extends TunnelHandle {
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   dynamic(options: DynamicOptions): Promise<Forward>;
   dial(options: DialOptions): Duplex;
+  /** @throws {TunnelError} ERR_PEER_GONE */
+  ping(): Promise<{ readonly roundTripMs: number; readonly path: 'udp' | 'relay' | 'none' }>;
 }
 
 export interface Forward {

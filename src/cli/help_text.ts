@@ -33,6 +33,14 @@ Examples:
 TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
 with --ticket-file, with - (standard input), and with TOX_WASM_TUNNEL_TICKET in the environment.`;
 
+export const PING = `
+Examples:
+  $ tox-wasm-tunnel ping TICKET                five times, then the sum
+  $ tox-wasm-tunnel ping --ticket-file FILE -c 60
+  $ tox-wasm-tunnel ping TICKET --no-udp       by TCP relays
+
+Ends with 1 when the listener is not found within 90 s, or answers nothing.`;
+
 export const TICKET = `
 Examples:
   $ tox-wasm-tunnel ticket                     print the ticket that listen prints

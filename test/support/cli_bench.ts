@@ -33,6 +33,9 @@ export interface TestEvent {
 /** Keeps what is written; may be told to fail or to take nothing. */
 export class TextSink extends Writable {
   text = '';
+  /** As of a terminal. */
+  isTTY = false;
+  columns = 80;
   failure: Error | undefined;
   stalled = false;
   #waiting: (() => void) | undefined;
@@ -120,6 +123,12 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   dial(options: DialOptions): Duplex {
     this.dials.push(options);
     return this.onDial();
+  }
+
+  onPing: ConnectorHandle['ping'] = async () => ({ roundTripMs: 12.34, path: 'udp' });
+
+  ping(): ReturnType<ConnectorHandle['ping']> {
+    return this.onPing();
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
@@ -276,6 +285,14 @@ export class CliBench {
       throw new Error(`ended with ${await ended} before ${text}: ${this.stdout.text}${this.stderr.text}`);
     }
     return { ended };
+  }
+
+  /** Lets the clock go on to the next timer, which is called. */
+  tick(): void {
+    const next = this.timers.reduce((first, timer) => (timer.delayMs < first.delayMs ? timer : first));
+    this.timers = this.timers.filter((timer) => timer !== next);
+    this.nowMs += next.delayMs;
+    next.callback();
   }
 
   /** Resolves once `text` stands on either output. */

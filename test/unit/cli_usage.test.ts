@@ -307,7 +307,7 @@ describe('help', () => {
         return;
       }
       const { ended } = await bench.start(
-        /Listening|Forwarding|Bootstrap node|"event":"started"/,
+        /Listening|Forwarding|Bootstrap node|Looking for|"event":"started"/,
         '--ephemeral',
         ...words,
       );
