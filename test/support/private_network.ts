@@ -26,12 +26,11 @@ export class PrivateNetwork {
     this.#options = options;
   }
 
-  /**
-   * @param options how every process of this network is run
-   * @param port of the node and its relay; two of their own by default, and then nobody without UDP finds the relay
-   */
-  static async start(options: CliOptions = {}, port = 0): Promise<PrivateNetwork> {
-    const ports = ['--port', String(port), '--tcp-port', String(port)];
+  /** @param options how every process of this network is run @param ports of the node */
+  static async start(
+    options: CliOptions = {},
+    ports = ['--port', '0', '--tcp-port', '0'],
+  ): Promise<PrivateNetwork> {
     const args = ['node', ...ports, '--ephemeral', ...LOOPBACK];
     const node = CliProcess.start(args, options);
     const { bootstrap } = await node.event('node');
