@@ -35,6 +35,7 @@ export type {
 } from './tunnel/options.js';
 export type { PeerInfo } from './tunnel/peer_info.js';
 export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
+export type { PackageFiles } from './worker/package_files.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';
 import { Connector } from './tunnel/connector.js';

@@ -16,8 +16,10 @@ export interface WorkerLinkOptions {
   /** Log lines of this level and rarer ones come as events. Default 'info'. */
   readonly logLevel?: LogLevel;
   readonly timers?: Timers;
-  /** What the thread runs instead of the real worker, for tests. */
+  /** What the thread runs instead of the worker in its place. */
   readonly entry?: URL;
+  /** The wasm, where it is not in its place. */
+  readonly wasm?: URL;
 }
 
 export interface WorkerLinkEvents {
@@ -88,6 +90,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
       events: events.port2,
       shared: shared.worker,
       logLevel: options.logLevel ?? 'info',
+      ...(options.wasm === undefined ? {} : { wasm: options.wasm.href }),
     };
     this.side = new MainSide(shared.main);
     this.#ports = [api.port1, events.port1];

@@ -7,6 +7,7 @@ import type { Limits } from '../core/peer_limits.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
+import type { PackageFiles } from '../worker/package_files.js';
 
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
 export interface Ports {
@@ -28,6 +29,8 @@ export interface CommonOptions {
   readonly logger?: Logger;
   /** Closes it when aborted, also while it starts. */
   readonly signal?: AbortSignal;
+  /** Where the worker and the wasm are, in a bundle that does not have them beside it. */
+  readonly files?: PackageFiles;
 }
 
 export interface TunnelOptions extends CommonOptions {
