@@ -1,5 +1,4 @@
 import { extname } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
 /** What a node reads at its start, where that does not lie where it is looked for. */
 export interface PackageFiles {
@@ -11,15 +10,16 @@ export interface PackageFiles {
 
 /** What this file is called as long as no bundler has put it into another. */
 const OWN_NAME = /\/package_files\.[jt]s$/;
+const OWN_URL = new URL(import.meta.url);
 
 /** The worker's program: in its place, or beside the bundle, with the extension that the bundle has. */
-export function workerFile(own: URL = ownUrl()): URL {
+export function workerFile(own: URL = OWN_URL): URL {
   if (isBundled(own)) return new URL(`./tox-wasm-tunnel-worker${extname(own.pathname)}`, own);
   return new URL(isSource(own) ? './main.ts' : './main.js', own);
 }
 
 /** The wasm: in its place, or beside the bundle. Sources and dist are equally deep, so one path fits both. */
-export function wasmFile(own: URL = ownUrl()): URL {
+export function wasmFile(own: URL = OWN_URL): URL {
   return new URL(isBundled(own) ? './tox.wasm' : '../../wasm/dist/tox.wasm', own);
 }
 
@@ -29,10 +29,4 @@ export function isSource(file: URL): boolean {
 
 function isBundled(own: URL): boolean {
   return !OWN_NAME.test(own.pathname);
-}
-
-function ownUrl(): URL {
-  // TypeScript does not expect CommonJS, which a bundler may make of this: there it is undefined.
-  const url = import.meta.url as string | undefined;
-  return url === undefined ? pathToFileURL(__filename) : new URL(url);
 }
