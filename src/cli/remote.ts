@@ -8,8 +8,8 @@ import { readBounded, readBoundedFile } from './read_bounded.js';
 /** Where a ticket may stand that is not to be seen in the list of processes. */
 export const TICKET_VARIABLE = 'TOX_WASM_TUNNEL_TICKET';
 const MAX_BYTES = 4096;
-/** Standard input. */
-const STDIN = '-';
+/** In the place of a ticket: it is read from standard input. */
+export const STDIN = '-';
 
 /** Whom to connect to, and what of the words beside it is the target. */
 export interface Remote {
