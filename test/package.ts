@@ -5,7 +5,7 @@
  * and for the Nodes that this is not.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { INSTALLED_PACKAGE, type InstalledPackage, type TriedNode } from './support/installed_package.js';
@@ -46,10 +46,18 @@ function nodeOf(major: number): TriedNode | undefined {
 const folder = new TempFolder();
 process.on('exit', () => folder.remove());
 
-execFileSync(process.execPath, [npm, 'pack', '--silent', '--pack-destination', folder.path], {
-  cwd: root,
-  stdio: ['ignore', 'ignore', 'inherit'],
-});
+if (!existsSync(join(root, 'wasm', 'dist', 'tox.wasm'))) {
+  process.stderr.write('package: wasm/dist/tox.wasm is missing: npm run wasm builds it\n');
+  process.exit(2);
+}
+// What npm would run by itself before it packs, without the wasm: where that comes from elsewhere
+// (macOS and Windows in CI) there is no compiler for it.
+for (const args of [
+  ['run', '--silent', 'build'],
+  ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder.path],
+]) {
+  execFileSync(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+}
 const tarball = readdirSync(folder.path).find((name) => name.endsWith('.tgz'));
 if (tarball === undefined) throw new Error('npm pack made no tarball');
 say(`packed as ${tarball}`);

@@ -43,10 +43,10 @@ export interface TunnelOptions extends CommonOptions {
   readonly udpPorts?: Ports;
   /**
    * How long streams wait for a peer that went offline or silent before they are reset, in
-   * milliseconds. Default {@link ../core/limits.DEFAULT_PATIENCE_MS}.
+   * milliseconds. Default 5 minutes.
    */
   readonly patienceMs?: number;
-  /** What a peer may ask of us. Default {@link ../core/peer_limits.DEFAULT_LIMITS}. */
+  /** What a peer may ask of us. Default `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>;
 }
 
