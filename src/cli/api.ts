@@ -55,6 +55,7 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly toxId: string;
   readonly identity: Identity;
   close(): Promise<void>;
+  datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
   peers(): readonly PeerInfo[];
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };

@@ -48,6 +48,8 @@ export type CliEvent =
       readonly roundTripMs?: number;
       readonly path?: 'udp' | 'relay' | 'none';
     }
+  /** What `doctor` found: `udp`, `relay`, `peer`, `path`, `target`. */
+  | { readonly event: 'check'; readonly check: string; readonly ok: boolean; readonly message: string }
   /** The sum of `ping`. */
   | {
       readonly event: 'pings';

@@ -41,6 +41,14 @@ Examples:
 
 Ends with 1 when the listener is not found within 90 s, or answers nothing.`;
 
+export const DOCTOR = `
+Examples:
+  $ tox-wasm-tunnel doctor                     this machine's way into the network: UDP, TCP relays
+  $ tox-wasm-tunnel doctor TICKET              and to a listener, and by which path
+  $ tox-wasm-tunnel doctor TICKET 22           and to what it shall reach
+
+Takes up to 3 minutes when something is wrong. Ends with 0 when all is well, else with 1.`;
+
 export const TICKET = `
 Examples:
   $ tox-wasm-tunnel ticket                     print the ticket that listen prints

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { DEFAULT_LIMITS } from '../core/peer_limits.js';
 import type { AskFlags } from './commands/ask.js';
 import type { ConnectFlags } from './commands/connect.js';
+import type { DoctorFlags } from './commands/doctor.js';
 import type { IdFlags } from './commands/id.js';
 import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
@@ -22,6 +23,7 @@ export interface Actions {
   ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
   peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
   ping(first: string | undefined, flags: PingFlags): Promise<void>;
+  doctor(first: string | undefined, second: string | undefined, flags: DoctorFlags): Promise<void>;
   rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
@@ -114,6 +116,14 @@ export function buildProgram(
     .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
   addOptions(ping, ticketFile(), ...sockets(), ...state(), ...output_());
   ping.action((remote: string | undefined) => actions.ping(remote, merged<PingFlags>(program, ping)));
+
+  const doctor = subcommand(program, 'doctor', 'looks for what keeps a tunnel from working', help.DOCTOR)
+    .argument('[TICKET]', 'of a listener to look for, or its Tox ID; - reads it from standard input')
+    .argument('[PORT]', 'port, or host:port, that the listener shall reach');
+  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), ...output_());
+  doctor.action((remote: string | undefined, target: string | undefined) =>
+    actions.doctor(remote, target, merged<DoctorFlags>(program, doctor)),
+  );
 
   const id = subcommand(
     program,

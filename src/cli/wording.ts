@@ -37,6 +37,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     }
     case 'ready':
       return line('Joined the Tox network');
+    case 'check':
+      return line(`${event.ok ? 'good' : 'BAD '}  ${event.check}: ${printable(event.message)}`);
     case 'ping':
       return line(
         event.roundTripMs === undefined

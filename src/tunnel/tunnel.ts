@@ -64,6 +64,16 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   abstract stats(): TunnelStats;
 
+  /**
+   * UDP datagrams of the node itself so far; both 0 without UDP.
+   *
+   * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
+   */
+  async datagrams(): Promise<{ readonly received: number; readonly sent: number }> {
+    const { datagramsIn, datagramsOut } = await this.node.stats();
+    return { received: datagramsIn, sent: datagramsOut };
+  }
+
   /** The peers there are, and what each does. */
   abstract peers(): PeerInfo[];
 
@@ -127,6 +137,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   #onPath(path: Path): void {
     this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
+    if (this.#closing === undefined) this.emit('network', { path });
     if (path === 'none' || this.#ready || this.#closing !== undefined) return;
     this.#ready = true;
     this.emit('ready', { toxId: this.toxId });

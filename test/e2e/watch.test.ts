@@ -15,7 +15,8 @@ describe('a tunnel that is watched', () => {
 
   before(async () => {
     echo = await Target.echo();
-    network = await PrivateNetwork.start();
+    // One port for UDP and TCP: the relay is found without UDP too.
+    network = await PrivateNetwork.start({}, ['--port', '0']);
     ({ listener, ticket } = await network.listen([String(echo.port)], '--metrics', '0'));
   });
   after(async () => {
@@ -35,6 +36,22 @@ describe('a tunnel that is watched', () => {
     }
     const sum = ping.events.find(({ event }) => event === 'pings');
     assert.equal(sum?.['received'], 2);
+  });
+
+  test('doctor finds all well, and names a target that is not there', { timeout: 150_000 }, async () => {
+    assert.ok(network !== undefined && echo !== undefined);
+    const well = network.start('doctor', ticket, String(echo.port));
+    assert.equal(await well.exited(), 0, well.stderr);
+    const checks = well.events.filter(({ event }) => event === 'check');
+    assert.deepEqual(
+      checks.map(({ check, ok }) => [check, ok]),
+      ['udp', 'relay', 'peer', 'path', 'target'].map((check) => [check, true]),
+    );
+    const ill = network.start('doctor', ticket, 'localhost:1');
+    assert.equal(await ill.exited(), 1);
+    const target = ill.events.find(({ check }) => check === 'target');
+    assert.equal(target?.['ok'], false);
+    assert.match(String(target?.['message']), /not exposed/);
   });
 
   test('both ends count the bytes of a connection in their metrics', { timeout: 120_000 }, async () => {

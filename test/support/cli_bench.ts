@@ -125,6 +125,12 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return this.onDial();
   }
 
+  onDatagrams: ConnectorHandle['datagrams'] = async () => ({ received: 0, sent: 9 });
+
+  datagrams(): ReturnType<ConnectorHandle['datagrams']> {
+    return this.onDatagrams();
+  }
+
   onPing: ConnectorHandle['ping'] = async () => ({ roundTripMs: 12.34, path: 'udp' });
 
   ping(): ReturnType<ConnectorHandle['ping']> {

@@ -99,6 +99,7 @@ async function commandLine(text: string): Promise<Verdict> {
       connect: action,
       node: action,
       ping: action,
+      doctor: action,
       id: action,
       ticket: action,
       peers: action,

@@ -12,6 +12,7 @@ const actions = {
   connect: never,
   node: never,
   ping: never,
+  doctor: never,
   id: never,
   peers: never,
   rule: never,

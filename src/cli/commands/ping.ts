@@ -1,4 +1,3 @@
-import type { TimerHandle, Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import type { ConnectorHandle } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
@@ -15,9 +14,11 @@ import {
 } from '../flags.js';
 import type { CliIo } from '../io.js';
 import { passphraseOf } from '../passphrase.js';
+import { peerOnline } from '../peer_online.js';
 import { remoteOf } from '../remote.js';
 import type { Reporter } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
+import { Waiter } from '../waiter.js';
 
 export interface PingFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags {
   readonly ticketFile?: string;
@@ -79,13 +80,13 @@ function countOf(text: string | undefined): number {
 }
 
 class Pings {
-  readonly #timers: Timers;
+  readonly #waiter: Waiter;
   readonly #reporter: Reporter;
   readonly #connector: ConnectorHandle;
   readonly #signal: AbortSignal;
 
   constructor(io: CliIo, reporter: Reporter, connector: ConnectorHandle, signal: AbortSignal) {
-    this.#timers = io.timers;
+    this.#waiter = new Waiter(io.timers, signal);
     this.#reporter = reporter;
     this.#connector = connector;
     this.#signal = signal;
@@ -93,14 +94,8 @@ class Pings {
 
   /** @throws {TunnelError} ERR_PEER_GONE when it takes too long */
   async found(): Promise<void> {
-    const connector = this.#connector;
-    const online = new Promise<true>((resolve) => {
-      if (connector.peers().some(({ status }) => status === 'online')) resolve(true);
-      connector.on('peer', ({ status }) => {
-        if (status === 'online') resolve(true);
-      });
-    });
-    if ((await this.#within(FOUND_MS, online)) !== undefined || this.#signal.aborted) return;
+    const online = await this.#waiter.within(FOUND_MS, peerOnline(this.#connector));
+    if (online !== undefined || this.#signal.aborted) return;
     throw new TunnelError(
       'ERR_PEER_GONE',
       `the listener was not found within ${FOUND_MS / 1000} s: it is away, does not take this ticket, or the network is in the way; tox-wasm-tunnel doctor looks at the network`,
@@ -111,8 +106,8 @@ class Pings {
   async run(count: number): Promise<void> {
     const tripsMs: number[] = [];
     for (let number = 1; number <= count && !this.#signal.aborted; number++) {
-      if (number > 1) await this.#within(INTERVAL_MS, new Promise<never>(() => {}));
-      const answer = await this.#within(
+      if (number > 1) await this.#waiter.pause(INTERVAL_MS);
+      const answer = await this.#waiter.within(
         LOST_MS,
         this.#connector.ping().catch(() => undefined),
       );
@@ -135,22 +130,6 @@ class Pings {
       leastMs: round(Math.min(...tripsMs)),
       meanMs: round(tripsMs.reduce((sum, ms) => sum + ms, 0) / tripsMs.length),
       mostMs: round(Math.max(...tripsMs)),
-    });
-  }
-
-  /** Undefined when `work` takes longer, or the command is told to end. */
-  #within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-    return new Promise((resolve) => {
-      const timer: TimerHandle = this.#timers.set(() => done(undefined), ms);
-      const done = (value: T | undefined): void => {
-        this.#timers.clear(timer);
-        this.#signal.removeEventListener('abort', stop);
-        resolve(value);
-      };
-      const stop = (): void => done(undefined);
-      this.#signal.addEventListener('abort', stop);
-      if (this.#signal.aborted) stop();
-      else void work.then(done);
     });
   }
 }
