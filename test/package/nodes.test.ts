@@ -63,7 +63,8 @@ test('what --help prints is what commander would have printed', async () => {
 async function npx(node: TriedNode, args: readonly string[]): Promise<Finished> {
   const empty = folder.file(`empty-${node.version}`);
   mkdirSync(empty, { recursive: true });
-  return await runProgram(node.execPath, [installed.npx, '--yes', installed.tarball, ...args], {
+  const words = [installed.npx, '--yes', '--package', installed.tarball, '--', 'tox-wasm-tunnel', ...args];
+  return await runProgram(node.execPath, words, {
     cwd: empty,
     env: {
       ...process.env,
