@@ -10,14 +10,14 @@ export { type IsName, printRule, type ReadRule, type Rule, readRule } from './ac
 export type { RuleBook } from './access/rule_book.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
 export type { NewTicket, TicketInfo } from './access/ticket_book.js';
-export { ERROR_CODES, TunnelError, type TunnelErrorCode } from './core/errors.js';
+export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from './core/errors.js';
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
 export type { TunnelAgent } from './forward/agent.js';
 export type { ProxyCredentials } from './forward/credentials.js';
 export { DialError } from './forward/dial_error.js';
-export { type ExposeSpec, parseExposeSpec } from './forward/expose.js';
+export { type ExposedHost, type ExposeSpec, type PortRange, parseExposeSpec } from './forward/expose.js';
 export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
 export type { TunnelStream } from './forward/tunnel_stream.js';
 export { REASONS, type Reason } from './mux/reasons.js';
@@ -40,7 +40,10 @@ export type {
   TunnelOptions,
 } from './tunnel/options.js';
 export type { PeerInfo } from './tunnel/peer_info.js';
+export type { Traffic } from './tunnel/peer_life.js';
 export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
+export type { Path } from './worker/contract.js';
+export type { PackageFiles } from './worker/package_files.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';
 import { Connector } from './tunnel/connector.js';

@@ -60,9 +60,9 @@ const TicketSchema = v.object({
   secret: digits(32),
   expiresAtMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
-  /** Public keys of those that it let in, when that is limited. */
+  // Public keys of those that it let in, when that is limited.
   usedBy: v.optional(v.pipe(v.array(digits(32)), v.maxLength(MAX_USES))),
-  /** As `--expose` takes them. */
+  // As `--expose` takes them.
   rules: v.optional(RulesSchema),
 });
 

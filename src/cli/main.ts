@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-import { EXIT } from './exit_codes.js';
-import { flushed, processIo } from './process_io.js';
-import { run } from './run.js';
+import { readyAnswer } from './ready_answers.js';
 
-// What counts should the event loop run dry before the command has ended.
-process.exitCode = EXIT.failure;
-const io = processIo(async () => import('../index.js'));
-const code = await run(process.argv.slice(2), io);
-await flushed();
-// A handle that somebody forgot shall not keep the command from ending.
-process.exit(code);
+const args = process.argv.slice(2);
+const answer = readyAnswer(args, process.stdout.columns);
+if (answer === undefined) {
+  const { runProcess } = await import('./run_process.js');
+  await runProcess(args);
+} else {
+  // Whoever has read enough of it closes the pipe: no failure.
+  process.stdout.on('error', () => {});
+  process.stdout.write(answer);
+}

@@ -15,6 +15,7 @@ import type {
   WorkerEvent,
   WorkerStats,
 } from '../worker/contract.js';
+import type { PackageFiles } from '../worker/package_files.js';
 import { ChannelTable } from './channel_table.js';
 import { Joiner } from './joiner.js';
 import { type ChannelHandlers, NodeChannel } from './node_channel.js';
@@ -34,6 +35,7 @@ export interface ToxNodeOptions {
   readonly bootstrap: readonly BootstrapAddress[];
   readonly timers: Timers;
   readonly logger: Logger;
+  readonly files?: PackageFiles | undefined;
   /** What starts the worker, for tests; default {@link WorkerLink.spawn}. */
   readonly spawn?: () => NodeLink;
 }
@@ -97,8 +99,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_WASM_MISSING, ERR_WORKER_DIED
    */
   static async start(options: ToxNodeOptions): Promise<ToxNode> {
-    const link: NodeLink =
-      options.spawn?.() ?? WorkerLink.spawn({ logLevel: options.logger.level ?? 'info' });
+    const link: NodeLink = options.spawn?.() ?? spawnLink(options);
     // Calls and events have ports of their own: an event may overtake the answer.
     const early: WorkerEvent[] = [];
     const keep = (event: WorkerEvent): void => {
@@ -233,4 +234,13 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     this.#joiner.close();
     if (this.#closed === undefined) this.emit('fatal', error);
   }
+}
+
+function spawnLink({ logger, files = {} }: ToxNodeOptions): WorkerLink {
+  const { worker, wasm } = files;
+  return WorkerLink.spawn({
+    logLevel: logger.level ?? 'info',
+    ...(worker === undefined ? {} : { entry: worker }),
+    ...(wasm === undefined ? {} : { wasm }),
+  });
 }

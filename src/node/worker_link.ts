@@ -16,8 +16,10 @@ export interface WorkerLinkOptions {
   /** Log lines of this level and rarer ones come as events. Default 'info'. */
   readonly logLevel?: LogLevel;
   readonly timers?: Timers;
-  /** What the thread runs instead of the real worker, for tests. */
+  /** What the thread runs instead of the worker in its place. */
   readonly entry?: URL;
+  /** The wasm, where it is not in its place. */
+  readonly wasm?: URL;
 }
 
 export interface WorkerLinkEvents {
@@ -72,7 +74,11 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   #ended: TunnelError | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Starts a worker thread. What goes wrong then is told by `fatal` and by the first call. */
+  /**
+   * Starts a worker thread. What goes wrong then is told by `fatal` and by the first call.
+   *
+   * @throws {TunnelError} ERR_WORKER_DIED when no thread can be made
+   */
   static spawn(options: WorkerLinkOptions = {}): WorkerLink {
     return new WorkerLink(options);
   }
@@ -88,13 +94,18 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
       events: events.port2,
       shared: shared.worker,
       logLevel: options.logLevel ?? 'info',
+      ...(options.wasm === undefined ? {} : { wasm: options.wasm.href }),
     };
     this.side = new MainSide(shared.main);
     this.#ports = [api.port1, events.port1];
-    this.#worker = spawnWorker(
-      { workerData: boot, transferList: [api.port2, events.port2, ...shared.transferList] },
-      options.entry,
-    );
+    const transferList = [api.port2, events.port2, ...shared.transferList];
+    try {
+      this.#worker = spawnWorker({ workerData: boot, transferList }, options.entry);
+    } catch (error) {
+      this.side.close();
+      for (const port of this.#ports) port.close();
+      throw notStarted(error);
+    }
     this.#exited = new Promise((resolve) => {
       this.#worker.once('exit', (code) => {
         this.#died(`it ended without a word, with exit code ${code}`, undefined);
@@ -192,6 +203,12 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
 
 function closedError(): TunnelError {
   return new TunnelError('ERR_CLOSED', 'this node has been closed; start a new one');
+}
+
+function notStarted(cause: unknown): TunnelError {
+  const advice = "give it more memory or, under Node's permission model, --allow-worker";
+  const detail = `its thread cannot be started (${describe(cause)}): ${advice}`;
+  return new TunnelError('ERR_WORKER_DIED', detail, { cause });
 }
 
 function describe(error: unknown): string {

@@ -64,6 +64,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       bootstrap: options.bootstrap ?? [],
       timers: systemTimers,
       logger: options.logger ?? silentLogger,
+      files: options.files,
     });
     if (!isAborted(options.signal)) return new BootstrapNode(node, options);
     await node.close();

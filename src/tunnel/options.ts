@@ -10,6 +10,7 @@ import type { TunnelStreamOptions } from '../forward/tunnel_stream.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
+import type { PackageFiles } from '../worker/package_files.js';
 
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
 export interface Ports {
@@ -31,6 +32,8 @@ export interface CommonOptions {
   readonly logger?: Logger;
   /** Closes it when aborted, also while it starts. */
   readonly signal?: AbortSignal;
+  /** Where the worker and the wasm are, in a bundle that does not have them beside it. */
+  readonly files?: PackageFiles;
 }
 
 export interface TunnelOptions extends CommonOptions {
@@ -40,10 +43,10 @@ export interface TunnelOptions extends CommonOptions {
   readonly udpPorts?: Ports;
   /**
    * How long streams wait for a peer that went offline or silent before they are reset, in
-   * milliseconds. Default {@link ../core/limits.DEFAULT_PATIENCE_MS}.
+   * milliseconds. Default 5 minutes.
    */
   readonly patienceMs?: number;
-  /** What a peer may ask of us. Default {@link ../core/peer_limits.DEFAULT_LIMITS}. */
+  /** What a peer may ask of us. Default `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>;
 }
 

@@ -100,6 +100,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       bootstrap: options.bootstrap ?? [],
       timers: systemTimers,
       logger: options.logger ?? silentLogger,
+      files: options.files,
     });
     // It may have been aborted meanwhile, which TypeScript does not expect of a property.
     if (!isAborted(options.signal)) return node;

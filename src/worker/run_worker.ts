@@ -21,6 +21,7 @@ import { loadTox } from './tox/load.js';
  */
 export function runWorker(boot: WorkerBoot, others: Partial<NodeWorkerParts> = {}): void {
   const main = wrap<MainApi>(boot.events);
+  const wasm = boot.wasm === undefined ? undefined : new URL(boot.wasm);
   const tell: NodeWorkerParts['tell'] = (event) => {
     main.event(event).catch(throwFromTheEventLoop);
   };
@@ -31,7 +32,7 @@ export function runWorker(boot: WorkerBoot, others: Partial<NodeWorkerParts> = {
     wallMs: () => Date.now(),
     random: createRandomPool(),
     openNetwork: prepareNetwork,
-    loadTox: async (host) => loadTox(await readWasm(), host),
+    loadTox: async (host) => loadTox(await readWasm(wasm), host),
     resolver: createResolver(systemTimers),
     createChannel: createFastChannel,
     tell,

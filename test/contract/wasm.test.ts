@@ -7,8 +7,9 @@ import fc from 'fast-check';
 import sodium from 'libsodium-wrappers';
 import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
 import { FAMILY_IPV4, FAMILY_IPV6, SOCKET_DATAGRAM, SOCKET_STREAM } from '../../src/worker/net/network.js';
+import { wasmFile } from '../../src/worker/package_files.js';
 import { TOX_CONSTANTS } from '../../src/worker/tox/constants.js';
-import { findWasm, readWasm } from '../../src/worker/tox/find_wasm.js';
+import { readWasm } from '../../src/worker/tox/find_wasm.js';
 import { loadTox } from '../../src/worker/tox/load.js';
 import { wasmApi } from '../../src/worker/tox/webassembly.js';
 import { SimNetwork } from '../support/sim_network.js';
@@ -41,8 +42,8 @@ function load() {
 }
 
 test('the wasm lies where sources and dist both look for it', async () => {
-  assert.equal(findWasm().href, new URL('wasm/dist/tox.wasm', root).href);
-  assert.equal((await readWasm()).length, readFileSync(findWasm()).length);
+  assert.equal(wasmFile().href, new URL('wasm/dist/tox.wasm', root).href);
+  assert.equal((await readWasm()).length, readFileSync(wasmFile()).length);
 });
 
 test('the binary exports what exports.txt lists, and imports what imports.txt lists', () => {
@@ -54,7 +55,7 @@ test('the binary exports what exports.txt lists, and imports what imports.txt li
 
 test('build.json describes this binary and the pinned versions', () => {
   const record = json('wasm/dist/build.json');
-  const bytes = readFileSync(findWasm());
+  const bytes = readFileSync(wasmFile());
   assert.equal(record.sha256, createHash('sha256').update(bytes).digest('hex'));
   assert.equal(record.bytes, bytes.length);
   assert.equal(record.toxcore, json('vendor/toxcore/sources.json').version);

@@ -19,10 +19,10 @@ export class PrivateNetwork {
   readonly #processes: CliProcess[];
   readonly #options: CliOptions;
 
-  private constructor(node: CliProcess, bootstrap: string, options: CliOptions) {
+  private constructor(node: CliProcess, bootstrap: string, processes: CliProcess[], options: CliOptions) {
     this.node = node;
     this.bootstrap = bootstrap;
-    this.#processes = [node];
+    this.#processes = processes;
     this.#options = options;
   }
 
@@ -34,7 +34,12 @@ export class PrivateNetwork {
     const args = ['node', ...ports, '--ephemeral', ...LOOPBACK];
     const node = CliProcess.start(args, options);
     const { bootstrap } = await node.event('node');
-    return new PrivateNetwork(node, String(bootstrap), options);
+    return new PrivateNetwork(node, String(bootstrap), [node], options);
+  }
+
+  /** The same network, for processes that are run in another way; `stop` of either ends all. */
+  withProgram(program: readonly string[]): PrivateNetwork {
+    return new PrivateNetwork(this.node, this.bootstrap, this.#processes, { ...this.#options, program });
   }
 
   /** Any command, joined to this network. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { findWasm } from '../../src/worker/tox/find_wasm.js';
+import { wasmFile } from '../../src/worker/package_files.js';
 import { loadTox } from '../../src/worker/tox/load.js';
 import type {
   BootstrapNode,
@@ -16,7 +16,7 @@ import { type SimHost, SimNetwork, type SimOptions } from './sim_network.js';
 /** The built wasm, or another build to be tested: one without a patch, to see its test die. */
 function wasmUnderTest(): string | URL {
   const { TOX_TEST_WASM: other } = process.env;
-  return other ?? findWasm();
+  return other ?? wasmFile();
 }
 
 let compiled: WasmModule | undefined;

@@ -1,21 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { TunnelError } from '../../core/errors.js';
-
-/** Where the built wasm lies. Sources and dist are equally deep, so one path fits both. */
-export function findWasm(): URL {
-  return new URL('../../../wasm/dist/tox.wasm', import.meta.url);
-}
+import { wasmFile } from '../package_files.js';
 
 /**
  * The bytes of the built wasm.
+ *
+ * @param url by default where {@link wasmFile} says
  * @throws {TunnelError} ERR_WASM_MISSING when it cannot be read
  */
-export async function readWasm(): Promise<Uint8Array> {
-  const url = findWasm();
+export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
   try {
     return await readFile(url);
   } catch (error) {
-    const advice = 'in a checkout, run wasm/build.sh; in an installed package, install it again';
+    const advice =
+      'in a checkout, run wasm/build.sh; in an installed package, install it again; ' +
+      'in a bundle, copy it there or name it as `files.wasm` (docs/embedding.md)';
     throw new TunnelError('ERR_WASM_MISSING', `${url.pathname} cannot be read: ${advice}`, { cause: error });
   }
 }

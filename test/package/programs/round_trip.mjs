@@ -1,0 +1,37 @@
+// A user's program: a bootstrap node, a listener and a connector in one process, and a line through
+// the tunnel. Prints it, and ends by itself because everything was closed.
+import { once } from 'node:events';
+import { createServer, connect as dial } from 'node:net';
+import { connect, listen, node, parseBootstrapLine, parseLocalSpec, parseTicket } from 'tox-wasm-tunnel';
+
+const HOST = '127.0.0.1';
+
+/** @param {{ worker?: URL, wasm?: URL }} [files] */
+export async function roundTrip(files) {
+  const local = { bindAddress: HOST, lanDiscovery: false, ...(files && { files }) };
+  const toClose = [];
+  try {
+    const server = createServer((socket) => {
+      // Its end may not have come through yet when the tunnel is closed, which resets it.
+      socket.on('error', () => {}).end('a line through the tunnel');
+    }).listen(0, HOST);
+    toClose.push(server);
+    await once(server, 'listening');
+    const first = await node({ ...local, port: 0, tcpPort: 0 });
+    toClose.push(first);
+    const bootstrap = [parseBootstrapLine(`${HOST}:${first.udpPort}:${first.publicKey}`)];
+    const listener = await listen({ ...local, bootstrap });
+    toClose.push(listener);
+    const tunnel = await connect({ ...local, bootstrap, remote: parseTicket(listener.ticket) });
+    toClose.push(tunnel);
+    const online = once(tunnel, 'peer');
+    const forward = await tunnel.forward(parseLocalSpec(`0:${HOST}:${server.address().port}`));
+    await online;
+    const [host, port] = forward.local.split(':');
+    let text = '';
+    for await (const chunk of dial({ host, port: Number(port) })) text += chunk;
+    return text;
+  } finally {
+    for (const opened of toClose.reverse()) await opened.close();
+  }
+}

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { installedPackage } from '../support/installed_package.js';
+import { readTar } from '../support/read_tar.js';
+
+const MAX_UNPACKED_BYTES = 2 * 1024 * 1024;
+
+/** Anything beside these is a file that users do not need or, worse, one that is not ours to publish. */
+const MAY_BE_PACKED =
+  /^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|docs\/[a-z_]+\.md|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.js|\.d\.ts))$/;
+
+const MUST_BE_PACKED = [
+  'README.md',
+  'LICENSE',
+  'wasm/dist/tox.wasm',
+  'dist/index.js',
+  'dist/index.d.ts',
+  'dist/cli/main.js',
+  'dist/cli/ready_answers.json',
+  'dist/worker/main.js',
+  'docs/embedding.md',
+];
+
+/** What npm runs of a package that it installs from a registry. */
+const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall'];
+
+const { tarball, user } = installedPackage();
+const modules = join(user, 'node_modules');
+
+describe('the tarball', () => {
+  const entries = readTar(gunzipSync(readFileSync(tarball)));
+
+  test('has no file that users do not need', () => {
+    assert.deepEqual(
+      entries.map(({ name }) => name).filter((name) => !MAY_BE_PACKED.test(name)),
+      [],
+    );
+  });
+
+  test('has the wasm, the compiled sources with their types, and the docs', () => {
+    const names = new Set(entries.map(({ name }) => name));
+    assert.deepEqual(
+      MUST_BE_PACKED.filter((name) => !names.has(`package/${name}`)),
+      [],
+    );
+  });
+
+  test('has the types of every compiled source', () => {
+    const names = entries.map(({ name }) => name);
+    const sources = names.filter((name) => name.endsWith('.js')).map((name) => name.replace(/js$/, 'd.ts'));
+    assert.deepEqual(
+      sources.filter((name) => !names.includes(name)),
+      [],
+    );
+  });
+
+  test('has less than 2 MiB when it is unpacked', () => {
+    const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+    assert.ok(bytes < MAX_UNPACKED_BYTES, `${bytes} bytes`);
+  });
+});
+
+describe('an installation', () => {
+  const packages = packagesIn(modules);
+
+  test('has the package and what it depends on', () => {
+    assert.ok(packages.includes(join(modules, 'tox-wasm-tunnel')));
+    assert.ok(packages.includes(join(modules, 'comlink')));
+  });
+
+  test('runs no script of any package', () => {
+    const lock: unknown = JSON.parse(readFileSync(join(modules, '.package-lock.json'), 'utf8'));
+    assert.doesNotMatch(JSON.stringify(lock), /"hasInstallScript"/);
+    for (const folder of packages) {
+      const { scripts = {} } = manifestOf(folder);
+      assert.deepEqual(
+        INSTALL_SCRIPTS.filter((name) => name in scripts),
+        [],
+        folder,
+      );
+    }
+  });
+
+  test('has nothing native: no addon, and nothing that npm would build one from', () => {
+    const native = packages
+      .flatMap((folder) => filesIn(folder))
+      .filter((file) => /\.(node|so|dll|dylib|exe|gyp|gypi)$/.test(file));
+    assert.deepEqual(native, []);
+    for (const folder of packages) assert.notEqual(manifestOf(folder).gypfile, true, folder);
+  });
+});
+
+interface Manifest {
+  readonly scripts?: Readonly<Record<string, string>>;
+  readonly gypfile?: boolean;
+}
+
+function manifestOf(folder: string): Manifest {
+  // Only what npm reads of it is looked at.
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** Folders of all packages below a node_modules. */
+function packagesIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith('.'))
+    .flatMap((name) => {
+      const path = join(folder, name);
+      if (name.startsWith('@')) return packagesIn(path);
+      const inner = join(path, 'node_modules');
+      return existsSync(inner) ? [path, ...packagesIn(inner)] : [path];
+    });
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    return statSync(path).isDirectory() ? filesIn(path) : [path];
+  });
+}

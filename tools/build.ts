@@ -1,0 +1,24 @@
+/**
+ * `npm run build`: dist/ from nothing, so that no file of an earlier build is packed: the compiled
+ * sources, and what `--help` and `--version` print, ready to be read.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { READY_ANSWERS_FILE, type ReadyAnswers } from '../src/cli/ready_answers.js';
+import { helpTexts } from './help_texts.js';
+
+const root = new URL('../', import.meta.url);
+const dist = new URL('dist/', root);
+rmSync(dist, { recursive: true, force: true });
+
+const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+execFileSync(process.execPath, [compiler, '-p', fileURLToPath(new URL('tsconfig.build.json', root))], {
+  stdio: 'inherit',
+});
+
+// npm would not have run this with a package.json that has no version.
+const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { version: string };
+const answers: ReadyAnswers = { '--version': `${version}\n`, ...(await helpTexts()) };
+writeFileSync(new URL(`cli/${READY_ANSWERS_FILE}`, dist), `${JSON.stringify(answers, null, 1)}\n`);
