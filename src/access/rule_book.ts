@@ -88,6 +88,7 @@ export class RuleBook {
       mayPermit: (host: Host, port: number) => this.#now(grantOf()).mayPermit(host, port),
       permits: (host: Host, address: Address, port: number) =>
         this.#now(grantOf()).permits(host, address, port),
+      permitsPath: (path: string) => this.#now(grantOf()).permitsPath(path),
     };
   }
 

@@ -3,6 +3,7 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
 import type { TargetRules } from './allow.js';
 import { Dialer, type DialerOptions } from './dial.js';
+import { type Endpoint, isPath } from './endpoint.js';
 import { OpenTarget } from './open_target.js';
 import { Pipe } from './pipe.js';
 import { resetSocket } from './reset_socket.js';
@@ -82,13 +83,16 @@ export class TargetServer {
 
   async #answer(request: OpenRequest, signal: AbortSignal): Promise<void> {
     const asked = request.target;
-    if (asked.kind !== 'tcp') {
-      request.refuse('unsupported', 'this version dials hosts and ports only; update it');
+    if (asked.kind !== 'tcp' && asked.kind !== 'path') {
+      request.refuse('unsupported', 'this version dials hosts and paths only; update it');
       return;
     }
-    const { host, port } = asked;
-    const result = await this.#dialer.dial({ host, port }, signal);
-    const fields = { peer: this.#peer, target: `${shown(host)} port ${port}` };
+    await this.#serve(request, asked, signal);
+  }
+
+  async #serve(request: OpenRequest, asked: Endpoint, signal: AbortSignal): Promise<void> {
+    const result = await this.#dialer.dial(asked, signal);
+    const fields = { peer: this.#peer, target: shownEndpoint(asked) };
     if (result.kind === 'failed') {
       if (result.reason === 'not-allowed') this.#logDenial(result.text, fields);
       else {
@@ -104,19 +108,22 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
-    const target = new OpenTarget({ host, port }, socket, () => this.#cut(pipe, stream, fields));
+    const target = new OpenTarget(asked, socket, () => this.#cut(pipe, stream, fields));
     let stream: MuxStream | undefined;
-    const pipe = new Pipe(socket, (outcome) => {
-      this.#open.delete(target);
-      this.#logger.log(
-        'debug',
-        `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
-        {
-          ...fields,
-          bytesToTarget: socket.bytesWritten,
-          bytesFromTarget: socket.bytesRead,
-        },
-      );
+    const pipe = new Pipe(socket, {
+      isPath: isPath(asked),
+      onOver: (outcome) => {
+        this.#open.delete(target);
+        this.#logger.log(
+          'debug',
+          `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
+          {
+            ...fields,
+            bytesToTarget: socket.bytesWritten,
+            bytesFromTarget: socket.bytesRead,
+          },
+        );
+      },
     });
     if (!target.isPermitted(this.#rules)) {
       // The rules have changed while it was dialled.
@@ -151,4 +158,8 @@ export class TargetServer {
     if (count > DENIALS_LOGGED && !isPowerOfTwo) return;
     this.#logger.log('warn', `denied: ${text}`, { ...fields, denied: count });
   }
+}
+
+function shownEndpoint(asked: Endpoint): string {
+  return isPath(asked) ? shown(asked.path) : `${shown(asked.host)} port ${asked.port}`;
 }

@@ -6,8 +6,9 @@ import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { TunnelAgent } from '../forward/agent.js';
 import { DynamicForward } from '../forward/dynamic.js';
+import { type Endpoint, printEndpoint, targetOf } from '../forward/endpoint.js';
 import { LocalForward, type Refusal } from '../forward/local.js';
-import { type HostPort, type LocalSpec, printHostPort } from '../forward/spec.js';
+import type { LocalSpec } from '../forward/spec.js';
 import { StreamGate } from '../forward/stream_gate.js';
 import { TunnelStream } from '../forward/tunnel_stream.js';
 import { REASONS } from '../mux/reasons.js';
@@ -21,11 +22,11 @@ import { isNodeGone } from './peer_port.js';
 import { TicketProver } from './ticket_prover.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
-/** A local port that leads to the far end. */
+/** A local port or path that leads to the far end. */
 export interface Forward {
-  /** `host:port` where it really listens. */
+  /** `host:port` where it really listens, or a path. */
   readonly local: string;
-  /** `host:port` that the far end dials; `*` of a proxy, whose clients choose. */
+  /** `host:port` or path that the far end dials; `*` of a proxy, whose clients choose. */
   readonly target: string;
   /** Accepts no more; open connections go on. */
   close(): void;
@@ -77,12 +78,12 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Opens a local port. Connections to it wait for the peer when it is not there, for a while.
+   * Opens a local port or path. Connections to it wait for the peer when it is not there, for a while.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
   async forward(spec: LocalSpec): Promise<Forward> {
-    return this.#add(new LocalForward({ spec, logger: this.logger }), printHostPort(spec.target));
+    return this.#add(new LocalForward({ spec, logger: this.logger }), printEndpoint(spec.target));
   }
 
   /**
@@ -99,19 +100,18 @@ export class Connector extends Tunnel {
    * waits for the peer when that is not there, for a while. Its failures are `error` events with
    * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …).
    *
-   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host or no port
+   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
    */
   dial(options: DialOptions): TunnelStream {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
-    const { host, port, ...rest } = options;
-    const target = { kind: 'tcp', host, port } as const;
+    const target = targetOf(options);
     encodeTarget(target);
-    return new TunnelStream({ ...rest, target, gate: this.#gate, timers: this.timers });
+    return new TunnelStream({ ...options, target, gate: this.#gate, timers: this.timers });
   }
 
   /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
   agent(options?: AgentOptions): TunnelAgent {
-    return new TunnelAgent((target: HostPort) => this.dial(target), options);
+    return new TunnelAgent((target: Endpoint) => this.dial(target), options);
   }
 
   override stats(): TunnelStats {
@@ -137,7 +137,7 @@ export class Connector extends Tunnel {
     this.#forwards.add(forward);
     forward.setSession(this.#session);
     return {
-      local: printHostPort(local),
+      local: printEndpoint(local),
       target,
       close: () => {
         this.#forwards.delete(forward);
@@ -148,7 +148,7 @@ export class Connector extends Tunnel {
 
   #tellRefused({ target, reason, text }: Refusal): void {
     this.emit('refused', {
-      target: printHostPort(target),
+      target: printEndpoint(target),
       reason,
       text: text === '' ? REASONS[reason].sentence : text,
       peer: this.#publicKey,

@@ -5,6 +5,7 @@ import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../forward/credentials.js';
+import type { Endpoint } from '../forward/endpoint.js';
 import type { HostPort } from '../forward/spec.js';
 import type { TunnelStreamOptions } from '../forward/tunnel_stream.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
@@ -75,9 +76,7 @@ export interface DynamicOptions {
 }
 
 /** What the far end shall dial, and how the stream to it shall be. */
-export interface DialOptions
-  extends HostPort,
-    Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'> {}
+export type DialOptions = Endpoint & Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
 
 export interface NodeOptions extends CommonOptions {
   /** UDP port. Default: one from 33445 to 33545, or any. */

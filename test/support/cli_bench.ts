@@ -17,6 +17,7 @@ import type {
 } from '../../src/cli/api.js';
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
+import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
 import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
@@ -91,8 +92,8 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
   onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
-    local: `${bind.host}:${bind.port === 0 ? 40001 : bind.port}`,
-    target: `${target.host}:${target.port}`,
+    local: printEndpoint(isPath(bind) || bind.port > 0 ? bind : { ...bind, port: 40001 }),
+    target: printEndpoint(target),
   });
   onClose: () => Promise<void> = async () => {};
 

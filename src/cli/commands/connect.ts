@@ -1,5 +1,6 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
+import { isPath } from '../../forward/endpoint.js';
 import {
   DEFAULT_BIND_HOST,
   type HostPort,
@@ -151,9 +152,10 @@ async function forward(
   try {
     made = await connector.forward(spec);
   } catch (error) {
-    if (!elsewhere || !isPortTrouble(error)) throw error;
-    made = await connector.forward({ ...spec, bind: { ...spec.bind, port: 0 } });
-    note = { note: `port ${spec.bind.port} is not to be had here; choose one with -p` };
+    const { bind } = spec;
+    if (!elsewhere || isPath(bind) || !isPortTrouble(error)) throw error;
+    made = await connector.forward({ ...spec, bind: { ...bind, port: 0 } });
+    note = { note: `port ${bind.port} is not to be had here; choose one with -p` };
   }
   reporter.event({ event: 'forward', local: made.local, target: made.target, ...note });
 }

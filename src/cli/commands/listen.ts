@@ -148,9 +148,11 @@ async function connectCommandLine(
 /** The first target that is open, in its shortest form; PORT where the user has to choose. */
 function exampleTarget(rules: readonly Rule[]): string {
   const first = rules.find(({ name }) => name === undefined);
-  const port = first?.ports[0]?.from;
-  if (first === undefined || port === undefined) return 'PORT';
-  const { host } = first;
+  if (first === undefined) return 'PORT';
+  if ('path' in first) return `-L 8080:${first.path}`;
+  const { host, ports } = first;
+  const port = ports[0]?.from;
+  if (port === undefined) return 'PORT';
   if (host.kind === 'name')
     return host.name === 'localhost' ? String(port) : printHostPort({ host: host.name, port });
   return host.kind === 'address' ? printHostPort({ host: host.address.text, port }) : `HOST:${port}`;
