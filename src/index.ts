@@ -19,6 +19,8 @@ export type { ProxyCredentials } from './forward/credentials.js';
 export { DialError } from './forward/dial_error.js';
 export type { Endpoint, SocketPath } from './forward/endpoint.js';
 export { type ExposedPath, type ExposedPorts, type ExposeSpec, parseExposeSpec } from './forward/expose.js';
+export { parseReverseRule, type ReverseRule } from './forward/reverse_rule.js';
+export { parseReverseSpec, type ReverseSpec } from './forward/reverse_spec.js';
 export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
 export type { TunnelStream } from './forward/tunnel_stream.js';
 export { REASONS, type Reason } from './mux/reasons.js';
@@ -28,7 +30,7 @@ export { publicNodes } from './node/public_nodes.js';
 export { parseToxId, type ToxId } from './node/tox_id.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector, Forward } from './tunnel/connector.js';
-export type { CodeEvent, PeerChange, Refusal, TunnelEvents } from './tunnel/events.js';
+export type { CodeEvent, PeerChange, Refusal, ReverseChange, TunnelEvents } from './tunnel/events.js';
 export type { Listener } from './tunnel/listener.js';
 export type {
   CommonOptions,
@@ -41,6 +43,7 @@ export type {
   TunnelOptions,
 } from './tunnel/options.js';
 export type { PeerInfo } from './tunnel/peer_info.js';
+export type { Reverse } from './tunnel/reverse_forwards.js';
 export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';

@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
+import type { Target } from '../mux/target.js';
 import type { TargetRules } from './allow.js';
 import { Dialer, type DialerOptions } from './dial.js';
 import { type Endpoint, isPath } from './endpoint.js';
@@ -52,8 +53,8 @@ export class TargetServer {
     return { opened: this.#opened, denied: this.#denied, failed: this.#failed };
   }
 
-  /** Returns at once; the request is answered when the dial has an end. */
-  handle(request: OpenRequest): void {
+  /** Returns at once; the request is answered when the dial has an end. @param asked what is dialled for it */
+  handle(request: OpenRequest, asked: Target = request.target): void {
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
       return;
@@ -61,7 +62,7 @@ export class TargetServer {
     const dial = new AbortController();
     this.#dials.add(dial);
     request.onCancelled = () => dial.abort();
-    this.#answer(request, dial.signal)
+    this.#answer(request, asked, dial.signal)
       .catch((error: unknown) => {
         // A session that closed while we dialled refuses our answer: nobody waits for one.
         const level = TunnelError.is(error) ? 'debug' : 'error';
@@ -81,8 +82,7 @@ export class TargetServer {
     for (const dial of this.#dials) dial.abort();
   }
 
-  async #answer(request: OpenRequest, signal: AbortSignal): Promise<void> {
-    const asked = request.target;
+  async #answer(request: OpenRequest, asked: Target, signal: AbortSignal): Promise<void> {
     if (asked.kind !== 'tcp' && asked.kind !== 'path') {
       request.refuse('unsupported', 'this version dials hosts and paths only; update it');
       return;

@@ -7,12 +7,14 @@ import type { Target } from './target.js';
 /** A stream of the peer, as long as its consumer has not answered. */
 export class PendingRequest implements OpenRequest {
   readonly target: Target;
+  readonly opener: OpenRequest['opener'];
   onCancelled: (() => void) | undefined;
   readonly #stream: Stream;
   #answered = false;
   #cancelled = false;
 
-  constructor(stream: Stream, target: Target) {
+  constructor(stream: Stream, target: Target, opener: OpenRequest['opener']) {
+    this.opener = opener;
     this.#stream = stream;
     this.target = target;
   }

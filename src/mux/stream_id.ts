@@ -1,4 +1,4 @@
-import { stringify, v4 } from 'uuid';
+import { parse, stringify, v4 } from 'uuid';
 import { readU32 } from './integers.js';
 
 // A stream's UUID stays 16 bytes; text is made of it only for people.
@@ -13,6 +13,11 @@ export function newId(random: Uint8Array): Uint8Array {
 
 export function idText(id: Uint8Array): string {
   return stringify(id);
+}
+
+/** What {@link idText} was made of. */
+export function idBytes(text: string): Uint8Array {
+  return parse(text);
 }
 
 /**

@@ -8,6 +8,7 @@ import { TunnelAgent } from '../forward/agent.js';
 import { DynamicForward } from '../forward/dynamic.js';
 import { type Endpoint, printEndpoint, targetOf } from '../forward/endpoint.js';
 import { LocalForward, type Refusal } from '../forward/local.js';
+import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
 import { StreamGate } from '../forward/stream_gate.js';
 import { TunnelStream } from '../forward/tunnel_stream.js';
@@ -19,6 +20,7 @@ import type { Outcome, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
 import type { ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import { isNodeGone } from './peer_port.js';
+import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
@@ -48,6 +50,7 @@ export class Connector extends Tunnel {
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
   readonly #forwards = new Set<LocalForward | DynamicForward>();
+  readonly #reverses: ReverseForwards;
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
   #session: Session | undefined;
@@ -58,6 +61,14 @@ export class Connector extends Tunnel {
     const { remote } = options;
     this.#remote = isTicket(remote) ? remote.toxId : remote;
     this.#publicKey = upperHex(this.#remote.publicKey);
+    this.#reverses = new ReverseForwards({
+      peer: this.#publicKey,
+      timers: this.timers,
+      logger: this.logger,
+      limits: this.limits,
+      onChange: (change) => this.emit('reverse', change),
+      onRefused: (refusal) => this.emit('refused', refusal),
+    });
     const keys = { connector: node.started.publicKey, listener: this.#remote.publicKey };
     this.#prover = isTicket(remote) ? new TicketProver(remote.secret, keys) : undefined;
     node.on('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
@@ -96,6 +107,17 @@ export class Connector extends Tunnel {
   }
 
   /**
+   * Has the far end listen, where it allows that, and dials here for each connection that comes there. It
+   * asks whenever there is a new session; `reverse` and `refused` events tell what came of it.
+   *
+   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
+   */
+  reverse(spec: ReverseSpec): Reverse {
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+    return this.#reverses.add(spec);
+  }
+
+  /**
    * Has the far end dial, and gives the connection as a stream that behaves like a `net.Socket`. It
    * waits for the peer when that is not there, for a while. Its failures are `error` events with
    * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …).
@@ -122,6 +144,7 @@ export class Connector extends Tunnel {
     if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
     for (const forward of this.#forwards) forward.close();
     this.#forwards.clear();
+    this.#reverses.close();
     this.#gate.close();
     await this.#peer?.close('peer-shutdown');
   }
@@ -211,11 +234,11 @@ export class Connector extends Tunnel {
         onCode: (code, detail) => this.#tellCode(code, detail),
         onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(this.#publicKey, path, roundTripMs),
-        // A connector offers nothing: it only dials.
-        onOpen: (request) => request.refuse('not-allowed', 'this end opens no targets'),
+        onOpen: (request) => this.#reverses.handle(request),
         onSession: (session) => {
           this.#session = session;
           this.#gate.setSession(session);
+          this.#reverses.setSession(session);
           for (const forward of this.#forwards) forward.setSession(session);
         },
         onWaiting: (message) => this.tellWaiting(message),

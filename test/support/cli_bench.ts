@@ -18,6 +18,7 @@ import type {
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
+import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
 import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
@@ -84,6 +85,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly forwards: LocalSpec[] = [];
   readonly dynamics: DynamicOptions[] = [];
   readonly dials: DialOptions[] = [];
+  readonly reverses: ReverseSpec[] = [];
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
@@ -121,6 +123,10 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   dial(options: DialOptions): Duplex {
     this.dials.push(options);
     return this.onDial();
+  }
+
+  reverse(spec: ReverseSpec): void {
+    this.reverses.push(spec);
   }
 
   stats(): { bytesIn: number; bytesOut: number } {

@@ -1,6 +1,7 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import { isPath } from '../../forward/endpoint.js';
+import { parseReverseSpec } from '../../forward/reverse_spec.js';
 import {
   DEFAULT_BIND_HOST,
   type HostPort,
@@ -40,6 +41,8 @@ export interface ConnectFlags
     ProxyFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
+  /** Arguments of `-R`. */
+  readonly reverse?: readonly string[];
   readonly ticketFile?: string;
   /** Argument of `-W`. */
   readonly stdio?: string;
@@ -66,7 +69,8 @@ export async function connectCommand(
   const stdio = stdioOf(targetText, flags);
   const proxies = await proxiesOf(flags);
   const wishes = wishesOf(targetText, flags);
-  if (wishes.length + proxies.length === 0 && stdio === undefined) throw nothingToDo();
+  const reverses = (flags.reverse ?? []).map(parseReverseSpec);
+  if (wishes.length + proxies.length + reverses.length === 0 && stdio === undefined) throw nothingToDo();
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -95,6 +99,7 @@ export async function connectCommand(
         const { local, target } = await connector.dynamic(proxy);
         context.reporter.event({ event: 'forward', local, target });
       }
+      for (const reverse of reverses) connector.reverse(reverse);
       if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
     },
   });
@@ -110,7 +115,7 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
 
 function nothingToDo(): TunnelError {
   return usage(
-    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22) or a proxy (-D 1080)',
+    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22), a port of the far end (-R 8080:localhost:80) or a proxy (-D 1080)',
   );
 }
 
@@ -123,8 +128,9 @@ function twiceStdin(): TunnelError {
 /** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
 function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
   if (flags.stdio === undefined) return undefined;
-  if (targetText !== undefined || flags.local !== undefined || flags.dynamic !== undefined) {
-    throw usage('-W goes with no PORT, no -L and no -D; run those as a command of their own');
+  const { local, dynamic, reverse } = flags;
+  if ([targetText, local, dynamic, reverse].some((other) => other !== undefined)) {
+    throw usage('-W goes with no PORT, no -L, no -D and no -R; run those as a command of their own');
   }
   return parseTarget(flags.stdio);
 }
