@@ -3,7 +3,7 @@ import { systemTimers, type TimerHandle, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
-import { idText } from '../mux/stream_id.js';
+import { idBytes, isIdAt } from '../mux/stream_id.js';
 import type { ReverseSpec } from './reverse_spec.js';
 import type { HostPort } from './spec.js';
 import type { StreamOpener } from './stream.js';
@@ -78,8 +78,8 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   /** Whether a connection came at our port: the stream that it names is ours, and of the same session. */
   owns({ target, opener }: OpenRequest): boolean {
     const attempt = this.#attempt;
-    if (attempt === undefined || target.kind !== 'accepted') return false;
-    return opener === attempt.session && idText(target.listener) === attempt.stream?.id;
+    if (attempt?.stream === undefined || target.kind !== 'accepted') return false;
+    return opener === attempt.session && isIdAt(target.listener, idBytes(attempt.stream.id), 0);
   }
 
   /** Has the port closed. Open connections go on. */

@@ -6,7 +6,6 @@ import { SESSION_WAIT_MS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
-import { idBytes } from '../mux/stream_id.js';
 import { parseAddress } from './address.js';
 import { Pipe } from './pipe.js';
 import { resetSocket } from './reset_socket.js';
@@ -112,13 +111,12 @@ export class ReversePort {
       return;
     }
     this.#local = { host: this.#options.bind.host, port };
-    const listener = idBytes(this.#stream.id);
-    this.#server.on('connection', (socket) => this.#onConnection(socket, listener, request));
+    this.#server.on('connection', (socket) => this.#onConnection(socket, request));
     this.#stream.write(Uint8Array.of(port >>> 8, port & 0xff));
     this.#options.onOpen(this.#local);
   }
 
-  #onConnection(socket: Socket, listener: Uint8Array, { opener }: OpenRequest): void {
+  #onConnection(socket: Socket, { idBytes: listener, opener }: OpenRequest): void {
     const { timers } = this.#options;
     const { remoteAddress, remotePort = 0 } = socket;
     if (remoteAddress === undefined) {

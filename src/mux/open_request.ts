@@ -19,6 +19,10 @@ export class PendingRequest implements OpenRequest {
     this.target = target;
   }
 
+  get idBytes(): Uint8Array {
+    return this.#stream.idBytes;
+  }
+
   get isCancelled(): boolean {
     return this.#cancelled;
   }
