@@ -68,7 +68,7 @@ export type CliEvent =
     }
   | {
       readonly event: 'reverse';
-      readonly status: 'open' | 'closed';
+      readonly status: 'asked' | 'open' | 'closed';
       readonly listen: string;
       /** Connector. */
       readonly target?: string;

@@ -96,6 +96,8 @@ function reverseLine({ status, listen, target, peer }: CliEvent & { event: 'reve
     const owner = `for ${who(peer)}`;
     return status === 'open' ? `Listening at ${at} ${owner}` : `No longer listening at ${at} ${owner}`;
   }
+  if (status === 'asked')
+    return `Forwarding ${at} of the far end to ${printable(target)} here, if it allows that`;
   return status === 'open'
     ? `The far end listens at ${at}, forwarding to ${printable(target)} here`
     : `The far end no longer listens at ${at}`;

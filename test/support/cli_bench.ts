@@ -181,6 +181,7 @@ export interface Call {
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
     readonly denyPeers?: unknown;
+    readonly allowReverse?: unknown;
   };
 }
 

@@ -1,6 +1,6 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
-import { isPath } from '../../forward/endpoint.js';
+import { isPath, printEndpoint } from '../../forward/endpoint.js';
 import { parseReverseSpec } from '../../forward/reverse_spec.js';
 import {
   DEFAULT_BIND_HOST,
@@ -8,8 +8,10 @@ import {
   type LocalSpec,
   parseLocalSpec,
   parseTarget,
+  printHostPort,
 } from '../../forward/spec.js';
 import { publicKeyOf } from '../../node/identity.js';
+import { upperHex } from '../../node/tox_id.js';
 import type { ConnectorHandle, Forward } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
@@ -99,7 +101,11 @@ export async function connectCommand(
         const { local, target } = await connector.dynamic(proxy);
         context.reporter.event({ event: 'forward', local, target });
       }
-      for (const reverse of reverses) connector.reverse(reverse);
+      for (const spec of reverses) {
+        const reverse = { listen: printHostPort(spec.bind), target: printEndpoint(spec.target) };
+        context.reporter.event({ event: 'reverse', status: 'asked', ...reverse, peer: upperHex(publicKey) });
+        connector.reverse(spec);
+      }
       if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
     },
   });
