@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, get, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { systemTimers } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { TunnelAgent } from '../../src/forward/agent.js';
 import { AllowRules } from '../../src/forward/allow.js';
+import { targetOf } from '../../src/forward/endpoint.js';
 import { type ExposeSpec, parseExposeSpec } from '../../src/forward/expose.js';
 import { LocalForward, type Refusal } from '../../src/forward/local.js';
 import { TargetServer } from '../../src/forward/serve.js';
@@ -140,6 +143,28 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     server.recheck();
     await new Promise((resolve) => stream.once('close', resolve));
     assert.match(String(stream.errored), new RegExp(`read ECONNRESET ${echoPath}`));
+  });
+
+  test('an agent takes a socketPath of the far end, as that of node:http does', async (t) => {
+    const path = folder.file('http.sock');
+    const http = createHttpServer((request, response) => response.end(`you asked for ${request.url}`));
+    await once(http.listen(path), 'listening');
+    const server = new TargetServer({ peer: 'connector', rules: new AllowRules([{ path }]) });
+    const { near } = sessionPair((request) => server.handle(request));
+    const gate = new StreamGate();
+    gate.setSession(near);
+    const agent = new TunnelAgent(
+      (wanted) => new TunnelStream({ gate, timers: systemTimers, target: targetOf(wanted) }),
+    );
+    t.after(() => {
+      agent.destroy();
+      near.close('peer-shutdown');
+      http.close();
+    });
+    const [response]: [IncomingMessage] = await new Promise((resolve) => {
+      get({ socketPath: path, path: '/a', agent }, (...got) => resolve(got));
+    });
+    assert.equal(String(await readToEnd(response)), 'you asked for /a');
   });
 
   test('a stale socket is replaced; a live one, and what is no socket, are refused and left', async (t) => {

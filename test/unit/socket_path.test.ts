@@ -164,4 +164,5 @@ test('a pipe of Windows is never taken for a file of the folder that we run in',
   const result = await new Dialer({ rules: new AllowRules([{ path: PIPE }]) }).dial({ path: PIPE });
   assert.ok(result.kind === 'failed');
   assert.equal(result.reason, 'unreachable');
+  assert.match(result.text, /Windows alone/);
 });
