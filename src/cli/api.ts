@@ -58,6 +58,8 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly toxId: string;
   readonly identity: Identity;
   close(): Promise<void>;
+  datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
+  peers(): readonly PeerInfo[];
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
 }
@@ -69,7 +71,6 @@ export interface ListenerHandle extends TunnelHandle {
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined;
   readonly rules: RuleBook;
-  peers(): readonly PeerInfo[];
   /** Public keys of 64 hexadecimal digits. */
   removePeer(publicKey: string): Promise<boolean>;
   denyPeer(publicKey: string): void;
@@ -83,6 +84,8 @@ export interface ConnectorHandle extends TunnelHandle {
   dynamic(options: DynamicOptions): Promise<Forward>;
   dial(options: DialOptions): Duplex;
   reverse(spec: ReverseSpec): unknown;
+  /** @throws {TunnelError} ERR_PEER_GONE */
+  ping(): Promise<{ readonly roundTripMs: number; readonly path: 'udp' | 'relay' | 'none' }>;
 }
 
 export interface Forward {

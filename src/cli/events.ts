@@ -41,6 +41,26 @@ export type CliEvent =
     }
   /** The node is part of the network now; a listener can be reached. */
   | { readonly event: 'ready'; readonly toxId: string; readonly ticket?: string }
+  /** One of `ping`; without a round trip when no answer came in time. */
+  | {
+      readonly event: 'ping';
+      readonly number: number;
+      readonly roundTripMs?: number;
+      readonly path?: 'udp' | 'relay' | 'none';
+    }
+  /** What `doctor` found: `udp`, `relay`, `peer`, `path`, `target`. */
+  | { readonly event: 'check'; readonly check: string; readonly ok: boolean; readonly message: string }
+  /** The sum of `ping`. */
+  | {
+      readonly event: 'pings';
+      readonly sent: number;
+      readonly received: number;
+      readonly leastMs?: number;
+      readonly meanMs?: number;
+      readonly mostMs?: number;
+    }
+  /** Where `--metrics` is served. */
+  | { readonly event: 'metrics'; readonly url: string }
   | { readonly event: 'waiting'; readonly message: string }
   | {
       readonly event: 'peer';

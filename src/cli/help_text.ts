@@ -37,6 +37,22 @@ Examples:
 TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
 with --ticket-file, with - (standard input), and with TOX_WASM_TUNNEL_TICKET in the environment.`;
 
+export const PING = `
+Examples:
+  $ tox-wasm-tunnel ping TICKET                five times, then the sum
+  $ tox-wasm-tunnel ping --ticket-file FILE -c 60
+  $ tox-wasm-tunnel ping TICKET --no-udp       by TCP relays
+
+Ends with 1 when the listener is not found within 90 s, or answers nothing.`;
+
+export const DOCTOR = `
+Examples:
+  $ tox-wasm-tunnel doctor                     this machine's way into the network: UDP, TCP relays
+  $ tox-wasm-tunnel doctor TICKET              and to a listener, and by which path
+  $ tox-wasm-tunnel doctor TICKET 22           and to what it shall reach
+
+Takes up to 3 minutes when something is wrong. Ends with 0 when all is well, else with 1.`;
+
 export const TICKET = `
 Examples:
   $ tox-wasm-tunnel ticket                     print the ticket that listen prints

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Timers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { ExitCode } from './exit_codes.js';
+import type { MaybeTerminal } from './live_line.js';
 
 /** Signals that ask the command to end. */
 export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
@@ -18,7 +19,7 @@ export interface CliIo {
   /** Opened when asked for: of `-W`, and of a ticket or an identity that is read from `-`. */
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stderr: MaybeTerminal;
   readonly timers: Timers;
   wallClock(): Date;
   /** Calls `handler` at every such signal until the answer is called. */

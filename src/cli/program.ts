@@ -2,9 +2,11 @@ import { Command, Option } from 'commander';
 import { DEFAULT_LIMITS } from '../core/peer_limits.js';
 import type { AskFlags } from './commands/ask.js';
 import type { ConnectFlags } from './commands/connect.js';
+import type { DoctorFlags } from './commands/doctor.js';
 import type { IdFlags } from './commands/id.js';
 import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
+import type { PingFlags } from './commands/ping.js';
 import type { TicketFlags } from './commands/ticket.js';
 import { usage } from './flags.js';
 import * as help from './help_text.js';
@@ -20,6 +22,8 @@ export interface Actions {
   id(flags: IdFlags): Promise<void>;
   ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
   peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
+  ping(first: string | undefined, flags: PingFlags): Promise<void>;
+  doctor(first: string | undefined, second: string | undefined, flags: DoctorFlags): Promise<void>;
   rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
@@ -108,6 +112,20 @@ export function buildProgram(
     .option('--tcp-port <N>', "the relay's TCP port (default: the UDP port)");
   addOptions(node, ...nodeList(), ...binding(), ...state(), ...output_());
   node.action(() => actions.node(merged<NodeFlags>(program, node)));
+
+  const ping = subcommand(program, 'ping', 'the round trip to a listener, and by which path', help.PING)
+    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
+    .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
+  addOptions(ping, ticketFile(), ...sockets(), ...state(), ...output_());
+  ping.action((remote: string | undefined) => actions.ping(remote, merged<PingFlags>(program, ping)));
+
+  const doctor = subcommand(program, 'doctor', 'looks for what keeps a tunnel from working', help.DOCTOR)
+    .argument('[TICKET]', 'of a listener to look for, or its Tox ID; - reads it from standard input')
+    .argument('[PORT]', 'port, or host:port, that the listener shall reach');
+  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), ...output_());
+  doctor.action((remote: string | undefined, target: string | undefined) =>
+    actions.doctor(remote, target, merged<DoctorFlags>(program, doctor)),
+  );
 
   const id = subcommand(
     program,
@@ -268,12 +286,17 @@ const binding = (): Option[] => [
   new Option('--bind <ADDRESS>', 'numeric address for the Tox sockets (default: all)'),
 ];
 
-const network = (): Option[] => [
+const sockets = (): Option[] => [
   ...nodeList(),
   new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
   new Option('--no-udp', 'use TCP relays only'),
-  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
   ...binding(),
+];
+
+const network = (): Option[] => [
+  ...sockets(),
+  new Option('--metrics <[BIND:]PORT>', 'serve figures for Prometheus at http://BIND:PORT/metrics'),
+  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
 ];
 
 const stateFolder = (): Option =>

@@ -45,6 +45,14 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/rule.js')).ruleCommand(context, action, rules, flags);
       },
+      doctor: async (first, second, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/doctor.js')).doctorCommand(context, first, second, flags);
+      },
+      ping: async (first, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ping.js')).pingCommand(context, first, flags);
+      },
       id: async (flags) => {
         const context = begin(flags);
         code = await (await import('./commands/id.js')).idCommand(context, flags);

@@ -81,7 +81,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   listen(): Promise<HostPort> {
     return new Promise((resolve, reject) => {
       const server = this.#server;
-      server.once('error', (error) => reject(bindError(this.#bind, error)));
+      server.once('error', (error) => reject(bindError('-D', this.#bind, error)));
       server.listen({ host: this.#bind.host, port: this.#bind.port }, () => {
         if (this.#closed) {
           server.close();

@@ -16,9 +16,9 @@ export function listenError(bind: HostPort, target: Endpoint, cause: unknown): T
   });
 }
 
-/** The same for a dynamic forward. */
-export function bindError(bind: HostPort, cause: unknown): TunnelError {
-  const other = `write another port, as in -D ${printBind({ ...bind, port: 0 })} for any free one`;
+/** The same for what is only bound. @param option that says where */
+export function bindError(option: string, bind: HostPort, cause: unknown): TunnelError {
+  const other = `write another port, as in ${option} ${printBind({ ...bind, port: 0 })} for any free one`;
   return new TunnelError('ERR_LISTEN', `${printHostPort(bind)} ${why(cause, bind.host, other)}`, { cause });
 }
 

@@ -95,7 +95,17 @@ export function printBind(bind: Endpoint): string {
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
 export function parseDynamicSpec(text: string): HostPort {
-  const spec = new SpecText(text, DYNAMIC_USAGE);
+  return parseBind(text, DYNAMIC_USAGE);
+}
+
+/**
+ * Reads `[bind:]port`; the default bind address is loopback.
+ *
+ * @param usage how it is written, for the message
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseBind(text: string, usage: string): HostPort {
+  const spec = new SpecText(text, usage);
   const [first, second, third] = spec.parts();
   if (first === undefined || third !== undefined) {
     throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');

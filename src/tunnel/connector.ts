@@ -16,9 +16,10 @@ import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
 import { encodeTarget } from '../mux/target.js';
 import { type ToxId, upperHex } from '../node/tox_id.js';
-import type { Outcome, ToxNode } from '../node/tox_node.js';
+import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
 import type { ConnectOptions, DialOptions, DynamicOptions } from './options.js';
+import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
 import { isNodeGone } from './peer_port.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
@@ -36,6 +37,9 @@ export interface Forward {
 
 /** What a friend request without a ticket says: tells other clients what it is about. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
+
+const pingLost = (): TunnelError =>
+  new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
 
 /** How often it is said that nobody has answered yet: friends find each other in 10 to 40 s. */
 const UNANSWERED_MS = 60_000;
@@ -134,6 +138,25 @@ export class Connector extends Tunnel {
   /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
   agent(options?: AgentOptions): TunnelAgent {
     return new TunnelAgent((target: Endpoint) => this.dial(target), options);
+  }
+
+  /** The listener; nobody before it was asked. */
+  override peers(): PeerInfo[] {
+    return this.#peer === undefined ? [] : [peerInfo(this.#publicKey, this.#peer, NO_COUNTS, undefined)];
+  }
+
+  /**
+   * Measures the round trip to the listener.
+   *
+   * @throws {TunnelError} ERR_PEER_GONE when it is not online, or goes offline before it has answered
+   */
+  async ping(): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
+    const peer = this.#peer;
+    const session = this.#session;
+    if (peer === undefined || session === undefined) throw pingLost();
+    const roundTripMs = await new Promise<number | undefined>((resolve) => session.ping(resolve));
+    if (roundTripMs === undefined) throw pingLost();
+    return { roundTripMs, path: peer.currentPath };
   }
 
   override stats(): TunnelStats {

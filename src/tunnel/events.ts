@@ -49,6 +49,8 @@ export interface CodeEvent {
 export interface TunnelEvents {
   /** Joined the network, once. @param info the Tox ID, 76 hexadecimal digits */
   ready: [info: { readonly toxId: string }];
+  /** How this node itself is joined to the network: by UDP, through TCP relays alone, or not at all. */
+  network: [info: { readonly path: PeerChange['path'] }];
   /** Something takes long; says what, and what may help. It is still being tried. */
   waiting: [info: { readonly message: string }];
   code: [info: CodeEvent];

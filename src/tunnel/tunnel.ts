@@ -10,6 +10,7 @@ import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Ports, TunnelOptions } from './options.js';
+import type { PeerInfo } from './peer_info.js';
 import type { Traffic } from './peer_life.js';
 
 /** Bytes of frames of all streams so far. */
@@ -62,6 +63,19 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   abstract stats(): TunnelStats;
+
+  /**
+   * UDP datagrams of the node itself so far; both 0 without UDP.
+   *
+   * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
+   */
+  async datagrams(): Promise<{ readonly received: number; readonly sent: number }> {
+    const { datagramsIn, datagramsOut } = await this.node.stats();
+    return { received: datagramsIn, sent: datagramsOut };
+  }
+
+  /** The peers there are, and what each does. */
+  abstract peers(): PeerInfo[];
 
   /** Ends all that belongs to peers, politely. Never rejects. */
   protected abstract closePeers(): Promise<void>;
@@ -122,6 +136,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   #onPath(path: Path): void {
     this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
+    if (this.#closing === undefined) this.emit('network', { path });
     if (path === 'none' || this.#ready || this.#closing !== undefined) return;
     this.#ready = true;
     this.emit('ready', { toxId: this.toxId });

@@ -35,6 +35,9 @@ export interface TestEvent {
 /** Keeps what is written; may be told to fail or to take nothing. */
 export class TextSink extends Writable {
   text = '';
+  /** As of a terminal. */
+  isTTY = false;
+  columns = 80;
   failure: Error | undefined;
   stalled = false;
   #waiting: (() => void) | undefined;
@@ -127,6 +130,18 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
 
   reverse(spec: ReverseSpec): void {
     this.reverses.push(spec);
+  }
+
+  onDatagrams: ConnectorHandle['datagrams'] = async () => ({ received: 0, sent: 9 });
+
+  datagrams(): ReturnType<ConnectorHandle['datagrams']> {
+    return this.onDatagrams();
+  }
+
+  onPing: ConnectorHandle['ping'] = async () => ({ roundTripMs: 12.34, path: 'udp' });
+
+  ping(): ReturnType<ConnectorHandle['ping']> {
+    return this.onPing();
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
@@ -284,6 +299,14 @@ export class CliBench {
       throw new Error(`ended with ${await ended} before ${text}: ${this.stdout.text}${this.stderr.text}`);
     }
     return { ended };
+  }
+
+  /** Lets the clock go on to the next timer, which is called. */
+  tick(): void {
+    const next = this.timers.reduce((first, timer) => (timer.delayMs < first.delayMs ? timer : first));
+    this.timers = this.timers.filter((timer) => timer !== next);
+    this.nowMs += next.delayMs;
+    next.callback();
   }
 
   /** Resolves once `text` stands on either output. */

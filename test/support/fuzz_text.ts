@@ -98,6 +98,8 @@ async function commandLine(text: string): Promise<Verdict> {
       listen: action,
       connect: action,
       node: action,
+      ping: action,
+      doctor: action,
       id: action,
       ticket: action,
       peers: action,

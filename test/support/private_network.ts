@@ -26,9 +26,12 @@ export class PrivateNetwork {
     this.#options = options;
   }
 
-  /** @param options how every process of this network is run */
-  static async start(options: CliOptions = {}): Promise<PrivateNetwork> {
-    const args = ['node', '--port', '0', '--tcp-port', '0', '--ephemeral', ...LOOPBACK];
+  /** @param options how every process of this network is run @param ports of the node */
+  static async start(
+    options: CliOptions = {},
+    ports = ['--port', '0', '--tcp-port', '0'],
+  ): Promise<PrivateNetwork> {
+    const args = ['node', ...ports, '--ephemeral', ...LOOPBACK];
     const node = CliProcess.start(args, options);
     const { bootstrap } = await node.event('node');
     return new PrivateNetwork(node, String(bootstrap), options);

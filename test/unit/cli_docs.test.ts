@@ -11,6 +11,8 @@ const actions = {
   listen: never,
   connect: never,
   node: never,
+  ping: never,
+  doctor: never,
   id: never,
   peers: never,
   rule: never,

@@ -16,6 +16,7 @@ import type { ConnectorHandle, Forward } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
+  type MetricsFlags,
   type NetworkFlags,
   networkOf,
   type OutputFlags,
@@ -40,6 +41,7 @@ export interface ConnectFlags
     NetworkFlags,
     UdpFlags,
     PatienceFlags,
+    MetricsFlags,
     ProxyFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
@@ -93,6 +95,7 @@ export async function connectCommand(
       refuseSelf(publicKey, identity.secretKey);
       return connect({ ...options, identity, signal });
     },
+    metrics: flags.metrics,
     endsOnHangUp: stdio !== undefined,
     up: async (connector, lifetime) => {
       context.reporter.event({ event: 'started', toxId: connector.toxId });

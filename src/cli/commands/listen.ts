@@ -9,6 +9,7 @@ import { formatBootstrapLine } from '../../node/bootstrap_list.js';
 import { namedNodes, namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
+  type MetricsFlags,
   type NetworkFlags,
   networkOf,
   type OutputFlags,
@@ -33,6 +34,7 @@ export interface ListenFlags
     NetworkFlags,
     UdpFlags,
     PatienceFlags,
+    MetricsFlags,
     LimitFlags {
   readonly expose?: readonly string[];
   readonly allowReverse?: readonly string[];
@@ -80,6 +82,7 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
         allowReverse: readReverse(reverse, allowPeers, access),
       });
     },
+    metrics: flags.metrics,
     access: ({ access }) => access.state,
     control: (listener, saved) => ({
       ...listenerMethods({

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { beforeEach, describe, test } from 'node:test';
+import { formatTicket } from '../../src/access/ticket.js';
+import { TunnelError } from '../../src/core/errors.js';
+import { parseToxId } from '../../src/node/tox_id.js';
+import { CliBench, FakeTunnel } from '../support/cli_bench.js';
+
+/** A world where nodes join by the ways that are open, and a listener is there or not. */
+class World {
+  readonly bench = new CliBench();
+  readonly ticket = formatTicket({ toxId: parseToxId(this.bench.tunnel.toxId), secret: new Uint8Array(32) });
+  udp = true;
+  relay = true;
+  listener = true;
+  readonly tunnels: FakeTunnel[] = [];
+
+  constructor() {
+    this.bench.onStart = async ({ what, options }) => {
+      const tunnel = new FakeTunnel();
+      this.tunnels.push(tunnel);
+      setImmediate(() => {
+        const path = options.udp === false ? 'relay' : 'udp';
+        if (what === 'listen') {
+          if (path === 'udp' ? this.udp : this.relay) tunnel.emit('network', { path });
+        } else if (this.listener) {
+          tunnel.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: 'AB'.repeat(32) });
+        }
+      });
+      tunnel.onDial = () => {
+        const stream = new PassThrough();
+        setImmediate(() => stream.emit('connect'));
+        return stream;
+      };
+      return tunnel;
+    };
+  }
+
+  /** Runs the command, and lets all waiting be over at once. */
+  async doctor(...args: string[]): Promise<number> {
+    let over = false;
+    const ended = this.bench.run('doctor', ...args).finally(() => {
+      over = true;
+    });
+    let timer: unknown;
+    let turns = 0;
+    const isOver = (): boolean => over;
+    while (!isOver()) {
+      await new Promise(setImmediate);
+      const newest = this.bench.timers.at(-1);
+      turns = newest === timer ? turns + 1 : 0;
+      timer = newest;
+      // Long enough for what the world tells by itself.
+      if (newest !== undefined && turns > 5) this.bench.tick();
+    }
+    return ended;
+  }
+
+  get found(): string {
+    return this.bench.stderr.lines.filter((line) => /^(good|BAD )/.test(line)).join('\n');
+  }
+}
+
+describe('doctor', () => {
+  let world = new World();
+  beforeEach(() => {
+    world = new World();
+  });
+
+  test('says that all is well, step by step, and leaves no node behind', async () => {
+    assert.equal(await world.doctor(world.ticket, '22'), 0);
+    const [udp, relay, peer, path, target] = world.found.split('\n');
+    assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
+    assert.match(relay ?? '', /^good {2}relay: joined the network through a TCP relay/);
+    assert.match(peer ?? '', /^good {2}peer: the listener was found/);
+    assert.match(path ?? '', /^good {2}path: directly by UDP, round trip 12\.3 ms$/);
+    assert.match(target ?? '', /^good {2}target: the listener reaches localhost:22$/);
+    assert.deepEqual(
+      world.tunnels.map(({ closes }) => closes),
+      [1, 1, 1],
+    );
+  });
+
+  test('UDP that is blocked is told, and that relays serve', async () => {
+    world.udp = false;
+    assert.equal(await world.doctor(), 1);
+    assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s.*firewall.*relay/);
+    assert.match(world.found, /\ngood {2}relay/);
+  });
+
+  test('UDP that is answered is good also where toxcore takes relays for the way in', async () => {
+    const { onStart } = world.bench;
+    world.udp = false;
+    world.bench.onStart = async (call) => {
+      const tunnel = await onStart(call);
+      tunnel.onDatagrams = async () => ({ received: 3, sent: 9 });
+      setImmediate(() => tunnel.emit('network', { path: 'relay' }));
+      return tunnel;
+    };
+    assert.equal(await world.doctor(), 0);
+    assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
+  });
+
+  test('a network without relays is told', async () => {
+    world.relay = false;
+    assert.equal(await world.doctor(), 1);
+    assert.match(world.found, /BAD {3}relay: .*node --tcp-port 443.*--bootstrap/);
+  });
+
+  test('a listener that is not there is told, and nothing more is looked at', async () => {
+    world.listener = false;
+    assert.equal(await world.doctor(world.ticket, '22'), 1);
+    assert.match(
+      world.found,
+      /BAD {3}peer: the listener was not found within 90 s; it is away, or it does not take this ticket/,
+    );
+    assert.ok(!world.found.includes('target:'));
+    assert.equal(world.tunnels.at(-1)?.closes, 1);
+  });
+
+  test('a path through a relay is good, and says what would make it direct', async () => {
+    const { onStart } = world.bench;
+    world.bench.onStart = async (call) => {
+      const tunnel = await onStart(call);
+      tunnel.onPing = async () => ({ roundTripMs: 80, path: 'relay' });
+      return tunnel;
+    };
+    assert.equal(await world.doctor(world.ticket), 0);
+    assert.match(world.found, /good {2}path: through a TCP relay, round trip 80\.0 ms: .*--udp-port/);
+  });
+
+  test('a target that the listener does not open is told by its words', async () => {
+    const { onStart } = world.bench;
+    world.bench.onStart = async (call) => {
+      const tunnel = await onStart(call);
+      tunnel.onDial = () => {
+        const stream = new PassThrough();
+        setImmediate(() => stream.destroy(new Error('localhost port 22 is not exposed')));
+        return stream;
+      };
+      return tunnel;
+    };
+    assert.equal(await world.doctor(world.ticket, '22'), 1);
+    assert.match(world.found, /BAD {3}target: localhost port 22 is not exposed; see at the listener/);
+  });
+
+  test('a node that cannot start is a finding, and the other steps are looked at all the same', async () => {
+    const { onStart } = world.bench;
+    world.bench.onStart = async (call) => {
+      if (call.options.udp === true) throw new TunnelError('ERR_LISTEN', 'no UDP port is free');
+      return onStart(call);
+    };
+    assert.equal(await world.doctor(), 1);
+    assert.match(world.found, /BAD {3}udp: .*no UDP port is free\ngood {2}relay/);
+  });
+});
