@@ -17,7 +17,17 @@ export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
 export type { TunnelAgent } from './forward/agent.js';
 export type { ProxyCredentials } from './forward/credentials.js';
 export { DialError } from './forward/dial_error.js';
-export { type ExposedHost, type ExposeSpec, type PortRange, parseExposeSpec } from './forward/expose.js';
+export type { Endpoint, SocketPath } from './forward/endpoint.js';
+export {
+  type ExposedHost,
+  type ExposedPath,
+  type ExposedPorts,
+  type ExposeSpec,
+  type PortRange,
+  parseExposeSpec,
+} from './forward/expose.js';
+export { parseReverseRule, type ReverseRule } from './forward/reverse_rule.js';
+export { parseReverseSpec, type ReverseSpec } from './forward/reverse_spec.js';
 export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
 export type { TunnelStream } from './forward/tunnel_stream.js';
 export { REASONS, type Reason } from './mux/reasons.js';
@@ -27,7 +37,7 @@ export { publicNodes } from './node/public_nodes.js';
 export { parseToxId, type ToxId } from './node/tox_id.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector, Forward } from './tunnel/connector.js';
-export type { CodeEvent, PeerChange, Refusal, TunnelEvents } from './tunnel/events.js';
+export type { CodeEvent, PeerChange, Refusal, ReverseChange, TunnelEvents } from './tunnel/events.js';
 export type { Listener } from './tunnel/listener.js';
 export type {
   CommonOptions,
@@ -41,6 +51,7 @@ export type {
 } from './tunnel/options.js';
 export type { PeerInfo } from './tunnel/peer_info.js';
 export type { Traffic } from './tunnel/peer_life.js';
+export type { Reverse } from './tunnel/reverse_forwards.js';
 export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
 export type { Path } from './worker/contract.js';
 export type { PackageFiles } from './worker/package_files.js';

@@ -1,12 +1,13 @@
 import { TunnelError } from '../core/errors.js';
 import { EXPOSE_USAGE, type ExposeSpec, parseExposeSpec, printExposeSpec } from '../forward/expose.js';
+import { looksLikePath } from '../forward/socket_path.js';
 import { SpecText } from '../forward/spec_text.js';
 
 /** One `--expose`: what peers may reach, or what one peer or ticket may. */
-export interface Rule extends ExposeSpec {
+export type Rule = ExposeSpec & {
   /** Name of the peer or ticket that it is for; undefined: for all that have no rules of their own. */
   readonly name?: string;
-}
+};
 
 /** Who is known by name: peers by `--allow-peer NAME=KEY`, and tickets. */
 export type IsName = (name: string) => boolean;
@@ -28,6 +29,7 @@ export interface ReadRule {
  * | `laptop:22`               | for laptop alone, localhost:22, when laptop is known;     |
  * |                           | else the host laptop, for all                             |
  * | `laptop.:22`              | the host laptop, for all: a name of ours ends in no dot   |
+ * | `laptop:/run/app.sock`    | for laptop alone; laptop must be known                    |
  *
  * So where both could be meant, the reading that opens less is taken.
  *
@@ -37,7 +39,8 @@ export function readRule(text: string, isName: IsName): ReadRule {
   const parts = new SpecText(text, EXPOSE_USAGE).parts();
   const first = parts[0]?.text ?? '';
   const name = first.toLowerCase();
-  if (parts.length === 3) {
+  const isPath = parts.length === 2 && looksLikePath(parts[1]?.text ?? '');
+  if (parts.length === 3 || isPath) {
     if (!isName(name)) throw unknownName(text, first);
     return { rule: { name, ...parseExposeSpec(text.slice(first.length + 1)) } };
   }
@@ -51,6 +54,7 @@ export function readRule(text: string, isName: IsName): ReadRule {
 export function printRule(rule: Rule, isName: IsName = () => false): string {
   const text = printExposeSpec(rule);
   if (rule.name !== undefined) return `${rule.name}:${text}`;
+  if ('path' in rule) return text;
   const { host } = rule;
   return host.kind === 'name' && isName(host.name) ? text.replace(':', '.:') : text;
 }

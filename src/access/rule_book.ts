@@ -76,6 +76,11 @@ export class RuleBook {
     if (this.#named.delete(name)) this.#changed();
   }
 
+  /** Whether a peer has rules of its own, and so none of the general ones. */
+  hasOwnRules(grant: Grant): boolean {
+    return grant.rules !== undefined || this.#named.has(grant.name);
+  }
+
   /** Calls `handler` after each change, until the answer is called. */
   onChange(handler: () => void): () => void {
     this.#onChange.add(handler);
@@ -88,13 +93,13 @@ export class RuleBook {
       mayPermit: (host: Host, port: number) => this.#now(grantOf()).mayPermit(host, port),
       permits: (host: Host, address: Address, port: number) =>
         this.#now(grantOf()).permits(host, address, port),
+      permitsPath: (path: string) => this.#now(grantOf()).permitsPath(path),
     };
   }
 
   #now(grant: Grant | undefined): AllowRules {
-    const named = grant === undefined ? undefined : this.#named.get(grant.name);
-    if (grant?.rules === undefined && named === undefined) return new AllowRules(this.#general);
-    return new AllowRules([...(grant?.rules ?? []), ...(named ?? [])]);
+    if (grant === undefined || !this.hasOwnRules(grant)) return new AllowRules(this.#general);
+    return new AllowRules([...(grant.rules ?? []), ...(this.#named.get(grant.name) ?? [])]);
   }
 
   #rulesOf(name: string | undefined): Rule[] | undefined {

@@ -6,6 +6,8 @@ import type { Rule } from '../access/rule.js';
 import type { RuleBook } from '../access/rule_book.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
+import type { ReverseRule } from '../forward/reverse_rule.js';
+import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
 import type { DialOptions, DynamicOptions, Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
@@ -35,6 +37,7 @@ export interface CommonOptions {
 
 export interface ListenOptions extends CommonOptions {
   readonly expose?: readonly Rule[];
+  readonly allowReverse?: readonly ReverseRule[];
   readonly access?: AccessState;
   readonly allowPeers?: readonly AllowedPeer[];
   readonly denyPeers?: readonly Uint8Array[];
@@ -80,6 +83,7 @@ export interface ConnectorHandle extends TunnelHandle {
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   dynamic(options: DynamicOptions): Promise<Forward>;
   dial(options: DialOptions): Duplex;
+  reverse(spec: ReverseSpec): unknown;
   /** @throws {TunnelError} ERR_PEER_GONE */
   ping(): Promise<{ readonly roundTripMs: number; readonly path: 'udp' | 'relay' | 'none' }>;
 }

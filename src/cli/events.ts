@@ -87,6 +87,14 @@ export type CliEvent =
       readonly peer: string;
     }
   | {
+      readonly event: 'reverse';
+      readonly status: 'asked' | 'open' | 'closed';
+      readonly listen: string;
+      /** Connector. */
+      readonly target?: string;
+      readonly peer: string;
+    }
+  | {
       readonly event: 'closed';
       readonly durationMs: number;
       readonly bytesIn: number;

@@ -16,6 +16,8 @@ Examples:
   $ tox-wasm-tunnel listen                     open this machine's loopback
   $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010
   $ tox-wasm-tunnel listen --expose db.lan:5432
+  $ tox-wasm-tunnel listen --expose /run/app.sock                     (a UNIX socket)
+  $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080           (connectors may open port 8080 here)
   $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
   $ tox-wasm-tunnel listen --json | your-program`;
 
@@ -26,6 +28,8 @@ Examples:
   $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80   (other machines may use it)
   $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432              (any free local port)
   $ tox-wasm-tunnel connect TICKET -D 1080                            (SOCKS5 and HTTP proxy)
+  $ tox-wasm-tunnel connect TICKET -L /tmp/app.sock:/run/app.sock     (UNIX sockets)
+  $ tox-wasm-tunnel connect TICKET -R 8080:localhost:80               (port 8080 of the listener leads here)
   $ tox-wasm-tunnel connect --ticket-file FILE 22
   $ tox-wasm-tunnel connect - 22 < FILE
   $ ssh -o 'ProxyCommand tox-wasm-tunnel connect --ticket-file FILE -W localhost:%p' home

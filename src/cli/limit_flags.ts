@@ -18,6 +18,7 @@ export interface LimitFlags {
   readonly maxStreams?: string;
   readonly maxOpensPerSecond?: string;
   readonly maxDials?: string;
+  readonly maxReversePorts?: string;
   readonly maxStreamBuffer?: string;
   readonly maxPeerBuffer?: string;
   readonly handshakeTimeout?: string;
@@ -53,6 +54,14 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     limit: 'maxOpensPerSecond',
     value: 'N',
     help: 'connections that a peer may open a second',
+    print: count,
+  },
+  {
+    flag: '--max-reverse-ports',
+    name: 'maxReversePorts',
+    limit: 'maxReversePorts',
+    value: 'N',
+    help: 'ports that a peer may have open here by -R',
     print: count,
   },
   {

@@ -61,9 +61,11 @@ export function buildProgram(
   program.action(
     async (remote: string | undefined, target: string | undefined, flags: ListenFlags & ConnectFlags) => {
       if (remote !== undefined || flags.ticketFile !== undefined) {
-        const { expose, allowPeer, denyPeer, qr } = flags;
+        const { expose, allowReverse, allowPeer, denyPeer, qr } = flags;
         if (expose !== undefined)
           throw usage('--expose is for the listener; the connector chooses with PORT or -L');
+        if (allowReverse !== undefined)
+          throw usage('--allow-reverse is for the listener; the connector asks with -R');
         if (allowPeer !== undefined || denyPeer !== undefined || qr === true)
           throw usage('--allow-peer, --deny-peer and --qr are for the listener');
         // Tickets and Tox IDs have digits; a command mistyped has not.
@@ -175,9 +177,10 @@ export function buildProgram(
 }
 
 /** An option that says: connect. */
-function connectOption({ local, dynamic, stdio, localPort }: ConnectFlags): string | undefined {
+function connectOption({ local, dynamic, reverse, stdio, localPort }: ConnectFlags): string | undefined {
   if (local !== undefined) return '-L';
   if (dynamic !== undefined) return '-D';
+  if (reverse !== undefined) return '-R';
   if (stdio !== undefined) return '-W';
   return localPort === undefined ? undefined : '-p';
 }
@@ -226,13 +229,17 @@ const repeatable = (flags: string, description: string): Option =>
 const expose = (): Option =>
   repeatable(
     '--expose <[NAME:][HOST:]PORT>',
-    "open this to connectors (or to NAME alone), and nothing else; repeatable (default: this machine's loopback)",
+    "open this, a port or the path of a socket, to connectors (or to NAME alone), and nothing else; repeatable (default: this machine's loopback)",
   );
 
 const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
 
 const offering = (): Option[] => [
   expose(),
+  repeatable(
+    '--allow-reverse <[NAME:][BIND:]PORT>',
+    'let connectors (or NAME alone) open this port here by -R; repeatable (default: none)',
+  ),
   repeatable('--allow-peer <[NAME=]KEY>', 'let this peer in by its public key or Tox ID, without a ticket'),
   repeatable('--deny-peer <KEY>', 'keep this peer out, whatever ticket it has; repeatable'),
   qr(),
@@ -244,11 +251,15 @@ const ticketFile = (): Option =>
 const forwarding = (): Option[] => [
   repeatable(
     '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
-    'forward a local port; repeatable; local port 0 takes a free one',
+    'forward a local port; repeatable; port 0 takes a free one; a path may stand for either end',
   ),
   repeatable(
     '-D, --dynamic <[BIND:]PORT>',
     'SOCKS5 and HTTP CONNECT proxy; the far end dials what its clients name; repeatable',
+  ),
+  repeatable(
+    '-R, --reverse <[BIND:]PORT:HOST:HOSTPORT>',
+    'have the listener open a port that leads to HOST of this end, where it allows that; repeatable',
   ),
   new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
   new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),

@@ -171,6 +171,10 @@ function watch(
     const measured = roundTripMs === undefined ? {} : { roundTripMs: Math.round(roundTripMs * 10) / 10 };
     reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...measured, ...online });
   });
+  handle.on('reverse', (change) => {
+    // That our ports close with us is no news.
+    if (!lifetime.signal.aborted) reporter.event({ event: 'reverse', ...change });
+  });
   handle.on('refused', ({ target, reason, text, peer }) => {
     reporter.event({ event: 'refused', target, reason, message: text, peer });
   });

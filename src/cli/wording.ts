@@ -66,6 +66,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     }
     case 'refused':
       return line(`Refused ${printable(event.target)} (${who(event.peer)}): ${printable(event.message)}`);
+    case 'reverse':
+      return line(reverseLine(event));
     case 'closed':
       return line(
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
@@ -106,6 +108,19 @@ function peerLine(event: CliEvent & { event: 'peer' }): string {
   const path = PATHS[event.path];
   const roundTrip = event.roundTripMs === undefined ? '' : `, round trip ${event.roundTripMs} ms`;
   return `${capital(who(event.peer))} is online, ${path}${roundTrip}`;
+}
+
+function reverseLine({ status, listen, target, peer }: CliEvent & { event: 'reverse' }): string {
+  const at = printable(listen);
+  if (target === undefined) {
+    const owner = `for ${who(peer)}`;
+    return status === 'open' ? `Listening at ${at} ${owner}` : `No longer listening at ${at} ${owner}`;
+  }
+  if (status === 'asked')
+    return `Forwarding ${at} of the far end to ${printable(target)} here, if it allows that`;
+  return status === 'open'
+    ? `The far end listens at ${at}, forwarding to ${printable(target)} here`
+    : `The far end no longer listens at ${at}`;
 }
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
+import { socketAddress } from '../core/socket_address.js';
 import { Lines } from './lines.js';
-import { pipeName, SOCKET_NAME, socketAddress } from './place.js';
+import { pipeName, SOCKET_NAME } from './place.js';
 import { MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.js';
 
 /** How long a listener may take to answer, in milliseconds. */

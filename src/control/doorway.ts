@@ -1,17 +1,13 @@
-import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
-import { connect, type Server } from 'node:net';
+import { mkdir, rm } from 'node:fs/promises';
+import type { Server } from 'node:net';
 import { join } from 'node:path';
-import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
-import { pipeName, SOCKET_NAME, socketAddress } from './place.js';
-
-/** libuv deletes what it bound by that name when the server closes: nothing else has it. */
-const DRAFT_NAME = 'listener.sock.draft';
+import { listenAt, openSocketFile, socketFileState } from '../core/socket_file.js';
+import { pipeName, SOCKET_NAME } from './place.js';
 
 /**
- * Lets a server listen at the folder's socket, for the folder's owner alone from the first moment:
- * the socket is made in a folder of mode 0700, given mode 0600, and moved to its place. One that a
- * dead process left is replaced.
+ * Lets a server listen at the folder's socket, for the folder's owner alone from the first moment.
+ * One that a dead process left is replaced.
  *
  * The caller holds the lock of the listener's role, so that nobody else does this here now.
  *
@@ -26,67 +22,31 @@ export async function openDoorway(folder: string, server: Server): Promise<() =>
   }
   const place = join(folder, SOCKET_NAME);
   await expectFree(folder, place);
+  // One that a killed process left goes with it.
   const draftFolder = `${place}.new`;
   await rm(draftFolder, { recursive: true, force: true });
   await mkdir(draftFolder, { mode: 0o700 });
-  const draft = await socketAddress(draftFolder, DRAFT_NAME);
   try {
-    await listenAt(server, draft.path);
-    await chmod(draft.path, 0o600);
-    await rename(draft.path, place);
+    const remove = await openSocketFile({ folder, name: SOCKET_NAME, draftFolder }, server);
+    return async () => {
+      remove();
+      await closed(server);
+    };
   } catch (error) {
     await closed(server);
     throw error;
   } finally {
-    await draft.release();
     await rm(draftFolder, { recursive: true, force: true });
   }
-  return async () => {
-    await rm(place, { force: true });
-    await closed(server);
-  };
 }
 
-/** What lies at the socket's place must be nothing, or the socket of a dead process. */
+/** One that we may not ask is nobody of ours, in our own folder: a left-over like any other. */
 async function expectFree(folder: string, place: string): Promise<void> {
-  const found = await lstat(place).catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (found === undefined) return;
-  if (!found.isSocket()) {
+  const state = await socketFileState(folder, SOCKET_NAME);
+  if (state === 'no-socket')
     throw new TunnelError('ERR_STATE_IO', `${place}: it is no socket and was left as it is; move it away`);
-  }
-  const address = await socketAddress(folder, SOCKET_NAME);
-  try {
-    if (await isAnswered(address.path)) {
-      throw new TunnelError('ERR_STATE_BUSY', `${place}: another process answers there; end it first`);
-    }
-  } finally {
-    await address.release();
-  }
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.on('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    // EACCES and the like: nobody of ours, and to be replaced like any other left-over.
-    socket.on('error', () => resolve(false));
-  });
-}
-
-function listenAt(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(path, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+  if (state === 'answered')
+    throw new TunnelError('ERR_STATE_BUSY', `${place}: another process answers there; end it first`);
 }
 
 function closed(server: Server): Promise<void> {

@@ -53,6 +53,8 @@ export const RING_BYTES = 4 * 1024 * 1024;
  * that never answer from using up the listener's sockets and its name resolver.
  */
 export const MAX_DIALS_PER_PEER = 256;
+/** Ports that one peer may have us listen at, at once. */
+export const MAX_REVERSE_PORTS_PER_PEER = 16;
 /** How long a target may take to be resolved and connected to, in milliseconds. */
 export const DIAL_TIMEOUT_MS = 10_000;
 

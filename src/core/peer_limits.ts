@@ -3,6 +3,7 @@ import {
   MAX_DIALS_PER_PEER,
   MAX_PEER_WINDOW_BYTES,
   MAX_PEERS,
+  MAX_REVERSE_PORTS_PER_PEER,
   MAX_STREAM_WINDOW_BYTES,
   MAX_STREAMS_PER_PEER,
 } from './limits.js';
@@ -17,6 +18,8 @@ export interface Limits {
   readonly maxOpensPerSecond: number;
   /** Dials of targets for one peer that have no end yet. One more is refused with `limit`. */
   readonly maxDials: number;
+  /** Ports that one peer may have opened here, where that is allowed. One more is refused with `limit`. */
+  readonly maxReversePorts: number;
   /** What a stream's receive window may grow to: what waits for a slow consumer. */
   readonly maxStreamBufferBytes: number;
   /**
@@ -41,6 +44,7 @@ export const DEFAULT_LIMITS: Limits = {
   // A browser opens some dozens at once, a load test some hundreds.
   maxOpensPerSecond: 500,
   maxDials: MAX_DIALS_PER_PEER,
+  maxReversePorts: MAX_REVERSE_PORTS_PER_PEER,
   maxStreamBufferBytes: MAX_STREAM_WINDOW_BYTES,
   maxPeerBufferBytes: MAX_PEER_WINDOW_BYTES,
   // A connector says hello every 3 s until it is answered, and after a refusal at most 30 s later.
@@ -58,6 +62,7 @@ export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: numbe
     maxStreams: { least: 1, most: MAX_STREAMS_PER_PEER },
     maxOpensPerSecond: { least: 1, most: 1_000_000 },
     maxDials: { least: 1, most: MAX_STREAMS_PER_PEER },
+    maxReversePorts: { least: 0, most: 1024 },
     maxStreamBufferBytes: { least: 16 * 1024, most: 1024 * 1024 * 1024 },
     // Below it two streams that lose packets could not go on beside each other.
     maxPeerBufferBytes: { least: 1024 * 1024, most: 16 * 1024 * 1024 * 1024 },

@@ -1,12 +1,12 @@
 import { type Address, inSubnet, isLinkLocal, isLoopback, isUndiallable } from './address.js';
-import type { ExposedHost, ExposeSpec } from './expose.js';
+import type { ExposedHost, ExposedPorts, ExposeSpec } from './expose.js';
 import { type Host, LOCALHOST } from './host.js';
 
 /** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
-export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits'>;
+export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath'>;
 
 /** Every port of this machine's own loopback: what is open when nobody said anything else. */
-export const LOOPBACK_ONLY: ExposeSpec = {
+export const LOOPBACK_ONLY: ExposedPorts = {
   host: { kind: 'name', name: LOCALHOST },
   ports: [{ from: 1, to: 0xffff }],
 };
@@ -21,10 +21,12 @@ export const LOOPBACK_ONLY: ExposeSpec = {
  * that a name cannot lead elsewhere between the check and the dial.
  */
 export class AllowRules {
-  readonly #rules: readonly ExposeSpec[];
+  readonly #rules: readonly ExposedPorts[];
+  readonly #paths: ReadonlySet<string>;
 
   constructor(rules: readonly ExposeSpec[] = [LOOPBACK_ONLY]) {
-    this.#rules = rules;
+    this.#rules = rules.filter((rule) => 'ports' in rule);
+    this.#paths = new Set(rules.flatMap((rule) => ('path' in rule ? [rule.path] : [])));
   }
 
   /**
@@ -43,9 +45,14 @@ export class AllowRules {
     if (isUndiallable(address)) return false;
     return this.#rules.some((rule) => opensPort(rule, port) && opensAddress(rule.host, host, address));
   }
+
+  /** Whether a peer may have a connection to this path, which is absolute and normalised: named, letter by letter. */
+  permitsPath(path: string): boolean {
+    return this.#paths.has(path);
+  }
 }
 
-function opensPort(rule: ExposeSpec, port: number): boolean {
+function opensPort(rule: ExposedPorts, port: number): boolean {
   return rule.ports.some(({ from, to }) => from <= port && port <= to);
 }
 

@@ -5,10 +5,12 @@ import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../core/limits.js';
 import type { Reason } from '../mux/reasons.js';
 import { type Address, parseAddress } from './address.js';
 import type { TargetRules } from './allow.js';
-import { type Connect, raceToConnect } from './dial_race.js';
+import { type Attempt, raceToConnect } from './dial_race.js';
 import { dialReason, resolveReason } from './dial_reason.js';
+import { type Endpoint, isPath } from './endpoint.js';
 import { type Host, LOCALHOST, printHost, readHost } from './host.js';
 import { type Resolve, systemResolve } from './resolve.js';
+import { foreignPath, readSocketPath } from './socket_path.js';
 import type { HostPort } from './spec.js';
 import { shown } from './spec_text.js';
 
@@ -16,6 +18,9 @@ import { shown } from './spec_text.js';
 export type DialResult =
   | { readonly kind: 'connected'; readonly socket: Socket }
   | { readonly kind: 'failed'; readonly reason: Reason; readonly text: string };
+
+/** Starts to connect; `connect` or `error` follows. */
+export type Connect = (address: Address, port: number) => Socket;
 
 export interface DialerOptions {
   /** Asked at the moment of each dial, and once more when its name is resolved. */
@@ -69,18 +74,41 @@ export class Dialer {
    *
    * @param signal gives the dial up, with the reason `cancelled`
    */
-  async dial(target: HostPort, signal?: AbortSignal): Promise<DialResult> {
+  dial(target: Endpoint, signal?: AbortSignal): Promise<DialResult> {
+    return isPath(target) ? this.#dialPath(target.path, signal) : this.#dialHost(target, signal);
+  }
+
+  async #dialPath(text: string, signal: AbortSignal | undefined): Promise<DialResult> {
+    const asked = shown(text);
+    const read = readSocketPath(text);
+    if (typeof read === 'string') return failed('not-allowed', `${asked}: the path ${read}`);
+    const { path } = read;
+    if (!this.#rules.permitsPath(path)) {
+      return failed(
+        'not-allowed',
+        `${asked} is not exposed; its owner can allow it with --expose ${shown(path)}`,
+      );
+    }
+    const foreign = foreignPath(path);
+    if (foreign !== undefined) return failed('unreachable', `${asked}: ${foreign}`);
+    if (this.#dialing >= this.#maxDials) return this.#tooMany(asked);
+    this.#dialing++;
+    const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
+    try {
+      return await this.#race(asked, [() => connectSocket({ path, allowHalfOpen: true })], deadline);
+    } finally {
+      deadline.end();
+      this.#dialing--;
+    }
+  }
+
+  async #dialHost(target: HostPort, signal: AbortSignal | undefined): Promise<DialResult> {
     const asked = `${shown(target.host)} port ${target.port}`;
     const host = readHost(target.host);
     if (typeof host === 'string') return failed('not-allowed', `${asked}: the host ${host}`);
     const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(host, target.port)}`);
     if (!this.#rules.mayPermit(host, target.port)) return notExposed;
-    if (this.#dialing >= this.#maxDials) {
-      return failed(
-        'limit',
-        `${asked}: ${this.#maxDials} dials are under way; try again when some have ended`,
-      );
-    }
+    if (this.#dialing >= this.#maxDials) return this.#tooMany(asked);
 
     this.#dialing++;
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
@@ -91,17 +119,10 @@ export class Dialer {
       if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
       const permitted = found.filter((address) => this.#rules.permits(host, address, target.port));
       if (permitted.length === 0) return notExposed;
-      const race = await raceToConnect(
-        permitted.slice(0, MAX_ADDRESSES),
-        target.port,
-        this.#connect,
-        this.#timers,
-        deadline.signal,
-      );
-      if (race.kind === 'stopped') return deadline.failed(asked);
-      if (race.kind === 'connected') return race;
-      const reason = dialReason(race.errors);
-      return failed(reason, `${asked}: ${[...new Set(race.errors.map(errorCode))].join(', ')}`);
+      const attempts = permitted
+        .slice(0, MAX_ADDRESSES)
+        .map((address) => () => this.#connect(address, target.port));
+      return await this.#race(asked, attempts, deadline);
     } catch (error) {
       return failed(resolveReason(error), `${asked}: ${errorCode(error)}`);
     } finally {
@@ -111,6 +132,19 @@ export class Dialer {
       };
       void addresses.then(release, release);
     }
+  }
+
+  async #race(asked: string, attempts: readonly Attempt[], deadline: Deadline): Promise<DialResult> {
+    const race = await raceToConnect(attempts, this.#timers, deadline.signal);
+    if (race.kind === 'stopped') return deadline.failed(asked);
+    if (race.kind === 'connected') return race;
+    const reason = dialReason(race.errors);
+    return failed(reason, `${asked}: ${[...new Set(race.errors.map(errorCode))].join(', ')}`);
+  }
+
+  #tooMany(asked: string): DialResult {
+    const text = `${asked}: ${this.#maxDials} dials are under way; try again when some have ended`;
+    return failed('limit', text);
   }
 
   async #addresses(host: Host): Promise<readonly Address[]> {

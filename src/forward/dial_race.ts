@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net';
 import type { TimerHandle, Timers } from '../core/clock.js';
-import type { Address } from './address.js';
 
 /** Head start of one address before the next is tried beside it. Source: RFC 8305 section 8. */
 export const ATTEMPT_DELAY_MS = 250;
 
-/** Starts to connect; `connect` or `error` follows. */
-export type Connect = (address: Address, port: number) => Socket;
+/** Starts to connect to one address; `connect` or `error` follows. */
+export type Attempt = () => Socket;
 
 /** How a race ended: with a connected socket, with the errors of every address, or stopped. */
 export type RaceResult =
@@ -15,15 +14,13 @@ export type RaceResult =
   | { readonly kind: 'stopped' };
 
 /**
- * Connects to the first of `addresses` that answers: the next is tried when one fails, or beside
+ * Takes the first of `all` that connects, each to an address of the same target: the next is tried when one fails, or beside
  * it when one takes long (RFC 8305 section 5). Whatever loses is destroyed.
  *
  * @param signal stops the race
  */
 export function raceToConnect(
-  addresses: readonly Address[],
-  port: number,
-  connect: Connect,
+  all: readonly Attempt[],
   timers: Timers,
   signal: AbortSignal,
 ): Promise<RaceResult> {
@@ -45,12 +42,12 @@ export function raceToConnect(
     const tryNext = (): void => {
       if (headStart !== undefined) timers.clear(headStart);
       headStart = undefined;
-      const address = addresses[next++];
-      if (address === undefined) {
+      const attempt = all[next++];
+      if (attempt === undefined) {
         if (attempts.size === 0) finish({ kind: 'failed', errors });
         return;
       }
-      const socket = connect(address, port);
+      const socket = attempt();
       attempts.add(socket);
       // Both listeners stay: they do nothing once the race has an end, and an error that
       // comes before the socket's new owner listens must find somebody.
@@ -62,7 +59,7 @@ export function raceToConnect(
       socket.once('connect', () => {
         if (attempts.delete(socket)) finish({ kind: 'connected', socket });
       });
-      if (next < addresses.length) headStart = timers.set(tryNext, ATTEMPT_DELAY_MS);
+      if (next < all.length) headStart = timers.set(tryNext, ATTEMPT_DELAY_MS);
     };
 
     if (signal.aborted) {

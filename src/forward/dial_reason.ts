@@ -13,6 +13,13 @@ const CONNECT_REASONS: Readonly<Record<string, Reason>> = {
   EADDRNOTAVAIL: 'unreachable',
   EAFNOSUPPORT: 'unreachable',
   EINVAL: 'unreachable',
+  // Of paths: nothing there, no socket, a socket of another kind; a queue that is full.
+  ENOENT: 'unreachable',
+  ENOTDIR: 'unreachable',
+  ENOTSOCK: 'unreachable',
+  EPROTOTYPE: 'unreachable',
+  ELOOP: 'unreachable',
+  EAGAIN: 'busy',
   EACCES: 'unreachable',
   EPERM: 'unreachable',
   EMFILE: 'limit',
@@ -33,7 +40,7 @@ const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
 };
 
 /** Of several addresses' failures the one that tells most: somebody was there, and so on down. */
-const TELLING: readonly Reason[] = ['refused', 'limit', 'timeout', 'unreachable'];
+const TELLING: readonly Reason[] = ['refused', 'busy', 'limit', 'timeout', 'unreachable'];
 
 /** Why a dial failed whose every address failed with one of `errors`. */
 export function dialReason(errors: readonly unknown[]): Reason {

@@ -1,5 +1,6 @@
 import { type Address, inSubnet, parseAddress } from './address.js';
 import { type Host, LOCALHOST, printHost } from './host.js';
+import { looksLikePath } from './socket_path.js';
 import { type Part, SpecText } from './spec_text.js';
 
 /** Ports from `from` to `to`, both counted. */
@@ -14,13 +15,22 @@ export type ExposedHost =
   | { readonly kind: 'subnet'; readonly network: Address; readonly prefixBits: number }
   | { readonly kind: 'any' };
 
-/** One `--expose`: what peers may reach. */
-export interface ExposeSpec {
+/** Ports of hosts. */
+export interface ExposedPorts {
   readonly host: ExposedHost;
   readonly ports: readonly PortRange[];
 }
 
-export const EXPOSE_USAGE = '[host:]ports, for example 22, localhost:80,443, 10.0.0.0/24:8000-8099 or *:443';
+/** One UNIX socket, or one Windows named pipe. */
+export interface ExposedPath {
+  readonly path: string;
+}
+
+/** One `--expose`: what peers may reach. */
+export type ExposeSpec = ExposedPorts | ExposedPath;
+
+export const EXPOSE_USAGE =
+  '[host:]ports or a path, for example 22, localhost:80,443, 10.0.0.0/24:8000-8099, *:443 or /run/app.sock';
 const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
 
 /**
@@ -36,12 +46,17 @@ const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
  * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
  * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
  * | `*:443`                 | port 443 of everything but link-local addresses         |
+ * | `/run/app.sock`         | that UNIX socket                                        |
+ * | `\\.\pipe\app`          | that named pipe of Windows                              |
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
 export function parseExposeSpec(text: string): ExposeSpec {
   const spec = new SpecText(text, EXPOSE_USAGE);
   const [first, second, third] = spec.parts();
+  if (first !== undefined && second === undefined && looksLikePath(first.text)) {
+    return spec.path(first, 'the path');
+  }
   if (first === undefined || third !== undefined) {
     throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
   }
@@ -51,7 +66,9 @@ export function parseExposeSpec(text: string): ExposeSpec {
 }
 
 /** What {@link parseExposeSpec} reads back as the same. */
-export function printExposeSpec({ host, ports }: ExposeSpec): string {
+export function printExposeSpec(rule: ExposeSpec): string {
+  if ('path' in rule) return rule.path;
+  const { host, ports } = rule;
   return `${printExposedHost(host)}:${ports.map(printRange).join(',')}`;
 }
 

@@ -1,16 +1,17 @@
 import { TunnelError } from '../core/errors.js';
-import { type HostPort, type LocalSpec, printBind, printHostPort, printLocalSpec } from './spec.js';
+import type { Endpoint } from './endpoint.js';
+import { type HostPort, printBind, printHostPort, printLocalSpec } from './spec.js';
 
 /** Lowest port that a system lets everybody listen on. */
 const FIRST_FREE_FOR_ALL = 1024;
 
 /** Why a forward cannot listen, and what its user can do about it. */
-export function listenError(spec: LocalSpec, cause: unknown): TunnelError {
-  const { host, port } = spec.bind;
-  const another = (other: number): string => printLocalSpec({ ...spec, bind: { host, port: other } });
+export function listenError(bind: HostPort, target: Endpoint, cause: unknown): TunnelError {
+  const { host, port } = bind;
+  const another = (other: number): string => printLocalSpec({ bind: { host, port: other }, target });
   const suggestion = port < FIRST_FREE_FOR_ALL ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
   const otherPort = `write another port, as in -L ${another(suggestion)}, or -L ${another(0)} for any free one`;
-  return new TunnelError('ERR_LISTEN', `${printHostPort(spec.bind)} ${why(cause, host, otherPort)}`, {
+  return new TunnelError('ERR_LISTEN', `${printHostPort(bind)} ${why(cause, host, otherPort)}`, {
     cause,
   });
 }

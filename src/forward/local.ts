@@ -3,10 +3,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
+import { type Endpoint, isPath, printEndpoint, type SocketPath, targetOf } from './endpoint.js';
 import { listenError } from './listen_error.js';
+import { listenAtPath } from './listen_path.js';
 import { Pipe } from './pipe.js';
 import { warnWhenPublic } from './public_bind.js';
-import { type HostPort, type LocalSpec, printHostPort } from './spec.js';
+import type { HostPort, LocalSpec } from './spec.js';
 import type { StreamOpener } from './stream.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from './stream_gate.js';
 
@@ -18,7 +20,7 @@ export interface LocalForwardOptions extends StreamGateOptions {
 
 /** A connection that came to nothing: its client has seen a reset. */
 export interface Refusal {
-  readonly target: HostPort;
+  readonly target: Endpoint;
   readonly reason: Reason;
   /** For people; may be empty. */
   readonly text: string;
@@ -26,8 +28,8 @@ export interface Refusal {
 
 export interface LocalForwardEvents {
   /** @param local where it listens, with the port that was picked for port 0 */
-  listening: [local: HostPort];
-  /** @param from the client's address; undefined when it was gone already */
+  listening: [local: Endpoint];
+  /** @param from the client's address; undefined when it was gone already, and at a path */
   connection: [from: HostPort | undefined];
   refused: [refusal: Refusal];
   /** No further connection is accepted. No event of listening follows. */
@@ -38,7 +40,7 @@ export interface LocalForwardEvents {
 const KEEP_ALIVE_MS = 60_000;
 
 /**
- * A local forward: accepts TCP connections and opens a stream to the target for each. It keeps no
+ * A local forward: accepts connections at a port or a path and opens a stream to the target for each. It keeps no
  * list of open connections: those belong to their session, and end with it. Only what waits for
  * a session is its own.
  */
@@ -48,6 +50,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
   readonly #gate: StreamGate;
   readonly #server: Server;
   #state: 'new' | 'listening' | 'closed' = 'new';
+  #removeFile: (() => void) | undefined;
 
   constructor(options: LocalForwardOptions) {
     super();
@@ -73,38 +76,68 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
    * @returns where it listens, with the port that was picked for port 0
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed meanwhile
    */
-  listen(): Promise<HostPort> {
+  listen(): Promise<Endpoint> {
+    const { bind } = this.#spec;
+    return isPath(bind) ? this.#listenAtPath(bind) : this.#listenAtPort(bind);
+  }
+
+  async #listenAtPath(bind: SocketPath): Promise<Endpoint> {
+    if (this.#state !== 'new') throw closedEarly();
+    try {
+      this.#removeFile = await listenAtPath(bind.path, this.#server);
+    } catch (error) {
+      this.#state = 'closed';
+      throw error;
+    }
+    if (this.#isClosed()) {
+      this.#server.close();
+      this.#removeFile();
+      throw closedEarly();
+    }
+    this.#up(bind);
+    return bind;
+  }
+
+  #listenAtPort(bind: HostPort): Promise<Endpoint> {
     return new Promise((resolve, reject) => {
       const server = this.#server;
       const onError = (error: Error): void => {
         this.#state = 'closed';
-        reject(listenError(this.#spec, error));
+        reject(listenError(bind, this.#spec.target, error));
       };
-      const onClose = (): void =>
-        reject(new TunnelError('ERR_CLOSED', 'the forward was closed before it listened'));
+      const onClose = (): void => reject(closedEarly());
       if (this.#state !== 'new') {
         onClose();
         return;
       }
       server.once('error', onError);
       server.once('close', onClose);
-      server.listen({ host: this.#spec.bind.host, port: this.#spec.bind.port }, () => {
-        if (this.#state === 'closed') {
+      server.listen({ host: bind.host, port: bind.port }, () => {
+        if (this.#isClosed()) {
           // Closed while the name of the bind address was looked up: Node listens all the same.
           server.close();
           return;
         }
         server.off('error', onError);
         server.off('close', onClose);
-        this.#state = 'listening';
-        server.on('error', this.#onAcceptError);
-        server.on('connection', this.#onConnection);
-        const local = this.#localAddress();
+        const local = this.#localAddress(bind);
         warnWhenPublic(local, this.#logger);
-        this.emit('listening', local);
+        this.#up(local);
         resolve(local);
       });
     });
+  }
+
+  #up(local: Endpoint): void {
+    this.#state = 'listening';
+    this.#server.on('error', this.#onAcceptError);
+    this.#server.on('connection', this.#onConnection);
+    this.emit('listening', local);
+  }
+
+  /** As TypeScript does not expect a property to change while something is waited for. */
+  #isClosed(): boolean {
+    return this.#state === 'closed';
   }
 
   /** The session to open streams in from now on; undefined while there is none. */
@@ -117,14 +150,18 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#server.close();
+    this.#removeFile?.();
     this.#gate.close();
     this.emit('closed');
   }
 
   readonly #onConnection = (socket: Socket): void => {
-    const pipe: Pipe = new Pipe(socket, () => this.#gate.forget(wish));
+    const pipe: Pipe = new Pipe(socket, {
+      onOver: () => this.#gate.forget(wish),
+      isPath: isPath(this.#spec.bind),
+    });
     const wish: StreamWish = {
-      target: { kind: 'tcp', ...this.#spec.target },
+      target: targetOf(this.#spec.target),
       handlers: {
         onOpened: () => pipe.flow(),
         onRefused: (reason, text) => this.#refuse(pipe, reason, text),
@@ -141,7 +178,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
   };
 
   readonly #onAcceptError = (error: Error): void => {
-    this.#logger.log('warn', `${printHostPort(this.#spec.bind)}: a connection could not be accepted`, {
+    this.#logger.log('warn', `${printEndpoint(this.#spec.bind)}: a connection could not be accepted`, {
       error,
     });
   };
@@ -150,14 +187,18 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     pipe.abort();
     const { target } = this.#spec;
     const detail = text === '' ? '' : ` (${text})`;
-    this.#logger.log('warn', `no connection to ${printHostPort(target)}: ${reason}${detail}`);
+    this.#logger.log('warn', `no connection to ${printEndpoint(target)}: ${reason}${detail}`);
     this.emit('refused', { target, reason, text });
   }
 
-  #localAddress(): HostPort {
+  #localAddress(bind: HostPort): HostPort {
     const address = this.#server.address();
     // A server that listens on a port has an address of this kind.
-    if (address === null || typeof address === 'string') return this.#spec.bind;
+    if (address === null || typeof address === 'string') return bind;
     return { host: address.address, port: address.port };
   }
+}
+
+function closedEarly(): TunnelError {
+  return new TunnelError('ERR_CLOSED', 'the forward was closed before it listened');
 }

@@ -1,24 +1,29 @@
 import type { Socket } from 'node:net';
 import { parseAddress } from './address.js';
 import type { TargetRules } from './allow.js';
+import { type Endpoint, isPath } from './endpoint.js';
 import { readHost } from './host.js';
-import type { HostPort } from './spec.js';
+import { readSocketPath } from './socket_path.js';
 
 /** A connection to a target, kept so that the rules can be asked about it again. */
 export class OpenTarget {
-  readonly #target: HostPort;
-  /** Where it really leads; the socket forgets it when it closes. */
+  readonly #target: Endpoint;
+  /** Where it really leads, '' of a path; the socket forgets it when it closes. */
   readonly #address: string;
   readonly #cut: () => void;
 
   /** @param cut ends the connection and its stream, at once */
-  constructor(target: HostPort, socket: Socket, cut: () => void) {
+  constructor(target: Endpoint, socket: Socket, cut: () => void) {
     this.#target = target;
     this.#address = socket.remoteAddress ?? '';
     this.#cut = cut;
   }
 
   isPermitted(rules: TargetRules): boolean {
+    if (isPath(this.#target)) {
+      const path = readSocketPath(this.#target.path);
+      return typeof path !== 'string' && rules.permitsPath(path.path);
+    }
     const host = readHost(this.#target.host);
     const address = parseAddress(this.#address);
     return (

@@ -11,11 +11,18 @@ const WRITE_BYTES = 256 * 1024;
 
 const NOTHING = new Uint8Array(0);
 
+export interface PipeOptions {
+  /** Called once, when the socket is closed and the stream is over. */
+  readonly onOver?: (outcome: PipeOutcome) => void;
+  /** The socket is a UNIX socket or a named pipe. Default false. */
+  readonly isPath?: boolean;
+}
+
 /** How a {@link Pipe} came to its end: both directions ended, or it was cut short. */
 export type PipeOutcome = 'ended' | 'reset';
 
 /**
- * Joins one TCP connection and one stream: bytes, half-closes and resets, both ways. It keeps
+ * Joins one connection and one stream: bytes, half-closes and resets, both ways. It keeps
  * what the socket has not yet taken, which is at most the stream's receive window, as credit goes
  * back only for bytes that the kernel has. A socket whose stream is full is paused.
  *
@@ -25,6 +32,7 @@ export type PipeOutcome = 'ended' | 'reset';
 export class Pipe implements StreamHandlers {
   readonly #socket: Socket;
   readonly #onOver: ((outcome: PipeOutcome) => void) | undefined;
+  readonly #isPath: boolean;
   #stream: PipeStream | undefined;
   #flowing = false;
   /** Set when the stream is over before the socket's `close`, so that nothing is told twice. */
@@ -37,10 +45,10 @@ export class Pipe implements StreamHandlers {
   /** The stream was told that the socket has ended. */
   #endTold = false;
 
-  /** @param onOver called once, when the socket is closed and the stream is over */
-  constructor(socket: Socket, onOver?: (outcome: PipeOutcome) => void) {
+  constructor(socket: Socket, options: PipeOptions = {}) {
     this.#socket = socket;
-    this.#onOver = onOver;
+    this.#onOver = options.onOver;
+    this.#isPath = options.isPath ?? false;
     // Until `flow`, the socket reads into its own small buffer: so we hear of a reset, but not
     // of an end, as a client may end early and still want its answer.
     socket.on('error', this.#onSocketError);
@@ -105,10 +113,11 @@ export class Pipe implements StreamHandlers {
    * libuv reports an end, not an error, for a reset that comes while bytes are still to be read
    * (POLLHUP after a partial read). So that what was cut short never looks complete, the kernel
    * is asked first: writing nothing fails on a connection that was reset. Not possible once our
-   * own side has ended.
+   * own side has ended. UNIX sockets and named pipes have no resets; there, that write fails when the
+   * other end has closed in good order.
    */
   readonly #onSocketEnd = (): void => {
-    if (this.#socket.writableEnded) this.#endStream();
+    if (this.#socket.writableEnded || this.#isPath) this.#endStream();
     // A write that waits is tried, and fails, before this turn of the loop is over.
     else if (this.#writing || this.#flushScheduled) setImmediate(this.#endStream);
     else this.#socket.write(NOTHING, this.#endStream);

@@ -1,8 +1,10 @@
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
+import type { Target } from '../mux/target.js';
 import type { TargetRules } from './allow.js';
 import { Dialer, type DialerOptions } from './dial.js';
+import { type Endpoint, isPath } from './endpoint.js';
 import { OpenTarget } from './open_target.js';
 import { Pipe } from './pipe.js';
 import { resetSocket } from './reset_socket.js';
@@ -51,8 +53,8 @@ export class TargetServer {
     return { opened: this.#opened, denied: this.#denied, failed: this.#failed };
   }
 
-  /** Returns at once; the request is answered when the dial has an end. */
-  handle(request: OpenRequest): void {
+  /** Returns at once; the request is answered when the dial has an end. @param asked what is dialled for it */
+  handle(request: OpenRequest, asked: Target = request.target): void {
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
       return;
@@ -60,7 +62,7 @@ export class TargetServer {
     const dial = new AbortController();
     this.#dials.add(dial);
     request.onCancelled = () => dial.abort();
-    this.#answer(request, dial.signal)
+    this.#answer(request, asked, dial.signal)
       .catch((error: unknown) => {
         // A session that closed while we dialled refuses our answer: nobody waits for one.
         const level = TunnelError.is(error) ? 'debug' : 'error';
@@ -80,15 +82,17 @@ export class TargetServer {
     for (const dial of this.#dials) dial.abort();
   }
 
-  async #answer(request: OpenRequest, signal: AbortSignal): Promise<void> {
-    const asked = request.target;
-    if (asked.kind !== 'tcp') {
-      request.refuse('unsupported', 'this version dials hosts and ports only; update it');
+  async #answer(request: OpenRequest, asked: Target, signal: AbortSignal): Promise<void> {
+    if (asked.kind !== 'tcp' && asked.kind !== 'path') {
+      request.refuse('unsupported', 'this version dials hosts and paths only; update it');
       return;
     }
-    const { host, port } = asked;
-    const result = await this.#dialer.dial({ host, port }, signal);
-    const fields = { peer: this.#peer, target: `${shown(host)} port ${port}` };
+    await this.#serve(request, asked, signal);
+  }
+
+  async #serve(request: OpenRequest, asked: Endpoint, signal: AbortSignal): Promise<void> {
+    const result = await this.#dialer.dial(asked, signal);
+    const fields = { peer: this.#peer, target: shownEndpoint(asked) };
     if (result.kind === 'failed') {
       if (result.reason === 'not-allowed') this.#logDenial(result.text, fields);
       else {
@@ -104,19 +108,22 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
-    const target = new OpenTarget({ host, port }, socket, () => this.#cut(pipe, stream, fields));
+    const target = new OpenTarget(asked, socket, () => this.#cut(pipe, stream, fields));
     let stream: MuxStream | undefined;
-    const pipe = new Pipe(socket, (outcome) => {
-      this.#open.delete(target);
-      this.#logger.log(
-        'debug',
-        `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
-        {
-          ...fields,
-          bytesToTarget: socket.bytesWritten,
-          bytesFromTarget: socket.bytesRead,
-        },
-      );
+    const pipe = new Pipe(socket, {
+      isPath: isPath(asked),
+      onOver: (outcome) => {
+        this.#open.delete(target);
+        this.#logger.log(
+          'debug',
+          `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
+          {
+            ...fields,
+            bytesToTarget: socket.bytesWritten,
+            bytesFromTarget: socket.bytesRead,
+          },
+        );
+      },
     });
     if (!target.isPermitted(this.#rules)) {
       // The rules have changed while it was dialled.
@@ -151,4 +158,8 @@ export class TargetServer {
     if (count > DENIALS_LOGGED && !isPowerOfTwo) return;
     this.#logger.log('warn', `denied: ${text}`, { ...fields, denied: count });
   }
+}
+
+function shownEndpoint(asked: Endpoint): string {
+  return isPath(asked) ? shown(asked.path) : `${shown(asked.host)} port ${asked.port}`;
 }

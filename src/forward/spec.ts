@@ -1,24 +1,21 @@
-import { bracketed } from './address.js';
+import { type Endpoint, type HostPort, isPath, printEndpoint, printHostPort } from './endpoint.js';
 import { hostText, LOCALHOST } from './host.js';
+import { looksLikePath } from './socket_path.js';
 import { type Part, SpecText } from './spec_text.js';
 
-/** A host and a port; the host in canonical spelling, without brackets. */
-export interface HostPort {
-  readonly host: string;
-  /** 1 to 65535; 0 only where a free port is to be picked. */
-  readonly port: number;
-}
+export { type HostPort, printHostPort };
 
 /** A local forward: where this end listens and what the far end dials. */
 export interface LocalSpec {
-  readonly bind: HostPort;
-  readonly target: HostPort;
+  readonly bind: Endpoint;
+  readonly target: Endpoint;
 }
 
 /** Where a forward listens when it is not told: nobody else on the network reaches it. */
 export const DEFAULT_BIND_HOST = '127.0.0.1';
 
-const LOCAL_USAGE = '[bind:]port:host:hostport, for example 8080:localhost:80';
+const LOCAL_USAGE =
+  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for either end, as in 8080:/run/app.sock';
 const DYNAMIC_USAGE = '[bind:]port, for example 1080 or 127.0.0.1:1080';
 const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001:db8::1]:22 or 22';
 
@@ -33,22 +30,38 @@ const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001
  * | `0.0.0.0:8080:10.0.0.7:80`     | 0.0.0.0:8080             | 10.0.0.7:80      |
  * | `[::1]:8080:[2001:DB8::0:1]:80`| [::1]:8080               | [2001:db8::1]:80 |
  * | `lan.example:8080:db:5432`     | lan.example:8080         | db:5432          |
+ * | `8080:/run/app.sock`           | 127.0.0.1:8080           | /run/app.sock    |
+ * | `/tmp/db.sock:db:5432`         | /tmp/db.sock             | db:5432          |
+ * | `/tmp/a.sock:\\.\pipe\app`     | /tmp/a.sock              | \\.\pipe\app     |
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
 export function parseLocalSpec(text: string): LocalSpec {
-  const spec = new SpecText(text, LOCAL_USAGE);
-  const [first, second, third, fourth, fifth] = spec.parts();
+  return readForward(new SpecText(text, LOCAL_USAGE), text);
+}
+
+/** The grammar that `-L` and `-R` share. @throws {TunnelError} ERR_SPEC_INVALID */
+export function readForward(spec: SpecText, text: string): LocalSpec {
+  const parts = spec.parts();
   const whole = { text, at: 0 };
-  if (first === undefined || second === undefined || third === undefined) {
-    throw spec.fault(whole, 'a forward has three or four parts between colons');
+  const last = parts.at(-1);
+  const target = last !== undefined && looksLikePath(last.text) ? [last] : parts.slice(-2);
+  const bind = parts.slice(0, -target.length);
+  const [first, second] = bind;
+  if (first === undefined) {
+    throw spec.fault(whole, 'a forward has three or four parts between colons, or two when one is a path');
   }
-  if (fifth !== undefined) {
-    throw spec.fault(whole, 'too many parts between colons: an IPv6 address stands in brackets');
-  }
-  if (fourth === undefined) {
-    const bind = { host: DEFAULT_BIND_HOST, port: spec.port(first, 'the port to listen on', 0) };
-    return { bind, target: hostPort(spec, second, third) };
+  const tooMany = 'too many parts between colons: an IPv6 address stands in brackets';
+  if (bind.length > 2) throw spec.fault(whole, tooMany);
+  if (second !== undefined && looksLikePath(first.text)) throw spec.fault(whole, tooMany);
+  return { bind: bindOf(spec, first, second), target: targetIn(spec, target) };
+}
+
+function bindOf(spec: SpecText, first: Part, second: Part | undefined): Endpoint {
+  const role = 'the port to listen on';
+  if (second === undefined) {
+    if (looksLikePath(first.text)) return spec.path(first, 'the path to listen at');
+    return { host: DEFAULT_BIND_HOST, port: spec.port(first, role, 0) };
   }
   if (first.text === '*' || first.text === '') {
     throw spec.fault(
@@ -56,18 +69,23 @@ export function parseLocalSpec(text: string): LocalSpec {
       'the bind address must be written out: 0.0.0.0 for all of IPv4, [::] for IPv6 too',
     );
   }
-  const host = hostText(spec.host(first, 'the bind address'));
-  const bind = { host, port: spec.port(second, 'the port to listen on', 0) };
-  return { bind, target: hostPort(spec, third, fourth) };
+  return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, role, 0) };
+}
+
+function targetIn(spec: SpecText, [first, second]: readonly Part[]): Endpoint {
+  const nothing = { text: '', at: 0 };
+  if (second === undefined) return spec.path(first ?? nothing, 'the target path');
+  return hostPort(spec, first ?? nothing, second);
 }
 
 /** What {@link parseLocalSpec} reads back as the same; the default bind is left out. */
 export function printLocalSpec({ bind, target }: LocalSpec): string {
-  return `${printBind(bind)}:${printHostPort(target)}`;
+  return `${printBind(bind)}:${printEndpoint(target)}`;
 }
 
 /** Where a forward listens, as its user wrote it: the default address is left out. */
-export function printBind(bind: HostPort): string {
+export function printBind(bind: Endpoint): string {
+  if (isPath(bind)) return bind.path;
   return bind.host === DEFAULT_BIND_HOST ? String(bind.port) : printHostPort(bind);
 }
 
@@ -109,11 +127,6 @@ export function parseTarget(text: string): HostPort {
   }
   if (second === undefined) return { host: LOCALHOST, port: spec.port(first, 'the port') };
   return hostPort(spec, first, second);
-}
-
-/** `host:port`, IPv6 in brackets; what {@link parseTarget} reads back as the same. */
-export function printHostPort({ host, port }: HostPort): string {
-  return `${bracketed(host)}:${port}`;
 }
 
 function hostPort(spec: SpecText, host: Part, port: Part): HostPort {

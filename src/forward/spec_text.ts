@@ -1,5 +1,6 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, readHost } from './host.js';
+import { readSocketPath } from './socket_path.js';
 
 /** One part of a forward's text, and where in it. */
 export interface Part {
@@ -61,6 +62,12 @@ export class SpecText {
     if (brackets && !inner.text.includes(':'))
       throw this.fault(part, `${role} needs no brackets: they are for IPv6`);
     return host;
+  }
+
+  path(part: Part, role: string): { readonly path: string } {
+    const path = readSocketPath(part.text);
+    if (typeof path === 'string') throw this.fault(part, `${role} ${path}`);
+    return path;
   }
 
   /** A port in plain decimal, no leading zero. */

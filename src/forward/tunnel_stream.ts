@@ -2,14 +2,14 @@ import { addAbortSignal, Duplex } from 'node:stream';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, StreamHandlers } from '../mux/stream_api.js';
-import type { TcpTarget } from '../mux/target.js';
+import type { PathTarget, TcpTarget } from '../mux/target.js';
 import { DialError } from './dial_error.js';
 import type { StreamGate, StreamWish } from './stream_gate.js';
 
 export interface TunnelStreamOptions {
   readonly gate: StreamGate;
   readonly timers: Timers;
-  readonly target: TcpTarget;
+  readonly target: TcpTarget | PathTarget;
   /** Whether our direction stays open when the far end has ended. Default false, as of `net.connect`. */
   readonly allowHalfOpen?: boolean;
   /** Milliseconds to wait for a session with the peer; Infinity: as long as it takes. Default: the gate's. */
@@ -28,8 +28,10 @@ const LINGER_MS = 60_000;
  * beside a Duplex's own: `connect` and `ready` when the target is there, and `timeout`.
  */
 export class TunnelStream extends Duplex {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
+  /** Undefined for a path, as of `net.Socket`. */
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly #asked: string;
   /** Bytes that came from the far end, and that were given to it. */
   bytesRead = 0;
   bytesWritten = 0;
@@ -54,8 +56,10 @@ export class TunnelStream extends Duplex {
     const { gate, target, sessionWaitMs, signal } = options;
     this.#gate = gate;
     this.#timers = options.timers;
-    this.remoteAddress = target.host;
-    this.remotePort = target.port;
+    const isPath = target.kind === 'path';
+    this.remoteAddress = isPath ? undefined : target.host;
+    this.remotePort = isPath ? undefined : target.port;
+    this.#asked = isPath ? target.path : `${target.host} port ${target.port}`;
     this.#wish = {
       target,
       handlers: this.#handlers(),
@@ -229,8 +233,7 @@ export class TunnelStream extends Duplex {
   }
 
   #fail(syscall: 'connect' | 'read', reason: Reason, text: string): void {
-    const { remoteAddress: host, remotePort: port } = this;
-    this.destroy(new DialError(syscall, `${host} port ${port}`, reason, text));
+    this.destroy(new DialError(syscall, this.#asked, reason, text));
   }
 
   #active(): void {

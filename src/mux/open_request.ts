@@ -7,14 +7,20 @@ import type { Target } from './target.js';
 /** A stream of the peer, as long as its consumer has not answered. */
 export class PendingRequest implements OpenRequest {
   readonly target: Target;
+  readonly opener: OpenRequest['opener'];
   onCancelled: (() => void) | undefined;
   readonly #stream: Stream;
   #answered = false;
   #cancelled = false;
 
-  constructor(stream: Stream, target: Target) {
+  constructor(stream: Stream, target: Target, opener: OpenRequest['opener']) {
+    this.opener = opener;
     this.#stream = stream;
     this.target = target;
+  }
+
+  get idBytes(): Uint8Array {
+    return this.#stream.idBytes;
   }
 
   get isCancelled(): boolean {

@@ -307,7 +307,7 @@ export class Session {
     // Once accepted, the consumer's handlers take the place of these.
     const handlers: StreamHandlers = { onReset: () => request.cancel() };
     const stream = this.#newStream({ id, open: undefined, handlers });
-    const request = new PendingRequest(stream, target);
+    const request = new PendingRequest(stream, target, this);
     stream.announce = () => this.#options.onOpen(request);
     stream.sending.raiseCredit(creditOffset);
     this.#theirStreams++;

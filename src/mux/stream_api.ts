@@ -54,6 +54,10 @@ export interface MuxStream {
 /** The far end asks us to dial. Answer it once, now or later. */
 export interface OpenRequest {
   readonly target: Target;
+  /** UUID of the stream, 16 bytes. */
+  readonly idBytes: Uint8Array;
+  /** The session that it came in: for streams the other way, to whoever asks. */
+  readonly opener: { open(target: Target, handlers: StreamHandlers): MuxStream };
   /** True when the far end no longer wants it, or the session is closed. */
   readonly isCancelled: boolean;
   /** Called once when the far end no longer wants it: stop dialling. Set it before returning to the session. */

@@ -1,4 +1,4 @@
-import { stringify, v4 } from 'uuid';
+import { parse, v4 } from 'uuid';
 import { readU32 } from './integers.js';
 
 // A stream's UUID stays 16 bytes; text is made of it only for people.
@@ -11,8 +11,15 @@ export function newId(random: Uint8Array): Uint8Array {
   return v4({ random }, new Uint8Array(ID_BYTES));
 }
 
+/** Of any 16 bytes: a peer's need not be a UUID by the letter, which `stringify` of uuid would refuse. */
 export function idText(id: Uint8Array): string {
-  return stringify(id);
+  const hex = Buffer.from(id).toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+/** What {@link idText} was made of. @param text of a UUID of ours */
+export function idBytes(text: string): Uint8Array {
+  return parse(text);
 }
 
 /**

@@ -6,8 +6,10 @@ import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { TunnelAgent } from '../forward/agent.js';
 import { DynamicForward } from '../forward/dynamic.js';
+import { type Endpoint, printEndpoint, targetOf } from '../forward/endpoint.js';
 import { LocalForward, type Refusal } from '../forward/local.js';
-import { type HostPort, type LocalSpec, printHostPort } from '../forward/spec.js';
+import type { ReverseSpec } from '../forward/reverse_spec.js';
+import type { LocalSpec } from '../forward/spec.js';
 import { StreamGate } from '../forward/stream_gate.js';
 import { TunnelStream } from '../forward/tunnel_stream.js';
 import { REASONS } from '../mux/reasons.js';
@@ -19,14 +21,15 @@ import { ConnectorPeer } from './connector_peer.js';
 import type { ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
 import { isNodeGone } from './peer_port.js';
+import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
-/** A local port that leads to the far end. */
+/** A local port or path that leads to the far end. */
 export interface Forward {
-  /** `host:port` where it really listens. */
+  /** `host:port` where it really listens, or a path. */
   readonly local: string;
-  /** `host:port` that the far end dials; `*` of a proxy, whose clients choose. */
+  /** `host:port` or path that the far end dials; `*` of a proxy, whose clients choose. */
   readonly target: string;
   /** Accepts no more; open connections go on. */
   close(): void;
@@ -51,6 +54,7 @@ export class Connector extends Tunnel {
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
   readonly #forwards = new Set<LocalForward | DynamicForward>();
+  readonly #reverses: ReverseForwards;
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
   #session: Session | undefined;
@@ -61,6 +65,14 @@ export class Connector extends Tunnel {
     const { remote } = options;
     this.#remote = isTicket(remote) ? remote.toxId : remote;
     this.#publicKey = upperHex(this.#remote.publicKey);
+    this.#reverses = new ReverseForwards({
+      peer: this.#publicKey,
+      timers: this.timers,
+      logger: this.logger,
+      limits: this.limits,
+      onChange: (change) => this.emit('reverse', change),
+      onRefused: (refusal) => this.emit('refused', refusal),
+    });
     const keys = { connector: node.started.publicKey, listener: this.#remote.publicKey };
     this.#prover = isTicket(remote) ? new TicketProver(remote.secret, keys) : undefined;
     node.on('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
@@ -81,12 +93,12 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Opens a local port. Connections to it wait for the peer when it is not there, for a while.
+   * Opens a local port or path. Connections to it wait for the peer when it is not there, for a while.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
   async forward(spec: LocalSpec): Promise<Forward> {
-    return this.#add(new LocalForward({ spec, logger: this.logger }), printHostPort(spec.target));
+    return this.#add(new LocalForward({ spec, logger: this.logger }), printEndpoint(spec.target));
   }
 
   /**
@@ -99,23 +111,33 @@ export class Connector extends Tunnel {
   }
 
   /**
+   * Has the far end listen, where it allows that, and dials here for each connection that comes there. It
+   * asks whenever there is a new session; `reverse` and `refused` events tell what came of it.
+   *
+   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
+   */
+  reverse(spec: ReverseSpec): Reverse {
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+    return this.#reverses.add(spec);
+  }
+
+  /**
    * Has the far end dial, and gives the connection as a stream that behaves like a `net.Socket`. It
    * waits for the peer when that is not there, for a while. Its failures are `error` events with
    * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …).
    *
-   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host or no port
+   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
    */
   dial(options: DialOptions): TunnelStream {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
-    const { host, port, ...rest } = options;
-    const target = { kind: 'tcp', host, port } as const;
+    const target = targetOf(options);
     encodeTarget(target);
-    return new TunnelStream({ ...rest, target, gate: this.#gate, timers: this.timers });
+    return new TunnelStream({ ...options, target, gate: this.#gate, timers: this.timers });
   }
 
   /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
   agent(options?: AgentOptions): TunnelAgent {
-    return new TunnelAgent((target: HostPort) => this.dial(target), options);
+    return new TunnelAgent((target: Endpoint) => this.dial(target), options);
   }
 
   /** The listener; nobody before it was asked. */
@@ -145,6 +167,7 @@ export class Connector extends Tunnel {
     if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
     for (const forward of this.#forwards) forward.close();
     this.#forwards.clear();
+    this.#reverses.close();
     this.#gate.close();
     await this.#peer?.close('peer-shutdown');
   }
@@ -160,7 +183,7 @@ export class Connector extends Tunnel {
     this.#forwards.add(forward);
     forward.setSession(this.#session);
     return {
-      local: printHostPort(local),
+      local: printEndpoint(local),
       target,
       close: () => {
         this.#forwards.delete(forward);
@@ -171,7 +194,7 @@ export class Connector extends Tunnel {
 
   #tellRefused({ target, reason, text }: Refusal): void {
     this.emit('refused', {
-      target: printHostPort(target),
+      target: printEndpoint(target),
       reason,
       text: text === '' ? REASONS[reason].sentence : text,
       peer: this.#publicKey,
@@ -234,11 +257,11 @@ export class Connector extends Tunnel {
         onCode: (code, detail) => this.#tellCode(code, detail),
         onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(this.#publicKey, path, roundTripMs),
-        // A connector offers nothing: it only dials.
-        onOpen: (request) => request.refuse('not-allowed', 'this end opens no targets'),
+        onOpen: (request) => this.#reverses.handle(request),
         onSession: (session) => {
           this.#session = session;
           this.#gate.setSession(session);
+          this.#reverses.setSession(session);
           for (const forward of this.#forwards) forward.setSession(session);
         },
         onWaiting: (message) => this.tellWaiting(message),

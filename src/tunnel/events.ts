@@ -16,12 +16,23 @@ export interface PeerChange {
 
 /** A connection that came to nothing at the far end; its client has seen a reset. */
 export interface Refusal {
-  /** `host:port` that was asked for. */
+  /** `host:port` or path that was asked for; `-R` and a place, when the listener does not listen there. */
   readonly target: string;
   /** A short name for programs. */
   readonly reason: Reason;
   /** A sentence for people. */
   readonly text: string;
+  /** The peer's public key, 64 hexadecimal digits. */
+  readonly peer: string;
+}
+
+/** A port of the listener was opened for a connector, or closed. */
+export interface ReverseChange {
+  readonly status: 'open' | 'closed';
+  /** `host:port` where the listener's machine listens. */
+  readonly listen: string;
+  /** Connector: `host:port` or path that is dialled for its connections. */
+  readonly target?: string;
   /** The peer's public key, 64 hexadecimal digits. */
   readonly peer: string;
 }
@@ -45,6 +56,7 @@ export interface TunnelEvents {
   code: [info: CodeEvent];
   peer: [change: PeerChange];
   refused: [refusal: Refusal];
+  reverse: [change: ReverseChange];
   /** Listener: tickets or peers have changed; {@link Listener.access} has what is to be kept. */
   access: [];
   /** It is over; nothing follows. */

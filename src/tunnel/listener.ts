@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { DEFAULT_TICKET } from '../access/access_state.js';
 import type { Grant } from '../access/grant.js';
 import { AccessPolicy } from '../access/policy.js';
+import { ReverseBook } from '../access/reverse_book.js';
 import { RuleBook } from '../access/rule_book.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
+import { ReversePorts } from '../forward/reverse_ports.js';
 import { TargetServer } from '../forward/serve.js';
+import { printHostPort } from '../forward/spec.js';
 import { hexBytes, parseToxId } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
@@ -19,12 +22,14 @@ export class Listener extends Tunnel {
   readonly access: AccessPolicy;
   /** What peers may reach; changes count at once, for open connections too. */
   readonly rules: RuleBook;
+  readonly #reverse: ReverseBook;
   readonly #places: FriendPlaces;
   #strangers = 0;
 
   private constructor(node: ToxNode, options: ListenOptions) {
     super(node, options);
     this.rules = new RuleBook(options.expose);
+    this.#reverse = new ReverseBook(options.allowReverse);
     const { access: state, allowPeers = [], denyPeers = [] } = options;
     this.access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
@@ -123,6 +128,7 @@ export class Listener extends Tunnel {
     for (const { name } of this.rules.list()) {
       if (name !== undefined && !this.access.isName(name)) this.rules.forget(name);
     }
+    this.#reverse.keep((name) => this.access.isName(name));
     void this.#places.dismiss();
   }
 
@@ -139,7 +145,23 @@ export class Listener extends Tunnel {
       maxDials: this.limits.maxDials,
       logger: this.logger,
     });
-    const forgetRules = this.rules.onChange(() => server.recheck());
+    const ports = new ReversePorts({
+      peer: publicKey,
+      rules: this.#reverse.rulesFor(
+        () => grant,
+        (now) => this.rules.hasOwnRules(now),
+      ),
+      maxPorts: this.limits.maxReversePorts,
+      timers: this.timers,
+      logger: this.logger,
+      onChange: (status, local) =>
+        this.emit('reverse', { status, listen: printHostPort(local), peer: publicKey }),
+    });
+    const recheck = (): void => {
+      server.recheck();
+      ports.recheck();
+    };
+    const forgetRules = this.rules.onChange(recheck);
     const keys = {
       connector: hexBytes(publicKey),
       listener: this.node.started.publicKey,
@@ -158,10 +180,14 @@ export class Listener extends Tunnel {
         onGrant: (now) => {
           grant = now;
           // It may have come by another ticket before, which opened more.
-          server.recheck();
+          recheck();
         },
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
-        onOpen: (request) => server.handle(request),
+        onOpen: (request) => {
+          const { target } = request;
+          if (target.kind === 'listen') ports.handle(request, target);
+          else server.handle(request);
+        },
         onIdle: () => void this.#places.seat(),
         onLeft: () => void this.#places.free(friend),
       },
@@ -176,6 +202,7 @@ export class Listener extends Tunnel {
       info: () => peerInfo(publicKey, peer, server.counts, grant),
       close: () => {
         forgetRules();
+        ports.close();
         server.close();
       },
     };

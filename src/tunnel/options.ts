@@ -5,6 +5,8 @@ import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../forward/credentials.js';
+import type { Endpoint } from '../forward/endpoint.js';
+import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { HostPort } from '../forward/spec.js';
 import type { TunnelStreamOptions } from '../forward/tunnel_stream.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
@@ -53,6 +55,8 @@ export interface TunnelOptions extends CommonOptions {
 export interface ListenOptions extends TunnelOptions {
   /** What peers may reach. Default: every port of this machine's own loopback. */
   readonly expose?: readonly Rule[];
+  /** Where peers may have ports opened on this machine. Default: nowhere. */
+  readonly allowReverse?: readonly ReverseRule[];
   /**
    * Tickets and peers that an earlier run has kept, from {@link Listener.access}. Default: a new
    * ticket, for this run alone.
@@ -78,9 +82,7 @@ export interface DynamicOptions {
 }
 
 /** What the far end shall dial, and how the stream to it shall be. */
-export interface DialOptions
-  extends HostPort,
-    Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'> {}
+export type DialOptions = Endpoint & Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
 
 export interface NodeOptions extends CommonOptions {
   /** UDP port. Default: one from 33445 to 33545, or any. */

@@ -50,8 +50,8 @@ describe('a tunnel that is watched', () => {
     const ill = network.start('doctor', ticket, 'localhost:1');
     assert.equal(await ill.exited(), 1);
     const target = ill.events.find(({ check }) => check === 'target');
-    assert.equal(target?.['ok'], false);
-    assert.match(String(target?.['message']), /not exposed/);
+    assert.equal(target['ok'], false);
+    assert.match(String(target['message']), /not exposed/);
   });
 
   test('both ends count the bytes of a connection in their metrics', { timeout: 120_000 }, async () => {

@@ -11,10 +11,11 @@ import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { callListener } from '../../src/control/client.js';
 import { type ControlMethods, method } from '../../src/control/method.js';
-import { SOCKET_NAME, socketAddress } from '../../src/control/place.js';
+import { SOCKET_NAME } from '../../src/control/place.js';
 import { MAX_QUESTION_BYTES } from '../../src/control/protocol.js';
 import { CONNECTION_TIMEOUT_MS, ControlServer, MAX_CONNECTIONS } from '../../src/control/server.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
+import { socketAddress } from '../../src/core/socket_address.js';
 import { TempFolder } from '../support/temp_folder.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

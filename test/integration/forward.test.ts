@@ -9,7 +9,7 @@ import { LocalForward, type Refusal } from '../../src/forward/local.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/serve.js';
 import { parseLocalSpec } from '../../src/forward/spec.js';
 import type { Session } from '../../src/mux/session.js';
-import { dialLoopback, ending, freePort } from '../support/loopback.js';
+import { dialLoopback, ending, freePort, hostPortOf } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
 import { SilentTarget } from '../support/silent_target.js';
@@ -47,7 +47,7 @@ async function tunnel(
   const forward = new LocalForward({ spec: parseLocalSpec(`0:${target}`) });
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.setSession(near);
-  const { port } = await forward.listen();
+  const { port } = hostPortOf(await forward.listen());
   t.after(() => {
     forward.close();
     server.close();
@@ -198,7 +198,7 @@ test('a rule that is taken away cuts the connections that it allowed, and no oth
   t.after(forget);
   const other = new LocalForward({ spec: parseLocalSpec(`0:localhost:${targets[1].port}`) });
   other.setSession(near);
-  const otherPort = (await other.listen()).port;
+  const otherPort = hostPortOf(await other.listen()).port;
   t.after(() => other.close());
   const [cut, kept] = [dialLoopback(port), dialLoopback(otherPort)];
   for (const client of [cut, kept]) {

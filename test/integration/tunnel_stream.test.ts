@@ -10,7 +10,7 @@ import { AllowRules } from '../../src/forward/allow.js';
 import { TargetServer } from '../../src/forward/serve.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
 import { TunnelStream } from '../../src/forward/tunnel_stream.js';
-import { ending, freePort, listenOnLoopback } from '../support/loopback.js';
+import { ending, freePort, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readToEnd } from '../support/socket_bytes.js';
@@ -264,7 +264,10 @@ test('an agent of it serves node:http, connection after connection', async (t) =
   const port = await listenOnLoopback(server);
   const { gate, near, dial } = tunnel(t);
   gate.setSession(near);
-  const agent = new TunnelAgent((wanted) => dial(wanted.port), { keepAlive: true, maxSockets: 1 });
+  const agent = new TunnelAgent((wanted) => dial(hostPortOf(wanted).port), {
+    keepAlive: true,
+    maxSockets: 1,
+  });
   t.after(() => {
     agent.destroy();
     server.close();

@@ -2,14 +2,18 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { ReverseBook } from '../../src/access/reverse_book.js';
 import { readRule } from '../../src/access/rule.js';
 import { RuleBook } from '../../src/access/rule_book.js';
+import { parseReverseRule } from '../../src/forward/reverse_rule.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream_api.js';
 import {
   Attacker,
   type AttackerOptions,
+  listenFrame,
   offsetFrame,
   openFrame,
+  pathFrame,
   REASON,
   reasonFrame,
   streamId,
@@ -173,6 +177,76 @@ describe('opens to targets that are not allowed', () => {
       },
     );
     assert.deepEqual(attacker.dialled, []);
+  });
+});
+
+describe('opens to paths and of ports that are not allowed', () => {
+  const PATHS = [
+    '/run/app.sock2',
+    '/run/../run/app.sock',
+    '/run/./app.sock',
+    '//run/app.sock',
+    '/run/app.sock/',
+    'run/app.sock',
+    '/run/APP.sock',
+    '/var/run/docker.sock',
+    '\\\\.\\pipe\\docker_engine',
+    '*',
+  ];
+
+  test('reach no socket, whatever else is open', async () => {
+    const attacker = await besides(
+      { rules: book('*:*', 'localhost:*', '/run/app.sock') },
+      async ({ attacker, round }) => {
+        attacker.send(...PATHS.map((path, index) => pathFrame(streamId(round * 100 + index), path)));
+        const reasons = await attacker.take(TYPES.refused);
+        assert.deepEqual(
+          reasons,
+          PATHS.map(() => REASON.notAllowed),
+        );
+      },
+    );
+    assert.deepEqual(attacker.dialled, []);
+    assert.ok((attacker.server?.counts.denied ?? 0) > PATHS.length);
+  });
+
+  test('have nothing listen, without --allow-reverse and beside what it allows', async () => {
+    for (const reverse of [new ReverseBook(), new ReverseBook([parseReverseRule('1-9')])]) {
+      const attacker = await besides({ rules: book('*:*'), reverse }, async ({ attacker, round }) => {
+        const asked = [
+          ['127.0.0.1', 0],
+          ['127.0.0.1', 8080],
+          ['0.0.0.0', 1],
+          ['::', 1],
+          ['localhost', 10],
+          ['localhost.evil.example', 1],
+        ] as const;
+        attacker.send(
+          ...asked.map(([host, port], index) => listenFrame(streamId(round * 100 + index), host, port)),
+        );
+        const reasons = await attacker.take(TYPES.refused);
+        assert.deepEqual(
+          reasons,
+          asked.map(() => REASON.notAllowed),
+        );
+      });
+      assert.equal(attacker.ports.count, 0);
+      assert.deepEqual(attacker.resolved, []);
+    }
+  });
+
+  test('of more ports than it may have are refused, also by streams whose UUIDs are none', async () => {
+    const reverse = new ReverseBook([parseReverseRule('0')]);
+    const attacker = await besides({ rules: book('*:*'), reverse }, async ({ attacker, round }) => {
+      if (round > 0) return;
+      attacker.send(
+        ...[1, 2, 3, 4].map((byte) => listenFrame(new Uint8Array(16).fill(byte), '127.0.0.1', 0)),
+      );
+      assert.deepEqual(await attacker.take(TYPES.refused), [REASON.limit, REASON.limit]);
+    });
+    assert.equal(attacker.ports.count, 2);
+    attacker.ports.close();
+    assert.equal(attacker.ports.count, 0);
   });
 });
 

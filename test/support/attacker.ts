@@ -1,6 +1,8 @@
 import { Socket } from 'node:net';
+import { ReverseBook } from '../../src/access/reverse_book.js';
 import type { RuleBook } from '../../src/access/rule_book.js';
 import type { Limits } from '../../src/core/peer_limits.js';
+import { ReversePorts } from '../../src/forward/reverse_ports.js';
 import { TargetServer } from '../../src/forward/serve.js';
 import { writeOffsetFrame } from '../../src/mux/frame.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
@@ -43,6 +45,19 @@ export function openFrame(id: Uint8Array, host: string, port: number): Uint8Arra
   return frame;
 }
 
+/** OPEN for a port at this end (docs/protocol.md, kind 3). */
+export function listenFrame(id: Uint8Array, host: string, port: number): Uint8Array {
+  const frame = openFrame(id, host, port);
+  frame[25] = 3;
+  return frame;
+}
+
+/** OPEN for a path (kind 2). */
+export function pathFrame(id: Uint8Array, path: string): Uint8Array {
+  const text = new TextEncoder().encode(path);
+  return Uint8Array.of(...openFrame(id, '', 0).subarray(0, 25), 2, text.length, ...text);
+}
+
 /** DATA, or END, CREDIT and OPENED, which have an offset alone. */
 export function offsetFrame(type: number, id: Uint8Array, offset: number, bytes = 0): Uint8Array {
   const frame = new Uint8Array(25 + bytes);
@@ -60,6 +75,8 @@ export interface AttackerOptions {
   readonly limits?: Partial<Limits>;
   /** What it may reach; without a book the test answers its requests. */
   readonly rules?: RuleBook;
+  /** Where it may have ports opened; default: nowhere. */
+  readonly reverse?: ReverseBook;
   readonly resolve?: (name: string) => Promise<readonly string[]>;
 }
 
@@ -67,13 +84,24 @@ export interface AttackerOptions {
 export class Attacker {
   readonly listener: ListenerBench;
   readonly server: TargetServer | undefined;
+  /** Ports that it had opened, by the rules that it is given. */
+  readonly ports: ReversePorts;
   /** Addresses that were dialled for it. */
   readonly dialled: string[] = [];
   /** Names that were resolved for it. */
   readonly resolved: string[] = [];
 
-  constructor({ timers, limits = {}, rules, resolve = async () => [] }: AttackerOptions) {
+  constructor({ timers, limits = {}, rules, reverse, resolve = async () => [] }: AttackerOptions) {
     this.listener = new ListenerBench({ timers, limits });
+    this.ports = new ReversePorts({
+      peer: 'attacker',
+      rules: (reverse ?? new ReverseBook()).rulesFor(
+        () => undefined,
+        () => false,
+      ),
+      maxPorts: 2,
+      timers,
+    });
     if (rules === undefined) return;
     this.server = new TargetServer({
       peer: 'attacker',
@@ -114,7 +142,11 @@ export class Attacker {
     this.listener.node.newest.deliver(...frames);
     const requests = this.listener.requests.splice(0);
     if (this.server === undefined) return requests;
-    for (const request of requests) this.server.handle(request);
+    for (const request of requests) {
+      const { target } = request;
+      if (target.kind === 'listen') this.ports.handle(request, target);
+      else this.server.handle(request);
+    }
     return [];
   }
 

@@ -17,6 +17,8 @@ import type {
 } from '../../src/cli/api.js';
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
+import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
+import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
 import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
@@ -86,6 +88,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly forwards: LocalSpec[] = [];
   readonly dynamics: DynamicOptions[] = [];
   readonly dials: DialOptions[] = [];
+  readonly reverses: ReverseSpec[] = [];
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
@@ -94,8 +97,8 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
   onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
-    local: `${bind.host}:${bind.port === 0 ? 40001 : bind.port}`,
-    target: `${target.host}:${target.port}`,
+    local: printEndpoint(isPath(bind) || bind.port > 0 ? bind : { ...bind, port: 40001 }),
+    target: printEndpoint(target),
   });
   onClose: () => Promise<void> = async () => {};
 
@@ -123,6 +126,10 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   dial(options: DialOptions): Duplex {
     this.dials.push(options);
     return this.onDial();
+  }
+
+  reverse(spec: ReverseSpec): void {
+    this.reverses.push(spec);
   }
 
   onDatagrams: ConnectorHandle['datagrams'] = async () => ({ received: 0, sent: 9 });
@@ -189,6 +196,7 @@ export interface Call {
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
     readonly denyPeers?: unknown;
+    readonly allowReverse?: unknown;
   };
 }
 

@@ -1,6 +1,7 @@
 /** Servers and clients on 127.0.0.1, at ports that the system chooses. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { type Endpoint, type HostPort, isPath } from '../../src/forward/endpoint.js';
 
 export const LOOPBACK_HOST = '127.0.0.1';
 
@@ -28,6 +29,12 @@ export async function freePort(): Promise<number> {
 export function dialLoopback(port: number): Socket {
   const socket = connect({ host: LOOPBACK_HOST, port, allowHalfOpen: true, noDelay: true });
   return socket.on('error', () => {});
+}
+
+/** Where a forward listens that is known to listen at a port. */
+export function hostPortOf(local: Endpoint): HostPort {
+  if (isPath(local)) throw new Error(`${local.path} has no port`);
+  return local;
 }
 
 /** How a connection came to its end: the code of its error, or `closed`. */

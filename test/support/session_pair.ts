@@ -46,13 +46,16 @@ class FrameLine implements FrameSink {
   }
 }
 
-/** Two sessions with each other, frames in memory between them. `near` opens, `far` answers by `onOpen`. */
-export function sessionPair(onOpen: (request: OpenRequest) => void): { near: Session; far: Session } {
+/** Two sessions with each other, frames in memory between them. `near` opens, `far` answers by `onOpen`, or the other way round. */
+export function sessionPair(
+  onOpen: (request: OpenRequest) => void,
+  onNearOpen: (request: OpenRequest) => void = () => {},
+): { near: Session; far: Session } {
   const out = new FrameLine();
   const back = new FrameLine();
   const shared = { clock: systemTimers, random16: () => randomBytes(16), frameBytes: FRAME_BYTES };
   const far = new Session({ ...shared, sink: back, role: 'listener', onOpen });
-  const near = new Session({ ...shared, sink: out, role: 'connector', onOpen: () => {} });
+  const near = new Session({ ...shared, sink: out, role: 'connector', onOpen: onNearOpen });
   Object.assign(out, { from: near, to: far });
   Object.assign(back, { from: far, to: near });
   return { near, far };

@@ -8,6 +8,7 @@ import { hostsOf } from '../../src/cli/commands/node.js';
 import type { LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { printBind } from '../../src/forward/spec.js';
 import { createIdentity, toxIdOf } from '../../src/node/identity.js';
 import { openIdentity, readIdentity } from '../../src/node/identity_file.js';
 import { CliBench, type FakeTunnel } from '../support/cli_bench.js';
@@ -440,15 +441,15 @@ describe('connect', () => {
   for (const code of ['EADDRINUSE', 'EACCES']) {
     test(`without -p a port refused with ${code} is replaced by a free one, and said so`, async () => {
       bench.tunnel.onForward = ({ bind }) =>
-        bind.port === 22 ? busy(code)() : { local: '127.0.0.1:40001', target: 'x:22' };
+        printBind(bind) === '22' ? busy(code)() : { local: '127.0.0.1:40001', target: 'x:22' };
       const { ended } = await bench.start(/Forwarding/, ID, '22');
       assert.match(
         bench.stderr.text,
         /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not to be had here; choose one with -p\)/,
       );
       assert.deepEqual(
-        bench.tunnel.forwards.map(({ bind }) => bind.port),
-        [0],
+        bench.tunnel.forwards.map(({ bind }) => printBind(bind)),
+        ['0'],
       );
       bench.signal();
       assert.equal(await ended, 0);

@@ -69,8 +69,16 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['-', '-W', 'localhost:22'], /-W needs standard input for its bytes/],
     [[ID, '-D', '65536'], /65536/],
     [[ID, '-D', 'a:1:2'], /too many parts/],
+    [['-R', '8080:localhost:80'], /-R needs the ticket/],
+    [[ID, '-R', '/run/a.sock:localhost:80'], /at ports only/],
+    [[ID, '-R', '0:localhost:80', '-W', 'localhost:22'], /-W goes with no PORT/],
+    [[ID, '-L', './a.sock:h:80'], /must be absolute/],
+    [[TICKET, '22', '--allow-reverse', '80'], /is for the listener/],
+    [['listen', '--allow-reverse', 'x'], /the port must be/],
+    [['listen', '--allow-reverse', 'desktop:80'], /no peer and no ticket is called so/],
+    [['listen', '--expose', '/run/../a'], /without \. and \.\./],
     [[ID, '-W', 'localhost:0'], /not a forward/],
-    [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L and no -D/],
+    [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L, no -D and no -R/],
     [[ID, '-D', '0', '-W', 'localhost:22'], /-W goes with no PORT/],
     [[ID, '-D', '0', '--socks-user', 'joe'], /go together/],
     [[ID, '-D', '0', '--socks-password-file', '/dev/null'], /go together/],
@@ -168,7 +176,7 @@ describe('what the options come to', () => {
     assert.equal(what, 'listen');
     assert.ok((options.bootstrap?.length ?? 0) >= 15);
     assert.deepEqual(Object.keys(options).sort(), [
-      ...['access', 'allowPeers', 'bootstrap', 'denyPeers', 'expose', 'logger', 'signal'],
+      ...['access', 'allowPeers', 'allowReverse', 'bootstrap', 'denyPeers', 'expose', 'logger', 'signal'],
     ]);
     assert.deepEqual([options.expose, options.allowPeers, options.denyPeers], [[], [], []]);
   });
@@ -176,6 +184,7 @@ describe('what the options come to', () => {
   test('each limit has its option', async () => {
     const { options } = await start(
       ...['--max-peers', '3', '--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
+      ...['--max-reverse-ports', '0'],
       ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--handshake-timeout', '5'],
       ...['--idle-timeout', '0', '--max-control-frames', '1000'],
     );
@@ -184,6 +193,7 @@ describe('what the options come to', () => {
       maxStreams: 9,
       maxOpensPerSecond: 7,
       maxDials: 2,
+      maxReversePorts: 0,
       maxStreamBufferBytes: 512 * 1024,
       maxPeerBufferBytes: 2 * 1024 * 1024,
       handshakeTimeoutMs: 5_000,

@@ -13,6 +13,8 @@ function request(host: string, port: number, accept: OpenRequest['accept']) {
   const refusals: string[] = [];
   const asked: OpenRequest = {
     target: { kind: 'tcp', host, port },
+    idBytes: new Uint8Array(16),
+    opener: { open: unexpected },
     isCancelled: false,
     onCancelled: undefined,
     accept,

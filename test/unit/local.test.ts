@@ -10,7 +10,7 @@ import { parseLocalSpec } from '../../src/forward/spec.js';
 import type { StreamOpener } from '../../src/forward/stream.js';
 import type { StreamHandlers } from '../../src/mux/stream_api.js';
 import type { Target as StreamTarget } from '../../src/mux/target.js';
-import { dialLoopback, ending, listenOnLoopback } from '../support/loopback.js';
+import { dialLoopback, ending, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { readExactly } from '../support/socket_bytes.js';
 import { StreamEnd } from '../support/stream_ends.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -48,7 +48,7 @@ async function bench(t: TestContext, options: Partial<LocalForwardOptions> = {})
   let arrivals = 0;
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.on('connection', () => arrivals++);
-  const { port } = await forward.listen();
+  const { port } = hostPortOf(await forward.listen());
   t.after(() => forward.close());
   const arrived = async (count: number): Promise<void> => {
     while (arrivals < count) await once(forward, 'connection');
@@ -60,7 +60,7 @@ test('it listens on loopback, at a port that it tells', async (t) => {
   const { lines, logger } = lineLogger();
   const forward = new LocalForward({ spec: parseLocalSpec('0:h:80'), logger });
   const listening = once(forward, 'listening');
-  const local = await forward.listen();
+  const local = hostPortOf(await forward.listen());
   t.after(() => forward.close());
   assert.equal(local.host, '127.0.0.1');
   assert.ok(local.port > 0);
@@ -72,7 +72,7 @@ test('a bind address that others reach is used as given, with a warning', async 
   const { lines, logger } = lineLogger();
   const forward = new LocalForward({ spec: parseLocalSpec('0.0.0.0:0:h:80'), logger });
   t.after(() => forward.close());
-  const local = await forward.listen();
+  const local = hostPortOf(await forward.listen());
   assert.equal(local.host, '0.0.0.0');
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /^warn 0\.0\.0\.0:\d+ can be reached from other machines/);
@@ -271,7 +271,7 @@ test('close accepts no more, resets what waits, lets open connections go on, and
   assert.equal(String(await readExactly(open, 10)), 'still here');
   open.destroy();
   const again = new LocalForward({ spec: parseLocalSpec(`${port}:h:80`) });
-  assert.equal((await again.listen()).port, port);
+  assert.equal(hostPortOf(await again.listen()).port, port);
   again.close();
 });
 

@@ -58,7 +58,7 @@ async function tunnel(t: TestContext, options: StreamEndsOptions = {}): Promise<
 function joined(socket: Socket, stream: StreamEnd): { pipe: Pipe; outcome: Promise<PipeOutcome> } {
   let pipe: Pipe | undefined;
   const outcome = new Promise<PipeOutcome>((resolve) => {
-    pipe = new Pipe(socket, resolve);
+    pipe = new Pipe(socket, { onOver: resolve });
     stream.handlers = pipe;
     pipe.attach(stream);
     pipe.flow();
@@ -375,7 +375,7 @@ test('a pipe leaves no listener behind, ends once, and does nothing after it', a
   const counts = (): number[] => events.map((event) => piped.listenerCount(event));
   const before = counts();
   const calls: string[] = [];
-  const pipe = new Pipe(piped, (outcome) => calls.push(outcome));
+  const pipe = new Pipe(piped, { onOver: (outcome) => calls.push(outcome) });
   const closed = closing(piped);
   pipe.attach({
     write: () => calls.push('write') > 0,

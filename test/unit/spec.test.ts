@@ -201,7 +201,9 @@ for (const { text, printed } of exposes) {
 }
 
 test('--expose ports are read as ranges, both ends counted', () => {
-  assert.deepEqual(parseExposeSpec('h:5,7-9,*').ports, [
+  const spec = parseExposeSpec('h:5,7-9,*');
+  assert.ok('ports' in spec);
+  assert.deepEqual(spec.ports, [
     { from: 5, to: 5 },
     { from: 7, to: 9 },
     { from: 1, to: 65535 },

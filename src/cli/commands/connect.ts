@@ -1,13 +1,17 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
+import { isPath, printEndpoint } from '../../forward/endpoint.js';
+import { parseReverseSpec } from '../../forward/reverse_spec.js';
 import {
   DEFAULT_BIND_HOST,
   type HostPort,
   type LocalSpec,
   parseLocalSpec,
   parseTarget,
+  printHostPort,
 } from '../../forward/spec.js';
 import { publicKeyOf } from '../../node/identity.js';
+import { upperHex } from '../../node/tox_id.js';
 import type { ConnectorHandle, Forward } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
@@ -41,6 +45,8 @@ export interface ConnectFlags
     ProxyFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
+  /** Arguments of `-R`. */
+  readonly reverse?: readonly string[];
   readonly ticketFile?: string;
   /** Argument of `-W`. */
   readonly stdio?: string;
@@ -67,7 +73,8 @@ export async function connectCommand(
   const stdio = stdioOf(targetText, flags);
   const proxies = await proxiesOf(flags);
   const wishes = wishesOf(targetText, flags);
-  if (wishes.length + proxies.length === 0 && stdio === undefined) throw nothingToDo();
+  const reverses = (flags.reverse ?? []).map(parseReverseSpec);
+  if (wishes.length + proxies.length + reverses.length === 0 && stdio === undefined) throw nothingToDo();
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -97,6 +104,11 @@ export async function connectCommand(
         const { local, target } = await connector.dynamic(proxy);
         context.reporter.event({ event: 'forward', local, target });
       }
+      for (const spec of reverses) {
+        const reverse = { listen: printHostPort(spec.bind), target: printEndpoint(spec.target) };
+        context.reporter.event({ event: 'reverse', status: 'asked', ...reverse, peer: upperHex(publicKey) });
+        connector.reverse(spec);
+      }
       if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
     },
   });
@@ -112,7 +124,7 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
 
 function nothingToDo(): TunnelError {
   return usage(
-    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22) or a proxy (-D 1080)',
+    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22), a port of the far end (-R 8080:localhost:80) or a proxy (-D 1080)',
   );
 }
 
@@ -125,8 +137,9 @@ function twiceStdin(): TunnelError {
 /** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
 function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
   if (flags.stdio === undefined) return undefined;
-  if (targetText !== undefined || flags.local !== undefined || flags.dynamic !== undefined) {
-    throw usage('-W goes with no PORT, no -L and no -D; run those as a command of their own');
+  const { local, dynamic, reverse } = flags;
+  if ([targetText, local, dynamic, reverse].some((other) => other !== undefined)) {
+    throw usage('-W goes with no PORT, no -L, no -D and no -R; run those as a command of their own');
   }
   return parseTarget(flags.stdio);
 }
@@ -154,9 +167,10 @@ async function forward(
   try {
     made = await connector.forward(spec);
   } catch (error) {
-    if (!elsewhere || !isPortTrouble(error)) throw error;
-    made = await connector.forward({ ...spec, bind: { ...spec.bind, port: 0 } });
-    note = { note: `port ${spec.bind.port} is not to be had here; choose one with -p` };
+    const { bind } = spec;
+    if (!elsewhere || isPath(bind) || !isPortTrouble(error)) throw error;
+    made = await connector.forward({ ...spec, bind: { ...bind, port: 0 } });
+    note = { note: `port ${bind.port} is not to be had here; choose one with -p` };
   }
   reporter.event({ event: 'forward', local: made.local, target: made.target, ...note });
 }

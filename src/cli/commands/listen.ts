@@ -1,8 +1,9 @@
 import { type AccessState, parseAccessState } from '../../access/access_state.js';
 import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import type { AllowedPeer } from '../../access/policy.js';
-import { printRule, type Rule, readRule } from '../../access/rule.js';
+import { type IsName, printRule, type Rule, readRule } from '../../access/rule.js';
 import { TunnelError } from '../../core/errors.js';
+import { parseReverseRule, type ReverseRule } from '../../forward/reverse_rule.js';
 import { printHostPort } from '../../forward/spec.js';
 import { formatBootstrapLine } from '../../node/bootstrap_list.js';
 import { namedNodes, namedOrPublicNodes } from '../bootstrap_nodes.js';
@@ -36,6 +37,7 @@ export interface ListenFlags
     MetricsFlags,
     LimitFlags {
   readonly expose?: readonly string[];
+  readonly allowReverse?: readonly string[];
   readonly allowPeer?: readonly string[];
   readonly denyPeer?: readonly string[];
   readonly qr?: boolean;
@@ -48,6 +50,8 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
   const denyPeers = (flags.denyPeer ?? []).map(parsePeerKey);
   // What can be told without knowing the names of tickets is told before anything is touched.
   readRules(context, expose, allowPeers, undefined);
+  const reverse = flags.allowReverse ?? [];
+  readReverse(reverse, allowPeers, undefined);
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -75,6 +79,7 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
         signal,
         access,
         expose: rules,
+        allowReverse: readReverse(reverse, allowPeers, access),
       });
     },
     metrics: flags.metrics,
@@ -113,15 +118,35 @@ function readRules(
   allowPeers: readonly AllowedPeer[],
   kept: AccessState | undefined,
 ): Rule[] {
+  return readNamed(texts, allowPeers, kept, (text, isName) => {
+    const { rule, note } = readRule(text, isName);
+    if (note !== undefined && kept !== undefined) reporter.people(printable(note));
+    return rule;
+  });
+}
+
+/** Reads `--allow-reverse`, in the same way. */
+function readReverse(
+  texts: readonly string[],
+  allowPeers: readonly AllowedPeer[],
+  kept: AccessState | undefined,
+): ReverseRule[] {
+  return readNamed(texts, allowPeers, kept, parseReverseRule);
+}
+
+function readNamed<Read>(
+  texts: readonly string[],
+  allowPeers: readonly AllowedPeer[],
+  kept: AccessState | undefined,
+  read: (text: string, isName: IsName) => Read,
+): Read[] {
   const names = new Set(
     [...allowPeers, ...(kept?.peers ?? []), ...(kept?.tickets ?? [])].map(({ name }) => name),
   );
-  const rules: Rule[] = [];
+  const rules: Read[] = [];
   for (const text of texts) {
     try {
-      const { rule, note } = readRule(text, (name) => names.has(name));
-      if (note !== undefined && kept !== undefined) reporter.people(printable(note));
-      rules.push(rule);
+      rules.push(read(text, (name) => names.has(name)));
     } catch (error) {
       const isName = TunnelError.is(error) && error.code === 'ERR_USAGE';
       if (!isName || kept !== undefined) throw error;
@@ -151,9 +176,11 @@ async function connectCommandLine(
 /** The first target that is open, in its shortest form; PORT where the user has to choose. */
 function exampleTarget(rules: readonly Rule[]): string {
   const first = rules.find(({ name }) => name === undefined);
-  const port = first?.ports[0]?.from;
-  if (first === undefined || port === undefined) return 'PORT';
-  const { host } = first;
+  if (first === undefined) return 'PORT';
+  if ('path' in first) return `-L 8080:${first.path}`;
+  const { host, ports } = first;
+  const port = ports[0]?.from;
+  if (port === undefined) return 'PORT';
   if (host.kind === 'name')
     return host.name === 'localhost' ? String(port) : printHostPort({ host: host.name, port });
   return host.kind === 'address' ? printHostPort({ host: host.address.text, port }) : `HOST:${port}`;

@@ -1,0 +1,207 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { TimerHandle, Timers } from '../core/clock.js';
+import { errnoOf } from '../core/errno.js';
+import { TunnelError } from '../core/errors.js';
+import { SESSION_WAIT_MS } from '../core/limits.js';
+import type { Logger } from '../core/logger.js';
+import type { Reason } from '../mux/reasons.js';
+import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
+import { parseAddress } from './address.js';
+import { Pipe } from './pipe.js';
+import { resetSocket } from './reset_socket.js';
+import { type HostPort, printHostPort } from './spec.js';
+
+export interface ReversePortOptions {
+  /** A numeric address; port 0: the system chooses. */
+  readonly bind: HostPort;
+  readonly isPermitted: () => boolean;
+  /** How the peer is named in the log. */
+  readonly peer: string;
+  readonly logger: Logger;
+  readonly timers: Timers;
+  readonly onOpen: (local: HostPort) => void;
+  /** Called once. @param local where it listened; undefined when it came to nothing */
+  readonly onOver: (local: HostPort | undefined) => void;
+}
+
+/** Time without a byte after which the kernel asks whether the client still lives. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * A port that a peer has had opened: each connection to it becomes a stream of the kind `accepted`, in
+ * the session that asked. Connections that are open outlive the port, and end with the session.
+ */
+export class ReversePort {
+  readonly #options: ReversePortOptions;
+  readonly #server: Server;
+  /** Each cuts one connection. */
+  readonly #connections = new Set<() => void>();
+  #local: HostPort | undefined;
+  #stream: MuxStream | undefined;
+  #closed = false;
+
+  constructor(options: ReversePortOptions) {
+    this.#options = options;
+    this.#server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
+  }
+
+  /** Starts to listen, and answers the request with how that went; to be called once. */
+  open(request: OpenRequest): void {
+    const { bind } = this.#options;
+    const server = this.#server;
+    request.onCancelled = () => this.#over();
+    server.once('error', (error) => {
+      const [reason, text] = listenFailure(error);
+      request.refuse(reason, `${printHostPort(bind)} ${text}`);
+      this.#over();
+    });
+    server.listen({ host: bind.host, port: bind.port }, () => {
+      if (this.#closed) {
+        server.close();
+        request.refuse('cancelled', 'no longer wanted');
+        return;
+      }
+      server.removeAllListeners('error').on('error', (error) => {
+        this.#log('warn', `${printHostPort(bind)}: a connection could not be accepted`, { error });
+      });
+      this.#listening(request);
+    });
+  }
+
+  /** Tells the peer why, and listens no more. */
+  close(reason: Reason): void {
+    if (this.#closed) return;
+    this.#stream?.reset(reason);
+    this.#over();
+  }
+
+  /** Closes the port when it is no longer allowed, and cuts what came by it. */
+  recheck(): void {
+    if (this.#closed || this.#options.isPermitted()) return;
+    this.#log('warn', 'a port was closed: the rules no longer allow it');
+    for (const cut of [...this.#connections]) cut();
+    this.close('not-allowed');
+  }
+
+  #listening(request: OpenRequest): void {
+    const address = this.#server.address();
+    // A server that listens on a port has an address of this kind.
+    const port = address === null || typeof address === 'string' ? this.#options.bind.port : address.port;
+    if (!this.#options.isPermitted()) {
+      // The rules have changed while it was opened.
+      request.refuse('not-allowed', 'this port may no longer be listened at');
+      this.#over();
+      return;
+    }
+    try {
+      this.#stream = request.accept({
+        // The peer has nothing to say on this stream.
+        onData: () => this.close('protocol-error'),
+        onEnd: () => this.close('cancelled'),
+        onReset: () => this.#over(),
+      });
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      this.#over();
+      return;
+    }
+    this.#local = { host: this.#options.bind.host, port };
+    this.#server.on('connection', (socket) => this.#onConnection(socket, request));
+    this.#stream.write(Uint8Array.of(port >>> 8, port & 0xff));
+    this.#options.onOpen(this.#local);
+  }
+
+  #onConnection(socket: Socket, { idBytes: listener, opener }: OpenRequest): void {
+    const { timers } = this.#options;
+    const { remoteAddress, remotePort = 0 } = socket;
+    if (remoteAddress === undefined) {
+      socket.on('error', () => {});
+      resetSocket(socket);
+      return;
+    }
+    let unanswered: TimerHandle | undefined;
+    const answered = (): void => {
+      if (unanswered !== undefined) timers.clear(unanswered);
+      unanswered = undefined;
+    };
+    const pipe: Pipe = new Pipe(socket, {
+      onOver: () => {
+        answered();
+        this.#connections.delete(cut);
+      },
+    });
+    let stream: MuxStream | undefined;
+    const end = (reason: Reason): void => {
+      stream?.reset(reason);
+      pipe.abort();
+    };
+    const cut = (): void => end('not-allowed');
+    try {
+      const host = parseAddress(remoteAddress)?.text ?? remoteAddress;
+      stream = opener.open(
+        { kind: 'accepted', listener, host, port: remotePort },
+        {
+          onOpened: () => {
+            answered();
+            pipe.flow();
+          },
+          onRefused: (reason, text) => {
+            this.#log('info', `the peer did not take a connection: ${text === '' ? reason : text}`);
+            pipe.abort();
+          },
+          onData: (chunk) => pipe.onData(chunk),
+          onEnd: () => pipe.onEnd(),
+          onReset: () => pipe.onReset(),
+          onDrain: () => pipe.onDrain(),
+        },
+      );
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      this.#log('warn', `a connection was turned away: ${error.message}`);
+      pipe.abort();
+      return;
+    }
+    this.#connections.add(cut);
+    // Also for a peer that is away: who connects is not to wait for as long as its streams do.
+    unanswered = timers.set(() => end('timeout'), SESSION_WAIT_MS);
+    pipe.attach(stream);
+  }
+
+  #over(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#server.close();
+    this.#options.onOver(this.#local);
+  }
+
+  #log(level: 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    const at = printHostPort(this.#local ?? this.#options.bind);
+    this.#options.logger.log(level, message, { peer: this.#options.peer, at, ...fields });
+  }
+}
+
+/** Why a port could not be opened, and what whoever asked can do. */
+function listenFailure(error: Error): readonly [Reason, string] {
+  const code = errnoOf(error) ?? 'failed';
+  switch (code) {
+    case 'EADDRINUSE':
+      return ['busy', 'is in use at the far end; ask for another port'];
+    case 'EACCES':
+    case 'EPERM':
+      return ['not-allowed', 'is not for the user of the far end to listen at; ask for a port from 1024 on'];
+    case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
+    case 'EINVAL':
+      return ['unreachable', `is no address of the far end (${code}); leave the bind address out`];
+    case 'EMFILE':
+    case 'ENFILE':
+      return ['limit', `could not be opened at the far end (${code}); try again later`];
+    default:
+      return ['internal', `could not be opened at the far end (${code})`];
+  }
+}

@@ -1,0 +1,109 @@
+import type { Timers } from '../core/clock.js';
+import type { Logger } from '../core/logger.js';
+import type { Limits } from '../core/peer_limits.js';
+import type { TargetRules } from '../forward/allow.js';
+import { printEndpoint, targetOf } from '../forward/endpoint.js';
+import { ReverseForward } from '../forward/reverse.js';
+import type { ReverseSpec } from '../forward/reverse_spec.js';
+import { TargetServer } from '../forward/serve.js';
+import { printBind, printHostPort } from '../forward/spec.js';
+import type { StreamOpener } from '../forward/stream.js';
+import { REASONS } from '../mux/reasons.js';
+import type { OpenRequest } from '../mux/stream_api.js';
+import { encodeTarget } from '../mux/target.js';
+import type { Refusal, ReverseChange } from './events.js';
+
+/** A port of the far end that leads to this one. */
+export interface Reverse {
+  /** `host:port` where the far end listens; undefined while it does not. */
+  readonly remote: string | undefined;
+  /** `host:port` or path that this end dials. */
+  readonly target: string;
+  /** Has the port closed; open connections go on. */
+  close(): void;
+}
+
+export interface ReverseForwardsOptions {
+  /** The listener's public key. */
+  readonly peer: string;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly limits: Limits;
+  readonly onChange: (change: ReverseChange) => void;
+  readonly onRefused: (refusal: Refusal) => void;
+}
+
+/** Our own user named the target: it is nobody else's to choose. */
+const NAMED_BY_US: TargetRules = { mayPermit: () => true, permits: () => true, permitsPath: () => true };
+
+/** The reverse forwards of a connector, and the only streams that its listener may open. */
+export class ReverseForwards {
+  readonly #options: ReverseForwardsOptions;
+  readonly #forwards = new Set<ReverseForward>();
+  readonly #server: TargetServer;
+  #session: StreamOpener | undefined;
+
+  constructor(options: ReverseForwardsOptions) {
+    this.#options = options;
+    const { peer, timers, logger, limits } = options;
+    this.#server = new TargetServer({ peer, timers, logger, rules: NAMED_BY_US, maxDials: limits.maxDials });
+  }
+
+  /** @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path */
+  add(spec: ReverseSpec): Reverse {
+    encodeTarget({ kind: 'listen', ...spec.bind });
+    encodeTarget(targetOf(spec.target));
+    const forward = new ReverseForward({ spec, timers: this.#options.timers });
+    const target = printEndpoint(spec.target);
+    const { peer, onChange, onRefused } = this.#options;
+    for (const status of ['open', 'closed'] as const) {
+      forward.on(status, (remote) => onChange({ status, listen: printHostPort(remote), target, peer }));
+    }
+    forward.on('refused', (reason, text, again) => {
+      const why = text === '' ? REASONS[reason].sentence : text;
+      const next = again ? '; asking again' : '';
+      onRefused({ target: `-R ${printBind(spec.bind)}`, reason, text: `${why}${next}`, peer });
+    });
+    this.#forwards.add(forward);
+    // Not before the caller has had a chance to listen to the events.
+    setImmediate(() => forward.setSession(this.#session));
+    return {
+      get remote() {
+        return forward.remote && printHostPort(forward.remote);
+      },
+      target,
+      close: () => {
+        this.#forwards.delete(forward);
+        forward.close();
+      },
+    };
+  }
+
+  setSession(session: StreamOpener | undefined): void {
+    this.#session = session;
+    for (const forward of this.#forwards) forward.setSession(session);
+  }
+
+  /** Answers what the listener asks for: connections that came at a port of ours, and nothing else. */
+  handle(request: OpenRequest): void {
+    if (request.target.kind !== 'accepted') {
+      request.refuse('not-allowed', 'this end opens no targets');
+      return;
+    }
+    for (const forward of this.#forwards) {
+      if (!forward.owns(request)) continue;
+      this.#server.handle(request, targetOf(forward.spec.target));
+      return;
+    }
+    this.#options.logger.log('warn', 'the listener offered a connection that nobody asked for', {
+      peer: this.#options.peer,
+    });
+    request.refuse('not-allowed', 'no such port was asked for');
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const forward of this.#forwards) forward.close();
+    this.#forwards.clear();
+  }
+}

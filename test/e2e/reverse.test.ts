@@ -1,0 +1,73 @@
+/** -R and UNIX sockets through the real command, three processes and a Tox network of our own. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, lstatSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { dialLoopback, ending } from '../support/loopback.js';
+import { patternDigest } from '../support/pattern.js';
+import { PrivateNetwork } from '../support/private_network.js';
+import { readDigest, writePattern } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const BYTES = 2 * 1024 * 1024;
+
+describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
+  const folder = new TempFolder();
+  const far = folder.file('far.sock');
+  const near = folder.file('near.sock');
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  let echo: Target;
+  let network: PrivateNetwork;
+
+  before(async () => {
+    echo = await Target.echo();
+    await once(server.listen(far), 'listening');
+    network = await PrivateNetwork.start();
+  });
+
+  after(async () => {
+    await network.stop();
+    await echo.stop();
+    server.close();
+    folder.remove();
+  });
+
+  async function echoes(client: Socket): Promise<void> {
+    const answer = readDigest(client);
+    await writePattern(client, 'there and back', BYTES);
+    client.end();
+    assert.deepEqual(await answer, { bytes: BYTES, sha256: patternDigest('there and back', BYTES) });
+  }
+
+  test('bytes go through a port of the listener and through sockets; what is not allowed is told', {
+    timeout: 120_000,
+  }, async () => {
+    const { ticket, listener } = await network.listen([far], '--allow-reverse', '0');
+    const { connector } = await network.connect(
+      ticket,
+      [`${near}:${far}`, `0:127.0.0.1:${echo.port}`],
+      ...['-R', `0:127.0.0.1:${echo.port}`, '-R', '1:localhost:1'],
+    );
+    const open = await connector.event('reverse', (event) => event['status'] === 'open');
+    assert.equal(open['target'], `127.0.0.1:${echo.port}`);
+    assert.equal((await listener.event('reverse'))['listen'], open['listen']);
+    const port = Number(String(open['listen']).split(':').at(-1));
+    const refused = await connector.event('refused');
+    assert.equal(refused['target'], '-R 1');
+    assert.match(String(refused['message']), /--allow-reverse 127\.0\.0\.1:1$/);
+
+    await echoes(dialLoopback(port));
+    assert.equal(lstatSync(near).mode & 0o777, 0o600);
+    await echoes(connect({ path: near, allowHalfOpen: true }));
+
+    await connector.stop();
+    assert.ok(!existsSync(near));
+    await listener.event('reverse', (event) => event['status'] === 'closed');
+    assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
+  });
+});

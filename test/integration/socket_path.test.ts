@@ -1,0 +1,223 @@
+/** UNIX sockets at either end of a forward. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, get, type IncomingMessage } from 'node:http';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { systemTimers } from '../../src/core/clock.js';
+import { TunnelError } from '../../src/core/errors.js';
+import { TunnelAgent } from '../../src/forward/agent.js';
+import { AllowRules } from '../../src/forward/allow.js';
+import { targetOf } from '../../src/forward/endpoint.js';
+import { type ExposeSpec, parseExposeSpec } from '../../src/forward/expose.js';
+import { LocalForward, type Refusal } from '../../src/forward/local.js';
+import { TargetServer } from '../../src/forward/serve.js';
+import { parseLocalSpec } from '../../src/forward/spec.js';
+import { StreamGate } from '../../src/forward/stream_gate.js';
+import { TunnelStream } from '../../src/forward/tunnel_stream.js';
+import { ending } from '../support/loopback.js';
+import { patternDigest } from '../support/pattern.js';
+import { sessionPair } from '../support/session_pair.js';
+import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const MIB = 1024 * 1024;
+
+describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
+  const folder = new TempFolder();
+  const echoPath = folder.file('echo.sock');
+  let echo: Server;
+  const echoed = new Set<Socket>();
+
+  before(async () => {
+    echo = createServer({ allowHalfOpen: true }, (socket) => {
+      echoed.add(socket);
+      socket.on('error', () => {}).on('close', () => echoed.delete(socket));
+      socket.pipe(socket);
+    });
+    await once(echo.listen(echoPath), 'listening');
+  });
+
+  after(() => {
+    for (const socket of echoed) socket.destroy();
+    echo.close();
+    folder.remove();
+  });
+
+  async function bench(t: TestContext, spec: string, rules: readonly ExposeSpec[] = [{ path: echoPath }]) {
+    const server = new TargetServer({ peer: 'connector', rules: new AllowRules(rules) });
+    const { near, far } = sessionPair((request) => server.handle(request));
+    const forward = new LocalForward({ spec: parseLocalSpec(spec) });
+    const refusals: Refusal[] = [];
+    forward.on('refused', (refusal) => refusals.push(refusal));
+    const local = await forward.listen();
+    forward.setSession(near);
+    t.after(() => {
+      forward.close();
+      near.close('peer-shutdown');
+      far.close('peer-shutdown');
+    });
+    const dial = (): Socket => {
+      const address = 'path' in local ? local : { port: local.port, host: local.host };
+      return connect({ ...address, allowHalfOpen: true }).on('error', () => {});
+    };
+    return { server, near, forward, refusals, dial, local };
+  }
+
+  test("bytes go from socket to socket and back, half-closed, and the socket is its owner's alone", async (t) => {
+    const path = folder.file('in.sock');
+    const { forward, dial, local } = await bench(t, `${path}:${echoPath}`);
+    assert.deepEqual(local, { path });
+    assert.equal(lstatSync(path).mode & 0o777, 0o600);
+    const client = dial();
+    const answer = readDigest(client);
+    await writePattern(client, 'unix', 4 * MIB);
+    client.end();
+    assert.deepEqual(await answer, { bytes: 4 * MIB, sha256: patternDigest('unix', 4 * MIB) });
+    forward.close();
+    assert.ok(!existsSync(path));
+    assert.deepEqual(readdirSync(folder.path).sort(), ['echo.sock']);
+  });
+
+  test('bytes of a program that writes and closes at once all arrive', async (t) => {
+    const target = await Target.start();
+    t.after(() => target.stop());
+    const { dial } = await bench(t, `${folder.file('once.sock')}:localhost:${target.port}`, [
+      parseExposeSpec(String(target.port)),
+    ]);
+    const client = dial();
+    client.write('all of it');
+    client.destroySoon();
+    const got = await target.connection();
+    assert.equal(String(await readToEnd(got)), 'all of it');
+    got.end();
+  });
+
+  test('a port leads to a socket that is exposed', async (t) => {
+    const { dial } = await bench(t, `0:${echoPath}`);
+    const client = dial();
+    client.end('hello');
+    assert.equal(String(await readToEnd(client)), 'hello');
+  });
+
+  test('without a rule no socket is reached, and the client is told', async (t) => {
+    const { dial, refusals, server } = await bench(t, `0:${echoPath}`, [parseExposeSpec('*:*')]);
+    assert.equal(await ending(dial().resume()), 'ECONNRESET');
+    assert.deepEqual(
+      refusals.map(({ reason, target }) => ({ reason, target })),
+      [{ reason: 'not-allowed', target: { path: echoPath } }],
+    );
+    assert.equal(server.counts.denied, 1);
+  });
+
+  test('a socket that nobody listens at is refused, as is one that is not there', async (t) => {
+    const dead = await deadSocket(folder.file('dead.sock'));
+    for (const [path, reason] of [
+      [dead, 'refused'],
+      [folder.file('none.sock'), 'unreachable'],
+    ] as const) {
+      const { dial, refusals } = await bench(t, `0:${path}`, [{ path }]);
+      assert.equal(await ending(dial().resume()), 'ECONNRESET');
+      assert.equal(refusals[0]?.reason, reason);
+    }
+  });
+
+  test('a rule that is taken away cuts the connections to its socket', async (t) => {
+    let allowed = true;
+    const rules = { mayPermit: () => false, permits: () => false, permitsPath: () => allowed };
+    const server = new TargetServer({ peer: 'connector', rules });
+    const { near } = sessionPair((request) => server.handle(request));
+    t.after(() => near.close('peer-shutdown'));
+    const gate = new StreamGate();
+    gate.setSession(near);
+    const target = { kind: 'path', path: echoPath } as const;
+    const stream = new TunnelStream({ gate, timers: systemTimers, target });
+    stream.on('error', () => {});
+    await once(stream, 'connect');
+    assert.equal(stream.remoteAddress, undefined);
+    stream.write('x');
+    assert.equal(String((await once(stream, 'data'))[0]), 'x');
+    allowed = false;
+    server.recheck();
+    await new Promise((resolve) => stream.once('close', resolve));
+    assert.match(String(stream.errored), new RegExp(`read ECONNRESET ${echoPath}`));
+  });
+
+  test('an agent takes a socketPath of the far end, as that of node:http does', async (t) => {
+    const path = folder.file('http.sock');
+    const http = createHttpServer((request, response) => response.end(`you asked for ${request.url}`));
+    await once(http.listen(path), 'listening');
+    const server = new TargetServer({ peer: 'connector', rules: new AllowRules([{ path }]) });
+    const { near } = sessionPair((request) => server.handle(request));
+    const gate = new StreamGate();
+    gate.setSession(near);
+    const agent = new TunnelAgent(
+      (wanted) => new TunnelStream({ gate, timers: systemTimers, target: targetOf(wanted) }),
+    );
+    t.after(() => {
+      agent.destroy();
+      near.close('peer-shutdown');
+      http.close();
+    });
+    const [response]: [IncomingMessage] = await new Promise((resolve) => {
+      get({ socketPath: path, path: '/a', agent }, (...got) => resolve(got));
+    });
+    assert.equal(String(await readToEnd(response)), 'you asked for /a');
+  });
+
+  test('a stale socket is replaced; a live one, and what is no socket, are refused and left', async (t) => {
+    const stale = await deadSocket(folder.file('stale.sock'));
+    const { dial, forward } = await bench(t, `${stale}:${echoPath}`);
+    const client = dial();
+    client.write('new');
+    assert.equal(String(await readExactly(client, 3)), 'new');
+    client.destroy();
+    const file = folder.file('file');
+    writeFileSync(file, 'mine');
+    for (const [path, says] of [
+      [stale, /is in use by another program/],
+      [echoPath, /is in use by another program/],
+      [file, /is no socket and was left as it is/],
+      [folder.file('no/such.sock'), /its folder is not there/],
+    ] as const) {
+      await assert.rejects(
+        new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) }).listen(),
+        (error) => TunnelError.is(error) && error.code === 'ERR_LISTEN' && says.test(error.message),
+      );
+    }
+    assert.ok(existsSync(echoPath) && existsSync(file));
+    forward.close();
+    assert.ok(!existsSync(stale));
+  });
+
+  test('a socket that another has put in its place is not taken away', async (t) => {
+    const path = folder.file('moved.sock');
+    const { forward } = await bench(t, `${path}:${echoPath}`);
+
+    rmSync(path);
+    writeFileSync(path, 'another');
+    forward.close();
+    assert.ok(existsSync(path));
+  });
+
+  test('closed while it begins to listen, it leaves no socket', async () => {
+    const path = folder.file('early.sock');
+    const forward = new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) });
+    const listening = forward.listen();
+    forward.close();
+    await assert.rejects(listening, /closed before it listened/);
+    assert.ok(!existsSync(path));
+  });
+});
+
+/** What a process leaves that was killed. */
+async function deadSocket(path: string): Promise<string> {
+  const server = createServer();
+  await once(server.listen(`${path}.x`), 'listening');
+  renameSync(`${path}.x`, path);
+  server.close();
+  await once(server, 'close');
+  return path;
+}

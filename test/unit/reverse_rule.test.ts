@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { ReverseBook } from '../../src/access/reverse_book.js';
+import { TunnelError } from '../../src/core/errors.js';
+import { parseAddress } from '../../src/forward/address.js';
+import { opensReverse, parseReverseRule } from '../../src/forward/reverse_rule.js';
+import { parseReverseSpec, printReverseSpec } from '../../src/forward/reverse_spec.js';
+
+function opens(rule: string, host: string, port: number): boolean {
+  const address = parseAddress(host);
+  assert.ok(address !== undefined);
+  return opensReverse(parseReverseRule(rule), address, port);
+}
+
+test('--allow-reverse opens what it names, on loopback unless it says otherwise', () => {
+  for (const [rule, host, port, yes] of [
+    ['8080', '127.0.0.1', 8080, true],
+    ['8080', '127.0.0.2', 8080, true],
+    ['8080', '::1', 8080, true],
+    ['8080', '::ffff:127.0.0.1', 8080, true],
+    ['localhost:8080', '127.0.0.1', 8080, true],
+    ['8080', '0.0.0.0', 8080, false],
+    ['8080', '::', 8080, false],
+    ['8080', '10.0.0.1', 8080, false],
+    ['8080', '127.0.0.1', 8081, false],
+    ['8080', '127.0.0.1', 0, false],
+    ['0', '127.0.0.1', 0, true],
+    ['0', '127.0.0.1', 8080, false],
+    ['8000-8099', '127.0.0.1', 8000, true],
+    ['8000-8099', '127.0.0.1', 8099, true],
+    ['8000-8099', '127.0.0.1', 8100, false],
+    ['8000-8099', '127.0.0.1', 0, false],
+    ['*', '127.0.0.1', 0, true],
+    ['*', '127.0.0.1', 65535, true],
+    ['*', '0.0.0.0', 80, false],
+    ['0.0.0.0:80', '0.0.0.0', 80, true],
+    ['0.0.0.0:80', '127.0.0.1', 80, false],
+    ['[::]:80', '::', 80, true],
+    ['[::]:80', '0.0.0.0', 80, false],
+    ['*:80', '0.0.0.0', 80, true],
+    ['*:80', '192.168.1.1', 80, true],
+    ['*:80', '0.0.0.0', 81, false],
+    ['127.0.0.1:80', '127.0.0.2', 80, false],
+  ] as const) {
+    assert.equal(opens(rule, host, port), yes, `${rule} ${host} ${port}`);
+  }
+});
+
+test('--allow-reverse with a name is for that name, and a name that nobody has is an error', () => {
+  const isName = (name: string): boolean => name === 'laptop';
+  assert.deepEqual(parseReverseRule('laptop:8080', isName), {
+    name: 'laptop',
+    bind: 'loopback',
+    ports: { from: 8080, to: 8080 },
+  });
+  assert.deepEqual(parseReverseRule('Laptop:*:1-2', isName), {
+    name: 'laptop',
+    bind: 'any',
+    ports: { from: 1, to: 2 },
+  });
+  for (const [text, code] of [
+    ['desktop:8080', 'ERR_USAGE'],
+    ['desktop:*:8080', 'ERR_SPEC_INVALID'],
+    ['', 'ERR_SPEC_INVALID'],
+    ['x', 'ERR_SPEC_INVALID'],
+    ['80-79', 'ERR_SPEC_INVALID'],
+    ['70000', 'ERR_SPEC_INVALID'],
+    ['::1:80', 'ERR_SPEC_INVALID'],
+    ['/a', 'ERR_SPEC_INVALID'],
+    ['127.1:80', 'ERR_SPEC_INVALID'],
+  ] as const) {
+    assert.throws(
+      () => parseReverseRule(text, isName),
+      (error) => TunnelError.is(error) && error.code === code,
+      text,
+    );
+  }
+});
+
+test('nothing is allowed without a rule; a name with rules of either kind of its own has none of the general ones', () => {
+  const loopback = parseAddress('127.0.0.1');
+  assert.ok(loopback !== undefined);
+  const grant = (name: string) => ({ name, kind: 'peer', rules: undefined }) as const;
+  const rule = (text: string) => parseReverseRule(text, (name) => name === 'laptop');
+  const ask = (book: ReverseBook, name: string | undefined, port: number, hasOwn = false): boolean =>
+    book
+      .rulesFor(
+        () => (name === undefined ? undefined : grant(name)),
+        () => hasOwn,
+      )
+      .permitsListen(loopback, port);
+  assert.equal(ask(new ReverseBook(), 'any', 80), false);
+  assert.equal(ask(new ReverseBook(), undefined, 80), false);
+  const book = new ReverseBook([rule('80'), rule('laptop:90')]);
+  assert.deepEqual([ask(book, 'other', 80), ask(book, 'other', 90)], [true, false]);
+  assert.deepEqual([ask(book, 'laptop', 80), ask(book, 'laptop', 90)], [false, true]);
+  assert.equal(ask(book, 'other', 80, true), false, 'a narrow ticket gets no more than it was made for');
+  assert.equal(ask(book, 'laptop', 90, true), true);
+  book.keep((name) => name !== 'laptop');
+  assert.deepEqual([ask(book, 'laptop', 80), ask(book, 'laptop', 90)], [true, false]);
+});
+
+test('-R is read as -L is, with the far end first, and printed as it was read', () => {
+  for (const [text, spec] of [
+    [
+      '8080:localhost:80',
+      { bind: { host: '127.0.0.1', port: 8080 }, target: { host: 'localhost', port: 80 } },
+    ],
+    ['0:/run/a.sock', { bind: { host: '127.0.0.1', port: 0 }, target: { path: '/run/a.sock' } }],
+    ['0.0.0.0:8080:[::1]:80', { bind: { host: '0.0.0.0', port: 8080 }, target: { host: '::1', port: 80 } }],
+    ['localhost:1:h:2', { bind: { host: 'localhost', port: 1 }, target: { host: 'h', port: 2 } }],
+  ] as const) {
+    assert.deepEqual(parseReverseSpec(text), spec);
+    assert.deepEqual(parseReverseSpec(printReverseSpec(spec)), spec);
+  }
+  for (const [text, says] of [
+    ['/run/a.sock:localhost:80', /at ports only/],
+    ['name.example:8080:localhost:80', /must be numeric, or localhost/],
+    ['*:8080:localhost:80', /must be written out/],
+    ['8080', /three or four parts/],
+  ] as const) {
+    assert.throws(() => parseReverseSpec(text), says);
+  }
+});

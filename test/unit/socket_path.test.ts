@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { readRule } from '../../src/access/rule.js';
+import { RuleBook } from '../../src/access/rule_book.js';
+import { TunnelError } from '../../src/core/errors.js';
+import { AllowRules } from '../../src/forward/allow.js';
+import { Dialer } from '../../src/forward/dial.js';
+import { parseExposeSpec, printExposeSpec } from '../../src/forward/expose.js';
+import { foreignPath, readSocketPath } from '../../src/forward/socket_path.js';
+import { parseLocalSpec, printLocalSpec } from '../../src/forward/spec.js';
+
+const PIPE = '\\\\.\\pipe\\app';
+
+test('a path is absolute and in its only spelling; a pipe is one name, in lower case', () => {
+  for (const [text, path] of [
+    ['/run/app.sock', '/run/app.sock'],
+    ['/a', '/a'],
+    ['/a b/..c/.d', '/a b/..c/.d'],
+    [PIPE, PIPE],
+    ['\\\\.\\PIPE\\App', PIPE],
+    [`/${'a'.repeat(102)}`, `/${'a'.repeat(102)}`],
+  ] as const) {
+    assert.deepEqual(readSocketPath(text), { path });
+  }
+});
+
+test('all other spellings of paths are refused, and told why', () => {
+  for (const [text, says] of [
+    ['run/app.sock', /absolute/],
+    ['./app.sock', /absolute/],
+    ['', /absolute/],
+    ['C:\\app.sock', /absolute/],
+    ['\\\\host\\pipe\\app', /absolute/],
+    ['\\\\?\\pipe\\app', /absolute/],
+    ['/run/../app.sock', /without \. and \.\./],
+    ['/run/./app.sock', /without/],
+    ['/run//app.sock', /without/],
+    ['//./pipe/app', /without/],
+    ['/run/', /without/],
+    ['/', /without/],
+    ['/..', /without/],
+    ['/run/a\nb', /control character/],
+    ['\0abstract', /control character/],
+    [`/${'a'.repeat(103)}`, /longer than 103 bytes/],
+    [`/${'ä'.repeat(52)}`, /longer than 103 bytes/],
+    ['\\\\.\\pipe\\', /one name/],
+    ['\\\\.\\pipe\\a\\b', /one name/],
+    ['\\\\.\\pipe\\../x', /one name/],
+    [`${PIPE}${'a'.repeat(300)}`, /256 characters/],
+  ] as const) {
+    const read = readSocketPath(text);
+    assert.ok(typeof read === 'string', text);
+    assert.match(read, says, text);
+  }
+});
+
+test('each system has its own kind of path', () => {
+  assert.equal(foreignPath('/a', 'linux'), undefined);
+  assert.equal(foreignPath('/a', 'darwin'), undefined);
+  assert.equal(foreignPath(PIPE, 'win32'), undefined);
+  assert.match(foreignPath(PIPE, 'linux') ?? '', /Windows alone/);
+  assert.match(foreignPath('/a', 'win32') ?? '', /named pipes/);
+});
+
+test('-L takes a path for either end or both, and prints it as it was read', () => {
+  const loopback = { host: '127.0.0.1', port: 8080 };
+  for (const [text, spec] of [
+    ['8080:/run/app.sock', { bind: loopback, target: { path: '/run/app.sock' } }],
+    ['[::1]:0:/a', { bind: { host: '::1', port: 0 }, target: { path: '/a' } }],
+    ['/tmp/db.sock:db.lan:5432', { bind: { path: '/tmp/db.sock' }, target: { host: 'db.lan', port: 5432 } }],
+    ['/a:[::1]:80', { bind: { path: '/a' }, target: { host: '::1', port: 80 } }],
+    ['/a.sock:/b.sock', { bind: { path: '/a.sock' }, target: { path: '/b.sock' } }],
+    [`${PIPE}:${PIPE}`, { bind: { path: PIPE }, target: { path: PIPE } }],
+    [`8080:${PIPE}`, { bind: loopback, target: { path: PIPE } }],
+  ] as const) {
+    assert.deepEqual(parseLocalSpec(text), spec, text);
+    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+  }
+});
+
+test('-L says of a path what is wrong with it', () => {
+  for (const [text, says] of [
+    ['./a.sock:h:80', />>\.\/a\.sock<<:h:80: the path to listen at must be absolute/],
+    ['/a/../b:h:80', />>\/a\/\.\.\/b<<.*without \. and \.\./],
+    ['8080:/run/x/', /the target path must be written without/],
+    ['8080:/a:/b', /the bind address must be/],
+    ['/a:8080:h:80', /too many parts/],
+    ['/run/app.sock', /three or four parts/],
+    ['x:/run/app.sock', /the port to listen on must be a number/],
+  ] as const) {
+    assert.throws(
+      () => parseLocalSpec(text),
+      (error) => TunnelError.is(error) && error.code === 'ERR_SPEC_INVALID' && says.test(error.message),
+      text,
+    );
+  }
+});
+
+test('--expose takes a path, for all or for one name, and prints it as it was read', () => {
+  for (const path of ['/run/app.sock', PIPE]) {
+    assert.deepEqual(parseExposeSpec(path), { path });
+    assert.equal(printExposeSpec({ path }), path);
+    assert.deepEqual(
+      readRule(`laptop:${path}`, (name) => name === 'laptop'),
+      { rule: { name: 'laptop', path } },
+    );
+    assert.throws(() => readRule(`laptop:${path}`, () => false), /no peer and no ticket is called/);
+  }
+  for (const text of ['/run/*', './a', '/a/..']) {
+    if (text === '/run/*') assert.deepEqual(parseExposeSpec(text), { path: '/run/*' });
+    else assert.throws(() => parseExposeSpec(text), /ERR_SPEC_INVALID|not a forward/);
+  }
+});
+
+test('no rule opens a path but the one that names it, letter by letter', async () => {
+  const dialer = (...rules: string[]): Dialer =>
+    new Dialer({ rules: rules.length === 0 ? new AllowRules() : new AllowRules(rules.map(parseExposeSpec)) });
+  for (const rules of [
+    [],
+    ['*:*'],
+    ['localhost:*'],
+    ['/run/other.sock'],
+    ['/run'],
+    ['/run/*'],
+    ['/RUN/app.sock'],
+    ['/run/app.sock2'],
+  ]) {
+    const result = await dialer(...rules).dial({ path: '/run/app.sock' });
+    assert.ok(result.kind === 'failed');
+    assert.equal(result.reason, 'not-allowed');
+    assert.match(result.text, /^\/run\/app\.sock is not exposed; .*--expose \/run\/app\.sock$/);
+  }
+  const open = dialer('/nowhere/app.sock');
+  const reasons: string[] = [];
+  for (const path of [
+    '/nowhere/../nowhere/app.sock',
+    '/nowhere/./app.sock',
+    '//nowhere/app.sock',
+    'nowhere/app.sock',
+    '/nowhere/app.sock/',
+    '/nowhere/app.sock',
+  ]) {
+    const result = await open.dial({ path });
+    reasons.push(result.kind === 'failed' ? result.reason : result.kind);
+  }
+  assert.deepEqual(reasons, [...Array.from({ length: 5 }, () => 'not-allowed'), 'unreachable']);
+});
+
+test('a path opens nothing else, and counts as a rule of its own', () => {
+  const rules = new AllowRules([parseExposeSpec('/run/app.sock')]);
+  assert.equal(rules.mayPermit({ kind: 'name', name: 'localhost' }, 22), false);
+  const book = new RuleBook([{ path: '/a' }, { name: 'laptop', path: '/b' }]);
+  const general = book.rulesFor(() => undefined);
+  const laptop = book.rulesFor(() => ({ name: 'laptop', kind: 'peer', rules: undefined }));
+  assert.deepEqual([general.permitsPath('/a'), general.permitsPath('/b')], [true, false]);
+  assert.deepEqual([laptop.permitsPath('/a'), laptop.permitsPath('/b')], [false, true]);
+  book.remove({ path: '/a' });
+  assert.equal(general.permitsPath('/a'), false);
+});
+
+test('a pipe of Windows is never taken for a file of the folder that we run in', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const result = await new Dialer({ rules: new AllowRules([{ path: PIPE }]) }).dial({ path: PIPE });
+  assert.ok(result.kind === 'failed');
+  assert.equal(result.reason, 'unreachable');
+  assert.match(result.text, /Windows alone/);
+});
