@@ -1,8 +1,8 @@
 import { type StateFlags, usage } from './flags.js';
 import type { CliIo } from './io.js';
 import { readBoundedFile } from './read_bounded.js';
+import { PASSPHRASE_VARIABLE } from './secret_variables.js';
 
-const VARIABLE = 'TOX_WASM_TUNNEL_PASSPHRASE';
 const MAX_PASSPHRASE_BYTES = 4096;
 
 /**
@@ -15,7 +15,7 @@ export async function passphraseOf(
   { passphraseFile, ephemeral }: Pick<StateFlags, 'passphraseFile' | 'ephemeral'>,
   io: CliIo,
 ): Promise<Uint8Array | undefined> {
-  const fromEnvironment = io.takeEnv(VARIABLE);
+  const fromEnvironment = io.takeEnv(PASSPHRASE_VARIABLE);
   if (ephemeral === true) {
     if (passphraseFile !== undefined) throw usage('--passphrase-file and --ephemeral contradict each other');
     return undefined;
@@ -24,7 +24,9 @@ export async function passphraseOf(
     const bound = { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES } as const;
     return checked(await readBoundedFile(passphraseFile, bound), passphraseFile);
   }
-  return fromEnvironment === undefined ? undefined : checked(Buffer.from(fromEnvironment), VARIABLE);
+  return fromEnvironment === undefined
+    ? undefined
+    : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
 }
 
 function checked(bytes: Buffer, origin: string): Uint8Array {
