@@ -20,13 +20,15 @@ export async function passphraseOf(
     if (passphraseFile !== undefined) throw usage('--passphrase-file and --ephemeral contradict each other');
     return undefined;
   }
-  if (passphraseFile !== undefined) {
-    const bound = { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES } as const;
-    return checked(await readBoundedFile(passphraseFile, bound), passphraseFile);
-  }
+  if (passphraseFile !== undefined) return readPassphrase(passphraseFile);
   return fromEnvironment === undefined
     ? undefined
     : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
+}
+
+/** The passphrase in a file. @throws {TunnelError} ERR_USAGE */
+export async function readPassphrase(file: string): Promise<Uint8Array> {
+  return checked(await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES }), file);
 }
 
 function checked(bytes: Buffer, origin: string): Uint8Array {
