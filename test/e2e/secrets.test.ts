@@ -1,6 +1,7 @@
 /** What a listener and a connector say, at their most talkative, searched for what they must not say. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseTicket } from '../../src/access/ticket.js';
 import { type Role, readIdentity } from '../../src/node/identity_file.js';
@@ -106,5 +107,47 @@ describe('secrets', () => {
       assert.equal(await run.exited(), 2);
       assertSilent('an error', saidBy(run), [key, wrong, PASSPHRASE, '3e'.repeat(20)]);
     }
+  });
+
+  test('lie where docs/security.md says, and nowhere else', { timeout: 120_000 }, async () => {
+    // Files as they are without a passphrase: all that stands in them can be read.
+    const plain = { env: {} };
+    const nobody = ['--bootstrap', `127.0.0.1:1:${'77'.repeat(32)}`, ...LOOPBACK];
+    const [listening, connecting] = ['open listener', 'open connector'].map((name) => folder.file(name));
+    assert.ok(listening !== undefined && connecting !== undefined);
+    for (const state of [listening, connecting]) {
+      mkdirSync(state);
+      chmodSync(state, 0o755);
+    }
+    const listener = CliProcess.start(['listen', '--state', listening, ...nobody], plain);
+    strays.push(listener);
+    const ticket = String((await listener.event('started'))['ticket']);
+    const connector = CliProcess.start(
+      ['connect', '-L', '0:127.0.0.1:22', '--state', connecting, ...nobody],
+      {
+        env: { TOX_WASM_TUNNEL_TICKET: ticket },
+      },
+    );
+    strays.push(connector);
+    await connector.event('forward');
+
+    const kept = readdirSync(connecting);
+    assert.ok(kept.includes('connector.json'));
+    const { secret } = parseTicket(ticket);
+    for (const name of kept) {
+      const text = readFileSync(join(connecting, name), 'utf8');
+      assertSilent(name, text, [...spellings(secret), secretInTicket(ticket)]);
+    }
+    const own: object = JSON.parse(readFileSync(join(connecting, 'connector.json'), 'utf8'));
+    assert.deepEqual(Object.keys(own), ['version', 'kind', 'role', 'secretKey', 'publicKey', 'nospam']);
+    for (const state of [listening, connecting]) {
+      assert.equal(statSync(state).mode & 0o777, 0o700, 'the folder was closed to others');
+      for (const name of readdirSync(state)) {
+        if (name.includes('.lock.'))
+          assertSilent(name, readFileSync(join(state, name), 'utf8'), spellings(secret));
+        else assert.equal(statSync(join(state, name)).mode & 0o777, 0o600, name);
+      }
+    }
+    assert.ok(statSync(join(listening, 'listener.sock')).isSocket());
   });
 });
