@@ -14,8 +14,12 @@ export { ERROR_CODES, TunnelError, type TunnelErrorCode } from './core/errors.js
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
+export type { TunnelAgent } from './forward/agent.js';
+export type { ProxyCredentials } from './forward/credentials.js';
+export { DialError } from './forward/dial_error.js';
 export { type ExposeSpec, parseExposeSpec } from './forward/expose.js';
-export { type HostPort, type LocalSpec, parseLocalSpec } from './forward/spec.js';
+export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
+export type { TunnelStream } from './forward/tunnel_stream.js';
 export { REASONS, type Reason } from './mux/reasons.js';
 export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './node/bootstrap_list.js';
 export { createIdentity, type Identity } from './node/identity.js';
@@ -28,6 +32,8 @@ export type { Listener } from './tunnel/listener.js';
 export type {
   CommonOptions,
   ConnectOptions,
+  DialOptions,
+  DynamicOptions,
   ListenOptions,
   NodeOptions,
   Ports,

@@ -6,13 +6,16 @@
  * say which program they miss.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { hasProgram, TEST_PROGRAMS } from './support/programs.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testFolder = join(root, 'test');
+
+/** Asked before a package's server is started; see invoke-rc.d(8). */
+const NO_SERVERS = '/usr/sbin/policy-rc.d';
 
 /** Two files at a time: the machines this runs on have two cores, and the end-to-end tests start processes. */
 const CONCURRENCY = 2;
@@ -43,6 +46,9 @@ function installPrograms(): void {
     return;
   }
   console.error(`tests: installing ${packages.join(', ')} by apt-get (TOX_WASM_NO_APT=1 forbids it)`);
+  // A server that a package brings is for the tests alone: Debian's way to say that none is to be started.
+  const startsServers = !existsSync(NO_SERVERS);
+  if (startsServers) writeFileSync(NO_SERVERS, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   const options = { stdio: ['ignore', 'ignore', 'inherit'] as ['ignore', 'ignore', 'inherit'] };
   try {
     execFileSync('apt-get', ['update', '-qq'], options);
@@ -52,6 +58,8 @@ function installPrograms(): void {
     });
   } catch {
     console.error('tests: apt-get failed; the tests that need these programs are skipped');
+  } finally {
+    if (startsServers) rmSync(NO_SERVERS);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import type { Duplex } from 'node:stream';
 import type { AccessState } from '../access/access_state.js';
 import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
 import type { Rule } from '../access/rule.js';
@@ -6,7 +7,7 @@ import type { RuleBook } from '../access/rule_book.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { LocalSpec } from '../forward/spec.js';
-import type { Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
+import type { DialOptions, DynamicOptions, Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -54,6 +55,7 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly toxId: string;
   readonly identity: Identity;
   close(): Promise<void>;
+  peers(): readonly PeerInfo[];
   /** Bytes of all streams so far. */
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
 }
@@ -65,7 +67,6 @@ export interface ListenerHandle extends TunnelHandle {
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined;
   readonly rules: RuleBook;
-  peers(): readonly PeerInfo[];
   /** Public keys of 64 hexadecimal digits. */
   removePeer(publicKey: string): Promise<boolean>;
   denyPeer(publicKey: string): void;
@@ -75,6 +76,11 @@ export interface ListenerHandle extends TunnelHandle {
 export interface ConnectorHandle extends TunnelHandle {
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   forward(spec: LocalSpec): Promise<Forward>;
+  /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
+  dynamic(options: DynamicOptions): Promise<Forward>;
+  dial(options: DialOptions): Duplex;
+  /** @throws {TunnelError} ERR_PEER_GONE */
+  ping(): Promise<{ readonly roundTripMs: number; readonly path: 'udp' | 'relay' | 'none' }>;
 }
 
 export interface Forward {

@@ -34,9 +34,33 @@ export type CliEvent =
   | { readonly event: 'tickets'; readonly tickets: readonly TicketInfo[] }
   /** The answer of `ticket revoke`. */
   | { readonly event: 'revoked'; readonly name: string }
-  | { readonly event: 'forward'; readonly local: string; readonly target: string; readonly note?: string }
+  | {
+      readonly event: 'forward';
+      readonly local: string;
+      /** `*` of a proxy. */
+      readonly target: string;
+      readonly note?: string;
+    }
   /** The node is part of the network now; a listener can be reached. */
   | { readonly event: 'ready'; readonly toxId: string; readonly ticket?: string }
+  /** One of `ping`; without a round trip when no answer came in time. */
+  | {
+      readonly event: 'ping';
+      readonly number: number;
+      readonly roundTripMs?: number;
+      readonly path?: 'udp' | 'relay' | 'none';
+    }
+  /** The sum of `ping`. */
+  | {
+      readonly event: 'pings';
+      readonly sent: number;
+      readonly received: number;
+      readonly leastMs?: number;
+      readonly meanMs?: number;
+      readonly mostMs?: number;
+    }
+  /** Where `--metrics` is served. */
+  | { readonly event: 'metrics'; readonly url: string }
   | { readonly event: 'waiting'; readonly message: string }
   | {
       readonly event: 'peer';

@@ -8,6 +8,8 @@ export const EXIT = {
   failure: 1,
   /** Wrong usage or input: the same call fails again until it is corrected. */
   usage: 2,
+  /** A second SIGHUP, of a command that ends politely by the first: 128 + 1. */
+  hungUp: 129,
   /** A second SIGINT: 128 + 2, as shells count. */
   interrupted: 130,
   /** A second SIGTERM: 128 + 15. */

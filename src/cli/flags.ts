@@ -32,6 +32,11 @@ export interface UdpFlags {
   readonly udpPort?: string;
 }
 
+export interface MetricsFlags {
+  /** Argument of `--metrics`. */
+  readonly metrics?: string;
+}
+
 export interface PatienceFlags {
   /** Seconds. */
   readonly patience?: string;

@@ -8,8 +8,8 @@ Examples:
   $ tox-wasm-tunnel TICKET 22 -p 2222          … at 127.0.0.1:2222
   $ tox-wasm-tunnel TICKET db.lan:5432         … a host that the listener can reach (and exposes)
 
-Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 130 and 143 killed by a second
-SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
+Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 129, 130 and 143 killed by a second
+SIGHUP, SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
 
 export const LISTEN = `
 Examples:
@@ -25,11 +25,21 @@ Examples:
   $ tox-wasm-tunnel connect TICKET -L 2222:localhost:22 -L 8080:intra.lan:80
   $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80   (other machines may use it)
   $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432              (any free local port)
+  $ tox-wasm-tunnel connect TICKET -D 1080                            (SOCKS5 and HTTP proxy)
   $ tox-wasm-tunnel connect --ticket-file FILE 22
   $ tox-wasm-tunnel connect - 22 < FILE
+  $ ssh -o 'ProxyCommand tox-wasm-tunnel connect --ticket-file FILE -W localhost:%p' home
 
 TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
 with --ticket-file, with - (standard input), and with TOX_WASM_TUNNEL_TICKET in the environment.`;
+
+export const PING = `
+Examples:
+  $ tox-wasm-tunnel ping TICKET                five times, then the sum
+  $ tox-wasm-tunnel ping --ticket-file FILE -c 60
+  $ tox-wasm-tunnel ping TICKET --no-udp       by TCP relays
+
+Ends with 1 when the listener is not found within 90 s, or answers nothing.`;
 
 export const TICKET = `
 Examples:

@@ -2,9 +2,10 @@ import type { Readable, Writable } from 'node:stream';
 import type { Timers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { ExitCode } from './exit_codes.js';
+import type { MaybeTerminal } from './live_line.js';
 
 /** Signals that ask the command to end. */
-export type EndSignal = 'SIGINT' | 'SIGTERM';
+export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 export interface LocalAddress {
   readonly address: string;
@@ -15,13 +16,16 @@ export interface LocalAddress {
 
 /** All that the command touches outside of itself. */
 export interface CliIo {
-  readonly stdin: Readable;
+  /** Opened when asked for: of `-W`, and of a ticket or an identity that is read from `-`. */
+  readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stderr: MaybeTerminal;
   readonly timers: Timers;
   wallClock(): Date;
   /** Calls `handler` at every such signal until the answer is called. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
+  /** Nothing more comes on stdout: its reader shall see the end, while the command runs on. */
+  endStdout(): Promise<void>;
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /**

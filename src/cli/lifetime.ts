@@ -12,7 +12,8 @@ export class Lifetime {
   #reject: (error: unknown) => void = () => {};
   readonly #forgetSignals: Array<() => void> = [];
 
-  constructor(io: CliIo) {
+  /** @param hangUp whether SIGHUP, which by itself kills at once, is a polite end as well */
+  constructor(io: CliIo, hangUp = false) {
     this.#over = new Promise((resolve, reject) => {
       this.#resolve = () => resolve(undefined);
       this.#reject = reject;
@@ -22,6 +23,7 @@ export class Lifetime {
     for (const [signal, code] of [
       ['SIGINT', EXIT.interrupted],
       ['SIGTERM', EXIT.terminated],
+      ...(hangUp ? ([['SIGHUP', EXIT.hungUp]] as const) : []),
     ] as const) {
       const forget = io.onSignal(signal, () => {
         if (this.#end.signal.aborted) io.exit(code);

@@ -1,3 +1,4 @@
+import { close } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { systemTimers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
@@ -8,7 +9,9 @@ import { takeSecretVariables } from './secret_variables.js';
 export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
   const secrets = takeSecretVariables(process.env);
   return {
-    stdin: process.stdin,
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     timers: systemTimers,
@@ -19,6 +22,7 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
         process.off(signal, handler);
       };
     },
+    endStdout,
     exit: (code) => {
       process.exit(code);
     },
@@ -34,6 +38,12 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
     localAddresses: () => Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
     loadApi,
   };
+}
+
+/** Node keeps file 1 open when `process.stdout` has ended, and so would a pipe's reader wait on. */
+async function endStdout(): Promise<void> {
+  await new Promise<void>((resolve) => process.stdout.end(() => resolve()));
+  await new Promise<void>((resolve) => close(process.stdout.fd, () => resolve()));
 }
 
 /** Waits until what was written is out of our hands, or nobody takes it. */

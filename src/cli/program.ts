@@ -5,6 +5,7 @@ import type { ConnectFlags } from './commands/connect.js';
 import type { IdFlags } from './commands/id.js';
 import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
+import type { PingFlags } from './commands/ping.js';
 import type { TicketFlags } from './commands/ticket.js';
 import { usage } from './flags.js';
 import * as help from './help_text.js';
@@ -20,6 +21,7 @@ export interface Actions {
   id(flags: IdFlags): Promise<void>;
   ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
   peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
+  ping(first: string | undefined, flags: PingFlags): Promise<void>;
   rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
@@ -67,11 +69,9 @@ export function buildProgram(
           throw usage(`${JSON.stringify(remote)} is neither a command nor a ticket; see ${PROGRAM} --help`);
         return actions.connect(remote, target, flags);
       }
-      if (flags.local !== undefined || flags.localPort !== undefined) {
-        throw usage(
-          `${flags.local === undefined ? '-p' : '-L'} needs the ticket to connect with: ${PROGRAM} TICKET PORT`,
-        );
-      }
+      const stray = connectOption(flags);
+      if (stray !== undefined)
+        throw usage(`${stray} needs the ticket to connect with: ${PROGRAM} TICKET PORT`);
       return actions.listen(flags);
     },
   );
@@ -108,6 +108,12 @@ export function buildProgram(
     .option('--tcp-port <N>', "the relay's TCP port (default: the UDP port)");
   addOptions(node, ...nodeList(), ...binding(), ...state(), ...output_());
   node.action(() => actions.node(merged<NodeFlags>(program, node)));
+
+  const ping = subcommand(program, 'ping', 'the round trip to a listener, and by which path', help.PING)
+    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
+    .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
+  addOptions(ping, ticketFile(), ...sockets(), ...state(), ...output_());
+  ping.action((remote: string | undefined) => actions.ping(remote, merged<PingFlags>(program, ping)));
 
   const id = subcommand(
     program,
@@ -156,6 +162,14 @@ export function buildProgram(
     actions.rule(action, rules, merged<AskFlags>(program, rule)),
   );
   return program;
+}
+
+/** An option that says: connect. */
+function connectOption({ local, dynamic, stdio, localPort }: ConnectFlags): string | undefined {
+  if (local !== undefined) return '-L';
+  if (dynamic !== undefined) return '-D';
+  if (stdio !== undefined) return '-W';
+  return localPort === undefined ? undefined : '-p';
 }
 
 function subcommand(program: Command, name: string, description: string, examples: string): Command {
@@ -222,6 +236,13 @@ const forwarding = (): Option[] => [
     '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
     'forward a local port; repeatable; local port 0 takes a free one',
   ),
+  repeatable(
+    '-D, --dynamic <[BIND:]PORT>',
+    'SOCKS5 and HTTP CONNECT proxy; the far end dials what its clients name; repeatable',
+  ),
+  new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
+  new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
+  new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
 
@@ -244,12 +265,17 @@ const binding = (): Option[] => [
   new Option('--bind <ADDRESS>', 'numeric address for the Tox sockets (default: all)'),
 ];
 
-const network = (): Option[] => [
+const sockets = (): Option[] => [
   ...nodeList(),
   new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
   new Option('--no-udp', 'use TCP relays only'),
-  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
   ...binding(),
+];
+
+const network = (): Option[] => [
+  ...sockets(),
+  new Option('--metrics <[BIND:]PORT>', 'serve figures for Prometheus at http://BIND:PORT/metrics'),
+  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
 ];
 
 const stateFolder = (): Option =>

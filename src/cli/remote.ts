@@ -7,8 +7,8 @@ import { readBounded, readBoundedFile } from './read_bounded.js';
 import { TICKET_VARIABLE } from './secret_variables.js';
 
 const MAX_BYTES = 4096;
-/** Standard input. */
-const STDIN = '-';
+/** In the place of a ticket: it is read from standard input. */
+export const STDIN = '-';
 
 /** Whom to connect to, and what of the words beside it is the target. */
 export interface Remote {

@@ -3,6 +3,7 @@ import { TunnelError } from '../core/errors.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
+import { LiveLine, type MaybeTerminal } from './live_line.js';
 import { wordingOf } from './wording.js';
 
 export interface Verbosity {
@@ -30,22 +31,35 @@ const LOG_LEVELS: readonly LogLevel[] = ['info', 'info', 'debug', 'trace'];
 /** Tells what happens: to programs on stdout (`--json`), to people on stderr. */
 export class Reporter {
   readonly #stdout: Writable;
-  readonly #stderr: Writable;
+  readonly #stderr: MaybeTerminal;
+  /** Undefined where nobody would see it. */
+  readonly #live: LiveLine | undefined;
   readonly #verbosity: Verbosity;
   readonly #wallClock: () => Date;
   #dropped = 0;
 
-  constructor(stdout: Writable, stderr: Writable, verbosity: Verbosity, wallClock: () => Date) {
+  constructor(stdout: Writable, stderr: MaybeTerminal, verbosity: Verbosity, wallClock: () => Date) {
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#verbosity = verbosity;
     this.#wallClock = wallClock;
+    if (stderr.isTTY === true && !verbosity.json && !verbosity.quiet) this.#live = new LiveLine(stderr);
   }
 
   event(event: CliEvent): void {
     this.#json(event);
     const wording = wordingOf(event);
     if (wording !== undefined) for (const text of wording.lines) this.people(text, wording.verbosity);
+  }
+
+  /** Somebody looks at a terminal: {@link status} is shown. */
+  get isLive(): boolean {
+    return this.#live !== undefined;
+  }
+
+  /** The line below all others, written over by the next one; empty to remove it. */
+  status(text: string): void {
+    this.#live?.show(printable(text));
   }
 
   /** A result that scripts take from stdout when it is not JSON that they asked for. */
@@ -55,7 +69,7 @@ export class Reporter {
 
   /** One line for people, shown from so many `-v` on. */
   people(text: string, verbosity = 0): void {
-    if (this.#forPeople(verbosity)) writeBounded(this.#stderr, `${text}\n`);
+    if (this.#forPeople(verbosity)) this.#line(text);
   }
 
   /** One line, even when quiet; its stack from `-vv` on. */
@@ -64,10 +78,10 @@ export class Reporter {
     const message = error instanceof Error ? error.message : String(error);
     this.#json({ event: 'error', code, message });
     if (this.#verbosity.json && this.#verbosity.verbose === 0) return;
-    writeBounded(this.#stderr, `${PROGRAM}: ${printable(message)}\n`);
+    this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      writeBounded(this.#stderr, `${cause.stack ?? cause.message}\n`);
+      this.#line(cause.stack ?? cause.message);
     }
   }
 
@@ -79,7 +93,11 @@ export class Reporter {
   #log(...[level, message, fields]: Parameters<Logger['log']>): void {
     if (!this.#forPeople(LOG_VERBOSITY[level])) return;
     const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
-    writeBounded(this.#stderr, `${level}: ${printable(`${message}${rest}`)}\n`);
+    this.#line(`${level}: ${printable(`${message}${rest}`)}`);
+  }
+
+  #line(text: string): void {
+    writeBounded(this.#stderr, this.#live?.above(`${text}\n`) ?? `${text}\n`);
   }
 
   #forPeople(verbosity: number): boolean {

@@ -15,10 +15,11 @@ import type { Context } from './serve.js';
  */
 export async function run(args: readonly string[], io: CliIo): Promise<ExitCode> {
   const lost = watchOutput(io);
-  let reporter = reporterOf(io, guessedVerbosity(args));
+  const reporterFor = isPipeGuess(args) ? pipeReporterOf : reporterOf;
+  let reporter = reporterFor(io, guessedVerbosity(args));
   let code: ExitCode = EXIT.ok;
-  const begin = (flags: OutputFlags): Context => {
-    reporter = reporterOf(io, verbosityOf(flags));
+  const begin = (flags: OutputFlags, isPipe = false): Context => {
+    reporter = isPipe ? pipeReporterOf(io, verbosityOf(flags)) : reporterOf(io, verbosityOf(flags));
     return { io, reporter, onOutputLost: lost.tell };
   };
   // The commands are loaded when they are called: --help needs none of them.
@@ -29,7 +30,7 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         code = await (await import('./commands/listen.js')).listenCommand(context, flags);
       },
       connect: async (first, second, flags) => {
-        const context = begin(flags);
+        const context = begin(flags, flags.stdio !== undefined);
         code = await (await import('./commands/connect.js')).connectCommand(context, first, second, flags);
       },
       node: async (flags) => {
@@ -43,6 +44,10 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
       rule: async (action, rules, flags) => {
         const context = begin(flags);
         code = await (await import('./commands/rule.js')).ruleCommand(context, action, rules, flags);
+      },
+      ping: async (first, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ping.js')).pingCommand(context, first, flags);
       },
       id: async (flags) => {
         const context = begin(flags);
@@ -73,9 +78,19 @@ function reporterOf(io: CliIo, verbosity: Verbosity): Reporter {
   return new Reporter(io.stdout, io.stderr, verbosity, () => io.wallClock());
 }
 
+/** Stdout belongs to the bytes of `-W`: events go to stderr, and people hear of errors alone unless they ask. */
+function pipeReporterOf(io: CliIo, verbosity: Verbosity): Reporter {
+  const quiet = verbosity.quiet || verbosity.verbose === 0;
+  return new Reporter(io.stderr, io.stderr, { ...verbosity, quiet }, () => io.wallClock());
+}
+
 /** For errors of the command line itself, when its options could not be read. */
 function guessedVerbosity(args: readonly string[]): Verbosity {
   return { json: args.includes('--json'), verbose: args.includes('-vv') ? 2 : 0, quiet: false };
+}
+
+function isPipeGuess(args: readonly string[]): boolean {
+  return args.some((arg) => arg.startsWith('-W') || arg.startsWith('--stdio'));
 }
 
 /** Commander's sentence in one line of ours. */

@@ -11,6 +11,7 @@ import { printable } from './human.js';
 import type { CliIo } from './io.js';
 import { Keeper } from './keeper.js';
 import { Lifetime } from './lifetime.js';
+import { showStatus } from './live_status.js';
 import type { Reporter } from './reporter.js';
 
 /** What every command is given. */
@@ -36,8 +37,12 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** What other processes may ask of it while it runs, by the state folder's control socket. @param saved waits until changes are kept */
   control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
-  /** Called once it runs; throws when that is of no use. */
-  up(handle: Handle): Promise<void>;
+  /** Called once it runs; throws when that is of no use. It may end the command by `lifetime`. */
+  up(handle: Handle, lifetime: Lifetime): Promise<void>;
+  /** Where to serve metrics, `[bind:]port`. Default: nowhere. */
+  readonly metrics?: string | undefined;
+  /** SIGHUP is a polite end. Default false. */
+  readonly endsOnHangUp?: boolean;
 }
 
 /** How long a polite end may take, in milliseconds. */
@@ -49,7 +54,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   service: Service<Handle>,
 ): Promise<ExitCode> {
   const { io, reporter } = context;
-  const lifetime = new Lifetime(io);
+  const lifetime = new Lifetime(io, service.endsOnHangUp);
   context.onOutputLost(() => lifetime.stop());
   let release = async (): Promise<void> => {};
   const startedMs = io.timers.nowMs();
@@ -64,19 +69,28 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
     );
     if (handle === undefined) return EXIT.ok;
     let control: ControlServer | undefined;
+    let endMetrics = (): void => {};
+    let endStatus = (): void => {};
     try {
       watch(handle, context, lifetime);
       // Only what has started is worth keeping.
       const keeper = opened && new Keeper(opened, handle, reporter, service.access);
       await keeper?.saveNews();
       control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
-      await lifetime.orOver(service.up(handle));
+      if ('stats' in handle && service.metrics !== undefined) {
+        endMetrics = await (await import('./metrics.js')).serveMetrics(service.metrics, handle, reporter);
+      }
+      await lifetime.orOver(service.up(handle, lifetime));
+      if ('stats' in handle && reporter.isLive)
+        endStatus = showStatus(handle, io.timers, (text) => reporter.status(text));
       await lifetime.over();
     } catch (error) {
       // This error is what is told; one of the closing would only follow from it.
       await closeInTime(io, handle).catch(() => {});
       throw error;
     } finally {
+      endStatus();
+      endMetrics();
       await control?.close();
     }
     await closeInTime(io, handle);

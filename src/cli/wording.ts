@@ -29,11 +29,32 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'node':
       return { lines: nodeUp(event.all.slice(1), event.udpPort, event.tcpPort), verbosity: 0 };
     case 'forward': {
+      if (event.target === '*') {
+        return line(
+          `Forwarding ${event.local} as a proxy (SOCKS5, HTTP CONNECT): the far end dials what clients name`,
+        );
+      }
       const note = event.note === undefined ? '' : ` (${printable(event.note)})`;
       return line(`Forwarding ${event.local} to ${printable(event.target)} of the far end${note}`);
     }
     case 'ready':
       return line('Joined the Tox network');
+    case 'ping':
+      return line(
+        event.roundTripMs === undefined
+          ? `${event.number}: no answer`
+          : `${event.number}: ${event.roundTripMs} ms ${PATHS[event.path ?? 'none']}`,
+      );
+    case 'pings': {
+      const lost = event.sent - event.received;
+      const times =
+        event.meanMs === undefined
+          ? ''
+          : `; ${event.leastMs} / ${event.meanMs} / ${event.mostMs} ms (least, mean, most)`;
+      return line(`${event.received} of ${event.sent} answered, ${lost} lost${times}`);
+    }
+    case 'metrics':
+      return line(`Metrics at ${event.url}`);
     case 'waiting':
       return line(`Waiting: ${printable(event.message)}`);
     case 'peer':
@@ -75,12 +96,14 @@ const who = (publicKey: string): string => `peer ${printable(publicKey.slice(0, 
 /** Of the codes about friends and messages: failures, and a request that waits for an answer. */
 const isNews = (code: number): boolean => code === 102 || code === 104 || code > 201;
 
+const PATHS = { udp: 'directly (UDP)', relay: 'through a relay (TCP)', none: 'by no path yet' } as const;
+
 function peerLine(event: CliEvent & { event: 'peer' }): string {
   if (event.status === 'offline') {
     const after = event.onlineMs === undefined ? '' : ` after ${humanDuration(event.onlineMs)}`;
     return `${capital(who(event.peer))} went offline${after}`;
   }
-  const path = { udp: 'directly (UDP)', relay: 'through a relay (TCP)', none: 'by no path yet' }[event.path];
+  const path = PATHS[event.path];
   const roundTrip = event.roundTripMs === undefined ? '' : `, round trip ${event.roundTripMs} ms`;
   return `${capital(who(event.peer))} is online, ${path}${roundTrip}`;
 }

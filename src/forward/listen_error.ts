@@ -1,5 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-import { type LocalSpec, printHostPort, printLocalSpec } from './spec.js';
+import { type HostPort, type LocalSpec, printBind, printHostPort, printLocalSpec } from './spec.js';
 
 /** Lowest port that a system lets everybody listen on. */
 const FIRST_FREE_FOR_ALL = 1024;
@@ -13,6 +13,12 @@ export function listenError(spec: LocalSpec, cause: unknown): TunnelError {
   return new TunnelError('ERR_LISTEN', `${printHostPort(spec.bind)} ${why(cause, host, otherPort)}`, {
     cause,
   });
+}
+
+/** The same for what is only bound. @param option that says where */
+export function bindError(option: string, bind: HostPort, cause: unknown): TunnelError {
+  const other = `write another port, as in ${option} ${printBind({ ...bind, port: 0 })} for any free one`;
+  return new TunnelError('ERR_LISTEN', `${printHostPort(bind)} ${why(cause, bind.host, other)}`, { cause });
 }
 
 function why(cause: unknown, host: string, otherPort: string): string {

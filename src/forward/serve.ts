@@ -81,7 +81,12 @@ export class TargetServer {
   }
 
   async #answer(request: OpenRequest, signal: AbortSignal): Promise<void> {
-    const { host, port } = request.target;
+    const asked = request.target;
+    if (asked.kind !== 'tcp') {
+      request.refuse('unsupported', 'this version dials hosts and ports only; update it');
+      return;
+    }
+    const { host, port } = asked;
     const result = await this.#dialer.dial({ host, port }, signal);
     const fields = { peer: this.#peer, target: `${shown(host)} port ${port}` };
     if (result.kind === 'failed') {

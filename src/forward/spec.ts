@@ -19,6 +19,7 @@ export interface LocalSpec {
 export const DEFAULT_BIND_HOST = '127.0.0.1';
 
 const LOCAL_USAGE = '[bind:]port:host:hostport, for example 8080:localhost:80';
+const DYNAMIC_USAGE = '[bind:]port, for example 1080 or 127.0.0.1:1080';
 const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001:db8::1]:22 or 22';
 
 /**
@@ -62,8 +63,37 @@ export function parseLocalSpec(text: string): LocalSpec {
 
 /** What {@link parseLocalSpec} reads back as the same; the default bind is left out. */
 export function printLocalSpec({ bind, target }: LocalSpec): string {
-  const listen = bind.host === DEFAULT_BIND_HOST ? String(bind.port) : printHostPort(bind);
-  return `${listen}:${printHostPort(target)}`;
+  return `${printBind(bind)}:${printHostPort(target)}`;
+}
+
+/** Where a forward listens, as its user wrote it: the default address is left out. */
+export function printBind(bind: HostPort): string {
+  return bind.host === DEFAULT_BIND_HOST ? String(bind.port) : printHostPort(bind);
+}
+
+/**
+ * Reads the argument of `-D`: where the proxy listens, `1080`, `0` or `[::1]:1080`.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseDynamicSpec(text: string): HostPort {
+  return parseBind(text, DYNAMIC_USAGE);
+}
+
+/**
+ * Reads `[bind:]port`; the default bind address is loopback.
+ *
+ * @param usage how it is written, for the message
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseBind(text: string, usage: string): HostPort {
+  const spec = new SpecText(text, usage);
+  const [first, second, third] = spec.parts();
+  if (first === undefined || third !== undefined) {
+    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+  }
+  if (second === undefined) return { host: DEFAULT_BIND_HOST, port: spec.port(first, 'the port', 0) };
+  return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, 'the port', 0) };
 }
 
 /**

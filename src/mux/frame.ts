@@ -1,6 +1,6 @@
 import { readU16, readU64, writeU16, writeU64 } from './integers.js';
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
-import { isHost, type Target } from './target.js';
+import { decodeTarget, type Target } from './target.js';
 import { decodeText, MAX_TEXT_BYTES, printable } from './text.js';
 import { violation } from './violation.js';
 
@@ -35,27 +35,18 @@ export const RESET_BYTES = HEADER_BYTES + 2;
 export const TOKEN_BYTES = 8;
 export const TOKEN_FRAME_BYTES = HEADER_BYTES + TOKEN_BYTES;
 
-const TARGET_TCP = 1;
-const OPEN_HEADER_BYTES = HEADER_BYTES + 8 + 1 + 2 + 1;
+const OPEN_HEADER_BYTES = HEADER_BYTES + 8;
 const REFUSED_HEADER_BYTES = HEADER_BYTES + 2;
 const BYE_HEADER_BYTES = HEADER_BYTES + 2 + 8;
 
-export function openBytes(host: Uint8Array): number {
-  return OPEN_HEADER_BYTES + host.length;
+/** @param target as `encodeTarget` wrote it */
+export function openBytes(target: Uint8Array): number {
+  return OPEN_HEADER_BYTES + target.length;
 }
 
-export function writeOpen(
-  out: Uint8Array,
-  id: Uint8Array,
-  creditOffset: number,
-  port: number,
-  host: Uint8Array,
-): void {
+export function writeOpen(out: Uint8Array, id: Uint8Array, creditOffset: number, target: Uint8Array): void {
   writeOffsetFrame(out, OPEN, id, creditOffset);
-  out[25] = TARGET_TCP;
-  writeU16(out, 26, port);
-  out[28] = host.length;
-  out.set(host, OPEN_HEADER_BYTES);
+  out.set(target, OPEN_HEADER_BYTES);
 }
 
 /** OPENED, END, CREDIT, and what DATA starts with. */
@@ -109,16 +100,8 @@ export interface OpenBody {
 
 /** @throws {TunnelError} ERR_FRAME_INVALID (remote), as all readers here */
 export function readOpen(frame: Uint8Array): OpenBody {
-  if (frame.length < HEADER_BYTES + 8 + 1) throw violation('OPEN cut short');
-  const creditOffset = readU64(frame, HEADER_BYTES);
-  if (frame[25] !== TARGET_TCP) return { creditOffset, target: undefined };
-  if (frame.length < OPEN_HEADER_BYTES) throw violation('OPEN cut short');
-  const port = readU16(frame, 26);
-  if (port === 0) throw violation('OPEN for port 0');
-  if (frame.length !== OPEN_HEADER_BYTES + frame[28]!) throw violation('OPEN whose host has another length');
-  const host = decodeText(frame, OPEN_HEADER_BYTES, frame.length);
-  if (host === undefined || !isHost(host)) throw violation('OPEN for a host that is no name and no address');
-  return { creditOffset, target: { kind: 'tcp', host, port } };
+  if (frame.length <= OPEN_HEADER_BYTES) throw violation('OPEN cut short');
+  return { creditOffset: readU64(frame, HEADER_BYTES), target: decodeTarget(frame, OPEN_HEADER_BYTES) };
 }
 
 /** The offset of OPENED, END or CREDIT. */

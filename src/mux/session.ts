@@ -1,18 +1,14 @@
-import { Allowance } from '../core/allowance.js';
 import type { Clock } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
-import { BLOCK_BYTES, BlockPool } from './block_pool.js';
 import { CountingSink } from './counting_sink.js';
 import { DATA, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, RESET, readOpen } from './frame.js';
 import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
+import { PeerRates } from './peer_rates.js';
 import type { PingCallback } from './pinger.js';
 import type { Reason } from './reasons.js';
-import { ReceiveHalf } from './receive_half.js';
-import { GrowthBudget } from './receive_window.js';
 import { Scheduler } from './scheduler.js';
-import { SendHalf } from './send_half.js';
 import { SessionControl } from './session_control.js';
 import {
   DEFAULT_DEADLINE_MS,
@@ -26,12 +22,11 @@ import { Stream, type StreamParts } from './stream.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
 import type { StreamHost } from './stream_host.js';
 import { ID_BYTES, isNilAt, newId } from './stream_id.js';
+import { StreamMemory } from './stream_memory.js';
 import { StreamTable } from './stream_table.js';
-import { encodeHost, type Target } from './target.js';
+import { encodeTarget, type Target } from './target.js';
 import { violation } from './violation.js';
 
-/** What a stream's window starts with at least, however many there are, in bytes. */
-const CROWDED_WINDOW_BYTES = 16 * 1024;
 /** Round trips older than this are measured again before a window is tuned by them. */
 const ROUND_TRIP_AGE_MS = 1000;
 
@@ -48,10 +43,8 @@ export class Session {
   readonly #scheduler: Scheduler;
   readonly #control: SessionControl;
   readonly #keepAlive: KeepAlive;
-  readonly #growth: GrowthBudget;
-  readonly #pool: BlockPool;
-  readonly #opens: Allowance;
-  readonly #controlFrames: Allowance;
+  readonly #memory: StreamMemory;
+  readonly #rates: PeerRates;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
   #ourStreams = 0;
@@ -79,11 +72,8 @@ export class Session {
     this.#clock = clock;
     this.#limits = withDefaults(options.limits);
     this.#sink = new CountingSink(options.sink);
-    const { maxPeerWindowBytes, maxHeldBytes, opensPerSecond, controlFramesPerSecond } = this.#limits;
-    this.#growth = new GrowthBudget(maxPeerWindowBytes);
-    this.#pool = new BlockPool(Math.ceil(maxHeldBytes / BLOCK_BYTES));
-    this.#opens = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
-    this.#controlFrames = new Allowance(2 * controlFramesPerSecond, controlFramesPerSecond, clock.nowMs());
+    this.#memory = new StreamMemory(this.#limits);
+    this.#rates = new PeerRates(this.#limits, clock.nowMs());
     this.#busyMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({
@@ -128,19 +118,17 @@ export class Session {
    *   ERR_PEER_GONE when the session is closed or the peer said BYE
    */
   open(target: Target, handlers: StreamHandlers): MuxStream {
-    const host = encodeHost(target);
+    const wanted = encodeTarget(target);
     if (this.#closed || this.#control.theirBye !== undefined) {
       throw new TunnelError('ERR_PEER_GONE', 'no stream can be opened; connect again');
     }
-    if (this.#ourStreams >= this.#limits.streams) {
-      throw new TunnelError(
-        'ERR_LIMIT',
-        `${this.#ourStreams} streams are open to this peer; close one first`,
-      );
+    const open = this.#ourStreams;
+    if (open >= this.#limits.streams) {
+      throw new TunnelError('ERR_LIMIT', `${open} streams are open to this peer; close one first`);
     }
     let id = newId(this.#options.random16());
     while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
-    const stream = this.#newStream({ id, open: { host, port: target.port }, handlers });
+    const stream = this.#newStream({ id, open: wanted, handlers });
     this.#ourStreams++;
     this.#scheduler.controlDue(stream);
     this.#pump();
@@ -163,12 +151,7 @@ export class Session {
       throw violation(`a frame of ${frame.length} bytes; agreed were ${this.#options.frameBytes}`);
     }
     const type = frame[0]!;
-    if (type !== DATA && !this.#controlFrames.take(this.#clock.nowMs())) {
-      const most = this.#limits.controlFramesPerSecond;
-      throw new TunnelError('ERR_LIMIT', `more than ${most} frames a second that carry no data`, {
-        remote: true,
-      });
-    }
+    if (type !== DATA) this.#rates.takeControlFrame(this.#clock.nowMs());
     if (type >= FIRST_SESSION_TYPE) {
       this.#control.receive(type, frame);
       if (this.#control.hasControl) this.#scheduler.controlDue(this.#control);
@@ -258,7 +241,7 @@ export class Session {
       opensRefused: this.#opensRefused,
       roundTripMs: this.#control.pinger.smoothedMs,
       ...this.#table.memory(),
-      growthLeftBytes: this.#growth.leftBytes,
+      growthLeftBytes: this.#memory.growthLeftBytes,
     };
   }
 
@@ -311,7 +294,7 @@ export class Session {
       this.#refuse(id, 'unsupported', '');
     } else if (this.#theirStreams >= this.#limits.streams) {
       this.#refuseForLimit(id, `${this.#theirStreams} streams are open`);
-    } else if (!this.#opens.take(this.#clock.nowMs())) {
+    } else if (!this.#rates.takeOpen(this.#clock.nowMs())) {
       this.#refuseForLimit(id, `more than ${this.#limits.opensPerSecond} streams a second; open them slower`);
     } else if (this.#table.isTaken(id, 0)) {
       this.#refuse(id, 'busy', 'open again with another UUID');
@@ -332,18 +315,8 @@ export class Session {
   }
 
   #newStream(parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
-    const { initialWindowBytes, maxStreamWindowBytes, maxPeerWindowBytes, sendHighWaterBytes } = this.#limits;
-    // Among many streams each gets a share: a peer that opens all it may opens no gigabyte.
-    const shareBytes = Math.floor(maxPeerWindowBytes / (this.#table.size + 1));
-    const stream = new Stream(this.#host, {
-      ...parts,
-      sending: new SendHalf(sendHighWaterBytes, this.#clock.nowMs()),
-      receiving: new ReceiveHalf(this.#pool, {
-        initialBytes: Math.min(initialWindowBytes, Math.max(CROWDED_WINDOW_BYTES, shareBytes)),
-        maxBytes: maxStreamWindowBytes,
-        budget: this.#growth,
-      }),
-    });
+    const halves = this.#memory.halves(this.#table.size, this.#clock.nowMs());
+    const stream = new Stream(this.#host, { ...parts, ...halves });
     this.#table.add(stream);
     return stream;
   }

@@ -1,20 +1,5 @@
-import {
-  CREDIT,
-  DATA,
-  END,
-  OFFSET_FRAME_BYTES,
-  OPENED,
-  openBytes,
-  REFUSED,
-  RESET,
-  RESET_BYTES,
-  readOffset,
-  readRefused,
-  readReset,
-  writeOffsetFrame,
-  writeOpen,
-  writeReset,
-} from './frame.js';
+import { putOffset, putOpen, putReset } from './control_frames.js';
+import { CREDIT, DATA, END, OPENED, REFUSED, RESET, readOffset, readRefused, readReset } from './frame.js';
 import type { LaneTicket } from './lane.js';
 import type { Reason } from './reasons.js';
 import type { ReceiveHalf } from './receive_half.js';
@@ -39,8 +24,8 @@ type Verdict =
 
 export interface StreamParts {
   readonly id: Uint8Array;
-  /** Host and port of our OPEN; undefined for the peer's stream. */
-  readonly open: { readonly host: Uint8Array; readonly port: number } | undefined;
+  /** What our OPEN asks for, as `encodeTarget` wrote it; undefined for the peer's stream. */
+  readonly open: Uint8Array | undefined;
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
   readonly handlers: StreamHandlers;
@@ -331,16 +316,13 @@ export class Stream implements MuxStream, Source {
   #sendOpen(): boolean {
     const open = this.#open;
     if (open === undefined) return true;
-    const out = this.#host.sink.reserve(openBytes(open.host), true);
-    if (out === undefined) return false;
-    writeOpen(out, this.idBytes, this.receiving.limit, open.port, open.host);
-    this.#host.sink.commit();
+    if (!putOpen(this.#host.sink, this.idBytes, this.receiving.limit, open)) return false;
     this.#phase = 'asked';
     return true;
   }
 
   #sendOpened(): boolean {
-    if (!this.#sendOffset(OPENED, this.receiving.limit)) return false;
+    if (!putOffset(this.#host.sink, OPENED, this.idBytes, () => this.receiving.limit)) return false;
     this.#phase = 'open';
     this.#host.answered();
     if (this.hasData) this.#host.dataDue(this);
@@ -348,28 +330,14 @@ export class Stream implements MuxStream, Source {
   }
 
   #sendCredit(): boolean {
-    const out = this.#host.sink.reserve(OFFSET_FRAME_BYTES, true);
-    if (out === undefined) return false;
-    const nowMs = this.#host.clock.nowMs();
-    const limit = this.receiving.advance(nowMs, this.#host.roundTripMs(nowMs));
-    writeOffsetFrame(out, CREDIT, this.idBytes, limit);
-    this.#host.sink.commit();
-    return true;
-  }
-
-  #sendOffset(type: number, offset: number): boolean {
-    const out = this.#host.sink.reserve(OFFSET_FRAME_BYTES, true);
-    if (out === undefined) return false;
-    writeOffsetFrame(out, type, this.idBytes, offset);
-    this.#host.sink.commit();
-    return true;
+    return putOffset(this.#host.sink, CREDIT, this.idBytes, () => {
+      const nowMs = this.#host.clock.nowMs();
+      return this.receiving.advance(nowMs, this.#host.roundTripMs(nowMs));
+    });
   }
 
   #sendReset(): boolean {
-    const out = this.#host.sink.reserve(RESET_BYTES, true);
-    if (out === undefined) return false;
-    writeReset(out, this.idBytes, this.#resetReason);
-    this.#host.sink.commit();
+    if (!putReset(this.#host.sink, this.idBytes, this.#resetReason)) return false;
     this.#resetDue = false;
     if (this.#phase === 'resetting') this.#close();
     return true;

@@ -1,15 +1,23 @@
+import type { AgentOptions } from 'node:http';
 import { isTicket } from '../access/ticket.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import { LocalForward } from '../forward/local.js';
-import { type LocalSpec, printHostPort } from '../forward/spec.js';
+import { TunnelAgent } from '../forward/agent.js';
+import { DynamicForward } from '../forward/dynamic.js';
+import { LocalForward, type Refusal } from '../forward/local.js';
+import { type HostPort, type LocalSpec, printHostPort } from '../forward/spec.js';
+import { StreamGate } from '../forward/stream_gate.js';
+import { TunnelStream } from '../forward/tunnel_stream.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
+import { encodeTarget } from '../mux/target.js';
 import { type ToxId, upperHex } from '../node/tox_id.js';
-import type { Outcome, ToxNode } from '../node/tox_node.js';
+import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
-import type { ConnectOptions } from './options.js';
+import type { ConnectOptions, DialOptions, DynamicOptions } from './options.js';
+import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
 import { isNodeGone } from './peer_port.js';
 import { TicketProver } from './ticket_prover.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
@@ -18,7 +26,7 @@ import { Tunnel, type TunnelStats } from './tunnel.js';
 export interface Forward {
   /** `host:port` where it really listens. */
   readonly local: string;
-  /** `host:port` that the far end dials. */
+  /** `host:port` that the far end dials; `*` of a proxy, whose clients choose. */
   readonly target: string;
   /** Accepts no more; open connections go on. */
   close(): void;
@@ -26,6 +34,9 @@ export interface Forward {
 
 /** What a friend request without a ticket says: tells other clients what it is about. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
+
+const pingLost = (): TunnelError =>
+  new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
 
 /** How often it is said that nobody has answered yet: friends find each other in 10 to 40 s. */
 const UNANSWERED_MS = 60_000;
@@ -39,7 +50,8 @@ export class Connector extends Tunnel {
   readonly #remote: ToxId;
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
-  readonly #forwards = new Set<LocalForward>();
+  readonly #forwards = new Set<LocalForward | DynamicForward>();
+  readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
   #session: Session | undefined;
   #unanswered: TimerHandle | undefined;
@@ -74,31 +86,55 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
   async forward(spec: LocalSpec): Promise<Forward> {
+    return this.#add(new LocalForward({ spec, logger: this.logger }), printHostPort(spec.target));
+  }
+
+  /**
+   * Opens a SOCKS5 and HTTP CONNECT proxy. Its clients name the targets, and the far end dials them.
+   *
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
+   */
+  async dynamic(options: DynamicOptions): Promise<Forward> {
+    return this.#add(new DynamicForward({ ...options, logger: this.logger }), '*');
+  }
+
+  /**
+   * Has the far end dial, and gives the connection as a stream that behaves like a `net.Socket`. It
+   * waits for the peer when that is not there, for a while. Its failures are `error` events with
+   * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …).
+   *
+   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host or no port
+   */
+  dial(options: DialOptions): TunnelStream {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
-    const forward = new LocalForward({ spec, logger: this.logger });
-    forward.on('refused', ({ target, reason, text }) => {
-      this.emit('refused', {
-        target: printHostPort(target),
-        reason,
-        text: text === '' ? REASONS[reason].sentence : text,
-        peer: this.#publicKey,
-      });
-    });
-    const local = await forward.listen();
-    if (this.isClosing()) {
-      forward.close();
-      throw new TunnelError('ERR_CLOSED', 'closed while the port was opened');
-    }
-    this.#forwards.add(forward);
-    forward.setSession(this.#session);
-    return {
-      local: printHostPort(local),
-      target: printHostPort(spec.target),
-      close: () => {
-        this.#forwards.delete(forward);
-        forward.close();
-      },
-    };
+    const { host, port, ...rest } = options;
+    const target = { kind: 'tcp', host, port } as const;
+    encodeTarget(target);
+    return new TunnelStream({ ...rest, target, gate: this.#gate, timers: this.timers });
+  }
+
+  /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
+  agent(options?: AgentOptions): TunnelAgent {
+    return new TunnelAgent((target: HostPort) => this.dial(target), options);
+  }
+
+  /** The listener; nobody before it was asked. */
+  override peers(): PeerInfo[] {
+    return this.#peer === undefined ? [] : [peerInfo(this.#publicKey, this.#peer, NO_COUNTS, undefined)];
+  }
+
+  /**
+   * Measures the round trip to the listener.
+   *
+   * @throws {TunnelError} ERR_PEER_GONE when it is not online, or goes offline before it has answered
+   */
+  async ping(): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
+    const peer = this.#peer;
+    const session = this.#session;
+    if (peer === undefined || session === undefined) throw pingLost();
+    const roundTripMs = await new Promise<number | undefined>((resolve) => session.ping(resolve));
+    if (roundTripMs === undefined) throw pingLost();
+    return { roundTripMs, path: peer.currentPath };
   }
 
   override stats(): TunnelStats {
@@ -109,7 +145,37 @@ export class Connector extends Tunnel {
     if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
     for (const forward of this.#forwards) forward.close();
     this.#forwards.clear();
+    this.#gate.close();
     await this.#peer?.close('peer-shutdown');
+  }
+
+  async #add(forward: LocalForward | DynamicForward, target: string): Promise<Forward> {
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+    forward.on('refused', (refusal: Refusal) => this.#tellRefused(refusal));
+    const local = await forward.listen();
+    if (this.isClosing()) {
+      forward.close();
+      throw new TunnelError('ERR_CLOSED', 'closed while the port was opened');
+    }
+    this.#forwards.add(forward);
+    forward.setSession(this.#session);
+    return {
+      local: printHostPort(local),
+      target,
+      close: () => {
+        this.#forwards.delete(forward);
+        forward.close();
+      },
+    };
+  }
+
+  #tellRefused({ target, reason, text }: Refusal): void {
+    this.emit('refused', {
+      target: printHostPort(target),
+      reason,
+      text: text === '' ? REASONS[reason].sentence : text,
+      peer: this.#publicKey,
+    });
   }
 
   async #addFriend(): Promise<void> {
@@ -172,6 +238,7 @@ export class Connector extends Tunnel {
         onOpen: (request) => request.refuse('not-allowed', 'this end opens no targets'),
         onSession: (session) => {
           this.#session = session;
+          this.#gate.setSession(session);
           for (const forward of this.#forwards) forward.setSession(session);
         },
         onWaiting: (message) => this.tellWaiting(message),

@@ -83,7 +83,7 @@ export class Listener extends Tunnel {
   }
 
   /** The friends that there are, connected or not. */
-  peers(): PeerInfo[] {
+  override peers(): PeerInfo[] {
     return this.#places.infos();
   }
 

@@ -4,6 +4,9 @@ import type { Rule } from '../access/rule.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
+import type { ProxyCredentials } from '../forward/credentials.js';
+import type { HostPort } from '../forward/spec.js';
+import type { TunnelStreamOptions } from '../forward/tunnel_stream.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -62,6 +65,19 @@ export interface ConnectOptions extends TunnelOptions {
   /** The listener: its ticket, or its bare Tox ID where it allows us by our public key. */
   readonly remote: Ticket | ToxId;
 }
+
+/** Of a SOCKS5 and HTTP CONNECT proxy. */
+export interface DynamicOptions {
+  /** Where it listens; port 0 takes a free one. */
+  readonly bind: HostPort;
+  /** What clients must name. Default: nobody is asked. */
+  readonly credentials?: ProxyCredentials;
+}
+
+/** What the far end shall dial, and how the stream to it shall be. */
+export interface DialOptions
+  extends HostPort,
+    Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'> {}
 
 export interface NodeOptions extends CommonOptions {
   /** UDP port. Default: one from 33445 to 33545, or any. */

@@ -1,13 +1,16 @@
 import type { Grant } from '../access/grant.js';
 import type { ServeCounts } from '../forward/serve.js';
 import type { PeerChange } from './events.js';
-import type { ListenerPeer } from './listener_peer.js';
+import type { PeerLife } from './peer_life.js';
 
-/** A friend of a listener, and what it does. */
+/** Of a peer that opens nothing here. */
+export const NO_COUNTS: ServeCounts = { opened: 0, denied: 0, failed: 0 };
+
+/** A peer of a listener or a connector, and what it does. */
 export interface PeerInfo {
   /** 64 hexadecimal digits. */
   readonly publicKey: string;
-  /** What it came in by; undefined where everybody may. */
+  /** What it came in by; undefined where everybody may, and of a listener. */
   readonly name?: string;
   readonly kind?: Grant['kind'];
   /** online: it may open connections. waiting: no handshake so far. away: its friend is offline. */
@@ -30,7 +33,7 @@ export interface PeerInfo {
 
 export function peerInfo(
   publicKey: string,
-  peer: Pick<ListenerPeer, 'isOnline' | 'currentPath' | 'onlineForMs' | 'sessionStats' | 'traffic'>,
+  peer: Pick<PeerLife, 'isOnline' | 'currentPath' | 'onlineForMs' | 'sessionStats' | 'traffic'>,
   counts: ServeCounts,
   grant: Grant | undefined,
 ): PeerInfo {

@@ -10,6 +10,7 @@ import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Ports, TunnelOptions } from './options.js';
+import type { PeerInfo } from './peer_info.js';
 import type { Traffic } from './peer_life.js';
 
 /** Bytes of frames of all streams so far. */
@@ -62,6 +63,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   abstract stats(): TunnelStats;
+
+  /** The peers there are, and what each does. */
+  abstract peers(): PeerInfo[];
 
   /** Ends all that belongs to peers, politely. Never rejects. */
   protected abstract closePeers(): Promise<void>;

@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RuleBook } from '../../src/access/rule_book.js';
-import { systemTimers } from '../../src/core/clock.js';
 import { AllowRules } from '../../src/forward/allow.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import { LocalForward, type Refusal } from '../../src/forward/local.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/serve.js';
 import { parseLocalSpec } from '../../src/forward/spec.js';
-import type { FrameSink } from '../../src/mux/frame_sink.js';
-import { Session } from '../../src/mux/session.js';
+import type { Session } from '../../src/mux/session.js';
 import { dialLoopback, ending, freePort } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
+import { sessionPair } from '../support/session_pair.js';
 import { SilentTarget } from '../support/silent_target.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
@@ -22,48 +20,6 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 // client == LocalForward == Session == frames in memory == Session == TargetServer == target
 
 const MIB = 1024 * 1024;
-const FRAME_BYTES = 1344;
-/** Frames on their way at once, as in a ring. */
-const FRAMES_UNDER_WAY = 512;
-
-/** Carries frames to the other session, a batch in each turn of the event loop; refuses when full. */
-class FrameLine implements FrameSink {
-  from: Session | undefined;
-  to: Session | undefined;
-  #frames: Uint8Array[] = [];
-  #reserved: Uint8Array | undefined;
-  #scheduled = false;
-  #refused = false;
-
-  reserve(bytes: number): Uint8Array | undefined {
-    if (this.#frames.length >= FRAMES_UNDER_WAY) {
-      this.#refused = true;
-      return undefined;
-    }
-    this.#reserved = new Uint8Array(bytes);
-    return this.#reserved;
-  }
-
-  commit(): void {
-    if (this.#reserved !== undefined) this.#frames.push(this.#reserved);
-    this.#reserved = undefined;
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#deliver());
-  }
-
-  #deliver(): void {
-    this.#scheduled = false;
-    const frames = this.#frames;
-    this.#frames = [];
-    for (const frame of frames) this.to?.receive(frame);
-    this.to?.flush();
-    if (!this.#refused) return;
-    this.#refused = false;
-    this.from?.writable();
-  }
-}
-
 interface Tunnel {
   readonly port: number;
   readonly forward: LocalForward;
@@ -87,19 +43,7 @@ async function tunnel(
     logger: { log: (level, message) => level === 'debug' || lines.push(`${level} ${message}`) },
     ...options,
   });
-  const out = new FrameLine();
-  const back = new FrameLine();
-  const random16 = () => randomBytes(16);
-  const shared = { clock: systemTimers, random16, frameBytes: FRAME_BYTES };
-  const far = new Session({
-    ...shared,
-    sink: back,
-    role: 'listener',
-    onOpen: (request) => server.handle(request),
-  });
-  const near = new Session({ ...shared, sink: out, role: 'connector', onOpen: () => {} });
-  Object.assign(out, { from: near, to: far });
-  Object.assign(back, { from: far, to: near });
+  const { near, far } = sessionPair((request) => server.handle(request));
   const forward = new LocalForward({ spec: parseLocalSpec(`0:${target}`) });
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.setSession(near);

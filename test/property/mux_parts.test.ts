@@ -15,7 +15,7 @@ import { Intervals } from '../../src/mux/intervals.js';
 import { REASONS, type Reason } from '../../src/mux/reasons.js';
 import { Reassembly } from '../../src/mux/reassembly.js';
 import { SendQueue } from '../../src/mux/send_queue.js';
-import { encodeHost } from '../../src/mux/target.js';
+import { encodeTarget } from '../../src/mux/target.js';
 import { encodeText, printable } from '../../src/mux/text.js';
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
@@ -71,16 +71,14 @@ test('every frame says to a slow reader what was written', () => {
       (uuid, at, port, name, why, words) => {
         const id = Buffer.from(uuid).toString('hex');
         const target = { kind: 'tcp', host: name, port } as const;
-        const hostBytes = encodeHost(target);
-        const open = built(frame.openBytes(hostBytes), (out) =>
-          frame.writeOpen(out, uuid, at, port, hostBytes),
-        );
+        const told = encodeTarget(target);
+        const open = built(frame.openBytes(told), (out) => frame.writeOpen(out, uuid, at, told));
         assert.deepEqual(oracle(open), {
           id,
           credit: at,
           kind: 1,
           port,
-          length: hostBytes.length,
+          length: Buffer.byteLength(name),
           host: name,
         });
         assert.deepEqual(frame.readOpen(open), { creditOffset: at, target });

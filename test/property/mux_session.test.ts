@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
 import { Session } from '../../src/mux/session.js';
 import type { MuxStream, OpenRequest, StreamHandlers } from '../../src/mux/stream_api.js';
+import { askedAddress } from '../support/asked_address.js';
 import { ids, ListSink, ManualClock, MuxLink, randomOf } from '../support/mux_link.js';
 
 const WINDOW_BYTES = 20_000;
@@ -148,7 +149,7 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
           sendHighWaterBytes: 10_000,
         };
         const onOpen = (request: OpenRequest): void => {
-          const pair = pairs[request.target.port - 1];
+          const pair = pairs[askedAddress(request.target).port - 1];
           assert.ok(pair !== undefined && pair.request === undefined);
           pair.request = request;
           pair.dialledAtMs = link.clock.ms + pair.accepter.plan.dialMs;

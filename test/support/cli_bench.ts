@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { Readable, Writable } from 'node:stream';
+import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import type { Rule } from '../../src/access/rule.js';
@@ -18,7 +18,7 @@ import type {
 import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
-import type { PeerInfo, TunnelEvents } from '../../src/index.js';
+import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 
@@ -33,6 +33,9 @@ export interface TestEvent {
 /** Keeps what is written; may be told to fail or to take nothing. */
 export class TextSink extends Writable {
   text = '';
+  /** As of a terminal. */
+  isTTY = false;
+  columns = 80;
   failure: Error | undefined;
   stalled = false;
   #waiting: (() => void) | undefined;
@@ -81,6 +84,9 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly udpPort = 33445;
   readonly tcpPort = 33446;
   readonly forwards: LocalSpec[] = [];
+  readonly dynamics: DynamicOptions[] = [];
+  readonly dials: DialOptions[] = [];
+  onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
   friends: PeerInfo[] = [];
@@ -104,6 +110,25 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     const made = this.onForward(spec);
     this.forwards.push(spec);
     return made;
+  }
+
+  async dynamic(options: DynamicOptions): Promise<Forward> {
+    this.dynamics.push(options);
+    return {
+      local: `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`,
+      target: '*',
+    };
+  }
+
+  dial(options: DialOptions): Duplex {
+    this.dials.push(options);
+    return this.onDial();
+  }
+
+  onPing: ConnectorHandle['ping'] = async () => ({ roundTripMs: 12.34, path: 'udp' });
+
+  ping(): ReturnType<ConnectorHandle['ping']> {
+    return this.onPing();
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
@@ -168,7 +193,7 @@ const GIVE_UP_MS = 5000;
 export class CliBench {
   readonly stdout = new TextSink();
   readonly stderr = new TextSink();
-  stdin = Readable.from([]);
+  stdin: Readable = Readable.from([]);
   readonly env = new Map<string, string>();
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
@@ -221,6 +246,9 @@ export class CliBench {
           this.handlers.delete(signal);
         };
       },
+      endStdout: async () => {
+        this.stdout.end();
+      },
       exit: (code) => {
         this.exits.push(code);
       },
@@ -257,6 +285,14 @@ export class CliBench {
       throw new Error(`ended with ${await ended} before ${text}: ${this.stdout.text}${this.stderr.text}`);
     }
     return { ended };
+  }
+
+  /** Lets the clock go on to the next timer, which is called. */
+  tick(): void {
+    const next = this.timers.reduce((first, timer) => (timer.delayMs < first.delayMs ? timer : first));
+    this.timers = this.timers.filter((timer) => timer !== next);
+    this.nowMs += next.delayMs;
+    next.callback();
   }
 
   /** Resolves once `text` stands on either output. */

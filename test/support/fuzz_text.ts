@@ -105,6 +105,7 @@ async function commandLine(text: string): Promise<Verdict> {
       listen: action,
       connect: action,
       node: action,
+      ping: action,
       id: action,
       ticket: action,
       peers: action,

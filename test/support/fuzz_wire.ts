@@ -3,7 +3,7 @@ import { MAX_PACKET_BYTES } from '../../src/core/limits.js';
 import { acceptWelcome, answerHello, ourOffer } from '../../src/mux/agreement.js';
 import * as frame from '../../src/mux/frame.js';
 import * as handshake from '../../src/mux/handshake.js';
-import { encodeHost } from '../../src/mux/target.js';
+import { encodeTarget } from '../../src/mux/target.js';
 import { encodeText } from '../../src/mux/text.js';
 import { HeldChannel, TAG } from './channel_pair.js';
 import { bytesTarget, type FuzzTarget, refusing, same, unhex } from './fuzz_target.js';
@@ -12,7 +12,15 @@ import { aloneWith } from './mux_link.js';
 const id = unhex('00112233445546778899aabbccddeeff');
 const session = new Uint8Array(16).fill(0xc0);
 const far = new Uint8Array(16).fill(0xa0);
-const localhost = encodeHost({ kind: 'tcp', host: 'localhost', port: 22 });
+const targets = (
+  [
+    { kind: 'tcp', host: 'localhost', port: 22 },
+    { kind: 'path', path: '/run/x y.sock' },
+    { kind: 'listen', host: '::1', port: 0 },
+    { kind: 'accepted', listener: id, host: '10.0.0.7', port: 40_000 },
+    { kind: 'udp', host: 'dns.lan', port: 53 },
+  ] as const
+).map(encodeTarget);
 const no = encodeText('no');
 
 function written(bytes: number, write: (out: Uint8Array) => void): Uint8Array {
@@ -22,7 +30,9 @@ function written(bytes: number, write: (out: Uint8Array) => void): Uint8Array {
 }
 
 const FRAMES = [
-  written(frame.openBytes(localhost), (out) => frame.writeOpen(out, id, 262_144, 22, localhost)),
+  ...targets.map((target) =>
+    written(frame.openBytes(target), (out) => frame.writeOpen(out, id, 262_144, target)),
+  ),
   ...[frame.OPENED, frame.END, frame.CREDIT].map((type) =>
     written(frame.OFFSET_FRAME_BYTES, (out) => frame.writeOffsetFrame(out, type, id, 3)),
   ),
@@ -40,9 +50,9 @@ function readFrame(bytes: Uint8Array): void {
     case frame.OPEN: {
       const { creditOffset, target } = frame.readOpen(bytes);
       if (target === undefined) return;
-      const host = encodeHost(target);
-      const again = written(frame.openBytes(host), (out) =>
-        frame.writeOpen(out, bytes.subarray(1, 17), creditOffset, target.port, host),
+      const told = encodeTarget(target);
+      const again = written(frame.openBytes(told), (out) =>
+        frame.writeOpen(out, bytes.subarray(1, 17), creditOffset, told),
       );
       same('OPEN', bytes, again);
       return;
@@ -76,7 +86,8 @@ function sessionTarget(): FuzzTarget {
     aloneWith({
       role: 'listener',
       onOpen: (request) => {
-        if (request.target.port % 2 === 0) request.accept({ onData: () => {} });
+        if (request.target.kind === 'tcp' && request.target.port % 2 === 0)
+          request.accept({ onData: () => {} });
         else request.refuse('not-allowed');
       },
     });

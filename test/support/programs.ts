@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** A program that a test talks to, and the Debian package that holds it. */
@@ -20,7 +20,36 @@ export const NATIVE_TOXCORE: TestProgram = {
 };
 export const TOX_BOOTSTRAPD: TestProgram = { name: 'tox-bootstrapd', debianPackage: 'toxcore-utils' };
 
-export const TEST_PROGRAMS: readonly TestProgram[] = [CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD];
+/** Debian keeps the server's programs by version, off the PATH. */
+const POSTGRES_ROOT = '/usr/lib/postgresql';
+
+/** Where a program of PostgreSQL is. */
+export function postgresProgram(name: string): string {
+  try {
+    const newest = readdirSync(POSTGRES_ROOT)
+      .map(Number)
+      .sort((a, b) => b - a)[0];
+    return join(POSTGRES_ROOT, String(newest), 'bin', name);
+  } catch {
+    return join(POSTGRES_ROOT, name);
+  }
+}
+
+export const POSTGRES: TestProgram = {
+  name: 'postgres',
+  debianPackage: 'postgresql',
+  file: postgresProgram('postgres'),
+};
+export const REDIS: TestProgram = { name: 'redis-server', debianPackage: 'redis-server' };
+export const NGINX: TestProgram = { name: 'nginx', debianPackage: 'nginx', file: '/usr/sbin/nginx' };
+export const WRK: TestProgram = { name: 'wrk', debianPackage: 'wrk' };
+export const RSYNC: TestProgram = { name: 'rsync', debianPackage: 'rsync' };
+export const GIT: TestProgram = { name: 'git', debianPackage: 'git' };
+
+export const TEST_PROGRAMS: readonly TestProgram[] = [
+  ...[CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD],
+  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT],
+];
 
 export function hasProgram(program: TestProgram): boolean {
   const candidates =

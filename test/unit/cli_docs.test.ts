@@ -11,6 +11,7 @@ const actions = {
   listen: never,
   connect: never,
   node: never,
+  ping: never,
   id: never,
   peers: never,
   rule: never,

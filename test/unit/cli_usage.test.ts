@@ -63,6 +63,24 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['connect', ID, '-L', '1:localhost'], /not a forward.*\[bind:\]port:host:hostport/],
     [['connect', ID, '-L'], /argument missing/],
     [[ID, '22', '--expose', '22'], /--expose is for the listener/],
+    [['-D', '1080'], /-D needs the ticket/],
+    [['-W', 'localhost:22'], /-W needs the ticket/],
+    [['connect', '-', '-W', 'localhost:22'], /-W needs standard input for its bytes.*--ticket-file FILE/],
+    [['-', '-W', 'localhost:22'], /-W needs standard input for its bytes/],
+    [[ID, '-D', '65536'], /65536/],
+    [[ID, '-D', 'a:1:2'], /too many parts/],
+    [[ID, '-W', 'localhost:0'], /not a forward/],
+    [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L and no -D/],
+    [[ID, '-D', '0', '-W', 'localhost:22'], /-W goes with no PORT/],
+    [[ID, '-D', '0', '--socks-user', 'joe'], /go together/],
+    [[ID, '-D', '0', '--socks-password-file', '/dev/null'], /go together/],
+    [[ID, '22', '--socks-user', 'joe', '--socks-password-file', 'package.json'], /is for the proxy of -D/],
+    [[ID, '-D', '0', '--socks-user', 'a:b', '--socks-password-file', 'package.json'], /no colon/],
+    [
+      [ID, '-D', '0', '--socks-user', 'joe', '--socks-password-file', '/dev/null'],
+      /first line of \/dev\/null/,
+    ],
+    [[ID, '-D', '0', '--socks-user', 'joe', '--socks-password-file', '/nowhere/x'], /cannot be read/],
     [['listen', '--expose', 'x:'], /not a forward/],
     [['listen', '-L', '1:localhost:1'], /unknown option '-L'/],
     [['-L', '1:localhost:1', 'listen'], /listen has no option --local/],
@@ -114,9 +132,12 @@ describe('the command line refuses, in one line, with exit code 2 and without st
 
       const json = new CliBench();
       assert.equal(await json.run('--json', ...args), 2);
+      // With -W stdout is for other bytes.
+      const told = args.includes('-W') ? json.stderr : json.stdout;
+      const other = args.includes('-W') ? json.stdout : json.stderr;
       // With -v people are told as well.
-      if (!args.includes('-v')) assert.equal(json.stderr.text, '');
-      const [event, ...more] = json.stdout.events;
+      if (!args.includes('-v')) assert.equal(other.text, '');
+      const [event, ...more] = told.events;
       assert.ok(event !== undefined && more.length === 0);
       assert.equal(event.event, 'error');
       assert.match(String(event.code), /^ERR_[A-Z_]+$/);
@@ -286,7 +307,7 @@ describe('help', () => {
         return;
       }
       const { ended } = await bench.start(
-        /Listening|Forwarding|Bootstrap node|"event":"started"/,
+        /Listening|Forwarding|Bootstrap node|Looking for|"event":"started"/,
         '--ephemeral',
         ...words,
       );

@@ -7,7 +7,7 @@ import * as frame from '../../src/mux/frame.js';
 import { readU16, readU32, readU64, writeU64 } from '../../src/mux/integers.js';
 import { REASONS, reasonNumber, reasonOf } from '../../src/mux/reasons.js';
 import { idKey, idText, isIdAt, isNilAt, newId } from '../../src/mux/stream_id.js';
-import { encodeHost } from '../../src/mux/target.js';
+import { encodeTarget } from '../../src/mux/target.js';
 import { encodeText, printable } from '../../src/mux/text.js';
 
 const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
@@ -24,9 +24,20 @@ function written(bytes: number, write: (out: Uint8Array) => void): Uint8Array {
   return out;
 }
 
-const host = encodeHost({ kind: 'tcp', host: 'localhost', port: 22 });
+const target = encodeTarget({ kind: 'tcp', host: 'localhost', port: 22 });
 const no = encodeText('no');
 const bye = encodeText('bye');
+
+const kinds = [
+  ['a UNIX socket', `02 05 2f612f2062`, { kind: 'path', path: '/a/ b' }],
+  ['a port to open', `03 0000 09 6c6f63616c686f7374`, { kind: 'listen', host: 'localhost', port: 0 }],
+  [
+    'a connection that came',
+    `04 ${ID} 9c40 08 31302e302e302e37`,
+    { kind: 'accepted', listener: id, host: '10.0.0.7', port: 40_000 },
+  ],
+  ['datagrams', `05 0035 07 646e732e6c616e`, { kind: 'udp', host: 'dns.lan', port: 53 }],
+] as const;
 
 const vectors: ReadonlyArray<{
   name: string;
@@ -38,10 +49,20 @@ const vectors: ReadonlyArray<{
   {
     name: 'OPEN',
     bytes: `01 ${ID} 0000000000040000 01 0016 09 6c6f63616c686f7374`,
-    frame: written(frame.openBytes(host), (out) => frame.writeOpen(out, id, 262_144, 22, host)),
+    frame: written(frame.openBytes(target), (out) => frame.writeOpen(out, id, 262_144, target)),
     read: frame.readOpen,
     says: { creditOffset: 262_144, target: { kind: 'tcp', host: 'localhost', port: 22 } },
   },
+  ...kinds.map(([name, bytes, asked]) => {
+    const told = encodeTarget(asked);
+    return {
+      name: `OPEN for ${name}`,
+      bytes: `01 ${ID} 0000000000040000 ${bytes}`,
+      frame: written(frame.openBytes(told), (out) => frame.writeOpen(out, id, 262_144, told)),
+      read: frame.readOpen,
+      says: { creditOffset: 262_144, target: asked },
+    };
+  }),
   {
     name: 'OPENED',
     bytes: `02 ${ID} 0000000000040000`,
@@ -150,6 +171,11 @@ describe('frame', () => {
     ['a host with a blank', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 612062`],
     ['a host with a zero byte', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 610062`],
     ['a host with DEL', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 617f62`],
+    ['a path of no bytes', frame.readOpen, `01 ${ID} 0000000000040000 02 00`],
+    ['a path with a line end', frame.readOpen, `01 ${ID} 0000000000040000 02 03 2f0a62`],
+    ['a path shorter than the frame', frame.readOpen, `01 ${ID} 0000000000040000 02 01 2f2f`],
+    ['port 0 for datagrams', frame.readOpen, `01 ${ID} 0000000000040000 05 0000 01 61`],
+    ['a UUID cut short', frame.readOpen, `01 ${ID} 0000000000040000 04 ${ID.slice(0, 30)}`],
     ['a text that is no UTF-8', frame.readRefused, `03 ${ID} 0001 c3`],
     ['a text of 256 bytes', frame.readRefused, `03 ${ID} 0001 ${'61'.repeat(256)}`],
     ['a BYE text of 256 bytes', frame.readBye, `12 ${NIL} 000a 0000000000000003 ${'61'.repeat(256)}`],
@@ -226,7 +252,7 @@ describe('texts and targets', () => {
     assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 1b`)).text, '\ufffd');
   });
 
-  for (const [why, target] of [
+  for (const [why, wrong] of [
     ['no host', { host: '', port: 1 }],
     ['a blank', { host: 'a b', port: 1 }],
     ['a line end', { host: 'a\n', port: 1 }],
@@ -237,14 +263,14 @@ describe('texts and targets', () => {
   ] as const) {
     test(`a target with ${why} is refused before it is sent`, () => {
       assert.throws(
-        () => encodeHost({ kind: 'tcp', ...target }),
+        () => encodeTarget({ kind: 'tcp', ...wrong }),
         (error) => TunnelError.is(error) && error.code === 'ERR_ADDRESS_INVALID' && !error.remote,
       );
     });
   }
 
   test('a host of 255 bytes and port 65535 is taken', () => {
-    assert.equal(encodeHost({ kind: 'tcp', host: 'a'.repeat(255), port: 65_535 }).length, 255);
+    assert.equal(encodeTarget({ kind: 'tcp', host: 'a'.repeat(255), port: 65_535 }).length, 4 + 255);
   });
 });
 

@@ -5,6 +5,7 @@ import type { Session } from '../../src/mux/session.js';
 import type { SessionOptions } from '../../src/mux/session_options.js';
 import { Stream } from '../../src/mux/stream.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { askedAddress } from '../support/asked_address.js';
 import { aloneWith, type ListSink, type ManualClock, MuxLink } from '../support/mux_link.js';
 
 const ssh = { kind: 'tcp', host: 'localhost', port: 22 } as const;
@@ -1127,7 +1128,7 @@ describe('two sessions', () => {
       {},
       {
         onOpen: (request) => {
-          const { host } = request.target;
+          const { host } = askedAddress(request.target);
           const stream = request.accept({
             onData: (chunk) => {
               received.set(host, (received.get(host) ?? 0) + chunk.length);
@@ -1165,7 +1166,7 @@ describe('two sessions', () => {
         onOpen: (request) => {
           const stream = request.accept({
             onData: (chunk) => {
-              if (request.target.host === 'stuck') held += chunk.length;
+              if (askedAddress(request.target).host === 'stuck') held += chunk.length;
               else {
                 other += chunk.length;
                 stream.consumed(chunk.length);

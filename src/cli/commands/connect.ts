@@ -12,6 +12,7 @@ import type { ConnectorHandle, Forward } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
+  type MetricsFlags,
   type NetworkFlags,
   networkOf,
   type OutputFlags,
@@ -25,13 +26,25 @@ import {
   usage,
 } from '../flags.js';
 import { passphraseOf } from '../passphrase.js';
-import { remoteOf } from '../remote.js';
+import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
+import { remoteOf, STDIN } from '../remote.js';
+import { TICKET_VARIABLE } from '../secret_variables.js';
 import { type Context, serve } from '../serve.js';
+import { joinStdio } from '../stdio.js';
 
-export interface ConnectFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags, PatienceFlags {
+export interface ConnectFlags
+  extends OutputFlags,
+    StateFlags,
+    NetworkFlags,
+    UdpFlags,
+    PatienceFlags,
+    MetricsFlags,
+    ProxyFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
   readonly ticketFile?: string;
+  /** Argument of `-W`. */
+  readonly stdio?: string;
   /** Argument of `-p`. */
   readonly localPort?: string;
 }
@@ -49,9 +62,13 @@ export async function connectCommand(
   second: string | undefined,
   flags: ConnectFlags,
 ): Promise<ExitCode> {
+  if (flags.stdio !== undefined && first === STDIN) throw twiceStdin();
   const { remote, target: targetText } = await remoteOf(context.io, first, second, flags.ticketFile);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
+  const stdio = stdioOf(targetText, flags);
+  const proxies = await proxiesOf(flags);
   const wishes = wishesOf(targetText, flags);
+  if (wishes.length + proxies.length === 0 && stdio === undefined) throw nothingToDo();
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -72,9 +89,16 @@ export async function connectCommand(
       refuseSelf(publicKey, identity.secretKey);
       return connect({ ...options, identity, signal });
     },
-    up: async (connector) => {
+    metrics: flags.metrics,
+    endsOnHangUp: stdio !== undefined,
+    up: async (connector, lifetime) => {
       context.reporter.event({ event: 'started', toxId: connector.toxId });
       for (const wish of wishes) await forward(context, connector, wish);
+      for (const proxy of proxies) {
+        const { local, target } = await connector.dynamic(proxy);
+        context.reporter.event({ event: 'forward', local, target });
+      }
+      if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
     },
   });
 }
@@ -83,13 +107,29 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
   const wishes: Wish[] = local.map((text) => ({ spec: parseLocalSpec(text), elsewhere: false }));
   if (targetText !== undefined) wishes.unshift(shortWish(parseTarget(targetText), localPort));
   else if (localPort !== undefined)
-    throw usage('-p goes with a PORT of the far end; with -L the local port stands first in it');
-  if (wishes.length === 0) {
-    throw usage(
-      'nothing to forward; name a port of the far end (connect TICKET 22) or a forward (-L 2222:localhost:22)',
-    );
-  }
+    throw usage('-p goes with a PORT of the far end; with -L and -D the local port stands in it');
   return wishes;
+}
+
+function nothingToDo(): TunnelError {
+  return usage(
+    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22) or a proxy (-D 1080)',
+  );
+}
+
+function twiceStdin(): TunnelError {
+  return usage(
+    `-W needs standard input for its bytes, so that the ticket cannot come from there; use --ticket-file FILE or ${TICKET_VARIABLE}`,
+  );
+}
+
+/** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
+function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
+  if (flags.stdio === undefined) return undefined;
+  if (targetText !== undefined || flags.local !== undefined || flags.dynamic !== undefined) {
+    throw usage('-W goes with no PORT, no -L and no -D; run those as a command of their own');
+  }
+  return parseTarget(flags.stdio);
 }
 
 function shortWish(target: HostPort, localPort: string | undefined): Wish {

@@ -8,6 +8,7 @@ import { formatBootstrapLine } from '../../node/bootstrap_list.js';
 import { namedNodes, namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
+  type MetricsFlags,
   type NetworkFlags,
   networkOf,
   type OutputFlags,
@@ -32,6 +33,7 @@ export interface ListenFlags
     NetworkFlags,
     UdpFlags,
     PatienceFlags,
+    MetricsFlags,
     LimitFlags {
   readonly expose?: readonly string[];
   readonly allowPeer?: readonly string[];
@@ -75,6 +77,7 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
         expose: rules,
       });
     },
+    metrics: flags.metrics,
     access: ({ access }) => access.state,
     control: (listener, saved) => ({
       ...listenerMethods({

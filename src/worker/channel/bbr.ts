@@ -48,6 +48,11 @@ const BANDWIDTH_ROUNDS = 10;
 const MIN_ROUND_MS = 2;
 /** What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. */
 const HOST_DELAY_MS = 4;
+/**
+ * Heaps of acknowledgements count up to a round trip, this at least, in ms: on a short path a heap
+ * is a host that was late, and room for it would be a queue before each keystroke.
+ */
+const HEAP_MS = 2;
 
 type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
@@ -181,7 +186,8 @@ export class Bbr implements CongestionController {
     }
     this.#epochBytes += batch.ackedBytes;
     const extra = this.#epochBytes - this.bandwidth * (batch.nowMs - this.#epochAtMs);
-    this.#extraAcked.update(Math.min(Math.max(extra, 0), this.windowBytes), this.#round);
+    const most = this.bandwidth * Math.max(HEAP_MS, this.#minRtt.valueOr(ASSUMED_RTT_MS));
+    this.#extraAcked.update(Math.min(Math.max(extra, 0), most), this.#round);
   }
 
   #checkFull(batch: AckBatch): void {

@@ -1,0 +1,160 @@
+import type { TimerHandle, Timers } from '../../core/clock.js';
+import { TunnelError } from '../../core/errors.js';
+import type { ConnectorHandle } from '../api.js';
+import { namedOrPublicNodes } from '../bootstrap_nodes.js';
+import type { ExitCode } from '../exit_codes.js';
+import {
+  type NetworkFlags,
+  networkOf,
+  type OutputFlags,
+  type StateFlags,
+  stateFolderOf,
+  type UdpFlags,
+  udpOf,
+  usage,
+} from '../flags.js';
+import type { CliIo } from '../io.js';
+import { passphraseOf } from '../passphrase.js';
+import { remoteOf } from '../remote.js';
+import type { Reporter } from '../reporter.js';
+import { type Context, serve } from '../serve.js';
+
+export interface PingFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags {
+  readonly ticketFile?: string;
+  /** Argument of `-c`. */
+  readonly count?: string;
+}
+
+/** Pings without `-c`. */
+const DEFAULT_COUNT = 5;
+const MAX_COUNT = 1_000_000;
+/** Between two pings, in milliseconds. */
+const INTERVAL_MS = 1_000;
+/** An answer later than this counts as lost, in milliseconds. */
+const LOST_MS = 5_000;
+/** How long the listener may take to be found, in milliseconds; friends find each other in 10 to 40 s. */
+const FOUND_MS = 90_000;
+
+/** Measures the round trip to a listener, and tells by which path. */
+export async function pingCommand(
+  context: Context,
+  first: string | undefined,
+  flags: PingFlags,
+): Promise<ExitCode> {
+  const count = countOf(flags.count);
+  const { remote } = await remoteOf(context.io, first, undefined, flags.ticketFile);
+  const options = {
+    ...networkOf(flags),
+    ...udpOf(flags),
+    bootstrap: await namedOrPublicNodes(flags),
+    logger: context.reporter.logger,
+    remote,
+  };
+  const passphrase = await passphraseOf(flags, context.io);
+  const { connect } = await context.io.loadApi();
+  return serve(context, {
+    role: 'connector',
+    stateFolder: await stateFolderOf(flags, context.io),
+    passphrase,
+    onBusy: 'ephemeral',
+    start: (identity, signal) =>
+      connect({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
+    up: async (connector, lifetime) => {
+      context.reporter.event({ event: 'started', toxId: connector.toxId });
+      context.reporter.people('Looking for the listener');
+      const pings = new Pings(context.io, context.reporter, connector, lifetime.signal);
+      await pings.found();
+      await pings.run(count);
+      lifetime.stop();
+    },
+  });
+}
+
+function countOf(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_COUNT;
+  const count = /^\d{1,7}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > MAX_COUNT)
+    throw usage(`-c ${JSON.stringify(text)} is no number of pings from 1 to ${MAX_COUNT}`);
+  return count;
+}
+
+class Pings {
+  readonly #timers: Timers;
+  readonly #reporter: Reporter;
+  readonly #connector: ConnectorHandle;
+  readonly #signal: AbortSignal;
+
+  constructor(io: CliIo, reporter: Reporter, connector: ConnectorHandle, signal: AbortSignal) {
+    this.#timers = io.timers;
+    this.#reporter = reporter;
+    this.#connector = connector;
+    this.#signal = signal;
+  }
+
+  /** @throws {TunnelError} ERR_PEER_GONE when it takes too long */
+  async found(): Promise<void> {
+    const connector = this.#connector;
+    const online = new Promise<true>((resolve) => {
+      if (connector.peers().some(({ status }) => status === 'online')) resolve(true);
+      connector.on('peer', ({ status }) => {
+        if (status === 'online') resolve(true);
+      });
+    });
+    if ((await this.#within(FOUND_MS, online)) !== undefined || this.#signal.aborted) return;
+    throw new TunnelError(
+      'ERR_PEER_GONE',
+      `the listener was not found within ${FOUND_MS / 1000} s: it is away, does not take this ticket, or the network is in the way; tox-wasm-tunnel doctor looks at the network`,
+    );
+  }
+
+  /** @throws {TunnelError} ERR_PEER_GONE when none was answered */
+  async run(count: number): Promise<void> {
+    const tripsMs: number[] = [];
+    for (let number = 1; number <= count && !this.#signal.aborted; number++) {
+      if (number > 1) await this.#within(INTERVAL_MS, new Promise<never>(() => {}));
+      const answer = await this.#within(
+        LOST_MS,
+        this.#connector.ping().catch(() => undefined),
+      );
+      if (answer !== undefined) tripsMs.push(answer.roundTripMs);
+      this.#reporter.event({
+        event: 'ping',
+        number,
+        ...(answer === undefined ? {} : { roundTripMs: round(answer.roundTripMs), path: answer.path }),
+      });
+    }
+    const summary = { sent: count, received: tripsMs.length };
+    if (tripsMs.length === 0) {
+      this.#reporter.event({ event: 'pings', ...summary });
+      if (this.#signal.aborted) return;
+      throw new TunnelError('ERR_PEER_GONE', `none of ${count} pings was answered; try again`);
+    }
+    this.#reporter.event({
+      event: 'pings',
+      ...summary,
+      leastMs: round(Math.min(...tripsMs)),
+      meanMs: round(tripsMs.reduce((sum, ms) => sum + ms, 0) / tripsMs.length),
+      mostMs: round(Math.max(...tripsMs)),
+    });
+  }
+
+  /** Undefined when `work` takes longer, or the command is told to end. */
+  #within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      const timer: TimerHandle = this.#timers.set(() => done(undefined), ms);
+      const done = (value: T | undefined): void => {
+        this.#timers.clear(timer);
+        this.#signal.removeEventListener('abort', stop);
+        resolve(value);
+      };
+      const stop = (): void => done(undefined);
+      this.#signal.addEventListener('abort', stop);
+      if (this.#signal.aborted) stop();
+      else void work.then(done);
+    });
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

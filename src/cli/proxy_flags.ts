@@ -1,0 +1,44 @@
+import { parseDynamicSpec } from '../forward/spec.js';
+import type { DynamicOptions } from '../index.js';
+import { usage } from './flags.js';
+import { readBoundedFile } from './read_bounded.js';
+
+export interface ProxyFlags {
+  /** Arguments of `-D`. */
+  readonly dynamic?: readonly string[];
+  readonly socksUser?: string;
+  readonly socksPasswordFile?: string;
+}
+
+/** Source: RFC 1929, where each stands behind one byte of length. */
+const MAX_CREDENTIAL_BYTES = 255;
+/** A password, its line end, and what people keep beside it. */
+const MAX_FILE_BYTES = 4096;
+
+/** The proxies of `-D`, all with the same user name and password, or none. */
+export async function proxiesOf(flags: ProxyFlags): Promise<readonly DynamicOptions[]> {
+  const binds = (flags.dynamic ?? []).map(parseDynamicSpec);
+  const credentials = await credentialsOf(flags);
+  if (credentials !== undefined && binds.length === 0) throw usage('--socks-user is for the proxy of -D');
+  return binds.map((bind) => ({ bind, ...(credentials === undefined ? {} : { credentials }) }));
+}
+
+async function credentialsOf({ socksUser: user, socksPasswordFile: file }: ProxyFlags) {
+  if (user === undefined && file === undefined) return undefined;
+  if (user === undefined || file === undefined) {
+    throw usage('--socks-user NAME and --socks-password-file FILE go together');
+  }
+  if (!fits(user)) throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
+  if (user.includes(':')) throw usage('--socks-user must have no colon: HTTP clients cannot give it');
+  const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_FILE_BYTES });
+  const [password = ''] = bytes.toString('utf8').split(/\r?\n/);
+  if (!fits(password)) {
+    throw usage(`the first line of ${file} must be the password, 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
+  }
+  return { user, password };
+}
+
+function fits(text: string): boolean {
+  const bytes = Buffer.byteLength(text);
+  return bytes >= 1 && bytes <= MAX_CREDENTIAL_BYTES;
+}

@@ -1,0 +1,148 @@
+import { EventEmitter } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { systemTimers, type Timers } from '../core/clock.js';
+import { TunnelError } from '../core/errors.js';
+import { type Logger, silentLogger } from '../core/logger.js';
+import type { Reason } from '../mux/reasons.js';
+import { authorizer, type ProxyCredentials } from './credentials.js';
+import { bindError } from './listen_error.js';
+import type { Refusal } from './local.js';
+import { ProxyClient } from './proxy_client.js';
+import type { Authorize } from './proxy_handshake.js';
+import { warnWhenPublic } from './public_bind.js';
+import { resetSocket } from './reset_socket.js';
+import { type HostPort, printHostPort } from './spec.js';
+import type { StreamOpener } from './stream.js';
+import { StreamGate, type StreamGateOptions } from './stream_gate.js';
+
+export interface DynamicForwardOptions extends StreamGateOptions {
+  readonly bind: HostPort;
+  /** What clients must name. Default: nobody is asked. */
+  readonly credentials?: ProxyCredentials;
+  /** Default: silent. */
+  readonly logger?: Logger;
+  /** Clients at once that have not yet said what they want; further ones are reset. Default 128. */
+  readonly maxHalfOpen?: number;
+}
+
+export interface DynamicForwardEvents {
+  refused: [refusal: Refusal];
+}
+
+const MAX_HALF_OPEN = 128;
+/** Time without a byte after which the kernel asks whether the client still lives. */
+const KEEP_ALIVE_MS = 60_000;
+
+/** A SOCKS5 and HTTP CONNECT proxy whose targets the far end dials, names and all. */
+export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
+  readonly #bind: HostPort;
+  readonly #logger: Logger;
+  readonly #timers: Timers;
+  readonly #gate: StreamGate;
+  readonly #authorize: Authorize | undefined;
+  readonly #maxHalfOpen: number;
+  readonly #server: Server;
+  readonly #halfOpen = new Set<ProxyClient>();
+  #closed = false;
+
+  constructor(options: DynamicForwardOptions) {
+    super();
+    this.#bind = options.bind;
+    this.#logger = options.logger ?? silentLogger;
+    this.#timers = options.timers ?? systemTimers;
+    this.#gate = new StreamGate(options);
+    this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
+    this.#maxHalfOpen = options.maxHalfOpen ?? MAX_HALF_OPEN;
+    this.#server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
+    this.#server.on('connection', (socket) => this.#onConnection(socket));
+  }
+
+  /** Clients that have not yet said what they want. */
+  get halfOpen(): number {
+    return this.#halfOpen.size;
+  }
+
+  /** Clients that wait for a session. */
+  get waiting(): number {
+    return this.#gate.waiting;
+  }
+
+  /**
+   * Starts to listen; to be called once.
+   *
+   * @returns where, with the port that was picked for port 0
+   * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed meanwhile
+   */
+  listen(): Promise<HostPort> {
+    return new Promise((resolve, reject) => {
+      const server = this.#server;
+      server.once('error', (error) => reject(bindError('-D', this.#bind, error)));
+      server.listen({ host: this.#bind.host, port: this.#bind.port }, () => {
+        if (this.#closed) {
+          server.close();
+          reject(new TunnelError('ERR_CLOSED', 'the forward was closed before it listened'));
+          return;
+        }
+        server.removeAllListeners('error').on('error', (error) => {
+          this.#logger.log('warn', `${printHostPort(this.#bind)}: a connection could not be accepted`, {
+            error,
+          });
+        });
+        const address = server.address();
+        const isPort = address !== null && typeof address !== 'string';
+        const local = isPort ? { host: address.address, port: address.port } : this.#bind;
+        const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
+        warnWhenPublic(local, this.#logger, remedy);
+        resolve(local);
+      });
+    });
+  }
+
+  /** The session to open streams in from now on; undefined while there is none. */
+  setSession(session: StreamOpener | undefined): void {
+    this.#gate.setSession(session);
+  }
+
+  /** Accepts no more, and resets who has no stream yet. Open connections go on. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#server.close();
+    this.#gate.close();
+    for (const client of [...this.#halfOpen]) client.abort();
+  }
+
+  #onConnection(socket: Socket): void {
+    if (this.#halfOpen.size >= this.#maxHalfOpen) {
+      this.#logger.log(
+        'warn',
+        `${this.#maxHalfOpen} clients of the proxy say nothing: one more is turned away`,
+      );
+      socket.on('error', () => {});
+      resetSocket(socket);
+      return;
+    }
+    const { remoteAddress = 'a client' } = socket;
+    const client: ProxyClient = new ProxyClient({
+      socket,
+      gate: this.#gate,
+      timers: this.#timers,
+      authorize: this.#authorize,
+      onAsked: () => this.#halfOpen.delete(client),
+      onRefused: (target, reason, text) => this.#refused(target, reason, text),
+      onFailed: (why) => this.#logger.log('info', `proxy: ${remoteAddress}: ${why}`),
+    });
+    this.#halfOpen.add(client);
+  }
+
+  #refused(target: HostPort, reason: Reason, text: string): void {
+    const detail = text === '' ? '' : ` (${text})`;
+    this.#logger.log('warn', `no connection to ${printHostPort(target)}: ${reason}${detail}`);
+    this.emit('refused', { target, reason, text });
+  }
+}

@@ -1,0 +1,46 @@
+import {
+  type CREDIT,
+  OFFSET_FRAME_BYTES,
+  type OPENED,
+  openBytes,
+  RESET_BYTES,
+  writeOffsetFrame,
+  writeOpen,
+  writeReset,
+} from './frame.js';
+import type { FrameSink } from './frame_sink.js';
+import type { Reason } from './reasons.js';
+
+/**
+ * @param target as `encodeTarget` wrote it
+ * @returns false when the sink refused, as all of these
+ */
+export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, target: Uint8Array): boolean {
+  const out = sink.reserve(openBytes(target), true);
+  if (out === undefined) return false;
+  writeOpen(out, id, creditOffset, target);
+  sink.commit();
+  return true;
+}
+
+/** @param offset asked for once there is room */
+export function putOffset(
+  sink: FrameSink,
+  type: typeof CREDIT | typeof OPENED,
+  id: Uint8Array,
+  offset: () => number,
+): boolean {
+  const out = sink.reserve(OFFSET_FRAME_BYTES, true);
+  if (out === undefined) return false;
+  writeOffsetFrame(out, type, id, offset());
+  sink.commit();
+  return true;
+}
+
+export function putReset(sink: FrameSink, id: Uint8Array, reason: Reason): boolean {
+  const out = sink.reserve(RESET_BYTES, true);
+  if (out === undefined) return false;
+  writeReset(out, id, reason);
+  sink.commit();
+  return true;
+}

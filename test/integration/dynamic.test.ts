@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
+import test, { type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { AllowRules } from '../../src/forward/allow.js';
+import { DynamicForward, type DynamicForwardOptions } from '../../src/forward/dynamic.js';
+import { parseExposeSpec } from '../../src/forward/expose.js';
+import { TargetServer } from '../../src/forward/serve.js';
+import { dialLoopback, ending, freePort } from '../support/loopback.js';
+import { patternDigest } from '../support/pattern.js';
+import { sessionPair } from '../support/session_pair.js';
+import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const MIB = 1024 * 1024;
+const GREETING = Uint8Array.of(5, 1, 0);
+const OPENED = '05000001000000000000';
+
+async function bench(t: TestContext, options: Partial<DynamicForwardOptions> & { exposed?: number } = {}) {
+  const rules = new AllowRules(
+    options.exposed === undefined ? undefined : [parseExposeSpec(`${options.exposed}`)],
+  );
+  const server = new TargetServer({ peer: 'connector', rules });
+  const { near, far } = sessionPair((request) => server.handle(request));
+  const timers = new VirtualTimers();
+  const lines: string[] = [];
+  const refusals: string[] = [];
+  const forward = new DynamicForward({
+    bind: { host: '127.0.0.1', port: 0 },
+    timers,
+    logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+    ...options,
+  });
+  forward.on('refused', ({ reason }) => refusals.push(reason));
+  const { port } = await forward.listen();
+  t.after(() => {
+    forward.close();
+    server.close();
+    near.close('peer-shutdown');
+    far.close('peer-shutdown');
+  });
+  return { forward, port, timers, lines, refusals, near, far };
+}
+
+function socksRequest(host: string, port: number, command = 1): Buffer {
+  return Buffer.from([5, command, 0, 3, host.length, ...Buffer.from(host), port >> 8, port & 0xff]);
+}
+
+async function socksReply(client: Socket): Promise<string> {
+  assert.equal((await readExactly(client, 2)).toString('hex'), '0500');
+  return (await readExactly(client, 10)).toString('hex');
+}
+
+test('a SOCKS5 client that says all at once gets its bytes there and back, half-closed', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, near } = await bench(t);
+  forward.setSession(near);
+  const client = dialLoopback(port);
+  client.write(Buffer.concat([GREETING, socksRequest('localhost', target.port), Buffer.from('early')]));
+  assert.equal(await socksReply(client), OPENED);
+  assert.equal(String(await readExactly(client, 5)), 'early');
+  const answer = readDigest(client);
+  await writePattern(client, 'bulk', 4 * MIB);
+  client.end();
+  assert.deepEqual(await answer, { bytes: 4 * MIB, sha256: patternDigest('bulk', 4 * MIB) });
+  assert.equal(forward.halfOpen, 0);
+});
+
+test('an HTTP client on the same port gets its bytes there and back', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, near } = await bench(t);
+  forward.setSession(near);
+  const client = dialLoopback(port);
+  client.end(`CONNECT 127.0.0.1:${target.port} HTTP/1.1\r\n\r\nearly`);
+  assert.equal(String(await readToEnd(client)), 'HTTP/1.1 200 Connection Established\r\n\r\nearly');
+});
+
+test('refusals of the far end are told in both protocols, and the connection ends cleanly', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const closed = await freePort();
+  const open = await bench(t);
+  open.forward.setSession(open.near);
+  const strict = await bench(t, { exposed: target.port });
+  strict.forward.setSession(strict.near);
+  for (const [{ port }, targetPort, code, status] of [
+    [open, closed, '5', 502],
+    [strict, closed, '2', 403],
+  ] as const) {
+    const socks = dialLoopback(port);
+    socks.write(Buffer.concat([GREETING, socksRequest('localhost', targetPort)]));
+    assert.equal((await readToEnd(socks)).toString('hex'), `0500050${code}0001000000000000`);
+    const http = dialLoopback(port);
+    http.write(`CONNECT localhost:${targetPort} HTTP/1.1\r\n\r\n`);
+    assert.match(String(await readToEnd(http)), new RegExp(`^HTTP/1.1 ${status} `));
+    socks.end();
+    http.end();
+  }
+  assert.deepEqual(open.refusals, ['refused', 'refused']);
+  assert.deepEqual(strict.refusals, ['not-allowed', 'not-allowed']);
+});
+
+test('BIND and UDP ASSOCIATE are answered with 7, other talk with a reset', async (t) => {
+  const { port, lines, timers } = await bench(t);
+  for (const command of [2, 3]) {
+    const client = dialLoopback(port);
+    client.write(Buffer.concat([GREETING, socksRequest('localhost', 80, command)]));
+    assert.equal((await readToEnd(client)).toString('hex'), '050005070001000000000000');
+    // A client that keeps its end open after that is not waited for.
+    timers.advance(2_000);
+    assert.equal(timers.running, 0);
+    client.destroy();
+  }
+  const client = dialLoopback(port).resume();
+  client.write('\x16\x03\x01 a TLS client');
+  assert.equal(await ending(client), 'ECONNRESET');
+  assert.match(lines.at(-1) ?? '', /^info proxy: 127\.0\.0\.1: speaks neither SOCKS5 nor HTTP$/);
+});
+
+test('a client that does not say what it wants is reset after 10 seconds', async (t) => {
+  const { forward, port, timers } = await bench(t);
+  const silent = dialLoopback(port).resume();
+  const slow = dialLoopback(port).resume();
+  slow.write('CONNECT a');
+  while (forward.halfOpen < 2) await turn();
+  timers.advance(9_999);
+  const { halfOpen } = forward;
+  assert.equal(halfOpen, 2);
+  timers.advance(1);
+  assert.deepEqual(await Promise.all([ending(silent), ending(slow)]), ['ECONNRESET', 'ECONNRESET']);
+  while (forward.halfOpen > 0) await turn();
+  assert.equal(timers.running, 0);
+});
+
+test('only so many clients may say nothing at once, and who leaves makes room', async (t) => {
+  const { forward, port } = await bench(t, { maxHalfOpen: 2 });
+  const clients = [dialLoopback(port), dialLoopback(port)];
+  while (forward.halfOpen < 2) await turn();
+  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
+  clients[0]?.end();
+  while (forward.halfOpen > 1) await turn();
+  clients[1]?.destroy();
+});
+
+test('without a session a client waits; it opens when there is one, or hears that there is none', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, timers, near } = await bench(t);
+  const patient = dialLoopback(port);
+  patient.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
+  while (forward.waiting < 1) await turn();
+  assert.equal(forward.halfOpen, 0, 'it has said what it wants');
+  timers.advance(20_000);
+  const unlucky = dialLoopback(port);
+  unlucky.write(`CONNECT localhost:${target.port} HTTP/1.1\r\n\r\n`);
+  const gone = dialLoopback(port);
+  gone.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
+  while (forward.waiting < 3) await turn();
+  gone.resetAndDestroy();
+  while (forward.waiting > 2) await turn();
+  forward.setSession(near);
+  assert.equal(await socksReply(patient), OPENED);
+  assert.match(String(await readExactly(unlucky, 12)), /^HTTP\/1\.1 200$/);
+  patient.destroy();
+  unlucky.destroy();
+});
+
+test('a client that waited 30 seconds for a session is told 502', async (t) => {
+  const { forward, port, timers, refusals } = await bench(t);
+  const client = dialLoopback(port);
+  client.write('CONNECT localhost:80 HTTP/1.1\r\n\r\n');
+  while (forward.waiting < 1) await turn();
+  timers.advance(30_000);
+  assert.match(String(await readToEnd(client)), /^HTTP\/1\.1 502 .*no session with the peer for 30 s\n$/s);
+  assert.deepEqual(refusals, ['unreachable']);
+  client.end();
+  while (timers.running > 0) await turn();
+});
+
+test('a session that ends resets its clients', async (t) => {
+  const target = await Target.start();
+  t.after(() => target.stop());
+  const { forward, port, near } = await bench(t);
+  forward.setSession(near);
+  const client = dialLoopback(port);
+  client.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
+  assert.equal(await socksReply(client), OPENED);
+  near.close('peer-shutdown');
+  assert.equal(await ending(client.resume()), 'ECONNRESET');
+});
+
+test('with a password the right one is let in, over both protocols', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, near } = await bench(t, { credentials: { user: 'joe', password: 'hi' } });
+  forward.setSession(near);
+  const socks = dialLoopback(port);
+  socks.write(Buffer.from('05010201036a6f65026869', 'hex'));
+  socks.write(socksRequest('localhost', target.port));
+  assert.equal((await readExactly(socks, 14)).toString('hex'), `05020100${OPENED}`);
+  socks.destroy();
+  for (const [pair, status] of [
+    ['joe:hi', 200],
+    ['joe:ho', 407],
+  ] as const) {
+    const http = dialLoopback(port);
+    const basic = Buffer.from(pair).toString('base64');
+    http.end(`CONNECT localhost:${target.port} HTTP/1.1\r\nProxy-Authorization: Basic ${basic}\r\n\r\n`);
+    assert.match(String(await readToEnd(http)), new RegExp(`^HTTP/1.1 ${status} `));
+  }
+});
+
+test('elsewhere than on loopback it listens with a warning; close frees the port and resets who waits', async (t) => {
+  const { lines, forward, port } = await bench(t, { bind: { host: '0.0.0.0', port: 0 } });
+  assert.match(lines[0] ?? '', /^warn 0\.0\.0\.0:\d+ can be reached from other machines.*--socks-user$/);
+  const halfOpen = dialLoopback(port).resume();
+  const waiting = dialLoopback(port).resume();
+  waiting.write('CONNECT localhost:80 HTTP/1.1\r\n\r\n');
+  while (forward.waiting < 1 || forward.halfOpen < 1) await turn();
+  forward.close();
+  assert.deepEqual(await Promise.all([ending(halfOpen), ending(waiting)]), ['ECONNRESET', 'ECONNRESET']);
+  assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
+});

@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, get } from 'node:http';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import test, { describe, type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { TunnelAgent } from '../../src/forward/agent.js';
+import { AllowRules } from '../../src/forward/allow.js';
+import { TargetServer } from '../../src/forward/serve.js';
+import { StreamGate } from '../../src/forward/stream_gate.js';
+import { TunnelStream } from '../../src/forward/tunnel_stream.js';
+import { ending, freePort, listenOnLoopback } from '../support/loopback.js';
+import { pattern, patternDigest } from '../support/pattern.js';
+import { sessionPair } from '../support/session_pair.js';
+import { readDigest, readToEnd } from '../support/socket_bytes.js';
+import { Target } from '../support/target.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const MIB = 1024 * 1024;
+
+/** What a dialled stream and a `net.Socket` have in common here. */
+type SocketLike = Duplex & {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly connecting: boolean;
+  readonly readyState: string;
+  setTimeout(ms: number, callback?: () => void): unknown;
+  setNoDelay(): unknown;
+  setKeepAlive(): unknown;
+  ref(): unknown;
+  unref(): unknown;
+  resetAndDestroy(): unknown;
+  destroySoon(): void;
+};
+type Dial = (t: TestContext, port: number, allowHalfOpen?: boolean) => SocketLike;
+
+function tunnel(t: TestContext) {
+  const server = new TargetServer({ peer: 'connector', rules: new AllowRules() });
+  const { near, far } = sessionPair((request) => server.handle(request));
+  const timers = new VirtualTimers();
+  const gate = new StreamGate({ timers });
+  t.after(() => {
+    gate.close();
+    server.close();
+    near.close('peer-shutdown');
+    far.close('peer-shutdown');
+  });
+  const dial = (port: number, options: { allowHalfOpen?: boolean; signal?: AbortSignal } = {}) =>
+    new TunnelStream({ gate, timers, target: { kind: 'tcp', host: '127.0.0.1', port }, ...options });
+  return { near, far, gate, timers, dial };
+}
+
+const ways: readonly (readonly [name: string, dial: Dial])[] = [
+  ['a net.Socket', (_t, port, allowHalfOpen = false) => connect({ host: '127.0.0.1', port, allowHalfOpen })],
+  [
+    'a dialled stream',
+    (t, port, allowHalfOpen = false) => {
+      const { gate, near, dial } = tunnel(t);
+      gate.setSession(near);
+      return dial(port, { allowHalfOpen });
+    },
+  ],
+];
+
+async function target(t: TestContext): Promise<Target> {
+  const made = await Target.start();
+  t.after(() => made.stop());
+  return made;
+}
+
+async function codeOf(stream: Duplex): Promise<unknown> {
+  const [error] = (await once(stream, 'error')) as [Error & { code?: unknown }];
+  return error.code;
+}
+
+for (const [name, dial] of ways) {
+  describe(name, () => {
+    test('connects, carries bytes both ways, and counts them', async (t) => {
+      const far = await target(t);
+      const near = dial(t, far.port);
+      assert.equal(near.readyState, 'opening');
+      near.write('before it is connected');
+      near.setNoDelay();
+      near.setKeepAlive();
+      near.unref();
+      near.ref();
+      await once(near, 'connect');
+      const { connecting, readyState } = near;
+      assert.deepEqual([connecting, readyState], [false, 'open']);
+      const server = await far.connection();
+      near.end();
+      assert.equal(String(await readToEnd(server)), 'before it is connected');
+      const answer = readToEnd(near);
+      const closed = once(near, 'close');
+      server.end('answer');
+      assert.equal(String(await answer), 'answer');
+      await closed;
+      assert.deepEqual([near.bytesWritten, near.bytesRead, near.readyState], [22, 6, 'closed']);
+    });
+
+    test('brings many bytes whole, at the pace of who reads them', async (t) => {
+      const far = await target(t);
+      const near = dial(t, far.port, true);
+      const server = await far.connection();
+      const bytes = 8 * MIB;
+      server.end(pattern('down', bytes));
+      const up = readDigest(server);
+      near.end(pattern('up', bytes));
+      assert.deepEqual(await up, { bytes, sha256: patternDigest('up', bytes) });
+      assert.ok(near.readableLength < bytes);
+      assert.deepEqual(await readDigest(near), { bytes, sha256: patternDigest('down', bytes) });
+    });
+
+    test('without allowHalfOpen it ends when the other end does, with it it may go on', async (t) => {
+      for (const allowHalfOpen of [false, true]) {
+        const far = await target(t);
+        const near = dial(t, far.port, allowHalfOpen);
+        const server = await far.connection();
+        server.end();
+        near.resume();
+        await once(near, 'end');
+        assert.equal(near.writable, allowHalfOpen);
+        if (allowHalfOpen) near.end('still here');
+        assert.equal(String(await readToEnd(server)), allowHalfOpen ? 'still here' : '');
+      }
+    });
+
+    test('destroy without an error is a clean end for the other side; with reset it is a reset', async (t) => {
+      const far = await target(t);
+      const polite = dial(t, far.port);
+      await once(polite, 'connect');
+      const first = await far.connection();
+      polite.write('all');
+      while (polite.writableLength > 0) await turn();
+      polite.destroy();
+      assert.equal(String(await readToEnd(first)), 'all');
+      const rude = dial(t, far.port);
+      await once(rude, 'connect');
+      const second = (await far.connection()).resume();
+      rude.resetAndDestroy();
+      assert.equal(await ending(second), 'ECONNRESET');
+      const soon = dial(t, far.port);
+      soon.write('soon');
+      soon.destroySoon();
+      assert.equal(String(await readToEnd(await far.connection())), 'soon');
+    });
+
+    test('a reset by the other side is ECONNRESET, a port without anybody ECONNREFUSED', async (t) => {
+      const far = await target(t);
+      const near = dial(t, far.port);
+      await once(near, 'connect');
+      const server = await far.connection();
+      const code = codeOf(near);
+      near.resume();
+      server.resetAndDestroy();
+      assert.equal(await code, 'ECONNRESET');
+      assert.equal(await codeOf(dial(t, await freePort())), 'ECONNREFUSED');
+    });
+  });
+}
+
+test('destroy with an error, or with bytes unread, resets the target', async (t) => {
+  const far = await target(t);
+  const { gate, near, dial } = tunnel(t);
+  gate.setSession(near);
+  const failed = dial(far.port);
+  await once(failed, 'connect');
+  const first = (await far.connection()).resume();
+  const code = codeOf(failed);
+  failed.destroy(Object.assign(new Error('mine'), { code: 'MINE' }));
+  assert.equal(await code, 'MINE');
+  assert.equal(await ending(first), 'ECONNRESET');
+  const unread = dial(far.port);
+  const second = await far.connection();
+  second.write('unread');
+  while (unread.readableLength === 0) await turn();
+  unread.destroy();
+  assert.equal(await ending(second.resume()), 'ECONNRESET');
+  while (near.stats().streams > 0) await turn();
+});
+
+test('a target that leaves its end open after our destroy is reset after a minute, or when it sends', async (t) => {
+  const far = await target(t);
+  const { gate, near, timers, dial } = tunnel(t);
+  gate.setSession(near);
+  for (const sends of [false, true]) {
+    const stream = dial(far.port);
+    await once(stream, 'connect');
+    const server = await far.connection();
+    stream.destroy();
+    await readToEnd(server);
+    if (sends) server.write('late');
+    else timers.advance(60_000);
+    // A socket that has read an end hears of the reset only when it writes: the stream is looked at.
+    while (near.stats().streams > 0) await turn();
+    assert.equal(timers.running, 0);
+    server.destroy();
+  }
+});
+
+test('a reader that stops keeps the far end from sending more than a window', async (t) => {
+  const far = await target(t);
+  const { gate, near, dial } = tunnel(t);
+  gate.setSession(near);
+  const stream = dial(far.port, { allowHalfOpen: true });
+  const server = await far.connection();
+  server.end(pattern('flood', 32 * MIB));
+  for (let still = 0, seen = -1; still < 200; still++, await turn()) {
+    if (stream.bytesRead !== seen) still = 0;
+    seen = stream.bytesRead;
+  }
+  assert.ok(stream.readableLength <= MIB, `${stream.readableLength} bytes wait`);
+  assert.deepEqual(await readDigest(stream), { bytes: 32 * MIB, sha256: patternDigest('flood', 32 * MIB) });
+  stream.end();
+});
+
+test('timeout comes after so long without a byte, and is no more than an event', async (t) => {
+  const far = await target(t);
+  const { gate, near, timers, dial } = tunnel(t);
+  gate.setSession(near);
+  const stream = dial(far.port);
+  await once(stream, 'connect');
+  let timeouts = 0;
+  stream.setTimeout(1000, () => timeouts++);
+  timers.advance(999);
+  stream.write('x');
+  timers.advance(999);
+  assert.equal(timeouts, 0);
+  timers.advance(1);
+  const { destroyed } = stream;
+  assert.deepEqual([timeouts, destroyed, stream.timeout], [1, false, 1000]);
+  stream.setTimeout(0);
+  assert.equal(timers.running, 0);
+  stream.destroy();
+});
+
+test('it waits for a session, and gives up after 30 seconds or when aborted', async (t) => {
+  const far = await target(t);
+  const { gate, near, timers, dial } = tunnel(t);
+  const late = dial(far.port);
+  const lateCode = codeOf(late);
+  const aborter = new AbortController();
+  const aborted = dial(far.port, { signal: aborter.signal });
+  const abortedCode = codeOf(aborted);
+  while (gate.waiting < 2) await turn();
+  aborter.abort();
+  assert.equal(await abortedCode, 'ABORT_ERR');
+  const { waiting } = gate;
+  assert.equal(waiting, 1);
+  timers.advance(30_000);
+  assert.equal(await lateCode, 'EHOSTUNREACH');
+  const patient = dial(far.port);
+  while (gate.waiting < 1) await turn();
+  gate.setSession(near);
+  await once(patient, 'connect');
+  const reset = codeOf(patient);
+  near.close('peer-shutdown');
+  assert.equal(await reset, 'ECONNRESET');
+});
+
+test('an agent of it serves node:http, connection after connection', async (t) => {
+  const server = createServer((request, response) => response.end(`you asked for ${request.url}`));
+  const port = await listenOnLoopback(server);
+  const { gate, near, dial } = tunnel(t);
+  gate.setSession(near);
+  const agent = new TunnelAgent((wanted) => dial(wanted.port), { keepAlive: true, maxSockets: 1 });
+  t.after(() => {
+    agent.destroy();
+    server.close();
+    server.closeAllConnections();
+  });
+  for (const path of ['/a', '/b']) {
+    const [response] = await once(get({ host: 'localhost', port, path, agent }), 'response');
+    assert.equal(String(await readToEnd(response)), `you asked for ${path}`);
+  }
+});

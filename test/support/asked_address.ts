@@ -1,0 +1,8 @@
+import assert from 'node:assert/strict';
+import type { Target, TargetAddress } from '../../src/mux/target.js';
+
+/** Host and port that a request asks for; fails for a target without. */
+export function askedAddress(target: Target): TargetAddress {
+  assert.ok(target.kind !== 'path');
+  return target;
+}

@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { LiveLine } from '../../src/cli/live_line.js';
+import { statusText } from '../../src/cli/live_status.js';
+import { metricsText } from '../../src/cli/metrics.js';
+import { TunnelError } from '../../src/core/errors.js';
+import type { PeerInfo } from '../../src/index.js';
+import { CliBench, TextSink } from '../support/cli_bench.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const temp = new TempFolder();
+after(() => temp.remove());
+
+const PEER: PeerInfo = {
+  publicKey: 'AB'.repeat(32),
+  name: 'a "b"\\',
+  kind: 'peer',
+  status: 'online',
+  path: 'udp',
+  onlineMs: 65_000,
+  roundTripMs: 12.5,
+  streams: 2,
+  bytesIn: 1_500_000,
+  bytesOut: 999,
+  opened: 7,
+  denied: 3,
+  failed: 0,
+  limited: 1,
+};
+
+let bench = new CliBench();
+let ended: Promise<number> = Promise.resolve(0);
+beforeEach(() => {
+  bench = new CliBench();
+  bench.stateFolder = temp.file(`${Math.random()}`);
+  ended = Promise.resolve(0);
+});
+afterEach(async () => {
+  bench.signal();
+  await ended;
+});
+
+describe('the metrics', () => {
+  test('have a row for each peer, with its name escaped, and none for a round trip not measured', () => {
+    const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
+    const text = metricsText({
+      stats: () => ({ bytesIn: 5, bytesOut: 6 }),
+      peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
+    });
+    const first = `{peer="${'AB'.repeat(32)}",name="a \\"b\\"\\\\"}`;
+    const second = `{peer="${'CD'.repeat(32)}",name="a \\"b\\"\\\\"}`;
+    for (const row of [
+      'tox_wasm_tunnel_received_bytes_total 5',
+      'tox_wasm_tunnel_sent_bytes_total 6',
+      `tox_wasm_tunnel_peer_online${first} 1`,
+      `tox_wasm_tunnel_peer_online${second} 0`,
+      `tox_wasm_tunnel_peer_relayed${second} 1`,
+      `tox_wasm_tunnel_peer_round_trip_seconds${first} 0.0125`,
+      `tox_wasm_tunnel_peer_received_bytes_total${first} 1500000`,
+      `tox_wasm_tunnel_peer_denied_total${first} 3`,
+    ])
+      assert.ok(text.split('\n').includes(row), `${row} in\n${text}`);
+    assert.ok(!text.includes(`round_trip_seconds${second}`));
+    for (const line of text.trimEnd().split('\n'))
+      assert.match(line, /^(# (HELP|TYPE) tox_wasm_tunnel_\w+ .+|tox_wasm_tunnel_\w+(\{.+\})? [\d.e+-]+)$/);
+  });
+
+  test('are served at /metrics and nowhere else, until the command ends', async () => {
+    ({ ended } = await bench.start(/Ctrl-C/, 'listen', '--metrics', '0', '--json', '-v'));
+    bench.tunnel.friends = [PEER];
+    const url = String(
+      bench.stdout.events.find(({ event }) => event === 'metrics') &&
+        /http:[^"]+/.exec(bench.stdout.text)?.[0],
+    );
+    assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
+    const answer = await fetch(url);
+    assert.equal(answer.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');
+    assert.match(await answer.text(), /^tox_wasm_tunnel_peer_streams\{.*\} 2$/m);
+    assert.equal((await fetch(url.replace('/metrics', '/'))).status, 404);
+    assert.equal((await fetch(url, { method: 'POST' })).status, 404);
+    bench.signal();
+    assert.equal(await ended, 0);
+    await assert.rejects(fetch(url));
+  });
+
+  test('at a port that is no port are refused before anything is told', async () => {
+    assert.equal(await bench.run('listen', '--metrics', '70000'), 2);
+    assert.match(bench.stderr.text, /70000/);
+  });
+});
+
+describe('the line of a terminal', () => {
+  test('says path, round trip, streams and rates', () => {
+    const rates = { inRate: 1_200_000, outRate: 34_000 };
+    assert.equal(statusText([PEER], rates), 'direct (UDP), 13 ms | 2 streams | in 1.2 MB/s, out 34 kB/s');
+    assert.equal(statusText([], rates), 'no peer online | 0 streams | in 1.2 MB/s, out 34 kB/s');
+    assert.match(statusText([PEER, { ...PEER, streams: -1 }], rates), /^2 peers \| 1 stream \|/);
+  });
+
+  test('is drawn each second with the rate since the last time, stays below other lines, and goes at the end', async () => {
+    bench.stderr.isTTY = true;
+    ({ ended } = await bench.start(/Ctrl-C/, 'listen'));
+    await bench.until(() => bench.timers.length > 0);
+    bench.tunnel.friends = [PEER];
+    let bytesIn = 1_000;
+    bench.tunnel.stats = () => ({ bytesIn, bytesOut: 0 });
+    bench.tick();
+    bytesIn += 50_000;
+    bench.tick();
+    assert.ok(
+      bench.stderr.text.endsWith('\r\u001b[2Kdirect (UDP), 13 ms | 2 streams | in 50 kB/s, out 0 B/s'),
+      bench.stderr.text,
+    );
+    bench.tunnel.emit('waiting', { message: 'for something' });
+    assert.ok(
+      bench.stderr.text.endsWith(
+        '\r\u001b[2KWaiting: for something\ndirect (UDP), 13 ms | 2 streams | in 50 kB/s, out 0 B/s',
+      ),
+    );
+    bench.signal();
+    assert.equal(await ended, 0);
+    const [, tail] = bench.stderr.text.split(/out 0 B\/s(?=[^|]*$)/);
+    assert.match(tail ?? '', /^\r.\[2K(Closed.*\n)?$/s);
+    assert.equal(bench.timers.length, 0);
+  });
+
+  for (const [why, terminal, ...args] of [
+    ['no terminal', false],
+    ['--json', true, '--json', '-v'],
+  ] as const) {
+    test(`is not there with ${why}`, async () => {
+      bench.stderr.isTTY = terminal;
+      ({ ended } = await bench.start(/Ctrl-C/, 'listen', ...args));
+      await new Promise(setImmediate);
+      assert.equal(bench.timers.length, 0);
+      assert.ok(!bench.stderr.text.includes('\u001b'));
+    });
+  }
+
+  test('is cut to the width of the terminal, and not drawn while the last one waits', () => {
+    const sink = new TextSink();
+    sink.columns = 10;
+    const line = new LiveLine(sink);
+    line.show('0123456789abc');
+    assert.equal(sink.text, '\r\u001b[2K012345678');
+    sink.stalled = true;
+    line.show('one');
+    line.show('two');
+    sink.resume();
+    assert.ok(!sink.text.includes('two'));
+  });
+});
+
+describe('ping', () => {
+  const args = ['ping', '', '--ephemeral'];
+
+  test('waits for the listener, pings as often as it is told, and tells the sum', async () => {
+    args[1] = bench.tunnel.toxId;
+    const trips = [10, 30.04];
+    bench.tunnel.onPing = async () => ({ roundTripMs: trips.shift() ?? 0, path: 'relay' });
+    ({ ended } = await bench.start(/Started/, ...args, '-c', '2', '-v'));
+    bench.tunnel.emit('peer', { status: 'online', path: 'relay', code: 301, publicKey: PEER.publicKey });
+    await bench.shown(/1: 10 ms through a relay/);
+    bench.tick();
+    assert.equal(await ended, 0);
+    assert.match(
+      bench.stderr.text,
+      /2: 30 ms through a relay \(TCP\)\n2 of 2 answered, 0 lost; 10 \/ 20 \/ 30 ms/,
+    );
+  });
+
+  test('counts what is not answered as lost, and fails when nothing is', async () => {
+    args[1] = bench.tunnel.toxId;
+    bench.tunnel.friends = [PEER];
+    bench.tunnel.onPing = async () => {
+      throw new TunnelError('ERR_PEER_GONE', 'gone');
+    };
+    assert.equal(await bench.run(...args, '-c', '1'), 1);
+    assert.match(bench.stderr.text, /1: no answer\n0 of 1 answered, 1 lost\n/);
+  });
+
+  test('gives up when the listener is not found in time', async () => {
+    args[1] = bench.tunnel.toxId;
+    ({ ended } = await bench.start(/Started/, ...args, '-v'));
+    await bench.until(() => bench.timers.length > 0);
+    bench.tick();
+    assert.equal(await ended, 1);
+    assert.match(bench.stderr.text, /not found within 90 s.*doctor/);
+  });
+
+  test('-c takes a number', async () => {
+    for (const count of ['0', 'x', '-1', '10000000']) {
+      const other = new CliBench();
+      assert.equal(await other.run('ping', bench.tunnel.toxId, '-c', count), 2);
+    }
+  });
+});
