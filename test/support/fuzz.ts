@@ -1,5 +1,6 @@
 import type { BranchCounters } from './branch_counters.js';
 import { accessTargets } from './fuzz_access.js';
+import { proxyTargets } from './fuzz_proxy.js';
 import type { FuzzTarget } from './fuzz_target.js';
 import { textTargets } from './fuzz_text.js';
 import { wireTargets } from './fuzz_wire.js';
@@ -29,7 +30,7 @@ export interface FuzzOptions {
 const MAX_FOUND = 2000;
 
 export async function fuzzTargets(): Promise<FuzzTarget[]> {
-  return [...wireTargets(), ...textTargets(), ...(await accessTargets())];
+  return [...wireTargets(), ...textTargets(), ...proxyTargets(), ...(await accessTargets())];
 }
 
 /** Gives a target so many inputs; throws at the first fault, with what makes it again. */
