@@ -1,6 +1,8 @@
-/** Feeds everything that reads what others wrote: `tsx bench/fuzz.ts [--inputs N] [--only NAME] [--seed S]`. */
+/** Feeds everything that reads what others wrote: `tsx bench/fuzz.ts --help`. */
+import { register } from 'node:module';
 import { parseArgs } from 'node:util';
-import { type FuzzResult, fuzz, fuzzTargets } from '../test/support/fuzz.js';
+import { BranchCounters } from '../test/support/branch_counters.js';
+import type { FuzzResult } from '../test/support/fuzz.js';
 import { table } from './table.js';
 
 const { values } = parseArgs({
@@ -8,20 +10,35 @@ const { values } = parseArgs({
     inputs: { type: 'string', default: '10000000' },
     only: { type: 'string', multiple: true, default: [] },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+    blind: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 if (values.help) {
   console.log(`Usage: tsx bench/fuzz.ts [options]
 
+The code under test counts its branches; inputs that take new ones are changed further.
+
   --inputs N   inputs in all (default 10000000), shared among the targets
   --only NAME  only targets whose name contains NAME; repeatable
-  --seed S     the same inputs for the same seed (default: chance)`);
+  --seed S     the same inputs for the same seed and corpus (default: chance)
+  --keep       add a few inputs that reach what the corpus does not to test/corpus
+  --blind      do not count branches: faster, and finds less`);
   process.exit(0);
 }
+const counters = values.blind ? undefined : new BranchCounters();
+if (counters !== undefined) {
+  globalThis.countersFor = (branches) => counters.region(branches);
+  register(new URL('../test/support/counting_loader.ts', import.meta.url));
+}
+// What is loaded from here on counts.
+const { distilled, fuzz, fuzzTargets } = await import('../test/support/fuzz.js');
+const { addToCorpus, readCorpus } = await import('../test/support/fuzz_corpus.js');
+
 const inputs = Number(values.inputs);
 const seed = Number(values.seed);
-const targets = fuzzTargets().filter(
+const targets = (await fuzzTargets()).filter(
   ({ name }) => values.only.length === 0 || values.only.some((only) => name.includes(only)),
 );
 const shares = targets.reduce((sum, { share }) => sum + share, 0);
@@ -32,24 +49,35 @@ if (!(inputs > 0 && Number.isSafeInteger(seed) && shares > 0)) {
 console.log(`seed ${seed}`);
 const results: FuzzResult[] = [];
 for (const target of targets) {
-  const result = await fuzz(target, Math.ceil((inputs * target.share) / shares), seed);
+  const corpus = readCorpus(target.name);
+  const count = Math.ceil((inputs * target.share) / shares);
+  const result = await fuzz(target, count, { seed, corpus, counters });
   console.error(`${result.name}: ${result.inputs} inputs in ${(result.ms / 1000).toFixed(1)} s`);
   results.push(result);
+  if (!values.keep || counters === undefined) continue;
+  const few = await distilled(target, [...target.seeds, ...corpus], result.found, counters);
+  const added = addToCorpus(target.name, few);
+  console.error(`${result.name}: ${added} inputs are new in the corpus`);
 }
-const sum = (of: 'inputs' | 'accepted' | 'refused' | 'ms') =>
+const sum = (of: 'inputs' | 'accepted' | 'refused' | 'branches' | 'ms') =>
   results.reduce((all, each) => all + each[of], 0);
-const rows = [
-  ...results,
-  { name: 'all', inputs: sum('inputs'), accepted: sum('accepted'), refused: sum('refused'), ms: sum('ms') },
-];
+const all = {
+  name: 'all',
+  inputs: sum('inputs'),
+  accepted: sum('accepted'),
+  refused: sum('refused'),
+  branches: sum('branches'),
+  ms: sum('ms'),
+};
 console.log(
   table(
-    ['target', 'inputs', 'accepted', 'refused', 'seconds'],
-    rows.map(({ name, inputs: given, accepted, refused, ms }) => [
+    ['target', 'inputs', 'accepted', 'refused', 'branches', 'seconds'],
+    [...results, all].map(({ name, inputs: given, accepted, refused, branches, ms }) => [
       name,
       given,
       accepted,
       refused,
+      branches,
       Math.round(ms / 1000),
     ]),
     0,

@@ -26,7 +26,10 @@ import {
 
 /** A peer that is let in by its key, without a ticket. */
 export interface AllowedPeer {
-  /** What rules call it; default: `peer-` and the first eight digits of its key. */
+  /**
+   * What rules call it; default: `peer-` and the first eight digits of its key. Several peers may have
+   * one name, none that of a ticket.
+   */
   readonly name?: string;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
@@ -104,7 +107,10 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#wallMs = wallMs;
     this.#book = new TicketBook(state?.tickets ?? [], newSecret);
     for (const { name, publicKey } of state?.peers ?? []) this.#add(name, hexBytes(publicKey), true);
-    for (const { name, publicKey } of allowPeers) this.#add(name, publicKey, false);
+    for (const { name, publicKey } of allowPeers) {
+      this.#expectNoTicket(name, publicKey);
+      this.#add(name, publicKey, false);
+    }
     for (const key of state?.denied ?? []) this.#denied.set(key, true);
     for (const key of denyPeers) this.#denied.set(upperHex(key), false);
   }
@@ -116,8 +122,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
 
   /** Whether a ticket or an allowed peer is called so. */
   isName(name: string): boolean {
-    if (this.#book.get(name) !== undefined) return true;
-    return [...this.#allowed.values()].some(({ grant }) => grant.name === name);
+    return this.#book.get(name) !== undefined || this.#isPeer(name);
   }
 
   /** The secret of a ticket. @returns undefined when there is none of that name */
@@ -208,6 +213,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
 
   /** @returns its secret. @throws {TunnelError} ERR_USAGE for a name that is taken, ERR_LIMIT with too many */
   newTicket(ticket: NewTicket): Uint8Array {
+    if (this.#isPeer(ticket.name)) throw nameTaken(ticket.name, 'an allowed peer');
     const { secret } = this.#book.make(ticket);
     this.#changed('admission');
     return secret;
@@ -226,8 +232,9 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#changed('admission', 'revoked');
   }
 
-  /** Lets a peer in by its key, from now on and after a restart; it is no longer denied. @throws {TunnelError} ERR_LIMIT */
+  /** Lets a peer in by its key, from now on and after a restart; it is no longer denied. @throws {TunnelError} ERR_LIMIT, ERR_USAGE for the name of a ticket */
   allow({ name, publicKey }: AllowedPeer): void {
+    this.#expectNoTicket(name, publicKey);
     this.#denied.delete(upperHex(publicKey));
     this.#add(name, publicKey, true);
     this.#changed('admission', 'revoked');
@@ -262,11 +269,21 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     if (this.#allowed.size >= MAX_ALLOWED_PEERS && !this.#allowed.has(peer))
       throw new TunnelError('ERR_LIMIT', `${MAX_ALLOWED_PEERS} peers are allowed already: give out a ticket`);
     const known = this.#allowed.get(peer);
-    const called = name ?? known?.grant.name ?? `peer-${peer.slice(0, 8).toLowerCase()}`;
+    const called = name ?? known?.grant.name ?? defaultName(publicKey);
     // A peer that is there under this name stays what it is.
     const grant: Grant =
       known?.grant.name === called ? known.grant : { name: called, kind: 'peer', rules: undefined };
     this.#allowed.set(peer, { publicKey, grant, kept: kept || known?.kept === true });
+  }
+
+  #isPeer(name: string): boolean {
+    return [...this.#allowed.values()].some(({ grant }) => grant.name === name);
+  }
+
+  /** A rule for a name shall mean one thing: a peer, or who holds a ticket. */
+  #expectNoTicket(name: string | undefined, publicKey: Uint8Array): void {
+    const called = name ?? this.#allowed.get(upperHex(publicKey))?.grant.name ?? defaultName(publicKey);
+    if (this.#book.get(called) !== undefined) throw nameTaken(called, 'a ticket');
   }
 
   #use(ticket: BookedTicket, peer: string): void {
@@ -277,6 +294,14 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.emit('changed');
     for (const event of also) this.emit(event);
   }
+}
+
+function defaultName(publicKey: Uint8Array): string {
+  return `peer-${upperHex(publicKey).slice(0, 8).toLowerCase()}`;
+}
+
+function nameTaken(name: string, by: string): TunnelError {
+  return new TunnelError('ERR_USAGE', `${JSON.stringify(name)} is the name of ${by} already; choose another`);
 }
 
 function welcome(grant: Grant, proof?: Uint8Array): Verdict {

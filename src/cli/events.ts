@@ -17,6 +17,8 @@ export type CliEvent =
       readonly command?: string;
     }
   | { readonly event: 'identity'; readonly toxId: string; readonly file: string }
+  /** The answer of `id --new-passphrase-file` and `id --remove-passphrase`: the files that were written anew. */
+  | { readonly event: 'passphrase'; readonly files: readonly string[]; readonly isEncrypted: boolean }
   | {
       readonly event: 'node';
       readonly bootstrap: string;

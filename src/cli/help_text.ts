@@ -87,6 +87,7 @@ Examples:
   $ tox-wasm-tunnel id --state ./tunnel --json
   $ tox-wasm-tunnel id --export backup.json
   $ tox-wasm-tunnel id --import backup.json --replace
+  $ tox-wasm-tunnel id --passphrase-file old.txt --new-passphrase-file new.txt
 
 The passphrase is taken from --passphrase-file FILE or TOX_WASM_TUNNEL_PASSPHRASE.`;
 

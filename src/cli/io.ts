@@ -29,8 +29,8 @@ export interface CliIo {
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /**
-   * The value of an environment variable, which is gone from the environment after: neither
-   * worker threads nor Node's reports of a crash get to see it.
+   * The value of an environment variable that holds a secret, once. It is gone from the environment
+   * already: neither worker threads nor Node's reports of a crash get to see it.
    */
   takeEnv(name: string): string | undefined;
   /** Where identities live when `--state` does not tell. */

@@ -27,10 +27,14 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     return listener.peers().flatMap((each) => (each.name?.toLowerCase() === name ? [each.publicKey] : []));
   };
   /** Does it for all who have the name: a ticket may have let in several. */
-  const forEach = async (peer: string, act: (key: string) => unknown): Promise<{ peers: string[] }> => {
+  const forEach = async (
+    peer: string,
+    act: (key: string) => unknown,
+    wayOut = 'see peers',
+  ): Promise<{ peers: string[] }> => {
     const peers = keysOf(peer);
     if (peers.length === 0)
-      throw new TunnelError('ERR_USAGE', `no peer here is called ${JSON.stringify(peer)}; see peers`);
+      throw new TunnelError('ERR_USAGE', `no peer here is called ${JSON.stringify(peer)}; ${wayOut}`);
     for (const key of peers) await act(key);
     return { peers };
   };
@@ -54,9 +58,17 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     ),
     'peer.deny': method(PeerSchema, ({ peer }) => forEach(peer, (key) => listener.denyPeer(key))),
     'peer.allow': method(PeerSchema, ({ peer }) =>
-      forEach(peer, (key) => {
-        if (!listener.allowPeer(key)) throw new TunnelError('ERR_USAGE', `${key} was not denied`);
-      }),
+      forEach(
+        peer,
+        (key) => {
+          if (listener.allowPeer(key)) return;
+          throw new TunnelError(
+            'ERR_USAGE',
+            `${key} is not denied, and this only takes a denial back; to let a peer in without a ticket start the listener with --allow-peer KEY`,
+          );
+        },
+        'one that was denied is named by its public key',
+      ),
     ),
     'rule.list': ruleList,
     'rule.add': method(RuleSchema, ({ rule }) => {

@@ -1,8 +1,8 @@
 import { type StateFlags, usage } from './flags.js';
 import type { CliIo } from './io.js';
 import { readBoundedFile } from './read_bounded.js';
+import { PASSPHRASE_VARIABLE } from './secret_variables.js';
 
-const VARIABLE = 'TOX_WASM_TUNNEL_PASSPHRASE';
 const MAX_PASSPHRASE_BYTES = 4096;
 
 /**
@@ -15,16 +15,20 @@ export async function passphraseOf(
   { passphraseFile, ephemeral }: Pick<StateFlags, 'passphraseFile' | 'ephemeral'>,
   io: CliIo,
 ): Promise<Uint8Array | undefined> {
-  const fromEnvironment = io.takeEnv(VARIABLE);
+  const fromEnvironment = io.takeEnv(PASSPHRASE_VARIABLE);
   if (ephemeral === true) {
     if (passphraseFile !== undefined) throw usage('--passphrase-file and --ephemeral contradict each other');
     return undefined;
   }
-  if (passphraseFile !== undefined) {
-    const bound = { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES } as const;
-    return checked(await readBoundedFile(passphraseFile, bound), passphraseFile);
-  }
-  return fromEnvironment === undefined ? undefined : checked(Buffer.from(fromEnvironment), VARIABLE);
+  if (passphraseFile !== undefined) return readPassphrase(passphraseFile);
+  return fromEnvironment === undefined
+    ? undefined
+    : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
+}
+
+/** The passphrase in a file. @throws {TunnelError} ERR_USAGE */
+export async function readPassphrase(file: string): Promise<Uint8Array> {
+  return checked(await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES }), file);
 }
 
 function checked(bytes: Buffer, origin: string): Uint8Array {

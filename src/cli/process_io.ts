@@ -3,9 +3,11 @@ import { networkInterfaces } from 'node:os';
 import { systemTimers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { CliIo } from './io.js';
+import { takeSecretVariables } from './secret_variables.js';
 
 /** The real process around the command. */
 export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
+  const secrets = takeSecretVariables(process.env);
   return {
     get stdin() {
       return process.stdin;
@@ -25,8 +27,8 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
       process.exit(code);
     },
     takeEnv: (name) => {
-      const value = process.env[name];
-      delete process.env[name];
+      const value = secrets.get(name);
+      secrets.delete(name);
       return value;
     },
     stateFolder: async () => {

@@ -312,6 +312,11 @@ const transfer = (): Option[] => [
   new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE, or - for stdout'),
   new Option('--import <FILE>', 'take the identity from FILE, or - for stdin; never overwrites one'),
   new Option('--replace', 'with --import: keep the identity that is there in a file beside it'),
+  new Option(
+    '--new-passphrase-file <FILE>',
+    'encrypt the state files with the passphrase in FILE from now on',
+  ),
+  new Option('--remove-passphrase', 'encrypt the state files no longer'),
 ];
 
 const state = (): Option[] => [

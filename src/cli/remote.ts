@@ -4,9 +4,8 @@ import type { ToxId } from '../node/tox_id.js';
 import { usage } from './flags.js';
 import type { CliIo } from './io.js';
 import { readBounded, readBoundedFile } from './read_bounded.js';
+import { TICKET_VARIABLE } from './secret_variables.js';
 
-/** Where a ticket may stand that is not to be seen in the list of processes. */
-export const TICKET_VARIABLE = 'TOX_WASM_TUNNEL_TICKET';
 const MAX_BYTES = 4096;
 /** In the place of a ticket: it is read from standard input. */
 export const STDIN = '-';

@@ -24,6 +24,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       return line(`Revoked the ticket ${printable(event.name)}: who came by it is out`);
     case 'identity':
       return { lines: [`Identity file: ${printable(event.file)}`], verbosity: 1 };
+    case 'passphrase':
+      return { lines: resealed(event.files, event.isEncrypted), verbosity: 0 };
     case 'node':
       return { lines: nodeUp(event.all.slice(1), event.udpPort, event.tcpPort), verbosity: 0 };
     case 'forward': {
@@ -141,6 +143,17 @@ function listening(ticket: string, command: string, expose: readonly string[]): 
     '',
     `May be reached: ${reach}`,
     'Stop with Ctrl-C.',
+  ];
+}
+
+function resealed(files: readonly string[], isEncrypted: boolean): string[] {
+  if (files.length === 0) return ['Nothing to do: no state file here is otherwise.'];
+  const now = isEncrypted
+    ? 'is encrypted with the new passphrase'
+    : 'is NOT encrypted any more: keep it as safe as a password';
+  return [
+    ...files.map((file) => `${printable(file)} ${now}.`),
+    ...(isEncrypted ? ['Exports and copies, and free blocks of the disk, still have what they had.'] : []),
   ];
 }
 

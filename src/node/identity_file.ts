@@ -235,15 +235,16 @@ function refused(file: string, what: string): TunnelError {
   );
 }
 
-/** For whoever finds the lock taken. */
-export function busyError({ folder, role }: IdentityPlace, holder: LockHolder): TunnelError {
+/** For whoever finds the lock taken. @param wayOut what to do about it */
+export function busyError(
+  { folder, role }: IdentityPlace,
+  holder: LockHolder,
+  wayOut = 'run a second one with an identity of its own: --state DIR, or --ephemeral',
+): TunnelError {
   const who = holder.pid === 0 ? 'another process' : `process ${holder.pid}`;
   const where =
     holder.host === undefined
       ? ''
       : ` on ${JSON.stringify(holder.host)} (if it is gone, delete ${holder.file})`;
-  return new TunnelError(
-    'ERR_STATE_BUSY',
-    `${who}${where} runs as the ${role} of ${folder}; run a second one with an identity of its own: --state DIR, or --ephemeral`,
-  );
+  return new TunnelError('ERR_STATE_BUSY', `${who}${where} runs as the ${role} of ${folder}; ${wayOut}`);
 }

@@ -1,4 +1,4 @@
-import { constants, copyFile, link, lstat } from 'node:fs/promises';
+import { constants, copyFile, link } from 'node:fs/promises';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import type { Identity } from './identity.js';
@@ -13,7 +13,7 @@ import {
 import { replaceFile, writeNewFile } from './replace_file.js';
 import { takeRoleLock } from './role_lock.js';
 import { newSealKey } from './sealed.js';
-import { closedFolder, inFolder } from './state_folder.js';
+import { closedFolder, exists, inFolder } from './state_folder.js';
 
 /**
  * The state of a role for keeping elsewhere, in the form of its file: sealed when there is a
@@ -74,7 +74,7 @@ export async function importState(options: ImportOptions): Promise<Imported> {
   return inFolder(folder, async () => {
     await closedFolder(folder);
     const answer = await takeRoleLock(folder, role);
-    if (answer.kind === 'busy') throw busyError(options, answer.holder);
+    if (answer.kind === 'busy') throw busyError(options, answer.holder, 'end it first');
     try {
       const file = stateFileOf(options);
       // Who has the lock is alone here.
@@ -116,15 +116,5 @@ async function nameAlso(file: string, other: string): Promise<void> {
     if (['EEXIST', 'ENOENT'].includes(errnoOf(error) ?? '')) throw error;
     // File systems without links.
     await copyFile(file, other, constants.COPYFILE_EXCL);
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await lstat(file);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
-    throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 
@@ -36,6 +36,17 @@ export function checkFileMode(file: string, mode: number): void {
     'ERR_STATE_INVALID',
     `${file}: others on this machine may use it (mode ${octal(mode)}), and it holds a secret key; make it yours alone with: chmod 600 ${file}`,
   );
+}
+
+/** Whether anything lies there, a link that leads nowhere too. */
+export async function exists(file: string): Promise<boolean> {
+  try {
+    await lstat(file);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** Runs `work`; what the system refuses becomes ERR_STATE_IO. */

@@ -1,53 +1,19 @@
 /** What a listener and a connector say, at their most talkative, searched for what they must not say. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseTicket } from '../../src/access/ticket.js';
 import { type Role, readIdentity } from '../../src/node/identity_file.js';
 import { CliProcess } from '../support/cli_process.js';
 import { dialLoopback } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
+import { assertSilent, saidBy, secretInTicket, spellings } from '../support/secrets.js';
 import { readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const PASSPHRASE = 'qhzkvw7x82mjqpt4zzr9gx';
-
-/** So many characters of a secret in a row are no chance. */
-const TELLING_CHARACTERS = 12;
-
-/** A secret as it could be printed, in lower case. */
-function spellings(secret: Uint8Array): string[] {
-  const bytes = Buffer.from(secret);
-  // As base64 says them at each place that they can have among other bytes.
-  const shifted = [0, 1, 2].flatMap((before) => {
-    const text = Buffer.concat([Buffer.alloc(before), bytes])
-      .toString('base64')
-      .slice(4, 40);
-    return [text, text.replaceAll('+', '-').replaceAll('/', '_')];
-  });
-  return [bytes.toString('hex'), bytes.join(','), ...shifted].map((text) => text.toLowerCase());
-}
-
-function assertSilent(what: string, said: string, secrets: readonly string[]): void {
-  const lower = said.toLowerCase();
-  for (const secret of secrets) {
-    for (let at = 0; at + TELLING_CHARACTERS <= secret.length; at++) {
-      const piece = secret.slice(at, at + TELLING_CHARACTERS);
-      if (!lower.includes(piece)) continue;
-      const line = lower.split('\n').find((each) => each.includes(piece));
-      assert.equal(line, undefined, `${what} says ${piece}, a piece of a secret, in: ${line}`);
-    }
-  }
-}
-
-/** All that a process said, but for the fields that are there to hand a ticket over. */
-function saidBy({ events, stderr }: CliProcess): string {
-  const others = events.map(({ ticket: _ticket, command: _command, ...rest }) => JSON.stringify(rest));
-  // People are told the ticket too, in lines set in, one with the command to run.
-  const lines = stderr.split('\n').filter((line) => !/^ {2}(npx tox-wasm-tunnel )?twt1/.test(line));
-  return [...others, ...lines].join('\n');
-}
 
 describe('secrets', () => {
   const folder = new TempFolder();
@@ -109,8 +75,7 @@ describe('secrets', () => {
     await listener.stop();
 
     const { secret } = parseTicket(ticket);
-    // In the ticket's own spelling: from the 37th byte on, 5 bits a character, behind a mark of 4.
-    const inTicket = ticket.slice(4 + Math.ceil((37 * 8) / 5), 4 + Math.floor((69 * 8) / 5));
+    const inTicket = secretInTicket(ticket);
     const secrets = [
       ...spellings(secret),
       inTicket,
@@ -142,5 +107,47 @@ describe('secrets', () => {
       assert.equal(await run.exited(), 2);
       assertSilent('an error', saidBy(run), [key, wrong, PASSPHRASE, '3e'.repeat(20)]);
     }
+  });
+
+  test('lie where docs/security.md says, and nowhere else', { timeout: 120_000 }, async () => {
+    // Files as they are without a passphrase: all that stands in them can be read.
+    const plain = { env: {} };
+    const nobody = ['--bootstrap', `127.0.0.1:1:${'77'.repeat(32)}`, ...LOOPBACK];
+    const [listening, connecting] = ['open listener', 'open connector'].map((name) => folder.file(name));
+    assert.ok(listening !== undefined && connecting !== undefined);
+    for (const state of [listening, connecting]) {
+      mkdirSync(state);
+      chmodSync(state, 0o755);
+    }
+    const listener = CliProcess.start(['listen', '--state', listening, ...nobody], plain);
+    strays.push(listener);
+    const ticket = String((await listener.event('started'))['ticket']);
+    const connector = CliProcess.start(
+      ['connect', '-L', '0:127.0.0.1:22', '--state', connecting, ...nobody],
+      {
+        env: { TOX_WASM_TUNNEL_TICKET: ticket },
+      },
+    );
+    strays.push(connector);
+    await connector.event('forward');
+
+    const kept = readdirSync(connecting);
+    assert.ok(kept.includes('connector.json'));
+    const { secret } = parseTicket(ticket);
+    for (const name of kept) {
+      const text = readFileSync(join(connecting, name), 'utf8');
+      assertSilent(name, text, [...spellings(secret), secretInTicket(ticket)]);
+    }
+    const own: object = JSON.parse(readFileSync(join(connecting, 'connector.json'), 'utf8'));
+    assert.deepEqual(Object.keys(own), ['version', 'kind', 'role', 'secretKey', 'publicKey', 'nospam']);
+    for (const state of [listening, connecting]) {
+      assert.equal(statSync(state).mode & 0o777, 0o700, 'the folder was closed to others');
+      for (const name of readdirSync(state)) {
+        if (name.includes('.lock.'))
+          assertSilent(name, readFileSync(join(state, name), 'utf8'), spellings(secret));
+        else assert.equal(statSync(join(state, name)).mode & 0o777, 0o600, name);
+      }
+    }
+    assert.ok(statSync(join(listening, 'listener.sock')).isSocket());
   });
 });

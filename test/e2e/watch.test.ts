@@ -50,6 +50,7 @@ describe('a tunnel that is watched', () => {
     const ill = network.start('doctor', ticket, 'localhost:1');
     assert.equal(await ill.exited(), 1);
     const target = ill.events.find(({ check }) => check === 'target');
+    assert.ok(target !== undefined);
     assert.equal(target['ok'], false);
     assert.match(String(target['message']), /not exposed/);
   });

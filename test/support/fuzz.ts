@@ -1,41 +1,95 @@
-import type { FuzzInput, FuzzTarget } from './fuzz_target.js';
+import type { BranchCounters } from './branch_counters.js';
+import { accessTargets } from './fuzz_access.js';
+import { proxyTargets } from './fuzz_proxy.js';
+import type { FuzzTarget } from './fuzz_target.js';
 import { textTargets } from './fuzz_text.js';
 import { wireTargets } from './fuzz_wire.js';
-import { Mutator } from './mutate.js';
+import { type FuzzInput, Mutator } from './mutate.js';
 
 export interface FuzzResult {
   readonly name: string;
   readonly inputs: number;
   readonly accepted: number;
   readonly refused: number;
+  /** Those that led to code, or led there so often, as none before; none without counters. */
+  readonly found: readonly FuzzInput[];
+  /** Branches that were taken; 0 without counters. */
+  readonly branches: number;
   readonly ms: number;
 }
 
-export function fuzzTargets(): FuzzTarget[] {
-  return [...wireTargets(), ...textTargets()];
+export interface FuzzOptions {
+  readonly seed: number;
+  /** Inputs from earlier runs, to go on from beside the target's own. */
+  readonly corpus?: readonly FuzzInput[];
+  /** Of the code under test; with it inputs that lead somewhere new are changed further. */
+  readonly counters?: BranchCounters | undefined;
 }
 
-/** How an input stands in a report and in the corpus. */
-export const showInput = (input: FuzzInput): string =>
-  typeof input === 'string' ? `text ${JSON.stringify(input)}` : `bytes ${Buffer.from(input).toString('hex')}`;
+/** Most inputs that are gone on from: the branches of a target times some counts. */
+const MAX_FOUND = 2000;
+
+export async function fuzzTargets(): Promise<FuzzTarget[]> {
+  return [...wireTargets(), ...textTargets(), ...proxyTargets(), ...(await accessTargets())];
+}
 
 /** Gives a target so many inputs; throws at the first fault, with what makes it again. */
-export async function fuzz(target: FuzzTarget, inputs: number, seed: number): Promise<FuzzResult> {
+export async function fuzz(
+  target: FuzzTarget,
+  inputs: number,
+  { seed, corpus = [], counters }: FuzzOptions,
+): Promise<FuzzResult> {
   const mutator = new Mutator(seed);
+  const parents = [...target.seeds, ...corpus];
+  const given = parents.length;
+  // What grows with every change would only get slow.
+  const maxLength = 64 + 2 * Math.max(...parents.map(({ length }) => length));
+  const found: FuzzInput[] = [];
   const startMs = performance.now();
   let accepted = 0;
+  counters?.forget();
   for (let count = 1; count <= inputs; count++) {
-    const input = target.make(mutator);
+    // First those that are there, as they are.
+    const input = count <= given ? parents[count - 1]! : target.make(mutator, parents);
+    counters?.clear();
     try {
       const answer = target.run(input);
       // Waiting for each would cost more than the rest.
       if ((typeof answer === 'string' ? answer : await answer) === 'accepted') accepted++;
     } catch (error) {
-      throw new Error(
-        `${target.name}: input ${count} of seed ${seed}: ${showInput(input)}; again with --only "${target.name}" --seed ${seed}`,
-        { cause: error },
-      );
+      throw new Error(`${target.name}: input ${count} of seed ${seed}: ${showInput(input)}`, {
+        cause: error,
+      });
     }
+    if (counters?.isNews() !== true || input.length > maxLength || found.length >= MAX_FOUND) continue;
+    found.push(input);
+    if (count > given) parents.push(input);
   }
-  return { name: target.name, inputs, accepted, refused: inputs - accepted, ms: performance.now() - startMs };
+  const ms = performance.now() - startMs;
+  const branches = counters?.reached ?? 0;
+  return { name: target.name, inputs, accepted, refused: inputs - accepted, found, branches, ms };
 }
+
+/** Of `found`, a few inputs that take all the branches that `found` takes and `known` does not. */
+export async function distilled(
+  target: FuzzTarget,
+  known: readonly FuzzInput[],
+  found: readonly FuzzInput[],
+  counters: BranchCounters,
+): Promise<FuzzInput[]> {
+  counters.forget();
+  const kept: FuzzInput[] = [];
+  const take = async (input: FuzzInput): Promise<boolean> => {
+    counters.clear();
+    await target.run(input);
+    return counters.isNewBranch();
+  };
+  for (const input of known) await take(input);
+  // What was found last went furthest.
+  for (const input of found.toReversed()) if (await take(input)) kept.push(input);
+  return kept;
+}
+
+/** How an input stands in a report and in the corpus. */
+export const showInput = (input: FuzzInput): string =>
+  typeof input === 'string' ? `text ${JSON.stringify(input)}` : `bytes ${Buffer.from(input).toString('hex')}`;

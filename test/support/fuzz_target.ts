@@ -1,7 +1,6 @@
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
-import type { Mutator } from './mutate.js';
+import { asBytes, asText, type FuzzInput, type Mutator } from './mutate.js';
 
-export type FuzzInput = Uint8Array | string;
 export type Verdict = 'accepted' | 'refused';
 
 /** Something that reads what strangers wrote. */
@@ -9,7 +8,9 @@ export interface FuzzTarget {
   readonly name: string;
   /** Which part of all inputs it gets, beside the others. */
   readonly share: number;
-  make(mutator: Mutator): FuzzInput;
+  readonly seeds: readonly FuzzInput[];
+  /** Changes one of `parents`, which are of the seeds' kind. */
+  make(mutator: Mutator, parents: readonly FuzzInput[]): FuzzInput;
   /** Throws on what must not be: an error that is no refusal, or an answer that contradicts itself. */
   run(input: FuzzInput): Verdict | Promise<Verdict>;
 }
@@ -50,8 +51,9 @@ export function bytesTarget(
   return {
     name,
     share,
-    make: (mutator) => mutator.bytes(seeds, maxBytes),
-    run: (input) => run(typeof input === 'string' ? Buffer.from(input) : input),
+    seeds,
+    make: (mutator, parents) => mutator.bytes(parents, maxBytes),
+    run: (input) => run(asBytes(input)),
   };
 }
 
@@ -66,7 +68,8 @@ export function textTarget(
   return {
     name,
     share,
-    make: (mutator) => mutator.text(seeds, pieces),
-    run: (input) => run(typeof input === 'string' ? input : Buffer.from(input).toString('latin1')),
+    seeds,
+    make: (mutator, parents) => mutator.text(parents, pieces),
+    run: (input) => run(asText(input)),
   };
 }

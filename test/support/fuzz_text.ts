@@ -2,14 +2,19 @@ import { CommanderError } from 'commander';
 import { parseAccessState } from '../../src/access/access_state.js';
 import { printRule, readRule } from '../../src/access/rule.js';
 import { formatTicket, isTicket, parseRemote } from '../../src/access/ticket.js';
+import { durationOf, usesOf } from '../../src/cli/commands/ticket.js';
+import { patienceOf, portsOf } from '../../src/cli/flags.js';
+import { LIMIT_FLAGS, limitsOfFlags } from '../../src/cli/limit_flags.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { Lines } from '../../src/control/lines.js';
 import { parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { parseAddress } from '../../src/forward/address.js';
 import { parseLocalSpec, parseTarget, printHostPort, printLocalSpec } from '../../src/forward/spec.js';
 import { parseBootstrapLine, parseNodesFile } from '../../src/node/bootstrap_list.js';
 import { publicKeyOf } from '../../src/node/identity.js';
 import { parseStateFile, plainText, StateFault } from '../../src/node/state_text.js';
 import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
+import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 
 const secretKey = new Uint8Array(32).fill(5);
@@ -41,7 +46,7 @@ const SEALED = JSON.stringify({
     text: Buffer.alloc(40).toString('base64'),
   },
 });
-const JSON_PIECES = [
+export const JSON_PIECES = [
   '{',
   '}',
   '[',
@@ -55,7 +60,7 @@ const JSON_PIECES = [
   '"\\u0000"',
   '{"__proto__":{"x":1}}',
 ];
-const SPEC_PIECES = [
+export const SPEC_PIECES = [
   ':',
   '[',
   ']',
@@ -72,6 +77,8 @@ const SPEC_PIECES = [
   '%eth0',
   '.',
 ];
+
+const OPTION_PIECES = ['0', '9', '-', 'e9', 's', 'm', 'h', 'd', 'K', 'M', 'G', '.', ' ', '99999', '٣'];
 
 function state(text: string): Verdict {
   try {
@@ -135,6 +142,41 @@ function control(text: string): Verdict {
     if (read === 'accepted') verdict = read;
   }
   return verdict;
+}
+
+/** Numbers, times and sizes: each option takes it as a whole number in its range, or says no. */
+function optionValue(text: string): Verdict {
+  const numbers: number[] = [];
+  const verdicts = [
+    refusing(['ERR_USAGE'], () => numbers.push(durationOf(text))),
+    refusing(['ERR_USAGE'], () => numbers.push(usesOf(text))),
+    refusing(['ERR_USAGE'], () => numbers.push(patienceOf({ patience: text }).patienceMs ?? -1)),
+    refusing(['ERR_USAGE'], () => {
+      const { from, to } = portsOf(text, '--udp-port');
+      if (from > to || to > 65_535) throw new Error(`ports ${from} to ${to}`);
+      numbers.push(from, to);
+    }),
+    ...LIMIT_FLAGS.map(({ name }) =>
+      refusing(['ERR_USAGE'], () =>
+        numbers.push(...Object.values(limitsOfFlags({ [name]: text }).limits ?? {})),
+      ),
+    ),
+  ];
+  const bad = numbers.find((each) => !Number.isSafeInteger(each) || each < 0);
+  if (bad !== undefined) throw new Error(`a value of ${bad}`);
+  return verdicts.includes('accepted') ? 'accepted' : 'refused';
+}
+
+/** Two readers of addresses: what the rules see is what the sockets are given. */
+function ipText(text: string): Verdict {
+  const [socket, rule] = [parseIp(text), parseAddress(text)];
+  if (rule === undefined) return socket === undefined ? 'refused' : 'accepted';
+  same('address', parseAddress(rule.text), rule);
+  if (socket === undefined) throw new Error('an address that no socket takes');
+  // An IPv4 address in an IPv6 one's clothes is the IPv4 one to the rules.
+  same('bytes', socket.subarray(socket.length - rule.bytes.length), rule.bytes);
+  same('socket', parseIp(formatIp(socket)), socket);
+  return 'accepted';
 }
 
 function target(text: string): Verdict {
@@ -243,6 +285,20 @@ export function textTargets(): FuzzTarget[] {
         refusing(['ERR_CONTROL', 'ERR_USAGE'], () => {
           parseAnswer(text.replaceAll('\n', ' '));
         }),
+    ),
+    textTarget(
+      'option value',
+      0.2,
+      ['90s', '7d', '16M', '512K', '33445-33545', '5'],
+      OPTION_PIECES,
+      optionValue,
+    ),
+    textTarget(
+      'ip text',
+      1,
+      ['10.0.0.1', '::ffff:10.0.0.1', '2001:db8::1', 'fe80::1%eth0', '::', '1:2:3:4:5:6:1.2.3.4'],
+      SPEC_PIECES,
+      ipText,
     ),
     textTarget(
       'command line',

@@ -1,5 +1,13 @@
 import { randomOf } from './mux_link.js';
 
+export type FuzzInput = Uint8Array | string;
+
+export const asBytes = (input: FuzzInput): Uint8Array =>
+  typeof input === 'string' ? Uint8Array.from(Buffer.from(input)) : input;
+
+export const asText = (input: FuzzInput): string =>
+  typeof input === 'string' ? input : Buffer.from(input).toString('latin1');
+
 /** Values that decoders stumble over: ends of ranges of 8, 16, 32 and 53 bits. */
 const EDGES: readonly (readonly number[])[] = [
   [0],
@@ -34,13 +42,13 @@ export class Mutator {
   }
 
   /** One of the seeds, as it is now and then, else changed. */
-  bytes(seeds: readonly Uint8Array[], maxBytes: number): Uint8Array {
-    let bytes = this.of(seeds);
+  bytes(seeds: readonly FuzzInput[], maxBytes: number): Uint8Array {
+    let bytes = asBytes(this.of(seeds));
     for (let changes = this.below(5); changes > 0; changes--) bytes = this.#changed(bytes, seeds);
     return bytes.length > maxBytes ? bytes.subarray(0, maxBytes) : bytes;
   }
 
-  #changed(bytes: Uint8Array, seeds: readonly Uint8Array[]): Uint8Array {
+  #changed(bytes: Uint8Array, seeds: readonly FuzzInput[]): Uint8Array {
     const at = this.below(bytes.length + 1);
     switch (this.below(8)) {
       case 0:
@@ -52,7 +60,7 @@ export class Mutator {
       case 3:
         return joined(bytes.subarray(0, at), bytes.subarray(at + 1 + this.below(8)));
       case 4: {
-        const other = this.of(seeds);
+        const other = asBytes(this.of(seeds));
         return joined(bytes.subarray(0, at), other.subarray(this.below(other.length + 1)));
       }
       case 5: {
@@ -79,8 +87,8 @@ export class Mutator {
   }
 
   /** As {@link bytes}, for text; `pieces` are words that the grammar knows. */
-  text(seeds: readonly string[], pieces: readonly string[]): string {
-    let text = this.of(seeds);
+  text(seeds: readonly FuzzInput[], pieces: readonly string[]): string {
+    let text = asText(this.of(seeds));
     for (let changes = this.below(5); changes > 0; changes--) {
       const at = this.below(text.length + 1);
       const end = at + this.below(6);
@@ -100,7 +108,7 @@ export class Mutator {
             start + String.fromCharCode(this.below(this.below(8) === 0 ? 65_536 : 128)) + text.slice(at + 1);
           break;
         case 4:
-          text = start + this.of(seeds).slice(this.below(20));
+          text = start + asText(this.of(seeds)).slice(this.below(20));
           break;
         default:
           text = start + text.slice(at, end).repeat(1 + this.below(4)) + text.slice(end);

@@ -12,6 +12,7 @@ import {
 } from '../../src/access/proof.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { upperHex } from '../../src/node/tox_id.js';
+import { failsWith } from '../support/fails_with.js';
 
 const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
 const bytes = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
@@ -203,6 +204,27 @@ test('who is denied while connected is held no more, also one allowed by key', (
   assert.ok(!policy.holds(laptop, '77'.repeat(32)));
   assert.equal(policy.request(new Uint8Array(1), keysOf(bytes(0x77))), undefined);
   assert.ok(policy.undeny(bytes(0x77)) && !policy.undeny(bytes(0x77)));
+});
+
+test('a name is of a ticket or of peers, never of both', () => {
+  const { policy } = bench();
+  policy.newTicket({ name: 'ci' });
+  const taken = failsWith('ERR_USAGE', /name of a ticket already/);
+  assert.throws(() => policy.allow({ name: 'ci', publicKey: bytes(0x78) }), taken);
+  assert.throws(() => policy.allow({ name: 'default', publicKey: bytes(0x78) }), taken);
+  assert.throws(
+    () => policy.newTicket({ name: 'laptop' }),
+    failsWith('ERR_USAGE', /name of an allowed peer/),
+  );
+  policy.allow({ name: 'laptop', publicKey: bytes(0x78) }); // two machines of one person
+  policy.newTicket({ name: 'peer-79797979' });
+  assert.throws(() => policy.allow({ publicKey: bytes(0x79) }), taken);
+  const options = { wallMs: () => 0, newSecret: () => bytes(9), state: policy.state };
+  assert.throws(
+    () => new AccessPolicy({ ...options, allowPeers: [{ name: 'ci', publicKey: bytes(0x78) }] }),
+    taken,
+  );
+  assert.ok(!policy.state.peers.some(({ name }) => name === 'ci'));
 });
 
 test('what is kept makes the same policy, without what was for that run alone', () => {

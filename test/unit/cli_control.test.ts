@@ -100,12 +100,21 @@ describe('peers', () => {
     for (const args of [
       ['remove', KEY],
       ['deny', 'nobody'],
-      ['allow', KEY],
+      ['allow', 'nobody'],
     ]) {
       const { code, bench } = await ask('peers', ...args);
       assert.equal(code, 2);
-      assert.match(bench.stderr.text, /no peer here|was not denied/);
+      assert.match(bench.stderr.text, /no peer here/);
     }
+  });
+
+  test('allow says of a peer that was never denied how to let it in, and how a denied one is named', async () => {
+    await listen();
+    const { code, bench } = await ask('peers', 'allow', KEY);
+    assert.equal(code, 2);
+    assert.match(bench.stderr.text, /is not denied, .*--allow-peer KEY/);
+    const named = await ask('peers', 'allow', 'laptop');
+    assert.match(named.bench.stderr.text, /no peer here is called "laptop"; .* by its public key/);
   });
 });
 

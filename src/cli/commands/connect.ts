@@ -31,7 +31,8 @@ import {
 } from '../flags.js';
 import { passphraseOf } from '../passphrase.js';
 import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
-import { remoteOf, STDIN, TICKET_VARIABLE } from '../remote.js';
+import { remoteOf, STDIN } from '../remote.js';
+import { TICKET_VARIABLE } from '../secret_variables.js';
 import { type Context, serve } from '../serve.js';
 import { joinStdio } from '../stdio.js';
 

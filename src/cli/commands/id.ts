@@ -9,10 +9,11 @@ import {
   stateFileOf,
 } from '../../node/identity_file.js';
 import { exportState, importState, writeExport } from '../../node/identity_transfer.js';
+import { changePassphrase } from '../../node/passphrase_change.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
 import { type OutputFlags, usage } from '../flags.js';
 import { printable } from '../human.js';
-import { passphraseOf } from '../passphrase.js';
+import { passphraseOf, readPassphrase } from '../passphrase.js';
 import { readBounded, readBoundedFile } from '../read_bounded.js';
 import type { Context } from '../serve.js';
 
@@ -23,19 +24,30 @@ export interface IdFlags extends OutputFlags {
   readonly export?: string;
   readonly import?: string;
   readonly replace?: boolean;
+  readonly newPassphraseFile?: string;
+  readonly removePassphrase?: boolean;
 }
 
 /**
  * Prints the Tox ID of the listener's identity, while it runs or not; makes one when there is none.
- * Or takes the identity out to a file or in from one.
+ * Or takes the identity out to a file or in from one, or seals it anew.
  */
 export async function idCommand(context: Context, flags: IdFlags): Promise<ExitCode> {
-  if (flags.export !== undefined && flags.import !== undefined)
-    throw usage('--export and --import contradict each other');
+  const { newPassphraseFile, removePassphrase = false } = flags;
+  const asked = [
+    flags.export !== undefined && '--export',
+    flags.import !== undefined && '--import',
+    newPassphraseFile !== undefined && '--new-passphrase-file',
+    removePassphrase && '--remove-passphrase',
+  ].filter((each) => each !== false);
+  if (asked.length > 1) throw usage(`${asked.join(' and ')} contradict each other`);
   if (flags.replace === true && flags.import === undefined) throw usage('--replace goes with --import');
   const folder = flags.state ?? (await context.io.stateFolder());
   const place = { folder, role: 'listener', passphrase: await passphraseOf(flags, context.io) } as const;
-  if (flags.export !== undefined) await exportTo(context, place, flags.export, flags.json === true);
+  if (removePassphrase) await reseal(context, place, undefined);
+  else if (newPassphraseFile !== undefined)
+    await reseal(context, place, await readPassphrase(newPassphraseFile));
+  else if (flags.export !== undefined) await exportTo(context, place, flags.export, flags.json === true);
   else if (flags.import !== undefined) await importFrom(context, place, flags.import, flags.replace === true);
   else await show(context, place);
   return EXIT.ok;
@@ -48,6 +60,15 @@ async function show(context: Context, place: IdentityPlace): Promise<void> {
     context.reporter.people(
       "The state file is not encrypted yet: the listener's next start with it does that.",
     );
+}
+
+async function reseal(
+  { reporter }: Context,
+  { folder, passphrase }: IdentityPlace,
+  to: Uint8Array | undefined,
+): Promise<void> {
+  const files = await changePassphrase({ folder, from: passphrase, to });
+  reporter.event({ event: 'passphrase', files, isEncrypted: to !== undefined });
 }
 
 function tell({ reporter }: Context, place: IdentityPlace, identity: Identity): void {

@@ -174,7 +174,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600
 const MAX_DAYS = 3650;
 
 /** `90s`, `30m`, `2h`, `7d`. */
-function durationOf(text: string): number {
+export function durationOf(text: string): number {
   const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
   if (ms > 0 && ms <= MAX_DAYS * 86_400_000) return ms;
@@ -183,7 +183,7 @@ function durationOf(text: string): number {
   );
 }
 
-function usesOf(text: string): number {
+export function usesOf(text: string): number {
   const uses = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (uses >= 1 && uses <= 1000) return uses;
   throw usage(`--uses ${JSON.stringify(text)} is no number of peers from 1 to 1000`);

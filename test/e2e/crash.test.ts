@@ -1,0 +1,110 @@
+/** What is said, and left behind, when the program dies of a fault of its own: none of its secrets. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { formatTicket, parseTicket } from '../../src/access/ticket.js';
+import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+import { type Role, readIdentity } from '../../src/node/identity_file.js';
+import { makeToxId } from '../../src/node/tox_id.js';
+import { CliProcess, FROM_SOURCES } from '../support/cli_process.js';
+import { LOOPBACK } from '../support/private_network.js';
+import { assertSilent, saidBy, secretInTicket, spellings } from '../support/secrets.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const PASSPHRASE = 'w7kzq20rjx5vthm8pd3gyb';
+/** A node that nobody runs: what is tested here needs no network. */
+const NOBODY = `127.0.0.1:1:${'77'.repeat(32)}`;
+
+/** What the worker runs beside its own code. */
+const IN_WORKER = `
+  const crash = new BroadcastChannel('crash');
+  crash.unref();
+  crash.onmessage = () => { throw new Error('a fault in the worker'); };
+`;
+/** What the main thread runs before our code: at SIGUSR2 it has a fault where CRASH_IN says. */
+const IN_MAIN = `
+  import { syncBuiltinESMExports } from 'node:module';
+  import threads from 'node:worker_threads';
+  const { Worker } = threads;
+  threads.Worker = class extends Worker {
+    constructor(code, options) {
+      if (options.eval !== true) throw new Error('from the sources the worker is started by a piece of code');
+      super(${JSON.stringify(IN_WORKER)} + code, options);
+    }
+  };
+  syncBuiltinESMExports();
+  const crash = new BroadcastChannel('crash');
+  crash.unref();
+  process.on('SIGUSR2', () => {
+    const where = process.env.CRASH_IN;
+    if (where === 'worker') crash.postMessage('now');
+    else if (where === 'promise') Promise.reject(new Error('a fault in the promise'));
+    else throw new Error('a fault in the main thread');
+  });
+`;
+const [node = '', ...rest] = FROM_SOURCES;
+const preload = `data:text/javascript,${encodeURIComponent(IN_MAIN)}`;
+
+describe('a fault of our own', () => {
+  const folder = new TempFolder();
+  const strays: CliProcess[] = [];
+  const someone = createIdentity();
+  const ticket = formatTicket({
+    toxId: makeToxId(publicKeyOf(someone.secretKey), someone.nospam),
+    secret: createIdentity().secretKey,
+  });
+  const env = { TOX_WASM_TUNNEL_PASSPHRASE: PASSPHRASE, TOX_WASM_TUNNEL_TICKET: ticket };
+  const passphrase = Buffer.from(PASSPHRASE);
+
+  before(() => mkdirSync(folder.file('reports')));
+  after(async () => {
+    await Promise.all(strays.map((process) => process.stop('SIGKILL')));
+    folder.remove();
+  });
+
+  /** Starts it, lets it die, and gives all that it said and left behind. */
+  async function crash(where: string, role: Role, ...args: readonly string[]) {
+    const reports = folder.file(`reports/${role} ${where}`);
+    mkdirSync(reports);
+    const options = ['--report-uncaught-exception', `--report-directory=${reports}`, '--import', preload];
+    const process = CliProcess.start(
+      [...args, '--state', folder.file(role), '--bootstrap', NOBODY, ...LOOPBACK, '-vvv'],
+      { env: { ...env, CRASH_IN: where }, program: [node, ...options, ...rest] },
+    );
+    strays.push(process);
+    const started = await process.event('started');
+    process.child.kill('SIGUSR2');
+    assert.equal(await process.exited(), 1);
+    const left = readdirSync(reports).map((name) => readFileSync(`${reports}/${name}`, 'utf8'));
+    const identity = await readIdentity({ folder: folder.file(role), role, passphrase });
+    assert.ok(identity);
+    return { process, started, left, secretKey: identity.secretKey };
+  }
+
+  for (const where of ['main thread', 'promise', 'worker']) {
+    for (const [role, ...args] of [
+      ['listener', 'listen', '--expose', '22'],
+      ['connector', 'connect', '-L', '0:127.0.0.1:22'],
+    ] as const) {
+      test(`in the ${where} of a ${role}: neither its last words nor Node's report have a secret`, {
+        timeout: 60_000,
+      }, async () => {
+        const { process, started, left, secretKey } = await crash(where, role, ...args);
+        const own = role === 'listener' ? String(started['ticket']) : ticket;
+        const secrets = [
+          ...spellings(secretKey),
+          ...[own, ticket].flatMap((each) => [...spellings(parseTicket(each).secret), secretInTicket(each)]),
+          PASSPHRASE,
+          ...spellings(passphrase),
+        ];
+        assert.match(process.stderr, new RegExp(`a fault in the ${where}`), 'it did die of that');
+        assertSilent('what it said', saidBy(process), secrets);
+        if (where !== 'worker') assert.equal(left.length, 1, 'Node made a report');
+        for (const report of left) {
+          assert.match(report, /"CRASH_IN"/, 'it has the environment');
+          assertSilent('the report', report, secrets);
+        }
+      });
+    }
+  }
+});

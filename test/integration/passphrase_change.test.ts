@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { createIdentity, type Identity } from '../../src/node/identity.js';
+import { openIdentity, type Role, readState } from '../../src/node/identity_file.js';
+import { changePassphrase } from '../../src/node/passphrase_change.js';
+import { CliBench } from '../support/cli_bench.js';
+import { failsWith } from '../support/fails_with.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const OLD = Buffer.from('the old one');
+const NEW = Buffer.from('the new one');
+const ACCESS = { tickets: [{ name: 'default', secret: 'c2VjcmV0' }] };
+
+let temp: TempFolder;
+let folder = '';
+beforeEach(() => {
+  temp = new TempFolder();
+  folder = temp.file('state');
+});
+afterEach(() => temp.remove());
+
+async function saved(role: Role, passphrase?: Uint8Array): Promise<Identity> {
+  const opened = await openIdentity({ folder, role, onBusy: 'fail', passphrase });
+  const identity = createIdentity();
+  await opened.save(identity, ...(role === 'listener' ? [ACCESS] : []));
+  await opened.release();
+  return identity;
+}
+
+const state = (role: Role, passphrase?: Uint8Array) => readState({ folder, role, passphrase });
+const text = (role: Role) => readFile(join(folder, `${role}.json`), 'utf8');
+const filesOf = (...roles: Role[]) => roles.map((role) => join(folder, `${role}.json`));
+
+describe('a change of the passphrase', () => {
+  test('seals all that the folder keeps anew, and the old one opens nothing', async () => {
+    const listener = await saved('listener', OLD);
+    const connector = await saved('connector', OLD);
+    const files = await changePassphrase({ folder, from: OLD, to: NEW });
+    assert.deepEqual(files, filesOf('listener', 'connector'));
+    assert.deepEqual(await state('listener', NEW), { identity: listener, access: ACCESS });
+    assert.deepEqual((await state('connector', NEW))?.identity, connector);
+    await assert.rejects(state('listener', OLD), failsWith('ERR_STATE_SEALED', /wrong/));
+    await assert.rejects(state('connector', OLD), failsWith('ERR_STATE_SEALED', /wrong/));
+    assert.ok(!(await readdir(folder)).some((name) => name.endsWith('.new')), 'no draft is left');
+  });
+
+  test('seals what was plain', async () => {
+    const listener = await saved('listener');
+    assert.deepEqual(await changePassphrase({ folder, from: undefined, to: NEW }), filesOf('listener'));
+    assert.deepEqual((await state('listener', NEW))?.identity, listener);
+    await assert.rejects(state('listener'), failsWith('ERR_STATE_SEALED', /encrypted/));
+  });
+
+  test('to none leaves plain files; a second time there is nothing to do', async () => {
+    const listener = await saved('listener', OLD);
+    await saved('node');
+    assert.deepEqual(await changePassphrase({ folder, from: OLD, to: undefined }), filesOf('listener'));
+    assert.deepEqual(await state('listener'), { identity: listener, access: ACCESS });
+    assert.deepEqual(await changePassphrase({ folder, from: undefined, to: undefined }), []);
+  });
+
+  for (const [name, from] of [
+    ['a wrong old passphrase', Buffer.from('a wrong one')],
+    ['no old passphrase', undefined],
+  ] as const) {
+    test(`${name} changes nothing, not even a file that it would open`, async () => {
+      await saved('connector');
+      await saved('listener', OLD);
+      const before = [await text('connector'), await text('listener')];
+      for (const to of [NEW, undefined]) {
+        await assert.rejects(
+          changePassphrase({ folder, from, to }),
+          failsWith('ERR_STATE_SEALED', /listener\.json/),
+        );
+      }
+      assert.deepEqual([await text('connector'), await text('listener')], before);
+      await saved('listener', OLD); // the locks were given back
+    });
+  }
+
+  test('that was cut off between two files goes on where it was', async () => {
+    await saved('listener', NEW);
+    await saved('connector', OLD);
+    const done = await text('listener');
+    assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW }), filesOf('connector'));
+    assert.equal(await text('listener'), done);
+    assert.ok(await state('connector', NEW));
+  });
+
+  test('is refused while a listener runs', async () => {
+    const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail', passphrase: OLD });
+    await opened.save(createIdentity());
+    const before = await text('listener');
+    await assert.rejects(
+      changePassphrase({ folder, from: OLD, to: NEW }),
+      failsWith('ERR_STATE_BUSY', /end it first/),
+    );
+    assert.equal(await text('listener'), before);
+    await opened.release();
+    assert.equal((await changePassphrase({ folder, from: OLD, to: NEW })).length, 1);
+  });
+
+  test('leaves a damaged file, and the others with it, as they are', async () => {
+    await saved('connector', OLD);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'node.json'), '{"broken', { mode: 0o600 });
+    const before = await text('connector');
+    await assert.rejects(
+      changePassphrase({ folder, from: OLD, to: NEW }),
+      failsWith('ERR_STATE_INVALID', /node/),
+    );
+    assert.deepEqual([await text('connector'), await text('node')], [before, '{"broken']);
+  });
+
+  test('makes no folder', async () => {
+    assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW }), []);
+    await assert.rejects(readdir(folder), { code: 'ENOENT' });
+  });
+});
+
+describe('id --new-passphrase-file and --remove-passphrase', () => {
+  async function run(...args: string[]) {
+    const bench = new CliBench();
+    bench.stateFolder = folder;
+    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', OLD.toString());
+    return { code: await bench.run('id', ...args), bench };
+  }
+
+  test('changes it, says which files, and takes it away', async () => {
+    const identity = await saved('listener', OLD);
+    const file = temp.file('new');
+    await writeFile(file, `${NEW}\n`);
+    const { code, bench } = await run('--new-passphrase-file', file);
+    assert.equal(code, 0);
+    assert.match(bench.stderr.text, /listener\.json is encrypted with the new passphrase\./);
+    assert.deepEqual((await state('listener', NEW))?.identity, identity);
+
+    const back = await run('--remove-passphrase', '--passphrase-file', file, '--json');
+    assert.equal(back.code, 0);
+    assert.deepEqual(back.bench.stdout.events, [
+      { event: 'passphrase', files: filesOf('listener'), isEncrypted: false },
+    ]);
+    assert.deepEqual((await state('listener'))?.identity, identity);
+  });
+
+  test('a wrong old one, a new one that is empty, and both at once are refused', async () => {
+    await saved('listener', NEW);
+    const empty = temp.file('empty');
+    await writeFile(empty, '\n');
+    for (const [args, why] of [
+      [['--remove-passphrase'], /the passphrase is wrong/],
+      [['--new-passphrase-file', empty], /the passphrase is empty/],
+      [['--remove-passphrase', '--new-passphrase-file', empty], /contradict each other/],
+      [['--remove-passphrase', '--export', '-'], /contradict each other/],
+    ] as const) {
+      const { code, bench } = await run(...args);
+      assert.equal(code, 2);
+      assert.match(bench.stderr.text, why);
+    }
+    assert.ok(await state('listener', NEW));
+  });
+});

@@ -1,0 +1,191 @@
+import { parseAllowedPeer, parsePeerKey } from '../../src/access/peer_key.js';
+import { AccessPolicy } from '../../src/access/policy.js';
+import { helloProof } from '../../src/access/proof.js';
+import { readRule } from '../../src/access/rule.js';
+import { RuleBook } from '../../src/access/rule_book.js';
+import { formatTicket } from '../../src/access/ticket.js';
+import { listenerMethods } from '../../src/cli/listener_methods.js';
+import { ticketMethods } from '../../src/cli/ticket_methods.js';
+import { answerLine, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { TunnelError } from '../../src/core/errors.js';
+import { publicKeyOf } from '../../src/node/identity.js';
+import { readStateText } from '../../src/node/identity_file.js';
+import { seal, sealKeyOf } from '../../src/node/sealed.js';
+import { parseStateFile, sealedText, sealLabel, textToSeal } from '../../src/node/state_text.js';
+import { formatToxId, makeToxId, upperHex } from '../../src/node/tox_id.js';
+import { bytesTarget, type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
+import { JSON_PIECES, SPEC_PIECES } from './fuzz_text.js';
+
+const of = (byte: number, bytes = 32): Uint8Array => new Uint8Array(bytes).fill(byte);
+const KEY = '77'.repeat(32);
+const NOW_MS = 1000;
+
+function policy(): AccessPolicy {
+  return new AccessPolicy({
+    state: {
+      tickets: [
+        { name: 'default', secret: '0A'.repeat(32) },
+        { name: 'old', secret: '0B'.repeat(32), expiresAtMs: 1 },
+      ],
+      peers: [{ name: 'laptop', publicKey: KEY }],
+      denied: [],
+    },
+    wallMs: () => NOW_MS,
+    newSecret: () => of(12),
+  });
+}
+
+/** The proof field of a hello, from a stranger: only who has the secret gets in. */
+function helloTarget(): FuzzTarget {
+  const access = policy();
+  const keys = { connector: of(2), listener: of(3) };
+  const sessions = { connector: of(4, 16), listener: of(5, 16) };
+  const [genuine, expired, forged] = [10, 11, 9].map((secret) => helloProof(of(secret), keys, sessions));
+  return bytesTarget('hello proof', 1, [genuine!, expired!, forged!], 100, (input) => {
+    const verdict = access.hello(input, keys, sessions, false);
+    if (verdict.kind === 'welcome') same('a proof nobody made', genuine, input);
+    return verdict.kind === 'welcome' ? 'accepted' : 'refused';
+  });
+}
+
+function peerTarget(): FuzzTarget {
+  const toxId = formatToxId(makeToxId(of(7), of(1, 4)));
+  return textTarget(
+    'peer key',
+    1,
+    [KEY, toxId, `laptop=${KEY}`, `b-2=${toxId}`],
+    ['=', ' ', '==', KEY, 'all', 'É', '\n', '-'],
+    (text) =>
+      refusing(['ERR_ADDRESS_INVALID', 'ERR_USAGE'], () => {
+        const { name, publicKey } = parseAllowedPeer(text);
+        if (publicKey.length !== 32) throw new Error(`a key of ${publicKey.length} bytes`);
+        const digits = upperHex(publicKey);
+        same('key', parsePeerKey(digits), publicKey);
+        const again = name === undefined ? digits : `${name}=${digits}`;
+        same('peer', parseAllowedPeer(again), { ...(name === undefined ? {} : { name }), publicKey });
+      }),
+  );
+}
+
+/** A listener to ask, without a network. */
+function methods() {
+  const access = policy();
+  const listener = {
+    peers: () => [],
+    removePeer: async () => false,
+    denyPeer: async (key: string) => {
+      access.deny(parsePeerKey(key));
+      return true;
+    },
+    allowPeer: (key: string) => access.undeny(parsePeerKey(key)),
+    rules: new RuleBook(),
+  };
+  const toxId = makeToxId(of(7), of(1, 4));
+  const ticketOf = (name: string): string | undefined => {
+    const secret = access.secretOf(name);
+    return secret && formatTicket({ toxId, secret });
+  };
+  return {
+    ...listenerMethods({
+      listener,
+      isName: (name) => access.isName(name),
+      wallClock: () => new Date(NOW_MS),
+    }),
+    ...ticketMethods({ access, ticketOf }, async () => {}),
+  };
+}
+
+const QUESTIONS: readonly (readonly [method: string, params: object])[] = [
+  ['peers', {}],
+  ['peer.remove', { peer: 'laptop' }],
+  ['peer.deny', { peer: KEY }],
+  ['peer.allow', { peer: KEY }],
+  ['ticket.show', {}],
+  ['ticket.list', {}],
+  ['ticket.new', { name: 'ci', expiresAtMs: 2000, uses: 2, rules: ['localhost:22', '10.0.0.0/8:80'] }],
+  ['ticket.rotate', { name: 'ci' }],
+  ['ticket.revoke', { name: 'ci' }],
+  ['rule.list', {}],
+  ['rule.add', { rule: 'laptop:10.0.0.0/24:80,443' }],
+  ['rule.remove', { rule: '22' }],
+];
+
+/** Questions that are well-formed enough to be asked; every one has an answer of one line. */
+function questionTarget(): FuzzTarget {
+  let asked = methods();
+  let questions = 0;
+  const run = async (text: string): Promise<Verdict> => {
+    if (questions++ % 64 === 0) asked = methods();
+    try {
+      const { method, params } = parseQuestion(text);
+      const ask = Object.hasOwn(asked, method) ? asked[method] : undefined;
+      if (ask === undefined) return 'refused';
+      const line = answerLine(await ask(params));
+      if (line.indexOf('\n') !== line.length - 1) throw new Error(`an answer of two lines: ${line}`);
+      return 'accepted';
+    } catch (error) {
+      if (TunnelError.is(error)) return 'refused';
+      throw error;
+    }
+  };
+  const seeds = QUESTIONS.map(([method, params]) => questionLine({ method, params }).trimEnd());
+  const words = [...QUESTIONS.map(([method]) => `"${method}"`), '"name"', '"peer"', '"rules"', '"rule"'];
+  return textTarget('control question', 0.5, seeds, [...words, ...JSON_PIECES, ...SPEC_PIECES], run);
+}
+
+/** What a hostile file may cost here, in KiB of memory times passes: the least there is is 8. */
+const MAX_WORK = 64;
+const CHEAP = { kdf: 'argon2id', memoryKiB: 8, passes: 1, lanes: 1 } as const;
+
+async function sealedTarget(): Promise<FuzzTarget> {
+  const passphrase = of(0x61, 8);
+  const secretKey = of(5);
+  const state = { identity: { secretKey, nospam: of(0, 4) }, access: undefined };
+  const parameters = { ...CHEAP, salt: Buffer.alloc(16).toString('base64') };
+  const sealed = await seal(
+    await sealKeyOf(passphrase, parameters),
+    textToSeal(state),
+    sealLabel('listener'),
+  );
+  const run = async (text: string): Promise<Verdict> => {
+    try {
+      const file = parseStateFile(text, 'listener');
+      if (file.kind === 'sealed' && file.sealed.memoryKiB * file.sealed.passes > MAX_WORK) return 'refused';
+    } catch {
+      // It is refused again below, by the error that people see.
+    }
+    try {
+      const read = await readStateText(text, 'listener.json', { role: 'listener', passphrase });
+      same('what was sealed', publicKeyOf(read.state.identity.secretKey), publicKeyOf(secretKey));
+      return 'accepted';
+    } catch (error) {
+      if (TunnelError.is(error)) return 'refused';
+      throw error;
+    }
+  };
+  return textTarget(
+    'sealed file',
+    0.05,
+    [sealedText('listener', sealed)],
+    [...JSON_PIECES, 'A', '=', '"passes": 2'],
+    run,
+  );
+}
+
+/** Tickets' own rules and names, as they come out of a file or a question. */
+function namedRuleTarget(): FuzzTarget {
+  return textTarget('rules of a book', 1, ['22', '*:*', '10.0.0.0/8:1-9'], SPEC_PIECES, (text) =>
+    refusing(['ERR_SPEC_INVALID', 'ERR_USAGE'], () => {
+      const book = new RuleBook([]);
+      const { rule } = readRule(text, () => false);
+      book.add(rule);
+      if (book.add(rule)) throw new Error('a rule that is there was added');
+      if (!book.remove(rule) || book.list().length !== 0) throw new Error('a rule cannot be taken away');
+    }),
+  );
+}
+
+/** Who comes in, to what, and where that is kept. */
+export async function accessTargets(): Promise<FuzzTarget[]> {
+  return [helloTarget(), peerTarget(), questionTarget(), namedRuleTarget(), await sealedTarget()];
+}

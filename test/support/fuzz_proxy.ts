@@ -1,0 +1,62 @@
+import { HttpConnectHandshake } from '../../src/forward/http_connect.js';
+import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy_handshake.js';
+import { SocksHandshake } from '../../src/forward/socks.js';
+import { parseTarget, printHostPort } from '../../src/forward/spec.js';
+import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';
+
+const text = (lines: string): Uint8Array =>
+  Uint8Array.from(Buffer.from(`${lines.replaceAll('\n', '\r\n')}\r\n\r\n`));
+
+/** Without its answer, as that of an earlier piece is not in the last step. */
+const outcome = (step: ProxyStep): unknown => ({
+  kind: step.kind,
+  ...(step.kind === 'target' && { target: step.target, rest: Buffer.from(step.rest).toString('hex') }),
+  ...(step.kind === 'failed' && { why: step.why }),
+});
+
+/** What a client says comes to the same at once and in pieces, and a target is one that can be dialled. */
+function proxyTarget(
+  name: string,
+  seeds: readonly Uint8Array[],
+  fresh: readonly (() => ProxyHandshake)[],
+): FuzzTarget {
+  return bytesTarget(name, 1, seeds, 1024, (input) => {
+    let verdict: Verdict = 'refused';
+    for (const make of fresh) {
+      const whole = make().take(input);
+      const cut = input.length >> 1;
+      const parts = make();
+      const first = parts.take(input.subarray(0, cut));
+      if (first.kind === 'more') same(name, outcome(whole), outcome(parts.take(input.subarray(cut))));
+      if (whole.kind !== 'target') continue;
+      same('target', parseTarget(printHostPort(whole.target)), whole.target);
+      verdict = 'accepted';
+    }
+    return verdict;
+  });
+}
+
+/** What programs of this machine say to the proxies. */
+export function proxyTargets(): FuzzTarget[] {
+  const authorize = (user: Uint8Array, password: Uint8Array): boolean => user.length === password.length;
+  return [
+    proxyTarget(
+      'socks',
+      [
+        unhex('05 01 00 05 01 00 01 7f000001 0016'),
+        unhex('05 02 00 02 01 01 61 01 62 05 01 00 03 09 6c6f63616c686f7374 0050 aabb'),
+        unhex('05 01 02 01 01 61 01 62 05 01 00 04 20010db8000000000000000000000001 01bb'),
+      ],
+      [() => new SocksHandshake(), () => new SocksHandshake(authorize)],
+    ),
+    proxyTarget(
+      'http connect',
+      [
+        text('CONNECT db.lan:443 HTTP/1.1\nHost: db.lan:443\nProxy-Authorization: Basic YTpi'),
+        text('CONNECT [2001:db8::1]:80 HTTP/1.0'),
+        text('GET http://a/ HTTP/1.1\nHost: a'),
+      ],
+      [() => new HttpConnectHandshake(), () => new HttpConnectHandshake(authorize)],
+    ),
+  ];
+}
