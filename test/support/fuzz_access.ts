@@ -1,3 +1,4 @@
+import { parseName } from '../../src/access/name.js';
 import { parseAllowedPeer, parsePeerKey } from '../../src/access/peer_key.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { helloProof } from '../../src/access/proof.js';
@@ -50,6 +51,8 @@ function helloTarget(): FuzzTarget {
 
 function peerTarget(): FuzzTarget {
   const toxId = formatToxId(makeToxId(of(7), of(1, 4)));
+  const isName = (name: string): boolean =>
+    refusing(['ERR_USAGE'], () => same('name', parseName(name), name)) === 'accepted';
   return textTarget(
     'peer key',
     1,
@@ -59,6 +62,7 @@ function peerTarget(): FuzzTarget {
       refusing(['ERR_ADDRESS_INVALID', 'ERR_USAGE'], () => {
         const { name, publicKey } = parseAllowedPeer(text);
         if (publicKey.length !== 32) throw new Error(`a key of ${publicKey.length} bytes`);
+        if (name !== undefined && !isName(name)) throw new Error(`a name that is none: ${name}`);
         const digits = upperHex(publicKey);
         same('key', parsePeerKey(digits), publicKey);
         const again = name === undefined ? digits : `${name}=${digits}`;
