@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { boundAddress } from '../forward/bound_address.js';
 import { bindError } from '../forward/listen_error.js';
 import { warnWhenPublic } from '../forward/public_bind.js';
 import { type HostPort, parseBind, printHostPort } from '../forward/spec.js';
@@ -149,13 +150,7 @@ function listenAt(server: Server, bind: HostPort): Promise<HostPort> {
     server.once('error', (error) => reject(bindError('--metrics', bind, error)));
     server.listen(bind, () => {
       server.removeAllListeners('error').on('error', () => {});
-      const address = server.address();
-      // A server that listens on a port has an address of this kind.
-      resolve(
-        address === null || typeof address === 'string'
-          ? bind
-          : { host: address.address, port: address.port },
-      );
+      resolve(boundAddress(server, bind));
     });
   });
 }

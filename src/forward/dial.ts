@@ -13,6 +13,7 @@ import { type Resolve, systemResolve } from './resolve.js';
 import { foreignPath, readSocketPath } from './socket_path.js';
 import type { HostPort } from './spec.js';
 import { shown } from './spec_text.js';
+import { TCP_OPTIONS } from './tcp_options.js';
 
 /** How a dial ended. `text` is for people at the far end: it names the target as they did. */
 export type DialResult =
@@ -39,8 +40,6 @@ export interface DialerOptions {
 
 /** Addresses of one name that are tried, best first: each may cost a socket. */
 const MAX_ADDRESSES = 8;
-/** Time without a byte after which the kernel asks whether the other end still lives. */
-const KEEP_ALIVE_MS = 60_000;
 
 /**
  * Dials targets for one peer: the only place where that is done, and the place where the rules
@@ -160,10 +159,7 @@ export const connectTo: Connect = (address, port) =>
   connectSocket({
     host: address.text,
     port,
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEP_ALIVE_MS,
+    ...TCP_OPTIONS,
   });
 
 /** Ends a dial on time, or when it is no longer wanted, whichever comes first. */

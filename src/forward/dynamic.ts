@@ -4,6 +4,7 @@ import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
+import { boundAddress } from './bound_address.js';
 import { authorizer, type ProxyCredentials } from './credentials.js';
 import { bindError } from './listen_error.js';
 import type { Refusal } from './local.js';
@@ -14,6 +15,7 @@ import { resetSocket } from './reset_socket.js';
 import { type HostPort, printHostPort } from './spec.js';
 import type { StreamOpener } from './stream.js';
 import { StreamGate, type StreamGateOptions } from './stream_gate.js';
+import { TCP_OPTIONS } from './tcp_options.js';
 
 export interface DynamicForwardOptions extends StreamGateOptions {
   readonly bind: HostPort;
@@ -30,8 +32,6 @@ export interface DynamicForwardEvents {
 }
 
 const MAX_HALF_OPEN = 128;
-/** Time without a byte after which the kernel asks whether the client still lives. */
-const KEEP_ALIVE_MS = 60_000;
 
 /** A SOCKS5 and HTTP CONNECT proxy whose targets the far end dials, names and all. */
 export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
@@ -53,12 +53,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate = new StreamGate(options);
     this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
     this.#maxHalfOpen = options.maxHalfOpen ?? MAX_HALF_OPEN;
-    this.#server = createServer({
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-    });
+    this.#server = createServer(TCP_OPTIONS);
     this.#server.on('connection', (socket) => this.#onConnection(socket));
   }
 
@@ -93,9 +88,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
             error,
           });
         });
-        const address = server.address();
-        const isPort = address !== null && typeof address !== 'string';
-        const local = isPort ? { host: address.address, port: address.port } : this.#bind;
+        const local = boundAddress(server, this.#bind);
         const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
         warnWhenPublic(local, this.#logger, remedy);
         resolve(local);

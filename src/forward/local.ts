@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
+import { boundAddress } from './bound_address.js';
 import { type Endpoint, isPath, printEndpoint, type SocketPath, targetOf } from './endpoint.js';
 import { listenError } from './listen_error.js';
 import { listenAtPath } from './listen_path.js';
@@ -11,6 +12,7 @@ import { warnWhenPublic } from './public_bind.js';
 import type { HostPort, LocalSpec } from './spec.js';
 import type { StreamOpener } from './stream.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from './stream_gate.js';
+import { TCP_OPTIONS } from './tcp_options.js';
 
 export interface LocalForwardOptions extends StreamGateOptions {
   readonly spec: LocalSpec;
@@ -36,9 +38,6 @@ export interface LocalForwardEvents {
   closed: [];
 }
 
-/** Time without a byte after which the kernel asks whether the client still lives. */
-const KEEP_ALIVE_MS = 60_000;
-
 /**
  * A local forward: accepts connections at a port or a path and opens a stream to the target for each. It keeps no
  * list of open connections: those belong to their session, and end with it. Only what waits for
@@ -57,12 +56,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#spec = options.spec;
     this.#logger = options.logger ?? silentLogger;
     this.#gate = new StreamGate(options);
-    this.#server = createServer({
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-    });
+    this.#server = createServer(TCP_OPTIONS);
   }
 
   /** Connections that wait for a session. */
@@ -120,7 +114,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
         }
         server.off('error', onError);
         server.off('close', onClose);
-        const local = this.#localAddress(bind);
+        const local = boundAddress(server, bind);
         warnWhenPublic(local, this.#logger);
         this.#up(local);
         resolve(local);
@@ -189,13 +183,6 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     const detail = text === '' ? '' : ` (${text})`;
     this.#logger.log('warn', `no connection to ${printEndpoint(target)}: ${reason}${detail}`);
     this.emit('refused', { target, reason, text });
-  }
-
-  #localAddress(bind: HostPort): HostPort {
-    const address = this.#server.address();
-    // A server that listens on a port has an address of this kind.
-    if (address === null || typeof address === 'string') return bind;
-    return { host: address.address, port: address.port };
   }
 }
 

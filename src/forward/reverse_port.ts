@@ -7,9 +7,11 @@ import type { Logger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
 import { parseAddress } from './address.js';
+import { boundAddress } from './bound_address.js';
 import { Pipe } from './pipe.js';
 import { resetSocket } from './reset_socket.js';
 import { type HostPort, printHostPort } from './spec.js';
+import { TCP_OPTIONS } from './tcp_options.js';
 
 export interface ReversePortOptions {
   /** A numeric address; port 0: the system chooses. */
@@ -23,9 +25,6 @@ export interface ReversePortOptions {
   /** Called once. @param local where it listened; undefined when it came to nothing */
   readonly onOver: (local: HostPort | undefined) => void;
 }
-
-/** Time without a byte after which the kernel asks whether the client still lives. */
-const KEEP_ALIVE_MS = 60_000;
 
 /**
  * A port that a peer has had opened: each connection to it becomes a stream of the kind `accepted`, in
@@ -42,12 +41,7 @@ export class ReversePort {
 
   constructor(options: ReversePortOptions) {
     this.#options = options;
-    this.#server = createServer({
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-    });
+    this.#server = createServer(TCP_OPTIONS);
   }
 
   /** Starts to listen, and answers the request with how that went; to be called once. */
@@ -89,9 +83,7 @@ export class ReversePort {
   }
 
   #listening(request: OpenRequest): void {
-    const address = this.#server.address();
-    // A server that listens on a port has an address of this kind.
-    const port = address === null || typeof address === 'string' ? this.#options.bind.port : address.port;
+    const { port } = boundAddress(this.#server, this.#options.bind);
     if (!this.#options.isPermitted()) {
       // The rules have changed while it was opened.
       request.refuse('not-allowed', 'this port may no longer be listened at');
