@@ -2,6 +2,7 @@ import type { ControlMethods } from '../control/method.js';
 import { ControlServer } from '../control/server.js';
 import { TunnelError } from '../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../core/return_codes.js';
+import { tenths } from '../core/tenths.js';
 import type { Identity } from '../node/identity.js';
 import { openIdentity, type Role } from '../node/identity_file.js';
 import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from './api.js';
@@ -168,7 +169,7 @@ function watch(
     if (status === 'offline') onlineSinceMs.delete(publicKey);
     else if (since === undefined) onlineSinceMs.set(publicKey, nowMs);
     const online = status === 'offline' && since !== undefined ? { onlineMs: Math.round(nowMs - since) } : {};
-    const measured = roundTripMs === undefined ? {} : { roundTripMs: Math.round(roundTripMs * 10) / 10 };
+    const measured = roundTripMs === undefined ? {} : { roundTripMs: tenths(roundTripMs) };
     reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...measured, ...online });
   });
   handle.on('reverse', (change) => {

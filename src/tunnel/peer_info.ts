@@ -1,4 +1,5 @@
 import type { Grant } from '../access/grant.js';
+import { tenths } from '../core/tenths.js';
 import type { ServeCounts } from '../forward/serve.js';
 import type { PeerChange } from './events.js';
 import type { PeerLife } from './peer_life.js';
@@ -46,7 +47,7 @@ export function peerInfo(
     status: peer.isOnline ? 'online' : path === 'none' ? 'away' : 'waiting',
     path,
     onlineMs: Math.round(peer.onlineForMs ?? 0),
-    ...(roundTripMs === undefined ? {} : { roundTripMs: Math.round(roundTripMs * 10) / 10 }),
+    ...(roundTripMs === undefined ? {} : { roundTripMs: tenths(roundTripMs) }),
     streams: stats?.streams ?? 0,
     ...peer.traffic,
     ...counts,

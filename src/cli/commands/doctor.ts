@@ -17,13 +17,13 @@ export interface DoctorFlags extends OutputFlags, NetworkFlags {
   readonly ticketFile?: string;
 }
 
-/** How long to wait, in milliseconds: for our own node to join, and for a peer, whom friends find in 10 to 40 s. */
+/** How long to wait, in milliseconds: for our own node to join, and for a peer, which is found in 1 to 10 s. */
 const JOIN_MS = 30_000;
 const PEER_MS = 90_000;
 const DIAL_MS = 20_000;
 const PING_MS = 5_000;
 
-/** What a check found; undefined: the command was told to end. */
+/** What a check found. */
 interface Finding {
   readonly ok: boolean;
   readonly message: string;
@@ -48,8 +48,10 @@ export async function doctorCommand(
     const doctor = new Doctor(context, lifetime.signal, await namedOrPublicNodes(flags), flags);
     context.reporter.people('Looking at the network; that takes a minute at most');
     await doctor.network();
-    if (named !== undefined) context.reporter.people('Looking for the listener');
-    if (named !== undefined) await doctor.peer(named.remote, target);
+    if (named !== undefined) {
+      context.reporter.people('Looking for the listener');
+      await doctor.peer(named.remote, target);
+    }
     return doctor.isWell ? EXIT.ok : EXIT.failure;
   } finally {
     lifetime.dispose();
@@ -86,9 +88,9 @@ class Doctor {
   /** The way to a listener, and to a target of its. */
   async peer(remote: Parameters<typeof isTicket>[0], target: HostPort | undefined): Promise<void> {
     const { connect } = await this.#context.io.loadApi();
+    if (this.#signal.aborted) return;
     const started = this.#now();
-    const connector = await this.#start(() => connect({ ...this.#options, remote }));
-    if (connector === undefined) return;
+    const connector = await connect({ ...this.#options, remote });
     try {
       const online = await this.#waiter.within(PEER_MS, peerOnline(connector));
       await this.#check('peer', async () => {
@@ -165,11 +167,6 @@ class Doctor {
     } finally {
       stream.destroy();
     }
-  }
-
-  async #start(start: () => Promise<ConnectorHandle>): Promise<ConnectorHandle | undefined> {
-    if (this.#signal.aborted) return undefined;
-    return await start();
   }
 
   async #check(check: string, look: () => Promise<Finding>): Promise<void> {

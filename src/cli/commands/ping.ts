@@ -1,4 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
+import { tenths } from '../../core/tenths.js';
 import type { ConnectorHandle } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
@@ -33,7 +34,7 @@ const MAX_COUNT = 1_000_000;
 const INTERVAL_MS = 1_000;
 /** An answer later than this counts as lost, in milliseconds. */
 const LOST_MS = 5_000;
-/** How long the listener may take to be found, in milliseconds; friends find each other in 10 to 40 s. */
+/** How long the listener may take to be found, in milliseconds. Friends find each other in 1 to 10 s. */
 const FOUND_MS = 90_000;
 
 /** Measures the round trip to a listener, and tells by which path. */
@@ -115,7 +116,7 @@ class Pings {
       this.#reporter.event({
         event: 'ping',
         number,
-        ...(answer === undefined ? {} : { roundTripMs: round(answer.roundTripMs), path: answer.path }),
+        ...(answer === undefined ? {} : { roundTripMs: tenths(answer.roundTripMs), path: answer.path }),
       });
     }
     const summary = { sent: count, received: tripsMs.length };
@@ -127,13 +128,9 @@ class Pings {
     this.#reporter.event({
       event: 'pings',
       ...summary,
-      leastMs: round(Math.min(...tripsMs)),
-      meanMs: round(tripsMs.reduce((sum, ms) => sum + ms, 0) / tripsMs.length),
-      mostMs: round(Math.max(...tripsMs)),
+      leastMs: tenths(Math.min(...tripsMs)),
+      meanMs: tenths(tripsMs.reduce((sum, ms) => sum + ms, 0) / tripsMs.length),
+      mostMs: tenths(Math.max(...tripsMs)),
     });
   }
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }
