@@ -1,30 +1,14 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import type { PeerInfo } from '../../src/index.js';
 import { CliBench } from '../support/cli_bench.js';
+import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const temp = new TempFolder();
 after(() => temp.remove());
 
 const KEY = 'AB'.repeat(32);
-const PEER: PeerInfo = {
-  publicKey: KEY,
-  name: 'laptop',
-  kind: 'peer',
-  status: 'online',
-  path: 'udp',
-  onlineMs: 65_000,
-  roundTripMs: 12.5,
-  streams: 2,
-  bytesIn: 1_500_000,
-  bytesOut: 999,
-  opened: 7,
-  denied: 3,
-  failed: 0,
-  limited: 1,
-};
 
 let folder = '';
 let count = 0;
@@ -58,8 +42,8 @@ describe('peers', () => {
     const nobody = await ask('peers');
     assert.equal(nobody.bench.stdout.text, 'nobody is connected\n');
     listener.tunnel.friends = [
-      PEER,
-      { ...PEER, publicKey: 'CD'.repeat(32), status: 'waiting', path: 'relay' },
+      SOME_PEER,
+      { ...SOME_PEER, publicKey: 'CD'.repeat(32), status: 'waiting', path: 'relay' },
     ];
     const { code, bench } = await ask('peers');
     assert.equal(code, 0);
@@ -73,16 +57,16 @@ describe('peers', () => {
 
   test('--json has all of it, with the time since when', async () => {
     await listen();
-    listener.tunnel.friends = [PEER];
+    listener.tunnel.friends = [SOME_PEER];
     const { bench } = await ask('peers', '--json');
     assert.deepEqual(bench.stdout.events, [
-      { event: 'peers', peers: [{ ...PEER, since: '2026-01-02T03:03:00.678Z' }] },
+      { event: 'peers', peers: [{ ...SOME_PEER, since: '2026-01-02T03:03:00.678Z' }] },
     ]);
   });
 
   test('removes, denies and allows by key and by name', async () => {
     await listen();
-    listener.tunnel.friends = [PEER];
+    listener.tunnel.friends = [SOME_PEER];
     for (const args of [
       ['remove', KEY.toLowerCase()],
       ['deny', 'Laptop'],

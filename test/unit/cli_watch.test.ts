@@ -6,27 +6,13 @@ import { metricsText } from '../../src/cli/metrics.js';
 import { TunnelError } from '../../src/core/errors.js';
 import type { PeerInfo } from '../../src/index.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
+import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const temp = new TempFolder();
 after(() => temp.remove());
 
-const PEER: PeerInfo = {
-  publicKey: 'AB'.repeat(32),
-  name: 'a "b"\\',
-  kind: 'peer',
-  status: 'online',
-  path: 'udp',
-  onlineMs: 65_000,
-  roundTripMs: 12.5,
-  streams: 2,
-  bytesIn: 1_500_000,
-  bytesOut: 999,
-  opened: 7,
-  denied: 3,
-  failed: 0,
-  limited: 1,
-};
+const PEER: PeerInfo = { ...SOME_PEER, name: 'a "b"\\' };
 
 let bench = new CliBench();
 let ended: Promise<number> = Promise.resolve(0);

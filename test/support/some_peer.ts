@@ -1,0 +1,19 @@
+import type { PeerInfo } from '../../src/index.js';
+
+/** A peer that is online and has done this and that. */
+export const SOME_PEER: PeerInfo = {
+  publicKey: 'AB'.repeat(32),
+  name: 'laptop',
+  kind: 'peer',
+  status: 'online',
+  path: 'udp',
+  onlineMs: 65_000,
+  roundTripMs: 12.5,
+  streams: 2,
+  bytesIn: 1_500_000,
+  bytesOut: 999,
+  opened: 7,
+  denied: 3,
+  failed: 0,
+  limited: 1,
+};
