@@ -1,5 +1,4 @@
-import { Command, Option } from 'commander';
-import { DEFAULT_LIMITS } from '../core/peer_limits.js';
+import { Command } from 'commander';
 import type { AskFlags } from './commands/ask.js';
 import type { ConnectFlags } from './commands/connect.js';
 import type { DoctorFlags } from './commands/doctor.js';
@@ -8,9 +7,26 @@ import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
 import type { PingFlags } from './commands/ping.js';
 import type { TicketFlags } from './commands/ticket.js';
+import {
+  binding,
+  expose,
+  forwarding,
+  listenerLimits,
+  network,
+  nodeList,
+  offering,
+  output_,
+  passphrase,
+  qr,
+  sockets,
+  state,
+  stateFolder,
+  ticketFile,
+  transfer,
+} from './common_options.js';
 import { usage } from './flags.js';
+import { addOptions, merged, subcommand } from './grammar.js';
 import * as help from './help_text.js';
-import { LIMIT_FLAGS } from './limit_flags.js';
 import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
@@ -184,151 +200,3 @@ function connectOption({ local, dynamic, reverse, stdio, localPort }: ConnectFla
   if (stdio !== undefined) return '-W';
   return localPort === undefined ? undefined : '-p';
 }
-
-function subcommand(program: Command, name: string, description: string, examples: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .helpOption('-h, --help', 'show this help')
-    .addHelpText('after', examples);
-}
-
-function addOptions(command: Command, ...options: readonly Option[]): void {
-  for (const option of options) command.addOption(option);
-}
-
-/**
- * The options of a subcommand, with those that stand before its name: `-v id` is `id -v`. One
- * that the subcommand does not have is refused, as it would be after the name.
- */
-function merged<Flags>(program: Command, command: Command): Flags {
-  const flags = command.opts();
-  const known = new Set(command.options.map((option) => option.attributeName()));
-  for (const option of program.options) {
-    const name = option.attributeName();
-    if (program.getOptionValueSource(name) !== 'cli') continue;
-    if (!known.has(name)) throw usage(`${command.name()} has no option ${option.long ?? option.flags}`);
-    const outer: unknown = program.getOptionValue(name);
-    const inner: unknown = command.getOptionValue(name);
-    if (Array.isArray(outer)) flags[name] = Array.isArray(inner) ? [...outer, ...inner] : outer;
-    else if (typeof outer === 'number' && typeof inner === 'number') flags[name] = outer + inner;
-    else if (command.getOptionValueSource(name) !== 'cli') flags[name] = outer;
-  }
-  // Commander knows the options by their text alone; Flags has what is added beside it.
-  return flags as Flags;
-}
-
-const collect = (value: string, previous: readonly string[] | undefined): string[] => [
-  ...(previous ?? []),
-  value,
-];
-
-const repeatable = (flags: string, description: string): Option =>
-  new Option(flags, description).argParser(collect);
-
-const expose = (): Option =>
-  repeatable(
-    '--expose <[NAME:][HOST:]PORT>',
-    "open this, a port or the path of a socket, to connectors (or to NAME alone), and nothing else; repeatable (default: this machine's loopback)",
-  );
-
-const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
-
-const offering = (): Option[] => [
-  expose(),
-  repeatable(
-    '--allow-reverse <[NAME:][BIND:]PORT>',
-    'let connectors (or NAME alone) open this port here by -R; repeatable (default: none)',
-  ),
-  repeatable('--allow-peer <[NAME=]KEY>', 'let this peer in by its public key or Tox ID, without a ticket'),
-  repeatable('--deny-peer <KEY>', 'keep this peer out, whatever ticket it has; repeatable'),
-  qr(),
-];
-
-const ticketFile = (): Option =>
-  new Option('--ticket-file <FILE>', 'read the ticket from FILE: it does not show in the list of processes');
-
-const forwarding = (): Option[] => [
-  repeatable(
-    '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
-    'forward a local port; repeatable; port 0 takes a free one; a path may stand for either end',
-  ),
-  repeatable(
-    '-D, --dynamic <[BIND:]PORT>',
-    'SOCKS5 and HTTP CONNECT proxy; the far end dials what its clients name; repeatable',
-  ),
-  repeatable(
-    '-R, --reverse <[BIND:]PORT:HOST:HOSTPORT>',
-    'have the listener open a port that leads to HOST of this end, where it allows that; repeatable',
-  ),
-  new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
-  new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
-  new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),
-  new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
-];
-
-const listenerLimits = (): Option[] =>
-  LIMIT_FLAGS.map(
-    ({ flag, value, help: what, print, limit }) =>
-      new Option(`${flag} <${value}>`, `${what} (default: ${print(DEFAULT_LIMITS[limit])})`),
-  );
-
-const nodeList = (): Option[] => [
-  repeatable('--bootstrap <HOST:PORT:KEY>', 'join by this node instead of the public ones; repeatable'),
-  repeatable(
-    '--nodes <FILE>',
-    'join by the nodes of this file (the form of nodes.tox.chat/json); repeatable',
-  ),
-];
-
-const binding = (): Option[] => [
-  new Option('--no-lan', 'do not look for peers on the local network'),
-  new Option('--bind <ADDRESS>', 'numeric address for the Tox sockets (default: all)'),
-];
-
-const sockets = (): Option[] => [
-  ...nodeList(),
-  new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
-  new Option('--no-udp', 'use TCP relays only'),
-  ...binding(),
-];
-
-const network = (): Option[] => [
-  ...sockets(),
-  new Option('--metrics <[BIND:]PORT>', 'serve figures for Prometheus at http://BIND:PORT/metrics'),
-  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
-];
-
-const stateFolder = (): Option =>
-  new Option('--state <DIR>', "folder of the identity (default: the platform's)");
-
-const passphrase = (): Option =>
-  new Option(
-    '--passphrase-file <FILE>',
-    'encrypt the state file with the passphrase in FILE, and open it with it',
-  );
-
-const transfer = (): Option[] => [
-  new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE, or - for stdout'),
-  new Option('--import <FILE>', 'take the identity from FILE, or - for stdin; never overwrites one'),
-  new Option('--replace', 'with --import: keep the identity that is there in a file beside it'),
-  new Option(
-    '--new-passphrase-file <FILE>',
-    'encrypt the state files with the passphrase in FILE from now on',
-  ),
-  new Option('--remove-passphrase', 'encrypt the state files no longer'),
-];
-
-const state = (): Option[] => [
-  stateFolder(),
-  passphrase(),
-  new Option('--ephemeral', 'use an identity for this run alone, and save nothing'),
-];
-
-const output_ = (): Option[] => [
-  new Option('--json', 'tell programs what happens: one JSON event a line on stdout'),
-  new Option('-v, --verbose', 'tell more; repeatable: -v, -vv, -vvv')
-    .default(0, 'errors and events')
-    .argParser((_value: string, previous: number) => previous + 1),
-  new Option('-q, --quiet', 'tell people errors only'),
-];
