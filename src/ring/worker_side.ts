@@ -4,12 +4,17 @@ import { slotOf } from './record.js';
 import type { SharedMemory } from './shared.js';
 import { Side, type SideHandlers } from './side.js';
 
+/**
+ * The worker takes all that may wait: a copy each, and only in the channel does a keystroke overtake bulk data.
+ */
+const WORKER_BUDGET_RECORDS = 512;
+
 /** The worker's end. It takes every frame it is given; {@link drained} is what holds main back. */
 export class WorkerSide extends Side<SideHandlers> {
   readonly #backlog: BacklogTable;
 
   constructor(shared: SharedMemory, options: InboxOptions = {}) {
-    super(shared, 1, options);
+    super(shared, 1, { budgetRecords: WORKER_BUDGET_RECORDS, ...options });
     this.#backlog = new BacklogTable(shared.backlog);
   }
 

@@ -1,10 +1,13 @@
 import type { TimerHandle, Timers } from '../core/clock.js';
 
-/** Datagrams taken in one turn, 1 to 2 ms of work: then sockets, rings and timers get theirs. */
-const DATAGRAMS_PER_TURN = 256;
+/** Datagrams taken in one turn, half a millisecond of work: then sockets, rings and timers get theirs. */
+const DATAGRAMS_PER_TURN = 64;
 
 /** A wait shorter than a timer can measure is spent in turns of the event loop. */
 const SHORTEST_TIMER_MS = 0.5;
+
+/** Longer waits may end late: Node cuts timers to whole milliseconds, and what is left would be spent in turns. */
+const EXACT_TIMER_MS = 5;
 
 /** A tunnel's Tox instance or a bootstrap node, as far as the pump drives it. */
 export interface Pumped {
@@ -113,10 +116,13 @@ export class Pump {
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
     this.#clearTimer();
     this.#timerAtMs = atMs;
-    this.#timer = this.#parts.timers.set(() => {
-      this.#timer = undefined;
-      this.wake();
-    }, delayMs);
+    this.#timer = this.#parts.timers.set(
+      () => {
+        this.#timer = undefined;
+        this.wake();
+      },
+      delayMs > EXACT_TIMER_MS ? Math.ceil(delayMs) : delayMs,
+    );
   }
 
   #clearTimer(): void {

@@ -46,8 +46,12 @@ const BANDWIDTH_ROUNDS = 10;
 
 /** Rounds shorter than this are counted as one: below it timers and turns set the pace. */
 const MIN_ROUND_MS = 2;
-/** What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. */
+/**
+ * What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. On a path of
+ * less than that it would be most of the window, and a queue before each keystroke: there it is the least and the trip.
+ */
 const HOST_DELAY_MS = 4;
+const LEAST_HOST_DELAY_MS = 1.5;
 /**
  * Heaps of acknowledgements count up to a round trip, this at least, in ms: on a short path a heap
  * is a host that was late, and room for it would be a queue before each keystroke.
@@ -283,9 +287,13 @@ export class Bbr implements CongestionController {
     return Math.max(this.#minRtt.valueOr(ASSUMED_RTT_MS), MIN_ROUND_MS);
   }
 
+  #hostDelayMs(): number {
+    return Math.min(HOST_DELAY_MS, LEAST_HOST_DELAY_MS + this.#minRtt.valueOr(ASSUMED_RTT_MS));
+  }
+
   /** Bandwidth-delay product: what the path itself holds. */
   #product(): number {
-    return this.bandwidth * this.#minRtt.valueOr(ASSUMED_RTT_MS) + this.bandwidth * HOST_DELAY_MS;
+    return this.bandwidth * (this.#minRtt.valueOr(ASSUMED_RTT_MS) + this.#hostDelayMs());
   }
 
   #setPacing(): void {
@@ -299,7 +307,7 @@ export class Bbr implements CongestionController {
   #setWindow(batch: AckBatch): void {
     const probing = this.#mode === 'up' || !this.#filled;
     const minRttMs = this.#minRtt.valueOr(ASSUMED_RTT_MS);
-    const aloneMs = this.#rival.aloneMs(minRttMs, probing, batch.nowMs) + HOST_DELAY_MS;
+    const aloneMs = this.#rival.aloneMs(minRttMs, probing, batch.nowMs) + this.#hostDelayMs();
     const alone = this.bandwidth * aloneMs + this.#extraAcked.max;
     const target = Math.max(alone, this.bandwidth * this.#rival.besideMs(minRttMs, probing, batch.nowMs));
     let window = this.windowBytes + batch.ackedBytes;
