@@ -39,6 +39,13 @@ export const MAX_PEER_WINDOW_BYTES = 64 * 1024 * 1024;
 /** Streams that one peer may have open at once. */
 export const MAX_STREAMS_PER_PEER = 4096;
 
+/** Longest datagram that is carried, in bytes: the most that UDP has. */
+export const MAX_DATAGRAM_BYTES = 65_535;
+/** Memory of one stream's datagrams that wait to be sent, and of those that came, in bytes each; of more the oldest go. */
+export const MAX_STREAM_DATAGRAM_BYTES = 256 * 1024;
+/** The same of all streams of one peer, both directions together. */
+export const MAX_PEER_DATAGRAM_BYTES = 8 * 1024 * 1024;
+
 /**
  * How long streams outlive a peer that went offline or silent, in milliseconds, unless told
  * otherwise: time for a router to restart, or for a laptop to find another network.
