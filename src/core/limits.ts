@@ -65,6 +65,13 @@ export const MAX_REVERSE_PORTS_PER_PEER = 16;
 /** How long a target may take to be resolved and connected to, in milliseconds. */
 export const DIAL_TIMEOUT_MS = 10_000;
 
+/** How long a UDP client and its target may be silent before what joins them is given up, in milliseconds. */
+export const UDP_IDLE_MS = 60_000;
+/** UDP clients of one forward at once; one more takes the place of the one that was silent longest. */
+export const MAX_UDP_CLIENTS = 1024;
+/** Bytes that may wait in a UDP socket to be sent; what comes meanwhile is dropped. */
+export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
+
 /** Connections that one forward keeps waiting for a session at once. */
 export const MAX_WAITING_CONNECTIONS = 128;
 /** How long a connection waits for a session before it is reset, in milliseconds. */

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { parseAddress } from './address.js';
 import type { TargetRules } from './allow.js';
 import { type Endpoint, isPath } from './endpoint.js';
@@ -8,14 +7,17 @@ import { readSocketPath } from './socket_path.js';
 /** A connection to a target, kept so that the rules can be asked about it again. */
 export class OpenTarget {
   readonly #target: Endpoint;
-  /** Where it really leads, '' of a path; the socket forgets it when it closes. */
+  /** Where it really leads. */
   readonly #address: string;
   readonly #cut: () => void;
 
-  /** @param cut ends the connection and its stream, at once */
-  constructor(target: Endpoint, socket: Socket, cut: () => void) {
+  /**
+   * @param address where it really leads, '' of a path
+   * @param cut ends the connection and its stream, at once
+   */
+  constructor(target: Endpoint, address: string, cut: () => void) {
     this.#target = target;
-    this.#address = socket.remoteAddress ?? '';
+    this.#address = address;
     this.#cut = cut;
   }
 
