@@ -24,6 +24,7 @@ export {
   type ExposedPorts,
   type ExposeSpec,
   type PortRange,
+  type Protocol,
   parseExposeSpec,
 } from './forward/expose.js';
 export { parseReverseRule, type ReverseRule } from './forward/reverse_rule.js';

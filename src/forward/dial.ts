@@ -9,6 +9,7 @@ import type { TargetRules } from './allow.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
 import { dialReason, resolveReason } from './dial_reason.js';
 import { type Endpoint, isPath } from './endpoint.js';
+import type { Protocol } from './expose.js';
 import { type Host, LOCALHOST, printHost, readHost } from './host.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { foreignPath, readSocketPath } from './socket_path.js';
@@ -91,7 +92,7 @@ export class Dialer {
    */
   dial(target: Endpoint, signal?: AbortSignal): Promise<DialResult> {
     if (isPath(target)) return this.#dialPath(target.path, signal);
-    return this.#dialHost(target, signal, (asked, addresses, deadline) => {
+    return this.#dialHost('tcp', target, signal, (asked, addresses, deadline) => {
       const attempts = addresses.map((address) => () => this.#connect(address, target.port));
       return this.#race(asked, attempts, deadline);
     });
@@ -104,7 +105,7 @@ export class Dialer {
    * @param signal gives the dial up, with the reason `cancelled`
    */
   dialUdp(target: HostPort, signal?: AbortSignal): Promise<UdpDialResult> {
-    return this.#dialHost(target, signal, async (asked, addresses) => {
+    return this.#dialHost('udp', target, signal, async (asked, addresses) => {
       const errors: unknown[] = [];
       for (const address of addresses) {
         try {
@@ -142,6 +143,7 @@ export class Dialer {
   }
 
   async #dialHost<Result>(
+    protocol: Protocol,
     target: HostPort,
     signal: AbortSignal | undefined,
     connect: (asked: string, addresses: readonly Address[], deadline: Deadline) => Promise<Result>,
@@ -150,7 +152,7 @@ export class Dialer {
     const host = readHost(target.host);
     if (typeof host === 'string') return failed('not-allowed', `${asked}: the host ${host}`);
     const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(host, target.port)}`);
-    if (!this.#rules.mayPermit(host, target.port)) return notExposed;
+    if (!this.#rules.mayPermit(host, target.port, protocol)) return notExposed;
     if (this.#dialing >= this.#maxDials) return this.#tooMany(asked);
 
     this.#dialing++;
@@ -160,7 +162,7 @@ export class Dialer {
       const found = await deadline.orStopped(addresses);
       if (found === 'stopped') return deadline.failed(asked);
       if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
-      const permitted = found.filter((address) => this.#rules.permits(host, address, target.port));
+      const permitted = found.filter((address) => this.#rules.permits(host, address, target.port, protocol));
       if (permitted.length === 0) return notExposed;
       return await connect(asked, permitted.slice(0, MAX_ADDRESSES), deadline);
     } catch (error) {

@@ -111,7 +111,9 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
-    const target = new OpenTarget(asked, socket.remoteAddress ?? '', () => this.#cut(pipe, stream, fields));
+    const target = new OpenTarget(asked, socket.remoteAddress ?? '', 'tcp', () =>
+      this.#cut(pipe, stream, fields),
+    );
     let stream: MuxStream | undefined;
     const pipe = new Pipe(socket, {
       isPath: isPath(asked),
@@ -146,7 +148,7 @@ export class TargetServer {
       return;
     }
     let stream: MuxStream | undefined;
-    const target = new OpenTarget(asked, result.address.text, () => this.#cut(pipe, stream, fields));
+    const target = new OpenTarget(asked, result.address.text, 'udp', () => this.#cut(pipe, stream, fields));
     const pipe = new UdpPipe(result.socket, {
       timers: this.#timers,
       idleMs: TARGET_UDP_IDLE_MS,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { RuleBook } from '../../src/access/rule_book.js';
 import { AllowRules, type TargetRules } from '../../src/forward/allow.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import type { Refusal } from '../../src/forward/local.js';
@@ -103,6 +104,23 @@ test('a target that is not exposed gets nothing, and the client side is told why
   assert.deepEqual(target.received, []);
   assert.equal(server.counts.denied, 1);
   assert.match(lines.join(), /warn denied: 127\.0\.0\.1 port/);
+});
+
+test('a rule for TCP alone opens nothing for datagrams; one for UDP alone opens no connections', async (t) => {
+  const rules = new AllowRules([parseExposeSpec('1-65535/tcp')]);
+  const { client, port, refusals, target } = await bench(t, { rules });
+  client.send('a', port);
+  while (refusals.length === 0) await turn();
+  assert.equal(refusals[0]?.reason, 'not-allowed');
+  const book = new RuleBook([parseExposeSpec('1-65535/udp')]);
+  const byBook = await bench(t, { rules: book.rulesFor(() => undefined) });
+  byBook.client.send('a', byBook.port);
+  await byBook.target.came(1);
+  const refused = await new Promise((resolve) => {
+    const { near } = byBook;
+    near.open({ kind: 'tcp', host: '127.0.0.1', port: target.port }, { onRefused: resolve });
+  });
+  assert.equal(refused, 'not-allowed');
 });
 
 test('the address that a name leads to is what is checked, and what is sent to', async (t) => {
