@@ -1,5 +1,5 @@
 /**
- * TCP tunnels between any two machines over the Tox network.
+ * TCP and UDP tunnels between any two machines over the Tox network.
  *
  * @packageDocumentation
  */

@@ -108,6 +108,8 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
   }
 
   #onDatagram(socket: Socket, datagram: Uint8Array, { address, port }: RemoteInfo): void {
+    // Nobody can be answered there, and to try would throw.
+    if (port === 0) return;
     const key = `${address} ${port}`;
     let client = this.#clients.get(key);
     if (client === undefined) client = this.#newClient(socket, key, { host: address, port });
