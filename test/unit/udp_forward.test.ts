@@ -161,6 +161,7 @@ test('a refused client is told of once, and the far end is asked again after 5 s
   one.send('a', port);
   await until(() => session.opened.length === 1);
   session.opened[0]?.handlers.onRefused?.('not-allowed', 'dns.lan port 53 is not exposed');
+  timers.advance(3_000);
   for (let count = 0; count < 10; count++) one.send('b', port);
   for (let turns = 0; turns < 20; turns++) await turn();
   assert.equal(session.opened.length, 1);
@@ -168,7 +169,9 @@ test('a refused client is told of once, and the far end is asked again after 5 s
     { target: { host: 'dns.lan', port: 53 }, reason: 'not-allowed', text: 'dns.lan port 53 is not exposed' },
   ]);
   assert.deepEqual(lines, ['warn no datagrams to dns.lan:53: not-allowed (dns.lan port 53 is not exposed)']);
-  timers.advance(5_000);
+  // What it sends meanwhile does not put that off.
+  timers.advance(2_000);
+  assert.equal(forward.clients, 0);
   one.send('c', port);
   await until(() => session.opened.length === 2);
 });
