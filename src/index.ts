@@ -1,5 +1,5 @@
 /**
- * TCP tunnels between any two machines over the Tox network.
+ * TCP and UDP tunnels between any two machines over the Tox network.
  *
  * @packageDocumentation
  */
@@ -24,12 +24,14 @@ export {
   type ExposedPorts,
   type ExposeSpec,
   type PortRange,
+  type Protocol,
   parseExposeSpec,
 } from './forward/expose.js';
 export { parseReverseRule, type ReverseRule } from './forward/reverse_rule.js';
 export { parseReverseSpec, type ReverseSpec } from './forward/reverse_spec.js';
 export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
 export type { TunnelStream } from './forward/tunnel_stream.js';
+export { parseUdpSpec, type UdpSpec } from './forward/udp_spec.js';
 export { REASONS, type Reason } from './mux/reasons.js';
 export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './node/bootstrap_list.js';
 export { createIdentity, type Identity } from './node/identity.js';

@@ -1,7 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import type { Address } from '../forward/address.js';
 import { AllowRules, LOOPBACK_ONLY, type TargetRules } from '../forward/allow.js';
-import type { ExposeSpec } from '../forward/expose.js';
+import type { ExposeSpec, Protocol } from '../forward/expose.js';
 import type { Host } from '../forward/host.js';
 import type { Grant } from './grant.js';
 import { printRule, type Rule } from './rule.js';
@@ -90,9 +90,10 @@ export class RuleBook {
   /** What one peer may reach, as it stands at the moment of each question. @param grantOf its grant at that moment */
   rulesFor(grantOf: () => Grant | undefined): TargetRules {
     return {
-      mayPermit: (host: Host, port: number) => this.#now(grantOf()).mayPermit(host, port),
-      permits: (host: Host, address: Address, port: number) =>
-        this.#now(grantOf()).permits(host, address, port),
+      mayPermit: (host: Host, port: number, protocol?: Protocol) =>
+        this.#now(grantOf()).mayPermit(host, port, protocol),
+      permits: (host: Host, address: Address, port: number, protocol?: Protocol) =>
+        this.#now(grantOf()).permits(host, address, port, protocol),
       permitsPath: (path: string) => this.#now(grantOf()).permitsPath(path),
     };
   }

@@ -9,6 +9,7 @@ import type { Logger } from '../core/logger.js';
 import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
+import type { UdpSpec } from '../forward/udp_spec.js';
 import type { DialOptions, DynamicOptions, Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
@@ -82,6 +83,8 @@ export interface ConnectorHandle extends TunnelHandle {
   forward(spec: LocalSpec): Promise<Forward>;
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   dynamic(options: DynamicOptions): Promise<Forward>;
+  /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
+  udpForward(spec: UdpSpec): Promise<Forward>;
   dial(options: DialOptions): Duplex;
   reverse(spec: ReverseSpec): unknown;
   /** @throws {TunnelError} ERR_PEER_GONE */

@@ -38,6 +38,10 @@ export const forwarding = (): Option[] => [
     '-R, --reverse <[BIND:]PORT:HOST:HOSTPORT>',
     'have the listener open a port that leads to HOST of this end, where it allows that; repeatable',
   ),
+  repeatable(
+    '--udp-forward <[BIND:]PORT:HOST:HOSTPORT>',
+    'forward UDP datagrams; any may get lost, none is sent twice; repeatable',
+  ),
   new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
   new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
   new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),

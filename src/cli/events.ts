@@ -39,6 +39,8 @@ export type CliEvent =
       readonly local: string;
       /** `*` of a proxy. */
       readonly target: string;
+      /** Of datagrams; TCP without it. */
+      readonly protocol?: 'udp';
       readonly note?: string;
     }
   /** The node is part of the network now; a listener can be reached. */

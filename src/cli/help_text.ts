@@ -30,6 +30,7 @@ Examples:
   $ tox-wasm-tunnel connect TICKET -D 1080                            (SOCKS5 and HTTP proxy)
   $ tox-wasm-tunnel connect TICKET -L /tmp/app.sock:/run/app.sock     (UNIX sockets)
   $ tox-wasm-tunnel connect TICKET -R 8080:localhost:80               (port 8080 of the listener leads here)
+  $ tox-wasm-tunnel connect TICKET --udp-forward 5353:localhost:53    (UDP datagrams)
   $ tox-wasm-tunnel connect --ticket-file FILE 22
   $ tox-wasm-tunnel connect - 22 < FILE
   $ ssh -o 'ProxyCommand tox-wasm-tunnel connect --ticket-file FILE -W localhost:%p' home

@@ -193,10 +193,18 @@ export function buildProgram(
 }
 
 /** An option that says: connect. */
-function connectOption({ local, dynamic, reverse, stdio, localPort }: ConnectFlags): string | undefined {
+function connectOption({
+  local,
+  dynamic,
+  reverse,
+  udpForward,
+  stdio,
+  localPort,
+}: ConnectFlags): string | undefined {
   if (local !== undefined) return '-L';
   if (dynamic !== undefined) return '-D';
   if (reverse !== undefined) return '-R';
+  if (udpForward !== undefined) return '--udp-forward';
   if (stdio !== undefined) return '-W';
   return localPort === undefined ? undefined : '-p';
 }

@@ -35,7 +35,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         );
       }
       const note = event.note === undefined ? '' : ` (${printable(event.note)})`;
-      return line(`Forwarding ${event.local} to ${printable(event.target)} of the far end${note}`);
+      const what = event.protocol === 'udp' ? 'UDP ' : '';
+      return line(`Forwarding ${what}${event.local} to ${printable(event.target)} of the far end${note}`);
     }
     case 'ready':
       return line('Joined the Tox network');

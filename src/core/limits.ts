@@ -39,6 +39,13 @@ export const MAX_PEER_WINDOW_BYTES = 64 * 1024 * 1024;
 /** Streams that one peer may have open at once. */
 export const MAX_STREAMS_PER_PEER = 4096;
 
+/** Longest datagram that is carried, in bytes: the most that UDP has. */
+export const MAX_DATAGRAM_BYTES = 65_535;
+/** Memory of one stream's datagrams that wait to be sent, and of those that came, in bytes each; of more the oldest go. */
+export const MAX_STREAM_DATAGRAM_BYTES = 256 * 1024;
+/** The same of all streams of one peer, both directions together. */
+export const MAX_PEER_DATAGRAM_BYTES = 8 * 1024 * 1024;
+
 /**
  * How long streams outlive a peer that went offline or silent, in milliseconds, unless told
  * otherwise: time for a router to restart, or for a laptop to find another network.
@@ -57,6 +64,13 @@ export const MAX_DIALS_PER_PEER = 256;
 export const MAX_REVERSE_PORTS_PER_PEER = 16;
 /** How long a target may take to be resolved and connected to, in milliseconds. */
 export const DIAL_TIMEOUT_MS = 10_000;
+
+/** How long a UDP client and its target may be silent before what joins them is given up, in milliseconds. */
+export const UDP_IDLE_MS = 60_000;
+/** UDP clients of one forward at once; one more takes the place of the one that was silent longest. */
+export const MAX_UDP_CLIENTS = 1024;
+/** Bytes that may wait in a UDP socket to be sent; what comes meanwhile is dropped. */
+export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
 
 /** Connections that one forward keeps waiting for a session at once. */
 export const MAX_WAITING_CONNECTIONS = 128;

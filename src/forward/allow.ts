@@ -1,11 +1,11 @@
 import { type Address, inSubnet, isLinkLocal, isLoopback, isUndiallable } from './address.js';
-import type { ExposedHost, ExposedPorts, ExposeSpec } from './expose.js';
+import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.js';
 import { type Host, LOCALHOST } from './host.js';
 
 /** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
 export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath'>;
 
-/** Every port of this machine's own loopback: what is open when nobody said anything else. */
+/** Every port of this machine's own loopback, by TCP and UDP: what is open when nobody said anything else. */
 export const LOOPBACK_ONLY: ExposedPorts = {
   host: { kind: 'name', name: LOCALHOST },
   ports: [{ from: 1, to: 0xffff }],
@@ -33,17 +33,19 @@ export class AllowRules {
    * Whether any address that `host` could lead to may be allowed at `port`. False spares the
    * resolver a question whose answer changes nothing, and keeps peers from asking it for us.
    */
-  mayPermit(host: Host, port: number): boolean {
-    return this.#rules.some((rule) => opensPort(rule, port) && couldLeadTo(host, rule.host));
+  mayPermit(host: Host, port: number, protocol: Protocol = 'tcp'): boolean {
+    return this.#rules.some((rule) => opensPort(rule, port, protocol) && couldLeadTo(host, rule.host));
   }
 
   /**
    * Whether a peer that asked for `host` may have a connection to `address`, which is what
    * `host` says or what it resolved to.
    */
-  permits(host: Host, address: Address, port: number): boolean {
+  permits(host: Host, address: Address, port: number, protocol: Protocol = 'tcp'): boolean {
     if (isUndiallable(address)) return false;
-    return this.#rules.some((rule) => opensPort(rule, port) && opensAddress(rule.host, host, address));
+    return this.#rules.some(
+      (rule) => opensPort(rule, port, protocol) && opensAddress(rule.host, host, address),
+    );
   }
 
   /** Whether a peer may have a connection to this path, which is absolute and normalised: named, letter by letter. */
@@ -52,7 +54,8 @@ export class AllowRules {
   }
 }
 
-function opensPort(rule: ExposedPorts, port: number): boolean {
+function opensPort(rule: ExposedPorts, port: number, protocol: Protocol): boolean {
+  if (rule.protocol !== undefined && rule.protocol !== protocol) return false;
   return rule.ports.some(({ from, to }) => from <= port && port <= to);
 }
 

@@ -1,3 +1,4 @@
+import type { Socket as UdpSocket } from 'node:dgram';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { errnoOf } from '../core/errno.js';
@@ -8,17 +9,29 @@ import type { TargetRules } from './allow.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
 import { dialReason, resolveReason } from './dial_reason.js';
 import { type Endpoint, isPath } from './endpoint.js';
+import type { Protocol } from './expose.js';
 import { type Host, LOCALHOST, printHost, readHost } from './host.js';
 import { type Resolve, systemResolve } from './resolve.js';
 import { foreignPath, readSocketPath } from './socket_path.js';
 import type { HostPort } from './spec.js';
 import { shown } from './spec_text.js';
 import { TCP_OPTIONS } from './tcp_options.js';
+import { type ConnectUdp, connectUdp } from './udp_socket.js';
 
-/** How a dial ended. `text` is for people at the far end: it names the target as they did. */
-export type DialResult =
-  | { readonly kind: 'connected'; readonly socket: Socket }
-  | { readonly kind: 'failed'; readonly reason: Reason; readonly text: string };
+/** Why a dial came to nothing. `text` is for people at the far end: it names the target as they did. */
+export interface DialFailure {
+  readonly kind: 'failed';
+  readonly reason: Reason;
+  readonly text: string;
+}
+
+/** How a dial ended. */
+export type DialResult = { readonly kind: 'connected'; readonly socket: Socket } | DialFailure;
+
+/** The same for datagrams; `address` is where they go. */
+export type UdpDialResult =
+  | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: Address }
+  | DialFailure;
 
 /** Starts to connect; `connect` or `error` follows. */
 export type Connect = (address: Address, port: number) => Socket;
@@ -30,6 +43,8 @@ export interface DialerOptions {
   readonly resolve?: Resolve;
   /** Default: {@link connectTo}. */
   readonly connect?: Connect;
+  /** Default: {@link connectUdp}. */
+  readonly connectUdp?: ConnectUdp;
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
   /** Milliseconds for a whole dial, the name's resolution counted. Default: {@link DIAL_TIMEOUT_MS}. */
@@ -49,6 +64,7 @@ export class Dialer {
   readonly #rules: TargetRules;
   readonly #resolve: Resolve;
   readonly #connect: Connect;
+  readonly #connectUdp: ConnectUdp;
   readonly #timers: Timers;
   readonly #timeoutMs: number;
   readonly #maxDials: number;
@@ -58,6 +74,7 @@ export class Dialer {
     this.#rules = options.rules;
     this.#resolve = options.resolve ?? systemResolve;
     this.#connect = options.connect ?? connectTo;
+    this.#connectUdp = options.connectUdp ?? connectUdp;
     this.#timers = options.timers ?? systemTimers;
     this.#timeoutMs = options.timeoutMs ?? DIAL_TIMEOUT_MS;
     this.#maxDials = options.maxDials ?? MAX_DIALS_PER_PEER;
@@ -74,7 +91,31 @@ export class Dialer {
    * @param signal gives the dial up, with the reason `cancelled`
    */
   dial(target: Endpoint, signal?: AbortSignal): Promise<DialResult> {
-    return isPath(target) ? this.#dialPath(target.path, signal) : this.#dialHost(target, signal);
+    if (isPath(target)) return this.#dialPath(target.path, signal);
+    return this.#dialHost('tcp', target, signal, (asked, addresses, deadline) => {
+      const attempts = addresses.map((address) => () => this.#connect(address, target.port));
+      return this.#race(asked, attempts, deadline);
+    });
+  }
+
+  /**
+   * A socket for datagrams to the target: nobody is asked there, so of a name's addresses the first is taken to
+   * which this machine has a way. Never rejects, and waits for no other dial.
+   *
+   * @param signal gives the dial up, with the reason `cancelled`
+   */
+  dialUdp(target: HostPort, signal?: AbortSignal): Promise<UdpDialResult> {
+    return this.#dialHost('udp', target, signal, async (asked, addresses) => {
+      const errors: unknown[] = [];
+      for (const address of addresses) {
+        try {
+          return { kind: 'connected', socket: await this.#connectUdp(address, target.port), address };
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      return allFailed(asked, errors);
+    });
   }
 
   async #dialPath(text: string, signal: AbortSignal | undefined): Promise<DialResult> {
@@ -101,12 +142,17 @@ export class Dialer {
     }
   }
 
-  async #dialHost(target: HostPort, signal: AbortSignal | undefined): Promise<DialResult> {
+  async #dialHost<Result>(
+    protocol: Protocol,
+    target: HostPort,
+    signal: AbortSignal | undefined,
+    connect: (asked: string, addresses: readonly Address[], deadline: Deadline) => Promise<Result>,
+  ): Promise<Result | DialFailure> {
     const asked = `${shown(target.host)} port ${target.port}`;
     const host = readHost(target.host);
     if (typeof host === 'string') return failed('not-allowed', `${asked}: the host ${host}`);
     const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(host, target.port)}`);
-    if (!this.#rules.mayPermit(host, target.port)) return notExposed;
+    if (!this.#rules.mayPermit(host, target.port, protocol)) return notExposed;
     if (this.#dialing >= this.#maxDials) return this.#tooMany(asked);
 
     this.#dialing++;
@@ -116,12 +162,9 @@ export class Dialer {
       const found = await deadline.orStopped(addresses);
       if (found === 'stopped') return deadline.failed(asked);
       if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
-      const permitted = found.filter((address) => this.#rules.permits(host, address, target.port));
+      const permitted = found.filter((address) => this.#rules.permits(host, address, target.port, protocol));
       if (permitted.length === 0) return notExposed;
-      const attempts = permitted
-        .slice(0, MAX_ADDRESSES)
-        .map((address) => () => this.#connect(address, target.port));
-      return await this.#race(asked, attempts, deadline);
+      return await connect(asked, permitted.slice(0, MAX_ADDRESSES), deadline);
     } catch (error) {
       return failed(resolveReason(error), `${asked}: ${errorCode(error)}`);
     } finally {
@@ -137,11 +180,10 @@ export class Dialer {
     const race = await raceToConnect(attempts, this.#timers, deadline.signal);
     if (race.kind === 'stopped') return deadline.failed(asked);
     if (race.kind === 'connected') return race;
-    const reason = dialReason(race.errors);
-    return failed(reason, `${asked}: ${[...new Set(race.errors.map(errorCode))].join(', ')}`);
+    return allFailed(asked, race.errors);
   }
 
-  #tooMany(asked: string): DialResult {
+  #tooMany(asked: string): DialFailure {
     const text = `${asked}: ${this.#maxDials} dials are under way; try again when some have ended`;
     return failed('limit', text);
   }
@@ -195,7 +237,7 @@ class Deadline {
     });
   }
 
-  failed(asked: string): DialResult {
+  failed(asked: string): DialFailure {
     if (!this.#timedOut) return failed('cancelled', `${asked}: no longer wanted`);
     return failed('timeout', `${asked}: no answer within ${this.#timeoutMs / 1000} s`);
   }
@@ -208,8 +250,12 @@ class Deadline {
   readonly #stop = (): void => this.#controller.abort();
 }
 
-function failed(reason: Reason, text: string): DialResult & { kind: 'failed' } {
+function failed(reason: Reason, text: string): DialFailure {
   return { kind: 'failed', reason, text };
+}
+
+function allFailed(asked: string, errors: readonly unknown[]): DialFailure {
+  return failed(dialReason(errors), `${asked}: ${[...new Set(errors.map(errorCode))].join(', ')}`);
 }
 
 function exposeHint(host: Host, port: number): string {

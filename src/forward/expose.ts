@@ -15,10 +15,15 @@ export type ExposedHost =
   | { readonly kind: 'subnet'; readonly network: Address; readonly prefixBits: number }
   | { readonly kind: 'any' };
 
+/** How a port is reached. */
+export type Protocol = 'tcp' | 'udp';
+
 /** Ports of hosts. */
 export interface ExposedPorts {
   readonly host: ExposedHost;
   readonly ports: readonly PortRange[];
+  /** Default: both. */
+  readonly protocol?: Protocol;
 }
 
 /** One UNIX socket, or one Windows named pipe. */
@@ -30,7 +35,7 @@ export interface ExposedPath {
 export type ExposeSpec = ExposedPorts | ExposedPath;
 
 export const EXPOSE_USAGE =
-  '[host:]ports or a path, for example 22, localhost:80,443, 10.0.0.0/24:8000-8099, *:443 or /run/app.sock';
+  '[host:]ports or a path, for example 22, localhost:80,443, 53/udp, 10.0.0.0/24:8000-8099, *:443 or /run/app.sock';
 const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
 
 /**
@@ -46,6 +51,7 @@ const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
  * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
  * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
  * | `*:443`                 | port 443 of everything but link-local addresses         |
+ * | `53/udp`, `db.lan:22/tcp` | the same by UDP alone, by TCP alone                    |
  * | `/run/app.sock`         | that UNIX socket                                        |
  * | `\\.\pipe\app`          | that named pipe of Windows                              |
  *
@@ -60,16 +66,17 @@ export function parseExposeSpec(text: string): ExposeSpec {
   if (first === undefined || third !== undefined) {
     throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
   }
-  if (second !== undefined) return { host: exposedHost(spec, first), ports: portList(spec, second) };
-  if (first.text === '*') throw spec.fault(first, 'every port of every host is written *:*');
-  return { host: { kind: 'name', name: LOCALHOST }, ports: portList(spec, first) };
+  if (second !== undefined) return { host: exposedHost(spec, first), ...portsIn(spec, second) };
+  if (/^\*(?:\/|$)/.test(first.text)) throw spec.fault(first, 'every port of every host is written *:*');
+  return { host: { kind: 'name', name: LOCALHOST }, ...portsIn(spec, first) };
 }
 
 /** What {@link parseExposeSpec} reads back as the same. */
 export function printExposeSpec(rule: ExposeSpec): string {
   if ('path' in rule) return rule.path;
-  const { host, ports } = rule;
-  return `${printExposedHost(host)}:${ports.map(printRange).join(',')}`;
+  const { host, ports, protocol } = rule;
+  const by = protocol === undefined ? '' : `/${protocol}`;
+  return `${printExposedHost(host)}:${ports.map(printRange).join(',')}${by}`;
 }
 
 function exposedHost(spec: SpecText, part: Part): ExposedHost {
@@ -109,6 +116,17 @@ function networkBase(address: Address, prefixBits: number): Address {
 
 function ipv6Text(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex').match(/.{4}/g)?.join(':') ?? '';
+}
+
+/** Ports, and after a slash how they are reached when not by both. */
+function portsIn(spec: SpecText, part: Part): Pick<ExposedPorts, 'ports' | 'protocol'> {
+  const slash = part.text.indexOf('/');
+  if (slash < 0) return { ports: portList(spec, part) };
+  const protocol = part.text.slice(slash + 1);
+  if (protocol !== 'tcp' && protocol !== 'udp') {
+    throw spec.fault({ text: protocol, at: part.at + slash + 1 }, 'after the / of a port stands tcp or udp');
+  }
+  return { ports: portList(spec, { text: part.text.slice(0, slash), at: part.at }), protocol };
 }
 
 function portList(spec: SpecText, part: Part): readonly PortRange[] {

@@ -5,12 +5,12 @@ import { type HostPort, printBind, printHostPort, printLocalSpec } from './spec.
 /** Lowest port that a system lets everybody listen on. */
 const FIRST_FREE_FOR_ALL = 1024;
 
-/** Why a forward cannot listen, and what its user can do about it. */
-export function listenError(bind: HostPort, target: Endpoint, cause: unknown): TunnelError {
+/** Why a forward cannot listen, and what its user can do about it. @param option that asks for such a forward */
+export function listenError(bind: HostPort, target: Endpoint, cause: unknown, option = '-L'): TunnelError {
   const { host, port } = bind;
   const another = (other: number): string => printLocalSpec({ bind: { host, port: other }, target });
   const suggestion = port < FIRST_FREE_FOR_ALL ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
-  const otherPort = `write another port, as in -L ${another(suggestion)}, or -L ${another(0)} for any free one`;
+  const otherPort = `write another port, as in ${option} ${another(suggestion)}, or ${option} ${another(0)} for any free one`;
   return new TunnelError('ERR_LISTEN', `${printHostPort(bind)} ${why(cause, host, otherPort)}`, {
     cause,
   });

@@ -1,21 +1,26 @@
-import type { Socket } from 'node:net';
 import { parseAddress } from './address.js';
 import type { TargetRules } from './allow.js';
 import { type Endpoint, isPath } from './endpoint.js';
+import type { Protocol } from './expose.js';
 import { readHost } from './host.js';
 import { readSocketPath } from './socket_path.js';
 
 /** A connection to a target, kept so that the rules can be asked about it again. */
 export class OpenTarget {
   readonly #target: Endpoint;
-  /** Where it really leads, '' of a path; the socket forgets it when it closes. */
+  /** Where it really leads. */
   readonly #address: string;
+  readonly #protocol: Protocol;
   readonly #cut: () => void;
 
-  /** @param cut ends the connection and its stream, at once */
-  constructor(target: Endpoint, socket: Socket, cut: () => void) {
+  /**
+   * @param address where it really leads, '' of a path
+   * @param cut ends the connection and its stream, at once
+   */
+  constructor(target: Endpoint, address: string, protocol: Protocol, cut: () => void) {
     this.#target = target;
-    this.#address = socket.remoteAddress ?? '';
+    this.#address = address;
+    this.#protocol = protocol;
     this.#cut = cut;
   }
 
@@ -27,7 +32,9 @@ export class OpenTarget {
     const host = readHost(this.#target.host);
     const address = parseAddress(this.#address);
     return (
-      typeof host !== 'string' && address !== undefined && rules.permits(host, address, this.#target.port)
+      typeof host !== 'string' &&
+      address !== undefined &&
+      rules.permits(host, address, this.#target.port, this.#protocol)
     );
   }
 

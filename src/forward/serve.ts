@@ -1,14 +1,22 @@
+import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { UDP_IDLE_MS } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
-import type { Target } from '../mux/target.js';
+import type { Target, UdpTarget } from '../mux/target.js';
 import type { TargetRules } from './allow.js';
-import { Dialer, type DialerOptions } from './dial.js';
+import { Dialer, type DialerOptions, type DialFailure } from './dial.js';
 import { type Endpoint, isPath } from './endpoint.js';
 import { OpenTarget } from './open_target.js';
 import { Pipe } from './pipe.js';
 import { resetSocket } from './reset_socket.js';
 import { shown } from './spec_text.js';
+import { UdpPipe } from './udp_pipe.js';
+
+/** The opener gives up first, as it knows whether its client is there. */
+const TARGET_UDP_IDLE_MS = 2 * UDP_IDLE_MS;
+
+type LogFields = Readonly<Record<string, unknown>>;
 
 export interface TargetServerOptions extends DialerOptions {
   /** How the peer is named in the log. */
@@ -33,6 +41,7 @@ const DENIALS_LOGGED = 16;
 export class TargetServer {
   readonly #peer: string;
   readonly #logger: Logger;
+  readonly #timers: Timers;
   readonly #dialer: Dialer;
   readonly #rules: TargetRules;
   readonly #dials = new Set<AbortController>();
@@ -45,6 +54,7 @@ export class TargetServer {
   constructor(options: TargetServerOptions) {
     this.#peer = options.peer;
     this.#logger = options.logger ?? silentLogger;
+    this.#timers = options.timers ?? systemTimers;
     this.#rules = options.rules;
     this.#dialer = new Dialer(options);
   }
@@ -83,23 +93,16 @@ export class TargetServer {
   }
 
   async #answer(request: OpenRequest, asked: Target, signal: AbortSignal): Promise<void> {
-    if (asked.kind !== 'tcp' && asked.kind !== 'path') {
-      request.refuse('unsupported', 'this version dials hosts and paths only; update it');
-      return;
-    }
-    await this.#serve(request, asked, signal);
+    if (asked.kind === 'tcp' || asked.kind === 'path') await this.#serve(request, asked, signal);
+    else if (asked.kind === 'udp') await this.#serveUdp(request, asked, signal);
+    else request.refuse('unsupported', 'this version dials hosts and paths only; update it');
   }
 
   async #serve(request: OpenRequest, asked: Endpoint, signal: AbortSignal): Promise<void> {
     const result = await this.#dialer.dial(asked, signal);
     const fields = { peer: this.#peer, target: shownEndpoint(asked) };
     if (result.kind === 'failed') {
-      if (result.reason === 'not-allowed') this.#logDenial(result.text, fields);
-      else {
-        this.#failed++;
-        this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason: result.reason });
-      }
-      request.refuse(result.reason, result.text);
+      this.#refuse(request, result, fields);
       return;
     }
     const { socket } = result;
@@ -108,7 +111,9 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
-    const target = new OpenTarget(asked, socket, () => this.#cut(pipe, stream, fields));
+    const target = new OpenTarget(asked, socket.remoteAddress ?? '', 'tcp', () =>
+      this.#cut(pipe, stream, fields),
+    );
     let stream: MuxStream | undefined;
     const pipe = new Pipe(socket, {
       isPath: isPath(asked),
@@ -126,37 +131,95 @@ export class TargetServer {
       },
     });
     if (!target.isPermitted(this.#rules)) {
-      // The rules have changed while it was dialled.
       pipe.abort();
-      this.#logDenial(`${fields.target} is no longer exposed`, fields);
-      request.refuse('not-allowed', `${fields.target} is no longer exposed`);
+      this.#refuseUnexposed(request, fields);
       return;
     }
-    try {
-      stream = request.accept(pipe);
-      pipe.attach(stream);
-    } catch (error) {
-      pipe.abort();
-      throw error;
-    }
-    this.#opened++;
-    this.#open.add(target);
-    this.#logger.log('debug', 'a target was dialled', fields);
+    stream = accepted(request, pipe);
+    this.#isOpen(target, fields);
     pipe.flow();
   }
 
-  #cut(pipe: Pipe, stream: MuxStream | undefined, fields: Readonly<Record<string, unknown>>): void {
+  async #serveUdp(request: OpenRequest, asked: UdpTarget, signal: AbortSignal): Promise<void> {
+    const result = await this.#dialer.dialUdp(asked, signal);
+    const fields = { peer: this.#peer, target: `${shownEndpoint(asked)} by UDP` };
+    if (result.kind === 'failed') {
+      this.#refuse(request, result, fields);
+      return;
+    }
+    let stream: MuxStream | undefined;
+    const target = new OpenTarget(asked, result.address.text, 'udp', () => this.#cut(pipe, stream, fields));
+    const pipe = new UdpPipe(result.socket, {
+      timers: this.#timers,
+      idleMs: TARGET_UDP_IDLE_MS,
+      onOver: (outcome) => {
+        this.#open.delete(target);
+        const { sent, received, dropped } = pipe;
+        const counts = { datagramsToTarget: sent, datagramsFromTarget: received, dropped };
+        this.#logger.log('debug', `datagrams to a target have ended: ${outcome}`, { ...fields, ...counts });
+      },
+    });
+    if (signal.aborted) {
+      pipe.abort();
+      request.refuse('cancelled', 'no longer wanted');
+      return;
+    }
+    if (!target.isPermitted(this.#rules)) {
+      pipe.abort();
+      this.#refuseUnexposed(request, fields);
+      return;
+    }
+    stream = accepted(request, pipe);
+    this.#isOpen(target, fields);
+  }
+
+  #isOpen(target: OpenTarget, fields: LogFields): void {
+    this.#opened++;
+    this.#open.add(target);
+    this.#logger.log('debug', 'a target was dialled', fields);
+  }
+
+  #refuse(request: OpenRequest, { reason, text }: DialFailure, fields: LogFields): void {
+    if (reason === 'not-allowed') {
+      this.#logDenial(text, fields);
+    } else {
+      this.#failed++;
+      this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason });
+    }
+    request.refuse(reason, text);
+  }
+
+  /** The rules have changed while it was dialled. */
+  #refuseUnexposed(request: OpenRequest, fields: LogFields & { readonly target: string }): void {
+    const text = `${fields.target} is no longer exposed`;
+    this.#logDenial(text, fields);
+    request.refuse('not-allowed', text);
+  }
+
+  #cut(pipe: { abort(): void }, stream: MuxStream | undefined, fields: LogFields): void {
     this.#logger.log('warn', 'a connection was cut: the rules no longer allow it', fields);
     stream?.reset('not-allowed');
     pipe.abort();
   }
 
-  #logDenial(text: string, fields: Readonly<Record<string, unknown>>): void {
+  #logDenial(text: string, fields: LogFields): void {
     this.#denied++;
     const count = this.#denied;
     const isPowerOfTwo = (count & (count - 1)) === 0;
     if (count > DENIALS_LOGGED && !isPowerOfTwo) return;
     this.#logger.log('warn', `denied: ${text}`, { ...fields, denied: count });
+  }
+}
+
+/** Joins what was dialled to the request's stream. */
+function accepted(request: OpenRequest, pipe: Pipe | UdpPipe): MuxStream {
+  try {
+    const stream = request.accept(pipe);
+    pipe.attach(stream);
+    return stream;
+  } catch (error) {
+    pipe.abort();
+    throw error;
   }
 }
 

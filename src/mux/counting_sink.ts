@@ -1,9 +1,10 @@
 import type { FrameSink } from './frame_sink.js';
 
-/** A sink that counts: BYE tells the peer how many frames there were. */
+/** A sink that counts: BYE tells the peer how many frames there were, but for those that may get lost. */
 export class CountingSink implements FrameSink {
   readonly #sink: FrameSink;
   #reservedBytes = 0;
+  #reservedLossy = false;
   #frames = 0;
   #bytes = 0;
 
@@ -11,6 +12,7 @@ export class CountingSink implements FrameSink {
     this.#sink = sink;
   }
 
+  /** Lossy ones are not among them. */
   get frames(): number {
     return this.#frames;
   }
@@ -19,14 +21,15 @@ export class CountingSink implements FrameSink {
     return this.#bytes;
   }
 
-  reserve(bytes: number, urgent: boolean): Uint8Array | undefined {
+  reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
     this.#reservedBytes = bytes;
-    return this.#sink.reserve(bytes, urgent);
+    this.#reservedLossy = lossy;
+    return this.#sink.reserve(bytes, urgent, lossy);
   }
 
   commit(): void {
     this.#sink.commit();
-    this.#frames++;
+    if (!this.#reservedLossy) this.#frames++;
     this.#bytes += this.#reservedBytes;
   }
 }

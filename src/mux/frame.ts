@@ -1,4 +1,5 @@
-import { readU16, readU64, writeU16, writeU64 } from './integers.js';
+import { MAX_DATAGRAM_BYTES } from '../core/limits.js';
+import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.js';
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { decodeTarget, type Target } from './target.js';
 import { decodeText, MAX_TEXT_BYTES, printable } from './text.js';
@@ -19,6 +20,8 @@ export const DATA = 0x04;
 export const END = 0x05;
 export const CREDIT = 0x06;
 export const RESET = 0x07;
+/** One datagram, or a part of one; the only frame that may get lost. */
+export const DATAGRAM = 0x08;
 /** Types from here on belong to the session and carry the nil UUID. */
 export const FIRST_SESSION_TYPE = 0x10;
 export const PING = 0x10;
@@ -29,6 +32,10 @@ export const BYE = 0x12;
 export const HEADER_BYTES = 17;
 /** What stands before the bytes of DATA. */
 export const DATA_HEADER_BYTES = HEADER_BYTES + 8;
+/** What stands before the bytes of DATAGRAM. */
+export const DATAGRAM_HEADER_BYTES = HEADER_BYTES + 6;
+/** Parts of one datagram at most: the longest one in frames of the smallest size that is agreed on. */
+export const MAX_DATAGRAM_PARTS = 66;
 /** OPENED, END and CREDIT: a header and one offset. */
 export const OFFSET_FRAME_BYTES = HEADER_BYTES + 8;
 export const RESET_BYTES = HEADER_BYTES + 2;
@@ -54,6 +61,29 @@ export function writeOffsetFrame(out: Uint8Array, type: number, id: Uint8Array, 
   out[0] = type;
   out.set(id, 1);
   writeU64(out, HEADER_BYTES, offset);
+}
+
+/** Which datagram a DATAGRAM is of, and which part of it. */
+export interface DatagramPart {
+  /** Counts the datagrams of one direction of a stream, mod 2^32. */
+  readonly number: number;
+  /** From 0. */
+  readonly part: number;
+  /** 1 to {@link MAX_DATAGRAM_PARTS}. */
+  readonly parts: number;
+}
+
+/** What stands before the bytes. */
+export function writeDatagramHeader(
+  out: Uint8Array,
+  id: Uint8Array,
+  { number, part, parts }: DatagramPart,
+): void {
+  out[0] = DATAGRAM;
+  out.set(id, 1);
+  writeU32(out, HEADER_BYTES, number);
+  out[HEADER_BYTES + 4] = part;
+  out[HEADER_BYTES + 5] = parts;
 }
 
 export function refusedBytes(text: Uint8Array): number {
@@ -114,6 +144,24 @@ export function readOffset(frame: Uint8Array): number {
 export function readDataOffset(frame: Uint8Array): number {
   if (frame.length <= DATA_HEADER_BYTES) throw violation('DATA without bytes');
   return readU64(frame, HEADER_BYTES);
+}
+
+/** The head of DATAGRAM; its bytes are the rest, from {@link DATAGRAM_HEADER_BYTES}, maybe none. */
+export function readDatagramPart(frame: Uint8Array): DatagramPart {
+  if (frame.length < DATAGRAM_HEADER_BYTES) throw violation('DATAGRAM cut short');
+  const part = frame[HEADER_BYTES + 4]!;
+  const parts = frame[HEADER_BYTES + 5]!;
+  if (parts < 1 || parts > MAX_DATAGRAM_PARTS || part >= parts) {
+    throw violation(`part ${part} of ${parts} of a datagram`);
+  }
+  if (parts > 1 && frame.length === DATAGRAM_HEADER_BYTES)
+    throw violation('a part of a datagram without bytes');
+  return { number: readU32(frame, HEADER_BYTES), part, parts };
+}
+
+/** @throws {TunnelError} ERR_FRAME_INVALID (remote) for more than any datagram has */
+export function checkDatagramBytes(bytes: number): void {
+  if (bytes > MAX_DATAGRAM_BYTES) throw violation(`a datagram of ${bytes} bytes`);
 }
 
 export interface ReasonAndText {

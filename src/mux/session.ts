@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import { CountingSink } from './counting_sink.js';
-import { DATA, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, RESET, readOpen } from './frame.js';
+import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from './frame.js';
 import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
 import { PeerRates } from './peer_rates.js';
@@ -18,11 +18,12 @@ import {
   type SessionStats,
   withDefaults,
 } from './session_options.js';
-import { Stream, type StreamParts } from './stream.js';
+import { Stream } from './stream.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
 import type { StreamHost } from './stream_host.js';
 import { ID_BYTES, isNilAt, newId } from './stream_id.js';
 import { StreamMemory } from './stream_memory.js';
+import type { StreamParts } from './stream_parts.js';
 import { StreamTable } from './stream_table.js';
 import { encodeTarget, type Target } from './target.js';
 import { violation } from './violation.js';
@@ -128,7 +129,7 @@ export class Session {
     }
     let id = newId(this.#options.random16());
     while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
-    const stream = this.#newStream({ id, open: wanted, handlers });
+    const stream = this.#newStream(target.kind, { id, open: wanted, handlers });
     this.#ourStreams++;
     this.#scheduler.controlDue(stream);
     this.#pump();
@@ -144,21 +145,24 @@ export class Session {
    */
   receive(frame: Uint8Array): void {
     this.#heard = true;
-    if (!this.#started) this.#start();
+    if (!this.#started) {
+      this.#started = true;
+      this.#scheduler.writable();
+    }
     if (this.#closed) return;
     if (frame.length < HEADER_BYTES) throw violation(`a frame of ${frame.length} bytes`);
     if (frame.length > this.#options.frameBytes) {
       throw violation(`a frame of ${frame.length} bytes; agreed were ${this.#options.frameBytes}`);
     }
     const type = frame[0]!;
-    if (type !== DATA) this.#rates.takeControlFrame(this.#clock.nowMs());
+    if (type !== DATA && type !== DATAGRAM) this.#rates.takeControlFrame(this.#clock.nowMs());
     if (type >= FIRST_SESSION_TYPE) {
       this.#control.receive(type, frame);
       if (this.#control.hasControl) this.#scheduler.controlDue(this.#control);
     } else {
       this.#receiveStreamFrame(type, frame);
     }
-    this.#framesReceived++;
+    if (type !== DATAGRAM) this.#framesReceived++;
     this.#bytesReceived += frame.length;
   }
 
@@ -241,7 +245,7 @@ export class Session {
       opensRefused: this.#opensRefused,
       roundTripMs: this.#control.pinger.smoothedMs,
       ...this.#table.memory(),
-      growthLeftBytes: this.#memory.growthLeftBytes,
+      ...this.#memory.stats(),
     };
   }
 
@@ -263,11 +267,6 @@ export class Session {
     this.#control.clear();
   }
 
-  #start(): void {
-    this.#started = true;
-    this.#scheduler.writable();
-  }
-
   #receiveStreamFrame(type: number, frame: Uint8Array): void {
     const stream = this.#table.find(frame, 1);
     if (type === OPEN) {
@@ -275,7 +274,7 @@ export class Session {
       this.#receiveOpen(frame);
     } else if (stream !== undefined) {
       stream.receive(type, frame);
-    } else if (type === 0 || type > RESET) {
+    } else if (type === 0 || type > DATAGRAM) {
       throw violation(`type ${type}, which is no frame`);
     } else if (isNilAt(frame, 1)) {
       throw violation(`type ${type} for the session; it is for a stream`);
@@ -306,7 +305,7 @@ export class Session {
   #announceSoon(id: Uint8Array, creditOffset: number, target: Target): void {
     // Once accepted, the consumer's handlers take the place of these.
     const handlers: StreamHandlers = { onReset: () => request.cancel() };
-    const stream = this.#newStream({ id, open: undefined, handlers });
+    const stream = this.#newStream(target.kind, { id, open: undefined, handlers });
     const request = new PendingRequest(stream, target, this);
     stream.announce = () => this.#options.onOpen(request);
     stream.sending.raiseCredit(creditOffset);
@@ -314,8 +313,8 @@ export class Session {
     stream.list();
   }
 
-  #newStream(parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
-    const halves = this.#memory.halves(this.#table.size, this.#clock.nowMs());
+  #newStream(kind: Target['kind'], parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
+    const halves = this.#memory.halves(kind, this.#table.size, this.#clock.nowMs());
     const stream = new Stream(this.#host, { ...parts, ...halves });
     this.#table.add(stream);
     return stream;

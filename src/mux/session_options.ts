@@ -25,7 +25,7 @@ export interface SessionLimits {
   readonly maxHeldBytes?: number;
   /** Streams that the peer may open in a second, and at once after a pause twice as many; default no bound. */
   readonly opensPerSecond?: number;
-  /** Frames other than DATA that it may send in a second, and twice as many at once; default no bound. */
+  /** Frames other than DATA and DATAGRAM that it may send in a second, and twice as many at once; default no bound. */
   readonly controlFramesPerSecond?: number;
   /** Bytes written and not yet in frames at which `write` gives false; default 256 KiB. */
   readonly sendHighWaterBytes?: number;
@@ -52,6 +52,7 @@ export interface SessionOptions {
 
 export interface SessionStats {
   readonly streams: number;
+  /** Those with datagrams are not counted: they may get lost. */
   readonly framesSent: number;
   readonly framesReceived: number;
   readonly bytesSent: number;
@@ -60,6 +61,12 @@ export interface SessionStats {
   readonly roundTripMs: number | undefined;
   /** OPENs of the peer that were refused because of a limit. */
   readonly opensRefused: number;
+  /** Datagrams put into frames, come whole, and dropped at this end. */
+  readonly datagramsSent: number;
+  readonly datagramsReceived: number;
+  readonly datagramsDropped: number;
+  /** Memory of datagrams that wait to be sent, for their parts, or for their consumer, in bytes. */
+  readonly datagramBytes: number;
   /** Memory that waits for missing bytes of streams, in bytes. */
   readonly heldBytes: number;
   /** Bytes written by our consumers and not yet in frames. */

@@ -1,5 +1,19 @@
+import { MAX_DATAGRAM_BYTES } from '../core/limits.js';
 import { putOffset, putOpen, putReset } from './control_frames.js';
-import { CREDIT, DATA, END, OPENED, REFUSED, RESET, readOffset, readRefused, readReset } from './frame.js';
+import type { DatagramSender } from './datagram_sender.js';
+import type { Datagrams } from './datagrams.js';
+import {
+  CREDIT,
+  DATA,
+  DATAGRAM,
+  END,
+  OPENED,
+  REFUSED,
+  RESET,
+  readOffset,
+  readRefused,
+  readReset,
+} from './frame.js';
 import type { LaneTicket } from './lane.js';
 import type { Reason } from './reasons.js';
 import type { ReceiveHalf } from './receive_half.js';
@@ -8,28 +22,8 @@ import type { SendHalf } from './send_half.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
 import type { StreamHost } from './stream_host.js';
 import { idKey, idText } from './stream_id.js';
+import type { Phase, StreamParts, Verdict } from './stream_parts.js';
 import { violation } from './violation.js';
-
-/**
- * requested: the peer's OPEN waits for our consumer. accepted: OPENED waits to be sent.
- * opening: our OPEN waits to be sent. asked: it waits for its answer.
- * cancelled: we gave up while it waited; the UUID is kept until the answer comes.
- * resetting: RESET waits to be sent.
- */
-type Phase = 'requested' | 'accepted' | 'opening' | 'asked' | 'cancelled' | 'open' | 'resetting' | 'closed';
-
-type Verdict =
-  | { readonly kind: 'refused'; readonly reason: Reason; readonly text: string }
-  | { readonly kind: 'reset'; readonly reason: Reason; readonly remote: boolean };
-
-export interface StreamParts {
-  readonly id: Uint8Array;
-  /** What our OPEN asks for, as `encodeTarget` wrote it; undefined for the peer's stream. */
-  readonly open: Uint8Array | undefined;
-  readonly sending: SendHalf;
-  readonly receiving: ReceiveHalf;
-  readonly handlers: StreamHandlers;
-}
 
 /** A stream's life (docs/protocol.md, section 3.1), joining its two halves. */
 export class Stream implements MuxStream, Source {
@@ -40,6 +34,7 @@ export class Stream implements MuxStream, Source {
   deficitBytes = 0;
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
+  readonly datagrams: Datagrams | undefined;
   /** For a request: tells its consumer that it is to be answered. */
   announce: (() => void) | undefined;
   readonly #host: StreamHost;
@@ -60,6 +55,7 @@ export class Stream implements MuxStream, Source {
     this.#open = parts.open;
     this.sending = parts.sending;
     this.receiving = parts.receiving;
+    this.datagrams = parts.datagrams;
     this.#handlers = parts.handlers;
     this.#phase = parts.open === undefined ? 'requested' : 'opening';
     ({ control: this.control, data: this.data } = tickets(this));
@@ -70,7 +66,7 @@ export class Stream implements MuxStream, Source {
   }
 
   get backlogBytes(): number {
-    return this.sending.backlogBytes;
+    return this.#outgoing.backlogBytes;
   }
 
   get isOurs(): boolean {
@@ -90,6 +86,14 @@ export class Stream implements MuxStream, Source {
     this.sending.push(bytes);
     this.#sendSoon();
     return this.sending.mayGoOn();
+  }
+
+  sendDatagram(datagram: Uint8Array): void {
+    if (this.datagrams === undefined || datagram.length > MAX_DATAGRAM_BYTES)
+      throw new RangeError(`a datagram of ${datagram.length} bytes on stream ${this.id}`);
+    if (this.isClosed) return;
+    this.datagrams.sending.push(datagram);
+    this.#sendSoon();
   }
 
   end(): void {
@@ -156,15 +160,15 @@ export class Stream implements MuxStream, Source {
   }
 
   get hasData(): boolean {
-    return this.#phase === 'open' && this.sending.hasFrame;
+    return this.#phase === 'open' && this.#outgoing.hasFrame;
   }
 
   get isInteractive(): boolean {
-    return this.sending.isInteractive(this.#host.clock.nowMs());
+    return this.#outgoing.isInteractive(this.#host.clock.nowMs());
   }
 
   sendData(urgent: boolean): number {
-    const bytes = this.sending.sendFrame(this.#host.sink, this.idBytes, this.#host.frameBytes, urgent);
+    const bytes = this.#outgoing.sendFrame(this.#host.sink, this.idBytes, this.#host.frameBytes, urgent);
     if (bytes === 0) return 0;
     this.#finishWhenOver();
     if (this.sending.takeDrain()) this.#host.mayDrain(this);
@@ -183,9 +187,8 @@ export class Stream implements MuxStream, Source {
    */
   receive(type: number, frame: Uint8Array): void {
     if (this.isClosed) this.#receiveClosed(type);
-    else if (type === DATA) this.#receiveData(frame);
+    else if (type === DATA || type === END || type === DATAGRAM) this.#receivePayload(type, frame);
     else if (type === CREDIT) this.#receiveCredit(frame);
-    else if (type === END) this.#receiveEnd(frame);
     else if (type === RESET) this.#receiveReset(readReset(frame));
     else if (type === OPENED) this.#receiveOpened(frame);
     else if (type === REFUSED) this.#receiveRefused(frame);
@@ -227,6 +230,11 @@ export class Stream implements MuxStream, Source {
       if (chunk === undefined) break;
       this.#handlers.onData?.(chunk);
     }
+    while (this.#phase === 'open') {
+      const datagram = this.datagrams?.receiving.next();
+      if (datagram === undefined) break;
+      this.#handlers.onDatagram?.(datagram);
+    }
     if (this.#phase === 'open' && this.receiving.takeOver()) {
       this.#handlers.onEnd?.();
       this.#finishWhenOver();
@@ -250,8 +258,20 @@ export class Stream implements MuxStream, Source {
     }
   }
 
+  #receivePayload(type: number, frame: Uint8Array): void {
+    if (this.#phase !== 'open' && this.#phase !== 'asked') throw violation(`type ${type} before OPENED`);
+    if ((type === DATAGRAM) !== (this.datagrams !== undefined))
+      throw violation(`type ${type} in a stream of another kind`);
+    if (type === DATA) {
+      this.#receiveData(frame);
+      return;
+    }
+    if (type === END) this.receiving.takeEnd(frame);
+    else this.datagrams?.receiving.take(frame);
+    if (this.#phase === 'open' && this.#hasNews) this.list();
+  }
+
   #receiveData(frame: Uint8Array): void {
-    if (!this.#mayGetData) throw violation('DATA before OPENED');
     const nowMs = this.#host.clock.nowMs();
     if (!this.receiving.takeData(frame, nowMs)) {
       this.#giveUp();
@@ -271,12 +291,6 @@ export class Stream implements MuxStream, Source {
     this.#resetSoon('limit');
     this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
     this.list();
-  }
-
-  #receiveEnd(frame: Uint8Array): void {
-    if (!this.#mayGetData) throw violation('END before OPENED');
-    this.receiving.takeEnd(frame);
-    if (this.#phase === 'open' && this.receiving.hasNews) this.list();
   }
 
   #receiveCredit(frame: Uint8Array): void {
@@ -309,8 +323,13 @@ export class Stream implements MuxStream, Source {
     if (unanswered) this.#host.refuse(this, 'cancelled', '');
   }
 
-  get #mayGetData(): boolean {
-    return this.#phase === 'open' || this.#phase === 'asked';
+  /** What goes out in data frames. */
+  get #outgoing(): DatagramSender | SendHalf {
+    return this.datagrams?.sending ?? this.sending;
+  }
+
+  get #hasNews(): boolean {
+    return (this.datagrams?.receiving ?? this.receiving).hasNews;
   }
 
   #sendOpen(): boolean {
@@ -369,6 +388,7 @@ export class Stream implements MuxStream, Source {
   #drop(): void {
     this.sending.clear();
     this.receiving.clear();
+    this.datagrams?.clear();
   }
 
   #close(): void {

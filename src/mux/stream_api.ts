@@ -13,6 +13,8 @@ export interface StreamHandlers {
   onRefused?(reason: Reason, text: string): void;
   /** The next bytes in order. They are the handler's to keep; call `consumed` when it is done with them. */
   onData?(chunk: Uint8Array): void;
+  /** A datagram, whole, in no certain order; the handler's to keep. Only for a stream to a UDP target. */
+  onDatagram?(datagram: Uint8Array): void;
   /** The far end has sent all; our direction stays open. */
   onEnd?(): void;
   /**
@@ -39,6 +41,13 @@ export interface MuxStream {
    * @throws {TunnelError} ERR_CLOSED after {@link end}; ERR_LIMIT when false is ignored for long
    */
   write(bytes: Uint8Array): boolean;
+  /**
+   * Sends a datagram, once {@link StreamHandlers.onOpened} was told; before, it waits. It may get lost, and when too
+   * many wait the oldest are dropped. It belongs to the stream from now on: do not change it. Dropped on a closed stream.
+   *
+   * @throws {RangeError} of a stream to another than a UDP target, and above 65,535 bytes
+   */
+  sendDatagram(datagram: Uint8Array): void;
   /** No more bytes from us: half-close. What was written before is still sent. */
   end(): void;
   /** Cuts both directions short, at once; what was not yet sent is dropped. */

@@ -44,7 +44,7 @@ export class StreamTable {
     let backlogBytes = 0;
     for (const stream of this) {
       heldBytes += stream.receiving.heldBytes;
-      backlogBytes += stream.sending.backlogBytes;
+      backlogBytes += stream.backlogBytes;
     }
     return { heldBytes, backlogBytes };
   }

@@ -1,6 +1,6 @@
 import type { TunnelError } from '../core/errors.js';
 import type { MainSide } from '../ring/main_side.js';
-import { FLAG_URGENT } from '../ring/record.js';
+import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { ChannelId } from '../worker/contract.js';
 
 /** What a channel brings its owner. */
@@ -30,8 +30,9 @@ export class NodeChannel {
    *
    * @returns undefined when there is none now: {@link ChannelHandlers.room} tells when
    */
-  reserve(bytes: number, urgent: boolean): Uint8Array | undefined {
-    const offset = this.#side.reserve(this.id, urgent ? FLAG_URGENT : 0, bytes);
+  reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
+    const flags = (urgent ? FLAG_URGENT : 0) | (lossy ? FLAG_LOSSY : 0);
+    const offset = this.#side.reserve(this.id, flags, bytes);
     return offset === undefined ? undefined : this.#side.bytes.subarray(offset, offset + bytes);
   }
 

@@ -17,6 +17,9 @@ export const MAX_CHANNEL_ID = 0xff_ffff;
 /** Flag of a frame that must not wait behind bulk data. */
 export const FLAG_URGENT = 0x01;
 
+/** Flag of a frame that is sent once at most, and may be dropped on its way. */
+export const FLAG_LOSSY = 0x02;
+
 /**
  * The header word of a record.
  *

@@ -12,6 +12,8 @@ import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
 import { StreamGate } from '../forward/stream_gate.js';
 import { TunnelStream } from '../forward/tunnel_stream.js';
+import { UdpForward } from '../forward/udp_forward.js';
+import type { UdpSpec } from '../forward/udp_spec.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
 import { encodeTarget } from '../mux/target.js';
@@ -53,7 +55,7 @@ export class Connector extends Tunnel {
   readonly #remote: ToxId;
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
-  readonly #forwards = new Set<LocalForward | DynamicForward>();
+  readonly #forwards = new Set<LocalForward | DynamicForward | UdpForward>();
   readonly #reverses: ReverseForwards;
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
@@ -99,6 +101,16 @@ export class Connector extends Tunnel {
    */
   async forward(spec: LocalSpec): Promise<Forward> {
     return this.#add(new LocalForward({ spec, logger: this.logger }), printEndpoint(spec.target));
+  }
+
+  /**
+   * Takes UDP datagrams at a local port and has the far end send them to the target; the answers come back. Any may get lost,
+   * as with UDP everywhere: none is sent twice. One to 65,507 bytes long.
+   *
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
+   */
+  async udpForward(spec: UdpSpec): Promise<Forward> {
+    return this.#add(new UdpForward({ spec, logger: this.logger }), printEndpoint(spec.target));
   }
 
   /**
@@ -172,7 +184,7 @@ export class Connector extends Tunnel {
     await this.#peer?.close('peer-shutdown');
   }
 
-  async #add(forward: LocalForward | DynamicForward, target: string): Promise<Forward> {
+  async #add(forward: LocalForward | DynamicForward | UdpForward, target: string): Promise<Forward> {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
     forward.on('refused', (refusal: Refusal) => this.#tellRefused(refusal));
     const local = await forward.listen();

@@ -92,10 +92,10 @@ export class ChannelSet {
   }
 
   /** A frame from the main thread. False when there is no such channel. */
-  send(id: ChannelId, frame: Uint8Array, urgent: boolean, nowMs: number): boolean {
+  send(id: ChannelId, frame: Uint8Array, urgent: boolean, nowMs: number, lossy = false): boolean {
     const row = this.#byId.get(id);
     if (row === undefined) return false;
-    row.channel.send(frame, urgent, nowMs);
+    row.channel.send(frame, urgent, nowMs, lossy);
     this.#due(row);
     return true;
   }

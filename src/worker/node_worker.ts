@@ -1,7 +1,7 @@
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
-import { FLAG_URGENT } from '../ring/record.js';
+import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { SideHandlers } from '../ring/side.js';
 import { joinBy } from './bootstrap.js';
 import type { CreateChannel } from './channel/channel.js';
@@ -289,7 +289,8 @@ export class NodeWorker implements WorkerApi {
       frame: (channel, flags, bytes, offset, length) => {
         const frame = bytes.subarray(offset, offset + length);
         const urgent = (flags & FLAG_URGENT) !== 0;
-        const taken = made.tunnel?.channels.send(channel, frame, urgent, timers.nowMs()) ?? false;
+        const lossy = (flags & FLAG_LOSSY) !== 0;
+        const taken = made.tunnel?.channels.send(channel, frame, urgent, timers.nowMs(), lossy) ?? false;
         // The channel is gone: its bytes are given back, or the next channel of the slot would stall.
         if (!taken) rings.drained(channel, length);
         return true;

@@ -52,6 +52,10 @@ export class HeldChannel {
     this.channel.send(bytes(frame), urgent, 0);
   }
 
+  sendLossy(frame: string): void {
+    this.channel.send(bytes(frame), false, 0, true);
+  }
+
   receive(packet: string | Uint8Array, nowMs = 0): void {
     this.channel.receive(typeof packet === 'string' ? bytes(packet) : packet, nowMs);
   }

@@ -20,6 +20,7 @@ import { run } from '../../src/cli/run.js';
 import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import type { LocalSpec } from '../../src/forward/spec.js';
+import type { UdpSpec } from '../../src/forward/udp_spec.js';
 import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
@@ -89,6 +90,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly dynamics: DynamicOptions[] = [];
   readonly dials: DialOptions[] = [];
   readonly reverses: ReverseSpec[] = [];
+  readonly udpForwards: UdpSpec[] = [];
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
@@ -126,6 +128,11 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   dial(options: DialOptions): Duplex {
     this.dials.push(options);
     return this.onDial();
+  }
+
+  async udpForward(spec: UdpSpec): Promise<Forward> {
+    this.udpForwards.push(spec);
+    return { local: printEndpoint(spec.bind), target: printEndpoint(spec.target) };
   }
 
   reverse(spec: ReverseSpec): void {

@@ -220,6 +220,8 @@ export function textTargets(): FuzzTarget[] {
         '22',
         '8000-8010,443',
         'db.lan:5432',
+        '53/udp',
+        'laptop:db.lan:22/tcp',
         '10.0.0.0/24:80',
         '[2001:db8::]/32:*',
         '*:*',

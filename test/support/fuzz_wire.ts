@@ -37,6 +37,13 @@ const FRAMES = [
     written(frame.OFFSET_FRAME_BYTES, (out) => frame.writeOffsetFrame(out, type, id, 3)),
   ),
   written(frame.DATA_HEADER_BYTES + 3, (out) => frame.writeOffsetFrame(out, frame.DATA, id, 0)),
+  ...[
+    { number: 0, part: 0, parts: 1 },
+    { number: 1, part: 1, parts: 2 },
+    { number: 1, part: 0, parts: 2 },
+  ].map((part) =>
+    written(frame.DATAGRAM_HEADER_BYTES + 3, (out) => frame.writeDatagramHeader(out, id, part)),
+  ),
   written(frame.refusedBytes(no), (out) => frame.writeRefused(out, id, 'refused', no)),
   written(frame.RESET_BYTES, (out) => frame.writeReset(out, id, 'reset')),
   written(frame.TOKEN_FRAME_BYTES, (out) => frame.writeTokenFrame(out, frame.PING, session.subarray(0, 8))),
@@ -65,6 +72,15 @@ function readFrame(bytes: Uint8Array): void {
     case frame.DATA:
       frame.readDataOffset(bytes);
       return;
+    case frame.DATAGRAM: {
+      const part = frame.readDatagramPart(bytes);
+      const again = written(bytes.length, (out) => {
+        frame.writeDatagramHeader(out, bytes.subarray(1, 17), part);
+        out.set(bytes.subarray(frame.DATAGRAM_HEADER_BYTES), frame.DATAGRAM_HEADER_BYTES);
+      });
+      same('DATAGRAM', bytes, again);
+      return;
+    }
     case frame.REFUSED:
       frame.readRefused(bytes);
       return;
@@ -86,8 +102,9 @@ function sessionTarget(): FuzzTarget {
     aloneWith({
       role: 'listener',
       onOpen: (request) => {
-        if (request.target.kind === 'tcp' && request.target.port % 2 === 0)
-          request.accept({ onData: () => {} });
+        const { kind } = request.target;
+        if (kind === 'udp' || (kind === 'tcp' && request.target.port % 2 === 0))
+          request.accept({ onData: () => {}, onDatagram: () => {} });
         else request.refuse('not-allowed');
       },
     });
@@ -102,9 +119,9 @@ function sessionTarget(): FuzzTarget {
     if (verdict === 'refused') one.session.close('protocol-error');
     one.session.flush();
     one.sink.take();
-    const { heldBytes, streams } = one.session.stats();
-    if (heldBytes > 1024 * 1024 || streams > 64)
-      throw new Error(`${heldBytes} bytes held, ${streams} streams`);
+    const { heldBytes, datagramBytes, streams } = one.session.stats();
+    if (heldBytes + datagramBytes > 1024 * 1024 || streams > 64)
+      throw new Error(`${heldBytes} and ${datagramBytes} bytes held, ${streams} streams`);
     return verdict;
   });
 }
@@ -156,6 +173,8 @@ function channelTarget(): FuzzTarget {
     unhex(`db 16 ${tag} 00000001 00000000 ffff`),
     unhex(`db 0e ${tag} 00000002 00000001 0001 aa 0002 bbbb`),
     unhex(`db 01 ${tag} 00000000 0000 00 00`),
+    unhex(`db 22 ${tag} 00000004 ffff`),
+    unhex(`db 2a ${tag} 00000005 0001 aa 0002 bbbb`),
     unhex(`db 07 ${tag} 00000003 00000002 00000001 0010 01 00 00 00 dd`),
   );
   let one = new HeldChannel(3);

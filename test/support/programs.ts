@@ -44,11 +44,12 @@ export const REDIS: TestProgram = { name: 'redis-server', debianPackage: 'redis-
 export const NGINX: TestProgram = { name: 'nginx', debianPackage: 'nginx', file: '/usr/sbin/nginx' };
 export const WRK: TestProgram = { name: 'wrk', debianPackage: 'wrk' };
 export const RSYNC: TestProgram = { name: 'rsync', debianPackage: 'rsync' };
+export const DIG: TestProgram = { name: 'dig', debianPackage: 'bind9-dnsutils' };
 export const GIT: TestProgram = { name: 'git', debianPackage: 'git' };
 
 export const TEST_PROGRAMS: readonly TestProgram[] = [
   ...[CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD],
-  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT],
+  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT, DIG],
 ];
 
 export function hasProgram(program: TestProgram): boolean {

@@ -76,12 +76,12 @@ export class SimEnd {
   }
 
   /** One frame; its index stands in its first four bytes. */
-  frame(bytes: number, urgent = false): number {
+  frame(bytes: number, urgent = false, lossy = false): number {
     const index = this.#nextIndex++;
     const frame = new Uint8Array(Math.max(bytes, 4)).fill(index);
     new DataView(frame.buffer).setUint32(0, index);
     this.#backlogBytes += frame.length;
-    this.channel.send(frame, urgent, this.#clock.nowMs);
+    this.channel.send(frame, urgent, this.#clock.nowMs, lossy);
     this.wake();
     return index;
   }

@@ -21,6 +21,8 @@ export class StreamEnd implements MuxStream {
   /** Most that was written and had to wait here. */
   mostBacklogBytes = 0;
   consumedBytes = 0;
+  /** Datagrams sent from here. */
+  datagrams = 0;
   /** Calls that the mux would punish. */
   readonly misuses: string[] = [];
   /** Reasons of {@link reset}, in order. */
@@ -62,6 +64,15 @@ export class StreamEnd implements MuxStream {
     this.#pumpSoon();
     this.#refused = this.#creditBytes < this.backlogBytes;
     return !this.#refused;
+  }
+
+  /** Arrives in a later turn, whether the other end is opened or not. */
+  sendDatagram(datagram: Uint8Array): void {
+    if (this.isClosed) return;
+    this.datagrams++;
+    setImmediate(() => {
+      if (!this.#far.isClosed) this.#far.handlers.onDatagram?.(datagram);
+    });
   }
 
   end(): void {

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import test from 'node:test';
 import fc from 'fast-check';
 import { AllowRules } from '../../src/forward/allow.js';
-import { Dialer, type DialResult } from '../../src/forward/dial.js';
+import { Dialer, type DialResult, type UdpDialResult } from '../../src/forward/dial.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -26,11 +26,16 @@ const ZONE: Readonly<Record<string, readonly string[]>> = {
 interface Outcome {
   readonly dialled: readonly string[];
   readonly asked: readonly string[];
-  readonly result: DialResult;
+  readonly result: DialResult | UdpDialResult;
 }
 
 /** Dials `host:port` under `rules`, where every connection is refused by the kernel. */
-async function attempt(rules: readonly string[], host: string, port = 80): Promise<Outcome> {
+async function attempt(
+  rules: readonly string[],
+  host: string,
+  port = 80,
+  protocol: 'tcp' | 'udp' = 'tcp',
+): Promise<Outcome> {
   const dialled: string[] = [];
   const asked: string[] = [];
   const dialer = new Dialer({
@@ -48,8 +53,13 @@ async function attempt(rules: readonly string[], host: string, port = 80): Promi
       socket.destroy(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
       return socket;
     },
+    connectUdp: async (address) => {
+      dialled.push(address.text);
+      throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
+    },
   });
-  const result = await dialer.dial({ host, port });
+  const result =
+    protocol === 'tcp' ? await dialer.dial({ host, port }) : await dialer.dialUdp({ host, port });
   assert.equal(dialer.dialing, 0);
   return { dialled, asked, result };
 }
@@ -126,6 +136,27 @@ for (const { host, dials, reason = 'refused' } of withoutRules) {
     assert.deepEqual(dialled, dials);
     assert.equal(result.kind === 'failed' && result.reason, reason);
     assert.match(result.kind === 'failed' ? result.text : '', /^[\x20-\x7e]+$/);
+    const byUdp = await attempt([], host, 80, 'udp');
+    assert.deepEqual(byUdp.dialled, dials);
+    assert.equal(byUdp.result.kind === 'failed' && byUdp.result.reason, reason);
+  });
+}
+
+for (const [rule, tcp, udp] of [
+  ['80', true, true],
+  ['80/tcp', true, false],
+  ['80/udp', false, true],
+  ['*:*/udp', false, true],
+  ['81/udp', false, false],
+] as const) {
+  test(`${rule} opens port 80 ${tcp ? 'to' : 'not to'} TCP, ${udp ? 'to' : 'not to'} UDP`, async () => {
+    for (const [protocol, opens] of [
+      ['tcp', tcp],
+      ['udp', udp],
+    ] as const) {
+      const { dialled } = await attempt([rule], '127.0.0.1', 80, protocol);
+      assert.deepEqual(dialled, opens ? ['127.0.0.1'] : []);
+    }
   });
 }
 

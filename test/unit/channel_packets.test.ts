@@ -222,7 +222,11 @@ describe('what comes in', () => {
 
 describe('a hostile peer', () => {
   const faults = {
-    'unknown flags': 'db 22 0a0b0c0d 00000000',
+    'unknown flags': 'db 42 0a0b0c0d 00000000',
+    'frames of both kinds': 'db 26 0a0b0c0d 00000000 00000000 61',
+    'frames sent once, without a number': 'db 21 0a0b0c0d 00000000 0000 00 00 61',
+    'frames sent once, of which there are none': 'db 22 0a0b0c0d 00000000',
+    'frames sent once, cut short': 'db 2a 0a0b0c0d 00000000 0002 61',
     'no flags': 'db 00 0a0b0c0d',
     'nothing but a wish for an answer': 'db 10 0a0b0c0d',
     'frames without a number': 'db 04 0a0b0c0d 00000000 61',

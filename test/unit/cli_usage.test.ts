@@ -78,7 +78,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['listen', '--allow-reverse', 'desktop:80'], /no peer and no ticket is called so/],
     [['listen', '--expose', '/run/../a'], /without \. and \.\./],
     [[ID, '-W', 'localhost:0'], /not a forward/],
-    [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L, no -D and no -R/],
+    [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L, no -D, no -R and no --udp-forward/],
     [[ID, '-D', '0', '-W', 'localhost:22'], /-W goes with no PORT/],
     [[ID, '-D', '0', '--socks-user', 'joe'], /go together/],
     [[ID, '-D', '0', '--socks-password-file', '/dev/null'], /go together/],

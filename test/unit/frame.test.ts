@@ -109,6 +109,26 @@ const vectors: ReadonlyArray<{
     says: 'reset',
   },
   {
+    name: 'DATAGRAM',
+    bytes: `08 ${ID} 00000007 00 01 6869`,
+    frame: written(25, (out) => {
+      frame.writeDatagramHeader(out, id, { number: 7, part: 0, parts: 1 });
+      out.set(Buffer.from('hi'), frame.DATAGRAM_HEADER_BYTES);
+    }),
+    read: frame.readDatagramPart,
+    says: { number: 7, part: 0, parts: 1 },
+  },
+  {
+    name: 'DATAGRAM in parts',
+    bytes: `08 ${ID} ffffffff 02 03 6869`,
+    frame: written(25, (out) => {
+      frame.writeDatagramHeader(out, id, { number: 0xffff_ffff, part: 2, parts: 3 });
+      out.set(Buffer.from('hi'), frame.DATAGRAM_HEADER_BYTES);
+    }),
+    read: frame.readDatagramPart,
+    says: { number: 0xffff_ffff, part: 2, parts: 3 },
+  },
+  {
     name: 'PING',
     bytes: `10 ${NIL} 0102030405060708`,
     frame: written(frame.TOKEN_FRAME_BYTES, (out) => frame.writeTokenFrame(out, frame.PING, token)),
@@ -141,7 +161,13 @@ describe('frame', () => {
   }
 
   /** Where a shorter frame is a whole one too: texts and data run to the end. */
-  const leastBytes: Readonly<Record<string, number>> = { REFUSED: 19, DATA: 26, BYE: 27 };
+  const leastBytes: Readonly<Record<string, number>> = {
+    REFUSED: 19,
+    DATA: 26,
+    DATAGRAM: 23,
+    'DATAGRAM in parts': 24,
+    BYE: 27,
+  };
   for (const { name, bytes, read } of vectors) {
     test(`${name} cut short anywhere is refused, and blamed on the peer`, () => {
       const whole = bytesOf(bytes);
@@ -176,6 +202,9 @@ describe('frame', () => {
     ['a path shorter than the frame', frame.readOpen, `01 ${ID} 0000000000040000 02 01 2f2f`],
     ['port 0 for datagrams', frame.readOpen, `01 ${ID} 0000000000040000 05 0000 01 61`],
     ['a UUID cut short', frame.readOpen, `01 ${ID} 0000000000040000 04 ${ID.slice(0, 30)}`],
+    ['a datagram of no parts', frame.readDatagramPart, `08 ${ID} 00000007 00 00 6869`],
+    ['a part after the last', frame.readDatagramPart, `08 ${ID} 00000007 03 03 6869`],
+    ['a datagram of 67 parts', frame.readDatagramPart, `08 ${ID} 00000007 00 43 6869`],
     ['a text that is no UTF-8', frame.readRefused, `03 ${ID} 0001 c3`],
     ['a text of 256 bytes', frame.readRefused, `03 ${ID} 0001 ${'61'.repeat(256)}`],
     ['a BYE text of 256 bytes', frame.readBye, `12 ${NIL} 000a 0000000000000003 ${'61'.repeat(256)}`],

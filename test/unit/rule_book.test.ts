@@ -43,6 +43,7 @@ describe('the text of a rule', () => {
     ['laptop:22', 'laptop:localhost:22'],
     ['LAPTOP:22', 'laptop:localhost:22'],
     ['laptop:10.0.0.0/24:80,443', 'laptop:10.0.0.0/24:80,443'],
+    ['laptop:53/udp', 'laptop:localhost:53/udp'],
     ['laptop:[2001:db8::/32]:22', 'laptop:[2001:db8::/32]:22'],
     ['laptop:*:*', 'laptop:*:*'],
     ['laptop:ci:22', 'laptop:ci:22'],

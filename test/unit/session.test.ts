@@ -780,8 +780,8 @@ describe('violations', () => {
     ['no bytes', ['']],
     ['a header cut short', [`04${'11'.repeat(15)}`]],
     ['type 0', [`00${'11'.repeat(16)}`]],
-    ['type 8', [`08${'11'.repeat(16)}`]],
-    ['type 8 for a stream that is there', [openOf(THEIRS), `08${THEIRS}`]],
+    ['type 9', [`09${'11'.repeat(16)}`]],
+    ['type 9 for a stream that is there', [openOf(THEIRS), `09${THEIRS}`]],
     ['type 0x13', [`13${NIL}`]],
     ['OPEN for the nil UUID', [openOf(NIL)]],
     ['DATA for the nil UUID', [dataOf(NIL, 0, 'x')]],
@@ -834,7 +834,7 @@ describe('violations', () => {
   test('frames of streams that are not there are ignored', () => {
     const { session, sink } = aloneWith();
     sink.take();
-    for (const type of ['02', '03', '04', '05', '06', '07']) receive(session, `${type}${THEIRS}`);
+    for (const type of ['02', '03', '04', '05', '06', '07', '08']) receive(session, `${type}${THEIRS}`);
     assert.deepEqual(sink.hex(), []);
   });
 });

@@ -112,6 +112,11 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseExposeSpec, text: 'h:1-70000', says: /h:1->>70000<<: the last port/ },
   { parse: parseExposeSpec, text: 'h:-80', says: /h:>><<-80: the first port/ },
   { parse: parseExposeSpec, text: 'h:0', says: /from 1 to 65535/ },
+  { parse: parseExposeSpec, text: '53/sctp', says: /53\/>>sctp<<: after the \/ of a port stands tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/', says: /stands tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/UDP', says: /stands tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/udp,54', says: /stands tcp or udp/ },
+  { parse: parseExposeSpec, text: '*/udp', says: /is written \*:\*/ },
   { parse: parseExposeSpec, text: 'h:80:81', says: /too many parts/ },
   {
     parse: parseExposeSpec,
@@ -179,6 +184,9 @@ test('any text at all is read or refused in one printable line', () => {
 const exposes: ReadonlyArray<{ text: string; printed: string }> = [
   { text: '22', printed: 'localhost:22' },
   { text: 'LOCALHOST:80,443', printed: 'localhost:80,443' },
+  { text: '53/udp', printed: 'localhost:53/udp' },
+  { text: '10.0.0.0/24:80,90-99/tcp', printed: '10.0.0.0/24:80,90-99/tcp' },
+  { text: '*:*/udp', printed: '*:*/udp' },
   { text: 'db.lan:5432', printed: 'db.lan:5432' },
   { text: '10.0.0.7:8000-8099', printed: '10.0.0.7:8000-8099' },
   { text: '10.0.0.0/24:80', printed: '10.0.0.0/24:80' },

@@ -10,6 +10,7 @@ import {
   parseTarget,
   printHostPort,
 } from '../../forward/spec.js';
+import { parseUdpSpec } from '../../forward/udp_spec.js';
 import { publicKeyOf } from '../../node/identity.js';
 import { upperHex } from '../../node/tox_id.js';
 import type { ConnectorHandle, Forward } from '../api.js';
@@ -48,6 +49,8 @@ export interface ConnectFlags
   readonly local?: readonly string[];
   /** Arguments of `-R`. */
   readonly reverse?: readonly string[];
+  /** Arguments of `--udp-forward`. */
+  readonly udpForward?: readonly string[];
   readonly ticketFile?: string;
   /** Argument of `-W`. */
   readonly stdio?: string;
@@ -75,7 +78,9 @@ export async function connectCommand(
   const proxies = await proxiesOf(flags);
   const wishes = wishesOf(targetText, flags);
   const reverses = (flags.reverse ?? []).map(parseReverseSpec);
-  if (wishes.length + proxies.length + reverses.length === 0 && stdio === undefined) throw nothingToDo();
+  const udps = (flags.udpForward ?? []).map(parseUdpSpec);
+  if (wishes.length + proxies.length + reverses.length + udps.length === 0 && stdio === undefined)
+    throw nothingToDo();
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -101,6 +106,10 @@ export async function connectCommand(
     up: async (connector, lifetime) => {
       context.reporter.event({ event: 'started', toxId: connector.toxId });
       for (const wish of wishes) await forward(context, connector, wish);
+      for (const spec of udps) {
+        const { local, target } = await connector.udpForward(spec);
+        context.reporter.event({ event: 'forward', local, target, protocol: 'udp' });
+      }
       for (const proxy of proxies) {
         const { local, target } = await connector.dynamic(proxy);
         context.reporter.event({ event: 'forward', local, target });
@@ -125,7 +134,7 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
 
 function nothingToDo(): TunnelError {
   return usage(
-    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22), a port of the far end (-R 8080:localhost:80) or a proxy (-D 1080)',
+    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22), a port of the far end (-R 8080:localhost:80), datagrams (--udp-forward 5353:localhost:53) or a proxy (-D 1080)',
   );
 }
 
@@ -138,9 +147,11 @@ function twiceStdin(): TunnelError {
 /** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
 function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
   if (flags.stdio === undefined) return undefined;
-  const { local, dynamic, reverse } = flags;
-  if ([targetText, local, dynamic, reverse].some((other) => other !== undefined)) {
-    throw usage('-W goes with no PORT, no -L, no -D and no -R; run those as a command of their own');
+  const { local, dynamic, reverse, udpForward } = flags;
+  if ([targetText, local, dynamic, reverse, udpForward].some((other) => other !== undefined)) {
+    throw usage(
+      '-W goes with no PORT, no -L, no -D, no -R and no --udp-forward; run those as a command of their own',
+    );
   }
   return parseTarget(flags.stdio);
 }

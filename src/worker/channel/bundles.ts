@@ -35,6 +35,7 @@ export class Bundles {
   readonly #frames = new Uint16Array(MAX_BUNDLES);
   readonly #frameBytes = new Uint16Array(MAX_BUNDLES);
   readonly #urgent = new Uint8Array(MAX_BUNDLES);
+  readonly #lossy = new Uint8Array(MAX_BUNDLES);
   readonly #number = new Float64Array(MAX_BUNDLES);
   readonly #lastPacket = new Float64Array(MAX_BUNDLES);
 
@@ -50,9 +51,10 @@ export class Bundles {
 
   /**
    * An empty bundle.
+   * @param lossy it is sent once and then freed
    * @throws {TunnelError} ERR_LIMIT when the caller hands in more than the backlog's limit
    */
-  open(urgent: boolean): number {
+  open(urgent: boolean, lossy = false): number {
     let slot: number;
     if (this.#freeSlots > 0) {
       slot = this.#free[--this.#freeSlots]!;
@@ -70,6 +72,7 @@ export class Bundles {
     this.#frames[slot] = 0;
     this.#frameBytes[slot] = 0;
     this.#urgent[slot] = urgent ? 1 : 0;
+    this.#lossy[slot] = lossy ? 1 : 0;
     this.#number[slot] = -1;
     return slot;
   }
@@ -130,6 +133,10 @@ export class Bundles {
 
   isUrgent(slot: number): boolean {
     return this.#urgent[slot] === 1;
+  }
+
+  isLossy(slot: number): boolean {
+    return this.#lossy[slot] === 1;
   }
 
   /** The bundle's number; -1 before its first turn. */

@@ -37,14 +37,18 @@ export interface ChannelStats {
 }
 
 /**
- * Delivery of frames to one peer: each exactly once, in any order. Sans-IO: it is called with
+ * Delivery of frames to one peer: each exactly once, in any order; lossy ones once at most. Sans-IO: it is called with
  * packets and the time, and calls back with packets and frames. It sends packets in `pump` alone,
  * as toxcore may be called in none of its own handlers; `pump` is called in the turn of, or
  * after, each `send`, `receive`, `freeze` and `thaw`.
  */
 export interface Channel {
-  /** Takes a frame for the peer; copies it. The main thread keeps to the backlog's limit, so there is room. */
-  send(frame: Uint8Array, urgent: boolean, nowMs: number): void;
+  /**
+   * Takes a frame for the peer; copies it. The main thread keeps to the backlog's limit, so there is room.
+   *
+   * @param lossy it is sent once at most, and dropped when too many such wait or the friend is offline. Default false
+   */
+  send(frame: Uint8Array, urgent: boolean, nowMs: number, lossy?: boolean): void;
   /** A packet of the peer's that belongs to the channel, its id byte first; the view is good during the call. */
   receive(packet: Uint8Array, nowMs: number): void;
   /**

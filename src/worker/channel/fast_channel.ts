@@ -9,6 +9,7 @@ import {
   FLAG_ACK,
   FLAG_ACK_NOW,
   FLAG_BUNDLE,
+  FLAG_LOSSY,
   FLAG_MANY,
   FLAG_NUMBERED,
   flagsOf,
@@ -54,6 +55,9 @@ export interface FastChannelStats extends ChannelStats {
   readonly duplicatesIn: number;
   /** Bundles that the main thread had no room for: they come again. */
   readonly refusedIn: number;
+  /** Lossy frames dropped before they were sent, and after they came, for want of room. */
+  readonly lossyDroppedOut: number;
+  readonly lossyDroppedIn: number;
   /** Packets of another channel, or of none. */
   readonly strayIn: number;
   /** How long the peer has owed an answer, in ms; 0 while it owes none. */
@@ -84,6 +88,7 @@ export class FastChannel implements Channel {
   #soughtAtMs = Number.NEGATIVE_INFINITY;
   /** Bundles since a silent peer was last asked: a burst of them says that it was busy sending. */
   #bundlesIn = 0;
+  #lossyDroppedOut = 0;
   #packetsIn = 0;
   #strayIn = 0;
 
@@ -101,10 +106,12 @@ export class FastChannel implements Channel {
   }
 
   /** @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or the backlog's limit is far exceeded */
-  send(frame: Uint8Array, urgent: boolean, nowMs: number): void {
+  send(frame: Uint8Array, urgent: boolean, nowMs: number, lossy = false): void {
     this.#gaveFrameAtMs = nowMs;
     if (this.#failed) this.#port.drained(frame.length);
-    else this.#sender.outbox.push(frame, urgent);
+    else if (!lossy) this.#sender.outbox.push(frame, urgent);
+    else if (this.#frozen) this.#dropped(1, frame.length);
+    else this.#sender.outbox.pushLossy(frame, this.#dropped);
   }
 
   /** What only a fault of the peer's can explain ends the channel: `fail` is told ERR_PACKET_INVALID. */
@@ -133,6 +140,8 @@ export class FastChannel implements Channel {
 
   freeze(_nowMs: number): void {
     this.#frozen = true;
+    // Who waits for the answer to a datagram has long asked again when the friend is back.
+    if (!this.#failed) this.#sender.outbox.dropLossy(this.#dropped);
   }
 
   thaw(nowMs: number): void {
@@ -171,6 +180,8 @@ export class FastChannel implements Channel {
       acksOut: acksSent,
       duplicatesIn: this.#inbox.bundlesDuplicate,
       refusedIn: this.#inbox.bundlesRefused,
+      lossyDroppedOut: this.#lossyDroppedOut,
+      lossyDroppedIn: this.#inbox.lossyDropped,
       strayIn: this.#strayIn,
       unansweredMs: recovery.probes > 0 ? nowMs - this.#heardAtMs : 0,
       memoryBytes: outbox.bundles.memoryBytes,
@@ -190,7 +201,8 @@ export class FastChannel implements Channel {
       at = this.#ack.read(packet, at, this.#sender.recovery.sent.next);
       this.#sender.recovery.onAck(this.#ack, nowMs);
     }
-    if ((flags & FLAG_BUNDLE) === 0 && at !== packet.length) throw invalid('bytes stand where none belong');
+    if ((flags & (FLAG_BUNDLE | FLAG_LOSSY)) === 0 && at !== packet.length)
+      throw invalid('bytes stand where none belong');
     if ((flags & FLAG_NUMBERED) !== 0) this.#receiveNumbered(packet, flags, numberAt, at, nowMs);
   }
 
@@ -202,9 +214,19 @@ export class FastChannel implements Channel {
       this.#bundlesIn++;
       const low = readU32(packet, numberAt + 4);
       if (!this.#inbox.take(packet, at, low, (flags & FLAG_MANY) !== 0)) return;
+    } else if ((flags & FLAG_LOSSY) !== 0) {
+      this.#bundlesIn++;
+      // A copy that the network made: frames without a bundle number are told apart by the packet's.
+      if (this.#acks.received.has(number)) return;
+      this.#inbox.takeLossy(packet, at, (flags & FLAG_MANY) !== 0);
     }
     this.#acks.onPacket(number, ackNow, nowMs);
   }
+
+  readonly #dropped = (frames: number, bytes: number): void => {
+    this.#lossyDroppedOut += frames;
+    this.#port.drained(bytes);
+  };
 
   /** Gives back what waits and does nothing more. */
   #fail(error: TunnelError): void {

@@ -17,6 +17,8 @@ export class Inbox {
   framesDelivered = 0;
   bundlesDuplicate = 0;
   bundlesRefused = 0;
+  /** Frames that are not sent again and for which there was no room above. */
+  lossyDropped = 0;
 
   constructor(deliver: Deliver) {
     this.#deliver = deliver;
@@ -48,6 +50,25 @@ export class Inbox {
     }
     this.#received.add(number);
     return true;
+  }
+
+  /**
+   * Takes the frames that fill `packet` from `at` on and do not come again: what has no room above is dropped.
+   * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
+   */
+  takeLossy(packet: Uint8Array, at: number, many: boolean): void {
+    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are damaged');
+    if (!many) {
+      if (!this.#handUp(packet.subarray(at))) this.lossyDropped++;
+      return;
+    }
+    let next = at;
+    while (next < packet.length) {
+      next = this.#handUpFrom(packet, next);
+      if (next === packet.length) return;
+      this.lossyDropped++;
+      next += LENGTH_BYTES + ((packet[next]! << 8) | packet[next + 1]!);
+    }
   }
 
   /** Hands up what is held, as far as it is taken. */

@@ -8,17 +8,31 @@ import { SlotQueue } from './slot_queue.js';
 export const BUNDLE_SPAN = 65_536;
 
 /**
+ * Bytes of lossy frames that may wait for their turn; of more the oldest are dropped. At 10 Mbit/s it is
+ * 0.1 s: who sends datagrams would rather lose them than have them wait.
+ */
+export const LOSSY_BACKLOG_BYTES = 128 * 1024;
+
+/** So many lossy frames, of so many bytes in all, will not be sent. */
+type OnDropped = (frames: number, bytes: number) => void;
+
+/**
  * Frames on their way out: what waits for its first turn, what waits to go again, and what is
- * on the wire until it is acknowledged.
+ * on the wire until it is acknowledged. Lossy frames are let go when they are on the wire.
  */
 export class Outbox {
   readonly bundles = new Bundles();
   readonly #urgent = new SlotQueue();
   readonly #lost = new SlotQueue();
   readonly #bulk = new SlotQueue();
+  readonly #lossy = new SlotQueue();
   readonly #acked = new NumberWindow(BUNDLE_SPAN);
   #openUrgent = -1;
   #openBulk = -1;
+  #openLossy = -1;
+  #lossyBytes = 0;
+  /** Where bulk and lossy frames wait they go in turn. */
+  #isLossyTurn = true;
   #nextNumber = 0;
   #waiting = 0;
   #waitingBytes = 0;
@@ -42,12 +56,7 @@ export class Outbox {
 
   /** @throws {TunnelError} ERR_LIMIT when the frame is too long, empty, or one too many */
   push(frame: Uint8Array, urgent: boolean): void {
-    if (frame.length === 0 || frame.length > BUNDLE_BYTES) {
-      throw new TunnelError(
-        'ERR_LIMIT',
-        `a frame has 1 to ${BUNDLE_BYTES} bytes, not ${frame.length}; split it`,
-      );
-    }
+    checkLength(frame);
     let slot = urgent ? this.#openUrgent : this.#openBulk;
     if (slot < 0 || !this.bundles.fits(slot, frame.length)) {
       slot = this.bundles.open(urgent);
@@ -58,6 +67,29 @@ export class Outbox {
     }
     this.bundles.append(slot, frame);
     this.#waitingBytes += frame.length;
+  }
+
+  /**
+   * A frame that goes once at most. The oldest such make room for it.
+   *
+   * @throws {TunnelError} ERR_LIMIT when the frame is too long or empty
+   */
+  pushLossy(frame: Uint8Array, onDropped: OnDropped): void {
+    checkLength(frame);
+    while (this.#lossyBytes + frame.length > LOSSY_BACKLOG_BYTES) this.#dropOldestLossy(onDropped);
+    if (this.#openLossy < 0 || !this.bundles.fits(this.#openLossy, frame.length)) {
+      this.#openLossy = this.bundles.open(false, true);
+      this.#lossy.push(this.#openLossy);
+      this.#waiting++;
+    }
+    this.bundles.append(this.#openLossy, frame);
+    this.#lossyBytes += frame.length;
+    this.#waitingBytes += frame.length;
+  }
+
+  /** No lossy frame waits any more. */
+  dropLossy(onDropped: OnDropped): void {
+    while (this.#lossy.size > 0) this.#dropOldestLossy(onDropped);
   }
 
   /** What goes next: urgent frames, then lost ones, then the rest; -1 when nothing may. */
@@ -71,7 +103,9 @@ export class Outbox {
       if (this.bundles.is(slot, BUNDLE_LOST)) return slot;
       this.#lost.shift();
     }
-    return this.#mayOpenNumber() ? (this.#bulk.peek() ?? -1) : -1;
+    const lossy = this.#lossy.peek() ?? -1;
+    const bulk = this.#mayOpenNumber() ? (this.#bulk.peek() ?? -1) : -1;
+    return bulk < 0 || (lossy >= 0 && this.#isLossyTurn) ? lossy : bulk;
   }
 
   /** Whether what {@link next} gave is urgent. */
@@ -90,6 +124,7 @@ export class Outbox {
    * @returns bytes of frames that left for the first time
    */
   onSent(slot: number, packet: number): number {
+    if (this.bundles.isLossy(slot)) return this.#onLossySent();
     const first = this.bundles.is(slot, BUNDLE_WAITING);
     if (this.bundles.is(slot, BUNDLE_SENT)) {
       this.bundles.setLastPacket(slot, packet);
@@ -97,7 +132,10 @@ export class Outbox {
     }
     if (this.#urgent.peek() === slot) this.#urgent.shift();
     else if (this.#lost.peek() === slot) this.#lost.shift();
-    else this.#bulk.shift();
+    else {
+      this.#bulk.shift();
+      this.#isLossyTurn = true;
+    }
     if (slot === this.#openUrgent) this.#openUrgent = -1;
     if (slot === this.#openBulk) this.#openBulk = -1;
     this.bundles.setLastPacket(slot, packet);
@@ -130,6 +168,30 @@ export class Outbox {
     return this.bundles.number(slot) === number && this.bundles.lastPacket(slot) === packet;
   }
 
+  #onLossySent(): number {
+    const slot = this.#lossy.peek()!;
+    this.#isLossyTurn = false;
+    this.framesSent += this.bundles.frames(slot);
+    return this.#freeOldestLossy(slot);
+  }
+
+  #dropOldestLossy(onDropped: OnDropped): void {
+    const slot = this.#lossy.peek()!;
+    onDropped(this.bundles.frames(slot), this.#freeOldestLossy(slot));
+  }
+
+  /** @param slot the oldest. @returns its frames' bytes */
+  #freeOldestLossy(slot: number): number {
+    const bytes = this.bundles.frameBytes(slot);
+    this.#lossy.shift();
+    if (slot === this.#openLossy) this.#openLossy = -1;
+    this.#waiting--;
+    this.#lossyBytes -= bytes;
+    this.#waitingBytes -= bytes;
+    this.bundles.free(slot);
+    return bytes;
+  }
+
   #firstUrgent(): number {
     for (;;) {
       const slot = this.#urgent.peek();
@@ -145,4 +207,9 @@ export class Outbox {
   #mayOpenNumber(): boolean {
     return this.#nextNumber < this.#acked.floor + BUNDLE_SPAN && this.sentBundles < MAX_SENT_BUNDLES;
   }
+}
+
+function checkLength(frame: Uint8Array): void {
+  if (frame.length > 0 && frame.length <= BUNDLE_BYTES) return;
+  throw new TunnelError('ERR_LIMIT', `a frame has 1 to ${BUNDLE_BYTES} bytes, not ${frame.length}; split it`);
 }

@@ -6,7 +6,7 @@ import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
 //  |  id  | flags |  tag   |  number  |  bundle  |   ack   | frames  |
 //  +------+-------+--------+----------+----------+-- - - --+-- - - --+
 //     u8     u8      u32       u32        u32      by flags   the rest
-//                           NUMBERED    BUNDLE      ACK       BUNDLE
+//                           NUMBERED    BUNDLE      ACK       BUNDLE, LOSSY
 //
 // Big endian. What a flag names is absent without it. docs/channel.md tells the rest.
 
@@ -16,16 +16,20 @@ export const FLAG_ACK = 0x01;
 export const FLAG_NUMBERED = 0x02;
 /** The packet carries frames; only with {@link FLAG_NUMBERED}. */
 export const FLAG_BUNDLE = 0x04;
+/** The packet carries frames that are sent once: they have no bundle number. Only with {@link FLAG_NUMBERED}. */
+export const FLAG_LOSSY = 0x20;
 /** Every frame has its length (u16) before it; without it one frame fills the rest. */
 export const FLAG_MANY = 0x08;
 /** The sender waits for the acknowledgement: send it at once. */
 export const FLAG_ACK_NOW = 0x10;
-const KNOWN_FLAGS = FLAG_ACK | FLAG_NUMBERED | FLAG_BUNDLE | FLAG_MANY | FLAG_ACK_NOW;
+const KNOWN_FLAGS = FLAG_ACK | FLAG_NUMBERED | FLAG_BUNDLE | FLAG_MANY | FLAG_ACK_NOW | FLAG_LOSSY;
 
 /** Bytes of a packet before everything that flags name. */
 export const PREFIX_BYTES = 6;
-/** Bytes before the acknowledgement in a packet with frames. */
+/** Bytes before the acknowledgement in a packet with a bundle. */
 export const BUNDLE_HEADER_BYTES = 14;
+/** Bytes before the acknowledgement in a packet with frames that are sent once. */
+export const LOSSY_HEADER_BYTES = 10;
 /** Bytes of frames, with their lengths, in a packet at most: the largest frame fits alone. */
 export const BUNDLE_BYTES = 1344;
 /** What the largest bundle leaves for an acknowledgement beside it. */
@@ -82,8 +86,10 @@ export function flagsOf(packet: Uint8Array): number {
   const flags = packet[1]!;
   if ((flags & ~KNOWN_FLAGS) !== 0) throw invalid(`flags 0x${flags.toString(16)} are not of this version`);
   if ((flags & (FLAG_ACK | FLAG_NUMBERED)) === 0) throw invalid('it has neither number nor acknowledgement');
-  if ((flags & FLAG_BUNDLE) !== 0 && (flags & FLAG_NUMBERED) === 0) throw invalid('frames without a number');
-  if ((flags & FLAG_MANY) !== 0 && (flags & FLAG_BUNDLE) === 0) throw invalid('lengths without frames');
+  const carries = flags & (FLAG_BUNDLE | FLAG_LOSSY);
+  if (carries !== 0 && (flags & FLAG_NUMBERED) === 0) throw invalid('frames without a number');
+  if (carries === (FLAG_BUNDLE | FLAG_LOSSY)) throw invalid('frames that are to come again and are not');
+  if ((flags & FLAG_MANY) !== 0 && carries === 0) throw invalid('lengths without frames');
   return flags;
 }
 

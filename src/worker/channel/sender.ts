@@ -10,8 +10,10 @@ import {
   FLAG_ACK,
   FLAG_ACK_NOW,
   FLAG_BUNDLE,
+  FLAG_LOSSY,
   FLAG_MANY,
   FLAG_NUMBERED,
+  LOSSY_HEADER_BYTES,
   PIGGYBACK_ACK_BYTES,
   PREFIX_BYTES,
   writePrefix,
@@ -126,23 +128,26 @@ export class Sender {
     const ackEnd = this.#acks.isOwed ? this.#acks.write(this.#packet, 0, PIGGYBACK_ACK_BYTES, nowMs) : 0;
     this.#skipSometimes();
 
-    let flags = FLAG_NUMBERED | FLAG_BUNDLE;
+    const lossy = bundles.isLossy(slot);
+    const headerBytes = lossy ? LOSSY_HEADER_BYTES : BUNDLE_HEADER_BYTES;
+    let flags = FLAG_NUMBERED | (lossy ? FLAG_LOSSY : FLAG_BUNDLE);
     if (ackEnd > 0) flags |= FLAG_ACK;
     if (ackNow) flags |= FLAG_ACK_NOW;
     if (bundles.frames(slot) > 1) flags |= FLAG_MANY;
-    const head = start - ackEnd - BUNDLE_HEADER_BYTES;
-    const number = this.outbox.numberOf(slot);
+    const head = start - ackEnd - headerBytes;
+    const number = lossy ? -1 : this.outbox.numberOf(slot);
     writePrefix(bytes, head, flags, this.#tag);
     writeU32(bytes, head + PREFIX_BYTES, sent.next);
-    writeU32(bytes, head + PREFIX_BYTES + 4, number);
-    for (let at = 0; at < ackEnd; at++) bytes[head + BUNDLE_HEADER_BYTES + at] = this.#packet[at]!;
+    if (!lossy) writeU32(bytes, head + PREFIX_BYTES + 4, number);
+    for (let at = 0; at < ackEnd; at++) bytes[head + headerBytes + at] = this.#packet[at]!;
     if (!this.#hand(bytes.subarray(head, end), nowMs)) return false;
 
     const packet = sent.next;
     const again = bundles.number(slot) >= 0;
     if (again) this.packetsResent++;
     const firstBytes = this.outbox.onSent(slot, packet);
-    this.recovery.onSent(nowMs, end - head, slot, number);
+    // A lossy bundle's slot is free again: that its packet is lost or acknowledged means nothing for it.
+    this.recovery.onSent(nowMs, end - head, lossy ? -1 : slot, number);
     this.#pacer.spend(end - head);
     if (ackEnd > 0) this.#acks.onSent(nowMs);
     if (firstBytes > 0) this.#port.drained(firstBytes);

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { CliBench } from '../support/cli_bench.js';
+
+const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+
+let bench = new CliBench();
+let folder = '';
+beforeEach(async () => {
+  bench = new CliBench();
+  folder = await mkdtemp(join(tmpdir(), 'cli-'));
+  bench.stateFolder = folder;
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+test('--udp-forward may be given alone and several times, and says that it is UDP', async () => {
+  const { ended } = await bench.start(
+    /"local":"0\.0\.0\.0:123"/,
+    'connect',
+    ID,
+    '--udp-forward',
+    '5353:localhost:53',
+    '--udp-forward',
+    '0.0.0.0:123:ntp.lan:123',
+    '--json',
+  );
+  assert.deepEqual(bench.tunnel.udpForwards, [
+    { bind: { host: '127.0.0.1', port: 5353 }, target: { host: 'localhost', port: 53 } },
+    { bind: { host: '0.0.0.0', port: 123 }, target: { host: 'ntp.lan', port: 123 } },
+  ]);
+  assert.deepEqual(bench.stdout.events.slice(-2), [
+    { event: 'forward', local: '127.0.0.1:5353', target: 'localhost:53', protocol: 'udp' },
+    { event: 'forward', local: '0.0.0.0:123', target: 'ntp.lan:123', protocol: 'udp' },
+  ]);
+  bench.signal();
+  assert.equal(await ended, 0);
+});
+
+test('people read that it is UDP', async () => {
+  const { ended } = await bench.start(/Forwarding/, ID, '--udp-forward', '5353:localhost:53');
+  assert.ok(bench.stderr.lines.includes('Forwarding UDP 127.0.0.1:5353 to localhost:53 of the far end'));
+  bench.signal();
+  assert.equal(await ended, 0);
+});
+
+test('a path, and a listener, are wrong usage', async () => {
+  assert.equal(await bench.run(ID, '--udp-forward', '/tmp/a.sock:localhost:53'), 2);
+  assert.match(bench.stderr.text, /no path stands for either end/);
+  assert.equal(await bench.run('listen', '--udp-forward', '5353:localhost:53'), 2);
+  assert.equal(await bench.run(ID, '-W', 'localhost:22', '--udp-forward', '5353:localhost:53'), 2);
+  assert.match(bench.stderr.text, /-W goes with no PORT/);
+});

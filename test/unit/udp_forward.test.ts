@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import test, { type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { TunnelError } from '../../src/core/errors.js';
+import type { Refusal } from '../../src/forward/local.js';
+import type { StreamOpener } from '../../src/forward/stream.js';
+import { UdpForward, type UdpForwardOptions } from '../../src/forward/udp_forward.js';
+import { parseUdpSpec } from '../../src/forward/udp_spec.js';
+import type { StreamHandlers } from '../../src/mux/stream_api.js';
+import type { Target } from '../../src/mux/target.js';
+import { StreamEnd } from '../support/stream_ends.js';
+import { UdpEnd } from '../support/udp_end.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+/** A session whose far ends keep what comes. */
+class ManualSession implements StreamOpener {
+  readonly opened: {
+    target: Target;
+    handlers: StreamHandlers;
+    near: StreamEnd;
+    far: StreamEnd;
+    got: string[];
+  }[] = [];
+
+  open(target: Target, handlers: StreamHandlers): StreamEnd {
+    const [near, far] = StreamEnd.pair();
+    const got: string[] = [];
+    near.handlers = handlers;
+    far.handlers = { onDatagram: (datagram) => void got.push(Buffer.from(datagram).toString()) };
+    this.opened.push({ target, handlers, near, far, got });
+    return near;
+  }
+}
+
+async function bench(t: TestContext, options: Partial<UdpForwardOptions> = {}) {
+  const timers = new VirtualTimers();
+  const lines: string[] = [];
+  const logger = { log: (level: string, message: string) => void lines.push(`${level} ${message}`) };
+  const forward = new UdpForward({ spec: parseUdpSpec('0:dns.lan:53'), timers, logger, ...options });
+  const refusals: Refusal[] = [];
+  forward.on('refused', (refusal) => refusals.push(refusal));
+  const { port } = await forward.listen();
+  t.after(() => forward.close());
+  const session = new ManualSession();
+  const client = async (): Promise<UdpEnd> => {
+    const end = await UdpEnd.start();
+    t.after(() => end.stop());
+    return end;
+  };
+  return { forward, port, timers, lines, refusals, session, client };
+}
+
+/** Lets the world turn until it is so. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
+test('it takes datagrams on loopback, at a port that it tells', async (t) => {
+  const forward = new UdpForward({ spec: parseUdpSpec('0:dns.lan:53') });
+  const listening = once(forward, 'listening');
+  const local = await forward.listen();
+  t.after(() => forward.close());
+  assert.equal(local.host, '127.0.0.1');
+  assert.ok(local.port > 0);
+  assert.deepEqual(await listening, [local]);
+});
+
+test('a port in use is an error that names the address and the way out', async (t) => {
+  const { port } = await bench(t);
+  const other = new UdpForward({ spec: parseUdpSpec(`${port}:dns.lan:53`) });
+  await assert.rejects(other.listen(), (error) => {
+    assert.ok(TunnelError.is(error) && error.code === 'ERR_LISTEN');
+    assert.match(
+      error.message,
+      /is in use by another program; write another port, as in --udp-forward \d+:dns\.lan:53/,
+    );
+    return true;
+  });
+});
+
+test('a bind address that others reach is used as given, with a warning', async (t) => {
+  const { lines } = await bench(t, { spec: parseUdpSpec('0.0.0.0:0:dns.lan:53') });
+  assert.match(lines[0] ?? '', /^warn 0\.0\.0\.0:\d+ can be reached from other machines/);
+});
+
+for (const text of [
+  '/tmp/a.sock:dns.lan:53',
+  '53:/run/dns.sock',
+  '53:dns.lan',
+  '53:dns.lan:0',
+  '*:53:dns.lan:53',
+]) {
+  test(`${text} is refused`, () => {
+    assert.throws(() => parseUdpSpec(text), { code: 'ERR_SPEC_INVALID', message: /5353:localhost:53/ });
+  });
+}
+
+test('each client has a stream of its own, and gets the answers that are for it', async (t) => {
+  const { forward, port, session, client } = await bench(t);
+  forward.setSession(session);
+  const [one, two] = [await client(), await client()];
+  one.send('a', port);
+  await until(() => session.opened.length === 1);
+  two.send('b', port);
+  await until(() => session.opened.length === 2);
+  one.send('c', port);
+  const [first, second] = session.opened;
+  assert.ok(first !== undefined && second !== undefined);
+  assert.deepEqual(first.target, { kind: 'udp', host: 'dns.lan', port: 53 });
+  await until(() => first.got.length === 2 && second.got.length === 1);
+  assert.deepEqual(first.got, ['a', 'c']);
+  assert.deepEqual(second.got, ['b']);
+  second.far.sendDatagram(Buffer.from('answer'));
+  await two.came(1);
+  assert.deepEqual(two.texts, ['answer']);
+  assert.deepEqual(one.texts, []);
+  assert.equal(forward.clients, 2);
+});
+
+test('what comes before there is a session waits for it, the newest 64 of a client', async (t) => {
+  const { forward, port, session, client } = await bench(t);
+  const one = await client();
+  for (let number = 0; number < 70; number++) one.send(`${number}`, port);
+  await until(() => forward.clients === 1);
+  for (let turns = 0; turns < 20; turns++) await turn();
+  forward.setSession(session);
+  await until(() => session.opened[0]?.got.length === 64);
+  assert.deepEqual(
+    session.opened[0]?.got,
+    Array.from({ length: 64 }, (_, at) => String(at + 6)),
+  );
+});
+
+test('a client that was silent for a minute is forgotten, and its stream given up; traffic either way keeps it', async (t) => {
+  const { forward, port, session, client, timers } = await bench(t);
+  forward.setSession(session);
+  const one = await client();
+  one.send('a', port);
+  await until(() => session.opened[0]?.got.length === 1);
+  timers.advance(50_000);
+  one.send('b', port);
+  await until(() => session.opened[0]?.got.length === 2);
+  timers.advance(50_000);
+  session.opened[0]?.far.sendDatagram(Buffer.from('c'));
+  await one.came(1);
+  timers.advance(59_999);
+  assert.equal(forward.clients, 1);
+  timers.advance(1);
+  assert.equal(forward.clients, 0);
+  assert.deepEqual(session.opened[0]?.near.resets, ['cancelled']);
+  assert.equal(timers.running, 0);
+  one.send('d', port);
+  await until(() => session.opened.length === 2);
+});
+
+test('a refused client is told of once, and the far end is asked again after 5 s only', async (t) => {
+  const { forward, port, session, client, timers, refusals, lines } = await bench(t);
+  forward.setSession(session);
+  const one = await client();
+  one.send('a', port);
+  await until(() => session.opened.length === 1);
+  session.opened[0]?.handlers.onRefused?.('not-allowed', 'dns.lan port 53 is not exposed');
+  timers.advance(3_000);
+  for (let count = 0; count < 10; count++) one.send('b', port);
+  for (let turns = 0; turns < 20; turns++) await turn();
+  assert.equal(session.opened.length, 1);
+  assert.deepEqual(refusals, [
+    { target: { host: 'dns.lan', port: 53 }, reason: 'not-allowed', text: 'dns.lan port 53 is not exposed' },
+  ]);
+  assert.deepEqual(lines, ['warn no datagrams to dns.lan:53: not-allowed (dns.lan port 53 is not exposed)']);
+  // What it sends meanwhile does not put that off.
+  timers.advance(2_000);
+  assert.equal(forward.clients, 0);
+  one.send('c', port);
+  await until(() => session.opened.length === 2);
+});
+
+test('when the session ends the clients are forgotten, and the next datagram asks anew', async (t) => {
+  const { forward, port, session, client } = await bench(t);
+  forward.setSession(session);
+  const one = await client();
+  one.send('a', port);
+  await until(() => session.opened.length === 1);
+  forward.setSession(undefined);
+  session.opened[0]?.handlers.onReset?.('peer-silent', false);
+  assert.equal(forward.clients, 0);
+  one.send('b', port);
+  await until(() => forward.clients === 1);
+  const next = new ManualSession();
+  forward.setSession(next);
+  await until(() => next.opened[0]?.got.length === 1);
+  assert.deepEqual(next.opened[0]?.got, ['b']);
+});
+
+test('one client too many takes the place of the one that was silent longest', async (t) => {
+  const { forward, port, session, client, timers } = await bench(t, { maxClients: 2 });
+  forward.setSession(session);
+  const ends = [await client(), await client(), await client()];
+  for (const [at, end] of ends.entries()) {
+    if (at === 2) {
+      ends[0]?.send('again', port);
+      await until(() => session.opened[0]?.got.length === 2);
+      timers.advance(1);
+    }
+    end.send(`${at}`, port);
+    await until(() => session.opened.length === at + 1);
+    timers.advance(1);
+  }
+  assert.equal(forward.clients, 2);
+  assert.deepEqual(
+    session.opened.map(({ near }) => near.resets),
+    [[], ['cancelled'], []],
+  );
+});
+
+test('closing gives up the streams, and nothing is taken any more', async (t) => {
+  const { forward, port, session, client, timers } = await bench(t);
+  forward.setSession(session);
+  const one = await client();
+  one.send('a', port);
+  await until(() => session.opened.length === 1);
+  forward.close();
+  assert.deepEqual(session.opened[0]?.near.resets, ['cancelled']);
+  assert.equal(forward.clients, 0);
+  assert.equal(timers.running, 0);
+  await assert.rejects(forward.listen(), { code: 'ERR_CLOSED' });
+});
