@@ -94,6 +94,7 @@ export class RuleBook {
       permits: (host: Host, address: Address, port: number) =>
         this.#now(grantOf()).permits(host, address, port),
       permitsPath: (path: string) => this.#now(grantOf()).permitsPath(path),
+      permitsName: (name: string, port: number) => this.#now(grantOf()).permitsName(name, port),
     };
   }
 

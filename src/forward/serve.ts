@@ -3,6 +3,7 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
 import type { Target } from '../mux/target.js';
 import type { TargetRules } from './allow.js';
+import { DenialLog } from './denial_log.js';
 import { Dialer, type DialerOptions } from './dial.js';
 import { type Endpoint, isPath } from './endpoint.js';
 import { OpenTarget } from './open_target.js';
@@ -26,31 +27,33 @@ export interface ServeCounts {
   readonly failed: number;
 }
 
-/** Denials of one peer that each get their line; of the rest, those whose count is a power of two. */
-const DENIALS_LOGGED = 16;
+export function addCounts(a: ServeCounts, b: ServeCounts): ServeCounts {
+  return { opened: a.opened + b.opened, denied: a.denied + b.denied, failed: a.failed + b.failed };
+}
 
 /** Answers the requests of one peer: dials the target, and joins it to the stream or says why not. */
 export class TargetServer {
   readonly #peer: string;
   readonly #logger: Logger;
+  readonly #denials: DenialLog;
   readonly #dialer: Dialer;
   readonly #rules: TargetRules;
   readonly #dials = new Set<AbortController>();
   readonly #open = new Set<OpenTarget>();
   #opened = 0;
-  #denied = 0;
   #failed = 0;
   #closed = false;
 
   constructor(options: TargetServerOptions) {
     this.#peer = options.peer;
     this.#logger = options.logger ?? silentLogger;
+    this.#denials = new DenialLog(this.#logger);
     this.#rules = options.rules;
     this.#dialer = new Dialer(options);
   }
 
   get counts(): ServeCounts {
-    return { opened: this.#opened, denied: this.#denied, failed: this.#failed };
+    return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
   }
 
   /** Returns at once; the request is answered when the dial has an end. @param asked what is dialled for it */
@@ -94,7 +97,7 @@ export class TargetServer {
     const result = await this.#dialer.dial(asked, signal);
     const fields = { peer: this.#peer, target: shownEndpoint(asked) };
     if (result.kind === 'failed') {
-      if (result.reason === 'not-allowed') this.#logDenial(result.text, fields);
+      if (result.reason === 'not-allowed') this.#denials.denied(result.text, fields);
       else {
         this.#failed++;
         this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason: result.reason });
@@ -128,7 +131,7 @@ export class TargetServer {
     if (!target.isPermitted(this.#rules)) {
       // The rules have changed while it was dialled.
       pipe.abort();
-      this.#logDenial(`${fields.target} is no longer exposed`, fields);
+      this.#denials.denied(`${fields.target} is no longer exposed`, fields);
       request.refuse('not-allowed', `${fields.target} is no longer exposed`);
       return;
     }
@@ -149,14 +152,6 @@ export class TargetServer {
     this.#logger.log('warn', 'a connection was cut: the rules no longer allow it', fields);
     stream?.reset('not-allowed');
     pipe.abort();
-  }
-
-  #logDenial(text: string, fields: Readonly<Record<string, unknown>>): void {
-    this.#denied++;
-    const count = this.#denied;
-    const isPowerOfTwo = (count & (count - 1)) === 0;
-    if (count > DENIALS_LOGGED && !isPowerOfTwo) return;
-    this.#logger.log('warn', `denied: ${text}`, { ...fields, denied: count });
   }
 }
 
