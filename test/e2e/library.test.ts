@@ -116,6 +116,18 @@ describe('a program with the library', () => {
     assert.equal(origins.at(-1)?.name, 'narrow');
   });
 
+  test('cuts the streams of an offer when its rule is taken away, and serves it again when it is back', async () => {
+    const stream = tunnel.dial(ECHO);
+    await once(stream, 'connect');
+    const failed = once(stream, 'error') as Promise<[Error & { code?: unknown }]>;
+    assert.ok(listener.rules.remove(parseExposeSpec('echo:7')));
+    assert.equal((await failed)[0].code, 'ECONNRESET');
+    listener.rules.add(parseExposeSpec('echo:7'));
+    const again = tunnel.dial(ECHO);
+    again.end('again');
+    assert.equal(String(await readToEnd(again)), 'again');
+  });
+
   test('is asked by node:http and node:https, with TLS inside of the tunnel', async () => {
     const [plain] = await once(get('http://web/a', { agent: tunnel.agent() }), 'response');
     assert.equal(String(await readToEnd(plain)), 'plain /a');
