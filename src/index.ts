@@ -14,7 +14,7 @@ export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
-export type { TunnelAgent } from './forward/agent.js';
+export type { TunnelAgent, TunnelHttpsAgent } from './forward/agent.js';
 export type { ProxyCredentials } from './forward/credentials.js';
 export { DialError } from './forward/dial_error.js';
 export type { Endpoint, SocketPath } from './forward/endpoint.js';
@@ -27,11 +27,13 @@ export {
   type Protocol,
   parseExposeSpec,
 } from './forward/expose.js';
+export type { Offer } from './forward/offers.js';
 export { parseReverseRule, type ReverseRule } from './forward/reverse_rule.js';
 export { parseReverseSpec, type ReverseSpec } from './forward/reverse_spec.js';
 export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
 export type { TunnelStream } from './forward/tunnel_stream.js';
 export { parseUdpSpec, type UdpSpec } from './forward/udp_spec.js';
+export type { UndiciConnect, UndiciTarget, UndiciTlsOptions } from './forward/undici_connect.js';
 export { REASONS, type Reason } from './mux/reasons.js';
 export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './node/bootstrap_list.js';
 export { createIdentity, type Identity } from './node/identity.js';
@@ -39,9 +41,17 @@ export { publicNodes } from './node/public_nodes.js';
 export { parseToxId, type ToxId } from './node/tox_id.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector, Forward } from './tunnel/connector.js';
-export type { CodeEvent, PeerChange, Refusal, ReverseChange, TunnelEvents } from './tunnel/events.js';
+export type {
+  CodeEvent,
+  PeerChange,
+  Refusal,
+  ReverseChange,
+  StreamOrigin,
+  TunnelEvents,
+} from './tunnel/events.js';
 export type { Listener } from './tunnel/listener.js';
 export type {
+  Abortable,
   CommonOptions,
   ConnectOptions,
   DialOptions,
@@ -66,7 +76,8 @@ import type { ConnectOptions, ListenOptions, NodeOptions } from './tunnel/option
 /**
  * Waits for connectors and opens for them what `expose` names.
  *
- * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted,
+ *   ERR_ADDRESS_INVALID for what cannot be offered
  */
 export function listen(options: ListenOptions = {}): Promise<Listener> {
   return Listener.start(options);

@@ -95,6 +95,7 @@ export class RuleBook {
       permits: (host: Host, address: Address, port: number, protocol?: Protocol) =>
         this.#now(grantOf()).permits(host, address, port, protocol),
       permitsPath: (path: string) => this.#now(grantOf()).permitsPath(path),
+      permitsName: (name: string, port: number) => this.#now(grantOf()).permitsName(name, port),
     };
   }
 

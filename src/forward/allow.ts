@@ -3,7 +3,7 @@ import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.j
 import { type Host, LOCALHOST } from './host.js';
 
 /** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
-export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath'>;
+export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath' | 'permitsName'>;
 
 /** Every port of this machine's own loopback, by TCP and UDP: what is open when nobody said anything else. */
 export const LOOPBACK_ONLY: ExposedPorts = {
@@ -51,6 +51,15 @@ export class AllowRules {
   /** Whether a peer may have a connection to this path, which is absolute and normalised: named, letter by letter. */
   permitsPath(path: string): boolean {
     return this.#paths.has(path);
+  }
+
+  /** Whether a peer may have a stream of what this process itself offers by a name, in lower case. */
+  permitsName(name: string, port: number): boolean {
+    return this.#rules.some((rule) => {
+      const { host } = rule;
+      const isNamed = host.kind === 'any' || (host.kind === 'name' && host.name === name);
+      return isNamed && opensPort(rule, port, 'tcp');
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import type { OpenRequest } from '../mux/stream_api.js';
 import type { ListenTarget } from '../mux/target.js';
 import { type Address, bracketed, parseAddress } from './address.js';
+import { DenialLog } from './denial_log.js';
 import { LOCALHOST } from './host.js';
 import { ReversePort } from './reverse_port.js';
 import { type HostPort, printHostPort } from './spec.js';
@@ -23,20 +24,18 @@ export interface ReversePortsOptions {
   readonly timers?: Timers;
 }
 
-/** Denials of one peer that each get their line; of the rest, those whose count is a power of two. */
-const DENIALS_LOGGED = 16;
-
 /** The ports of this machine that one peer has had opened, each for as long as its stream lasts. */
 export class ReversePorts {
   readonly #options: ReversePortsOptions;
   readonly #logger: Logger;
+  readonly #denials: DenialLog;
   readonly #ports = new Set<ReversePort>();
-  #denied = 0;
   #closed = false;
 
   constructor(options: ReversePortsOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
+    this.#denials = new DenialLog(this.#logger);
   }
 
   /** Open, or about to be. */
@@ -108,9 +107,6 @@ export class ReversePorts {
 
   #deny(request: OpenRequest, text: string): void {
     request.refuse('not-allowed', text);
-    this.#denied++;
-    const isPowerOfTwo = (this.#denied & (this.#denied - 1)) === 0;
-    if (this.#denied > DENIALS_LOGGED && !isPowerOfTwo) return;
-    this.#logger.log('warn', `denied: ${text}`, { peer: this.#options.peer, denied: this.#denied });
+    this.#denials.denied(text, { peer: this.#options.peer });
   }
 }

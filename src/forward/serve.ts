@@ -5,6 +5,7 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
 import type { Target, UdpTarget } from '../mux/target.js';
 import type { TargetRules } from './allow.js';
+import { DenialLog } from './denial_log.js';
 import { Dialer, type DialerOptions, type DialFailure } from './dial.js';
 import { type Endpoint, isPath } from './endpoint.js';
 import { OpenTarget } from './open_target.js';
@@ -34,20 +35,21 @@ export interface ServeCounts {
   readonly failed: number;
 }
 
-/** Denials of one peer that each get their line; of the rest, those whose count is a power of two. */
-const DENIALS_LOGGED = 16;
+export function addCounts(a: ServeCounts, b: ServeCounts): ServeCounts {
+  return { opened: a.opened + b.opened, denied: a.denied + b.denied, failed: a.failed + b.failed };
+}
 
 /** Answers the requests of one peer: dials the target, and joins it to the stream or says why not. */
 export class TargetServer {
   readonly #peer: string;
   readonly #logger: Logger;
   readonly #timers: Timers;
+  readonly #denials: DenialLog;
   readonly #dialer: Dialer;
   readonly #rules: TargetRules;
   readonly #dials = new Set<AbortController>();
   readonly #open = new Set<OpenTarget>();
   #opened = 0;
-  #denied = 0;
   #failed = 0;
   #closed = false;
 
@@ -55,12 +57,13 @@ export class TargetServer {
     this.#peer = options.peer;
     this.#logger = options.logger ?? silentLogger;
     this.#timers = options.timers ?? systemTimers;
+    this.#denials = new DenialLog(this.#logger);
     this.#rules = options.rules;
     this.#dialer = new Dialer(options);
   }
 
   get counts(): ServeCounts {
-    return { opened: this.#opened, denied: this.#denied, failed: this.#failed };
+    return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
   }
 
   /** Returns at once; the request is answered when the dial has an end. @param asked what is dialled for it */
@@ -181,7 +184,7 @@ export class TargetServer {
 
   #refuse(request: OpenRequest, { reason, text }: DialFailure, fields: LogFields): void {
     if (reason === 'not-allowed') {
-      this.#logDenial(text, fields);
+      this.#denials.denied(text, fields);
     } else {
       this.#failed++;
       this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason });
@@ -192,7 +195,7 @@ export class TargetServer {
   /** The rules have changed while it was dialled. */
   #refuseUnexposed(request: OpenRequest, fields: LogFields & { readonly target: string }): void {
     const text = `${fields.target} is no longer exposed`;
-    this.#logDenial(text, fields);
+    this.#denials.denied(text, fields);
     request.refuse('not-allowed', text);
   }
 
@@ -200,14 +203,6 @@ export class TargetServer {
     this.#logger.log('warn', 'a connection was cut: the rules no longer allow it', fields);
     stream?.reset('not-allowed');
     pipe.abort();
-  }
-
-  #logDenial(text: string, fields: LogFields): void {
-    this.#denied++;
-    const count = this.#denied;
-    const isPowerOfTwo = (count & (count - 1)) === 0;
-    if (count > DENIALS_LOGGED && !isPowerOfTwo) return;
-    this.#logger.log('warn', `denied: ${text}`, { ...fields, denied: count });
   }
 }
 

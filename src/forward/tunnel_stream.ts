@@ -1,21 +1,17 @@
-import { addAbortSignal, Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, StreamHandlers } from '../mux/stream_api.js';
-import type { PathTarget, TcpTarget } from '../mux/target.js';
 import { DialError } from './dial_error.js';
-import type { StreamGate, StreamWish } from './stream_gate.js';
 
 export interface TunnelStreamOptions {
-  readonly gate: StreamGate;
   readonly timers: Timers;
-  readonly target: TcpTarget | PathTarget;
+  /** How the other side is called in errors. */
+  readonly target: string;
+  /** False for a stream whose target has yet to be dialled. */
+  readonly isOpen: boolean;
   /** Whether our direction stays open when the far end has ended. Default false, as of `net.connect`. */
   readonly allowHalfOpen?: boolean;
-  /** Milliseconds to wait for a session with the peer; Infinity: as long as it takes. Default: the gate's. */
-  readonly sessionWaitMs?: number;
-  /** Destroys the stream with an AbortError. */
-  readonly signal?: AbortSignal;
 }
 
 type WriteDone = (error?: Error | null) => void;
@@ -24,24 +20,25 @@ type WriteDone = (error?: Error | null) => void;
 const LINGER_MS = 60_000;
 
 /**
- * A connection of the far end as a stream of this process, with the face of a `net.Socket`. Events
- * beside a Duplex's own: `connect` and `ready` when the target is there, and `timeout`.
+ * A connection through the tunnel as a stream of this process, with the face of a `net.Socket`. Events
+ * beside a Duplex's own: `timeout`, and of one that was dialled `connect` and `ready` when the target is there.
  */
-export class TunnelStream extends Duplex {
-  /** Undefined for a path, as of `net.Socket`. */
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
-  readonly #asked: string;
+export abstract class TunnelStream extends Duplex {
+  /** Of a host that was dialled, as it was asked for; undefined for a path, as of `net.Socket`. */
+  readonly remoteAddress: string | undefined = undefined;
+  readonly remotePort: number | undefined = undefined;
+  /** Of a stream that we serve: the name and the port that were offered. */
+  readonly localAddress: string | undefined = undefined;
+  readonly localPort: number | undefined = undefined;
   /** Bytes that came from the far end, and that were given to it. */
   bytesRead = 0;
   bytesWritten = 0;
   /** True until the target is there. */
-  connecting = true;
+  connecting: boolean;
   /** Milliseconds of {@link setTimeout}; undefined while there is none. */
   timeout: number | undefined;
-  readonly #gate: StreamGate;
+  readonly #target: string;
   readonly #timers: Timers;
-  readonly #wish: StreamWish;
   #stream: MuxStream | undefined;
   /** Bytes that the stream was told are taken. */
   #takenBytes = 0;
@@ -51,28 +48,11 @@ export class TunnelStream extends Duplex {
   #ended = false;
   #timer: TimerHandle | undefined;
 
-  constructor(options: TunnelStreamOptions) {
-    super({ allowHalfOpen: options.allowHalfOpen ?? false });
-    const { gate, target, sessionWaitMs, signal } = options;
-    this.#gate = gate;
-    this.#timers = options.timers;
-    const isPath = target.kind === 'path';
-    this.remoteAddress = isPath ? undefined : target.host;
-    this.remotePort = isPath ? undefined : target.port;
-    this.#asked = isPath ? target.path : `${target.host} port ${target.port}`;
-    this.#wish = {
-      target,
-      handlers: this.#handlers(),
-      onAsked: (stream) => {
-        this.#stream = stream;
-      },
-      ...(sessionWaitMs === undefined ? {} : { sessionWaitMs }),
-    };
-    if (signal !== undefined) addAbortSignal(signal, this);
-    // Whoever dials listens to the events only after this.
-    process.nextTick(() => {
-      if (!this.destroyed) this.#gate.open(this.#wish);
-    });
+  protected constructor({ timers, target, isOpen, allowHalfOpen = false }: TunnelStreamOptions) {
+    super({ allowHalfOpen });
+    this.#timers = timers;
+    this.#target = target;
+    this.connecting = !isOpen;
   }
 
   /** The same as {@link connecting}, as of `net.Socket`. */
@@ -110,12 +90,17 @@ export class TunnelStream extends Duplex {
     return this.destroy();
   }
 
-  /** Has no meaning here, as the next four; they are for code that expects a `net.Socket`. */
-  setNoDelay(): this {
+  /** It connects by itself. For clients that are given a `net.Socket` and then call this, as `pg` does. */
+  connect(..._where: readonly unknown[]): this {
     return this;
   }
 
-  setKeepAlive(): this {
+  /** Has no meaning here, as the next four; they are for code that expects a `net.Socket`. */
+  setNoDelay(_noDelay?: boolean): this {
+    return this;
+  }
+
+  setKeepAlive(_enable?: boolean, _initialDelayMs?: number): this {
     return this;
   }
 
@@ -161,7 +146,7 @@ export class TunnelStream extends Duplex {
     this.#onConnected = undefined;
     this.#onDrained = undefined;
     this.#stopTimer();
-    this.#gate.forget(this.#wish);
+    this.abandoned();
     const stream = this.#stream;
     if (stream !== undefined && !stream.isClosed) {
       const isLossless = error === null && this.writableLength === 0 && this.readableLength === 0;
@@ -181,15 +166,25 @@ export class TunnelStream extends Duplex {
     this.#timer = this.#timers.set(() => stream.reset('cancelled'), LINGER_MS);
   }
 
-  #handlers(): StreamHandlers {
+  /** What carries it, from now on. */
+  protected attach(stream: MuxStream): void {
+    this.#stream = stream;
+  }
+
+  /** It was destroyed: nobody waits for it any more. */
+  protected abandoned(): void {}
+
+  /** For whoever opens or accepts what carries it. */
+  protected streamHandlers(): StreamHandlers {
     return {
       onOpened: () => {
         this.connecting = false;
         this.#active();
-        this.emit('connect');
-        this.emit('ready');
-        this.#onConnected?.();
+        isolated(() => this.emit('connect'));
+        isolated(() => this.emit('ready'));
+        const onConnected = this.#onConnected;
         this.#onConnected = undefined;
+        if (onConnected !== undefined) isolated(onConnected);
       },
       onRefused: (reason, text) => this.#fail('connect', reason, text),
       onData: (chunk) => {
@@ -200,7 +195,8 @@ export class TunnelStream extends Duplex {
         }
         this.bytesRead += chunk.length;
         this.#active();
-        this.push(chunk);
+        // Whoever reads is called at once.
+        isolated(() => this.push(chunk));
       },
       onEnd: () => {
         if (this.destroyed) this.#stopTimer();
@@ -213,7 +209,7 @@ export class TunnelStream extends Duplex {
       onDrain: () => {
         const done = this.#onDrained;
         this.#onDrained = undefined;
-        done?.();
+        if (done !== undefined) isolated(done);
       },
     };
   }
@@ -233,7 +229,7 @@ export class TunnelStream extends Duplex {
   }
 
   #fail(syscall: 'connect' | 'read', reason: Reason, text: string): void {
-    this.destroy(new DialError(syscall, this.#asked, reason, text));
+    this.destroy(new DialError(syscall, this.#target, reason, text));
   }
 
   #active(): void {
@@ -249,5 +245,16 @@ export class TunnelStream extends Duplex {
   #stopTimer(): void {
     if (this.#timer !== undefined) this.#timers.clear(this.#timer);
     this.#timer = undefined;
+  }
+}
+
+/** What a listener throws is an uncaught exception, as of a socket; to the session it would be a loss for other streams. */
+function isolated(action: () => unknown): void {
+  try {
+    action();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
   }
 }

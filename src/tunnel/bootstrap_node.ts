@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { abortedError, isAborted, onAbort, throwIfAborted } from '../core/aborting.js';
 import { systemTimers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import { silentLogger } from '../core/logger.js';
@@ -6,7 +7,6 @@ import type { Identity } from '../node/identity.js';
 import { upperHex } from '../node/tox_id.js';
 import { ToxNode } from '../node/tox_node.js';
 import type { NodeOptions } from './options.js';
-import { abortedError, isAborted } from './tunnel.js';
 
 export interface BootstrapNodeEvents {
   waiting: [info: { readonly message: string }];
@@ -24,7 +24,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
   /** 0 when there is none. */
   readonly tcpPort: number;
   readonly #node: ToxNode;
-  readonly #signal: AbortSignal | undefined;
+  readonly #forgetSignal: () => void;
 
   private constructor(node: ToxNode, options: NodeOptions) {
     super();
@@ -41,15 +41,15 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       void this.close();
       this.emit('error', error);
     });
-    this.#signal = options.signal;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    const close = (): void => void this.close();
+    this.#forgetSignal = onAbort(options.signal, close);
     // Between the node's start and this no one listened to it.
-    if (isAborted(this.#signal)) this.#onAbort();
+    if (isAborted(options.signal)) close();
   }
 
   /** @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted */
   static async start(options: NodeOptions): Promise<BootstrapNode> {
-    if (isAborted(options.signal)) throw abortedError(options.signal);
+    throwIfAborted(options.signal);
     const { identity, port, tcpPort, bindAddress } = options;
     const node = await ToxNode.start({
       start: {
@@ -73,15 +73,11 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
 
   /** Leaves the network. Never rejects; safe to call twice. */
   close(): Promise<void> {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#forgetSignal();
     return this.#node.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-
-  readonly #onAbort = (): void => {
-    void this.close();
-  };
 }

@@ -1,26 +1,30 @@
 import type { AgentOptions } from 'node:http';
+import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
+import { isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import { TunnelAgent } from '../forward/agent.js';
+import { TunnelAgent, TunnelHttpsAgent } from '../forward/agent.js';
+import { DialedStream } from '../forward/dialed_stream.js';
 import { DynamicForward } from '../forward/dynamic.js';
 import { type Endpoint, printEndpoint, targetOf } from '../forward/endpoint.js';
 import { LocalForward, type Refusal } from '../forward/local.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
 import { StreamGate } from '../forward/stream_gate.js';
-import { TunnelStream } from '../forward/tunnel_stream.js';
+import type { TunnelStream } from '../forward/tunnel_stream.js';
 import { UdpForward } from '../forward/udp_forward.js';
 import type { UdpSpec } from '../forward/udp_spec.js';
+import { type UndiciConnect, type UndiciTlsOptions, undiciConnect } from '../forward/undici_connect.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
 import { encodeTarget } from '../mux/target.js';
 import { type ToxId, upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
-import type { ConnectOptions, DialOptions, DynamicOptions } from './options.js';
+import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
 import { isNodeGone } from './peer_port.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
@@ -40,6 +44,8 @@ export interface Forward {
 /** What a friend request without a ticket says: tells other clients what it is about. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
 
+type AnyForward = LocalForward | DynamicForward | UdpForward;
+
 const pingLost = (): TunnelError =>
   new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
 
@@ -55,7 +61,8 @@ export class Connector extends Tunnel {
   readonly #remote: ToxId;
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
-  readonly #forwards = new Set<LocalForward | DynamicForward | UdpForward>();
+  /** With what forgets their signals. */
+  readonly #forwards = new Map<AnyForward, () => void>();
   readonly #reverses: ReverseForwards;
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
@@ -99,8 +106,12 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
-  async forward(spec: LocalSpec): Promise<Forward> {
-    return this.#add(new LocalForward({ spec, logger: this.logger }), printEndpoint(spec.target));
+  async forward(spec: LocalSpec, { signal }: Abortable = {}): Promise<Forward> {
+    return this.#add(
+      () => new LocalForward({ spec, logger: this.logger }),
+      printEndpoint(spec.target),
+      signal,
+    );
   }
 
   /**
@@ -109,8 +120,8 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
-  async udpForward(spec: UdpSpec): Promise<Forward> {
-    return this.#add(new UdpForward({ spec, logger: this.logger }), printEndpoint(spec.target));
+  async udpForward(spec: UdpSpec, { signal }: Abortable = {}): Promise<Forward> {
+    return this.#add(() => new UdpForward({ spec, logger: this.logger }), printEndpoint(spec.target), signal);
   }
 
   /**
@@ -119,7 +130,7 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
   async dynamic(options: DynamicOptions): Promise<Forward> {
-    return this.#add(new DynamicForward({ ...options, logger: this.logger }), '*');
+    return this.#add(() => new DynamicForward({ ...options, logger: this.logger }), '*', options.signal);
   }
 
   /**
@@ -128,9 +139,9 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
    */
-  reverse(spec: ReverseSpec): Reverse {
-    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
-    return this.#reverses.add(spec);
+  reverse(spec: ReverseSpec, { signal }: Abortable = {}): Reverse {
+    this.#expectOpen(signal);
+    return this.#reverses.add(spec, signal);
   }
 
   /**
@@ -141,15 +152,30 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
    */
   dial(options: DialOptions): TunnelStream {
-    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+    this.#expectOpen(undefined);
     const target = targetOf(options);
     encodeTarget(target);
-    return new TunnelStream({ ...options, target, gate: this.#gate, timers: this.timers });
+    return new DialedStream({ ...options, target, gate: this.#gate, timers: this.timers });
   }
 
   /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
   agent(options?: AgentOptions): TunnelAgent {
-    return new TunnelAgent((target: Endpoint) => this.dial(target), options);
+    return new TunnelAgent(this.#dialFor, options);
+  }
+
+  /** The same for `node:https`; TLS is spoken from here to the target. */
+  httpsAgent(options?: HttpsAgentOptions): TunnelHttpsAgent {
+    return new TunnelHttpsAgent(this.#dialFor, options);
+  }
+
+  /**
+   * For `fetch`, by the npm package undici:
+   * `fetch('http://intra.lan/', { dispatcher: new Agent({ connect: tunnel.undiciConnect() }) })`.
+   *
+   * @param tls for https targets, as of `tls.connect`
+   */
+  undiciConnect(tls?: UndiciTlsOptions): UndiciConnect {
+    return undiciConnect(this.#dialFor, tls);
   }
 
   /** The listener; nobody before it was asked. */
@@ -160,13 +186,16 @@ export class Connector extends Tunnel {
   /**
    * Measures the round trip to the listener.
    *
-   * @throws {TunnelError} ERR_PEER_GONE when it is not online, or goes offline before it has answered
+   * @throws {TunnelError} ERR_PEER_GONE when it is not online, or goes offline before it has answered;
+   *   ERR_CLOSED when aborted
    */
-  async ping(): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
+  async ping({ signal }: Abortable = {}): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
+    throwIfAborted(signal);
     const peer = this.#peer;
     const session = this.#session;
     if (peer === undefined || session === undefined) throw pingLost();
-    const roundTripMs = await new Promise<number | undefined>((resolve) => session.ping(resolve));
+    const pinged = new Promise<number | undefined>((resolve) => session.ping(resolve));
+    const roundTripMs = await orAborted(pinged, signal);
     if (roundTripMs === undefined) throw pingLost();
     return { roundTripMs, path: peer.currentPath };
   }
@@ -177,31 +206,42 @@ export class Connector extends Tunnel {
 
   protected override async closePeers(): Promise<void> {
     if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
-    for (const forward of this.#forwards) forward.close();
+    for (const [forward, forget] of this.#forwards) {
+      forget();
+      forward.close();
+    }
     this.#forwards.clear();
     this.#reverses.close();
     this.#gate.close();
     await this.#peer?.close('peer-shutdown');
   }
 
-  async #add(forward: LocalForward | DynamicForward | UdpForward, target: string): Promise<Forward> {
-    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+  async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
+    this.#expectOpen(signal);
+    const forward = make();
     forward.on('refused', (refusal: Refusal) => this.#tellRefused(refusal));
     const local = await forward.listen();
-    if (this.isClosing()) {
+    if (this.isClosing() || isAborted(signal)) {
       forward.close();
+      throwIfAborted(signal);
       throw new TunnelError('ERR_CLOSED', 'closed while the port was opened');
     }
-    this.#forwards.add(forward);
-    forward.setSession(this.#session);
-    return {
-      local: printEndpoint(local),
-      target,
-      close: () => {
-        this.#forwards.delete(forward);
-        forward.close();
-      },
+    const close = (): void => {
+      forget();
+      this.#forwards.delete(forward);
+      forward.close();
     };
+    const forget = onAbort(signal, close);
+    this.#forwards.set(forward, forget);
+    forward.setSession(this.#session);
+    return { local: printEndpoint(local), target, close };
+  }
+
+  readonly #dialFor = (target: Endpoint): TunnelStream => this.dial(target);
+
+  #expectOpen(signal: AbortSignal | undefined): void {
+    throwIfAborted(signal);
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
   }
 
   #tellRefused({ target, reason, text }: Refusal): void {
@@ -274,7 +314,7 @@ export class Connector extends Tunnel {
           this.#session = session;
           this.#gate.setSession(session);
           this.#reverses.setSession(session);
-          for (const forward of this.#forwards) forward.setSession(session);
+          for (const forward of this.#forwards.keys()) forward.setSession(session);
         },
         onWaiting: (message) => this.tellWaiting(message),
         onFailed: (error) => this.fail(error),

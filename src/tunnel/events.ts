@@ -1,5 +1,6 @@
 import type { TunnelError } from '../core/errors.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { TunnelStream } from '../forward/tunnel_stream.js';
 import type { Reason } from '../mux/reasons.js';
 
 /** A peer came online or went offline, the way to it changed, or the round trip over it was measured. */
@@ -37,6 +38,17 @@ export interface ReverseChange {
   readonly peer: string;
 }
 
+/** Who asked for a stream, and for which of the offers. */
+export interface StreamOrigin {
+  /** As it was offered. */
+  readonly host: string;
+  readonly port: number;
+  /** The peer's public key, 64 hexadecimal digits. */
+  readonly peer: string;
+  /** Name of the ticket that it came in by, or of the allowed peer. */
+  readonly name: string;
+}
+
 /** A return code, as it happens. */
 export interface CodeEvent {
   readonly code: ReturnCode;
@@ -57,6 +69,12 @@ export interface TunnelEvents {
   peer: [change: PeerChange];
   refused: [refusal: Refusal];
   reverse: [change: ReverseChange];
+  /**
+   * Listener: a connection to one of `ListenOptions.offer`. It is the handler's, as one of a
+   * `net.Server` is: an `error` event that nobody listens to is an uncaught exception. Without a handler
+   * it is refused.
+   */
+  stream: [stream: TunnelStream, from: StreamOrigin];
   /** Listener: tickets or peers have changed; {@link Listener.access} has what is to be kept. */
   access: [];
   /** It is over; nothing follows. */

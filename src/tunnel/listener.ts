@@ -5,9 +5,11 @@ import { AccessPolicy } from '../access/policy.js';
 import { ReverseBook } from '../access/reverse_book.js';
 import { RuleBook } from '../access/rule_book.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
+import { Offers } from '../forward/offers.js';
 import { ReversePorts } from '../forward/reverse_ports.js';
-import { TargetServer } from '../forward/serve.js';
+import { addCounts, TargetServer } from '../forward/serve.js';
 import { printHostPort } from '../forward/spec.js';
+import { StreamServer } from '../forward/stream_server.js';
 import { hexBytes, parseToxId } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
@@ -22,13 +24,15 @@ export class Listener extends Tunnel {
   readonly access: AccessPolicy;
   /** What peers may reach; changes count at once, for open connections too. */
   readonly rules: RuleBook;
+  readonly #offers: Offers;
   readonly #reverse: ReverseBook;
   readonly #places: FriendPlaces;
   #strangers = 0;
 
-  private constructor(node: ToxNode, options: ListenOptions) {
+  private constructor(node: ToxNode, options: ListenOptions, offers: Offers) {
     super(node, options);
-    this.rules = new RuleBook(options.expose);
+    this.#offers = offers;
+    this.rules = new RuleBook([...offers.rules, ...(options.expose ?? [])]);
     this.#reverse = new ReverseBook(options.allowReverse);
     const { access: state, allowPeers = [], denyPeers = [] } = options;
     this.access = new AccessPolicy({
@@ -60,10 +64,12 @@ export class Listener extends Tunnel {
    * Starts a node that accepts connectors. Resolves when started: `ready` tells that it joined
    * the network.
    *
-   * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
+   * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED,
+   *   ERR_ADDRESS_INVALID for what cannot be offered
    */
   static async start(options: ListenOptions): Promise<Listener> {
-    return new Listener(await Tunnel.startNode(options), options);
+    const offers = new Offers(options.offer);
+    return new Listener(await Tunnel.startNode(options), options, offers);
   }
 
   /** The ticket that lets connectors in: a secret, to be given to those who are invited. */
@@ -139,11 +145,21 @@ export class Listener extends Tunnel {
 
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
     let grant = firstGrant;
+    const rules = this.rules.rulesFor(() => grant);
     const server = new TargetServer({
       peer: publicKey,
-      rules: this.rules.rulesFor(() => grant),
+      rules,
       maxDials: this.limits.maxDials,
       logger: this.logger,
+    });
+    const streams = new StreamServer({
+      peer: publicKey,
+      rules,
+      timers: this.timers,
+      logger: this.logger,
+      hasHandler: () => this.listenerCount('stream') > 0,
+      onStream: (stream, { host, port }) =>
+        this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name }),
     });
     const ports = new ReversePorts({
       peer: publicKey,
@@ -159,6 +175,7 @@ export class Listener extends Tunnel {
     });
     const recheck = (): void => {
       server.recheck();
+      streams.recheck();
       ports.recheck();
     };
     const forgetRules = this.rules.onChange(recheck);
@@ -185,7 +202,9 @@ export class Listener extends Tunnel {
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => {
           const { target } = request;
+          const offer = target.kind === 'tcp' ? this.#offers.find(target) : undefined;
           if (target.kind === 'listen') ports.handle(request, target);
+          else if (offer !== undefined) streams.handle(request, offer);
           else server.handle(request);
         },
         onIdle: () => void this.#places.seat(),
@@ -199,10 +218,11 @@ export class Listener extends Tunnel {
       get grant() {
         return grant;
       },
-      info: () => peerInfo(publicKey, peer, server.counts, grant),
+      info: () => peerInfo(publicKey, peer, addCounts(server.counts, streams.counts), grant),
       close: () => {
         forgetRules();
         ports.close();
+        streams.close();
         server.close();
       },
     };

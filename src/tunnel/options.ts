@@ -5,10 +5,11 @@ import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../forward/credentials.js';
+import type { DialedStreamOptions } from '../forward/dialed_stream.js';
 import type { Endpoint } from '../forward/endpoint.js';
+import type { Offer } from '../forward/offers.js';
 import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { HostPort } from '../forward/spec.js';
-import type { TunnelStreamOptions } from '../forward/tunnel_stream.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -53,8 +54,13 @@ export interface TunnelOptions extends CommonOptions {
 }
 
 export interface ListenOptions extends TunnelOptions {
-  /** What peers may reach. Default: every port of this machine's own loopback. */
+  /** What peers may reach. Default: every port of this machine's own loopback; nothing when something is offered. */
   readonly expose?: readonly Rule[];
+  /**
+   * Names that this process serves itself, by `stream` events: open to all peers that have no rules of
+   * their own. Default: none.
+   */
+  readonly offer?: readonly Offer[];
   /** Where peers may have ports opened on this machine. Default: nowhere. */
   readonly allowReverse?: readonly ReverseRule[];
   /**
@@ -73,8 +79,14 @@ export interface ConnectOptions extends TunnelOptions {
   readonly remote: Ticket | ToxId;
 }
 
+/** Of what may be given up. */
+export interface Abortable {
+  /** Gives it up when aborted, with ERR_CLOSED; what is open by then is closed. */
+  readonly signal?: AbortSignal;
+}
+
 /** Of a SOCKS5 and HTTP CONNECT proxy. */
-export interface DynamicOptions {
+export interface DynamicOptions extends Abortable {
   /** Where it listens; port 0 takes a free one. */
   readonly bind: HostPort;
   /** What clients must name. Default: nobody is asked. */
@@ -82,7 +94,7 @@ export interface DynamicOptions {
 }
 
 /** What the far end shall dial, and how the stream to it shall be. */
-export type DialOptions = Endpoint & Pick<TunnelStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
+export type DialOptions = Endpoint & Pick<DialedStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
 
 export interface NodeOptions extends CommonOptions {
   /** UDP port. Default: one from 33445 to 33545, or any. */

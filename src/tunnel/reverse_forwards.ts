@@ -1,3 +1,4 @@
+import { onAbort } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
@@ -34,12 +35,18 @@ export interface ReverseForwardsOptions {
 }
 
 /** Our own user named the target: it is nobody else's to choose. */
-const NAMED_BY_US: TargetRules = { mayPermit: () => true, permits: () => true, permitsPath: () => true };
+const NAMED_BY_US: TargetRules = {
+  mayPermit: () => true,
+  permits: () => true,
+  permitsPath: () => true,
+  permitsName: () => false,
+};
 
 /** The reverse forwards of a connector, and the only streams that its listener may open. */
 export class ReverseForwards {
   readonly #options: ReverseForwardsOptions;
-  readonly #forwards = new Set<ReverseForward>();
+  /** With what forgets their signals. */
+  readonly #forwards = new Map<ReverseForward, () => void>();
   readonly #server: TargetServer;
   #session: StreamOpener | undefined;
 
@@ -49,8 +56,8 @@ export class ReverseForwards {
     this.#server = new TargetServer({ peer, timers, logger, rules: NAMED_BY_US, maxDials: limits.maxDials });
   }
 
-  /** @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path */
-  add(spec: ReverseSpec): Reverse {
+  /** @param signal closes it @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path */
+  add(spec: ReverseSpec, signal?: AbortSignal): Reverse {
     encodeTarget({ kind: 'listen', ...spec.bind });
     encodeTarget(targetOf(spec.target));
     const forward = new ReverseForward({ spec, timers: this.#options.timers });
@@ -64,7 +71,13 @@ export class ReverseForwards {
       const next = again ? '; asking again' : '';
       onRefused({ target: `-R ${printBind(spec.bind)}`, reason, text: `${why}${next}`, peer });
     });
-    this.#forwards.add(forward);
+    const close = (): void => {
+      forget();
+      this.#forwards.delete(forward);
+      forward.close();
+    };
+    const forget = onAbort(signal, close);
+    this.#forwards.set(forward, forget);
     // Not before the caller has had a chance to listen to the events.
     setImmediate(() => forward.setSession(this.#session));
     return {
@@ -72,16 +85,13 @@ export class ReverseForwards {
         return forward.remote && printHostPort(forward.remote);
       },
       target,
-      close: () => {
-        this.#forwards.delete(forward);
-        forward.close();
-      },
+      close,
     };
   }
 
   setSession(session: StreamOpener | undefined): void {
     this.#session = session;
-    for (const forward of this.#forwards) forward.setSession(session);
+    for (const forward of this.#forwards.keys()) forward.setSession(session);
   }
 
   /** Answers what the listener asks for: connections that came at a port of ours, and nothing else. */
@@ -90,7 +100,7 @@ export class ReverseForwards {
       request.refuse('not-allowed', 'this end opens no targets');
       return;
     }
-    for (const forward of this.#forwards) {
+    for (const forward of this.#forwards.keys()) {
       if (!forward.owns(request)) continue;
       this.#server.handle(request, targetOf(forward.spec.target));
       return;
@@ -103,7 +113,10 @@ export class ReverseForwards {
 
   close(): void {
     this.#server.close();
-    for (const forward of this.#forwards) forward.close();
+    for (const [forward, forget] of this.#forwards) {
+      forget();
+      forward.close();
+    }
     this.#forwards.clear();
   }
 }

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
+import { abortedError, isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
-import { TunnelError } from '../core/errors.js';
+import type { TunnelError } from '../core/errors.js';
 import { DEFAULT_PATIENCE_MS } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
@@ -9,7 +10,7 @@ import type { Identity } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
 import type { PeerChange, TunnelEvents } from './events.js';
-import type { Ports, TunnelOptions } from './options.js';
+import type { Abortable, Ports, TunnelOptions } from './options.js';
 import type { PeerInfo } from './peer_info.js';
 import type { Traffic } from './peer_life.js';
 
@@ -30,7 +31,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
-  readonly #signal: AbortSignal | undefined;
+  readonly #forgetSignal: () => void;
   #closing: Promise<void> | undefined;
   #ready = false;
 
@@ -46,10 +47,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     node.on('path', (path) => this.#onPath(path));
     node.on('waiting', (message) => this.tellWaiting(message));
     node.on('fatal', (error) => this.fail(error));
-    this.#signal = options.signal;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    const close = (): void => void this.close();
+    this.#forgetSignal = onAbort(options.signal, close);
     // Between the node's start and this no one listened to it.
-    if (isAborted(this.#signal)) this.#onAbort();
+    if (isAborted(options.signal)) close();
   }
 
   /** Says BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice. */
@@ -67,10 +68,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /**
    * UDP datagrams of the node itself so far; both 0 without UDP.
    *
-   * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
+   * @throws {TunnelError} ERR_CLOSED, also when aborted; ERR_WORKER_DIED
    */
-  async datagrams(): Promise<{ readonly received: number; readonly sent: number }> {
-    const { datagramsIn, datagramsOut } = await this.node.stats();
+  async datagrams({ signal }: Abortable = {}): Promise<{ readonly received: number; readonly sent: number }> {
+    throwIfAborted(signal);
+    const { datagramsIn, datagramsOut } = await orAborted(this.node.stats(), signal);
     return { received: datagramsIn, sent: datagramsOut };
   }
 
@@ -85,7 +87,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   protected static async startNode(options: TunnelOptions): Promise<ToxNode> {
-    if (isAborted(options.signal)) throw abortedError(options.signal);
+    throwIfAborted(options.signal);
     // Before anything is started: it throws.
     limitsOf(options.limits);
     const node = await ToxNode.start({
@@ -144,14 +146,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   async #close(): Promise<void> {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#forgetSignal();
     await this.closePeers();
     await this.node.close();
   }
-
-  readonly #onAbort = (): void => {
-    void this.close();
-  };
 }
 
 /**
@@ -161,12 +159,4 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 function udpPortsOf({ identity, udpPorts }: TunnelOptions): { udpPorts?: Ports } {
   if (udpPorts !== undefined) return { udpPorts };
   return identity === undefined ? { udpPorts: { from: 0, to: 0 } } : {};
-}
-
-export function isAborted(signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true;
-}
-
-export function abortedError(signal: AbortSignal | undefined): TunnelError {
-  return new TunnelError('ERR_CLOSED', 'its signal was aborted', { cause: signal?.reason });
 }

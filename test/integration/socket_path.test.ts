@@ -9,13 +9,13 @@ import { systemTimers } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { TunnelAgent } from '../../src/forward/agent.js';
 import { AllowRules } from '../../src/forward/allow.js';
+import { DialedStream } from '../../src/forward/dialed_stream.js';
 import { targetOf } from '../../src/forward/endpoint.js';
 import { type ExposeSpec, parseExposeSpec } from '../../src/forward/expose.js';
 import { LocalForward, type Refusal } from '../../src/forward/local.js';
 import { TargetServer } from '../../src/forward/serve.js';
 import { parseLocalSpec } from '../../src/forward/spec.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
-import { TunnelStream } from '../../src/forward/tunnel_stream.js';
 import { ending } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -126,14 +126,19 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
 
   test('a rule that is taken away cuts the connections to its socket', async (t) => {
     let allowed = true;
-    const rules = { mayPermit: () => false, permits: () => false, permitsPath: () => allowed };
+    const rules = {
+      mayPermit: () => false,
+      permits: () => false,
+      permitsPath: () => allowed,
+      permitsName: () => false,
+    };
     const server = new TargetServer({ peer: 'connector', rules });
     const { near } = sessionPair((request) => server.handle(request));
     t.after(() => near.close('peer-shutdown'));
     const gate = new StreamGate();
     gate.setSession(near);
     const target = { kind: 'path', path: echoPath } as const;
-    const stream = new TunnelStream({ gate, timers: systemTimers, target });
+    const stream = new DialedStream({ gate, timers: systemTimers, target });
     stream.on('error', () => {});
     await once(stream, 'connect');
     assert.equal(stream.remoteAddress, undefined);
@@ -154,7 +159,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     const gate = new StreamGate();
     gate.setSession(near);
     const agent = new TunnelAgent(
-      (wanted) => new TunnelStream({ gate, timers: systemTimers, target: targetOf(wanted) }),
+      (wanted) => new DialedStream({ gate, timers: systemTimers, target: targetOf(wanted) }),
     );
     t.after(() => {
       agent.destroy();

@@ -7,9 +7,10 @@ import test, { describe, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelAgent } from '../../src/forward/agent.js';
 import { AllowRules } from '../../src/forward/allow.js';
+import { DialedStream } from '../../src/forward/dialed_stream.js';
 import { TargetServer } from '../../src/forward/serve.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
-import { TunnelStream } from '../../src/forward/tunnel_stream.js';
+
 import { ending, freePort, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -47,7 +48,7 @@ function tunnel(t: TestContext) {
     far.close('peer-shutdown');
   });
   const dial = (port: number, options: { allowHalfOpen?: boolean; signal?: AbortSignal } = {}) =>
-    new TunnelStream({ gate, timers, target: { kind: 'tcp', host: '127.0.0.1', port }, ...options });
+    new DialedStream({ gate, timers, target: { kind: 'tcp', host: '127.0.0.1', port }, ...options });
   return { near, far, gate, timers, dial };
 }
 

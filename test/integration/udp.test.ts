@@ -136,6 +136,7 @@ test('what is no longer exposed is cut at once', async (t) => {
     mayPermit: (...asked) => rules.mayPermit(...asked),
     permits: (...asked) => rules.permits(...asked),
     permitsPath: (...asked) => rules.permitsPath(...asked),
+    permitsName: (...asked) => rules.permitsName(...asked),
   };
   const { target, client, port, server, forward, refusals, lines } = await bench(t, { rules: changing });
   client.send('a', port);

@@ -46,6 +46,11 @@ for (const node of installed.nodes) {
       const finished = await runProgram(node.execPath, ['main.mjs'], { cwd: installed.user });
       assert.deepEqual(finished, { ...QUIETLY, stdout: 'a line through the tunnel\n' });
     });
+
+    test('CommonJS requires it, and it does the same', async () => {
+      const finished = await runProgram(node.execPath, ['required.cjs'], { cwd: installed.user });
+      assert.deepEqual(finished, { ...QUIETLY, stdout: 'a line through the tunnel\n' });
+    });
   });
 }
 

@@ -1,5 +1,6 @@
 import type { BranchCounters } from './branch_counters.js';
 import { accessTargets } from './fuzz_access.js';
+import { forwardTargets } from './fuzz_forward.js';
 import { proxyTargets } from './fuzz_proxy.js';
 import type { FuzzTarget } from './fuzz_target.js';
 import { textTargets } from './fuzz_text.js';
@@ -30,7 +31,13 @@ export interface FuzzOptions {
 const MAX_FOUND = 2000;
 
 export async function fuzzTargets(): Promise<FuzzTarget[]> {
-  return [...wireTargets(), ...textTargets(), ...proxyTargets(), ...(await accessTargets())];
+  return [
+    ...wireTargets(),
+    ...textTargets(),
+    ...forwardTargets(),
+    ...proxyTargets(),
+    ...(await accessTargets()),
+  ];
 }
 
 /** Gives a target so many inputs; throws at the first fault, with what makes it again. */

@@ -14,8 +14,9 @@ import { readStateText } from '../../src/node/identity_file.js';
 import { seal, sealKeyOf } from '../../src/node/sealed.js';
 import { parseStateFile, sealedText, sealLabel, textToSeal } from '../../src/node/state_text.js';
 import { formatToxId, makeToxId, upperHex } from '../../src/node/tox_id.js';
+import { SPEC_PIECES } from './fuzz_forward.js';
 import { bytesTarget, type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
-import { JSON_PIECES, SPEC_PIECES } from './fuzz_text.js';
+import { JSON_PIECES } from './fuzz_text.js';
 
 const of = (byte: number, bytes = 32): Uint8Array => new Uint8Array(bytes).fill(byte);
 const KEY = '77'.repeat(32);

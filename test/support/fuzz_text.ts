@@ -9,12 +9,12 @@ import { buildProgram } from '../../src/cli/program.js';
 import { Lines } from '../../src/control/lines.js';
 import { parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
 import { parseAddress } from '../../src/forward/address.js';
-import { parseLocalSpec, parseTarget, printHostPort, printLocalSpec } from '../../src/forward/spec.js';
 import { parseBootstrapLine, parseNodesFile } from '../../src/node/bootstrap_list.js';
 import { publicKeyOf } from '../../src/node/identity.js';
 import { parseStateFile, plainText, StateFault } from '../../src/node/state_text.js';
 import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
 import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
+import { SPEC_PIECES } from './fuzz_forward.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 
 const secretKey = new Uint8Array(32).fill(5);
@@ -60,24 +60,6 @@ export const JSON_PIECES = [
   '"\\u0000"',
   '{"__proto__":{"x":1}}',
 ];
-export const SPEC_PIECES = [
-  ':',
-  '[',
-  ']',
-  '*',
-  ',',
-  '-',
-  '/',
-  '0',
-  '65535',
-  '65536',
-  '::',
-  '0x7f',
-  '127.1',
-  '%eth0',
-  '.',
-];
-
 const OPTION_PIECES = ['0', '9', '-', 'e9', 's', 'm', 'h', 'd', 'K', 'M', 'G', '.', ' ', '99999', '٣'];
 
 function state(text: string): Verdict {
@@ -179,13 +161,6 @@ function ipText(text: string): Verdict {
   return 'accepted';
 }
 
-function target(text: string): Verdict {
-  return refusing(['ERR_SPEC_INVALID'], () => {
-    const read = parseTarget(text);
-    same('target', parseTarget(printHostPort(read)), read);
-  });
-}
-
 /** What comes from people, files and other programs of this machine. */
 export function textTargets(): FuzzTarget[] {
   const known = (name: string): boolean => name === 'laptop';
@@ -227,6 +202,9 @@ export function textTargets(): FuzzTarget[] {
         '*:*',
         'laptop:10.0.0.0/8:80',
         'laptop:22',
+        'laptop:web:80',
+        '/run/app.sock',
+        'laptop:\\\\.\\pipe\\app',
       ],
       SPEC_PIECES,
       (text) =>
@@ -234,19 +212,6 @@ export function textTargets(): FuzzTarget[] {
           const { rule } = readRule(text, known);
           same('rule', readRule(printRule(rule, known), known).rule, rule);
         }),
-    ),
-    textTarget(
-      'forward',
-      2,
-      ['8080:localhost:80', '22', 'db.lan:5432', '0.0.0.0:1:[::1]:2', '[::1]:0:db:5432'],
-      SPEC_PIECES,
-      (text) =>
-        text.length % 2 === 0
-          ? target(text)
-          : refusing(['ERR_SPEC_INVALID'], () => {
-              const spec = parseLocalSpec(text);
-              same('forward', parseLocalSpec(printLocalSpec(spec)), spec);
-            }),
     ),
     textTarget(
       'bootstrap node',

@@ -10,8 +10,8 @@ export class LineProcess {
   readonly #child: ReturnType<typeof startChild>;
   readonly #listeners = new Set<() => void>();
 
-  constructor(command: string, args: readonly string[]) {
-    this.#child = startChild(command, args);
+  constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    this.#child = startChild(command, args, env);
     for (const input of [this.#child.stdout, this.#child.stderr]) {
       createInterface({ input }).on('line', (line) => {
         this.lines.push(line);

@@ -11,15 +11,19 @@ export interface Finished {
 export interface ProgramOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** What it reads from its standard input; default: nothing at all. */
+  readonly input?: string;
 }
 
 /** Runs a program to its end. It is killed, and this rejects, when it takes longer than a minute and a half. */
 export async function runProgram(
   command: string,
   args: readonly string[],
-  options: ProgramOptions = {},
+  { input, ...options }: ProgramOptions = {},
 ): Promise<Finished> {
-  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], timeout: 90_000 });
+  const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'], timeout: 90_000 });
+  // A program that ends without having read it all is no fault of ours.
+  child.stdin.on('error', () => {}).end(input);
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

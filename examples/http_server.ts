@@ -1,0 +1,23 @@
+// A web server that listens at no port: only who has the ticket can connect to it at all.
+//
+//   npx tsx examples/http_server.ts                 serves, and prints a ticket
+//   npx tsx examples/http_server.ts TICKET /hello   asks for a page
+import { once } from 'node:events';
+import { createServer, get } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { connect, listen, parseTicket } from 'tox-wasm-tunnel';
+import { network } from './network.js';
+
+const [ticket, path = '/'] = process.argv.slice(2);
+
+if (ticket === undefined) {
+  const server = createServer((request, response) => response.end(`You asked for ${request.url}.\n`));
+  // The name that the server is asked for by; half-open, as a server of node:http takes its sockets.
+  const listener = await listen({ ...network, offer: [{ host: 'web', port: 80, allowHalfOpen: true }] });
+  listener.on('stream', (stream) => server.emit('connection', stream));
+  console.log(listener.ticket);
+} else {
+  await using tunnel = await connect({ ...network, remote: parseTicket(ticket) });
+  const [response] = await once(get(`http://web${path}`, { agent: tunnel.agent() }), 'response');
+  process.stdout.write(await text(response));
+}

@@ -1,0 +1,51 @@
+import { addAbortSignal } from 'node:stream';
+import { expectMany } from '../core/aborting.js';
+import type { Timers } from '../core/clock.js';
+import type { PathTarget, TcpTarget } from '../mux/target.js';
+import type { StreamGate, StreamWish } from './stream_gate.js';
+import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
+
+export interface DialedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'> {
+  readonly gate: StreamGate;
+  readonly timers: Timers;
+  readonly target: TcpTarget | PathTarget;
+  /** Milliseconds to wait for a session with the peer; Infinity: as long as it takes. Default: the gate's. */
+  readonly sessionWaitMs?: number;
+  /** Destroys the stream with an AbortError. */
+  readonly signal?: AbortSignal;
+}
+
+/** A connection that the far end dials for us. */
+export class DialedStream extends TunnelStream {
+  override readonly remoteAddress: string | undefined;
+  override readonly remotePort: number | undefined;
+  readonly #gate: StreamGate;
+  readonly #wish: StreamWish;
+
+  constructor(options: DialedStreamOptions) {
+    const { gate, target, sessionWaitMs, signal } = options;
+    const isPath = target.kind === 'path';
+    super({ ...options, target: isPath ? target.path : `${target.host} port ${target.port}`, isOpen: false });
+    this.remoteAddress = isPath ? undefined : target.host;
+    this.remotePort = isPath ? undefined : target.port;
+    this.#gate = gate;
+    this.#wish = {
+      target,
+      handlers: this.streamHandlers(),
+      onAsked: (stream) => this.attach(stream),
+      ...(sessionWaitMs === undefined ? {} : { sessionWaitMs }),
+    };
+    if (signal !== undefined) {
+      expectMany(signal);
+      addAbortSignal(signal, this);
+    }
+    // Whoever dials listens to the events only after this.
+    process.nextTick(() => {
+      if (!this.destroyed) this.#gate.open(this.#wish);
+    });
+  }
+
+  protected override abandoned(): void {
+    this.#gate.forget(this.#wish);
+  }
+}

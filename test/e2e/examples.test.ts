@@ -1,0 +1,129 @@
+/** The examples, as a reader would start them, over a network of our own. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { LineProcess } from '../support/line_process.js';
+import { listenOnLoopback } from '../support/loopback.js';
+import { PrivateNetwork } from '../support/private_network.js';
+import { POSTGRES, skipWithout } from '../support/programs.js';
+import { type Finished, runProgram } from '../support/run_program.js';
+import { startPostgres } from '../support/services.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const TICKET = /^(twt1\S+)$/;
+
+const fileOf = (name: string): string => fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url));
+const wordsOf = (name: string): string[] => ['--import', import.meta.resolve('tsx'), fileOf(name)];
+
+describe('the examples', () => {
+  let network: PrivateNetwork;
+  const started: LineProcess[] = [];
+
+  before(async () => {
+    network = await PrivateNetwork.start();
+  });
+
+  after(async () => {
+    await Promise.all(started.map((each) => each.stop()));
+    await network.stop();
+  });
+
+  /** One that goes on until it is stopped. */
+  function start(name: string, ...args: readonly string[]): LineProcess {
+    const one = new LineProcess(process.execPath, [...wordsOf(name), ...args], {
+      BOOTSTRAP: network.bootstrap,
+    });
+    started.push(one);
+    return one;
+  }
+
+  /** One that ends by itself. */
+  function run(
+    name: string,
+    args: readonly string[],
+    { env = {}, input }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string } = {},
+  ): Promise<Finished> {
+    return runProgram(process.execPath, [...wordsOf(name), ...args], {
+      env: { ...process.env, BOOTSTRAP: network.bootstrap, ...env },
+      ...(input !== undefined && { input }),
+    });
+  }
+
+  async function ticketOf(listener: LineProcess): Promise<string> {
+    return (await listener.line(TICKET))[1] ?? '';
+  }
+
+  test('remote_shell: what is typed here is run there, and its output and end come back', async () => {
+    const ticket = await ticketOf(start('remote_shell'));
+    const input = 'echo "6 * 7 is $((6 * 7))"\nno-such-program\n';
+    const { exitCode, stdout, stderr } = await run('remote_shell', [ticket], { input });
+    assert.deepEqual([exitCode, stderr], [0, '']);
+    assert.match(stdout, /^6 \* 7 is 42\n.*no-such-program.*not found/s);
+    const ended = await run('remote_shell', [ticket], { input: 'exit 3\n' });
+    assert.deepEqual(ended, { exitCode: 0, stdout: '', stderr: '' });
+  });
+
+  test('postgres: a question is answered by a database of the far end', {
+    skip: skipWithout(POSTGRES),
+  }, async () => {
+    const folder = new TempFolder();
+    const database = await startPostgres(folder);
+    try {
+      const { ticket } = await network.listen([String(database.port)]);
+      const env = { TICKET: ticket, PGPORT: String(database.port), PGUSER: 'tester', PGDATABASE: 'postgres' };
+      const answer = await run('postgres', ['select 6 * 7 as "product"'], { env });
+      assert.deepEqual(answer, { exitCode: 0, stdout: '[{"product":42}]\n', stderr: '' });
+    } finally {
+      await database.stop();
+      folder.remove();
+    }
+  });
+
+  test('http_server: a page comes from a server that listens nowhere', async () => {
+    const ticket = await ticketOf(start('http_server'));
+    const page = await run('http_server', [ticket, '/hello']);
+    assert.deepEqual(page, { exitCode: 0, stdout: 'You asked for /hello.\n', stderr: '' });
+  });
+
+  test('ci_job: its command reaches the machine at home, and its exit code is the job’s', async () => {
+    const server = createServer((_request, response) => response.end('from home'));
+    const port = await listenOnLoopback(server);
+    try {
+      const { ticket } = await network.listen([String(port)]);
+      const program = `
+        const response = await fetch('http://' + process.env.HOME_MACHINE);
+        process.stdout.write(await response.text());
+        process.exitCode = 7;`;
+      const args = [String(port), process.execPath, '--input-type=module', '--eval', program];
+      const job = await run('ci_job', args, { env: { TICKET: ticket } });
+      assert.deepEqual(job, { exitCode: 7, stdout: 'from home', stderr: '' });
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
+  });
+
+  test('dev_servers: each of the two sees the other’s page', async () => {
+    const servers = ['Ann', 'Bob'].map((name) =>
+      createServer((_request, response) => response.setHeader('connection', 'close').end(`made by ${name}`)),
+    );
+    const [annPort = 0, bobPort = 0] = await Promise.all(servers.map((server) => listenOnLoopback(server)));
+    try {
+      const ann = start('dev_servers', String(annPort));
+      const [, theirs = '', ticket = ''] = await ann.line(/ HIS_PORT (\d+) (twt1\S+)$/);
+      const bob = start('dev_servers', String(bobPort), theirs, ticket);
+      const [, bobs = ''] = await ann.line(/Bob's server: (\S+)/);
+      const [, anns = ''] = await bob.line(/Ann's server: (\S+)/);
+      const pages = await Promise.all([anns, bobs].map(async (url) => (await fetch(url)).text()));
+      assert.deepEqual(pages, ['made by Ann', 'made by Bob']);
+    } finally {
+      for (const server of servers) {
+        server.close();
+        server.closeAllConnections();
+        await once(server, 'close').catch(() => {});
+      }
+    }
+  });
+});

@@ -1,0 +1,272 @@
+/** The library as a program embeds it: a node, a listener and connectors in one process, over the real wasm. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, get } from 'node:http';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import { createServer as createHttpsServer, get as getSecurely } from 'node:https';
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Agent, fetch as undiciFetch } from 'undici';
+import { WebSocket, WebSocketServer } from 'ws';
+import {
+  type BootstrapNode,
+  type CommonOptions,
+  type Connector,
+  connect,
+  type Listener,
+  listen,
+  node,
+  parseBootstrapLine,
+  parseExposeSpec,
+  parseLocalSpec,
+  parseReverseRule,
+  parseReverseSpec,
+  parseTicket,
+  type StreamOrigin,
+  type TunnelStream,
+} from '../../src/index.js';
+import { failsWith } from '../support/fails_with.js';
+import { LOOPBACK_HOST, listenOnLoopback } from '../support/loopback.js';
+import { pattern, patternDigest } from '../support/pattern.js';
+import { runProgram } from '../support/run_program.js';
+import { readDigest, readToEnd } from '../support/socket_bytes.js';
+import { TEST_CERTIFICATE } from '../support/test_certificate.js';
+
+const MIB = 1024 * 1024;
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
+const WEB = { host: 'web', port: 80, allowHalfOpen: true } as const;
+const SECURE = { host: 'secure.lan', port: 443 } as const;
+const SECOND = { host: 'second', port: 80 } as const;
+const ECHO = { host: 'echo', port: 7, allowHalfOpen: true } as const;
+
+const aborted = (): AbortSignal => AbortSignal.abort(new Error('by the test'));
+const isAborted = failsWith('ERR_CLOSED', /its signal was aborted/);
+
+describe('a program with the library', () => {
+  let first: BootstrapNode;
+  let options: CommonOptions;
+  let listener: Listener;
+  let tunnel: Connector;
+  /** What the handler was told of each stream. */
+  const origins: StreamOrigin[] = [];
+  const http = createServer((request, response) => response.end(`plain ${request.url}`));
+  const https = createHttpsServer(TEST_CERTIFICATE, (request, response) =>
+    response.end(`secret ${request.url}`),
+  );
+  const http2 = createHttp2Server((request, response) => response.end(`second ${request.url}`));
+  const target = createServer((request, response) => response.end(`a target's ${request.url}`));
+  let targetPort: number;
+
+  before(async () => {
+    targetPort = await listenOnLoopback(target);
+    first = await node({ ...LOCAL, port: 0, tcpPort: 0 });
+    options = {
+      ...LOCAL,
+      bootstrap: [parseBootstrapLine(`${LOOPBACK_HOST}:${first.udpPort}:${first.publicKey}`)],
+    };
+    listener = await listen({
+      ...options,
+      expose: [parseExposeSpec(String(targetPort))],
+      offer: [WEB, SECURE, SECOND, ECHO],
+      allowReverse: [parseReverseRule('0')],
+    });
+    listener.on('stream', (stream, from) => {
+      origins.push(from);
+      stream.on('error', () => {});
+      if (from.host === WEB.host) http.emit('connection', stream);
+      else if (from.host === SECURE.host) https.emit('connection', stream);
+      else if (from.host === SECOND.host) http2.emit('connection', stream);
+      else stream.pipe(stream);
+    });
+    tunnel = await connect({ ...options, remote: parseTicket(listener.ticket) });
+    await once(tunnel, 'peer');
+  });
+
+  after(async () => {
+    await tunnel.close();
+    await listener.close();
+    await first.close();
+    target.close();
+    target.closeAllConnections();
+  });
+
+  test('serves streams without any port, and is told who asks', async () => {
+    const stream = tunnel.dial(ECHO);
+    const answer = readDigest(stream);
+    stream.end(pattern('echo', 4 * MIB));
+    assert.deepEqual(await answer, { bytes: 4 * MIB, sha256: patternDigest('echo', 4 * MIB) });
+    const [peer] = listener.peers();
+    assert.deepEqual(origins.at(-1), { host: 'echo', port: 7, peer: peer?.publicKey, name: 'default' });
+    assert.ok(peer !== undefined && peer.opened > 0 && peer.bytesIn > 4 * MIB);
+    assert.ok(tunnel.stats().bytesOut > 4 * MIB && listener.stats().bytesIn > 4 * MIB);
+  });
+
+  test('opens nothing but what is offered and exposed', async () => {
+    const codeOf = async (stream: TunnelStream): Promise<unknown> =>
+      ((await once(stream, 'error')) as [Error & { code?: unknown }])[0].code;
+    assert.equal(await codeOf(tunnel.dial({ host: 'web', port: 81 })), 'EACCES');
+    assert.equal(await codeOf(tunnel.dial({ host: 'localhost', port: first.udpPort })), 'EACCES');
+    listener.access.newTicket({ name: 'narrow', rules: ['web:80'] });
+    const ticket = parseTicket(listener.ticketOf('narrow') ?? '');
+    await using guest = await connect({ ...options, remote: ticket });
+    assert.equal(await codeOf(guest.dial(ECHO)), 'EACCES');
+    const [response] = await once(get('http://web/guest', { agent: guest.agent() }), 'response');
+    assert.equal(String(await readToEnd(response)), 'plain /guest');
+    assert.equal(origins.at(-1)?.name, 'narrow');
+  });
+
+  test('cuts the streams of an offer when its rule is taken away, and serves it again when it is back', async () => {
+    const stream = tunnel.dial(ECHO);
+    await once(stream, 'connect');
+    const failed = once(stream, 'error') as Promise<[Error & { code?: unknown }]>;
+    assert.ok(listener.rules.remove(parseExposeSpec('echo:7')));
+    assert.equal((await failed)[0].code, 'ECONNRESET');
+    listener.rules.add(parseExposeSpec('echo:7'));
+    const again = tunnel.dial(ECHO);
+    again.end('again');
+    assert.equal(String(await readToEnd(again)), 'again');
+  });
+
+  test('is asked by node:http and node:https, with TLS inside of the tunnel', async () => {
+    const [plain] = await once(get('http://web/a', { agent: tunnel.agent() }), 'response');
+    assert.equal(String(await readToEnd(plain)), 'plain /a');
+    const agent = tunnel.httpsAgent({ ca: TEST_CERTIFICATE.cert, keepAlive: true, maxSockets: 1 });
+    for (const path of ['/b', '/c']) {
+      const [secret] = await once(getSecurely(`https://secure.lan${path}`, { agent }), 'response');
+      assert.equal(String(await readToEnd(secret)), `secret ${path}`);
+    }
+    agent.destroy();
+    const distrustful = getSecurely('https://secure.lan/', { agent: tunnel.httpsAgent() });
+    const [error] = (await once(distrustful, 'error')) as [Error & { code?: unknown }];
+    assert.equal(error.code, 'DEPTH_ZERO_SELF_SIGNED_CERT');
+    const [exposed] = await once(
+      get(`http://localhost:${targetPort}/d`, { agent: tunnel.agent() }),
+      'response',
+    );
+    assert.equal(String(await readToEnd(exposed)), "a target's /d");
+  });
+
+  test('is asked by fetch, of undici and of Node, http and https', async () => {
+    const dispatcher = new Agent({ connect: tunnel.undiciConnect({ ca: TEST_CERTIFICATE.cert }) });
+    try {
+      for (const [url, text] of [
+        ['http://web/a', 'plain /a'],
+        ['https://secure.lan/b', 'secret /b'],
+        [`http://localhost:${targetPort}/c`, "a target's /c"],
+      ] as const) {
+        assert.equal(await (await undiciFetch(url, { dispatcher })).text(), text);
+        // The types of Node's own fetch are of another version of undici.
+        const init: object = { dispatcher };
+        assert.equal(await (await fetch(url, init)).text(), text);
+      }
+      await assert.rejects(undiciFetch('http://web:81/', { dispatcher }), (error: Error) => {
+        assert.match(String(error.cause), /EACCES web port 81/);
+        return true;
+      });
+    } finally {
+      await dispatcher.destroy();
+    }
+  });
+
+  test('carries WebSockets and HTTP/2 over dialled streams', async () => {
+    const sockets = new WebSocketServer({ server: target });
+    sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`${data}!`)));
+    const socket = new WebSocket(`ws://localhost:${targetPort}/`, { agent: tunnel.agent() });
+    await once(socket, 'open');
+    socket.send('hello');
+    assert.equal(String((await once(socket, 'message'))[0]), 'hello!');
+    socket.close();
+    await once(socket, 'close');
+    sockets.close();
+
+    const session = connectHttp2('http://second', { createConnection: () => tunnel.dial(SECOND) });
+    const answers = ['/a', '/b'].map((path) => readToEnd(session.request({ ':path': path })));
+    assert.deepEqual((await Promise.all(answers)).map(String), ['second /a', 'second /b']);
+    session.close();
+    await once(session, 'close');
+  });
+
+  test('forwards ports, a proxy, and ports of the far end', async (t) => {
+    const server = createTcpServer((socket) => socket.end('from our side'));
+    t.after(() => server.close());
+    const port = await listenOnLoopback(server);
+    const forward = await tunnel.forward(parseLocalSpec('0:web:80'));
+    const page = await (await fetch(`http://${forward.local}/f`)).text();
+    assert.equal(page, 'plain /f');
+    forward.close();
+    const proxy = await tunnel.dynamic({ bind: { host: LOOPBACK_HOST, port: 0 } });
+    const client = connectTcp(Number(proxy.local.split(':')[1]), LOOPBACK_HOST);
+    client.end('CONNECT web:80 HTTP/1.1\r\n\r\nGET /p HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n');
+    assert.match(String(await readToEnd(client)), /^HTTP\/1\.1 200 .*\r\n\r\nHTTP\/1\.1 200 OK.*plain \/p/s);
+    proxy.close();
+    const reverse = tunnel.reverse(parseReverseSpec(`0:${LOOPBACK_HOST}:${port}`));
+    const [{ status, listen: remote }] = await once(tunnel, 'reverse');
+    assert.deepEqual([status, remote], ['open', reverse.remote]);
+    const far = connectTcp(Number(String(remote).split(':')[1]), LOOPBACK_HOST);
+    assert.equal(String(await readToEnd(far)), 'from our side');
+    reverse.close();
+  });
+
+  test('gives up what is aborted before it begins', async () => {
+    const signal = aborted();
+    const remote = parseTicket(listener.ticket);
+    await assert.rejects(node({ ...LOCAL, port: 0, tcpPort: 0, signal }), isAborted);
+    await assert.rejects(listen({ ...options, signal }), isAborted);
+    await assert.rejects(connect({ ...options, remote, signal }), isAborted);
+    await assert.rejects(tunnel.forward(parseLocalSpec('0:web:80'), { signal }), isAborted);
+    await assert.rejects(tunnel.dynamic({ bind: { host: LOOPBACK_HOST, port: 0 }, signal }), isAborted);
+    assert.throws(() => tunnel.reverse(parseReverseSpec('0:web:80'), { signal }), isAborted);
+    await assert.rejects(tunnel.ping({ signal }), isAborted);
+    await assert.rejects(tunnel.datagrams({ signal }), isAborted);
+    const [error] = (await once(tunnel.dial({ ...WEB, signal }), 'error')) as [Error & { code?: unknown }];
+    assert.equal(error.code, 'ABORT_ERR');
+  });
+
+  test('gives up what is aborted on its way', async () => {
+    const remote = parseTicket(listener.ticket);
+    const begin: readonly ((signal: AbortSignal) => Promise<unknown>)[] = [
+      (signal) => node({ ...LOCAL, port: 0, tcpPort: 0, signal }),
+      (signal) => listen({ ...options, signal }),
+      (signal) => connect({ ...options, remote, signal }),
+      (signal) => tunnel.forward(parseLocalSpec('0:web:80'), { signal }),
+      (signal) => tunnel.dynamic({ bind: { host: LOOPBACK_HOST, port: 0 }, signal }),
+      (signal) => tunnel.ping({ signal }),
+      (signal) => tunnel.datagrams({ signal }),
+    ];
+    for (const each of begin) {
+      const aborter = new AbortController();
+      const begun = each(aborter.signal);
+      aborter.abort();
+      await assert.rejects(begun, isAborted, String(each));
+    }
+  });
+
+  test('closes what is aborted later', async () => {
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    const other = await connect({ ...options, remote: parseTicket(listener.ticket), signal });
+    const forward = await tunnel.forward(parseLocalSpec('0:web:80'), { signal });
+    const reverse = tunnel.reverse(parseReverseSpec('0:web:80'), { signal });
+    await once(listener, 'reverse');
+    const stream = tunnel.dial({ ...ECHO, signal });
+    await once(stream, 'connect');
+    assert.equal((await tunnel.ping({ signal })).path, 'udp');
+    const [closed, failed] = [once(listener, 'reverse'), once(stream, 'error')];
+    aborter.abort();
+    assert.equal(((await failed) as [Error])[0].name, 'AbortError');
+    const [{ status }] = await closed;
+    assert.deepEqual([status, reverse.remote], ['closed', undefined]);
+    const client = connectTcp(Number(forward.local.split(':')[1]), LOOPBACK_HOST);
+    const [error] = (await once(client, 'error')) as [Error & { code?: unknown }];
+    assert.equal(error.code, 'ECONNREFUSED');
+    await other.close();
+    await assert.rejects(other.forward(parseLocalSpec('0:web:80')), failsWith('ERR_CLOSED', /new connector/));
+  });
+});
+
+test('a program that has closed everything ends by itself', async () => {
+  const program = fileURLToPath(new URL('../support/library_program.ts', import.meta.url));
+  const finished = await runProgram(process.execPath, ['--import', import.meta.resolve('tsx'), program]);
+  assert.deepEqual(finished, { exitCode: 0, stdout: 'one other\n', stderr: '' });
+});
