@@ -1,5 +1,6 @@
 import type { TicketInfo } from '../access/ticket_book.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { NamedRemote } from './commands/names.js';
 
 /**
  * What the command tells, to programs as one line of JSON and to people in words. Names and
@@ -34,6 +35,12 @@ export type CliEvent =
   | { readonly event: 'tickets'; readonly tickets: readonly TicketInfo[] }
   /** The answer of `ticket revoke`. */
   | { readonly event: 'revoked'; readonly name: string }
+  /** The answer of `add`. */
+  | ({ readonly event: 'named' } & NamedRemote)
+  /** The answer of `remove`. */
+  | { readonly event: 'unnamed'; readonly name: string }
+  /** The answer of `list`. */
+  | { readonly event: 'names'; readonly names: readonly NamedRemote[] }
   | {
       readonly event: 'forward';
       readonly local: string;

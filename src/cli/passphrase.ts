@@ -6,7 +6,7 @@ import { PASSPHRASE_VARIABLE } from './secret_variables.js';
 const MAX_PASSPHRASE_BYTES = 4096;
 
 /**
- * The passphrase of the state file, from the file that the options name or else from the
+ * The passphrase of the state files, from the file that the options name or else from the
  * environment; undefined without either. An end of line at its end is none of it.
  *
  * @throws {TunnelError} ERR_USAGE
@@ -16,10 +16,9 @@ export async function passphraseOf(
   io: CliIo,
 ): Promise<Uint8Array | undefined> {
   const fromEnvironment = io.takeEnv(PASSPHRASE_VARIABLE);
-  if (ephemeral === true) {
-    if (passphraseFile !== undefined) throw usage('--passphrase-file and --ephemeral contradict each other');
-    return undefined;
-  }
+  // From the environment it may still open the names.
+  if (ephemeral === true && passphraseFile !== undefined)
+    throw usage('--passphrase-file and --ephemeral contradict each other');
   if (passphraseFile !== undefined) return readPassphrase(passphraseFile);
   return fromEnvironment === undefined
     ? undefined

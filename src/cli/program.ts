@@ -27,10 +27,11 @@ import {
 import { usage } from './flags.js';
 import { addOptions, merged, subcommand } from './grammar.js';
 import * as help from './help_text.js';
+import { addNameCommands, type NameActions } from './program_names.js';
 import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
-export interface Actions {
+export interface Actions extends NameActions {
   listen(flags: ListenFlags): Promise<void>;
   /** @param first the ticket or, where that comes by another way, the target */
   connect(first: string | undefined, second: string | undefined, flags: ConnectFlags): Promise<void>;
@@ -61,7 +62,10 @@ export function buildProgram(
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)
     .enablePositionalOptions()
-    .argument('[TICKET]', 'of the listener to connect to, or its Tox ID; without it, this machine listens')
+    .argument(
+      '[TICKET]',
+      'of the listener to connect to, its name or its Tox ID; without it, this machine listens',
+    )
     .argument('[PORT]', 'port, or host:port, that the listener shall reach')
     .addHelpText('after', help.MAIN);
   addOptions(
@@ -84,9 +88,6 @@ export function buildProgram(
           throw usage('--allow-reverse is for the listener; the connector asks with -R');
         if (allowPeer !== undefined || denyPeer !== undefined || qr === true)
           throw usage('--allow-peer, --deny-peer and --qr are for the listener');
-        // Tickets and Tox IDs have digits; a command mistyped has not.
-        if (remote !== undefined && remote !== '-' && !/\d/.test(remote))
-          throw usage(`${JSON.stringify(remote)} is neither a command nor a ticket; see ${PROGRAM} --help`);
         return actions.connect(remote, target, flags);
       }
       const stray = connectOption(flags);
@@ -111,7 +112,7 @@ export function buildProgram(
     'forward local ports to what a listener can reach',
     help.CONNECT,
   )
-    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
+    .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach');
   addOptions(connect, ticketFile(), ...forwarding(), ...network(), ...state(), ...output_());
   connect.action((remote: string | undefined, target: string | undefined) =>
@@ -130,15 +131,15 @@ export function buildProgram(
   node.action(() => actions.node(merged<NodeFlags>(program, node)));
 
   const ping = subcommand(program, 'ping', 'the round trip to a listener, and by which path', help.PING)
-    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
+    .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
     .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
   addOptions(ping, ticketFile(), ...sockets(), ...state(), ...output_());
   ping.action((remote: string | undefined) => actions.ping(remote, merged<PingFlags>(program, ping)));
 
   const doctor = subcommand(program, 'doctor', 'looks for what keeps a tunnel from working', help.DOCTOR)
-    .argument('[TICKET]', 'of a listener to look for, or its Tox ID; - reads it from standard input')
+    .argument('[TICKET]', 'of a listener to look for, its name or its Tox ID; - reads it from standard input')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), ...output_());
+  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), stateFolder(), passphrase(), ...output_());
   doctor.action((remote: string | undefined, target: string | undefined) =>
     actions.doctor(remote, target, merged<DoctorFlags>(program, doctor)),
   );
@@ -189,6 +190,8 @@ export function buildProgram(
   rule.action((action: string, rules: readonly string[]) =>
     actions.rule(action, rules, merged<AskFlags>(program, rule)),
   );
+
+  addNameCommands(program, actions);
   return program;
 }
 

@@ -61,6 +61,18 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/ticket.js')).ticketCommand(context, action, name, flags);
       },
+      add: async (name, ticket, flags, commands) => {
+        const context = begin(flags);
+        code = await (await import('./commands/names.js')).addCommand(context, name, ticket, flags, commands);
+      },
+      remove: async (name, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/names.js')).removeCommand(context, name, flags);
+      },
+      list: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/names.js')).listCommand(context, flags);
+      },
     },
     packageVersion(),
     { out: (text) => io.stdout.write(text) },

@@ -16,6 +16,7 @@ import { StateFault } from '../../src/node/state_json.js';
 import { parseStateFile, plainText } from '../../src/node/state_text.js';
 import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
 import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
+import { everyAction } from './every_action.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 
 const secretKey = new Uint8Array(32).fill(5);
@@ -101,21 +102,7 @@ async function commandLine(text: string): Promise<Verdict> {
   const action = async (): Promise<void> => {
     calls++;
   };
-  const program = buildProgram(
-    {
-      listen: action,
-      connect: action,
-      node: action,
-      ping: action,
-      doctor: action,
-      id: action,
-      ticket: action,
-      peers: action,
-      rule: action,
-    },
-    '0',
-    { out: () => {} },
-  );
+  const program = buildProgram(everyAction(action), '0', { out: () => {} });
   try {
     await program.parseAsync(text.split(' '), { from: 'user' });
   } catch (error) {

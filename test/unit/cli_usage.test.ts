@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
+import * as namesHelp from '../../src/cli/help_names.js';
 import * as help from '../../src/cli/help_text.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
@@ -18,10 +19,10 @@ const KEY = ID.slice(0, 64);
 describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /unknown option '--nope'.*--help/],
-    [['lisen'], /"lisen" is neither a command nor a ticket/],
+    [['lisen'], /"lisen" is neither a ticket, nor a name.*list.*add.* nor a command/],
     [
       ['connect'],
-      /whom to connect to is missing: a ticket, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
+      /whom to connect to is missing: a ticket, a name .*list.*, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
     ],
     [['connect', TICKET.slice(0, -1), '22'], /its last 1 of 123 characters are missing/],
     [['connect', TICKET.replace('0w3', '0w4'), '22'], /mistyped/],
@@ -127,6 +128,17 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['rule', 'add'], /rule takes list, or add or remove/],
     [['rule', 'list', '22'], /rule takes list/],
     [['id', '--ephemeral'], /unknown option '--ephemeral'/],
+    [['add'], /missing required argument 'NAME'/],
+    [['add', 'home'], /whom to connect to is missing/],
+    [['add', 'a b', TICKET], /is no name/],
+    [['add', 'localhost', TICKET], /choose another name/],
+    [['add', 'Listen', TICKET], /"listen" is a command of tox-wasm-tunnel; choose another name/],
+    [['add', 'home', 'work'], /not a ticket that we can use/],
+    [['add', 'home', TICKET.slice(0, -1)], /its last 1 of 123 characters are missing/],
+    [['add', 'home', TICKET, '--ticket-file', 'x'], /contradict/],
+    [['connect', 'home', '22', '--ticket-file', 'x'], /contradict/],
+    [['ping', 'home'], /"home" is neither a ticket, nor a name/],
+    [['doctor', 'home'], /"home" is neither a ticket, nor a name/],
   ];
   for (const [args, why] of bad) {
     test(args.map((arg) => arg.replace(ID, 'TOX_ID').replace(TICKET, 'TICKET')).join(' '), async () => {
@@ -295,7 +307,7 @@ describe('help', () => {
   const ticketFile = folder.file('ticket');
   writeFileSync(ticketFile, `> ${TICKET.slice(0, 70)}\n> ${TICKET.slice(70)}\n`);
 
-  const examples = Object.values(help)
+  const examples = Object.values({ ...help, ...namesHelp })
     .flatMap((text) => text.split('\n'))
     .flatMap((line) => /^ {2}\$ tox-wasm-tunnel((?: \S+)*)/.exec(line)?.[1] ?? []);
   test('there are examples', () => assert.ok(examples.length >= 15, String(examples.length)));
@@ -309,7 +321,7 @@ describe('help', () => {
     test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
       const bench = new CliBench();
       bench.stdin = Readable.from([Buffer.from(TICKET)]);
-      if (words[0] === 'id' || words[0] === 'ticket')
+      if (['id', 'ticket', 'add', 'remove', 'list'].includes(words[0] ?? ''))
         return assert.equal(await bench.run(...words, '--help'), 0);
       if (words[0] === 'peers' || words[0] === 'rule') {
         assert.equal(await bench.run(...words), 1);

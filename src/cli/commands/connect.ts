@@ -69,7 +69,8 @@ export async function connectCommand(
   flags: ConnectFlags,
 ): Promise<ExitCode> {
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin();
-  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags.ticketFile);
+  const passphrase = await passphraseOf(flags, context.io);
+  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags, passphrase);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags);
   const proxies = await proxiesOf(flags);
@@ -84,7 +85,6 @@ export async function connectCommand(
     logger: context.reporter.logger,
     remote,
   };
-  const passphrase = await passphraseOf(flags, context.io);
   const { connect } = await context.io.loadApi();
   return serve(context, {
     role: 'connector',

@@ -8,6 +8,7 @@ import { EXIT, type ExitCode } from '../exit_codes.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../flags.js';
 import { humanDuration } from '../human.js';
 import { Lifetime } from '../lifetime.js';
+import { passphraseOf } from '../passphrase.js';
 import { peerOnline } from '../peer_online.js';
 import { remoteOf } from '../remote.js';
 import type { Context } from '../serve.js';
@@ -15,6 +16,10 @@ import { Waiter } from '../waiter.js';
 
 export interface DoctorFlags extends OutputFlags, NetworkFlags {
   readonly ticketFile?: string;
+  /** Folder of the names. */
+  readonly state?: string;
+  /** Opens the names. */
+  readonly passphraseFile?: string;
 }
 
 /** How long to wait, in milliseconds: for our own node to join, and for a peer, which is found in 1 to 10 s. */
@@ -40,7 +45,8 @@ export async function doctorCommand(
   flags: DoctorFlags,
 ): Promise<ExitCode> {
   const asked = first !== undefined || flags.ticketFile !== undefined;
-  const named = asked ? await remoteOf(context.io, first, second, flags.ticketFile) : undefined;
+  const passphrase = await passphraseOf(flags, context.io);
+  const named = asked ? await remoteOf(context.io, first, second, flags, passphrase) : undefined;
   const target = named?.target === undefined ? undefined : parseTarget(named.target);
   const lifetime = new Lifetime(context.io);
   context.onOutputLost(() => lifetime.stop());

@@ -44,7 +44,8 @@ export async function pingCommand(
   flags: PingFlags,
 ): Promise<ExitCode> {
   const count = countOf(flags.count);
-  const { remote } = await remoteOf(context.io, first, undefined, flags.ticketFile);
+  const passphrase = await passphraseOf(flags, context.io);
+  const { remote } = await remoteOf(context.io, first, undefined, flags, passphrase);
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -52,7 +53,6 @@ export async function pingCommand(
     logger: context.reporter.logger,
     remote,
   };
-  const passphrase = await passphraseOf(flags, context.io);
   const { connect } = await context.io.loadApi();
   return serve(context, {
     role: 'connector',
