@@ -103,6 +103,7 @@ export const state = (): Option[] => [
 ];
 
 export const output_ = (): Option[] => [
+  new Option('--config <FILE>', 'take options from FILE (JSON); those that stand here count more'),
   new Option('--json', 'tell programs what happens: one JSON event a line on stdout'),
   new Option('-v, --verbose', 'tell more; repeatable: -v, -vv, -vvv')
     .default(0, 'errors and events')

@@ -17,6 +17,17 @@ export type CliEvent =
       /** Listener: what to run on the other machine. */
       readonly command?: string;
     }
+  /** The answer of `service install`. */
+  | {
+      readonly event: 'service';
+      readonly name: string;
+      readonly scope: 'system' | 'user';
+      readonly unit: string;
+      /** What to run next. */
+      readonly next: readonly string[];
+      /** Where it was written; undefined when it was only printed. */
+      readonly file?: string;
+    }
   | { readonly event: 'identity'; readonly toxId: string; readonly file: string }
   /** The answer of `id --new-passphrase-file` and `id --remove-passphrase`: the files that were written anew. */
   | { readonly event: 'passphrase'; readonly files: readonly string[]; readonly isEncrypted: boolean }

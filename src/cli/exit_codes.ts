@@ -16,7 +16,8 @@ export const EXIT = {
   terminated: 143,
 } as const;
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+/** One of {@link EXIT}, or that of a program that was run: 0 to 255. */
+export type ExitCode = number;
 
 const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   'ERR_ADDRESS_INVALID',

@@ -7,6 +7,7 @@ Examples:
   $ tox-wasm-tunnel TICKET 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
   $ tox-wasm-tunnel TICKET 22 -p 2222          … at 127.0.0.1:2222
   $ tox-wasm-tunnel TICKET db.lan:5432         … a host that the listener can reach (and exposes)
+  $ tox-wasm-tunnel add home TICKET            … and from now on: tox-wasm-tunnel home 22, tox-wasm-tunnel ssh home
 
 Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 129, 130 and 143 killed by a second
 SIGHUP, SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;

@@ -15,7 +15,7 @@ export async function passphraseOf(
   { passphraseFile, ephemeral }: Pick<StateFlags, 'passphraseFile' | 'ephemeral'>,
   io: CliIo,
 ): Promise<Uint8Array | undefined> {
-  const fromEnvironment = io.takeEnv(PASSPHRASE_VARIABLE);
+  const fromEnvironment = variableOf(io);
   // From the environment it may still open the names.
   if (ephemeral === true && passphraseFile !== undefined)
     throw usage('--passphrase-file and --ephemeral contradict each other');
@@ -23,6 +23,15 @@ export async function passphraseOf(
   return fromEnvironment === undefined
     ? undefined
     : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
+}
+
+/** What lay in the environment of a command, which several parts of it may ask for. */
+const variables = new WeakMap<CliIo, string | undefined>();
+
+/** The passphrase in the environment of a command, however often it is asked for. */
+export function variableOf(io: CliIo): string | undefined {
+  if (!variables.has(io)) variables.set(io, io.takeEnv(PASSPHRASE_VARIABLE));
+  return variables.get(io);
 }
 
 /** The passphrase in a file. @throws {TunnelError} ERR_USAGE */

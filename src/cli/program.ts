@@ -192,6 +192,10 @@ export function buildProgram(
   );
 
   addNameCommands(program, actions);
+  program.hook('preAction', async (_program, command) => {
+    if ((command.getOptionValue('config') ?? program.getOptionValue('config')) !== undefined)
+      await (await import('./config_file.js')).applyConfig(program, command);
+  });
   return program;
 }
 

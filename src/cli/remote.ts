@@ -5,6 +5,7 @@ import { namesFileOf, readNames } from '../node/names_file.js';
 import { formatToxId, type ToxId } from '../node/tox_id.js';
 import { usage } from './flags.js';
 import type { CliIo } from './io.js';
+import { passphraseOf } from './passphrase.js';
 import { readBounded, readBoundedFile } from './read_bounded.js';
 import { PROGRAM } from './reporter.js';
 import { TICKET_VARIABLE } from './secret_variables.js';
@@ -24,13 +25,15 @@ export interface RemoteFlags {
   readonly ticketFile?: string;
   /** Folder of the names. Default: the platform's. */
   readonly state?: string;
+  /** Opens the names where they are encrypted. */
+  readonly passphraseFile?: string;
+  readonly ephemeral?: boolean;
 }
 
 /**
  * Finds the ticket or Tox ID: on the command line or by its name there, in a file, on standard input or
  * in the environment. Where it is none of the words, the first of them is the target.
  *
- * @param passphrase opens the names where they are encrypted
  * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID, ERR_USAGE; where a name is looked up also
  *   ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
@@ -39,13 +42,12 @@ export async function remoteOf(
   first: string | undefined,
   second: string | undefined,
   flags: RemoteFlags,
-  passphrase: Uint8Array | undefined,
 ): Promise<Remote> {
   if (first === undefined || !looksLikeName(first)) return writtenRemote(io, first, second, flags);
   // What may lie in the environment has no business here any more.
   io.takeEnv(TICKET_VARIABLE);
   if (flags.ticketFile !== undefined) throw twoTickets();
-  return { remote: await named(io, first, flags, passphrase), target: second };
+  return { remote: await named(io, first, flags), target: second };
 }
 
 /** {@link remoteOf} without names. */
@@ -75,14 +77,12 @@ export function remoteText(remote: Ticket | ToxId): string {
   return isTicket(remote) ? formatTicket(remote) : formatToxId(remote);
 }
 
-async function named(
-  io: CliIo,
-  word: string,
-  { state }: RemoteFlags,
-  passphrase: Uint8Array | undefined,
-): Promise<Ticket | ToxId> {
+async function named(io: CliIo, word: string, flags: RemoteFlags): Promise<Ticket | ToxId> {
   const name = word.toLowerCase();
-  const place = { folder: state ?? (await io.stateFolder()), passphrase };
+  const place = {
+    folder: flags.state ?? (await io.stateFolder()),
+    passphrase: await passphraseOf(flags, io),
+  };
   const text = (await readNames(place)).get(name);
   if (text === undefined) {
     throw usage(

@@ -73,6 +73,22 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/names.js')).listCommand(context, flags);
       },
+      service: async (action, words, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/service.js')).serviceCommand(context, action, words, flags);
+      },
+      completion: async (shell, grammar, flags) => {
+        const context = begin(flags);
+        code = (await import('./commands/completion.js')).completionCommand(context, shell, grammar);
+      },
+      ssh: async (destination, args, flags, words) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ssh.js')).sshCommand(context, destination, args, flags, words);
+      },
+      sshConfig: async (destination, flags, words) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ssh.js')).sshConfigCommand(context, destination, flags, words);
+      },
     },
     packageVersion(),
     { out: (text) => io.stdout.write(text) },

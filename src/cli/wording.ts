@@ -88,6 +88,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       };
     }
     case 'names':
+    case 'service':
     case 'peers':
     case 'rules':
       // What was asked for stands on stdout.

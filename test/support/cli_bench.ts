@@ -15,7 +15,7 @@ import type {
   NodeOptions,
   TunnelApi,
 } from '../../src/cli/api.js';
-import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
+import type { CliIo, EndSignal, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
@@ -200,6 +200,30 @@ export interface Call {
   };
 }
 
+/** A program that ends when the test says so. */
+export class FakeProgram implements RunningProgram {
+  readonly call: ProgramCall;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly signals: EndSignal[] = [];
+  readonly ended: Promise<number>;
+  end: (code: number) => void = () => {};
+  /** Whether SIGTERM ends it, with 143. */
+  isObedient = false;
+
+  constructor(call: ProgramCall, variables: Readonly<Record<string, string>>) {
+    this.call = call;
+    this.variables = variables;
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  kill(signal: EndSignal): void {
+    this.signals.push(signal);
+    if (this.isObedient && signal === 'SIGTERM') this.end(143);
+  }
+}
+
 /** Far more than anything here takes, in milliseconds. */
 const GIVE_UP_MS = 5000;
 
@@ -222,6 +246,14 @@ export class CliBench {
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
   stateFolder = '/nowhere/state';
+  /** Programs that were started. */
+  readonly programs: FakeProgram[] = [];
+  /** What the start of a program fails with. */
+  programError: Error | undefined;
+  ownCommand = ['/usr/bin/node', '/usr/bin/tox-wasm-tunnel'];
+  platform: NodeJS.Platform = 'linux';
+  isRoot = false;
+  unitFolder = '/nowhere/units';
   nowMs = 0;
   #ended = false;
   timers: Array<{ callback: () => void; delayMs: number }> = [];
@@ -263,6 +295,16 @@ export class CliBench {
       endStdout: async () => {
         this.stdout.end();
       },
+      startProgram: async (call, variables) => {
+        if (this.programError !== undefined) throw this.programError;
+        const program = new FakeProgram(call, variables);
+        this.programs.push(program);
+        return program;
+      },
+      ownCommand: this.ownCommand,
+      platform: this.platform,
+      isRoot: this.isRoot,
+      unitFolder: async (scope) => `${this.unitFolder}/${scope}`,
       exit: (code) => {
         this.exits.push(code);
       },

@@ -175,7 +175,7 @@ describe('names for tickets', () => {
     const file = join(temp.file('state'), 'names.json');
     await writeFile(file, (await readFile(file, 'utf8')).replace(TICKET, 'twt1precious'), { mode: 0o600 });
     await refuses(
-      /names\.json: what it has for "home" cannot be used \(.*position 8.*add --replace/,
+      /names\.json: what it has for "home" cannot be used \(.*position 11.*add --replace/,
       'home',
       '22',
     );

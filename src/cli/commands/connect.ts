@@ -69,8 +69,7 @@ export async function connectCommand(
   flags: ConnectFlags,
 ): Promise<ExitCode> {
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin();
-  const passphrase = await passphraseOf(flags, context.io);
-  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags, passphrase);
+  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags);
   const proxies = await proxiesOf(flags);
@@ -85,6 +84,7 @@ export async function connectCommand(
     logger: context.reporter.logger,
     remote,
   };
+  const passphrase = await passphraseOf(flags, context.io);
   const { connect } = await context.io.loadApi();
   return serve(context, {
     role: 'connector',

@@ -8,7 +8,6 @@ import { EXIT, type ExitCode } from '../exit_codes.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../flags.js';
 import { humanDuration } from '../human.js';
 import { Lifetime } from '../lifetime.js';
-import { passphraseOf } from '../passphrase.js';
 import { peerOnline } from '../peer_online.js';
 import { remoteOf } from '../remote.js';
 import type { Context } from '../serve.js';
@@ -45,8 +44,7 @@ export async function doctorCommand(
   flags: DoctorFlags,
 ): Promise<ExitCode> {
   const asked = first !== undefined || flags.ticketFile !== undefined;
-  const passphrase = await passphraseOf(flags, context.io);
-  const named = asked ? await remoteOf(context.io, first, second, flags, passphrase) : undefined;
+  const named = asked ? await remoteOf(context.io, first, second, flags) : undefined;
   const target = named?.target === undefined ? undefined : parseTarget(named.target);
   const lifetime = new Lifetime(context.io);
   context.onOutputLost(() => lifetime.stop());

@@ -44,8 +44,7 @@ export async function pingCommand(
   flags: PingFlags,
 ): Promise<ExitCode> {
   const count = countOf(flags.count);
-  const passphrase = await passphraseOf(flags, context.io);
-  const { remote } = await remoteOf(context.io, first, undefined, flags, passphrase);
+  const { remote } = await remoteOf(context.io, first, undefined, flags);
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -53,6 +52,7 @@ export async function pingCommand(
     logger: context.reporter.logger,
     remote,
   };
+  const passphrase = await passphraseOf(flags, context.io);
   const { connect } = await context.io.loadApi();
   return serve(context, {
     role: 'connector',
