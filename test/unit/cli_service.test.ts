@@ -113,6 +113,10 @@ describe('service install', () => {
     assert.match(unit, new RegExp(`^LoadCredential=config:${config}$`, 'm'));
     assert.match(unit, /^AmbientCapabilities=CAP_NET_BIND_SERVICE$/m);
     assert.doesNotMatch(execOf(unit), /--local/);
+    assert.match(
+      execOf(await printed('--user', '--', 'connect', '--config', config)),
+      / --ticket-file \/etc\/ticket /,
+    );
   });
 
   const low: ReadonlyArray<readonly [args: readonly string[], isLow: boolean]> = [

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf } from '../../core/errno.js';
 import { isPath } from '../../forward/endpoint.js';
-import { parseDynamicSpec, parseLocalSpec } from '../../forward/spec.js';
+import { parseLocalSpec } from '../../forward/spec.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type OutputFlags, portOf, portsOf, usage } from '../flags.js';
+import { type OutputFlags, usage } from '../flags.js';
 import { isPathOption, wordsOf } from '../grammar_words.js';
 import { printable } from '../human.js';
 import type { CliIo } from '../io.js';
+import { listenedPorts } from '../listened_ports.js';
 import { type ParsedCall, parseOnly } from '../parse_only.js';
 import { placeTrouble } from '../program_place.js';
 import { PROGRAM } from '../reporter.js';
@@ -114,30 +115,20 @@ async function partsOf(
   notes: string[],
 ): Promise<UnitParts> {
   const { command, words, options, flags } = call;
-  const isEphemeral = flags['ephemeral'] === true;
   if (scope === 'system' && flags['state'] !== undefined)
     throw usage(
       `a system service keeps its state in ${systemStateFolder(name)}; leave --state out, and take an identity there by id --export and --import`,
     );
-  const needsState =
-    !isEphemeral &&
-    (flags['state'] === undefined ||
-      !options.some((option) => option.attributeName() === 'state' && call.isWritten(option)));
-  const state =
-    scope === 'system' ? systemStateFolder(name) : String(flags['state'] ?? (await io.stateFolder()));
   // What a listener says at its start holds the ticket, and journals are read by many.
   const isTalkative =
     command === 'listen' && flags['verbose'] === 0 && flags['quiet'] !== true && flags['json'] !== true;
-  const isFile = (option: (typeof options)[number]): boolean =>
-    isPathOption(option) && option.attributeName() !== 'state';
-  const ownWords = wordsOf(
-    options.filter(
-      (option) =>
-        call.isWritten(option) ||
-        (scope === 'system' && isFile(option) && flags[option.attributeName()] !== undefined),
-    ),
-    flags,
+  // A file that a configuration names is named once more: by its full path, or as it is handed in.
+  const named = options.filter(
+    (option) =>
+      call.isWritten(option) || (isPathOption(option) && flags[option.attributeName()] !== undefined),
   );
+  const state = scope === 'system' ? systemStateFolder(name) : await io.stateFolder();
+  const needsState = flags['ephemeral'] !== true && flags['state'] === undefined;
   const parts = {
     scope,
     name,
@@ -146,11 +137,11 @@ async function partsOf(
       ...io.ownCommand,
       command,
       ...words,
-      ...ownWords,
+      ...wordsOf(named, flags),
       ...(needsState ? ['--state', state] : []),
       ...(isTalkative ? ['--quiet'] : []),
     ],
-    needsLowPorts: lowPorts(call),
+    needsLowPorts: listenedPorts(flags).some((port) => port > 0 && port < 1024),
   };
   if (isTalkative)
     notes.push(
@@ -167,7 +158,7 @@ async function partsOf(
     );
   return {
     ...parts,
-    credentials: credentialsOf(options.filter(isFile), flags),
+    credentials: credentialsOf(named.filter(isPathOption), flags),
     user: await userFor(io, notes),
   };
 }
@@ -203,29 +194,6 @@ async function userFor(io: CliIo, notes: string[]): Promise<string | undefined> 
     `${trouble.file} can be read by its owner alone, so the service runs as user ${user} instead of one of its own. Install Node and ${PROGRAM} for all users (/usr, /opt) and make the unit anew to avoid that.`,
   );
   return user;
-}
-
-/** Whether a port below 1024 is to be listened at here. */
-function lowPorts({ flags }: ParsedCall): boolean {
-  const texts = (name: string): string[] => {
-    const value = flags[name];
-    return Array.isArray(value) ? value.map(String) : value === undefined ? [] : [String(value)];
-  };
-  const ports = [
-    ...texts('local').flatMap((text) => {
-      const { bind } = parseLocalSpec(text);
-      return isPath(bind) ? [] : [bind.port];
-    }),
-    ...[...texts('dynamic'), ...texts('metrics')].map((text) => parseDynamicSpec(text).port),
-    ...texts('localPort').map((text) => portOf(text, '-p')),
-    ...texts('port').map((text) => portOf(text, '--port')),
-    ...texts('tcpPort').map((text) => portOf(text, '--tcp-port')),
-    ...texts('udpPort').map((text) => portsOf(text, '--udp-port').from),
-    ...texts('allowReverse').flatMap((text) =>
-      (/(?:^|:)(\d+)(?:-\d+)?$/.exec(text)?.[1] ?? '').split(' ').filter(Boolean).map(Number),
-    ),
-  ];
-  return ports.some((port) => port > 0 && port < 1024);
 }
 
 function hasSocketPath(local: unknown): boolean {
