@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket, parseTicket } from '../../src/access/ticket.js';
+import { readIdentity } from '../../src/node/identity_file.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -154,6 +155,9 @@ describe('names for tickets', () => {
       const remote = opening.calls[0]?.options.remote;
       assert.deepEqual(remote, parseTicket(TICKET));
     }
+    const place = { folder: temp.file('state'), role: 'connector' } as const;
+    await assert.rejects(readIdentity(place), 'the same passphrase seals the identity');
+    assert.ok(await readIdentity({ ...place, passphrase: Buffer.from('opensesame') }));
   });
 
   test('doctor opens them too', async () => {
