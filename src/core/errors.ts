@@ -3,7 +3,7 @@ export const ERROR_CODES = {
   ERR_ADDRESS_INVALID: 'not an address we can use',
   ERR_BOOTSTRAP_INVALID: 'not a bootstrap node',
   ERR_CLOSED: 'already closed',
-  ERR_CONTROL: 'the running listener cannot be asked',
+  ERR_CONTROL: 'the running process cannot be asked',
   ERR_FRAME_INVALID: 'the peer sent bytes that are no frame of ours',
   ERR_FRIEND_ADD: 'the peer could not be added as a friend',
   ERR_HANDSHAKE_INVALID: 'the peer sent a handshake we do not understand',

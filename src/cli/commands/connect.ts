@@ -10,26 +10,20 @@ import {
   parseTarget,
   printHostPort,
 } from '../../forward/spec.js';
-import { publicKeyOf } from '../../node/identity.js';
 import { upperHex } from '../../node/tox_id.js';
 import type { ConnectorHandle, Forward } from '../api.js';
-import { namedOrPublicNodes } from '../bootstrap_nodes.js';
+import { connectorService } from '../connector_service.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
   type MetricsFlags,
   type NetworkFlags,
-  networkOf,
   type OutputFlags,
   type PatienceFlags,
-  patienceOf,
   portOf,
   type StateFlags,
-  stateFolderOf,
   type UdpFlags,
-  udpOf,
   usage,
 } from '../flags.js';
-import { passphraseOf } from '../passphrase.js';
 import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
 import { remoteOf, STDIN } from '../remote.js';
 import { TICKET_VARIABLE } from '../secret_variables.js';
@@ -76,26 +70,8 @@ export async function connectCommand(
   const wishes = wishesOf(targetText, flags);
   const reverses = (flags.reverse ?? []).map(parseReverseSpec);
   if (wishes.length + proxies.length + reverses.length === 0 && stdio === undefined) throw nothingToDo();
-  const options = {
-    ...networkOf(flags),
-    ...udpOf(flags),
-    ...patienceOf(flags),
-    bootstrap: await namedOrPublicNodes(flags),
-    logger: context.reporter.logger,
-    remote,
-  };
-  const passphrase = await passphraseOf(flags, context.io);
-  const { connect } = await context.io.loadApi();
   return serve(context, {
-    role: 'connector',
-    stateFolder: await stateFolderOf(flags, context.io),
-    passphrase,
-    onBusy: 'ephemeral',
-    start: async (identity, signal) => {
-      if (identity === undefined) return connect({ ...options, signal });
-      refuseSelf(publicKey, identity.secretKey);
-      return connect({ ...options, identity, signal });
-    },
+    ...(await connectorService(context, remote, flags)),
     metrics: flags.metrics,
     endsOnHangUp: stdio !== undefined,
     up: async (connector, lifetime) => {
@@ -148,14 +124,6 @@ function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort 
 function shortWish(target: HostPort, localPort: string | undefined): Wish {
   const port = localPort === undefined ? target.port : portOf(localPort, '-p');
   return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, elsewhere: localPort === undefined };
-}
-
-function refuseSelf(remote: Uint8Array, secretKey: Uint8Array): void {
-  if (Buffer.compare(publicKeyOf(secretKey), remote) !== 0) return;
-  throw new TunnelError(
-    'ERR_ADDRESS_INVALID',
-    'this leads to ourselves; a connector needs the ticket that the listener prints on the other machine',
-  );
 }
 
 async function forward(
