@@ -23,6 +23,8 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
       };
     },
     endStdout,
+    pid: process.pid,
+    startProgram: async (...call) => (await import('./child_program.js')).startProgram(...call),
     exit: (code) => {
       process.exit(code);
     },

@@ -27,10 +27,11 @@ import {
 import { usage } from './flags.js';
 import { addOptions, merged, subcommand } from './grammar.js';
 import * as help from './help_text.js';
+import { addRunningCommands, connectWords, type RunningActions, staying } from './program_running.js';
 import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
-export interface Actions {
+export interface Actions extends RunningActions {
   listen(flags: ListenFlags): Promise<void>;
   /** @param first the ticket or, where that comes by another way, the target */
   connect(first: string | undefined, second: string | undefined, flags: ConnectFlags): Promise<void>;
@@ -43,11 +44,12 @@ export interface Actions {
   rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
-/** The grammar of the command line; it does nothing but call the actions. */
+/** The grammar of the command line; it does nothing but call the actions. @param args what will be parsed */
 export function buildProgram(
   actions: Actions,
   version: string,
   output: { out(text: string): void },
+  args: readonly string[] = [],
 ): Command {
   const program = new Command(PROGRAM);
   // Before the subcommands are made, which take it over. Errors are thrown, and told by our caller.
@@ -70,12 +72,14 @@ export function buildProgram(
     ...listenerLimits(),
     ticketFile(),
     ...forwarding(),
+    ...staying(),
     ...network(),
     ...state(),
     ...output_(),
   );
   program.action(
-    async (remote: string | undefined, target: string | undefined, flags: ListenFlags & ConnectFlags) => {
+    async (_remote: string | undefined, _target: string | undefined, flags: ListenFlags & ConnectFlags) => {
+      const { first: remote, second: target, program: after } = connectWords(program.args, args);
       if (remote !== undefined || flags.ticketFile !== undefined) {
         const { expose, allowReverse, allowPeer, denyPeer, qr } = flags;
         if (expose !== undefined)
@@ -87,9 +91,9 @@ export function buildProgram(
         // Tickets and Tox IDs have digits; a command mistyped has not.
         if (remote !== undefined && remote !== '-' && !/\d/.test(remote))
           throw usage(`${JSON.stringify(remote)} is neither a command nor a ticket; see ${PROGRAM} --help`);
-        return actions.connect(remote, target, flags);
+        return actions.connect(remote, target, { ...flags, ...after });
       }
-      const stray = connectOption(flags);
+      const stray = connectOption({ ...flags, ...after });
       if (stray !== undefined)
         throw usage(`${stray} needs the ticket to connect with: ${PROGRAM} TICKET PORT`);
       return actions.listen(flags);
@@ -112,11 +116,17 @@ export function buildProgram(
     help.CONNECT,
   )
     .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
-    .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(connect, ticketFile(), ...forwarding(), ...network(), ...state(), ...output_());
-  connect.action((remote: string | undefined, target: string | undefined) =>
-    actions.connect(remote, target, merged<ConnectFlags>(program, connect)),
+    .argument('[PORT]', 'port, or host:port, that the listener shall reach')
+    .usage('[options] [TICKET] [PORT] [-- PROGRAM ARGUMENT...]')
+    .allowExcessArguments();
+  addOptions(
+    connect,
+    ...[ticketFile(), ...forwarding(), ...staying(), ...network(), ...state(), ...output_()],
   );
+  connect.action(() => {
+    const { first, second, program: after } = connectWords(connect.args, args);
+    return actions.connect(first, second, { ...merged<ConnectFlags>(program, connect), ...after });
+  });
 
   const node = subcommand(
     program,
@@ -189,11 +199,19 @@ export function buildProgram(
   rule.action((action: string, rules: readonly string[]) =>
     actions.rule(action, rules, merged<AskFlags>(program, rule)),
   );
+
+  addRunningCommands(program, actions);
+  // Not earlier: commands take it over.
+  program.allowExcessArguments();
   return program;
 }
 
 /** An option that says: connect. */
-function connectOption({ local, dynamic, reverse, stdio, localPort }: ConnectFlags): string | undefined {
+function connectOption(flags: ConnectFlags): string | undefined {
+  const { local, dynamic, reverse, stdio, localPort, exec, wait, program } = flags;
+  if (exec !== undefined) return '--exec';
+  if (wait !== undefined) return '--wait';
+  if (program !== undefined) return '-- PROGRAM';
   if (local !== undefined) return '-L';
   if (dynamic !== undefined) return '-D';
   if (reverse !== undefined) return '-R';

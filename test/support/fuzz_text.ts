@@ -96,6 +96,7 @@ function state(text: string): Verdict {
 }
 
 async function commandLine(text: string): Promise<Verdict> {
+  const args = text.split(' ');
   let calls = 0;
   const action = async (): Promise<void> => {
     calls++;
@@ -111,12 +112,15 @@ async function commandLine(text: string): Promise<Verdict> {
       ticket: action,
       peers: action,
       rule: action,
+      status: action,
+      forward: action,
     },
     '0',
     { out: () => {} },
+    args,
   );
   try {
-    await program.parseAsync(text.split(' '), { from: 'user' });
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return 'refused';
     return refusing(['ERR_USAGE'], () => {

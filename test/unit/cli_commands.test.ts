@@ -490,7 +490,10 @@ describe('connect', () => {
     await opened.save(identity);
     await opened.release();
     const own = toxIdOf({ ...identity, nospam: Uint8Array.of(9, 9, 9, 9) });
-    for (const words of [[own, '22'], ['ping', own]]) {
+    for (const words of [
+      [own, '22'],
+      ['ping', own],
+    ]) {
       bench.stderr.text = '';
       assert.equal(await bench.run(...words), 2);
       assert.match(bench.stderr.text, /this leads to ourselves/);

@@ -17,6 +17,8 @@ const actions = {
   peers: never,
   rule: never,
   ticket: never,
+  status: never,
+  forward: never,
 };
 const program = buildProgram(actions, '0', { out: () => {} });
 
