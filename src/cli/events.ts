@@ -120,12 +120,24 @@ export type CliEvent =
       readonly bytesIn: number;
       readonly bytesOut: number;
     }
-  | { readonly event: 'error'; readonly code: string; readonly message: string }
+  | {
+      readonly event: 'error';
+      readonly code: string;
+      readonly message: string;
+      /** Where it is one that the command ends with. */
+      readonly returnCode?: ReturnCode;
+    }
   /** The answer of `peers`. */
   | { readonly event: 'peers'; readonly peers: readonly unknown[] }
   /** The answer of `rule list`. */
   | { readonly event: 'rules'; readonly rules: readonly string[]; readonly isDefault: boolean }
-  /** The running listener did as it was told. */
+  /** The answer of `status`. */
+  | { readonly event: 'status'; readonly processes: readonly unknown[] }
+  /** The answer of `forward list`, and of `forward add` for each that was added. */
+  | { readonly event: 'forwards'; readonly pid: number; readonly forwards: readonly unknown[] }
+  /** A forward was taken away while the connector runs. */
+  | { readonly event: 'removed'; readonly local: string; readonly target: string }
+  /** The running process did as it was told. */
   | {
       readonly event: 'changed';
       /** As `rule.add`. */

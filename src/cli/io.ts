@@ -36,6 +36,8 @@ export interface CliIo {
   onSignal(signal: EndSignal, handler: () => void): () => void;
   /** Nothing more comes on stdout: its reader shall see the end, while the command runs on. */
   endStdout(): Promise<void>;
+  /** The number of this process. */
+  readonly pid: number;
   /**
    * Starts a program with this process's own stdin, stdout and stderr. Rejects with the system's error.
    *

@@ -16,7 +16,7 @@ export interface ParsedCall {
 export async function parseOnly(args: readonly string[]): Promise<ParsedCall> {
   const nothing = async (): Promise<void> => {};
   // Whatever is called, nothing happens.
-  const program = buildProgram(new Proxy({} as Actions, { get: () => nothing }), '', { out: () => {} });
+  const program = buildProgram(new Proxy({} as Actions, { get: () => nothing }), '', { out: () => {} }, args);
   await program.parseAsync(args, { from: 'user' });
   const command = program.commands.find((each) => each.name() === args[0]) ?? program;
   return {

@@ -24,6 +24,7 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
       };
     },
     endStdout,
+    pid: process.pid,
     startProgram: async (...call) => (await import('./child_program.js')).startProgram(...call),
     get ownCommand() {
       return ownCommand();

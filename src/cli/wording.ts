@@ -87,8 +87,12 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         verbosity: 0,
       };
     }
+    case 'removed':
+      return line(`No longer forwarding ${printable(event.local)} to ${printable(event.target)}`);
     case 'names':
     case 'service':
+    case 'status':
+    case 'forwards':
     case 'peers':
     case 'rules':
       // What was asked for stands on stdout.

@@ -33,6 +33,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #signal: AbortSignal | undefined;
   #closing: Promise<void> | undefined;
   #ready = false;
+  #networkPath: Path = 'none';
 
   protected constructor(node: ToxNode, options: TunnelOptions) {
     super();
@@ -60,6 +61,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** How this node itself is joined to the network: by UDP, through TCP relays alone, or not at all. */
+  get networkPath(): Path {
+    return this.#networkPath;
   }
 
   abstract stats(): TunnelStats;
@@ -136,6 +142,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   #onPath(path: Path): void {
+    this.#networkPath = path;
     this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
     if (this.#closing === undefined) this.emit('network', { path });
     if (path === 'none' || this.#ready || this.#closing !== undefined) return;

@@ -137,13 +137,14 @@ function config(text: string): Verdict {
 }
 
 async function commandLine(text: string): Promise<Verdict> {
+  const args = text.split(' ');
   let calls = 0;
   const action = async (): Promise<void> => {
     calls++;
   };
-  const program = buildProgram(everyAction(action), '0', { out: () => {} });
+  const program = buildProgram(everyAction(action), '0', { out: () => {} }, args);
   try {
-    await program.parseAsync(text.split(' '), { from: 'user' });
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return 'refused';
     return refusing(['ERR_USAGE'], () => {

@@ -180,6 +180,8 @@ describe('service install', () => {
     [['install', '--', 'connect', '-', '22'], /no standard input/],
     [['install', '--', 'connect'], /whom to connect to is missing/],
     [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /no use for -W/],
+    [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /no use for --exec/],
+    [['install', '--', 'connect', 'home', '22', '--', 'ls'], /no use for a program/],
     [['install', '--', 'connect', 'home', '-L', '1:localhost'], /not a forward/],
     [['install', '--system', '--', 'connect', 'home', '22'], /names are those of a user/],
     [['install', '--system', '--', '--state', '/srv/x'], /keeps its state in \/var\/lib\/tox-wasm-tunnel/],

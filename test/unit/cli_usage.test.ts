@@ -141,6 +141,31 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['connect', 'home', '22', '--ticket-file', 'x'], /contradict/],
     [['ping', 'home'], /"home" is neither a ticket, nor a name/],
     [['doctor', 'home'], /"home" is neither a ticket, nor a name/],
+    [['--exec', 'ls'], /--exec needs the ticket/],
+    [['--wait', '5'], /--wait needs the ticket/],
+    [['--', 'ls'], /-- PROGRAM needs the ticket/],
+    [['connect', ID, '22', '--exec', 'ls', '--', 'ls'], /contradict each other/],
+    [['connect', ID, '22', '--'], /after -- a program is missing/],
+    [[ID, '22', '--exec', ' '], /--exec needs a command/],
+    [['connect', ID, '22', '23', '--', 'ls'], /"23" comes after TICKET and PORT; a program .* after --/],
+    [['connect', ID, '--', 'ls'], /nothing to forward/],
+    [[ID, '-W', 'localhost:22', '--', 'ls'], /-W goes with no --exec/],
+    [['connect', '-', '22', '--', 'cat'], /the program has standard input.*--ticket-file FILE/],
+    [[ID, '22', '--wait', '0'], /--wait "0" is no number of seconds from 1 to 86400/],
+    [[ID, '22', '--wait', 'x'], /--wait "x" is no number/],
+    [['status', 'now'], /too many arguments/],
+    [['status', '--ephemeral'], /unknown option '--ephemeral'/],
+    [['forward'], /missing required argument 'ACTION'/],
+    [['forward', 'kill'], /forward "kill" is not known; there are list, add and rm/],
+    [['forward', 'list', '-L', '1:h:1'], /forward list takes no -L/],
+    [['forward', 'add'], /forward add needs a forward: -L 8080/],
+    [['forward', 'add', '-L', '8080'], /not a forward/],
+    [['forward', 'add', '-R', '/run/a.sock:h:80'], /at ports only/],
+    [['forward', 'add', '-D', 'x'], /the port must be/],
+    [['forward', 'rm', '-L', 'x'], /not a forward/],
+    [['forward', 'rm', '-D', '1080', '--socks-user', 'joe'], /for a proxy that is added/],
+    [['forward', 'list', '--pid', 'x'], /--pid "x" is no number of a process/],
+    [['connect', ID, '22', '--pid', '1'], /unknown option '--pid'/],
   ];
   for (const [args, why] of bad) {
     test(args.map((arg) => arg.replace(ID, 'TOX_ID').replace(TICKET, 'TICKET')).join(' '), async () => {
@@ -154,9 +179,10 @@ describe('the command line refuses, in one line, with exit code 2 and without st
 
       const json = new CliBench();
       assert.equal(await json.run('--json', ...args), 2);
-      // With -W stdout is for other bytes.
-      const told = args.includes('-W') ? json.stderr : json.stdout;
-      const other = args.includes('-W') ? json.stdout : json.stderr;
+      // With -W, and for a program, stdout is for other bytes.
+      const isForeign = ['-W', '--exec', '--'].some((word) => args.includes(word));
+      const told = isForeign ? json.stderr : json.stdout;
+      const other = isForeign ? json.stdout : json.stderr;
       // With -v people are told as well.
       if (!args.includes('-v')) assert.equal(other.text, '');
       const [event, ...more] = told.events;
@@ -283,7 +309,18 @@ describe('what the options come to', () => {
 
 describe('help', () => {
   test('every command has its help, on stdout and with exit code 0', async () => {
-    for (const command of [[], ['listen'], ['connect'], ['node'], ['id'], ['ticket'], ['peers'], ['rule']]) {
+    for (const command of [
+      [],
+      ['listen'],
+      ['connect'],
+      ['node'],
+      ['id'],
+      ['ticket'],
+      ['peers'],
+      ['rule'],
+      ['status'],
+      ['forward'],
+    ]) {
       for (const flag of ['--help', '-h']) {
         const bench = new CliBench();
         assert.equal(await bench.run(...command, flag), 0);
@@ -341,12 +378,13 @@ describe('help', () => {
         const actions = everyAction(async () => {
           calls++;
         });
-        await buildProgram(actions, '0', { out: () => {} }).parseAsync(words, { from: 'user' });
+        await buildProgram(actions, '0', { out: () => {} }, words).parseAsync(words, { from: 'user' });
         return assert.equal(calls, 1);
       }
-      if (words[0] === 'peers' || words[0] === 'rule') {
+      if (words[0] !== undefined && ['peers', 'rule', 'status', 'forward'].includes(words[0])) {
         assert.equal(await bench.run(...words), 1);
-        assert.match(bench.stdout.text + bench.stderr.text, /no listener runs with the state folder/);
+        const who = { status: 'nothing', forward: 'no connector' }[words[0]] ?? 'no listener';
+        assert.match(bench.stdout.text + bench.stderr.text, new RegExp(`${who} runs with the state folder`));
         return;
       }
       const { ended } = await bench.start(
@@ -355,7 +393,9 @@ describe('help', () => {
         ...words,
       );
       bench.signal();
-      assert.equal(await ended, 0);
+      // A program that was to be run and was not is no success.
+      const isProgram = words.includes('--exec') || words.includes('--');
+      assert.equal(await ended, isProgram ? 130 : 0);
     });
   }
 });

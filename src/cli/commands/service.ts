@@ -48,6 +48,7 @@ export async function serviceCommand(
   if (action !== 'install') throw usage(`service ${JSON.stringify(action)} is not known; there is install`);
   if (flags.user === true && flags.system === true) throw usage('--user and --system contradict each other');
   if (io.platform !== 'linux') throw usage(elsewhere(io, words));
+  if (words.includes('--')) throw usage('a service has no use for a program after a second --');
   const scope: ServiceScope = flags.system === true || (flags.user !== true && io.isRoot) ? 'system' : 'user';
   const call = await parseOnly(isCommand(words[0]) ? words : ['listen', ...words]);
   refuseUnfit(call, scope);
