@@ -33,7 +33,7 @@ describe('a program that is run with the tunnel up', () => {
     await bench.until(() => bench.programs.length > 0);
     const [program] = bench.programs;
     assert.deepEqual(program?.call, { words: ['job', '-x', '--wait'] });
-    assert.deepEqual(program?.variables, {
+    assert.deepEqual(program.variables, {
       TOX_WASM_TUNNEL_ADDRESS: '127.0.0.1:2222',
       TOX_WASM_TUNNEL_HOST: '127.0.0.1',
       TOX_WASM_TUNNEL_PORT: '2222',
