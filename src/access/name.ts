@@ -15,6 +15,11 @@ const RESERVED: ReadonlySet<string> = new Set([
   'unix',
 ]);
 
+/** Whether a word may be a name by its looks; what {@link parseName} refuses may be one too. */
+export function looksLikeName(text: string): boolean {
+  return text.length <= MAX_NAME_CHARS && NAME.test(text.toLowerCase());
+}
+
 /**
  * Reads the name of a peer or a ticket: letters, digits, `-` and `_`, a letter first. It has no dots, so
  * that a host of a full name is never taken for one.

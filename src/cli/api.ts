@@ -10,7 +10,15 @@ import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
 import type { UdpSpec } from '../forward/udp_spec.js';
-import type { DialOptions, DynamicOptions, Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
+import type {
+  DialOptions,
+  DynamicOptions,
+  Limits,
+  PeerInfo,
+  Ports,
+  Reverse,
+  TunnelEvents,
+} from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -57,6 +65,8 @@ export interface NodeOptions {
 
 export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly toxId: string;
+  /** How the node itself is joined to the network. */
+  readonly networkPath: 'udp' | 'relay' | 'none';
   readonly identity: Identity;
   close(): Promise<void>;
   datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
@@ -86,7 +96,8 @@ export interface ConnectorHandle extends TunnelHandle {
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   udpForward(spec: UdpSpec): Promise<Forward>;
   dial(options: DialOptions): Duplex;
-  reverse(spec: ReverseSpec): unknown;
+  /** @throws {TunnelError} ERR_ADDRESS_INVALID */
+  reverse(spec: ReverseSpec): Reverse;
   /** @throws {TunnelError} ERR_PEER_GONE */
   ping(): Promise<{ readonly roundTripMs: number; readonly path: 'udp' | 'relay' | 'none' }>;
 }
@@ -95,6 +106,8 @@ export interface Forward {
   /** `host:port` where it really listens. */
   readonly local: string;
   readonly target: string;
+  /** Accepts no more; open connections go on. */
+  close(): void;
 }
 
 export interface BootstrapNodeHandle extends EventEmitter<TunnelEvents> {

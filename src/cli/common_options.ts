@@ -25,7 +25,7 @@ export const offering = (): Option[] => [
 export const ticketFile = (): Option =>
   new Option('--ticket-file <FILE>', 'read the ticket from FILE: it does not show in the list of processes');
 
-export const forwarding = (): Option[] => [
+export const forwards = (): Option[] => [
   repeatable(
     '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
     'forward a local port; repeatable; port 0 takes a free one; a path may stand for either end',
@@ -42,8 +42,16 @@ export const forwarding = (): Option[] => [
     '--udp-forward <[BIND:]PORT:HOST:HOSTPORT>',
     'forward UDP datagrams; any may get lost, none is sent twice; repeatable',
   ),
+];
+
+export const credentials = (): Option[] => [
   new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
   new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
+];
+
+export const forwarding = (): Option[] => [
+  ...forwards(),
+  ...credentials(),
   new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
@@ -107,6 +115,7 @@ export const state = (): Option[] => [
 ];
 
 export const output_ = (): Option[] => [
+  new Option('--config <FILE>', 'take options from FILE (JSON); those that stand here count more'),
   new Option('--json', 'tell programs what happens: one JSON event a line on stdout'),
   new Option('-v, --verbose', 'tell more; repeatable: -v, -vv, -vvv')
     .default(0, 'errors and events')

@@ -1,5 +1,6 @@
 import type { TicketInfo } from '../access/ticket_book.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { NamedRemote } from './commands/names.js';
 
 /**
  * What the command tells, to programs as one line of JSON and to people in words. Names and
@@ -15,6 +16,17 @@ export type CliEvent =
       readonly expose?: readonly string[];
       /** Listener: what to run on the other machine. */
       readonly command?: string;
+    }
+  /** The answer of `service install`. */
+  | {
+      readonly event: 'service';
+      readonly name: string;
+      readonly scope: 'system' | 'user';
+      readonly unit: string;
+      /** What to run next. */
+      readonly next: readonly string[];
+      /** Where it was written; undefined when it was only printed. */
+      readonly file?: string;
     }
   | { readonly event: 'identity'; readonly toxId: string; readonly file: string }
   /** The answer of `id --new-passphrase-file` and `id --remove-passphrase`: the files that were written anew. */
@@ -34,6 +46,12 @@ export type CliEvent =
   | { readonly event: 'tickets'; readonly tickets: readonly TicketInfo[] }
   /** The answer of `ticket revoke`. */
   | { readonly event: 'revoked'; readonly name: string }
+  /** The answer of `add`. */
+  | ({ readonly event: 'named' } & NamedRemote)
+  /** The answer of `remove`. */
+  | { readonly event: 'unnamed'; readonly name: string }
+  /** The answer of `list`. */
+  | { readonly event: 'names'; readonly names: readonly NamedRemote[] }
   | {
       readonly event: 'forward';
       readonly local: string;
@@ -104,12 +122,24 @@ export type CliEvent =
       readonly bytesIn: number;
       readonly bytesOut: number;
     }
-  | { readonly event: 'error'; readonly code: string; readonly message: string }
+  | {
+      readonly event: 'error';
+      readonly code: string;
+      readonly message: string;
+      /** Where it is one that the command ends with. */
+      readonly returnCode?: ReturnCode;
+    }
   /** The answer of `peers`. */
   | { readonly event: 'peers'; readonly peers: readonly unknown[] }
   /** The answer of `rule list`. */
   | { readonly event: 'rules'; readonly rules: readonly string[]; readonly isDefault: boolean }
-  /** The running listener did as it was told. */
+  /** The answer of `status`. */
+  | { readonly event: 'status'; readonly processes: readonly unknown[] }
+  /** The answer of `forward list`, and of `forward add` for each that was added. */
+  | { readonly event: 'forwards'; readonly pid: number; readonly forwards: readonly unknown[] }
+  /** A forward was taken away while the connector runs. */
+  | { readonly event: 'removed'; readonly local: string; readonly target: string }
+  /** The running process did as it was told. */
   | {
       readonly event: 'changed';
       /** As `rule.add`. */

@@ -74,17 +74,22 @@ export function udpOf({ udp, udpPort }: UdpFlags): { udp?: boolean; udpPorts?: P
 }
 
 /** A day: longer than any outage worth waiting for, and far from what timers can't count. */
-const MAX_PATIENCE_SECONDS = 86_400;
+const MAX_SECONDS = 86_400;
 
 export function patienceOf({ patience }: PatienceFlags): { patienceMs?: number } {
   if (patience === undefined) return {};
-  const seconds = /^\d{1,5}$/.test(patience) ? Number(patience) : Number.NaN;
-  if (!(seconds <= MAX_PATIENCE_SECONDS)) {
+  return { patienceMs: millisecondsOf(patience, '--patience', 0) };
+}
+
+/** @param leastSeconds what it must be at least */
+export function millisecondsOf(text: string, option: string, leastSeconds: number): number {
+  const seconds = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds >= leastSeconds && seconds <= MAX_SECONDS)) {
     throw usage(
-      `--patience ${JSON.stringify(patience)} is no number of seconds from 0 to ${MAX_PATIENCE_SECONDS}`,
+      `${option} ${JSON.stringify(text)} is no number of seconds from ${leastSeconds} to ${MAX_SECONDS}`,
     );
   }
-  return { patienceMs: seconds * 1000 };
+  return seconds * 1000;
 }
 
 /** `33445`, or an inclusive range as `33445-33545`; 0 lets the system choose. */

@@ -40,6 +40,9 @@ const collect = (value: string, previous: readonly string[] | undefined): string
   value,
 ];
 
+/** Whether {@link repeatable} made it. */
+export const isRepeatable = (option: Option): boolean => option.parseArg === collect;
+
 /** An option whose values are collected in the order given. */
 export const repeatable = (flags: string, description: string): Option =>
   new Option(flags, description).argParser(collect);

@@ -7,9 +7,10 @@ Examples:
   $ tox-wasm-tunnel TICKET 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
   $ tox-wasm-tunnel TICKET 22 -p 2222          … at 127.0.0.1:2222
   $ tox-wasm-tunnel TICKET db.lan:5432         … a host that the listener can reach (and exposes)
+  $ tox-wasm-tunnel add home TICKET            … and from now on: tox-wasm-tunnel home 22, tox-wasm-tunnel ssh home
 
-Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 129, 130 and 143 killed by a second
-SIGHUP, SIGINT or SIGTERM. Everything else: docs/cli.md, and --help of each command.`;
+Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 102, 202, 203 and 204 no way to the
+listener, 129, 130 and 143 killed by a second SIGHUP, SIGINT or SIGTERM, with --exec those of the program. Everything else: docs/cli.md, and --help of each command.`;
 
 export const LISTEN = `
 Examples:
@@ -33,6 +34,8 @@ Examples:
   $ tox-wasm-tunnel connect TICKET --udp-forward 5353:localhost:53    (UDP datagrams)
   $ tox-wasm-tunnel connect --ticket-file FILE 22
   $ tox-wasm-tunnel connect - 22 < FILE
+  $ tox-wasm-tunnel connect TICKET 5432 --wait 60 -- psql -h 127.0.0.1     (with the tunnel up, and ends with it)
+  $ tox-wasm-tunnel connect TICKET -L 0:localhost:80 --exec ./job.sh     (by the shell)
   $ ssh -o 'ProxyCommand tox-wasm-tunnel connect --ticket-file FILE -W localhost:%p' home
 
 TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
@@ -74,6 +77,21 @@ Examples:
   $ tox-wasm-tunnel peers --json
   $ tox-wasm-tunnel peers remove KEY           cut it off; with its right to connect it may come again
   $ tox-wasm-tunnel peers deny KEY             … and it may not`;
+
+export const STATUS = `
+Examples:
+  $ tox-wasm-tunnel status                     the listener and the connectors of the state folder
+  $ tox-wasm-tunnel status --json
+
+Ends with 1 when nothing runs.`;
+
+export const FORWARD = `
+Examples:
+  $ tox-wasm-tunnel forward list
+  $ tox-wasm-tunnel forward add -L 8080:localhost:80 -D 1080
+  $ tox-wasm-tunnel forward add -L 0:db.lan:5432 --pid 4711            (where several connectors run)
+  $ tox-wasm-tunnel forward add -R 8080:localhost:80
+  $ tox-wasm-tunnel forward rm -L 8080                                 (open connections go on)`;
 
 export const RULE = `
 Examples:

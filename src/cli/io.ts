@@ -7,6 +7,16 @@ import type { MaybeTerminal } from './live_line.js';
 /** Signals that ask the command to end. */
 export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
+/** A program to be run: words of its own, or a line for the system's shell. */
+export type ProgramCall = { readonly words: readonly string[] } | { readonly shell: string };
+
+export interface RunningProgram {
+  /** Its exit code, or 128 and the number of the signal that killed it. Never rejects. */
+  readonly ended: Promise<ExitCode>;
+  /** Sends a signal, unless the terminal has sent it the same one. */
+  kill(signal: EndSignal): void;
+}
+
 export interface LocalAddress {
   readonly address: string;
   readonly family: 'IPv4' | 'IPv6';
@@ -26,6 +36,20 @@ export interface CliIo {
   onSignal(signal: EndSignal, handler: () => void): () => void;
   /** Nothing more comes on stdout: its reader shall see the end, while the command runs on. */
   endStdout(): Promise<void>;
+  /** The number of this process. */
+  readonly pid: number;
+  /**
+   * Starts a program with this process's own stdin, stdout and stderr. Rejects with the system's error.
+   *
+   * @param variables what its environment has beside ours
+   */
+  startProgram(call: ProgramCall, variables: Readonly<Record<string, string>>): Promise<RunningProgram>;
+  /** The words that run this very program, before its arguments. */
+  readonly ownCommand: readonly string[];
+  readonly platform: NodeJS.Platform;
+  readonly isRoot: boolean;
+  /** Where units of systemd lie. */
+  unitFolder(scope: 'system' | 'user'): Promise<string>;
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /**

@@ -1,5 +1,5 @@
-import { EXIT } from './exit_codes.js';
-import type { CliIo } from './io.js';
+import { EXIT_BY_SIGNAL } from './exit_codes.js';
+import type { CliIo, EndSignal } from './io.js';
 
 /**
  * From the start of a command to its end. The first SIGINT or SIGTERM asks it to end politely,
@@ -11,6 +11,8 @@ export class Lifetime {
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
   readonly #forgetSignals: Array<() => void> = [];
+  #endedBy: EndSignal | undefined;
+  #divert: ((signal: EndSignal) => void) | undefined;
 
   /** @param hangUp whether SIGHUP, which by itself kills at once, is a polite end as well */
   constructor(io: CliIo, hangUp = false) {
@@ -20,17 +22,30 @@ export class Lifetime {
     });
     // A failure before anybody waits is found by whoever waits later.
     this.#over.catch(() => {});
-    for (const [signal, code] of [
-      ['SIGINT', EXIT.interrupted],
-      ['SIGTERM', EXIT.terminated],
-      ...(hangUp ? ([['SIGHUP', EXIT.hungUp]] as const) : []),
-    ] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', ...(hangUp ? ['SIGHUP' as const] : [])] as const) {
       const forget = io.onSignal(signal, () => {
-        if (this.#end.signal.aborted) io.exit(code);
-        else this.stop();
+        if (this.#divert !== undefined) this.#divert(signal);
+        else if (this.#end.signal.aborted) io.exit(EXIT_BY_SIGNAL[signal]);
+        else {
+          this.#endedBy = signal;
+          this.stop();
+        }
       });
       this.#forgetSignals.push(forget);
     }
+  }
+
+  /** The signal that has ended it; undefined while it lasts, and when something else did. */
+  get endedBy(): EndSignal | undefined {
+    return this.#endedBy;
+  }
+
+  /** Has signals go to `taker` instead, until the answer is called. */
+  divert(taker: (signal: EndSignal) => void): () => void {
+    this.#divert = taker;
+    return () => {
+      this.#divert = undefined;
+    };
   }
 
   /** Aborted when the end has come, for what is still starting. */

@@ -3,6 +3,7 @@ import { type IsName, printRule, readRule } from '../access/rule.js';
 import { type ControlMethods, method } from '../control/method.js';
 import { TunnelError } from '../core/errors.js';
 import type { ListenerHandle } from './api.js';
+import { peerRows } from './peer_rows.js';
 
 /** What the control socket asks of a running listener about peers and rules; the answers are those of the CLI commands. */
 export interface ListenerMethodsOptions {
@@ -43,13 +44,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     isDefault: rules.isDefault,
   });
   return {
-    peers: () => ({
-      peers: listener.peers().map(({ onlineMs, ...peer }) => ({
-        ...peer,
-        onlineMs,
-        since: peer.status === 'online' ? new Date(wallClock().getTime() - onlineMs).toISOString() : null,
-      })),
-    }),
+    peers: () => ({ peers: peerRows(listener.peers(), wallClock()) }),
     'peer.remove': method(PeerSchema, ({ peer }) =>
       forEach(peer, async (key) => {
         if (!(await listener.removePeer(key)))

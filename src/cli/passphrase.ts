@@ -6,7 +6,7 @@ import { PASSPHRASE_VARIABLE } from './secret_variables.js';
 const MAX_PASSPHRASE_BYTES = 4096;
 
 /**
- * The passphrase of the state file, from the file that the options name or else from the
+ * The passphrase of the state files, from the file that the options name or else from the
  * environment; undefined without either. An end of line at its end is none of it.
  *
  * @throws {TunnelError} ERR_USAGE
@@ -15,15 +15,23 @@ export async function passphraseOf(
   { passphraseFile, ephemeral }: Pick<StateFlags, 'passphraseFile' | 'ephemeral'>,
   io: CliIo,
 ): Promise<Uint8Array | undefined> {
-  const fromEnvironment = io.takeEnv(PASSPHRASE_VARIABLE);
-  if (ephemeral === true) {
-    if (passphraseFile !== undefined) throw usage('--passphrase-file and --ephemeral contradict each other');
-    return undefined;
-  }
+  const fromEnvironment = variableOf(io);
+  // From the environment it may still open the names.
+  if (ephemeral === true && passphraseFile !== undefined)
+    throw usage('--passphrase-file and --ephemeral contradict each other');
   if (passphraseFile !== undefined) return readPassphrase(passphraseFile);
   return fromEnvironment === undefined
     ? undefined
     : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
+}
+
+/** What lay in the environment of a command, which several parts of it may ask for. */
+const variables = new WeakMap<CliIo, string | undefined>();
+
+/** The passphrase in the environment of a command, however often it is asked for. */
+export function variableOf(io: CliIo): string | undefined {
+  if (!variables.has(io)) variables.set(io, io.takeEnv(PASSPHRASE_VARIABLE));
+  return variables.get(io);
 }
 
 /** The passphrase in a file. @throws {TunnelError} ERR_USAGE */

@@ -1,5 +1,6 @@
 import { close } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { homedir, networkInterfaces } from 'node:os';
+import { join } from 'node:path';
 import { systemTimers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { CliIo } from './io.js';
@@ -23,6 +24,17 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
       };
     },
     endStdout,
+    pid: process.pid,
+    startProgram: async (...call) => (await import('./child_program.js')).startProgram(...call),
+    get ownCommand() {
+      return ownCommand();
+    },
+    platform: process.platform,
+    isRoot: process.getuid?.() === 0,
+    unitFolder: async (scope) => {
+      if (scope === 'system') return '/etc/systemd/system';
+      return join(process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config'), 'systemd', 'user');
+    },
     exit: (code) => {
       process.exit(code);
     },
@@ -38,6 +50,13 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
     localAddresses: () => Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
     loadApi,
   };
+}
+
+/** Node, what it was told, and the script. */
+function ownCommand(): string[] {
+  // A debugger has one port.
+  const options = process.execArgv.filter((option) => !option.startsWith('--inspect'));
+  return [process.execPath, ...options, process.argv[1] ?? ''];
 }
 
 /** Node keeps file 1 open when `process.stdout` has ended, and so would a pipe's reader wait on. */

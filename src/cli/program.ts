@@ -27,10 +27,12 @@ import {
 import { usage } from './flags.js';
 import { addOptions, merged, subcommand } from './grammar.js';
 import * as help from './help_text.js';
+import { addNameCommands, type NameActions } from './program_names.js';
+import { addRunningCommands, connectWords, type RunningActions, staying } from './program_running.js';
 import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
-export interface Actions {
+export interface Actions extends NameActions, RunningActions {
   listen(flags: ListenFlags): Promise<void>;
   /** @param first the ticket or, where that comes by another way, the target */
   connect(first: string | undefined, second: string | undefined, flags: ConnectFlags): Promise<void>;
@@ -43,11 +45,12 @@ export interface Actions {
   rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
 }
 
-/** The grammar of the command line; it does nothing but call the actions. */
+/** The grammar of the command line; it does nothing but call the actions. @param args what will be parsed */
 export function buildProgram(
   actions: Actions,
   version: string,
   output: { out(text: string): void },
+  args: readonly string[] = [],
 ): Command {
   const program = new Command(PROGRAM);
   // Before the subcommands are made, which take it over. Errors are thrown, and told by our caller.
@@ -61,7 +64,10 @@ export function buildProgram(
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)
     .enablePositionalOptions()
-    .argument('[TICKET]', 'of the listener to connect to, or its Tox ID; without it, this machine listens')
+    .argument(
+      '[TICKET]',
+      'of the listener to connect to, its name or its Tox ID; without it, this machine listens',
+    )
     .argument('[PORT]', 'port, or host:port, that the listener shall reach')
     .addHelpText('after', help.MAIN);
   addOptions(
@@ -70,12 +76,14 @@ export function buildProgram(
     ...listenerLimits(),
     ticketFile(),
     ...forwarding(),
+    ...staying(),
     ...network(),
     ...state(),
     ...output_(),
   );
   program.action(
-    async (remote: string | undefined, target: string | undefined, flags: ListenFlags & ConnectFlags) => {
+    async (_remote: string | undefined, _target: string | undefined, flags: ListenFlags & ConnectFlags) => {
+      const { first: remote, second: target, program: after } = connectWords(program.args, args);
       if (remote !== undefined || flags.ticketFile !== undefined) {
         const { expose, allowReverse, allowPeer, denyPeer, qr } = flags;
         if (expose !== undefined)
@@ -84,12 +92,9 @@ export function buildProgram(
           throw usage('--allow-reverse is for the listener; the connector asks with -R');
         if (allowPeer !== undefined || denyPeer !== undefined || qr === true)
           throw usage('--allow-peer, --deny-peer and --qr are for the listener');
-        // Tickets and Tox IDs have digits; a command mistyped has not.
-        if (remote !== undefined && remote !== '-' && !/\d/.test(remote))
-          throw usage(`${JSON.stringify(remote)} is neither a command nor a ticket; see ${PROGRAM} --help`);
-        return actions.connect(remote, target, flags);
+        return actions.connect(remote, target, { ...flags, ...after });
       }
-      const stray = connectOption(flags);
+      const stray = connectOption({ ...flags, ...after });
       if (stray !== undefined)
         throw usage(`${stray} needs the ticket to connect with: ${PROGRAM} TICKET PORT`);
       return actions.listen(flags);
@@ -111,12 +116,18 @@ export function buildProgram(
     'forward local ports to what a listener can reach',
     help.CONNECT,
   )
-    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
-    .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(connect, ticketFile(), ...forwarding(), ...network(), ...state(), ...output_());
-  connect.action((remote: string | undefined, target: string | undefined) =>
-    actions.connect(remote, target, merged<ConnectFlags>(program, connect)),
+    .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
+    .argument('[PORT]', 'port, or host:port, that the listener shall reach')
+    .usage('[options] [TICKET] [PORT] [-- PROGRAM ARGUMENT...]')
+    .allowExcessArguments();
+  addOptions(
+    connect,
+    ...[ticketFile(), ...forwarding(), ...staying(), ...network(), ...state(), ...output_()],
   );
+  connect.action(() => {
+    const { first, second, program: after } = connectWords(connect.args, args);
+    return actions.connect(first, second, { ...merged<ConnectFlags>(program, connect), ...after });
+  });
 
   const node = subcommand(
     program,
@@ -130,15 +141,15 @@ export function buildProgram(
   node.action(() => actions.node(merged<NodeFlags>(program, node)));
 
   const ping = subcommand(program, 'ping', 'the round trip to a listener, and by which path', help.PING)
-    .argument('[TICKET]', 'of the listener, or its Tox ID; - reads it from standard input')
+    .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
     .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
   addOptions(ping, ticketFile(), ...sockets(), ...state(), ...output_());
   ping.action((remote: string | undefined) => actions.ping(remote, merged<PingFlags>(program, ping)));
 
   const doctor = subcommand(program, 'doctor', 'looks for what keeps a tunnel from working', help.DOCTOR)
-    .argument('[TICKET]', 'of a listener to look for, or its Tox ID; - reads it from standard input')
+    .argument('[TICKET]', 'of a listener to look for, its name or its Tox ID; - reads it from standard input')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), ...output_());
+  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), stateFolder(), passphrase(), ...output_());
   doctor.action((remote: string | undefined, target: string | undefined) =>
     actions.doctor(remote, target, merged<DoctorFlags>(program, doctor)),
   );
@@ -189,18 +200,24 @@ export function buildProgram(
   rule.action((action: string, rules: readonly string[]) =>
     actions.rule(action, rules, merged<AskFlags>(program, rule)),
   );
+
+  addRunningCommands(program, actions);
+  addNameCommands(program, actions);
+  program.hook('preAction', async (_program, command) => {
+    if ((command.getOptionValue('config') ?? program.getOptionValue('config')) !== undefined)
+      await (await import('./config_file.js')).applyConfig(program, command);
+  });
+  // Not earlier: commands take it over.
+  program.allowExcessArguments();
   return program;
 }
 
 /** An option that says: connect. */
-function connectOption({
-  local,
-  dynamic,
-  reverse,
-  udpForward,
-  stdio,
-  localPort,
-}: ConnectFlags): string | undefined {
+function connectOption(flags: ConnectFlags): string | undefined {
+  const { local, dynamic, reverse, udpForward, stdio, localPort, exec, wait, program } = flags;
+  if (exec !== undefined) return '--exec';
+  if (wait !== undefined) return '--wait';
+  if (program !== undefined) return '-- PROGRAM';
   if (local !== undefined) return '-L';
   if (dynamic !== undefined) return '-D';
   if (reverse !== undefined) return '-R';

@@ -28,17 +28,18 @@ async function credentialsOf({ socksUser: user, socksPasswordFile: file }: Proxy
   if (user === undefined || file === undefined) {
     throw usage('--socks-user NAME and --socks-password-file FILE go together');
   }
-  if (!fits(user)) throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
+  if (!fitsCredential(user)) throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
   if (user.includes(':')) throw usage('--socks-user must have no colon: HTTP clients cannot give it');
   const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_FILE_BYTES });
   const [password = ''] = bytes.toString('utf8').split(/\r?\n/);
-  if (!fits(password)) {
+  if (!fitsCredential(password)) {
     throw usage(`the first line of ${file} must be the password, 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
   }
   return { user, password };
 }
 
-function fits(text: string): boolean {
+/** A user name or a password. */
+export function fitsCredential(text: string): boolean {
   const bytes = Buffer.byteLength(text);
   return bytes >= 1 && bytes <= MAX_CREDENTIAL_BYTES;
 }

@@ -34,7 +34,7 @@ export class Reporter {
   readonly #stderr: MaybeTerminal;
   /** Undefined where nobody would see it. */
   readonly #live: LiveLine | undefined;
-  readonly #verbosity: Verbosity;
+  #verbosity: Verbosity;
   readonly #wallClock: () => Date;
   #dropped = 0;
 
@@ -57,6 +57,12 @@ export class Reporter {
     return this.#live !== undefined;
   }
 
+  /** From now on people hear of errors alone, unless they asked for more: the terminal is somebody else's. */
+  hush(): void {
+    this.status('');
+    if (this.#verbosity.verbose === 0) this.#verbosity = { ...this.#verbosity, quiet: true };
+  }
+
   /** The line below all others, written over by the next one; empty to remove it. */
   status(text: string): void {
     this.#live?.show(printable(text));
@@ -76,7 +82,8 @@ export class Reporter {
   error(error: unknown): void {
     const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
     const message = error instanceof Error ? error.message : String(error);
-    this.#json({ event: 'error', code, message });
+    const returnCode = TunnelError.is(error) ? error.returnCode : undefined;
+    this.#json({ event: 'error', code, message, ...(returnCode === undefined ? {} : { returnCode }) });
     if (this.#verbosity.json && this.#verbosity.verbose === 0) return;
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;

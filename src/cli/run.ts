@@ -18,8 +18,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   const reporterFor = isPipeGuess(args) ? pipeReporterOf : reporterOf;
   let reporter = reporterFor(io, guessedVerbosity(args));
   let code: ExitCode = EXIT.ok;
-  const begin = (flags: OutputFlags, isPipe = false): Context => {
-    reporter = isPipe ? pipeReporterOf(io, verbosityOf(flags)) : reporterOf(io, verbosityOf(flags));
+  const begin = (flags: OutputFlags, toReporter = reporterOf): Context => {
+    reporter = toReporter(io, verbosityOf(flags));
     return { io, reporter, onOutputLost: lost.tell };
   };
   // The commands are loaded when they are called: --help needs none of them.
@@ -30,7 +30,9 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         code = await (await import('./commands/listen.js')).listenCommand(context, flags);
       },
       connect: async (first, second, flags) => {
-        const context = begin(flags, flags.stdio !== undefined);
+        const isProgram = flags.exec !== undefined || flags.program !== undefined;
+        const foreign = isProgram ? besideProgram : pipeReporterOf;
+        const context = begin(flags, isProgram || flags.stdio !== undefined ? foreign : reporterOf);
         code = await (await import('./commands/connect.js')).connectCommand(context, first, second, flags);
       },
       node: async (flags) => {
@@ -53,6 +55,14 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/ping.js')).pingCommand(context, first, flags);
       },
+      status: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/status.js')).statusCommand(context, flags);
+      },
+      forward: async (action, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/forward.js')).forwardCommand(context, action, flags);
+      },
       id: async (flags) => {
         const context = begin(flags);
         code = await (await import('./commands/id.js')).idCommand(context, flags);
@@ -61,9 +71,38 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/ticket.js')).ticketCommand(context, action, name, flags);
       },
+      add: async (name, ticket, flags, commands) => {
+        const context = begin(flags);
+        code = await (await import('./commands/names.js')).addCommand(context, name, ticket, flags, commands);
+      },
+      remove: async (name, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/names.js')).removeCommand(context, name, flags);
+      },
+      list: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/names.js')).listCommand(context, flags);
+      },
+      service: async (action, words, flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/service.js')).serviceCommand(context, action, words, flags);
+      },
+      completion: async (shell, grammar, flags) => {
+        const context = begin(flags);
+        code = (await import('./commands/completion.js')).completionCommand(context, shell, grammar);
+      },
+      ssh: async (destination, args, flags, words) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ssh.js')).sshCommand(context, destination, args, flags, words);
+      },
+      sshConfig: async (destination, flags, words) => {
+        const context = begin(flags);
+        code = await (await import('./commands/ssh.js')).sshConfigCommand(context, destination, flags, words);
+      },
     },
     packageVersion(),
     { out: (text) => io.stdout.write(text) },
+    args,
   );
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -88,13 +127,18 @@ function pipeReporterOf(io: CliIo, verbosity: Verbosity): Reporter {
   return new Reporter(io.stderr, io.stderr, { ...verbosity, quiet }, () => io.wallClock());
 }
 
+/** Stdout belongs to the program that is run. */
+function besideProgram(io: CliIo, verbosity: Verbosity): Reporter {
+  return new Reporter(io.stderr, io.stderr, verbosity, () => io.wallClock());
+}
+
 /** For errors of the command line itself, when its options could not be read. */
 function guessedVerbosity(args: readonly string[]): Verbosity {
   return { json: args.includes('--json'), verbose: args.includes('-vv') ? 2 : 0, quiet: false };
 }
 
 function isPipeGuess(args: readonly string[]): boolean {
-  return args.some((arg) => arg.startsWith('-W') || arg.startsWith('--stdio'));
+  return args.some((arg) => arg === '--' || /^(-W|--stdio|--exec)/.test(arg));
 }
 
 /** Commander's sentence in one line of ours. */

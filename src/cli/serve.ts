@@ -7,7 +7,7 @@ import type { Identity } from '../node/identity.js';
 import { openIdentity, type Role } from '../node/identity_file.js';
 import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from './api.js';
 import type { CliEvent } from './events.js';
-import { EXIT, type ExitCode } from './exit_codes.js';
+import { EXIT, EXIT_BY_SIGNAL, type ExitCode } from './exit_codes.js';
 import { printable } from './human.js';
 import type { CliIo } from './io.js';
 import { Keeper } from './keeper.js';
@@ -40,6 +40,11 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
   /** Called once it runs; throws when that is of no use. It may end the command by `lifetime`. */
   up(handle: Handle, lifetime: Lifetime): Promise<void>;
+  /**
+   * What the service is there for, if anything: called after {@link up} unless the end has come, and waited for. It
+   * heeds `lifetime`, ends it by itself, and gives the command's exit code.
+   */
+  run?(handle: Handle, lifetime: Lifetime): Promise<ExitCode>;
   /** Where to serve metrics, `[bind:]port`. Default: nowhere. */
   readonly metrics?: string | undefined;
   /** SIGHUP is a polite end. Default false. */
@@ -68,7 +73,8 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
         void late.close().catch(() => {});
       },
     );
-    if (handle === undefined) return EXIT.ok;
+    if (handle === undefined) return unrunCode(service, lifetime);
+    let code: ExitCode | undefined;
     let control: ControlServer | undefined;
     let endMetrics = (): void => {};
     let endStatus = (): void => {};
@@ -82,8 +88,9 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
         endMetrics = await (await import('./metrics.js')).serveMetrics(service.metrics, handle, reporter);
       }
       await lifetime.orOver(service.up(handle, lifetime));
-      if ('stats' in handle && reporter.isLive)
+      if ('stats' in handle && reporter.isLive && service.run === undefined)
         endStatus = showStatus(handle, io.timers, (text) => reporter.status(text));
+      if (!lifetime.signal.aborted) code = await service.run?.(handle, lifetime);
       await lifetime.over();
     } catch (error) {
       // This error is what is told; one of the closing would only follow from it.
@@ -94,13 +101,23 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
       endMetrics();
       await control?.close();
     }
-    await closeInTime(io, handle);
+    await closeInTime(io, handle).catch((error: unknown) => {
+      if (code === undefined) throw error;
+      // What was run has told how it went.
+      complain(reporter, error);
+    });
     if ('stats' in handle) reporter.event(closedEvent(handle, io.timers.nowMs() - startedMs));
-    return EXIT.ok;
+    return code ?? unrunCode(service, lifetime);
   } finally {
     lifetime.dispose();
     await release().catch((error: unknown) => complain(reporter, error));
   }
+}
+
+/** Of a command that was stopped: that is a success, unless there was something to run. */
+function unrunCode({ run }: Pick<Service<never>, 'run'>, { endedBy }: Lifetime): ExitCode {
+  if (run === undefined) return EXIT.ok;
+  return endedBy === undefined ? EXIT.failure : EXIT_BY_SIGNAL[endedBy];
 }
 
 async function openRole(
@@ -126,7 +143,7 @@ async function openRole(
 /** Undefined when it has none; one that cannot be opened is told, and does not keep the service from running. */
 async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
   { io, reporter }: Context,
-  { stateFolder, control }: Service<Handle>,
+  { role, stateFolder, control }: Service<Handle>,
   handle: Handle,
   saved: () => Promise<void>,
 ): Promise<ControlServer | undefined> {
@@ -134,13 +151,14 @@ async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
   try {
     return await ControlServer.start({
       folder: stateFolder,
+      door: role === 'connector' ? io.pid : 'listener',
       methods: control(handle, saved),
       timers: io.timers,
       logger: reporter.logger,
     });
   } catch (error) {
     if (!TunnelError.is(error)) throw error;
-    reporter.people(`Commands to this running listener will not reach it: ${printable(error.message)}`);
+    reporter.people(`Commands to this running ${role} will not reach it: ${printable(error.message)}`);
     return undefined;
   }
 }

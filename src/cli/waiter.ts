@@ -10,12 +10,13 @@ export class Waiter {
     this.#signal = signal;
   }
 
-  /** Undefined when `work` takes longer, or the signal is aborted. */
-  within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  /** Undefined when `work` takes longer, or the signal is aborted. @param ms undefined: however long it takes */
+  within<T>(ms: number | undefined, work: Promise<T>): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
-      const timer: TimerHandle = this.#timers.set(() => settle(() => resolve(undefined)), ms);
+      const timer: TimerHandle | undefined =
+        ms === undefined ? undefined : this.#timers.set(() => settle(() => resolve(undefined)), ms);
       const settle = (how: () => void): void => {
-        this.#timers.clear(timer);
+        if (timer !== undefined) this.#timers.clear(timer);
         this.#signal.removeEventListener('abort', stop);
         how();
       };
@@ -28,6 +29,11 @@ export class Waiter {
           (error: unknown) => settle(() => reject(error)),
         );
     });
+  }
+
+  /** The command ends. */
+  get isOver(): boolean {
+    return this.#signal.aborted;
   }
 
   /** Lets the time pass, or the signal be aborted. */

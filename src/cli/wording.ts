@@ -22,6 +22,12 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       return undefined;
     case 'revoked':
       return line(`Revoked the ticket ${printable(event.name)}: who came by it is out`);
+    case 'named':
+      return line(
+        `${printable(event.name)} stands for ${who(event.peer)} now: tox-wasm-tunnel ${printable(event.name)} PORT, tox-wasm-tunnel ssh ${printable(event.name)}`,
+      );
+    case 'unnamed':
+      return line(`Forgot ${printable(event.name)}`);
     case 'identity':
       return { lines: [`Identity file: ${printable(event.file)}`], verbosity: 1 };
     case 'passphrase':
@@ -82,6 +88,12 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         verbosity: 0,
       };
     }
+    case 'removed':
+      return line(`No longer forwarding ${printable(event.local)} to ${printable(event.target)}`);
+    case 'names':
+    case 'service':
+    case 'status':
+    case 'forwards':
     case 'peers':
     case 'rules':
       // What was asked for stands on stdout.

@@ -5,10 +5,10 @@ import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import { socketAddress } from '../core/socket_address.js';
 import { Lines } from './lines.js';
-import { pipeName, SOCKET_NAME } from './place.js';
+import { type Door, pipeName, socketName } from './place.js';
 import { MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.js';
 
-/** How long a listener may take to answer, in milliseconds. */
+/** How long an answer may take, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /**
@@ -16,27 +16,44 @@ const ANSWER_TIMEOUT_MS = 10_000;
  *
  * @throws {TunnelError} ERR_CONTROL when none runs there or it does not answer; what the listener refused with
  */
-export async function callListener(
+export function callListener(
   folder: string,
   method: string,
   params: unknown = {},
   timers: Timers = systemTimers,
 ): Promise<unknown> {
+  return callDoor({ folder, door: 'listener' }, method, params, timers);
+}
+
+/** Where to knock. */
+export interface Address {
+  readonly folder: string;
+  readonly door: Door;
+}
+
+/** {@link callListener} of any process of a state folder. @throws {TunnelError} as it does */
+export async function callDoor(
+  to: Address,
+  method: string,
+  params: unknown = {},
+  timers: Timers = systemTimers,
+): Promise<unknown> {
+  const { folder, door } = to;
   if (process.platform === 'win32')
-    return parseAnswer(await ask(folder, pipeName(folder), { method, params }, timers));
-  const address = await socketAddress(folder, SOCKET_NAME).catch((error: unknown) => {
+    return parseAnswer(await ask(to, pipeName(folder, door), { method, params }, timers));
+  const address = await socketAddress(folder, socketName(door)).catch((error: unknown) => {
     if (TunnelError.is(error)) throw error;
-    throw nobody(folder, error);
+    throw nobody(to, error);
   });
   try {
-    return parseAnswer(await ask(folder, address.path, { method, params }, timers));
+    return parseAnswer(await ask(to, address.path, { method, params }, timers));
   } finally {
     await address.release();
   }
 }
 
 function ask(
-  folder: string,
+  to: Address,
   path: string,
   question: { readonly method: string; readonly params: unknown },
   timers: Timers,
@@ -55,7 +72,7 @@ function ask(
     const timer = timers.set(() => {
       fail(new TunnelError('ERR_CONTROL', `no answer within ${ANSWER_TIMEOUT_MS / 1000} s; does it hang?`));
     }, ANSWER_TIMEOUT_MS);
-    socket.on('error', (error) => fail(nobody(folder, error)));
+    socket.on('error', (error) => fail(nobody(to, error)));
     socket.on('close', () => fail(new TunnelError('ERR_CONTROL', 'it hung up; try again')));
     socket.on('data', (chunk: Buffer) => {
       const whole = lines.push(chunk);
@@ -72,27 +89,25 @@ function ask(
   });
 }
 
-function nobody(folder: string, error: unknown): TunnelError {
+function nobody({ folder, door }: Address, error: unknown): TunnelError {
   const code = errnoOf(error);
-  const place = join(folder, SOCKET_NAME);
+  const place = join(folder, socketName(door));
+  const who = door === 'listener' ? 'listener' : `connector ${door}`;
   if (code === 'EACCES' || code === 'EPERM') {
-    return new TunnelError('ERR_CONTROL', `${place} is for the user alone that the listener runs as`, {
+    return new TunnelError('ERR_CONTROL', `${place} is for the user alone that the ${who} runs as`, {
       cause: error,
     });
   }
-  if (
-    code === 'ENOENT' ||
-    code === 'ECONNREFUSED' ||
-    code === 'ENOTDIR' ||
-    code === 'ECONNRESET' ||
-    code === 'EPIPE'
-  ) {
+  if (code !== undefined && GONE.has(code)) {
     return new TunnelError(
       'ERR_CONTROL',
-      `no listener runs with the state folder ${folder}; start one, or name the folder of the one that runs with --state`,
+      `no ${who} runs with the state folder ${folder}; start one, or name the folder of the one that runs with --state`,
       { cause: error },
     );
   }
   const why = error instanceof Error ? error.message : String(error);
   return new TunnelError('ERR_CONTROL', `${place}: ${why}`, { cause: error });
 }
+
+/** What the system says where nobody is behind the door. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ECONNRESET', 'EPIPE']);

@@ -3,31 +3,36 @@ import type { Server } from 'node:net';
 import { join } from 'node:path';
 import { TunnelError } from '../core/errors.js';
 import { listenAt, openSocketFile, socketFileState } from '../core/socket_file.js';
-import { pipeName, SOCKET_NAME } from './place.js';
+import { liveDoors } from './live_doors.js';
+import { type Door, pipeName, socketName } from './place.js';
 
 /**
- * Lets a server listen at the folder's socket, for the folder's owner alone from the first moment.
- * One that a dead process left is replaced.
+ * Lets a server listen at a door of the folder, for the folder's owner alone from the first moment.
+ * A socket that a dead process left is replaced.
  *
- * The caller holds the lock of the listener's role, so that nobody else does this here now.
+ * Nobody else may do this for the same door now: of the listener's the caller holds the role's lock, and a
+ * connector's has the number of its process.
  *
  * @returns closes it, and takes the socket away
  * @throws {TunnelError} ERR_STATE_BUSY when somebody answers there, ERR_STATE_IO for something else
  *   in its place; or the system's error
  */
-export async function openDoorway(folder: string, server: Server): Promise<() => Promise<void>> {
+export async function openDoorway(folder: string, door: Door, server: Server): Promise<() => Promise<void>> {
   if (process.platform === 'win32') {
-    await listenAt(server, pipeName(folder));
+    await listenAt(server, pipeName(folder, door));
     return () => closed(server);
   }
-  const place = join(folder, SOCKET_NAME);
-  await expectFree(folder, place);
+  // Nobody else takes over what dead connectors left.
+  if (door !== 'listener') await liveDoors(folder);
+  const name = socketName(door);
+  const place = join(folder, name);
+  await expectFree(folder, name);
   // One that a killed process left goes with it.
   const draftFolder = `${place}.new`;
   await rm(draftFolder, { recursive: true, force: true });
   await mkdir(draftFolder, { mode: 0o700 });
   try {
-    const remove = await openSocketFile({ folder, name: SOCKET_NAME, draftFolder }, server);
+    const remove = await openSocketFile({ folder, name, draftFolder }, server);
     return async () => {
       remove();
       await closed(server);
@@ -41,8 +46,9 @@ export async function openDoorway(folder: string, server: Server): Promise<() =>
 }
 
 /** One that we may not ask is nobody of ours, in our own folder: a left-over like any other. */
-async function expectFree(folder: string, place: string): Promise<void> {
-  const state = await socketFileState(folder, SOCKET_NAME);
+async function expectFree(folder: string, name: string): Promise<void> {
+  const place = join(folder, name);
+  const state = await socketFileState(folder, name);
   if (state === 'no-socket')
     throw new TunnelError('ERR_STATE_IO', `${place}: it is no socket and was left as it is; move it away`);
   if (state === 'answered')

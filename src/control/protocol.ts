@@ -50,9 +50,9 @@ export function errorLine(error: TunnelError): string {
 }
 
 /**
- * What the listener answered.
+ * What the other process answered.
  *
- * @throws {TunnelError} what the listener threw; ERR_CONTROL for what is no answer of this version
+ * @throws {TunnelError} what it threw; ERR_CONTROL for what is no answer of this version
  */
 export function parseAnswer(line: string): unknown {
   const read = v.safeParse(AnswerSchema, jsonOf(line));
@@ -80,6 +80,6 @@ function jsonOf(line: string): unknown {
 function otherVersion(version: number): TunnelError {
   return new TunnelError(
     'ERR_CONTROL',
-    `the other process speaks version ${version} of the control protocol, this one ${CONTROL_VERSION}; run the same tox-wasm-tunnel as the listener`,
+    `the other process speaks version ${version} of the control protocol, this one ${CONTROL_VERSION}; run the same tox-wasm-tunnel for both`,
   );
 }

@@ -5,6 +5,7 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import { openDoorway } from './doorway.js';
 import { Lines } from './lines.js';
 import type { ControlMethods } from './method.js';
+import type { Door } from './place.js';
 import { answerLine, errorLine, MAX_QUESTION_BYTES, parseQuestion } from './protocol.js';
 
 /** Who may ask at once; more are told to come again. */
@@ -13,8 +14,10 @@ export const MAX_CONNECTIONS = 8;
 export const CONNECTION_TIMEOUT_MS = 10_000;
 
 export interface ControlServerOptions {
-  /** The state folder; the caller holds its lock. */
+  /** The state folder. */
   readonly folder: string;
+  /** Which of the folder's sockets. Default: the listener's, whose lock the caller holds. */
+  readonly door?: Door;
   readonly methods: ControlMethods;
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
@@ -22,7 +25,7 @@ export interface ControlServerOptions {
   readonly logger?: Logger;
 }
 
-/** Lets other processes of this machine's user ask a running listener (docs/cli.md, "A running listener"). */
+/** Lets other processes of this machine's user ask a running one (docs/cli.md, "A running process"). */
 export class ControlServer {
   readonly #methods: ControlMethods;
   readonly #timers: Timers;
@@ -42,7 +45,7 @@ export class ControlServer {
     const self = new ControlServer(options);
     const server = createServer((socket) => self.#serve(socket));
     try {
-      self.#shut = await openDoorway(options.folder, server);
+      self.#shut = await openDoorway(options.folder, options.door ?? 'listener', server);
     } catch (error) {
       if (TunnelError.is(error)) throw error;
       const why = error instanceof Error ? error.message : String(error);
@@ -122,7 +125,7 @@ class Conversation {
       name = method;
       const run = Object.hasOwn(this.#methods, method) ? this.#methods[method] : undefined;
       if (run === undefined) {
-        const text = `the listener does not know ${JSON.stringify(method)}; update it`;
+        const text = `the process that runs does not know ${JSON.stringify(method)}; update it`;
         return errorLine(new TunnelError('ERR_CONTROL', text));
       }
       return answerLine(await run(params));
@@ -130,7 +133,9 @@ class Conversation {
       if (TunnelError.is(error)) return errorLine(error);
       // A fault of ours: the log has it whole, whoever asked gets no inside of ours.
       this.#logger.log('error', 'a question of the control socket failed', { method: name, error });
-      return errorLine(new TunnelError('ERR_CONTROL', 'an error inside of the listener; its log has more'));
+      return errorLine(
+        new TunnelError('ERR_CONTROL', 'an error inside of the process that runs; its log has more'),
+      );
     }
   }
 

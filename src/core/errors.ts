@@ -1,9 +1,11 @@
+import type { ReturnCode } from './return_codes.js';
+
 /** What each code means. Codes are API: add one freely, never rename one. */
 export const ERROR_CODES = {
   ERR_ADDRESS_INVALID: 'not an address we can use',
   ERR_BOOTSTRAP_INVALID: 'not a bootstrap node',
   ERR_CLOSED: 'already closed',
-  ERR_CONTROL: 'the running listener cannot be asked',
+  ERR_CONTROL: 'the running process cannot be asked',
   ERR_FRAME_INVALID: 'the peer sent bytes that are no frame of ours',
   ERR_FRIEND_ADD: 'the peer could not be added as a friend',
   ERR_HANDSHAKE_INVALID: 'the peer sent a handshake we do not understand',
@@ -15,6 +17,7 @@ export const ERROR_CODES = {
   ERR_OPEN_REFUSED: 'the far end refused to open the target',
   ERR_PACKET_INVALID: 'the peer sent a packet that makes no sense',
   ERR_PEER_GONE: 'the peer is gone',
+  ERR_PROGRAM: 'the program could not be run',
   ERR_SPEC_INVALID: 'not a forward',
   ERR_STATE_BUSY: 'another process uses this identity',
   ERR_STATE_EXISTS: 'there is an identity already',
@@ -46,6 +49,8 @@ export interface TunnelErrorOptions {
   readonly cause?: unknown;
   /** True when the peer is at fault, false (the default) when we are. */
   readonly remote?: boolean;
+  /** The return code of a tunnel's life that this is, where it is one. */
+  readonly returnCode?: ReturnCode | undefined;
 }
 
 // Symbol.for: two copies of this package in one process know each other's errors.
@@ -57,12 +62,15 @@ export class TunnelError extends Error {
   readonly code: TunnelErrorCode;
   /** True when the peer is at fault, false when we are. */
   readonly remote: boolean;
+  /** The return code that a tunnel's life ended with; undefined of every other failure. */
+  readonly returnCode: ReturnCode | undefined;
   readonly [brand] = true;
 
   constructor(code: TunnelErrorCode, detail: string, options: TunnelErrorOptions = {}) {
     super(`${ERROR_CODES[code]}: ${detail}`, 'cause' in options ? { cause: options.cause } : {});
     this.code = code;
     this.remote = options.remote ?? false;
+    this.returnCode = options.returnCode;
   }
 
   /** Narrows a caught value; true for a TunnelError of another copy of this package too. */

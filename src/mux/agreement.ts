@@ -121,7 +121,9 @@ export function refuseError(refuse: Refuse): TunnelError {
   const { sentence } = REASONS[refuse.reason];
   const told = refuse.text === '' ? '' : ` (it says: ${refuse.text})`;
   const detail = `${sentence}${told}; it speaks ${spoken(refuse.versions)}`;
-  return new TunnelError('ERR_HANDSHAKE_REFUSED', detail, { remote: true });
+  // To the listener we are no friend that it talks to.
+  const returnCode = refuse.reason === 'not-allowed' ? 202 : undefined;
+  return new TunnelError('ERR_HANDSHAKE_REFUSED', detail, { remote: true, returnCode });
 }
 
 /** True when both agreements join the same two processes' sessions: streams go on. */

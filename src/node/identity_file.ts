@@ -1,20 +1,18 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 import type { Identity } from './identity.js';
 import { replaceFile } from './replace_file.js';
 import { type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
-import { newSealKey, type SealKey, seal, sealKeyOf, unseal } from './sealed.js';
-import { checkFileMode, closedFolder, inFolder, WAY_OUT } from './state_folder.js';
+import { newSealKey, type SealKey, seal } from './sealed.js';
+import { openSealed, readStateFile, refusedFile } from './state_file.js';
+import { closedFolder, inFolder } from './state_folder.js';
+import { StateFault } from './state_json.js';
 import {
   parseOpened,
   parseStateFile,
   plainText,
   type Role,
   type State,
-  StateFault,
   sealedText,
   sealLabel,
   textToSeal,
@@ -141,23 +139,10 @@ export async function readStateText(
   try {
     const found = parseStateFile(text, role);
     if (found.kind === 'plain') return { state: found.state, key: undefined };
-    if (passphrase === undefined) {
-      throw new TunnelError(
-        'ERR_STATE_SEALED',
-        `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, ${WAY_OUT}`,
-      );
-    }
-    const key = await sealKeyOf(passphrase, found.sealed);
-    const opened = await unseal(key, found.sealed, sealLabel(role));
-    if (opened === undefined) {
-      throw new TunnelError(
-        'ERR_STATE_SEALED',
-        `${file}: the passphrase is wrong, or the file is damaged; it was left as it is: try again, or ${WAY_OUT}`,
-      );
-    }
+    const { text: opened, key } = await openSealed(file, found.sealed, passphrase, sealLabel(role));
     return { state: parseOpened(opened), key };
   } catch (error) {
-    if (error instanceof StateFault) throw refused(file, error.message);
+    if (error instanceof StateFault) throw refusedFile(file, error.message);
     throw error;
   }
 }
@@ -165,33 +150,8 @@ export async function readStateText(
 /** {@link readState}, with the key that it was sealed with. */
 export async function readSaved(place: IdentityPlace): Promise<SavedState | undefined> {
   const file = stateFileOf(place);
-  const text = await inFolder(place.folder, () => readBounded(file));
+  const text = await inFolder(place.folder, () => readStateFile(file, MAX_STATE_BYTES));
   return text === undefined ? undefined : readStateText(text, file, place);
-}
-
-// Windows has no such flag, whatever its type says.
-const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
-
-/** Undefined when there is no file. */
-async function readBounded(file: string): Promise<string | undefined> {
-  let handle: Awaited<ReturnType<typeof open>>;
-  try {
-    // Without waiting: a named pipe would keep us until somebody writes.
-    handle = await open(file, constants.O_RDONLY | NO_WAITING);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw refused(file, 'it is no file');
-    checkFileMode(file, stats.mode);
-    if (stats.size > MAX_STATE_BYTES)
-      throw refused(file, `it has ${stats.size} bytes, too many for an identity`);
-    return await handle.readFile('utf8');
-  } finally {
-    await handle.close();
-  }
 }
 
 function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState | undefined): OpenedIdentity {
@@ -226,13 +186,6 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
       await inFolder(folder, () => lock.release());
     },
   };
-}
-
-function refused(file: string, what: string): TunnelError {
-  return new TunnelError(
-    'ERR_STATE_INVALID',
-    `${file}: ${what}; it was left as it is: move it away to start anew, ${WAY_OUT}`,
-  );
 }
 
 /** For whoever finds the lock taken. @param wayOut what to do about it */

@@ -1,15 +1,9 @@
 import { TunnelError } from '../core/errors.js';
-import {
-  busyError,
-  type IdentityPlace,
-  readSaved,
-  type SavedState,
-  stateFileOf,
-  stateFileText,
-} from './identity_file.js';
+import { busyError, type IdentityPlace, readSaved, stateFileOf, stateFileText } from './identity_file.js';
+import { lockNames, namesFileOf, namesFileText, readSavedNames } from './names_file.js';
 import { replaceFile } from './replace_file.js';
 import { type RoleLock, takeRoleLock } from './role_lock.js';
-import { newSealKey } from './sealed.js';
+import { newSealKey, type SealKey } from './sealed.js';
 import { closedFolder, exists, inFolder } from './state_folder.js';
 import type { Role } from './state_text.js';
 
@@ -35,42 +29,82 @@ export async function changePassphrase(change: PassphraseChange): Promise<string
   const { folder, to } = change;
   const locks: RoleLock[] = [];
   return inFolder(folder, async () => {
-    const roles: Role[] = [];
-    for (const role of ROLES) if (await exists(stateFileOf({ folder, role }))) roles.push(role);
-    if (roles.length === 0) return [];
+    const papers: Paper[] = [];
+    for (const paper of papersIn(folder)) if (await exists(paper.file)) papers.push(paper);
+    if (papers.length === 0) return [];
     await closedFolder(folder);
     try {
-      const found: (readonly [IdentityPlace, SavedState])[] = [];
-      for (const role of roles) {
-        const answer = await takeRoleLock(folder, role);
-        if (answer.kind === 'busy') throw busyError({ folder, role }, answer.holder, 'end it first');
-        locks.push(answer.lock);
-        const saved = await readUnlessDone({ folder, role }, change);
-        if (saved !== undefined) found.push([{ folder, role }, saved]);
+      const found: Array<readonly [string, Saved]> = [];
+      for (const paper of papers) {
+        locks.push(await paper.lock());
+        const saved = await readUnlessDone(paper, change);
+        if (saved !== undefined) found.push([paper.file, saved]);
       }
-      for (const [place, { state }] of found) {
+      for (const [file, { text }] of found) {
         const key = to === undefined ? undefined : await newSealKey(to);
-        await replaceFile(stateFileOf(place), await stateFileText(place.role, state, key));
+        await replaceFile(file, await text(key));
       }
-      return found.map(([place]) => stateFileOf(place));
+      return found.map(([file]) => file);
     } finally {
       for (const lock of locks) await lock.release();
     }
   });
 }
 
+/** A file that a passphrase may seal. */
+interface Paper {
+  readonly file: string;
+  lock(): Promise<RoleLock>;
+  read(passphrase: Uint8Array | undefined): Promise<Saved | undefined>;
+}
+
+/** What was read, to be written again. */
+interface Saved {
+  readonly isSealed: boolean;
+  text(key: SealKey | undefined): Promise<string>;
+}
+
+function papersIn(folder: string): Paper[] {
+  const names: Paper = {
+    file: namesFileOf({ folder }),
+    lock: () => lockNames(folder),
+    read: async (passphrase) => {
+      const saved = await readSavedNames({ folder, passphrase });
+      return saved && { isSealed: saved.key !== undefined, text: (key) => namesFileText(saved.names, key) };
+    },
+  };
+  return [...ROLES.map((role) => identityPaper({ folder, role })), names];
+}
+
+function identityPaper(place: IdentityPlace): Paper {
+  return {
+    file: stateFileOf(place),
+    lock: async () => {
+      const answer = await takeRoleLock(place.folder, place.role);
+      if (answer.kind === 'busy') throw busyError(place, answer.holder, 'end it first');
+      return answer.lock;
+    },
+    read: async (passphrase) => {
+      const saved = await readSaved({ ...place, passphrase });
+      return (
+        saved && {
+          isSealed: saved.key !== undefined,
+          text: (key) => stateFileText(place.role, saved.state, key),
+        }
+      );
+    },
+  };
+}
+
 /** Undefined when there is no file, or it is as it shall be. */
-async function readUnlessDone(
-  place: IdentityPlace,
-  { from, to }: PassphraseChange,
-): Promise<SavedState | undefined> {
+async function readUnlessDone(paper: Paper, { from, to }: PassphraseChange): Promise<Saved | undefined> {
   try {
-    const saved = await readSaved({ ...place, passphrase: from });
-    return saved?.key === undefined && to === undefined ? undefined : saved;
+    const saved = await paper.read(from);
+    return saved?.isSealed !== true && to === undefined ? undefined : saved;
   } catch (error) {
     if (!TunnelError.is(error) || error.code !== 'ERR_STATE_SEALED' || to === undefined) throw error;
     // By an earlier call, which was cut off, perhaps; else the first error tells what is wrong.
-    const isDone = await readSaved({ ...place, passphrase: to }).then(
+    const isDone = await paper.read(to).then(
       () => true,
       () => false,
     );

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { type Identity, publicKeyOf, SECRET_KEY_BYTES } from './identity.js';
 import { type Sealed, SealedSchema } from './sealed.js';
+import { checked, parseJson, StateFault } from './state_json.js';
 import { hexBytes, NOSPAM_BYTES } from './tox_id.js';
 
 /** What a process is. Each role has an identity of its own, so that they run beside each other. */
@@ -17,9 +18,6 @@ export interface State {
 export type StateFile =
   | { readonly kind: 'plain'; readonly state: State }
   | { readonly kind: 'sealed'; readonly sealed: Sealed };
-
-/** Why a text is no state file; what to do about it, the reader of the file knows. */
-export class StateFault extends Error {}
 
 const KIND = 'tox-wasm-tunnel identity';
 /** 1 had neither `access` nor a passphrase; it is read, and written anew as 2. */
@@ -116,22 +114,4 @@ function stateOf(json: unknown): State {
     throw new StateFault('its secret key and its public key do not belong together');
   }
   return { identity: { secretKey, nospam }, access };
-}
-
-function checked<T>(schema: v.GenericSchema<unknown, T>, json: unknown, prefix: string): T {
-  const read = v.safeParse(schema, json, { abortEarly: true });
-  if (read.success) return read.output;
-  const [issue] = read.issues;
-  const field = JSON.stringify(`${prefix}${String(issue.path?.[0]?.key ?? '')}`);
-  const isMissing = issue.input === undefined;
-  throw new StateFault(`${field} is wrong: ${isMissing ? 'it is missing' : issue.message}`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The engine's own error repeats a piece of the text, and that may be a key.
-    throw new StateFault(text.trim() === '' ? 'it is empty' : 'it is not JSON');
-  }
 }

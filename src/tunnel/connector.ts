@@ -262,7 +262,9 @@ export class Connector extends Tunnel {
       const why =
         code === 103 ? 'this node has it as a friend already' : (reason ?? 'toxcore gave no reason');
       this.fail(
-        new TunnelError('ERR_FRIEND_ADD', `${why}; check the ticket or Tox ID, and start a new connector`),
+        new TunnelError('ERR_FRIEND_ADD', `${why}; check the ticket or Tox ID, and start a new connector`, {
+          returnCode: code,
+        }),
       );
       return;
     }

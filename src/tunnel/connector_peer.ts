@@ -119,7 +119,7 @@ export class ConnectorPeer extends PeerLife {
     // Its streams are gone: what comes next is another session.
     this.#renewOffer();
     if (reason === 'not-allowed') {
-      this.#fail(new TunnelError('ERR_HANDSHAKE_REFUSED', SHUT_OUT, { remote: true }));
+      this.#fail(new TunnelError('ERR_HANDSHAKE_REFUSED', SHUT_OUT, { remote: true, returnCode: 202 }));
       return;
     }
     if (this.port.timers.nowMs() - this.#joinedMs >= SETTLED_MS) this.#rejoinMs = REJOIN_MS;

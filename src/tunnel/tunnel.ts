@@ -34,6 +34,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #forgetSignal: () => void;
   #closing: Promise<void> | undefined;
   #ready = false;
+  #networkPath: Path = 'none';
 
   protected constructor(node: ToxNode, options: TunnelOptions) {
     super();
@@ -61,6 +62,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** How this node itself is joined to the network: by UDP, through TCP relays alone, or not at all. */
+  get networkPath(): Path {
+    return this.#networkPath;
   }
 
   abstract stats(): TunnelStats;
@@ -138,6 +144,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   #onPath(path: Path): void {
+    this.#networkPath = path;
     this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
     if (this.#closing === undefined) this.emit('network', { path });
     if (path === 'none' || this.#ready || this.#closing !== undefined) return;

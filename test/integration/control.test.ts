@@ -9,9 +9,10 @@ import type { Readable, Writable } from 'node:stream';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
-import { callListener } from '../../src/control/client.js';
+import { callDoor, callListener } from '../../src/control/client.js';
+import { liveDoors } from '../../src/control/live_doors.js';
 import { type ControlMethods, method } from '../../src/control/method.js';
-import { SOCKET_NAME } from '../../src/control/place.js';
+import { pipeDoors, pipeName, socketName } from '../../src/control/place.js';
 import { MAX_QUESTION_BYTES } from '../../src/control/protocol.js';
 import { CONNECTION_TIMEOUT_MS, ControlServer, MAX_CONNECTIONS } from '../../src/control/server.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
@@ -19,6 +20,7 @@ import { socketAddress } from '../../src/core/socket_address.js';
 import { TempFolder } from '../support/temp_folder.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
+const SOCKET_NAME = socketName('listener');
 const temp = new TempFolder();
 after(() => temp.remove());
 
@@ -160,6 +162,66 @@ describe('the control socket', () => {
     await assert.rejects(serve(), failsWith('ERR_STATE_BUSY', /answers there/));
     await server.close();
     assert.deepEqual(readdirSync(folder), []);
+  });
+});
+
+describe('the doors of connectors', () => {
+  test('several answer at once beside the listener, each by the number of its process', async () => {
+    await serve();
+    const both = [program('serve', folder, 'connector'), program('serve', folder, 'connector')];
+    for (const { line } of both) assert.equal(await line(), 'serving');
+    const pids = both.map(({ child }) => child.pid ?? 0).sort((a, b) => a - b);
+    assert.deepEqual(await liveDoors(folder), ['listener', ...pids]);
+    for (const door of pids) {
+      assert.equal(statSync(join(folder, socketName(door))).mode & 0o777, 0o600);
+      assert.deepEqual(await callDoor({ folder, door }, 'double', { number: 4 }), { twice: 8, pid: door });
+    }
+  });
+
+  test('what a killed one left is nobody, and taken away by whoever looks and by the next to start', async () => {
+    for (const look of [liveDoors, startNext]) {
+      const dead = program('serve', folder, 'connector');
+      await dead.line();
+      const pid = dead.child.pid ?? 0;
+      dead.child.kill('SIGKILL');
+      await once(dead.child, 'close');
+      assert.ok(readdirSync(folder).includes(socketName(pid)));
+      await assert.rejects(
+        callDoor({ folder, door: pid }, 'double'),
+        failsWith('ERR_CONTROL', new RegExp(`no connector ${pid} runs`)),
+      );
+      await look(folder);
+      assert.ok(!readdirSync(folder).includes(socketName(pid)));
+    }
+  });
+
+  async function startNext(): Promise<void> {
+    servers.add(await ControlServer.start({ folder, methods: METHODS, timers, door: process.pid }));
+  }
+
+  test('the socket of a dead listener is left for the next one, and no other file is a door', async () => {
+    const dead = program('serve', folder);
+    await dead.line();
+    dead.child.kill('SIGKILL');
+    await once(dead.child, 'close');
+    for (const name of ['connector.sock.07', 'connector.sock.7.new', 'connector.sock.x', 'connector.json'])
+      writeFileSync(join(folder, name), '');
+    assert.deepEqual(await liveDoors(folder), []);
+    assert.equal(readdirSync(folder).length, 5);
+    assert.deepEqual(await liveDoors(join(folder, 'none')), []);
+  });
+
+  test('on Windows they are told among all named pipes by their folder', () => {
+    const names = [pipeName(folder, 12), pipeName(folder, 'listener'), pipeName(temp.path, 13), 'other'];
+    assert.equal(new Set(names).size, 4);
+    for (const name of names.slice(0, 3)) assert.match(name, /^\\\\\.\\pipe\\[\w.-]+$/);
+    assert.deepEqual(
+      pipeDoors(
+        folder,
+        names.map((name) => name.slice(name.lastIndexOf('\\') + 1)),
+      ),
+      ['listener', 12],
+    );
   });
 });
 

@@ -10,7 +10,7 @@ const MAX_UNPACKED_BYTES = 2 * 1024 * 1024;
 
 /** Anything beside these is a file that users do not need or, worse, one that is not ours to publish. */
 const MAY_BE_PACKED =
-  /^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|docs\/[a-z_]+\.md|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.js|\.d\.ts))$/;
+  /^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|docs\/([a-z_]+\.md|config\.schema\.json)|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.js|\.d\.ts))$/;
 
 const MUST_BE_PACKED = [
   'README.md',
@@ -22,6 +22,7 @@ const MUST_BE_PACKED = [
   'dist/cli/ready_answers.json',
   'dist/worker/main.js',
   'docs/embedding.md',
+  'docs/config.schema.json',
 ];
 
 /** What npm runs of a package that it installs from a registry. */

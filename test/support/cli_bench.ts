@@ -15,13 +15,13 @@ import type {
   NodeOptions,
   TunnelApi,
 } from '../../src/cli/api.js';
-import type { CliIo, EndSignal, LocalAddress } from '../../src/cli/io.js';
+import type { CliIo, EndSignal, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
-import type { LocalSpec } from '../../src/forward/spec.js';
+import { type LocalSpec, printBind } from '../../src/forward/spec.js';
 import type { UdpSpec } from '../../src/forward/udp_spec.js';
-import type { DialOptions, DynamicOptions, PeerInfo, TunnelEvents } from '../../src/index.js';
+import type { DialOptions, DynamicOptions, PeerInfo, Reverse, TunnelEvents } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 
@@ -91,6 +91,11 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly dials: DialOptions[] = [];
   readonly reverses: ReverseSpec[] = [];
   readonly udpForwards: UdpSpec[] = [];
+  /** Where the listener listens for them. */
+  readonly opened = new Map<ReverseSpec, string>();
+  /** Where forwards listened that were ended. */
+  readonly closed: string[] = [];
+  networkPath: 'udp' | 'relay' | 'none' = 'udp';
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
@@ -98,7 +103,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   /** What was asked about peers, and their keys. */
   readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
-  onForward: (spec: LocalSpec) => Forward = ({ bind, target }) => ({
+  onForward: (spec: LocalSpec) => Omit<Forward, 'close'> = ({ bind, target }) => ({
     local: printEndpoint(isPath(bind) || bind.port > 0 ? bind : { ...bind, port: 40001 }),
     target: printEndpoint(target),
   });
@@ -114,15 +119,13 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   async forward(spec: LocalSpec): Promise<Forward> {
     const made = this.onForward(spec);
     this.forwards.push(spec);
-    return made;
+    return { ...made, close: () => this.closed.push(made.local) };
   }
 
   async dynamic(options: DynamicOptions): Promise<Forward> {
     this.dynamics.push(options);
-    return {
-      local: `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`,
-      target: '*',
-    };
+    const local = `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`;
+    return { local, target: '*', close: () => this.closed.push(local) };
   }
 
   dial(options: DialOptions): Duplex {
@@ -132,11 +135,32 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
 
   async udpForward(spec: UdpSpec): Promise<Forward> {
     this.udpForwards.push(spec);
-    return { local: printEndpoint(spec.bind), target: printEndpoint(spec.target) };
+    const local = printEndpoint(spec.bind);
+    return { local, target: printEndpoint(spec.target), close: () => this.closed.push(local) };
   }
 
-  reverse(spec: ReverseSpec): void {
+  reverse(spec: ReverseSpec): Reverse {
     this.reverses.push(spec);
+    const { opened } = this;
+    return {
+      get remote() {
+        return opened.get(spec);
+      },
+      target: printEndpoint(spec.target),
+      close: () => this.closed.push(`-R ${printBind(spec.bind)}`),
+    };
+  }
+
+  /** The listener has opened a port of `-R`. */
+  openReverse(spec: ReverseSpec, listen: string): void {
+    this.opened.set(spec, listen);
+    this.emit('reverse', { status: 'open', listen, target: printEndpoint(spec.target), peer: '' });
+  }
+
+  /** Its peer is online from now on. */
+  comeOnline(peer: PeerInfo): void {
+    this.friends = [peer];
+    this.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: peer.publicKey });
   }
 
   onDatagrams: ConnectorHandle['datagrams'] = async () => ({ received: 0, sent: 9 });
@@ -207,6 +231,30 @@ export interface Call {
   };
 }
 
+/** A program that ends when the test says so. */
+export class FakeProgram implements RunningProgram {
+  readonly call: ProgramCall;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly signals: EndSignal[] = [];
+  readonly ended: Promise<number>;
+  end: (code: number) => void = () => {};
+  /** Whether SIGTERM ends it, with 143. */
+  isObedient = false;
+
+  constructor(call: ProgramCall, variables: Readonly<Record<string, string>>) {
+    this.call = call;
+    this.variables = variables;
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  kill(signal: EndSignal): void {
+    this.signals.push(signal);
+    if (this.isObedient && signal === 'SIGTERM') this.end(143);
+  }
+}
+
 /** Far more than anything here takes, in milliseconds. */
 const GIVE_UP_MS = 5000;
 
@@ -229,6 +277,15 @@ export class CliBench {
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
   stateFolder = '/nowhere/state';
+  pid = process.pid;
+  /** Programs that were started. */
+  readonly programs: FakeProgram[] = [];
+  /** What the start of a program fails with. */
+  programError: Error | undefined;
+  ownCommand = ['/usr/bin/node', '/usr/bin/tox-wasm-tunnel'];
+  platform: NodeJS.Platform = 'linux';
+  isRoot = false;
+  unitFolder = '/nowhere/units';
   nowMs = 0;
   #ended = false;
   timers: Array<{ callback: () => void; delayMs: number }> = [];
@@ -270,6 +327,17 @@ export class CliBench {
       endStdout: async () => {
         this.stdout.end();
       },
+      pid: this.pid,
+      startProgram: async (call, variables) => {
+        if (this.programError !== undefined) throw this.programError;
+        const program = new FakeProgram(call, variables);
+        this.programs.push(program);
+        return program;
+      },
+      ownCommand: this.ownCommand,
+      platform: this.platform,
+      isRoot: this.isRoot,
+      unitFolder: async (scope) => `${this.unitFolder}/${scope}`,
       exit: (code) => {
         this.exits.push(code);
       },

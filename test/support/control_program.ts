@@ -1,6 +1,6 @@
 /**
  * One end of the control socket as a process of its own: `control_program.ts serve FOLDER` says
- * "serving" and lives until its standard input ends; `control_program.ts ask FOLDER METHOD PARAMS` prints
+ * "serving" and lives until its standard input ends, with `connector` behind it as a connector; `control_program.ts ask FOLDER METHOD PARAMS` prints
  * the answer as JSON, or the code of the error.
  */
 import * as v from 'valibot';
@@ -23,7 +23,11 @@ try {
         pid: process.pid,
       })),
     };
-    const server = await ControlServer.start({ folder, methods });
+    const server = await ControlServer.start({
+      folder,
+      methods,
+      door: name === 'connector' ? process.pid : 'listener',
+    });
     say('serving');
     process.stdin.on('end', () => void server.close()).resume();
   } else {

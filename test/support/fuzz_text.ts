@@ -3,6 +3,8 @@ import { parseAccessState } from '../../src/access/access_state.js';
 import { printRule, readRule } from '../../src/access/rule.js';
 import { formatTicket, isTicket, parseRemote } from '../../src/access/ticket.js';
 import { durationOf, usesOf } from '../../src/cli/commands/ticket.js';
+import { readConfig } from '../../src/cli/config_file.js';
+import { configSections } from '../../src/cli/config_options.js';
 import { patienceOf, portsOf } from '../../src/cli/flags.js';
 import { LIMIT_FLAGS, limitsOfFlags } from '../../src/cli/limit_flags.js';
 import { buildProgram } from '../../src/cli/program.js';
@@ -11,9 +13,12 @@ import { parseAnswer, parseQuestion, questionLine } from '../../src/control/prot
 import { parseAddress } from '../../src/forward/address.js';
 import { parseBootstrapLine, parseNodesFile } from '../../src/node/bootstrap_list.js';
 import { publicKeyOf } from '../../src/node/identity.js';
-import { parseStateFile, plainText, StateFault } from '../../src/node/state_text.js';
+import { parseNamesFile, plainNamesText } from '../../src/node/names_text.js';
+import { StateFault } from '../../src/node/state_json.js';
+import { parseStateFile, plainText } from '../../src/node/state_text.js';
 import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
 import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
+import { everyAction } from './every_action.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 
@@ -46,6 +51,11 @@ const SEALED = JSON.stringify({
     text: Buffer.alloc(40).toString('base64'),
   },
 });
+const NAMES = plainNamesText(new Map([['home', TICKET]]));
+const CONFIG = JSON.stringify({
+  all: { bootstrap: ['192.0.2.1:1:KEY'], 'no-lan': true },
+  listen: { expose: [22, 'db:1'], 'max-peers': 3, verbose: 1 },
+});
 export const JSON_PIECES = [
   '{',
   '}',
@@ -77,28 +87,46 @@ function state(text: string): Verdict {
   }
 }
 
+function names(text: string): Verdict {
+  try {
+    const read = parseNamesFile(text);
+    if (read.kind === 'plain') same('names', parseNamesFile(plainNamesText(read.names)), read);
+    return 'accepted';
+  } catch (error) {
+    if (error instanceof StateFault) return 'refused';
+    throw error;
+  }
+}
+
+const SECTIONS = configSections(
+  buildProgram(
+    everyAction(async () => {}),
+    '0',
+    { out: () => {} },
+  ),
+);
+
+function config(text: string): Verdict {
+  return refusing(['ERR_USAGE'], () => {
+    for (const [command, settings] of readConfig(text, 'config.json', SECTIONS)) {
+      if (!SECTIONS.has(command)) throw new Error(`a command that nobody knows: ${command}`);
+      for (const { value } of settings) {
+        if (!['string', 'boolean', 'number', 'undefined', 'object'].includes(typeof value))
+          throw new Error('a value of no option');
+      }
+    }
+  });
+}
+
 async function commandLine(text: string): Promise<Verdict> {
+  const args = text.split(' ');
   let calls = 0;
   const action = async (): Promise<void> => {
     calls++;
   };
-  const program = buildProgram(
-    {
-      listen: action,
-      connect: action,
-      node: action,
-      ping: action,
-      doctor: action,
-      id: action,
-      ticket: action,
-      peers: action,
-      rule: action,
-    },
-    '0',
-    { out: () => {} },
-  );
+  const program = buildProgram(everyAction(action), '0', { out: () => {} }, args);
   try {
-    await program.parseAsync(text.split(' '), { from: 'user' });
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return 'refused';
     return refusing(['ERR_USAGE'], () => {
@@ -177,6 +205,8 @@ export function textTargets(): FuzzTarget[] {
         }),
     ),
     textTarget('state file', 0.3, [STATE, SEALED], JSON_PIECES, state),
+    textTarget('names file', 0.5, [NAMES, NAMES.replace('"names": [', '"encrypted": [')], JSON_PIECES, names),
+    textTarget('config file', 0.2, [CONFIG], ['"no-udp":', '"all":', '-', ...JSON_PIECES], config),
     textTarget('access state', 1, [JSON.stringify(ACCESS)], JSON_PIECES, (text) =>
       refusing(['ERR_STATE_INVALID'], () => {
         let json: unknown;

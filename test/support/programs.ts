@@ -43,13 +43,18 @@ export const POSTGRES: TestProgram = {
 export const REDIS: TestProgram = { name: 'redis-server', debianPackage: 'redis-server' };
 export const NGINX: TestProgram = { name: 'nginx', debianPackage: 'nginx', file: '/usr/sbin/nginx' };
 export const WRK: TestProgram = { name: 'wrk', debianPackage: 'wrk' };
+export const SYSTEMD: TestProgram = { name: 'systemd-analyze', debianPackage: 'systemd' };
+export const BASH: TestProgram = { name: 'bash', debianPackage: 'bash' };
+export const ZSH: TestProgram = { name: 'zsh', debianPackage: 'zsh' };
+export const FISH: TestProgram = { name: 'fish', debianPackage: 'fish' };
 export const RSYNC: TestProgram = { name: 'rsync', debianPackage: 'rsync' };
 export const DIG: TestProgram = { name: 'dig', debianPackage: 'bind9-dnsutils' };
 export const GIT: TestProgram = { name: 'git', debianPackage: 'git' };
 
 export const TEST_PROGRAMS: readonly TestProgram[] = [
   ...[CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD],
-  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT, DIG],
+  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT, DIG, SYSTEMD],
+  ...[BASH, ZSH, FISH],
 ];
 
 export function hasProgram(program: TestProgram): boolean {

@@ -4,21 +4,14 @@ import { describe, test } from 'node:test';
 import { EXIT } from '../../src/cli/exit_codes.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { RETURN_CODES } from '../../src/core/return_codes.js';
+import { everyAction } from '../support/every_action.js';
 
 const docs = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8');
-const never = async (): Promise<void> => {};
-const actions = {
-  listen: never,
-  connect: never,
-  node: never,
-  ping: never,
-  doctor: never,
-  id: never,
-  peers: never,
-  rule: never,
-  ticket: never,
-};
-const program = buildProgram(actions, '0', { out: () => {} });
+const program = buildProgram(
+  everyAction(async () => {}),
+  '0',
+  { out: () => {} },
+);
 
 const rows = (heading: string): string[] => {
   const section = docs.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';

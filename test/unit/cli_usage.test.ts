@@ -4,9 +4,12 @@ import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
+import * as namesHelp from '../../src/cli/help_names.js';
 import * as help from '../../src/cli/help_text.js';
+import { buildProgram } from '../../src/cli/program.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
+import { everyAction } from '../support/every_action.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
@@ -18,10 +21,10 @@ const KEY = ID.slice(0, 64);
 describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /unknown option '--nope'.*--help/],
-    [['lisen'], /"lisen" is neither a command nor a ticket/],
+    [['lisen'], /"lisen" is neither a ticket, nor a name.*list.*add.* nor a command/],
     [
       ['connect'],
-      /whom to connect to is missing: a ticket, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
+      /whom to connect to is missing: a ticket, a name .*list.*, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
     ],
     [['connect', TICKET.slice(0, -1), '22'], /its last 1 of 123 characters are missing/],
     [['connect', TICKET.replace('0w3', '0w4'), '22'], /mistyped/],
@@ -127,6 +130,42 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['rule', 'add'], /rule takes list, or add or remove/],
     [['rule', 'list', '22'], /rule takes list/],
     [['id', '--ephemeral'], /unknown option '--ephemeral'/],
+    [['add'], /missing required argument 'NAME'/],
+    [['add', 'home'], /whom to connect to is missing/],
+    [['add', 'a b', TICKET], /is no name/],
+    [['add', 'localhost', TICKET], /choose another name/],
+    [['add', 'Listen', TICKET], /"listen" is a command of tox-wasm-tunnel; choose another name/],
+    [['add', 'home', 'work'], /not a ticket that we can use/],
+    [['add', 'home', TICKET.slice(0, -1)], /its last 1 of 123 characters are missing/],
+    [['add', 'home', TICKET, '--ticket-file', 'x'], /contradict/],
+    [['connect', 'home', '22', '--ticket-file', 'x'], /contradict/],
+    [['ping', 'home'], /"home" is neither a ticket, nor a name/],
+    [['doctor', 'home'], /"home" is neither a ticket, nor a name/],
+    [['--exec', 'ls'], /--exec needs the ticket/],
+    [['--wait', '5'], /--wait needs the ticket/],
+    [['--', 'ls'], /-- PROGRAM needs the ticket/],
+    [['connect', ID, '22', '--exec', 'ls', '--', 'ls'], /contradict each other/],
+    [['connect', ID, '22', '--'], /after -- a program is missing/],
+    [[ID, '22', '--exec', ' '], /--exec needs a command/],
+    [['connect', ID, '22', '23', '--', 'ls'], /"23" comes after TICKET and PORT; a program .* after --/],
+    [['connect', ID, '--', 'ls'], /nothing to forward/],
+    [[ID, '-W', 'localhost:22', '--', 'ls'], /-W goes with no --exec/],
+    [['connect', '-', '22', '--', 'cat'], /the program has standard input.*--ticket-file FILE/],
+    [[ID, '22', '--wait', '0'], /--wait "0" is no number of seconds from 1 to 86400/],
+    [[ID, '22', '--wait', 'x'], /--wait "x" is no number/],
+    [['status', 'now'], /too many arguments/],
+    [['status', '--ephemeral'], /unknown option '--ephemeral'/],
+    [['forward'], /missing required argument 'ACTION'/],
+    [['forward', 'kill'], /forward "kill" is not known; there are list, add and rm/],
+    [['forward', 'list', '-L', '1:h:1'], /forward list takes no -L/],
+    [['forward', 'add'], /forward add needs a forward: -L 8080/],
+    [['forward', 'add', '-L', '8080'], /not a forward/],
+    [['forward', 'add', '-R', '/run/a.sock:h:80'], /at ports only/],
+    [['forward', 'add', '-D', 'x'], /the port must be/],
+    [['forward', 'rm', '-L', 'x'], /not a forward/],
+    [['forward', 'rm', '-D', '1080', '--socks-user', 'joe'], /for a proxy that is added/],
+    [['forward', 'list', '--pid', 'x'], /--pid "x" is no number of a process/],
+    [['connect', ID, '22', '--pid', '1'], /unknown option '--pid'/],
   ];
   for (const [args, why] of bad) {
     test(args.map((arg) => arg.replace(ID, 'TOX_ID').replace(TICKET, 'TICKET')).join(' '), async () => {
@@ -140,9 +179,10 @@ describe('the command line refuses, in one line, with exit code 2 and without st
 
       const json = new CliBench();
       assert.equal(await json.run('--json', ...args), 2);
-      // With -W stdout is for other bytes.
-      const told = args.includes('-W') ? json.stderr : json.stdout;
-      const other = args.includes('-W') ? json.stdout : json.stderr;
+      // With -W, and for a program, stdout is for other bytes.
+      const isForeign = ['-W', '--exec', '--'].some((word) => args.includes(word));
+      const told = isForeign ? json.stderr : json.stdout;
+      const other = isForeign ? json.stdout : json.stderr;
       // With -v people are told as well.
       if (!args.includes('-v')) assert.equal(other.text, '');
       const [event, ...more] = told.events;
@@ -269,7 +309,18 @@ describe('what the options come to', () => {
 
 describe('help', () => {
   test('every command has its help, on stdout and with exit code 0', async () => {
-    for (const command of [[], ['listen'], ['connect'], ['node'], ['id'], ['ticket'], ['peers'], ['rule']]) {
+    for (const command of [
+      [],
+      ['listen'],
+      ['connect'],
+      ['node'],
+      ['id'],
+      ['ticket'],
+      ['peers'],
+      ['rule'],
+      ['status'],
+      ['forward'],
+    ]) {
       for (const flag of ['--help', '-h']) {
         const bench = new CliBench();
         assert.equal(await bench.run(...command, flag), 0);
@@ -295,13 +346,26 @@ describe('help', () => {
   const ticketFile = folder.file('ticket');
   writeFileSync(ticketFile, `> ${TICKET.slice(0, 70)}\n> ${TICKET.slice(70)}\n`);
 
-  const examples = Object.values(help)
+  /** What is run to its first words; of the others the grammar is asked. */
+  const RUN = new Set([
+    '',
+    'listen',
+    'connect',
+    'ping',
+    'doctor',
+    'node',
+    'peers',
+    'rule',
+    TICKET,
+    '--expose',
+  ]);
+  const examples = [...Object.values(help), ...Object.values(namesHelp)]
     .flatMap((text) => text.split('\n'))
     .flatMap((line) => /^ {2}\$ tox-wasm-tunnel((?: \S+)*)/.exec(line)?.[1] ?? []);
   test('there are examples', () => assert.ok(examples.length >= 15, String(examples.length)));
   for (const example of examples) {
     const words = example
-      .replace(/ [|<].*/, '')
+      .replace(/ [|<>].*/, '')
       .replace('TICKET', TICKET)
       .split(' ')
       .filter(Boolean)
@@ -309,11 +373,18 @@ describe('help', () => {
     test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
       const bench = new CliBench();
       bench.stdin = Readable.from([Buffer.from(TICKET)]);
-      if (words[0] === 'id' || words[0] === 'ticket')
-        return assert.equal(await bench.run(...words, '--help'), 0);
-      if (words[0] === 'peers' || words[0] === 'rule') {
+      if (!RUN.has(words[0] ?? '')) {
+        let calls = 0;
+        const actions = everyAction(async () => {
+          calls++;
+        });
+        await buildProgram(actions, '0', { out: () => {} }, words).parseAsync(words, { from: 'user' });
+        return assert.equal(calls, 1);
+      }
+      if (words[0] !== undefined && ['peers', 'rule', 'status', 'forward'].includes(words[0])) {
         assert.equal(await bench.run(...words), 1);
-        assert.match(bench.stdout.text + bench.stderr.text, /no listener runs with the state folder/);
+        const who = { status: 'nothing', forward: 'no connector' }[words[0]] ?? 'no listener';
+        assert.match(bench.stdout.text + bench.stderr.text, new RegExp(`${who} runs with the state folder`));
         return;
       }
       const { ended } = await bench.start(
@@ -322,7 +393,9 @@ describe('help', () => {
         ...words,
       );
       bench.signal();
-      assert.equal(await ended, 0);
+      // A program that was to be run and was not is no success.
+      const isProgram = words.includes('--exec') || words.includes('--');
+      assert.equal(await ended, isProgram ? 130 : 0);
     });
   }
 });

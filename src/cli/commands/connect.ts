@@ -1,6 +1,6 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
-import { isPath, printEndpoint } from '../../forward/endpoint.js';
+import { isPath } from '../../forward/endpoint.js';
 import { parseReverseSpec } from '../../forward/reverse_spec.js';
 import {
   DEFAULT_BIND_HOST,
@@ -8,34 +8,35 @@ import {
   type LocalSpec,
   parseLocalSpec,
   parseTarget,
-  printHostPort,
 } from '../../forward/spec.js';
 import { parseUdpSpec } from '../../forward/udp_spec.js';
-import { publicKeyOf } from '../../node/identity.js';
 import { upperHex } from '../../node/tox_id.js';
-import type { ConnectorHandle, Forward } from '../api.js';
-import { namedOrPublicNodes } from '../bootstrap_nodes.js';
+import type { ConnectorHandle } from '../api.js';
+import { connectorMethods } from '../connector_methods.js';
+import { connectorService } from '../connector_service.js';
+import { type ExecFlags, programOf, runProgram } from '../exec.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
   type MetricsFlags,
+  millisecondsOf,
   type NetworkFlags,
-  networkOf,
   type OutputFlags,
   type PatienceFlags,
-  patienceOf,
   portOf,
   type StateFlags,
-  stateFolderOf,
   type UdpFlags,
-  udpOf,
   usage,
 } from '../flags.js';
-import { passphraseOf } from '../passphrase.js';
+import { addedEvent } from '../forward_text.js';
 import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
 import { remoteOf, STDIN } from '../remote.js';
+import { type RunningForward, RunningForwards } from '../running_forwards.js';
 import { TICKET_VARIABLE } from '../secret_variables.js';
 import { type Context, serve } from '../serve.js';
+import { statusMethod } from '../status_method.js';
 import { joinStdio } from '../stdio.js';
+import { connectorUp } from '../wait_up.js';
+import { Waiter } from '../waiter.js';
 
 export interface ConnectFlags
   extends OutputFlags,
@@ -44,7 +45,8 @@ export interface ConnectFlags
     UdpFlags,
     PatienceFlags,
     MetricsFlags,
-    ProxyFlags {
+    ProxyFlags,
+    ExecFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
   /** Arguments of `-R`. */
@@ -56,6 +58,8 @@ export interface ConnectFlags
   readonly stdio?: string;
   /** Argument of `-p`. */
   readonly localPort?: string;
+  /** Seconds. */
+  readonly wait?: string;
 }
 
 /** What is to be forwarded, and whether another local port will do. */
@@ -71,8 +75,11 @@ export async function connectCommand(
   second: string | undefined,
   flags: ConnectFlags,
 ): Promise<ExitCode> {
-  if (flags.stdio !== undefined && first === STDIN) throw twiceStdin();
-  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags.ticketFile);
+  const program = programOf(flags);
+  if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W needs');
+  if (program !== undefined && first === STDIN) throw twiceStdin('the program has');
+  const waitMs = flags.wait === undefined ? undefined : millisecondsOf(flags.wait, '--wait', 1);
+  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags);
   const proxies = await proxiesOf(flags);
@@ -81,46 +88,47 @@ export async function connectCommand(
   const udps = (flags.udpForward ?? []).map(parseUdpSpec);
   if (wishes.length + proxies.length + reverses.length + udps.length === 0 && stdio === undefined)
     throw nothingToDo();
-  const options = {
-    ...networkOf(flags),
-    ...udpOf(flags),
-    ...patienceOf(flags),
-    bootstrap: await namedOrPublicNodes(flags),
-    logger: context.reporter.logger,
-    remote,
-  };
-  const passphrase = await passphraseOf(flags, context.io);
-  const { connect } = await context.io.loadApi();
-  return serve(context, {
-    role: 'connector',
-    stateFolder: await stateFolderOf(flags, context.io),
-    passphrase,
-    onBusy: 'ephemeral',
-    start: async (identity, signal) => {
-      if (identity === undefined) return connect({ ...options, signal });
-      refuseSelf(publicKey, identity.secretKey);
-      return connect({ ...options, identity, signal });
-    },
+  const peer = upperHex(publicKey);
+  let made: RunningForwards | undefined;
+  const forwardsOf = (connector: ConnectorHandle) => (made ??= new RunningForwards(connector));
+  const onAdded = (added: RunningForward, note?: string) =>
+    context.reporter.event(addedEvent(added, peer, note));
+  return serve<ConnectorHandle>(context, {
+    ...(await connectorService(context, remote, flags)),
     metrics: flags.metrics,
-    endsOnHangUp: stdio !== undefined,
+    endsOnHangUp: stdio !== undefined || program !== undefined,
+    control: (connector) => ({
+      ...statusMethod({
+        role: 'connector',
+        handle: connector,
+        forwards: () => forwardsOf(connector).list(),
+        io: context.io,
+      }),
+      ...connectorMethods({
+        forwards: forwardsOf(connector),
+        timers: context.io.timers,
+        isOnline: () => connector.peers().some(({ status }) => status === 'online'),
+        onAdded,
+        onRemoved: ({ listen, target }) =>
+          context.reporter.event({ event: 'removed', local: listen, target }),
+      }),
+    }),
     up: async (connector, lifetime) => {
       context.reporter.event({ event: 'started', toxId: connector.toxId });
-      for (const wish of wishes) await forward(context, connector, wish);
-      for (const spec of udps) {
-        const { local, target } = await connector.udpForward(spec);
-        context.reporter.event({ event: 'forward', local, target, protocol: 'udp' });
-      }
-      for (const proxy of proxies) {
-        const { local, target } = await connector.dynamic(proxy);
-        context.reporter.event({ event: 'forward', local, target });
-      }
-      for (const spec of reverses) {
-        const reverse = { listen: printHostPort(spec.bind), target: printEndpoint(spec.target) };
-        context.reporter.event({ event: 'reverse', status: 'asked', ...reverse, peer: upperHex(publicKey) });
-        connector.reverse(spec);
-      }
+      const forwards = forwardsOf(connector);
+      for (const wish of wishes) await forward(forwards, wish, onAdded);
+      for (const spec of udps) onAdded((await forwards.addUdp(spec)).now);
+      for (const proxy of proxies) onAdded((await forwards.addDynamic(proxy)).now);
+      for (const spec of reverses) onAdded(forwards.addReverse(spec).now);
+      if (program !== undefined || waitMs !== undefined)
+        await connectorUp(connector, forwards, new Waiter(context.io.timers, lifetime.signal), waitMs);
       if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
     },
+    ...(program === undefined
+      ? {}
+      : {
+          run: (connector, lifetime) => runProgram(context, program, forwardsOf(connector).list(), lifetime),
+        }),
   });
 }
 
@@ -138,15 +146,16 @@ function nothingToDo(): TunnelError {
   );
 }
 
-function twiceStdin(): TunnelError {
+function twiceStdin(who: string): TunnelError {
   return usage(
-    `-W needs standard input for its bytes, so that the ticket cannot come from there; use --ticket-file FILE or ${TICKET_VARIABLE}`,
+    `${who} standard input for its bytes, so that the ticket cannot come from there; use --ticket-file FILE or ${TICKET_VARIABLE}`,
   );
 }
 
 /** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
 function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
   if (flags.stdio === undefined) return undefined;
+  if (programOf(flags) !== undefined) throw usage('-W goes with no --exec and no program after --');
   const { local, dynamic, reverse, udpForward } = flags;
   if ([targetText, local, dynamic, reverse, udpForward].some((other) => other !== undefined)) {
     throw usage(
@@ -161,30 +170,19 @@ function shortWish(target: HostPort, localPort: string | undefined): Wish {
   return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, elsewhere: localPort === undefined };
 }
 
-function refuseSelf(remote: Uint8Array, secretKey: Uint8Array): void {
-  if (Buffer.compare(publicKeyOf(secretKey), remote) !== 0) return;
-  throw new TunnelError(
-    'ERR_ADDRESS_INVALID',
-    'this leads to ourselves; a connector needs the ticket that the listener prints on the other machine',
-  );
-}
-
 async function forward(
-  { reporter }: Context,
-  connector: ConnectorHandle,
+  forwards: RunningForwards,
   { spec, elsewhere }: Wish,
+  onAdded: (added: RunningForward, note?: string) => void,
 ): Promise<void> {
-  let made: Forward;
-  let note: { note?: string } = {};
   try {
-    made = await connector.forward(spec);
+    onAdded((await forwards.addLocal(spec)).now);
   } catch (error) {
     const { bind } = spec;
     if (!elsewhere || isPath(bind) || !isPortTrouble(error)) throw error;
-    made = await connector.forward({ ...spec, bind: { ...bind, port: 0 } });
-    note = { note: `port ${bind.port} is not to be had here; choose one with -p` };
+    const added = await forwards.addLocal({ ...spec, bind: { ...bind, port: 0 } });
+    onAdded(added.now, `port ${bind.port} is not to be had here; choose one with -p`);
   }
-  reporter.event({ event: 'forward', local: made.local, target: made.target, ...note });
 }
 
 /** In use, or kept for the system: another port may do. */

@@ -15,6 +15,10 @@ import { Waiter } from '../waiter.js';
 
 export interface DoctorFlags extends OutputFlags, NetworkFlags {
   readonly ticketFile?: string;
+  /** Folder of the names. */
+  readonly state?: string;
+  /** Opens the names. */
+  readonly passphraseFile?: string;
 }
 
 /** How long to wait, in milliseconds: for our own node to join, and for a peer, which is found in 1 to 10 s. */
@@ -40,7 +44,7 @@ export async function doctorCommand(
   flags: DoctorFlags,
 ): Promise<ExitCode> {
   const asked = first !== undefined || flags.ticketFile !== undefined;
-  const named = asked ? await remoteOf(context.io, first, second, flags.ticketFile) : undefined;
+  const named = asked ? await remoteOf(context.io, first, second, flags) : undefined;
   const target = named?.target === undefined ? undefined : parseTarget(named.target);
   const lifetime = new Lifetime(context.io);
   context.onOutputLost(() => lifetime.stop());

@@ -26,6 +26,7 @@ import { listenerMethods } from '../listener_methods.js';
 import { passphraseOf } from '../passphrase.js';
 import { PROGRAM } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
+import { statusMethod } from '../status_method.js';
 import { ticketMethods } from '../ticket_methods.js';
 
 export interface ListenFlags
@@ -91,6 +92,7 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
         wallClock: () => context.io.wallClock(),
       }),
       ...ticketMethods(listener, saved),
+      ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
     }),
     up: async ({ toxId, ticket }) => {
       const command = await connectCommandLine(ticket, rules, flags);

@@ -1,20 +1,10 @@
 import { TunnelError } from '../../core/errors.js';
 import { tenths } from '../../core/tenths.js';
 import type { ConnectorHandle } from '../api.js';
-import { namedOrPublicNodes } from '../bootstrap_nodes.js';
+import { connectorService } from '../connector_service.js';
 import type { ExitCode } from '../exit_codes.js';
-import {
-  type NetworkFlags,
-  networkOf,
-  type OutputFlags,
-  type StateFlags,
-  stateFolderOf,
-  type UdpFlags,
-  udpOf,
-  usage,
-} from '../flags.js';
+import { type NetworkFlags, type OutputFlags, type StateFlags, type UdpFlags, usage } from '../flags.js';
 import type { CliIo } from '../io.js';
-import { passphraseOf } from '../passphrase.js';
 import { peerOnline } from '../peer_online.js';
 import { remoteOf } from '../remote.js';
 import type { Reporter } from '../reporter.js';
@@ -44,23 +34,9 @@ export async function pingCommand(
   flags: PingFlags,
 ): Promise<ExitCode> {
   const count = countOf(flags.count);
-  const { remote } = await remoteOf(context.io, first, undefined, flags.ticketFile);
-  const options = {
-    ...networkOf(flags),
-    ...udpOf(flags),
-    bootstrap: await namedOrPublicNodes(flags),
-    logger: context.reporter.logger,
-    remote,
-  };
-  const passphrase = await passphraseOf(flags, context.io);
-  const { connect } = await context.io.loadApi();
+  const { remote } = await remoteOf(context.io, first, undefined, flags);
   return serve(context, {
-    role: 'connector',
-    stateFolder: await stateFolderOf(flags, context.io),
-    passphrase,
-    onBusy: 'ephemeral',
-    start: (identity, signal) =>
-      connect({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
+    ...(await connectorService(context, remote, flags)),
     up: async (connector, lifetime) => {
       context.reporter.event({ event: 'started', toxId: connector.toxId });
       context.reporter.people('Looking for the listener');

@@ -1,0 +1,52 @@
+import * as v from 'valibot';
+import { callDoor } from '../../control/client.js';
+import { liveDoors } from '../../control/live_doors.js';
+import { TunnelError } from '../../core/errors.js';
+import { EXIT, type ExitCode } from '../exit_codes.js';
+import { forwardRow } from '../forward_text.js';
+import { humanBytes, humanDuration } from '../human.js';
+import { peerRow } from '../peer_rows.js';
+import type { Context } from '../serve.js';
+import { type Status, StatusSchema } from '../status_method.js';
+import type { AskFlags } from './ask.js';
+
+/** Tells how the listener and the connectors do that run with a state folder. */
+export async function statusCommand({ io, reporter }: Context, { state }: AskFlags): Promise<ExitCode> {
+  const folder = state ?? (await io.stateFolder());
+  const doors = await liveDoors(folder);
+  const answers = await Promise.allSettled(
+    doors.map(async (door) =>
+      v.parse(StatusSchema, await callDoor({ folder, door }, 'status', {}, io.timers)),
+    ),
+  );
+  const processes = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  const failed = answers.find((answer) => answer.status === 'rejected');
+  if (failed !== undefined && processes.length === 0) throw failed.reason;
+  if (processes.length === 0) {
+    throw new TunnelError(
+      'ERR_CONTROL',
+      `nothing runs with the state folder ${folder}; name that of the process you mean with --state. One with --ephemeral cannot be asked`,
+    );
+  }
+  reporter.event({ event: 'status', processes });
+  reporter.result(processes.flatMap(linesOf).join('\n'));
+  if (failed === undefined) return EXIT.ok;
+  reporter.error(failed.reason);
+  return EXIT.failure;
+}
+
+const NETWORK: Readonly<Record<Status['network'], string>> = {
+  udp: 'joined by UDP',
+  relay: 'joined through TCP relays',
+  none: 'not joined to the network',
+};
+
+function linesOf(status: Status): string[] {
+  const { role, pid, upMs, network, bytesIn, bytesOut, inRate, outRate, peers, forwards } = status;
+  const traffic = `in ${humanBytes(bytesIn)} (${humanBytes(inRate)}/s), out ${humanBytes(bytesOut)} (${humanBytes(outRate)}/s)`;
+  return [
+    `${role} ${pid}: up ${humanDuration(upMs)}, ${NETWORK[network]}, ${traffic}`,
+    ...(peers.length === 0 ? ['  nobody is connected'] : peers.map((peer) => `  ${peerRow(peer)}`)),
+    ...forwards.map((forward) => `  ${forwardRow(forward)}`),
+  ];
+}

@@ -1,0 +1,55 @@
+import * as v from 'valibot';
+import type { PeerInfo } from '../index.js';
+import { humanBytes, humanDuration, printable } from './human.js';
+
+/** A peer, as the control socket tells of it. */
+export const PeerSchema = v.object({
+  publicKey: v.string(),
+  name: v.optional(v.string()),
+  kind: v.optional(v.string()),
+  status: v.string(),
+  path: v.string(),
+  onlineMs: v.number(),
+  since: v.nullable(v.string()),
+  roundTripMs: v.optional(v.number()),
+  streams: v.number(),
+  bytesIn: v.number(),
+  bytesOut: v.number(),
+  opened: v.number(),
+  denied: v.number(),
+  failed: v.number(),
+  limited: v.number(),
+});
+export type Peer = v.InferOutput<typeof PeerSchema>;
+
+/** What the control socket tells of peers. @param now by the clock on the wall */
+export function peerRows(
+  peers: readonly PeerInfo[],
+  now: Date,
+): (PeerInfo & { readonly since: string | null })[] {
+  return peers.map(({ onlineMs, ...peer }) => ({
+    ...peer,
+    onlineMs,
+    since: peer.status === 'online' ? new Date(now.getTime() - onlineMs).toISOString() : null,
+  }));
+}
+
+/** One line about a peer. */
+export function peerRow(peer: Peer): string {
+  const who = peer.name === undefined ? '-' : `${peer.name} (${peer.kind ?? ''})`;
+  const path = peer.status === 'online' ? `${peer.path}, ${humanDuration(peer.onlineMs)}` : peer.status;
+  const roundTrip = peer.roundTripMs === undefined ? '' : `, ${peer.roundTripMs} ms`;
+  const refused = peer.denied + peer.failed + peer.limited;
+  return printable(
+    [
+      peer.publicKey,
+      who,
+      `${path}${roundTrip}`,
+      `${peer.streams} open of ${peer.opened}`,
+      `${humanBytes(peer.bytesIn)} in, ${humanBytes(peer.bytesOut)} out`,
+      refused === 0 ? '' : `${peer.denied} denied, ${peer.failed} failed, ${peer.limited} over a limit`,
+    ]
+      .filter((part) => part !== '')
+      .join('  '),
+  );
+}

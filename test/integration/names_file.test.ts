@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { changeNames, lockNames, readNames } from '../../src/node/names_file.js';
+import { changePassphrase } from '../../src/node/passphrase_change.js';
+import { failsWith } from '../support/fails_with.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const OLD = Buffer.from('the old one');
+const NEW = Buffer.from('the new one');
+
+let temp: TempFolder;
+let folder = '';
+beforeEach(() => {
+  temp = new TempFolder();
+  folder = temp.file('state');
+});
+afterEach(() => temp.remove());
+
+const add = (name: string, remote: string, passphrase?: Uint8Array) =>
+  changeNames({ folder, passphrase }, (names) => new Map([...names, [name, remote]]));
+const names = async (passphrase?: Uint8Array) => Object.fromEntries(await readNames({ folder, passphrase }));
+const file = () => join(folder, 'names.json');
+const text = () => readFile(file(), 'utf8');
+
+async function write(content: string, mode = 0o600): Promise<void> {
+  await mkdir(folder, { mode: 0o700 });
+  await writeFile(file(), content, { mode });
+}
+
+describe('the names file', () => {
+  test('a folder that is not there has no names, and is not made for being read', async () => {
+    assert.deepEqual(await names(), {});
+    await assert.rejects(stat(folder), { code: 'ENOENT' });
+  });
+
+  test('keeps what was added, in its order, for its owner alone', async () => {
+    await add('home', 'ticket 1');
+    await add('work', 'ticket 2');
+    assert.deepEqual(Object.entries(await names()), [
+      ['home', 'ticket 1'],
+      ['work', 'ticket 2'],
+    ]);
+    assert.equal((await stat(file())).mode & 0o777, 0o600);
+    assert.equal((await stat(folder)).mode & 0o777, 0o700);
+    assert.ok(!(await readdir(folder)).some((name) => name.endsWith('.new')), 'no draft is left');
+  });
+
+  test('with a passphrase nothing of it can be read, and a plain file is sealed with the next change', async () => {
+    await add('home', 'ticket 1');
+    await add('work', 'ticket 2', OLD);
+    assert.doesNotMatch(await text(), /home|work|ticket/);
+    assert.deepEqual(await names(OLD), { home: 'ticket 1', work: 'ticket 2' });
+    await assert.rejects(names(), failsWith('ERR_STATE_SEALED', /encrypted; give its passphrase/));
+    await assert.rejects(names(NEW), failsWith('ERR_STATE_SEALED', /passphrase is wrong/));
+    await assert.rejects(add('third', 'ticket 3'), failsWith('ERR_STATE_SEALED', /encrypted/));
+  });
+
+  test('a change of the passphrase seals it anew, or no longer', async () => {
+    await add('home', 'ticket 1', OLD);
+    assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW }), [file()]);
+    assert.deepEqual(await names(NEW), { home: 'ticket 1' });
+    await assert.rejects(
+      changePassphrase({ folder, from: OLD, to: undefined }),
+      failsWith('ERR_STATE_SEALED', /wrong/),
+    );
+    assert.deepEqual(await changePassphrase({ folder, from: NEW, to: undefined }), [file()]);
+    assert.deepEqual(await changePassphrase({ folder, from: undefined, to: undefined }), []);
+    assert.deepEqual(await names(), { home: 'ticket 1' });
+  });
+
+  test('what does not change is not written', async () => {
+    await add('home', 'ticket 1');
+    const { ino } = await stat(file());
+    await changeNames({ folder }, (same) => same);
+    assert.equal((await stat(file())).ino, ino);
+  });
+
+  test('a change that fails leaves the file as it is, and lets the next one in', async () => {
+    await add('home', 'ticket 1');
+    await assert.rejects(
+      changeNames({ folder }, () => {
+        throw new Error('no');
+      }),
+      /no/,
+    );
+    await add('work', 'ticket 2');
+    assert.deepEqual(Object.keys(await names()), ['home', 'work']);
+  });
+
+  test('two processes do not change it at once: the second is told by whom', async () => {
+    await add('home', 'ticket 1');
+    const lock = await lockNames(folder);
+    await assert.rejects(
+      add('work', 'ticket 2'),
+      failsWith('ERR_STATE_BUSY', new RegExp(`process ${process.pid} is changing the names.*try again`)),
+    );
+    assert.deepEqual(Object.keys(await names()), ['home'], 'it may be read all the same');
+    await lock.release();
+    await add('work', 'ticket 2');
+  });
+
+  test('more than fits is refused, and what was there stays', async () => {
+    await add('home', 'ticket 1');
+    await assert.rejects(add('work', 'x'.repeat(1024 * 1024)), failsWith('ERR_LIMIT', /remove some/));
+    assert.deepEqual(Object.keys(await names()), ['home']);
+  });
+
+  const head = '"version":1,"kind":"tox-wasm-tunnel names"';
+  const foreign: ReadonlyArray<readonly [what: string, content: string, why: RegExp]> = [
+    ['an empty file', '', /it is empty/],
+    ['no JSON', 'precious', /it is not JSON/],
+    ['an identity', '{"version":2,"kind":"tox-wasm-tunnel identity"}', /no list of names/],
+    ['a newer version', '{"version":2,"kind":"tox-wasm-tunnel names"}', /version 2.*knows version 1/],
+    ['no names', `{${head}}`, /"names" is wrong: it is missing/],
+    ['names of another form', `{${head},"names":{"home":"x"}}`, /"names" is wrong: a list/],
+    ['a name without a ticket', `{${head},"names":[{"name":"precious"}]}`, /"names" is wrong/],
+    [
+      'a name twice',
+      `{${head},"names":[{"name":"a","remote":"x"},{"name":"a","remote":"y"}]}`,
+      /a name twice/,
+    ],
+    ['a damaged seal', `{${head},"encrypted":{"kdf":"argon2id"}}`, /"encrypted.memoryKiB" is wrong/],
+  ];
+  for (const [what, content, why] of foreign) {
+    test(`${what} is refused, left as it is, and not repeated`, async () => {
+      await write(content);
+      for (const attempt of [names(), add('home', 'ticket 1')]) {
+        await assert.rejects(attempt, (error: Error) => {
+          assert.ok(failsWith('ERR_STATE_INVALID', why)(error));
+          assert.doesNotMatch(error.message, /precious/);
+          assert.match(error.message, /left as it is: move it away/);
+          return true;
+        });
+      }
+      assert.equal(await text(), content);
+    });
+  }
+
+  test('one that others may read is refused', async () => {
+    await add('home', 'ticket 1');
+    await chmod(file(), 0o644);
+    await assert.rejects(names(), failsWith('ERR_STATE_INVALID', /others on this machine may use it/));
+  });
+});

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { configSchema } from '../../src/cli/config_schema.js';
+import { nearest } from '../../src/cli/nearest.js';
+import { buildProgram } from '../../src/cli/program.js';
+import { CliBench } from '../support/cli_bench.js';
+import { everyAction } from '../support/every_action.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+const KEY = '7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
+const NODE = `192.0.2.1:33445:${KEY}`;
+
+let temp: TempFolder;
+let file = '';
+let bench: CliBench;
+beforeEach(() => {
+  temp = new TempFolder();
+  file = temp.file('config.json');
+  bench = benchHere();
+});
+afterEach(() => temp.remove());
+
+function benchHere(): CliBench {
+  const made = new CliBench();
+  made.stateFolder = temp.file('state');
+  return made;
+}
+
+const write = (config: unknown): void => writeFileSync(file, JSON.stringify(config));
+
+async function start(...args: string[]) {
+  const { ended } = await bench.start(/Listening|Forwarding|Bootstrap node|"forward"/, ...args);
+  bench.signal();
+  assert.equal(await ended, 0);
+  const [call] = bench.calls;
+  assert.ok(call);
+  return call;
+}
+
+const hosts = (call: Awaited<ReturnType<typeof start>>) => call.options.bootstrap?.map(({ host }) => host);
+
+describe('--config', () => {
+  test('holds texts, numbers, lists and switches, by command', async () => {
+    write({
+      $schema: './config.schema.json',
+      listen: {
+        expose: [22, 'db.lan:5432'],
+        'max-peers': 3,
+        'no-lan': true,
+        'no-udp': false,
+        patience: '90',
+        ephemeral: true,
+        bootstrap: [NODE],
+      },
+      connect: { local: ['1:localhost:1'] },
+    });
+    const { what, options } = await start('listen', '--config', file);
+    assert.equal(what, 'listen');
+    assert.equal(options.expose?.length, 2);
+    assert.deepEqual(options.limits, { maxPeers: 3 });
+    assert.equal(options.lanDiscovery, false);
+    assert.equal(options.udp, undefined);
+    assert.equal(options.patienceMs, 90_000);
+    assert.equal(options.bootstrap?.length, 1);
+    assert.equal(options.identity, undefined);
+  });
+
+  test('counts for the short forms as well, and may stand before the command', async () => {
+    write({ listen: { expose: ['22'] }, connect: { 'local-port': 2222, ephemeral: true } });
+    assert.equal((await start('--config', file)).options.expose?.length, 1);
+    for (const args of [
+      [ID, '22', '--config', file],
+      ['--config', file, 'connect', ID, '22'],
+    ]) {
+      bench = benchHere();
+      assert.equal((await start(...args)).what, 'connect');
+      assert.deepEqual(
+        bench.tunnel.forwards.map(({ bind }) => bind),
+        [{ host: '127.0.0.1', port: 2222 }],
+      );
+    }
+  });
+
+  test('what stands on the command line counts more, and a list takes the place of the file’s', async () => {
+    write({ listen: { bootstrap: [NODE, NODE], 'max-peers': 3, state: '/nowhere/a', verbose: 2 } });
+    const instead = NODE.replace('.1:', '.2:');
+    for (const args of [
+      ['listen', '--bootstrap', instead, '--max-peers', '5', '--state', bench.stateFolder],
+      ['--bootstrap', instead, '--max-peers', '5', '--state', bench.stateFolder, 'listen'],
+    ]) {
+      bench = benchHere();
+      const call = await start(...args, '--config', file);
+      assert.deepEqual(hosts(call), ['192.0.2.2']);
+      assert.deepEqual(call.options.limits, { maxPeers: 5 });
+      assert.equal(call.options.logger?.level, 'debug', 'what is not named there stays the file’s');
+    }
+  });
+
+  test('"all" counts for each command that has the option, and less than its own section', async () => {
+    write({
+      all: { bootstrap: [NODE], 'no-lan': true, ephemeral: true, 'max-peers': 4 },
+      listen: { 'no-lan': false, bootstrap: [NODE, NODE] },
+    });
+    const listening = await start('listen', '--config', file);
+    assert.equal(listening.options.bootstrap?.length, 2);
+    assert.equal(listening.options.lanDiscovery, undefined);
+    assert.deepEqual(listening.options.limits, { maxPeers: 4 });
+    bench = benchHere();
+    const node = await start('node', '--config', file);
+    assert.equal(node.options.bootstrap?.length, 1);
+    assert.equal(node.options.lanDiscovery, false);
+  });
+
+  test('its output options count: JSON events that a file asks for', async () => {
+    write({ connect: { json: true, local: ['0:localhost:22'], ephemeral: true } });
+    await start('connect', ID, '--config', file);
+    assert.equal(bench.stdout.events[0]?.event, 'started');
+    assert.equal(bench.stderr.text, '');
+  });
+
+  const bad: ReadonlyArray<readonly [config: unknown, why: RegExp]> = [
+    [[], /config\.json: an object is expected/],
+    [null, /an object is expected/],
+    [{ lisen: {} }, /config\.json: "lisen" is no command; did you mean "listen"\?/],
+    [{ zzzzzzzz: {} }, /"zzzzzzzz" is no command\n/],
+    [{ listen: [] }, /"listen": an object is expected/],
+    [{ listen: { expsoe: ['22'] } }, /"listen": it has no option "expsoe"; did you mean "expose"\?/],
+    [{ listen: { '--expose': ['22'] } }, /no option "--expose"; did you mean "expose"\?/],
+    [{ listen: { maxPeers: 3 } }, /no option "maxPeers"; did you mean "max-peers"\?/],
+    [{ listen: { local: ['1:a:1'] } }, /"listen": it has no option "local"/],
+    [{ connect: { expose: ['22'] } }, /"connect": it has no option "expose"/],
+    [{ listen: { config: 'x' } }, /it has no option "config"/],
+    [{ listen: { help: true } }, /it has no option "help"/],
+    [{ listen: { expose: '22' } }, /"expose" must be a list of texts or whole numbers/],
+    [{ listen: { expose: [1.5] } }, /"expose" must be a list/],
+    [{ listen: { 'max-peers': true } }, /"max-peers" must be a text or a whole number/],
+    [{ listen: { 'no-udp': 1 } }, /"no-udp" must be true or false/],
+    [{ listen: { verbose: 4 } }, /"verbose" must be a number from 0 to 3/],
+    [{ listen: { 'max-peers': 99 } }, /--max-peers "99" is not a number from 1 to 64/],
+    [{ node: { portt: 1 }, listen: {} }, /"node": it has no option "portt"; did you mean "port"\?/],
+    [JSON.parse('{"__proto__":{}}'), /"__proto__" is no command/],
+  ];
+  for (const [config, why] of bad) {
+    test(`${JSON.stringify(config)} is refused, whatever command is run`, async () => {
+      write(config);
+      assert.equal(await bench.run('listen', '--config', file), 2);
+      assert.match(bench.stderr.text, why);
+      assert.deepEqual(bench.calls, []);
+    });
+  }
+
+  test('a file that is missing, or no JSON, is refused', async () => {
+    assert.equal(await bench.run('--config', temp.file('nothing')), 2);
+    assert.match(bench.stderr.text, /nothing: it cannot be read: ENOENT/);
+    writeFileSync(file, '{"listen":');
+    assert.equal(await bench.run('--config', file), 2);
+    assert.match(bench.stderr.text, /config\.json: it is not JSON/);
+  });
+});
+
+describe('docs/config.schema.json', () => {
+  test('is that of the grammar; npm run schema writes it', () => {
+    const program = buildProgram(
+      everyAction(async () => {}),
+      '0',
+      { out: () => {} },
+    );
+    const written = readFileSync(new URL('../../docs/config.schema.json', import.meta.url), 'utf8');
+    assert.equal(written, `${JSON.stringify(configSchema(program), null, 2)}\n`);
+  });
+});
+
+describe('the nearest word', () => {
+  test('is one that is not much unlike', () => {
+    const words = ['listen', 'connect', 'list'];
+    assert.equal(nearest('lisen', words), 'listen');
+    assert.equal(nearest('connnect', words), 'connect');
+    assert.equal(nearest('lost', words), 'list');
+    assert.equal(nearest('zebra', words), undefined);
+    assert.equal(nearest('', ['ab']), 'ab');
+    assert.equal(nearest('', ['abc']), undefined);
+  });
+});

@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { TunnelError } from '../../src/core/errors.js';
+import { parseReverseSpec } from '../../src/forward/reverse_spec.js';
+import { CliBench } from '../support/cli_bench.js';
+import { SOME_PEER } from '../support/some_peer.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+
+const temp = new TempFolder();
+after(() => temp.remove());
+
+let bench = new CliBench();
+let folder = '';
+let count = 0;
+beforeEach(() => {
+  bench = new CliBench();
+  folder = temp.file(String(count++));
+  bench.stateFolder = folder;
+});
+
+describe('a program that is run with the tunnel up', () => {
+  beforeEach(() => {
+    bench.onStart = async () => bench.tunnel;
+  });
+  const forward = [ID, '22', '-p', '2222'];
+
+  test('is started when the listener is online, and not before; its exit code is ours', async () => {
+    const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job', '-x', '--wait');
+    assert.equal(bench.programs.length, 0);
+    bench.tunnel.comeOnline(SOME_PEER);
+    await bench.until(() => bench.programs.length > 0);
+    const [program] = bench.programs;
+    assert.deepEqual(program?.call, { words: ['job', '-x', '--wait'] });
+    assert.deepEqual(program.variables, {
+      TOX_WASM_TUNNEL_ADDRESS: '127.0.0.1:2222',
+      TOX_WASM_TUNNEL_HOST: '127.0.0.1',
+      TOX_WASM_TUNNEL_PORT: '2222',
+    });
+    assert.equal(bench.tunnel.closes, 0);
+    program.end(7);
+    assert.equal(await ended, 7);
+    assert.equal(bench.tunnel.closes, 1);
+  });
+
+  test('of several forwards each has its variables, and a path has no port', async () => {
+    const more = ['-L', '[::1]:5000:db:1', '-L', '/tmp/x.sock:db:1', '--exec', 'job | cat'];
+    const { ended } = await bench.start(/x\.sock/, ...forward, ...more);
+    bench.tunnel.comeOnline(SOME_PEER);
+    await bench.until(() => bench.programs.length > 0);
+    const [program] = bench.programs;
+    assert.deepEqual(program?.call, { shell: 'job | cat' });
+    const { variables } = program;
+    assert.equal(variables['TOX_WASM_TUNNEL_HOST_2'], '::1');
+    assert.equal(variables['TOX_WASM_TUNNEL_PORT_2'], '5000');
+    assert.equal(variables['TOX_WASM_TUNNEL_ADDRESS_3'], '/tmp/x.sock');
+    assert.equal(variables['TOX_WASM_TUNNEL_PORT_3'], undefined);
+    program.end(0);
+    assert.equal(await ended, 0);
+  });
+
+  test('waits for the ports of -R too, and a refusal for good ends it', async () => {
+    const { ended } = await bench.start(/Forwarding/, ...forward, '-R', '8080:localhost:80', '--', 'job');
+    bench.tunnel.comeOnline(SOME_PEER);
+    await new Promise(setImmediate);
+    assert.equal(bench.programs.length, 0);
+    bench.tunnel.openReverse(bench.tunnel.reverses[0]!, '127.0.0.1:8080');
+    await bench.until(() => bench.programs.length > 0);
+    bench.programs[0]?.end(0);
+    assert.equal(await ended, 0);
+
+    const other = new CliBench();
+    other.stateFolder = folder;
+    const second = await other.start(/Forwarding/, ...forward, '-R', '8080:localhost:80', '--', 'job');
+    other.tunnel.comeOnline(SOME_PEER);
+    other.tunnel.emit('refused', { target: '-R 8080', reason: 'not-allowed', text: 'not this', peer: '' });
+    assert.equal(await second.ended, 1);
+    assert.match(other.stderr.text, /does not open the port of -R: not this/);
+  });
+
+  test('signals go to it and do not end the tunnel; people are told no more, and of errors alone', async () => {
+    const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
+    bench.tunnel.comeOnline(SOME_PEER);
+    await bench.until(() => bench.programs.length > 0);
+    const [program] = bench.programs;
+    const told = bench.stderr.text;
+    bench.tunnel.emit('waiting', { message: 'something' });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGTERM'] as const) bench.signal(signal);
+    assert.deepEqual(program?.signals, ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGTERM']);
+    assert.deepEqual([bench.exits, bench.tunnel.closes, bench.stdout.text], [[], 0, '']);
+    program.end(143);
+    assert.equal(await ended, 143);
+    assert.equal(bench.stderr.text, told);
+  });
+
+  test('a signal before it was started ends with 128 and the number of the signal', async () => {
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+    ] as const) {
+      const each = new CliBench();
+      each.stateFolder = folder;
+      const { ended } = await each.start(/Forwarding/, ...forward, '--exec', 'job');
+      each.signal(signal);
+      assert.equal(await ended, code);
+      assert.equal(each.programs.length, 0);
+    }
+  });
+
+  test('when the tunnel fails it is told by SIGTERM and waited for, and the failure is the exit code', async () => {
+    const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
+    bench.tunnel.comeOnline(SOME_PEER);
+    await bench.until(() => bench.programs.length > 0);
+    const [program] = bench.programs;
+    const gone = new TunnelError('ERR_HANDSHAKE_REFUSED', 'shut out', { returnCode: 202 });
+    bench.tunnel.emit('error', gone);
+    assert.deepEqual(program?.signals, ['SIGTERM']);
+    assert.equal(bench.tunnel.closes, 0);
+    program.end(143);
+    assert.equal(await ended, 202);
+    assert.match(bench.stderr.text, /shut out/);
+  });
+
+  for (const [code, exit, why] of [
+    ['ENOENT', 127, /"job": there is no such program/],
+    ['EACCES', 126, /"job": .*EACCES/],
+  ] as const) {
+    test(`one that cannot be run for ${code} ends with ${exit}`, async () => {
+      bench.programError = Object.assign(new Error(`spawn job ${code}`), { code });
+      const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
+      bench.tunnel.comeOnline(SOME_PEER);
+      assert.equal(await ended, exit);
+      assert.match(bench.stderr.text, why);
+    });
+  }
+});
+
+describe('--wait', () => {
+  const args = [ID, '22', '-p', '2222', '--wait', '9'];
+
+  for (const [last, code] of [
+    [undefined, 204],
+    [201, 204],
+    [202, 202],
+    [203, 203],
+  ] as const) {
+    test(`ends with ${code} when the time is over and the last message came to ${last ?? 'nothing'}`, async () => {
+      const { ended } = await bench.start(/Forwarding/, ...args, '--ephemeral');
+      if (last !== undefined) bench.tunnel.emit('code', { code: last });
+      await bench.until(() => bench.timers.length > 0);
+      bench.tick();
+      assert.equal(bench.nowMs, 9_000);
+      assert.equal(await ended, code);
+      assert.match(bench.stderr.text, /waited 9 s/);
+    });
+  }
+
+  test('an online listener leaves the connector running', async () => {
+    const { ended } = await bench.start(/Forwarding/, ...args, '--ephemeral');
+    bench.tunnel.comeOnline(SOME_PEER);
+    await bench.until(() => bench.timers.length === 0);
+    assert.equal(bench.tunnel.closes, 0);
+    bench.signal();
+    assert.equal(await ended, 0);
+  });
+
+  test('a port of -R that is not open in time ends with 1 and says why', async () => {
+    const { ended } = await bench.start(/Forwarding/, ...args, '-R', '80:localhost:80', '--ephemeral');
+    bench.tunnel.comeOnline(SOME_PEER);
+    bench.tunnel.emit('refused', {
+      target: '-R 80',
+      reason: 'limit',
+      text: 'in use; asking again',
+      peer: '',
+    });
+    bench.tick();
+    assert.equal(await ended, 1);
+    assert.match(bench.stderr.text, /does not open the port of -R: in use/);
+  });
+
+  test('return code 102 is an exit code of its own', async () => {
+    const { ended } = await bench.start(/"forward"/, ...args, '--json', '--ephemeral');
+    bench.tunnel.emit('error', new TunnelError('ERR_FRIEND_ADD', 'bad key', { returnCode: 102 }));
+    assert.equal(await ended, 102);
+    assert.deepEqual(bench.stdout.events.at(-1), {
+      event: 'error',
+      code: 'ERR_FRIEND_ADD',
+      message: 'the peer could not be added as a friend: bad key',
+      returnCode: 102,
+    });
+  });
+});
+
+describe('a running connector', () => {
+  let connector = new CliBench();
+  let ended: Promise<number> = Promise.resolve(0);
+  beforeEach(async () => {
+    connector = new CliBench();
+    connector.stateFolder = folder;
+    connector.pid = 4711;
+    ({ ended } = await connector.start(/"forward"/, ID, '-L', '2222:localhost:22', '--json'));
+  });
+  afterEach(async () => {
+    connector.signal();
+    await ended;
+  });
+
+  async function ask(...args: string[]): Promise<{ code: number; asker: CliBench }> {
+    const asker = new CliBench();
+    asker.stateFolder = folder;
+    return { code: await asker.run(...args), asker };
+  }
+
+  test('lists its forwards, and adds and removes some in the grammar of -L, -D and -R', async () => {
+    const added = await ask('forward', 'add', '-L', '0:db:5432', '-D', '1080');
+    assert.equal(added.code, 0, added.asker.stderr.text);
+    assert.equal(added.asker.stdout.text, '-L 40001:db:5432\n-D 1080\n');
+    assert.equal(connector.tunnel.forwards.length, 2);
+    assert.match(connector.stdout.text, /"local":"127.0.0.1:40001","target":"db:5432"/);
+    assert.equal((await ask('forward', 'rm', '-L', '40001', '-D', '1080')).code, 0);
+    assert.deepEqual(connector.tunnel.closed, ['127.0.0.1:40001', '127.0.0.1:1080']);
+    assert.match(connector.stdout.text, /"event":"removed"/);
+    assert.equal((await ask('forward', 'list')).asker.stdout.text, '-L 2222:localhost:22\n');
+    assert.equal((await ask('forward', 'rm', '-L', '2222:localhost:22')).code, 0);
+    const { asker } = await ask('forward', 'list', '--json');
+    assert.deepEqual(asker.stdout.events, [{ event: 'forwards', pid: 4711, forwards: [] }]);
+  });
+
+  test('refuses what is not there, another target, and a port that cannot be had', async () => {
+    connector.tunnel.onForward = () => {
+      throw new TunnelError('ERR_LISTEN', '127.0.0.1:2222 is in use');
+    };
+    for (const [args, exit, why] of [
+      [['rm', '-L', '23'], 2, /there is no -L 23; forward list shows/],
+      [['rm', '-L', '2222:localhost:23'], 2, /there is no -L 2222:localhost:23/],
+      [['rm', '-D', '2222'], 2, /there is no -D 2222/],
+      [['add', '-L', '2222:localhost:22'], 1, /2222 is in use/],
+      [['list', '--pid', '12'], 2, /no connector 12 runs.*there are: 4711/],
+    ] as const) {
+      const { code, asker } = await ask('forward', ...args);
+      assert.equal(code, exit);
+      assert.match(asker.stderr.text, why);
+    }
+    assert.deepEqual(connector.tunnel.closed, []);
+  });
+
+  test('a port of -R that the listener refuses is not added, and its reason is told', async () => {
+    connector.tunnel.comeOnline(SOME_PEER);
+    const asked = ask('forward', 'add', '-R', '8080:localhost:80');
+    await connector.until(() => connector.tunnel.reverses.length > 0);
+    connector.tunnel.emit('refused', { target: '-R 8080', reason: 'not-allowed', text: 'no such', peer: '' });
+    const { code, asker } = await asked;
+    assert.equal(code, 1);
+    assert.match(asker.stderr.text, /does not open 8080:localhost:80: no such; nothing was added/);
+    assert.deepEqual(connector.tunnel.closed, ['-R 8080']);
+  });
+
+  test('a port of -R is open once the listener says so, and asked for while it is away', async () => {
+    const away = await ask('forward', 'add', '-R', '8080:localhost:80');
+    assert.equal(away.asker.stdout.text, '-R 8080:localhost:80  asked\n');
+    assert.equal((await ask('forward', 'add', '-R', '8080:localhost:81')).code, 2);
+    connector.tunnel.comeOnline(SOME_PEER);
+    const asked = ask('forward', 'add', '-R', '0:localhost:81');
+    await connector.until(() => connector.tunnel.reverses.length > 1);
+    connector.tunnel.openReverse(connector.tunnel.reverses[1]!, '127.0.0.1:40009');
+    assert.equal((await asked).asker.stdout.text, '-R 40009:localhost:81  open\n');
+    assert.deepEqual(parseReverseSpec('0:localhost:81'), connector.tunnel.reverses[1]);
+  });
+
+  test('status tells of it and of the listener beside it', async () => {
+    const listener = new CliBench();
+    listener.stateFolder = folder;
+    const other = await listener.start(/Ctrl-C/);
+    connector.tunnel.comeOnline(SOME_PEER);
+    const asked = ask('status');
+    for (const each of [listener, connector]) {
+      await each.until(() => each.timers.some(({ delayMs }) => delayMs === 500));
+      each.tick();
+    }
+    const { code, asker } = await asked;
+    assert.equal(code, 0, asker.stderr.text);
+    const [first, nobody, second, peer, forward] = asker.stdout.lines;
+    assert.match(first ?? '', /^listener \d+: up 0 s, joined by UDP, in 1\.2 kB \(0 B\/s\), out 56 MB/);
+    assert.equal(nobody, '  nobody is connected');
+    assert.match(second ?? '', /^connector 4711: up 0 s, joined by UDP/);
+    assert.match(peer ?? '', /^ {2}ABAB.*udp, 1 min 5 s, 12\.5 ms/);
+    assert.equal(forward, '  -L 2222:localhost:22');
+    listener.signal();
+    await other.ended;
+  });
+
+  test('of several one must be chosen', async () => {
+    const second = new CliBench();
+    second.stateFolder = folder;
+    second.pid = 4712;
+    const other = await second.start(/Forwarding/, ID, '-L', '23:localhost:23');
+    const { code, asker } = await ask('forward', 'list');
+    assert.equal(code, 2);
+    assert.match(asker.stderr.text, /several connectors run: 4711, 4712; choose one with --pid/);
+    assert.equal((await ask('forward', 'list', '--pid', '4712')).asker.stdout.text, '-L 23:localhost:23\n');
+    second.signal();
+    await other.ended;
+    assert.equal((await ask('forward', 'list')).code, 0);
+  });
+});

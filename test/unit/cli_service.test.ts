@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { formatTicket } from '../../src/access/ticket.js';
+import { placeTrouble } from '../../src/cli/program_place.js';
+import { systemdUnit, type UnitParts } from '../../src/cli/systemd_unit.js';
+import { parseToxId } from '../../src/node/tox_id.js';
+import { CliBench } from '../support/cli_bench.js';
+import { SYSTEMD, skipWithout } from '../support/programs.js';
+import { runProgram } from '../support/run_program.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
+
+/** Programs that every user can run. */
+const EVERYBODYS = ['/usr/bin/env', '/usr/bin/env'];
+
+let temp: TempFolder;
+let bench: CliBench;
+beforeEach(() => {
+  temp = new TempFolder();
+  bench = benchHere();
+});
+afterEach(() => temp.remove());
+
+function benchHere(): CliBench {
+  const made = new CliBench();
+  made.stateFolder = temp.file('state');
+  made.unitFolder = temp.file('units');
+  made.ownCommand = EVERYBODYS;
+  return made;
+}
+
+async function printed(...args: string[]): Promise<string> {
+  const printing = benchHere();
+  assert.equal(await printing.run('service', 'install', '--print', ...args), 0, printing.stderr.text);
+  return printing.stdout.text;
+}
+
+const execOf = (unit: string): string => /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '';
+
+describe('service install', () => {
+  test('writes a unit of the user, starts nothing, and says what to run next', async () => {
+    assert.equal(await bench.run('service', 'install', '--', 'listen', '--expose', '22'), 0);
+    const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
+    const unit = readFileSync(file, 'utf8');
+    assert.equal(
+      execOf(unit),
+      `/usr/bin/env /usr/bin/env listen --expose 22 --state ${temp.file('state')} --quiet`,
+    );
+    assert.match(unit, /^Restart=always$/m);
+    assert.match(unit, /^WantedBy=default\.target$/m);
+    assert.doesNotMatch(unit, /DynamicUser|ProtectSystem|CapabilityBoundingSet/);
+    assert.match(bench.stderr.text, /Wrote .*tox-wasm-tunnel\.service\. Nothing was started\./);
+    assert.match(bench.stderr.text, /^ {2}systemctl --user enable --now tox-wasm-tunnel$/m);
+    assert.match(bench.stderr.text, /enable-linger/);
+    assert.deepEqual(bench.programs, []);
+    assert.equal(bench.stdout.text, '');
+  });
+
+  test('without a command it is listen; root gets a unit of the machine', async () => {
+    bench.isRoot = true;
+    assert.equal(await bench.run('service', 'install', '--print'), 0);
+    assert.equal(
+      execOf(bench.stdout.text),
+      '/usr/bin/env /usr/bin/env listen --state /var/lib/tox-wasm-tunnel --quiet',
+    );
+    for (const line of [
+      ...['DynamicUser=yes', 'StateDirectory=tox-wasm-tunnel', 'ProtectHome=yes', 'CapabilityBoundingSet='],
+      ...['RestartPreventExitStatus=2', 'ProtectSystem=strict', 'WantedBy=multi-user.target'],
+    ])
+      assert.match(bench.stdout.text, new RegExp(`^${line}$`, 'm'));
+    assert.doesNotMatch(bench.stdout.text, /^MemoryDenyWriteExecute/m);
+    assert.match(bench.stderr.text, /ticket --state \/var\/lib\/tox-wasm-tunnel/);
+    assert.ok(!existsSync(temp.file('units')));
+  });
+
+  test('files become absolute, and those of a system service are handed in as credentials', async () => {
+    const args = [
+      'connect',
+      '--ticket-file',
+      'my-ticket',
+      '-L',
+      '2222:localhost:22',
+      '--nodes',
+      '/etc/a.json',
+    ];
+    const user = await printed('--user', '--', ...args, '--nodes', '/etc/b.json');
+    assert.match(execOf(user), new RegExp(`--ticket-file ${process.cwd()}/my-ticket .*--nodes /etc/a.json`));
+    assert.doesNotMatch(user, /LoadCredential/);
+
+    const system = await printed('--system', '--', ...args, '--nodes', '/etc/b.json');
+    assert.match(system, new RegExp(`^LoadCredential=ticket-file:${process.cwd()}/my-ticket$`, 'm'));
+    assert.match(system, /^LoadCredential=nodes:\/etc\/a\.json\nLoadCredential=nodes-2:\/etc\/b\.json$/m);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: systemd's
+    assert.ok(execOf(system).includes('--ticket-file ${CREDENTIALS_DIRECTORY}/ticket-file '), system);
+    assert.match(
+      execOf(system),
+      /--nodes \$\{CREDENTIALS_DIRECTORY\}\/nodes-2 .*--state \/var\/lib\/tox-wasm-tunnel-connect$/,
+    );
+  });
+
+  test('a file of --config stays one, and what it names is handed in', async () => {
+    const config = temp.file('config.json');
+    writeFileSync(
+      config,
+      JSON.stringify({ connect: { 'ticket-file': '/etc/ticket', local: ['80:localhost:80'] } }),
+    );
+    const unit = await printed('--system', '--', 'connect', '--config', config);
+    assert.match(unit, /^LoadCredential=ticket-file:\/etc\/ticket$/m);
+    assert.match(unit, new RegExp(`^LoadCredential=config:${config}$`, 'm'));
+    assert.match(unit, /^AmbientCapabilities=CAP_NET_BIND_SERVICE$/m);
+    assert.doesNotMatch(execOf(unit), /--local/);
+    assert.match(
+      execOf(await printed('--user', '--', 'connect', '--config', config)),
+      / --ticket-file \/etc\/ticket /,
+    );
+  });
+
+  const low: ReadonlyArray<readonly [args: readonly string[], isLow: boolean]> = [
+    [['connect', '--ticket-file', '/t', '-L', '80:localhost:80'], true],
+    [['connect', '--ticket-file', '/t', '-L', '8080:localhost:80'], false],
+    [['connect', '--ticket-file', '/t', '-L', '/run/a.sock:localhost:80'], false],
+    [['connect', '--ticket-file', '/t', '-D', '0.0.0.0:443'], true],
+    [['connect', '--ticket-file', '/t', '443', '-p', '443'], true],
+    [['connect', '--ticket-file', '/t', '443'], false],
+    [['node', '--tcp-port', '443'], true],
+    [['node', '--port', '0'], false],
+    [['listen', '--allow-reverse', 'laptop:0.0.0.0:80'], true],
+    [['listen', '--metrics', '9100'], false],
+    [['listen', '--udp-port', '500-600'], true],
+  ];
+  for (const [args, isLow] of low) {
+    test(`${args.join(' ')} ${isLow ? 'has' : 'does without'} the right to low ports`, async () => {
+      const unit = await printed('--system', '--', ...args);
+      assert.equal(/CAP_NET_BIND_SERVICE/.test(unit), isLow);
+    });
+  }
+
+  test('the name of the unit is that of its command, or a chosen one', async () => {
+    assert.match(await printed('--system', '--', 'node'), /^StateDirectory=tox-wasm-tunnel-node$/m);
+    assert.match(await printed('--system', '--name', 'db'), /^StateDirectory=tox-wasm-tunnel-db$/m);
+  });
+
+  test('--ephemeral has no state folder, -v no --quiet', async () => {
+    assert.equal(
+      execOf(await printed('--', '--ephemeral')),
+      '/usr/bin/env /usr/bin/env listen --ephemeral --quiet',
+    );
+    assert.match(execOf(await printed('--', '-v')), / listen --verbose --state /);
+  });
+
+  test('our unit is written anew, a foreign one is left as it is', async () => {
+    assert.equal(await bench.run('service', 'install'), 0);
+    assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 0);
+    const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
+    assert.match(readFileSync(file, 'utf8'), /--expose 22/);
+    writeFileSync(file, 'precious');
+    assert.equal(await bench.run('service', 'install'), 2);
+    assert.match(bench.stderr.text, /is there and not of tox-wasm-tunnel: it was left as it is/);
+    assert.equal(readFileSync(file, 'utf8'), 'precious');
+  });
+
+  test('--json gives the unit and the commands', async () => {
+    assert.equal(await bench.run('service', 'install', '--print', '--json'), 0);
+    const [event] = bench.stdout.events;
+    assert.equal(event?.event, 'service');
+    assert.deepEqual(Object.keys(event), ['event', 'name', 'scope', 'unit', 'next']);
+  });
+
+  const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
+    [['remove'], /service "remove" is not known; there is install/],
+    [['install', '--user', '--system'], /contradict/],
+    [['install', '--', 'id'], /id is no service; listen, connect and node are/],
+    [['install', '--', 'listen', '--expsoe', '22'], /unknown option '--expsoe'/],
+    [['install', '--', 'listen', '--config', '/nowhere/x'], /cannot be read/],
+    [['install', '--', 'connect', TICKET, '22'], /a ticket in a unit can be read by everybody/],
+    [['install', '--', 'connect', '-', '22'], /no standard input/],
+    [['install', '--', 'connect'], /whom to connect to is missing/],
+    [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /no use for -W/],
+    [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /no use for --exec/],
+    [['install', '--', 'connect', 'home', '22', '--', 'ls'], /no use for a program/],
+    [['install', '--', 'connect', 'home', '-L', '1:localhost'], /not a forward/],
+    [['install', '--system', '--', 'connect', 'home', '22'], /names are those of a user/],
+    [['install', '--system', '--', '--state', '/srv/x'], /keeps its state in \/var\/lib\/tox-wasm-tunnel/],
+    [['install', '--system', '--', '--nodes', '/a b'], /without blanks/],
+    [['install', '--name', 'a b'], /--name "a b" is no name/],
+    [['install', '--user', '--', '--expose', 'a\nb'], /cannot stand in a unit/],
+  ];
+  for (const [args, why] of bad) {
+    test(`service ${args.join(' ').replace(TICKET, 'TICKET')} is refused`, async () => {
+      assert.equal(await bench.run('service', ...args), 2);
+      assert.match(bench.stderr.text, why);
+      assert.ok(!existsSync(temp.file('units')));
+    });
+  }
+
+  for (const [platform, what] of [
+    ['darwin', /launchd run: .* listen$/m],
+    ['win32', /Task Scheduler run/],
+  ] as const) {
+    test(`on ${platform} it says what else to use`, async () => {
+      bench.platform = platform;
+      assert.equal(await bench.run('service', 'install', '--', 'listen'), 2);
+      assert.match(bench.stderr.text, what);
+    });
+  }
+});
+
+describe('where the program lies', () => {
+  test('in a place of everybody: no trouble', async () => {
+    assert.equal(await placeTrouble(EVERYBODYS), undefined);
+  });
+
+  test('in a temporary folder: refused for a system service, taken for a user’s', async () => {
+    const script = temp.file('main.js');
+    writeFileSync(script, '');
+    assert.deepEqual(await placeTrouble([script]), { kind: 'temporary', file: script });
+    bench.ownCommand = ['/usr/bin/env', script];
+    assert.equal(await bench.run('service', 'install', '--system', '--print'), 2);
+    assert.match(bench.stderr.text, /lies where files do not last/);
+    assert.equal(await bench.run('service', 'install', '--user', '--print'), 0);
+  });
+
+  test('where its owner alone may enter: the service runs as that owner, and that is said', {
+    skip: process.getuid?.() === 0 ? false : 'needs root, for a folder beside /tmp',
+  }, async () => {
+    const place = mkdtempSync('/opt/tox-wasm-tunnel-test-');
+    try {
+      const folder = join(place, 'private');
+      mkdirSync(folder);
+      const script = join(folder, 'main.js');
+      writeFileSync(script, '', { mode: 0o644 });
+      chmodSync(place, 0o755);
+      chmodSync(folder, 0o755);
+      assert.equal(await placeTrouble([script]), undefined);
+      chmodSync(folder, 0o750);
+      assert.deepEqual(await placeTrouble([script]), { kind: 'private', file: script, ownerId: 0 });
+      bench.ownCommand = ['/usr/bin/env', script];
+      assert.equal(await bench.run('service', 'install', '--system', '--print'), 0);
+      assert.match(bench.stdout.text, /^User=root$/m);
+      assert.match(bench.stdout.text, /^ProtectHome=read-only$/m);
+      assert.match(bench.stdout.text, /^CapabilityBoundingSet=$/m);
+      assert.doesNotMatch(bench.stdout.text, /DynamicUser/);
+      assert.match(bench.stderr.text, /runs as user root instead of one of its own/);
+    } finally {
+      rmSync(place, { recursive: true });
+    }
+  });
+});
+
+describe('a unit', () => {
+  const parts: UnitParts = {
+    scope: 'user',
+    name: 'x',
+    description: 'x',
+    command: ['/usr/bin/env'],
+    credentials: new Map(),
+    user: undefined,
+    needsLowPorts: false,
+  };
+
+  test('has each word as one word, whatever stands in it', () => {
+    const command = ['/usr/bin/env', 'two words', '100%', '$HOME', 'a"b', 'back\\slash', "joe's", ';', ''];
+    assert.equal(
+      execOf(systemdUnit({ ...parts, command })),
+      String.raw`/usr/bin/env "two words" 100%% $$HOME "a\"b" "back\\slash" "joe's" ";" ""`,
+    );
+  });
+
+  for (const scope of ['user', 'system'] as const) {
+    test(`of ${scope} is one that systemd takes without a word`, {
+      skip: skipWithout(SYSTEMD),
+      timeout: 60_000,
+    }, async () => {
+      const file = temp.file('x.service');
+      const command = ['/usr/bin/env', 'two words', '100%', '$HOME', "joe's"];
+      const credentials = new Map([['/etc/hostname', 'ticket-file']]);
+      writeFileSync(
+        file,
+        systemdUnit({ ...parts, scope, command: [...command, '/etc/hostname'], credentials }),
+      );
+      const manager = scope === 'user' ? '--user' : '--system';
+      const { exitCode, stdout, stderr } = await runProgram(
+        'systemd-analyze',
+        [...['verify', manager, '--man=no', file]],
+        { env: { ...process.env, XDG_RUNTIME_DIR: temp.path, HOME: temp.path } },
+      );
+      const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('x.service'));
+      assert.deepEqual(about, []);
+      assert.equal(exitCode, 0, stderr);
+    });
+  }
+});

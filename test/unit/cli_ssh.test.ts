@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { formatTicket } from '../../src/access/ticket.js';
+import { proxyCommand } from '../../src/cli/proxy_command.js';
+import { parseToxId } from '../../src/node/tox_id.js';
+import { CliBench } from '../support/cli_bench.js';
+import { runProgram } from '../support/run_program.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+const NODE = '192.0.2.1:33445:7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
+const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
+const OURS = '/usr/bin/node /usr/bin/tox-wasm-tunnel connect home';
+
+let temp: TempFolder;
+let bench: CliBench;
+beforeEach(async () => {
+  temp = new TempFolder();
+  await benchHere().run('add', 'home', TICKET);
+  bench = benchHere();
+});
+afterEach(() => temp.remove());
+
+function benchHere(): CliBench {
+  const made = new CliBench();
+  made.stateFolder = temp.file('state');
+  return made;
+}
+
+async function sshOf(...args: string[]) {
+  const ended = bench.run('ssh', ...args);
+  await bench.until(() => bench.programs.length > 0);
+  const [program] = bench.programs;
+  assert.ok(program, bench.stderr.text);
+  return { program, ended };
+}
+
+describe('ssh', () => {
+  test('is given the tunnel as its ProxyCommand, and all that stands after the name', async () => {
+    const { program, ended } = await sshOf('joe@home', '-p', '2222', '-v', '--', 'uptime', '--pretty');
+    assert.deepEqual(program.call, {
+      words: [
+        ...['ssh', '-o', `ProxyCommand=${OURS} -W localhost:%p`, 'joe@home'],
+        ...['-p', '2222', '-v', '--', 'uptime', '--pretty'],
+      ],
+    });
+    assert.deepEqual(program.variables, {});
+    program.end(7);
+    assert.equal(await ended, 7);
+    assert.equal(bench.stdout.text + bench.stderr.text, '');
+  });
+
+  test('options before the name are the tunnel’s; names of files become absolute', async () => {
+    const { program, ended } = await sshOf(
+      ...['--no-udp', '--bootstrap', NODE, '--nodes', 'nodes.json', '--state', temp.file('state'), 'home'],
+    );
+    const words = 'words' in program.call ? program.call.words : [];
+    assert.equal(
+      words[2],
+      `ProxyCommand=${OURS} --bootstrap ${NODE} --nodes ${process.cwd()}/nodes.json --no-udp --state ${temp.file('state')} -W localhost:%p`,
+    );
+    program.end(0);
+    await ended;
+  });
+
+  test('signals go on to it', async () => {
+    const { program, ended } = await sshOf('home');
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) bench.signal(signal);
+    assert.deepEqual(program.signals, ['SIGINT', 'SIGTERM', 'SIGHUP']);
+    program.end(143);
+    assert.equal(await ended, 143);
+    assert.equal(bench.handlers.size, 0);
+  });
+
+  test('the passphrase of the environment goes on to it, for the connect that it runs', async () => {
+    await benchHere().run('remove', 'home');
+    const adding = benchHere();
+    adding.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
+    await adding.run('add', 'home', TICKET);
+    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
+    const { program, ended } = await sshOf('home');
+    assert.deepEqual(program.variables, { TOX_WASM_TUNNEL_PASSPHRASE: 'opensesame' });
+    program.end(0);
+    await ended;
+  });
+
+  const refusals: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
+    [['ssh', 'nobody'], /"nobody" is neither a ticket, nor a name/],
+    [['ssh', TICKET], /ssh goes by names: tox-wasm-tunnel add home TICKET/],
+    [['ssh'], /missing required argument/],
+    [['ssh-config', 'nobody'], /"nobody" is neither/],
+    [['ssh-config', 'a b@home'], /cannot stand in a configuration/],
+    [['ssh-config', '--state', 'a\nb', 'home'], /"a\\nb|.*neither/],
+  ];
+  for (const [args, why] of refusals) {
+    test(`${args.join(' ').slice(0, 40)} is refused, and nothing is run`, async () => {
+      assert.equal(await bench.run(...args), 2);
+      assert.match(bench.stderr.text, why);
+      assert.deepEqual(bench.programs, []);
+      assert.equal(bench.stdout.text, '');
+    });
+  }
+
+  test('a machine without ssh is told so, and so is a Node that may start nothing', async () => {
+    for (const [code, why] of [
+      ['ENOENT', /no program ssh on the PATH; install OpenSSH/],
+      ['ERR_ACCESS_DENIED', /--allow-child-process/],
+    ] as const) {
+      bench.programError = Object.assign(new Error('spawn ssh'), { code });
+      assert.equal(await bench.run('ssh', 'home'), 2);
+      assert.match(bench.stderr.text, why);
+    }
+  });
+});
+
+describe('ssh-config', () => {
+  test('prints the stanza', async () => {
+    assert.equal(await bench.run('ssh-config', 'home', '--no-udp'), 0);
+    assert.equal(bench.stdout.text, `Host home\n  ProxyCommand ${OURS} --no-udp -W localhost:%p\n`);
+    assert.equal(bench.stderr.text, '');
+  });
+
+  test('with the user where one is named', async () => {
+    await bench.run('ssh-config', 'joe@HOME');
+    assert.equal(bench.stdout.text, `Host home\n  User joe\n  ProxyCommand ${OURS} -W localhost:%p\n`);
+  });
+
+  test('warns that the cache of npx does not last', async () => {
+    bench.ownCommand = ['/usr/bin/node', '/home/joe/.npm/_npx/1f/node_modules/.bin/tox-wasm-tunnel'];
+    await bench.run('ssh-config', 'home');
+    assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel for a while only; install it/);
+  });
+});
+
+describe('a ProxyCommand', () => {
+  const WORDS = [
+    ...['plain', 'two words', "joe's", '"quoted"', '$HOME', '`id`', 'a;b', '100%', '%h', 'back\\slash', '*'],
+    ...['#no comment', '~', '!x', 'tab\there', ''],
+  ];
+
+  for (const shell of ['sh', 'bash']) {
+    test(`gives ${shell} back the very words`, async () => {
+      const line = proxyCommand(['printf', '%s\\n', ...WORDS], 'linux');
+      // What ssh does with it.
+      const expanded = line.replaceAll('%%', '%').replaceAll('%p', '22');
+      const { stdout } = await runProgram(shell, ['-c', `exec ${expanded}`]);
+      assert.deepEqual(stdout.split('\n').slice(0, -1), [...WORDS, 'localhost:22']);
+    });
+  }
+
+  test('on Windows has slashes and double quotes, which all of its shells take', () => {
+    const words = ['C:\\Program Files\\nodejs\\node.exe', 'C:\\Users\\joe\\main.js', 'connect', 'home', '-W'];
+    assert.equal(
+      proxyCommand(words, 'win32'),
+      '"C:/Program Files/nodejs/node.exe" C:/Users/joe/main.js connect home -W localhost:%p',
+    );
+    assert.equal(proxyCommand(['C:\\100% mine'], 'win32'), '"C:/100%% mine" localhost:%p');
+    assert.throws(() => proxyCommand(['a"b'], 'win32'), /cannot stand in a ProxyCommand on Windows/);
+  });
+
+  test('has no room for an end of line', () => {
+    for (const platform of ['linux', 'win32'] as const)
+      assert.throws(() => proxyCommand(['a\nb'], platform), /cannot stand in a configuration of ssh/);
+  });
+});
