@@ -9,7 +9,16 @@ import type { Logger } from '../core/logger.js';
 import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
 import type { LocalSpec } from '../forward/spec.js';
-import type { DialOptions, DynamicOptions, Limits, PeerInfo, Ports, TunnelEvents } from '../index.js';
+import type {
+  DialOptions,
+  DynamicOptions,
+  Limits,
+  PeerInfo,
+  Ports,
+  ProxyAddress,
+  SeenAddresses,
+  TunnelEvents,
+} from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
@@ -27,6 +36,7 @@ export interface CommonOptions {
   readonly identity?: Identity;
   readonly udp?: boolean;
   readonly udpPorts?: Ports;
+  readonly proxy?: ProxyAddress;
   readonly patienceMs?: number;
   readonly limits?: Partial<Limits>;
   readonly lanDiscovery?: boolean;
@@ -58,6 +68,7 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly toxId: string;
   readonly identity: Identity;
   close(): Promise<void>;
+  seenAddresses(): Promise<SeenAddresses>;
   datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
   peers(): readonly PeerInfo[];
   /** Bytes of all streams so far. */

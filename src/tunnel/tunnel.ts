@@ -8,6 +8,7 @@ import type { ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
+import type { SeenAddress } from '../worker/contract.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Ports, TunnelOptions } from './options.js';
 import type { PeerInfo } from './peer_info.js';
@@ -15,6 +16,13 @@ import type { Traffic } from './peer_life.js';
 
 /** Bytes of frames of all streams so far. */
 export type TunnelStats = Traffic;
+
+/** A socket of ours, and what the network sees of it. */
+export interface SeenAddresses {
+  /** 0 without UDP. */
+  readonly udpPort: number;
+  readonly seen: readonly SeenAddress[];
+}
 
 /** The longest that a timer of Node's can wait, in milliseconds; one that is set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -74,6 +82,16 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return { received: datagramsIn, sent: datagramsOut };
   }
 
+  /**
+   * Our UDP port, and where nodes of the network see it: by that the kind of NAT shows that is between. Nodes that have not
+   * told yet are asked, so the first answers may be empty.
+   *
+   * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
+   */
+  async seenAddresses(): Promise<SeenAddresses> {
+    return { udpPort: this.node.started.udpPort, seen: await this.node.seenAddresses() };
+  }
+
   /** The peers there are, and what each does. */
   abstract peers(): PeerInfo[];
 
@@ -95,6 +113,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         lanDiscovery: options.lanDiscovery ?? true,
         ...(options.identity === undefined ? {} : options.identity),
         ...udpPortsOf(options),
+        ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],

@@ -105,6 +105,7 @@ async function commandLine(text: string): Promise<Verdict> {
       listen: action,
       connect: action,
       node: action,
+      nodes: action,
       ping: action,
       doctor: action,
       id: action,

@@ -44,11 +44,15 @@ export const REDIS: TestProgram = { name: 'redis-server', debianPackage: 'redis-
 export const NGINX: TestProgram = { name: 'nginx', debianPackage: 'nginx', file: '/usr/sbin/nginx' };
 export const WRK: TestProgram = { name: 'wrk', debianPackage: 'wrk' };
 export const RSYNC: TestProgram = { name: 'rsync', debianPackage: 'rsync' };
+export const TINYPROXY: TestProgram = { name: 'tinyproxy', debianPackage: 'tinyproxy' };
+/** Network namespaces. */
+export const IPROUTE2: TestProgram = { name: 'ip', debianPackage: 'iproute2' };
+export const NFTABLES = { name: 'nft', debianPackage: 'nftables', file: '/usr/sbin/nft' } as const;
 export const GIT: TestProgram = { name: 'git', debianPackage: 'git' };
 
 export const TEST_PROGRAMS: readonly TestProgram[] = [
   ...[CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD],
-  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT],
+  ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT, IPROUTE2, NFTABLES, TINYPROXY],
 ];
 
 export function hasProgram(program: TestProgram): boolean {

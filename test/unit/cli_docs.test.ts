@@ -11,6 +11,7 @@ const actions = {
   listen: never,
   connect: never,
   node: never,
+  nodes: never,
   ping: never,
   doctor: never,
   id: never,

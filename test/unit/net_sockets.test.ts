@@ -322,3 +322,22 @@ test('connections that wait and sockets that toxcore never took are closed with 
   await once(again, 'listening');
   again.close();
 });
+
+test('a connection from an address that this machine has no more reads as one that has hung up; others go on', async (context) => {
+  const server = await prepared(context, { tcpPort: 0 });
+  const client = await prepared(context, {});
+  const listening = bound(server, SOCKET_STREAM);
+  const socket = client.socket(FAMILY_IPV4, SOCKET_STREAM);
+  assert.equal(client.connect(socket, at(server.tcpPort)), 0);
+  await until(() => client.send(socket, Uint8Array.of(1)) === 1 && server.accept(listening) !== -1);
+
+  client.leaveOtherAddresses(new Set(['127.0.0.1']));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(client.recvBuffered(socket), 0);
+
+  client.leaveOtherAddresses(new Set(['192.0.2.1']));
+  await until(() => client.recvBuffered(socket) > 0);
+  const into = new Uint8Array(2);
+  assert.equal(client.recv(socket, into), 2);
+  assert.deepEqual([...into], [0xff, 0xff]);
+});

@@ -29,6 +29,7 @@ import {
   udpOf,
   usage,
 } from '../flags.js';
+import { networkProxyOf } from '../network_proxy.js';
 import { passphraseOf } from '../passphrase.js';
 import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
 import { remoteOf, STDIN } from '../remote.js';
@@ -79,8 +80,9 @@ export async function connectCommand(
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
+    ...(await networkProxyOf(flags, context.io)),
     ...patienceOf(flags),
-    bootstrap: await namedOrPublicNodes(flags),
+    bootstrap: await namedOrPublicNodes(context, flags),
     logger: context.reporter.logger,
     remote,
   };

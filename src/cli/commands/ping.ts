@@ -14,6 +14,7 @@ import {
   usage,
 } from '../flags.js';
 import type { CliIo } from '../io.js';
+import { networkProxyOf } from '../network_proxy.js';
 import { passphraseOf } from '../passphrase.js';
 import { peerOnline } from '../peer_online.js';
 import { remoteOf } from '../remote.js';
@@ -48,7 +49,8 @@ export async function pingCommand(
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
-    bootstrap: await namedOrPublicNodes(flags),
+    ...(await networkProxyOf(flags, context.io)),
+    bootstrap: await namedOrPublicNodes(context, flags),
     logger: context.reporter.logger,
     remote,
   };
