@@ -42,7 +42,7 @@ export interface CommonOptions {
 export interface TunnelOptions extends CommonOptions {
   /** Whether UDP is used at all; without it everything goes through TCP relays. Default true. */
   readonly udp?: boolean;
-  /** UDP ports to try. Default 33445 to 33545, then any; without {@link identity}, any. */
+  /** UDP ports to try. Default 33445 to 33545, then any; of a connector without {@link identity}, any. */
   readonly udpPorts?: Ports;
   /**
    * A proxy that everything to the network goes through: by TCP relays, whatever {@link udp} says, and without LAN

@@ -102,7 +102,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.#closing !== undefined;
   }
 
-  protected static async startNode(options: TunnelOptions): Promise<ToxNode> {
+  /** @param ports of UDP where the options name none; default 33445 to 33545, then any */
+  protected static async startNode(options: TunnelOptions, ports?: Ports): Promise<ToxNode> {
     if (isAborted(options.signal)) throw abortedError(options.signal);
     // Before anything is started: it throws.
     limitsOf(options.limits);
@@ -112,7 +113,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         udp: options.udp ?? true,
         lanDiscovery: options.lanDiscovery ?? true,
         ...(options.identity === undefined ? {} : options.identity),
-        ...udpPortsOf(options),
+        ...udpPortsOf(options.udpPorts ?? ports),
         ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
@@ -173,14 +174,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   };
 }
 
-/**
- * A new identity takes a port of the system's choice: toxcore at the other end knows a peer by its
- * address, and turns a stranger away for two minutes who comes from where another has just died.
- */
-function udpPortsOf({ identity, udpPorts }: TunnelOptions): { udpPorts?: Ports } {
-  if (udpPorts !== undefined) return { udpPorts };
-  return identity === undefined ? { udpPorts: { from: 0, to: 0 } } : {};
-}
+const udpPortsOf = (ports: Ports | undefined): { udpPorts?: Ports } =>
+  ports === undefined ? {} : { udpPorts: ports };
 
 export function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;

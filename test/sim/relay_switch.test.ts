@@ -117,12 +117,14 @@ function load(world: ToxWorld, ends: Ends, done: () => boolean, limitMs: number,
 
 test('the relay stays when the direct path fails soon after the start, with nodes still reached by UDP', () => {
   let blocked = false;
+  let nodeIp = '';
   const world = new ToxWorld({
     // Between the friends alone, as when one has moved behind another NAT: their UDP to the node goes on.
-    drop: (_bytes, from, to) => blocked && ![from, to].some((end) => end.ip.endsWith(hexIp(ip))),
+    drop: (_bytes, from, to) => blocked && ![from, to].some((end) => end.ip.endsWith(hexIp(nodeIp))),
     delayMs: 20,
   });
   const { ip, node } = world.node();
+  nodeIp = ip;
   const ends = [new End(world), new End(world)] as const;
   meet(world, ends, ip, node.publicKey);
   const arrived = (): number => Math.min(...ends.map(({ receivedCount }) => receivedCount));

@@ -25,7 +25,6 @@ export class ToxHosts {
    * A listener that exposes a path and, as soon as its ticket is known, a connector that leads there from another.
    *
    * @param args of both
-   * @param listenArgs of the listener alone; by default it keeps no identity, as the connector
    */
   async tunnel(
     listenSpace: string,
@@ -33,9 +32,8 @@ export class ToxHosts {
     connectSpace: string,
     path: string,
     args: readonly string[],
-    listenArgs: readonly string[] = ['--ephemeral'],
   ): Promise<Pair> {
-    const listener = this.run(listenSpace, 'listen', '--expose', target, ...args, ...listenArgs);
+    const listener = this.run(listenSpace, 'listen', '--expose', target, '--ephemeral', ...args);
     const { ticket } = await listener.event('started');
     const forward = ['-L', `${path}:${target}`, '--ephemeral'];
     const connector = this.run(connectSpace, 'connect', String(ticket), ...forward, ...args);
