@@ -44,7 +44,8 @@ export async function readSavedNodes(folder: string): Promise<SavedNodes | undef
         throw new TunnelError('ERR_NODES_INVALID', `${file}: it has more than ${MAX_NODES_BYTES} bytes`);
       return await readFile(file, 'utf8');
     } catch (error) {
-      if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
+      // The last is Node's permission model: a folder that we were not to read holds nothing for us.
+      if (['ENOENT', 'ENOTDIR', 'ERR_ACCESS_DENIED'].includes(errnoOf(error) ?? '')) return undefined;
       throw error;
     }
   });

@@ -34,8 +34,8 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
   });
 
   after(async () => {
-    await world?.remove();
-    await target?.stop();
+    await world.remove();
+    await target.stop();
     folder.remove();
   });
 
@@ -154,8 +154,8 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
   });
 
   after(async () => {
-    await hosts?.remove();
-    await target?.stop();
+    await hosts.remove();
+    await target.stop();
     folder.remove();
   });
 
