@@ -13,9 +13,9 @@ export type { NewTicket, TicketInfo } from './access/ticket_book.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from './core/errors.js';
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
+export type { ProxyCredentials } from './core/proxy_credentials.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
 export type { TunnelAgent, TunnelHttpsAgent } from './forward/agent.js';
-export type { ProxyCredentials } from './forward/credentials.js';
 export { DialError } from './forward/dial_error.js';
 export type { Endpoint, SocketPath } from './forward/endpoint.js';
 export {
@@ -64,8 +64,8 @@ export type {
 export type { PeerInfo } from './tunnel/peer_info.js';
 export type { Traffic } from './tunnel/peer_life.js';
 export type { Reverse } from './tunnel/reverse_forwards.js';
-export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
-export type { Path } from './worker/contract.js';
+export type { SeenAddresses, Tunnel, TunnelStats } from './tunnel/tunnel.js';
+export type { Path, ProxyAddress, SeenAddress, SocketPlace } from './worker/contract.js';
 export type { PackageFiles } from './worker/package_files.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';

@@ -16,7 +16,9 @@ import type {
   Limits,
   PeerInfo,
   Ports,
+  ProxyAddress,
   Reverse,
+  SeenAddresses,
   TunnelEvents,
 } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
@@ -36,6 +38,7 @@ export interface CommonOptions {
   readonly identity?: Identity;
   readonly udp?: boolean;
   readonly udpPorts?: Ports;
+  readonly proxy?: ProxyAddress;
   readonly patienceMs?: number;
   readonly limits?: Partial<Limits>;
   readonly lanDiscovery?: boolean;
@@ -69,6 +72,7 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   readonly networkPath: 'udp' | 'relay' | 'none';
   readonly identity: Identity;
   close(): Promise<void>;
+  seenAddresses(): Promise<SeenAddresses>;
   datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
   peers(): readonly PeerInfo[];
   /** Bytes of all streams so far. */

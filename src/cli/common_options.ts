@@ -75,10 +75,19 @@ export const binding = (): Option[] => [
   new Option('--bind <ADDRESS>', 'numeric address for the Tox sockets (default: all)'),
 ];
 
+export const proxy = (): Option[] => [
+  new Option(
+    '--proxy <URL>',
+    'reach the network through this proxy alone, without UDP: socks5://[USER@]HOST:PORT or http://…',
+  ),
+  new Option('--proxy-password-file <FILE>', "file whose first line is the proxy's password"),
+];
+
 export const sockets = (): Option[] => [
   ...nodeList(),
   new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
   new Option('--no-udp', 'use TCP relays only'),
+  ...proxy(),
   ...binding(),
 ];
 

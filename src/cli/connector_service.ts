@@ -13,6 +13,7 @@ import {
   type UdpFlags,
   udpOf,
 } from './flags.js';
+import { networkProxyOf } from './network_proxy.js';
 import { passphraseOf } from './passphrase.js';
 import type { Remote } from './remote.js';
 import type { Context, Service } from './serve.js';
@@ -21,16 +22,18 @@ export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, Pati
 
 /** What all commands that connect to a listener have in common: whose identity, and how it starts. */
 export async function connectorService(
-  { io, reporter }: Context,
+  context: Context,
   remote: Remote['remote'],
   flags: ConnectorFlags,
 ): Promise<Pick<Service<ConnectorHandle>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy' | 'start'>> {
+  const { io, reporter } = context;
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
+    ...(await networkProxyOf(flags, io)),
     ...patienceOf(flags),
-    bootstrap: await namedOrPublicNodes(flags),
+    bootstrap: await namedOrPublicNodes(context, flags),
     logger: reporter.logger,
     remote,
   };

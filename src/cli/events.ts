@@ -72,6 +72,15 @@ export type CliEvent =
     }
   /** What `doctor` found: `udp`, `relay`, `peer`, `path`, `target`. */
   | { readonly event: 'check'; readonly check: string; readonly ok: boolean; readonly message: string }
+  /** The answer of `nodes`. */
+  | {
+      readonly event: 'nodes';
+      readonly origin: 'named' | 'saved' | 'bundled';
+      /** In words. */
+      readonly from: string;
+      /** As `--bootstrap` takes them. */
+      readonly nodes: readonly string[];
+    }
   /** The sum of `ping`. */
   | {
       readonly event: 'pings';

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { TunnelError } from '../core/errors.js';
 import type { Ports } from '../index.js';
 import type { CliIo } from './io.js';
+import type { NetworkProxyFlags } from './network_proxy.js';
 import type { Verbosity } from './reporter.js';
 
 /** The options of the output, as commander reads them. */
@@ -27,9 +28,8 @@ export interface NetworkFlags extends NodeListFlags {
   readonly bind?: string;
 }
 
-export interface UdpFlags {
+export interface UdpFlags extends NetworkProxyFlags {
   readonly udp: boolean;
-  readonly udpPort?: string;
 }
 
 export interface MetricsFlags {

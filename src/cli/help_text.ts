@@ -71,6 +71,14 @@ Examples:
   $ tox-wasm-tunnel node --port 33445 --tcp-port 443
   $ tox-wasm-tunnel node --bind 192.0.2.1 --no-lan`;
 
+export const NODES = `
+Examples:
+  $ tox-wasm-tunnel nodes                      what a tunnel joins the network by, and where that list is from
+  $ tox-wasm-tunnel nodes --update             fetch a new list from https://nodes.tox.chat/json
+  $ tox-wasm-tunnel nodes --update --url https://example.org/nodes.json
+
+A list is used when all of it can be read; else the one before stays.`;
+
 export const PEERS = `
 Examples:
   $ tox-wasm-tunnel peers                      who is connected, since when, by which path

@@ -5,6 +5,7 @@ import type { DoctorFlags } from './commands/doctor.js';
 import type { IdFlags } from './commands/id.js';
 import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
+import type { NodesFlags } from './commands/nodes.js';
 import type { PingFlags } from './commands/ping.js';
 import type { TicketFlags } from './commands/ticket.js';
 import {
@@ -17,6 +18,7 @@ import {
   offering,
   output_,
   passphrase,
+  proxy,
   qr,
   sockets,
   state,
@@ -37,6 +39,7 @@ export interface Actions extends NameActions, RunningActions {
   /** @param first the ticket or, where that comes by another way, the target */
   connect(first: string | undefined, second: string | undefined, flags: ConnectFlags): Promise<void>;
   node(flags: NodeFlags): Promise<void>;
+  nodes(flags: NodesFlags): Promise<void>;
   id(flags: IdFlags): Promise<void>;
   ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
   peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
@@ -140,6 +143,17 @@ export function buildProgram(
   addOptions(node, ...nodeList(), ...binding(), ...state(), ...output_());
   node.action(() => actions.node(merged<NodeFlags>(program, node)));
 
+  const nodes = subcommand(
+    program,
+    'nodes',
+    'the bootstrap nodes that are used; refreshes the list of public ones',
+    help.NODES,
+  )
+    .option('--update', 'fetch a new list of public nodes; a failure leaves the old one in use')
+    .option('--url <URL>', 'where --update fetches it (default: https://nodes.tox.chat/json)');
+  addOptions(nodes, ...nodeList(), stateFolder(), ...output_());
+  nodes.action(() => actions.nodes(merged<NodesFlags>(program, nodes)));
+
   const ping = subcommand(program, 'ping', 'the round trip to a listener, and by which path', help.PING)
     .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
     .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
@@ -149,7 +163,16 @@ export function buildProgram(
   const doctor = subcommand(program, 'doctor', 'looks for what keeps a tunnel from working', help.DOCTOR)
     .argument('[TICKET]', 'of a listener to look for, its name or its Tox ID; - reads it from standard input')
     .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(doctor, ticketFile(), ...nodeList(), ...binding(), stateFolder(), passphrase(), ...output_());
+  addOptions(
+    doctor,
+    ticketFile(),
+    ...nodeList(),
+    ...proxy(),
+    ...binding(),
+    stateFolder(),
+    passphrase(),
+    ...output_(),
+  );
   doctor.action((remote: string | undefined, target: string | undefined) =>
     actions.doctor(remote, target, merged<DoctorFlags>(program, doctor)),
   );

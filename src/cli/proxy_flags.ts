@@ -1,7 +1,8 @@
+import { MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
 import { parseDynamicSpec } from '../forward/spec.js';
 import type { DynamicOptions } from '../index.js';
 import { usage } from './flags.js';
-import { readBoundedFile } from './read_bounded.js';
+import { readFirstLine } from './read_bounded.js';
 
 export interface ProxyFlags {
   /** Arguments of `-D`. */
@@ -9,11 +10,6 @@ export interface ProxyFlags {
   readonly socksUser?: string;
   readonly socksPasswordFile?: string;
 }
-
-/** Source: RFC 1929, where each stands behind one byte of length. */
-const MAX_CREDENTIAL_BYTES = 255;
-/** A password, its line end, and what people keep beside it. */
-const MAX_FILE_BYTES = 4096;
 
 /** The proxies of `-D`, all with the same user name and password, or none. */
 export async function proxiesOf(flags: ProxyFlags): Promise<readonly DynamicOptions[]> {
@@ -30,8 +26,7 @@ async function credentialsOf({ socksUser: user, socksPasswordFile: file }: Proxy
   }
   if (!fitsCredential(user)) throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
   if (user.includes(':')) throw usage('--socks-user must have no colon: HTTP clients cannot give it');
-  const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_FILE_BYTES });
-  const [password = ''] = bytes.toString('utf8').split(/\r?\n/);
+  const password = await readFirstLine(file);
   if (!fitsCredential(password)) {
     throw usage(`the first line of ${file} must be the password, 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
   }

@@ -13,6 +13,15 @@ export function readBoundedFile(file: string, bound: Bound): Promise<Buffer> {
   return readBounded(createReadStream(file), file, bound);
 }
 
+/** A password or the like, its line end, and what people keep beside it. */
+const MAX_SECRET_FILE_BYTES = 4096;
+
+/** The first line of a file of secrets, without its end. @throws {TunnelError} ERR_USAGE */
+export async function readFirstLine(file: string): Promise<string> {
+  const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_SECRET_FILE_BYTES });
+  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+}
+
 /** {@link readBoundedFile} of an open stream. @param name how errors call it */
 export async function readBounded(input: Readable, name: string, { code, maxBytes }: Bound): Promise<Buffer> {
   const chunks: Buffer[] = [];

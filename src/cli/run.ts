@@ -39,6 +39,10 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         const context = begin(flags);
         code = await (await import('./commands/node.js')).nodeCommand(context, flags);
       },
+      nodes: async (flags) => {
+        const context = begin(flags);
+        code = await (await import('./commands/nodes.js')).nodesCommand(context, flags);
+      },
       peers: async (action, peer, flags) => {
         const context = begin(flags);
         code = await (await import('./commands/peers.js')).peersCommand(context, action, peer, flags);

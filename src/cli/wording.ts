@@ -62,6 +62,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
           : `; ${event.leastMs} / ${event.meanMs} / ${event.mostMs} ms (least, mean, most)`;
       return line(`${event.received} of ${event.sent} answered, ${lost} lost${times}`);
     }
+    case 'nodes':
+      return line(`${event.nodes.length} bootstrap nodes, ${printable(event.from)}`);
     case 'metrics':
       return line(`Metrics at ${event.url}`);
     case 'waiting':

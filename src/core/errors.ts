@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   ERR_LIMIT: 'a limit was reached',
   ERR_LISTEN: 'cannot listen',
   ERR_NODES_INVALID: 'not a list of bootstrap nodes',
+  ERR_NODES_UPDATE: 'the list of bootstrap nodes was not refreshed',
   ERR_OPEN_REFUSED: 'the far end refused to open the target',
   ERR_PACKET_INVALID: 'the peer sent a packet that makes no sense',
   ERR_PEER_GONE: 'the peer is gone',

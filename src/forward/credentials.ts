@@ -1,11 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { Authorize } from './proxy_handshake.js';
-
-/** A user name and password that clients of the proxy must name; 1 to 255 bytes each (RFC 1929). */
-export interface ProxyCredentials {
-  readonly user: string;
-  readonly password: string;
-}
 
 /** Compares in a time that tells nothing of what was wrong. */
 export function authorizer({ user, password }: ProxyCredentials): Authorize {

@@ -97,6 +97,9 @@ const NodesSchema = v.object(
             port: PortSchema,
             tcp_ports: v.optional(v.array(PortSchema, 'an array of ports is expected'), []),
             public_key: KeySchema,
+            // Whether the list's keeper found it by UDP and by TCP: what is no boolean says nothing.
+            status_udp: v.optional(v.unknown()),
+            status_tcp: v.optional(v.unknown()),
           },
           ({ expected }) => (expected === 'Object' ? 'an object is expected' : 'this field is missing'),
         ),
@@ -113,6 +116,9 @@ const NodesSchema = v.object(
 /** What every refusal of a file ends with. */
 const FILE_FORM = 'it looks like {"nodes":[{"ipv4":"192.0.2.1","port":33445,"public_key":"64 digits"}]}';
 
+/** An entry of the public list, as far as it is used. */
+export type NodeEntry = v.InferOutput<typeof NodesSchema>['nodes'][number];
+
 /**
  * Reads a file of the public node list's form (https://nodes.tox.chat/json). An entry with an
  * IPv4 and an IPv6 address gives two nodes.
@@ -121,6 +127,19 @@ const FILE_FORM = 'it looks like {"nodes":[{"ipv4":"192.0.2.1","port":33445,"pub
  * @throws {TunnelError} ERR_NODES_INVALID: names the entry and the field
  */
 export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
+  return nodesOf(parseNodeEntries(text, name));
+}
+
+/** The nodes of a list's entries, one of each address. */
+export function nodesOf(entries: readonly NodeEntry[]): BootstrapAddress[] {
+  return entries.flatMap((entry) => {
+    const key = hexBytes(entry.public_key);
+    return hostsOf(entry).map((host) => ({ host, port: entry.port, tcpPorts: entry.tcp_ports, key }));
+  });
+}
+
+/** {@link parseNodesFile}, entry by entry. @throws {TunnelError} ERR_NODES_INVALID */
+export function parseNodeEntries(text: string, name: string): NodeEntry[] {
   const fail = (where: string, what: string, cause?: unknown): never => {
     const code: TunnelErrorCode = 'ERR_NODES_INVALID';
     const place = where === '' ? name : `${name}, ${where}`;
@@ -134,14 +153,15 @@ export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
   }
   const read = v.safeParse(NodesSchema, json, { abortEarly: true });
   if (!read.success) return fail(pathOf(read.issues[0]), read.issues[0].message);
-  const nodes = read.output.nodes.flatMap((entry, at) => {
-    const hosts = new Set([entry.ipv4, entry.ipv6].filter((host) => !absent(host)));
-    if (hosts.size === 0) return fail(`nodes[${at}]`, 'neither ipv4 nor ipv6 is an address');
-    const key = hexBytes(entry.public_key);
-    return [...hosts].map((host) => ({ host, port: entry.port, tcpPorts: entry.tcp_ports, key }));
-  });
-  return nodes;
+  for (const [at, entry] of read.output.nodes.entries()) {
+    if (hostsOf(entry).length === 0) fail(`nodes[${at}]`, 'neither ipv4 nor ipv6 is an address');
+  }
+  return read.output.nodes;
 }
+
+const hostsOf = ({ ipv4, ipv6 }: NodeEntry): string[] => [
+  ...new Set([ipv4, ipv6].filter((host) => !absent(host))),
+];
 
 /** `nodes[3].port`, as one would write it in JavaScript. */
 function pathOf(issue: v.BaseIssue<unknown>): string {

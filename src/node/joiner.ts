@@ -13,6 +13,8 @@ export interface JoinerOptions {
   readonly nodes: readonly BootstrapAddress[];
   /** Whether toxcore looks for nodes on the LAN by itself. */
   readonly lanDiscovery: boolean;
+  /** Whether a proxy is the only way out. */
+  readonly proxied?: boolean;
   readonly bootstrap: (nodes: readonly BootstrapAddress[]) => Promise<{ readonly failed: readonly string[] }>;
   readonly timers: Timers;
   readonly onWaiting: (message: string) => void;
@@ -73,9 +75,9 @@ export class Joiner {
   }
 
   #message(): string {
-    const { nodes, lanDiscovery } = this.#options;
+    const { nodes, lanDiscovery, proxied = false } = this.#options;
     if (nodes.length === 0) {
-      return lanDiscovery
+      return lanDiscovery && !proxied
         ? 'no node of the network was found on this LAN yet; still looking. A bootstrap node may be named instead'
         : 'there is no node to join the network by, and the LAN is not searched: name a bootstrap node';
     }
@@ -83,7 +85,10 @@ export class Joiner {
       nodes.length === 1
         ? 'the bootstrap node does not answer yet'
         : `none of the ${nodes.length} bootstrap nodes answers yet`;
-    return `${silence}${this.#unusable()}; still trying. Is this machine online, and UDP allowed?`;
+    const hint = proxied
+      ? 'Does the proxy run, and let us through?'
+      : 'Is this machine online, and UDP allowed?';
+    return `${silence}${this.#unusable()}; still trying. ${hint}`;
   }
 
   #unusable(): string {

@@ -5,8 +5,8 @@ import { TunnelError } from '../core/errors.js';
 /** What to do when a folder or a file can't be used. */
 export const WAY_OUT = 'choose another folder with --state DIR, or do without with --ephemeral';
 
-/** Names of ours in a state folder: a role's file, its drafts and older ones, its locks, its socket; the same of the names. */
-const OURS = /^(listener|connector|node|names)\.(json|lock|sock)/;
+/** Names of ours in a state folder: a role's file, its drafts and older ones, its locks, its socket; the same of the names; the list of nodes. */
+const OURS = /^(?:(?:listener|connector|node|names)\.(?:json|lock|sock)|nodes\.json)/;
 
 /**
  * Makes the state folder where there is none, and sees to it that nobody but its owner enters: one

@@ -10,6 +10,7 @@ import type {
   Outcome,
   Path,
   RequestAdmission,
+  SeenAddress,
   Started,
   StartOptions,
   WorkerEvent,
@@ -79,6 +80,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     this.#joiner = new Joiner({
       nodes: options.bootstrap,
       lanDiscovery: options.start.lanDiscovery,
+      proxied: options.start.kind === 'tunnel' && options.start.proxy !== undefined,
       bootstrap: (nodes) => link.api.bootstrap(nodes),
       timers: options.timers,
       onWaiting: (message) => this.emit('waiting', message),
@@ -182,6 +184,11 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
 
   async channelStats(channel: NodeChannel): Promise<ChannelStats | undefined> {
     return await this.#link.api.channelStats(channel.id);
+  }
+
+  /** Where other nodes see our UDP socket. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
+  async seenAddresses(): Promise<readonly SeenAddress[]> {
+    return await this.#link.api.seenAddresses();
   }
 
   async stats(): Promise<WorkerStats> {

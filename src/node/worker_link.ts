@@ -63,6 +63,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     closeChannel: (...args) => this.#call('closeChannel', args),
     channelStats: (...args) => this.#call('channelStats', args),
     stats: (...args) => this.#call('stats', args),
+    seenAddresses: (...args) => this.#call('seenAddresses', args),
   };
   readonly #timers: Timers;
   readonly #worker: Worker;

@@ -45,6 +45,12 @@ export interface Forward {
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
 
 type AnyForward = LocalForward | DynamicForward | UdpForward;
+/**
+ * Of a connector with a new identity: toxcore at the other end knows a peer by its address, and turns a stranger away for
+ * two minutes who comes from where another has just died. A listener meets no stranger's past, and stays where LAN
+ * discovery looks for it.
+ */
+const ANY_PORT = { from: 0, to: 0 } as const;
 
 const pingLost = (): TunnelError =>
   new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
@@ -95,7 +101,8 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_FRIEND_ADD, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
    */
   static async start(options: ConnectOptions): Promise<Connector> {
-    const connector = new Connector(await Tunnel.startNode(options), options);
+    const node = await Tunnel.startNode(options, options.identity === undefined ? ANY_PORT : undefined);
+    const connector = new Connector(node, options);
     // After the caller has had a chance to listen to the events.
     setImmediate(() => void connector.#addFriend());
     return connector;

@@ -4,7 +4,7 @@ import type { Rule } from '../access/rule.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
-import type { ProxyCredentials } from '../forward/credentials.js';
+import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { DialedStreamOptions } from '../forward/dialed_stream.js';
 import type { Endpoint } from '../forward/endpoint.js';
 import type { Offer } from '../forward/offers.js';
@@ -13,6 +13,7 @@ import type { HostPort } from '../forward/spec.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
 import type { ToxId } from '../node/tox_id.js';
+import type { ProxyAddress } from '../worker/contract.js';
 import type { PackageFiles } from '../worker/package_files.js';
 
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
@@ -42,8 +43,13 @@ export interface CommonOptions {
 export interface TunnelOptions extends CommonOptions {
   /** Whether UDP is used at all; without it everything goes through TCP relays. Default true. */
   readonly udp?: boolean;
-  /** UDP ports to try. Default 33445 to 33545, then any; without {@link identity}, any. */
+  /** UDP ports to try. Default 33445 to 33545, then any; of a connector without {@link identity}, any. */
   readonly udpPorts?: Ports;
+  /**
+   * A proxy that everything to the network goes through: by TCP relays, whatever {@link udp} says, and without LAN
+   * discovery. It looks up the names of relays. Default: none.
+   */
+  readonly proxy?: ProxyAddress;
   /**
    * How long streams wait for a peer that went offline or silent before they are reset, in
    * milliseconds. Default 5 minutes.

@@ -9,6 +9,7 @@ import type { ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
+import type { SeenAddress } from '../worker/contract.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Abortable, Ports, TunnelOptions } from './options.js';
 import type { PeerInfo } from './peer_info.js';
@@ -16,6 +17,13 @@ import type { Traffic } from './peer_life.js';
 
 /** Bytes of frames of all streams so far. */
 export type TunnelStats = Traffic;
+
+/** A socket of ours, and what the network sees of it. */
+export interface SeenAddresses {
+  /** 0 without UDP. */
+  readonly udpPort: number;
+  readonly seen: readonly SeenAddress[];
+}
 
 /** The longest that a timer of Node's can wait, in milliseconds; one that is set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -82,6 +90,16 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return { received: datagramsIn, sent: datagramsOut };
   }
 
+  /**
+   * Our UDP port, and where nodes of the network see it: by that the kind of NAT shows that is between. Nodes that have not
+   * told yet are asked, so the first answers may be empty.
+   *
+   * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
+   */
+  async seenAddresses(): Promise<SeenAddresses> {
+    return { udpPort: this.node.started.udpPort, seen: await this.node.seenAddresses() };
+  }
+
   /** The peers there are, and what each does. */
   abstract peers(): PeerInfo[];
 
@@ -92,7 +110,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.#closing !== undefined;
   }
 
-  protected static async startNode(options: TunnelOptions): Promise<ToxNode> {
+  /** @param ports of UDP where the options name none; default 33445 to 33545, then any */
+  protected static async startNode(options: TunnelOptions, ports?: Ports): Promise<ToxNode> {
     throwIfAborted(options.signal);
     // Before anything is started: it throws.
     limitsOf(options.limits);
@@ -102,7 +121,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         udp: options.udp ?? true,
         lanDiscovery: options.lanDiscovery ?? true,
         ...(options.identity === undefined ? {} : options.identity),
-        ...udpPortsOf(options),
+        ...udpPortsOf(options.udpPorts ?? ports),
+        ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],
@@ -159,11 +179,5 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 }
 
-/**
- * A new identity takes a port of the system's choice: toxcore at the other end knows a peer by its
- * address, and turns a stranger away for two minutes who comes from where another has just died.
- */
-function udpPortsOf({ identity, udpPorts }: TunnelOptions): { udpPorts?: Ports } {
-  if (udpPorts !== undefined) return { udpPorts };
-  return identity === undefined ? { udpPorts: { from: 0, to: 0 } } : {};
-}
+const udpPortsOf = (ports: Ports | undefined): { udpPorts?: Ports } =>
+  ports === undefined ? {} : { udpPorts: ports };

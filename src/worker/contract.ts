@@ -4,8 +4,10 @@
  */
 import type { WireError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
+import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { ChannelStats } from './channel/channel.js';
+import type { SeenAddress, SocketPlace } from './tox/seen_addresses.js';
 
 /** How a node or friend is reached now. */
 export type Path = 'none' | 'relay' | 'udp';
@@ -33,6 +35,15 @@ export interface PortRange {
   readonly to: number;
 }
 
+/** A proxy that leads to TCP relays. */
+export interface ProxyAddress {
+  readonly protocol: 'socks5' | 'http';
+  /** A name or a numeric address, without brackets. The system looks the name up. */
+  readonly host: string;
+  readonly port: number;
+  readonly credentials?: ProxyCredentials;
+}
+
 interface NetworkOptions {
   /** UDP ports to try in turn. Default 33445 to 33545, then any. */
   readonly udpPorts?: PortRange;
@@ -49,6 +60,8 @@ export interface TunnelNodeOptions extends NetworkOptions {
   /** 4 bytes. */
   readonly nospam?: Uint8Array;
   readonly udp: boolean;
+  /** All that leaves this machine goes through it: there is no UDP then, whatever `udp` says, and no LAN discovery. */
+  readonly proxy?: ProxyAddress;
 }
 
 /** A bare DHT node and TCP relay: what others bootstrap from. */
@@ -143,11 +156,13 @@ export interface WorkerApi {
   /** How a channel does now, or undefined when there is none such. */
   channelStats(channel: ChannelId): Answer<ChannelStats | undefined>;
   stats(): Answer<WorkerStats>;
+  /** Where other nodes see our UDP socket, as far as they have told; those that have not are asked. */
+  seenAddresses(): Answer<readonly SeenAddress[]>;
   /** Leaves the network. Nothing may be called after it. */
   close(): Answer<boolean> | Promise<Answer<boolean>>;
 }
 
-export type { ChannelStats };
+export type { ChannelStats, SeenAddress, SocketPlace };
 
 /** What the worker tells. */
 export type WorkerEvent =

@@ -3,7 +3,8 @@ import { TunnelError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { SideHandlers } from '../ring/side.js';
-import { joinBy } from './bootstrap.js';
+import { AddressWatch } from './address_watch.js';
+import { joinBy, joinThroughProxy } from './bootstrap.js';
 import type { CreateChannel } from './channel/channel.js';
 import type { ChannelSet } from './channel_set.js';
 import type {
@@ -14,6 +15,7 @@ import type {
   FriendNumber,
   Outcome,
   RequestAdmission,
+  SeenAddress,
   Started,
   StartOptions,
   WorkerApi,
@@ -50,6 +52,8 @@ export interface NodeWorkerParts {
   loadTox(host: Host): Promise<Instances>;
   readonly resolver: Resolver;
   readonly createChannel: CreateChannel;
+  /** Numeric addresses that this machine has now. */
+  localAddresses(): readonly string[];
   tell(event: WorkerEvent): void;
   log(level: LogLevel, message: string): void;
   /** Whether debug lines are wanted: they cost time. */
@@ -70,6 +74,7 @@ interface Running {
   readonly network: NodeNetwork;
   readonly module: Instances;
   readonly pump: Pump;
+  readonly watch: AddressWatch;
   readonly joins: Pick<BootstrapNode, 'bootstrap'> & {
     addRelay?(ip: string, port: number, key: Uint8Array): boolean;
   };
@@ -92,7 +97,8 @@ export class NodeWorker implements WorkerApi {
       if (this.#state !== 'new') throw new TunnelError('ERR_TOX_START', 'this worker has started before');
       this.#state = 'starting';
       const network = await this.#parts.openNetwork({
-        udp: options.kind === 'bootstrap' || options.udp,
+        udp: options.kind === 'bootstrap' || usesUdp(options),
+        proxy: options.kind === 'bootstrap' ? undefined : options.proxy,
         udpPorts: options.udpPorts,
         bindAddress: options.bindAddress,
         tcpPort: options.kind === 'bootstrap' ? options.tcpPort : undefined,
@@ -113,11 +119,15 @@ export class NodeWorker implements WorkerApi {
 
   bootstrap(nodes: readonly BootstrapAddress[]): Promise<Answer<{ readonly failed: readonly string[] }>> {
     return this.#answerLater(async () => {
-      this.#need();
-      const failed = await joinBy(nodes, this.#parts.resolver, () => this.#need().joins);
+      const { network } = this.#need();
+      const { names } = network;
+      const failed =
+        names === undefined
+          ? await joinBy(nodes, this.#parts.resolver, () => this.#need().joins)
+          : joinThroughProxy(nodes, names, this.#need().joins);
       for (const line of failed) this.#parts.log('warn', `bootstrap node left out: ${line}`);
       this.#running?.pump.wakeFully();
-      return { failed };
+      return { failed: network.proxyTrouble === undefined ? failed : [network.proxyTrouble, ...failed] };
     });
   }
 
@@ -163,6 +173,15 @@ export class NodeWorker implements WorkerApi {
     });
   }
 
+  seenAddresses(): Answer<readonly SeenAddress[]> {
+    return this.#answer(() => {
+      const seen = this.#tunnel().tox.seenAddresses();
+      // It may have asked.
+      this.#running?.pump.wake();
+      return seen;
+    });
+  }
+
   close(): Answer<boolean> {
     return this.#answer(() => {
       if (this.#closed()) return false;
@@ -173,6 +192,7 @@ export class NodeWorker implements WorkerApi {
       this.#parts.rings.close();
       if (running === undefined) return true;
       running.pump.stop();
+      running.watch.stop();
       running.kill();
       running.network.closeAll();
       return true;
@@ -273,7 +293,11 @@ export class NodeWorker implements WorkerApi {
     };
   }
 
-  #run(made: Omit<Running, 'pump'>, instance: Pumped, channels: { pump(nowMs: number): number }): void {
+  #run(
+    made: Omit<Running, 'pump' | 'watch'>,
+    instance: Pumped,
+    channels: { pump(nowMs: number): number },
+  ): void {
     const { timers, nextTurn, rings } = this.#parts;
     const pump = new Pump({
       instance,
@@ -282,7 +306,15 @@ export class NodeWorker implements WorkerApi {
       timers,
       nextTurn: (turn) => nextTurn(() => rings.inOneTurn(turn)),
     });
-    this.#running = { ...made, pump };
+    const watch = new AddressWatch({
+      timers,
+      addresses: () => this.#parts.localAddresses(),
+      gone: (present) => {
+        this.#parts.log('info', 'an address of this machine is gone: relays are connected to anew');
+        made.network.leaveOtherAddresses(present);
+      },
+    });
+    this.#running = { ...made, pump, watch };
     this.#state = 'running';
     made.network.onWake({ datagrams: () => pump.wake(), streams: () => pump.wakeFully() });
     rings.run({
@@ -345,6 +377,10 @@ export class NodeWorker implements WorkerApi {
     this.#parts.die(error);
     return { ok: false, error: new TunnelError('ERR_WORKER_DIED', String(error), { cause: error }).toWire() };
   }
+}
+
+function usesUdp({ udp, proxy }: Extract<StartOptions, { kind: 'tunnel' }>): boolean {
+  return udp && proxy === undefined;
 }
 
 function closedError(): TunnelError {

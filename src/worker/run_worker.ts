@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { expose, wrap } from 'comlink';
 import { systemTimers } from '../core/clock.js';
@@ -35,6 +36,8 @@ export function runWorker(boot: WorkerBoot, others: Partial<NodeWorkerParts> = {
     loadTox: async (host) => loadTox(await readWasm(wasm), host),
     resolver: createResolver(systemTimers),
     createChannel: createFastChannel,
+    localAddresses: () =>
+      Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address)),
     tell,
     log: createLogGate(
       boot.logLevel,

@@ -77,10 +77,10 @@ export class TunnelNode {
     const toxOptions: ToxOptions = {
       ...(options.secretKey !== undefined && { secretKey: options.secretKey }),
       ...(options.nospam !== undefined && { nospam: options.nospam }),
-      udp: options.udp,
+      udp: options.udp && options.proxy === undefined,
       ipv6: sockets.ipv6,
       udpPort: sockets.udpPort,
-      lanDiscovery: options.lanDiscovery,
+      lanDiscovery: options.lanDiscovery && options.proxy === undefined,
     };
     this.tox = module.createTox(toxOptions, this.#events());
   }

@@ -169,6 +169,12 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return this.onDatagrams();
   }
 
+  onSeenAddresses: ConnectorHandle['seenAddresses'] = async () => ({ udpPort: this.udpPort, seen: [] });
+
+  seenAddresses(): ReturnType<ConnectorHandle['seenAddresses']> {
+    return this.onSeenAddresses();
+  }
+
   onPing: ConnectorHandle['ping'] = async () => ({ roundTripMs: 12.34, path: 'udp' });
 
   ping(): ReturnType<ConnectorHandle['ping']> {

@@ -2,6 +2,9 @@ import { HttpConnectHandshake } from '../../src/forward/http_connect.js';
 import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/socks.js';
 import { parseTarget, printHostPort } from '../../src/forward/spec.js';
+import { HttpGreeting } from '../../src/worker/net/http_greeting.js';
+import type { Greeting, GreetingStep } from '../../src/worker/net/proxy_greeting.js';
+import { SocksGreeting } from '../../src/worker/net/socks_greeting.js';
 import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';
 
 const text = (lines: string): Uint8Array =>
@@ -36,7 +39,24 @@ function proxyTarget(
   });
 }
 
-/** What programs of this machine say to the proxies. */
+/** What a proxy answers us comes to the same at once and byte by byte. */
+function greetingTarget(name: string, seeds: readonly Uint8Array[], fresh: () => Greeting): FuzzTarget {
+  return bytesTarget(name, 1, seeds, 1024, (input) => {
+    const last = (pieces: readonly Uint8Array[]): GreetingStep => {
+      const greeting = fresh();
+      let step: GreetingStep = { kind: 'more', say: greeting.begin() };
+      for (const piece of pieces) if (step.kind === 'more') step = greeting.take(piece);
+      return step;
+    };
+    const step = last([input]);
+    // Byte by byte the end of what belongs to the target is not known.
+    const kind = last(Array.from(input, (byte) => Uint8Array.of(byte))).kind;
+    if (step.kind === 'done') same(name, kind, step.kind);
+    return step.kind === 'done' ? 'accepted' : 'refused';
+  });
+}
+
+/** What programs of this machine say to the proxies, and other proxies to us. */
 export function proxyTargets(): FuzzTarget[] {
   const authorize = (user: Uint8Array, password: Uint8Array): boolean => user.length === password.length;
   return [
@@ -48,6 +68,25 @@ export function proxyTargets(): FuzzTarget[] {
         unhex('05 01 02 01 01 61 01 62 05 01 00 04 20010db8000000000000000000000001 01bb'),
       ],
       [() => new SocksHandshake(), () => new SocksHandshake(authorize)],
+    ),
+    greetingTarget(
+      'socks proxy answer',
+      [
+        unhex('05 00 00 01 7f000001 0050 aabb'),
+        unhex('05 05 00 01 00000000 0000'),
+        unhex('05 00 00 03 02 6162 0050'),
+        unhex('05 00 00 04 20010db8000000000000000000000001 0050'),
+      ],
+      () => {
+        const greeting = new SocksGreeting({ host: 'a.example', port: 1 }, undefined);
+        greeting.take(Uint8Array.of(5, 0));
+        return greeting;
+      },
+    ),
+    greetingTarget(
+      'http proxy answer',
+      [text('HTTP/1.1 200 Connection established\nVia: x'), text('HTTP/1.0 407 No\nConnection: close')],
+      () => new HttpGreeting({ host: 'a.example', port: 1 }, undefined),
     ),
     proxyTarget(
       'http connect',

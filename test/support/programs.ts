@@ -49,11 +49,16 @@ export const ZSH: TestProgram = { name: 'zsh', debianPackage: 'zsh' };
 export const FISH: TestProgram = { name: 'fish', debianPackage: 'fish' };
 export const RSYNC: TestProgram = { name: 'rsync', debianPackage: 'rsync' };
 export const DIG: TestProgram = { name: 'dig', debianPackage: 'bind9-dnsutils' };
+export const TINYPROXY: TestProgram = { name: 'tinyproxy', debianPackage: 'tinyproxy' };
+/** Network namespaces. */
+export const IPROUTE2: TestProgram = { name: 'ip', debianPackage: 'iproute2' };
+export const NFTABLES = { name: 'nft', debianPackage: 'nftables', file: '/usr/sbin/nft' } as const;
 export const GIT: TestProgram = { name: 'git', debianPackage: 'git' };
 
 export const TEST_PROGRAMS: readonly TestProgram[] = [
   ...[CURL, SSH, SSHD, CC, NATIVE_TOXCORE, TOX_BOOTSTRAPD],
   ...[POSTGRES, REDIS, NGINX, WRK, RSYNC, GIT, DIG, SYSTEMD],
+  ...[IPROUTE2, NFTABLES, TINYPROXY],
   ...[BASH, ZSH, FISH],
 ];
 

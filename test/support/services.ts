@@ -102,6 +102,21 @@ export async function startRsync(folder: TempFolder, root: string): Promise<Serv
   };
 }
 
+/** An HTTP proxy for CONNECT to any port, for those who know the password. */
+export async function startTinyproxy(folder: TempFolder, user: string, password: string): Promise<Service> {
+  const port = await freePort();
+  const config = [
+    `Port ${port}`,
+    `Listen ${LOOPBACK_HOST}`,
+    `Allow ${LOOPBACK_HOST}`,
+    `BasicAuth ${user} ${password}`,
+    'LogLevel Info',
+    '',
+  ];
+  writeFileSync(folder.file('tinyproxy.conf'), config.join('\n'));
+  return await serve(['tinyproxy', '-d', '-c', folder.file('tinyproxy.conf')], port, /Accepting connections/);
+}
+
 /** Serves the repositories in `root`, for fetching and pushing. */
 export async function startGit(root: string): Promise<Service> {
   const port = await freePort();

@@ -57,14 +57,18 @@ export async function readExactly(socket: Socket, bytes: number): Promise<Buffer
 /** Writes `bytes` of the pattern, waiting for room; does not end. Resolves when all was handed over. */
 export async function writePattern(socket: Socket, seed: string, bytes: number): Promise<void> {
   for (const piece of patternPieces(seed, bytes)) {
-    if (socket.write(piece)) continue;
-    await new Promise<void>((resolve, reject) => {
-      const settle = (): void => {
-        socket.off('drain', settle).off('close', settle);
-        if (socket.destroyed) reject(socket.errored ?? new Error('closed in the middle'));
-        else resolve();
-      };
-      socket.on('drain', settle).on('close', settle);
-    });
+    if (!socket.write(piece)) await room(socket);
   }
+}
+
+/** Resolves when the socket takes more; rejects when it is closed before. */
+export async function room(socket: Socket): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const settle = (): void => {
+      socket.off('drain', settle).off('close', settle);
+      if (socket.destroyed) reject(socket.errored ?? new Error('closed in the middle'));
+      else resolve();
+    };
+    socket.on('drain', settle).on('close', settle);
+  });
 }

@@ -13,6 +13,11 @@ class World {
   udp = true;
   relay = true;
   listener = true;
+  /** Nodes, and the port that each sees us at. */
+  sightings: (readonly [node: string, port: number])[] = [
+    ['198.51.100.1', 33445],
+    ['198.51.100.2', 33445],
+  ];
   readonly tunnels: FakeTunnel[] = [];
 
   constructor() {
@@ -26,6 +31,13 @@ class World {
         } else if (this.listener) {
           tunnel.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: 'AB'.repeat(32) });
         }
+      });
+      tunnel.onSeenAddresses = async () => ({
+        udpPort: 33445,
+        seen: this.sightings.map(([by, port]) => ({
+          by: { ip: by, port: 33445 },
+          as: { ip: '203.0.113.5', port },
+        })),
       });
       tunnel.onDial = () => {
         const stream = new PassThrough();
@@ -69,8 +81,12 @@ describe('doctor', () => {
 
   test('says that all is well, step by step, and leaves no node behind', async () => {
     assert.equal(await world.doctor(world.ticket, '22'), 0);
-    const [udp, relay, peer, path, target] = world.found.split('\n');
+    const [udp, nat, relay, peer, path, target] = world.found.split('\n');
     assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
+    assert.match(
+      nat ?? '',
+      /^good {2}nat: a NAT that gives all peers one port, the same.*203\.0\.113\.5:33445\)$/,
+    );
     assert.match(relay ?? '', /^good {2}relay: joined the network through a TCP relay/);
     assert.match(peer ?? '', /^good {2}peer: the listener was found/);
     assert.match(path ?? '', /^good {2}path: directly by UDP, round trip 12\.3 ms$/);
@@ -99,6 +115,30 @@ describe('doctor', () => {
     };
     assert.equal(await world.doctor(), 0);
     assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
+  });
+
+  test('a NAT that gives each peer another port is told, and one that too few nodes have seen', async () => {
+    world.sightings[1] = ['198.51.100.2', 40000];
+    assert.equal(await world.doctor(), 0);
+    assert.match(
+      world.found,
+      /good {2}nat: a NAT that gives each peer another port \(symmetric\).*--udp-port/,
+    );
+    world = new World();
+    world.sightings.pop();
+    assert.equal(await world.doctor(), 0);
+    assert.match(world.found, /good {2}nat: which kind of NAT there is cannot be told: that takes two nodes/);
+  });
+
+  test('through a proxy only the relay is looked at, and one that leads nowhere is told', async () => {
+    const proxy = ['--proxy', 'socks5://127.0.0.1:1080'];
+    assert.equal(await world.doctor(...proxy), 0);
+    assert.match(world.found, /^good {2}relay: [^\n]*$/);
+    assert.equal(world.tunnels.length, 1);
+    world = new World();
+    world.relay = false;
+    assert.equal(await world.doctor(...proxy), 1);
+    assert.match(world.found, /^BAD {3}relay: .*the proxy does not lead there/);
   });
 
   test('a network without relays is told', async () => {

@@ -45,3 +45,24 @@ test('a name server that is silent is waited for so long and no longer', async (
   await done;
   assert.match(outcome, /a\.example was not found within 700 ms/);
 });
+
+test('a name is looked up once at a time, however often it is asked for meanwhile, and anew after that', async () => {
+  const timers = new VirtualTimers();
+  const asked: string[] = [];
+  const answers: ((found: readonly { readonly address: string }[]) => void)[] = [];
+  const resolver = createResolver(timers, (name) => {
+    asked.push(name);
+    return new Promise((resolve) => answers.push(resolve));
+  });
+  const late = resolver.resolve('a.example');
+  timers.advance(5000);
+  await assert.rejects(late, /a\.example was not found within 5000 ms/);
+  const again = [resolver.resolve('a.example'), resolver.resolve('a.example')];
+  void resolver.resolve('b.example').catch(() => {});
+  assert.deepEqual(asked, ['a.example', 'b.example']);
+  answers[0]?.([{ address: '192.0.2.1' }]);
+  assert.deepEqual(await Promise.all(again), [['192.0.2.1'], ['192.0.2.1']]);
+  void resolver.resolve('a.example').catch(() => {});
+  assert.deepEqual(asked, ['a.example', 'b.example', 'a.example']);
+  timers.advance(5000);
+});

@@ -4,6 +4,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
+import { authorizer } from '../../src/forward/credentials.js';
+import { SocksHandshake } from '../../src/forward/socks.js';
+import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
 import {
   FAMILY_IPV4,
   FAMILY_IPV6,
@@ -321,4 +324,82 @@ test('connections that wait and sockets that toxcore never took are closed with 
   const again = createSocket('udp4').bind(udpPort, '127.0.0.1');
   await once(again, 'listening');
   again.close();
+});
+
+test('a connection from an address that this machine has no more reads as one that has hung up; others go on', async (context) => {
+  const server = await prepared(context, { tcpPort: 0 });
+  const client = await prepared(context, {});
+  const listening = bound(server, SOCKET_STREAM);
+  const socket = client.socket(FAMILY_IPV4, SOCKET_STREAM);
+  assert.equal(client.connect(socket, at(server.tcpPort)), 0);
+  await until(() => client.send(socket, Uint8Array.of(1)) === 1 && server.accept(listening) !== -1);
+
+  client.leaveOtherAddresses(new Set(['127.0.0.1']));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(client.recvBuffered(socket), 0);
+
+  client.leaveOtherAddresses(new Set(['192.0.2.1']));
+  await until(() => client.recvBuffered(socket) > 0);
+  const into = new Uint8Array(2);
+  assert.equal(client.recv(socket, into), 2);
+  assert.deepEqual([...into], [0xff, 0xff]);
+});
+
+/** A SOCKS5 proxy that says "hello" for every target, at once with its answer. */
+async function proxyThatLeads(context: TestContext, password = 'p') {
+  const asked: string[] = [];
+  const server = createServer((socket) => {
+    const handshake = new SocksHandshake(authorizer({ user: 'u', password }));
+    const take = (bytes: Buffer): void => {
+      const step = handshake.take(bytes);
+      if (step.kind !== 'target') {
+        socket.write(step.answer);
+        return;
+      }
+      asked.push(`${step.target.host}:${step.target.port}`);
+      socket.write(Buffer.concat([handshake.opened(), Buffer.from('hello')]));
+      socket.off('data', take).resume();
+    };
+    socket.on('error', () => {}).on('data', take);
+  });
+  context.after(() => server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address !== 'string');
+  const credentials = { user: 'u', password: 'p' };
+  const proxy = { protocol: 'socks5', host: '127.0.0.1', port: address.port, credentials } as const;
+  return { asked, network: await prepared(context, { proxy }) };
+}
+
+test('every TCP connection goes through the proxy, to a name where an address stands for one', async (context) => {
+  const { asked, network } = await proxyThatLeads(context);
+  const name = parseIp(network.names?.addressOf('relay.example') ?? '');
+  assert.ok(name);
+  for (const ip of [[192, 0, 2, 1], [...name]]) {
+    const socket = network.socket(FAMILY_IPV4, SOCKET_STREAM);
+    assert.equal(network.send(socket, Uint8Array.of(1)), -1);
+    assert.equal(network.connect(socket, at(443, ip)), 0);
+    await until(() => network.recvBuffered(socket) === 5);
+    const into = new Uint8Array(5);
+    assert.equal(network.recv(socket, into), 5);
+    assert.equal(Buffer.from(into).toString(), 'hello');
+    assert.equal(network.send(socket, Uint8Array.of(1)), 1);
+    network.close(socket);
+  }
+  assert.deepEqual(asked, ['192.0.2.1:443', 'relay.example:443']);
+  assert.equal(network.proxyTrouble, undefined);
+  const foreign = network.socket(FAMILY_IPV6, SOCKET_STREAM);
+  assert.equal(network.connect(foreign, at(443, [...(parseIp('100::1234') ?? [])])), -1);
+  assert.equal(formatIp(name).startsWith('100:'), true);
+});
+
+test('what the proxy refuses is kept as its trouble, and the connection never stands', async (context) => {
+  const { asked, network } = await proxyThatLeads(context, 'another');
+  const socket = network.socket(FAMILY_IPV4, SOCKET_STREAM);
+  network.connect(socket, at(443, [192, 0, 2, 1]));
+  await until(() => network.proxyTrouble !== undefined);
+  assert.match(network.proxyTrouble ?? '', /^the proxy 127\.0\.0\.1:\d+ refused the user name or password$/);
+  assert.equal(network.send(socket, Uint8Array.of(1)), -1);
+  assert.deepEqual(asked, []);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { processIo } from '../../src/cli/process_io.js';
 
-const NAMES = ['TOX_WASM_TUNNEL_TICKET', 'TOX_WASM_TUNNEL_PASSPHRASE'];
+const NAMES = ['TOX_WASM_TUNNEL_TICKET', 'TOX_WASM_TUNNEL_PASSPHRASE', 'TOX_WASM_TUNNEL_PROXY'];
 
 test('variables with secrets leave the environment before any command runs, and are given out once', () => {
   for (const name of NAMES) process.env[name] = `of ${name}`;

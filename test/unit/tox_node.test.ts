@@ -41,6 +41,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
     },
     addFriend: async () => NO_OUTCOME,
     admitRequests: async () => true,
+    seenAddresses: async () => [],
     acceptFriend: async () => NO_OUTCOME,
     removeFriend: async () => true,
     sendHandshake: async () => NO_OUTCOME,

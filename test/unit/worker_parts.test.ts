@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { joinBy } from '../../src/worker/bootstrap.js';
+import { joinBy, joinThroughProxy } from '../../src/worker/bootstrap.js';
 import type { ChannelPort } from '../../src/worker/channel/channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { createLogGate } from '../../src/worker/log_gate.js';
@@ -263,4 +263,31 @@ test('what a channel sends and delivers goes out under its own friend and id', (
   assert.equal(ports.get(1)!.deliver(Buffer.from('f')), true);
   ports.get(1)!.drained(3);
   assert.deepEqual(take(), ['packet to 7', 'deliver from 5', 'drained 5 3']);
+});
+
+test('through a proxy a node by name is a relay alone, under the address that stands for it', () => {
+  const key = new Uint8Array(32).fill(1);
+  const done: string[] = [];
+  const instance = {
+    bootstrap: (ip: string, port: number) => done.push(`bootstrap ${ip} ${port}`) > 0,
+    addRelay: (ip: string, port: number) => done.push(`relay ${ip} ${port}`) > 0,
+  };
+  const names = {
+    addressOf: (name: string) => (name === 'full.example' ? undefined : `100::${name.length}`),
+  };
+  const join = (...hosts: readonly string[]) =>
+    joinThroughProxy(
+      hosts.map((host) => ({ host, port: 33445, tcpPorts: [443], key })),
+      names,
+      instance,
+    );
+
+  assert.deepEqual(join('192.0.2.1', 'a.example'), []);
+  assert.deepEqual(done, ['bootstrap 192.0.2.1 33445', 'relay 192.0.2.1 443', 'relay 100::9 443']);
+  assert.deepEqual(join('192.0.2.1', 'full.example'), ['full.example:33445 (toxcore refused it)']);
+  assert.match(join('a.example')[0] ?? '', /^no way to others: .*numeric address$/);
+  const short = { host: '192.0.2.1', port: 1, key: key.subarray(1) };
+  assert.deepEqual(joinThroughProxy([short], names, instance), [
+    '192.0.2.1:1 (its key has 31 bytes, not 32)',
+  ]);
 });

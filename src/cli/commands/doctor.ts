@@ -1,19 +1,20 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import { type HostPort, parseTarget, printHostPort } from '../../forward/spec.js';
-import type { BootstrapAddress } from '../../node/bootstrap_list.js';
 import type { CommonOptions, ConnectorHandle, TunnelHandle } from '../api.js';
 import { namedOrPublicNodes } from '../bootstrap_nodes.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../flags.js';
 import { humanDuration } from '../human.js';
 import { Lifetime } from '../lifetime.js';
+import { type NatKind, natKindOf } from '../nat_kind.js';
+import { type NetworkProxyFlags, networkProxyOf } from '../network_proxy.js';
 import { peerOnline } from '../peer_online.js';
 import { remoteOf } from '../remote.js';
 import type { Context } from '../serve.js';
 import { Waiter } from '../waiter.js';
 
-export interface DoctorFlags extends OutputFlags, NetworkFlags {
+export interface DoctorFlags extends OutputFlags, NetworkFlags, NetworkProxyFlags {
   readonly ticketFile?: string;
   /** Folder of the names. */
   readonly state?: string;
@@ -26,6 +27,9 @@ const JOIN_MS = 30_000;
 const PEER_MS = 90_000;
 const DIAL_MS = 20_000;
 const PING_MS = 5_000;
+/** How long two nodes may take to tell where they see us, and how often they are asked. */
+const SEEN_MS = 6_000;
+const SEEN_AGAIN_MS = 500;
 
 /** What a check found. */
 interface Finding {
@@ -49,7 +53,12 @@ export async function doctorCommand(
   const lifetime = new Lifetime(context.io);
   context.onOutputLost(() => lifetime.stop());
   try {
-    const doctor = new Doctor(context, lifetime.signal, await namedOrPublicNodes(flags), flags);
+    const options = {
+      ...networkOf(flags),
+      ...(await networkProxyOf(flags, context.io)),
+      bootstrap: await namedOrPublicNodes(context, flags),
+    };
+    const doctor = new Doctor(context, lifetime.signal, options);
     context.reporter.people('Looking at the network; that takes a minute at most');
     await doctor.network();
     if (named !== undefined) {
@@ -68,24 +77,25 @@ class Doctor {
   readonly #signal: AbortSignal;
   readonly #waiter: Waiter;
   readonly #options: CommonOptions;
+  #nat: Finding | undefined;
 
-  constructor(
-    context: Context,
-    signal: AbortSignal,
-    bootstrap: readonly BootstrapAddress[],
-    flags: NetworkFlags,
-  ) {
+  constructor(context: Context, signal: AbortSignal, options: CommonOptions) {
     this.#context = context;
     this.#signal = signal;
     this.#waiter = new Waiter(context.io.timers, signal);
-    this.#options = { ...networkOf(flags), bootstrap, logger: context.reporter.logger, signal };
+    this.#options = { ...options, logger: context.reporter.logger, signal };
   }
 
   /** Our own way into the network. */
   async network(): Promise<void> {
     const { bootstrap } = this.#options;
     const nodes = `${bootstrap.length} bootstrap ${bootstrap.length === 1 ? 'node' : 'nodes'}`;
-    await this.#check('udp', () => this.#join(true, nodes));
+    // A proxy takes no UDP.
+    if (this.#options.proxy === undefined) {
+      await this.#check('udp', () => this.#join(true, nodes));
+      const nat = this.#nat;
+      if (nat !== undefined) await this.#check('nat', async () => nat);
+    }
     await this.#check('relay', () => this.#join(false, nodes));
   }
 
@@ -124,8 +134,10 @@ class Doctor {
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
       // In a network of private addresses alone toxcore takes its relays for the way in; that UDP is answered shows all the same.
       const answered = udp && path !== 'udp' && (await tunnel.datagrams()).received > 0;
-      if (path === (udp ? 'udp' : 'relay') || answered)
-        return good(`joined the network ${how} in ${this.#since(started)} (${nodes})`);
+      const isGood = path === (udp ? 'udp' : 'relay') || answered;
+      const since = this.#since(started);
+      if (isGood && udp) this.#nat = await this.#lookForNat(tunnel);
+      if (isGood) return good(`joined the network ${how} in ${since} (${nodes})`);
       return udp
         ? bad(
             `no answer by UDP within ${JOIN_MS / 1000} s (${nodes})`,
@@ -133,11 +145,28 @@ class Doctor {
           )
         : bad(
             `no TCP relay answered within ${JOIN_MS / 1000} s (${nodes})`,
-            'peers whose NATs let nothing through directly cannot be reached. A relay of your own helps: run tox-wasm-tunnel node --tcp-port 443 on a reachable machine, and name it by --bootstrap at both ends',
+            this.#options.proxy !== undefined
+              ? 'the proxy does not lead there; it may be down, want a password, or allow other ports only'
+              : 'peers whose NATs let nothing through directly cannot be reached. A relay of your own helps: run tox-wasm-tunnel node --tcp-port 443 on a reachable machine, and name it by --bootstrap at both ends',
           );
     } finally {
       await tunnel.close();
     }
+  }
+
+  /** Undefined when it was cut short. */
+  async #lookForNat(tunnel: TunnelHandle): Promise<Finding | undefined> {
+    const local = this.#context.io.localAddresses().map(({ address }) => address);
+    for (let waitedMs = 0; waitedMs < SEEN_MS && !isAborted(this.#signal); waitedMs += SEEN_AGAIN_MS) {
+      const { udpPort, seen } = await tunnel.seenAddresses();
+      const nat = natKindOf(seen, local, udpPort);
+      if (nat !== undefined) return good(`${NATS[nat.kind]} (seen at ${nat.seenAs})`);
+      await this.#waiter.pause(SEEN_AGAIN_MS);
+    }
+    if (isAborted(this.#signal)) return undefined;
+    return good(
+      'which kind of NAT there is cannot be told: that takes two nodes on different machines that answer',
+    );
   }
 
   async #path(connector: ConnectorHandle): Promise<Finding> {
@@ -149,9 +178,12 @@ class Doctor {
       return bad(`the listener gave no answer within ${PING_MS / 1000} s`, 'try again');
     const roundTrip = `round trip ${answer.roundTripMs.toFixed(1)} ms`;
     if (answer.path === 'udp') return good(`directly by UDP, ${roundTrip}`);
-    return good(
-      `through a TCP relay, ${roundTrip}: slower than a direct path. UDP is blocked at one end, or both NATs give each peer another port (symmetric NAT); a forwarded UDP port at one end (--udp-port) makes it direct`,
-    );
+    return good(`through a TCP relay, ${roundTrip}: slower than a direct path. ${this.#whyRelayed()}`);
+  }
+
+  #whyRelayed(): string {
+    if (this.#options.proxy !== undefined) return 'Through a proxy there is no other';
+    return 'UDP is blocked at one end, or both NATs give each peer another port (symmetric NAT; see nat above, and doctor at the other end); a forwarded UDP port at one end (--udp-port) makes it direct';
   }
 
   async #dial(connector: ConnectorHandle, target: HostPort): Promise<Finding> {
@@ -196,6 +228,15 @@ class Doctor {
     return humanDuration(Math.max(1000, this.#now() - startedMs));
   }
 }
+
+/** What each kind of NAT means for a tunnel. */
+const NATS: Readonly<Record<NatKind, string>> = {
+  none: 'no NAT: this machine has a public address. Peers reach it directly, unless a firewall keeps out what was not asked for',
+  'keeps-port': 'a NAT that gives all peers one port, the same as here: peers are reached directly',
+  'moves-port': 'a NAT that gives all peers one port: peers are reached directly',
+  symmetric:
+    'a NAT that gives each peer another port (symmetric): peers behind such a one too are reached through a relay alone; a UDP port forwarded to this machine (--udp-port) makes it direct',
+};
 
 const good = (message: string): Finding => ({ ok: true, message });
 const bad = (message: string, remedy: string): Finding => ({ ok: false, message: `${message}; ${remedy}` });

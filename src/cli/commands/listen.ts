@@ -23,6 +23,7 @@ import {
 import { printable } from '../human.js';
 import { type LimitFlags, limitsOfFlags } from '../limit_flags.js';
 import { listenerMethods } from '../listener_methods.js';
+import { networkProxyOf } from '../network_proxy.js';
 import { passphraseOf } from '../passphrase.js';
 import { PROGRAM } from '../reporter.js';
 import { type Context, serve } from '../serve.js';
@@ -56,9 +57,10 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
+    ...(await networkProxyOf(flags, context.io)),
     ...patienceOf(flags),
     ...limitsOfFlags(flags),
-    bootstrap: await namedOrPublicNodes(flags),
+    bootstrap: await namedOrPublicNodes(context, flags),
     logger: context.reporter.logger,
     allowPeers,
     denyPeers,

@@ -1,5 +1,6 @@
-import { connect } from 'node:net';
-import type { PortRange } from '../contract.js';
+import { randomFillSync } from 'node:crypto';
+import { connect, isIP, isIPv6, type Socket } from 'node:net';
+import type { PortRange, ProxyAddress } from '../contract.js';
 import { formatIp, IPV4_BYTES } from './ip_text.js';
 import {
   FAMILY_IPV4,
@@ -12,8 +13,10 @@ import {
   type SocketType,
 } from './network.js';
 import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
+import { ProxiedNames, standsForName } from './proxied_names.js';
+import { greetingFor, type ProxyTarget } from './proxy_greeting.js';
 import { TcpListener } from './tcp_listener.js';
-import { TcpStream } from './tcp_stream.js';
+import { type Opening, TcpStream } from './tcp_stream.js';
 import { UdpSocket } from './udp.js';
 
 export interface NetworkPlan {
@@ -27,6 +30,8 @@ export interface NetworkPlan {
   readonly tcpPort?: number | 'as-udp' | undefined;
   /** Numeric address to bind to, and to connect from; default: every address, IPv6 and IPv4. */
   readonly bindAddress?: string | undefined;
+  /** Every TCP connection goes through it. Without `udp` nothing else leaves this machine then. */
+  readonly proxy?: ProxyAddress | undefined;
 }
 
 export interface NetworkStats {
@@ -59,7 +64,7 @@ const FAILED = -1;
  * @throws {TunnelError} ERR_LISTEN when no port is to be had
  */
 export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
-  const network = new NodeNetwork(plan.bindAddress);
+  const network = new NodeNetwork(plan.bindAddress, plan.proxy);
   try {
     if (plan.udp) network.adoptUdp(await openUdp(plan.udpPorts, plan.bindAddress));
     if (plan.tcpPort === 'as-udp') network.adoptTcp(await openTcpLike(network.udpPort, plan.bindAddress));
@@ -73,7 +78,11 @@ export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
 
 /** toxcore's {@link Network} over Node's sockets. */
 export class NodeNetwork implements Network {
+  /** Of a node with a proxy: names of relays, which it looks up. */
+  readonly names: ProxiedNames | undefined;
   readonly #bindAddress: string | undefined;
+  readonly #proxy: ProxyAddress | undefined;
+  #proxyTrouble: string | undefined;
   readonly #entries = new Map<SocketId, Entry>();
   #nextId = 1;
   #udp: UdpSocket | undefined;
@@ -82,8 +91,15 @@ export class NodeNetwork implements Network {
   #wake: NetworkWake | undefined;
   #closed = false;
 
-  constructor(bindAddress?: string) {
+  constructor(bindAddress?: string, proxy?: ProxyAddress) {
     this.#bindAddress = bindAddress;
+    this.#proxy = proxy;
+    if (proxy !== undefined) this.names = new ProxiedNames((into) => void randomFillSync(into));
+  }
+
+  /** Why the proxy led to nothing when it was last asked; undefined when it did, or there is none. */
+  get proxyTrouble(): string | undefined {
+    return this.#proxyTrouble;
   }
 
   /** 0 without UDP. */
@@ -166,13 +182,35 @@ export class NodeNetwork implements Network {
     if (this.#entries.get(socket)?.kind !== 'stream' || address.port === 0) return FAILED;
     const ipv4 = address.family === FAMILY_IPV4;
     const host = formatIp(ipv4 ? address.bytes.subarray(0, IPV4_BYTES) : address.bytes);
-    const sameFamily = this.#bindAddress !== undefined && this.#bindAddress.includes(':') !== ipv4;
+    const name = this.names?.nameOf(host);
+    // A name of a peer's: only its own proxy knows where that is.
+    if (name === undefined && standsForName(host)) return FAILED;
     const stream = new TcpStream(
-      connect({ host, port: address.port, ...(sameFamily && { localAddress: this.#bindAddress }) }),
+      this.#dial(this.#proxy ?? { host, port: address.port }),
       () => this.#wake?.streams(),
+      this.#opening({ host: name ?? host, port: address.port }),
     );
     this.#entries.set(socket, { kind: 'tcp', stream });
     return 0;
+  }
+
+  #dial({ host, port }: ProxyTarget): Socket {
+    const from = this.#bindAddress;
+    if (from === undefined) return connect({ host, port });
+    const family = isIPv6(from) ? 6 : 4;
+    const isOther = isIP(host) !== 0 && isIP(host) !== family;
+    return connect({ host, port, ...(!isOther && { localAddress: from, family }) });
+  }
+
+  #opening(target: ProxyTarget): Opening | undefined {
+    const proxy = this.#proxy;
+    if (proxy === undefined) return undefined;
+    return {
+      greeting: greetingFor(proxy, target),
+      done: (why) => {
+        this.#proxyTrouble = why === undefined ? undefined : `the proxy ${proxy.host}:${proxy.port} ${why}`;
+      },
+    };
   }
 
   recvBuffered(socket: SocketId): number {
@@ -219,6 +257,18 @@ export class NodeNetwork implements Network {
         break;
     }
     return 0;
+  }
+
+  /**
+   * Hangs up the connections from addresses that this machine has no more: they would be silent, and toxcore wait for them
+   * for half a minute.
+   */
+  leaveOtherAddresses(present: ReadonlySet<string>): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.kind !== 'tcp') continue;
+      const from = entry.stream.localAddress?.replace(/^::ffff:(?=[\d.]+$)/, '').replace(/%.*$/, '');
+      if (from !== undefined && !present.has(from)) entry.stream.hangUp();
+    }
   }
 
   /** Closes every socket, those too that toxcore never took. Nothing opens after it. */

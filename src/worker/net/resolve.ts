@@ -18,16 +18,31 @@ export interface Resolver {
   resolve(host: string): Promise<readonly string[]>;
 }
 
-/** @param timeoutMs for each name; default 5000 */
+/**
+ * One look-up of a name at a time: one that is not waited for any more still holds one of the few threads
+ * that the system's look-ups run on, so whoever asks again meanwhile waits for the same.
+ *
+ * @param timeoutMs for each name; default 5000
+ */
 export function createResolver(
   timers: Timers,
   lookUp = systemLookUp,
   timeoutMs = DEFAULT_TIMEOUT_MS,
 ): Resolver {
+  const underWay = new Map<string, ReturnType<LookUp>>();
+  const lookUpOnce: LookUp = (name) => {
+    const known = underWay.get(name);
+    if (known !== undefined) return known;
+    const work = lookUp(name);
+    const over = (): void => void underWay.delete(name);
+    underWay.set(name, work);
+    work.then(over, over);
+    return work;
+  };
   return {
     async resolve(host) {
       if (isIP(host) !== 0) return [host];
-      const found = await withTimeout(timers, timeoutMs, host, lookUp(host));
+      const found = await withTimeout(timers, timeoutMs, host, lookUpOnce(host));
       const addresses = [...new Set(found.map(({ address }) => address))].filter((text) => isIP(text) !== 0);
       if (addresses.length === 0) throw new Error(`${host} has no address`);
       return addresses.slice(0, MAX_ADDRESSES);

@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net';
+import { errnoOf } from '../../core/errno.js';
+import type { Greeting } from './proxy_greeting.js';
 
 /** Bytes that wait for toxcore before the socket is paused: 30 of its largest packets. */
 const MAX_UNREAD_BYTES = 64 * 1024;
@@ -26,6 +28,13 @@ export const HANG_UP_WORDS = 'TCP packet too large: 65535 >';
 
 const EMPTY = Buffer.alloc(0);
 
+/** What goes before the first byte of a connection through a proxy. */
+export interface Opening {
+  readonly greeting: Greeting;
+  /** Called once: the proxy leads to the target now, or why it never will, in words that follow "the proxy". */
+  done(why: string | undefined): void;
+}
+
 /** A TCP connection as toxcore uses it: without waiting, and without an unbounded queue. */
 export class TcpStream {
   readonly #socket: Socket;
@@ -40,23 +49,39 @@ export class TcpStream {
   #unsentBytes = 0;
   #flushDue = false;
 
+  /** While it is not over, toxcore sees a connection that does not stand yet. */
+  #opening: Opening | undefined;
+
   /**
    * @param onMove called when there may be more to do: bytes came, it stands, it has room, it ended
+   * @param opening of a `socket` that leads to a proxy, and connects now
    */
-  constructor(socket: Socket, onMove: () => void) {
+  constructor(socket: Socket, onMove: () => void, opening?: Opening) {
     this.#socket = socket;
     this.#onMove = onMove;
+    this.#opening = opening;
     this.#state = socket.connecting ? 'connecting' : 'open';
     socket.setNoDelay(true);
     socket.on('connect', () => {
-      this.#state = 'open';
-      onMove();
+      if (this.#opening === undefined) this.#opened();
+      else socket.write(this.#opening.greeting.begin());
     });
     socket.on('data', (chunk) => this.#take(chunk));
     socket.on('drain', onMove);
     socket.on('end', () => this.#ended());
     socket.on('close', () => this.#ended());
-    socket.on('error', () => {}); // 'close' follows
+    // 'close' follows
+    socket.on('error', (error) => this.#endOpening(`cannot be reached (${errnoOf(error) ?? error.message})`));
+  }
+
+  /** The address of ours that it comes from; undefined when it is not connected. */
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+
+  /** The far end is not reached any more: it reads as one that has hung up. */
+  hangUp(): void {
+    this.#socket.destroy();
   }
 
   /** Bytes that {@link recv} could give now. */
@@ -106,6 +131,8 @@ export class TcpStream {
   }
 
   close(): void {
+    // So toxcore loses its patience.
+    this.#endOpening('gave no answer in time');
     if (this.#state === 'open') this.#flush();
     this.#state = 'over';
     this.#unread = EMPTY;
@@ -120,8 +147,43 @@ export class TcpStream {
     this.#unsentBytes = 0;
   }
 
+  #opened(): void {
+    this.#state = 'open';
+    this.#onMove();
+  }
+
+  #greet({ greeting }: Opening, chunk: Buffer): void {
+    const step = greeting.take(chunk);
+    switch (step.kind) {
+      case 'more':
+        if (step.say.length > 0) this.#socket.write(step.say);
+        break;
+      case 'done':
+        this.#endOpening(undefined);
+        this.#opened();
+        if (step.rest.length > 0) this.#take(Buffer.from(step.rest));
+        break;
+      case 'failed':
+        this.#endOpening(step.why);
+        this.#socket.destroy();
+        break;
+    }
+  }
+
+  #endOpening(why: string | undefined): void {
+    const opening = this.#opening;
+    this.#opening = undefined;
+    opening?.done(why);
+  }
+
   #take(chunk: Buffer): void {
     if (this.#state === 'over') return;
+    if (this.#opening !== undefined) {
+      this.#greet(this.#opening, chunk);
+      return;
+    }
+    // What comes after a proxy has failed.
+    if (this.#state === 'connecting') return;
     const waiting = this.#unreadEnd - this.#unreadStart;
     this.#unread =
       waiting === 0
@@ -134,6 +196,7 @@ export class TcpStream {
   }
 
   #ended(): void {
+    this.#endOpening('closed the connection');
     if (this.#state === 'open') {
       this.#state = 'hung-up';
       this.#onMove();

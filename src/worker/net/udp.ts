@@ -1,7 +1,9 @@
 import type { Socket } from 'node:dgram';
+import { networkInterfaces } from 'node:os';
 import { AddressCache } from './address_cache.js';
 import { DatagramQueue } from './datagram_queue.js';
 import { IPV4_BYTES } from './ip_text.js';
+import { broadcastAddresses, type ToEverybody, toEverybody } from './lan_broadcast.js';
 import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
 import { SendSlots } from './send_slots.js';
 
@@ -89,15 +91,33 @@ export class UdpSocket {
   sendTo(bytes: Uint8Array, to: MutableAddress): number {
     if (this.#closed || to.port === 0 || to.family !== this.family || !this.#hasRoom()) return -1;
     const ip = to.family === FAMILY_IPV4 ? to.bytes.subarray(0, IPV4_BYTES) : to.bytes;
+    const text = this.#addresses.textOf(ip);
+    const everybody = toEverybody(ip, text);
+    if (everybody !== undefined) return this.#sendToEverybody(bytes, to, everybody);
     try {
       // Copied: what the system does not take at once Node keeps, and wasm memory is written again.
       const copy = this.#sendsToCheck > 0 ? this.#slots.copy(bytes) : new Uint8Array(bytes);
       // Without a callback Node tells nobody that a datagram could not be sent: it is lost, as others are.
-      this.#socket.send(copy, to.port, this.#addresses.textOf(ip));
+      this.#socket.send(copy, to.port, text);
     } catch {
       return -1;
     }
     this.#out++;
+    return bytes.length;
+  }
+
+  /** Out of every interface; on some it may fail. */
+  #sendToEverybody(bytes: Uint8Array, { port }: MutableAddress, everybody: ToEverybody): number {
+    const copy = new Uint8Array(bytes);
+    const mapped = this.family === FAMILY_IPV6;
+    for (const address of broadcastAddresses(everybody, mapped, networkInterfaces())) {
+      try {
+        this.#socket.send(copy, port, address);
+        this.#out++;
+      } catch {
+        // that interface went away just now
+      }
+    }
     return bytes.length;
   }
 

@@ -4,6 +4,7 @@ import { ADDRESS_BYTES, KEY_BYTES, MAX_REQUEST_BYTES, TOX_CONSTANTS as T } from 
 import { type EventTable, pathOf } from './events.js';
 import type { BridgeFunctions, Pointer } from './exports.js';
 import type { Guard } from './guard.js';
+import { readSeenAddresses, SEEN_BYTES, type SeenAddress } from './seen_addresses.js';
 import type { Staging } from './staging.js';
 import type { FriendAdd, FriendNumber, Path, SendResult, Tox } from './tox.js';
 
@@ -128,6 +129,12 @@ export class ToxInstance implements Tox {
 
   seekFriend(friend: FriendNumber): boolean {
     return this.#bridge.wasm.instance_seek_friend(this.#live(), friend) === 1;
+  }
+
+  seenAddresses(): readonly SeenAddress[] {
+    const tox = this.#live();
+    const { wasm, staging } = this.#bridge;
+    return readSeenAddresses(staging.take(0, wasm.instance_seen_addresses(tox) * SEEN_BYTES));
   }
 
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult {

@@ -1,4 +1,5 @@
 import type { Network } from '../net/network.js';
+import type { SeenAddress } from './seen_addresses.js';
 
 /** How a node or friend is reached. Source: Tox_Connection, toxcore/tox.h (0 none, 1 TCP, 2 UDP). */
 export type Path = 'none' | 'relay' | 'udp';
@@ -104,6 +105,12 @@ export interface Tox {
    * False when no address is known.
    */
   seekFriend(friend: FriendNumber): boolean;
+
+  /**
+   * Where other nodes see our UDP socket, as far as they have told; those that have not are asked. At most
+   * 16, of which the older are a few minutes old.
+   */
+  seenAddresses(): readonly SeenAddress[];
 
   /** @param packet at most {@link MAX_PACKET_BYTES}, its id byte first; copied */
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult;

@@ -1,0 +1,44 @@
+import { formatIp, IPV4_BYTES, IPV6_BYTES } from '../net/ip_text.js';
+
+/** A numeric address and a port. */
+export interface SocketPlace {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** What a node of the network sees of our UDP socket. */
+export interface SeenAddress {
+  /** The node. */
+  readonly by: SocketPlace;
+  /** Ourselves, as it sees us: behind a NAT, the NAT's address. */
+  readonly as: SocketPlace;
+}
+
+// As wasm/seen_addresses.c writes them:
+//
+//  0        1                    17       19
+//  +--------+--------------------+--------+
+//  | 4 or 6 | 4 or 16 bytes      |  port  |
+//  +--------+--------------------+--------+
+//                                 big end
+const PORT_OFFSET = 17;
+const PLACE_BYTES = 19;
+
+/** Bytes that each {@link SeenAddress} has. */
+export const SEEN_BYTES = 2 * PLACE_BYTES;
+
+/** @param bytes whole ones of {@link SEEN_BYTES} each */
+export function readSeenAddresses(bytes: Uint8Array): SeenAddress[] {
+  return Array.from({ length: bytes.length / SEEN_BYTES }, (_, index) => ({
+    by: readPlace(bytes, index * SEEN_BYTES),
+    as: readPlace(bytes, index * SEEN_BYTES + PLACE_BYTES),
+  }));
+}
+
+function readPlace(bytes: Uint8Array, at: number): SocketPlace {
+  const length = bytes[at] === 4 ? IPV4_BYTES : IPV6_BYTES;
+  return {
+    ip: formatIp(bytes.subarray(at + 1, at + 1 + length)),
+    port: (bytes[at + PORT_OFFSET]! << 8) | bytes[at + PORT_OFFSET + 1]!,
+  };
+}

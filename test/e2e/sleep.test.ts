@@ -1,0 +1,45 @@
+/** A laptop that is closed for a while: its processes stand still, and nobody tells the other end. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { PathTarget } from '../support/path_transfer.js';
+import { PrivateNetwork } from '../support/private_network.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const MIB = 1024 * 1024;
+const skip = process.platform === 'win32' ? 'needs SIGSTOP' : false;
+
+describe('a sleeping laptop', { skip, concurrency: true }, () => {
+  const folder = new TempFolder();
+  let network: PrivateNetwork;
+
+  before(async () => {
+    network = await PrivateNetwork.start();
+  });
+
+  after(async () => {
+    await network.stop();
+    folder.remove();
+  });
+
+  for (const sleeper of ['listener', 'connector'] as const) {
+    test(`as a ${sleeper} goes on where it was, though the other end took it for gone`, {
+      timeout: 180_000,
+    }, async () => {
+      const target = await PathTarget.start(folder.file(`target-${sleeper}`));
+      const near = folder.file(`near-${sleeper}`);
+      const { listener, ticket } = await network.listen([target.path]);
+      const { connector } = await network.connect(ticket, [`${near}:${target.path}`]);
+      const [asleep, awake] = sleeper === 'listener' ? [listener, connector] : [connector, listener];
+
+      const carried = await target.carry(near, 16 * MIB, async () => {
+        const gone = awake.nextEvent('peer', ({ status }) => status === 'offline');
+        asleep.child.kill('SIGSTOP');
+        await gone;
+        asleep.child.kill('SIGCONT');
+      });
+
+      for (const { got, wanted } of carried) assert.equal(got, wanted);
+      await target.stop();
+    });
+  }
+});

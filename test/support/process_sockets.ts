@@ -1,0 +1,37 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+/** What of a process is open to the network. Linux. */
+export interface ProcessSockets {
+  readonly udp: number;
+  /** Remote ports of its TCP connections, each once; none of those that it accepted at `localPorts`. */
+  readonly tcpTo: readonly number[];
+}
+
+/** @param localPorts where the process listens: connections there are not its own */
+export function socketsOf(pid: number, localPorts: readonly number[]): ProcessSockets {
+  const inodes = new Set(
+    readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
+      } catch {
+        return []; // closed meanwhile
+      }
+    }),
+  );
+  const table = (name: string): { local: number; remote: number }[] =>
+    readFileSync(`/proc/${pid}/net/${name}`, 'utf8')
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => inodes.has(fields[9] ?? ''))
+      .map(([, local = '', remote = '']) => ({ local: portIn(local), remote: portIn(remote) }));
+  const tcp = [...table('tcp'), ...table('tcp6')];
+  const out = tcp.filter(({ local, remote }) => remote !== 0 && !localPorts.includes(local));
+  return {
+    udp: table('udp').length + table('udp6').length,
+    tcpTo: [...new Set(out.map(({ remote }) => remote))],
+  };
+}
+
+/** Of `0100007F:1F90`. */
+const portIn = (address: string): number => Number.parseInt(address.slice(address.indexOf(':') + 1), 16);

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AddressWatch } from '../../src/worker/address_watch.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+test('an address that goes is told within a second, once, with those that are left; one that comes is not', () => {
+  const timers = new VirtualTimers();
+  let addresses = ['127.0.0.1', '192.0.2.1'];
+  const told: string[][] = [];
+  const watch = new AddressWatch({
+    timers,
+    addresses: () => addresses,
+    gone: (present) => told.push([...present]),
+  });
+  timers.advance(5_000);
+  addresses = ['127.0.0.1', '192.0.2.1', '192.0.2.2'];
+  timers.advance(5_000);
+  assert.deepEqual(told, []);
+  addresses = ['127.0.0.1', '192.0.2.3'];
+  timers.advance(1_000);
+  assert.deepEqual(told, [['127.0.0.1', '192.0.2.3']]);
+  timers.advance(5_000);
+  assert.equal(told.length, 1);
+  watch.stop();
+  assert.equal(timers.running, 0);
+});

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { authorizer } from '../../src/forward/credentials.js';
+import { HttpConnectHandshake } from '../../src/forward/http_connect.js';
+import type { ProxyHandshake } from '../../src/forward/proxy_handshake.js';
+import { SocksHandshake } from '../../src/forward/socks.js';
+import { HttpGreeting } from '../../src/worker/net/http_greeting.js';
+import { ProxiedNames, standsForName } from '../../src/worker/net/proxied_names.js';
+import { type Greeting, type GreetingStep, greetingFor } from '../../src/worker/net/proxy_greeting.js';
+import { SocksGreeting } from '../../src/worker/net/socks_greeting.js';
+
+const TARGETS = [
+  { host: 'node.example', port: 443 },
+  { host: '192.0.2.7', port: 33445 },
+  { host: '2001:db8::1', port: 65535 },
+] as const;
+const ME = { user: 'jürgen', password: 'pa:ss %' };
+const text = (words: string): Buffer => Buffer.from(words, 'latin1');
+
+/** Lets a proxy of ours answer, byte by byte, with something of the target behind it. */
+function talk(greeting: Greeting, proxy: ProxyHandshake): { step: GreetingStep; asked: unknown } {
+  let step: GreetingStep = { kind: 'more', say: greeting.begin() };
+  let asked: unknown;
+  while (step.kind === 'more' && step.say.length > 0) {
+    const heard = proxy.take(step.say);
+    if (heard.kind === 'target') asked = heard.target;
+    const opened = heard.kind === 'target' ? proxy.opened() : new Uint8Array(0);
+    for (const byte of Buffer.concat([heard.answer, opened])) {
+      step = greeting.take(Uint8Array.of(byte));
+      if (step.kind !== 'more' || step.say.length > 0) break;
+    }
+  }
+  return { step, asked };
+}
+
+for (const protocol of ['socks5', 'http'] as const) {
+  const proxyOf = (credentials?: typeof ME): ProxyHandshake => {
+    const authorize = credentials && authorizer(credentials);
+    return protocol === 'http' ? new HttpConnectHandshake(authorize) : new SocksHandshake(authorize);
+  };
+  const at = { protocol, host: 'proxy', port: 1 } as const;
+
+  test(`${protocol}: a proxy is asked for a name, an IPv4 and an IPv6 address, with a password and without`, () => {
+    for (const target of TARGETS) {
+      assert.deepEqual(talk(greetingFor(at, target), proxyOf()), {
+        step: { kind: 'done', rest: Buffer.alloc(0) },
+        asked: target,
+      });
+      assert.deepEqual(talk(greetingFor({ ...at, credentials: ME }, target), proxyOf(ME)).asked, target);
+    }
+  });
+
+  test(`${protocol}: a proxy that wants a password, or another one, is said to`, () => {
+    const target = TARGETS[0];
+    const other = { ...ME, password: 'x' };
+    assert.deepEqual(talk(greetingFor(at, target), proxyOf(ME)).step, {
+      kind: 'failed',
+      why: 'wants a user name and password',
+    });
+    assert.deepEqual(talk(greetingFor({ ...at, credentials: other }, target), proxyOf(ME)).step, {
+      kind: 'failed',
+      why: 'refused the user name or password',
+    });
+  });
+}
+
+test('socks5: what follows the answer belongs to the target, whatever address the answer has', () => {
+  for (const address of ['01 7f000001', '04 20010db8000000000000000000000001', '03 02 6162']) {
+    const greeting = new SocksGreeting(TARGETS[0], undefined);
+    greeting.begin();
+    greeting.take(Uint8Array.of(5, 0));
+    const answer = Buffer.from(`050000${address}1f90`.replaceAll(' ', ''), 'hex');
+    assert.deepEqual(greeting.take(Buffer.concat([answer, text('early')])), {
+      kind: 'done',
+      rest: text('early'),
+    });
+  }
+});
+
+test('socks5: each refusal has its words, and what is no SOCKS5 is told as that', () => {
+  const answered = (...bytes: number[]): GreetingStep => {
+    const greeting = new SocksGreeting(TARGETS[0], undefined);
+    greeting.take(Uint8Array.of(5, 0));
+    return greeting.take(Uint8Array.from(bytes));
+  };
+  for (const [code, why] of [
+    [2, 'does not allow it'],
+    [5, 'found the connection refused'],
+    [99, 'refused with the unknown code 99'],
+  ] as const) {
+    assert.deepEqual(answered(5, code), { kind: 'failed', why });
+  }
+  assert.deepEqual(answered(4), { kind: 'failed', why: 'speaks no SOCKS5' });
+  assert.deepEqual(answered(5, 0, 0, 9, 0), { kind: 'failed', why: 'speaks no SOCKS5' });
+  assert.deepEqual(new SocksGreeting(TARGETS[0], undefined).take(text('HTTP/1.1 400 Bad Request\r\n')), {
+    kind: 'failed',
+    why: 'speaks no SOCKS5',
+  });
+  assert.deepEqual(new SocksGreeting(TARGETS[0], undefined).take(Uint8Array.of(5, 0, 5, 0)), {
+    kind: 'failed',
+    why: 'answers before it is asked',
+  });
+});
+
+test('http: any status of success opens, what follows belongs to the target, and others are told', () => {
+  const answered = (words: string): GreetingStep => new HttpGreeting(TARGETS[0], undefined).take(text(words));
+  assert.deepEqual(answered('HTTP/1.0 200 OK\r\nVia: x\r\n\r\nearly'), { kind: 'done', rest: text('early') });
+  assert.deepEqual(answered('HTTP/1.1 204\r\n\r\n'), { kind: 'done', rest: text('') });
+  assert.deepEqual(answered('HTTP/1.1 403 Filtered\r\n\r\n'), {
+    kind: 'failed',
+    why: 'answered 403 Filtered',
+  });
+  assert.deepEqual(answered('SSH-2.0-x\r\n\r\n'), { kind: 'failed', why: 'speaks no HTTP' });
+  assert.equal(answered('HTTP/1.1 200 OK\r\n').kind, 'more');
+  assert.deepEqual(answered(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(16 * 1024)}`), {
+    kind: 'failed',
+    why: 'answers without an end',
+  });
+});
+
+test('a name has one address that stands for it, one that nobody can guess, and a bounded number of names have one', () => {
+  let next = 0;
+  const names = new ProxiedNames((into) => into.fill(++next));
+  const address = '100:0:0:0:101:101:101:101';
+  assert.equal(names.addressOf('node.example'), address);
+  assert.equal(names.addressOf('node.example'), address);
+  assert.ok(standsForName(address));
+  assert.equal(names.nameOf(address), 'node.example');
+  assert.equal(names.nameOf('100:0:0:0:0:0:0:1'), undefined);
+  assert.ok(!standsForName('2001:db8:0:0:0:0:0:1'));
+  for (let i = 0; i < 2000; i++) names.addressOf(`${i}.example`);
+  assert.equal(names.addressOf('late.example'), undefined);
+});
