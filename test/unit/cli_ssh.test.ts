@@ -78,8 +78,12 @@ describe('ssh', () => {
     adding.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     await adding.run('add', 'home', TICKET);
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
+    bench.env.set('TOX_WASM_TUNNEL_PROXY', 'socks5://proxy.lan');
     const { program, ended } = await sshOf('home');
-    assert.deepEqual(program.variables, { TOX_WASM_TUNNEL_PASSPHRASE: 'opensesame' });
+    assert.deepEqual(program.variables, {
+      TOX_WASM_TUNNEL_PASSPHRASE: 'opensesame',
+      TOX_WASM_TUNNEL_PROXY: 'socks5://proxy.lan',
+    });
     program.end(0);
     await ended;
   });

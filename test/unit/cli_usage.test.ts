@@ -157,7 +157,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['status', '--ephemeral'], /unknown option '--ephemeral'/],
     [['forward'], /missing required argument 'ACTION'/],
     [['forward', 'kill'], /forward "kill" is not known; there are list, add and rm/],
-    [['forward', 'list', '-L', '1:h:1'], /forward list takes no -L/],
+    [['forward', 'list', '-L', '1:h:1'], /forward list takes no forwards/],
     [['forward', 'add'], /forward add needs a forward: -L 8080/],
     [['forward', 'add', '-L', '8080'], /not a forward/],
     [['forward', 'add', '-R', '/run/a.sock:h:80'], /at ports only/],

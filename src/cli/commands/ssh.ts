@@ -9,7 +9,7 @@ import { variableOf } from '../passphrase.js';
 import { proxyCommand } from '../proxy_command.js';
 import { remoteOf } from '../remote.js';
 import { PROGRAM } from '../reporter.js';
-import { PASSPHRASE_VARIABLE } from '../secret_variables.js';
+import { PASSPHRASE_VARIABLE, PROXY_VARIABLE } from '../secret_variables.js';
 import type { Context } from '../serve.js';
 
 export interface SshFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags {}
@@ -33,12 +33,16 @@ export async function sshCommand(
   const { name } = await known(io, destination, flags);
   const proxy = proxyCommand(connectWords(io, name, words), io.platform);
   const passphrase = variableOf(io);
+  const networkProxy = io.takeEnv(PROXY_VARIABLE);
   const forgets: Array<() => void> = [];
   try {
     const ssh = await io.startProgram(
       { words: ['ssh', '-o', `ProxyCommand=${proxy}`, destination, ...args] },
-      // Ours is gone from the environment, and the connect that ssh runs needs it.
-      passphrase === undefined ? {} : { [PASSPHRASE_VARIABLE]: passphrase },
+      // Ours are gone from the environment, and the connect that ssh runs needs them.
+      {
+        ...(passphrase === undefined ? {} : { [PASSPHRASE_VARIABLE]: passphrase }),
+        ...(networkProxy === undefined ? {} : { [PROXY_VARIABLE]: networkProxy }),
+      },
     );
     for (const signal of SIGNALS) forgets.push(io.onSignal(signal, () => ssh.kill(signal)));
     return await ssh.ended;
