@@ -154,9 +154,10 @@ function usageOf(error: CommanderError, command: string | undefined): TunnelErro
   return usage(`${what}; see ${[PROGRAM, ...(command === undefined ? [] : [command]), '--help'].join(' ')}`);
 }
 
-/** The command that is meant, where it stands first; behind options another word may look like one. */
-function commandIn([first]: readonly string[], program: Command): string | undefined {
-  return program.commands.map((command) => command.name()).find((name) => name === first);
+/** The command that is meant: a guess, as the value of an option before it may look like one. */
+function commandIn(args: readonly string[], program: Command): string | undefined {
+  const names = new Set(program.commands.map((command) => command.name()));
+  return args.find((arg) => names.has(arg));
 }
 
 function packageVersion(): string {
