@@ -40,8 +40,13 @@ export class StreamServer {
     return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
   }
 
-  /** Returns at once. */
-  handle(request: OpenRequest, offer: Offer): void {
+  /** Returns at once. @param isUdp datagrams are asked for, which are never offered: the name is still not to be resolved */
+  handle(request: OpenRequest, offer: Offer, isUdp = false): void {
+    if (isUdp) {
+      this.#failed++;
+      request.refuse('refused', `${offer.host} port ${offer.port} takes connections, and no datagrams`);
+      return;
+    }
     // Not inside the session: what a handler throws would be a loss for other streams.
     process.nextTick(() => this.#answer(request, offer));
   }

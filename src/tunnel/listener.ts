@@ -202,9 +202,10 @@ export class Listener extends Tunnel {
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => {
           const { target } = request;
-          const offer = target.kind === 'tcp' ? this.#offers.find(target) : undefined;
+          const offer =
+            target.kind === 'tcp' || target.kind === 'udp' ? this.#offers.find(target) : undefined;
           if (target.kind === 'listen') ports.handle(request, target);
-          else if (offer !== undefined) streams.handle(request, offer);
+          else if (offer !== undefined) streams.handle(request, offer, target.kind === 'udp');
           else server.handle(request);
         },
         onIdle: () => void this.#places.seat(),
