@@ -87,7 +87,7 @@ export function listen(options: ListenOptions = {}): Promise<Listener> {
  * Connects to a listener. Resolves when started, not when connected: events tell of that, and
  * connections to its forwards wait for it.
  *
- * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ * @throws {TunnelError} ERR_TICKET_INVALID and ERR_ADDRESS_INVALID for a text that is none, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
  */
 export function connect(options: ConnectOptions): Promise<Connector> {
   return Connector.start(options);

@@ -1,6 +1,6 @@
 /**
  * `npm run build`: dist/ from nothing, so that no file of an earlier build is packed: the compiled
- * sources, and what `--help` and `--version` print, ready to be read.
+ * sources, the types that can be imported, and what `--help` and `--version` print, ready to be read.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { READY_ANSWERS_FILE, type ReadyAnswers } from '../src/cli/ready_answers.js';
 import { helpTexts } from './help_texts.js';
+import { pruneTypes } from './prune_types.js';
 
 const root = new URL('../', import.meta.url);
 const dist = new URL('dist/', root);
@@ -17,6 +18,8 @@ const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 execFileSync(process.execPath, [compiler, '-p', fileURLToPath(new URL('tsconfig.build.json', root))], {
   stdio: 'inherit',
 });
+
+pruneTypes(fileURLToPath(dist), ['index.d.ts', 'worker/main.d.ts']);
 
 // npm would not have run this with a package.json that has no version.
 const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { version: string };

@@ -1,6 +1,7 @@
 import type { TicketInfo } from '../access/ticket_book.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { NamedRemote } from './commands/names.js';
+import type { ForwardKind } from './running_forwards.js';
 
 /**
  * What the command tells, to programs as one line of JSON and to people in words. Names and
@@ -147,7 +148,13 @@ export type CliEvent =
   /** The answer of `forward list`, and of `forward add` for each that was added. */
   | { readonly event: 'forwards'; readonly pid: number; readonly forwards: readonly unknown[] }
   /** A forward was taken away while the connector runs. */
-  | { readonly event: 'removed'; readonly local: string; readonly target: string }
+  | {
+      readonly event: 'removed';
+      readonly kind: ForwardKind;
+      /** Of `reverse` the far end's. */
+      readonly local: string;
+      readonly target: string;
+    }
   /** The running process did as it was told. */
   | {
       readonly event: 'changed';

@@ -14,6 +14,11 @@ export interface ExecFlags {
   readonly program?: readonly string[];
 }
 
+const WHY_NOT: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such program; is it installed?',
+  EACCES: 'it may not be executed (EACCES); chmod +x makes it so, or name its interpreter before it',
+};
+
 /** The program that the command line names, if any. @throws {TunnelError} ERR_USAGE */
 export function programOf({ exec, program }: ExecFlags): ProgramCall | undefined {
   if (exec !== undefined && program !== undefined)
@@ -42,7 +47,7 @@ export async function runProgram(
   } catch (error) {
     const code = errnoOf(error);
     const name = 'words' in call ? JSON.stringify(call.words[0]) : 'the shell';
-    const why = code === 'ENOENT' ? 'there is no such program; is it installed?' : String(error);
+    const why = WHY_NOT[code ?? ''] ?? String(error);
     reporter.error(new TunnelError('ERR_PROGRAM', `${name}: ${why}`, { cause: error }));
     return code === 'ENOENT' ? EXIT.programNotFound : EXIT.programNotRun;
   } finally {

@@ -3,11 +3,12 @@
 export const ADD = `
 Examples:
   $ tox-wasm-tunnel add home TICKET
-  $ tox-wasm-tunnel add home -                 (asks standard input: it is neither shown nor kept by the shell)
+  $ tox-wasm-tunnel add home -                 (from standard input: no shell keeps it)
   $ tox-wasm-tunnel add home --ticket-file FILE
   $ tox-wasm-tunnel add home TICKET --replace
 
-Then home stands for the ticket: connect home 22, ping home, doctor home, ssh home; in short, tox-wasm-tunnel home 22.`;
+Then home stands for the ticket: connect home 22, ping home, doctor home, ssh home; in short,
+tox-wasm-tunnel home 22.`;
 
 export const REMOVE = `
 Examples:

@@ -2,23 +2,25 @@
 
 export const MAIN = `
 Examples:
-  $ tox-wasm-tunnel                            listen; prints a ticket and the command for the other side
+  $ tox-wasm-tunnel                            listen; prints a ticket and what to run elsewhere
   $ tox-wasm-tunnel --expose 22                listen, and open nothing but SSH
-  $ tox-wasm-tunnel TICKET 22                  reach SSH of the listener at 127.0.0.1:22, or a free port
+  $ tox-wasm-tunnel TICKET 22                  the listener's SSH at 127.0.0.1:22, or a free port
   $ tox-wasm-tunnel TICKET 22 -p 2222          … at 127.0.0.1:2222
   $ tox-wasm-tunnel TICKET db.lan:5432         … a host that the listener can reach (and exposes)
-  $ tox-wasm-tunnel add home TICKET            … and from now on: tox-wasm-tunnel home 22, tox-wasm-tunnel ssh home
+  $ tox-wasm-tunnel add home TICKET            … and from now on: tox-wasm-tunnel home 22
+  $ tox-wasm-tunnel ssh home                   … and SSH without any local port
 
 Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 102, 202, 203 and 204 no way to the
-listener, 129, 130 and 143 killed by a second SIGHUP, SIGINT or SIGTERM, with --exec those of the program. Everything else: docs/cli.md, and --help of each command.`;
+listener, 129, 130 and 143 killed by a second SIGHUP, SIGINT or SIGTERM, with --exec those of the
+program. Everything else: docs/cli.md, and --help of each command.`;
 
 export const LISTEN = `
 Examples:
   $ tox-wasm-tunnel listen                     open this machine's loopback
   $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010
   $ tox-wasm-tunnel listen --expose db.lan:5432
-  $ tox-wasm-tunnel listen --expose /run/app.sock                     (a UNIX socket)
-  $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080           (connectors may open port 8080 here)
+  $ tox-wasm-tunnel listen --expose /run/app.sock                   (a UNIX socket)
+  $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080         (they may open port 8080)
   $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
   $ tox-wasm-tunnel listen --json | your-program`;
 
@@ -26,20 +28,20 @@ export const CONNECT = `
 Examples:
   $ tox-wasm-tunnel connect TICKET 22
   $ tox-wasm-tunnel connect TICKET -L 2222:localhost:22 -L 8080:intra.lan:80
-  $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80   (other machines may use it)
-  $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432              (any free local port)
-  $ tox-wasm-tunnel connect TICKET -D 1080                            (SOCKS5 and HTTP proxy)
-  $ tox-wasm-tunnel connect TICKET -L /tmp/app.sock:/run/app.sock     (UNIX sockets)
-  $ tox-wasm-tunnel connect TICKET -R 8080:localhost:80               (port 8080 of the listener leads here)
-  $ tox-wasm-tunnel connect TICKET --udp-forward 5353:localhost:53    (UDP datagrams)
+  $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80         (other machines may use it)
+  $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432                (any free local port)
+  $ tox-wasm-tunnel connect TICKET -D 1080                              (SOCKS5 and HTTP proxy)
+  $ tox-wasm-tunnel connect TICKET -L /tmp/app.sock:/run/app.sock       (UNIX sockets)
+  $ tox-wasm-tunnel connect TICKET -R 8080:localhost:80                 (its port 8080 leads here)
+  $ tox-wasm-tunnel connect TICKET --udp-forward 5353:localhost:53      (UDP datagrams)
   $ tox-wasm-tunnel connect --ticket-file FILE 22
   $ tox-wasm-tunnel connect - 22 < FILE
-  $ tox-wasm-tunnel connect TICKET 5432 --wait 60 -- psql -h 127.0.0.1     (with the tunnel up, and ends with it)
-  $ tox-wasm-tunnel connect TICKET -L 0:localhost:80 --exec ./job.sh     (by the shell)
+  $ tox-wasm-tunnel connect TICKET 5432 --wait 60 -- psql -h 127.0.0.1  (runs it)
+  $ tox-wasm-tunnel connect TICKET -L 0:localhost:80 --exec ./job.sh    (by the shell)
   $ ssh -o 'ProxyCommand tox-wasm-tunnel connect --ticket-file FILE -W localhost:%p' home
 
-TICKET on the command line can be read by every user of this machine in the list of processes; it cannot
-with --ticket-file, with - (standard input), and with TOX_WASM_TUNNEL_TICKET in the environment.`;
+TICKET on the command line can be read by every user of this machine in the list of processes; it
+cannot with --ticket-file, - (standard input) or TOX_WASM_TUNNEL_TICKET in the environment.`;
 
 export const PING = `
 Examples:
@@ -73,7 +75,7 @@ Examples:
 
 export const NODES = `
 Examples:
-  $ tox-wasm-tunnel nodes                      what a tunnel joins the network by, and where that list is from
+  $ tox-wasm-tunnel nodes                      what a tunnel joins the network by
   $ tox-wasm-tunnel nodes --update             fetch a new list from https://nodes.tox.chat/json
   $ tox-wasm-tunnel nodes --update --url https://example.org/nodes.json
 
@@ -83,7 +85,7 @@ export const PEERS = `
 Examples:
   $ tox-wasm-tunnel peers                      who is connected, since when, by which path
   $ tox-wasm-tunnel peers --json
-  $ tox-wasm-tunnel peers remove KEY           cut it off; with its right to connect it may come again
+  $ tox-wasm-tunnel peers remove KEY           cut it off; it may come again
   $ tox-wasm-tunnel peers deny KEY             … and it may not`;
 
 export const STATUS = `
@@ -97,7 +99,7 @@ export const FORWARD = `
 Examples:
   $ tox-wasm-tunnel forward list
   $ tox-wasm-tunnel forward add -L 8080:localhost:80 -D 1080
-  $ tox-wasm-tunnel forward add -L 0:db.lan:5432 --pid 4711            (where several connectors run)
+  $ tox-wasm-tunnel forward add -L 0:db.lan:5432 --pid 4711         (where several connectors run)
   $ tox-wasm-tunnel forward add -R 8080:localhost:80
   $ tox-wasm-tunnel forward rm -L 8080                                 (open connections go on)`;
 
@@ -106,7 +108,7 @@ Examples:
   $ tox-wasm-tunnel rule list
   $ tox-wasm-tunnel rule add 8080 db.lan:5432
   $ tox-wasm-tunnel rule remove 8080           open connections to it are cut
-  $ tox-wasm-tunnel rule add laptop:22         laptop (a peer or ticket of that name) has rules of its own from now on`;
+  $ tox-wasm-tunnel rule add laptop:22         laptop (a peer or ticket) has rules of its own now`;
 
 export const ID_EXAMPLES = `
 Examples:

@@ -34,8 +34,8 @@ export function peerRows(
   }));
 }
 
-/** One line about a peer. */
-export function peerRow(peer: Peer): string {
+/** One line about a peer. @param isListener of a connector: it opens nothing for us, so that is not told */
+export function peerRow(peer: Peer, isListener = false): string {
   const who = peer.name === undefined ? '-' : `${peer.name} (${peer.kind ?? ''})`;
   const path = peer.status === 'online' ? `${peer.path}, ${humanDuration(peer.onlineMs)}` : peer.status;
   const roundTrip = peer.roundTripMs === undefined ? '' : `, ${peer.roundTripMs} ms`;
@@ -45,7 +45,7 @@ export function peerRow(peer: Peer): string {
       peer.publicKey,
       who,
       `${path}${roundTrip}`,
-      `${peer.streams} open of ${peer.opened}`,
+      isListener ? `${peer.streams} open` : `${peer.streams} open of ${peer.opened}`,
       `${humanBytes(peer.bytesIn)} in, ${humanBytes(peer.bytesOut)} out`,
       refused === 0 ? '' : `${peer.denied} denied, ${peer.failed} failed, ${peer.limited} over a limit`,
     ]

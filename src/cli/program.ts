@@ -57,7 +57,11 @@ export function buildProgram(
 ): Command {
   const program = new Command(PROGRAM);
   // Before the subcommands are made, which take it over. Errors are thrown, and told by our caller.
-  program.exitOverride().configureOutput({ writeOut: output.out, writeErr: () => {} });
+  program
+    .exitOverride()
+    .configureOutput({ writeOut: output.out, writeErr: () => {} })
+    // Commander's own 40 leaves what stands beside the longest options unfolded on 80 columns.
+    .configureHelp({ minWidthToWrap: 24 });
   program
     .description(
       'TCP tunnels between any two machines over the Tox network: no server, no account, no open port.',

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import type { TunnelError } from '../core/errors.js';
 import { EXIT, type ExitCode, exitCodeOf } from './exit_codes.js';
 import { type OutputFlags, usage, verbosityOf } from './flags.js';
@@ -113,7 +113,7 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
     return code;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-    const told = error instanceof CommanderError ? usageOf(error) : error;
+    const told = error instanceof CommanderError ? usageOf(error, commandIn(args, program)) : error;
     reporter.error(told);
     return exitCodeOf(told);
   } finally {
@@ -146,12 +146,18 @@ function isPipeGuess(args: readonly string[]): boolean {
 }
 
 /** Commander's sentence in one line of ours. */
-function usageOf(error: CommanderError): TunnelError {
+function usageOf(error: CommanderError, command: string | undefined): TunnelError {
   const what = error.message
     .replace(/^error: /, '')
     .replaceAll(/\s+/g, ' ')
-    .trim();
-  return usage(`${what}; see ${PROGRAM} --help`);
+    .replace(/\.? ?$/, '');
+  return usage(`${what}; see ${[PROGRAM, ...(command === undefined ? [] : [command]), '--help'].join(' ')}`);
+}
+
+/** The command that is meant: a guess, as the value of an option before it may look like one. */
+function commandIn(args: readonly string[], program: Command): string | undefined {
+  const names = new Set(program.commands.map((command) => command.name()));
+  return args.find((arg) => names.has(arg));
 }
 
 function packageVersion(): string {

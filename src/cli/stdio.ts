@@ -3,6 +3,7 @@ import type { HostPort } from '../forward/spec.js';
 import type { ConnectorHandle } from './api.js';
 import type { CliIo } from './io.js';
 import type { Lifetime } from './lifetime.js';
+import { refusalText } from './refusal_text.js';
 
 /**
  * Joins stdin and stdout to one connection of the far end, half-closes and all, and ends the
@@ -24,7 +25,7 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
   stream.on('connect', () => {
     code = 'ERR_STREAM_RESET';
   });
-  stream.on('error', (cause) => lifetime.fail(new TunnelError(code, cause.message, { cause })));
+  stream.on('error', (cause) => lifetime.fail(new TunnelError(code, refusalText(cause), { cause })));
   stream.on('finish', over);
   stream.on('end', () => {
     // Somebody at a terminal would have to end an input that leads nowhere.

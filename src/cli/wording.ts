@@ -91,7 +91,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       };
     }
     case 'removed':
-      return line(`No longer forwarding ${printable(event.local)} to ${printable(event.target)}`);
+      return line(`No longer forwarding ${removedText(event)}`);
     case 'names':
     case 'service':
     case 'status':
@@ -140,6 +140,14 @@ function reverseLine({ status, listen, target, peer }: CliEvent & { event: 'reve
     : `The far end no longer listens at ${at}`;
 }
 
+function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): string {
+  const place = `${kind === 'udp' ? 'UDP ' : ''}${printable(local)}`;
+  if (kind === 'dynamic') return `${place} as a proxy`;
+  return kind === 'reverse'
+    ? `${place} of the far end to ${printable(target)} here`
+    : `${place} to ${printable(target)} of the far end`;
+}
+
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 function listening(ticket: string, command: string, expose: readonly string[]): string[] {
@@ -176,6 +184,11 @@ function nodeUp(others: readonly string[], udpPort: number, tcpPort: number): st
   const relay = tcpPort === 0 ? 'no TCP relay' : `TCP relay on port ${tcpPort}`;
   return [
     `Bootstrap node on UDP port ${udpPort}, ${relay}. Others join with --bootstrap and its HOST:PORT:KEY.`,
+    ...(tcpPort === 0 || tcpPort === udpPort
+      ? []
+      : [
+          'Who has no UDP cannot find the relay by that: it names one port. Leave --tcp-port away, or make it the same.',
+        ]),
     ...(others.length === 0
       ? []
       : ['The same node under its other addresses:', ...others.map((other) => `  ${other}`)]),

@@ -20,13 +20,18 @@ export class DialError extends Error {
   readonly syscall: 'connect' | 'read';
   /** What the tunnel calls it. */
   readonly reason: Reason;
+  /** What the far end says, or what the reason means, for people. */
+  readonly detail: string;
 
   constructor(syscall: 'connect' | 'read', target: string, reason: Reason, text = '') {
     const refusal = syscall === 'connect' ? DIAL_CODES[reason] : undefined;
     const code = refusal ?? (reason === 'cancelled' && syscall === 'connect' ? 'ECONNABORTED' : 'ECONNRESET');
-    super(`${syscall} ${code} ${target}: ${text === '' ? REASONS[reason].sentence : text}`);
+    const { sentence } = REASONS[reason];
+    super(`${syscall} ${code} ${target}: ${text === '' ? sentence : text}`);
     this.code = code;
     this.syscall = syscall;
     this.reason = reason;
+    // The far end says itself what its rules do not allow, and what would.
+    this.detail = text === '' ? sentence : reason === 'not-allowed' ? text : `${text} (${sentence})`;
   }
 }

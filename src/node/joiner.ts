@@ -5,6 +5,8 @@ import type { BootstrapAddress, Path } from '../worker/contract.js';
 const RETRY_MS = 5_000;
 /** The first word that it takes long; joining takes 1 to 5 s where all is well. */
 const FIRST_WORD_MS = 10_000;
+/** The same after it was in: toxcore believes to be out of a small network for some seconds whenever one of its few nodes has gone. */
+const FIRST_WORD_AGAIN_MS = 30_000;
 const NEXT_WORD_MS = 60_000;
 /** Nodes that one message names: a list may have a thousand. */
 const NAMED_NODES = 3;
@@ -24,6 +26,7 @@ export interface JoinerOptions {
 export class Joiner {
   readonly #options: JoinerOptions;
   #path: Path | undefined;
+  #wasIn = false;
   #retry: TimerHandle | undefined;
   #word: TimerHandle | undefined;
   #failed: readonly string[] = [];
@@ -38,10 +41,11 @@ export class Joiner {
     const was = this.#path;
     this.#path = path;
     if (path !== 'none') {
+      this.#wasIn = true;
       this.#clear();
     } else if (was !== 'none' && !this.#closed) {
       this.#try();
-      this.#sayLater(FIRST_WORD_MS);
+      this.#sayLater(this.#wasIn ? FIRST_WORD_AGAIN_MS : FIRST_WORD_MS);
     }
   }
 
@@ -81,14 +85,17 @@ export class Joiner {
         ? 'no node of the network was found on this LAN yet; still looking. A bootstrap node may be named instead'
         : 'there is no node to join the network by, and the LAN is not searched: name a bootstrap node';
     }
+    const yet = this.#wasIn ? 'now' : 'yet';
     const silence =
       nodes.length === 1
-        ? 'the bootstrap node does not answer yet'
-        : `none of the ${nodes.length} bootstrap nodes answers yet`;
+        ? `the bootstrap node does not answer ${yet}`
+        : `none of the ${nodes.length} bootstrap nodes answers ${yet}`;
     const hint = proxied
       ? 'Does the proxy run, and let us through?'
       : 'Is this machine online, and UDP allowed?';
-    return `${silence}${this.#unusable()}; still trying. ${hint}`;
+    return this.#wasIn
+      ? `out of touch with the network: ${silence}${this.#unusable()}; still trying. What is connected stays so. ${hint}`
+      : `${silence}${this.#unusable()}; still trying. ${hint}`;
   }
 
   #unusable(): string {

@@ -1,4 +1,5 @@
 import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 
@@ -15,7 +16,7 @@ const OURS = /^(?:(?:listener|connector|node|names)\.(?:json|lock|sock)|nodes\.j
  * @throws {TunnelError} ERR_STATE_INVALID
  */
 export async function closedFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   if (process.platform === 'win32') return;
   const { mode } = await stat(folder);
   if ((mode & 0o077) === 0) return;
@@ -27,6 +28,19 @@ export async function closedFolder(folder: string): Promise<void> {
     );
   }
   await chmod(folder, 0o700);
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    // Node says so of a file system that cannot be written, too: what is the matter with the outermost folder that is missing?
+    let missing = resolve(folder);
+    while (dirname(missing) !== missing && !(await exists(dirname(missing)))) missing = dirname(missing);
+    await mkdir(missing, { mode: 0o700 });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
 }
 
 /** Refuses a file that others on this machine may use. @throws {TunnelError} ERR_STATE_INVALID */

@@ -1,6 +1,6 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
-import { isTicket } from '../access/ticket.js';
+import { isTicket, parseRemote, type Ticket } from '../access/ticket.js';
 import { isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
@@ -75,9 +75,8 @@ export class Connector extends Tunnel {
   #session: Session | undefined;
   #unanswered: TimerHandle | undefined;
 
-  private constructor(node: ToxNode, options: ConnectOptions) {
+  private constructor(node: ToxNode, options: ConnectOptions, remote: Ticket | ToxId) {
     super(node, options);
-    const { remote } = options;
     this.#remote = isTicket(remote) ? remote.toxId : remote;
     this.#publicKey = upperHex(this.#remote.publicKey);
     this.#reverses = new ReverseForwards({
@@ -98,11 +97,12 @@ export class Connector extends Tunnel {
    * Starts a node and asks the listener for its friendship. Resolves when started: the events
    * tell of the rest, and connections to forwards wait for it.
    *
-   * @throws {TunnelError} ERR_FRIEND_ADD, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
+   * @throws {TunnelError} ERR_TICKET_INVALID and ERR_ADDRESS_INVALID for a text, ERR_FRIEND_ADD, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
    */
   static async start(options: ConnectOptions): Promise<Connector> {
+    const remote = typeof options.remote === 'string' ? parseRemote(options.remote) : options.remote;
     const node = await Tunnel.startNode(options, options.identity === undefined ? ANY_PORT : undefined);
-    const connector = new Connector(node, options);
+    const connector = new Connector(node, options, remote);
     // After the caller has had a chance to listen to the events.
     setImmediate(() => void connector.#addFriend());
     return connector;

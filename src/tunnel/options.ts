@@ -81,8 +81,8 @@ export interface ListenOptions extends TunnelOptions {
 }
 
 export interface ConnectOptions extends TunnelOptions {
-  /** The listener: its ticket, or its bare Tox ID where it allows us by our public key. */
-  readonly remote: Ticket | ToxId;
+  /** The listener: its ticket, or its bare Tox ID where it allows us by our public key; as text or parsed. */
+  readonly remote: Ticket | ToxId | string;
 }
 
 /** Of what may be given up. */

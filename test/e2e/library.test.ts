@@ -80,7 +80,7 @@ describe('a program with the library', () => {
       else if (from.host === SECOND.host) http2.emit('connection', stream);
       else stream.pipe(stream);
     });
-    tunnel = await connect({ ...options, remote: parseTicket(listener.ticket) });
+    tunnel = await connect({ ...options, remote: listener.ticket });
     await once(tunnel, 'peer');
   });
 
@@ -90,6 +90,15 @@ describe('a program with the library', () => {
     await first.close();
     target.close();
     target.closeAllConnections();
+  });
+
+  test('takes the ticket as text or parsed, and one that is mistyped is told before anything starts', async () => {
+    for (const [remote, code, why] of [
+      [listener.ticket.slice(0, -1), 'ERR_TICKET_INVALID', /1 of 123/],
+      [listener.toxId.slice(1), 'ERR_ADDRESS_INVALID', /75 digits/],
+      ['', 'ERR_ADDRESS_INVALID', /digits/],
+    ] as const)
+      await assert.rejects(connect({ ...options, remote }), failsWith(code, why));
   });
 
   test('serves streams without any port, and is told who asks', async () => {

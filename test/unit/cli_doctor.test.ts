@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import { beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { DialError } from '../../src/forward/dial_error.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
 
@@ -110,11 +111,41 @@ describe('doctor', () => {
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
       tunnel.onDatagrams = async () => ({ received: 3, sent: 9 });
+      tunnel.networkPath = 'relay';
       setImmediate(() => tunnel.emit('network', { path: 'relay' }));
       return tunnel;
     };
     assert.equal(await world.doctor(), 0);
     assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
+  });
+
+  test('datagrams alone are no way in: they may be for whoever had our port before', async () => {
+    const { onStart } = world.bench;
+    world.udp = false;
+    world.bench.onStart = async (call) => {
+      const tunnel = await onStart(call);
+      tunnel.networkPath = 'none';
+      tunnel.onDatagrams = async () => ({ received: 3, sent: 9 });
+      return tunnel;
+    };
+    assert.equal(await world.doctor(), 1);
+    assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s/);
+  });
+
+  test('a machine that nodes see at an address of its own has no NAT, be that public or not', async () => {
+    const { onStart } = world.bench;
+    world.bench.onStart = async (call) => {
+      const tunnel = await onStart(call);
+      tunnel.onSeenAddresses = async () => ({
+        udpPort: 33445,
+        seen: [{ by: { ip: '127.0.0.1', port: 1 }, as: { ip: '192.0.2.7', port: 33445 } }],
+      });
+      return tunnel;
+    };
+    world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
+    assert.equal(await world.doctor(), 0);
+    assert.match(world.found, /good {2}nat: no NAT before the nodes.*\(seen at 192\.0\.2\.7:33445\)/);
+    assert.doesNotMatch(world.found, /public/);
   });
 
   test('a NAT that gives each peer another port is told, and one that too few nodes have seen', async () => {
@@ -169,20 +200,34 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}path: through a TCP relay, round trip 80\.0 ms: .*--udp-port/);
   });
 
-  test('a target that the listener does not open is told by its words', async () => {
-    const { onStart } = world.bench;
-    world.bench.onStart = async (call) => {
-      const tunnel = await onStart(call);
-      tunnel.onDial = () => {
-        const stream = new PassThrough();
-        setImmediate(() => stream.destroy(new Error('localhost port 22 is not exposed')));
-        return stream;
+  for (const [reason, text, told] of [
+    [
+      'not-allowed',
+      'localhost port 22 is not exposed',
+      'localhost port 22 is not exposed; see at the listener',
+    ],
+    [
+      'refused',
+      'localhost port 22: ECONNREFUSED',
+      'localhost port 22: ECONNREFUSED (the target refused the connection); see',
+    ],
+    ['timeout', '', 'the target did not answer in time; see'],
+  ] as const)
+    test(`a target that the listener does not open is told once, by its words: ${reason}`, async () => {
+      const { onStart } = world.bench;
+      world.bench.onStart = async (call) => {
+        const tunnel = await onStart(call);
+        tunnel.onDial = () => {
+          const stream = new PassThrough();
+          const error = new DialError('connect', 'localhost port 22', reason, text);
+          setImmediate(() => stream.destroy(error));
+          return stream;
+        };
+        return tunnel;
       };
-      return tunnel;
-    };
-    assert.equal(await world.doctor(world.ticket, '22'), 1);
-    assert.match(world.found, /BAD {3}target: localhost port 22 is not exposed; see at the listener/);
-  });
+      assert.equal(await world.doctor(world.ticket, '22'), 1);
+      assert.ok(world.found.includes(`BAD   target: ${told}`), world.found);
+    });
 
   test('a node that cannot start is a finding, and the other steps are looked at all the same', async () => {
     const { onStart } = world.bench;

@@ -125,7 +125,8 @@ describe('a program that is run with the tunnel up', () => {
 
   for (const [code, exit, why] of [
     ['ENOENT', 127, /"job": there is no such program/],
-    ['EACCES', 126, /"job": .*EACCES/],
+    ['EACCES', 126, /"job": it may not be executed \(EACCES\); chmod \+x/],
+    ['E2BIG', 126, /"job": .*spawn job E2BIG/],
   ] as const) {
     test(`one that cannot be run for ${code} ends with ${exit}`, async () => {
       bench.programError = Object.assign(new Error(`spawn job ${code}`), { code });
@@ -223,7 +224,13 @@ describe('a running connector', () => {
     assert.match(connector.stdout.text, /"local":"127.0.0.1:40001","target":"db:5432"/);
     assert.equal((await ask('forward', 'rm', '-L', '40001', '-D', '1080')).code, 0);
     assert.deepEqual(connector.tunnel.closed, ['127.0.0.1:40001', '127.0.0.1:1080']);
-    assert.match(connector.stdout.text, /"event":"removed"/);
+    assert.deepEqual(
+      connector.stdout.events.filter(({ event }) => event === 'removed'),
+      [
+        { event: 'removed', kind: 'local', local: '127.0.0.1:40001', target: 'db:5432' },
+        { event: 'removed', kind: 'dynamic', local: '127.0.0.1:1080', target: '*' },
+      ],
+    );
     assert.equal((await ask('forward', 'list')).asker.stdout.text, '-L 2222:localhost:22\n');
     assert.equal((await ask('forward', 'rm', '-L', '2222:localhost:22')).code, 0);
     const { asker } = await ask('forward', 'list', '--json');
@@ -287,7 +294,7 @@ describe('a running connector', () => {
     assert.match(first ?? '', /^listener \d+: up 0 s, joined by UDP, in 1\.2 kB \(0 B\/s\), out 56 MB/);
     assert.equal(nobody, '  nobody is connected');
     assert.match(second ?? '', /^connector 4711: up 0 s, joined by UDP/);
-    assert.match(peer ?? '', /^ {2}ABAB.*udp, 1 min 5 s, 12\.5 ms/);
+    assert.match(peer ?? '', /^ {2}ABAB.*udp, 1 min 5 s, 12\.5 ms {2}2 open {2}/);
     assert.equal(forward, '  -L 2222:localhost:22');
     listener.signal();
     await other.ended;

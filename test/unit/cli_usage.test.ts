@@ -8,6 +8,7 @@ import * as namesHelp from '../../src/cli/help_names.js';
 import * as help from '../../src/cli/help_text.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { parseToxId } from '../../src/node/tox_id.js';
+import { helpTexts } from '../../tools/help_texts.js';
 import { CliBench } from '../support/cli_bench.js';
 import { everyAction } from '../support/every_action.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -49,7 +50,8 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['ticket', 'list', '--rotate'], /--rotate stands alone/],
     [['ticket', 'list', 'ci'], /ticket revoke NAME/],
     [['connect', ID, '22', '23'], /too many arguments/],
-    [['listen', '22'], /too many arguments/],
+    [['listen', '22'], /too many arguments.* got 1; see tox-wasm-tunnel listen --help\n?$/],
+    [['forward'], /missing required argument 'ACTION'; see tox-wasm-tunnel forward --help\n?$/],
     [['connect', ID], /nothing to forward.*-L 2222:localhost:22/],
     [[ID], /nothing to forward/],
     [['connect', ID.slice(1), '22'], /it has 75 digits/],
@@ -328,6 +330,20 @@ describe('help', () => {
         assert.match(bench.stdout.text, /Examples:/);
         assert.equal(bench.stderr.text, '');
       }
+    }
+  });
+
+  test('no line of it is longer than 100 columns, and options keep to 80', async () => {
+    for (const [asked, text] of Object.entries(await helpTexts())) {
+      const [options = '', examples = ''] = text.split('\nExamples:');
+      for (const [part, columns] of [
+        [options, 80],
+        [examples, 100],
+      ] as const)
+        for (const line of part.split('\n')) {
+          const isUsage = line.startsWith('Usage:');
+          assert.ok(line.length <= (isUsage ? 100 : columns), `${asked}: ${line.length} columns: ${line}`);
+        }
     }
   });
 

@@ -96,6 +96,22 @@ test('it says that it takes long after 10 s, then every minute, with what may he
   assert.deepEqual(said, [plain], 'what works again is no longer named');
 });
 
+test('out again after it was in, it waits 30 s with its word, and says that what is connected stays', async () => {
+  const { joiner, said, tries, pass } = bench({ nodes: nodes(1) });
+  joiner.pathChanged('none');
+  await pass(1);
+  joiner.pathChanged('relay');
+  joiner.pathChanged('none');
+  assert.equal(tries.length, 2, 'it tries at once all the same');
+  await pass(29_999);
+  assert.deepEqual(said, []);
+  await pass(1);
+  assert.match(
+    said.join(),
+    /^out of touch with the network: the bootstrap node does not answer now; still trying\. What is connected stays so\./,
+  );
+});
+
 test('one node is spoken of as one', async () => {
   const { joiner, said, answer, pass } = bench({ nodes: nodes(1) });
   answer.failed = ['n0:1 (not found)'];

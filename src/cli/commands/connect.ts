@@ -109,8 +109,8 @@ export async function connectCommand(
         timers: context.io.timers,
         isOnline: () => connector.peers().some(({ status }) => status === 'online'),
         onAdded,
-        onRemoved: ({ listen, target }) =>
-          context.reporter.event({ event: 'removed', local: listen, target }),
+        onRemoved: ({ kind, listen, target }) =>
+          context.reporter.event({ event: 'removed', kind, local: listen, target }),
       }),
     }),
     up: async (connector, lifetime) => {

@@ -10,6 +10,7 @@ import { Lifetime } from '../lifetime.js';
 import { type NatKind, natKindOf } from '../nat_kind.js';
 import { type NetworkProxyFlags, networkProxyOf } from '../network_proxy.js';
 import { peerOnline } from '../peer_online.js';
+import { refusalText } from '../refusal_text.js';
 import { remoteOf } from '../remote.js';
 import type { Context } from '../serve.js';
 import { Waiter } from '../waiter.js';
@@ -59,7 +60,7 @@ export async function doctorCommand(
       bootstrap: await namedOrPublicNodes(context, flags),
     };
     const doctor = new Doctor(context, lifetime.signal, options);
-    context.reporter.people('Looking at the network; that takes a minute at most');
+    context.reporter.people('Looking at the network; that takes about a minute at most');
     await doctor.network();
     if (named !== undefined) {
       context.reporter.people('Looking for the listener');
@@ -133,7 +134,8 @@ class Doctor {
       const how = udp ? 'by UDP' : 'through a TCP relay';
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
       // In a network of private addresses alone toxcore takes its relays for the way in; that UDP is answered shows all the same.
-      const answered = udp && path !== 'udp' && (await tunnel.datagrams()).received > 0;
+      // Without any way in, what was received are no answers: others may still ask whoever had our port before.
+      const answered = udp && tunnel.networkPath === 'relay' && (await tunnel.datagrams()).received > 0;
       const isGood = path === (udp ? 'udp' : 'relay') || answered;
       const since = this.#since(started);
       if (isGood && udp) this.#nat = await this.#lookForNat(tunnel);
@@ -199,7 +201,7 @@ class Doctor {
       );
       if (outcome === true) return good(`the listener reaches ${name}`);
       if (outcome === undefined) return bad(`no word about ${name} within ${DIAL_MS / 1000} s`, 'try again');
-      return bad(outcome.message, 'see at the listener whether it runs there and is exposed');
+      return bad(refusalText(outcome), 'see at the listener whether it runs there and is exposed');
     } finally {
       stream.destroy();
     }
@@ -231,7 +233,7 @@ class Doctor {
 
 /** What each kind of NAT means for a tunnel. */
 const NATS: Readonly<Record<NatKind, string>> = {
-  none: 'no NAT: this machine has a public address. Peers reach it directly, unless a firewall keeps out what was not asked for',
+  none: 'no NAT before the nodes: they see an address of this machine. Peers out there reach it directly, unless a firewall keeps out what was not asked for',
   'keeps-port': 'a NAT that gives all peers one port, the same as here: peers are reached directly',
   'moves-port': 'a NAT that gives all peers one port: peers are reached directly',
   symmetric:

@@ -21,7 +21,9 @@ export async function peersCommand(
   if (action === undefined) {
     const { peers } = v.parse(PeersSchema, await ask(context, flags, 'peers'));
     reporter.event({ event: 'peers', peers });
-    reporter.result(peers.length === 0 ? 'nobody is connected' : peers.map(peerRow).join('\n'));
+    reporter.result(
+      peers.length === 0 ? 'nobody is connected' : peers.map((each) => peerRow(each)).join('\n'),
+    );
     return EXIT.ok;
   }
   if (!ACTIONS.includes(action) || peer === undefined) {

@@ -37,7 +37,8 @@ export async function statusCommand({ io, reporter }: Context, { state }: AskFla
 
 const NETWORK: Readonly<Record<Status['network'], string>> = {
   udp: 'joined by UDP',
-  relay: 'joined through TCP relays',
+  // toxcore calls it so too where all nodes have private addresses.
+  relay: 'joined through TCP relays, or a private network',
   none: 'not joined to the network',
 };
 
@@ -46,7 +47,9 @@ function linesOf(status: Status): string[] {
   const traffic = `in ${humanBytes(bytesIn)} (${humanBytes(inRate)}/s), out ${humanBytes(bytesOut)} (${humanBytes(outRate)}/s)`;
   return [
     `${role} ${pid}: up ${humanDuration(upMs)}, ${NETWORK[network]}, ${traffic}`,
-    ...(peers.length === 0 ? ['  nobody is connected'] : peers.map((peer) => `  ${peerRow(peer)}`)),
+    ...(peers.length === 0
+      ? ['  nobody is connected']
+      : peers.map((peer) => `  ${peerRow(peer, role === 'connector')}`)),
     ...forwards.map((forward) => `  ${forwardRow(forward)}`),
   ];
 }
