@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { AccessState } from '../access/access_state.js';
 import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
+import type { ReverseBook } from '../access/reverse_book.js';
 import type { Rule } from '../access/rule.js';
 import type { RuleBook } from '../access/rule_book.js';
 import type { Ticket } from '../access/ticket.js';
@@ -86,6 +87,7 @@ export interface ListenerHandle extends TunnelHandle {
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined;
   readonly rules: RuleBook;
+  readonly reverseRules: ReverseBook;
   /** Public keys of 64 hexadecimal digits. */
   removePeer(publicKey: string): Promise<boolean>;
   denyPeer(publicKey: string): void;

@@ -19,6 +19,8 @@ export const PeerSchema = v.object({
   denied: v.number(),
   failed: v.number(),
   limited: v.number(),
+  // Of a process of an older version there are none to read.
+  reversePorts: v.optional(v.pipe(v.array(v.string()), v.readonly()), []),
 });
 export type Peer = v.InferOutput<typeof PeerSchema>;
 
@@ -48,6 +50,7 @@ export function peerRow(peer: Peer): string {
       `${peer.streams} open of ${peer.opened}`,
       `${humanBytes(peer.bytesIn)} in, ${humanBytes(peer.bytesOut)} out`,
       refused === 0 ? '' : `${peer.denied} denied, ${peer.failed} failed, ${peer.limited} over a limit`,
+      peer.reversePorts.length === 0 ? '' : `-R ${peer.reversePorts.join(' ')}`,
     ]
       .filter((part) => part !== '')
       .join('  '),

@@ -44,6 +44,11 @@ export class ReversePort {
     this.#server = createServer(TCP_OPTIONS);
   }
 
+  /** Where it listens; undefined before. */
+  get local(): HostPort | undefined {
+    return this.#local;
+  }
+
   /** Starts to listen, and answers the request with how that went; to be called once. */
   open(request: OpenRequest): void {
     const { bind } = this.#options;

@@ -30,6 +30,8 @@ export interface PeerInfo {
   readonly denied: number;
   readonly failed: number;
   readonly limited: number;
+  /** `host:port` of each port that is open here for the peer (`-R`). */
+  readonly reversePorts: readonly string[];
 }
 
 export function peerInfo(
@@ -52,5 +54,6 @@ export function peerInfo(
     ...peer.traffic,
     ...counts,
     limited: stats?.opensRefused ?? 0,
+    reversePorts: [],
   };
 }

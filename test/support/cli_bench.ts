@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
+import { ReverseBook } from '../../src/access/reverse_book.js';
 import type { Rule } from '../../src/access/rule.js';
 import { RuleBook } from '../../src/access/rule_book.js';
 import { formatTicket } from '../../src/access/ticket.js';
@@ -18,6 +19,7 @@ import type {
 import type { CliIo, EndSignal, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
+import type { ReverseRule } from '../../src/forward/reverse_rule.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import { type LocalSpec, printBind } from '../../src/forward/spec.js';
 import type { UdpSpec } from '../../src/forward/udp_spec.js';
@@ -99,6 +101,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
+  reverseRules = new ReverseBook();
   friends: PeerInfo[] = [];
   /** What was asked about peers, and their keys. */
   readonly asked: string[] = [];
@@ -233,7 +236,7 @@ export interface Call {
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
     readonly denyPeers?: unknown;
-    readonly allowReverse?: unknown;
+    readonly allowReverse?: readonly ReverseRule[];
   };
 }
 
@@ -279,6 +282,7 @@ export class CliBench {
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
     this.tunnel.rules = new RuleBook(options.expose);
+    this.tunnel.reverseRules = new ReverseBook(options.allowReverse);
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];

@@ -16,4 +16,5 @@ export const SOME_PEER: PeerInfo = {
   denied: 3,
   failed: 0,
   limited: 1,
+  reversePorts: ['127.0.0.1:8080'],
 };
