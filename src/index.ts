@@ -64,7 +64,7 @@ export type {
   TunnelOptions,
 } from './tunnel/options.js';
 export type { PeerInfo } from './tunnel/peer_info.js';
-export type { Traffic } from './tunnel/peer_life.js';
+
 export type { Reverse } from './tunnel/reverse_forwards.js';
 export type { SeenAddresses, Tunnel, TunnelStats } from './tunnel/tunnel.js';
 export type { Path, ProxyAddress, SeenAddress, SocketPlace } from './worker/contract.js';
@@ -103,3 +103,4 @@ export function connect(options: ConnectOptions): Promise<Connector> {
 export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);
 }
+export type { Traffic } from './tunnel/traffic.js';

@@ -21,6 +21,7 @@ import type {
   Reverse,
   SeenAddresses,
   TunnelEvents,
+  TunnelStats,
 } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
@@ -76,8 +77,8 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   seenAddresses(): Promise<SeenAddresses>;
   datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
   peers(): readonly PeerInfo[];
-  /** Bytes of all streams so far. */
-  stats(): { readonly bytesIn: number; readonly bytesOut: number };
+  /** What all streams have carried so far. */
+  stats(): TunnelStats;
 }
 
 export interface ListenerHandle extends TunnelHandle {

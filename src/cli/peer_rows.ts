@@ -2,6 +2,13 @@ import * as v from 'valibot';
 import type { PeerInfo } from '../index.js';
 import { humanBytes, humanDuration, printable } from './human.js';
 
+/** Datagrams of UDP forwards, as the control socket tells of them; a process of an older version does not. */
+export const DatagramCounts = {
+  datagramsIn: v.optional(v.number(), 0),
+  datagramsOut: v.optional(v.number(), 0),
+  datagramsDropped: v.optional(v.number(), 0),
+};
+
 /** A peer, as the control socket tells of it. */
 export const PeerSchema = v.object({
   publicKey: v.string(),
@@ -15,6 +22,7 @@ export const PeerSchema = v.object({
   streams: v.number(),
   bytesIn: v.number(),
   bytesOut: v.number(),
+  ...DatagramCounts,
   opened: v.number(),
   denied: v.number(),
   failed: v.number(),

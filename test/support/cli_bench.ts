@@ -23,7 +23,14 @@ import type { ReverseRule } from '../../src/forward/reverse_rule.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import { type LocalSpec, printBind } from '../../src/forward/spec.js';
 import type { UdpSpec } from '../../src/forward/udp_spec.js';
-import type { DialOptions, DynamicOptions, PeerInfo, Reverse, TunnelEvents } from '../../src/index.js';
+import type {
+  DialOptions,
+  DynamicOptions,
+  PeerInfo,
+  Reverse,
+  TunnelEvents,
+  TunnelStats,
+} from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 
@@ -184,8 +191,8 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return this.onPing();
   }
 
-  stats(): { bytesIn: number; bytesOut: number } {
-    return { bytesIn: 1234, bytesOut: 56_000_000 };
+  stats(): TunnelStats {
+    return { bytesIn: 1234, bytesOut: 56_000_000, datagramsIn: 0, datagramsOut: 0, datagramsDropped: 0 };
   }
 
   peers(): readonly PeerInfo[] {
