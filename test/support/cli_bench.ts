@@ -33,6 +33,7 @@ import type {
 } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
+import { TempFolder } from './temp_folder.js';
 
 /** An event line, read back; what it holds is for the tests to say. */
 export interface TestEvent {
@@ -271,6 +272,11 @@ export class FakeProgram implements RunningProgram {
   }
 }
 
+/** Of all benches of a test file; each has a state folder of its own in it. */
+const folders = new TempFolder();
+process.once('exit', () => folders.remove());
+let benches = 0;
+
 /** Far more than anything here takes, in milliseconds. */
 const GIVE_UP_MS = 5000;
 
@@ -293,7 +299,8 @@ export class CliBench {
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
-  stateFolder = '/nowhere/state';
+  /** Not made before something is kept there. */
+  stateFolder = folders.file(String(benches++));
   pid = process.pid;
   /** Programs that were started. */
   readonly programs: FakeProgram[] = [];
