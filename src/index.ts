@@ -5,7 +5,9 @@
  */
 export { type AccessState, parseAccessState } from './access/access_state.js';
 export type { Grant } from './access/grant.js';
+export type { NamedRules } from './access/named_rules.js';
 export type { AccessEvents, AccessPolicy, AllowedPeer } from './access/policy.js';
+export type { ReverseBook } from './access/reverse_book.js';
 export { type IsName, printRule, type ReadRule, type Rule, readRule } from './access/rule.js';
 export type { RuleBook } from './access/rule_book.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
@@ -62,7 +64,7 @@ export type {
   TunnelOptions,
 } from './tunnel/options.js';
 export type { PeerInfo } from './tunnel/peer_info.js';
-export type { Traffic } from './tunnel/peer_life.js';
+
 export type { Reverse } from './tunnel/reverse_forwards.js';
 export type { SeenAddresses, Tunnel, TunnelStats } from './tunnel/tunnel.js';
 export type { Path, ProxyAddress, SeenAddress, SocketPlace } from './worker/contract.js';
@@ -101,3 +103,4 @@ export function connect(options: ConnectOptions): Promise<Connector> {
 export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);
 }
+export type { Traffic } from './tunnel/traffic.js';

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { TunnelError } from '../core/errors.js';
 import { parseExposeSpec } from '../forward/expose.js';
+import { parseReverseRule } from '../forward/reverse_rule.js';
 import { parseName } from './name.js';
 
 /** Tickets of one listener, the default one counted: each costs the worker a row of its table. */
@@ -31,24 +32,32 @@ export const NameSchema = v.pipe(
   }),
 );
 
-export const RulesSchema = v.pipe(
-  v.array(
-    v.pipe(
-      v.string(),
-      v.rawCheck(({ dataset, addIssue }) => {
-        if (!dataset.typed) return;
-        try {
-          parseExposeSpec(dataset.value);
-        } catch (error) {
-          if (!TunnelError.is(error)) throw error;
-          addIssue({ message: error.message });
-        }
-      }),
+/** Texts that `parse` takes. */
+const rulesRead = (parse: (text: string) => unknown) =>
+  v.pipe(
+    v.array(
+      v.pipe(
+        v.string(),
+        v.rawCheck(({ dataset, addIssue }) => {
+          if (!dataset.typed) return;
+          try {
+            parse(dataset.value);
+          } catch (error) {
+            if (!TunnelError.is(error)) throw error;
+            addIssue({ message: error.message });
+          }
+        }),
+      ),
     ),
-  ),
-  v.minLength(1),
-  v.maxLength(MAX_RULES),
-);
+    v.minLength(1),
+    v.maxLength(MAX_RULES),
+  );
+
+/** As `--expose` takes them, without names. */
+export const RulesSchema = rulesRead(parseExposeSpec);
+
+/** As `--allow-reverse` takes them, without names. */
+export const AllowReverseSchema = rulesRead((text) => parseReverseRule(text));
 
 export const UsesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_USES));
 
@@ -62,8 +71,8 @@ const TicketSchema = v.object({
   uses: v.optional(UsesSchema),
   // Public keys of those that it let in, when that is limited.
   usedBy: v.optional(v.pipe(v.array(digits(32)), v.maxLength(MAX_USES))),
-  // As `--expose` takes them.
   rules: v.optional(RulesSchema),
+  allowReverse: v.optional(AllowReverseSchema),
 });
 
 /** What a listener keeps of who may come in. Holds secrets. */

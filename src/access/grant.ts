@@ -1,4 +1,5 @@
 import type { ExposeSpec } from '../forward/expose.js';
+import type { ReverseRule } from '../forward/reverse_rule.js';
 
 /** What a peer has once it was let in. The same object as long as what let it in is in force. */
 export interface Grant {
@@ -7,4 +8,6 @@ export interface Grant {
   readonly kind: 'ticket' | 'peer';
   /** What this alone may reach; undefined when it has no rules of its own. */
   readonly rules: readonly ExposeSpec[] | undefined;
+  /** Where this alone may have ports opened, beside rules for its name; undefined when it has none of its own. */
+  readonly allowReverse?: readonly ReverseRule[] | undefined;
 }

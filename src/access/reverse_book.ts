@@ -1,6 +1,7 @@
 import type { Address } from '../forward/address.js';
-import { opensReverse, type ReverseRule } from '../forward/reverse_rule.js';
+import { opensReverse, printReverseRule, type ReverseRule } from '../forward/reverse_rule.js';
 import type { Grant } from './grant.js';
+import { NamedRules } from './named_rules.js';
 
 /** The question before a port is opened for a peer. Asked anew each time. */
 export interface ReverseRules {
@@ -11,16 +12,10 @@ export interface ReverseRules {
  * Where peers may have ports opened on this machine: nowhere, unless a rule says so. As with what they may
  * reach, a peer whose name or ticket has rules of its own (of either kind) has none of the general ones.
  */
-export class ReverseBook {
-  #rules: readonly ReverseRule[];
-
+export class ReverseBook extends NamedRules<ReverseRule> {
   constructor(rules: readonly ReverseRule[] = []) {
-    this.#rules = rules;
-  }
-
-  /** Takes away all that was told about names that nobody has any more, as another may get them. */
-  keep(isName: (name: string) => boolean): void {
-    this.#rules = this.#rules.filter(({ name }) => name === undefined || isName(name));
+    super(printReverseRule);
+    for (const rule of rules) this.add(rule);
   }
 
   /**
@@ -35,9 +30,9 @@ export class ReverseBook {
   }
 
   #now(grant: Grant | undefined, hasOwnRules: (grant: Grant) => boolean): readonly ReverseRule[] {
-    const general = this.#rules.filter(({ name }) => name === undefined);
-    if (grant === undefined) return general;
-    const own = this.#rules.filter(({ name }) => name === grant.name);
-    return own.length > 0 || hasOwnRules(grant) ? own : general;
+    if (grant === undefined) return this.general;
+    const named = this.of(grant.name);
+    if (grant.allowReverse === undefined && named === undefined && !hasOwnRules(grant)) return this.general;
+    return [...(grant.allowReverse ?? []), ...(named ?? [])];
   }
 }

@@ -1,5 +1,6 @@
 import { TunnelError } from '../core/errors.js';
 import { parseExposeSpec } from '../forward/expose.js';
+import { parseReverseRule } from '../forward/reverse_rule.js';
 import { hexBytes, upperHex } from '../node/tox_id.js';
 import { DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
 import type { Grant } from './grant.js';
@@ -14,6 +15,8 @@ export interface NewTicket {
   readonly uses?: number | undefined;
   /** What its holders may reach, as `--expose` takes it; default: what all may. */
   readonly rules?: readonly string[] | undefined;
+  /** Which ports its holders may have opened, as `--allow-reverse` takes them, without names; default: what all may, unless {@link rules} are given. */
+  readonly allowReverse?: readonly string[] | undefined;
 }
 
 /** What may be told of a ticket; its secret is not among it. */
@@ -35,6 +38,7 @@ export interface BookedTicket {
   /** Public keys, as hexadecimal digits. */
   readonly usedBy: Set<string>;
   readonly rules: readonly string[] | undefined;
+  readonly allowReverse: readonly string[] | undefined;
   readonly grant: Grant;
 }
 
@@ -115,7 +119,7 @@ export class TicketBook {
   }
 
   #add(
-    { name, expiresAtMs, uses, rules }: NewTicket,
+    { name, expiresAtMs, uses, rules, allowReverse }: NewTicket,
     secret: Uint8Array,
     usedBy: readonly string[] = [],
   ): BookedTicket {
@@ -126,7 +130,15 @@ export class TicketBook {
       uses,
       usedBy: new Set(usedBy),
       rules,
-      grant: { name, kind: 'ticket', rules: rules?.map(parseExposeSpec) },
+      allowReverse,
+      grant: {
+        name,
+        kind: 'ticket',
+        rules: rules?.map(parseExposeSpec),
+        ...(allowReverse !== undefined && {
+          allowReverse: allowReverse.map((text) => parseReverseRule(text)),
+        }),
+      },
     };
     this.#byName.set(name, ticket);
     this.#byKeyId.set(keyIdOf(secret), ticket);
@@ -167,11 +179,12 @@ export function use({ uses, usedBy }: BookedTicket, peer: string): boolean {
   return true;
 }
 
-function limitsOf({ name, expiresAtMs, uses, rules }: BookedTicket) {
+function limitsOf({ name, expiresAtMs, uses, rules, allowReverse }: BookedTicket) {
   return {
     name,
     ...(expiresAtMs !== undefined && { expiresAtMs }),
     ...(uses !== undefined && { uses }),
     ...(rules !== undefined && { rules: [...rules] }),
+    ...(allowReverse !== undefined && { allowReverse: [...allowReverse] }),
   };
 }

@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { AccessState } from '../access/access_state.js';
 import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
+import type { ReverseBook } from '../access/reverse_book.js';
 import type { Rule } from '../access/rule.js';
 import type { RuleBook } from '../access/rule_book.js';
 import type { Ticket } from '../access/ticket.js';
@@ -20,6 +21,7 @@ import type {
   Reverse,
   SeenAddresses,
   TunnelEvents,
+  TunnelStats,
 } from '../index.js';
 import type { BootstrapAddress } from '../node/bootstrap_list.js';
 import type { Identity } from '../node/identity.js';
@@ -75,8 +77,8 @@ export interface TunnelHandle extends EventEmitter<TunnelEvents> {
   seenAddresses(): Promise<SeenAddresses>;
   datagrams(): Promise<{ readonly received: number; readonly sent: number }>;
   peers(): readonly PeerInfo[];
-  /** Bytes of all streams so far. */
-  stats(): { readonly bytesIn: number; readonly bytesOut: number };
+  /** What all streams have carried so far. */
+  stats(): TunnelStats;
 }
 
 export interface ListenerHandle extends TunnelHandle {
@@ -86,6 +88,7 @@ export interface ListenerHandle extends TunnelHandle {
   /** @returns undefined when there is no ticket of that name */
   ticketOf(name: string): string | undefined;
   readonly rules: RuleBook;
+  readonly reverseRules: ReverseBook;
   /** Public keys of 64 hexadecimal digits. */
   removePeer(publicKey: string): Promise<boolean>;
   denyPeer(publicKey: string): void;

@@ -11,12 +11,15 @@ export const expose = (): Option =>
 
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
 
-export const offering = (): Option[] => [
-  expose(),
+export const allowReverse = (): Option =>
   repeatable(
     '--allow-reverse <[NAME:][BIND:]PORT>',
     'let connectors (or NAME alone) open this port here by -R; repeatable (default: none)',
-  ),
+  );
+
+export const offering = (): Option[] => [
+  expose(),
+  allowReverse(),
   repeatable('--allow-peer <[NAME=]KEY>', 'let this peer in by its public key or Tox ID, without a ticket'),
   repeatable('--deny-peer <KEY>', 'keep this peer out, whatever ticket it has; repeatable'),
   qr(),

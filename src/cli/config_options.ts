@@ -15,6 +15,9 @@ export interface ConfigOption {
   readonly option: Option;
 }
 
+/** What is to be done this once is no setting: it would be done again with every call. */
+const ONLY_TYPED: Readonly<Record<string, readonly string[]>> = { rule: ['allow-reverse'] };
+
 export type ConfigSections = ReadonlyMap<string, ReadonlyMap<string, ConfigOption>>;
 
 /** What a configuration may hold: all that the options of the grammar do, by command. */
@@ -23,7 +26,8 @@ export function configSections(program: Command): ConfigSections {
   const all = new Map<string, ConfigOption>();
   sections.set(ALL, all);
   for (const command of program.commands) {
-    const options = command.options.map(configOption).filter(({ key }) => key !== 'config');
+    const typed = ['config', ...(ONLY_TYPED[command.name()] ?? [])];
+    const options = command.options.map(configOption).filter(({ key }) => !typed.includes(key));
     for (const option of options) if (!all.has(option.key)) all.set(option.key, option);
     sections.set(command.name(), new Map(options.map((option) => [option.key, option])));
   }

@@ -2,11 +2,11 @@ import * as v from 'valibot';
 import { type ControlMethods, method } from '../control/method.js';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { fitsCredential } from '../core/proxy_credentials.js';
 import { parseReverseSpec } from '../forward/reverse_spec.js';
 import { parseDynamicSpec, parseLocalSpec } from '../forward/spec.js';
 import { parseUdpSpec } from '../forward/udp_spec.js';
 import { FORWARD_FLAGS, parseWhich } from './forward_text.js';
-import { fitsCredential } from './proxy_flags.js';
 import type { HeldForward, RunningForward, RunningForwards } from './running_forwards.js';
 
 export interface ConnectorMethodsOptions {

@@ -142,7 +142,13 @@ export type CliEvent =
   /** The answer of `peers`. */
   | { readonly event: 'peers'; readonly peers: readonly unknown[] }
   /** The answer of `rule list`. */
-  | { readonly event: 'rules'; readonly rules: readonly string[]; readonly isDefault: boolean }
+  | {
+      readonly event: 'rules';
+      readonly rules: readonly string[];
+      readonly isDefault: boolean;
+      /** As `--allow-reverse` has them. */
+      readonly allowReverse: readonly string[];
+    }
   /** The answer of `status`. */
   | { readonly event: 'status'; readonly processes: readonly unknown[] }
   /** The answer of `forward list`, and of `forward add` for each that was added. */

@@ -2,12 +2,16 @@ import * as v from 'valibot';
 import { type IsName, printRule, readRule } from '../access/rule.js';
 import { type ControlMethods, method } from '../control/method.js';
 import { TunnelError } from '../core/errors.js';
+import { parseReverseRule, printReverseRule } from '../forward/reverse_rule.js';
 import type { ListenerHandle } from './api.js';
 import { peerRows } from './peer_rows.js';
 
 /** What the control socket asks of a running listener about peers and rules; the answers are those of the CLI commands. */
 export interface ListenerMethodsOptions {
-  readonly listener: Pick<ListenerHandle, 'peers' | 'removePeer' | 'allowPeer' | 'denyPeer' | 'rules'>;
+  readonly listener: Pick<
+    ListenerHandle,
+    'peers' | 'removePeer' | 'allowPeer' | 'denyPeer' | 'rules' | 'reverseRules'
+  >;
   readonly isName: IsName;
   readonly wallClock: () => Date;
 }
@@ -21,7 +25,7 @@ const RuleSchema = v.object({ rule: v.string('a rule is expected') });
 const KEY = /^[0-9a-f]{64}$/i;
 
 export function listenerMethods({ listener, isName, wallClock }: ListenerMethodsOptions): ControlMethods {
-  const { rules } = listener;
+  const { rules, reverseRules } = listener;
   const keysOf = (peer: string): string[] => {
     if (KEY.test(peer)) return [peer.toUpperCase()];
     const name = peer.toLowerCase();
@@ -42,6 +46,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
   const ruleList = () => ({
     rules: rules.list().map((rule) => printRule(rule, isName)),
     isDefault: rules.isDefault,
+    allowReverse: reverseRules.list().map(printReverseRule),
   });
   return {
     peers: () => ({ peers: peerRows(listener.peers(), wallClock()) }),
@@ -75,6 +80,20 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
       const read = readRule(rule, isName);
       if (!rules.remove(read.rule)) {
         throw new TunnelError('ERR_USAGE', `there is no rule ${printRule(read.rule, isName)}; see rule list`);
+      }
+      return { ...ruleList(), changed: true };
+    }),
+    'reverse.add': method(RuleSchema, ({ rule }) => {
+      const changed = reverseRules.add(parseReverseRule(rule, isName));
+      return { ...ruleList(), changed };
+    }),
+    'reverse.remove': method(RuleSchema, ({ rule }) => {
+      const read = parseReverseRule(rule, isName);
+      if (!reverseRules.remove(read)) {
+        throw new TunnelError(
+          'ERR_USAGE',
+          `there is no rule --allow-reverse ${printReverseRule(read)}; see rule list`,
+        );
       }
       return { ...ruleList(), changed: true };
     }),

@@ -54,6 +54,24 @@ const METRICS: readonly Metric[] = [
     of: (peer) => peer.bytesOut,
   },
   {
+    name: 'peer_received_datagrams_total',
+    type: 'counter',
+    help: 'UDP datagrams that came whole from the peer.',
+    of: (peer) => peer.datagramsIn,
+  },
+  {
+    name: 'peer_sent_datagrams_total',
+    type: 'counter',
+    help: 'UDP datagrams sent to the peer; each may get lost.',
+    of: (peer) => peer.datagramsOut,
+  },
+  {
+    name: 'peer_dropped_datagrams_total',
+    type: 'counter',
+    help: 'UDP datagrams that this end had no room for, or that lacked a part.',
+    of: (peer) => peer.datagramsDropped,
+  },
+  {
     name: 'peer_opened_total',
     type: 'counter',
     help: 'Targets that were dialled for the peer.',

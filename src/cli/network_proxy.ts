@@ -1,4 +1,4 @@
-import { MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
+import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
 import type { ProxyAddress } from '../index.js';
 import { hostProblem } from '../node/host_name.js';
 import { usage } from './flags.js';
@@ -51,8 +51,7 @@ export async function networkProxyOf(
     ['user name', user],
     ['password', password],
   ] as const) {
-    const bytes = Buffer.byteLength(value);
-    if (bytes < 1 || bytes > MAX_CREDENTIAL_BYTES)
+    if (!fitsCredential(value))
       throw usage(
         `the ${what} for the proxy must have 1 to ${MAX_CREDENTIAL_BYTES} bytes; ${FORM}, and --proxy-password-file FILE keeps the password out of the list of processes`,
       );

@@ -2,6 +2,13 @@ import * as v from 'valibot';
 import type { PeerInfo } from '../index.js';
 import { humanBytes, humanDuration, printable } from './human.js';
 
+/** Datagrams of UDP forwards, as the control socket tells of them; a process of an older version does not. */
+export const DatagramCounts = {
+  datagramsIn: v.optional(v.number(), 0),
+  datagramsOut: v.optional(v.number(), 0),
+  datagramsDropped: v.optional(v.number(), 0),
+};
+
 /** A peer, as the control socket tells of it. */
 export const PeerSchema = v.object({
   publicKey: v.string(),
@@ -15,10 +22,13 @@ export const PeerSchema = v.object({
   streams: v.number(),
   bytesIn: v.number(),
   bytesOut: v.number(),
+  ...DatagramCounts,
   opened: v.number(),
   denied: v.number(),
   failed: v.number(),
   limited: v.number(),
+  // Of a process of an older version there are none to read.
+  reversePorts: v.optional(v.pipe(v.array(v.string()), v.readonly()), []),
 });
 export type Peer = v.InferOutput<typeof PeerSchema>;
 
@@ -48,6 +58,7 @@ export function peerRow(peer: Peer, isListener = false): string {
       isListener ? `${peer.streams} open` : `${peer.streams} open of ${peer.opened}`,
       `${humanBytes(peer.bytesIn)} in, ${humanBytes(peer.bytesOut)} out`,
       refused === 0 ? '' : `${peer.denied} denied, ${peer.failed} failed, ${peer.limited} over a limit`,
+      peer.reversePorts.length === 0 ? '' : `-R ${peer.reversePorts.join(' ')}`,
     ]
       .filter((part) => part !== '')
       .join('  '),

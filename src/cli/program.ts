@@ -7,8 +7,10 @@ import type { ListenFlags } from './commands/listen.js';
 import type { NodeFlags } from './commands/node.js';
 import type { NodesFlags } from './commands/nodes.js';
 import type { PingFlags } from './commands/ping.js';
+import type { RuleFlags } from './commands/rule.js';
 import type { TicketFlags } from './commands/ticket.js';
 import {
+  allowReverse,
   binding,
   expose,
   forwarding,
@@ -45,7 +47,7 @@ export interface Actions extends NameActions, RunningActions {
   peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
   ping(first: string | undefined, flags: PingFlags): Promise<void>;
   doctor(first: string | undefined, second: string | undefined, flags: DoctorFlags): Promise<void>;
-  rule(action: string, rules: readonly string[], flags: AskFlags): Promise<void>;
+  rule(action: string, rules: readonly string[], flags: RuleFlags): Promise<void>;
 }
 
 /** The grammar of the command line; it does nothing but call the actions. @param args what will be parsed */
@@ -202,7 +204,7 @@ export function buildProgram(
     .option('--name <NAME>', 'of the new ticket')
     .option('--expires <TIME>', 'how long it starts connections: 90s, 30m, 2h or 7d (default: always)')
     .option('--uses <N>', 'how many peers it lets in (default: any number)');
-  addOptions(ticket, expose(), qr(), stateFolder(), passphrase(), ...output_());
+  addOptions(ticket, expose(), allowReverse(), qr(), stateFolder(), passphrase(), ...output_());
   ticket.action((action: string | undefined, name: string | undefined) =>
     actions.ticket(action, name, merged<TicketFlags>(program, ticket)),
   );
@@ -223,9 +225,9 @@ export function buildProgram(
   const rule = subcommand(program, 'rule', 'what peers of the listener that runs here may reach', help.RULE)
     .argument('<ACTION>', 'list, add or remove')
     .argument('[RULE...]', 'as --expose has it');
-  addOptions(rule, stateFolder(), ...output_());
+  addOptions(rule, allowReverse(), stateFolder(), ...output_());
   rule.action((action: string, rules: readonly string[]) =>
-    actions.rule(action, rules, merged<AskFlags>(program, rule)),
+    actions.rule(action, rules, merged<RuleFlags>(program, rule)),
   );
 
   addRunningCommands(program, actions);

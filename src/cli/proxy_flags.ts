@@ -1,4 +1,4 @@
-import { MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
+import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
 import { parseDynamicSpec } from '../forward/spec.js';
 import type { DynamicOptions } from '../index.js';
 import { usage } from './flags.js';
@@ -31,10 +31,4 @@ async function credentialsOf({ socksUser: user, socksPasswordFile: file }: Proxy
     throw usage(`the first line of ${file} must be the password, 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
   }
   return { user, password };
-}
-
-/** A user name or a password. */
-export function fitsCredential(text: string): boolean {
-  const bytes = Buffer.byteLength(text);
-  return bytes >= 1 && bytes <= MAX_CREDENTIAL_BYTES;
 }

@@ -3,7 +3,7 @@ import { type ControlMethods, method } from '../control/method.js';
 import type { TunnelHandle } from './api.js';
 import { RunningForwardSchema } from './forward_text.js';
 import type { CliIo } from './io.js';
-import { PeerSchema, peerRows } from './peer_rows.js';
+import { DatagramCounts, PeerSchema, peerRows } from './peer_rows.js';
 import type { RunningForward } from './running_forwards.js';
 
 /** What a running process tells of itself. */
@@ -19,6 +19,7 @@ export const StatusSchema = v.object({
   /** Of all peers. */
   bytesIn: v.number(),
   bytesOut: v.number(),
+  ...DatagramCounts,
   /** Bytes a second, just now. */
   inRate: v.number(),
   outRate: v.number(),
@@ -46,7 +47,8 @@ export function statusMethod({ role, handle, forwards, io }: StatusMethodOptions
     status: method(v.object({}), async (): Promise<Status> => {
       const before = { ...handle.stats(), atMs: timers.nowMs() };
       await new Promise<void>((resolve) => timers.set(resolve, SAMPLE_MS));
-      const { bytesIn, bytesOut } = handle.stats();
+      const stats = handle.stats();
+      const { bytesIn, bytesOut } = stats;
       const nowMs = timers.nowMs();
       const rate = (bytes: number): number => Math.round((bytes * 1000) / Math.max(nowMs - before.atMs, 1));
       const upMs = Math.round(nowMs - startedMs);
@@ -58,8 +60,7 @@ export function statusMethod({ role, handle, forwards, io }: StatusMethodOptions
         since: new Date(now.getTime() - upMs).toISOString(),
         upMs,
         network: handle.networkPath,
-        bytesIn,
-        bytesOut,
+        ...stats,
         inRate: rate(bytesIn - before.bytesIn),
         outRate: rate(bytesOut - before.bytesOut),
         peers: peerRows(handle.peers(), now),

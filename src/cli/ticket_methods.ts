@@ -1,5 +1,12 @@
 import * as v from 'valibot';
-import { DEFAULT_TICKET, MomentSchema, NameSchema, RulesSchema, UsesSchema } from '../access/access_state.js';
+import {
+  AllowReverseSchema,
+  DEFAULT_TICKET,
+  MomentSchema,
+  NameSchema,
+  RulesSchema,
+  UsesSchema,
+} from '../access/access_state.js';
 import type { AccessPolicy } from '../access/policy.js';
 import { type ControlMethods, method } from '../control/method.js';
 
@@ -15,6 +22,7 @@ const NewTicket = v.object({
   expiresAtMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
   rules: v.optional(RulesSchema),
+  allowReverse: v.optional(AllowReverseSchema),
 });
 const Named = v.object({ name: NameSchema });
 

@@ -29,6 +29,8 @@ export const MAX_PEERS = 64;
  * is 2 ms of work for the worker.
  */
 export const CHANNEL_BACKLOG_BYTES = 192 * 1024;
+/** Part of it that urgent frames alone may use: four streams' bursts, or 25 ms at 5 Mbit/s. */
+export const URGENT_RESERVE_BYTES = 16 * 1024;
 
 /** Receive window that a new stream starts with, in bytes. */
 export const INITIAL_WINDOW_BYTES = 256 * 1024;

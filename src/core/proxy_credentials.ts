@@ -9,3 +9,9 @@ export interface ProxyCredentials {
 
 /** Longest user name and password, in bytes. Source: RFC 1929, where each stands behind one byte of length. */
 export const MAX_CREDENTIAL_BYTES = 255;
+
+/** A user name or a password. */
+export function fitsCredential(text: string): boolean {
+  const bytes = Buffer.byteLength(text);
+  return bytes >= 1 && bytes <= MAX_CREDENTIAL_BYTES;
+}

@@ -156,14 +156,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     });
     const wish: StreamWish = {
       target: targetOf(this.#spec.target),
-      handlers: {
-        onOpened: () => pipe.flow(),
-        onRefused: (reason, text) => this.#refuse(pipe, reason, text),
-        onData: (chunk) => pipe.onData(chunk),
-        onEnd: () => pipe.onEnd(),
-        onReset: () => pipe.onReset(),
-        onDrain: () => pipe.onDrain(),
-      },
+      handlers: pipe.opening((reason, text) => this.#refused(reason, text)),
       onAsked: (stream) => pipe.attach(stream),
     };
     const { remoteAddress: host, remotePort: port } = socket;
@@ -177,8 +170,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     });
   };
 
-  #refuse(pipe: Pipe, reason: Reason, text: string): void {
-    pipe.abort();
+  #refused(reason: Reason, text: string): void {
     const { target } = this.#spec;
     const detail = text === '' ? '' : ` (${text})`;
     this.#logger.log('warn', `no connection to ${printEndpoint(target)}: ${reason}${detail}`);

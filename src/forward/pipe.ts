@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Reason } from '../mux/reasons.js';
 import type { StreamHandlers } from '../mux/stream_api.js';
 import { resetSocket } from './reset_socket.js';
 import type { PipeStream } from './stream.js';
@@ -53,6 +54,25 @@ export class Pipe implements StreamHandlers {
     // of an end, as a client may end early and still want its answer.
     socket.on('error', this.#onSocketError);
     socket.on('close', this.#onSocketClose);
+  }
+
+  /**
+   * What its stream is opened with: it flows when that is opened, and is reset when it is refused.
+   *
+   * @param onRefused called after the reset
+   */
+  opening(onRefused: (reason: Reason, text: string) => void): StreamHandlers {
+    return {
+      onOpened: () => this.flow(),
+      onRefused: (reason, text) => {
+        this.abort();
+        onRefused(reason, text);
+      },
+      onData: (chunk) => this.onData(chunk),
+      onEnd: () => this.onEnd(),
+      onReset: () => this.onReset(),
+      onDrain: () => this.onDrain(),
+    };
   }
 
   get isOver(): boolean {

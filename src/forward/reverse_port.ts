@@ -44,6 +44,11 @@ export class ReversePort {
     this.#server = createServer(TCP_OPTIONS);
   }
 
+  /** Where it listens; undefined before. */
+  get local(): HostPort | undefined {
+    return this.#local;
+  }
+
   /** Starts to listen, and answers the request with how that went; to be called once. */
   open(request: OpenRequest): void {
     const { bind } = this.#options;
@@ -138,18 +143,13 @@ export class ReversePort {
       stream = opener.open(
         { kind: 'accepted', listener, host, port: remotePort },
         {
+          ...pipe.opening((reason, text) =>
+            this.#log('info', `the peer did not take a connection: ${text === '' ? reason : text}`),
+          ),
           onOpened: () => {
             answered();
             pipe.flow();
           },
-          onRefused: (reason, text) => {
-            this.#log('info', `the peer did not take a connection: ${text === '' ? reason : text}`);
-            pipe.abort();
-          },
-          onData: (chunk) => pipe.onData(chunk),
-          onEnd: () => pipe.onEnd(),
-          onReset: () => pipe.onReset(),
-          onDrain: () => pipe.onDrain(),
         },
       );
     } catch (error) {

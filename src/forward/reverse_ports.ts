@@ -43,6 +43,11 @@ export class ReversePorts {
     return this.#ports.size;
   }
 
+  /** Where it listens for the peer, `host:port` each. */
+  get open(): string[] {
+    return [...this.#ports].flatMap(({ local }) => (local === undefined ? [] : [printHostPort(local)]));
+  }
+
   /** Answers a request of the kind `listen`; returns at once. */
   handle(request: OpenRequest, { host, port }: ListenTarget): void {
     const { rules, maxPorts, onChange, timers = systemTimers } = this.#options;

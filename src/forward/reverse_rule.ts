@@ -1,5 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-import { type Address, inSubnet, isLoopback } from './address.js';
+import { type Address, bracketed, inSubnet, isLoopback } from './address.js';
 import type { PortRange } from './expose.js';
 import { LOCALHOST } from './host.js';
 import { type Part, SpecText } from './spec_text.js';
@@ -44,6 +44,15 @@ export function parseReverseRule(text: string, isName: (name: string) => boolean
   const ports = portRange(spec, second ?? first);
   const bind = second === undefined ? 'loopback' : bindIn(spec, first);
   return { ...(isNamed ? { name: head } : {}), bind, ports };
+}
+
+/** What {@link parseReverseRule} reads back as the same; the same text for the same rule. */
+export function printReverseRule({ name, bind, ports: { from, to } }: ReverseRule): string {
+  const isEvery = from === 0 && to === 0xffff;
+  const parts = [isEvery ? '*' : from === to ? String(from) : `${from}-${to}`];
+  if (bind !== 'loopback') parts.unshift(bind === 'any' ? '*' : bracketed(bind.text));
+  if (name !== undefined) parts.unshift(name);
+  return parts.join(':');
 }
 
 export function opensReverse({ bind, ports }: ReverseRule, address: Address, port: number): boolean {

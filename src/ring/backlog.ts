@@ -46,6 +46,7 @@ export class BacklogTable {
  */
 export class BacklogGauge {
   readonly limitBytes: number;
+  readonly #reserveBytes: number;
   readonly #words: Int32Array;
   readonly #row: number;
   readonly #announceSoon: () => void;
@@ -58,13 +59,24 @@ export class BacklogGauge {
   /**
    * @param limitBytes most bytes that may be on their way at once, 2 to 2^30
    * @param announceSoon has {@link takeRoom} asked soon, as if the bell had rung
+   * @param reserveBytes what urgent frames alone may use of the limit, less than a half; default nothing
    */
-  constructor(memory: SharedArrayBuffer, slot: number, limitBytes: number, announceSoon: () => void) {
+  constructor(
+    memory: SharedArrayBuffer,
+    slot: number,
+    limitBytes: number,
+    announceSoon: () => void,
+    reserveBytes = 0,
+  ) {
     // Over 2^31 the distance between two counters could not be told from its opposite.
     if (!(limitBytes >= 2 && limitBytes <= 2 ** 30)) {
       throw new RangeError(`backlog limit ${limitBytes} is not 2 to 2^30`);
     }
+    if (!(reserveBytes >= 0 && reserveBytes < limitBytes / 2)) {
+      throw new RangeError(`a reserve of ${reserveBytes} bytes is not less than half of ${limitBytes}`);
+    }
     this.limitBytes = limitBytes;
+    this.#reserveBytes = reserveBytes;
     this.#announceSoon = announceSoon;
     this.#words = new Int32Array(memory);
     this.#row = rowOf(this.#words, slot);
@@ -72,7 +84,7 @@ export class BacklogGauge {
     this.#written = this.#drained;
   }
 
-  /** Bytes that may be written now. There may be more by the time this returns, never less. */
+  /** Bytes that may be written now, the reserve among them. There may be more by the time this returns, never less. */
   room(): number {
     this.#look();
     return this.#roomSeen();
@@ -80,19 +92,29 @@ export class BacklogGauge {
 
   /**
    * Whether `bytes` may be written now. After a refusal the worker rings, and {@link takeRoom} is
-   * true, once half of the limit is free: not for every frame.
+   * true, once half of the limit is free: not for every frame. After that of an urgent frame it is half of the
+   * reserve, as a keystroke is not to wait for the rest. Of several refusals the last counts.
    *
-   * @throws {RangeError} for more than half of the limit: the promised room must be enough
+   * @throws {RangeError} for more than half of the limit, less the reserve: the promised room must be enough
    */
-  fits(bytes: number): boolean {
-    if (bytes > this.limitBytes / 2) {
-      throw new RangeError(`${bytes} bytes at once, the backlog takes ${this.limitBytes / 2}`);
+  fits(bytes: number, urgent = false): boolean {
+    const wanted = urgent ? bytes : bytes + this.#reserveBytes;
+    if (wanted > this.limitBytes / 2) {
+      throw new RangeError(
+        `${bytes} bytes at once, the backlog takes ${this.limitBytes / 2 - wanted + bytes}`,
+      );
     }
-    if (bytes <= this.#roomSeen() || bytes <= this.room()) return true;
+    if (wanted <= this.#roomSeen() || wanted <= this.room()) return true;
 
-    Atomics.store(this.#words, this.#row + CALL_AT, (this.#written - Math.floor(this.limitBytes / 2)) | 0);
+    const callAtRoom =
+      urgent && bytes <= this.#reserveBytes / 2 ? this.#reserveBytes / 2 : this.limitBytes / 2;
+    Atomics.store(
+      this.#words,
+      this.#row + CALL_AT,
+      (this.#written - Math.floor(this.limitBytes - callAtRoom)) | 0,
+    );
     Atomics.store(this.#words, this.#row + WANTED, 1);
-    if (bytes > this.room()) {
+    if (wanted > this.room()) {
       this.#refused = true;
       return false;
     }

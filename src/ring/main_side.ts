@@ -1,17 +1,19 @@
-import { CHANNEL_BACKLOG_BYTES, MAX_PEERS } from '../core/limits.js';
+import { CHANNEL_BACKLOG_BYTES, MAX_PEERS, URGENT_RESERVE_BYTES } from '../core/limits.js';
 import { BacklogGauge } from './backlog.js';
 import type { InboxOptions } from './inbox.js';
-import { slotOf } from './record.js';
+import { FLAG_URGENT, slotOf } from './record.js';
 import type { SharedMemory } from './shared.js';
 import { Side, type SideHandlers } from './side.js';
 
 export interface MainSideOptions extends InboxOptions {
   /** Bytes of frames that may wait for one peer's path. Default {@link CHANNEL_BACKLOG_BYTES}. */
   readonly backlogLimitBytes?: number;
+  /** Bytes of it for urgent frames alone. Default {@link URGENT_RESERVE_BYTES} of the default limit, none of another. */
+  readonly urgentReserveBytes?: number;
 }
 
 export interface MainSideHandlers extends SideHandlers {
-  /** A frame was refused because its peer is behind, and that peer's half backlog is free now. */
+  /** A frame was refused because its peer is behind, and part of that peer's backlog is free now. */
   channelRoom(slot: number): void;
 }
 
@@ -26,10 +28,12 @@ export class MainSide extends Side<MainSideHandlers> {
 
   constructor(shared: SharedMemory, options: MainSideOptions = {}) {
     super(shared, 0, options);
-    const limitBytes = options.backlogLimitBytes ?? CHANNEL_BACKLOG_BYTES;
+    const { backlogLimitBytes: limitBytes = CHANNEL_BACKLOG_BYTES } = options;
+    const ownReserve = options.backlogLimitBytes === undefined ? URGENT_RESERVE_BYTES : 0;
+    const reserveBytes = options.urgentReserveBytes ?? ownReserve;
     this.#gauges = Array.from(
       { length: MAX_PEERS },
-      (_, slot) => new BacklogGauge(shared.backlog, slot, limitBytes, this.announceSoon),
+      (_, slot) => new BacklogGauge(shared.backlog, slot, limitBytes, this.announceSoon, reserveBytes),
     );
   }
 
@@ -40,7 +44,7 @@ export class MainSide extends Side<MainSideHandlers> {
 
   override reserve(channelId: number, flags: number, frameBytes: number): number | undefined {
     const gauge = this.#gaugeOf(channelId);
-    if (!gauge.fits(frameBytes)) return undefined;
+    if (!gauge.fits(frameBytes, (flags & FLAG_URGENT) !== 0)) return undefined;
     const offset = super.reserve(channelId, flags, frameBytes);
     if (offset === undefined) return undefined;
     this.#reservedFor = gauge;

@@ -29,6 +29,7 @@ import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
 import { isNodeGone } from './peer_port.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
+import { NO_TRAFFIC } from './traffic.js';
 import { Tunnel, type TunnelStats } from './tunnel.js';
 
 /** A local port or path that leads to the far end. */
@@ -208,7 +209,7 @@ export class Connector extends Tunnel {
   }
 
   override stats(): TunnelStats {
-    return this.#peer?.traffic ?? { bytesIn: 0, bytesOut: 0 };
+    return this.#peer?.traffic ?? NO_TRAFFIC;
   }
 
   protected override async closePeers(): Promise<void> {

@@ -6,7 +6,7 @@ import { upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import type { ListenerPeer } from './listener_peer.js';
 import type { PeerInfo } from './peer_info.js';
-import type { Traffic } from './peer_life.js';
+import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 
 /** How long a friend that has gone keeps its place, when nobody else wants it. */
 const IDLE_FRIEND_MS = 10 * 60_000;
@@ -61,7 +61,7 @@ export class FriendPlaces {
   /** Whose request toxcore is told of now, and whether it was cut off meanwhile. */
   #accepting: { readonly name: string; isCut: boolean } | undefined;
   #closed = false;
-  #past: Traffic = { bytesIn: 0, bytesOut: 0 };
+  #past = NO_TRAFFIC;
 
   constructor(options: FriendPlacesOptions) {
     this.#options = options;
@@ -69,12 +69,7 @@ export class FriendPlaces {
 
   /** Of all friends that there are and were. */
   get traffic(): Traffic {
-    let { bytesIn, bytesOut } = this.#past;
-    for (const { peer } of this.#places.values()) {
-      bytesIn += peer.traffic.bytesIn;
-      bytesOut += peer.traffic.bytesOut;
-    }
-    return { bytesIn, bytesOut };
+    return [...this.#places.values()].reduce((sum, { peer }) => addTraffic(sum, peer.traffic), this.#past);
   }
 
   /** Somebody who may come in wants to be a friend: it is accepted as soon as there is a place. */
@@ -217,8 +212,7 @@ export class FriendPlaces {
     const place = this.#places.get(friend);
     if (place === undefined) return;
     this.#places.delete(friend);
-    const { bytesIn, bytesOut } = place.peer.traffic;
-    this.#past = { bytesIn: this.#past.bytesIn + bytesIn, bytesOut: this.#past.bytesOut + bytesOut };
+    this.#past = addTraffic(this.#past, place.peer.traffic);
     place.close();
     await place.peer.close(reason);
     await this.#options.node.removeFriend(friend);

@@ -24,8 +24,9 @@ export class Listener extends Tunnel {
   readonly access: AccessPolicy;
   /** What peers may reach; changes count at once, for open connections too. */
   readonly rules: RuleBook;
+  /** Which ports peers may have opened here; changes count at once, for open ports too. */
+  readonly reverseRules: ReverseBook;
   readonly #offers: Offers;
-  readonly #reverse: ReverseBook;
   readonly #places: FriendPlaces;
   #strangers = 0;
 
@@ -33,7 +34,7 @@ export class Listener extends Tunnel {
     super(node, options);
     this.#offers = offers;
     this.rules = new RuleBook([...offers.rules, ...(options.expose ?? [])]);
-    this.#reverse = new ReverseBook(options.allowReverse);
+    this.reverseRules = new ReverseBook(options.allowReverse);
     const { access: state, allowPeers = [], denyPeers = [] } = options;
     this.access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
@@ -131,10 +132,7 @@ export class Listener extends Tunnel {
 
   #onRevoked(): void {
     // Another may get the name.
-    for (const { name } of this.rules.list()) {
-      if (name !== undefined && !this.access.isName(name)) this.rules.forget(name);
-    }
-    this.#reverse.keep((name) => this.access.isName(name));
+    for (const book of [this.rules, this.reverseRules]) book.keep((name) => this.access.isName(name));
     void this.#places.dismiss();
   }
 
@@ -163,7 +161,7 @@ export class Listener extends Tunnel {
     });
     const ports = new ReversePorts({
       peer: publicKey,
-      rules: this.#reverse.rulesFor(
+      rules: this.reverseRules.rulesFor(
         () => grant,
         (now) => this.rules.hasOwnRules(now),
       ),
@@ -179,6 +177,7 @@ export class Listener extends Tunnel {
       ports.recheck();
     };
     const forgetRules = this.rules.onChange(recheck);
+    const forgetReverse = this.reverseRules.onChange(recheck);
     const keys = {
       connector: hexBytes(publicKey),
       listener: this.node.started.publicKey,
@@ -219,9 +218,13 @@ export class Listener extends Tunnel {
       get grant() {
         return grant;
       },
-      info: () => peerInfo(publicKey, peer, addCounts(server.counts, streams.counts), grant),
+      info: () => ({
+        ...peerInfo(publicKey, peer, addCounts(server.counts, streams.counts), grant),
+        reversePorts: ports.open,
+      }),
       close: () => {
         forgetRules();
+        forgetReverse();
         ports.close();
         streams.close();
         server.close();

@@ -3,12 +3,13 @@ import { tenths } from '../core/tenths.js';
 import type { ServeCounts } from '../forward/serve.js';
 import type { PeerChange } from './events.js';
 import type { PeerLife } from './peer_life.js';
+import type { Traffic } from './traffic.js';
 
 /** Of a peer that opens nothing here. */
 export const NO_COUNTS: ServeCounts = { opened: 0, denied: 0, failed: 0 };
 
 /** A peer of a listener or a connector, and what it does. */
-export interface PeerInfo {
+export interface PeerInfo extends Traffic {
   /** 64 hexadecimal digits. */
   readonly publicKey: string;
   /** What it came in by; undefined where everybody may, and of a listener. */
@@ -23,13 +24,13 @@ export interface PeerInfo {
   readonly roundTripMs?: number;
   /** Connections that are open. */
   readonly streams: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
   /** Connections so far: opened, against the rules, failed otherwise, and refused by a limit of the session. */
   readonly opened: number;
   readonly denied: number;
   readonly failed: number;
   readonly limited: number;
+  /** `host:port` of each port that is open here for the peer (`-R`). */
+  readonly reversePorts: readonly string[];
 }
 
 export function peerInfo(
@@ -52,5 +53,6 @@ export function peerInfo(
     ...peer.traffic,
     ...counts,
     limited: stats?.opensRefused ?? 0,
+    reversePorts: [],
   };
 }

@@ -6,12 +6,7 @@ import type { SessionStats } from '../mux/session_options.js';
 import type { Path } from '../node/tox_node.js';
 import type { PeerPort } from './peer_port.js';
 import { PeerSession, type SessionEnd } from './peer_session.js';
-
-/** Bytes of all a peer's sessions, ours being the first of the two directions. */
-export interface Traffic {
-  readonly bytesOut: number;
-  readonly bytesIn: number;
-}
+import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 
 /** Joined; the friend or we were gone before; or why there is no channel. */
 export type Joined = 'joined' | 'absent' | TunnelError;
@@ -35,8 +30,8 @@ export abstract class PeerLife {
   #acting = false;
   /** How often the round trip was asked for: the last time counts. */
   #asked = 0;
-  #bytesOut = 0;
-  #bytesIn = 0;
+  /** Of sessions that are over. */
+  #past = NO_TRAFFIC;
 
   protected constructor(port: PeerPort) {
     this.port = port;
@@ -69,11 +64,8 @@ export abstract class PeerLife {
   }
 
   get traffic(): Traffic {
-    const stats = this.#current?.session.stats();
-    return {
-      bytesOut: this.#bytesOut + (stats?.bytesSent ?? 0),
-      bytesIn: this.#bytesIn + (stats?.bytesReceived ?? 0),
-    };
+    const stats = this.sessionStats;
+    return stats === undefined ? this.#past : addTraffic(this.#past, trafficOf(stats));
   }
 
   /** Of the session that there is. */
@@ -238,9 +230,7 @@ export abstract class PeerLife {
     this.#clearPatience();
     const current = this.#current;
     if (current === undefined) return undefined;
-    const { bytesSent, bytesReceived } = current.session.stats();
-    this.#bytesOut += bytesSent;
-    this.#bytesIn += bytesReceived;
+    this.#past = this.traffic;
     this.#current = undefined;
     this.#show(undefined);
     this.#setOnline(false);

@@ -13,9 +13,9 @@ import type { SeenAddress } from '../worker/contract.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Abortable, Ports, TunnelOptions } from './options.js';
 import type { PeerInfo } from './peer_info.js';
-import type { Traffic } from './peer_life.js';
+import type { Traffic } from './traffic.js';
 
-/** Bytes of frames of all streams so far. */
+/** What all streams have carried so far. */
 export type TunnelStats = Traffic;
 
 /** A socket of ours, and what the network sees of it. */

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
-import { FROM_SOURCES } from '../support/cli_process.js';
-import { type Finished, runProgram } from '../support/run_program.js';
+import { runCli } from '../support/cli_process.js';
+import type { Finished } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const KEY = 'F'.repeat(64);
@@ -87,12 +87,6 @@ describe('bad input', { concurrency: 2 }, () => {
   const folder = new TempFolder();
   after(() => folder.remove());
 
-  async function run(args: readonly string[]): Promise<Finished> {
-    const [command, ...rest] = FROM_SOURCES;
-    assert.ok(command !== undefined);
-    return await runProgram(command, [...rest, ...args]);
-  }
-
   function assertRefused({ exitCode, stdout, stderr }: Finished, says: readonly RegExp[]): void {
     assert.equal(exitCode, 2, stderr);
     assert.equal(stdout, '');
@@ -104,7 +98,7 @@ describe('bad input', { concurrency: 2 }, () => {
     test(`${title} is refused`, { timeout: 60_000 }, async () => {
       const state = folder.file(`untouched ${title}`);
       const place = args.includes('--state') ? [] : ['--state', state];
-      assertRefused(await run([...args, ...place]), says);
+      assertRefused(await runCli([...args, ...place]), says);
       assert.ok(!readdirSync(folder.path).includes(`untouched ${title}`), 'nothing was to be written');
     });
   }
@@ -113,14 +107,14 @@ describe('bad input', { concurrency: 2 }, () => {
     test(`a nodes file that ${title} is refused`, { timeout: 60_000 }, async () => {
       const file = folder.file(`nodes that ${title}.json`);
       writeFileSync(file, text);
-      const finished = await run(['listen', '--ephemeral', '--nodes', file]);
+      const finished = await runCli(['listen', '--ephemeral', '--nodes', file]);
       assertRefused(finished, says);
       assert.ok(finished.stderr.includes(file), finished.stderr);
     });
   }
 
   test('a nodes file that is not there is refused', { timeout: 60_000 }, async () => {
-    const finished = await run(['listen', '--ephemeral', '--nodes', folder.file('nowhere.json')]);
+    const finished = await runCli(['listen', '--ephemeral', '--nodes', folder.file('nowhere.json')]);
     assertRefused(finished, [/nowhere\.json/]);
   });
 
@@ -130,7 +124,7 @@ describe('bad input', { concurrency: 2 }, () => {
       mkdirSync(state, { mode: 0o700 });
       writeFileSync(`${state}/listener.json`, text, { mode: 0o600 });
 
-      assertRefused(await run(['listen', '--state', state]), [/listener\.json/, /--state/, ...says]);
+      assertRefused(await runCli(['listen', '--state', state]), [/listener\.json/, /--state/, ...says]);
 
       assert.equal(readFileSync(`${state}/listener.json`, 'utf8'), text);
       assert.deepEqual(withoutLocks(readdirSync(state)), ['listener.json']);
@@ -145,14 +139,14 @@ describe('bad input', { concurrency: 2 }, () => {
     writeFileSync(`${state}/connector.json`, stateFile({ role: 'connector' }));
     chmodSync(`${state}/connector.json`, 0o644);
 
-    const finished = await run(['connect', TOX_ID, '-L', '0:localhost:22', '--state', state]);
+    const finished = await runCli(['connect', TOX_ID, '-L', '0:localhost:22', '--state', state]);
 
     assertRefused(finished, [/connector\.json/, /chmod 600/]);
     assert.equal(readFileSync(`${state}/connector.json`, 'utf8'), stateFile({ role: 'connector' }));
   });
 
   test('with --json the same is an event, and stdout holds nothing else', { timeout: 60_000 }, async () => {
-    const { exitCode, stdout } = await run([
+    const { exitCode, stdout } = await runCli([
       'connect',
       'nonsense',
       '-L',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { after, before, describe, test } from 'node:test';
-import { FROM_SOURCES } from '../support/cli_process.js';
+import { runCli } from '../support/cli_process.js';
 import { dialLoopback } from '../support/loopback.js';
 import { pattern } from '../support/pattern.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
@@ -15,7 +15,6 @@ import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const PASSPHRASE = 'open sesame';
-const [NODE = '', ...SOURCES] = FROM_SOURCES;
 
 describe('a name for a ticket', () => {
   const folder = new TempFolder();
@@ -39,8 +38,7 @@ describe('a name for a ticket', () => {
   });
 
   const env = { ...process.env, TOX_WASM_TUNNEL_PASSPHRASE: PASSPHRASE };
-  const tunnel = (...args: readonly string[]): Promise<Finished> =>
-    runProgram(NODE, [...SOURCES, ...args], { env });
+  const tunnel = (...args: readonly string[]): Promise<Finished> => runCli(args, { env });
 
   test('is kept sealed, and connect finds the listener by it', { timeout: 90_000 }, async () => {
     const file = folder.file('passphrase');

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, lstatSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { type CliEvent, runCli } from '../support/cli_process.js';
 import { dialLoopback, ending } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { PrivateNetwork } from '../support/private_network.js';
@@ -69,5 +70,43 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok(!existsSync(near));
     await listener.event('reverse', (event) => event['status'] === 'closed');
     assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
+  });
+
+  test('a ticket has ports of its own; peers shows those that are open, and a rule taken away closes its own', {
+    timeout: 120_000,
+  }, async () => {
+    const state = folder.file('state');
+    const ask = async (...args: readonly string[]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await runCli([...args, '--state', state]);
+      assert.equal(exitCode, 0, stderr);
+      return stdout;
+    };
+    const { ticket, listener } = await network.listen([far], '--state', state);
+    const ci = (await ask('ticket', 'new', '--name', 'ci', '--allow-reverse', '0')).trim();
+    const reverse = ['-R', `0:127.0.0.1:${echo.port}`];
+    const { connector } = await network.connect(ci, [], ...reverse);
+    const open = await connector.event('reverse', (event) => event['status'] === 'open');
+    const listen = String(open['listen']);
+    assert.ok((await ask('peers')).includes(`-R ${listen}`));
+    await echoes(dialLoopback(Number(listen.split(':').at(-1))));
+
+    // The general ticket may open nothing, until a rule says so.
+    const other = await network.connect(ticket, [], ...reverse);
+    assert.equal((await other.connector.event('refused'))['reason'], 'not-allowed');
+    await other.connector.stop();
+    await ask('rule', 'add', '--allow-reverse', '0');
+    const again = await network.connect(ticket, [], ...reverse);
+    const added = await again.connector.event('reverse', (event) => event['status'] === 'open');
+    const held = dialLoopback(Number(String(added['listen']).split(':').at(-1)));
+    await once(held, 'connect');
+    await ask('rule', 'remove', '--allow-reverse', '0');
+    assert.equal(await ending(held), 'ECONNRESET');
+    const isIt = (event: CliEvent) => event['status'] === 'closed' && event['listen'] === added['listen'];
+    await Promise.all([listener.event('reverse', isIt), again.connector.event('reverse', isIt)]);
+    const peers = await ask('peers');
+    assert.ok(peers.includes(`-R ${listen}`) && !peers.includes(String(added['listen'])), peers);
+
+    await ask('ticket', 'revoke', 'ci');
+    await listener.event('reverse', (event) => event['status'] === 'closed' && event['listen'] === listen);
   });
 });

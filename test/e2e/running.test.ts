@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { hasEnded } from '../support/child_process.js';
-import { type CliEvent, CliProcess, FROM_SOURCES } from '../support/cli_process.js';
+import { type CliEvent, CliProcess, runCli } from '../support/cli_process.js';
 import { dialLoopback } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
 import { CURL, skipWithout } from '../support/programs.js';
@@ -37,8 +37,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
 
   /** The command line to its end, with its outputs. */
   function cli(...args: readonly string[]) {
-    const [command = '', ...rest] = FROM_SOURCES;
-    return runProgram(command, [...rest, ...args]);
+    return runCli(args);
   }
 
   const joined = (): string[] => ['--bootstrap', network.bootstrap, ...LOOPBACK, '--ephemeral'];

@@ -5,10 +5,10 @@ import { after, before, describe, test } from 'node:test';
 import { formatTicket, parseTicket } from '../../src/access/ticket.js';
 import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
 import { openIdentity } from '../../src/node/identity_file.js';
-import { type CliProcess, FROM_SOURCES } from '../support/cli_process.js';
+import { type CliProcess, runCli } from '../support/cli_process.js';
 import { dialLoopback, ending } from '../support/loopback.js';
 import { localsOf, PrivateNetwork } from '../support/private_network.js';
-import { type Finished, runProgram } from '../support/run_program.js';
+import type { Finished } from '../support/run_program.js';
 import { readExactly, readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -31,10 +31,7 @@ describe('tickets', { concurrency: 3 }, () => {
     folder.remove();
   });
 
-  async function run(...args: readonly string[]): Promise<Finished> {
-    const [command = '', ...rest] = FROM_SOURCES;
-    return await runProgram(command, [...rest, ...args]);
-  }
+  const run = (...args: readonly string[]): Promise<Finished> => runCli(args);
 
   const forward = (): readonly string[] => ['-L', `0:127.0.0.1:${echo.port}`];
 

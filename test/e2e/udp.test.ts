@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { runCli } from '../support/cli_process.js';
 import { dnsAnswer } from '../support/dns_answer.js';
 import { dialLoopback } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
@@ -10,11 +11,13 @@ import { DIG, skipWithout } from '../support/programs.js';
 import { runProgram } from '../support/run_program.js';
 import { readDigest, writePattern } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
+import { TempFolder } from '../support/temp_folder.js';
 import { UdpEnd } from '../support/udp_end.js';
 
 const BULK_BYTES = 32 * 1024 * 1024;
 
 describe('--udp-forward', () => {
+  const folder = new TempFolder();
   let dns: UdpEnd;
   let echo: UdpEnd;
   let closed: UdpEnd;
@@ -31,7 +34,8 @@ describe('--udp-forward', () => {
     closed = await UdpEnd.start();
     tcp = await Target.echo();
     network = await PrivateNetwork.start();
-    const { ticket } = await network.listen([dns, echo, tcp].map(({ port }) => String(port)));
+    const exposed = [dns, echo, tcp].map(({ port }) => String(port));
+    const { ticket } = await network.listen(exposed, '--state', folder.file('state'));
     const forwards = [dns, echo, closed].flatMap(({ port }) => ['--udp-forward', `0:127.0.0.1:${port}`]);
     tunnel = await network.connect(ticket, [`0:127.0.0.1:${tcp.port}`], ...forwards);
     const [one, two, three, four] = tunnel.locals;
@@ -43,6 +47,7 @@ describe('--udp-forward', () => {
     await network.stop();
     await tcp.stop();
     for (const end of [dns, echo, closed]) end.stop();
+    folder.remove();
   });
 
   test('dig gets its answer', { skip: skipWithout(DIG), timeout: 60_000 }, async () => {
@@ -89,6 +94,27 @@ describe('--udp-forward', () => {
     assert.deepEqual(await answer, { bytes: BULK_BYTES, sha256: patternDigest('beside', BULK_BYTES) });
     t.diagnostic(`${seen} of ${sent} came back`);
     assert.ok(seen >= 0.98 * sent, `${seen} of ${sent} came back`);
+  });
+
+  test('peers and status tell how many datagrams there were', { timeout: 60_000 }, async (t) => {
+    const client = await UdpEnd.start();
+    t.after(() => client.stop());
+    await backFrom(client, Buffer.from('counted'));
+    const { exitCode, stdout, stderr } = await runCli(['status', '--json', '--state', folder.file('state')]);
+    assert.equal(exitCode, 0, stderr);
+    const counts = [...stdout.matchAll(/"datagrams(In|Out)":(\d+)/g)].map(([, way, count]) => [
+      way,
+      Number(count),
+    ]);
+    const [[, came] = [], [, sent] = []] = counts;
+    assert.ok(Number(came) > 0 && Number(sent) > 0, stdout);
+    // Of the process, and of the one peer.
+    assert.deepEqual(counts, [
+      ['In', came],
+      ['Out', sent],
+      ['In', came],
+      ['Out', sent],
+    ]);
   });
 
   test('a target that is not exposed gets nothing, and the connector says why', {

@@ -245,18 +245,6 @@ describe('identity file', () => {
     await writing;
     await opened.release();
   });
-
-  test('kill -9 in the middle of a rewrite leaves a whole identity', { timeout: 60_000 }, async () => {
-    for (let round = 0; round < 3; round++) {
-      const { child, line } = program('rewrite', 'listener');
-      assert.equal(await line(), 'writing');
-      await killed(child);
-      const opened = await open();
-      assert.ok(opened.identity);
-      await opened.save(createIdentity());
-      await opened.release();
-    }
-  });
 });
 
 describe('identity of two processes', () => {

@@ -122,44 +122,50 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
     });
   }
 
-  test('a backlog that refused is rung for', (t) => {
-    const runs = everyInterleaving(() => {
-      const memory = new SharedArrayBuffer(backlogBytes(1));
-      const bell = new Bell();
-      const frames = 6;
-      let written = 0;
-      const main: Thread = (steps) => {
-        const gauge = new BacklogGauge(memory, 0, 4, () => {});
-        return () => {
-          for (let i = 0; i < frames; i++) {
-            while (!gauge.fits(1)) {
-              do bell.hear(steps);
-              while (!gauge.takeRoom());
+  for (const { limitBytes, reserveBytes, frames } of [
+    { limitBytes: 4, reserveBytes: 0, frames: 6 },
+    { limitBytes: 6, reserveBytes: 2, frames: 8 },
+  ])
+    test(`a backlog that refused is rung for, with a reserve of ${reserveBytes}`, (t) => {
+      const runs = everyInterleaving(() => {
+        const memory = new SharedArrayBuffer(backlogBytes(1));
+        const bell = new Bell();
+        let written = 0;
+        const main: Thread = (steps) => {
+          const gauge = new BacklogGauge(memory, 0, limitBytes, () => {}, reserveBytes);
+          return () => {
+            for (let i = 0; i < frames; i++) {
+              // Urgent ones in between, which may be refused after bulk was.
+              const urgent = reserveBytes > 0 && i % 2 === 1;
+              if (urgent) gauge.fits(1);
+              while (!gauge.fits(1, urgent)) {
+                do bell.hear(steps);
+                while (!gauge.takeRoom());
+              }
+              gauge.take(1);
+              steps.note(() => written++);
             }
-            gauge.take(1);
-            steps.note(() => written++);
-          }
+          };
         };
-      };
-      const worker: Thread = (steps) => {
-        const table = new BacklogTable(memory);
-        return () => {
-          for (let drained = 0; drained < frames; ) {
-            // All at once: a want that this misses is not made good by a later frame.
-            const bytes = steps.step(
-              () => written - drained,
-              () => written > drained,
-            );
-            drained += bytes;
-            if (table.drained(0, bytes)) bell.ring(steps);
-          }
+        const worker: Thread = (steps) => {
+          const table = new BacklogTable(memory);
+          return () => {
+            for (let drained = 0; drained < frames; ) {
+              // All at once: a want that this misses is not made good by a later frame.
+              const bytes = steps.step(
+                () => written - drained,
+                () => written > drained,
+              );
+              drained += bytes;
+              if (table.drained(0, bytes)) bell.ring(steps);
+            }
+          };
         };
-      };
-      return { threads: [main, worker], check: (ended) => assert.deepEqual(ended, [true, true]) };
-    }, 6);
-    t.diagnostic(`${runs} orders`);
-    assert.equal(runs > 100, true);
-  });
+        return { threads: [main, worker], check: (ended) => assert.deepEqual(ended, [true, true]) };
+      }, 6);
+      t.diagnostic(`${runs} orders`);
+      assert.equal(runs > 100, true);
+    });
 
   test('who was refused is told, even when another found the room first', (t) => {
     let ownFinds = 0;

@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
+import { ReverseBook } from '../../src/access/reverse_book.js';
 import type { Rule } from '../../src/access/rule.js';
 import { RuleBook } from '../../src/access/rule_book.js';
 import { formatTicket } from '../../src/access/ticket.js';
@@ -18,12 +19,21 @@ import type {
 import type { CliIo, EndSignal, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
+import type { ReverseRule } from '../../src/forward/reverse_rule.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import { type LocalSpec, printBind } from '../../src/forward/spec.js';
 import type { UdpSpec } from '../../src/forward/udp_spec.js';
-import type { DialOptions, DynamicOptions, PeerInfo, Reverse, TunnelEvents } from '../../src/index.js';
+import type {
+  DialOptions,
+  DynamicOptions,
+  PeerInfo,
+  Reverse,
+  TunnelEvents,
+  TunnelStats,
+} from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
+import { TempFolder } from './temp_folder.js';
 
 /** An event line, read back; what it holds is for the tests to say. */
 export interface TestEvent {
@@ -99,6 +109,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
+  reverseRules = new ReverseBook();
   friends: PeerInfo[] = [];
   /** What was asked about peers, and their keys. */
   readonly asked: string[] = [];
@@ -181,8 +192,8 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return this.onPing();
   }
 
-  stats(): { bytesIn: number; bytesOut: number } {
-    return { bytesIn: 1234, bytesOut: 56_000_000 };
+  stats(): TunnelStats {
+    return { bytesIn: 1234, bytesOut: 56_000_000, datagramsIn: 0, datagramsOut: 0, datagramsDropped: 0 };
   }
 
   peers(): readonly PeerInfo[] {
@@ -233,7 +244,7 @@ export interface Call {
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
     readonly denyPeers?: unknown;
-    readonly allowReverse?: unknown;
+    readonly allowReverse?: readonly ReverseRule[];
   };
 }
 
@@ -261,6 +272,11 @@ export class FakeProgram implements RunningProgram {
   }
 }
 
+/** Of all benches of a test file; each has a state folder of its own in it. */
+const folders = new TempFolder();
+process.once('exit', () => folders.remove());
+let benches = 0;
+
 /** Far more than anything here takes, in milliseconds. */
 const GIVE_UP_MS = 5000;
 
@@ -279,10 +295,12 @@ export class CliBench {
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
     this.tunnel.rules = new RuleBook(options.expose);
+    this.tunnel.reverseRules = new ReverseBook(options.allowReverse);
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
-  stateFolder = '/nowhere/state';
+  /** Not made before something is kept there. */
+  stateFolder = folders.file(String(benches++));
   pid = process.pid;
   /** Programs that were started. */
   readonly programs: FakeProgram[] = [];

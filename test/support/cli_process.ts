@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { hasEnded, startChild } from './child_process.js';
+import { type Finished, type ProgramOptions, runProgram } from './run_program.js';
 
 const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
@@ -15,6 +16,12 @@ export const FROM_SOURCES: readonly string[] = [
   import.meta.resolve('tsx'),
   mainFile,
 ];
+
+/** Runs the command line from its sources to its end. */
+export async function runCli(args: readonly string[], options?: ProgramOptions): Promise<Finished> {
+  const [command = '', ...rest] = FROM_SOURCES;
+  return await runProgram(command, [...rest, ...args], options);
+}
 
 /** A line of `--json` output. */
 export interface CliEvent {

@@ -2,6 +2,7 @@ import { parseName } from '../../src/access/name.js';
 import { parseAllowedPeer, parsePeerKey } from '../../src/access/peer_key.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { helloProof } from '../../src/access/proof.js';
+import { ReverseBook } from '../../src/access/reverse_book.js';
 import { readRule } from '../../src/access/rule.js';
 import { RuleBook } from '../../src/access/rule_book.js';
 import { formatTicket } from '../../src/access/ticket.js';
@@ -84,6 +85,7 @@ function methods() {
     },
     allowPeer: (key: string) => access.undeny(parsePeerKey(key)),
     rules: new RuleBook(),
+    reverseRules: new ReverseBook(),
   };
   const toxId = makeToxId(of(7), of(1, 4));
   const ticketOf = (name: string): string | undefined => {
@@ -108,11 +110,14 @@ const QUESTIONS: readonly (readonly [method: string, params: object])[] = [
   ['ticket.show', {}],
   ['ticket.list', {}],
   ['ticket.new', { name: 'ci', expiresAtMs: 2000, uses: 2, rules: ['localhost:22', '10.0.0.0/8:80'] }],
+  ['ticket.new', { name: 'open', allowReverse: ['8080', '*:1-2'] }],
   ['ticket.rotate', { name: 'ci' }],
   ['ticket.revoke', { name: 'ci' }],
   ['rule.list', {}],
   ['rule.add', { rule: 'laptop:10.0.0.0/24:80,443' }],
   ['rule.remove', { rule: '22' }],
+  ['reverse.add', { rule: 'laptop:[::1]:8000-8010' }],
+  ['reverse.remove', { rule: '*:*' }],
 ];
 
 /** Questions that are well-formed enough to be asked; every one has an answer of one line. */

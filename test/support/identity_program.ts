@@ -1,8 +1,8 @@
 /**
  * A process that uses an identity, for tests: `identity_program.ts WHAT FOLDER ROLE`. It tells
  * its parent what came of it by one line, and lives until its standard input ends. WHAT is
- * `open`, `ephemeral`, `race` (says "ready" and waits for a line, so that several open in the
- * same moment) or `rewrite` (saves without end).
+ * `open`, `ephemeral` or `race` (says "ready" and waits for a line, so that several open in the
+ * same moment).
  */
 import { createIdentity } from '../../src/node/identity.js';
 import { openIdentity, type Role } from '../../src/node/identity_file.js';
@@ -30,20 +30,10 @@ async function open(onBusy: 'fail' | 'ephemeral'): Promise<void> {
   }
 }
 
-/** Rewrites the identity until it is killed. */
-async function rewrite(): Promise<void> {
-  const opened = await openIdentity({ folder, role: role as Role, onBusy: 'fail' });
-  for (let round = 0; ; round++) {
-    await opened.save(createIdentity());
-    if (round === 0) say('writing');
-  }
-}
-
 if (what === 'race') {
   say('ready');
   await new Promise<void>((resolve) => {
     process.stdin.once('data', () => resolve());
   });
 }
-if (what === 'rewrite') await rewrite();
-else await open(what === 'ephemeral' ? 'ephemeral' : 'fail');
+await open(what === 'ephemeral' ? 'ephemeral' : 'fail');

@@ -25,6 +25,8 @@ export class SimEnd {
   /** Whether the inbound ring has room. */
   accepts: () => boolean = () => true;
   onFrame: (frame: Uint8Array) => void = () => {};
+  /** So many bytes of frames are off the channel. */
+  onDrained: (bytes: number) => void = () => {};
   error: TunnelError | undefined;
   maxInFlightBytes = 0;
   packets = 0;
@@ -60,6 +62,7 @@ export class SimEnd {
         },
         drained: (bytes) => {
           this.#backlogBytes -= bytes;
+          this.onDrained(bytes);
         },
         fail: (error) => {
           this.error = error;
@@ -75,14 +78,19 @@ export class SimEnd {
     this.wake();
   }
 
+  /** One frame as it is. */
+  send(frame: Uint8Array, urgent: boolean, lossy: boolean): void {
+    this.#backlogBytes += frame.length;
+    this.channel.send(frame, urgent, this.#clock.nowMs, lossy);
+    this.wake();
+  }
+
   /** One frame; its index stands in its first four bytes. */
   frame(bytes: number, urgent = false, lossy = false): number {
     const index = this.#nextIndex++;
     const frame = new Uint8Array(Math.max(bytes, 4)).fill(index);
     new DataView(frame.buffer).setUint32(0, index);
-    this.#backlogBytes += frame.length;
-    this.channel.send(frame, urgent, this.#clock.nowMs, lossy);
-    this.wake();
+    this.send(frame, urgent, lossy);
     return index;
   }
 

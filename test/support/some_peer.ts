@@ -12,8 +12,12 @@ export const SOME_PEER: PeerInfo = {
   streams: 2,
   bytesIn: 1_500_000,
   bytesOut: 999,
+  datagramsIn: 31,
+  datagramsOut: 32,
+  datagramsDropped: 4,
   opened: 7,
   denied: 3,
   failed: 0,
   limited: 1,
+  reversePorts: ['127.0.0.1:8080'],
 };

@@ -229,7 +229,13 @@ test('a name is of a ticket or of peers, never of both', () => {
 
 test('what is kept makes the same policy, without what was for that run alone', () => {
   const { policy } = bench();
-  policy.newTicket({ name: 'ci', uses: 1, expiresAtMs: 5, rules: ['8080', 'db.lan:1-2'] });
+  policy.newTicket({
+    name: 'ci',
+    uses: 1,
+    expiresAtMs: 5,
+    rules: ['8080', 'db.lan:1-2'],
+    allowReverse: ['*:80', '8000-8010'],
+  });
   policy.allow({ publicKey: bytes(0x55) });
   policy.deny(bytes(0x44));
   const state = parseAccessState(JSON.parse(JSON.stringify(policy.state)));
@@ -249,6 +255,8 @@ test('a state that is damaged is refused without a word of its secrets', () => {
     { ...good, tickets: [{ name: 'x', secret: secret.slice(1) }] },
     { ...good, tickets: [...good.tickets, ...good.tickets] },
     { ...good, tickets: [{ name: 'x', secret, rules: ['no:no:no'] }] },
+    { ...good, tickets: [{ name: 'x', secret, allowReverse: ['laptop:80'] }] },
+    { ...good, tickets: [{ name: 'x', secret, allowReverse: [] }] },
     { ...good, peers: [{ name: 'x' }] },
     { ...good, denied: [secret, 1] },
   ]) {

@@ -50,7 +50,7 @@ describe('peers', () => {
     const [first = '', second = ''] = bench.stdout.lines;
     assert.equal(
       first,
-      `${KEY}  laptop (peer)  udp, 1 min 5 s, 12.5 ms  2 open of 7  1.5 MB in, 999 B out  3 denied, 0 failed, 1 over a limit`,
+      `${KEY}  laptop (peer)  udp, 1 min 5 s, 12.5 ms  2 open of 7  1.5 MB in, 999 B out  3 denied, 0 failed, 1 over a limit  -R 127.0.0.1:8080`,
     );
     assert.match(second, /^CDCD.* {2}waiting, /);
   });
@@ -110,9 +110,36 @@ describe('rule', () => {
     assert.equal((await ask('rule', 'remove', '22')).code, 0);
     const { bench } = await ask('rule', 'list', '--json');
     assert.deepEqual(bench.stdout.events, [
-      { event: 'rules', rules: ['localhost:8080', 'db.lan:5432'], isDefault: false },
+      { event: 'rules', rules: ['localhost:8080', 'db.lan:5432'], isDefault: false, allowReverse: [] },
     ]);
     assert.equal(listener.tunnel.rules.list().length, 2);
+  });
+
+  test('--allow-reverse lists, adds and removes where peers may have ports opened', async () => {
+    await listen('--expose', '22', '--allow-reverse', '8080');
+    assert.equal((await ask('ticket', 'new', '--name', 'laptop')).code, 0);
+    const { bench: added } = await ask(
+      'rule',
+      'add',
+      ...['--allow-reverse', 'laptop:0.0.0.0:1-9', '--allow-reverse', '*:*', '23'],
+    );
+    assert.match(
+      added.stderr.text,
+      /^Done: rule\.add 23\nDone: reverse\.add laptop:0\.0\.0\.0:1-9\nDone: reverse\.add \*:\*\n$/,
+    );
+    assert.equal((await ask('rule', 'remove', '--allow-reverse', '8080')).code, 0);
+    assert.equal(
+      (await ask('rule', 'list')).bench.stdout.text,
+      'localhost:22\nlocalhost:23\n--allow-reverse *:*\n--allow-reverse laptop:0.0.0.0:1-9\n',
+    );
+    assert.deepEqual((await ask('rule', 'list', '--json')).bench.stdout.events, [
+      {
+        event: 'rules',
+        rules: ['localhost:22', 'localhost:23'],
+        isDefault: false,
+        allowReverse: ['*:*', 'laptop:0.0.0.0:1-9'],
+      },
+    ]);
   });
 
   test('a rule that is wrong, or not there, changes nothing', async () => {
@@ -121,13 +148,35 @@ describe('rule', () => {
       [['add', '0'], /not a forward/],
       [['add', 'desk:localhost:22'], /no peer and no ticket is called "desk"/],
       [['remove', '22'], /there is no rule localhost:22/],
+      [['add', '--allow-reverse', 'desk:22'], /no peer and no ticket is called so/],
+      [['remove', '--allow-reverse', '*:22'], /there is no rule --allow-reverse \*:22; see rule list/],
+      [['list', '--allow-reverse', '22'], /rule takes list, or add or remove/],
     ] as const) {
       const { code, bench } = await ask('rule', ...args);
       assert.equal(code, 2);
       assert.match(bench.stderr.text, why);
     }
     assert.equal(listener.tunnel.rules.isDefault, true);
+    assert.deepEqual(listener.tunnel.reverseRules.list(), []);
   });
+});
+
+test('a ticket may have ports opened of its own, and ticket list says so', async () => {
+  await listen();
+  const rules = ['--expose', '22', '--allow-reverse', '8080', '--allow-reverse', '127.0.0.1:0'];
+  assert.equal((await ask('ticket', 'new', '--name', 'ci', ...rules)).code, 0);
+  const { bench } = await ask('ticket', 'list');
+  assert.equal(bench.stdout.lines[1], 'ci\tvalid\treaches localhost:22\tmay open 8080 127.0.0.1:0');
+  const [listed] = (await ask('ticket', 'list', '--json')).bench.stdout.events;
+  assert.match(JSON.stringify(listed), /"allowReverse":\["8080","127\.0\.0\.1:0"\]/);
+  for (const [args, why] of [
+    [['new', '--name', 'b', '--allow-reverse', 'laptop:80'], /no peer and no ticket is called so/],
+    [['list', '--allow-reverse', '80'], /are for a ticket that is made/],
+  ] as const) {
+    const { code, bench: refused } = await ask('ticket', ...args);
+    assert.equal(code, 2);
+    assert.match(refused.stderr.text, why);
+  }
 });
 
 describe('a running listener', () => {

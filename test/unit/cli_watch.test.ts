@@ -5,6 +5,7 @@ import { statusText } from '../../src/cli/live_status.js';
 import { metricsText } from '../../src/cli/metrics.js';
 import { TunnelError } from '../../src/core/errors.js';
 import type { PeerInfo } from '../../src/index.js';
+import { NO_TRAFFIC } from '../../src/tunnel/traffic.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
 import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -30,7 +31,7 @@ describe('the metrics', () => {
   test('have a row for each peer, with its name escaped, and none for a round trip not measured', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const text = metricsText({
-      stats: () => ({ bytesIn: 5, bytesOut: 6 }),
+      stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
       peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
     });
     const first = `{peer="${'AB'.repeat(32)}",name="a \\"b\\"\\\\"}`;
@@ -44,6 +45,9 @@ describe('the metrics', () => {
       `tox_wasm_tunnel_peer_round_trip_seconds${first} 0.0125`,
       `tox_wasm_tunnel_peer_received_bytes_total${first} 1500000`,
       `tox_wasm_tunnel_peer_denied_total${first} 3`,
+      `tox_wasm_tunnel_peer_received_datagrams_total${first} 31`,
+      `tox_wasm_tunnel_peer_sent_datagrams_total${first} 32`,
+      `tox_wasm_tunnel_peer_dropped_datagrams_total${first} 4`,
     ])
       assert.ok(text.split('\n').includes(row), `${row} in\n${text}`);
     assert.ok(!text.includes(`round_trip_seconds${second}`));
@@ -89,7 +93,7 @@ describe('the line of a terminal', () => {
     await bench.until(() => bench.timers.length > 0);
     bench.tunnel.friends = [PEER];
     let bytesIn = 1_000;
-    bench.tunnel.stats = () => ({ bytesIn, bytesOut: 0 });
+    bench.tunnel.stats = () => ({ ...NO_TRAFFIC, bytesIn });
     bench.tick();
     bytesIn += 50_000;
     bench.tick();

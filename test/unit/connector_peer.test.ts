@@ -2,6 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import {
+  DATAGRAM_HEADER_BYTES,
+  OFFSET_FRAME_BYTES,
+  OPENED,
+  writeDatagramHeader,
+  writeOffsetFrame,
+} from '../../src/mux/frame.js';
+import {
   bye,
   ConnectorBench,
   PING,
@@ -554,9 +561,40 @@ test('bytes of all sessions are counted', async () => {
   const first = bench.peer.traffic;
   bench.node.newest.deliver(PING);
   assert.equal(bench.peer.traffic.bytesIn, first.bytesIn + PING.length);
-  const { bytesIn, bytesOut } = bench.peer.traffic;
+  const before = bench.peer.traffic;
   bench.peer.friendPath('none');
-  assert.deepEqual(bench.peer.traffic, { bytesIn, bytesOut });
+  assert.deepEqual(bench.peer.traffic, before);
   await bench.join(B);
-  assert.ok(bench.peer.traffic.bytesOut > bytesOut);
+  assert.ok(bench.peer.traffic.bytesOut > before.bytesOut);
+});
+
+test('datagrams of all sessions are counted: sent, come, and dropped', async () => {
+  const bench = new ConnectorBench();
+  const exchange = async (session: Uint8Array): Promise<void> => {
+    await bench.join(session);
+    const stream = bench.session?.open({ kind: 'udp', host: 'localhost', port: 53 }, {});
+    const id = bench.node.newest.frames.at(-1)?.slice(1, 17);
+    assert.ok(stream !== undefined && id !== undefined);
+    const opened = new Uint8Array(OFFSET_FRAME_BYTES);
+    writeOffsetFrame(opened, OPENED, id, 0);
+    bench.node.newest.deliver(opened);
+    const answer = new Uint8Array(DATAGRAM_HEADER_BYTES + 1);
+    writeDatagramHeader(answer, id, { number: 0, part: 0, parts: 1 });
+    for (let i = 0; i < 2; i++) bench.node.newest.deliver(answer);
+    // Of nine that lack a part the oldest goes.
+    for (let number = 1; number <= 9; number++) {
+      writeDatagramHeader(answer, id, { number, part: 0, parts: 2 });
+      bench.node.newest.deliver(answer);
+    }
+    for (let i = 0; i < 3; i++) stream.sendDatagram(Uint8Array.of(1));
+  };
+  const counts = () => {
+    const { datagramsOut, datagramsIn, datagramsDropped } = bench.peer.traffic;
+    return [datagramsOut, datagramsIn, datagramsDropped];
+  };
+  await exchange(A);
+  assert.deepEqual(counts(), [3, 2, 1]);
+  bench.peer.friendPath('none');
+  await exchange(B);
+  assert.deepEqual(counts(), [6, 4, 2]);
 });

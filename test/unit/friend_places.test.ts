@@ -15,7 +15,7 @@ class FakePeer {
   readonly paths: Path[] = [];
   readonly packets: Uint8Array[] = [];
   closedAs: string | undefined;
-  readonly traffic = { bytesIn: 3, bytesOut: 5 };
+  readonly traffic = { bytesIn: 3, bytesOut: 5, datagramsIn: 7, datagramsOut: 11, datagramsDropped: 13 };
 
   idleFor(ms: number): void {
     this.isIdle = true;
@@ -194,7 +194,13 @@ test('who has left frees its place at once, and what it carried stays counted', 
   await places.free(5);
   await places.free(5);
   assert.deepEqual([removed, accepted.at(-1)], [[5], 100]);
-  assert.deepEqual(places.traffic, { bytesIn: 3 * 65, bytesOut: 5 * 65 });
+  assert.deepEqual(places.traffic, {
+    bytesIn: 3 * 65,
+    bytesOut: 5 * 65,
+    datagramsIn: 7 * 65,
+    datagramsOut: 11 * 65,
+    datagramsDropped: 13 * 65,
+  });
   places.friendPath(5, 'udp');
 });
 

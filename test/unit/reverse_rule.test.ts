@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import type { Grant } from '../../src/access/grant.js';
 import { ReverseBook } from '../../src/access/reverse_book.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { parseAddress } from '../../src/forward/address.js';
-import { opensReverse, parseReverseRule } from '../../src/forward/reverse_rule.js';
+import { opensReverse, parseReverseRule, printReverseRule } from '../../src/forward/reverse_rule.js';
 import { parseReverseSpec, printReverseSpec } from '../../src/forward/reverse_spec.js';
 
 function opens(rule: string, host: string, port: number): boolean {
@@ -75,6 +76,68 @@ test('--allow-reverse with a name is for that name, and a name that nobody has i
       text,
     );
   }
+});
+
+test('a rule is printed as it was written, and read back as the same', () => {
+  const isName = (name: string): boolean => name === 'laptop';
+  for (const [text, printed = text] of [
+    ['0'],
+    ['8080'],
+    ['8000-8010'],
+    ['*'],
+    ['*:8080'],
+    ['*:*'],
+    ['0.0.0.0:80'],
+    ['[::1]:80'],
+    ['laptop:8080'],
+    ['laptop:[::]:1-2'],
+    ['LAPTOP:localhost:9-9', 'laptop:9'],
+    ['[0::1]:80', '[::1]:80'],
+    ['1-65535'],
+  ] as const) {
+    const rule = parseReverseRule(text, isName);
+    assert.equal(printReverseRule(rule), printed);
+    assert.deepEqual(parseReverseRule(printed, isName), rule);
+  }
+});
+
+test('rules that are added and removed count at once; to take one away opens nothing', () => {
+  const loopback = parseAddress('127.0.0.1');
+  assert.ok(loopback !== undefined);
+  const rule = (text: string) => parseReverseRule(text, (name) => name === 'laptop');
+  const book = new ReverseBook([rule('80')]);
+  let changes = 0;
+  const forget = book.onChange(() => changes++);
+  const now: Grant = { name: 'laptop', kind: 'ticket', rules: undefined };
+  const opens = (port: number, grant = now): boolean =>
+    book
+      .rulesFor(
+        () => grant,
+        () => false,
+      )
+      .permitsListen(loopback, port);
+  assert.ok(opens(80));
+  assert.deepEqual([book.add(rule('laptop:90')), book.add(rule('laptop:90'))], [true, false]);
+  assert.deepEqual([opens(80), opens(90)], [false, true]);
+  const ticket: Grant = { ...now, allowReverse: [rule('100')] };
+  assert.deepEqual(
+    [80, 90, 100].map((port) => opens(port, ticket)),
+    [false, true, true],
+  );
+  assert.deepEqual(
+    [80, 100].map((port) => opens(port, { ...ticket, name: 'ci' })),
+    [false, true],
+  );
+  assert.deepEqual([book.remove(rule('laptop:90')), book.remove(rule('laptop:90'))], [true, false]);
+  assert.deepEqual([opens(80), opens(90)], [false, false], 'its last rule is gone, not its narrowness');
+  assert.equal(changes, 2);
+  book.keep((name) => name !== 'laptop');
+  assert.equal(opens(80), true, 'another who gets the name');
+  assert.equal(changes, 3);
+  forget();
+  assert.ok(book.remove(rule('80')));
+  assert.equal(opens(80), false);
+  assert.equal(changes, 3);
 });
 
 test('nothing is allowed without a rule; a name with rules of either kind of its own has none of the general ones', () => {

@@ -5,12 +5,12 @@ import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog
 
 const WORDS_PER_ROW = 4;
 
-function backlog(limitBytes: number, startAt = 0, slot = 1) {
+function backlog(limitBytes: number, startAt = 0, slot = 1, reserveBytes = 0) {
   const memory = new SharedArrayBuffer(backlogBytes(3));
   const words = new Int32Array(memory);
   words[slot * WORDS_PER_ROW] = startAt;
   const table = new BacklogTable(memory);
-  return { memory, table, gauge: new BacklogGauge(memory, slot, limitBytes, () => {}) };
+  return { memory, table, gauge: new BacklogGauge(memory, slot, limitBytes, () => {}, reserveBytes) };
 }
 
 describe('backlog', () => {
@@ -58,6 +58,48 @@ describe('backlog', () => {
     assert.equal(table.drained(1, 10), true);
   });
 
+  for (const startAt of [0, 2 ** 31 - 70, -70]) {
+    test(`of the reserve urgent frames alone may have, and wait for less when that is full, from ${startAt >>> 0} on`, () => {
+      const { table, gauge } = backlog(100, startAt, 1, 20);
+      assert.equal(gauge.room(), 100);
+      gauge.take(75);
+      assert.equal(gauge.fits(5), true);
+      assert.equal(gauge.fits(6), false);
+      assert.equal(gauge.fits(25, true), true);
+      gauge.take(25);
+      // Bulk waits until half is free; then a keystroke asks for half of the reserve.
+      assert.equal(table.drained(1, 1), false);
+      assert.equal(gauge.fits(2, true), false);
+      assert.equal(table.drained(1, 8), false);
+      assert.equal(gauge.takeRoom(), false);
+      assert.equal(table.drained(1, 1), true);
+      assert.equal(gauge.takeRoom(), true);
+      assert.equal(gauge.fits(10, true), true);
+      assert.equal(gauge.fits(1), false, 'bulk tried too early');
+      assert.equal(table.drained(1, 39), false);
+      assert.equal(table.drained(1, 1), true);
+      assert.equal(gauge.takeRoom(), true);
+      assert.equal(gauge.fits(30), true);
+    });
+  }
+
+  test('an urgent frame of more than half of the reserve waits for half of the limit', () => {
+    const { table, gauge } = backlog(100, 0, 1, 20);
+    gauge.take(100);
+    assert.equal(gauge.fits(11, true), false);
+    assert.equal(table.drained(1, 49), false);
+    assert.equal(table.drained(1, 1), true);
+    assert.equal(gauge.fits(11, true), true);
+  });
+
+  test('what is more than the promised room, or a reserve of half of the limit, is a programming error', () => {
+    const { gauge } = backlog(100, 0, 1, 20);
+    assert.throws(() => gauge.fits(31), RangeError);
+    assert.throws(() => gauge.fits(51, true), RangeError);
+    for (const reserveBytes of [50, -1, Number.NaN])
+      assert.throws(() => backlog(100, 0, 1, reserveBytes), RangeError);
+  });
+
   test('rows do not touch each other', () => {
     const { memory, table, gauge } = backlog(100);
     const neighbours = [0, 2].map((slot) => new BacklogGauge(memory, slot, 100, () => {}));
@@ -103,7 +145,14 @@ describe('backlog', () => {
   }
 
   test('whatever is written and drained, what is on its way is known and within the limit', () => {
-    const step = fc.record({ slot: fc.nat(2), write: fc.boolean(), bytes: fc.integer({ min: 1, max: 32 }) });
+    // A row each without a reserve, with a small one and a large one.
+    const reserves = [0, 6, 12];
+    const step = fc.record({
+      slot: fc.nat(2),
+      write: fc.boolean(),
+      urgent: fc.boolean(),
+      bytes: fc.integer({ min: 1, max: 20 }),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 300, size: 'max' }), fc.integer(), (steps, startAt) => {
         const memory = new SharedArrayBuffer(backlogBytes(3));
@@ -111,20 +160,23 @@ describe('backlog', () => {
           if (i % WORDS_PER_ROW === 0) words[i] = startAt;
         });
         const table = new BacklogTable(memory);
-        const rows = [0, 1, 2].map((slot) => ({
-          gauge: new BacklogGauge(memory, slot, 64, () => {}),
+        const rows = reserves.map((reserve, slot) => ({
+          reserve,
+          gauge: new BacklogGauge(memory, slot, 64, () => {}, reserve),
           written: 0,
           drained: 0,
           callAt: Number.POSITIVE_INFINITY,
         }));
-        for (const { slot, write, bytes } of steps) {
+        for (const { slot, write, urgent, bytes } of steps) {
           const row = rows[slot]!;
-          if (write && row.gauge.fits(bytes)) {
+          const most = urgent ? 64 : 64 - row.reserve;
+          if (write && row.gauge.fits(bytes, urgent)) {
+            assert.ok(row.written - row.drained + bytes <= most);
             row.gauge.take(bytes);
             row.written += bytes;
           } else if (write) {
-            assert.ok(row.written - row.drained + bytes > 64);
-            row.callAt = row.written - 32;
+            assert.ok(row.written - row.drained + bytes > most);
+            row.callAt = row.written - (urgent && bytes <= row.reserve / 2 ? 64 - row.reserve / 2 : 32);
           } else {
             const drained = Math.min(bytes, row.written - row.drained);
             row.drained += drained;

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, describe, mock, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { CHANNEL_BACKLOG_BYTES, RING_BYTES } from '../../src/core/limits.js';
+import { CHANNEL_BACKLOG_BYTES, RING_BYTES, URGENT_RESERVE_BYTES } from '../../src/core/limits.js';
 import { BacklogTable } from '../../src/ring/backlog.js';
 import { MainSide } from '../../src/ring/main_side.js';
-import { FLAG_URGENT } from '../../src/ring/record.js';
+import { FLAG_LOSSY, FLAG_URGENT } from '../../src/ring/record.js';
 import { allocateShared } from '../../src/ring/shared.js';
 import { WorkerSide } from '../../src/ring/worker_side.js';
 
@@ -231,11 +231,28 @@ describe('main side and worker side', () => {
     worker.close();
   });
 
+  test('bulk that is refused leaves room for what is urgent', () => {
+    const pair = allocateShared(8192);
+    const main = new MainSide(pair.main, { backlogLimitBytes: 1024, urgentReserveBytes: 100 });
+    open.push(main, new WorkerSide(pair.worker));
+    for (const bytes of [400, 400, 124]) assert.ok(main.tryWrite(1, FLAG_LOSSY, Buffer.alloc(bytes)));
+    for (const flags of [0, FLAG_LOSSY]) assert.equal(main.tryWrite(1, flags, Buffer.alloc(1)), false);
+    assert.ok(main.tryWrite(1, FLAG_URGENT, Buffer.alloc(50)));
+    assert.ok(main.tryWrite(1, FLAG_URGENT | FLAG_LOSSY, Buffer.alloc(50)));
+    assert.equal(main.tryWrite(1, FLAG_URGENT, Buffer.alloc(1)), false);
+    assert.ok(main.tryWrite(2, 0, Buffer.alloc(1)));
+  });
+
   test('by default a ring holds RING_BYTES and a backlog CHANNEL_BACKLOG_BYTES', () => {
     const pair = allocateShared();
     const main = new MainSide(pair.main);
     open.push(main, new WorkerSide(pair.worker));
     assert.equal(main.bytes.byteLength, RING_BYTES);
     assert.equal(main.room(0), CHANNEL_BACKLOG_BYTES);
+    const chunk = Buffer.alloc(8192);
+    for (let left = CHANNEL_BACKLOG_BYTES - URGENT_RESERVE_BYTES; left > 0; left -= chunk.length)
+      assert.ok(main.tryWrite(0, 0, chunk));
+    assert.equal(main.tryWrite(0, 0, Buffer.alloc(1)), false);
+    assert.ok(main.tryWrite(0, FLAG_URGENT, Buffer.alloc(1)));
   });
 });

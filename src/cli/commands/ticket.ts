@@ -8,6 +8,7 @@ import type { TicketInfo } from '../../access/ticket_book.js';
 import { callListener } from '../../control/client.js';
 import { TunnelError } from '../../core/errors.js';
 import { parseExposeSpec, printExposeSpec } from '../../forward/expose.js';
+import { parseReverseRule, printReverseRule } from '../../forward/reverse_rule.js';
 import { createIdentity, publicKeyOf } from '../../node/identity.js';
 import { type IdentityPlace, openIdentity } from '../../node/identity_file.js';
 import { makeToxId } from '../../node/tox_id.js';
@@ -26,6 +27,7 @@ export interface TicketFlags extends OutputFlags {
   readonly rotate?: boolean;
   readonly name?: string;
   readonly expose?: readonly string[];
+  readonly allowReverse?: readonly string[];
   readonly expires?: string;
   readonly uses?: string;
   readonly qr?: boolean;
@@ -68,6 +70,7 @@ const ListAnswer = v.array(
     uses: v.optional(v.number()),
     used: v.optional(v.number()),
     rules: v.optional(v.array(v.string())),
+    allowReverse: v.optional(v.array(v.string())),
     status: v.picklist(['valid', 'expired', 'used-up']),
   }),
 );
@@ -78,9 +81,12 @@ function questionOf(
   flags: TicketFlags,
   wallMs: number,
 ): Question {
-  const { rotate = false, expose, expires, uses } = flags;
-  if (action !== 'new' && (expose !== undefined || expires !== undefined || uses !== undefined))
-    throw usage('--expose, --expires and --uses are for a ticket that is made: ticket new --name NAME');
+  const { rotate = false, expose, allowReverse, expires, uses } = flags;
+  if (action !== 'new' && [expose, allowReverse, expires, uses].some((part) => part !== undefined)) {
+    throw usage(
+      '--expose, --allow-reverse, --expires and --uses are for a ticket that is made: ticket new --name NAME',
+    );
+  }
   if (rotate && action !== undefined) throw usage(`--rotate stands alone: ${PROGRAM} ticket --rotate`);
   if (action === 'revoke' ? flags.name !== undefined : name !== undefined)
     throw usage('ticket revoke NAME, and ticket new --name NAME');
@@ -105,6 +111,9 @@ function questionOf(
           ...(uses !== undefined && { uses: usesOf(uses) }),
           ...(expose !== undefined && {
             rules: expose.map((text) => printExposeSpec(parseExposeSpec(text))),
+          }),
+          ...(allowReverse !== undefined && {
+            allowReverse: allowReverse.map((text) => printReverseRule(parseReverseRule(text))),
           }),
         },
       };
@@ -158,13 +167,14 @@ async function askFile(
 
 function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
   const nowMs = io.wallClock().getTime();
-  for (const { name, status, expiresAtMs, uses, used = 0, rules } of tickets) {
+  for (const { name, status, expiresAtMs, uses, used = 0, rules, allowReverse } of tickets) {
     const words = [name, status];
     if (status !== 'expired' && expiresAtMs !== undefined) {
       words.push(`expires in ${humanDuration(expiresAtMs - nowMs)}`);
     }
     if (uses !== undefined) words.push(`used ${used} of ${uses}`);
     if (rules !== undefined) words.push(`reaches ${rules.join(' ')}`);
+    if (allowReverse !== undefined) words.push(`may open ${allowReverse.join(' ')}`);
     reporter.result(words.join('\t'));
   }
   reporter.event({ event: 'tickets', tickets });

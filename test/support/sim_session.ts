@@ -1,0 +1,72 @@
+import { CHANNEL_BACKLOG_BYTES } from '../../src/core/limits.js';
+import type { FrameSink } from '../../src/mux/frame_sink.js';
+import { Session } from '../../src/mux/session.js';
+import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog.js';
+import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
+import type { SimEnd, SimPath } from './sim_path.js';
+
+/** Joins a session to one end of a simulated path, with the backlog's gauge between them as in the ring, and no ring. */
+function simSession(
+  { clock, random }: SimPath,
+  end: SimEnd,
+  role: 'connector' | 'listener',
+  reserveBytes: number,
+  onOpen: (request: OpenRequest) => void,
+): Session {
+  const memory = new SharedArrayBuffer(backlogBytes(1));
+  const table = new BacklogTable(memory);
+  const announce = (): void => {
+    clock.after(0, () => {
+      if (gauge.takeRoom()) session.writable();
+    });
+  };
+  const gauge = new BacklogGauge(memory, 0, CHANNEL_BACKLOG_BYTES, announce, reserveBytes);
+  let reserved: { readonly frame: Uint8Array; readonly urgent: boolean; readonly lossy: boolean } | undefined;
+  const sink: FrameSink = {
+    reserve(bytes, urgent, lossy = false) {
+      if (!gauge.fits(bytes, urgent)) return undefined;
+      reserved = { frame: new Uint8Array(bytes), urgent, lossy };
+      return reserved.frame;
+    },
+    commit() {
+      if (reserved === undefined) throw new Error('commit without reserve');
+      gauge.take(reserved.frame.length);
+      end.send(reserved.frame, reserved.urgent, reserved.lossy);
+    },
+  };
+  const random16 = (): Uint8Array => Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256));
+  end.onDrained = (bytes) => {
+    if (table.drained(0, bytes)) announce();
+  };
+  let flushing = false;
+  end.onFrame = (frame) => {
+    session.receive(frame);
+    if (flushing) return;
+    flushing = true;
+    clock.after(0, () => {
+      flushing = false;
+      session.flush();
+    });
+  };
+  const session: Session = new Session({
+    sink,
+    clock: { nowMs: () => clock.nowMs },
+    random16,
+    frameBytes: BUNDLE_BYTES,
+    role,
+    onOpen,
+  });
+  return session;
+}
+
+/** Two sessions over a path; `near` opens. @param reserveBytes of the backlog, for urgent frames alone */
+export function simSessions(
+  path: SimPath,
+  reserveBytes: number,
+  onOpen: (request: OpenRequest) => void,
+): { near: Session; far: Session } {
+  const far = simSession(path, path.b, 'listener', reserveBytes, onOpen);
+  const near = simSession(path, path.a, 'connector', reserveBytes, () => {});
+  return { near, far };
+}
