@@ -133,6 +133,17 @@ describe('nodes', () => {
     await isRefused(/it leads on to http:\/\/192\.0\.2\.1, which is not https/);
   });
 
+  test('a server of another machine does not lead to one on this', async (t) => {
+    const asked: string[] = [];
+    t.mock.method(globalThis, 'fetch', async (url: URL) => {
+      asked.push(url.href);
+      return new Response(null, { status: 302, headers: { location: `${base}/` } });
+    });
+    await bench.run('nodes', '--update', '--url', 'https://nodes.example/list');
+    assert.deepEqual(asked, ['https://nodes.example/list']);
+    assert.match(bench.stderr.text, /it leads on to http:\/\/127\.0\.0\.1:\d+, which is not https/);
+  });
+
   test('a saved list that cannot be read is told, and the bundled one used', async () => {
     mkdirSync(bench.stateFolder, { mode: 0o700 });
     for (const text of ['{', LIST, `{"version":2,"kind":"tox-wasm-tunnel nodes",${LIST.slice(1)}`]) {
