@@ -67,10 +67,13 @@ export class StreamServer {
     const { host, port, allowHalfOpen = false } = offer;
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
+    } else if (request.target.kind === 'udp') {
+      this.#deny(request, `${host} port ${port} takes connections, and no datagrams`);
     } else if (!rules.permitsName(host, port)) {
-      const text = `${host} port ${port} is not exposed; its owner can allow it with --expose ${host}:${port}`;
-      request.refuse('not-allowed', text);
-      this.#denials.denied(text, { peer: this.#options.peer });
+      this.#deny(
+        request,
+        `${host} port ${port} is not exposed; its owner can allow it with --expose ${host}:${port}`,
+      );
     } else if (hasHandler()) {
       const stream = new ServedStream({ request, timers, offered: { host, port }, allowHalfOpen });
       this.#opened++;
@@ -81,5 +84,10 @@ export class StreamServer {
       this.#failed++;
       request.refuse('refused', `${host} port ${port}: nobody there takes connections now`);
     }
+  }
+
+  #deny(request: OpenRequest, text: string): void {
+    request.refuse('not-allowed', text);
+    this.#denials.denied(text, { peer: this.#options.peer });
   }
 }
