@@ -156,6 +156,17 @@ describe('nodes', () => {
     }
   });
 
+  test('with a proxy in the environment nothing is fetched beside it', async () => {
+    let asked = 0;
+    answer = (_request, response) => void response.end(LIST, () => asked++);
+    bench.env.set('TOX_WASM_TUNNEL_PROXY', 'socks5://joe:hunter2@127.0.0.1');
+    assert.equal(await bench.run('nodes', '--update', '--url', base), 2);
+    assert.match(bench.stderr.text, /TOX_WASM_TUNNEL_PROXY is set/);
+    assert.doesNotMatch(bench.stderr.text, /hunter2/);
+    assert.equal(asked, 0);
+    assert.equal(await bench.run('nodes'), 0);
+  });
+
   test('what makes no sense is refused before anything is fetched', async () => {
     for (const [args, why] of [
       [['--url', base], /--url goes with --update/],
