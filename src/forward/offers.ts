@@ -33,7 +33,6 @@ export class Offers {
     return [...this.#offers.values()].map(({ host, port }) => ({
       host: { kind: 'name', name: host },
       ports: [{ from: port, to: port }],
-      protocol: 'tcp', // nobody is to resolve the name for a UDP forward
     }));
   }
 

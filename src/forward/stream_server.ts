@@ -40,7 +40,7 @@ export class StreamServer {
     return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
   }
 
-  /** Returns at once. */
+  /** Returns at once. Also for datagrams, which are never offered: the name is still not to be resolved. */
   handle(request: OpenRequest, offer: Offer): void {
     // Not inside the session: what a handler throws would be a loss for other streams.
     process.nextTick(() => this.#answer(request, offer));
@@ -67,13 +67,13 @@ export class StreamServer {
     const { host, port, allowHalfOpen = false } = offer;
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
-    } else if (request.target.kind === 'udp') {
-      this.#deny(request, `${host} port ${port} takes connections, and no datagrams`);
     } else if (!rules.permitsName(host, port)) {
-      this.#deny(
-        request,
-        `${host} port ${port} is not exposed; its owner can allow it with --expose ${host}:${port}`,
-      );
+      const text = `${host} port ${port} is not exposed; its owner can allow it with --expose ${host}:${port}`;
+      request.refuse('not-allowed', text);
+      this.#denials.denied(text, { peer: this.#options.peer });
+    } else if (request.target.kind === 'udp') {
+      this.#failed++;
+      request.refuse('refused', `${host} port ${port} takes connections, and no datagrams`);
     } else if (hasHandler()) {
       const stream = new ServedStream({ request, timers, offered: { host, port }, allowHalfOpen });
       this.#opened++;
@@ -84,10 +84,5 @@ export class StreamServer {
       this.#failed++;
       request.refuse('refused', `${host} port ${port}: nobody there takes connections now`);
     }
-  }
-
-  #deny(request: OpenRequest, text: string): void {
-    request.refuse('not-allowed', text);
-    this.#denials.denied(text, { peer: this.#options.peer });
   }
 }

@@ -163,7 +163,7 @@ describe('bad input', { concurrency: 2 }, () => {
     assert.equal(exitCode, 2);
     const event: unknown = JSON.parse(stdout);
     assert.ok(typeof event === 'object' && event !== null && 'code' in event && 'event' in event);
-    assert.deepEqual([event.event, event.code], ['error', 'ERR_TICKET_INVALID']);
+    assert.deepEqual([event.event, event.code], ['error', 'ERR_USAGE']);
   });
 });
 

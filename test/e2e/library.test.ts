@@ -1,5 +1,6 @@
 /** The library as a program embeds it: a node, a listener and connectors in one process, over the real wasm. */
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
@@ -126,6 +127,23 @@ describe('a program with the library', () => {
     const again = tunnel.dial(ECHO);
     again.end('again');
     assert.equal(String(await readToEnd(again)), 'again');
+  });
+
+  test('never resolves what it offers, for datagrams neither', async () => {
+    const { local, close } = await tunnel.udpForward({
+      bind: { host: LOOPBACK_HOST, port: 0 },
+      target: ECHO,
+    });
+    const refused = once(tunnel, 'refused');
+    const socket = createSocket('udp4');
+    try {
+      socket.send('a', Number(local.split(':')[1]), LOOPBACK_HOST);
+      const [{ reason, text }] = await refused;
+      assert.deepEqual([reason, text], ['refused', 'echo port 7 takes connections, and no datagrams']);
+    } finally {
+      socket.close();
+      close();
+    }
   });
 
   test('is asked by node:http and node:https, with TLS inside of the tunnel', async () => {

@@ -129,7 +129,7 @@ describe('tickets', { concurrency: 3 }, () => {
     const rotated = await run('ticket', '--rotate', ...state);
     assert.equal(rotated.exitCode, 0, rotated.stderr);
     await ending(held.resume());
-    assert.equal(await connector.exited(), 1);
+    assert.equal(await connector.exited(), 202);
     const error = connector.events.at(-1);
     assert.match(String(error?.['message']), /its ticket was replaced or revoked/);
 
@@ -184,7 +184,7 @@ describe('tickets', { concurrency: 3 }, () => {
     assert.match(list.stdout, /^ci\tused-up\tused 1 of 1\treaches localhost:\d+$/m);
     assert.match(list.stdout, /^short\texpired$/m);
     assert.equal((await run('ticket', 'revoke', 'ci', ...state)).exitCode, 0);
-    assert.equal(await connector.exited(), 1);
+    assert.equal(await connector.exited(), 202);
     await other.stop();
   });
 

@@ -26,7 +26,7 @@ function inFlight(packets: number): { victim: HeldChannel; numbers: number[] } {
   for (let count = 0; count < packets; count++) {
     victim.channel.send(FRAME, false, 0);
     // The pacer lets a burst go each moment.
-    if (count % 200 === 199) numbers.push(...pumped(victim, count / 40_000));
+    if (count % 25 === 24) numbers.push(...pumped(victim, count / 40_000));
   }
   numbers.push(...pumped(victim, 0.9));
   assert.equal(numbers.length, packets);

@@ -104,6 +104,8 @@ export class CliProcess {
   /** Ends it as a person would, by SIGTERM unless told otherwise; its exit code, null when a signal killed it. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (!hasEnded(this.child)) this.child.kill(signal);
+    // A failed test may have left it stopped, and then it hears no other signal.
+    if (!hasEnded(this.child) && process.platform !== 'win32') this.child.kill('SIGCONT');
     return await this.exited();
   }
 

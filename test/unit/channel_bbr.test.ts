@@ -213,6 +213,6 @@ describe('the controller', () => {
     const path = new Path();
     path.rttMs = 0.1;
     for (let i = 0; i < 4_000; i++) path.round(100_000);
-    assert.ok(path.bbr.windowBytes > 200_000, `${path.bbr.windowBytes}`);
+    assert.ok(path.bbr.windowBytes > 100_000, `${path.bbr.windowBytes}`);
   });
 });

@@ -48,15 +48,15 @@ const BANDWIDTH_ROUNDS = 10;
 const MIN_ROUND_MS = 2;
 /**
  * What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. On a path of
- * less than that it would be most of the window, and a queue before each keystroke: there it is what an acknowledgement waits, and the trip.
+ * less than that it would be most of the window, and a queue before each keystroke: there it is a turn of two event loops, and the trip.
  */
 const HOST_DELAY_MS = 4;
-const LEAST_HOST_DELAY_MS = 2;
+const LEAST_HOST_DELAY_MS = 1;
 /**
  * Heaps of acknowledgements count up to a round trip, this at least, in ms: on a short path a heap
  * is a host that was late, and room for it would be a queue before each keystroke.
  */
-const HEAP_MS = 2;
+const HEAP_MS = 1;
 
 type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
