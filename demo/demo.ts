@@ -61,7 +61,7 @@ async function demo(): Promise<void> {
   say(`the listener is ready: its ticket is ${short(ticket)}`);
 
   const connector = run('connect', ticket, '-L', `0:localhost:${webPort}`, ...join);
-  say('the two look for each other by their keys; that takes some 10 s');
+  say('the two look for each other by their keys; that takes a few seconds');
   const online = await connector.event('peer', (event) => event['status'] === 'online');
   const forward = localsOf(connector)[0];
   if (forward === undefined) throw new Error('the connector has no forward');
