@@ -121,7 +121,10 @@ function parse(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw fault(file, `it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    // The engine's own words repeat a piece of the text, line ends and all, and that may be a password.
+    const position = /at position (\d+)/.exec(String(error))?.[1];
+    const lines = text.slice(0, Number(position)).split(/\r\n?|\n/).length;
+    throw fault(file, position === undefined ? 'it is not JSON' : `it is not JSON: look at line ${lines}`);
   }
 }
 

@@ -25,8 +25,11 @@ export async function download(url: string, maxBytes: number): Promise<string> {
       if (next === null) return await textOf(response, url, maxBytes);
       await response.body?.cancel();
       if (redirects === MAX_REDIRECTS) throw failed(url, `it leads on more than ${MAX_REDIRECTS} times`);
-      at = new URL(next, at);
-      if (!isTrusted(at)) throw failed(url, `it leads on to ${at.origin}, which is not https`);
+      const from = at;
+      at = new URL(next, from);
+      // Nor may another machine have us ask what listens on this one.
+      if (!isTrusted(at) || (at.protocol !== 'https:' && from.protocol === 'https:'))
+        throw failed(url, `it leads on to ${at.origin}, which is not https`);
     }
   } catch (error) {
     if (TunnelError.is(error)) throw error;

@@ -60,6 +60,12 @@ export async function networkProxyOf(
   return { proxy: { ...proxy, credentials: { user, password } } };
 }
 
+/** Whether a password stands in the argument of `--proxy`, well written or not. */
+export function hasProxyPassword(text: string): boolean {
+  const [userInfo] = text.replace(/^[a-z\d]+:\/\//i, '').split(/@(?!.*@)/);
+  return text.includes('@') && userInfo?.includes(':') === true;
+}
+
 function readProxyUrl(text: string, origin: string): ProxyAddress & { user: string; password: string } {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const protocol = url === undefined ? undefined : PROTOCOLS[url.protocol];

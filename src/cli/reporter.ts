@@ -88,7 +88,7 @@ export class Reporter {
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      this.#line(cause.stack ?? cause.message);
+      for (const text of (cause.stack ?? cause.message).split('\n')) this.#line(printable(text));
     }
   }
 

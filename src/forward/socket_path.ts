@@ -1,9 +1,8 @@
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket_address.js';
+import { MAX_TEXT_BYTES } from '../mux/text.js';
 
 /** Windows reads it in any case; what follows is the pipe's name. */
 const PIPE_PREFIX = '\\\\.\\pipe\\';
-/** Longest name of a pipe with its prefix, in characters. Source: CreateNamedPipe, Windows API. */
-const MAX_PIPE_CHARS = 256;
 
 /** Whether a text means a UNIX socket or a named pipe, well written or not: no host and no port starts so. */
 export function looksLikePath(text: string): boolean {
@@ -22,9 +21,9 @@ export function readSocketPath(text: string): { readonly path: string } | string
   if (isPipe(text)) {
     const name = text.slice(PIPE_PREFIX.length);
     if (name === '' || /[\\/]/.test(name)) return 'must be one name after \\\\.\\pipe\\';
-    if (text.length > MAX_PIPE_CHARS) return `is longer than ${MAX_PIPE_CHARS} characters`;
-    // Windows has them the same in either case.
-    return { path: text.toLowerCase() };
+    // Windows has them the same in either case. It takes one more; a peer could not be asked for that.
+    const path = text.toLowerCase();
+    return Buffer.byteLength(path) > MAX_TEXT_BYTES ? `is longer than ${MAX_TEXT_BYTES} bytes` : { path };
   }
   if (!text.startsWith('/')) return 'must be absolute, as /run/app.sock or \\\\.\\pipe\\app';
   const parts = text.slice(1).split('/');

@@ -40,13 +40,8 @@ export class StreamServer {
     return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
   }
 
-  /** Returns at once. @param isUdp datagrams are asked for, which are never offered: the name is still not to be resolved */
-  handle(request: OpenRequest, offer: Offer, isUdp = false): void {
-    if (isUdp) {
-      this.#failed++;
-      request.refuse('refused', `${offer.host} port ${offer.port} takes connections, and no datagrams`);
-      return;
-    }
+  /** Returns at once. Also for datagrams, which are never offered: the name is still not to be resolved. */
+  handle(request: OpenRequest, offer: Offer): void {
     // Not inside the session: what a handler throws would be a loss for other streams.
     process.nextTick(() => this.#answer(request, offer));
   }
@@ -76,6 +71,9 @@ export class StreamServer {
       const text = `${host} port ${port} is not exposed; its owner can allow it with --expose ${host}:${port}`;
       request.refuse('not-allowed', text);
       this.#denials.denied(text, { peer: this.#options.peer });
+    } else if (request.target.kind === 'udp') {
+      this.#failed++;
+      request.refuse('refused', `${host} port ${port} takes connections, and no datagrams`);
     } else if (hasHandler()) {
       const stream = new ServedStream({ request, timers, offered: { host, port }, allowHalfOpen });
       this.#opened++;

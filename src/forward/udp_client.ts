@@ -1,11 +1,13 @@
 import type { Timers } from '../core/clock.js';
+import { MAX_STREAM_DATAGRAM_BYTES } from '../core/limits.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, StreamHandlers } from '../mux/stream_api.js';
 import { IdleTimer } from './idle_timer.js';
 import type { HostPort } from './spec.js';
 
-/** Datagrams of one client that wait for a session with the peer; of more the oldest go. */
+/** Datagrams of one client that wait for a session with the peer, and their bytes; of more the oldest go. */
 const MAX_EARLY = 64;
+const MAX_EARLY_BYTES = MAX_STREAM_DATAGRAM_BYTES;
 /** After a refusal, how long the client's datagrams are dropped before the far end is asked again. */
 const REFUSED_MS = 5_000;
 
@@ -25,6 +27,7 @@ export class UdpClient implements StreamHandlers {
   readonly #options: UdpClientOptions;
   #idle: IdleTimer;
   #early: Uint8Array[] = [];
+  #earlyBytes = 0;
   #stream: MuxStream | undefined;
   #refused = false;
   #over = false;
@@ -48,15 +51,17 @@ export class UdpClient implements StreamHandlers {
       this.#stream.sendDatagram(datagram);
       return;
     }
-    if (this.#early.length === MAX_EARLY) this.#early.shift();
     this.#early.push(datagram);
+    this.#earlyBytes += datagram.length;
+    while (this.#early.length > MAX_EARLY || this.#earlyBytes > MAX_EARLY_BYTES)
+      this.#earlyBytes -= this.#early.shift()?.length ?? 0;
   }
 
   /** The far end was asked. */
   attach(stream: MuxStream): void {
     this.#stream = stream;
     for (const datagram of this.#early) stream.sendDatagram(datagram);
-    this.#early = [];
+    this.#forgetEarly();
   }
 
   onDatagram(datagram: Uint8Array): void {
@@ -69,7 +74,7 @@ export class UdpClient implements StreamHandlers {
   onRefused(reason: Reason, text: string): void {
     if (this.#over || this.#refused) return;
     this.#refused = true;
-    this.#early = [];
+    this.#forgetEarly();
     this.#idle.stop();
     this.#idle = new IdleTimer(this.#options.timers, REFUSED_MS, () => this.end());
     this.#options.onRefused(reason, text);
@@ -83,9 +88,14 @@ export class UdpClient implements StreamHandlers {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#early = [];
+    this.#forgetEarly();
     this.#idle.stop();
     this.#stream?.reset('cancelled');
     this.#options.onOver();
+  }
+
+  #forgetEarly(): void {
+    this.#early = [];
+    this.#earlyBytes = 0;
   }
 }

@@ -3,6 +3,8 @@ import { checkDatagramBytes, DATAGRAM_HEADER_BYTES, readDatagramPart } from './f
 
 /** Datagrams of one stream that may lack a part at once; a part of one more drops the oldest. */
 const MAX_PARTIAL = 8;
+/** What a place for a part costs, filled or not. */
+const PLACE_BYTES = 8;
 
 interface Partial {
   readonly number: number;
@@ -70,7 +72,7 @@ export class DatagramReceiver {
     if (--partial.missing === 0) this.#complete(partial);
   }
 
-  /** The datagram that a part is of; undefined when it is older than all that lack parts, and there are many. */
+  /** The datagram that a part is of; undefined when there is no memory, or it is older than all of many that lack parts. */
   #partialOf(number: number, parts: number): Partial | undefined {
     const known = this.#partial.find((partial) => partial.number === number);
     if (known?.parts.length === parts) return known;
@@ -80,6 +82,11 @@ export class DatagramReceiver {
     if (oldest !== undefined) {
       if (isBefore(number, oldest.number)) return undefined;
       this.#drop(oldest);
+    }
+    // The places are many beside a few short parts.
+    if (!this.#share.take(parts * PLACE_BYTES)) {
+      this.#share.memory.dropped++;
+      return undefined;
     }
     const made: Partial = {
       number,
@@ -121,6 +128,7 @@ export class DatagramReceiver {
   }
 
   #release(partial: Partial): void {
+    this.#share.give(partial.parts.length * PLACE_BYTES);
     for (const part of partial.parts) if (part !== undefined) this.#share.give(part.length);
   }
 }

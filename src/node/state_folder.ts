@@ -1,5 +1,5 @@
 import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 
@@ -20,14 +20,28 @@ export async function closedFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const { mode } = await stat(folder);
   if ((mode & 0o077) === 0) return;
-  const isOurs = (await readdir(folder)).every((name) => OURS.test(name));
-  if (!isOurs) {
-    throw new TunnelError(
-      'ERR_STATE_INVALID',
-      `${folder}: others on this machine may enter it (mode ${octal(mode)}), and it holds other things too, so it was left as it is; name a folder of its own with --state DIR, or make it yours alone with: chmod 700 ${folder}`,
-    );
-  }
+  await refuseOthers(folder, mode);
   await chmod(folder, 0o700);
+  // Once more, now that nobody else puts anything there.
+  await refuseOthers(folder, mode);
+}
+
+async function refuseOthers(folder: string, mode: number): Promise<void> {
+  const names = await readdir(folder);
+  const isOurs = await Promise.all(names.map((name) => isFileOfOurs(folder, name)));
+  if (!isOurs.includes(false)) return;
+  throw new TunnelError(
+    'ERR_STATE_INVALID',
+    `${folder}: others on this machine may enter it (mode ${octal(mode)}), and it holds other things too, or things of others, so it was left as it is; name a folder of its own with --state DIR, or look through it and make it yours alone with: chmod 700 ${folder}`,
+  );
+}
+
+/** False for what another may have put there: what belongs to somebody else, or a link to what is ours. */
+async function isFileOfOurs(folder: string, name: string): Promise<boolean> {
+  if (!OURS.test(name)) return false;
+  const stats = await lstat(join(folder, name));
+  const isLink = stats.isSymbolicLink() || (stats.isFile() && stats.nlink > 1);
+  return !isLink && stats.uid === process.geteuid?.();
 }
 
 async function makeFolder(folder: string): Promise<void> {

@@ -201,10 +201,11 @@ export class Listener extends Tunnel {
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => {
           const { target } = request;
-          const offer =
-            target.kind === 'tcp' || target.kind === 'udp' ? this.#offers.find(target) : undefined;
+          // Also for datagrams, which are refused there: the name is never dialled.
+          const isAddress = target.kind === 'tcp' || target.kind === 'udp';
+          const offer = isAddress ? this.#offers.find(target) : undefined;
           if (target.kind === 'listen') ports.handle(request, target);
-          else if (offer !== undefined) streams.handle(request, offer, target.kind === 'udp');
+          else if (offer !== undefined) streams.handle(request, offer);
           else server.handle(request);
         },
         onIdle: () => void this.#places.seat(),

@@ -3,6 +3,7 @@ import type { Timers } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { TargetRules } from '../forward/allow.js';
+import { DenialLog } from '../forward/denial_log.js';
 import { printEndpoint, targetOf } from '../forward/endpoint.js';
 import { ReverseForward } from '../forward/reverse.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
@@ -48,11 +49,13 @@ export class ReverseForwards {
   /** With what forgets their signals. */
   readonly #forwards = new Map<ReverseForward, () => void>();
   readonly #server: TargetServer;
+  readonly #denials: DenialLog;
   #session: StreamOpener | undefined;
 
   constructor(options: ReverseForwardsOptions) {
     this.#options = options;
     const { peer, timers, logger, limits } = options;
+    this.#denials = new DenialLog(logger);
     this.#server = new TargetServer({ peer, timers, logger, rules: NAMED_BY_US, maxDials: limits.maxDials });
   }
 
@@ -105,7 +108,7 @@ export class ReverseForwards {
       this.#server.handle(request, targetOf(forward.spec.target));
       return;
     }
-    this.#options.logger.log('warn', 'the listener offered a connection that nobody asked for', {
+    this.#denials.denied('the listener offered a connection that nobody asked for', {
       peer: this.#options.peer,
     });
     request.refuse('not-allowed', 'no such port was asked for');

@@ -1,12 +1,14 @@
 /** What a listener and a connector say, at their most talkative, searched for what they must not say. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseTicket } from '../../src/access/ticket.js';
 import { type Role, readIdentity } from '../../src/node/identity_file.js';
 import { CliProcess } from '../support/cli_process.js';
-import { dialLoopback } from '../support/loopback.js';
+import { dialLoopback, listenOnLoopback } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
 import { assertSilent, saidBy, secretInTicket, spellings } from '../support/secrets.js';
 import { readToEnd } from '../support/socket_bytes.js';
@@ -24,7 +26,8 @@ describe('secrets', () => {
   let echo: Target;
 
   before(async () => {
-    network = await PrivateNetwork.start();
+    // Its relay is at the port that its line names.
+    network = await PrivateNetwork.start({}, ['--port', '0']);
     echo = await Target.echo();
   });
   after(async () => {
@@ -90,6 +93,50 @@ describe('secrets', () => {
     assert.throws(() => assertSilent('a test', `x${inTicket}`, secrets), 'the search finds what is there');
   });
 
+  test('of proxies are told to these alone, and a program that is run has none in its environment', {
+    timeout: 150_000,
+  }, async () => {
+    const [forProxy, forClients] = ['w8rj2kxv9tqh4zcm', 'n5gd7pbx3wyf6sqk'];
+    const logins = new Set<string>();
+    const proxy = createServer().on('connect', (request, client: Socket) => {
+      logins.add(String(request.headers['proxy-authorization']));
+      const [host, port] = String(request.url).split(':');
+      const onward = connect(Number(port), host, () => client.write('HTTP/1.1 200 OK\r\n\r\n'));
+      for (const [one, other] of [
+        [client, onward],
+        [onward, client],
+      ] as const) {
+        one.on('error', () => {}).on('close', () => other.destroy());
+        one.pipe(other);
+      }
+    });
+    const url = `http://joe:${forProxy}@127.0.0.1:${await listenOnLoopback(proxy)}`;
+    writeFileSync(folder.file('socks password'), `${forClients}\n`);
+    const join = ['--bootstrap', network.bootstrap];
+    const expose = ['--expose', String(echo.port)];
+    const listener = start(['listen', ...expose, '--state', folder.file('third listener'), ...join]);
+    const ticket = String((await listener.event('ready'))['ticket']);
+    const clients = ['--socks-user', 'ann', '--socks-password-file', folder.file('socks password')];
+    const connector = start(
+      [
+        ...['connect', '-D', '0', ...clients, '--state', folder.file('third connector'), ...join],
+        ...['--exec', 'env >&2'],
+      ],
+      { TOX_WASM_TUNNEL_TICKET: ticket, TOX_WASM_TUNNEL_PROXY: url },
+    );
+    assert.equal(await connector.exited(), 0, connector.stderr);
+    await listener.stop();
+    proxy.close();
+
+    const login = Buffer.from(`joe:${forProxy}`).toString('base64');
+    assert.deepEqual([...logins], [`Basic ${login}`]);
+    assert.match(connector.stderr, /^TOX_WASM_TUNNEL_PORT=\d+$/m, 'the environment was shown');
+    const said = [...connector.stderr.split('\n'), ...connector.events.map((event) => JSON.stringify(event))];
+    const secrets = [forProxy, login.toLowerCase(), forClients, secretInTicket(ticket), PASSPHRASE];
+    assertSilent('the connector, or its program', said.join('\n'), secrets);
+    assertSilent('the listener', saidBy(listener), secrets);
+  });
+
   test('stand in no error about the state file or the passphrase', { timeout: 60_000 }, async () => {
     const file = folder.file('plain');
     const state = start(['id', '--export', file, '--state', folder.file('other')]);
@@ -134,7 +181,8 @@ describe('secrets', () => {
     const kept = readdirSync(connecting);
     assert.ok(kept.includes('connector.json'));
     const { secret } = parseTicket(ticket);
-    for (const name of kept.filter((name) => !name.startsWith('connector.sock'))) {
+    for (const name of kept) {
+      if (statSync(join(connecting, name)).isSocket()) continue;
       const text = readFileSync(join(connecting, name), 'utf8');
       assertSilent(name, text, [...spellings(secret), secretInTicket(ticket)]);
     }

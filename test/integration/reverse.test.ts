@@ -324,14 +324,16 @@ async function hostile(t: TestContext): Promise<{
   target: Target;
   refusal(listener: Uint8Array, session?: Session): Promise<string>;
   changes: ReverseChange[];
+  logged: string[];
 }> {
   const target = await Target.start();
   t.after(() => target.stop());
   const changes: ReverseChange[] = [];
+  const logged: string[] = [];
   const forwards = new ReverseForwards({
     peer: 'listener',
     timers: new VirtualTimers(),
-    logger: { log: () => {} },
+    logger: { log: (_level, message) => void logged.push(message) },
     limits: limitsOf(),
     onChange: (change) => changes.push(change),
     onRefused: () => {},
@@ -357,7 +359,7 @@ async function hostile(t: TestContext): Promise<{
         { onRefused: (reason) => resolve(reason), onOpened: () => resolve('opened') },
       );
     });
-  return { forwards, session, request, far: request.accept({}), target, refusal, changes };
+  return { forwards, session, request, far: request.accept({}), target, refusal, changes, logged };
 }
 
 const bytesOf = (id: string): Uint8Array => Uint8Array.from(Buffer.from(id.replaceAll('-', ''), 'hex'));
@@ -392,6 +394,13 @@ test('a port that was closed, or of another session, gives a listener nothing', 
   for (let turns = 0; turns < 5; turns++) await turn();
   assert.equal(await refusal(bytesOf(far.id)), 'not-allowed');
   assert.equal(target.sockets.size, 0);
+});
+
+test('a listener that offers what nobody asked for, again and again, does not fill the log', async (t) => {
+  const { refusal, logged } = await hostile(t);
+  for (let count = 0; count < 200; count++) assert.equal(await refusal(new Uint8Array(16)), 'not-allowed');
+  // The first 16, then 32, 64 and 128.
+  assert.equal(logged.filter((line) => /nobody asked for/.test(line)).length, 19);
 });
 
 test('a listener that tells no port, or more than one, has its stream reset', async (t) => {

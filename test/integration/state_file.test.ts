@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, link, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
@@ -149,6 +149,29 @@ describe('state folder', { skip: !posix }, () => {
     assert.deepEqual(await readdir(folder), ['thesis.txt']);
     await chmod(folder, 0o700);
     await (await open()).release();
+  });
+
+  test('one that was open to others, and holds a link by a name of ours, is refused, and the link is not followed', async () => {
+    const precious = join(folder, '..', 'precious');
+    await writeFile(precious, 'mine');
+    for (const plant of [symlink, link]) {
+      await mkdir(folder, { mode: 0o777 });
+      await chmod(folder, 0o777);
+      // Written when the lock is released.
+      await plant(precious, join(folder, 'listener.lock.1.free'));
+      await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /things of others/));
+      assert.equal(await readFile(precious, 'utf8'), 'mine');
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('one that was open to others, and holds what belongs to another user, is refused', {
+    skip: process.getuid?.() !== 0 && 'only root gives files away',
+  }, async () => {
+    await mkdir(folder, { mode: 0o755 });
+    await writeFile(file, '{}', { mode: 0o600 });
+    await chown(file, 12_345, 12_345);
+    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /things of others/));
   });
 });
 

@@ -141,6 +141,23 @@ test('against the rules it is denied, and the owner is told how to allow it', as
   assert.match(made.logged.join(), /^denied: web port 80 is not exposed/);
 });
 
+test('datagrams are refused, whatever the rules say, and who may not have the name does not learn why', async (t) => {
+  const made = world(t);
+  made.handler = () => assert.fail('it is no connection');
+  const refusal = (): Promise<string> =>
+    new Promise((resolve) => {
+      made.near.open(
+        { kind: 'udp', ...WEB },
+        { onRefused: (reason, text) => resolve(`${reason}: ${text}`), onOpened: () => resolve('opened') },
+      );
+    });
+  assert.equal(await refusal(), 'refused: web port 80 takes connections, and no datagrams');
+  assert.deepEqual(made.server.counts, { opened: 0, denied: 0, failed: 1 });
+  made.rules = new AllowRules();
+  assert.match(await refusal(), /^not-allowed: web port 80 is not exposed/);
+  assert.deepEqual(made.server.counts, { opened: 0, denied: 1, failed: 1 });
+});
+
 test('when the rules change, open streams that they no longer allow are reset at both ends, others go on', async (t) => {
   const made = world(t);
   const { client, served } = await made.pair();

@@ -10,6 +10,7 @@ import type { MuxStream, OpenRequest } from '../../src/mux/stream_api.js';
 import {
   Attacker,
   type AttackerOptions,
+  datagramPart,
   listenFrame,
   offsetFrame,
   openFrame,
@@ -18,6 +19,7 @@ import {
   reasonFrame,
   streamId,
   TYPES,
+  udpFrame,
 } from '../support/attacker.js';
 import { turn } from '../support/fake_node.js';
 import { patternDigest, patternPieces } from '../support/pattern.js';
@@ -127,9 +129,9 @@ describe('opens to targets that are not allowed', () => {
         { rules: book(...rules), resolve: async (name) => NAMES[name] ?? [] },
         async ({ attacker, round }) => {
           const from = round * DENIED.length;
-          attacker.send(
-            ...DENIED.map(([host, port], index) => openFrame(streamId(from + index), host, port)),
-          );
+          // In turns by TCP and by UDP.
+          const open = round % 2 === 0 ? openFrame : udpFrame;
+          attacker.send(...DENIED.map(([host, port], index) => open(streamId(from + index), host, port)));
           const reasons = await attacker.take(TYPES.refused);
           // Names without an address are told as such; nobody learns more by that than a resolver tells.
           const allowed = new Set<number>([REASON.notAllowed, 3]);
@@ -382,6 +384,24 @@ describe('a slow or greedy peer', () => {
     assert.ok(most <= 4 * MIB, String(most));
     assert.equal(most, 4 * MIB);
     assert.ok(resets > 100, String(resets));
+  });
+});
+
+describe('datagrams that never come whole', () => {
+  test('in a thousand streams hold no more memory than the bound of a peer, and cost no session', async () => {
+    let most = 0;
+    const ids = Array.from({ length: 1000 }, (_, index) => streamId(index));
+    const attacker = await besides({}, ({ attacker, round }) => {
+      if (round === 0)
+        for (const request of attacker.send(...ids.map((id) => udpFrame(id, 'h', 1)))) accept(request);
+      // Eight that lack a part may wait in each.
+      attacker.send(...ids.map((id) => datagramPart(id, round, 1300)));
+      attacker.send(...ids.map((id) => datagramPart(id, round + 1e6, 1300)));
+      most = Math.max(most, attacker.stats?.datagramBytes ?? 0);
+    });
+    assert.ok(attacker.isOnline);
+    assert.ok(most > 7 * MIB && most <= 8 * MIB, String(most));
+    assert.ok((attacker.stats?.datagramsDropped ?? 0) > 1000);
   });
 });
 

@@ -4,7 +4,7 @@ import type { RuleBook } from '../../src/access/rule_book.js';
 import type { Limits } from '../../src/core/peer_limits.js';
 import { ReversePorts } from '../../src/forward/reverse_ports.js';
 import { TargetServer } from '../../src/forward/serve.js';
-import { writeOffsetFrame } from '../../src/mux/frame.js';
+import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/frame.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
 import { turn } from './fake_node.js';
 import { ListenerBench, uuid } from './peer_bench.js';
@@ -49,6 +49,20 @@ export function openFrame(id: Uint8Array, host: string, port: number): Uint8Arra
 export function listenFrame(id: Uint8Array, host: string, port: number): Uint8Array {
   const frame = openFrame(id, host, port);
   frame[25] = 3;
+  return frame;
+}
+
+/** OPEN for a target of datagrams (kind 5). */
+export function udpFrame(id: Uint8Array, host: string, port: number): Uint8Array {
+  const frame = openFrame(id, host, port);
+  frame[25] = 5;
+  return frame;
+}
+
+/** The first of two parts of a datagram. */
+export function datagramPart(id: Uint8Array, number: number, bytes: number): Uint8Array {
+  const frame = new Uint8Array(DATAGRAM_HEADER_BYTES + bytes);
+  writeDatagramHeader(frame, id, { number, part: 0, parts: 2 });
   return frame;
 }
 
@@ -116,6 +130,10 @@ export class Attacker {
         this.dialled.push(`${address.text} ${port}`);
         // Never connected, as of a target that never answers.
         return new Socket();
+      },
+      connectUdp: async (address, port) => {
+        this.dialled.push(`${address.text} ${port} by UDP`);
+        throw new Error('not in a test');
       },
     });
   }

@@ -17,6 +17,7 @@ import {
 } from '../../src/forward/spec.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream_api.js';
 import { decodeTarget, encodeTarget } from '../../src/mux/target.js';
+import { MAX_TEXT_BYTES } from '../../src/mux/text.js';
 import {
   bytesTarget,
   type FuzzTarget,
@@ -88,7 +89,8 @@ function socketPath(text: string): Verdict {
   same('path', readSocketPath(path), read);
   // A rule has no words for one with colons or brackets; where it has, it means the same.
   refusing(['ERR_SPEC_INVALID'], () => same('rule', parseExposeSpec(path), read));
-  if (Buffer.byteLength(path) > Math.max(MAX_SOCKET_PATH_BYTES, 256)) throw new Error('a path of any length');
+  if (Buffer.byteLength(path) > (path.startsWith('/') ? MAX_SOCKET_PATH_BYTES : MAX_TEXT_BYTES))
+    throw new Error('a path of any length');
   if (path.startsWith('/') ? /\/(\/|\.{0,2}(\/|$))/.test(path) : !/^\\\\\.\\pipe\\[^\\/]+$/.test(path))
     throw new Error(`a path with two spellings: ${JSON.stringify(path)}`);
   return 'accepted';

@@ -149,6 +149,14 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /\n {4}at /);
   });
 
+  test('what an error quotes does not reach a terminal as it is, with -vv neither', async () => {
+    bench.onStart = async () => {
+      throw new TypeError('no', { cause: new Error('it said \u001b]0;title\u0007') });
+    };
+    assert.equal(await bench.run('-vv'), 1);
+    assert.match(bench.stderr.text, /it said \\u001b\]0;title\\u0007\n {4}at /);
+  });
+
   test('a fatal error while it runs closes it and ends with 1', async () => {
     const { ended } = await bench.start(/"started"/, '--json');
     bench.tunnel.emit('error', new TunnelError('ERR_WORKER_DIED', 'out of memory'));

@@ -157,6 +157,19 @@ describe('--config', () => {
     writeFileSync(file, '{"listen":');
     assert.equal(await bench.run('--config', file), 2);
     assert.match(bench.stderr.text, /config\.json: it is not JSON/);
+    for (const text of [
+      '{"listen":\r\n{"proxy":"http://joe:hunter2@10.0.0.1",}}',
+      '{"listen":{"quiet":\rrue,"proxy":"hunter2"}}',
+      '{"listen":{"proxy":hunter2}}',
+    ]) {
+      bench.stderr.text = '';
+      writeFileSync(file, text);
+      assert.equal(await bench.run('-vv', '--config', file), 2);
+      assert.doesNotMatch(bench.stderr.text, /hunter2/);
+    }
+    writeFileSync(file, '{"listen":\r\n{"quiet":true,\n}}');
+    await bench.run('--config', file);
+    assert.match(bench.stderr.text, /config\.json: it is not JSON: look at line 3/);
   });
 });
 

@@ -133,6 +133,17 @@ describe('nodes', () => {
     await isRefused(/it leads on to http:\/\/192\.0\.2\.1, which is not https/);
   });
 
+  test('a server of another machine does not lead to one on this', async (t) => {
+    const asked: string[] = [];
+    t.mock.method(globalThis, 'fetch', async (url: URL) => {
+      asked.push(url.href);
+      return new Response(null, { status: 302, headers: { location: `${base}/` } });
+    });
+    await bench.run('nodes', '--update', '--url', 'https://nodes.example/list');
+    assert.deepEqual(asked, ['https://nodes.example/list']);
+    assert.match(bench.stderr.text, /it leads on to http:\/\/127\.0\.0\.1:\d+, which is not https/);
+  });
+
   test('a saved list that cannot be read is told, and the bundled one used', async () => {
     mkdirSync(bench.stateFolder, { mode: 0o700 });
     for (const text of ['{', LIST, `{"version":2,"kind":"tox-wasm-tunnel nodes",${LIST.slice(1)}`]) {
@@ -143,6 +154,17 @@ describe('nodes', () => {
       assert.equal(bench.stdout.lines.length, publicNodes().length);
       assert.match(bench.stderr.text, /^The bundled list of nodes is used: .*nodes\.json/);
     }
+  });
+
+  test('with a proxy in the environment nothing is fetched beside it', async () => {
+    let asked = 0;
+    answer = (_request, response) => void response.end(LIST, () => asked++);
+    bench.env.set('TOX_WASM_TUNNEL_PROXY', 'socks5://joe:hunter2@127.0.0.1');
+    assert.equal(await bench.run('nodes', '--update', '--url', base), 2);
+    assert.match(bench.stderr.text, /TOX_WASM_TUNNEL_PROXY is set/);
+    assert.doesNotMatch(bench.stderr.text, /hunter2/);
+    assert.equal(asked, 0);
+    assert.equal(await bench.run('nodes'), 0);
   });
 
   test('what makes no sense is refused before anything is fetched', async () => {

@@ -102,6 +102,32 @@ describe('service install', () => {
     );
   });
 
+  test('a password for the proxy stands in no unit', async () => {
+    for (const [url, ...args] of [
+      ['socks5://joe:hunter2@10.0.0.1:1080', 'listen'],
+      ['http://:hunter2@10.0.0.1', 'connect', 'home'],
+      ['joe:hunter2@10.0.0.1:1080', 'listen'],
+    ]) {
+      const refusing = benchHere();
+      assert.equal(await refusing.run('service', 'install', '--', ...args, '--proxy', String(url)), 2);
+      assert.match(refusing.stderr.text, /use --proxy-password-file FILE/);
+      assert.doesNotMatch(refusing.stderr.text + refusing.stdout.text, /hunter2/);
+    }
+    assert.ok(!existsSync(temp.file('units')));
+    const unit = await printed(
+      '--',
+      'listen',
+      '--proxy',
+      'socks5://joe@10.0.0.1',
+      '--proxy-password-file',
+      '/p',
+    );
+    assert.match(execOf(unit), / --proxy socks5:\/\/joe@10\.0\.0\.1 --proxy-password-file \/p /);
+    const config = temp.file('config.json');
+    writeFileSync(config, JSON.stringify({ listen: { proxy: 'socks5://joe:hunter2@10.0.0.1' } }));
+    assert.doesNotMatch(await printed('--', 'listen', '--config', config), /hunter2/);
+  });
+
   test('a file of --config stays one, and what it names is handed in', async () => {
     const config = temp.file('config.json');
     writeFileSync(

@@ -92,6 +92,8 @@ describe('ssh', () => {
     [['ssh', 'nobody'], /"nobody" is neither a ticket, nor a name/],
     [['ssh', TICKET], /ssh goes by names: tox-wasm-tunnel add home TICKET/],
     [['ssh'], /missing required argument/],
+    [['ssh', '--', '-oProxyCommand=touch x@home'], /is no \[USER@\]NAME/],
+    [['ssh-config', '--', '-l@home'], /is no \[USER@\]NAME/],
     [['ssh-config', 'nobody'], /"nobody" is neither/],
     [['ssh-config', 'a b@home'], /cannot stand in a configuration/],
     [['ssh-config', '--state', 'a\nb', 'home'], /"a\\nb|.*neither/],

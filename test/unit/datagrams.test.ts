@@ -296,6 +296,16 @@ describe('parts', () => {
     assert.equal(all.bytes, 0);
   });
 
+  test('the places of parts that never come are memory too', () => {
+    const all = memory();
+    const receiver = new DatagramReceiver(all.share(2 * 66 * 8 + 2 * 64 + 2 * 65));
+    for (let number = 0; number < 4; number++) receiver.take(frameOf(number, 0, 66, 1));
+    assert.equal(all.dropped, 2);
+    assert.equal(all.bytes, 2 * 66 * 8 + 2 * 64 + 2 * 65);
+    receiver.clear();
+    assert.equal(all.bytes, 0);
+  });
+
   test('parts that add up to more than a datagram has are refused', () => {
     const receiver = new DatagramReceiver(memory().share(1e6));
     for (let at = 0; at < 49; at++) receiver.take(frameOf(1, at, 66, 1321));

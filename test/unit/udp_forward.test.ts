@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
 import type { Refusal } from '../../src/forward/local.js';
 import type { StreamOpener } from '../../src/forward/stream.js';
+import { UdpClient } from '../../src/forward/udp_client.js';
 import { UdpForward, type UdpForwardOptions } from '../../src/forward/udp_forward.js';
 import { parseUdpSpec } from '../../src/forward/udp_spec.js';
 import type { StreamHandlers } from '../../src/mux/stream_api.js';
@@ -130,6 +131,22 @@ test('what comes before there is a session waits for it, the newest 64 of a clie
     session.opened[0]?.got,
     Array.from({ length: 64 }, (_, at) => String(at + 6)),
   );
+});
+
+test('what waits for a session is bounded in bytes too: of large datagrams the newest few stay', async () => {
+  const got: number[] = [];
+  const [near, far] = StreamEnd.pair();
+  far.handlers = { onDatagram: ([first]) => void got.push(first ?? -1) };
+  const client = new UdpClient(
+    { host: '127.0.0.1', port: 1 },
+    { timers: new VirtualTimers(), idleMs: 1, deliver: () => {}, onRefused: () => {}, onOver: () => {} },
+  );
+  // Those of two bytes that were dropped count no more.
+  for (let at = 0; at < 200; at++) client.send(Buffer.alloc(2, 99));
+  for (let at = 0; at < 20; at++) client.send(Buffer.alloc(65_507, at));
+  client.attach(near);
+  await until(() => got.at(-1) === 19);
+  assert.deepEqual(got, [16, 17, 18, 19]);
 });
 
 test('a client that was silent for a minute is forgotten, and its stream given up; traffic either way keeps it', async (t) => {

@@ -5,6 +5,7 @@ import { type NodeList, nodeListOf } from '../bootstrap_nodes.js';
 import { download } from '../download.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
 import { type NodeListFlags, type OutputFlags, usage } from '../flags.js';
+import { PROXY_VARIABLE } from '../secret_variables.js';
 import type { Context } from '../serve.js';
 
 export interface NodesFlags extends OutputFlags, NodeListFlags {
@@ -31,6 +32,11 @@ async function update({ io, reporter }: Context, flags: NodesFlags): Promise<voi
   const { url = DEFAULT_URL, bootstrap, nodes } = flags;
   if (bootstrap !== undefined || nodes !== undefined)
     throw usage('--update is about the list that is used without --bootstrap and --nodes');
+  // Who has a proxy for all that leaves this machine is not to be shown to a server without it.
+  if ((io.takeEnv(PROXY_VARIABLE) ?? '') !== '')
+    throw usage(
+      `${PROXY_VARIABLE} is set, and a list is fetched through no proxy; fetch it by another program and name it by --nodes FILE, or unset the variable for this call`,
+    );
   const folder = flags.state ?? (await io.stateFolder());
   try {
     const entries = upOf(parseNodeEntries(await download(url, MAX_NODES_BYTES), url), url);

@@ -10,6 +10,7 @@ import { isPathOption, wordsOf } from '../grammar_words.js';
 import { printable } from '../human.js';
 import type { CliIo } from '../io.js';
 import { listenedPorts } from '../listened_ports.js';
+import { hasProxyPassword } from '../network_proxy.js';
 import { type ParsedCall, parseOnly } from '../parse_only.js';
 import { placeTrouble } from '../program_place.js';
 import { PROGRAM } from '../reporter.js';
@@ -79,7 +80,12 @@ function elsewhere(io: CliIo, words: readonly string[]): string {
   return `service is for systemd, which is of Linux; have ${what} run: ${[...io.ownCommand, ...words].join(' ')}`;
 }
 
-function refuseUnfit({ command, words: [first], flags }: ParsedCall, scope: ServiceScope): void {
+function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
+  const {
+    command,
+    words: [first],
+    flags,
+  } = call;
   if (!COMMANDS.includes(command))
     throw usage(
       `${command} is no service; listen, connect and node are: ${PROGRAM} service install -- listen --expose 22`,
@@ -89,6 +95,11 @@ function refuseUnfit({ command, words: [first], flags }: ParsedCall, scope: Serv
     ['exec', '--exec'],
   ] as const)
     if (flags[flag] !== undefined) throw usage(`a service has no use for ${name}`);
+  const proxy = call.options.find((option) => option.attributeName() === 'proxy');
+  if (proxy !== undefined && call.isWritten(proxy) && hasProxyPassword(String(flags['proxy'])))
+    throw usage(
+      'a password in a unit can be read by everybody here; leave it out of --proxy and use --proxy-password-file FILE',
+    );
   if (command !== 'connect') return;
   if (first === undefined && flags['ticketFile'] === undefined)
     throw usage(`whom to connect to is missing: a name (${PROGRAM} add), or --ticket-file FILE`);

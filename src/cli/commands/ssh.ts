@@ -95,6 +95,8 @@ async function known(
 ): Promise<{ readonly user: string | undefined; readonly name: string }> {
   const at = destination.lastIndexOf('@');
   const name = destination.slice(at + 1);
+  // ssh would take it for an option, and some of its options run programs.
+  if (destination.startsWith('-')) throw usage(`${JSON.stringify(destination)} is no [USER@]NAME`);
   if (!looksLikeName(name)) {
     // A ticket would stand in the list of processes, for all to see.
     throw usage(`ssh goes by names: ${PROGRAM} add home TICKET, then ${PROGRAM} ssh home`);
