@@ -109,8 +109,8 @@ Examples:
   $ tox-wasm-tunnel rule add 8080 db.lan:5432
   $ tox-wasm-tunnel rule remove 8080           open connections to it are cut
   $ tox-wasm-tunnel rule add laptop:22         laptop (a peer or ticket) has rules of its own now
-  $ tox-wasm-tunnel rule add --allow-reverse 8080                      connectors may open port 8080 here by -R
-  $ tox-wasm-tunnel rule remove --allow-reverse 8080                   … and no more: it is closed`;
+  $ tox-wasm-tunnel rule add --allow-reverse 8080      connectors may open port 8080 here by -R
+  $ tox-wasm-tunnel rule remove --allow-reverse 8080   … and no more: it is closed`;
 
 export const ID_EXAMPLES = `
 Examples:
