@@ -1,10 +1,12 @@
-import { CHANNEL_BACKLOG_BYTES } from '../../src/core/limits.js';
 import type { FrameSink } from '../../src/mux/frame_sink.js';
 import { Session } from '../../src/mux/session.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
 import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog.js';
 import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
 import type { SimEnd, SimPath } from './sim_path.js';
+
+/** Whole bundles fill it but for a few bytes: with another size a keystroke may find its room in what is left. */
+const BACKLOG_BYTES = 256 * 1024;
 
 /** Joins a session to one end of a simulated path, with the backlog's gauge between them as in the ring, and no ring. */
 function simSession(
@@ -21,7 +23,7 @@ function simSession(
       if (gauge.takeRoom()) session.writable();
     });
   };
-  const gauge = new BacklogGauge(memory, 0, CHANNEL_BACKLOG_BYTES, announce, reserveBytes);
+  const gauge = new BacklogGauge(memory, 0, BACKLOG_BYTES, announce, reserveBytes);
   let reserved: { readonly frame: Uint8Array; readonly urgent: boolean; readonly lossy: boolean } | undefined;
   const sink: FrameSink = {
     reserve(bytes, urgent, lossy = false) {
