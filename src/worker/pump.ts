@@ -1,7 +1,7 @@
 import type { TimerHandle, Timers } from '../core/clock.js';
 
-/** Datagrams taken in one turn, a quarter of a millisecond of work: then sockets, rings and timers get theirs. */
-const DATAGRAMS_PER_TURN = 32;
+/** Datagrams taken in one turn, half a millisecond of work: then sockets, rings and timers get theirs. */
+const DATAGRAMS_PER_TURN = 64;
 
 /** A wait shorter than a timer can measure is spent in turns of the event loop. */
 const SHORTEST_TIMER_MS = 0.5;

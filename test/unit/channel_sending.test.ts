@@ -29,11 +29,11 @@ test('a burst is bounded, and an urgent frame passes it by', () => {
 
 test('a pump sends a bounded number of packets and asks to be called again at once', () => {
   const end = new HeldChannel(1, true, new Notes());
-  fill(end, 50);
+  fill(end, 100);
   assert.equal(end.channel.pump(1), 1);
-  assert.equal(end.sent.length, 32);
+  assert.equal(end.sent.length, 64);
   assert.ok(end.channel.pump(1) > 1);
-  assert.equal(end.sent.length, 50);
+  assert.equal(end.sent.length, 100);
 });
 
 test('what is sent with nothing behind it is marked as too little to measure by', () => {

@@ -22,7 +22,7 @@ import {
 import { Xorshift } from './xorshift.js';
 
 /** Packets in one call of {@link Sender.pump}, so that a turn of the event loop stays short. */
-const MAX_PUMP_PACKETS = 32;
+const MAX_PUMP_PACKETS = 64;
 /** With fewer packets in flight and no room for more, each asks for its acknowledgement at once. */
 const FEW_PACKETS = 64;
 /** May leave at once at any rate, in bytes. */
