@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { type Endpoint, printEndpoint } from '../forward/endpoint.js';
+import { FINAL_REFUSALS } from '../forward/reverse.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
 import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../forward/spec.js';
 import type { UdpSpec } from '../forward/udp_spec.js';
@@ -39,9 +40,6 @@ export interface HeldForward {
   remove(): void;
 }
 
-/** Reasons that a port of the listener is not asked for again for. Source: `FINAL` of `src/forward/reverse.ts`. */
-const FINAL_REASONS: ReadonlySet<string> = new Set(['not-allowed', 'unsupported']);
-
 /** The forwards of a connector, which come and go while it runs. `change` tells that one of them may be in another state. */
 export class RunningForwards extends EventEmitter<{ change: [] }> {
   readonly #connector: ConnectorHandle;
@@ -55,7 +53,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
       this.emit('change');
     });
     connector.on('refused', ({ target, reason, text }) => {
-      const refusal = { message: text, isFinal: FINAL_REASONS.has(reason) };
+      const refusal = { message: text, isFinal: FINAL_REFUSALS.has(reason) };
       for (const entry of this.#entries) if (target === `-R ${entry.asked}`) entry.refuse(refusal);
       this.emit('change');
     });

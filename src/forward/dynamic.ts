@@ -1,13 +1,12 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { systemTimers, type Timers } from '../core/clock.js';
-import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { Reason } from '../mux/reasons.js';
 import { boundAddress } from './bound_address.js';
 import { authorizer } from './credentials.js';
-import { bindError } from './listen_error.js';
+import { bindError, closedEarly } from './listen_error.js';
 import type { Refusal } from './local.js';
 import { ProxyClient } from './proxy_client.js';
 import type { Authorize } from './proxy_handshake.js';
@@ -81,7 +80,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       server.listen({ host: this.#bind.host, port: this.#bind.port }, () => {
         if (this.#closed) {
           server.close();
-          reject(new TunnelError('ERR_CLOSED', 'the forward was closed before it listened'));
+          reject(closedEarly());
           return;
         }
         server.removeAllListeners('error').on('error', (error) => {

@@ -22,6 +22,11 @@ export function bindError(option: string, bind: HostPort, cause: unknown): Tunne
   return new TunnelError('ERR_LISTEN', `${printHostPort(bind)} ${why(cause, bind.host, other)}`, { cause });
 }
 
+/** Who asked has closed it meanwhile. */
+export function closedEarly(): TunnelError {
+  return new TunnelError('ERR_CLOSED', 'the forward was closed before it listened');
+}
+
 function why(cause: unknown, host: string, otherPort: string): string {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'failed';
   switch (code) {

@@ -1,11 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
 import { boundAddress } from './bound_address.js';
 import { type Endpoint, isPath, printEndpoint, type SocketPath, targetOf } from './endpoint.js';
-import { listenError } from './listen_error.js';
+import { closedEarly, listenError } from './listen_error.js';
 import { listenAtPath } from './listen_path.js';
 import { Pipe } from './pipe.js';
 import { warnWhenPublic } from './public_bind.js';
@@ -176,8 +175,4 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#logger.log('warn', `no connection to ${printEndpoint(target)}: ${reason}${detail}`);
     this.emit('refused', { target, reason, text });
   }
-}
-
-function closedEarly(): TunnelError {
-  return new TunnelError('ERR_CLOSED', 'the forward was closed before it listened');
 }

@@ -29,8 +29,8 @@ const RETRY_MAX_MS = 60_000;
 /** The port, as the far end tells it. */
 const PORT_BYTES = 2;
 
-/** Refusals that nothing but another session may overcome. */
-const FINAL: ReadonlySet<Reason> = new Set<Reason>(['not-allowed', 'unsupported']);
+/** Refusals of a port that nothing but another session may overcome. */
+export const FINAL_REFUSALS: ReadonlySet<Reason> = new Set<Reason>(['not-allowed', 'unsupported']);
 
 /** One request for a port, in one session. */
 interface Attempt {
@@ -148,7 +148,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   #refused(attempt: Attempt, reason: Reason, text: string): void {
     if (attempt !== this.#attempt) return;
     this.#attempt = undefined;
-    const again = !FINAL.has(reason);
+    const again = !FINAL_REFUSALS.has(reason);
     if (again) this.#retryLater();
     if (this.#told === reason) return;
     this.#told = reason;

@@ -133,14 +133,8 @@ export class TargetServer {
         );
       },
     });
-    if (!target.isPermitted(this.#rules)) {
-      pipe.abort();
-      this.#refuseUnexposed(request, fields);
-      return;
-    }
-    stream = accepted(request, pipe);
-    this.#isOpen(target, fields);
-    pipe.flow();
+    stream = this.#join(request, pipe, target, fields);
+    if (stream !== undefined) pipe.flow();
   }
 
   async #serveUdp(request: OpenRequest, asked: UdpTarget, signal: AbortSignal): Promise<void> {
@@ -167,19 +161,28 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
-    if (!target.isPermitted(this.#rules)) {
-      pipe.abort();
-      this.#refuseUnexposed(request, fields);
-      return;
-    }
-    stream = accepted(request, pipe);
-    this.#isOpen(target, fields);
+    stream = this.#join(request, pipe, target, fields);
   }
 
-  #isOpen(target: OpenTarget, fields: LogFields): void {
+  /** Joins what was dialled to a stream. @returns undefined when the rules have changed while it was dialled */
+  #join(
+    request: OpenRequest,
+    pipe: Pipe | UdpPipe,
+    target: OpenTarget,
+    fields: LogFields & { readonly target: string },
+  ): MuxStream | undefined {
+    if (!target.isPermitted(this.#rules)) {
+      pipe.abort();
+      const text = `${fields.target} is no longer exposed`;
+      this.#denials.denied(text, fields);
+      request.refuse('not-allowed', text);
+      return undefined;
+    }
+    const stream = accepted(request, pipe);
     this.#opened++;
     this.#open.add(target);
     this.#logger.log('debug', 'a target was dialled', fields);
+    return stream;
   }
 
   #refuse(request: OpenRequest, { reason, text }: DialFailure, fields: LogFields): void {
@@ -190,13 +193,6 @@ export class TargetServer {
       this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason });
     }
     request.refuse(reason, text);
-  }
-
-  /** The rules have changed while it was dialled. */
-  #refuseUnexposed(request: OpenRequest, fields: LogFields & { readonly target: string }): void {
-    const text = `${fields.target} is no longer exposed`;
-    this.#denials.denied(text, fields);
-    request.refuse('not-allowed', text);
   }
 
   #cut(pipe: { abort(): void }, stream: MuxStream | undefined, fields: LogFields): void {

@@ -1,12 +1,11 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
 import { systemTimers, type Timers } from '../core/clock.js';
-import { TunnelError } from '../core/errors.js';
 import { MAX_UDP_CLIENTS, UDP_IDLE_MS } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
 import { boundAddress } from './bound_address.js';
-import { listenError } from './listen_error.js';
+import { closedEarly, listenError } from './listen_error.js';
 import type { LocalForwardEvents } from './local.js';
 import { warnWhenPublic } from './public_bind.js';
 import { type HostPort, printHostPort } from './spec.js';
@@ -158,8 +157,4 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
     this.#logger.log('warn', `no datagrams to ${printHostPort(target)}: ${reason}${detail}`);
     this.emit('refused', { target, reason, text });
   }
-}
-
-function closedEarly(): TunnelError {
-  return new TunnelError('ERR_CLOSED', 'the forward was closed before it listened');
 }

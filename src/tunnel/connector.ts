@@ -1,8 +1,9 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket, parseRemote, type Ticket } from '../access/ticket.js';
-import { isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
+import { isAborted, orAborted, throwIfAborted } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
+import { Closables } from '../core/closables.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
@@ -68,8 +69,7 @@ export class Connector extends Tunnel {
   readonly #remote: ToxId;
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
-  /** With what forgets their signals. */
-  readonly #forwards = new Map<AnyForward, () => void>();
+  readonly #forwards = new Closables<AnyForward>();
   readonly #reverses: ReverseForwards;
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
@@ -214,11 +214,7 @@ export class Connector extends Tunnel {
 
   protected override async closePeers(): Promise<void> {
     if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
-    for (const [forward, forget] of this.#forwards) {
-      forget();
-      forward.close();
-    }
-    this.#forwards.clear();
+    this.#forwards.closeAll();
     this.#reverses.close();
     this.#gate.close();
     await this.#peer?.close('peer-shutdown');
@@ -234,13 +230,7 @@ export class Connector extends Tunnel {
       throwIfAborted(signal);
       throw new TunnelError('ERR_CLOSED', 'closed while the port was opened');
     }
-    const close = (): void => {
-      forget();
-      this.#forwards.delete(forward);
-      forward.close();
-    };
-    const forget = onAbort(signal, close);
-    this.#forwards.set(forward, forget);
+    const close = this.#forwards.add(forward, signal);
     forward.setSession(this.#session);
     return { local: printEndpoint(local), target, close };
   }
@@ -324,7 +314,7 @@ export class Connector extends Tunnel {
           this.#session = session;
           this.#gate.setSession(session);
           this.#reverses.setSession(session);
-          for (const forward of this.#forwards.keys()) forward.setSession(session);
+          for (const forward of this.#forwards) forward.setSession(session);
         },
         onWaiting: (message) => this.tellWaiting(message),
         onFailed: (error) => this.fail(error),

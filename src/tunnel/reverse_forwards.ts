@@ -1,5 +1,5 @@
-import { onAbort } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
+import { Closables } from '../core/closables.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { TargetRules } from '../forward/allow.js';
@@ -46,8 +46,7 @@ const NAMED_BY_US: TargetRules = {
 /** The reverse forwards of a connector, and the only streams that its listener may open. */
 export class ReverseForwards {
   readonly #options: ReverseForwardsOptions;
-  /** With what forgets their signals. */
-  readonly #forwards = new Map<ReverseForward, () => void>();
+  readonly #forwards = new Closables<ReverseForward>();
   readonly #server: TargetServer;
   readonly #denials: DenialLog;
   #session: StreamOpener | undefined;
@@ -74,13 +73,7 @@ export class ReverseForwards {
       const next = again ? '; asking again' : '';
       onRefused({ target: `-R ${printBind(spec.bind)}`, reason, text: `${why}${next}`, peer });
     });
-    const close = (): void => {
-      forget();
-      this.#forwards.delete(forward);
-      forward.close();
-    };
-    const forget = onAbort(signal, close);
-    this.#forwards.set(forward, forget);
+    const close = this.#forwards.add(forward, signal);
     // Not before the caller has had a chance to listen to the events.
     setImmediate(() => forward.setSession(this.#session));
     return {
@@ -94,7 +87,7 @@ export class ReverseForwards {
 
   setSession(session: StreamOpener | undefined): void {
     this.#session = session;
-    for (const forward of this.#forwards.keys()) forward.setSession(session);
+    for (const forward of this.#forwards) forward.setSession(session);
   }
 
   /** Answers what the listener asks for: connections that came at a port of ours, and nothing else. */
@@ -103,7 +96,7 @@ export class ReverseForwards {
       request.refuse('not-allowed', 'this end opens no targets');
       return;
     }
-    for (const forward of this.#forwards.keys()) {
+    for (const forward of this.#forwards) {
       if (!forward.owns(request)) continue;
       this.#server.handle(request, targetOf(forward.spec.target));
       return;
@@ -116,10 +109,6 @@ export class ReverseForwards {
 
   close(): void {
     this.#server.close();
-    for (const [forward, forget] of this.#forwards) {
-      forget();
-      forward.close();
-    }
-    this.#forwards.clear();
+    this.#forwards.closeAll();
   }
 }

@@ -300,7 +300,7 @@ export class CliBench {
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
   /** Not made before something is kept there. */
-  stateFolder = folders.file(String(benches++));
+  stateFolder: string;
   pid = process.pid;
   /** Programs that were started. */
   readonly programs: FakeProgram[] = [];
@@ -313,6 +313,11 @@ export class CliBench {
   nowMs = 0;
   #ended = false;
   timers: Array<{ callback: () => void; delayMs: number }> = [];
+
+  /** @param stateFolder where several command lines share one; default one of its own */
+  constructor(stateFolder = folders.file(String(benches++))) {
+    this.stateFolder = stateFolder;
+  }
 
   get io(): CliIo {
     const start = (what: Call['what']) => (options: Call['options']) => {

@@ -22,11 +22,7 @@ beforeEach(() => {
 });
 afterEach(() => temp.remove());
 
-function benchHere(): CliBench {
-  const made = new CliBench();
-  made.stateFolder = temp.file('state');
-  return made;
-}
+const benchHere = (): CliBench => new CliBench(temp.file('state'));
 
 const write = (config: unknown): void => writeFileSync(file, JSON.stringify(config));
 

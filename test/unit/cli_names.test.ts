@@ -22,11 +22,7 @@ beforeEach(() => {
 });
 afterEach(() => temp.remove());
 
-function benchHere(): CliBench {
-  const made = new CliBench();
-  made.stateFolder = temp.file('state');
-  return made;
-}
+const benchHere = (): CliBench => new CliBench(temp.file('state'));
 
 async function refuses(why: RegExp, ...args: string[]): Promise<void> {
   const refusing = benchHere();

@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { CliBench } from '../support/cli_bench.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
 const KEY = '7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
 
 let bench = new CliBench();
-let folder = '';
-beforeEach(async () => {
+beforeEach(() => {
   bench = new CliBench();
-  folder = await mkdtemp(join(tmpdir(), 'cli-'));
-  bench.stateFolder = folder;
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 test('-R asks for ports, and says when the far end opens and closes them, or why it does not', async () => {
   const { ended } = await bench.start(
@@ -81,8 +74,7 @@ test('listen hands --allow-reverse on, with names that it knows, and nothing whe
   ]);
   bench.signal();
   assert.equal(await first.ended, 0);
-  bench = new CliBench();
-  bench.stateFolder = folder;
+  bench = new CliBench(bench.stateFolder);
   const second = await bench.start(/Ctrl-C/, 'listen');
   assert.deepEqual(bench.calls.at(-1)?.options.allowReverse, []);
   bench.signal();

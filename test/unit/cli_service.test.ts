@@ -26,8 +26,7 @@ beforeEach(() => {
 afterEach(() => temp.remove());
 
 function benchHere(): CliBench {
-  const made = new CliBench();
-  made.stateFolder = temp.file('state');
+  const made = new CliBench(temp.file('state'));
   made.unitFolder = temp.file('units');
   made.ownCommand = EVERYBODYS;
   return made;

@@ -21,11 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => temp.remove());
 
-function benchHere(): CliBench {
-  const made = new CliBench();
-  made.stateFolder = temp.file('state');
-  return made;
-}
+const benchHere = (): CliBench => new CliBench(temp.file('state'));
 
 async function sshOf(...args: string[]) {
   const ended = bench.run('ssh', ...args);

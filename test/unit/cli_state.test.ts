@@ -19,11 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => temp.remove());
 
-function benchHere(): CliBench {
-  const made = new CliBench();
-  made.stateFolder = folder;
-  return made;
-}
+const benchHere = (): CliBench => new CliBench(folder);
 
 const stored = (passphrase?: string) =>
   readIdentity({

@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { CliBench } from '../support/cli_bench.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
 
 let bench = new CliBench();
-let folder = '';
-beforeEach(async () => {
+beforeEach(() => {
   bench = new CliBench();
-  folder = await mkdtemp(join(tmpdir(), 'cli-'));
-  bench.stateFolder = folder;
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 test('--udp-forward may be given alone and several times, and says that it is UDP', async () => {
   const { ended } = await bench.start(
