@@ -15,7 +15,7 @@ const KIB = 1024;
 /** Round trips that count, of each size, a run. */
 const ROUND_TRIPS = 500;
 /** Round trips before: code is compiled, estimates have settled. */
-const WARM_UP = 1_000;
+const WARM_UP = 3_000;
 const IDLE_SECONDS = 10;
 
 /** Sends `bytes` bytes and waits until they are back, so many times; milliseconds of each. */

@@ -7,7 +7,8 @@ export interface InboxOptions {
   readonly budgetRecords?: number;
   /**
    * Turns of the event loop that an empty ring is looked at again before this thread sleeps.
-   * Default 20. An answer that comes within them costs no wake-up; docs/rings.md has figures.
+   * Default 0. An answer that comes within them costs no wake-up, but turns in vain cost the other
+   * threads more than that on a busy machine; docs/rings.md has figures.
    */
   readonly lingerTurns?: number;
   /** Runs the next slice after waiting events have had their turn. Default `setImmediate`. */
@@ -16,7 +17,7 @@ export interface InboxOptions {
 
 /** 128 records of 1 KB are some 0.1 to 1 ms of work: short enough for a keystroke on a socket. */
 const DEFAULT_BUDGET_RECORDS = 128;
-const DEFAULT_LINGER_TURNS = 20;
+const DEFAULT_LINGER_TURNS = 0;
 
 /**
  * The consumer's end of a ring: takes records in slices while there are any, looks again for a

@@ -110,6 +110,26 @@ test('any key, nonce and packet give the bytes that libsodium gives', () => {
   );
 });
 
+test('keys and nonces that resemble each other, in any order, do not share what is derived from them', () => {
+  const tox = load();
+  const resembling = (length: number, at: readonly number[]) =>
+    fc.tuple(fc.constantFrom(...at), fc.nat(3)).map(([where, value]) => {
+      const bytes = new Uint8Array(length);
+      bytes[where] = value;
+      return bytes;
+    });
+  // The subkeys of eight pairs are kept: here are more of them, and often the same ones again.
+  const pair = fc.tuple(resembling(32, [0, 15, 16, 31]), resembling(24, [0, 7, 15, 16, 23]));
+  const message = new Uint8Array(65).fill(1);
+  fc.assert(
+    fc.property(fc.array(pair, { minLength: 1, maxLength: 60, size: 'max' }), (pairs) => {
+      for (const [key, nonce] of pairs) {
+        assert.deepEqual(tox.seal(key, nonce, message), sodium.crypto_secretbox_easy(message, nonce, key));
+      }
+    }),
+  );
+});
+
 test('more bytes than the staging buffer has room for are refused', () => {
   const tox = load();
   assert.throws(() => tox.seal(new Uint8Array(32), new Uint8Array(24), new Uint8Array(4000)), RangeError);

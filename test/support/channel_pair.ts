@@ -80,8 +80,13 @@ export class Notes implements CongestionController {
   readonly batches: AckBatch[] = [];
   timeouts = 0;
   pathChanges = 0;
+  readonly urgentAtMs: number[] = [];
 
   onSent(): void {}
+
+  onUrgent(nowMs: number): void {
+    this.urgentAtMs.push(nowMs);
+  }
 
   onAcked(batch: AckBatch): void {
     this.batches.push({ ...batch });

@@ -215,4 +215,25 @@ describe('the controller', () => {
     for (let i = 0; i < 4_000; i++) path.round(100_000);
     assert.ok(path.bbr.windowBytes > 100_000, `${path.bbr.windowBytes}`);
   });
+
+  test('allows them less while urgent frames go, and all of it again a tenth of a second after the last', () => {
+    const path = new Path();
+    path.rttMs = 0.1;
+    const window = (ms: number): number => {
+      for (let i = 0; i < ms * 10; i++) path.round(100_000);
+      return path.bbr.windowBytes;
+    };
+    const bulkBytes = window(400);
+    path.bbr.onUrgent(path.nowMs);
+    assert.ok(window(30) < 0.55 * bulkBytes);
+    assert.ok(window(60) < 0.55 * bulkBytes);
+    assert.ok(window(50) > 0.9 * bulkBytes);
+  });
+
+  test('does not take urgent frames into account on a path of more than some milliseconds', () => {
+    const path = new Path().rounds(40, RATE);
+    const quiet = new Path().rounds(40, RATE);
+    path.bbr.onUrgent(path.nowMs);
+    assert.equal(path.rounds(4, RATE).bbr.windowBytes, quiet.rounds(4, RATE).bbr.windowBytes);
+  });
 });

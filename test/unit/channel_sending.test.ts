@@ -27,6 +27,15 @@ test('a burst is bounded, and an urgent frame passes it by', () => {
   );
 });
 
+test('the controller is told of each urgent frame, and of no other', () => {
+  const notes = new Notes();
+  const end = new HeldChannel(1, true, notes);
+  end.send('aa');
+  assert.deepEqual(notes.urgentAtMs, []);
+  end.send('cc', true);
+  assert.equal(notes.urgentAtMs.length, 1);
+});
+
 test('a pump sends a bounded number of packets and asks to be called again at once', () => {
   const end = new HeldChannel(1, true, new Notes());
   fill(end, 100);

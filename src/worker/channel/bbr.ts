@@ -57,6 +57,13 @@ const LEAST_HOST_DELAY_MS = 1;
  * is a host that was late, and room for it would be a queue before each keystroke.
  */
 const HEAP_MS = 1;
+/**
+ * Both of them while urgent frames go: on a path within one machine or LAN most of what is in flight waits in the
+ * peer's socket, and there no keystroke can overtake it. Bulk alone is a little faster with the room.
+ */
+const URGENT_DELAY_MS = 0.2;
+/** So long after an urgent frame another is expected, in ms. Who types slower does not notice a millisecond. */
+const URGENT_HOLD_MS = 100;
 
 type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
@@ -99,6 +106,7 @@ export class Bbr implements CongestionController {
   #epochAtMs = 0;
   #epochBytes = 0;
   #cruiseRounds = CRUISE_ROUNDS;
+  #urgentAtMs = Number.NEGATIVE_INFINITY;
   readonly #random: Xorshift;
 
   /** @param seed varies when it probes, from peer to peer */
@@ -116,6 +124,10 @@ export class Bbr implements CongestionController {
   }
 
   onSent(): void {}
+
+  onUrgent(nowMs: number): void {
+    this.#urgentAtMs = nowMs;
+  }
 
   onAcked(batch: AckBatch): void {
     this.#deliveredBytes = batch.deliveredBytes;
@@ -190,7 +202,7 @@ export class Bbr implements CongestionController {
     }
     this.#epochBytes += batch.ackedBytes;
     const extra = this.#epochBytes - this.bandwidth * (batch.nowMs - this.#epochAtMs);
-    const most = this.bandwidth * Math.max(HEAP_MS, this.#minRtt.valueOr(ASSUMED_RTT_MS));
+    const most = this.bandwidth * Math.max(this.#shortPathMs(HEAP_MS, batch.nowMs), this.#minRtt.valueOr(ASSUMED_RTT_MS));
     this.#extraAcked.update(Math.min(Math.max(extra, 0), most), this.#round);
   }
 
@@ -222,7 +234,7 @@ export class Bbr implements CongestionController {
   #advance(batch: AckBatch): void {
     const now = batch.nowMs;
     const elapsed = now - this.#modeSinceMs;
-    const product = this.#product();
+    const product = this.#product(now);
     switch (this.#mode) {
       case 'startup':
         if (this.#filled) this.#enter('drain', DRAIN_GAIN, now);
@@ -287,13 +299,19 @@ export class Bbr implements CongestionController {
     return Math.max(this.#minRtt.valueOr(ASSUMED_RTT_MS), MIN_ROUND_MS);
   }
 
-  #hostDelayMs(): number {
-    return Math.min(HOST_DELAY_MS, LEAST_HOST_DELAY_MS + this.#minRtt.valueOr(ASSUMED_RTT_MS));
+  /** Room of `bulkMs` on paths that are shorter, less while urgent frames go. */
+  #shortPathMs(bulkMs: number, nowMs: number): number {
+    return nowMs - this.#urgentAtMs < URGENT_HOLD_MS ? URGENT_DELAY_MS : bulkMs;
+  }
+
+  #hostDelayMs(nowMs: number): number {
+    const leastMs = this.#shortPathMs(LEAST_HOST_DELAY_MS, nowMs);
+    return Math.min(HOST_DELAY_MS, leastMs + this.#minRtt.valueOr(ASSUMED_RTT_MS));
   }
 
   /** Bandwidth-delay product: what the path itself holds. */
-  #product(): number {
-    return this.bandwidth * (this.#minRtt.valueOr(ASSUMED_RTT_MS) + this.#hostDelayMs());
+  #product(nowMs: number): number {
+    return this.bandwidth * (this.#minRtt.valueOr(ASSUMED_RTT_MS) + this.#hostDelayMs(nowMs));
   }
 
   #setPacing(): void {
@@ -307,14 +325,14 @@ export class Bbr implements CongestionController {
   #setWindow(batch: AckBatch): void {
     const probing = this.#mode === 'up' || !this.#filled;
     const minRttMs = this.#minRtt.valueOr(ASSUMED_RTT_MS);
-    const aloneMs = this.#rival.aloneMs(minRttMs, probing, batch.nowMs) + this.#hostDelayMs();
+    const aloneMs = this.#rival.aloneMs(minRttMs, probing, batch.nowMs) + this.#hostDelayMs(batch.nowMs);
     const alone = this.bandwidth * aloneMs + this.#extraAcked.max;
     const target = Math.max(alone, this.bandwidth * this.#rival.besideMs(minRttMs, probing, batch.nowMs));
     let window = this.windowBytes + batch.ackedBytes;
     if (this.#filled) window = Math.min(window, target);
     else if (this.windowBytes >= target && batch.deliveredBytes >= INITIAL_WINDOW_BYTES)
       window = this.windowBytes;
-    if (this.#mode === 'probe-rtt') window = Math.min(window, 0.5 * this.#product());
+    if (this.#mode === 'probe-rtt') window = Math.min(window, 0.5 * this.#product(batch.nowMs));
     this.windowBytes = Math.min(Math.max(window, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES);
   }
 }

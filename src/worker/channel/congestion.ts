@@ -30,6 +30,8 @@ export interface CongestionController {
   readonly pacingRate: number;
   /** A packet of `bytes` leaves; `inFlightBytes` holds what was in flight before it. */
   onSent(nowMs: number, bytes: number, inFlightBytes: number): void;
+  /** A frame that somebody waits for is given to the channel: what is in flight delays it. */
+  onUrgent(nowMs: number): void;
   onAcked(batch: AckBatch): void;
   /** Several probes in a row went unanswered: what was known of the path is in doubt. */
   onTimeout(nowMs: number): void;

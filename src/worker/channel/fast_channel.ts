@@ -108,6 +108,7 @@ export class FastChannel implements Channel {
   /** @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or the backlog's limit is far exceeded */
   send(frame: Uint8Array, urgent: boolean, nowMs: number, lossy = false): void {
     this.#gaveFrameAtMs = nowMs;
+    if (urgent) this.#controller.onUrgent(nowMs);
     if (this.#failed) this.#port.drained(frame.length);
     else if (!lossy) this.#sender.outbox.push(frame, urgent);
     else if (this.#frozen) this.#dropped(1, frame.length);
