@@ -202,7 +202,9 @@ export class Bbr implements CongestionController {
     }
     this.#epochBytes += batch.ackedBytes;
     const extra = this.#epochBytes - this.bandwidth * (batch.nowMs - this.#epochAtMs);
-    const most = this.bandwidth * Math.max(this.#shortPathMs(HEAP_MS, batch.nowMs), this.#minRtt.valueOr(ASSUMED_RTT_MS));
+    const most =
+      this.bandwidth *
+      Math.max(this.#shortPathMs(HEAP_MS, batch.nowMs), this.#minRtt.valueOr(ASSUMED_RTT_MS));
     this.#extraAcked.update(Math.min(Math.max(extra, 0), most), this.#round);
   }
 
