@@ -26,9 +26,9 @@ export const MAX_PEERS = 64;
 /**
  * Bytes of frames that the main thread may have handed to a peer's channel and the channel has
  * not yet put on the wire. Small, so that a keystroke never waits behind much; at 100 MB/s it
- * is 1.3 ms of work for the worker.
+ * is 2.5 ms of work for the worker.
  */
-export const CHANNEL_BACKLOG_BYTES = 128 * 1024;
+export const CHANNEL_BACKLOG_BYTES = 256 * 1024;
 /** Part of it that urgent frames alone may use: four streams' bursts, or 25 ms at 5 Mbit/s. */
 export const URGENT_RESERVE_BYTES = 16 * 1024;
 

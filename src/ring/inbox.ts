@@ -20,9 +20,9 @@ const DEFAULT_BUDGET_RECORDS = 128;
 const DEFAULT_LINGER_TURNS = 0;
 
 /**
- * The consumer's end of a ring: takes records in slices while there are any, looks again for a
- * few turns, then sleeps until it is rung. Nobody else drains the ring, so the order that keeps wake-ups from being lost
- * (fall asleep, look again, only then wait) stands in one place.
+ * The consumer's end of a ring: takes records in slices while there are any, then sleeps until it is
+ * rung. Nobody else drains the ring, so the order that keeps wake-ups from being lost (fall asleep,
+ * look again, only then wait) stands in one place.
  */
 export class Inbox {
   readonly #reader: RingReader;
