@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
 import { SimBbr } from '../support/sim_bbr.js';
 import { simEnds, simPath } from '../support/sim_path.js';
 import { SimTcp } from '../support/sim_tcp.js';
@@ -48,6 +49,31 @@ describe('a link shared with kernel TCP: each gets at least a quarter, with BBR 
       assert.ok(our + their >= 0.88, `together ${(our + their).toFixed(2)}`);
     });
   }
+});
+
+test('a channel that is filled again late, over and over, leaves CUBIC its share', () => {
+  const { clock, a, b, ab, ba } = simPath(21, line(500_000));
+  const tcp = new SimTcp(clock, ab, ba, 'cubic');
+  // A main thread that hears of room when half of its backlog has left, and comes 8 ms later: 3 ms too late.
+  const backlogBytes = 112 * 1024;
+  let isDue = false;
+  const fill = (): void => {
+    isDue = false;
+    while (a.backlogBytes + BUNDLE_BYTES <= backlogBytes) a.frame(BUNDLE_BYTES);
+  };
+  a.onDrained = () => {
+    if (isDue || a.backlogBytes > backlogBytes / 2) return;
+    isDue = true;
+    clock.after(8, fill);
+  };
+  fill();
+  clock.run(2_000);
+  tcp.start();
+  clock.run(2_000 + SETTLE_MS);
+  const [ours, theirs] = [b.receivedBytes, tcp.receivedBytes];
+  clock.run(clock.nowMs + MEASURE_MS);
+  const [our, their] = [share(b.receivedBytes - ours), share(tcp.receivedBytes - theirs)];
+  assert.ok(our >= 0.25 && their >= 0.25, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
 });
 
 test('two channels share a link, whoever came first, and do not keep the queue full', () => {

@@ -31,6 +31,11 @@ const MIN_BURST_BYTES = 4 * MAX_PACKET_BYTES;
 const URGENT_DEBT_BYTES = 8 * MAX_PACKET_BYTES;
 /** A number is left out about once in so many, so that who acknowledges unseen packets is caught. */
 const SKIP_EVERY = 2_048;
+/**
+ * Nothing more to send with less of the window than this in flight: what is measured tells of us. With more it is the
+ * path's: who refills us was late by a moment, and the estimate must be free to sink, or TCP beside us starves.
+ */
+const LIMITED_BY_US = 0.75;
 /** When to try again after toxcore took no packet, in ms. */
 const RETRY_MS: Record<Exclude<PacketResult, 'sent'>, number> = { full: 2, offline: 100, failed: 100 };
 
@@ -95,7 +100,7 @@ export class Sender {
     for (let packets = 0; packets < MAX_PUMP_PACKETS; packets++) {
       const slot = outbox.next();
       if (slot < 0) {
-        if (recovery.inFlightBytes < this.#controller.windowBytes) recovery.onAppLimited();
+        if (recovery.inFlightBytes < LIMITED_BY_US * this.#controller.windowBytes) recovery.onAppLimited();
         return Number.POSITIVE_INFINITY;
       }
       const roomBytes = this.#controller.windowBytes - recovery.inFlightBytes;
