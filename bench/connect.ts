@@ -51,7 +51,7 @@ async function byteBack(port: number): Promise<void> {
 /** From `begun` on; the connection is dialled as soon as the forward is there, and waits like a user's would. */
 async function until(connector: CliProcess, begun: number): Promise<Took> {
   await connector.event('forward');
-  const [local] = localsOf(connector);
+  const [local] = await localsOf(connector);
   if (local === undefined) throw new Error('the connector has no forward');
   const [online] = await Promise.all([onlineAgain(connector), byteBack(local.port)]);
   return { online: online - begun, firstByte: performance.now() - begun };
@@ -104,7 +104,7 @@ function listenerStarts(known: boolean): Measure {
       await network.listen([String(targetPort)], ...options);
       await back;
       const online = performance.now() - begun;
-      const [local] = localsOf(connector);
+      const [local] = await localsOf(connector);
       if (local === undefined) throw new Error('the connector has no forward');
       await byteBack(local.port);
       return { online, firstByte: performance.now() - begun };

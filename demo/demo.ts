@@ -63,7 +63,7 @@ async function demo(): Promise<void> {
   const connector = run('connect', ticket, '-L', `0:localhost:${webPort}`, ...join);
   say('the two look for each other by their keys; that takes a few seconds');
   const online = await connector.event('peer', (event) => event['status'] === 'online');
-  const forward = localsOf(connector)[0];
+  const forward = (await localsOf(connector))[0];
   if (forward === undefined) throw new Error('the connector has no forward');
   const url = `http://${forward.host}:${forward.port}`;
   say(`connected, path: ${String(online['path'])}; ${url} is the far end's web server now`);

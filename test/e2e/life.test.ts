@@ -103,7 +103,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     const args = ['connect', ticket, '-L', `0:127.0.0.1:${held.port}`, ...stateFolder('killed-connector')];
     const first = network.start(...args);
     await first.event('peer', (event) => event['status'] === 'online');
-    const client = dialLoopback(localsOf(first)[0]?.port ?? 0);
+    const client = dialLoopback((await localsOf(first))[0]?.port ?? 0);
     client.on('error', () => {});
     client.write('alive');
     const server = await held.connection();
@@ -154,7 +154,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     await Promise.all(
       both.map(async (connector, i) => {
         await connector.event('peer', (event) => event['status'] === 'online');
-        await echoes(localsOf(connector)[0]?.port, `connector ${i}`);
+        await echoes((await localsOf(connector))[0]?.port, `connector ${i}`);
       }),
     );
   });
@@ -183,7 +183,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     await connector.event('waiting');
     start('node', '--port', String(udpPort), '--tcp-port', String(tcpPort), ...nodeState);
     await connector.event('peer', (event) => event['status'] === 'online');
-    await echoes(localsOf(connector)[0]?.port, 'late but there');
+    await echoes((await localsOf(connector))[0]?.port, 'late but there');
   });
 
   /** What `id --json` prints for a state folder of that name. */

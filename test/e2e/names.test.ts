@@ -51,7 +51,7 @@ describe('a name for a ticket', () => {
       ...['connect', 'home', '-L', `0:127.0.0.1:${echo.port}`, '--state', state, '--passphrase-file', file],
     );
     await connector.event('peer', (event) => event['status'] === 'online');
-    const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+    const socket = dialLoopback((await localsOf(connector))[0]?.port ?? 0);
     socket.end('hello');
     assert.equal((await readToEnd(socket)).toString(), 'hello');
     await connector.stop();

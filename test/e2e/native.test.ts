@@ -50,7 +50,7 @@ describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
       const connector = start('connect', String(ticket), '-L', `0:127.0.0.1:${echo.port}`, ...flags);
       await connector.event('peer', (event) => event['status'] === 'online' && event['path'] === path);
 
-      const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+      const socket = dialLoopback((await localsOf(connector))[0]?.port ?? 0);
       socket.end(`hello ${way}`);
 
       assert.equal((await readToEnd(socket)).toString(), `hello ${way}`);

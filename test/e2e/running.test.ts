@@ -145,7 +145,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
 
     await one('changed', 'forward', 'rm', '-L', String(added?.['listen']));
     assert.notEqual((await runProgram('curl', ['-s', url])).exitCode, 0);
-    assert.equal(localsOf(connector).length, 2);
+    assert.equal((await localsOf(connector, 2)).length, 2);
     assert.equal(hasEnded(connector.child), false);
     await web.stop();
 

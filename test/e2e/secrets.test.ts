@@ -67,7 +67,7 @@ describe('secrets', () => {
       TOX_WASM_TUNNEL_TICKET: ticket,
     });
     await connector.event('peer', (event) => event['status'] === 'online');
-    const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+    const socket = dialLoopback((await localsOf(connector))[0]?.port ?? 0);
     socket.end('hello');
     assert.equal((await readToEnd(socket)).toString(), 'hello');
     if (process.platform === 'linux') {

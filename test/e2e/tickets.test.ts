@@ -36,7 +36,7 @@ describe('tickets', { concurrency: 3 }, () => {
   const forward = (): readonly string[] => ['-L', `0:127.0.0.1:${echo.port}`];
 
   async function echoes(connector: CliProcess, text: string): Promise<void> {
-    const socket = dialLoopback(localsOf(connector)[0]?.port ?? 0);
+    const socket = dialLoopback((await localsOf(connector))[0]?.port ?? 0);
     socket.end(text);
     assert.equal((await readToEnd(socket)).toString(), text);
   }

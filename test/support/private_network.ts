@@ -78,7 +78,7 @@ export class PrivateNetwork {
       ...args,
     );
     await connector.event('peer', (event) => event['status'] === 'online');
-    return { connector, locals: localsOf(connector) };
+    return { connector, locals: await localsOf(connector, forwards.length) };
   }
 
   /** A listener and a connector, connected. @param ports the targets on loopback, one forward each */
@@ -98,7 +98,9 @@ export class PrivateNetwork {
 }
 
 /** Local addresses of a connector's forwards, in the order they were asked for. */
-export function localsOf(connector: CliProcess): Tunnel['locals'] {
+export async function localsOf(connector: CliProcess, count = 1): Promise<Tunnel['locals']> {
+  let open = 0;
+  if (count > 0) await connector.event('forward', () => ++open >= count);
   return connector.events
     .filter((event) => event.event === 'forward')
     .map((event) => {
