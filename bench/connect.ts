@@ -50,7 +50,6 @@ async function byteBack(port: number): Promise<void> {
 
 /** From `begun` on; the connection is dialled as soon as the forward is there, and waits like a user's would. */
 async function until(connector: CliProcess, begun: number): Promise<Took> {
-  await connector.event('forward');
   const [local] = await localsOf(connector);
   if (local === undefined) throw new Error('the connector has no forward');
   const [online] = await Promise.all([onlineAgain(connector), byteBack(local.port)]);

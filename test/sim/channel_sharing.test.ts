@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
 import { SimBbr } from '../support/sim_bbr.js';
+import type { SimClock } from '../support/sim_clock.js';
 import { simEnds, simPath } from '../support/sim_path.js';
 import { SimTcp } from '../support/sim_tcp.js';
 
@@ -15,8 +16,16 @@ function line(queueBytes: number): { delayMs: number; rateMbps: number; queueByt
   return { delayMs: 20, rateMbps: RATE_MBPS, queueBytes };
 }
 
-function share(bytes: number): number {
-  return bytes / (RATE_MBPS * 125 * MEASURE_MS);
+/** What part of the link each of the two gets from now on. */
+function shares(clock: SimClock, one: Receiver, other: Receiver): [number, number] {
+  const [first, second] = [one.receivedBytes, other.receivedBytes];
+  clock.run(clock.nowMs + MEASURE_MS);
+  const capacity = RATE_MBPS * 125 * MEASURE_MS;
+  return [(one.receivedBytes - first) / capacity, (other.receivedBytes - second) / capacity];
+}
+
+interface Receiver {
+  readonly receivedBytes: number;
 }
 
 describe('a link shared with kernel TCP: each gets at least a quarter, with BBR a fifth', () => {
@@ -41,9 +50,7 @@ describe('a link shared with kernel TCP: each gets at least a quarter, with BBR 
       if (first === 'tcp') a.bulk(ENDLESS);
       else tcp.start();
       clock.run(2_000 + SETTLE_MS);
-      const [ours, theirs] = [b.receivedBytes, tcp.receivedBytes];
-      clock.run(clock.nowMs + MEASURE_MS);
-      const [our, their] = [share(b.receivedBytes - ours), share(tcp.receivedBytes - theirs)];
+      const [our, their] = shares(clock, b, tcp);
       const least = kind === 'bbr' ? 0.2 : 0.25;
       assert.ok(our >= least && their >= least, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
       assert.ok(our + their >= 0.88, `together ${(our + their).toFixed(2)}`);
@@ -70,9 +77,7 @@ test('a channel that is filled again late, over and over, leaves CUBIC its share
   clock.run(2_000);
   tcp.start();
   clock.run(2_000 + SETTLE_MS);
-  const [ours, theirs] = [b.receivedBytes, tcp.receivedBytes];
-  clock.run(clock.nowMs + MEASURE_MS);
-  const [our, their] = [share(b.receivedBytes - ours), share(tcp.receivedBytes - theirs)];
+  const [our, their] = shares(clock, b, tcp);
   assert.ok(our >= 0.25 && their >= 0.25, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
 });
 
@@ -83,10 +88,8 @@ test('two channels share a link, whoever came first, and do not keep the queue f
   clock.run(3_000);
   c.bulk(ENDLESS);
   clock.run(3_000 + SETTLE_MS);
-  const [first, second] = [b.receivedBytes, d.receivedBytes];
   const drops = ab.droppedFull;
-  clock.run(clock.nowMs + MEASURE_MS);
-  const [one, two] = [share(b.receivedBytes - first), share(d.receivedBytes - second)];
+  const [one, two] = shares(clock, b, d);
   assert.ok(one >= 0.3 && two >= 0.3, `first ${one.toFixed(2)}, second ${two.toFixed(2)}`);
   assert.ok(one + two >= 0.9);
   assert.ok(ab.droppedFull - drops < 3_000, `${ab.droppedFull - drops} dropped`);

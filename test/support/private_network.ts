@@ -97,7 +97,7 @@ export class PrivateNetwork {
   }
 }
 
-/** Local addresses of a connector's forwards, in the order they were asked for. */
+/** Local addresses of a connector's forwards, in the order they were asked for, once `count` of them listen. */
 export async function localsOf(connector: CliProcess, count = 1): Promise<Tunnel['locals']> {
   let open = 0;
   if (count > 0) await connector.event('forward', () => ++open >= count);
