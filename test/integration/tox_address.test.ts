@@ -64,15 +64,17 @@ class MovingWorld {
 }
 
 describe("a friend's address", () => {
-  for (const [what, network, crowd] of [
-    ['on the public network', '198.51.100', 0],
-    ['on the public network, among many nodes', '198.51.100', 40],
-    ['on the local network', '10.77.0', 0],
+  // The silence is too short for bob's own requests to nodes, which would give the new address away, and long enough for
+  // an address on the LAN to count as silent.
+  for (const [what, network, crowd, silenceMs] of [
+    ['on the public network', '198.51.100', 0, 200],
+    ['on the public network, among many nodes', '198.51.100', 40, 200],
+    ['on the local network', '10.77.0', 0, 1_000],
   ] as const) {
     test(`that changes ${what} is found by one ping from there`, () => {
       const { world, alice, bob, ...moving } = spread(new MovingWorld(network, crowd));
       moving.move(bob, 200);
-      const [, astray] = moving.talk(2_000);
+      const [, astray] = moving.talk(silenceMs);
       assert.ok(astray <= 1, `${astray} packets were on their way`);
       assert.equal(bob.tox.seekFriend(0), true);
       moving.talk(100);

@@ -181,7 +181,7 @@ describe('a connector meets its listener', () => {
 });
 
 describe('a start', () => {
-  test('takes no more datagrams than one that takes its time', () => {
+  test('takes at most twice the datagrams of one that takes its time', () => {
     const start = new StartWorld({ nodes: 30, delayMs: 20 });
     const listener = start.listener();
     start.pass(30_000);
@@ -193,8 +193,8 @@ describe('a start', () => {
       const second = Math.floor((ms - begunMs) / 1000);
       seconds[second] = (seconds[second] ?? 0) + 1;
     }
-    // toxcore as it is sends 302 to 326, at most 59 a second.
-    assert.ok(start.sentMs.length < 400, `${start.sentMs.length} in 20 s`);
+    // Unpatched toxcore sends 302 to 326, at most 59 a second. New nodes are asked more often since: patches 0010 and 0011.
+    assert.ok(start.sentMs.length < 620, `${start.sentMs.length} in 20 s`);
     assert.ok(Math.max(...seconds) < 160, `${seconds.join(' ')}`);
     start.world.close();
   });

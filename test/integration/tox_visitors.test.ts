@@ -1,0 +1,200 @@
+/** A listener on a small network that short visitors come to and leave, as CI jobs do. On virtual time. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
+
+/** Source: NET_PACKET_ONION_SEND_INITIAL, toxcore/network.h. */
+const ONION_SEND_INITIAL = 0x80;
+/** As the main thread's `Joiner` does while the node is out of the network. */
+const REJOIN_MS = 5_000;
+
+type Identity = Pick<Parameters<ToxWorld['person']>[0] & object, 'secretKey' | 'nospam'>;
+
+/** Nodes, a listener that accepts everybody, and connectors that come and go. */
+class VisitedWorld {
+  readonly world: ToxWorld;
+  listener: Person;
+  /** When the listener fell out of the network. */
+  readonly outMs: number[] = [];
+  /** First nodes of the listener's onion paths. */
+  readonly firstHops = new Set<string>();
+  readonly #todo: (() => void)[] = [];
+  #joined = false;
+  #rejoinAtMs = 0;
+
+  constructor(nodes = 1) {
+    const drop = (bytes: Uint8Array, from: { readonly ip: string }, to: { readonly ip: string }): boolean => {
+      if (bytes[0] === ONION_SEND_INITIAL && from.ip === this.listener.host.ip) this.firstHops.add(to.ip);
+      return false;
+    };
+    this.world = new ToxWorld({ drop });
+    const { ip, node } = this.world.node();
+    for (let i = 1; i < nodes; i++) this.world.node().node.bootstrap(ip, UDP_PORT, node.publicKey);
+    this.listener = this.#newListener({});
+    if (nodes > 1) this.pass(10_000);
+    assert.ok(
+      this.run(() => this.#joined, 30_000),
+      'the listener joins',
+    );
+  }
+
+  run(done: () => boolean, limitMs: number, stepMs = 20): boolean {
+    return this.world.run(
+      () => {
+        for (const work of this.#todo.splice(0)) work();
+        if (!this.#joined && this.world.sim.nowMs >= this.#rejoinAtMs) this.#join(this.listener);
+        return done();
+      },
+      limitMs,
+      stepMs,
+    );
+  }
+
+  pass(ms: number, stepMs = 20): void {
+    this.run(() => false, ms, stepMs);
+  }
+
+  connector(): Person {
+    const connector: Person = this.world.person(
+      {},
+      {
+        friendPath: (friend, path) => {
+          connector.friendPaths.push([friend, path]);
+          if (path === 'none') this.#todo.push(() => connector.tox.askAgain(friend));
+        },
+      },
+    );
+    this.#join(connector);
+    connector.tox.addFriend(this.listener.tox.address, Buffer.from('hello'));
+    return connector;
+  }
+
+  /** @returns after how long the connector is online with the listener; infinite past the limit */
+  online(connector: Person, limitMs = 60_000): number {
+    const begunMs = this.world.sim.nowMs;
+    const online = this.run(() => connector.tox.friendPath(0) !== 'none', limitMs);
+    return online ? this.world.sim.nowMs - begunMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Comes, stays for a moment, and leaves. @returns how long it took to get in */
+  visit(leaves: 'politely' | 'killed'): number {
+    const visitor = this.connector();
+    const tookMs = this.online(visitor);
+    this.pass(300);
+    this.end(visitor, leaves);
+    this.pass(1_000);
+    return tookMs;
+  }
+
+  /** A killed one says nothing to anyone, as a process that gets SIGKILL. */
+  end(person: Person, how: 'politely' | 'killed'): void {
+    if (how === 'politely') person.tox.kill();
+    this.world.people.splice(this.world.people.indexOf(person), 1);
+  }
+
+  /** Kills the listener; another process starts with its identity. */
+  restartListener(awayMs: number): void {
+    const { tox } = this.listener;
+    const identity = { secretKey: tox.secretKey.slice(), nospam: tox.address.slice(32, 36) };
+    this.end(this.listener, 'killed');
+    this.pass(awayMs);
+    this.listener = this.#newListener(identity);
+  }
+
+  #newListener(identity: Identity): Person {
+    this.#joined = false;
+    const listener: Person = this.world.person(identity, {
+      friendRequest: (publicKey) => {
+        const key = publicKey.slice();
+        this.#todo.push(() => listener.tox.acceptFriend(key));
+      },
+      friendPath: (friend, path) => {
+        if (path === 'none') this.#todo.push(() => listener.tox.deleteFriend(friend));
+      },
+      selfPath: (path) => {
+        if (path === 'none') this.outMs.push(this.world.sim.nowMs);
+        this.#joined = path !== 'none';
+      },
+    });
+    this.#join(listener);
+    return listener;
+  }
+
+  #join({ tox }: Person): void {
+    this.#rejoinAtMs = this.world.sim.nowMs + REJOIN_MS;
+    for (const { ip, node } of this.world.nodes.slice(0, 4)) {
+      tox.bootstrap(ip, UDP_PORT, node.publicKey);
+      tox.addRelay(ip, TCP_PORT, node.publicKey);
+    }
+  }
+}
+
+describe('a network of one node', () => {
+  for (const [visitors, leave, killed] of [
+    [100, 'leave politely', 0],
+    [40, 'are killed', 1],
+    [100, 'leave politely or are killed', 3],
+  ] as const) {
+    test(`lets in each of ${visitors} visitors within 3 s when they ${leave}, and keeps the listener joined`, () => {
+      const visited = new VisitedWorld();
+      const tookMs = Array.from({ length: visitors }, (_, i) =>
+        visited.visit(killed > 0 && i % killed === 0 ? 'killed' : 'politely'),
+      );
+      assert.ok(Math.max(...tookMs) <= 3_000, tookMs.join(' '));
+      assert.deepEqual(visited.outMs, []);
+      visited.world.close();
+    });
+  }
+
+  test('lets in a visitor every minute within 3 s', () => {
+    const visited = new VisitedWorld();
+    for (let i = 0; i < 15; i++) {
+      const tookMs = visited.visit('killed');
+      assert.ok(tookMs <= 3_000, `visitor ${i} after ${tookMs} ms`);
+      visited.pass(60_000, 50);
+    }
+    assert.deepEqual(visited.outMs, []);
+    visited.world.close();
+  });
+
+  for (const beforeMs of [0, 1_500, 3_000, 4_500, 6_000, 7_500]) {
+    test(`brings a connector back within 15 s to a listener that was killed ${beforeMs} ms after some visitors, and restarted`, () => {
+      const visited = new VisitedWorld();
+      const connector = visited.connector();
+      visited.online(connector);
+      for (let i = 0; i < 12; i++) visited.visit(i % 2 === 0 ? 'killed' : 'politely');
+      visited.pass(beforeMs);
+      const paths = connector.friendPaths.length;
+      visited.restartListener(500);
+      const begunMs = visited.world.sim.nowMs;
+      visited.run(
+        () => connector.friendPaths.length > paths && connector.tox.friendPath(0) !== 'none',
+        300_000,
+      );
+      assert.ok(visited.world.sim.nowMs - begunMs <= 15_000, `${visited.world.sim.nowMs - begunMs} ms`);
+      visited.world.close();
+    });
+  }
+
+  test('takes a listener back soon after its node was away, while a connector stayed', () => {
+    const visited = new VisitedWorld();
+    visited.online(visited.connector());
+    const [entry] = visited.world.nodes.splice(0, 1);
+    assert.ok(entry !== undefined);
+    visited.pass(400_000, 50);
+    visited.world.nodes.push(entry);
+    visited.pass(15_000);
+    const tookMs = visited.visit('politely');
+    assert.ok(tookMs <= 3_000, `${tookMs} ms`);
+    visited.world.close();
+  });
+});
+
+describe('onion paths', () => {
+  test('among 20 nodes lead over many of them', () => {
+    const visited = new VisitedWorld(20);
+    visited.pass(3_600_000, 200);
+    assert.ok(visited.firstHops.size >= 10, `${visited.firstHops.size} first nodes`);
+    visited.world.close();
+  });
+});
