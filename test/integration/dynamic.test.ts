@@ -53,7 +53,9 @@ async function socksReply(client: Socket): Promise<string> {
   return (await readExactly(client, 10)).toString('hex');
 }
 
-test('a client of the proxy that finds no descriptor is reset, and one that has its own is served', async (t) => {
+test('a client of the proxy that finds no descriptor is reset, and one that has its own is served', {
+  timeout: 20_000,
+}, async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const descriptors = new DescriptorShare(new DescriptorBudget(1, 100));

@@ -114,7 +114,9 @@ function bench(
   return made;
 }
 
-test('a port and its connections take descriptors: without one a port is refused, and a connection reset', async (t) => {
+test('a port and its connections take descriptors: without one a port is refused, and a connection reset', {
+  timeout: 20_000,
+}, async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const descriptors = new DescriptorShare(new DescriptorBudget(2, 100));

@@ -81,6 +81,15 @@ test('a peer may hold three times what it leaves free, so that there is always o
   assert.ok(budget.free > 0);
 });
 
+test('a peer that has closed its connections may have as many again', () => {
+  const peer = bench(4).share({ part: 1 });
+  for (let round = 0; round < 3; round++) {
+    const sockets = [open(peer), open(peer)];
+    assert.throws(() => open(peer), UsedUpError);
+    for (const socket of sockets) socket.emit('close');
+  }
+});
+
 test('an address may hold its part, other addresses the rest, and all of one IPv6 network are one address', () => {
   const all = bench(64).share({ perAddress: { part: 1 / 2, most: 1000 } });
   const accepted = (address: string): number => {

@@ -316,7 +316,7 @@ test('an address that finds no descriptor leaves the race to the one that has on
   assert.equal(bench.timers.running, 0);
 });
 
-test('a socket for datagrams takes a descriptor too, until it is closed', async () => {
+test('a socket for datagrams takes a descriptor too, until it is closed', { timeout: 20_000 }, async () => {
   const dialer = new Dialer({ rules: new AllowRules(), descriptors: share(1, []) });
   const target = { host: '127.0.0.1', port: await freePort() };
   const first = await dialer.dialUdp(target);

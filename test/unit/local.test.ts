@@ -69,7 +69,9 @@ test('it listens on loopback, at a port that it tells', async (t) => {
   assert.deepEqual(lines, []);
 });
 
-test('a client that finds no descriptor is reset, the others are not, and the next is served', async (t) => {
+test('a client that finds no descriptor is reset, the others are not, and the next is served', {
+  timeout: 20_000,
+}, async (t) => {
   const descriptors = new DescriptorShare(new DescriptorBudget(1, 100));
   const { forward, port, session, arrived } = await bench(t, { descriptors });
   forward.setSession(session);

@@ -409,7 +409,9 @@ test('what the proxy refuses is kept as its trouble, and the connection never st
 /** Of so many descriptors. */
 const share = (most: number): DescriptorShare => new DescriptorShare(new DescriptorBudget(most, 100));
 
-test('a connection to the relay that finds no descriptor is closed at once, and one that comes later is served', async (context) => {
+test('a connection to the relay that finds no descriptor is closed at once, and one that comes later is served', {
+  timeout: 20_000,
+}, async (context) => {
   const server = await prepared(context, { tcpPort: 0, descriptors: share(1) });
   const listener = bound(server, SOCKET_STREAM);
   const first = connect(server.tcpPort, '127.0.0.1');
