@@ -1,7 +1,8 @@
 import { close } from 'node:fs';
-import { homedir, networkInterfaces } from 'node:os';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { systemTimers } from '../core/clock.js';
+import { interfacesNow } from '../core/interfaces.js';
 import type { TunnelApi } from './api.js';
 import type { CliIo } from './io.js';
 import { takeSecretVariables } from './secret_variables.js';
@@ -47,7 +48,7 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
       const { default: envPaths } = await import('env-paths');
       return envPaths('tox-wasm-tunnel', { suffix: '' }).data;
     },
-    localAddresses: () => Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []),
+    localAddresses: () => Object.values(interfacesNow() ?? {}).flatMap((addresses) => addresses ?? []),
     loadApi,
   };
 }

@@ -18,6 +18,9 @@ export interface UnitParts {
   readonly needsLowPorts: boolean;
 }
 
+/** The hard limit that systemd gives by itself from version 240 on. More than 64 peers with 4096 streams each need. */
+const FILE_LIMIT = 524_288;
+
 /** What the first line of a unit of ours is. */
 export const UNIT_MARK = '# Written by tox-wasm-tunnel service install.';
 
@@ -45,6 +48,8 @@ export function systemdUnit(parts: UnitParts): string {
     'RestartPreventExitStatus=2',
     'TimeoutStopSec=20',
     'UMask=0077',
+    '# Each connection takes a file; of fewer, fewer are served.',
+    `LimitNOFILE=${FILE_LIMIT}`,
     ...(scope === 'system' ? systemSettings(parts) : []),
     '',
     ...sharedHardening(),

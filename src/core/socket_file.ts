@@ -3,6 +3,7 @@ import { chmod, lstat, rename } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { join } from 'node:path';
 import { errnoOf } from './errno.js';
+import { exhaustionOf } from './exhaustion.js';
 import { socketAddress } from './socket_address.js';
 
 export interface SocketFile {
@@ -61,7 +62,7 @@ export async function socketFileState(folder: string, name: string): Promise<Soc
 }
 
 function knock(path: string): Promise<SocketFileState> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = connect(path);
     socket.on('connect', () => {
       socket.destroy();
@@ -70,6 +71,8 @@ function knock(path: string): Promise<SocketFileState> {
     socket.on('error', (error) => {
       const code = errnoOf(error);
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('stale');
+      // Nobody was asked.
+      else if (exhaustionOf(error) !== undefined) reject(error);
       // A full queue has somebody behind it.
       else resolve(code === 'EAGAIN' ? 'answered' : 'closed-to-us');
     });
@@ -82,6 +85,8 @@ export function listenAt(server: Server, path: string): Promise<void> {
     server.once('error', reject);
     server.listen(path, () => {
       server.off('error', reject);
+      // A connection that cannot be accepted, before the server's owner listens for that.
+      server.on('error', () => {});
       resolve();
     });
   });

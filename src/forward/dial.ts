@@ -1,13 +1,13 @@
 import type { Socket as UdpSocket } from 'node:dgram';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { systemTimers, type Timers } from '../core/clock.js';
-import { errnoOf } from '../core/errno.js';
+import { type DescriptorShare, unboundedShare } from '../core/descriptors.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../core/limits.js';
 import type { Reason } from '../mux/reasons.js';
 import { type Address, parseAddress } from './address.js';
 import type { TargetRules } from './allow.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
-import { dialReason, resolveReason } from './dial_reason.js';
+import { dialReason, failureText, resolveReason } from './dial_reason.js';
 import { type Endpoint, isPath } from './endpoint.js';
 import type { Protocol } from './expose.js';
 import { type Host, LOCALHOST, printHost, readHost } from './host.js';
@@ -51,6 +51,8 @@ export interface DialerOptions {
   readonly timeoutMs?: number;
   /** Dials at once. Default: {@link MAX_DIALS_PER_PEER}. */
   readonly maxDials?: number;
+  /** What sockets to targets may use. Default: no bound. */
+  readonly descriptors?: DescriptorShare;
 }
 
 /** Addresses of one name that are tried, best first: each may cost a socket. */
@@ -68,6 +70,7 @@ export class Dialer {
   readonly #timers: Timers;
   readonly #timeoutMs: number;
   readonly #maxDials: number;
+  readonly #descriptors: DescriptorShare;
   #dialing = 0;
 
   constructor(options: DialerOptions) {
@@ -78,6 +81,7 @@ export class Dialer {
     this.#timers = options.timers ?? systemTimers;
     this.#timeoutMs = options.timeoutMs ?? DIAL_TIMEOUT_MS;
     this.#maxDials = options.maxDials ?? MAX_DIALS_PER_PEER;
+    this.#descriptors = options.descriptors ?? unboundedShare();
   }
 
   /** Dials under way; one that was given up counts until the resolver has answered. */
@@ -109,12 +113,13 @@ export class Dialer {
       const errors: unknown[] = [];
       for (const address of addresses) {
         try {
-          return { kind: 'connected', socket: await this.#connectUdp(address, target.port), address };
+          const socket = await this.#descriptors.openSoon(() => this.#connectUdp(address, target.port));
+          return { kind: 'connected', socket, address };
         } catch (error) {
           errors.push(error);
         }
       }
-      return allFailed(asked, errors);
+      return this.#allFailed(asked, errors);
     });
   }
 
@@ -166,7 +171,8 @@ export class Dialer {
       if (permitted.length === 0) return notExposed;
       return await connect(asked, permitted.slice(0, MAX_ADDRESSES), deadline);
     } catch (error) {
-      return failed(resolveReason(error), `${asked}: ${errorCode(error)}`);
+      this.#descriptors.note(error);
+      return failed(resolveReason(error), `${asked}: ${failureText(error)}`);
     } finally {
       deadline.end();
       const release = (): void => {
@@ -177,10 +183,16 @@ export class Dialer {
   }
 
   async #race(asked: string, attempts: readonly Attempt[], deadline: Deadline): Promise<DialResult> {
-    const race = await raceToConnect(attempts, this.#timers, deadline.signal);
+    const counted = attempts.map((attempt) => () => this.#descriptors.open(attempt));
+    const race = await raceToConnect(counted, this.#timers, deadline.signal);
     if (race.kind === 'stopped') return deadline.failed(asked);
     if (race.kind === 'connected') return race;
-    return allFailed(asked, race.errors);
+    return this.#allFailed(asked, race.errors);
+  }
+
+  #allFailed(asked: string, errors: readonly unknown[]): DialFailure {
+    for (const error of errors) this.#descriptors.note(error);
+    return failed(dialReason(errors), `${asked}: ${[...new Set(errors.map(failureText))].join(', ')}`);
   }
 
   #tooMany(asked: string): DialFailure {
@@ -254,14 +266,6 @@ function failed(reason: Reason, text: string): DialFailure {
   return { kind: 'failed', reason, text };
 }
 
-function allFailed(asked: string, errors: readonly unknown[]): DialFailure {
-  return failed(dialReason(errors), `${asked}: ${[...new Set(errors.map(errorCode))].join(', ')}`);
-}
-
 function exposeHint(host: Host, port: number): string {
   return `its owner can allow it with --expose ${printHost(host)}:${port}`;
-}
-
-function errorCode(error: unknown): string {
-  return errnoOf(error) ?? 'failed';
 }

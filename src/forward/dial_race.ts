@@ -4,7 +4,7 @@ import type { TimerHandle, Timers } from '../core/clock.js';
 /** Head start of one address before the next is tried beside it. Source: RFC 8305 section 8. */
 export const ATTEMPT_DELAY_MS = 250;
 
-/** Starts to connect to one address; `connect` or `error` follows. */
+/** Starts to connect to one address; `connect` or `error` follows. It throws when it cannot even start. */
 export type Attempt = () => Socket;
 
 /** How a race ended: with a connected socket, with the errors of every address, or stopped. */
@@ -47,7 +47,15 @@ export function raceToConnect(
         if (attempts.size === 0) finish({ kind: 'failed', errors });
         return;
       }
-      const socket = attempt();
+      let socket: Socket;
+      try {
+        socket = attempt();
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        errors.push(error);
+        tryNext();
+        return;
+      }
       attempts.add(socket);
       // Both listeners stay: they do nothing once the race has an end, and an error that
       // comes before the socket's new owner listens must find somebody.

@@ -1,4 +1,5 @@
 import { errnoOf } from '../core/errno.js';
+import { exhaustionOf } from '../core/exhaustion.js';
 import type { Reason } from '../mux/reasons.js';
 
 /** What the kernel's refusals mean to the far end. Source of the codes: errno(3), getaddrinfo(3). */
@@ -55,4 +56,11 @@ export function resolveReason(error: unknown): Reason {
 
 function reasonIn(reasons: Readonly<Record<string, Reason>>, error: unknown): Reason {
   return reasons[errnoOf(error) ?? ''] ?? 'internal';
+}
+
+/** What failed, in words that follow the target. */
+export function failureText(error: unknown): string {
+  const exhausted = exhaustionOf(error);
+  if (exhausted !== undefined) return `the far end has ${exhausted}; try again when connections have closed`;
+  return errnoOf(error) ?? 'failed';
 }

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { systemTimers, type Timers } from '../core/clock.js';
+import { type DescriptorShare, unboundedShare } from '../core/descriptors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { Reason } from '../mux/reasons.js';
@@ -11,7 +12,7 @@ import type { Refusal } from './local.js';
 import { ProxyClient } from './proxy_client.js';
 import type { Authorize } from './proxy_handshake.js';
 import { warnWhenPublic } from './public_bind.js';
-import { resetSocket } from './reset_socket.js';
+import { turnAway } from './reset_socket.js';
 import { type HostPort, printHostPort } from './spec.js';
 import type { StreamOpener } from './stream.js';
 import { StreamGate, type StreamGateOptions } from './stream_gate.js';
@@ -21,6 +22,8 @@ export interface DynamicForwardOptions extends StreamGateOptions {
   readonly bind: HostPort;
   /** What clients must name. Default: nobody is asked. */
   readonly credentials?: ProxyCredentials;
+  /** What clients may use. Default: no bound. */
+  readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
   /** Clients at once that have not yet said what they want; further ones are reset. Default 128. */
@@ -38,6 +41,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #bind: HostPort;
   readonly #logger: Logger;
   readonly #timers: Timers;
+  readonly #descriptors: DescriptorShare;
   readonly #gate: StreamGate;
   readonly #authorize: Authorize | undefined;
   readonly #maxHalfOpen: number;
@@ -50,6 +54,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#bind = options.bind;
     this.#logger = options.logger ?? silentLogger;
     this.#timers = options.timers ?? systemTimers;
+    this.#descriptors = options.descriptors ?? unboundedShare();
     this.#gate = new StreamGate(options);
     this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
     this.#maxHalfOpen = options.maxHalfOpen ?? MAX_HALF_OPEN;
@@ -84,6 +89,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
           return;
         }
         server.removeAllListeners('error').on('error', (error) => {
+          if (this.#descriptors.note(error)) return;
           this.#logger.log('warn', `${printHostPort(this.#bind)}: a connection could not be accepted`, {
             error,
           });
@@ -111,13 +117,16 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   }
 
   #onConnection(socket: Socket): void {
+    if (!this.#descriptors.accept(socket)) {
+      turnAway(socket);
+      return;
+    }
     if (this.#halfOpen.size >= this.#maxHalfOpen) {
       this.#logger.log(
         'warn',
         `${this.#maxHalfOpen} clients of the proxy say nothing: one more is turned away`,
       );
-      socket.on('error', () => {});
-      resetSocket(socket);
+      turnAway(socket);
       return;
     }
     const { remoteAddress = 'a client' } = socket;

@@ -1,4 +1,5 @@
 import { TunnelError } from '../core/errors.js';
+import { exhaustionOf } from '../core/exhaustion.js';
 import type { Endpoint } from './endpoint.js';
 import { type HostPort, printBind, printHostPort, printLocalSpec } from './spec.js';
 
@@ -28,6 +29,9 @@ export function closedEarly(): TunnelError {
 }
 
 function why(cause: unknown, host: string, otherPort: string): string {
+  const exhausted = exhaustionOf(cause);
+  if (exhausted !== undefined)
+    return `cannot be listened on: there is ${exhausted}; close connections, and try again`;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'failed';
   switch (code) {
     case 'EADDRINUSE':

@@ -3,6 +3,7 @@ import type { Server } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
+import { exhaustionOf } from '../core/exhaustion.js';
 import { listenAt, openSocketFile, socketFileState } from '../core/socket_file.js';
 import { foreignPath } from './socket_path.js';
 
@@ -52,6 +53,9 @@ async function listenAtFile(path: string, server: Server): Promise<() => void> {
 }
 
 function why(error: unknown): string {
+  const exhausted = exhaustionOf(error);
+  if (exhausted !== undefined)
+    return `cannot be made: there is ${exhausted}; close connections, and try again`;
   const code = errnoOf(error) ?? 'failed';
   switch (code) {
     case 'ENOENT':

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { type DescriptorShare, unboundedShare } from '../core/descriptors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
 import { boundAddress } from './bound_address.js';
@@ -8,6 +9,7 @@ import { closedEarly, listenError } from './listen_error.js';
 import { listenAtPath } from './listen_path.js';
 import { Pipe } from './pipe.js';
 import { warnWhenPublic } from './public_bind.js';
+import { turnAway } from './reset_socket.js';
 import type { HostPort, LocalSpec } from './spec.js';
 import type { StreamOpener } from './stream.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from './stream_gate.js';
@@ -15,6 +17,8 @@ import { TCP_OPTIONS } from './tcp_options.js';
 
 export interface LocalForwardOptions extends StreamGateOptions {
   readonly spec: LocalSpec;
+  /** What accepted connections may use. Default: no bound. */
+  readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
 }
@@ -45,6 +49,7 @@ export interface LocalForwardEvents {
 export class LocalForward extends EventEmitter<LocalForwardEvents> {
   readonly #spec: LocalSpec;
   readonly #logger: Logger;
+  readonly #descriptors: DescriptorShare;
   readonly #gate: StreamGate;
   readonly #server: Server;
   #state: 'new' | 'listening' | 'closed' = 'new';
@@ -54,6 +59,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     super();
     this.#spec = options.spec;
     this.#logger = options.logger ?? silentLogger;
+    this.#descriptors = options.descriptors ?? unboundedShare();
     this.#gate = new StreamGate(options);
     this.#server = createServer(TCP_OPTIONS);
   }
@@ -149,6 +155,10 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
   }
 
   readonly #onConnection = (socket: Socket): void => {
+    if (!this.#descriptors.accept(socket)) {
+      turnAway(socket);
+      return;
+    }
     const pipe: Pipe = new Pipe(socket, {
       onOver: () => this.#gate.forget(wish),
       isPath: isPath(this.#spec.bind),
@@ -164,6 +174,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
   };
 
   readonly #onAcceptError = (error: Error): void => {
+    if (this.#descriptors.note(error)) return;
     this.#logger.log('warn', `${printEndpoint(this.#spec.bind)}: a connection could not be accepted`, {
       error,
     });

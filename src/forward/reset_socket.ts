@@ -13,6 +13,12 @@ export function resetSocket(socket: Socket): void {
   else resetNow(socket);
 }
 
+/** {@link resetSocket} for a connection that nobody will use. */
+export function turnAway(socket: Socket): void {
+  socket.on('error', () => {});
+  resetSocket(socket);
+}
+
 function resetNow(socket: Socket): void {
   try {
     socket.resetAndDestroy();

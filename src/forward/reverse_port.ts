@@ -1,7 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { TimerHandle, Timers } from '../core/clock.js';
+import type { DescriptorShare } from '../core/descriptors.js';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
+import { exhaustionOf } from '../core/exhaustion.js';
 import { SESSION_WAIT_MS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { Reason } from '../mux/reasons.js';
@@ -9,7 +11,7 @@ import type { MuxStream, OpenRequest } from '../mux/stream_api.js';
 import { parseAddress } from './address.js';
 import { boundAddress } from './bound_address.js';
 import { Pipe } from './pipe.js';
-import { resetSocket } from './reset_socket.js';
+import { turnAway } from './reset_socket.js';
 import { type HostPort, printHostPort } from './spec.js';
 import { TCP_OPTIONS } from './tcp_options.js';
 
@@ -19,6 +21,8 @@ export interface ReversePortOptions {
   readonly isPermitted: () => boolean;
   /** How the peer is named in the log. */
   readonly peer: string;
+  /** What the port and its connections may use. */
+  readonly descriptors: DescriptorShare;
   readonly logger: Logger;
   readonly timers: Timers;
   readonly onOpen: (local: HostPort) => void;
@@ -51,14 +55,22 @@ export class ReversePort {
 
   /** Starts to listen, and answers the request with how that went; to be called once. */
   open(request: OpenRequest): void {
-    const { bind } = this.#options;
+    const { bind, descriptors } = this.#options;
     const server = this.#server;
     request.onCancelled = () => this.#over();
-    server.once('error', (error) => {
+    const onError = (error: unknown): void => {
+      descriptors.note(error);
       const [reason, text] = listenFailure(error);
       request.refuse(reason, `${printHostPort(bind)} ${text}`);
       this.#over();
-    });
+    };
+    server.once('error', onError);
+    try {
+      descriptors.open(() => server);
+    } catch (error) {
+      onError(error);
+      return;
+    }
     server.listen({ host: bind.host, port: bind.port }, () => {
       if (this.#closed) {
         server.close();
@@ -66,6 +78,7 @@ export class ReversePort {
         return;
       }
       server.removeAllListeners('error').on('error', (error) => {
+        if (descriptors.note(error)) return;
         this.#log('warn', `${printHostPort(bind)}: a connection could not be accepted`, { error });
       });
       this.#listening(request);
@@ -114,11 +127,10 @@ export class ReversePort {
   }
 
   #onConnection(socket: Socket, { idBytes: listener, opener }: OpenRequest): void {
-    const { timers } = this.#options;
+    const { timers, descriptors } = this.#options;
     const { remoteAddress, remotePort = 0 } = socket;
-    if (remoteAddress === undefined) {
-      socket.on('error', () => {});
-      resetSocket(socket);
+    if (remoteAddress === undefined || !descriptors.accept(socket)) {
+      turnAway(socket);
       return;
     }
     let unanswered: TimerHandle | undefined;
@@ -178,7 +190,13 @@ export class ReversePort {
 }
 
 /** Why a port could not be opened, and what whoever asked can do. */
-function listenFailure(error: Error): readonly [Reason, string] {
+function listenFailure(error: unknown): readonly [Reason, string] {
+  const exhausted = exhaustionOf(error);
+  if (exhausted !== undefined)
+    return [
+      'limit',
+      `could not be opened: the far end has ${exhausted}; try again when connections have closed`,
+    ];
   const code = errnoOf(error) ?? 'failed';
   switch (code) {
     case 'EADDRINUSE':
@@ -190,9 +208,6 @@ function listenFailure(error: Error): readonly [Reason, string] {
     case 'EAFNOSUPPORT':
     case 'EINVAL':
       return ['unreachable', `is no address of the far end (${code}); leave the bind address out`];
-    case 'EMFILE':
-    case 'ENFILE':
-      return ['limit', `could not be opened at the far end (${code}); try again later`];
     default:
       return ['internal', `could not be opened at the far end (${code})`];
   }

@@ -1,4 +1,5 @@
 import { systemTimers, type Timers } from '../core/clock.js';
+import { type DescriptorShare, unboundedShare } from '../core/descriptors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { OpenRequest } from '../mux/stream_api.js';
 import type { ListenTarget } from '../mux/target.js';
@@ -16,6 +17,8 @@ export interface ReversePortsOptions {
   readonly rules: { permitsListen(bind: Address, port: number): boolean };
   /** Ports open at once. */
   readonly maxPorts: number;
+  /** What the ports and their connections may use. Default: no bound. */
+  readonly descriptors?: DescriptorShare;
   /** A port was opened for the peer, or closed. */
   readonly onChange?: (status: 'open' | 'closed', local: HostPort) => void;
   /** Default: silent. */
@@ -29,6 +32,7 @@ export class ReversePorts {
   readonly #options: ReversePortsOptions;
   readonly #logger: Logger;
   readonly #denials: DenialLog;
+  readonly #descriptors: DescriptorShare;
   readonly #ports = new Set<ReversePort>();
   #closed = false;
 
@@ -36,6 +40,7 @@ export class ReversePorts {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#denials = new DenialLog(this.#logger);
+    this.#descriptors = options.descriptors ?? unboundedShare();
   }
 
   /** Open, or about to be. */
@@ -78,6 +83,7 @@ export class ReversePorts {
       bind: { host: address.text, port },
       isPermitted: () => rules.permitsListen(address, port),
       peer: this.#options.peer,
+      descriptors: this.#descriptors,
       logger: this.#logger,
       timers,
       onOpen: (local) => {

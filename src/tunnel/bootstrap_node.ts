@@ -1,12 +1,18 @@
 import { EventEmitter } from 'node:events';
 import { abortedError, isAborted, onAbort, throwIfAborted } from '../core/aborting.js';
 import { systemTimers } from '../core/clock.js';
+import { processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
 import { silentLogger } from '../core/logger.js';
 import type { Identity } from '../node/identity.js';
 import { upperHex } from '../node/tox_id.js';
 import { ToxNode } from '../node/tox_node.js';
 import type { NodeOptions } from './options.js';
+
+/** Connections that one relay has at once: a bound for memory; toxcore has none of its own. */
+const MAX_RELAYED = 4096;
+/** What a node may take of the descriptors that are free: in a program with other nodes and tunnels they need some too. */
+const RELAY_PART = 3 / 4;
 
 export interface BootstrapNodeEvents {
   waiting: [info: { readonly message: string }];
@@ -24,11 +30,13 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
   /** 0 when there is none. */
   readonly tcpPort: number;
   readonly #node: ToxNode;
+  readonly #giveBack: () => void;
   readonly #forgetSignal: () => void;
 
-  private constructor(node: ToxNode, options: NodeOptions) {
+  private constructor(node: ToxNode, options: NodeOptions, giveBack: () => void) {
     super();
     this.#node = node;
+    this.#giveBack = giveBack;
     const { dhtKey, secretKey, udpPort, tcpPort } = node.started;
     this.identity = { secretKey, nospam: new Uint8Array(4) };
     this.publicKey = upperHex(dhtKey);
@@ -51,10 +59,14 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
   static async start(options: NodeOptions): Promise<BootstrapNode> {
     throwIfAborted(options.signal);
     const { identity, port, tcpPort, bindAddress } = options;
+    const budget = processDescriptors();
+    const most = Math.floor(Math.min(MAX_RELAYED, budget.free * RELAY_PART));
+    const giveBack = budget.take(most);
     const node = await ToxNode.start({
       start: {
         kind: 'bootstrap',
         lanDiscovery: options.lanDiscovery ?? true,
+        tcpConnections: { most, fileLimit: most < MAX_RELAYED ? budget.limit : Number.POSITIVE_INFINITY },
         // One HOST:PORT:KEY is to name both.
         tcpPort: tcpPort ?? 'as-udp',
         ...(identity === undefined ? {} : { secretKey: identity.secretKey }),
@@ -65,16 +77,21 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       timers: systemTimers,
       logger: options.logger ?? silentLogger,
       files: options.files,
+    }).catch((error: unknown) => {
+      giveBack();
+      throw error;
     });
-    if (!isAborted(options.signal)) return new BootstrapNode(node, options);
+    if (!isAborted(options.signal)) return new BootstrapNode(node, options, giveBack);
     await node.close();
+    giveBack();
     throw abortedError(options.signal);
   }
 
   /** Leaves the network. Never rejects; safe to call twice. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#forgetSignal();
-    return this.#node.close();
+    await this.#node.close();
+    this.#giveBack();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -31,7 +31,7 @@ import { isNodeGone } from './peer_port.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
 import { NO_TRAFFIC } from './traffic.js';
-import { Tunnel, type TunnelStats } from './tunnel.js';
+import { PEER_PART, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** A local port or path that leads to the far end. */
 export interface Forward {
@@ -71,6 +71,8 @@ export class Connector extends Tunnel {
   readonly #prover: TicketProver | undefined;
   readonly #forwards = new Closables<AnyForward>();
   readonly #reverses: ReverseForwards;
+  /** Of all forwards. */
+  readonly #descriptors = this.descriptors.share({ perAddress: VISITORS });
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
   #session: Session | undefined;
@@ -85,6 +87,7 @@ export class Connector extends Tunnel {
       timers: this.timers,
       logger: this.logger,
       limits: this.limits,
+      descriptors: this.descriptors.share({ part: PEER_PART }),
       onChange: (change) => this.emit('reverse', change),
       onRefused: (refusal) => this.emit('refused', refusal),
     });
@@ -116,7 +119,7 @@ export class Connector extends Tunnel {
    */
   async forward(spec: LocalSpec, { signal }: Abortable = {}): Promise<Forward> {
     return this.#add(
-      () => new LocalForward({ spec, logger: this.logger }),
+      () => new LocalForward({ spec, logger: this.logger, descriptors: this.#descriptors }),
       printEndpoint(spec.target),
       signal,
     );
@@ -138,7 +141,11 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
   async dynamic(options: DynamicOptions): Promise<Forward> {
-    return this.#add(() => new DynamicForward({ ...options, logger: this.logger }), '*', options.signal);
+    return this.#add(
+      () => new DynamicForward({ ...options, logger: this.logger, descriptors: this.#descriptors }),
+      '*',
+      options.signal,
+    );
   }
 
   /**

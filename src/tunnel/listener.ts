@@ -16,7 +16,7 @@ import { FriendPlaces, type Place } from './friend_places.js';
 import { ListenerPeer } from './listener_peer.js';
 import type { ListenOptions } from './options.js';
 import { type PeerInfo, peerInfo } from './peer_info.js';
-import { Tunnel, type TunnelStats } from './tunnel.js';
+import { PEER_PART, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** The end that is dialled: any number of peers, each with a server of targets of its own. */
 export class Listener extends Tunnel {
@@ -144,9 +144,11 @@ export class Listener extends Tunnel {
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
     let grant = firstGrant;
     const rules = this.rules.rulesFor(() => grant);
+    const descriptors = this.descriptors.share({ part: PEER_PART, perAddress: VISITORS });
     const server = new TargetServer({
       peer: publicKey,
       rules,
+      descriptors,
       maxDials: this.limits.maxDials,
       logger: this.logger,
     });
@@ -166,6 +168,7 @@ export class Listener extends Tunnel {
         (now) => this.rules.hasOwnRules(now),
       ),
       maxPorts: this.limits.maxReversePorts,
+      descriptors,
       timers: this.timers,
       logger: this.logger,
       onChange: (status, local) =>

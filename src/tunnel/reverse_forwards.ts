@@ -1,5 +1,6 @@
 import type { Timers } from '../core/clock.js';
 import { Closables } from '../core/closables.js';
+import type { DescriptorShare } from '../core/descriptors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { TargetRules } from '../forward/allow.js';
@@ -31,6 +32,8 @@ export interface ReverseForwardsOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly limits: Limits;
+  /** What connections to targets may use. */
+  readonly descriptors: DescriptorShare;
   readonly onChange: (change: ReverseChange) => void;
   readonly onRefused: (refusal: Refusal) => void;
 }
@@ -53,9 +56,16 @@ export class ReverseForwards {
 
   constructor(options: ReverseForwardsOptions) {
     this.#options = options;
-    const { peer, timers, logger, limits } = options;
+    const { peer, timers, logger, limits, descriptors } = options;
     this.#denials = new DenialLog(logger);
-    this.#server = new TargetServer({ peer, timers, logger, rules: NAMED_BY_US, maxDials: limits.maxDials });
+    this.#server = new TargetServer({
+      peer,
+      timers,
+      logger,
+      rules: NAMED_BY_US,
+      maxDials: limits.maxDials,
+      descriptors,
+    });
   }
 
   /** @param signal closes it @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path */

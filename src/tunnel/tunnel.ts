@@ -1,15 +1,17 @@
 import { EventEmitter } from 'node:events';
 import { abortedError, isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
+import { Descriptors, processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
-import { DEFAULT_PATIENCE_MS } from '../core/limits.js';
+import { filePlan } from '../core/file_limit.js';
+import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { Identity } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
-import type { SeenAddress } from '../worker/contract.js';
+import type { SeenAddress, TcpConnections } from '../worker/contract.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Abortable, Ports, TunnelOptions } from './options.js';
 import type { PeerInfo } from './peer_info.js';
@@ -25,6 +27,11 @@ export interface SeenAddresses {
   readonly seen: readonly SeenAddress[];
 }
 
+/** What one peer may hold of the descriptors that are free: alone three quarters, and there is always one for the next. */
+export const PEER_PART = 3;
+/** What connections from one address may hold: half, and half of a session's streams. A load balancer has one address. */
+export const VISITORS = { part: 1, most: MAX_STREAMS_PER_PEER / 2 } as const;
+
 /** The longest that a timer of Node's can wait, in milliseconds; one that is set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -39,6 +46,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
+  /** What connections of this tunnel's peers and forwards may use. */
+  protected readonly descriptors: Descriptors;
   readonly #forgetSignal: () => void;
   #closing: Promise<void> | undefined;
   #ready = false;
@@ -49,6 +58,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.node = node;
     this.logger = options.logger ?? silentLogger;
     this.limits = limitsOf(options.limits);
+    this.descriptors = new Descriptors(processDescriptors(), this.logger, this.timers);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
     const { address, secretKey } = node.started;
     this.toxId = formatToxId(address);
@@ -120,6 +130,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         kind: 'tunnel',
         udp: options.udp ?? true,
         lanDiscovery: options.lanDiscovery ?? true,
+        tcpConnections: relayConnections(),
         ...(options.identity === undefined ? {} : options.identity),
         ...udpPortsOf(options.udpPorts ?? ports),
         ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
@@ -177,6 +188,12 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     await this.closePeers();
     await this.node.close();
   }
+}
+
+/** Those that a tunnel's node makes. They do not come out of the budget, but out of what that leaves free. */
+function relayConnections(): TcpConnections {
+  const { limit } = processDescriptors();
+  return { most: filePlan(limit).relays, fileLimit: limit };
 }
 
 const udpPortsOf = (ports: Ports | undefined): { udpPorts?: Ports } =>

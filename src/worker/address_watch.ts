@@ -5,8 +5,8 @@ const INTERVAL_MS = 1_000;
 
 export interface AddressWatchParts {
   readonly timers: Timers;
-  /** Numeric addresses that this machine has now. */
-  addresses(): readonly string[];
+  /** Numeric addresses that this machine has now; undefined when the system cannot tell. */
+  addresses(): readonly string[] | undefined;
   /** Called when some that were there are not any more. */
   gone(present: ReadonlySet<string>): void;
 }
@@ -39,7 +39,10 @@ export class AddressWatch {
 
   #look(): void {
     const before = this.#present;
-    const present = new Set(this.#parts.addresses());
+    const addresses = this.#parts.addresses();
+    // Then nothing is known to have changed.
+    if (addresses === undefined) return;
+    const present = new Set(addresses);
     this.#present = present;
     for (const address of before) {
       if (present.has(address)) continue;

@@ -50,6 +50,15 @@ interface NetworkOptions {
   /** Numeric address to bind to; default: every address, IPv6 and IPv4. */
   readonly bindAddress?: string;
   readonly lanDiscovery: boolean;
+  /** Default: no bound. */
+  readonly tcpConnections?: TcpConnections;
+}
+
+/** TCP connections that a node has at once, both ways: one more is not made, or closed when it comes. */
+export interface TcpConnections {
+  readonly most: number;
+  /** Files that the process may have open, where {@link most} comes from that; else Infinity. */
+  readonly fileLimit: number;
 }
 
 /** A Tox instance with friends: what a listener or a connector runs. */

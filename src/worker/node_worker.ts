@@ -1,4 +1,5 @@
 import type { Timers } from '../core/clock.js';
+import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
@@ -52,8 +53,8 @@ export interface NodeWorkerParts {
   loadTox(host: Host): Promise<Instances>;
   readonly resolver: Resolver;
   readonly createChannel: CreateChannel;
-  /** Numeric addresses that this machine has now. */
-  localAddresses(): readonly string[];
+  /** Numeric addresses that this machine has now; undefined when the system cannot tell. */
+  localAddresses(): readonly string[] | undefined;
   tell(event: WorkerEvent): void;
   log(level: LogLevel, message: string): void;
   /** Whether debug lines are wanted: they cost time. */
@@ -66,6 +67,12 @@ export interface NodeWorkerParts {
 
 /** How often a bootstrap node does its work when nothing comes: what tox-bootstrapd does about. */
 const BOOTSTRAP_INTERVAL_MS = 50;
+
+/**
+ * What connections to the relay from one address may hold: a sixteenth of what is free, so that it takes many addresses to
+ * take all; and more than the clients behind one NAT need.
+ */
+const STRANGERS = { part: 1 / 16, most: 256 } as const;
 
 /** What is used of the wasm. */
 export type Instances = Pick<ToxModule, 'createTox' | 'createBootstrapNode' | 'memoryBytes'>;
@@ -102,6 +109,7 @@ export class NodeWorker implements WorkerApi {
         udpPorts: options.udpPorts,
         bindAddress: options.bindAddress,
         tcpPort: options.kind === 'bootstrap' ? options.tcpPort : undefined,
+        descriptors: this.#descriptorsFor(options),
       });
       try {
         const { timers, wallMs, random } = this.#parts;
@@ -196,6 +204,15 @@ export class NodeWorker implements WorkerApi {
       running.kill();
       running.network.closeAll();
       return true;
+    });
+  }
+
+  #descriptorsFor({ tcpConnections }: StartOptions): DescriptorShare | undefined {
+    if (tcpConnections === undefined) return undefined;
+    const { timers, log } = this.#parts;
+    const budget = new DescriptorBudget(tcpConnections.most, tcpConnections.fileLimit);
+    return new Descriptors(budget, { log: (level, message) => log(level, message) }, timers).share({
+      perAddress: STRANGERS,
     });
   }
 

@@ -1,7 +1,7 @@
-import { networkInterfaces } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { expose, wrap } from 'comlink';
 import { systemTimers } from '../core/clock.js';
+import { interfacesNow } from '../core/interfaces.js';
 import { WorkerSide } from '../ring/worker_side.js';
 import { createFastChannel } from './channel/fast_channel.js';
 import type { MainApi } from './contract.js';
@@ -36,8 +36,10 @@ export function runWorker(boot: WorkerBoot, others: Partial<NodeWorkerParts> = {
     loadTox: async (host) => loadTox(await readWasm(wasm), host),
     resolver: createResolver(systemTimers),
     createChannel: createFastChannel,
-    localAddresses: () =>
-      Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address)),
+    localAddresses: () => {
+      const interfaces = interfacesNow();
+      return interfaces && Object.values(interfaces).flatMap((all = []) => all.map(({ address }) => address));
+    },
     tell,
     log: createLogGate(
       boot.logLevel,

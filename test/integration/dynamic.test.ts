@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { AllowRules } from '../../src/forward/allow.js';
 import { DynamicForward, type DynamicForwardOptions } from '../../src/forward/dynamic.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
@@ -51,6 +52,23 @@ async function socksReply(client: Socket): Promise<string> {
   assert.equal((await readExactly(client, 2)).toString('hex'), '0500');
   return (await readExactly(client, 10)).toString('hex');
 }
+
+test('a client of the proxy that finds no descriptor is reset, and one that has its own is served', {
+  timeout: 20_000,
+}, async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const descriptors = new DescriptorShare(new DescriptorBudget(1, 100));
+  const { forward, port, near } = await bench(t, { descriptors });
+  forward.setSession(near);
+  const client = dialLoopback(port);
+  client.write(Buffer.concat([GREETING, socksRequest('127.0.0.1', target.port)]));
+  assert.equal(await socksReply(client), OPENED);
+  assert.equal(await ending(dialLoopback(port)), 'ECONNRESET');
+  client.write('x');
+  assert.equal(String(await readExactly(client, 1)), 'x');
+  client.destroy();
+});
 
 test('a SOCKS5 client that says all at once gets its bytes there and back, half-closed', async (t) => {
   const target = await Target.echo();

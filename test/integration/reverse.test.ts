@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { DescriptorBudget, DescriptorShare, unboundedShare } from '../../src/core/descriptors.js';
 import { limitsOf } from '../../src/core/peer_limits.js';
 import { parseAddress } from '../../src/forward/address.js';
 import { ReversePorts } from '../../src/forward/reverse_ports.js';
@@ -15,7 +16,7 @@ import { type Reverse, ReverseForwards } from '../../src/tunnel/reverse_forwards
 import { dialLoopback, ending, freePort } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
-import { readDigest, readToEnd, writePattern } from '../support/socket_bytes.js';
+import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -35,13 +36,14 @@ class Bench {
   far: Session | undefined;
   allowed: readonly string[];
 
-  constructor(allowed: readonly string[], maxPorts = 16) {
+  constructor(allowed: readonly string[], maxPorts = 16, descriptors = unboundedShare()) {
     this.allowed = allowed;
     const logger = { log: (level: string, message: string) => void this.lines.push(`${level} ${message}`) };
     this.forwards = new ReverseForwards({
       peer: 'listener',
       timers: this.timers,
       logger,
+      descriptors: unboundedShare(),
       limits: limitsOf(),
       onChange: (change) => this.changes.push(change),
       onRefused: (refusal) => this.refusals.push(refusal),
@@ -53,6 +55,7 @@ class Bench {
           this.allowed.some((text) => opensReverse(parseReverseRule(text), bind, port)),
       },
       maxPorts,
+      descriptors,
       timers: this.timers,
       logger,
       onChange: (status, { host, port }) => this.told.push(`${status} ${host}:${port}`),
@@ -95,8 +98,13 @@ class Bench {
   }
 }
 
-function bench(t: TestContext, allowed: readonly string[], maxPorts?: number): Bench {
-  const made = new Bench(allowed, maxPorts);
+function bench(
+  t: TestContext,
+  allowed: readonly string[],
+  maxPorts?: number,
+  descriptors?: DescriptorShare,
+): Bench {
+  const made = new Bench(allowed, maxPorts, descriptors);
   made.connect();
   t.after(() => {
     made.forwards.close();
@@ -105,6 +113,27 @@ function bench(t: TestContext, allowed: readonly string[], maxPorts?: number): B
   });
   return made;
 }
+
+test('a port and its connections take descriptors: without one a port is refused, and a connection reset', {
+  timeout: 20_000,
+}, async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const descriptors = new DescriptorShare(new DescriptorBudget(2, 100));
+  const b = bench(t, ['*'], undefined, descriptors);
+  const port = await b.listening(b.forwards.add(parseReverseSpec(`0:127.0.0.1:${target.port}`)));
+  const first = dialLoopback(port);
+  first.write('a');
+  assert.equal(String(await readExactly(first, 1)), 'a');
+  assert.equal(await ending(dialLoopback(port)), 'ECONNRESET');
+  b.forwards.add(parseReverseSpec('0:127.0.0.1:1'));
+  const refusal = await b.refused(1);
+  assert.equal(refusal.reason, 'limit');
+  assert.match(refusal.text, /the far end has no free file descriptor \(EMFILE\); try again/);
+  first.write('b');
+  assert.equal(String(await readExactly(first, 1)), 'b');
+  first.destroy();
+});
 
 test('connections to the port of the far end come out here, both ways, half-closed', async (t) => {
   const target = await Target.echo();
@@ -334,6 +363,7 @@ async function hostile(t: TestContext): Promise<{
     peer: 'listener',
     timers: new VirtualTimers(),
     logger: { log: (_level, message) => void logged.push(message) },
+    descriptors: unboundedShare(),
     limits: limitsOf(),
     onChange: (change) => changes.push(change),
     onRefused: () => {},

@@ -3,6 +3,26 @@ import { test } from 'node:test';
 import { AddressWatch } from '../../src/worker/address_watch.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
+test('while the system cannot tell its addresses, none is taken to be gone', () => {
+  const timers = new VirtualTimers();
+  let addresses: string[] | undefined;
+  const told: string[][] = [];
+  const watch = new AddressWatch({
+    timers,
+    addresses: () => addresses,
+    gone: (present) => told.push([...present]),
+  });
+  addresses = ['127.0.0.1', '192.0.2.1'];
+  timers.advance(1_000);
+  addresses = undefined;
+  timers.advance(5_000);
+  assert.deepEqual(told, []);
+  addresses = ['127.0.0.1'];
+  timers.advance(1_000);
+  assert.deepEqual(told, [['127.0.0.1']]);
+  watch.stop();
+});
+
 test('an address that goes is told within a second, once, with those that are left; one that comes is not', () => {
   const timers = new VirtualTimers();
   let addresses = ['127.0.0.1', '192.0.2.1'];

@@ -50,6 +50,7 @@ describe('service install', () => {
       `/usr/bin/env /usr/bin/env listen --expose 22 --state ${temp.file('state')} --quiet`,
     );
     assert.match(unit, /^Restart=always$/m);
+    assert.match(unit, /^LimitNOFILE=524288$/m);
     assert.match(unit, /^WantedBy=default\.target$/m);
     assert.doesNotMatch(unit, /DynamicUser|ProtectSystem|CapabilityBoundingSet/);
     assert.match(bench.stderr.text, /Wrote .*tox-wasm-tunnel\.service\. Nothing was started\./);

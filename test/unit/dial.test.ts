@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { DescriptorBudget, type DescriptorShare, Descriptors } from '../../src/core/descriptors.js';
 import { AllowRules } from '../../src/forward/allow.js';
 import { Dialer, type DialerOptions, type DialResult } from '../../src/forward/dial.js';
 import { ATTEMPT_DELAY_MS } from '../../src/forward/dial_race.js';
@@ -221,7 +222,6 @@ const connectCodes = {
   EADDRNOTAVAIL: 'unreachable',
   EACCES: 'unreachable',
   ETIMEDOUT: 'timeout',
-  EMFILE: 'limit',
   EWHATEVER: 'internal',
 };
 for (const [code, reason] of Object.entries(connectCodes)) {
@@ -237,7 +237,6 @@ for (const [code, reason] of Object.entries(connectCodes)) {
 const resolveCodes = {
   ENOTFOUND: 'name-not-found',
   EAI_AGAIN: 'name-not-found',
-  EMFILE: 'limit',
   EX: 'internal',
 };
 for (const [code, reason] of Object.entries(resolveCodes)) {
@@ -256,6 +255,81 @@ for (const [code, reason] of Object.entries(resolveCodes)) {
   });
 }
 
+for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) {
+  test(`${code} of the kernel is told as limit, in words, and to our own user`, async () => {
+    const lines: string[] = [];
+    const bench = new Bench({ descriptors: share(9, lines) });
+    const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
+    await turn();
+    bench.fail(0, code);
+    const what = code.endsWith('FILE') ? 'no free file descriptor' : 'no memory for sockets';
+    const text = `the far end has ${what} (${code}); try again when connections have closed`;
+    assertFailed(await dial, 'limit', `127.0.0.1 port 80: ${text}`);
+    assert.equal(lines.length, 1);
+  });
+}
+
+test('a resolver that cannot open a file is told as limit, and to our own user', async () => {
+  const lines: string[] = [];
+  const bench = new Bench({
+    descriptors: share(9, lines),
+    resolve: async () => {
+      throw failure('EMFILE');
+    },
+  });
+  const result = await bench.dialer.dial({ host: 'a.example', port: 1 });
+  assert.ok(result.kind === 'failed' && result.reason === 'limit');
+  assert.equal(lines.length, 1);
+});
+
+test('without a descriptor nothing is dialled, and when a connection has closed it is', async () => {
+  const lines: string[] = [];
+  const bench = new Bench({ descriptors: share(1, lines) });
+  const first = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
+  await turn();
+  bench.sockets[0]?.emit('connect');
+  assert.equal((await first).kind, 'connected');
+  assertFailed(
+    await bench.dialer.dial({ host: '127.0.0.1', port: 80 }),
+    'limit',
+    '127.0.0.1 port 80: the far end has no free file descriptor (EMFILE); try again when connections have closed',
+  );
+  assert.equal((await bench.dialer.dial({ path: '/run/app.sock' })).kind, 'failed');
+  assert.deepEqual(bench.dialled, ['127.0.0.1']);
+  assert.equal(lines.length, 1);
+  bench.sockets[0]?.destroy();
+  await turn();
+  const again = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
+  await turn();
+  bench.sockets[1]?.emit('connect');
+  assert.equal((await again).kind, 'connected');
+});
+
+test('an address that finds no descriptor leaves the race to the one that has one', async () => {
+  const bench = new Bench({ descriptors: share(1, []) });
+  const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
+  await turn();
+  bench.timers.advance(ATTEMPT_DELAY_MS);
+  assert.deepEqual(bench.dialled, ['127.0.0.1']);
+  bench.sockets[0]?.emit('connect');
+  assert.equal((await dial).kind, 'connected');
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a socket for datagrams takes a descriptor too, until it is closed', { timeout: 20_000 }, async () => {
+  const dialer = new Dialer({ rules: new AllowRules(), descriptors: share(1, []) });
+  const target = { host: '127.0.0.1', port: await freePort() };
+  const first = await dialer.dialUdp(target);
+  assert.ok(first.kind === 'connected');
+  const second = await dialer.dialUdp(target);
+  assert.ok(second.kind === 'failed' && second.reason === 'limit');
+  first.socket.close();
+  await once(first.socket, 'close');
+  const third = await dialer.dialUdp(target);
+  assert.ok(third.kind === 'connected');
+  third.socket.close();
+});
+
 test('of several failures the most telling is told', () => {
   const reasons = (...codes: string[]): string => dialReason(codes.map(failure));
   assert.equal(reasons('ENETUNREACH', 'ECONNREFUSED'), 'refused');
@@ -266,6 +340,11 @@ test('of several failures the most telling is told', () => {
   assert.equal(dialReason(['no error']), 'internal');
   assert.equal(resolveReason(new Error('without a code')), 'internal');
 });
+
+function share(most: number, lines: string[]): DescriptorShare {
+  const logger = { log: (_level: string, message: string) => void lines.push(message) };
+  return new Descriptors(new DescriptorBudget(most, 100), logger, new VirtualTimers()).share();
+}
 
 function failure(code: string): Error {
   return Object.assign(new Error(code), { code });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
 import type { Logger } from '../../src/core/logger.js';
 import { LocalForward, type LocalForwardOptions, type Refusal } from '../../src/forward/local.js';
@@ -66,6 +67,27 @@ test('it listens on loopback, at a port that it tells', async (t) => {
   assert.ok(local.port > 0);
   assert.deepEqual(await listening, [local]);
   assert.deepEqual(lines, []);
+});
+
+test('a client that finds no descriptor is reset, the others are not, and the next is served', {
+  timeout: 20_000,
+}, async (t) => {
+  const descriptors = new DescriptorShare(new DescriptorBudget(1, 100));
+  const { forward, port, session, arrived } = await bench(t, { descriptors });
+  forward.setSession(session);
+  const first = dialLoopback(port);
+  await arrived(1);
+  assert.equal(await ending(dialLoopback(port)), 'ECONNRESET');
+  assert.equal(session.opened.length, 1);
+  assert.equal(first.destroyed, false);
+  first.resetAndDestroy();
+  // Until the forward has seen that, a client finds no descriptor.
+  const isServed = (): boolean => session.opened.length > 1;
+  while (!isServed()) {
+    const next = dialLoopback(port);
+    t.after(() => next.destroy());
+    await Promise.race([arrived(2), ending(next)]);
+  }
 });
 
 test('a bind address that others reach is used as given, with a warning', async (t) => {

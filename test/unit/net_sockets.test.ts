@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { authorizer } from '../../src/forward/credentials.js';
 import { SocksHandshake } from '../../src/forward/socks.js';
@@ -16,6 +17,7 @@ import {
 } from '../../src/worker/net/network.js';
 import { type NetworkPlan, type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
 import { openTcpLike } from '../../src/worker/net/open_sockets.js';
+import { UdpSocket } from '../../src/worker/net/udp.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 } } as const;
 
@@ -402,4 +404,54 @@ test('what the proxy refuses is kept as its trouble, and the connection never st
   assert.match(network.proxyTrouble ?? '', /^the proxy 127\.0\.0\.1:\d+ refused the user name or password$/);
   assert.equal(network.send(socket, Uint8Array.of(1)), -1);
   assert.deepEqual(asked, []);
+});
+
+/** Of so many descriptors. */
+const share = (most: number): DescriptorShare => new DescriptorShare(new DescriptorBudget(most, 100));
+
+test('a connection to the relay that finds no descriptor is closed at once, and one that comes later is served', {
+  timeout: 20_000,
+}, async (context) => {
+  const server = await prepared(context, { tcpPort: 0, descriptors: share(1) });
+  const listener = bound(server, SOCKET_STREAM);
+  const first = connect(server.tcpPort, '127.0.0.1');
+  let far = -1;
+  await until(() => {
+    far = server.accept(listener);
+    return far >= 0;
+  });
+  const second = connect(server.tcpPort, '127.0.0.1').resume();
+  await once(second, 'close');
+  assert.equal(server.accept(listener), -1);
+  assert.equal(first.closed, false);
+  server.close(far);
+  await once(first.resume(), 'close');
+  const third = connect(server.tcpPort, '127.0.0.1');
+  context.after(() => third.destroy());
+  await until(() => server.accept(listener) >= 0);
+});
+
+test('a relay is not connected to without a descriptor, and is when one is free', async (context) => {
+  const server = await prepared(context, { tcpPort: 0 });
+  const client = await prepared(context, { descriptors: share(1) });
+  const dial = (): number => client.connect(client.socket(FAMILY_IPV4, SOCKET_STREAM), at(server.tcpPort));
+  const socket = client.socket(FAMILY_IPV4, SOCKET_STREAM);
+  assert.equal(client.connect(socket, at(server.tcpPort)), 0);
+  assert.equal(dial(), -1);
+  client.close(socket);
+  await until(() => dial() === 0);
+});
+
+test('a datagram to everybody is lost, and nothing is thrown, when the system cannot tell its interfaces', async (context) => {
+  const socket = createSocket('udp4').bind({ address: '127.0.0.1', port: 0 });
+  await once(socket, 'listening');
+  const udp = new UdpSocket(
+    socket,
+    FAMILY_IPV4,
+    () => {},
+    undefined,
+    () => undefined,
+  );
+  context.after(() => udp.close());
+  assert.equal(udp.sendTo(Uint8Array.of(1), at(9, [255, 255, 255, 255])), -1);
 });

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import type { NetworkInterfaceInfo } from 'node:os';
+import type { Interfaces } from '../../core/interfaces.js';
 import { formatIp, IPV4_BYTES, IPV6_BYTES, parseIp } from './ip_text.js';
 
 /** What an address stands for that toxcore's LAN discovery sends to: everybody on the link. */
@@ -24,11 +24,7 @@ export function toEverybody(ip: Uint8Array, text: string): ToEverybody | undefin
  *
  * @param mapped for a socket of IPv6, which takes IPv4 addresses in their mapped form
  */
-export function broadcastAddresses(
-  to: ToEverybody,
-  mapped: boolean,
-  interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>,
-): string[] {
+export function broadcastAddresses(to: ToEverybody, mapped: boolean, interfaces: Interfaces): string[] {
   const found = new Set<string>();
   for (const [name, addresses = []] of Object.entries(interfaces)) {
     for (const { address, netmask, internal } of addresses) {

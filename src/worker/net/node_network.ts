@@ -1,5 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { connect, isIP, isIPv6, type Socket } from 'node:net';
+import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
+import { exhaustionOf } from '../../core/exhaustion.js';
 import type { PortRange, ProxyAddress } from '../contract.js';
 import { formatIp, IPV4_BYTES } from './ip_text.js';
 import {
@@ -32,6 +34,8 @@ export interface NetworkPlan {
   readonly bindAddress?: string | undefined;
   /** Every TCP connection goes through it. Without `udp` nothing else leaves this machine then. */
   readonly proxy?: ProxyAddress | undefined;
+  /** What TCP connections may use, those that come and those that are made. Default: no bound. */
+  readonly descriptors?: DescriptorShare | undefined;
 }
 
 export interface NetworkStats {
@@ -64,7 +68,7 @@ const FAILED = -1;
  * @throws {TunnelError} ERR_LISTEN when no port is to be had
  */
 export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
-  const network = new NodeNetwork(plan.bindAddress, plan.proxy);
+  const network = new NodeNetwork(plan.bindAddress, plan.proxy, plan.descriptors);
   try {
     if (plan.udp) network.adoptUdp(await openUdp(plan.udpPorts, plan.bindAddress));
     if (plan.tcpPort === 'as-udp') network.adoptTcp(await openTcpLike(network.udpPort, plan.bindAddress));
@@ -82,6 +86,7 @@ export class NodeNetwork implements Network {
   readonly names: ProxiedNames | undefined;
   readonly #bindAddress: string | undefined;
   readonly #proxy: ProxyAddress | undefined;
+  readonly #descriptors: DescriptorShare;
   #proxyTrouble: string | undefined;
   readonly #entries = new Map<SocketId, Entry>();
   #nextId = 1;
@@ -91,7 +96,8 @@ export class NodeNetwork implements Network {
   #wake: NetworkWake | undefined;
   #closed = false;
 
-  constructor(bindAddress?: string, proxy?: ProxyAddress) {
+  constructor(bindAddress?: string, proxy?: ProxyAddress, descriptors = unboundedShare()) {
+    this.#descriptors = descriptors;
     this.#bindAddress = bindAddress;
     this.#proxy = proxy;
     if (proxy !== undefined) this.names = new ProxiedNames((into) => void randomFillSync(into));
@@ -146,7 +152,7 @@ export class NodeNetwork implements Network {
 
   adoptTcp({ server, ipv6 }: Awaited<ReturnType<typeof openTcp>>): void {
     if (this.#udp === undefined) this.#ipv6 = ipv6;
-    this.#listener = new TcpListener(server, () => this.#wake?.streams());
+    this.#listener = new TcpListener(server, () => this.#wake?.streams(), this.#descriptors);
   }
 
   socket(_family: Family, type: SocketType): SocketId {
@@ -185,8 +191,10 @@ export class NodeNetwork implements Network {
     const name = this.names?.nameOf(host);
     // A name of a peer's: only its own proxy knows where that is.
     if (name === undefined && standsForName(host)) return FAILED;
+    const dialled = this.#dial(this.#proxy ?? { host, port: address.port });
+    if (dialled === undefined) return FAILED;
     const stream = new TcpStream(
-      this.#dial(this.#proxy ?? { host, port: address.port }),
+      dialled,
       () => this.#wake?.streams(),
       this.#opening({ host: name ?? host, port: address.port }),
     );
@@ -194,12 +202,18 @@ export class NodeNetwork implements Network {
     return 0;
   }
 
-  #dial({ host, port }: ProxyTarget): Socket {
+  /** Undefined when no descriptor is left for it. */
+  #dial({ host, port }: ProxyTarget): Socket | undefined {
     const from = this.#bindAddress;
-    if (from === undefined) return connect({ host, port });
-    const family = isIPv6(from) ? 6 : 4;
+    const family = from !== undefined && isIPv6(from) ? 6 : 4;
     const isOther = isIP(host) !== 0 && isIP(host) !== family;
-    return connect({ host, port, ...(!isOther && { localAddress: from, family }) });
+    const bound = from === undefined || isOther ? {} : { localAddress: from, family };
+    try {
+      return this.#descriptors.open(() => connect({ host, port, ...bound }));
+    } catch (error) {
+      if (exhaustionOf(error) === undefined) throw error;
+      return undefined;
+    }
   }
 
   #opening(target: ProxyTarget): Opening | undefined {

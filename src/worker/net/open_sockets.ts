@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, isIPv6, type Server } from 'node:net';
 import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
+import { exhaustionOf } from '../../core/exhaustion.js';
 import type { PortRange } from '../contract.js';
 
 /**
@@ -153,6 +154,13 @@ function allTaken(protocol: string, from: number, to: number, cause?: unknown): 
 }
 
 function cannotBind(protocol: string, address: string, port: number, cause: unknown): TunnelError {
+  const exhausted = exhaustionOf(cause);
+  if (exhausted !== undefined)
+    return new TunnelError(
+      'ERR_LISTEN',
+      `${protocol} port ${port}: there is ${exhausted}; raise the limit with ulimit -n`,
+      { cause },
+    );
   const why = cause instanceof Error ? cause.message : String(cause);
   return new TunnelError(
     'ERR_LISTEN',

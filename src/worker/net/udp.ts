@@ -1,5 +1,5 @@
 import type { Socket } from 'node:dgram';
-import { networkInterfaces } from 'node:os';
+import { type Interfaces, interfacesNow } from '../../core/interfaces.js';
 import { AddressCache } from './address_cache.js';
 import { DatagramQueue } from './datagram_queue.js';
 import { IPV4_BYTES } from './ip_text.js';
@@ -26,6 +26,7 @@ export class UdpSocket {
   readonly port: number;
   readonly #socket: Socket;
   readonly #queue: DatagramQueue;
+  readonly #interfaces: () => Interfaces | undefined;
   readonly #addresses = new AddressCache();
   /** Used again only while all that was sent has left: since the last look no more than half were. */
   readonly #slots = new SendSlots(2 * SENDS_PER_CHECK);
@@ -44,11 +45,13 @@ export class UdpSocket {
     family: Family,
     onDatagrams: () => void,
     queue = new DatagramQueue(MAX_WAITING_DATAGRAMS, MAX_WAITING_BYTES),
+    interfaces = (): Interfaces | undefined => interfacesNow(),
   ) {
     this.family = family;
     this.port = socket.address().port;
     this.#socket = socket;
     this.#queue = queue;
+    this.#interfaces = interfaces;
     socket.on('message', (bytes, from) => {
       this.#in++;
       if (queue.push(bytes, from) && queue.count === 1) onDatagrams();
@@ -110,7 +113,9 @@ export class UdpSocket {
   #sendToEverybody(bytes: Uint8Array, { port }: MutableAddress, everybody: ToEverybody): number {
     const copy = new Uint8Array(bytes);
     const mapped = this.family === FAMILY_IPV6;
-    for (const address of broadcastAddresses(everybody, mapped, networkInterfaces())) {
+    const interfaces = this.#interfaces();
+    if (interfaces === undefined) return -1;
+    for (const address of broadcastAddresses(everybody, mapped, interfaces)) {
       try {
         this.#socket.send(copy, port, address);
         this.#out++;

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import test from 'node:test';
+import { DescriptorBudget, Descriptors, type ShareOptions } from '../../src/core/descriptors.js';
+import { ExhaustionLog, exhaustionOf, UsedUpError } from '../../src/core/exhaustion.js';
+import { fileLimit, filePlan } from '../../src/core/file_limit.js';
+import { interfacesNow } from '../../src/core/interfaces.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+/** What holds a descriptor until the test says `close`. */
+class FakeSocket extends EventEmitter {
+  readonly remoteAddress: string | undefined;
+
+  constructor(remoteAddress?: string) {
+    super();
+    this.remoteAddress = remoteAddress;
+  }
+}
+
+function bench(most: number, limit = Number.POSITIVE_INFINITY) {
+  const timers = new VirtualTimers();
+  const lines: string[] = [];
+  const logger = { log: (level: string, message: string) => void lines.push(`${level} ${message}`) };
+  const budget = new DescriptorBudget(most, limit);
+  const descriptors = new Descriptors(budget, logger, timers);
+  return { budget, lines, timers, share: (options?: ShareOptions) => descriptors.share(options) };
+}
+
+const errno = (code: string): Error => Object.assign(new Error(code), { code });
+
+const open = (share: ReturnType<ReturnType<typeof bench>['share']>): FakeSocket =>
+  share.open(() => new FakeSocket());
+
+test('a descriptor is taken when a socket is made, and free again when it is closed', () => {
+  const { budget, share } = bench(2);
+  const all = share();
+  const first = open(all);
+  open(all);
+  assert.equal(budget.free, 0);
+  assert.throws(() => open(all), { code: 'EMFILE' });
+  first.emit('close');
+  assert.equal(budget.free, 1);
+  open(all);
+});
+
+test('nothing is made when no descriptor is left', () => {
+  const all = bench(0).share();
+  assert.throws(() => all.open(() => assert.fail('made')), UsedUpError);
+});
+
+test('what takes its time to be made holds its descriptor meanwhile, and gives it back when it fails', async () => {
+  const { budget, share } = bench(1);
+  const all = share();
+  const failing = all.openSoon<FakeSocket>(() => Promise.reject(errno('ECONNREFUSED')));
+  assert.equal(budget.free, 0);
+  await assert.rejects(
+    all.openSoon(async () => new FakeSocket()),
+    { code: 'EMFILE' },
+  );
+  await assert.rejects(failing, { code: 'ECONNREFUSED' });
+  const made = await all.openSoon(async () => new FakeSocket());
+  assert.equal(budget.free, 0);
+  made.emit('close');
+  assert.equal(budget.free, 1);
+});
+
+test('a peer may hold three times what it leaves free, so that there is always one for the next', () => {
+  const { budget, share } = bench(100);
+  const takeAll = (): number => {
+    const peer = share({ part: 3 });
+    let count = 0;
+    try {
+      for (; ; count++) open(peer);
+    } catch {
+      return count;
+    }
+  };
+  assert.equal(takeAll(), 75);
+  assert.equal(takeAll(), 19);
+  assert.ok(takeAll() > 0);
+  assert.ok(budget.free > 0);
+});
+
+test('a peer that has closed its connections may have as many again', () => {
+  const peer = bench(4).share({ part: 1 });
+  for (let round = 0; round < 3; round++) {
+    const sockets = [open(peer), open(peer)];
+    assert.throws(() => open(peer), UsedUpError);
+    for (const socket of sockets) socket.emit('close');
+  }
+});
+
+test('an address may hold its part, other addresses the rest, and all of one IPv6 network are one address', () => {
+  const all = bench(64).share({ perAddress: { part: 1 / 2, most: 1000 } });
+  const accepted = (address: string): number => {
+    let count = 0;
+    while (count < 1000 && all.accept(new FakeSocket(address))) count++;
+    return count;
+  };
+  assert.equal(accepted('192.0.2.1'), 22);
+  assert.equal(accepted('::ffff:192.0.2.1'), 0);
+  assert.equal(accepted('192.0.2.2'), 14);
+  assert.equal(accepted('2001:db8:0:1::1'), 10);
+  assert.equal(accepted('2001:db8::1:ffff:0:0:2'), 0);
+  assert.equal(accepted('2001:db8:0:2::1'), 8);
+});
+
+test('an address has a most, however much is free, and more when it has closed some', () => {
+  const { lines, share } = bench(Number.POSITIVE_INFINITY);
+  const all = share({ perAddress: { part: 1, most: 2 } });
+  const first = new FakeSocket('192.0.2.1');
+  assert.ok(all.accept(first));
+  assert.ok(all.accept(new FakeSocket('192.0.2.1')));
+  assert.ok(!all.accept(new FakeSocket('192.0.2.1')));
+  assert.ok(all.accept(new FakeSocket('192.0.2.3')));
+  assert.deepEqual(lines, [
+    'warn a connection was refused: 192.0.2.1 has 2 connections, the most that one address may have now',
+  ]);
+  first.emit('close');
+  assert.ok(all.accept(new FakeSocket('192.0.2.1')));
+});
+
+test('loopback and what has no address are under the budget alone', () => {
+  const all = bench(40).share({ perAddress: { part: 1 / 16, most: 2 } });
+  for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', undefined]) {
+    for (let i = 0; i < 8; i++) assert.ok(all.accept(new FakeSocket(address)), String(address));
+  }
+  assert.ok(!all.accept(new FakeSocket('127.0.0.1')));
+});
+
+test('the user hears at once that something ran out, then once a minute how often', () => {
+  const { lines, timers, share } = bench(0, 1024);
+  const all = share();
+  for (let i = 0; i < 500; i++) assert.ok(!all.accept(new FakeSocket()));
+  const why =
+    'there is no free file descriptor (EMFILE); this process may have 1024 files open; raise the limit with ulimit -n, or with LimitNOFILE= in a systemd unit';
+  assert.deepEqual(lines, [`error a connection was refused: ${why}`]);
+  timers.advance(60_000);
+  all.accept(new FakeSocket());
+  assert.deepEqual(lines.slice(1), [`error 500 connections were refused: ${why}`]);
+});
+
+test('each kind of lack has its own advice, and what is no lack is not told', () => {
+  const lines: string[] = [];
+  const logger = { log: (_level: string, message: string) => void lines.push(message) };
+  const log = new ExhaustionLog(logger, () => 0, { most: 9, limit: Number.POSITIVE_INFINITY });
+  for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) assert.ok(log.note(errno(code)), code);
+  for (const error of [errno('ECONNREFUSED'), new Error('plain'), 'text']) assert.ok(!log.note(error));
+  assert.match(lines[0] ?? '', /EMFILE.*ulimit -n/);
+  assert.match(lines[1] ?? '', /ENFILE.*fs\.file-max/);
+  assert.match(lines[2] ?? '', /no memory for sockets \(ENOBUFS\)/);
+  assert.equal(lines.length, 4);
+  assert.equal(exhaustionOf(errno('EACCES')), undefined);
+});
+
+test('a bound that is not about files names its number instead of ulimit', () => {
+  const { lines, share } = bench(0);
+  share().accept(new FakeSocket());
+  assert.deepEqual(lines, ['error a connection was refused: all 0 connections that there may be are open']);
+});
+
+test('the limit of open files is what the kernel says, or what Node reports', () => {
+  const text = (soft: string): string =>
+    `Limit  Soft Limit  Hard Limit  Units\nMax open files            ${soft}                 4096                 files\n`;
+  assert.equal(
+    fileLimit(() => text('1024')),
+    1024,
+  );
+  assert.equal(
+    fileLimit(() => text('unlimited')),
+    Number.POSITIVE_INFINITY,
+  );
+  const reported = fileLimit(() => {
+    throw errno('ENOENT');
+  });
+  if (process.platform === 'linux') assert.equal(reported, fileLimit());
+  else assert.ok(reported > 0);
+});
+
+test('a reserve stays free for our own work, relays come out of it, and without a limit there is no budget', () => {
+  assert.deepEqual(filePlan(1024), { limit: 1024, connections: 768, relays: 64 });
+  assert.deepEqual(filePlan(256), { limit: 256, connections: 160, relays: 24 });
+  assert.deepEqual(filePlan(100), { limit: 100, connections: 50, relays: 12 });
+  assert.deepEqual(filePlan(1_048_576), { limit: 1_048_576, connections: 1_048_064, relays: 128 });
+  assert.equal(filePlan(Number.POSITIVE_INFINITY).connections, Number.POSITIVE_INFINITY);
+});
+
+test('a system that cannot tell its network interfaces is no error', () => {
+  assert.equal(
+    interfacesNow(() => {
+      throw Object.assign(new Error('uv_interface_addresses'), { code: 'ERR_SYSTEM_ERROR' });
+    }),
+    undefined,
+  );
+  assert.ok(interfacesNow() !== undefined);
+});
