@@ -66,7 +66,7 @@ export class Session {
   #bytesReceived = 0;
   /** When the last stream was over. */
   #busyMs: number;
-  /** When {@link tick} is due, as last said. */
+  /** As {@link nextTickMs} said last. */
   #tickAtMs = Number.POSITIVE_INFINITY;
 
   /** A connector's session sends its first PING at once. */
@@ -118,8 +118,7 @@ export class Session {
   }
 
   /**
-   * Opens a stream to a target that the far end dials. With as many open as there may be, its OPEN waits
-   * until another has ended.
+   * Opens a stream to a target that the far end dials. Beyond the most at once, it waits for another to end.
    *
    * @throws {TunnelError} ERR_ADDRESS_INVALID for the target, ERR_LIMIT when too many wait already,
    *   ERR_PEER_GONE when the session is closed or the peer said BYE
@@ -196,8 +195,7 @@ export class Session {
   }
 
   /**
-   * Looks after the peer's silence, and lets OPENs pass that had to wait.
-   *
+   * Looks after the peer's silence and its OPENs that wait.
    * @returns dead: nothing came for too long, call {@link abandon}
    */
   tick(): 'alive' | 'dead' {
@@ -292,9 +290,8 @@ export class Session {
   #receiveOpen(frame: Uint8Array): void {
     if (isNilAt(frame, 1)) throw violation('OPEN with the nil UUID');
     const { creditOffset, target } = readOpen(frame);
-    if (this.#unanswered >= MAX_STREAMS_PER_PEER) {
+    if (this.#unanswered >= MAX_STREAMS_PER_PEER)
       throw violation(`more than ${MAX_STREAMS_PER_PEER} OPENs unanswered`);
-    }
     this.#unanswered++;
     const id = frame.slice(1, 1 + ID_BYTES);
     if (target === undefined) {
@@ -306,9 +303,9 @@ export class Session {
     }
   }
 
-  /** The request reaches our consumer when the batch is in, or when the limits allow it. */
+  /** The request reaches our consumer when the limits allow it, after this batch at the earliest. */
   #enqueue(id: Uint8Array, creditOffset: number, target: Target): void {
-    // Once accepted, the consumer's handlers take the place of these.
+    // Accepted, the consumer's handlers take their place.
     const handlers: StreamHandlers = { onReset: () => request.cancel() };
     const stream = this.#newStream(target.kind, { id, open: undefined, handlers });
     const request = new PendingRequest(stream, target, this);
@@ -339,11 +336,6 @@ export class Session {
 
   #wantPing(): void {
     if (this.#control.pinger.want()) this.#scheduler.controlDue(this.#control);
-  }
-
-  #roundTripMs(nowMs: number): number | undefined {
-    if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
-    return this.#control.pinger.smoothedMs;
   }
 
   /** Acts on the peer's BYE when all frames that it sent before have come. */
@@ -384,7 +376,10 @@ export class Session {
       sink: this.#sink,
       clock: this.#clock,
       frameBytes: this.#options.frameBytes,
-      roundTripMs: (nowMs) => this.#roundTripMs(nowMs),
+      roundTripMs: (nowMs) => {
+        if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
+        return this.#control.pinger.smoothedMs;
+      },
       controlDue: (stream) => this.#scheduler.controlDue(stream),
       dataDue: (stream) => this.#scheduler.dataDue(stream),
       hasNews: (stream) => this.#news.push(stream),
@@ -392,7 +387,7 @@ export class Session {
       answered: () => {
         this.#unanswered--;
       },
-      refuse: (stream, reason, text) => this.#refuse(stream.idBytes, reason, text),
+      refuse: ({ idBytes }, reason, text) => this.#refuse(idBytes, reason, text),
       forget: (stream) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);

@@ -166,6 +166,18 @@ describe('opening', () => {
     assert.equal(session.streamCount, 1);
   });
 
+  test('an OPEN that waits is sent as soon as the last frame of another stream was', () => {
+    const { session, sink, id, stream } = asked({ limits: { streams: 1 } });
+    session.open(ssh, {});
+    receive(session, `02${id}${u64(100)}`, `05${id}${u64(0)}`);
+    sink.take();
+    stream.end();
+    assert.deepEqual(
+      sink.take().map(([type]) => type),
+      [5, 1],
+    );
+  });
+
   test('so many of our own OPENs may wait, and one more is refused here', () => {
     const { session, sink } = asked({ limits: { streams: 1 } });
     sink.take();
