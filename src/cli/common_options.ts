@@ -59,8 +59,9 @@ export const forwarding = (): Option[] => [
   new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
 ];
 
-export const listenerLimits = (): Option[] =>
-  LIMIT_FLAGS.map(
+/** Limits of what a peer may ask of a listener, or of a connector. */
+export const limits = (of: 'listener' | 'connector'): Option[] =>
+  LIMIT_FLAGS.filter((limit) => of === 'listener' || limit.of === undefined).map(
     ({ flag, value, help: what, print, limit }) =>
       new Option(`${flag} <${value}>`, `${what} (default: ${print(DEFAULT_LIMITS[limit])})`),
   );

@@ -13,12 +13,13 @@ import {
   type UdpFlags,
   udpOf,
 } from './flags.js';
+import { type LimitFlags, limitsOfFlags } from './limit_flags.js';
 import { networkProxyOf } from './network_proxy.js';
 import { passphraseOf } from './passphrase.js';
 import type { Remote } from './remote.js';
 import type { Context, Service } from './serve.js';
 
-export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, PatienceFlags {}
+export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, PatienceFlags, LimitFlags {}
 
 /** What all commands that connect to a listener have in common: whose identity, and how it starts. */
 export async function connectorService(
@@ -33,6 +34,7 @@ export async function connectorService(
     ...udpOf(flags),
     ...(await networkProxyOf(flags, io)),
     ...patienceOf(flags),
+    ...limitsOfFlags(flags),
     bootstrap: await namedOrPublicNodes(context, flags),
     logger: reporter.logger,
     remote,

@@ -8,6 +8,8 @@ interface LimitFlag {
   readonly name: keyof LimitFlags;
   readonly limit: keyof Limits;
   readonly value: 'N' | 'BYTES' | 'SECONDS';
+  /** Missing: a connector has it too, for what its listener asks of it. */
+  readonly of?: 'listener';
   readonly help: string;
   print(value: number): string;
 }
@@ -37,6 +39,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxPeers',
     limit: 'maxPeers',
     value: 'N',
+    of: 'listener',
     help: 'peers at once',
     print: count,
   },
@@ -45,7 +48,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxStreams',
     limit: 'maxStreams',
     value: 'N',
-    help: 'connections of a peer at once',
+    help: 'connections of a peer at once; others wait up to 10 s',
     print: count,
   },
   {
@@ -53,7 +56,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxOpensPerSecond',
     limit: 'maxOpensPerSecond',
     value: 'N',
-    help: 'connections that a peer may open a second',
+    help: 'connections that a peer may open a second; others wait',
     print: count,
   },
   {
@@ -61,6 +64,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxReversePorts',
     limit: 'maxReversePorts',
     value: 'N',
+    of: 'listener',
     help: 'ports that a peer may have open here by -R',
     print: count,
   },
@@ -69,7 +73,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxDials',
     limit: 'maxDials',
     value: 'N',
-    help: 'targets being dialled for a peer at once',
+    help: 'dials under way for a peer at once, half of them to one target; others wait up to 10 s',
     print: count,
   },
   {
@@ -93,6 +97,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'handshakeTimeout',
     limit: 'handshakeTimeoutMs',
     value: 'SECONDS',
+    of: 'listener',
     help: 'after which a friend without a handshake is dropped',
     print: seconds,
   },
@@ -101,6 +106,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'idleTimeout',
     limit: 'idleTimeoutMs',
     value: 'SECONDS',
+    of: 'listener',
     help: 'after which a session without connections is ended, 0: never',
     print: seconds,
   },
@@ -115,6 +121,11 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
 ];
 
 const FACTORS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: MIB, G: 1024 * MIB };
+
+/** The first option among them that only a listener has. */
+export function listenerLimitIn(flags: LimitFlags): string | undefined {
+  return LIMIT_FLAGS.find(({ of, name }) => of === 'listener' && flags[name] !== undefined)?.flag;
+}
 
 /** The limits that the options name. */
 export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {

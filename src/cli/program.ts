@@ -14,7 +14,7 @@ import {
   binding,
   expose,
   forwarding,
-  listenerLimits,
+  limits,
   network,
   nodeList,
   offering,
@@ -31,6 +31,7 @@ import {
 import { usage } from './flags.js';
 import { addOptions, merged, subcommand } from './grammar.js';
 import * as help from './help_text.js';
+import { listenerLimitIn } from './limit_flags.js';
 import { addNameCommands, type NameActions } from './program_names.js';
 import { addRunningCommands, connectWords, type RunningActions, staying } from './program_running.js';
 import { PROGRAM } from './reporter.js';
@@ -82,7 +83,7 @@ export function buildProgram(
   addOptions(
     program,
     ...offering(),
-    ...listenerLimits(),
+    ...limits('listener'),
     ticketFile(),
     ...forwarding(),
     ...staying(),
@@ -101,6 +102,8 @@ export function buildProgram(
           throw usage('--allow-reverse is for the listener; the connector asks with -R');
         if (allowPeer !== undefined || denyPeer !== undefined || qr === true)
           throw usage('--allow-peer, --deny-peer and --qr are for the listener');
+        const limit = listenerLimitIn(flags);
+        if (limit !== undefined) throw usage(`${limit} is for the listener`);
         return actions.connect(remote, target, { ...flags, ...after });
       }
       const stray = connectOption({ ...flags, ...after });
@@ -116,7 +119,7 @@ export function buildProgram(
     'wait for connectors (what happens without a command)',
     help.LISTEN,
   );
-  addOptions(listen, ...offering(), ...listenerLimits(), ...network(), ...state(), ...output_());
+  addOptions(listen, ...offering(), ...limits('listener'), ...network(), ...state(), ...output_());
   listen.action(() => actions.listen(merged<ListenFlags>(program, listen)));
 
   const connect = subcommand(
@@ -131,7 +134,8 @@ export function buildProgram(
     .allowExcessArguments();
   addOptions(
     connect,
-    ...[ticketFile(), ...forwarding(), ...staying(), ...network(), ...state(), ...output_()],
+    ...[ticketFile(), ...forwarding(), ...staying(), ...limits('connector')],
+    ...[...network(), ...state(), ...output_()],
   );
   connect.action(() => {
     const { first, second, program: after } = connectWords(connect.args, args);

@@ -1,9 +1,11 @@
 import type { Writable } from 'node:stream';
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
 import { LiveLine, type MaybeTerminal } from './live_line.js';
+import { Repeats } from './repeats.js';
 import { wordingOf } from './wording.js';
 
 export interface Verbosity {
@@ -36,20 +38,32 @@ export class Reporter {
   readonly #live: LiveLine | undefined;
   #verbosity: Verbosity;
   readonly #wallClock: () => Date;
+  readonly #repeats: Repeats;
   #dropped = 0;
 
-  constructor(stdout: Writable, stderr: MaybeTerminal, verbosity: Verbosity, wallClock: () => Date) {
+  constructor(
+    stdout: Writable,
+    stderr: MaybeTerminal,
+    verbosity: Verbosity,
+    { wallClock, timers }: { wallClock(): Date; readonly timers: Timers },
+  ) {
+    this.#repeats = new Repeats(timers, (line) => this.#line(line));
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#verbosity = verbosity;
-    this.#wallClock = wallClock;
+    this.#wallClock = () => wallClock();
     if (stderr.isTTY === true && !verbosity.json && !verbosity.quiet) this.#live = new LiveLine(stderr);
   }
 
   event(event: CliEvent): void {
     this.#json(event);
+    if (event.event === 'closed') this.#repeats.flush();
     const wording = wordingOf(event);
-    if (wording !== undefined) for (const text of wording.lines) this.people(text, wording.verbosity);
+    if (wording === undefined) return;
+    for (const text of wording.lines) {
+      if (event.event !== 'refused') this.people(text, wording.verbosity);
+      else if (this.#forPeople(wording.verbosity)) this.#repeats.add(text);
+    }
   }
 
   /** Somebody looks at a terminal: {@link status} is shown. */
@@ -100,7 +114,9 @@ export class Reporter {
   #log(...[level, message, fields]: Parameters<Logger['log']>): void {
     if (!this.#forPeople(LOG_VERBOSITY[level])) return;
     const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
-    this.#line(`${level}: ${printable(`${message}${rest}`)}`);
+    const line = `${level}: ${printable(`${message}${rest}`)}`;
+    if (level === 'warn') this.#repeats.add(line);
+    else this.#line(line);
   }
 
   #line(text: string): void {

@@ -122,18 +122,18 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
 }
 
 function reporterOf(io: CliIo, verbosity: Verbosity): Reporter {
-  return new Reporter(io.stdout, io.stderr, verbosity, () => io.wallClock());
+  return new Reporter(io.stdout, io.stderr, verbosity, io);
 }
 
 /** Stdout belongs to the bytes of `-W`: events go to stderr, and people hear of errors alone unless they ask. */
 function pipeReporterOf(io: CliIo, verbosity: Verbosity): Reporter {
   const quiet = verbosity.quiet || verbosity.verbose === 0;
-  return new Reporter(io.stderr, io.stderr, { ...verbosity, quiet }, () => io.wallClock());
+  return new Reporter(io.stderr, io.stderr, { ...verbosity, quiet }, io);
 }
 
 /** Stdout belongs to the program that is run. */
 function besideProgram(io: CliIo, verbosity: Verbosity): Reporter {
-  return new Reporter(io.stderr, io.stderr, verbosity, () => io.wallClock());
+  return new Reporter(io.stderr, io.stderr, verbosity, io);
 }
 
 /** For errors of the command line itself, when its options could not be read. */

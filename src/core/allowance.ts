@@ -17,8 +17,7 @@ export class Allowance {
   /** True for one that may pass. */
   take(nowMs: number): boolean {
     if (this.#burst === Number.POSITIVE_INFINITY) return true;
-    this.#left = Math.min(this.#burst, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
-    this.#atMs = nowMs;
+    this.#refill(nowMs);
     if (this.#left < 1) {
       this.#refused++;
       return false;
@@ -27,10 +26,21 @@ export class Allowance {
     return true;
   }
 
+  /** Milliseconds until {@link take} lets one pass, 0 for now. Takes nothing. */
+  waitMs(nowMs: number): number {
+    if (this.#burst === Number.POSITIVE_INFINITY) return 0;
+    this.#refill(nowMs);
+    return this.#left >= 1 ? 0 : ((1 - this.#left) / this.#perSecond) * 1000;
+  }
+
   /** How many were refused since this was last asked. */
   takeRefused(): number {
     const refused = this.#refused;
     this.#refused = 0;
     return refused;
+  }
+  #refill(nowMs: number): void {
+    this.#left = Math.min(this.#burst, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
+    this.#atMs = nowMs;
   }
 }

@@ -40,6 +40,8 @@ export const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024;
 export const MAX_PEER_WINDOW_BYTES = 64 * 1024 * 1024;
 /** Streams that one peer may have open at once. */
 export const MAX_STREAMS_PER_PEER = 4096;
+/** Streams that may wait here to be opened when that many are open. */
+export const MAX_WAITING_OPENS = 1024;
 
 /** Longest datagram that is carried, in bytes: the most that UDP has. */
 export const MAX_DATAGRAM_BYTES = 65_535;
@@ -74,7 +76,7 @@ export const MAX_UDP_CLIENTS = 1024;
 /** Bytes that may wait in a UDP socket to be sent; what comes meanwhile is dropped. */
 export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
 
-/** Connections that one forward keeps waiting for a session at once. */
-export const MAX_WAITING_CONNECTIONS = 128;
+/** Connections that one forward keeps waiting at once, for a session or for their turn; each has a socket. */
+export const MAX_WAITING_CONNECTIONS = 1024;
 /** How long a connection waits for a session before it is reset, in milliseconds. */
 export const SESSION_WAIT_MS = 30_000;

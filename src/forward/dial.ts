@@ -6,6 +6,7 @@ import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../core/limits.js';
 import type { Reason } from '../mux/reasons.js';
 import { type Address, parseAddress } from './address.js';
 import type { TargetRules } from './allow.js';
+import { DialPlaces } from './dial_places.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
 import { dialReason, failureText, resolveReason } from './dial_reason.js';
 import { type Endpoint, isPath } from './endpoint.js';
@@ -47,9 +48,9 @@ export interface DialerOptions {
   readonly connectUdp?: ConnectUdp;
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
-  /** Milliseconds for a whole dial, the name's resolution counted. Default: {@link DIAL_TIMEOUT_MS}. */
+  /** Milliseconds for a dial, the name's resolution counted; as long again it may wait for its turn. Default: {@link DIAL_TIMEOUT_MS}. */
   readonly timeoutMs?: number;
-  /** Dials at once. Default: {@link MAX_DIALS_PER_PEER}. */
+  /** Dials at once, half of them to one target; others wait for their turn. Default: {@link MAX_DIALS_PER_PEER}. */
   readonly maxDials?: number;
   /** What sockets to targets may use. Default: no bound. */
   readonly descriptors?: DescriptorShare;
@@ -71,7 +72,7 @@ export class Dialer {
   readonly #timeoutMs: number;
   readonly #maxDials: number;
   readonly #descriptors: DescriptorShare;
-  #dialing = 0;
+  readonly #places: DialPlaces;
 
   constructor(options: DialerOptions) {
     this.#rules = options.rules;
@@ -82,15 +83,16 @@ export class Dialer {
     this.#timeoutMs = options.timeoutMs ?? DIAL_TIMEOUT_MS;
     this.#maxDials = options.maxDials ?? MAX_DIALS_PER_PEER;
     this.#descriptors = options.descriptors ?? unboundedShare();
+    this.#places = new DialPlaces(this.#maxDials);
   }
 
   /** Dials under way; one that was given up counts until the resolver has answered. */
   get dialing(): number {
-    return this.#dialing;
+    return this.#places.active;
   }
 
   /**
-   * Never rejects, and waits for no other dial.
+   * Never rejects. Waits for its turn while too many dials are under way.
    *
    * @param signal gives the dial up, with the reason `cancelled`
    */
@@ -104,7 +106,7 @@ export class Dialer {
 
   /**
    * A socket for datagrams to the target: nobody is asked there, so of a name's addresses the first is taken to
-   * which this machine has a way. Never rejects, and waits for no other dial.
+   * which this machine has a way. Never rejects, and waits for its turn as {@link dial} does.
    *
    * @param signal gives the dial up, with the reason `cancelled`
    */
@@ -128,22 +130,21 @@ export class Dialer {
     const read = readSocketPath(text);
     if (typeof read === 'string') return failed('not-allowed', `${asked}: the path ${read}`);
     const { path } = read;
-    if (!this.#rules.permitsPath(path)) {
-      return failed(
-        'not-allowed',
-        `${asked} is not exposed; its owner can allow it with --expose ${shown(path)}`,
-      );
-    }
+    const hint = `its owner can allow it with --expose ${shown(path)}`;
+    const notExposed = failed('not-allowed', `${asked} is not exposed; ${hint}`);
+    if (!this.#rules.permitsPath(path)) return notExposed;
     const foreign = foreignPath(path);
     if (foreign !== undefined) return failed('unreachable', `${asked}: ${foreign}`);
-    if (this.#dialing >= this.#maxDials) return this.#tooMany(asked);
-    this.#dialing++;
+    const noTurn = this.#places.tryEnter(asked) ? undefined : await this.#turn(asked, signal);
+    if (noTurn !== undefined) return noTurn;
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
     try {
+      // The rules may have changed while it waited.
+      if (!this.#rules.permitsPath(path)) return notExposed;
       return await this.#race(asked, [() => connectSocket({ path, allowHalfOpen: true })], deadline);
     } finally {
       deadline.end();
-      this.#dialing--;
+      this.#places.leave(asked);
     }
   }
 
@@ -158,9 +159,9 @@ export class Dialer {
     if (typeof host === 'string') return failed('not-allowed', `${asked}: the host ${host}`);
     const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(host, target.port)}`);
     if (!this.#rules.mayPermit(host, target.port, protocol)) return notExposed;
-    if (this.#dialing >= this.#maxDials) return this.#tooMany(asked);
+    const noTurn = this.#places.tryEnter(asked) ? undefined : await this.#turn(asked, signal);
+    if (noTurn !== undefined) return noTurn;
 
-    this.#dialing++;
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
     const addresses = this.#addresses(host);
     try {
@@ -175,9 +176,7 @@ export class Dialer {
       return failed(resolveReason(error), `${asked}: ${failureText(error)}`);
     } finally {
       deadline.end();
-      const release = (): void => {
-        this.#dialing--;
-      };
+      const release = (): void => this.#places.leave(asked);
       void addresses.then(release, release);
     }
   }
@@ -195,8 +194,16 @@ export class Dialer {
     return failed(dialReason(errors), `${asked}: ${[...new Set(errors.map(failureText))].join(', ')}`);
   }
 
-  #tooMany(asked: string): DialFailure {
-    const text = `${asked}: ${this.#maxDials} dials are under way; try again when some have ended`;
+  /** Waits for a place among the dials under way. @returns why it got none */
+  async #turn(asked: string, signal: AbortSignal | undefined): Promise<DialFailure | undefined> {
+    const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
+    try {
+      if (await this.#places.enter(asked, deadline.signal)) return undefined;
+    } finally {
+      deadline.end();
+    }
+    if (signal?.aborted) return deadline.failed(asked);
+    const text = `${asked}: waited ${this.#timeoutMs / 1000} s for its turn: ${this.#places.active} dials are under way, of ${this.#maxDials} at most (--max-dials), half of them to one target`;
     return failed('limit', text);
   }
 

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { systemTimers, type Timers } from '../core/clock.js';
+import { systemTimers, type TimerHandle, type Timers } from '../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../core/descriptors.js';
+import { MAX_WAITING_CONNECTIONS } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { Reason } from '../mux/reasons.js';
@@ -12,7 +13,7 @@ import type { Refusal } from './local.js';
 import { ProxyClient } from './proxy_client.js';
 import type { Authorize } from './proxy_handshake.js';
 import { warnWhenPublic } from './public_bind.js';
-import { turnAway } from './reset_socket.js';
+import { resetSocket, turnAway } from './reset_socket.js';
 import { type HostPort, printHostPort } from './spec.js';
 import type { StreamOpener } from './stream.js';
 import { StreamGate, type StreamGateOptions } from './stream_gate.js';
@@ -26,7 +27,7 @@ export interface DynamicForwardOptions extends StreamGateOptions {
   readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
-  /** Clients at once that have not yet said what they want; further ones are reset. Default 128. */
+  /** Clients at once that have not yet said what they want; further ones wait, unread. Default 128. */
   readonly maxHalfOpen?: number;
 }
 
@@ -35,6 +36,8 @@ export interface DynamicForwardEvents {
 }
 
 const MAX_HALF_OPEN = 128;
+/** How long a client may keep others waiting before it says what it wants, in milliseconds. */
+const SILENT_MS = 1_000;
 
 /** A SOCKS5 and HTTP CONNECT proxy whose targets the far end dials, names and all. */
 export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
@@ -46,7 +49,12 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #authorize: Authorize | undefined;
   readonly #maxHalfOpen: number;
   readonly #server: Server;
-  readonly #halfOpen = new Set<ProxyClient>();
+  readonly #maxWaiting: number;
+  /** With the time when each was accepted, in that order. */
+  readonly #halfOpen = new Map<ProxyClient, number>();
+  /** Accepted, and not read before a half-open client has left. Each with what forgets it when it closes. */
+  readonly #unread = new Map<Socket, () => void>();
+  #roomTimer: TimerHandle | undefined;
   #closed = false;
 
   constructor(options: DynamicForwardOptions) {
@@ -58,6 +66,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate = new StreamGate(options);
     this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
     this.#maxHalfOpen = options.maxHalfOpen ?? MAX_HALF_OPEN;
+    this.#maxWaiting = options.maxWaiting ?? MAX_WAITING_CONNECTIONS;
     this.#server = createServer(TCP_OPTIONS);
     this.#server.on('connection', (socket) => this.#onConnection(socket));
   }
@@ -65,6 +74,11 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   /** Clients that have not yet said what they want. */
   get halfOpen(): number {
     return this.#halfOpen.size;
+  }
+
+  /** Clients that wait until fewer are half-open. */
+  get unread(): number {
+    return this.#unread.size;
   }
 
   /** Clients that wait for a session. */
@@ -113,7 +127,9 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#closed = true;
     this.#server.close();
     this.#gate.close();
-    for (const client of [...this.#halfOpen]) client.abort();
+    if (this.#roomTimer !== undefined) this.#timers.clear(this.#roomTimer);
+    for (const socket of this.#unread.keys()) resetSocket(socket);
+    for (const client of [...this.#halfOpen.keys()]) client.abort();
   }
 
   #onConnection(socket: Socket): void {
@@ -121,25 +137,69 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       turnAway(socket);
       return;
     }
-    if (this.#halfOpen.size >= this.#maxHalfOpen) {
-      this.#logger.log(
-        'warn',
-        `${this.#maxHalfOpen} clients of the proxy say nothing: one more is turned away`,
-      );
-      turnAway(socket);
+    if (this.#halfOpen.size < this.#maxHalfOpen) {
+      this.#serve(socket);
       return;
     }
+    socket.on('error', ignore);
+    if (this.#unread.size >= this.#maxWaiting) {
+      this.#logger.log(
+        'warn',
+        `${this.#maxWaiting} clients of the proxy wait already: one more is turned away`,
+      );
+      resetSocket(socket);
+      return;
+    }
+    const forget = (): void => void this.#unread.delete(socket);
+    this.#unread.set(socket, forget);
+    socket.on('close', forget);
+    this.#makeRoom();
+  }
+
+  #serve(socket: Socket): void {
     const { remoteAddress = 'a client' } = socket;
     const client: ProxyClient = new ProxyClient({
       socket,
       gate: this.#gate,
       timers: this.#timers,
       authorize: this.#authorize,
-      onAsked: () => this.#halfOpen.delete(client),
+      onAsked: () => {
+        this.#halfOpen.delete(client);
+        this.#serveNext();
+      },
       onRefused: (target, reason, text) => this.#refused(target, reason, text),
       onFailed: (why) => this.#logger.log('info', `proxy: ${remoteAddress}: ${why}`),
     });
-    this.#halfOpen.add(client);
+    this.#halfOpen.set(client, this.#timers.nowMs());
+  }
+
+  #serveNext(): void {
+    for (const [socket, forget] of this.#unread) {
+      if (this.#closed || this.#halfOpen.size >= this.#maxHalfOpen) return;
+      this.#unread.delete(socket);
+      socket.off('error', ignore).off('close', forget);
+      this.#serve(socket);
+    }
+  }
+
+  /** While others wait, a client that has been silent for long is turned away: the one that came first. */
+  #makeRoom(): void {
+    if (this.#roomTimer !== undefined || this.#unread.size === 0 || this.#closed) return;
+    for (const [client, sinceMs] of this.#halfOpen) {
+      const leftMs = sinceMs + SILENT_MS - this.#timers.nowMs();
+      if (leftMs > 0) {
+        this.#roomTimer = this.#timers.set(() => {
+          this.#roomTimer = undefined;
+          this.#makeRoom();
+        }, leftMs);
+        return;
+      }
+      this.#halfOpen.delete(client);
+      this.#logger.log('info', 'proxy: a client that said nothing is turned away, as others wait');
+      client.abort();
+      this.#serveNext();
+      if (this.#unread.size === 0) return;
+    }
   }
 
   #refused(target: HostPort, reason: Reason, text: string): void {
@@ -147,4 +207,8 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#logger.log('warn', `no connection to ${printHostPort(target)}: ${reason}${detail}`);
     this.emit('refused', { target, reason, text });
   }
+}
+
+function ignore(): void {
+  // `close` follows.
 }

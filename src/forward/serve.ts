@@ -31,12 +31,19 @@ export interface ServeCounts {
   readonly opened: number;
   /** Against the rules. */
   readonly denied: number;
+  /** Waited for their turn too long, or for lack of memory or sockets. */
+  readonly limited: number;
   /** All other refusals. */
   readonly failed: number;
 }
 
 export function addCounts(a: ServeCounts, b: ServeCounts): ServeCounts {
-  return { opened: a.opened + b.opened, denied: a.denied + b.denied, failed: a.failed + b.failed };
+  return {
+    opened: a.opened + b.opened,
+    denied: a.denied + b.denied,
+    limited: a.limited + b.limited,
+    failed: a.failed + b.failed,
+  };
 }
 
 /** Answers the requests of one peer: dials the target, and joins it to the stream or says why not. */
@@ -50,6 +57,7 @@ export class TargetServer {
   readonly #dials = new Set<AbortController>();
   readonly #open = new Set<OpenTarget>();
   #opened = 0;
+  #limited = 0;
   #failed = 0;
   #closed = false;
 
@@ -63,7 +71,12 @@ export class TargetServer {
   }
 
   get counts(): ServeCounts {
-    return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
+    return {
+      opened: this.#opened,
+      denied: this.#denials.count,
+      limited: this.#limited,
+      failed: this.#failed,
+    };
   }
 
   /** Returns at once; the request is answered when the dial has an end. @param asked what is dialled for it */
@@ -189,7 +202,8 @@ export class TargetServer {
     if (reason === 'not-allowed') {
       this.#denials.denied(text, fields);
     } else {
-      this.#failed++;
+      if (reason === 'limit') this.#limited++;
+      else this.#failed++;
       this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason });
     }
     request.refuse(reason, text);

@@ -37,7 +37,7 @@ export class StreamServer {
   }
 
   get counts(): ServeCounts {
-    return { opened: this.#opened, denied: this.#denials.count, failed: this.#failed };
+    return { opened: this.#opened, denied: this.#denials.count, limited: 0, failed: this.#failed };
   }
 
   /** Returns at once. Also for datagrams, which are never offered: the name is still not to be resolved. */

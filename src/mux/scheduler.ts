@@ -66,9 +66,12 @@ export class Scheduler {
 
   /** Sends until nothing is due or the sink refuses. */
   run(): void {
-    this.#runControl();
-    this.#runInteractive();
-    this.#runBulk();
+    do {
+      this.#runControl();
+      this.#runInteractive();
+      this.#runBulk();
+      // A stream that ended has made another's control frame due.
+    } while (this.#control.first !== undefined && !this.#refusedUrgent);
   }
 
   #runControl(): void {

@@ -5,6 +5,7 @@ import { CountingSink } from './counting_sink.js';
 import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from './frame.js';
 import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
+import { OurOpens } from './our_opens.js';
 import { PeerRates } from './peer_rates.js';
 import type { PingCallback } from './pinger.js';
 import type { Reason } from './reasons.js';
@@ -26,6 +27,7 @@ import { StreamMemory } from './stream_memory.js';
 import type { StreamParts } from './stream_parts.js';
 import { StreamTable } from './stream_table.js';
 import { encodeTarget, type Target } from './target.js';
+import { TheirOpens } from './their_opens.js';
 import { violation } from './violation.js';
 
 /** Round trips older than this are measured again before a window is tuned by them. */
@@ -46,10 +48,10 @@ export class Session {
   readonly #keepAlive: KeepAlive;
   readonly #memory: StreamMemory;
   readonly #rates: PeerRates;
+  readonly #ourOpens: OurOpens;
+  readonly #theirOpens: TheirOpens;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
-  #ourStreams = 0;
-  #theirStreams = 0;
   /** OPENs of the peer that got no OPENED and no REFUSED yet. */
   #unanswered = 0;
   #news: Stream[] = [];
@@ -62,9 +64,10 @@ export class Session {
   #heard = false;
   #framesReceived = 0;
   #bytesReceived = 0;
-  #opensRefused = 0;
   /** When the last stream was over. */
   #busyMs: number;
+  /** As {@link nextTickMs} said last. */
+  #tickAtMs = Number.POSITIVE_INFINITY;
 
   /** A connector's session sends its first PING at once. */
   constructor(options: SessionOptions) {
@@ -75,6 +78,8 @@ export class Session {
     this.#sink = new CountingSink(options.sink);
     this.#memory = new StreamMemory(this.#limits);
     this.#rates = new PeerRates(this.#limits, clock.nowMs());
+    this.#ourOpens = new OurOpens(this.#limits.streams, (stream) => this.#scheduler.controlDue(stream));
+    this.#theirOpens = new TheirOpens(this.#limits, clock.nowMs());
     this.#busyMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({
@@ -113,9 +118,9 @@ export class Session {
   }
 
   /**
-   * Opens a stream to a target that the far end dials.
+   * Opens a stream to a target that the far end dials. Beyond the most at once, it waits for another to end.
    *
-   * @throws {TunnelError} ERR_ADDRESS_INVALID for the target, ERR_LIMIT with too many streams,
+   * @throws {TunnelError} ERR_ADDRESS_INVALID for the target, ERR_LIMIT when too many wait already,
    *   ERR_PEER_GONE when the session is closed or the peer said BYE
    */
   open(target: Target, handlers: StreamHandlers): MuxStream {
@@ -123,15 +128,11 @@ export class Session {
     if (this.#closed || this.#control.theirBye !== undefined) {
       throw new TunnelError('ERR_PEER_GONE', 'no stream can be opened; connect again');
     }
-    const open = this.#ourStreams;
-    if (open >= this.#limits.streams) {
-      throw new TunnelError('ERR_LIMIT', `${open} streams are open to this peer; close one first`);
-    }
+    this.#ourOpens.expectRoom();
     let id = newId(this.#options.random16());
     while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
     const stream = this.#newStream(target.kind, { id, open: wanted, handlers });
-    this.#ourStreams++;
-    this.#scheduler.controlDue(stream);
+    this.#ourOpens.add(stream);
     this.#pump();
     return stream;
   }
@@ -193,21 +194,26 @@ export class Session {
     this.#pump();
   }
 
-  /** Looks after the peer's silence. @returns dead: nothing came for too long, call {@link abandon} */
+  /**
+   * Looks after the peer's silence and its OPENs that wait.
+   * @returns dead: nothing came for too long, call {@link abandon}
+   */
   tick(): 'alive' | 'dead' {
     if (this.#closed) return 'alive';
     const state = this.#keepAlive.check(this.#clock.nowMs());
     if (state === 'dead') return 'dead';
-    if (state === 'idle') {
-      this.#wantPing();
-      this.#pump();
-    }
+    if (state === 'idle') this.#wantPing();
+    this.#pump();
     return 'alive';
   }
 
   /** Milliseconds from now until {@link tick} has something to do; Infinity for never. */
   nextTickMs(): number {
-    return this.#closed ? Number.POSITIVE_INFINITY : this.#keepAlive.nextMs(this.#clock.nowMs());
+    if (this.#closed) return Number.POSITIVE_INFINITY;
+    const nowMs = this.#clock.nowMs();
+    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#theirOpens.nextMs(nowMs));
+    this.#tickAtMs = nowMs + nextMs;
+    return nextMs;
   }
 
   /** The friend is offline: its silence does not count. */
@@ -242,7 +248,7 @@ export class Session {
       framesReceived: this.#framesReceived,
       bytesSent: this.#sink.bytes,
       bytesReceived: this.#bytesReceived,
-      opensRefused: this.#opensRefused,
+      opensRefused: this.#theirOpens.refused,
       roundTripMs: this.#control.pinger.smoothedMs,
       ...this.#table.memory(),
       ...this.#memory.stats(),
@@ -284,33 +290,36 @@ export class Session {
   #receiveOpen(frame: Uint8Array): void {
     if (isNilAt(frame, 1)) throw violation('OPEN with the nil UUID');
     const { creditOffset, target } = readOpen(frame);
-    if (this.#unanswered >= MAX_STREAMS_PER_PEER) {
+    if (this.#unanswered >= MAX_STREAMS_PER_PEER)
       throw violation(`more than ${MAX_STREAMS_PER_PEER} OPENs unanswered`);
-    }
     this.#unanswered++;
     const id = frame.slice(1, 1 + ID_BYTES);
     if (target === undefined) {
       this.#refuse(id, 'unsupported', '');
-    } else if (this.#theirStreams >= this.#limits.streams) {
-      this.#refuseForLimit(id, `${this.#theirStreams} streams are open`);
-    } else if (!this.#rates.takeOpen(this.#clock.nowMs())) {
-      this.#refuseForLimit(id, `more than ${this.#limits.opensPerSecond} streams a second; open them slower`);
     } else if (this.#table.isTaken(id, 0)) {
       this.#refuse(id, 'busy', 'open again with another UUID');
     } else {
-      this.#announceSoon(id, creditOffset, target);
+      this.#enqueue(id, creditOffset, target);
     }
   }
 
-  #announceSoon(id: Uint8Array, creditOffset: number, target: Target): void {
-    // Once accepted, the consumer's handlers take the place of these.
+  /** The request reaches our consumer when the limits allow it, after this batch at the earliest. */
+  #enqueue(id: Uint8Array, creditOffset: number, target: Target): void {
+    // Accepted, the consumer's handlers take their place.
     const handlers: StreamHandlers = { onReset: () => request.cancel() };
     const stream = this.#newStream(target.kind, { id, open: undefined, handlers });
     const request = new PendingRequest(stream, target, this);
-    stream.announce = () => this.#options.onOpen(request);
     stream.sending.raiseCredit(creditOffset);
-    this.#theirStreams++;
-    stream.list();
+    this.#theirOpens.add(stream, request, this.#clock.nowMs());
+  }
+
+  /** Lets OPENs of the peer pass that may. @returns whether there were any */
+  #admitOpens(): boolean {
+    if (this.#closed || this.#theirOpens.waiting === 0) return false;
+    const nowMs = this.#clock.nowMs();
+    const any = this.#theirOpens.admit(nowMs, this.#options.onOpen);
+    if (nowMs + this.#theirOpens.nextMs(nowMs) < this.#tickAtMs - 1) this.#options.onTickSooner?.();
+    return any;
   }
 
   #newStream(kind: Target['kind'], parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
@@ -325,18 +334,8 @@ export class Session {
     this.#scheduler.controlDue(this.#control);
   }
 
-  #refuseForLimit(id: Uint8Array, text: string): void {
-    this.#opensRefused++;
-    this.#refuse(id, 'limit', text);
-  }
-
   #wantPing(): void {
     if (this.#control.pinger.want()) this.#scheduler.controlDue(this.#control);
-  }
-
-  #roundTripMs(nowMs: number): number | undefined {
-    if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
-    return this.#control.pinger.smoothedMs;
   }
 
   /** Acts on the peer's BYE when all frames that it sent before have come. */
@@ -361,7 +360,7 @@ export class Session {
     this.#busy = true;
     try {
       this.#scheduler.run();
-      while (this.#mayDrain.length > 0) {
+      while (this.#admitOpens() || this.#mayDrain.length > 0) {
         const streams = this.#mayDrain;
         this.#mayDrain = [];
         for (const stream of streams) stream.drain();
@@ -377,7 +376,10 @@ export class Session {
       sink: this.#sink,
       clock: this.#clock,
       frameBytes: this.#options.frameBytes,
-      roundTripMs: (nowMs) => this.#roundTripMs(nowMs),
+      roundTripMs: (nowMs) => {
+        if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
+        return this.#control.pinger.smoothedMs;
+      },
       controlDue: (stream) => this.#scheduler.controlDue(stream),
       dataDue: (stream) => this.#scheduler.dataDue(stream),
       hasNews: (stream) => this.#news.push(stream),
@@ -385,12 +387,11 @@ export class Session {
       answered: () => {
         this.#unanswered--;
       },
-      refuse: (stream, reason, text) => this.#refuse(stream.idBytes, reason, text),
+      refuse: ({ idBytes }, reason, text) => this.#refuse(idBytes, reason, text),
       forget: (stream) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
-        if (stream.isOurs) this.#ourStreams--;
-        else this.#theirStreams--;
+        (stream.isOurs ? this.#ourOpens : this.#theirOpens).forget(stream);
         this.#busyMs = this.#clock.nowMs();
       },
       pump: () => this.#pump(),

@@ -13,7 +13,7 @@ export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
 
 export interface SessionLimits {
-  /** Streams that each end may have opened at once; 1 to 4096, default 4096. */
+  /** Streams that each end may have opened at once, 1 to 4096; others wait. Default 4096. */
   readonly streams?: number;
   /** Window a stream starts with, in bytes; default 256 KiB. */
   readonly initialWindowBytes?: number;
@@ -23,7 +23,7 @@ export interface SessionLimits {
   readonly maxPeerWindowBytes?: number;
   /** Memory of bytes that wait for missing ones; a stream that needs more is reset. Default no bound but the windows. */
   readonly maxHeldBytes?: number;
-  /** Streams that the peer may open in a second, and at once after a pause twice as many; default no bound. */
+  /** Streams that the peer may open in a second, and at once after a pause twice as many; others wait. Default no bound. */
   readonly opensPerSecond?: number;
   /** Frames other than DATA and DATAGRAM that it may send in a second, and twice as many at once; default no bound. */
   readonly controlFramesPerSecond?: number;
@@ -43,6 +43,8 @@ export interface SessionOptions {
   readonly onOpen: (request: OpenRequest) => void;
   /** The peer said BYE and all it sent before has come; its streams were reset. The session is closed. */
   readonly onBye?: (reason: Reason, text: string) => void;
+  /** `Session.tick` is due before the time that `Session.nextTickMs` said last: ask it again. */
+  readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
   /** Silence after which the peer is asked for a sign of life, in milliseconds; default 10 000. */
   readonly keepAliveMs?: number;

@@ -35,8 +35,6 @@ export class Stream implements MuxStream, Source {
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
   readonly datagrams: Datagrams | undefined;
-  /** For a request: tells its consumer that it is to be answered. */
-  announce: (() => void) | undefined;
   readonly #host: StreamHost;
   readonly #open: StreamParts['open'];
   #handlers: StreamHandlers;
@@ -198,12 +196,6 @@ export class Stream implements MuxStream, Source {
   /** Tells the handlers what the frames of a batch brought. */
   settle(): void {
     this.#listed = false;
-    if (this.#phase === 'requested') {
-      const { announce } = this;
-      this.announce = undefined;
-      announce?.();
-      return;
-    }
     if (this.#verdict !== undefined) {
       this.#tellVerdict(this.#verdict);
       return;

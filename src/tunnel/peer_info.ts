@@ -6,7 +6,7 @@ import type { PeerLife } from './peer_life.js';
 import type { Traffic } from './traffic.js';
 
 /** Of a peer that opens nothing here. */
-export const NO_COUNTS: ServeCounts = { opened: 0, denied: 0, failed: 0 };
+export const NO_COUNTS: ServeCounts = { opened: 0, denied: 0, limited: 0, failed: 0 };
 
 /** A peer of a listener or a connector, and what it does. */
 export interface PeerInfo extends Traffic {
@@ -24,7 +24,7 @@ export interface PeerInfo extends Traffic {
   readonly roundTripMs?: number;
   /** Connections that are open. */
   readonly streams: number;
-  /** Connections so far: opened, against the rules, failed otherwise, and refused by a limit of the session. */
+  /** Connections so far: opened, against the rules, failed otherwise, and refused by a limit. */
   readonly opened: number;
   readonly denied: number;
   readonly failed: number;
@@ -52,7 +52,7 @@ export function peerInfo(
     streams: stats?.streams ?? 0,
     ...peer.traffic,
     ...counts,
-    limited: stats?.opensRefused ?? 0,
+    limited: counts.limited + (stats?.opensRefused ?? 0),
     reversePorts: [],
   };
 }

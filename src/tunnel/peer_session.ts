@@ -170,6 +170,7 @@ export class PeerSession implements ChannelHandlers {
       role,
       onOpen,
       onBye: (reason, text) => this.#end({ reason, text }),
+      onTickSooner: () => this.#tickLater(),
       limits: {
         streams: limits.maxStreams,
         opensPerSecond: limits.maxOpensPerSecond,
@@ -200,6 +201,7 @@ export class PeerSession implements ChannelHandlers {
 
   #tickLater(): void {
     this.#clearTick();
+    if (this.#frozen || this.#ended) return;
     const delayMs = this.#session?.nextTickMs() ?? Number.POSITIVE_INFINITY;
     if (!Number.isFinite(delayMs)) return;
     this.#tick = this.#options.timers.set(() => {

@@ -8,7 +8,7 @@ import { type CliEvent, runCli } from '../support/cli_process.js';
 import { dialLoopback, ending } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { PrivateNetwork } from '../support/private_network.js';
-import { readDigest, writePattern } from '../support/socket_bytes.js';
+import { readDigest, readToEnd, writePattern } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -44,6 +44,36 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     client.end();
     assert.deepEqual(await answer, { bytes: BYTES, sha256: patternDigest('there and back', BYTES) });
   }
+
+  test('more connections at once than an end opens and dials at once wait, and all are served', {
+    timeout: 120_000,
+  }, async () => {
+    const limits = ['--max-opens-per-second', '20', '--max-dials', '2', '--max-streams', '60'];
+    const { ticket } = await network.listen([String(echo.port)], '--allow-reverse', '0', ...limits);
+    const { connector, locals } = await network.connect(
+      ticket,
+      [`0:127.0.0.1:${echo.port}`],
+      ...['-R', `0:127.0.0.1:${echo.port}`, ...limits],
+    );
+    const open = await connector.event('reverse', (event) => event['status'] === 'open');
+    const remote = Number(String(open['listen']).split(':').at(-1));
+    for (const port of [locals[0]?.port ?? 0, remote]) {
+      const answers = Array.from({ length: 100 }, async (_, index) => {
+        const client = dialLoopback(port);
+        client.end(`${index}`);
+        return String(await readToEnd(client));
+      });
+      assert.deepEqual(
+        await Promise.all(answers),
+        Array.from({ length: 100 }, (_, index) => `${index}`),
+      );
+    }
+    assert.deepEqual(
+      connector.events.filter(({ event }) => event === 'refused'),
+      [],
+    );
+    await connector.stop();
+  });
 
   test('bytes go through a port of the listener and through sockets; what is not allowed is told', {
     timeout: 120_000,

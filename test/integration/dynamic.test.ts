@@ -153,14 +153,72 @@ test('a client that does not say what it wants is reset after 10 seconds', async
   assert.equal(timers.running, 0);
 });
 
-test('only so many clients may say nothing at once, and who leaves makes room', async (t) => {
-  const { forward, port } = await bench(t, { maxHalfOpen: 2 });
-  const clients = [dialLoopback(port), dialLoopback(port)];
+test('beyond so many that say nothing a client waits, and whoever leaves makes room', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, near } = await bench(t, { maxHalfOpen: 2, maxWaiting: 2 });
+  forward.setSession(near);
+  const silent = [dialLoopback(port), dialLoopback(port)];
   while (forward.halfOpen < 2) await turn();
-  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
-  clients[0]?.end();
-  while (forward.halfOpen > 1) await turn();
-  clients[1]?.destroy();
+  const honest = dialLoopback(port);
+  honest.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
+  const gone = dialLoopback(port);
+  while (forward.unread < 2) await turn();
+  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET', 'so many may wait');
+  gone.resetAndDestroy();
+  while (forward.unread > 1) await turn();
+  silent[0]?.end();
+  assert.equal(await socksReply(honest), OPENED);
+  assert.equal(forward.halfOpen, 1);
+  honest.destroy();
+  silent[1]?.destroy();
+});
+
+test('a client that says nothing for a second is turned away when others wait', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, timers, near } = await bench(t, { maxHalfOpen: 2 });
+  forward.setSession(near);
+  const silent = dialLoopback(port).resume();
+  while (forward.halfOpen < 1) await turn();
+  timers.advance(500);
+  const later = dialLoopback(port).resume();
+  while (forward.halfOpen < 2) await turn();
+  timers.advance(499);
+  const honest = dialLoopback(port);
+  honest.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
+  while (forward.unread < 1) await turn();
+  timers.advance(1);
+  assert.equal(await ending(silent), 'ECONNRESET');
+  assert.equal(await socksReply(honest), OPENED);
+  assert.equal(later.destroyed, false, 'nobody waits any more');
+  honest.destroy();
+  later.destroy();
+});
+
+test('200 clients at once are all served', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, near } = await bench(t);
+  forward.setSession(near);
+  const clients = Array.from({ length: 200 }, () => {
+    const client = dialLoopback(port);
+    client.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
+    return client;
+  });
+  for (const client of clients) assert.equal(await socksReply(client), OPENED);
+  assert.equal(forward.halfOpen + forward.unread, 0);
+  for (const client of clients) client.destroy();
+});
+
+test('a proxy that closes resets those, too, that it has not read', async (t) => {
+  const { forward, port, timers } = await bench(t, { maxHalfOpen: 1 });
+  const clients = [dialLoopback(port).resume(), dialLoopback(port).resume()];
+  while (forward.unread < 1) await turn();
+  forward.close();
+  assert.deepEqual(await Promise.all(clients.map(ending)), ['ECONNRESET', 'ECONNRESET']);
+  while (forward.halfOpen + forward.unread > 0) await turn();
+  assert.equal(timers.running, 0);
 });
 
 test('without a session a client waits; it opens when there is one, or hears that there is none', async (t) => {

@@ -72,7 +72,7 @@ test('200 connections at once carry each its own bytes, both ways, to their ends
   );
   assert.ok(answers.every((isRight) => isRight));
   assert.deepEqual(refusals, []);
-  assert.deepEqual(server.counts, { opened: 200, denied: 0, failed: 0 });
+  assert.deepEqual(server.counts, { opened: 200, denied: 0, limited: 0, failed: 0 });
   while (near.stats().streams + far.stats().streams > 0) await turn();
 });
 
@@ -166,7 +166,7 @@ test('a target that refuses resets the client, and the client hears why', async 
   assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
   const text = `127.0.0.1 port ${closed}: ECONNREFUSED`;
   assert.deepEqual(refusals, [{ target: { host: '127.0.0.1', port: closed }, reason: 'refused', text }]);
-  assert.deepEqual(server.counts, { opened: 0, denied: 0, failed: 1 });
+  assert.deepEqual(server.counts, { opened: 0, denied: 0, limited: 0, failed: 1 });
 });
 
 test('a target that is not exposed is denied, logged and counted', async (t) => {
@@ -180,7 +180,7 @@ test('a target that is not exposed is denied, logged and counted', async (t) => 
   assert.ok(refusal !== undefined);
   assert.equal(refusal.reason, 'not-allowed');
   assert.match(refusal.text, /is not exposed; its owner can allow it with --expose localhost:\d+$/);
-  assert.deepEqual(server.counts, { opened: 0, denied: 1, failed: 0 });
+  assert.deepEqual(server.counts, { opened: 0, denied: 1, limited: 0, failed: 0 });
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /^warn denied: localhost port \d+ is not exposed/);
   assert.equal(target.sockets.size, 0);
@@ -248,7 +248,7 @@ test('a target that does not answer is a timeout, and meanwhile others are diall
   timers.advance(10_000);
   assert.equal(await ending(client), 'ECONNRESET');
   assert.equal(refusals[0]?.reason, 'timeout');
-  assert.deepEqual(server.counts, { opened: 1, denied: 0, failed: 1 });
+  assert.deepEqual(server.counts, { opened: 1, denied: 0, limited: 0, failed: 1 });
 });
 
 test('a client that goes while its target is dialled stops the dial', async (t) => {

@@ -126,7 +126,7 @@ test('without a handler the connection is refused, and nothing is left of it', a
   const { code, message } = await failure(dial());
   assert.equal(code, 'ECONNREFUSED');
   assert.match(message, /web port 80: nobody there takes connections now/);
-  assert.deepEqual(server.counts, { opened: 0, denied: 0, failed: 1 });
+  assert.deepEqual(server.counts, { opened: 0, denied: 0, limited: 0, failed: 1 });
   assert.deepEqual([near.stats().streams, far.stats().streams], [0, 0]);
 });
 
@@ -137,7 +137,7 @@ test('against the rules it is denied, and the owner is told how to allow it', as
   const { code, message } = await failure(made.dial());
   assert.equal(code, 'EACCES');
   assert.match(message, /--expose web:80/);
-  assert.deepEqual(made.server.counts, { opened: 0, denied: 1, failed: 0 });
+  assert.deepEqual(made.server.counts, { opened: 0, denied: 1, limited: 0, failed: 0 });
   assert.match(made.logged.join(), /^denied: web port 80 is not exposed/);
 });
 
@@ -152,10 +152,10 @@ test('datagrams are refused, whatever the rules say, and who may not have the na
       );
     });
   assert.equal(await refusal(), 'refused: web port 80 takes connections, and no datagrams');
-  assert.deepEqual(made.server.counts, { opened: 0, denied: 0, failed: 1 });
+  assert.deepEqual(made.server.counts, { opened: 0, denied: 0, limited: 0, failed: 1 });
   made.rules = new AllowRules();
   assert.match(await refusal(), /^not-allowed: web port 80 is not exposed/);
-  assert.deepEqual(made.server.counts, { opened: 0, denied: 1, failed: 1 });
+  assert.deepEqual(made.server.counts, { opened: 0, denied: 1, limited: 0, failed: 1 });
 });
 
 test('when the rules change, open streams that they no longer allow are reset at both ends, others go on', async (t) => {
@@ -202,7 +202,7 @@ test('a request that is cancelled before its turn is not answered', async (t) =>
   made.server.handle(request, WEB);
   request.isCancelled = true;
   await turn();
-  assert.deepEqual(made.server.counts, { opened: 0, denied: 0, failed: 0 });
+  assert.deepEqual(made.server.counts, { opened: 0, denied: 0, limited: 0, failed: 0 });
 });
 
 test('after close nothing more is served, and what is open ends with its session as a reset', async (t) => {

@@ -269,6 +269,68 @@ test('after the last END a BYE at once loses nothing, whatever overtakes what', 
   );
 });
 
+test('whatever the limits of both ends, every stream is opened in its turn, and none is refused', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1 }),
+      fc.integer({ min: 0, max: 10 }),
+      fc.record({ ours: fc.integer({ min: 1, max: 9 }), theirs: fc.integer({ min: 1, max: 9 }) }),
+      fc.integer({ min: 20, max: 1000 }),
+      fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 60 }),
+      (seed, delayMs, streams, opensPerSecond, livesMs) => {
+        const cancelled = livesMs.filter((ms) => ms === 30).length;
+        let open = 0;
+        let ended = 0;
+        let others = 0;
+        const passedAtMs: number[] = [];
+        const ends: { readonly atMs: number; readonly stream: MuxStream }[] = [];
+        const link = new MuxLink(
+          { seed, delayMs, room: 20 },
+          { limits: { streams: streams.ours } },
+          {
+            limits: { streams: streams.theirs, opensPerSecond },
+            onOpen: (request) => {
+              passedAtMs.push(link.clock.ms);
+              open++;
+              assert.ok(open <= streams.theirs, 'no more at once than the accepter wants');
+              const over = (): void => void open--;
+              const stream = request.accept({ onEnd: over, onReset: over });
+              stream.end();
+            },
+          },
+        );
+        const beganMs = link.clock.ms;
+        const all = livesMs.map((lifeMs) => {
+          const stream = link.connector.open(
+            { kind: 'tcp', host: 'h', port: 1 },
+            {
+              onOpened: () => ends.push({ atMs: link.clock.ms + lifeMs, stream }),
+              onEnd: () => ended++,
+              onRefused: () => others++,
+              onReset: () => others++,
+            },
+          );
+          return stream;
+        });
+        // Some are given up at once, sent or not.
+        for (const [index, stream] of all.entries()) if (livesMs[index] === 30) stream.reset('cancelled');
+        const step = (): boolean => {
+          if (link.listener.nextTickMs() <= 0) link.listener.tick();
+          for (const { atMs, stream } of ends) if (atMs <= link.clock.ms) stream.end();
+          return ended === livesMs.length - cancelled && link.connector.streamCount === 0;
+        };
+        assert.ok(link.run(step, 20_000));
+        assert.equal(others, 0);
+        for (const [index, atMs] of passedAtMs.entries()) {
+          const earliestMs = beganMs + ((index + 1 - 2 * opensPerSecond) / opensPerSecond) * 1000;
+          assert.ok(atMs >= earliestMs - 1, 'no faster than the rate');
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
 test('a hostile peer gets a violation or nothing: no other error, and no more memory than its windows', () => {
   const stream = fc.nat(3);
   const near = fc.oneof(fc.nat(6000), fc.nat(300_000), fc.maxSafeNat());

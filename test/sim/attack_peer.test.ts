@@ -305,45 +305,92 @@ describe('credit overruns', () => {
 });
 
 describe('a slow or greedy peer', () => {
-  test('opens to targets that never answer use up its own dials, and no more', async () => {
+  test('opens to targets that never answer wait for its own dials, and take half of them at most', async () => {
+    let rounds = 0;
+    const dials = (address: string): number =>
+      attacker.dialled.filter((line) => line === `${address} 80`).length;
     const attacker = await besides(
       { rules: book('*:*'), limits: { maxDials: 16, maxOpensPerSecond: 1000 } },
       async ({ attacker, round }) => {
+        rounds = round + 1;
         const opens = Array.from({ length: 30 }, (_, index) =>
-          openFrame(streamId(round * 30 + index), '192.0.2.1', 80),
+          openFrame(streamId(round * 31 + index), '192.0.2.1', 80),
         );
         attacker.send(...opens);
-        const reasons = await attacker.take(TYPES.refused);
-        assert.ok(
-          reasons.every((reason) => reason === REASON.limit),
-          reasons.join(),
-        );
-        assert.equal(attacker.stats?.streams, 16);
+        assert.deepEqual(await attacker.take(TYPES.refused), []);
+        // Another target of the same peer still has its dial, and is given up again.
+        const id = streamId(round * 31 + 30);
+        attacker.send(openFrame(id, '192.0.2.2', 80));
+        await turn();
+        attacker.send(reasonFrame(TYPES.reset, id, 8));
+        assert.deepEqual(await attacker.take(TYPES.refused), [REASON.cancelled]);
       },
     );
-    assert.equal(attacker.dialled.length, 16);
+    assert.ok(attacker.isOnline);
+    assert.equal(dials('192.0.2.1'), 8);
+    assert.equal(dials('192.0.2.2'), rounds);
     attacker.server?.close();
   });
 
-  test('opens faster than it may are refused before anything is dialled', async () => {
-    let refused = 0;
+  test('opens faster than it may wait before anything is dialled, and none is dialled faster', async () => {
+    let sent = 0;
     let rounds = 0;
     const attacker = await besides(
       { rules: book('*:*'), limits: { maxDials: 4096, maxOpensPerSecond: 10 } },
       async ({ attacker, round }) => {
-        const from = round * 200;
-        attacker.send(
-          ...Array.from({ length: 200 }, (_, index) => openFrame(streamId(from + index), '192.0.2.1', 80)),
+        // No more than may be unanswered: one beyond that ends the session, as below.
+        const opens = Array.from({ length: Math.min(200, 4096 - sent) }, (_, index) =>
+          openFrame(streamId(sent + index), `192.0.2.${sent + index}`, 80),
         );
-        refused += (await attacker.take(TYPES.refused)).length;
+        sent += opens.length;
+        attacker.send(...opens);
+        assert.deepEqual(await attacker.take(TYPES.refused), []);
         rounds = round + 1;
       },
     );
+    assert.ok(attacker.isOnline);
     const opened = attacker.dialled.length;
     // 20 at once, then 10 a second of 50 ms a round.
     assert.ok(opened >= 20 && opened <= 20 + rounds, String(opened));
-    assert.equal(refused, rounds * 200 - opened);
-    assert.equal(attacker.stats?.opensRefused, refused);
+    assert.equal(attacker.stats?.streams, sent);
+    attacker.server?.close();
+  });
+
+  test('opens and resets in turn keep nothing of ours, and take no turn of anybody', async () => {
+    let most = 0;
+    const attacker = await besides(
+      { rules: book('*:*'), limits: { maxOpensPerSecond: 1 } },
+      async ({ attacker, round }) => {
+        const ids = Array.from({ length: 200 }, (_, index) => streamId(round * 200 + index));
+        attacker.send(
+          ...ids.map((id) => openFrame(id, '192.0.2.1', 80)),
+          ...ids.map((id) => reasonFrame(TYPES.reset, id, 8)),
+        );
+        const reasons = await attacker.take(TYPES.refused);
+        assert.equal(reasons.length, 200);
+        assert.ok(reasons.every((reason) => reason === REASON.cancelled));
+        most = Math.max(most, attacker.stats?.streams ?? 0);
+      },
+    );
+    assert.equal(most, 0);
+    assert.deepEqual(attacker.dialled, []);
+    attacker.server?.close();
+  });
+
+  test('more opens than may be unanswered end its session, however slowly they pass', async () => {
+    const attacker = await besides(
+      { rules: book('*:*'), limits: { maxOpensPerSecond: 1 } },
+      ({ attacker, round }) => {
+        attacker.send(
+          ...Array.from({ length: 2000 }, (_, index) =>
+            openFrame(streamId(round * 2000 + index), '192.0.2.1', 80),
+          ),
+        );
+      },
+    );
+    assert.ok(!attacker.isOnline);
+    assert.equal(attacker.frames.find(([type]) => type === TYPES.bye)?.[18], REASON.protocolError);
+    assert.equal(attacker.stats?.streams ?? 0, 0);
     attacker.server?.close();
   });
 

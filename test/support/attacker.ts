@@ -23,7 +23,7 @@ export const TYPES = {
 } as const;
 
 /** Numbers of reasons: docs/protocol.md, section 6. */
-export const REASON = { notAllowed: 5, limit: 6, protocolError: 9 } as const;
+export const REASON = { notAllowed: 5, limit: 6, cancelled: 8, protocolError: 9 } as const;
 
 /** A stream's UUID that differs from others where tables look. */
 export function streamId(number: number): Uint8Array {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { humanBytes, humanDuration, printable } from '../../src/cli/human.js';
+import { Reporter } from '../../src/cli/reporter.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
 
 describe('what people read', () => {
   const bytes: ReadonlyArray<readonly [number, string]> = [
@@ -48,5 +51,64 @@ describe('what people read', () => {
         assert.doesNotMatch(printable(text), /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u);
       }),
     );
+  });
+});
+
+describe('lines that come often', () => {
+  function bench(verbose = 0) {
+    const timers = new VirtualTimers();
+    const stderr = new PassThrough();
+    const stdout = new PassThrough();
+    const reporter = new Reporter(
+      stdout,
+      stderr,
+      { json: false, verbose, quiet: false },
+      { timers, wallClock: () => new Date(0) },
+    );
+    const take = (): string[] =>
+      String(stderr.read() ?? '')
+        .split('\n')
+        .filter((line) => line !== '');
+    const refuse = (target: string): void =>
+      reporter.event({ event: 'refused', target, reason: 'limit', message: 'full', peer: 'A'.repeat(64) });
+    return { timers, reporter, take, refuse };
+  }
+
+  test('are shown once, and then as a number each 10 seconds', () => {
+    const { timers, take, refuse } = bench();
+    for (let each = 0; each < 4430; each++) refuse('web:80');
+    refuse('db:1');
+    const [first, other, ...none] = take();
+    assert.match(first ?? '', /^Refused web:80 .*: full$/);
+    assert.match(other ?? '', /^Refused db:1 /);
+    assert.deepEqual(none, []);
+    timers.advance(10_000);
+    assert.deepEqual(take(), [`… and 4,429 more in the last 10 s: ${first}`]);
+    refuse('web:80');
+    assert.deepEqual(take(), []);
+    timers.advance(10_000);
+    assert.deepEqual(take(), [`… and 1 more in the last 10 s: ${first}`]);
+    timers.advance(10_000);
+    assert.equal(timers.running, 0);
+    refuse('web:80');
+    assert.deepEqual(take(), [first], 'after a pause it is shown at once again');
+  });
+
+  test('of many kinds are shown 64 at once, the others as a number', () => {
+    const { timers, take, refuse } = bench();
+    for (let port = 0; port < 1000; port++) refuse(`web:${port}`);
+    assert.equal(take().length, 64);
+    timers.advance(10_000);
+    assert.deepEqual(take(), ['… and 936 more in the last 10 s of other lines like these']);
+  });
+
+  test('are summed up at the end, and so are warnings', () => {
+    const { timers, reporter, take } = bench(1);
+    for (let each = 0; each < 3; each++) reporter.logger.log('warn', 'no room', { peer: 'x' });
+    for (let each = 0; each < 2; each++) reporter.logger.log('info', 'as it is');
+    assert.deepEqual(take(), ['warn: no room {"peer":"x"}', 'info: as it is', 'info: as it is']);
+    reporter.event({ event: 'closed', durationMs: 1, bytesIn: 0, bytesOut: 0 });
+    assert.deepEqual(take().slice(0, 1), ['… and 2 more in the last 10 s: warn: no room {"peer":"x"}']);
+    assert.equal(timers.running, 0);
   });
 });

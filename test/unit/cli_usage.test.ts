@@ -35,6 +35,8 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['connect', '-', '22'], /standard input: it is empty/],
     [['connect', TICKET, '22', '--ticket-file', 'x'], /contradict/],
     [[TICKET, '22', '--allow-peer', KEY], /are for the listener/],
+    [[TICKET, '22', '--max-peers', '3'], /--max-peers is for the listener/],
+    [['connect', TICKET, '22', '--max-dials', '0'], /--max-dials "0" is not a number from 1 to 4096/],
     [['listen', '--allow-peer', 'x'], /64 hexadecimal digits, or its Tox ID/],
     [['listen', '--allow-peer', `a b=${KEY}`], /is no name for a peer/],
     [['listen', '--deny-peer', `${ID.slice(0, -1)}6`], /mistyped/],
@@ -242,6 +244,28 @@ describe('what the options come to', () => {
       idleTimeoutMs: 0,
       maxControlFramesPerSecond: 1000,
     });
+  });
+
+  test('a connector has the limits of what its listener asks of it', async () => {
+    for (const words of [
+      ['connect', TICKET, '22'],
+      [TICKET, '22'],
+    ]) {
+      const { what, options } = await start(
+        ...words,
+        ...['--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
+        ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--max-control-frames', '1000'],
+      );
+      assert.equal(what, 'connect');
+      assert.deepEqual(options.limits, {
+        maxStreams: 9,
+        maxOpensPerSecond: 7,
+        maxDials: 2,
+        maxStreamBufferBytes: 512 * 1024,
+        maxPeerBufferBytes: 2 * 1024 * 1024,
+        maxControlFramesPerSecond: 1000,
+      });
+    }
   });
 
   test('named nodes are the only ones', async () => {

@@ -8,6 +8,7 @@ import { AllowRules } from '../../src/forward/allow.js';
 import { Dialer, type DialerOptions, type DialResult } from '../../src/forward/dial.js';
 import { ATTEMPT_DELAY_MS } from '../../src/forward/dial_race.js';
 import { dialReason, resolveReason } from '../../src/forward/dial_reason.js';
+import { parseExposeSpec } from '../../src/forward/expose.js';
 import { freePort } from '../support/loopback.js';
 import { Target } from '../support/target.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -175,26 +176,82 @@ test('a dial that is no longer wanted stops, whatever it is doing', async () => 
   assert.equal(bench.open, 0);
 });
 
-test('one peer has a limited number of dials under way; denials do not count', async () => {
+test('a dial beyond the most that may be under way waits for its turn; denials need none', async () => {
   const bench = new Bench({ maxDials: 2 });
-  const dials = [1, 2].map((port) => bench.dialer.dial({ host: '127.0.0.1', port }));
+  const dials = [1, 2, 3].map((port) => bench.dialer.dial({ host: '127.0.0.1', port }));
   assert.equal(bench.dialer.dialing, 2);
-  const third = await bench.dialer.dial({ host: '127.0.0.1', port: 3 });
-  assertFailed(third, 'limit', '127.0.0.1 port 3: 2 dials are under way; try again when some have ended');
   const denied = await bench.dialer.dial({ host: '10.0.0.1', port: 3 });
   assert.equal(denied.kind === 'failed' && denied.reason, 'not-allowed');
   await turn();
+  assert.equal(bench.open, 2);
   bench.fail(0, 'ECONNREFUSED');
   await dials[0];
   await turn();
-  assert.equal(bench.dialer.dialing, 1);
-  const fourth = bench.dialer.dial({ host: '127.0.0.1', port: 4 });
-  await turn();
-  assert.equal(bench.open, 2);
+  assert.equal(bench.sockets.length, 3);
+  assert.equal(bench.dialer.dialing, 2);
+  bench.sockets[2]?.emit('connect');
+  assert.deepEqual(await dials[2], { kind: 'connected', socket: bench.sockets[2] });
   bench.timers.advance(10_000);
-  await Promise.all([...dials, fourth]);
+  await Promise.all(dials);
   await turn();
   assert.equal(bench.dialer.dialing, 0);
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a dial waits for its turn as long as a dial may take, and then says which limit it was', async () => {
+  const bench = new Bench({ maxDials: 1, timeoutMs: 5000 });
+  const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
+  await turn();
+  bench.timers.advance(1000);
+  const second = bench.dialer.dial({ host: '127.0.0.1', port: 2 });
+  const third = bench.dialer.dial({ host: '127.0.0.1', port: 3 });
+  await turn();
+  bench.timers.advance(4000);
+  await first;
+  await turn();
+  // The second has its turn, with all of its own time; the third has waited long enough.
+  bench.timers.advance(1000);
+  assertFailed(
+    await third,
+    'limit',
+    '127.0.0.1 port 3: waited 5 s for its turn: 1 dials are under way, of 1 at most (--max-dials), half of them to one target',
+  );
+  assert.equal(bench.open, 1);
+  bench.timers.advance(4000);
+  assertFailed(await second, 'timeout', '127.0.0.1 port 2: no answer within 5 s');
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a target that never answers leaves room for the others', async () => {
+  const bench = new Bench({ maxDials: 16 });
+  const cancels = Array.from({ length: 300 }, () => new AbortController());
+  const stuck = cancels.map(({ signal }) => bench.dialer.dial({ host: '127.0.0.1', port: 1 }, signal));
+  await turn();
+  assert.equal(bench.open, 8);
+  for (let port = 2; port < 50; port++) {
+    const dial = bench.dialer.dial({ host: '127.0.0.1', port });
+    await turn();
+    bench.sockets.at(-1)?.emit('connect');
+    assert.equal((await dial).kind, 'connected');
+  }
+  for (const cancel of cancels) cancel.abort();
+  for (const dial of stuck) assertFailed(await dial, 'cancelled', '127.0.0.1 port 1: no longer wanted');
+  await turn();
+  assert.equal(bench.dialer.dialing, 0);
+  assert.equal(bench.timers.running, 0);
+});
+
+test('a path that is no longer exposed when its turn comes is not dialled', async () => {
+  const rules = new AllowRules(['/run/app.sock', '1'].map(parseExposeSpec));
+  const bench = new Bench({ maxDials: 1, rules });
+  const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
+  const second = bench.dialer.dial({ path: '/run/app.sock' });
+  await turn();
+  rules.permitsPath = () => false;
+  bench.fail(0, 'ECONNREFUSED');
+  await first;
+  const result = await second;
+  assert.equal(result.kind === 'failed' && result.reason, 'not-allowed');
 });
 
 test('a name with very many addresses costs eight sockets at most', async () => {

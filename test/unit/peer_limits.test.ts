@@ -78,26 +78,105 @@ describe('a session under limits', () => {
     return { ...all, requests };
   }
 
-  test('refuses what is opened too fast, and goes on', () => {
-    const { session, sink, clock, requests } = listener({ opensPerSecond: 5 });
+  /** Lets time pass as the session's owner does: it ticks when that is due. */
+  function pass({ session, clock }: ReturnType<typeof listener>, ms: number): void {
+    const endMs = clock.ms + ms;
+    for (;;) {
+      const nextMs = Math.max(1, session.nextTickMs());
+      if (clock.ms + nextMs > endMs) break;
+      clock.ms += nextMs;
+      session.tick();
+    }
+    clock.ms = endMs;
+  }
+
+  test('delays what is opened too fast, in its order, and refuses nothing', () => {
+    const bench = listener({ opensPerSecond: 5 });
+    const { session, sink, requests } = bench;
     for (let number = 0; number < 30; number++) session.receive(openFrame(idOf(number)));
     session.flush();
     assert.equal(requests.length, 10);
-    assert.deepEqual(reasons(sink.take(), 3), Array(20).fill(6));
-    assert.equal(session.stats().opensRefused, 20);
-    clock.ms += 1000;
-    session.receive(openFrame(idOf(100)));
-    session.flush();
-    assert.equal(requests.length, 11);
+    pass(bench, 1000);
+    assert.equal(requests.length, 15);
+    pass(bench, 3000);
+    assert.deepEqual(
+      requests.map(({ idBytes }) => new DataView(idBytes.buffer).getUint32(0)),
+      Array.from({ length: 30 }, (_, number) => number),
+    );
+    assert.deepEqual(reasons(sink.take(), 3), []);
+    assert.equal(session.stats().opensRefused, 0);
+    assert.equal(session.nextTickMs() > 1000, true, 'nothing waits any more');
   });
 
-  test('refuses one stream more than it may have', () => {
-    const { session, sink, requests } = listener({ streams: 3 });
-    for (let number = 0; number < 4; number++) session.receive(openFrame(idOf(number)));
+  test('an OPEN that waits and is cancelled is answered, and takes no turn', () => {
+    const bench = listener({ opensPerSecond: 1 });
+    const { session, sink, requests } = bench;
+    for (let number = 0; number < 5; number++) session.receive(openFrame(idOf(number)));
+    for (const number of [2, 3]) session.receive(Uint8Array.of(RESET, ...idOf(number), 0, 8));
+    session.flush();
+    assert.equal(requests.length, 2);
+    assert.deepEqual(reasons(sink.take(), 3), [8, 8]);
+    pass(bench, 1000);
+    assert.deepEqual(
+      requests.map(({ idBytes }) => new DataView(idBytes.buffer).getUint32(0)),
+      [0, 1, 4],
+    );
+  });
+
+  test('whose OPENs wait says when it is to be ticked, whatever it said before', () => {
+    let sooner = 0;
+    const { session, clock } = aloneWith({
+      role: 'listener',
+      onOpen: () => {},
+      onTickSooner: () => {
+        sooner++;
+        assert.ok(session.nextTickMs() <= 1000);
+      },
+      limits: { opensPerSecond: 1 },
+    });
+    assert.equal(session.nextTickMs(), 10_000);
+    for (let number = 0; number < 3; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    assert.equal(sooner, 1);
+    session.flush();
+    clock.ms += 1;
+    session.flush();
+    assert.equal(sooner, 1, 'once is enough');
+  });
+
+  test('one stream more than it may have waits for a place, and is refused when none comes free', () => {
+    const bench = listener({ streams: 3 });
+    const { session, sink, requests } = bench;
+    for (let number = 0; number < 5; number++) session.receive(openFrame(idOf(number)));
     session.flush();
     assert.equal(requests.length, 3);
-    assert.deepEqual(reasons(sink.take(), 3), [6]);
+    pass(bench, 5000);
+    requests[0]?.refuse('refused');
+    assert.equal(requests.length, 4);
+    assert.deepEqual(reasons(sink.take(), 3), [1]);
+    pass(bench, 4900);
+    assert.deepEqual(reasons(sink.take(), 3), []);
+    pass(bench, 200);
+    const [refused] = sink.take().filter(([type]) => type === 3);
+    assert.ok(refused);
+    assert.equal(refused[18], 6);
+    assert.match(Buffer.from(refused.subarray(19)).toString(), /3 connections .*--max-streams/);
     assert.equal(session.stats().opensRefused, 1);
+    assert.equal(session.stats().streams, 3);
+  });
+
+  test('holds 4096 OPENs at most, whatever the rate: one more is a violation', () => {
+    const { session, requests } = listener({ opensPerSecond: 1, streams: 10 });
+    for (let number = 0; number < 4096; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    assert.equal(requests.length, 2);
+    assert.throws(
+      () => session.receive(openFrame(idOf(5000))),
+      (error) => TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote,
+    );
+    session.close('protocol-error');
+    assert.equal(session.streamCount, 0);
+    assert.equal(requests.length, 2);
   });
 
   test('ends at a flood of frames without data, but not of frames with data', () => {

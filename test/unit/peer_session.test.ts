@@ -99,6 +99,34 @@ test('silence is asked after, then told once; the session is the owner’s to fr
   assert.deepEqual(channel.takeTypes(), [PONG_TYPE, PONG_TYPE, PONG_TYPE]);
 });
 
+/** An OPEN to a target. */
+const openOf = (number: number): Uint8Array =>
+  Uint8Array.of(1, ...uuid(number), ...[0, 0, 0, 0, 0, 4, 0, 0], 1, 0, 22, 1, 0x68);
+
+test('OPENs that wait for the rate pass in time, without a frame from the peer, but not while frozen', async () => {
+  const all = parts();
+  let opened = 0;
+  const peer = await PeerSession.open({
+    ...all.options,
+    role: 'listener',
+    limits: { ...DEFAULT_LIMITS, maxOpensPerSecond: 10 },
+    onOpen: () => opened++,
+  });
+  all.node.newest.deliver(...Array.from({ length: 40 }, (_, number) => openOf(number + 1)));
+  assert.equal(opened, 20);
+  all.timers.advance(1_000);
+  assert.equal(opened, 30);
+  peer.freeze();
+  assert.equal(all.timers.running, 0);
+  all.timers.advance(500);
+  assert.equal(opened, 30);
+  peer.thaw();
+  all.timers.advance(2_000);
+  assert.equal(opened, 40);
+  peer.abandon('peer-silent');
+  assert.equal(all.timers.running, 0);
+});
+
 test('after a thaw the peer has all of its time again', async () => {
   const { peer, timers, told } = await opened();
   timers.advance(25_000);

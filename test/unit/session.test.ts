@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
+import { MAX_WAITING_OPENS } from '../../src/core/limits.js';
 import type { Session } from '../../src/mux/session.js';
 import type { SessionOptions } from '../../src/mux/session_options.js';
 import { Stream } from '../../src/mux/stream.js';
@@ -148,14 +149,48 @@ describe('opening', () => {
     assert.throws(() => aloneWith().session.open({ ...ssh, port: 0 }, {}), TunnelError);
   });
 
-  test('the number of our own streams is limited', () => {
-    const { session, id } = asked({ limits: { streams: 1 } });
+  test('beyond the most of our own streams an OPEN waits until one is over', () => {
+    const { session, sink, id } = asked({ limits: { streams: 1 } });
+    sink.take();
+    const second = session.open(ssh, {});
+    const third = session.open(ssh, {});
+    assert.deepEqual(sink.hex(), []);
+    // One that is given up before its turn is never sent, and needs no answer.
+    second.reset('cancelled');
+    receive(session, `03${id}0001`);
+    const wanted = third.id.replaceAll('-', '');
+    assert.deepEqual(
+      sink.hex().map((frame) => frame.slice(0, 34)),
+      [`01${wanted}`],
+    );
+    assert.equal(session.streamCount, 1);
+  });
+
+  test('an OPEN that waits is sent as soon as the last frame of another stream was', () => {
+    const { session, sink, id, stream } = asked({ limits: { streams: 1 } });
+    session.open(ssh, {});
+    receive(session, `02${id}${u64(100)}`, `05${id}${u64(0)}`);
+    sink.take();
+    stream.end();
+    assert.deepEqual(
+      sink.take().map(([type]) => type),
+      [5, 1],
+    );
+  });
+
+  test('so many of our own OPENs may wait, and one more is refused here', () => {
+    const { session, sink } = asked({ limits: { streams: 1 } });
+    sink.take();
+    const waiting = Array.from({ length: MAX_WAITING_OPENS }, () => session.open(ssh, {}));
     assert.throws(
       () => session.open(ssh, {}),
       (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT' && !error.remote,
     );
-    receive(session, `03${id}0001`);
+    assert.deepEqual(sink.hex(), []);
+    waiting[5]?.reset('cancelled');
     session.open(ssh, {});
+    session.close('peer-shutdown');
+    assert.equal(session.streamCount, 0);
   });
 
   test('a UUID whose place is taken is drawn again', () => {
@@ -321,15 +356,14 @@ describe('being asked', () => {
     assert.deepEqual(sink.hex(), [`03${THEIRS}000d`]);
   });
 
-  test('more streams than the limit are refused, until one is over', () => {
-    const { session, sink, request } = requested({ limits: { streams: 1 } });
-    const OTHER = 'ff'.repeat(16);
-    receive(session, openOf(OTHER));
-    assert.match(sink.hex().join(), new RegExp(`^03${OTHER}0006`));
-    request.refuse('refused');
-    sink.take();
-    receive(session, openOf(OTHER));
+  test('an OPEN beyond the most streams waits until one is over', () => {
+    const { session, sink, request, requests } = requested({ limits: { streams: 1 } });
+    receive(session, openOf('ff'.repeat(16)));
     assert.deepEqual(sink.hex(), []);
+    assert.equal(requests.length, 1);
+    request.refuse('refused');
+    assert.equal(requests.length, 2);
+    assert.deepEqual(sink.hex(), [`03${THEIRS}0001`]);
     assert.equal(session.streamCount, 1);
   });
 
@@ -644,15 +678,17 @@ describe('bookkeeping', () => {
   });
 
   test('our streams and theirs are counted apart', () => {
-    const { session } = requested({ limits: { streams: 1 } });
+    const { session, sink } = requested({ limits: { streams: 1 } });
     session.open(ssh, {});
     receive(session, `07${THEIRS}0008`);
-    assert.throws(() => session.open(ssh, {}), TunnelError, 'theirs is over, ours is not');
-    const other = asked({ limits: { streams: 1 }, onOpen: () => {} });
+    sink.take();
+    session.open(ssh, {});
+    assert.deepEqual(sink.hex(), [], 'theirs is over, ours is not');
+    let asks = 0;
+    const other = asked({ limits: { streams: 1 }, onOpen: () => asks++ });
     receive(other.session, openOf(THEIRS), `03${other.id}0001`);
-    other.sink.take();
     receive(other.session, openOf('ff'.repeat(16)));
-    assert.match(other.sink.hex().join(), /^03f{32}0006/, 'ours is over, theirs is not');
+    assert.equal(asks, 1, 'ours is over, theirs is not');
   });
 
   test('the UUID of a stream that is over is free again', () => {

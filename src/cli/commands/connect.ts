@@ -28,6 +28,7 @@ import {
   usage,
 } from '../flags.js';
 import { addedEvent } from '../forward_text.js';
+import type { LimitFlags } from '../limit_flags.js';
 import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
 import { remoteOf, STDIN } from '../remote.js';
 import { type RunningForward, RunningForwards } from '../running_forwards.js';
@@ -46,6 +47,7 @@ export interface ConnectFlags
     PatienceFlags,
     MetricsFlags,
     ProxyFlags,
+    LimitFlags,
     ExecFlags {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
