@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { Dialer, type DialerOptions, type DialResult } from '../../src/forward/dial.js';
 import { ATTEMPT_DELAY_MS } from '../../src/forward/dial_race.js';
 import { dialReason, resolveReason } from '../../src/forward/dial_reason.js';
@@ -20,7 +20,7 @@ class Bench {
 
   constructor(options: Partial<DialerOptions> = {}) {
     this.dialer = new Dialer({
-      rules: new AllowRules(),
+      rules: new AllowRules([LOOPBACK_ONLY]),
       timers: this.timers,
       resolve: async () => ['127.0.0.1', '127.0.0.2', '127.0.0.3'],
       connect: (address) => {
@@ -44,7 +44,7 @@ class Bench {
 
 test('a target that listens is dialled, half-open and without delay', async () => {
   const target = await Target.start();
-  const dialer = new Dialer({ rules: new AllowRules() });
+  const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) });
   const result = await dialer.dial({ host: '127.0.0.1', port: target.port });
   assert.ok(result.kind === 'connected');
   assert.equal(result.socket.allowHalfOpen, true);
@@ -58,7 +58,10 @@ test('a target that listens is dialled, half-open and without delay', async () =
 
 test('a port where nobody listens is refused', async () => {
   const port = await freePort();
-  const result = await new Dialer({ rules: new AllowRules() }).dial({ host: 'localhost', port });
+  const result = await new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) }).dial({
+    host: 'localhost',
+    port,
+  });
   assertFailed(result, 'refused', `localhost port ${port}: ECONNREFUSED`);
 });
 

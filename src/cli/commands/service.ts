@@ -5,7 +5,7 @@ import { errnoOf } from '../../core/errno.js';
 import { isPath } from '../../forward/endpoint.js';
 import { parseLocalSpec } from '../../forward/spec.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type OutputFlags, usage } from '../flags.js';
+import { exposedBy, type OutputFlags, usage } from '../flags.js';
 import { isPathOption, wordsOf } from '../grammar_words.js';
 import { printable } from '../human.js';
 import type { CliIo } from '../io.js';
@@ -100,6 +100,7 @@ function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
     throw usage(
       'a password in a unit can be read by everybody here; leave it out of --proxy and use --proxy-password-file FILE',
     );
+  if (command === 'listen') expectRules(flags);
   if (command !== 'connect') return;
   if (first === undefined && flags['ticketFile'] === undefined)
     throw usage(`whom to connect to is missing: a name (${PROGRAM} add), or --ticket-file FILE`);
@@ -110,6 +111,16 @@ function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
   if (first === '-') throw usage('a service has no standard input; use --ticket-file FILE');
   if (scope === 'system' && first !== undefined && looksLikeName(first))
     throw usage('names are those of a user, whom a system service is not; use --ticket-file FILE, or --user');
+}
+
+/** A service runs unseen: what it opens is chosen, and all of the loopback is not a default for it. */
+function expectRules({ expose, allowReverse }: ParsedCall['flags']): void {
+  // Commander has collected texts under this name.
+  const exposed = exposedBy(expose as readonly string[] | undefined);
+  if (exposed !== undefined || allowReverse !== undefined) return;
+  throw usage(
+    "say what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)",
+  );
 }
 
 function unitName(command: string, name: string | undefined): string {
