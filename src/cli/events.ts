@@ -174,5 +174,5 @@ export type CliEvent =
       readonly items: readonly string[];
       readonly note?: string;
     }
-  /** Events that were left out because nobody read the output. */
-  | { readonly event: 'dropped'; readonly count: number };
+  /** Events that were left out: nobody read the output or, with a message, it could not be written. */
+  | { readonly event: 'dropped'; readonly count: number; readonly message?: string };

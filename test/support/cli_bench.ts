@@ -358,6 +358,7 @@ export class CliBench {
       endStdout: async () => {
         this.stdout.end();
       },
+      flushOutput: () => new Promise((resolve) => setImmediate(resolve)),
       pid: this.pid,
       startProgram: async (call, variables) => {
         if (this.programError !== undefined) throw this.programError;

@@ -315,7 +315,7 @@ describe('the end', () => {
   test('a reader that is lost while it prepares the start ends it as well', async () => {
     const { io } = bench;
     const stateFolder = async (): Promise<string> => {
-      bench.stdout.emit('error', new Error('write EPIPE'));
+      bench.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
       return folder;
     };
     assert.equal(await run(['listen'], { ...io, stateFolder }), 0);

@@ -48,6 +48,7 @@ export interface ListenFlags
 
 /** Waits for connectors and opens for them what may be reached. */
 export async function listenCommand(context: Context, flags: ListenFlags): Promise<ExitCode> {
+  context.reporter.logEvents();
   const exposed = exposedBy(flags.expose);
   const expose = exposed ?? [];
   const isBare = exposed === undefined && flags.allowReverse === undefined;

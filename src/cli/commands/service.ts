@@ -1,9 +1,11 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf } from '../../core/errno.js';
+import { TunnelError } from '../../core/errors.js';
 import { isPath } from '../../forward/endpoint.js';
 import { parseLocalSpec } from '../../forward/spec.js';
+import { replaceFile } from '../../node/replace_file.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
 import { exposedBy, type OutputFlags, usage } from '../flags.js';
 import { isPathOption, wordsOf } from '../grammar_words.js';
@@ -236,10 +238,13 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
       throw usage(
         `${file} is there and not of ${PROGRAM}: it was left as it is; choose another name with --name`,
       );
-    await writeFile(file, unit, { mode: 0o644 });
+    // A link stays one.
+    await replaceFile(old === undefined ? file : await realpath(file), unit, 0o644);
     return file;
   } catch (error) {
-    if (!['EACCES', 'EROFS', 'EPERM'].includes(errnoOf(error) ?? '')) throw error;
+    if (TunnelError.is(error) || !(error instanceof Error)) throw error;
+    if (!['EACCES', 'EROFS', 'EPERM'].includes(errnoOf(error) ?? ''))
+      throw new TunnelError('ERR_OUTPUT', `${file}: ${error.message}; nothing was changed`, { cause: error });
     throw usage(
       `${file} cannot be written; run this as root, or with --user, or with --print to put it there yourself`,
     );
