@@ -65,12 +65,6 @@ export class Lifetime {
     this.#end.abort();
   }
 
-  /** Ends it with the error, or in peace where there is none. */
-  endFor(failure: Error | undefined): void {
-    if (failure === undefined) this.stop();
-    else this.fail(failure);
-  }
-
   /** Waits for the end; throws what it failed of. */
   over(): Promise<undefined> {
     return this.#over;

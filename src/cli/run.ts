@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
-import type { TunnelError } from '../core/errors.js';
+import { TunnelError } from '../core/errors.js';
 import { EXIT, type ExitCode, exitCodeOf } from './exit_codes.js';
 import { type OutputFlags, usage, verbosityOf } from './flags.js';
 import type { CliIo } from './io.js';
@@ -122,7 +122,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   output.dispose();
   await io.flushOutput();
   const failure = output.failure();
-  if (failure === undefined || failure === told) return code;
+  const isTold = TunnelError.is(told) && told.code === failure?.code;
+  if (failure === undefined || isTold) return code;
   reporter.error(failure);
   await io.flushOutput();
   return code === EXIT.ok ? EXIT.failure : code;
@@ -176,7 +177,7 @@ function packageVersion(): string {
 
 /**
  * Watches for output that cannot be written, which must not throw. It ends the command: in peace where a reader has
- * gone, with an error where bytes of standard output are lost.
+ * gone, and as a failure where bytes of standard output are lost.
  */
 function watchOutput({ stdout, stderr }: CliIo): {
   readonly tell: Context['onOutputLost'];
@@ -186,10 +187,10 @@ function watchOutput({ stdout, stderr }: CliIo): {
 } {
   let isLost = false;
   let failure: TunnelError | undefined;
-  let tell: (failure?: TunnelError) => void = () => {};
+  let tell = (): void => {};
   const lose = (): void => {
     isLost = true;
-    tell(failure);
+    tell();
   };
   stdout.on('error', (error) => {
     if (!isReaderGone(error, stdout)) failure ??= outputError(error);
@@ -202,7 +203,7 @@ function watchOutput({ stdout, stderr }: CliIo): {
   return {
     tell: (handler) => {
       tell = handler;
-      if (isLost) handler(failure);
+      if (isLost) handler();
     },
     failure: () => failure,
     // The guard stays: what was written last may fail after us.

@@ -19,12 +19,8 @@ import type { Reporter } from './reporter.js';
 export interface Context {
   readonly io: CliIo;
   readonly reporter: Reporter;
-  /**
-   * Calls back once our output leads nowhere any more.
-   *
-   * @param handler is given the reason when that is a failure, rather than a reader that has gone
-   */
-  onOutputLost(handler: (failure?: TunnelError) => void): void;
+  /** Calls back once our output leads nowhere any more; where that is a failure, our caller tells it at the end. */
+  onOutputLost(handler: () => void): void;
 }
 
 /** A long-running command, in the parts that differ. */
@@ -65,7 +61,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
 ): Promise<ExitCode> {
   const { io, reporter } = context;
   const lifetime = new Lifetime(io, service.endsOnHangUp);
-  context.onOutputLost((failure) => lifetime.endFor(failure));
+  context.onOutputLost(() => lifetime.stop());
   let release = async (): Promise<void> => {};
   const startedMs = io.timers.nowMs();
   try {

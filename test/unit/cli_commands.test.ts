@@ -72,12 +72,12 @@ describe('listen', () => {
   for (const [args, example, ...says] of narrow) {
     test(`${args.join(' ')} opens nothing that it does not name, and says so`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, 'listen', ...args);
+      bench.signal();
+      assert.equal(await ended, 0);
       assert.deepEqual(bench.calls[0]?.options.expose, []);
       for (const words of says) assert.match(bench.stderr.text, words);
       assert.ok(bench.stderr.lines.includes(`  npx tox-wasm-tunnel ${bench.tunnel.ticket} ${example}`));
       assert.doesNotMatch(bench.stderr.text, /OPEN/);
-      bench.signal();
-      assert.equal(await ended, 0);
     });
   }
 

@@ -231,7 +231,7 @@ describe('a configuration whose JSON says a thing twice', () => {
   for (const [text, says] of twice) {
     test(`${JSON.stringify(text)} is refused, with the places`, async () => {
       writeFileSync(file, text);
-      assert.equal(await bench.run('listen', '--config', file), 2);
+      assert.equal(await bench.run('nodes', '--config', file), 2);
       assert.match(bench.stderr.text, says);
       assert.equal(bench.stderr.lines.length, 1);
       assert.deepEqual(bench.calls, []);
@@ -249,14 +249,14 @@ describe('a configuration whose JSON says a thing twice', () => {
     ]) {
       bench = benchHere();
       writeFileSync(file, text);
-      assert.equal(await bench.run('listen', '--config', file), 2, text);
+      assert.equal(await bench.run('nodes', '--config', file), 2, text);
       assert.match(bench.stderr.text, /config\.json(:\d+:\d+)?: it is not JSON/);
     }
   });
 
   test('one that is nested as deeply as its size allows is refused in words', async () => {
     writeFileSync(file, `{"listen":${'['.repeat(400_000)}${']'.repeat(400_000)}}`);
-    assert.equal(await bench.run('listen', '--config', file), 2);
+    assert.equal(await bench.run('nodes', '--config', file), 2);
     assert.match(bench.stderr.text, /config\.json: its lists or objects are nested too deeply\n$/);
   });
 });

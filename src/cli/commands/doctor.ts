@@ -52,7 +52,7 @@ export async function doctorCommand(
   const named = asked ? await remoteOf(context.io, first, second, flags) : undefined;
   const target = named?.target === undefined ? undefined : parseTarget(named.target);
   const lifetime = new Lifetime(context.io);
-  context.onOutputLost((failure) => lifetime.endFor(failure));
+  context.onOutputLost(() => lifetime.stop());
   try {
     const options = {
       ...networkOf(flags),
