@@ -49,14 +49,13 @@ const rulesRead = (parse: (text: string) => unknown) =>
         }),
       ),
     ),
-    v.minLength(1),
     v.maxLength(MAX_RULES),
   );
 
-/** As `--expose` takes them, without names. */
+/** As `--expose` takes them, without names. An empty list opens nothing. */
 export const RulesSchema = rulesRead(parseExposeSpec);
 
-/** As `--allow-reverse` takes them, without names. */
+/** As `--allow-reverse` takes them, without names. An empty list opens nothing. */
 export const AllowReverseSchema = rulesRead((text) => parseReverseRule(text));
 
 export const UsesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_USES));

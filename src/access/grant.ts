@@ -6,8 +6,11 @@ export interface Grant {
   /** Of the ticket, or of the allowed peer. */
   readonly name: string;
   readonly kind: 'ticket' | 'peer';
-  /** What this alone may reach; undefined when it has no rules of its own. */
+  /**
+   * What this alone may reach, beside rules for its name. With rules of its own of either kind, even empty ones, none
+   * of the general rules counts for it. Undefined: no rules of its own.
+   */
   readonly rules: readonly ExposeSpec[] | undefined;
-  /** Where this alone may have ports opened, beside rules for its name; undefined when it has none of its own. */
+  /** Where this alone may have ports opened, beside rules for its name; otherwise as {@link rules}. */
   readonly allowReverse?: readonly ReverseRule[] | undefined;
 }

@@ -36,7 +36,7 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     if (rule.name !== undefined) this.#named.set(rule.name, rules);
     if (this.#indexOf(rules, rule) >= 0) return false;
     rules.push(rule);
-    this.#changed();
+    this.changed();
     return true;
   }
 
@@ -46,7 +46,7 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     const at = this.#indexOf(rules, rule);
     if (at < 0) return false;
     rules.splice(at, 1);
-    this.#changed();
+    this.changed();
     return true;
   }
 
@@ -57,7 +57,7 @@ export class NamedRules<Rule extends { readonly name?: string }> {
 
   /** Takes away all that was told about a name. */
   forget(name: string): void {
-    if (this.#named.delete(name)) this.#changed();
+    if (this.#named.delete(name)) this.changed();
   }
 
   /** Calls `handler` after each change, until the answer is called. */
@@ -71,6 +71,10 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     return this.#named.get(name);
   }
 
+  protected changed(): void {
+    for (const handler of this.#onChange) handler();
+  }
+
   #rulesOf(name: string | undefined): Rule[] | undefined {
     return name === undefined ? this.general : this.#named.get(name);
   }
@@ -78,9 +82,5 @@ export class NamedRules<Rule extends { readonly name?: string }> {
   #indexOf(rules: readonly Rule[], rule: Rule): number {
     const text = this.#print(rule);
     return rules.findIndex((each) => this.#print(each) === text);
-  }
-
-  #changed(): void {
-    for (const handler of this.#onChange) handler();
   }
 }

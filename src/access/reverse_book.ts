@@ -10,7 +10,7 @@ export interface ReverseRules {
 
 /**
  * Where peers may have ports opened on this machine: nowhere, unless a rule says so. As with what they may
- * reach, a peer whose name or ticket has rules of its own (of either kind) has none of the general ones.
+ * reach, a peer whose name or ticket has rules of its own, of either kind, has none of the general ones.
  */
 export class ReverseBook extends NamedRules<ReverseRule> {
   constructor(rules: readonly ReverseRule[] = []) {
@@ -19,20 +19,23 @@ export class ReverseBook extends NamedRules<ReverseRule> {
   }
 
   /**
-   * @param grantOf what the peer came in by, at that moment
-   * @param hasOwnRules whether the other book has rules for that grant alone
+   * @param grantOf the peer's grant at that moment
+   * @param hasOtherRules whether the book of rules about targets has rules for that grant alone
    */
-  rulesFor(grantOf: () => Grant | undefined, hasOwnRules: (grant: Grant) => boolean): ReverseRules {
+  rulesFor(grantOf: () => Grant | undefined, hasOtherRules: (grant: Grant) => boolean): ReverseRules {
     return {
       permitsListen: (bind, port) =>
-        this.#now(grantOf(), hasOwnRules).some((rule) => opensReverse(rule, bind, port)),
+        this.#now(grantOf(), hasOtherRules).some((rule) => opensReverse(rule, bind, port)),
     };
   }
 
-  #now(grant: Grant | undefined, hasOwnRules: (grant: Grant) => boolean): readonly ReverseRule[] {
-    if (grant === undefined) return this.general;
-    const named = this.of(grant.name);
-    if (grant.allowReverse === undefined && named === undefined && !hasOwnRules(grant)) return this.general;
-    return [...(grant.allowReverse ?? []), ...(named ?? [])];
+  /** Whether this book has rules for this peer alone, so that no general rule counts for it. */
+  hasOwnRules(grant: Grant): boolean {
+    return grant.allowReverse !== undefined || this.of(grant.name) !== undefined;
+  }
+
+  #now(grant: Grant | undefined, hasOtherRules: (grant: Grant) => boolean): readonly ReverseRule[] {
+    if (grant === undefined || !(this.hasOwnRules(grant) || hasOtherRules(grant))) return this.general;
+    return [...(grant.allowReverse ?? []), ...(this.of(grant.name) ?? [])];
   }
 }

@@ -13,9 +13,9 @@ export interface NewTicket {
   readonly expiresAtMs?: number | undefined;
   /** How many peers it lets in; the same one may come again. Default: any number. */
   readonly uses?: number | undefined;
-  /** What its holders may reach, as `--expose` takes it; default: what all may. */
+  /** What its holders may reach, as `--expose` takes it, and nothing else. Default: what all may, unless {@link allowReverse} is given. */
   readonly rules?: readonly string[] | undefined;
-  /** Which ports its holders may have opened, as `--allow-reverse` takes them, without names; default: what all may, unless {@link rules} are given. */
+  /** Which ports its holders may have opened, as `--allow-reverse` takes them, without names. Default: what all may, unless {@link rules} are given. */
   readonly allowReverse?: readonly string[] | undefined;
 }
 

@@ -50,7 +50,7 @@ export interface CommonOptions {
 }
 
 export interface ListenOptions extends CommonOptions {
-  readonly expose?: readonly Rule[];
+  readonly expose?: readonly Rule[] | 'loopback';
   readonly allowReverse?: readonly ReverseRule[];
   readonly access?: AccessState;
   readonly allowPeers?: readonly AllowedPeer[];

@@ -6,7 +6,7 @@ import { LIMIT_FLAGS } from './limit_flags.js';
 export const expose = (): Option =>
   repeatable(
     '--expose <[NAME:][HOST:]PORT>',
-    "open this, a port or the path of a socket, to connectors (or to NAME alone), and nothing else; repeatable (default: this machine's loopback)",
+    "open this, a port or the path of a socket, to connectors (or to NAME alone), and nothing else; none opens nothing; repeatable (default of listen without any rule: all of this machine's loopback)",
   );
 
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');

@@ -1,3 +1,4 @@
+import { evaluate, type MemberNode, parse, type ValueNode } from '@humanwhocodes/momoa';
 import type { Command } from 'commander';
 import * as v from 'valibot';
 import type { TunnelError } from '../core/errors.js';
@@ -7,6 +8,7 @@ import {
   type ConfigOption,
   type ConfigSections,
   configSections,
+  isRuleOption,
 } from './config_options.js';
 import { usage } from './flags.js';
 import { didYouMean } from './nearest.js';
@@ -19,6 +21,12 @@ interface Setting {
   readonly name: string;
   /** Undefined where the default shall stay, whatever the section for all says. */
   readonly value: unknown;
+}
+
+/** A member of an object in the file, and where its name stands: `FILE:LINE:COLUMN`. */
+interface Entry {
+  readonly value: ValueNode;
+  readonly place: string;
 }
 
 const Text = v.pipe(v.union([v.string(), v.pipe(v.number(), v.safeInteger())]), v.transform(String));
@@ -63,7 +71,8 @@ function sectionOf(program: Command, command: Command): string {
 }
 
 /**
- * Reads all of a configuration, so that a mistake is found whatever command is run.
+ * Reads all of a configuration, so that a mistake is found whatever command is run. Errors name keys
+ * and places, never values: one of them may be a password.
  *
  * @param sections what it may hold
  * @returns what counts for each command
@@ -75,13 +84,12 @@ export function readConfig(
   sections: ConfigSections,
 ): ReadonlyMap<string, readonly Setting[]> {
   const found = new Map<string, ReadonlyMap<string, Setting>>();
-  for (const [name, section] of entriesOf(parse(text, file), file)) {
+  for (const [name, { value, place }] of entriesOf(rootOf(text, file), file)) {
     if (name === '$schema') continue;
     const options = sections.get(name);
-    if (options === undefined) {
-      throw fault(file, `${JSON.stringify(name)} is no command${didYouMean(name, sections.keys())}`);
-    }
-    found.set(name, settingsIn(section, `${file}: ${JSON.stringify(name)}`, options));
+    if (options === undefined)
+      throw fault(place, `${quoted(name)} is no command${didYouMean(name, sections.keys())}`);
+    found.set(name, settingsIn(value, name, options, file));
   }
   const general = found.get(ALL) ?? new Map<string, Setting>();
   return new Map(
@@ -93,45 +101,86 @@ export function readConfig(
 }
 
 function settingsIn(
-  section: unknown,
-  place: string,
+  section: ValueNode,
+  sectionName: string,
   options: ReadonlyMap<string, ConfigOption>,
+  file: string,
 ): ReadonlyMap<string, Setting> {
   const settings = new Map<string, Setting>();
-  for (const [key, json] of entriesOf(section, place)) {
+  for (const [key, { value: node, place }] of entriesOf(section, file)) {
     const known = options.get(key);
     if (known === undefined) {
       const bare = key.replace(/^-+/, '');
-      const hint = options.has(bare)
-        ? `; did you mean ${JSON.stringify(bare)}?`
-        : didYouMean(key, options.keys());
-      throw fault(place, `it has no option ${JSON.stringify(key)}${hint}`);
+      const hint = options.has(bare) ? `; did you mean ${quoted(bare)}?` : didYouMean(key, options.keys());
+      throw fault(place, `${quoted(sectionName)} has no option ${quoted(key)}${hint}`);
     }
-    const read = v.safeParse(VALUES[known.kind], json);
-    if (!read.success) throw fault(place, `${JSON.stringify(key)} must be ${EXPECTED[known.kind]}`);
-    const { option } = known;
-    const isSet = read.output !== false && !(Array.isArray(read.output) && read.output.length === 0);
-    const value = isSet ? !option.negate && read.output : undefined;
-    settings.set(key, { name: option.attributeName(), value });
+    const read = v.safeParse(VALUES[known.kind], evaluate(node));
+    if (!read.success) throw fault(place, `${quoted(key)} must be ${EXPECTED[known.kind]}`);
+    settings.set(key, { name: known.option.attributeName(), value: settingOf(known, read.output) });
   }
   return settings;
 }
 
-function parse(text: string, file: string): unknown {
+function settingOf({ option }: ConfigOption, value: unknown): unknown {
+  if (value === false) return undefined;
+  // An empty list of rules opens nothing, while their default may open something.
+  if (Array.isArray(value) && value.length === 0) return isRuleOption(option) ? value : undefined;
+  return option.negate ? false : value;
+}
+
+/** The file's one value, once it is known to be JSON. */
+function rootOf(text: string, file: string): ValueNode {
   try {
-    return JSON.parse(text);
+    // The parser below lets control characters in strings pass.
+    JSON.parse(text);
+    return parse(text, { mode: 'json' }).body;
   } catch (error) {
-    // The engine's own words repeat a piece of the text, line ends and all, and that may be a password.
-    const position = /at position (\d+)/.exec(String(error))?.[1];
-    const lines = text.slice(0, Number(position)).split(/\r\n?|\n/).length;
-    throw fault(file, position === undefined ? 'it is not JSON' : `it is not JSON: look at line ${lines}`);
+    throw error instanceof RangeError
+      ? fault(file, 'its lists or objects are nested too deeply')
+      : notJson(text, file, error);
   }
 }
 
-function entriesOf(value: unknown, place: string): [string, unknown][] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw fault(place, 'an object is expected');
-  return Object.entries(value);
+/** The words of the engine and the parser repeat a piece of the text, so only their place is taken. */
+function notJson(text: string, file: string, error: unknown): TunnelError {
+  const place = placeIn(text) ?? /\bline (\d+) column (\d+)/.exec(String(error))?.slice(1).join(':');
+  return fault(place === undefined ? file : `${file}:${place}`, 'it is not JSON from here on');
+}
+
+function placeIn(text: string): string | undefined {
+  try {
+    parse(text, { mode: 'json' });
+    return undefined;
+  } catch (error) {
+    const isPlaced = error instanceof Error && 'line' in error && 'column' in error;
+    return isPlaced ? `${String(error.line)}:${String(error.column)}` : undefined;
+  }
+}
+
+function entriesOf(node: ValueNode, file: string): ReadonlyMap<string, Entry> {
+  if (node.type !== 'Object') throw fault(placeOf(node, file), 'an object is expected');
+  const entries = new Map<string, Entry>();
+  for (const { name, value } of node.members) {
+    const key = nameOf(name);
+    const place = placeOf(name, file);
+    const first = entries.get(key);
+    if (first !== undefined)
+      throw fault(place, `${quoted(key)} is set a second time, after ${first.place}; keep one of the two`);
+    entries.set(key, { value, place });
+  }
+  return entries;
+}
+
+function nameOf(name: MemberNode['name']): string {
+  return name.type === 'String' ? name.value : name.name;
+}
+
+function placeOf({ loc }: Pick<ValueNode, 'loc'>, file: string): string {
+  return `${file}:${loc.start.line}:${loc.start.column}`;
+}
+
+function quoted(key: string): string {
+  return JSON.stringify(key.slice(0, 64));
 }
 
 function fault(place: string, what: string): TunnelError {

@@ -34,6 +34,11 @@ export function configSections(program: Command): ConfigSections {
   return sections;
 }
 
+/** Whether the option holds rules: an empty list of them opens nothing, unlike no list at all. */
+export function isRuleOption(option: Option): boolean {
+  return ['expose', 'allowReverse'].includes(option.attributeName());
+}
+
 function configOption(option: Option): ConfigOption {
   return { key: (option.long ?? option.flags).replace(/^--/, ''), kind: kindOf(option), option };
 }

@@ -13,8 +13,12 @@ export type CliEvent =
       readonly toxId: string;
       /** Listener: lets others in. A secret; nothing but this event, `ready` and `ticket` has it. */
       readonly ticket?: string;
-      /** Listener: what peers may reach; empty stands for this machine's loopback. */
+      /** Listener: what peers may reach, as `--expose` has it. */
       readonly expose?: readonly string[];
+      /** Listener: no rule was given, so all of this machine's loopback is open. */
+      readonly isDefault?: boolean;
+      /** Listener: which ports peers may have opened, as `--allow-reverse` has them. */
+      readonly allowReverse?: readonly string[];
       /** Listener: what to run on the other machine. */
       readonly command?: string;
     }
@@ -170,5 +174,5 @@ export type CliEvent =
       readonly items: readonly string[];
       readonly note?: string;
     }
-  /** Events that were left out because nobody read the output. */
-  | { readonly event: 'dropped'; readonly count: number };
+  /** Events that were left out: nobody read the output or, with a message, it could not be written. */
+  | { readonly event: 'dropped'; readonly count: number; readonly message?: string };

@@ -113,6 +113,17 @@ export function portOf(text: string, option: string): number {
   return port;
 }
 
+/** What `--expose` takes for: nothing. */
+const NO_TARGET = 'none';
+
+/** The rules that `--expose` names; undefined when nothing was said. @throws {TunnelError} ERR_USAGE */
+export function exposedBy(expose: readonly string[] | undefined): readonly string[] | undefined {
+  if (expose?.includes(NO_TARGET) !== true) return expose;
+  if (expose.some((text) => text !== NO_TARGET))
+    throw usage('--expose none and other --expose options contradict each other; keep one kind');
+  return [];
+}
+
 export function usage(what: string): TunnelError {
   return new TunnelError('ERR_USAGE', what);
 }

@@ -16,11 +16,13 @@ program. Everything else: docs/cli.md, and --help of each command.`;
 
 export const LISTEN = `
 Examples:
-  $ tox-wasm-tunnel listen                     open this machine's loopback
-  $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010
+  $ tox-wasm-tunnel listen                     open ALL ports of this machine's loopback
+  $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010           (these and nothing else)
+  $ tox-wasm-tunnel listen --expose none                            (only what tickets open)
   $ tox-wasm-tunnel listen --expose db.lan:5432
   $ tox-wasm-tunnel listen --expose /run/app.sock                   (a UNIX socket)
   $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080         (they may open port 8080)
+  $ tox-wasm-tunnel listen --allow-reverse 8080                     (… and reach nothing)
   $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
   $ tox-wasm-tunnel listen --json | your-program`;
 

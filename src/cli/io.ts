@@ -1,8 +1,9 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { Timers } from '../core/clock.js';
 import type { TunnelApi } from './api.js';
 import type { ExitCode } from './exit_codes.js';
 import type { MaybeTerminal } from './live_line.js';
+import type { Output } from './output.js';
 
 /** Signals that ask the command to end. */
 export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
@@ -28,14 +29,19 @@ export interface LocalAddress {
 export interface CliIo {
   /** Opened when asked for: of `-W`, and of a ticket or an identity that is read from `-`. */
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  readonly stdout: Writable;
-  readonly stderr: MaybeTerminal;
+  readonly stdout: Output;
+  readonly stderr: Output & MaybeTerminal;
   readonly timers: Timers;
   wallClock(): Date;
   /** Calls `handler` at every such signal until the answer is called. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
-  /** Nothing more comes on stdout: its reader shall see the end, while the command runs on. */
+  /**
+   * Nothing more comes on stdout: its reader sees the end, while the command runs on. Rejects when what was written
+   * did not get there.
+   */
   endStdout(): Promise<void>;
+  /** Waits until what was written is out of our hands, or cannot be written: then the streams have said so. */
+  flushOutput(): Promise<void>;
   /** The number of this process. */
   readonly pid: number;
   /**

@@ -22,6 +22,9 @@ const PeerSchema = v.object({
 });
 const RuleSchema = v.object({ rule: v.string('a rule is expected') });
 
+const DEFAULT_CLOSED =
+  "this was the first rule: this machine's loopback is closed now, except for what rules open";
+
 const KEY = /^[0-9a-f]{64}$/i;
 
 export function listenerMethods({ listener, isName, wallClock }: ListenerMethodsOptions): ControlMethods {
@@ -48,6 +51,16 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     isDefault: rules.isDefault,
     allowReverse: reverseRules.list().map(printReverseRule),
   });
+  /** Changes a book, and says so when that has closed the loopback that was open by default. */
+  const change = (act: () => boolean, note?: string) => {
+    const wasDefault = rules.isDefault;
+    const changed = act();
+    const list = ruleList();
+    const notes = [note, wasDefault && !list.isDefault ? DEFAULT_CLOSED : undefined].filter(
+      (each) => each !== undefined,
+    );
+    return { ...list, changed, ...(notes.length === 0 ? {} : { note: notes.join('; ') }) };
+  };
   return {
     peers: () => ({ peers: peerRows(listener.peers(), wallClock()) }),
     'peer.remove': method(PeerSchema, ({ peer }) =>
@@ -73,8 +86,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     'rule.list': ruleList,
     'rule.add': method(RuleSchema, ({ rule }) => {
       const read = readRule(rule, isName);
-      const changed = rules.add(read.rule);
-      return { ...ruleList(), changed, ...(read.note === undefined ? {} : { note: read.note }) };
+      return change(() => rules.add(read.rule), read.note);
     }),
     'rule.remove': method(RuleSchema, ({ rule }) => {
       const read = readRule(rule, isName);
@@ -84,8 +96,8 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
       return { ...ruleList(), changed: true };
     }),
     'reverse.add': method(RuleSchema, ({ rule }) => {
-      const changed = reverseRules.add(parseReverseRule(rule, isName));
-      return { ...ruleList(), changed };
+      const read = parseReverseRule(rule, isName);
+      return change(() => reverseRules.add(read));
     }),
     'reverse.remove': method(RuleSchema, ({ rule }) => {
       const read = parseReverseRule(rule, isName);

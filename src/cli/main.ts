@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { isReaderGone, outputError, outputOf } from './output.js';
 import { readyAnswer } from './ready_answers.js';
 
 const args = process.argv.slice(2);
@@ -7,7 +8,13 @@ if (answer === undefined) {
   const { runProcess } = await import('./run_process.js');
   await runProcess(args);
 } else {
-  // Whoever has read enough of it closes the pipe: no failure.
-  process.stdout.on('error', () => {});
-  process.stdout.write(answer);
+  const stdout = outputOf(process.stdout);
+  stdout.on('error', (error) => {
+    if (isReaderGone(error, stdout)) return;
+    process.exitCode = 1;
+    const stderr = outputOf(process.stderr);
+    stderr.on('error', () => {});
+    stderr.write(`tox-wasm-tunnel: ${outputError(error).message}\n`);
+  });
+  stdout.write(answer);
 }

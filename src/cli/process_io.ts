@@ -5,17 +5,20 @@ import { systemTimers } from '../core/clock.js';
 import { interfacesNow } from '../core/interfaces.js';
 import type { TunnelApi } from './api.js';
 import type { CliIo } from './io.js';
+import { isReaderGone, type Output, outputOf } from './output.js';
 import { takeSecretVariables } from './secret_variables.js';
 
 /** The real process around the command. */
 export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
   const secrets = takeSecretVariables(process.env);
+  const stdout = outputOf(process.stdout);
+  const stderr = outputOf(process.stderr);
   return {
     get stdin() {
       return process.stdin;
     },
-    stdout: process.stdout,
-    stderr: process.stderr,
+    stdout,
+    stderr,
     timers: systemTimers,
     wallClock: () => new Date(),
     onSignal: (signal, handler) => {
@@ -24,7 +27,8 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
         process.off(signal, handler);
       };
     },
-    endStdout,
+    endStdout: () => endOutput(stdout, process.stdout.fd),
+    flushOutput: () => flushed([stdout, stderr]),
     pid: process.pid,
     startProgram: async (...call) => (await import('./child_program.js')).startProgram(...call),
     get ownCommand() {
@@ -61,16 +65,20 @@ function ownCommand(): string[] {
 }
 
 /** Node keeps file 1 open when `process.stdout` has ended, and so would a pipe's reader wait on. */
-async function endStdout(): Promise<void> {
-  await new Promise<void>((resolve) => process.stdout.end(() => resolve()));
-  await new Promise<void>((resolve) => close(process.stdout.fd, () => resolve()));
+async function endOutput(stdout: Output, fd: number): Promise<void> {
+  const settle = (resolve: () => void, reject: (error: Error) => void) => (error?: Error | null) => {
+    if (error instanceof Error && !isReaderGone(error, stdout)) reject(error);
+    else resolve();
+  };
+  await new Promise<void>((resolve, reject) => stdout.end(settle(resolve, reject)));
+  // Some file systems find only now that the disk is full.
+  await new Promise<void>((resolve, reject) => close(fd, settle(resolve, reject)));
 }
 
-/** Waits until what was written is out of our hands, or nobody takes it. */
-export async function flushed(): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) {
-    await new Promise<void>((resolve) => {
-      stream.write('', () => resolve());
-    });
+async function flushed(outputs: readonly Output[]): Promise<void> {
+  for (const output of outputs) {
+    if (output.writable) await new Promise<void>((resolve) => output.write('', () => resolve()));
   }
+  // Errors have been emitted a turn later.
+  await new Promise(setImmediate);
 }

@@ -1,10 +1,10 @@
-import type { Writable } from 'node:stream';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
 import { LiveLine, type MaybeTerminal } from './live_line.js';
+import type { Output } from './output.js';
 import { Repeats } from './repeats.js';
 import { wordingOf } from './wording.js';
 
@@ -32,18 +32,26 @@ const LOG_LEVELS: readonly LogLevel[] = ['info', 'info', 'debug', 'trace'];
 
 /** Tells what happens: to programs on stdout (`--json`), to people on stderr. */
 export class Reporter {
-  readonly #stdout: Writable;
-  readonly #stderr: MaybeTerminal;
+  readonly #stdout: Output;
+  readonly #stderr: Output & MaybeTerminal;
   /** Undefined where nobody would see it. */
   readonly #live: LiveLine | undefined;
   #verbosity: Verbosity;
   readonly #wallClock: () => Date;
   readonly #repeats: Repeats;
+  /** Events are a log: see {@link logEvents}. */
+  #isLog = false;
+  /** Events that were left out since the last one that was written. */
   #dropped = 0;
+  /** Why the last event could not be written. */
+  #eventFailure: Error | undefined;
+  /** Lines for people that could not be written since the last one that was, and why. */
+  #unsaid = 0;
+  #unsaidFailure: Error | undefined;
 
   constructor(
-    stdout: Writable,
-    stderr: MaybeTerminal,
+    stdout: Output,
+    stderr: Output & MaybeTerminal,
     verbosity: Verbosity,
     { wallClock, timers }: { wallClock(): Date; readonly timers: Timers },
   ) {
@@ -53,6 +61,14 @@ export class Reporter {
     this.#verbosity = verbosity;
     this.#wallClock = () => wallClock();
     if (stderr.isTTY === true && !verbosity.json && !verbosity.quiet) this.#live = new LiveLine(stderr);
+  }
+
+  /**
+   * From now on events are a log rather than what the command is there for: those that cannot be written are left
+   * out and counted, and the command goes on.
+   */
+  logEvents(): void {
+    this.#isLog = true;
   }
 
   event(event: CliEvent): void {
@@ -82,9 +98,12 @@ export class Reporter {
     this.#live?.show(printable(text));
   }
 
-  /** A result that scripts take from stdout when it is not JSON that they asked for. */
+  /**
+   * A result that scripts take from stdout when it is not JSON that they asked for. It is never left out: where it
+   * cannot be written the stream fails, and the command with it.
+   */
   result(text: string): void {
-    if (!this.#verbosity.json) writeBounded(this.#stdout, `${text}\n`);
+    if (!this.#verbosity.json) this.#stdout.write(`${text}\n`);
   }
 
   /** One line for people, shown from so many `-v` on. */
@@ -97,8 +116,11 @@ export class Reporter {
     const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
     const message = error instanceof Error ? error.message : String(error);
     const returnCode = TunnelError.is(error) ? error.returnCode : undefined;
-    this.#json({ event: 'error', code, message, ...(returnCode === undefined ? {} : { returnCode }) });
-    if (this.#verbosity.json && this.#verbosity.verbose === 0) return;
+    const isTold = this.#json({
+      ...{ event: 'error', code, message },
+      ...(returnCode === undefined ? {} : { returnCode }),
+    });
+    if (isTold && this.#verbosity.verbose === 0) return;
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
@@ -120,7 +142,20 @@ export class Reporter {
   }
 
   #line(text: string): void {
-    writeBounded(this.#stderr, this.#live?.above(`${text}\n`) ?? `${text}\n`);
+    if (this.#unsaid > 0) {
+      const missing = `${this.#unsaid} lines are missing here: ${this.#unsaidFailure?.message}`;
+      if (!this.#tryLine(missing)) return;
+      this.#unsaid = 0;
+    }
+    this.#tryLine(text);
+  }
+
+  #tryLine(text: string): boolean {
+    const failure = writeLine(this.#stderr, this.#live?.above(`${text}\n`) ?? `${text}\n`);
+    if (!(failure instanceof Error)) return true;
+    this.#unsaid++;
+    this.#unsaidFailure = failure;
+    return false;
   }
 
   #forPeople(verbosity: number): boolean {
@@ -129,27 +164,61 @@ export class Reporter {
     return verbose >= verbosity;
   }
 
-  #json(event: CliEvent): void {
-    if (!this.#verbosity.json) return;
+  /** False when it was left out, or not asked for. */
+  #json(event: CliEvent): boolean {
+    if (!this.#verbosity.json) return false;
     if (this.#dropped > 0) {
       // Half of the room first, or every other event would be about the one before.
       const isBehind = this.#stdout.writableLength > MAX_WAITING_BYTES / 2;
-      if (!isBehind && this.#writeJson({ event: 'dropped', count: this.#dropped })) this.#dropped = 0;
+      const count = this.#dropped;
+      const message = this.#eventFailure?.message;
+      const dropped = { event: 'dropped', count, ...(message === undefined ? {} : { message }) } as const;
+      if (!isBehind && this.#writeJson(dropped)) this.#onEventsBack();
     }
-    if (this.#dropped > 0) this.#dropped++;
-    else if (!this.#writeJson(event)) this.#dropped++;
+    if (this.#dropped === 0 && this.#writeJson(event)) return true;
+    this.#dropped++;
+    return false;
   }
 
   #writeJson(event: CliEvent): boolean {
     const { event: name, ...fields } = event;
     const record = { event: name, time: this.#wallClock().toISOString(), ...fields };
-    return writeBounded(this.#stdout, `${JSON.stringify(record)}\n`);
+    const line = `${JSON.stringify(record)}\n`;
+    // An error has a second way; everything else that is no log fails with the stream.
+    const answer =
+      this.#isLog || name === 'error' ? writeLine(this.#stdout, line) : writeBounded(this.#stdout, line);
+    if (answer instanceof Error) this.#onEventFailure(answer);
+    return answer === true;
+  }
+
+  /** Told once, on the other stream. */
+  #onEventFailure(failure: Error): void {
+    const isNews = this.#eventFailure === undefined && this.#isLog;
+    this.#eventFailure = failure;
+    if (isNews && this.#stdout !== this.#stderr)
+      this.#line(
+        `${PROGRAM}: events cannot be written to standard output, and are left out until they can: ${printable(failure.message)}`,
+      );
+  }
+
+  #onEventsBack(): void {
+    if (this.#eventFailure !== undefined && this.#stdout !== this.#stderr)
+      this.#line(`${PROGRAM}: events are written again; ${this.#dropped} were left out`);
+    this.#eventFailure = undefined;
+    this.#dropped = 0;
   }
 }
 
+/** True, false when so much waits already that it was left out, or why it could not be written; the stream stays usable. */
+function writeLine(stream: Output, text: string): boolean | Error {
+  return stream.tryLine === undefined ? writeBounded(stream, text) : (stream.tryLine(text) ?? true);
+}
+
 /** False when so much waits already that this was left out. */
-function writeBounded(stream: Writable, text: string): boolean {
-  if (stream.destroyed || stream.writableLength + text.length > MAX_WAITING_BYTES) return false;
+function writeBounded(stream: Output, text: string): boolean {
+  const { writableLength } = stream;
+  if (!stream.writable || (writableLength > 0 && writableLength + text.length > MAX_WAITING_BYTES))
+    return false;
   stream.write(text);
   return true;
 }

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
-import type { TunnelError } from '../core/errors.js';
+import { TunnelError } from '../core/errors.js';
 import { EXIT, type ExitCode, exitCodeOf } from './exit_codes.js';
 import { type OutputFlags, usage, verbosityOf } from './flags.js';
 import type { CliIo } from './io.js';
+import { isReaderGone, outputError } from './output.js';
 import { buildProgram } from './program.js';
 import { PROGRAM, Reporter, type Verbosity } from './reporter.js';
 import type { Context } from './serve.js';
@@ -14,13 +15,13 @@ import type { Context } from './serve.js';
  * @param args without the interpreter and the script
  */
 export async function run(args: readonly string[], io: CliIo): Promise<ExitCode> {
-  const lost = watchOutput(io);
+  const output = watchOutput(io);
   const reporterFor = isPipeGuess(args) ? pipeReporterOf : reporterOf;
   let reporter = reporterFor(io, guessedVerbosity(args));
   let code: ExitCode = EXIT.ok;
   const begin = (flags: OutputFlags, toReporter = reporterOf): Context => {
     reporter = toReporter(io, verbosityOf(flags));
-    return { io, reporter, onOutputLost: lost.tell };
+    return { io, reporter, onOutputLost: output.tell };
   };
   // The commands are loaded when they are called: --help needs none of them.
   const program = buildProgram(
@@ -108,17 +109,24 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
     { out: (text) => io.stdout.write(text) },
     args,
   );
+  let told: unknown;
   try {
     await program.parseAsync(args, { from: 'user' });
-    return code;
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-    const told = error instanceof CommanderError ? usageOf(error, commandIn(args, program)) : error;
-    reporter.error(told);
-    return exitCodeOf(told);
-  } finally {
-    lost.dispose();
+    if (!(error instanceof CommanderError && error.exitCode === 0)) {
+      told = error instanceof CommanderError ? usageOf(error, commandIn(args, program)) : error;
+      reporter.error(told);
+      code = exitCodeOf(told);
+    }
   }
+  output.dispose();
+  await io.flushOutput();
+  const failure = output.failure();
+  const isTold = TunnelError.is(told) && told.code === failure?.code;
+  if (failure === undefined || isTold) return code;
+  reporter.error(failure);
+  await io.flushOutput();
+  return code === EXIT.ok ? EXIT.failure : code;
 }
 
 function reporterOf(io: CliIo, verbosity: Verbosity): Reporter {
@@ -167,21 +175,37 @@ function packageVersion(): string {
   return known && typeof read.version === 'string' ? read.version : 'unknown';
 }
 
-/** Output that nobody reads any more must not throw; it ends the command. */
-function watchOutput({ stdout, stderr }: CliIo): { tell(handler: () => void): void; dispose(): void } {
+/**
+ * Watches for output that cannot be written, which must not throw. It ends the command: in peace where a reader has
+ * gone, and as a failure where bytes of standard output are lost.
+ */
+function watchOutput({ stdout, stderr }: CliIo): {
+  readonly tell: Context['onOutputLost'];
+  /** Why standard output is incomplete, if it is. */
+  failure(): TunnelError | undefined;
+  dispose(): void;
+} {
   let isLost = false;
+  let failure: TunnelError | undefined;
   let tell = (): void => {};
-  const onError = (): void => {
+  const lose = (): void => {
     isLost = true;
     tell();
   };
-  stdout.on('error', onError);
-  stderr.on('error', onError);
+  stdout.on('error', (error) => {
+    if (!isReaderGone(error, stdout)) failure ??= outputError(error);
+    lose();
+  });
+  // There is nowhere to say that people cannot be told; what the command is for goes on.
+  stderr.on('error', (error) => {
+    if (isReaderGone(error, stderr)) lose();
+  });
   return {
     tell: (handler) => {
       tell = handler;
       if (isLost) handler();
     },
+    failure: () => failure,
     // The guard stays: what was written last may fail after us.
     dispose: () => {
       tell = () => {};

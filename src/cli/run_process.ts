@@ -1,5 +1,5 @@
 import { EXIT } from './exit_codes.js';
-import { flushed, processIo } from './process_io.js';
+import { processIo } from './process_io.js';
 import { run } from './run.js';
 
 /** Runs the command with this process around it, and ends the process. */
@@ -8,7 +8,6 @@ export async function runProcess(args: readonly string[]): Promise<never> {
   process.exitCode = EXIT.failure;
   const io = processIo(async () => import('../index.js'));
   const code = await run(args, io);
-  await flushed();
   // A handle that somebody forgot shall not keep the command from ending.
   process.exit(code);
 }

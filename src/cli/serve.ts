@@ -19,7 +19,7 @@ import type { Reporter } from './reporter.js';
 export interface Context {
   readonly io: CliIo;
   readonly reporter: Reporter;
-  /** Calls back once when nobody reads our output any more. */
+  /** Calls back once our output leads nowhere any more; where that is a failure, our caller tells it at the end. */
   onOutputLost(handler: () => void): void;
 }
 

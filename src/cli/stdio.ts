@@ -3,6 +3,7 @@ import type { HostPort } from '../forward/spec.js';
 import type { ConnectorHandle } from './api.js';
 import type { CliIo } from './io.js';
 import type { Lifetime } from './lifetime.js';
+import { outputError } from './output.js';
 import { refusalText } from './refusal_text.js';
 
 /**
@@ -30,7 +31,7 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
   stream.on('end', () => {
     // Somebody at a terminal would have to end an input that leads nowhere.
     if (stdin.isTTY === true) stream.end();
-    io.endStdout().then(over, (error: unknown) => lifetime.fail(error));
+    io.endStdout().then(over, (error: Error) => lifetime.fail(outputError(error)));
   });
   stdin.on('error', (error) => stream.destroy(error));
   stdin.pipe(stream);

@@ -15,7 +15,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'started':
       return event.command === undefined
         ? { lines: [`Started as ${event.toxId}`], verbosity: 1 }
-        : { lines: listening(event.ticket ?? '', event.command, event.expose ?? []), verbosity: 0 };
+        : { lines: listening(event.ticket ?? '', event.command, openingsOf(event)), verbosity: 0 };
     case 'ticket':
     case 'tickets':
       // On stdout, for scripts too.
@@ -150,11 +150,22 @@ function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): 
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function listening(ticket: string, command: string, expose: readonly string[]): string[] {
-  const reach =
-    expose.length === 0
-      ? "every port of this machine's own loopback, nothing else (choose with --expose)"
-      : expose.map(printable).join(', ');
+function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEvent & { event: 'started' }) {
+  if (isDefault)
+    return [
+      "OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback (127.0.0.1 and ::1),",
+      'with every database, debugger and admin page that trusts local connections. To open less:',
+      '  --expose 22      port 22 and nothing else',
+      '  --expose none    nothing but what rules of tickets and peers open',
+    ];
+  const listed = (rules: readonly string[]) => rules.map(printable).join(', ');
+  return [
+    `May be reached: ${expose.length === 0 ? 'nothing' : listed(expose)}`,
+    ...(allowReverse.length === 0 ? [] : [`May be opened on this machine by -R: ${listed(allowReverse)}`]),
+  ];
+}
+
+function listening(ticket: string, command: string, openings: readonly string[]): string[] {
   return [
     'Listening. This ticket lets others in; it is a secret:',
     '',
@@ -164,7 +175,7 @@ function listening(ticket: string, command: string, expose: readonly string[]): 
     '',
     `  ${printable(command)}`,
     '',
-    `May be reached: ${reach}`,
+    ...openings,
     'Stop with Ctrl-C.',
   ];
 }

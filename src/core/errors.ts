@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   ERR_NODES_INVALID: 'not a list of bootstrap nodes',
   ERR_NODES_UPDATE: 'the list of bootstrap nodes was not refreshed',
   ERR_OPEN_REFUSED: 'the far end refused to open the target',
+  ERR_OUTPUT: 'output could not be written',
   ERR_PACKET_INVALID: 'the peer sent a packet that makes no sense',
   ERR_PEER_GONE: 'the peer is gone',
   ERR_PROGRAM: 'the program could not be run',

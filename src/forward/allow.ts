@@ -5,7 +5,7 @@ import { type Host, LOCALHOST } from './host.js';
 /** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
 export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath' | 'permitsName'>;
 
-/** Every port of this machine's own loopback, by TCP and UDP: what is open when nobody said anything else. */
+/** Every port of this machine's own loopback, by TCP and UDP. */
 export const LOOPBACK_ONLY: ExposedPorts = {
   host: { kind: 'name', name: LOCALHOST },
   ports: [{ from: 1, to: 0xffff }],
@@ -24,7 +24,7 @@ export class AllowRules {
   readonly #rules: readonly ExposedPorts[];
   readonly #paths: ReadonlySet<string>;
 
-  constructor(rules: readonly ExposeSpec[] = [LOOPBACK_ONLY]) {
+  constructor(rules: readonly ExposeSpec[]) {
     this.#rules = rules.filter((rule) => 'ports' in rule);
     this.#paths = new Set(rules.flatMap((rule) => ('path' in rule ? [rule.path] : [])));
   }

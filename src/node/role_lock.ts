@@ -105,6 +105,7 @@ function heldLock(file: string, mark: ProcessMark): RoleLock {
         await writeFile(`${file}.free`, text, { mode: 0o600 });
         await rename(`${file}.free`, file);
       } catch (error) {
+        await rm(`${file}.free`, { force: true }).catch(() => {});
         // Where the folder has gone, so has the lock.
         if (errnoOf(error) !== 'ENOENT') throw error;
       }

@@ -33,8 +33,11 @@ export class Listener extends Tunnel {
   private constructor(node: ToxNode, options: ListenOptions, offers: Offers) {
     super(node, options);
     this.#offers = offers;
-    this.rules = new RuleBook([...offers.rules, ...(options.expose ?? [])]);
+    const { expose = [] } = options;
+    this.rules =
+      expose === 'loopback' ? new RuleBook(offers.rules, true) : new RuleBook([...offers.rules, ...expose]);
     this.reverseRules = new ReverseBook(options.allowReverse);
+    this.reverseRules.onChange(() => this.rules.closeDefault());
     const { access: state, allowPeers = [], denyPeers = [] } = options;
     this.access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
@@ -143,7 +146,10 @@ export class Listener extends Tunnel {
 
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
     let grant = firstGrant;
-    const rules = this.rules.rulesFor(() => grant);
+    const rules = this.rules.rulesFor(
+      () => grant,
+      (now) => this.reverseRules.hasOwnRules(now),
+    );
     const descriptors = this.descriptors.share({ part: PEER_PART, perAddress: VISITORS });
     const server = new TargetServer({
       peer: publicKey,

@@ -60,14 +60,17 @@ export interface TunnelOptions extends CommonOptions {
 }
 
 export interface ListenOptions extends TunnelOptions {
-  /** What peers may reach. Default: every port of this machine's own loopback; nothing when something is offered. */
-  readonly expose?: readonly Rule[];
+  /**
+   * What peers may reach, beside what is offered. Default: nothing, as with an empty list. 'loopback' opens every
+   * port of this machine's own loopback until a rule of either kind is added or removed.
+   */
+  readonly expose?: readonly Rule[] | 'loopback';
   /**
    * Names that this process serves itself, by `stream` events: open to all peers that have no rules of
    * their own. Default: none.
    */
   readonly offer?: readonly Offer[];
-  /** Where peers may have ports opened on this machine. Default: nowhere. */
+  /** Where peers may have ports opened on this machine. Default: nowhere. It opens no target. */
   readonly allowReverse?: readonly ReverseRule[];
   /**
    * Tickets and peers that an earlier run has kept, from {@link Listener.access}. Default: a new

@@ -10,6 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
+import { printExposeSpec } from '../../src/forward/expose.js';
 import {
   type BootstrapNode,
   type CommonOptions,
@@ -233,6 +234,61 @@ describe('a program with the library', () => {
     const far = connectTcp(Number(String(remote).split(':')[1]), LOOPBACK_HOST);
     assert.equal(String(await readToEnd(far)), 'from our side');
     reverse.close();
+  });
+
+  test('opens nothing that no rule names; the loopback is open where that is asked for, until the first change', async () => {
+    const reverse = parseReverseRule('8080');
+    for (const [given, open] of [
+      [{}, []],
+      [{ expose: [] }, []],
+      [{ allowReverse: [reverse] }, []],
+      [{ offer: [WEB] }, ['web:80']],
+      [{ expose: [], offer: [WEB] }, ['web:80']],
+      [{ expose: 'loopback', offer: [WEB] }, ['web:80', 'localhost:*']],
+      [{ expose: 'loopback' }, ['localhost:*']],
+    ] as const) {
+      const other = await listen({ ...options, ...given });
+      try {
+        const listed = () => other.rules.list().map(printExposeSpec);
+        assert.deepEqual(listed(), open);
+        assert.equal(other.rules.isDefault, 'expose' in given && given.expose === 'loopback');
+        other.reverseRules.add(parseReverseRule('9090'));
+        assert.deepEqual(
+          listed(),
+          open.filter((text) => text !== 'localhost:*'),
+        );
+        assert.equal(other.rules.isDefault, false);
+      } finally {
+        await other.close();
+      }
+    }
+  });
+
+  test('a listener without rules refuses a port of its loopback that answers, to tickets of every kind', async () => {
+    const closed = await listen({ ...options, allowReverse: [parseReverseRule('0')] });
+    const narrow = await listen({ ...options, expose: 'loopback' });
+    try {
+      narrow.access.newTicket({ name: 'back', allowReverse: ['0'] });
+      narrow.access.newTicket({ name: 'none', rules: [] });
+      const tickets = [closed.ticket, narrow.ticketOf('back'), narrow.ticketOf('none')];
+      const answers = [...tickets, narrow.ticket].map(async (remote) => {
+        const own = await connect({ ...options, remote: remote ?? '' });
+        try {
+          const answer = readToEnd(
+            own.dial({ host: 'localhost', port: targetPort }).end('GET / HTTP/1.0\r\n\r\n'),
+          );
+          return await answer.then(String, (error: Error) => error.message);
+        } finally {
+          await own.close();
+        }
+      });
+      const texts = await Promise.all(answers);
+      for (const text of texts.slice(0, -1)) assert.match(text, /EACCES .* is not exposed/);
+      assert.match(texts.at(-1) ?? '', /^HTTP\/1\.1 200/, 'the default ticket of a bare listener reaches it');
+    } finally {
+      await closed.close();
+      await narrow.close();
+    }
   });
 
   test('gives up what is aborted before it begins', async () => {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { DynamicForward, type DynamicForwardOptions } from '../../src/forward/dynamic.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import { TargetServer } from '../../src/forward/serve.js';
@@ -20,7 +20,7 @@ const OPENED = '05000001000000000000';
 
 async function bench(t: TestContext, options: Partial<DynamicForwardOptions> & { exposed?: number } = {}) {
   const rules = new AllowRules(
-    options.exposed === undefined ? undefined : [parseExposeSpec(`${options.exposed}`)],
+    options.exposed === undefined ? [LOOPBACK_ONLY] : [parseExposeSpec(`${options.exposed}`)],
   );
   const server = new TargetServer({ peer: 'connector', rules });
   const { near, far } = sessionPair((request) => server.handle(request));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RuleBook } from '../../src/access/rule_book.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import { LocalForward, type Refusal } from '../../src/forward/local.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/serve.js';
@@ -39,7 +39,7 @@ async function tunnel(
   const refusals: Refusal[] = [];
   const server = new TargetServer({
     peer: 'connector',
-    rules: new AllowRules(),
+    rules: new AllowRules([LOOPBACK_ONLY]),
     logger: { log: (level, message) => level === 'debug' || lines.push(`${level} ${message}`) },
     ...options,
   });

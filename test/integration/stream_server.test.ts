@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelAgent } from '../../src/forward/agent.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { DialError } from '../../src/forward/dial_error.js';
 import { DialedStream } from '../../src/forward/dialed_stream.js';
 import { type Offer, Offers } from '../../src/forward/offers.js';
@@ -133,7 +133,7 @@ test('without a handler the connection is refused, and nothing is left of it', a
 test('against the rules it is denied, and the owner is told how to allow it', async (t) => {
   const made = world(t);
   made.handler = () => assert.fail('nobody may have it');
-  made.rules = new AllowRules();
+  made.rules = new AllowRules([LOOPBACK_ONLY]);
   const { code, message } = await failure(made.dial());
   assert.equal(code, 'EACCES');
   assert.match(message, /--expose web:80/);
@@ -153,7 +153,7 @@ test('datagrams are refused, whatever the rules say, and who may not have the na
     });
   assert.equal(await refusal(), 'refused: web port 80 takes connections, and no datagrams');
   assert.deepEqual(made.server.counts, { opened: 0, denied: 0, limited: 0, failed: 1 });
-  made.rules = new AllowRules();
+  made.rules = new AllowRules([LOOPBACK_ONLY]);
   assert.match(await refusal(), /^not-allowed: web port 80 is not exposed/);
   assert.deepEqual(made.server.counts, { opened: 0, denied: 1, limited: 0, failed: 1 });
 });
@@ -164,7 +164,7 @@ test('when the rules change, open streams that they no longer allow are reset at
   made.server.recheck();
   client.write('still here');
   await once(served, 'readable');
-  made.rules = new AllowRules();
+  made.rules = new AllowRules([LOOPBACK_ONLY]);
   const reset = failure(client);
   const closed = once(served, 'close');
   made.server.recheck();

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import test, { describe, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelAgent } from '../../src/forward/agent.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { DialedStream } from '../../src/forward/dialed_stream.js';
 import { TargetServer } from '../../src/forward/serve.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
@@ -37,7 +37,7 @@ type SocketLike = Duplex & {
 type Dial = (t: TestContext, port: number, allowHalfOpen?: boolean) => SocketLike;
 
 function tunnel(t: TestContext) {
-  const server = new TargetServer({ peer: 'connector', rules: new AllowRules() });
+  const server = new TargetServer({ peer: 'connector', rules: new AllowRules([LOOPBACK_ONLY]) });
   const { near, far } = sessionPair((request) => server.handle(request));
   const timers = new VirtualTimers();
   const gate = new StreamGate({ timers });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RuleBook } from '../../src/access/rule_book.js';
-import { AllowRules, type TargetRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY, type TargetRules } from '../../src/forward/allow.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import type { Refusal } from '../../src/forward/local.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/serve.js';
@@ -34,7 +34,7 @@ async function bench(
   const lines: string[] = [];
   const server = new TargetServer({
     peer: 'p',
-    rules: new AllowRules(),
+    rules: new AllowRules([LOOPBACK_ONLY]),
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     ...options,
   });
@@ -131,7 +131,7 @@ test('the address that a name leads to is what is checked, and what is sent to',
 });
 
 test('what is no longer exposed is cut at once', async (t) => {
-  let rules: TargetRules = new AllowRules();
+  let rules: TargetRules = new AllowRules([LOOPBACK_ONLY]);
   const changing: TargetRules = {
     mayPermit: (...asked) => rules.mayPermit(...asked),
     permits: (...asked) => rules.permits(...asked),

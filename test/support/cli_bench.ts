@@ -240,7 +240,7 @@ export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
   // Whatever the command handed over; tests compare parts of it.
   readonly options: Partial<CommonOptions & NodeOptions> & {
-    readonly expose?: readonly Rule[];
+    readonly expose?: readonly Rule[] | 'loopback';
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
     readonly denyPeers?: unknown;
@@ -294,8 +294,10 @@ export class CliBench {
   /** What a start does; a test may let it fail or wait. */
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
-    this.tunnel.rules = new RuleBook(options.expose);
+    const { expose } = options;
+    this.tunnel.rules = expose === 'loopback' ? new RuleBook([], true) : new RuleBook(expose);
     this.tunnel.reverseRules = new ReverseBook(options.allowReverse);
+    this.tunnel.reverseRules.onChange(() => this.tunnel.rules.closeDefault());
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
@@ -356,6 +358,7 @@ export class CliBench {
       endStdout: async () => {
         this.stdout.end();
       },
+      flushOutput: () => new Promise((resolve) => setImmediate(resolve)),
       pid: this.pid,
       startProgram: async (call, variables) => {
         if (this.programError !== undefined) throw this.programError;

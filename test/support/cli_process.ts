@@ -1,6 +1,6 @@
 /** The command line as its users start it: a process of its own, watched through `--json`. */
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -100,6 +100,18 @@ export class CliProcess {
       }, EVENT_TIMEOUT_MS);
       this.#waiters.add(waiter);
     });
+  }
+
+  /** Waits until `text` stands on its stderr. */
+  async said(text: RegExp): Promise<void> {
+    const stderr = this.child.stderr;
+    if (stderr === null || text.test(this.stderr)) return;
+    for await (const _ of on(stderr, 'data', {
+      close: ['end'],
+      signal: AbortSignal.timeout(EVENT_TIMEOUT_MS),
+    }))
+      if (text.test(this.stderr)) return;
+    throw this.#failure(`never said ${text}`);
   }
 
   /** The next event of that name that is still to come. */

@@ -245,6 +245,27 @@ test('what is kept makes the same policy, without what was for that run alone', 
   assert.deepEqual(bench({ state }).policy.state, state);
 });
 
+test('a ticket that was kept with an empty list of rules of either kind has rules of its own, which are none', () => {
+  const { tickets, ...rest } = bench().policy.state;
+  const secret = tickets[0]?.secret ?? '';
+  const empty = [
+    { name: 'default', secret, rules: [] },
+    { name: 'ci', secret: secret.split('').reverse().join(''), allowReverse: [] },
+  ];
+  const state = parseAccessState({ ...rest, tickets: empty });
+  assert.ok(state);
+  assert.deepEqual(bench({ state }).policy.state.tickets, empty);
+  assert.deepEqual(
+    bench({ state })
+      .policy.tickets()
+      .map(({ rules, allowReverse }) => [rules, allowReverse]),
+    [
+      [[], undefined],
+      [undefined, []],
+    ],
+  );
+});
+
 test('a state that is damaged is refused without a word of its secrets', () => {
   const good = bench().policy.state;
   const secret = good.tickets[0]?.secret ?? '';
@@ -256,7 +277,6 @@ test('a state that is damaged is refused without a word of its secrets', () => {
     { ...good, tickets: [...good.tickets, ...good.tickets] },
     { ...good, tickets: [{ name: 'x', secret, rules: ['no:no:no'] }] },
     { ...good, tickets: [{ name: 'x', secret, allowReverse: ['laptop:80'] }] },
-    { ...good, tickets: [{ name: 'x', secret, allowReverse: [] }] },
     { ...good, peers: [{ name: 'x' }] },
     { ...good, denied: [secret, 1] },
   ]) {

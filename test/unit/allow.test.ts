@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import test from 'node:test';
 import fc from 'fast-check';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { Dialer, type DialResult, type UdpDialResult } from '../../src/forward/dial.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -39,7 +39,7 @@ async function attempt(
   const dialled: string[] = [];
   const asked: string[] = [];
   const dialer = new Dialer({
-    rules: rules.length === 0 ? new AllowRules() : new AllowRules(rules.map(parseExposeSpec)),
+    rules: rules.length === 0 ? new AllowRules([LOOPBACK_ONLY]) : new AllowRules(rules.map(parseExposeSpec)),
     timers: new VirtualTimers(),
     resolve: async (name) => {
       asked.push(name);

@@ -45,15 +45,62 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /Closed after 0 s: 1\.2 kB in, 56 MB out\n$/);
   });
 
-  test('without --expose it says that the loopback is open and leaves the port to choose', async () => {
+  test('without any rule it says that all of the loopback is open, how to open less, and leaves the port to choose', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
+    assert.equal(bench.calls[0]?.options.expose, 'loopback');
     assert.match(bench.stderr.text, new RegExp(`npx tox-wasm-tunnel ${bench.tunnel.ticket} PORT$`, 'm'));
     assert.match(
       bench.stderr.text,
-      /May be reached: every port of this machine's own loopback, nothing else/,
+      /^OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback/m,
     );
+    assert.match(bench.stderr.text, /^ {2}--expose 22 .*\n {2}--expose none /m);
     bench.signal();
     await ended;
+  });
+
+  const narrow: ReadonlyArray<readonly [args: readonly string[], example: string, ...says: RegExp[]]> = [
+    [['--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none', '--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
+    [
+      ['--allow-reverse', '8080'],
+      '-R 8080:localhost:PORT',
+      /^May be reached: nothing$/m,
+      /^May be opened on this machine by -R: 8080$/m,
+    ],
+    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^May be reached: nothing$/m],
+  ];
+  for (const [args, example, ...says] of narrow) {
+    test(`${args.join(' ')} opens nothing that it does not name, and says so`, async () => {
+      const { ended } = await bench.start(/Ctrl-C/, 'listen', ...args);
+      bench.signal();
+      assert.equal(await ended, 0);
+      assert.deepEqual(bench.calls[0]?.options.expose, []);
+      for (const words of says) assert.match(bench.stderr.text, words);
+      assert.ok(bench.stderr.lines.includes(`  npx tox-wasm-tunnel ${bench.tunnel.ticket} ${example}`));
+      assert.doesNotMatch(bench.stderr.text, /OPEN/);
+    });
+  }
+
+  test('--json tells the open loopback from a listener that opens nothing', async () => {
+    for (const [args, expose, isDefault] of [
+      [[], ['localhost:*'], true],
+      [['--expose', 'none'], [], false],
+    ] as const) {
+      const telling = new CliBench();
+      const { ended } = await telling.start(/"started"/, 'listen', '--json', ...args);
+      const [started] = telling.stdout.events;
+      assert.deepEqual(
+        { ...started, command: undefined },
+        {
+          event: 'started',
+          toxId: telling.tunnel.toxId,
+          ticket: telling.tunnel.ticket,
+          ...{ expose, isDefault, allowReverse: [], command: undefined },
+        },
+      );
+      telling.signal();
+      assert.equal(await ended, 0);
+    }
   });
 
   const targets: ReadonlyArray<readonly [expose: string, target: string]> = [
@@ -63,6 +110,7 @@ describe('listen', () => {
     ['[2001:db8::1]:80', '[2001:db8::1]:80'],
     ['10.0.0.0/24:80', 'HOST:80'],
     ['*:80', 'HOST:80'],
+    ['localhost:*', 'PORT'],
   ];
   for (const [expose, target] of targets) {
     test(`--expose ${expose} makes the ready command end with ${target}`, async () => {
@@ -267,7 +315,7 @@ describe('the end', () => {
   test('a reader that is lost while it prepares the start ends it as well', async () => {
     const { io } = bench;
     const stateFolder = async (): Promise<string> => {
-      bench.stdout.emit('error', new Error('write EPIPE'));
+      bench.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
       return folder;
     };
     assert.equal(await run(['listen'], { ...io, stateFolder }), 0);
@@ -325,7 +373,15 @@ describe('events', () => {
     const { toxId, ticket } = bench.tunnel;
     const command = `npx tox-wasm-tunnel ${ticket} 22`;
     assert.deepEqual(bench.stdout.events, [
-      { event: 'started', toxId, ticket, expose: ['localhost:22'], command },
+      {
+        event: 'started',
+        toxId,
+        ticket,
+        expose: ['localhost:22'],
+        isDefault: false,
+        allowReverse: [],
+        command,
+      },
       { event: 'waiting', message: 'no node answers yet' },
       { event: 'ready', toxId, ticket },
       { event: 'friend', code: 101, message: 'friend added', peer: PEER },

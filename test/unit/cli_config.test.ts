@@ -117,25 +117,28 @@ describe('--config', () => {
   });
 
   const bad: ReadonlyArray<readonly [config: unknown, why: RegExp]> = [
-    [[], /config\.json: an object is expected/],
+    [[], /config\.json:1:1: an object is expected/],
     [null, /an object is expected/],
-    [{ lisen: {} }, /config\.json: "lisen" is no command; did you mean "listen"\?/],
+    [{ lisen: {} }, /config\.json:1:2: "lisen" is no command; did you mean "listen"\?/],
     [{ zzzzzzzz: {} }, /"zzzzzzzz" is no command\n/],
-    [{ listen: [] }, /"listen": an object is expected/],
-    [{ listen: { expsoe: ['22'] } }, /"listen": it has no option "expsoe"; did you mean "expose"\?/],
+    [{ listen: [] }, /config\.json:1:11: an object is expected/],
+    [
+      { listen: { expsoe: ['22'] } },
+      /config\.json:1:12: "listen" has no option "expsoe"; did you mean "expose"\?/,
+    ],
     [{ listen: { '--expose': ['22'] } }, /no option "--expose"; did you mean "expose"\?/],
     [{ listen: { maxPeers: 3 } }, /no option "maxPeers"; did you mean "max-peers"\?/],
-    [{ listen: { local: ['1:a:1'] } }, /"listen": it has no option "local"/],
-    [{ connect: { expose: ['22'] } }, /"connect": it has no option "expose"/],
-    [{ listen: { config: 'x' } }, /it has no option "config"/],
-    [{ listen: { help: true } }, /it has no option "help"/],
+    [{ listen: { local: ['1:a:1'] } }, /"listen" has no option "local"/],
+    [{ connect: { expose: ['22'] } }, /"connect" has no option "expose"/],
+    [{ listen: { config: 'x' } }, /"listen" has no option "config"/],
+    [{ listen: { help: true } }, /"listen" has no option "help"/],
     [{ listen: { expose: '22' } }, /"expose" must be a list of texts or whole numbers/],
     [{ listen: { expose: [1.5] } }, /"expose" must be a list/],
     [{ listen: { 'max-peers': true } }, /"max-peers" must be a text or a whole number/],
     [{ listen: { 'no-udp': 1 } }, /"no-udp" must be true or false/],
     [{ listen: { verbose: 4 } }, /"verbose" must be a number from 0 to 3/],
     [{ listen: { 'max-peers': 99 } }, /--max-peers "99" is not a number from 1 to 64/],
-    [{ node: { portt: 1 }, listen: {} }, /"node": it has no option "portt"; did you mean "port"\?/],
+    [{ node: { portt: 1 }, listen: {} }, /"node" has no option "portt"; did you mean "port"\?/],
     [JSON.parse('{"__proto__":{}}'), /"__proto__" is no command/],
   ];
   for (const [config, why] of bad) {
@@ -152,11 +155,14 @@ describe('--config', () => {
     assert.match(bench.stderr.text, /nothing: it cannot be read: ENOENT/);
     writeFileSync(file, '{"listen":');
     assert.equal(await bench.run('--config', file), 2);
-    assert.match(bench.stderr.text, /config\.json: it is not JSON/);
+    assert.match(bench.stderr.text, /config\.json:1:\d+: it is not JSON from here on\n/);
     for (const text of [
       '{"listen":\r\n{"proxy":"http://joe:hunter2@10.0.0.1",}}',
       '{"listen":{"quiet":\rrue,"proxy":"hunter2"}}',
       '{"listen":{"proxy":hunter2}}',
+      '{"listen":{"proxy":"hunter2\t"}}',
+      '{"listen":{"proxy":"hunter2","proxy":"hunter2"}}',
+      '{"listen":{"proxy":["hunter2"]}}',
     ]) {
       bench.stderr.text = '';
       writeFileSync(file, text);
@@ -165,7 +171,93 @@ describe('--config', () => {
     }
     writeFileSync(file, '{"listen":\r\n{"quiet":true,\n}}');
     await bench.run('--config', file);
-    assert.match(bench.stderr.text, /config\.json: it is not JSON: look at line 3/);
+    assert.match(bench.stderr.text, /config\.json:3:1: it is not JSON from here on\n/);
+  });
+});
+
+describe('the rules of a configuration', () => {
+  test('an empty list of either kind opens nothing, not the loopback', async () => {
+    for (const config of [
+      { listen: { expose: [] } },
+      { listen: { 'allow-reverse': [] } },
+      { all: { expose: [] } },
+      { all: { expose: [22] }, listen: { expose: [] } },
+      { listen: { expose: ['none'] } },
+      { listen: { 'allow-reverse': [8080] } },
+    ]) {
+      for (const args of [['listen'], []]) {
+        bench = benchHere();
+        write(config);
+        const { options } = await start(...args, '--config', file);
+        assert.deepEqual(options.expose, [], JSON.stringify(config));
+      }
+    }
+  });
+
+  test('only a file that says nothing about rules leaves the loopback open', async () => {
+    write({ listen: { 'max-peers': 3, bootstrap: [] }, connect: { local: [] } });
+    assert.equal((await start('listen', '--config', file)).options.expose, 'loopback');
+  });
+
+  test('the command line takes the place of an empty list, and --expose none that of a full one', async () => {
+    write({ listen: { expose: [] } });
+    assert.equal((await start('listen', '--config', file, '--expose', '22')).options.expose?.length, 1);
+    bench = benchHere();
+    write({ listen: { expose: [22] } });
+    assert.deepEqual((await start('listen', '--config', file, '--expose', 'none')).options.expose, []);
+  });
+
+  test('an empty or blank rule is refused', async () => {
+    for (const expose of [[''], [' '], ['none', 22]]) {
+      bench = benchHere();
+      write({ listen: { expose } });
+      assert.equal(await bench.run('listen', '--config', file), 2);
+      assert.deepEqual(bench.calls, []);
+    }
+  });
+});
+
+describe('a configuration whose JSON says a thing twice', () => {
+  const twice: ReadonlyArray<readonly [text: string, says: RegExp]> = [
+    [
+      '{\n  "listen": { "expose": [22],\n    "expose": [] }\n}',
+      /config\.json:3:5: "expose" is set a second time, after \S+config\.json:2:15; keep one/,
+    ],
+    ['{"listen":{"expose":[22]},"listen":{}}', /config\.json:1:27: "listen" is set a second time/],
+    ['{"$schema":"a","$schema":"a"}', /"\$schema" is set a second time/],
+    ['{"listen":{"expose":[22],"\\u0065xpose":[]}}', /"expose" is set a second time/],
+    ['{"listen":{"exposed":1,"exposed":2}}', /is set a second time|no option "exposed"/],
+  ];
+  for (const [text, says] of twice) {
+    test(`${JSON.stringify(text)} is refused, with the places`, async () => {
+      writeFileSync(file, text);
+      assert.equal(await bench.run('nodes', '--config', file), 2);
+      assert.match(bench.stderr.text, says);
+      assert.equal(bench.stderr.lines.length, 1);
+      assert.deepEqual(bench.calls, []);
+    });
+  }
+
+  test('comments, trailing commas, byte order marks and control characters are no JSON', async () => {
+    for (const text of [
+      '{"listen":{} // none\n}',
+      '{"listen":{},}',
+      '\ufeff{}',
+      '{"listen":{"state":"a\tb"}}',
+      "{'listen':{}}",
+      '',
+    ]) {
+      bench = benchHere();
+      writeFileSync(file, text);
+      assert.equal(await bench.run('nodes', '--config', file), 2, text);
+      assert.match(bench.stderr.text, /config\.json(:\d+:\d+)?: it is not JSON/);
+    }
+  });
+
+  test('one that is nested as deeply as its size allows is refused in words', async () => {
+    writeFileSync(file, `{"listen":${'['.repeat(400_000)}${']'.repeat(400_000)}}`);
+    assert.equal(await bench.run('nodes', '--config', file), 2);
+    assert.match(bench.stderr.text, /config\.json: its lists or objects are nested too deeply\n$/);
   });
 });
 

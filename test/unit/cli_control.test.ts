@@ -161,6 +161,40 @@ describe('rule', () => {
   });
 });
 
+describe('the open loopback of a listener without any rule', () => {
+  for (const [kind, rule, listed] of [
+    ['a rule', ['22'], 'localhost:22'],
+    ['a rule for -R', ['--allow-reverse', '8080'], 'nothing may be reached\n--allow-reverse 8080'],
+    ['a rule for one ticket', ['ci:22'], 'ci:localhost:22'],
+  ] as const) {
+    test(`is closed by ${kind} that is added, which says so, and stays closed when that is removed`, async () => {
+      await listen();
+      assert.equal((await ask('ticket', 'new', '--name', 'ci')).code, 0);
+      const { bench } = await ask('rule', 'add', ...rule);
+      assert.match(bench.stderr.text, /this was the first rule: this machine's loopback is closed now/);
+      assert.equal((await ask('rule', 'list')).bench.stdout.text, `${listed}\n`);
+      assert.equal((await ask('rule', 'remove', ...rule)).code, 0);
+      assert.equal((await ask('rule', 'list')).bench.stdout.text, 'nothing may be reached\n');
+      assert.doesNotMatch((await ask('rule', 'add', '80')).bench.stderr.text, /first rule/);
+    });
+  }
+
+  test('is not open to a ticket that is made with --expose none or for -R alone', async () => {
+    await listen();
+    assert.equal((await ask('ticket', 'new', '--name', 'a', '--expose', 'none')).code, 0);
+    assert.equal((await ask('ticket', 'new', '--name', 'b', '--allow-reverse', '8080')).code, 0);
+    const { bench } = await ask('ticket', 'list');
+    assert.deepEqual(bench.stdout.lines.slice(1), [
+      'a\tvalid\treaches nothing',
+      'b\tvalid\treaches nothing\tmay open 8080',
+    ]);
+    listener.signal();
+    await ended;
+    await listen();
+    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is kept');
+  });
+});
+
 test('a ticket may have ports opened of its own, and ticket list says so', async () => {
   await listen();
   const rules = ['--expose', '22', '--allow-reverse', '8080', '--allow-reverse', '127.0.0.1:0'];

@@ -62,10 +62,10 @@ describe('service install', () => {
 
   test('without a command it is listen; root gets a unit of the machine', async () => {
     bench.isRoot = true;
-    assert.equal(await bench.run('service', 'install', '--print'), 0);
+    assert.equal(await bench.run('service', 'install', '--print', '--', '--expose', '22'), 0);
     assert.equal(
       execOf(bench.stdout.text),
-      '/usr/bin/env /usr/bin/env listen --state /var/lib/tox-wasm-tunnel --quiet',
+      '/usr/bin/env /usr/bin/env listen --expose 22 --state /var/lib/tox-wasm-tunnel --quiet',
     );
     for (const line of [
       ...['DynamicUser=yes', 'StateDirectory=tox-wasm-tunnel', 'ProtectHome=yes', 'CapabilityBoundingSet='],
@@ -117,6 +117,8 @@ describe('service install', () => {
     const unit = await printed(
       '--',
       'listen',
+      '--expose',
+      '22',
       '--proxy',
       'socks5://joe@10.0.0.1',
       '--proxy-password-file',
@@ -124,7 +126,10 @@ describe('service install', () => {
     );
     assert.match(execOf(unit), / --proxy socks5:\/\/joe@10\.0\.0\.1 --proxy-password-file \/p /);
     const config = temp.file('config.json');
-    writeFileSync(config, JSON.stringify({ listen: { proxy: 'socks5://joe:hunter2@10.0.0.1' } }));
+    writeFileSync(
+      config,
+      JSON.stringify({ listen: { expose: [22], proxy: 'socks5://joe:hunter2@10.0.0.1' } }),
+    );
     assert.doesNotMatch(await printed('--', 'listen', '--config', config), /hunter2/);
   });
 
@@ -155,8 +160,8 @@ describe('service install', () => {
     [['node', '--tcp-port', '443'], true],
     [['node', '--port', '0'], false],
     [['listen', '--allow-reverse', 'laptop:0.0.0.0:80'], true],
-    [['listen', '--metrics', '9100'], false],
-    [['listen', '--udp-port', '500-600'], true],
+    [['listen', '--expose', '22', '--metrics', '9100'], false],
+    [['listen', '--expose', '22', '--udp-port', '500-600'], true],
   ];
   for (const [args, isLow] of low) {
     test(`${args.join(' ')} ${isLow ? 'has' : 'does without'} the right to low ports`, async () => {
@@ -167,30 +172,45 @@ describe('service install', () => {
 
   test('the name of the unit is that of its command, or a chosen one', async () => {
     assert.match(await printed('--system', '--', 'node'), /^StateDirectory=tox-wasm-tunnel-node$/m);
-    assert.match(await printed('--system', '--name', 'db'), /^StateDirectory=tox-wasm-tunnel-db$/m);
+    assert.match(
+      await printed('--system', '--name', 'db', '--', '--expose', '22'),
+      /^StateDirectory=tox-wasm-tunnel-db$/m,
+    );
   });
 
   test('--ephemeral has no state folder, -v no --quiet', async () => {
     assert.equal(
-      execOf(await printed('--', '--ephemeral')),
-      '/usr/bin/env /usr/bin/env listen --ephemeral --quiet',
+      execOf(await printed('--', '--ephemeral', '--expose', 'none')),
+      '/usr/bin/env /usr/bin/env listen --expose none --ephemeral --quiet',
     );
-    assert.match(execOf(await printed('--', '-v')), / listen --verbose --state /);
+    assert.match(
+      execOf(await printed('--', '-v', '--allow-reverse', '8080')),
+      / listen --allow-reverse 8080 --verbose --state /,
+    );
+  });
+
+  test('a listener whose rules stand in a file of --config is taken, with an empty list too', async () => {
+    const config = temp.file('config.json');
+    writeFileSync(config, '{"listen":{"expose":[]}}');
+    assert.match(execOf(await printed('--', 'listen', '--config', config)), / listen --config \S+ --state /);
+    writeFileSync(config, '{"listen":{"max-peers":3}}');
+    assert.equal(await bench.run('service', 'install', '--print', '--', 'listen', '--config', config), 2);
+    assert.match(bench.stderr.text, /say what ticket holders may reach/);
   });
 
   test('our unit is written anew, a foreign one is left as it is', async () => {
-    assert.equal(await bench.run('service', 'install'), 0);
+    assert.equal(await bench.run('service', 'install', '--', '--expose', '80'), 0);
     assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 0);
     const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
     assert.match(readFileSync(file, 'utf8'), /--expose 22/);
     writeFileSync(file, 'precious');
-    assert.equal(await bench.run('service', 'install'), 2);
+    assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 2);
     assert.match(bench.stderr.text, /is there and not of tox-wasm-tunnel: it was left as it is/);
     assert.equal(readFileSync(file, 'utf8'), 'precious');
   });
 
   test('--json gives the unit and the commands', async () => {
-    assert.equal(await bench.run('service', 'install', '--print', '--json'), 0);
+    assert.equal(await bench.run('service', 'install', '--print', '--json', '--', '--expose', '22'), 0);
     const [event] = bench.stdout.events;
     assert.equal(event?.event, 'service');
     assert.deepEqual(Object.keys(event), ['event', 'name', 'scope', 'unit', 'next']);
@@ -199,6 +219,12 @@ describe('service install', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['remove'], /service "remove" is not known; there is install/],
     [['install', '--user', '--system'], /contradict/],
+    [
+      ['install'],
+      /say what ticket holders may reach: --expose 22 .*--allow-reverse 8080 .*--expose none .*'localhost:\*'/,
+    ],
+    [['install', '--', 'listen', '--max-peers', '2'], /say what ticket holders may reach/],
+    [['install', '--', 'listen', '--expose', 'none', '--expose', '22'], /contradict/],
     [['install', '--', 'id'], /id is no service; listen, connect and node are/],
     [['install', '--', 'listen', '--expsoe', '22'], /unknown option '--expsoe'/],
     [['install', '--', 'listen', '--config', '/nowhere/x'], /cannot be read/],
@@ -210,9 +236,12 @@ describe('service install', () => {
     [['install', '--', 'connect', 'home', '22', '--', 'ls'], /no use for a program/],
     [['install', '--', 'connect', 'home', '-L', '1:localhost'], /not a forward/],
     [['install', '--system', '--', 'connect', 'home', '22'], /names are those of a user/],
-    [['install', '--system', '--', '--state', '/srv/x'], /keeps its state in \/var\/lib\/tox-wasm-tunnel/],
-    [['install', '--system', '--', '--nodes', '/a b'], /without blanks/],
-    [['install', '--name', 'a b'], /--name "a b" is no name/],
+    [
+      ['install', '--system', '--', '--expose', '22', '--state', '/srv/x'],
+      /keeps its state in \/var\/lib\/tox-wasm-tunnel/,
+    ],
+    [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
+    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is no name/],
     [['install', '--user', '--', '--expose', 'a\nb'], /cannot stand in a unit/],
   ];
   for (const [args, why] of bad) {
@@ -245,9 +274,9 @@ describe('where the program lies', () => {
     writeFileSync(script, '');
     assert.deepEqual(await placeTrouble([script]), { kind: 'temporary', file: script });
     bench.ownCommand = ['/usr/bin/env', script];
-    assert.equal(await bench.run('service', 'install', '--system', '--print'), 2);
+    assert.equal(await bench.run('service', 'install', '--system', '--print', '--', '--expose', '22'), 2);
     assert.match(bench.stderr.text, /lies where files do not last/);
-    assert.equal(await bench.run('service', 'install', '--user', '--print'), 0);
+    assert.equal(await bench.run('service', 'install', '--user', '--print', '--', '--expose', '22'), 0);
   });
 
   test('where its owner alone may enter: the service runs as that owner, and that is said', {
@@ -265,7 +294,7 @@ describe('where the program lies', () => {
       chmodSync(folder, 0o750);
       assert.deepEqual(await placeTrouble([script]), { kind: 'private', file: script, ownerId: 0 });
       bench.ownCommand = ['/usr/bin/env', script];
-      assert.equal(await bench.run('service', 'install', '--system', '--print'), 0);
+      assert.equal(await bench.run('service', 'install', '--system', '--print', '--', '--expose', '22'), 0);
       assert.match(bench.stdout.text, /^User=root$/m);
       assert.match(bench.stdout.text, /^ProtectHome=read-only$/m);
       assert.match(bench.stdout.text, /^CapabilityBoundingSet=$/m);

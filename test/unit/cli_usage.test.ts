@@ -82,6 +82,11 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [[ID, '-L', './a.sock:h:80'], /must be absolute/],
     [[TICKET, '22', '--allow-reverse', '80'], /is for the listener/],
     [['listen', '--allow-reverse', 'x'], /the port must be/],
+    [['listen', '--allow-reverse', ' '], /the port must be/],
+    [['listen', '--expose', ''], /the port must be/],
+    [['listen', '--expose', ' '], /the port must be/],
+    [['listen', '--expose', 'none', '--expose', '22'], /--expose none and other --expose .*contradict/],
+    [['ticket', 'new', '--name', 'a', '--expose', '22', '--expose', 'none'], /--expose none .*contradict/],
     [['listen', '--allow-reverse', 'desktop:80'], /no peer and no ticket is called so/],
     [['listen', '--expose', '/run/../a'], /without \. and \.\./],
     [[ID, '-W', 'localhost:0'], /not a forward/],
@@ -222,7 +227,7 @@ describe('what the options come to', () => {
     assert.deepEqual(Object.keys(options).sort(), [
       ...['access', 'allowPeers', 'allowReverse', 'bootstrap', 'denyPeers', 'expose', 'logger', 'signal'],
     ]);
-    assert.deepEqual([options.expose, options.allowPeers, options.denyPeers], [[], [], []]);
+    assert.deepEqual([options.expose, options.allowPeers, options.denyPeers], ['loopback', [], []]);
   });
 
   test('each limit has its option', async () => {

@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, type DescriptorShare, Descriptors } from '../../src/core/descriptors.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { Dialer, type DialerOptions, type DialResult } from '../../src/forward/dial.js';
 import { ATTEMPT_DELAY_MS } from '../../src/forward/dial_race.js';
 import { dialReason, resolveReason } from '../../src/forward/dial_reason.js';
@@ -22,7 +22,7 @@ class Bench {
 
   constructor(options: Partial<DialerOptions> = {}) {
     this.dialer = new Dialer({
-      rules: new AllowRules(),
+      rules: new AllowRules([LOOPBACK_ONLY]),
       timers: this.timers,
       resolve: async () => ['127.0.0.1', '127.0.0.2', '127.0.0.3'],
       connect: (address) => {
@@ -46,7 +46,7 @@ class Bench {
 
 test('a target that listens is dialled, half-open and without delay', async () => {
   const target = await Target.start();
-  const dialer = new Dialer({ rules: new AllowRules() });
+  const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) });
   const result = await dialer.dial({ host: '127.0.0.1', port: target.port });
   assert.ok(result.kind === 'connected');
   assert.equal(result.socket.allowHalfOpen, true);
@@ -60,7 +60,10 @@ test('a target that listens is dialled, half-open and without delay', async () =
 
 test('a port where nobody listens is refused', async () => {
   const port = await freePort();
-  const result = await new Dialer({ rules: new AllowRules() }).dial({ host: 'localhost', port });
+  const result = await new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) }).dial({
+    host: 'localhost',
+    port,
+  });
   assertFailed(result, 'refused', `localhost port ${port}: ECONNREFUSED`);
 });
 
@@ -374,7 +377,7 @@ test('an address that finds no descriptor leaves the race to the one that has on
 });
 
 test('a socket for datagrams takes a descriptor too, until it is closed', { timeout: 20_000 }, async () => {
-  const dialer = new Dialer({ rules: new AllowRules(), descriptors: share(1, []) });
+  const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]), descriptors: share(1, []) });
   const target = { host: '127.0.0.1', port: await freePort() };
   const first = await dialer.dialUdp(target);
   assert.ok(first.kind === 'connected');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { TargetServer } from '../../src/forward/serve.js';
 import type { OpenRequest } from '../../src/mux/stream_api.js';
 import { ending } from '../support/loopback.js';
@@ -29,7 +29,7 @@ function bench(resolve?: () => Promise<readonly string[]>) {
   const lines: string[] = [];
   const server = new TargetServer({
     peer: 'p',
-    rules: new AllowRules(),
+    rules: new AllowRules([LOOPBACK_ONLY]),
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     ...(resolve === undefined ? {} : { resolve }),
   });

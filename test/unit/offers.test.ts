@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { parseExposeSpec } from '../../src/forward/expose.js';
 import { Offers } from '../../src/forward/offers.js';
 import { failsWith } from '../support/fails_with.js';
@@ -57,6 +57,6 @@ describe('offers', () => {
     for (const text of ['80', 'web:81', 'other:80', '127.0.0.0/8:*', '/run/web.sock', '*:81']) {
       assert.equal(opens(text), false, text);
     }
-    assert.equal(new AllowRules().permitsName('web', 80), false);
+    assert.equal(new AllowRules([LOOPBACK_ONLY]).permitsName('web', 80), false);
   });
 });

@@ -159,6 +159,11 @@ test('nothing is allowed without a rule; a name with rules of either kind of its
   assert.deepEqual([ask(book, 'laptop', 80), ask(book, 'laptop', 90)], [false, true]);
   assert.equal(ask(book, 'other', 80, true), false, 'a narrow ticket gets no more than it was made for');
   assert.equal(ask(book, 'laptop', 90, true), true);
+  const narrow: Grant = { ...grant('other'), allowReverse: [] };
+  assert.deepEqual(
+    [grant('laptop'), grant('other'), narrow].map((each) => book.hasOwnRules(each)),
+    [true, false, true],
+  );
   book.keep((name) => name !== 'laptop');
   assert.deepEqual([ask(book, 'laptop', 80), ask(book, 'laptop', 90)], [true, false]);
 });

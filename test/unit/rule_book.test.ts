@@ -107,8 +107,17 @@ describe('a name', () => {
 });
 
 describe('a book of rules', () => {
-  test('without any rule opens the loopback and says that it is the default', () => {
-    const book = new RuleBook();
+  test('without any rule opens nothing', () => {
+    for (const book of [new RuleBook(), new RuleBook([])]) {
+      assert.equal(book.isDefault, false);
+      assert.deepEqual(book.list(), []);
+      assert.ok(!opens(book, undefined, '127.0.0.1', 22));
+      assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
+    }
+  });
+
+  test('opens the loopback where it is told to, and says that it is the default', () => {
+    const book = new RuleBook([], true);
     assert.equal(book.isDefault, true);
     assert.deepEqual(
       book.list().map((each) => printRule(each)),
@@ -118,12 +127,64 @@ describe('a book of rules', () => {
     assert.ok(!opens(book, undefined, '10.0.0.1', 1));
   });
 
-  test('the first general rule replaces the default', () => {
-    const book = new RuleBook();
+  test('the first rule replaces the default, and what it opens is never closed in between', () => {
+    const book = new RuleBook([], true);
+    const seen: boolean[] = [];
+    book.onChange(() => seen.push(opens(book, undefined, '127.0.0.1', 22)));
     book.add(rule('22'));
     assert.equal(book.isDefault, false);
     assert.ok(opens(book, undefined, '127.0.0.1', 22));
     assert.ok(!opens(book, undefined, '127.0.0.1', 23));
+    assert.ok(seen.length > 0 && seen.every((isOpen) => isOpen));
+  });
+
+  test('a rule for a name, or one that says the same, replaces the default as well', () => {
+    const named = new RuleBook([], true);
+    named.add(rule('laptop:22'));
+    assert.ok(!opens(named, grant('ci'), '127.0.0.1', 22));
+    const same = new RuleBook([], true);
+    assert.equal(same.add(rule('localhost:*')), true);
+    assert.equal(same.isDefault, false);
+    assert.ok(opens(same, undefined, '127.0.0.1', 22));
+  });
+
+  test('the default comes back by nothing: not when the last rule goes, nor a name', () => {
+    const book = new RuleBook([], true);
+    let changes = 0;
+    book.onChange(() => changes++);
+    book.closeDefault();
+    book.closeDefault();
+    assert.equal(changes, 1);
+    for (const text of ['22', 'laptop:22']) {
+      assert.ok(book.add(rule(text)));
+      assert.ok(book.remove(rule(text)));
+    }
+    book.keep(() => false);
+    assert.deepEqual([book.isDefault, book.list()], [false, []]);
+    assert.ok(!opens(book, undefined, '127.0.0.1', 22));
+    assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
+  });
+
+  test('the default counts beside what is given at the start, and goes alone', () => {
+    const book = new RuleBook([rule('db.lan:80')], true);
+    assert.ok(opens(book, undefined, '127.0.0.1', 1));
+    book.closeDefault();
+    assert.ok(!opens(book, undefined, '127.0.0.1', 1));
+    assert.equal(book.list().length, 1);
+  });
+
+  test('who has rules of the other kind of its own has none of the general ones', () => {
+    const book = new RuleBook([rule('22')]);
+    const host = readHost('127.0.0.1');
+    assert.ok(typeof host !== 'string');
+    const may = (hasOtherRules: boolean): boolean =>
+      book
+        .rulesFor(
+          () => grant('laptop'),
+          () => hasOtherRules,
+        )
+        .mayPermit(host, 22);
+    assert.deepEqual([may(false), may(true)], [true, false]);
   });
 
   test('a rule for one name alone leaves nothing open to the others', () => {
@@ -145,7 +206,7 @@ describe('a book of rules', () => {
 
   test('a ticket with an empty list of rules opens nothing', () => {
     const none: Grant = { name: 'x', kind: 'ticket', rules: [] };
-    assert.ok(!opens(new RuleBook(), none, '127.0.0.1', 22));
+    assert.ok(!opens(new RuleBook([], true), none, '127.0.0.1', 22));
   });
 
   test('taking a rule away never opens anything', () => {
@@ -159,8 +220,9 @@ describe('a book of rules', () => {
   });
 
   test('the default can be taken away', () => {
-    const book = new RuleBook();
+    const book = new RuleBook([], true);
     assert.ok(book.remove(rule('localhost:*')));
+    assert.equal(book.isDefault, false);
     assert.ok(!opens(book, undefined, '127.0.0.1', 22));
   });
 

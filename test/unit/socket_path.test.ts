@@ -3,7 +3,7 @@ import test from 'node:test';
 import { readRule } from '../../src/access/rule.js';
 import { RuleBook } from '../../src/access/rule_book.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { AllowRules } from '../../src/forward/allow.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
 import { Dialer } from '../../src/forward/dial.js';
 import { parseExposeSpec, printExposeSpec } from '../../src/forward/expose.js';
 import { foreignPath, readSocketPath } from '../../src/forward/socket_path.js';
@@ -117,7 +117,10 @@ test('--expose takes a path, for all or for one name, and prints it as it was re
 
 test('no rule opens a path but the one that names it, letter by letter', async () => {
   const dialer = (...rules: string[]): Dialer =>
-    new Dialer({ rules: rules.length === 0 ? new AllowRules() : new AllowRules(rules.map(parseExposeSpec)) });
+    new Dialer({
+      rules:
+        rules.length === 0 ? new AllowRules([LOOPBACK_ONLY]) : new AllowRules(rules.map(parseExposeSpec)),
+    });
   for (const rules of [
     [],
     ['*:*'],

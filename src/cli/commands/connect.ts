@@ -77,6 +77,7 @@ export async function connectCommand(
   second: string | undefined,
   flags: ConnectFlags,
 ): Promise<ExitCode> {
+  context.reporter.logEvents();
   const program = programOf(flags);
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W needs');
   if (program !== undefined && first === STDIN) throw twiceStdin('the program has');

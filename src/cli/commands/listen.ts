@@ -3,12 +3,13 @@ import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import type { AllowedPeer } from '../../access/policy.js';
 import { type IsName, printRule, type Rule, readRule } from '../../access/rule.js';
 import { TunnelError } from '../../core/errors.js';
-import { parseReverseRule, type ReverseRule } from '../../forward/reverse_rule.js';
+import { parseReverseRule, printReverseRule, type ReverseRule } from '../../forward/reverse_rule.js';
 import { printHostPort } from '../../forward/spec.js';
 import { formatBootstrapLine } from '../../node/bootstrap_list.js';
 import { namedNodes, namedOrPublicNodes } from '../bootstrap_nodes.js';
 import type { ExitCode } from '../exit_codes.js';
 import {
+  exposedBy,
   type MetricsFlags,
   type NetworkFlags,
   networkOf,
@@ -47,7 +48,10 @@ export interface ListenFlags
 
 /** Waits for connectors and opens for them what may be reached. */
 export async function listenCommand(context: Context, flags: ListenFlags): Promise<ExitCode> {
-  const { expose = [] } = flags;
+  context.reporter.logEvents();
+  const exposed = exposedBy(flags.expose);
+  const expose = exposed ?? [];
+  const isBare = exposed === undefined && flags.allowReverse === undefined;
   const allowPeers = (flags.allowPeer ?? []).map(parseAllowedPeer);
   const denyPeers = (flags.denyPeer ?? []).map(parsePeerKey);
   // What can be told without knowing the names of tickets is told before anything is touched.
@@ -65,7 +69,6 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     allowPeers,
     denyPeers,
   };
-  let rules: readonly Rule[] = [];
   const passphrase = await passphraseOf(flags, context.io);
   const { listen } = await context.io.loadApi();
   return serve(context, {
@@ -75,13 +78,12 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     onBusy: 'fail',
     start: (identity, signal, kept) => {
       const access = parseAccessState(kept) ?? { tickets: [], peers: [], denied: [] };
-      rules = readRules(context, expose, allowPeers, access);
       return listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
-        expose: rules,
+        expose: isBare ? 'loopback' : readRules(context, expose, allowPeers, access),
         allowReverse: readReverse(reverse, allowPeers, access),
       });
     },
@@ -96,13 +98,15 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
       ...ticketMethods(listener, saved),
       ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
     }),
-    up: async ({ toxId, ticket }) => {
-      const command = await connectCommandLine(ticket, rules, flags);
+    up: async ({ toxId, ticket, rules, reverseRules }) => {
+      const command = await connectCommandLine(ticket, exampleOf(rules.list(), reverseRules.list()), flags);
       context.reporter.event({
         event: 'started',
         toxId,
         ticket,
-        expose: rules.map((rule) => printRule(rule)),
+        expose: rules.list().map((rule) => printRule(rule)),
+        isDefault: rules.isDefault,
+        allowReverse: reverseRules.list().map(printReverseRule),
         command,
       });
       if (flags.qr === true)
@@ -160,31 +164,30 @@ function readNamed<Read>(
 }
 
 /** What to type on the other machine: whole, with the private nodes that were named here. */
-async function connectCommandLine(
-  ticket: string,
-  rules: readonly Rule[],
-  flags: ListenFlags,
-): Promise<string> {
+async function connectCommandLine(ticket: string, example: string, flags: ListenFlags): Promise<string> {
   const nodes = await namedNodes({ bootstrap: flags.bootstrap ?? [] });
   const words = [
     'npx',
     PROGRAM,
     ticket,
-    exampleTarget(rules),
+    example,
     ...nodes.flatMap((node) => ['--bootstrap', formatBootstrapLine(node)]),
   ];
   if (flags.nodes !== undefined) words.push(...flags.nodes.flatMap((file) => ['--nodes', file]));
   return words.join(' ');
 }
 
-/** The first target that is open, in its shortest form; PORT where the user has to choose. */
-function exampleTarget(rules: readonly Rule[]): string {
+/** The first thing that the default ticket opens, in its shortest form; PORT where the user has to choose. */
+function exampleOf(rules: readonly Rule[], reverseRules: readonly ReverseRule[]): string {
   const first = rules.find(({ name }) => name === undefined);
-  if (first === undefined) return 'PORT';
+  if (first === undefined) {
+    const reverse = reverseRules.find(({ name }) => name === undefined);
+    return reverse === undefined ? 'PORT' : `-R ${reverse.ports.from}:localhost:PORT`;
+  }
   if ('path' in first) return `-L 8080:${first.path}`;
   const { host, ports } = first;
-  const port = ports[0]?.from;
-  if (port === undefined) return 'PORT';
+  const [{ from: port, to } = { from: 1, to: 0xffff }] = ports;
+  if (port === 1 && to === 0xffff) return 'PORT';
   if (host.kind === 'name')
     return host.name === 'localhost' ? String(port) : printHostPort({ host: host.name, port });
   return host.kind === 'address' ? printHostPort({ host: host.address.text, port }) : `HOST:${port}`;

@@ -21,6 +21,7 @@ export interface NodeFlags extends OutputFlags, StateFlags, NetworkFlags {
 /** Runs a bootstrap node and TCP relay: a network of one's own, or one more door to a network. */
 export async function nodeCommand(context: Context, flags: NodeFlags): Promise<ExitCode> {
   const { io, reporter } = context;
+  reporter.logEvents();
   const options = {
     ...networkOf(flags),
     ...(flags.port === undefined ? {} : { port: portOf(flags.port, '--port') }),

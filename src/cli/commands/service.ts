@@ -1,11 +1,13 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf } from '../../core/errno.js';
+import { TunnelError } from '../../core/errors.js';
 import { isPath } from '../../forward/endpoint.js';
 import { parseLocalSpec } from '../../forward/spec.js';
+import { replaceFile } from '../../node/replace_file.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type OutputFlags, usage } from '../flags.js';
+import { exposedBy, type OutputFlags, usage } from '../flags.js';
 import { isPathOption, wordsOf } from '../grammar_words.js';
 import { printable } from '../human.js';
 import type { CliIo } from '../io.js';
@@ -100,6 +102,7 @@ function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
     throw usage(
       'a password in a unit can be read by everybody here; leave it out of --proxy and use --proxy-password-file FILE',
     );
+  if (command === 'listen') expectRules(flags);
   if (command !== 'connect') return;
   if (first === undefined && flags['ticketFile'] === undefined)
     throw usage(`whom to connect to is missing: a name (${PROGRAM} add), or --ticket-file FILE`);
@@ -110,6 +113,16 @@ function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
   if (first === '-') throw usage('a service has no standard input; use --ticket-file FILE');
   if (scope === 'system' && first !== undefined && looksLikeName(first))
     throw usage('names are those of a user, whom a system service is not; use --ticket-file FILE, or --user');
+}
+
+/** A service runs unseen: what it opens is chosen, and all of the loopback is not a default for it. */
+function expectRules({ expose, allowReverse }: ParsedCall['flags']): void {
+  // Commander has collected texts under this name.
+  const exposed = exposedBy(expose as readonly string[] | undefined);
+  if (exposed !== undefined || allowReverse !== undefined) return;
+  throw usage(
+    "say what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)",
+  );
 }
 
 function unitName(command: string, name: string | undefined): string {
@@ -225,10 +238,13 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
       throw usage(
         `${file} is there and not of ${PROGRAM}: it was left as it is; choose another name with --name`,
       );
-    await writeFile(file, unit, { mode: 0o644 });
+    // A link stays one.
+    await replaceFile(old === undefined ? file : await realpath(file), unit, 0o644);
     return file;
   } catch (error) {
-    if (!['EACCES', 'EROFS', 'EPERM'].includes(errnoOf(error) ?? '')) throw error;
+    if (TunnelError.is(error) || !(error instanceof Error)) throw error;
+    if (!['EACCES', 'EROFS', 'EPERM'].includes(errnoOf(error) ?? ''))
+      throw new TunnelError('ERR_OUTPUT', `${file}: ${error.message}; nothing was changed`, { cause: error });
     throw usage(
       `${file} cannot be written; run this as root, or with --user, or with --print to put it there yourself`,
     );

@@ -13,7 +13,7 @@ import { createIdentity, publicKeyOf } from '../../node/identity.js';
 import { type IdentityPlace, openIdentity } from '../../node/identity_file.js';
 import { makeToxId } from '../../node/tox_id.js';
 import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type OutputFlags, usage } from '../flags.js';
+import { exposedBy, type OutputFlags, usage } from '../flags.js';
 import { humanDuration } from '../human.js';
 import { passphraseOf } from '../passphrase.js';
 import { qrCode } from '../qr.js';
@@ -101,7 +101,8 @@ function questionOf(
     case 'revoke':
       if (name === undefined) throw usage('ticket revoke needs the name of the ticket; see ticket list');
       return { method: 'ticket.revoke', params: { name: parseName(name) } };
-    case 'new':
+    case 'new': {
+      const exposed = exposedBy(expose);
       if (flags.name === undefined) throw usage('a new ticket needs a name: ticket new --name NAME');
       return {
         method: 'ticket.new',
@@ -109,14 +110,15 @@ function questionOf(
           name: parseName(flags.name),
           ...(expires !== undefined && { expiresAtMs: wallMs + durationOf(expires) }),
           ...(uses !== undefined && { uses: usesOf(uses) }),
-          ...(expose !== undefined && {
-            rules: expose.map((text) => printExposeSpec(parseExposeSpec(text))),
+          ...(exposed !== undefined && {
+            rules: exposed.map((text) => printExposeSpec(parseExposeSpec(text))),
           }),
           ...(allowReverse !== undefined && {
             allowReverse: allowReverse.map((text) => printReverseRule(parseReverseRule(text))),
           }),
         },
       };
+    }
     default:
       throw usage(`ticket ${JSON.stringify(action)} is not known; there are new, list and revoke`);
   }
@@ -173,12 +175,15 @@ function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
       words.push(`expires in ${humanDuration(expiresAtMs - nowMs)}`);
     }
     if (uses !== undefined) words.push(`used ${used} of ${uses}`);
-    if (rules !== undefined) words.push(`reaches ${rules.join(' ')}`);
-    if (allowReverse !== undefined) words.push(`may open ${allowReverse.join(' ')}`);
+    // With rules of either kind of its own a ticket has none of the general ones.
+    if (rules !== undefined || allowReverse !== undefined) words.push(`reaches ${listed(rules)}`);
+    if (allowReverse !== undefined) words.push(`may open ${listed(allowReverse)}`);
     reporter.result(words.join('\t'));
   }
   reporter.event({ event: 'tickets', tickets });
 }
+
+const listed = (rules: readonly string[] = []): string => (rules.length === 0 ? 'nothing' : rules.join(' '));
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const MAX_DAYS = 3650;

@@ -2,7 +2,15 @@
 // the tunnel. Prints it, and ends by itself because everything was closed.
 import { once } from 'node:events';
 import { createServer, connect as dial } from 'node:net';
-import { connect, listen, node, parseBootstrapLine, parseLocalSpec, parseTicket } from 'tox-wasm-tunnel';
+import {
+  connect,
+  listen,
+  node,
+  parseBootstrapLine,
+  parseExposeSpec,
+  parseLocalSpec,
+  parseTicket,
+} from 'tox-wasm-tunnel';
 
 const HOST = '127.0.0.1';
 
@@ -20,7 +28,8 @@ export async function roundTrip(files) {
     const first = await node({ ...local, port: 0, tcpPort: 0 });
     toClose.push(first);
     const bootstrap = [parseBootstrapLine(`${HOST}:${first.udpPort}:${first.publicKey}`)];
-    const listener = await listen({ ...local, bootstrap });
+    const expose = [parseExposeSpec(String(server.address().port))];
+    const listener = await listen({ ...local, bootstrap, expose });
     toClose.push(listener);
     const tunnel = await connect({ ...local, bootstrap, remote: parseTicket(listener.ticket) });
     toClose.push(tunnel);

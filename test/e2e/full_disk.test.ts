@@ -1,0 +1,184 @@
+/** Disks that are full: what a command writes there fails with an error, and no file is left that has a part of it. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { CliProcess, FROM_SOURCES, runCli } from '../support/cli_process.js';
+import { listenOnLoopback } from '../support/loopback.js';
+import { PrivateNetwork } from '../support/private_network.js';
+import { type Finished, runProgram } from '../support/run_program.js';
+import { TempFolder } from '../support/temp_folder.js';
+
+const FULL = '/dev/full';
+const NO_FULL = existsSync(FULL) ? false : `needs ${FULL}`;
+const NO_LIMIT = process.platform === 'win32' ? 'needs ulimit' : false;
+const LIMIT = 64 * 1024;
+const SENT = 100_000;
+
+/** Runs the command line in a shell, whose `"$@"` it is. */
+function inShell(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  // The cache of the loader is no file of ours.
+  const variables = { ...process.env, TSX_DISABLE_CACHE: '1', ...env };
+  return runProgram('sh', ['-c', script, 'sh', ...FROM_SOURCES, ...args], { env: variables });
+}
+
+function assertFailed({ exitCode, stderr }: Finished, why: RegExp): void {
+  assert.equal(exitCode, 1, stderr);
+  assert.match(stderr, /^tox-wasm-tunnel: [^\n]+\n$/, 'one line, no stack');
+  assert.match(stderr, why);
+}
+
+describe('a full disk', { concurrency: 2 }, () => {
+  const folder = new TempFolder();
+  const state = folder.file('state');
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end(Buffer.alloc(SENT, 'x'));
+  });
+  let network: PrivateNetwork;
+  let connect: readonly string[];
+
+  before(async () => {
+    const port = await listenOnLoopback(server);
+    network = await PrivateNetwork.start();
+    const { ticket } = await network.listen([String(port)]);
+    const join = ['--bootstrap', network.bootstrap, '--bind', '127.0.0.1', '--no-lan', '--ephemeral'];
+    connect = ['connect', ticket, '-W', `localhost:${port}`, ...join];
+    assert.equal((await runCli(['id', '--state', state])).exitCode, 0);
+  });
+
+  after(async () => {
+    await network.stop();
+    server.close();
+    folder.remove();
+  });
+
+  const printing: readonly (readonly string[])[] = [
+    ['id', '--state', state],
+    ['id', '--json', '--state', state],
+    ['id', '--export', '-', '--state', state],
+    ['completion', 'bash'],
+    ['--help'],
+  ];
+  for (const args of printing) {
+    test(`${args.filter((arg) => arg !== state).join(' ')} that cannot print ends with 1 and one line`, {
+      timeout: 60_000,
+      skip: NO_FULL,
+    }, async () => {
+      assertFailed(await inShell(`exec "$@" >${FULL}`, args), /standard output: ENOSPC/);
+    });
+  }
+
+  test('where nothing at all can be written the exit code says it', {
+    timeout: 60_000,
+    skip: NO_FULL,
+  }, async () => {
+    const both = await inShell(`exec "$@" >${FULL} 2>${FULL}`, ['id', '--state', state]);
+    assert.deepEqual(both, { exitCode: 1, stdout: '', stderr: '' });
+  });
+
+  test('-W whose bytes find no room at all ends with 1', { timeout: 90_000, skip: NO_FULL }, async () => {
+    assertFailed(await inShell(`exec "$@" >${FULL}`, connect), /standard output: ENOSPC/);
+  });
+
+  test('-W of which a part finds room ends with 1, and what fits is there', {
+    timeout: 90_000,
+    skip: NO_LIMIT,
+  }, async () => {
+    const file = folder.file('part');
+    // In blocks of 512 bytes, says POSIX.
+    const finished = await inShell(`ulimit -f ${LIMIT / 512}; exec "$@" >"$FILE"`, connect, { FILE: file });
+    assertFailed(finished, /standard output: EFBIG/);
+    assert.equal(statSync(file).size, LIMIT);
+  });
+
+  test('-W whose reader has read enough ends quietly with 0', {
+    timeout: 90_000,
+    skip: NO_LIMIT,
+  }, async () => {
+    const script = '{ "$@"; echo "code $?" >&2; } | head -c 10';
+    assert.deepEqual(await inShell(script, connect), {
+      exitCode: 0,
+      stdout: 'x'.repeat(10),
+      stderr: 'code 0\n',
+    });
+  });
+
+  test('-W to a file with room has all bytes and ends with 0', {
+    timeout: 90_000,
+    skip: NO_LIMIT,
+  }, async () => {
+    const file = folder.file('whole');
+    const finished = await inShell('exec "$@" >"$FILE"', connect, { FILE: file });
+    assert.deepEqual(finished, { exitCode: 0, stdout: '', stderr: '' });
+    assert.equal(statSync(file).size, SENT);
+  });
+
+  test('a listener whose events find no room says so once, runs on and ends in peace', {
+    timeout: 90_000,
+    skip: NO_FULL,
+  }, async () => {
+    const running = folder.file('running');
+    const args = ['listen', '--json', '--expose', 'none', '--state', running];
+    const join = ['--bootstrap', network.bootstrap, '--bind', '127.0.0.1', '--no-lan'];
+    const listener = CliProcess.start([...FROM_SOURCES, ...args, ...join], {
+      program: ['sh', '-c', `exec "$@" >${FULL}`, 'sh'],
+    });
+    try {
+      await listener.said(/left out until they can: ENOSPC/);
+      const { exitCode, stdout } = await runCli(['ticket', '--state', running]);
+      assert.equal(exitCode, 0);
+      assert.match(stdout, /^twt/);
+    } finally {
+      assert.equal(await listener.stop(), 0);
+    }
+    assert.equal(listener.stderr.trimEnd().split('\n').length, 1, listener.stderr);
+  });
+
+  test('id --export that finds no room leaves no file', { timeout: 60_000, skip: NO_LIMIT }, async () => {
+    const file = folder.file('exported.json');
+    const args = ['id', '--export', file, '--state', state];
+    assertFailed(
+      await inShell('ulimit -f 0; exec "$@"', args),
+      /exported\.json: it cannot be written: EFBIG/,
+    );
+    assert.ok(!existsSync(file));
+  });
+
+  test('service install that finds no room leaves the unit as it was, or none', {
+    timeout: 60_000,
+    skip: process.platform === 'linux' ? false : 'is for systemd',
+  }, async () => {
+    const config = folder.file('config');
+    const units = `${config}/systemd/user`;
+    const install = ['service', 'install', '--user', '--', '--expose', '22'];
+    const env = { XDG_CONFIG_HOME: config };
+    mkdirSync(units, { recursive: true });
+    assertFailed(
+      await inShell('ulimit -f 0; exec "$@"', install, env),
+      /\.service: EFBIG: .*; nothing was changed/,
+    );
+    assert.deepEqual(readdirSync(units), []);
+    const old = '# Written by tox-wasm-tunnel service install.\nold\n';
+    writeFileSync(`${units}/tox-wasm-tunnel.service`, old);
+    assertFailed(await inShell('ulimit -f 0; exec "$@"', install, env), /EFBIG/);
+    assert.deepEqual(readdirSync(units), ['tox-wasm-tunnel.service']);
+    assert.equal(readFileSync(`${units}/tox-wasm-tunnel.service`, 'utf8'), old);
+    assert.equal((await inShell('exec "$@"', install, env)).exitCode, 0);
+    assert.match(readFileSync(`${units}/tox-wasm-tunnel.service`, 'utf8'), /--expose 22/);
+  });
+
+  test('add that finds no room keeps the names as they were', {
+    timeout: 60_000,
+    skip: NO_LIMIT,
+  }, async () => {
+    const named = folder.file('named');
+    const id = '0'.repeat(76);
+    assert.equal((await runCli(['add', 'home', id, '--state', named])).exitCode, 0);
+    const before = readFileSync(`${named}/names.json`, 'utf8');
+    const finished = await inShell('ulimit -f 0; exec "$@"', ['add', 'work', id, '--state', named]);
+    assertFailed(finished, /EFBIG/);
+    assert.equal(readFileSync(`${named}/names.json`, 'utf8'), before);
+    assert.ok(!existsSync(`${named}/names.json.new`));
+  });
+});

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { FileOutput, isReaderGone } from '../../src/cli/output.js';
+import { Reporter, type Verbosity } from '../../src/cli/reporter.js';
+import { CliBench, TextSink } from '../support/cli_bench.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
+
+const full = (): Error =>
+  Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+
+/** A disk with so many bytes of room, which takes at most `most` bytes at once. */
+class Disk {
+  text = '';
+  room: number;
+  readonly #most: number;
+
+  constructor(room: number, most = Number.POSITIVE_INFINITY) {
+    this.room = room;
+    this.#most = most;
+  }
+
+  readonly write = (bytes: Uint8Array): number => {
+    const count = Math.min(bytes.length, this.room, this.#most);
+    if (count === 0) throw full();
+    this.room -= count;
+    this.text += Buffer.from(bytes.subarray(0, count)).toString();
+    return count;
+  };
+}
+
+function outputOn(disk: Disk): FileOutput & { failure?: Error } {
+  const output: FileOutput & { failure?: Error } = new FileOutput(disk.write);
+  output.on('error', (error) => {
+    output.failure = error;
+  });
+  return output;
+}
+
+const JSON_ONLY: Verbosity = { json: true, verbose: 0, quiet: false };
+const FOR_PEOPLE: Verbosity = { json: false, verbose: 0, quiet: false };
+const clocks = { timers: new VirtualTimers(), wallClock: (): Date => new Date('2026-01-02T03:04:05.678Z') };
+const waiting = (message: string) => ({ event: 'waiting', message }) as const;
+
+describe('output to a file', () => {
+  test('is written whole although each write takes a part', () => {
+    const disk = new Disk(1000, 3);
+    const output = outputOn(disk);
+    output.write('ten bytes\n');
+    output.write('more');
+    assert.equal(disk.text, 'ten bytes\nmore');
+  });
+
+  test('fails when a disk takes only a part of the last block, which Node’s own stream does not', async () => {
+    const output = outputOn(new Disk(5));
+    await assert.rejects(
+      new Promise((resolve, reject) =>
+        output.end('too long', (error?: Error | null) => (error ? reject(error) : resolve(0))),
+      ),
+      /ENOSPC/,
+    );
+    assert.match(String(output.failure), /ENOSPC/);
+  });
+
+  test('a write that takes nothing and says nothing is a failure, and no endless loop', () => {
+    const output = new FileOutput(() => 0);
+    assert.match(String(output.tryLine('x\n')), /nothing more can be written/);
+  });
+
+  test('a line that finds no room leaves the stream usable, and the next one begins on a line of its own', () => {
+    const disk = new Disk(8);
+    const output = outputOn(disk);
+    assert.equal(output.tryLine('one\n'), undefined);
+    assert.match(String(output.tryLine('second\n')), /ENOSPC/);
+    assert.match(String(output.tryLine('third\n')), /ENOSPC/);
+    disk.room = 100;
+    assert.equal(output.tryLine('fourth\n'), undefined);
+    assert.equal(output.tryLine('fifth\n'), undefined);
+    assert.equal(disk.text, 'one\nseco\nfourth\nfifth\n');
+    assert.equal(output.failure, undefined);
+  });
+
+  test('no reader of a file goes away: EIO is one of a terminal, and a failing disk of a file', () => {
+    const error = Object.assign(new Error('EIO'), { code: 'EIO' });
+    assert.equal(isReaderGone(error, new TextSink()), true);
+    assert.equal(isReaderGone(error, new FileOutput(() => 1)), false);
+    assert.equal(isReaderGone(full(), new TextSink()), false);
+  });
+});
+
+describe('events as a log on a full disk', () => {
+  test('are left out and counted, which people are told once, and told of again when there is room', () => {
+    const disk = new Disk(0);
+    const people = new TextSink();
+    const reporter = new Reporter(outputOn(disk), people, JSON_ONLY, clocks);
+    reporter.logEvents();
+    for (let number = 0; number < 3; number++) reporter.event(waiting(String(number)));
+    assert.deepEqual(people.lines, [
+      'tox-wasm-tunnel: events cannot be written to standard output, and are left out until they can: ENOSPC: no space left on device, write',
+    ]);
+    disk.room = 10_000;
+    reporter.event(waiting('there is room'));
+    reporter.event(waiting('and more'));
+    const [dropped, ...events] = disk.text
+      .trimEnd()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+    const time = wallClock().toISOString();
+    assert.deepEqual(dropped, {
+      event: 'dropped',
+      time,
+      count: 3,
+      message: 'ENOSPC: no space left on device, write',
+    });
+    assert.deepEqual(events, [
+      { event: 'waiting', time, message: 'there is room' },
+      { event: 'waiting', time, message: 'and more' },
+    ]);
+    assert.equal(people.lines.at(-1), 'tox-wasm-tunnel: events are written again; 3 were left out');
+    disk.room = 0;
+    reporter.event(waiting('full again'));
+    assert.equal(people.lines.length, 3, 'a second time is news again');
+  });
+
+  test('an error is told people as well, where programs cannot be told', () => {
+    const people = new TextSink();
+    const reporter = new Reporter(outputOn(new Disk(0)), people, JSON_ONLY, clocks);
+    reporter.error(new Error('it broke'));
+    assert.deepEqual(people.lines, ['tox-wasm-tunnel: it broke']);
+  });
+
+  test('lines for people are counted as well, and neither throw nor end anything', () => {
+    const disk = new Disk(0);
+    const stderr = outputOn(disk);
+    const reporter = new Reporter(new TextSink(), stderr, FOR_PEOPLE, clocks);
+    reporter.people('one');
+    reporter.error(new Error('two'));
+    reporter.people('three');
+    disk.room = 1000;
+    reporter.people('four');
+    assert.equal(disk.text, '3 lines are missing here: ENOSPC: no space left on device, write\nfour\n');
+    assert.equal(stderr.failure, undefined);
+  });
+
+  test('when both are full nothing is lost but the lines', () => {
+    const [stdout, stderr] = [new Disk(0), new Disk(0)];
+    const reporter = new Reporter(outputOn(stdout), outputOn(stderr), JSON_ONLY, clocks);
+    reporter.logEvents();
+    reporter.event(waiting('1'));
+    reporter.error(new Error('2'));
+    stdout.room = stderr.room = 1000;
+    reporter.event(waiting('3'));
+    assert.match(stdout.text, /"dropped".*"count":2.*\n.*"3"/);
+    assert.match(stderr.text, /^2 lines are missing here/);
+  });
+});
+
+describe('a command whose output cannot be written', () => {
+  for (const args of [
+    ['id'],
+    ['id', '--json'],
+    ['ticket'],
+    ['ticket', '--json'],
+    ['completion', 'bash'],
+    ['nodes'],
+    ['--help'],
+    ['--version'],
+    ['service', 'install', '--print', '--', '--expose', '22'],
+  ]) {
+    test(`${args.join(' ')} ends with 1 and one line`, async () => {
+      const bench = new CliBench();
+      bench.stdout.failure = full();
+      assert.equal(await bench.run(...args), 1);
+      const told = bench.stderr.lines.filter((line) => line.startsWith('tox-wasm-tunnel: '));
+      assert.equal(told.length, 1);
+      assert.match(told[0] ?? '', /output could not be written: standard output: ENOSPC: .*incomplete/);
+    });
+
+    test(`${args.join(' ')} ends quietly and as ever when its reader has read enough`, async () => {
+      const bench = new CliBench();
+      bench.stdout.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+      assert.equal(await bench.run(...args), 0);
+      assert.doesNotMatch(bench.stderr.text, /EPIPE|could not be written/);
+    });
+  }
+
+  test('says what is wrong by its exit code alone, where nothing can be said', async () => {
+    const bench = new CliBench();
+    bench.stdout.failure = full();
+    bench.stderr.failure = full();
+    assert.equal(await bench.run('ticket'), 1);
+  });
+
+  test('the line that node is run for is no log: node ends with 1 when it cannot be written', async () => {
+    const bench = new CliBench();
+    bench.stdout.failure = full();
+    assert.equal(await bench.run('node', '--ephemeral'), 1);
+    assert.equal(bench.tunnel.closes, 1);
+    assert.match(bench.stderr.text, /standard output: ENOSPC/);
+  });
+
+  test('the answer of a command is never too long to be written', async () => {
+    const sink = new TextSink();
+    const reporter = new Reporter(sink, new TextSink(), FOR_PEOPLE, clocks);
+    const text = 'x'.repeat(3 * 1024 * 1024);
+    reporter.result(text);
+    assert.equal(sink.text, `${text}\n`);
+    const programs = new TextSink();
+    new Reporter(programs, new TextSink(), JSON_ONLY, clocks).event(waiting(text));
+    assert.equal(programs.events.length, 1);
+  });
+});
