@@ -104,7 +104,7 @@ describe('events as a log on a full disk', () => {
       .trimEnd()
       .split('\n')
       .map((line): unknown => JSON.parse(line));
-    const time = wallClock().toISOString();
+    const time = clocks.wallClock().toISOString();
     assert.deepEqual(dropped, {
       event: 'dropped',
       time,
