@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import * as v from 'valibot';
 import type { TunnelError } from '../core/errors.js';
+import { didYouMean } from '../core/nearest.js';
 import {
   ALL,
   type ConfigKind,
@@ -9,7 +10,6 @@ import {
   configSections,
 } from './config_options.js';
 import { usage } from './flags.js';
-import { didYouMean } from './nearest.js';
 import { readBoundedFile } from './read_bounded.js';
 
 const MAX_FILE_BYTES = 1024 * 1024;

@@ -19,7 +19,7 @@ import type {
 import type { PackageFiles } from '../worker/package_files.js';
 import { ChannelTable } from './channel_table.js';
 import { Joiner } from './joiner.js';
-import { type ChannelHandlers, NodeChannel } from './node_channel.js';
+import { type ChannelHandlers, type ChannelSide, NodeChannel } from './node_channel.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
 
 export type { Outcome, Path } from '../worker/contract.js';
@@ -27,7 +27,7 @@ export type { Outcome, Path } from '../worker/contract.js';
 /** A {@link WorkerLink}, as far as it is used here. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {
   readonly api: WorkerCalls;
-  readonly side: Pick<MainSide, 'run' | 'reserve' | 'commit' | 'bytes'>;
+  readonly side: Pick<MainSide, 'run'> & ChannelSide;
   close(): Promise<void>;
 };
 

@@ -174,7 +174,15 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   async #close(): Promise<void> {
     this.#forgetSignal();
-    await this.closePeers();
+    try {
+      await this.closePeers();
+    } catch (error) {
+      // An event handler threw. That is the program's own fault and stays an uncaught exception, but
+      // it must neither keep the worker alive nor reject here, where nobody may be waiting.
+      setImmediate(() => {
+        throw error;
+      });
+    }
     await this.node.close();
   }
 }
