@@ -148,11 +148,11 @@ export class PeerSession implements ChannelHandlers {
   }
 
   /**
-   * Says BYE, waits a moment for the last frames to arrive, and closes the channel. While frozen, or when
-   * the worker has died, it ends without a word, as the peer would not hear it. Never rejects.
+   * Says BYE, waits a moment for the last frames to arrive, and closes the channel. While frozen it ends without a
+   * word, as the peer would not hear it; when the worker has died there is nothing to wait for. Never rejects.
    */
   async close(reason: Reason, text = ''): Promise<void> {
-    if (this.#frozen || this.#channel?.isGone === true) this.abandon(reason);
+    if (this.#frozen) this.abandon(reason);
     if (this.#ended) return;
     this.#stop();
     this.#session?.close(reason, text);

@@ -1,9 +1,8 @@
 import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { type AccessState, parseAccessState } from '../access/access_state.js';
-import { parseName } from '../access/name.js';
+import { allowedPeer, peerName, publicKeyBytes } from '../access/checked.js';
 import { parseAllowedPeer, parsePeerKey } from '../access/peer_key.js';
-import type { AllowedPeer } from '../access/policy.js';
 import { type IsName, type Rule, readRule } from '../access/rule.js';
 import { parseRemote, SECRET_BYTES, type Ticket, ticketOf } from '../access/ticket.js';
 import {
@@ -129,11 +128,6 @@ const COMMON = {
 
 const TUNNEL = { ...COMMON, udp: boolean, udpPorts, proxy, patienceMs: milliseconds, limits };
 
-const ownerName: Reader<string> = (value, name) => {
-  const given = text(value, name);
-  return nameError(name, () => parseName(given));
-};
-
 /** A rule that may name a peer or a ticket: what it means is known with the names. */
 type Named<Of> = (isName: IsName) => Of;
 
@@ -142,7 +136,7 @@ const unchecked: Reader<unknown> = (value) => value;
 
 const ruleParts = objectOf(
   {},
-  { name: ownerName, host: unchecked, ports: listOf(range), protocol: oneOf('tcp', 'udp'), path },
+  { name: peerName, host: unchecked, ports: listOf(range), protocol: oneOf('tcp', 'udp'), path },
 );
 
 /** A rule is what is the same when it was printed and read again. */
@@ -155,7 +149,7 @@ const rule: Reader<Named<Rule>> = (value, name) => {
   return () => (owner === undefined ? read : { name: owner, ...read });
 };
 
-const reverseParts = objectOf({ bind: unchecked, ports: range }, { name: ownerName });
+const reverseParts = objectOf({ bind: unchecked, ports: range }, { name: peerName });
 
 const reverseRule: Reader<Named<ReverseRule>> = (value, name) => {
   if (typeof value === 'string') return (isName) => nameError(name, () => parseReverseRule(value, isName));
@@ -174,11 +168,6 @@ function again<Of>(read: () => Of): Of | undefined {
     return undefined;
   }
 }
-
-const allowedPeer: Reader<AllowedPeer> = textOr(
-  parseAllowedPeer,
-  objectOf({ publicKey: bytes(PUBLIC_KEY_BYTES) }, { name: ownerName }),
-);
 
 const access: Reader<AccessState> = (value, name) => {
   const read = nameError(name, () => parseAccessState(value));
@@ -214,8 +203,8 @@ export const listenOptions = objectOf(
     offer: listOf(objectOf({ host, port: port(1) }, { allowHalfOpen: boolean })),
     allowReverse: listOf(reverseRule),
     access,
-    allowPeers: listOf(allowedPeer),
-    denyPeers: listOf(textOr(parsePeerKey, bytes(PUBLIC_KEY_BYTES))),
+    allowPeers: listOf(textOr(parseAllowedPeer, allowedPeer)),
+    denyPeers: listOf(textOr(parsePeerKey, publicKeyBytes)),
   },
 );
 export type CheckedListenOptions = ReturnType<typeof listenOptions>;
