@@ -78,8 +78,9 @@ import type { ConnectOptions, ListenOptions, NodeOptions } from './tunnel/option
 /**
  * Waits for connectors and opens for them what `expose` names.
  *
- * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted,
- *   ERR_ADDRESS_INVALID for what cannot be offered
+ * @throws {TunnelError} before anything is started ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID, ERR_SPEC_INVALID,
+ *   ERR_BOOTSTRAP_INVALID, ERR_STATE_INVALID or ERR_USAGE, which name the option; then ERR_LISTEN for a UDP port that is
+ *   taken, ERR_TOX_START, ERR_CLOSED when aborted
  */
 export function listen(options: ListenOptions = {}): Promise<Listener> {
   return Listener.start(options);
@@ -89,7 +90,9 @@ export function listen(options: ListenOptions = {}): Promise<Listener> {
  * Connects to a listener. Resolves when started, not when connected: events tell of that, and
  * connections to its forwards wait for it.
  *
- * @throws {TunnelError} ERR_TICKET_INVALID and ERR_ADDRESS_INVALID for a text that is none, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ * @throws {TunnelError} before anything is started ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID or
+ *   ERR_BOOTSTRAP_INVALID, which name the option; then ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
+ *   when aborted
  */
 export function connect(options: ConnectOptions): Promise<Connector> {
   return Connector.start(options);
@@ -98,7 +101,8 @@ export function connect(options: ConnectOptions): Promise<Connector> {
 /**
  * Runs a private bootstrap node with a TCP relay.
  *
- * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ * @throws {TunnelError} before anything is started ERR_ARGUMENT_INVALID or ERR_BOOTSTRAP_INVALID, which name the option;
+ *   then ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
  */
 export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);

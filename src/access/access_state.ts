@@ -10,7 +10,8 @@ export const MAX_ALLOWED_PEERS = 1000;
 export const MAX_DENIED_PEERS = 10_000;
 /** Most peers that a ticket can be limited to; each key is kept. */
 export const MAX_USES = 1000;
-const MAX_RULES = 256;
+/** Most rules of one ticket. */
+export const MAX_RULES = 256;
 
 /** The ticket that `listen` prints. */
 export const DEFAULT_TICKET = 'default';

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { TunnelError } from '../core/errors.js';
 import { hexBytes, upperHex } from '../node/tox_id.js';
 import { type AccessState, DEFAULT_TICKET, MAX_ALLOWED_PEERS, MAX_DENIED_PEERS } from './access_state.js';
+import { allowedPeer, newTicket, publicKeyBytes } from './checked.js';
 import type { Grant } from './grant.js';
 import {
   type Keys,
@@ -211,8 +212,15 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return [...this.#book.all].map((ticket) => infoOf(ticket, wallMs));
   }
 
-  /** @returns its secret. @throws {TunnelError} ERR_USAGE for a name that is taken, ERR_LIMIT with too many */
-  newTicket(ticket: NewTicket): Uint8Array {
+  /**
+   * What could not be read again from a file is refused: it would take all that is kept with it.
+   *
+   * @returns its secret
+   * @throws {TunnelError} ERR_USAGE for a name that is none or is taken, ERR_SPEC_INVALID for a rule, ERR_ARGUMENT_INVALID,
+   *   ERR_LIMIT with too many
+   */
+  newTicket(given: NewTicket): Uint8Array {
+    const ticket = newTicket(given, 'newTicket()');
     if (this.#isPeer(ticket.name)) throw nameTaken(ticket.name, 'an allowed peer');
     const { secret } = this.#book.make(ticket);
     this.#changed('admission');
@@ -233,7 +241,8 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /** Lets a peer in by its key, from now on and after a restart; it is no longer denied. @throws {TunnelError} ERR_LIMIT, ERR_USAGE for the name of a ticket */
-  allow({ name, publicKey }: AllowedPeer): void {
+  allow(peer: AllowedPeer): void {
+    const { name, publicKey } = allowedPeer(peer, 'allow()');
     this.#expectNoTicket(name, publicKey);
     this.#denied.delete(upperHex(publicKey));
     this.#add(name, publicKey, true);
@@ -242,7 +251,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
 
   /** Shuts a peer out, whatever ticket it has; it is no longer allowed. @throws {TunnelError} ERR_LIMIT */
   deny(publicKey: Uint8Array): void {
-    const peer = upperHex(publicKey);
+    const peer = upperHex(publicKeyBytes(publicKey, 'deny(): publicKey'));
     if (this.#denied.size >= MAX_DENIED_PEERS && !this.#denied.has(peer))
       throw new TunnelError('ERR_LIMIT', `${MAX_DENIED_PEERS} peers are denied: rotate the ticket instead`);
     this.#allowed.delete(peer);

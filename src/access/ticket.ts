@@ -1,9 +1,20 @@
+import { inspect } from 'node:util';
 import { TunnelError } from '../core/errors.js';
-import { makeToxId, NOSPAM_BYTES, PUBLIC_KEY_BYTES, parseToxId, type ToxId } from '../node/tox_id.js';
+import {
+  formatToxId,
+  makeToxId,
+  NOSPAM_BYTES,
+  PUBLIC_KEY_BYTES,
+  parseToxId,
+  type ToxId,
+} from '../node/tox_id.js';
 import { base32Digit, fromBase32, toBase32 } from './base32.js';
 import { isSame, keyedHash } from './blake2b.js';
 
-/** What lets a connector in: whom to call, and a secret that proves the invitation. */
+/**
+ * What lets a connector in: whom to call, and a secret that proves the invitation. Those that {@link parseTicket} makes
+ * show the Tox ID alone when they are logged or put into JSON.
+ */
 export interface Ticket {
   readonly toxId: ToxId;
   /** 32 bytes; never to be logged. */
@@ -11,6 +22,34 @@ export interface Ticket {
 }
 
 export const SECRET_BYTES = 32;
+
+/** A ticket whose secret no log, no `console.dir` and no JSON shows. */
+class HiddenTicket implements Ticket {
+  readonly toxId: ToxId;
+  readonly #secret: Uint8Array;
+
+  constructor(toxId: ToxId, secret: Uint8Array) {
+    this.toxId = toxId;
+    this.#secret = secret;
+  }
+
+  get secret(): Uint8Array {
+    return this.#secret;
+  }
+
+  toJSON(): { readonly toxId: string } {
+    return { toxId: formatToxId(this.toxId) };
+  }
+
+  [inspect.custom](): string {
+    return `Ticket { toxId: '${formatToxId(this.toxId)}' }`;
+  }
+}
+
+/** A ticket of these two parts that hides its secret. */
+export function ticketOf(toxId: ToxId, secret: Uint8Array): Ticket {
+  return new HiddenTicket(toxId, secret);
+}
 
 // docs/protocol.md, section 2.1: version, public key, nospam, secret, flags, checksum.
 const VERSION = 1;
@@ -75,10 +114,10 @@ export function parseTicket(text: string): Ticket {
   if (bytes[0] !== VERSION || bytes[FLAGS_AT] !== 0) {
     throw invalid('it asks for something that only a later version knows: update this program');
   }
-  return {
-    toxId: makeToxId(bytes.slice(1, 1 + PUBLIC_KEY_BYTES), bytes.slice(1 + PUBLIC_KEY_BYTES, SECRET_AT)),
-    secret: bytes.slice(SECRET_AT, FLAGS_AT),
-  };
+  return ticketOf(
+    makeToxId(bytes.slice(1, 1 + PUBLIC_KEY_BYTES), bytes.slice(1 + PUBLIC_KEY_BYTES, SECRET_AT)),
+    bytes.slice(SECRET_AT, FLAGS_AT),
+  );
 }
 
 /**

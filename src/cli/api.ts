@@ -9,7 +9,7 @@ import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
 import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
-import type { LocalSpec } from '../forward/spec.js';
+import type { HostPort, LocalSpec } from '../forward/spec.js';
 import type { UdpSpec } from '../forward/udp_spec.js';
 import type {
   DialOptions,
@@ -95,11 +95,16 @@ export interface ListenerHandle extends TunnelHandle {
   allowPeer(publicKey: string): boolean;
 }
 
+/** Of a proxy whose place was read already. */
+export interface ProxyOptions extends DynamicOptions {
+  readonly bind: HostPort;
+}
+
 export interface ConnectorHandle extends TunnelHandle {
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   forward(spec: LocalSpec): Promise<Forward>;
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
-  dynamic(options: DynamicOptions): Promise<Forward>;
+  dynamic(options: ProxyOptions): Promise<Forward>;
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   udpForward(spec: UdpSpec): Promise<Forward>;
   dial(options: DialOptions): Duplex;

@@ -2,6 +2,7 @@ import { evaluate, type MemberNode, parse, type ValueNode } from '@humanwhocodes
 import type { Command } from 'commander';
 import * as v from 'valibot';
 import type { TunnelError } from '../core/errors.js';
+import { didYouMean } from '../core/nearest.js';
 import {
   ALL,
   type ConfigKind,
@@ -11,7 +12,6 @@ import {
   isRuleOption,
 } from './config_options.js';
 import { usage } from './flags.js';
-import { didYouMean } from './nearest.js';
 import { readBoundedFile } from './read_bounded.js';
 
 const MAX_FILE_BYTES = 1024 * 1024;

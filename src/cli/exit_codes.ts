@@ -41,6 +41,7 @@ export const EXIT_BY_SIGNAL: Readonly<Record<EndSignal, ExitCode>> = {
 
 const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   'ERR_ADDRESS_INVALID',
+  'ERR_ARGUMENT_INVALID',
   'ERR_BOOTSTRAP_INVALID',
   'ERR_NODES_INVALID',
   'ERR_SPEC_INVALID',

@@ -1,6 +1,6 @@
 import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
 import { parseDynamicSpec } from '../forward/spec.js';
-import type { DynamicOptions } from '../index.js';
+import type { ProxyOptions } from './api.js';
 import { usage } from './flags.js';
 import { readFirstLine } from './read_bounded.js';
 
@@ -12,7 +12,7 @@ export interface ProxyFlags {
 }
 
 /** The proxies of `-D`, all with the same user name and password, or none. */
-export async function proxiesOf(flags: ProxyFlags): Promise<readonly DynamicOptions[]> {
+export async function proxiesOf(flags: ProxyFlags): Promise<readonly ProxyOptions[]> {
   const binds = (flags.dynamic ?? []).map(parseDynamicSpec);
   const credentials = await credentialsOf(flags);
   if (credentials !== undefined && binds.length === 0) throw usage('--socks-user is for the proxy of -D');

@@ -4,8 +4,8 @@ import { FINAL_REFUSALS } from '../forward/reverse.js';
 import type { ReverseSpec } from '../forward/reverse_spec.js';
 import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../forward/spec.js';
 import type { UdpSpec } from '../forward/udp_spec.js';
-import type { DynamicOptions, Reverse } from '../index.js';
-import type { ConnectorHandle, Forward } from './api.js';
+import type { Reverse } from '../index.js';
+import type { ConnectorHandle, Forward, ProxyOptions } from './api.js';
 import { usage } from './flags.js';
 
 /** `-L`, `-D`, `-R`, `--udp-forward`. */
@@ -65,7 +65,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
   }
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
-  async addDynamic(options: DynamicOptions): Promise<HeldForward> {
+  async addDynamic(options: ProxyOptions): Promise<HeldForward> {
     return this.#add('dynamic', options.bind, await this.#connector.dynamic(options));
   }
 

@@ -3,6 +3,7 @@ import type { ReturnCode } from './return_codes.js';
 /** What each code means. Codes are API: add one freely, never rename one. */
 export const ERROR_CODES = {
   ERR_ADDRESS_INVALID: 'not an address we can use',
+  ERR_ARGUMENT_INVALID: 'an argument is wrong',
   ERR_BOOTSTRAP_INVALID: 'not a bootstrap node',
   ERR_CLOSED: 'already closed',
   ERR_CONTROL: 'the running process cannot be asked',

@@ -2,6 +2,7 @@ import { addAbortSignal } from 'node:stream';
 import { expectMany } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
 import type { PathTarget, TcpTarget } from '../mux/target.js';
+import { type Endpoint, isPath } from './endpoint.js';
 import type { StreamGate, StreamWish } from './stream_gate.js';
 import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
 
@@ -13,6 +14,13 @@ export interface DialedStreamOptions extends Pick<TunnelStreamOptions, 'allowHal
   readonly sessionWaitMs?: number;
   /** Destroys the stream with an AbortError. */
   readonly signal?: AbortSignal;
+  /** Why this stream cannot be opened: it emits this error instead, as a socket that fails to connect does. */
+  readonly failure?: Error | undefined;
+}
+
+/** A target, as errors name it. */
+export function nameOfTarget(target: Endpoint): string {
+  return isPath(target) ? target.path : `${target.host} port ${target.port}`;
 }
 
 /** A connection that the far end dials for us. */
@@ -23,11 +31,10 @@ export class DialedStream extends TunnelStream {
   readonly #wish: StreamWish;
 
   constructor(options: DialedStreamOptions) {
-    const { gate, target, sessionWaitMs, signal } = options;
-    const isPath = target.kind === 'path';
-    super({ ...options, target: isPath ? target.path : `${target.host} port ${target.port}`, isOpen: false });
-    this.remoteAddress = isPath ? undefined : target.host;
-    this.remotePort = isPath ? undefined : target.port;
+    const { gate, target, sessionWaitMs, signal, failure } = options;
+    super({ ...options, target: nameOfTarget(target), isOpen: false });
+    this.remoteAddress = isPath(target) ? undefined : target.host;
+    this.remotePort = isPath(target) ? undefined : target.port;
     this.#gate = gate;
     this.#wish = {
       target,
@@ -41,7 +48,9 @@ export class DialedStream extends TunnelStream {
     }
     // Whoever dials listens to the events only after this.
     process.nextTick(() => {
-      if (!this.destroyed) this.#gate.open(this.#wish);
+      if (this.destroyed) return;
+      if (failure === undefined) this.#gate.open(this.#wish);
+      else this.destroy(failure);
     });
   }
 

@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { inspect } from 'node:util';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import type { Reason } from '../mux/reasons.js';
 import type { MuxStream, StreamHandlers } from '../mux/stream_api.js';
@@ -64,6 +65,17 @@ export abstract class TunnelStream extends Duplex {
     if (this.connecting && !this.destroyed) return 'opening';
     if (this.readable) return this.writable ? 'open' : 'readOnly';
     return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  /** What `console.log` shows, instead of all that a Duplex has. */
+  [inspect.custom](_depth: number, options: object): string {
+    return `TunnelStream ${inspect(this.toJSON(), options)}`;
+  }
+
+  /** What may be logged. */
+  toJSON() {
+    const { readyState, bytesRead, bytesWritten } = this;
+    return { target: this.#target, readyState, bytesRead, bytesWritten };
   }
 
   /** Emits `timeout` after so many milliseconds without a byte; 0 for never. It does no more. */

@@ -63,12 +63,13 @@ const encoder = new TextEncoder();
 /** True for text that can stand as a host in OPEN; whether it exists is the dialler's business. */
 export function isHost(host: string): boolean {
   // Blanks and control characters: no name has them, and they end up in logs.
+  // The type is checked too: a program in JavaScript may pass anything, and RegExp would read undefined as a word.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
-  return host !== '' && !/[\u0000-\u0020\u007f]/u.test(host);
+  return typeof host === 'string' && host !== '' && !/[\u0000-\u0020\u007f]/u.test(host);
 }
 
 function isPath(path: string): boolean {
-  return path !== '' && !/\p{Cc}/u.test(path);
+  return typeof path === 'string' && path !== '' && !/\p{Cc}/u.test(path);
 }
 
 /**

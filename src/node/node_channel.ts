@@ -15,22 +15,32 @@ export interface ChannelHandlers {
   failed(error: TunnelError): void;
 }
 
+/** What a channel needs of the rings. */
+export type ChannelSide = Pick<MainSide, 'reserve' | 'commit' | 'bytes' | 'isClosed'>;
+
 /** The main thread's end of one peer's channel: frames out, into the ring. */
 export class NodeChannel {
   readonly id: ChannelId;
-  readonly #side: Pick<MainSide, 'reserve' | 'commit' | 'bytes'>;
+  readonly #side: ChannelSide;
 
-  constructor(side: Pick<MainSide, 'reserve' | 'commit' | 'bytes'>, id: ChannelId) {
+  constructor(side: ChannelSide, id: ChannelId) {
     this.#side = side;
     this.id = id;
+  }
+
+  /** The worker is gone: no frame leaves any more. */
+  get isGone(): boolean {
+    return this.#side.isClosed;
   }
 
   /**
    * Room for one frame in the outbound ring, to be filled and then {@link commit}ted.
    *
-   * @returns undefined when there is none now: {@link ChannelHandlers.room} tells when
+   * @returns undefined when there is none now: {@link ChannelHandlers.room} tells when. Undefined for good when
+   *   {@link isGone}: whoever writes to a stream at that moment must not get an exception for it
    */
   reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
+    if (this.isGone) return undefined;
     const flags = (urgent ? FLAG_URGENT : 0) | (lossy ? FLAG_LOSSY : 0);
     const offset = this.#side.reserve(this.id, flags, bytes);
     return offset === undefined ? undefined : this.#side.bytes.subarray(offset, offset + bytes);

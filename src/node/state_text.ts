@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Identity, publicKeyOf, SECRET_KEY_BYTES } from './identity.js';
+import { type Identity, identityOf, publicKeyOf, SECRET_KEY_BYTES } from './identity.js';
 import { type Sealed, SealedSchema } from './sealed.js';
 import { checked, parseJson, StateFault } from './state_json.js';
 import { hexBytes, NOSPAM_BYTES } from './tox_id.js';
@@ -113,5 +113,5 @@ function stateOf(json: unknown): State {
   if (Buffer.compare(publicKeyOf(secretKey), publicKey) !== 0) {
     throw new StateFault('its secret key and its public key do not belong together');
   }
-  return { identity: { secretKey, nospam }, access };
+  return { identity: identityOf(secretKey, nospam), access };
 }

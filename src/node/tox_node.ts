@@ -19,7 +19,7 @@ import type {
 import type { PackageFiles } from '../worker/package_files.js';
 import { ChannelTable } from './channel_table.js';
 import { Joiner } from './joiner.js';
-import { type ChannelHandlers, NodeChannel } from './node_channel.js';
+import { type ChannelHandlers, type ChannelSide, NodeChannel } from './node_channel.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
 
 export type { Outcome, Path } from '../worker/contract.js';
@@ -27,7 +27,7 @@ export type { Outcome, Path } from '../worker/contract.js';
 /** A {@link WorkerLink}, as far as it is used here. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {
   readonly api: WorkerCalls;
-  readonly side: Pick<MainSide, 'run' | 'reserve' | 'commit' | 'bytes'>;
+  readonly side: Pick<MainSide, 'run'> & ChannelSide;
   close(): Promise<void>;
 };
 
@@ -60,7 +60,10 @@ export interface ToxNodeEvents {
 
 /** One node, seen from the main thread: control by calls, data by channels, the rest by events. */
 export class ToxNode extends EventEmitter<ToxNodeEvents> {
-  readonly started: Started;
+  /** What the worker has told of itself. The secret key is not among it: {@link secretKey}. */
+  readonly started: Omit<Started, 'secretKey'>;
+  /** In a private field, which no log and no `console.dir` of an object that leads here shows. */
+  readonly #secretKey: Uint8Array;
   readonly #link: NodeLink;
   readonly #logger: Logger;
   readonly #table = new ChannelTable();
@@ -74,7 +77,9 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   private constructor(link: NodeLink, started: Started, early: WorkerEvent[], options: ToxNodeOptions) {
     super();
     this.#link = link;
-    this.started = started;
+    const { secretKey, ...others } = started;
+    this.started = others;
+    this.#secretKey = secretKey;
     this.#early = early;
     this.#logger = options.logger;
     this.#joiner = new Joiner({
@@ -117,6 +122,11 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
       await link.close();
       throw error;
     }
+  }
+
+  /** 32 bytes; for an identity alone. */
+  get secretKey(): Uint8Array {
+    return this.#secretKey;
   }
 
   /** How this node is joined to the network now. */

@@ -103,6 +103,11 @@ export abstract class Side<Handlers extends SideHandlers> {
     return true;
   }
 
+  /** True after {@link close}. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Takes and sends no more. What is in the rings is lost: close when nothing matters any more. */
   close(): void {
     this.closed = true;

@@ -1,13 +1,15 @@
 import { EventEmitter } from 'node:events';
-import { abortedError, isAborted, onAbort, throwIfAborted } from '../core/aborting.js';
+import { inspect } from 'node:util';
+import { isAborted, onAbort, throwIfAborted } from '../core/aborting.js';
 import { systemTimers } from '../core/clock.js';
 import { processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
 import { silentLogger } from '../core/logger.js';
-import type { Identity } from '../node/identity.js';
-import { upperHex } from '../node/tox_id.js';
+import { type Identity, identityOf } from '../node/identity.js';
+import { NOSPAM_BYTES, upperHex } from '../node/tox_id.js';
 import { ToxNode } from '../node/tox_node.js';
 import type { NodeOptions } from './options.js';
+import { type CheckedNodeOptions, nodeOptions } from './read_options.js';
 
 /** Connections that one relay has at once: a bound for memory; toxcore has none of its own. */
 const MAX_RELAYED = 4096;
@@ -22,23 +24,22 @@ export interface BootstrapNodeEvents {
 
 /** A private node that others join the network by, with a TCP relay. */
 export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
-  /** For keeping, so that the node's line stays the same; holds the secret key. */
-  readonly identity: Identity;
   /** DHT public key, 64 hexadecimal digits. */
   readonly publicKey: string;
   readonly udpPort: number;
   /** 0 when there is none. */
   readonly tcpPort: number;
   readonly #node: ToxNode;
+  readonly #identity: Identity;
   readonly #giveBack: () => void;
   readonly #forgetSignal: () => void;
 
-  private constructor(node: ToxNode, options: NodeOptions, giveBack: () => void) {
+  private constructor(node: ToxNode, options: CheckedNodeOptions, giveBack: () => void) {
     super();
     this.#node = node;
     this.#giveBack = giveBack;
-    const { dhtKey, secretKey, udpPort, tcpPort } = node.started;
-    this.identity = { secretKey, nospam: new Uint8Array(4) };
+    const { dhtKey, udpPort, tcpPort } = node.started;
+    this.#identity = identityOf(node.secretKey, new Uint8Array(NOSPAM_BYTES));
     this.publicKey = upperHex(dhtKey);
     this.udpPort = udpPort;
     this.tcpPort = tcpPort;
@@ -55,8 +56,12 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     if (isAborted(options.signal)) close();
   }
 
-  /** @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted */
-  static async start(options: NodeOptions): Promise<BootstrapNode> {
+  /**
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_BOOTSTRAP_INVALID; ERR_LISTEN for a port that is taken,
+   *   ERR_TOX_START, ERR_CLOSED when aborted
+   */
+  static async start(given: NodeOptions): Promise<BootstrapNode> {
+    const options = nodeOptions(given, 'node()');
     throwIfAborted(options.signal);
     const { identity, port, tcpPort, bindAddress } = options;
     const budget = processDescriptors();
@@ -81,10 +86,31 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       giveBack();
       throw error;
     });
-    if (!isAborted(options.signal)) return new BootstrapNode(node, options, giveBack);
-    await node.close();
-    giveBack();
-    throw abortedError(options.signal);
+    try {
+      // It may have been aborted meanwhile.
+      throwIfAborted(options.signal);
+      return new BootstrapNode(node, options, giveBack);
+    } catch (error) {
+      await node.close();
+      giveBack();
+      throw error;
+    }
+  }
+
+  /** For keeping, so that the node's line stays the same; holds the secret key, which it shows in no log. */
+  get identity(): Identity {
+    return this.#identity;
+  }
+
+  /** What `console.log` shows: no secret key. */
+  [inspect.custom](_depth: number, options: object): string {
+    return `BootstrapNode ${inspect(this.toJSON(), options)}`;
+  }
+
+  /** What may be logged. */
+  toJSON() {
+    const { publicKey, udpPort, tcpPort } = this;
+    return { publicKey, udpPort, tcpPort };
   }
 
   /** Leaves the network. Never rejects; safe to call twice. */

@@ -1,6 +1,6 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
-import { isTicket, parseRemote, type Ticket } from '../access/ticket.js';
+import { isTicket } from '../access/ticket.js';
 import { isAborted, orAborted, throwIfAborted } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
 import { Closables } from '../core/closables.js';
@@ -8,7 +8,9 @@ import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { TunnelAgent, TunnelHttpsAgent } from '../forward/agent.js';
-import { DialedStream } from '../forward/dialed_stream.js';
+import { localSpec, reverseSpec, udpSpec } from '../forward/checked.js';
+import { DialError } from '../forward/dial_error.js';
+import { DialedStream, nameOfTarget } from '../forward/dialed_stream.js';
 import { DynamicForward } from '../forward/dynamic.js';
 import { type Endpoint, printEndpoint, targetOf } from '../forward/endpoint.js';
 import { LocalForward, type Refusal } from '../forward/local.js';
@@ -21,13 +23,19 @@ import type { UdpSpec } from '../forward/udp_spec.js';
 import { type UndiciConnect, type UndiciTlsOptions, undiciConnect } from '../forward/undici_connect.js';
 import { REASONS } from '../mux/reasons.js';
 import type { Session } from '../mux/session.js';
-import { encodeTarget } from '../mux/target.js';
 import { type ToxId, upperHex } from '../node/tox_id.js';
 import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
 import { ConnectorPeer } from './connector_peer.js';
 import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
 import { isNodeGone } from './peer_port.js';
+import {
+  type CheckedConnectOptions,
+  connectOptions,
+  dialOptions,
+  dynamicOptions,
+  signalOf,
+} from './read_options.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
 import { NO_TRAFFIC } from './traffic.js';
@@ -57,6 +65,9 @@ const ANY_PORT = { from: 0, to: 0 } as const;
 const pingLost = (): TunnelError =>
   new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
 
+/** What {@link Connector.dial} takes beside the target. */
+type DialSettings = Omit<ReturnType<typeof dialOptions>, 'target'>;
+
 /** How often it is said that nobody has answered yet: friends find each other in 1 to 10 s. */
 const UNANSWERED_MS = 60_000;
 const NO_ANSWER_BY_TICKET =
@@ -78,8 +89,9 @@ export class Connector extends Tunnel {
   #session: Session | undefined;
   #unanswered: TimerHandle | undefined;
 
-  private constructor(node: ToxNode, options: ConnectOptions, remote: Ticket | ToxId) {
+  private constructor(node: ToxNode, options: CheckedConnectOptions) {
     super(node, options);
+    const { remote } = options;
     this.#remote = isTicket(remote) ? remote.toxId : remote;
     this.#publicKey = upperHex(this.#remote.publicKey);
     this.#reverses = new ReverseForwards({
@@ -101,12 +113,14 @@ export class Connector extends Tunnel {
    * Starts a node and asks the listener for its friendship. Resolves when started: the events
    * tell of the rest, and connections to forwards wait for it.
    *
-   * @throws {TunnelError} ERR_TICKET_INVALID and ERR_ADDRESS_INVALID for a text, ERR_FRIEND_ADD, ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID and
+   *   ERR_BOOTSTRAP_INVALID, all before anything is started; ERR_LISTEN for a UDP port that is taken, ERR_TOX_START,
+   *   ERR_CLOSED
    */
   static async start(options: ConnectOptions): Promise<Connector> {
-    const remote = typeof options.remote === 'string' ? parseRemote(options.remote) : options.remote;
-    const node = await Tunnel.startNode(options, options.identity === undefined ? ANY_PORT : undefined);
-    const connector = new Connector(node, options, remote);
+    const checked = connectOptions(options, 'connect()');
+    const ports = checked.identity === undefined ? ANY_PORT : undefined;
+    const connector = await Tunnel.startWith(checked, ports, (node) => new Connector(node, checked));
     // After the caller has had a chance to listen to the events.
     setImmediate(() => void connector.#addFriend());
     return connector;
@@ -117,7 +131,9 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
-  async forward(spec: LocalSpec, { signal }: Abortable = {}): Promise<Forward> {
+  async forward(given: LocalSpec | string, options: Abortable = {}): Promise<Forward> {
+    const spec = localSpec(given, 'forward(): spec');
+    const signal = signalOf(options, 'forward()');
     return this.#add(
       () => new LocalForward({ spec, logger: this.logger, descriptors: this.#descriptors }),
       printEndpoint(spec.target),
@@ -131,7 +147,9 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
-  async udpForward(spec: UdpSpec, { signal }: Abortable = {}): Promise<Forward> {
+  async udpForward(given: UdpSpec | string, options: Abortable = {}): Promise<Forward> {
+    const spec = udpSpec(given, 'udpForward(): spec');
+    const signal = signalOf(options, 'udpForward()');
     return this.#add(() => new UdpForward({ spec, logger: this.logger }), printEndpoint(spec.target), signal);
   }
 
@@ -141,10 +159,11 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
   async dynamic(options: DynamicOptions): Promise<Forward> {
+    const { signal, ...given } = dynamicOptions(options, 'dynamic()');
     return this.#add(
-      () => new DynamicForward({ ...options, logger: this.logger, descriptors: this.#descriptors }),
+      () => new DynamicForward({ ...given, logger: this.logger, descriptors: this.#descriptors }),
       '*',
-      options.signal,
+      signal,
     );
   }
 
@@ -154,7 +173,9 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
    */
-  reverse(spec: ReverseSpec, { signal }: Abortable = {}): Reverse {
+  reverse(given: ReverseSpec | string, options: Abortable = {}): Reverse {
+    const spec = reverseSpec(given, 'reverse(): spec');
+    const signal = signalOf(options, 'reverse()');
     this.#expectOpen(signal);
     return this.#reverses.add(spec, signal);
   }
@@ -162,15 +183,19 @@ export class Connector extends Tunnel {
   /**
    * Has the far end dial, and gives the connection as a stream that behaves like a `net.Socket`. It
    * waits for the peer when that is not there, for a while. Its failures are `error` events with
-   * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …).
+   * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …), also when this tunnel is closed (`ECONNABORTED`): pools
+   * dial in callbacks of their own, where nobody would catch an exception.
    *
-   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
+   * @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path, ERR_ARGUMENT_INVALID for other
+   *   wrong arguments; nothing else
    */
   dial(options: DialOptions): TunnelStream {
-    this.#expectOpen(undefined);
-    const target = targetOf(options);
-    encodeTarget(target);
-    return new DialedStream({ ...options, target, gate: this.#gate, timers: this.timers });
+    const { target, ...others } = dialOptions(options);
+    const why = 'this tunnel is closed; connect again';
+    const failure = this.isClosing()
+      ? new DialError('connect', nameOfTarget(target), 'cancelled', why)
+      : undefined;
+    return this.#streamTo(target, others, failure);
   }
 
   /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
@@ -204,7 +229,8 @@ export class Connector extends Tunnel {
    * @throws {TunnelError} ERR_PEER_GONE when it is not online, or goes offline before it has answered;
    *   ERR_CLOSED when aborted
    */
-  async ping({ signal }: Abortable = {}): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
+  async ping(options: Abortable = {}): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
+    const signal = signalOf(options, 'ping()');
     throwIfAborted(signal);
     const peer = this.#peer;
     const session = this.#session;
@@ -221,10 +247,14 @@ export class Connector extends Tunnel {
 
   protected override async closePeers(): Promise<void> {
     if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
-    this.#forwards.closeAll();
-    this.#reverses.close();
-    this.#gate.close();
-    await this.#peer?.close('peer-shutdown');
+    try {
+      this.#forwards.closeAll();
+      // An event handler may throw here: streams are reset all the same.
+      this.#reverses.close();
+    } finally {
+      this.#gate.close();
+      await this.#peer?.close('peer-shutdown');
+    }
   }
 
   async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
@@ -242,7 +272,20 @@ export class Connector extends Tunnel {
     return { local: printEndpoint(local), target, close };
   }
 
-  readonly #dialFor = (target: Endpoint): TunnelStream => this.dial(target);
+  /** For agents: what they dial comes out of a URL, so that a wrong one is an `error` event of its stream too. */
+  readonly #dialFor = (target: Endpoint): TunnelStream => {
+    try {
+      return this.dial(target);
+    } catch (error) {
+      if (!TunnelError.is(error)) throw error;
+      return this.#streamTo(target, {}, error);
+    }
+  };
+
+  #streamTo(target: Endpoint, options: DialSettings, failure?: Error): TunnelStream {
+    const { timers } = this;
+    return new DialedStream({ ...options, target: targetOf(target), gate: this.#gate, timers, failure });
+  }
 
   #expectOpen(signal: AbortSignal | undefined): void {
     throwIfAborted(signal);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { DEFAULT_TICKET } from '../access/access_state.js';
 import type { Grant } from '../access/grant.js';
+import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { ReverseBook } from '../access/reverse_book.js';
 import { RuleBook } from '../access/rule_book.js';
@@ -10,13 +11,22 @@ import { ReversePorts } from '../forward/reverse_ports.js';
 import { addCounts, TargetServer } from '../forward/serve.js';
 import { printHostPort } from '../forward/spec.js';
 import { StreamServer } from '../forward/stream_server.js';
-import { hexBytes, parseToxId } from '../node/tox_id.js';
+import { hexBytes, parseToxId, upperHex } from '../node/tox_id.js';
 import type { ToxNode } from '../node/tox_node.js';
 import { FriendPlaces, type Place } from './friend_places.js';
 import { ListenerPeer } from './listener_peer.js';
 import type { ListenOptions } from './options.js';
 import { type PeerInfo, peerInfo } from './peer_info.js';
+import { type CheckedListenOptions, listenOptions } from './read_options.js';
 import { PEER_PART, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
+
+/** What a listener has for its peers, and who they are. */
+interface Service {
+  readonly offers: Offers;
+  readonly rules: RuleBook;
+  readonly reverseRules: ReverseBook;
+  readonly access: AccessPolicy;
+}
 
 /** The end that is dialled: any number of peers, each with a server of targets of its own. */
 export class Listener extends Tunnel {
@@ -30,22 +40,13 @@ export class Listener extends Tunnel {
   readonly #places: FriendPlaces;
   #strangers = 0;
 
-  private constructor(node: ToxNode, options: ListenOptions, offers: Offers) {
+  private constructor(node: ToxNode, options: CheckedListenOptions, service: Service) {
     super(node, options);
-    this.#offers = offers;
-    const { expose = [] } = options;
-    this.rules =
-      expose === 'loopback' ? new RuleBook(offers.rules, true) : new RuleBook([...offers.rules, ...expose]);
-    this.reverseRules = new ReverseBook(options.allowReverse);
+    this.#offers = service.offers;
+    this.rules = service.rules;
+    this.reverseRules = service.reverseRules;
+    this.access = service.access;
     this.reverseRules.onChange(() => this.rules.closeDefault());
-    const { access: state, allowPeers = [], denyPeers = [] } = options;
-    this.access = new AccessPolicy({
-      ...(state === undefined ? {} : { state }),
-      allowPeers,
-      denyPeers,
-      wallMs: () => Date.now(),
-      newSecret: () => Uint8Array.from(randomBytes(SECRET_BYTES)),
-    });
     this.#places = new FriendPlaces({
       node,
       logger: this.logger,
@@ -68,12 +69,14 @@ export class Listener extends Tunnel {
    * Starts a node that accepts connectors. Resolves when started: `ready` tells that it joined
    * the network.
    *
-   * @throws {TunnelError} ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED,
-   *   ERR_ADDRESS_INVALID for what cannot be offered
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_SPEC_INVALID, ERR_ADDRESS_INVALID,
+   *   ERR_BOOTSTRAP_INVALID and ERR_USAGE, all before anything is started; ERR_LISTEN for a UDP port that is taken,
+   *   ERR_TOX_START, ERR_CLOSED
    */
   static async start(options: ListenOptions): Promise<Listener> {
-    const offers = new Offers(options.offer);
-    return new Listener(await Tunnel.startNode(options), options, offers);
+    const checked = listenOptions(options, 'listen()');
+    const service = serviceOf(checked);
+    return await Tunnel.startWith(checked, undefined, (node) => new Listener(node, checked, service));
   }
 
   /** The ticket that lets connectors in: a secret, to be given to those who are invited. */
@@ -106,19 +109,20 @@ export class Listener extends Tunnel {
    * Cuts a peer off, at once. It may ask again, unless it is denied.
    *
    * @param publicKey 64 hexadecimal digits @returns false when it was not there
+   * @throws {TunnelError} ERR_ADDRESS_INVALID
    */
-  removePeer(publicKey: string): Promise<boolean> {
-    return this.#places.cut(publicKey.toUpperCase());
+  async removePeer(publicKey: string): Promise<boolean> {
+    return await this.#places.cut(upperHex(parsePeerKey(publicKey)));
   }
 
-  /** Cuts a peer off and lets it in no more; it need not be there. @throws {TunnelError} ERR_LIMIT */
+  /** Cuts a peer off and lets it in no more; it need not be there. @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LIMIT */
   denyPeer(publicKey: string): void {
-    this.access.deny(hexBytes(publicKey));
+    this.access.deny(parsePeerKey(publicKey));
   }
 
-  /** Takes {@link denyPeer} back. @returns false when it was not denied */
+  /** Takes {@link denyPeer} back. @returns false when it was not denied @throws {TunnelError} ERR_ADDRESS_INVALID */
   allowPeer(publicKey: string): boolean {
-    return this.access.undeny(hexBytes(publicKey));
+    return this.access.undeny(parsePeerKey(publicKey));
   }
 
   protected override closePeers(): Promise<void> {
@@ -241,4 +245,27 @@ export class Listener extends Tunnel {
       },
     };
   }
+}
+
+/** @throws {TunnelError} ERR_USAGE for a name that nobody has or that is taken, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer */
+function serviceOf(options: CheckedListenOptions): Service {
+  const { access: state, allowPeers = [], denyPeers = [], expose = [], allowReverse = [] } = options;
+  const access = new AccessPolicy({
+    ...(state === undefined ? {} : { state }),
+    allowPeers,
+    denyPeers,
+    wallMs: () => Date.now(),
+    newSecret: () => Uint8Array.from(randomBytes(SECRET_BYTES)),
+  });
+  const isName = (name: string): boolean => access.isName(name);
+  const offers = new Offers(options.offer);
+  return {
+    offers,
+    access,
+    rules:
+      expose === 'loopback'
+        ? new RuleBook(offers.rules, true)
+        : new RuleBook([...offers.rules, ...expose.map((rule) => rule(isName))]),
+    reverseRules: new ReverseBook(allowReverse.map((rule) => rule(isName))),
+  };
 }

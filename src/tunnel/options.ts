@@ -6,7 +6,7 @@ import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { DialedStreamOptions } from '../forward/dialed_stream.js';
-import type { Endpoint } from '../forward/endpoint.js';
+import type { SocketPath } from '../forward/endpoint.js';
 import type { Offer } from '../forward/offers.js';
 import type { ReverseRule } from '../forward/reverse_rule.js';
 import type { HostPort } from '../forward/spec.js';
@@ -26,8 +26,8 @@ export interface Ports {
 export interface CommonOptions {
   /** Default: a new identity, for this run alone. */
   readonly identity?: Identity;
-  /** Nodes to join the network by. Without any, only a LAN is searched. */
-  readonly bootstrap?: readonly BootstrapAddress[];
+  /** Nodes to join the network by, also as `HOST:PORT:KEY`. Without any, only a LAN is searched. */
+  readonly bootstrap?: readonly (BootstrapAddress | string)[];
   /** Whether other nodes are looked for on the LAN. Default true. */
   readonly lanDiscovery?: boolean;
   /** Numeric address that the sockets to the network bind to. Default: all, IPv6 and IPv4. */
@@ -47,9 +47,9 @@ export interface TunnelOptions extends CommonOptions {
   readonly udpPorts?: Ports;
   /**
    * A proxy that everything to the network goes through: by TCP relays, whatever {@link udp} says, and without LAN
-   * discovery. It looks up the names of relays. Default: none.
+   * discovery. It looks up the names of relays. Also as a URL, `socks5://[USER:PASSWORD@]HOST:PORT`. Default: none.
    */
-  readonly proxy?: ProxyAddress;
+  readonly proxy?: ProxyAddress | string;
   /**
    * How long streams wait for a peer that went offline or silent before they are reset, in
    * milliseconds. Default 5 minutes.
@@ -61,26 +61,29 @@ export interface TunnelOptions extends CommonOptions {
 
 export interface ListenOptions extends TunnelOptions {
   /**
-   * What peers may reach, beside what is offered. Default: nothing, as with an empty list. 'loopback' opens every
-   * port of this machine's own loopback until a rule of either kind is added or removed.
+   * What peers may reach, beside what is offered; also as text: `'22'`, `'db.lan:5432'`. Default: nothing, as with an
+   * empty list. 'loopback' opens every port of this machine's own loopback until a rule of either kind is added or removed.
    */
-  readonly expose?: readonly Rule[] | 'loopback';
+  readonly expose?: readonly (Rule | string)[] | 'loopback';
   /**
    * Names that this process serves itself, by `stream` events: open to all peers that have no rules of
    * their own. Default: none.
    */
   readonly offer?: readonly Offer[];
-  /** Where peers may have ports opened on this machine. Default: nowhere. It opens no target. */
-  readonly allowReverse?: readonly ReverseRule[];
+  /**
+   * Where peers may have ports opened on this machine; also as text: `'8080'`, `'0.0.0.0:80'`. Default: nowhere. It
+   * opens no target.
+   */
+  readonly allowReverse?: readonly (ReverseRule | string)[];
   /**
    * Tickets and peers that an earlier run has kept, from {@link Listener.access}. Default: a new
    * ticket, for this run alone.
    */
   readonly access?: AccessState;
-  /** Peers that need no ticket. */
-  readonly allowPeers?: readonly AllowedPeer[];
-  /** Public keys, 32 bytes each, that no ticket lets in. */
-  readonly denyPeers?: readonly Uint8Array[];
+  /** Peers that need no ticket. Also as text: `[NAME=]KEY`, where KEY is a public key or a Tox ID in hexadecimal digits. */
+  readonly allowPeers?: readonly (AllowedPeer | string)[];
+  /** Public keys that no ticket lets in: 32 bytes each, or hexadecimal digits. */
+  readonly denyPeers?: readonly (Uint8Array | string)[];
 }
 
 export interface ConnectOptions extends TunnelOptions {
@@ -96,14 +99,15 @@ export interface Abortable {
 
 /** Of a SOCKS5 and HTTP CONNECT proxy. */
 export interface DynamicOptions extends Abortable {
-  /** Where it listens; port 0 takes a free one. */
-  readonly bind: HostPort;
+  /** Where it listens; port 0 takes a free one. Also as text: `'1080'`, `'127.0.0.1:0'`. */
+  readonly bind: HostPort | string;
   /** What clients must name. Default: nobody is asked. */
   readonly credentials?: ProxyCredentials;
 }
 
-/** What the far end shall dial, and how the stream to it shall be. */
-export type DialOptions = Endpoint & Pick<DialedStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
+/** What the far end shall dial, and how the stream to it shall be. The host is `localhost` when none is named. */
+export type DialOptions = (SocketPath | (Pick<HostPort, 'port'> & Partial<HostPort>)) &
+  Pick<DialedStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
 
 export interface NodeOptions extends CommonOptions {
   /** UDP port. Default: one from 33445 to 33545, or any. */

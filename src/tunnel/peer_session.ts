@@ -148,8 +148,8 @@ export class PeerSession implements ChannelHandlers {
   }
 
   /**
-   * Says BYE, waits a moment for the last frames to arrive, and closes the channel; while frozen
-   * it ends without a word, as nobody would hear it. Never rejects.
+   * Says BYE, waits a moment for the last frames to arrive, and closes the channel. While frozen it ends without a
+   * word, as the peer would not hear it; when the worker has died there is nothing to wait for. Never rejects.
    */
   async close(reason: Reason, text = ''): Promise<void> {
     if (this.#frozen) this.abandon(reason);
@@ -245,7 +245,7 @@ export class PeerSession implements ChannelHandlers {
 
   /** Frames that wait, or that may have to be sent again. */
   async #hasFramesToSend(channel: NodeChannel): Promise<boolean> {
-    if (this.#failure !== undefined) return false;
+    if (this.#failure !== undefined || channel.isGone) return false;
     if (this.#session?.hasByeToSend) return true;
     const stats = await this.#options.node.channelStats(channel).catch(() => undefined);
     return stats !== undefined && stats.backlogBytes + stats.inFlightBytes > 0;

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { Timers } from '../core/clock.js';
 import { Closables } from '../core/closables.js';
 import type { DescriptorShare } from '../core/descriptors.js';
@@ -13,7 +14,6 @@ import { printBind, printHostPort } from '../forward/spec.js';
 import type { StreamOpener } from '../forward/stream.js';
 import { REASONS } from '../mux/reasons.js';
 import type { OpenRequest } from '../mux/stream_api.js';
-import { encodeTarget } from '../mux/target.js';
 import type { Refusal, ReverseChange } from './events.js';
 
 /** A port of the far end that leads to this one. */
@@ -24,6 +24,10 @@ export interface Reverse {
   readonly target: string;
   /** Has the port closed; open connections go on. */
   close(): void;
+}
+
+interface CustomInspectable {
+  [inspect.custom](depth: number, options: object): string;
 }
 
 export interface ReverseForwardsOptions {
@@ -68,10 +72,8 @@ export class ReverseForwards {
     });
   }
 
-  /** @param signal closes it @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path */
+  /** @param signal closes it */
   add(spec: ReverseSpec, signal?: AbortSignal): Reverse {
-    encodeTarget({ kind: 'listen', ...spec.bind });
-    encodeTarget(targetOf(spec.target));
     const forward = new ReverseForward({ spec, timers: this.#options.timers });
     const target = printEndpoint(spec.target);
     const { peer, onChange, onRefused } = this.#options;
@@ -86,13 +88,17 @@ export class ReverseForwards {
     const close = this.#forwards.add(forward, signal);
     // Not before the caller has had a chance to listen to the events.
     setImmediate(() => forward.setSession(this.#session));
-    return {
+    const reverse: Reverse & CustomInspectable = {
       get remote() {
         return forward.remote && printHostPort(forward.remote);
       },
       target,
       close,
+      [inspect.custom](_depth: number, options: object) {
+        return `Reverse ${inspect({ remote: this.remote, target }, options)}`;
+      },
     };
+    return reverse;
   }
 
   setSession(session: StreamOpener | undefined): void {

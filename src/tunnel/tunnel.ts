@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { abortedError, isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
+import { inspect } from 'node:util';
+import { isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { Descriptors, processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
@@ -8,13 +9,14 @@ import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import type { Identity } from '../node/identity.js';
+import { type Identity, identityOf } from '../node/identity.js';
 import { formatToxId } from '../node/tox_id.js';
 import { type Path, ToxNode } from '../node/tox_node.js';
 import type { SeenAddress, TcpConnections } from '../worker/contract.js';
 import type { PeerChange, TunnelEvents } from './events.js';
-import type { Abortable, Ports, TunnelOptions } from './options.js';
+import type { Abortable, Ports } from './options.js';
 import type { PeerInfo } from './peer_info.js';
+import { type CheckedTunnelOptions, signalOf } from './read_options.js';
 import type { Traffic } from './traffic.js';
 
 /** What all streams have carried so far. */
@@ -39,8 +41,6 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** The Tox ID, 76 hexadecimal digits. */
   readonly toxId: string;
-  /** For keeping; holds the secret key. */
-  readonly identity: Identity;
   protected readonly node: ToxNode;
   protected readonly timers: Timers = systemTimers;
   protected readonly logger: Logger;
@@ -49,20 +49,21 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** What connections of this tunnel's peers and forwards may use. */
   protected readonly descriptors: Descriptors;
   readonly #forgetSignal: () => void;
+  readonly #identity: Identity;
   #closing: Promise<void> | undefined;
   #ready = false;
   #networkPath: Path = 'none';
 
-  protected constructor(node: ToxNode, options: TunnelOptions) {
+  protected constructor(node: ToxNode, options: CheckedTunnelOptions) {
     super();
     this.node = node;
     this.logger = options.logger ?? silentLogger;
     this.limits = limitsOf(options.limits);
     this.descriptors = new Descriptors(processDescriptors(), this.logger, this.timers);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
-    const { address, secretKey } = node.started;
+    const { address } = node.started;
     this.toxId = formatToxId(address);
-    this.identity = { secretKey, nospam: address.slice(32, 36) };
+    this.#identity = identityOf(node.secretKey, address.slice(32, 36));
     node.on('path', (path) => this.#onPath(path));
     node.on('waiting', (message) => this.tellWaiting(message));
     node.on('fatal', (error) => this.fail(error));
@@ -82,6 +83,26 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.close();
   }
 
+  /** For keeping; holds the secret key, which it shows in no log. */
+  get identity(): Identity {
+    return this.#identity;
+  }
+
+  /** What `console.log` shows: no keys, no secrets. */
+  [inspect.custom](_depth: number, options: object): string {
+    return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
+  }
+
+  /** What may be logged. */
+  toJSON() {
+    return {
+      toxId: this.toxId,
+      networkPath: this.#networkPath,
+      closed: this.#closing !== undefined,
+      peers: this.peers().length,
+    };
+  }
+
   /** How this node itself is joined to the network: by UDP, through TCP relays alone, or not at all. */
   get networkPath(): Path {
     return this.#networkPath;
@@ -94,7 +115,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
    *
    * @throws {TunnelError} ERR_CLOSED, also when aborted; ERR_WORKER_DIED
    */
-  async datagrams({ signal }: Abortable = {}): Promise<{ readonly received: number; readonly sent: number }> {
+  async datagrams(options: Abortable = {}): Promise<{ readonly received: number; readonly sent: number }> {
+    const signal = signalOf(options, 'datagrams()');
     throwIfAborted(signal);
     const { datagramsIn, datagramsOut } = await orAborted(this.node.stats(), signal);
     return { received: datagramsIn, sent: datagramsOut };
@@ -120,18 +142,25 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.#closing !== undefined;
   }
 
-  /** @param ports of UDP where the options name none; default 33445 to 33545, then any */
-  protected static async startNode(options: TunnelOptions, ports?: Ports): Promise<ToxNode> {
+  /**
+   * Starts a node, and makes of it what `make` makes. When that fails the node is closed: no worker stays behind.
+   *
+   * @param ports of UDP where the options name none; default 33445 to 33545, then any
+   */
+  protected static async startWith<Made>(
+    options: CheckedTunnelOptions,
+    ports: Ports | undefined,
+    make: (node: ToxNode) => Made,
+  ): Promise<Made> {
     throwIfAborted(options.signal);
-    // Before anything is started: it throws.
-    limitsOf(options.limits);
+    const { identity } = options;
     const node = await ToxNode.start({
       start: {
         kind: 'tunnel',
         udp: options.udp ?? true,
         lanDiscovery: options.lanDiscovery ?? true,
         tcpConnections: relayConnections(),
-        ...(options.identity === undefined ? {} : options.identity),
+        ...(identity === undefined ? {} : { secretKey: identity.secretKey, nospam: identity.nospam }),
         ...udpPortsOf(options.udpPorts ?? ports),
         ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
@@ -141,10 +170,14 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       logger: options.logger ?? silentLogger,
       files: options.files,
     });
-    // It may have been aborted meanwhile, which TypeScript does not expect of a property.
-    if (!isAborted(options.signal)) return node;
-    await node.close();
-    throw abortedError(options.signal);
+    try {
+      // It may have been aborted meanwhile.
+      throwIfAborted(options.signal);
+      return make(node);
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
   }
 
   /** It can't go on: tells so, and closes. */
@@ -185,7 +218,15 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   async #close(): Promise<void> {
     this.#forgetSignal();
-    await this.closePeers();
+    try {
+      await this.closePeers();
+    } catch (error) {
+      // An event handler threw. That is the program's own fault and stays an uncaught exception, but
+      // it must neither keep the worker alive nor reject here, where nobody may be waiting.
+      setImmediate(() => {
+        throw error;
+      });
+    }
     await this.node.close();
   }
 }

@@ -8,6 +8,7 @@ import { createServer as createHttpsServer, get as getSecurely } from 'node:http
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
 import { printExposeSpec } from '../../src/forward/expose.js';
@@ -16,7 +17,10 @@ import {
   type CommonOptions,
   type Connector,
   connect,
+  createIdentity,
+  type DialOptions,
   type Listener,
+  type LocalSpec,
   listen,
   node,
   parseBootstrapLine,
@@ -25,13 +29,17 @@ import {
   parseReverseRule,
   parseReverseSpec,
   parseTicket,
+  type ReverseSpec,
   type StreamOrigin,
   type TunnelStream,
+  type UdpSpec,
 } from '../../src/index.js';
+import { toxIdOf } from '../../src/node/identity.js';
 import { failsWith } from '../support/fails_with.js';
 import { LOOPBACK_HOST, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { runProgram } from '../support/run_program.js';
+import { assertSilent, secretInTicket, spellings } from '../support/secrets.js';
 import { readDigest, readToEnd } from '../support/socket_bytes.js';
 import { TEST_CERTIFICATE } from '../support/test_certificate.js';
 
@@ -100,6 +108,110 @@ describe('a program with the library', () => {
       ['', 'ERR_ADDRESS_INVALID', /digits/],
     ] as const)
       await assert.rejects(connect({ ...options, remote }), failsWith(code, why));
+  });
+
+  test('takes texts as the command line does, and dials localhost when no host is named', async () => {
+    const forward = await tunnel.forward(`0:localhost:${targetPort}`);
+    assert.equal(await (await fetch(`http://${forward.local}/t`)).text(), "a target's /t");
+    forward.close();
+    const stream = tunnel.dial({ port: targetPort });
+    await once(stream, 'connect');
+    assert.deepEqual([stream.remoteAddress, stream.remotePort], ['localhost', targetPort]);
+    stream.destroy();
+  });
+
+  test('a wrong argument is an error where it is made, and no loss for other streams', async () => {
+    const innocent = tunnel.dial(ECHO);
+    await once(innocent, 'connect');
+    for (const [wrong, code] of [
+      [{}, 'ERR_ADDRESS_INVALID'],
+      [{ host: null, port: 80 }, 'ERR_ADDRESS_INVALID'],
+      [{ host: 'a\0b', port: 80 }, 'ERR_ADDRESS_INVALID'],
+      [{ path: '' }, 'ERR_ADDRESS_INVALID'],
+      [{ hots: 'a', port: 80 }, 'ERR_ARGUMENT_INVALID'],
+    ] as const) {
+      const target: object = wrong;
+      assert.throws(() => tunnel.dial(target as DialOptions), failsWith(code, /dial\(\): /));
+    }
+    const bind = { host: LOOPBACK_HOST, port: 0 };
+    for (const target of [{ port: 80 }, { host: '', port: 80 }, { host: 'a', port: 0 }, { path: 'rel' }]) {
+      const spec = { bind, target } as LocalSpec;
+      const isInvalid = failsWith('ERR_ADDRESS_INVALID', /spec\.target/);
+      await assert.rejects(tunnel.forward(spec), isInvalid);
+      await assert.rejects(tunnel.udpForward(spec as UdpSpec), isInvalid);
+      assert.throws(() => tunnel.reverse(spec as ReverseSpec), isInvalid);
+    }
+    // Without a host Node would listen at every address of the machine.
+    const everywhere = { bind: { port: 0 }, target: ECHO } as unknown as LocalSpec;
+    await assert.rejects(tunnel.forward(everywhere), failsWith('ERR_ADDRESS_INVALID', /bind\.host must be/));
+    // What comes out of a URL fails as an unknown host does.
+    const long = get(`http://${'a.'.repeat(200)}lan/`, { agent: tunnel.agent() });
+    assert.equal(
+      ((await once(long, 'error')) as [Error & { code?: unknown }])[0].code,
+      'ERR_ADDRESS_INVALID',
+    );
+    innocent.end('still here');
+    assert.equal(String(await readToEnd(innocent)), 'still here');
+  });
+
+  test('keys of peers are read before they are acted on', async () => {
+    for (const wrong of ['', 'zz', 'AB'.repeat(31)]) {
+      const isInvalid = failsWith('ERR_ADDRESS_INVALID', /64 hexadecimal digits/);
+      assert.throws(() => listener.denyPeer(wrong), isInvalid);
+      assert.throws(() => listener.allowPeer(wrong), isInvalid);
+      await assert.rejects(listener.removePeer(wrong), isInvalid);
+    }
+    assert.equal(await listener.removePeer('AB'.repeat(32)), false);
+  });
+
+  test('shows none of its secrets, however it is logged', async (t) => {
+    const credentials = { user: 'somebody', password: 'correct horse battery' };
+    const proxy = await tunnel.dynamic({ bind: '0', credentials });
+    const reverse = tunnel.reverse('0:web:80');
+    const stream = tunnel.dial(ECHO);
+    await once(stream, 'connect');
+    t.after(() => {
+      proxy.close();
+      reverse.close();
+      stream.destroy();
+    });
+    const ticket = parseTicket(listener.ticket);
+    const identity = createIdentity();
+    const objects = {
+      ...{ first, listener, tunnel, ticket, identity, proxy, reverse, stream },
+      identities: [first.identity, listener.identity, tunnel.identity],
+      options: { identity, remote: ticket },
+      books: [listener.access, listener.rules, listener.reverseRules],
+      agents: [tunnel.agent(), tunnel.httpsAgent()],
+    };
+    const keys = [...objects.identities, identity].map(({ secretKey }) => secretKey);
+    const secrets = [
+      ...[...keys, ticket.secret].flatMap(spellings),
+      secretInTicket(listener.ticket),
+      credentials.password,
+    ];
+    for (const [name, object] of Object.entries(objects)) {
+      for (const options of [
+        {},
+        { depth: 10, showHidden: true },
+        { depth: 10, showHidden: true, customInspect: false },
+      ]) {
+        const whole = { maxArrayLength: null, maxStringLength: null, ...options };
+        assertSilent(`inspect of ${name}`, inspect(object, whole).replaceAll(/\s/g, ''), secrets);
+      }
+      if (name !== 'agents') assertSilent(`JSON of ${name}`, JSON.stringify(object), secrets);
+    }
+    assert.match(
+      inspect(tunnel),
+      /^Connector \{\s+toxId: '[0-9A-F]{76}',\s+networkPath: '\w+',\s+closed: false,\s+peers: 1/,
+    );
+    assert.match(inspect({ listener }), /listener: Listener \{/);
+    assert.match(inspect(first), /^BootstrapNode \{\s+publicKey: '/);
+    assert.equal(inspect(identity), `Identity { publicKey: '${toxIdOf(identity).slice(0, 64)}' }`);
+    assert.equal(inspect(ticket), `Ticket { toxId: '${listener.toxId}' }`);
+    assert.match(inspect(stream), /^TunnelStream \{\s+target: 'echo port 7',\s+readyState: 'open',/);
+    assert.match(inspect(reverse), /^Reverse \{ remote: /);
+    assert.deepEqual(JSON.parse(JSON.stringify({ ticket })), { ticket: { toxId: listener.toxId } });
   });
 
   test('serves streams without any port, and is told who asks', async () => {
@@ -291,6 +403,41 @@ describe('a program with the library', () => {
     }
   });
 
+  test('when it is closed, its calls fail in their own way: streams by an event, promises by a rejection', async () => {
+    const other = await connect({ ...options, remote: listener.ticket });
+    const agents = [other.agent(), other.httpsAgent()] as const;
+    const waiting = other.dial(WEB);
+    const waited = once(waiting, 'error') as Promise<[Error & { code?: unknown }]>;
+    await other.close();
+    assert.equal((await waited)[0].code, 'ECONNABORTED');
+    const told: string[] = [];
+    const late = other.dial(WEB);
+    late.on('error', (error: Error & { code?: unknown }) => told.push(`${error.code} ${error.message}`));
+    late.on('close', () => told.push('close'));
+    assert.deepEqual(told, [], 'nobody can listen before the call returns');
+    await new Promise((resolve) => late.once('close', resolve));
+    const why = 'connect ECONNABORTED web port 80: this tunnel is closed; connect again';
+    assert.deepEqual(told, [`ECONNABORTED ${why}`, 'close']);
+    for (const begin of [
+      () => get('http://web/', { agent: agents[0] }),
+      () => getSecurely('https://web/', { agent: agents[1] }),
+    ]) {
+      const [error] = (await once(begin(), 'error')) as [Error & { code?: unknown }];
+      assert.equal(error.code, 'ECONNABORTED');
+    }
+    const isClosed = failsWith('ERR_CLOSED', /start a new connector/);
+    for (const call of [
+      () => other.forward('0:web:80'),
+      () => other.udpForward('0:web:80'),
+      () => other.dynamic({ bind: '0' }),
+    ])
+      await assert.rejects(call, isClosed);
+    assert.throws(() => other.reverse('0:web:80'), isClosed);
+    await assert.rejects(other.ping(), failsWith('ERR_PEER_GONE', /not online/));
+    await assert.rejects(other.datagrams(), failsWith('ERR_CLOSED', /closed/));
+    await other.close();
+  });
+
   test('gives up what is aborted before it begins', async () => {
     const signal = aborted();
     const remote = parseTicket(listener.ticket);
@@ -348,8 +495,41 @@ describe('a program with the library', () => {
   });
 });
 
+/** Runs one of the programs beside the tests, from the sources. */
+function runSupport(name: string): ReturnType<typeof runProgram> {
+  const program = fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url));
+  return runProgram(process.execPath, ['--import', import.meta.resolve('tsx'), program]);
+}
+
 test('a program that has closed everything ends by itself', async () => {
-  const program = fileURLToPath(new URL('../support/library_program.ts', import.meta.url));
-  const finished = await runProgram(process.execPath, ['--import', import.meta.resolve('tsx'), program]);
+  const finished = await runSupport('library_program');
   assert.deepEqual(finished, { exitCode: 0, stdout: 'one other\n', stderr: '' });
+});
+
+test('a program whose starts fail ends by itself, and wrong arguments start no worker', async () => {
+  const finished = await runSupport('failed_starts_program');
+  const codes = [
+    'ERR_LISTEN 1',
+    'ERR_LISTEN 1',
+    'ERR_CLOSED 1',
+    'ERR_WORKER_DIED 1',
+    'ERR_ARGUMENT_INVALID 0',
+    'ERR_ARGUMENT_INVALID 0',
+    'ERR_USAGE 0',
+  ];
+  assert.deepEqual(finished, { exitCode: 0, stdout: `${codes.join('\n')}\n`, stderr: '' });
+});
+
+test('a program lives on when its pools have work queued while the tunnel closes', async () => {
+  const finished = await runSupport('closed_pools_program');
+  const failed = { http: 3, https: 3, pg: 3, undici: 3, late: 6 };
+  assert.deepEqual(finished, { exitCode: 0, stdout: `${JSON.stringify(failed)}\n`, stderr: '' });
+});
+
+test('a program that listens to error events outlives its workers, and is told of each death once', async () => {
+  const finished = await runSupport('worker_death_program');
+  const told = ['ECONNABORTED', ...['listener', 'node', 'tunnel'].map((name) => `${name} ERR_WORKER_DIED 1`)];
+  const streams = ['dialled ECONNRESET', 'served ECONNRESET'];
+  const stdout = `${JSON.stringify({ told, streams })}\n`;
+  assert.deepEqual(finished, { exitCode: 0, stdout, stderr: '' });
 });

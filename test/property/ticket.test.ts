@@ -8,6 +8,7 @@ import {
   parseRemote,
   parseTicket,
   TICKET_CHARACTERS,
+  type Ticket,
 } from '../../src/access/ticket.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
@@ -21,6 +22,9 @@ const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: 
 const tickets = fc
   .record({ key: bytes(32), nospam: bytes(4), secret: bytes(32) })
   .map(({ key, nospam, secret }) => ({ toxId: makeToxId(key, nospam), secret }));
+
+/** What a ticket hides from comparisons too. */
+const parts = ({ toxId, secret }: Ticket): Ticket => ({ toxId, secret });
 
 function refused(text: string): RegExpExecArray | null {
   try {
@@ -42,8 +46,8 @@ test('what is printed is read back as the same', () => {
     fc.property(tickets, (ticket) => {
       const text = formatTicket(ticket);
       assert.match(text, /^twt1[0-9a-hjkmnp-tv-z]{119}$/);
-      assert.deepEqual(parseTicket(text), ticket);
-      assert.deepEqual(parseTicket(text.toUpperCase()), ticket);
+      assert.deepEqual(parts(parseTicket(text)), ticket);
+      assert.deepEqual(parts(parseTicket(text.toUpperCase())), ticket);
     }),
     { numRuns: 500 },
   );
@@ -58,7 +62,7 @@ test('it survives mail: broken lines, quotes, hyphens and look-alikes', () => {
       (ticket, breaks) => {
         let text = formatTicket(ticket);
         for (const [at, what] of breaks) text = text.slice(0, at) + what + text.slice(at);
-        assert.deepEqual(parseTicket(`"${text.replaceAll('1', 'l').replaceAll('0', 'O')}"\n`), ticket);
+        assert.deepEqual(parts(parseTicket(`"${text.replaceAll('1', 'l').replaceAll('0', 'O')}"\n`)), ticket);
       },
     ),
     { numRuns: 300 },

@@ -14,6 +14,7 @@ import type {
   Forward,
   ListenerHandle,
   NodeOptions,
+  ProxyOptions,
   TunnelApi,
 } from '../../src/cli/api.js';
 import type { CliIo, EndSignal, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/io.js';
@@ -23,14 +24,7 @@ import type { ReverseRule } from '../../src/forward/reverse_rule.js';
 import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
 import { type LocalSpec, printBind } from '../../src/forward/spec.js';
 import type { UdpSpec } from '../../src/forward/udp_spec.js';
-import type {
-  DialOptions,
-  DynamicOptions,
-  PeerInfo,
-  Reverse,
-  TunnelEvents,
-  TunnelStats,
-} from '../../src/index.js';
+import type { DialOptions, PeerInfo, Reverse, TunnelEvents, TunnelStats } from '../../src/index.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
 import { parseToxId } from '../../src/node/tox_id.js';
 import { TempFolder } from './temp_folder.js';
@@ -97,7 +91,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly udpPort = 33445;
   readonly tcpPort = 33446;
   readonly forwards: LocalSpec[] = [];
-  readonly dynamics: DynamicOptions[] = [];
+  readonly dynamics: ProxyOptions[] = [];
   readonly dials: DialOptions[] = [];
   readonly reverses: ReverseSpec[] = [];
   readonly udpForwards: UdpSpec[] = [];
@@ -133,7 +127,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return { ...made, close: () => this.closed.push(made.local) };
   }
 
-  async dynamic(options: DynamicOptions): Promise<Forward> {
+  async dynamic(options: ProxyOptions): Promise<Forward> {
     this.dynamics.push(options);
     const local = `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`;
     return { local, target: '*', close: () => this.closed.push(local) };

@@ -1,4 +1,4 @@
-import type { TunnelError } from '../../src/core/errors.js';
+import { TunnelError } from '../../src/core/errors.js';
 import type { ChannelHandlers } from '../../src/node/node_channel.js';
 import { NodeChannel } from '../../src/node/node_channel.js';
 import type { Outcome } from '../../src/node/tox_node.js';
@@ -24,6 +24,8 @@ export class FakeChannel {
   room = Number.POSITIVE_INFINITY;
   inFlightBytes = 0;
   closed = false;
+  /** The worker has died. */
+  isGone = false;
   #slot = new Uint8Array(0);
 
   constructor(id: number, friend: number, frameBytes: number, tag: number, handlers: ChannelHandlers) {
@@ -37,7 +39,11 @@ export class FakeChannel {
         get bytes() {
           return fake.#slot;
         },
+        get isClosed() {
+          return fake.isGone;
+        },
         reserve: (_channel, _flags, bytes) => {
+          if (this.isGone) throw new TunnelError('ERR_CLOSED', 'the ring to the other thread');
           if (this.frames.length >= this.room) return undefined;
           this.#slot = new Uint8Array(bytes);
           return 0;

@@ -10,6 +10,7 @@ import {
   requestMessage,
   welcomeProof,
 } from '../../src/access/proof.js';
+import type { NewTicket } from '../../src/access/ticket_book.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { upperHex } from '../../src/node/tox_id.js';
 import { failsWith } from '../support/fails_with.js';
@@ -53,6 +54,40 @@ test('proofs are the golden bytes of docs/protocol.md', () => {
   ]) {
     assert.ok(documented.includes(`\`${hex(proof)}\``), hex(proof));
   }
+});
+
+describe('what a program asks of it', () => {
+  for (const [what, ticket, code, why] of [
+    ['without a name', {}, 'ERR_ARGUMENT_INVALID', /newTicket\(\): name must be a string/],
+    ['of a name that is none', { name: 'a b' }, 'ERR_USAGE', /newTicket\(\): name: /],
+    ['of no rules', { name: 'ci', rules: [] }, 'ERR_ARGUMENT_INVALID', /rules must be a list of 1 to 256/],
+    ['of a wrong rule', { name: 'ci', rules: ['x y'] }, 'ERR_SPEC_INVALID', /rules\[0\]: /],
+    ['for nobody', { name: 'ci', uses: 0 }, 'ERR_ARGUMENT_INVALID', /uses must be a whole number from 1/],
+    ['until never', { name: 'ci', expiresAtMs: Number.NaN }, 'ERR_ARGUMENT_INVALID', /expiresAtMs must be/],
+    [
+      'of a mistyped limit',
+      { name: 'ci', expiresAt: 5 },
+      'ERR_ARGUMENT_INVALID',
+      /did you mean "expiresAtMs"/,
+    ],
+  ] as const) {
+    test(`a ticket ${what} is refused, and what is kept can be read again`, () => {
+      const { policy } = bench();
+      assert.throws(() => policy.newTicket(ticket as NewTicket), failsWith(code, why));
+      assert.deepEqual(
+        policy.tickets().map(({ name }) => name),
+        ['default'],
+      );
+      assert.ok(parseAccessState(JSON.parse(JSON.stringify(policy.state))));
+    });
+  }
+
+  test('a key that is not of 32 bytes is nobody to allow or to deny', () => {
+    const { policy } = bench();
+    const isInvalid = failsWith('ERR_ARGUMENT_INVALID', /publicKey must be a Uint8Array of 32 bytes/);
+    assert.throws(() => policy.deny(bytes(1, 31)), isInvalid);
+    assert.throws(() => policy.allow({ publicKey: bytes(1, 33) }), isInvalid);
+  });
 });
 
 describe('a friend request', () => {

@@ -3,9 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { formatTicket, parseTicket } from '../../src/access/ticket.js';
+import { formatTicket, isTicket, type Ticket } from '../../src/access/ticket.js';
 import { readIdentity } from '../../src/node/identity_file.js';
-import { parseToxId } from '../../src/node/tox_id.js';
+import { parseToxId, type ToxId } from '../../src/node/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -40,6 +40,12 @@ async function remoteOfRun(...args: string[]) {
   return { remote: connecting.calls.at(-1)?.options.remote, tunnel: connecting.tunnel };
 }
 
+/** A ticket that was read, as text again. */
+function ticketIn(remote: unknown): string | undefined {
+  const read = remote as Ticket | ToxId | undefined; // what the bench keeps of a call to the library
+  return read !== undefined && isTicket(read) ? formatTicket(read) : undefined;
+}
+
 describe('names for tickets', () => {
   test('add keeps a ticket, and connect, ping, doctor and the short form take its name', async () => {
     assert.equal(await bench.run('add', 'home', TICKET.toUpperCase()), 0);
@@ -50,10 +56,10 @@ describe('names for tickets', () => {
       ['home', '22', '--ephemeral'],
     ]) {
       const { remote, tunnel } = await remoteOfRun(...args);
-      assert.deepEqual(remote, parseTicket(TICKET));
+      assert.equal(ticketIn(remote), TICKET);
       assert.equal(tunnel.forwards.length, 1);
     }
-    assert.deepEqual((await remoteOfRun('ping', 'home')).remote, parseTicket(TICKET));
+    assert.equal(ticketIn((await remoteOfRun('ping', 'home')).remote), TICKET);
   });
 
   test('a Tox ID may have a name too', async () => {
@@ -69,7 +75,7 @@ describe('names for tickets', () => {
     const { ended } = await both.start(/Forwarding/, 'connect', 'home', '-L', '0:localhost:22');
     both.signal();
     await ended;
-    assert.deepEqual(both.calls[0]?.options.remote, parseTicket(TICKET));
+    assert.equal(ticketIn(both.calls[0]?.options.remote), TICKET);
     assert.equal(both.env.size, 0);
   });
 
@@ -83,7 +89,7 @@ describe('names for tickets', () => {
     bench.env.set('TOX_WASM_TUNNEL_TICKET', TICKET);
     assert.equal(await bench.run('add', 'three'), 0);
     for (const name of ['one', 'two', 'three'])
-      assert.deepEqual((await remoteOfRun(name, '22')).remote, parseTicket(TICKET));
+      assert.equal(ticketIn((await remoteOfRun(name, '22')).remote), TICKET);
   });
 
   test('list shows names and public keys, never a ticket', async () => {
@@ -119,9 +125,9 @@ describe('names for tickets', () => {
     await bench.run('add', 'home', TICKET);
     assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same once more');
     await refuses(/"home" stands for another ticket already; with --replace/, 'add', 'home', OTHER);
-    assert.deepEqual((await remoteOfRun('home', '22')).remote, parseTicket(TICKET));
+    assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), TICKET);
     assert.equal(await bench.run('add', 'home', OTHER, '--replace'), 0);
-    assert.deepEqual((await remoteOfRun('home', '22')).remote, parseTicket(OTHER));
+    assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), OTHER);
   });
 
   test('a ticket mistyped is not kept', async () => {
@@ -149,7 +155,7 @@ describe('names for tickets', () => {
       opening.signal();
       await ended;
       const remote = opening.calls[0]?.options.remote;
-      assert.deepEqual(remote, parseTicket(TICKET));
+      assert.equal(ticketIn(remote), TICKET);
     }
     const place = { folder: temp.file('state'), role: 'connector' } as const;
     await assert.rejects(readIdentity(place), 'the same passphrase seals the identity');

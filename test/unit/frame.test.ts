@@ -7,7 +7,7 @@ import * as frame from '../../src/mux/frame.js';
 import { readU16, readU32, readU64, writeU64 } from '../../src/mux/integers.js';
 import { REASONS, reasonNumber, reasonOf } from '../../src/mux/reasons.js';
 import { idKey, idText, isIdAt, isNilAt, newId } from '../../src/mux/stream_id.js';
-import { encodeTarget } from '../../src/mux/target.js';
+import { decodeTarget, encodeTarget, type Target } from '../../src/mux/target.js';
 import { encodeText, printable } from '../../src/mux/text.js';
 
 const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
@@ -296,6 +296,33 @@ describe('texts and targets', () => {
         (error) => TunnelError.is(error) && error.code === 'ERR_ADDRESS_INVALID' && !error.remote,
       );
     });
+  }
+
+  // A program in JavaScript may pass anything; what reaches the peer as no target would end the session.
+  for (const kind of ['tcp', 'udp', 'listen', 'path'] as const) {
+    for (const odd of [undefined, null, 22, '', '22', Number.NaN, {}, [], ['a'], '\0', 'x'.repeat(300)]) {
+      test(`a ${kind} target of ${String(JSON.stringify(odd)).slice(0, 9)} is refused before it is sent`, () => {
+        const targets =
+          kind === 'path'
+            ? [{ path: odd }]
+            : [
+                { host: odd, port: 1 },
+                { host: 'a', port: odd },
+              ];
+        for (const parts of targets) {
+          const isFine = odd === '22' && !('port' in parts && parts.port === odd);
+          const isPort = odd === 22 && 'port' in parts && parts.port === odd;
+          const encode = (): Uint8Array => encodeTarget({ kind, ...parts } as unknown as Target);
+          if (isFine || isPort) assert.deepEqual(decodeTarget(encode(), 0), { kind, ...parts });
+          else
+            assert.throws(
+              encode,
+              (error) => TunnelError.is(error) && error.code === 'ERR_ADDRESS_INVALID',
+              JSON.stringify(parts),
+            );
+        }
+      });
+    }
   }
 
   test('a host of 255 bytes and port 65535 is taken', () => {

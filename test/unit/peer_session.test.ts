@@ -4,7 +4,7 @@ import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS } from '../../src/core/peer_limits.js';
 import { PeerSession, type PeerSessionOptions } from '../../src/tunnel/peer_session.js';
 import { FakeNode, turn } from '../support/fake_node.js';
-import { bye, PING, uuid } from '../support/peer_bench.js';
+import { bye, PING, PLAIN_TARGET, uuid } from '../support/peer_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const [PING_TYPE, PONG_TYPE, BYE_TYPE] = [0x10, 0x11, 0x12];
@@ -208,6 +208,34 @@ test('close while frozen says nothing and takes no time', async () => {
   assert.ok(channel.closed && peer.session.isClosed);
   assert.deepEqual(channel.takeTypes(), []);
   assert.equal(timers.running, 0);
+});
+
+test('close after the worker has died takes no time, resets the streams and does not reject', async () => {
+  const { peer, channel, timers, told } = await opened();
+  channel.takeTypes();
+  const resets: string[] = [];
+  const stream = peer.session.open(PLAIN_TARGET, { onReset: (reason) => resets.push(reason) });
+  channel.isGone = true;
+  // A program may still write to it before it hears of its end.
+  stream.write(Buffer.from('late'));
+  peer.session.open(PLAIN_TARGET, {});
+  await peer.close('peer-shutdown');
+  assert.ok(channel.closed && peer.session.isClosed);
+  assert.deepEqual([resets, told, timers.running], [['peer-shutdown'], [], 0]);
+});
+
+test('a worker that dies while a session says BYE shortens the wait', async () => {
+  const { peer, channel, pass } = await opened();
+  channel.inFlightBytes = 44;
+  let closed = false;
+  void peer.close('peer-shutdown').then(() => {
+    closed = true;
+  });
+  await pass(100);
+  assert.ok(!closed);
+  channel.isGone = true;
+  await pass(20);
+  assert.ok(closed);
 });
 
 test('abandon ends it without a word', async () => {

@@ -65,6 +65,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
     }),
   };
   readonly side = {
+    isClosed: false,
     bytes: new Uint8Array(100),
     run: (handlers: MainSideHandlers) => {
       this.handlers = handlers;

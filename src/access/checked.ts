@@ -1,0 +1,53 @@
+import {
+  bytes,
+  integer,
+  listOf,
+  nameError,
+  objectOf,
+  type Reader,
+  text,
+  wrongArgument,
+} from '../core/arguments.js';
+import { parseExposeSpec } from '../forward/expose.js';
+import { parseReverseRule } from '../forward/reverse_rule.js';
+import { PUBLIC_KEY_BYTES } from '../node/tox_id.js';
+import { MAX_RULES, MAX_USES } from './access_state.js';
+import { parseName } from './name.js';
+import type { AllowedPeer } from './policy.js';
+import type { NewTicket } from './ticket_book.js';
+
+/** A public key as a program passes it. */
+export const publicKeyBytes = bytes(PUBLIC_KEY_BYTES);
+
+/** The name of a peer or a ticket. */
+export const peerName: Reader<string> = (value, name) => {
+  const given = text(value, name);
+  return nameError(name, () => parseName(given));
+};
+
+export const allowedPeer: Reader<AllowedPeer> = objectOf({ publicKey: publicKeyBytes }, { name: peerName });
+
+/** Texts of rules, none of them for a name. */
+function ruleTexts(parse: (text: string) => unknown): Reader<readonly string[]> {
+  const read = listOf<string>((value, name) => {
+    const given = text(value, name);
+    nameError(name, () => parse(given));
+    return given;
+  });
+  return (value, name) => {
+    const rules = read(value, name);
+    if (rules.length >= 1 && rules.length <= MAX_RULES) return rules;
+    throw wrongArgument(name, `a list of 1 to ${MAX_RULES} rules`);
+  };
+}
+
+/** What a ticket of these parts keeps can be read again from a file. */
+export const newTicket: Reader<NewTicket> = objectOf(
+  { name: peerName },
+  {
+    expiresAtMs: integer(0, Number.MAX_SAFE_INTEGER),
+    uses: integer(1, MAX_USES),
+    rules: ruleTexts(parseExposeSpec),
+    allowReverse: ruleTexts((rule) => parseReverseRule(rule)),
+  },
+);

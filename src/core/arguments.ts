@@ -1,0 +1,125 @@
+import { ERROR_CODES, TunnelError } from './errors.js';
+import { didYouMean } from './nearest.js';
+
+/**
+ * Checks one argument that a program passes in, and returns it as this library uses it.
+ *
+ * @param name of the argument, for the error. The error never shows the value, which may be a secret
+ * @throws {TunnelError} ERR_ARGUMENT_INVALID, or what a parser of texts throws
+ */
+export type Reader<Value> = (value: unknown, name: string) => Value;
+
+type Readers = Readonly<Record<string, Reader<unknown>>>;
+type Values<Of extends Readers> = { readonly [Key in keyof Of]: ReturnType<Of[Key]> };
+
+export function wrongArgument(name: string, wanted: string): TunnelError {
+  return new TunnelError('ERR_ARGUMENT_INVALID', `${name} must be ${wanted}`);
+}
+
+export const boolean: Reader<boolean> = (value, name) => {
+  if (typeof value === 'boolean') return value;
+  throw wrongArgument(name, 'true or false');
+};
+
+export const text: Reader<string> = (value, name) => {
+  if (typeof value === 'string') return value;
+  throw wrongArgument(name, 'a string');
+};
+
+export function integer(least: number, most: number): Reader<number> {
+  return (value, name) => {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
+    throw wrongArgument(name, `a whole number from ${least} to ${most}`);
+  };
+}
+
+/** A wait; Infinity is one without an end. */
+export const milliseconds: Reader<number> = (value, name) => {
+  if (typeof value === 'number' && value >= 0) return value;
+  throw wrongArgument(name, 'a number of milliseconds, 0 or more');
+};
+
+export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Word> {
+  return (value, name) => {
+    const found = words.find((word) => word === value);
+    if (found !== undefined) return found;
+    throw wrongArgument(name, words.map((word) => JSON.stringify(word)).join(' or '));
+  };
+}
+
+/** Bytes, which are copied: the program may change its own later. */
+export function bytes(length: number): Reader<Uint8Array> {
+  return (value, name) => {
+    // Not by instanceof: each realm has a class of its own.
+    const isBytes = Object.prototype.toString.call(value) === '[object Uint8Array]';
+    if (isBytes && (value as Uint8Array).length === length) return Uint8Array.from(value as Uint8Array);
+    throw wrongArgument(name, `a Uint8Array of ${length} bytes`);
+  };
+}
+
+/** An AbortSignal, of whichever realm. */
+export const signal: Reader<AbortSignal> = (value, name) => {
+  const given = value as Partial<AbortSignal> | null | undefined;
+  if (typeof given?.aborted === 'boolean' && typeof given.addEventListener === 'function')
+    return given as AbortSignal;
+  throw wrongArgument(name, 'an AbortSignal');
+};
+
+export function listOf<Value>(read: Reader<Value>): Reader<readonly Value[]> {
+  return (value, name) => {
+    if (!Array.isArray(value)) throw wrongArgument(name, 'an array');
+    return value.map((each, at) => read(each, `${name}[${at}]`));
+  };
+}
+
+/** What the command line takes as a text may be one here too. */
+export function textOr<Value>(parse: (text: string) => Value, read: Reader<Value>): Reader<Value> {
+  return (value, name) =>
+    typeof value === 'string' ? nameError(name, () => parse(value)) : read(value, name);
+}
+
+/**
+ * An object with these keys and no others. A key whose value is undefined counts as missing. A name that ends in
+ * `()` is that of a call whose argument the object is: `listen(): expose` and not `listen().expose`.
+ *
+ * @param need keys that must be there
+ * @param others what becomes of other keys; by default they are refused
+ */
+export function objectOf<Need extends Readers, May extends Readers>(
+  need: Need,
+  may: May,
+  others: 'refused' | 'ignored' = 'refused',
+): Reader<Values<Need> & Partial<Values<May>>> {
+  const readers: Readers = { ...need, ...may };
+  const keys = Object.keys(readers);
+  return (value, name) => {
+    const isCall = name.endsWith('()');
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw wrongArgument(isCall ? `${name}: its argument` : name, `an object with ${keys.join(', ')}`);
+    const place = isCall ? `${name}: ` : `${name}.`;
+    for (const key of Object.keys(value)) {
+      if (others === 'ignored' || keys.includes(key)) continue;
+      const hint = didYouMean(key, keys) || `; there are ${keys.join(', ')}`;
+      throw new TunnelError('ERR_ARGUMENT_INVALID', `${place}${key} is unknown${hint}`);
+    }
+    const read: Record<string, unknown> = {};
+    for (const [key, reader] of Object.entries(readers)) {
+      const given = (value as Record<string, unknown>)[key];
+      if (given !== undefined || key in need) read[key] = reader(given, `${place}${key}`);
+    }
+    // Each reader has put its own type there, which TypeScript cannot follow through the loop.
+    return read as Values<Need> & Partial<Values<May>>;
+  };
+}
+
+/** Runs a parser, and puts the argument's name before what its error says. */
+export function nameError<Value>(name: string, parse: () => Value): Value {
+  try {
+    return parse();
+  } catch (error) {
+    if (!TunnelError.is(error)) throw error;
+    const start = `${ERROR_CODES[error.code]}: `;
+    const detail = error.message.startsWith(start) ? error.message.slice(start.length) : error.message;
+    throw new TunnelError(error.code, `${name}: ${detail}`);
+  }
+}

@@ -1,0 +1,77 @@
+import { objectOf, type Reader, textOr } from '../core/arguments.js';
+import { TunnelError } from '../core/errors.js';
+import { parseAddress } from './address.js';
+import type { Endpoint, HostPort, SocketPath } from './endpoint.js';
+import { LOCALHOST, readHost } from './host.js';
+import { parseReverseSpec, type ReverseSpec } from './reverse_spec.js';
+import { readSocketPath } from './socket_path.js';
+import { type LocalSpec, parseDynamicSpec, parseLocalSpec } from './spec.js';
+import { shown } from './spec_text.js';
+import { parseUdpSpec, type UdpSpec } from './udp_spec.js';
+
+/** Longest text of the caller's that an error shows, in characters. */
+const SHOWN_CHARS = 60;
+
+function invalid(name: string, what: string): TunnelError {
+  return new TunnelError('ERR_ADDRESS_INVALID', `${name} ${what}`);
+}
+
+/** What the far end takes too: a name in ASCII, or an address without brackets. */
+export const host: Reader<string> = (value, name) => {
+  if (typeof value !== 'string') throw invalid(name, 'must be a string: a name or an address');
+  const read = readHost(value);
+  if (typeof read === 'string') throw invalid(`${name} "${shown(value.slice(0, SHOWN_CHARS))}"`, read);
+  return value;
+};
+
+/** @param least 0 where a free port may be picked */
+export function port(least: 0 | 1): Reader<number> {
+  return (value, name) => {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= 0xffff)
+      return value;
+    throw invalid(name, `must be a whole number from ${least} to 65535`);
+  };
+}
+
+export const path: Reader<string> = (value, name) => {
+  if (typeof value !== 'string') throw invalid(name, 'must be a string: the path of a socket');
+  const read = readSocketPath(value);
+  if (typeof read === 'string') throw invalid(`${name} "${shown(value.slice(0, SHOWN_CHARS))}"`, read);
+  return read.path;
+};
+
+// What has more keys, as one of the offers of a listener, may stand for an endpoint: none of those here is optional, so
+// that a mistyped one does not get by.
+const socketPath: Reader<SocketPath> = objectOf({ path }, {}, 'ignored');
+const target: Reader<HostPort> = objectOf({ host, port: port(1) }, {}, 'ignored');
+const bind: Reader<HostPort> = objectOf({ host, port: port(0) }, {}, 'ignored');
+
+function orPath(read: Reader<HostPort>): Reader<Endpoint> {
+  return (value, name) => {
+    const isPath = typeof value === 'object' && value !== null && 'path' in value && value.path !== undefined;
+    return isPath ? socketPath(value, name) : read(value, name);
+  };
+}
+
+const readTarget = orPath(target);
+
+export const localSpec: Reader<LocalSpec> = textOr(
+  parseLocalSpec,
+  objectOf({ bind: orPath(bind), target: readTarget }, {}),
+);
+
+export const udpSpec: Reader<UdpSpec> = textOr(parseUdpSpec, objectOf({ bind, target }, {}));
+
+/** The far end looks up no name for it. */
+const remoteBind: Reader<HostPort> = (value, name) => {
+  const read = bind(value, name);
+  if (read.host === LOCALHOST || parseAddress(read.host) !== undefined) return read;
+  throw invalid(`${name}.host`, `must be a numeric address, or ${LOCALHOST}`);
+};
+
+export const reverseSpec: Reader<ReverseSpec> = textOr(
+  parseReverseSpec,
+  objectOf({ bind: remoteBind, target: readTarget }, {}),
+);
+
+export const proxyBind: Reader<HostPort> = textOr(parseDynamicSpec, bind);

@@ -1,0 +1,255 @@
+import { isIP } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
+import { type AccessState, parseAccessState } from '../access/access_state.js';
+import { allowedPeer, peerName, publicKeyBytes } from '../access/checked.js';
+import { parseAllowedPeer, parsePeerKey } from '../access/peer_key.js';
+import { type IsName, type Rule, readRule } from '../access/rule.js';
+import { parseRemote, SECRET_BYTES, type Ticket, ticketOf } from '../access/ticket.js';
+import {
+  boolean,
+  bytes,
+  integer,
+  listOf,
+  milliseconds,
+  nameError,
+  objectOf,
+  oneOf,
+  type Reader,
+  signal,
+  text,
+  textOr,
+  wrongArgument,
+} from '../core/arguments.js';
+import { TunnelError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import { LIMIT_RANGES, type Limits } from '../core/peer_limits.js';
+import type { ProxyCredentials } from '../core/proxy_credentials.js';
+import { host, path, port, proxyBind } from '../forward/checked.js';
+import type { Endpoint } from '../forward/endpoint.js';
+import { type ExposeSpec, parseExposeSpec, printExposeSpec } from '../forward/expose.js';
+import { LOCALHOST } from '../forward/host.js';
+import { parseReverseRule, printReverseRule, type ReverseRule } from '../forward/reverse_rule.js';
+import { type BootstrapAddress, parseBootstrapLine } from '../node/bootstrap_list.js';
+import { hostProblem } from '../node/host_name.js';
+import { type Identity, identityOf, SECRET_KEY_BYTES } from '../node/identity.js';
+import { credentialsProblem, parseProxyUrl } from '../node/proxy_url.js';
+import { makeToxId, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES, type ToxId } from '../node/tox_id.js';
+import type { ProxyAddress } from '../worker/contract.js';
+import type { Ports } from './options.js';
+
+const anyPort = integer(0, 0xffff);
+const targetPort = integer(1, 0xffff);
+
+/** Of a machine outside of the tunnel, which this one looks up. */
+const networkHost: Reader<string> = (value, name) => {
+  const given = text(value, name);
+  const problem = hostProblem(given);
+  if (problem !== undefined) throw new TunnelError('ERR_ADDRESS_INVALID', `${name}: ${problem}`);
+  return given;
+};
+
+const bindAddress: Reader<string> = (value, name) => {
+  if (typeof value === 'string' && isIP(value) !== 0) return value;
+  throw wrongArgument(name, 'a numeric address, as 192.0.2.1 or 2001:db8::1');
+};
+
+const LEVELS: readonly unknown[] = [undefined, 'error', 'warn', 'info', 'debug', 'trace'];
+
+/** The program's own object, with whatever else it has. */
+const logger: Reader<Logger> = (value, name) => {
+  const given = value as Partial<Logger> | null;
+  if (typeof given?.log === 'function' && LEVELS.includes(given.level)) return given as Logger;
+  throw wrongArgument(
+    name,
+    'an object with a function log, and with a level of error, warn, info, debug or trace',
+  );
+};
+
+const url: Reader<URL> = (value, name) => {
+  if (typeof value === 'object' && value !== null && 'href' in value && typeof value.href === 'string')
+    return new URL(value.href);
+  throw wrongArgument(name, 'a URL');
+};
+
+const bootstrapNode: Reader<BootstrapAddress> = textOr(
+  parseBootstrapLine,
+  objectOf(
+    { host: networkHost, port: targetPort, key: bytes(PUBLIC_KEY_BYTES) },
+    { tcpPorts: listOf(targetPort) },
+  ),
+);
+
+const credentials: Reader<ProxyCredentials> = (value, name) => {
+  const read = objectOf({ user: text, password: text }, {})(value, name);
+  const problem = credentialsProblem(read.user, read.password);
+  if (problem !== undefined) throw new TunnelError('ERR_ARGUMENT_INVALID', `${name}: ${problem}`);
+  return read;
+};
+
+const proxy: Reader<ProxyAddress> = textOr(
+  parseProxyUrl,
+  objectOf({ protocol: oneOf('socks5', 'http'), host: networkHost, port: targetPort }, { credentials }),
+);
+
+const udpPorts: Reader<Ports> = (value, name) => {
+  const read = objectOf({ from: anyPort, to: anyPort }, {})(value, name);
+  if (read.from <= read.to && (read.from > 0 || read.to === 0)) return read;
+  throw wrongArgument(name, 'a range of ports from 1 on, the lower one first, or from 0 to 0 for any port');
+};
+
+const limits: Reader<Partial<Limits>> = objectOf(
+  {},
+  // Object.entries forgets the key type; the table has all of them.
+  Object.fromEntries(
+    Object.entries(LIMIT_RANGES).map(([name, { least, most }]) => [name, integer(least, most)]),
+  ) as Readonly<Record<keyof Limits, Reader<number>>>,
+);
+
+/** What createIdentity makes has a public key too. */
+const identityParts = objectOf(
+  { secretKey: bytes(SECRET_KEY_BYTES), nospam: bytes(NOSPAM_BYTES) },
+  { publicKey: text },
+);
+
+const identity: Reader<Identity> = (value, name) => {
+  const { secretKey, nospam } = identityParts(value, name);
+  return identityOf(secretKey, nospam);
+};
+
+const COMMON = {
+  identity,
+  bootstrap: listOf(bootstrapNode),
+  lanDiscovery: boolean,
+  bindAddress,
+  logger,
+  signal,
+  files: objectOf({}, { worker: url, wasm: url }),
+};
+
+const TUNNEL = { ...COMMON, udp: boolean, udpPorts, proxy, patienceMs: milliseconds, limits };
+
+/** A rule that may name a peer or a ticket: what it means is known with the names. */
+type Named<Of> = (isName: IsName) => Of;
+
+const range = objectOf({ from: anyPort, to: anyPort }, {});
+const unchecked: Reader<unknown> = (value) => value;
+
+const ruleParts = objectOf(
+  {},
+  { name: peerName, host: unchecked, ports: listOf(range), protocol: oneOf('tcp', 'udp'), path },
+);
+
+/** A rule is what is the same when it was printed and read again. */
+const rule: Reader<Named<Rule>> = (value, name) => {
+  if (typeof value === 'string') return (isName) => nameError(name, () => readRule(value, isName).rule);
+  const { name: owner, ...spec } = ruleParts(value, name);
+  const read = again(() => parseExposeSpec(printExposeSpec(spec as ExposeSpec)));
+  if (read === undefined || !isDeepStrictEqual(read, spec))
+    throw wrongArgument(name, "a rule, as '22', 'localhost:80,443' or what parseExposeSpec makes of that");
+  return () => (owner === undefined ? read : { name: owner, ...read });
+};
+
+const rules = listOf(rule);
+
+const exposed: Reader<readonly Named<Rule>[] | 'loopback'> = (value, name) => {
+  if (value === 'loopback') return value;
+  if (typeof value === 'string') throw wrongArgument(name, "a list of rules, or 'loopback'");
+  return rules(value, name);
+};
+
+const reverseParts = objectOf({ bind: unchecked, ports: range }, { name: peerName });
+
+const reverseRule: Reader<Named<ReverseRule>> = (value, name) => {
+  if (typeof value === 'string') return (isName) => nameError(name, () => parseReverseRule(value, isName));
+  const { name: owner, ...spec } = reverseParts(value, name);
+  const read = again(() => parseReverseRule(printReverseRule(spec as ReverseRule)));
+  if (read === undefined || !isDeepStrictEqual(read, spec))
+    throw wrongArgument(name, "a rule, as '8080', '0.0.0.0:80' or what parseReverseRule makes of that");
+  return () => (owner === undefined ? read : { name: owner, ...read });
+};
+
+/** Undefined for what cannot be printed, or not be read again. */
+function again<Of>(read: () => Of): Of | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+const access: Reader<AccessState> = (value, name) => {
+  const read = nameError(name, () => parseAccessState(value));
+  if (read === undefined) throw wrongArgument(name, 'what listener.access.state has given');
+  return read;
+};
+
+const toxId: Reader<ToxId> = (value, name) => {
+  const { publicKey, nospam } = objectOf(
+    { publicKey: bytes(PUBLIC_KEY_BYTES), nospam: bytes(NOSPAM_BYTES) },
+    { bytes: bytes(TOX_ID_BYTES) },
+  )(value, name);
+  return makeToxId(publicKey, nospam);
+};
+
+const ticket = objectOf({ toxId, secret: bytes(SECRET_BYTES) }, {});
+
+const remote: Reader<Ticket | ToxId> = (value, name) => {
+  if (typeof value === 'string') return nameError(name, () => parseRemote(value));
+  if (typeof value !== 'object' || value === null)
+    throw wrongArgument(name, 'a ticket or a Tox ID, as text or as parseTicket and parseToxId make it');
+  if (!('toxId' in value)) return toxId(value, name);
+  const read = ticket(value, name);
+  return ticketOf(read.toxId, read.secret);
+};
+
+/** Argument of `listen()`. */
+export const listenOptions = objectOf(
+  {},
+  {
+    ...TUNNEL,
+    expose: exposed,
+    offer: listOf(objectOf({ host, port: port(1) }, { allowHalfOpen: boolean })),
+    allowReverse: listOf(reverseRule),
+    access,
+    allowPeers: listOf(textOr(parseAllowedPeer, allowedPeer)),
+    denyPeers: listOf(textOr(parsePeerKey, publicKeyBytes)),
+  },
+);
+export type CheckedListenOptions = ReturnType<typeof listenOptions>;
+
+/** Argument of `connect()`. */
+export const connectOptions = objectOf({ remote }, TUNNEL);
+export type CheckedConnectOptions = ReturnType<typeof connectOptions>;
+
+/** What both have. */
+export type CheckedTunnelOptions = Omit<CheckedConnectOptions, 'remote'>;
+
+/** Argument of `node()`. */
+export const nodeOptions = objectOf({}, { ...COMMON, port: anyPort, tcpPort: anyPort });
+export type CheckedNodeOptions = ReturnType<typeof nodeOptions>;
+
+/** Argument of `dynamic()`. */
+export const dynamicOptions = objectOf({ bind: proxyBind }, { credentials, signal });
+
+const abortable = objectOf({}, { signal });
+
+/** The signal of a call that may be given up. @param call as `ping()` */
+export function signalOf(options: unknown, call: string): AbortSignal | undefined {
+  return abortable(options, call).signal;
+}
+
+const dialParts = objectOf(
+  {},
+  { host, port: port(1), path, allowHalfOpen: boolean, sessionWaitMs: milliseconds, signal },
+);
+
+/** Argument of `dial()`. The host is `localhost` when none is named, as of `net.connect`. */
+export function dialOptions(options: unknown) {
+  const name = 'dial()';
+  const { host: named, port: given, path: at, ...others } = dialParts(options, name);
+  let target: Endpoint;
+  if (at === undefined) target = { host: named ?? LOCALHOST, port: port(1)(given, `${name}: port`) };
+  else if (named === undefined && given === undefined) target = { path: at };
+  else throw new TunnelError('ERR_ADDRESS_INVALID', `${name}: give a path, or a host and a port`);
+  return { ...others, target };
+}

@@ -1,0 +1,67 @@
+/**
+ * A program whose pools still have work queued when it closes its tunnel: they dial again in callbacks of their own,
+ * where an exception would be the end of the program. Each piece of work must fail by itself.
+ */
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { get as getSecurely } from 'node:https';
+import pg from 'pg';
+import { Agent, fetch } from 'undici';
+import { connect, listen, node } from '../../src/index.js';
+import { LOOPBACK_HOST } from './loopback.js';
+
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
+/** Takes connections and says nothing. */
+const SILENT = { host: 'silent', port: 80 } as const;
+const WORK = 3;
+
+const first = await node({ ...LOCAL, port: 0, tcpPort: 0 });
+const bootstrap = [`${LOOPBACK_HOST}:${first.udpPort}:${first.publicKey}`];
+const listener = await listen({ ...LOCAL, bootstrap, offer: [SILENT] });
+let taken = 0;
+const allTaken = new Promise<void>((resolve) => {
+  listener.on('stream', (stream) => {
+    stream.on('error', () => {}).resume();
+    if (++taken === 4) resolve();
+  });
+});
+const tunnel = await connect({ ...LOCAL, bootstrap, remote: listener.ticket });
+
+const failed: Record<string, number> = {};
+const ended: Promise<unknown>[] = [];
+function work(name: string, begin: () => Promise<unknown>): void {
+  for (let times = 0; times < WORK; times++) {
+    ended.push(
+      begin().then(
+        () => process.stdout.write(`${name} was answered\n`),
+        () => {
+          failed[name] = (failed[name] ?? 0) + 1;
+        },
+      ),
+    );
+  }
+}
+
+const agent = tunnel.agent({ maxSockets: 1 });
+work('http', () => once(get('http://silent/', { agent }), 'response'));
+const secure = tunnel.httpsAgent({ maxSockets: 1 });
+work('https', () => once(getSecurely('https://silent:80/', { agent: secure }), 'response'));
+const pool = new pg.Pool({ max: 1, stream: () => tunnel.dial(SILENT) });
+pool.on('error', () => {});
+work('pg', () => pool.query('SELECT 1'));
+const dispatcher = new Agent({ connections: 1, connect: tunnel.undiciConnect() });
+work('undici', () => fetch('http://silent/', { dispatcher }));
+
+// One connection of each pool is there, and the others wait for it.
+await allTaken;
+await tunnel.close();
+await Promise.all(ended);
+// What a pool dials later fails in the same way, also what no far end could be asked for.
+const bad = `http://${'a.'.repeat(200)}lan/`;
+for (const address of ['http://silent/', bad]) work('late', () => once(get(address, { agent }), 'response'));
+await Promise.all(ended);
+await pool.end();
+await dispatcher.destroy();
+await listener.close();
+await first.close();
+process.stdout.write(`${JSON.stringify(failed)}\n`);

@@ -1,0 +1,58 @@
+/**
+ * A program whose three workers die while streams, a forward and a ping are in use. It has `error` handlers as
+ * docs/embedding.md shows them, and must live on, hear of each death once, and end by itself.
+ */
+import { once } from 'node:events';
+import { BroadcastChannel } from 'node:worker_threads';
+import { connect, listen, node } from '../../src/index.js';
+import { LOOPBACK_HOST } from './loopback.js';
+
+const files = { worker: new URL('./dying_worker.ts', import.meta.url) };
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, files } as const;
+const ECHO = { host: 'echo', port: 7 } as const;
+const told: string[] = [];
+
+process.on('unhandledRejection', (error) => told.push(`unhandled rejection: ${error}`));
+process.on('uncaughtException', (error) => told.push(`uncaught exception: ${error}`));
+
+const first = await node({ ...LOCAL, port: 0, tcpPort: 0 });
+const bootstrap = [{ host: LOOPBACK_HOST, port: first.udpPort, key: Buffer.from(first.publicKey, 'hex') }];
+const listener = await listen({ ...LOCAL, bootstrap, offer: [ECHO] });
+const streams: string[] = [];
+listener.on('stream', (stream) => {
+  stream
+    .on('error', (error: Error & { code?: unknown }) => streams.push(`served ${error.code}`))
+    .pipe(stream);
+});
+const tunnel = await connect({ ...LOCAL, bootstrap, remote: listener.ticket });
+const stream = tunnel.dial(ECHO);
+stream.on('error', (error: Error & { code?: unknown }) => streams.push(`dialled ${error.code}`));
+stream.write('x');
+await once(stream, 'data');
+await tunnel.forward({ bind: { host: LOOPBACK_HOST, port: 0 }, target: ECHO });
+
+const nodes = { node: first, listener, tunnel };
+const deaths = Object.entries(nodes).map(async ([name, each]) => {
+  let errors = 0;
+  await new Promise<void>((resolve) => {
+    each.on('error', (error) => {
+      told.push(`${name} ${error.code} ${++errors}`);
+      // What it would send goes nowhere, and must not throw.
+      stream.write('y');
+      resolve();
+    });
+  });
+});
+// Answered or not: it must not be left over.
+const ping = tunnel.ping().catch(() => {});
+const death = new BroadcastChannel('die');
+death.postMessage('now');
+await Promise.all(deaths);
+await ping;
+const failed = once(tunnel.dial(ECHO), 'error') as Promise<[Error & { code?: unknown }]>;
+told.push(String((await failed)[0].code));
+for (const each of [tunnel, listener, first]) await each.close();
+death.close();
+// What was thrown meanwhile would come in these turns.
+for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setImmediate(resolve));
+process.stdout.write(`${JSON.stringify({ told: told.sort(), streams: streams.sort() })}\n`);

@@ -1,0 +1,444 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import {
+  type ConnectOptions,
+  connect,
+  createIdentity,
+  formatTicket,
+  type ListenOptions,
+  listen,
+  type NodeOptions,
+  node,
+  parseExposeSpec,
+  parseReverseRule,
+  parseTicket,
+  parseToxId,
+  publicNodes,
+  type TunnelErrorCode,
+} from '../../src/index.js';
+import { makeToxId } from '../../src/node/tox_id.js';
+import {
+  connectOptions,
+  dialOptions,
+  dynamicOptions,
+  listenOptions,
+  nodeOptions,
+  signalOf,
+} from '../../src/tunnel/read_options.js';
+import { failsWith } from '../support/fails_with.js';
+
+const KEY = 'AB'.repeat(32);
+const BYTES = Buffer.from(KEY, 'hex');
+const TOX_ID = makeToxId(Uint8Array.from(BYTES), Uint8Array.of(1, 2, 3, 4));
+const TICKET = formatTicket({ toxId: TOX_ID, secret: new Uint8Array(32).fill(7) });
+const SECRET = 'correct horse';
+
+type Call = (options: unknown) => Promise<{ close(): Promise<void> }>;
+type Wrong = readonly [what: string, call: Call, options: unknown, code: TunnelErrorCode, says: RegExp];
+
+// What programs in JavaScript pass is no concern of TypeScript.
+const listening: Call = (options) => listen(options as ListenOptions);
+const connecting: Call = (options) => connect(options as ConnectOptions);
+const running: Call = (options) => node(options as NodeOptions);
+const remoteWith = (options: object): object => ({ remote: TICKET, ...options });
+const A = 'ERR_ARGUMENT_INVALID';
+
+const WRONG: readonly Wrong[] = [
+  [
+    'no options',
+    connecting,
+    undefined,
+    A,
+    /^an argument is wrong: connect\(\): its argument must be an object/,
+  ],
+  ['no remote', connecting, {}, A, /connect\(\): remote must be a ticket or a Tox ID/],
+  ['null', listening, null, A, /listen\(\): its argument must be an object/],
+  ['a mistyped name', listening, { exposed: ['22'] }, A, /exposed is unknown; did you mean "expose"\?/],
+  [
+    'a name of nothing',
+    listening,
+    { zzzzzzzzzz: 1 },
+    A,
+    /zzzzzzzzzz is unknown; there are identity, bootstrap/,
+  ],
+  ['an option of listen', connecting, remoteWith({ expose: [] }), A, /connect\(\): expose is unknown/],
+  ['an option of connect', running, { udp: false }, A, /node\(\): udp is unknown/],
+  [
+    'expose of no rule',
+    listening,
+    { expose: ['x y'] },
+    'ERR_SPEC_INVALID',
+    /listen\(\): expose\[0\]: .*must be a number/,
+  ],
+  ['expose for nobody', listening, { expose: ['laptop:db.lan:22'] }, 'ERR_USAGE', /expose\[0\]: .*"laptop"/],
+  ['expose as a number', listening, { expose: [22] }, A, /expose\[0\] must be an object/],
+  ['expose without a list', listening, { expose: '22' }, A, /expose must be a list of rules/],
+  [
+    'a rule with a host as text',
+    listening,
+    { expose: [{ host: 'db', ports: [{ from: 1, to: 2 }] }] },
+    A,
+    /expose\[0\] must be a rule/,
+  ],
+  [
+    'a rule without ports',
+    listening,
+    { expose: [{ host: { kind: 'any' } }] },
+    A,
+    /expose\[0\] must be a rule/,
+  ],
+  [
+    'a rule of no ports',
+    listening,
+    { expose: [{ host: { kind: 'any' }, ports: [] }] },
+    A,
+    /expose\[0\] must be a rule/,
+  ],
+  [
+    'a rule with a mistyped protocol',
+    listening,
+    { expose: [{ ...parseExposeSpec('22'), protocoll: 'udp' }] },
+    A,
+    /expose\[0\].protocoll is unknown; did you mean "protocol"/,
+  ],
+  [
+    'a rule of both kinds',
+    listening,
+    { expose: [{ ...parseExposeSpec('22'), path: '/run/x' }] },
+    A,
+    /must be a rule/,
+  ],
+  ['allowReverse of no rule', listening, { allowReverse: ['x'] }, 'ERR_SPEC_INVALID', /allowReverse\[0\]/],
+  [
+    'allowReverse of half a rule',
+    listening,
+    { allowReverse: [{ bind: 'loopback' }] },
+    A,
+    /allowReverse\[0\].ports must be/,
+  ],
+  [
+    'allowReverse at a text',
+    listening,
+    { allowReverse: [{ bind: '0.0.0.0', ports: { from: 1, to: 1 } }] },
+    A,
+    /allowReverse\[0\] must be a rule/,
+  ],
+  [
+    'allowPeers of no key',
+    listening,
+    { allowPeers: ['AA'] },
+    'ERR_ADDRESS_INVALID',
+    /allowPeers\[0\]: .*64 hexadecimal/,
+  ],
+  [
+    'allowPeers of a short key',
+    listening,
+    { allowPeers: [{ publicKey: new Uint8Array(5) }] },
+    A,
+    /allowPeers\[0\].publicKey must be a Uint8Array of 32 bytes/,
+  ],
+  [
+    'allowPeers of no name',
+    listening,
+    { allowPeers: [{ name: 'a b', publicKey: BYTES }] },
+    'ERR_USAGE',
+    /allowPeers\[0\].name: /,
+  ],
+  [
+    'a name of a ticket',
+    listening,
+    { allowPeers: [`default=${KEY}`] },
+    'ERR_USAGE',
+    /name of a ticket already/,
+  ],
+  ['denyPeers of no key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
+  [
+    'an offer of no name',
+    listening,
+    { offer: [{ host: 'a b', port: 1 }] },
+    'ERR_ADDRESS_INVALID',
+    /offer\[0\].host "a b" is not a name/,
+  ],
+  [
+    'an offer of an address',
+    listening,
+    { offer: [{ host: '10.0.0.1', port: 1 }] },
+    'ERR_ADDRESS_INVALID',
+    /cannot be offered/,
+  ],
+  [
+    'an offer with a mistyped name',
+    listening,
+    { offer: [{ host: 'a', port: 1, allowHalfOpn: true }] },
+    A,
+    /did you mean "allowHalfOpen"/,
+  ],
+  ['half an access', listening, { access: {} }, 'ERR_STATE_INVALID', /access: .*tickets/],
+  [
+    'an identity that was spread',
+    listening,
+    { identity: { ...createIdentity() } },
+    A,
+    /identity.secretKey must be a Uint8Array of 32 bytes/,
+  ],
+  [
+    'a short key',
+    running,
+    { identity: { secretKey: new Uint8Array(3), nospam: new Uint8Array(4) } },
+    A,
+    /identity.secretKey must be/,
+  ],
+  [
+    'bootstrap of no node',
+    running,
+    { bootstrap: ['host:port:key'] },
+    'ERR_BOOTSTRAP_INVALID',
+    /node\(\): bootstrap\[0\]: .*port/,
+  ],
+  [
+    'bootstrap of a short key',
+    listening,
+    { bootstrap: [{ host: 'a', port: 1, key: new Uint8Array(5) }] },
+    A,
+    /bootstrap\[0\].key must be/,
+  ],
+  [
+    'bootstrap of a port too high',
+    listening,
+    { bootstrap: [{ host: 'a', port: 70_000, key: BYTES }] },
+    A,
+    /bootstrap\[0\].port must be a whole number from 1 to 65535/,
+  ],
+  [
+    'bootstrap of no host',
+    listening,
+    { bootstrap: [{ host: 'a b', port: 1, key: BYTES }] },
+    'ERR_ADDRESS_INVALID',
+    /bootstrap\[0\].host: /,
+  ],
+  ['a port too high', running, { port: 70_000 }, A, /node\(\): port must be a whole number from 0 to 65535/],
+  ['a port as text', running, { tcpPort: '80' }, A, /node\(\): tcpPort must be/],
+  ['ports upside down', listening, { udpPorts: { from: 2, to: 1 } }, A, /udpPorts must be a range/],
+  ['no patience', listening, { patienceMs: Number.NaN }, A, /patienceMs must be a number of milliseconds/],
+  ['less than no patience', listening, { patienceMs: -1 }, A, /patienceMs must be/],
+  [
+    'a mistyped limit',
+    listening,
+    { limits: { maxPeer: 3 } },
+    A,
+    /limits.maxPeer is unknown; did you mean "maxPeers"/,
+  ],
+  [
+    'a limit out of its range',
+    listening,
+    { limits: { maxPeers: 0 } },
+    A,
+    /limits.maxPeers must be a whole number from 1 to/,
+  ],
+  ['no boolean', listening, { udp: 'no' }, A, /udp must be true or false/],
+  ['no numeric address', listening, { bindAddress: 'localhost' }, A, /bindAddress must be a numeric address/],
+  [
+    'no logger',
+    listening,
+    { logger: { debug: () => {} } },
+    A,
+    /logger must be an object with a function log/,
+  ],
+  ['no signal', listening, { signal: {} }, A, /signal must be an AbortSignal/],
+  ['no URL', listening, { files: { worker: './worker.js' } }, A, /files.worker must be a URL/],
+  [
+    'a proxy of no protocol',
+    connecting,
+    remoteWith({ proxy: { protocol: 'foo', host: 'a', port: 1 } }),
+    A,
+    /proxy.protocol must be "socks5" or "http"/,
+  ],
+  [
+    'a proxy URL',
+    connecting,
+    remoteWith({ proxy: `ftp://me:${SECRET}@a:1` }),
+    'ERR_ADDRESS_INVALID',
+    /connect\(\): proxy: the proxy is no proxy/,
+  ],
+  [
+    'a user with a colon',
+    connecting,
+    remoteWith({
+      proxy: { protocol: 'http', host: 'a', port: 1, credentials: { user: 'a:b', password: SECRET } },
+    }),
+    A,
+    /proxy.credentials: .*no colon/,
+  ],
+  [
+    'a mistyped ticket',
+    connecting,
+    { remote: TICKET.slice(1) },
+    'ERR_TICKET_INVALID',
+    /connect\(\): remote: /,
+  ],
+  [
+    'half a ticket',
+    connecting,
+    { remote: { toxId: TOX_ID } },
+    A,
+    /remote.secret must be a Uint8Array of 32 bytes/,
+  ],
+];
+
+describe('the arguments of listen, connect and node', () => {
+  let workers = 0;
+  const count = (): void => {
+    workers++;
+  };
+  before(() => process.on('worker', count));
+  after(() => process.off('worker', count));
+
+  for (const [what, call, options, code, says] of WRONG) {
+    test(`${what}: refused by name before a worker is started`, async () => {
+      workers = 0;
+      await assert.rejects(
+        // What was accepted must not outlive the test.
+        async () => (await call(options)).close(),
+        (error: Error) => {
+          failsWith(code, says)(error);
+          for (const secret of [TICKET.slice(10), SECRET]) assert.ok(!error.message.includes(secret));
+          return true;
+        },
+      );
+      assert.equal(workers, 0);
+    });
+  }
+
+  test('texts are read as the command line reads them', () => {
+    const laptop = { name: 'laptop', publicKey: Uint8Array.from(BYTES) };
+    const read = listenOptions(
+      {
+        expose: ['22', 'laptop:22', parseExposeSpec('db.lan:5432')],
+        allowReverse: ['8080', 'laptop:0', parseReverseRule('0.0.0.0:80')],
+        allowPeers: [`laptop=${KEY}`],
+        denyPeers: [KEY, BYTES],
+        bootstrap: [`127.0.0.1:33445:${KEY}`],
+        proxy: `socks5://me:pass%20word@[::1]`,
+      },
+      'listen()',
+    );
+    const isName = (name: string): boolean => name === 'laptop';
+    assert.ok(read.expose !== 'loopback');
+    assert.deepEqual(
+      read.expose?.map((rule) => rule(isName)),
+      [parseExposeSpec('22'), { name: 'laptop', ...parseExposeSpec('22') }, parseExposeSpec('db.lan:5432')],
+    );
+    assert.deepEqual(
+      read.allowReverse?.map((rule) => rule(isName)),
+      [parseReverseRule('8080'), parseReverseRule('laptop:0', isName), parseReverseRule('0.0.0.0:80')],
+    );
+    assert.deepEqual(read.allowPeers, [laptop]);
+    assert.deepEqual(read.denyPeers, [laptop.publicKey, laptop.publicKey]);
+    assert.deepEqual(read.bootstrap, [{ host: '127.0.0.1', port: 33_445, key: laptop.publicKey }]);
+    const credentials = { user: 'me', password: 'pass word' };
+    assert.deepEqual(read.proxy, { protocol: 'socks5', host: '::1', port: 1080, credentials });
+  });
+
+  test("the whole loopback is opened by the word 'loopback' alone", () => {
+    assert.equal(listenOptions({ expose: 'loopback' }, 'listen()').expose, 'loopback');
+    for (const expose of ['loopbak', '22', '', null])
+      assert.throws(() => listenOptions({ expose }, 'listen()'), failsWith('ERR_ARGUMENT_INVALID', /expose/));
+  });
+
+  test('rules of every kind survive', () => {
+    const texts = [
+      ...['22', 'localhost:80,443', 'db.lan:5432', '10.0.0.7:8000-8099', '10.0.0.0/24:80', '[2001:db8::1]:*'],
+      ...['[2001:db8::/32]:22', '*:443', '53/udp', 'db.lan:22/tcp', '/run/app.sock'],
+    ];
+    const rules = texts.map((text) => ({ name: 'laptop', ...parseExposeSpec(text) }));
+    const reverse = ['8080', '8000-8099', '0', '*', '0.0.0.0:80', '[::1]:0', '*:8080'].map((text) =>
+      parseReverseRule(text),
+    );
+    const read = listenOptions({ expose: rules, allowReverse: reverse }, 'listen()');
+    assert.ok(read.expose !== 'loopback');
+    assert.deepEqual(
+      read.expose?.map((rule) => rule(() => false)),
+      rules,
+    );
+    assert.deepEqual(
+      read.allowReverse?.map((rule) => rule(() => false)),
+      reverse,
+    );
+  });
+
+  test('what the library itself makes is taken', () => {
+    const identity = createIdentity();
+    for (const remote of [
+      TICKET,
+      parseTicket(TICKET),
+      TOX_ID,
+      parseToxId(Buffer.from(TOX_ID.bytes).toString('hex')),
+    ])
+      connectOptions(
+        { remote, identity, bootstrap: publicNodes(), patienceMs: Number.POSITIVE_INFINITY },
+        'connect()',
+      );
+    const read = nodeOptions({ identity, port: undefined }, 'node()');
+    assert.deepEqual(read, { identity });
+    assert.deepEqual(read.identity.secretKey, identity.secretKey);
+  });
+
+  test('bytes are copied, so that the program may use its own again', () => {
+    const key = Uint8Array.from(BYTES);
+    const read = listenOptions({ denyPeers: [key] }, 'listen()');
+    key.fill(0);
+    assert.deepEqual(read.denyPeers, [Uint8Array.from(BYTES)]);
+  });
+});
+
+describe('the arguments of a connector', () => {
+  test('dial goes to localhost when no host is named', () => {
+    assert.deepEqual(dialOptions({ port: 22 }), { target: { host: 'localhost', port: 22 } });
+    const rest = { allowHalfOpen: true, sessionWaitMs: Number.POSITIVE_INFINITY };
+    assert.deepEqual(dialOptions({ path: '/run/x', ...rest }), { target: { path: '/run/x' }, ...rest });
+  });
+
+  const ADDRESS = 'ERR_ADDRESS_INVALID';
+  for (const [options, code, says] of [
+    [undefined, A, /dial\(\): its argument must be an object/],
+    [{}, ADDRESS, /dial\(\): port must be a whole number from 1 to 65535/],
+    [{ host: 'a', port: 1, hostname: 'b' }, A, /hostname is unknown/],
+    [{ hsot: 'a', port: 1 }, A, /hsot is unknown; did you mean "host"/],
+    [{ host: null, port: 80 }, ADDRESS, /host must be a string/],
+    [{ host: '', port: 80 }, ADDRESS, /host "" is empty/],
+    [{ host: 'a\0b', port: 80 }, ADDRESS, /host "a\\u0000b" is not a name/],
+    [{ host: 'x'.repeat(300), port: 80 }, ADDRESS, /is longer than 253/],
+    [{ host: 'müller.example', port: 80 }, ADDRESS, /must be ASCII/],
+    ...[0, 65_536, -1, 1.5, Number.NaN, '22', null].map(
+      (port) => [{ host: 'a', port }, ADDRESS, /port must be/] as const,
+    ),
+    [{ path: 'rel' }, ADDRESS, /path "rel" must be absolute/],
+    [{ path: '' }, ADDRESS, /path "" must be absolute/],
+    [{ path: '/x'.repeat(2000) }, ADDRESS, /is longer than/],
+    [{ path: '/x', port: 1 }, ADDRESS, /give a path, or a host and a port/],
+    [{ port: 1, sessionWaitMs: Number.NaN }, A, /sessionWaitMs must be/],
+    [{ port: 1, signal: new EventTarget() }, A, /signal must be an AbortSignal/],
+  ] as const) {
+    test(`dial refuses ${String(JSON.stringify(options)).slice(0, 40)}`, () => {
+      assert.throws(() => dialOptions(options), failsWith(code, says));
+    });
+  }
+
+  test('a proxy has a place and, if any, whole credentials', () => {
+    assert.deepEqual(dynamicOptions({ bind: '1080' }, 'dynamic()').bind, { host: '127.0.0.1', port: 1080 });
+    for (const [options, code, says] of [
+      [{}, A, /dynamic\(\): bind must be/],
+      [{ bind: { port: 0 } }, ADDRESS, /bind.host must be a string/],
+      [{ bind: '1080', credentials: { user: 'a' } }, A, /credentials.password must be a string/],
+      [{ bind: '1080', credentials: { user: '', password: SECRET } }, A, /credentials: .*1 to 255 bytes/],
+    ] as const)
+      assert.throws(() => dynamicOptions(options, 'dynamic()'), failsWith(code, says));
+  });
+
+  test('a signal is the only thing that calls without other options take', () => {
+    const { signal } = new AbortController();
+    assert.equal(signalOf({ signal }, 'ping()'), signal);
+    assert.equal(signalOf({}, 'ping()'), undefined);
+    assert.throws(() => signalOf({ singal: signal }, 'ping()'), failsWith(A, /did you mean "signal"/));
+  });
+});
