@@ -6,7 +6,8 @@
 export { type AccessState, parseAccessState } from './access/access_state.js';
 export type { Grant } from './access/grant.js';
 export type { NamedRules } from './access/named_rules.js';
-export type { AccessEvents, AccessPolicy, AllowedPeer } from './access/policy.js';
+export type { AllowedPeer } from './access/peer_key.js';
+export type { AccessEvents, AccessPolicy } from './access/policy.js';
 export type { ReverseBook, ReverseRules } from './access/reverse_book.js';
 export { type IsName, printRule, type ReadRule, type Rule, readRule } from './access/rule.js';
 export type { RuleBook } from './access/rule_book.js';

@@ -13,7 +13,7 @@ import { parseReverseRule } from '../forward/reverse_rule.js';
 import { PUBLIC_KEY_BYTES } from '../node/tox_id.js';
 import { MAX_RULES, MAX_USES } from './access_state.js';
 import { parseName } from './name.js';
-import type { AllowedPeer } from './policy.js';
+import type { AllowedPeer } from './peer_key.js';
 import type { NewTicket } from './ticket_book.js';
 
 /** A public key as a program passes it. */
@@ -36,8 +36,8 @@ function ruleTexts(parse: (text: string) => unknown): Reader<readonly string[]> 
   });
   return (value, name) => {
     const rules = read(value, name);
-    if (rules.length >= 1 && rules.length <= MAX_RULES) return rules;
-    throw wrongArgument(name, `a list of 1 to ${MAX_RULES} rules`);
+    if (rules.length <= MAX_RULES) return rules;
+    throw wrongArgument(name, `a list of at most ${MAX_RULES} rules`);
   };
 }
 

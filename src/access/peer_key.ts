@@ -1,7 +1,17 @@
 import { TunnelError } from '../core/errors.js';
 import { hexBytes, PUBLIC_KEY_BYTES, parseToxId } from '../node/tox_id.js';
 import { parseName } from './name.js';
-import type { AllowedPeer } from './policy.js';
+
+/** A peer that is let in by its key, without a ticket. */
+export interface AllowedPeer {
+  /**
+   * What rules call it; default: `peer-` and the first eight digits of its key. Several peers may have
+   * one name, none that of a ticket.
+   */
+  readonly name?: string;
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+}
 
 /**
  * Reads a peer's public key: 64 hexadecimal digits, or its whole Tox ID.

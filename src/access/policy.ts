@@ -4,6 +4,7 @@ import { hexBytes, upperHex } from '../node/tox_id.js';
 import { type AccessState, DEFAULT_TICKET, MAX_ALLOWED_PEERS, MAX_DENIED_PEERS } from './access_state.js';
 import { allowedPeer, newTicket, publicKeyBytes } from './checked.js';
 import type { Grant } from './grant.js';
+import type { AllowedPeer } from './peer_key.js';
 import {
   type Keys,
   provesHello,
@@ -24,17 +25,6 @@ import {
   type TicketInfo,
   use,
 } from './ticket_book.js';
-
-/** A peer that is let in by its key, without a ticket. */
-export interface AllowedPeer {
-  /**
-   * What rules call it; default: `peer-` and the first eight digits of its key. Several peers may have
-   * one name, none that of a ticket.
-   */
-  readonly name?: string;
-  /** 32 bytes. */
-  readonly publicKey: Uint8Array;
-}
 
 export interface AccessOptions {
   /** What an earlier run has kept. */

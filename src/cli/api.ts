@@ -1,7 +1,8 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { AccessState } from '../access/access_state.js';
-import type { AccessPolicy, AllowedPeer } from '../access/policy.js';
+import type { AllowedPeer } from '../access/peer_key.js';
+import type { AccessPolicy } from '../access/policy.js';
 import type { ReverseBook } from '../access/reverse_book.js';
 import type { Rule } from '../access/rule.js';
 import type { RuleBook } from '../access/rule_book.js';

@@ -1,5 +1,5 @@
 import type { AccessState } from '../access/access_state.js';
-import type { AllowedPeer } from '../access/policy.js';
+import type { AllowedPeer } from '../access/peer_key.js';
 import type { Rule } from '../access/rule.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';

@@ -60,7 +60,12 @@ describe('what a program asks of it', () => {
   for (const [what, ticket, code, why] of [
     ['without a name', {}, 'ERR_ARGUMENT_INVALID', /newTicket\(\): name must be a string/],
     ['of a name that is none', { name: 'a b' }, 'ERR_USAGE', /newTicket\(\): name: /],
-    ['of no rules', { name: 'ci', rules: [] }, 'ERR_ARGUMENT_INVALID', /rules must be a list of 1 to 256/],
+    [
+      'of too many rules',
+      { name: 'ci', rules: Array.from({ length: 257 }, () => '22') },
+      'ERR_ARGUMENT_INVALID',
+      /at most 256/,
+    ],
     ['of a wrong rule', { name: 'ci', rules: ['x y'] }, 'ERR_SPEC_INVALID', /rules\[0\]: /],
     ['for nobody', { name: 'ci', uses: 0 }, 'ERR_ARGUMENT_INVALID', /uses must be a whole number from 1/],
     ['until never', { name: 'ci', expiresAtMs: Number.NaN }, 'ERR_ARGUMENT_INVALID', /expiresAtMs must be/],

@@ -1,6 +1,6 @@
 import { type AccessState, parseAccessState } from '../../access/access_state.js';
+import type { AllowedPeer } from '../../access/peer_key.js';
 import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
-import type { AllowedPeer } from '../../access/policy.js';
 import { type IsName, printRule, type Rule, readRule } from '../../access/rule.js';
 import { TunnelError } from '../../core/errors.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../../forward/reverse_rule.js';
