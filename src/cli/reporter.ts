@@ -134,7 +134,8 @@ export class Reporter {
   }
 
   #log(...[level, message, fields]: Parameters<Logger['log']>): void {
-    if (!this.#forPeople(LOG_VERBOSITY[level])) return;
+    // Errors are what --quiet leaves.
+    if (level !== 'error' && !this.#forPeople(LOG_VERBOSITY[level])) return;
     const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
     const line = `${level}: ${printable(`${message}${rest}`)}`;
     if (level === 'warn') this.#repeats.add(line);

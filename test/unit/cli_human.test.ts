@@ -102,6 +102,13 @@ describe('lines that come often', () => {
     assert.deepEqual(take(), ['… and 936 more in the last 10 s of other lines like these']);
   });
 
+  test('of errors are shown with --quiet too, and nothing else is', () => {
+    const { reporter, take } = bench();
+    reporter.hush();
+    for (const level of ['warn', 'error', 'info'] as const) reporter.logger.log(level, 'no file descriptor');
+    assert.deepEqual(take(), ['error: no file descriptor']);
+  });
+
   test('are summed up at the end, and so are warnings', () => {
     const { timers, reporter, take } = bench(1);
     for (let each = 0; each < 3; each++) reporter.logger.log('warn', 'no room', { peer: 'x' });
