@@ -48,7 +48,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxStreams',
     limit: 'maxStreams',
     value: 'N',
-    help: 'connections of a peer at once; others wait up to 10 s',
+    help: 'connections of a peer at once; others wait for one to end',
     print: count,
   },
   {

@@ -15,9 +15,12 @@ import {
 export interface Limits {
   /** Friends of a listener at once. Further requests wait for a place. */
   readonly maxPeers: number;
-  /** Streams of one peer at once. One more waits for a place, and after 10 s is refused with `limit`. */
+  /**
+   * Streams that one peer may have opened at once. One more waits for a place. It is refused with `limit` when none has
+   * ended for 10 s, or after 5 minutes in all. What we open ourselves is not limited by this.
+   */
   readonly maxStreams: number;
-  /** Streams that one peer may open in a second, and at once after a pause twice as many. Others wait for their turn. */
+  /** Streams that one peer may open in a second, and at once after a pause twice as many. Others wait, for 5 minutes at most. */
   readonly maxOpensPerSecond: number;
   /**
    * Dials under way for one peer, at most half of them to one target. Others wait for their turn, and after

@@ -5,7 +5,7 @@ import { CountingSink } from './counting_sink.js';
 import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from './frame.js';
 import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
-import { OurOpens } from './our_opens.js';
+import { Opens } from './opens.js';
 import { PeerRates } from './peer_rates.js';
 import type { PingCallback } from './pinger.js';
 import type { Reason } from './reasons.js';
@@ -14,7 +14,6 @@ import { SessionControl } from './session_control.js';
 import {
   DEFAULT_DEADLINE_MS,
   DEFAULT_KEEP_ALIVE_MS,
-  type SessionLimits,
   type SessionOptions,
   type SessionStats,
   withDefaults,
@@ -27,7 +26,6 @@ import { StreamMemory } from './stream_memory.js';
 import type { StreamParts } from './stream_parts.js';
 import { StreamTable } from './stream_table.js';
 import { encodeTarget, type Target } from './target.js';
-import { TheirOpens } from './their_opens.js';
 import { violation } from './violation.js';
 
 /** Round trips older than this are measured again before a window is tuned by them. */
@@ -40,7 +38,6 @@ const ROUND_TRIP_AGE_MS = 1000;
  */
 export class Session {
   readonly #options: SessionOptions;
-  readonly #limits: Required<SessionLimits>;
   readonly #sink: CountingSink;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
@@ -48,8 +45,7 @@ export class Session {
   readonly #keepAlive: KeepAlive;
   readonly #memory: StreamMemory;
   readonly #rates: PeerRates;
-  readonly #ourOpens: OurOpens;
-  readonly #theirOpens: TheirOpens;
+  readonly #opens: Opens;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
   /** OPENs of the peer that got no OPENED and no REFUSED yet. */
@@ -74,12 +70,16 @@ export class Session {
     const { clock, keepAliveMs = DEFAULT_KEEP_ALIVE_MS, deadlineMs = DEFAULT_DEADLINE_MS } = options;
     this.#options = options;
     this.#clock = clock;
-    this.#limits = withDefaults(options.limits);
+    const limits = withDefaults(options.limits);
     this.#sink = new CountingSink(options.sink);
-    this.#memory = new StreamMemory(this.#limits);
-    this.#rates = new PeerRates(this.#limits, clock.nowMs());
-    this.#ourOpens = new OurOpens(this.#limits.streams, (stream) => this.#scheduler.controlDue(stream));
-    this.#theirOpens = new TheirOpens(this.#limits, clock.nowMs());
+    this.#memory = new StreamMemory(limits);
+    this.#rates = new PeerRates(limits, clock.nowMs());
+    this.#opens = new Opens({
+      limits,
+      clock,
+      send: (stream) => this.#scheduler.controlDue(stream),
+      onOpen: options.onOpen,
+    });
     this.#busyMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({
@@ -118,7 +118,7 @@ export class Session {
   }
 
   /**
-   * Opens a stream to a target that the far end dials. Beyond the most at once, it waits for another to end.
+   * Opens a stream to a target that the far end dials. Beyond 4096 it waits for another to end, and is refused when none does.
    *
    * @throws {TunnelError} ERR_ADDRESS_INVALID for the target, ERR_LIMIT when too many wait already,
    *   ERR_PEER_GONE when the session is closed or the peer said BYE
@@ -128,11 +128,11 @@ export class Session {
     if (this.#closed || this.#control.theirBye !== undefined) {
       throw new TunnelError('ERR_PEER_GONE', 'no stream can be opened; connect again');
     }
-    this.#ourOpens.expectRoom();
+    this.#opens.expectRoom();
     let id = newId(this.#options.random16());
     while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
     const stream = this.#newStream(target.kind, { id, open: wanted, handlers });
-    this.#ourOpens.add(stream);
+    this.#opens.addOurs(stream);
     this.#pump();
     return stream;
   }
@@ -195,7 +195,7 @@ export class Session {
   }
 
   /**
-   * Looks after the peer's silence and its OPENs that wait.
+   * Looks after the peer's silence and the OPENs that wait.
    * @returns dead: nothing came for too long, call {@link abandon}
    */
   tick(): 'alive' | 'dead' {
@@ -211,7 +211,7 @@ export class Session {
   nextTickMs(): number {
     if (this.#closed) return Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.nowMs();
-    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#theirOpens.nextMs(nowMs));
+    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#opens.nextMs());
     this.#tickAtMs = nowMs + nextMs;
     return nextMs;
   }
@@ -219,12 +219,14 @@ export class Session {
   /** The friend is offline: its silence does not count. */
   freeze(): void {
     this.#keepAlive.freeze();
+    this.#opens.freeze();
     this.#control.pinger.spoil();
   }
 
   /** The friend is back and the handshake said: the same sessions. */
   thaw(): void {
     this.#keepAlive.thaw(this.#clock.nowMs());
+    this.#opens.thaw();
     this.#wantPing();
     this.#pump();
   }
@@ -248,7 +250,7 @@ export class Session {
       framesReceived: this.#framesReceived,
       bytesSent: this.#sink.bytes,
       bytesReceived: this.#bytesReceived,
-      opensRefused: this.#theirOpens.refused,
+      opensRefused: this.#opens.refused,
       roundTripMs: this.#control.pinger.smoothedMs,
       ...this.#table.memory(),
       ...this.#memory.stats(),
@@ -305,20 +307,19 @@ export class Session {
 
   /** The request reaches our consumer when the limits allow it, after this batch at the earliest. */
   #enqueue(id: Uint8Array, creditOffset: number, target: Target): void {
-    // Accepted, the consumer's handlers take their place.
+    // After accept(), the consumer's handlers replace these.
     const handlers: StreamHandlers = { onReset: () => request.cancel() };
     const stream = this.#newStream(target.kind, { id, open: undefined, handlers });
     const request = new PendingRequest(stream, target, this);
     stream.sending.raiseCredit(creditOffset);
-    this.#theirOpens.add(stream, request, this.#clock.nowMs());
+    this.#opens.addTheirs(stream, request);
   }
 
-  /** Lets OPENs of the peer pass that may. @returns whether there were any */
+  /** @returns whether any OPEN passed or was refused */
   #admitOpens(): boolean {
-    if (this.#closed || this.#theirOpens.waiting === 0) return false;
-    const nowMs = this.#clock.nowMs();
-    const any = this.#theirOpens.admit(nowMs, this.#options.onOpen);
-    if (nowMs + this.#theirOpens.nextMs(nowMs) < this.#tickAtMs - 1) this.#options.onTickSooner?.();
+    if (this.#closed || this.#opens.waiting === 0) return false;
+    const any = this.#opens.admit();
+    if (this.#clock.nowMs() + this.#opens.nextMs() < this.#tickAtMs - 1) this.#options.onTickSooner?.();
     return any;
   }
 
@@ -384,14 +385,12 @@ export class Session {
       dataDue: (stream) => this.#scheduler.dataDue(stream),
       hasNews: (stream) => this.#news.push(stream),
       mayDrain: (stream) => this.#mayDrain.push(stream),
-      answered: () => {
-        this.#unanswered--;
-      },
+      answered: () => void this.#unanswered--,
       refuse: ({ idBytes }, reason, text) => this.#refuse(idBytes, reason, text),
       forget: (stream) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
-        (stream.isOurs ? this.#ourOpens : this.#theirOpens).forget(stream);
+        this.#opens.forget(stream);
         this.#busyMs = this.#clock.nowMs();
       },
       pump: () => this.#pump(),

@@ -13,7 +13,7 @@ export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
 
 export interface SessionLimits {
-  /** Streams that each end may have opened at once, 1 to 4096; others wait. Default 4096. */
+  /** Streams that the peer may have opened at once, 1 to 4096; others wait. Default 4096. */
   readonly streams?: number;
   /** Window a stream starts with, in bytes; default 256 KiB. */
   readonly initialWindowBytes?: number;

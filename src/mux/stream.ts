@@ -145,6 +145,12 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
+  /** Our OPEN was not sent and waits no longer. */
+  giveUp(reason: Reason, text: string): void {
+    this.#close();
+    this.#tellVerdict({ kind: 'refused', reason, text });
+  }
+
   get hasControl(): boolean {
     if (this.#phase === 'open') return this.receiving.isCreditDue;
     return this.#resetDue || this.#phase === 'opening' || this.#phase === 'accepted';
@@ -266,7 +272,7 @@ export class Stream implements MuxStream, Source {
   #receiveData(frame: Uint8Array): void {
     const nowMs = this.#host.clock.nowMs();
     if (!this.receiving.takeData(frame, nowMs)) {
-      this.#giveUp();
+      this.#resetForMemory();
       return;
     }
     if (this.#phase !== 'open') return;
@@ -277,7 +283,7 @@ export class Stream implements MuxStream, Source {
   }
 
   /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
-  #giveUp(): void {
+  #resetForMemory(): void {
     this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
     this.#drop();
     this.#resetSoon('limit');

@@ -2,14 +2,17 @@ import type { Reason } from './reasons.js';
 import type { Target } from './target.js';
 
 /**
- * What a stream tells. Called inside `Session.flush`, `writable`, `close` or a method of a stream,
+ * What a stream tells. Called inside `Session.flush`, `writable`, `tick`, `thaw`, `open`, `close` or a method of a stream,
  * never inside `Session.receive`. They may call anything of the session and its streams, and must not
  * throw: what a batch had for others would be lost to them.
  */
 export interface StreamHandlers {
   /** The far end has dialled the target: bytes flow. Only for streams that we opened. */
   onOpened?(): void;
-  /** The far end did not open the target. Nothing follows. `text` may be empty, and is printable. */
+  /**
+   * The far end did not open the target, or we could not ask it for want of a place. Nothing follows. `text` may be
+   * empty, and is printable.
+   */
   onRefused?(reason: Reason, text: string): void;
   /** The next bytes in order. They are the handler's to keep; call `consumed` when it is done with them. */
   onData?(chunk: Uint8Array): void;

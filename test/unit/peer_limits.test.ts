@@ -154,8 +154,8 @@ describe('a session under limits', () => {
     requests[0]?.refuse('refused');
     assert.equal(requests.length, 4);
     assert.deepEqual(reasons(sink.take(), 3), [1]);
-    pass(bench, 4900);
-    assert.deepEqual(reasons(sink.take(), 3), []);
+    pass(bench, 9900);
+    assert.deepEqual(reasons(sink.take(), 3), [], 'one has ended within 10 s');
     pass(bench, 200);
     const [refused] = sink.take().filter(([type]) => type === 3);
     assert.ok(refused);
@@ -163,6 +163,74 @@ describe('a session under limits', () => {
     assert.match(Buffer.from(refused.subarray(19)).toString(), /3 connections .*--max-streams/);
     assert.equal(session.stats().opensRefused, 1);
     assert.equal(session.stats().streams, 3);
+  });
+
+  test('thousands of short streams through few places are slowed, and none is refused', () => {
+    const bench = listener({ streams: 2, opensPerSecond: 1000 });
+    const { session, sink, requests } = bench;
+    for (let number = 0; number < 4096; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    // Each lives 50 ms: the last one waits for 102 s.
+    for (let ended = 0; ended < 4096; ended++) {
+      if (ended % 2 === 0) pass(bench, 50);
+      assert.ok(requests.length - ended <= 2, 'no more at once than it may have');
+      requests[ended]?.refuse('refused');
+    }
+    assert.deepEqual(new Set(reasons(sink.take(), 3)), new Set([1]));
+    assert.equal(session.stats().opensRefused, 0);
+    assert.equal(session.streamCount, 0);
+  });
+
+  test('the wait for the rate does not count as one for a place', () => {
+    const bench = listener({ streams: 24, opensPerSecond: 2 });
+    const { session, sink, requests } = bench;
+    for (let number = 0; number < 25; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    // 4 at once, then 2 a second: the last place is taken after 10 s.
+    pass(bench, 10_000);
+    assert.equal(requests.length, 24);
+    pass(bench, 9900);
+    assert.deepEqual(reasons(sink.take(), 3), []);
+    pass(bench, 200);
+    assert.deepEqual(reasons(sink.take(), 3), [6]);
+  });
+
+  test('an OPEN that had no turn for 5 minutes is refused, and hears both limits', () => {
+    const bench = listener({ streams: 1, opensPerSecond: 1 });
+    const { session, sink, requests } = bench;
+    for (let number = 0; number < 400; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    for (let second = 0; second < 299; second++) {
+      requests.at(-1)?.refuse('refused');
+      session.receive(PING);
+      session.flush();
+      pass(bench, 1000);
+    }
+    assert.ok(reasons(sink.take(), 3).every((reason) => reason === 1));
+    pass(bench, 1000);
+    const refused = sink.take().filter((frame) => frame[0] === 3 && frame[18] === 6);
+    assert.equal(refused.length, 400 - requests.length);
+    assert.match(
+      Buffer.from(refused[0]!.subarray(19)).toString(),
+      /no turn within 300 s: .*1 connections \(--max-streams\) .*1 a second \(--max-opens-per-second\)/,
+    );
+  });
+
+  test('while the session is frozen no wait goes on, and after the thaw each has its time left', () => {
+    const bench = listener({ streams: 1 });
+    const { session, sink, clock } = bench;
+    for (let number = 0; number < 2; number++) session.receive(openFrame(idOf(number)));
+    session.flush();
+    pass(bench, 4000);
+    session.freeze();
+    assert.equal(session.nextTickMs(), Number.POSITIVE_INFINITY);
+    clock.ms += 100_000;
+    session.flush();
+    session.thaw();
+    pass(bench, 5900);
+    assert.deepEqual(reasons(sink.take(), 3), []);
+    pass(bench, 200);
+    assert.deepEqual(reasons(sink.take(), 3), [6]);
   });
 
   test('holds 4096 OPENs at most, whatever the rate: one more is a violation', () => {

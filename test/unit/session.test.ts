@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { MAX_WAITING_OPENS } from '../../src/core/limits.js';
+import { MAX_STREAMS_PER_PEER, MAX_WAITING_OPENS } from '../../src/core/limits.js';
 import type { Session } from '../../src/mux/session.js';
 import type { SessionOptions } from '../../src/mux/session_options.js';
 import { Stream } from '../../src/mux/stream.js';
@@ -64,6 +64,14 @@ function requested(options: Partial<SessionOptions> = {}) {
   const request = requests[0];
   assert.ok(request !== undefined);
   return { ...alone, requests, request };
+}
+
+/** As {@link asked}, with as many streams of ours as there may be. */
+function full(options: Partial<SessionOptions> = {}) {
+  const all = asked(options);
+  for (let count = 1; count < MAX_STREAMS_PER_PEER; count++) all.session.open(ssh, {});
+  all.sink.take();
+  return all;
 }
 
 function accepted(options: Partial<SessionOptions> = {}) {
@@ -149,9 +157,14 @@ describe('opening', () => {
     assert.throws(() => aloneWith().session.open({ ...ssh, port: 0 }, {}), TunnelError);
   });
 
+  test("the peer's most streams at once do not bound our own", () => {
+    const { session, sink } = asked({ limits: { streams: 1 } });
+    for (let count = 1; count < 20; count++) session.open(ssh, {});
+    assert.equal(sink.take().length, 20);
+  });
+
   test('beyond the most of our own streams an OPEN waits until one is over', () => {
-    const { session, sink, id } = asked({ limits: { streams: 1 } });
-    sink.take();
+    const { session, sink, id } = full();
     const second = session.open(ssh, {});
     const third = session.open(ssh, {});
     assert.deepEqual(sink.hex(), []);
@@ -163,11 +176,11 @@ describe('opening', () => {
       sink.hex().map((frame) => frame.slice(0, 34)),
       [`01${wanted}`],
     );
-    assert.equal(session.streamCount, 1);
+    assert.equal(session.streamCount, MAX_STREAMS_PER_PEER);
   });
 
   test('an OPEN that waits is sent as soon as the last frame of another stream was', () => {
-    const { session, sink, id, stream } = asked({ limits: { streams: 1 } });
+    const { session, sink, id, stream } = full();
     session.open(ssh, {});
     receive(session, `02${id}${u64(100)}`, `05${id}${u64(0)}`);
     sink.take();
@@ -179,8 +192,7 @@ describe('opening', () => {
   });
 
   test('so many of our own OPENs may wait, and one more is refused here', () => {
-    const { session, sink } = asked({ limits: { streams: 1 } });
-    sink.take();
+    const { session, sink } = full();
     const waiting = Array.from({ length: MAX_WAITING_OPENS }, () => session.open(ssh, {}));
     assert.throws(
       () => session.open(ssh, {}),
@@ -191,6 +203,37 @@ describe('opening', () => {
     session.open(ssh, {});
     session.close('peer-shutdown');
     assert.equal(session.streamCount, 0);
+  });
+
+  test('an OPEN of ours that waits is refused here when no stream of ours ends for 10 s, and says why', () => {
+    let sooner = 0;
+    const { session, sink, clock, id } = full({
+      keepAliveMs: 60_000,
+      deadlineMs: 90_000,
+      onTickSooner: () => sooner++,
+    });
+    session.nextTickMs();
+    const log: string[] = [];
+    clock.ms += 1000;
+    const first = session.open(ssh, listening(log));
+    const second = session.open(ssh, listening(log));
+    clock.ms += 5000;
+    // One that ends gives its place to the first, and the second all of its time again.
+    receive(session, `03${id}0001`);
+    assert.equal(sink.take().length, 1);
+    assert.ok(sooner > 0, 'the owner is to tick sooner than it knew');
+    clock.ms += 9999;
+    assert.equal(session.nextTickMs(), 1);
+    session.tick();
+    assert.deepEqual(log, []);
+    clock.ms += 1;
+    session.tick();
+    assert.deepEqual(log, [
+      'refused limit 4096 connections to this peer are open, as many as the protocol allows, and none has ended for 10 s; close some first',
+    ]);
+    assert.deepEqual([first.isClosed, second.isClosed], [false, true]);
+    assert.ok(!sink.take().some(([type]) => type === 1), 'its OPEN is not sent');
+    assert.equal(session.stats().opensRefused, 0);
   });
 
   test('a UUID whose place is taken is drawn again', () => {
@@ -374,7 +417,7 @@ describe('being asked', () => {
     assert.equal(session.streamCount, 1);
   });
 
-  test('4096 OPENs may wait for an answer while our way out is closed, one more is refused', () => {
+  test('4096 OPENs may wait for an answer while our way out is closed, one more is a violation', () => {
     const { session, sink } = aloneWith({ role: 'listener' });
     sink.room = 0;
     for (let count = 0; count < 4096; count++) receive(session, openOf(u64(count + 1).padEnd(32, '0')));
@@ -678,8 +721,8 @@ describe('bookkeeping', () => {
   });
 
   test('our streams and theirs are counted apart', () => {
-    const { session, sink } = requested({ limits: { streams: 1 } });
-    session.open(ssh, {});
+    const { session, sink } = requested();
+    for (let count = 0; count < MAX_STREAMS_PER_PEER; count++) session.open(ssh, {});
     receive(session, `07${THEIRS}0008`);
     sink.take();
     session.open(ssh, {});
