@@ -38,7 +38,7 @@ export type UdpDialResult =
 export type Connect = (address: Address, port: number) => Socket;
 
 export interface DialerOptions {
-  /** Asked at the moment of each dial, and once more when its name is resolved. */
+  /** Asked when a dial is requested, again after it waited for its turn, and about each address that its name has. */
   readonly rules: TargetRules;
   /** Default: {@link systemResolve}. */
   readonly resolve?: Resolve;
@@ -161,6 +161,11 @@ export class Dialer {
     if (!this.#rules.mayPermit(host, target.port, protocol)) return notExposed;
     const noTurn = this.#places.tryEnter(asked) ? undefined : await this.#turn(asked, signal);
     if (noTurn !== undefined) return noTurn;
+    // The rules may have changed while it waited.
+    if (!this.#rules.mayPermit(host, target.port, protocol)) {
+      this.#places.leave(asked);
+      return notExposed;
+    }
 
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
     const addresses = this.#addresses(host);
@@ -203,8 +208,12 @@ export class Dialer {
       deadline.end();
     }
     if (signal?.aborted) return deadline.failed(asked);
-    const text = `${asked}: waited ${this.#timeoutMs / 1000} s for its turn: ${this.#places.active} dials are under way, of ${this.#maxDials} at most (--max-dials), half of them to one target`;
-    return failed('limit', text);
+    const why = deadline.signal.aborted ? `timed out after ${this.#timeoutMs / 1000} s in` : 'no room in';
+    const dials = `${this.#places.active} of ${this.#maxDials} dials in progress`;
+    return failed(
+      'limit',
+      `${asked}: ${why} the dial queue: ${dials} (--max-dials; at most half to one target)`,
+    );
   }
 
   async #addresses(host: Host): Promise<readonly Address[]> {

@@ -217,7 +217,7 @@ test('a dial waits for its turn as long as a dial may take, and then says which 
   assertFailed(
     await third,
     'limit',
-    '127.0.0.1 port 3: waited 5 s for its turn: 1 dials are under way, of 1 at most (--max-dials), half of them to one target',
+    '127.0.0.1 port 3: timed out after 5 s in the dial queue: 1 of 1 dials in progress (--max-dials; at most half to one target)',
   );
   assert.equal(bench.open, 1);
   bench.timers.advance(4000);
@@ -255,6 +255,31 @@ test('a path that is no longer exposed when its turn comes is not dialled', asyn
   await first;
   const result = await second;
   assert.equal(result.kind === 'failed' && result.reason, 'not-allowed');
+});
+
+test('a name that is no longer exposed when its turn comes is not even resolved', async () => {
+  const resolved: string[] = [];
+  const rules = new AllowRules(['1', 'a.example:2', 'b.example:3'].map(parseExposeSpec));
+  const bench = new Bench({
+    maxDials: 1,
+    rules,
+    resolve: async (name) => {
+      resolved.push(name);
+      return ['127.0.0.1'];
+    },
+  });
+  const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
+  const second = bench.dialer.dial({ host: 'a.example', port: 2 });
+  const third = bench.dialer.dialUdp({ host: 'b.example', port: 3 });
+  await turn();
+  rules.mayPermit = () => false;
+  bench.fail(0, 'ECONNREFUSED');
+  await first;
+  for (const result of await Promise.all([second, third]))
+    assert.equal(result.kind === 'failed' && result.reason, 'not-allowed');
+  assert.deepEqual(resolved, []);
+  assert.equal(bench.dialer.dialing, 0);
+  assert.equal(bench.timers.running, 0);
 });
 
 test('a name with very many addresses costs eight sockets at most', async () => {
