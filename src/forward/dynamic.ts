@@ -36,7 +36,7 @@ export interface DynamicForwardEvents {
 }
 
 const MAX_HALF_OPEN = 128;
-/** How long a client may keep others waiting before it says what it wants, in milliseconds. */
+/** How long a client in the handshake may be silent while others wait, in milliseconds. */
 const SILENT_MS = 1_000;
 
 /** A SOCKS5 and HTTP CONNECT proxy whose targets the far end dials, names and all. */
@@ -50,8 +50,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #maxHalfOpen: number;
   readonly #server: Server;
   readonly #maxWaiting: number;
-  /** With the time when each was accepted, in that order. */
-  readonly #halfOpen = new Map<ProxyClient, number>();
+  readonly #halfOpen = new Set<ProxyClient>();
   /** Accepted, and not read before a half-open client has left. Each with what forgets it when it closes. */
   readonly #unread = new Map<Socket, () => void>();
   #roomTimer: TimerHandle | undefined;
@@ -129,7 +128,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate.close();
     if (this.#roomTimer !== undefined) this.#timers.clear(this.#roomTimer);
     for (const socket of this.#unread.keys()) resetSocket(socket);
-    for (const client of [...this.#halfOpen.keys()]) client.abort();
+    for (const client of [...this.#halfOpen]) client.abort();
   }
 
   #onConnection(socket: Socket): void {
@@ -170,7 +169,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       onRefused: (target, reason, text) => this.#refused(target, reason, text),
       onFailed: (why) => this.#logger.log('info', `proxy: ${remoteAddress}: ${why}`),
     });
-    this.#halfOpen.set(client, this.#timers.nowMs());
+    this.#halfOpen.add(client);
   }
 
   #serveNext(): void {
@@ -182,11 +181,13 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     }
   }
 
-  /** While others wait, a client that has been silent for long is turned away: the one that came first. */
+  /** While others wait, drops the clients that have been silent too long, the longest-silent first. */
   #makeRoom(): void {
-    if (this.#roomTimer !== undefined || this.#unread.size === 0 || this.#closed) return;
-    for (const [client, sinceMs] of this.#halfOpen) {
-      const leftMs = sinceMs + SILENT_MS - this.#timers.nowMs();
+    if (this.#roomTimer !== undefined || this.#closed) return;
+    while (this.#unread.size > 0) {
+      const silent = this.#longestSilent();
+      if (silent === undefined) return;
+      const leftMs = silent.heardMs + SILENT_MS - this.#timers.nowMs();
       if (leftMs > 0) {
         this.#roomTimer = this.#timers.set(() => {
           this.#roomTimer = undefined;
@@ -194,12 +195,22 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
         }, leftMs);
         return;
       }
-      this.#halfOpen.delete(client);
-      this.#logger.log('info', 'proxy: a client that said nothing is turned away, as others wait');
-      client.abort();
+      this.#halfOpen.delete(silent);
+      this.#logger.log(
+        'info',
+        `proxy: dropped a client that was silent for ${SILENT_MS / 1000} s while others waited`,
+      );
+      silent.abort();
       this.#serveNext();
-      if (this.#unread.size === 0) return;
     }
+  }
+
+  #longestSilent(): ProxyClient | undefined {
+    let silent: ProxyClient | undefined;
+    for (const client of this.#halfOpen) {
+      if (silent === undefined || client.heardMs < silent.heardMs) silent = client;
+    }
+    return silent;
   }
 
   #refused(target: HostPort, reason: Reason, text: string): void {

@@ -34,12 +34,14 @@ export class ProxyClient {
   #handshake: ProxyHandshake | undefined;
   #timer: TimerHandle | undefined;
   #asked = false;
+  #heardMs: number;
   #wish: StreamWish | undefined;
   #stream: MuxStream | undefined;
 
   constructor(options: ProxyClientOptions) {
     this.#options = options;
     this.#socket = options.socket;
+    this.#heardMs = options.timers.nowMs();
     this.#startTimer(HANDSHAKE_TIMEOUT_MS, () => this.#fail('did not say in time what it wants'));
     this.#socket
       .on('data', this.#onData)
@@ -48,12 +50,18 @@ export class ProxyClient {
       .on('error', this.#onError);
   }
 
-  /** The proxy closes: a client that has no stream yet is reset. */
+  /** When it last sent something, or was accepted. */
+  get heardMs(): number {
+    return this.#heardMs;
+  }
+
+  /** Resets a client that has no stream yet. */
   abort(): void {
     resetSocket(this.#socket);
   }
 
   readonly #onData = (bytes: Buffer): void => {
+    this.#heardMs = this.#options.timers.nowMs();
     this.#handshake ??= this.#handshakeFor(bytes[0]);
     if (this.#handshake === undefined) this.#fail('speaks neither SOCKS5 nor HTTP');
     else this.#act(this.#handshake, this.#handshake.take(bytes));

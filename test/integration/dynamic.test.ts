@@ -196,6 +196,57 @@ test('a client that says nothing for a second is turned away when others wait', 
   later.destroy();
 });
 
+test('a client in the middle of its password exchange is not silent, however long ago it came', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const { forward, port, timers, near } = await bench(t, {
+    maxHalfOpen: 2,
+    credentials: { user: 'joe', password: 'hi' },
+  });
+  forward.setSession(near);
+  const talking = dialLoopback(port);
+  while (forward.halfOpen < 1) await turn();
+  timers.advance(600);
+  const silent = dialLoopback(port).resume();
+  while (forward.halfOpen < 2) await turn();
+  timers.advance(300);
+  talking.write(Uint8Array.of(5, 1, 2));
+  assert.equal((await readExactly(talking, 2)).toString('hex'), '0502');
+  const honest = dialLoopback(port);
+  honest.write(Buffer.from('05010201036a6f65026869', 'hex'));
+  honest.write(socksRequest('localhost', target.port));
+  while (forward.unread < 1) await turn();
+  // The one that talks came 1.6 s ago and spoke 0.7 s ago; the other has not spoken for 1 s.
+  timers.advance(700);
+  assert.equal(await ending(silent), 'ECONNRESET');
+  assert.equal((await readExactly(honest, 14)).toString('hex'), `05020100${OPENED}`);
+  talking.write(Buffer.from('01036a6f65026869', 'hex'));
+  talking.write(socksRequest('localhost', target.port));
+  assert.equal((await readExactly(talking, 12)).toString('hex'), `0100${OPENED}`);
+  honest.destroy();
+  talking.destroy();
+});
+
+test('a client that falls silent in the middle of its exchange makes room a second later', async (t) => {
+  const { forward, port, timers } = await bench(t, {
+    maxHalfOpen: 1,
+    credentials: { user: 'joe', password: 'hi' },
+  });
+  const half = dialLoopback(port);
+  while (forward.halfOpen < 1) await turn();
+  timers.advance(700);
+  half.write(Uint8Array.of(5, 1, 2));
+  await readExactly(half, 2);
+  const next = dialLoopback(port);
+  while (forward.unread < 1) await turn();
+  timers.advance(999);
+  assert.equal(forward.unread, 1);
+  timers.advance(1);
+  assert.equal(await ending(half.resume()), 'ECONNRESET');
+  assert.deepEqual([forward.unread, forward.halfOpen], [0, 1]);
+  next.destroy();
+});
+
 test('200 clients at once are all served', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
