@@ -6,7 +6,7 @@ import { LIMIT_FLAGS } from './limit_flags.js';
 export const expose = (): Option =>
   repeatable(
     '--expose <[NAME:][HOST:]PORT>',
-    "open this, a port or the path of a socket, to connectors (or to NAME alone), and nothing else; none opens nothing; repeatable (default of listen without any rule: all of this machine's loopback)",
+    'expose only this port or socket path, to everyone or to NAME; "none" exposes nothing; repeatable (default for listen without rules: all loopback ports)',
   );
 
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');

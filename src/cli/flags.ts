@@ -113,10 +113,10 @@ export function portOf(text: string, option: string): number {
   return port;
 }
 
-/** What `--expose` takes for: nothing. */
+/** The value of `--expose` that opens nothing. */
 const NO_TARGET = 'none';
 
-/** The rules that `--expose` names; undefined when nothing was said. @throws {TunnelError} ERR_USAGE */
+/** The rules of `--expose`; undefined without the option. @throws {TunnelError} ERR_USAGE */
 export function exposedBy(expose: readonly string[] | undefined): readonly string[] | undefined {
   if (expose?.includes(NO_TARGET) !== true) return expose;
   if (expose.some((text) => text !== NO_TARGET))

@@ -64,7 +64,7 @@ Takes up to 3 minutes when something is wrong. Ends with 0 when all is well, els
 export const TICKET = `
 Examples:
   $ tox-wasm-tunnel ticket                     print the ticket that listen prints
-  $ tox-wasm-tunnel ticket --rotate            replace it: who came by the old one is out
+  $ tox-wasm-tunnel ticket --rotate            replace it; disconnect peers that joined with it
   $ tox-wasm-tunnel ticket new --name ci --expose 8080 --expires 2h --uses 1
   $ tox-wasm-tunnel ticket list
   $ tox-wasm-tunnel ticket revoke ci`;

@@ -4,21 +4,21 @@ import { Writable } from 'node:stream';
 import { errnoOf } from '../core/errno.js';
 import { TunnelError } from '../core/errors.js';
 
-/** What a command writes to. A file, unlike pipes and terminals, may take lines again after it has failed. */
+/** A stream that a command writes to. Unlike pipes and terminals, a file may accept lines again after a failure. */
 export type Output = Writable & Partial<Pick<FileOutput, 'tryLine'>>;
 
 const NEWLINE = 0x0a;
 
 /**
- * Standard output or standard error where it is a file. Node's own stream for it takes a short write, which is
- * what the last block of a full disk gives, for a whole one; here the rest is written too, or the write fails.
+ * Standard output or standard error when it is a file. A full disk causes a short write, which Node's own stream takes
+ * for a complete one. This stream writes the rest too, or fails.
  */
 export class FileOutput extends Writable {
   readonly #writeSome: (bytes: Uint8Array) => number;
-  /** The file ends within a line. */
+  /** The file ends in the middle of a line. */
   #isTorn = false;
 
-  /** @param writeSome writes some of the bytes, says how many, and throws the system's error */
+  /** @param writeSome writes some of the bytes and returns how many; throws the system's error */
   constructor(writeSome: (bytes: Uint8Array) => number) {
     super();
     this.#writeSome = writeSome;
@@ -29,18 +29,18 @@ export class FileOutput extends Writable {
   }
 
   /**
-   * Writes a line at once. Unlike after a failed `write`, the stream stays usable: the next line may be taken again,
-   * and starts at the beginning of a line.
+   * Writes a line synchronously. Unlike a failed `write`, a failure leaves the stream usable, and the next line starts on
+   * a line of its own.
    *
-   * @param text with its end of line
-   * @returns why it was not written; undefined when it was
+   * @param text including the end of line
+   * @returns the failure; undefined on success
    */
   tryLine(text: string): Error | undefined {
     if (!this.writable) return this.errored ?? new Error('it is closed');
     return this.#writeAll(Buffer.from(this.#isTorn ? `\n${text}` : text));
   }
 
-  /** In one go, as Node does with files: what was written is in order, and there when the process ends. */
+  /** Writes synchronously, as Node does with files: output stays in order and is complete when the process exits. */
   #writeAll(bytes: Buffer): Error | undefined {
     let at = 0;
     try {
@@ -58,27 +58,27 @@ export class FileOutput extends Writable {
   }
 }
 
-/** The stream of this process, or one in its place where it is a file. */
+/** Returns the process's own stream, or a replacement when it is a file. */
 export function outputOf(stream: Writable & { readonly fd?: number }): Output {
-  // Terminals are sockets to Node, too; and where there is nothing at all it has a stream without a number.
+  // Node represents terminals as sockets too. A missing stream has no descriptor.
   const { fd } = stream;
   if (stream instanceof Socket || fd === undefined) return stream;
   return new FileOutput((bytes) => writeSync(fd, bytes));
 }
 
-/** A pipe's on Windows is EOF; a terminal's that was closed is EIO, which of a file means that its disk fails. */
+/** EOF comes from a pipe on Windows, EIO from a closed terminal; from a file, EIO means a disk failure. */
 const READER_GONE = ['EPIPE', 'ECONNRESET', 'EOF', 'EIO'];
 
-/** Whether nobody reads the output any more, which is a reason to end, and no failure: `| head` has read enough. */
+/** Whether the reader has closed the output. The command then ends without a failure, as with `| head`. */
 export function isReaderGone(error: Error, output: Output): boolean {
   return !(output instanceof FileOutput) && READER_GONE.includes(errnoOf(error) ?? '');
 }
 
-/** What is told when standard output takes no more. */
+/** The error reported when standard output cannot be written. */
 export function outputError(cause: Error): TunnelError {
   return new TunnelError(
     'ERR_OUTPUT',
-    `standard output: ${cause.message}; what stands there is incomplete: make room, or write it elsewhere`,
+    `standard output: ${cause.message}; the output is incomplete: free some space, or write it elsewhere`,
     { cause },
   );
 }

@@ -204,7 +204,7 @@ export function buildProgram(
   )
     .argument('[ACTION]', 'new, list or revoke; without it, the ticket that listen prints')
     .argument('[NAME]', 'the ticket to revoke')
-    .option('--rotate', 'replace the ticket by another: who came by the old one is out')
+    .option('--rotate', 'replace the ticket; peers that joined with the old one are disconnected')
     .option('--name <NAME>', 'of the new ticket')
     .option('--expires <TIME>', 'how long it starts connections: 90s, 30m, 2h or 7d (default: always)')
     .option('--uses <N>', 'how many peers it lets in (default: any number)');

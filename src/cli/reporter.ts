@@ -1,11 +1,11 @@
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger, LogLevel } from '../core/logger.js';
+import { Repeats } from '../core/repeats.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
 import { LiveLine, type MaybeTerminal } from './live_line.js';
 import type { Output } from './output.js';
-import { Repeats } from './repeats.js';
 import { wordingOf } from './wording.js';
 
 export interface Verbosity {
@@ -23,6 +23,9 @@ export const PROGRAM = 'tox-wasm-tunnel';
  * counted: a stopped pager must neither fill the memory nor stop the tunnel.
  */
 export const MAX_WAITING_BYTES = 1024 * 1024;
+
+/** How long repeated lines are counted before their number is shown, in milliseconds. */
+const REPEATS_WINDOW_MS = 10_000;
 
 /** How many `-v` a log line needs. */
 const LOG_VERBOSITY: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 1, debug: 2, trace: 3 };
@@ -55,7 +58,7 @@ export class Reporter {
     verbosity: Verbosity,
     { wallClock, timers }: { wallClock(): Date; readonly timers: Timers },
   ) {
-    this.#repeats = new Repeats(timers, (line) => this.#line(line));
+    this.#repeats = new Repeats(timers, REPEATS_WINDOW_MS, (line) => this.#line(line));
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#verbosity = verbosity;
@@ -73,13 +76,18 @@ export class Reporter {
 
   event(event: CliEvent): void {
     this.#json(event);
-    if (event.event === 'closed') this.#repeats.flush();
+    if (event.event === 'closed') this.flush();
     const wording = wordingOf(event);
     if (wording === undefined) return;
     for (const text of wording.lines) {
       if (event.event !== 'refused') this.people(text, wording.verbosity);
       else if (this.#forPeople(wording.verbosity)) this.#repeats.add(text);
     }
+  }
+
+  /** Shows the pending numbers of repeated lines. Call it at the end of a command. */
+  flush(): void {
+    this.#repeats.flush();
   }
 
   /** Somebody looks at a terminal: {@link status} is shown. */

@@ -112,7 +112,9 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   let told: unknown;
   try {
     await program.parseAsync(args, { from: 'user' });
+    reporter.flush();
   } catch (error) {
+    reporter.flush();
     if (!(error instanceof CommanderError && error.exitCode === 0)) {
       told = error instanceof CommanderError ? usageOf(error, commandIn(args, program)) : error;
       reporter.error(told);

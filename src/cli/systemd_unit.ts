@@ -18,7 +18,7 @@ export interface UnitParts {
   readonly needsLowPorts: boolean;
 }
 
-/** The hard limit that systemd gives by itself from version 240 on. More than 64 peers with 4096 streams each need. */
+/** The default hard limit of systemd from version 240 on; more than 64 peers with 4096 streams each need. */
 const FILE_LIMIT = 524_288;
 
 /** What the first line of a unit of ours is. */
@@ -48,7 +48,7 @@ export function systemdUnit(parts: UnitParts): string {
     'RestartPreventExitStatus=2',
     'TimeoutStopSec=20',
     'UMask=0077',
-    '# Each connection takes a file; of fewer, fewer are served.',
+    '# Each connection uses a file descriptor; a lower limit means fewer connections.',
     `LimitNOFILE=${FILE_LIMIT}`,
     ...(scope === 'system' ? systemSettings(parts) : []),
     '',

@@ -21,7 +21,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       // On stdout, for scripts too.
       return undefined;
     case 'revoked':
-      return line(`Revoked the ticket ${printable(event.name)}: who came by it is out`);
+      return line(`Revoked the ticket ${printable(event.name)}: peers that joined with it are disconnected`);
     case 'named':
       return line(
         `${printable(event.name)} stands for ${who(event.peer)} now: tox-wasm-tunnel ${printable(event.name)} PORT, tox-wasm-tunnel ssh ${printable(event.name)}`,

@@ -2,10 +2,10 @@ import { ERROR_CODES, TunnelError } from './errors.js';
 import { didYouMean } from './nearest.js';
 
 /**
- * Checks one argument that a program passes in, and returns it as this library uses it.
+ * Checks one argument from the program and converts it to the library's own form.
  *
  * @param name of the argument, for the error. The error never shows the value, which may be a secret
- * @throws {TunnelError} ERR_ARGUMENT_INVALID, or what a parser of texts throws
+ * @throws {TunnelError} ERR_ARGUMENT_INVALID, or the error of the parser for text
  */
 export type Reader<Value> = (value: unknown, name: string) => Value;
 
@@ -33,7 +33,7 @@ export function integer(least: number, most: number): Reader<number> {
   };
 }
 
-/** A wait; Infinity is one without an end. */
+/** A duration; Infinity means no limit. */
 export const milliseconds: Reader<number> = (value, name) => {
   if (typeof value === 'number' && value >= 0) return value;
   throw wrongArgument(name, 'a number of milliseconds, 0 or more');
@@ -47,17 +47,17 @@ export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Wo
   };
 }
 
-/** Bytes, which are copied: the program may change its own later. */
+/** Copies the bytes, because the program may change its own later. */
 export function bytes(length: number): Reader<Uint8Array> {
   return (value, name) => {
-    // Not by instanceof: each realm has a class of its own.
+    // Not instanceof: each realm has its own class.
     const isBytes = Object.prototype.toString.call(value) === '[object Uint8Array]';
     if (isBytes && (value as Uint8Array).length === length) return Uint8Array.from(value as Uint8Array);
     throw wrongArgument(name, `a Uint8Array of ${length} bytes`);
   };
 }
 
-/** An AbortSignal, of whichever realm. */
+/** An AbortSignal from any realm. */
 export const signal: Reader<AbortSignal> = (value, name) => {
   const given = value as Partial<AbortSignal> | null | undefined;
   if (typeof given?.aborted === 'boolean' && typeof given.addEventListener === 'function')
@@ -72,18 +72,18 @@ export function listOf<Value>(read: Reader<Value>): Reader<readonly Value[]> {
   };
 }
 
-/** What the command line takes as a text may be one here too. */
+/** Accepts the text form of the command line as well. */
 export function textOr<Value>(parse: (text: string) => Value, read: Reader<Value>): Reader<Value> {
   return (value, name) =>
     typeof value === 'string' ? nameError(name, () => parse(value)) : read(value, name);
 }
 
 /**
- * An object with these keys and no others. A key whose value is undefined counts as missing. A name that ends in
- * `()` is that of a call whose argument the object is: `listen(): expose` and not `listen().expose`.
+ * Accepts an object with these keys. A key whose value is undefined counts as missing. A name that ends in `()` is that of
+ * a call, and the object its argument: errors say `listen(): expose`, not `listen().expose`.
  *
- * @param need keys that must be there
- * @param others what becomes of other keys; by default they are refused
+ * @param need required keys
+ * @param others how to treat other keys; default: refuse them
  */
 export function objectOf<Need extends Readers, May extends Readers>(
   need: Need,
@@ -99,20 +99,23 @@ export function objectOf<Need extends Readers, May extends Readers>(
     const place = isCall ? `${name}: ` : `${name}.`;
     for (const key of Object.keys(value)) {
       if (others === 'ignored' || keys.includes(key)) continue;
-      const hint = didYouMean(key, keys) || `; there are ${keys.join(', ')}`;
-      throw new TunnelError('ERR_ARGUMENT_INVALID', `${place}${key} is unknown${hint}`);
+      const hint = didYouMean(key, keys) || `; valid options: ${keys.join(', ')}`;
+      throw new TunnelError(
+        'ERR_ARGUMENT_INVALID',
+        `${isCall ? place : `${name}: `}unknown option ${key}${hint}`,
+      );
     }
     const read: Record<string, unknown> = {};
     for (const [key, reader] of Object.entries(readers)) {
       const given = (value as Record<string, unknown>)[key];
       if (given !== undefined || key in need) read[key] = reader(given, `${place}${key}`);
     }
-    // Each reader has put its own type there, which TypeScript cannot follow through the loop.
+    // Each reader returned its own type, which TypeScript cannot follow through the loop.
     return read as Values<Need> & Partial<Values<May>>;
   };
 }
 
-/** Runs a parser, and puts the argument's name before what its error says. */
+/** Runs a parser and prefixes the message of its error with the argument's name. */
 export function nameError<Value>(name: string, parse: () => Value): Value {
   try {
     return parse();

@@ -1,52 +1,67 @@
 import type { Socket } from 'node:net';
 import { isIPv4 } from 'node:net';
-import type { Clock } from './clock.js';
+import type { Timers } from './clock.js';
 import { ExhaustionLog, UsedUpError } from './exhaustion.js';
 import { fileLimit, filePlan } from './file_limit.js';
 import { ipv6Bytes } from './ipv6_bytes.js';
 import type { Logger } from './logger.js';
 
-/** What holds one descriptor until it says `close`. */
+/** Holds one descriptor until it emits `close`. */
 export interface Holder {
   once(event: 'close', listener: () => void): unknown;
 }
 
-/** A part of what is free. With 1 somebody who is alone may hold half of all, with 3 three quarters. */
-type Part = number;
+/** Ratio of what a party holds to what is free: 1 lets a lone party hold half of the budget, 3 three quarters. */
+type RatioToFree = number;
 
 export interface ShareOptions {
-  /** What this share may hold. Default: all that is free. */
-  readonly part?: Part;
+  /** Limit of this share. Default: the whole budget. */
+  readonly ratioToFree?: RatioToFree;
   /**
-   * What connections from one address (IPv6: from one /64) may hold in this share, and the most of them. Loopback is
-   * exempt: those are this machine's own users, or a proxy of theirs. Default: no bound.
+   * Limits of one address (IPv6: one /64) in this share; the lower one applies. Loopback is exempt: its connections come
+   * from this machine's own users or their proxy. Default: no limit.
    */
-  readonly perAddress?: { readonly part: Part; readonly most: number };
+  readonly perAddress?: { readonly ratioToFree: RatioToFree; readonly most: number };
 }
 
-/** Every address may have so many connections while any is free. */
+/** Connections that every address may have while descriptors are free. */
 const LEAST_PER_ADDRESS = 8;
 
 /**
- * File descriptors that connections may use. Each connection takes one when it is made and gives it back when it is closed, and
- * one that finds none left is refused: so the process itself never runs out.
+ * File descriptors that connections may use. Each connection takes one when it is created and gives it back when it
+ * closes. When none is left, connections are refused, so the process itself never runs out.
  */
 export class DescriptorBudget {
   /** Files that the process may have open; Infinity when {@link most} does not come from that. */
   readonly limit: number;
   readonly most: number;
+  readonly #perNode: number;
   #used = 0;
+  #nodes = 0;
 
-  constructor(most: number, limit: number) {
+  /** @param perNode descriptors of each node beyond the first, which {@link most} leaves room for */
+  constructor(most: number, limit: number, perNode = 0) {
     this.most = most;
     this.limit = limit;
+    this.#perNode = perNode;
   }
 
   get free(): number {
-    return this.most - this.#used;
+    const nodes = Math.max(0, this.#nodes - 1) * this.#perNode;
+    return Math.max(0, this.most - this.#used - nodes);
   }
 
-  /** Takes `count` at once. @returns gives them back; a second call does nothing */
+  /** Counts a node in this process: the second and all later ones take descriptors from connections. @returns like {@link take} */
+  addNode(): () => void {
+    let count = 1;
+    this.#nodes += count;
+    return () => {
+      this.#nodes -= count;
+      count = 0;
+    };
+  }
+
+  /** Takes `count` at once. @returns a function that gives them back; a second call does nothing */
   take(count: number): () => void {
     let held = count;
     this.#used += held;
@@ -59,31 +74,36 @@ export class DescriptorBudget {
 
 let ofProcess: DescriptorBudget | undefined;
 
-/** The budget of all tunnels in this process. */
+/** The budget that all tunnels and nodes in this process share. */
 export function processDescriptors(): DescriptorBudget {
   if (ofProcess === undefined) {
-    const { connections, limit } = filePlan(fileLimit());
-    ofProcess = new DescriptorBudget(connections, limit);
+    const { connections, limit, node } = filePlan(fileLimit());
+    ofProcess = new DescriptorBudget(connections, limit, node);
   }
   return ofProcess;
 }
 
-/** A budget, and where the user hears that it is used up. */
+/** A budget, and the log that tells the user when it is used up. */
 export class Descriptors {
   readonly #budget: DescriptorBudget;
   readonly #log: ExhaustionLog;
 
-  constructor(budget: DescriptorBudget, logger: Logger, clock: Clock) {
+  constructor(budget: DescriptorBudget, logger: Logger, timers: Timers) {
     this.#budget = budget;
-    this.#log = new ExhaustionLog(logger, () => clock.nowMs(), budget);
+    this.#log = new ExhaustionLog(logger, timers, budget);
   }
 
   share(options: ShareOptions = {}): DescriptorShare {
     return new DescriptorShare(this.#budget, this.#log, options);
   }
+
+  /** Logs what waits for the end of its interval, for when the owner closes. */
+  flush(): void {
+    this.#log.flush();
+  }
 }
 
-/** What one party may hold of a budget: a peer, the forwards of a connector, a relay. */
+/** The share of a budget that one party may hold: a peer, the forwards of a connector, a relay. */
 export class DescriptorShare {
   readonly #budget: DescriptorBudget;
   readonly #log: ExhaustionLog | undefined;
@@ -98,7 +118,7 @@ export class DescriptorShare {
     this.#options = options;
   }
 
-  /** Makes something that holds a descriptor. @throws an Error with the code EMFILE when none is left for this share */
+  /** Creates something that holds a descriptor. @throws an Error with the code EMFILE if this share is used up */
   open<Made extends Holder>(make: () => Made): Made {
     if (!this.#hasRoom()) throw new UsedUpError();
     const made = make();
@@ -106,7 +126,7 @@ export class DescriptorShare {
     return made;
   }
 
-  /** {@link open} of what takes its time to make. Rejects as that throws. */
+  /** Like {@link open}, for asynchronous creation; rejects with the same error. */
   async openSoon<Made extends Holder>(make: () => Promise<Made>): Promise<Made> {
     if (!this.#hasRoom()) throw new UsedUpError();
     const giveBack = this.#take();
@@ -120,7 +140,7 @@ export class DescriptorShare {
     }
   }
 
-  /** Counts a connection that was accepted. @returns false when there is no room for it, and it must be closed at once */
+  /** Counts an accepted connection. @returns false if the caller must close it at once, because the share is used up */
   accept(socket: Pick<Socket, 'remoteAddress'> & Holder): boolean {
     const origin = originOf(socket.remoteAddress);
     if (!this.#hasRoom()) {
@@ -139,20 +159,20 @@ export class DescriptorShare {
     return true;
   }
 
-  /** Tells the user of a failure, if it is one for lack of something. @returns whether it was */
+  /** Logs a failure caused by exhaustion. @returns false for any other failure, which it does not log */
   note(error: unknown): boolean {
     return this.#log?.note(error) ?? false;
   }
 
   #hasRoom(): boolean {
     const { free } = this.#budget;
-    return free >= 1 && this.#held < free * (this.#options.part ?? Number.POSITIVE_INFINITY);
+    return free >= 1 && this.#held < free * (this.#options.ratioToFree ?? Number.POSITIVE_INFINITY);
   }
 
   #hasRoomFor(origin: string): boolean {
     const { perAddress } = this.#options;
     if (perAddress === undefined) return true;
-    const fair = Math.max(this.#budget.free * perAddress.part, LEAST_PER_ADDRESS);
+    const fair = Math.max(this.#budget.free * perAddress.ratioToFree, LEAST_PER_ADDRESS);
     return this.#heldBy(origin) < Math.min(fair, perAddress.most);
   }
 
@@ -180,12 +200,12 @@ export class DescriptorShare {
   }
 }
 
-/** A share that never ends, and says nothing. */
+/** An unlimited share that logs nothing. */
 export function unboundedShare(): DescriptorShare {
   return new DescriptorShare(new DescriptorBudget(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY));
 }
 
-/** Whose connection it is: an IPv4 address, or the /64 of an IPv6 one. Undefined for loopback and what has no address. */
+/** The origin of a connection: an IPv4 address or an IPv6 /64. Undefined for loopback, and for sockets without an address. */
 function originOf(address: string | undefined): string | undefined {
   const text = address?.split('%', 1)[0] ?? '';
   const ipv4 = /^(?:::ffff:)?([\d.]+)$/i.exec(text)?.[1];

@@ -1,7 +1,9 @@
+import type { Timers } from './clock.js';
 import { errnoOf } from './errno.js';
-import type { Logger, LogLevel } from './logger.js';
+import type { Logger } from './logger.js';
+import { Repeats } from './repeats.js';
 
-/** Errors that say that the system is out of what every file or socket needs. Source: errno(3). */
+/** Errors for a lack of what every file or socket needs. Source: errno(3). */
 const EXHAUSTED: Readonly<Record<string, string>> = {
   EMFILE: 'no free file descriptor',
   ENFILE: 'no free file descriptor',
@@ -9,13 +11,13 @@ const EXHAUSTED: Readonly<Record<string, string>> = {
   ENOMEM: 'no memory for sockets',
 };
 
-/** What ran out, in words that follow "there is"; undefined for an error of another kind. */
+/** What ran out, worded to follow "there is"; undefined for any other error. */
 export function exhaustionOf(error: unknown): string | undefined {
   const code = errnoOf(error) ?? '';
   return Object.hasOwn(EXHAUSTED, code) ? `${EXHAUSTED[code]} (${code})` : undefined;
 }
 
-/** Refused by us, before the system would do so. */
+/** We refuse before the system does. */
 export class UsedUpError extends Error {
   readonly code = 'EMFILE';
 
@@ -24,29 +26,26 @@ export class UsedUpError extends Error {
   }
 }
 
-/** One line, then none of the same kind for so long, however many connections are refused meanwhile. */
+/** Minimum interval between two log lines of the same kind. */
 const INTERVAL_MS = 60_000;
 
-/** Tells the user that something ran out and what to do, in few lines. */
-export class ExhaustionLog {
-  readonly #logger: Logger;
-  readonly #nowMs: () => number;
-  readonly #budget: { readonly most: number; readonly limit: number };
-  /** By the kind of the line. */
-  readonly #kinds = new Map<string, { untilMs: number; refused: number }>();
+/** The kind of {@link ExhaustionLog.noteAddress}. */
+const ONE_ADDRESS = 'address';
 
-  /** @param budget connections at most, and the limit of open files that this comes from, or Infinity */
-  constructor(
-    logger: Logger,
-    nowMs: () => number,
-    budget: { readonly most: number; readonly limit: number },
-  ) {
-    this.#logger = logger;
-    this.#nowMs = nowMs;
+/** Tells the user what ran out and what to do: at once, then once a minute how often it happened again. */
+export class ExhaustionLog {
+  readonly #repeats: Repeats;
+  readonly #budget: { readonly most: number; readonly limit: number };
+
+  /** @param budget the limit of connections, and the limit of open files that it comes from, or Infinity */
+  constructor(logger: Logger, timers: Timers, budget: { readonly most: number; readonly limit: number }) {
+    this.#repeats = new Repeats(timers, INTERVAL_MS, (line, kind) =>
+      logger.log(kind === ONE_ADDRESS ? 'warn' : 'error', line),
+    );
     this.#budget = budget;
   }
 
-  /** Call it for each connection that failed. @returns false for an error of another kind, which was not logged */
+  /** Call it for each connection that failed. @returns false for any other error, which is not logged */
   note(error: unknown): boolean {
     const what = exhaustionOf(error);
     const code = errnoOf(error);
@@ -54,30 +53,23 @@ export class ExhaustionLog {
     const { most, limit } = this.#budget;
     const isOurs = error instanceof UsedUpError && limit === Number.POSITIVE_INFINITY;
     const why = isOurs
-      ? `all ${most} connections that there may be are open`
+      ? `the limit of ${most} connections is reached`
       : `there is ${what}; ${this.#advice(code)}`;
-    this.#refused(code, 'error', why);
+    this.#repeats.add(`a connection was refused: ${why}`, code);
     return true;
   }
 
-  /** One address has all the connections that it may have. */
+  /** One address has reached its limit. */
   noteAddress(address: string, held: number): void {
-    this.#refused(
-      'address',
-      'warn',
-      `${address} has ${held} connections, the most that one address may have now`,
+    this.#repeats.add(
+      `a connection was refused: ${address} has ${held} connections, the most that one address may have now`,
+      ONE_ADDRESS,
     );
   }
 
-  #refused(kind: string, level: LogLevel, why: string): void {
-    const nowMs = this.#nowMs();
-    const { untilMs, refused } = this.#kinds.get(kind) ?? { untilMs: nowMs, refused: 0 };
-    const count = refused + 1;
-    const isDue = nowMs >= untilMs;
-    this.#kinds.set(kind, isDue ? { untilMs: nowMs + INTERVAL_MS, refused: 0 } : { untilMs, refused: count });
-    if (!isDue) return;
-    const counted = count === 1 ? 'a connection was' : `${count} connections were`;
-    this.#logger.log(level, `${counted} refused: ${why}`);
+  /** Logs the pending numbers. */
+  flush(): void {
+    this.#repeats.flush();
   }
 
   #advice(code: string): string {

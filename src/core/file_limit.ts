@@ -1,35 +1,40 @@
 import { readFileSync } from 'node:fs';
 
-/** How a process divides the files that it may have open: connections to others, and the rest. */
+/** How a process divides the files that it may have open. */
 export interface FilePlan {
   /** Files that this process may have open; Infinity when the system sets no limit. */
   readonly limit: number;
-  /** Descriptors for connections that others cause: targets, accepted connections, UDP clients. */
+  /** Descriptors for connections: targets, accepted connections, UDP clients. */
   readonly connections: number;
-  /** Connections of one node to TCP relays. They come out of the reserve. */
+  /** Connections of one node to TCP relays, which come out of {@link node}. */
   readonly relays: number;
+  /** Descriptors of one node: its threads, its sockets and its relays. The reserve has room for one node. */
+  readonly node: number;
 }
 
 /**
- * What stays free for our own work: a node's threads and sockets take about 30 descriptors, the control socket and
- * metrics up to 24, relays a quarter; the rest is for state files and look-ups of names.
+ * Files reserved for our own work: one node's threads and sockets take about 30, the control socket and metrics up to 24,
+ * relays a quarter; the rest is for state files and name lookups.
  */
 const LEAST_RESERVE = 96;
 const MOST_RESERVE = 512;
-const RELAYS_PART = 1 / 4;
+const RELAYS_FRACTION = 1 / 4;
+/** Files of a node without its relays. */
+const NODE_FILES = 32;
 
 /** @param limit what {@link fileLimit} gives */
 export function filePlan(limit: number): FilePlan {
   const wanted = Math.min(Math.max(limit / 4, LEAST_RESERVE), MOST_RESERVE);
   const reserve = Math.min(wanted, limit / 2);
-  return { limit, connections: Math.floor(limit - reserve), relays: Math.floor(reserve * RELAYS_PART) };
+  const relays = Math.floor(reserve * RELAYS_FRACTION);
+  return { limit, connections: Math.floor(limit - reserve), relays, node: NODE_FILES + relays };
 }
 
 /**
- * Files that this process may have open at once. Node raises the soft limit to the hard one when it starts, and what
- * counts is what it is then.
+ * Files that this process may have open at once. Node raises the soft limit to the hard one at startup; this is the raised
+ * limit.
  *
- * @param readLimits gives the text of /proc/self/limits, for tests
+ * @param readLimits returns the text of /proc/self/limits; for tests
  */
 export function fileLimit(readLimits = (): string => readFileSync('/proc/self/limits', 'utf8')): number {
   try {
@@ -41,7 +46,7 @@ export function fileLimit(readLimits = (): string => readFileSync('/proc/self/li
   return reportedLimit();
 }
 
-/** What Node's own report says; a few milliseconds, and it works wherever there is such a limit. */
+/** The limit in Node's diagnostic report: takes a few milliseconds, but works on every system with such a limit. */
 function reportedLimit(): number {
   // Windows has no such limit.
   if (process.platform === 'win32') return Number.POSITIVE_INFINITY;
@@ -70,7 +75,7 @@ function softLimitIn(report: unknown): unknown {
   );
 }
 
-/** Anything that is no number means that there is no limit. */
+/** Anything but a number means no limit. */
 function limitOf(soft: unknown): number {
   const limit = Number(soft);
   return Number.isSafeInteger(limit) && limit > 0 ? limit : Number.POSITIVE_INFINITY;

@@ -31,7 +31,7 @@ export class DialError extends Error {
     this.code = code;
     this.syscall = syscall;
     this.reason = reason;
-    // The far end says itself what its rules do not allow, and what would; our own end, why it gave up.
+    // The far end says what its rules deny and what would allow it, and our own end says why it gave up.
     const isWhole = reason === 'not-allowed' || reason === 'cancelled';
     this.detail = text === '' ? sentence : isWhole ? text : `${text} (${sentence})`;
   }

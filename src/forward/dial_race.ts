@@ -4,7 +4,7 @@ import type { TimerHandle, Timers } from '../core/clock.js';
 /** Head start of one address before the next is tried beside it. Source: RFC 8305 section 8. */
 export const ATTEMPT_DELAY_MS = 250;
 
-/** Starts to connect to one address; `connect` or `error` follows. It throws when it cannot even start. */
+/** Starts to connect to one address; `connect` or `error` follows. Throws if the attempt cannot be started. */
 export type Attempt = () => Socket;
 
 /** How a race ended: with a connected socket, with the errors of every address, or stopped. */

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Timers } from '../core/clock.js';
+import type { DescriptorBudget } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { MainSide } from '../ring/main_side.js';
@@ -37,6 +38,8 @@ export interface ToxNodeOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly files?: PackageFiles | undefined;
+  /** Counts this node until it is closed, for its own descriptors. Default: none. */
+  readonly budget?: DescriptorBudget;
   /** What starts the worker, for tests; default {@link WorkerLink.spawn}. */
   readonly spawn?: () => NodeLink;
 }
@@ -65,6 +68,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   /** In a private field, which no log and no `console.dir` of an object that leads here shows. */
   readonly #secretKey: Uint8Array;
   readonly #link: NodeLink;
+  /** Gives the node's descriptors back. */
+  readonly #giveBack: () => void;
   readonly #logger: Logger;
   readonly #table = new ChannelTable();
   readonly #joiner: Joiner;
@@ -74,9 +79,16 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   #path: Path = 'none';
   #closed: Promise<void> | undefined;
 
-  private constructor(link: NodeLink, started: Started, early: WorkerEvent[], options: ToxNodeOptions) {
+  private constructor(
+    link: NodeLink,
+    started: Started,
+    early: WorkerEvent[],
+    options: ToxNodeOptions,
+    giveBack: () => void,
+  ) {
     super();
     this.#link = link;
+    this.#giveBack = giveBack;
     const { secretKey, ...others } = started;
     this.started = others;
     this.#secretKey = secretKey;
@@ -106,6 +118,16 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_WASM_MISSING, ERR_WORKER_DIED
    */
   static async start(options: ToxNodeOptions): Promise<ToxNode> {
+    const giveBack = options.budget?.addNode() ?? (() => {});
+    try {
+      return await ToxNode.#startCounted(options, giveBack);
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+  }
+
+  static async #startCounted(options: ToxNodeOptions, giveBack: () => void): Promise<ToxNode> {
     const link: NodeLink = options.spawn?.() ?? spawnLink(options);
     // Calls and events have ports of their own: an event may overtake the answer.
     const early: WorkerEvent[] = [];
@@ -117,7 +139,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     try {
       const started = await link.api.start(options.start);
       link.off('event', keep);
-      return new ToxNode(link, started, early, options);
+      return new ToxNode(link, started, early, options, giveBack);
     } catch (error) {
       await link.close();
       throw error;
@@ -208,7 +230,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   /** Leaves the network and ends the worker. Never rejects; safe to call twice. */
   close(): Promise<void> {
     this.#joiner.close();
-    this.#closed ??= this.#link.close();
+    this.#closed ??= this.#link.close().finally(this.#giveBack);
     return this.#closed;
   }
 

@@ -11,10 +11,10 @@ import { ToxNode } from '../node/tox_node.js';
 import type { NodeOptions } from './options.js';
 import { type CheckedNodeOptions, nodeOptions } from './read_options.js';
 
-/** Connections that one relay has at once: a bound for memory; toxcore has none of its own. */
+/** Maximum connections of one relay; bounds its memory, because toxcore has no limit of its own. */
 const MAX_RELAYED = 4096;
-/** What a node may take of the descriptors that are free: in a program with other nodes and tunnels they need some too. */
-const RELAY_PART = 3 / 4;
+/** The relay's share of the free descriptors; the rest is for other nodes and tunnels in the same program. */
+const RELAY_FRACTION = 3 / 4;
 
 export interface BootstrapNodeEvents {
   waiting: [info: { readonly message: string }];
@@ -65,7 +65,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     throwIfAborted(options.signal);
     const { identity, port, tcpPort, bindAddress } = options;
     const budget = processDescriptors();
-    const most = Math.floor(Math.min(MAX_RELAYED, budget.free * RELAY_PART));
+    const most = Math.floor(Math.min(MAX_RELAYED, budget.free * RELAY_FRACTION));
     const giveBack = budget.take(most);
     const node = await ToxNode.start({
       start: {
@@ -82,6 +82,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       timers: systemTimers,
       logger: options.logger ?? silentLogger,
       files: options.files,
+      budget,
     }).catch((error: unknown) => {
       giveBack();
       throw error;

@@ -7,8 +7,8 @@ import { Closables } from '../core/closables.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import { localSpec, reverseSpec, udpSpec } from '../forward/address_arguments.js';
 import { TunnelAgent, TunnelHttpsAgent } from '../forward/agent.js';
-import { localSpec, reverseSpec, udpSpec } from '../forward/checked.js';
 import { DialError } from '../forward/dial_error.js';
 import { DialedStream, nameOfTarget } from '../forward/dialed_stream.js';
 import { DynamicForward } from '../forward/dynamic.js';
@@ -39,7 +39,7 @@ import {
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { TicketProver } from './ticket_prover.js';
 import { NO_TRAFFIC } from './traffic.js';
-import { PEER_PART, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
+import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** A local port or path that leads to the far end. */
 export interface Forward {
@@ -99,7 +99,7 @@ export class Connector extends Tunnel {
       timers: this.timers,
       logger: this.logger,
       limits: this.limits,
-      descriptors: this.descriptors.share({ part: PEER_PART }),
+      descriptors: this.descriptors.share({ ratioToFree: PEER_RATIO_TO_FREE }),
       onChange: (change) => this.emit('reverse', change),
       onRefused: (refusal) => this.emit('refused', refusal),
     });

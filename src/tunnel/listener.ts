@@ -18,7 +18,7 @@ import { ListenerPeer } from './listener_peer.js';
 import type { ListenOptions } from './options.js';
 import { type PeerInfo, peerInfo } from './peer_info.js';
 import { type CheckedListenOptions, listenOptions } from './read_options.js';
-import { PEER_PART, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
+import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** What a listener has for its peers, and who they are. */
 interface Service {
@@ -154,7 +154,7 @@ export class Listener extends Tunnel {
       () => grant,
       (now) => this.reverseRules.hasOwnRules(now),
     );
-    const descriptors = this.descriptors.share({ part: PEER_PART, perAddress: VISITORS });
+    const descriptors = this.descriptors.share({ ratioToFree: PEER_RATIO_TO_FREE, perAddress: VISITORS });
     const server = new TargetServer({
       peer: publicKey,
       rules,

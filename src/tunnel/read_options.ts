@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import { allowedPeer, peerName, publicKeyBytes } from '../access/access_arguments.js';
 import { type AccessState, parseAccessState } from '../access/access_state.js';
-import { allowedPeer, peerName, publicKeyBytes } from '../access/checked.js';
 import { parseAllowedPeer, parsePeerKey } from '../access/peer_key.js';
 import { type IsName, type Rule, readRule } from '../access/rule.js';
 import { parseRemote, SECRET_BYTES, type Ticket, ticketOf } from '../access/ticket.js';
@@ -24,7 +24,7 @@ import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { LIMIT_RANGES, type Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
-import { host, path, port, proxyBind } from '../forward/checked.js';
+import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../forward/address_arguments.js';
 import type { Endpoint } from '../forward/endpoint.js';
 import { type ExposeSpec, parseExposeSpec, printExposeSpec } from '../forward/expose.js';
 import { LOCALHOST } from '../forward/host.js';
@@ -40,7 +40,7 @@ import type { Ports } from './options.js';
 const anyPort = integer(0, 0xffff);
 const targetPort = integer(1, 0xffff);
 
-/** Of a machine outside of the tunnel, which this one looks up. */
+/** A host outside the tunnel, which this machine looks up. */
 const networkHost: Reader<string> = (value, name) => {
   const given = text(value, name);
   const problem = hostProblem(given);
@@ -55,7 +55,7 @@ const bindAddress: Reader<string> = (value, name) => {
 
 const LEVELS: readonly unknown[] = [undefined, 'error', 'warn', 'info', 'debug', 'trace'];
 
-/** The program's own object, with whatever else it has. */
+/** Returns the program's own object, extra properties included. */
 const logger: Reader<Logger> = (value, name) => {
   const given = value as Partial<Logger> | null;
   if (typeof given?.log === 'function' && LEVELS.includes(given.level)) return given as Logger;
@@ -105,7 +105,7 @@ const limits: Reader<Partial<Limits>> = objectOf(
   ) as Readonly<Record<keyof Limits, Reader<number>>>,
 );
 
-/** What createIdentity makes has a public key too. */
+/** Identities from createIdentity also have a public key. */
 const identityParts = objectOf(
   { secretKey: bytes(SECRET_KEY_BYTES), nospam: bytes(NOSPAM_BYTES) },
   { publicKey: text },
@@ -128,7 +128,7 @@ const COMMON = {
 
 const TUNNEL = { ...COMMON, udp: boolean, udpPorts, proxy, patienceMs: milliseconds, limits };
 
-/** A rule that may name a peer or a ticket: what it means is known with the names. */
+/** A rule that may name a peer or a ticket. It can be resolved only once the names are known. */
 type Named<Of> = (isName: IsName) => Of;
 
 const range = objectOf({ from: anyPort, to: anyPort }, {});
@@ -136,10 +136,16 @@ const unchecked: Reader<unknown> = (value) => value;
 
 const ruleParts = objectOf(
   {},
-  { name: peerName, host: unchecked, ports: listOf(range), protocol: oneOf('tcp', 'udp'), path },
+  {
+    name: peerName,
+    host: unchecked,
+    ports: listOf(range),
+    protocol: oneOf('tcp', 'udp'),
+    path: socketPathArgument,
+  },
 );
 
-/** A rule is what is the same when it was printed and read again. */
+/** Accepts a rule object only if it survives printing and parsing. */
 const rule: Reader<Named<Rule>> = (value, name) => {
   if (typeof value === 'string') return (isName) => nameError(name, () => readRule(value, isName).rule);
   const { name: owner, ...spec } = ruleParts(value, name);
@@ -168,7 +174,7 @@ const reverseRule: Reader<Named<ReverseRule>> = (value, name) => {
   return () => (owner === undefined ? read : { name: owner, ...read });
 };
 
-/** Undefined for what cannot be printed, or not be read again. */
+/** @returns undefined if the rule cannot be printed or parsed back */
 function again<Of>(read: () => Of): Of | undefined {
   try {
     return read();
@@ -179,7 +185,7 @@ function again<Of>(read: () => Of): Of | undefined {
 
 const access: Reader<AccessState> = (value, name) => {
   const read = nameError(name, () => parseAccessState(value));
-  if (read === undefined) throw wrongArgument(name, 'what listener.access.state has given');
+  if (read === undefined) throw wrongArgument(name, 'a value of listener.access.state');
   return read;
 };
 
@@ -208,7 +214,7 @@ export const listenOptions = objectOf(
   {
     ...TUNNEL,
     expose: exposed,
-    offer: listOf(objectOf({ host, port: port(1) }, { allowHalfOpen: boolean })),
+    offer: listOf(objectOf({ host: hostArgument, port: portArgument(1) }, { allowHalfOpen: boolean })),
     allowReverse: listOf(reverseRule),
     access,
     allowPeers: listOf(textOr(parseAllowedPeer, allowedPeer)),
@@ -221,7 +227,7 @@ export type CheckedListenOptions = ReturnType<typeof listenOptions>;
 export const connectOptions = objectOf({ remote }, TUNNEL);
 export type CheckedConnectOptions = ReturnType<typeof connectOptions>;
 
-/** What both have. */
+/** The options that listen() and connect() share. */
 export type CheckedTunnelOptions = Omit<CheckedConnectOptions, 'remote'>;
 
 /** Argument of `node()`. */
@@ -233,22 +239,29 @@ export const dynamicOptions = objectOf({ bind: proxyBind }, { credentials, signa
 
 const abortable = objectOf({}, { signal });
 
-/** The signal of a call that may be given up. @param call as `ping()` */
+/** The signal of a call that can be aborted. @param call for errors, such as `ping()` */
 export function signalOf(options: unknown, call: string): AbortSignal | undefined {
   return abortable(options, call).signal;
 }
 
 const dialParts = objectOf(
   {},
-  { host, port: port(1), path, allowHalfOpen: boolean, sessionWaitMs: milliseconds, signal },
+  {
+    host: hostArgument,
+    port: portArgument(1),
+    path: socketPathArgument,
+    allowHalfOpen: boolean,
+    sessionWaitMs: milliseconds,
+    signal,
+  },
 );
 
-/** Argument of `dial()`. The host is `localhost` when none is named, as of `net.connect`. */
+/** Argument of `dial()`. The host defaults to `localhost`, as in `net.connect`. */
 export function dialOptions(options: unknown) {
   const name = 'dial()';
   const { host: named, port: given, path: at, ...others } = dialParts(options, name);
   let target: Endpoint;
-  if (at === undefined) target = { host: named ?? LOCALHOST, port: port(1)(given, `${name}: port`) };
+  if (at === undefined) target = { host: named ?? LOCALHOST, port: portArgument(1)(given, `${name}: port`) };
   else if (named === undefined && given === undefined) target = { path: at };
   else throw new TunnelError('ERR_ADDRESS_INVALID', `${name}: give a path, or a host and a port`);
   return { ...others, target };

@@ -29,10 +29,10 @@ export interface SeenAddresses {
   readonly seen: readonly SeenAddress[];
 }
 
-/** What one peer may hold of the descriptors that are free: alone three quarters, and there is always one for the next. */
-export const PEER_PART = 3;
-/** What connections from one address may hold: half, and half of a session's streams. A load balancer has one address. */
-export const VISITORS = { part: 1, most: MAX_STREAMS_PER_PEER / 2 } as const;
+/** A peer's ratio to free descriptors: a lone peer may hold three quarters, and the next peer always finds some. */
+export const PEER_RATIO_TO_FREE = 3;
+/** Limits of one address: half of the descriptors, and half of a session's streams. A load balancer has one address. */
+export const VISITORS = { ratioToFree: 1, most: MAX_STREAMS_PER_PEER / 2 } as const;
 
 /** The longest that a timer of Node's can wait, in milliseconds; one that is set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -46,7 +46,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
-  /** What connections of this tunnel's peers and forwards may use. */
+  /** Descriptors for the connections of this tunnel's peers and forwards. */
   protected readonly descriptors: Descriptors;
   readonly #forgetSignal: () => void;
   readonly #identity: Identity;
@@ -169,6 +169,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       timers: systemTimers,
       logger: options.logger ?? silentLogger,
       files: options.files,
+      budget: processDescriptors(),
     });
     try {
       // It may have been aborted meanwhile.
@@ -228,10 +229,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       });
     }
     await this.node.close();
+    this.descriptors.flush();
   }
 }
 
-/** Those that a tunnel's node makes. They do not come out of the budget, but out of what that leaves free. */
+/** Relay connections of a tunnel's node. They come out of the node's own files, not out of the budget. */
 function relayConnections(): TcpConnections {
   const { limit } = processDescriptors();
   return { most: filePlan(limit).relays, fileLimit: limit };

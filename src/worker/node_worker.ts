@@ -69,10 +69,10 @@ export interface NodeWorkerParts {
 const BOOTSTRAP_INTERVAL_MS = 50;
 
 /**
- * What connections to the relay from one address may hold: a sixteenth of what is free, so that it takes many addresses to
- * take all; and more than the clients behind one NAT need.
+ * Limits of one address at the relay: a sixteenth of what is free, so that only many addresses together can use up the
+ * relay; still more than the clients behind one NAT need.
  */
-const STRANGERS = { part: 1 / 16, most: 256 } as const;
+const STRANGERS = { ratioToFree: 1 / 16, most: 256 } as const;
 
 /** What is used of the wasm. */
 export type Instances = Pick<ToxModule, 'createTox' | 'createBootstrapNode' | 'memoryBytes'>;

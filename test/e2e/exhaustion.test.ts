@@ -1,9 +1,11 @@
 /** Processes that may have few files open, and peers and strangers that use up what there is. */
 import assert from 'node:assert/strict';
-import { connect, type Socket } from 'node:net';
+import { connect as dialTcp, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import { processDescriptors } from '../../src/core/descriptors.js';
+import { filePlan } from '../../src/core/file_limit.js';
+import { connect } from '../../src/index.js';
+import { createIdentity, toxIdOf } from '../../src/node/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
 import { FROM_SOURCES } from '../support/cli_process.js';
 import { dialLoopback, ending, LOOPBACK_HOST } from '../support/loopback.js';
@@ -73,7 +75,7 @@ describe('a listener that may have few files open', { skip }, () => {
     udpClients.push(await UdpEnd.start());
     udpClients.at(-1)?.send('x', udpPort);
     assert.match(String((await udpRefused)['message']), NO_DESCRIPTOR);
-    while (!NO_DESCRIPTOR.test(listener.stderr)) await turn();
+    await listener.said(NO_DESCRIPTOR);
     assert.match(listener.stderr, /this process may have 200 files open; raise the limit with ulimit -n/);
     assert.ok((listener.stderr.match(/connections? w.* refused/g)?.length ?? 0) <= 2, listener.stderr);
 
@@ -88,7 +90,7 @@ describe('a listener that may have few files open', { skip }, () => {
   });
 });
 
-test('a bootstrap node takes descriptors of the process for its relay, and gives them back', {
+test('a bootstrap node takes descriptors for its relay, a second node for itself, and both give them back', {
   timeout: 60_000,
 }, async (t) => {
   const budget = processDescriptors();
@@ -102,7 +104,20 @@ test('a bootstrap node takes descriptors of the process for its relay, and gives
   t.after(() => node.close());
   const taken = Math.min(4096, Math.floor(free * 0.75));
   if (free < Number.POSITIVE_INFINITY) assert.equal(budget.free, free - taken);
+  const options = { remote: toxIdOf(createIdentity()), bindAddress: LOOPBACK_HOST, lanDiscovery: false };
+  const tunnel = await connect(options);
+  t.after(() => tunnel.close());
+  const ofNode = filePlan(budget.limit).node;
+  assert.ok(ofNode > 0);
+  if (free < Number.POSITIVE_INFINITY)
+    assert.equal(budget.free, free - taken - ofNode, 'a second node takes its own files from the budget');
+  await Promise.all([tunnel.close(), tunnel.close()]);
   await Promise.all([node.close(), node.close()]);
+  assert.equal(budget.free, free);
+  const controller = new AbortController();
+  const aborted = connect({ ...options, signal: controller.signal });
+  controller.abort();
+  await assert.rejects(aborted, { code: 'ERR_CLOSED' });
   assert.equal(budget.free, free);
   await assert.rejects(BootstrapNode.start({ bindAddress: '192.0.2.1', lanDiscovery: false }));
   assert.equal(budget.free, free);
@@ -116,7 +131,7 @@ describe('a bootstrap node that may have few files open', { skip }, () => {
     const unlimited = network.withProgram(FROM_SOURCES);
     t.after(() => network.stop());
     const { tcpPort } = await network.node.event('node');
-    const strangers = Array.from({ length: OPEN_FILES }, () => connect(Number(tcpPort), LOOPBACK_HOST));
+    const strangers = Array.from({ length: OPEN_FILES }, () => dialTcp(Number(tcpPort), LOOPBACK_HOST));
     let turnedAway = 0;
     const full = new Promise<void>((resolve) => {
       for (const stranger of strangers) {

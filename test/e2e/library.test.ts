@@ -381,8 +381,8 @@ describe('a program with the library', () => {
     const narrow = await listen({ ...options, expose: 'loopback' });
     try {
       narrow.access.newTicket({ name: 'back', allowReverse: ['0'] });
-      narrow.access.newTicket({ name: 'none', rules: [] });
-      const tickets = [closed.ticket, narrow.ticketOf('back'), narrow.ticketOf('none')];
+      narrow.access.newTicket({ name: 'idle', rules: [] });
+      const tickets = [closed.ticket, narrow.ticketOf('back'), narrow.ticketOf('idle')];
       const answers = [...tickets, narrow.ticket].map(async (remote) => {
         const own = await connect({ ...options, remote: remote ?? '' });
         try {

@@ -63,6 +63,21 @@ describe('tickets', { concurrency: 3 }, () => {
     );
   });
 
+  test('ticket new --expose none makes a ticket whose holder gets in and reaches nothing', {
+    timeout: 120_000,
+  }, async () => {
+    const state = ['--state', folder.file('idle')];
+    const made = await run('ticket', 'new', '--name', 'x', '--expose', 'none', ...state);
+    assert.equal(made.exitCode, 0, made.stderr);
+    const { ticket } = await network.listen([String(echo.port)], ...state);
+    const idle = await network.connect(made.stdout.trim(), forward().slice(1));
+    const socket = dialLoopback(idle.locals[0]?.port ?? 0);
+    assert.equal((await idle.connector.event('refused'))['reason'], 'not-allowed');
+    socket.destroy();
+    const { connector } = await network.connect(ticket, forward().slice(1));
+    await echoes(connector, 'the default ticket reaches it');
+  });
+
   test('strangers with the bare Tox ID, and with another secret, get no answer while a holder does', {
     timeout: 180_000,
   }, async () => {

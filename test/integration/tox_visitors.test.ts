@@ -18,14 +18,21 @@ class VisitedWorld {
   readonly outMs: number[] = [];
   /** First nodes of the listener's onion paths. */
   readonly firstHops = new Set<string>();
+  /** The listener's link is down: its datagrams go nowhere, and none reaches it. */
+  isCutOff = false;
+  readonly #udp: boolean;
   readonly #todo: (() => void)[] = [];
+  #listenerIp = '';
   #joined = false;
   #rejoinAtMs = 0;
 
-  constructor(nodes = 1) {
+  /** @param udp whether the listener has UDP; visitors always have */
+  constructor(nodes = 1, udp = true) {
+    this.#udp = udp;
     const drop = (bytes: Uint8Array, from: { readonly ip: string }, to: { readonly ip: string }): boolean => {
-      if (bytes[0] === ONION_SEND_INITIAL && from.ip === this.listener.host.ip) this.firstHops.add(to.ip);
-      return false;
+      const ip = this.#listenerIp;
+      if (bytes[0] === ONION_SEND_INITIAL && from.ip === ip) this.firstHops.add(to.ip);
+      return this.isCutOff && (from.ip === ip || to.ip === ip);
     };
     this.world = new ToxWorld({ drop });
     const { ip, node } = this.world.node();
@@ -77,10 +84,10 @@ class VisitedWorld {
   }
 
   /** Comes, stays for a moment, and leaves. @returns how long it took to get in */
-  visit(leaves: 'politely' | 'killed'): number {
+  visit(leaves: 'politely' | 'killed', staysMs = 300): number {
     const visitor = this.connector();
     const tookMs = this.online(visitor);
-    this.pass(300);
+    this.pass(staysMs);
     this.end(visitor, leaves);
     this.pass(1_000);
     return tookMs;
@@ -101,9 +108,14 @@ class VisitedWorld {
     this.listener = this.#newListener(identity);
   }
 
+  get isJoined(): boolean {
+    return this.#joined;
+  }
+
   #newListener(identity: Identity): Person {
     this.#joined = false;
-    const listener: Person = this.world.person(identity, {
+    const options = { udp: this.#udp, ...identity };
+    const listener: Person = this.world.person(options, {
       friendRequest: (publicKey) => {
         const key = publicKey.slice();
         this.#todo.push(() => listener.tox.acceptFriend(key));
@@ -116,6 +128,7 @@ class VisitedWorld {
         this.#joined = path !== 'none';
       },
     });
+    this.#listenerIp = listener.host.ip;
     this.#join(listener);
     return listener;
   }
@@ -157,6 +170,30 @@ describe('a network of one node', () => {
     visited.world.close();
   });
 
+  // Paths led over these guests: all must fail before the node alone is left.
+  test('recovers within 30 s when 12 guests who stayed for longer are killed at once', () => {
+    const visited = new VisitedWorld();
+    for (let round = 0; round < 3; round++) {
+      const guests = Array.from({ length: 12 }, () => visited.connector());
+      visited.pass(45_000, 50);
+      for (const guest of guests) visited.end(guest, 'killed');
+      for (let i = 0; i < 5; i++) {
+        const tookMs = visited.visit('politely');
+        assert.ok(tookMs <= (i === 0 ? 30_000 : 3_000), `round ${round}, visitor ${i}: ${tookMs} ms`);
+      }
+    }
+    assert.deepEqual(visited.outMs, []);
+    visited.world.close();
+  });
+
+  test('lets in visitors to a listener without UDP', () => {
+    const visited = new VisitedWorld(1, false);
+    const tookMs = Array.from({ length: 40 }, (_, i) => visited.visit(i % 3 === 0 ? 'killed' : 'politely'));
+    assert.ok(Math.max(...tookMs) <= 6_000, tookMs.join(' '));
+    assert.deepEqual(visited.outMs, []);
+    visited.world.close();
+  });
+
   for (const beforeMs of [0, 1_500, 3_000, 4_500, 6_000, 7_500]) {
     test(`brings a connector back within 15 s to a listener that was killed ${beforeMs} ms after some visitors, and restarted`, () => {
       const visited = new VisitedWorld();
@@ -188,6 +225,31 @@ describe('a network of one node', () => {
     assert.ok(tookMs <= 3_000, `${tookMs} ms`);
     visited.world.close();
   });
+});
+
+describe('an outage of the listener', () => {
+  for (const [nodes, outageMs] of [
+    [1, 20_000],
+    [1, 200_000],
+    [20, 20_000],
+    [20, 200_000],
+  ] as const) {
+    test(`of ${outageMs / 1000} s on a network of ${nodes} is over soon, and takes no node for dead`, () => {
+      const visited = new VisitedWorld(nodes);
+      visited.pass(60_000, 50);
+      visited.isCutOff = true;
+      visited.pass(outageMs, 50);
+      visited.isCutOff = false;
+      assert.ok(visited.run(() => visited.isJoined, 15_000));
+      visited.firstHops.clear();
+      visited.pass(10_000);
+      const tookMs = visited.visit('politely');
+      assert.ok(tookMs <= 3_000, `${tookMs} ms`);
+      visited.pass(60_000, 50);
+      assert.ok(visited.firstHops.size >= Math.min(nodes, 3), `${visited.firstHops.size} first nodes`);
+      visited.world.close();
+    });
+  }
 });
 
 describe('onion paths', () => {

@@ -217,6 +217,21 @@ describe('listen', () => {
     });
     assert.ok(await lockIsFree('listener'));
   });
+
+  test('when it fails, the number of repeated lines comes before the error', async () => {
+    const { ended } = await bench.start(/Ctrl-C/);
+    bench.stderr.text = '';
+    for (let each = 0; each < 5; each++)
+      bench.tunnel.emit('refused', { target: 'web:80', reason: 'limit', text: 'full', peer: PEER });
+    bench.tunnel.emit('error', new TunnelError('ERR_WORKER_DIED', 'out of memory'));
+    assert.equal(await ended, 1);
+    const [first, ...rest] = bench.stderr.lines;
+    assert.match(first ?? '', /^Refused web:80 /);
+    assert.deepEqual(rest, [
+      `… and 4 more in the last 10 s: ${first}`,
+      'tox-wasm-tunnel: the tox worker thread is gone: out of memory',
+    ]);
+  });
 });
 
 describe('the end', () => {
@@ -451,8 +466,8 @@ describe('events', () => {
       [['-v'], ['error', 'warn', 'info']],
       [['-vv'], ['error', 'warn', 'info', 'debug']],
       [['-vvv'], ['error', 'warn', 'info', 'debug', 'trace']],
-      [['-q'], []],
-      [['--json'], []],
+      [['-q'], ['error']],
+      [['--json'], ['error']],
     ] as const) {
       bench = new CliBench();
       const ended = bench.run('--ephemeral', ...flags);

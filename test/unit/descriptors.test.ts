@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import test from 'node:test';
-import { DescriptorBudget, Descriptors, type ShareOptions } from '../../src/core/descriptors.js';
+import {
+  DescriptorBudget,
+  DescriptorShare,
+  Descriptors,
+  type ShareOptions,
+} from '../../src/core/descriptors.js';
 import { ExhaustionLog, exhaustionOf, UsedUpError } from '../../src/core/exhaustion.js';
 import { fileLimit, filePlan } from '../../src/core/file_limit.js';
 import { interfacesNow } from '../../src/core/interfaces.js';
@@ -23,7 +28,13 @@ function bench(most: number, limit = Number.POSITIVE_INFINITY) {
   const logger = { log: (level: string, message: string) => void lines.push(`${level} ${message}`) };
   const budget = new DescriptorBudget(most, limit);
   const descriptors = new Descriptors(budget, logger, timers);
-  return { budget, lines, timers, share: (options?: ShareOptions) => descriptors.share(options) };
+  return {
+    budget,
+    lines,
+    timers,
+    share: (options?: ShareOptions) => descriptors.share(options),
+    flush: () => descriptors.flush(),
+  };
 }
 
 const errno = (code: string): Error => Object.assign(new Error(code), { code });
@@ -41,6 +52,23 @@ test('a descriptor is taken when a socket is made, and free again when it is clo
   first.emit('close');
   assert.equal(budget.free, 1);
   open(all);
+});
+
+test('the first node is free; each further one takes descriptors from connections until it ends', () => {
+  const budget = new DescriptorBudget(100, 1024, 40);
+  const ends = [budget.addNode(), budget.addNode()];
+  assert.equal(budget.free, 60);
+  ends.push(budget.addNode(), budget.addNode());
+  assert.equal(budget.free, 0, 'it never falls below 0');
+  const share = new DescriptorShare(budget);
+  assert.throws(() => share.open(() => assert.fail('made')), UsedUpError);
+  for (const end of ends.slice(0, 2)) {
+    end();
+    end();
+  }
+  assert.equal(budget.free, 60, 'whichever ends, one is left for free, and an end counts once');
+  for (const end of ends) end();
+  assert.equal(budget.free, 100);
 });
 
 test('nothing is made when no descriptor is left', () => {
@@ -67,7 +95,7 @@ test('what takes its time to be made holds its descriptor meanwhile, and gives i
 test('a peer may hold three times what it leaves free, so that there is always one for the next', () => {
   const { budget, share } = bench(100);
   const takeAll = (): number => {
-    const peer = share({ part: 3 });
+    const peer = share({ ratioToFree: 3 });
     let count = 0;
     try {
       for (; ; count++) open(peer);
@@ -82,7 +110,7 @@ test('a peer may hold three times what it leaves free, so that there is always o
 });
 
 test('a peer that has closed its connections may have as many again', () => {
-  const peer = bench(4).share({ part: 1 });
+  const peer = bench(4).share({ ratioToFree: 1 });
   for (let round = 0; round < 3; round++) {
     const sockets = [open(peer), open(peer)];
     assert.throws(() => open(peer), UsedUpError);
@@ -91,7 +119,7 @@ test('a peer that has closed its connections may have as many again', () => {
 });
 
 test('an address may hold its part, other addresses the rest, and all of one IPv6 network are one address', () => {
-  const all = bench(64).share({ perAddress: { part: 1 / 2, most: 1000 } });
+  const all = bench(64).share({ perAddress: { ratioToFree: 1 / 2, most: 1000 } });
   const accepted = (address: string): number => {
     let count = 0;
     while (count < 1000 && all.accept(new FakeSocket(address))) count++;
@@ -107,7 +135,7 @@ test('an address may hold its part, other addresses the rest, and all of one IPv
 
 test('an address has a most, however much is free, and more when it has closed some', () => {
   const { lines, share } = bench(Number.POSITIVE_INFINITY);
-  const all = share({ perAddress: { part: 1, most: 2 } });
+  const all = share({ perAddress: { ratioToFree: 1, most: 2 } });
   const first = new FakeSocket('192.0.2.1');
   assert.ok(all.accept(first));
   assert.ok(all.accept(new FakeSocket('192.0.2.1')));
@@ -121,29 +149,36 @@ test('an address has a most, however much is free, and more when it has closed s
 });
 
 test('loopback and what has no address are under the budget alone', () => {
-  const all = bench(40).share({ perAddress: { part: 1 / 16, most: 2 } });
+  const all = bench(40).share({ perAddress: { ratioToFree: 1 / 16, most: 2 } });
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', undefined]) {
     for (let i = 0; i < 8; i++) assert.ok(all.accept(new FakeSocket(address)), String(address));
   }
   assert.ok(!all.accept(new FakeSocket('127.0.0.1')));
 });
 
-test('the user hears at once that something ran out, then once a minute how often', () => {
-  const { lines, timers, share } = bench(0, 1024);
+test('the user hears at once that something ran out, then once a minute how often, and the rest at the end', () => {
+  const { lines, timers, share, flush } = bench(0, 1024);
   const all = share();
   for (let i = 0; i < 500; i++) assert.ok(!all.accept(new FakeSocket()));
   const why =
     'there is no free file descriptor (EMFILE); this process may have 1024 files open; raise the limit with ulimit -n, or with LimitNOFILE= in a systemd unit';
   assert.deepEqual(lines, [`error a connection was refused: ${why}`]);
   timers.advance(60_000);
+  const more = (count: number): string =>
+    `error … and ${count} more in the last 60 s: a connection was refused: ${why}`;
+  assert.deepEqual(lines.slice(1), [more(499)], 'the last burst is told without a later refusal');
   all.accept(new FakeSocket());
-  assert.deepEqual(lines.slice(1), [`error 500 connections were refused: ${why}`]);
+  all.accept(new FakeSocket());
+  assert.equal(lines.length, 2);
+  flush();
+  assert.deepEqual(lines.slice(2), [more(2)]);
+  assert.equal(timers.running, 0);
 });
 
 test('each kind of lack has its own advice, and what is no lack is not told', () => {
   const lines: string[] = [];
   const logger = { log: (_level: string, message: string) => void lines.push(message) };
-  const log = new ExhaustionLog(logger, () => 0, { most: 9, limit: Number.POSITIVE_INFINITY });
+  const log = new ExhaustionLog(logger, new VirtualTimers(), { most: 9, limit: Number.POSITIVE_INFINITY });
   for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) assert.ok(log.note(errno(code)), code);
   for (const error of [errno('ECONNREFUSED'), new Error('plain'), 'text']) assert.ok(!log.note(error));
   assert.match(lines[0] ?? '', /EMFILE.*ulimit -n/);
@@ -156,7 +191,7 @@ test('each kind of lack has its own advice, and what is no lack is not told', ()
 test('a bound that is not about files names its number instead of ulimit', () => {
   const { lines, share } = bench(0);
   share().accept(new FakeSocket());
-  assert.deepEqual(lines, ['error a connection was refused: all 0 connections that there may be are open']);
+  assert.deepEqual(lines, ['error a connection was refused: the limit of 0 connections is reached']);
 });
 
 test('the limit of open files is what the kernel says, or what Node reports', () => {
@@ -178,10 +213,10 @@ test('the limit of open files is what the kernel says, or what Node reports', ()
 });
 
 test('a reserve stays free for our own work, relays come out of it, and without a limit there is no budget', () => {
-  assert.deepEqual(filePlan(1024), { limit: 1024, connections: 768, relays: 64 });
-  assert.deepEqual(filePlan(256), { limit: 256, connections: 160, relays: 24 });
-  assert.deepEqual(filePlan(100), { limit: 100, connections: 50, relays: 12 });
-  assert.deepEqual(filePlan(1_048_576), { limit: 1_048_576, connections: 1_048_064, relays: 128 });
+  assert.deepEqual(filePlan(1024), { limit: 1024, connections: 768, relays: 64, node: 96 });
+  assert.deepEqual(filePlan(256), { limit: 256, connections: 160, relays: 24, node: 56 });
+  assert.deepEqual(filePlan(100), { limit: 100, connections: 50, relays: 12, node: 44 });
+  assert.deepEqual(filePlan(1_048_576), { limit: 1_048_576, connections: 1_048_064, relays: 128, node: 160 });
   assert.equal(filePlan(Number.POSITIVE_INFINITY).connections, Number.POSITIVE_INFINITY);
 });
 

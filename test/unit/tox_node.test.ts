@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
+import { DescriptorBudget } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/node/tox_node.js';
 import type { WorkerCalls, WorkerLinkEvents } from '../../src/node/worker_link.js';
@@ -166,6 +167,32 @@ test('a worker that dies is told once, and the node tries no more', async () => 
   link.emit('fatal', new TunnelError('ERR_WORKER_DIED', 'crashed'));
   assert.deepEqual(told, ['fatal ERR_WORKER_DIED']);
   assert.equal(timers.running, 0);
+});
+
+test('a second node takes its own descriptors from the budget, and gives them back however it ends', async () => {
+  const budget = new DescriptorBudget(100, 1024, 40);
+  const first = await started(new FakeLink(), { budget });
+  assert.equal(budget.free, 100);
+  const second = await started(new FakeLink(), { budget });
+  assert.equal(budget.free, 60);
+
+  const failing = new FakeLink();
+  failing.startError = new TunnelError('ERR_LISTEN', 'taken');
+  const rejected = assert.rejects(started(failing, { budget }), failing.startError);
+  assert.equal(budget.free, 20, 'it counts while it starts');
+  await rejected;
+  assert.equal(budget.free, 60);
+  const noWorker = () => assert.fail('no worker');
+  await assert.rejects(started(new FakeLink(), { budget, spawn: noWorker }), /no worker/);
+  assert.equal(budget.free, 60);
+
+  second.link.emit('fatal', new TunnelError('ERR_WORKER_DIED', 'crashed'));
+  await Promise.all([second.node.close(), second.node.close()]);
+  assert.equal(budget.free, 100);
+  await first.node.close();
+  const last = await started(new FakeLink(), { budget });
+  assert.equal(budget.free, 100);
+  await last.node.close();
 });
 
 test('a channel gets its frames, writes into the ring under its id, and is closed once', async () => {

@@ -9,23 +9,23 @@ import { type LocalSpec, parseDynamicSpec, parseLocalSpec } from './spec.js';
 import { shown } from './spec_text.js';
 import { parseUdpSpec, type UdpSpec } from './udp_spec.js';
 
-/** Longest text of the caller's that an error shows, in characters. */
+/** Maximum length of the caller's text in an error, in characters. */
 const SHOWN_CHARS = 60;
 
 function invalid(name: string, what: string): TunnelError {
   return new TunnelError('ERR_ADDRESS_INVALID', `${name} ${what}`);
 }
 
-/** What the far end takes too: a name in ASCII, or an address without brackets. */
-export const host: Reader<string> = (value, name) => {
+/** A host that the far end accepts too: an ASCII name, or an address without brackets. */
+export const hostArgument: Reader<string> = (value, name) => {
   if (typeof value !== 'string') throw invalid(name, 'must be a string: a name or an address');
   const read = readHost(value);
   if (typeof read === 'string') throw invalid(`${name} "${shown(value.slice(0, SHOWN_CHARS))}"`, read);
   return value;
 };
 
-/** @param least 0 where a free port may be picked */
-export function port(least: 0 | 1): Reader<number> {
+/** @param least 0 where the system may pick a free port */
+export function portArgument(least: 0 | 1): Reader<number> {
   return (value, name) => {
     if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= 0xffff)
       return value;
@@ -33,18 +33,18 @@ export function port(least: 0 | 1): Reader<number> {
   };
 }
 
-export const path: Reader<string> = (value, name) => {
+/** The path of a socket. */
+export const socketPathArgument: Reader<string> = (value, name) => {
   if (typeof value !== 'string') throw invalid(name, 'must be a string: the path of a socket');
   const read = readSocketPath(value);
   if (typeof read === 'string') throw invalid(`${name} "${shown(value.slice(0, SHOWN_CHARS))}"`, read);
   return read.path;
 };
 
-// What has more keys, as one of the offers of a listener, may stand for an endpoint: none of those here is optional, so
-// that a mistyped one does not get by.
-const socketPath: Reader<SocketPath> = objectOf({ path }, {}, 'ignored');
-const target: Reader<HostPort> = objectOf({ host, port: port(1) }, {}, 'ignored');
-const bind: Reader<HostPort> = objectOf({ host, port: port(0) }, {}, 'ignored');
+// Extra keys are ignored, so an offer can be passed as an endpoint. All keys here are required, so a typo is still caught.
+const socketPath: Reader<SocketPath> = objectOf({ path: socketPathArgument }, {}, 'ignored');
+const target: Reader<HostPort> = objectOf({ host: hostArgument, port: portArgument(1) }, {}, 'ignored');
+const bind: Reader<HostPort> = objectOf({ host: hostArgument, port: portArgument(0) }, {}, 'ignored');
 
 function orPath(read: Reader<HostPort>): Reader<Endpoint> {
   return (value, name) => {
@@ -62,7 +62,7 @@ export const localSpec: Reader<LocalSpec> = textOr(
 
 export const udpSpec: Reader<UdpSpec> = textOr(parseUdpSpec, objectOf({ bind, target }, {}));
 
-/** The far end looks up no name for it. */
+/** A bind address at the far end, which does not look up names for it. */
 const remoteBind: Reader<HostPort> = (value, name) => {
   const read = bind(value, name);
   if (read.host === LOCALHOST || parseAddress(read.host) !== undefined) return read;

@@ -27,7 +27,7 @@ export const peerName: Reader<string> = (value, name) => {
 
 export const allowedPeer: Reader<AllowedPeer> = objectOf({ publicKey: publicKeyBytes }, { name: peerName });
 
-/** Texts of rules, none of them for a name. */
+/** Rules as text, without a peer or ticket name. */
 function ruleTexts(parse: (text: string) => unknown): Reader<readonly string[]> {
   const read = listOf<string>((value, name) => {
     const given = text(value, name);
@@ -41,7 +41,7 @@ function ruleTexts(parse: (text: string) => unknown): Reader<readonly string[]> 
   };
 }
 
-/** What a ticket of these parts keeps can be read again from a file. */
+/** Checked so that the ticket can be read back from the state file. */
 export const newTicket: Reader<NewTicket> = objectOf(
   { name: peerName },
   {
