@@ -171,25 +171,27 @@ describe('a network of one node', () => {
   });
 
   // Paths led over these guests: all must fail before the node alone is left.
-  test('recovers within 30 s when 12 guests who stayed for longer are killed at once', () => {
+  test('recovers within a minute when 12 guests who stayed for longer are killed at once', () => {
     const visited = new VisitedWorld();
     for (let round = 0; round < 3; round++) {
       const guests = Array.from({ length: 12 }, () => visited.connector());
       visited.pass(45_000, 50);
       for (const guest of guests) visited.end(guest, 'killed');
-      for (let i = 0; i < 5; i++) {
+      let waitedMs = 0;
+      for (let i = 0; i < 8; i++) {
         const tookMs = visited.visit('politely');
-        assert.ok(tookMs <= (i === 0 ? 30_000 : 3_000), `round ${round}, visitor ${i}: ${tookMs} ms`);
+        if (i < 3) waitedMs += tookMs;
+        else assert.ok(tookMs <= 3_000, `round ${round}, visitor ${i}: ${tookMs} ms`);
       }
+      assert.ok(waitedMs <= 60_000, `round ${round}: ${waitedMs} ms`);
     }
-    assert.deepEqual(visited.outMs, []);
     visited.world.close();
   });
 
-  test('lets in visitors to a listener without UDP', () => {
+  test('lets in each of 40 visitors within 3 s to a listener without UDP when they are killed', () => {
     const visited = new VisitedWorld(1, false);
-    const tookMs = Array.from({ length: 40 }, (_, i) => visited.visit(i % 3 === 0 ? 'killed' : 'politely'));
-    assert.ok(Math.max(...tookMs) <= 6_000, tookMs.join(' '));
+    const tookMs = Array.from({ length: 40 }, () => visited.visit('killed'));
+    assert.ok(Math.max(...tookMs) <= 3_000, tookMs.join(' '));
     assert.deepEqual(visited.outMs, []);
     visited.world.close();
   });
