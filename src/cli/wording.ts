@@ -198,7 +198,7 @@ function nodeUp(others: readonly string[], udpPort: number, tcpPort: number): st
     ...(tcpPort === 0 || tcpPort === udpPort
       ? []
       : [
-          'Who has no UDP cannot find the relay by that: it names one port. Leave --tcp-port away, or make it the same.',
+          'Who has no UDP cannot find the relay by that: it names one port. Leave out --tcp-port, or use the same number.',
         ]),
     ...(others.length === 0
       ? []
