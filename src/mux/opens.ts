@@ -126,7 +126,6 @@ export class Opens {
 interface WaitingOpen {
   readonly sinceMs: number;
   pass(): void;
-  /** Also has the stream forgotten. */
   refuse(text: string): void;
 }
 
@@ -170,19 +169,19 @@ class OpenQueue {
   admit(nowMs: number): boolean {
     let any = false;
     for (const [stream, waiting] of this.#waiting) {
-      if (!this.#isFull() && this.#rate.take(nowMs)) {
-        this.#waiting.delete(stream);
-        this.#open++;
+      const passes = !this.#isFull() && this.#rate.take(nowMs);
+      if (!passes && nowMs < this.#refusedAtMs(waiting)) break;
+      any = true;
+      // A stream that is refused counts for the moment until it is forgotten.
+      this.#waiting.delete(stream);
+      this.#open++;
+      if (passes) {
         if (this.#isFull()) this.#fullSinceMs = nowMs;
         waiting.pass();
-      } else if (nowMs >= waiting.sinceMs + OPEN_WAIT_MS) {
-        waiting.refuse(this.#texts.tooLong);
-      } else if (nowMs >= this.#refusedAtMs(waiting)) {
-        waiting.refuse(this.#texts.noPlace);
       } else {
-        break;
+        const isTooLong = nowMs >= waiting.sinceMs + OPEN_WAIT_MS;
+        waiting.refuse(isTooLong ? this.#texts.tooLong : this.#texts.noPlace);
       }
-      any = true;
     }
     return any;
   }

@@ -196,7 +196,9 @@ test('a client that says nothing for a second is turned away when others wait', 
   later.destroy();
 });
 
-test('a client in the middle of its password exchange is not silent, however long ago it came', async (t) => {
+test('a client in the middle of its password exchange is not silent, however long ago it came', {
+  timeout: 20_000,
+}, async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, timers, near } = await bench(t, {
@@ -227,7 +229,9 @@ test('a client in the middle of its password exchange is not silent, however lon
   talking.destroy();
 });
 
-test('a client that falls silent in the middle of its exchange makes room a second later', async (t) => {
+test('a client that falls silent in the middle of its exchange makes room a second later', {
+  timeout: 20_000,
+}, async (t) => {
   const { forward, port, timers } = await bench(t, {
     maxHalfOpen: 1,
     credentials: { user: 'joe', password: 'hi' },
