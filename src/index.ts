@@ -4,23 +4,28 @@
  * @packageDocumentation
  */
 export { type AccessState, parseAccessState } from './access/access_state.js';
-export type { Grant } from './access/grant.js';
-export type { NamedRules } from './access/named_rules.js';
 export type { AllowedPeer } from './access/peer_key.js';
 export type { AccessEvents, AccessPolicy } from './access/policy.js';
-export type { ReverseBook, ReverseRules } from './access/reverse_book.js';
-export { type IsName, printRule, type ReadRule, type Rule, readRule } from './access/rule.js';
-export type { RuleBook } from './access/rule_book.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
 export type { NewTicket, TicketInfo } from './access/ticket_book.js';
+export type { Path, ProxyAddress, SeenAddress, SocketPlace } from './bridge/contract.js';
+export type { PackageFiles } from './bridge/package_files.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from './core/errors.js';
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
 export type { ProxyCredentials } from './core/proxy_credentials.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
-export type { TunnelAgent, TunnelHttpsAgent } from './forward/agent.js';
-export { DialError } from './forward/dial_error.js';
-export type { Endpoint, SocketPath } from './forward/endpoint.js';
+export type { TunnelAgent, TunnelHttpsAgent } from './forward/stream/agent.js';
+export { DialError } from './forward/stream/dial_error.js';
+export type { Offer } from './forward/stream/offers.js';
+export type { TunnelStream } from './forward/stream/tunnel_stream.js';
+export type { UndiciConnect, UndiciTarget, UndiciTlsOptions } from './forward/stream/undici_connect.js';
+export { REASONS, type Reason } from './mux/wire/reasons.js';
+export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './network/bootstrap_list.js';
+export { publicNodes } from './network/public_nodes.js';
+export { parseToxId, type ToxId } from './network/tox_id.js';
+export type { PeerInfo } from './peer/peer_info.js';
+export type { Endpoint, SocketPath } from './rules/endpoint.js';
 export {
   type ExposedHost,
   type ExposedPath,
@@ -29,19 +34,17 @@ export {
   type PortRange,
   type Protocol,
   parseExposeSpec,
-} from './forward/expose.js';
-export type { Offer } from './forward/offers.js';
-export { parseReverseRule, type ReverseRule } from './forward/reverse_rule.js';
-export { parseReverseSpec, type ReverseSpec } from './forward/reverse_spec.js';
-export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './forward/spec.js';
-export type { TunnelStream } from './forward/tunnel_stream.js';
-export { parseUdpSpec, type UdpSpec } from './forward/udp_spec.js';
-export type { UndiciConnect, UndiciTarget, UndiciTlsOptions } from './forward/undici_connect.js';
-export { REASONS, type Reason } from './mux/reasons.js';
-export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './node/bootstrap_list.js';
-export { createIdentity, type Identity } from './node/identity.js';
-export { publicNodes } from './node/public_nodes.js';
-export { parseToxId, type ToxId } from './node/tox_id.js';
+} from './rules/expose.js';
+export type { Grant } from './rules/grant.js';
+export type { NamedRules } from './rules/named_rules.js';
+export type { ReverseBook, ReverseRules } from './rules/reverse_book.js';
+export { parseReverseRule, type ReverseRule } from './rules/reverse_rule.js';
+export { parseReverseSpec, type ReverseSpec } from './rules/reverse_spec.js';
+export { type IsName, printRule, type ReadRule, type Rule, readRule } from './rules/rule.js';
+export type { RuleBook } from './rules/rule_book.js';
+export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './rules/spec.js';
+export { parseUdpSpec, type UdpSpec } from './rules/udp_spec.js';
+export { createIdentity, type Identity } from './state/identity.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector, Forward } from './tunnel/connector.js';
 export type {
@@ -64,12 +67,8 @@ export type {
   Ports,
   TunnelOptions,
 } from './tunnel/options.js';
-export type { PeerInfo } from './tunnel/peer_info.js';
-
 export type { Reverse } from './tunnel/reverse_forwards.js';
 export type { SeenAddresses, Tunnel, TunnelStats } from './tunnel/tunnel.js';
-export type { Path, ProxyAddress, SeenAddress, SocketPlace } from './worker/contract.js';
-export type { PackageFiles } from './worker/package_files.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';
 import { Connector } from './tunnel/connector.js';
@@ -108,4 +107,4 @@ export function connect(options: ConnectOptions): Promise<Connector> {
 export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);
 }
-export type { Traffic } from './tunnel/traffic.js';
+export type { Traffic } from './peer/traffic.js';

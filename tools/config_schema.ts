@@ -1,6 +1,6 @@
 /** `npm run schema`: writes the JSON schema of `--config` that the package has. */
 import { writeFileSync } from 'node:fs';
-import { configSchema } from '../src/cli/config_schema.js';
+import { configSchema } from '../src/cli/options/config_schema.js';
 import { type Actions, buildProgram } from '../src/cli/program.js';
 
 // Nothing is parsed, so no action is called.

@@ -1,7 +1,7 @@
 // The real worker with the lossless channel in place of the fast one.
 import { workerData } from 'node:worker_threads';
+import type { WorkerBoot } from '../../src/bridge/spawn.js';
 import { runWorker } from '../../src/worker/run_worker.js';
-import type { WorkerBoot } from '../../src/worker/spawn.js';
 import { createLosslessChannel } from './lossless_channel.js';
 
 // spawnWorker's caller hands in exactly this.

@@ -2,7 +2,7 @@
 // the tunnel's, and nothing above it. Does what its parent asks; started by raw_way.ts.
 import { createHash } from 'node:crypto';
 import { systemTimers } from '../../src/core/clock.js';
-import { parseBootstrapLine } from '../../src/node/bootstrap_list.js';
+import { parseBootstrapLine } from '../../src/network/bootstrap_list.js';
 import { prepareNetwork } from '../../src/worker/net/node_network.js';
 import { Pump } from '../../src/worker/pump.js';
 import { createRandomPool } from '../../src/worker/random_pool.js';

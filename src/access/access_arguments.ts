@@ -8,9 +8,9 @@ import {
   text,
   wrongArgument,
 } from '../core/arguments.js';
-import { parseExposeSpec } from '../forward/expose.js';
-import { parseReverseRule } from '../forward/reverse_rule.js';
-import { PUBLIC_KEY_BYTES } from '../node/tox_id.js';
+import { PUBLIC_KEY_BYTES } from '../network/tox_id.js';
+import { parseExposeSpec } from '../rules/expose.js';
+import { parseReverseRule } from '../rules/reverse_rule.js';
 import { MAX_RULES, MAX_USES } from './access_state.js';
 import { parseName } from './name.js';
 import type { AllowedPeer } from './peer_key.js';

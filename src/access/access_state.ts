@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { TunnelError } from '../core/errors.js';
-import { parseExposeSpec } from '../forward/expose.js';
-import { parseReverseRule } from '../forward/reverse_rule.js';
+import { parseExposeSpec } from '../rules/expose.js';
+import { parseReverseRule } from '../rules/reverse_rule.js';
 import { parseName } from './name.js';
 
 /** Tickets of one listener, the default one counted: each costs the worker a row of its table. */

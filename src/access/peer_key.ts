@@ -1,5 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-import { hexBytes, PUBLIC_KEY_BYTES, parseToxId } from '../node/tox_id.js';
+import { hexBytes, PUBLIC_KEY_BYTES, parseToxId } from '../network/tox_id.js';
 import { parseName } from './name.js';
 
 /** A peer that is let in by its key, without a ticket. */

@@ -7,7 +7,7 @@ import {
   PUBLIC_KEY_BYTES,
   parseToxId,
   type ToxId,
-} from '../node/tox_id.js';
+} from '../network/tox_id.js';
 import { base32Digit, fromBase32, toBase32 } from './base32.js';
 import { isSame, keyedHash } from './blake2b.js';
 

@@ -1,9 +1,9 @@
 import { TunnelError } from '../core/errors.js';
-import { parseExposeSpec } from '../forward/expose.js';
-import { parseReverseRule } from '../forward/reverse_rule.js';
-import { hexBytes, upperHex } from '../node/tox_id.js';
+import { hexBytes, upperHex } from '../network/tox_id.js';
+import { parseExposeSpec } from '../rules/expose.js';
+import type { Grant } from '../rules/grant.js';
+import { parseReverseRule } from '../rules/reverse_rule.js';
 import { DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
-import type { Grant } from './grant.js';
 import { keyIdOf } from './proof.js';
 
 /** A ticket to be made. */

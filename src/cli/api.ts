@@ -3,15 +3,8 @@ import type { Duplex } from 'node:stream';
 import type { AccessState } from '../access/access_state.js';
 import type { AllowedPeer } from '../access/peer_key.js';
 import type { AccessPolicy } from '../access/policy.js';
-import type { ReverseBook } from '../access/reverse_book.js';
-import type { Rule } from '../access/rule.js';
-import type { RuleBook } from '../access/rule_book.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
-import type { ReverseRule } from '../forward/reverse_rule.js';
-import type { ReverseSpec } from '../forward/reverse_spec.js';
-import type { HostPort, LocalSpec } from '../forward/spec.js';
-import type { UdpSpec } from '../forward/udp_spec.js';
 import type {
   DialOptions,
   DynamicOptions,
@@ -24,9 +17,16 @@ import type {
   TunnelEvents,
   TunnelStats,
 } from '../index.js';
-import type { BootstrapAddress } from '../node/bootstrap_list.js';
-import type { Identity } from '../node/identity.js';
-import type { ToxId } from '../node/tox_id.js';
+import type { BootstrapAddress } from '../network/bootstrap_list.js';
+import type { ToxId } from '../network/tox_id.js';
+import type { ReverseBook } from '../rules/reverse_book.js';
+import type { ReverseRule } from '../rules/reverse_rule.js';
+import type { ReverseSpec } from '../rules/reverse_spec.js';
+import type { Rule } from '../rules/rule.js';
+import type { RuleBook } from '../rules/rule_book.js';
+import type { HostPort, LocalSpec } from '../rules/spec.js';
+import type { UdpSpec } from '../rules/udp_spec.js';
+import type { Identity } from '../state/identity.js';
 
 /** What the command line needs of the library. Handed in, so that its tests need no network. */
 export interface TunnelApi {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { isReaderGone, outputError, outputOf } from './output.js';
+import { isReaderGone, outputError, outputOf } from './output/output.js';
 import { readyAnswer } from './ready_answers.js';
 
 const args = process.argv.slice(2);

@@ -27,14 +27,14 @@ import {
   stateFolder,
   ticketFile,
   transfer,
-} from './common_options.js';
-import { usage } from './flags.js';
-import { addOptions, merged, subcommand } from './grammar.js';
-import * as help from './help_text.js';
-import { listenerLimitIn } from './limit_flags.js';
+} from './options/common_options.js';
+import { usage } from './options/flags.js';
+import { addOptions, merged, subcommand } from './options/grammar.js';
+import * as help from './options/help_text.js';
+import { listenerLimitIn } from './options/limit_flags.js';
+import { PROGRAM } from './output/reporter.js';
 import { addNameCommands, type NameActions } from './program_names.js';
 import { addRunningCommands, connectWords, type RunningActions, staying } from './program_running.js';
-import { PROGRAM } from './reporter.js';
 
 /** What the parsed command line leads to. */
 export interface Actions extends NameActions, RunningActions {
@@ -238,7 +238,7 @@ export function buildProgram(
   addNameCommands(program, actions);
   program.hook('preAction', async (_program, command) => {
     if ((command.getOptionValue('config') ?? program.getOptionValue('config')) !== undefined)
-      await (await import('./config_file.js')).applyConfig(program, command);
+      await (await import('./options/config_file.js')).applyConfig(program, command);
   });
   // Not earlier: commands take it over.
   program.allowExcessArguments();

@@ -2,11 +2,11 @@ import { type Command, Option } from 'commander';
 import type { AddFlags, NamesFlags } from './commands/names.js';
 import type { ServiceFlags } from './commands/service.js';
 import type { SshFlags } from './commands/ssh.js';
-import { output_, passphrase, sockets, state, stateFolder, ticketFile } from './common_options.js';
-import type { OutputFlags } from './flags.js';
-import { addOptions, merged, subcommand } from './grammar.js';
-import { wordsOf } from './grammar_words.js';
-import * as help from './help_names.js';
+import { output_, passphrase, sockets, state, stateFolder, ticketFile } from './options/common_options.js';
+import type { OutputFlags } from './options/flags.js';
+import { addOptions, merged, subcommand } from './options/grammar.js';
+import { wordsOf } from './options/grammar_words.js';
+import * as help from './options/help_names.js';
 
 /** What the commands about names lead to. */
 export interface NameActions {

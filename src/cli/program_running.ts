@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { AskFlags } from './commands/ask.js';
 import type { ForwardFlags } from './commands/forward.js';
-import { credentials, forwards, output_, stateFolder } from './common_options.js';
-import { usage } from './flags.js';
-import { addOptions, merged, subcommand } from './grammar.js';
-import * as help from './help_text.js';
+import { credentials, forwards, output_, stateFolder } from './options/common_options.js';
+import { usage } from './options/flags.js';
+import { addOptions, merged, subcommand } from './options/grammar.js';
+import * as help from './options/help_text.js';
 
 /** The commands that ask what runs already. */
 export interface RunningActions {

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
 import { TunnelError } from '../core/errors.js';
-import { EXIT, type ExitCode, exitCodeOf } from './exit_codes.js';
-import { type OutputFlags, usage, verbosityOf } from './flags.js';
-import type { CliIo } from './io.js';
-import { isReaderGone, outputError } from './output.js';
+import { type OutputFlags, usage, verbosityOf } from './options/flags.js';
+import { isReaderGone, outputError } from './output/output.js';
+import { PROGRAM, Reporter, type Verbosity } from './output/reporter.js';
+import { EXIT, type ExitCode, exitCodeOf } from './process/exit_codes.js';
+import type { CliIo } from './process/io.js';
 import { buildProgram } from './program.js';
-import { PROGRAM, Reporter, type Verbosity } from './reporter.js';
-import type { Context } from './serve.js';
+import type { Context } from './service/serve.js';
 
 /**
  * Runs the command to its end; never throws.

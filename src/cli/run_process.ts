@@ -1,5 +1,5 @@
-import { EXIT } from './exit_codes.js';
-import { processIo } from './process_io.js';
+import { EXIT } from './process/exit_codes.js';
+import { processIo } from './process/process_io.js';
 import { run } from './run.js';
 
 /** Runs the command with this process around it, and ends the process. */

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
-import type { Reason } from '../mux/reasons.js';
-import type { StreamHandlers } from '../mux/stream_api.js';
+import type { StreamHandlers } from '../mux/stream/stream_api.js';
+import type { Reason } from '../mux/wire/reasons.js';
 import { resetSocket } from './reset_socket.js';
-import type { PipeStream } from './stream.js';
+import type { PipeStream } from './stream_opener.js';
 
 /**
  * Bytes handed to the kernel in one call, at least one chunk: enough that the call costs

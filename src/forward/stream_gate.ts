@@ -1,9 +1,9 @@
 import { systemTimers, type TimerHandle, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_WAITING_CONNECTIONS, SESSION_WAIT_MS } from '../core/limits.js';
-import type { MuxStream, StreamHandlers } from '../mux/stream_api.js';
-import type { Target } from '../mux/target.js';
-import type { StreamOpener } from './stream.js';
+import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
+import type { Target } from '../mux/wire/target.js';
+import type { StreamOpener } from './stream_opener.js';
 
 export interface StreamGateOptions {
   /** Default: {@link systemTimers}. */

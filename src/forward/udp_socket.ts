@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { MAX_UDP_QUEUE_BYTES } from '../core/limits.js';
-import { type Address, parseAddress } from './address.js';
-import type { HostPort } from './endpoint.js';
+import { type Address, parseAddress } from '../rules/address.js';
+import type { HostPort } from '../rules/endpoint.js';
 
 /** Sends datagrams to an address, and takes those that come from there. Binds a port of its own. */
 export type ConnectUdp = (address: Address, port: number) => Promise<Socket>;

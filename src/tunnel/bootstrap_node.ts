@@ -1,13 +1,13 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
+import { ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, throwIfAborted } from '../core/aborting.js';
 import { systemTimers } from '../core/clock.js';
 import { processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
 import { silentLogger } from '../core/logger.js';
-import { type Identity, identityOf } from '../node/identity.js';
-import { NOSPAM_BYTES, upperHex } from '../node/tox_id.js';
-import { ToxNode } from '../node/tox_node.js';
+import { NOSPAM_BYTES, upperHex } from '../network/tox_id.js';
+import { type Identity, identityOf } from '../state/identity.js';
 import type { NodeOptions } from './options.js';
 import { type CheckedNodeOptions, nodeOptions } from './read_options.js';
 

@@ -1,34 +1,40 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
+import type { Outcome, Path, ToxNode } from '../bridge/tox_node.js';
 import { isAborted, orAborted, throwIfAborted } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
-import { Closables } from '../core/closables.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import { localSpec, reverseSpec, udpSpec } from '../forward/address_arguments.js';
-import { TunnelAgent, TunnelHttpsAgent } from '../forward/agent.js';
-import { DialError } from '../forward/dial_error.js';
-import { DialedStream, nameOfTarget } from '../forward/dialed_stream.js';
-import { DynamicForward } from '../forward/dynamic.js';
-import { type Endpoint, printEndpoint, targetOf } from '../forward/endpoint.js';
-import { LocalForward, type Refusal } from '../forward/local.js';
-import type { ReverseSpec } from '../forward/reverse_spec.js';
-import type { LocalSpec } from '../forward/spec.js';
+import { DynamicForward } from '../forward/entry/dynamic.js';
+import { LocalForward, type Refusal } from '../forward/entry/local.js';
+import { UdpForward } from '../forward/entry/udp_forward.js';
+import { TunnelAgent, TunnelHttpsAgent } from '../forward/stream/agent.js';
+import { DialError } from '../forward/stream/dial_error.js';
+import { DialedStream, nameOfTarget } from '../forward/stream/dialed_stream.js';
+import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
+import {
+  type UndiciConnect,
+  type UndiciTlsOptions,
+  undiciConnect,
+} from '../forward/stream/undici_connect.js';
 import { StreamGate } from '../forward/stream_gate.js';
-import type { TunnelStream } from '../forward/tunnel_stream.js';
-import { UdpForward } from '../forward/udp_forward.js';
-import type { UdpSpec } from '../forward/udp_spec.js';
-import { type UndiciConnect, type UndiciTlsOptions, undiciConnect } from '../forward/undici_connect.js';
-import { REASONS } from '../mux/reasons.js';
-import type { Session } from '../mux/session.js';
-import { type ToxId, upperHex } from '../node/tox_id.js';
-import type { Outcome, Path, ToxNode } from '../node/tox_node.js';
-import { ConnectorPeer } from './connector_peer.js';
+import type { Session } from '../mux/session/session.js';
+import { REASONS } from '../mux/wire/reasons.js';
+import { type ToxId, upperHex } from '../network/tox_id.js';
+import { ConnectorPeer } from '../peer/connector_peer.js';
+import { NO_COUNTS, type PeerInfo, peerInfo } from '../peer/peer_info.js';
+import { isNodeGone } from '../peer/peer_port.js';
+import { TicketProver } from '../peer/ticket_prover.js';
+import { NO_TRAFFIC } from '../peer/traffic.js';
+import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
+import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
+import type { ReverseSpec } from '../rules/reverse_spec.js';
+import type { LocalSpec } from '../rules/spec.js';
+import type { UdpSpec } from '../rules/udp_spec.js';
+import { Closables } from './closables.js';
 import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
-import { NO_COUNTS, type PeerInfo, peerInfo } from './peer_info.js';
-import { isNodeGone } from './peer_port.js';
 import {
   type CheckedConnectOptions,
   connectOptions,
@@ -37,8 +43,6 @@ import {
   signalOf,
 } from './read_options.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
-import { TicketProver } from './ticket_prover.js';
-import { NO_TRAFFIC } from './traffic.js';
 import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** A local port or path that leads to the far end. */

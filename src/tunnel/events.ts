@@ -1,7 +1,7 @@
 import type { TunnelError } from '../core/errors.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import type { TunnelStream } from '../forward/tunnel_stream.js';
-import type { Reason } from '../mux/reasons.js';
+import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
+import type { Reason } from '../mux/wire/reasons.js';
 
 /** A peer came online or went offline, the way to it changed, or the round trip over it was measured. */
 export interface PeerChange {

@@ -1,20 +1,20 @@
 import type { AccessState } from '../access/access_state.js';
 import type { AllowedPeer } from '../access/peer_key.js';
-import type { Rule } from '../access/rule.js';
 import type { Ticket } from '../access/ticket.js';
+import type { ProxyAddress } from '../bridge/contract.js';
+import type { PackageFiles } from '../bridge/package_files.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
-import type { DialedStreamOptions } from '../forward/dialed_stream.js';
-import type { SocketPath } from '../forward/endpoint.js';
-import type { Offer } from '../forward/offers.js';
-import type { ReverseRule } from '../forward/reverse_rule.js';
-import type { HostPort } from '../forward/spec.js';
-import type { BootstrapAddress } from '../node/bootstrap_list.js';
-import type { Identity } from '../node/identity.js';
-import type { ToxId } from '../node/tox_id.js';
-import type { ProxyAddress } from '../worker/contract.js';
-import type { PackageFiles } from '../worker/package_files.js';
+import type { DialedStreamOptions } from '../forward/stream/dialed_stream.js';
+import type { Offer } from '../forward/stream/offers.js';
+import type { BootstrapAddress } from '../network/bootstrap_list.js';
+import type { ToxId } from '../network/tox_id.js';
+import type { SocketPath } from '../rules/endpoint.js';
+import type { ReverseRule } from '../rules/reverse_rule.js';
+import type { Rule } from '../rules/rule.js';
+import type { HostPort } from '../rules/spec.js';
+import type { Identity } from '../state/identity.js';
 
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
 export interface Ports {

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { allowedPeer, peerName, publicKeyBytes } from '../access/access_arguments.js';
 import { type AccessState, parseAccessState } from '../access/access_state.js';
 import { parseAllowedPeer, parsePeerKey } from '../access/peer_key.js';
-import { type IsName, type Rule, readRule } from '../access/rule.js';
 import { parseRemote, SECRET_BYTES, type Ticket, ticketOf } from '../access/ticket.js';
+import type { ProxyAddress } from '../bridge/contract.js';
 import {
   boolean,
   bytes,
@@ -24,17 +24,17 @@ import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { LIMIT_RANGES, type Limits } from '../core/peer_limits.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
-import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../forward/address_arguments.js';
-import type { Endpoint } from '../forward/endpoint.js';
-import { type ExposeSpec, parseExposeSpec, printExposeSpec } from '../forward/expose.js';
-import { LOCALHOST } from '../forward/host.js';
-import { parseReverseRule, printReverseRule, type ReverseRule } from '../forward/reverse_rule.js';
-import { type BootstrapAddress, parseBootstrapLine } from '../node/bootstrap_list.js';
-import { hostProblem } from '../node/host_name.js';
-import { type Identity, identityOf, SECRET_KEY_BYTES } from '../node/identity.js';
-import { credentialsProblem, parseProxyUrl } from '../node/proxy_url.js';
-import { makeToxId, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES, type ToxId } from '../node/tox_id.js';
-import type { ProxyAddress } from '../worker/contract.js';
+import { type BootstrapAddress, parseBootstrapLine } from '../network/bootstrap_list.js';
+import { hostProblem } from '../network/host_name.js';
+import { credentialsProblem, parseProxyUrl } from '../network/proxy_url.js';
+import { makeToxId, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES, type ToxId } from '../network/tox_id.js';
+import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../rules/address_arguments.js';
+import type { Endpoint } from '../rules/endpoint.js';
+import { type ExposeSpec, parseExposeSpec, printExposeSpec } from '../rules/expose.js';
+import { LOCALHOST } from '../rules/host.js';
+import { parseReverseRule, printReverseRule, type ReverseRule } from '../rules/reverse_rule.js';
+import { type IsName, type Rule, readRule } from '../rules/rule.js';
+import { type Identity, identityOf, SECRET_KEY_BYTES } from '../state/identity.js';
 import type { Ports } from './options.js';
 
 const anyPort = integer(0, 0xffff);

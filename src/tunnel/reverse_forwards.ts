@@ -1,19 +1,19 @@
 import { inspect } from 'node:util';
 import type { Timers } from '../core/clock.js';
-import { Closables } from '../core/closables.js';
 import type { DescriptorShare } from '../core/descriptors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
-import type { TargetRules } from '../forward/allow.js';
 import { DenialLog } from '../forward/denial_log.js';
-import { printEndpoint, targetOf } from '../forward/endpoint.js';
-import { ReverseForward } from '../forward/reverse.js';
-import type { ReverseSpec } from '../forward/reverse_spec.js';
-import { TargetServer } from '../forward/serve.js';
-import { printBind, printHostPort } from '../forward/spec.js';
-import type { StreamOpener } from '../forward/stream.js';
-import { REASONS } from '../mux/reasons.js';
-import type { OpenRequest } from '../mux/stream_api.js';
+import { TargetServer } from '../forward/exit/serve.js';
+import { ReverseForward } from '../forward/reverse/reverse.js';
+import type { StreamOpener } from '../forward/stream_opener.js';
+import type { OpenRequest } from '../mux/stream/stream_api.js';
+import { REASONS } from '../mux/wire/reasons.js';
+import type { TargetRules } from '../rules/allow.js';
+import { printEndpoint, targetOf } from '../rules/endpoint.js';
+import type { ReverseSpec } from '../rules/reverse_spec.js';
+import { printBind, printHostPort } from '../rules/spec.js';
+import { Closables } from './closables.js';
 import type { Refusal, ReverseChange } from './events.js';
 
 /** A port of the far end that leads to this one. */

@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
+import type { SeenAddress, TcpConnections } from '../bridge/contract.js';
+import { type Path, ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { Descriptors, processDescriptors } from '../core/descriptors.js';
@@ -9,15 +11,13 @@ import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import { type Identity, identityOf } from '../node/identity.js';
-import { formatToxId } from '../node/tox_id.js';
-import { type Path, ToxNode } from '../node/tox_node.js';
-import type { SeenAddress, TcpConnections } from '../worker/contract.js';
+import { formatToxId } from '../network/tox_id.js';
+import type { PeerInfo } from '../peer/peer_info.js';
+import type { Traffic } from '../peer/traffic.js';
+import { type Identity, identityOf } from '../state/identity.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Abortable, Ports } from './options.js';
-import type { PeerInfo } from './peer_info.js';
 import { type CheckedTunnelOptions, signalOf } from './read_options.js';
-import type { Traffic } from './traffic.js';
 
 /** What all streams have carried so far. */
 export type TunnelStats = Traffic;

@@ -1,6 +1,6 @@
+import type { ChannelId, ChannelStats, FriendNumber, Path } from '../bridge/contract.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Channel, ChannelOptions, CreateChannel, PacketResult } from './channel/channel.js';
-import type { ChannelId, ChannelStats, FriendNumber, Path } from './contract.js';
 
 /** What the channels of one node stand on. */
 export interface ChannelFloor {

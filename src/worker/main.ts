@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
+import type { WorkerBoot } from '../bridge/spawn.js';
 import { runWorker } from './run_worker.js';
-import type { WorkerBoot } from './spawn.js';
 
 // spawnWorker's caller hands in exactly this.
 runWorker(workerData as WorkerBoot);

@@ -1,13 +1,3 @@
-import type { Timers } from '../core/clock.js';
-import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
-import { TunnelError } from '../core/errors.js';
-import type { LogLevel } from '../core/logger.js';
-import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
-import type { SideHandlers } from '../ring/side.js';
-import { AddressWatch } from './address_watch.js';
-import { joinBy, joinThroughProxy } from './bootstrap.js';
-import type { CreateChannel } from './channel/channel.js';
-import type { ChannelSet } from './channel_set.js';
 import type {
   Answer,
   BootstrapAddress,
@@ -22,7 +12,17 @@ import type {
   WorkerApi,
   WorkerEvent,
   WorkerStats,
-} from './contract.js';
+} from '../bridge/contract.js';
+import type { Timers } from '../core/clock.js';
+import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
+import { TunnelError } from '../core/errors.js';
+import type { LogLevel } from '../core/logger.js';
+import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
+import type { SideHandlers } from '../ring/side.js';
+import { AddressWatch } from './address_watch.js';
+import { joinBy, joinThroughProxy } from './bootstrap.js';
+import type { CreateChannel } from './channel/channel.js';
+import type { ChannelSet } from './channel_set.js';
 import type { NetworkPlan, NodeNetwork } from './net/node_network.js';
 import type { Resolver } from './net/resolve.js';
 import { HANG_UP_WORDS } from './net/tcp_stream.js';

@@ -1,5 +1,5 @@
+import type { RequestAdmission } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
-import type { RequestAdmission } from './contract.js';
 
 /**
  * Requests handed up for each prefix and each key: at most so many at once and a second. A

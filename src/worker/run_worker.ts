@@ -1,16 +1,16 @@
 import type { MessagePort } from 'node:worker_threads';
 import { expose, wrap } from 'comlink';
+import type { MainApi } from '../bridge/contract.js';
+import type { WorkerBoot } from '../bridge/spawn.js';
 import { systemTimers } from '../core/clock.js';
 import { interfacesNow } from '../core/interfaces.js';
 import { WorkerSide } from '../ring/worker_side.js';
 import { createFastChannel } from './channel/fast_channel.js';
-import type { MainApi } from './contract.js';
 import { createLogGate } from './log_gate.js';
 import { prepareNetwork } from './net/node_network.js';
 import { createResolver } from './net/resolve.js';
 import { NodeWorker, type NodeWorkerParts } from './node_worker.js';
 import { createRandomPool } from './random_pool.js';
-import type { WorkerBoot } from './spawn.js';
 import { readWasm } from './tox/find_wasm.js';
 import { loadTox } from './tox/load.js';
 

@@ -1,6 +1,6 @@
+import type { ChannelId, ChannelStats } from '../bridge/contract.js';
 import type { TimerHandle, Timers } from '../core/clock.js';
 import type { LogLevel } from '../core/logger.js';
-import type { ChannelId, ChannelStats } from './contract.js';
 
 const INTERVAL_MS = 1_000;
 

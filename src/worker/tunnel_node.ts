@@ -1,11 +1,3 @@
-import { Allowance } from '../core/allowance.js';
-import { TunnelError } from '../core/errors.js';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
-import type { LogLevel } from '../core/logger.js';
-import { KIND_CHALLENGE, KIND_HELLO } from '../core/packet_kinds.js';
-import type { RETURN_CODES } from '../core/return_codes.js';
-import type { CreateChannel, PacketResult } from './channel/channel.js';
-import { ChannelSet } from './channel_set.js';
 import type {
   ChannelId,
   ChannelStats,
@@ -15,7 +7,15 @@ import type {
   RequestAdmission,
   TunnelNodeOptions,
   WorkerEvent,
-} from './contract.js';
+} from '../bridge/contract.js';
+import { Allowance } from '../core/allowance.js';
+import { TunnelError } from '../core/errors.js';
+import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
+import type { LogLevel } from '../core/logger.js';
+import { KIND_CHALLENGE, KIND_HELLO } from '../core/packet_kinds.js';
+import type { RETURN_CODES } from '../core/return_codes.js';
+import type { CreateChannel, PacketResult } from './channel/channel.js';
+import { ChannelSet } from './channel_set.js';
 import { Relays } from './relays.js';
 import { RequestGate } from './request_gate.js';
 import type { FriendAdd, SendResult, Tox, ToxEvents, ToxModule, ToxOptions } from './tox/tox.js';

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { processDescriptors } from '../../src/core/descriptors.js';
 import { filePlan } from '../../src/core/file_limit.js';
 import { connect } from '../../src/index.js';
-import { createIdentity, toxIdOf } from '../../src/node/identity.js';
+import { createIdentity, toxIdOf } from '../../src/state/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
 import { FROM_SOURCES } from '../support/cli_process.js';
 import { dialLoopback, ending, LOOPBACK_HOST } from '../support/loopback.js';

@@ -11,7 +11,6 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
-import { printExposeSpec } from '../../src/forward/expose.js';
 import {
   type BootstrapNode,
   type CommonOptions,
@@ -34,7 +33,8 @@ import {
   type TunnelStream,
   type UdpSpec,
 } from '../../src/index.js';
-import { toxIdOf } from '../../src/node/identity.js';
+import { printExposeSpec } from '../../src/rules/expose.js';
+import { toxIdOf } from '../../src/state/identity.js';
 import { failsWith } from '../support/fails_with.js';
 import { LOOPBACK_HOST, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';

@@ -1,7 +1,7 @@
 /** Ours among the native ones: one network, whoever's toxcore it is. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
 import { CliProcess } from '../support/cli_process.js';
 import { LineProcess } from '../support/line_process.js';
 import { dialLoopback, freePort } from '../support/loopback.js';

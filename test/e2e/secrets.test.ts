@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseTicket } from '../../src/access/ticket.js';
-import { type Role, readIdentity } from '../../src/node/identity_file.js';
+import { type Role, readIdentity } from '../../src/state/identity_file.js';
 import { CliProcess } from '../support/cli_process.js';
 import { dialLoopback, listenOnLoopback } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';

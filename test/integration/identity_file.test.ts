@@ -8,9 +8,9 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { createIdentity } from '../../src/node/identity.js';
-import { openIdentity, type Role, readIdentity } from '../../src/node/identity_file.js';
-import { claim, takeRoleLock } from '../../src/node/role_lock.js';
+import { createIdentity } from '../../src/state/identity.js';
+import { openIdentity, type Role, readIdentity } from '../../src/state/identity_file.js';
+import { claim, takeRoleLock } from '../../src/state/role_lock.js';
 import { failsWith } from '../support/fails_with.js';
 import { oldState } from '../support/old_state.js';
 

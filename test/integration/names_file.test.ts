@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { changeNames, lockNames, readNames } from '../../src/node/names_file.js';
-import { changePassphrase } from '../../src/node/passphrase_change.js';
+import { changeNames, lockNames, readNames } from '../../src/state/names_file.js';
+import { changePassphrase } from '../../src/state/passphrase_change.js';
 import { failsWith } from '../support/fails_with.js';
 import { TempFolder } from '../support/temp_folder.js';
 

@@ -5,11 +5,11 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import test, { describe, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { TunnelAgent } from '../../src/forward/agent.js';
-import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
-import { DialedStream } from '../../src/forward/dialed_stream.js';
-import { TargetServer } from '../../src/forward/serve.js';
+import { TargetServer } from '../../src/forward/exit/serve.js';
+import { TunnelAgent } from '../../src/forward/stream/agent.js';
+import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 
 import { ending, freePort, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import type { StartOptions, WorkerEvent } from '../../src/bridge/contract.js';
+import { WorkerLink } from '../../src/bridge/worker_link.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { WorkerLink } from '../../src/node/worker_link.js';
-import type { StartOptions, WorkerEvent } from '../../src/worker/contract.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 }, lanDiscovery: false } as const;
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
+import type { StartOptions } from '../../src/bridge/contract.js';
+import { WorkerLink } from '../../src/bridge/worker_link.js';
 import { systemTimers, type Timers } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { WorkerLink } from '../../src/node/worker_link.js';
-import type { StartOptions } from '../../src/worker/contract.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const LOCAL: StartOptions = {

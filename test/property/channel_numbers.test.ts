@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Ack } from '../../src/worker/channel/ack.js';
 import { NumberWindow } from '../../src/worker/channel/number_window.js';
-import { RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/received_packets.js';
+import { Ack } from '../../src/worker/channel/receive/ack.js';
+import { RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/receive/received_packets.js';
 import { HeldChannel } from '../support/channel_pair.js';
 
 test('an acknowledgement names exactly what came, whatever the order', () => {

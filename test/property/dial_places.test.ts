@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { DialPlaces } from '../../src/forward/dial_places.js';
+import { DialPlaces } from '../../src/forward/exit/dial_places.js';
 
 /** What may happen: a dial of a target, the end of one that has a place, or one that waits is given up. */
 const step = fc.record({

@@ -2,21 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { BLOCK_BYTES, BlockPool } from '../../src/mux/block_pool.js';
-import * as frame from '../../src/mux/frame.js';
+import { BLOCK_BYTES, BlockPool } from '../../src/mux/stream/block_pool.js';
+import { Intervals } from '../../src/mux/stream/intervals.js';
+import { Reassembly } from '../../src/mux/stream/reassembly.js';
+import { SendQueue } from '../../src/mux/stream/send_queue.js';
+import * as frame from '../../src/mux/wire/frame.js';
 import {
   decodeHello,
   decodeRefuse,
   decodeWelcome,
   encodeHello,
   encodeWelcome,
-} from '../../src/mux/handshake.js';
-import { Intervals } from '../../src/mux/intervals.js';
-import { REASONS, type Reason } from '../../src/mux/reasons.js';
-import { Reassembly } from '../../src/mux/reassembly.js';
-import { SendQueue } from '../../src/mux/send_queue.js';
-import { encodeTarget } from '../../src/mux/target.js';
-import { encodeText, printable } from '../../src/mux/text.js';
+} from '../../src/mux/wire/handshake.js';
+import { REASONS, type Reason } from '../../src/mux/wire/reasons.js';
+import { encodeTarget } from '../../src/mux/wire/target.js';
+import { encodeText, printable } from '../../src/mux/wire/text.js';
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const offset = fc.maxSafeNat();

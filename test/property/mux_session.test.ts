@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { Session } from '../../src/mux/session.js';
-import type { MuxStream, OpenRequest, StreamHandlers } from '../../src/mux/stream_api.js';
+import { Session } from '../../src/mux/session/session.js';
+import type { MuxStream, OpenRequest, StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import { askedAddress } from '../support/asked_address.js';
 import { ids, ListSink, ManualClock, MuxLink, randomOf } from '../support/mux_link.js';
 

@@ -11,7 +11,7 @@ import {
   type Ticket,
 } from '../../src/access/ticket.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { formatToxId, makeToxId } from '../../src/node/tox_id.js';
+import { formatToxId, makeToxId } from '../../src/network/tox_id.js';
 
 const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
 const toxId = makeToxId(new Uint8Array(32).fill(0x11), Uint8Array.of(1, 2, 3, 4));

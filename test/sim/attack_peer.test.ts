@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { ReverseBook } from '../../src/access/reverse_book.js';
-import { readRule } from '../../src/access/rule.js';
-import { RuleBook } from '../../src/access/rule_book.js';
-import { parseReverseRule } from '../../src/forward/reverse_rule.js';
-import type { MuxStream, OpenRequest } from '../../src/mux/stream_api.js';
+import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
+import { ReverseBook } from '../../src/rules/reverse_book.js';
+import { parseReverseRule } from '../../src/rules/reverse_rule.js';
+import { readRule } from '../../src/rules/rule.js';
+import { RuleBook } from '../../src/rules/rule_book.js';
 import {
   Attacker,
   type AttackerOptions,

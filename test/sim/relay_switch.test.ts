@@ -1,9 +1,9 @@
 /** Two channels over two toxcores while UDP is blocked and let through again. On virtual time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Path } from '../../src/bridge/contract.js';
 import { createFastChannel } from '../../src/worker/channel/fast_channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
-import type { Path } from '../../src/worker/contract.js';
 import { Relays } from '../../src/worker/relays.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 

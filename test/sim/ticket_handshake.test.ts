@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { packetKind } from '../../src/mux/handshake.js';
+import { packetKind } from '../../src/mux/wire/handshake.js';
 import { hello, ListenerBench, uuid } from '../support/peer_bench.js';
 import { KEYS, PeerWorld } from '../support/peer_world.js';
 

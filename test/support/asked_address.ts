@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Target, TargetAddress } from '../../src/mux/target.js';
+import type { Target, TargetAddress } from '../../src/mux/wire/target.js';
 
 /** Host and port that a request asks for; fails for a target without. */
 export function askedAddress(target: Target): TargetAddress {

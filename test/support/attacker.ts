@@ -1,11 +1,11 @@
 import { Socket } from 'node:net';
-import { ReverseBook } from '../../src/access/reverse_book.js';
-import type { RuleBook } from '../../src/access/rule_book.js';
 import type { Limits } from '../../src/core/peer_limits.js';
-import { ReversePorts } from '../../src/forward/reverse_ports.js';
-import { TargetServer } from '../../src/forward/serve.js';
-import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/frame.js';
-import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { TargetServer } from '../../src/forward/exit/serve.js';
+import { ReversePorts } from '../../src/forward/reverse/reverse_ports.js';
+import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
+import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/wire/frame.js';
+import { ReverseBook } from '../../src/rules/reverse_book.js';
+import type { RuleBook } from '../../src/rules/rule_book.js';
 import { turn } from './fake_node.js';
 import { ListenerBench, uuid } from './peer_bench.js';
 import type { VirtualTimers } from './virtual_timers.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TunnelError } from '../../src/core/errors.js';
 import type { PacketResult } from '../../src/worker/channel/channel.js';
-import type { AckBatch, CongestionController } from '../../src/worker/channel/congestion.js';
+import type { AckBatch, CongestionController } from '../../src/worker/channel/congestion/congestion.js';
 import { FastChannel } from '../../src/worker/channel/fast_channel.js';
 
 export const TAG = 0x0a0b0c0d;

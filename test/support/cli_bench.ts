@@ -3,9 +3,6 @@ import { EventEmitter } from 'node:events';
 import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
-import { ReverseBook } from '../../src/access/reverse_book.js';
-import type { Rule } from '../../src/access/rule.js';
-import { RuleBook } from '../../src/access/rule_book.js';
 import { formatTicket } from '../../src/access/ticket.js';
 import type {
   BootstrapNodeHandle,
@@ -17,16 +14,25 @@ import type {
   ProxyOptions,
   TunnelApi,
 } from '../../src/cli/api.js';
-import type { CliIo, EndSignal, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/io.js';
+import type {
+  CliIo,
+  EndSignal,
+  LocalAddress,
+  ProgramCall,
+  RunningProgram,
+} from '../../src/cli/process/io.js';
 import { run } from '../../src/cli/run.js';
-import { isPath, printEndpoint } from '../../src/forward/endpoint.js';
-import type { ReverseRule } from '../../src/forward/reverse_rule.js';
-import type { ReverseSpec } from '../../src/forward/reverse_spec.js';
-import { type LocalSpec, printBind } from '../../src/forward/spec.js';
-import type { UdpSpec } from '../../src/forward/udp_spec.js';
 import type { DialOptions, PeerInfo, Reverse, TunnelEvents, TunnelStats } from '../../src/index.js';
-import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
-import { parseToxId } from '../../src/node/tox_id.js';
+import { parseToxId } from '../../src/network/tox_id.js';
+import { isPath, printEndpoint } from '../../src/rules/endpoint.js';
+import { ReverseBook } from '../../src/rules/reverse_book.js';
+import type { ReverseRule } from '../../src/rules/reverse_rule.js';
+import type { ReverseSpec } from '../../src/rules/reverse_spec.js';
+import type { Rule } from '../../src/rules/rule.js';
+import { RuleBook } from '../../src/rules/rule_book.js';
+import { type LocalSpec, printBind } from '../../src/rules/spec.js';
+import type { UdpSpec } from '../../src/rules/udp_spec.js';
+import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/state/identity.js';
 import { TempFolder } from './temp_folder.js';
 
 /** An event line, read back; what it holds is for the tests to say. */

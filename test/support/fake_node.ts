@@ -1,9 +1,9 @@
+import type { ChannelStats } from '../../src/bridge/contract.js';
+import type { ChannelHandlers } from '../../src/bridge/node_channel.js';
+import { NodeChannel } from '../../src/bridge/node_channel.js';
+import type { Outcome } from '../../src/bridge/tox_node.js';
 import { TunnelError } from '../../src/core/errors.js';
-import type { ChannelHandlers } from '../../src/node/node_channel.js';
-import { NodeChannel } from '../../src/node/node_channel.js';
-import type { Outcome } from '../../src/node/tox_node.js';
-import type { PeerNode } from '../../src/tunnel/peer_port.js';
-import type { ChannelStats } from '../../src/worker/contract.js';
+import type { PeerNode } from '../../src/peer/peer_port.js';
 
 /** Lets promises that are ready run on. */
 export function turn(): Promise<void> {

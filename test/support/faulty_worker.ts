@@ -1,7 +1,7 @@
 /** A worker thread that goes wrong: what its bootstrap node does is said by `entry`'s query. */
 import { workerData } from 'node:worker_threads';
+import type { WorkerBoot } from '../../src/bridge/spawn.js';
 import { runWorker } from '../../src/worker/run_worker.js';
-import type { WorkerBoot } from '../../src/worker/spawn.js';
 import type { BootstrapNode } from '../../src/worker/tox/tox.js';
 
 /** A wasm module whose one function is `unreachable`. */

@@ -1,12 +1,15 @@
 import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_address.js';
-import { parseAddress } from '../../src/forward/address.js';
-import { parseExposeSpec } from '../../src/forward/expose.js';
-import { readHost } from '../../src/forward/host.js';
-import { Offers } from '../../src/forward/offers.js';
-import { ReverseForward } from '../../src/forward/reverse.js';
-import { opensReverse, parseReverseRule } from '../../src/forward/reverse_rule.js';
-import { parseReverseSpec, printReverseSpec } from '../../src/forward/reverse_spec.js';
-import { readSocketPath } from '../../src/forward/socket_path.js';
+import { ReverseForward } from '../../src/forward/reverse/reverse.js';
+import { Offers } from '../../src/forward/stream/offers.js';
+import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import { decodeTarget, encodeTarget } from '../../src/mux/wire/target.js';
+import { MAX_TEXT_BYTES } from '../../src/mux/wire/text.js';
+import { parseAddress } from '../../src/rules/address.js';
+import { parseExposeSpec } from '../../src/rules/expose.js';
+import { readHost } from '../../src/rules/host.js';
+import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
+import { parseReverseSpec, printReverseSpec } from '../../src/rules/reverse_spec.js';
+import { readSocketPath } from '../../src/rules/socket_path.js';
 import {
   parseDynamicSpec,
   parseLocalSpec,
@@ -14,10 +17,7 @@ import {
   printBind,
   printHostPort,
   printLocalSpec,
-} from '../../src/forward/spec.js';
-import type { MuxStream, StreamHandlers } from '../../src/mux/stream_api.js';
-import { decodeTarget, encodeTarget } from '../../src/mux/target.js';
-import { MAX_TEXT_BYTES } from '../../src/mux/text.js';
+} from '../../src/rules/spec.js';
 import {
   bytesTarget,
   type FuzzTarget,

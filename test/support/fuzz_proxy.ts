@@ -1,10 +1,10 @@
-import { HttpConnectHandshake } from '../../src/forward/http_connect.js';
-import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy_handshake.js';
-import { SocksHandshake } from '../../src/forward/socks.js';
-import { parseTarget, printHostPort } from '../../src/forward/spec.js';
-import { HttpGreeting } from '../../src/worker/net/http_greeting.js';
-import type { Greeting, GreetingStep } from '../../src/worker/net/proxy_greeting.js';
-import { SocksGreeting } from '../../src/worker/net/socks_greeting.js';
+import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
+import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
+import { SocksHandshake } from '../../src/forward/proxy/socks.js';
+import { parseTarget, printHostPort } from '../../src/rules/spec.js';
+import { HttpGreeting } from '../../src/worker/net/proxy/http_greeting.js';
+import type { Greeting, GreetingStep } from '../../src/worker/net/proxy/proxy_greeting.js';
+import { SocksGreeting } from '../../src/worker/net/proxy/socks_greeting.js';
 import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';
 
 const text = (lines: string): Uint8Array =>

@@ -10,7 +10,7 @@ import {
   writePrefix,
   writeU32,
 } from '../../src/worker/channel/packet.js';
-import { SentPackets } from '../../src/worker/channel/sent_packets.js';
+import { SentPackets } from '../../src/worker/channel/recovery/sent_packets.js';
 import { TAG } from './channel_pair.js';
 
 /** A range of packet numbers, both inclusive. */

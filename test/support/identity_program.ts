@@ -4,8 +4,8 @@
  * `open`, `ephemeral` or `race` (says "ready" and waits for a line, so that several open in the
  * same moment).
  */
-import { createIdentity } from '../../src/node/identity.js';
-import { openIdentity, type Role } from '../../src/node/identity_file.js';
+import { createIdentity } from '../../src/state/identity.js';
+import { openIdentity, type Role } from '../../src/state/identity_file.js';
 
 const [what = '', folder = '', role = ''] = process.argv.slice(2);
 

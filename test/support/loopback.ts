@@ -1,7 +1,7 @@
 /** Servers and clients on 127.0.0.1, at ports that the system chooses. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { type Endpoint, type HostPort, isPath } from '../../src/forward/endpoint.js';
+import { type Endpoint, type HostPort, isPath } from '../../src/rules/endpoint.js';
 
 export const LOOPBACK_HOST = '127.0.0.1';
 

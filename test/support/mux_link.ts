@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/core/clock.js';
-import type { FrameSink } from '../../src/mux/frame_sink.js';
-import { Session } from '../../src/mux/session.js';
-import type { SessionOptions } from '../../src/mux/session_options.js';
+import { Session } from '../../src/mux/session/session.js';
+import type { SessionOptions } from '../../src/mux/session/session_options.js';
+import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 
 /** Time that a test moves on. */
 export class ManualClock implements Clock {

@@ -1,4 +1,4 @@
-import { createIdentity, publicKeyOf } from '../../src/node/identity.js';
+import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 

@@ -1,13 +1,13 @@
-import type { Grant } from '../../src/access/grant.js';
 import type { TunnelError } from '../../src/core/errors.js';
 import { type Limits, limitsOf } from '../../src/core/peer_limits.js';
-import { ourOffer } from '../../src/mux/agreement.js';
-import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/handshake.js';
-import type { Reason } from '../../src/mux/reasons.js';
-import type { Session } from '../../src/mux/session.js';
-import type { OpenRequest } from '../../src/mux/stream_api.js';
-import { ConnectorPeer, type Prover } from '../../src/tunnel/connector_peer.js';
-import { ListenerPeer, type ListenerPeerPort } from '../../src/tunnel/listener_peer.js';
+import type { Session } from '../../src/mux/session/session.js';
+import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
+import { ourOffer } from '../../src/mux/wire/agreement.js';
+import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/wire/handshake.js';
+import type { Reason } from '../../src/mux/wire/reasons.js';
+import { ConnectorPeer, type Prover } from '../../src/peer/connector_peer.js';
+import { ListenerPeer, type ListenerPeerPort } from '../../src/peer/listener_peer.js';
+import type { Grant } from '../../src/rules/grant.js';
 import { FakeNode, turn } from './fake_node.js';
 import { VirtualTimers } from './virtual_timers.js';
 

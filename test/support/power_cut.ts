@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { openIdentity } from '../../src/node/identity_file.js';
+import { openIdentity } from '../../src/state/identity_file.js';
 import { startChild } from './child_process.js';
 import type { Mutator } from './mutate.js';
 

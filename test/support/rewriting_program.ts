@@ -3,8 +3,8 @@
  * FOLDER`. Each save holds the next number; when one is done its number is said in a line.
  */
 import { writeSync } from 'node:fs';
-import { createIdentity } from '../../src/node/identity.js';
-import { openIdentity } from '../../src/node/identity_file.js';
+import { createIdentity } from '../../src/state/identity.js';
+import { openIdentity } from '../../src/state/identity_file.js';
 
 const [folder = ''] = process.argv.slice(2);
 const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });

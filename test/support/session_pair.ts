@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { systemTimers } from '../../src/core/clock.js';
-import type { FrameSink } from '../../src/mux/frame_sink.js';
-import { Session } from '../../src/mux/session.js';
-import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { Session } from '../../src/mux/session/session.js';
+import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
+import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 
 const FRAME_BYTES = 1344;
 /** Frames on their way at once, as in a ring. */

@@ -1,6 +1,6 @@
-import type { FrameSink } from '../../src/mux/frame_sink.js';
-import { Session } from '../../src/mux/session.js';
-import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { Session } from '../../src/mux/session/session.js';
+import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
+import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog.js';
 import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
 import type { SimEnd, SimPath } from './sim_path.js';

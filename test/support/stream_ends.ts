@@ -1,5 +1,5 @@
-import type { Reason } from '../../src/mux/reasons.js';
-import type { MuxStream, StreamHandlers } from '../../src/mux/stream_api.js';
+import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import type { Reason } from '../../src/mux/wire/reasons.js';
 
 export interface StreamEndsOptions {
   /** Bytes that one end may have sent and the other has not consumed. Default 256 KiB. */

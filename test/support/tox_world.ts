@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { wasmFile } from '../../src/worker/package_files.js';
+import { wasmFile } from '../../src/bridge/package_files.js';
 import { loadTox } from '../../src/worker/tox/load.js';
 import type {
   BootstrapNode,

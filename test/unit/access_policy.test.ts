@@ -12,7 +12,7 @@ import {
 } from '../../src/access/proof.js';
 import type { NewTicket } from '../../src/access/ticket_book.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { upperHex } from '../../src/node/tox_id.js';
+import { upperHex } from '../../src/network/tox_id.js';
 import { failsWith } from '../support/fails_with.js';
 
 const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');

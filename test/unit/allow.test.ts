@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import test from 'node:test';
 import fc from 'fast-check';
-import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
-import { Dialer, type DialResult, type UdpDialResult } from '../../src/forward/dial.js';
-import { parseExposeSpec } from '../../src/forward/expose.js';
+import { Dialer, type DialResult, type UdpDialResult } from '../../src/forward/exit/dial.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
+import { parseExposeSpec } from '../../src/rules/expose.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 // The rules are tested where they count: by what is dialled in the end.

@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
-import { formatBootstrapLine, parseBootstrapLine, parseNodesFile } from '../../src/node/bootstrap_list.js';
-import { PUBLIC_NODES_SEEN, publicNodes } from '../../src/node/public_nodes.js';
+import { formatBootstrapLine, parseBootstrapLine, parseNodesFile } from '../../src/network/bootstrap_list.js';
+import { PUBLIC_NODES_SEEN, publicNodes } from '../../src/network/public_nodes.js';
 
 const KEY = '7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
 const key = Uint8Array.from(Buffer.from(KEY, 'hex'));

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Ack } from '../../src/worker/channel/ack.js';
-import { ACK_DELAY_MS, AckSchedule } from '../../src/worker/channel/ack_schedule.js';
-import { MAX_ACK_RANGES, RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/received_packets.js';
+import { Ack } from '../../src/worker/channel/receive/ack.js';
+import { ACK_DELAY_MS, AckSchedule } from '../../src/worker/channel/receive/ack_schedule.js';
+import {
+  MAX_ACK_RANGES,
+  RECEIVED_SPAN,
+  ReceivedPackets,
+} from '../../src/worker/channel/receive/received_packets.js';
 import { hex, plain } from '../support/channel_pair.js';
 
 function received(...numbers: number[]): ReceivedPackets {

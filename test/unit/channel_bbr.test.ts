@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Bbr, MAX_WINDOW_BYTES } from '../../src/worker/channel/bbr.js';
-import type { AckBatch } from '../../src/worker/channel/congestion.js';
+import { Bbr, MAX_WINDOW_BYTES } from '../../src/worker/channel/congestion/bbr.js';
+import type { AckBatch } from '../../src/worker/channel/congestion/congestion.js';
 
 const RTT_MS = 40;
 

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Bundles, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/bundles.js';
-import { MaxFilter } from '../../src/worker/channel/max_filter.js';
-import { MinRtt } from '../../src/worker/channel/min_rtt.js';
+import { MaxFilter } from '../../src/worker/channel/congestion/max_filter.js';
+import { MinRtt } from '../../src/worker/channel/congestion/min_rtt.js';
 import { NumberWindow } from '../../src/worker/channel/number_window.js';
-import { BUNDLE_SPAN, Outbox } from '../../src/worker/channel/outbox.js';
-import { Pacer } from '../../src/worker/channel/pacer.js';
-import { Reordering } from '../../src/worker/channel/reordering.js';
-import { RttEstimate } from '../../src/worker/channel/rtt.js';
-import { MAX_SENT_SPAN, SentPackets } from '../../src/worker/channel/sent_packets.js';
-import { SlotQueue } from '../../src/worker/channel/slot_queue.js';
+import { Reordering } from '../../src/worker/channel/recovery/reordering.js';
+import { RttEstimate } from '../../src/worker/channel/recovery/rtt.js';
+import { MAX_SENT_SPAN, SentPackets } from '../../src/worker/channel/recovery/sent_packets.js';
+import { Bundles, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/send/bundles.js';
+import { BUNDLE_SPAN, Outbox } from '../../src/worker/channel/send/outbox.js';
+import { Pacer } from '../../src/worker/channel/send/pacer.js';
+import { SlotQueue } from '../../src/worker/channel/send/slot_queue.js';
 
 describe('the window of numbers', () => {
   test('moves past what was met, and only then', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Ack } from '../../src/worker/channel/ack.js';
-import { LossRecovery } from '../../src/worker/channel/loss_recovery.js';
-import { Outbox } from '../../src/worker/channel/outbox.js';
+import { Ack } from '../../src/worker/channel/receive/ack.js';
+import { LossRecovery } from '../../src/worker/channel/recovery/loss_recovery.js';
+import { Outbox } from '../../src/worker/channel/send/outbox.js';
 import { Notes } from '../support/channel_pair.js';
 
 const PACKET_BYTES = 1_000;

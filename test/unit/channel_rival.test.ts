@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Rival } from '../../src/worker/channel/rival.js';
+import { Rival } from '../../src/worker/channel/congestion/rival.js';
 
 const MIN_MS = 40;
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ChannelTable } from '../../src/bridge/channel_table.js';
+import type { ChannelHandlers } from '../../src/bridge/node_channel.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { MAX_PEERS } from '../../src/core/limits.js';
-import { ChannelTable } from '../../src/node/channel_table.js';
-import type { ChannelHandlers } from '../../src/node/node_channel.js';
 import { slotOf } from '../../src/ring/record.js';
 
 /** What one channel hears, in words. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Agreement } from '../../src/mux/agreement.js';
-import { channelTag } from '../../src/mux/channel_tag.js';
+import type { Agreement } from '../../src/mux/wire/agreement.js';
+import { channelTag } from '../../src/mux/wire/channel_tag.js';
 import { uuid } from '../support/peer_bench.js';
 
 function agreement(ourSession: Uint8Array, theirSession: Uint8Array): Agreement {

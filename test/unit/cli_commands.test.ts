@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { makeIdentity } from '../../src/cli/commands/id.js';
 import { hostsOf } from '../../src/cli/commands/node.js';
-import type { LocalAddress } from '../../src/cli/io.js';
+import type { LocalAddress } from '../../src/cli/process/io.js';
 import { run } from '../../src/cli/run.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { printBind } from '../../src/forward/spec.js';
-import { createIdentity, toxIdOf } from '../../src/node/identity.js';
-import { openIdentity, readIdentity } from '../../src/node/identity_file.js';
+import { printBind } from '../../src/rules/spec.js';
+import { createIdentity, toxIdOf } from '../../src/state/identity.js';
+import { openIdentity, readIdentity } from '../../src/state/identity_file.js';
 import { CliBench, type FakeTunnel } from '../support/cli_bench.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';

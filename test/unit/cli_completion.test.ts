@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { completionModel } from '../../src/cli/completion_model.js';
+import { completionModel } from '../../src/cli/options/completion_model.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { CliBench } from '../support/cli_bench.js';
 import { everyAction } from '../support/every_action.js';

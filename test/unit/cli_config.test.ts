@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { configSchema } from '../../src/cli/config_schema.js';
+import { configSchema } from '../../src/cli/options/config_schema.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { nearest } from '../../src/core/nearest.js';
 import { CliBench } from '../support/cli_bench.js';

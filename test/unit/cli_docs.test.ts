@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { EXIT } from '../../src/cli/exit_codes.js';
+import { EXIT } from '../../src/cli/process/exit_codes.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { RETURN_CODES } from '../../src/core/return_codes.js';
 import { everyAction } from '../support/every_action.js';
@@ -42,7 +42,7 @@ describe('docs/cli.md', () => {
   });
 
   test('has every event, and no other', async () => {
-    const source = await readFile(new URL('../../src/cli/events.ts', import.meta.url), 'utf8');
+    const source = await readFile(new URL('../../src/cli/output/events.ts', import.meta.url), 'utf8');
     const real = [...source.matchAll(/event: ([^;]*);/g)].flatMap(([, names = '']) =>
       [...names.matchAll(/'([a-z]+)'/g)].map(([, name]) => name),
     );

@@ -3,8 +3,8 @@ import { PassThrough } from 'node:stream';
 import { beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { DialError } from '../../src/forward/dial_error.js';
-import { parseToxId } from '../../src/node/tox_id.js';
+import { DialError } from '../../src/forward/stream/dial_error.js';
+import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
 
 /** A world where nodes join by the ways that are open, and a listener is there or not. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { humanBytes, humanDuration, printable } from '../../src/cli/human.js';
-import { Reporter } from '../../src/cli/reporter.js';
+import { humanBytes, humanDuration, printable } from '../../src/cli/output/human.js';
+import { Reporter } from '../../src/cli/output/reporter.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 describe('what people read', () => {

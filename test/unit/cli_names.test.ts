@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket, isTicket, type Ticket } from '../../src/access/ticket.js';
-import { readIdentity } from '../../src/node/identity_file.js';
-import { parseToxId, type ToxId } from '../../src/node/tox_id.js';
+import { parseToxId, type ToxId } from '../../src/network/tox_id.js';
+import { readIdentity } from '../../src/state/identity_file.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
 

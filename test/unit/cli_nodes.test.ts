@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { publicNodes } from '../../src/node/public_nodes.js';
+import { publicNodes } from '../../src/network/public_nodes.js';
 import { CliBench } from '../support/cli_bench.js';
 import { listenOnLoopback } from '../support/loopback.js';
 import { TempFolder } from '../support/temp_folder.js';

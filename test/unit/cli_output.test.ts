@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FileOutput, isReaderGone } from '../../src/cli/output.js';
-import { Reporter, type Verbosity } from '../../src/cli/reporter.js';
+import { FileOutput, isReaderGone } from '../../src/cli/output/output.js';
+import { Reporter, type Verbosity } from '../../src/cli/output/reporter.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

@@ -3,9 +3,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { placeTrouble } from '../../src/cli/program_place.js';
-import { systemdUnit, type UnitParts } from '../../src/cli/systemd_unit.js';
-import { parseToxId } from '../../src/node/tox_id.js';
+import { placeTrouble } from '../../src/cli/commands/service_program.js';
+import { systemdUnit, type UnitParts } from '../../src/cli/commands/service_unit.js';
+import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 import { SYSTEMD, skipWithout } from '../support/programs.js';
 import { runProgram } from '../support/run_program.js';

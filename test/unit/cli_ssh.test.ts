@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { proxyCommand } from '../../src/cli/proxy_command.js';
-import { parseToxId } from '../../src/node/tox_id.js';
+import { proxyCommand } from '../../src/cli/commands/ssh_proxy_command.js';
+import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 import { runProgram } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { createIdentity, toxIdOf } from '../../src/node/identity.js';
-import { openIdentity, readIdentity } from '../../src/node/identity_file.js';
+import { createIdentity, toxIdOf } from '../../src/state/identity.js';
+import { openIdentity, readIdentity } from '../../src/state/identity_file.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { LiveLine } from '../../src/cli/live_line.js';
-import { statusText } from '../../src/cli/live_status.js';
-import { metricsText } from '../../src/cli/metrics.js';
+import { LiveLine } from '../../src/cli/output/live_line.js';
+import { statusText } from '../../src/cli/output/live_status.js';
+import { metricsText } from '../../src/cli/service/metrics.js';
 import { TunnelError } from '../../src/core/errors.js';
 import type { PeerInfo } from '../../src/index.js';
-import { NO_TRAFFIC } from '../../src/tunnel/traffic.js';
+import { NO_TRAFFIC } from '../../src/peer/traffic.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
 import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';

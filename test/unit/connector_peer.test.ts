@@ -7,7 +7,7 @@ import {
   OPENED,
   writeDatagramHeader,
   writeOffsetFrame,
-} from '../../src/mux/frame.js';
+} from '../../src/mux/wire/frame.js';
 import {
   bye,
   ConnectorBench,

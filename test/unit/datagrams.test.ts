@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { MAX_STREAM_DATAGRAM_BYTES } from '../../src/core/limits.js';
-import { DatagramMemory } from '../../src/mux/datagram_memory.js';
-import { DatagramReceiver } from '../../src/mux/datagram_receiver.js';
-import type { Session } from '../../src/mux/session.js';
-import type { SessionOptions } from '../../src/mux/session_options.js';
-import type { MuxStream } from '../../src/mux/stream_api.js';
+import { DatagramMemory } from '../../src/mux/datagram/datagram_memory.js';
+import { DatagramReceiver } from '../../src/mux/datagram/datagram_receiver.js';
+import type { Session } from '../../src/mux/session/session.js';
+import type { SessionOptions } from '../../src/mux/session/session_options.js';
+import type { MuxStream } from '../../src/mux/stream/stream_api.js';
 import { aloneWith, ListSink, MuxLink, randomOf } from '../support/mux_link.js';
 
 const dns = { kind: 'udp', host: 'localhost', port: 53 } as const;

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
-import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
-import { TargetServer } from '../../src/forward/serve.js';
-import type { OpenRequest } from '../../src/mux/stream_api.js';
+import { TargetServer } from '../../src/forward/exit/serve.js';
+import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { ending } from '../support/loopback.js';
 import { Target } from '../support/target.js';
 

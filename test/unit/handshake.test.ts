@@ -13,7 +13,7 @@ import {
   refuseError,
   resumes,
   welcomeOf,
-} from '../../src/mux/agreement.js';
+} from '../../src/mux/wire/agreement.js';
 import {
   decodeChallenge,
   decodeHello,
@@ -26,7 +26,7 @@ import {
   encodeWelcome,
   FIELD_PROOF,
   packetKind,
-} from '../../src/mux/handshake.js';
+} from '../../src/mux/wire/handshake.js';
 
 const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');

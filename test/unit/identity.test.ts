@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import sodium from 'libsodium-wrappers';
-import { createIdentity, publicKeyOf, toxIdOf } from '../../src/node/identity.js';
-import { parseToxId } from '../../src/node/tox_id.js';
+import { parseToxId } from '../../src/network/tox_id.js';
+import { createIdentity, publicKeyOf, toxIdOf } from '../../src/state/identity.js';
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
 

@@ -16,7 +16,7 @@ import {
   publicNodes,
   type TunnelErrorCode,
 } from '../../src/index.js';
-import { makeToxId } from '../../src/node/tox_id.js';
+import { makeToxId } from '../../src/network/tox_id.js';
 import {
   connectOptions,
   dialOptions,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { decodeRefuse, decodeWelcome, packetKind } from '../../src/mux/handshake.js';
+import { decodeRefuse, decodeWelcome, packetKind } from '../../src/mux/wire/handshake.js';
 import { bye, hello, ListenerBench, PING, refusal, uuid, welcome } from '../support/peer_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

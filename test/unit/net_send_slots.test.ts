@@ -3,8 +3,8 @@ import type { Socket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { FAMILY_IPV4, type MutableAddress } from '../../src/worker/net/network.js';
-import { SendSlots } from '../../src/worker/net/send_slots.js';
-import { UdpSocket } from '../../src/worker/net/udp.js';
+import { SendSlots } from '../../src/worker/net/udp/send_slots.js';
+import { UdpSocket } from '../../src/worker/net/udp/udp.js';
 
 const TO: MutableAddress = { family: FAMILY_IPV4, bytes: Uint8Array.of(127, 0, 0, 1), port: 9 };
 

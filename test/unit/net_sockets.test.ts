@@ -5,8 +5,8 @@ import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { authorizer } from '../../src/forward/credentials.js';
-import { SocksHandshake } from '../../src/forward/socks.js';
+import { authorizer } from '../../src/forward/proxy/credentials.js';
+import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
 import {
   FAMILY_IPV4,
@@ -17,7 +17,7 @@ import {
 } from '../../src/worker/net/network.js';
 import { type NetworkPlan, type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
 import { openTcpLike } from '../../src/worker/net/open_sockets.js';
-import { UdpSocket } from '../../src/worker/net/udp.js';
+import { UdpSocket } from '../../src/worker/net/udp/udp.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 } } as const;
 

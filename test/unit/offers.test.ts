@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
-import { parseExposeSpec } from '../../src/forward/expose.js';
-import { Offers } from '../../src/forward/offers.js';
+import { Offers } from '../../src/forward/stream/offers.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
+import { parseExposeSpec } from '../../src/rules/expose.js';
 import { failsWith } from '../support/fails_with.js';
 
 describe('offers', () => {

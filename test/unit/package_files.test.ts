@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { wasmFile, workerFile } from '../../src/worker/package_files.js';
+import { wasmFile, workerFile } from '../../src/bridge/package_files.js';
 
 const at = (path: string): URL => new URL(path, 'file:///app/');
 
 test('in the package the worker and the wasm are found in their places', () => {
-  const own = at('node_modules/tox-wasm-tunnel/dist/worker/package_files.js');
+  const own = at('node_modules/tox-wasm-tunnel/dist/bridge/package_files.js');
   assert.equal(workerFile(own).href, at('node_modules/tox-wasm-tunnel/dist/worker/main.js').href);
   assert.equal(wasmFile(own).href, at('node_modules/tox-wasm-tunnel/wasm/dist/tox.wasm').href);
 });
 
 test('from the sources the worker is a source too', () => {
-  const own = at('src/worker/package_files.ts');
+  const own = at('src/bridge/package_files.ts');
   assert.equal(workerFile(own).href, at('src/worker/main.ts').href);
   assert.equal(wasmFile(own).href, at('wasm/dist/tox.wasm').href);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS } from '../../src/core/peer_limits.js';
-import { PeerSession, type PeerSessionOptions } from '../../src/tunnel/peer_session.js';
+import { PeerSession, type PeerSessionOptions } from '../../src/peer/peer_session.js';
 import { FakeNode, turn } from '../support/fake_node.js';
 import { bye, PING, PLAIN_TARGET, uuid } from '../support/peer_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Grant } from '../../src/access/grant.js';
 import { parseName } from '../../src/access/name.js';
-import { MAX_RULES } from '../../src/access/named_rules.js';
-import { printRule, readRule } from '../../src/access/rule.js';
-import { RuleBook } from '../../src/access/rule_book.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
-import { parseAddress } from '../../src/forward/address.js';
-import { parseExposeSpec } from '../../src/forward/expose.js';
-import { readHost } from '../../src/forward/host.js';
+import { parseAddress } from '../../src/rules/address.js';
+import { parseExposeSpec } from '../../src/rules/expose.js';
+import type { Grant } from '../../src/rules/grant.js';
+import { readHost } from '../../src/rules/host.js';
+import { MAX_RULES } from '../../src/rules/named_rules.js';
+import { printRule, readRule } from '../../src/rules/rule.js';
+import { RuleBook } from '../../src/rules/rule_book.js';
 
 const isName = (name: string): boolean => ['laptop', 'ci'].includes(name);
 const rule = (text: string) => readRule(text, isName).rule;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Lane, LaneTicket } from '../../src/mux/lane.js';
-import { QUANTUM_BYTES, Scheduler, type Source, tickets } from '../../src/mux/scheduler.js';
-import { Urgency } from '../../src/mux/urgency.js';
+import { Lane, LaneTicket } from '../../src/mux/schedule/lane.js';
+import { QUANTUM_BYTES, Scheduler, type Source, tickets } from '../../src/mux/schedule/scheduler.js';
+import { Urgency } from '../../src/mux/schedule/urgency.js';
 
 /** Frames that were sent, in order, and how many more the sink takes. */
 class Wire {

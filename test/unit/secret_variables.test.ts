@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { processIo } from '../../src/cli/process_io.js';
+import { processIo } from '../../src/cli/process/process_io.js';
 
 const NAMES = ['TOX_WASM_TUNNEL_TICKET', 'TOX_WASM_TUNNEL_PASSPHRASE', 'TOX_WASM_TUNNEL_PROXY'];
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { MAX_STREAMS_PER_PEER, MAX_WAITING_OPENS } from '../../src/core/limits.js';
-import type { Session } from '../../src/mux/session.js';
-import type { SessionOptions } from '../../src/mux/session_options.js';
-import { Stream } from '../../src/mux/stream.js';
-import type { OpenRequest } from '../../src/mux/stream_api.js';
+import type { Session } from '../../src/mux/session/session.js';
+import type { SessionOptions } from '../../src/mux/session/session_options.js';
+import { Stream } from '../../src/mux/stream/stream.js';
+import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { askedAddress } from '../support/asked_address.js';
 import { aloneWith, type ListSink, type ManualClock, MuxLink } from '../support/mux_link.js';
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { readRule } from '../../src/access/rule.js';
-import { RuleBook } from '../../src/access/rule_book.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { AllowRules, LOOPBACK_ONLY } from '../../src/forward/allow.js';
-import { Dialer } from '../../src/forward/dial.js';
-import { parseExposeSpec, printExposeSpec } from '../../src/forward/expose.js';
-import { foreignPath, readSocketPath } from '../../src/forward/socket_path.js';
-import { parseLocalSpec, printLocalSpec } from '../../src/forward/spec.js';
+import { Dialer } from '../../src/forward/exit/dial.js';
+import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
+import { parseExposeSpec, printExposeSpec } from '../../src/rules/expose.js';
+import { readRule } from '../../src/rules/rule.js';
+import { RuleBook } from '../../src/rules/rule_book.js';
+import { foreignPath, readSocketPath } from '../../src/rules/socket_path.js';
+import { parseLocalSpec, printLocalSpec } from '../../src/rules/spec.js';
 
 const PIPE = '\\\\.\\pipe\\app';
 

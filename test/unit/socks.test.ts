@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { authorizer } from '../../src/forward/credentials.js';
-import type { ProxyStep } from '../../src/forward/proxy_handshake.js';
-import { SocksHandshake } from '../../src/forward/socks.js';
-import type { Reason } from '../../src/mux/reasons.js';
+import { authorizer } from '../../src/forward/proxy/credentials.js';
+import type { ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
+import { SocksHandshake } from '../../src/forward/proxy/socks.js';
+import type { Reason } from '../../src/mux/wire/reasons.js';
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const hex = (step: ProxyStep): string => Buffer.from(step.answer).toString('hex');

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { parseAddress } from '../../src/forward/address.js';
+import { parseAddress } from '../../src/rules/address.js';
 import {
   type ExposedHost,
   type ExposeSpec,
   parseExposeSpec,
   printExposeSpec,
-} from '../../src/forward/expose.js';
-import { type Host, readHost } from '../../src/forward/host.js';
+} from '../../src/rules/expose.js';
+import { type Host, readHost } from '../../src/rules/host.js';
 import {
   type HostPort,
   type LocalSpec,
@@ -17,7 +17,7 @@ import {
   parseTarget,
   printHostPort,
   printLocalSpec,
-} from '../../src/forward/spec.js';
+} from '../../src/rules/spec.js';
 
 /** The table of parseLocalSpec's documentation. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ChannelId, ChannelStats } from '../../src/worker/contract.js';
+import type { ChannelId, ChannelStats } from '../../src/bridge/contract.js';
 import { StatsLog } from '../../src/worker/stats_log.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

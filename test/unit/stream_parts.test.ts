@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { BLOCK_BYTES, BlockPool } from '../../src/mux/block_pool.js';
-import { Intervals, MAX_PIECES } from '../../src/mux/intervals.js';
-import { Reassembly } from '../../src/mux/reassembly.js';
-import { GrowthBudget, ReceiveWindow } from '../../src/mux/receive_window.js';
-import { SendQueue } from '../../src/mux/send_queue.js';
+import { BLOCK_BYTES, BlockPool } from '../../src/mux/stream/block_pool.js';
+import { Intervals, MAX_PIECES } from '../../src/mux/stream/intervals.js';
+import { Reassembly } from '../../src/mux/stream/reassembly.js';
+import { GrowthBudget, ReceiveWindow } from '../../src/mux/stream/receive_window.js';
+import { SendQueue } from '../../src/mux/stream/send_queue.js';
 
 function peerSentNonsense(error: unknown): boolean {
   return TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { formatToxId, makeToxId, parseToxId, toxIdChecksum } from '../../src/node/tox_id.js';
+import { formatToxId, makeToxId, parseToxId, toxIdChecksum } from '../../src/network/tox_id.js';
 
 /** Two bots that anybody may write to: their IDs were made by toxcore. */
 const WILD = [

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
+import type { Started, WorkerEvent } from '../../src/bridge/contract.js';
+import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/bridge/tox_node.js';
+import type { WorkerCalls, WorkerLinkEvents } from '../../src/bridge/worker_link.js';
 import { DescriptorBudget } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/node/tox_node.js';
-import type { WorkerCalls, WorkerLinkEvents } from '../../src/node/worker_link.js';
 import type { MainSideHandlers } from '../../src/ring/main_side.js';
-import type { Started, WorkerEvent } from '../../src/worker/contract.js';
 import { turn } from '../support/fake_node.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

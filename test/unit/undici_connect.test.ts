@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { Duplex, PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import { TLSSocket } from 'node:tls';
-import type { Endpoint } from '../../src/forward/endpoint.js';
-import { undiciConnect } from '../../src/forward/undici_connect.js';
+import { undiciConnect } from '../../src/forward/stream/undici_connect.js';
+import type { Endpoint } from '../../src/rules/endpoint.js';
 
 type Result = readonly [error: Error | null, socket: unknown];
 

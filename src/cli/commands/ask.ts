@@ -1,6 +1,6 @@
 import { callListener } from '../../control/client.js';
-import type { OutputFlags } from '../flags.js';
-import type { Context } from '../serve.js';
+import type { OutputFlags } from '../options/flags.js';
+import type { Context } from '../service/serve.js';
 
 export interface AskFlags extends OutputFlags {
   readonly state?: string;

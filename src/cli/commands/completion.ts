@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { completionScript, SHELLS } from '../completion.js';
-import { completionModel } from '../completion_model.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { usage } from '../flags.js';
-import { PROGRAM } from '../reporter.js';
-import type { Context } from '../serve.js';
+import { completionScript, SHELLS } from '../options/completion.js';
+import { completionModel } from '../options/completion_model.js';
+import { usage } from '../options/flags.js';
+import { PROGRAM } from '../output/reporter.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { Context } from '../service/serve.js';
 
 /** Prints a script that makes a shell complete our command line. @param grammar the whole of it */
 export function completionCommand({ reporter }: Context, name: string, grammar: Command): ExitCode {

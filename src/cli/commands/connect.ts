@@ -1,21 +1,17 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
-import { isPath } from '../../forward/endpoint.js';
-import { parseReverseSpec } from '../../forward/reverse_spec.js';
+import { upperHex } from '../../network/tox_id.js';
+import { isPath } from '../../rules/endpoint.js';
+import { parseReverseSpec } from '../../rules/reverse_spec.js';
 import {
   DEFAULT_BIND_HOST,
   type HostPort,
   type LocalSpec,
   parseLocalSpec,
   parseTarget,
-} from '../../forward/spec.js';
-import { parseUdpSpec } from '../../forward/udp_spec.js';
-import { upperHex } from '../../node/tox_id.js';
+} from '../../rules/spec.js';
+import { parseUdpSpec } from '../../rules/udp_spec.js';
 import type { ConnectorHandle } from '../api.js';
-import { connectorMethods } from '../connector_methods.js';
-import { connectorService } from '../connector_service.js';
-import { type ExecFlags, programOf, runProgram } from '../exec.js';
-import type { ExitCode } from '../exit_codes.js';
 import {
   type MetricsFlags,
   millisecondsOf,
@@ -26,18 +22,22 @@ import {
   type StateFlags,
   type UdpFlags,
   usage,
-} from '../flags.js';
-import { addedEvent } from '../forward_text.js';
-import type { LimitFlags } from '../limit_flags.js';
-import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
-import { remoteOf, STDIN } from '../remote.js';
-import { type RunningForward, RunningForwards } from '../running_forwards.js';
-import { TICKET_VARIABLE } from '../secret_variables.js';
-import { type Context, serve } from '../serve.js';
-import { statusMethod } from '../status_method.js';
-import { joinStdio } from '../stdio.js';
-import { connectorUp } from '../wait_up.js';
-import { Waiter } from '../waiter.js';
+} from '../options/flags.js';
+import type { LimitFlags } from '../options/limit_flags.js';
+import { type ProxyFlags, proxiesOf } from '../options/proxy_flags.js';
+import { remoteOf, STDIN } from '../options/remote.js';
+import { addedEvent } from '../output/forward_text.js';
+import type { ExitCode } from '../process/exit_codes.js';
+import { TICKET_VARIABLE } from '../process/secret_variables.js';
+import { connectorMethods } from '../service/connector_methods.js';
+import { connectorService } from '../service/connector_service.js';
+import { type ExecFlags, programOf, runProgram } from '../service/exec.js';
+import { type RunningForward, RunningForwards } from '../service/running_forwards.js';
+import { type Context, serve } from '../service/serve.js';
+import { statusMethod } from '../service/status_method.js';
+import { joinStdio } from '../service/stdio.js';
+import { connectorUp } from '../service/wait_up.js';
+import { Waiter } from '../service/waiter.js';
 
 export interface ConnectFlags
   extends OutputFlags,

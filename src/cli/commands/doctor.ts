@@ -1,19 +1,19 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
-import { type HostPort, parseTarget, printHostPort } from '../../forward/spec.js';
+import { type HostPort, parseTarget, printHostPort } from '../../rules/spec.js';
 import type { CommonOptions, ConnectorHandle, TunnelHandle } from '../api.js';
-import { namedOrPublicNodes } from '../bootstrap_nodes.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type NetworkFlags, networkOf, type OutputFlags } from '../flags.js';
-import { humanDuration } from '../human.js';
-import { Lifetime } from '../lifetime.js';
-import { type NatKind, natKindOf } from '../nat_kind.js';
-import { type NetworkProxyFlags, networkProxyOf } from '../network_proxy.js';
-import { peerOnline } from '../peer_online.js';
-import { refusalText } from '../refusal_text.js';
-import { remoteOf } from '../remote.js';
-import type { Context } from '../serve.js';
-import { Waiter } from '../waiter.js';
+import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
+import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';
+import { type NetworkProxyFlags, networkProxyOf } from '../options/network_proxy.js';
+import { remoteOf } from '../options/remote.js';
+import { humanDuration } from '../output/human.js';
+import { refusalText } from '../output/refusal_text.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import { Lifetime } from '../process/lifetime.js';
+import { peerOnline } from '../service/peer_online.js';
+import type { Context } from '../service/serve.js';
+import { Waiter } from '../service/waiter.js';
+import { type NatKind, natKindOf } from './doctor_nat_kind.js';
 
 export interface DoctorFlags extends OutputFlags, NetworkFlags, NetworkProxyFlags {
   readonly ticketFile?: string;

@@ -2,15 +2,15 @@ import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
 import { liveDoors } from '../../control/live_doors.js';
 import { TunnelError } from '../../core/errors.js';
-import { parseReverseSpec } from '../../forward/reverse_spec.js';
-import { parseLocalSpec } from '../../forward/spec.js';
-import { parseUdpSpec } from '../../forward/udp_spec.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { usage } from '../flags.js';
-import { forwardRow, parseWhich, printForward, RunningForwardSchema } from '../forward_text.js';
-import { type ProxyFlags, proxiesOf } from '../proxy_flags.js';
-import type { ForwardKind } from '../running_forwards.js';
-import type { Context } from '../serve.js';
+import { parseReverseSpec } from '../../rules/reverse_spec.js';
+import { parseLocalSpec } from '../../rules/spec.js';
+import { parseUdpSpec } from '../../rules/udp_spec.js';
+import { usage } from '../options/flags.js';
+import { type ProxyFlags, proxiesOf } from '../options/proxy_flags.js';
+import { forwardRow, parseWhich, printForward, RunningForwardSchema } from '../output/forward_text.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { ForwardKind } from '../service/running_forwards.js';
+import type { Context } from '../service/serve.js';
 import type { AskFlags } from './ask.js';
 
 export interface ForwardFlags extends AskFlags, ProxyFlags {

@@ -1,5 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
-import { createIdentity, type Identity, toxIdOf } from '../../node/identity.js';
+import { createIdentity, type Identity, toxIdOf } from '../../state/identity.js';
 import {
   type IdentityPlace,
   MAX_STATE_BYTES,
@@ -7,15 +7,15 @@ import {
   readIdentity,
   readSaved,
   stateFileOf,
-} from '../../node/identity_file.js';
-import { exportState, importState, writeExport } from '../../node/identity_transfer.js';
-import { changePassphrase } from '../../node/passphrase_change.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type OutputFlags, usage } from '../flags.js';
-import { printable } from '../human.js';
-import { passphraseOf, readPassphrase } from '../passphrase.js';
-import { readBounded, readBoundedFile } from '../read_bounded.js';
-import type { Context } from '../serve.js';
+} from '../../state/identity_file.js';
+import { exportState, importState, writeExport } from '../../state/identity_transfer.js';
+import { changePassphrase } from '../../state/passphrase_change.js';
+import { type OutputFlags, usage } from '../options/flags.js';
+import { passphraseOf, readPassphrase } from '../options/passphrase.js';
+import { readBounded, readBoundedFile } from '../options/read_bounded.js';
+import { printable } from '../output/human.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { Context } from '../service/serve.js';
 
 export interface IdFlags extends OutputFlags {
   readonly state?: string;

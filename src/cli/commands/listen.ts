@@ -1,13 +1,12 @@
 import { type AccessState, parseAccessState } from '../../access/access_state.js';
 import type { AllowedPeer } from '../../access/peer_key.js';
 import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
-import { type IsName, printRule, type Rule, readRule } from '../../access/rule.js';
 import { TunnelError } from '../../core/errors.js';
-import { parseReverseRule, printReverseRule, type ReverseRule } from '../../forward/reverse_rule.js';
-import { printHostPort } from '../../forward/spec.js';
-import { formatBootstrapLine } from '../../node/bootstrap_list.js';
-import { namedNodes, namedOrPublicNodes } from '../bootstrap_nodes.js';
-import type { ExitCode } from '../exit_codes.js';
+import { formatBootstrapLine } from '../../network/bootstrap_list.js';
+import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
+import { type IsName, printRule, type Rule, readRule } from '../../rules/rule.js';
+import { printHostPort } from '../../rules/spec.js';
+import { namedNodes, namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import {
   exposedBy,
   type MetricsFlags,
@@ -20,16 +19,17 @@ import {
   stateFolderOf,
   type UdpFlags,
   udpOf,
-} from '../flags.js';
-import { printable } from '../human.js';
-import { type LimitFlags, limitsOfFlags } from '../limit_flags.js';
-import { listenerMethods } from '../listener_methods.js';
-import { networkProxyOf } from '../network_proxy.js';
-import { passphraseOf } from '../passphrase.js';
-import { PROGRAM } from '../reporter.js';
-import { type Context, serve } from '../serve.js';
-import { statusMethod } from '../status_method.js';
-import { ticketMethods } from '../ticket_methods.js';
+} from '../options/flags.js';
+import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
+import { networkProxyOf } from '../options/network_proxy.js';
+import { passphraseOf } from '../options/passphrase.js';
+import { printable } from '../output/human.js';
+import { PROGRAM } from '../output/reporter.js';
+import type { ExitCode } from '../process/exit_codes.js';
+import { listenerMethods } from '../service/listener_methods.js';
+import { type Context, serve } from '../service/serve.js';
+import { statusMethod } from '../service/status_method.js';
+import { ticketMethods } from '../service/ticket_methods.js';
 
 export interface ListenFlags
   extends OutputFlags,
@@ -110,7 +110,7 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
         command,
       });
       if (flags.qr === true)
-        for (const line of (await import('../qr.js')).qrCode(ticket)) context.reporter.people(line);
+        for (const line of (await import('../output/qr.js')).qrCode(ticket)) context.reporter.people(line);
     },
   });
 }

@@ -1,14 +1,14 @@
 import { parseName } from '../../access/name.js';
 import { isTicket, parseRemote } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
-import { changeNames, type NamesPlace, namesFileOf, readNames } from '../../node/names_file.js';
-import { upperHex } from '../../node/tox_id.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type OutputFlags, usage } from '../flags.js';
-import { passphraseOf } from '../passphrase.js';
-import { type RemoteFlags, remoteText, writtenRemote } from '../remote.js';
-import { PROGRAM } from '../reporter.js';
-import type { Context } from '../serve.js';
+import { upperHex } from '../../network/tox_id.js';
+import { changeNames, type NamesPlace, namesFileOf, readNames } from '../../state/names_file.js';
+import { type OutputFlags, usage } from '../options/flags.js';
+import { passphraseOf } from '../options/passphrase.js';
+import { type RemoteFlags, remoteText, writtenRemote } from '../options/remote.js';
+import { PROGRAM } from '../output/reporter.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { Context } from '../service/serve.js';
 
 export interface NamesFlags extends OutputFlags {
   readonly state?: string;

@@ -1,6 +1,5 @@
-import { formatBootstrapLine } from '../../node/bootstrap_list.js';
-import { namedNodes } from '../bootstrap_nodes.js';
-import type { ExitCode } from '../exit_codes.js';
+import { formatBootstrapLine } from '../../network/bootstrap_list.js';
+import { namedNodes } from '../options/bootstrap_nodes.js';
 import {
   type NetworkFlags,
   networkOf,
@@ -8,10 +7,11 @@ import {
   portOf,
   type StateFlags,
   stateFolderOf,
-} from '../flags.js';
-import type { LocalAddress } from '../io.js';
-import { passphraseOf } from '../passphrase.js';
-import { type Context, serve } from '../serve.js';
+} from '../options/flags.js';
+import { passphraseOf } from '../options/passphrase.js';
+import type { ExitCode } from '../process/exit_codes.js';
+import type { LocalAddress } from '../process/io.js';
+import { type Context, serve } from '../service/serve.js';
 
 export interface NodeFlags extends OutputFlags, StateFlags, NetworkFlags {
   readonly port?: string;

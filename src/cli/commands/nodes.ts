@@ -1,12 +1,12 @@
 import { TunnelError } from '../../core/errors.js';
-import { formatBootstrapLine, type NodeEntry, parseNodeEntries } from '../../node/bootstrap_list.js';
-import { MAX_NODES_BYTES, saveNodes } from '../../node/saved_nodes.js';
-import { type NodeList, nodeListOf } from '../bootstrap_nodes.js';
-import { download } from '../download.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { type NodeListFlags, type OutputFlags, usage } from '../flags.js';
-import { PROXY_VARIABLE } from '../secret_variables.js';
-import type { Context } from '../serve.js';
+import { formatBootstrapLine, type NodeEntry, parseNodeEntries } from '../../network/bootstrap_list.js';
+import { MAX_NODES_BYTES, saveNodes } from '../../state/saved_nodes.js';
+import { type NodeList, nodeListOf } from '../options/bootstrap_nodes.js';
+import { type NodeListFlags, type OutputFlags, usage } from '../options/flags.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import { PROXY_VARIABLE } from '../process/secret_variables.js';
+import type { Context } from '../service/serve.js';
+import { download } from './nodes_download.js';
 
 export interface NodesFlags extends OutputFlags, NodeListFlags {
   readonly state?: string;

@@ -1,15 +1,21 @@
 import { TunnelError } from '../../core/errors.js';
 import { tenths } from '../../core/tenths.js';
 import type { ConnectorHandle } from '../api.js';
-import { connectorService } from '../connector_service.js';
-import type { ExitCode } from '../exit_codes.js';
-import { type NetworkFlags, type OutputFlags, type StateFlags, type UdpFlags, usage } from '../flags.js';
-import type { CliIo } from '../io.js';
-import { peerOnline } from '../peer_online.js';
-import { remoteOf } from '../remote.js';
-import type { Reporter } from '../reporter.js';
-import { type Context, serve } from '../serve.js';
-import { Waiter } from '../waiter.js';
+import {
+  type NetworkFlags,
+  type OutputFlags,
+  type StateFlags,
+  type UdpFlags,
+  usage,
+} from '../options/flags.js';
+import { remoteOf } from '../options/remote.js';
+import type { Reporter } from '../output/reporter.js';
+import type { ExitCode } from '../process/exit_codes.js';
+import type { CliIo } from '../process/io.js';
+import { connectorService } from '../service/connector_service.js';
+import { peerOnline } from '../service/peer_online.js';
+import { type Context, serve } from '../service/serve.js';
+import { Waiter } from '../service/waiter.js';
 
 export interface PingFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags {
   readonly ticketFile?: string;

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { usage } from '../flags.js';
-import { printable } from '../human.js';
-import type { Context } from '../serve.js';
+import { usage } from '../options/flags.js';
+import { printable } from '../output/human.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { Context } from '../service/serve.js';
 import { type AskFlags, ask } from './ask.js';
 
 const RulesSchema = v.object({

@@ -3,27 +3,27 @@ import { join } from 'node:path';
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
-import { isPath } from '../../forward/endpoint.js';
-import { parseLocalSpec } from '../../forward/spec.js';
-import { replaceFile } from '../../node/replace_file.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { exposedBy, type OutputFlags, usage } from '../flags.js';
-import { isPathOption, wordsOf } from '../grammar_words.js';
-import { printable } from '../human.js';
-import type { CliIo } from '../io.js';
-import { listenedPorts } from '../listened_ports.js';
-import { hasProxyPassword } from '../network_proxy.js';
+import { isPath } from '../../rules/endpoint.js';
+import { parseLocalSpec } from '../../rules/spec.js';
+import { replaceFile } from '../../state/replace_file.js';
+import { exposedBy, type OutputFlags, usage } from '../options/flags.js';
+import { isPathOption, wordsOf } from '../options/grammar_words.js';
+import { hasProxyPassword } from '../options/network_proxy.js';
+import { printable } from '../output/human.js';
+import { PROGRAM } from '../output/reporter.js';
 import { type ParsedCall, parseOnly } from '../parse_only.js';
-import { placeTrouble } from '../program_place.js';
-import { PROGRAM } from '../reporter.js';
-import type { Context } from '../serve.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { CliIo } from '../process/io.js';
+import type { Context } from '../service/serve.js';
+import { listenedPorts } from './service_ports.js';
+import { placeTrouble } from './service_program.js';
 import {
   type ServiceScope,
   systemdUnit,
   systemStateFolder,
   UNIT_MARK,
   type UnitParts,
-} from '../systemd_unit.js';
+} from './service_unit.js';
 
 export interface ServiceFlags extends OutputFlags {
   readonly print?: boolean;

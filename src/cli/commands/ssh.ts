@@ -1,16 +1,22 @@
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
-import type { ExitCode } from '../exit_codes.js';
-import { EXIT } from '../exit_codes.js';
-import { type NetworkFlags, type OutputFlags, type StateFlags, type UdpFlags, usage } from '../flags.js';
-import type { CliIo, EndSignal } from '../io.js';
-import { variableOf } from '../passphrase.js';
-import { proxyCommand } from '../proxy_command.js';
-import { remoteOf } from '../remote.js';
-import { PROGRAM } from '../reporter.js';
-import { PASSPHRASE_VARIABLE, PROXY_VARIABLE } from '../secret_variables.js';
-import type { Context } from '../serve.js';
+import {
+  type NetworkFlags,
+  type OutputFlags,
+  type StateFlags,
+  type UdpFlags,
+  usage,
+} from '../options/flags.js';
+import { variableOf } from '../options/passphrase.js';
+import { remoteOf } from '../options/remote.js';
+import { PROGRAM } from '../output/reporter.js';
+import type { ExitCode } from '../process/exit_codes.js';
+import { EXIT } from '../process/exit_codes.js';
+import type { CliIo, EndSignal } from '../process/io.js';
+import { PASSPHRASE_VARIABLE, PROXY_VARIABLE } from '../process/secret_variables.js';
+import type { Context } from '../service/serve.js';
+import { proxyCommand } from './ssh_proxy_command.js';
 
 export interface SshFlags extends OutputFlags, StateFlags, NetworkFlags, UdpFlags {}
 

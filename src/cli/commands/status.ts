@@ -2,12 +2,12 @@ import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
 import { liveDoors } from '../../control/live_doors.js';
 import { TunnelError } from '../../core/errors.js';
-import { EXIT, type ExitCode } from '../exit_codes.js';
-import { forwardRow } from '../forward_text.js';
-import { humanBytes, humanDuration } from '../human.js';
-import { peerRow } from '../peer_rows.js';
-import type { Context } from '../serve.js';
-import { type Status, StatusSchema } from '../status_method.js';
+import { forwardRow } from '../output/forward_text.js';
+import { humanBytes, humanDuration } from '../output/human.js';
+import { peerRow } from '../output/peer_rows.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { Context } from '../service/serve.js';
+import { type Status, StatusSchema } from '../service/status_method.js';
 import type { AskFlags } from './ask.js';
 
 /** Tells how the listener and the connectors do that run with a state folder. */

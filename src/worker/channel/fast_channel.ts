@@ -1,10 +1,7 @@
 import { TunnelError } from '../../core/errors.js';
-import { Ack } from './ack.js';
-import { AckSchedule } from './ack_schedule.js';
-import { Bbr } from './bbr.js';
 import type { Channel, ChannelOptions, ChannelPort, ChannelStats } from './channel.js';
-import type { CongestionController } from './congestion.js';
-import { Inbox } from './inbox.js';
+import { Bbr } from './congestion/bbr.js';
+import type { CongestionController } from './congestion/congestion.js';
 import {
   FLAG_ACK,
   FLAG_ACK_NOW,
@@ -19,7 +16,10 @@ import {
   tagOf,
   widen,
 } from './packet.js';
-import { Sender } from './sender.js';
+import { Ack } from './receive/ack.js';
+import { AckSchedule } from './receive/ack_schedule.js';
+import { Inbox } from './receive/inbox.js';
+import { Sender } from './send/sender.js';
 
 /** A quiet peer is asked for a sign of life after this, in ms; its answer keeps it from asking too. */
 export const KEEP_ALIVE_MS = 10_000;

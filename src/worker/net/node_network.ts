@@ -1,8 +1,8 @@
 import { randomFillSync } from 'node:crypto';
 import { connect, isIP, isIPv6, type Socket } from 'node:net';
+import type { PortRange, ProxyAddress } from '../../bridge/contract.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
-import type { PortRange, ProxyAddress } from '../contract.js';
 import { formatIp, IPV4_BYTES } from './ip_text.js';
 import {
   FAMILY_IPV4,
@@ -15,11 +15,11 @@ import {
   type SocketType,
 } from './network.js';
 import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
-import { ProxiedNames, standsForName } from './proxied_names.js';
-import { greetingFor, type ProxyTarget } from './proxy_greeting.js';
+import { ProxiedNames, standsForName } from './proxy/proxied_names.js';
+import { greetingFor, type ProxyTarget } from './proxy/proxy_greeting.js';
 import { TcpListener } from './tcp_listener.js';
 import { type Opening, TcpStream } from './tcp_stream.js';
-import { UdpSocket } from './udp.js';
+import { UdpSocket } from './udp/udp.js';
 
 export interface NetworkPlan {
   readonly udp: boolean;

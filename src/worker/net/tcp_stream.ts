@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { errnoOf } from '../../core/errno.js';
-import type { Greeting } from './proxy_greeting.js';
+import type { Greeting } from './proxy/proxy_greeting.js';
 
 /** Bytes that wait for toxcore before the socket is paused: 30 of its largest packets. */
 const MAX_UNREAD_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { wasmFile } from '../../bridge/package_files.js';
 import { TunnelError } from '../../core/errors.js';
-import { wasmFile } from '../package_files.js';
 
 /**
  * The bytes of the built wasm.

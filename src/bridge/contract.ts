@@ -1,0 +1,191 @@
+/**
+ * What the two threads say to each other by comlink: control and events, never data. Both
+ * sides import this file. Everything here is plain data that structured clone carries.
+ */
+import type { WireError } from '../core/errors.js';
+import type { LogLevel } from '../core/logger.js';
+import type { ProxyCredentials } from '../core/proxy_credentials.js';
+import type { ReturnCode } from '../core/return_codes.js';
+import type { ChannelStats } from '../worker/channel/channel.js';
+import type { SeenAddress, SocketPlace } from '../worker/tox/seen_addresses.js';
+
+/** How a node or friend is reached now. */
+export type Path = 'none' | 'relay' | 'udp';
+
+/** Names one peer's channel in ring records: 24 bits, made by the main thread, never used twice in a run. */
+export type ChannelId = number;
+
+/** A friend's number in toxcore; used again after a friend is deleted. */
+export type FriendNumber = number;
+
+/** A node to join the network by, as `HOST:PORT:KEY` names it. */
+export interface BootstrapAddress {
+  /** A name or a numeric IPv4 or IPv6 address; names are resolved in the worker. */
+  readonly host: string;
+  readonly port: number;
+  /** More ports where the node takes TCP, as the public list gives them. */
+  readonly tcpPorts?: readonly number[];
+  /** DHT public key, 32 bytes. */
+  readonly key: Uint8Array;
+}
+
+/** An inclusive range of ports; the first that is free is taken. [0, 0]: the system chooses. */
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A proxy that leads to TCP relays. */
+export interface ProxyAddress {
+  readonly protocol: 'socks5' | 'http';
+  /** A name or a numeric address, without brackets. The system looks the name up. */
+  readonly host: string;
+  readonly port: number;
+  readonly credentials?: ProxyCredentials;
+}
+
+interface NetworkOptions {
+  /** UDP ports to try in turn. Default 33445 to 33545, then any. */
+  readonly udpPorts?: PortRange;
+  /** Numeric address to bind to; default: every address, IPv6 and IPv4. */
+  readonly bindAddress?: string;
+  readonly lanDiscovery: boolean;
+  /** Default: no bound. */
+  readonly tcpConnections?: TcpConnections;
+}
+
+/** TCP connections that a node has at once, both ways: one more is not made, or closed when it comes. */
+export interface TcpConnections {
+  readonly most: number;
+  /** Files that the process may have open, where {@link most} comes from that; else Infinity. */
+  readonly fileLimit: number;
+}
+
+/** A Tox instance with friends: what a listener or a connector runs. */
+export interface TunnelNodeOptions extends NetworkOptions {
+  readonly kind: 'tunnel';
+  /** 32 bytes; without it a new identity is made. */
+  readonly secretKey?: Uint8Array;
+  /** 4 bytes. */
+  readonly nospam?: Uint8Array;
+  readonly udp: boolean;
+  /** All that leaves this machine goes through it: there is no UDP then, whatever `udp` says, and no LAN discovery. */
+  readonly proxy?: ProxyAddress;
+}
+
+/** A bare DHT node and TCP relay: what others bootstrap from. */
+export interface BootstrapNodeOptions extends NetworkOptions {
+  readonly kind: 'bootstrap';
+  /** DHT secret key, 32 bytes; without it a new one is made. */
+  readonly secretKey?: Uint8Array;
+  /**
+   * TCP relay's port: 0 lets the system choose, undefined opens none; 'as-udp' takes the number
+   * of the UDP port, so that one address names both, or any where that is taken.
+   */
+  readonly tcpPort?: number | 'as-udp';
+}
+
+export type StartOptions = TunnelNodeOptions | BootstrapNodeOptions;
+
+export interface Started {
+  /** Tox ID, 38 bytes; empty for a bootstrap node. */
+  readonly address: Uint8Array;
+  readonly publicKey: Uint8Array;
+  /** 32 bytes; for the state file alone. */
+  readonly secretKey: Uint8Array;
+  /** Key under which others bootstrap from this node. */
+  readonly dhtKey: Uint8Array;
+  /** 0 when there is none. */
+  readonly udpPort: number;
+  readonly tcpPort: number;
+}
+
+/**
+ * Which friend requests are worth a look of the main thread. Everybody who knows the Tox ID can send
+ * them, so all others are dropped where they arrive.
+ */
+export interface RequestAdmission {
+  /** Beginnings of messages, all of the same length, 1 byte at least. */
+  readonly prefixes: readonly Uint8Array[];
+  /** Public keys whose requests are handed up whatever they say. */
+  readonly keys: readonly Uint8Array[];
+  /** Public keys whose requests are not, whatever they say. */
+  readonly deniedKeys: readonly Uint8Array[];
+}
+
+/** What came of a request about a friend or a message. */
+export interface Outcome {
+  readonly code: ReturnCode;
+  /** -1 when there is none. */
+  readonly friend: FriendNumber;
+  /** Why, in words, when it failed. */
+  readonly reason?: string;
+}
+
+export interface WorkerStats {
+  readonly wasmMemoryBytes: number;
+  readonly datagramsIn: number;
+  readonly datagramsOut: number;
+  /** Datagrams that came while the worker's queue was full. */
+  readonly datagramsDropped: number;
+  readonly iterations: number;
+}
+
+/** A call's answer: errors cross as plain data, with their code, instead of as exceptions. */
+export type Answer<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: WireError };
+
+/** What the worker does for the main thread. Calls before `start` or after `close` answer ERR_CLOSED. */
+export interface WorkerApi {
+  start(options: StartOptions): Answer<Started> | Promise<Answer<Started>>;
+  /**
+   * Resolves the names and joins by these nodes; those that fail are named in the answer and in
+   * the log, and tried again by the caller.
+   */
+  bootstrap(nodes: readonly BootstrapAddress[]): Promise<Answer<{ readonly failed: readonly string[] }>>;
+  /** Sends a friend request. Codes 101, 102, 103. */
+  addFriend(address: Uint8Array, message: Uint8Array): Answer<Outcome>;
+  /** Hands up friend requests of this kind from now on, and no others; none at all before. */
+  admitRequests(admission: RequestAdmission): Answer<boolean>;
+  /** Accepts a friend request. Codes 101, 102, 103. */
+  acceptFriend(publicKey: Uint8Array): Answer<Outcome>;
+  /** Deletes a friend and closes its channel. */
+  removeFriend(friend: FriendNumber): Answer<boolean>;
+  /** Sends handshake bytes (a whole lossless packet, id byte first). Codes 201 to 204. */
+  sendHandshake(friend: FriendNumber, packet: Uint8Array): Answer<Outcome>;
+  /**
+   * Opens the channel to a friend: from now on ring records with this id go to it, and its
+   * frames come as records with this id. An older channel of the same friend is closed.
+   *
+   * @param tag names the channel in its packets, 32 bits; the same at both ends, another for each session
+   */
+  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): Answer<boolean>;
+  closeChannel(channel: ChannelId): Answer<boolean>;
+  /** How a channel does now, or undefined when there is none such. */
+  channelStats(channel: ChannelId): Answer<ChannelStats | undefined>;
+  stats(): Answer<WorkerStats>;
+  /** Where other nodes see our UDP socket, as far as they have told; those that have not are asked. */
+  seenAddresses(): Answer<readonly SeenAddress[]>;
+  /** Leaves the network. Nothing may be called after it. */
+  close(): Answer<boolean> | Promise<Answer<boolean>>;
+}
+
+export type { ChannelStats, SeenAddress, SocketPlace };
+
+/** What the worker tells. */
+export type WorkerEvent =
+  | { readonly type: 'self-path'; readonly path: Path }
+  | { readonly type: 'friend-request'; readonly publicKey: Uint8Array; readonly message: Uint8Array }
+  /** So many more friend requests were dropped; told now and then. */
+  | { readonly type: 'requests-dropped'; readonly count: number }
+  | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
+  | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
+  /** The channel cannot go on; its session is over. */
+  | { readonly type: 'channel-failed'; readonly channel: ChannelId; readonly error: WireError }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };
+
+/** What the main thread does for the worker. */
+export interface MainApi {
+  event(event: WorkerEvent): void;
+}

@@ -1,0 +1,156 @@
+import { LIMIT_RANGES, type Limits } from '../../core/peer_limits.js';
+import { usage } from './flags.js';
+
+/** How the command line names and writes one limit. */
+interface LimitFlag {
+  readonly flag: `--${string}`;
+  /** As commander calls it. */
+  readonly name: keyof LimitFlags;
+  readonly limit: keyof Limits;
+  readonly value: 'N' | 'BYTES' | 'SECONDS';
+  /** Missing: a connector has it too, for what its listener asks of it. */
+  readonly of?: 'listener';
+  readonly help: string;
+  print(value: number): string;
+}
+
+/** The texts of the options, as commander reads them. */
+export interface LimitFlags {
+  readonly maxPeers?: string;
+  readonly maxStreams?: string;
+  readonly maxOpensPerSecond?: string;
+  readonly maxDials?: string;
+  readonly maxReversePorts?: string;
+  readonly maxStreamBuffer?: string;
+  readonly maxPeerBuffer?: string;
+  readonly handshakeTimeout?: string;
+  readonly idleTimeout?: string;
+  readonly maxControlFrames?: string;
+}
+
+const MIB = 1024 * 1024;
+const count = String;
+const bytes = (value: number): string => `${value / MIB}M`;
+const seconds = (value: number): string => String(value / 1000);
+
+export const LIMIT_FLAGS: readonly LimitFlag[] = [
+  {
+    flag: '--max-peers',
+    name: 'maxPeers',
+    limit: 'maxPeers',
+    value: 'N',
+    of: 'listener',
+    help: 'peers at once',
+    print: count,
+  },
+  {
+    flag: '--max-streams',
+    name: 'maxStreams',
+    limit: 'maxStreams',
+    value: 'N',
+    help: 'connections of a peer at once; others wait for one to end',
+    print: count,
+  },
+  {
+    flag: '--max-opens-per-second',
+    name: 'maxOpensPerSecond',
+    limit: 'maxOpensPerSecond',
+    value: 'N',
+    help: 'connections that a peer may open a second; others wait',
+    print: count,
+  },
+  {
+    flag: '--max-reverse-ports',
+    name: 'maxReversePorts',
+    limit: 'maxReversePorts',
+    value: 'N',
+    of: 'listener',
+    help: 'ports that a peer may have open here by -R',
+    print: count,
+  },
+  {
+    flag: '--max-dials',
+    name: 'maxDials',
+    limit: 'maxDials',
+    value: 'N',
+    help: 'dials under way for a peer at once, half of them to one target; others wait up to 10 s',
+    print: count,
+  },
+  {
+    flag: '--max-stream-buffer',
+    name: 'maxStreamBuffer',
+    limit: 'maxStreamBufferBytes',
+    value: 'BYTES',
+    help: 'what may wait in a connection, as 512K or 16M',
+    print: bytes,
+  },
+  {
+    flag: '--max-peer-buffer',
+    name: 'maxPeerBuffer',
+    limit: 'maxPeerBufferBytes',
+    value: 'BYTES',
+    help: "what may wait in all of a peer's connections",
+    print: bytes,
+  },
+  {
+    flag: '--handshake-timeout',
+    name: 'handshakeTimeout',
+    limit: 'handshakeTimeoutMs',
+    value: 'SECONDS',
+    of: 'listener',
+    help: 'after which a friend without a handshake is dropped',
+    print: seconds,
+  },
+  {
+    flag: '--idle-timeout',
+    name: 'idleTimeout',
+    limit: 'idleTimeoutMs',
+    value: 'SECONDS',
+    of: 'listener',
+    help: 'after which a session without connections is ended, 0: never',
+    print: seconds,
+  },
+  {
+    flag: '--max-control-frames',
+    name: 'maxControlFrames',
+    limit: 'maxControlFramesPerSecond',
+    value: 'N',
+    help: 'frames without data that a peer may send a second',
+    print: count,
+  },
+];
+
+const FACTORS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: MIB, G: 1024 * MIB };
+
+/** The first option among them that only a listener has. */
+export function listenerLimitIn(flags: LimitFlags): string | undefined {
+  return LIMIT_FLAGS.find(({ of, name }) => of === 'listener' && flags[name] !== undefined)?.flag;
+}
+
+/** The limits that the options name. */
+export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {
+  const limits: { -readonly [Name in keyof Limits]?: number } = {};
+  for (const { flag, name, limit, value } of LIMIT_FLAGS) {
+    const text = flags[name];
+    if (text === undefined) continue;
+    const factor = value === 'SECONDS' ? 1000 : 1;
+    const { least, most } = LIMIT_RANGES[limit];
+    const [, digits = '', unit = ''] = /^(\d{1,12})([KMG]?)$/i.exec(text) ?? [];
+    const isPlain = unit === '' || value === 'BYTES';
+    const number =
+      digits === '' || !isPlain ? Number.NaN : Number(digits) * (FACTORS[unit.toUpperCase()] ?? 1) * factor;
+    if (!(number >= least && number <= most)) {
+      const what =
+        value === 'N'
+          ? 'a number'
+          : value === 'BYTES'
+            ? 'a number of bytes (K, M and G may follow)'
+            : 'a number of seconds';
+      throw usage(
+        `${flag} ${JSON.stringify(text)} is not ${what} from ${least / factor} to ${most / factor}`,
+      );
+    }
+    limits[limit] = number;
+  }
+  return Object.keys(limits).length === 0 ? {} : { limits };
+}

@@ -1,0 +1,63 @@
+import { isTicket } from '../../access/ticket.js';
+import { TunnelError } from '../../core/errors.js';
+import { publicKeyOf } from '../../state/identity.js';
+import type { ConnectorHandle } from '../api.js';
+import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
+import {
+  type NetworkFlags,
+  networkOf,
+  type PatienceFlags,
+  patienceOf,
+  type StateFlags,
+  stateFolderOf,
+  type UdpFlags,
+  udpOf,
+} from '../options/flags.js';
+import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
+import { networkProxyOf } from '../options/network_proxy.js';
+import { passphraseOf } from '../options/passphrase.js';
+import type { Remote } from '../options/remote.js';
+import type { Context, Service } from './serve.js';
+
+export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, PatienceFlags, LimitFlags {}
+
+/** What all commands that connect to a listener have in common: whose identity, and how it starts. */
+export async function connectorService(
+  context: Context,
+  remote: Remote['remote'],
+  flags: ConnectorFlags,
+): Promise<Pick<Service<ConnectorHandle>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy' | 'start'>> {
+  const { io, reporter } = context;
+  const { publicKey } = isTicket(remote) ? remote.toxId : remote;
+  const options = {
+    ...networkOf(flags),
+    ...udpOf(flags),
+    ...(await networkProxyOf(flags, io)),
+    ...patienceOf(flags),
+    ...limitsOfFlags(flags),
+    bootstrap: await namedOrPublicNodes(context, flags),
+    logger: reporter.logger,
+    remote,
+  };
+  const passphrase = await passphraseOf(flags, io);
+  const { connect } = await io.loadApi();
+  return {
+    role: 'connector',
+    stateFolder: await stateFolderOf(flags, io),
+    passphrase,
+    onBusy: 'ephemeral',
+    start: async (identity, signal) => {
+      if (identity === undefined) return connect({ ...options, signal });
+      refuseSelf(publicKey, identity.secretKey);
+      return connect({ ...options, identity, signal });
+    },
+  };
+}
+
+function refuseSelf(remote: Uint8Array, secretKey: Uint8Array): void {
+  if (Buffer.compare(publicKeyOf(secretKey), remote) !== 0) return;
+  throw new TunnelError(
+    'ERR_ADDRESS_INVALID',
+    'this leads to ourselves; a connector needs the ticket that the listener prints on the other machine',
+  );
+}

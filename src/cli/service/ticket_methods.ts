@@ -1,0 +1,51 @@
+import * as v from 'valibot';
+import {
+  AllowReverseSchema,
+  DEFAULT_TICKET,
+  MomentSchema,
+  NameSchema,
+  RulesSchema,
+  UsesSchema,
+} from '../../access/access_state.js';
+import type { AccessPolicy } from '../../access/policy.js';
+import { type ControlMethods, method } from '../../control/method.js';
+
+/** Where tickets are made and taken back: a running listener, or its state file. */
+export interface TicketDesk {
+  readonly access: Pick<AccessPolicy, 'newTicket' | 'revoke' | 'rotate' | 'tickets'>;
+  /** @returns undefined when there is none of that name */
+  ticketOf(name: string): string | undefined;
+}
+
+const NewTicket = v.object({
+  name: NameSchema,
+  expiresAtMs: v.optional(MomentSchema),
+  uses: v.optional(UsesSchema),
+  rules: v.optional(RulesSchema),
+  allowReverse: v.optional(AllowReverseSchema),
+});
+const Named = v.object({ name: NameSchema });
+
+/** What `ticket` asks for, over the control socket or of the state file. @param saved waits until changes are kept */
+export function ticketMethods(desk: TicketDesk, saved: () => Promise<void>): ControlMethods {
+  const shown = (name: string) => ({ name, ticket: desk.ticketOf(name) });
+  return {
+    'ticket.show': method(v.object({}), () => shown(DEFAULT_TICKET)),
+    'ticket.list': method(v.object({}), () => desk.access.tickets()),
+    'ticket.new': method(NewTicket, async (ticket) => {
+      desk.access.newTicket(ticket);
+      await saved();
+      return shown(ticket.name);
+    }),
+    'ticket.rotate': method(Named, async ({ name }) => {
+      desk.access.rotate(name);
+      await saved();
+      return shown(name);
+    }),
+    'ticket.revoke': method(Named, async ({ name }) => {
+      desk.access.revoke(name);
+      await saved();
+      return { name };
+    }),
+  };
+}

@@ -1,0 +1,153 @@
+import type { Reason } from '../../mux/wire/reasons.js';
+import { REASONS } from '../../mux/wire/reasons.js';
+import {
+  type Authorize,
+  joined,
+  NO_BYTES,
+  type ProxyHandshake,
+  type ProxyStep,
+  targetOf,
+} from './proxy_handshake.js';
+
+// HTTP CONNECT: RFC 9110 section 9.3.6, RFC 9112 section 2 and 3.2.3.
+
+/** Longest request line and headers together, in bytes; Node's own server takes 16 KiB. */
+export const MAX_HEADER_BYTES = 16 * 1024;
+
+const STATUS = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  405: 'Method Not Allowed',
+  407: 'Proxy Authentication Required',
+  431: 'Request Header Fields Too Large',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+} as const;
+type Status = keyof typeof STATUS;
+
+/** The others are 502: the target could not be had. */
+const STATUS_OF: Partial<Readonly<Record<Reason, Status>>> = {
+  'not-allowed': 403,
+  timeout: 504,
+  'peer-silent': 504,
+  limit: 503,
+  busy: 503,
+  'peer-shutdown': 503,
+};
+
+const CR = 0x0d;
+const LF = 0x0a;
+
+/** The server's side of one HTTP client, up to the end of its header. */
+export class HttpConnectHandshake implements ProxyHandshake {
+  readonly #authorize: Authorize | undefined;
+  #held: Uint8Array = NO_BYTES;
+  /** Bytes in which no end of the header was found. */
+  #searched = 0;
+
+  constructor(authorize?: Authorize) {
+    this.#authorize = authorize;
+  }
+
+  take(bytes: Uint8Array): ProxyStep {
+    this.#held = joined(this.#held, bytes);
+    const end = this.#headerEnd();
+    if (end === 'broken') return failed(400, 'a line does not end with CR LF, or holds a control character');
+    if ((end ?? this.#held.length) > MAX_HEADER_BYTES) {
+      return failed(431, `a header of more than ${MAX_HEADER_BYTES} bytes`);
+    }
+    if (end === undefined) return { kind: 'more', answer: NO_BYTES };
+    const header = String.fromCharCode(...this.#held.subarray(0, end - 4));
+    return this.#read(header.split('\r\n'), this.#held.subarray(end));
+  }
+
+  opened(): Uint8Array {
+    return latin1('HTTP/1.1 200 Connection Established\r\n\r\n');
+  }
+
+  refused(reason: Reason, text: string): Uint8Array {
+    return answer(STATUS_OF[reason] ?? 502, text === '' ? REASONS[reason].sentence : text);
+  }
+
+  /** Where the header ends, its empty line counted. */
+  #headerEnd(): number | 'broken' | undefined {
+    const held = this.#held;
+    const last = Math.min(held.length, MAX_HEADER_BYTES + 1);
+    for (; this.#searched < last; this.#searched++) {
+      const at = this.#searched;
+      const byte = held[at]!;
+      if (held[at - 1] === CR && byte !== LF) return 'broken';
+      if (byte === LF) {
+        if (held[at - 1] !== CR) return 'broken';
+        if (held[at - 2] === LF) return at + 1;
+      } else if ((byte < 0x20 && byte !== CR && byte !== 0x09) || byte === 0x7f) {
+        return 'broken';
+      }
+    }
+    return undefined;
+  }
+
+  #read([requestLine = '', ...fields]: readonly string[], rest: Uint8Array): ProxyStep {
+    const [, method, authority, version] = /^([!-~]+) ([!-~]+) HTTP\/(\d\.\d)$/.exec(requestLine) ?? [];
+    if (method === undefined || authority === undefined) return failed(400, 'the request line is no HTTP');
+    if (version !== '1.1' && version !== '1.0') return failed(505, `HTTP/${version}; write HTTP/1.1`);
+    if (method !== 'CONNECT') {
+      return failed(405, `${method}; only CONNECT is served (curl: --proxytunnel)`, 'Allow: CONNECT\r\n');
+    }
+    const credentials = credentialsIn(fields);
+    if (credentials === 'broken') return failed(400, 'a header line without a name');
+    if (this.#authorize !== undefined) {
+      const known = credentials !== undefined && this.#authorize(credentials.user, credentials.password);
+      if (!known) return failed(407, 'wrong user name or password', CHALLENGE);
+    }
+    const [, bracketed, plain, port] = /^(?:\[([^[\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(authority) ?? [];
+    const host = bracketed ?? plain;
+    if (host === undefined) return failed(400, 'the target is no HOST:PORT, IPv6 in brackets');
+    if (bracketed?.includes(':') === false) return failed(400, 'brackets are for IPv6');
+    const target = targetOf(host, Number(port));
+    if (typeof target === 'string') return failed(400, target);
+    return { kind: 'target', answer: NO_BYTES, target, rest };
+  }
+}
+
+const CHALLENGE = 'Proxy-Authenticate: Basic realm="tox-wasm-tunnel"\r\n';
+
+interface Credentials {
+  readonly user: Uint8Array;
+  readonly password: Uint8Array;
+}
+
+/** What Basic says (RFC 7617); undefined when there is no such line, or it is in another scheme. */
+function credentialsIn(fields: readonly string[]): Credentials | 'broken' | undefined {
+  let found: Credentials | undefined;
+  for (const field of fields) {
+    // No blank before the colon, no folded lines: RFC 9112 section 5.1 and 5.2.
+    const [, name, value = ''] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/s.exec(field) ?? [];
+    if (name === undefined) return 'broken';
+    if (name.toLowerCase() !== 'proxy-authorization') continue;
+    const [, base64] = /^\s*basic +([A-Za-z0-9+/]+=*)\s*$/i.exec(value) ?? [];
+    if (base64 === undefined) continue;
+    const pair = Buffer.from(base64, 'base64');
+    const colon = pair.indexOf(':');
+    if (colon >= 0) found = { user: pair.subarray(0, colon), password: pair.subarray(colon + 1) };
+  }
+  return found;
+}
+
+function failed(status: Status, why: string, fields = ''): ProxyStep {
+  return { kind: 'failed', answer: answer(status, why, fields), why };
+}
+
+function answer(status: Status, text: string, fields = ''): Uint8Array {
+  const body = Buffer.from(`${text}\n`);
+  const head =
+    `HTTP/1.1 ${status} ${STATUS[status]}\r\n${fields}Connection: close\r\n` +
+    `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n\r\n`;
+  return Buffer.concat([latin1(head), body]);
+}
+
+function latin1(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
+}

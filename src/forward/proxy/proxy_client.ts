@@ -1,0 +1,188 @@
+import type { Socket } from 'node:net';
+import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
+import type { Reason } from '../../mux/wire/reasons.js';
+import type { HostPort } from '../../rules/spec.js';
+import { Pipe } from '../pipe.js';
+import { resetSocket } from '../reset_socket.js';
+import type { StreamGate, StreamWish } from '../stream_gate.js';
+import { HttpConnectHandshake } from './http_connect.js';
+import type { Authorize, ProxyHandshake, ProxyStep } from './proxy_handshake.js';
+import { SOCKS5, SocksHandshake } from './socks.js';
+
+/** How long a client may take to say what it wants, in milliseconds. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a client that was refused may keep its connection open, in milliseconds. */
+const LINGER_MS = 2_000;
+
+export interface ProxyClientOptions {
+  readonly socket: Socket;
+  readonly gate: StreamGate;
+  readonly timers: Timers;
+  readonly authorize: Authorize | undefined;
+  /** It is half-open no more: joined to a stream, waiting for one, refused or gone. Called once. */
+  readonly onAsked: () => void;
+  readonly onRefused: (target: HostPort, reason: Reason, text: string) => void;
+  /** It said nothing that we understand, or not in time. */
+  readonly onFailed: (why: string) => void;
+}
+
+/** One client of the proxy: what it wants, the stream to it, and the answer in the client's own protocol. */
+export class ProxyClient {
+  readonly #options: ProxyClientOptions;
+  readonly #socket: Socket;
+  #handshake: ProxyHandshake | undefined;
+  #timer: TimerHandle | undefined;
+  #asked = false;
+  #heardMs: number;
+  #wish: StreamWish | undefined;
+  #stream: MuxStream | undefined;
+
+  constructor(options: ProxyClientOptions) {
+    this.#options = options;
+    this.#socket = options.socket;
+    this.#heardMs = options.timers.nowMs();
+    this.#startTimer(HANDSHAKE_TIMEOUT_MS, () => this.#fail('did not say in time what it wants'));
+    this.#socket
+      .on('data', this.#onData)
+      .on('end', this.#onEnd)
+      .on('close', this.#onClose)
+      .on('error', this.#onError);
+  }
+
+  /** When it last sent something, or was accepted. */
+  get heardMs(): number {
+    return this.#heardMs;
+  }
+
+  /** Resets a client that has no stream yet. */
+  abort(): void {
+    resetSocket(this.#socket);
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    this.#heardMs = this.#options.timers.nowMs();
+    this.#handshake ??= this.#handshakeFor(bytes[0]);
+    if (this.#handshake === undefined) this.#fail('speaks neither SOCKS5 nor HTTP');
+    else this.#act(this.#handshake, this.#handshake.take(bytes));
+  };
+
+  #handshakeFor(first: number | undefined): ProxyHandshake | undefined {
+    const { authorize } = this.#options;
+    if (first === SOCKS5) return new SocksHandshake(authorize);
+    const isLetter = first !== undefined && first >= 0x41 && first <= 0x5a;
+    return isLetter ? new HttpConnectHandshake(authorize) : undefined;
+  }
+
+  #act(handshake: ProxyHandshake, step: ProxyStep): void {
+    if (step.kind === 'failed') {
+      this.#options.onFailed(step.why);
+      this.#finish(step.answer);
+      return;
+    }
+    if (step.answer.length > 0) this.#socket.write(step.answer);
+    if (step.kind === 'more') return;
+    this.#stopReading();
+    this.#socket.pause();
+    if (step.rest.length > 0) this.#socket.unshift(step.rest);
+    this.#tellAsked();
+    this.#open(handshake, step.target);
+  }
+
+  #open(handshake: ProxyHandshake, target: HostPort): void {
+    let pipe: Pipe | undefined;
+    const handlers: StreamHandlers = {
+      onOpened: () => {
+        const stream = this.#stream;
+        if (stream === undefined) return;
+        this.#socket.write(handshake.opened());
+        this.#letGo();
+        pipe = new Pipe(this.#socket);
+        pipe.attach(stream);
+        pipe.flow();
+      },
+      onRefused: (reason, text) => {
+        this.#wish = undefined;
+        this.#stream = undefined;
+        this.#options.onRefused(target, reason, text);
+        this.#finish(handshake.refused(reason, text));
+      },
+      onData: (chunk) => pipe?.onData(chunk),
+      onEnd: () => pipe?.onEnd(),
+      onReset: () => {
+        this.#stream = undefined;
+        if (pipe === undefined) resetSocket(this.#socket);
+        else pipe.onReset();
+      },
+      onDrain: () => pipe?.onDrain(),
+    };
+    this.#wish = {
+      target: { kind: 'tcp', ...target },
+      handlers,
+      onAsked: (stream) => {
+        this.#stream = stream;
+      },
+    };
+    this.#options.gate.open(this.#wish);
+  }
+
+  /** Says the last word, and lets the client read it: a connection closed with bytes unread is a reset. */
+  #finish(answer: Uint8Array): void {
+    this.#stopReading();
+    this.#tellAsked();
+    if (this.#socket.destroyed) return;
+    this.#startTimer(LINGER_MS, () => this.#socket.destroy());
+    this.#socket.end(answer);
+    this.#socket.resume();
+  }
+
+  #fail(why: string): void {
+    this.#options.onFailed(why);
+    resetSocket(this.#socket);
+  }
+
+  #startTimer(delayMs: number, callback: () => void): void {
+    this.#stopTimer();
+    this.#timer = this.#options.timers.set(callback, delayMs);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== undefined) this.#options.timers.clear(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #stopReading(): void {
+    this.#stopTimer();
+    this.#socket.off('data', this.#onData).off('end', this.#onEnd);
+  }
+
+  #tellAsked(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    this.#options.onAsked();
+  }
+
+  /** The socket is the pipe's. */
+  #letGo(): void {
+    this.#wish = undefined;
+    this.#stream = undefined;
+    this.#socket.off('close', this.#onClose).off('error', this.#onError);
+  }
+
+  /** Before its request was whole. */
+  readonly #onEnd = (): void => {
+    this.#socket.destroy();
+  };
+
+  readonly #onError = (): void => {
+    // `close` follows.
+  };
+
+  readonly #onClose = (): void => {
+    this.#stopReading();
+    this.#tellAsked();
+    if (this.#wish !== undefined) this.#options.gate.forget(this.#wish);
+    this.#stream?.reset('cancelled');
+    this.#letGo();
+  };
+}

@@ -1,0 +1,60 @@
+import { addAbortSignal } from 'node:stream';
+import { expectMany } from '../../core/aborting.js';
+import type { Timers } from '../../core/clock.js';
+import type { PathTarget, TcpTarget } from '../../mux/wire/target.js';
+import { type Endpoint, isPath } from '../../rules/endpoint.js';
+import type { StreamGate, StreamWish } from '../stream_gate.js';
+import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
+
+export interface DialedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'> {
+  readonly gate: StreamGate;
+  readonly timers: Timers;
+  readonly target: TcpTarget | PathTarget;
+  /** Milliseconds to wait for a session with the peer; Infinity: as long as it takes. Default: the gate's. */
+  readonly sessionWaitMs?: number;
+  /** Destroys the stream with an AbortError. */
+  readonly signal?: AbortSignal;
+  /** Why this stream cannot be opened: it emits this error instead, as a socket that fails to connect does. */
+  readonly failure?: Error | undefined;
+}
+
+/** A target, as errors name it. */
+export function nameOfTarget(target: Endpoint): string {
+  return isPath(target) ? target.path : `${target.host} port ${target.port}`;
+}
+
+/** A connection that the far end dials for us. */
+export class DialedStream extends TunnelStream {
+  override readonly remoteAddress: string | undefined;
+  override readonly remotePort: number | undefined;
+  readonly #gate: StreamGate;
+  readonly #wish: StreamWish;
+
+  constructor(options: DialedStreamOptions) {
+    const { gate, target, sessionWaitMs, signal, failure } = options;
+    super({ ...options, target: nameOfTarget(target), isOpen: false });
+    this.remoteAddress = isPath(target) ? undefined : target.host;
+    this.remotePort = isPath(target) ? undefined : target.port;
+    this.#gate = gate;
+    this.#wish = {
+      target,
+      handlers: this.streamHandlers(),
+      onAsked: (stream) => this.attach(stream),
+      ...(sessionWaitMs === undefined ? {} : { sessionWaitMs }),
+    };
+    if (signal !== undefined) {
+      expectMany(signal);
+      addAbortSignal(signal, this);
+    }
+    // Whoever dials listens to the events only after this.
+    process.nextTick(() => {
+      if (this.destroyed) return;
+      if (failure === undefined) this.#gate.open(this.#wish);
+      else this.destroy(failure);
+    });
+  }
+
+  protected override abandoned(): void {
+    this.#gate.forget(this.#wish);
+  }
+}

@@ -1,0 +1,208 @@
+import { Allowance } from '../../core/allowance.js';
+import type { Clock } from '../../core/clock.js';
+import { TunnelError } from '../../core/errors.js';
+import { MAX_STREAMS_PER_PEER, MAX_WAITING_OPENS } from '../../core/limits.js';
+import type { Stream } from '../stream/stream.js';
+import type { PendingRequest } from './open_request.js';
+import type { SessionLimits } from './session_options.js';
+
+/** An OPEN that waits is refused when no stream has ended for this long, in milliseconds. */
+export const PLACE_WAIT_MS = 10_000;
+/** An OPEN is refused when it has waited this long, whatever for, in milliseconds. */
+export const OPEN_WAIT_MS = 300_000;
+
+export interface OpensOptions {
+  readonly limits: Required<SessionLimits>;
+  readonly clock: Clock;
+  /** Sends the OPEN of a stream of ours. */
+  readonly send: (stream: Stream) => void;
+  /** Takes a request of the peer. */
+  readonly onOpen: (request: PendingRequest) => void;
+}
+
+/** Decides when our OPENs are sent, and when those of the peer reach our consumer. */
+export class Opens {
+  readonly #clock: Clock;
+  readonly #send: OpensOptions['send'];
+  readonly #onOpen: OpensOptions['onOpen'];
+  readonly #ours: OpenQueue;
+  readonly #theirs: OpenQueue;
+  #refused = 0;
+  #frozenAtMs: number | undefined;
+  /** How long the session has been frozen in all. Waits do not count that time. */
+  #frozenMs = 0;
+
+  constructor({ limits, clock, send, onOpen }: OpensOptions) {
+    const { streams, opensPerSecond } = limits;
+    this.#clock = clock;
+    this.#send = send;
+    this.#onOpen = onOpen;
+    const rate = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
+    // The limits bound the peer. Our own streams have the bound of the protocol alone.
+    const noRate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
+    this.#ours = new OpenQueue(MAX_STREAMS_PER_PEER, noRate, {
+      noPlace: `${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
+      tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows; close some first`,
+    });
+    this.#theirs = new OpenQueue(streams, rate, {
+      noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,
+      tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: one peer may have ${streams} connections (--max-streams) and open ${opensPerSecond} a second (--max-opens-per-second)`,
+    });
+  }
+
+  get waiting(): number {
+    return this.#ours.waiting + this.#theirs.waiting;
+  }
+
+  /** OPENs of the peer refused so far because of a limit. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** @throws {TunnelError} ERR_LIMIT when no further stream of ours may even wait */
+  expectRoom(): void {
+    const { open, waiting } = this.#ours;
+    if (open + waiting < MAX_STREAMS_PER_PEER + MAX_WAITING_OPENS) return;
+    throw new TunnelError(
+      'ERR_LIMIT',
+      `${open} connections to this peer are open and ${waiting} wait; close some first`,
+    );
+  }
+
+  addOurs(stream: Stream): void {
+    this.#ours.add(stream, {
+      sinceMs: this.#nowMs(),
+      pass: () => this.#send(stream),
+      refuse: (text) => stream.giveUp('limit', text),
+    });
+  }
+
+  /** Bounded by the OPENs that a peer may have unanswered. */
+  addTheirs(stream: Stream, request: PendingRequest): void {
+    this.#theirs.add(stream, {
+      sinceMs: this.#nowMs(),
+      pass: () => this.#onOpen(request),
+      refuse: (text) => {
+        this.#refused++;
+        request.refuse('limit', text);
+      },
+    });
+  }
+
+  /** A stream is over, whether it has passed or waits. */
+  forget(stream: Stream): void {
+    (stream.isOurs ? this.#ours : this.#theirs).forget(stream);
+  }
+
+  /** Passes and refuses what is due. @returns whether there was any */
+  admit(): boolean {
+    const nowMs = this.#nowMs();
+    const anyOfOurs = this.#ours.admit(nowMs);
+    return this.#theirs.admit(nowMs) || anyOfOurs;
+  }
+
+  /** Milliseconds until {@link admit} may have something to do; Infinity while nothing waits, or while frozen. */
+  nextMs(): number {
+    if (this.#frozenAtMs !== undefined) return Number.POSITIVE_INFINITY;
+    const nowMs = this.#nowMs();
+    return Math.min(this.#ours.nextMs(nowMs), this.#theirs.nextMs(nowMs));
+  }
+
+  /** Stops the clock of all waits: no stream can end while the peer is offline. */
+  freeze(): void {
+    this.#frozenAtMs ??= this.#clock.nowMs();
+  }
+
+  thaw(): void {
+    if (this.#frozenAtMs !== undefined) this.#frozenMs += this.#clock.nowMs() - this.#frozenAtMs;
+    this.#frozenAtMs = undefined;
+  }
+
+  #nowMs(): number {
+    return (this.#frozenAtMs ?? this.#clock.nowMs()) - this.#frozenMs;
+  }
+}
+
+interface WaitingOpen {
+  readonly sinceMs: number;
+  pass(): void;
+  refuse(text: string): void;
+}
+
+/**
+ * The streams that one end opened, and its OPENs that wait, in order of arrival. OPENs pass at a rate, and only
+ * while the end has fewer streams than it may. An OPEN is refused only when no stream ends for a while, or when
+ * it has waited very long: an end that opens many short streams is slowed down, not refused.
+ */
+class OpenQueue {
+  readonly #places: number;
+  readonly #rate: Allowance;
+  readonly #texts: { readonly noPlace: string; readonly tooLong: string };
+  readonly #waiting = new Map<Stream, WaitingOpen>();
+  /** Streams that have passed and are not over. */
+  #open = 0;
+  /** When the last place was taken. */
+  #fullSinceMs = 0;
+
+  constructor(places: number, rate: Allowance, texts: { noPlace: string; tooLong: string }) {
+    this.#places = places;
+    this.#rate = rate;
+    this.#texts = texts;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  add(stream: Stream, open: WaitingOpen): void {
+    this.#waiting.set(stream, open);
+  }
+
+  forget(stream: Stream): void {
+    if (!this.#waiting.delete(stream)) this.#open--;
+  }
+
+  admit(nowMs: number): boolean {
+    let any = false;
+    for (const [stream, waiting] of this.#waiting) {
+      const passes = !this.#isFull() && this.#rate.take(nowMs);
+      if (!passes && nowMs < this.#refusedAtMs(waiting)) break;
+      any = true;
+      // A stream that is refused counts for the moment until it is forgotten.
+      this.#waiting.delete(stream);
+      this.#open++;
+      if (passes) {
+        if (this.#isFull()) this.#fullSinceMs = nowMs;
+        waiting.pass();
+      } else {
+        const isTooLong = nowMs >= waiting.sinceMs + OPEN_WAIT_MS;
+        waiting.refuse(isTooLong ? this.#texts.tooLong : this.#texts.noPlace);
+      }
+    }
+    return any;
+  }
+
+  nextMs(nowMs: number): number {
+    for (const waiting of this.#waiting.values()) {
+      const refusedInMs = Math.max(0, this.#refusedAtMs(waiting) - nowMs);
+      return this.#isFull() ? refusedInMs : Math.min(refusedInMs, this.#rate.waitMs(nowMs));
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  #isFull(): boolean {
+    return this.#open >= this.#places;
+  }
+
+  #refusedAtMs({ sinceMs }: WaitingOpen): number {
+    const tooLongMs = sinceMs + OPEN_WAIT_MS;
+    // While it is full, no stream has ended since the last place was taken.
+    return this.#isFull()
+      ? Math.min(tooLongMs, Math.max(sinceMs, this.#fullSinceMs) + PLACE_WAIT_MS)
+      : tooLongMs;
+  }
+}

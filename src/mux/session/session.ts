@@ -1,0 +1,399 @@
+import type { Clock } from '../../core/clock.js';
+import { TunnelError } from '../../core/errors.js';
+import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
+import { Scheduler } from '../schedule/scheduler.js';
+import { Stream } from '../stream/stream.js';
+import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
+import type { StreamHost } from '../stream/stream_host.js';
+import type { StreamParts } from '../stream/stream_parts.js';
+import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from '../wire/frame.js';
+import type { Reason } from '../wire/reasons.js';
+import { ID_BYTES, isNilAt, newId } from '../wire/stream_id.js';
+import { encodeTarget, type Target } from '../wire/target.js';
+import { violation } from '../wire/violation.js';
+import { CountingSink } from './counting_sink.js';
+import { KeepAlive } from './keep_alive.js';
+import { PendingRequest } from './open_request.js';
+import { Opens } from './opens.js';
+import { PeerRates } from './peer_rates.js';
+import type { PingCallback } from './pinger.js';
+import { SessionControl } from './session_control.js';
+import {
+  DEFAULT_DEADLINE_MS,
+  DEFAULT_KEEP_ALIVE_MS,
+  type SessionOptions,
+  type SessionStats,
+  withDefaults,
+} from './session_options.js';
+import { StreamMemory } from './stream_memory.js';
+import { StreamTable } from './stream_table.js';
+
+/** Round trips older than this are measured again before a window is tuned by them. */
+const ROUND_TRIP_AGE_MS = 1000;
+
+/**
+ * All the streams with one peer: frames in, frames out. It has no timer and no socket: its owner
+ * calls {@link receive} for each frame that came, {@link flush} after a batch of them,
+ * {@link writable} when a sink that refused has room, and {@link tick} after {@link nextTickMs}.
+ */
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #sink: CountingSink;
+  readonly #clock: Clock;
+  readonly #scheduler: Scheduler;
+  readonly #control: SessionControl;
+  readonly #keepAlive: KeepAlive;
+  readonly #memory: StreamMemory;
+  readonly #rates: PeerRates;
+  readonly #opens: Opens;
+  readonly #table = new StreamTable();
+  readonly #host: StreamHost;
+  /** OPENs of the peer that got no OPENED and no REFUSED yet. */
+  #unanswered = 0;
+  #news: Stream[] = [];
+  #mayDrain: Stream[] = [];
+  /** Frames may be sent: a listener waits for the connector's first one. */
+  #started: boolean;
+  /** Handlers or the scheduler run: what is due is sent after them. */
+  #busy = false;
+  #closed = false;
+  #heard = false;
+  #framesReceived = 0;
+  #bytesReceived = 0;
+  /** When the last stream was over. */
+  #busyMs: number;
+  /** As {@link nextTickMs} said last. */
+  #tickAtMs = Number.POSITIVE_INFINITY;
+
+  /** A connector's session sends its first PING at once. */
+  constructor(options: SessionOptions) {
+    const { clock, keepAliveMs = DEFAULT_KEEP_ALIVE_MS, deadlineMs = DEFAULT_DEADLINE_MS } = options;
+    this.#options = options;
+    this.#clock = clock;
+    const limits = withDefaults(options.limits);
+    this.#sink = new CountingSink(options.sink);
+    this.#memory = new StreamMemory(limits);
+    this.#rates = new PeerRates(limits, clock.nowMs());
+    this.#opens = new Opens({
+      limits,
+      clock,
+      send: (stream) => this.#scheduler.controlDue(stream),
+      onOpen: options.onOpen,
+    });
+    this.#busyMs = clock.nowMs();
+    this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
+    this.#control = new SessionControl({
+      sink: this.#sink,
+      clock,
+      onRefusalSent: () => {
+        this.#unanswered--;
+      },
+      framesSent: () => this.#sink.frames,
+    });
+    this.#host = this.#hostOfStreams();
+    this.#started = options.role === 'connector';
+    this.#scheduler = new Scheduler(this.#started);
+    this.#wantPing();
+    this.#pump();
+  }
+
+  /** True after {@link close}, {@link abandon}, or the peer's BYE. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Streams that are not over, those included whose last frames wait to be sent. */
+  get streamCount(): number {
+    return this.#table.size;
+  }
+
+  /** Milliseconds since there was a stream; 0 while there is one. */
+  get idleMs(): number {
+    return this.#table.size > 0 ? 0 : this.#clock.nowMs() - this.#busyMs;
+  }
+
+  /** True while a BYE of ours waits for room in the sink. */
+  get hasByeToSend(): boolean {
+    return this.#closed && this.#control.hasControl;
+  }
+
+  /**
+   * Opens a stream to a target that the far end dials. Beyond 4096 it waits for another to end, and is refused when none does.
+   *
+   * @throws {TunnelError} ERR_ADDRESS_INVALID for the target, ERR_LIMIT when too many wait already,
+   *   ERR_PEER_GONE when the session is closed or the peer said BYE
+   */
+  open(target: Target, handlers: StreamHandlers): MuxStream {
+    const wanted = encodeTarget(target);
+    if (this.#closed || this.#control.theirBye !== undefined) {
+      throw new TunnelError('ERR_PEER_GONE', 'no stream can be opened; connect again');
+    }
+    this.#opens.expectRoom();
+    let id = newId(this.#options.random16());
+    while (this.#table.isTaken(id, 0)) id = newId(this.#options.random16());
+    const stream = this.#newStream(target.kind, { id, open: wanted, handlers });
+    this.#opens.addOurs(stream);
+    this.#pump();
+    return stream;
+  }
+
+  /**
+   * Takes one frame; the view is read during the call alone. Handlers hear of it in {@link flush}.
+   * Ignores all frames once closed.
+   *
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote): call `close('protocol-error')`; ERR_LIMIT (remote) for
+   *   too many frames: call `close('limit')`
+   */
+  receive(frame: Uint8Array): void {
+    this.#heard = true;
+    if (!this.#started) {
+      this.#started = true;
+      this.#scheduler.writable();
+    }
+    if (this.#closed) return;
+    if (frame.length < HEADER_BYTES) throw violation(`a frame of ${frame.length} bytes`);
+    if (frame.length > this.#options.frameBytes) {
+      throw violation(`a frame of ${frame.length} bytes; agreed were ${this.#options.frameBytes}`);
+    }
+    const type = frame[0]!;
+    if (type !== DATA && type !== DATAGRAM) this.#rates.takeControlFrame(this.#clock.nowMs());
+    if (type >= FIRST_SESSION_TYPE) {
+      this.#control.receive(type, frame);
+      if (this.#control.hasControl) this.#scheduler.controlDue(this.#control);
+    } else {
+      this.#receiveStreamFrame(type, frame);
+    }
+    if (type !== DATAGRAM) this.#framesReceived++;
+    this.#bytesReceived += frame.length;
+  }
+
+  /** After a batch of frames: tells the handlers, gives credit, sends what is due. */
+  flush(): void {
+    if (this.#heard) {
+      this.#heard = false;
+      this.#keepAlive.heard(this.#clock.nowMs());
+    }
+    if (this.#busy) return;
+    this.#busy = true;
+    let settled = 0;
+    try {
+      this.#control.pinger.settle();
+      while (settled < this.#news.length) this.#news[settled++]!.settle();
+      this.#actOnBye();
+    } finally {
+      this.#news.splice(0, settled);
+      this.#busy = false;
+    }
+    this.#pump();
+  }
+
+  /** The sink has room again. */
+  writable(): void {
+    if (!this.#started) return;
+    this.#scheduler.writable();
+    this.#pump();
+  }
+
+  /**
+   * Looks after the peer's silence and the OPENs that wait.
+   * @returns dead: nothing came for too long, call {@link abandon}
+   */
+  tick(): 'alive' | 'dead' {
+    if (this.#closed) return 'alive';
+    const state = this.#keepAlive.check(this.#clock.nowMs());
+    if (state === 'dead') return 'dead';
+    if (state === 'idle') this.#wantPing();
+    this.#pump();
+    return 'alive';
+  }
+
+  /** Milliseconds from now until {@link tick} has something to do; Infinity for never. */
+  nextTickMs(): number {
+    if (this.#closed) return Number.POSITIVE_INFINITY;
+    const nowMs = this.#clock.nowMs();
+    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#opens.nextMs());
+    this.#tickAtMs = nowMs + nextMs;
+    return nextMs;
+  }
+
+  /** The friend is offline: its silence does not count. */
+  freeze(): void {
+    this.#keepAlive.freeze();
+    this.#opens.freeze();
+    this.#control.pinger.spoil();
+  }
+
+  /** The friend is back and the handshake said: the same sessions. */
+  thaw(): void {
+    this.#keepAlive.thaw(this.#clock.nowMs());
+    this.#opens.thaw();
+    this.#wantPing();
+    this.#pump();
+  }
+
+  /**
+   * Measures the round trip. When a PING is unanswered already, its answer counts.
+   *
+   * @throws {TunnelError} ERR_PEER_GONE when closed, ERR_LIMIT when a thousand wait
+   */
+  ping(callback: PingCallback): void {
+    if (this.#closed) throw new TunnelError('ERR_PEER_GONE', 'nobody to ping; connect again');
+    this.#control.pinger.wait(callback);
+    this.#wantPing();
+    this.#pump();
+  }
+
+  stats(): SessionStats {
+    return {
+      streams: this.#table.size,
+      framesSent: this.#sink.frames,
+      framesReceived: this.#framesReceived,
+      bytesSent: this.#sink.bytes,
+      bytesReceived: this.#bytesReceived,
+      opensRefused: this.#opens.refused,
+      roundTripMs: this.#control.pinger.smoothedMs,
+      ...this.#table.memory(),
+      ...this.#memory.stats(),
+    };
+  }
+
+  /**
+   * Says BYE and resets all streams. What was put into frames before still arrives, so after the
+   * last stream has ended this loses nothing. @param text said to the peer, at most 255 bytes of it
+   */
+  close(reason: Reason, text = ''): void {
+    if (this.#closed) return;
+    this.#shut(reason, false);
+    this.#control.bye(reason, text);
+    this.#scheduler.controlDue(this.#control);
+    this.#pump();
+  }
+
+  /** Resets all streams without a word to the peer: it is dead, or another process. */
+  abandon(reason: Reason): void {
+    if (!this.#closed) this.#shut(reason, false);
+    this.#control.clear();
+  }
+
+  #receiveStreamFrame(type: number, frame: Uint8Array): void {
+    const stream = this.#table.find(frame, 1);
+    if (type === OPEN) {
+      if (stream !== undefined) throw violation('OPEN for a stream that is there');
+      this.#receiveOpen(frame);
+    } else if (stream !== undefined) {
+      stream.receive(type, frame);
+    } else if (type === 0 || type > DATAGRAM) {
+      throw violation(`type ${type}, which is no frame`);
+    } else if (isNilAt(frame, 1)) {
+      throw violation(`type ${type} for the session; it is for a stream`);
+    }
+  }
+
+  #receiveOpen(frame: Uint8Array): void {
+    if (isNilAt(frame, 1)) throw violation('OPEN with the nil UUID');
+    const { creditOffset, target } = readOpen(frame);
+    if (this.#unanswered >= MAX_STREAMS_PER_PEER)
+      throw violation(`more than ${MAX_STREAMS_PER_PEER} OPENs unanswered`);
+    this.#unanswered++;
+    const id = frame.slice(1, 1 + ID_BYTES);
+    if (target === undefined) {
+      this.#refuse(id, 'unsupported', '');
+    } else if (this.#table.isTaken(id, 0)) {
+      this.#refuse(id, 'busy', 'open again with another UUID');
+    } else {
+      this.#enqueue(id, creditOffset, target);
+    }
+  }
+
+  /** The request reaches our consumer when the limits allow it, after this batch at the earliest. */
+  #enqueue(id: Uint8Array, creditOffset: number, target: Target): void {
+    // After accept(), the consumer's handlers replace these.
+    const handlers: StreamHandlers = { onReset: () => request.cancel() };
+    const stream = this.#newStream(target.kind, { id, open: undefined, handlers });
+    const request = new PendingRequest(stream, target, this);
+    stream.sending.raiseCredit(creditOffset);
+    this.#opens.addTheirs(stream, request);
+  }
+
+  /** @returns whether any OPEN passed or was refused */
+  #admitOpens(): boolean {
+    if (this.#closed || this.#opens.waiting === 0) return false;
+    const any = this.#opens.admit();
+    if (this.#clock.nowMs() + this.#opens.nextMs() < this.#tickAtMs - 1) this.#options.onTickSooner?.();
+    return any;
+  }
+
+  #newStream(kind: Target['kind'], parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
+    const halves = this.#memory.halves(kind, this.#table.size, this.#clock.nowMs());
+    const stream = new Stream(this.#host, { ...parts, ...halves });
+    this.#table.add(stream);
+    return stream;
+  }
+
+  #refuse(id: Uint8Array, reason: Reason, text: string): void {
+    this.#control.refuse({ id, reason, text });
+    this.#scheduler.controlDue(this.#control);
+  }
+
+  #wantPing(): void {
+    if (this.#control.pinger.want()) this.#scheduler.controlDue(this.#control);
+  }
+
+  /** Acts on the peer's BYE when all frames that it sent before have come. */
+  #actOnBye(): void {
+    const bye = this.#control.theirBye;
+    // The BYE itself is one of those received.
+    if (this.#closed || bye === undefined || this.#framesReceived <= bye.framesBefore) return;
+    this.#shut(bye.reason, true);
+    this.#control.clear();
+    this.#options.onBye?.(bye.reason, bye.text);
+  }
+
+  #shut(reason: Reason, remote: boolean): void {
+    this.#closed = true;
+    for (const stream of [...this.#table]) stream.abort(reason, remote);
+    // Those that ended in this batch have not heard of it; inside flush they will.
+    if (!this.#busy) for (const stream of this.#news.splice(0)) stream.settle();
+  }
+
+  #pump(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      this.#scheduler.run();
+      while (this.#admitOpens() || this.#mayDrain.length > 0) {
+        const streams = this.#mayDrain;
+        this.#mayDrain = [];
+        for (const stream of streams) stream.drain();
+        this.#scheduler.run();
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #hostOfStreams(): StreamHost {
+    return {
+      sink: this.#sink,
+      clock: this.#clock,
+      frameBytes: this.#options.frameBytes,
+      roundTripMs: (nowMs) => {
+        if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
+        return this.#control.pinger.smoothedMs;
+      },
+      controlDue: (stream) => this.#scheduler.controlDue(stream),
+      dataDue: (stream) => this.#scheduler.dataDue(stream),
+      hasNews: (stream) => this.#news.push(stream),
+      mayDrain: (stream) => this.#mayDrain.push(stream),
+      answered: () => void this.#unanswered--,
+      refuse: ({ idBytes }, reason, text) => this.#refuse(idBytes, reason, text),
+      forget: (stream) => {
+        this.#scheduler.forget(stream);
+        this.#table.remove(stream);
+        this.#opens.forget(stream);
+        this.#busyMs = this.#clock.nowMs();
+      },
+      pump: () => this.#pump(),
+    };
+  }
+}

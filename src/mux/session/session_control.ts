@@ -1,0 +1,163 @@
+import type { Clock } from '../../core/clock.js';
+import type { LaneTicket } from '../schedule/lane.js';
+import { type Source, tickets } from '../schedule/scheduler.js';
+import {
+  BYE,
+  type ByeBody,
+  byeBytes,
+  checkTokenFrame,
+  HEADER_BYTES,
+  PING,
+  PONG,
+  readBye,
+  refusedBytes,
+  TOKEN_BYTES,
+  TOKEN_FRAME_BYTES,
+  writeBye,
+  writeRefused,
+  writeTokenFrame,
+} from '../wire/frame.js';
+import type { FrameSink } from '../wire/frame_sink.js';
+import type { Reason } from '../wire/reasons.js';
+import { isNilAt } from '../wire/stream_id.js';
+import { encodeText } from '../wire/text.js';
+import { violation } from '../wire/violation.js';
+import { Pinger } from './pinger.js';
+
+interface Refusal {
+  readonly id: Uint8Array;
+  readonly reason: Reason;
+  readonly text: string;
+}
+
+export interface SessionControlOptions {
+  readonly sink: FrameSink;
+  readonly clock: Clock;
+  /** REFUSED was sent for an OPEN of the peer. */
+  readonly onRefusalSent: () => void;
+  /** Frames sent so far in this session. */
+  readonly framesSent: () => number;
+}
+
+/** The frames that no stream sends: PING, PONG, BYE, and REFUSED for streams that never were. */
+export class SessionControl implements Source {
+  readonly control: LaneTicket<Source>;
+  readonly data: LaneTicket<Source>;
+  deficitBytes = 0;
+  readonly pinger = new Pinger();
+  readonly #options: SessionControlOptions;
+  readonly #pongToken = new Uint8Array(TOKEN_BYTES);
+  #pongDue = false;
+  /** As many as the peer has unanswered OPENs, at most. */
+  #refusals: Refusal[] = [];
+  #theirBye: ByeBody | undefined;
+  #bye: { readonly reason: Reason; readonly text: Uint8Array } | undefined;
+
+  constructor(options: SessionControlOptions) {
+    this.#options = options;
+    ({ control: this.control, data: this.data } = tickets(this));
+  }
+
+  /** The peer's BYE, once it has come. */
+  get theirBye(): ByeBody | undefined {
+    return this.#theirBye;
+  }
+
+  /**
+   * A frame for the session itself. Of several PINGs that wait for an answer the newest gets it.
+   *
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote)
+   */
+  receive(type: number, frame: Uint8Array): void {
+    if (!isNilAt(frame, 1)) throw violation(`type ${type} for a stream; it is for the session`);
+    if (type === PING) {
+      checkTokenFrame(frame);
+      this.#pongToken.set(frame.subarray(HEADER_BYTES));
+      this.#pongDue = true;
+    } else if (type === PONG) {
+      checkTokenFrame(frame);
+      this.pinger.answered(frame, HEADER_BYTES, this.#options.clock.nowMs());
+    } else if (type === BYE) {
+      if (this.#theirBye !== undefined) throw violation('BYE twice');
+      this.#theirBye = readBye(frame);
+    } else {
+      throw violation(`type ${type}, which is no frame`);
+    }
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#refusals.push(refusal);
+  }
+
+  /** BYE, and nothing but BYE. */
+  bye(reason: Reason, text: string): void {
+    this.clear();
+    this.#bye = { reason, text: encodeText(text) };
+  }
+
+  /** Nothing is to be sent any more. */
+  clear(): void {
+    this.#pongDue = false;
+    this.#refusals = [];
+    this.#bye = undefined;
+    this.pinger.close();
+  }
+
+  get hasControl(): boolean {
+    return this.#pongDue || this.pinger.isDue || this.#refusals.length > 0 || this.#bye !== undefined;
+  }
+
+  sendControl(): boolean {
+    if (this.#pongDue) return this.#sendPong();
+    if (this.pinger.isDue) return this.#sendPing();
+    const refusal = this.#refusals[0];
+    if (refusal !== undefined) return this.#sendRefused(refusal);
+    return this.#sendBye();
+  }
+
+  readonly hasData = false;
+  readonly isInteractive = false;
+
+  sendData(): number {
+    return 0;
+  }
+
+  #sendPong(): boolean {
+    const out = this.#options.sink.reserve(TOKEN_FRAME_BYTES, true);
+    if (out === undefined) return false;
+    writeTokenFrame(out, PONG, this.#pongToken);
+    this.#options.sink.commit();
+    this.#pongDue = false;
+    return true;
+  }
+
+  #sendPing(): boolean {
+    const out = this.#options.sink.reserve(TOKEN_FRAME_BYTES, true);
+    if (out === undefined) return false;
+    writeTokenFrame(out, PING, this.pinger.sent(this.#options.clock.nowMs()));
+    this.#options.sink.commit();
+    return true;
+  }
+
+  #sendRefused(refusal: Refusal): boolean {
+    const text = encodeText(refusal.text);
+    const out = this.#options.sink.reserve(refusedBytes(text), true);
+    if (out === undefined) return false;
+    writeRefused(out, refusal.id, refusal.reason, text);
+    this.#options.sink.commit();
+    this.#refusals.shift();
+    this.#options.onRefusalSent();
+    return true;
+  }
+
+  #sendBye(): boolean {
+    if (this.#bye === undefined) return true;
+    const { reason, text } = this.#bye;
+    const out = this.#options.sink.reserve(byeBytes(text), true);
+    if (out === undefined) return false;
+    writeBye(out, reason, this.#options.framesSent(), text);
+    this.#options.sink.commit();
+    this.#bye = undefined;
+    return true;
+  }
+}

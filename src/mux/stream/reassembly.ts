@@ -1,0 +1,133 @@
+import { copyBytes } from '../../core/copy_bytes.js';
+import { BLOCK_BYTES, type BlockPool } from './block_pool.js';
+import { Intervals } from './intervals.js';
+
+/**
+ * Chunks below this size are handed out as copies: a view would keep a whole block alive for a
+ * few bytes, and keep the block from being used again.
+ */
+const COPY_BELOW_BYTES = 4096;
+
+interface Block {
+  readonly bytes: Uint8Array;
+  /** The consumer has a view of it: it may be filled further, but not used again. */
+  shared: boolean;
+}
+
+/**
+ * Puts a stream's bytes in order: each frame is copied once, to its offset in a block, and the
+ * consumer gets views of the blocks. Holds the blocks that the receive window touches, no more.
+ */
+export class Reassembly {
+  readonly #pool: BlockPool;
+  readonly #intervals = new Intervals();
+  /** Blocks by offset; the first one holds {@link #firstBlockOffset} and following. */
+  #blocks: (Block | undefined)[] = [];
+  #firstBlockOffset = 0;
+  #delivered = 0;
+  #heldBlocks = 0;
+
+  constructor(pool: BlockPool) {
+    this.#pool = pool;
+  }
+
+  /** Offset of the next byte for the consumer. */
+  get deliveredOffset(): number {
+    return this.#delivered;
+  }
+
+  /** Offset after the last byte that has come. */
+  get highestOffset(): number {
+    return this.#intervals.highest;
+  }
+
+  /** Offset of the first byte that is missing. */
+  get contiguousOffset(): number {
+    return this.#intervals.contiguous;
+  }
+
+  get hasContiguous(): boolean {
+    return this.#intervals.contiguous > this.#delivered;
+  }
+
+  /** Memory of blocks held here, in bytes. */
+  get heldBytes(): number {
+    return this.#heldBlocks * BLOCK_BYTES;
+  }
+
+  /**
+   * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
+   *
+   * @returns false when there is no block for it: the stream cannot go on
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote) when some of it is there already
+   */
+  insert(offset: number, frame: Uint8Array, from: number): boolean {
+    this.#intervals.add(offset, offset + frame.length - from);
+    let at = from;
+    while (at < frame.length) {
+      const distance = offset + (at - from) - this.#firstBlockOffset;
+      const index = Math.floor(distance / BLOCK_BYTES);
+      const inBlock = distance - index * BLOCK_BYTES;
+      const end = Math.min(frame.length, at + BLOCK_BYTES - inBlock);
+      const block = this.#block(index);
+      if (block === undefined) return false;
+      copyBytes(block.bytes, inBlock, frame.subarray(at, end));
+      at = end;
+    }
+    return true;
+  }
+
+  /** The next bytes in order, at most one block of them; undefined when there are none. */
+  next(): Uint8Array | undefined {
+    const { contiguous } = this.#intervals;
+    const available = contiguous - this.#delivered;
+    if (available === 0) return undefined;
+    const from = this.#delivered - this.#firstBlockOffset;
+    const to = Math.min(BLOCK_BYTES, from + available);
+    const block = this.#blocks[0];
+    if (block === undefined) return undefined;
+    let chunk: Uint8Array;
+    if (to - from < COPY_BELOW_BYTES) {
+      chunk = block.bytes.slice(from, to);
+    } else {
+      chunk = block.bytes.subarray(from, to);
+      block.shared = true;
+    }
+    this.#delivered += to - from;
+    if (to === BLOCK_BYTES) {
+      this.#letGo(0);
+      this.#blocks.shift();
+      this.#firstBlockOffset += BLOCK_BYTES;
+    } else if (this.highestOffset === this.#delivered && (!block.shared || this.#pool.isCrowded)) {
+      this.#letGo(0);
+    }
+    return chunk;
+  }
+
+  /** Drops everything; nothing may be inserted after it. */
+  clear(): void {
+    for (let index = 0; index < this.#blocks.length; index++) this.#letGo(index);
+    this.#blocks = [];
+  }
+
+  #block(index: number): Block | undefined {
+    const held = this.#blocks[index];
+    if (held !== undefined) return held;
+    const bytes = this.#pool.take();
+    if (bytes === undefined) return undefined;
+    while (this.#blocks.length < index) this.#blocks.push(undefined);
+    const block = { bytes, shared: false };
+    this.#blocks[index] = block;
+    this.#heldBlocks++;
+    return block;
+  }
+
+  #letGo(index: number): void {
+    const block = this.#blocks[index];
+    if (block === undefined) return;
+    if (block.shared) this.#pool.leave();
+    else this.#pool.give(block.bytes);
+    this.#blocks[index] = undefined;
+    this.#heldBlocks--;
+  }
+}

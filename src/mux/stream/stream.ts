@@ -1,0 +1,398 @@
+import { MAX_DATAGRAM_BYTES } from '../../core/limits.js';
+import type { DatagramSender } from '../datagram/datagram_sender.js';
+import type { Datagrams } from '../datagram/datagrams.js';
+import type { LaneTicket } from '../schedule/lane.js';
+import { type Source, tickets } from '../schedule/scheduler.js';
+import { putOffset, putOpen, putReset } from '../wire/control_frames.js';
+import {
+  CREDIT,
+  DATA,
+  DATAGRAM,
+  END,
+  OPENED,
+  REFUSED,
+  RESET,
+  readOffset,
+  readRefused,
+  readReset,
+} from '../wire/frame.js';
+import type { Reason } from '../wire/reasons.js';
+import { idKey, idText } from '../wire/stream_id.js';
+import { violation } from '../wire/violation.js';
+import type { ReceiveHalf } from './receive_half.js';
+import type { SendHalf } from './send_half.js';
+import type { MuxStream, StreamHandlers } from './stream_api.js';
+import type { StreamHost } from './stream_host.js';
+import type { Phase, StreamParts, Verdict } from './stream_parts.js';
+
+/** A stream's life (docs/protocol.md, section 3.1), joining its two halves. */
+export class Stream implements MuxStream, Source {
+  readonly idBytes: Uint8Array;
+  readonly key: number;
+  readonly control: LaneTicket<Source>;
+  readonly data: LaneTicket<Source>;
+  deficitBytes = 0;
+  readonly sending: SendHalf;
+  readonly receiving: ReceiveHalf;
+  readonly datagrams: Datagrams | undefined;
+  readonly #host: StreamHost;
+  readonly #open: StreamParts['open'];
+  #handlers: StreamHandlers;
+  #phase: Phase;
+  #resetReason: Reason = 'unspecified';
+  #resetDue = false;
+  /** The stream stands in the list of those to be settled. */
+  #listed = false;
+  #openedNews = false;
+  #verdict: Verdict | undefined;
+
+  constructor(host: StreamHost, parts: StreamParts) {
+    this.#host = host;
+    this.idBytes = parts.id;
+    this.key = idKey(parts.id, 0);
+    this.#open = parts.open;
+    this.sending = parts.sending;
+    this.receiving = parts.receiving;
+    this.datagrams = parts.datagrams;
+    this.#handlers = parts.handlers;
+    this.#phase = parts.open === undefined ? 'requested' : 'opening';
+    ({ control: this.control, data: this.data } = tickets(this));
+  }
+
+  get id(): string {
+    return idText(this.idBytes);
+  }
+
+  get backlogBytes(): number {
+    return this.#outgoing.backlogBytes;
+  }
+
+  get isOurs(): boolean {
+    return this.#open !== undefined;
+  }
+
+  get isRequested(): boolean {
+    return this.#phase === 'requested';
+  }
+
+  get isClosed(): boolean {
+    return this.#phase === 'closed' || this.#phase === 'resetting' || this.#phase === 'cancelled';
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.isClosed) return false;
+    this.sending.push(bytes);
+    this.#sendSoon();
+    return this.sending.mayGoOn();
+  }
+
+  sendDatagram(datagram: Uint8Array): void {
+    if (this.datagrams === undefined || datagram.length > MAX_DATAGRAM_BYTES)
+      throw new RangeError(`a datagram of ${datagram.length} bytes on stream ${this.id}`);
+    if (this.isClosed) return;
+    this.datagrams.sending.push(datagram);
+    this.#sendSoon();
+  }
+
+  end(): void {
+    if (this.isClosed) return;
+    this.sending.end();
+    this.#sendSoon();
+  }
+
+  reset(reason: Reason): void {
+    switch (this.#phase) {
+      case 'opening':
+        this.#close();
+        return;
+      case 'requested':
+      case 'accepted':
+        this.refuse(reason, '');
+        return;
+      case 'asked':
+      case 'open':
+        this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
+        this.#drop();
+        this.#resetSoon(reason);
+        this.#host.pump();
+        return;
+      case 'cancelled':
+      case 'resetting':
+      case 'closed':
+    }
+  }
+
+  consumed(bytes: number): void {
+    if (this.#phase !== 'open') return;
+    this.receiving.consumed(bytes);
+    if (!this.receiving.isCreditDue) return;
+    this.#host.controlDue(this);
+    this.#host.pump();
+  }
+
+  /** The consumer takes the peer's stream; it {@link isRequested}. */
+  accept(handlers: StreamHandlers): void {
+    this.#handlers = handlers;
+    this.#phase = 'accepted';
+    this.#host.controlDue(this);
+    this.#host.pump();
+  }
+
+  /** Instead of OPENED. */
+  refuse(reason: Reason, text: string): void {
+    this.#close();
+    this.#host.refuse(this, reason, text);
+    this.#host.pump();
+  }
+
+  /** Our OPEN was not sent and waits no longer. */
+  giveUp(reason: Reason, text: string): void {
+    this.#close();
+    this.#tellVerdict({ kind: 'refused', reason, text });
+  }
+
+  get hasControl(): boolean {
+    if (this.#phase === 'open') return this.receiving.isCreditDue;
+    return this.#resetDue || this.#phase === 'opening' || this.#phase === 'accepted';
+  }
+
+  sendControl(): boolean {
+    if (this.#phase === 'opening') return this.#sendOpen();
+    if (this.#phase === 'accepted') return this.#sendOpened();
+    if (this.#phase === 'open') return this.#sendCredit();
+    return this.#sendReset();
+  }
+
+  get hasData(): boolean {
+    return this.#phase === 'open' && this.#outgoing.hasFrame;
+  }
+
+  get isInteractive(): boolean {
+    return this.#outgoing.isInteractive(this.#host.clock.nowMs());
+  }
+
+  sendData(urgent: boolean): number {
+    const bytes = this.#outgoing.sendFrame(this.#host.sink, this.idBytes, this.#host.frameBytes, urgent);
+    if (bytes === 0) return 0;
+    this.#finishWhenOver();
+    if (this.sending.takeDrain()) this.#host.mayDrain(this);
+    return bytes;
+  }
+
+  /** Lets the writer go on. */
+  drain(): void {
+    if (!this.isClosed) this.#handlers.onDrain?.();
+  }
+
+  /**
+   * A frame of this stream, other than OPEN. Handlers hear of it in {@link settle}.
+   *
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote)
+   */
+  receive(type: number, frame: Uint8Array): void {
+    if (this.isClosed) this.#receiveClosed(type);
+    else if (type === DATA || type === END || type === DATAGRAM) this.#receivePayload(type, frame);
+    else if (type === CREDIT) this.#receiveCredit(frame);
+    else if (type === RESET) this.#receiveReset(readReset(frame));
+    else if (type === OPENED) this.#receiveOpened(frame);
+    else if (type === REFUSED) this.#receiveRefused(frame);
+    else throw violation(`type ${type}, which is no frame`);
+  }
+
+  /** Tells the handlers what the frames of a batch brought. */
+  settle(): void {
+    this.#listed = false;
+    if (this.#verdict !== undefined) {
+      this.#tellVerdict(this.#verdict);
+      return;
+    }
+    if (this.#phase !== 'open') return;
+    if (this.#openedNews) {
+      this.#openedNews = false;
+      this.#handlers.onOpened?.();
+    }
+    this.#deliver();
+  }
+
+  /** The session is over: nothing more is sent. */
+  abort(reason: Reason, remote: boolean): void {
+    const told = this.isClosed;
+    this.#close();
+    if (!told) this.#tellVerdict({ kind: 'reset', reason, remote });
+  }
+
+  #deliver(): void {
+    // A handler may reset the stream.
+    while (this.#phase === 'open') {
+      const chunk = this.receiving.next();
+      if (chunk === undefined) break;
+      this.#handlers.onData?.(chunk);
+    }
+    while (this.#phase === 'open') {
+      const datagram = this.datagrams?.receiving.next();
+      if (datagram === undefined) break;
+      this.#handlers.onDatagram?.(datagram);
+    }
+    if (this.#phase === 'open' && this.receiving.takeOver()) {
+      this.#handlers.onEnd?.();
+      this.#finishWhenOver();
+    }
+  }
+
+  #tellVerdict(verdict: Verdict): void {
+    this.#verdict = undefined;
+    if (verdict.kind === 'refused') this.#handlers.onRefused?.(verdict.reason, verdict.text);
+    else this.#handlers.onReset?.(verdict.reason, verdict.remote);
+  }
+
+  /** After our RESET: only what tells that the peer needs none, or needs one more, matters. */
+  #receiveClosed(type: number): void {
+    if (type === RESET || type === REFUSED) {
+      this.#close();
+    } else if (type === OPENED && this.#phase === 'cancelled') {
+      // The RESET may have come before the OPEN did, and been ignored.
+      this.#phase = 'resetting';
+      this.#resetSoon(this.#resetReason);
+    }
+  }
+
+  #receivePayload(type: number, frame: Uint8Array): void {
+    if (this.#phase !== 'open' && this.#phase !== 'asked') throw violation(`type ${type} before OPENED`);
+    if ((type === DATAGRAM) !== (this.datagrams !== undefined))
+      throw violation(`type ${type} in a stream of another kind`);
+    if (type === DATA) {
+      this.#receiveData(frame);
+      return;
+    }
+    if (type === END) this.receiving.takeEnd(frame);
+    else this.datagrams?.receiving.take(frame);
+    if (this.#phase === 'open' && this.#hasNews) this.list();
+  }
+
+  #receiveData(frame: Uint8Array): void {
+    const nowMs = this.#host.clock.nowMs();
+    if (!this.receiving.takeData(frame, nowMs)) {
+      this.#resetForMemory();
+      return;
+    }
+    if (this.#phase !== 'open') return;
+    if (this.receiving.hasNews) this.list();
+    if (!this.receiving.mayGrowAhead) return;
+    this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
+    if (this.receiving.isCreditDue) this.#host.controlDue(this);
+  }
+
+  /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
+  #resetForMemory(): void {
+    this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
+    this.#drop();
+    this.#resetSoon('limit');
+    this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
+    this.list();
+  }
+
+  #receiveCredit(frame: Uint8Array): void {
+    this.sending.raiseCredit(readOffset(frame));
+    if (this.hasData) this.#host.dataDue(this);
+  }
+
+  #receiveOpened(frame: Uint8Array): void {
+    if (this.#phase !== 'asked') throw violation('OPENED where none was asked for');
+    this.sending.raiseCredit(readOffset(frame));
+    this.#phase = 'open';
+    this.#openedNews = true;
+    this.list();
+    if (this.hasData) this.#host.dataDue(this);
+  }
+
+  #receiveRefused(frame: Uint8Array): void {
+    if (this.#phase !== 'asked') throw violation('REFUSED where nothing was asked for');
+    this.#verdict = { kind: 'refused', ...readRefused(frame) };
+    this.#close();
+    this.list();
+  }
+
+  #receiveReset(reason: Reason): void {
+    const unanswered = this.#phase === 'requested' || this.#phase === 'accepted';
+    this.#verdict = { kind: 'reset', reason, remote: true };
+    this.#close();
+    this.list();
+    // Its opener keeps the UUID until there is an answer.
+    if (unanswered) this.#host.refuse(this, 'cancelled', '');
+  }
+
+  /** What goes out in data frames. */
+  get #outgoing(): DatagramSender | SendHalf {
+    return this.datagrams?.sending ?? this.sending;
+  }
+
+  get #hasNews(): boolean {
+    return (this.datagrams?.receiving ?? this.receiving).hasNews;
+  }
+
+  #sendOpen(): boolean {
+    const open = this.#open;
+    if (open === undefined) return true;
+    if (!putOpen(this.#host.sink, this.idBytes, this.receiving.limit, open)) return false;
+    this.#phase = 'asked';
+    return true;
+  }
+
+  #sendOpened(): boolean {
+    if (!putOffset(this.#host.sink, OPENED, this.idBytes, () => this.receiving.limit)) return false;
+    this.#phase = 'open';
+    this.#host.answered();
+    if (this.hasData) this.#host.dataDue(this);
+    return true;
+  }
+
+  #sendCredit(): boolean {
+    return putOffset(this.#host.sink, CREDIT, this.idBytes, () => {
+      const nowMs = this.#host.clock.nowMs();
+      return this.receiving.advance(nowMs, this.#host.roundTripMs(nowMs));
+    });
+  }
+
+  #sendReset(): boolean {
+    if (!putReset(this.#host.sink, this.idBytes, this.#resetReason)) return false;
+    this.#resetDue = false;
+    if (this.#phase === 'resetting') this.#close();
+    return true;
+  }
+
+  #resetSoon(reason: Reason): void {
+    this.#resetReason = reason;
+    this.#resetDue = true;
+    this.#host.controlDue(this);
+  }
+
+  #sendSoon(): void {
+    if (!this.hasData) return;
+    this.#host.dataDue(this);
+    this.#host.pump();
+  }
+
+  /** There is something for {@link settle} to tell. */
+  list(): void {
+    if (this.#listed) return;
+    this.#listed = true;
+    this.#host.hasNews(this);
+  }
+
+  #finishWhenOver(): void {
+    if (this.#phase === 'open' && this.sending.isOver && this.receiving.isOver) this.#close();
+  }
+
+  #drop(): void {
+    this.sending.clear();
+    this.receiving.clear();
+    this.datagrams?.clear();
+  }
+
+  #close(): void {
+    if (this.#phase === 'closed') return;
+    if (!this.isClosed) this.#drop();
+    this.#phase = 'closed';
+    this.#host.forget(this);
+  }
+}

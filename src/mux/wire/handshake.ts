@@ -1,0 +1,220 @@
+import { TunnelError } from '../../core/errors.js';
+import { LOSSLESS_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
+import { KIND_CHALLENGE, KIND_HELLO, KIND_REFUSE, KIND_WELCOME } from '../../core/packet_kinds.js';
+import { readU16, readU32, writeU16, writeU32 } from './integers.js';
+import { type Reason, reasonNumber, reasonOf } from './reasons.js';
+import { ID_BYTES, isNilAt } from './stream_id.js';
+import { decodeText, encodeText, MAX_TEXT_BYTES, printable } from './text.js';
+
+// docs/protocol.md, sections 1 and 2. Handshakes are rare, so these are plain objects.
+
+/** Field type of the proof that an end knows the ticket's secret (section 2.1). */
+export const FIELD_PROOF = 1;
+
+/** Extension fields by type (0 to 255), in the order they stand in the packet. */
+export type Fields = ReadonlyMap<number, Uint8Array>;
+
+export interface Versions {
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+export interface Hello {
+  readonly versions: Versions;
+  /** UUID of the connector's session, 16 bytes. */
+  readonly session: Uint8Array;
+  /** Longest frame that the sender takes, in bytes. */
+  readonly frameBytes: number;
+  /** One bit each. */
+  readonly features: number;
+  readonly fields: Fields;
+}
+
+export interface Welcome {
+  readonly version: number;
+  /** UUID of the connector's session, repeated. */
+  readonly connectorSession: Uint8Array;
+  /** UUID of the listener's session. */
+  readonly session: Uint8Array;
+  readonly frameBytes: number;
+  readonly features: number;
+  readonly fields: Fields;
+}
+
+export interface Challenge {
+  /** UUID of the connector's session, repeated. */
+  readonly connectorSession: Uint8Array;
+  /** UUID of the session that the listener would make. */
+  readonly session: Uint8Array;
+  readonly fields: Fields;
+}
+
+export interface Refuse {
+  readonly versions: Versions;
+  readonly reason: Reason;
+  /** At most 255 bytes of UTF-8; longer is cut when written, made printable when read. */
+  readonly text: string;
+}
+
+const HELLO_BYTES = 28;
+const WELCOME_BYTES = 42;
+const CHALLENGE_BYTES = 34;
+const REFUSE_BYTES = 8;
+const FIELD_HEADER_BYTES = 3;
+
+/** The kind of a lossless packet of ours, or undefined when it is none. */
+export function packetKind(packet: Uint8Array): number | undefined {
+  return packet[0] === LOSSLESS_PACKET_ID ? packet[1] : undefined;
+}
+
+/** @throws {RangeError} when the fields do not fit a packet */
+export function encodeHello(hello: Hello): Uint8Array {
+  const out = start(KIND_HELLO, HELLO_BYTES, hello.fields);
+  writeVersions(out, hello.versions);
+  out.set(hello.session, 6);
+  writeU16(out, 22, hello.frameBytes);
+  writeU32(out, 24, hello.features);
+  return out;
+}
+
+/** @throws {RangeError} when the fields do not fit a packet */
+export function encodeWelcome(welcome: Welcome): Uint8Array {
+  const out = start(KIND_WELCOME, WELCOME_BYTES, welcome.fields);
+  writeU16(out, 2, welcome.version);
+  out.set(welcome.connectorSession, 4);
+  out.set(welcome.session, 20);
+  writeU16(out, 36, welcome.frameBytes);
+  writeU32(out, 38, welcome.features);
+  return out;
+}
+
+/** @throws {RangeError} when the fields do not fit a packet */
+export function encodeChallenge({ connectorSession, session, fields }: Challenge): Uint8Array {
+  const out = start(KIND_CHALLENGE, CHALLENGE_BYTES, fields);
+  out.set(connectorSession, 2);
+  out.set(session, 18);
+  return out;
+}
+
+export function encodeRefuse(refuse: Refuse): Uint8Array {
+  const text = encodeText(refuse.text);
+  const out = new Uint8Array(REFUSE_BYTES + text.length);
+  out[0] = LOSSLESS_PACKET_ID;
+  out[1] = KIND_REFUSE;
+  writeVersions(out, refuse.versions);
+  writeU16(out, 6, reasonNumber(refuse.reason));
+  out.set(text, REFUSE_BYTES);
+  return out;
+}
+
+/**
+ * The versions that a hello offers: readable whatever version the rest is.
+ *
+ * @throws {TunnelError} ERR_HANDSHAKE_INVALID (remote), as all decoders here
+ */
+export function decodeHelloVersions(packet: Uint8Array): Versions {
+  expect(packet, KIND_HELLO, 6);
+  return readVersions(packet);
+}
+
+export function decodeHello(packet: Uint8Array): Hello {
+  expect(packet, KIND_HELLO, HELLO_BYTES);
+  return {
+    versions: readVersions(packet),
+    session: readSession(packet, 6),
+    frameBytes: readU16(packet, 22),
+    features: readU32(packet, 24),
+    fields: readFields(packet, HELLO_BYTES),
+  };
+}
+
+export function decodeWelcome(packet: Uint8Array): Welcome {
+  expect(packet, KIND_WELCOME, WELCOME_BYTES);
+  return {
+    version: readU16(packet, 2),
+    connectorSession: readSession(packet, 4),
+    session: readSession(packet, 20),
+    frameBytes: readU16(packet, 36),
+    features: readU32(packet, 38),
+    fields: readFields(packet, WELCOME_BYTES),
+  };
+}
+
+export function decodeChallenge(packet: Uint8Array): Challenge {
+  expect(packet, KIND_CHALLENGE, CHALLENGE_BYTES);
+  return {
+    connectorSession: readSession(packet, 2),
+    session: readSession(packet, 18),
+    fields: readFields(packet, CHALLENGE_BYTES),
+  };
+}
+
+export function decodeRefuse(packet: Uint8Array): Refuse {
+  expect(packet, KIND_REFUSE, REFUSE_BYTES);
+  if (packet.length > REFUSE_BYTES + MAX_TEXT_BYTES) throw invalid('a refuse with too long a text');
+  const text = decodeText(packet, REFUSE_BYTES, packet.length);
+  if (text === undefined) throw invalid('a refuse whose text is no UTF-8');
+  return { versions: readVersions(packet), reason: reasonOf(readU16(packet, 6)), text: printable(text) };
+}
+
+export function invalid(detail: string): TunnelError {
+  const advice = 'check that both ends run tox-wasm-tunnel, and update the older one';
+  return new TunnelError('ERR_HANDSHAKE_INVALID', `${detail}; ${advice}`, { remote: true });
+}
+
+function start(kind: number, headBytes: number, fields: Fields): Uint8Array {
+  let bytes = headBytes;
+  for (const value of fields.values()) bytes += FIELD_HEADER_BYTES + value.length;
+  if (bytes > MAX_PACKET_BYTES)
+    throw new RangeError(`a handshake of ${bytes} bytes; a packet is ${MAX_PACKET_BYTES}`);
+  const out = new Uint8Array(bytes);
+  out[0] = LOSSLESS_PACKET_ID;
+  out[1] = kind;
+  let at = headBytes;
+  for (const [type, value] of fields) {
+    out[at] = type;
+    writeU16(out, at + 1, value.length);
+    out.set(value, at + FIELD_HEADER_BYTES);
+    at += FIELD_HEADER_BYTES + value.length;
+  }
+  return out;
+}
+
+function writeVersions(out: Uint8Array, versions: Versions): void {
+  writeU16(out, 2, versions.lowest);
+  writeU16(out, 4, versions.highest);
+}
+
+function expect(packet: Uint8Array, kind: number, leastBytes: number): void {
+  if (packetKind(packet) !== kind) throw invalid('another kind of packet than expected');
+  if (packet.length < leastBytes) throw invalid('a handshake cut short');
+  if (packet.length > MAX_PACKET_BYTES) throw invalid('a handshake longer than a packet');
+}
+
+function readVersions(packet: Uint8Array): Versions {
+  const versions = { lowest: readU16(packet, 2), highest: readU16(packet, 4) };
+  if (versions.lowest === 0 || versions.lowest > versions.highest) {
+    throw invalid(`versions ${versions.lowest} to ${versions.highest}`);
+  }
+  return versions;
+}
+
+function readSession(packet: Uint8Array, at: number): Uint8Array {
+  if (isNilAt(packet, at)) throw invalid('a session without a UUID');
+  return packet.slice(at, at + ID_BYTES);
+}
+
+function readFields(packet: Uint8Array, from: number): Fields {
+  const fields = new Map<number, Uint8Array>();
+  let at = from;
+  while (at < packet.length) {
+    if (packet.length - at < FIELD_HEADER_BYTES) throw invalid('an extension field cut short');
+    const type = packet[at]!;
+    const end = at + FIELD_HEADER_BYTES + readU16(packet, at + 1);
+    if (end > packet.length) throw invalid('an extension field cut short');
+    if (fields.has(type)) throw invalid(`extension field ${type} twice`);
+    fields.set(type, packet.slice(at + FIELD_HEADER_BYTES, end));
+    at = end;
+  }
+  return fields;
+}

@@ -1,0 +1,168 @@
+import { TunnelError } from '../../core/errors.js';
+import { readU16, writeU16 } from './integers.js';
+import { ID_BYTES } from './stream_id.js';
+import { decodeText, MAX_TEXT_BYTES } from './text.js';
+import { violation } from './violation.js';
+
+/** A host, and a port of it. */
+export interface TargetAddress {
+  /** A name or a numeric address without brackets: 1 to 255 bytes of UTF-8, no blanks. */
+  readonly host: string;
+  /** 1 to 65535. */
+  readonly port: number;
+}
+
+/** The far end dials it over TCP. */
+export interface TcpTarget extends TargetAddress {
+  readonly kind: 'tcp';
+}
+
+/** The far end sends datagrams to it. */
+export interface UdpTarget extends TargetAddress {
+  readonly kind: 'udp';
+}
+
+/** The far end dials a UNIX socket or a Windows named pipe. */
+export interface PathTarget {
+  readonly kind: 'path';
+  /** 1 to 255 bytes of UTF-8, no control characters. */
+  readonly path: string;
+}
+
+/** The far end opens a port, for as long as the stream lasts. */
+export interface ListenTarget {
+  readonly kind: 'listen';
+  /** Where to bind. */
+  readonly host: string;
+  /** 0: any free port; the far end tells which as the stream's first bytes. */
+  readonly port: number;
+}
+
+/** The far end had a connection at a port that a {@link ListenTarget} opened. */
+export interface AcceptedTarget {
+  readonly kind: 'accepted';
+  /** The UUID of the stream that opened the port, 16 bytes. */
+  readonly listener: Uint8Array;
+  /** Who connected. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What the far end is asked for. */
+export type Target = TcpTarget | UdpTarget | PathTarget | ListenTarget | AcceptedTarget;
+
+/** docs/protocol.md, section 3. */
+const TCP = 1;
+const PATH = 2;
+const LISTEN = 3;
+const ACCEPTED = 4;
+const UDP = 5;
+
+const encoder = new TextEncoder();
+
+/** True for text that can stand as a host in OPEN; whether it exists is the dialler's business. */
+export function isHost(host: string): boolean {
+  // Blanks and control characters: no name has them, and they end up in logs.
+  // The type is checked too: a program in JavaScript may pass anything, and RegExp would read undefined as a word.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+  return typeof host === 'string' && host !== '' && !/[\u0000-\u0020\u007f]/u.test(host);
+}
+
+function isPath(path: string): boolean {
+  return typeof path === 'string' && path !== '' && !/\p{Cc}/u.test(path);
+}
+
+/**
+ * The target as it stands in OPEN: its kind, then what that needs.
+ *
+ * @throws {TunnelError} ERR_ADDRESS_INVALID when it cannot be told to the peer
+ */
+export function encodeTarget(target: Target): Uint8Array {
+  switch (target.kind) {
+    case 'tcp':
+      return encodeAddress([TCP], target, 1);
+    case 'udp':
+      return encodeAddress([UDP], target, 1);
+    case 'listen':
+      return encodeAddress([LISTEN], target, 0);
+    case 'accepted':
+      return encodeAddress([ACCEPTED, ...target.listener], target, 0);
+    case 'path':
+      if (!isPath(target.path)) {
+        throw new TunnelError('ERR_ADDRESS_INVALID', `path ${JSON.stringify(target.path)}; give a plain one`);
+      }
+      return withText([PATH], 'path', target.path);
+  }
+}
+
+function encodeAddress(before: readonly number[], { host, port }: TargetAddress, least: number): Uint8Array {
+  if (!isHost(host)) {
+    throw new TunnelError('ERR_ADDRESS_INVALID', `host ${JSON.stringify(host)}; give a name or an address`);
+  }
+  if (!Number.isInteger(port) || port < least || port > 65_535) {
+    throw new TunnelError('ERR_ADDRESS_INVALID', `port ${port}; give one from ${least} to 65535`);
+  }
+  const head = new Uint8Array(before.length + 2);
+  head.set(before);
+  writeU16(head, before.length, port);
+  return withText(head, 'host', host);
+}
+
+/** @param what for the message */
+function withText(before: ArrayLike<number>, what: string, text: string): Uint8Array {
+  const bytes = encoder.encode(text);
+  if (bytes.length > MAX_TEXT_BYTES) {
+    const message = `a ${what} of ${bytes.length} bytes; at most ${MAX_TEXT_BYTES}`;
+    throw new TunnelError('ERR_ADDRESS_INVALID', message);
+  }
+  const out = new Uint8Array(before.length + 1 + bytes.length);
+  out.set(before);
+  out[before.length] = bytes.length;
+  out.set(bytes, before.length + 1);
+  return out;
+}
+
+/**
+ * Reads what {@link encodeTarget} wrote, from `at` to the end of an OPEN.
+ *
+ * @returns undefined for a kind that this version does not know
+ * @throws {TunnelError} ERR_FRAME_INVALID (remote)
+ */
+export function decodeTarget(frame: Uint8Array, at: number): Target | undefined {
+  if (frame.length <= at) throw violation('OPEN cut short');
+  switch (frame[at] ?? 0) {
+    case TCP:
+      return { kind: 'tcp', ...readAddress(frame, at + 1, 1) };
+    case UDP:
+      return { kind: 'udp', ...readAddress(frame, at + 1, 1) };
+    case LISTEN:
+      return { kind: 'listen', ...readAddress(frame, at + 1, 0) };
+    case ACCEPTED: {
+      const listener = frame.slice(at + 1, at + 1 + ID_BYTES);
+      return { kind: 'accepted', listener, ...readAddress(frame, at + 1 + ID_BYTES, 0) };
+    }
+    case PATH: {
+      const path = readText(frame, at + 1);
+      if (path === undefined || !isPath(path)) throw violation('OPEN for a path that is none');
+      return { kind: 'path', path };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function readAddress(frame: Uint8Array, at: number, leastPort: number): TargetAddress {
+  if (frame.length < at + 3) throw violation('OPEN cut short');
+  const port = readU16(frame, at);
+  if (port < leastPort) throw violation('OPEN for port 0');
+  const host = readText(frame, at + 2);
+  if (host === undefined || !isHost(host)) throw violation('OPEN for a host that is no name and no address');
+  return { host, port };
+}
+
+/** A length and that much text, up to the end of the frame. */
+function readText(frame: Uint8Array, at: number): string | undefined {
+  if (frame.length !== at + 1 + (frame[at] ?? Number.NaN))
+    throw violation('OPEN with a text of another length');
+  return decodeText(frame, at + 1, frame.length);
+}

@@ -1,0 +1,189 @@
+import { isIPv6 } from 'node:net';
+import * as v from 'valibot';
+import type { BootstrapAddress } from '../bridge/contract.js';
+import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
+import { hostProblem } from './host_name.js';
+import { hexBytes, upperHex } from './tox_id.js';
+
+export type { BootstrapAddress } from '../bridge/contract.js';
+
+/** Digits of a DHT public key of 32 bytes. */
+const KEY_DIGITS = 64;
+
+/** The public list has about 50 nodes; more than this is another kind of file. */
+const MAX_NODES = 1000;
+
+/** What every refusal of a line ends with. */
+const LINE_FORM = 'it looks like HOST:PORT:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
+
+/**
+ * Reads `HOST:PORT:KEY`: a name, an IPv4 address or an IPv6 address in brackets; 1 to 65535; 64
+ * hexadecimal digits. White space around it is ignored.
+ *
+ * @throws {TunnelError} ERR_BOOTSTRAP_INVALID: says which part is wrong
+ */
+export function parseBootstrapLine(text: string): BootstrapAddress {
+  const line = text.trim();
+  const fail = (what: string): never => {
+    throw new TunnelError(
+      'ERR_BOOTSTRAP_INVALID',
+      `in ${JSON.stringify(shorten(line))}, ${what}; ${LINE_FORM}`,
+    );
+  };
+  const parts = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*):([^:]*)$/.exec(line);
+  if (!parts) {
+    if (line.startsWith('[') && !line.includes(']')) return fail('the bracket is not closed');
+    const colons = line.split(':').length - 1;
+    if (colons > 2) return fail('there are too many colons (an IPv6 address stands in brackets)');
+    return fail(colons < 2 ? 'a part is missing' : 'a bracket stands where none belongs');
+  }
+  const [, bracketed, plain, port = '', key = ''] = parts;
+  const host = bracketed ?? plain ?? '';
+  if (bracketed !== undefined && !isIPv6(bracketed)) {
+    return fail(`${JSON.stringify(bracketed)} in brackets is no IPv6 address`);
+  }
+  const wrongHost = hostProblem(host);
+  if (wrongHost !== undefined) return fail(wrongHost);
+  const portNumber = parsePort(port);
+  if (portNumber === undefined) return fail(`the port ${JSON.stringify(port)} is no number from 1 to 65535`);
+  const wrongKey = keyProblem(key);
+  if (wrongKey !== undefined) return fail(wrongKey);
+  return { host, port: portNumber, key: hexBytes(key) };
+}
+
+/** The line that {@link parseBootstrapLine} reads back as the same node. */
+export function formatBootstrapLine(node: Pick<BootstrapAddress, 'host' | 'port' | 'key'>): string {
+  const host = node.host.includes(':') ? `[${node.host}]` : node.host;
+  return `${host}:${node.port}:${upperHex(node.key)}`;
+}
+
+/** In the public list an address that is not there is `-`, `NONE` or empty. */
+const absent = (host: string): boolean => host === '' || host === '-' || host.toUpperCase() === 'NONE';
+
+const HostSchema = v.pipe(
+  v.string('a string is expected'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed || absent(dataset.value)) return;
+    const problem = hostProblem(dataset.value);
+    if (problem !== undefined) addIssue({ message: problem });
+  }),
+);
+
+const PORT_WANTED = 'a whole number from 1 to 65535 is expected';
+const PortSchema = v.pipe(
+  v.number(PORT_WANTED),
+  v.integer(PORT_WANTED),
+  v.minValue(1, PORT_WANTED),
+  v.maxValue(65535, PORT_WANTED),
+);
+
+const KeySchema = v.pipe(
+  v.string('a string of 64 hexadecimal digits is expected'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const problem = dataset.typed ? keyProblem(dataset.value) : undefined;
+    if (problem !== undefined) addIssue({ message: problem });
+  }),
+);
+
+// Fields that we do not use (maintainer, location, motd …) may be there or not.
+const NodesSchema = v.object(
+  {
+    nodes: v.pipe(
+      v.array(
+        v.object(
+          {
+            ipv4: v.optional(HostSchema, ''),
+            ipv6: v.optional(HostSchema, ''),
+            port: PortSchema,
+            tcp_ports: v.optional(v.array(PortSchema, 'an array of ports is expected'), []),
+            public_key: KeySchema,
+            // Whether the list's keeper found it by UDP and by TCP: what is no boolean says nothing.
+            status_udp: v.optional(v.unknown()),
+            status_tcp: v.optional(v.unknown()),
+          },
+          ({ expected }) => (expected === 'Object' ? 'an object is expected' : 'this field is missing'),
+        ),
+        'an array of nodes is expected',
+      ),
+      v.minLength(1, 'the list is empty'),
+      v.maxLength(MAX_NODES, `the list has more than ${MAX_NODES} nodes`),
+    ),
+  },
+  ({ expected }) =>
+    expected === 'Object' ? 'an object with a "nodes" array is expected' : 'this field is missing',
+);
+
+/** What every refusal of a file ends with. */
+const FILE_FORM = 'it looks like {"nodes":[{"ipv4":"192.0.2.1","port":33445,"public_key":"64 digits"}]}';
+
+/** An entry of the public list, as far as it is used. */
+export type NodeEntry = v.InferOutput<typeof NodesSchema>['nodes'][number];
+
+/**
+ * Reads a file of the public node list's form (https://nodes.tox.chat/json). An entry with an
+ * IPv4 and an IPv6 address gives two nodes.
+ *
+ * @param name of the file, for the error
+ * @throws {TunnelError} ERR_NODES_INVALID: names the entry and the field
+ */
+export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
+  return nodesOf(parseNodeEntries(text, name));
+}
+
+/** The nodes of a list's entries, one of each address. */
+export function nodesOf(entries: readonly NodeEntry[]): BootstrapAddress[] {
+  return entries.flatMap((entry) => {
+    const key = hexBytes(entry.public_key);
+    return hostsOf(entry).map((host) => ({ host, port: entry.port, tcpPorts: entry.tcp_ports, key }));
+  });
+}
+
+/** {@link parseNodesFile}, entry by entry. @throws {TunnelError} ERR_NODES_INVALID */
+export function parseNodeEntries(text: string, name: string): NodeEntry[] {
+  const fail = (where: string, what: string, cause?: unknown): never => {
+    const code: TunnelErrorCode = 'ERR_NODES_INVALID';
+    const place = where === '' ? name : `${name}, ${where}`;
+    throw new TunnelError(code, `${place}: ${what}; ${FILE_FORM}`, cause === undefined ? {} : { cause });
+  };
+  let json: unknown;
+  try {
+    json = JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch (error) {
+    return fail('', 'not JSON', error);
+  }
+  const read = v.safeParse(NodesSchema, json, { abortEarly: true });
+  if (!read.success) return fail(pathOf(read.issues[0]), read.issues[0].message);
+  for (const [at, entry] of read.output.nodes.entries()) {
+    if (hostsOf(entry).length === 0) fail(`nodes[${at}]`, 'neither ipv4 nor ipv6 is an address');
+  }
+  return read.output.nodes;
+}
+
+const hostsOf = ({ ipv4, ipv6 }: NodeEntry): string[] => [
+  ...new Set([ipv4, ipv6].filter((host) => !absent(host))),
+];
+
+/** `nodes[3].port`, as one would write it in JavaScript. */
+function pathOf(issue: v.BaseIssue<unknown>): string {
+  const keys = (issue.path ?? []).map((item) => item.key);
+  return keys
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '');
+}
+
+function parsePort(text: string): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return port >= 1 && port <= 65535 ? port : undefined;
+}
+
+function keyProblem(key: string): string | undefined {
+  const stranger = /[^0-9a-f]/iu.exec(key);
+  if (stranger)
+    return `${JSON.stringify(stranger[0])} at position ${stranger.index + 1} of the key is no hexadecimal digit`;
+  if (key.length === 76) return 'the key has 76 digits: that is a Tox ID, and a node has a key of 64';
+  if (key.length !== KEY_DIGITS) return `the key has ${key.length} digits instead of ${KEY_DIGITS}`;
+  return undefined;
+}
+
+const shorten = (line: string): string => (line.length > 120 ? `${line.slice(0, 117)}...` : line);

@@ -1,0 +1,67 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { errnoOf } from '../core/errno.js';
+import { TunnelError } from '../core/errors.js';
+import { type NodeEntry, parseNodeEntries } from '../network/bootstrap_list.js';
+import { replaceFile } from './replace_file.js';
+import { closedFolder, inFolder } from './state_folder.js';
+
+/** The public list has 30 kB. */
+export const MAX_NODES_BYTES = 1024 * 1024;
+
+const FILE_NAME = 'nodes.json';
+const KIND = 'tox-wasm-tunnel nodes';
+
+/** A list that was fetched, and where it came from. */
+export interface SavedNodes {
+  readonly url: string;
+  /** ISO 8601, UTC. */
+  readonly updated: string;
+  readonly nodes: readonly NodeEntry[];
+}
+
+const HeadSchema = v.object({
+  version: v.literal(1),
+  kind: v.literal(KIND),
+  url: v.string(),
+  updated: v.string(),
+});
+
+export const nodesFileOf = (folder: string): string => join(folder, FILE_NAME);
+
+/**
+ * The list that was saved in a state folder; undefined when there is none.
+ *
+ * @throws {TunnelError} ERR_NODES_INVALID for a file that is damaged or of a newer version, ERR_STATE_IO
+ */
+export async function readSavedNodes(folder: string): Promise<SavedNodes | undefined> {
+  const file = nodesFileOf(folder);
+  const text = await inFolder(folder, async () => {
+    try {
+      const { size } = await stat(file);
+      if (size > MAX_NODES_BYTES)
+        throw new TunnelError('ERR_NODES_INVALID', `${file}: it has more than ${MAX_NODES_BYTES} bytes`);
+      return await readFile(file, 'utf8');
+    } catch (error) {
+      // The last is Node's permission model: a folder that we were not to read holds nothing for us.
+      if (['ENOENT', 'ENOTDIR', 'ERR_ACCESS_DENIED'].includes(errnoOf(error) ?? '')) return undefined;
+      throw error;
+    }
+  });
+  if (text === undefined) return undefined;
+  const nodes = parseNodeEntries(text, file);
+  const head = v.safeParse(HeadSchema, JSON.parse(text));
+  if (!head.success)
+    throw new TunnelError('ERR_NODES_INVALID', `${file}: it is no list that this version has saved`);
+  return { url: head.output.url, updated: head.output.updated, nodes };
+}
+
+/** Puts a list in the place of the one before, whole or not at all. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO */
+export async function saveNodes(folder: string, { url, updated, nodes }: SavedNodes): Promise<void> {
+  await inFolder(folder, async () => {
+    await closedFolder(folder);
+    const text = JSON.stringify({ version: 1, kind: KIND, url, updated, nodes }, undefined, 2);
+    await replaceFile(nodesFileOf(folder), `${text}\n`);
+  });
+}

@@ -1,0 +1,257 @@
+import type { AckBatch, CongestionController } from '../congestion/congestion.js';
+import { invalid } from '../packet.js';
+import type { Ack } from '../receive/ack.js';
+import type { Outbox } from '../send/outbox.js';
+import { DeliveryRate } from './delivery_rate.js';
+import { Reordering } from './reordering.js';
+import { RttEstimate } from './rtt.js';
+import { PACKET_ACKED, PACKET_IN_FLIGHT, PACKET_LOST, PACKET_SKIPPED, SentPackets } from './sent_packets.js';
+
+/** The longest that the peer holds an acknowledgement back, its timer's lateness counted, in ms. */
+const PEER_DELAY_MS = 4;
+/** No probe before this, in ms: a collector's pause is no loss. */
+const MIN_PROBE_MS = 10;
+/** No longer between two probes than this, in ms, unless the round trip is: a path that is back is found soon. */
+const MAX_PROBE_MS = 1_000;
+/** Probes in a row without an answer after which the path's model is in doubt. Source: kPersistentCongestionThreshold, RFC 9002 section 7.6.1. */
+const TIMEOUT_PROBES = 3;
+/** A lost packet may still turn out to be late for so many round trips. */
+const LATE_ROUND_TRIPS = 2;
+
+/**
+ * Knows what is in flight, learns from acknowledgements what arrived and what is lost
+ * (RFC 9002), tells the outbox what goes again and the controller how the path does.
+ */
+export class LossRecovery {
+  readonly sent = new SentPackets();
+  readonly rtt = new RttEstimate();
+  readonly #outbox: Outbox;
+  readonly #controller: CongestionController;
+  readonly #rate = new DeliveryRate();
+  readonly #reordering = new Reordering();
+  readonly #batch: AckBatch = {
+    nowMs: 0,
+    ackedBytes: 0,
+    lostBytes: 0,
+    lateBytes: 0,
+    priorInFlightBytes: 0,
+    inFlightBytes: 0,
+    deliveredBytes: 0,
+    deliveredAtSendBytes: -1,
+    deliveryRate: 0,
+    appLimited: false,
+    rttMs: 0,
+  };
+
+  #inFlightBytes = 0;
+  #inFlightPackets = 0;
+  /** No packet below is in flight. */
+  #oldestInFlight = 0;
+  #largestAcked = -1;
+  #lastSentAtMs = 0;
+  #lossAtMs = Number.POSITIVE_INFINITY;
+  #probes = 0;
+  #newestAcked = -1;
+
+  /** Packets that counted as lost, in all, and those of them that were only late. */
+  packetsLost = 0;
+  packetsLate = 0;
+
+  constructor(outbox: Outbox, controller: CongestionController) {
+    this.#outbox = outbox;
+    this.#controller = controller;
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  get inFlightPackets(): number {
+    return this.#inFlightPackets;
+  }
+
+  /** Probes in a row that no acknowledgement has answered. */
+  get probes(): number {
+    return this.#probes;
+  }
+
+  /** Last delivery rate measured, in bytes per ms. */
+  get deliveryRate(): number {
+    return this.#batch.deliveryRate;
+  }
+
+  /** When {@link onTimer} is to be called. */
+  get timerAtMs(): number {
+    return Math.min(this.#lossAtMs, this.#probeAtMs());
+  }
+
+  /** The packet `sent.next` leaves now. @param slot of its bundle, -1 without one */
+  onSent(nowMs: number, bytes: number, slot: number, bundle: number): void {
+    this.#rate.onSent(this.sent, nowMs, bytes, slot, bundle, this.#inFlightBytes);
+    this.#controller.onSent(nowMs, bytes, this.#inFlightBytes);
+    this.#inFlightBytes += bytes;
+    this.#inFlightPackets++;
+    this.#lastSentAtMs = nowMs;
+  }
+
+  /** There was room to send and nothing to send. */
+  onAppLimited(): void {
+    this.#rate.onAppLimited(this.#inFlightBytes);
+  }
+
+  /** @throws {TunnelError} ERR_PACKET_INVALID, `remote` set, when it names a number that was left out */
+  onAck(ack: Ack, nowMs: number): void {
+    const batch = this.#open(nowMs);
+    this.#newestAcked = -1;
+    for (let range = 0; range < ack.count; range++) {
+      const first = Math.max(ack.first[range]!, this.sent.oldest);
+      for (let number = ack.last[range]!; number >= first; number--) this.#acknowledge(number, nowMs);
+    }
+    const largest = ack.last[0]!;
+    if (this.#newestAcked === largest) {
+      const sampleMs = nowMs - this.sent.sentAtMs(largest);
+      this.rtt.update(sampleMs, ack.delayMs);
+      batch.rttMs = this.rtt.latestMs;
+    }
+    if (this.#newestAcked >= 0) this.#probes = 0;
+    this.#largestAcked = Math.max(this.#largestAcked, largest);
+    this.#detect(nowMs);
+    this.#rate.finish(batch, this.#newestAcked);
+    this.#close();
+  }
+
+  /**
+   * A moment of {@link timerAtMs} has come.
+   * @returns how many probes to send
+   */
+  onTimer(nowMs: number): number {
+    if (nowMs >= this.#lossAtMs) {
+      this.#open(nowMs);
+      this.#detect(nowMs);
+      this.#rate.finish(this.#batch, -1);
+      this.#close();
+    }
+    if (nowMs < this.#probeAtMs()) return 0;
+    this.#probes++;
+    if (this.#probes === TIMEOUT_PROBES) this.#controller.onTimeout(nowMs);
+    return 2;
+  }
+
+  /** The slot of the bundle that went longest without going again, of those in flight; -1 without. */
+  oldestBundle(): number {
+    for (let number = this.#oldestInFlight; number < this.sent.next; number++) {
+      if (this.sent.state(number) !== PACKET_IN_FLIGHT) continue;
+      const slot = this.sent.slot(number);
+      if (slot >= 0 && this.#outbox.carries(slot, this.sent.bundle(number), number)) return slot;
+    }
+    return -1;
+  }
+
+  /** Everything in flight counts as lost: the path is gone. */
+  loseAll(nowMs: number): void {
+    for (let number = this.#oldestInFlight; number < this.sent.next; number++) {
+      if (this.sent.state(number) === PACKET_IN_FLIGHT) this.#lose(number);
+    }
+    this.#oldestInFlight = this.sent.next;
+    this.#lossAtMs = Number.POSITIVE_INFINITY;
+    this.#probes = 0;
+    this.#lastSentAtMs = nowMs;
+  }
+
+  /** Whether a packet can be numbered: too many may be on the wire, however small. */
+  hasNumber(): boolean {
+    if (!this.sent.isFull()) return true;
+    // Those that count as lost and may only be late make room first.
+    this.sent.forgetBelow(this.#oldestInFlight);
+    return !this.sent.isFull();
+  }
+
+  #acknowledge(number: number, nowMs: number): void {
+    const sent = this.sent;
+    const state = sent.state(number);
+    if (state === PACKET_ACKED) return;
+    if (state === PACKET_SKIPPED) throw invalid('it acknowledges a number that was left out');
+    const bytes = sent.bytes(number);
+    if (state === PACKET_IN_FLIGHT) {
+      this.#inFlightBytes -= bytes;
+      this.#inFlightPackets--;
+      if (number < this.#largestAcked) this.#reordering.onSeen(nowMs);
+    } else {
+      this.packetsLate++;
+      this.#batch.lateBytes += bytes;
+      this.#reordering.onLate(nowMs - sent.sentAtMs(number), this.rtt, nowMs);
+    }
+    sent.setState(number, PACKET_ACKED);
+    this.#batch.ackedBytes += bytes;
+    this.#rate.onAcked(sent, number, nowMs);
+    if (number > this.#newestAcked) this.#newestAcked = number;
+    const slot = sent.slot(number);
+    if (slot >= 0) this.#outbox.onAcked(slot, sent.bundle(number));
+  }
+
+  #detect(nowMs: number): void {
+    const sent = this.sent;
+    const lossDelayMs = this.#reordering.lossDelayMs(this.rtt, nowMs);
+    const lostBeforeMs = nowMs - lossDelayMs;
+    const lostBelow = this.#largestAcked - this.#reordering.packets;
+    this.#lossAtMs = Number.POSITIVE_INFINITY;
+    let number = this.#oldestInFlight;
+    for (; number < this.#largestAcked; number++) {
+      if (sent.state(number) !== PACKET_IN_FLIGHT) continue;
+      const sentAtMs = sent.sentAtMs(number);
+      if (sentAtMs > lostBeforeMs && number > lostBelow) {
+        this.#lossAtMs = sentAtMs + lossDelayMs;
+        break;
+      }
+      this.#lose(number);
+    }
+    while (number < sent.next && sent.state(number) !== PACKET_IN_FLIGHT) number++;
+    this.#oldestInFlight = number;
+    this.#forget(nowMs);
+  }
+
+  #lose(number: number): void {
+    const bytes = this.sent.bytes(number);
+    this.sent.setState(number, PACKET_LOST);
+    this.#inFlightBytes -= bytes;
+    this.#inFlightPackets--;
+    this.#batch.lostBytes += bytes;
+    this.packetsLost++;
+    const slot = this.sent.slot(number);
+    if (slot >= 0) this.#outbox.onLost(slot, this.sent.bundle(number), number);
+  }
+
+  /** Lets go of packets whose fate is known; those lost are kept a while, as they may be late. */
+  #forget(nowMs: number): void {
+    const keepSinceMs = nowMs - LATE_ROUND_TRIPS * (this.rtt.smoothedMs + 4 * this.rtt.varianceMs);
+    let number = this.sent.oldest;
+    while (number < this.#oldestInFlight) {
+      if (this.sent.state(number) === PACKET_LOST && this.sent.sentAtMs(number) >= keepSinceMs) break;
+      number++;
+    }
+    this.sent.forgetBelow(number);
+  }
+
+  #probeAtMs(): number {
+    if (this.#inFlightPackets === 0) return Number.POSITIVE_INFINITY;
+    const rttMs = this.rtt.smoothedMs + Math.max(4 * this.rtt.varianceMs, 1) + PEER_DELAY_MS;
+    const baseMs = Math.max(rttMs, MIN_PROBE_MS);
+    return this.#lastSentAtMs + Math.min(baseMs * 2 ** this.#probes, Math.max(baseMs, MAX_PROBE_MS));
+  }
+
+  #open(nowMs: number): AckBatch {
+    const batch = this.#batch;
+    batch.nowMs = nowMs;
+    batch.ackedBytes = 0;
+    batch.lostBytes = 0;
+    batch.lateBytes = 0;
+    batch.rttMs = 0;
+    batch.priorInFlightBytes = this.#inFlightBytes;
+    return batch;
+  }
+
+  #close(): void {
+    this.#batch.inFlightBytes = this.#inFlightBytes;
+    if (this.#batch.ackedBytes > 0 || this.#batch.lostBytes > 0) this.#controller.onAcked(this.#batch);
+  }
+}
