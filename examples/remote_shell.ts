@@ -13,11 +13,12 @@ const SHELL = { host: 'shell', port: 1, allowHalfOpen: true };
 const ticket = process.argv[2];
 
 if (ticket === undefined) {
-  // Who has the ticket reaches the shell, and nothing else of this machine.
+  // Anyone who has the ticket reaches the shell, and nothing else on this machine.
   const listener = await listen({ ...network, offer: [SHELL] });
   listener.on('stream', (stream) => {
     const shell = spawn('sh', ['-c', 'exec sh 2>&1'], { stdio: ['pipe', 'pipe', 'inherit'] });
-    pipeline(stream, shell.stdin, () => {});
+    // Not a pipeline: a shell that ends before it has read all its input must not cut off its output.
+    stream.on('error', () => shell.kill()).pipe(shell.stdin.on('error', () => {}));
     pipeline(shell.stdout, stream, () => shell.kill());
   });
   console.log(listener.ticket);
