@@ -203,10 +203,10 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /**
-   * What could not be read again from a file is refused: it would take all that is kept with it.
+   * Refuses anything that could not be read back from the state file: it would make the whole file unreadable.
    *
    * @returns its secret
-   * @throws {TunnelError} ERR_USAGE for a name that is none or is taken, ERR_SPEC_INVALID for a rule, ERR_ARGUMENT_INVALID,
+   * @throws {TunnelError} ERR_USAGE for an invalid or taken name, ERR_SPEC_INVALID for a rule, ERR_ARGUMENT_INVALID,
    *   ERR_LIMIT with too many
    */
   newTicket(given: NewTicket): Uint8Array {

@@ -23,7 +23,7 @@ export interface Ticket {
 
 export const SECRET_BYTES = 32;
 
-/** A ticket whose secret no log, no `console.dir` and no JSON shows. */
+/** A ticket that keeps its secret out of logs, `console.dir` and JSON. */
 class HiddenTicket implements Ticket {
   readonly toxId: ToxId;
   readonly #secret: Uint8Array;

@@ -54,7 +54,7 @@ interface NetworkOptions {
   readonly tcpConnections?: TcpConnections;
 }
 
-/** TCP connections that a node has at once, both ways: one more is not made, or closed when it comes. */
+/** Most TCP connections of a node at once, in each direction. More are not opened, or are closed when accepted. */
 export interface TcpConnections {
   readonly most: number;
   /** Files that the process may have open, where {@link most} comes from that; else Infinity. */

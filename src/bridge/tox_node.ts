@@ -63,9 +63,9 @@ export interface ToxNodeEvents {
 
 /** One node, seen from the main thread: control by calls, data by channels, the rest by events. */
 export class ToxNode extends EventEmitter<ToxNodeEvents> {
-  /** What the worker has told of itself. The secret key is not among it: {@link secretKey}. */
+  /** What the worker reported at its start, without the secret key: see {@link secretKey}. */
   readonly started: Omit<Started, 'secretKey'>;
-  /** In a private field, which no log and no `console.dir` of an object that leads here shows. */
+  /** Private, so that no log and no `console.dir` shows it. */
   readonly #secretKey: Uint8Array;
   readonly #link: NodeLink;
   /** Gives the node's descriptors back. */

@@ -115,7 +115,7 @@ function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
     throw usage('names are those of a user, whom a system service is not; use --ticket-file FILE, or --user');
 }
 
-/** A service runs unseen: what it opens is chosen, and all of the loopback is not a default for it. */
+/** A service runs unattended, so it needs explicit rules: the loopback default does not apply. */
 function expectRules({ expose, allowReverse }: ParsedCall['flags']): void {
   // Commander has collected texts under this name.
   const exposed = exposedBy(expose as readonly string[] | undefined);
@@ -238,7 +238,7 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
       throw usage(
         `${file} is there and not of ${PROGRAM}: it was left as it is; choose another name with --name`,
       );
-    // A link stays one.
+    // Keep a symbolic link.
     await replaceFile(old === undefined ? file : await realpath(file), unit, 0o644);
     return file;
   } catch (error) {

@@ -175,7 +175,7 @@ function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
       words.push(`expires in ${humanDuration(expiresAtMs - nowMs)}`);
     }
     if (uses !== undefined) words.push(`used ${used} of ${uses}`);
-    // With rules of either kind of its own a ticket has none of the general ones.
+    // A ticket with rules of its own, of either kind, gets none of the general ones.
     if (rules !== undefined || allowReverse !== undefined) words.push(`reaches ${listed(rules)}`);
     if (allowReverse !== undefined) words.push(`may open ${listed(allowReverse)}`);
     reporter.result(words.join('\t'));

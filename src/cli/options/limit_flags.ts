@@ -8,7 +8,7 @@ interface LimitFlag {
   readonly name: keyof LimitFlags;
   readonly limit: keyof Limits;
   readonly value: 'N' | 'BYTES' | 'SECONDS';
-  /** Missing: a connector has it too, for what its listener asks of it. */
+  /** If missing, it also applies to a connector, for what its listener asks of it. */
   readonly of?: 'listener';
   readonly help: string;
   print(value: number): string;

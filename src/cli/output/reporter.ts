@@ -142,7 +142,7 @@ export class Reporter {
   }
 
   #log(...[level, message, fields]: Parameters<Logger['log']>): void {
-    // Errors are what --quiet leaves.
+    // --quiet still shows errors.
     if (level !== 'error' && !this.#forPeople(LOG_VERBOSITY[level])) return;
     const rest = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
     const line = `${level}: ${printable(`${message}${rest}`)}`;
