@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events';
+import type { Timers } from './clock.js';
 import { TunnelError } from './errors.js';
+import { Timer } from './timer.js';
 
 export function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
@@ -14,7 +16,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (isAborted(signal)) throw abortedError(signal);
 }
 
-/** Calls `handler` when aborted, until the answer is called: a signal may outlive by far what it ends. */
+/** Calls `handler` on abort. Returns a function that stops listening: a signal may outlive what it cancels. */
 export function onAbort(signal: AbortSignal | undefined, handler: () => void): () => void {
   if (signal === undefined) return () => {};
   expectMany(signal);
@@ -22,20 +24,35 @@ export function onAbort(signal: AbortSignal | undefined, handler: () => void): (
   return () => signal.removeEventListener('abort', handler);
 }
 
-/** One signal may end a whole program, and Node would warn of a leak when an eleventh part of it listens. */
+/** Lets one signal cancel many things: Node warns of a leak at the eleventh listener otherwise. */
 export function expectMany(signal: AbortSignal): void {
   setMaxListeners(0, signal);
 }
 
-/** What comes of `work`, as long as nobody aborts. @throws {TunnelError} ERR_CLOSED */
-export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  let forget = (): void => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    forget = onAbort(signal, () => reject(abortedError(signal)));
+/** What ends the wait for a promise before the promise settles. */
+export interface Deadline {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeout?: { readonly ms: number; readonly timers: Timers; readonly error: () => Error };
+}
+
+/**
+ * Waits for `work` until the signal aborts or the time is up. `work` itself goes on; what becomes of it then is
+ * ignored.
+ *
+ * @throws {TunnelError} ERR_CLOSED when aborted; `timeout.error()` when the time is up
+ */
+export async function withDeadline<T>(work: Promise<T>, { signal, timeout }: Deadline): Promise<T> {
+  const timer = timeout && new Timer(timeout.timers);
+  let stopListening = (): void => {};
+  const ended = new Promise<never>((_resolve, reject) => {
+    if (isAborted(signal)) reject(abortedError(signal));
+    stopListening = onAbort(signal, () => reject(abortedError(signal)));
+    if (timeout !== undefined) timer?.set(timeout.ms, () => reject(timeout.error()));
   });
   try {
-    return await Promise.race([work, aborted]);
+    return await Promise.race([ended, work]);
   } finally {
-    forget();
+    stopListening();
+    timer?.clear();
   }
 }

@@ -2,7 +2,7 @@ import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
 import type { Outcome, Path, ToxNode } from '../bridge/tox_node.js';
-import { isAborted, orAborted, throwIfAborted } from '../core/aborting.js';
+import { isAborted, throwIfAborted, withDeadline } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
@@ -240,7 +240,7 @@ export class Connector extends Tunnel {
     const session = this.#session;
     if (peer === undefined || session === undefined) throw pingLost();
     const pinged = new Promise<number | undefined>((resolve) => session.ping(resolve));
-    const roundTripMs = await orAborted(pinged, signal);
+    const roundTripMs = await withDeadline(pinged, { signal });
     if (roundTripMs === undefined) throw pingLost();
     return { roundTripMs, path: peer.currentPath };
   }

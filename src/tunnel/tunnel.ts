@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import type { SeenAddress, TcpConnections } from '../bridge/contract.js';
 import { type Path, ToxNode } from '../bridge/tox_node.js';
-import { isAborted, onAbort, orAborted, throwIfAborted } from '../core/aborting.js';
+import { isAborted, onAbort, throwIfAborted, withDeadline } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { Descriptors, processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
@@ -118,7 +118,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   async datagrams(options: Abortable = {}): Promise<{ readonly received: number; readonly sent: number }> {
     const signal = signalOf(options, 'datagrams()');
     throwIfAborted(signal);
-    const { datagramsIn, datagramsOut } = await orAborted(this.node.stats(), signal);
+    const { datagramsIn, datagramsOut } = await withDeadline(this.node.stats(), { signal });
     return { received: datagramsIn, sent: datagramsOut };
   }
 
