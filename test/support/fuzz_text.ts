@@ -18,7 +18,6 @@ import { parseNamesFile, plainNamesText } from '../../src/state/names_text.js';
 import { StateFault } from '../../src/state/state_json.js';
 import { parseStateFile, plainText } from '../../src/state/state_text.js';
 import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
-import { everyAction } from './every_action.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 
@@ -98,13 +97,7 @@ function names(text: string): Verdict {
   }
 }
 
-const SECTIONS = configSections(
-  buildProgram(
-    everyAction(async () => {}),
-    '0',
-    { out: () => {} },
-  ),
-);
+const SECTIONS = configSections(await buildProgram());
 
 function config(text: string): Verdict {
   return refusing(['ERR_USAGE'], () => {
@@ -121,10 +114,12 @@ function config(text: string): Verdict {
 async function commandLine(text: string): Promise<Verdict> {
   const args = text.split(' ');
   let calls = 0;
-  const action = async (): Promise<void> => {
-    calls++;
-  };
-  const program = buildProgram(everyAction(action), '0', { out: () => {} }, args);
+  const program = await buildProgram({
+    args,
+    onCall: async () => {
+      calls++;
+    },
+  });
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -38,7 +38,7 @@ describe('listen', () => {
     assert.equal(bench.stdout.text, '');
     assert.match(bench.stderr.text, new RegExp(`^  ${bench.tunnel.ticket}$`, 'm'));
     assert.match(bench.stderr.text, new RegExp(`^  npx tox-wasm-tunnel ${bench.tunnel.ticket} 22$`, 'm'));
-    assert.match(bench.stderr.text, /^May be reached: localhost:22, db\.lan:5432$/m);
+    assert.match(bench.stderr.text, /^Peers may reach: localhost:22, db\.lan:5432$/m);
     bench.signal('SIGTERM');
     assert.equal(await ended, 0);
     assert.equal(bench.tunnel.closes, 1);
@@ -59,15 +59,15 @@ describe('listen', () => {
   });
 
   const narrow: ReadonlyArray<readonly [args: readonly string[], example: string, ...says: RegExp[]]> = [
-    [['--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
-    [['--expose', 'none', '--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none'], 'PORT', /^Peers may reach: nothing$/m],
+    [['--expose', 'none', '--expose', 'none'], 'PORT', /^Peers may reach: nothing$/m],
     [
       ['--allow-reverse', '8080'],
       '-R 8080:localhost:PORT',
-      /^May be reached: nothing$/m,
-      /^May be opened on this machine by -R: 8080$/m,
+      /^Peers may reach: nothing$/m,
+      /^Peers may open with -R on this machine: 8080$/m,
     ],
-    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^Peers may reach: nothing$/m],
   ];
   for (const [args, example, ...says] of narrow) {
     test(`${args.join(' ')} opens nothing that it does not name, and says so`, async () => {
@@ -295,7 +295,7 @@ describe('the end', () => {
     assert.equal(timer?.delayMs, 10_000);
     timer.callback();
     assert.equal(await ended, 1);
-    assert.match(bench.stderr.text, /closing did not end within 10 s\n$/);
+    assert.match(bench.stderr.text, /the tunnel did not close within 10 s\n$/);
     assert.ok(await lockIsFree('listener'));
   });
 
@@ -502,7 +502,7 @@ describe('connect', () => {
       { bind: { host: '127.0.0.1', port: 8080 }, target: { host: 'intra.lan', port: 80 } },
       { bind: { host: '::1', port: 0 }, target: { host: '::1', port: 5432 } },
     ]);
-    assert.match(bench.stderr.text, /^Forwarding 127\.0\.0\.1:2222 to localhost:22 of the far end$/m);
+    assert.match(bench.stderr.text, /^Forwarding 127\.0\.0\.1:2222 to localhost:22 at the listener$/m);
     bench.signal();
     assert.equal(await ended, 0);
   });
@@ -524,7 +524,7 @@ describe('connect', () => {
       const { ended } = await bench.start(/Forwarding/, ID, '22');
       assert.match(
         bench.stderr.text,
-        /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not to be had here; choose one with -p\)/,
+        /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not available here; choose one with -p\)/,
       );
       assert.deepEqual(
         bench.tunnel.forwards.map(({ bind }) => printBind(bind)),
@@ -575,7 +575,7 @@ describe('connect', () => {
     ]) {
       bench.stderr.text = '';
       assert.equal(await bench.run(...words), 2);
-      assert.match(bench.stderr.text, /this leads to ourselves/);
+      assert.match(bench.stderr.text, /this is the Tox ID of this machine/);
     }
     assert.deepEqual(bench.calls, []);
   });

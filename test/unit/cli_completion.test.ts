@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { completionModel } from '../../src/cli/options/completion_model.js';
+import { completionModel } from '../../src/cli/commands/completion.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { CliBench } from '../support/cli_bench.js';
-import { everyAction } from '../support/every_action.js';
 import { BASH, FISH, skipWithout, ZSH } from '../support/programs.js';
 import { runProgram } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';
 
-const grammar = buildProgram(
-  everyAction(async () => {}),
-  '0',
-  { out: () => {} },
-);
+const grammar = await buildProgram();
 const COMMANDS = grammar.commands.map((command) => command.name());
 const NAMES = ['home', 'homestead', 'work'];
 
@@ -138,7 +133,7 @@ describe('completion', () => {
   test('of a shell that it does not know is refused', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('completion', 'csh'), 2);
-    assert.match(bench.stderr.text, /no completion for "csh"; there is for bash, zsh and fish/);
+    assert.match(bench.stderr.text, /no completion for "csh"; choose bash, zsh or fish/);
   });
 
   test('finds the actions of all commands in the grammar', () => {

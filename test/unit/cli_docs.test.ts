@@ -4,14 +4,9 @@ import { describe, test } from 'node:test';
 import { EXIT } from '../../src/cli/process/exit_codes.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { RETURN_CODES } from '../../src/core/return_codes.js';
-import { everyAction } from '../support/every_action.js';
 
 const docs = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8');
-const program = buildProgram(
-  everyAction(async () => {}),
-  '0',
-  { out: () => {} },
-);
+const program = await buildProgram();
 
 const rows = (heading: string): string[] => {
   const section = docs.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { natKindOf, type Sighting } from '../../src/cli/commands/doctor_nat_kind.js';
+import { natKindOf, type Sighting } from '../../src/cli/commands/doctor.js';
 import { readSeenAddresses } from '../../src/worker/tox/seen_addresses.js';
 
 const PORT = 33445;

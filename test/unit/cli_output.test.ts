@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FileOutput, isReaderGone } from '../../src/cli/output/output.js';
 import { Reporter, type Verbosity } from '../../src/cli/output/reporter.js';
+import { FileOutput, isReaderGone } from '../../src/cli/process/output_stream.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -95,7 +95,7 @@ describe('events as a log on a full disk', () => {
     reporter.logEvents();
     for (let number = 0; number < 3; number++) reporter.event(waiting(String(number)));
     assert.deepEqual(people.lines, [
-      'tox-wasm-tunnel: events cannot be written to standard output, and are left out until they can: ENOSPC: no space left on device, write',
+      'tox-wasm-tunnel: dropping events until standard output can be written again: ENOSPC: no space left on device, write',
     ]);
     disk.room = 10_000;
     reporter.event(waiting('there is room'));
@@ -115,7 +115,7 @@ describe('events as a log on a full disk', () => {
       { event: 'waiting', time, message: 'there is room' },
       { event: 'waiting', time, message: 'and more' },
     ]);
-    assert.equal(people.lines.at(-1), 'tox-wasm-tunnel: events are written again; 3 were left out');
+    assert.equal(people.lines.at(-1), 'tox-wasm-tunnel: writing events again; 3 were dropped');
     disk.room = 0;
     reporter.event(waiting('full again'));
     assert.equal(people.lines.length, 3, 'a second time is news again');

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { placeTrouble } from '../../src/cli/commands/service_program.js';
+import { placeTrouble } from '../../src/cli/commands/service_needs.js';
 import { systemdUnit, type UnitParts } from '../../src/cli/commands/service_unit.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
@@ -195,7 +195,7 @@ describe('service install', () => {
     assert.match(execOf(await printed('--', 'listen', '--config', config)), / listen --config \S+ --state /);
     writeFileSync(config, '{"listen":{"max-peers":3}}');
     assert.equal(await bench.run('service', 'install', '--print', '--', 'listen', '--config', config), 2);
-    assert.match(bench.stderr.text, /say what ticket holders may reach/);
+    assert.match(bench.stderr.text, /name what ticket holders may reach/);
   });
 
   test('our unit is written anew, a foreign one is left as it is', async () => {
@@ -205,7 +205,7 @@ describe('service install', () => {
     assert.match(readFileSync(file, 'utf8'), /--expose 22/);
     writeFileSync(file, 'precious');
     assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 2);
-    assert.match(bench.stderr.text, /is there and not of tox-wasm-tunnel: it was left as it is/);
+    assert.match(bench.stderr.text, /exists and is not from tox-wasm-tunnel; nothing was changed/);
     assert.equal(readFileSync(file, 'utf8'), 'precious');
   });
 
@@ -217,32 +217,32 @@ describe('service install', () => {
   });
 
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
-    [['remove'], /service "remove" is not known; there is install/],
-    [['install', '--user', '--system'], /contradict/],
+    [['remove'], /unknown action "remove"; service has install/],
+    [['install', '--user', '--system'], /cannot be combined/],
     [
       ['install'],
-      /say what ticket holders may reach: --expose 22 .*--allow-reverse 8080 .*--expose none .*'localhost:\*'/,
+      /name what ticket holders may reach: --expose 22 .*--allow-reverse 8080 .*--expose none .*'localhost:\*'/,
     ],
-    [['install', '--', 'listen', '--max-peers', '2'], /say what ticket holders may reach/],
-    [['install', '--', 'listen', '--expose', 'none', '--expose', '22'], /contradict/],
-    [['install', '--', 'id'], /id is no service; listen, connect and node are/],
+    [['install', '--', 'listen', '--max-peers', '2'], /name what ticket holders may reach/],
+    [['install', '--', 'listen', '--expose', 'none', '--expose', '22'], /cannot be combined/],
+    [['install', '--', 'id'], /id cannot be a service; listen, connect and node can/],
     [['install', '--', 'listen', '--expsoe', '22'], /unknown option '--expsoe'/],
     [['install', '--', 'listen', '--config', '/nowhere/x'], /cannot be read/],
-    [['install', '--', 'connect', TICKET, '22'], /a ticket in a unit can be read by everybody/],
+    [['install', '--', 'connect', TICKET, '22'], /every user of this machine can read a ticket in a unit/],
     [['install', '--', 'connect', '-', '22'], /no standard input/],
-    [['install', '--', 'connect'], /whom to connect to is missing/],
-    [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /no use for -W/],
-    [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /no use for --exec/],
-    [['install', '--', 'connect', 'home', '22', '--', 'ls'], /no use for a program/],
+    [['install', '--', 'connect'], /the listener is missing/],
+    [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /cannot use -W/],
+    [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /cannot use --exec/],
+    [['install', '--', 'connect', 'home', '22', '--', 'ls'], /cannot run a program/],
     [['install', '--', 'connect', 'home', '-L', '1:localhost'], /not a forward/],
-    [['install', '--system', '--', 'connect', 'home', '22'], /names are those of a user/],
+    [['install', '--system', '--', 'connect', 'home', '22'], /cannot read the names of a user/],
     [
       ['install', '--system', '--', '--expose', '22', '--state', '/srv/x'],
       /keeps its state in \/var\/lib\/tox-wasm-tunnel/,
     ],
     [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
-    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is no name/],
-    [['install', '--user', '--', '--expose', 'a\nb'], /cannot stand in a unit/],
+    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is not a name/],
+    [['install', '--user', '--', '--expose', 'a\nb'], /cannot be part of a systemd unit/],
   ];
   for (const [args, why] of bad) {
     test(`service ${args.join(' ').replace(TICKET, 'TICKET')} is refused`, async () => {
@@ -275,7 +275,7 @@ describe('where the program lies', () => {
     assert.deepEqual(await placeTrouble([script]), { kind: 'temporary', file: script });
     bench.ownCommand = ['/usr/bin/env', script];
     assert.equal(await bench.run('service', 'install', '--system', '--print', '--', '--expose', '22'), 2);
-    assert.match(bench.stderr.text, /lies where files do not last/);
+    assert.match(bench.stderr.text, /is in a temporary folder/);
     assert.equal(await bench.run('service', 'install', '--user', '--print', '--', '--expose', '22'), 0);
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { proxyCommand } from '../../src/cli/commands/ssh_proxy_command.js';
+import { proxyCommand } from '../../src/cli/commands/ssh.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 import { runProgram } from '../support/run_program.js';
@@ -86,12 +86,12 @@ describe('ssh', () => {
 
   const refusals: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['ssh', 'nobody'], /"nobody" is neither a ticket, nor a name/],
-    [['ssh', TICKET], /ssh goes by names: tox-wasm-tunnel add home TICKET/],
+    [['ssh', TICKET], /ssh needs a name: tox-wasm-tunnel add home TICKET/],
     [['ssh'], /missing required argument/],
-    [['ssh', '--', '-oProxyCommand=touch x@home'], /is no \[USER@\]NAME/],
-    [['ssh-config', '--', '-l@home'], /is no \[USER@\]NAME/],
+    [['ssh', '--', '-oProxyCommand=touch x@home'], /is not \[USER@\]NAME/],
+    [['ssh-config', '--', '-l@home'], /is not \[USER@\]NAME/],
     [['ssh-config', 'nobody'], /"nobody" is neither/],
-    [['ssh-config', 'a b@home'], /cannot stand in a configuration/],
+    [['ssh-config', 'a b@home'], /cannot be written to an ssh configuration/],
     [['ssh-config', '--state', 'a\nb', 'home'], /"a\\nb|.*neither/],
   ];
   for (const [args, why] of refusals) {
@@ -105,7 +105,7 @@ describe('ssh', () => {
 
   test('a machine without ssh is told so, and so is a Node that may start nothing', async () => {
     for (const [code, why] of [
-      ['ENOENT', /no program ssh on the PATH; install OpenSSH/],
+      ['ENOENT', /ssh is not on the PATH; install OpenSSH/],
       ['ERR_ACCESS_DENIED', /--allow-child-process/],
     ] as const) {
       bench.programError = Object.assign(new Error('spawn ssh'), { code });
@@ -130,7 +130,7 @@ describe('ssh-config', () => {
   test('warns that the cache of npx does not last', async () => {
     bench.ownCommand = ['/usr/bin/node', '/home/joe/.npm/_npx/1f/node_modules/.bin/tox-wasm-tunnel'];
     await bench.run('ssh-config', 'home');
-    assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel for a while only; install it/);
+    assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel only for a while; install it/);
   });
 });
 
@@ -157,11 +157,11 @@ describe('a ProxyCommand', () => {
       '"C:/Program Files/nodejs/node.exe" C:/Users/joe/main.js connect home -W localhost:%p',
     );
     assert.equal(proxyCommand(['C:\\100% mine'], 'win32'), '"C:/100%% mine" localhost:%p');
-    assert.throws(() => proxyCommand(['a"b'], 'win32'), /cannot stand in a ProxyCommand on Windows/);
+    assert.throws(() => proxyCommand(['a"b'], 'win32'), /cannot be part of a ProxyCommand on Windows/);
   });
 
   test('has no room for an end of line', () => {
     for (const platform of ['linux', 'win32'] as const)
-      assert.throws(() => proxyCommand(['a\nb'], platform), /cannot stand in a configuration of ssh/);
+      assert.throws(() => proxyCommand(['a\nb'], platform), /cannot be part of an ssh configuration/);
   });
 });

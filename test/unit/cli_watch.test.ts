@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { LiveLine } from '../../src/cli/output/live_line.js';
-import { statusText } from '../../src/cli/output/live_status.js';
+import { LiveLine, statusText } from '../../src/cli/output/live_status.js';
 import { metricsText } from '../../src/cli/service/metrics.js';
 import { TunnelError } from '../../src/core/errors.js';
 import type { PeerInfo } from '../../src/index.js';

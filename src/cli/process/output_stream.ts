@@ -4,6 +4,9 @@ import { Writable } from 'node:stream';
 import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
 
+/** A stream that may be a terminal. */
+export type MaybeTerminal = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
 /** A stream that a command writes to. Unlike pipes and terminals, a file may accept lines again after a failure. */
 export type Output = Writable & Partial<Pick<FileOutput, 'tryLine'>>;
 

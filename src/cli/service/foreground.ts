@@ -1,11 +1,52 @@
+/** The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and ends the command. */
 import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
-import { usage } from '../options/flags.js';
+import type { HostPort } from '../../rules/spec.js';
+import { usage } from '../options/usage.js';
+import type { RunningForward } from '../output/forward_text.js';
+import { refusalText } from '../output/human.js';
 import type { Reporter } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import type { CliIo, ProgramCall, RunningProgram } from '../process/io.js';
+import type { ConnectorHandle } from '../process/library.js';
 import type { Lifetime } from '../process/lifetime.js';
-import type { RunningForward } from './running_forwards.js';
+import { outputError } from '../process/output_stream.js';
+
+/**
+ * Connects stdin and stdout to a target of the listener, half-closes included, and ends the command with the
+ * connection. Waits for the peer without a limit.
+ */
+export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPort, lifetime: Lifetime): void {
+  const stream = connector.dial({
+    ...target,
+    allowHalfOpen: true,
+    sessionWaitMs: Number.POSITIVE_INFINITY,
+  });
+  const { stdin, stdout } = io;
+  let openHalves = 2;
+  const onHalfClosed = (): void => {
+    openHalves--;
+    if (openHalves === 0) lifetime.stop();
+  };
+  let code: 'ERR_OPEN_REFUSED' | 'ERR_STREAM_RESET' = 'ERR_OPEN_REFUSED';
+  stream.on('connect', () => {
+    code = 'ERR_STREAM_RESET';
+  });
+  stream.on('error', (cause) => lifetime.fail(new TunnelError(code, refusalText(cause), { cause })));
+  stream.on('finish', onHalfClosed);
+  stream.on('end', () => {
+    // A person at a terminal would otherwise have to close an input that leads nowhere.
+    if (stdin.isTTY === true) stream.end();
+    io.endStdout().then(onHalfClosed, (error: Error) => lifetime.fail(outputError(error)));
+  });
+  stdin.on('error', (error) => stream.destroy(error));
+  stdin.pipe(stream);
+  stream.pipe(stdout, { end: false });
+  lifetime.signal.addEventListener('abort', () => {
+    stdin.unpipe(stream);
+    stdin.destroy();
+  });
+}
 
 export interface ExecFlags {
   /** Argument of `--exec`. */
@@ -15,24 +56,26 @@ export interface ExecFlags {
 }
 
 const WHY_NOT: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such program; is it installed?',
-  EACCES: 'it may not be executed (EACCES); chmod +x makes it so, or name its interpreter before it',
+  ENOENT: 'no such program; install it or correct its name',
+  EACCES:
+    'permission to execute it is missing (EACCES); add it with chmod +x, or name the interpreter before it',
 };
 
-/** The program that the command line names, if any. @throws {TunnelError} ERR_USAGE */
+/** Returns the program of the command line, if any. @throws {TunnelError} ERR_USAGE */
 export function programOf({ exec, program }: ExecFlags): ProgramCall | undefined {
   if (exec !== undefined && program !== undefined)
-    throw usage('--exec COMMAND and -- PROGRAM contradict each other');
+    throw usage('--exec COMMAND and -- PROGRAM cannot be combined');
   if (exec?.trim() === '') throw usage('--exec needs a command for the shell');
-  if (program?.length === 0) throw usage('after -- a program is missing');
+  if (program?.length === 0) throw usage('the program after -- is missing');
   if (exec !== undefined) return { shell: exec };
   return program && { words: program };
 }
 
 /**
- * Runs a program with the tunnel up. Signals go to it; when the tunnel ends first it is told by SIGTERM. Ends `lifetime`.
+ * Runs a program while the tunnel is up, and ends `lifetime` after it. Signals go to the program. When the tunnel ends
+ * first, the program gets SIGTERM.
  *
- * @returns its exit code
+ * @returns the exit code of the program
  */
 export async function runProgram(
   { io, reporter }: { readonly io: CliIo; readonly reporter: Reporter },
@@ -59,7 +102,7 @@ async function endOf(program: RunningProgram, lifetime: Lifetime): Promise<ExitC
   const restore = lifetime.divert((signal) => program.kill(signal));
   const stop = (): void => program.kill('SIGTERM');
   lifetime.signal.addEventListener('abort', stop);
-  // It may have ended while the program was started.
+  // The tunnel may have ended while the program was starting.
   if (lifetime.signal.aborted) stop();
   try {
     return await program.ended;
@@ -70,8 +113,8 @@ async function endOf(program: RunningProgram, lifetime: Lifetime): Promise<ExitC
 }
 
 /**
- * `TOX_WASM_TUNNEL_ADDRESS` is where the first forward listens, `_HOST` and `_PORT` its parts where it is no path; of the
- * second one they end with `_2`, and so on.
+ * Environment variables for the program. `TOX_WASM_TUNNEL_ADDRESS` is where the first forward listens; `_HOST` and
+ * `_PORT` are its parts, unless it is a path. The names for the second forward end with `_2`, and so on.
  */
 function variablesOf(forwards: readonly RunningForward[]): Record<string, string> {
   const variables: Record<string, string> = {};
