@@ -48,14 +48,14 @@ export async function buildProgram(options: ProgramOptions = {}): Promise<Comman
     .exitOverride()
     .configureOutput({ writeOut: out, writeErr: () => {} })
     // Commander's default of 40 would not wrap the descriptions of long options on 80 columns.
-    .configureHelp({ minWidthToWrap: 24 });
+    .configureHelp({ minWidthToWrap: 24 })
+    .enablePositionalOptions();
   const commands = await loadCommands(options.args);
   for (const command of commands) addCommand(program, command, args, onCall);
   program
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)
-    .enablePositionalOptions()
     .argument('[TICKET]', 'ticket, name or Tox ID of the listener; without it, this machine listens')
     .argument('[PORT]', 'port, or host:port, of a target that the listener reaches')
     .configureHelp({ formatHelp: () => overview(commands) })

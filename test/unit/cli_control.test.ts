@@ -40,7 +40,7 @@ describe('peers', () => {
   test('tells who is connected, since when, how, and what was refused', async () => {
     await listen();
     const nobody = await ask('peers');
-    assert.equal(nobody.bench.stdout.text, 'nobody is connected\n');
+    assert.equal(nobody.bench.stdout.text, 'no peer is connected\n');
     listener.tunnel.friends = [
       SOME_PEER,
       { ...SOME_PEER, publicKey: 'CD'.repeat(32), status: 'waiting', path: 'relay' },
@@ -88,7 +88,7 @@ describe('peers', () => {
     ]) {
       const { code, bench } = await ask('peers', ...args);
       assert.equal(code, 2);
-      assert.match(bench.stderr.text, /no peer here/);
+      assert.match(bench.stderr.text, /no peer has the key/);
     }
   });
 
@@ -98,7 +98,7 @@ describe('peers', () => {
     assert.equal(code, 2);
     assert.match(bench.stderr.text, /is not denied, .*--allow-peer KEY/);
     const named = await ask('peers', 'allow', 'laptop');
-    assert.match(named.bench.stderr.text, /no peer here is called "laptop"; .* by its public key/);
+    assert.match(named.bench.stderr.text, /no peer has the name "laptop"; a denied peer has only its public key/);
   });
 });
 
@@ -164,17 +164,17 @@ describe('rule', () => {
 describe('the open loopback of a listener without any rule', () => {
   for (const [kind, rule, listed] of [
     ['a rule', ['22'], 'localhost:22'],
-    ['a rule for -R', ['--allow-reverse', '8080'], 'nothing may be reached\n--allow-reverse 8080'],
+    ['a rule for -R', ['--allow-reverse', '8080'], 'peers may reach nothing\n--allow-reverse 8080'],
     ['a rule for one ticket', ['ci:22'], 'ci:localhost:22'],
   ] as const) {
     test(`is closed by ${kind} that is added, which says so, and stays closed when that is removed`, async () => {
       await listen();
       assert.equal((await ask('ticket', 'new', '--name', 'ci')).code, 0);
       const { bench } = await ask('rule', 'add', ...rule);
-      assert.match(bench.stderr.text, /this was the first rule: this machine's loopback is closed now/);
+      assert.match(bench.stderr.text, /this was the first rule: it closes this machine's loopback/);
       assert.equal((await ask('rule', 'list')).bench.stdout.text, `${listed}\n`);
       assert.equal((await ask('rule', 'remove', ...rule)).code, 0);
-      assert.equal((await ask('rule', 'list')).bench.stdout.text, 'nothing may be reached\n');
+      assert.equal((await ask('rule', 'list')).bench.stdout.text, 'peers may reach nothing\n');
       assert.doesNotMatch((await ask('rule', 'add', '80')).bench.stderr.text, /first rule/);
     });
   }
@@ -205,7 +205,7 @@ test('a ticket may have ports opened of its own, and ticket list says so', async
   assert.match(JSON.stringify(listed), /"allowReverse":\["8080","127\.0\.0\.1:0"\]/);
   for (const [args, why] of [
     [['new', '--name', 'b', '--allow-reverse', 'laptop:80'], /no peer and no ticket is called so/],
-    [['list', '--allow-reverse', '80'], /are for a ticket that is made/],
+    [['list', '--allow-reverse', '80'], /are only for ticket new/],
   ] as const) {
     const { code, bench: refused } = await ask('ticket', ...args);
     assert.equal(code, 2);
@@ -234,6 +234,6 @@ describe('a running listener', () => {
     mkdirSync(folder, { mode: 0o700 });
     writeFileSync(`${folder}/listener.sock`, '');
     await listen();
-    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*no socket/);
+    assert.match(listener.stderr.text, /Other commands cannot control this listener: .*no socket/);
   });
 });

@@ -86,11 +86,11 @@ describe('doctor', () => {
     assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
     assert.match(
       nat ?? '',
-      /^good {2}nat: a NAT that gives all peers one port, the same.*203\.0\.113\.5:33445\)$/,
+      /^good {2}nat: a NAT that maps our port to the same port.*203\.0\.113\.5:33445\)$/,
     );
     assert.match(relay ?? '', /^good {2}relay: joined the network through a TCP relay/);
-    assert.match(peer ?? '', /^good {2}peer: the listener was found/);
-    assert.match(path ?? '', /^good {2}path: directly by UDP, round trip 12\.3 ms$/);
+    assert.match(peer ?? '', /^good {2}peer: found the listener/);
+    assert.match(path ?? '', /^good {2}path: directly over UDP, round trip 12\.3 ms$/);
     assert.match(target ?? '', /^good {2}target: the listener reaches localhost:22$/);
     assert.deepEqual(
       world.tunnels.map(({ closes }) => closes),
@@ -101,7 +101,7 @@ describe('doctor', () => {
   test('UDP that is blocked is told, and that relays serve', async () => {
     world.udp = false;
     assert.equal(await world.doctor(), 1);
-    assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s.*firewall.*relay/);
+    assert.match(world.found, /^BAD {3}udp: no answer over UDP within 30 s.*firewall.*relay/);
     assert.match(world.found, /\ngood {2}relay/);
   });
 
@@ -129,7 +129,7 @@ describe('doctor', () => {
       return tunnel;
     };
     assert.equal(await world.doctor(), 1);
-    assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s/);
+    assert.match(world.found, /^BAD {3}udp: no answer over UDP within 30 s/);
   });
 
   test('a machine that nodes see at an address of its own has no NAT, be that public or not', async () => {
@@ -144,7 +144,7 @@ describe('doctor', () => {
     };
     world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
     assert.equal(await world.doctor(), 0);
-    assert.match(world.found, /good {2}nat: no NAT before the nodes.*\(seen at 192\.0\.2\.7:33445\)/);
+    assert.match(world.found, /good {2}nat: no NAT: the nodes see an address of this machine.*\(seen at 192\.0\.2\.7:33445\)/);
     assert.doesNotMatch(world.found, /public/);
   });
 
@@ -153,12 +153,12 @@ describe('doctor', () => {
     assert.equal(await world.doctor(), 0);
     assert.match(
       world.found,
-      /good {2}nat: a NAT that gives each peer another port \(symmetric\).*--udp-port/,
+      /good {2}nat: a symmetric NAT, which uses another port for each peer.*--udp-port/,
     );
     world = new World();
     world.sightings.pop();
     assert.equal(await world.doctor(), 0);
-    assert.match(world.found, /good {2}nat: which kind of NAT there is cannot be told: that takes two nodes/);
+    assert.match(world.found, /good {2}nat: the kind of NAT is unknown: that takes answers from two nodes/);
   });
 
   test('through a proxy only the relay is looked at, and one that leads nowhere is told', async () => {
@@ -169,7 +169,7 @@ describe('doctor', () => {
     world = new World();
     world.relay = false;
     assert.equal(await world.doctor(...proxy), 1);
-    assert.match(world.found, /^BAD {3}relay: .*the proxy does not lead there/);
+    assert.match(world.found, /^BAD {3}relay: .*the proxy does not connect to them/);
   });
 
   test('a network without relays is told', async () => {
@@ -183,7 +183,7 @@ describe('doctor', () => {
     assert.equal(await world.doctor(world.ticket, '22'), 1);
     assert.match(
       world.found,
-      /BAD {3}peer: the listener was not found within 90 s; it is away, or it does not take this ticket/,
+      /BAD {3}peer: did not find the listener within 90 s; it is offline, or it rejects this ticket/,
     );
     assert.ok(!world.found.includes('target:'));
     assert.equal(world.tunnels.at(-1)?.closes, 1);
@@ -204,14 +204,14 @@ describe('doctor', () => {
     [
       'not-allowed',
       'localhost port 22 is not exposed',
-      'localhost port 22 is not exposed; see at the listener',
+      'localhost port 22 is not exposed; check at the listener',
     ],
     [
       'refused',
       'localhost port 22: ECONNREFUSED',
-      'localhost port 22: ECONNREFUSED (the target refused the connection); see',
+      'localhost port 22: ECONNREFUSED (the target refused the connection); check',
     ],
-    ['timeout', '', 'the target did not answer in time; see'],
+    ['timeout', '', 'the target did not answer in time; check'],
   ] as const)
     test(`a target that the listener does not open is told once, by its words: ${reason}`, async () => {
       const { onStart } = world.bench;

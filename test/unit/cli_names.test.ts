@@ -49,7 +49,7 @@ function ticketIn(remote: unknown): string | undefined {
 describe('names for tickets', () => {
   test('add keeps a ticket, and connect, ping, doctor and the short form take its name', async () => {
     assert.equal(await bench.run('add', 'home', TICKET.toUpperCase()), 0);
-    assert.match(bench.stderr.text, /^home stands for peer 56A1ADE4 now: tox-wasm-tunnel home PORT/);
+    assert.match(bench.stderr.text, /^home now stands for peer 56A1ADE4: tox-wasm-tunnel home PORT/);
     for (const args of [
       ['connect', 'home', '22'],
       ['HOME', '22'],
@@ -124,7 +124,7 @@ describe('names for tickets', () => {
   test('a name that is taken is kept for its ticket, unless --replace says otherwise', async () => {
     await bench.run('add', 'home', TICKET);
     assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same once more');
-    await refuses(/"home" stands for another ticket already; with --replace/, 'add', 'home', OTHER);
+    await refuses(/"home" already stands for another ticket; use --replace/, 'add', 'home', OTHER);
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), TICKET);
     assert.equal(await bench.run('add', 'home', OTHER, '--replace'), 0);
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), OTHER);
@@ -181,11 +181,11 @@ describe('names for tickets', () => {
     const file = join(temp.file('state'), 'names.json');
     await writeFile(file, (await readFile(file, 'utf8')).replace(TICKET, 'twt1precious'), { mode: 0o600 });
     await refuses(
-      /names\.json: what it has for "home" cannot be used \(.*position 11.*add --replace/,
+      /names\.json: the entry "home" is damaged \(.*position 11.*add --replace/,
       'home',
       '22',
     );
-    await refuses(/what it has for "home" cannot be used.*remove home removes it/, 'list');
+    await refuses(/the entry "home" is damaged.*remove it: tox-wasm-tunnel remove home/, 'list');
     assert.equal(await bench.run('remove', 'home'), 0);
     assert.equal(await benchHere().run('list'), 0);
   });

@@ -78,11 +78,11 @@ describe('--proxy', () => {
       ],
       [['--proxy', 'socks5://j%3ao:secret@h:1'], /the user name for the proxy must have no colon/],
       [['--proxy', 'socks5://joe:secret%zz@h:1'], /a % is written as %25/],
-      [['--proxy', 'socks5://h:1', '--udp-port', '5'], /--udp-port and --proxy contradict each other/],
-      [['--proxy-password-file', folder.file('password')], /--proxy-password-file goes with --proxy/],
+      [['--proxy', 'socks5://h:1', '--udp-port', '5'], /--udp-port and --proxy cannot be combined/],
+      [['--proxy-password-file', folder.file('password')], /--proxy-password-file needs --proxy/],
       [
         ['--proxy', 'http://joe@h:1', '--proxy-password-file', '/nowhere/p'],
-        /\/nowhere\/p: it cannot be read/,
+        /\/nowhere\/p: cannot be read/,
       ],
     ] as const) {
       const bench = new CliBench();

@@ -56,21 +56,21 @@ describe('nodes', () => {
   async function isRefused(...[why, ...args]: readonly [RegExp, ...string[]]): Promise<void> {
     assert.equal(await bench.run('nodes', '--update', '--url', base, ...args), 1);
     assert.match(bench.stderr.text, why);
-    assert.match(bench.stderr.text, /What was used stays in use: the list of/);
+    assert.match(bench.stderr.text, /Still in use: the bundled list of/);
     assert.match(bench.stderr.text, /^tox-wasm-tunnel: the list of bootstrap nodes was not refreshed: /);
   }
 
   test('shows the bundled list, and from when it is, as long as no other was fetched', async () => {
     assert.equal(await bench.run('nodes'), 0);
     assert.equal(bench.stdout.lines.length, publicNodes().length);
-    assert.match(bench.stderr.text, /^\d+ bootstrap nodes, the list of 2\d{3}-\d\d-\d\d that comes with/);
+    assert.match(bench.stderr.text, /^\d+ bootstrap nodes from the bundled list of 2\d{3}-\d\d-\d\d/);
   });
 
   test('--update saves those that are not away, for their owner alone, and every command uses them from then on', async () => {
     assert.equal(await bench.run('nodes', '--update', '--url', base), 0);
     assert.equal(bench.stdout.text, `${LINE}\n`);
     assert.ok(
-      bench.stderr.text.includes(`1 bootstrap nodes, the list of 2026-01-02T03:04:05.678Z from ${base}`),
+      bench.stderr.text.includes(`1 bootstrap nodes from the list of 2026-01-02T03:04:05.678Z from ${base}`),
     );
     if (process.platform !== 'win32') assert.equal(statSync(file()).mode & 0o777, 0o600);
 
@@ -86,7 +86,7 @@ describe('nodes', () => {
 
   test('--json tells the nodes and where they are from', async () => {
     await bench.run('nodes', '--update', '--url', base, '--json');
-    const from = `the list of 2026-01-02T03:04:05.678Z from ${base}, in ${file()}`;
+    const from = `the list of 2026-01-02T03:04:05.678Z from ${base}, saved in ${file()}`;
     assert.deepEqual(bench.stdout.events, [{ event: 'nodes', origin: 'saved', from, nodes: [LINE] }]);
   });
 
@@ -104,8 +104,8 @@ describe('nodes', () => {
       [LIST.slice(0, -5), /not JSON/],
       ['{"nodes":[]}', /the list is empty/],
       [LIST.replace(KEY, 'x'), /nodes\[0\]\.public_key/],
-      [LIST.replace('true', 'false'), /it says that every node is away/],
-      [' '.repeat(1024 * 1024 + 1), /it has more than 1048576 bytes/],
+      [LIST.replace('true', 'false'), /all nodes in the list are offline/],
+      [' '.repeat(1024 * 1024 + 1), /has more than 1048576 bytes/],
     ] as const) {
       answer = (_request, response) => void response.end(reply);
       bench.stderr.text = '';
@@ -126,11 +126,11 @@ describe('nodes', () => {
     assert.equal(await bench.run('nodes', '--update', '--url', base), 0);
     answer = (_request, response) => void response.writeHead(302, { location: '/again' }).end();
     bench.stderr.text = '';
-    await isRefused(/it leads on more than 3 times/);
+    await isRefused(/more than 3 redirects/);
     answer = (_request, response) =>
       void response.writeHead(302, { location: 'http://192.0.2.1/list' }).end();
     bench.stderr.text = '';
-    await isRefused(/it leads on to http:\/\/192\.0\.2\.1, which is not https/);
+    await isRefused(/it redirects to http:\/\/192\.0\.2\.1, which is not https/);
   });
 
   test('a server of another machine does not lead to one on this', async (t) => {
@@ -141,7 +141,7 @@ describe('nodes', () => {
     });
     await bench.run('nodes', '--update', '--url', 'https://nodes.example/list');
     assert.deepEqual(asked, ['https://nodes.example/list']);
-    assert.match(bench.stderr.text, /it leads on to http:\/\/127\.0\.0\.1:\d+, which is not https/);
+    assert.match(bench.stderr.text, /it redirects to http:\/\/127\.0\.0\.1:\d+, which is not https/);
   });
 
   test('a saved list that cannot be read is told, and the bundled one used', async () => {
@@ -152,7 +152,7 @@ describe('nodes', () => {
       bench.stderr.text = '';
       assert.equal(await bench.run('nodes'), 0);
       assert.equal(bench.stdout.lines.length, publicNodes().length);
-      assert.match(bench.stderr.text, /^The bundled list of nodes is used: .*nodes\.json/);
+      assert.match(bench.stderr.text, /^Using the bundled list of nodes: .*nodes\.json/);
     }
   });
 
@@ -169,8 +169,8 @@ describe('nodes', () => {
 
   test('what makes no sense is refused before anything is fetched', async () => {
     for (const [args, why] of [
-      [['--url', base], /--url goes with --update/],
-      [['--update', '--bootstrap', LINE], /--update is about the list/],
+      [['--url', base], /--url needs --update/],
+      [['--update', '--bootstrap', LINE], /--update cannot be combined with --bootstrap/],
       [['--update', '--url', 'http://nodes.example/'], /begins with https/],
       [['--update', '--url', 'http://127.0.0.1.example/'], /begins with https/],
       [['--update', '--url', 'file:///etc/passwd'], /begins with https/],

@@ -48,10 +48,10 @@ test('people are told in words, at both ends', async () => {
   bench.tunnel.emit('reverse', { status: 'open', ...change, target: 'localhost:80' });
   bench.tunnel.emit('reverse', { status: 'closed', ...change, target: 'localhost:80' });
   assert.deepEqual(bench.stderr.lines.slice(-4), [
-    'Listening at 127.0.0.1:8080 for peer 7E5668E0',
-    'No longer listening at 127.0.0.1:8080 for peer 7E5668E0',
-    'The far end listens at 127.0.0.1:8080, forwarding to localhost:80 here',
-    'The far end no longer listens at 127.0.0.1:8080',
+    'Listening on 127.0.0.1:8080 for peer 7E5668E0',
+    'No longer listening on 127.0.0.1:8080 for peer 7E5668E0',
+    'The listener listens on 127.0.0.1:8080; its connections go to localhost:80 here',
+    'The listener no longer listens on 127.0.0.1:8080',
   ]);
   bench.signal();
   assert.equal(await ended, 0);
@@ -84,7 +84,7 @@ test('listen hands --allow-reverse on, with names that it knows, and nothing whe
 test('--expose of a path is told with a command that uses it', async () => {
   const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '/run/app.sock');
   assert.match(bench.stderr.text, /^ {2}npx tox-wasm-tunnel twt\w+ -L 8080:\/run\/app\.sock$/m);
-  assert.match(bench.stderr.text, /^May be reached: \/run\/app\.sock$/m);
+  assert.match(bench.stderr.text, /^Peers may reach: \/run\/app\.sock$/m);
   bench.signal();
   assert.equal(await ended, 0);
 });

@@ -242,9 +242,9 @@ describe('a running connector', () => {
       throw new TunnelError('ERR_LISTEN', '127.0.0.1:2222 is in use');
     };
     for (const [args, exit, why] of [
-      [['rm', '-L', '23'], 2, /there is no -L 23; forward list shows/],
-      [['rm', '-L', '2222:localhost:23'], 2, /there is no -L 2222:localhost:23/],
-      [['rm', '-D', '2222'], 2, /there is no -D 2222/],
+      [['rm', '-L', '23'], 2, /there is no forward -L 23; forward list shows/],
+      [['rm', '-L', '2222:localhost:23'], 2, /there is no forward -L 2222:localhost:23/],
+      [['rm', '-D', '2222'], 2, /there is no forward -D 2222/],
       [['add', '-L', '2222:localhost:22'], 1, /2222 is in use/],
       [['list', '--pid', '12'], 2, /no connector 12 runs.*there are: 4711/],
     ] as const) {
@@ -292,7 +292,7 @@ describe('a running connector', () => {
     assert.equal(code, 0, asker.stderr.text);
     const [first, nobody, second, peer, forward] = asker.stdout.lines;
     assert.match(first ?? '', /^listener \d+: up 0 s, joined by UDP, in 1\.2 kB \(0 B\/s\), out 56 MB/);
-    assert.equal(nobody, '  nobody is connected');
+    assert.equal(nobody, '  no peer is connected');
     assert.match(second ?? '', /^connector 4711: up 0 s, joined by UDP/);
     assert.match(peer ?? '', /^ {2}ABAB.*udp, 1 min 5 s, 12\.5 ms {2}2 open {2}/);
     assert.equal(forward, '  -L 2222:localhost:22');

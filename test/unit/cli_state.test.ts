@@ -88,7 +88,7 @@ describe('passphrase of the command line', () => {
     const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
     bench.signal();
     await ended;
-    assert.match(bench.stderr.text, /The state file was not encrypted; from now on it is\./);
+    assert.match(bench.stderr.text, /Encrypted the state file, which was not encrypted before\./);
     assert.deepEqual(await stored(SECRET), identity);
     await assert.rejects(stored());
   });
@@ -103,7 +103,7 @@ describe('passphrase of the command line', () => {
   const refusals: ReadonlyArray<readonly [string, string | undefined, readonly string[], RegExp]> = [
     ['an empty file', '\n', [], /passphrase: the passphrase is empty/],
     ['a file too long', 'x'.repeat(5000), [], /more than 4096 bytes/],
-    ['a file that is not there', undefined, [], /it cannot be read: ENOENT/],
+    ['a file that is not there', undefined, [], /: cannot be read: ENOENT/],
     ['one for an identity that is not kept', SECRET, ['--ephemeral'], /--passphrase-file and --ephemeral/],
   ];
   for (const [name, text, args, why] of refusals) {
@@ -168,11 +168,11 @@ describe('id --export and --import', () => {
   });
 
   const wrong: ReadonlyArray<readonly [readonly string[], RegExp]> = [
-    [['--export', 'a', '--import', 'b'], /--export and --import contradict/],
-    [['--replace'], /--replace goes with --import/],
+    [['--export', 'a', '--import', 'b'], /--export and --import cannot be combined/],
+    [['--replace'], /--replace needs --import/],
     [['--export', '-', '--json'], /--json has no place for secrets/],
     [['--export', '-'], /there is no identity to export/],
-    [['--import', '/nowhere/at/all'], /it cannot be read: ENOENT/],
+    [['--import', '/nowhere/at/all'], /: cannot be read: ENOENT/],
   ];
   for (const [args, why] of wrong) {
     test(`id ${args.join(' ')} is refused`, async () => {

@@ -34,7 +34,7 @@ test('--udp-forward may be given alone and several times, and says that it is UD
 
 test('people read that it is UDP', async () => {
   const { ended } = await bench.start(/Forwarding/, ID, '--udp-forward', '5353:localhost:53');
-  assert.ok(bench.stderr.lines.includes('Forwarding UDP 127.0.0.1:5353 to localhost:53 of the far end'));
+  assert.ok(bench.stderr.lines.includes('Forwarding UDP 127.0.0.1:5353 to localhost:53 at the listener'));
   bench.signal();
   assert.equal(await ended, 0);
 });
@@ -44,5 +44,5 @@ test('a path, and a listener, are wrong usage', async () => {
   assert.match(bench.stderr.text, /no path stands for either end/);
   assert.equal(await bench.run('listen', '--udp-forward', '5353:localhost:53'), 2);
   assert.equal(await bench.run(ID, '-W', 'localhost:22', '--udp-forward', '5353:localhost:53'), 2);
-  assert.match(bench.stderr.text, /-W goes with no PORT/);
+  assert.match(bench.stderr.text, /-W cannot be combined with PORT/);
 });

@@ -84,7 +84,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['listen', '--expose', ' '], /the port must be/],
     [
       ['listen', '--expose', 'none', '--expose', '22'],
-      /--expose none and other --expose .*cannot be combined/,
+      /--expose none cannot be combined with other --expose/,
     ],
     [
       ['ticket', 'new', '--name', 'a', '--expose', '22', '--expose', 'none'],

@@ -14,7 +14,7 @@ interface PeersFlags extends OutputFlags {
 export const peers = defineCommand<PeersFlags>({
   name: 'peers',
   group: 'Running',
-  summary: 'List, disconnect, deny or allow peers of the running listener',
+  summary: 'List, disconnect, deny or allow peers of the listener',
   arguments: {
     '[ACTION]': 'allow, deny or remove; default: list the peers',
     '[PEER]': 'name, or public key of 64 digits',

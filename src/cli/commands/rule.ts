@@ -15,7 +15,7 @@ interface RuleFlags extends OutputFlags {
 export const rule = defineCommand<RuleFlags>({
   name: 'rule',
   group: 'Running',
-  summary: 'List or change what peers of the running listener may reach',
+  summary: 'List or change what peers of the listener may reach',
   arguments: {
     '<ACTION>': 'list, add or remove',
     '[RULE...]': 'in the syntax of --expose',

@@ -134,9 +134,9 @@ function reverseLine({ status, listen, target, peer }: CliEvent & { event: 'reve
     return status === 'open' ? `Listening on ${at} ${owner}` : `No longer listening on ${at} ${owner}`;
   }
   if (status === 'asked')
-    return `Asked the listener to forward its ${at} to ${printable(target)} on this side`;
+    return `Forwarding ${at} at the listener to ${printable(target)} here, if the listener allows it`;
   return status === 'open'
-    ? `The listener listens on ${at} and forwards to ${printable(target)} on this side`
+    ? `The listener listens on ${at}; its connections go to ${printable(target)} here`
     : `The listener no longer listens on ${at}`;
 }
 
@@ -144,7 +144,7 @@ function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): 
   const place = `${kind === 'udp' ? 'UDP ' : ''}${printable(local)}`;
   if (kind === 'dynamic') return `${place} as a proxy`;
   return kind === 'reverse'
-    ? `${place} of the listener to ${printable(target)} on this side`
+    ? `${place} at the listener to ${printable(target)} here`
     : `${place} to ${printable(target)} at the listener`;
 }
 
