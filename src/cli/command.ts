@@ -7,7 +7,10 @@ import type { CliIo } from './process/io.js';
 /** The sections of the top-level help, in order. */
 export const HELP_GROUPS = ['Tunnels', 'Names', 'Running', 'Access', 'Network', 'Setup'] as const;
 
-/** Everything that `--help`, the parser, `--config` and the shell completion need to know about a command, and its handler. */
+/**
+ * Everything that `--help`, the parser, `--config` and the shell completion need to know about a command, and
+ * its handler.
+ */
 export interface CliCommand<Flags extends OutputFlags = OutputFlags> {
   readonly name: string;
   readonly group: (typeof HELP_GROUPS)[number];
@@ -45,7 +48,10 @@ export interface Context {
   readonly io: CliIo;
   readonly reporter: Reporter;
   readonly grammar: Grammar;
-  /** Calls back once the output has lost its reader. If that is a failure, the caller of the handler reports it. */
+  /**
+   * Calls back once the output has lost its reader. If that is a failure, the caller of the handler reports
+   * it.
+   */
   onOutputLost(handler: () => void): void;
 }
 

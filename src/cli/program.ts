@@ -30,7 +30,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
 };
 
 export interface ProgramOptions {
-  /** The arguments to parse. Commands that they cannot name are left out. Default: the program has all commands. */
+  /**
+   * The arguments to parse. Commands that they cannot name are left out. Default: the program has all
+   * commands.
+   */
   readonly args?: readonly string[];
   /** Runs the command that was parsed. Default: nothing runs. */
   readonly onCall?: (command: CliCommand, call: Call<OutputFlags>) => Promise<void>;
@@ -43,7 +46,8 @@ export interface ProgramOptions {
 export async function buildProgram(options: ProgramOptions = {}): Promise<Command> {
   const { args = [], onCall = async () => {}, version = '', out = () => {} } = options;
   const program = new Command(PROGRAM);
-  // Subcommands inherit these settings, so they come first. Commander throws its errors, and our caller reports them.
+  // Subcommands inherit these settings, so they come first. Commander throws its errors, and our caller
+  // reports them.
   program
     .exitOverride()
     .configureOutput({ writeOut: out, writeErr: () => {} })

@@ -51,8 +51,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
 }
 
 /**
- * When stdout belongs to a connection or a program, events go to stderr. A connection is part of another command such
- * as ssh, so only errors are printed for people, unless `-v` is given.
+ * When stdout belongs to a connection or a program, events go to stderr. A connection is part of another
+ * command such as ssh, so only errors are printed for people, unless `-v` is given.
  */
 function reporterOf(
   io: CliIo,
@@ -92,8 +92,8 @@ function packageVersion(): string {
 }
 
 /**
- * Watches for output that cannot be written. Errors of the streams must not throw: they end the command, without a
- * failure when the reader has gone, and with a failure when stdout lost bytes.
+ * Watches for output that cannot be written. Errors of the streams must not throw: they end the command,
+ * without a failure when the reader has gone, and with a failure when stdout lost bytes.
  */
 function watchOutput({ stdout, stderr }: CliIo): {
   readonly onLost: Context['onOutputLost'];

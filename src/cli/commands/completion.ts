@@ -107,8 +107,8 @@ function withValue(model: readonly CompletionCommand[], ...kinds: readonly unkno
 }
 
 /**
- * Finds the command, and counts the positional arguments after it. Bash breaks words at colons and equal signs; zsh
- * does not.
+ * Finds the command, and counts the positional arguments after it. Bash breaks words at colons and equal
+ * signs; zsh does not.
  */
 function scan(model: readonly CompletionCommand[], words: string, last: string, first: number): string {
   const commands = model.map(({ name }) => name).filter((name) => name !== '');

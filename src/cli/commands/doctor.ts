@@ -163,8 +163,9 @@ class Checks {
     try {
       const how = udp ? 'by UDP' : 'through a TCP relay';
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
-      // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP arrive.
-      // Without any path, received datagrams are no answers: they may be meant for an earlier owner of our port.
+      // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP
+      // arrive. Without any path, received datagrams are no answers: they may be meant for an earlier owner
+      // of our port.
       const answered = udp && tunnel.networkPath === 'relay' && (await tunnel.datagrams()).received > 0;
       const isGood = path === (udp ? 'udp' : 'relay') || answered;
       const since = this.#since(started);
@@ -273,8 +274,8 @@ const good = (message: string): Finding => ({ ok: true, message });
 const bad = (message: string, remedy: string): Finding => ({ ok: false, message: `${message}; ${remedy}` });
 
 /**
- * Resolves with the path by which the node joins the network. With `udp`, a relay counts only when datagrams arrive
- * too. Resolves with undefined when the node fails.
+ * Resolves with the path by which the node joins the network. With `udp`, a relay counts only when datagrams
+ * arrive too. Resolves with undefined when the node fails.
  */
 function joined(tunnel: TunnelHandle, udp: boolean): Promise<'udp' | 'relay' | undefined> {
   return new Promise((resolve) => {
@@ -304,8 +305,8 @@ export type NatKind =
   | 'symmetric';
 
 /**
- * Determines the kind of NAT from sightings of two or more machines. Returns undefined when there are too few. With
- * both IPv4 and IPv6 sightings only IPv4 counts, because NATs translate IPv4.
+ * Determines the kind of NAT from sightings of two or more machines. Returns undefined when there are too
+ * few. With both IPv4 and IPv6 sightings only IPv4 counts, because NATs translate IPv4.
  */
 export function natKindOf(
   sightings: readonly Sighting[],

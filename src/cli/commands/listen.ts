@@ -144,8 +144,8 @@ async function announce({ reporter }: Context, listener: ListenerHandle, flags: 
 /**
  * Parses `--expose`. Its rules may name peers and tickets.
  *
- * @param saved the saved tickets and peers; undefined while they are unknown: then rules with names are skipped, and
- *   notes about ambiguous rules are not printed
+ * @param saved the saved tickets and peers; undefined while they are unknown: then rules with names are
+ *   skipped, and notes about ambiguous rules are not printed
  */
 function readRules(
   { reporter }: Context,
@@ -204,7 +204,9 @@ async function connectCommandLine(ticket: string, example: string, flags: Listen
   return words.join(' ');
 }
 
-/** The first target that the default ticket opens, in its shortest form; PORT when the user has to choose one. */
+/**
+ * The first target that the default ticket opens, in its shortest form; PORT when the user has to choose one.
+ */
 function exampleOf(rules: readonly Rule[], reverseRules: readonly ReverseRule[]): string {
   const first = rules.find(({ name }) => name === undefined);
   if (first === undefined) {

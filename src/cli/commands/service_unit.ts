@@ -17,7 +17,9 @@ export interface UnitParts {
   readonly needsLowPorts: boolean;
 }
 
-/** The default hard limit of systemd since version 240. It exceeds what 64 peers with 4096 streams each need. */
+/**
+ * The default hard limit of systemd since version 240. It exceeds what 64 peers with 4096 streams each need.
+ */
 const FILE_LIMIT = 524_288;
 
 /** The first line of every unit that this program writes. */

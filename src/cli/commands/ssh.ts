@@ -158,8 +158,8 @@ export function proxyCommand(words: readonly string[], platform: NodeJS.Platform
 }
 
 /**
- * Quotes a word for the shell that ssh uses, and doubles its per cent signs. On Windows that is a POSIX shell or none;
- * slashes and double quotes suit both.
+ * Quotes a word for the shell that ssh uses, and doubles its per cent signs. On Windows that is a POSIX shell
+ * or none; slashes and double quotes suit both.
  */
 function quoted(word: string, platform: NodeJS.Platform): string {
   // A line end would end the line of the configuration.

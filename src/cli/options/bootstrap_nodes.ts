@@ -33,8 +33,8 @@ export interface NodeList {
 }
 
 /**
- * Returns the nodes that the options name, or else public ones. Never both, so that a private network stays private.
- * The public ones come from the list saved by `nodes --update`, or else from the bundled list.
+ * Returns the nodes that the options name, or else public ones. Never both, so that a private network stays
+ * private. The public ones come from the list saved by `nodes --update`, or else from the bundled list.
  */
 export async function nodeListOf(
   { io, reporter }: { readonly io: CliIo; readonly reporter: Reporter },

@@ -45,8 +45,8 @@ const EXPECTED: Readonly<Record<ConfigKind, string>> = {
 };
 
 /**
- * Sets the options of a command from the file of `--config`. The command line overrides the file; a list there replaces
- * the list of the file.
+ * Sets the options of a command from the file of `--config`. The command line overrides the file; a list
+ * there replaces the list of the file.
  *
  * @param command the command that is about to run: `program` itself for the short forms
  * @param sections the keys that the file may have
@@ -74,8 +74,8 @@ function sectionOf(program: Command, command: Command): string {
 }
 
 /**
- * Parses a whole configuration, so that every command reports every mistake. Errors name keys and places but no
- * values, since a value may be a password.
+ * Parses a whole configuration, so that every command reports every mistake. Errors name keys and places but
+ * no values, since a value may be a password.
  *
  * @param sections the keys that the file may have
  * @returns the settings of each command

@@ -34,7 +34,10 @@ export function configSections(program: Command): ConfigSections {
   return sections;
 }
 
-/** True for options that hold rules: an empty list of rules opens nothing, but a missing list may open something. */
+/**
+ * True for options that hold rules: an empty list of rules opens nothing, but a missing list may open
+ * something.
+ */
 export function isRuleOption(option: Option): boolean {
   return ['expose', 'allowReverse'].includes(option.attributeName());
 }

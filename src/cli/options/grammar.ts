@@ -3,8 +3,8 @@ import { type Command, Option } from 'commander';
 import { usage } from './usage.js';
 
 /**
- * Returns the options of a subcommand, including those before its name: `-v id` equals `id -v`. An option that the
- * subcommand does not have is rejected in either place.
+ * Returns the options of a subcommand, including those before its name: `-v id` equals `id -v`. An option
+ * that the subcommand does not have is rejected in either place.
  */
 export function merged(program: Command, command: Command): Record<string, unknown> {
   const flags: Record<string, unknown> = command.opts();

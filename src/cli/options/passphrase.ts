@@ -7,8 +7,8 @@ import { usage } from './usage.js';
 const MAX_PASSPHRASE_BYTES = 4096;
 
 /**
- * Returns the passphrase of the state files from `--passphrase-file` or the environment; undefined without either.
- * One line end after the passphrase is ignored.
+ * Returns the passphrase of the state files from `--passphrase-file` or the environment; undefined without
+ * either. One line end after the passphrase is ignored.
  *
  * @throws {TunnelError} ERR_USAGE
  */

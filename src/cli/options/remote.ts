@@ -31,11 +31,11 @@ export interface RemoteFlags {
 }
 
 /**
- * Finds the ticket or Tox ID: on the command line, literally or by name, in a file, on standard input or in the
- * environment. When it is not on the command line, the first word there is the target.
+ * Finds the ticket or Tox ID: on the command line, literally or by name, in a file, on standard input or in
+ * the environment. When it is not on the command line, the first word there is the target.
  *
- * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID, ERR_USAGE; for a name also ERR_STATE_INVALID,
- *   ERR_STATE_SEALED, ERR_STATE_IO
+ * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID, ERR_USAGE; for a name also
+ *   ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
 export async function remoteOf(
   io: CliIo,

@@ -183,5 +183,7 @@ export type CliEvent =
       readonly items: readonly string[];
       readonly note?: string;
     }
-  /** Events that were dropped: the reader was too slow or, with a message, the output could not be written. */
+  /**
+   * Events that were dropped: the reader was too slow or, with a message, the output could not be written.
+   */
   | { readonly event: 'dropped'; readonly count: number; readonly message?: string };

@@ -25,7 +25,10 @@ export function humanDuration(ms: number): string {
   return `${seconds} s`;
 }
 
-/** Characters that could move the cursor, or colour or hide text: C0, C1, and changes of the writing direction. */
+/**
+ * Characters that could move the cursor, or colour or hide text: C0, C1, and changes of the writing
+ * direction.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
@@ -34,7 +37,9 @@ export function printable(text: string): string {
   return text.replaceAll(UNSAFE, (unsafe) => `\\u${unsafe.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** The sentence of a `DialError`, whose message repeats it after the code; other errors give their message. */
+/**
+ * The sentence of a `DialError`, whose message repeats it after the code; other errors give their message.
+ */
 export function refusalText(error: Error): string {
   // Recognized by its shape: importing the class would load the library.
   return 'detail' in error && typeof error.detail === 'string' ? error.detail : error.message;

@@ -44,7 +44,11 @@ export function peerRows(
   }));
 }
 
-/** One line about a peer. @param isListener leaves out the number of opened targets: a listener opens none for us */
+/**
+ * One line about a peer.
+ *
+ * @param isListener leaves out the number of opened targets: a listener opens none for us
+ */
 export function peerRow(peer: Peer, isListener = false): string {
   const who = peer.name === undefined ? '-' : `${peer.name} (${peer.kind ?? ''})`;
   const path = peer.status === 'online' ? `${peer.path}, ${humanDuration(peer.onlineMs)}` : peer.status;

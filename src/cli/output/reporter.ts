@@ -19,8 +19,8 @@ export interface Verbosity {
 export const PROGRAM = 'tox-wasm-tunnel';
 
 /**
- * How many bytes of output may wait for a slow reader. Beyond that, lines are dropped and counted: a stopped pager
- * must neither fill the memory nor stop the tunnel.
+ * How many bytes of output may wait for a slow reader. Beyond that, lines are dropped and counted: a stopped
+ * pager must neither fill the memory nor stop the tunnel.
  */
 export const MAX_WAITING_BYTES = 1024 * 1024;
 
@@ -67,8 +67,8 @@ export class Reporter {
   }
 
   /**
-   * Treats events as a log from now on, rather than as the result of the command: events that cannot be written are
-   * dropped and counted, and the command goes on.
+   * Treats events as a log from now on, rather than as the result of the command: events that cannot be
+   * written are dropped and counted, and the command goes on.
    */
   logEvents(): void {
     this.#isLog = true;
@@ -107,8 +107,8 @@ export class Reporter {
   }
 
   /**
-   * Prints the result of a command on stdout for scripts, unless `--json` is given. It is never dropped: when it cannot
-   * be written, the stream fails, and so does the command.
+   * Prints the result of a command on stdout for scripts, unless `--json` is given. It is never dropped: when
+   * it cannot be written, the stream fails, and so does the command.
    */
   result(text: string): void {
     if (!this.#verbosity.json) this.#stdout.write(`${text}\n`);
@@ -218,7 +218,9 @@ export class Reporter {
   }
 }
 
-/** Returns true when the line was written, false when it was dropped, or the error. The stream stays usable. */
+/**
+ * Returns true when the line was written, false when it was dropped, or the error. The stream stays usable.
+ */
 function writeLine(stream: Output, text: string): boolean | Error {
   return stream.tryLine === undefined ? writeBounded(stream, text) : (stream.tryLine(text) ?? true);
 }

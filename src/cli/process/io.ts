@@ -32,8 +32,8 @@ export interface CliIo {
   /** Calls `handler` on every such signal. Returns a function that stops listening. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
   /**
-   * Closes stdout while the command goes on, so that its reader sees the end of the file. Rejects when the output
-   * could not be written.
+   * Closes stdout while the command goes on, so that its reader sees the end of the file. Rejects when the
+   * output could not be written.
    */
   endStdout(): Promise<void>;
   /** Waits until all output is written, or has failed: then the streams have emitted the error. */
@@ -55,8 +55,8 @@ export interface CliIo {
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /**
-   * Returns the value of an environment variable that holds a secret, once. The environment no longer has it by then,
-   * so neither worker threads nor Node's crash reports see it.
+   * Returns the value of an environment variable that holds a secret, once. The environment no longer has it
+   * by then, so neither worker threads nor Node's crash reports see it.
    */
   takeEnv(name: string): string | undefined;
   /** The state folder when `--state` is missing. */

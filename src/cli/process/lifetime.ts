@@ -2,8 +2,8 @@ import { type EndSignal, EXIT_BY_SIGNAL } from './exit_codes.js';
 import type { CliIo } from './io.js';
 
 /**
- * The time from the start of a command to its end. The first SIGINT or SIGTERM stops the command gracefully, the
- * second ends the process at once.
+ * The time from the start of a command to its end. The first SIGINT or SIGTERM stops the command gracefully,
+ * the second ends the process at once.
  */
 export class Lifetime {
   readonly #end = new AbortController();
@@ -71,8 +71,8 @@ export class Lifetime {
   }
 
   /**
-   * Waits for `work` or for the end, whichever comes first. At the end it returns undefined, and `late` gets the
-   * result of the work when it arrives.
+   * Waits for `work` or for the end, whichever comes first. At the end it returns undefined, and `late` gets
+   * the result of the work when it arrives.
    */
   async orOver<T>(work: Promise<T>, late: (value: T) => void = () => {}): Promise<T | undefined> {
     const over = () => 'over' as const;

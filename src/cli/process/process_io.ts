@@ -79,7 +79,8 @@ async function startProgram(
   return {
     ended,
     kill: (signal) => {
-      // A terminal sends Ctrl-C to all its programs. Using `process.stdin` here would open it beside the program.
+      // A terminal sends Ctrl-C to all its programs. Using `process.stdin` here would open it beside the
+      // program.
       if (signal !== 'SIGINT' || !isatty(0)) child.kill(signal);
     },
   };
@@ -92,7 +93,9 @@ function ownCommand(): string[] {
   return [process.execPath, ...options, process.argv[1] ?? ''];
 }
 
-/** Node keeps descriptor 1 open after `process.stdout` has ended, and the reader of a pipe would wait for it. */
+/**
+ * Node keeps descriptor 1 open after `process.stdout` has ended, and the reader of a pipe would wait for it.
+ */
 async function endOutput(stdout: Output, fd: number): Promise<void> {
   const settle = (resolve: () => void, reject: (error: Error) => void) => (error?: Error | null) => {
     if (error instanceof Error && !isReaderGone(error, stdout)) reject(error);

@@ -1,8 +1,8 @@
 type Release = () => Promise<void> | void;
 
 /**
- * A stack of acquired resources. Each is pushed right after it is acquired; {@link release} releases them in reverse
- * order. Node 20 has no `AsyncDisposableStack`.
+ * A stack of acquired resources. Each is pushed right after it is acquired; {@link release} releases them in
+ * reverse order. Node 20 has no `AsyncDisposableStack`.
  */
 export class Resources {
   readonly #releases: Release[] = [];

@@ -6,8 +6,8 @@ export const TICKET_VARIABLE = 'TOX_WASM_TUNNEL_TICKET';
 export const PROXY_VARIABLE = 'TOX_WASM_TUNNEL_PROXY';
 
 /**
- * Removes all variables that hold secrets from the environment and returns them. Commands that do not use them remove
- * them too, so that no child process and no worker inherits a secret.
+ * Removes all variables that hold secrets from the environment and returns them. Commands that do not use
+ * them remove them too, so that no child process and no worker inherits a secret.
  */
 export function takeSecretVariables(environment: Record<string, string | undefined>): Map<string, string> {
   const taken = new Map<string, string>();

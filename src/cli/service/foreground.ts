@@ -1,4 +1,7 @@
-/** The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and ends the command. */
+/**
+ * The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and ends the
+ * command.
+ */
 import { errnoOf } from '../../core/errno.js';
 import { TunnelError } from '../../core/errors.js';
 import type { HostPort } from '../../rules/spec.js';
@@ -72,8 +75,8 @@ export function programOf({ exec, program }: ExecFlags): ProgramCall | undefined
 }
 
 /**
- * Runs a program while the tunnel is up, and ends `lifetime` after it. Signals go to the program. When the tunnel ends
- * first, the program gets SIGTERM.
+ * Runs a program while the tunnel is up, and ends `lifetime` after it. Signals go to the program. When the
+ * tunnel ends first, the program gets SIGTERM.
  *
  * @returns the exit code of the program
  */
@@ -113,8 +116,9 @@ async function endOf(program: RunningProgram, lifetime: Lifetime): Promise<ExitC
 }
 
 /**
- * Environment variables for the program. `TOX_WASM_TUNNEL_ADDRESS` is where the first forward listens; `_HOST` and
- * `_PORT` are its parts, unless it is a path. The names for the second forward end with `_2`, and so on.
+ * Environment variables for the program. `TOX_WASM_TUNNEL_ADDRESS` is where the first forward listens;
+ * `_HOST` and `_PORT` are its parts, unless it is a path. The names for the second forward end with `_2`, and
+ * so on.
  */
 function variablesOf(forwards: readonly RunningForward[]): Record<string, string> {
   const variables: Record<string, string> = {};

@@ -22,11 +22,17 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly stateFolder: string | undefined;
   /** Passphrase of the state file; undefined: the file is not encrypted. */
   readonly passphrase: Uint8Array | undefined;
-  /** What happens when another process of this role uses the folder: fail, or use an identity for this run only. */
+  /**
+   * What happens when another process of this role uses the folder: fail, or use an identity for this run
+   * only.
+   */
   readonly onBusy: 'fail' | 'ephemeral';
   /** Starts the Tox node. @param access what {@link access} returned in an earlier run */
   start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
-  /** Returns the state to save beside the identity: plain JSON, perhaps secret. Called on every `access` event. */
+  /**
+   * Returns the state to save beside the identity: plain JSON, perhaps secret. Called on every `access`
+   * event.
+   */
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
@@ -44,7 +50,9 @@ export interface Activity {
   readonly control?: ControlMethods;
   /** Prepares the command. It may end the command through `lifetime`, or throw. */
   up(lifetime: Lifetime): Promise<void>;
-  /** Runs a program after {@link up}, unless the end came first. It ends `lifetime` and returns the exit code. */
+  /**
+   * Runs a program after {@link up}, unless the end came first. It ends `lifetime` and returns the exit code.
+   */
   run?(lifetime: Lifetime): Promise<ExitCode>;
 }
 
@@ -168,7 +176,10 @@ async function openRole(
   return opened;
 }
 
-/** Returns undefined without a control socket. A failure to open one is reported, but does not stop the service. */
+/**
+ * Returns undefined without a control socket. A failure to open one is reported, but does not stop the
+ * service.
+ */
 async function openControl(
   { io, reporter }: Context,
   { role, stateFolder }: Pick<Service<never>, 'role' | 'stateFolder'>,
@@ -199,7 +210,9 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly #isIncomplete: boolean;
   #saving: Promise<void> = Promise.resolve();
 
-  /** @param access returns the access state, which is saved on every `access` event; undefined: there is none */
+  /**
+   * @param access returns the access state, which is saved on every `access` event; undefined: there is none
+   */
   constructor(
     opened: OpenedIdentity,
     handle: Handle,

@@ -38,7 +38,10 @@ export interface StatusMethodOptions {
 /** How long a rate is measured, in milliseconds. */
 const SAMPLE_MS = 500;
 
-/** The method `status` of the control socket. Called at the start of the process, from which it counts the uptime. */
+/**
+ * The method `status` of the control socket. Called at the start of the process, from which it counts the
+ * uptime.
+ */
 export function statusMethod({ role, handle, forwards, io }: StatusMethodOptions): ControlMethods {
   const { timers } = io;
   const startedMs = timers.nowMs();

@@ -26,7 +26,11 @@ const NewTicket = v.object({
 });
 const Named = v.object({ name: NameSchema });
 
-/** Methods of the `ticket` command, for the control socket and the state file. @param saved waits until changes are saved */
+/**
+ * Methods of the `ticket` command, for the control socket and the state file.
+ *
+ * @param saved waits until changes are saved
+ */
 export function ticketMethods(desk: TicketDesk, saved: () => Promise<void>): ControlMethods {
   const shown = (name: string) => ({ name, ticket: desk.ticketOf(name) });
   return {

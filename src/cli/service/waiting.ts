@@ -59,8 +59,8 @@ export function peerOnline(connector: ConnectorHandle): Promise<true> {
  * Resolves when the listener is online and all forwards listen, or when the command ends.
  *
  * @param waitMs the time limit; undefined: none
- * @throws {TunnelError} ERR_PEER_GONE with return code 202, 203 or 204 when the listener is not online in time;
- *   ERR_OPEN_REFUSED when the listener does not open a port of `-R`
+ * @throws {TunnelError} ERR_PEER_GONE with return code 202, 203 or 204 when the listener is not online in
+ *   time; ERR_OPEN_REFUSED when the listener does not open a port of `-R`
  */
 export async function connectorUp(
   connector: ConnectorHandle,
