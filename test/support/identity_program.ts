@@ -5,7 +5,8 @@
  * same moment).
  */
 import { createIdentity } from '../../src/state/identity.js';
-import { openIdentity, type Role } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { openIdentity } from '../../src/state/identity_file.js';
 
 const [what = '', folder = '', role = ''] = process.argv.slice(2);
 

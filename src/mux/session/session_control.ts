@@ -24,7 +24,7 @@ import { encodeText } from '../wire/text.js';
 import { violation } from '../wire/violation.js';
 import { Pinger } from './pinger.js';
 
-interface Refusal {
+interface QueuedRefusal {
   readonly id: Uint8Array;
   readonly reason: Reason;
   readonly text: string;
@@ -49,7 +49,7 @@ export class SessionControl implements Source {
   readonly #pongToken = new Uint8Array(TOKEN_BYTES);
   #pongDue = false;
   /** As many as the peer has unanswered OPENs, at most. */
-  #refusals: Refusal[] = [];
+  #refusals: QueuedRefusal[] = [];
   #theirBye: ByeBody | undefined;
   #bye: { readonly reason: Reason; readonly text: Uint8Array } | undefined;
 
@@ -85,7 +85,7 @@ export class SessionControl implements Source {
     }
   }
 
-  refuse(refusal: Refusal): void {
+  refuse(refusal: QueuedRefusal): void {
     this.#refusals.push(refusal);
   }
 
@@ -139,7 +139,7 @@ export class SessionControl implements Source {
     return true;
   }
 
-  #sendRefused(refusal: Refusal): boolean {
+  #sendRefused(refusal: QueuedRefusal): boolean {
     const text = encodeText(refusal.text);
     const out = this.#options.sink.reserve(refusedBytes(text), true);
     if (out === undefined) return false;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { errnoOf } from '../../core/errno.js';
+import { errnoOf } from '../../core/errors.js';
 import type { Greeting } from './proxy/proxy_greeting.js';
 
 /** Bytes that wait for toxcore before the socket is paused: 30 of its largest packets. */

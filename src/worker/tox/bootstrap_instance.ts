@@ -1,5 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
-import { KEY_BYTES } from './constants.js';
+import { PUBLIC_KEY_BYTES, SECRET_KEY_BYTES } from '../../core/tox_network.js';
 import type { Pointer } from './exports.js';
 import type { Bridge } from './instance.js';
 import type { BootstrapNode } from './tox.js';
@@ -19,8 +19,8 @@ export class BootstrapInstance implements BootstrapNode {
     this.#node = node;
     const { wasm, staging } = bridge;
     wasm.node_identity(node);
-    this.publicKey = staging.take(0, KEY_BYTES);
-    this.secretKey = staging.take(KEY_BYTES, KEY_BYTES);
+    this.publicKey = staging.take(0, PUBLIC_KEY_BYTES);
+    this.secretKey = staging.take(PUBLIC_KEY_BYTES, SECRET_KEY_BYTES);
   }
 
   isConnected(): boolean {

@@ -1,5 +1,6 @@
+import type { Path } from '../../core/tox_network.js';
 import { TOX_CONSTANTS } from './constants.js';
-import type { Path, ToxEvents } from './tox.js';
+import type { ToxEvents } from './tox.js';
 
 /** Handlers by the id of the instance they belong to. */
 export type EventTable = Map<number, ToxEvents>;

@@ -1,4 +1,4 @@
-import { MAX_PACKET_BYTES } from '../../../core/limits.js';
+import { MAX_PACKET_BYTES } from '../../../core/packets.js';
 import type { ChannelPort, PacketResult } from '../channel.js';
 import type { CongestionController } from '../congestion/congestion.js';
 import {

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import type { ProxyCredentials } from '../../../core/proxy_credentials.js';
+import type { ProxyCredentials } from '../../../core/proxy.js';
 import type { Greeting, GreetingStep, ProxyTarget } from './proxy_greeting.js';
 
 // HTTP CONNECT: RFC 9110, section 9.3.6. Basic: RFC 7617.

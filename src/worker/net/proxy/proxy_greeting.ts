@@ -1,4 +1,4 @@
-import type { ProxyAddress } from '../../../bridge/contract.js';
+import type { ProxyAddress } from '../../../core/proxy.js';
 import { HttpGreeting } from './http_greeting.js';
 import { SocksGreeting } from './socks_greeting.js';
 

@@ -1,5 +1,5 @@
-import type { ProxyCredentials } from '../../../core/proxy_credentials.js';
-import { IPV4_BYTES, IPV6_BYTES, parseIp } from '../ip_text.js';
+import { IPV4_BYTES, IPV6_BYTES, ipBytes } from '../../../core/ip.js';
+import type { ProxyCredentials } from '../../../core/proxy.js';
 import type { Greeting, GreetingStep, ProxyTarget } from './proxy_greeting.js';
 
 // SOCKS5: RFC 1928. User name and password: RFC 1929.
@@ -101,7 +101,7 @@ export class SocksGreeting implements Greeting {
   #ask(): GreetingStep {
     this.#state = 'reply';
     const { host, port } = this.#target;
-    const ip = parseIp(host);
+    const ip = ipBytes(host);
     const address =
       ip === undefined
         ? [Uint8Array.of(ADDRESS_NAME, Buffer.byteLength(host)), Buffer.from(host)]

@@ -1,4 +1,4 @@
-import { formatIp, IPV6_BYTES, parseIp } from '../ip_text.js';
+import { IPV6_BYTES, ipBytes, ipText } from '../../../core/ip.js';
 
 /** Addresses remembered each way; a power of two. A busy node talks to some hundred nodes of the DHT. */
 const REMEMBERED = 1024;
@@ -22,7 +22,7 @@ export class AddressCache {
     if (text === this.#lastText) return this.#lastBytes;
     let bytes = this.#bytesOf.get(text);
     if (bytes === undefined) {
-      bytes = parseIp(text);
+      bytes = ipBytes(text);
       if (bytes === undefined) return undefined;
       if (this.#bytesOf.size >= REMEMBERED) this.#bytesOf.clear();
       this.#bytesOf.set(text, bytes);
@@ -39,7 +39,7 @@ export class AddressCache {
     const slot = slotOf(bytes);
     const known = this.#texts[slot];
     if (known !== undefined && equal(known.bytes, bytes)) return known.text;
-    const text = formatIp(bytes);
+    const text = ipText(bytes);
     this.#texts[slot] = { bytes: new Uint8Array(bytes), text };
     return text;
   }
