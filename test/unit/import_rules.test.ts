@@ -32,12 +32,17 @@ const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = 
   'forward/stream': { refused: 'forward/entry/local', allowed: 'forward/exit/serve' },
   bridge: { refused: 'worker/node_worker', allowed: 'ring/main_side' },
   worker: { refused: 'bridge/tox_node', allowed: 'bridge/contract' },
-  'worker/channel': { refused: 'worker/channel_set', allowed: 'worker/channel/send/sender' },
-  'worker/channel/send': { refused: 'worker/channel/congestion/bbr', allowed: 'worker/channel/packet' },
-  'worker/channel/receive': { refused: 'worker/channel/send/sender', allowed: 'worker/channel/packet' },
-  'worker/channel/recovery': { refused: 'worker/channel/send/sender', allowed: 'worker/channel/receive/ack' },
+  'worker/channel': { refused: 'worker/channel_set', allowed: 'worker/channel/recovery/loss_recovery' },
+  'worker/channel/bundles': {
+    refused: 'worker/channel/recovery/loss_recovery',
+    allowed: 'worker/channel/packet',
+  },
+  'worker/channel/recovery': {
+    refused: 'worker/channel/sender',
+    allowed: 'worker/channel/bundles/outgoing_bundles',
+  },
   'worker/channel/congestion': {
-    refused: 'worker/channel/recovery/rtt',
+    refused: 'worker/channel/recovery/loss_recovery',
     allowed: 'worker/channel/xorshift',
   },
   'worker/net': { refused: 'worker/tox/tox', allowed: 'worker/net/udp/udp' },
@@ -65,8 +70,7 @@ const WITHOUT_IO = [
   'mux/stream',
   'mux/session',
   'worker/channel',
-  'worker/channel/send',
-  'worker/channel/receive',
+  'worker/channel/bundles',
   'worker/channel/recovery',
   'worker/channel/congestion',
 ];
