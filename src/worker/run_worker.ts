@@ -11,8 +11,7 @@ import { prepareNetwork } from './net/node_network.js';
 import { createResolver } from './net/resolve.js';
 import { NodeWorker, type NodeWorkerParts } from './node_worker.js';
 import { createRandomPool } from './random_pool.js';
-import { readWasm } from './tox/find_wasm.js';
-import { loadTox } from './tox/load.js';
+import { loadTox, readWasm } from './tox/load.js';
 
 /**
  * Makes this thread a node: the real parts, {@link WorkerApi} on one port, events to the other.
