@@ -1,7 +1,7 @@
 import { bracketed } from '../core/host.js';
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket_file.js';
+import { MAX_TEXT_BYTES } from '../mux/wire/codec.js';
 import type { PathTarget, TcpTarget } from '../mux/wire/target.js';
-import { MAX_TEXT_BYTES } from '../mux/wire/text.js';
 
 /** A host and a port; the host in canonical spelling, without brackets. */
 export interface HostPort {

@@ -1,10 +1,9 @@
 import { isIP } from 'node:net';
 import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
-import type { ProxiedNames } from './net/proxy/proxied_names.js';
+import type { ProxiedNames } from './net/proxied_names.js';
 import type { Resolver } from './net/resolve.js';
 
 /** Source: TOX_PUBLIC_KEY_SIZE, toxcore/tox.h. */
-
 /** What can join the network: a Tox instance, or a bootstrap node, which uses no relays. */
 export interface Joins {
   bootstrap(ip: string, port: number, key: Uint8Array): boolean;

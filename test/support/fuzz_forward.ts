@@ -4,8 +4,8 @@ import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_file.js';
 import { ReverseForward } from '../../src/forward/reverse/reverse.js';
 import { Offers } from '../../src/forward/stream/offers.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import { MAX_TEXT_BYTES } from '../../src/mux/wire/codec.js';
 import { decodeTarget, encodeTarget } from '../../src/mux/wire/target.js';
-import { MAX_TEXT_BYTES } from '../../src/mux/wire/text.js';
 import { printHostPort, readSocketPath } from '../../src/rules/endpoint.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import {

@@ -3,9 +3,8 @@ import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy/proxy_ha
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import { printHostPort } from '../../src/rules/endpoint.js';
 import { parseTarget } from '../../src/rules/forward_spec.js';
-import { HttpGreeting } from '../../src/worker/net/proxy/http_greeting.js';
-import type { Greeting, GreetingStep } from '../../src/worker/net/proxy/proxy_greeting.js';
-import { SocksGreeting } from '../../src/worker/net/proxy/socks_greeting.js';
+import type { Greeting, GreetingStep } from '../../src/worker/net/proxy_greeting.js';
+import { HttpGreeting, SocksGreeting } from '../../src/worker/net/proxy_greeting.js';
 import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';
 
 const text = (lines: string): Uint8Array =>

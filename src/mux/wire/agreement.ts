@@ -131,6 +131,18 @@ export function resumes(before: Agreement, now: Agreement): boolean {
   return isIdAt(before.ourSession, now.ourSession, 0) && isIdAt(before.theirSession, now.theirSession, 0);
 }
 
+/**
+ * Names the channel of an agreement in its packets: 32 bits, the same at both ends (docs/protocol.md,
+ * section 5). The 32-bit FNV-1a hash of both session UUIDs, the connector's first; keeps late
+ * packets of an older channel apart and needs to resist nobody, as Tox authenticates each packet.
+ * Source of the numbers: draft-eastlake-fnv-21, section 5.
+ */
+export function channelTag(agreement: Agreement, role: 'connector' | 'listener'): number {
+  const { ourSession, theirSession } = agreement;
+  const [first, second] = role === 'connector' ? [ourSession, theirSession] : [theirSession, ourSession];
+  return fnv1a(second, fnv1a(first, 0x811c9dc5));
+}
+
 type Theirs = Pick<Hello, 'session' | 'frameBytes' | 'features' | 'fields'>;
 
 function agree(ours: HandshakeOffer, version: number, theirs: Theirs): Agreement {
@@ -150,4 +162,10 @@ function refused(ours: HandshakeOffer, reason: Reason, text: string): HelloAnswe
 
 function spoken({ lowest, highest }: Versions): string {
   return lowest === highest ? `version ${lowest}` : `versions ${lowest} to ${highest}`;
+}
+
+function fnv1a(bytes: Uint8Array, from: number): number {
+  let value = from;
+  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
+  return value;
 }

@@ -2,6 +2,7 @@ import { MAX_PACKET_BYTES } from '../../core/packets.js';
 import {
   MAX_REQUEST_BYTES,
   NOSPAM_BYTES,
+  type Path,
   PUBLIC_KEY_BYTES,
   SECRET_KEY_BYTES,
   TOX_ID_BYTES,
@@ -54,3 +55,16 @@ export const TOX_CONSTANTS = {
   FLAG_SECRET_KEY: 8,
   FLAG_NOSPAM: 16,
 } as const;
+
+/** Tox_Connection in our words. */
+export function pathOf(connection: number): Path {
+  if (connection === TOX_CONSTANTS.TOX_CONNECTION_UDP) return 'udp';
+  return connection === TOX_CONSTANTS.TOX_CONNECTION_TCP ? 'relay' : 'none';
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+
+/** Tox_Log_Level in our words. */
+export function levelOf(level: number): (typeof LEVELS)[number] {
+  return LEVELS[level] ?? 'error';
+}

@@ -1,4 +1,4 @@
-import { IPV6_BYTES, ipText } from '../../../core/ip.js';
+import { IPV6_BYTES, ipText } from '../../core/ip.js';
 
 /** Addresses that lead nowhere. Source: RFC 6666, the discard prefix. */
 const DISCARD_PREFIX = [0x01, 0] as const;
