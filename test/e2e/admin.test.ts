@@ -52,7 +52,7 @@ describe('a running listener', () => {
     assert.equal(await ending(dialLoopback(second.port).resume()), 'ECONNRESET');
     const refused = await connector.event('refused');
     assert.equal(refused['reason'], 'not-allowed');
-    const [peer] = (await ask('peers', 'peers'))['peers'] as Record<string, unknown>[]
+    const [peer] = (await ask('peers', 'peers'))['peers'] as Record<string, unknown>[];
     assert.ok(peer !== undefined);
     assert.match(String(peer['publicKey']), /^[0-9A-F]{64}$/);
     assert.deepEqual(
