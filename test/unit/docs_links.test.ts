@@ -26,7 +26,8 @@ test('every link in a packed page leads to a packed file', () => {
   const broken = pages
     .filter((page) => packed.includes(page))
     .flatMap((page) => linksIn(page).map((link) => ({ page, link, target: targetOf(page, link) })))
-    .filter(({ target }) => !packed.some((file) => file === target || file.startsWith(`${target}/`)));
+    .filter(({ target }) => !packed.some((file) => file === target || file.startsWith(`${target}/`)))
+    .map(({ page, link }) => `${page}: ${link}`);
   assert.deepEqual(broken, []);
 });
 
@@ -35,7 +36,8 @@ test('every page of docs/ that a source, a test or a tool names is there', () =>
     .filter((file) => /^(src|test|tools|bench|demo|examples|wasm)\/.*\.(ts|c|h|sh)$/.test(file))
     .filter((file) => !file.startsWith('wasm/sources/'))
     .flatMap((file) => [...read(file).matchAll(/docs\/[a-z/_-]+\.md/g)].map(([page]) => ({ file, page })))
-    .filter(({ page }) => !existsSync(join(root, page)));
+    .filter(({ page }) => !existsSync(join(root, page)))
+    .map(({ file, page }) => `${file}: ${page}`);
   assert.deepEqual(broken, []);
 });
 
@@ -46,8 +48,8 @@ describe('docs/troubleshooting.md', () => {
       .filter((file) => file.startsWith('src/'))
       .map((file) => read(file).replaceAll(/['`] \+\s*['`]/g, ''))
       .join('\n');
-    const quoted = [...read('docs/troubleshooting.md').matchAll(/^```\n([^]*?)^```/gm)].flatMap(([, lines = '']) =>
-      lines.trim().split('\n'),
+    const quoted = [...read('docs/troubleshooting.md').matchAll(/^```\n([^]*?)^```/gm)].flatMap(
+      ([, lines = '']) => lines.trim().split('\n'),
     );
     assert.ok(quoted.length > 10);
     assert.deepEqual(
