@@ -48,7 +48,7 @@ describe('docs/troubleshooting.md', () => {
       .filter((file) => file.startsWith('src/'))
       .map((file) => read(file).replaceAll(/['`] \+\s*['`]/g, ''))
       .join('\n');
-    const quoted = [...read('docs/troubleshooting.md').matchAll(/^```\n([^]*?)^```/gm)].flatMap(
+    const quoted = [...read('docs/troubleshooting.md').matchAll(/^```\n(.*?)^```/gms)].flatMap(
       ([, lines = '']) => lines.trim().split('\n'),
     );
     assert.ok(quoted.length > 10);
@@ -62,7 +62,7 @@ describe('docs/troubleshooting.md', () => {
 /** Targets of the relative links of a page, in text and not in code. */
 function linksIn(page: string): string[] {
   const text = read(page)
-    .replaceAll(/^```[^]*?^```/gm, '')
+    .replaceAll(/^```.*?^```/gms, '')
     .replaceAll(/`[^`\n]*`/g, '');
   return [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"/g)]
     .map(([, link, source]) => link ?? source ?? '')
@@ -83,7 +83,7 @@ function resolves(page: string, link: string): boolean {
 
 /** The anchors that Markdown renderers give the headings of a page. */
 function anchorsOf(page: string): Set<string> {
-  const text = read(page).replaceAll(/^```[^]*?^```/gm, '');
+  const text = read(page).replaceAll(/^```.*?^```/gms, '');
   return new Set(
     [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
       heading
