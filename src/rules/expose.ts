@@ -2,7 +2,7 @@ import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, printHost } from '../core/host.js';
 import { type IpAddress, inSubnet, networkBase, type PortRange, parseAddress } from '../core/ip.js';
 import { looksLikePath } from './endpoint.js';
-import { type Part, SpecText } from './spec_text.js';
+import { type Part, printPortRange, SpecText } from './spec_text.js';
 
 /** Whose ports a rule opens. */
 export type ExposedHost =
@@ -31,7 +31,6 @@ export type ExposeSpec = ExposedPorts | ExposedPath;
 
 export const EXPOSE_USAGE =
   '[host:]ports or a path, for example 22, localhost:80,443, 53/udp, 10.0.0.0/24:8000-8099, *:443 or /run/app.sock';
-const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
 
 /**
  * Reads the argument of `--expose`.
@@ -71,7 +70,7 @@ export function printExposeSpec(rule: ExposeSpec): string {
   if ('path' in rule) return rule.path;
   const { host, ports, protocol } = rule;
   const by = protocol === undefined ? '' : `/${protocol}`;
-  return `${printExposedHost(host)}:${ports.map(printRange).join(',')}${by}`;
+  return `${printExposedHost(host)}:${ports.map((range) => printPortRange(range, 1)).join(',')}${by}`;
 }
 
 function exposedHost(spec: SpecText, part: Part): ExposedHost {
@@ -114,23 +113,10 @@ function portList(spec: SpecText, part: Part): readonly PortRange[] {
   const ranges: PortRange[] = [];
   let at = part.at;
   for (const text of part.text.split(',')) {
-    ranges.push(portRange(spec, { text, at }));
+    ranges.push(spec.portRange({ text, at }, 1));
     at += text.length + 1;
   }
   return ranges;
-}
-
-function portRange(spec: SpecText, part: Part): PortRange {
-  if (part.text === '*') return EVERY_PORT;
-  const dash = part.text.indexOf('-');
-  if (dash < 0) {
-    const port = spec.port(part, 'the port');
-    return { from: port, to: port };
-  }
-  const from = spec.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
-  const to = spec.port({ text: part.text.slice(dash + 1), at: part.at + dash + 1 }, 'the last port');
-  if (to < from) throw spec.fault(part, 'the last port must not be below the first');
-  return { from, to };
 }
 
 function printExposedHost(host: ExposedHost): string {
@@ -145,11 +131,6 @@ function printExposedHost(host: ExposedHost): string {
     case 'name':
       return printHost(host);
   }
-}
-
-function printRange({ from, to }: PortRange): string {
-  if (from === to) return String(from);
-  return from === EVERY_PORT.from && to === EVERY_PORT.to ? '*' : `${from}-${to}`;
 }
 
 /** One `--expose`: what peers may reach, or what one peer or ticket may. */

@@ -1,10 +1,14 @@
 import { hostText, LOCALHOST } from '../core/host.js';
 import { parseAddress } from '../core/ip.js';
-import type { Endpoint } from './endpoint.js';
-import { type HostPort, isPath, looksLikePath, printEndpoint, printHostPort } from './endpoint.js';
+import {
+  type Endpoint,
+  type HostPort,
+  isPath,
+  looksLikePath,
+  printEndpoint,
+  printHostPort,
+} from './endpoint.js';
 import { type Part, SpecText } from './spec_text.js';
-
-export { type HostPort, printHostPort };
 
 /** A local forward: where this end listens and what the far end dials. */
 export interface LocalSpec {
@@ -17,6 +21,9 @@ export const DEFAULT_BIND_HOST = '127.0.0.1';
 
 const LOCAL_USAGE =
   '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for either end, as in 8080:/run/app.sock';
+const REVERSE_USAGE =
+  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
+const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
 const DYNAMIC_USAGE = '[bind:]port, for example 1080 or 127.0.0.1:1080';
 const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001:db8::1]:22 or 22';
 
@@ -80,7 +87,7 @@ function targetIn(spec: SpecText, [first, second]: readonly Part[]): Endpoint {
 }
 
 /** What {@link parseLocalSpec} reads back as the same; the default bind is left out. */
-export function printLocalSpec({ bind, target }: LocalSpec): string {
+export function printForwardSpec({ bind, target }: LocalSpec): string {
   return `${printBind(bind)}:${printEndpoint(target)}`;
 }
 
@@ -140,9 +147,6 @@ export interface ReverseSpec {
   readonly target: Endpoint;
 }
 
-const REVERSE_USAGE =
-  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
-
 /**
  * Reads the argument of `-R`: as `-L`, but the first part is of the far end, and the second of this one. The
  * far end looks no names up for it: the bind address is numeric, or `localhost`.
@@ -159,16 +163,11 @@ export function parseReverseSpec(text: string): ReverseSpec {
   return { bind, target };
 }
 
-/** What {@link parseReverseSpec} reads back as the same. */
-export const printReverseSpec: (spec: ReverseSpec) => string = printLocalSpec;
-
 /** A forward of UDP datagrams: where this end takes them, and where the far end sends them. */
 export interface UdpSpec {
   readonly bind: HostPort;
   readonly target: HostPort;
 }
-
-const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
 
 /**
  * Reads the argument of `--udp-forward`: as `-L`, without paths.

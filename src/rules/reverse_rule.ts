@@ -2,7 +2,7 @@ import { TunnelError } from '../core/errors.js';
 import { bracketed, LOCALHOST } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
 import { type IpAddress, inSubnet, isLoopback } from '../core/ip.js';
-import { type Part, SpecText } from './spec_text.js';
+import { type Part, printPortRange, SpecText } from './spec_text.js';
 
 /** One `--allow-reverse`: where peers may have ports opened on this machine. */
 export interface ReverseRule {
@@ -41,15 +41,14 @@ export function parseReverseRule(text: string, isName: (name: string) => boolean
   if (first === undefined || third !== undefined) {
     throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
   }
-  const ports = portRange(spec, second ?? first);
+  const ports = spec.portRange(second ?? first, 0);
   const bind = second === undefined ? 'loopback' : bindIn(spec, first);
   return { ...(isNamed ? { name: head } : {}), bind, ports };
 }
 
 /** What {@link parseReverseRule} reads back as the same; the same text for the same rule. */
-export function printReverseRule({ name, bind, ports: { from, to } }: ReverseRule): string {
-  const isEvery = from === 0 && to === 0xffff;
-  const parts = [isEvery ? '*' : from === to ? String(from) : `${from}-${to}`];
+export function printReverseRule({ name, bind, ports }: ReverseRule): string {
+  const parts = [printPortRange(ports, 0)];
   if (bind !== 'loopback') parts.unshift(bind === 'any' ? '*' : bracketed(bind.text));
   if (name !== undefined) parts.unshift(name);
   return parts.join(':');
@@ -70,17 +69,4 @@ function bindIn(spec: SpecText, part: Part): ReverseRule['bind'] {
     'ERR_USAGE',
     `${JSON.stringify(host.name)} is no address, and no peer and no ticket is called so; write ${USAGE}`,
   );
-}
-
-function portRange(spec: SpecText, part: Part): PortRange {
-  if (part.text === '*') return { from: 0, to: 0xffff };
-  const dash = part.text.indexOf('-');
-  if (dash < 0) {
-    const port = spec.port(part, 'the port', 0);
-    return { from: port, to: port };
-  }
-  const from = spec.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
-  const to = spec.port({ text: part.text.slice(dash + 1), at: part.at + dash + 1 }, 'the last port');
-  if (to < from) throw spec.fault(part, 'the last port must not be below the first');
-  return { from, to };
 }

@@ -1,5 +1,6 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, readHost } from '../core/host.js';
+import type { PortRange } from '../core/ip.js';
 import { readSocketPath } from './endpoint.js';
 
 /** One part of a forward's text, and where in it. */
@@ -12,6 +13,8 @@ export interface Part {
 const MAX_SPEC_CHARS = 4096;
 /** Characters shown on either side of what is wrong. */
 const SHOWN_CHARS = 60;
+
+const MAX_PORT = 0xffff;
 
 /**
  * A text being parsed. Its methods read one part each and throw ERR_SPEC_INVALID with the part
@@ -73,9 +76,24 @@ export class SpecText {
   /** A port in plain decimal, no leading zero. */
   port(part: Part, role: string, lowest: 0 | 1 = 1): number {
     const port = /^(?:0|[1-9]\d{0,4})$/.test(part.text) ? Number(part.text) : -1;
-    if (port < lowest || port > 0xffff)
+    if (port < lowest || port > MAX_PORT)
       throw this.fault(part, `${role} must be a number from ${lowest} to 65535`);
     return port;
+  }
+
+  /** Reads one port, `from-to` from 1 on, or `*` for every port. @param lowest 0 where the system may pick a free port */
+  portRange(part: Part, lowest: 0 | 1): PortRange {
+    if (part.text === '*') return { from: lowest, to: MAX_PORT };
+    const dash = part.text.indexOf('-');
+    if (dash < 0) {
+      const port = this.port(part, 'the port', lowest);
+      return { from: port, to: port };
+    }
+    const from = this.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
+    const last = { text: part.text.slice(dash + 1), at: part.at + dash + 1 };
+    const to = this.port(last, 'the last port');
+    if (to < from) throw this.fault(part, 'the last port must not be below the first');
+    return { from, to };
   }
 
   fault(part: Part, wrong: string): TunnelError {
@@ -88,6 +106,12 @@ export class SpecText {
       `${before}>>${marked}<<${after}: ${wrong}; write ${this.#usage}`,
     );
   }
+}
+
+/** Formats a range as {@link SpecText.portRange} reads it. */
+export function printPortRange({ from, to }: PortRange, lowest: 0 | 1): string {
+  if (from === to) return String(from);
+  return from === lowest && to === MAX_PORT ? '*' : `${from}-${to}`;
 }
 
 /** Printable on one line, whatever a peer or a script put into it. */

@@ -5,7 +5,7 @@ import { Dialer } from '../../src/forward/exit/dial.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { foreignPath, readSocketPath } from '../../src/rules/endpoint.js';
 import { parseExposeSpec, printExposeSpec, readRule } from '../../src/rules/expose.js';
-import { parseLocalSpec, printLocalSpec } from '../../src/rules/forward_spec.js';
+import { parseLocalSpec, printForwardSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
 
 const PIPE = '\\\\.\\pipe\\app';
@@ -76,7 +76,7 @@ test('-L takes a path for either end or both, and prints it as it was read', () 
     [`8080:${PIPE}`, { bind: loopback, target: { path: PIPE } }],
   ] as const) {
     assert.deepEqual(parseLocalSpec(text), spec, text);
-    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+    assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
   }
 });
 

@@ -11,7 +11,7 @@ import {
   parseExposeSpec,
   printExposeSpec,
 } from '../../src/rules/expose.js';
-import { type LocalSpec, parseLocalSpec, parseTarget, printLocalSpec } from '../../src/rules/forward_spec.js';
+import { type LocalSpec, parseLocalSpec, parseTarget, printForwardSpec } from '../../src/rules/forward_spec.js';
 
 /** The table of parseLocalSpec's documentation. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
@@ -32,7 +32,7 @@ for (const { text, bind, target } of locals) {
       bind: { host: bind[0], port: bind[1] },
       target: { host: target[0], port: target[1] },
     });
-    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+    assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
   });
 }
 
@@ -227,7 +227,7 @@ test('printing and parsing are each other’s inverse for forwards and targets',
   fc.assert(
     fc.property(bind, hostPort, (from: HostPort, target: HostPort) => {
       const spec: LocalSpec = { bind: from, target };
-      assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+      assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
       assert.deepEqual(parseTarget(printHostPort(target)), target);
     }),
   );
