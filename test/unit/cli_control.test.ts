@@ -234,6 +234,6 @@ describe('a running listener', () => {
     mkdirSync(folder, { mode: 0o700 });
     writeFileSync(`${folder}/listener.sock`, '');
     await listen();
-    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*no socket/);
+    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*not a socket/);
   });
 });

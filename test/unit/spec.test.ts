@@ -11,7 +11,12 @@ import {
   parseExposeSpec,
   printExposeSpec,
 } from '../../src/rules/expose.js';
-import { type LocalSpec, parseLocalSpec, parseTarget, printForwardSpec } from '../../src/rules/forward_spec.js';
+import {
+  type LocalSpec,
+  parseLocalSpec,
+  parseTarget,
+  printForwardSpec,
+} from '../../src/rules/forward_spec.js';
 
 /** The table of parseLocalSpec's documentation. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
