@@ -183,7 +183,7 @@ test('-R is read as -L is, with the far end first, and printed as it was read', 
   }
   for (const [text, says] of [
     ['/run/a.sock:localhost:80', /at ports only/],
-    ['name.example:8080:localhost:80', /must be numeric, or localhost/],
+    ['name.example:8080:localhost:80', /must be a numeric address or localhost/],
     ['*:8080:localhost:80', /must be written out/],
     ['8080', /three or four parts/],
   ] as const) {
