@@ -198,6 +198,6 @@ export function printRule(rule: Rule, isName: IsName = () => false): string {
 function unknownName(text: string, name: string): TunnelError {
   return new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(text.slice(0, 100))}: no peer and no ticket is called ${JSON.stringify(name.slice(0, 64))}; declare it with --allow-peer NAME=KEY or ticket new --name NAME (an IPv6 address stands in brackets)`,
+    `${JSON.stringify(text.slice(0, 100))}: no peer and no ticket is called ${JSON.stringify(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
   );
 }
