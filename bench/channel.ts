@@ -1,5 +1,5 @@
-// How many packets a second the channel's own code carries, both ends in one thread, without
-// toxcore and sockets: npx tsx bench/channel.ts [seconds per row]
+// Measures how many packets per second the channel code alone carries, with both ends in one thread and
+// neither toxcore nor sockets: npx tsx bench/channel.ts [seconds per row]
 import { performance } from 'node:perf_hooks';
 import { ReliableChannel } from '../src/worker/channel/reliable_channel.js';
 
@@ -7,7 +7,7 @@ const seconds = Number(process.argv[2] ?? 2);
 const QUEUE_PACKETS = 16_384;
 const PACKET_BYTES = 1373;
 
-/** A queue of packets between the ends, as between two sockets; drops what does not fit. */
+/** A packet queue between the ends, like the one between two sockets; drops packets that do not fit. */
 class PacketQueue {
   readonly #bytes = new Uint8Array(QUEUE_PACKETS * PACKET_BYTES);
   readonly #lengths = new Uint16Array(QUEUE_PACKETS);

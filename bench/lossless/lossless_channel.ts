@@ -9,32 +9,33 @@ import type {
 } from '../../src/worker/channel/channel.js';
 import { PacketFifo } from './packet_fifo.js';
 
-/** Kind byte of a frame in a lossless packet: one that the handshake leaves free. */
+/** First byte of a frame in a lossless packet; the handshake leaves this value free. */
 const KIND_FRAME = 5;
 
 const HEADER_BYTES = 2;
 
 /**
- * How long toxcore is left alone after it took no more, in ms. Its congestion control books a
- * sender that comes back at once as congestion, and its rate falls to 4 packets/s.
+ * How long to leave toxcore alone after it refused a packet, in ms. Its congestion control counts a sender
+ * that retries at once as congestion, and its rate drops to 4 packets/s.
  */
 const FULL_PAUSE_MS = 10;
 
-/** The friend is about to be told offline, or back: look again then, at the latest. */
+/** The friend is about to be reported offline, or back: check again after this at the latest. */
 const OFFLINE_PAUSE_MS = 100;
 
-/** Frames that came while the inbound ring was full, {@link KEEPING_BYTES} for each counted. */
+/** Frames that arrived while the inbound ring was full; each counts {@link KEEPING_BYTES} extra. */
 const MAX_UNDELIVERED_BYTES = 32 * 1024 * 1024;
 
-/** What a kept frame costs beside its bytes, about: so that many small ones are bounded too. */
+/** The approximate cost of a kept frame besides its bytes, so that many small frames are bounded as well. */
 const KEEPING_BYTES = 128;
 
-/** The backlog that the main thread keeps to is far smaller: more than this is a fault of ours. */
+/** The main thread keeps to a far smaller backlog: exceeding this is a bug of ours. */
 const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 /**
- * The simple channel that the real one is measured against: each frame in one lossless packet of toxcore's, `[0xb7][4][frame]`. It is
- * as fast as those are, and what toxcore holds when the friend goes offline is lost with it.
+ * The simple channel against which the real one is measured. It sends each frame in one lossless packet of
+ * toxcore, `[0xb7][4][frame]`. It is as fast as those packets are, and loses what toxcore holds when the
+ * friend goes offline.
  */
 export const createLosslessChannel: CreateChannel = (host, options) => new LosslessChannel(host, options);
 
@@ -66,7 +67,7 @@ class LosslessChannel implements Channel {
     }
     this.#backlogBytes += frame.length;
     if (this.#backlogBytes > MAX_BACKLOG_BYTES) {
-      throw new Error(`a channel was handed ${this.#backlogBytes} bytes, far over its backlog`);
+      throw new Error(`a channel holds ${this.#backlogBytes} bytes, far over its backlog limit`);
     }
     const packet = new Uint8Array(HEADER_BYTES + frame.length);
     packet[0] = LOSSLESS_PACKET_ID;
@@ -84,7 +85,7 @@ class LosslessChannel implements Channel {
     }
     const keptBytes = this.#undelivered.bytes + this.#undelivered.count * KEEPING_BYTES;
     if (keptBytes + frame.length + KEEPING_BYTES > MAX_UNDELIVERED_BYTES) {
-      this.#fail(`the peer sent over ${MAX_UNDELIVERED_BYTES} bytes that nobody here has taken`, true);
+      this.#fail(`the peer sent more than ${MAX_UNDELIVERED_BYTES} bytes that this end has not read`, true);
       return;
     }
     this.#undelivered.push(new Uint8Array(frame));
@@ -114,7 +115,7 @@ class LosslessChannel implements Channel {
           this.#notBeforeMs = nowMs + OFFLINE_PAUSE_MS;
           return this.#notBeforeMs;
         case 'failed':
-          this.#fail('toxcore refused a packet for good', false);
+          this.#fail('toxcore refused a packet permanently', false);
           return Number.POSITIVE_INFINITY;
       }
     }

@@ -12,12 +12,12 @@ export class HeldChannel {
   readonly frames: string[] = [];
   drained = 0;
   result: PacketResult = 'sent';
-  /** Frames that the ring takes before it is full. */
+  /** Number of frames that the ring accepts before it is full. */
   room = Number.POSITIVE_INFINITY;
   error: TunnelError | undefined;
   readonly channel: ReliableChannel;
 
-  /** How often it looked for its peer, when it can. */
+  /** How often the channel sought its peer, where it can. */
   seeks = 0;
 
   constructor(seed = 1, online = true, bbr?: Bbr, canSeek = false) {
@@ -61,7 +61,7 @@ export class HeldChannel {
     this.channel.receive(typeof packet === 'string' ? bytes(packet) : packet, nowMs);
   }
 
-  /** What leaves in one pump, as hex. */
+  /** Returns the packets that leave in one pump, as hex. */
   pump(nowMs = 0): string[] {
     this.sent.length = 0;
     this.channel.pump(nowMs);
@@ -74,7 +74,7 @@ export class HeldChannel {
   }
 }
 
-/** A controller that lets everything pass and notes what it is told. */
+/** A controller that lets everything pass and records its calls. */
 export class Notes extends Bbr {
   override windowBytes = 1e9;
   override pacingRate = 1e9;
