@@ -9,7 +9,7 @@ import { REASONS, reasonNumber, reasonOf } from '../../src/mux/wire/reasons.js';
 import { idKey, idText, isIdAt, isNilAt, newId } from '../../src/mux/wire/stream_id.js';
 import { decodeTarget, encodeTarget, type Target } from '../../src/mux/wire/target.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const id = bytesOf('00112233445546778899aabbccddeeff');
 const token = bytesOf('0102030405060708');

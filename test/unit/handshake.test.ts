@@ -28,7 +28,7 @@ import {
   packetKind,
 } from '../../src/mux/wire/handshake.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
