@@ -1,7 +1,7 @@
 /** An end's IP address changes while two friends talk. On virtual time. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LOSSY_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID } from '../../src/core/packets.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 /** A DHT ping request and its length. Source: NET_PACKET_PING_REQUEST, toxcore/network.h; DHT_PING_SIZE, toxcore/ping.c. */

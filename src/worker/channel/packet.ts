@@ -1,5 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
-import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
+import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/packets.js';
 
 //  0      1       2        6          10         14
 //  +------+-------+--------+----------+----------+-- - - --+-- - - --+

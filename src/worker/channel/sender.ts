@@ -1,4 +1,4 @@
-import { MAX_PACKET_BYTES } from '../../core/limits.js';
+import { MAX_PACKET_BYTES } from '../../core/packets.js';
 import { OutgoingBundles } from './bundles/outgoing_bundles.js';
 import type { ChannelHost, PacketResult } from './channel.js';
 import type { Bbr } from './congestion/bbr.js';

@@ -1,4 +1,4 @@
-import { MAX_PACKET_BYTES } from '../../../core/limits.js';
+import { MAX_PACKET_BYTES } from '../../../core/packets.js';
 import { Xorshift } from '../xorshift.js';
 import { MaxFilter, MinRtt } from './bbr_filters.js';
 import { Rival } from './rival.js';
