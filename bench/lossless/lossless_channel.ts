@@ -2,8 +2,8 @@ import { TunnelError } from '../../src/core/errors.js';
 import { LOSSLESS_PACKET_ID } from '../../src/core/limits.js';
 import type {
   Channel,
+  ChannelHost,
   ChannelOptions,
-  ChannelPort,
   ChannelStats,
   CreateChannel,
 } from '../../src/worker/channel/channel.js';
@@ -37,10 +37,10 @@ const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
  * toxcore, `[0xb7][4][frame]`. It is as fast as those packets are, and loses what toxcore holds when the
  * friend goes offline.
  */
-export const createLosslessChannel: CreateChannel = (port, options) => new LosslessChannel(port, options);
+export const createLosslessChannel: CreateChannel = (host, options) => new LosslessChannel(host, options);
 
 class LosslessChannel implements Channel {
-  readonly #port: ChannelPort;
+  readonly #host: ChannelHost;
   readonly #urgent = new PacketFifo();
   readonly #bulk = new PacketFifo();
   readonly #undelivered = new PacketFifo();
@@ -51,8 +51,8 @@ class LosslessChannel implements Channel {
   #framesOut = 0;
   #framesIn = 0;
 
-  constructor(port: ChannelPort, options: ChannelOptions) {
-    this.#port = port;
+  constructor(host: ChannelHost, options: ChannelOptions) {
+    this.#host = host;
     this.#frozen = !options.online;
   }
 
@@ -62,7 +62,7 @@ class LosslessChannel implements Channel {
 
   send(frame: Uint8Array, urgent: boolean): void {
     if (this.#failed) {
-      this.#port.drained(frame.length);
+      this.#host.drained(frame.length);
       return;
     }
     this.#backlogBytes += frame.length;
@@ -79,7 +79,7 @@ class LosslessChannel implements Channel {
   receive(packet: Uint8Array): void {
     if (this.#failed || packet[0] !== LOSSLESS_PACKET_ID || packet[1] !== KIND_FRAME) return;
     const frame = packet.subarray(HEADER_BYTES);
-    if (this.#undelivered.peek() === undefined && this.#port.deliver(frame)) {
+    if (this.#undelivered.peek() === undefined && this.#host.deliver(frame)) {
       this.#framesIn++;
       return;
     }
@@ -101,12 +101,12 @@ class LosslessChannel implements Channel {
       const queue = this.#urgent.peek() === undefined ? this.#bulk : this.#urgent;
       const packet = queue.peek();
       if (packet === undefined) return Number.POSITIVE_INFINITY;
-      switch (this.#port.sendPacket(packet)) {
+      switch (this.#host.sendPacket(packet)) {
         case 'sent':
           queue.shift();
           this.#framesOut++;
           this.#backlogBytes -= packet.length - HEADER_BYTES;
-          this.#port.drained(packet.length - HEADER_BYTES);
+          this.#host.drained(packet.length - HEADER_BYTES);
           break;
         case 'full':
           this.#notBeforeMs = nowMs + FULL_PAUSE_MS;
@@ -148,7 +148,7 @@ class LosslessChannel implements Channel {
   #handUp(): void {
     for (;;) {
       const frame = this.#undelivered.peek();
-      if (frame === undefined || !this.#port.deliver(frame)) return;
+      if (frame === undefined || !this.#host.deliver(frame)) return;
       this.#undelivered.shift();
       this.#framesIn++;
     }
@@ -161,7 +161,7 @@ class LosslessChannel implements Channel {
     this.#urgent.clear();
     this.#bulk.clear();
     this.#undelivered.clear();
-    this.#port.drained(backlogBytes);
-    this.#port.fail(new TunnelError('ERR_LIMIT', `${detail}; the session ends, connect again`, { remote }));
+    this.#host.drained(backlogBytes);
+    this.#host.fail(new TunnelError('ERR_LIMIT', `${detail}; the session ends, connect again`, { remote }));
   }
 }

@@ -13,7 +13,7 @@ import {
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId } from '../../src/network/tox_id.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const toxId = makeToxId(new Uint8Array(32).fill(0x11), Uint8Array.of(1, 2, 3, 4));
 const TICKET = formatTicket({ toxId, secret: new Uint8Array(32).fill(0x55) });
 const DIGITS = '0123456789abcdefghjkmnpqrstvwxyz';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { TunnelError } from '../../src/core/errors.js';
 import type { PacketResult } from '../../src/worker/channel/channel.js';
-import type { AckBatch, CongestionController } from '../../src/worker/channel/congestion/congestion.js';
-import { FastChannel } from '../../src/worker/channel/fast_channel.js';
+import { type AckBatch, Bbr } from '../../src/worker/channel/congestion/bbr.js';
+import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 
 export const TAG = 0x0a0b0c0d;
 
@@ -15,13 +15,13 @@ export class HeldChannel {
   /** Number of frames that the ring accepts before it is full. */
   room = Number.POSITIVE_INFINITY;
   error: TunnelError | undefined;
-  readonly channel: FastChannel;
+  readonly channel: ReliableChannel;
 
   /** How often the channel sought its peer, where it can. */
   seeks = 0;
 
-  constructor(seed = 1, online = true, controller?: CongestionController, canSeek = false) {
-    this.channel = new FastChannel(
+  constructor(seed = 1, online = true, bbr?: Bbr, canSeek = false) {
+    this.channel = new ReliableChannel(
       {
         sendPacket: (packet) => {
           if (this.result === 'sent') this.sent.push(packet.slice());
@@ -44,7 +44,8 @@ export class HeldChannel {
           this.error = error;
         },
       },
-      { tag: TAG, seed, frameBytes: 1344, online, ...(controller === undefined ? {} : { controller }) },
+      { tag: TAG, seed, frameBytes: 1344, online },
+      bbr,
     );
   }
 
@@ -74,29 +75,31 @@ export class HeldChannel {
 }
 
 /** A controller that lets everything pass and records its calls. */
-export class Notes implements CongestionController {
-  windowBytes = 1e9;
-  pacingRate = 1e9;
+export class Notes extends Bbr {
+  override windowBytes = 1e9;
+  override pacingRate = 1e9;
   readonly batches: AckBatch[] = [];
   timeouts = 0;
   pathChanges = 0;
   readonly urgentAtMs: number[] = [];
 
-  onSent(): void {}
+  constructor() {
+    super(1);
+  }
 
-  onUrgent(nowMs: number): void {
+  override onUrgent(nowMs: number): void {
     this.urgentAtMs.push(nowMs);
   }
 
-  onAcked(batch: AckBatch): void {
+  override onAcked(batch: AckBatch): void {
     this.batches.push({ ...batch });
   }
 
-  onTimeout(): void {
+  override onTimeout(): void {
     this.timeouts++;
   }
 
-  onPathChanged(): void {
+  override onPathChanged(): void {
     this.pathChanges++;
   }
 }

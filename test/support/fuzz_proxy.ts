@@ -2,9 +2,8 @@ import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
 import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import { parseTarget, printHostPort } from '../../src/rules/spec.js';
-import { HttpGreeting } from '../../src/worker/net/proxy/http_greeting.js';
-import type { Greeting, GreetingStep } from '../../src/worker/net/proxy/proxy_greeting.js';
-import { SocksGreeting } from '../../src/worker/net/proxy/socks_greeting.js';
+import type { Greeting, GreetingStep } from '../../src/worker/net/proxy_greeting.js';
+import { HttpGreeting, SocksGreeting } from '../../src/worker/net/proxy_greeting.js';
 import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';
 
 const text = (lines: string): Uint8Array =>

@@ -1,10 +1,10 @@
 import { provesRequest, readRequest, requestMessage } from '../../src/access/proof.js';
 import { MAX_PACKET_BYTES } from '../../src/core/limits.js';
 import { acceptWelcome, answerHello, ourOffer } from '../../src/mux/wire/agreement.js';
+import { encodeText } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';
 import * as handshake from '../../src/mux/wire/handshake.js';
 import { encodeTarget } from '../../src/mux/wire/target.js';
-import { encodeText } from '../../src/mux/wire/text.js';
 import { HeldChannel, TAG } from './channel_pair.js';
 import { bytesTarget, type FuzzTarget, refusing, same, unhex } from './fuzz_target.js';
 import { aloneWith } from './mux_link.js';

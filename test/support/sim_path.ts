@@ -1,8 +1,8 @@
 import type { TunnelError } from '../../src/core/errors.js';
 import { CHANNEL_BACKLOG_BYTES } from '../../src/core/limits.js';
-import type { PacketResult } from '../../src/worker/channel/channel.js';
-import { FastChannel, type FastChannelOptions } from '../../src/worker/channel/fast_channel.js';
+import type { ChannelOptions, PacketResult } from '../../src/worker/channel/channel.js';
 import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
+import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { SimClock, seeded } from './sim_clock.js';
 import { SimLink, type SimLinkOptions } from './sim_link.js';
 
@@ -15,7 +15,7 @@ const MAX_PUMPS_AT_ONCE = 1_000;
 
 /** One end of a simulated path: a channel, its timer, and an application that counts. */
 export class SimEnd {
-  readonly channel: FastChannel;
+  readonly channel: ReliableChannel;
   /** For each frame index, how often the frame was received. */
   readonly received: number[] = [];
   receivedBytes = 0;
@@ -39,9 +39,9 @@ export class SimEnd {
   #nextIndex = 0;
   #pumpPlanned = false;
 
-  constructor(clock: SimClock, link: SimLink, peer: () => SimEnd, options: FastChannelOptions) {
+  constructor(clock: SimClock, link: SimLink, peer: () => SimEnd, options: ChannelOptions) {
     this.#clock = clock;
-    this.channel = new FastChannel(
+    this.channel = new ReliableChannel(
       {
         sendPacket: (packet) => {
           if (this.result !== 'sent') return this.result;

@@ -1,0 +1,104 @@
+import { areFrames, BUNDLE_BYTES, BUNDLE_SPAN, invalid, LENGTH_BYTES, widen } from '../packet.js';
+import { NumberWindow } from './number_window.js';
+
+/** Hands a frame up; false when there is no room: nothing was taken. */
+type Deliver = (frame: Uint8Array) => boolean;
+
+/** Frames on their way in: drops what came before and hands up the rest, each once. */
+export class IncomingBundles {
+  readonly #deliver: Deliver;
+  readonly #received = new NumberWindow(BUNDLE_SPAN);
+  /** The rest of a bundle of which the first frames were taken and the next was not. */
+  readonly #held = new Uint8Array(BUNDLE_BYTES);
+  #heldAt = 0;
+  #heldEnd = 0;
+
+  framesDelivered = 0;
+  bundlesDuplicate = 0;
+  bundlesRefused = 0;
+  /** Frames that are not sent again and for which there was no room above. */
+  lossyDropped = 0;
+
+  constructor(deliver: Deliver) {
+    this.#deliver = deliver;
+  }
+
+  /**
+   * Takes the bundle that fills `packet` from `at` on.
+   * @param low the low 32 bits of the bundle's number
+   * @param many each frame has its length before it
+   * @returns false when there is no room above: the packet must count as never received
+   * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
+   */
+  take(packet: Uint8Array, at: number, low: number, many: boolean): boolean {
+    const number = widen(low, this.#received.floor);
+    if (number >= this.#received.floor + BUNDLE_SPAN) throw invalid('a bundle number is out of the window');
+    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are damaged');
+    if (this.#received.has(number)) {
+      this.bundlesDuplicate++;
+      return true;
+    }
+    if (this.#heldEnd > 0 || !(many ? this.#takeMany(packet, at) : this.#handUp(packet.subarray(at)))) {
+      this.bundlesRefused++;
+      return false;
+    }
+    this.#received.add(number);
+    return true;
+  }
+
+  /**
+   * Takes the frames that fill `packet` from `at` on and do not come again: what has no room above is dropped.
+   * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
+   */
+  takeLossy(packet: Uint8Array, at: number, many: boolean): void {
+    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are damaged');
+    if (!many) {
+      if (!this.#handUp(packet.subarray(at))) this.lossyDropped++;
+      return;
+    }
+    let next = at;
+    while (next < packet.length) {
+      next = this.#handUpFrom(packet, next);
+      if (next === packet.length) return;
+      this.lossyDropped++;
+      next += LENGTH_BYTES + ((packet[next]! << 8) | packet[next + 1]!);
+    }
+  }
+
+  /** Hands up what is held, as far as it is taken. */
+  flush(): void {
+    if (this.#heldEnd === 0) return;
+    this.#heldAt = this.#handUpFrom(this.#held.subarray(0, this.#heldEnd), this.#heldAt);
+    if (this.#heldAt === this.#heldEnd) this.#heldEnd = 0;
+  }
+
+  /** False when not even the first frame was taken; else what was not taken is held. */
+  #takeMany(packet: Uint8Array, at: number): boolean {
+    const next = this.#handUpFrom(packet, at);
+    if (next === at) return false;
+    if (next < packet.length) {
+      this.#held.set(packet.subarray(next));
+      this.#heldAt = 0;
+      this.#heldEnd = packet.length - next;
+    }
+    return true;
+  }
+
+  /** Hands up frames with lengths until one is not taken; returns where that one begins, or the end. */
+  #handUpFrom(bytes: Uint8Array, at: number): number {
+    let next = at;
+    while (next < bytes.length) {
+      const start = next + LENGTH_BYTES;
+      const end = start + ((bytes[next]! << 8) | bytes[next + 1]!);
+      if (!this.#handUp(bytes.subarray(start, end))) return next;
+      next = end;
+    }
+    return next;
+  }
+
+  #handUp(frame: Uint8Array): boolean {
+    if (!this.#deliver(frame)) return false;
+    this.framesDelivered++;
+    return true;
+  }
+}
