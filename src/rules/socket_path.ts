@@ -1,5 +1,5 @@
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket_address.js';
-import { MAX_TEXT_BYTES } from '../mux/wire/text.js';
+import { MAX_TEXT_BYTES } from '../mux/wire/codec.js';
 
 /** Windows reads it in any case; what follows is the pipe's name. */
 const PIPE_PREFIX = '\\\\.\\pipe\\';

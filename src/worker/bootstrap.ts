@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { BootstrapAddress } from '../bridge/contract.js';
-import type { ProxiedNames } from './net/proxy/proxied_names.js';
+import type { ProxiedNames } from './net/proxied_names.js';
 import type { Resolver } from './net/resolve.js';
 
 /** Source: TOX_PUBLIC_KEY_SIZE, toxcore/tox.h. */

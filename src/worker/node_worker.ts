@@ -25,7 +25,7 @@ import type { CreateChannel } from './channel/channel.js';
 import type { ChannelSet } from './channel_set.js';
 import type { NetworkPlan, NodeNetwork } from './net/node_network.js';
 import type { Resolver } from './net/resolve.js';
-import { HANG_UP_WORDS } from './net/tcp_stream.js';
+import { HANG_UP_WORDS } from './net/tcp_sockets.js';
 import { Pump, type Pumped } from './pump.js';
 import { StatsLog } from './stats_log.js';
 import type { BootstrapNode, Host, ToxModule } from './tox/tox.js';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import sodium from 'libsodium-wrappers';
-import { newAddress } from '../../src/worker/tox/addresses.js';
+import { newAddress } from '../../src/worker/tox/memory.js';
 import type { SimHost } from '../support/sim_network.js';
 import { ToxWorld, UDP_PORT } from '../support/tox_world.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RECEIVED_SPAN } from '../../src/worker/channel/receive/received_packets.js';
+import { RECEIVED_SPAN } from '../../src/worker/channel/recovery/ack.js';
 import { HeldChannel, Notes } from '../support/channel_pair.js';
 import {
   ackPacket,

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { NumberWindow } from '../../src/worker/channel/number_window.js';
-import { Ack } from '../../src/worker/channel/receive/ack.js';
-import { RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/receive/received_packets.js';
+import { NumberWindow } from '../../src/worker/channel/bundles/number_window.js';
+import { Ack, RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/recovery/ack.js';
 import { HeldChannel } from '../support/channel_pair.js';
 
 test('an acknowledgement names exactly what came, whatever the order', () => {

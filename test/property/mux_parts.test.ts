@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { BLOCK_BYTES, BlockPool } from '../../src/mux/stream/block_pool.js';
 import { Intervals } from '../../src/mux/stream/intervals.js';
-import { Reassembly } from '../../src/mux/stream/reassembly.js';
+import { BLOCK_BYTES, BlockPool, Reassembly } from '../../src/mux/stream/reassembly.js';
 import { SendQueue } from '../../src/mux/stream/send_queue.js';
+import { encodeText, printable } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';
 import {
   decodeHello,
@@ -16,7 +16,6 @@ import {
 } from '../../src/mux/wire/handshake.js';
 import { REASONS, type Reason } from '../../src/mux/wire/reasons.js';
 import { encodeTarget } from '../../src/mux/wire/target.js';
-import { encodeText, printable } from '../../src/mux/wire/text.js';
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const offset = fc.maxSafeNat();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Path } from '../../src/bridge/contract.js';
-import { createFastChannel } from '../../src/worker/channel/fast_channel.js';
+import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { Relays } from '../../src/worker/relays.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
@@ -26,7 +26,7 @@ class End {
   #nextMs = 0;
 
   constructor(world: ToxWorld) {
-    this.channels = new ChannelSet(createFastChannel, {
+    this.channels = new ChannelSet((host, options) => new ReliableChannel(host, options), {
       sendPacket: (friend, packet) => {
         const result = this.person.tox.sendLossy(friend, packet);
         return result === 'not-a-friend' ? 'failed' : result;

@@ -109,10 +109,10 @@ const SECTIONS = configSections(
 function config(text: string): Verdict {
   return refusing(['ERR_USAGE'], () => {
     for (const [command, settings] of readConfig(text, 'config.json', SECTIONS)) {
-      if (!SECTIONS.has(command)) throw new Error(`a command that nobody knows: ${command}`);
+      if (!SECTIONS.has(command)) throw new Error(`an unknown command: ${command}`);
       for (const { value } of settings) {
         if (!['string', 'boolean', 'number', 'undefined', 'object'].includes(typeof value))
-          throw new Error('a value of no option');
+          throw new Error('a value without an option');
       }
     }
   });
@@ -154,7 +154,7 @@ function control(text: string): Verdict {
   return verdict;
 }
 
-/** Numbers, times and sizes: each option takes it as a whole number in its range, or says no. */
+/** Numbers, times and sizes: each option reads a whole number in its range, or rejects the text. */
 function optionValue(text: string): Verdict {
   const numbers: number[] = [];
   const verdicts = [
@@ -173,23 +173,23 @@ function optionValue(text: string): Verdict {
     ),
   ];
   const bad = numbers.find((each) => !Number.isSafeInteger(each) || each < 0);
-  if (bad !== undefined) throw new Error(`a value of ${bad}`);
+  if (bad !== undefined) throw new Error(`an invalid value: ${bad}`);
   return verdicts.includes('accepted') ? 'accepted' : 'refused';
 }
 
-/** Two readers of addresses: what the rules see is what the sockets are given. */
+/** Two readers of addresses: the rules must see the address that the sockets get. */
 function ipText(text: string): Verdict {
   const [socket, rule] = [parseIp(text), parseAddress(text)];
   if (rule === undefined) return socket === undefined ? 'refused' : 'accepted';
   same('address', parseAddress(rule.text), rule);
-  if (socket === undefined) throw new Error('an address that no socket takes');
-  // An IPv4 address in an IPv6 one's clothes is the IPv4 one to the rules.
+  if (socket === undefined) throw new Error('an address that no socket accepts');
+  // The rules see an IPv4-mapped IPv6 address as the IPv4 address.
   same('bytes', socket.subarray(socket.length - rule.bytes.length), rule.bytes);
   same('socket', parseIp(formatIp(socket)), socket);
   return 'accepted';
 }
 
-/** What comes from people, files and other programs of this machine. */
+/** The targets for what comes from users, files and other programs on this machine. */
 export function textTargets(): FuzzTarget[] {
   const known = (name: string): boolean => name === 'laptop';
   return [
@@ -201,7 +201,7 @@ export function textTargets(): FuzzTarget[] {
       (text) =>
         refusing(['ERR_TICKET_INVALID', 'ERR_ADDRESS_INVALID'], () => {
           const remote = parseRemote(text);
-          if (isTicket(remote)) same('a ticket nobody made', formatTicket(remote), TICKET);
+          if (isTicket(remote)) same('a ticket that nobody made', formatTicket(remote), TICKET);
         }),
     ),
     textTarget('state file', 0.3, [STATE, SEALED], JSON_PIECES, state),

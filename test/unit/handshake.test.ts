@@ -6,8 +6,8 @@ import { MAX_FRAME_BYTES, MAX_PACKET_BYTES } from '../../src/core/limits.js';
 import {
   acceptWelcome,
   answerHello,
+  type HandshakeOffer,
   helloOf,
-  type Offer,
   OUR_VERSIONS,
   ourOffer,
   refuseError,
@@ -150,8 +150,8 @@ describe('handshake', () => {
 });
 
 describe('agreement', () => {
-  const connector: Offer = ourOffer(c0);
-  const listener: Offer = ourOffer(a0);
+  const connector: HandshakeOffer = ourOffer(c0);
+  const listener: HandshakeOffer = ourOffer(a0);
 
   test('two of this version agree on version 1 and the largest frame we offer', () => {
     const answer = answerHello(listener, encodeHello(helloOf(connector)));

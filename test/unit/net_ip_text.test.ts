@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
-import { AddressCache } from '../../src/worker/net/udp/address_cache.js';
+import { AddressCache } from '../../src/worker/net/udp_addresses.js';
 
 const vectors: readonly (readonly [text: string, bytes: string])[] = [
   ['127.0.0.1', '7f000001'],

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
 import { parseIp } from '../../src/worker/net/ip_text.js';
-import { AddressCache } from '../../src/worker/net/udp/address_cache.js';
-import { broadcastAddresses, toEverybody } from '../../src/worker/net/udp/lan_broadcast.js';
+import { AddressCache, broadcastAddresses, toEverybody } from '../../src/worker/net/udp_addresses.js';
 
 const at = (address: string, netmask: string, internal = false) =>
   ({ address, netmask, internal, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as NetworkInterfaceInfo; // the rest is not looked at

@@ -17,7 +17,7 @@ import {
 } from '../../src/worker/net/network.js';
 import { type NetworkPlan, type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
 import { openTcpLike } from '../../src/worker/net/open_sockets.js';
-import { UdpSocket } from '../../src/worker/net/udp/udp.js';
+import { UdpSocket } from '../../src/worker/net/udp_socket.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 } } as const;
 

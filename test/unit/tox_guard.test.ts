@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { Guard } from '../../src/worker/tox/guard.js';
-import { wasiImports } from '../../src/worker/tox/wasi.js';
+import { wasiImports } from '../../src/worker/tox/imports.js';
 
 const isCode = (code: string) => (error: unknown) => TunnelError.is(error) && error.code === code;
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.js';
-import type { LaneTicket } from '../schedule/lane.js';
-import { type Source, tickets } from '../schedule/scheduler.js';
+import { type Source, Turns } from '../schedule/scheduler.js';
+import { encodeText, violation } from '../wire/codec.js';
 import {
   BYE,
   type ByeBody,
@@ -20,8 +20,6 @@ import {
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { isNilAt } from '../wire/stream_id.js';
-import { encodeText } from '../wire/text.js';
-import { violation } from '../wire/violation.js';
 import { Pinger } from './pinger.js';
 
 interface Refusal {
@@ -41,9 +39,7 @@ export interface SessionControlOptions {
 
 /** The frames that no stream sends: PING, PONG, BYE, and REFUSED for streams that never were. */
 export class SessionControl implements Source {
-  readonly control: LaneTicket<Source>;
-  readonly data: LaneTicket<Source>;
-  deficitBytes = 0;
+  readonly turns: Turns = new Turns(this);
   readonly pinger = new Pinger();
   readonly #options: SessionControlOptions;
   readonly #pongToken = new Uint8Array(TOKEN_BYTES);
@@ -55,7 +51,6 @@ export class SessionControl implements Source {
 
   constructor(options: SessionControlOptions) {
     this.#options = options;
-    ({ control: this.control, data: this.data } = tickets(this));
   }
 
   /** The peer's BYE, once it has come. */

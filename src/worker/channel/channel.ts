@@ -4,7 +4,7 @@ import type { TunnelError } from '../../core/errors.js';
 export type PacketResult = 'sent' | 'full' | 'offline' | 'failed';
 
 /** What a channel needs of the worker. All calls are synchronous. */
-export interface ChannelPort {
+export interface ChannelHost {
   /** Sends one custom packet, its id byte first. The bytes are copied before it returns. */
   sendPacket(packet: Uint8Array): PacketResult;
   /**
@@ -78,4 +78,4 @@ export interface ChannelOptions {
   readonly seed: number;
 }
 
-export type CreateChannel = (port: ChannelPort, options: ChannelOptions) => Channel;
+export type CreateChannel = (host: ChannelHost, options: ChannelOptions) => Channel;

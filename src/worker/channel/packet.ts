@@ -37,6 +37,9 @@ export const PIGGYBACK_ACK_BYTES = MAX_PACKET_BYTES - BUNDLE_HEADER_BYTES - BUND
 /** Bytes of a frame's length before it, when several share a packet. */
 export const LENGTH_BYTES = 2;
 
+/** Bundle numbers in use at most, counted from the oldest bundle not acknowledged; both ends keep one bit for each. */
+export const BUNDLE_SPAN = 65_536;
+
 const NUMBER_SPACE = 2 ** 32;
 
 /** Reads a big-endian u32. */

@@ -15,11 +15,10 @@ import {
   type SocketType,
 } from './network.js';
 import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
-import { ProxiedNames, standsForName } from './proxy/proxied_names.js';
-import { greetingFor, type ProxyTarget } from './proxy/proxy_greeting.js';
-import { TcpListener } from './tcp_listener.js';
-import { type Opening, TcpStream } from './tcp_stream.js';
-import { UdpSocket } from './udp/udp.js';
+import { ProxiedNames, standsForName } from './proxied_names.js';
+import { greetingFor, type ProxyTarget } from './proxy_greeting.js';
+import { type Opening, TcpListener, TcpStream } from './tcp_sockets.js';
+import { UdpSocket } from './udp_socket.js';
 
 export interface NetworkPlan {
   readonly udp: boolean;

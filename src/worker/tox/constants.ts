@@ -1,3 +1,5 @@
+import type { Path } from './tox.js';
+
 /**
  * Numbers of toxcore and of our bridge that TypeScript repeats. The contract test compares every
  * one with the value that the binary itself gives. Sources: tox.h, net_crypto.h and net.h of
@@ -53,3 +55,16 @@ export const ADDRESS_BYTES = TOX_CONSTANTS.TOX_ADDRESS_SIZE;
 export const NOSPAM_BYTES = TOX_CONSTANTS.TOX_NOSPAM_SIZE;
 /** Longest message of a friend request, in bytes. */
 export const MAX_REQUEST_BYTES = TOX_CONSTANTS.TOX_MAX_FRIEND_REQUEST_LENGTH;
+
+/** Tox_Connection in our words. */
+export function pathOf(connection: number): Path {
+  if (connection === TOX_CONSTANTS.TOX_CONNECTION_UDP) return 'udp';
+  return connection === TOX_CONSTANTS.TOX_CONNECTION_TCP ? 'relay' : 'none';
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+
+/** Tox_Log_Level in our words. */
+export function levelOf(level: number): (typeof LEVELS)[number] {
+  return LEVELS[level] ?? 'error';
+}

@@ -1,12 +1,13 @@
 import { TunnelError } from '../../core/errors.js';
 import type { Family, SocketType } from '../net/network.js';
-import { newAddress, readAddress, writeAddress } from './addresses.js';
-import { type EventTable, levelOf, pathOf } from './events.js';
+import { levelOf, pathOf } from './constants.js';
 import type { Pointer } from './exports.js';
 import type { Guard } from './guard.js';
-import type { WasmMemory } from './memory.js';
-import type { Host } from './tox.js';
-import { wasiImports } from './wasi.js';
+import { newAddress, readAddress, type WasmMemory, writeAddress } from './memory.js';
+import type { Host, ToxEvents } from './tox.js';
+
+/** Handlers by the id of the instance they belong to. */
+export type EventTable = Map<number, ToxEvents>;
 
 /**
  * The functions that the wasm imports (wasm/bridge.h): the host's clocks, randomness and network,
@@ -170,6 +171,18 @@ export function wasmImports(host: Host, guard: Guard, events: EventTable, memory
           guard.keep(error);
         }
       },
+    },
+  };
+}
+
+/**
+ * What is left of WASI: clocks and files are not imported (see wasm/system.c), and C's exit() is
+ * reached only by abort(). It must end the module, and never the process.
+ */
+export function wasiImports(guard: Guard): { proc_exit(code: number): never } {
+  return {
+    proc_exit: (code) => {
+      throw guard.crash(new TunnelError('ERR_TOX_CRASHED', `toxcore called abort() (code ${code})`));
     },
   };
 }

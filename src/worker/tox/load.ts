@@ -1,15 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { wasmFile } from '../../bridge/package_files.js';
 import { TunnelError } from '../../core/errors.js';
-import { BootstrapInstance } from './bootstrap_instance.js';
 import { KEY_BYTES, NOSPAM_BYTES, TOX_CONSTANTS as T } from './constants.js';
-import { logOnly } from './events.js';
 import type { BridgeExports, BridgeFunctions } from './exports.js';
 import { Guard } from './guard.js';
 import { wasmImports } from './imports.js';
-import { type Bridge, ToxInstance } from './instance.js';
-import { WasmMemory } from './memory.js';
-import { Staging } from './staging.js';
+import { BootstrapInstance, type Bridge, ToxInstance } from './instances.js';
+import { Staging, WasmMemory } from './memory.js';
 import type { BootstrapNodeOptions, Host, ToxEvents, ToxModule, ToxOptions } from './tox.js';
 import { type WasmModule, wasmApi } from './webassembly.js';
+
+/**
+ * The bytes of the built wasm.
+ *
+ * @param url by default where {@link wasmFile} says
+ * @throws {TunnelError} ERR_WASM_MISSING when it cannot be read
+ */
+export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
+  try {
+    return await readFile(url);
+  } catch (error) {
+    const advice =
+      'in a checkout, run wasm/build.sh; in an installed package, install it again; ' +
+      'in a bundle, copy it there or name it as `files.wasm` (docs/embedding.md)';
+    throw new TunnelError('ERR_WASM_MISSING', `${url.pathname} cannot be read: ${advice}`, { cause: error });
+  }
+}
 
 /**
  * Instantiates the wasm, which takes some milliseconds, on this thread.
@@ -128,6 +144,19 @@ class LoadedTox implements ToxModule {
       staging.wipe();
     }
   }
+}
+
+/** Handlers that do nothing but log: those of a node without friends. */
+function logOnly(log: ToxEvents['log']): ToxEvents {
+  const nothing = () => {};
+  return {
+    log,
+    selfPath: nothing,
+    friendRequest: nothing,
+    friendPath: nothing,
+    losslessPacket: nothing,
+    lossyPacket: nothing,
+  };
 }
 
 function guarded(exports: BridgeExports, guard: Guard): BridgeFunctions {

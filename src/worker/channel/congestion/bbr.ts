@@ -1,8 +1,6 @@
 import { MAX_PACKET_BYTES } from '../../../core/limits.js';
 import { Xorshift } from '../xorshift.js';
-import type { AckBatch, CongestionController } from './congestion.js';
-import { MaxFilter } from './max_filter.js';
-import { MinRtt } from './min_rtt.js';
+import { MaxFilter, MinRtt } from './bbr_filters.js';
 import { Rival } from './rival.js';
 
 /** In flight at the start and after a timeout, in bytes: 32 packets, more than RFC 6928's ten as they are paced. */
@@ -65,6 +63,29 @@ const URGENT_DELAY_MS = 0.2;
 /** So long after an urgent frame another is expected, in ms. Who types slower does not notice a millisecond. */
 const URGENT_HOLD_MS = 100;
 
+/** What one acknowledgement, or one pass of loss detection, told. One object is used again and again. */
+export interface AckBatch {
+  nowMs: number;
+  /** Bytes of packets acknowledged now, those that counted as lost before included. */
+  ackedBytes: number;
+  /** Bytes of packets that count as lost since now. */
+  lostBytes: number;
+  /** Bytes of packets acknowledged now that had counted as lost: they were only late. */
+  lateBytes: number;
+  /** Bytes in flight after it. */
+  inFlightBytes: number;
+  /** Bytes acknowledged since the channel began. */
+  deliveredBytes: number;
+  /** {@link deliveredBytes} at the moment the newest packet acknowledged now was sent; -1 without one. */
+  deliveredAtSendBytes: number;
+  /** Rate at which the path delivered, in bytes per ms, over about a round trip; 0 when not to be told. */
+  deliveryRate: number;
+  /** The sample was taken while we had too little to send: it tells a lower bound only. */
+  appLimited: boolean;
+  /** Round trip of the newest packet acknowledged now, the peer's delay taken off; 0 without one. */
+  rttMs: number;
+}
+
 type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
 /**
@@ -73,7 +94,7 @@ type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
  * the product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it:
  * docs/channel.md has the reasons.
  */
-export class Bbr implements CongestionController {
+export class Bbr {
   windowBytes = INITIAL_WINDOW_BYTES;
   pacingRate = (STARTUP_GAIN * INITIAL_WINDOW_BYTES) / ASSUMED_RTT_MS;
 
@@ -122,8 +143,6 @@ export class Bbr implements CongestionController {
   get mode(): string {
     return this.#mode;
   }
-
-  onSent(): void {}
 
   onUrgent(nowMs: number): void {
     this.#urgentAtMs = nowMs;

@@ -1,4 +1,4 @@
-import type { AckBatch } from '../congestion/congestion.js';
+import type { AckBatch } from '../congestion/bbr.js';
 import type { SentPackets } from './sent_packets.js';
 
 /**

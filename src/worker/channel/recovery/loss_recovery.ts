@@ -1,10 +1,9 @@
-import type { AckBatch, CongestionController } from '../congestion/congestion.js';
+import type { OutgoingBundles } from '../bundles/outgoing_bundles.js';
+import type { AckBatch, Bbr } from '../congestion/bbr.js';
 import { invalid } from '../packet.js';
-import type { Ack } from '../receive/ack.js';
-import type { Outbox } from '../send/outbox.js';
+import type { Ack } from './ack.js';
 import { DeliveryRate } from './delivery_rate.js';
-import { Reordering } from './reordering.js';
-import { RttEstimate } from './rtt.js';
+import { Reordering, RttEstimate } from './loss_timing.js';
 import { PACKET_ACKED, PACKET_IN_FLIGHT, PACKET_LOST, PACKET_SKIPPED, SentPackets } from './sent_packets.js';
 
 /** The longest that the peer holds an acknowledgement back, its timer's lateness counted, in ms. */
@@ -20,13 +19,13 @@ const LATE_ROUND_TRIPS = 2;
 
 /**
  * Knows what is in flight, learns from acknowledgements what arrived and what is lost
- * (RFC 9002), tells the outbox what goes again and the controller how the path does.
+ * (RFC 9002), tells the outgoing what goes again and the controller how the path does.
  */
 export class LossRecovery {
   readonly sent = new SentPackets();
   readonly rtt = new RttEstimate();
-  readonly #outbox: Outbox;
-  readonly #controller: CongestionController;
+  readonly #outgoing: OutgoingBundles;
+  readonly #bbr: Bbr;
   readonly #rate = new DeliveryRate();
   readonly #reordering = new Reordering();
   readonly #batch: AckBatch = {
@@ -34,7 +33,6 @@ export class LossRecovery {
     ackedBytes: 0,
     lostBytes: 0,
     lateBytes: 0,
-    priorInFlightBytes: 0,
     inFlightBytes: 0,
     deliveredBytes: 0,
     deliveredAtSendBytes: -1,
@@ -57,9 +55,9 @@ export class LossRecovery {
   packetsLost = 0;
   packetsLate = 0;
 
-  constructor(outbox: Outbox, controller: CongestionController) {
-    this.#outbox = outbox;
-    this.#controller = controller;
+  constructor(outgoing: OutgoingBundles, bbr: Bbr) {
+    this.#outgoing = outgoing;
+    this.#bbr = bbr;
   }
 
   get inFlightBytes(): number {
@@ -88,7 +86,6 @@ export class LossRecovery {
   /** The packet `sent.next` leaves now. @param slot of its bundle, -1 without one */
   onSent(nowMs: number, bytes: number, slot: number, bundle: number): void {
     this.#rate.onSent(this.sent, nowMs, bytes, slot, bundle, this.#inFlightBytes);
-    this.#controller.onSent(nowMs, bytes, this.#inFlightBytes);
     this.#inFlightBytes += bytes;
     this.#inFlightPackets++;
     this.#lastSentAtMs = nowMs;
@@ -133,7 +130,7 @@ export class LossRecovery {
     }
     if (nowMs < this.#probeAtMs()) return 0;
     this.#probes++;
-    if (this.#probes === TIMEOUT_PROBES) this.#controller.onTimeout(nowMs);
+    if (this.#probes === TIMEOUT_PROBES) this.#bbr.onTimeout(nowMs);
     return 2;
   }
 
@@ -142,7 +139,7 @@ export class LossRecovery {
     for (let number = this.#oldestInFlight; number < this.sent.next; number++) {
       if (this.sent.state(number) !== PACKET_IN_FLIGHT) continue;
       const slot = this.sent.slot(number);
-      if (slot >= 0 && this.#outbox.carries(slot, this.sent.bundle(number), number)) return slot;
+      if (slot >= 0 && this.#outgoing.carries(slot, this.sent.bundle(number), number)) return slot;
     }
     return -1;
   }
@@ -186,7 +183,7 @@ export class LossRecovery {
     this.#rate.onAcked(sent, number, nowMs);
     if (number > this.#newestAcked) this.#newestAcked = number;
     const slot = sent.slot(number);
-    if (slot >= 0) this.#outbox.onAcked(slot, sent.bundle(number));
+    if (slot >= 0) this.#outgoing.onAcked(slot, sent.bundle(number));
   }
 
   #detect(nowMs: number): void {
@@ -218,7 +215,7 @@ export class LossRecovery {
     this.#batch.lostBytes += bytes;
     this.packetsLost++;
     const slot = this.sent.slot(number);
-    if (slot >= 0) this.#outbox.onLost(slot, this.sent.bundle(number), number);
+    if (slot >= 0) this.#outgoing.onLost(slot, this.sent.bundle(number), number);
   }
 
   /** Lets go of packets whose fate is known; those lost are kept a while, as they may be late. */
@@ -246,12 +243,11 @@ export class LossRecovery {
     batch.lostBytes = 0;
     batch.lateBytes = 0;
     batch.rttMs = 0;
-    batch.priorInFlightBytes = this.#inFlightBytes;
     return batch;
   }
 
   #close(): void {
     this.#batch.inFlightBytes = this.#inFlightBytes;
-    if (this.#batch.ackedBytes > 0 || this.#batch.lostBytes > 0) this.#controller.onAcked(this.#batch);
+    if (this.#batch.ackedBytes > 0 || this.#batch.lostBytes > 0) this.#bbr.onAcked(this.#batch);
   }
 }

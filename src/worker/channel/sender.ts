@@ -1,6 +1,7 @@
-import { MAX_PACKET_BYTES } from '../../../core/limits.js';
-import type { ChannelPort, PacketResult } from '../channel.js';
-import type { CongestionController } from '../congestion/congestion.js';
+import { MAX_PACKET_BYTES } from '../../core/limits.js';
+import { OutgoingBundles } from './bundles/outgoing_bundles.js';
+import type { ChannelHost, PacketResult } from './channel.js';
+import type { Bbr } from './congestion/bbr.js';
 import {
   BUNDLE_HEADER_BYTES,
   FLAG_ACK,
@@ -14,12 +15,10 @@ import {
   PREFIX_BYTES,
   writePrefix,
   writeU32,
-} from '../packet.js';
-import type { AckSchedule } from '../receive/ack_schedule.js';
-import { LossRecovery } from '../recovery/loss_recovery.js';
-import { Xorshift } from '../xorshift.js';
-import { Outbox } from './outbox.js';
-import { Pacer } from './pacer.js';
+} from './packet.js';
+import type { AckSchedule } from './recovery/ack_schedule.js';
+import { LossRecovery } from './recovery/loss_recovery.js';
+import { Xorshift } from './xorshift.js';
 
 /** Packets in one call of {@link Sender.pump}, so that a turn of the event loop stays short. */
 const MAX_PUMP_PACKETS = 64;
@@ -41,12 +40,12 @@ const RETRY_MS: Record<Exclude<PacketResult, 'sent'>, number> = { full: 2, offli
 
 /** Sends packets: what goes, when the window and the pacer let it, with which header. */
 export class Sender {
-  readonly outbox = new Outbox();
+  readonly outgoing = new OutgoingBundles();
   readonly recovery: LossRecovery;
-  readonly #port: ChannelPort;
+  readonly #host: ChannelHost;
   readonly #tag: number;
   readonly #acks: AckSchedule;
-  readonly #controller: CongestionController;
+  readonly #bbr: Bbr;
   readonly #pacer = new Pacer(MIN_BURST_BYTES);
   readonly #random: Xorshift;
   readonly #packet = new Uint8Array(MAX_PACKET_BYTES);
@@ -57,20 +56,14 @@ export class Sender {
   packetsResent = 0;
   acksSent = 0;
 
-  constructor(
-    port: ChannelPort,
-    tag: number,
-    seed: number,
-    acks: AckSchedule,
-    controller: CongestionController,
-  ) {
-    this.#port = port;
+  constructor(host: ChannelHost, tag: number, seed: number, acks: AckSchedule, bbr: Bbr) {
+    this.#host = host;
     this.#tag = tag;
     this.#acks = acks;
-    this.#controller = controller;
+    this.#bbr = bbr;
     this.#random = new Xorshift(seed);
     this.#skipAt = this.#nextSkip(0);
-    this.recovery = new LossRecovery(this.outbox, controller);
+    this.recovery = new LossRecovery(this.outgoing, bbr);
   }
 
   /** Sends what may go. @returns when to call again, if nothing else happens */
@@ -94,19 +87,19 @@ export class Sender {
   }
 
   #sendBundles(nowMs: number): number {
-    const { outbox, recovery } = this;
-    if (!outbox.hasWork) return Number.POSITIVE_INFINITY;
-    this.#pacer.refill(nowMs, this.#controller.pacingRate);
+    const { outgoing, recovery } = this;
+    if (!outgoing.hasWork) return Number.POSITIVE_INFINITY;
+    this.#pacer.refill(nowMs, this.#bbr.pacingRate);
     for (let packets = 0; packets < MAX_PUMP_PACKETS; packets++) {
-      const slot = outbox.next();
+      const slot = outgoing.next();
       if (slot < 0) {
-        if (recovery.inFlightBytes < LIMITED_BY_US * this.#controller.windowBytes) recovery.onAppLimited();
+        if (recovery.inFlightBytes < LIMITED_BY_US * this.#bbr.windowBytes) recovery.onAppLimited();
         return Number.POSITIVE_INFINITY;
       }
-      const roomBytes = this.#controller.windowBytes - recovery.inFlightBytes;
+      const roomBytes = this.#bbr.windowBytes - recovery.inFlightBytes;
       if (roomBytes <= 0) return Number.POSITIVE_INFINITY;
-      if (!this.#pacer.allows(outbox.isUrgent(slot) ? URGENT_DEBT_BYTES : 0)) {
-        return this.#pacer.readyAtMs(this.#controller.pacingRate);
+      if (!this.#pacer.allows(outgoing.bundles.isUrgent(slot) ? URGENT_DEBT_BYTES : 0)) {
+        return this.#pacer.readyAtMs(this.#bbr.pacingRate);
       }
       if (!recovery.hasNumber()) return Number.POSITIVE_INFINITY;
       const blocks = roomBytes <= MAX_PACKET_BYTES && recovery.inFlightPackets < FEW_PACKETS;
@@ -117,7 +110,7 @@ export class Sender {
 
   #sendProbes(count: number, nowMs: number): void {
     for (let probe = 0; probe < count; probe++) {
-      const waiting = this.outbox.next();
+      const waiting = this.outgoing.next();
       const slot = probe === 0 || waiting < 0 ? this.recovery.oldestBundle() : waiting;
       if (slot < 0) this.#sendPing(nowMs);
       else this.#sendBundle(slot, true, nowMs);
@@ -125,7 +118,7 @@ export class Sender {
   }
 
   #sendBundle(slot: number, ackNow: boolean, nowMs: number): boolean {
-    const { bundles } = this.outbox;
+    const { bundles } = this.outgoing;
     const { sent } = this.recovery;
     const bytes = bundles.bytes(slot);
     const start = bundles.start(slot);
@@ -140,7 +133,7 @@ export class Sender {
     if (ackNow) flags |= FLAG_ACK_NOW;
     if (bundles.frames(slot) > 1) flags |= FLAG_MANY;
     const head = start - ackEnd - headerBytes;
-    const number = lossy ? -1 : this.outbox.numberOf(slot);
+    const number = lossy ? -1 : this.outgoing.numberOf(slot);
     writePrefix(bytes, head, flags, this.#tag);
     writeU32(bytes, head + PREFIX_BYTES, sent.next);
     if (!lossy) writeU32(bytes, head + PREFIX_BYTES + 4, number);
@@ -150,12 +143,12 @@ export class Sender {
     const packet = sent.next;
     const again = bundles.number(slot) >= 0;
     if (again) this.packetsResent++;
-    const firstBytes = this.outbox.onSent(slot, packet);
+    const firstBytes = this.outgoing.onSent(slot, packet);
     // A lossy bundle's slot is free again: that its packet is lost or acknowledged means nothing for it.
     this.recovery.onSent(nowMs, end - head, lossy ? -1 : slot, number);
     this.#pacer.spend(end - head);
     if (ackEnd > 0) this.#acks.onSent(nowMs);
-    if (firstBytes > 0) this.#port.drained(firstBytes);
+    if (firstBytes > 0) this.#host.drained(firstBytes);
     return true;
   }
 
@@ -176,7 +169,7 @@ export class Sender {
   }
 
   #hand(packet: Uint8Array, nowMs: number): boolean {
-    const result = this.#port.sendPacket(packet);
+    const result = this.#host.sendPacket(packet);
     if (result === 'sent') {
       this.packetsSent++;
       return true;
@@ -194,5 +187,49 @@ export class Sender {
 
   #nextSkip(number: number): number {
     return number + Math.ceil((0.5 + this.#random.next()) * SKIP_EVERY);
+  }
+}
+
+/** Timers fire about this much late, and credit for it is not lost, in ms. */
+const MAX_CREDIT_MS = 4;
+/** What is gathered before the sender is woken again, in ms: the timers are no finer. */
+const QUANTUM_MS = 1;
+
+/**
+ * A token bucket: bytes may leave at a rate, in bursts of a millisecond or a few. The last
+ * packet of a burst may overdraw it.
+ */
+export class Pacer {
+  readonly #minBurstBytes: number;
+  #creditBytes: number;
+  #atMs = 0;
+
+  /** @param minBurstBytes may leave at once at any rate */
+  constructor(minBurstBytes: number) {
+    this.#minBurstBytes = minBurstBytes;
+    this.#creditBytes = minBurstBytes;
+  }
+
+  /** Adds what `rate` (bytes per ms) has earned since the last call. */
+  refill(nowMs: number, rate: number): void {
+    const earned = (nowMs - this.#atMs) * rate;
+    this.#atMs = nowMs;
+    const most = Math.max(this.#minBurstBytes, rate * MAX_CREDIT_MS);
+    this.#creditBytes = Math.min(this.#creditBytes + earned, most);
+  }
+
+  /** Whether a packet may leave now. @param debtBytes by how much it may overdraw the bucket */
+  allows(debtBytes: number): boolean {
+    return this.#creditBytes + debtBytes > 0;
+  }
+
+  spend(bytes: number): void {
+    this.#creditBytes -= bytes;
+  }
+
+  /** When a burst is worth waking up for, if nothing else happens. */
+  readyAtMs(rate: number): number {
+    const wanted = Math.min(Math.max(this.#minBurstBytes / 2, rate * QUANTUM_MS), rate * MAX_CREDIT_MS);
+    return this.#atMs + Math.max((wanted - this.#creditBytes) / rate, 0);
   }
 }

@@ -1,7 +1,7 @@
 import { TunnelError } from '../../core/errors.js';
-import type { Channel, ChannelOptions, ChannelPort, ChannelStats } from './channel.js';
+import { IncomingBundles } from './bundles/incoming_bundles.js';
+import type { Channel, ChannelHost, ChannelOptions, ChannelStats } from './channel.js';
 import { Bbr } from './congestion/bbr.js';
-import type { CongestionController } from './congestion/congestion.js';
 import {
   FLAG_ACK,
   FLAG_ACK_NOW,
@@ -16,10 +16,9 @@ import {
   tagOf,
   widen,
 } from './packet.js';
-import { Ack } from './receive/ack.js';
-import { AckSchedule } from './receive/ack_schedule.js';
-import { Inbox } from './receive/inbox.js';
-import { Sender } from './send/sender.js';
+import { Ack } from './recovery/ack.js';
+import { AckSchedule } from './recovery/ack_schedule.js';
+import { Sender } from './sender.js';
 
 /** A quiet peer is asked for a sign of life after this, in ms; its answer keeps it from asking too. */
 export const KEEP_ALIVE_MS = 10_000;
@@ -30,16 +29,7 @@ const SEEK_EVERY_MS = 500;
 /** After so many bundles since the last look a peer that falls silent is asked whether it is there. */
 const BUSY_BUNDLES = 32;
 
-export interface FastChannelOptions extends ChannelOptions {
-  /** Names the channel on the wire, 32 bits: both ends derive the same one, and no two channels of a pair share it. */
-  readonly tag: number;
-  /** 32 random bits, told to nobody: spreads probes in time and picks the numbers that are left out. */
-  readonly seed: number;
-  /** The path's model; default {@link Bbr}. */
-  readonly controller?: CongestionController;
-}
-
-export interface FastChannelStats extends ChannelStats {
+export interface ReliableChannelStats extends ChannelStats {
   readonly windowBytes: number;
   /** Smallest round trip since the path changed, in ms; 0 while unknown. */
   readonly minRoundTripMs: number;
@@ -65,20 +55,15 @@ export interface FastChannelStats extends ChannelStats {
   readonly memoryBytes: number;
 }
 
-/** Carries frames in lossy packets `[0xdb]…`: docs/channel.md. */
-export function createFastChannel(port: ChannelPort, options: FastChannelOptions): FastChannel {
-  return new FastChannel(port, options);
-}
-
-/** The channel over lossy packets. */
-export class FastChannel implements Channel {
-  readonly #port: ChannelPort;
+/** Carries frames in lossy packets `[0xdb]…`, as docs/channel.md says. */
+export class ReliableChannel implements Channel {
+  readonly #host: ChannelHost;
   readonly #tag: number;
   readonly #acks = new AckSchedule();
   readonly #ack = new Ack();
   readonly #sender: Sender;
-  readonly #inbox: Inbox;
-  readonly #controller: CongestionController;
+  readonly #incoming: IncomingBundles;
+  readonly #bbr: Bbr;
 
   #frozen: boolean;
   #failed = false;
@@ -92,27 +77,28 @@ export class FastChannel implements Channel {
   #packetsIn = 0;
   #strayIn = 0;
 
-  constructor(port: ChannelPort, options: FastChannelOptions) {
-    this.#port = port;
+  /** @param bbr decides the speed; tests pass one of their own */
+  constructor(host: ChannelHost, options: ChannelOptions, bbr = new Bbr(options.seed)) {
+    this.#host = host;
     this.#tag = options.tag >>> 0;
     this.#frozen = !options.online;
-    this.#controller = options.controller ?? new Bbr(options.seed);
-    this.#sender = new Sender(port, this.#tag, options.seed, this.#acks, this.#controller);
-    this.#inbox = new Inbox((frame) => port.deliver(frame));
+    this.#bbr = bbr;
+    this.#sender = new Sender(host, this.#tag, options.seed, this.#acks, bbr);
+    this.#incoming = new IncomingBundles((frame) => host.deliver(frame));
   }
 
   get backlogBytes(): number {
-    return this.#failed ? 0 : this.#sender.outbox.backlogBytes;
+    return this.#failed ? 0 : this.#sender.outgoing.backlogBytes;
   }
 
   /** @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or the backlog's limit is far exceeded */
   send(frame: Uint8Array, urgent: boolean, nowMs: number, lossy = false): void {
     this.#gaveFrameAtMs = nowMs;
-    if (urgent) this.#controller.onUrgent(nowMs);
-    if (this.#failed) this.#port.drained(frame.length);
-    else if (!lossy) this.#sender.outbox.push(frame, urgent);
+    if (urgent) this.#bbr.onUrgent(nowMs);
+    if (this.#failed) this.#host.drained(frame.length);
+    else if (!lossy) this.#sender.outgoing.push(frame, urgent);
     else if (this.#frozen) this.#dropped(1, frame.length);
-    else this.#sender.outbox.pushLossy(frame, this.#dropped);
+    else this.#sender.outgoing.pushLossy(frame, this.#dropped);
   }
 
   /** What only a fault of the peer's can explain ends the channel: `fail` is told ERR_PACKET_INVALID. */
@@ -132,7 +118,7 @@ export class FastChannel implements Channel {
 
   pump(nowMs: number): number {
     if (this.#failed) return Number.POSITIVE_INFINITY;
-    this.#inbox.flush();
+    this.#incoming.flush();
     if (this.#frozen) return Number.POSITIVE_INFINITY;
     if (this.#heardAtMs === Number.NEGATIVE_INFINITY) this.#heardAtMs = nowMs;
     const againAtMs = this.#sender.pump(nowMs);
@@ -142,7 +128,7 @@ export class FastChannel implements Channel {
   freeze(_nowMs: number): void {
     this.#frozen = true;
     // Who waits for the answer to a datagram has long asked again when the friend is back.
-    if (!this.#failed) this.#sender.outbox.dropLossy(this.#dropped);
+    if (!this.#failed) this.#sender.outgoing.dropLossy(this.#dropped);
   }
 
   thaw(nowMs: number): void {
@@ -151,41 +137,41 @@ export class FastChannel implements Channel {
     this.#heardAtMs = nowMs;
     this.#sender.recovery.loseAll(nowMs);
     this.#sender.retryNow();
-    this.#controller.onTimeout(nowMs);
+    this.#bbr.onTimeout(nowMs);
   }
 
   /** The packets take another way from now on (relay or direct): what is known of the old one is dropped. */
   pathChanged(nowMs: number): void {
     this.#sender.recovery.rtt.restart();
     this.#sender.retryNow();
-    this.#controller.onPathChanged(nowMs);
+    this.#bbr.onPathChanged(nowMs);
   }
 
-  stats(nowMs: number): FastChannelStats {
-    const { outbox, recovery, packetsSent, packetsResent, acksSent } = this.#sender;
+  stats(nowMs: number): ReliableChannelStats {
+    const { outgoing, recovery, packetsSent, packetsResent, acksSent } = this.#sender;
     const { rtt } = recovery;
     return {
       backlogBytes: this.backlogBytes,
       inFlightBytes: recovery.inFlightBytes,
-      windowBytes: this.#controller.windowBytes,
+      windowBytes: this.#bbr.windowBytes,
       roundTripMs: rtt.known ? rtt.smoothedMs : 0,
       minRoundTripMs: rtt.known ? rtt.minMs : 0,
       deliveryRate: recovery.deliveryRate * 1000,
-      framesOut: outbox.framesSent,
-      framesIn: this.#inbox.framesDelivered,
+      framesOut: outgoing.framesSent,
+      framesIn: this.#incoming.framesDelivered,
       packetsOut: packetsSent,
       packetsIn: this.#packetsIn,
       packetsLost: recovery.packetsLost,
       packetsLate: recovery.packetsLate,
       packetsResent,
       acksOut: acksSent,
-      duplicatesIn: this.#inbox.bundlesDuplicate,
-      refusedIn: this.#inbox.bundlesRefused,
+      duplicatesIn: this.#incoming.bundlesDuplicate,
+      refusedIn: this.#incoming.bundlesRefused,
       lossyDroppedOut: this.#lossyDroppedOut,
-      lossyDroppedIn: this.#inbox.lossyDropped,
+      lossyDroppedIn: this.#incoming.lossyDropped,
       strayIn: this.#strayIn,
       unansweredMs: recovery.probes > 0 ? nowMs - this.#heardAtMs : 0,
-      memoryBytes: outbox.bundles.memoryBytes,
+      memoryBytes: outgoing.bundles.memoryBytes,
     };
   }
 
@@ -214,27 +200,27 @@ export class FastChannel implements Channel {
     if ((flags & FLAG_BUNDLE) !== 0) {
       this.#bundlesIn++;
       const low = readU32(packet, numberAt + 4);
-      if (!this.#inbox.take(packet, at, low, (flags & FLAG_MANY) !== 0)) return;
+      if (!this.#incoming.take(packet, at, low, (flags & FLAG_MANY) !== 0)) return;
     } else if ((flags & FLAG_LOSSY) !== 0) {
       this.#bundlesIn++;
       // A copy that the network made: frames without a bundle number are told apart by the packet's.
       if (this.#acks.received.has(number)) return;
-      this.#inbox.takeLossy(packet, at, (flags & FLAG_MANY) !== 0);
+      this.#incoming.takeLossy(packet, at, (flags & FLAG_MANY) !== 0);
     }
     this.#acks.onPacket(number, ackNow, nowMs);
   }
 
   readonly #dropped = (frames: number, bytes: number): void => {
     this.#lossyDroppedOut += frames;
-    this.#port.drained(bytes);
+    this.#host.drained(bytes);
   };
 
   /** Gives back what waits and does nothing more. */
   #fail(error: TunnelError): void {
     const { backlogBytes } = this;
     this.#failed = true;
-    if (backlogBytes > 0) this.#port.drained(backlogBytes);
-    this.#port.fail(error);
+    if (backlogBytes > 0) this.#host.drained(backlogBytes);
+    this.#host.fail(error);
   }
 
   /**
@@ -246,7 +232,7 @@ export class FastChannel implements Channel {
   #seek(nowMs: number): number {
     const { recovery } = this.#sender;
     const wasBusy = this.#bundlesIn >= BUSY_BUNDLES;
-    if (this.#port.seekPeer === undefined || (recovery.probes === 0 && !wasBusy)) {
+    if (this.#host.seekPeer === undefined || (recovery.probes === 0 && !wasBusy)) {
       return Number.POSITIVE_INFINITY;
     }
     const atMs = Math.max(this.#heardAtMs + SILENCE_MS, this.#soughtAtMs + SEEK_EVERY_MS);
@@ -254,14 +240,14 @@ export class FastChannel implements Channel {
     this.#soughtAtMs = nowMs;
     this.#bundlesIn = 0;
     if (recovery.inFlightPackets === 0) this.#sender.ping(nowMs);
-    this.#port.seekPeer();
+    this.#host.seekPeer();
     return nowMs + SEEK_EVERY_MS;
   }
 
   /** Asks a peer that was quiet for long whether it is there. @returns when to look again */
   #keepAlive(nowMs: number): number {
     // By the frames' own quiet: an end that is always the one to be asked never finds the peer quiet.
-    if (nowMs - this.#gaveFrameAtMs >= KEEP_ALIVE_MS) this.#sender.outbox.bundles.shrink();
+    if (nowMs - this.#gaveFrameAtMs >= KEEP_ALIVE_MS) this.#sender.outgoing.bundles.shrink();
     const quietSinceMs = Math.max(this.#heardAtMs, this.#askedAtMs);
     if (nowMs - quietSinceMs < KEEP_ALIVE_MS) return quietSinceMs + KEEP_ALIVE_MS;
     this.#askedAtMs = nowMs;

@@ -1,6 +1,97 @@
-import type { ProxyCredentials } from '../../../core/proxy_credentials.js';
-import { IPV4_BYTES, IPV6_BYTES, parseIp } from '../ip_text.js';
-import type { Greeting, GreetingStep, ProxyTarget } from './proxy_greeting.js';
+import { isIPv6 } from 'node:net';
+import type { ProxyAddress } from '../../bridge/contract.js';
+import type { ProxyCredentials } from '../../core/proxy_credentials.js';
+import { IPV4_BYTES, IPV6_BYTES, parseIp } from './ip_text.js';
+
+/** Where a proxy shall lead: a numeric address without brackets, or a name, which the proxy looks up. */
+export interface ProxyTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What is to be done after some bytes of the proxy. */
+export type GreetingStep =
+  /** Say this, which may be empty, and wait for more. */
+  | { readonly kind: 'more'; readonly say: Uint8Array }
+  /** From now on the connection is that to the target; `rest` are its first bytes. */
+  | { readonly kind: 'done'; readonly rest: Uint8Array }
+  /** In words that follow "the proxy". */
+  | { readonly kind: 'failed'; readonly why: string };
+
+/** Our end of the talk with a proxy before it leads to the target. It touches no socket. */
+export interface Greeting {
+  /** What is said first, once connected. */
+  begin(): Uint8Array;
+  /** Not to be called after `done` or `failed`. */
+  take(bytes: Uint8Array): GreetingStep;
+}
+
+export function greetingFor(proxy: ProxyAddress, target: ProxyTarget): Greeting {
+  const { credentials } = proxy;
+  return proxy.protocol === 'http'
+    ? new HttpGreeting(target, credentials)
+    : new SocksGreeting(target, credentials);
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+const failed = (why: string): GreetingStep => ({ kind: 'failed', why });
+
+// HTTP CONNECT: RFC 9110, section 9.3.6. Basic: RFC 7617.
+
+/** Longest status line and headers together, in bytes; Node's own client takes as much. */
+const MAX_HEADER_BYTES = 16 * 1024;
+const HEADER_END = '\r\n\r\n';
+/** Of a proxy's own words, so many characters are told. */
+const MAX_REASON_CHARS = 60;
+
+/** The client's side of HTTP CONNECT. */
+export class HttpGreeting implements Greeting {
+  readonly #target: ProxyTarget;
+  readonly #credentials: ProxyCredentials | undefined;
+  #held: Buffer = Buffer.alloc(0);
+
+  constructor(target: ProxyTarget, credentials: ProxyCredentials | undefined) {
+    this.#target = target;
+    this.#credentials = credentials;
+  }
+
+  begin(): Uint8Array {
+    const { host, port } = this.#target;
+    const authority = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    return Buffer.from(
+      `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${this.#authorization()}\r\n`,
+      'latin1',
+    );
+  }
+
+  take(bytes: Uint8Array): GreetingStep {
+    this.#held = Buffer.concat([this.#held, bytes]);
+    const end = this.#held.indexOf(HEADER_END);
+    if (end < 0) {
+      if (this.#held.length > MAX_HEADER_BYTES) return failed('answers without an end');
+      return { kind: 'more', say: NO_BYTES };
+    }
+    const [statusLine = ''] = this.#held.toString('latin1', 0, end).split('\r\n', 1);
+    const [, status, reason = ''] = /^HTTP\/1\.\d (\d{3})(?: (.*))?$/.exec(statusLine) ?? [];
+    if (status === undefined) return failed('speaks no HTTP');
+    if (status.startsWith('2')) return { kind: 'done', rest: this.#held.subarray(end + HEADER_END.length) };
+    if (status === '407') {
+      const why =
+        this.#credentials === undefined
+          ? 'wants a user name and password'
+          : 'refused the user name or password';
+      return failed(why);
+    }
+    return failed(`answered ${status} ${reason.slice(0, MAX_REASON_CHARS)}`.trimEnd());
+  }
+
+  #authorization(): string {
+    if (this.#credentials === undefined) return '';
+    const { user, password } = this.#credentials;
+    return `Proxy-Authorization: Basic ${Buffer.from(`${user}:${password}`).toString('base64')}\r\n`;
+  }
+}
 
 // SOCKS5: RFC 1928. User name and password: RFC 1929.
 const VERSION = 5;
@@ -24,8 +115,6 @@ const REFUSALS: Readonly<Record<number, string>> = {
   7: 'knows no CONNECT',
   8: 'does not know that kind of address',
 };
-
-const NO_BYTES = new Uint8Array(0);
 
 /** Bytes of a reply that are there whatever its address is: version, reply, 0, kind and the first of the address. */
 const REPLY_START_BYTES = 5;
@@ -130,5 +219,3 @@ export class SocksGreeting implements Greeting {
     return this.#held.length < length ? undefined : { kind: 'done', rest: this.#held.subarray(length) };
   }
 }
-
-const failed = (why: string): GreetingStep => ({ kind: 'failed', why });

@@ -1,12 +1,11 @@
-import { NumberWindow } from '../number_window.js';
-import { areFrames, BUNDLE_BYTES, invalid, LENGTH_BYTES, widen } from '../packet.js';
-import { BUNDLE_SPAN } from '../send/outbox.js';
+import { areFrames, BUNDLE_BYTES, BUNDLE_SPAN, invalid, LENGTH_BYTES, widen } from '../packet.js';
+import { NumberWindow } from './number_window.js';
 
 /** Hands a frame up; false when there is no room: nothing was taken. */
 type Deliver = (frame: Uint8Array) => boolean;
 
 /** Frames on their way in: drops what came before and hands up the rest, each once. */
-export class Inbox {
+export class IncomingBundles {
   readonly #deliver: Deliver;
   readonly #received = new NumberWindow(BUNDLE_SPAN);
   /** The rest of a bundle of which the first frames were taken and the next was not. */
@@ -22,11 +21,6 @@ export class Inbox {
 
   constructor(deliver: Deliver) {
     this.#deliver = deliver;
-  }
-
-  /** Something waits to be handed up. */
-  get isHolding(): boolean {
-    return this.#heldEnd > 0;
   }
 
   /**

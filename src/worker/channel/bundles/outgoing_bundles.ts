@@ -1,11 +1,7 @@
 import { TunnelError } from '../../../core/errors.js';
-import { NumberWindow } from '../number_window.js';
-import { BUNDLE_BYTES } from '../packet.js';
-import { BUNDLE_LOST, BUNDLE_SENT, BUNDLE_WAITING, Bundles, MAX_SENT_BUNDLES } from './bundles.js';
-import { SlotQueue } from './slot_queue.js';
-
-/** Numbers from the oldest bundle on that may be in use: both ends keep one bit for each. */
-export const BUNDLE_SPAN = 65_536;
+import { BUNDLE_BYTES, BUNDLE_SPAN } from '../packet.js';
+import { BUNDLE_LOST, BUNDLE_SENT, BUNDLE_WAITING, BundleSlots, MAX_SENT_BUNDLES } from './bundle_slots.js';
+import { NumberWindow } from './number_window.js';
 
 /**
  * Bytes of lossy frames that may wait for their turn; of more the oldest are dropped. At 10 Mbit/s it is
@@ -20,8 +16,8 @@ type OnDropped = (frames: number, bytes: number) => void;
  * Frames on their way out: what waits for its first turn, what waits to go again, and what is
  * on the wire until it is acknowledged. Lossy frames are let go when they are on the wire.
  */
-export class Outbox {
-  readonly bundles = new Bundles();
+export class OutgoingBundles {
+  readonly bundles = new BundleSlots();
   readonly #urgent = new SlotQueue();
   readonly #lost = new SlotQueue();
   readonly #bulk = new SlotQueue();
@@ -106,11 +102,6 @@ export class Outbox {
     const lossy = this.#lossy.peek() ?? -1;
     const bulk = this.#mayOpenNumber() ? (this.#bulk.peek() ?? -1) : -1;
     return bulk < 0 || (lossy >= 0 && this.#isLossyTurn) ? lossy : bulk;
-  }
-
-  /** Whether what {@link next} gave is urgent. */
-  isUrgent(slot: number): boolean {
-    return this.bundles.isUrgent(slot);
   }
 
   /** The bundle's number, given to it when it is first sent; a call may be repeated until {@link onSent}. */
@@ -212,4 +203,41 @@ export class Outbox {
 function checkLength(frame: Uint8Array): void {
   if (frame.length > 0 && frame.length <= BUNDLE_BYTES) return;
   throw new TunnelError('ERR_LIMIT', `a frame has 1 to ${BUNDLE_BYTES} bytes, not ${frame.length}; split it`);
+}
+
+/** Slot numbers in a row, first in, first out; grows by doubling and is bounded by its user. */
+export class SlotQueue {
+  #slots = new Int32Array(64);
+  #head = 0;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The oldest; undefined when empty. */
+  peek(): number | undefined {
+    return this.#size === 0 ? undefined : this.#slots[this.#head];
+  }
+
+  push(slot: number): void {
+    if (this.#size === this.#slots.length) this.#grow();
+    this.#slots[(this.#head + this.#size) & (this.#slots.length - 1)] = slot;
+    this.#size++;
+  }
+
+  /** Takes the oldest away; there is one. */
+  shift(): void {
+    this.#head = (this.#head + 1) & (this.#slots.length - 1);
+    this.#size--;
+  }
+
+  #grow(): void {
+    const grown = new Int32Array(this.#slots.length * 2);
+    const toEnd = this.#slots.subarray(this.#head);
+    grown.set(toEnd);
+    grown.set(this.#slots.subarray(0, this.#head), toEnd.length);
+    this.#slots = grown;
+    this.#head = 0;
+  }
 }

@@ -23,7 +23,7 @@ const FREE = 0;
  * its first turn and is resent as it is. Columns instead of objects: nothing is allocated for
  * a frame or a packet.
  */
-export class Bundles {
+export class BundleSlots {
   #chunks: Uint8Array[] = [];
   readonly #free = new Int32Array(MAX_BUNDLES);
   #freeSlots = 0;

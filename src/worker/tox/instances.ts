@@ -1,12 +1,12 @@
 import { TunnelError } from '../../core/errors.js';
 import { MAX_PACKET_BYTES } from '../../core/limits.js';
-import { ADDRESS_BYTES, KEY_BYTES, MAX_REQUEST_BYTES, TOX_CONSTANTS as T } from './constants.js';
-import { type EventTable, pathOf } from './events.js';
+import { ADDRESS_BYTES, KEY_BYTES, MAX_REQUEST_BYTES, pathOf, TOX_CONSTANTS as T } from './constants.js';
 import type { BridgeFunctions, Pointer } from './exports.js';
 import type { Guard } from './guard.js';
+import type { EventTable } from './imports.js';
+import type { Staging } from './memory.js';
 import { readSeenAddresses, SEEN_BYTES, type SeenAddress } from './seen_addresses.js';
-import type { Staging } from './staging.js';
-import type { FriendAdd, FriendNumber, Path, SendResult, Tox } from './tox.js';
+import type { BootstrapNode, FriendAdd, FriendNumber, Path, SendResult, Tox } from './tox.js';
 
 /** Shared by all that is made from one module. */
 export interface Bridge {
@@ -183,5 +183,57 @@ export class ToxInstance implements Tox {
       return { kind: 'already', friend: wasm.instance_find_friend(this.#tox) };
     }
     return { kind: 'failed', reason: ADD_REASONS[error] ?? `toxcore gave error ${error}` };
+  }
+}
+
+/** A {@link BootstrapNode} over the wasm. */
+export class BootstrapInstance implements BootstrapNode {
+  readonly publicKey: Uint8Array;
+  readonly secretKey: Uint8Array;
+  readonly #bridge: Bridge;
+  readonly #id: number;
+  #node: Pointer;
+
+  /** @param node what node_create gave; belongs to this object from now on */
+  constructor(bridge: Bridge, id: number, node: Pointer) {
+    this.#bridge = bridge;
+    this.#id = id;
+    this.#node = node;
+    const { wasm, staging } = bridge;
+    wasm.node_identity(node);
+    this.publicKey = staging.take(0, KEY_BYTES);
+    this.secretKey = staging.take(KEY_BYTES, KEY_BYTES);
+  }
+
+  isConnected(): boolean {
+    return this.#bridge.wasm.node_is_connected(this.#live()) === 1;
+  }
+
+  bootstrap(ip: string, port: number, dhtKey: Uint8Array): boolean {
+    const node = this.#live();
+    const { wasm, staging } = this.#bridge;
+    return staging.putNode(ip, port, dhtKey) && wasm.node_bootstrap(node, port) === 1;
+  }
+
+  iterate(): void {
+    this.#bridge.wasm.node_iterate(this.#live());
+  }
+
+  poll(): void {
+    this.#bridge.wasm.node_poll(this.#live());
+  }
+
+  kill(): void {
+    if (this.#node === 0) return;
+    const node = this.#node;
+    const { wasm, guard, events } = this.#bridge;
+    this.#node = 0;
+    events.delete(this.#id);
+    guard.whenOutside(() => wasm.node_kill(node));
+  }
+
+  #live(): Pointer {
+    if (this.#node === 0) throw new TunnelError('ERR_CLOSED', 'this bootstrap node was killed');
+    return this.#node;
   }
 }

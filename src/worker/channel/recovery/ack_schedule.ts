@@ -1,4 +1,4 @@
-import { MAX_ACK_BYTES, ReceivedPackets } from './received_packets.js';
+import { MAX_ACK_BYTES, ReceivedPackets } from './ack.js';
 
 /** Packets after which an acknowledgement does not wait any longer. */
 const MAX_WAITING = 32;

@@ -1,6 +1,7 @@
-import type { Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import type { DescriptorShare } from '../../core/descriptors.js';
 import { errnoOf } from '../../core/errno.js';
-import type { Greeting } from './proxy/proxy_greeting.js';
+import type { Greeting } from './proxy_greeting.js';
 
 /** Bytes that wait for toxcore before the socket is paused: 30 of its largest packets. */
 const MAX_UNREAD_BYTES = 64 * 1024;
@@ -204,5 +205,44 @@ export class TcpStream {
       // Never stood: toxcore's own 10 s of patience keep it from trying again too fast.
       this.#state = 'over';
     }
+  }
+}
+
+/** Connections that wait for toxcore. Source: MAX_INCOMING_CONNECTIONS, toxcore/TCP_server.h. */
+const MAX_WAITING = 256;
+
+/** A listening TCP socket as toxcore uses it. */
+export class TcpListener {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #waiting: TcpStream[] = [];
+
+  /**
+   * @param server listening, without a listener of 'connection'
+   * @param descriptors what its connections may use
+   */
+  constructor(server: Server, onMove: () => void, descriptors: DescriptorShare) {
+    // A TCP server's address is never a pipe's name.
+    this.port = (server.address() as AddressInfo).port;
+    this.#server = server;
+    server.on('connection', (socket) => {
+      if (this.#waiting.length >= MAX_WAITING || !descriptors.accept(socket)) {
+        socket.destroy();
+        return;
+      }
+      this.#waiting.push(new TcpStream(socket, onMove));
+      onMove();
+    });
+    // A failed accept: the next may go well.
+    server.on('error', (error) => descriptors.note(error));
+  }
+
+  accept(): TcpStream | undefined {
+    return this.#waiting.shift();
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const stream of this.#waiting.splice(0)) stream.close();
   }
 }

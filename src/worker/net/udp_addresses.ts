@@ -1,4 +1,6 @@
-import { formatIp, IPV6_BYTES, parseIp } from '../ip_text.js';
+import { isIPv6 } from 'node:net';
+import type { Interfaces } from '../../core/interfaces.js';
+import { formatIp, IPV4_BYTES, IPV6_BYTES, parseIp } from './ip_text.js';
 
 /** Addresses remembered each way; a power of two. A busy node talks to some hundred nodes of the DHT. */
 const REMEMBERED = 1024;
@@ -56,4 +58,44 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = Math.min(a.length, IPV6_BYTES) - 1; i >= 0; i--) if (a[i] !== b[i]) return false;
   return true;
+}
+
+/** What an address stands for that toxcore's LAN discovery sends to: everybody on the link. */
+export type ToEverybody = 'ipv4' | 'ipv6';
+
+const ALL_ONES = '255.255.255.255';
+const ALL_ONES_MAPPED = `::ffff:${ALL_ONES}`;
+/** All nodes of the link. Source: RFC 4291, section 2.7.1. */
+const ALL_NODES = formatIp(Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1));
+
+/** Undefined for all addresses but two; as good as free for most. @param text of the same address */
+export function toEverybody(ip: Uint8Array, text: string): ToEverybody | undefined {
+  const isMapped = ip.length === IPV6_BYTES && ip[IPV6_BYTES - IPV4_BYTES] === 0xff;
+  if (ip[0] !== 0xff && !isMapped) return undefined;
+  if (text === ALL_NODES) return 'ipv6';
+  return text === ALL_ONES || text === ALL_ONES_MAPPED ? 'ipv4' : undefined;
+}
+
+/**
+ * Where a datagram to everybody has to go so that it comes out of every interface: the system sends one to 255.255.255.255
+ * or ff02::1 by one route alone, and without a default route by none.
+ *
+ * @param mapped for a socket of IPv6, which takes IPv4 addresses in their mapped form
+ */
+export function broadcastAddresses(to: ToEverybody, mapped: boolean, interfaces: Interfaces): string[] {
+  const found = new Set<string>();
+  for (const [name, addresses = []] of Object.entries(interfaces)) {
+    for (const { address, netmask, internal } of addresses) {
+      if (internal || isIPv6(address) !== (to === 'ipv6')) continue;
+      if (to === 'ipv6') found.add(`${ALL_NODES}%${name}`);
+      else found.add(`${mapped ? '::ffff:' : ''}${lastAddress(address, netmask)}`);
+    }
+  }
+  return [...found];
+}
+
+/** The broadcast address of an IPv4 network. */
+function lastAddress(address: string, netmask: string): string {
+  const [ip, mask] = [parseIp(address), parseIp(netmask)];
+  return ip === undefined ? address : formatIp(ip.map((byte, i) => byte | (~(mask?.[i] ?? 0xff) & 0xff)));
 }

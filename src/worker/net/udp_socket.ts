@@ -1,11 +1,8 @@
-import type { Socket } from 'node:dgram';
-import { type Interfaces, interfacesNow } from '../../../core/interfaces.js';
-import { IPV4_BYTES } from '../ip_text.js';
-import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from '../network.js';
-import { AddressCache } from './address_cache.js';
-import { DatagramQueue } from './datagram_queue.js';
-import { broadcastAddresses, type ToEverybody, toEverybody } from './lan_broadcast.js';
-import { SendSlots } from './send_slots.js';
+import type { RemoteInfo, Socket } from 'node:dgram';
+import { type Interfaces, interfacesNow } from '../../core/interfaces.js';
+import { IPV4_BYTES } from './ip_text.js';
+import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
+import { AddressCache, broadcastAddresses, type ToEverybody, toEverybody } from './udp_addresses.js';
 
 /** What waits for toxcore at most: 0.2 s of packets at the highest rate measured. */
 const MAX_WAITING_DATAGRAMS = 16_384;
@@ -141,5 +138,102 @@ export class UdpSocket {
     const unsentBytes = this.#socket.getSendQueueSize();
     this.#sendsToCheck = unsentBytes === 0 ? SENDS_PER_CHECK : 0;
     return unsentBytes <= MAX_UNSENT_BYTES;
+  }
+}
+
+/** A datagram as Node gave it. */
+export interface Datagram {
+  readonly bytes: Buffer;
+  readonly from: RemoteInfo;
+}
+
+/**
+ * Datagrams that have come and that toxcore has not fetched, oldest first. Bounded in number and
+ * in bytes: what comes while it is full is dropped and counted, as the system would do.
+ */
+export class DatagramQueue {
+  readonly #slots: (Datagram | undefined)[];
+  readonly #maxBytes: number;
+  #head = 0;
+  #count = 0;
+  #bytes = 0;
+  #dropped = 0;
+
+  /** @param maxDatagrams at least 1 */
+  constructor(maxDatagrams: number, maxBytes: number) {
+    this.#slots = new Array<Datagram | undefined>(maxDatagrams).fill(undefined);
+    this.#maxBytes = maxBytes;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Datagrams that found no room, ever. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** False when it was dropped. */
+  push(bytes: Buffer, from: RemoteInfo): boolean {
+    if (this.#count === this.#slots.length || this.#bytes + bytes.length > this.#maxBytes) {
+      this.#dropped++;
+      return false;
+    }
+    this.#slots[(this.#head + this.#count) % this.#slots.length] = { bytes, from };
+    this.#count++;
+    this.#bytes += bytes.length;
+    return true;
+  }
+
+  shift(): Datagram | undefined {
+    const datagram = this.#slots[this.#head];
+    if (datagram === undefined) return undefined;
+    this.#slots[this.#head] = undefined;
+    this.#head = (this.#head + 1) % this.#slots.length;
+    this.#count--;
+    this.#bytes -= datagram.bytes.length;
+    return datagram;
+  }
+
+  clear(): void {
+    while (this.shift() !== undefined);
+  }
+}
+
+/** Longest datagram that toxcore sends. Source: MAX_UDP_PACKET_SIZE, toxcore/network.h. */
+const SLOT_BYTES = 2048;
+
+/**
+ * Memory that datagrams are sent from: the wasm writes again over what it handed out, so each is
+ * copied, but into the same few places again and again instead of into a new buffer each.
+ * Whoever uses it must know that a slot's last datagram has left before its turn comes again.
+ */
+export class SendSlots {
+  readonly count: number;
+  readonly #memory: Uint8Array;
+  readonly #views: Uint8Array[];
+  #next = 0;
+
+  /** @param count how many datagrams may be under way */
+  constructor(count: number) {
+    this.count = count;
+    this.#memory = new Uint8Array(count * SLOT_BYTES);
+    this.#views = Array.from({ length: count }, () => new Uint8Array(0));
+  }
+
+  /** A copy of `bytes`, good until {@link count} more were made. */
+  copy(bytes: Uint8Array): Uint8Array {
+    if (bytes.length > SLOT_BYTES) return new Uint8Array(bytes);
+    const slot = this.#next;
+    this.#next = (slot + 1) % this.count;
+    let view = this.#views[slot]!;
+    // Nearly all are of one size: the view is made once.
+    if (view.length !== bytes.length) {
+      view = this.#memory.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + bytes.length);
+      this.#views[slot] = view;
+    }
+    view.set(bytes);
+    return view;
   }
 }

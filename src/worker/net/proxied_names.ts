@@ -1,4 +1,4 @@
-import { formatIp, IPV6_BYTES } from '../ip_text.js';
+import { formatIp, IPV6_BYTES } from './ip_text.js';
 
 /** Addresses that lead nowhere. Source: RFC 6666, the discard prefix. */
 const DISCARD_PREFIX = [0x01, 0] as const;
