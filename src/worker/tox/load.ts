@@ -164,7 +164,7 @@ function guarded(exports: BridgeExports, guard: Guard): BridgeFunctions {
   const functions = Object.entries(exports).filter(([, value]) => typeof value === 'function');
   // Same names and same shapes: `wrap` passes up to four numbers on, and gives what the export gave.
   return Object.fromEntries(
-    functions.map(([name, value]) => [name, guard.wrap(value)]),
+    functions.map(([name, value]) => [name, guard.wrapExport(value)]),
   ) as unknown as BridgeFunctions;
 }
 
