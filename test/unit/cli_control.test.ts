@@ -204,7 +204,10 @@ test('a ticket may have ports opened of its own, and ticket list says so', async
   const [listed] = (await ask('ticket', 'list', '--json')).bench.stdout.events;
   assert.match(JSON.stringify(listed), /"allowReverse":\["8080","127\.0\.0\.1:0"\]/);
   for (const [args, why] of [
-    [['new', '--name', 'b', '--allow-reverse', 'laptop:80'], /neither an address nor the name of a peer or a ticket/],
+    [
+      ['new', '--name', 'b', '--allow-reverse', 'laptop:80'],
+      /neither an address nor the name of a peer or a ticket/,
+    ],
     [['list', '--allow-reverse', '80'], /are for a ticket that is made/],
   ] as const) {
     const { code, bench: refused } = await ask('ticket', ...args);
