@@ -1,6 +1,7 @@
 import { TunnelError } from '../../core/errors.js';
+import { PUBLIC_KEY_BYTES } from '../../core/tox_network.js';
 import type { Family, SocketType } from '../net/network.js';
-import { KEY_BYTES, levelOf, pathOf } from './constants.js';
+import { levelOf, pathOf } from './constants.js';
 import type { Pointer } from './exports.js';
 import type { Guard, Import } from './guard.js';
 import { newAddress, readAddress, type WasmMemory, writeAddress } from './memory.js';
@@ -91,7 +92,7 @@ function handlers(events: EventTable, memory: () => WasmMemory) {
       events.get(id)?.log(levelOf(level), `${memory().text(where)}: ${memory().text(message)}`),
     on_self_path: (id: number, connection: number) => events.get(id)?.selfPath(pathOf(connection)),
     on_friend_request: (id: number, key: Pointer, message: Pointer, length: number) =>
-      events.get(id)?.friendRequest(memory().view(key, KEY_BYTES), memory().view(message, length)),
+      events.get(id)?.friendRequest(memory().view(key, PUBLIC_KEY_BYTES), memory().view(message, length)),
     on_friend_path: (id: number, friend: number, connection: number) =>
       events.get(id)?.friendPath(friend, pathOf(connection)),
     on_lossless: (id: number, friend: number, at: Pointer, length: number) =>
