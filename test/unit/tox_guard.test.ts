@@ -6,7 +6,7 @@ import { wasiImports } from '../../src/worker/tox/imports.js';
 
 const isCode = (code: string) => (error: unknown) => TunnelError.is(error) && error.code === code;
 
-test('what an import threw comes out of the call as itself, after the call has done its work', () => {
+test('an exception of an import leaves the call unchanged, after the call has done its work', () => {
   const guard = new Guard();
   const fault = new Error('handler');
   let finished = false;
@@ -21,7 +21,7 @@ test('what an import threw comes out of the call as itself, after the call has d
   assert.equal(guard.wrap(() => 7)(), 7, 'and is thrown once');
 });
 
-test('even undefined, thrown, is thrown on', () => {
+test('even a thrown undefined is rethrown', () => {
   const guard = new Guard();
   const call = guard.wrap(() => guard.keep(undefined));
   let thrown = false;
@@ -33,7 +33,7 @@ test('even undefined, thrown, is thrown on', () => {
   assert.equal(thrown, true);
 });
 
-test('a call within a call leaves it to the outer one to throw', () => {
+test('a nested call leaves the exception to the outer one', () => {
   const guard = new Guard();
   const fault = new Error('inner');
   const inner = guard.wrap(() => guard.keep(fault));
@@ -71,14 +71,14 @@ test('a trap ends the module: the call throws ERR_TOX_CRASHED, and so does every
   assert.equal(guard.inside, false);
 });
 
-test('after a crash inside a handler nothing is kept any more: the outer call dies as well', () => {
+test('after a crash inside a handler nothing is kept: the outer call fails as well', () => {
   const guard = new Guard();
   const dies = guard.wrap(() => {
     throw new Error('unreachable');
   });
   let ranOn = false;
   const outer = guard.wrap(() => {
-    // As an import does: whatever a handler throws is offered to keep().
+    // As an import does: keep() receives any exception of a handler.
     try {
       dies();
     } catch (error) {
@@ -91,7 +91,7 @@ test('after a crash inside a handler nothing is kept any more: the outer call di
   assert.equal(ranOn, false);
 });
 
-test('what must not happen inside waits for the outermost call to end, and happens before it throws', () => {
+test('deferred work runs when the outermost call ends, before that call throws', () => {
   const guard = new Guard();
   const order: string[] = [];
   guard.whenOutside(() => order.push('at once'));
@@ -108,7 +108,7 @@ test('what must not happen inside waits for the outermost call to end, and happe
   assert.deepEqual(order, ['at once', 'inside', 'later'], 'once');
 });
 
-test('C calling exit() ends the module and not the process', () => {
+test('C code that calls exit() ends the module and not the process', () => {
   const guard = new Guard();
   const call = guard.wrap(() => wasiImports(guard).proc_exit(1));
   assert.throws(
