@@ -55,7 +55,7 @@ const WRONG: readonly Wrong[] = [
   ['null', listening, null, A, /listen\(\): its argument must be an object/],
   ['a mistyped name', listening, { exposed: ['22'] }, A, /unknown option exposed; did you mean "expose"\?/],
   [
-    'an empty name',
+    'an unknown name that resembles none',
     listening,
     { zzzzzzzzzz: 1 },
     A,
@@ -64,13 +64,19 @@ const WRONG: readonly Wrong[] = [
   ['an option of listen', connecting, remoteWith({ expose: [] }), A, /connect\(\): unknown option expose/],
   ['an option of connect', running, { udp: false }, A, /node\(\): unknown option udp/],
   [
-    'expose without a rule',
+    'expose with an invalid rule',
     listening,
     { expose: ['x y'] },
     'ERR_SPEC_INVALID',
     /listen\(\): expose\[0\]: .*must be a number/,
   ],
-  ['expose for nobody', listening, { expose: ['laptop:db.lan:22'] }, 'ERR_USAGE', /expose\[0\]: .*"laptop"/],
+  [
+    'expose for an unknown name',
+    listening,
+    { expose: ['laptop:db.lan:22'] },
+    'ERR_USAGE',
+    /expose\[0\]: .*"laptop"/,
+  ],
   ['expose as a number', listening, { expose: [22] }, A, /expose\[0\] must be an object/],
   ['expose without a list', listening, { expose: '22' }, A, /expose must be a list of rules/],
   [
@@ -88,7 +94,7 @@ const WRONG: readonly Wrong[] = [
     /expose\[0\] must be a rule/,
   ],
   [
-    'a rule of no ports',
+    'a rule with an empty list of ports',
     listening,
     { expose: [{ host: { kind: 'any' }, ports: [] }] },
     A,
@@ -109,7 +115,7 @@ const WRONG: readonly Wrong[] = [
     /must be a rule/,
   ],
   [
-    'allowReverse without a rule',
+    'allowReverse with an invalid rule',
     listening,
     { allowReverse: ['x'] },
     'ERR_SPEC_INVALID',
@@ -130,7 +136,7 @@ const WRONG: readonly Wrong[] = [
     /allowReverse\[0\] must be a rule/,
   ],
   [
-    'allowPeers without a key',
+    'allowPeers with an invalid key',
     listening,
     { allowPeers: ['AA'] },
     'ERR_ADDRESS_INVALID',
@@ -151,15 +157,15 @@ const WRONG: readonly Wrong[] = [
     /allowPeers\[0\].name: /,
   ],
   [
-    'the name of a ticket',
+    'allowPeers with the name of a ticket',
     listening,
     { allowPeers: [`default=${KEY}`] },
     'ERR_USAGE',
     /name of a ticket already/,
   ],
-  ['denyPeers without a key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
+  ['denyPeers with an invalid key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
   [
-    'an offer without a name',
+    'an offer with an invalid name',
     listening,
     { offer: [{ host: 'a b', port: 1 }] },
     'ERR_ADDRESS_INVALID',
@@ -179,7 +185,7 @@ const WRONG: readonly Wrong[] = [
     A,
     /did you mean "allowHalfOpen"/,
   ],
-  ['half an access', listening, { access: {} }, 'ERR_STATE_INVALID', /access: .*tickets/],
+  ['an incomplete access state', listening, { access: {} }, 'ERR_STATE_INVALID', /access: .*tickets/],
   [
     'a copied identity',
     listening,
@@ -195,7 +201,7 @@ const WRONG: readonly Wrong[] = [
     /identity.secretKey must be/,
   ],
   [
-    'bootstrap without a node',
+    'bootstrap with an invalid node',
     running,
     { bootstrap: ['host:port:key'] },
     'ERR_BOOTSTRAP_INVALID',
@@ -216,7 +222,7 @@ const WRONG: readonly Wrong[] = [
     /bootstrap\[0\].port must be a whole number from 1 to 65535/,
   ],
   [
-    'bootstrap without a host',
+    'bootstrap with an invalid host',
     listening,
     { bootstrap: [{ host: 'a b', port: 1, key: BYTES }] },
     'ERR_ADDRESS_INVALID',
@@ -231,8 +237,14 @@ const WRONG: readonly Wrong[] = [
   ],
   ['a port as text', running, { tcpPort: '80' }, A, /node\(\): tcpPort must be/],
   ['ports in reverse order', listening, { udpPorts: { from: 2, to: 1 } }, A, /udpPorts must be a range/],
-  ['no patience', listening, { patienceMs: Number.NaN }, A, /patienceMs must be a number of milliseconds/],
-  ['less than no patience', listening, { patienceMs: -1 }, A, /patienceMs must be/],
+  [
+    'a patience that is not a number',
+    listening,
+    { patienceMs: Number.NaN },
+    A,
+    /patienceMs must be a number of milliseconds/,
+  ],
+  ['a negative patience', listening, { patienceMs: -1 }, A, /patienceMs must be/],
   [
     'a mistyped limit',
     listening,

@@ -88,7 +88,7 @@ test('when the handler of an offline event closes it, it waits for nothing and r
     const bench = new ConnectorBench({ patienceMs: 5_000 });
     await bench.join(A);
     bench.onTold = (line) => {
-      if (line === 'a bug of ours is not mistaken for a refusal') void bench.peer.close('peer-shutdown');
+      if (line === 'offline none') void bench.peer.close('peer-shutdown');
     };
     const said = bench.node.sent.length;
     if (ends === 'bye') bench.node.newest.deliver(bye(10, 0));
@@ -146,7 +146,7 @@ test('the handler of an offline event finds no session any more', async () => {
   assert.deepEqual(found, [undefined]);
 });
 
-test('a fault of ours is not taken for a refusal', async () => {
+test('a bug of ours is not mistaken for a refusal', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);
