@@ -277,14 +277,14 @@ const WRONG: readonly Wrong[] = [
   ['an invalid signal', listening, { signal: {} }, A, /signal must be an AbortSignal/],
   ['an invalid URL', listening, { files: { worker: './worker.js' } }, A, /files.worker must be a URL/],
   [
-    'a proxy without a protocol',
+    'a proxy with an unknown protocol',
     connecting,
     remoteWith({ proxy: { protocol: 'foo', host: 'a', port: 1 } }),
     A,
     /proxy.protocol must be "socks5" or "http"/,
   ],
   [
-    'a proxy URL',
+    'an invalid proxy URL',
     connecting,
     remoteWith({ proxy: `ftp://me:${SECRET}@a:1` }),
     'ERR_ADDRESS_INVALID',
