@@ -6,7 +6,7 @@ import { before, test } from 'node:test';
 import fc from 'fast-check';
 import sodium from 'libsodium-wrappers';
 import { wasmFile } from '../../src/bridge/package_files.js';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { FAMILY_IPV4, FAMILY_IPV6, SOCKET_DATAGRAM, SOCKET_STREAM } from '../../src/worker/net/network.js';
 import { TOX_CONSTANTS } from '../../src/worker/tox/constants.js';
 import { loadTox, readWasm } from '../../src/worker/tox/load.js';

@@ -10,13 +10,17 @@ import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { callDoor, callListener } from '../../src/control/client.js';
-import { liveDoors } from '../../src/control/live_doors.js';
-import { type ControlMethods, method } from '../../src/control/method.js';
-import { pipeDoors, pipeName, socketName } from '../../src/control/place.js';
+import { liveDoors, pipeDoors, pipeName, socketName } from '../../src/control/doors.js';
 import { MAX_QUESTION_BYTES } from '../../src/control/protocol.js';
-import { CONNECTION_TIMEOUT_MS, ControlServer, MAX_CONNECTIONS } from '../../src/control/server.js';
+import {
+  CONNECTION_TIMEOUT_MS,
+  type ControlMethods,
+  ControlServer,
+  MAX_CONNECTIONS,
+  method,
+} from '../../src/control/server.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
-import { socketAddress } from '../../src/core/socket_address.js';
+import { socketAddress } from '../../src/core/socket_file.js';
 import { TempFolder } from '../support/temp_folder.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { LocalForward, type Refusal } from '../../src/forward/entry/local.js';
+import { LocalForward, type RefusedConnection } from '../../src/forward/entry/local.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
 import type { Session } from '../../src/mux/session/session.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
+import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { parseLocalSpec } from '../../src/rules/spec.js';
 import { dialLoopback, ending, freePort, hostPortOf } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -26,7 +26,7 @@ interface Tunnel {
   readonly server: TargetServer;
   readonly near: Session;
   readonly far: Session;
-  readonly refusals: Refusal[];
+  readonly refusals: RefusedConnection[];
   readonly lines: string[];
 }
 
@@ -36,7 +36,7 @@ async function tunnel(
   options: Partial<TargetServerOptions> = {},
 ): Promise<Tunnel> {
   const lines: string[] = [];
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   const server = new TargetServer({
     peer: 'connector',
     rules: new AllowRules([LOOPBACK_ONLY]),

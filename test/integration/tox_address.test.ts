@@ -1,7 +1,7 @@
 /** The IP address of an end changes while two friends talk. On virtual time. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LOSSY_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID } from '../../src/core/packets.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 /**

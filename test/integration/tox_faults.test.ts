@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { LOSSY_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID } from '../../src/core/packets.js';
 import { loadTox } from '../../src/worker/tox/load.js';
 import type { Host, Tox, ToxEvents } from '../../src/worker/tox/tox.js';
 import { SimNetwork } from '../support/sim_network.js';

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Refusal } from '../../src/forward/entry/local.js';
+import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpForward } from '../../src/forward/entry/udp_forward.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
 import { AllowRules, LOOPBACK_ONLY, type TargetRules } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
+import { parseUdpSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { parseUdpSpec } from '../../src/rules/udp_spec.js';
 import { sessionPair } from '../support/session_pair.js';
 import { UdpEnd } from '../support/udp_end.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -20,7 +20,7 @@ interface Bench {
   readonly port: number;
   readonly server: TargetServer;
   readonly forward: UdpForward;
-  readonly refusals: Refusal[];
+  readonly refusals: RefusedConnection[];
   readonly lines: string[];
   readonly near: ReturnType<typeof sessionPair>['near'];
 }
@@ -40,7 +40,7 @@ async function bench(
   });
   const { near, far } = sessionPair((request) => server.handle(request));
   const forward = new UdpForward({ spec: parseUdpSpec(`0:${host}:${target.port}`) });
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.setSession(near);
   const { port } = await forward.listen();

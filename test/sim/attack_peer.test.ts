@@ -3,10 +3,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
+import { readRule } from '../../src/rules/expose.js';
 import { parseReverseRule } from '../../src/rules/reverse_rule.js';
-import { readRule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
+import { ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 import {
   Attacker,
   type AttackerOptions,

@@ -1,7 +1,7 @@
 /** Two channels over two toxcores while UDP is blocked and unblocked. On virtual time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Path } from '../../src/bridge/contract.js';
+import type { Path } from '../../src/core/tox_network.js';
 import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { Relays } from '../../src/worker/relays.js';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { MAX_FRAME_BYTES, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_FRAME_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import {
   acceptWelcome,
   answerHello,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
-import { parseIp } from '../../src/worker/net/ip_text.js';
+import { ipBytes } from '../../src/core/ip.js';
 import { AddressCache, broadcastAddresses, toEverybody } from '../../src/worker/net/udp_addresses.js';
 
 const at = (address: string, netmask: string, internal = false) =>
@@ -34,7 +34,7 @@ test('a broadcast goes to each network of each interface, and not to the loopbac
 test('only the addresses of LAN discovery are broadcast addresses', () => {
   const cache = new AddressCache();
   const isFor = (text: string) => {
-    const bytes = parseIp(text);
+    const bytes = ipBytes(text);
     assert.ok(bytes);
     return toEverybody(bytes, cache.textOf(bytes));
   };

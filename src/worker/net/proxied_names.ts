@@ -1,4 +1,4 @@
-import { formatIp, IPV6_BYTES } from './ip_text.js';
+import { IPV6_BYTES, ipText } from '../../core/ip.js';
 
 /** Addresses that lead nowhere. Source: RFC 6666, the discard prefix. */
 const DISCARD_PREFIX = [0x01, 0] as const;
@@ -27,17 +27,17 @@ export class ProxiedNames {
     const bytes = new Uint8Array(IPV6_BYTES);
     bytes.set(DISCARD_PREFIX);
     this.#random(bytes.subarray(PREFIX_BYTES));
-    const address = formatIp(bytes);
+    const address = ipText(bytes);
     this.#addressOf.set(name, address);
     this.#nameOf.set(address, name);
     return address;
   }
 
-  /** The name that an address stands for. @param address as {@link formatIp} writes it */
+  /** The name that an address stands for. @param address as {@link ipText} writes it */
   nameOf(address: string): string | undefined {
     return this.#nameOf.get(address);
   }
 }
 
-/** Whether an address stands for a name, ours or a peer's. @param address as {@link formatIp} writes it */
+/** Whether an address stands for a name, ours or a peer's. @param address as {@link ipText} writes it */
 export const standsForName = (address: string): boolean => address.startsWith('100:0:0:0:');

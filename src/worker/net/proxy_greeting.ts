@@ -1,7 +1,6 @@
 import { isIPv6 } from 'node:net';
-import type { ProxyAddress } from '../../bridge/contract.js';
-import type { ProxyCredentials } from '../../core/proxy_credentials.js';
-import { IPV4_BYTES, IPV6_BYTES, parseIp } from './ip_text.js';
+import { IPV4_BYTES, IPV6_BYTES, ipBytes } from '../../core/ip.js';
+import type { ProxyAddress, ProxyCredentials } from '../../core/proxy.js';
 
 /** Where a proxy shall lead: a numeric address without brackets, or a name, which the proxy looks up. */
 export interface ProxyTarget {
@@ -190,7 +189,7 @@ export class SocksGreeting implements Greeting {
   #ask(): GreetingStep {
     this.#state = 'reply';
     const { host, port } = this.#target;
-    const ip = parseIp(host);
+    const ip = ipBytes(host);
     const address =
       ip === undefined
         ? [Uint8Array.of(ADDRESS_NAME, Buffer.byteLength(host)), Buffer.from(host)]

@@ -1,6 +1,6 @@
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { DescriptorShare } from '../../core/descriptors.js';
-import { errnoOf } from '../../core/errno.js';
+import { errnoOf } from '../../core/errors.js';
 import type { Greeting } from './proxy_greeting.js';
 
 /** Bytes that wait for toxcore before the socket is paused: 30 of its largest packets. */

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
-import type { Interfaces } from '../../core/interfaces.js';
-import { formatIp, IPV4_BYTES, IPV6_BYTES, parseIp } from './ip_text.js';
+import type { Interfaces } from '../../core/ip.js';
+import { IPV4_BYTES, IPV6_BYTES, ipBytes, ipText } from '../../core/ip.js';
 
 /** Addresses remembered each way; a power of two. A busy node talks to some hundred nodes of the DHT. */
 const REMEMBERED = 1024;
@@ -24,7 +24,7 @@ export class AddressCache {
     if (text === this.#lastText) return this.#lastBytes;
     let bytes = this.#bytesOf.get(text);
     if (bytes === undefined) {
-      bytes = parseIp(text);
+      bytes = ipBytes(text);
       if (bytes === undefined) return undefined;
       if (this.#bytesOf.size >= REMEMBERED) this.#bytesOf.clear();
       this.#bytesOf.set(text, bytes);
@@ -41,7 +41,7 @@ export class AddressCache {
     const slot = slotOf(bytes);
     const known = this.#texts[slot];
     if (known !== undefined && equal(known.bytes, bytes)) return known.text;
-    const text = formatIp(bytes);
+    const text = ipText(bytes);
     this.#texts[slot] = { bytes: new Uint8Array(bytes), text };
     return text;
   }
@@ -66,7 +66,7 @@ export type ToEverybody = 'ipv4' | 'ipv6';
 const ALL_ONES = '255.255.255.255';
 const ALL_ONES_MAPPED = `::ffff:${ALL_ONES}`;
 /** All nodes of the link. Source: RFC 4291, section 2.7.1. */
-const ALL_NODES = formatIp(Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1));
+const ALL_NODES = ipText(Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1));
 
 /** Undefined for all addresses but two; as good as free for most. @param text of the same address */
 export function toEverybody(ip: Uint8Array, text: string): ToEverybody | undefined {
@@ -96,6 +96,6 @@ export function broadcastAddresses(to: ToEverybody, mapped: boolean, interfaces:
 
 /** The broadcast address of an IPv4 network. */
 function lastAddress(address: string, netmask: string): string {
-  const [ip, mask] = [parseIp(address), parseIp(netmask)];
-  return ip === undefined ? address : formatIp(ip.map((byte, i) => byte | (~(mask?.[i] ?? 0xff) & 0xff)));
+  const [ip, mask] = [ipBytes(address), ipBytes(netmask)];
+  return ip === undefined ? address : ipText(ip.map((byte, i) => byte | (~(mask?.[i] ?? 0xff) & 0xff)));
 }

@@ -1,6 +1,5 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
-import { type Interfaces, interfacesNow } from '../../core/interfaces.js';
-import { IPV4_BYTES } from './ip_text.js';
+import { type Interfaces, IPV4_BYTES, interfacesNow } from '../../core/ip.js';
 import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
 import { AddressCache, broadcastAddresses, type ToEverybody, toEverybody } from './udp_addresses.js';
 

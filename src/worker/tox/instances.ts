@@ -1,12 +1,19 @@
 import { TunnelError } from '../../core/errors.js';
-import { MAX_PACKET_BYTES } from '../../core/limits.js';
-import { ADDRESS_BYTES, KEY_BYTES, MAX_REQUEST_BYTES, pathOf, TOX_CONSTANTS as T } from './constants.js';
+import { MAX_PACKET_BYTES } from '../../core/packets.js';
+import type { FriendNumber, Path } from '../../core/tox_network.js';
+import {
+  MAX_REQUEST_BYTES,
+  PUBLIC_KEY_BYTES,
+  SECRET_KEY_BYTES,
+  TOX_ID_BYTES,
+} from '../../core/tox_network.js';
+import { pathOf, TOX_CONSTANTS as T } from './constants.js';
 import type { BridgeFunctions, Pointer } from './exports.js';
 import type { Guard } from './guard.js';
 import type { EventTable } from './imports.js';
 import type { Staging } from './memory.js';
 import { readSeenAddresses, SEEN_BYTES, type SeenAddress } from './seen_addresses.js';
-import type { BootstrapNode, FriendAdd, FriendNumber, Path, SendResult, Tox } from './tox.js';
+import type { BootstrapNode, FriendAdd, SendResult, Tox } from './tox.js';
 
 /** Shared by all that is made from one module. */
 export interface Bridge {
@@ -54,10 +61,10 @@ export class ToxInstance implements Tox {
     this.#tox = tox;
     const { wasm, staging } = bridge;
     wasm.instance_identity(tox);
-    this.address = staging.take(0, ADDRESS_BYTES);
-    this.publicKey = staging.take(ADDRESS_BYTES, KEY_BYTES);
-    this.secretKey = staging.take(ADDRESS_BYTES + KEY_BYTES, KEY_BYTES);
-    this.dhtId = staging.take(ADDRESS_BYTES + 2 * KEY_BYTES, KEY_BYTES);
+    this.address = staging.take(0, TOX_ID_BYTES);
+    this.publicKey = staging.take(TOX_ID_BYTES, PUBLIC_KEY_BYTES);
+    this.secretKey = staging.take(TOX_ID_BYTES + PUBLIC_KEY_BYTES, SECRET_KEY_BYTES);
+    this.dhtId = staging.take(TOX_ID_BYTES + 2 * PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES);
     this.udpPort = wasm.instance_udp_port(tox);
   }
 
@@ -88,22 +95,25 @@ export class ToxInstance implements Tox {
   addFriend(address: Uint8Array, message: Uint8Array): FriendAdd {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;
-    if (address.length !== ADDRESS_BYTES) {
-      return { kind: 'failed', reason: `a Tox ID has ${ADDRESS_BYTES} bytes, this one ${address.length}` };
+    if (address.length !== TOX_ID_BYTES) {
+      return { kind: 'failed', reason: `a Tox ID has ${TOX_ID_BYTES} bytes, this one ${address.length}` };
     }
     if (message.length > MAX_REQUEST_BYTES) {
       return { kind: 'failed', reason: ADD_REASONS[T.TOX_ERR_FRIEND_ADD_TOO_LONG]! };
     }
     staging.put(address);
-    staging.put(message, ADDRESS_BYTES);
-    return this.#added(wasm.instance_add_friend(tox, message.length), address.subarray(0, KEY_BYTES));
+    staging.put(message, TOX_ID_BYTES);
+    return this.#added(wasm.instance_add_friend(tox, message.length), address.subarray(0, PUBLIC_KEY_BYTES));
   }
 
   acceptFriend(publicKey: Uint8Array): FriendAdd {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;
-    if (publicKey.length !== KEY_BYTES) {
-      return { kind: 'failed', reason: `a public key has ${KEY_BYTES} bytes, this one ${publicKey.length}` };
+    if (publicKey.length !== PUBLIC_KEY_BYTES) {
+      return {
+        kind: 'failed',
+        reason: `a public key has ${PUBLIC_KEY_BYTES} bytes, this one ${publicKey.length}`,
+      };
     }
     staging.put(publicKey);
     return this.#added(wasm.instance_accept_friend(tox), publicKey);
@@ -201,8 +211,8 @@ export class BootstrapInstance implements BootstrapNode {
     this.#node = node;
     const { wasm, staging } = bridge;
     wasm.node_identity(node);
-    this.publicKey = staging.take(0, KEY_BYTES);
-    this.secretKey = staging.take(KEY_BYTES, KEY_BYTES);
+    this.publicKey = staging.take(0, PUBLIC_KEY_BYTES);
+    this.secretKey = staging.take(PUBLIC_KEY_BYTES, SECRET_KEY_BYTES);
   }
 
   isConnected(): boolean {

@@ -1,6 +1,7 @@
-import { type Endpoint, type HostPort, isPath, printEndpoint, printHostPort } from './endpoint.js';
-import { hostText, LOCALHOST } from './host.js';
-import { looksLikePath } from './socket_path.js';
+import { hostText, LOCALHOST } from '../core/host.js';
+import { parseAddress } from '../core/ip.js';
+import type { Endpoint } from './endpoint.js';
+import { type HostPort, isPath, looksLikePath, printEndpoint, printHostPort } from './endpoint.js';
 import { type Part, SpecText } from './spec_text.js';
 
 export { type HostPort, printHostPort };
@@ -131,4 +132,54 @@ export function parseTarget(text: string): HostPort {
 
 function hostPort(spec: SpecText, host: Part, port: Part): HostPort {
   return { host: hostText(spec.host(host, 'the target host')), port: spec.port(port, 'the target port') };
+}
+
+/** A reverse forward: where the far end listens, and what this end dials. */
+export interface ReverseSpec {
+  readonly bind: HostPort;
+  readonly target: Endpoint;
+}
+
+const REVERSE_USAGE =
+  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
+
+/**
+ * Reads the argument of `-R`: as `-L`, but the first part is of the far end, and the second of this one. The
+ * far end looks no names up for it: the bind address is numeric, or `localhost`.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseReverseSpec(text: string): ReverseSpec {
+  const spec = new SpecText(text, REVERSE_USAGE);
+  const { bind, target } = readForward(spec, text);
+  const whole = { text, at: 0 };
+  if (isPath(bind)) throw spec.fault(whole, 'the far end listens at ports only, at no path');
+  if (bind.host !== LOCALHOST && parseAddress(bind.host) === undefined)
+    throw spec.fault(whole, `the bind address must be numeric, or ${LOCALHOST}`);
+  return { bind, target };
+}
+
+/** What {@link parseReverseSpec} reads back as the same. */
+export const printReverseSpec: (spec: ReverseSpec) => string = printLocalSpec;
+
+/** A forward of UDP datagrams: where this end takes them, and where the far end sends them. */
+export interface UdpSpec {
+  readonly bind: HostPort;
+  readonly target: HostPort;
+}
+
+const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
+
+/**
+ * Reads the argument of `--udp-forward`: as `-L`, without paths.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseUdpSpec(text: string): UdpSpec {
+  const spec = new SpecText(text, UDP_USAGE);
+  const { bind, target } = readForward(spec, text);
+  if (isPath(bind) || isPath(target)) {
+    throw spec.fault({ text, at: 0 }, 'datagrams go from port to port: no path stands for either end');
+  }
+  return { bind, target };
 }
