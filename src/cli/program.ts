@@ -57,6 +57,8 @@ export async function buildProgram(options: ProgramOptions = {}): Promise<Comman
   const commands = await loadCommands(options.args);
   for (const command of commands) addCommand(program, command, args, onCall);
   program
+    .description('TCP and UDP tunnels between any two machines over the Tox network')
+    .usage('[options] | [options] TICKET PORT | COMMAND [options]')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)

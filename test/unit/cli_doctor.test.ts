@@ -144,7 +144,10 @@ describe('doctor', () => {
     };
     world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
     assert.equal(await world.doctor(), 0);
-    assert.match(world.found, /good {2}nat: no NAT: the nodes see an address of this machine.*\(seen at 192\.0\.2\.7:33445\)/);
+    assert.match(
+      world.found,
+      /good {2}nat: no NAT: the nodes see an address of this machine.*\(seen at 192\.0\.2\.7:33445\)/,
+    );
     assert.doesNotMatch(world.found, /public/);
   });
 

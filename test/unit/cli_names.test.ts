@@ -180,11 +180,7 @@ describe('names for tickets', () => {
     await bench.run('add', 'home', TICKET);
     const file = join(temp.file('state'), 'names.json');
     await writeFile(file, (await readFile(file, 'utf8')).replace(TICKET, 'twt1precious'), { mode: 0o600 });
-    await refuses(
-      /names\.json: the entry "home" is damaged \(.*position 11.*add --replace/,
-      'home',
-      '22',
-    );
+    await refuses(/names\.json: the entry "home" is damaged \(.*position 11.*add --replace/, 'home', '22');
     await refuses(/the entry "home" is damaged.*remove it: tox-wasm-tunnel remove home/, 'list');
     assert.equal(await bench.run('remove', 'home'), 0);
     assert.equal(await benchHere().run('list'), 0);

@@ -3,7 +3,8 @@ import { isTicket } from '../../access/ticket.js';
 import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { type HostPort, parseTarget, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { parseTarget } from '../../rules/forward_spec.js';
 import { type Context, defineCommand } from '../command.js';
 import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import {

@@ -1,11 +1,9 @@
 import { Option } from 'commander';
 import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
-import { liveDoors } from '../../control/live_doors.js';
+import { liveDoors } from '../../control/doors.js';
 import { TunnelError } from '../../core/errors.js';
-import { parseReverseSpec } from '../../rules/reverse_spec.js';
-import { parseLocalSpec } from '../../rules/spec.js';
-import { parseUdpSpec } from '../../rules/udp_spec.js';
+import { parseLocalSpec, parseReverseSpec, parseUdpSpec } from '../../rules/forward_spec.js';
 import { type Context, defineCommand } from '../command.js';
 import { credentials, forwards as forwardOptions, output, stateFolder } from '../options/common_options.js';
 import type { OutputFlags } from '../options/flags.js';

@@ -2,9 +2,9 @@ import { type AccessState, parseAccessState } from '../../access/access_state.js
 import { type AllowedPeer, parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import { TunnelError } from '../../core/errors.js';
 import { formatBootstrapLine } from '../../network/bootstrap_list.js';
+import { printHostPort } from '../../rules/endpoint.js';
+import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
-import { type IsName, printRule, type Rule, readRule } from '../../rules/rule.js';
-import { printHostPort } from '../../rules/spec.js';
 import { type Context, defineCommand } from '../command.js';
 import { namedNodes, namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import { listenOptions } from '../options/common_options.js';

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
+import { tenths } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import { tenths } from '../../core/tenths.js';
 import { type Context, defineCommand } from '../command.js';
 import { output, sockets, state, ticketFile } from '../options/common_options.js';
 import type { NetworkFlags, OutputFlags, StateFlags, UdpFlags } from '../options/flags.js';

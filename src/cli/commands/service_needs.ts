@@ -2,7 +2,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isPath } from '../../rules/endpoint.js';
-import { parseDynamicSpec, parseLocalSpec } from '../../rules/spec.js';
+import { parseDynamicSpec, parseLocalSpec } from '../../rules/forward_spec.js';
 import { portOf, portsOf } from '../options/flags.js';
 
 /**

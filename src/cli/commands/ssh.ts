@@ -1,6 +1,5 @@
 import { looksLikeName } from '../../access/name.js';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import { type Context, defineCommand } from '../command.js';
 import { output, sockets, state } from '../options/common_options.js';
 import type { NetworkFlags, OutputFlags, StateFlags, UdpFlags } from '../options/flags.js';

@@ -1,7 +1,7 @@
-import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../../core/proxy_credentials.js';
+import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../../core/proxy.js';
 import type { ProxyAddress } from '../../index.js';
 import { credentialsProblem, PROXY_FORM, readProxyUrl } from '../../network/proxy_url.js';
-import { parseDynamicSpec } from '../../rules/spec.js';
+import { parseDynamicSpec } from '../../rules/forward_spec.js';
 import type { CliIo } from '../process/io.js';
 import type { ProxyOptions } from '../process/library.js';
 import { PROXY_VARIABLE } from '../process/secret_variables.js';

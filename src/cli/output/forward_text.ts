@@ -1,15 +1,14 @@
 import * as v from 'valibot';
-import { printEndpoint } from '../../rules/endpoint.js';
-import { parseReverseSpec } from '../../rules/reverse_spec.js';
-import { looksLikePath } from '../../rules/socket_path.js';
+import { looksLikePath, printEndpoint } from '../../rules/endpoint.js';
 import {
   DEFAULT_BIND_HOST,
   parseBind,
   parseDynamicSpec,
   parseLocalSpec,
+  parseReverseSpec,
+  parseUdpSpec,
   printBind,
-} from '../../rules/spec.js';
-import { parseUdpSpec } from '../../rules/udp_spec.js';
+} from '../../rules/forward_spec.js';
 import type { CliEvent, ForwardKind } from './events.js';
 import { printable } from './human.js';
 

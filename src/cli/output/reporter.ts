@@ -1,7 +1,6 @@
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import type { Logger, LogLevel } from '../../core/logger.js';
-import { Repeats } from '../../core/repeats.js';
+import { type Logger, type LogLevel, Repeats } from '../../core/logger.js';
 import type { MaybeTerminal, Output } from '../process/output_stream.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';

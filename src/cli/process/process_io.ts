@@ -4,7 +4,7 @@ import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import { systemTimers } from '../../core/clock.js';
-import { interfacesNow } from '../../core/interfaces.js';
+import { interfacesNow } from '../../core/ip.js';
 import type { CliIo, RunningProgram } from './io.js';
 import type { Library } from './library.js';
 import { isReaderGone, type Output, outputOf } from './output_stream.js';

@@ -2,9 +2,8 @@
  * The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and ends the
  * command.
  */
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
-import type { HostPort } from '../../rules/spec.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import { usage } from '../options/usage.js';
 import type { RunningForward } from '../output/forward_text.js';
 import { refusalText } from '../output/human.js';

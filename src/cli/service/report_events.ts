@@ -1,5 +1,5 @@
+import { tenths } from '../../core/clock.js';
 import { RETURN_CODES, type ReturnCode } from '../../core/return_codes.js';
-import { tenths } from '../../core/tenths.js';
 import type { Context } from '../command.js';
 import type { CliEvent } from '../output/events.js';
 import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from '../process/library.js';

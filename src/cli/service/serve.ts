@@ -1,5 +1,4 @@
-import type { ControlMethods } from '../../control/method.js';
-import { ControlServer } from '../../control/server.js';
+import { type ControlMethods, ControlServer } from '../../control/server.js';
 import { withDeadline } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import type { Identity } from '../../state/identity.js';
