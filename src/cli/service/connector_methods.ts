@@ -65,7 +65,7 @@ export function connectorMethods(options: ConnectorMethodsOptions): ControlMetho
         added.remove();
         throw new TunnelError(
           'ERR_OPEN_REFUSED',
-          `the listener does not open ${wish.spec}: ${refusal.message}; no forward was added`,
+          `the listener does not open ${wish.spec}: ${refusal.message}; nothing was added`,
         );
       }
       onAdded(now);
