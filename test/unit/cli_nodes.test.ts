@@ -56,7 +56,7 @@ describe('nodes', () => {
   async function isRefused(...[why, ...args]: readonly [RegExp, ...string[]]): Promise<void> {
     assert.equal(await bench.run('nodes', '--update', '--url', base, ...args), 1);
     assert.match(bench.stderr.text, why);
-    assert.match(bench.stderr.text, /Still in use: the bundled list of/);
+    assert.match(bench.stderr.text, /Still in use: the (bundled )?list of/);
     assert.match(bench.stderr.text, /^tox-wasm-tunnel: the list of bootstrap nodes was not refreshed: /);
   }
 
@@ -171,10 +171,10 @@ describe('nodes', () => {
     for (const [args, why] of [
       [['--url', base], /--url needs --update/],
       [['--update', '--bootstrap', LINE], /--update cannot be combined with --bootstrap/],
-      [['--update', '--url', 'http://nodes.example/'], /begins with https/],
-      [['--update', '--url', 'http://127.0.0.1.example/'], /begins with https/],
-      [['--update', '--url', 'file:///etc/passwd'], /begins with https/],
-      [['--update', '--url', 'nodes'], /begins with https/],
+      [['--update', '--url', 'http://nodes.example/'], /use https:/],
+      [['--update', '--url', 'http://127.0.0.1.example/'], /use https:/],
+      [['--update', '--url', 'file:///etc/passwd'], /use https:/],
+      [['--update', '--url', 'nodes'], /use https:/],
     ] as const) {
       bench.stderr.text = '';
       assert.equal(await bench.run('nodes', ...args), 2);

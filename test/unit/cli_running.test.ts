@@ -124,8 +124,8 @@ describe('a program that is run with the tunnel up', () => {
   });
 
   for (const [code, exit, why] of [
-    ['ENOENT', 127, /"job": there is no such program/],
-    ['EACCES', 126, /"job": it may not be executed \(EACCES\); chmod \+x/],
+    ['ENOENT', 127, /"job": no such program/],
+    ['EACCES', 126, /"job": permission to execute it is missing \(EACCES\); add it with chmod \+x/],
     ['E2BIG', 126, /"job": .*spawn job E2BIG/],
   ] as const) {
     test(`one that cannot be run for ${code} ends with ${exit}`, async () => {
@@ -246,7 +246,7 @@ describe('a running connector', () => {
       [['rm', '-L', '2222:localhost:23'], 2, /there is no forward -L 2222:localhost:23/],
       [['rm', '-D', '2222'], 2, /there is no forward -D 2222/],
       [['add', '-L', '2222:localhost:22'], 1, /2222 is in use/],
-      [['list', '--pid', '12'], 2, /no connector 12 runs.*there are: 4711/],
+      [['list', '--pid', '12'], 2, /no connector 12 runs.*running: 4711/],
     ] as const) {
       const { code, asker } = await ask('forward', ...args);
       assert.equal(code, exit);

@@ -154,7 +154,7 @@ describe('id --export and --import', () => {
     assert.equal(await benchHere().run('id', '--import', out), 2);
     const replacing = benchHere();
     assert.equal(await replacing.run('id', '--import', out, '--replace'), 0);
-    assert.match(replacing.stderr.text, /is kept in .*listener\.json\.old\.1/);
+    assert.match(replacing.stderr.text, /The previous identity is in .*listener\.json\.old\.1/);
     assert.deepEqual(await stored(), mine);
   });
 
@@ -170,7 +170,7 @@ describe('id --export and --import', () => {
   const wrong: ReadonlyArray<readonly [readonly string[], RegExp]> = [
     [['--export', 'a', '--import', 'b'], /--export and --import cannot be combined/],
     [['--replace'], /--replace needs --import/],
-    [['--export', '-', '--json'], /--json has no place for secrets/],
+    [['--export', '-', '--json'], /--json prints no secrets/],
     [['--export', '-'], /there is no identity to export/],
     [['--import', '/nowhere/at/all'], /: cannot be read: ENOENT/],
   ];
