@@ -37,7 +37,7 @@ async function start(...args: string[]) {
 const hosts = (call: Awaited<ReturnType<typeof start>>) => call.options.bootstrap?.map(({ host }) => host);
 
 describe('--config', () => {
-  test('holds texts, numbers, lists and switches, by command', async () => {
+  test('sets texts, numbers, lists and switches by command', async () => {
     write({
       $schema: './config.schema.json',
       listen: {
@@ -62,7 +62,7 @@ describe('--config', () => {
     assert.equal(options.identity, undefined);
   });
 
-  test('counts for the short forms as well, and may stand before the command', async () => {
+  test('applies to the short forms, and may come before the command', async () => {
     write({ listen: { expose: ['22'] }, connect: { 'local-port': 2222, ephemeral: true } });
     assert.equal((await start('--config', file)).options.expose?.length, 1);
     for (const args of [
@@ -78,7 +78,7 @@ describe('--config', () => {
     }
   });
 
-  test('what stands on the command line counts more, and a list takes the place of the file’s', async () => {
+  test('the command line overrides the file, and a list there replaces the list of the file', async () => {
     write({ listen: { bootstrap: [NODE, NODE], 'max-peers': 3, state: '/nowhere/a', verbose: 2 } });
     const instead = NODE.replace('.1:', '.2:');
     for (const args of [
@@ -89,11 +89,11 @@ describe('--config', () => {
       const call = await start(...args, '--config', file);
       assert.deepEqual(hosts(call), ['192.0.2.2']);
       assert.deepEqual(call.options.limits, { maxPeers: 5 });
-      assert.equal(call.options.logger?.level, 'debug', 'what is not named there stays the file’s');
+      assert.equal(call.options.logger?.level, 'debug', 'options that the command line does not set come from the file');
     }
   });
 
-  test('"all" counts for each command that has the option, and less than its own section', async () => {
+  test('"all" applies to every command that has the option, and the section of the command overrides it', async () => {
     write({
       all: { bootstrap: [NODE], 'no-lan': true, ephemeral: true, 'max-peers': 4 },
       listen: { 'no-lan': false, bootstrap: [NODE, NODE] },
@@ -108,7 +108,7 @@ describe('--config', () => {
     assert.equal(node.options.lanDiscovery, false);
   });
 
-  test('its output options count: JSON events that a file asks for', async () => {
+  test('output options of the file apply: JSON events', async () => {
     write({ connect: { json: true, local: ['0:localhost:22'], ephemeral: true } });
     await start('connect', ID, '--config', file);
     assert.equal(bench.stdout.events[0]?.event, 'started');
@@ -141,7 +141,7 @@ describe('--config', () => {
     [JSON.parse('{"__proto__":{}}'), /"__proto__" is not a command/],
   ];
   for (const [config, why] of bad) {
-    test(`${JSON.stringify(config)} is refused, whatever command is run`, async () => {
+    test(`${JSON.stringify(config)} is rejected, whatever the command`, async () => {
       write(config);
       assert.equal(await bench.run('listen', '--config', file), 2);
       assert.match(bench.stderr.text, why);
@@ -149,7 +149,7 @@ describe('--config', () => {
     });
   }
 
-  test('a file that is missing, or no JSON, is refused', async () => {
+  test('rejects a file that is missing or not JSON', async () => {
     assert.equal(await bench.run('--config', temp.file('nothing')), 2);
     assert.match(bench.stderr.text, /nothing: cannot be read: ENOENT/);
     writeFileSync(file, '{"listen":');
@@ -175,7 +175,7 @@ describe('--config', () => {
 });
 
 describe('the rules of a configuration', () => {
-  test('an empty list of either kind opens nothing, not the loopback', async () => {
+  test('an empty list of either kind opens nothing, not even the loopback', async () => {
     for (const config of [
       { listen: { expose: [] } },
       { listen: { 'allow-reverse': [] } },
@@ -193,12 +193,12 @@ describe('the rules of a configuration', () => {
     }
   });
 
-  test('only a file that says nothing about rules leaves the loopback open', async () => {
+  test('only a file without rules leaves the loopback open', async () => {
     write({ listen: { 'max-peers': 3, bootstrap: [] }, connect: { local: [] } });
     assert.equal((await start('listen', '--config', file)).options.expose, 'loopback');
   });
 
-  test('the command line takes the place of an empty list, and --expose none that of a full one', async () => {
+  test('the command line replaces an empty list, and --expose none replaces a full one', async () => {
     write({ listen: { expose: [] } });
     assert.equal((await start('listen', '--config', file, '--expose', '22')).options.expose?.length, 1);
     bench = benchHere();
@@ -206,7 +206,7 @@ describe('the rules of a configuration', () => {
     assert.deepEqual((await start('listen', '--config', file, '--expose', 'none')).options.expose, []);
   });
 
-  test('an empty or blank rule is refused', async () => {
+  test('rejects an empty or blank rule', async () => {
     for (const expose of [[''], [' '], ['none', 22]]) {
       bench = benchHere();
       write({ listen: { expose } });
@@ -216,7 +216,7 @@ describe('the rules of a configuration', () => {
   });
 });
 
-describe('a configuration whose JSON says a thing twice', () => {
+describe('a configuration that sets a key twice', () => {
   const twice: ReadonlyArray<readonly [text: string, says: RegExp]> = [
     [
       '{\n  "listen": { "expose": [22],\n    "expose": [] }\n}',
@@ -228,7 +228,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     ['{"listen":{"exposed":1,"exposed":2}}', /is set twice|no option "exposed"/],
   ];
   for (const [text, says] of twice) {
-    test(`${JSON.stringify(text)} is refused, with the places`, async () => {
+    test(`${JSON.stringify(text)} is rejected, with both places`, async () => {
       writeFileSync(file, text);
       assert.equal(await bench.run('nodes', '--config', file), 2);
       assert.match(bench.stderr.text, says);
@@ -237,7 +237,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     });
   }
 
-  test('comments, trailing commas, byte order marks and control characters are no JSON', async () => {
+  test('comments, trailing commas, byte order marks and control characters are not JSON', async () => {
     for (const text of [
       '{"listen":{} // none\n}',
       '{"listen":{},}',
@@ -253,7 +253,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     }
   });
 
-  test('one that is nested as deeply as its size allows is refused in words', async () => {
+  test('rejects the deepest nesting that the size allows, without a crash', async () => {
     writeFileSync(file, `{"listen":${'['.repeat(400_000)}${']'.repeat(400_000)}}`);
     assert.equal(await bench.run('nodes', '--config', file), 2);
     assert.match(bench.stderr.text, /config\.json: its lists or objects are nested too deeply\n$/);
@@ -261,7 +261,7 @@ describe('a configuration whose JSON says a thing twice', () => {
 });
 
 describe('docs/config.schema.json', () => {
-  test('is that of the grammar; npm run schema writes it', async () => {
+  test('matches the grammar; npm run schema writes it', async () => {
     const program = await buildProgram();
     const written = readFileSync(new URL('../../docs/config.schema.json', import.meta.url), 'utf8');
     assert.equal(written, `${JSON.stringify(configSchema(program), null, 2)}\n`);
@@ -269,7 +269,7 @@ describe('docs/config.schema.json', () => {
 });
 
 describe('the nearest word', () => {
-  test('is one that is not much unlike', () => {
+  test('is a word that differs only a little', () => {
     const words = ['listen', 'connect', 'list'];
     assert.equal(nearest('lisen', words), 'listen');
     assert.equal(nearest('connnect', words), 'connect');

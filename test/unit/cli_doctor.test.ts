@@ -80,7 +80,7 @@ describe('doctor', () => {
     world = new World();
   });
 
-  test('says that all is well, step by step, and leaves no node behind', async () => {
+  test('reports each step when all is well, and leaves no Tox node behind', async () => {
     assert.equal(await world.doctor(world.ticket, '22'), 0);
     const [udp, nat, relay, peer, path, target] = world.found.split('\n');
     assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
@@ -98,14 +98,14 @@ describe('doctor', () => {
     );
   });
 
-  test('UDP that is blocked is told, and that relays serve', async () => {
+  test('reports blocked UDP, and that relays work', async () => {
     world.udp = false;
     assert.equal(await world.doctor(), 1);
     assert.match(world.found, /^BAD {3}udp: no answer over UDP within 30 s.*firewall.*relay/);
     assert.match(world.found, /\ngood {2}relay/);
   });
 
-  test('UDP that is answered is good also where toxcore takes relays for the way in', async () => {
+  test('UDP is good when answers arrive, even if toxcore reports the relays as the path', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {
@@ -119,7 +119,7 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
   });
 
-  test('datagrams alone are no way in: they may be for whoever had our port before', async () => {
+  test('datagrams alone are no path: they may be meant for an earlier owner of our port', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {
@@ -132,7 +132,7 @@ describe('doctor', () => {
     assert.match(world.found, /^BAD {3}udp: no answer over UDP within 30 s/);
   });
 
-  test('a machine that nodes see at an address of its own has no NAT, be that public or not', async () => {
+  test('there is no NAT when nodes see an address of this machine, public or not', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
@@ -151,7 +151,7 @@ describe('doctor', () => {
     assert.doesNotMatch(world.found, /public/);
   });
 
-  test('a NAT that gives each peer another port is told, and one that too few nodes have seen', async () => {
+  test('reports a symmetric NAT, and a NAT that too few nodes have seen', async () => {
     world.sightings[1] = ['198.51.100.2', 40000];
     assert.equal(await world.doctor(), 0);
     assert.match(
@@ -164,7 +164,7 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}nat: the kind of NAT is unknown: that takes answers from two nodes/);
   });
 
-  test('through a proxy only the relay is looked at, and one that leads nowhere is told', async () => {
+  test('through a proxy, checks only the relay, and reports a proxy that leads nowhere', async () => {
     const proxy = ['--proxy', 'socks5://127.0.0.1:1080'];
     assert.equal(await world.doctor(...proxy), 0);
     assert.match(world.found, /^good {2}relay: [^\n]*$/);
@@ -175,13 +175,13 @@ describe('doctor', () => {
     assert.match(world.found, /^BAD {3}relay: .*the proxy does not connect to them/);
   });
 
-  test('a network without relays is told', async () => {
+  test('reports a network without relays', async () => {
     world.relay = false;
     assert.equal(await world.doctor(), 1);
     assert.match(world.found, /BAD {3}relay: .*node --tcp-port 443.*--bootstrap/);
   });
 
-  test('a listener that is not there is told, and nothing more is looked at', async () => {
+  test('reports an absent listener, and checks nothing after it', async () => {
     world.listener = false;
     assert.equal(await world.doctor(world.ticket, '22'), 1);
     assert.match(
@@ -192,7 +192,7 @@ describe('doctor', () => {
     assert.equal(world.tunnels.at(-1)?.closes, 1);
   });
 
-  test('a path through a relay is good, and says what would make it direct', async () => {
+  test('a path through a relay is good, with advice for a direct path', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
@@ -216,7 +216,7 @@ describe('doctor', () => {
     ],
     ['timeout', '', 'the target did not answer in time; check'],
   ] as const)
-    test(`a target that the listener does not open is told once, by its words: ${reason}`, async () => {
+    test(`reports once why the listener does not open a target: ${reason}`, async () => {
       const { onStart } = world.bench;
       world.bench.onStart = async (call) => {
         const tunnel = await onStart(call);
@@ -232,7 +232,7 @@ describe('doctor', () => {
       assert.ok(world.found.includes(`BAD   target: ${told}`), world.found);
     });
 
-  test('a node that cannot start is a finding, and the other steps are looked at all the same', async () => {
+  test('a Tox node that cannot start is a finding, and the other checks go on', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       if (call.options.udp === true) throw new TunnelError('ERR_LISTEN', 'no UDP port is free');

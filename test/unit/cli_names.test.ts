@@ -47,7 +47,7 @@ function ticketIn(remote: unknown): string | undefined {
 }
 
 describe('names for tickets', () => {
-  test('add keeps a ticket, and connect, ping, doctor and the short form take its name', async () => {
+  test('add saves a ticket, and connect, ping, doctor and the short form accept its name', async () => {
     assert.equal(await bench.run('add', 'home', TICKET.toUpperCase()), 0);
     assert.match(bench.stderr.text, /^home now stands for peer 56A1ADE4: tox-wasm-tunnel home PORT/);
     for (const args of [
@@ -68,7 +68,7 @@ describe('names for tickets', () => {
     assert.deepEqual(remote, parseToxId(ID));
   });
 
-  test('a name counts where a ticket lies in the environment, which is emptied all the same', async () => {
+  test('a name overrides the ticket in the environment, which is removed in any case', async () => {
     await bench.run('add', 'home', TICKET);
     const both = benchHere();
     both.env.set('TOX_WASM_TUNNEL_TICKET', OTHER);
@@ -112,7 +112,7 @@ describe('names for tickets', () => {
     assert.ok(!(bench.stdout.text + bench.stderr.text + json.stdout.text).includes(TICKET.slice(20)));
   });
 
-  test('remove forgets one and leaves the others', async () => {
+  test('remove deletes one name and keeps the others', async () => {
     await bench.run('add', 'home', TICKET);
     await bench.run('add', 'work', ID);
     assert.equal(await bench.run('remove', 'HOME'), 0);
@@ -121,7 +121,7 @@ describe('names for tickets', () => {
     assert.deepEqual((await remoteOfRun('work', '22')).remote, parseToxId(ID));
   });
 
-  test('a name that is taken is kept for its ticket, unless --replace says otherwise', async () => {
+  test('add keeps an existing name, unless --replace is given', async () => {
     await bench.run('add', 'home', TICKET);
     assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same once more');
     await refuses(/"home" already stands for another ticket; use --replace/, 'add', 'home', OTHER);
@@ -130,18 +130,18 @@ describe('names for tickets', () => {
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), OTHER);
   });
 
-  test('a ticket mistyped is not kept', async () => {
+  test('add rejects a mistyped ticket', async () => {
     await refuses(/mistyped/, 'add', 'home', TICKET.replace('0w3', '0w4'));
     assert.equal(await benchHere().run('list'), 0);
   });
 
-  test('two tickets at once are refused, of which one came by the environment', async () => {
+  test('add rejects two tickets, one of them from the environment', async () => {
     bench.env.set('TOX_WASM_TUNNEL_TICKET', TICKET);
     assert.equal(await bench.run('add', 'home', 'work'), 2);
     assert.match(bench.stderr.text, /the ticket is given twice/);
   });
 
-  test('with a passphrase the names are sealed; connect opens them with it, also without an identity', async () => {
+  test('a passphrase encrypts the names; connect decrypts them, with --ephemeral too', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     assert.equal(await bench.run('add', 'home', TICKET), 0);
     const kept = await readFile(join(temp.file('state'), 'names.json'), 'utf8');
@@ -162,7 +162,7 @@ describe('names for tickets', () => {
     assert.ok(await readIdentity({ ...place, passphrase: Buffer.from('opensesame') }));
   });
 
-  test('doctor opens them too', async () => {
+  test('doctor decrypts them too', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     await bench.run('add', 'home', TICKET);
     await refuses(/encrypted/, 'doctor', 'home');
@@ -176,7 +176,7 @@ describe('names for tickets', () => {
     await ended;
   });
 
-  test('what somebody wrote in the place of a ticket is told by its name, and can be removed', async () => {
+  test('a damaged entry is reported by its name, and can be removed', async () => {
     await bench.run('add', 'home', TICKET);
     const file = join(temp.file('state'), 'names.json');
     await writeFile(file, (await readFile(file, 'utf8')).replace(TICKET, 'twt1precious'), { mode: 0o600 });

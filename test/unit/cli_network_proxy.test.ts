@@ -22,7 +22,7 @@ describe('--proxy', () => {
     return options.proxy;
   }
 
-  test('names kind, host and port, and who we are', async () => {
+  test('sets kind, host, port and credentials', async () => {
     const login = (user: string, password: string) => ({ credentials: { user, password } });
     for (const [url, proxy] of [
       ['socks5://127.0.0.1:9050', { protocol: 'socks5', host: '127.0.0.1', port: 9050 }],
@@ -43,7 +43,7 @@ describe('--proxy', () => {
     });
   });
 
-  test('may stand in the environment, and on the command line stands before that', async () => {
+  test('may come from the environment, and the command line overrides it', async () => {
     const variable = 'http://joe:secret@h:1';
     assert.deepEqual(await proxyOf([], variable), {
       protocol: 'http',
@@ -59,7 +59,7 @@ describe('--proxy', () => {
     assert.equal(await proxyOf([], ''), undefined);
   });
 
-  test('that makes no sense is refused before anything starts, in words without the password', async () => {
+  test('an invalid proxy is rejected before anything starts, without its password in the message', async () => {
     for (const [args, why] of [
       [['--proxy', ''], /--proxy is empty; it looks like socks5:/],
       [['--proxy', 'h:1080'], /--proxy is no proxy that can be used; it looks like/],

@@ -16,7 +16,7 @@ const NODE = '192.0.2.1:33445:7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CF
 const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
 const KEY = ID.slice(0, 64);
 
-describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
+describe('the command line rejects, in one line, with exit code 2 and before anything starts', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /unknown option '--nope'.*--help/],
     [['lisen'], /"lisen" is neither a ticket, nor a name.*list.*add.* nor a command/],
@@ -212,7 +212,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
   });
 });
 
-describe('what the options come to', () => {
+describe('the effect of the options', () => {
   const start = async (...args: string[]) => {
     const bench = new CliBench();
     const { ended } = await bench.start(/Listening|Forwarding|Bootstrap node/, '--ephemeral', ...args);
@@ -223,7 +223,7 @@ describe('what the options come to', () => {
     return { ...call, bench };
   };
 
-  test('without options the public nodes are used and nothing else is set', async () => {
+  test('without options, uses the public nodes and sets nothing else', async () => {
     const { what, options } = await start();
     assert.equal(what, 'listen');
     assert.ok((options.bootstrap?.length ?? 0) >= 15);
@@ -254,7 +254,7 @@ describe('what the options come to', () => {
     });
   });
 
-  test('a connector has the limits of what its listener asks of it', async () => {
+  test('a connector has limits for the requests of its listener', async () => {
     for (const words of [
       ['connect', TICKET, '22'],
       [TICKET, '22'],
@@ -276,7 +276,7 @@ describe('what the options come to', () => {
     }
   });
 
-  test('named nodes are the only ones', async () => {
+  test('named nodes replace the public ones', async () => {
     const file = new URL('../support/nodes.json', import.meta.url).pathname;
     const { options } = await start(
       '--bootstrap',
@@ -315,7 +315,7 @@ describe('what the options come to', () => {
     assert.deepEqual(Object.keys((await start('node')).options).sort(), ['bootstrap', 'logger', 'signal']);
   });
 
-  test('an option may stand before the command, and repeated ones add up', async () => {
+  test('an option may come before the command, and repeated ones add up', async () => {
     const { bench } = await start('-v', 'listen', '-vv', '--expose', '22');
     const [call] = bench.calls;
     bench.stderr.text = '';
@@ -323,7 +323,7 @@ describe('what the options come to', () => {
     assert.equal(bench.stderr.text, 'trace: a trace\n');
   });
 
-  test('the short form and connect are the same', async () => {
+  test('the short form equals connect', async () => {
     for (const words of [
       [ID.toLowerCase(), '22'],
       ['connect', ID, '22'],
@@ -358,7 +358,7 @@ describe('help', () => {
     }
   });
 
-  test('every command has its help, on stdout and with exit code 0', async () => {
+  test('every command prints its help on stdout and exits with 0', async () => {
     for (const command of [
       ['listen'],
       ['connect'],
@@ -380,7 +380,7 @@ describe('help', () => {
     }
   });
 
-  test('no line of it is longer than 100 columns, and options keep to 80', async () => {
+  test('no line is longer than 100 columns, and options stay within 80', async () => {
     for (const [asked, text] of Object.entries(HELP)) {
       const [options = '', examples = ''] = text.split('\nExamples:');
       for (const [part, columns] of [
@@ -394,7 +394,7 @@ describe('help', () => {
     }
   });
 
-  test('--version is the one of package.json', async () => {
+  test('--version prints the version of package.json', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('--version'), 0);
     const manifest: unknown = JSON.parse(
@@ -433,7 +433,7 @@ describe('help', () => {
       .split(' ')
       .filter(Boolean)
       .map((word) => (word === 'FILE' ? ticketFile : word));
-    test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
+    test(`the example ${JSON.stringify(example.trim())} is valid`, async () => {
       const bench = new CliBench();
       bench.stdin = Readable.from([Buffer.from(TICKET)]);
       if (!RUN.has(words[0] ?? '')) {
