@@ -144,7 +144,11 @@ describe('listen', () => {
     assert.deepEqual(again.calls[0]?.options.identity, identity);
     again.signal();
     await second.ended;
-    assert.equal((await stat(join(folder, 'listener.json'))).ino, ino, 'written once, read ever after');
+    assert.equal(
+      (await stat(join(folder, 'listener.json'))).ino,
+      ino,
+      'the second start does not write the file',
+    );
   });
 
   test('--ephemeral touches no folder', async () => {

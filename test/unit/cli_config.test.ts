@@ -89,7 +89,11 @@ describe('--config', () => {
       const call = await start(...args, '--config', file);
       assert.deepEqual(hosts(call), ['192.0.2.2']);
       assert.deepEqual(call.options.limits, { maxPeers: 5 });
-      assert.equal(call.options.logger?.level, 'debug', 'options that the command line does not set come from the file');
+      assert.equal(
+        call.options.logger?.level,
+        'debug',
+        'options that the command line does not set come from the file',
+      );
     }
   });
 

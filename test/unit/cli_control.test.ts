@@ -15,7 +15,7 @@ let count = 0;
 let listener = new CliBench();
 let ended: Promise<number> = Promise.resolve(0);
 
-/** Runs a command beside the listener. */
+/** Runs a command while the listener runs. */
 async function ask(...args: string[]): Promise<{ code: number; bench: CliBench }> {
   const bench = new CliBench();
   bench.stateFolder = folder;

@@ -7,14 +7,14 @@ import { DialError } from '../../src/forward/stream/dial_error.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
 
-/** A world where nodes join by the ways that are open, and a listener is there or not. */
+/** A simulated network: paths may be blocked, and the listener may be absent. */
 class World {
   readonly bench = new CliBench();
   readonly ticket = formatTicket({ toxId: parseToxId(this.bench.tunnel.toxId), secret: new Uint8Array(32) });
   udp = true;
   relay = true;
   listener = true;
-  /** Nodes, and the port that each sees us at. */
+  /** Bootstrap nodes, and the port at which each sees us. */
   sightings: (readonly [node: string, port: number])[] = [
     ['198.51.100.1', 33445],
     ['198.51.100.2', 33445],
@@ -49,7 +49,7 @@ class World {
     };
   }
 
-  /** Runs the command, and lets all waiting be over at once. */
+  /** Runs the command, and skips all its waiting. */
   async doctor(...args: string[]): Promise<number> {
     let over = false;
     const ended = this.bench.run('doctor', ...args).finally(() => {
@@ -63,7 +63,7 @@ class World {
       const newest = this.bench.timers.at(-1);
       turns = newest === timer ? turns + 1 : 0;
       timer = newest;
-      // Long enough for what the world tells by itself.
+      // Give the simulated network a few turns first.
       if (newest !== undefined && turns > 5) this.bench.tick();
     }
     return ended;

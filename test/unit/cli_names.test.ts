@@ -31,7 +31,7 @@ async function refuses(why: RegExp, ...args: string[]): Promise<void> {
   assert.deepEqual(refusing.calls, []);
 }
 
-/** Whom `args` connect to. */
+/** The listener that `args` connect to. */
 async function remoteOfRun(...args: string[]) {
   const connecting = benchHere();
   const { ended } = await connecting.start(/Forwarding|Looking/, ...args);
@@ -40,7 +40,7 @@ async function remoteOfRun(...args: string[]) {
   return { remote: connecting.calls.at(-1)?.options.remote, tunnel: connecting.tunnel };
 }
 
-/** A ticket that was read, as text again. */
+/** The text of a parsed ticket. */
 function ticketIn(remote: unknown): string | undefined {
   const read = remote as Ticket | ToxId | undefined; // what the bench keeps of a call to the library
   return read !== undefined && isTicket(read) ? formatTicket(read) : undefined;
@@ -123,7 +123,7 @@ describe('names for tickets', () => {
 
   test('add keeps an existing name, unless --replace is given', async () => {
     await bench.run('add', 'home', TICKET);
-    assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same once more');
+    assert.equal(await bench.run('add', 'home', TICKET), 0, 'adding the same ticket again');
     await refuses(/"home" already stands for another ticket; use --replace/, 'add', 'home', OTHER);
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), TICKET);
     assert.equal(await bench.run('add', 'home', OTHER, '--replace'), 0);

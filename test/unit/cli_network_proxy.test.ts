@@ -11,7 +11,7 @@ describe('--proxy', () => {
   writeFileSync(folder.file('password'), 'from a file\nand more\n');
   after(() => folder.remove());
 
-  /** The proxy that the library is told of. */
+  /** The proxy in the options of the library. */
   async function proxyOf(args: readonly string[], variable?: string): Promise<unknown> {
     const bench = new CliBench();
     if (variable !== undefined) bench.env.set('TOX_WASM_TUNNEL_PROXY', variable);

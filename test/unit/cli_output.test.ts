@@ -8,7 +8,7 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 const full = (): Error =>
   Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
 
-/** A disk with so many bytes of room, which takes at most `most` bytes at once. */
+/** A disk with `room` bytes left that takes at most `most` bytes per write. */
 class Disk {
   text = '';
   room: number;

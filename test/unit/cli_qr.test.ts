@@ -45,7 +45,7 @@ describe('--qr', () => {
   test('listen draws the ticket that it prints', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--qr');
     await bench.until(() => bench.stderr.lines.filter(isDrawn).length === 21);
-    // Ended first: a listener that goes on would keep a test that fails from ending.
+    // End it before the assertions: a running listener would keep a failed test alive.
     bench.signal();
     assert.equal(await ended, 0);
     assert.equal(readQr(drawn()), bench.tunnel.ticket?.toUpperCase());

@@ -149,7 +149,7 @@ describe('--wait', () => {
   ] as const) {
     test(`exits with ${code} when the time is up and the last message ended with ${last ?? 'nothing'}`, async () => {
       const { ended } = await bench.start(/Forwarding/, ...args, '--ephemeral');
-      // What was before the last one does not count.
+      // Only the last message counts.
       if (last === 201) bench.tunnel.emit('code', { code: 203 });
       if (last !== undefined) bench.tunnel.emit('code', { code: last });
       await bench.until(() => bench.timers.length > 0);

@@ -143,7 +143,7 @@ describe('a ProxyCommand', () => {
   for (const shell of ['sh', 'bash']) {
     test(`gives ${shell} exactly the same words`, async () => {
       const line = proxyCommand(['printf', '%s\\n', ...WORDS], 'linux');
-      // What ssh does with it.
+      // ssh expands these.
       const expanded = line.replaceAll('%%', '%').replaceAll('%p', '22');
       const { stdout } = await runProgram(shell, ['-c', `exec ${expanded}`]);
       assert.deepEqual(stdout.split('\n').slice(0, -1), [...WORDS, 'localhost:22']);

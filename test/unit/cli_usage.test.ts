@@ -191,11 +191,11 @@ describe('the command line rejects, in one line, with exit code 2 and before any
 
       const json = new CliBench();
       assert.equal(await json.run('--json', ...args), 2);
-      // With -W, and for a program, stdout is for other bytes.
+      // With -W or a program, stdout carries other bytes.
       const isForeign = ['-W', '--exec', '--'].some((word) => args.includes(word));
       const told = isForeign ? json.stderr : json.stdout;
       const other = isForeign ? json.stdout : json.stderr;
-      // With -v people are told as well.
+      // -v prints for people too.
       if (!args.includes('-v')) assert.equal(other.text, '');
       const [event, ...more] = told.events;
       assert.ok(event !== undefined && more.length === 0);
@@ -409,7 +409,7 @@ describe('help', () => {
   const ticketFile = folder.file('ticket');
   writeFileSync(ticketFile, `> ${TICKET.slice(0, 70)}\n> ${TICKET.slice(70)}\n`);
 
-  /** What is run to its first words; of the others the grammar is asked. */
+  /** Commands that the test runs until they print something; for the others it only parses the arguments. */
   const RUN = new Set([
     '',
     'listen',
@@ -459,7 +459,7 @@ describe('help', () => {
         ...words,
       );
       bench.signal();
-      // A program that was to be run and was not is no success.
+      // Stopping before the program ran is a failure.
       const isProgram = words.includes('--exec') || words.includes('--');
       assert.equal(await ended, isProgram ? 130 : 0);
     });
