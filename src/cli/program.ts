@@ -126,8 +126,7 @@ function addCommand(
   const parser = program
     .command(command.name)
     .description(command.summary)
-    .optionsGroup('General:')
-    .helpOption('-h, --help', 'show this help')
+    .addHelpOption(new Option('-h, --help', 'show this help').helpGroup('General:'))
     .addHelpText('after', command.help);
   for (const [name, description] of Object.entries(command.arguments ?? {}))
     parser.argument(name, description);

@@ -18,7 +18,7 @@ export const rule = defineCommand<RuleFlags>({
   summary: 'List or change what peers of the listener may reach',
   arguments: {
     '<ACTION>': 'list, add or remove',
-    '[RULE...]': 'in the syntax of --expose',
+    '[RULE...]': 'rules in the syntax of --expose',
   },
   options: [allowReverse(), stateFolder(), ...output()],
   help: `

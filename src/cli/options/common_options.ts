@@ -123,7 +123,7 @@ const network = (): Option[] => [
 ];
 
 export const stateFolder = (): Option =>
-  new Option('--state <DIR>', 'state folder (default: that of the platform)').helpGroup('State:');
+  new Option('--state <DIR>', "state folder (default: the platform's)").helpGroup('State:');
 
 export const passphrase = (): Option =>
   new Option(
