@@ -1,4 +1,4 @@
-import { Command, type Option } from 'commander';
+import { Command, Option } from 'commander';
 import { type Call, type CliCommand, type Grammar, HELP_GROUPS } from './command.js';
 import { connectOptions, listenOptions } from './options/common_options.js';
 import type { OutputFlags } from './options/flags.js';
