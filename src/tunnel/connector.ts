@@ -8,7 +8,7 @@ import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { DynamicForward } from '../forward/entry/dynamic.js';
-import { LocalForward, type Refusal } from '../forward/entry/local.js';
+import { LocalForward, type RefusedConnection } from '../forward/entry/local.js';
 import { UdpForward } from '../forward/entry/udp_forward.js';
 import { TunnelAgent, TunnelHttpsAgent } from '../forward/stream/agent.js';
 import { DialError } from '../forward/stream/dial_error.js';
@@ -264,7 +264,7 @@ export class Connector extends Tunnel {
   async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
     this.#expectOpen(signal);
     const forward = make();
-    forward.on('refused', (refusal: Refusal) => this.#tellRefused(refusal));
+    forward.on('refused', (refused: RefusedConnection) => this.#tellRefused(refused));
     const local = await forward.listen();
     if (this.isClosing() || isAborted(signal)) {
       forward.close();
@@ -296,7 +296,7 @@ export class Connector extends Tunnel {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
   }
 
-  #tellRefused({ target, reason, text }: Refusal): void {
+  #tellRefused({ target, reason, text }: RefusedConnection): void {
     this.emit('refused', {
       target: printEndpoint(target),
       reason,

@@ -4,8 +4,9 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
-import { addCounts, TargetServer } from '../forward/exit/serve.js';
-import { ReversePorts } from '../forward/reverse/reverse_ports.js';
+import { TargetServer } from '../forward/exit/target_server.js';
+import { ReverseServer } from '../forward/reverse/reverse_server.js';
+import { addCounts } from '../forward/serve_log.js';
 import { Offers } from '../forward/stream/offers.js';
 import { StreamServer } from '../forward/stream/stream_server.js';
 import { hexBytes, parseToxId, upperHex } from '../network/tox_id.js';
@@ -171,7 +172,7 @@ export class Listener extends Tunnel {
       onStream: (stream, { host, port }) =>
         this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name }),
     });
-    const ports = new ReversePorts({
+    const ports = new ReverseServer({
       peer: publicKey,
       rules: this.reverseRules.rulesFor(
         () => grant,

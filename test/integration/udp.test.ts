@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Refusal } from '../../src/forward/entry/local.js';
+import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpForward } from '../../src/forward/entry/udp_forward.js';
-import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
+import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/target_server.js';
 import { AllowRules, LOOPBACK_ONLY, type TargetRules } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
@@ -20,7 +20,7 @@ interface Bench {
   readonly port: number;
   readonly server: TargetServer;
   readonly forward: UdpForward;
-  readonly refusals: Refusal[];
+  readonly refusals: RefusedConnection[];
   readonly lines: string[];
   readonly near: ReturnType<typeof sessionPair>['near'];
 }
@@ -40,7 +40,7 @@ async function bench(
   });
   const { near, far } = sessionPair((request) => server.handle(request));
   const forward = new UdpForward({ spec: parseUdpSpec(`0:${host}:${target.port}`) });
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.setSession(near);
   const { port } = await forward.listen();
@@ -97,7 +97,10 @@ test('a target that is not exposed gets nothing, and the client side is told why
   client.send('a', port);
   while (refusals.length === 0) await turn();
   assert.equal(refusals[0]?.reason, 'not-allowed');
-  assert.match(refusals[0].text, /is not exposed; its owner can allow it with --expose 127\.0\.0\.1:\d+$/);
+  assert.match(
+    refusals[0].text,
+    /is not exposed; the listener's owner can allow it with --expose 127\.0\.0\.1:\d+$/,
+  );
   assert.deepEqual(target.received, []);
   assert.equal(server.counts.denied, 1);
   assert.match(lines.join(), /warn denied: 127\.0\.0\.1 port/);
@@ -144,7 +147,7 @@ test('what is no longer exposed is cut at once', async (t) => {
   rules = new AllowRules([parseExposeSpec('1')]);
   server.recheck();
   while (forward.clients > 0) await turn();
-  assert.ok(lines.includes('warn a connection was cut: the rules no longer allow it'));
+  assert.ok(lines.includes('warn cut a connection that the rules no longer allow'));
   client.send('b', port);
   while (refusals.length === 0) await turn();
   assert.equal(target.received.length, 1);
@@ -188,5 +191,5 @@ test('a client that is silent for long has its socket at the far end closed', as
   await target.came(1);
   forward.close();
   while (near.streamCount > 0) await turn();
-  while (!lines.includes('debug datagrams to a target have ended: reset')) await turn();
+  while (!lines.includes('debug the datagrams to a target have ended: reset')) await turn();
 });

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import type { Limits } from '../../src/core/peer_limits.js';
-import { TargetServer } from '../../src/forward/exit/serve.js';
-import { ReversePorts } from '../../src/forward/reverse/reverse_ports.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
+import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/wire/frame.js';
 import { ReverseBook } from '../../src/rules/reverse_book.js';
@@ -99,7 +99,7 @@ export class Attacker {
   readonly listener: ListenerBench;
   readonly server: TargetServer | undefined;
   /** Ports that it had opened, by the rules that it is given. */
-  readonly ports: ReversePorts;
+  readonly ports: ReverseServer;
   /** Addresses that were dialled for it. */
   readonly dialled: string[] = [];
   /** Names that were resolved for it. */
@@ -107,7 +107,7 @@ export class Attacker {
 
   constructor({ timers, limits = {}, rules, reverse, resolve = async () => [] }: AttackerOptions) {
     this.listener = new ListenerBench({ timers, limits });
-    this.ports = new ReversePorts({
+    this.ports = new ReverseServer({
       peer: 'attacker',
       rules: (reverse ?? new ReverseBook()).rulesFor(
         () => undefined,

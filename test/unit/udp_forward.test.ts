@@ -3,11 +3,10 @@ import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
-import type { Refusal } from '../../src/forward/entry/local.js';
+import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpClient } from '../../src/forward/entry/udp_client.js';
 import { UdpForward, type UdpForwardOptions } from '../../src/forward/entry/udp_forward.js';
-import type { StreamOpener } from '../../src/forward/stream_opener.js';
-import type { StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target } from '../../src/mux/wire/target.js';
 import { parseUdpSpec } from '../../src/rules/udp_spec.js';
 import { StreamEnd } from '../support/stream_ends.js';
@@ -39,7 +38,7 @@ async function bench(t: TestContext, options: Partial<UdpForwardOptions> = {}) {
   const lines: string[] = [];
   const logger = { log: (level: string, message: string) => void lines.push(`${level} ${message}`) };
   const forward = new UdpForward({ spec: parseUdpSpec('0:dns.lan:53'), timers, logger, ...options });
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   forward.on('refused', (refusal) => refusals.push(refusal));
   const { port } = await forward.listen();
   t.after(() => forward.close());
@@ -74,7 +73,7 @@ test('a port in use is an error that names the address and the way out', async (
     assert.ok(TunnelError.is(error) && error.code === 'ERR_LISTEN');
     assert.match(
       error.message,
-      /is in use by another program; write another port, as in --udp-forward \d+:dns\.lan:53/,
+      /is in use by another program; choose another port, for example --udp-forward \d+:dns\.lan:53/,
     );
     return true;
   });

@@ -63,13 +63,23 @@ export interface MuxStream {
   consumed(bytes: number): void;
 }
 
+/** A session with the peer, as its users see it. */
+export interface StreamOpener {
+  /**
+   * Asks the far end for a stream to `target`. Bytes may be written after `onOpened`.
+   *
+   * @throws {TunnelError} ERR_LIMIT when there are too many streams; ERR_PEER_GONE when the session is over
+   */
+  open(target: Target, handlers: StreamHandlers): MuxStream;
+}
+
 /** The far end asks us to dial. Answer it once, now or later. */
 export interface OpenRequest {
   readonly target: Target;
   /** UUID of the stream, 16 bytes. */
   readonly idBytes: Uint8Array;
-  /** The session that it came in: for streams the other way, to whoever asks. */
-  readonly opener: { open(target: Target, handlers: StreamHandlers): MuxStream };
+  /** The session that the request came in, for streams back to the peer. */
+  readonly opener: StreamOpener;
   /** True when the far end no longer wants it, or the session is closed. */
   readonly isCancelled: boolean;
   /** Called once when the far end no longer wants it: stop dialling. Set it before returning to the session. */

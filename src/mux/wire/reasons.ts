@@ -32,6 +32,11 @@ export function reasonNumber(reason: Reason): number {
   return REASONS[reason].number;
 }
 
+/** Tells whether asking again in the same session is pointless after a refusal with this reason. */
+export function isFinalRefusal(reason: Reason): boolean {
+  return reason === 'not-allowed' || reason === 'unsupported';
+}
+
 /** The reason with that number; `unspecified` for one that this version does not know. */
 export function reasonOf(number: number): Reason {
   return byNumber.get(number) ?? 'unspecified';
