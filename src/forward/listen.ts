@@ -48,7 +48,10 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
   });
 }
 
-/** Returns where a server or UDP socket that was bound to `bind` really listens: port 0 becomes the chosen port. */
+/**
+ * Returns where a server or UDP socket that was bound to `bind` really listens: port 0 becomes the chosen
+ * port.
+ */
 export function boundAddress(server: { address(): AddressInfo | string | null }, bind: HostPort): HostPort {
   const address = server.address();
   // A server that listens on a port has an address of this kind.

@@ -25,9 +25,9 @@ export interface PipeOptions {
 export type PipeOutcome = 'ended' | 'reset';
 
 /**
- * Joins one connection to one stream. Carries bytes, half-closes and resets both ways. The pipe holds the bytes
- * that the socket has not taken yet. They are at most one receive window, because credit goes back only for
- * bytes that the kernel has. A socket is paused while its stream is full.
+ * Joins one connection to one stream. Carries bytes, half-closes and resets both ways. The pipe holds the
+ * bytes that the socket has not taken yet. They are at most one receive window, because credit goes back only
+ * for bytes that the kernel has. A socket is paused while its stream is full.
  *
  * Create the socket with `allowHalfOpen`. The pipe owns it from the start. Call {@link attach} with a stream,
  * which may still be waiting for its answer, then {@link flow}.
@@ -52,15 +52,15 @@ export class Pipe implements StreamHandlers {
     this.#socket = socket;
     this.#onOver = options.onOver;
     this.#isPath = options.isPath ?? false;
-    // Until `flow`, the socket fills its own small buffer. We notice a reset but not an end, and that is right:
-    // a client may end early and still want its answer.
+    // Until `flow`, the socket fills its own small buffer. We notice a reset but not an end, and that is
+    // right: a client may end early and still want its answer.
     socket.on('error', this.#onSocketError);
     socket.on('close', this.#onSocketClose);
   }
 
   /**
-   * Returns the handlers to open the stream with. The pipe flows once the peer opens the stream, and resets the
-   * connection if the peer refuses.
+   * Returns the handlers to open the stream with. The pipe flows once the peer opens the stream, and resets
+   * the connection if the peer refuses.
    *
    * @param onRefused called after the reset
    */
@@ -99,7 +99,10 @@ export class Pipe implements StreamHandlers {
     if (this.#socket.readableEnded) this.#onSocketEnd();
   }
 
-  /** Cuts the connection: the other end sees a reset, never a clean end. Ending the stream is the caller's job. */
+  /**
+   * Cuts the connection: the other end sees a reset, never a clean end. Ending the stream is the caller's
+   * job.
+   */
   abort(): void {
     this.#streamOver = true;
     this.#chunks = [];
@@ -135,8 +138,8 @@ export class Pipe implements StreamHandlers {
   /**
    * libuv reports an end instead of an error for a reset that arrives while bytes are unread (POLLHUP after a
    * partial read). A connection that was cut short must never look complete, so we ask the kernel first: an
-   * empty write fails if the connection was reset. We cannot ask once our own side has ended. UNIX sockets and
-   * named pipes have no resets, and there an empty write also fails after a clean end.
+   * empty write fails if the connection was reset. We cannot ask once our own side has ended. UNIX sockets
+   * and named pipes have no resets, and there an empty write also fails after a clean end.
    */
   readonly #onSocketEnd = (): void => {
     if (this.#socket.writableEnded || this.#isPath) this.#endStream();

@@ -8,7 +8,10 @@ import type { Target } from '../mux/wire/target.js';
 export interface StreamGateOptions {
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
-  /** How long a stream waits for a session, in milliseconds; 0 for not at all. Default: {@link SESSION_WAIT_MS}. */
+  /**
+   * How long a stream waits for a session, in milliseconds; 0 for not at all. Default:
+   * {@link SESSION_WAIT_MS}.
+   */
   readonly sessionWaitMs?: number;
   /** How many streams may wait at once. Default: {@link MAX_WAITING_CONNECTIONS}. */
   readonly maxWaiting?: number;

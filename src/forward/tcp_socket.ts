@@ -4,7 +4,10 @@ import { errnoOf } from '../core/errno.js';
 /** Idle time, in milliseconds, after which the kernel probes whether the other end is still there. */
 const KEEP_ALIVE_MS = 60_000;
 
-/** Options of every TCP connection that a forward accepts or dials. They allow half-close and turn Nagle's delay off. */
+/**
+ * Options of every TCP connection that a forward accepts or dials. They allow half-close and turn Nagle's
+ * delay off.
+ */
 export const TCP_OPTIONS = {
   allowHalfOpen: true,
   noDelay: true,

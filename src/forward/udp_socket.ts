@@ -21,7 +21,9 @@ export function bindUdp(bind: HostPort): Promise<Socket> {
   return ready(socket, (done) => socket.bind({ address: bind.host, port: bind.port, exclusive: true }, done));
 }
 
-/** Tells whether the socket can take another datagram. Better to drop one than to let it wait behind too many. */
+/**
+ * Tells whether the socket can take another datagram. Better to drop one than to let it wait behind too many.
+ */
 export function hasRoom(socket: Socket): boolean {
   return socket.getSendQueueSize() < MAX_UDP_QUEUE_BYTES;
 }

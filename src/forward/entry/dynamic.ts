@@ -48,7 +48,9 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #server: Server;
   readonly #maxWaiting: number;
   readonly #halfOpen = new Set<ProxyClient>();
-  /** Accepted clients that are not read until a half-open one has left. Each has a handler for its `close`. */
+  /**
+   * Accepted clients that are not read until a half-open one has left. Each has a handler for its `close`.
+   */
   readonly #unread = new Map<Socket, () => void>();
   readonly #roomTimer: Timer;
   #closed = false;

@@ -35,7 +35,10 @@ export interface LocalForwardEvents {
   /** @param from the client's address; undefined at a path, and for a client that is already gone */
   connection: [from: HostPort | undefined];
   refused: [refused: RefusedConnection];
-  /** The forward accepts no more connections. A forward that is closed before it listens never emits `listening`. */
+  /**
+   * The forward accepts no more connections. A forward that is closed before it listens never emits
+   * `listening`.
+   */
   closed: [];
 }
 

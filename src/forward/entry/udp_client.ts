@@ -5,7 +5,10 @@ import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/spec.js';
 import { IdleTimer } from '../idle_timer.js';
 
-/** Bounds for one client's datagrams that wait for a session with the peer. Beyond them, the oldest are dropped. */
+/**
+ * Bounds for one client's datagrams that wait for a session with the peer. Beyond them, the oldest are
+ * dropped.
+ */
 const MAX_EARLY = 64;
 const MAX_EARLY_BYTES = MAX_STREAM_DATAGRAM_BYTES;
 /** How long a refused client's datagrams are dropped before the peer is asked again, in milliseconds. */

@@ -19,7 +19,10 @@ export interface UdpForwardOptions extends StreamGateOptions {
   readonly logger?: Logger;
   /** Idle time after which a client is forgotten, in milliseconds. Default: {@link UDP_IDLE_MS}. */
   readonly idleMs?: number;
-  /** How many clients are served at once. Beyond that, the longest-idle one is dropped. Default: {@link MAX_UDP_CLIENTS}. */
+  /**
+   * How many clients are served at once. Beyond that, the longest-idle one is dropped. Default:
+   * {@link MAX_UDP_CLIENTS}.
+   */
   readonly maxClients?: number;
 }
 

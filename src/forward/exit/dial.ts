@@ -43,7 +43,10 @@ export type Resolve = (name: string) => Promise<readonly string[]>;
 export type Connect = (address: Address, port: number) => Socket;
 
 export interface DialerOptions {
-  /** Asked when a dial is requested, again after it has waited for its turn, and about each address of the name. */
+  /**
+   * Asked when a dial is requested, again after it has waited for its turn, and about each address of the
+   * name.
+   */
   readonly rules: TargetRules;
   /** Default: {@link systemResolve}. */
   readonly resolve?: Resolve;
@@ -54,11 +57,14 @@ export interface DialerOptions {
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
   /**
-   * How long a dial may take, look-up included, in milliseconds. It may wait for its turn as long again. Default:
-   * {@link DIAL_TIMEOUT_MS}.
+   * How long a dial may take, look-up included, in milliseconds. It may wait for its turn as long again.
+   * Default: {@link DIAL_TIMEOUT_MS}.
    */
   readonly timeoutMs?: number;
-  /** How many dials run at once, at most half of them to one target; others wait. Default: {@link MAX_DIALS_PER_PEER}. */
+  /**
+   * How many dials run at once, at most half of them to one target; others wait. Default:
+   * {@link MAX_DIALS_PER_PEER}.
+   */
   readonly maxDials?: number;
   /** File descriptors for sockets to targets. Default: unlimited. */
   readonly descriptors?: DescriptorShare;
@@ -68,8 +74,8 @@ export interface DialerOptions {
 const MAX_ADDRESSES = 8;
 
 /**
- * Dials targets for one peer. Nothing else dials for a peer, and the rules are asked here, about the very address
- * that is then connected to. A name is looked up only once.
+ * Dials targets for one peer. Nothing else dials for a peer, and the rules are asked here, about the very
+ * address that is then connected to. A name is looked up only once.
  */
 export class Dialer {
   readonly #rules: TargetRules;
@@ -113,8 +119,8 @@ export class Dialer {
   }
 
   /**
-   * Opens a socket for datagrams to a target. UDP has no handshake, so this takes the first routable address of
-   * a name. Waits for its turn as {@link dial} does. Never rejects.
+   * Opens a socket for datagrams to a target. UDP has no handshake, so this takes the first routable address
+   * of a name. Waits for its turn as {@link dial} does. Never rejects.
    *
    * @param signal cancels the dial, which then fails with the reason `cancelled`
    */
@@ -235,9 +241,9 @@ export class Dialer {
 }
 
 /**
- * Asks the system's resolver, so every program on this machine finds the same: hosts file, mDNS and DNS, in the
- * system's order. libuv gives look-ups at most half of its threads, so a dead name server delays other names
- * and nothing else.
+ * Asks the system's resolver, so every program on this machine finds the same: hosts file, mDNS and DNS, in
+ * the system's order. libuv gives look-ups at most half of its threads, so a dead name server delays other
+ * names and nothing else.
  */
 export const systemResolve: Resolve = async (name) => {
   const found = await lookup(name, { all: true, order: 'verbatim' });

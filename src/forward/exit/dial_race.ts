@@ -2,10 +2,15 @@ import type { Socket } from 'node:net';
 import type { Timers } from '../../core/clock.js';
 import { Timer } from '../../core/timer.js';
 
-/** How long one address is tried alone before the next one is tried beside it. Source: RFC 8305, section 8. */
+/**
+ * How long one address is tried alone before the next one is tried beside it. Source: RFC 8305, section 8.
+ */
 export const ATTEMPT_DELAY_MS = 250;
 
-/** Starts to connect to one address. The socket emits `connect` or `error`. Throws if the attempt cannot start. */
+/**
+ * Starts to connect to one address. The socket emits `connect` or `error`. Throws if the attempt cannot
+ * start.
+ */
 export type Attempt = () => Socket;
 
 /** `failed` has one error for each address. */
@@ -15,8 +20,9 @@ export type RaceResult =
   | { readonly kind: 'stopped' };
 
 /**
- * Connects to one of several addresses of the same target, and takes the first that connects (RFC 8305, section
- * 5). Tries the next address when one fails, or beside it when it takes long. Destroys the sockets that lose.
+ * Connects to one of several addresses of the same target, and takes the first that connects (RFC 8305,
+ * section 5). Tries the next address when one fails, or beside it when it takes long. Destroys the sockets
+ * that lose.
  *
  * @param signal stops the race
  */

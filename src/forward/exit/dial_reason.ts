@@ -40,7 +40,10 @@ const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
   EMFILE: 'limit',
 };
 
-/** From the most to the least informative. Of several addresses' failures, the peer gets the first one of these. */
+/**
+ * From the most to the least informative. Of several addresses' failures, the peer gets the first one of
+ * these.
+ */
 const BY_INFORMATION: readonly Reason[] = ['refused', 'busy', 'limit', 'timeout', 'unreachable'];
 
 /** Returns why a dial failed, from the error of each address. */

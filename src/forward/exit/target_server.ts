@@ -17,7 +17,10 @@ import { resetSocket } from '../tcp_socket.js';
 import { Dialer, type DialerOptions, type DialFailure } from './dial.js';
 import { UdpPipe } from './udp_pipe.js';
 
-/** Twice the opener's idle time. The opener gives up first, because it knows whether its client is still there. */
+/**
+ * Twice the opener's idle time. The opener gives up first, because it knows whether its client is still
+ * there.
+ */
 const TARGET_UDP_IDLE_MS = 2 * UDP_IDLE_MS;
 
 type LogFields = Readonly<Record<string, unknown>>;
@@ -161,7 +164,11 @@ export class TargetServer {
     stream = this.#join(request, pipe, target, fields);
   }
 
-  /** Joins the dialled socket to the stream. @returns undefined when the rules have changed during the dial */
+  /**
+   * Joins the dialled socket to the stream.
+   *
+   * @returns undefined when the rules have changed during the dial
+   */
   #join(
     request: OpenRequest,
     pipe: Pipe | UdpPipe,

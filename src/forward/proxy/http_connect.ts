@@ -11,7 +11,10 @@ import {
 
 // HTTP CONNECT: RFC 9110, section 9.3.6; RFC 9112, sections 2 and 3.2.3.
 
-/** Maximum length of the request line and headers together, in bytes; the same as of Node.js's own HTTP server. */
+/**
+ * Maximum length of the request line and headers together, in bytes; the same as of Node.js's own HTTP
+ * server.
+ */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
 /** Status codes for refusals. All other reasons are 502. */
@@ -113,7 +116,11 @@ interface Credentials {
   readonly password: Uint8Array;
 }
 
-/** Reads the credentials of the Basic scheme (RFC 7617). @returns undefined if there are none in that scheme */
+/**
+ * Reads the credentials of the Basic scheme (RFC 7617).
+ *
+ * @returns undefined if there are none in that scheme
+ */
 function credentialsIn(fields: readonly string[]): Credentials | 'broken' | undefined {
   let found: Credentials | undefined;
   for (const field of fields) {

@@ -130,7 +130,10 @@ export class ProxyClient {
     this.#options.gate.open(this.#wish);
   }
 
-  /** Sends the last answer, and reads on so that the client gets it: closing with bytes unread would be a reset. */
+  /**
+   * Sends the last answer, and reads on so that the client gets it: closing with bytes unread would be a
+   * reset.
+   */
   #finish(answer: Uint8Array): void {
     this.#stopReading();
     this.#endHandshake();

@@ -4,10 +4,15 @@ import type { Reason } from '../../mux/wire/reasons.js';
 import { hostText, readHost } from '../../rules/host.js';
 import type { HostPort } from '../../rules/spec.js';
 
-/** The result of a client's bytes so far. `answer` is for the client; it may be empty, and is given only once. */
+/**
+ * The result of a client's bytes so far. `answer` is for the client; it may be empty, and is given only once.
+ */
 export type ProxyStep =
   | { readonly kind: 'more'; readonly answer: Uint8Array }
-  /** The request is complete. `rest` is what followed it, for the target. The client still waits for its answer. */
+  /**
+   * The request is complete. `rest` is what followed it, for the target. The client still waits for its
+   * answer.
+   */
   | {
       readonly kind: 'target';
       readonly answer: Uint8Array;

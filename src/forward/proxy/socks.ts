@@ -46,7 +46,9 @@ type Turn =
   | Exclude<ProxyStep, { kind: 'more' }>
   | undefined;
 
-/** The proxy's side of the handshake with one SOCKS5 client. Holds at most one message, which is 513 bytes. */
+/**
+ * The proxy's side of the handshake with one SOCKS5 client. Holds at most one message, which is 513 bytes.
+ */
 export class SocksHandshake implements ProxyHandshake {
   readonly #authorize: Authorize | undefined;
   #phase: Phase = 'greeting';

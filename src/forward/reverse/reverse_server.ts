@@ -103,7 +103,10 @@ export class ReverseServer {
     opened.open(request);
   }
 
-  /** Closes the ports that the rules no longer allow, and cuts their connections. Call it when the rules have changed. */
+  /**
+   * Closes the ports that the rules no longer allow, and cuts their connections. Call it when the rules have
+   * changed.
+   */
   recheck(): void {
     for (const port of [...this.#ports]) port.recheck();
   }

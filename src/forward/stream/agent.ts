@@ -19,7 +19,10 @@ export class TunnelAgent extends Agent {
   }
 }
 
-/** An agent for `node:https` whose connections the far end dials. TLS runs end to end, from here to the target. */
+/**
+ * An agent for `node:https` whose connections the far end dials. TLS runs end to end, from here to the
+ * target.
+ */
 export class TunnelHttpsAgent extends HttpsAgent {
   readonly #dial: Dial;
 

@@ -1,6 +1,9 @@
 import { REASONS, type Reason } from '../../mux/wire/reasons.js';
 
-/** Codes that a `net.Socket` would give. All other reasons are ECONNRESET, or ECONNABORTED when this end closed. */
+/**
+ * Codes that a `net.Socket` would give. All other reasons are ECONNRESET, or ECONNABORTED when this end
+ * closed.
+ */
 const DIAL_CODES: Partial<Readonly<Record<Reason, string>>> = {
   refused: 'ECONNREFUSED',
   unreachable: 'EHOSTUNREACH',
@@ -12,7 +15,10 @@ const DIAL_CODES: Partial<Readonly<Record<Reason, string>>> = {
   unsupported: 'EAFNOSUPPORT',
 };
 
-/** The error of a dialled stream that was refused or cut short. It has the `code` that a `net.Socket` would have. */
+/**
+ * The error of a dialled stream that was refused or cut short. It has the `code` that a `net.Socket` would
+ * have.
+ */
 export class DialError extends Error {
   override readonly name = 'DialError';
   /** For example `ECONNREFUSED` or `ECONNRESET`. */
@@ -32,7 +38,8 @@ export class DialError extends Error {
     this.code = code;
     this.syscall = syscall;
     this.reason = reason;
-    // In these two cases the text is complete: what the rules deny and what would allow it, or why this end gave up.
+    // In these two cases the text is complete: what the rules deny and what would allow it, or why this end
+    // gave up.
     const isWhole = reason === 'not-allowed' || reason === 'cancelled';
     this.detail = text === '' ? sentence : isWhole ? text : `${text} (${sentence})`;
   }

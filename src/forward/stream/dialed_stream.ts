@@ -10,7 +10,10 @@ export interface DialedStreamOptions extends Pick<TunnelStreamOptions, 'allowHal
   readonly gate: StreamGate;
   readonly timers: Timers;
   readonly target: TcpTarget | PathTarget;
-  /** How long to wait for a session with the peer, in milliseconds; Infinity for no limit. Default: the gate's wait. */
+  /**
+   * How long to wait for a session with the peer, in milliseconds; Infinity for no limit. Default: the gate's
+   * wait.
+   */
   readonly sessionWaitMs?: number;
   /** Destroys the stream with an AbortError when aborted. */
   readonly signal?: AbortSignal;

@@ -5,7 +5,10 @@ import { LOCALHOST, readHost } from '../../rules/host.js';
 
 /** A name and port that lead to this program instead of an address. They are never resolved or dialled. */
 export interface Offer extends HostPort {
-  /** Keeps our direction of a stream open after the far end has ended. Default: false, as for `net.createServer`. */
+  /**
+   * Keeps our direction of a stream open after the far end has ended. Default: false, as for
+   * `net.createServer`.
+   */
   readonly allowHalfOpen?: boolean;
 }
 

@@ -21,7 +21,10 @@ export interface StreamServerOptions {
   readonly onStream: (stream: ServedStream, offer: Offer) => void;
 }
 
-/** Answers one peer's requests for offers of this program: gives the program a stream, or refuses with the reason. */
+/**
+ * Answers one peer's requests for offers of this program: gives the program a stream, or refuses with the
+ * reason.
+ */
 export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #logger: Logger;
@@ -41,7 +44,10 @@ export class StreamServer {
     return { opened: this.#opened, denied: this.#denials.count, limited: 0, failed: this.#failed };
   }
 
-  /** Answers the request later; returns at once. Also refuses datagrams, so that nobody resolves the offer's name. */
+  /**
+   * Answers the request later; returns at once. Also refuses datagrams, so that nobody resolves the offer's
+   * name.
+   */
   handle(request: OpenRequest, offer: Offer): void {
     // Outside the session's call, because an error that a handler throws there would harm other streams.
     process.nextTick(() => this.#answer(request, offer));

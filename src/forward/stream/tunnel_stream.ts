@@ -18,13 +18,15 @@ export interface TunnelStreamOptions {
 
 type WriteDone = (error?: Error | null) => void;
 
-/** How long the far end may leave its direction open after ours has ended. Source: Linux's tcp_fin_timeout. */
+/**
+ * How long the far end may leave its direction open after ours has ended. Source: Linux's tcp_fin_timeout.
+ */
 const LINGER_MS = 60_000;
 
 /**
  * A connection through the tunnel. It behaves like a `net.Socket`. Beside the events of a Duplex it emits
- * `timeout`, and a dialled stream emits `connect` and `ready` when the target is connected. A stream that fails is
- * destroyed with a {@link DialError}.
+ * `timeout`, and a dialled stream emits `connect` and `ready` when the target is connected. A stream that
+ * fails is destroyed with a {@link DialError}.
  */
 export abstract class TunnelStream extends Duplex {
   /** The host that was asked for, on a dialled stream; undefined for a path, as on a `net.Socket`. */
@@ -106,7 +108,10 @@ export abstract class TunnelStream extends Duplex {
     return this.destroy();
   }
 
-  /** Does nothing: the stream connects by itself. Some clients that are given a socket call this, such as `pg`. */
+  /**
+   * Does nothing: the stream connects by itself. Some clients that are given a socket call this, such as
+   * `pg`.
+   */
   connect(..._where: readonly unknown[]): this {
     return this;
   }
@@ -257,7 +262,10 @@ export abstract class TunnelStream extends Duplex {
   }
 }
 
-/** Makes what an event listener throws an uncaught exception, as for a socket. In the session it would harm other streams. */
+/**
+ * Makes what an event listener throws an uncaught exception, as for a socket. In the session it would harm
+ * other streams.
+ */
 function isolated(action: () => unknown): void {
   try {
     action();
