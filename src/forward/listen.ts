@@ -1,12 +1,11 @@
 import type { AddressInfo, Server } from 'node:net';
-import { errnoOf } from '../core/errno.js';
-import { TunnelError } from '../core/errors.js';
+import { errnoOf, TunnelError } from '../core/errors.js';
 import { exhaustionOf } from '../core/exhaustion.js';
+import { LOCALHOST } from '../core/host.js';
+import { isLoopback, parseAddress } from '../core/ip.js';
 import type { Logger } from '../core/logger.js';
-import { isLoopback, parseAddress } from '../rules/address.js';
 import type { Endpoint } from '../rules/endpoint.js';
-import { LOCALHOST } from '../rules/host.js';
-import { type HostPort, printBind, printHostPort, printLocalSpec } from '../rules/spec.js';
+import { type HostPort, printBind, printHostPort, printLocalSpec } from '../rules/forward_spec.js';
 
 /** The lowest port that every user may listen on. */
 const FIRST_UNPRIVILEGED_PORT = 1024;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { errnoOf } from '../core/errno.js';
+import { errnoOf } from '../core/errors.js';
 
 /** Idle time, in milliseconds, after which the kernel probes whether the other end is still there. */
 const KEEP_ALIVE_MS = 60_000;

@@ -1,10 +1,10 @@
 import { createSocket, type Socket } from 'node:dgram';
+import { type IpAddress, parseAddress } from '../core/ip.js';
 import { MAX_UDP_QUEUE_BYTES } from '../core/limits.js';
-import { type Address, parseAddress } from '../rules/address.js';
 import type { HostPort } from '../rules/endpoint.js';
 
 /** Opens a socket that exchanges datagrams with one address only, from a port that the system chooses. */
-export type ConnectUdp = (address: Address, port: number) => Promise<Socket>;
+export type ConnectUdp = (address: IpAddress, port: number) => Promise<Socket>;
 
 /** Rejects with the system's error. */
 export const connectUdp: ConnectUdp = (address, port) => {

@@ -1,12 +1,13 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
-import type { Outcome, Path, ToxNode } from '../bridge/tox_node.js';
+import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { isAborted, throwIfAborted, withDeadline } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { Path } from '../core/tox_network.js';
 import { DynamicForward } from '../forward/entry/dynamic.js';
 import { LocalForward, type RefusedConnection } from '../forward/entry/local.js';
 import { UdpForward } from '../forward/entry/udp_forward.js';
@@ -30,9 +31,7 @@ import { TicketProver } from '../peer/ticket_prover.js';
 import { NO_TRAFFIC } from '../peer/traffic.js';
 import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
 import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
-import type { ReverseSpec } from '../rules/reverse_spec.js';
-import type { LocalSpec } from '../rules/spec.js';
-import type { UdpSpec } from '../rules/udp_spec.js';
+import type { LocalSpec, ReverseSpec, UdpSpec } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
 import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import {

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { MAX_FRAME_BYTES, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_FRAME_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { encodeText, printable, readU16, readU32, readU64, writeU64 } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';
 import { REASONS, reasonNumber, reasonOf } from '../../src/mux/wire/reasons.js';
 import { idKey, idText, isIdAt, isNilAt, newId } from '../../src/mux/wire/stream_id.js';
 import { decodeTarget, encodeTarget, type Target } from '../../src/mux/wire/target.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const id = bytesOf('00112233445546778899aabbccddeeff');
 const token = bytesOf('0102030405060708');

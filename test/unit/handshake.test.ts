@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { MAX_FRAME_BYTES, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_FRAME_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import {
   acceptWelcome,
   answerHello,
@@ -28,7 +29,7 @@ import {
   packetKind,
 } from '../../src/mux/wire/handshake.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 

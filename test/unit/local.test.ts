@@ -13,7 +13,7 @@ import {
 } from '../../src/forward/entry/local.js';
 import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target as StreamTarget } from '../../src/mux/wire/target.js';
-import { parseLocalSpec } from '../../src/rules/spec.js';
+import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { dialLoopback, ending, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { readExactly } from '../support/socket_bytes.js';
 import { StreamEnd } from '../support/stream_ends.js';

@@ -8,7 +8,7 @@ import { UdpClient } from '../../src/forward/entry/udp_client.js';
 import { UdpForward, type UdpForwardOptions } from '../../src/forward/entry/udp_forward.js';
 import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target } from '../../src/mux/wire/target.js';
-import { parseUdpSpec } from '../../src/rules/udp_spec.js';
+import { parseUdpSpec } from '../../src/rules/forward_spec.js';
 import { StreamEnd } from '../support/stream_ends.js';
 import { UdpEnd } from '../support/udp_end.js';
 import { VirtualTimers } from '../support/virtual_timers.js';

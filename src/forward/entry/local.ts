@@ -4,8 +4,15 @@ import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js'
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { type Endpoint, isPath, printEndpoint, type SocketPath, targetOf } from '../../rules/endpoint.js';
-import type { HostPort, LocalSpec } from '../../rules/spec.js';
+import {
+  type Endpoint,
+  type HostPort,
+  isPath,
+  printEndpoint,
+  type SocketPath,
+  targetOf,
+} from '../../rules/endpoint.js';
+import type { LocalSpec } from '../../rules/forward_spec.js';
 import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
 import { Pipe } from '../pipe.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';

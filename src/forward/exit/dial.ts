@@ -4,16 +4,14 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { isAborted, onAbort, withDeadline } from '../../core/aborting.js';
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
+import { type Host, LOCALHOST, printHost, readHost } from '../../core/host.js';
+import { type IpAddress, parseAddress } from '../../core/ip.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../../core/limits.js';
 import { Timer } from '../../core/timer.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { type Address, parseAddress } from '../../rules/address.js';
 import type { TargetRules } from '../../rules/allow.js';
-import { type Endpoint, isPath } from '../../rules/endpoint.js';
+import { type Endpoint, foreignPath, type HostPort, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
-import { type Host, LOCALHOST, printHost, readHost } from '../../rules/host.js';
-import { foreignPath, readSocketPath } from '../../rules/socket_path.js';
-import type { HostPort } from '../../rules/spec.js';
 import { shown } from '../../rules/spec_text.js';
 import { TCP_OPTIONS } from '../tcp_socket.js';
 import { type ConnectUdp, connectUdp } from '../udp_socket.js';
@@ -33,14 +31,14 @@ export type DialResult = { readonly kind: 'connected'; readonly socket: Socket }
 
 /** `address` is where the datagrams go. */
 export type UdpDialResult =
-  | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: Address }
+  | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: IpAddress }
   | DialFailure;
 
 /** Returns the addresses of a name, best first. Rejects with a `code` such as ENOTFOUND. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
 /** Starts to connect. The socket emits `connect` or `error`. */
-export type Connect = (address: Address, port: number) => Socket;
+export type Connect = (address: IpAddress, port: number) => Socket;
 
 export interface DialerOptions {
   /**
@@ -165,7 +163,7 @@ export class Dialer {
     protocol: Protocol,
     target: HostPort,
     signal: AbortSignal | undefined,
-    connect: (asked: string, addresses: readonly Address[], deadline: Deadline) => Promise<Result>,
+    connect: (asked: string, addresses: readonly IpAddress[], deadline: Deadline) => Promise<Result>,
   ): Promise<Result | DialFailure> {
     const asked = `${shown(target.host)} port ${target.port}`;
     const host = readHost(target.host);
@@ -232,7 +230,7 @@ export class Dialer {
     );
   }
 
-  async #addresses(host: Host): Promise<readonly Address[]> {
+  async #addresses(host: Host): Promise<readonly IpAddress[]> {
     if (host.kind === 'address') return [host.address];
     const found = host.name === LOCALHOST ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
     // Addresses that the rules cannot express, such as scoped ones, are not dialled.

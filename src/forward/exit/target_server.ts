@@ -1,15 +1,14 @@
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
+import { readHost } from '../../core/host.js';
+import { parseAddress } from '../../core/ip.js';
 import { UDP_IDLE_MS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Target, UdpTarget } from '../../mux/wire/target.js';
-import { parseAddress } from '../../rules/address.js';
 import type { TargetRules } from '../../rules/allow.js';
-import { type Endpoint, isPath } from '../../rules/endpoint.js';
+import { type Endpoint, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
-import { readHost } from '../../rules/host.js';
-import { readSocketPath } from '../../rules/socket_path.js';
 import { shown } from '../../rules/spec_text.js';
 import { Pipe } from '../pipe.js';
 import { DenialLog, type ServeCounts } from '../serve_log.js';

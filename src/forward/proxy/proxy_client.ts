@@ -3,7 +3,7 @@ import type { Timers } from '../../core/clock.js';
 import { Timer } from '../../core/timer.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import { Pipe } from '../pipe.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';
 import { resetSocket } from '../tcp_socket.js';

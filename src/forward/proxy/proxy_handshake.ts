@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { ProxyCredentials } from '../../core/proxy_credentials.js';
+import { hostText, readHost } from '../../core/host.js';
+import type { ProxyCredentials } from '../../core/proxy.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { hostText, readHost } from '../../rules/host.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
 
 /**
  * The result of a client's bytes so far. `answer` is for the client; it may be empty, and is given only once.

@@ -1,7 +1,7 @@
 import { TunnelError } from '../../core/errors.js';
+import { LOCALHOST, readHost } from '../../core/host.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { ExposedPorts } from '../../rules/expose.js';
-import { LOCALHOST, readHost } from '../../rules/host.js';
 
 /** A name and port that lead to this program instead of an address. They are never resolved or dialled. */
 export interface Offer extends HostPort {

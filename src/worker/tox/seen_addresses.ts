@@ -1,4 +1,4 @@
-import { formatIp, IPV4_BYTES, IPV6_BYTES } from '../net/ip_text.js';
+import { IPV4_BYTES, IPV6_BYTES, ipText } from '../../core/ip.js';
 
 /** A numeric address and a port. */
 export interface SocketPlace {
@@ -38,7 +38,7 @@ export function readSeenAddresses(bytes: Uint8Array): SeenAddress[] {
 function readPlace(bytes: Uint8Array, at: number): SocketPlace {
   const length = bytes[at] === 4 ? IPV4_BYTES : IPV6_BYTES;
   return {
-    ip: formatIp(bytes.subarray(at + 1, at + 1 + length)),
+    ip: ipText(bytes.subarray(at + 1, at + 1 + length)),
     port: (bytes[at + PORT_OFFSET]! << 8) | bytes[at + PORT_OFFSET + 1]!,
   };
 }
