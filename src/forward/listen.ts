@@ -4,8 +4,8 @@ import { exhaustionOf } from '../core/exhaustion.js';
 import { LOCALHOST } from '../core/host.js';
 import { isLoopback, parseAddress } from '../core/ip.js';
 import type { Logger } from '../core/logger.js';
-import type { Endpoint } from '../rules/endpoint.js';
-import { type HostPort, printBind, printHostPort, printLocalSpec } from '../rules/forward_spec.js';
+import { type Endpoint, type HostPort, printHostPort } from '../rules/endpoint.js';
+import { printBind, printForwardSpec } from '../rules/forward_spec.js';
 
 /** The lowest port that every user may listen on. */
 const FIRST_UNPRIVILEGED_PORT = 1024;
@@ -77,7 +77,7 @@ export function listenError({ bind, option, target }: ListenRequest, cause: unkn
   const { host, port } = bind;
   const example = (other: number): string => {
     const place = { host, port: other };
-    return `${option} ${target === undefined ? printBind(place) : printLocalSpec({ bind: place, target })}`;
+    return `${option} ${target === undefined ? printBind(place) : printForwardSpec({ bind: place, target })}`;
   };
   const free = port < FIRST_UNPRIVILEGED_PORT ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
   const otherPort = `choose another port, for example ${example(free)}, or ${example(0)} for any free port`;

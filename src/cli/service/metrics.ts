@@ -1,7 +1,8 @@
 import { createServer } from 'node:http';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
-import { parseBind, printHostPort } from '../../rules/forward_spec.js';
+import { printHostPort } from '../../rules/endpoint.js';
+import { parseBind } from '../../rules/forward_spec.js';
 import type { TunnelHandle } from '../api.js';
 import type { Reporter } from '../output/reporter.js';
 

@@ -2,8 +2,13 @@ import { EventEmitter } from 'node:events';
 import type { Reverse } from '../../index.js';
 import { isFinalRefusal } from '../../mux/wire/reasons.js';
 import { type Endpoint, printEndpoint } from '../../rules/endpoint.js';
-import type { ReverseSpec, UdpSpec } from '../../rules/forward_spec.js';
-import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../../rules/forward_spec.js';
+import {
+  DEFAULT_BIND_HOST,
+  type LocalSpec,
+  printBind,
+  type ReverseSpec,
+  type UdpSpec,
+} from '../../rules/forward_spec.js';
 import type { ConnectorHandle, Forward, ProxyOptions } from '../api.js';
 import { usage } from '../options/flags.js';
 

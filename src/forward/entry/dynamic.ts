@@ -8,7 +8,7 @@ import type { ProxyCredentials } from '../../core/proxy.js';
 import { Timer } from '../../core/timer.js';
 import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { type HostPort, printHostPort } from '../../rules/forward_spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { listenOn, warnWhenPublic } from '../listen.js';
 import { ProxyClient } from '../proxy/proxy_client.js';
 import { type Authorize, authorizer } from '../proxy/proxy_handshake.js';

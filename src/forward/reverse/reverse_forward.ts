@@ -5,7 +5,8 @@ import { Timer } from '../../core/timer.js';
 import type { MuxStream, OpenRequest, StreamOpener } from '../../mux/stream/stream_api.js';
 import { isFinalRefusal, type Reason } from '../../mux/wire/reasons.js';
 import { idBytes, isIdAt } from '../../mux/wire/stream_id.js';
-import type { HostPort, ReverseSpec } from '../../rules/forward_spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
+import type { ReverseSpec } from '../../rules/forward_spec.js';
 
 export interface ReverseForwardOptions {
   readonly spec: ReverseSpec;

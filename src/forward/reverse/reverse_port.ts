@@ -9,7 +9,7 @@ import type { Logger } from '../../core/logger.js';
 import { Timer } from '../../core/timer.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { type HostPort, printHostPort } from '../../rules/forward_spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { boundAddress } from '../listen.js';
 import { Pipe } from '../pipe.js';
 import { TCP_OPTIONS, turnAway } from '../tcp_socket.js';
