@@ -9,7 +9,7 @@ import { TempFolder } from '../support/temp_folder.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Of each folder of src/: a file that it must not import, and one that it may. */
+/** For each folder of src/: a file that it must not import, and one that it may. */
 const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = {
   '.': { refused: 'worker/node_worker', allowed: 'tunnel/listener' },
   core: { refused: 'mux/wire/reasons', allowed: 'core/errors' },
@@ -57,7 +57,7 @@ const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = 
   'cli/service': { refused: 'cli/commands/listen', allowed: 'cli/options/flags' },
 };
 
-/** Folders whose code gets sockets and files from its callers. */
+/** Folders whose callers hand in sockets and files. */
 const WITHOUT_IO = [
   '.',
   'rules',
@@ -87,7 +87,7 @@ test('every folder of src has a row here', () => {
   );
 });
 
-test('the linter refuses an import that a folder must not have, and passes one that it may have', async (t) => {
+test('the linter refuses a forbidden import in each folder, and passes an allowed one', async (t) => {
   const temp = new TempFolder();
   t.after(() => temp.remove());
   const copy = temp.path;

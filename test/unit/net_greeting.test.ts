@@ -21,7 +21,7 @@ const TARGETS = [
 const ME = { user: 'jürgen', password: 'pa:ss %' };
 const text = (words: string): Buffer => Buffer.from(words, 'latin1');
 
-/** Lets a proxy of ours answer, byte by byte, with something of the target behind it. */
+/** Lets a proxy of ours answer byte by byte, followed by some bytes of the target. */
 function talk(greeting: Greeting, proxy: ProxyHandshake): { step: GreetingStep; asked: unknown } {
   let step: GreetingStep = { kind: 'more', say: greeting.begin() };
   let asked: unknown;
@@ -44,7 +44,7 @@ for (const protocol of ['socks5', 'http'] as const) {
   };
   const at = { protocol, host: 'proxy', port: 1 } as const;
 
-  test(`${protocol}: a proxy is asked for a name, an IPv4 and an IPv6 address, with a password and without`, () => {
+  test(`${protocol}: requests a name, an IPv4 and an IPv6 address, with a password and without`, () => {
     for (const target of TARGETS) {
       assert.deepEqual(talk(greetingFor(at, target), proxyOf()), {
         step: { kind: 'done', rest: Buffer.alloc(0) },
@@ -54,7 +54,7 @@ for (const protocol of ['socks5', 'http'] as const) {
     }
   });
 
-  test(`${protocol}: a proxy that wants a password, or another one, is said to`, () => {
+  test(`${protocol}: reports a proxy that requires a password, or another one`, () => {
     const target = TARGETS[0];
     const other = { ...ME, password: 'x' };
     assert.deepEqual(talk(greetingFor(at, target), proxyOf(ME)).step, {
@@ -68,7 +68,7 @@ for (const protocol of ['socks5', 'http'] as const) {
   });
 }
 
-test('socks5: what follows the answer belongs to the target, whatever address the answer has', () => {
+test('socks5: the bytes after the answer belong to the target, whatever address the answer has', () => {
   for (const address of ['01 7f000001', '04 20010db8000000000000000000000001', '03 02 6162']) {
     const greeting = new SocksGreeting(TARGETS[0], undefined);
     greeting.begin();
@@ -81,7 +81,7 @@ test('socks5: what follows the answer belongs to the target, whatever address th
   }
 });
 
-test('socks5: each refusal has its words, and what is no SOCKS5 is told as that', () => {
+test('socks5: each refusal has its own text, and another protocol is reported as such', () => {
   const answered = (...bytes: number[]): GreetingStep => {
     const greeting = new SocksGreeting(TARGETS[0], undefined);
     greeting.take(Uint8Array.of(5, 0));
@@ -106,7 +106,7 @@ test('socks5: each refusal has its words, and what is no SOCKS5 is told as that'
   });
 });
 
-test('http: any status of success opens, what follows belongs to the target, and others are told', () => {
+test('http: any success status opens, the bytes after it belong to the target, and other statuses are reported', () => {
   const answered = (words: string): GreetingStep => new HttpGreeting(TARGETS[0], undefined).take(text(words));
   assert.deepEqual(answered('HTTP/1.0 200 OK\r\nVia: x\r\n\r\nearly'), { kind: 'done', rest: text('early') });
   assert.deepEqual(answered('HTTP/1.1 204\r\n\r\n'), { kind: 'done', rest: text('') });
@@ -122,7 +122,7 @@ test('http: any status of success opens, what follows belongs to the target, and
   });
 });
 
-test('a name has one address that stands for it, one that nobody can guess, and a bounded number of names have one', () => {
+test('a name has one unguessable placeholder address, and the number of names is bounded', () => {
   let next = 0;
   const names = new ProxiedNames((into) => into.fill(++next));
   const address = '100:0:0:0:101:101:101:101';

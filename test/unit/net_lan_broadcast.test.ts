@@ -5,7 +5,7 @@ import { ipBytes } from '../../src/core/ip.js';
 import { AddressCache, broadcastAddresses, broadcastFamily } from '../../src/worker/net/udp_addresses.js';
 
 const at = (address: string, netmask: string, internal = false) =>
-  ({ address, netmask, internal, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as NetworkInterfaceInfo; // the rest is not looked at
+  ({ address, netmask, internal, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as NetworkInterfaceInfo; // the other fields are not used
 
 const INTERFACES = {
   lo: [at('127.0.0.1', '255.0.0.0', true), at('::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff', true)],
