@@ -192,7 +192,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
               refused = true;
             });
           }
-          outbox.reserve(RECORD_BYTES); // by another user, who never commits
+          outbox.reserve(RECORD_BYTES); // another user, which never commits
           eventLoop(steps, turns, pair.toProducer, look);
         };
       };
@@ -228,7 +228,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
               refused = true;
             });
           }
-          gauge.fits(1); // by another user, who never writes
+          gauge.fits(1); // another user, which never writes
           eventLoop(steps, turns, bell, look);
         };
       };

@@ -310,6 +310,6 @@ function textOf(read: Host): string {
 
 function asAddress(text: string) {
   const read = parseAddress(text);
-  if (read === undefined) throw new Error(`${text} is no address`);
+  if (read === undefined) throw new Error(`${text} is not an address`);
   return read;
 }
