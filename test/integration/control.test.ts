@@ -144,7 +144,7 @@ describe('the control socket', () => {
 
   test('refuses a file in its place, and keeps the file', async () => {
     writeFileSync(join(folder, SOCKET_NAME), 'mine');
-    await assert.rejects(serve(), failsWith('ERR_STATE_IO', /no socket/));
+    await assert.rejects(serve(), failsWith('ERR_STATE_IO', /not a socket/));
     assert.equal(readFileSync(join(folder, SOCKET_NAME), 'utf8'), 'mine');
   });
 

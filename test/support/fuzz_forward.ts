@@ -14,8 +14,7 @@ import {
   parseReverseSpec,
   parseTarget,
   printBind,
-  printLocalSpec,
-  printReverseSpec,
+  printForwardSpec,
 } from '../../src/rules/forward_spec.js';
 import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
 import {
@@ -54,7 +53,7 @@ function forward(text: string): Verdict {
       }
       default: {
         const spec = parseLocalSpec(text);
-        same('forward', parseLocalSpec(printLocalSpec(spec)), spec);
+        same('forward', parseLocalSpec(printForwardSpec(spec)), spec);
       }
     }
   });
@@ -63,7 +62,7 @@ function forward(text: string): Verdict {
 function reverseForward(text: string): Verdict {
   return refusing(['ERR_SPEC_INVALID'], () => {
     const spec = parseReverseSpec(text);
-    same('reverse forward', parseReverseSpec(printReverseSpec(spec)), spec);
+    same('reverse forward', parseReverseSpec(printForwardSpec(spec)), spec);
     // The other end accepts this text as an address, so the parsed forward can be requested.
     encodeTarget({ kind: 'listen', ...spec.bind });
   });

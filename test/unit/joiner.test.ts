@@ -138,12 +138,12 @@ test('without nodes tries nothing, and reports whether it searches the LAN', asy
 
 test('through a proxy reports its trouble, and does not mention a LAN', async () => {
   const { joiner, answer, said, pass } = bench({ proxied: true });
-  answer.failed = ['the proxy h:1 wants a user name and password'];
+  answer.failed = ['the proxy h:1 requires a user name and password'];
   joiner.pathChanged('none');
   await pass(10_000);
   assert.match(
     said[0] ?? '',
-    /cannot be used now: the proxy h:1 wants.*Does the proxy run, and let us through\?$/,
+    /cannot be used now: the proxy h:1 requires.*Does the proxy run, and let us through\?$/,
   );
   const empty = bench({ nodes: [], proxied: true });
   empty.joiner.pathChanged('none');

@@ -4,7 +4,7 @@ import { authorizer } from '../../src/forward/proxy/credentials.js';
 import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
 import type { ProxyHandshake } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
-import { ProxiedNames, standsForName } from '../../src/worker/net/proxied_names.js';
+import { isPlaceholder, ProxiedNames } from '../../src/worker/net/proxied_names.js';
 import {
   type Greeting,
   type GreetingStep,
@@ -59,7 +59,7 @@ for (const protocol of ['socks5', 'http'] as const) {
     const other = { ...ME, password: 'x' };
     assert.deepEqual(talk(greetingFor(at, target), proxyOf(ME)).step, {
       kind: 'failed',
-      why: 'wants a user name and password',
+      why: 'requires a user name and password',
     });
     assert.deepEqual(talk(greetingFor({ ...at, credentials: other }, target), proxyOf(ME)).step, {
       kind: 'failed',
@@ -88,21 +88,21 @@ test('socks5: each refusal has its own text, and another protocol is reported as
     return greeting.take(Uint8Array.from(bytes));
   };
   for (const [code, why] of [
-    [2, 'does not allow it'],
-    [5, 'found the connection refused'],
+    [2, 'does not allow this connection'],
+    [5, 'reports that the connection was refused'],
     [99, 'refused with the unknown code 99'],
   ] as const) {
     assert.deepEqual(answered(5, code), { kind: 'failed', why });
   }
-  assert.deepEqual(answered(4), { kind: 'failed', why: 'speaks no SOCKS5' });
-  assert.deepEqual(answered(5, 0, 0, 9, 0), { kind: 'failed', why: 'speaks no SOCKS5' });
+  assert.deepEqual(answered(4), { kind: 'failed', why: 'does not speak SOCKS5' });
+  assert.deepEqual(answered(5, 0, 0, 9, 0), { kind: 'failed', why: 'does not speak SOCKS5' });
   assert.deepEqual(new SocksGreeting(TARGETS[0], undefined).take(text('HTTP/1.1 400 Bad Request\r\n')), {
     kind: 'failed',
-    why: 'speaks no SOCKS5',
+    why: 'does not speak SOCKS5',
   });
   assert.deepEqual(new SocksGreeting(TARGETS[0], undefined).take(Uint8Array.of(5, 0, 5, 0)), {
     kind: 'failed',
-    why: 'answers before it is asked',
+    why: 'answered before it was asked',
   });
 });
 
@@ -114,11 +114,11 @@ test('http: any success status opens, the bytes after it belong to the target, a
     kind: 'failed',
     why: 'answered 403 Filtered',
   });
-  assert.deepEqual(answered('SSH-2.0-x\r\n\r\n'), { kind: 'failed', why: 'speaks no HTTP' });
+  assert.deepEqual(answered('SSH-2.0-x\r\n\r\n'), { kind: 'failed', why: 'does not speak HTTP' });
   assert.equal(answered('HTTP/1.1 200 OK\r\n').kind, 'more');
   assert.deepEqual(answered(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(16 * 1024)}`), {
     kind: 'failed',
-    why: 'answers without an end',
+    why: 'sent an endless answer',
   });
 });
 
@@ -128,10 +128,10 @@ test('a name has one unguessable placeholder address, and the number of names is
   const address = '100:0:0:0:101:101:101:101';
   assert.equal(names.addressOf('node.example'), address);
   assert.equal(names.addressOf('node.example'), address);
-  assert.ok(standsForName(address));
+  assert.ok(isPlaceholder(address));
   assert.equal(names.nameOf(address), 'node.example');
   assert.equal(names.nameOf('100:0:0:0:0:0:0:1'), undefined);
-  assert.ok(!standsForName('2001:db8:0:0:0:0:0:1'));
+  assert.ok(!isPlaceholder('2001:db8:0:0:0:0:0:1'));
   for (let i = 0; i < 2000; i++) names.addressOf(`${i}.example`);
   assert.equal(names.addressOf('late.example'), undefined);
 });

@@ -143,7 +143,7 @@ test('a requested UDP port that is taken is refused with its number and a remedy
       TunnelError.is(error) &&
       error.code === 'ERR_LISTEN' &&
       error.message.includes(`UDP port ${udpPort} `) &&
-      error.message.includes('name another'),
+      error.message.includes('choose another'),
   );
 });
 
@@ -443,7 +443,7 @@ test('no relay is dialled without a descriptor, and one is once a descriptor is 
   await until(() => dial() === 0);
 });
 
-test('when the system cannot list its interfaces a broadcast is lost, and nothing is thrown', async (context) => {
+test('a datagram to family is lost, and nothing is thrown, when the system cannot tell its interfaces', async (context) => {
   const socket = createSocket('udp4').bind({ address: '127.0.0.1', port: 0 });
   await once(socket, 'listening');
   const udp = new UdpSocket(

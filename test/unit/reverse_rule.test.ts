@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { parseAddress } from '../../src/core/ip.js';
-import { parseReverseSpec, printReverseSpec } from '../../src/rules/forward_spec.js';
+import { parseReverseSpec, printForwardSpec } from '../../src/rules/forward_spec.js';
 import { opensReverse, parseReverseRule, printReverseRule } from '../../src/rules/reverse_rule.js';
 import type { Grant } from '../../src/rules/rule_book.js';
 import { ReverseBook } from '../../src/rules/rule_book.js';
@@ -179,11 +179,11 @@ test('-R parses like -L, with the far end first, and prints as it was read', () 
     ['localhost:1:h:2', { bind: { host: 'localhost', port: 1 }, target: { host: 'h', port: 2 } }],
   ] as const) {
     assert.deepEqual(parseReverseSpec(text), spec);
-    assert.deepEqual(parseReverseSpec(printReverseSpec(spec)), spec);
+    assert.deepEqual(parseReverseSpec(printForwardSpec(spec)), spec);
   }
   for (const [text, says] of [
     ['/run/a.sock:localhost:80', /at ports only/],
-    ['name.example:8080:localhost:80', /must be numeric, or localhost/],
+    ['name.example:8080:localhost:80', /must be a numeric address or localhost/],
     ['*:8080:localhost:80', /must be written out/],
     ['8080', /three or four parts/],
   ] as const) {

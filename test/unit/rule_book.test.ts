@@ -61,10 +61,7 @@ describe('the text of a rule', () => {
   test('a word that is a name and could be a host is the name, and that is reported', () => {
     const read = readRule('laptop:22', isName);
     assert.equal(read.rule.name, 'laptop');
-    assert.match(
-      read.note ?? '',
-      /localhost:22 to laptop alone; a host of that name is written laptop\.:PORT/,
-    );
+    assert.match(read.note ?? '', /localhost:22 to laptop only; for a host of that name write laptop\.:PORT/);
     assert.equal(readRule('desk:22', isName).note, undefined);
     assert.equal(rule('laptop.:22').name, undefined);
   });

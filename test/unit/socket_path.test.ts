@@ -5,7 +5,7 @@ import { Dialer } from '../../src/forward/exit/dial.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { foreignPath, readSocketPath } from '../../src/rules/endpoint.js';
 import { parseExposeSpec, printExposeSpec, readRule } from '../../src/rules/expose.js';
-import { parseLocalSpec, printLocalSpec } from '../../src/rules/forward_spec.js';
+import { parseLocalSpec, printForwardSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
 
 const PIPE = '\\\\.\\pipe\\app';
@@ -60,8 +60,8 @@ test('each system has its own kind of path', () => {
   assert.equal(foreignPath('/a', 'linux'), undefined);
   assert.equal(foreignPath('/a', 'darwin'), undefined);
   assert.equal(foreignPath(PIPE, 'win32'), undefined);
-  assert.match(foreignPath(PIPE, 'linux') ?? '', /Windows alone/);
-  assert.match(foreignPath('/a', 'win32') ?? '', /named pipes/);
+  assert.match(foreignPath(PIPE, 'linux') ?? '', /only Windows has named pipes/);
+  assert.match(foreignPath('/a', 'win32') ?? '', /give a named pipe/);
 });
 
 test('-L accepts a path for either end or both, and prints it as it was read', () => {
@@ -76,7 +76,7 @@ test('-L accepts a path for either end or both, and prints it as it was read', (
     [`8080:${PIPE}`, { bind: loopback, target: { path: PIPE } }],
   ] as const) {
     assert.deepEqual(parseLocalSpec(text), spec, text);
-    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+    assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
   }
 });
 
@@ -169,5 +169,5 @@ test('a Windows pipe is never mistaken for a file of the current folder', {
   const result = await new Dialer({ rules: new AllowRules([{ path: PIPE }]) }).dial({ path: PIPE });
   assert.ok(result.kind === 'failed');
   assert.equal(result.reason, 'unreachable');
-  assert.match(result.text, /Windows alone/);
+  assert.match(result.text, /only Windows has named pipes/);
 });

@@ -11,7 +11,12 @@ import {
   parseExposeSpec,
   printExposeSpec,
 } from '../../src/rules/expose.js';
-import { type LocalSpec, parseLocalSpec, parseTarget, printLocalSpec } from '../../src/rules/forward_spec.js';
+import {
+  type LocalSpec,
+  parseLocalSpec,
+  parseTarget,
+  printForwardSpec,
+} from '../../src/rules/forward_spec.js';
 
 /** The table in the documentation of parseLocalSpec. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
@@ -32,7 +37,7 @@ for (const { text, bind, target } of locals) {
       bind: { host: bind[0], port: bind[1] },
       target: { host: target[0], port: target[1] },
     });
-    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+    assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
   });
 }
 
@@ -77,7 +82,7 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseLocalSpec, text: '8080:[::1:80', says: /brackets|three or four parts/ },
   { parse: parseLocalSpec, text: '8080:[]:80', says: /8080:\[>><<\]:80: the target host is empty/ },
   { parse: parseLocalSpec, text: '8080:[h]:80', says: />>\[h\]<<:80: the target host needs no brackets/ },
-  { parse: parseLocalSpec, text: '8080:x[::1]:80', says: /must have its brackets first and last/ },
+  { parse: parseLocalSpec, text: '8080:x[::1]:80', says: /must begin and end with its brackets/ },
   { parse: parseLocalSpec, text: '8080:[fe80::1%eth0]:80', says: />>fe80::1%eth0<<.*has a zone/ },
   { parse: parseLocalSpec, text: '8080:[::g]:80', says: /is not an IPv6 address/ },
   {
@@ -98,7 +103,7 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseTarget, text: ':22', says: /host is empty/ },
   { parse: parseTarget, text: '0', says: /the port must be a number from 1/ },
   { parse: parseExposeSpec, text: '', says: /the port must be/ },
-  { parse: parseExposeSpec, text: '*', says: /every port of every host is written \*:\*/ },
+  { parse: parseExposeSpec, text: '*', says: /write \*:\* for every port of every host/ },
   { parse: parseExposeSpec, text: 'example.org', says: />>example\.org<<: the port/ },
   { parse: parseExposeSpec, text: 'h:80,,81', says: /h:80,>><<,81: the port/ },
   { parse: parseExposeSpec, text: 'h:80,81x', says: /h:80,>>81x<<: the port/ },
@@ -106,22 +111,26 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseExposeSpec, text: 'h:1-70000', says: /h:1->>70000<<: the last port/ },
   { parse: parseExposeSpec, text: 'h:-80', says: /h:>><<-80: the first port/ },
   { parse: parseExposeSpec, text: 'h:0', says: /from 1 to 65535/ },
-  { parse: parseExposeSpec, text: '53/sctp', says: /53\/>>sctp<<: after the \/ of a port stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '53/', says: /stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '53/UDP', says: /stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '53/udp,54', says: /stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '*/udp', says: /is written \*:\*/ },
+  {
+    parse: parseExposeSpec,
+    text: '53/sctp',
+    says: /53\/>>sctp<<: the protocol after the \/ must be tcp or udp/,
+  },
+  { parse: parseExposeSpec, text: '53/', says: /must be tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/UDP', says: /must be tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/udp,54', says: /must be tcp or udp/ },
+  { parse: parseExposeSpec, text: '*/udp', says: /write \*:\*/ },
   { parse: parseExposeSpec, text: 'h:80:81', says: /too many parts/ },
   {
     parse: parseExposeSpec,
     text: '10.0.0.5/24:80',
-    says: /the network begins at 10\.0\.0\.0: write 10\.0\.0\.0\/24/,
+    says: /this network begins at 10\.0\.0\.0: write 10\.0\.0\.0\/24/,
   },
   { parse: parseExposeSpec, text: '10.0.0.0/33:80', says: /10\.0\.0\.0\/>>33<<:80.*from 0 to 32/ },
-  { parse: parseExposeSpec, text: '10.0.0.0/:80', says: /length of the network/ },
-  { parse: parseExposeSpec, text: '10.0.0.0/08:80', says: /length of the network/ },
+  { parse: parseExposeSpec, text: '10.0.0.0/:80', says: /prefix length/ },
+  { parse: parseExposeSpec, text: '10.0.0.0/08:80', says: /prefix length/ },
   { parse: parseExposeSpec, text: 'h/24:80', says: /must be an address/ },
-  { parse: parseExposeSpec, text: '[2001:db8::]/32:80', says: /brackets first and last/ },
+  { parse: parseExposeSpec, text: '[2001:db8::]/32:80', says: /begin and end with its brackets/ },
   { parse: parseExposeSpec, text: '[2001:db8::1/32]:80', says: /begins at 2001:db8::: write/ },
   { parse: parseExposeSpec, text: '[::/129]:80', says: /from 0 to 128/ },
   { parse: parseExposeSpec, text: '[10.0.0.0/8]:80', says: /needs brackets around an IPv6 network/ },
@@ -227,7 +236,7 @@ test('printing and parsing are inverse for forwards and targets', () => {
   fc.assert(
     fc.property(bind, hostPort, (from: HostPort, target: HostPort) => {
       const spec: LocalSpec = { bind: from, target };
-      assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+      assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
       assert.deepEqual(parseTarget(printHostPort(target)), target);
     }),
   );
