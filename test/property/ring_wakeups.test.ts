@@ -192,7 +192,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
               refused = true;
             });
           }
-          outbox.reserve(RECORD_BYTES); // another user, which never commits
+          outbox.reserve(RECORD_BYTES); // by another user, who never commits
           eventLoop(steps, turns, pair.toProducer, look);
         };
       };

@@ -262,7 +262,7 @@ describe('a configuration with duplicate JSON keys', () => {
 });
 
 describe('docs/config.schema.json', () => {
-  test('matches the grammar; npm run schema writes it', () => {
+  test('is that of the grammar; npm run schema writes it', () => {
     const program = buildProgram(
       everyAction(async () => {}),
       '0',

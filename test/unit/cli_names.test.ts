@@ -123,7 +123,7 @@ describe('names for tickets', () => {
 
   test('a taken name keeps its ticket, unless --replace is given', async () => {
     await bench.run('add', 'home', TICKET);
-    assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same ticket again');
+    assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same once more');
     await refuses(/"home" stands for another ticket already; with --replace/, 'add', 'home', OTHER);
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), TICKET);
     assert.equal(await bench.run('add', 'home', OTHER, '--replace'), 0);

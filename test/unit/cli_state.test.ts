@@ -102,9 +102,9 @@ describe('passphrase of the command line', () => {
 
   const refusals: ReadonlyArray<readonly [string, string | undefined, readonly string[], RegExp]> = [
     ['an empty file', '\n', [], /passphrase: the passphrase is empty/],
-    ['a file that is too long', 'x'.repeat(5000), [], /more than 4096 bytes/],
-    ['a missing file', undefined, [], /it cannot be read: ENOENT/],
-    ['one for an identity that is not saved', SECRET, ['--ephemeral'], /--passphrase-file and --ephemeral/],
+    ['a file too long', 'x'.repeat(5000), [], /more than 4096 bytes/],
+    ['a file that is not there', undefined, [], /it cannot be read: ENOENT/],
+    ['one for an identity that is not kept', SECRET, ['--ephemeral'], /--passphrase-file and --ephemeral/],
   ];
   for (const [name, text, args, why] of refusals) {
     test(`${name} is refused before anything starts`, async () => {

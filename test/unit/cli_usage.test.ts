@@ -339,7 +339,7 @@ describe('the effect of the options', () => {
 });
 
 describe('help', () => {
-  test('every command has help, on stdout and with exit code 0', async () => {
+  test('every command has its help, on stdout and with exit code 0', async () => {
     for (const command of [
       [],
       ['listen'],
