@@ -97,7 +97,7 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('listen', ''), []);
     });
 
-    test('the actions of a command', async () => {
+    test('offers the actions of a command', async () => {
       assert.deepEqual(await sorted('ticket', ''), ['list', 'new', 'revoke']);
       assert.deepEqual(await sorted('peers', 'de'), ['deny']);
       assert.deepEqual(await sorted('rule', ''), ['add', 'list', 'remove']);

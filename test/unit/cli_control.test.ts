@@ -64,7 +64,7 @@ describe('peers', () => {
     ]);
   });
 
-  test('removes, denies and allows by key and by name', async () => {
+  test('disconnects, denies and allows by key and by name', async () => {
     await listen();
     listener.tunnel.friends = [SOME_PEER];
     for (const args of [
@@ -194,7 +194,7 @@ describe('the open loopback of a listener without any rule', () => {
     listener.signal();
     await ended;
     await listen();
-    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is kept');
+    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is saved');
   });
 });
 

@@ -6,7 +6,7 @@ import { humanBytes, humanDuration, printable } from '../../src/cli/output/human
 import { Reporter } from '../../src/cli/output/reporter.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-describe('what people read', () => {
+describe('human-readable output', () => {
   const bytes: ReadonlyArray<readonly [number, string]> = [
     [0, '0 B'],
     [999, '999 B'],

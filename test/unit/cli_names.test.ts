@@ -42,7 +42,7 @@ async function remoteOfRun(...args: string[]) {
 
 /** The text of a parsed ticket. */
 function ticketIn(remote: unknown): string | undefined {
-  const read = remote as Ticket | ToxId | undefined; // what the bench keeps of a call to the library
+  const read = remote as Ticket | ToxId | undefined; // the recorded call to the library
   return read !== undefined && isTicket(read) ? formatTicket(read) : undefined;
 }
 
@@ -62,7 +62,7 @@ describe('names for tickets', () => {
     assert.equal(ticketIn((await remoteOfRun('ping', 'home')).remote), TICKET);
   });
 
-  test('a Tox ID may have a name too', async () => {
+  test('a Tox ID may have a name, too', async () => {
     assert.equal(await bench.run('add', 'home', ID.toLowerCase()), 0);
     const { remote } = await remoteOfRun('home', '22');
     assert.deepEqual(remote, parseToxId(ID));

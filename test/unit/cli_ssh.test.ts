@@ -127,7 +127,7 @@ describe('ssh-config', () => {
     assert.equal(bench.stdout.text, `Host home\n  User joe\n  ProxyCommand ${OURS} -W localhost:%p\n`);
   });
 
-  test('warns that the cache of npx does not last', async () => {
+  test('warns that the npx cache is temporary', async () => {
     bench.ownCommand = ['/usr/bin/node', '/home/joe/.npm/_npx/1f/node_modules/.bin/tox-wasm-tunnel'];
     await bench.run('ssh-config', 'home');
     assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel only for a while; install it/);

@@ -178,7 +178,7 @@ describe('id --export and --import', () => {
     test(`id ${args.join(' ')} is rejected`, async () => {
       assert.equal(await bench.run('id', ...args), 2);
       assert.match(bench.stderr.text + bench.stdout.text, why);
-      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was made');
+      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was created');
     });
   }
 });

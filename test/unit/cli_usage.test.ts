@@ -147,7 +147,7 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['add', 'a b', TICKET], /is no name/],
     [['add', 'localhost', TICKET], /choose another name/],
     [['add', 'Listen', TICKET], /"listen" is a command of tox-wasm-tunnel; choose another name/],
-    [['add', 'home', 'work'], /not a ticket that we can use/],
+    [['add', 'home', 'work'], /not a usable ticket/],
     [['add', 'home', TICKET.slice(0, -1)], /its last 1 of 123 characters are missing/],
     [['add', 'home', TICKET, '--ticket-file', 'x'], /cannot be combined/],
     [['connect', 'home', '22', '--ticket-file', 'x'], /cannot be combined/],
@@ -293,7 +293,7 @@ describe('the effect of the options', () => {
     );
   });
 
-  test('a bootstrap node has no public nodes unless they are named', async () => {
+  test('a bootstrap node has no public nodes unless they are given', async () => {
     assert.deepEqual((await start('node')).options.bootstrap, []);
     assert.equal((await start('node', '--bootstrap', NODE)).options.bootstrap?.length, 1);
   });

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { FINAL_REFUSALS } from '../../forward/reverse/reverse.js';
 import type { Forward, Reverse } from '../../index.js';
+import { isFinalRefusal } from '../../mux/wire/reasons.js';
 import { type Endpoint, printEndpoint } from '../../rules/endpoint.js';
 import { type LocalSpec, printBind, type ReverseSpec, type UdpSpec } from '../../rules/forward_spec.js';
 import { usage } from '../options/usage.js';
@@ -37,7 +37,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
       this.emit('change');
     });
     connector.on('refused', ({ target, reason, text }) => {
-      const refusal = { message: text, isFinal: FINAL_REFUSALS.has(reason) };
+      const refusal = { message: text, isFinal: isFinalRefusal(reason) };
       for (const entry of this.#entries) if (target === `-R ${entry.asked}`) entry.refuse(refusal);
       this.emit('change');
     });
