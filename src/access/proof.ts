@@ -1,6 +1,6 @@
 import { HASH_BYTES, isSame, keyedHash } from './blake2b.js';
 
-// docs/protocol.md, section 2.1. Each proof has a label of its own, so that none stands for another.
+// docs/reference/protocol.md, section 2.1. Each proof has a label of its own, so that none stands for another.
 
 const KEY_ID_BYTES = 8;
 /** First byte of a friend request that carries a proof. */

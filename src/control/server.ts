@@ -25,7 +25,7 @@ export interface ControlServerOptions {
   readonly logger?: Logger;
 }
 
-/** Lets other processes of this machine's user ask a running one (docs/cli.md, "A running process"). */
+/** Lets other processes of this machine's user ask a running one (docs/reference/state-files.md). */
 export class ControlServer {
   readonly #methods: ControlMethods;
   readonly #timers: Timers;

@@ -16,7 +16,7 @@ export const LOSSY_PACKET_ID = 0xdb;
 export const DEFAULT_FRAME_BYTES = 1024;
 /**
  * Longest frame that we offer, in bytes: what a lossy packet holds after its id byte, less 28
- * bytes for the channel's own header (docs/protocol.md, section 5).
+ * bytes for the channel's own header (docs/reference/protocol.md, section 5).
  */
 export const MAX_FRAME_BYTES = MAX_PACKET_BYTES - 1 - 28;
 

@@ -1,4 +1,4 @@
-// Second byte of a lossless packet of ours (docs/protocol.md, section 1): the handshake.
+// Second byte of a lossless packet of ours (docs/reference/protocol.md, section 1): the handshake.
 
 export const KIND_HELLO = 1;
 export const KIND_WELCOME = 2;

@@ -67,7 +67,7 @@ export const DEFAULT_LIMITS: Limits = {
 /** What each may be set to. */
 export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: number; readonly most: number }>> =
   {
-    // The rows of the ring's tables, and the streams of docs/protocol.md, section 4, are fixed.
+    // The rows of the ring's tables, and the streams of docs/reference/protocol.md, section 4, are fixed.
     maxPeers: { least: 1, most: MAX_PEERS },
     maxStreams: { least: 1, most: MAX_STREAMS_PER_PEER },
     maxOpensPerSecond: { least: 1, most: 1_000_000 },

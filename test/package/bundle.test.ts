@@ -14,7 +14,7 @@ const { user, nodes } = installedPackage();
 const folder = new TempFolder();
 after(() => folder.remove());
 
-/** As docs/embedding.md says it. */
+/** As docs/how-to/node-programs.md says it. */
 async function bundle(out: string, entryPoints: Readonly<Record<string, string>>): Promise<void> {
   const { warnings } = await build({
     absWorkingDir: user,

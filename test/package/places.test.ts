@@ -1,4 +1,4 @@
-/** Where the installed package shall run, on each Node: docs/embedding.md says how. */
+/** Where the installed package shall run, on each Node: docs/how-to/node-programs.md says how. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';

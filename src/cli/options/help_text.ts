@@ -12,7 +12,7 @@ Examples:
 
 Exit codes: 0 done or stopped, 1 failed, 2 wrong usage or input, 102, 202, 203 and 204 no way to the
 listener, 129, 130 and 143 killed by a second SIGHUP, SIGINT or SIGTERM, with --exec those of the
-program. Everything else: docs/cli.md, and --help of each command.`;
+program. Everything else: docs/README.md, and --help of each command.`;
 
 export const LISTEN = `
 Examples:

@@ -5,7 +5,7 @@ import type { ForwardKind } from '../service/running_forwards.js';
 
 /**
  * What the command tells, to programs as one line of JSON and to people in words. Names and
- * fields are API (`docs/cli.md`): add, never rename.
+ * fields are API (`docs/reference/events.md`): add, never rename.
  */
 export type CliEvent =
   | {

@@ -1,7 +1,7 @@
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 import type { EndSignal } from './io.js';
 
-/** How the command ends, for scripts. `docs/cli.md` shows this table. */
+/** How the command ends, for scripts. `docs/reference/exit-codes.md` shows this table. */
 export const EXIT = {
   /** Done, or stopped by one SIGINT or SIGTERM, or by a reader of the output that went away. */
   ok: 0,

@@ -44,7 +44,7 @@ export interface StreamHost {
   pump(): void;
 }
 
-/** A stream's life (docs/protocol.md, section 3.1), joining its two halves. */
+/** A stream's life (docs/reference/protocol.md, section 3.1), joining its two halves. */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
   readonly key: number;

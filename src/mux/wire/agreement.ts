@@ -14,7 +14,7 @@ import {
 import { REASONS, type Reason } from './reasons.js';
 import { isIdAt } from './stream_id.js';
 
-/** Versions of docs/protocol.md that this code speaks. */
+/** Versions of docs/reference/protocol.md that this code speaks. */
 export const OUR_VERSIONS: Versions = { lowest: 1, highest: 1 };
 
 /** What one end brings into the handshake. */
@@ -132,7 +132,7 @@ export function resumes(before: Agreement, now: Agreement): boolean {
 }
 
 /**
- * Names the channel of an agreement in its packets: 32 bits, the same at both ends (docs/protocol.md,
+ * Names the channel of an agreement in its packets: 32 bits, the same at both ends (docs/reference/protocol.md,
  * section 5). The 32-bit FNV-1a hash of both session UUIDs, the connector's first; keeps late
  * packets of an older channel apart and needs to resist nobody, as Tox authenticates each packet.
  * Source of the numbers: draft-eastlake-fnv-21, section 5.

@@ -14,7 +14,7 @@ import {
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { decodeTarget, type Target } from './target.js';
 
-// docs/protocol.md, section 3. Written straight into a slot of exactly the right length and read
+// docs/reference/protocol.md, section 3. Written straight into a slot of exactly the right length and read
 // in place: no object stands for a frame.
 //
 //  0      1                 17

@@ -14,7 +14,7 @@ import {
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { ID_BYTES, isNilAt } from './stream_id.js';
 
-// docs/protocol.md, sections 1 and 2. Handshakes are rare, so these are plain objects.
+// docs/reference/protocol.md, sections 1 and 2. Handshakes are rare, so these are plain objects.
 
 /** Field type of the proof that an end knows the ticket's secret (section 2.1). */
 export const FIELD_PROOF = 1;

@@ -1,6 +1,6 @@
 /**
  * Why something was refused, reset or ended: one table for REFUSED, RESET, BYE and refuse
- * (docs/protocol.md, section 6). Numbers and names are protocol and API: add, never change.
+ * (docs/reference/protocol.md, section 6). Numbers and names are protocol and API: add, never change.
  */
 export const REASONS = {
   unspecified: { number: 0, sentence: 'no reason was given, or one that this version does not know' },

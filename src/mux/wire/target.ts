@@ -49,7 +49,7 @@ export interface AcceptedTarget {
 /** What the far end is asked for. */
 export type Target = TcpTarget | UdpTarget | PathTarget | ListenTarget | AcceptedTarget;
 
-/** docs/protocol.md, section 3. */
+/** docs/reference/protocol.md, section 3. */
 const TCP = 1;
 const PATH = 2;
 const LISTEN = 3;
