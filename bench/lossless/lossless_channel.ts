@@ -1,5 +1,5 @@
 import { TunnelError } from '../../src/core/errors.js';
-import { LOSSLESS_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSLESS_PACKET_ID } from '../../src/core/packets.js';
 import type {
   Channel,
   ChannelHost,

@@ -1,4 +1,4 @@
-import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 
 // 0 1 2 3 7
 //  +-----+------+-----+--------+-- - - --+

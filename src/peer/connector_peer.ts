@@ -1,7 +1,7 @@
 import type { Sessions } from '../access/proof.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packets.js';
 import type { Session } from '../mux/session/session.js';
 import {
   type Agreement,

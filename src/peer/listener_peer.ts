@@ -2,7 +2,7 @@ import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_HELLO } from '../core/packet_kinds.js';
+import { KIND_HELLO } from '../core/packets.js';
 import {
   type Agreement,
   answerHello,
@@ -20,7 +20,7 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import { newOffer } from './offer.js';
 import { PeerLife } from './peer_life.js';
 import { isNodeGone, type PeerPort } from './peer_port.js';

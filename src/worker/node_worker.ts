@@ -1,9 +1,7 @@
 import type {
   Answer,
-  BootstrapAddress,
   ChannelId,
   ChannelStats,
-  FriendNumber,
   Outcome,
   RequestAdmission,
   SeenAddress,
@@ -17,6 +15,7 @@ import type { Timers } from '../core/clock.js';
 import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
+import type { BootstrapAddress, FriendNumber } from '../core/tox_network.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { SideHandlers } from '../ring/side.js';
 import { AddressWatch } from './address_watch.js';

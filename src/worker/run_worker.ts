@@ -3,7 +3,7 @@ import { expose, wrap } from 'comlink';
 import type { MainApi } from '../bridge/contract.js';
 import type { WorkerBoot } from '../bridge/spawn.js';
 import { systemTimers } from '../core/clock.js';
-import { interfacesNow } from '../core/interfaces.js';
+import { interfacesNow } from '../core/ip.js';
 import { WorkerSide } from '../ring/worker_side.js';
 import { ReliableChannel } from './channel/reliable_channel.js';
 import { createLogGate } from './log_gate.js';

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect as dialTcp, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { processDescriptors } from '../../src/core/descriptors.js';
-import { filePlan } from '../../src/core/file_limit.js';
+import { filePlan, processDescriptors } from '../../src/core/descriptors.js';
 import { connect } from '../../src/index.js';
 import { createIdentity, toxIdOf } from '../../src/state/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';

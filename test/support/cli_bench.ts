@@ -25,13 +25,11 @@ import { run } from '../../src/cli/run.js';
 import type { DialOptions, PeerInfo, Reverse, TunnelEvents, TunnelStats } from '../../src/index.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { isPath, printEndpoint } from '../../src/rules/endpoint.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
+import type { Rule } from '../../src/rules/expose.js';
+import type { ReverseSpec, UdpSpec } from '../../src/rules/forward_spec.js';
+import { type LocalSpec, printBind } from '../../src/rules/forward_spec.js';
 import type { ReverseRule } from '../../src/rules/reverse_rule.js';
-import type { ReverseSpec } from '../../src/rules/reverse_spec.js';
-import type { Rule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
-import { type LocalSpec, printBind } from '../../src/rules/spec.js';
-import type { UdpSpec } from '../../src/rules/udp_spec.js';
+import { ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/state/identity.js';
 import { TempFolder } from './temp_folder.js';
 

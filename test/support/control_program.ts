@@ -5,8 +5,7 @@
  */
 import * as v from 'valibot';
 import { callListener } from '../../src/control/client.js';
-import { method } from '../../src/control/method.js';
-import { ControlServer } from '../../src/control/server.js';
+import { ControlServer, method } from '../../src/control/server.js';
 import { TunnelError } from '../../src/core/errors.js';
 
 const [what = '', folder = '', name = '', params = '{}'] = process.argv.slice(2);

@@ -8,13 +8,17 @@ import { ticketMethods } from '../../src/cli/service/ticket_methods.js';
 import { answerLine, parseQuestion, questionLine } from '../../src/control/protocol.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId, upperHex } from '../../src/network/tox_id.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
-import { readRule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
+import { readRule } from '../../src/rules/expose.js';
+import { ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 import { publicKeyOf } from '../../src/state/identity.js';
-import { readStateText } from '../../src/state/identity_file.js';
+import {
+  parseStateFile,
+  readStateText,
+  sealedText,
+  sealLabel,
+  textToSeal,
+} from '../../src/state/identity_file.js';
 import { seal, sealKeyOf } from '../../src/state/sealed.js';
-import { parseStateFile, sealedText, sealLabel, textToSeal } from '../../src/state/state_text.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { bytesTarget, type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 import { JSON_PIECES } from './fuzz_text.js';

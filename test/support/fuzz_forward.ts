@@ -1,23 +1,22 @@
-import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_address.js';
+import { readHost } from '../../src/core/host.js';
+import { parseAddress } from '../../src/core/ip.js';
+import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_file.js';
 import { ReverseForward } from '../../src/forward/reverse/reverse.js';
 import { Offers } from '../../src/forward/stream/offers.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import { MAX_TEXT_BYTES } from '../../src/mux/wire/codec.js';
 import { decodeTarget, encodeTarget } from '../../src/mux/wire/target.js';
-import { parseAddress } from '../../src/rules/address.js';
+import { printHostPort, readSocketPath } from '../../src/rules/endpoint.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
-import { readHost } from '../../src/rules/host.js';
-import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
-import { parseReverseSpec, printReverseSpec } from '../../src/rules/reverse_spec.js';
-import { readSocketPath } from '../../src/rules/socket_path.js';
 import {
   parseDynamicSpec,
   parseLocalSpec,
+  parseReverseSpec,
   parseTarget,
   printBind,
-  printHostPort,
-  printLocalSpec,
-} from '../../src/rules/spec.js';
+  printForwardSpec,
+} from '../../src/rules/forward_spec.js';
+import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
 import {
   bytesTarget,
   type FuzzTarget,
@@ -54,7 +53,7 @@ function forward(text: string): Verdict {
       }
       default: {
         const spec = parseLocalSpec(text);
-        same('forward', parseLocalSpec(printLocalSpec(spec)), spec);
+        same('forward', parseLocalSpec(printForwardSpec(spec)), spec);
       }
     }
   });
@@ -63,7 +62,7 @@ function forward(text: string): Verdict {
 function reverseForward(text: string): Verdict {
   return refusing(['ERR_SPEC_INVALID'], () => {
     const spec = parseReverseSpec(text);
-    same('reverse forward', parseReverseSpec(printReverseSpec(spec)), spec);
+    same('reverse forward', parseReverseSpec(printForwardSpec(spec)), spec);
     // The other end accepts this text as an address, so the parsed forward can be requested.
     encodeTarget({ kind: 'listen', ...spec.bind });
   });

@@ -1,7 +1,8 @@
 import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
 import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
-import { parseTarget, printHostPort } from '../../src/rules/spec.js';
+import { printHostPort } from '../../src/rules/endpoint.js';
+import { parseTarget } from '../../src/rules/forward_spec.js';
 import type { Greeting, GreetingStep } from '../../src/worker/net/proxy_greeting.js';
 import { HttpGreeting, SocksGreeting } from '../../src/worker/net/proxy_greeting.js';
 import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';

@@ -7,17 +7,15 @@ import { configSections } from '../../src/cli/options/config_options.js';
 import { patienceOf, portsOf } from '../../src/cli/options/flags.js';
 import { LIMIT_FLAGS, limitsOfFlags } from '../../src/cli/options/limit_flags.js';
 import { buildProgram } from '../../src/cli/program.js';
-import { Lines } from '../../src/control/lines.js';
-import { parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { Lines, parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { ipBytes, ipText, parseAddress } from '../../src/core/ip.js';
 import { parseBootstrapLine, parseNodesFile } from '../../src/network/bootstrap_list.js';
 import { formatToxId, makeToxId } from '../../src/network/tox_id.js';
-import { parseAddress } from '../../src/rules/address.js';
-import { printRule, readRule } from '../../src/rules/rule.js';
+import { printRule, readRule } from '../../src/rules/expose.js';
 import { publicKeyOf } from '../../src/state/identity.js';
-import { parseNamesFile, plainNamesText } from '../../src/state/names_text.js';
-import { StateFault } from '../../src/state/state_json.js';
-import { parseStateFile, plainText } from '../../src/state/state_text.js';
-import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
+import { parseStateFile, plainText } from '../../src/state/identity_file.js';
+import { parseNamesFile, plainNamesText } from '../../src/state/names_file.js';
+import { StateFault } from '../../src/state/state_file.js';
 import { everyAction } from './every_action.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
@@ -178,14 +176,14 @@ function optionValue(text: string): Verdict {
 }
 
 /** Two readers of addresses: the rules must see the address that the sockets get. */
-function ipText(text: string): Verdict {
-  const [socket, rule] = [parseIp(text), parseAddress(text)];
+function addressReaders(text: string): Verdict {
+  const [socket, rule] = [ipBytes(text), parseAddress(text)];
   if (rule === undefined) return socket === undefined ? 'refused' : 'accepted';
   same('address', parseAddress(rule.text), rule);
   if (socket === undefined) throw new Error('an address that no socket accepts');
   // The rules see an IPv4-mapped IPv6 address as the IPv4 address.
   same('bytes', socket.subarray(socket.length - rule.bytes.length), rule.bytes);
-  same('socket', parseIp(formatIp(socket)), socket);
+  same('socket', ipBytes(ipText(socket)), socket);
   return 'accepted';
 }
 
@@ -295,7 +293,7 @@ export function textTargets(): FuzzTarget[] {
       1,
       ['10.0.0.1', '::ffff:10.0.0.1', '2001:db8::1', 'fe80::1%eth0', '::', '1:2:3:4:5:6:1.2.3.4'],
       SPEC_PIECES,
-      ipText,
+      addressReaders,
     ),
     textTarget(
       'command line',

@@ -1,5 +1,5 @@
 import { provesRequest, readRequest, requestMessage } from '../../src/access/proof.js';
-import { MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { acceptWelcome, answerHello, ourOffer } from '../../src/mux/wire/agreement.js';
 import { encodeText } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';

@@ -4,7 +4,8 @@
  * (prints "ready" and waits for a line, so that several open at the same moment).
  */
 import { createIdentity } from '../../src/state/identity.js';
-import { openIdentity, type Role } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { openIdentity } from '../../src/state/identity_file.js';
 
 const [what = '', folder = '', role = ''] = process.argv.slice(2);
 

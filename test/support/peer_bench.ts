@@ -7,7 +7,7 @@ import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/
 import type { Reason } from '../../src/mux/wire/reasons.js';
 import { ConnectorPeer, type Prover } from '../../src/peer/connector_peer.js';
 import { ListenerPeer, type ListenerPeerPort } from '../../src/peer/listener_peer.js';
-import type { Grant } from '../../src/rules/grant.js';
+import type { Grant } from '../../src/rules/rule_book.js';
 import { FakeNode, turn } from './fake_node.js';
 import { VirtualTimers } from './virtual_timers.js';
 

@@ -1,15 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { wasmFile } from '../../src/bridge/package_files.js';
+import type { FriendNumber, Path } from '../../src/core/tox_network.js';
 import { loadTox } from '../../src/worker/tox/load.js';
-import type {
-  BootstrapNode,
-  FriendNumber,
-  Path,
-  Tox,
-  ToxEvents,
-  ToxModule,
-  ToxOptions,
-} from '../../src/worker/tox/tox.js';
+import type { BootstrapNode, Tox, ToxEvents, ToxModule, ToxOptions } from '../../src/worker/tox/tox.js';
 import { type WasmModule, wasmApi } from '../../src/worker/tox/webassembly.js';
 import { type SimHost, SimNetwork, type SimOptions } from './sim_network.js';
 

@@ -22,7 +22,7 @@ import type { Reason } from '../wire/reasons.js';
 import { isNilAt } from '../wire/stream_id.js';
 import { Pinger } from './pinger.js';
 
-interface Refusal {
+interface QueuedRefusal {
   readonly id: Uint8Array;
   readonly reason: Reason;
   readonly text: string;
@@ -45,7 +45,7 @@ export class SessionControl implements Source {
   readonly #pongToken = new Uint8Array(TOKEN_BYTES);
   #pongDue = false;
   /** As many as the peer has unanswered OPENs, at most. */
-  #refusals: Refusal[] = [];
+  #refusals: QueuedRefusal[] = [];
   #theirBye: ByeBody | undefined;
   #bye: { readonly reason: Reason; readonly text: Uint8Array } | undefined;
 
@@ -80,7 +80,7 @@ export class SessionControl implements Source {
     }
   }
 
-  refuse(refusal: Refusal): void {
+  refuse(refusal: QueuedRefusal): void {
     this.#refusals.push(refusal);
   }
 
@@ -134,7 +134,7 @@ export class SessionControl implements Source {
     return true;
   }
 
-  #sendRefused(refusal: Refusal): boolean {
+  #sendRefused(refusal: QueuedRefusal): boolean {
     const text = encodeText(refusal.text);
     const out = this.#options.sink.reserve(refusedBytes(text), true);
     if (out === undefined) return false;

@@ -1,6 +1,12 @@
 import { TunnelError } from '../../core/errors.js';
-import { LOSSLESS_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
-import { KIND_CHALLENGE, KIND_HELLO, KIND_REFUSE, KIND_WELCOME } from '../../core/packet_kinds.js';
+import {
+  KIND_CHALLENGE,
+  KIND_HELLO,
+  KIND_REFUSE,
+  KIND_WELCOME,
+  LOSSLESS_PACKET_ID,
+  MAX_PACKET_BYTES,
+} from '../../core/packets.js';
 import {
   decodeText,
   encodeText,

@@ -20,42 +20,48 @@ import { Ack } from './recovery/ack.js';
 import { AckSchedule } from './recovery/ack_schedule.js';
 import { Sender } from './sender.js';
 
-/** A quiet peer is asked for a sign of life after this, in ms; its answer keeps it from asking too. */
+/**
+ * Time without a packet from the peer after which it is pinged, in ms. Our ping also counts as a sign of life
+ * for the peer.
+ */
 export const KEEP_ALIVE_MS = 10_000;
 
-/** Silence of a peer that should be heard, in ms, after which it is looked for, and how often then. */
+/**
+ * Silence, in ms, after which the channel looks for a peer that should answer; and the interval of further
+ * attempts.
+ */
 export const SILENCE_MS = 1_000;
 const SEEK_EVERY_MS = 500;
-/** After so many bundles since the last look a peer that falls silent is asked whether it is there. */
+/** A peer that falls silent after this many bundles is pinged. */
 const BUSY_BUNDLES = 32;
 
 export interface ReliableChannelStats extends ChannelStats {
   readonly windowBytes: number;
-  /** Smallest round trip since the path changed, in ms; 0 while unknown. */
+  /** Smallest round-trip time since the path last changed, in ms; 0 while unknown. */
   readonly minRoundTripMs: number;
-  /** Bytes per second that the path delivered of late, packets counted whole; 0 while unknown. */
+  /** Recent delivery rate of the path, in bytes per second, whole packets counted; 0 while unknown. */
   readonly deliveryRate: number;
   readonly packetsOut: number;
   readonly packetsIn: number;
-  /** Packets that counted as lost and were only late. */
+  /** Packets that were declared lost but arrived late. */
   readonly packetsLate: number;
   readonly packetsResent: number;
   readonly acksOut: number;
-  /** Bundles that came twice. */
+  /** Bundles that arrived again. */
   readonly duplicatesIn: number;
-  /** Bundles that the main thread had no room for: they come again. */
+  /** Bundles that were dropped unacknowledged because the ring had no room. The peer sends them again. */
   readonly refusedIn: number;
-  /** Lossy frames dropped before they were sent, and after they came, for want of room. */
+  /** Lossy frames that were dropped for lack of room, before sending and after receiving. */
   readonly lossyDroppedOut: number;
   readonly lossyDroppedIn: number;
-  /** Packets of another channel, or of none. */
+  /** Packets of another channel, or of no channel. */
   readonly strayIn: number;
-  /** How long the peer has owed an answer, in ms; 0 while it owes none. */
+  /** How long the peer has owed an answer, in ms; 0 when it owes none. */
   readonly unansweredMs: number;
   readonly memoryBytes: number;
 }
 
-/** Carries frames in lossy packets `[0xdb]…`, as docs/channel.md says. */
+/** The channel over toxcore's lossy packets (`[0xdb]…`). docs/channel.md describes the protocol. */
 export class ReliableChannel implements Channel {
   readonly #host: ChannelHost;
   readonly #tag: number;
@@ -71,13 +77,15 @@ export class ReliableChannel implements Channel {
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #gaveFrameAtMs = Number.NEGATIVE_INFINITY;
   #soughtAtMs = Number.NEGATIVE_INFINITY;
-  /** Bundles since a silent peer was last asked: a burst of them says that it was busy sending. */
+  /**
+   * Bundles since the peer was last pinged for its silence. Many of them mean that the peer was busy sending.
+   */
   #bundlesIn = 0;
   #lossyDroppedOut = 0;
   #packetsIn = 0;
   #strayIn = 0;
 
-  /** @param bbr decides the speed; tests pass one of their own */
+  /** @param bbr controls the speed; tests pass their own */
   constructor(host: ChannelHost, options: ChannelOptions, bbr = new Bbr(options.seed)) {
     this.#host = host;
     this.#tag = options.tag >>> 0;
@@ -91,7 +99,9 @@ export class ReliableChannel implements Channel {
     return this.#failed ? 0 : this.#sender.outgoing.backlogBytes;
   }
 
-  /** @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or the backlog's limit is far exceeded */
+  /**
+   * @throws {TunnelError} ERR_LIMIT when the frame does not fit a packet, or far exceeds the backlog limit
+   */
   send(frame: Uint8Array, urgent: boolean, nowMs: number, lossy = false): void {
     this.#gaveFrameAtMs = nowMs;
     if (urgent) this.#bbr.onUrgent(nowMs);
@@ -101,7 +111,7 @@ export class ReliableChannel implements Channel {
     else this.#sender.outgoing.pushLossy(frame, this.#dropped);
   }
 
-  /** What only a fault of the peer's can explain ends the channel: `fail` is told ERR_PACKET_INVALID. */
+  /** Packets that only a fault of the peer explains end the channel: `fail` gets ERR_PACKET_INVALID. */
   receive(packet: Uint8Array, nowMs: number): void {
     if (this.#failed) return;
     if (tagOf(packet) !== this.#tag) {
@@ -127,7 +137,7 @@ export class ReliableChannel implements Channel {
 
   freeze(_nowMs: number): void {
     this.#frozen = true;
-    // Who waits for the answer to a datagram has long asked again when the friend is back.
+    // By the time the friend is back, anyone who waits for the answer to a datagram has long asked again.
     if (!this.#failed) this.#sender.outgoing.dropLossy(this.#dropped);
   }
 
@@ -140,7 +150,6 @@ export class ReliableChannel implements Channel {
     this.#bbr.onTimeout(nowMs);
   }
 
-  /** The packets take another way from now on (relay or direct): what is known of the old one is dropped. */
   pathChanged(nowMs: number): void {
     this.#sender.recovery.rtt.restart();
     this.#sender.retryNow();
@@ -181,7 +190,7 @@ export class ReliableChannel implements Channel {
     const flags = flagsOf(packet);
     let at = PREFIX_BYTES;
     const headerBytes = (flags & FLAG_NUMBERED ? 4 : 0) + (flags & FLAG_BUNDLE ? 4 : 0);
-    if (packet.length < at + headerBytes) throw invalid('its header is cut short');
+    if (packet.length < at + headerBytes) throw invalid('its header is truncated');
     const numberAt = at;
     at += headerBytes;
     if ((flags & FLAG_ACK) !== 0) {
@@ -189,13 +198,13 @@ export class ReliableChannel implements Channel {
       this.#sender.recovery.onAck(this.#ack, nowMs);
     }
     if ((flags & (FLAG_BUNDLE | FLAG_LOSSY)) === 0 && at !== packet.length)
-      throw invalid('bytes stand where none belong');
+      throw invalid('bytes follow its last field');
     if ((flags & FLAG_NUMBERED) !== 0) this.#receiveNumbered(packet, flags, numberAt, at, nowMs);
   }
 
   #receiveNumbered(packet: Uint8Array, flags: number, numberAt: number, at: number, nowMs: number): void {
     const number = widen(readU32(packet, numberAt), this.#acks.received.largest + 1);
-    if (number < 0) throw invalid('its number was never given out');
+    if (number < 0) throw invalid('its number is negative');
     const ackNow = (flags & FLAG_ACK_NOW) !== 0;
     if ((flags & FLAG_BUNDLE) !== 0) {
       this.#bundlesIn++;
@@ -203,7 +212,8 @@ export class ReliableChannel implements Channel {
       if (!this.#incoming.take(packet, at, low, (flags & FLAG_MANY) !== 0)) return;
     } else if ((flags & FLAG_LOSSY) !== 0) {
       this.#bundlesIn++;
-      // A copy that the network made: frames without a bundle number are told apart by the packet's.
+      // The network duplicated the packet. Lossy frames have no bundle number, so the packet number must
+      // identify them.
       if (this.#acks.received.has(number)) return;
       this.#incoming.takeLossy(packet, at, (flags & FLAG_MANY) !== 0);
     }
@@ -215,7 +225,7 @@ export class ReliableChannel implements Channel {
     this.#host.drained(bytes);
   };
 
-  /** Gives back what waits and does nothing more. */
+  /** Gives the backlog's room back and stops. */
   #fail(error: TunnelError): void {
     const { backlogBytes } = this;
     this.#failed = true;
@@ -224,8 +234,9 @@ export class ReliableChannel implements Channel {
   }
 
   /**
-   * Looks for a peer that owes an answer, or that was busy sending and fell silent: whose end has
-   * a new address must speak first, and one that only receives would not know before its keep-alive.
+   * Looks for a peer that owes an answer, or that fell silent while busy sending. The end with the new
+   * address must send first, and an end that only receives would not notice the silence before its
+   * keep-alive.
    *
    * @returns when to look again
    */
@@ -244,9 +255,10 @@ export class ReliableChannel implements Channel {
     return nowMs + SEEK_EVERY_MS;
   }
 
-  /** Asks a peer that was quiet for long whether it is there. @returns when to look again */
+  /** Pings a peer that has been quiet for long. @returns when to look again */
   #keepAlive(nowMs: number): number {
-    // By the frames' own quiet: an end that is always the one to be asked never finds the peer quiet.
+    // Depends on the time since the last frame: an end that is always the one to be pinged never finds its
+    // peer quiet.
     if (nowMs - this.#gaveFrameAtMs >= KEEP_ALIVE_MS) this.#sender.outgoing.bundles.shrink();
     const quietSinceMs = Math.max(this.#heardAtMs, this.#askedAtMs);
     if (nowMs - quietSinceMs < KEEP_ALIVE_MS) return quietSinceMs + KEEP_ALIVE_MS;

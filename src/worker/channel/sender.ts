@@ -1,4 +1,4 @@
-import { MAX_PACKET_BYTES } from '../../core/limits.js';
+import { MAX_PACKET_BYTES } from '../../core/packets.js';
 import { OutgoingBundles } from './bundles/outgoing_bundles.js';
 import type { ChannelHost, PacketResult } from './channel.js';
 import type { Bbr } from './congestion/bbr.js';
@@ -20,25 +20,32 @@ import type { AckSchedule } from './recovery/ack_schedule.js';
 import { LossRecovery } from './recovery/loss_recovery.js';
 import { Xorshift } from './xorshift.js';
 
-/** Packets in one call of {@link Sender.pump}, so that a turn of the event loop stays short. */
+/** Most packets per call of {@link Sender.pump}, to keep turns of the event loop short. */
 const MAX_PUMP_PACKETS = 64;
-/** With fewer packets in flight and no room for more, each asks for its acknowledgement at once. */
+/**
+ * When the window is full with fewer packets than this in flight, each one asks for an immediate
+ * acknowledgement.
+ */
 const FEW_PACKETS = 64;
-/** May leave at once at any rate, in bytes. */
+/** Bytes that may leave at once at any rate. */
 const MIN_BURST_BYTES = 4 * MAX_PACKET_BYTES;
-/** Urgent frames may overdraw the pacer by so much, in bytes. */
+/** Bytes by which urgent frames may overdraw the pacer. */
 const URGENT_DEBT_BYTES = 8 * MAX_PACKET_BYTES;
-/** A number is left out about once in so many, so that who acknowledges unseen packets is caught. */
+/**
+ * About one in this many packet numbers is skipped, to catch peers that acknowledge packets they have not
+ * seen.
+ */
 const SKIP_EVERY = 2_048;
 /**
- * Nothing more to send with less of the window than this in flight: what is measured tells of us. With more it is the
- * path's: who refills us was late by a moment, and the estimate must be free to sink, or TCP beside us starves.
+ * When there is nothing to send and less than this part of the window is in flight, we are the limit, and
+ * rate samples do not describe the path. With more in flight they do: our source was only a moment late, and
+ * the estimate must be free to sink, or TCP flows on the same path starve.
  */
 const LIMITED_BY_US = 0.75;
-/** When to try again after toxcore took no packet, in ms. */
+/** Delay before the next attempt when toxcore took no packet, in ms. */
 const RETRY_MS: Record<Exclude<PacketResult, 'sent'>, number> = { full: 2, offline: 100, failed: 100 };
 
-/** Sends packets: what goes, when the window and the pacer let it, with which header. */
+/** Decides which packet leaves when, as the window and the pacer allow, and writes its header. */
 export class Sender {
   readonly outgoing = new OutgoingBundles();
   readonly recovery: LossRecovery;
@@ -66,7 +73,7 @@ export class Sender {
     this.recovery = new LossRecovery(this.outgoing, bbr);
   }
 
-  /** Sends what may go. @returns when to call again, if nothing else happens */
+  /** Sends what may leave now. @returns when to call again if nothing else happens */
   pump(nowMs: number): number {
     if (nowMs < this.#retryAtMs) return this.#retryAtMs;
     if (nowMs >= this.recovery.timerAtMs) this.#sendProbes(this.recovery.onTimer(nowMs), nowMs);
@@ -81,7 +88,7 @@ export class Sender {
     if (nowMs >= this.#retryAtMs) this.#sendPing(nowMs);
   }
 
-  /** The path is another, or back: nothing holds sending back any more. */
+  /** Drops the delay before the next attempt: the path has changed or is back. */
   retryNow(): void {
     this.#retryAtMs = 0;
   }
@@ -144,7 +151,7 @@ export class Sender {
     const again = bundles.number(slot) >= 0;
     if (again) this.packetsResent++;
     const firstBytes = this.outgoing.onSent(slot, packet);
-    // A lossy bundle's slot is free again: that its packet is lost or acknowledged means nothing for it.
+    // A lossy bundle has already freed its slot. Whether its packet arrives makes no difference to it.
     this.recovery.onSent(nowMs, end - head, lossy ? -1 : slot, number);
     this.#pacer.spend(end - head);
     if (ackEnd > 0) this.#acks.onSent(nowMs);
@@ -190,27 +197,27 @@ export class Sender {
   }
 }
 
-/** Timers fire about this much late, and credit for it is not lost, in ms. */
+/** Timers fire up to about this late, in ms. Credit for that time is kept. */
 const MAX_CREDIT_MS = 4;
-/** What is gathered before the sender is woken again, in ms: the timers are no finer. */
+/** Credit to collect before the sender wakes again, in ms. Timers are no finer. */
 const QUANTUM_MS = 1;
 
 /**
- * A token bucket: bytes may leave at a rate, in bursts of a millisecond or a few. The last
- * packet of a burst may overdraw it.
+ * A token bucket: bytes leave at a rate, in bursts of one to a few milliseconds. The last packet of a burst
+ * may overdraw it.
  */
 export class Pacer {
   readonly #minBurstBytes: number;
   #creditBytes: number;
   #atMs = 0;
 
-  /** @param minBurstBytes may leave at once at any rate */
+  /** @param minBurstBytes bytes that may leave at once at any rate */
   constructor(minBurstBytes: number) {
     this.#minBurstBytes = minBurstBytes;
     this.#creditBytes = minBurstBytes;
   }
 
-  /** Adds what `rate` (bytes per ms) has earned since the last call. */
+  /** Adds the credit for the time since the last call. @param rate in bytes per ms */
   refill(nowMs: number, rate: number): void {
     const earned = (nowMs - this.#atMs) * rate;
     this.#atMs = nowMs;
@@ -218,7 +225,7 @@ export class Pacer {
     this.#creditBytes = Math.min(this.#creditBytes + earned, most);
   }
 
-  /** Whether a packet may leave now. @param debtBytes by how much it may overdraw the bucket */
+  /** Whether a packet may leave now. @param debtBytes by how much the bucket may be overdrawn */
   allows(debtBytes: number): boolean {
     return this.#creditBytes + debtBytes > 0;
   }
@@ -227,7 +234,7 @@ export class Pacer {
     this.#creditBytes -= bytes;
   }
 
-  /** When a burst is worth waking up for, if nothing else happens. */
+  /** When there will be credit for a burst, if nothing else happens. */
   readyAtMs(rate: number): number {
     const wanted = Math.min(Math.max(this.#minBurstBytes / 2, rate * QUANTUM_MS), rate * MAX_CREDIT_MS);
     return this.#atMs + Math.max((wanted - this.#creditBytes) / rate, 0);

@@ -1,14 +1,21 @@
 import { TunnelError } from '../../core/errors.js';
-import { MAX_PACKET_BYTES } from '../../core/limits.js';
-import { ADDRESS_BYTES, KEY_BYTES, MAX_REQUEST_BYTES, pathOf, TOX_CONSTANTS as T } from './constants.js';
+import { MAX_PACKET_BYTES } from '../../core/packets.js';
+import type { FriendNumber, Path } from '../../core/tox_network.js';
+import {
+  MAX_REQUEST_BYTES,
+  PUBLIC_KEY_BYTES,
+  SECRET_KEY_BYTES,
+  TOX_ID_BYTES,
+} from '../../core/tox_network.js';
+import { pathOf, TOX_CONSTANTS as T } from './constants.js';
 import type { BridgeFunctions, Pointer } from './exports.js';
 import type { Guard } from './guard.js';
 import type { EventTable } from './imports.js';
 import type { Staging } from './memory.js';
 import { readSeenAddresses, SEEN_BYTES, type SeenAddress } from './seen_addresses.js';
-import type { BootstrapNode, FriendAdd, FriendNumber, Path, SendResult, Tox } from './tox.js';
+import type { BootstrapNode, FriendAdd, SendResult, Tox } from './tox.js';
 
-/** Shared by all that is made from one module. */
+/** What all instances of one module share. */
 export interface Bridge {
   readonly wasm: BridgeFunctions;
   readonly guard: Guard;
@@ -16,7 +23,7 @@ export interface Bridge {
   readonly events: EventTable;
 }
 
-// By Tox_Err_Friend_Custom_Packet.
+// Indexed by Tox_Err_Friend_Custom_Packet.
 const SEND_RESULTS: readonly SendResult[] = [
   'sent',
   'failed',
@@ -29,14 +36,14 @@ const SEND_RESULTS: readonly SendResult[] = [
 ];
 
 const ADD_REASONS: Readonly<Record<number, string>> = {
-  [T.TOX_ERR_FRIEND_ADD_TOO_LONG]: `the message is longer than ${MAX_REQUEST_BYTES} bytes: shorten it`,
-  [T.TOX_ERR_FRIEND_ADD_NO_MESSAGE]: 'the message is empty: a friend request needs at least one byte',
-  [T.TOX_ERR_FRIEND_ADD_OWN_KEY]: 'that is our own key: use the ID of the other end',
-  [T.TOX_ERR_FRIEND_ADD_BAD_CHECKSUM]: 'the checksum of the Tox ID does not fit: copy the ID again, whole',
-  [T.TOX_ERR_FRIEND_ADD_MALLOC]: 'no memory is left for another friend',
+  [T.TOX_ERR_FRIEND_ADD_TOO_LONG]: `the message is longer than ${MAX_REQUEST_BYTES} bytes; shorten it`,
+  [T.TOX_ERR_FRIEND_ADD_NO_MESSAGE]: 'the message is empty; a friend request needs at least one byte',
+  [T.TOX_ERR_FRIEND_ADD_OWN_KEY]: 'this is our own key; use the Tox ID of the other end',
+  [T.TOX_ERR_FRIEND_ADD_BAD_CHECKSUM]: 'the checksum of the Tox ID is wrong; copy the whole ID again',
+  [T.TOX_ERR_FRIEND_ADD_MALLOC]: 'there is no memory left for another friend',
 };
 
-/** A {@link Tox} over the wasm. */
+/** A {@link Tox} in the wasm. */
 export class ToxInstance implements Tox {
   readonly address: Uint8Array;
   readonly publicKey: Uint8Array;
@@ -47,17 +54,17 @@ export class ToxInstance implements Tox {
   readonly #id: number;
   #tox: Pointer;
 
-  /** @param tox what instance_create gave; belongs to this object from now on */
+  /** @param tox result of instance_create; this object owns it from now on */
   constructor(bridge: Bridge, id: number, tox: Pointer) {
     this.#bridge = bridge;
     this.#id = id;
     this.#tox = tox;
     const { wasm, staging } = bridge;
     wasm.instance_identity(tox);
-    this.address = staging.take(0, ADDRESS_BYTES);
-    this.publicKey = staging.take(ADDRESS_BYTES, KEY_BYTES);
-    this.secretKey = staging.take(ADDRESS_BYTES + KEY_BYTES, KEY_BYTES);
-    this.dhtId = staging.take(ADDRESS_BYTES + 2 * KEY_BYTES, KEY_BYTES);
+    this.address = staging.take(0, TOX_ID_BYTES);
+    this.publicKey = staging.take(TOX_ID_BYTES, PUBLIC_KEY_BYTES);
+    this.secretKey = staging.take(TOX_ID_BYTES + PUBLIC_KEY_BYTES, SECRET_KEY_BYTES);
+    this.dhtId = staging.take(TOX_ID_BYTES + 2 * PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES);
     this.udpPort = wasm.instance_udp_port(tox);
   }
 
@@ -88,22 +95,25 @@ export class ToxInstance implements Tox {
   addFriend(address: Uint8Array, message: Uint8Array): FriendAdd {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;
-    if (address.length !== ADDRESS_BYTES) {
-      return { kind: 'failed', reason: `a Tox ID has ${ADDRESS_BYTES} bytes, this one ${address.length}` };
+    if (address.length !== TOX_ID_BYTES) {
+      return { kind: 'failed', reason: `a Tox ID has ${TOX_ID_BYTES} bytes, not ${address.length}` };
     }
     if (message.length > MAX_REQUEST_BYTES) {
       return { kind: 'failed', reason: ADD_REASONS[T.TOX_ERR_FRIEND_ADD_TOO_LONG]! };
     }
     staging.put(address);
-    staging.put(message, ADDRESS_BYTES);
-    return this.#added(wasm.instance_add_friend(tox, message.length), address.subarray(0, KEY_BYTES));
+    staging.put(message, TOX_ID_BYTES);
+    return this.#added(wasm.instance_add_friend(tox, message.length), address.subarray(0, PUBLIC_KEY_BYTES));
   }
 
   acceptFriend(publicKey: Uint8Array): FriendAdd {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;
-    if (publicKey.length !== KEY_BYTES) {
-      return { kind: 'failed', reason: `a public key has ${KEY_BYTES} bytes, this one ${publicKey.length}` };
+    if (publicKey.length !== PUBLIC_KEY_BYTES) {
+      return {
+        kind: 'failed',
+        reason: `a public key has ${PUBLIC_KEY_BYTES} bytes, not ${publicKey.length}`,
+      };
     }
     staging.put(publicKey);
     return this.#added(wasm.instance_accept_friend(tox), publicKey);
@@ -182,11 +192,11 @@ export class ToxInstance implements Tox {
       staging.put(publicKey);
       return { kind: 'already', friend: wasm.instance_find_friend(this.#tox) };
     }
-    return { kind: 'failed', reason: ADD_REASONS[error] ?? `toxcore gave error ${error}` };
+    return { kind: 'failed', reason: ADD_REASONS[error] ?? `toxcore reports error ${error}` };
   }
 }
 
-/** A {@link BootstrapNode} over the wasm. */
+/** A {@link BootstrapNode} in the wasm. */
 export class BootstrapInstance implements BootstrapNode {
   readonly publicKey: Uint8Array;
   readonly secretKey: Uint8Array;
@@ -194,15 +204,15 @@ export class BootstrapInstance implements BootstrapNode {
   readonly #id: number;
   #node: Pointer;
 
-  /** @param node what node_create gave; belongs to this object from now on */
+  /** @param node result of node_create; this object owns it from now on */
   constructor(bridge: Bridge, id: number, node: Pointer) {
     this.#bridge = bridge;
     this.#id = id;
     this.#node = node;
     const { wasm, staging } = bridge;
     wasm.node_identity(node);
-    this.publicKey = staging.take(0, KEY_BYTES);
-    this.secretKey = staging.take(KEY_BYTES, KEY_BYTES);
+    this.publicKey = staging.take(0, PUBLIC_KEY_BYTES);
+    this.secretKey = staging.take(PUBLIC_KEY_BYTES, SECRET_KEY_BYTES);
   }
 
   isConnected(): boolean {

@@ -2,12 +2,12 @@ import { copyBytes } from '../../../core/copy_bytes.js';
 import { TunnelError } from '../../../core/errors.js';
 import { BUNDLE_BYTES, LENGTH_BYTES } from '../packet.js';
 
-/** Bundles sent and not acknowledged, at most: bounds the memory for resending to 32 MiB. */
+/** Most bundles that are sent and not acknowledged. Limits the memory for retransmission to 32 MiB. */
 export const MAX_SENT_BUNDLES = 24_000;
-/** Bundles in all: those that wait for their first turn are bounded by the backlog's limit. */
+/** Most bundles in all. The backlog limit bounds those that were never sent. */
 export const MAX_BUNDLES = MAX_SENT_BUNDLES + 4_096;
 
-/** Room before the frames: the packet's header is written there, so that nothing is copied again. */
+/** Room for the packet's header in front of the frames, so that sending copies nothing. */
 const FRAMES_AT = 32;
 const SLOT_BYTES = FRAMES_AT + BUNDLE_BYTES;
 const CHUNK_SLOTS = 128;
@@ -19,9 +19,9 @@ type BundleState = typeof BUNDLE_WAITING | typeof BUNDLE_SENT | typeof BUNDLE_LO
 const FREE = 0;
 
 /**
- * Frames that travel together, in slots of fixed size. A bundle is filled while it waits for
- * its first turn and is resent as it is. Columns instead of objects: nothing is allocated for
- * a frame or a packet.
+ * Memory for bundles, that is, frames that travel together, in slots of fixed size. A bundle takes in frames
+ * until it is first sent, and is retransmitted unchanged. The columns are arrays, not objects, so frames and
+ * packets allocate nothing.
  */
 export class BundleSlots {
   #chunks: Uint8Array[] = [];
@@ -44,15 +44,16 @@ export class BundleSlots {
     return this.#used;
   }
 
-  /** Bytes held for frames now. */
+  /** Bytes of memory held for frames. */
   get memoryBytes(): number {
     return this.#chunks.length * CHUNK_SLOTS * SLOT_BYTES;
   }
 
   /**
-   * An empty bundle.
-   * @param lossy it is sent once and then freed
-   * @throws {TunnelError} ERR_LIMIT when the caller hands in more than the backlog's limit
+   * Opens an empty bundle and returns its slot.
+   *
+   * @param lossy the bundle is sent once and then freed
+   * @throws {TunnelError} ERR_LIMIT when the caller far exceeds the backlog limit
    */
   open(urgent: boolean, lossy = false): number {
     let slot: number;
@@ -61,7 +62,10 @@ export class BundleSlots {
     } else {
       slot = this.#highest;
       if (slot === MAX_BUNDLES) {
-        throw new TunnelError('ERR_LIMIT', 'too many frames wait for the peer; keep to the backlog limit');
+        throw new TunnelError(
+          'ERR_LIMIT',
+          'too many frames wait for the peer; stay within the backlog limit',
+        );
       }
       this.#highest++;
       if (slot % CHUNK_SLOTS === 0) this.#chunks.push(new Uint8Array(CHUNK_SLOTS * SLOT_BYTES));
@@ -77,21 +81,21 @@ export class BundleSlots {
     return slot;
   }
 
-  /** Whether a frame of this size fits beside what the bundle holds. */
+  /** Whether a frame of this size fits into the bundle. */
   fits(slot: number, frameBytes: number): boolean {
     if (this.#frames[slot] === 0) return frameBytes <= BUNDLE_BYTES;
     const held = this.#end[slot]! - FRAMES_AT + LENGTH_BYTES;
     return held + LENGTH_BYTES + frameBytes <= BUNDLE_BYTES;
   }
 
-  /** Copies a frame that fits into the bundle. */
+  /** Copies a frame, which must fit, into the bundle. */
   append(slot: number, frame: Uint8Array): void {
     const chunk = this.#chunk(slot);
     const base = (slot % CHUNK_SLOTS) * SLOT_BYTES;
     const held = this.#frames[slot]!;
     let at = base + this.#end[slot]!;
     if (held === 1) {
-      // A lone frame travels without its length, and a header may have stood in its place.
+      // A single frame travels without its length; a header may have been written in its place.
       const firstBytes = this.#end[slot]! - FRAMES_AT;
       chunk[base + FRAMES_AT - 2] = firstBytes >>> 8;
       chunk[base + FRAMES_AT - 1] = firstBytes;
@@ -107,17 +111,17 @@ export class BundleSlots {
     this.#frameBytes[slot]! += frame.length;
   }
 
-  /** The slot's bytes, to write a header into before the frames: see {@link start} and {@link end}. */
+  /** The memory that holds the slot, from {@link start} to {@link end}. The header goes in front. */
   bytes(slot: number): Uint8Array {
     return this.#chunk(slot);
   }
 
-  /** Where what travels begins in {@link bytes}. */
+  /** Offset in {@link bytes} at which the packet's frames start. */
   start(slot: number): number {
     return (slot % CHUNK_SLOTS) * SLOT_BYTES + FRAMES_AT - (this.#frames[slot]! > 1 ? LENGTH_BYTES : 0);
   }
 
-  /** Where it ends. */
+  /** Offset in {@link bytes} at which they end. */
   end(slot: number): number {
     return (slot % CHUNK_SLOTS) * SLOT_BYTES + this.#end[slot]!;
   }
@@ -139,7 +143,7 @@ export class BundleSlots {
     return this.#lossy[slot] === 1;
   }
 
-  /** The bundle's number; -1 before its first turn. */
+  /** The bundle's number; -1 before it is first sent. */
   number(slot: number): number {
     return this.#number[slot]!;
   }
@@ -148,7 +152,7 @@ export class BundleSlots {
     this.#number[slot] = number;
   }
 
-  /** The packet that carried it last. */
+  /** Number of the last packet that carried the bundle. */
   lastPacket(slot: number): number {
     return this.#lastPacket[slot]!;
   }
@@ -172,7 +176,7 @@ export class BundleSlots {
     this.#used--;
   }
 
-  /** Gives memory back once nothing is held; for a quiet moment, as the next frames ask for it again. */
+  /** Frees the memory if no slot is in use. Call it in a quiet moment: the next frame allocates again. */
   shrink(): void {
     if (this.#used > 0 || this.#highest === 0) return;
     this.#chunks = [];

@@ -1,14 +1,14 @@
 import { areFrames, BUNDLE_BYTES, BUNDLE_SPAN, invalid, LENGTH_BYTES, widen } from '../packet.js';
 import { NumberWindow } from './number_window.js';
 
-/** Hands a frame up; false when there is no room: nothing was taken. */
+/** Hands a frame up. Returns false, without taking it, when there is no room. */
 type Deliver = (frame: Uint8Array) => boolean;
 
-/** Frames on their way in: drops what came before and hands up the rest, each once. */
+/** Frames from the peer. Drops duplicates and hands up every other frame exactly once. */
 export class IncomingBundles {
   readonly #deliver: Deliver;
   readonly #received = new NumberWindow(BUNDLE_SPAN);
-  /** The rest of a bundle of which the first frames were taken and the next was not. */
+  /** The rest of a bundle, from the first frame that found no room. */
   readonly #held = new Uint8Array(BUNDLE_BYTES);
   #heldAt = 0;
   #heldEnd = 0;
@@ -16,7 +16,7 @@ export class IncomingBundles {
   framesDelivered = 0;
   bundlesDuplicate = 0;
   bundlesRefused = 0;
-  /** Frames that are not sent again and for which there was no room above. */
+  /** Lossy frames that were dropped because there was no room for them. */
   lossyDropped = 0;
 
   constructor(deliver: Deliver) {
@@ -25,15 +25,17 @@ export class IncomingBundles {
 
   /**
    * Takes the bundle that fills `packet` from `at` on.
+   *
    * @param low the low 32 bits of the bundle's number
-   * @param many each frame has its length before it
-   * @returns false when there is no room above: the packet must count as never received
+   * @param many whether each frame follows its length
+   * @returns false when there is no room above: the packet must then count as never received
    * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
    */
   take(packet: Uint8Array, at: number, low: number, many: boolean): boolean {
     const number = widen(low, this.#received.floor);
-    if (number >= this.#received.floor + BUNDLE_SPAN) throw invalid('a bundle number is out of the window');
-    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are damaged');
+    if (number >= this.#received.floor + BUNDLE_SPAN)
+      throw invalid('its bundle number is outside the window');
+    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are malformed');
     if (this.#received.has(number)) {
       this.bundlesDuplicate++;
       return true;
@@ -47,11 +49,12 @@ export class IncomingBundles {
   }
 
   /**
-   * Takes the frames that fill `packet` from `at` on and do not come again: what has no room above is dropped.
+   * Takes the lossy frames that fill `packet` from `at` on. Drops those that find no room above.
+   *
    * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
    */
   takeLossy(packet: Uint8Array, at: number, many: boolean): void {
-    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are damaged');
+    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are malformed');
     if (!many) {
       if (!this.#handUp(packet.subarray(at))) this.lossyDropped++;
       return;
@@ -65,14 +68,17 @@ export class IncomingBundles {
     }
   }
 
-  /** Hands up what is held, as far as it is taken. */
+  /** Hands up as much of the held rest as there is room for. */
   flush(): void {
     if (this.#heldEnd === 0) return;
     this.#heldAt = this.#handUpFrom(this.#held.subarray(0, this.#heldEnd), this.#heldAt);
     if (this.#heldAt === this.#heldEnd) this.#heldEnd = 0;
   }
 
-  /** False when not even the first frame was taken; else what was not taken is held. */
+  /**
+   * Hands up frames and holds the rest. Returns false, holding nothing, when not even the first frame is
+   * taken.
+   */
   #takeMany(packet: Uint8Array, at: number): boolean {
     const next = this.#handUpFrom(packet, at);
     if (next === at) return false;
@@ -84,7 +90,7 @@ export class IncomingBundles {
     return true;
   }
 
-  /** Hands up frames with lengths until one is not taken; returns where that one begins, or the end. */
+  /** Hands up frames with lengths until one is refused. Returns its offset, or the end. */
   #handUpFrom(bytes: Uint8Array, at: number): number {
     let next = at;
     while (next < bytes.length) {

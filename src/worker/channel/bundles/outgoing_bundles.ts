@@ -4,17 +4,17 @@ import { BUNDLE_LOST, BUNDLE_SENT, BUNDLE_WAITING, BundleSlots, MAX_SENT_BUNDLES
 import { NumberWindow } from './number_window.js';
 
 /**
- * Bytes of lossy frames that may wait for their turn; of more the oldest are dropped. At 10 Mbit/s it is
- * 0.1 s: who sends datagrams would rather lose them than have them wait.
+ * Bytes of lossy frames that may wait; beyond that the oldest are dropped. This is 0.1 s at 10 Mbit/s:
+ * programs that send datagrams prefer loss to delay.
  */
 export const LOSSY_BACKLOG_BYTES = 128 * 1024;
 
-/** So many lossy frames, of so many bytes in all, will not be sent. */
+/** Reports that `frames` lossy frames of `bytes` bytes in all will not be sent. */
 type OnDropped = (frames: number, bytes: number) => void;
 
 /**
- * Frames on their way out: what waits for its first turn, what waits to go again, and what is
- * on the wire until it is acknowledged. Lossy frames are let go when they are on the wire.
+ * Frames for the peer: those that wait to be sent, those that are lost and must be retransmitted, and those
+ * in flight until they are acknowledged. Lossy frames are forgotten once they are sent.
  */
 export class OutgoingBundles {
   readonly bundles = new BundleSlots();
@@ -27,30 +27,30 @@ export class OutgoingBundles {
   #openBulk = -1;
   #openLossy = -1;
   #lossyBytes = 0;
-  /** Where bulk and lossy frames wait they go in turn. */
+  /** Bulk and lossy bundles take turns when both wait. */
   #isLossyTurn = true;
   #nextNumber = 0;
   #waiting = 0;
   #waitingBytes = 0;
-  /** Frames that left, once each. */
+  /** Frames sent, each counted once. */
   framesSent = 0;
 
-  /** Bytes of frames that were never sent. */
+  /** Bytes of frames that have not been sent yet. */
   get backlogBytes(): number {
     return this.#waitingBytes;
   }
 
-  /** Something is there that was not sent, or is to be sent again. */
+  /** Whether anything waits to be sent or retransmitted. */
   get hasWork(): boolean {
     return this.#waiting > 0 || this.#lost.size > 0 || this.#urgent.size > 0;
   }
 
-  /** Bundles that were sent and not acknowledged. */
+  /** Bundles that are sent and not acknowledged. */
   get sentBundles(): number {
     return this.bundles.size - this.#waiting;
   }
 
-  /** @throws {TunnelError} ERR_LIMIT when the frame is too long, empty, or one too many */
+  /** Appends a frame. @throws {TunnelError} ERR_LIMIT when the frame is empty, too long, or one too many */
   push(frame: Uint8Array, urgent: boolean): void {
     checkLength(frame);
     let slot = urgent ? this.#openUrgent : this.#openBulk;
@@ -66,9 +66,9 @@ export class OutgoingBundles {
   }
 
   /**
-   * A frame that goes once at most. The oldest such make room for it.
+   * Appends a lossy frame, and drops the oldest lossy ones to make room for it.
    *
-   * @throws {TunnelError} ERR_LIMIT when the frame is too long or empty
+   * @throws {TunnelError} ERR_LIMIT when the frame is empty or too long
    */
   pushLossy(frame: Uint8Array, onDropped: OnDropped): void {
     checkLength(frame);
@@ -83,14 +83,16 @@ export class OutgoingBundles {
     this.#waitingBytes += frame.length;
   }
 
-  /** No lossy frame waits any more. */
+  /** Drops all lossy frames. */
   dropLossy(onDropped: OnDropped): void {
     while (this.#lossy.size > 0) this.#dropOldestLossy(onDropped);
   }
 
-  /** What goes next: urgent frames, then lost ones, then the rest; -1 when nothing may. */
+  /**
+   * Slot of the bundle to send next: urgent bundles, then lost ones, then the rest; -1 when none may be sent.
+   */
   next(): number {
-    // Entries of bundles that were acknowledged meanwhile are passed over.
+    // Skips entries of bundles that were acknowledged in the meantime.
     let slot = this.#firstUrgent();
     if (slot >= 0) return slot;
     for (;;) {
@@ -104,15 +106,16 @@ export class OutgoingBundles {
     return bulk < 0 || (lossy >= 0 && this.#isLossyTurn) ? lossy : bulk;
   }
 
-  /** The bundle's number, given to it when it is first sent; a call may be repeated until {@link onSent}. */
+  /** The bundle's number. A new bundle gets the next free one, which becomes its own in {@link onSent}. */
   numberOf(slot: number): number {
     const number = this.bundles.number(slot);
     return number < 0 ? this.#nextNumber : number;
   }
 
   /**
-   * What {@link next} gave, or a bundle on the wire, has left in `packet`.
-   * @returns bytes of frames that left for the first time
+   * Notes that a packet with the bundle has left. `slot` comes from {@link next}, or is in flight already.
+   *
+   * @returns bytes of the frames that left for the first time
    */
   onSent(slot: number, packet: number): number {
     if (this.bundles.isLossy(slot)) return this.#onLossySent();
@@ -140,21 +143,23 @@ export class OutgoingBundles {
     return bytes;
   }
 
-  /** A packet that carried the bundle `number` in `slot` has arrived. */
+  /** Notes that a packet with bundle `number` in `slot` has arrived. */
   onAcked(slot: number, number: number): void {
     if (this.bundles.number(slot) !== number) return;
     this.#acked.add(number);
     this.bundles.free(slot);
   }
 
-  /** The packet that carried the bundle is lost: it goes again, unless a later packet carries it. */
+  /**
+   * Notes that a packet with the bundle is lost. The bundle is sent again, unless a later packet carries it.
+   */
   onLost(slot: number, number: number, packet: number): void {
     if (!this.carries(slot, number, packet)) return;
     this.bundles.setState(slot, BUNDLE_LOST);
     (this.bundles.isUrgent(slot) ? this.#urgent : this.#lost).push(slot);
   }
 
-  /** Whether `packet` is the last one that carried the bundle `number` in `slot`. */
+  /** Whether `packet` is the last packet that carried bundle `number` in `slot`. */
   carries(slot: number, number: number, packet: number): boolean {
     return this.bundles.number(slot) === number && this.bundles.lastPacket(slot) === packet;
   }
@@ -171,7 +176,7 @@ export class OutgoingBundles {
     onDropped(this.bundles.frames(slot), this.#freeOldestLossy(slot));
   }
 
-  /** @param slot the oldest. @returns its frames' bytes */
+  /** @param slot the oldest lossy bundle. @returns bytes of its frames */
   #freeOldestLossy(slot: number): number {
     const bytes = this.bundles.frameBytes(slot);
     this.#lossy.shift();
@@ -187,7 +192,7 @@ export class OutgoingBundles {
     for (;;) {
       const slot = this.#urgent.peek();
       if (slot === undefined) return -1;
-      // A slot freed and opened again for other frames may stand here too: it has its own entry.
+      // The entry may belong to an earlier use of the slot. The current bundle has an entry of its own.
       if (this.bundles.is(slot, BUNDLE_LOST)) return slot;
       if (this.bundles.is(slot, BUNDLE_WAITING) && this.bundles.isUrgent(slot))
         return this.#mayOpenNumber() ? slot : -1;
@@ -202,10 +207,13 @@ export class OutgoingBundles {
 
 function checkLength(frame: Uint8Array): void {
   if (frame.length > 0 && frame.length <= BUNDLE_BYTES) return;
-  throw new TunnelError('ERR_LIMIT', `a frame has 1 to ${BUNDLE_BYTES} bytes, not ${frame.length}; split it`);
+  throw new TunnelError(
+    'ERR_LIMIT',
+    `a frame must have 1 to ${BUNDLE_BYTES} bytes, not ${frame.length}; split it`,
+  );
 }
 
-/** Slot numbers in a row, first in, first out; grows by doubling and is bounded by its user. */
+/** A first-in, first-out queue of slots. It grows by doubling; its user bounds it. */
 export class SlotQueue {
   #slots = new Int32Array(64);
   #head = 0;
@@ -215,7 +223,7 @@ export class SlotQueue {
     return this.#size;
   }
 
-  /** The oldest; undefined when empty. */
+  /** The oldest entry; undefined when the queue is empty. */
   peek(): number | undefined {
     return this.#size === 0 ? undefined : this.#slots[this.#head];
   }
@@ -226,7 +234,7 @@ export class SlotQueue {
     this.#size++;
   }
 
-  /** Takes the oldest away; there is one. */
+  /** Removes the oldest entry. The queue must not be empty. */
   shift(): void {
     this.#head = (this.#head + 1) & (this.#slots.length - 1);
     this.#size--;

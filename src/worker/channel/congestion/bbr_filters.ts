@@ -1,6 +1,6 @@
 /**
- * The largest of the samples of the last `span` rounds, kept as three candidates, each the
- * best of what came after the one before: the streaming filter of Kathleen Nichols that BBR uses.
+ * The largest sample of the last `span` rounds. Keeps three candidates, each the best of the samples after
+ * the previous candidate: the streaming filter by Kathleen Nichols that BBR uses.
  */
 export class MaxFilter {
   readonly #span: number;
@@ -33,7 +33,7 @@ export class MaxFilter {
     } else if (value >= this.#value[2]!) {
       this.#set(2, value, round);
     }
-    // The best is too old: the next best take over.
+    // The best sample has expired: the next best take its place.
     if (round - this.#round[0]! > this.#span) {
       this.#set(0, this.#value[1]!, this.#round[1]!);
       this.#set(1, this.#value[2]!, this.#round[2]!);
@@ -56,21 +56,21 @@ export class MaxFilter {
   }
 }
 
-/** How long the smallest round trip holds, in ms. Source: MinRTTFilterLen, draft-ietf-ccwg-bbr. */
+/** How long the smallest round trip is valid, in ms. Source: MinRTTFilterLen, draft-ietf-ccwg-bbr. */
 const HOLD_MS = 10_000;
 /** How long a probe keeps the queue empty, in ms. Source: ProbeRTTDuration, the same draft. */
 const PROBE_MS = 200;
-/** A sample so near to the smallest confirms it. */
+/** A sample within this factor of the smallest confirms it. */
 const SAME = 1.02;
 
-/** The smallest round trip of the last ten seconds, and when to go and look for it again. */
+/** The smallest round trip of the last ten seconds. Also decides when to measure it again. */
 export class MinRtt {
   #valueMs = 0;
   #confirmedAtMs = 0;
   #probeEndsAtMs = Number.POSITIVE_INFINITY;
   #probedMs = Number.POSITIVE_INFINITY;
 
-  /** The smallest round trip, or `otherwise` while there is none. */
+  /** The smallest round trip in ms, or `otherwise` while there is none. */
   valueOr(otherwise: number): number {
     return this.#valueMs > 0 ? this.#valueMs : otherwise;
   }
@@ -88,18 +88,21 @@ export class MinRtt {
     this.#probeEndsAtMs = Number.POSITIVE_INFINITY;
   }
 
-  /** Nothing has confirmed the value for long. */
+  /** Whether the value has expired without a sample that confirms it. */
   needsProbe(nowMs: number): boolean {
     return this.#valueMs > 0 && nowMs - this.#confirmedAtMs > HOLD_MS;
   }
 
-  /** From now on little is in flight: what is measured until {@link probeEnded} is the new value. */
+  /**
+   * Starts a probe, during which little is in flight. The smallest sample until {@link probeEnded} becomes
+   * the value.
+   */
   startProbe(nowMs: number): void {
     this.#probeEndsAtMs = nowMs + PROBE_MS + this.#valueMs;
     this.#probedMs = Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the probe is over; takes over what it found. */
+  /** Whether the probe is over. If so, takes over its result. */
   probeEnded(nowMs: number): boolean {
     if (nowMs < this.#probeEndsAtMs) return false;
     this.#probeEndsAtMs = Number.POSITIVE_INFINITY;

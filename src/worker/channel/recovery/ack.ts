@@ -1,38 +1,41 @@
 import { invalid, readU32, widen, writeU32 } from '../packet.js';
 
-/** How far an acknowledgement reaches back. Packets that come later count as lost: their frames come again. */
+/**
+ * How many packet numbers an acknowledgement reaches back. Later packets count as lost, and their frames are
+ * retransmitted.
+ */
 export const RECEIVED_SPAN = 8192;
 
-/** Ranges in one acknowledgement, the first counted. */
+/** Most ranges in one acknowledgement, the first included. */
 export const MAX_ACK_RANGES = 64;
 
-/** The delay's unit on the wire, in ms; with u16 it reaches to 524 ms. */
+/** Unit of the delay on the wire, in ms. A u16 of them reaches 524 ms. */
 export const ACK_DELAY_UNIT_MS = 0.008;
 const MAX_DELAY_UNITS = 0xffff;
 
-/** largest u32, delay u16, further ranges u8, length of the first range 1 or 2 bytes. */
+/** Largest number u32, delay u16, count of further ranges u8, length of the first range 1 or 2 bytes. */
 export const MIN_ACK_BYTES = 8;
 /** With two bytes for each length and gap. */
 export const MAX_ACK_BYTES = MIN_ACK_BYTES + 1 + 4 * (MAX_ACK_RANGES - 1);
 const MASK = RECEIVED_SPAN - 1;
 
-/** The numbers of the packets received of late, one bit each: what acknowledgements are written from. */
+/** The recently received packet numbers, one bit each. Acknowledgements are written from them. */
 export class ReceivedPackets {
   readonly #bits = new Uint32Array(RECEIVED_SPAN / 32);
   #largest = -1;
   #toldDownTo = 0;
 
-  /** The smallest number that the acknowledgement written last tells of, received or not. */
+  /** The smallest number that the last written acknowledgement covers, whether as received or as missing. */
   get toldDownTo(): number {
     return this.#toldDownTo;
   }
 
-  /** -1 when nothing was received. */
+  /** The largest number received; -1 when there is none. */
   get largest(): number {
     return this.#largest;
   }
 
-  /** Whether `number` was received, or is so old that it is not told any more. */
+  /** Whether `number` was received, or is too old to be acknowledged. */
   has(number: number): boolean {
     if (number > this.#largest) return false;
     if (number <= this.#largest - RECEIVED_SPAN) return true;
@@ -40,7 +43,7 @@ export class ReceivedPackets {
     return (this.#bits[at >>> 5]! & (1 << (at & 31))) !== 0;
   }
 
-  /** Notes a number that {@link has} does not have. */
+  /** Adds a number for which {@link has} is false. */
   add(number: number): void {
     if (number > this.#largest) {
       if (number - this.#largest >= RECEIVED_SPAN) {
@@ -55,10 +58,11 @@ export class ReceivedPackets {
   }
 
   /**
-   * Writes an acknowledgement of what was received, the newest first, as much as fits.
-   * @param delayMs how long the largest number waited for this acknowledgement
-   * @param end where the room ends
-   * @returns where the acknowledgement ends; `at` when there is no room or nothing to tell
+   * Writes an acknowledgement: the newest numbers first, as many as fit.
+   *
+   * @param delayMs how long the largest number has waited for this acknowledgement
+   * @param end end of the room in `out`
+   * @returns the end of the acknowledgement; `at` when it does not fit, or when nothing was received
    */
   writeAck(out: Uint8Array, at: number, end: number, delayMs: number): number {
     if (this.#largest < 0 || end - at < MIN_ACK_BYTES + 1) return at;
@@ -66,7 +70,7 @@ export class ReceivedPackets {
     writeU32(out, at, this.#largest);
     out[at + 4] = delay >>> 8;
     out[at + 5] = delay;
-    // Below zero there are no numbers; behind the span there is no memory.
+    // There are no numbers below zero, and no bits beyond the span.
     let left = Math.min(RECEIVED_SPAN, this.#largest + 1);
     let number = this.#largest;
     let length = this.#run(number, true, left);
@@ -79,7 +83,7 @@ export class ReceivedPackets {
       const gap = this.#run(number, false, left);
       number -= gap;
       left -= gap;
-      // Four bytes are the most that a gap and a length take.
+      // A gap and a length take at most four bytes.
       if (left === 0 || ranges === MAX_ACK_RANGES - 1 || end - next < 4) break;
       length = this.#run(number, true, left);
       next = writeSmall(out, writeSmall(out, next, gap - 1), length - 1);
@@ -89,7 +93,10 @@ export class ReceivedPackets {
     return next;
   }
 
-  /** Numbers from `number` downwards that were (`received`) or were not received, `most` at most. */
+  /**
+   * Length of the run of numbers, from `number` downwards, that were (or were not) `received`; at most
+   * `most`.
+   */
   #run(number: number, received: boolean, most: number): number {
     let run = 0;
     while (run < most) {
@@ -109,7 +116,7 @@ export class ReceivedPackets {
   }
 }
 
-/** Writes a number below 2^15 in one byte, or in two with the top bit set. */
+/** Writes a number below 2^15 in one byte, or in two with the top bit of the first set. */
 function writeSmall(out: Uint8Array, at: number, value: number): number {
   if (value < 0x80) {
     out[at] = value;
@@ -120,11 +127,11 @@ function writeSmall(out: Uint8Array, at: number, value: number): number {
   return at + 2;
 }
 
-/** An acknowledgement, read into arrays that are used again for the next one. */
+/** Reads acknowledgements into arrays that it reuses. */
 export class Ack {
-  /** Ranges read, the newest first. */
+  /** Number of ranges read, newest first. */
   count = 0;
-  /** How long the peer held the largest number back. */
+  /** How long the peer held back the acknowledgement of the largest number, in ms. */
   delayMs = 0;
   /** First and last number of each range, both inclusive. */
   readonly first = new Float64Array(MAX_ACK_RANGES);
@@ -132,12 +139,13 @@ export class Ack {
 
   /**
    * Reads the acknowledgement at `at`.
-   * @param nextNumber the number of the next packet to be sent: none from it on was sent
-   * @returns where it ends
+   *
+   * @param nextNumber the number of the next packet; neither it nor any larger number has been sent
+   * @returns the end of the acknowledgement
    * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
    */
   read(packet: Uint8Array, at: number, nextNumber: number): number {
-    if (packet.length - at < 8) throw invalid('the acknowledgement is cut short');
+    if (packet.length - at < 8) throw invalid('its acknowledgement is truncated');
     const largest = widen(readU32(packet, at), nextNumber);
     if (largest >= nextNumber || largest < 0) throw invalid('it acknowledges a packet that was never sent');
     this.delayMs = ((packet[at + 4]! << 8) | packet[at + 5]!) * ACK_DELAY_UNIT_MS;
@@ -154,8 +162,8 @@ export class Ack {
       }
       const first = last - readSmall(packet, next);
       next += smallBytes(packet, next);
-      if (first < 0) throw invalid('it acknowledges packets before the first');
-      // Nobody remembers more, and each number costs the reader work.
+      if (first < 0) throw invalid('it acknowledges packets from before the first one');
+      // No honest peer remembers more, and each number costs the reader work.
       if (largest - first >= RECEIVED_SPAN) throw invalid('it acknowledges packets from too far back');
       this.first[range] = first;
       this.last[range] = last;
@@ -172,9 +180,9 @@ function smallBytes(packet: Uint8Array, at: number): number {
 
 function readSmall(packet: Uint8Array, at: number): number {
   const high = packet[at];
-  if (high === undefined) throw invalid('the acknowledgement is cut short');
+  if (high === undefined) throw invalid('its acknowledgement is truncated');
   if (high < 0x80) return high;
   const low = packet[at + 1];
-  if (low === undefined) throw invalid('the acknowledgement is cut short');
+  if (low === undefined) throw invalid('its acknowledgement is truncated');
   return ((high & 0x7f) << 8) | low;
 }

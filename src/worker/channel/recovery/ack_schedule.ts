@@ -1,15 +1,16 @@
 import { MAX_ACK_BYTES, ReceivedPackets } from './ack.js';
 
-/** Packets after which an acknowledgement does not wait any longer. */
+/** This many unacknowledged packets cause an immediate acknowledgement. */
 const MAX_WAITING = 32;
-/** What a packet waits for its acknowledgement, in ms, when no other packet hurries it. */
+/** Longest wait of a packet for its acknowledgement, in ms. */
 export const ACK_DELAY_MS = 2;
-/** After a gap an acknowledgement goes at once, but not more often than this, in ms. */
+/** A gap in the numbers causes an immediate acknowledgement, but not more often than this, in ms. */
 const GAP_ACK_MS = 1;
 
 /**
- * When to acknowledge. Often enough to steer by (a few times per round trip), seldom enough
- * to cost little: per 32 packets at a high rate, per 2 ms at a low one, at once when the peer asks.
+ * Decides when to acknowledge: often enough to control the sender (a few times per round trip), seldom enough
+ * to cost little. That is every 32 packets at high rates, every 2 ms at low ones, and at once when the peer
+ * asks for it.
  */
 export class AckSchedule {
   readonly received = new ReceivedPackets();
@@ -18,10 +19,10 @@ export class AckSchedule {
   #dueAtMs = Number.POSITIVE_INFINITY;
   #largestAtMs = 0;
   #lastAckAtMs = Number.NEGATIVE_INFINITY;
-  /** The acknowledgement written last had room for as much as one can ever tell. */
+  /** The last written acknowledgement had room for the maximum that one can hold. */
   #hadFullRoom = false;
 
-  /** When an acknowledgement has to go; Infinity while none is owed. */
+  /** When an acknowledgement is due; Infinity while none is owed. */
   get dueAtMs(): number {
     return this.#dueAtMs;
   }
@@ -31,7 +32,7 @@ export class AckSchedule {
     return this.#waiting > 0;
   }
 
-  /** Notes a packet. @param now the peer asked for an answer at once */
+  /** Notes a received packet. @param now the peer asks for an immediate acknowledgement */
   onPacket(number: number, now: boolean, nowMs: number): void {
     const received = this.received;
     const largest = received.largest;
@@ -48,8 +49,9 @@ export class AckSchedule {
   }
 
   /**
-   * Writes an acknowledgement between `at` and `end`; {@link onSent} tells that it left.
-   * @returns where it ends; `at` when it does not fit or there is nothing to acknowledge
+   * Writes an acknowledgement between `at` and `end`. Call {@link onSent} once it has left.
+   *
+   * @returns its end; `at` when it does not fit, or when there is nothing to acknowledge
    */
   write(out: Uint8Array, at: number, end: number, nowMs: number): number {
     this.#hadFullRoom = end - at >= MAX_ACK_BYTES;
@@ -57,8 +59,9 @@ export class AckSchedule {
   }
 
   /**
-   * The acknowledgement written last has left; if it told of all that waited, none is owed. Nor if it
-   * had all the room there is: what lies behind so many gaps can't be told, and comes again as lost.
+   * Notes that the last written acknowledgement has left. If it covered all waiting packets, none is owed any
+   * more. The same holds if it had the maximum of room: it cannot express more gaps, so the packets beyond
+   * them count as lost and their frames are retransmitted.
    */
   onSent(nowMs: number): void {
     if (!this.#hadFullRoom && this.received.toldDownTo > this.#lowestWaiting) return;

@@ -1,28 +1,28 @@
-/** Timers of the host are no finer than this. Source: kGranularity, RFC 9002 section 6.1.2. */
+/** The resolution of the host's timers, in ms. Source: kGranularity, RFC 9002 section 6.1.2. */
 const GRANULARITY_MS = 1;
 
-/** Taken for the round trip until one is measured. Source: kInitialRtt, RFC 9002 section 6.2.2. */
+/** Assumed round-trip time, in ms, until one is measured. Source: kInitialRtt, RFC 9002 section 6.2.2. */
 const INITIAL_RTT_MS = 333;
 
-/** The round trip and how it varies, as RFC 9002 section 5 estimates it. */
+/** The round-trip time and its variation, estimated as in RFC 9002 section 5. */
 export class RttEstimate {
-  /** The last sample, the peer's delay taken off, in ms; 0 while there is none. */
+  /** The last sample without the peer's delay, in ms; 0 while there is none. */
   latestMs = 0;
-  /** Smoothed, in ms. */
+  /** Smoothed round-trip time, in ms. */
   smoothedMs = INITIAL_RTT_MS;
   /** Mean deviation, in ms. */
   varianceMs = INITIAL_RTT_MS / 2;
   /** Smallest raw sample since the last {@link restart}, in ms. */
   minMs = Number.POSITIVE_INFINITY;
 
-  /** True once a round trip was measured. */
+  /** Whether a round trip has been measured. */
   get known(): boolean {
     return this.minMs !== Number.POSITIVE_INFINITY;
   }
 
   /**
-   * @param sampleMs from sending a packet to the acknowledgement that first named it
-   * @param delayMs how long the peer says it waited; believed only above the smallest round trip
+   * @param sampleMs time from sending a packet to the first acknowledgement that names it
+   * @param delayMs delay that the peer reports; ignored if the result would be below the smallest round trip
    */
   update(sampleMs: number, delayMs: number): void {
     const first = !this.known;
@@ -37,22 +37,27 @@ export class RttEstimate {
     this.smoothedMs = 0.875 * this.smoothedMs + 0.125 * this.latestMs;
   }
 
-  /** Another path: the next sample counts as the first, the old values stand until then. */
+  /** Makes the next sample count as the first, for another path. The old values are kept until then. */
   restart(): void {
     this.minMs = Number.POSITIVE_INFINITY;
   }
 }
 
-/** A packet is lost when one so much younger has arrived. Source: kPacketThreshold, RFC 9002 section 6.1.1. */
+/**
+ * A packet is lost when one this much newer has arrived. Source: kPacketThreshold, RFC 9002 section 6.1.1.
+ */
 const PACKET_THRESHOLD = 3;
-/** Part of the round trip that a packet may be overtaken by. Source: kTimeThreshold (9/8), RFC 9002 section 6.1.2. */
+/**
+ * A packet may be overtaken by this part of a round trip. Source: kTimeThreshold (9/8), RFC 9002 section
+ * 6.1.2.
+ */
 const TIME_FRACTION = 1 / 8;
-/** How long reordering, once seen, is reckoned with, in ms. */
+/** How long observed reordering influences loss detection, in ms. */
 const MEMORY_MS = 5_000;
 
 /**
- * How far packets overtake each other here, after the idea of RACK (RFC 8985): where they do,
- * counting is given up and only time tells, and time learns from every false alarm.
+ * Measures how far packets overtake each other, after the idea of RACK (RFC 8985). Where they do, only time
+ * decides about loss, not the count of newer packets; and each false alarm lengthens that time.
  */
 export class Reordering {
   #seenAtMs = Number.NEGATIVE_INFINITY;
@@ -60,18 +65,21 @@ export class Reordering {
   #forgotAtMs = 0;
   #packets = PACKET_THRESHOLD;
 
-  /** Packets younger that must have arrived for one to be lost; Infinity where packets overtake each other. */
+  /**
+   * How many packets newer a packet must be to declare this one lost; Infinity where packets overtake each
+   * other.
+   */
   get packets(): number {
     return this.#packets;
   }
 
-  /** A packet arrived after a younger one. */
+  /** Notes that a packet arrived after a newer one. */
   onSeen(nowMs: number): void {
     this.#seenAtMs = nowMs;
     this.#packets = Number.POSITIVE_INFINITY;
   }
 
-  /** A packet that counted as lost was acknowledged `ageMs` after it was sent. */
+  /** Notes that a packet that was declared lost was acknowledged `ageMs` after it was sent. */
   onLate(ageMs: number, rtt: RttEstimate, nowMs: number): void {
     this.onSeen(nowMs);
     const beyondMs = ageMs - Math.max(rtt.smoothedMs, rtt.latestMs);
@@ -79,7 +87,7 @@ export class Reordering {
     this.#forgotAtMs = nowMs;
   }
 
-  /** How old a packet must be to be lost once a younger one has arrived, in ms. */
+  /** Age, in ms, at which a packet is lost once a newer one has arrived. */
   lossDelayMs(rtt: RttEstimate, nowMs: number): number {
     if (nowMs - this.#seenAtMs > MEMORY_MS) this.#packets = PACKET_THRESHOLD;
     if (nowMs - this.#forgotAtMs > MEMORY_MS) {
