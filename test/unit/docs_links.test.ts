@@ -41,6 +41,22 @@ test('every page of docs/ that a source, a test or a tool names is there', () =>
   assert.deepEqual(broken, []);
 });
 
+test('every source file that a page names is there', () => {
+  const sources = files.filter((file) => /\.(ts|c|sh)$/.test(file));
+  const isThere = (name: string): boolean =>
+    sources.some((file) => file === name || file.endsWith(`/${name}`));
+  const broken = pages
+    // History names files as they were, and pages of vendor/ those of other projects.
+    .filter((page) => !/^(CHANGELOG\.md|bench\/HISTORY\.md|vendor\/)/.test(page))
+    .flatMap((page) => {
+      const text = read(page).replaceAll(/^```.*?^```/gms, '');
+      return [...text.matchAll(/`([a-z_/]+\.(?:ts|c|sh))`/g)].map(([, name = '']) => ({ page, name }));
+    })
+    .filter(({ name }) => !isThere(name))
+    .map(({ page, name }) => `${page}: ${name}`);
+  assert.deepEqual(broken, []);
+});
+
 describe('docs/troubleshooting.md', () => {
   test('quotes messages that the program prints', () => {
     // Texts that are joined from several literals are read as one.
