@@ -47,7 +47,7 @@ export interface StreamHost {
   pump(): void;
 }
 
-/** One stream: its two halves, and its life from OPEN to the end (docs/protocol.md, section 3.1). */
+/** One stream: its two halves, and its life from OPEN to the end (docs/reference/protocol.md, section 3.1). */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
   readonly key: number;
