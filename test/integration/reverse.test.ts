@@ -273,7 +273,7 @@ test('an outage that the session survives leaves the port unchanged', async (t) 
   assert.equal(b.changes.length, 1);
 });
 
-test('a change of the rules closes the port and cuts its connections', async (t) => {
+test('a rule change closes the port and cuts its connections', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const b = bench(t, ['0']);

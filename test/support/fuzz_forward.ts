@@ -132,7 +132,7 @@ function wireTarget(bytes: Uint8Array): Verdict {
   });
 }
 
-/** Parses the answer of the other end about a port that it opened for us, whole and in two pieces. */
+/** Parses the other end's answer about a port that it opened for us, in one piece and in two. */
 function reverseAnswer(bytes: Uint8Array): Verdict {
   const cut = bytes.length >> 1;
   const whole = openedPort([bytes]);

@@ -78,7 +78,7 @@ interface Diagnostic {
   readonly location: { readonly path: string };
 }
 
-test('every folder of src has a row here', () => {
+test('every folder of src has a row in this table', () => {
   const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' });
   const folders = files.filter((name) => name.endsWith('.ts')).map((name) => dirname(name));
   assert.deepEqual(

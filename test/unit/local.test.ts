@@ -122,7 +122,7 @@ test('a port in use is an error that names the address and the remedy', async (t
   forward.close();
 });
 
-test('an address of another machine is an error that says so', async () => {
+test('an address of another machine is reported as such', async () => {
   const forward = new LocalForward({ spec: parseLocalSpec('192.0.2.1:0:h:80') });
   await assert.rejects(forward.listen(), (error) => {
     assert.ok(isTunnelError(error, 'ERR_LISTEN'));
