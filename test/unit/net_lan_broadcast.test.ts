@@ -31,7 +31,7 @@ test('a broadcast goes to each network of each interface, and not to the loopbac
   assert.deepEqual(broadcastAddresses('ipv4', false, {}), []);
 });
 
-test('only the addresses of LAN discovery are to family', () => {
+test('only the addresses of LAN discovery are broadcast addresses', () => {
   const cache = new AddressCache();
   const isFor = (text: string) => {
     const bytes = ipBytes(text);
