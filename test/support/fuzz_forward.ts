@@ -1,7 +1,7 @@
 import { readHost } from '../../src/core/host.js';
 import { parseAddress } from '../../src/core/ip.js';
 import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_file.js';
-import { ReverseForward } from '../../src/forward/reverse/reverse.js';
+import { ReverseForward } from '../../src/forward/reverse/reverse_forward.js';
 import { Offers } from '../../src/forward/stream/offers.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import { MAX_TEXT_BYTES } from '../../src/mux/wire/codec.js';

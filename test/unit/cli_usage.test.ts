@@ -144,7 +144,7 @@ describe('the command line refuses with one line and exit code 2, without starti
     [['add', 'a b', TICKET], /is no name/],
     [['add', 'localhost', TICKET], /choose another name/],
     [['add', 'Listen', TICKET], /"listen" is a command of tox-wasm-tunnel; choose another name/],
-    [['add', 'home', 'work'], /not a ticket that we can use/],
+    [['add', 'home', 'work'], /not a usable ticket/],
     [['add', 'home', TICKET.slice(0, -1)], /its last 1 of 123 characters are missing/],
     [['add', 'home', TICKET, '--ticket-file', 'x'], /contradict/],
     [['connect', 'home', '22', '--ticket-file', 'x'], /contradict/],

@@ -29,7 +29,7 @@ const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = 
   'forward/exit': { refused: 'mux/session/session', allowed: 'forward/pipe' },
   'forward/proxy': { refused: 'forward/entry/local', allowed: 'forward/pipe' },
   'forward/reverse': { refused: 'forward/entry/local', allowed: 'rules/forward_spec' },
-  'forward/stream': { refused: 'forward/entry/local', allowed: 'forward/exit/serve' },
+  'forward/stream': { refused: 'forward/entry/local', allowed: 'forward/serve_log' },
   bridge: { refused: 'worker/node_worker', allowed: 'ring/main_side' },
   worker: { refused: 'bridge/tox_node', allowed: 'bridge/contract' },
   'worker/channel': { refused: 'worker/channel_set', allowed: 'worker/channel/recovery/loss_recovery' },
