@@ -113,7 +113,7 @@ describe('an incomplete or damaged ticket', () => {
   }
 });
 
-test('no typed text makes the reader fail otherwise', () => {
+test('no input makes the reader fail in any other way', () => {
   fc.assert(
     fc.property(
       fc.oneof(

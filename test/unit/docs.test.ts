@@ -31,7 +31,7 @@ test('every link in a packed page leads to a packed file', () => {
   assert.deepEqual(broken, []);
 });
 
-test('every page of docs/ that a source, a test or a tool names is there', () => {
+test('every page of docs/ that a source, a test or a tool names exists', () => {
   const broken = files
     .filter((file) => /^(src|test|tools|bench|demo|examples|wasm)\/.*\.(ts|c|h|sh)$/.test(file))
     .filter((file) => !file.startsWith('wasm/sources/'))
