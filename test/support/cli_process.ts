@@ -9,7 +9,7 @@ import { type Finished, type ProgramOptions, runProgram } from './run_program.js
 
 const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
-/** How the command line is run from its sources: what stands before its arguments. */
+/** Runs the command line from its sources: the words before its arguments. */
 export const FROM_SOURCES: readonly string[] = [
   process.execPath,
   '--import',
@@ -17,9 +17,22 @@ export const FROM_SOURCES: readonly string[] = [
   mainFile,
 ];
 
-/** Runs the command line from its sources to its end. */
+/** Names the main file of the build that `test/run.ts` has just made. */
+export const BUILT_CLI = 'TOX_WASM_TUNNEL_TEST_CLI';
+
+const builtMain = process.env[BUILT_CLI];
+
+/**
+ * Runs the command line: the words before its arguments. `test/run.ts` builds it once, because each
+ * process that runs it from the sources compiles them again. A test file that is run alone uses the
+ * sources, and so no old build.
+ */
+export const CLI: readonly string[] =
+  builtMain === undefined ? FROM_SOURCES : [process.execPath, '--enable-source-maps', builtMain];
+
+/** Runs the command line to its end. */
 export async function runCli(args: readonly string[], options?: ProgramOptions): Promise<Finished> {
-  const [command = '', ...rest] = FROM_SOURCES;
+  const [command = '', ...rest] = CLI;
   return await runProgram(command, [...rest, ...args], options);
 }
 
@@ -41,7 +54,7 @@ interface Waiter {
 
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** What stands before the arguments. Default {@link FROM_SOURCES}. */
+  /** What stands before the arguments. Default {@link CLI}. */
   readonly program?: readonly string[];
 }
 
@@ -54,7 +67,7 @@ export class CliProcess {
   readonly #waiters = new Set<Waiter>();
   readonly #exited: Promise<number | null>;
 
-  private constructor(args: readonly string[], { env, program = FROM_SOURCES }: CliOptions) {
+  private constructor(args: readonly string[], { env, program = CLI }: CliOptions) {
     this.#args = args;
     const [command, ...rest] = [...program, ...args];
     if (command === undefined) throw new Error('the program to run has at least one word');
