@@ -11,8 +11,7 @@ import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { buildCli } from './support/build_cli.js';
-import { BUILT_CLI } from './support/cli_process.js';
+import { buildSources } from './support/build.js';
 import { hasProgram, TEST_PROGRAMS } from './support/programs.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -103,7 +102,7 @@ if (files.length === 0) {
   console.error(`tests: no test file matches ${names.join(', ')}`);
   process.exit(2);
 }
-process.env[BUILT_CLI] = await buildCli(root);
+await buildSources(root);
 // The files inherit this process's tsx.
 run({ files: files.map((file) => join(root, file)), concurrency: CONCURRENCY })
   .on('test:fail', () => {

@@ -4,6 +4,7 @@ import { on, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { built } from './build.js';
 import { hasEnded, startChild } from './child_process.js';
 import { type Finished, type ProgramOptions, runProgram } from './run_program.js';
 
@@ -17,16 +18,9 @@ export const FROM_SOURCES: readonly string[] = [
   mainFile,
 ];
 
-/** Names the main file of the build that `test/run.ts` has just made. */
-export const BUILT_CLI = 'TOX_WASM_TUNNEL_TEST_CLI';
+const builtMain = built('cli/main.js');
 
-const builtMain = process.env[BUILT_CLI];
-
-/**
- * Runs the command line: the words before its arguments. `test/run.ts` builds it once, because each
- * process that runs it from the sources compiles them again. A test file that is run alone uses the
- * sources, and so no old build.
- */
+/** Runs the command line, from the build if there is one: the words before its arguments. */
 export const CLI: readonly string[] =
   builtMain === undefined ? FROM_SOURCES : [process.execPath, '--enable-source-maps', builtMain];
 
