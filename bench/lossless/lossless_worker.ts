@@ -4,5 +4,5 @@ import type { WorkerBoot } from '../../src/bridge/spawn.js';
 import { runWorker } from '../../src/worker/run_worker.js';
 import { createLosslessChannel } from './lossless_channel.js';
 
-// spawnWorker's caller hands in exactly this.
+// The caller of spawnWorker passes exactly this.
 runWorker(workerData as WorkerBoot, { createChannel: createLosslessChannel });

@@ -3,14 +3,12 @@ import type { Timers } from '../core/clock.js';
 import type { DescriptorBudget } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
 import type { MainSide } from '../ring/main_side.js';
 import { ChannelTable } from './channel_table.js';
 import type {
-  BootstrapAddress,
   ChannelStats,
-  FriendNumber,
   Outcome,
-  Path,
   RequestAdmission,
   SeenAddress,
   Started,
@@ -23,7 +21,8 @@ import { type ChannelHandlers, type ChannelSide, NodeChannel } from './node_chan
 import type { PackageFiles } from './package_files.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
 
-export type { Outcome, Path } from './contract.js';
+export type { Path } from '../core/tox_network.js';
+export type { Outcome } from './contract.js';
 
 /** A {@link WorkerLink}, as far as it is used here. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {

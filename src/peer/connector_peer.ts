@@ -1,9 +1,15 @@
 import type { Sessions } from '../access/proof.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packets.js';
 import type { Session } from '../mux/session/session.js';
-import { type Agreement, acceptWelcome, helloOf, type Offer, refuseError } from '../mux/wire/agreement.js';
+import {
+  type Agreement,
+  acceptWelcome,
+  type HandshakeOffer,
+  helloOf,
+  refuseError,
+} from '../mux/wire/agreement.js';
 import {
   type Challenge,
   decodeChallenge,
@@ -67,7 +73,7 @@ export class ConnectorPeer extends PeerLife {
   override readonly friend: number;
   protected override readonly role = 'connector';
   protected override readonly port: ConnectorPeerPort;
-  #offer: Offer = newOffer();
+  #offer: HandshakeOffer = newOffer();
   /** The listener's session that our offer would make, from its challenge. */
   #challenged: Uint8Array | undefined;
   #timer: TimerHandle | undefined;

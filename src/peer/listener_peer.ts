@@ -2,8 +2,14 @@ import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_HELLO } from '../core/packet_kinds.js';
-import { type Agreement, answerHello, type Offer, refuseOf, welcomeOf } from '../mux/wire/agreement.js';
+import { KIND_HELLO } from '../core/packets.js';
+import {
+  type Agreement,
+  answerHello,
+  type HandshakeOffer,
+  refuseOf,
+  welcomeOf,
+} from '../mux/wire/agreement.js';
 import {
   encodeChallenge,
   encodeRefuse,
@@ -14,7 +20,7 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import { newOffer } from './offer.js';
 import { PeerLife } from './peer_life.js';
 import { isNodeGone, type PeerPort } from './peer_port.js';
@@ -45,9 +51,9 @@ export class ListenerPeer extends PeerLife {
   protected override readonly role = 'listener';
   protected override readonly port: ListenerPeerPort;
   /** Of the newest session. */
-  #offer: Offer = newOffer();
+  #offer: HandshakeOffer = newOffer();
   /** The session that a hello would make once it is proven, and the connector's that it is for. */
-  #candidate: { readonly connector: Uint8Array; readonly offer: Offer } | undefined;
+  #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
   #hasMet = false;
   /** When the friend was last online or had streams that wait, on the port's clock. */
   #seenMs: number;
@@ -145,7 +151,7 @@ export class ListenerPeer extends PeerLife {
   }
 
   /** What this end brings into a session with that one of the connector. */
-  #offerFor(connector: Uint8Array): Offer {
+  #offerFor(connector: Uint8Array): HandshakeOffer {
     const known = this.agreement;
     if (known !== undefined && isIdAt(known.theirSession, connector, 0))
       return { ...this.#offer, session: known.ourSession };

@@ -1,6 +1,6 @@
-import { tenths } from '../core/tenths.js';
+import { tenths } from '../core/clock.js';
 import type { ServeCounts } from '../forward/exit/serve.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import type { PeerChange } from '../tunnel/events.js';
 import type { PeerLife } from './peer_life.js';
 import type { Traffic } from './traffic.js';

@@ -1,6 +1,6 @@
-import type { Path } from '../bridge/tox_node.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import type { Path } from '../core/tox_network.js';
 import type { SessionStats } from '../mux/session/session_options.js';
 import { type Agreement, resumes } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';

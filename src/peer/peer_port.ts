@@ -1,9 +1,10 @@
-import type { Path, ToxNode } from '../bridge/tox_node.js';
+import type { ToxNode } from '../bridge/tox_node.js';
 import type { Timers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { Path } from '../core/tox_network.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
 import type { PeerChange } from '../tunnel/events.js';
 

@@ -1,24 +1,124 @@
-import type { Address } from './address.js';
+import { TunnelError } from '../core/errors.js';
+import type { Host } from '../core/host.js';
+import type { IpAddress } from '../core/ip.js';
 import { AllowRules, LOOPBACK_ONLY, type TargetRules } from './allow.js';
-import type { Protocol } from './expose.js';
-import type { Grant } from './grant.js';
-import type { Host } from './host.js';
-import { NamedRules } from './named_rules.js';
-import { printRule, type Rule } from './rule.js';
+import type { ExposeSpec, Protocol } from './expose.js';
+import { printRule, type Rule } from './expose.js';
+import type { ReverseRule } from './reverse_rule.js';
+import { opensReverse, printReverseRule } from './reverse_rule.js';
 
 /**
- * What peers may reach, changed while they are connected. A peer whose ticket or name has rules of its
- * own has those alone; others have the general ones. Without any rule, nothing is open.
- *
- * Removing a rule never opens anything: a name that lost its last rule reaches nothing, rather
- * than what the general rules open.
+ * The permission of a peer that was let in by a ticket or by its key. It stays the same object as long as that
+ * ticket or key is valid.
+ */
+export interface Grant {
+  /** Name of the ticket or of the allowed peer. */
+  readonly name: string;
+  readonly kind: 'ticket' | 'peer';
+  /**
+   * What this grant opens, in addition to the rules for its name. Undefined: it has no such rules of its own.
+   * A grant with rules of its own of either kind, even an empty list, gets none of the general rules.
+   */
+  readonly rules: readonly ExposeSpec[] | undefined;
+  /** The ports that this grant may open, in addition to the rules for its name. Undefined: like {@link rules}. */
+  readonly allowReverse?: readonly ReverseRule[] | undefined;
+}
+
+/** Most rules in one book. */
+export const MAX_RULES = 1024;
+
+/**
+ * A list of rules that changes while peers are connected: general rules, and rules for one name each. Removing a
+ * rule never opens anything: a name that loses its last rule keeps an empty list of its own.
+ */
+export class NamedRules<Rule extends { readonly name?: string }> {
+  /** Rules for all peers without rules of their own. */
+  protected general: Rule[] = [];
+  readonly #named = new Map<string, Rule[]>();
+  readonly #onChange = new Set<() => void>();
+  readonly #print: (rule: Rule) => string;
+
+  /** @param print gives equal texts for equal rules, and different texts for different rules */
+  constructor(print: (rule: Rule) => string) {
+    this.#print = print;
+  }
+
+  /** Returns all rules, the general ones first. */
+  list(): Rule[] {
+    return [...this.general, ...[...this.#named.values()].flat()];
+  }
+
+  /**
+   * @returns false when the book has this rule already
+   * @throws {TunnelError} ERR_LIMIT when the book is full
+   */
+  add(rule: Rule): boolean {
+    if (this.list().length >= MAX_RULES) {
+      throw new TunnelError('ERR_LIMIT', `there are ${MAX_RULES} rules already; remove one first`);
+    }
+    const rules = this.#rulesOf(rule.name) ?? [];
+    if (rule.name !== undefined) this.#named.set(rule.name, rules);
+    if (this.#indexOf(rules, rule) >= 0) return false;
+    rules.push(rule);
+    this.changed();
+    return true;
+  }
+
+  /** @returns false when the book has no such rule */
+  remove(rule: Rule): boolean {
+    const rules = this.#rulesOf(rule.name) ?? [];
+    const at = this.#indexOf(rules, rule);
+    if (at < 0) return false;
+    rules.splice(at, 1);
+    this.changed();
+    return true;
+  }
+
+  /** Removes the rules for names that no longer exist, because another peer or ticket may get such a name. */
+  keep(isName: (name: string) => boolean): void {
+    for (const name of [...this.#named.keys()]) if (!isName(name)) this.forget(name);
+  }
+
+  /** Removes all rules for a name. Afterwards the name has no list of its own. */
+  forget(name: string): void {
+    if (this.#named.delete(name)) this.changed();
+  }
+
+  /** Calls `handler` after each change. @returns a function that stops this */
+  onChange(handler: () => void): () => void {
+    this.#onChange.add(handler);
+    return () => this.#onChange.delete(handler);
+  }
+
+  /** @returns undefined for a name that never had a rule in this book */
+  protected of(name: string): readonly Rule[] | undefined {
+    return this.#named.get(name);
+  }
+
+  protected changed(): void {
+    for (const handler of this.#onChange) handler();
+  }
+
+  #rulesOf(name: string | undefined): Rule[] | undefined {
+    return name === undefined ? this.general : this.#named.get(name);
+  }
+
+  #indexOf(rules: readonly Rule[], rule: Rule): number {
+    const text = this.#print(rule);
+    return rules.findIndex((each) => this.#print(each) === text);
+  }
+}
+
+/**
+ * The rules about what peers may reach. A peer whose ticket or name has rules of its own gets only those; other
+ * peers get the general rules. Without any rule, nothing is open.
  */
 export class RuleBook extends NamedRules<Rule> {
   #isDefault: boolean;
 
   /**
-   * @param opensLoopback whether peers without rules of their own may also reach all of this
-   *   machine's loopback, until the first change
+   * @param opensLoopback whether peers without rules of their own may also reach every port of this machine's
+   *   loopback, until the first change
    */
   constructor(rules: readonly Rule[] = [], opensLoopback = false) {
     super((rule) => printRule(rule));
@@ -32,13 +132,13 @@ export class RuleBook extends NamedRules<Rule> {
     return this.#isDefault;
   }
 
-  /** Closes the loopback unless a rule opens it. The first change of any rule does the same. */
+  /** Ends {@link isDefault}: closes the loopback unless a rule opens it. The first change of any rule does the same. */
   closeDefault(): void {
     if (this.#dropDefault()) this.changed();
   }
 
   override add(rule: Rule): boolean {
-    // Listeners hear of it after the rule is there: connections that the rule allows stay open.
+    // Report the change after the rule is added, so that connections that the rule allows stay open.
     const dropped = this.#dropDefault();
     try {
       return super.add(rule);
@@ -53,16 +153,16 @@ export class RuleBook extends NamedRules<Rule> {
     return wasThere;
   }
 
-  /** Whether this book has rules for this peer alone, so that no general rule counts for it. */
+  /** Whether this book has rules for this grant only, so that none of the general rules applies to it. */
   hasOwnRules(grant: Grant): boolean {
     return grant.rules !== undefined || this.of(grant.name) !== undefined;
   }
 
   /**
-   * Returns what one peer may reach. Each question is answered by the rules of that moment.
+   * Returns the rules of one peer. They always answer from the current state of the book.
    *
-   * @param grantOf the peer's grant at that moment
-   * @param hasOtherRules whether the book of reverse rules has rules for that grant alone
+   * @param grantOf returns the peer's current grant
+   * @param hasOtherRules whether the book of reverse rules has rules for that grant only
    */
   rulesFor(
     grantOf: () => Grant | undefined,
@@ -71,7 +171,7 @@ export class RuleBook extends NamedRules<Rule> {
     const now = (): AllowRules => this.#now(grantOf(), hasOtherRules);
     return {
       mayPermit: (host: Host, port: number, protocol?: Protocol) => now().mayPermit(host, port, protocol),
-      permits: (host: Host, address: Address, port: number, protocol?: Protocol) =>
+      permits: (host: Host, address: IpAddress, port: number, protocol?: Protocol) =>
         now().permits(host, address, port, protocol),
       permitsPath: (path: string) => now().permitsPath(path),
       permitsName: (name: string, port: number) => now().permitsName(name, port),
@@ -89,5 +189,44 @@ export class RuleBook extends NamedRules<Rule> {
     this.#isDefault = false;
     this.general = this.general.filter((rule) => rule !== LOOPBACK_ONLY);
     return true;
+  }
+}
+
+/** Decides whether a peer may open a port. It is asked every time. */
+export interface ReverseRules {
+  permitsListen(bind: IpAddress, port: number): boolean;
+}
+
+/**
+ * The rules about the ports that peers may open on this machine. Without any rule, peers may open none. A peer whose
+ * name or ticket has rules of its own, in this book or in the {@link RuleBook}, gets none of the general rules.
+ */
+export class ReverseBook extends NamedRules<ReverseRule> {
+  constructor(rules: readonly ReverseRule[] = []) {
+    super(printReverseRule);
+    for (const rule of rules) this.add(rule);
+  }
+
+  /**
+   * Returns the rules of one peer. They always answer from the current state of the book.
+   *
+   * @param grantOf returns the peer's current grant
+   * @param hasOtherRules whether the {@link RuleBook} has rules for that grant only
+   */
+  rulesFor(grantOf: () => Grant | undefined, hasOtherRules: (grant: Grant) => boolean): ReverseRules {
+    return {
+      permitsListen: (bind, port) =>
+        this.#now(grantOf(), hasOtherRules).some((rule) => opensReverse(rule, bind, port)),
+    };
+  }
+
+  /** Whether this book has rules for this grant only, so that none of the general rules applies to it. */
+  hasOwnRules(grant: Grant): boolean {
+    return grant.allowReverse !== undefined || this.of(grant.name) !== undefined;
+  }
+
+  #now(grant: Grant | undefined, hasOtherRules: (grant: Grant) => boolean): readonly ReverseRule[] {
+    if (grant === undefined || !(this.hasOwnRules(grant) || hasOtherRules(grant))) return this.general;
+    return [...(grant.allowReverse ?? []), ...(this.of(grant.name) ?? [])];
   }
 }

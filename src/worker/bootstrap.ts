@@ -1,11 +1,9 @@
 import { isIP } from 'node:net';
-import type { BootstrapAddress } from '../bridge/contract.js';
-import type { ProxiedNames } from './net/proxy/proxied_names.js';
+import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import type { ProxiedNames } from './net/proxied_names.js';
 import type { Resolver } from './net/resolve.js';
 
 /** Source: TOX_PUBLIC_KEY_SIZE, toxcore/tox.h. */
-const KEY_BYTES = 32;
-
 /** What can join the network: a Tox instance, or a bootstrap node, which uses no relays. */
 export interface Joins {
   bootstrap(ip: string, port: number, key: Uint8Array): boolean;
@@ -89,5 +87,7 @@ export function joinThroughProxy(
 const relayPorts = ({ tcpPorts, port }: BootstrapAddress): readonly number[] => tcpPorts ?? [port];
 
 function keyProblem({ key }: BootstrapAddress): string | undefined {
-  return key.length === KEY_BYTES ? undefined : `its key has ${key.length} bytes, not ${KEY_BYTES}`;
+  return key.length === PUBLIC_KEY_BYTES
+    ? undefined
+    : `its key has ${key.length} bytes, not ${PUBLIC_KEY_BYTES}`;
 }

@@ -1,5 +1,6 @@
-import type { ChannelId, ChannelStats, FriendNumber, Path } from '../bridge/contract.js';
+import type { ChannelId, ChannelStats } from '../bridge/contract.js';
 import type { TunnelError } from '../core/errors.js';
+import type { FriendNumber, Path } from '../core/tox_network.js';
 import type { Channel, ChannelOptions, CreateChannel, PacketResult } from './channel/channel.js';
 
 /** What the channels of one node stand on. */

@@ -1,9 +1,7 @@
 import type {
   Answer,
-  BootstrapAddress,
   ChannelId,
   ChannelStats,
-  FriendNumber,
   Outcome,
   RequestAdmission,
   SeenAddress,
@@ -17,6 +15,7 @@ import type { Timers } from '../core/clock.js';
 import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
+import type { BootstrapAddress, FriendNumber } from '../core/tox_network.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { SideHandlers } from '../ring/side.js';
 import { AddressWatch } from './address_watch.js';
@@ -25,7 +24,7 @@ import type { CreateChannel } from './channel/channel.js';
 import type { ChannelSet } from './channel_set.js';
 import type { NetworkPlan, NodeNetwork } from './net/node_network.js';
 import type { Resolver } from './net/resolve.js';
-import { HANG_UP_WORDS } from './net/tcp_stream.js';
+import { HANG_UP_WORDS } from './net/tcp_sockets.js';
 import { Pump, type Pumped } from './pump.js';
 import { StatsLog } from './stats_log.js';
 import type { BootstrapNode, Host, ToxModule } from './tox/tox.js';

@@ -1,4 +1,5 @@
-import type { FriendNumber, Tox } from './tox/tox.js';
+import type { FriendNumber } from '../core/tox_network.js';
+import type { Tox } from './tox/tox.js';
 
 /** Relays of a friend: both ends take the same ones, so one that is up at both is enough. Toxcore takes 6. */
 const RELAYS_OF_A_FRIEND = 4;

@@ -3,16 +3,15 @@ import { expose, wrap } from 'comlink';
 import type { MainApi } from '../bridge/contract.js';
 import type { WorkerBoot } from '../bridge/spawn.js';
 import { systemTimers } from '../core/clock.js';
-import { interfacesNow } from '../core/interfaces.js';
+import { interfacesNow } from '../core/ip.js';
 import { WorkerSide } from '../ring/worker_side.js';
-import { createFastChannel } from './channel/fast_channel.js';
+import { ReliableChannel } from './channel/reliable_channel.js';
 import { createLogGate } from './log_gate.js';
 import { prepareNetwork } from './net/node_network.js';
 import { createResolver } from './net/resolve.js';
 import { NodeWorker, type NodeWorkerParts } from './node_worker.js';
 import { createRandomPool } from './random_pool.js';
-import { readWasm } from './tox/find_wasm.js';
-import { loadTox } from './tox/load.js';
+import { loadTox, readWasm } from './tox/load.js';
 
 /**
  * Makes this thread a node: the real parts, {@link WorkerApi} on one port, events to the other.
@@ -35,7 +34,7 @@ export function runWorker(boot: WorkerBoot, others: Partial<NodeWorkerParts> = {
     openNetwork: prepareNetwork,
     loadTox: async (host) => loadTox(await readWasm(wasm), host),
     resolver: createResolver(systemTimers),
-    createChannel: createFastChannel,
+    createChannel: (host, options) => new ReliableChannel(host, options),
     localAddresses: () => {
       const interfaces = interfacesNow();
       return interfaces && Object.values(interfaces).flatMap((all = []) => all.map(({ address }) => address));

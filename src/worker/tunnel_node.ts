@@ -1,29 +1,34 @@
 import type {
   ChannelId,
   ChannelStats,
-  FriendNumber,
   Outcome,
-  Path,
   RequestAdmission,
   TunnelNodeOptions,
   WorkerEvent,
 } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
 import { TunnelError } from '../core/errors.js';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
-import { KIND_CHALLENGE, KIND_HELLO } from '../core/packet_kinds.js';
+import {
+  KIND_CHALLENGE,
+  KIND_HELLO,
+  LOSSLESS_PACKET_ID,
+  LOSSY_PACKET_ID,
+  MAX_PACKET_BYTES,
+} from '../core/packets.js';
 import type { RETURN_CODES } from '../core/return_codes.js';
+import {
+  type FriendNumber,
+  MAX_REQUEST_BYTES,
+  type Path,
+  PUBLIC_KEY_BYTES,
+  TOX_ID_BYTES,
+} from '../core/tox_network.js';
 import type { CreateChannel, PacketResult } from './channel/channel.js';
 import { ChannelSet } from './channel_set.js';
 import { Relays } from './relays.js';
 import { RequestGate } from './request_gate.js';
 import type { FriendAdd, SendResult, Tox, ToxEvents, ToxModule, ToxOptions } from './tox/tox.js';
-
-/** Source: TOX_ADDRESS_SIZE, TOX_PUBLIC_KEY_SIZE, TOX_MAX_FRIEND_REQUEST_LENGTH, toxcore/tox.h. */
-const ADDRESS_BYTES = 38;
-const KEY_BYTES = 32;
-const MAX_REQUEST_BYTES = 921;
 
 /** Handshake packets handed up, for each friend; an honest one sends one or two each time it comes online. */
 const HANDSHAKES_BURST = 16;
@@ -97,10 +102,10 @@ export class TunnelNode {
   }
 
   addFriend(address: Uint8Array, message: Uint8Array): Outcome {
-    if (address.length !== ADDRESS_BYTES) {
+    if (address.length !== TOX_ID_BYTES) {
       throw new TunnelError(
         'ERR_ADDRESS_INVALID',
-        `a Tox ID has ${ADDRESS_BYTES} bytes, this ${address.length}`,
+        `a Tox ID has ${TOX_ID_BYTES} bytes, this ${address.length}`,
       );
     }
     if (message.length === 0 || message.length > MAX_REQUEST_BYTES) {
@@ -115,10 +120,10 @@ export class TunnelNode {
   }
 
   acceptFriend(publicKey: Uint8Array): Outcome {
-    if (publicKey.length !== KEY_BYTES) {
+    if (publicKey.length !== PUBLIC_KEY_BYTES) {
       throw new TunnelError(
         'ERR_ADDRESS_INVALID',
-        `a public key has ${KEY_BYTES} bytes, this ${publicKey.length}`,
+        `a public key has ${PUBLIC_KEY_BYTES} bytes, this ${publicKey.length}`,
       );
     }
     return this.#added(this.tox.acceptFriend(publicKey));

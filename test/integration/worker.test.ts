@@ -7,7 +7,7 @@ import { TunnelError } from '../../src/core/errors.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 }, lanDiscovery: false } as const;
 
-/** A worker whose events can be waited for, also those that have come already. */
+/** A worker whose events can be awaited, including past ones. */
 class Node {
   readonly link: WorkerLink;
   readonly events: WorkerEvent[] = [];
@@ -22,14 +22,14 @@ class Node {
     });
   }
 
-  /** The first event that fits; each is given once. */
+  /** Returns the first event that matches; each event is returned once. */
   async next<Type extends WorkerEvent['type']>(
     type: Type,
     fits: (event: Extract<WorkerEvent, { type: Type }>) => boolean = () => true,
   ): Promise<Extract<WorkerEvent, { type: Type }>> {
     for (;;) {
       for (const [i, event] of this.events.entries()) {
-        // Extract is what comparing the types has shown.
+        // Comparing the types has shown that this is of the type.
         const same = event.type === type ? (event as Extract<WorkerEvent, { type: Type }>) : undefined;
         if (same === undefined || !fits(same)) continue;
         this.events.splice(i, 1);
@@ -57,7 +57,7 @@ async function startedBootstrap(context: TestContext) {
 const TUNNEL: StartOptions = { kind: 'tunnel', udp: true, ...LOCAL };
 const HELLO = Buffer.from('b70100010001c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c00540' + '00000000', 'hex');
 
-/** Takes frames of `channel` until there are `bytes` of them; their hash. */
+/** Collects frames of `channel` until they have `bytes` bytes; returns their hash. */
 function receiving(side: WorkerLink['side'], channel: number, bytes: number) {
   const hashes = new Map<number, Buffer>();
   let taken = 0;
@@ -83,7 +83,7 @@ function receiving(side: WorkerLink['side'], channel: number, bytes: number) {
   return { done, nextRoom };
 }
 
-/** Frames may come in any order: put in order by the number each starts with. */
+/** Sorts frames, which may arrive in any order, by the number at the start of each. */
 function hashOf(frames: ReadonlyMap<number, Buffer>): string {
   const hash = createHash('sha256');
   for (const [, frame] of [...frames].sort(([a], [b]) => a - b)) hash.update(frame);
@@ -110,7 +110,7 @@ async function sendFrames(
   return hashOf(frames);
 }
 
-test('two workers become friends over a third, shake hands, and carry a megabyte each way', async (context) => {
+test('two workers become friends over a third, complete the handshake, and carry a megabyte each way', async (context) => {
   const { address } = await startedBootstrap(context);
   const listener = new Node(context);
   const connector = new Node(context);
@@ -154,7 +154,7 @@ test('two workers become friends over a third, shake hands, and carry a megabyte
   assert.equal(await connector.link.api.openChannel(65, added.friend, 1024, 7), true);
   const near = receiving(connector.link.side, 65, count * 1024);
   const far = receiving(listener.link.side, 64, count * 1024);
-  // Of a channel that is not there: dropped, and its bytes given back.
+  // For a channel that does not exist: dropped, and its bytes returned.
   assert.equal(connector.link.side.tryWrite(3, 0, Buffer.alloc(100)), true);
   const [sentOut, sentBack] = await Promise.all([
     sendFrames(connector.link.side, 65, count, near.nextRoom),
@@ -176,7 +176,7 @@ test('two workers become friends over a third, shake hands, and carry a megabyte
   assert.equal(await connector.link.api.removeFriend(added.friend), false);
 });
 
-test('a port that is taken comes back as the error it is', async (context) => {
+test('a taken port is reported with its own error', async (context) => {
   const { started } = await startedBootstrap(context);
   const other = new Node(context);
   const udpPorts = { from: started.udpPort, to: started.udpPort };

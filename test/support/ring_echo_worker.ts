@@ -1,10 +1,10 @@
-// Sends every frame back as it came, drains half of it at once and the rest a turn later, and
-// ends at an empty frame of channel 0.
+// Returns every frame unchanged, drains half of it at once and the rest a turn later, and exits at an empty
+// frame of channel 0.
 import { parentPort, workerData } from 'node:worker_threads';
 import type { SharedMemory } from '../../src/ring/shared.js';
 import { WorkerSide } from '../../src/ring/worker_side.js';
 
-// workerData is untyped; the tests give exactly this.
+// workerData is untyped; the tests pass exactly this.
 const side = new WorkerSide(workerData as SharedMemory, { budgetRecords: 64 });
 parentPort?.ref(); // the rings keep no thread alive
 

@@ -5,7 +5,7 @@ import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 
 const FRAME_BYTES = 1344;
-/** Frames on their way at once, as in a ring. */
+/** Maximum number of frames in flight, as in a ring. */
 const FRAMES_UNDER_WAY = 512;
 
 /** Carries frames to the other session, a batch in each turn of the event loop; refuses when full. */
@@ -46,7 +46,9 @@ class FrameLine implements FrameSink {
   }
 }
 
-/** Two sessions with each other, frames in memory between them. `near` opens, `far` answers by `onOpen`, or the other way round. */
+/**
+ * Two sessions joined through memory. `near` opens and `far` answers with `onOpen`, or the other way round.
+ */
 export function sessionPair(
   onOpen: (request: OpenRequest) => void,
   onNearOpen: (request: OpenRequest) => void = () => {},

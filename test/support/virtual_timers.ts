@@ -10,7 +10,7 @@ export class VirtualTimers implements Timers {
   readonly #clock = new SimClock();
   readonly #pending = new Set<Pending>();
 
-  /** Timers that still run. */
+  /** Timers that are still set. */
   get running(): number {
     return this.#pending.size;
   }
@@ -34,7 +34,7 @@ export class VirtualTimers implements Timers {
     this.#pending.delete(handle as Pending);
   }
 
-  /** Lets `ms` pass; what falls due meanwhile is called at its time, in order. */
+  /** Lets `ms` pass and calls the timers that fall due, in order and each at its time. */
   advance(ms: number): void {
     this.#clock.run(this.#clock.nowMs + ms);
   }

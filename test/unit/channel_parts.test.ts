@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MaxFilter } from '../../src/worker/channel/congestion/max_filter.js';
-import { MinRtt } from '../../src/worker/channel/congestion/min_rtt.js';
-import { NumberWindow } from '../../src/worker/channel/number_window.js';
-import { Reordering } from '../../src/worker/channel/recovery/reordering.js';
-import { RttEstimate } from '../../src/worker/channel/recovery/rtt.js';
+import { BundleSlots, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/bundles/bundle_slots.js';
+import { NumberWindow } from '../../src/worker/channel/bundles/number_window.js';
+import { OutgoingBundles, SlotQueue } from '../../src/worker/channel/bundles/outgoing_bundles.js';
+import { MaxFilter, MinRtt } from '../../src/worker/channel/congestion/bbr_filters.js';
+import { BUNDLE_SPAN } from '../../src/worker/channel/packet.js';
+import { Reordering, RttEstimate } from '../../src/worker/channel/recovery/loss_timing.js';
 import { MAX_SENT_SPAN, SentPackets } from '../../src/worker/channel/recovery/sent_packets.js';
-import { Bundles, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/send/bundles.js';
-import { BUNDLE_SPAN, Outbox } from '../../src/worker/channel/send/outbox.js';
-import { Pacer } from '../../src/worker/channel/send/pacer.js';
-import { SlotQueue } from '../../src/worker/channel/send/slot_queue.js';
+import { Pacer } from '../../src/worker/channel/sender.js';
 
 describe('the window of numbers', () => {
-  test('moves past what was met, and only then', () => {
+  test('moves past completed numbers, and only past them', () => {
     const window = new NumberWindow(64);
     window.add(1);
     assert.equal(window.floor, 0);
@@ -24,7 +22,7 @@ describe('the window of numbers', () => {
     );
   });
 
-  test('has no memory of the lap before', () => {
+  test('remembers nothing of the previous lap', () => {
     const window = new NumberWindow(64);
     for (let number = 0; number < 1_000; number++) {
       assert.equal(window.has(number + 63), false);
@@ -50,13 +48,13 @@ test('a queue of slots keeps its order while it grows around its end', () => {
   assert.equal(queue.peek(), undefined);
 });
 
-/** Read anew: the compiler would take it for what it was before. */
+/** Read again: the compiler would assume the earlier value. */
 function largest(filter: MaxFilter): number {
   return filter.max;
 }
 
-describe('the largest of late', () => {
-  test('holds for its rounds and then gives way to the best since', () => {
+describe('the recent maximum', () => {
+  test('holds for its rounds and then gives way to the largest since', () => {
     const filter = new MaxFilter(10);
     filter.update(100, 0);
     for (let round = 1; round <= 10; round++) filter.update(50 + round, round);
@@ -68,14 +66,14 @@ describe('the largest of late', () => {
     assert.equal(filter.max, 7);
   });
 
-  test('a larger one counts at once', () => {
+  test('a larger value counts at once', () => {
     const filter = new MaxFilter(10);
     filter.update(5, 0);
     filter.update(6, 0);
     assert.equal(filter.max, 6);
   });
 
-  test('a pause longer than the span leaves only what came after it', () => {
+  test('a pause longer than the span leaves only values from after it', () => {
     const filter = new MaxFilter(10);
     filter.update(100, 0);
     filter.update(1, 50);
@@ -83,8 +81,8 @@ describe('the largest of late', () => {
   });
 });
 
-describe('the smallest round trip', () => {
-  test('holds ten seconds, then wants to be looked for', () => {
+describe('the minimum round trip', () => {
+  test('holds for ten seconds, then asks for a probe', () => {
     const rtt = new MinRtt();
     assert.equal(rtt.valueOr(7), 7);
     rtt.update(40, 0);
@@ -96,7 +94,7 @@ describe('the smallest round trip', () => {
     assert.equal(rtt.valueOr(7), 40);
   });
 
-  test('what a probe finds is taken over, also when it is more', () => {
+  test('adopts the result of a probe, even a larger one', () => {
     const rtt = new MinRtt();
     rtt.update(40, 0);
     rtt.startProbe(11_000);
@@ -107,7 +105,7 @@ describe('the smallest round trip', () => {
     assert.equal(rtt.needsProbe(11_240), false);
   });
 
-  test('a probe that measured nothing leaves the value', () => {
+  test('a probe without a measurement leaves the value', () => {
     const rtt = new MinRtt();
     rtt.update(40, 0);
     rtt.startProbe(11_000);
@@ -117,19 +115,19 @@ describe('the smallest round trip', () => {
 });
 
 describe('the round trip', () => {
-  test('is estimated as RFC 9002 does', () => {
+  test('is estimated as in RFC 9002', () => {
     const rtt = new RttEstimate();
     assert.equal(rtt.known, false);
     rtt.update(100, 20);
     assert.deepEqual([rtt.smoothedMs, rtt.varianceMs, rtt.minMs], [100, 50, 100]);
     rtt.update(130, 10);
     assert.deepEqual([rtt.latestMs, rtt.varianceMs, rtt.smoothedMs], [120, 42.5, 102.5]);
-    // A delay that would go below the smallest round trip is not believed.
+    // A delay that would go below the minimum round trip is not believed.
     rtt.update(110, 50);
     assert.equal(rtt.latestMs, 110);
   });
 
-  test('of another path begins anew with its first sample', () => {
+  test('of another path starts anew with its first sample', () => {
     const rtt = new RttEstimate();
     rtt.update(100, 0);
     rtt.restart();
@@ -143,13 +141,13 @@ describe('reordering', () => {
   const rtt = new RttEstimate();
   rtt.update(80, 0);
 
-  test('three younger packets or an eighth of a round trip tell a loss, where none was seen', () => {
+  test('three younger packets or an eighth of a round trip reveal a loss, as long as no reordering was seen', () => {
     const reordering = new Reordering();
     assert.equal(reordering.lossDelayMs(rtt, 0), 90);
     assert.equal(reordering.packets, 3);
   });
 
-  test('once seen, only time tells, until it was not seen for five seconds', () => {
+  test('once reordering is seen, only time reveals a loss, until none was seen for five seconds', () => {
     const reordering = new Reordering();
     reordering.onSeen(1_000);
     reordering.lossDelayMs(rtt, 5_999);
@@ -158,19 +156,19 @@ describe('reordering', () => {
     assert.equal(reordering.packets, 3);
   });
 
-  test('a false alarm lengthens the wait by what was missing and a quarter, a round trip at most', () => {
+  test('a false alarm lengthens the wait by the shortfall and a quarter, up to a round trip', () => {
     const reordering = new Reordering();
     reordering.onLate(100, rtt, 0);
     assert.equal(reordering.lossDelayMs(rtt, 1), 80 + 25);
     reordering.onLate(9_999, rtt, 0);
     assert.equal(reordering.lossDelayMs(rtt, 1), 160);
-    // It is forgotten by halves.
+    // The extra wait decays by halves.
     assert.equal(reordering.lossDelayMs(rtt, 5_001), 120);
   });
 });
 
 describe('the pacer', () => {
-  test('lets a burst go, then as much as the rate earns', () => {
+  test('lets a burst through, then as much as the rate allows', () => {
     const pacer = new Pacer(4_000);
     assert.equal(pacer.allows(0), true);
     pacer.spend(4_000);
@@ -184,7 +182,7 @@ describe('the pacer', () => {
     assert.equal(pacer.allows(400), false);
   });
 
-  test('an idle time earns no more than four milliseconds of the rate', () => {
+  test('earns no more than four milliseconds of the rate in an idle time', () => {
     const pacer = new Pacer(4_000);
     pacer.refill(60_000, 10_000);
     pacer.spend(40_000);
@@ -193,8 +191,8 @@ describe('the pacer', () => {
   });
 });
 
-describe('packets on the wire', () => {
-  test('keep what was noted of them while the ring grows', () => {
+describe('packets in flight', () => {
+  test('keep their notes while the ring grows', () => {
     const sent = new SentPackets();
     for (let number = 0; number < 900; number++) sent.add(0, 1, 0, 0, 0, 0, 0, false);
     sent.forgetBelow(850);
@@ -233,97 +231,97 @@ describe('packets on the wire', () => {
   });
 });
 
-describe('the outbox', () => {
+describe('the outgoing', () => {
   const frame = new Uint8Array(1_000);
 
-  /** Sends all that may go, each in a packet of its own; returns the slots. */
-  function sendAll(outbox: Outbox, firstPacket = 0): number[] {
+  /** Sends everything it may, each in its own packet; returns the slots. */
+  function sendAll(outgoing: OutgoingBundles, firstPacket = 0): number[] {
     const slots: number[] = [];
-    for (let slot = outbox.next(); slot >= 0; slot = outbox.next()) {
-      outbox.onSent(slot, firstPacket + slots.length);
+    for (let slot = outgoing.next(); slot >= 0; slot = outgoing.next()) {
+      outgoing.onSent(slot, firstPacket + slots.length);
       slots.push(slot);
     }
     return slots;
   }
 
-  test('a lost bundle goes again before new ones, and an urgent one before all', () => {
-    const outbox = new Outbox();
-    outbox.push(frame, false);
-    outbox.push(frame, true);
-    const [urgent, bulk] = sendAll(outbox);
-    outbox.push(frame, false);
-    outbox.onLost(bulk!, 1, 1);
-    outbox.onLost(urgent!, 0, 0);
-    assert.equal(outbox.hasWork, true);
-    const again = sendAll(outbox, 2);
+  test('a lost bundle goes before new ones, and an urgent one before everything', () => {
+    const outgoing = new OutgoingBundles();
+    outgoing.push(frame, false);
+    outgoing.push(frame, true);
+    const [urgent, bulk] = sendAll(outgoing);
+    outgoing.push(frame, false);
+    outgoing.onLost(bulk!, 1, 1);
+    outgoing.onLost(urgent!, 0, 0);
+    assert.equal(outgoing.hasWork, true);
+    const again = sendAll(outgoing, 2);
     assert.deepEqual(again.slice(0, 2), [urgent, bulk]);
     assert.equal(again.length, 3);
-    assert.equal(outbox.hasWork, false);
+    assert.equal(outgoing.hasWork, false);
   });
 
-  test('a bundle that a later packet carries too is not sent a third time', () => {
-    const outbox = new Outbox();
-    outbox.push(frame, false);
-    const [slot] = sendAll(outbox);
-    outbox.onSent(slot!, 1);
-    outbox.onLost(slot!, 0, 0);
-    assert.equal(outbox.next(), -1);
-    outbox.onLost(slot!, 0, 1);
-    assert.equal(outbox.next(), slot);
+  test('a bundle that a later packet also carries is not sent a third time', () => {
+    const outgoing = new OutgoingBundles();
+    outgoing.push(frame, false);
+    const [slot] = sendAll(outgoing);
+    outgoing.onSent(slot!, 1);
+    outgoing.onLost(slot!, 0, 0);
+    assert.equal(outgoing.next(), -1);
+    outgoing.onLost(slot!, 0, 1);
+    assert.equal(outgoing.next(), slot);
   });
 
-  test('a lost bundle that arrives after all is not sent again, nor what takes its place', () => {
+  test('a lost bundle that arrives late is not retransmitted, and neither is the next bundle in its slot', () => {
     for (const urgent of [false, true]) {
-      const outbox = new Outbox();
-      outbox.push(frame, urgent);
-      const [slot] = sendAll(outbox);
-      outbox.onLost(slot!, 0, 0);
-      outbox.onAcked(slot!, 0);
-      // The slot is used again, by frames of the other kind: one turn, in their own place.
-      outbox.onLost(slot!, 0, 0);
-      outbox.push(frame, !urgent);
-      assert.deepEqual(sendAll(outbox, 1), [slot]);
-      assert.equal(outbox.next(), -1);
-      outbox.onAcked(slot!, 0);
-      assert.equal(outbox.sentBundles, 1);
-      outbox.onAcked(slot!, 1);
-      assert.equal(outbox.sentBundles, 0);
+      const outgoing = new OutgoingBundles();
+      outgoing.push(frame, urgent);
+      const [slot] = sendAll(outgoing);
+      outgoing.onLost(slot!, 0, 0);
+      outgoing.onAcked(slot!, 0);
+      // Frames of the other kind reuse the slot: they get one turn, in their own order.
+      outgoing.onLost(slot!, 0, 0);
+      outgoing.push(frame, !urgent);
+      assert.deepEqual(sendAll(outgoing, 1), [slot]);
+      assert.equal(outgoing.next(), -1);
+      outgoing.onAcked(slot!, 0);
+      assert.equal(outgoing.sentBundles, 1);
+      outgoing.onAcked(slot!, 1);
+      assert.equal(outgoing.sentBundles, 0);
     }
   });
 
-  test('so many bundles are on the wire at most, however small', () => {
-    const outbox = new Outbox();
+  test('the number of bundles in flight is limited, however small they are', () => {
+    const outgoing = new OutgoingBundles();
     for (let number = 0; number < MAX_SENT_BUNDLES; number++) {
-      outbox.push(frame, false);
-      outbox.onSent(outbox.next(), number);
+      outgoing.push(frame, false);
+      outgoing.onSent(outgoing.next(), number);
     }
-    outbox.push(frame, false);
-    assert.equal(outbox.next(), -1);
-    outbox.onAcked(0, 0);
-    assert.ok(outbox.next() >= 0);
+    outgoing.push(frame, false);
+    assert.equal(outgoing.next(), -1);
+    outgoing.onAcked(0, 0);
+    assert.ok(outgoing.next() >= 0);
   });
 
-  test('no bundle gets a number that the peer could not tell from an older one', () => {
-    const outbox = new Outbox();
-    outbox.push(frame, false);
-    const [oldest] = sendAll(outbox);
+  test('no bundle gets a number that the peer could confuse with an older one', () => {
+    const outgoing = new OutgoingBundles();
+    outgoing.push(frame, false);
+    const [oldest] = sendAll(outgoing);
     for (let number = 1; number < BUNDLE_SPAN; number++) {
-      outbox.push(frame, false);
-      const slot = outbox.next();
+      outgoing.push(frame, false);
+      const slot = outgoing.next();
       assert.ok(slot >= 0);
-      outbox.onSent(slot, number);
-      outbox.onAcked(slot, number);
+      outgoing.onSent(slot, number);
+      outgoing.onAcked(slot, number);
     }
-    outbox.push(frame, true);
-    outbox.push(frame, false);
-    assert.equal(outbox.next(), -1);
-    assert.equal(outbox.hasWork, true);
-    outbox.onAcked(oldest!, 0);
-    assert.equal(sendAll(outbox, BUNDLE_SPAN).length, 2);
+    outgoing.push(frame, true);
+    outgoing.push(frame, false);
+    assert.equal(outgoing.next(), -1);
+    assert.equal(outgoing.hasWork, true);
+    outgoing.onAcked(oldest!, 0);
+    assert.equal(sendAll(outgoing, BUNDLE_SPAN).length, 2);
   });
 
-  test('memory is bounded, told, and given back when all is quiet', () => {
-    const bundles = new Bundles();
+  test('memory is bounded, reported, and returned when all is quiet', () => {
+    const bundles = new BundleSlots();
     for (let slot = 0; slot < MAX_BUNDLES; slot++) assert.equal(bundles.open(false), slot);
     assert.ok(bundles.memoryBytes < 40 * 2 ** 20);
     assert.throws(() => bundles.open(false), { code: 'ERR_LIMIT' });

@@ -148,7 +148,7 @@ describe('rule', () => {
       [['add', '0'], /not a forward/],
       [['add', 'desk:localhost:22'], /no peer and no ticket is called "desk"/],
       [['remove', '22'], /there is no rule localhost:22/],
-      [['add', '--allow-reverse', 'desk:22'], /no peer and no ticket is called so/],
+      [['add', '--allow-reverse', 'desk:22'], /neither an address nor the name of a peer or a ticket/],
       [['remove', '--allow-reverse', '*:22'], /there is no rule --allow-reverse \*:22; see rule list/],
       [['list', '--allow-reverse', '22'], /rule takes list, or add or remove/],
     ] as const) {
@@ -204,7 +204,10 @@ test('a ticket may have ports opened of its own, and ticket list says so', async
   const [listed] = (await ask('ticket', 'list', '--json')).bench.stdout.events;
   assert.match(JSON.stringify(listed), /"allowReverse":\["8080","127\.0\.0\.1:0"\]/);
   for (const [args, why] of [
-    [['new', '--name', 'b', '--allow-reverse', 'laptop:80'], /no peer and no ticket is called so/],
+    [
+      ['new', '--name', 'b', '--allow-reverse', 'laptop:80'],
+      /neither an address nor the name of a peer or a ticket/,
+    ],
     [['list', '--allow-reverse', '80'], /are for a ticket that is made/],
   ] as const) {
     const { code, bench: refused } = await ask('ticket', ...args);
@@ -234,6 +237,6 @@ describe('a running listener', () => {
     mkdirSync(folder, { mode: 0o700 });
     writeFileSync(`${folder}/listener.sock`, '');
     await listen();
-    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*no socket/);
+    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*not a socket/);
   });
 });

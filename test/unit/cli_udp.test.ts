@@ -41,7 +41,7 @@ test('people read that it is UDP', async () => {
 
 test('a path, and a listener, are wrong usage', async () => {
   assert.equal(await bench.run(ID, '--udp-forward', '/tmp/a.sock:localhost:53'), 2);
-  assert.match(bench.stderr.text, /no path stands for either end/);
+  assert.match(bench.stderr.text, /neither end may be a path/);
   assert.equal(await bench.run('listen', '--udp-forward', '5353:localhost:53'), 2);
   assert.equal(await bench.run(ID, '-W', 'localhost:22', '--udp-forward', '5353:localhost:53'), 2);
   assert.match(bench.stderr.text, /-W goes with no PORT/);

@@ -87,7 +87,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['listen', '--expose', ' '], /the port must be/],
     [['listen', '--expose', 'none', '--expose', '22'], /--expose none and other --expose .*contradict/],
     [['ticket', 'new', '--name', 'a', '--expose', '22', '--expose', 'none'], /--expose none .*contradict/],
-    [['listen', '--allow-reverse', 'desktop:80'], /no peer and no ticket is called so/],
+    [['listen', '--allow-reverse', 'desktop:80'], /neither an address nor the name of a peer or a ticket/],
     [['listen', '--expose', '/run/../a'], /without \. and \.\./],
     [[ID, '-W', 'localhost:0'], /not a forward/],
     [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L, no -D, no -R and no --udp-forward/],

@@ -8,7 +8,7 @@ import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { ending } from '../support/loopback.js';
 import { Target } from '../support/target.js';
 
-/** A request that notes how it was refused. */
+/** A request that records how it was refused. */
 function request(host: string, port: number, accept: OpenRequest['accept']) {
   const refusals: string[] = [];
   const asked: OpenRequest = {
@@ -36,7 +36,7 @@ function bench(resolve?: () => Promise<readonly string[]>) {
   return { server, lines };
 }
 
-test('a server that closes gives up its dials, and refuses what comes', async () => {
+test('a server that closes cancels its dials, and refuses new requests', async () => {
   const { server } = bench(() => new Promise(() => {}));
   const dialled = request('a.example', 80, unexpected);
   server.handle(dialled.asked);
@@ -50,7 +50,7 @@ test('a server that closes gives up its dials, and refuses what comes', async ()
   assert.deepEqual(late.refusals, ['peer-shutdown']);
 });
 
-test('a request that is withdrawn just as its target answers resets the target, and is no error', async (t) => {
+test('a request withdrawn just as its target answers resets the target, and is not an error', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { server, lines } = bench();

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { joinBy, joinThroughProxy } from '../../src/worker/bootstrap.js';
-import type { ChannelPort } from '../../src/worker/channel/channel.js';
+import type { ChannelHost } from '../../src/worker/channel/channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { createLogGate } from '../../src/worker/log_gate.js';
 import { createRandomPool } from '../../src/worker/random_pool.js';
@@ -146,7 +146,7 @@ const OPTIONS = { frameBytes: 1024, tag: 1, seed: 2 };
 /** Channels that write down what they are told. */
 function channelSet() {
   const did: string[] = [];
-  const ports = new Map<number, ChannelPort>();
+  const ports = new Map<number, ChannelHost>();
   const dueMs = new Map<number, number>();
   let made = 0;
   const set = new ChannelSet(

@@ -1,7 +1,8 @@
 import { TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import type { Endpoint } from '../../rules/endpoint.js';
-import { type HostPort, printBind, printHostPort, printLocalSpec } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { printBind, printForwardSpec } from '../../rules/forward_spec.js';
 
 /** Lowest port that a system lets everybody listen on. */
 const FIRST_FREE_FOR_ALL = 1024;
@@ -9,7 +10,7 @@ const FIRST_FREE_FOR_ALL = 1024;
 /** Why a forward cannot listen, and what its user can do about it. @param option that asks for such a forward */
 export function listenError(bind: HostPort, target: Endpoint, cause: unknown, option = '-L'): TunnelError {
   const { host, port } = bind;
-  const another = (other: number): string => printLocalSpec({ bind: { host, port: other }, target });
+  const another = (other: number): string => printForwardSpec({ bind: { host, port: other }, target });
   const suggestion = port < FIRST_FREE_FOR_ALL ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
   const otherPort = `write another port, as in ${option} ${another(suggestion)}, or ${option} ${another(0)} for any free one`;
   return new TunnelError('ERR_LISTEN', `${printHostPort(bind)} ${why(cause, host, otherPort)}`, {

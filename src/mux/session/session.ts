@@ -2,15 +2,14 @@ import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
 import { Scheduler } from '../schedule/scheduler.js';
-import { Stream } from '../stream/stream.js';
+import { Stream, type StreamHost } from '../stream/stream.js';
 import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
-import type { StreamHost } from '../stream/stream_host.js';
 import type { StreamParts } from '../stream/stream_parts.js';
+import { violation } from '../wire/codec.js';
 import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from '../wire/frame.js';
 import type { Reason } from '../wire/reasons.js';
 import { ID_BYTES, isNilAt, newId } from '../wire/stream_id.js';
 import { encodeTarget, type Target } from '../wire/target.js';
-import { violation } from '../wire/violation.js';
 import { CountingSink } from './counting_sink.js';
 import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
@@ -72,7 +71,7 @@ export class Session {
     this.#clock = clock;
     const limits = withDefaults(options.limits);
     this.#sink = new CountingSink(options.sink);
-    this.#memory = new StreamMemory(limits);
+    this.#memory = new StreamMemory(limits, options.frameBytes);
     this.#rates = new PeerRates(limits, clock.nowMs());
     this.#opens = new Opens({
       limits,
@@ -90,9 +89,9 @@ export class Session {
       },
       framesSent: () => this.#sink.frames,
     });
-    this.#host = this.#hostOfStreams();
     this.#started = options.role === 'connector';
     this.#scheduler = new Scheduler(this.#started);
+    this.#host = this.#hostOfStreams();
     this.#wantPing();
     this.#pump();
   }
@@ -376,22 +375,20 @@ export class Session {
     return {
       sink: this.#sink,
       clock: this.#clock,
-      frameBytes: this.#options.frameBytes,
+      scheduler: this.#scheduler,
       roundTripMs: (nowMs) => {
         if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
         return this.#control.pinger.smoothedMs;
       },
-      controlDue: (stream) => this.#scheduler.controlDue(stream),
-      dataDue: (stream) => this.#scheduler.dataDue(stream),
-      hasNews: (stream) => this.#news.push(stream),
-      mayDrain: (stream) => this.#mayDrain.push(stream),
+      settleLater: (stream) => this.#news.push(stream),
+      drainLater: (stream) => this.#mayDrain.push(stream),
       answered: () => void this.#unanswered--,
-      refuse: ({ idBytes }, reason, text) => this.#refuse(idBytes, reason, text),
-      forget: (stream) => {
+      over: (stream, refusal) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
         this.#opens.forget(stream);
         this.#busyMs = this.#clock.nowMs();
+        if (refusal !== undefined) this.#refuse(stream.idBytes, refusal.reason, refusal.text);
       },
       pump: () => this.#pump(),
     };

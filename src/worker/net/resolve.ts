@@ -1,26 +1,28 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { withDeadline } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
 
-/** Every address of a name; rejects when there is none. */
+/** Returns every address of a name. Rejects when there is none. */
 export type LookUp = (name: string) => Promise<readonly { readonly address: string }[]>;
 
-/** The system's way: hosts file and DNS, IPv4 and IPv6. */
+/** The system's lookup: hosts file and DNS, IPv4 and IPv6. */
 export const systemLookUp: LookUp = (name) => lookup(name, { all: true });
 
-/** Addresses used of one name: a bootstrap node has one of each family. */
+/** Most addresses used of one name. A bootstrap node has one of each family. */
 const MAX_ADDRESSES = 4;
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
 export interface Resolver {
-  /** Numeric addresses of `host`, 1 to 4. Rejects with an Error that names the host and says why. */
+  /** Returns 1 to 4 numeric addresses of `host`. Rejects with an Error that names the host and the reason. */
   resolve(host: string): Promise<readonly string[]>;
 }
 
 /**
- * One look-up of a name at a time: one that is not waited for any more still holds one of the few threads
- * that the system's look-ups run on, so whoever asks again meanwhile waits for the same.
+ * Creates a resolver that runs one lookup per name at a time. A lookup that nobody waits for any more still
+ * occupies one of the system's few lookup threads, so a second request for the name waits for the same
+ * lookup.
  *
  * @param timeoutMs for each name; default 5000
  */
@@ -42,7 +44,11 @@ export function createResolver(
   return {
     async resolve(host) {
       if (isIP(host) !== 0) return [host];
-      const found = await withTimeout(timers, timeoutMs, host, lookUpOnce(host));
+      const work = lookUpOnce(host).catch((cause: unknown) => {
+        throw notFound(host, cause);
+      });
+      const error = (): Error => new Error(`${host} was not found within ${timeoutMs} ms`);
+      const found = await withDeadline(work, { timeout: { ms: timeoutMs, timers, error } });
       const addresses = [...new Set(found.map(({ address }) => address))].filter((text) => isIP(text) !== 0);
       if (addresses.length === 0) throw new Error(`${host} has no address`);
       return addresses.slice(0, MAX_ADDRESSES);
@@ -50,18 +56,7 @@ export function createResolver(
   };
 }
 
-function withTimeout<T>(timers: Timers, timeoutMs: number, host: string, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = timers.set(() => {
-      reject(new Error(`${host} was not found within ${timeoutMs} ms`));
-    }, timeoutMs);
-    work.then(resolve, (cause: unknown) => {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      reject(new Error(`${host} was not found (${why})`, { cause }));
-    });
-    work.then(
-      () => timers.clear(timer),
-      () => timers.clear(timer),
-    );
-  });
+function notFound(host: string, cause: unknown): Error {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new Error(`${host} was not found (${why})`, { cause });
 }

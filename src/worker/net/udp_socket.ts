@@ -1,0 +1,244 @@
+import type { RemoteInfo, Socket } from 'node:dgram';
+import { type Interfaces, IPV4_BYTES, interfacesNow } from '../../core/ip.js';
+import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
+import { AddressCache, type BroadcastFamily, broadcastAddresses, broadcastFamily } from './udp_addresses.js';
+
+/** Most datagrams that wait for toxcore: 0.2 s of packets at the highest rate measured. */
+const MAX_WAITING_DATAGRAMS = 16_384;
+const MAX_WAITING_BYTES = 24 * 1024 * 1024;
+
+/**
+ * Most bytes that wait in Node when the system's send buffer is full. Beyond that, sends are refused, so that
+ * the sender notices a slow link and memory does not hide it.
+ */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+
+/**
+ * Reading the length of the system's queue costs about a tenth of a send. It is read only this often while
+ * the queue is empty.
+ */
+const SENDS_PER_CHECK = 32;
+
+/** A bound UDP socket as toxcore uses it. It never throws; whatever fails is a lost datagram. */
+export class UdpSocket {
+  readonly family: Family;
+  readonly port: number;
+  readonly #socket: Socket;
+  readonly #queue: DatagramQueue;
+  readonly #interfaces: () => Interfaces | undefined;
+  readonly #addresses = new AddressCache();
+  /**
+   * Reused only while everything sent has left. At most half of the slots have been used since the last
+   * check.
+   */
+  readonly #slots = new SendSlots(2 * SENDS_PER_CHECK);
+  #allowed = Number.POSITIVE_INFINITY;
+  #sendsToCheck = 0;
+  #in = 0;
+  #out = 0;
+  #closed = false;
+
+  /**
+   * @param socket bound, without a listener for 'message'
+   * @param onDatagrams called when a datagram arrives while none waits
+   */
+  constructor(
+    socket: Socket,
+    family: Family,
+    onDatagrams: () => void,
+    queue = new DatagramQueue(MAX_WAITING_DATAGRAMS, MAX_WAITING_BYTES),
+    interfaces = (): Interfaces | undefined => interfacesNow(),
+  ) {
+    this.family = family;
+    this.port = socket.address().port;
+    this.#socket = socket;
+    this.#queue = queue;
+    this.#interfaces = interfaces;
+    socket.on('message', (bytes, from) => {
+      this.#in++;
+      if (queue.push(bytes, from) && queue.count === 1) onDatagrams();
+    });
+    // A failed read ends nothing. On Windows it may be an ICMP answer to an earlier send.
+    socket.on('error', () => {});
+  }
+
+  get waiting(): number {
+    return this.#queue.count;
+  }
+
+  get stats(): { readonly in: number; readonly out: number; readonly dropped: number } {
+    return { in: this.#in, out: this.#out, dropped: this.#queue.dropped };
+  }
+
+  /** Lets {@link recvFrom} return this many datagrams: the budget of one turn. After that it returns -1. */
+  allow(datagrams: number): void {
+    this.#allowed = datagrams;
+  }
+
+  recvFrom(into: Uint8Array, from: MutableAddress): number {
+    while (this.#allowed > 0) {
+      const datagram = this.#queue.shift();
+      if (datagram === undefined) return -1;
+      this.#allowed--;
+      const ip = this.#addresses.bytesOf(datagram.from.address);
+      if (ip === undefined) continue;
+      from.family = ip.length === IPV4_BYTES ? FAMILY_IPV4 : FAMILY_IPV6;
+      from.bytes.set(ip);
+      from.port = datagram.from.port;
+      const { bytes } = datagram;
+      const length = Math.min(bytes.length, into.length);
+      into.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+      return length;
+    }
+    return -1;
+  }
+
+  sendTo(bytes: Uint8Array, to: MutableAddress): number {
+    if (this.#closed || to.port === 0 || to.family !== this.family || !this.#hasRoom()) return -1;
+    const ip = to.family === FAMILY_IPV4 ? to.bytes.subarray(0, IPV4_BYTES) : to.bytes;
+    const text = this.#addresses.textOf(ip);
+    const family = broadcastFamily(ip, text);
+    if (family !== undefined) return this.#broadcast(bytes, to, family);
+    try {
+      // Copied, because Node keeps what the system does not take at once, and the wasm overwrites its memory.
+      const copy = this.#sendsToCheck > 0 ? this.#slots.copy(bytes) : new Uint8Array(bytes);
+      // Without a callback, Node ignores a failed send. The datagram is lost, as others are.
+      this.#socket.send(copy, to.port, text);
+    } catch {
+      return -1;
+    }
+    this.#out++;
+    return bytes.length;
+  }
+
+  /** Sends through every interface. Some of them may fail. */
+  #broadcast(bytes: Uint8Array, { port }: MutableAddress, family: BroadcastFamily): number {
+    const copy = new Uint8Array(bytes);
+    const mapped = this.family === FAMILY_IPV6;
+    const interfaces = this.#interfaces();
+    if (interfaces === undefined) return -1;
+    for (const address of broadcastAddresses(family, mapped, interfaces)) {
+      try {
+        this.#socket.send(copy, port, address);
+        this.#out++;
+      } catch {
+        // the interface has just disappeared
+      }
+    }
+    return bytes.length;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue.clear();
+    this.#socket.close();
+  }
+
+  #hasRoom(): boolean {
+    if (this.#sendsToCheck > 1) {
+      this.#sendsToCheck--;
+      return true;
+    }
+    const unsentBytes = this.#socket.getSendQueueSize();
+    this.#sendsToCheck = unsentBytes === 0 ? SENDS_PER_CHECK : 0;
+    return unsentBytes <= MAX_UNSENT_BYTES;
+  }
+}
+
+/** A datagram as Node delivered it. */
+export interface Datagram {
+  readonly bytes: Buffer;
+  readonly from: RemoteInfo;
+}
+
+/**
+ * Datagrams that toxcore has not fetched yet, oldest first. The queue is bounded in number and in bytes. When
+ * it is full it drops and counts new datagrams, as the system would.
+ */
+export class DatagramQueue {
+  readonly #slots: (Datagram | undefined)[];
+  readonly #maxBytes: number;
+  #head = 0;
+  #count = 0;
+  #bytes = 0;
+  #dropped = 0;
+
+  /** @param maxDatagrams at least 1 */
+  constructor(maxDatagrams: number, maxBytes: number) {
+    this.#slots = new Array<Datagram | undefined>(maxDatagrams).fill(undefined);
+    this.#maxBytes = maxBytes;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Datagrams dropped for lack of room so far. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Returns false when it drops the datagram. */
+  push(bytes: Buffer, from: RemoteInfo): boolean {
+    if (this.#count === this.#slots.length || this.#bytes + bytes.length > this.#maxBytes) {
+      this.#dropped++;
+      return false;
+    }
+    this.#slots[(this.#head + this.#count) % this.#slots.length] = { bytes, from };
+    this.#count++;
+    this.#bytes += bytes.length;
+    return true;
+  }
+
+  shift(): Datagram | undefined {
+    const datagram = this.#slots[this.#head];
+    if (datagram === undefined) return undefined;
+    this.#slots[this.#head] = undefined;
+    this.#head = (this.#head + 1) % this.#slots.length;
+    this.#count--;
+    this.#bytes -= datagram.bytes.length;
+    return datagram;
+  }
+
+  clear(): void {
+    while (this.shift() !== undefined);
+  }
+}
+
+/** Longest datagram that toxcore sends. Source: MAX_UDP_PACKET_SIZE, toxcore/network.h. */
+const SLOT_BYTES = 2048;
+
+/**
+ * Memory for outgoing datagrams. The wasm reuses the memory that it passes out, so each datagram is copied;
+ * the slots save a new buffer for each. The user must make sure that the last datagram of a slot has left
+ * before the slot's turn comes again.
+ */
+export class SendSlots {
+  readonly count: number;
+  readonly #memory: Uint8Array;
+  readonly #views: Uint8Array[];
+  #next = 0;
+
+  /** @param count how many datagrams may be waiting in Node */
+  constructor(count: number) {
+    this.count = count;
+    this.#memory = new Uint8Array(count * SLOT_BYTES);
+    this.#views = Array.from({ length: count }, () => new Uint8Array(0));
+  }
+
+  /** Returns a copy of `bytes`, valid until {@link count} more have been made. */
+  copy(bytes: Uint8Array): Uint8Array {
+    if (bytes.length > SLOT_BYTES) return new Uint8Array(bytes);
+    const slot = this.#next;
+    this.#next = (slot + 1) % this.count;
+    let view = this.#views[slot]!;
+    // Nearly all datagrams have the same size, so views are rarely recreated.
+    if (view.length !== bytes.length) {
+      view = this.#memory.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + bytes.length);
+      this.#views[slot] = view;
+    }
+    view.set(bytes);
+    return view;
+  }
+}
