@@ -136,7 +136,7 @@ export class RawReceiver {
   }
 }
 
-/** Returns the bytes as a receiver without the missing packets has them. */
+/** Returns the bytes as a receiver has them, with zeros in the place of missing packets. */
 export function blank(bytes: Buffer, missing: readonly number[]): Buffer {
   if (missing.length === 0) return bytes;
   const holed = Buffer.from(bytes);

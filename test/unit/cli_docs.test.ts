@@ -21,7 +21,7 @@ const rows = (text: string): string[] =>
 describe('docs/reference/command-line.md', () => {
   const written = page('command-line.md');
 
-  test('is what npm run reference makes of the program', () => {
+  test('matches the output of npm run reference', () => {
     assert.equal(written, cliReference(program));
   });
 

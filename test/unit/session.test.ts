@@ -218,7 +218,7 @@ describe('opening', () => {
     const first = session.open(ssh, listening(log));
     const second = session.open(ssh, listening(log));
     clock.ms += 5000;
-    // A stream that ends gives its place to the first, and the second its full time again.
+    // A stream that ends gives its place to the first OPEN, and restarts the wait of the second.
     receive(session, `03${id}0001`);
     assert.equal(sink.take().length, 1);
     assert.ok(sooner > 0, 'the owner must tick sooner than it knew');

@@ -14,7 +14,7 @@ export interface NamedRemote {
 
 /**
  * What commands report: to programs as one line of JSON, to people in words. Names and fields are API
- * (`docs/cli.md`): add some, but never rename any.
+ * (`docs/reference/events.md`): add some, but never rename any.
  */
 export type CliEvent =
   | {

@@ -1,6 +1,6 @@
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 
-/** Exit codes, for scripts. `docs/cli.md` has the same table. */
+/** Exit codes, for scripts. `docs/reference/exit-codes.md` has the same table. */
 export const EXIT = {
   /** Success, or stopped by one SIGINT or SIGTERM, or the reader of the output went away. */
   ok: 0,
