@@ -34,7 +34,7 @@ interface IdFlags extends OutputFlags {
 export const id = defineCommand<IdFlags>({
   name: 'id',
   group: 'Access',
-  summary: 'Print the Tox ID of the listener; export, import or encrypt it',
+  summary: 'Print the Tox ID; export, import or encrypt the identity',
   options: [
     new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE; - is stdout'),
     new Option('--import <FILE>', 'read the identity from FILE; - is stdin; overwrites no identity'),
