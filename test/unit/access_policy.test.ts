@@ -249,12 +249,12 @@ test('who is denied while connected is held no more, also one allowed by key', (
 test('a name is of a ticket or of peers, never of both', () => {
   const { policy } = bench();
   policy.newTicket({ name: 'ci' });
-  const taken = failsWith('ERR_USAGE', /name of a ticket already/);
+  const taken = failsWith('ERR_USAGE', /already the name of a ticket/);
   assert.throws(() => policy.allow({ name: 'ci', publicKey: bytes(0x78) }), taken);
   assert.throws(() => policy.allow({ name: 'default', publicKey: bytes(0x78) }), taken);
   assert.throws(
     () => policy.newTicket({ name: 'laptop' }),
-    failsWith('ERR_USAGE', /name of an allowed peer/),
+    failsWith('ERR_USAGE', /already the name of an allowed peer/),
   );
   policy.allow({ name: 'laptop', publicKey: bytes(0x78) }); // two machines of one person
   policy.newTicket({ name: 'peer-79797979' });

@@ -61,23 +61,23 @@ describe('--proxy', () => {
 
   test('that makes no sense is refused before anything starts, in words without the password', async () => {
     for (const [args, why] of [
-      [['--proxy', ''], /--proxy is empty; it looks like socks5:/],
-      [['--proxy', 'h:1080'], /--proxy is no proxy that can be used; it looks like/],
-      [['--proxy', 'https://joe:secret@h:1'], /--proxy is no proxy that can be used/],
-      [['--proxy', 'socks4://h:1'], /--proxy is no proxy that can be used/],
-      [['--proxy', 'socks5://:secret@/'], /--proxy is no proxy that can be used|the host is empty/],
+      [['--proxy', ''], /--proxy is empty; write socks5:/],
+      [['--proxy', 'h:1080'], /--proxy is not a usable proxy; write/],
+      [['--proxy', 'https://joe:secret@h:1'], /--proxy is not a usable proxy/],
+      [['--proxy', 'socks4://h:1'], /--proxy is not a usable proxy/],
+      [['--proxy', 'socks5://:secret@/'], /--proxy is not a usable proxy|the host is empty/],
       [['--proxy', 'socks5://a_-.b-:1'], /the host "[^"]+" is not a name/],
-      [['--proxy', 'http://joe:secret@h:0'], /0 is no port/],
-      [['--proxy', 'http://h:1/path'], /something behind its port/],
-      [['--proxy', 'socks5://h:1?x'], /something behind its port/],
+      [['--proxy', 'http://joe:secret@h:0'], /0 is not a port/],
+      [['--proxy', 'http://h:1/path'], /something after its port/],
+      [['--proxy', 'socks5://h:1?x'], /something after its port/],
       [['--proxy', 'socks5://joe@h:1'], /the password for the proxy must have 1 to 255 bytes/],
       [['--proxy', 'socks5://:secret@h:1'], /the user name for the proxy must have 1 to 255 bytes/],
       [
         ['--proxy', `socks5://joe:${'x'.repeat(256)}@h:1`],
         /the password for the proxy must have 1 to 255 bytes/,
       ],
-      [['--proxy', 'socks5://j%3ao:secret@h:1'], /the user name for the proxy must have no colon/],
-      [['--proxy', 'socks5://joe:secret%zz@h:1'], /a % is written as %25/],
+      [['--proxy', 'socks5://j%3ao:secret@h:1'], /the user name for the proxy must not contain a colon/],
+      [['--proxy', 'socks5://joe:secret%zz@h:1'], /write a % in the user name or password as %25/],
       [['--proxy', 'socks5://h:1', '--udp-port', '5'], /--udp-port and --proxy contradict each other/],
       [['--proxy-password-file', folder.file('password')], /--proxy-password-file goes with --proxy/],
       [

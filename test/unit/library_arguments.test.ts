@@ -149,7 +149,7 @@ const WRONG: readonly Wrong[] = [
     listening,
     { allowPeers: [`default=${KEY}`] },
     'ERR_USAGE',
-    /name of a ticket already/,
+    /already the name of a ticket/,
   ],
   ['denyPeers of no key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
   [
@@ -258,7 +258,7 @@ const WRONG: readonly Wrong[] = [
     connecting,
     remoteWith({ proxy: `ftp://me:${SECRET}@a:1` }),
     'ERR_ADDRESS_INVALID',
-    /connect\(\): proxy: the proxy is no proxy/,
+    /connect\(\): proxy: the proxy is not a usable proxy/,
   ],
   [
     'a user with a colon',
@@ -267,7 +267,7 @@ const WRONG: readonly Wrong[] = [
       proxy: { protocol: 'http', host: 'a', port: 1, credentials: { user: 'a:b', password: SECRET } },
     }),
     A,
-    /proxy.credentials: .*no colon/,
+    /proxy.credentials: .*must not contain a colon/,
   ],
   [
     'a mistyped ticket',
