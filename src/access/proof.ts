@@ -4,7 +4,7 @@ import { blake2b } from '@noble/hashes/blake2.js';
 /** Bytes of a {@link keyedHash}. */
 export const HASH_BYTES = 32;
 
-// docs/protocol.md, section 2.1. Each kind of proof has its own label, so that none can replace another.
+// docs/reference/protocol.md, section 2.1. Each kind of proof has its own label, so that none can replace another.
 
 const KEY_ID_BYTES = 8;
 /** First byte of a friend request that carries a proof. */

@@ -170,12 +170,12 @@ describe('identity file', () => {
     ],
     ['a file with a key that is not text', text({ secretKey: 5 }), /"secretKey" is wrong: hex/],
     ['a file with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
+    ['a file with a different secret key', text({ secretKey: oldState().secretKey }), /do not match/],
     [
-      'a file with a different secret key',
-      text({ secretKey: oldState().secretKey }),
-      /do not match/,
+      'a file that is far too large',
+      text({ padding: 'x'.repeat(1024 * 1024) }),
+      /more than the \d+ that we read/,
     ],
-    ['a file that is far too large', text({ padding: 'x'.repeat(1024 * 1024) }), /more than the \d+ that we read/],
   ];
   for (const [name, contents, why] of bad) {
     test(`${name} is refused with a remedy, and left unchanged`, async () => {
@@ -240,7 +240,7 @@ describe('identity file', () => {
     await opened.release();
   });
 
-  test('a reader always finds a whole identity during rewrites', async () => {
+  test('a reader always finds a complete identity during rewrites', async () => {
     const opened = await open();
     await opened.save(createIdentity());
     let saves = 0;

@@ -345,10 +345,7 @@ describe('export and import', () => {
   test('an export never overwrites a file', async () => {
     const out = temp.file('out.json');
     await writeExport(out, 'one');
-    await assert.rejects(
-      writeExport(out, 'two'),
-      failsWith('ERR_STATE_IO', /out\.json: it exists already/),
-    );
+    await assert.rejects(writeExport(out, 'two'), failsWith('ERR_STATE_IO', /out\.json: it exists already/));
     assert.equal(await readFile(out, 'utf8'), 'one');
     if (posix) assert.equal((await stat(out)).mode & 0o777, 0o600);
     await link(out, temp.file('hard'));

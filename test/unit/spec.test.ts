@@ -18,7 +18,7 @@ import {
   printForwardSpec,
 } from '../../src/rules/forward_spec.js';
 
-/** The table of parseLocalSpec's documentation. */
+/** The table in the documentation of parseLocalSpec. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
   { text: '8080:localhost:80', bind: ['127.0.0.1', 8080], target: ['localhost', 80] },
   { text: '0:localhost:22', bind: ['127.0.0.1', 0], target: ['localhost', 22] },
@@ -31,7 +31,7 @@ const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [str
 ];
 
 for (const { text, bind, target } of locals) {
-  test(`-L ${text} listens on ${bind.join(' ')} and asks for ${target.join(' ')}`, () => {
+  test(`-L ${text} listens on ${bind.join(' ')} and dials ${target.join(' ')}`, () => {
     const spec = parseLocalSpec(text);
     assert.deepEqual(spec, {
       bind: { host: bind[0], port: bind[1] },
@@ -139,7 +139,7 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
 ];
 
 for (const { parse, text, says } of faulty) {
-  test(`${JSON.stringify(text.slice(0, 40))} is refused, and the fault pointed at (${parse.name})`, () => {
+  test(`${JSON.stringify(text.slice(0, 40))} is refused with the fault marked (${parse.name})`, () => {
     assert.throws(
       () => parse(text),
       (error) => isSpecFault(error) && says.test(error.message),
@@ -154,7 +154,7 @@ const everySpec = [
   { parse: parseExposeSpec, text: '10.0.0.0/24:8000-8099,22' },
 ];
 
-test('every prefix of a right text is read or refused in one line', () => {
+test('every prefix of a valid text is read, or refused in one line', () => {
   for (const { parse, text } of everySpec) {
     for (let length = 0; length < text.length; length++) {
       try {
@@ -166,7 +166,7 @@ test('every prefix of a right text is read or refused in one line', () => {
   }
 });
 
-test('any text at all is read or refused in one printable line', () => {
+test('any text is read, or refused in one printable line', () => {
   const texts = fc.oneof(
     fc.string({ unit: 'binary', size: 'max', maxLength: 300 }),
     fc.string({ unit: fc.constantFrom(...'0123456789abcf:.,[]*%-/ '), size: 'max', maxLength: 40 }),
@@ -183,7 +183,7 @@ test('any text at all is read or refused in one printable line', () => {
   );
 });
 
-/** The table of parseExposeSpec's documentation, printed. */
+/** The table in the documentation of parseExposeSpec, printed. */
 const exposes: ReadonlyArray<{ text: string; printed: string }> = [
   { text: '22', printed: 'localhost:22' },
   { text: 'LOCALHOST:80,443', printed: 'localhost:80,443' },
@@ -211,7 +211,7 @@ for (const { text, printed } of exposes) {
   });
 }
 
-test('--expose ports are read as ranges, both ends counted', () => {
+test('--expose reads ports as ranges, both ends included', () => {
   const spec = parseExposeSpec('h:5,7-9,*');
   assert.ok('ports' in spec);
   assert.deepEqual(spec.ports, [
@@ -228,7 +228,7 @@ const address = fc.oneof(fc.ipV4(), fc.ipV6());
 const host = fc.oneof(name, address).map(asHost);
 const hostPort = fc.record({ host: host.map(textOf), port }, { noNullPrototype: true });
 
-test('printing and parsing are each other’s inverse for forwards and targets', () => {
+test('printing and parsing are inverse for forwards and targets', () => {
   const bind = fc.record(
     { host: host.map(textOf), port: fc.integer({ min: 0, max: 65535 }) },
     { noNullPrototype: true },
@@ -242,7 +242,7 @@ test('printing and parsing are each other’s inverse for forwards and targets',
   );
 });
 
-test('printing and parsing are each other’s inverse for what is exposed', () => {
+test('printing and parsing are inverse for exposed targets', () => {
   const subnet = fc.tuple(address, fc.integer({ min: 0, max: 128 })).map(([text, bits]): ExposedHost => {
     const whole = asAddress(text);
     const prefixBits = Math.min(bits, whole.bytes.length * 8);
@@ -264,7 +264,7 @@ test('printing and parsing are each other’s inverse for what is exposed', () =
   const ports = fc.array(range, { minLength: 1, maxLength: 10, size: 'max' });
   fc.assert(
     fc.property(exposed, ports, (asked, ranges) => {
-      // A network inside ::ffff:0:0/96 is IPv4 and is written so.
+      // A network inside ::ffff:0:0/96 is IPv4 and printed as such.
       fc.pre(asked.kind !== 'subnet' || asked.network.family === 4 || asked.network.bytes[0] !== 0);
       const spec: ExposeSpec = { host: asked, ports: ranges };
       assert.deepEqual(parseExposeSpec(printExposeSpec(spec)), spec);
@@ -272,7 +272,7 @@ test('printing and parsing are each other’s inverse for what is exposed', () =
   );
 });
 
-test('addresses are read in one form, whatever they were written in', () => {
+test('addresses parse into one form, whatever their spelling', () => {
   assert.equal(parseAddress('::ffff:7f00:1')?.text, '127.0.0.1');
   assert.equal(parseAddress('0:0:0:0:0:FFFF:10.1.2.3')?.text, '10.1.2.3');
   assert.equal(parseAddress('2001:0DB8:0:0:0:0:0:1')?.text, '2001:db8::1');
@@ -319,6 +319,6 @@ function textOf(read: Host): string {
 
 function asAddress(text: string) {
   const read = parseAddress(text);
-  if (read === undefined) throw new Error(`${text} is no address`);
+  if (read === undefined) throw new Error(`${text} is not an address`);
   return read;
 }

@@ -6,11 +6,11 @@ export interface SocketPlace {
   readonly port: number;
 }
 
-/** What a node of the network sees of our UDP socket. */
+/** How a DHT node sees our UDP socket. */
 export interface SeenAddress {
-  /** The node. */
+  /** The DHT node. */
   readonly by: SocketPlace;
-  /** Ourselves, as it sees us: behind a NAT, the NAT's address. */
+  /** Our address as it sees it: behind a NAT, the NAT's address. */
   readonly as: SocketPlace;
 }
 
@@ -24,10 +24,10 @@ export interface SeenAddress {
 const PORT_OFFSET = 17;
 const PLACE_BYTES = 19;
 
-/** Bytes that each {@link SeenAddress} has. */
+/** Bytes of one {@link SeenAddress}. */
 export const SEEN_BYTES = 2 * PLACE_BYTES;
 
-/** @param bytes whole ones of {@link SEEN_BYTES} each */
+/** @param bytes a multiple of {@link SEEN_BYTES} */
 export function readSeenAddresses(bytes: Uint8Array): SeenAddress[] {
   return Array.from({ length: bytes.length / SEEN_BYTES }, (_, index) => ({
     by: readPlace(bytes, index * SEEN_BYTES),
