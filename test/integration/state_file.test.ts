@@ -349,7 +349,7 @@ describe('export and import', () => {
     assert.equal(await readFile(out, 'utf8'), 'one');
     if (posix) assert.equal((await stat(out)).mode & 0o777, 0o600);
     await link(out, temp.file('hard'));
-    await assert.rejects(writeExport(temp.file('hard'), 'two'), failsWith('ERR_STATE_IO', /there already/));
+    await assert.rejects(writeExport(temp.file('hard'), 'two'), failsWith('ERR_STATE_IO', /exists already/));
     assert.equal(await exportState(place()), undefined);
   });
 });
