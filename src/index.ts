@@ -27,6 +27,7 @@ export { parseBootstrapLine, parseNodesFile } from './network/bootstrap_list.js'
 export { publicNodes } from './network/public_nodes.js';
 export { parseToxId, type ToxId } from './network/tox_id.js';
 export type { PeerInfo } from './peer/peer_info.js';
+export type { Traffic } from './peer/traffic.js';
 export type { Endpoint, HostPort, SocketPath } from './rules/endpoint.js';
 export {
   type ExposedHost,
@@ -84,35 +85,34 @@ import { Listener } from './tunnel/listener.js';
 import type { ConnectOptions, ListenOptions, NodeOptions } from './tunnel/options.js';
 
 /**
- * Waits for connectors and opens for them what `expose` names.
+ * Starts a listener: it waits for connectors and lets them reach what `expose` opens.
  *
- * @throws {TunnelError} before anything is started ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID, ERR_SPEC_INVALID,
- *   ERR_BOOTSTRAP_INVALID, ERR_STATE_INVALID or ERR_USAGE, which name the option; then ERR_LISTEN for a UDP port that is
- *   taken, ERR_TOX_START, ERR_CLOSED when aborted
+ * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID, ERR_SPEC_INVALID,
+ *   ERR_BOOTSTRAP_INVALID, ERR_STATE_INVALID or ERR_USAGE, whose messages name the option. Later: ERR_LISTEN when the
+ *   UDP port is taken, ERR_TOX_START, ERR_CLOSED when `signal` aborts
  */
 export function listen(options: ListenOptions = {}): Promise<Listener> {
   return Listener.start(options);
 }
 
 /**
- * Connects to a listener. Resolves when started, not when connected: events tell of that, and
+ * Starts a connector. Resolves when it has started, not when it is connected to the listener: events report that, and
  * connections to its forwards wait for it.
  *
- * @throws {TunnelError} before anything is started ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID or
- *   ERR_BOOTSTRAP_INVALID, which name the option; then ERR_LISTEN for a UDP port that is taken, ERR_TOX_START, ERR_CLOSED
- *   when aborted
+ * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID or
+ *   ERR_BOOTSTRAP_INVALID, whose messages name the option. Later: ERR_LISTEN when the UDP port is taken, ERR_TOX_START,
+ *   ERR_CLOSED when `signal` aborts
  */
 export function connect(options: ConnectOptions): Promise<Connector> {
   return Connector.start(options);
 }
 
 /**
- * Runs a private bootstrap node with a TCP relay.
+ * Starts a private bootstrap node with a TCP relay.
  *
- * @throws {TunnelError} before anything is started ERR_ARGUMENT_INVALID or ERR_BOOTSTRAP_INVALID, which name the option;
- *   then ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_CLOSED when aborted
+ * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID or ERR_BOOTSTRAP_INVALID, whose messages name the
+ *   option. Later: ERR_LISTEN when a port is taken, ERR_TOX_START, ERR_CLOSED when `signal` aborts
  */
 export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);
 }
-export type { Traffic } from './peer/traffic.js';

@@ -16,10 +16,10 @@ import { parseName } from './name.js';
 import type { AllowedPeer } from './peer_key.js';
 import type { NewTicket } from './ticket_book.js';
 
-/** A public key as a program passes it. */
+/** Reads a public key from the program. */
 export const publicKeyBytes = bytes(PUBLIC_KEY_BYTES);
 
-/** The name of a peer or a ticket. */
+/** Reads the name of a peer or a ticket. */
 export const peerName: Reader<string> = (value, name) => {
   const given = text(value, name);
   return nameError(name, () => parseName(given));
@@ -27,7 +27,7 @@ export const peerName: Reader<string> = (value, name) => {
 
 export const allowedPeer: Reader<AllowedPeer> = objectOf({ publicKey: publicKeyBytes }, { name: peerName });
 
-/** Rules as text, without a peer or ticket name. */
+/** Reads rules as text, without the name of a peer or a ticket. */
 function ruleTexts(parse: (text: string) => unknown): Reader<readonly string[]> {
   const read = listOf<string>((value, name) => {
     const given = text(value, name);
@@ -41,7 +41,7 @@ function ruleTexts(parse: (text: string) => unknown): Reader<readonly string[]> 
   };
 }
 
-/** Checked so that the ticket can be read back from the state file. */
+/** Reads a new ticket. It refuses everything that the state file could not hold. */
 export const newTicket: Reader<NewTicket> = objectOf(
   { name: peerName },
   {

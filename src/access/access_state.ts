@@ -4,11 +4,11 @@ import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
 import { parseName } from './name.js';
 
-/** Tickets of one listener, the default one counted: each costs the worker a row of its table. */
+/** Most tickets of one listener, including the default ticket. Each needs a row in a table of the worker. */
 export const MAX_TICKETS = 1000;
 export const MAX_ALLOWED_PEERS = 1000;
 export const MAX_DENIED_PEERS = 10_000;
-/** Most peers that a ticket can be limited to; each key is kept. */
+/** Highest limit of peers for one ticket. The state file keeps the key of each. */
 export const MAX_USES = 1000;
 /** Most rules of one ticket. */
 export const MAX_RULES = 256;
@@ -19,13 +19,13 @@ export const DEFAULT_TICKET = 'default';
 const digits = (bytes: number) =>
   v.pipe(v.string(), v.regex(new RegExp(`^[0-9A-F]{${bytes * 2}}$`), `${bytes * 2} digits are expected`));
 
-/** Names of tickets and peers: what stands in `--expose NAME:…` and in tables. */
+/** Names of tickets and peers, as in `--expose NAME:…` and in tables. */
 export const NameSchema = v.pipe(
   v.string(),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     try {
-      if (parseName(dataset.value) !== dataset.value) addIssue({ message: 'a name is in lower case' });
+      if (parseName(dataset.value) !== dataset.value) addIssue({ message: 'a name must be in lower case' });
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
       addIssue({ message: error.message });
@@ -33,7 +33,7 @@ export const NameSchema = v.pipe(
   }),
 );
 
-/** Texts that `parse` takes. */
+/** A list of texts that `parse` accepts. */
 const rulesRead = (parse: (text: string) => unknown) =>
   v.pipe(
     v.array(
@@ -53,10 +53,10 @@ const rulesRead = (parse: (text: string) => unknown) =>
     v.maxLength(MAX_RULES),
   );
 
-/** As `--expose` takes them, without names. An empty list opens nothing. */
+/** Rules as in `--expose`, without names. An empty list opens nothing. */
 export const RulesSchema = rulesRead(parseExposeSpec);
 
-/** As `--allow-reverse` takes them, without names. An empty list opens nothing. */
+/** Rules as in `--allow-reverse`, without names. An empty list opens nothing. */
 export const AllowReverseSchema = rulesRead((text) => parseReverseRule(text));
 
 export const UsesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_USES));
@@ -69,13 +69,13 @@ const TicketSchema = v.object({
   secret: digits(32),
   expiresAtMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
-  // Public keys of those that it let in, when that is limited.
+  // Public keys of the peers that it let in, when their number is limited.
   usedBy: v.optional(v.pipe(v.array(digits(32)), v.maxLength(MAX_USES))),
   rules: v.optional(RulesSchema),
   allowReverse: v.optional(AllowReverseSchema),
 });
 
-/** What a listener keeps of who may come in. Holds secrets. */
+/** A listener's tickets, allowed peers and denied peers. Contains secrets. */
 export const AccessStateSchema = v.object({
   tickets: v.pipe(v.array(TicketSchema), v.maxLength(MAX_TICKETS)),
   peers: v.pipe(
@@ -85,15 +85,20 @@ export const AccessStateSchema = v.object({
   denied: v.pipe(v.array(digits(32)), v.maxLength(MAX_DENIED_PEERS)),
 });
 
-/** Plain data, for a file. Holds secrets. */
+/**
+ * A listener's tickets, allowed peers and denied peers, as plain JSON for a file that only its owner can read.
+ * Contains secrets.
+ */
 export type AccessState = v.InferOutput<typeof AccessStateSchema>;
 export type TicketState = v.InferOutput<typeof TicketSchema>;
 
 /**
- * Reads what was kept. Values are named by place alone, as they may be secrets.
+ * Reads a saved {@link AccessState}.
  *
- * @returns undefined for nothing
- * @throws {TunnelError} ERR_STATE_INVALID
+ * @param json plain JSON, or undefined when nothing was saved
+ * @returns undefined for undefined
+ * @throws {TunnelError} ERR_STATE_INVALID; the message names the place of a wrong value, never the value, which may be
+ *   secret
  */
 export function parseAccessState(json: unknown): AccessState | undefined {
   if (json === undefined) return undefined;
@@ -101,14 +106,17 @@ export function parseAccessState(json: unknown): AccessState | undefined {
   if (!read.success) {
     const [issue] = read.issues;
     const path = issue.path?.map(({ key }) => String(key)).join('.') ?? 'it';
-    throw new TunnelError('ERR_STATE_INVALID', `what it says about access is damaged: ${path} is wrong`);
+    throw new TunnelError('ERR_STATE_INVALID', `the part about access is damaged: ${path} is wrong`);
   }
   for (const [what, names] of [
     ['tickets', read.output.tickets.map(({ name }) => name)],
     ['peers', read.output.peers.map(({ publicKey }) => publicKey)],
   ] as const) {
     if (new Set(names).size < names.length)
-      throw new TunnelError('ERR_STATE_INVALID', `what it says about access is damaged: ${what} stand twice`);
+      throw new TunnelError(
+        'ERR_STATE_INVALID',
+        `the part about access is damaged: it has the same ${what} twice`,
+      );
   }
   return read.output;
 }

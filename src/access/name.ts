@@ -3,7 +3,7 @@ import { TunnelError } from '../core/errors.js';
 const MAX_NAME_CHARS = 32;
 const NAME = /^[a-z][a-z0-9_-]*$/;
 
-/** What means something else where a name may stand: the loopback, everybody, and the words of commands. */
+/** Words with another meaning in rules and commands. */
 const RESERVED: ReadonlySet<string> = new Set([
   'localhost',
   'all',
@@ -15,16 +15,16 @@ const RESERVED: ReadonlySet<string> = new Set([
   'unix',
 ]);
 
-/** Whether a word may be a name by its looks; what {@link parseName} refuses may be one too. */
+/** Whether a word has the form of a name. {@link parseName} may still refuse it. */
 export function looksLikeName(text: string): boolean {
   return text.length <= MAX_NAME_CHARS && NAME.test(text.toLowerCase());
 }
 
 /**
- * Reads the name of a peer or a ticket: letters, digits, `-` and `_`, a letter first. It has no dots, so
- * that a host of a full name is never taken for one.
+ * Reads the name of a peer or a ticket: 1 to 32 letters, digits, `-` and `_`, a letter first. It has no dots, so that
+ * nobody confuses it with a full host name.
  *
- * @returns in lower case
+ * @returns the name in lower case
  * @throws {TunnelError} ERR_USAGE
  */
 export function parseName(text: string): string {
@@ -32,13 +32,13 @@ export function parseName(text: string): string {
   if (name.length > MAX_NAME_CHARS || !NAME.test(name)) {
     throw new TunnelError(
       'ERR_USAGE',
-      `${JSON.stringify(text.slice(0, 2 * MAX_NAME_CHARS))} is no name for a peer or a ticket; it has 1 to ${MAX_NAME_CHARS} letters, digits, - and _, a letter first`,
+      `${JSON.stringify(text.slice(0, 2 * MAX_NAME_CHARS))} is not a valid name for a peer or a ticket; give 1 to ${MAX_NAME_CHARS} letters, digits, - and _, a letter first`,
     );
   }
   if (RESERVED.has(name)) {
     throw new TunnelError(
       'ERR_USAGE',
-      `${JSON.stringify(name)} means something else in rules; choose another name`,
+      `${JSON.stringify(name)} has another meaning in rules; choose another name`,
     );
   }
   return name;

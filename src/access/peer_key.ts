@@ -3,11 +3,11 @@ import { PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { hexBytes, parseToxId } from '../network/tox_id.js';
 import { parseName } from './name.js';
 
-/** A peer that is let in by its key, without a ticket. */
+/** A peer that may connect without a ticket, because its public key is allowed. */
 export interface AllowedPeer {
   /**
-   * What rules call it; default: `peer-` and the first eight digits of its key. Several peers may have
-   * one name, none that of a ticket.
+   * Name of the peer in rules. Several peers may share a name, but not with a ticket. Default: `peer-` and the first
+   * eight digits of the key.
    */
   readonly name?: string;
   /** 32 bytes. */
@@ -27,7 +27,7 @@ export function parsePeerKey(text: string): Uint8Array {
   if (digits.length < PUBLIC_KEY_BYTES * 2) {
     throw new TunnelError(
       'ERR_ADDRESS_INVALID',
-      `a peer is named by its public key, 64 hexadecimal digits, or its Tox ID, 76; this has ${digits.length}`,
+      `give a public key of 64 hexadecimal digits or a Tox ID of 76; this has ${digits.length}`,
     );
   }
   return parseToxId(text).publicKey.slice();

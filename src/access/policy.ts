@@ -27,11 +27,11 @@ import {
 } from './ticket_book.js';
 
 export interface AccessOptions {
-  /** What an earlier run has kept. */
+  /** The saved state of an earlier run. */
   readonly state?: AccessState;
-  /** For this run, beside those of {@link state}. */
+  /** Peers that may connect in this run, in addition to those in {@link state}. */
   readonly allowPeers?: readonly AllowedPeer[];
-  /** Public keys, 32 bytes each, for this run. They come in by no ticket. */
+  /** Public keys, 32 bytes each, of peers that may not connect in this run, whatever ticket they have. */
   readonly denyPeers?: readonly Uint8Array[];
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -39,55 +39,55 @@ export interface AccessOptions {
   readonly newSecret: () => Uint8Array;
 }
 
-/** What friend requests are worth a look, cheaply told: see worker/request_gate. */
+/** Cheap tests that tell which friend requests are worth checking: see worker/request_gate. */
 export interface Admission {
-  /** Beginnings of messages, 9 bytes each. */
+  /** Beginnings of valid messages, 9 bytes each. */
   readonly prefixes: readonly Uint8Array[];
-  /** Public keys whose requests are looked at whatever they say. */
+  /** Public keys whose requests are always checked, whatever their message. */
   readonly keys: readonly Uint8Array[];
-  /** Public keys whose requests are never looked at. */
+  /** Public keys whose requests are never checked. */
   readonly deniedKeys: readonly Uint8Array[];
 }
 
-/** What comes of a hello. */
+/** The answer to a hello. */
 export type Verdict =
   | { readonly kind: 'welcome'; readonly grant: Grant; readonly proof: Uint8Array | undefined }
-  /** It has yet to prove itself for these two sessions. */
+  /** The peer must still prove its ticket for these two sessions. */
   | { readonly kind: 'challenge' }
   | { readonly kind: 'refuse'; readonly text: string };
 
 export interface AccessEvents {
-  /** Something that is worth keeping: see {@link AccessPolicy.state}. */
+  /** {@link AccessPolicy.state} has changed: save it. */
   changed: [];
-  /** {@link AccessPolicy.admission} is another. */
+  /** {@link AccessPolicy.admission} has changed. */
   admission: [];
-  /** Somebody lost what let him in: {@link AccessPolicy.holds} tells of each who. */
+  /** Some peers may have lost their grant: ask {@link AccessPolicy.holds} about each. */
   revoked: [];
 }
 
 interface Allowed {
   readonly publicKey: Uint8Array;
   readonly grant: Grant;
-  /** Beyond this run. */
+  /** True when it is saved for later runs. */
   readonly kept: boolean;
 }
 
 const REFUSALS: Readonly<Record<Ineligible, string>> = {
-  unknown: 'this ticket is not valid here, or no longer; ask for a new one',
+  unknown: 'this ticket is not valid here, or no longer valid; ask for a new one',
   expired: 'this ticket has expired; ask for a new one',
-  'used-up': 'this ticket has let in as many peers as it may; ask for one of your own',
+  'used-up': 'this ticket has let in as many peers as it may; ask for a ticket of your own',
 };
-const NO_TICKET = 'a ticket is needed here; ask for one, or to be allowed by your public key';
+const NO_TICKET = 'this listener requires a ticket; ask for one, or ask to be allowed by your public key';
 
 /**
- * Who may come in: the holders of tickets, and peers allowed by key; never those denied. Every
- * decision is made anew from what is in force at that moment.
+ * Decides which peers may connect: ticket holders and peers that are allowed by key, but never denied peers. It makes
+ * every decision from the current tickets and lists. Changes take effect at once and cut peers that lose their grant.
  */
 export class AccessPolicy extends EventEmitter<AccessEvents> {
   readonly #book: TicketBook;
-  /** By the digits of the public key. */
+  /** Allowed peers, by the digits of their public key. */
   readonly #allowed = new Map<string, Allowed>();
-  /** By the digits of the public key; true: beyond this run. */
+  /** Denied peers, by the digits of their public key; the value is true when it is saved for later runs. */
   readonly #denied = new Map<string, boolean>();
   readonly #wallMs: () => number;
   #turnedAway = 0;
@@ -106,17 +106,17 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     for (const key of denyPeers) this.#denied.set(upperHex(key), false);
   }
 
-  /** Requests whose proof was wrong, expired or used up, so far. */
+  /** Friend requests refused so far: their proof was wrong, or their ticket expired or used up. */
   get turnedAway(): number {
     return this.#turnedAway;
   }
 
-  /** Whether a ticket or an allowed peer is called so. */
+  /** Whether a ticket or an allowed peer has this name. */
   isName(name: string): boolean {
     return this.#book.get(name) !== undefined || this.#isPeer(name);
   }
 
-  /** The secret of a ticket. @returns undefined when there is none of that name */
+  /** Returns the secret of a ticket. @returns undefined for an unknown name */
   secretOf(name: string = DEFAULT_TICKET): Uint8Array | undefined {
     return this.#book.get(name)?.secret;
   }
@@ -129,7 +129,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     };
   }
 
-  /** What is to be kept. Holds secrets. */
+  /** Everything to save for the next run. Contains secrets. */
   get state(): AccessState {
     return {
       tickets: this.#book.states(),
@@ -140,7 +140,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     };
   }
 
-  /** Whether a friend request is to be accepted: what lets its sender in, or undefined. */
+  /** Checks a friend request. @returns the sender's grant, or undefined to refuse the request */
   request(message: Uint8Array, keys: Keys): Grant | undefined {
     const peer = upperHex(keys.connector);
     const allowed = this.#allowed.get(peer);
@@ -162,10 +162,10 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /**
-   * What comes of a friend's hello.
+   * Checks a friend's hello.
    *
-   * @param field what it carries as its proof: undefined for nothing, empty when it asks for a challenge
-   * @param resumes the two sessions are joined already: a ticket that has expired since does not part them
+   * @param field the proof in the hello: undefined for none, empty when it asks for a challenge
+   * @param resumes true when the two sessions were connected before: then a ticket that has expired since is accepted
    */
   hello(field: Uint8Array | undefined, keys: Keys, sessions: Sessions, resumes: boolean): Verdict {
     const peer = upperHex(keys.connector);
@@ -177,10 +177,10 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     if (field.length === 0) return { kind: 'challenge' };
     if (proof === undefined) return refusal('a proof of the wrong length');
     if (ticket === undefined) {
-      // It asks for no proof of ours then; a connector with a ticket will want one, and say so.
+      // This welcome carries no proof of ours. A connector with a ticket wants one, and reports that.
       return allowed === undefined ? refusal(REFUSALS.unknown) : welcome(allowed.grant);
     }
-    // Made for an earlier pair of sessions, or by somebody who does not have the secret.
+    // The proof is for an earlier pair of sessions, or its sender does not have the secret.
     if (!provesHello(ticket.secret, keys, sessions, proof)) return { kind: 'challenge' };
     const answer = welcomeProof(ticket.secret, keys, sessions);
     if (allowed !== undefined) return welcome(allowed.grant, answer);
@@ -190,24 +190,26 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return welcome(ticket.grant, answer);
   }
 
-  /** Whether what let a peer in still does. @param publicKey 64 hexadecimal digits */
+  /** Whether the grant of a peer is still valid. @param publicKey 64 hexadecimal digits */
   holds(grant: Grant, publicKey: string): boolean {
     if (this.#denied.has(publicKey)) return false;
     const inForce = grant.kind === 'peer' ? this.#allowed.get(publicKey) : this.#book.get(grant.name);
     return inForce?.grant === grant;
   }
 
+  /** Lists all tickets, without their secrets. */
   tickets(): TicketInfo[] {
     const wallMs = this.#wallMs();
     return [...this.#book.all].map((ticket) => infoOf(ticket, wallMs));
   }
 
   /**
-   * Refuses anything that could not be read back from the state file: it would make the whole file unreadable.
+   * Makes a ticket. It refuses everything that the state file could not hold, because that would make the whole file
+   * unreadable.
    *
-   * @returns its secret
-   * @throws {TunnelError} ERR_USAGE for an invalid or taken name, ERR_SPEC_INVALID for a rule, ERR_ARGUMENT_INVALID,
-   *   ERR_LIMIT with too many
+   * @returns the ticket's secret, 32 bytes
+   * @throws {TunnelError} ERR_USAGE for an invalid or taken name, ERR_SPEC_INVALID for a wrong rule,
+   *   ERR_ARGUMENT_INVALID for another wrong option, ERR_LIMIT when there are too many tickets
    */
   newTicket(given: NewTicket): Uint8Array {
     const ticket = newTicket(given, 'newTicket()');
@@ -217,20 +219,29 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return secret;
   }
 
-  /** Gives a ticket another secret: who came in by the old one is out. @throws {TunnelError} ERR_USAGE */
+  /**
+   * Replaces the secret of a ticket. Peers that came in with the old secret are cut.
+   *
+   * @returns the new secret, 32 bytes
+   * @throws {TunnelError} ERR_USAGE for an unknown name
+   */
   rotate(name: string = DEFAULT_TICKET): Uint8Array {
     const { secret } = this.#book.rotate(name);
     this.#changed('admission', 'revoked');
     return secret;
   }
 
-  /** Who came in by it is out. @throws {TunnelError} ERR_USAGE */
+  /** Deletes a ticket. Peers that came in with it are cut. @throws {TunnelError} ERR_USAGE for an unknown name */
   revoke(name: string): void {
     this.#book.revoke(name);
     this.#changed('admission', 'revoked');
   }
 
-  /** Lets a peer in by its key, from now on and after a restart; it is no longer denied. @throws {TunnelError} ERR_LIMIT, ERR_USAGE for the name of a ticket */
+  /**
+   * Allows a peer by its key, also in later runs. It is no longer denied.
+   *
+   * @throws {TunnelError} ERR_USAGE for the name of a ticket, ERR_ARGUMENT_INVALID, ERR_LIMIT
+   */
   allow(peer: AllowedPeer): void {
     const { name, publicKey } = allowedPeer(peer, 'allow()');
     this.#expectNoTicket(name, publicKey);
@@ -239,24 +250,32 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#changed('admission', 'revoked');
   }
 
-  /** Shuts a peer out, whatever ticket it has; it is no longer allowed. @throws {TunnelError} ERR_LIMIT */
+  /**
+   * Denies a peer, whatever ticket it has, also in later runs. It is no longer allowed.
+   *
+   * @param publicKey 32 bytes
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_LIMIT
+   */
   deny(publicKey: Uint8Array): void {
     const peer = upperHex(publicKeyBytes(publicKey, 'deny(): publicKey'));
     if (this.#denied.size >= MAX_DENIED_PEERS && !this.#denied.has(peer))
-      throw new TunnelError('ERR_LIMIT', `${MAX_DENIED_PEERS} peers are denied: rotate the ticket instead`);
+      throw new TunnelError(
+        'ERR_LIMIT',
+        `${MAX_DENIED_PEERS} peers are denied already; rotate the ticket instead`,
+      );
     this.#allowed.delete(peer);
     this.#denied.set(peer, true);
     this.#changed('admission', 'revoked');
   }
 
-  /** Takes {@link deny} back: a ticket lets it in again. @returns false when it was not denied */
+  /** Undoes {@link deny}: a ticket lets the peer in again. @returns false when it was not denied */
   undeny(publicKey: Uint8Array): boolean {
     const was = this.#denied.delete(upperHex(publicKey));
     if (was) this.#changed('admission');
     return was;
   }
 
-  /** It is no longer let in by its key; a ticket still does. @returns false when it was not */
+  /** Undoes {@link allow}: the peer needs a ticket again. @returns false when it was not allowed */
   disallow(publicKey: Uint8Array): boolean {
     const was = this.#allowed.delete(upperHex(publicKey));
     if (was) this.#changed('admission', 'revoked');
@@ -266,10 +285,13 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   #add(name: string | undefined, publicKey: Uint8Array, kept: boolean): void {
     const peer = upperHex(publicKey);
     if (this.#allowed.size >= MAX_ALLOWED_PEERS && !this.#allowed.has(peer))
-      throw new TunnelError('ERR_LIMIT', `${MAX_ALLOWED_PEERS} peers are allowed already: give out a ticket`);
+      throw new TunnelError(
+        'ERR_LIMIT',
+        `${MAX_ALLOWED_PEERS} peers are allowed already; give out a ticket instead`,
+      );
     const known = this.#allowed.get(peer);
     const called = name ?? known?.grant.name ?? defaultName(publicKey);
-    // A peer that is there under this name stays what it is.
+    // A peer that already has this name keeps its grant.
     const grant: Grant =
       known?.grant.name === called ? known.grant : { name: called, kind: 'peer', rules: undefined };
     this.#allowed.set(peer, { publicKey, grant, kept: kept || known?.kept === true });
@@ -279,7 +301,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return [...this.#allowed.values()].some(({ grant }) => grant.name === name);
   }
 
-  /** A rule for a name shall mean one thing: a peer, or who holds a ticket. */
+  /** Refuses the name of a ticket: a rule for a name must mean either a peer or the holders of a ticket. */
   #expectNoTicket(name: string | undefined, publicKey: Uint8Array): void {
     const called = name ?? this.#allowed.get(upperHex(publicKey))?.grant.name ?? defaultName(publicKey);
     if (this.#book.get(called) !== undefined) throw nameTaken(called, 'a ticket');
@@ -300,7 +322,7 @@ function defaultName(publicKey: Uint8Array): string {
 }
 
 function nameTaken(name: string, by: string): TunnelError {
-  return new TunnelError('ERR_USAGE', `${JSON.stringify(name)} is the name of ${by} already; choose another`);
+  return new TunnelError('ERR_USAGE', `${JSON.stringify(name)} is already the name of ${by}; choose another`);
 }
 
 function welcome(grant: Grant, proof?: Uint8Array): Verdict {

@@ -1,15 +1,15 @@
 import { timingSafeEqual } from 'node:crypto';
 import { blake2b } from '@noble/hashes/blake2.js';
 
-/** Bytes of what {@link keyedHash} gives. */
+/** Bytes of a {@link keyedHash}. */
 export const HASH_BYTES = 32;
 
-// docs/reference/protocol.md, section 2.1. Each proof has a label of its own, so that none stands for another.
+// docs/reference/protocol.md, section 2.1. Each kind of proof has its own label, so that none can replace another.
 
 const KEY_ID_BYTES = 8;
 /** First byte of a friend request that carries a proof. */
 const REQUEST_MARK = 1;
-/** Bytes that begin a friend request made with a ticket, the same for all who have that ticket. */
+/** Length of the beginning of a friend request, which is the same for all holders of one ticket. */
 export const REQUEST_PREFIX_BYTES = 1 + KEY_ID_BYTES;
 const REQUEST_BYTES = REQUEST_PREFIX_BYTES + HASH_BYTES;
 const HELLO_PROOF_BYTES = KEY_ID_BYTES + HASH_BYTES;
@@ -20,7 +20,7 @@ const REQUEST = label('request');
 const HELLO = label('hello');
 const WELCOME = label('welcome');
 
-/** Who the two ends are, 32 bytes each. */
+/** The public keys of the two ends, 32 bytes each. */
 export interface Keys {
   readonly connector: Uint8Array;
   readonly listener: Uint8Array;
@@ -32,19 +32,19 @@ export interface Sessions {
   readonly listener: Uint8Array;
 }
 
-/** What a proof shows: which secret, and the hash that only who has it can make. */
+/** A proof: names a secret, and has a hash that only its owners can compute. */
 export interface Proof {
-  /** Hexadecimal digits. */
+  /** 16 hexadecimal digits. */
   readonly keyId: string;
   readonly hash: Uint8Array;
 }
 
-/** A public name of a secret: it gives nothing of it away. 16 hexadecimal digits. */
+/** A public name of a secret that reveals nothing about it: 16 hexadecimal digits. */
 export function keyIdOf(secret: Uint8Array): string {
   return hexOf(keyIdBytes(secret));
 }
 
-/** What the message of every friend request made with this secret begins with. */
+/** Beginning of the message of every friend request that is made with this secret. */
 export function requestPrefix(secret: Uint8Array): Uint8Array {
   return Uint8Array.of(REQUEST_MARK, ...keyIdBytes(secret));
 }
@@ -54,7 +54,7 @@ export function requestMessage(secret: Uint8Array, keys: Keys): Uint8Array {
   return Uint8Array.of(...requestPrefix(secret), ...requestHash(secret, keys));
 }
 
-/** @returns undefined when the message is of another shape */
+/** Reads the message of a friend request. @returns undefined for a message of another shape */
 export function readRequest(message: Uint8Array): Proof | undefined {
   if (message.length !== REQUEST_BYTES || message[0] !== REQUEST_MARK) return undefined;
   return proofAt(message, 1);
@@ -64,12 +64,12 @@ export function provesRequest(secret: Uint8Array, keys: Keys, { hash }: Proof): 
   return isSame(hash, requestHash(secret, keys));
 }
 
-/** The proof in a hello. */
+/** Makes the proof in a hello. */
 export function helloProof(secret: Uint8Array, keys: Keys, sessions: Sessions): Uint8Array {
   return Uint8Array.of(...keyIdBytes(secret), ...sessionHash(HELLO, secret, keys, sessions));
 }
 
-/** @returns undefined when the field is of another shape */
+/** Reads the proof in a hello. @returns undefined for a field of another shape */
 export function readHelloProof(field: Uint8Array): Proof | undefined {
   return field.length === HELLO_PROOF_BYTES ? proofAt(field, 0) : undefined;
 }
@@ -78,7 +78,7 @@ export function provesHello(secret: Uint8Array, keys: Keys, sessions: Sessions, 
   return isSame(hash, sessionHash(HELLO, secret, keys, sessions));
 }
 
-/** The proof in a welcome: the listener too knows the secret. */
+/** Makes the proof in a welcome: the listener shows that it knows the secret, too. */
 export function welcomeProof(secret: Uint8Array, keys: Keys, sessions: Sessions): Uint8Array {
   return sessionHash(WELCOME, secret, keys, sessions);
 }
@@ -114,14 +114,14 @@ function hexOf(bytes: Uint8Array): string {
 
 // Synchronous and there at once: a wasm would have to be waited for, which `require()` of this package cannot.
 
-/** BLAKE2b-256 of the parts one after the other. @param key 16 to 64 bytes */
+/** Returns the BLAKE2b-256 hash of the concatenated parts. @param key 16 to 64 bytes */
 export function keyedHash(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const hash = blake2b.create({ dkLen: HASH_BYTES, key });
   for (const part of parts) hash.update(part);
   return hash.digest();
 }
 
-/** Whether both are the same, in a time that tells nothing of where they differ. */
+/** Compares in a time that does not reveal where the two differ. */
 export function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -1,16 +1,16 @@
 import { inspect } from 'node:util';
 import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
-import { formatToxId, makeToxId, parseToxId, type ToxId } from '../network/tox_id.js';
+import { formatToxId, makeToxId, parseToxId, quotedCharacter, type ToxId } from '../network/tox_id.js';
 import { isSame, keyedHash } from './proof.js';
 
 /**
- * What lets a connector in: whom to call, and a secret that proves the invitation. Those that {@link parseTicket} makes
- * show the Tox ID alone when they are logged or put into JSON.
+ * Lets a connector in: the address of the listener, and a secret that proves the invitation. A ticket from
+ * {@link parseTicket} shows only its Tox ID when it is logged or converted to JSON.
  */
 export interface Ticket {
   readonly toxId: ToxId;
-  /** 32 bytes; never to be logged. */
+  /** 32 bytes. Never log it. */
   readonly secret: Uint8Array;
 }
 
@@ -39,7 +39,7 @@ class HiddenTicket implements Ticket {
   }
 }
 
-/** A ticket of these two parts that hides its secret. */
+/** Makes a ticket that hides its secret from logs and JSON. */
 export function ticketOf(toxId: ToxId, secret: Uint8Array): Ticket {
   return new HiddenTicket(toxId, secret);
 }
@@ -52,26 +52,26 @@ const FLAGS_AT = SECRET_AT + SECRET_BYTES;
 const BODY_BYTES = FLAGS_AT + 1;
 const TICKET_BYTES = BODY_BYTES + CHECKSUM_BYTES;
 
-/** What every ticket begins with; the digit is the version. */
+/** Beginning of every ticket; the digit is the version. */
 const MARK = `twt${VERSION}`;
 const TICKET_DIGITS = Math.ceil((TICKET_BYTES * 8) / 5);
-/** Characters of a ticket, its mark counted. */
+/** Characters of a ticket, including its mark. */
 export const TICKET_CHARACTERS = MARK.length + TICKET_DIGITS;
 
-/** Digits that nobody mixes up: no I, L, O and U. Source: Crockford, "Base 32". */
+/** Digits that people do not confuse: no I, L, O and U. Source: Crockford, "Base 32". */
 const BASE32_DIGITS = '0123456789abcdefghjkmnpqrstvwxyz';
-/** What is read as another digit, because people write one for the other. */
+/** Letters that people write for digits. */
 const LOOKALIKES: Readonly<Record<string, string>> = { i: '1', l: '1', o: '0' };
 const BITS_A_DIGIT = 5;
 
-/** White space, hyphens, quotes and the marks of quoted mail: what a ticket may pick up on its way. */
+/** White space, hyphens, quotes and the marks of quoted mail, which a ticket may pick up on its way. */
 const PICKED_UP = /[\s\-‐‑'"`‘’“”<>|\u00ad\u200b\ufeff]+/gu;
-/** Far more than a ticket with all that it may pick up. */
+/** Longest text that is read, in characters: far more than a ticket with everything that it may pick up. */
 const MAX_TEXT = 4096;
 
 const CHECKSUM_LABEL = new TextEncoder().encode('tox-wasm-tunnel ticket checksum');
 
-/** One line of 123 lower-case letters and digits. */
+/** Formats a ticket as one line of 123 lower-case letters and digits. */
 export function formatTicket({ toxId, secret }: Ticket): string {
   if (secret.length !== SECRET_BYTES) throw new RangeError(`a secret of ${secret.length} bytes`);
   const bytes = new Uint8Array(TICKET_BYTES);
@@ -84,34 +84,44 @@ export function formatTicket({ toxId, secret }: Ticket): string {
 }
 
 /**
- * Reads a ticket as people hand it on: in either case, broken over lines, quoted by a mail program,
- * with `i` or `l` for 1 and `o` for 0.
+ * Reads a ticket as people pass it on: in either case, broken over several lines, quoted by a mail program, with `i`
+ * or `l` for 1 and `o` for 0.
  *
- * @throws {TunnelError} ERR_TICKET_INVALID: says what is wrong, never what the ticket is
+ * @throws {TunnelError} ERR_TICKET_INVALID; the message says what is wrong and never contains the ticket
  */
 export function parseTicket(text: string): Ticket {
-  if (text.length > MAX_TEXT) throw invalid(`this is a text of ${text.length} characters`);
+  if (text.length > MAX_TEXT)
+    throw invalid(
+      `the text has ${text.length} characters, a ticket ${TICKET_CHARACTERS}; copy only the ticket`,
+    );
   const characters = [...text.replaceAll(PICKED_UP, '')];
   let digits = '';
   characters.forEach((character, at) => {
     const digit = base32Digit(character);
-    if (digit === undefined) throw invalid(`${shown(character)} at position ${at + 1} is in no ticket`);
+    if (digit === undefined)
+      throw invalid(
+        `${quotedCharacter(character)} at position ${at + 1} never occurs in a ticket; copy it again`,
+      );
     digits += digit;
   });
   if (!digits.startsWith(MARK)) {
     throw /^twt\d/.test(digits) && digits.length > MARK.length
-      ? invalid(`it is of version ${digits[3]}, and this program knows version ${VERSION}: update it`)
-      : invalid(`it does not begin with ${MARK}: copy all of it`);
+      ? invalid(`it has version ${digits[3]}, but this program reads version ${VERSION}; update this program`)
+      : invalid(`it does not begin with ${MARK}; copy all of it`);
   }
   const missing = TICKET_CHARACTERS - digits.length;
-  if (missing > 0) throw invalid(`its last ${missing} of ${TICKET_CHARACTERS} characters are missing`);
-  if (missing < 0) throw invalid(`it has ${-missing} characters more than ${TICKET_CHARACTERS}`);
+  if (missing > 0) {
+    throw invalid(`its last ${missing} of ${TICKET_CHARACTERS} characters are missing; copy all of it`);
+  }
+  if (missing < 0) {
+    throw invalid(`it has ${-missing} characters more than ${TICKET_CHARACTERS}; copy only the ticket`);
+  }
   const bytes = fromBase32(digits.slice(MARK.length));
   if (bytes === undefined || !isSame(checksumOf(bytes), bytes.subarray(BODY_BYTES))) {
-    throw invalid('its checksum does not match, so it is mistyped: copy it again');
+    throw invalid('its checksum does not match, so it is mistyped; copy it again');
   }
   if (bytes[0] !== VERSION || bytes[FLAGS_AT] !== 0) {
-    throw invalid('it asks for something that only a later version knows: update this program');
+    throw invalid('it needs a feature of a later version; update this program');
   }
   return ticketOf(
     makeToxId(bytes.slice(1, 1 + PUBLIC_KEY_BYTES), bytes.slice(1 + PUBLIC_KEY_BYTES, SECRET_AT)),
@@ -120,13 +130,13 @@ export function parseTicket(text: string): Ticket {
 }
 
 /**
- * Reads what a connector is given: a ticket, or the bare Tox ID of a listener that allows it by key.
+ * Reads the address of a listener: a ticket, or the bare Tox ID of a listener that allows this connector by its key.
  *
  * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID
  */
 export function parseRemote(text: string): Ticket | ToxId {
   const start = text.replaceAll(PICKED_UP, '').slice(0, MARK.length).toLowerCase();
-  // A Tox ID has hexadecimal digits only; what is longer than one was meant to be a ticket.
+  // A Tox ID has only hexadecimal digits. A longer text was meant to be a ticket.
   const isTicket = /[^0-9a-f]/u.test(start) || text.length > TICKET_CHARACTERS - MARK.length;
   return isTicket ? parseTicket(text) : parseToxId(text);
 }
@@ -143,14 +153,7 @@ function invalid(what: string): TunnelError {
   return new TunnelError('ERR_TICKET_INVALID', what);
 }
 
-/** A character in quotes; by its number when it cannot be seen. */
-function shown(character: string): string {
-  const code = character.codePointAt(0) ?? 0;
-  const visible = code > 0x20 && code < 0x7f;
-  return visible ? `"${character}"` : `the character U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
-}
-
-/** Five bits a digit, lower case; the last digit is filled up with zero bits. */
+/** Encodes five bits per digit, in lower case. Zero bits fill up the last digit. */
 function toBase32(bytes: Uint8Array): string {
   let text = '';
   let held = 0;
@@ -167,14 +170,14 @@ function toBase32(bytes: Uint8Array): string {
   return bits === 0 ? text : text + BASE32_DIGITS[(held << (BITS_A_DIGIT - bits)) & 31];
 }
 
-/** The digit that is meant by a character; undefined when none is. */
+/** Returns the digit that a character stands for; undefined when it stands for none. */
 function base32Digit(character: string): string | undefined {
   const lower = character.toLowerCase();
   const digit = LOOKALIKES[lower] ?? lower;
   return digit.length === 1 && BASE32_DIGITS.includes(digit) ? digit : undefined;
 }
 
-/** @param text of digits alone. @returns undefined when the bits that fill up the last digit are not zero */
+/** Decodes a text of digits. @returns undefined when the bits that fill up the last digit are not zero */
 function fromBase32(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(Math.floor((text.length * BITS_A_DIGIT) / 8));
   let held = 0;

@@ -6,22 +6,28 @@ import type { Grant } from '../rules/rule_book.js';
 import { DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
 import { keyIdOf } from './proof.js';
 
-/** A ticket to be made. */
+/** Options of a new ticket. */
 export interface NewTicket {
   readonly name: string;
-  /** Milliseconds since 1970 from which on it starts no session; default: never. */
+  /** When it expires, in milliseconds since 1970. Afterwards it starts no new session. Default: never. */
   readonly expiresAtMs?: number | undefined;
-  /** How many peers it lets in; the same one may come again. Default: any number. */
+  /** How many peers it lets in, 1 to 1000. The same peer may reconnect. Default: no limit. */
   readonly uses?: number | undefined;
-  /** What its holders may reach, as `--expose` takes it, and nothing else. Default: what all may, unless {@link allowReverse} is given. */
+  /**
+   * The only things that its holders may reach, as `--expose` takes them, without names. Default: the general rules,
+   * unless {@link allowReverse} is set.
+   */
   readonly rules?: readonly string[] | undefined;
-  /** Which ports its holders may have opened, as `--allow-reverse` takes them, without names. Default: what all may, unless {@link rules} are given. */
+  /**
+   * The only ports that its holders may open, as `--allow-reverse` takes them, without names. Default: the general
+   * rules, unless {@link rules} is set.
+   */
   readonly allowReverse?: readonly string[] | undefined;
 }
 
-/** What may be told of a ticket; its secret is not among it. */
+/** A ticket without its secret. */
 export interface TicketInfo extends NewTicket {
-  /** How many peers it has let in; counted when that is limited. */
+  /** How many peers it has let in. Undefined when their number is not limited. */
   readonly used?: number | undefined;
   readonly status: 'valid' | 'expired' | 'used-up';
 }
@@ -29,7 +35,7 @@ export interface TicketInfo extends NewTicket {
 /** Why a ticket does not let a peer in. */
 export type Ineligible = 'unknown' | 'expired' | 'used-up';
 
-/** A ticket of the book. The object is gone from the book when it is revoked. */
+/** A ticket in the book. The book drops this object when the ticket is revoked or rotated. */
 export interface BookedTicket {
   readonly name: string;
   readonly secret: Uint8Array;
@@ -42,13 +48,13 @@ export interface BookedTicket {
   readonly grant: Grant;
 }
 
-/** The tickets of a listener, by name and by the public name of their secret. */
+/** The tickets of a listener, by name and by the key id of their secret. */
 export class TicketBook {
   readonly #byName = new Map<string, BookedTicket>();
   readonly #byKeyId = new Map<string, BookedTicket>();
   readonly #newSecret: () => Uint8Array;
 
-  /** @param kept an earlier run's; the default ticket is made when it is not among them */
+  /** @param kept tickets of an earlier run; without the default ticket among them, it makes a new one */
   constructor(kept: readonly TicketState[], newSecret: () => Uint8Array) {
     this.#newSecret = newSecret;
     for (const { name, secret, usedBy, ...limits } of kept) {
@@ -74,31 +80,31 @@ export class TicketBook {
     if (this.#byName.has(ticket.name)) {
       throw new TunnelError(
         'ERR_USAGE',
-        `there is a ticket ${JSON.stringify(ticket.name)} already: revoke it first, or choose another name`,
+        `there is already a ticket ${JSON.stringify(ticket.name)}; revoke it first, or choose another name`,
       );
     }
     if (this.#byName.size >= MAX_TICKETS) {
       throw new TunnelError(
         'ERR_LIMIT',
-        `there are ${MAX_TICKETS} tickets: revoke those that are not needed`,
+        `there are already ${MAX_TICKETS} tickets; revoke some that nobody needs`,
       );
     }
     return this.#add(ticket, this.#newSecret());
   }
 
-  /** The same ticket with another secret, unused. @throws {TunnelError} ERR_USAGE when there is none such */
+  /** Replaces the secret of a ticket, and resets its uses. @throws {TunnelError} ERR_USAGE for an unknown name */
   rotate(name: string): BookedTicket {
     const old = this.#expect(name);
     this.#remove(old);
     return this.#add(limitsOf(old), this.#newSecret());
   }
 
-  /** @throws {TunnelError} ERR_USAGE when there is none such */
+  /** @throws {TunnelError} ERR_USAGE for an unknown name, and for the default ticket */
   revoke(name: string): void {
     if (name === DEFAULT_TICKET) {
       throw new TunnelError(
         'ERR_USAGE',
-        'the default ticket cannot be revoked, only replaced by another: ticket --rotate',
+        'the default ticket cannot be revoked; replace it with ticket --rotate',
       );
     }
     this.#remove(this.#expect(name));
@@ -151,7 +157,7 @@ export class TicketBook {
   }
 }
 
-/** What may be told of a ticket now. */
+/** Describes a ticket at this moment, without its secret. */
 export function infoOf(ticket: BookedTicket, wallMs: number): TicketInfo {
   const why = ineligible(ticket, undefined, wallMs);
   return {
@@ -161,7 +167,7 @@ export function infoOf(ticket: BookedTicket, wallMs: number): TicketInfo {
   };
 }
 
-/** Why a ticket does not let this peer start a session; undefined when it does. @param peer its public key's digits */
+/** Returns why a ticket does not let this peer start a session; undefined when it does. @param peer digits of its public key */
 export function ineligible(
   { uses, usedBy, expiresAtMs }: BookedTicket,
   peer: string | undefined,
@@ -172,7 +178,7 @@ export function ineligible(
   return usedBy.size >= uses ? 'used-up' : undefined;
 }
 
-/** Writes down that a ticket let a peer in. @returns true when that was news */
+/** Records that a ticket let a peer in. @returns true when this changed the record */
 export function use({ uses, usedBy }: BookedTicket, peer: string): boolean {
   if (uses === undefined || usedBy.has(peer)) return false;
   usedBy.add(peer);

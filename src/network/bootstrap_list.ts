@@ -5,20 +5,20 @@ import { hostProblem } from '../core/host.js';
 import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { hexBytes, upperHex } from './tox_id.js';
 
-/** Digits of a DHT public key of 32 bytes. */
+/** Hexadecimal digits of a DHT public key. */
 const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 
-/** The public list has about 50 nodes; more than this is another kind of file. */
+/** Most bootstrap nodes in a file. The public list has about 50; a longer file is of another kind. */
 const MAX_NODES = 1000;
 
-/** What every refusal of a line ends with. */
-const LINE_FORM = 'it looks like HOST:PORT:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
+/** The end of every error about a line. */
+const LINE_FORM = 'write HOST:PORT:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
 
 /**
- * Reads `HOST:PORT:KEY`: a name, an IPv4 address or an IPv6 address in brackets; 1 to 65535; 64
- * hexadecimal digits. White space around it is ignored.
+ * Reads a bootstrap node from `HOST:PORT:KEY`: a name, an IPv4 address or an IPv6 address in brackets; 1 to 65535; 64
+ * hexadecimal digits. Ignores white space around the text.
  *
- * @throws {TunnelError} ERR_BOOTSTRAP_INVALID: says which part is wrong
+ * @throws {TunnelError} ERR_BOOTSTRAP_INVALID; the message says which part is wrong
  */
 export function parseBootstrapLine(text: string): BootstrapAddress {
   const line = text.trim();
@@ -32,30 +32,31 @@ export function parseBootstrapLine(text: string): BootstrapAddress {
   if (!parts) {
     if (line.startsWith('[') && !line.includes(']')) return fail('the bracket is not closed');
     const colons = line.split(':').length - 1;
-    if (colons > 2) return fail('there are too many colons (an IPv6 address stands in brackets)');
-    return fail(colons < 2 ? 'a part is missing' : 'a bracket stands where none belongs');
+    if (colons > 2) return fail('there are too many colons (an IPv6 address needs brackets)');
+    return fail(colons < 2 ? 'a part is missing' : 'a bracket is at the wrong place');
   }
   const [, bracketed, plain, port = '', key = ''] = parts;
   const host = bracketed ?? plain ?? '';
   if (bracketed !== undefined && !isIPv6(bracketed)) {
-    return fail(`${JSON.stringify(bracketed)} in brackets is no IPv6 address`);
+    return fail(`${JSON.stringify(bracketed)} in brackets is not an IPv6 address`);
   }
   const wrongHost = hostProblem(host);
   if (wrongHost !== undefined) return fail(wrongHost);
   const portNumber = parsePort(port);
-  if (portNumber === undefined) return fail(`the port ${JSON.stringify(port)} is no number from 1 to 65535`);
+  if (portNumber === undefined)
+    return fail(`the port ${JSON.stringify(port)} is not a number from 1 to 65535`);
   const wrongKey = keyProblem(key);
   if (wrongKey !== undefined) return fail(wrongKey);
   return { host, port: portNumber, key: hexBytes(key) };
 }
 
-/** The line that {@link parseBootstrapLine} reads back as the same node. */
+/** Formats a bootstrap node as {@link parseBootstrapLine} reads it, without its TCP ports. */
 export function formatBootstrapLine(node: Pick<BootstrapAddress, 'host' | 'port' | 'key'>): string {
   const host = node.host.includes(':') ? `[${node.host}]` : node.host;
   return `${host}:${node.port}:${upperHex(node.key)}`;
 }
 
-/** In the public list an address that is not there is `-`, `NONE` or empty. */
+/** The public list writes a missing address as `-`, `NONE` or an empty text. */
 const absent = (host: string): boolean => host === '' || host === '-' || host.toUpperCase() === 'NONE';
 
 const HostSchema = v.pipe(
@@ -83,7 +84,7 @@ const KeySchema = v.pipe(
   }),
 );
 
-// Fields that we do not use (maintainer, location, motd …) may be there or not.
+// Fields that we do not use (maintainer, location, motd …) are optional.
 const NodesSchema = v.object(
   {
     nodes: v.pipe(
@@ -95,7 +96,7 @@ const NodesSchema = v.object(
             port: PortSchema,
             tcp_ports: v.optional(v.array(PortSchema, 'an array of ports is expected'), []),
             public_key: KeySchema,
-            // Whether the list's keeper found it by UDP and by TCP: what is no boolean says nothing.
+            // Whether the list's maintainer reached the node by UDP and by TCP. Anything but a boolean is ignored.
             status_udp: v.optional(v.unknown()),
             status_tcp: v.optional(v.unknown()),
           },
@@ -111,24 +112,25 @@ const NodesSchema = v.object(
     expected === 'Object' ? 'an object with a "nodes" array is expected' : 'this field is missing',
 );
 
-/** What every refusal of a file ends with. */
-const FILE_FORM = 'it looks like {"nodes":[{"ipv4":"192.0.2.1","port":33445,"public_key":"64 digits"}]}';
+/** The end of every error about a file. */
+const FILE_FORM =
+  'the file must look like {"nodes":[{"ipv4":"192.0.2.1","port":33445,"public_key":"64 digits"}]}';
 
-/** An entry of the public list, as far as it is used. */
+/** An entry of the public list: the fields that we use. */
 export type NodeEntry = v.InferOutput<typeof NodesSchema>['nodes'][number];
 
 /**
- * Reads a file of the public node list's form (https://nodes.tox.chat/json). An entry with an
+ * Reads a file in the format of the public list of bootstrap nodes (https://nodes.tox.chat/json). An entry with an
  * IPv4 and an IPv6 address gives two nodes.
  *
  * @param name of the file, for the error
- * @throws {TunnelError} ERR_NODES_INVALID: names the entry and the field
+ * @throws {TunnelError} ERR_NODES_INVALID; the message names the entry and the field
  */
 export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
   return nodesOf(parseNodeEntries(text, name));
 }
 
-/** The nodes of a list's entries, one of each address. */
+/** Returns the bootstrap nodes of a list's entries, one for each address. */
 export function nodesOf(entries: readonly NodeEntry[]): BootstrapAddress[] {
   return entries.flatMap((entry) => {
     const key = hexBytes(entry.public_key);
@@ -136,7 +138,7 @@ export function nodesOf(entries: readonly NodeEntry[]): BootstrapAddress[] {
   });
 }
 
-/** {@link parseNodesFile}, entry by entry. @throws {TunnelError} ERR_NODES_INVALID */
+/** Like {@link parseNodesFile}, but returns the entries of the file. @throws {TunnelError} ERR_NODES_INVALID */
 export function parseNodeEntries(text: string, name: string): NodeEntry[] {
   const fail = (where: string, what: string, cause?: unknown): never => {
     const code: TunnelErrorCode = 'ERR_NODES_INVALID';
@@ -161,7 +163,7 @@ const hostsOf = ({ ipv4, ipv6 }: NodeEntry): string[] => [
   ...new Set([ipv4, ipv6].filter((host) => !absent(host))),
 ];
 
-/** `nodes[3].port`, as one would write it in JavaScript. */
+/** Formats the place of an issue as in JavaScript: `nodes[3].port`. */
 function pathOf(issue: v.BaseIssue<unknown>): string {
   const keys = (issue.path ?? []).map((item) => item.key);
   return keys
@@ -178,8 +180,9 @@ function parsePort(text: string): number | undefined {
 function keyProblem(key: string): string | undefined {
   const stranger = /[^0-9a-f]/iu.exec(key);
   if (stranger)
-    return `${JSON.stringify(stranger[0])} at position ${stranger.index + 1} of the key is no hexadecimal digit`;
-  if (key.length === 76) return 'the key has 76 digits: that is a Tox ID, and a node has a key of 64';
+    return `${JSON.stringify(stranger[0])} at position ${stranger.index + 1} of the key is not a hexadecimal digit`;
+  if (key.length === 76)
+    return 'the key has 76 digits: that is a Tox ID, but a bootstrap node has a key of 64';
   if (key.length !== KEY_DIGITS) return `the key has ${key.length} digits instead of ${KEY_DIGITS}`;
   return undefined;
 }

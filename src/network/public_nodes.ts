@@ -2,9 +2,9 @@ import type { BootstrapAddress } from '../core/tox_network.js';
 import { hexBytes } from './tox_id.js';
 
 /**
- * Public nodes that the list at https://nodes.tox.chat showed as reachable by UDP on this day;
- * most have been on it for years. They only introduce us to the network: any node can be
- * replaced by any other, and `--nodes` takes a newer list.
+ * The day on which https://nodes.tox.chat listed the nodes below as reachable by UDP. Most of them have been on the list
+ * for years. They only introduce us to the network: any bootstrap node can replace any other, and `--nodes` accepts a
+ * newer list.
  */
 export const PUBLIC_NODES_SEEN = '2026-06-08';
 
@@ -125,7 +125,7 @@ const ROWS: readonly Row[] = [
   ],
 ];
 
-/** The nodes that are used when the user names none; one of each address. */
+/** Returns the built-in public bootstrap nodes, one for each address. The command line uses them by default. */
 export function publicNodes(): BootstrapAddress[] {
   return ROWS.flatMap(([hosts, port, tcpPorts, key]) =>
     hosts.map((host) => ({ host, port, tcpPorts, key: hexBytes(key) })),

@@ -3,18 +3,18 @@ import { CHECKSUM_BYTES, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES } from '..
 
 const HEX_DIGITS = TOX_ID_BYTES * 2;
 
-/** The address that a listener gives out: who it is, and a word that strangers do not know. */
+/** The address of a listener: its public key, and a nospam that strangers do not know. */
 export interface ToxId {
-  /** All of it, 38 bytes. */
+  /** The whole Tox ID, 38 bytes: public key, nospam, checksum. */
   readonly bytes: Uint8Array;
-  /** 32 bytes: the peer itself. */
+  /** 32 bytes: identifies the peer. */
   readonly publicKey: Uint8Array;
-  /** 4 bytes: needed to send the peer a friend request; its owner may change them. */
+  /** 4 bytes that a friend request to the peer must contain. Their owner can change them. */
   readonly nospam: Uint8Array;
 }
 
 /**
- * The two bytes that end a Tox ID: the exclusive or of the 16-bit words before them.
+ * Returns the two bytes that end a Tox ID: the exclusive or of the 16-bit words before them.
  *
  * @param body public key and nospam, 36 bytes. Source: address_checksum, toxcore/Messenger.c.
  */
@@ -26,7 +26,7 @@ export function toxIdChecksum(body: Uint8Array): Uint8Array {
   return checksum;
 }
 
-/** The Tox ID of a public key (32 bytes) and a nospam (4 bytes), which are copied. */
+/** Makes a Tox ID from copies of a public key (32 bytes) and a nospam (4 bytes). */
 export function makeToxId(publicKey: Uint8Array, nospam: Uint8Array): ToxId {
   if (publicKey.length !== PUBLIC_KEY_BYTES || nospam.length !== NOSPAM_BYTES) {
     throw new RangeError(`a Tox ID is made of 32 and 4 bytes, not ${publicKey.length} and ${nospam.length}`);
@@ -39,43 +39,44 @@ export function makeToxId(publicKey: Uint8Array, nospam: Uint8Array): ToxId {
   return split(bytes);
 }
 
-/** 76 upper-case hexadecimal digits, as every Tox client shows them. */
+/** Formats a Tox ID as 76 upper-case hexadecimal digits, like every Tox client. */
 export function formatToxId(id: ToxId | Uint8Array): string {
   return upperHex(id instanceof Uint8Array ? id : id.bytes);
 }
 
-/** Keys and Tox IDs as people and programs see them: two upper-case hexadecimal digits a byte. */
+/** Formats keys and Tox IDs for people and programs: two upper-case hexadecimal digits for each byte. */
 export function upperHex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex').toUpperCase();
 }
 
-/** The bytes that hexadecimal digits name, in either case; the caller has checked that they are digits. */
+/** Decodes hexadecimal digits in either case. The caller has checked that they are digits. */
 export function hexBytes(digits: string): Uint8Array {
   return Uint8Array.from(Buffer.from(digits, 'hex'));
 }
 
 /**
- * Reads a Tox ID as people hand it on: in either case, and broken by white space anywhere, as an
- * e-mail does it.
+ * Reads a Tox ID as people pass it on: in either case, with white space anywhere.
  *
- * @throws {TunnelError} ERR_ADDRESS_INVALID: says what is wrong and at which digit
+ * @throws {TunnelError} ERR_ADDRESS_INVALID; the message says what is wrong and at which digit
  */
 export function parseToxId(text: string): ToxId {
   const digits = text.replaceAll(/\s+/g, '');
   const stranger = /[^0-9a-f]/iu.exec(digits);
   if (stranger) {
-    throw invalid(`${quote(stranger[0])} at position ${stranger.index + 1} is no hexadecimal digit`);
+    throw invalid(
+      `${quotedCharacter(stranger[0])} at position ${stranger.index + 1} is not a hexadecimal digit`,
+    );
   }
   if (digits.length !== HEX_DIGITS) {
     const hint =
-      digits.length === PUBLIC_KEY_BYTES * 2 ? ' (64 are a public key: ask for the whole Tox ID)' : '';
-    throw invalid(`it has ${digits.length} digits${hint}`);
+      digits.length === PUBLIC_KEY_BYTES * 2 ? ' (a public key has 64: ask for the whole Tox ID)' : '';
+    throw invalid(`this has ${digits.length} digits${hint}`);
   }
   const bytes = hexBytes(digits);
   const body = bytes.subarray(0, TOX_ID_BYTES - CHECKSUM_BYTES);
   const checksum = toxIdChecksum(body);
   if (checksum[0] !== bytes[body.length] || checksum[1] !== bytes[body.length + 1]) {
-    throw invalid('its checksum does not match, so it is mistyped or a part of another one: copy it again');
+    throw invalid('its checksum does not match, so it is mistyped or incomplete; copy it again');
   }
   return split(bytes);
 }
@@ -92,8 +93,8 @@ function invalid(what: string): TunnelError {
   return new TunnelError('ERR_ADDRESS_INVALID', `a Tox ID has 76 hexadecimal digits; ${what}`);
 }
 
-/** A character in quotes; by its number when it cannot be seen. */
-function quote(character: string): string {
+/** Shows a character in quotes, or as its code point when it is invisible. */
+export function quotedCharacter(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   const visible = code > 0x20 && code < 0x7f;
   return visible ? `"${character}"` : `the character U+${code.toString(16).toUpperCase().padStart(4, '0')}`;

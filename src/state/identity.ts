@@ -4,22 +4,23 @@ import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
 import { formatToxId, makeToxId, upperHex } from '../network/tox_id.js';
 
 /**
- * What makes a node the same one after a restart. Those that this library makes show their public key alone when
- * they are logged or put into JSON: to keep one, write its two parts to a file that only its owner may read.
+ * The identity of a Tox node: it keeps the same Tox ID after a restart. An identity from this library shows only its
+ * public key when it is logged or converted to JSON. To keep one, write both parts to a file that only its owner may
+ * read.
  */
 export interface Identity {
-  /** 32 bytes; never to be shown or logged. */
+  /** 32 bytes. Never show or log it. */
   readonly secretKey: Uint8Array;
-  /** 4 bytes; all zero where there is no use for them, as in a bootstrap node. */
+  /** 4 bytes, a part of the Tox ID. A bootstrap node has no use for them; then they are all zero. */
   readonly nospam: Uint8Array;
 }
 
-// What PKCS #8 puts before the 32 bytes of an X25519 key. Source: RFC 8410, sections 7 and 10.3.
+// PKCS #8 header before the 32 bytes of an X25519 key. Source: RFC 8410, sections 7 and 10.3.
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
-/** An identity whose secret key no log, no `console.dir` and no JSON shows. */
+/** An identity that hides its secret key from logs, `console.dir` and JSON. */
 class HiddenIdentity implements Identity {
-  /** 64 hexadecimal digits. Also what tells two of these apart: a comparison does not see private fields. */
+  /** 64 hexadecimal digits. A deep comparison needs this field, because it does not see private fields. */
   readonly publicKey: string;
   readonly nospam: Uint8Array;
   readonly #secretKey: Uint8Array;
@@ -43,12 +44,12 @@ class HiddenIdentity implements Identity {
   }
 }
 
-/** An identity of these two parts that hides its secret key. */
+/** Makes an identity that hides its secret key from logs and JSON. */
 export function identityOf(secretKey: Uint8Array, nospam: Uint8Array): Identity {
   return new HiddenIdentity(secretKey, nospam);
 }
 
-/** A new identity from the system's random bytes, as toxcore makes one itself. */
+/** Makes a new identity from the system's random bytes, as toxcore does. */
 export function createIdentity(): Identity {
   return identityOf(
     Uint8Array.from(randomBytes(SECRET_KEY_BYTES)),
@@ -56,7 +57,7 @@ export function createIdentity(): Identity {
   );
 }
 
-/** The public key (32 bytes) of a secret key (32 bytes). Source: RFC 7748, section 6.1. */
+/** Returns the public key (32 bytes) of a secret key (32 bytes). Source: RFC 7748, section 6.1. */
 export function publicKeyOf(secretKey: Uint8Array): Uint8Array {
   if (secretKey.length !== SECRET_KEY_BYTES)
     throw new RangeError(`a secret key of ${secretKey.length} bytes`);
@@ -69,7 +70,7 @@ export function publicKeyOf(secretKey: Uint8Array): Uint8Array {
   return Uint8Array.from(encoded.subarray(-SECRET_KEY_BYTES));
 }
 
-/** The Tox ID that others reach this identity by, 76 digits. */
+/** Returns the Tox ID of an identity: 76 hexadecimal digits. */
 export function toxIdOf(identity: Identity): string {
   return formatToxId(makeToxId(publicKeyOf(identity.secretKey), identity.nospam));
 }

@@ -11,51 +11,51 @@ import { checked, openSealed, parseJson, readStateFile, refusedFile, StateFault 
 import { closedFolder, inFolder } from './state_folder.js';
 
 export interface IdentityPlace {
-  /** The state folder; made, for its owner alone, when it is not there. */
+  /** The state folder. {@link openIdentity} creates it, and lets only its owner enter. */
   readonly folder: string;
   readonly role: Role;
-  /** Opens and seals the file; without it the file can be read by its owner's programs. Not empty. */
+  /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
   readonly passphrase?: Uint8Array | undefined;
 }
 
 export interface OpenIdentityOptions extends IdentityPlace {
-  /** When another process uses this identity: throw, or go without one. */
+  /** What to do when another process uses this identity: throw, or run without a saved identity. */
   readonly onBusy: 'fail' | 'ephemeral';
 }
 
-/** An identity that no other process uses until it is released. */
+/** An identity that no other process can use until it is released. */
 export interface OpenedIdentity {
-  /** Undefined at the first start, and when it is ephemeral. */
+  /** Undefined at the first start, and when {@link ephemeral} is true. */
   readonly identity: Identity | undefined;
-  /** What was kept beside it, plain JSON that `src/access` checks; undefined when there is none. */
+  /** The saved access state, plain JSON that `src/access` checks; undefined when there is none. */
   readonly access: unknown;
-  /** True when another process has the identity: nothing will be saved. */
+  /** True when another process has the identity: then {@link save} does nothing. */
   readonly ephemeral: boolean;
-  /** True when a passphrase was given and the file is not encrypted yet: the next save does it. */
+  /** True when there is a passphrase and the file is not encrypted yet: the next save encrypts it. */
   readonly isSealDue: boolean;
   /**
-   * Puts an identity in the file's place, all of it or nothing, and what is kept beside it;
-   * without `access`, what was kept stays. Saves called at once are done one after the other.
+   * Replaces the file, all of it or nothing. Concurrent saves run one after the other.
    *
-   * @throws {TunnelError} ERR_STATE_IO, ERR_LIMIT when it is too much, ERR_CLOSED after release
+   * @param access default: the access state of the last save
+   * @throws {TunnelError} ERR_STATE_IO, ERR_LIMIT when the file would be too long, ERR_CLOSED after release
    */
   save(identity: Identity, access?: unknown): Promise<void>;
-  /** Lets other processes have it, when all saves are done. Calling it again does nothing. */
+  /** Waits for all saves, then lets other processes use the identity. A second call does nothing. */
   release(): Promise<void>;
 }
 
-/** Some thousand tickets; more is another kind of file. */
+/** Longest file, in bytes: enough for thousands of tickets. */
 export const MAX_STATE_BYTES = 1024 * 1024;
 
-/** What was read, and the key that it was sealed with. */
+/** The state in a file, and the key that it is sealed with, if any. */
 export interface SavedState {
   readonly state: State;
   readonly key: SealKey | undefined;
 }
 
 /**
- * Opens the identity of a role and locks it against other processes. A file that is damaged,
- * of another kind or of a newer version is refused, and left as it is.
+ * Opens the identity of a role and locks it against other processes. Refuses a file that is damaged, of another kind or
+ * of a newer version, and leaves it unchanged.
  *
  * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO (the folder), ERR_STATE_BUSY
  */
@@ -85,21 +85,21 @@ export async function openIdentity(options: OpenIdentityOptions): Promise<Opened
 }
 
 /**
- * Reads the identity of a role without locking it, whoever uses it.
+ * Reads the identity of a role without a lock, even while another process uses it.
  *
- * @returns undefined when there is none
+ * @returns undefined when there is no file
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
 export async function readIdentity(place: IdentityPlace): Promise<Identity | undefined> {
   return (await readState(place))?.identity;
 }
 
-/** {@link readIdentity}, with what is kept beside it. */
+/** Like {@link readIdentity}, with the access state. */
 export async function readState(place: IdentityPlace): Promise<State | undefined> {
   return (await readSaved(place))?.state;
 }
 
-/** Where the state of a role lies. */
+/** Path of the state file of a role. */
 export function stateFileOf({ folder, role }: IdentityPlace): string {
   return join(folder, `${role}.json`);
 }
@@ -110,7 +110,7 @@ export async function stateFileText(role: Role, state: State, key: SealKey | und
     key === undefined
       ? plainText(role, state)
       : sealedText(role, await seal(key, textToSeal(state), sealLabel(role)));
-  // What would not be read again is not written.
+  // Never write a file that could not be read again.
   if (Buffer.byteLength(text) > MAX_STATE_BYTES) {
     throw new TunnelError(
       'ERR_LIMIT',
@@ -120,7 +120,12 @@ export async function stateFileText(role: Role, state: State, key: SealKey | und
   return text;
 }
 
-/** Reads the text of a state file that stands in `file`. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED */
+/**
+ * Reads the text of a state file.
+ *
+ * @param file where the text comes from, for the error
+ * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED
+ */
 export async function readStateText(
   text: string,
   file: string,
@@ -137,7 +142,7 @@ export async function readStateText(
   }
 }
 
-/** {@link readState}, with the key that it was sealed with. */
+/** Like {@link readState}, with the key of the file. */
 export async function readSaved(place: IdentityPlace): Promise<SavedState | undefined> {
   const file = stateFileOf(place);
   const text = await inFolder(place.folder, () => readStateFile(file, MAX_STATE_BYTES));
@@ -148,7 +153,7 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
   const { folder, role, passphrase } = place;
   let released = false;
   let access = found?.state.access;
-  // Derived once: the salt stays, each save has a nonce of its own.
+  // Derive the key once: the salt stays the same, and every save uses a fresh nonce.
   let key = found?.key === undefined ? undefined : Promise.resolve(found.key);
   let saves: Promise<void> = Promise.resolve();
   return {
@@ -160,7 +165,7 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
       if (released) throw new TunnelError('ERR_CLOSED', `the identity of the ${role} was released`);
       if (rest.length > 0) [access] = rest;
       if (passphrase !== undefined) key ??= newSealKey(passphrase);
-      // What is saved is what it was when it was asked for.
+      // Save the state of this moment, not of the moment when it is written.
       const state = { identity, access: structuredClone(access) };
       const save = saves.then(() =>
         inFolder(folder, async () =>
@@ -178,7 +183,7 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
   };
 }
 
-/** For whoever finds the lock taken. @param wayOut what to do about it */
+/** The error about a lock that another process holds. @param wayOut what to do about it */
 export function busyError(
   { folder, role }: IdentityPlace,
   holder: LockHolder,
@@ -188,27 +193,27 @@ export function busyError(
   const where =
     holder.host === undefined
       ? ''
-      : ` on ${JSON.stringify(holder.host)} (if it is gone, delete ${holder.file})`;
+      : ` on ${JSON.stringify(holder.host)} (if that machine is gone, delete ${holder.file})`;
   return new TunnelError('ERR_STATE_BUSY', `${who}${where} runs as the ${role} of ${folder}; ${wayOut}`);
 }
 
-/** What a process is. Each role has an identity of its own, so that they run beside each other. */
+/** The role of a process. Each role has its own identity, so that all roles can run at the same time. */
 export type Role = 'listener' | 'connector' | 'node';
 
-/** What a state file keeps. */
+/** The content of a state file. */
 export interface State {
   readonly identity: Identity;
-  /** Who is let in to what: plain JSON, whose form `src/access` knows and checks. Undefined when there is none. */
+  /** The access state: plain JSON that `src/access` checks. Undefined when there is none. */
   readonly access: unknown;
 }
 
-/** What stands in a state file: the state, or what a passphrase opens. */
+/** What a state file contains: the state, or an encrypted text. */
 export type StateFile =
   | { readonly kind: 'plain'; readonly state: State }
   | { readonly kind: 'sealed'; readonly sealed: Sealed };
 
 const KIND = 'tox-wasm-tunnel identity';
-/** 1 had neither `access` nor a passphrase; it is read, and written anew as 2. */
+/** Version 1 had neither `access` nor encryption. We still read it, and write it as version 2. */
 const VERSION = 2;
 const READ_VERSIONS: readonly number[] = [1, VERSION];
 
@@ -221,7 +226,7 @@ const hex = (bytes: number) =>
 
 const StateSchema = v.object({
   secretKey: hex(SECRET_KEY_BYTES),
-  // Written to find a damaged secret key, and for people.
+  // Detects a damaged secret key, and tells people whose file this is.
   publicKey: hex(SECRET_KEY_BYTES),
   nospam: v.optional(hex(NOSPAM_BYTES), '00'.repeat(NOSPAM_BYTES)),
   access: v.optional(v.record(v.string(), v.unknown(), 'an object is expected')),
@@ -230,7 +235,7 @@ const StateSchema = v.object({
 /**
  * Reads the text of a state file.
  *
- * @throws {StateFault} with nothing of the text in its message: secrets may stand there
+ * @throws {StateFault} whose message contains nothing of the text, which may be secret
  */
 export function parseStateFile(text: string, role: Role): StateFile {
   const json = parseJson(text);
@@ -239,7 +244,7 @@ export function parseStateFile(text: string, role: Role): StateFile {
   const { version, role: found } = head.output;
   if (!READ_VERSIONS.includes(version)) {
     throw new StateFault(
-      `it has version ${version}, and this program knows version ${VERSION} and older ones`,
+      `it has version ${version}, but this program reads version ${VERSION} and older ones`,
     );
   }
   if (found !== role) {
@@ -252,30 +257,30 @@ export function parseStateFile(text: string, role: Role): StateFile {
 }
 
 /**
- * Reads what a passphrase has opened.
+ * Reads a decrypted text.
  *
- * @throws {StateFault} as {@link parseStateFile}
+ * @throws {StateFault} like {@link parseStateFile}
  */
 export function parseOpened(text: string): State {
   return stateOf(parseJson(text));
 }
 
-/** The text of a state file that anybody can read. */
+/** The text of an unencrypted state file. */
 export function plainText(role: Role, state: State): string {
   return fileText(role, bodyOf(state));
 }
 
-/** The text to be sealed. */
+/** The text to encrypt. */
 export function textToSeal(state: State): string {
   return JSON.stringify(bodyOf(state));
 }
 
-/** The text of a state file that a passphrase opens. */
+/** The text of an encrypted state file. */
 export function sealedText(role: Role, sealed: Sealed): string {
   return fileText(role, { encrypted: sealed });
 }
 
-/** What is sealed for one role shall not open for another. */
+/** Keeps a text that was sealed for one role from being opened for another. */
 export function sealLabel(role: Role): string {
   return `${KIND}/${role}`;
 }
@@ -299,7 +304,7 @@ function bodyOf({ identity: { secretKey, nospam }, access }: State): object {
 function stateOf(json: unknown): State {
   const { secretKey, publicKey, nospam, access } = checked(StateSchema, json, '');
   if (Buffer.compare(publicKeyOf(secretKey), publicKey) !== 0) {
-    throw new StateFault('its secret key and its public key do not belong together');
+    throw new StateFault('its secret key and its public key do not match');
   }
   return { identity: identityOf(secretKey, nospam), access };
 }

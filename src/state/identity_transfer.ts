@@ -15,10 +15,9 @@ import { newSealKey } from './sealed.js';
 import { closedFolder, exists, inFolder } from './state_folder.js';
 
 /**
- * The state of a role for keeping elsewhere, in the form of its file: sealed when there is a
- * passphrase.
+ * Exports the state of a role in the format of its file, sealed when there is a passphrase.
  *
- * @returns undefined when there is none
+ * @returns undefined when the role has no state
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
 export async function exportState(
@@ -32,14 +31,14 @@ export async function exportState(
   return { identity: saved.state.identity, text, isSealed: key !== undefined };
 }
 
-/** Writes an export for its owner alone. @throws {TunnelError} ERR_STATE_IO, also when the file is there already */
+/** Writes an export to a new file that only its owner may use. @throws {TunnelError} ERR_STATE_IO, also when the file exists */
 export async function writeExport(file: string, text: string): Promise<void> {
   try {
     await writeNewFile(file, text);
   } catch (error) {
     const why =
       errnoOf(error) === 'EEXIST'
-        ? 'it is there already, and was left as it is; choose another name'
+        ? 'it exists already and was left unchanged; choose another name'
         : `it cannot be written: ${error instanceof Error ? error.message : String(error)}`;
     throw new TunnelError('ERR_STATE_IO', `${file}: ${why}`, { cause: error });
   }
@@ -47,21 +46,21 @@ export async function writeExport(file: string, text: string): Promise<void> {
 
 export interface ImportOptions extends IdentityPlace {
   readonly text: string;
-  /** Where the text is from, for errors. */
+  /** Where the text comes from, for errors. */
   readonly origin: string;
-  /** Whether an identity that is there may be put aside. */
+  /** Whether it may replace an existing identity, whose file is kept under another name. */
   readonly replace: boolean;
 }
 
 export interface Imported {
   readonly identity: Identity;
-  /** Where the identity lies that was there before. */
+  /** The file that keeps the previous identity. */
   readonly kept: string | undefined;
 }
 
 /**
- * Puts an exported state in the place of a role, sealed when there is a passphrase. One that is
- * there is refused or kept beside it, damaged or not.
+ * Imports an exported state as the state of a role, sealed when there is a passphrase. An existing state, damaged or
+ * not, makes this fail, or is kept in a file beside it.
  *
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_EXISTS, ERR_STATE_IO, ERR_STATE_BUSY
  */
@@ -73,10 +72,10 @@ export async function importState(options: ImportOptions): Promise<Imported> {
   return inFolder(folder, async () => {
     await closedFolder(folder);
     const answer = await takeRoleLock(folder, role);
-    if (answer.kind === 'busy') throw busyError(options, answer.holder, 'end it first');
+    if (answer.kind === 'busy') throw busyError(options, answer.holder, 'stop it first');
     try {
       const file = stateFileOf(options);
-      // Who has the lock is alone here.
+      // The lock keeps other processes out.
       if (!replace && (await exists(file))) throw inPlace(file);
       const kept = replace ? await putAside(file) : undefined;
       await replaceFile(file, next);
@@ -90,11 +89,11 @@ export async function importState(options: ImportOptions): Promise<Imported> {
 function inPlace(file: string): TunnelError {
   return new TunnelError(
     'ERR_STATE_EXISTS',
-    `${file}: it was left as it is; with --replace the new one takes its place and the old file is kept beside it`,
+    `${file}: it was left unchanged; with --replace the new identity takes its place, and the old file is kept beside it`,
   );
 }
 
-/** Another name for the file that is there, so that no moment is without it. @returns the name */
+/** Gives the existing file a second name, so that the first one never disappears. @returns the new name */
 async function putAside(file: string): Promise<string | undefined> {
   for (let number = 1; ; number++) {
     const kept = `${file}.old.${number}`;
@@ -113,7 +112,7 @@ async function nameAlso(file: string, other: string): Promise<void> {
     await link(file, other);
   } catch (error) {
     if (['EEXIST', 'ENOENT'].includes(errnoOf(error) ?? '')) throw error;
-    // File systems without links.
+    // Some file systems have no hard links.
     await copyFile(file, other, constants.COPYFILE_EXCL);
   }
 }

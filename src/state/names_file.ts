@@ -7,29 +7,29 @@ import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sea
 import { checked, openSealed, parseJson, readStateFile, refusedFile, StateFault } from './state_file.js';
 import { closedFolder, inFolder } from './state_folder.js';
 
-/** Some thousand names. */
+/** Longest file, in bytes: enough for thousands of names. */
 const MAX_NAMES_BYTES = 1024 * 1024;
 
 export interface NamesPlace {
-  /** The state folder; made, for its owner alone, when it is not there and something is written. */
+  /** The state folder. A write creates it, and lets only its owner enter. */
   readonly folder: string;
-  /** Opens and seals the file; without it the file can be read by its owner's programs. Not empty. */
+  /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
   readonly passphrase?: Uint8Array | undefined;
 }
 
-/** What was read, and the key that it was sealed with. */
+/** The names in a file, and the key that it is sealed with, if any. */
 export interface SavedNames {
   readonly names: Names;
   readonly key: SealKey | undefined;
 }
 
-/** Where the names lie. */
+/** Path of the file with the names. */
 export function namesFileOf({ folder }: Pick<NamesPlace, 'folder'>): string {
   return join(folder, 'names.json');
 }
 
 /**
- * The names of a state folder; none when there is no file.
+ * Reads the names of a state folder; an empty map when there is no file.
  *
  * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO
  */
@@ -37,7 +37,7 @@ export async function readNames(place: NamesPlace): Promise<Names> {
   return (await readSavedNames(place))?.names ?? new Map();
 }
 
-/** {@link readNames}, with the key that they were sealed with; undefined when there is no file. */
+/** Like {@link readNames}, with the key of the file. @returns undefined when there is no file */
 export async function readSavedNames(place: NamesPlace): Promise<SavedNames | undefined> {
   const file = namesFileOf(place);
   const text = await inFolder(place.folder, () => readStateFile(file, MAX_NAMES_BYTES));
@@ -54,10 +54,10 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
 }
 
 /**
- * Changes the names, one process at a time, all of the change or nothing. With a passphrase a file
- * that was plain is sealed.
+ * Changes the names: all of the change or nothing, one process at a time. With a passphrase it encrypts a file that
+ * was not encrypted.
  *
- * @param change gives the names as they shall be, or the same ones: then nothing is written
+ * @param change returns the new names, or its argument to write nothing
  * @throws {TunnelError} as {@link readNames}; ERR_STATE_BUSY, ERR_LIMIT
  */
 export async function changeNames(place: NamesPlace, change: (names: Names) => Names): Promise<void> {
@@ -83,7 +83,8 @@ export async function lockNames(folder: string): Promise<RoleLock> {
   const answer = await takeRoleLock(folder, 'names');
   if (answer.kind === 'held') return answer.lock;
   const { pid, host, file } = answer.holder;
-  const where = host === undefined ? '' : ` on ${JSON.stringify(host)} (if it is gone, delete ${file})`;
+  const where =
+    host === undefined ? '' : ` on ${JSON.stringify(host)} (if that machine is gone, delete ${file})`;
   throw new TunnelError(
     'ERR_STATE_BUSY',
     `process ${pid}${where} is changing the names in ${folder}; try again`,
@@ -96,7 +97,7 @@ export async function namesFileText(names: Names, key: SealKey | undefined): Pro
     key === undefined
       ? plainNamesText(names)
       : sealedNamesText(await seal(key, namesTextToSeal(names), NAMES_SEAL_LABEL));
-  // What would not be read again is not written.
+  // Never write a file that could not be read again.
   if (Buffer.byteLength(text) > MAX_NAMES_BYTES) {
     throw new TunnelError(
       'ERR_LIMIT',
@@ -106,10 +107,10 @@ export async function namesFileText(names: Names, key: SealKey | undefined): Pro
   return text;
 }
 
-/** Names for listeners, each with the text of its ticket or Tox ID. */
+/** The user's names for listeners, each with the text of a ticket or a Tox ID. */
 export type Names = ReadonlyMap<string, string>;
 
-/** What stands in a names file: the names, or what a passphrase opens. */
+/** The content of a names file: the names, or an encrypted text. */
 export type NamesFile =
   | { readonly kind: 'plain'; readonly names: Names }
   | { readonly kind: 'sealed'; readonly sealed: Sealed };
@@ -117,7 +118,7 @@ export type NamesFile =
 const KIND = 'tox-wasm-tunnel names';
 const VERSION = 1;
 
-/** What is sealed as names shall not open as an identity. */
+/** Keeps a text that was sealed as names from being opened as an identity. */
 export const NAMES_SEAL_LABEL = KIND;
 
 const NamesSchema = v.object({
@@ -128,32 +129,32 @@ const NamesSchema = v.object({
 export function parseNamesFile(text: string): NamesFile {
   const json = parseJson(text);
   const head = v.safeParse(v.object({ kind: v.literal(KIND), version: v.number() }), json);
-  if (!head.success) throw new StateFault('it is no list of names of tox-wasm-tunnel');
+  if (!head.success) throw new StateFault('it is not a list of names of tox-wasm-tunnel');
   const { version } = head.output;
   if (version !== VERSION)
-    throw new StateFault(`it has version ${version}, and this program knows version ${VERSION}`);
+    throw new StateFault(`it has version ${version}, but this program reads version ${VERSION}`);
   const box = v.safeParse(v.object({ encrypted: v.unknown() }), json);
   if (box.success)
     return { kind: 'sealed', sealed: checked(SealedSchema, box.output.encrypted, 'encrypted.') };
   return { kind: 'plain', names: namesIn(json) };
 }
 
-/** Reads what a passphrase has opened. @throws {StateFault} as {@link parseNamesFile} */
+/** Reads a decrypted text. @throws {StateFault} like {@link parseNamesFile} */
 export function parseOpenedNames(text: string): Names {
   return namesIn(parseJson(text));
 }
 
-/** The text of a file that anybody can read. */
+/** The text of an unencrypted file. */
 export function plainNamesText(names: Names): string {
   return fileText(bodyOf(names));
 }
 
-/** The text to be sealed. */
+/** The text to encrypt. */
 export function namesTextToSeal(names: Names): string {
   return JSON.stringify(bodyOf(names));
 }
 
-/** The text of a file that a passphrase opens. */
+/** The text of an encrypted file. */
 export function sealedNamesText(sealed: Sealed): string {
   return fileText({ encrypted: sealed });
 }

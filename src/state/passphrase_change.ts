@@ -11,18 +11,18 @@ const ROLES: readonly Role[] = ['listener', 'connector', 'node'];
 
 export interface PassphraseChange {
   readonly folder: string;
-  /** Opens the files that are there; undefined when they are not encrypted. */
+  /** Opens the existing files; undefined when they are not encrypted. */
   readonly from: Uint8Array | undefined;
-  /** Seals them from now on; undefined: nothing does. */
+  /** Encrypts them from now on; undefined leaves them unencrypted. */
   readonly to: Uint8Array | undefined;
 }
 
 /**
- * Writes all state files of a folder anew, under another passphrase or under none. All are locked and
- * read before the first is written, so that a wrong passphrase changes nothing; each is replaced whole.
- * Where an earlier call was cut off between two files, those that it wrote are left as they are.
+ * Rewrites all state files of a folder with another passphrase, or without one. It locks and reads all files before it
+ * writes the first, so that a wrong passphrase changes nothing, and replaces each file whole. If an earlier call was
+ * interrupted between two files, this call skips those that are done.
  *
- * @returns the files that were written
+ * @returns the files that it wrote
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO, ERR_STATE_BUSY
  */
 export async function changePassphrase(change: PassphraseChange): Promise<string[]> {
@@ -51,14 +51,14 @@ export async function changePassphrase(change: PassphraseChange): Promise<string
   });
 }
 
-/** A file that a passphrase may seal. */
+/** A file that may be encrypted. */
 interface Paper {
   readonly file: string;
   lock(): Promise<RoleLock>;
   read(passphrase: Uint8Array | undefined): Promise<Saved | undefined>;
 }
 
-/** What was read, to be written again. */
+/** The content of such a file, ready to be written again. */
 interface Saved {
   readonly isSealed: boolean;
   text(key: SealKey | undefined): Promise<string>;
@@ -81,7 +81,7 @@ function identityPaper(place: IdentityPlace): Paper {
     file: stateFileOf(place),
     lock: async () => {
       const answer = await takeRoleLock(place.folder, place.role);
-      if (answer.kind === 'busy') throw busyError(place, answer.holder, 'end it first');
+      if (answer.kind === 'busy') throw busyError(place, answer.holder, 'stop it first');
       return answer.lock;
     },
     read: async (passphrase) => {
@@ -96,14 +96,14 @@ function identityPaper(place: IdentityPlace): Paper {
   };
 }
 
-/** Undefined when there is no file, or it is as it shall be. */
+/** Reads a file. @returns undefined when there is no file, or nothing to change in it */
 async function readUnlessDone(paper: Paper, { from, to }: PassphraseChange): Promise<Saved | undefined> {
   try {
     const saved = await paper.read(from);
     return saved?.isSealed !== true && to === undefined ? undefined : saved;
   } catch (error) {
     if (!TunnelError.is(error) || error.code !== 'ERR_STATE_SEALED' || to === undefined) throw error;
-    // By an earlier call, which was cut off, perhaps; else the first error tells what is wrong.
+    // An interrupted earlier call may have done this file. If not, the first error is the right one.
     const isDone = await paper.read(to).then(
       () => true,
       () => false,

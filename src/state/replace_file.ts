@@ -2,13 +2,13 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf } from '../core/errors.js';
 
-/** For its owner alone. */
+/** File mode: only the owner may read and write. */
 const PRIVATE = 0o600;
 
 /**
- * Puts the text in the file's place so that a crash or a full disk at any moment leaves the old one or the
- * new one whole. One caller at a time, so the draft needs one name, and the next call writes over what
- * a crash left.
+ * Replaces the content of a file. A crash or a full disk at any moment leaves either the old file or the new one
+ * whole. Only one caller at a time may do this, so the draft has a fixed name, and the next call replaces the draft
+ * of a crash.
  */
 export async function replaceFile(file: string, text: string, mode = PRIVATE): Promise<void> {
   const draft = `${file}.new`;
@@ -24,8 +24,10 @@ export async function replaceFile(file: string, text: string, mode = PRIVATE): P
 }
 
 /**
- * Makes a file, for its owner alone unless told otherwise, on the disk when this resolves. Fails with EEXIST where
- * there is one, and leaves none behind when it cannot be written whole.
+ * Creates a file that is safely on the disk when this resolves. Fails with EEXIST when the file exists. Leaves no file
+ * behind when it cannot write all of it.
+ *
+ * @param mode default: only the owner may read and write
  */
 export async function writeNewFile(file: string, text: string, mode = PRIVATE): Promise<void> {
   const handle = await open(file, 'wx', mode);
@@ -34,7 +36,7 @@ export async function writeNewFile(file: string, text: string, mode = PRIVATE): 
       await handle.writeFile(text);
       await handle.sync();
     } finally {
-      // Some file systems find only here that the disk is full.
+      // Some file systems report a full disk only here.
       await handle.close();
     }
   } catch (error) {
@@ -43,19 +45,19 @@ export async function writeNewFile(file: string, text: string, mode = PRIVATE): 
   }
 }
 
-/** What cannot be deleted either stays: the first error is the one to tell. */
+/** Ignores a failure: the caller reports the first error. */
 async function discard(file: string): Promise<void> {
   await rm(file, { force: true }).catch(() => {});
 }
 
-/** Makes a rename last through a power cut, where the system lets a folder be opened. */
+/** Makes a rename survive a power cut, on systems that can open a folder. */
 export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
   try {
     await handle.sync();
   } catch (error) {
-    // Some file systems cannot; then they keep their own order.
+    // Some file systems cannot do this; they order their writes themselves.
     if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EISDIR'].includes(errnoOf(error) ?? '')) throw error;
   } finally {
     await handle.close();

@@ -7,27 +7,26 @@ import * as v from 'valibot';
 import { errnoOf, TunnelError } from '../core/errors.js';
 
 /**
- * One process at a time may use a role's identity. Lock files are numbered, `listener.lock.7`,
- * and the highest number holds:
+ * Lets one process at a time use the identity of a role. Lock files have numbers, `listener.lock.7`, and the file with
+ * the highest number holds the lock:
  *
- * - A file is made whole and at once, by link(2), which fails when the name is taken.
- * - Only the holder of a higher number deletes a lower one, so the highest number never falls.
- *   That is what makes taking over from the dead safe: of those who saw the same dead holder at 7,
- *   one makes 8; whoever was slow and made a number below the highest sees that when it looks
- *   again, and has lost.
- * - A holder that goes in peace marks its file as free and leaves it there.
+ * - link(2) creates a whole file in one step, and fails when the name is taken.
+ * - Only the holder of a higher number deletes a lower one, so the highest number never decreases. This makes it safe
+ *   to take over from a dead process: of all processes that saw the same dead holder at 7, one creates 8. A slow
+ *   process that creates a number below the highest notices this when it looks again, and has lost.
+ * - A holder that releases the lock marks its file as free and leaves it there.
  */
 export interface RoleLock {
-  /** Lets the next one in. Calling it again does nothing. */
+  /** Releases the lock. A second call does nothing. */
   release(): Promise<void>;
 }
 
-/** Who has the lock. */
+/** The process that holds a lock. */
 export interface LockHolder {
-  /** 0 when the file does not tell. */
+  /** 0 when the file does not say. */
   readonly pid: number;
   readonly file: string;
-  /** Set when the holder is of another machine or container, so that nobody can say if it runs. */
+  /** Set when the holder runs on another machine or in another container, so that we cannot tell whether it is alive. */
   readonly host?: string;
 }
 
@@ -43,16 +42,16 @@ const LockSchema = v.object({
   token: v.string(),
 });
 
-/** Every lost race means that another starter won; so many in a row do not happen. */
+/** Each lost race means that another process won, so this many in a row do not happen. */
 const MAX_TRIES = 100;
 
 /**
- * How long a lock file that cannot be read counts as one being written, in milliseconds. Only
- * where there is no link(2) can it be seen half written.
+ * How long an unreadable lock file counts as still being written, in milliseconds. Only file systems without link(2)
+ * can show a half-written one.
  */
 const UNREADABLE_GRACE_MS = 5000;
 
-/** Takes the lock of `name` in `folder`, or tells who has it; never waits. */
+/** Takes the lock of `name` in `folder`, or returns its holder. Never waits. */
 export async function takeRoleLock(folder: string, name: string): Promise<LockAnswer> {
   const prefix = `${name}.lock.`;
   for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -71,12 +70,12 @@ export async function takeRoleLock(folder: string, name: string): Promise<LockAn
   }
   throw new TunnelError(
     'ERR_STATE_IO',
-    `${join(folder, prefix)}* changes all the time: is it on a network share?`,
+    `${join(folder, prefix)}* keeps changing; move the state folder to a local disk with --state DIR`,
   );
 }
 
 /**
- * Makes the file of a number; false when another was faster. For {@link takeRoleLock} and its test.
+ * Creates the lock file of a number; false when another process was faster. Exported for a test.
  *
  * @param prefix `listener.lock.`
  */
@@ -88,7 +87,7 @@ export async function claim(
 ): Promise<boolean> {
   const file = join(folder, `${prefix}${number}`);
   if (!(await createWhole(file, lockText('held', mark)))) return false;
-  // While we were slow others may have come, gone on and swept our number away before we made it.
+  // Other processes may have passed this number and swept it away before we created it.
   if ((await highestNumber(folder, prefix)) === number) return true;
   await rm(file, { force: true });
   return false;
@@ -106,7 +105,7 @@ function heldLock(file: string, mark: ProcessMark): RoleLock {
         await rename(`${file}.free`, file);
       } catch (error) {
         await rm(`${file}.free`, { force: true }).catch(() => {});
-        // Where the folder has gone, so has the lock.
+        // Without its folder there is no lock.
         if (errnoOf(error) !== 'ENOENT') throw error;
       }
     },
@@ -116,7 +115,7 @@ function heldLock(file: string, mark: ProcessMark): RoleLock {
 const lockText = (state: 'held' | 'free', mark: ProcessMark): string =>
   `${JSON.stringify({ state, ...mark })}\n`;
 
-/** The highest number of the lock files that are there, 0 when there is none. */
+/** Returns the highest number of the lock files, 0 when there are none. */
 async function highestNumber(folder: string, prefix: string): Promise<number> {
   let highest = 0;
   for (const name of await readdir(folder)) {
@@ -125,13 +124,13 @@ async function highestNumber(folder: string, prefix: string): Promise<number> {
   return highest;
 }
 
-/** The number of a lock file; 0 for any other name, drafts included. */
+/** Returns the number of a lock file; 0 for any other name, including drafts. */
 function numberOf(name: string, prefix: string): number {
   const digits = name.startsWith(prefix) ? name.slice(prefix.length) : '';
   return /^[1-9]\d{0,14}$/.test(digits) ? Number(digits) : 0;
 }
 
-/** Who holds a lock file: `none` when it is free or its process is dead, `changed` when it has just gone. */
+/** Returns the holder of a lock file: `none` when it is free or its process is dead, `changed` when the file is gone. */
 async function holderOf(file: string): Promise<LockHolder | 'none' | 'changed'> {
   let text: string;
   try {
@@ -166,7 +165,7 @@ async function isFresh(file: string): Promise<boolean> {
   }
 }
 
-/** Makes a file with all of its text at once; false when the name is taken. */
+/** Creates a file with all of its text in one step; false when the name is taken. */
 async function createWhole(file: string, text: string): Promise<boolean> {
   const draft = `${file}.${process.pid}.${randomUUID()}`;
   try {
@@ -175,9 +174,9 @@ async function createWhole(file: string, text: string): Promise<boolean> {
       await link(draft, file);
     } catch (error) {
       if (errnoOf(error) === 'EEXIST') return false;
-      // A winner of this very moment swept our draft away.
+      // A process that won just now swept our draft away.
       if (errnoOf(error) === 'ENOENT') return false;
-      // File systems without links: nearly the same, only not all at once.
+      // Some file systems have no hard links. A copy is nearly the same, but not one step.
       await copyFile(draft, file, constants.COPYFILE_EXCL);
     }
     return true;
@@ -189,7 +188,7 @@ async function createWhole(file: string, text: string): Promise<boolean> {
   }
 }
 
-/** Deletes what lower numbers left behind, drafts of the dead included. */
+/** Deletes the files of lower numbers, including the drafts of dead processes. */
 async function sweep(folder: string, prefix: string, mine: number): Promise<void> {
   for (const name of await readdir(folder)) {
     const [number] = name.startsWith(prefix) ? name.slice(prefix.length).split('.') : [];
@@ -198,31 +197,31 @@ async function sweep(folder: string, prefix: string, mine: number): Promise<void
   }
 }
 
-/** What tells one process from every other, so that a number used again misleads nobody. */
+/** Identifies a process, even when the system reuses process ids. */
 export interface ProcessMark {
   readonly pid: number;
   readonly host: string;
-  /** Boot and start time where the system tells them (Linux), else ''. */
+  /** Boot and start time if the system reports them (Linux), else ''. */
   readonly started: string;
-  /** Made anew in every process; sees through our own number used again. */
+  /** Random in every process, to recognize an earlier process with our own id. */
   readonly token: string;
 }
 
 const token = randomUUID();
 
-/** The mark of the process that asks. */
+/** Returns the mark of this process. */
 export function ownProcessMark(): ProcessMark {
   return { pid: process.pid, host: hostname(), started: startedSync(), token };
 }
 
-/** Whether the process of a mark still runs; `unknown` when it is of another machine or container. */
+/** Whether the process of a mark is alive; `unknown` when it is on another machine or in another container. */
 export async function processState(mark: ProcessMark): Promise<'alive' | 'dead' | 'unknown'> {
   if (mark.host !== hostname()) return 'unknown';
   if (mark.pid === process.pid) return mark.token === token ? 'alive' : 'dead';
   try {
     process.kill(mark.pid, 0);
   } catch (error) {
-    // EPERM: it runs under another user.
+    // EPERM: the process belongs to another user, and is alive.
     if (errnoOf(error) !== 'EPERM') return 'dead';
   }
   if (mark.started === '') return 'alive';
@@ -240,7 +239,7 @@ function startedSync(): string {
   }
 }
 
-/** Undefined where the system does not tell. */
+/** Returns undefined when the system does not report it. */
 async function startedOf(pid: number): Promise<string | undefined> {
   try {
     return startOf(await readFile(BOOT_FILE, 'utf8'), await readFile(`/proc/${pid}/stat`, 'utf8'));
@@ -250,8 +249,8 @@ async function startedOf(pid: number): Promise<string | undefined> {
 }
 
 /**
- * The boot, and the ticks since then at which the process started: field 22 of its stat line,
- * the 20th after the name, which may hold blanks and brackets itself. Source: proc(5).
+ * Returns the boot id, and the start of the process in ticks since boot: field 22 of its stat line, the 20th after the
+ * name, which may contain blanks and brackets. Source: proc(5).
  */
 function startOf(boot: string, stat: string): string {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -6,13 +6,13 @@ import { type NodeEntry, parseNodeEntries } from '../network/bootstrap_list.js';
 import { replaceFile } from './replace_file.js';
 import { closedFolder, inFolder } from './state_folder.js';
 
-/** The public list has 30 kB. */
+/** Longest list, in bytes; the public list has 30 kB. */
 export const MAX_NODES_BYTES = 1024 * 1024;
 
 const FILE_NAME = 'nodes.json';
 const KIND = 'tox-wasm-tunnel nodes';
 
-/** A list that was fetched, and where it came from. */
+/** A downloaded list of bootstrap nodes, and its source. */
 export interface SavedNodes {
   readonly url: string;
   /** ISO 8601, UTC. */
@@ -30,7 +30,7 @@ const HeadSchema = v.object({
 export const nodesFileOf = (folder: string): string => join(folder, FILE_NAME);
 
 /**
- * The list that was saved in a state folder; undefined when there is none.
+ * Reads the list of bootstrap nodes that was saved in a state folder; undefined when there is none.
  *
  * @throws {TunnelError} ERR_NODES_INVALID for a file that is damaged or of a newer version, ERR_STATE_IO
  */
@@ -43,7 +43,7 @@ export async function readSavedNodes(folder: string): Promise<SavedNodes | undef
         throw new TunnelError('ERR_NODES_INVALID', `${file}: it has more than ${MAX_NODES_BYTES} bytes`);
       return await readFile(file, 'utf8');
     } catch (error) {
-      // The last is Node's permission model: a folder that we were not to read holds nothing for us.
+      // ERR_ACCESS_DENIED comes from Node's permission model: a folder that we may not read holds no list for us.
       if (['ENOENT', 'ENOTDIR', 'ERR_ACCESS_DENIED'].includes(errnoOf(error) ?? '')) return undefined;
       throw error;
     }
@@ -52,11 +52,14 @@ export async function readSavedNodes(folder: string): Promise<SavedNodes | undef
   const nodes = parseNodeEntries(text, file);
   const head = v.safeParse(HeadSchema, JSON.parse(text));
   if (!head.success)
-    throw new TunnelError('ERR_NODES_INVALID', `${file}: it is no list that this version has saved`);
+    throw new TunnelError(
+      'ERR_NODES_INVALID',
+      `${file}: this version did not save this list; delete it, or download it again with nodes --update`,
+    );
   return { url: head.output.url, updated: head.output.updated, nodes };
 }
 
-/** Puts a list in the place of the one before, whole or not at all. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO */
+/** Replaces the saved list, all of it or nothing. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO */
 export async function saveNodes(folder: string, { url, updated, nodes }: SavedNodes): Promise<void> {
   await inFolder(folder, async () => {
     await closedFolder(folder);

@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 
 /**
- * What new files are made with: 64 MiB, 3 passes, 4 lanes, the second recommended choice of
- * RFC 9106, section 4; about 0.4 s in wasm.
+ * Cost of the key for new files: 64 MiB, 3 passes, 4 lanes, the second recommended choice of RFC 9106, section 4. It
+ * takes about 0.4 s in wasm.
  */
 const COST = { memoryKiB: 64 * 1024, passes: 3, lanes: 4 } as const;
 
-/** The most that a file may ask for, so that a hostile one can't have all memory or all day: a few seconds. */
+/** Highest cost that a file may demand, so that a hostile one cannot use all memory or much time: a few seconds. */
 const MAX_MEMORY_KIB = 256 * 1024;
 const MAX_PASSES = 10;
 const MAX_LANES = 16;
-/** Least memory of a lane. Source: RFC 9106, section 3.1. */
+/** Minimum memory of a lane. Source: RFC 9106, section 3.1. */
 const KIB_PER_LANE = 8;
 
 const SALT_BYTES = 16;
@@ -25,7 +25,7 @@ const base64 = (leastBytes: number, mostBytes = Number.POSITIVE_INFINITY) =>
     v.string('base64 is expected'),
     v.check((text) => {
       const bytes = Buffer.from(text, 'base64');
-      // Node skips what is no base64; what does not come out the same was none.
+      // Node ignores characters that are not base64, so compare the result with the text.
       return bytes.length >= leastBytes && bytes.length <= mostBytes && bytes.toString('base64') === text;
     }, 'base64 of another length is expected'),
   );
@@ -35,7 +35,7 @@ const count = (least: number, most: number) => {
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
 };
 
-/** How a sealed text stands in a file. */
+/** An encrypted text in a file, with everything but the passphrase that is needed to decrypt it. */
 export const SealedSchema = v.pipe(
   v.object(
     {
@@ -57,13 +57,13 @@ export type Sealed = v.InferOutput<typeof SealedSchema>;
 
 type KeyParameters = Pick<Sealed, 'kdf' | 'memoryKiB' | 'passes' | 'lanes' | 'salt'>;
 
-/** A key made of a passphrase, and what it was made with. */
+/** A key that was derived from a passphrase, and the parameters of the derivation. */
 export interface SealKey {
   readonly parameters: KeyParameters;
   readonly bytes: Uint8Array;
 }
 
-/** A key for a new file. Takes about half a second, as it shall for whoever guesses. */
+/** Derives the key for a new file. It is slow on purpose, about half a second, to slow down guessing. */
 export async function newSealKey(passphrase: Uint8Array): Promise<SealKey> {
   return sealKeyOf(passphrase, {
     kdf: 'argon2id',
@@ -72,10 +72,10 @@ export async function newSealKey(passphrase: Uint8Array): Promise<SealKey> {
   });
 }
 
-/** The key that a file was sealed with, if the passphrase is right. */
+/** Derives the key that a file was sealed with, if the passphrase is right. */
 export async function sealKeyOf(passphrase: Uint8Array, parameters: KeyParameters): Promise<SealKey> {
   const { kdf, memoryKiB, passes, lanes, salt } = parameters;
-  // Loaded here, as most starts need no passphrase.
+  // Load it only here, because most starts need no passphrase.
   const { argon2id } = await import('hash-wasm');
   const bytes = await argon2id({
     password: passphrase,
@@ -89,7 +89,7 @@ export async function sealKeyOf(passphrase: Uint8Array, parameters: KeyParameter
   return { parameters: { kdf, memoryKiB, passes, lanes, salt }, bytes };
 }
 
-/** Seals a text under a nonce of its own. @param label what it is; the same one opens it again */
+/** Encrypts a text with a fresh nonce. @param label says what the text is; {@link unseal} needs the same label */
 export async function seal(key: SealKey, text: string, label: string): Promise<Sealed> {
   const sodium = await readySodium();
   const nonce = randomBytes(NONCE_BYTES);
@@ -108,7 +108,7 @@ export async function seal(key: SealKey, text: string, label: string): Promise<S
   };
 }
 
-/** @returns undefined when the key is not the right one, or anything in `sealed` was changed */
+/** Decrypts a text. @returns undefined when the key or the label is wrong, or anything in `sealed` was changed */
 export async function unseal(key: SealKey, sealed: Sealed, label: string): Promise<string | undefined> {
   const sodium = await readySodium();
   try {

@@ -9,15 +9,15 @@ import { checkFileMode, WAY_OUT } from './state_folder.js';
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 
 /**
- * The text of a file that its owner alone may use.
+ * Reads a file that only its owner may use.
  *
- * @returns undefined when there is none
- * @throws {TunnelError} ERR_STATE_INVALID; what the system refuses comes as it is
+ * @returns undefined when there is no file
+ * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
  */
 export async function readStateFile(file: string, maxBytes: number): Promise<string | undefined> {
   let handle: Awaited<ReturnType<typeof open>>;
   try {
-    // Without waiting: a named pipe would keep us until somebody writes.
+    // Without this flag, opening a named pipe would wait for a writer.
     handle = await open(file, constants.O_RDONLY | NO_WAITING);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
@@ -25,17 +25,17 @@ export async function readStateFile(file: string, maxBytes: number): Promise<str
   }
   try {
     const stats = await handle.stat();
-    if (!stats.isFile()) throw refusedFile(file, 'it is no file');
+    if (!stats.isFile()) throw refusedFile(file, 'it is not a regular file');
     checkFileMode(file, stats.mode);
     if (stats.size > maxBytes)
-      throw refusedFile(file, `it has ${stats.size} bytes, too many for a file of ours`);
+      throw refusedFile(file, `it has ${stats.size} bytes, more than the ${maxBytes} that we read`);
     return await handle.readFile('utf8');
   } finally {
     await handle.close();
   }
 }
 
-/** Opens what is sealed in a file. @throws {TunnelError} ERR_STATE_SEALED */
+/** Decrypts the text that is sealed in a file. @throws {TunnelError} ERR_STATE_SEALED */
 export async function openSealed(
   file: string,
   sealed: Sealed,
@@ -53,23 +53,24 @@ export async function openSealed(
   if (text === undefined) {
     throw new TunnelError(
       'ERR_STATE_SEALED',
-      `${file}: the passphrase is wrong, or the file is damaged; it was left as it is: try again, or ${WAY_OUT}`,
+      `${file}: the passphrase is wrong, or the file is damaged; it was left unchanged: try again, or ${WAY_OUT}`,
     );
   }
   return { text, key };
 }
 
+/** The error about a file that cannot be used. @param what is wrong with it */
 export function refusedFile(file: string, what: string): TunnelError {
   return new TunnelError(
     'ERR_STATE_INVALID',
-    `${file}: ${what}; it was left as it is: move it away to start anew, ${WAY_OUT}`,
+    `${file}: ${what}; it was left unchanged: move it away to start fresh, ${WAY_OUT}`,
   );
 }
 
-/** Why a text is no state file; what to do about it, the reader of the file knows. */
+/** What is wrong with the text of a state file. The code that read the file adds its name and what to do. */
 export class StateFault extends Error {}
 
-/** @param prefix stands before the name of the field that is wrong @throws {StateFault} */
+/** Checks JSON against a schema. @param prefix goes before the name of a wrong field @throws {StateFault} */
 export function checked<T>(schema: v.GenericSchema<unknown, T>, json: unknown, prefix: string): T {
   const read = v.safeParse(schema, json, { abortEarly: true });
   if (read.success) return read.output;
@@ -84,7 +85,7 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The engine's own error repeats a piece of the text, and that may be a key.
+    // The engine's own error quotes a piece of the text, which may be a key.
     throw new StateFault(text.trim() === '' ? 'it is empty' : 'it is not JSON');
   }
 }

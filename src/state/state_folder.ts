@@ -2,15 +2,18 @@ import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
 
-/** What to do when a folder or a file can't be used. */
-export const WAY_OUT = 'choose another folder with --state DIR, or do without with --ephemeral';
+/** What to do when a folder or a file cannot be used. */
+export const WAY_OUT = 'choose another folder with --state DIR, or run without one with --ephemeral';
 
-/** Names of ours in a state folder: a role's file, its drafts and older ones, its locks, its socket; the same of the names; the list of nodes. */
+/**
+ * Names of our own files in a state folder: for each role its state file with drafts and old ones, its locks and its
+ * socket; the same for the names of tickets; the list of bootstrap nodes.
+ */
 const OURS = /^(?:(?:listener|connector|node|names)\.(?:json|lock|sock)|nodes\.json)/;
 
 /**
- * Makes the state folder where there is none, and sees to it that nobody but its owner enters: one
- * that holds nothing but files of ours is closed to others, one with other things is refused.
+ * Creates the state folder if it does not exist, and makes sure that only its owner can enter it. If others can, it
+ * closes a folder that holds only our own files, and refuses any other.
  *
  * @throws {TunnelError} ERR_STATE_INVALID
  */
@@ -21,7 +24,7 @@ export async function closedFolder(folder: string): Promise<void> {
   if ((mode & 0o077) === 0) return;
   await refuseOthers(folder, mode);
   await chmod(folder, 0o700);
-  // Once more, now that nobody else puts anything there.
+  // Check again, now that nobody else can add anything.
   await refuseOthers(folder, mode);
 }
 
@@ -31,11 +34,11 @@ async function refuseOthers(folder: string, mode: number): Promise<void> {
   if (!isOurs.includes(false)) return;
   throw new TunnelError(
     'ERR_STATE_INVALID',
-    `${folder}: others on this machine may enter it (mode ${octal(mode)}), and it holds other things too, or things of others, so it was left as it is; name a folder of its own with --state DIR, or look through it and make it yours alone with: chmod 700 ${folder}`,
+    `${folder}: other users of this machine may enter it (mode ${octal(mode)}), and it holds other files than ours or files of others, so it was left unchanged; name another folder with --state DIR, or check its files and close it with: chmod 700 ${folder}`,
   );
 }
 
-/** False for what another may have put there: what belongs to somebody else, or a link to what is ours. */
+/** False for anything that another user may have put there: a file of another owner, or a link. */
 async function isFileOfOurs(folder: string, name: string): Promise<boolean> {
   if (!OURS.test(name)) return false;
   const stats = await lstat(join(folder, name));
@@ -48,7 +51,7 @@ async function makeFolder(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
-    // Node says so of a file system that cannot be written, too: what is the matter with the outermost folder that is missing?
+    // Node also reports ENOENT for a read-only file system. Creating the outermost missing folder gives the true error.
     let missing = resolve(folder);
     while (dirname(missing) !== missing && !(await exists(dirname(missing)))) missing = dirname(missing);
     await mkdir(missing, { mode: 0o700 });
@@ -56,16 +59,16 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-/** Refuses a file that others on this machine may use. @throws {TunnelError} ERR_STATE_INVALID */
+/** Refuses a file that other users of this machine may use. @throws {TunnelError} ERR_STATE_INVALID */
 export function checkFileMode(file: string, mode: number): void {
   if (process.platform === 'win32' || (mode & 0o077) === 0) return;
   throw new TunnelError(
     'ERR_STATE_INVALID',
-    `${file}: others on this machine may use it (mode ${octal(mode)}), and it holds a secret key; make it yours alone with: chmod 600 ${file}`,
+    `${file}: other users of this machine may read or write it (mode ${octal(mode)}), and it holds a secret key; close it with: chmod 600 ${file}`,
   );
 }
 
-/** Whether anything lies there, a link that leads nowhere too. */
+/** Whether the path exists; a dangling link counts. */
 export async function exists(file: string): Promise<boolean> {
   try {
     await lstat(file);
@@ -76,7 +79,7 @@ export async function exists(file: string): Promise<boolean> {
   }
 }
 
-/** Runs `work`; what the system refuses becomes ERR_STATE_IO. */
+/** Runs `work`, and turns an error of the system into ERR_STATE_IO. */
 export async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

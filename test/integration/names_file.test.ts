@@ -111,8 +111,8 @@ describe('the names file', () => {
   const foreign: ReadonlyArray<readonly [what: string, content: string, why: RegExp]> = [
     ['an empty file', '', /it is empty/],
     ['other text than JSON', 'precious', /it is not JSON/],
-    ['an identity', '{"version":2,"kind":"tox-wasm-tunnel identity"}', /no list of names/],
-    ['a later version', '{"version":2,"kind":"tox-wasm-tunnel names"}', /version 2.*knows version 1/],
+    ['an identity', '{"version":2,"kind":"tox-wasm-tunnel identity"}', /not a list of names/],
+    ['a later version', '{"version":2,"kind":"tox-wasm-tunnel names"}', /version 2.*reads version 1/],
     ['no names', `{${head}}`, /"names" is wrong: it is missing/],
     ['names of another shape', `{${head},"names":{"home":"x"}}`, /"names" is wrong: a list/],
     ['a name without a ticket', `{${head},"names":[{"name":"precious"}]}`, /"names" is wrong/],
@@ -130,7 +130,7 @@ describe('the names file', () => {
         await assert.rejects(attempt, (error: Error) => {
           assert.ok(failsWith('ERR_STATE_INVALID', why)(error));
           assert.doesNotMatch(error.message, /precious/);
-          assert.match(error.message, /left as it is: move it away/);
+          assert.match(error.message, /left unchanged: move it away/);
           return true;
         });
       }
@@ -141,6 +141,9 @@ describe('the names file', () => {
   test('a file that others may read is refused', async () => {
     await add('home', 'ticket 1');
     await chmod(file(), 0o644);
-    await assert.rejects(names(), failsWith('ERR_STATE_INVALID', /others on this machine may use it/));
+    await assert.rejects(
+      names(),
+      failsWith('ERR_STATE_INVALID', /other users of this machine may read or write it/),
+    );
   });
 });

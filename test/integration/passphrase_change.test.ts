@@ -97,7 +97,7 @@ describe('a change of the passphrase', () => {
     const before = await text('listener');
     await assert.rejects(
       changePassphrase({ folder, from: OLD, to: NEW }),
-      failsWith('ERR_STATE_BUSY', /end it first/),
+      failsWith('ERR_STATE_BUSY', /stop it first/),
     );
     assert.equal(await text('listener'), before);
     await opened.release();

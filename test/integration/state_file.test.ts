@@ -104,7 +104,7 @@ describe('state file', () => {
   test('anything but a regular file is refused at once, a named pipe too', { skip: !posix }, async () => {
     await mkdir(folder, { mode: 0o700 });
     execFileSync('mkfifo', ['-m', '600', file]);
-    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is no file/));
+    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is not a regular file/));
   });
 
   test('no error, and no cause of one, quotes a damaged file', async () => {
@@ -159,7 +159,7 @@ describe('state folder', { skip: !posix }, () => {
       await chmod(folder, 0o777);
       // This file is written when the lock is released.
       await plant(precious, join(folder, 'listener.lock.1.free'));
-      await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /things of others/));
+      await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /files of others/));
       assert.equal(await readFile(precious, 'utf8'), 'mine');
       await rm(folder, { recursive: true });
     }
@@ -171,7 +171,7 @@ describe('state folder', { skip: !posix }, () => {
     await mkdir(folder, { mode: 0o755 });
     await writeFile(file, '{}', { mode: 0o600 });
     await chown(file, 12_345, 12_345);
-    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /things of others/));
+    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /files of others/));
   });
 });
 
@@ -317,7 +317,10 @@ describe('export and import', () => {
     const before = await readFile(file, 'utf8');
     const exported = await exportState(place());
     assert.ok(exported);
-    await assert.rejects(take(exported.text), failsWith('ERR_STATE_EXISTS', /left as it is; with --replace/));
+    await assert.rejects(
+      take(exported.text),
+      failsWith('ERR_STATE_EXISTS', /left unchanged; with --replace/),
+    );
     assert.equal(await readFile(file, 'utf8'), before);
     assert.deepEqual(await take(exported.text, true), { identity: mine, kept: `${file}.old.1` });
     await writeFile(file, 'damaged');
@@ -342,14 +345,11 @@ describe('export and import', () => {
   test('an export never overwrites a file', async () => {
     const out = temp.file('out.json');
     await writeExport(out, 'one');
-    await assert.rejects(
-      writeExport(out, 'two'),
-      failsWith('ERR_STATE_IO', /out\.json: it is there already/),
-    );
+    await assert.rejects(writeExport(out, 'two'), failsWith('ERR_STATE_IO', /out\.json: it exists already/));
     assert.equal(await readFile(out, 'utf8'), 'one');
     if (posix) assert.equal((await stat(out)).mode & 0o777, 0o600);
     await link(out, temp.file('hard'));
-    await assert.rejects(writeExport(temp.file('hard'), 'two'), failsWith('ERR_STATE_IO', /there already/));
+    await assert.rejects(writeExport(temp.file('hard'), 'two'), failsWith('ERR_STATE_IO', /exists already/));
     assert.equal(await exportState(place()), undefined);
   });
 });

@@ -98,7 +98,7 @@ describe('an incomplete or damaged ticket', () => {
     [
       'a character outside the alphabet',
       `${TICKET.slice(0, 9)}u${TICKET.slice(10)}`,
-      /"u" at position 10 is in no ticket/,
+      /"u" at position 10 never occurs in a ticket/,
     ],
     ['an invisible character', `${TICKET.slice(0, 9)}\u0000`, /U\+0000 at position 10/],
     ['another prefix', `xwt1${TICKET.slice(4)}`, /does not begin with twt1/],

@@ -254,12 +254,12 @@ test('denying a connected peer ends its grant, even one allowed by key', () => {
 test('a name belongs to a ticket or to peers, never to both', () => {
   const { policy } = bench();
   policy.newTicket({ name: 'ci' });
-  const taken = failsWith('ERR_USAGE', /name of a ticket already/);
+  const taken = failsWith('ERR_USAGE', /already the name of a ticket/);
   assert.throws(() => policy.allow({ name: 'ci', publicKey: bytes(0x78) }), taken);
   assert.throws(() => policy.allow({ name: 'default', publicKey: bytes(0x78) }), taken);
   assert.throws(
     () => policy.newTicket({ name: 'laptop' }),
-    failsWith('ERR_USAGE', /name of an allowed peer/),
+    failsWith('ERR_USAGE', /already the name of an allowed peer/),
   );
   policy.allow({ name: 'laptop', publicKey: bytes(0x78) }); // two machines of one person
   policy.newTicket({ name: 'peer-79797979' });

@@ -41,8 +41,8 @@ describe('bootstrap line', () => {
     ['192.0.2.1', /a part is missing/],
     ['192.0.2.1:33445', /a part is missing/],
     [`:33445:${KEY}`, /the host is empty/],
-    [`192.0.2.1::${KEY}`, /the port "" is no number/],
-    [`192.0.2.1:0:${KEY}`, /the port "0" is no number from 1 to 65535/],
+    [`192.0.2.1::${KEY}`, /the port "" is not a number/],
+    [`192.0.2.1:0:${KEY}`, /the port "0" is not a number from 1 to 65535/],
     [`192.0.2.1:65536:${KEY}`, /the port "65536"/],
     [`192.0.2.1:+1:${KEY}`, /the port "\+1"/],
     [`192.0.2.1:0x50:${KEY}`, /the port "0x50"/],
@@ -52,12 +52,12 @@ describe('bootstrap line', () => {
     [`192.0.2.1:33445:${KEY}000000000000`, /76 digits: that is a Tox ID/],
     [`192.0.2.1:33445:x${KEY.slice(1)}`, /"x" at position 1 of the key/],
     [`192.0.2.1:33445:${KEY.slice(0, 63)} `.replace(' ', '?'), /"\?" at position 64 of the key/],
-    [`2001:db8::1:33445:${KEY}`, /stands in brackets/],
+    [`2001:db8::1:33445:${KEY}`, /needs brackets/],
     [`[2001:db8::1:33445:${KEY}`, /bracket is not closed/],
-    [`[192.0.2.1]:33445:${KEY}`, /in brackets is no IPv6 address/],
-    [`[tox.example.org]:33445:${KEY}`, /in brackets is no IPv6 address/],
+    [`[192.0.2.1]:33445:${KEY}`, /in brackets is not an IPv6 address/],
+    [`[tox.example.org]:33445:${KEY}`, /in brackets is not an IPv6 address/],
     [`[fe80::1%eth0]:33445:${KEY}`, /zone/],
-    [`a]b:33445:${KEY}`, /a bracket stands where none belongs/],
+    [`a]b:33445:${KEY}`, /a bracket is at the wrong place/],
     [`999.0.2.1:33445:${KEY}`, /must be a dotted quad/],
     [`192.0.2:33445:${KEY}`, /must be a dotted quad/],
     [`0x7f.1:33445:${KEY}`, /must be a dotted quad/],
@@ -71,7 +71,7 @@ describe('bootstrap line', () => {
   for (const [line, why] of bad) {
     test(`${JSON.stringify(line.slice(0, 40))} is refused: ${why.source}`, () => {
       refuses(() => parseBootstrapLine(line), 'ERR_BOOTSTRAP_INVALID', why);
-      refuses(() => parseBootstrapLine(line), 'ERR_BOOTSTRAP_INVALID', /it looks like HOST:PORT:KEY/);
+      refuses(() => parseBootstrapLine(line), 'ERR_BOOTSTRAP_INVALID', /write HOST:PORT:KEY/);
     });
   }
 
@@ -220,7 +220,7 @@ describe('nodes file', () => {
   for (const [name, text, why] of bad) {
     test(`${name} is refused with its position`, () => {
       refuses(() => read(text), 'ERR_NODES_INVALID', why);
-      refuses(() => read(text), 'ERR_NODES_INVALID', /it looks like \{"nodes"/);
+      refuses(() => read(text), 'ERR_NODES_INVALID', /must look like \{"nodes"/);
     });
   }
 

@@ -163,7 +163,7 @@ describe('id --export and --import', () => {
     const out = temp.file('backup.json');
     await writeFile(out, 'precious');
     assert.equal(await bench.run('id', '--export', out), 1);
-    assert.match(bench.stderr.text, /backup\.json: it is there already, and was left as it is/);
+    assert.match(bench.stderr.text, /backup\.json: it exists already and was left unchanged/);
     assert.equal(await readFile(out, 'utf8'), 'precious');
   });
 

@@ -161,7 +161,7 @@ const WRONG: readonly Wrong[] = [
     listening,
     { allowPeers: [`default=${KEY}`] },
     'ERR_USAGE',
-    /name of a ticket already/,
+    /already the name of a ticket/,
   ],
   ['denyPeers with an invalid key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
   [
@@ -288,7 +288,7 @@ const WRONG: readonly Wrong[] = [
     connecting,
     remoteWith({ proxy: `ftp://me:${SECRET}@a:1` }),
     'ERR_ADDRESS_INVALID',
-    /connect\(\): proxy: the proxy is no proxy/,
+    /connect\(\): proxy: the proxy is not a usable proxy/,
   ],
   [
     'a user with a colon',
@@ -297,7 +297,7 @@ const WRONG: readonly Wrong[] = [
       proxy: { protocol: 'http', host: 'a', port: 1, credentials: { user: 'a:b', password: SECRET } },
     }),
     A,
-    /proxy.credentials: .*no colon/,
+    /proxy.credentials: .*must not contain a colon/,
   ],
   [
     'a mistyped ticket',

@@ -77,9 +77,9 @@ describe('tox id', () => {
 
   test('every prefix of an ID is refused with its length', () => {
     for (let length = 0; length < ID.length; length++) {
-      refuses(ID.slice(0, length), new RegExp(`it has ${length} digits`));
+      refuses(ID.slice(0, length), new RegExp(`this has ${length} digits`));
     }
-    refuses(`${ID}0`, /it has 77 digits/);
+    refuses(`${ID}0`, /this has 77 digits/);
   });
 
   test('a foreign character among the digits is named with its position', () => {
@@ -91,7 +91,7 @@ describe('tox id', () => {
   });
 
   test('a bare public key is told apart from a Tox ID', () => {
-    refuses(ID.slice(0, 64), /64 are a public key/);
+    refuses(ID.slice(0, 64), /a public key has 64/);
     assert.throws(
       () => parseToxId(ID.slice(0, 63)),
       (error) => error instanceof Error && !/public key/.test(error.message),
