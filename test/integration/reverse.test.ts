@@ -156,6 +156,20 @@ test('connections to the far port come out here, in both directions, half-closed
   assert.deepEqual(b.told, [`open 127.0.0.1:${port}`]);
 });
 
+test('an open connection outlives the time for its answer', async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const b = bench(t, ['0']);
+  const port = await b.listening(b.forwards.add(parseReverseSpec(`0:localhost:${target.port}`)));
+  const client = dialLoopback(port);
+  for (const text of ['before', 'after']) {
+    client.write(text);
+    assert.equal(String(await readExactly(client, text.length)), text);
+    b.timers.advance(30_000);
+  }
+  client.destroy();
+});
+
 test('a port that is not allowed stays closed, and the user learns what to do', async (t) => {
   const port = await freePort();
   const b = bench(t, [String(port === 1 ? 2 : port - 1), '0.0.0.0:1']);
@@ -205,6 +219,17 @@ test('a port in use is reported, and requested again until it is free', async (t
   await holder.stop();
   b.timers.advance(60_000);
   assert.equal(await b.listening(reverse), holder.port);
+});
+
+test('a forward that closes while it waits to request a port again leaves no timer', async (t) => {
+  const holder = await Target.start();
+  t.after(() => holder.stop());
+  const b = bench(t, ['*']);
+  b.forwards.add(parseReverseSpec(`${holder.port}:localhost:80`));
+  await b.refused(1);
+  assert.equal(b.timers.running, 1);
+  b.forwards.close();
+  assert.equal(b.timers.running, 0);
 });
 
 test('the number of open ports is limited, and closing one makes room', async (t) => {

@@ -47,7 +47,6 @@ export function raceToConnect(
     const stop = (): void => finish({ kind: 'stopped' });
 
     const tryNext = (): void => {
-      headStart.clear();
       const attempt = all[next++];
       if (attempt === undefined) {
         if (attempts.size === 0) finish({ kind: 'failed', errors });

@@ -43,8 +43,8 @@ interface Attempt {
 
 /**
  * The connector's end of `-R`: asks the far end to listen on a port, again in each new session. The port
- * stays open as long as the stream that asked for it. The forward does not serve the connections; whoever
- * does calls {@link owns} for each one.
+ * stays open as long as the stream that asked for it. The forward does not serve the connections itself: the
+ * server of the connector's streams calls {@link owns} for each one.
  */
 export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   readonly spec: ReverseSpec;
