@@ -4,7 +4,7 @@ import { MAX_PACKET_BYTES } from './packets.js';
 export const DEFAULT_FRAME_BYTES = 1024;
 /**
  * Longest frame that we offer, in bytes: a lossy packet without its id byte and without the 28 bytes of the channel's
- * header (docs/protocol.md, section 5).
+ * header (docs/reference/protocol.md, section 5).
  */
 export const MAX_FRAME_BYTES = MAX_PACKET_BYTES - 1 - 28;
 

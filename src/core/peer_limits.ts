@@ -80,7 +80,7 @@ export const DEFAULT_LIMITS: Limits = {
 /** The range of each limit. */
 export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: number; readonly most: number }>> =
   {
-    // The ring's tables have a fixed number of rows, and docs/protocol.md, section 4, fixes the number of streams.
+    // The ring's tables have a fixed number of rows, and docs/reference/protocol.md, section 4, fixes the number of streams.
     maxPeers: { least: 1, most: MAX_PEERS },
     maxStreams: { least: 1, most: MAX_STREAMS_PER_PEER },
     maxOpensPerSecond: { least: 1, most: 1_000_000 },

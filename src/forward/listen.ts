@@ -37,7 +37,7 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
     server.once('error', onError).once('close', onClose);
     server.listen({ host, port }, () => {
       if (isClosed) {
-        // The server was closed during the look-up of a bind name. Node.js listens anyway.
+        // Some Node.js versions listen even if the server was closed during the look-up of a bind name.
         server.close();
         return;
       }

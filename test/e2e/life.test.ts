@@ -13,7 +13,7 @@ import { TempFolder } from '../support/temp_folder.js';
 const MIB = 1024 * 1024;
 
 /**
- * The time limit for closing the sockets of a peer that died silently: 30 s of silence (docs/protocol.md,
+ * The time limit for closing the sockets of a peer that died silently: 30 s of silence (docs/reference/protocol.md,
  * section 3.3), then the patience, and a margin for a machine that is busy with other tests.
  */
 const PATIENCE_S = 2;

@@ -154,8 +154,8 @@ describe('id --new-passphrase-file and --remove-passphrase', () => {
     for (const [args, why] of [
       [['--remove-passphrase'], /the passphrase is wrong/],
       [['--new-passphrase-file', empty], /the passphrase is empty/],
-      [['--remove-passphrase', '--new-passphrase-file', empty], /contradict each other/],
-      [['--remove-passphrase', '--export', '-'], /contradict each other/],
+      [['--remove-passphrase', '--new-passphrase-file', empty], /cannot be combined/],
+      [['--remove-passphrase', '--export', '-'], /cannot be combined/],
     ] as const) {
       const { code, bench } = await run(...args);
       assert.equal(code, 2);

@@ -1,5 +1,5 @@
 /**
- * The environments in which the installed package must run, on each Node, as docs/embedding.md describes
+ * The environments in which the installed package must run, on each Node, as docs/how-to/node-programs.md describes
  * them.
  */
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-/** A hostile peer that was admitted, next to an honest one: docs/protocol.md, docs/cli.md "Limits". */
+/** A hostile peer that was admitted, next to an honest one: docs/reference/limits.md. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';

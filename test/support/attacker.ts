@@ -21,7 +21,7 @@ export const TYPES = {
   bye: 0x12,
 } as const;
 
-/** Reason numbers: docs/protocol.md, section 6. */
+/** Reason numbers: docs/reference/protocol.md, section 6. */
 export const REASON = { notAllowed: 5, limit: 6, cancelled: 8, protocolError: 9 } as const;
 
 /** A stream UUID that differs from others in the bytes that hash tables look at. */
@@ -44,7 +44,7 @@ export function openFrame(id: Uint8Array, host: string, port: number): Uint8Arra
   return frame;
 }
 
-/** An OPEN for a port at this end (docs/protocol.md, kind 3). */
+/** An OPEN for a port at this end (docs/reference/protocol.md, kind 3). */
 export function listenFrame(id: Uint8Array, host: string, port: number): Uint8Array {
   const frame = openFrame(id, host, port);
   frame[25] = 3;

@@ -33,19 +33,19 @@ const lockIsFree = async (role: 'listener' | 'connector' | 'node'): Promise<bool
 };
 
 describe('listen', () => {
-  test('prints the ticket, the command for the other machine, and the reachable targets', async () => {
+  test('prints the ticket, the command for the other machine and the exposed targets', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '22', '--expose', 'db.lan:5432');
     assert.equal(bench.stdout.text, '');
     assert.match(bench.stderr.text, new RegExp(`^  ${bench.tunnel.ticket}$`, 'm'));
     assert.match(bench.stderr.text, new RegExp(`^  npx tox-wasm-tunnel ${bench.tunnel.ticket} 22$`, 'm'));
-    assert.match(bench.stderr.text, /^May be reached: localhost:22, db\.lan:5432$/m);
+    assert.match(bench.stderr.text, /^Peers may reach: localhost:22, db\.lan:5432$/m);
     bench.signal('SIGTERM');
     assert.equal(await ended, 0);
     assert.equal(bench.tunnel.closes, 1);
     assert.match(bench.stderr.text, /Closed after 0 s: 1\.2 kB in, 56 MB out\n$/);
   });
 
-  test('without any rule it reports that the whole loopback is open and how to open less, and leaves the port to the user', async () => {
+  test('without rules, warns that the whole loopback is open, shows how to open less, and leaves PORT open in the command', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     assert.equal(bench.calls[0]?.options.expose, 'loopback');
     assert.match(bench.stderr.text, new RegExp(`npx tox-wasm-tunnel ${bench.tunnel.ticket} PORT$`, 'm'));
@@ -59,15 +59,15 @@ describe('listen', () => {
   });
 
   const narrow: ReadonlyArray<readonly [args: readonly string[], example: string, ...says: RegExp[]]> = [
-    [['--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
-    [['--expose', 'none', '--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none'], 'PORT', /^Peers may reach: nothing$/m],
+    [['--expose', 'none', '--expose', 'none'], 'PORT', /^Peers may reach: nothing$/m],
     [
       ['--allow-reverse', '8080'],
       '-R 8080:localhost:PORT',
-      /^May be reached: nothing$/m,
-      /^May be opened on this machine by -R: 8080$/m,
+      /^Peers may reach: nothing$/m,
+      /^Peers may open with -R on this machine: 8080$/m,
     ],
-    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^Peers may reach: nothing$/m],
   ];
   for (const [args, example, ...says] of narrow) {
     test(`${args.join(' ')} opens only what it names, and says so`, async () => {
@@ -113,7 +113,7 @@ describe('listen', () => {
     ['localhost:*', 'PORT'],
   ];
   for (const [expose, target] of targets) {
-    test(`--expose ${expose} ends the ready command with ${target}`, async () => {
+    test(`--expose ${expose} ends the command for the other machine with ${target}`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, '--expose', expose, '--ephemeral');
       assert.ok(
         bench.stderr.lines.includes(`  npx tox-wasm-tunnel ${bench.tunnel.ticket} ${target}`),
@@ -124,14 +124,14 @@ describe('listen', () => {
     });
   }
 
-  test('the ready command also names the private bootstrap nodes', async () => {
+  test('the command for the other machine names the private bootstrap nodes', async () => {
     const { ended } = await bench.start(/Ctrl-C/, '--bootstrap', `192.0.2.1:1:${KEY.toLowerCase()}`);
     assert.match(bench.stderr.text, new RegExp(` PORT --bootstrap 192\\.0\\.2\\.1:1:${KEY}$`, 'm'));
     bench.signal();
     await ended;
   });
 
-  test('the first start saves its identity, and the next start uses it', async () => {
+  test('saves the identity of the first start and reuses it', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     const { identity } = bench.tunnel;
     bench.signal();
@@ -147,7 +147,7 @@ describe('listen', () => {
     assert.equal(
       (await stat(join(folder, 'listener.json'))).ino,
       ino,
-      'written once, and only read after that',
+      'the second start does not write the file',
     );
   });
 
@@ -159,7 +159,7 @@ describe('listen', () => {
     assert.equal(await ended, 0);
   });
 
-  test('a second listener is refused, names the first, and starts nothing', async () => {
+  test('a second listener fails, names the first, and starts nothing', async () => {
     const first = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
     assert.equal(await bench.run(), 1);
     assert.match(
@@ -170,7 +170,7 @@ describe('listen', () => {
     await first.release();
   });
 
-  test('a damaged state file exits with 2 and is not overwritten', async () => {
+  test('exits with 2 for a damaged state file, and does not overwrite it', async () => {
     const file = join(folder, 'listener.json');
     await writeFile(file, 'precious', { mode: 0o600 });
     assert.equal(await bench.run(), 2);
@@ -181,7 +181,7 @@ describe('listen', () => {
     assert.ok((await readdir(folder)).every((name) => name === 'listener.json' || name.includes('.lock.')));
   });
 
-  test('a failed start saves nothing, releases the identity and exits with 1', async () => {
+  test('a failed start saves nothing, unlocks the identity and exits with 1', async () => {
     bench.onStart = async () => {
       throw new TunnelError('ERR_LISTEN', 'UDP port 1 is in use');
     };
@@ -191,7 +191,7 @@ describe('listen', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('an internal error is one line too, and -vv adds the stack trace', async () => {
+  test('an unexpected error is one line, and -vv adds its stack', async () => {
     bench.onStart = async () => {
       throw new TypeError('x is not\na function');
     };
@@ -201,7 +201,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /\n {4}at /);
   });
 
-  test('text quoted by an error never reaches a terminal unescaped, not even with -vv', async () => {
+  test('text that an error quotes is escaped for the terminal, with -vv too', async () => {
     bench.onStart = async () => {
       throw new TypeError('no', { cause: new Error('it said \u001b]0;title\u0007') });
     };
@@ -209,7 +209,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /it said \\u001b\]0;title\\u0007\n {4}at /);
   });
 
-  test('a fatal error while it runs closes it and exits with 1', async () => {
+  test('a fatal error closes the tunnel and exits with 1', async () => {
     const { ended } = await bench.start(/"started"/, '--json');
     bench.tunnel.emit('error', new TunnelError('ERR_WORKER_DIED', 'out of memory'));
     assert.equal(await ended, 1);
@@ -222,7 +222,7 @@ describe('listen', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('when it fails, the number of repeated lines precedes the error', async () => {
+  test('after a failure, the count of repeated lines comes before the error', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     for (let each = 0; each < 5; each++)
@@ -238,8 +238,8 @@ describe('listen', () => {
   });
 });
 
-describe('the exit', () => {
-  test('a second signal exits at once, each with its own code', async () => {
+describe('the end', () => {
+  test('a second signal ends the process at once, with the code of that signal', async () => {
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
@@ -259,7 +259,7 @@ describe('the exit', () => {
     }
   });
 
-  test('a signal during the start exits with 0, aborts the start, and closes what arrives late', async () => {
+  test('a signal during the start exits with 0, cancels the start, and closes a tunnel that arrives late', async () => {
     let arrive: (tunnel: FakeTunnel) => void = () => {};
     const late = new Promise<FakeTunnel>((resolve) => {
       arrive = resolve;
@@ -279,7 +279,7 @@ describe('the exit', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('a start that fails because it was aborted is not an error', async () => {
+  test('a start that fails because it was cancelled is not an error', async () => {
     bench.onStart = ({ options }) =>
       new Promise((_resolve, reject) => {
         options.signal?.addEventListener('abort', () => reject(new Error('aborted')));
@@ -289,7 +289,7 @@ describe('the exit', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('a close that hangs is abandoned after ten seconds, with 1', async () => {
+  test('gives up on a close that hangs after ten seconds, and exits with 1', async () => {
     const hanging = new Promise<void>(() => {});
     bench.tunnel.onClose = () => hanging;
     const { ended } = await bench.start(/Ctrl-C/);
@@ -299,11 +299,11 @@ describe('the exit', () => {
     assert.equal(timer?.delayMs, 10_000);
     timer.callback();
     assert.equal(await ended, 1);
-    assert.match(bench.stderr.text, /closing did not end within 10 s\n$/);
+    assert.match(bench.stderr.text, /the tunnel did not close within 10 s\n$/);
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('a timely close leaves no timer behind, and reports nothing about the peers', async () => {
+  test('a close in time leaves no timer behind, and does not report that peers go offline', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.tunnel.onClose = async () => {
       bench.tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
@@ -315,7 +315,7 @@ describe('the exit', () => {
   });
 
   for (const stream of ['stdout', 'stderr'] as const) {
-    test(`a reader of ${stream} that goes away ends it silently, with 0`, async () => {
+    test(`exits quietly with 0 when the reader of ${stream} goes away`, async () => {
       const { ended } = await bench.start(/"started"/, '--json', '-v', '--ephemeral');
       bench[stream].failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
       bench.tunnel.emit('waiting', { message: 'no node answers' });
@@ -325,13 +325,13 @@ describe('the exit', () => {
     });
   }
 
-  test('a reader that is gone before the start also ends it silently', async () => {
+  test('exits quietly when the reader is gone before the start', async () => {
     bench.stderr.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
     assert.equal(await bench.run('--ephemeral'), 0);
     assert.equal(bench.tunnel.closes, 1);
   });
 
-  test('a reader lost while it prepares the start also ends it', async () => {
+  test('exits when the reader goes away during the preparation', async () => {
     const { io } = bench;
     const stateFolder = async (): Promise<string> => {
       bench.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
@@ -340,7 +340,7 @@ describe('the exit', () => {
     assert.equal(await run(['listen'], { ...io, stateFolder }), 0);
   });
 
-  test('a reader that stops costs bounded memory, and learns how much it missed', async () => {
+  test('a stopped reader costs bounded memory, and learns how many events it missed', async () => {
     const { ended } = await bench.start(/"started"/, '--json', '--ephemeral');
     bench.stdout.stalled = true;
     const message = 'x'.repeat(10_000);
@@ -383,7 +383,7 @@ describe('events', () => {
     });
   };
 
-  test('programs get one JSON object per line, and people nothing', async () => {
+  test('--json prints one JSON object per line, and nothing for people', async () => {
     const { ended } = await bench.start(/"started"/, 'listen', '--json', '--expose', '22');
     happen(bench.tunnel);
     bench.signal();
@@ -425,7 +425,7 @@ describe('events', () => {
       assert.match(line, /^\{"event":"[a-z]+","time":"2026-01-02T03:04:05\.678Z"/);
   });
 
-  test('people get one line each, with text from peers made harmless', async () => {
+  test('people get one line per event, with text of peers escaped', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     happen(bench.tunnel);
@@ -446,7 +446,7 @@ describe('events', () => {
     ]);
   });
 
-  test('-v adds the routine codes, --json -v gives both, -q gives none', async () => {
+  test('-v adds the routine codes, --json -v prints both forms, -q prints none', async () => {
     for (const [flags, stderr, stdout] of [
       [['-v'], true, false],
       [['--json', '-v'], true, true],
@@ -464,7 +464,7 @@ describe('events', () => {
     }
   });
 
-  test('each log level needs its -v', async () => {
+  test('each log level needs its number of -v', async () => {
     for (const [flags, levels] of [
       [[], ['error']],
       [['-v'], ['error', 'warn', 'info']],
@@ -496,7 +496,7 @@ describe('connect', () => {
     throw new TunnelError('ERR_LISTEN', '127.0.0.1:22', { cause: Object.assign(new Error(code), { code }) });
   };
 
-  test('opens the requested forwards in order, and reports their addresses', async () => {
+  test('opens the forwards in the given order, and prints where they listen', async () => {
     const { ended } = await bench.start(
       /5432/,
       ...['connect', ID, '22', '-p', '2222', '-L', '8080:intra.lan:80', '-L', '[::1]:0:[::1]:5432'],
@@ -506,12 +506,12 @@ describe('connect', () => {
       { bind: { host: '127.0.0.1', port: 8080 }, target: { host: 'intra.lan', port: 80 } },
       { bind: { host: '::1', port: 0 }, target: { host: '::1', port: 5432 } },
     ]);
-    assert.match(bench.stderr.text, /^Forwarding 127\.0\.0\.1:2222 to localhost:22 of the far end$/m);
+    assert.match(bench.stderr.text, /^Forwarding 127\.0\.0\.1:2222 to localhost:22 at the listener$/m);
     bench.signal();
     assert.equal(await ended, 0);
   });
 
-  test('reports its own Tox ID and each forward to programs', async () => {
+  test('--json reports the own Tox ID and each forward', async () => {
     const { ended } = await bench.start(/"forward"/, ID, 'db.lan:5432', '--json');
     bench.signal();
     await ended;
@@ -522,13 +522,13 @@ describe('connect', () => {
   });
 
   for (const code of ['EADDRINUSE', 'EACCES']) {
-    test(`without -p a port refused with ${code} is replaced by a free one, which is reported`, async () => {
+    test(`without -p, replaces a port that fails with ${code} by a free one, and says so`, async () => {
       bench.tunnel.onForward = ({ bind }) =>
         printBind(bind) === '22' ? busy(code)() : { local: '127.0.0.1:40001', target: 'x:22' };
       const { ended } = await bench.start(/Forwarding/, ID, '22');
       assert.match(
         bench.stderr.text,
-        /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not to be had here; choose one with -p\)/,
+        /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not available here; choose one with -p\)/,
       );
       assert.deepEqual(
         bench.tunnel.forwards.map(({ bind }) => printBind(bind)),
@@ -544,7 +544,7 @@ describe('connect', () => {
     ['with -L', ['connect', ID, '-L', '22:localhost:22'], 'EADDRINUSE'],
     ['for another reason', [ID, '22'], 'EADDRNOTAVAIL'],
   ] as const) {
-    test(`a port refused ${name} is an error, and closes the connector`, async () => {
+    test(`a port that is not available ${name} is an error, and closes the connector`, async () => {
       let tries = 0;
       bench.tunnel.onForward = () => {
         tries++;
@@ -557,7 +557,7 @@ describe('connect', () => {
     });
   }
 
-  test('an error of another kind is not retried', async () => {
+  test('does not try another port after other errors', async () => {
     let tries = 0;
     bench.tunnel.onForward = () => {
       tries++;
@@ -567,7 +567,7 @@ describe('connect', () => {
     assert.equal(tries, 1);
   });
 
-  test('its own Tox ID is refused', async () => {
+  test('rejects its own Tox ID', async () => {
     const identity = createIdentity();
     const opened = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await opened.save(identity);
@@ -579,12 +579,12 @@ describe('connect', () => {
     ]) {
       bench.stderr.text = '';
       assert.equal(await bench.run(...words), 2);
-      assert.match(bench.stderr.text, /this leads to ourselves/);
+      assert.match(bench.stderr.text, /this is the Tox ID of this machine/);
     }
     assert.deepEqual(bench.calls, []);
   });
 
-  test('a second connector gets a new identity, which -v reports', async () => {
+  test('a second connector uses a temporary identity, and -v says so', async () => {
     const first = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await first.save(createIdentity());
     const { ended } = await bench.start(/Forwarding/, '-v', ID, '22');
@@ -631,7 +631,7 @@ describe('node', () => {
     assert.deepEqual(await readIdentity({ folder, role: 'node' }), bench.tunnel.identity);
   });
 
-  test('reports the same to programs', async () => {
+  test('--json reports the same', async () => {
     const { ended } = await bench.start(/"node"/, 'node', '--json', '--bind', '2001:db8::9');
     bench.signal();
     await ended;
@@ -656,7 +656,7 @@ describe('node', () => {
     [undefined, all.slice(0, 3), ['127.0.0.1', '2001:db8::5']],
     [undefined, [], ['127.0.0.1']],
   ] as const) {
-    test(`bound to ${bind ?? 'all'} with ${addresses.length} addresses it is reachable at ${hosts.join(', ')}`, () => {
+    test(`bound to ${bind ?? 'all'} with ${addresses.length} addresses, it is reachable at ${hosts.join(', ')}`, () => {
       assert.deepEqual(hostsOf(bind, addresses), hosts);
     });
   }
@@ -679,7 +679,7 @@ describe('id', () => {
     assert.deepEqual(bench.calls, []);
   });
 
-  test('there is no Tox ID yet while a listener starts for the first time', async () => {
+  test('fails while a listener is starting for the first time', async () => {
     const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
     assert.equal(await bench.run('id'), 1);
     assert.match(bench.stderr.text, /another process uses this identity/);
@@ -687,13 +687,13 @@ describe('id', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('when another process creates one in the meantime, it prints that one', async () => {
+  test('returns the identity that another process has created meanwhile', async () => {
     const made = await makeIdentity({ folder, role: 'listener' });
     assert.deepEqual(await makeIdentity({ folder, role: 'listener' }), made);
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('a damaged file is refused with 2', async () => {
+  test('exits with 2 for a damaged file', async () => {
     await writeFile(join(folder, 'listener.json'), '{', { mode: 0o600 });
     assert.equal(await bench.run('id', '--json'), 2);
     assert.equal(bench.stdout.events[0]?.code, 'ERR_STATE_INVALID');

@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { completionModel } from '../../src/cli/options/completion_model.js';
+import { completionModel } from '../../src/cli/commands/completion.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { CliBench } from '../support/cli_bench.js';
-import { everyAction } from '../support/every_action.js';
 import { BASH, FISH, skipWithout, ZSH } from '../support/programs.js';
 import { runProgram } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';
 
-const grammar = buildProgram(
-  everyAction(async () => {}),
-  '0',
-  { out: () => {} },
-);
+const grammar = await buildProgram();
 const COMMANDS = grammar.commands.map((command) => command.name());
 const NAMES = ['home', 'homestead', 'work'];
 
@@ -39,7 +34,7 @@ before(async () => {
 });
 after(() => folder.remove());
 
-/** Returns what a shell offers for the last of the words. */
+/** Returns what a shell offers for the last word. */
 type Ask = (...words: string[]) => Promise<string[]>;
 
 async function offers(command: string, args: readonly string[]): Promise<string[]> {
@@ -58,7 +53,7 @@ const inBash: Ask = (...words) =>
     ...['bash', scripts.get('bash') ?? '', 'tox-wasm-tunnel', ...words],
   ]);
 
-/** Stand-ins for the functions of zsh's completion that ours calls: they print what fits. */
+/** Stubs of the completion functions of zsh: they print the matches. */
 const ZSH_STUBS = `
   _describe() { local -a items; items=("\${(@P)2}"); local item; for item in "\${items[@]}"; do
     item=\${\${item//\\\\:/@@}%%:*}; item=\${item//@@/:}; [[ $item == "$current"* ]] && print -r -- "$item"; done }
@@ -89,13 +84,13 @@ for (const { program, ask, files, folders } of shells) {
   describe(`${program.name} completes`, { skip: skipWithout(program) }, () => {
     const sorted = async (...words: string[]) => (await ask(...words)).sort();
 
-    test('offers commands and names first', async () => {
+    test('commands and names as the first word', async () => {
       assert.deepEqual(await sorted(''), [...COMMANDS, ...NAMES].sort());
       assert.deepEqual(await sorted('li'), ['list', 'listen']);
       assert.deepEqual(await sorted('hom'), ['home', 'homestead']);
     });
 
-    test('offers names where a command accepts them', async () => {
+    test('names after commands that take them', async () => {
       for (const command of ['connect', 'ping', 'doctor', 'remove', 'ssh', 'ssh-config'])
         assert.deepEqual(await sorted(command, ''), NAMES, command);
       assert.deepEqual(await sorted('add', ''), []);
@@ -110,7 +105,7 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('service', ''), ['install']);
     });
 
-    test('offers the options of a command, and the global ones', async () => {
+    test('the options of a command, and of the short form', async () => {
       const optionsOf = (name: string): string[] =>
         (grammar.commands.find((command) => command.name() === name)?.options ?? [])
           .flatMap(({ long }) => long ?? [])
@@ -122,23 +117,23 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('--max-p'), ['--max-peer-buffer', '--max-peers']);
     });
 
-    test('offers files and folders where an option accepts them, and nothing for other values', async () => {
+    test('files and folders for options that take them, and nothing for other values', async () => {
       assert.deepEqual(await sorted('connect', '--ticket-file', ''), files);
       assert.deepEqual(await sorted('listen', '--state', ''), folders);
       assert.deepEqual(await sorted('listen', '--udp-port', ''), []);
     });
 
-    test('offers names after options with values', async () => {
+    test('names after options with values', async () => {
       assert.deepEqual(await sorted('connect', '--state', 'list', '--no-udp', 'hom'), ['home', 'homestead']);
     });
   });
 }
 
 describe('completion', () => {
-  test('an unknown shell is refused', async () => {
+  test('rejects an unknown shell', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('completion', 'csh'), 2);
-    assert.match(bench.stderr.text, /no completion for "csh"; there is for bash, zsh and fish/);
+    assert.match(bench.stderr.text, /no completion for "csh"; choose bash, zsh or fish/);
   });
 
   test('finds the actions of all commands in the grammar', () => {

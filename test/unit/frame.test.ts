@@ -153,10 +153,10 @@ const vectors: ReadonlyArray<{
 
 describe('frame', () => {
   for (const { name, bytes, frame: built, read, says } of vectors) {
-    test(`${name} is ${bytes} in the code and in docs/protocol.md`, () => {
+    test(`${name} is ${bytes} in the code and in docs/reference/protocol.md`, () => {
       assert.equal(Buffer.from(built).toString('hex'), bytes.replaceAll(' ', ''));
       assert.deepEqual(read(bytesOf(bytes)), says);
-      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/protocol.md');
+      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/reference/protocol.md');
     });
   }
 
@@ -259,7 +259,7 @@ describe('integers', () => {
 });
 
 describe('reasons', () => {
-  test('each has its own number, as in the table of docs/protocol.md', () => {
+  test('each has its own number, as in the table of docs/reference/protocol.md', () => {
     const numbers = Object.entries(REASONS).map(([name, { number }]) => {
       assert.ok(protocol.includes(`\n| ${number} | ${name} | `), `${name} is not ${number} in the docs`);
       return number;

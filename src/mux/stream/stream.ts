@@ -38,16 +38,13 @@ export interface StreamHost {
   drainLater(stream: Stream): void;
   /** OPENED was sent for the peer's OPEN. */
   answered(): void;
-  /**
-   * The stream has ended; forget it. `refusal` is what REFUSED has to say, when the peer's OPEN has no answer
-   * yet.
-   */
+  /** The stream is over; forget it. Send REFUSED with `refusal`, if given, for the peer's unanswered OPEN. */
   over(stream: Stream, refusal: ReasonAndText | undefined): void;
   /** Sends what is due, unless the session is sending already. */
   pump(): void;
 }
 
-/** One stream: its two halves, and its life from OPEN to the end (docs/protocol.md, section 3.1). */
+/** One stream: its two halves, and its life from OPEN to the end (docs/reference/protocol.md, section 3.1). */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
   readonly key: number;
@@ -116,24 +113,13 @@ export class Stream implements MuxStream, Source {
   }
 
   reset(reason: Reason): void {
-    switch (this.#phase) {
-      case 'opening':
-        this.#close();
-        return;
-      case 'requested':
-      case 'accepted':
-        this.refuse(reason, '');
-        return;
-      case 'asked':
-      case 'open':
-        this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
-        this.#drop();
-        this.#resetSoon(reason);
-        this.#host.pump();
-        return;
-      case 'cancelled':
-      case 'resetting':
-      case 'closed':
+    if (this.#phase === 'opening') {
+      this.#close();
+    } else if (this.#phase === 'requested' || this.#phase === 'accepted') {
+      this.refuse(reason, '');
+    } else if (!this.isClosed) {
+      this.#cut(reason);
+      this.#host.pump();
     }
   }
 
@@ -280,7 +266,7 @@ export class Stream implements MuxStream, Source {
     }
     if (type === END) this.receiving.takeEnd(frame);
     else this.datagrams?.receiving.take(frame);
-    if (this.#phase === 'open' && this.#hasNews) this.list();
+    if (this.#phase === 'open' && this.#hasNews) this.#list();
   }
 
   #receiveData(frame: Uint8Array): void {
@@ -290,7 +276,7 @@ export class Stream implements MuxStream, Source {
       return;
     }
     if (this.#phase !== 'open') return;
-    if (this.receiving.hasNews) this.list();
+    if (this.receiving.hasNews) this.#list();
     if (!this.receiving.mayGrowAhead) return;
     this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
     if (this.receiving.isCreditDue) this.#host.scheduler.controlDue(this);
@@ -298,11 +284,9 @@ export class Stream implements MuxStream, Source {
 
   /** The peer's streams use all of their memory. Resets this one, because it needs more. */
   #resetForMemory(): void {
-    this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
-    this.#drop();
-    this.#resetSoon('limit');
+    this.#cut('limit');
     this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
-    this.list();
+    this.#list();
   }
 
   #receiveCredit(frame: Uint8Array): void {
@@ -315,7 +299,7 @@ export class Stream implements MuxStream, Source {
     this.sending.raiseCredit(readOffset(frame));
     this.#phase = 'open';
     this.#openedNews = true;
-    this.list();
+    this.#list();
     if (this.hasData) this.#host.scheduler.dataDue(this);
   }
 
@@ -323,7 +307,7 @@ export class Stream implements MuxStream, Source {
     if (this.#phase !== 'asked') throw violation('REFUSED without an open request');
     this.#verdict = { kind: 'refused', ...readRefused(frame) };
     this.#close();
-    this.list();
+    this.#list();
   }
 
   #receiveReset(reason: Reason): void {
@@ -331,7 +315,7 @@ export class Stream implements MuxStream, Source {
     this.#verdict = { kind: 'reset', reason, remote: true };
     // The peer keeps the UUID of its stream until there is an answer.
     this.#close(unanswered ? { reason: 'cancelled', text: '' } : undefined);
-    this.list();
+    this.#list();
   }
 
   /** The half that fills the data frames. */
@@ -373,6 +357,12 @@ export class Stream implements MuxStream, Source {
     return true;
   }
 
+  #cut(reason: Reason): void {
+    this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
+    this.#drop();
+    this.#resetSoon(reason);
+  }
+
   #resetSoon(reason: Reason): void {
     this.#resetReason = reason;
     this.#resetDue = true;
@@ -386,7 +376,7 @@ export class Stream implements MuxStream, Source {
   }
 
   /** Makes the session call {@link settle}. */
-  list(): void {
+  #list(): void {
     if (this.#listed) return;
     this.#listed = true;
     this.#host.settleLater(this);

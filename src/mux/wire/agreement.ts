@@ -14,7 +14,7 @@ import {
 import { REASONS, type Reason } from './reasons.js';
 import { isIdAt } from './stream_id.js';
 
-/** The versions of docs/protocol.md that this code speaks. */
+/** The versions of docs/reference/protocol.md that this code speaks. */
 export const OUR_VERSIONS: Versions = { lowest: 1, highest: 1 };
 
 /** The terms that one end offers in the handshake. */
@@ -137,7 +137,7 @@ export function resumes(before: Agreement, now: Agreement): boolean {
 
 /**
  * Returns the tag of an agreement's channel, which each of its packets carries: 32 bits, the same at both
- * ends (docs/protocol.md, section 5). It keeps late packets of an older channel apart. The tag is the 32-bit
+ * ends (docs/reference/protocol.md, section 5). It keeps late packets of an older channel apart. The tag is the 32-bit
  * FNV-1a hash of both session UUIDs, the connector's first. It does not have to resist attacks, because Tox
  * authenticates each packet. Source of the numbers: draft-eastlake-fnv-21, section 5.
  */

@@ -1,6 +1,6 @@
 import { TunnelError } from '../../core/errors.js';
 
-/** The error for a frame that breaks docs/protocol.md. It is the peer's fault and ends the session. */
+/** The error for a frame that breaks docs/reference/protocol.md. It is the peer's fault and ends the session. */
 export function violation(detail: string): TunnelError {
   return new TunnelError('ERR_FRAME_INVALID', `${detail}; the session with this peer must be closed`, {
     remote: true,

@@ -14,7 +14,7 @@ import {
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { decodeTarget, type Target } from './target.js';
 
-// docs/protocol.md, section 3. Frames are written straight into a slot of exactly the right length and read
+// docs/reference/protocol.md, section 3. Frames are written straight into a slot of exactly the right length and read
 // in place. No object represents a frame.
 //
 //  0      1                 17

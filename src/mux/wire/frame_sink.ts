@@ -10,16 +10,16 @@ import {
 } from './frame.js';
 import type { Reason } from './reasons.js';
 
-/** Where frames are written to: the outbound ring, or a test. */
+/** Where a session's frames go: a channel's way into the outbound ring, or a test. */
 export interface FrameSink {
   /**
-   * Reserves room for one frame of exactly `bytes` bytes. Fill it in place, then call {@link commit}.
-   * `urgent` frames overtake others in the channel. `lossy` frames may be lost on their way.
+   * Makes room for one frame of exactly `bytes`. The caller fills it in place and calls {@link commit}.
+   * `urgent` frames overtake the others in the channel; `lossy` frames may be lost on their way.
    *
-   * @returns undefined when there is no room now; the owner calls `Session.writable` when there is
+   * @returns undefined when there is no room now; call `Session.writable` once there is
    */
   reserve(bytes: number, urgent: boolean, lossy?: boolean): Uint8Array | undefined;
-  /** Sends the frame that was last reserved. */
+  /** Sends the frame that the last {@link reserve} made room for. */
   commit(): void;
 }
 

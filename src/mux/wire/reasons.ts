@@ -1,6 +1,6 @@
 /**
  * Why something was refused, reset or ended. REFUSED, RESET, BYE and refuse share this table
- * (docs/protocol.md, section 6). Numbers are part of the protocol and names of the API: add new ones, but
+ * (docs/reference/protocol.md, section 6). Numbers are part of the protocol and names of the API: add new ones, but
  * never change any.
  */
 export const REASONS = {

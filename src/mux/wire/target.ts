@@ -48,7 +48,7 @@ export interface AcceptedTarget {
 /** What the far end is asked for in OPEN. */
 export type Target = TcpTarget | UdpTarget | PathTarget | ListenTarget | AcceptedTarget;
 
-/** Kinds of targets. Source: docs/protocol.md, section 3. */
+/** Kinds of targets. Source: docs/reference/protocol.md, section 3. */
 const TCP = 1;
 const PATH = 2;
 const LISTEN = 3;
