@@ -41,7 +41,7 @@ export class SimLink {
     this.delayMs = options.delayMs;
   }
 
-  /** Returns how long a packet would wait that is handed in now, in ms. */
+  /** Returns how long a packet handed in now would wait, in ms. */
   get queueMs(): number {
     return Math.max(this.#freeAtMs - this.#clock.nowMs, 0);
   }

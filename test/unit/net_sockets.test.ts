@@ -443,7 +443,7 @@ test('no relay is dialled without a descriptor, and one is once a descriptor is 
   await until(() => dial() === 0);
 });
 
-test('a datagram to everybody is lost, and nothing is thrown, when the system cannot tell its interfaces', async (context) => {
+test('when the system cannot list its interfaces a broadcast is lost, and nothing is thrown', async (context) => {
   const socket = createSocket('udp4').bind({ address: '127.0.0.1', port: 0 });
   await once(socket, 'listening');
   const udp = new UdpSocket(
