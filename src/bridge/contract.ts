@@ -6,8 +6,6 @@ import type { WireError } from '../core/errors.js';
 import type { LogLevel } from '../core/logger.js';
 import type { ProxyCredentials } from '../core/proxy_credentials.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import type { ChannelStats } from '../worker/channel/channel.js';
-import type { SeenAddress, SocketPlace } from '../worker/tox/seen_addresses.js';
 
 /** How a node or friend is reached now. */
 export type Path = 'none' | 'relay' | 'udp';
@@ -131,47 +129,77 @@ export interface WorkerStats {
   readonly iterations: number;
 }
 
-/** A call's answer: errors cross as plain data, with their code, instead of as exceptions. */
-export type Answer<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly error: WireError };
-
-/** What the worker does for the main thread. Calls before `start` or after `close` answer ERR_CLOSED. */
+/**
+ * What the worker does for the main thread. Every method throws {@link TunnelError} for what it
+ * rejects: ERR_CLOSED before `start` and after `close`. Any other error ends the worker.
+ */
 export interface WorkerApi {
-  start(options: StartOptions): Answer<Started> | Promise<Answer<Started>>;
+  /** @throws {TunnelError} ERR_LISTEN when a port is in use, ERR_TOX_START, ERR_WASM_MISSING */
+  start(options: StartOptions): Promise<Started>;
   /**
-   * Resolves the names and joins by these nodes; those that fail are named in the answer and in
-   * the log, and tried again by the caller.
+   * Resolves the names and joins the network through these nodes. The caller retries; the answer
+   * and the log name the nodes that failed.
    */
-  bootstrap(nodes: readonly BootstrapAddress[]): Promise<Answer<{ readonly failed: readonly string[] }>>;
+  bootstrap(nodes: readonly BootstrapAddress[]): Promise<{ readonly failed: readonly string[] }>;
   /** Sends a friend request. Codes 101, 102, 103. */
-  addFriend(address: Uint8Array, message: Uint8Array): Answer<Outcome>;
-  /** Hands up friend requests of this kind from now on, and no others; none at all before. */
-  admitRequests(admission: RequestAdmission): Answer<boolean>;
+  addFriend(address: Uint8Array, message: Uint8Array): Outcome;
+  /** Passes on friend requests of this kind from now on, and no others. Before this call, none. */
+  admitRequests(admission: RequestAdmission): void;
   /** Accepts a friend request. Codes 101, 102, 103. */
-  acceptFriend(publicKey: Uint8Array): Answer<Outcome>;
-  /** Deletes a friend and closes its channel. */
-  removeFriend(friend: FriendNumber): Answer<boolean>;
-  /** Sends handshake bytes (a whole lossless packet, id byte first). Codes 201 to 204. */
-  sendHandshake(friend: FriendNumber, packet: Uint8Array): Answer<Outcome>;
+  acceptFriend(publicKey: Uint8Array): Outcome;
+  /** Deletes a friend and closes its channel. Returns false when there is no such friend. */
+  removeFriend(friend: FriendNumber): boolean;
   /**
-   * Opens the channel to a friend: from now on ring records with this id go to it, and its
-   * frames come as records with this id. An older channel of the same friend is closed.
+   * Sends a handshake packet: a whole lossless packet, its id byte first. Codes 201 to 204.
    *
-   * @param tag names the channel in its packets, 32 bits; the same at both ends, another for each session
+   * @throws {TunnelError} ERR_HANDSHAKE_INVALID for any other packet
    */
-  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): Answer<boolean>;
-  closeChannel(channel: ChannelId): Answer<boolean>;
-  /** How a channel does now, or undefined when there is none such. */
-  channelStats(channel: ChannelId): Answer<ChannelStats | undefined>;
-  stats(): Answer<WorkerStats>;
-  /** Where other nodes see our UDP socket, as far as they have told; those that have not are asked. */
-  seenAddresses(): Answer<readonly SeenAddress[]>;
-  /** Leaves the network. Nothing may be called after it. */
-  close(): Answer<boolean> | Promise<Answer<boolean>>;
+  sendHandshake(friend: FriendNumber, packet: Uint8Array): Outcome;
+  /**
+   * Opens the channel to a friend. From now on it takes the ring records with this id, and its
+   * frames arrive as records with this id. An older channel to the same friend is closed.
+   *
+   * @param tag names the channel in its packets, 32 bits; equal at both ends, different for each session
+   * @returns false when the id is in use
+   */
+  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean;
+  /** Closes a channel: unsent frames are lost. Returns false when there is no such channel. */
+  closeChannel(channel: ChannelId): boolean;
+  /** Returns undefined when there is no such channel. */
+  channelStats(channel: ChannelId): ChannelStats | undefined;
+  stats(): WorkerStats;
+  /** Where other nodes see our UDP socket, as far as they have said so. Asks the nodes that have not. */
+  seenAddresses(): readonly SeenAddress[];
+  /** Leaves the network. The last call. */
+  close(): void;
 }
 
-export type { ChannelStats, SeenAddress, SocketPlace };
+/** State of a channel. */
+export interface ChannelStats {
+  /** Bytes of frames taken from the ring and not yet sent. */
+  readonly backlogBytes: number;
+  /** Bytes in flight: sent and not yet acknowledged. */
+  readonly inFlightBytes: number;
+  readonly framesOut: number;
+  readonly framesIn: number;
+  /** Smoothed round trip in milliseconds; 0 while unknown. */
+  readonly roundTripMs: number;
+  readonly packetsLost: number;
+}
+
+/** A numeric address and a port. */
+export interface SocketPlace {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** What one node of the network sees of our UDP socket. */
+export interface SeenAddress {
+  /** The node. */
+  readonly by: SocketPlace;
+  /** Our address as that node sees it: behind a NAT, the address of the NAT. */
+  readonly as: SocketPlace;
+}
 
 /** What the worker tells. */
 export type WorkerEvent =

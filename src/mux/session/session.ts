@@ -1,3 +1,4 @@
+import { Allowance } from '../../core/allowance.js';
 import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
@@ -7,16 +8,14 @@ import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
 import type { StreamHost } from '../stream/stream_host.js';
 import type { StreamParts } from '../stream/stream_parts.js';
 import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from '../wire/frame.js';
+import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { ID_BYTES, isNilAt, newId } from '../wire/stream_id.js';
 import { encodeTarget, type Target } from '../wire/target.js';
 import { violation } from '../wire/violation.js';
-import { CountingSink } from './counting_sink.js';
-import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
 import { Opens } from './opens.js';
-import { PeerRates } from './peer_rates.js';
-import type { PingCallback } from './pinger.js';
+import { KeepAlive, type PingCallback } from './pinger.js';
 import { SessionControl } from './session_control.js';
 import {
   DEFAULT_DEADLINE_MS,
@@ -25,8 +24,7 @@ import {
   type SessionStats,
   withDefaults,
 } from './session_options.js';
-import { StreamMemory } from './stream_memory.js';
-import { StreamTable } from './stream_table.js';
+import { StreamMemory, StreamTable } from './stream_table.js';
 
 /** Round trips older than this are measured again before a window is tuned by them. */
 const ROUND_TRIP_AGE_MS = 1000;
@@ -38,13 +36,15 @@ const ROUND_TRIP_AGE_MS = 1000;
  */
 export class Session {
   readonly #options: SessionOptions;
-  readonly #sink: CountingSink;
+  readonly #sink: FrameSink;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #control: SessionControl;
   readonly #keepAlive: KeepAlive;
   readonly #memory: StreamMemory;
-  readonly #rates: PeerRates;
+  readonly #controlFramesPerSecond: number;
+  /** Control frames that the peer may send now. A burst may hold twice a second's worth. */
+  readonly #controlFrames: Allowance;
   readonly #opens: Opens;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
@@ -71,9 +71,14 @@ export class Session {
     this.#options = options;
     this.#clock = clock;
     const limits = withDefaults(options.limits);
-    this.#sink = new CountingSink(options.sink);
+    this.#sink = options.sink;
     this.#memory = new StreamMemory(limits);
-    this.#rates = new PeerRates(limits, clock.nowMs());
+    this.#controlFramesPerSecond = limits.controlFramesPerSecond;
+    this.#controlFrames = new Allowance(
+      2 * limits.controlFramesPerSecond,
+      limits.controlFramesPerSecond,
+      clock.nowMs(),
+    );
     this.#opens = new Opens({
       limits,
       clock,
@@ -88,7 +93,6 @@ export class Session {
       onRefusalSent: () => {
         this.#unanswered--;
       },
-      framesSent: () => this.#sink.frames,
     });
     this.#host = this.#hostOfStreams();
     this.#started = options.role === 'connector';
@@ -156,7 +160,7 @@ export class Session {
       throw violation(`a frame of ${frame.length} bytes; agreed were ${this.#options.frameBytes}`);
     }
     const type = frame[0]!;
-    if (type !== DATA && type !== DATAGRAM) this.#rates.takeControlFrame(this.#clock.nowMs());
+    if (type !== DATA && type !== DATAGRAM) this.#takeControlFrame();
     if (type >= FIRST_SESSION_TYPE) {
       this.#control.receive(type, frame);
       if (this.#control.hasControl) this.#scheduler.controlDue(this.#control);
@@ -246,9 +250,9 @@ export class Session {
   stats(): SessionStats {
     return {
       streams: this.#table.size,
-      framesSent: this.#sink.frames,
+      framesSent: this.#sink.framesSent,
       framesReceived: this.#framesReceived,
-      bytesSent: this.#sink.bytes,
+      bytesSent: this.#sink.bytesSent,
       bytesReceived: this.#bytesReceived,
       opensRefused: this.#opens.refused,
       roundTripMs: this.#control.pinger.smoothedMs,
@@ -273,6 +277,13 @@ export class Session {
   abandon(reason: Reason): void {
     if (!this.#closed) this.#shut(reason, false);
     this.#control.clear();
+  }
+
+  /** @throws {TunnelError} ERR_LIMIT (remote) */
+  #takeControlFrame(): void {
+    if (this.#controlFrames.take(this.#clock.nowMs())) return;
+    const detail = `more than ${this.#controlFramesPerSecond} frames a second that carry no data`;
+    throw new TunnelError('ERR_LIMIT', detail, { remote: true });
   }
 
   #receiveStreamFrame(type: number, frame: Uint8Array): void {

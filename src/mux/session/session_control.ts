@@ -35,8 +35,6 @@ export interface SessionControlOptions {
   readonly clock: Clock;
   /** REFUSED was sent for an OPEN of the peer. */
   readonly onRefusalSent: () => void;
-  /** Frames sent so far in this session. */
-  readonly framesSent: () => number;
 }
 
 /** The frames that no stream sends: PING, PONG, BYE, and REFUSED for streams that never were. */
@@ -155,7 +153,7 @@ export class SessionControl implements Source {
     const { reason, text } = this.#bye;
     const out = this.#options.sink.reserve(byeBytes(text), true);
     if (out === undefined) return false;
-    writeBye(out, reason, this.#options.framesSent(), text);
+    writeBye(out, reason, this.#options.sink.framesSent, text);
     this.#options.sink.commit();
     this.#bye = undefined;
     return true;

@@ -1,4 +1,7 @@
+import type { ChannelStats } from '../../bridge/contract.js';
 import type { TunnelError } from '../../core/errors.js';
+
+export type { ChannelStats };
 
 /** What came of handing a packet to toxcore: `full` and `offline` are worth a later try. */
 export type PacketResult = 'sent' | 'full' | 'offline' | 'failed';
@@ -21,19 +24,6 @@ export interface ChannelPort {
   seekPeer?(): void;
   /** The channel cannot go on. It is closed soon after; until then it does nothing more. */
   fail(error: TunnelError): void;
-}
-
-/** How a channel does. Plain data: it crosses the threads. */
-export interface ChannelStats {
-  /** Bytes of frames taken from the ring and not yet put on the wire. */
-  readonly backlogBytes: number;
-  /** Bytes on the wire and not yet acknowledged; 0 where toxcore looks after that itself. */
-  readonly inFlightBytes: number;
-  readonly framesOut: number;
-  readonly framesIn: number;
-  /** Smoothed round trip in milliseconds; 0 while unknown. */
-  readonly roundTripMs: number;
-  readonly packetsLost: number;
 }
 
 /**

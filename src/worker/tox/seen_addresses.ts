@@ -1,18 +1,7 @@
+import type { SeenAddress, SocketPlace } from '../../bridge/contract.js';
 import { formatIp, IPV4_BYTES, IPV6_BYTES } from '../net/ip_text.js';
 
-/** A numeric address and a port. */
-export interface SocketPlace {
-  readonly ip: string;
-  readonly port: number;
-}
-
-/** What a node of the network sees of our UDP socket. */
-export interface SeenAddress {
-  /** The node. */
-  readonly by: SocketPlace;
-  /** Ourselves, as it sees us: behind a NAT, the NAT's address. */
-  readonly as: SocketPlace;
-}
+export type { SeenAddress };
 
 // As wasm/seen_addresses.c writes them:
 //
