@@ -1,4 +1,4 @@
-// The six rules that need types and that Biome does not do as well yet. All else is Biome's.
+// The six rules that need types and that Biome does not cover as well yet. Biome checks everything else.
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config({

@@ -1,4 +1,4 @@
-/** What the benchmarks of whole ways share: arguments, the round over all ways, the report. */
+/** Parts that the benchmarks of whole ways share: arguments, the round over all ways, and the report. */
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -13,7 +13,7 @@ export interface BenchArguments {
   readonly json: string | undefined;
 }
 
-/** Undefined when only help was asked for, which it prints. */
+/** Returns undefined after it has printed the help. */
 export function benchArguments(usage: string, defaultMib: number): BenchArguments | undefined {
   const { values } = parseArgs({
     options: {
@@ -28,12 +28,12 @@ export function benchArguments(usage: string, defaultMib: number): BenchArgument
   if (values.help) {
     process.stdout.write(`${usage}
 
-  --mib N      MiB of each transfer (default ${defaultMib}); the benchmark holds them in memory
-  --runs N     times each figure is taken (default 3)
-  --way NAME   only ways whose name contains NAME; repeatable
-  --built      run tox-wasm-tunnel from dist/ instead of the sources through tsx
-  --json FILE  write the figures to FILE too
-  --help       show this
+  --mib N      MiB per transfer (default ${defaultMib}); the benchmark holds them in memory
+  --runs N     measure each figure N times (default 3)
+  --way NAME   measure only ways whose name contains NAME; repeatable
+  --built      run tox-wasm-tunnel from dist/ instead of from the sources through tsx
+  --json FILE  also write the figures to FILE
+  --help       show this help
 `);
     return undefined;
   }
@@ -49,14 +49,16 @@ export function benchArguments(usage: string, defaultMib: number): BenchArgument
 function positive(name: string, text: string): number {
   const number = Number(text);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 64\n`);
+  process.stderr.write(`${name} ${text}: expected a whole number above 0, for example ${name} 64\n`);
   process.exit(2);
 }
 
-/** One row of figures: named cells, in the order of the columns. */
+/** One row of figures: named cells in column order. */
 export type Row = Readonly<Record<string, Cell>>;
 
-/** Starts one way after the other, takes its rows, prints all as one table, and gives them. */
+/**
+ * Starts the ways one after the other, collects their rows, prints them all as one table, and returns them.
+ */
 export async function benchWays<Running extends StartedWay>(
   title: string,
   args: BenchArguments,
@@ -71,7 +73,7 @@ export async function benchWays<Running extends StartedWay>(
   for (const way of chosen(ways, args.ways)) {
     const missing = way.unavailable?.();
     if (missing !== undefined) {
-      process.stderr.write(`${way.name}: left out, ${missing}\n`);
+      process.stderr.write(`${way.name}: skipped, ${missing}\n`);
       continue;
     }
     process.stderr.write(`${way.name}: starting\n`);

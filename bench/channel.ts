@@ -1,13 +1,13 @@
-// How many packets a second the channel's own code carries, both ends in one thread, without
-// toxcore and sockets: npx tsx bench/channel.ts [seconds per row]
+// Measures how many packets per second the channel code alone carries, with both ends in one thread and
+// neither toxcore nor sockets: npx tsx bench/channel.ts [seconds per row]
 import { performance } from 'node:perf_hooks';
-import { FastChannel } from '../src/worker/channel/fast_channel.js';
+import { ReliableChannel } from '../src/worker/channel/reliable_channel.js';
 
 const seconds = Number(process.argv[2] ?? 2);
 const QUEUE_PACKETS = 16_384;
 const PACKET_BYTES = 1373;
 
-/** A queue of packets between the ends, as between two sockets; drops what does not fit. */
+/** A packet queue between the ends, like the one between two sockets; drops packets that do not fit. */
 class PacketQueue {
   readonly #bytes = new Uint8Array(QUEUE_PACKETS * PACKET_BYTES);
   readonly #lengths = new Uint16Array(QUEUE_PACKETS);
@@ -35,8 +35,8 @@ function run(name: string, frameBytes: number, lossEvery: number, bothWays: bool
   const backlog = [0, 0];
   let delivered = 0;
   let count = 0;
-  const end = (side: 0 | 1, out: PacketQueue): FastChannel =>
-    new FastChannel(
+  const end = (side: 0 | 1, out: PacketQueue): ReliableChannel =>
+    new ReliableChannel(
       {
         sendPacket: (packet) => {
           if (lossEvery === 0 || ++count % lossEvery !== 0) out.push(packet);

@@ -1,4 +1,4 @@
-// Runs the channel over paths that seeds make up: npx tsx bench/channel_seeds.ts --help
+// Runs the channel over paths generated from seeds: npx tsx bench/channel_seeds.ts --help
 import { parseArgs } from 'node:util';
 import { runChannelWorld } from '../test/support/channel_world.js';
 
@@ -12,14 +12,15 @@ const { values } = parseArgs({
 });
 
 if (values.help) {
-  process.stdout.write(`The channel over simulated paths, in virtual time: every frame exactly once, bounds held.
+  process.stdout.write(`Run the channel over simulated paths in virtual time. Every frame must arrive
+exactly once, and all bounds must hold.
 
-  --seeds N   how many seeds (default 10000; a few minutes)
-  --from N    the first one (default 0)
-  --seed N    only this one, with what went wrong in full
+  --seeds N   number of seeds (default 10000; takes a few minutes)
+  --from N    first seed (default 0)
+  --seed N    run only this seed, and print the failure in full
 `);
 } else if (values.seed !== undefined) {
-  // What it throws ends the process, with its stack.
+  // An exception ends the process with its stack trace.
   process.stdout.write(`${JSON.stringify(runChannelWorld(whole('--seed', values.seed)))}\n`);
 } else {
   runAll(whole('--from', values.from), whole('--seeds', values.seeds));
@@ -56,6 +57,6 @@ function runAll(from: number, seeds: number): void {
 function whole(name: string, text: string): number {
   const number = Number(text);
   if (Number.isSafeInteger(number) && number >= 0) return number;
-  process.stderr.write(`${name} ${text}: a whole number is needed, for example ${name} 7\n`);
+  process.stderr.write(`${name} ${text}: expected a whole number, for example ${name} 7\n`);
   process.exit(2);
 }

@@ -1,4 +1,4 @@
-// Prints what the channel makes of simulated paths, in virtual time: npx tsx bench/channel_sim.ts [seed]
+// Prints how the channel performs on simulated paths in virtual time: npx tsx bench/channel_sim.ts [seed]
 
 import { SimBbr } from '../test/support/sim_bbr.js';
 import type { SimLinkOptions } from '../test/support/sim_link.js';

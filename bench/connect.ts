@@ -1,4 +1,5 @@
-// From the start of `connect` to the first byte through its forward. Run: npx tsx bench/connect.ts --help
+// Measures the time from the start of `connect` to the first byte through its forward. Run: npx tsx
+// bench/connect.ts --help
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type CliProcess, FROM_SOURCES } from '../test/support/cli_process.js';
@@ -14,7 +15,10 @@ const builtMain = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
 
 /** How long the listener is up before the connector starts. */
 const LEADS_S = [2, 30] as const;
-/** How long it stays away in a restart, and how long a connector waits for one that is not there yet. */
+/**
+ * How long the listener is down during a restart, and how long a connector waits for a listener that does not
+ * run yet.
+ */
 const AWAY_S = 10;
 
 const { values } = parseArgs({
@@ -27,7 +31,7 @@ const { values } = parseArgs({
 });
 
 interface Took {
-  /** Milliseconds until the peer was online, and until a byte had come back through the tunnel. */
+  /** Milliseconds until the peer was online, and until a byte came back through the tunnel. */
   readonly online: number;
   readonly firstByte: number;
 }
@@ -36,7 +40,9 @@ type Measure = (network: PrivateNetwork, way: readonly string[], targetPort: num
 
 const pause = (seconds: number): Promise<void> => new Promise((done) => setTimeout(done, seconds * 1000));
 
-/** Dials until a byte has come back: a forward closes what has waited for its peer for too long. */
+/**
+ * Dials until a byte comes back, because a forward closes a connection that has waited too long for its peer.
+ */
 async function byteBack(port: number): Promise<void> {
   for (let came = false; !came; ) {
     const socket = openEcho(port);
@@ -48,10 +54,10 @@ async function byteBack(port: number): Promise<void> {
   }
 }
 
-/** From `begun` on; the connection is dialled as soon as the forward is there, and waits like a user's would. */
+/** Measures from `begun`. Dials as soon as the forward is up, and then waits like a user. */
 async function until(connector: CliProcess, begun: number): Promise<Took> {
   const [local] = await localsOf(connector);
-  if (local === undefined) throw new Error('the connector has no forward');
+  if (local === undefined) throw new Error('the connector reported no forward');
   const [online] = await Promise.all([onlineAgain(connector), byteBack(local.port)]);
   return { online: online - begun, firstByte: performance.now() - begun };
 }
@@ -71,7 +77,7 @@ function startConnector(
   return network.start('connect', ticket, '--ephemeral', '-L', forward, ...way);
 }
 
-/** The listener has been up for so long when the connector starts. */
+/** The listener has been up for this long when the connector starts. */
 function upFor(seconds: number): Measure {
   return async (network, way, targetPort) => {
     const { ticket } = await network.listen([String(targetPort)], ...way);
@@ -81,7 +87,7 @@ function upFor(seconds: number): Measure {
   };
 }
 
-/** Counts from the start of a listener that the connector has waited for, or that it knew before. */
+/** Measures from the start of a listener; `known` means that the connector had a session with it before. */
 function listenerStarts(known: boolean): Measure {
   return async (network, way, targetPort) => {
     const folder = new TempFolder();
@@ -104,7 +110,7 @@ function listenerStarts(known: boolean): Measure {
       await back;
       const online = performance.now() - begun;
       const [local] = await localsOf(connector);
-      if (local === undefined) throw new Error('the connector has no forward');
+      if (local === undefined) throw new Error('the connector reported no forward');
       await byteBack(local.port);
       return { online, firstByte: performance.now() - begun };
     } finally {
@@ -133,9 +139,9 @@ async function main(runs: number): Promise<void> {
       if (values.case.length > 0 && !values.case.some((part) => title.includes(part))) continue;
       const all: Took[] = [];
       for (let run = 0; run < runs; run++) {
-        // A network of its own: what nodes remember of the run before would help this one.
+        // Each run has its own network: what the nodes remember of an earlier run would help this one.
         const program = values.built ? [process.execPath, builtMain] : FROM_SOURCES;
-        // The relay at the same port: without UDP nobody finds it elsewhere.
+        // The relay runs on the same port; without UDP nobody would find it elsewhere.
         const network = await PrivateNetwork.start({ program }, ['--port', String(await freePort())]);
         try {
           const took = await measure(network, options, target.port);
@@ -156,22 +162,23 @@ async function main(runs: number): Promise<void> {
     }
   }
   await target.stop();
-  const heads = ['case', 'runs', 'online s', 'first byte, least s', 'median s', 'most s'];
+  const heads = ['case', 'runs', 'online s', 'first byte, min s', 'median s', 'max s'];
   process.stdout.write(table(heads, rows, 2));
 }
 
 const runs = Number(values.runs);
 if (values.help) {
-  process.stdout.write(`How long a tunnel takes to carry its first byte, over a private node on loopback, all processes of their own.
+  process.stdout.write(`Measure how long a tunnel takes to carry its first byte. Every end runs in a separate
+process, and a private bootstrap node on the loopback joins them.
 
-  --runs N     times each case is measured (default 3)
-  --case PART  only cases whose name contains PART; repeatable
-  --built      run tox-wasm-tunnel from dist/ instead of the sources through tsx
-  --help       show this
+  --runs N     measure each case N times (default 3)
+  --case PART  measure only cases whose name contains PART; repeatable
+  --built      run tox-wasm-tunnel from dist/ instead of from the sources through tsx
+  --help       show this help
 `);
 } else if (Number.isSafeInteger(runs) && runs > 0) {
   await main(runs);
 } else {
-  process.stderr.write(`--runs ${values.runs}: a whole number above 0 is needed, for example --runs 3\n`);
+  process.stderr.write(`--runs ${values.runs}: expected a whole number above 0, for example --runs 3\n`);
   process.exitCode = 2;
 }

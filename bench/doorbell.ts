@@ -1,5 +1,5 @@
 // Compares two ways to wake a thread.
-// Run: npx tsx bench/doorbell.ts [seconds for each line, default 2]
+// Run: npx tsx bench/doorbell.ts [seconds per row, default 2]
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { allocateEnds, openEnds, otherWork, type Transport } from './doorbell_setup.js';
@@ -11,13 +11,13 @@ const secondsPerLine = Number(process.argv[2] ?? 2);
 
 interface Case {
   readonly name: string;
-  /** Both threads compute and serve a socket besides. */
+  /** Both threads also compute and serve a socket. */
   readonly load: boolean;
-  /** Records on their way at once. */
+  /** Number of records in flight at once. */
   readonly window: number;
-  /** The worker sends every record back; else it only takes them. */
+  /** The worker returns every record; otherwise it only consumes them. */
   readonly echo: boolean;
-  /** One record each millisecond instead of as many as the window lets through. */
+  /** Sends one record per millisecond instead of as many as the window allows. */
   readonly paced?: boolean;
 }
 
@@ -115,7 +115,7 @@ function percentiles(timesUs: number[]): { p50Us: number; p99Us: number } {
   return { p50Us: at(0.5), p99Us: at(0.99) };
 }
 
-/** tsx does not reach into workers, so the worker installs it for itself. */
+/** tsx does not hook into workers, so the worker registers it. */
 function spawn(ends: object, port: MessagePort): Worker {
   const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));
   const main = JSON.stringify(new URL('./doorbell_worker.ts', import.meta.url).href);
@@ -127,10 +127,10 @@ const cases: readonly Case[] = [
   { name: 'round trip', load: false, window: 1, echo: true },
   { name: 'round trip, other work', load: true, window: 1, echo: true },
   { name: 'round trip, one a millisecond', load: false, window: 1, echo: true, paced: true },
-  { name: 'echo, 16 on the way', load: false, window: 16, echo: true },
-  { name: 'echo, 16 on the way, other work', load: true, window: 16, echo: true },
-  { name: 'one way, as fast as it goes', load: false, window: Infinity, echo: false },
-  { name: 'one way, as fast as it goes, other work', load: true, window: Infinity, echo: false },
+  { name: 'echo, 16 in flight', load: false, window: 16, echo: true },
+  { name: 'echo, 16 in flight, other work', load: true, window: 16, echo: true },
+  { name: 'one way, at full speed', load: false, window: Infinity, echo: false },
+  { name: 'one way, at full speed, other work', load: true, window: Infinity, echo: false },
 ];
 const ways = ['waitAsync', 'postMessage'] as const;
 

@@ -9,7 +9,7 @@ import { WaitDoorbell } from './wait_doorbell.js';
 
 export type Transport = 'waitAsync' | 'postMessage';
 
-/** What bench/doorbell.ts hands its worker. */
+/** The data that bench/doorbell.ts hands to its worker. */
 export interface BenchEnds {
   readonly transport: Transport;
   readonly port: MessagePort;
@@ -18,7 +18,7 @@ export interface BenchEnds {
   readonly back: SharedArrayBuffer;
   readonly wake: SharedArrayBuffer;
   readonly load: boolean;
-  /** Sends every record back when true, counts them when false. */
+  /** True: returns every record. False: only counts them. */
   readonly echo: boolean;
 }
 
@@ -40,7 +40,7 @@ export function allocateEnds(
   };
 }
 
-/** The bell, the ring written to and the ring read from, of side 0 (main) or 1 (worker). */
+/** Creates the bell, the outgoing ring and the incoming ring of side 0 (main thread) or 1 (worker). */
 export function openEnds(
   ends: BenchEnds,
   side: 0 | 1,
@@ -56,7 +56,9 @@ export function openEnds(
   };
 }
 
-/** Keeps this thread's event loop at other work: turns that compute for 20 µs, and a socket that echoes. */
+/**
+ * Keeps the event loop of this thread busy with turns that compute for 20 µs, and with a socket that echoes.
+ */
 export async function otherWork(): Promise<() => void> {
   let running = true;
   const compute = (): void => {
@@ -72,7 +74,7 @@ export async function otherWork(): Promise<() => void> {
   );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  if (address === null || typeof address === 'string') throw new Error('the server has no port');
   const client = connect(address.port, '127.0.0.1');
   client.on('data', (bytes) => client.write(bytes));
   client.write('x'.repeat(1024));

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { type BenchEnds, openEnds, otherWork } from './doorbell_setup.js';
 
-// workerData is untyped; bench/doorbell.ts gives exactly this.
+// workerData is untyped; bench/doorbell.ts passes exactly this.
 const ends = workerData as BenchEnds;
 const { bell, writer, reader } = openEnds(ends, 1);
 const staysAlive = setInterval(() => {}, 1000);

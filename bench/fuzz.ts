@@ -1,4 +1,4 @@
-/** Feeds everything that reads what others wrote: `tsx bench/fuzz.ts --help`. */
+/** Fuzzes every reader of foreign input: `tsx bench/fuzz.ts --help`. */
 import { register } from 'node:module';
 import { parseArgs } from 'node:util';
 import { BranchCounters } from '../test/support/branch_counters.js';
@@ -18,13 +18,13 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`Usage: tsx bench/fuzz.ts [options]
 
-The code under test counts its branches; inputs that take new ones are changed further.
+The fuzzer counts the branches of the code under test and mutates the inputs that take new ones.
 
-  --inputs N   inputs in all (default 10000000), shared among the targets
-  --only NAME  only targets whose name contains NAME; repeatable
-  --seed S     the same inputs for the same seed and corpus (default: chance)
-  --keep       add a few inputs that reach what the corpus does not to test/corpus
-  --blind      do not count branches: faster, and finds less`);
+  --inputs N   total number of inputs (default 10000000), shared among the targets
+  --only NAME  run only targets whose name contains NAME; repeatable
+  --seed S     repeat a run: the same seed and corpus give the same inputs (default: random)
+  --keep       add a few inputs to test/corpus that reach branches the corpus does not
+  --blind      do not count branches: faster, but finds less`);
   process.exit(0);
 }
 const counters = values.blind ? undefined : new BranchCounters();
@@ -32,7 +32,7 @@ if (counters !== undefined) {
   globalThis.countersFor = (branches) => counters.region(branches);
   register(new URL('../test/support/counting_loader.ts', import.meta.url));
 }
-// What is loaded from here on counts.
+// Everything loaded from here on is counted.
 const { distilled, fuzz, fuzzTargets } = await import('../test/support/fuzz.js');
 const { addToCorpus, readCorpus } = await import('../test/support/fuzz_corpus.js');
 
@@ -43,7 +43,7 @@ const targets = (await fuzzTargets()).filter(
 );
 const shares = targets.reduce((sum, { share }) => sum + share, 0);
 if (!(inputs > 0 && Number.isSafeInteger(seed) && shares > 0)) {
-  console.error('--inputs and --seed are whole numbers, and --only names a target; see --help');
+  console.error('--inputs and --seed take whole numbers, and --only the name of a target; see --help');
   process.exit(2);
 }
 console.log(`seed ${seed}`);
@@ -57,7 +57,7 @@ for (const target of targets) {
   if (!values.keep || counters === undefined) continue;
   const few = await distilled(target, [...target.seeds, ...corpus], result.found, counters);
   const added = addToCorpus(target.name, few);
-  console.error(`${result.name}: ${added} inputs are new in the corpus`);
+  console.error(`${result.name}: added ${added} inputs to the corpus`);
 }
 const sum = (of: 'inputs' | 'accepted' | 'refused' | 'branches' | 'ms') =>
   results.reduce((all, each) => all + each[of], 0);

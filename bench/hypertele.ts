@@ -6,10 +6,10 @@ import { LineProcess } from '../test/support/line_process.js';
 import { LOOPBACK_HOST } from '../test/support/loopback.js';
 import type { Way } from './way.js';
 
-/** Names a folder where `npm install hypertele hyperdht` was run. */
+/** Names a folder in which `npm install hypertele hyperdht` was run. */
 const FOLDER = 'TOX_BENCH_HYPERTELE';
 
-/** Nodes of the private network that the two ends find each other by. */
+/** Number of nodes in the private network through which the two ends find each other. */
 const TESTNET_NODES = 4;
 
 function folder(): string | undefined {
@@ -17,12 +17,12 @@ function folder(): string | undefined {
   return named !== undefined && existsSync(join(named, 'node_modules', 'hypertele')) ? named : undefined;
 }
 
-/** Its command lines as they are, over a DHT of their own on loopback: native UDX beneath. */
+/** The unmodified hypertele programs over a private DHT on the loopback, with native UDX underneath. */
 export const hypertele: Way = {
   name: 'hypertele',
   unavailable: () =>
     folder() === undefined
-      ? `needs ${FOLDER}=FOLDER, where \`npm install --no-save hypertele hyperdht\` was run`
+      ? `set ${FOLDER} to a folder in which you have run \`npm install --no-save hypertele hyperdht\``
       : undefined,
   start: async (targetPort) => {
     const required = createRequire(join(folder() ?? '', 'here.js'));

@@ -1,4 +1,4 @@
-// How fast a way answers, idle and beside a bulk transfer. Run: npx tsx bench/latency.ts --help
+// Measures how fast a way responds, idle and during a bulk transfer. Run: npx tsx bench/latency.ts --help
 import type { Socket } from 'node:net';
 import { pattern } from '../test/support/pattern.js';
 import { benchArguments, benchWays, type Row } from './bench_command.js';
@@ -12,13 +12,15 @@ import { allWays } from './ways.js';
 const MIB = 1024 * 1024;
 const KIB = 1024;
 
-/** Round trips that count, of each size, a run. */
+/** Measured round trips of each size, per run. */
 const ROUND_TRIPS = 500;
-/** Round trips before: code is compiled, estimates have settled. */
+/** Warm-up round trips: they let the engine compile the code and the estimates settle. */
 const WARM_UP = 3_000;
 const IDLE_SECONDS = 10;
 
-/** Sends `bytes` bytes and waits until they are back, so many times; milliseconds of each. */
+/**
+ * Sends `bytes` bytes, waits until they come back, and repeats; returns the milliseconds of each round trip.
+ */
 async function pingPong(socket: Socket, bytes: number, times: () => boolean): Promise<number[]> {
   const payload = pattern('ping', bytes);
   const took: number[] = [];
@@ -30,7 +32,7 @@ async function pingPong(socket: Socket, bytes: number, times: () => boolean): Pr
       begun = performance.now();
       socket.write(payload);
     };
-    const closed = (): void => reject(new Error('closed in the middle'));
+    const closed = (): void => reject(new Error('closed during a round trip'));
     const onData = (chunk: Buffer): void => {
       left -= chunk.length;
       if (left > 0) return;
@@ -52,7 +54,10 @@ function countdown(count: number): () => boolean {
   return () => --left > 0;
 }
 
-const args = benchArguments('Latency on loopback: start, round trips idle and under load, idle CPU.', 32);
+const args = benchArguments(
+  'Measure latency on the loopback: start, round trips idle and under load, idle CPU.',
+  32,
+);
 if (args !== undefined) {
   const { mib, runs } = args;
   const target = await startTarget(mib * MIB);

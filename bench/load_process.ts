@@ -1,6 +1,6 @@
-// A load beside a measurement, in a process of its own so that only the way is shared:
-// `load_process.ts PORT BYTES TIMES` moves BYTES down once, so that code is compiled and the path known,
-// says `begun`, moves them so many times more, and says `done`.
+// Runs a bulk load during a measurement, in a separate process so that the two share only the way:
+// `load_process.ts PORT BYTES TIMES` transfers BYTES down once as a warm-up, prints `begun`, transfers them
+// TIMES more, and prints `done`.
 import { bulkBytes, transfer } from './target.js';
 
 const [port, bytes, times] = process.argv.slice(2).map(Number);

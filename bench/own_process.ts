@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { LineProcess } from '../test/support/line_process.js';
 
-/** Runs a file of this folder from its source, in a process of its own. */
+/** Runs a file of this folder from its source in a separate process. */
 export function ownProcess(file: string, ...args: readonly number[]): LineProcess {
   const path = fileURLToPath(new URL(file, import.meta.url));
   return new LineProcess(process.execPath, [
@@ -12,7 +12,7 @@ export function ownProcess(file: string, ...args: readonly number[]): LineProces
   ]);
 }
 
-/** The target that all ways lead to; its port. */
+/** Starts the target to which all ways lead; returns its port. */
 export async function startTarget(maxBytes: number): Promise<{ port: number; stop: () => Promise<void> }> {
   const target = ownProcess('./target_process.ts', maxBytes);
   const [, port] = await target.line(/^port (\d+)$/);

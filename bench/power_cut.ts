@@ -1,4 +1,4 @@
-/** Kills a process in the middle of rewriting the state file: `tsx bench/power_cut.ts [--cuts N] [--seed S]`. */
+/** Kills a process while it rewrites the state file: `tsx bench/power_cut.ts [--cuts N] [--seed S]`. */
 import { parseArgs } from 'node:util';
 import { Mutator } from '../test/support/mutate.js';
 import { cutPower } from '../test/support/power_cut.js';
@@ -13,7 +13,7 @@ const chance = new Mutator(Number(values.seed));
 const found = { old: 0, new: 0 };
 let left = cuts;
 
-/** Most of the time is a process's start: a few at once, each with a folder of its own. */
+/** Starting a process takes most of the time, so a few run at once, each with its own folder. */
 async function cutInTurn(_: undefined, worker: number): Promise<void> {
   while (left-- > 0) found[await cutPower(temp.file(`state ${worker}`), chance)]++;
 }
@@ -24,5 +24,5 @@ try {
   temp.remove();
 }
 console.log(
-  `${cuts} cuts, seed ${values.seed}: ${found.old} times the old file, ${found.new} times the new one`,
+  `${cuts} cuts, seed ${values.seed}: found the old file ${found.old} times, the new file ${found.new} times`,
 );

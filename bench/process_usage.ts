@@ -1,7 +1,10 @@
 /** CPU time and memory of a process and its children, from /proc: Linux only. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Kernel ticks a second that /proc counts CPU time in: USER_HZ, 100 on every Linux that Node runs on (proc(5)). */
+/**
+ * Kernel ticks per second in which /proc counts CPU time: USER_HZ, which is 100 on every Linux that Node runs
+ * on (proc(5)).
+ */
 const TICKS_PER_SECOND = 100;
 
 export interface Usage {
@@ -9,13 +12,13 @@ export interface Usage {
   readonly rssBytes: number;
 }
 
-/** Children that have ended do not count. */
+/** Ignores children that have exited. */
 export function usageOf(pid: number): Usage {
   let cpuSeconds = 0;
   let rssBytes = 0;
   for (const each of familyOf(pid)) {
     const stat = readProc(each, 'stat');
-    // The name in parentheses may hold spaces; after it comes field 3.
+    // The name in parentheses may contain spaces; field 3 follows it.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     cpuSeconds += (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
     rssBytes += Number(/VmRSS:\s+(\d+) kB/.exec(readProc(each, 'status'))?.[1] ?? 0) * 1024;
@@ -23,13 +26,13 @@ export function usageOf(pid: number): Usage {
   return { cpuSeconds, rssBytes };
 }
 
-/** The most memory that was resident at once, in bytes; children do not count. */
+/** Returns the peak resident memory in bytes, without children. */
 export function peakRssOf(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(readProc(pid, 'status'))?.[1] ?? Number.NaN) * 1024;
 }
 
 function familyOf(pid: number): number[] {
-  // A process's children stand with the thread that started them.
+  // Each child is listed under the thread that started it.
   const children = threadsOf(pid).flatMap((thread) =>
     readProc(pid, `task/${thread}/children`).split(' ').filter(Boolean).map(Number),
   );
@@ -44,7 +47,7 @@ function threadsOf(pid: number): string[] {
   }
 }
 
-/** Empty when the process has ended meanwhile. */
+/** Returns an empty string when the process has exited in the meantime. */
 function readProc(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');

@@ -1,4 +1,4 @@
-/** The value below which that share (0 to 1) of the samples lies; NaN of none. */
+/** Returns the value below which this share (0 to 1) of the samples lies; NaN for no samples. */
 export function quantile(samples: readonly number[], share: number): number {
   const sorted = Float64Array.from(samples).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;

@@ -1,7 +1,7 @@
 import type { Row } from './bench_command.js';
 import { type Cell, table } from './table.js';
 
-/** What the tunnel is held against, and how many times as fast it is to be at least. */
+/** What the tunnel is compared with, and how many times as fast it must be at least. */
 const RIVALS: readonly { readonly way: string; readonly bar?: number }[] = [
   { way: 'raw lossy packets', bar: 0.6 },
   { way: 'lossless channel', bar: 5 },
@@ -10,7 +10,10 @@ const RIVALS: readonly { readonly way: string; readonly bar?: number }[] = [
   { way: 'direct TCP' },
 ];
 
-/** The tunnel's speed in parts of the others', of the same run; empty where one of two is missing. */
+/**
+ * Returns the speed of the tunnel as a multiple of the others in the same run; skips ratios with a missing
+ * side.
+ */
 export function ratios(rows: readonly Row[]): string {
   const speed = (way: string, name: Cell | undefined): number | undefined => {
     const value = rows.find((row) => row['way'] === way && row['case'] === name)?.['MiB/s'];
@@ -19,7 +22,7 @@ export function ratios(rows: readonly Row[]): string {
   const lines: Cell[][] = [];
   for (const { way, bar } of RIVALS) {
     for (const { case: name, 'MiB/s': tunnel } of rows.filter((row) => row['way'] === 'tox-wasm-tunnel')) {
-      // Packets know no streams: one figure stands for any number of them.
+      // Packets have no streams, so one figure stands for any number of streams.
       const rival = speed(way, name) ?? speed(way, String(name).replace(/^\d+ /, 'packets '));
       if (rival === undefined || typeof tunnel !== 'number') continue;
       const ratio = tunnel / rival;

@@ -1,7 +1,10 @@
-/** What the servers of the benchmarks share: a request at the beginning, and writing with regard for room. */
+/** Parts that the servers of the benchmarks share: a request at the start, and writing with backpressure. */
 import type { Server, Socket } from 'node:net';
 
-/** Serves each connection that begins with a request. It crosses in one piece, or it is none of ours. */
+/**
+ * Serves each connection that starts with a request. The request arrives in one piece; any other connection
+ * is not ours.
+ */
 export function onRequest(
   server: Server,
   requestBytes: number,
@@ -17,7 +20,7 @@ export function onRequest(
   });
 }
 
-/** After `write` gave false: resolves when there is room, or when the socket is closed. */
+/** Resolves when there is room after `write` returned false, or when the socket closes. */
 export async function roomOrEnd(socket: Socket): Promise<void> {
   if (socket.destroyed) return;
   await new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-// Many streams at once through one tunnel: npx tsx bench/streams.ts --help
+// Many concurrent streams through one tunnel: npx tsx bench/streams.ts --help
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { PrivateNetwork } from '../test/support/private_network.js';
@@ -8,9 +8,11 @@ import { peakRssOf, usageOf } from './process_usage.js';
 import { table } from './table.js';
 
 const MIB = 1024 * 1024;
-/** After this the memory of "later" is read, in ms: the ends have given back what they do not need. */
+/**
+ * Delay in ms before the memory figure "later" is read; by then the ends have released what they do not need.
+ */
 const LATER_MS = 15_000;
-/** All is well below this: the peer's windows (64 MiB and 256 KiB a stream), and Node with its wasm. */
+/** The memory limit: the peer's windows (64 MiB, and 256 KiB per stream), and Node with its wasm. */
 const RSS_BAR_MIB = 512;
 
 const { values } = parseArgs({
@@ -22,10 +24,10 @@ const { values } = parseArgs({
 });
 
 if (values.help) {
-  process.stdout.write(`Many streams at once through one tunnel, each with bytes of its own, all checked by sha256.
+  process.stdout.write(`Open many concurrent streams through one tunnel and check every byte with SHA-256.
 
-  --streams N  how many (default 1000)
-  --kib N      KiB of each (default 1024)
+  --streams N  number of streams (default 1000)
+  --kib N      KiB per stream (default 1024)
 `);
 } else {
   await measure(whole('--streams', values.streams), whole('--kib', values.kib) * 1024);
@@ -68,7 +70,7 @@ async function measure(streams: number, bytes: number): Promise<void> {
     }
     const bar = `peak < ${RSS_BAR_MIB}`;
     const heads = ['way', 'right', 's', 'MiB/s', 'RSS MiB', 'before', 'peak', 'after', 'later', bar];
-    process.stdout.write(`${streams} streams at once of ${bytes / 1024} KiB each, from the sources\n\n`);
+    process.stdout.write(`${streams} concurrent streams of ${bytes / 1024} KiB each, from the sources\n\n`);
     process.stdout.write(table(heads, rows));
   } finally {
     await network.stop();
@@ -76,18 +78,21 @@ async function measure(streams: number, bytes: number): Promise<void> {
   }
 }
 
-/** So that the next peak is of what comes now: proc(5), clear_refs. Not everywhere allowed. */
+/**
+ * Resets the peak, so that the next figure covers only what follows: proc(5), clear_refs. Not permitted
+ * everywhere.
+ */
 function forgetPeak(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
   } catch {
-    // Then the peak is that of the whole life.
+    // The peak then covers the whole life of the process.
   }
 }
 
 function whole(name: string, text: string): number {
   const number = Number(text);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 1000\n`);
+  process.stderr.write(`${name} ${text}: expected a whole number above 0, for example ${name} 1000\n`);
   process.exit(2);
 }

@@ -1,7 +1,7 @@
-/** A cell: text stands left, numbers stand right. */
+/** A cell: text aligns left, numbers align right. */
 export type Cell = string | number;
 
-/** Rows in aligned columns, under their heads. @param digits behind the point, for numbers */
+/** Formats rows as aligned columns under their headings. @param digits decimal places of numbers */
 export function table(heads: readonly string[], rows: readonly (readonly Cell[])[], digits = 1): string {
   const texts = rows.map((row) =>
     row.map((cell) => (typeof cell === 'number' ? cell.toFixed(digits) : cell)),

@@ -1,6 +1,6 @@
 /**
- * The server behind every way, and the requests that the benchmarks make of it. A connection
- * begins with a request of 16 bytes: u64 kind, u64 bytes, both big-endian.
+ * The server at the end of every way, and the requests of the benchmarks. A connection starts with a request
+ * of 16 bytes: u64 kind, u64 bytes, both big-endian.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
@@ -12,17 +12,20 @@ const REQUEST_BYTES = 16;
 const KIND = { down: 1n, up: 2n, echo: 3n } as const;
 type Kind = keyof typeof KIND;
 
-/** What a socket is given at once: small enough that slow ways do not get it all into one buffer. */
+/** The chunk of one write: small enough that a slow way cannot take everything into one buffer. */
 const WRITE_BYTES = 256 * 1024;
 
 export type Direction = 'down' | 'up';
 
-/** What is moved in that direction: both ends know it. */
+/** Returns the bytes to transfer in this direction; both ends know them. */
 export function bulkBytes(direction: Direction, bytes: number): Buffer {
   return pattern(`bench, ${direction}`, bytes);
 }
 
-/** Serves on loopback until its process ends; the port. @param maxBytes the most that one request will ask for */
+/**
+ * Serves on the loopback until the process ends; returns the port. @param maxBytes the most that one request
+ * may ask for
+ */
 export async function serveBench(maxBytes: number): Promise<number> {
   const bytes = bulkBytes('down', maxBytes);
   const server = createServer({ allowHalfOpen: true, noDelay: true });
@@ -38,13 +41,13 @@ function serve(socket: Socket, request: Buffer, down: Buffer): void {
   else {
     const sink = new Sink(socket);
     void sink.take(bytes).then(() => {
-      socket.write('!'); // here: the sender's clock stops
+      socket.write('!'); // the sender's clock stops here
       socket.end(sink.sha256());
     });
   }
 }
 
-/** Keeps what comes, so that hashing costs nothing while the clock runs. */
+/** Keeps what arrives, so that hashing does not count in the measured time. */
 class Sink {
   readonly #socket: Socket;
   readonly #chunks: Buffer[] = [];
@@ -61,7 +64,7 @@ class Sink {
         left -= chunk.length;
         if (left <= 0) resolve();
       });
-      this.#socket.once('close', () => reject(new Error(`closed with ${left} bytes to come`)));
+      this.#socket.once('close', () => reject(new Error(`closed with ${left} bytes missing`)));
       this.#socket.resume();
     });
   }
@@ -73,7 +76,7 @@ class Sink {
   }
 }
 
-/** Moves bytes on one connection and checks them; how long they took, in milliseconds, the dial counted. */
+/** Transfers bytes over one connection and checks them; returns the milliseconds from the dial on. */
 export async function transfer(port: number, direction: Direction, bytes: Buffer): Promise<number> {
   const begun = performance.now();
   const socket = request(port, direction, bytes.length);
@@ -91,10 +94,10 @@ export async function transfer(port: number, direction: Direction, bytes: Buffer
         text += chunk.toString();
       });
       socket.once('end', () => resolve(text.slice(1)));
-      socket.once('close', () => reject(new Error('closed without an answer')));
+      socket.once('close', () => reject(new Error('closed without a response')));
     });
     const arrived = new Promise((resolve) => socket.once('data', resolve));
-    // Whichever comes first tells; the other must not go unhandled.
+    // The first failure is reported; the other must not become an unhandled rejection.
     answer.catch(() => {});
     await writeAll(socket, bytes);
     await Promise.race([arrived, answer]);
@@ -106,7 +109,7 @@ export async function transfer(port: number, direction: Direction, bytes: Buffer
   }
 }
 
-/** A connection whose bytes come back. */
+/** Dials a connection that echoes its bytes. */
 export function openEcho(port: number): Socket {
   return request(port, 'echo', 0);
 }
@@ -128,6 +131,5 @@ async function writeAll(socket: Socket, bytes: Buffer): Promise<void> {
 
 function check(sha256: string, bytes: Buffer): void {
   const right = createHash('sha256').update(bytes).digest('hex');
-  if (sha256 !== right)
-    throw new Error(`the bytes that came are not those that were sent: sha256 ${sha256}, not ${right}`);
+  if (sha256 !== right) throw new Error(`wrong bytes arrived: sha256 ${sha256} instead of ${right}`);
 }

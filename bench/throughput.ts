@@ -1,4 +1,4 @@
-// How much a way carries and what it costs. Run: npx tsx bench/throughput.ts --help
+// Measures the throughput of a way and its cost. Run: npx tsx bench/throughput.ts --help
 import { benchArguments, benchWays, type Row } from './bench_command.js';
 import { startTarget } from './own_process.js';
 import { usageOf } from './process_usage.js';
@@ -12,14 +12,14 @@ import { allWays } from './ways.js';
 const MIB = 1024 * 1024;
 const DIRECTIONS: readonly Direction[] = ['down', 'up'];
 
-/** A row to be measured: moves so many bytes and checks them. */
+/** A row to measure: transfers this many bytes and checks them. */
 interface Case {
   readonly name: string;
   move(bytes: number): Promise<{ readonly ms: number; readonly lost?: number }>;
 }
 
 const args = benchArguments(
-  'Throughput on loopback: one stream and eight, both directions, every byte checked.',
+  'Measure throughput on the loopback: one stream and eight, both directions, every byte checked.',
   64,
 );
 if (args !== undefined) {
@@ -30,7 +30,7 @@ if (args !== undefined) {
   async function* measure(way: RunningWay | PacketsWay): AsyncGenerator<Row> {
     const { processes } = way;
     const cases = 'carry' in way ? packetCases(way) : streamCases(way.port);
-    await cases[0]?.move(Math.min(totalBytes, 4 * MIB)); // code is compiled, windows have grown
+    await cases[0]?.move(Math.min(totalBytes, 4 * MIB)); // warm-up
     for (const { name: caseName, move } of cases) {
       const speeds: number[] = [];
       let lostPackets: number | undefined;
@@ -75,7 +75,10 @@ if (args !== undefined) {
     );
   }
 
-  /** All streams at once, the bytes shared between them; milliseconds until the last one was done. */
+  /**
+   * Runs all streams at once, with the bytes shared among them; returns the milliseconds until the last
+   * stream is done.
+   */
   async function moveAll(
     port: number,
     direction: Direction,
@@ -89,7 +92,7 @@ if (args !== undefined) {
 
   const { mib, runs } = args;
   const ways: readonly Way<RunningWay | PacketsWay>[] = [...allWays(args), rawPackets];
-  const title = `Throughput, ${mib} MiB a run, median of ${runs}`;
+  const title = `Throughput, ${mib} MiB per run, median of ${runs}`;
   const rows = await benchWays(title, args, ways, target.port, measure);
   process.stdout.write(ratios(rows));
   await target.stop();

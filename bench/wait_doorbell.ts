@@ -1,8 +1,8 @@
 import type { Doorbell } from '../src/ring/doorbell.js';
 
 /**
- * A doorbell on two words of shared memory and `Atomics.waitAsync`: what bench/doorbell.ts
- * compares ours with.
+ * A doorbell on two words of shared memory and `Atomics.waitAsync`, with which bench/doorbell.ts compares
+ * ours.
  */
 export class WaitDoorbell implements Doorbell {
   readonly #words: Int32Array;

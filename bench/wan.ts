@@ -1,4 +1,4 @@
-// How the tunnel does over a wide area network, beside plain TCP. Run: npx tsx bench/wan.ts --help
+// Measures the tunnel over a wide area network, next to plain TCP. Run: npx tsx bench/wan.ts --help
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -13,33 +13,34 @@ import { INTERRUPTIONS } from './wan/interruptions.js';
 const DEFAULT_PROGRAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
 const GROUPS: ReadonlyMap<string, readonly Measurement[]> = new Map([
-  ['Goodput as part of the link’s rate', GOODPUT],
+  ['Goodput as a share of the link rate', GOODPUT],
   ['Start', START],
   ['Latency', LATENCY],
   ['Sharing the link', SHARING],
   ['Interruptions', INTERRUPTIONS],
 ]);
 
-const USAGE = `The tunnel over an emulated wide area network, each row beside plain TCP; every whole
-transfer is checked by SHA-256. Needs Linux, root, iproute2, ethtool and a C compiler; lays out two hosts
-in network namespaces of its own and removes them at the end. Ends with 0 where it cannot run.
+const USAGE = `Measure the tunnel over an emulated wide area network, each row next to plain TCP, and
+check every complete transfer with SHA-256. Needs Linux, root, iproute2, ethtool and a
+C compiler; sets up two hosts in network namespaces and removes them at the end. Exits
+with 0 where it cannot run.
 
-  --only TEXT     only rows whose name contains TEXT; repeatable
-  --seconds N     length of a goodput transfer at the link's full rate (default 30)
+  --only TEXT     measure only rows whose name contains TEXT; repeatable
+  --seconds N     length of a goodput transfer at the full rate of the link (default 30)
   --mib N         MiB of a transfer that is interrupted (default 200)
-  --runs N        times each row is measured (default 1)
-  --tcp NAME      congestion control of plain TCP beside goodput (default: the kernel's)
+  --runs N        measure each row N times (default 1)
+  --tcp NAME      congestion control of plain TCP in the goodput rows (default: the kernel's)
   --program FILE  main.js of the build to run (default: dist/cli/main.js)
-  --log FILE      write what both ends tell at -vv to FILE
-  --json FILE     write the rows to FILE too
-  --list          name the rows, and do nothing
-  --help          show this
+  --log FILE      write what both ends print at -vv to FILE
+  --json FILE     also write the rows to FILE
+  --list          list the rows without measuring
+  --help          show this help
 `;
 
 function whole(name: string, text: string): number {
   const number = Number(text);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  process.stderr.write(`${name} ${text}: a whole number above 0 is needed, for example ${name} 30\n`);
+  process.stderr.write(`${name} ${text}: expected a whole number above 0, for example ${name} 30\n`);
   process.exit(2);
 }
 
@@ -68,12 +69,12 @@ if (values.help) {
 } else {
   const why = wanUnavailable();
   if (why !== undefined) {
-    process.stdout.write(`wan: left out, ${why}\n`);
+    process.stdout.write(`wan: skipped, ${why}\n`);
   } else if (!existsSync(values.program)) {
-    process.stderr.write(`${values.program} is not there: run npm run build first\n`);
+    process.stderr.write(`${values.program} does not exist; run npm run build first\n`);
     process.exitCode = 2;
   } else {
-    // Everything is removed at the end of the process, however it ends.
+    // Everything is removed when the process exits, however it exits.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
     await benchWan();
   }
@@ -98,7 +99,7 @@ async function benchWan(): Promise<void> {
     },
   };
   const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Linux ${release()}`;
-  const title = `The tunnel over an emulated WAN, and TCP ${tcp} beside it, ${new Date().toISOString()}`;
+  const title = `The tunnel over an emulated WAN, next to TCP ${tcp}, ${new Date().toISOString()}`;
   process.stdout.write(`${title}\n${machine}\n`);
   const groups: Record<string, readonly Row[]> = {};
   for (const [group, measurements] of GROUPS) {
@@ -124,7 +125,7 @@ async function benchWan(): Promise<void> {
   }
 }
 
-/** A row that fails is told, and the others are measured all the same. */
+/** Reports a row that fails, and still measures the others. */
 async function measured(bench: WanBench, measurement: Measurement): Promise<Row> {
   try {
     return await measureRow(bench, measurement);

@@ -13,7 +13,7 @@ import type { Way, WayProcess } from './way.js';
 const builtMain = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const losslessProgram = fileURLToPath(new URL('./lossless/lossless_program.ts', import.meta.url));
 
-/** No tunnel at all: what this machine and the benchmark itself can do at best. */
+/** No tunnel at all: the best that this machine and the benchmark itself can do. */
 const direct: Way = {
   name: 'direct TCP',
   start: async (targetPort) => ({ port: targetPort, processes: [], connectMs: 0, stop: async () => {} }),
@@ -27,7 +27,7 @@ function tunnel(built: boolean): Way {
   };
 }
 
-/** The tunnel over toxcore's own lossless packets, always from the sources. */
+/** The tunnel over lossless packets of toxcore, always from the sources. */
 const lossless = tunnelOf('lossless channel', [
   process.execPath,
   '--import',
@@ -35,7 +35,7 @@ const lossless = tunnelOf('lossless channel', [
   losslessProgram,
 ]);
 
-/** @param program what stands before the command line's arguments */
+/** @param program the words before the arguments of the command line */
 function tunnelOf(name: string, program: readonly string[]): Way {
   return {
     name,
@@ -47,7 +47,7 @@ function tunnelOf(name: string, program: readonly string[]): Way {
         const { connector, locals } = await network.connect(ticket, [`0:${LOOPBACK_HOST}:${targetPort}`]);
         const connectMs = performance.now() - begun;
         const [local] = locals;
-        if (local === undefined) throw new Error('the connector has no forward');
+        if (local === undefined) throw new Error('the connector reported no forward');
         const processes = [processOf('listener', listener), processOf('connector', connector)];
         return { port: local.port, processes, connectMs, stop: () => network.stop() };
       } catch (error) {
@@ -58,17 +58,17 @@ function tunnelOf(name: string, program: readonly string[]): Way {
   };
 }
 
-/** The tunnel that everybody has, over loopback: it needs a reachable server, we do not. */
+/** The tunnel that everybody has, over the loopback. Unlike ours, it needs a reachable server. */
 const ssh: Way = {
   name: 'ssh -L',
   unavailable: () => skipWithout(SSH, SSHD) || undefined,
   start: async (targetPort) => {
     const folder = new TempFolder();
     const server = await SshServer.start(folder);
-    const port = await freePort(); // with port 0, ssh does not say which one it took
+    const port = await freePort(); // with port 0, ssh does not report the port it picks
     const begun = performance.now();
     const forward = `${LOOPBACK_HOST}:${port}:${LOOPBACK_HOST}:${targetPort}`;
-    // ssh takes the first value of each option: ours stand before the common ones.
+    // ssh uses the first value of each option, so these precede the common ones.
     const options = ['-o', 'LogLevel=DEBUG', '-o', 'ExitOnForwardFailure=yes', ...server.clientOptions()];
     const args = [...options, '-N', '-L', forward, '-p', String(server.port), server.login()];
     const client = new LineProcess('ssh', args);
@@ -89,7 +89,7 @@ const ssh: Way = {
   },
 };
 
-/** All ways to a port, the bare machine first. */
+/** Returns all ways to a port, starting with the bare machine. */
 export function allWays(options: { readonly built: boolean }): readonly Way[] {
   return [direct, tunnel(options.built), lossless, ssh, hypertele];
 }

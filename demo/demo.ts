@@ -1,7 +1,7 @@
 /**
- * A whole tunnel on this machine, with no network: `npm run demo`. A bootstrap node, a listener
- * in front of a web server, and a connector, each a process as its user would start it; then a
- * page and 32 MiB come through. Ends by itself, with 0 when every byte was right.
+ * A complete tunnel on this machine, without any network: `npm run demo`. A bootstrap node, a listener in
+ * front of a web server, and a connector run as separate processes, started as a user would start them. A
+ * page and 32 MiB then come through the tunnel. Exits with 0 when every byte is right.
  */
 import { createHash } from 'node:crypto';
 import { createServer, get, type IncomingMessage, type Server } from 'node:http';
@@ -13,9 +13,9 @@ import { localsOf } from '../test/support/private_network.js';
 const MIB = 1024 * 1024;
 const FILE_BYTES = 32 * MIB;
 const SEED = 'the demo';
-const PAGE = 'Hello from the far end of the tunnel!';
+const PAGE = 'Hello from the other end of the tunnel!';
 
-/** How often the throughput is told, in bytes. */
+/** How often the demo prints the throughput, in bytes. */
 const TELL_EVERY_BYTES = 4 * MIB;
 
 const start = performance.now();
@@ -27,7 +27,7 @@ function say(text: string): void {
   process.stdout.write(`${seconds.padStart(6)} s  ${text}\n`);
 }
 
-/** Starts the command line and shows what one would type for it; only `--json` is left out. */
+/** Starts the command line, and prints the command that a user would type; it leaves out only `--json`. */
 function run(...args: readonly string[]): CliProcess {
   say(`$ tox-wasm-tunnel ${args.map(short).join(' ')}`);
   const started = CliProcess.start([...args, '--json']);
@@ -35,54 +35,54 @@ function run(...args: readonly string[]): CliProcess {
   return started;
 }
 
-/** Keys and tickets by their first digits: nobody reads all of them, and a ticket is a secret. */
+/** Shortens keys and tickets: nobody reads all the digits, and a ticket is a secret. */
 function short(text: string): string {
   return text.replace(/[0-9A-Za-z]{64,}/, (key) => `${key.slice(0, 8)}…`);
 }
 
 async function demo(): Promise<void> {
-  process.stdout.write('A tunnel over a Tox network of its own, all on this machine.\n\n');
+  process.stdout.write('A tunnel over a private Tox network, all on this machine.\n\n');
   server = createServer((request, response) => {
     if (request.url === '/') response.end(PAGE);
     else patternStream(SEED, FILE_BYTES).pipe(response);
   });
   const webPort = await listenOnLoopback(server);
-  say(`a web server listens on 127.0.0.1:${webPort}; only the listener will reach it`);
+  say(`a web server listens on 127.0.0.1:${webPort}; only the listener connects to it`);
 
-  // All that this demo needs to stay on this machine and to leave nothing behind.
+  // These options keep the demo on this machine, and it leaves nothing behind.
   const local = ['--bind', '127.0.0.1', '--no-lan', '--ephemeral'];
   const node = run('node', '--port', '0', '--tcp-port', '0', ...local);
   const bootstrap = String((await node.event('node'))['bootstrap']);
-  say(`the network's first node is up: ${short(bootstrap)}`);
+  say(`the first bootstrap node is up: ${short(bootstrap)}`);
 
   const join = ['--bootstrap', bootstrap, ...local];
   const listener = run('listen', '--expose', String(webPort), ...join);
   const ticket = String((await listener.event('ready'))['ticket']);
-  say(`the listener is ready: its ticket is ${short(ticket)}`);
+  say(`the listener is ready; its ticket is ${short(ticket)}`);
 
   const connector = run('connect', ticket, '-L', `0:localhost:${webPort}`, ...join);
-  say('the two look for each other by their keys; that takes a few seconds');
+  say('the two ends look each other up by their keys, which takes a few seconds');
   const online = await connector.event('peer', (event) => event['status'] === 'online');
   const forward = (await localsOf(connector))[0];
-  if (forward === undefined) throw new Error('the connector has no forward');
+  if (forward === undefined) throw new Error('the connector reported no forward');
   const url = `http://${forward.host}:${forward.port}`;
-  say(`connected, path: ${String(online['path'])}; ${url} is the far end's web server now`);
+  say(`connected, path: ${String(online['path'])}; ${url} now leads to the web server`);
 
   const page = await fetchAll(`${url}/`, () => {});
-  if (page.text !== PAGE) throw new Error(`the page came back as "${page.text}"`);
+  if (page.text !== PAGE) throw new Error(`the page is wrong: "${page.text}"`);
   say(`GET /      "${page.text}" in ${page.ms.toFixed(0)} ms`);
 
   const file = await fetchAll(`${url}/file`, tellThroughput());
   const right = patternDigest(SEED, FILE_BYTES);
   if (file.bytes !== FILE_BYTES || file.sha256 !== right) {
-    throw new Error(`the file came back with ${file.bytes} bytes and sha256 ${file.sha256}, not ${right}`);
+    throw new Error(`the file is wrong: ${file.bytes} bytes with sha256 ${file.sha256}, not ${right}`);
   }
   const speed = file.bytes / MIB / (file.ms / 1000);
   say(`GET /file  32 MiB in ${(file.ms / 1000).toFixed(1)} s, ${speed.toFixed(1)} MiB/s`);
-  say(`           sha256 ${right.slice(0, 16)}… is right: every byte came through`);
+  say(`           sha256 ${right.slice(0, 16)}… is right: every byte is intact`);
 }
 
-/** Says the throughput so far every few MiB: on a terminal in one line that is rewritten. */
+/** Prints the throughput every few MiB. */
 function tellThroughput(): (bytes: number, ms: number) => void {
   let next = TELL_EVERY_BYTES;
   return (bytes, ms) => {
@@ -104,7 +104,7 @@ interface Fetched {
   readonly bytes: number;
   readonly sha256: string;
   readonly ms: number;
-  /** The beginning, as text. */
+  /** The start of the body, as text. */
   readonly text: string;
 }
 
@@ -130,7 +130,7 @@ async function fetchAll(url: string, progress: (bytes: number, ms: number) => vo
 
 let stopping: Promise<unknown> | undefined;
 
-/** Ends everything that was started, once. */
+/** Stops every process and the web server, once. */
 async function stop(): Promise<void> {
   stopping ??= Promise.all(processes.map((started) => started.stop()));
   await stopping;
@@ -151,9 +151,9 @@ for (const [signal, exitCode] of [
 try {
   await demo();
   await stop();
-  say('all stopped; done');
+  say('stopped everything; done');
 } catch (error) {
-  // After Ctrl-C the processes end in the middle of everything: no news.
+  // After Ctrl-C the processes stop halfway; the resulting error is no news.
   if (stopping === undefined) {
     process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;

@@ -1,9 +1,9 @@
-// A CI job that needs a machine at home. The ticket is a secret of the CI's; it opens that one port.
+// A CI job that needs a machine at home. The ticket is a CI secret and opens only that one port.
 //
 //   npx tox-wasm-tunnel --expose 8080                          at home: prints the ticket
 //   TICKET=… npx tsx examples/ci_job.ts 8080 npm run deploy    in the job: HOME_MACHINE is host:port
 //
-// Ends with the command's own exit code.
+// Exits with the exit code of the command.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, parseLocalSpec, parseTicket } from 'tox-wasm-tunnel';
@@ -12,7 +12,8 @@ import { network } from './network.js';
 const [port = '', command = '', ...args] = process.argv.slice(2);
 
 await using tunnel = await connect({ ...network, remote: parseTicket(process.env['TICKET'] ?? '') });
-// `peer` is told when the machine is there. A job that it does not answer shall fail, not hang.
+// The event `peer` reports that the machine is online. If the machine never answers, the job fails instead of
+// hanging.
 const online = once(tunnel, 'peer', { signal: AbortSignal.timeout(60_000) });
 const forward = await tunnel.forward(parseLocalSpec(`0:localhost:${port}`));
 await online;

@@ -1,6 +1,6 @@
-// Ann and Bob each run a dev server, and each sees the other's in a browser, on one tunnel.
+// Ann and Bob each run a dev server, and each sees the other's in a browser, over one tunnel.
 //
-//   Ann: npx tsx examples/dev_servers.ts 5173    prints the line for Bob, which holds a secret
+//   Ann: npx tsx examples/dev_servers.ts 5173    prints the command line for Bob, which holds a secret
 //   Bob: npx tsx examples/dev_servers.ts 3000 5173 TICKET
 import {
   connect,
@@ -18,7 +18,8 @@ const [mine = '', theirs, ticket] = process.argv.slice(2);
 if (theirs === undefined || ticket === undefined) {
   const listener = await listen({
     ...network,
-    // Bob reaches this one port, and may have one opened here, on loopback, at a number that the system picks.
+    // Bob reaches this one port, and may open one port here, on the loopback, with a number that the system
+    // picks.
     expose: [parseExposeSpec(mine)],
     allowReverse: [parseReverseRule('0')],
   });

@@ -1,7 +1,7 @@
-// A web server that listens at no port: only who has the ticket can connect to it at all.
+// A web server without a listening port: only ticket holders can connect to it.
 //
 //   npx tsx examples/http_server.ts                 serves, and prints a ticket
-//   npx tsx examples/http_server.ts TICKET /hello   asks for a page
+//   npx tsx examples/http_server.ts TICKET /hello   requests a page
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -12,7 +12,7 @@ const [ticket, path = '/'] = process.argv.slice(2);
 
 if (ticket === undefined) {
   const server = createServer((request, response) => response.end(`You asked for ${request.url}.\n`));
-  // The name that the server is asked for by; half-open, as a server of node:http takes its sockets.
+  // Connectors ask for the server by this name. Half-open, as node:http expects of its sockets.
   const listener = await listen({ ...network, offer: [{ host: 'web', port: 80, allowHalfOpen: true }] });
   listener.on('stream', (stream) => server.emit('connection', stream));
   console.log(listener.ticket);

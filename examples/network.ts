@@ -1,8 +1,8 @@
 import { type CommonOptions, parseBootstrapLine, publicNodes } from 'tox-wasm-tunnel';
 
 /**
- * The network that the examples meet on: the public one of Tox, or a private one on this machine, for trying:
- * `BOOTSTRAP=HOST:PORT:KEY`, as `tox-wasm-tunnel node --bind 127.0.0.1` prints it.
+ * The network on which the examples meet: the public Tox network, or for a trial a private one on this
+ * machine, given as `BOOTSTRAP=HOST:PORT:KEY`, which `tox-wasm-tunnel node --bind 127.0.0.1` prints.
  */
 const line = process.env['BOOTSTRAP'];
 

@@ -1,4 +1,4 @@
-// A question to a PostgreSQL that nobody can reach: no port is open there, and none is opened here.
+// Queries a PostgreSQL server that has no open port, and opens no port here either.
 //
 //   npx tox-wasm-tunnel --expose 5432                              where the database is: prints a ticket
 //   TICKET=… PGUSER=me npx tsx examples/postgres.ts 'select now()'  anywhere else
@@ -11,7 +11,7 @@ const port = Number(process.env['PGPORT'] ?? 5432);
 
 await using tunnel = await connect({ ...network, remote: parseTicket(process.env['TICKET'] ?? '') });
 
-// Each connection of the pool is a stream of the tunnel. It waits until the far end is there.
+// Each connection of the pool is a stream of the tunnel. It waits until the listener is online.
 const pool = new pg.Pool({ stream: () => tunnel.dial({ host: 'localhost', port }) });
 const { rows } = await pool.query(query);
 console.log(JSON.stringify(rows));

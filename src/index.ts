@@ -8,42 +8,50 @@ export type { AllowedPeer } from './access/peer_key.js';
 export type { AccessEvents, AccessPolicy } from './access/policy.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
 export type { NewTicket, TicketInfo } from './access/ticket_book.js';
-export type { Path, ProxyAddress, SeenAddress, SocketPlace } from './bridge/contract.js';
+export type { SeenAddress, SocketPlace } from './bridge/contract.js';
 export type { PackageFiles } from './bridge/package_files.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from './core/errors.js';
+export type { PortRange } from './core/ip.js';
 export { type Logger, type LogLevel, silentLogger } from './core/logger.js';
 export { DEFAULT_LIMITS, type Limits } from './core/peer_limits.js';
-export type { ProxyCredentials } from './core/proxy_credentials.js';
+export type { ProxyAddress, ProxyCredentials } from './core/proxy.js';
 export { RETURN_CODES, type ReturnCode } from './core/return_codes.js';
+export type { BootstrapAddress, Path } from './core/tox_network.js';
 export type { TunnelAgent, TunnelHttpsAgent } from './forward/stream/agent.js';
 export { DialError } from './forward/stream/dial_error.js';
 export type { Offer } from './forward/stream/offers.js';
 export type { TunnelStream } from './forward/stream/tunnel_stream.js';
 export type { UndiciConnect, UndiciTarget, UndiciTlsOptions } from './forward/stream/undici_connect.js';
 export { REASONS, type Reason } from './mux/wire/reasons.js';
-export { type BootstrapAddress, parseBootstrapLine, parseNodesFile } from './network/bootstrap_list.js';
+export { parseBootstrapLine, parseNodesFile } from './network/bootstrap_list.js';
 export { publicNodes } from './network/public_nodes.js';
 export { parseToxId, type ToxId } from './network/tox_id.js';
 export type { PeerInfo } from './peer/peer_info.js';
-export type { Endpoint, SocketPath } from './rules/endpoint.js';
+export type { Endpoint, HostPort, SocketPath } from './rules/endpoint.js';
 export {
   type ExposedHost,
   type ExposedPath,
   type ExposedPorts,
   type ExposeSpec,
-  type PortRange,
+  type IsName,
   type Protocol,
   parseExposeSpec,
+  printRule,
+  type ReadRule,
+  type Rule,
+  readRule,
 } from './rules/expose.js';
-export type { Grant } from './rules/grant.js';
-export type { NamedRules } from './rules/named_rules.js';
-export type { ReverseBook, ReverseRules } from './rules/reverse_book.js';
+export {
+  type LocalSpec,
+  parseDynamicSpec,
+  parseLocalSpec,
+  parseReverseSpec,
+  parseUdpSpec,
+  type ReverseSpec,
+  type UdpSpec,
+} from './rules/forward_spec.js';
 export { parseReverseRule, type ReverseRule } from './rules/reverse_rule.js';
-export { parseReverseSpec, type ReverseSpec } from './rules/reverse_spec.js';
-export { type IsName, printRule, type ReadRule, type Rule, readRule } from './rules/rule.js';
-export type { RuleBook } from './rules/rule_book.js';
-export { type HostPort, type LocalSpec, parseDynamicSpec, parseLocalSpec } from './rules/spec.js';
-export { parseUdpSpec, type UdpSpec } from './rules/udp_spec.js';
+export type { Grant, NamedRules, ReverseBook, ReverseRules, RuleBook } from './rules/rule_book.js';
 export { createIdentity, type Identity } from './state/identity.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector, Forward } from './tunnel/connector.js';

@@ -1,8 +1,7 @@
 /**
- * `npm run test:package [FILE…]`: what npm would publish, tried as its users get it: packed,
- * installed into an empty folder, and run there on each Node that is supported. The tests are in
- * test/package; `npm test` leaves them out, because they need npm's registry for the dependencies
- * and for the Nodes that this is not.
+ * `npm run test:package [FILE…]`: tests the package as users get it from npm. Packs it, installs it into an
+ * empty folder, and runs it there on each supported Node. The tests are in test/package; `npm test` skips
+ * them, because they need the npm registry for the dependencies and for the other versions of Node.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -11,16 +10,16 @@ import { fileURLToPath } from 'node:url';
 import { INSTALLED_PACKAGE, type InstalledPackage, type TriedNode } from './support/installed_package.js';
 import { TempFolder } from './support/temp_folder.js';
 
-/** The release lines of Node that the package is for. */
+/** The supported release lines of Node. */
 const MAJORS = [20, 22, 24];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const tests = join(root, 'test', 'package');
 
-// npm sets it for its scripts. It is run by its file: on Windows `npm` itself is no program.
+// npm sets this for its scripts. Run by its file, because on Windows `npm` itself is not an executable.
 const npm = process.env['npm_execpath'];
 if (npm === undefined) {
-  process.stderr.write('package: to be run by npm: npm run test:package\n');
+  process.stderr.write('package: run this with npm run test:package\n');
   process.exit(2);
 }
 const npx = join(dirname(npm), 'npx-cli.js');
@@ -47,11 +46,11 @@ const folder = new TempFolder();
 process.on('exit', () => folder.remove());
 
 if (!existsSync(join(root, 'wasm', 'dist', 'tox.wasm'))) {
-  process.stderr.write('package: wasm/dist/tox.wasm is missing: npm run wasm builds it\n');
+  process.stderr.write('package: wasm/dist/tox.wasm is missing; build it with npm run wasm\n');
   process.exit(2);
 }
-// What npm would run by itself before it packs, without the wasm: where that comes from elsewhere
-// (macOS and Windows in CI) there is no compiler for it.
+// The steps that npm runs before it packs, without building the wasm: in CI on macOS and Windows it
+// comes from another job, and there is no compiler for it.
 for (const args of [
   ['run', '--silent', 'build'],
   ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder.path],
@@ -59,7 +58,7 @@ for (const args of [
   execFileSync(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
 }
 const tarball = readdirSync(folder.path).find((name) => name.endsWith('.tgz'));
-if (tarball === undefined) throw new Error('npm pack made no tarball');
+if (tarball === undefined) throw new Error('npm pack created no tarball');
 say(`packed as ${tarball}`);
 
 const user = folder.file('user');
@@ -78,10 +77,10 @@ cpSync(join(tests, 'programs'), user, { recursive: true });
 const nodes: TriedNode[] = [];
 for (const major of MAJORS) {
   const node = nodeOf(major);
-  if (node === undefined) say(`Node ${major} is not tried: npm cannot get the package node@${major} here`);
+  if (node === undefined) say(`skipping Node ${major}: npm cannot get the package node@${major} here`);
   else nodes.push(node);
 }
-say(`installed, to be tried on Node ${nodes.map(({ version }) => version).join(', ')}`);
+say(`installed; testing on Node ${nodes.map(({ version }) => version).join(', ')}`);
 
 const installed: InstalledPackage = { tarball: folder.file(tarball), user, nodes, npx };
 const names = process.argv.slice(2);

@@ -1,9 +1,9 @@
 /**
  * Runs the tests: `tsx test/run.ts [--skip-programs] [FOLDER|FILE ...]`; without names, all of them.
  *
- * Programs that the end-to-end tests talk to (sshd, a native toxcore …) come from Debian's
- * packages: root on Debian gets the missing ones here; elsewhere their tests are skipped and
- * say which program they miss.
+ * The programs that the end-to-end tests use (sshd, a native toxcore …) come from Debian packages. As
+ * root on Debian, this script installs the missing ones; elsewhere their tests are skipped with a message
+ * that names the missing program.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,14 +14,14 @@ import { hasProgram, TEST_PROGRAMS } from './support/programs.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testFolder = join(root, 'test');
 
-/** Asked before a package's server is started; see invoke-rc.d(8). */
+/** Debian runs this script before it starts a server from a package; see invoke-rc.d(8). */
 const NO_SERVERS = '/usr/sbin/policy-rc.d';
 
-/** Two files at a time: the machines this runs on have two cores, and the end-to-end tests start processes. */
+/** Number of test files that run at once: CI machines have two cores, and the end-to-end tests start processes. */
 const CONCURRENCY = 2;
 
 function testFiles(names: readonly string[]): string[] {
-  // test/package has a runner of its own.
+  // test/package has its own runner.
   const folders = readdirSync(testFolder, { withFileTypes: true }).filter(
     (entry) => entry.isDirectory() && entry.name !== 'package',
   );
@@ -44,12 +44,14 @@ function installPrograms(): void {
     process.getuid?.() === 0 && existsSync('/usr/bin/apt-get') && process.env['TOX_WASM_NO_APT'] !== '1';
   if (!mayInstall) {
     console.error(
-      `tests: without ${packages.join(', ')} (Debian packages) the tests that need them are skipped`,
+      `tests: skipping the tests that need ${packages.join(', ')}; install these Debian packages to run them`,
     );
     return;
   }
-  console.error(`tests: installing ${packages.join(', ')} by apt-get (TOX_WASM_NO_APT=1 forbids it)`);
-  // A server that a package brings is for the tests alone: Debian's way to say that none is to be started.
+  console.error(
+    `tests: installing ${packages.join(', ')} with apt-get (set TOX_WASM_NO_APT=1 to prevent this)`,
+  );
+  // Only the tests use the servers from packages, so tell Debian not to start any.
   const startsServers = !existsSync(NO_SERVERS);
   if (startsServers) writeFileSync(NO_SERVERS, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   const options = { stdio: ['ignore', 'ignore', 'inherit'] as ['ignore', 'ignore', 'inherit'] };
@@ -60,7 +62,7 @@ function installPrograms(): void {
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
     });
   } catch {
-    console.error('tests: apt-get failed; the tests that need these programs are skipped');
+    console.error('tests: apt-get failed; skipping the tests that need these programs');
   } finally {
     if (startsServers) rmSync(NO_SERVERS);
   }

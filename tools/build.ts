@@ -1,6 +1,6 @@
 /**
- * `npm run build`: dist/ from nothing, so that no file of an earlier build is packed: the compiled
- * sources, the types that can be imported, and what `--help` and `--version` print, ready to be read.
+ * `npm run build`: rebuilds dist/ from nothing, so that no file of an earlier build is packed. It holds the
+ * compiled sources, the types that programs can import, and the texts that `--help` and `--version` print.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ execFileSync(process.execPath, [compiler, '-p', fileURLToPath(new URL('tsconfig.
 
 pruneTypes(fileURLToPath(dist), ['index.d.ts', 'worker/main.d.ts']);
 
-// npm would not have run this with a package.json that has no version.
+// npm refuses to run this with a package.json that has no version.
 const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { version: string };
 const answers: ReadyAnswers = { '--version': `${version}\n`, ...(await helpTexts()) };
 writeFileSync(new URL(`cli/${READY_ANSWERS_FILE}`, dist), `${JSON.stringify(answers, null, 1)}\n`);

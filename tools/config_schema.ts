@@ -1,4 +1,4 @@
-/** `npm run schema`: writes the JSON schema of `--config` that the package has. */
+/** `npm run schema`: writes the JSON schema of `--config` into the package. */
 import { writeFileSync } from 'node:fs';
 import { configSchema } from '../src/cli/options/config_schema.js';
 import { type Actions, buildProgram } from '../src/cli/program.js';

@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import { type Actions, buildProgram } from '../src/cli/program.js';
 import { READY_COLUMNS, type ReadyAnswers } from '../src/cli/ready_answers.js';
 
-/** What commander prints for `--help`, alone and after the name of each command. */
+/** Returns what commander prints for `--help`, alone and after the name of each command. */
 export async function helpTexts(): Promise<ReadyAnswers> {
   const texts: Record<string, string> = {};
   const names = freshProgram(() => {}).commands.map((command) => command.name());
@@ -19,9 +19,9 @@ export async function helpTexts(): Promise<ReadyAnswers> {
   return texts;
 }
 
-/** The grammar without anything behind it, as wide as if there were no terminal. */
+/** Builds the grammar without any actions, as wide as without a terminal. */
 function freshProgram(out: (text: string) => void): ReturnType<typeof buildProgram> {
-  // Help asks for no action: whichever is called would be missing, and that would be told.
+  // Help calls no action; a missing one would fail here.
   const program = buildProgram({} as Actions, '', { out });
   for (const command of [program, ...program.commands]) {
     command.configureOutput({ getOutHelpWidth: () => READY_COLUMNS });

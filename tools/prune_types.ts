@@ -1,11 +1,14 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-/** `from './x.js'`, `import('./x.js')`, `import './x.js'`, as TypeScript writes them into declarations. */
+/**
+ * Matches `from './x.js'`, `import('./x.js')` and `import './x.js'`, as TypeScript writes them into
+ * declarations.
+ */
 const RELATIVE_IMPORT = /(?:from|import)\s*\(?\s*['"](\.[^'"]+)\.js['"]/g;
 
 /**
- * Deletes the declarations below `folder` that no entry leads to: those of the command line, say, which nobody can import.
+ * Deletes the declarations below `folder` that no entry reaches, for example those of the command line.
  *
  * @param entries declarations, relative to `folder`
  */

@@ -1,45 +1,46 @@
 import { TunnelError } from '../../src/core/errors.js';
-import { LOSSLESS_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSLESS_PACKET_ID } from '../../src/core/packets.js';
 import type {
   Channel,
+  ChannelHost,
   ChannelOptions,
-  ChannelPort,
   ChannelStats,
   CreateChannel,
 } from '../../src/worker/channel/channel.js';
 import { PacketFifo } from './packet_fifo.js';
 
-/** Kind byte of a frame in a lossless packet: one that the handshake leaves free. */
+/** First byte of a frame in a lossless packet; the handshake leaves this value free. */
 export const KIND_FRAME = 5;
 
 const HEADER_BYTES = 2;
 
 /**
- * How long toxcore is left alone after it took no more, in ms. Its congestion control books a
- * sender that comes back at once as congestion, and its rate falls to 4 packets/s.
+ * How long to leave toxcore alone after it refused a packet, in ms. Its congestion control counts a sender
+ * that retries at once as congestion, and its rate drops to 4 packets/s.
  */
 const FULL_PAUSE_MS = 10;
 
-/** The friend is about to be told offline, or back: look again then, at the latest. */
+/** The friend is about to be reported offline, or back: check again after this at the latest. */
 const OFFLINE_PAUSE_MS = 100;
 
-/** Frames that came while the inbound ring was full, {@link KEEPING_BYTES} for each counted. */
+/** Frames that arrived while the inbound ring was full; each counts {@link KEEPING_BYTES} extra. */
 const MAX_UNDELIVERED_BYTES = 32 * 1024 * 1024;
 
-/** What a kept frame costs beside its bytes, about: so that many small ones are bounded too. */
+/** The approximate cost of a kept frame besides its bytes, so that many small frames are bounded as well. */
 const KEEPING_BYTES = 128;
 
-/** The backlog that the main thread keeps to is far smaller: more than this is a fault of ours. */
+/** The main thread keeps to a far smaller backlog: exceeding this is a bug of ours. */
 const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 /**
- * The simple channel that the real one is measured against: each frame in one lossless packet of toxcore's, `[0xb7][4][frame]`. It is
- * as fast as those are, and what toxcore holds when the friend goes offline is lost with it.
+ * The simple channel against which the real one is measured. It sends each frame in one lossless packet of
+ * toxcore, `[0xb7][4][frame]`. It is as fast as those packets are, and loses what toxcore holds when the
+ * friend goes offline.
  */
-export const createLosslessChannel: CreateChannel = (port, options) => new LosslessChannel(port, options);
+export const createLosslessChannel: CreateChannel = (host, options) => new LosslessChannel(host, options);
 
 class LosslessChannel implements Channel {
-  readonly #port: ChannelPort;
+  readonly #host: ChannelHost;
   readonly #urgent = new PacketFifo();
   readonly #bulk = new PacketFifo();
   readonly #undelivered = new PacketFifo();
@@ -50,8 +51,8 @@ class LosslessChannel implements Channel {
   #framesOut = 0;
   #framesIn = 0;
 
-  constructor(port: ChannelPort, options: ChannelOptions) {
-    this.#port = port;
+  constructor(host: ChannelHost, options: ChannelOptions) {
+    this.#host = host;
     this.#frozen = !options.online;
   }
 
@@ -61,12 +62,12 @@ class LosslessChannel implements Channel {
 
   send(frame: Uint8Array, urgent: boolean): void {
     if (this.#failed) {
-      this.#port.drained(frame.length);
+      this.#host.drained(frame.length);
       return;
     }
     this.#backlogBytes += frame.length;
     if (this.#backlogBytes > MAX_BACKLOG_BYTES) {
-      throw new Error(`a channel was handed ${this.#backlogBytes} bytes, far over its backlog`);
+      throw new Error(`a channel holds ${this.#backlogBytes} bytes, far over its backlog limit`);
     }
     const packet = new Uint8Array(HEADER_BYTES + frame.length);
     packet[0] = LOSSLESS_PACKET_ID;
@@ -78,13 +79,13 @@ class LosslessChannel implements Channel {
   receive(packet: Uint8Array): void {
     if (this.#failed || packet[0] !== LOSSLESS_PACKET_ID || packet[1] !== KIND_FRAME) return;
     const frame = packet.subarray(HEADER_BYTES);
-    if (this.#undelivered.peek() === undefined && this.#port.deliver(frame)) {
+    if (this.#undelivered.peek() === undefined && this.#host.deliver(frame)) {
       this.#framesIn++;
       return;
     }
     const keptBytes = this.#undelivered.bytes + this.#undelivered.count * KEEPING_BYTES;
     if (keptBytes + frame.length + KEEPING_BYTES > MAX_UNDELIVERED_BYTES) {
-      this.#fail(`the peer sent over ${MAX_UNDELIVERED_BYTES} bytes that nobody here has taken`, true);
+      this.#fail(`the peer sent more than ${MAX_UNDELIVERED_BYTES} bytes that this end has not read`, true);
       return;
     }
     this.#undelivered.push(new Uint8Array(frame));
@@ -100,12 +101,12 @@ class LosslessChannel implements Channel {
       const queue = this.#urgent.peek() === undefined ? this.#bulk : this.#urgent;
       const packet = queue.peek();
       if (packet === undefined) return Number.POSITIVE_INFINITY;
-      switch (this.#port.sendPacket(packet)) {
+      switch (this.#host.sendPacket(packet)) {
         case 'sent':
           queue.shift();
           this.#framesOut++;
           this.#backlogBytes -= packet.length - HEADER_BYTES;
-          this.#port.drained(packet.length - HEADER_BYTES);
+          this.#host.drained(packet.length - HEADER_BYTES);
           break;
         case 'full':
           this.#notBeforeMs = nowMs + FULL_PAUSE_MS;
@@ -114,7 +115,7 @@ class LosslessChannel implements Channel {
           this.#notBeforeMs = nowMs + OFFLINE_PAUSE_MS;
           return this.#notBeforeMs;
         case 'failed':
-          this.#fail('toxcore refused a packet for good', false);
+          this.#fail('toxcore refused a packet permanently', false);
           return Number.POSITIVE_INFINITY;
       }
     }
@@ -147,7 +148,7 @@ class LosslessChannel implements Channel {
   #handUp(): void {
     for (;;) {
       const frame = this.#undelivered.peek();
-      if (frame === undefined || !this.#port.deliver(frame)) return;
+      if (frame === undefined || !this.#host.deliver(frame)) return;
       this.#undelivered.shift();
       this.#framesIn++;
     }
@@ -160,7 +161,7 @@ class LosslessChannel implements Channel {
     this.#urgent.clear();
     this.#bulk.clear();
     this.#undelivered.clear();
-    this.#port.drained(backlogBytes);
-    this.#port.fail(new TunnelError('ERR_LIMIT', `${detail}; the session ends, connect again`, { remote }));
+    this.#host.drained(backlogBytes);
+    this.#host.fail(new TunnelError('ERR_LIMIT', `${detail}; the session ends, connect again`, { remote }));
   }
 }

@@ -1,5 +1,5 @@
-// The command line as it is, but for its workers: they run lossless_worker.ts. For comparison only, so
-// nothing in src/ has an option for it.
+// The unmodified command line, except that its workers run lossless_worker.ts. Only for comparison, so src/
+// has no option for it.
 import { WorkerLink } from '../../src/bridge/worker_link.js';
 
 const entry = new URL('./lossless_worker.ts', import.meta.url);

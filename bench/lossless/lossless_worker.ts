@@ -2,10 +2,9 @@
 // packets as lossy ones; here toxcore sends them as lossless packets, and hands them back as lossy ones.
 import { workerData } from 'node:worker_threads';
 import type { WorkerBoot } from '../../src/bridge/spawn.js';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID } from '../../src/core/packets.js';
 import { createRandomPool, runWorker } from '../../src/worker/run_worker.js';
-import { readWasm } from '../../src/worker/tox/find_wasm.js';
-import { loadTox } from '../../src/worker/tox/load.js';
+import { loadTox, readWasm } from '../../src/worker/tox/load.js';
 import { createLosslessChannel, KIND_FRAME } from './lossless_channel.js';
 
 runWorker(workerData as WorkerBoot, {

@@ -1,7 +1,7 @@
-/** Heads that are gone are cut off once there are so many. */
+/** Number of removed heads after which the array is compacted. */
 const CUT_AT = 1024;
 
-/** First in, first out; it knows how many bytes wait. Its owner bounds it. */
+/** A FIFO queue that knows how many bytes wait. Its owner bounds it. */
 export class PacketFifo {
   readonly #packets: Uint8Array[] = [];
   #head = 0;
@@ -15,7 +15,7 @@ export class PacketFifo {
     return this.#bytes;
   }
 
-  /** The oldest, left where it is. */
+  /** Returns the oldest packet without removing it. */
   peek(): Uint8Array | undefined {
     return this.#packets[this.#head];
   }

@@ -1,6 +1,6 @@
 /**
- * Streams whose bytes are each their own: a piece that strays into another stream cannot go unseen.
- * A connection begins with u32 way (0 down, 1 up), u32 index, u32 bytes, all big-endian.
+ * Streams whose bytes each have their own pattern, so that a piece that strays into another stream shows.
+ * A connection starts with u32 direction (0 down, 1 up), u32 index and u32 bytes, all big-endian.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
@@ -10,12 +10,12 @@ import { onRequest, roomOrEnd } from '../request.js';
 import type { Direction } from '../target.js';
 
 const REQUEST_BYTES = 12;
-/** Connections that may wait to be accepted: all of them come at once. */
+/** Backlog of the listening socket: all connections come at once. */
 const LISTEN_BACKLOG = 4_096;
 
 const seedOf = (index: number): string => `stream ${index}`;
 
-/** Serves on loopback until its process ends; the port. */
+/** Serves on the loopback until the process ends; returns the port. */
 export async function serveMany(): Promise<number> {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
   onRequest(server, REQUEST_BYTES, (socket, request) => {
@@ -26,7 +26,7 @@ export async function serveMany(): Promise<number> {
   return await listenOnLoopback(server, LISTEN_BACKLOG);
 }
 
-/** Moves one stream's bytes and checks them. @throws when one is wrong or missing */
+/** Transfers the bytes of one stream and checks them. @throws when a byte is wrong or missing */
 export async function moveOne(
   port: number,
   direction: Direction,
@@ -49,7 +49,8 @@ export async function moveOne(
     await sendPattern(socket, index, bytes);
     sha256 = await answer;
   }
-  if (sha256 !== right) throw new Error(`stream ${index} ${direction}: ${sha256} came, not ${right}`);
+  if (sha256 !== right)
+    throw new Error(`stream ${index} ${direction}: received ${sha256} instead of ${right}`);
 }
 
 async function sendPattern(socket: Socket, index: number, bytes: number): Promise<void> {
@@ -60,7 +61,7 @@ async function sendPattern(socket: Socket, index: number, bytes: number): Promis
   socket.end();
 }
 
-/** SHA-256 of what comes until the end; of a broken stream, what broke it. */
+/** Returns the SHA-256 of everything up to the end, or for a broken stream the error. */
 async function digest(socket: Socket): Promise<string> {
   const hash = createHash('sha256');
   try {

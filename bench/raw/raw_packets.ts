@@ -1,22 +1,27 @@
-import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 
-//  0     1      2     3        7
+// 0 1 2 3 7
 //  +-----+------+-----+--------+-- - - --+
 //  | id  | kind | run | number | payload |   kind DATA
-//  | id  | kind | run |  next  |             kind COUNT: all numbers below `next` came or are lost
+//  | id  | kind | run |  next  |             kind COUNT: all numbers below `next` have arrived or are lost
 //  +-----+------+-----+--------+-- - - --+
 const KIND_DATA = 0;
 const KIND_COUNT = 1;
 const HEADER_BYTES = 7;
 const PAYLOAD_BYTES = MAX_PACKET_BYTES - HEADER_BYTES;
 
-/** Packets on their way at most: well below what the sockets' buffers of 4 MiB hold, so that hardly one is lost. */
+/**
+ * Maximum number of packets in flight: well below the socket buffers of 4 MiB, so that hardly any is lost.
+ */
 const WINDOW_PACKETS = 1024;
-/** The receiver tells how far it is after so many. */
+/** The receiver reports its progress after this many packets. */
 const COUNT_EVERY = 32;
-/** In one turn of the event loop, as the channel does. */
+/** Maximum per turn of the event loop, as in the channel. */
 const MAX_TURN_PACKETS = 256;
-/** So long without a word of the receiver, in ms, and the newest packet goes once more: it, or its count, was lost. */
+/**
+ * After this many ms without a report from the receiver, the sender repeats the newest packet, since it or
+ * its report was lost.
+ */
 const ASK_AFTER_MS = 50;
 
 type Send = (packet: Uint8Array) => boolean;
@@ -25,7 +30,9 @@ export function packetsOf(bytes: number): number {
   return Math.ceil(bytes / PAYLOAD_BYTES);
 }
 
-/** Sends bytes as lossy packets, as fast as a window lets it; nothing is sent again but to ask. */
+/**
+ * Sends bytes as lossy packets at the speed that a window allows; repeats a packet only to ask for a report.
+ */
 export class RawSender {
   readonly #send: Send;
   readonly #bytes: Uint8Array;
@@ -45,12 +52,12 @@ export class RawSender {
     this.#packet[2] = run;
   }
 
-  /** The receiver has seen the last packet. */
+  /** True when the receiver has seen the last packet. */
   get isDone(): boolean {
     return this.#counted === this.#total;
   }
 
-  /** @returns when to be called again, in ms */
+  /** @returns the time of the next call, in ms */
   pump(nowMs: number): number {
     if (this.isDone) return Number.POSITIVE_INFINITY;
     if (this.#heardAtMs === Number.NEGATIVE_INFINITY) this.#heardAtMs = nowMs;
@@ -64,7 +71,7 @@ export class RawSender {
     return nowMs;
   }
 
-  /** A packet of the receiver's. */
+  /** Handles a packet from the receiver. */
   receive(packet: Uint8Array, nowMs: number): void {
     if (packet[1] !== KIND_COUNT || packet[2] !== this.#packet[2]) return;
     this.#heardAtMs = nowMs;
@@ -85,7 +92,7 @@ export class RawSender {
   }
 }
 
-/** Keeps what comes in its place, and tells the sender how far it is. */
+/** Stores the payloads that arrive, and reports its progress to the sender. */
 export class RawReceiver {
   readonly #send: Send;
   readonly #run: number;
@@ -101,7 +108,7 @@ export class RawReceiver {
     this.#came = new Uint8Array(packetsOf(bytes));
   }
 
-  /** A packet of the sender's. toxcore lets a handler send. */
+  /** Handles a packet from the sender. toxcore allows a handler to send. */
   receive(packet: Uint8Array): void {
     if (packet[1] !== KIND_DATA || packet[2] !== this.#run) return;
     const number = numberOf(packet);
@@ -118,7 +125,10 @@ export class RawReceiver {
     this.#send(count);
   }
 
-  /** What came, and the numbers of the packets that did not: zeros stand in their place. */
+  /**
+   * Returns the bytes that arrived, with zeros in the place of missing packets, and the numbers of those
+   * packets.
+   */
   result(): { readonly bytes: Buffer; readonly missing: readonly number[] } {
     const missing: number[] = [];
     for (const [number, came] of this.#came.entries()) if (came === 0) missing.push(number);
@@ -126,7 +136,7 @@ export class RawReceiver {
   }
 }
 
-/** Makes of the bytes that were sent those that a receiver has that misses these packets. */
+/** Returns the bytes as a receiver without the missing packets has them. */
 export function blank(bytes: Buffer, missing: readonly number[]): Buffer {
   if (missing.length === 0) return bytes;
   const holed = Buffer.from(bytes);

@@ -1,19 +1,18 @@
-// One end of the raw lossy packets: a Tox instance of the same wasm, over the same sockets and pump as
-// the tunnel's, and nothing above it. Does what its parent asks; started by raw_way.ts.
+// One end of the raw lossy packets: a Tox node on the same wasm, sockets and pump as the tunnel, with nothing
+// above them. Started by raw_way.ts; does what its parent asks.
 import { createHash } from 'node:crypto';
 import { systemTimers } from '../../src/core/clock.js';
 import { parseBootstrapLine } from '../../src/network/bootstrap_list.js';
 import { prepareNetwork } from '../../src/worker/net/node_network.js';
 import { Pump } from '../../src/worker/pump.js';
 import { createRandomPool } from '../../src/worker/run_worker.js';
-import { readWasm } from '../../src/worker/tox/find_wasm.js';
-import { loadTox } from '../../src/worker/tox/load.js';
+import { loadTox, readWasm } from '../../src/worker/tox/load.js';
 import { LOOPBACK_HOST } from '../../test/support/loopback.js';
 import { bulkBytes } from '../target.js';
 import type { RawAnswer, RawRequest } from './raw_contract.js';
 import { RawReceiver, RawSender } from './raw_packets.js';
 
-/** The only friend there is. */
+/** The only friend. */
 const FRIEND = 0;
 
 const network = await prepareNetwork({
@@ -72,7 +71,7 @@ async function answer(request: RawRequest): Promise<RawAnswer> {
   switch (request.do) {
     case 'start': {
       const { host, port, key } = parseBootstrapLine(request.bootstrap);
-      if (!tox.bootstrap(host, port, key)) throw new Error('toxcore refused the bootstrap node');
+      if (!tox.bootstrap(host, port, key)) throw new Error('toxcore rejected the bootstrap node');
       return { publicKey: Buffer.from(tox.publicKey).toString('hex') };
     }
     case 'befriend': {
@@ -100,7 +99,7 @@ async function answer(request: RawRequest): Promise<RawAnswer> {
       return { ms: performance.now() - begunMs };
     }
     case 'result': {
-      if (receiver === undefined) throw new Error('nothing was to be received');
+      if (receiver === undefined) throw new Error('no `receive` came before `result`');
       const { bytes, missing } = receiver.result();
       receiver = undefined;
       return { sha256: createHash('sha256').update(bytes).digest('hex'), missing };
@@ -111,5 +110,5 @@ async function answer(request: RawRequest): Promise<RawAnswer> {
 process.on('message', (request: RawRequest) => {
   void answer(request).then((value) => process.send?.(value));
 });
-// It ends when its parent does: the channel between them closes.
+// It exits with its parent, when the channel between them closes.
 process.once('disconnect', () => process.exit(0));

@@ -9,7 +9,7 @@ import type { PacketsWay, Way } from '../way.js';
 import type { RawAnswer, RawRequest } from './raw_contract.js';
 import { blank } from './raw_packets.js';
 
-/** A process of raw_process.ts. */
+/** A process that runs raw_process.ts. */
 class RawEnd {
   readonly #child: ChildProcess;
 
@@ -26,10 +26,10 @@ class RawEnd {
     return pid;
   }
 
-  /** One question at a time. */
+  /** Sends one request at a time. */
   async ask(request: RawRequest): Promise<RawAnswer> {
     const gone = new AbortController();
-    const exited = (): void => gone.abort(new Error('an end of the raw packets is gone'));
+    const exited = (): void => gone.abort(new Error('an end of the raw packets has exited'));
     this.#child.once('exit', exited);
     try {
       this.#child.send(request);
@@ -45,7 +45,7 @@ class RawEnd {
   }
 }
 
-/** What the lossy packets of the same wasm carry when there is nothing above them but a window. */
+/** Measures what the lossy packets of the same wasm carry with only a window above them. */
 export const rawPackets: Way<PacketsWay> = {
   name: 'raw lossy packets',
   start: async () => {
@@ -77,7 +77,7 @@ export const rawPackets: Way<PacketsWay> = {
       const { sha256, missing = [] } = await to.ask({ do: 'result' });
       const expected = blank(bulkBytes(direction, bytes), missing);
       if (sha256 !== createHash('sha256').update(expected).digest('hex'))
-        throw new Error('the packets that came are not those that were sent');
+        throw new Error('the packets that arrived differ from those that were sent');
       return { ms, lost: missing.length };
     };
     return {

@@ -4,32 +4,32 @@ import type { LinkOptions, WanHosts } from './hosts.js';
 import { BusyMeter } from './machine.js';
 import { TunnelPair } from './tunnel_pair.js';
 
-/** What every row is measured with. */
+/** The means to measure a row. */
 export interface WanBench {
   readonly hosts: WanHosts;
-  /** Asks: on host a. */
+  /** The end that requests, on host a. */
   readonly near: End;
-  /** Serves: on host b. */
+  /** The end that serves, on host b. */
   readonly servePort: number;
   /** main.js of the build to run. */
   readonly program: string;
   readonly seconds: number;
   readonly mib: number;
   readonly verbose: readonly string[];
-  /** Where what the tunnel's ends tell people goes, row by row. */
+  /** Receives the messages of both ends of the tunnel, row by row. */
   keepLog(row: string, end: string, text: string): void;
 }
 
 export type Row = Readonly<Record<string, Cell>>;
 
-/** A line of the table, and what it takes to measure it. */
+/** A row of the table, and how to measure it. */
 export interface Measurement {
   readonly name: string;
   readonly link: LinkOptions;
   measure(bench: WanBench, tunnel: TunnelPair): Promise<Row>;
 }
 
-/** Lays the link, starts a tunnel over it, measures, and ends the tunnel. */
+/** Sets up the link, starts a tunnel over it, measures, and stops the tunnel. */
 export async function measureRow(bench: WanBench, { name, link, measure }: Measurement): Promise<Row> {
   await bench.hosts.setLink(link);
   const tunnel = await TunnelPair.start(bench.hosts, bench.program, bench.servePort, bench.verbose);
@@ -44,7 +44,7 @@ export async function measureRow(bench: WanBench, { name, link, measure }: Measu
   }
 }
 
-/** Where a transfer through the tunnel is asked for, and where one over plain TCP. */
+/** The address to request a transfer from, through the tunnel and over plain TCP. */
 export function ways(
   bench: WanBench,
   tunnel: TunnelPair,

@@ -8,17 +8,17 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** A process on one host that serves or makes transfers; many at once. */
+/** A process on one host that serves and requests transfers, many at once. */
 export class End {
   readonly #child: ChildProcess;
   readonly #waiters = new Map<number, Waiter>();
   #lastId = 0;
 
-  /** @param on what runs a command on its host */
+  /** @param on the command prefix that runs a command on its host */
   constructor(on: readonly string[]) {
     const file = fileURLToPath(new URL('end_process.ts', import.meta.url));
     const [program = '', ...args] = [...on, process.execPath, '--import', import.meta.resolve('tsx'), file];
-    // It ends when this process does: its channel closes.
+    // It exits with this process, when the channel between them closes.
     this.#child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child.on('message', (answer: EndAnswer) => {
       const waiter = this.#waiters.get(answer.id);
@@ -27,7 +27,8 @@ export class End {
       else waiter?.reject(new Error(answer.error));
     });
     this.#child.once('exit', () => {
-      for (const { reject } of this.#waiters.values()) reject(new Error('an end of the transfers is gone'));
+      for (const { reject } of this.#waiters.values())
+        reject(new Error('an end of the transfers has exited'));
     });
   }
 
@@ -55,10 +56,10 @@ export class End {
     const answer = new Promise((resolve, reject) => {
       this.#waiters.set(id, { resolve, reject });
     });
-    // A failure that comes while its row waits for another one is told by that row.
+    // When a transfer fails while its row waits for another one, the row reports the failure later.
     answer.catch(() => {});
     this.#child.send({ id, name, task });
-    // end_process.ts gives what EndTasks says of that name.
+    // end_process.ts answers with the type that EndTasks gives for this name.
     return (await answer) as ReturnType<EndTasks[Name]>;
   }
 }

@@ -1,8 +1,8 @@
 import type { Timeline } from './timeline.js';
 
-/** What an end is asked to do; one process on each host does it. */
+/** Requests to an end; one process runs on each host. */
 export interface EndTasks {
-  /** Serves transfers and echoes on every address; the port. */
+  /** Serves transfers and echoes on every address; returns the port. */
   serve(): number;
   get(task: GetTask): Transfer;
   ping(task: PingTask): readonly number[];
@@ -11,9 +11,9 @@ export interface EndTasks {
 export interface GetTask {
   readonly host: string;
   readonly port: number;
-  /** Ended there, and checked by SHA-256. */
+  /** The transfer ends after this many bytes and is checked with SHA-256. */
   readonly bytes: number;
-  /** Broken off after so long, and then not checked; default never. */
+  /** The transfer is cut off after this time and then not checked; never by default. */
   readonly forMs?: number;
 }
 
@@ -21,11 +21,11 @@ export interface Transfer {
   readonly timeline: Timeline;
   /** From the dial until the last byte, in milliseconds. */
   readonly ms: number;
-  /** Whether it came to its end; then its SHA-256 was right. */
+  /** Whether the transfer completed; its SHA-256 was then right. */
   readonly isWhole: boolean;
 }
 
-/** One byte there and back, again and again; milliseconds of each. */
+/** Sends one byte there and back repeatedly; returns the milliseconds of each round trip. */
 export interface PingTask {
   readonly host: string;
   readonly port: number;

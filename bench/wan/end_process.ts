@@ -1,15 +1,15 @@
-// One end of the transfers, on its own host: does what it is asked through its parent's channel.
+// One end of the transfers, on its own host. Does what its parent asks over the channel between them.
 import { createHash } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { pattern } from '../../test/support/pattern.js';
 import { onRequest, roomOrEnd } from '../request.js';
 import type { EndAnswer, EndRequest, EndTasks, GetTask, PingTask, Transfer } from './end_contract.js';
 
-/** Served again and again, each time with its own number at its start. */
+/** Served repeatedly, each time with its own number at the start. */
 const BLOCK_BYTES = 1024 * 1024;
 const WRITE_BYTES = 64 * 1024;
 const SHA256_BYTES = 32;
-/** A request: u64 bytes, big-endian; 0 asks for an echo. */
+/** A request: u64 bytes, big-endian; 0 requests an echo. */
 const REQUEST_BYTES = 8;
 const TIMELINE_STEP_MS = 20;
 
@@ -33,7 +33,7 @@ function serve(): Promise<number> {
   });
 }
 
-/** The bytes, then their SHA-256. */
+/** Sends the bytes, then their SHA-256. */
 async function send(socket: Socket, block: Buffer, bytes: number): Promise<void> {
   const hash = createHash('sha256');
   for (let at = 0; at < bytes && !socket.destroyed; at += WRITE_BYTES) {
@@ -86,7 +86,10 @@ async function get({ host, port, bytes, forMs }: GetTask): Promise<Transfer> {
     });
     socket.once('end', () => {
       if (tail.length === SHA256_BYTES && tail.equals(hash.digest())) finish(true);
-      else reject(new Error(`${received} of ${bytes} bytes came, and their SHA-256 is not the sender's`));
+      else
+        reject(
+          new Error(`received ${received} of ${bytes} bytes, and their SHA-256 differs from the sender's`),
+        );
     });
     socket.once('error', (error) => {
       note();
@@ -134,7 +137,7 @@ function perform(request: EndRequest): Promise<unknown> {
   }
 }
 
-// Only our parent writes to this channel.
+// Only the parent writes to this channel.
 process.on('message', (request: EndRequest) => {
   const answer = (rest: Omit<EndAnswer, 'id'>): void => {
     process.send?.({ id: request.id, ...rest } satisfies EndAnswer);

@@ -6,7 +6,7 @@ import { bitRate } from './timeline.js';
 
 const MIB = 1024 * 1024;
 
-/** Left out of the steady figure: the start has its own row. */
+/** The steady figure excludes the start, which has its own row. */
 const START_MS = 2_000;
 
 function share({ timeline, ms }: Transfer, { rateMbit }: LinkOptions, fromMs: number): number {
@@ -14,7 +14,7 @@ function share({ timeline, ms }: Transfer, { rateMbit }: LinkOptions, fromMs: nu
   return bitRate(timeline, beganAtMs + fromMs, beganAtMs + ms) / (rateMbit * 1e4);
 }
 
-/** How much of the link's rate one transfer gets, through the tunnel and over plain TCP. */
+/** Measures the share of the link rate that one transfer gets, through the tunnel and over plain TCP. */
 function goodput(link: LinkOptions, bar: number): Measurement {
   const { delayMs, jitterMs, rateMbit, lossPercent } = link;
   const jitter = jitterMs === undefined ? '' : ` + 0 to ${jitterMs}`;
@@ -43,12 +43,12 @@ function goodput(link: LinkOptions, bar: number): Measurement {
   };
 }
 
-/** What each gets of the link is counted for so long. */
+/** How long the share of each flow is counted. */
 const SHARING_SECONDS = 20;
 
 const GOOD_LINK: LinkOptions = { delayMs: 20, rateMbit: 100, lossPercent: 0 };
 
-/** 1 MiB on a new tunnel, whose channel has not sent anything yet, and on a new TCP connection. */
+/** Transfers 1 MiB on a new tunnel, whose channel has not sent anything yet, and on a new TCP connection. */
 const start: Measurement = {
   name: 'start: 1 MiB, 20 ms 100 Mbit/s',
   link: GOOD_LINK,
@@ -57,13 +57,13 @@ const start: Measurement = {
     const first = await bench.near.get({ ...through, bytes: MIB });
     const second = await bench.near.get({ ...through, bytes: MIB });
     const bare = await bench.near.get({ ...tcp, bytes: MIB });
-    return { 'bar ms': 600, 'tunnel ms': first.ms, 'again ms': second.ms, 'TCP ms': bare.ms };
+    return { 'bar ms': 600, 'tunnel ms': first.ms, 'second ms': second.ms, 'TCP ms': bare.ms };
   },
 };
 
-/** Small exchanges beside a transfer, and on an empty link. */
+/** Measures small exchanges during a transfer, and on an idle link. */
 const latency: Measurement = {
-  name: 'ping-pong beside a transfer, 20 ms 100 Mbit/s, queue 500 kB',
+  name: 'ping-pong during a transfer, 20 ms 100 Mbit/s, queue 500 kB',
   link: GOOD_LINK,
   async measure(bench, tunnel) {
     const { tunnel: through, tcp } = ways(bench, tunnel);
@@ -91,7 +91,7 @@ const latency: Measurement = {
   },
 };
 
-/** One transfer through the tunnel and one over plain TCP at once: what each gets. */
+/** Runs one transfer through the tunnel and one over plain TCP at once, and measures the share of each. */
 function sharing(congestionControl: string, queueKb: number): Measurement {
   const link = { ...GOOD_LINK, queueKb };
   return {

@@ -1,6 +1,6 @@
 /**
- * Two hosts with a wide area network between them: network namespaces of this run's own, joined
- * by the userspace link of wan.c. Linux, root, iproute2, ethtool and a C compiler.
+ * Two hosts with a wide area network between them: network namespaces for this run, joined by the userspace
+ * link of wan.c. Needs Linux, root, iproute2, ethtool and a C compiler.
  */
 import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -13,12 +13,12 @@ import { startChild, stopChild } from '../../test/support/child_process.js';
 export interface LinkOptions {
   /** One way, in milliseconds. */
   readonly delayMs: number;
-  /** Up to so much more, evenly spread. */
+  /** Up to this much more, evenly distributed. */
   readonly jitterMs?: number;
-  /** Both ways, of Ethernet frames. */
+  /** In each direction, counted in Ethernet frames. */
   readonly lossPercent: number;
   readonly rateMbit: number;
-  /** Frames that find so many kilobytes waiting are dropped. Default 500. */
+  /** A frame that finds this many kilobytes waiting is dropped. Default 500. */
   readonly queueKb?: number;
 }
 
@@ -28,14 +28,14 @@ const PREFIX = 'toxwan';
 const FIRST_ADDRESS = { a: '10.77.0.1', b: '10.77.0.2' } as const;
 const SUBNET = '10.77.0.0/24';
 
-/** Why the hosts cannot be laid out here, in words; undefined when they can. */
+/** Returns why the hosts cannot be set up here, in words; undefined when they can. */
 export function wanUnavailable(): string | undefined {
   if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`;
   if (process.getuid?.() !== 0) return 'needs root, for network namespaces';
   for (const [program, ...args] of [
     ['ip', '-V'],
     ['cc', '--version'],
-    // Without it checksums stay undone that no card will do here, and every frame is dropped.
+    // Otherwise checksums stay incomplete, because no card completes them here, and every frame is dropped.
     ['ethtool', '--version'],
   ] as const) {
     if (spawnSync(program, args).status !== 0) return `needs the program ${program}`;
@@ -51,7 +51,7 @@ export class WanHosts {
   readonly #addresses: Record<Host, string> = { ...FIRST_ADDRESS };
   #link: ChildProcess | undefined;
 
-  /** @throws when a step fails; what stands by then is removed at the end of the process */
+  /** @throws when a step fails; what exists by then is removed when the process exits */
   constructor() {
     removeLeftovers();
     process.on('exit', this.#removeAtExit);
@@ -65,7 +65,7 @@ export class WanHosts {
       run('ip', 'link', 'add', 'eth0', 'netns', this.#space(host), 'type', 'veth', ...peer);
       run('ip', '-n', this.#space(host), 'link', 'set', 'eth0', 'up');
       run('ip', '-n', this.#space('w'), 'link', 'set', `wan-${host}`, 'up');
-      // The frames that leave are those that a wire would carry: neither joined nor unchecked.
+      // Frames leave as a wire would carry them: not coalesced, and with their checksums.
       plainFrames(this.#space(host), 'eth0');
       plainFrames(this.#space('w'), `wan-${host}`);
       this.#addAddress(host);
@@ -76,12 +76,12 @@ export class WanHosts {
     return this.#addresses[host];
   }
 
-  /** What to put before a command so that it runs on that host. */
+  /** Returns the prefix that runs a command on this host. */
   on(host: Host): readonly string[] {
     return ['ip', 'netns', 'exec', this.#space(host)];
   }
 
-  /** Another link from now on, with empty queues and mended. */
+  /** Replaces the link with a new one, with empty queues and not cut. */
   async setLink(link: LinkOptions): Promise<void> {
     await this.#stopLink();
     const options = [
@@ -98,7 +98,7 @@ export class WanHosts {
       createInterface({ input: child.stderr }).on('line', (line) => {
         if (line === 'wan: up') resolve();
       });
-      child.once('close', () => reject(new Error('the emulated link ended')));
+      child.once('close', () => reject(new Error('the emulated link exited')));
     });
   }
 
@@ -110,7 +110,9 @@ export class WanHosts {
     this.#link?.kill('SIGUSR2');
   }
 
-  /** Blocks UDP both ways, as a strict firewall does, or lets it through again: each call the other. */
+  /**
+   * Blocks UDP in both directions, as a strict firewall does, or lets it through again; each call toggles.
+   */
   toggleUdp(): void {
     this.#link?.kill('SIGHUP');
   }
@@ -122,10 +124,11 @@ export class WanHosts {
     this.#addAddress(host);
   }
 
-  /** Congestion control of TCP connections that begin from now on, on both hosts. */
+  /** Sets the congestion control of new TCP connections on both hosts. */
   setCongestionControl(name: string): void {
     for (const host of ['a', 'b'] as const) {
-      // As a trait of the route: a namespace's own setting takes only what its machine lets everyone use.
+      // Set on the route: the setting of a namespace accepts only algorithms that the machine allows everyone
+      // to use.
       const route = [SUBNET, 'dev', 'eth0', 'proto', 'kernel', 'scope', 'link', 'src', this.#addresses[host]];
       run('ip', '-n', this.#space(host), 'route', 'replace', ...route, 'congctl', name);
     }
@@ -151,14 +154,14 @@ export class WanHosts {
     run('ip', '-n', this.#space(host), 'addr', 'add', address, 'dev', 'eth0');
   }
 
-  /** Not async: it must do at the end of the process too. */
+  /** Not async, because it must work while the process exits, too. */
   #remove(): void {
     for (const end of ['a', 'b', 'w']) spawnSync('ip', ['netns', 'del', this.#space(end)]);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
-/** Namespaces of runs that were killed before they could remove them. */
+/** Finds the namespaces of runs that were killed before they could remove them. */
 function removeLeftovers(): void {
   for (const name of readNamespaces()) {
     const pid = Number(new RegExp(`^${PREFIX}(\\d+)[abw]$`).exec(name)?.[1]);
@@ -171,7 +174,7 @@ function readNamespaces(): readonly string[] {
   try {
     return readdirSync('/run/netns');
   } catch {
-    return []; // none was ever made here
+    return []; // no namespace exists yet
   }
 }
 
@@ -186,7 +189,7 @@ function isAlive(pid: number): boolean {
 
 function plainFrames(space: string, device: string): void {
   const off = ['tx', 'gso', 'tso', 'gro'].flatMap((feature) => [feature, 'off']);
-  spawnSync('ip', ['netns', 'exec', space, 'ethtool', '-K', device, ...off]); // a feature that is not there is refused
+  spawnSync('ip', ['netns', 'exec', space, 'ethtool', '-K', device, ...off]); // fails for unknown features
 }
 
 function run(program: string, ...args: readonly string[]): void {

@@ -17,7 +17,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const seconds = (fromMs: number, toMs: number | undefined): number | string =>
   toMs === undefined ? 'never' : (toMs - fromMs) / 1000;
 
-/** Interrupts a transfer; how long it took to be back after `interrupt` resolved. */
+/** Interrupts a transfer; measures how long it took to recover after `interrupt` resolved. */
 async function interrupted(
   bench: WanBench,
   tunnel: TunnelPair,
@@ -34,7 +34,7 @@ async function interrupted(
     'link down s': seconds(cutAtMs, backAtMs),
     'first byte s': seconds(backAtMs, whenMoving(timeline, backAtMs)),
     'full speed s': seconds(backAtMs, whenFullSpeed(timeline, speedBefore(timeline, cutAtMs), backAtMs)),
-    'friend away s': away(tunnel.connector.events, cutAtMs, backAtMs),
+    'friend offline s': away(tunnel.connector.events, cutAtMs, backAtMs),
   };
 }
 
@@ -42,7 +42,10 @@ function speedBefore(timeline: Timeline, atMs: number): number {
   return bitRate(timeline, atMs - SPEED_BEFORE_MS, atMs);
 }
 
-/** When toxcore gave the friend up, from the cut, and when it had it back, from the mending. */
+/**
+ * When toxcore gave up the friend, counted from the cut, and when it had the friend back, counted from the
+ * repair.
+ */
 function away(events: readonly CliEvent[], cutAtMs: number, backAtMs: number): string {
   const when = (status: string): number | undefined => {
     const found = events.find(
@@ -54,7 +57,7 @@ function away(events: readonly CliEvent[], cutAtMs: number, backAtMs: number): s
   const onlineAtMs = when('online');
   if (offlineAtMs === undefined) return 'never';
   const back =
-    onlineAtMs === undefined ? 'never' : `${((onlineAtMs - backAtMs) / 1000).toFixed(1)} s after mending`;
+    onlineAtMs === undefined ? 'never' : `${((onlineAtMs - backAtMs) / 1000).toFixed(1)} s after the repair`;
   return `${((offlineAtMs - cutAtMs) / 1000).toFixed(1)} s after the cut, back ${back}`;
 }
 
@@ -71,7 +74,7 @@ function outage(outageSeconds: number): Measurement {
   };
 }
 
-/** The bootstrap node stays behind at the listener's old address: nobody is left to ask for the new one. */
+/** The bootstrap node keeps the listener's old address, so no node is left to ask for the new one. */
 function move(end: string, host: Host): Measurement {
   return {
     name: `the ${end}'s address changes, 20 ms 100 Mbit/s`,
@@ -82,10 +85,10 @@ function move(end: string, host: Host): Measurement {
 
 const UDP_BLOCKED_MS = 40_000;
 const RELAY_SPEED_MS = 15_000;
-/** So that there is something to carry in all that time. */
+/** Large enough that the transfer lasts through all phases. */
 const UDP_BLOCKED_BYTES_FACTOR = 4;
 
-/** Direct, then over the relay of the bootstrap node, then direct. */
+/** Direct, then over the relay of the bootstrap node, then direct again. */
 const udpBlocked: Measurement = {
   name: `UDP blocked for ${UDP_BLOCKED_MS / 1000} s, 20 ms 100 Mbit/s`,
   link: LINK,
@@ -102,16 +105,16 @@ const udpBlocked: Measurement = {
     const { events } = tunnel.connector;
     const relayAtMs = toldAtMs(events, cutAtMs, ({ path }) => path === 'relay');
     const directAtMs = toldAtMs(events, backAtMs, ({ path }) => path === 'udp');
-    // What was in flight at the cut still arrives.
+    // Packets in flight at the cut still arrive.
     const stoppedAtMs = cutAtMs + 1_000;
     return {
       whole: isWhole ? 'yes' : 'no',
-      'relay told s': seconds(cutAtMs, relayAtMs),
+      'relay reported s': seconds(cutAtMs, relayAtMs),
       'relay first byte s': seconds(cutAtMs, whenMoving(timeline, stoppedAtMs)),
       'relay Mbit/s': bitRate(timeline, backAtMs - RELAY_SPEED_MS, backAtMs) / 1e6,
-      'direct told s': seconds(backAtMs, directAtMs),
+      'direct reported s': seconds(backAtMs, directAtMs),
       'full speed s': seconds(backAtMs, whenFullSpeed(timeline, speedBefore(timeline, cutAtMs), backAtMs)),
-      'friend away s': away(events, cutAtMs, backAtMs),
+      'friend offline s': away(events, cutAtMs, backAtMs),
     };
   },
 };

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** How busy all processors were since it was made: a machine that others use makes rows worthless. */
+/**
+ * Measures how busy all processors were since its creation: other load on the machine makes rows worthless.
+ */
 export class BusyMeter {
   readonly #begin = readTicks();
 
-  /** 0 to 100. */
+  /** From 0 to 100. */
   percent(): number {
     const now = readTicks();
     return 100 * (1 - (now.idle - this.#begin.idle) / (now.all - this.#begin.all));

@@ -1,38 +1,40 @@
-/** What arrived when. Times are milliseconds since 1970, so that processes agree on them. */
+/**
+ * Records how many bytes arrived when. Times are milliseconds since 1970, so that processes agree on them.
+ */
 export interface Timeline {
   readonly beganAtMs: number;
   readonly stepMs: number;
-  /** Bytes that had arrived at the end of each step since the beginning. */
+  /** Total bytes that had arrived at the end of each step. */
   readonly totals: readonly number[];
 }
 
-/** Bytes that had arrived by then. */
+/** Returns the bytes that had arrived by this time. */
 export function bytesAt({ beganAtMs, stepMs, totals }: Timeline, atMs: number): number {
   const steps = Math.floor((atMs - beganAtMs) / stepMs);
   if (steps <= 0) return 0;
   return totals[Math.min(steps, totals.length) - 1] ?? 0;
 }
 
-/** Bits per second, on average, between two times. */
+/** Returns the average bits per second between two times. */
 export function bitRate(timeline: Timeline, fromMs: number, toMs: number): number {
   return ((bytesAt(timeline, toMs) - bytesAt(timeline, fromMs)) * 8000) / (toMs - fromMs);
 }
 
-/** When so many bytes had arrived; undefined when they never had. */
+/** Returns when this many bytes had arrived; undefined if they never did. */
 export function whenBytes({ beganAtMs, stepMs, totals }: Timeline, bytes: number): number | undefined {
   const step = totals.findIndex((total) => total >= bytes);
   return step < 0 ? undefined : beganAtMs + (step + 1) * stepMs;
 }
 
-/** A second that is as fast as this part of the speed before counts as full speed again. */
+/** A second that reaches this share of the earlier speed counts as full speed again. */
 const FULL_SPEED = 0.8;
 const SPEED_WINDOW_MS = 1_000;
 
 /**
- * When the first second of full speed began after an interruption.
+ * Returns when the first second of full speed started after an interruption.
  *
- * @param bitsBefore bits per second before it
- * @returns undefined when it never came
+ * @param bitsBefore bits per second before the interruption
+ * @returns undefined if full speed never returned
  */
 export function whenFullSpeed(timeline: Timeline, bitsBefore: number, afterMs: number): number | undefined {
   const endMs = timeline.beganAtMs + timeline.totals.length * timeline.stepMs;
@@ -42,7 +44,7 @@ export function whenFullSpeed(timeline: Timeline, bitsBefore: number, afterMs: n
   return undefined;
 }
 
-/** When the first byte came after that time; undefined when none did. */
+/** Returns when the first byte arrived after this time; undefined if none did. */
 export function whenMoving(timeline: Timeline, afterMs: number): number | undefined {
   return whenBytes(timeline, bytesAt(timeline, afterMs) + 1);
 }

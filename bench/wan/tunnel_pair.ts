@@ -4,9 +4,11 @@ import type { Host, WanHosts } from './hosts.js';
 
 const NODE_PORT = '33445';
 
-/** A bootstrap node and a listener on host b, a connector on host a: each a process, as users start it. */
+/**
+ * A bootstrap node and a listener on host b and a connector on host a, each in a process as users start it.
+ */
 export class TunnelPair {
-  /** Port on host a's loopback that leads to the target. */
+  /** Port on the loopback of host a that leads to the target. */
   readonly port: number;
   readonly listener: CliProcess;
   readonly connector: CliProcess;
@@ -25,11 +27,11 @@ export class TunnelPair {
   }
 
   /**
-   * Connected when it resolves.
+   * Resolves when the tunnel is connected.
    *
    * @param program main.js of the build to run
-   * @param targetPort on host b's loopback
-   * @param verbose `-vv` and the like, for both ends
+   * @param targetPort on the loopback of host b
+   * @param verbose options such as `-vv`, for both ends
    */
   static async start(
     hosts: WanHosts,
@@ -72,7 +74,7 @@ export class TunnelPair {
     }
   }
 
-  /** Of the listener and the connector so far. */
+  /** The messages of the listener and the connector so far. */
   usage(): { readonly listener: Usage; readonly connector: Usage } {
     return { listener: usageOf(pidOf(this.listener)), connector: usageOf(pidOf(this.connector)) };
   }
@@ -82,7 +84,7 @@ export class TunnelPair {
   }
 }
 
-/** At once: a bench has no streams to end politely. */
+/** Kills them at once: a bench has no streams to end gracefully. */
 async function stopAll(processes: readonly CliProcess[]): Promise<void> {
   await Promise.all(processes.map((process) => process.stop('SIGKILL')));
 }

@@ -1,15 +1,15 @@
-/* A link of a wide area network between two network interfaces: delay, jitter, loss, rate, queue, outages.
+/* Emulates a wide area network link between two network interfaces: delay, jitter, loss, rate, queue, outages.
  *
  *   wan IF_A IF_B [delay_ms=20] [jitter_ms=0] [loss_pct=0] [rate_mbit=100] [queue_kb=500] [seed=1]
  *
- * Ethernet frames are copied from one interface to the other, both ways, each way with its own queue.
+ * The program copies Ethernet frames from one interface to the other, in both directions, each with its own queue.
  *   delay_ms   one way: a round trip takes twice as long
- *   jitter_ms  up to so much more, evenly spread; frames overtake each other
- *   loss_pct   chance that a frame is dropped; ARP is spared
- *   rate_mbit  0: no limit. Bytes of Ethernet frames count, without preamble and checksum
- *   queue_kb   frames that find so many bytes waiting are dropped
- * SIGUSR1 cuts the link, SIGUSR2 mends it, SIGHUP drops UDP until the next SIGHUP, SIGTERM ends it: then the counts go to stderr.
- * hosts.ts beside this file builds it and lays out two hosts around it. Linux, root.
+ *   jitter_ms  up to this much more, evenly distributed; frames overtake each other
+ *   loss_pct   probability that a frame is dropped; ARP frames are spared
+ *   rate_mbit  0: no limit. Counts the bytes of Ethernet frames, without preamble and checksum
+ *   queue_kb   a frame that finds this many kilobytes waiting is dropped
+ * SIGUSR1 cuts the link, and SIGUSR2 restores it. SIGHUP drops UDP until the next SIGHUP. SIGTERM prints the
+ * counts to stderr and ends the program. hosts.ts compiles it and sets up two hosts around it. Linux, root.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -55,7 +55,7 @@ static double chance(void) { /* xorshift64*, in [0, 1) */
     return (double)((rng_state * 2685821657736338717ULL) >> 11) / 9007199254740992.0;
 }
 
-static void push(Way *w, Frame *f) { /* the next one due is on top */
+static void push(Way *w, Frame *f) { /* a min-heap by due time */
     int i = w->count++;
     for (; i > 0 && w->heap[(i - 1) / 2]->due > f->due; i = (i - 1) / 2) w->heap[i] = w->heap[(i - 1) / 2];
     w->heap[i] = f;
@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
     sigaction(SIGHUP, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
-    setpriority(PRIO_PROCESS, 0, -15); /* a link does not wait for a processor; if this is refused, it does */
+    setpriority(PRIO_PROCESS, 0, -15); /* a link does not wait for a processor; without the privilege, this one may */
     const int sockets[2] = { open_interface(argv[1]), open_interface(argv[2]) };
     Way ways[2] = { 0 };
     for (int i = 0; i < 2; i++) ways[i].heap = calloc(QUEUE_FRAMES, sizeof(Frame *));
@@ -132,7 +132,7 @@ int main(int argc, char **argv) {
         if (wait < 0) wait = 0;
         struct timespec ts = { .tv_sec = 0, .tv_nsec = (long)(wait * 1e9) };
         struct pollfd fds[2] = { { .fd = sockets[0], .events = POLLIN }, { .fd = sockets[1], .events = POLLIN } };
-        if (ppoll(fds, 2, &ts, NULL) < 0) continue; /* a signal: look at stop */
+        if (ppoll(fds, 2, &ts, NULL) < 0) continue; /* interrupted by a signal: check stop */
         for (int i = 0; i < 2; i++) for (int burst = 0; (fds[i].revents & POLLIN) && burst < BURST_FRAMES; burst++) {
             unsigned char bytes[FRAME_BYTES];
             struct sockaddr_ll from;
@@ -140,7 +140,7 @@ int main(int argc, char **argv) {
             const int n = (int)recvfrom(sockets[i], bytes, sizeof bytes, MSG_DONTWAIT,
                                         (struct sockaddr *)&from, &from_length);
             if (n <= 0) break;
-            if (from.sll_pkttype == PACKET_OUTGOING) continue; /* our own */
+            if (from.sll_pkttype == PACKET_OUTGOING) continue; /* sent by us */
             const int arp = n > 13 && bytes[12] == 0x08 && bytes[13] == 0x06;
             Way *w = &ways[i];
             t = now();

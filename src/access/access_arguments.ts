@@ -8,7 +8,7 @@ import {
   text,
   wrongArgument,
 } from '../core/arguments.js';
-import { PUBLIC_KEY_BYTES } from '../network/tox_id.js';
+import { PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
 import { MAX_RULES, MAX_USES } from './access_state.js';

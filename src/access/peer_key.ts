@@ -1,5 +1,6 @@
 import { TunnelError } from '../core/errors.js';
-import { hexBytes, PUBLIC_KEY_BYTES, parseToxId } from '../network/tox_id.js';
+import { PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import { hexBytes, parseToxId } from '../network/tox_id.js';
 import { parseName } from './name.js';
 
 /** A peer that is let in by its key, without a ticket. */

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { TunnelError } from '../core/errors.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import { allowedPeer, newTicket, publicKeyBytes } from './access_arguments.js';
 import { type AccessState, DEFAULT_TICKET, MAX_ALLOWED_PEERS, MAX_DENIED_PEERS } from './access_state.js';
 import type { AllowedPeer } from './peer_key.js';

@@ -1,15 +1,8 @@
 import { inspect } from 'node:util';
 import { TunnelError } from '../core/errors.js';
-import {
-  formatToxId,
-  makeToxId,
-  NOSPAM_BYTES,
-  PUBLIC_KEY_BYTES,
-  parseToxId,
-  type ToxId,
-} from '../network/tox_id.js';
-import { base32Digit, fromBase32, toBase32 } from './base32.js';
-import { isSame, keyedHash } from './blake2b.js';
+import { NOSPAM_BYTES, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import { formatToxId, makeToxId, parseToxId, type ToxId } from '../network/tox_id.js';
+import { isSame, keyedHash } from './proof.js';
 
 /**
  * What lets a connector in: whom to call, and a secret that proves the invitation. Those that {@link parseTicket} makes
@@ -61,9 +54,15 @@ const TICKET_BYTES = BODY_BYTES + CHECKSUM_BYTES;
 
 /** What every ticket begins with; the digit is the version. */
 const MARK = `twt${VERSION}`;
-const DIGITS = Math.ceil((TICKET_BYTES * 8) / 5);
+const TICKET_DIGITS = Math.ceil((TICKET_BYTES * 8) / 5);
 /** Characters of a ticket, its mark counted. */
-export const TICKET_CHARACTERS = MARK.length + DIGITS;
+export const TICKET_CHARACTERS = MARK.length + TICKET_DIGITS;
+
+/** Digits that nobody mixes up: no I, L, O and U. Source: Crockford, "Base 32". */
+const BASE32_DIGITS = '0123456789abcdefghjkmnpqrstvwxyz';
+/** What is read as another digit, because people write one for the other. */
+const LOOKALIKES: Readonly<Record<string, string>> = { i: '1', l: '1', o: '0' };
+const BITS_A_DIGIT = 5;
 
 /** White space, hyphens, quotes and the marks of quoted mail: what a ticket may pick up on its way. */
 const PICKED_UP = /[\s\-‐‑'"`‘’“”<>|\u00ad\u200b\ufeff]+/gu;
@@ -149,4 +148,45 @@ function shown(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   const visible = code > 0x20 && code < 0x7f;
   return visible ? `"${character}"` : `the character U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
+/** Five bits a digit, lower case; the last digit is filled up with zero bits. */
+function toBase32(bytes: Uint8Array): string {
+  let text = '';
+  let held = 0;
+  let bits = 0;
+  for (const byte of bytes) {
+    held = (held << 8) | byte;
+    bits += 8;
+    while (bits >= BITS_A_DIGIT) {
+      bits -= BITS_A_DIGIT;
+      text += BASE32_DIGITS[(held >>> bits) & 31];
+    }
+    held &= (1 << bits) - 1;
+  }
+  return bits === 0 ? text : text + BASE32_DIGITS[(held << (BITS_A_DIGIT - bits)) & 31];
+}
+
+/** The digit that is meant by a character; undefined when none is. */
+function base32Digit(character: string): string | undefined {
+  const lower = character.toLowerCase();
+  const digit = LOOKALIKES[lower] ?? lower;
+  return digit.length === 1 && BASE32_DIGITS.includes(digit) ? digit : undefined;
+}
+
+/** @param text of digits alone. @returns undefined when the bits that fill up the last digit are not zero */
+function fromBase32(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(Math.floor((text.length * BITS_A_DIGIT) / 8));
+  let held = 0;
+  let bits = 0;
+  let at = 0;
+  for (const digit of text) {
+    held = (held << BITS_A_DIGIT) | BASE32_DIGITS.indexOf(digit);
+    bits += BITS_A_DIGIT;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes[at++] = held >>> bits;
+    held &= (1 << bits) - 1;
+  }
+  return held === 0 ? bytes : undefined;
 }

@@ -1,8 +1,8 @@
 import { TunnelError } from '../core/errors.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
 import { parseExposeSpec } from '../rules/expose.js';
-import type { Grant } from '../rules/grant.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
+import type { Grant } from '../rules/rule_book.js';
 import { DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
 import { keyIdOf } from './proof.js';
 

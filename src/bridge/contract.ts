@@ -3,44 +3,14 @@
  * sides import this file. Everything here is plain data that structured clone carries.
  */
 import type { WireError } from '../core/errors.js';
+import type { PortRange } from '../core/ip.js';
 import type { LogLevel } from '../core/logger.js';
-import type { ProxyCredentials } from '../core/proxy_credentials.js';
+import type { ProxyAddress } from '../core/proxy.js';
 import type { ReturnCode } from '../core/return_codes.js';
-
-/** How a node or friend is reached now. */
-export type Path = 'none' | 'relay' | 'udp';
+import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
 
 /** Names one peer's channel in ring records: 24 bits, made by the main thread, never used twice in a run. */
 export type ChannelId = number;
-
-/** A friend's number in toxcore; used again after a friend is deleted. */
-export type FriendNumber = number;
-
-/** A node to join the network by, as `HOST:PORT:KEY` names it. */
-export interface BootstrapAddress {
-  /** A name or a numeric IPv4 or IPv6 address; names are resolved in the worker. */
-  readonly host: string;
-  readonly port: number;
-  /** More ports where the node takes TCP, as the public list gives them. */
-  readonly tcpPorts?: readonly number[];
-  /** DHT public key, 32 bytes. */
-  readonly key: Uint8Array;
-}
-
-/** An inclusive range of ports; the first that is free is taken. [0, 0]: the system chooses. */
-export interface PortRange {
-  readonly from: number;
-  readonly to: number;
-}
-
-/** A proxy that leads to TCP relays. */
-export interface ProxyAddress {
-  readonly protocol: 'socks5' | 'http';
-  /** A name or a numeric address, without brackets. The system looks the name up. */
-  readonly host: string;
-  readonly port: number;
-  readonly credentials?: ProxyCredentials;
-}
 
 interface NetworkOptions {
   /** UDP ports to try in turn. Default 33445 to 33545, then any. */
@@ -174,15 +144,15 @@ export interface WorkerApi {
   close(): void;
 }
 
-/** State of a channel. */
+/** State and counters of a channel, as plain data that can cross the threads. */
 export interface ChannelStats {
-  /** Bytes of frames taken from the ring and not yet sent. */
+  /** Bytes of frames that were taken from the ring and have not been sent yet. */
   readonly backlogBytes: number;
-  /** Bytes in flight: sent and not yet acknowledged. */
+  /** Bytes sent and not yet acknowledged. */
   readonly inFlightBytes: number;
   readonly framesOut: number;
   readonly framesIn: number;
-  /** Smoothed round trip in milliseconds; 0 while unknown. */
+  /** Smoothed round-trip time in ms; 0 while unknown. */
   readonly roundTripMs: number;
   readonly packetsLost: number;
 }

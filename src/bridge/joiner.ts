@@ -1,5 +1,5 @@
 import type { TimerHandle, Timers } from '../core/clock.js';
-import type { BootstrapAddress, Path } from './contract.js';
+import type { BootstrapAddress, Path } from '../core/tox_network.js';
 
 /** Between two tries to join: long enough for a node's answer, short enough for a network that just came up. */
 const RETRY_MS = 5_000;

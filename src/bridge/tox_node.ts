@@ -3,23 +3,17 @@ import type { Timers } from '../core/clock.js';
 import type { DescriptorBudget } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
 import type { ChannelHandlers, MainRings } from '../ring/main_rings.js';
 import type { RingChannel } from '../ring/ring_channel.js';
-import type {
-  BootstrapAddress,
-  ChannelStats,
-  FriendNumber,
-  Path,
-  Started,
-  StartOptions,
-  WorkerEvent,
-} from './contract.js';
+import type { ChannelStats, Started, StartOptions, WorkerEvent } from './contract.js';
 import { Joiner } from './joiner.js';
 import type { PackageFiles } from './package_files.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
 
+export type { Path } from '../core/tox_network.js';
 export type { ChannelHandlers } from '../ring/main_rings.js';
-export type { Outcome, Path } from './contract.js';
+export type { Outcome } from './contract.js';
 
 /** A {@link WorkerLink}, as far as a Tox node uses it. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {

@@ -5,6 +5,7 @@ import type { AllowedPeer } from '../access/peer_key.js';
 import type { AccessPolicy } from '../access/policy.js';
 import type { Ticket } from '../access/ticket.js';
 import type { Logger } from '../core/logger.js';
+import type { BootstrapAddress } from '../core/tox_network.js';
 import type {
   DialOptions,
   DynamicOptions,
@@ -17,15 +18,12 @@ import type {
   TunnelEvents,
   TunnelStats,
 } from '../index.js';
-import type { BootstrapAddress } from '../network/bootstrap_list.js';
 import type { ToxId } from '../network/tox_id.js';
-import type { ReverseBook } from '../rules/reverse_book.js';
+import type { HostPort } from '../rules/endpoint.js';
+import type { Rule } from '../rules/expose.js';
+import type { LocalSpec, ReverseSpec, UdpSpec } from '../rules/forward_spec.js';
 import type { ReverseRule } from '../rules/reverse_rule.js';
-import type { ReverseSpec } from '../rules/reverse_spec.js';
-import type { Rule } from '../rules/rule.js';
-import type { RuleBook } from '../rules/rule_book.js';
-import type { HostPort, LocalSpec } from '../rules/spec.js';
-import type { UdpSpec } from '../rules/udp_spec.js';
+import type { ReverseBook, RuleBook } from '../rules/rule_book.js';
 import type { Identity } from '../state/identity.js';
 
 /** What the command line needs of the library. Handed in, so that its tests need no network. */

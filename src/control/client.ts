@@ -1,12 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { systemTimers, type Timers } from '../core/clock.js';
-import { errnoOf } from '../core/errno.js';
-import { TunnelError } from '../core/errors.js';
-import { socketAddress } from '../core/socket_address.js';
-import { Lines } from './lines.js';
-import { type Door, pipeName, socketName } from './place.js';
-import { MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.js';
+import { errnoOf, TunnelError } from '../core/errors.js';
+import { socketAddress } from '../core/socket_file.js';
+import { type Door, pipeName, socketName } from './doors.js';
+import { Lines, MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.js';
 
 /** How long an answer may take, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -26,14 +24,14 @@ export function callListener(
 }
 
 /** Where to knock. */
-export interface Address {
+export interface DoorAddress {
   readonly folder: string;
   readonly door: Door;
 }
 
 /** {@link callListener} of any process of a state folder. @throws {TunnelError} as it does */
 export async function callDoor(
-  to: Address,
+  to: DoorAddress,
   method: string,
   params: unknown = {},
   timers: Timers = systemTimers,
@@ -53,7 +51,7 @@ export async function callDoor(
 }
 
 function ask(
-  to: Address,
+  to: DoorAddress,
   path: string,
   question: { readonly method: string; readonly params: unknown },
   timers: Timers,
@@ -89,7 +87,7 @@ function ask(
   });
 }
 
-function nobody({ folder, door }: Address, error: unknown): TunnelError {
+function nobody({ folder, door }: DoorAddress, error: unknown): TunnelError {
   const code = errnoOf(error);
   const place = join(folder, socketName(door));
   const who = door === 'listener' ? 'listener' : `connector ${door}`;

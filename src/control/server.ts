@@ -1,12 +1,11 @@
 import { createServer, type Socket } from 'node:net';
+import * as v from 'valibot';
 import { systemTimers, type TimerHandle, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
-import { openDoorway } from './doorway.js';
-import { Lines } from './lines.js';
-import type { ControlMethods } from './method.js';
-import type { Door } from './place.js';
-import { answerLine, errorLine, MAX_QUESTION_BYTES, parseQuestion } from './protocol.js';
+import type { Door } from './doors.js';
+import { openDoorway } from './doors.js';
+import { answerLine, errorLine, Lines, MAX_QUESTION_BYTES, parseQuestion } from './protocol.js';
 
 /** Who may ask at once; more are told to come again. */
 export const MAX_CONNECTIONS = 8;
@@ -159,4 +158,25 @@ class Conversation {
     if (this.#timer !== undefined) this.#timers.clear(this.#timer);
     this.#timer = undefined;
   }
+}
+
+/** Answers a question of the control socket, now or later; what it throws is the answer too. */
+export type ControlMethod = (params: unknown) => unknown;
+
+/** By name, as `peers` or `rule.add`. */
+export type ControlMethods = Readonly<Record<string, ControlMethod>>;
+
+/** A method whose parameters are checked before it runs: whoever asks may be an older version, or nonsense. */
+export function method<Schema extends v.GenericSchema>(
+  params: Schema,
+  run: (params: v.InferOutput<Schema>) => unknown,
+): ControlMethod {
+  return (given) => {
+    const read = v.safeParse(params, given, { abortEarly: true });
+    if (read.success) return run(read.output);
+    const [issue] = read.issues;
+    const field = issue.path?.[0]?.key;
+    const where = field === undefined ? 'the parameters' : JSON.stringify(field);
+    throw new TunnelError('ERR_USAGE', `${where}: ${issue.message}`);
+  };
 }

@@ -27,3 +27,8 @@ export const systemTimers: Timers = {
     clearTimeout(handle as NodeJS.Timeout);
   },
 };
+
+/** Rounded to a tenth: milliseconds as people and programs are told them. */
+export function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
+}

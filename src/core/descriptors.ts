@@ -1,9 +1,8 @@
+import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { isIPv4 } from 'node:net';
 import type { Timers } from './clock.js';
 import { ExhaustionLog, UsedUpError } from './exhaustion.js';
-import { fileLimit, filePlan } from './file_limit.js';
-import { ipv6Bytes } from './ipv6_bytes.js';
+import { isLoopback, parseAddress } from './ip.js';
 import type { Logger } from './logger.js';
 
 /** Holds one descriptor until it emits `close`. */
@@ -206,10 +205,89 @@ export function unboundedShare(): DescriptorShare {
 }
 
 /** The origin of a connection: an IPv4 address or an IPv6 /64. Undefined for loopback, and for sockets without an address. */
-function originOf(address: string | undefined): string | undefined {
-  const text = address?.split('%', 1)[0] ?? '';
-  const ipv4 = /^(?:::ffff:)?([\d.]+)$/i.exec(text)?.[1];
-  if (ipv4 !== undefined && isIPv4(ipv4)) return ipv4.startsWith('127.') ? undefined : ipv4;
-  if (text === '' || text === '::1' || !text.includes(':')) return undefined;
-  return ipv6Bytes(text).subarray(0, 8).join('.');
+function originOf(text: string | undefined): string | undefined {
+  const address = parseAddress(text?.split('%', 1)[0] ?? '');
+  if (address === undefined || isLoopback(address)) return undefined;
+  return address.family === 4 ? address.text : address.bytes.subarray(0, 8).join('.');
+}
+
+/** How a process divides the files that it may have open. */
+export interface FilePlan {
+  /** Files that this process may have open; Infinity when the system sets no limit. */
+  readonly limit: number;
+  /** Descriptors for connections: targets, accepted connections, UDP clients. */
+  readonly connections: number;
+  /** Connections of one node to TCP relays, which come out of {@link node}. */
+  readonly relays: number;
+  /** Descriptors of one node: its threads, its sockets and its relays. The reserve has room for one node. */
+  readonly node: number;
+}
+
+/**
+ * Files reserved for our own work: one node's threads and sockets take about 30, the control socket and metrics up to 24,
+ * relays a quarter; the rest is for state files and name lookups.
+ */
+const LEAST_RESERVE = 96;
+const MOST_RESERVE = 512;
+const RELAYS_FRACTION = 1 / 4;
+/** Files of a node without its relays. */
+const NODE_FILES = 32;
+
+/** @param limit what {@link fileLimit} gives */
+export function filePlan(limit: number): FilePlan {
+  const wanted = Math.min(Math.max(limit / 4, LEAST_RESERVE), MOST_RESERVE);
+  const reserve = Math.min(wanted, limit / 2);
+  const relays = Math.floor(reserve * RELAYS_FRACTION);
+  return { limit, connections: Math.floor(limit - reserve), relays, node: NODE_FILES + relays };
+}
+
+/**
+ * Files that this process may have open at once. Node raises the soft limit to the hard one at startup; this is the raised
+ * limit.
+ *
+ * @param readLimits returns the text of /proc/self/limits; for tests
+ */
+export function fileLimit(readLimits = (): string => readFileSync('/proc/self/limits', 'utf8')): number {
+  try {
+    const soft = /^Max open files\s+(\d+|unlimited)/m.exec(readLimits())?.[1];
+    if (soft !== undefined) return limitOf(soft);
+  } catch {
+    // Not Linux, or not allowed to read that.
+  }
+  return reportedLimit();
+}
+
+/** The limit in Node's diagnostic report: takes a few milliseconds, but works on every system with such a limit. */
+function reportedLimit(): number {
+  // Windows has no such limit.
+  if (process.platform === 'win32') return Number.POSITIVE_INFINITY;
+  const { report } = process;
+  // A property that Node's types do not have yet: by default a report looks up the names of all connected addresses.
+  const before: unknown = Reflect.get(report, 'excludeNetwork');
+  try {
+    Reflect.set(report, 'excludeNetwork', true);
+    const made: unknown = report.getReport();
+    return limitOf(softLimitIn(made));
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  } finally {
+    Reflect.set(report, 'excludeNetwork', before);
+  }
+}
+
+/** The field `userLimits.open_files.soft` of a report, which Node's types do not know. */
+function softLimitIn(report: unknown): unknown {
+  return ['userLimits', 'open_files', 'soft'].reduce<unknown>(
+    (value, name) =>
+      typeof value === 'object' && value !== null
+        ? Object.getOwnPropertyDescriptor(value, name)?.value
+        : undefined,
+    report,
+  );
+}
+
+/** Anything but a number means no limit. */
+function limitOf(soft: unknown): number {
+  const limit = Number(soft);
+  return Number.isSafeInteger(limit) && limit > 0 ? limit : Number.POSITIVE_INFINITY;
 }

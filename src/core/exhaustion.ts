@@ -1,7 +1,7 @@
 import type { Timers } from './clock.js';
-import { errnoOf } from './errno.js';
+import { errnoOf } from './errors.js';
 import type { Logger } from './logger.js';
-import { Repeats } from './repeats.js';
+import { Repeats } from './logger.js';
 
 /** Errors for a lack of what every file or socket needs. Source: errno(3). */
 const EXHAUSTED: Readonly<Record<string, string>> = {

@@ -1,16 +1,4 @@
-/**
- * Longest custom packet that toxcore takes, its id byte counted, in bytes.
- * Source: TOX_MAX_CUSTOM_PACKET_SIZE, toxcore/tox.h; the contract test compares them.
- */
-export const MAX_PACKET_BYTES = 1373;
-
-/**
- * Id bytes of our packets, left free by the public registry of custom packet ids. toxcore lets
- * 160 to 191 (lossless) and 200 to 254 (lossy) through to us.
- * Source: tox_friend_send_lossless_packet and tox_friend_send_lossy_packet, toxcore/tox.h.
- */
-export const LOSSLESS_PACKET_ID = 0xb7;
-export const LOSSY_PACKET_ID = 0xdb;
+import { MAX_PACKET_BYTES } from './packets.js';
 
 /** Longest frame when the peer offers no more, in bytes. */
 export const DEFAULT_FRAME_BYTES = 1024;

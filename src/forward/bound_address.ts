@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import type { HostPort } from '../rules/spec.js';
+import type { HostPort } from '../rules/endpoint.js';
 
 /** Where a server or a UDP socket listens that was bound to `bind`, with the port that was picked for port 0. */
 export function boundAddress(server: { address(): AddressInfo | string | null }, bind: HostPort): HostPort {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { errnoOf } from '../core/errno.js';
+import { errnoOf } from '../core/errors.js';
 
 /**
  * Closes a TCP connection so that its other end sees a reset, never a clean end. UNIX sockets and named

@@ -1,10 +1,10 @@
 import { createSocket, type Socket } from 'node:dgram';
+import { type IpAddress, parseAddress } from '../core/ip.js';
 import { MAX_UDP_QUEUE_BYTES } from '../core/limits.js';
-import { type Address, parseAddress } from '../rules/address.js';
 import type { HostPort } from '../rules/endpoint.js';
 
 /** Sends datagrams to an address, and takes those that come from there. Binds a port of its own. */
-export type ConnectUdp = (address: Address, port: number) => Promise<Socket>;
+export type ConnectUdp = (address: IpAddress, port: number) => Promise<Socket>;
 
 export const connectUdp: ConnectUdp = (address, port) =>
   new Promise((resolve, reject) => {

@@ -1,14 +1,12 @@
 import { isIPv6 } from 'node:net';
 import * as v from 'valibot';
-import type { BootstrapAddress } from '../bridge/contract.js';
 import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
-import { hostProblem } from './host_name.js';
+import { hostProblem } from '../core/host.js';
+import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { hexBytes, upperHex } from './tox_id.js';
 
-export type { BootstrapAddress } from '../bridge/contract.js';
-
 /** Digits of a DHT public key of 32 bytes. */
-const KEY_DIGITS = 64;
+const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 
 /** The public list has about 50 nodes; more than this is another kind of file. */
 const MAX_NODES = 1000;

@@ -1,7 +1,7 @@
-import type { ProxyAddress } from '../bridge/contract.js';
 import { TunnelError } from '../core/errors.js';
-import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../core/proxy_credentials.js';
-import { hostProblem } from './host_name.js';
+import { hostProblem } from '../core/host.js';
+import type { ProxyAddress } from '../core/proxy.js';
+import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../core/proxy.js';
 
 export const PROXY_FORM =
   'it looks like socks5://[USER[:PASSWORD]@]HOST:PORT or http://[USER[:PASSWORD]@]HOST:PORT';

@@ -1,4 +1,4 @@
-import type { BootstrapAddress } from '../bridge/contract.js';
+import type { BootstrapAddress } from '../core/tox_network.js';
 import { hexBytes } from './tox_id.js';
 
 /**

@@ -1,10 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-
-/** Bytes of a Tox ID and of its three parts, in their order. Source: TOX_ADDRESS_SIZE, toxcore/tox.h. */
-export const PUBLIC_KEY_BYTES = 32;
-export const NOSPAM_BYTES = 4;
-export const CHECKSUM_BYTES = 2;
-export const TOX_ID_BYTES = PUBLIC_KEY_BYTES + NOSPAM_BYTES + CHECKSUM_BYTES;
+import { CHECKSUM_BYTES, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES } from '../core/tox_network.js';
 
 const HEX_DIGITS = TOX_ID_BYTES * 2;
 

@@ -1,9 +1,15 @@
 import { helloProof, type Keys, provesWelcome, requestMessage, type Sessions } from '../access/proof.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packets.js';
 import { Timer } from '../core/timer.js';
 import type { Session } from '../mux/session/session.js';
-import { type Agreement, acceptWelcome, helloOf, type Offer, refuseError } from '../mux/wire/agreement.js';
+import {
+  type Agreement,
+  acceptWelcome,
+  type HandshakeOffer,
+  helloOf,
+  refuseError,
+} from '../mux/wire/agreement.js';
 import {
   type Challenge,
   decodeChallenge,
@@ -90,7 +96,7 @@ export class ConnectorPeer extends PeerLife {
   readonly #events: ConnectorPeerEvents;
   readonly #prover: TicketProver | undefined;
   readonly #hello: Timer;
-  #offer: Offer = newOffer();
+  #offer: HandshakeOffer = newOffer();
   /** The listener's session that our offer would create, from its challenge. */
   #challenged: Uint8Array | undefined;
   #hellos = 0;

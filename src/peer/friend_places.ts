@@ -1,9 +1,10 @@
-import type { Outcome, Path, ToxNode } from '../bridge/tox_node.js';
+import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import type { Path } from '../core/tox_network.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { upperHex } from '../network/tox_id.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import type { ListenerPeer } from './listener_peer.js';
 import type { PeerInfo } from './peer_info.js';
 import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';

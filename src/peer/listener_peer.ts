@@ -1,9 +1,15 @@
 import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
 import { TunnelError } from '../core/errors.js';
-import { KIND_HELLO } from '../core/packet_kinds.js';
+import { KIND_HELLO } from '../core/packets.js';
 import { Timer } from '../core/timer.js';
-import { type Agreement, answerHello, type Offer, refuseOf, welcomeOf } from '../mux/wire/agreement.js';
+import {
+  type Agreement,
+  answerHello,
+  type HandshakeOffer,
+  refuseOf,
+  welcomeOf,
+} from '../mux/wire/agreement.js';
 import {
   encodeChallenge,
   encodeRefuse,
@@ -14,7 +20,7 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import {
   isNodeGone,
   newOffer,
@@ -50,9 +56,9 @@ export class ListenerPeer extends PeerLife {
   protected override readonly role = 'listener';
   readonly #events: ListenerPeerEvents;
   /** The offer of the newest session. */
-  #offer: Offer = newOffer();
+  #offer: HandshakeOffer = newOffer();
   /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
-  #candidate: { readonly connector: Uint8Array; readonly offer: Offer } | undefined;
+  #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
   #hasMet = false;
   /** When the friend was last online or had streams that wait. */
   #seenMs: number;
@@ -151,7 +157,7 @@ export class ListenerPeer extends PeerLife {
   }
 
   /** This end's part of a session with that session of the connector. */
-  #offerFor(connector: Uint8Array): Offer {
+  #offerFor(connector: Uint8Array): HandshakeOffer {
     const known = this.agreement;
     if (known !== undefined && isIdAt(known.theirSession, connector, 0))
       return { ...this.#offer, session: known.ourSession };

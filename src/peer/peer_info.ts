@@ -1,7 +1,7 @@
-import type { Path } from '../bridge/contract.js';
-import { tenths } from '../core/tenths.js';
+import { tenths } from '../core/clock.js';
+import type { Path } from '../core/tox_network.js';
 import type { ServeCounts } from '../forward/exit/serve.js';
-import type { Grant } from '../rules/grant.js';
+import type { Grant } from '../rules/rule_book.js';
 import type { PeerLife } from './peer_life.js';
 import type { Traffic } from './traffic.js';
 

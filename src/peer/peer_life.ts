@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import type { Path } from '../bridge/contract.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { Timer } from '../core/timer.js';
+import type { Path } from '../core/tox_network.js';
 import type { SessionStats } from '../mux/session/session_options.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
-import { type Agreement, type Offer, ourOffer, resumes } from '../mux/wire/agreement.js';
+import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { newId } from '../mux/wire/stream_id.js';
 import { type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
@@ -314,7 +314,7 @@ export abstract class PeerLife {
 }
 
 /** This end's part of a handshake for a new session. */
-export function newOffer(): Offer {
+export function newOffer(): HandshakeOffer {
   return ourOffer(newId(Uint8Array.from(randomBytes(16))));
 }
 

@@ -8,8 +8,7 @@ import { Timer } from '../core/timer.js';
 import type { PingCallback } from '../mux/session/pinger.js';
 import { Session } from '../mux/session/session.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
-import type { Agreement } from '../mux/wire/agreement.js';
-import { channelTag } from '../mux/wire/channel_tag.js';
+import { type Agreement, channelTag } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 
 /** What a peer uses of its Tox node. */

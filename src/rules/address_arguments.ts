@@ -1,13 +1,19 @@
 import { objectOf, type Reader, textOr } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
-import { parseAddress } from './address.js';
+import { LOCALHOST, readHost } from '../core/host.js';
+import { parseAddress } from '../core/ip.js';
 import type { Endpoint, HostPort, SocketPath } from './endpoint.js';
-import { LOCALHOST, readHost } from './host.js';
-import { parseReverseSpec, type ReverseSpec } from './reverse_spec.js';
-import { readSocketPath } from './socket_path.js';
-import { type LocalSpec, parseDynamicSpec, parseLocalSpec } from './spec.js';
+import { readSocketPath } from './endpoint.js';
+import {
+  type LocalSpec,
+  parseDynamicSpec,
+  parseLocalSpec,
+  parseReverseSpec,
+  parseUdpSpec,
+  type ReverseSpec,
+  type UdpSpec,
+} from './forward_spec.js';
 import { shown } from './spec_text.js';
-import { parseUdpSpec, type UdpSpec } from './udp_spec.js';
 
 /** Maximum length of the caller's text in an error, in characters. */
 const SHOWN_CHARS = 60;

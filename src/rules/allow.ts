@@ -1,6 +1,6 @@
-import { type Address, inSubnet, isLinkLocal, isLoopback, isUndiallable } from './address.js';
+import { type Host, LOCALHOST } from '../core/host.js';
+import { type IpAddress, inSubnet, isLinkLocal, isLoopback, isUndiallable } from '../core/ip.js';
 import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.js';
-import { type Host, LOCALHOST } from './host.js';
 
 /** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
 export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath' | 'permitsName'>;
@@ -41,7 +41,7 @@ export class AllowRules {
    * Whether a peer that asked for `host` may have a connection to `address`, which is what
    * `host` says or what it resolved to.
    */
-  permits(host: Host, address: Address, port: number, protocol: Protocol = 'tcp'): boolean {
+  permits(host: Host, address: IpAddress, port: number, protocol: Protocol = 'tcp'): boolean {
     if (isUndiallable(address)) return false;
     return this.#rules.some(
       (rule) => opensPort(rule, port, protocol) && opensAddress(rule.host, host, address),
@@ -73,7 +73,7 @@ function couldLeadTo(host: Host, exposed: ExposedHost): boolean {
   return exposed.kind !== 'name' || exposed.name === LOCALHOST || exposed.name === host.name;
 }
 
-function opensAddress(exposed: ExposedHost, host: Host, address: Address): boolean {
+function opensAddress(exposed: ExposedHost, host: Host, address: IpAddress): boolean {
   switch (exposed.kind) {
     case 'any':
       return !isLinkLocal(address);

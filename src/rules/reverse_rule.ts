@@ -1,7 +1,7 @@
 import { TunnelError } from '../core/errors.js';
-import { type Address, bracketed, inSubnet, isLoopback } from './address.js';
-import type { PortRange } from './expose.js';
-import { LOCALHOST } from './host.js';
+import { bracketed, LOCALHOST } from '../core/host.js';
+import type { PortRange } from '../core/ip.js';
+import { type IpAddress, inSubnet, isLoopback } from '../core/ip.js';
 import { type Part, SpecText } from './spec_text.js';
 
 /** One `--allow-reverse`: where peers may have ports opened on this machine. */
@@ -9,7 +9,7 @@ export interface ReverseRule {
   /** The peer or ticket that it is for; undefined: for all that have no rules of their own. */
   readonly name?: string;
   /** The addresses that may be bound: our own loopback, one, or every one. */
-  readonly bind: 'loopback' | 'any' | Address;
+  readonly bind: 'loopback' | 'any' | IpAddress;
   /** From 0, which is a port of the system's choice. */
   readonly ports: PortRange;
 }
@@ -55,7 +55,7 @@ export function printReverseRule({ name, bind, ports: { from, to } }: ReverseRul
   return parts.join(':');
 }
 
-export function opensReverse({ bind, ports }: ReverseRule, address: Address, port: number): boolean {
+export function opensReverse({ bind, ports }: ReverseRule, address: IpAddress, port: number): boolean {
   if (port < ports.from || port > ports.to) return false;
   if (bind === 'any') return true;
   return bind === 'loopback' ? isLoopback(address) : inSubnet(address, bind, bind.bytes.length * 8);

@@ -1,6 +1,6 @@
 import { TunnelError } from '../core/errors.js';
-import { type Host, readHost } from './host.js';
-import { readSocketPath } from './socket_path.js';
+import { type Host, readHost } from '../core/host.js';
+import { readSocketPath } from './endpoint.js';
 
 /** One part of a forward's text, and where in it. */
 export interface Part {

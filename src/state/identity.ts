@@ -1,9 +1,7 @@
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
-import { formatToxId, makeToxId, NOSPAM_BYTES, upperHex } from '../network/tox_id.js';
-
-/** Source: TOX_SECRET_KEY_SIZE, toxcore/tox.h. */
-export const SECRET_KEY_BYTES = 32;
+import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
+import { formatToxId, makeToxId, upperHex } from '../network/tox_id.js';
 
 /**
  * What makes a node the same one after a restart. Those that this library makes show their public key alone when

@@ -1,6 +1,5 @@
 import { constants, copyFile, link } from 'node:fs/promises';
-import { errnoOf } from '../core/errno.js';
-import { TunnelError } from '../core/errors.js';
+import { errnoOf, TunnelError } from '../core/errors.js';
 import type { Identity } from './identity.js';
 import {
   busyError,

@@ -1,11 +1,11 @@
 import { TunnelError } from '../core/errors.js';
+import type { Role } from './identity_file.js';
 import { busyError, type IdentityPlace, readSaved, stateFileOf, stateFileText } from './identity_file.js';
 import { lockNames, namesFileOf, namesFileText, readSavedNames } from './names_file.js';
 import { replaceFile } from './replace_file.js';
 import { type RoleLock, takeRoleLock } from './role_lock.js';
 import { newSealKey, type SealKey } from './sealed.js';
 import { closedFolder, exists, inFolder } from './state_folder.js';
-import type { Role } from './state_text.js';
 
 const ROLES: readonly Role[] = ['listener', 'connector', 'node'];
 

@@ -1,6 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { errnoOf } from '../core/errno.js';
+import { errnoOf } from '../core/errors.js';
 
 /** For its owner alone. */
 const PRIVATE = 0o600;

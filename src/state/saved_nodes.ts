@@ -1,8 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { errnoOf } from '../core/errno.js';
-import { TunnelError } from '../core/errors.js';
+import { errnoOf, TunnelError } from '../core/errors.js';
 import { type NodeEntry, parseNodeEntries } from '../network/bootstrap_list.js';
 import { replaceFile } from './replace_file.js';
 import { closedFolder, inFolder } from './state_folder.js';

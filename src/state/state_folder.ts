@@ -1,7 +1,6 @@
 import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { errnoOf } from '../core/errno.js';
-import { TunnelError } from '../core/errors.js';
+import { errnoOf, TunnelError } from '../core/errors.js';
 
 /** What to do when a folder or a file can't be used. */
 export const WAY_OUT = 'choose another folder with --state DIR, or do without with --ephemeral';

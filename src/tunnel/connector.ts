@@ -1,14 +1,15 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
-import type { Outcome, Path, ToxNode } from '../bridge/tox_node.js';
+import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { isAborted, throwIfAborted, withDeadline } from '../core/aborting.js';
 import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { Path } from '../core/tox_network.js';
 import { DynamicForward } from '../forward/entry/dynamic.js';
-import { LocalForward, type Refusal } from '../forward/entry/local.js';
+import { LocalForward, type RefusedConnection } from '../forward/entry/local.js';
 import { UdpForward } from '../forward/entry/udp_forward.js';
 import { TunnelAgent, TunnelHttpsAgent } from '../forward/stream/agent.js';
 import { DialError } from '../forward/stream/dial_error.js';
@@ -29,9 +30,7 @@ import { isNodeGone } from '../peer/peer_life.js';
 import { NO_TRAFFIC } from '../peer/traffic.js';
 import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
 import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
-import type { ReverseSpec } from '../rules/reverse_spec.js';
-import type { LocalSpec } from '../rules/spec.js';
-import type { UdpSpec } from '../rules/udp_spec.js';
+import type { LocalSpec, ReverseSpec, UdpSpec } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
 import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import {
@@ -263,7 +262,7 @@ export class Connector extends Tunnel {
   async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
     this.#expectOpen(signal);
     const forward = make();
-    forward.on('refused', (refusal: Refusal) => this.#tellRefused(refusal));
+    forward.on('refused', (refusal: RefusedConnection) => this.#tellRefused(refusal));
     const local = await forward.listen();
     if (this.isClosing() || isAborted(signal)) {
       forward.close();
@@ -295,7 +294,7 @@ export class Connector extends Tunnel {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
   }
 
-  #tellRefused({ target, reason, text }: Refusal): void {
+  #tellRefused({ target, reason, text }: RefusedConnection): void {
     this.emit('refused', {
       target: printEndpoint(target),
       reason,

@@ -1,26 +1,22 @@
 import type { AccessState } from '../access/access_state.js';
 import type { AllowedPeer } from '../access/peer_key.js';
 import type { Ticket } from '../access/ticket.js';
-import type { ProxyAddress } from '../bridge/contract.js';
 import type { PackageFiles } from '../bridge/package_files.js';
+import type { PortRange } from '../core/ip.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
-import type { ProxyCredentials } from '../core/proxy_credentials.js';
+import type { ProxyAddress, ProxyCredentials } from '../core/proxy.js';
+import type { BootstrapAddress } from '../core/tox_network.js';
 import type { DialedStreamOptions } from '../forward/stream/dialed_stream.js';
 import type { Offer } from '../forward/stream/offers.js';
-import type { BootstrapAddress } from '../network/bootstrap_list.js';
 import type { ToxId } from '../network/tox_id.js';
-import type { SocketPath } from '../rules/endpoint.js';
+import type { HostPort, SocketPath } from '../rules/endpoint.js';
+import type { Rule } from '../rules/expose.js';
 import type { ReverseRule } from '../rules/reverse_rule.js';
-import type { Rule } from '../rules/rule.js';
-import type { HostPort } from '../rules/spec.js';
 import type { Identity } from '../state/identity.js';
 
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
-export interface Ports {
-  readonly from: number;
-  readonly to: number;
-}
+export type Ports = PortRange;
 
 /** What every kind of node takes. */
 export interface CommonOptions {

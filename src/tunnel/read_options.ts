@@ -4,7 +4,6 @@ import { allowedPeer, peerName, publicKeyBytes } from '../access/access_argument
 import { type AccessState, parseAccessState } from '../access/access_state.js';
 import { parseAllowedPeer, parsePeerKey } from '../access/peer_key.js';
 import { parseRemote, SECRET_BYTES, type Ticket, ticketOf } from '../access/ticket.js';
-import type { ProxyAddress } from '../bridge/contract.js';
 import {
   boolean,
   bytes,
@@ -21,20 +20,32 @@ import {
   wrongArgument,
 } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
+import { hostProblem, LOCALHOST } from '../core/host.js';
 import type { Logger } from '../core/logger.js';
 import { LIMIT_RANGES, type Limits } from '../core/peer_limits.js';
-import type { ProxyCredentials } from '../core/proxy_credentials.js';
-import { type BootstrapAddress, parseBootstrapLine } from '../network/bootstrap_list.js';
-import { hostProblem } from '../network/host_name.js';
+import type { ProxyAddress, ProxyCredentials } from '../core/proxy.js';
+import {
+  type BootstrapAddress,
+  NOSPAM_BYTES,
+  PUBLIC_KEY_BYTES,
+  SECRET_KEY_BYTES,
+  TOX_ID_BYTES,
+} from '../core/tox_network.js';
+import { parseBootstrapLine } from '../network/bootstrap_list.js';
 import { credentialsProblem, parseProxyUrl } from '../network/proxy_url.js';
-import { makeToxId, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES, type ToxId } from '../network/tox_id.js';
+import { makeToxId, type ToxId } from '../network/tox_id.js';
 import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../rules/address_arguments.js';
 import type { Endpoint } from '../rules/endpoint.js';
-import { type ExposeSpec, parseExposeSpec, printExposeSpec } from '../rules/expose.js';
-import { LOCALHOST } from '../rules/host.js';
+import {
+  type ExposeSpec,
+  type IsName,
+  parseExposeSpec,
+  printExposeSpec,
+  type Rule,
+  readRule,
+} from '../rules/expose.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../rules/reverse_rule.js';
-import { type IsName, type Rule, readRule } from '../rules/rule.js';
-import { type Identity, identityOf, SECRET_KEY_BYTES } from '../state/identity.js';
+import { type Identity, identityOf } from '../state/identity.js';
 import type { Ports } from './options.js';
 
 const anyPort = integer(0, 0xffff);

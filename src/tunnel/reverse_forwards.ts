@@ -10,9 +10,9 @@ import type { StreamOpener } from '../forward/stream_opener.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { REASONS } from '../mux/wire/reasons.js';
 import type { TargetRules } from '../rules/allow.js';
-import { printEndpoint, targetOf } from '../rules/endpoint.js';
-import type { ReverseSpec } from '../rules/reverse_spec.js';
-import { printBind, printHostPort } from '../rules/spec.js';
+import { printEndpoint, printHostPort, targetOf } from '../rules/endpoint.js';
+import type { ReverseSpec } from '../rules/forward_spec.js';
+import { printBind } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
 import type { Refusal, ReverseChange } from './events.js';
 

@@ -1,11 +1,8 @@
 import { isIP } from 'node:net';
-import type { BootstrapAddress, FriendNumber } from '../bridge/contract.js';
-import type { ProxiedNames } from './net/proxy/proxied_names.js';
+import { type BootstrapAddress, type FriendNumber, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import type { ProxiedNames } from './net/proxied_names.js';
 import type { Resolver } from './net/resolve.js';
 import type { Tox } from './tox/tox.js';
-
-/** Source: TOX_PUBLIC_KEY_SIZE, toxcore/tox.h. */
-const KEY_BYTES = 32;
 
 /** Anything that can join the network: a Tox instance, or a bootstrap node, which uses no relays. */
 export interface Joins {
@@ -92,7 +89,9 @@ export function joinThroughProxy(
 const relayPorts = ({ tcpPorts, port }: BootstrapAddress): readonly number[] => tcpPorts ?? [port];
 
 function keyProblem({ key }: BootstrapAddress): string | undefined {
-  return key.length === KEY_BYTES ? undefined : `its key has ${key.length} bytes, not ${KEY_BYTES}`;
+  return key.length === PUBLIC_KEY_BYTES
+    ? undefined
+    : `its key has ${key.length} bytes, not ${PUBLIC_KEY_BYTES}`;
 }
 
 /** Relays given to a friend. Both ends choose the same ones, so one that both reach is enough. toxcore takes 6. */

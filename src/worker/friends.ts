@@ -1,8 +1,8 @@
-import type { FriendNumber, Path, WorkerEvent } from '../bridge/contract.js';
+import type { WorkerEvent } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
-import { KIND_CHALLENGE, KIND_HELLO } from '../core/packet_kinds.js';
+import { KIND_CHALLENGE, KIND_HELLO, LOSSLESS_PACKET_ID, LOSSY_PACKET_ID } from '../core/packets.js';
+import type { FriendNumber, Path } from '../core/tox_network.js';
 import { Relays } from './bootstrap.js';
 import { ChannelSet, type ChannelSetParts } from './channel_set.js';
 import { RequestGate } from './request_gate.js';

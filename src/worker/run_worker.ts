@@ -8,9 +8,8 @@ import { Allowance } from '../core/allowance.js';
 import { systemTimers } from '../core/clock.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import { WorkerRings } from '../ring/worker_rings.js';
-import { createFastChannel } from './channel/fast_channel.js';
-import { readWasm } from './tox/find_wasm.js';
-import { loadTox } from './tox/load.js';
+import { ReliableChannel } from './channel/reliable_channel.js';
+import { loadTox, readWasm } from './tox/load.js';
 import { ToxWorker, type ToxWorkerParts } from './tox_worker.js';
 
 /**
@@ -31,7 +30,7 @@ export function runWorker(boot: WorkerBoot, others: Partial<ToxWorkerParts> = {}
     logger: gatedLogger(boot.logLevel, nowMs, (level, message) => tell({ type: 'log', level, message })),
     loadTox: async (network) =>
       loadTox(await readWasm(wasm), { network, nowMs, wallMs: () => Date.now(), random: createRandomPool() }),
-    createChannel: createFastChannel,
+    createChannel: (host, options) => new ReliableChannel(host, options),
     tell,
     done: () => closeAfterAnswer([boot.api, boot.events]),
     ...others,

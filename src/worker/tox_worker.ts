@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type {
-  BootstrapAddress,
   ChannelId,
   ChannelStats,
-  FriendNumber,
   Outcome,
   RequestAdmission,
   SeenAddress,
@@ -16,10 +14,11 @@ import type {
 import { systemTimers } from '../core/clock.js';
 import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
-import { interfacesNow } from '../core/interfaces.js';
-import { MAX_PACKET_BYTES } from '../core/limits.js';
+import { interfacesNow } from '../core/ip.js';
 import type { Logger, LogLevel } from '../core/logger.js';
+import { MAX_PACKET_BYTES } from '../core/packets.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import type { BootstrapAddress, FriendNumber } from '../core/tox_network.js';
 import type { WorkerRings } from '../ring/worker_rings.js';
 import { AddressWatch } from './address_watch.js';
 import { type Joins, joinBy, joinThroughProxy } from './bootstrap.js';
@@ -29,7 +28,7 @@ import { Friends, isHandshake } from './friends.js';
 import type { Network } from './net/network.js';
 import { type NodeNetwork, prepareNetwork } from './net/node_network.js';
 import { createResolver } from './net/resolve.js';
-import { HANG_UP_WORDS } from './net/tcp_stream.js';
+import { HANG_UP_WORDS } from './net/tcp_sockets.js';
 import { Pump, type Pumped, type PumpedChannels } from './pump.js';
 import type { FriendAdd, SendResult, ToxModule } from './tox/tox.js';
 

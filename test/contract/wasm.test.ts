@@ -1,4 +1,4 @@
-/** The built binary is what the sources say: its face, its record, its numbers, its cipher. */
+/** The built binary matches the sources: its exports and imports, its record, its constants, its cipher. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -6,11 +6,10 @@ import { before, test } from 'node:test';
 import fc from 'fast-check';
 import sodium from 'libsodium-wrappers';
 import { wasmFile } from '../../src/bridge/package_files.js';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { FAMILY_IPV4, FAMILY_IPV6, SOCKET_DATAGRAM, SOCKET_STREAM } from '../../src/worker/net/network.js';
 import { TOX_CONSTANTS } from '../../src/worker/tox/constants.js';
-import { readWasm } from '../../src/worker/tox/find_wasm.js';
-import { loadTox } from '../../src/worker/tox/load.js';
+import { loadTox, readWasm } from '../../src/worker/tox/load.js';
 import { wasmApi } from '../../src/worker/tox/webassembly.js';
 import { SimNetwork } from '../support/sim_network.js';
 import { compiledTox } from '../support/tox_world.js';
@@ -23,7 +22,7 @@ const lines = (path: string) =>
     .split('\n')
     .filter((line) => line !== '');
 
-/** What we read of build.json and of sources.json. */
+/** The fields of build.json and sources.json that we read. */
 interface Pinned {
   readonly version?: string;
   readonly sha256?: string;
@@ -33,7 +32,7 @@ interface Pinned {
 }
 
 function json(path: string): Pinned {
-  // Every field may be missing, and is compared with what it must be.
+  // Any field may be missing, and each is compared with its expected value.
   return JSON.parse(readFileSync(new URL(path, root), 'utf8')) as Pinned;
 }
 
@@ -41,7 +40,7 @@ function load() {
   return loadTox(compiledTox(), new SimNetwork().host('198.51.100.1').toxHost());
 }
 
-test('the wasm lies where sources and dist both look for it', async () => {
+test('the wasm is where both sources and dist look for it', async () => {
   assert.equal(wasmFile().href, new URL('wasm/dist/tox.wasm', root).href);
   assert.equal((await readWasm()).length, readFileSync(wasmFile()).length);
 });
@@ -62,7 +61,7 @@ test('build.json describes this binary and the pinned versions', () => {
   assert.equal(record.libsodium, json('vendor/libsodium/sources.json').version);
 });
 
-test('the numbers that TypeScript repeats are those of the headers', () => {
+test('the constants repeated in TypeScript match those in the headers', () => {
   const values = load().constants();
   for (const [name, value] of Object.entries(TOX_CONSTANTS)) assert.equal(values.get(name), value, name);
   const versions = ['MAJOR', 'MINOR', 'PATCH'].map((part) => values.get(`TOX_VERSION_${part}`));
@@ -74,7 +73,7 @@ test('the numbers that TypeScript repeats are those of the headers', () => {
   assert.equal(values.get('TOX_SOCK_DGRAM'), SOCKET_DATAGRAM);
 });
 
-test('our packet ids lie in the ranges that toxcore lets through', () => {
+test('our packet ids are in the ranges that toxcore accepts', () => {
   const values = load().constants();
   const inRange = (id: number, kind: string) =>
     id >= values.get(`PACKET_ID_RANGE_${kind}_CUSTOM_START`)! &&
@@ -84,7 +83,7 @@ test('our packet ids lie in the ranges that toxcore lets through', () => {
   assert.equal(inRange(LOSSLESS_PACKET_ID, 'LOSSY'), false);
 });
 
-test('SIMD or not, a packet of any length is encrypted as another build of libsodium does it', () => {
+test('with or without SIMD, packets of any length encrypt as in another build of libsodium', () => {
   const tox = load();
   const key = Uint8Array.from({ length: 32 }, (_, i) => 7 * i + 1);
   const nonce = Uint8Array.from({ length: 24 }, (_, i) => 255 - i);
@@ -99,7 +98,7 @@ test('SIMD or not, a packet of any length is encrypted as another build of libso
   }
 });
 
-test('any key, nonce and packet give the bytes that libsodium gives', () => {
+test('any key, nonce and packet give the same bytes as libsodium', () => {
   const tox = load();
   const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length, size: 'max' });
   const packet = fc.uint8Array({ maxLength: MAX_PACKET_BYTES, size: 'max' });
@@ -110,7 +109,7 @@ test('any key, nonce and packet give the bytes that libsodium gives', () => {
   );
 });
 
-test('keys and nonces that resemble each other, in any order, do not share what is derived from them', () => {
+test('similar keys and nonces, in any order, do not share derived subkeys', () => {
   const tox = load();
   const resembling = (length: number, at: readonly number[]) =>
     fc.tuple(fc.constantFrom(...at), fc.nat(3)).map(([where, value]) => {
@@ -118,7 +117,7 @@ test('keys and nonces that resemble each other, in any order, do not share what 
       bytes[where] = value;
       return bytes;
     });
-  // The subkeys of eight pairs are kept: here are more of them, and often the same ones again.
+  // The cache holds the subkeys of eight pairs: this uses more pairs, and often repeats some.
   const pair = fc.tuple(resembling(32, [0, 15, 16, 31]), resembling(24, [0, 7, 15, 16, 23]));
   const message = new Uint8Array(65).fill(1);
   fc.assert(
@@ -130,7 +129,7 @@ test('keys and nonces that resemble each other, in any order, do not share what 
   );
 });
 
-test('more bytes than the staging buffer has room for are refused', () => {
+test('more bytes than the staging buffer holds are refused', () => {
   const tox = load();
   assert.throws(() => tox.seal(new Uint8Array(32), new Uint8Array(24), new Uint8Array(4000)), RangeError);
   assert.throws(() => tox.seal(new Uint8Array(32), new Uint8Array(24), new Uint8Array(5000)), RangeError);

@@ -1,4 +1,4 @@
-/** A running listener, asked and told what to do by other processes. */
+/** Commands that ask and control a running listener from other processes. */
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -25,7 +25,7 @@ describe('a running listener', () => {
     folder.remove();
   });
 
-  /** The answer of a command to the listener. */
+  /** Returns the listener's answer to a command. */
   async function ask(event: string, ...words: readonly string[]): Promise<CliEvent> {
     const process = CliProcess.start([...words, '--state', folder.path, '--json']);
     const answer = await process.event(event);
@@ -33,7 +33,7 @@ describe('a running listener', () => {
     return answer;
   }
 
-  test('tells of its peers, changes its rules while bytes flow, and cuts a peer off', {
+  test('lists its peers, changes its rules while bytes flow, and disconnects a peer', {
     timeout: 180_000,
   }, async () => {
     const { ticket } = await network.listen([String(echo.port)], '--state', folder.path);
@@ -52,7 +52,7 @@ describe('a running listener', () => {
     assert.equal(await ending(dialLoopback(second.port).resume()), 'ECONNRESET');
     const refused = await connector.event('refused');
     assert.equal(refused['reason'], 'not-allowed');
-    const [peer] = (await ask('peers', 'peers'))['peers'] as Record<string, unknown>[]; // our own output, looked at below
+    const [peer] = (await ask('peers', 'peers'))['peers'] as Record<string, unknown>[];
     assert.ok(peer !== undefined);
     assert.match(String(peer['publicKey']), /^[0-9A-F]{64}$/);
     assert.deepEqual(
@@ -70,7 +70,7 @@ describe('a running listener', () => {
     late.write('yet');
     assert.equal((await readExactly(late, 3)).toString(), 'yet');
 
-    // Removed it would be back in a moment: it may still connect.
+    // A removed peer would return in a moment, because it may still connect. So deny it instead.
     await ask('changed', 'peers', 'deny', String(peer['publicKey']));
     assert.equal(await ending(late.resume()), 'ECONNRESET');
     assert.deepEqual((await ask('peers', 'peers'))['peers'], []);

@@ -1,4 +1,4 @@
-/** What people really send through tunnels: databases, web servers, git, rsync. */
+/** Programs that people really run through tunnels: databases, web servers, git and rsync. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
@@ -39,13 +39,13 @@ describe('real servers through one tunnel', {
   const database = new TempFolder();
   const services: Service[] = [];
   let network: PrivateNetwork | undefined;
-  /** Where each service is at this end, in the order in which they were started. */
+  /** The local port of each service, in start order. */
   let ports: readonly number[];
 
   before(async () => {
     for (const name of ['web', 'there', 'repositories']) mkdirSync(folder.file(name));
     writeFileSync(folder.file('web/page'), PAGE);
-    // One after the other: what runs is stopped also when the next one does not start.
+    // Started one after the other, so that the services already running are stopped when a later one fails.
     services.push(await startPostgres(database));
     services.push(await startRedis(folder));
     services.push(await startNginx(folder, folder.file('web')));
@@ -67,7 +67,7 @@ describe('real servers through one tunnel', {
     return String(ports[index]);
   }
 
-  test('pgbench runs 400 transactions of 8 clients, and not one is lost', { timeout: 90_000 }, async () => {
+  test('pgbench runs 400 transactions from 8 clients and loses none', { timeout: 90_000 }, async () => {
     const where = ['-h', '127.0.0.1', '-p', at(0), '-U', 'tester'];
     await mustRun(postgresProgram('pgbench'), ...where, '-i', '-q', 'postgres');
     const said = await mustRun(
@@ -91,7 +91,7 @@ describe('real servers through one tunnel', {
     );
   });
 
-  test('redis-benchmark ends well, and a value of 3 MB comes back as it went', {
+  test('redis-benchmark succeeds, and a value of 3 MB comes back unchanged', {
     timeout: 90_000,
   }, async () => {
     const where = ['-h', '127.0.0.1', '-p', at(1)];
@@ -114,7 +114,7 @@ describe('real servers through one tunnel', {
     assert.equal((await mustRun('redis-cli', ...where, 'get', 'big')).trimEnd(), value);
   });
 
-  test('wrk gets whole pages of nginx over 16 connections', { timeout: 60_000 }, async () => {
+  test('wrk fetches whole pages from nginx over 16 connections', { timeout: 60_000 }, async () => {
     const said = await mustRun('wrk', '-t', '2', '-c', '16', '-d', '2s', `http://127.0.0.1:${at(2)}/page`);
     assert.match(said, /[1-9]\d* requests in /);
     assert.doesNotMatch(said, /Socket errors|Non-2xx/);
@@ -122,7 +122,7 @@ describe('real servers through one tunnel', {
     assert.ok(Buffer.from(await page.arrayBuffer()).equals(PAGE));
   });
 
-  test('rsync takes a tree there and back', { timeout: 60_000 }, async () => {
+  test('rsync copies a tree there and back', { timeout: 60_000 }, async () => {
     const here = folder.file('here');
     for (let index = 0; index < 40; index++) {
       mkdirSync(join(here, `d${index % 5}`), { recursive: true });
@@ -172,10 +172,10 @@ describe('real servers through one tunnel', {
   });
 });
 
-describe('protocols of the web through one tunnel', () => {
+describe('web protocols through one tunnel', () => {
   const web = createHttpServer();
   const sockets = new WebSocketServer({ server: web });
-  // Its default of 10 MB is less than all these bodies at once.
+  // The default limit of 10 MB is less than the sum of these bodies.
   const http2 = createHttp2Server({ maxSessionMemory: 100 });
   let network: PrivateNetwork | undefined;
   let ports: readonly number[];
@@ -201,7 +201,7 @@ describe('protocols of the web through one tunnel', () => {
     http2.close();
   });
 
-  test('a WebSocket brings 500 messages back in order, whatever their size', {
+  test('a WebSocket returns 500 messages of any size in order', {
     timeout: 60_000,
   }, async () => {
     const socket = new WebSocket(`ws://127.0.0.1:${ports[0]}/`);
@@ -222,7 +222,7 @@ describe('protocols of the web through one tunnel', () => {
     assert.ok(got.every((message, index) => message.equals(sent[index] ?? Buffer.of(1))));
   });
 
-  test('HTTP/2 carries forty streams at once over one connection', { timeout: 60_000 }, async () => {
+  test('HTTP/2 carries 40 streams at once over one connection', { timeout: 60_000 }, async () => {
     const session = connectHttp2(`http://127.0.0.1:${ports[1]}`, { maxSessionMemory: 100 });
     const bodies = Array.from({ length: 40 }, (_, index) => pattern(`stream ${index}`, 20_000 * index));
     const echoed = await Promise.all(

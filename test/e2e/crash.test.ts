@@ -1,27 +1,28 @@
-/** What is said, and left behind, when the program dies of a fault of its own: none of its secrets. */
+/** What the program prints and leaves behind when a bug crashes it: no secrets. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { formatTicket, parseTicket } from '../../src/access/ticket.js';
 import { makeToxId } from '../../src/network/tox_id.js';
 import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
-import { type Role, readIdentity } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { readIdentity } from '../../src/state/identity_file.js';
 import { CliProcess, FROM_SOURCES } from '../support/cli_process.js';
 import { LOOPBACK } from '../support/private_network.js';
 import { assertSilent, saidBy, secretInTicket, spellings } from '../support/secrets.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const PASSPHRASE = 'w7kzq20rjx5vthm8pd3gyb';
-/** A node that nobody runs: what is tested here needs no network. */
+/** A bootstrap node that does not run: this test needs no network. */
 const NOBODY = `127.0.0.1:1:${'77'.repeat(32)}`;
 
-/** What the worker runs beside its own code. */
+/** Code that the worker runs besides its own. */
 const IN_WORKER = `
   const crash = new BroadcastChannel('crash');
   crash.unref();
   crash.onmessage = () => { throw new Error('a fault in the worker'); };
 `;
-/** What the main thread runs before our code: at SIGUSR2 it has a fault where CRASH_IN says. */
+/** Code that the main thread runs before ours: SIGUSR2 raises a fault in the place named by CRASH_IN. */
 const IN_MAIN = `
   import { syncBuiltinESMExports } from 'node:module';
   import threads from 'node:worker_threads';
@@ -45,7 +46,7 @@ const IN_MAIN = `
 const [node = '', ...rest] = FROM_SOURCES;
 const preload = `data:text/javascript,${encodeURIComponent(IN_MAIN)}`;
 
-describe('a fault of our own', () => {
+describe('a crash of the program', () => {
   const folder = new TempFolder();
   const strays: CliProcess[] = [];
   const someone = createIdentity();
@@ -62,7 +63,7 @@ describe('a fault of our own', () => {
     folder.remove();
   });
 
-  /** Starts it, lets it die, and gives all that it said and left behind. */
+  /** Starts the program, crashes it, and returns everything that it printed and left behind. */
   async function crash(where: string, role: Role, ...args: readonly string[]) {
     const reports = folder.file(`reports/${role} ${where}`);
     mkdirSync(reports);
@@ -86,7 +87,7 @@ describe('a fault of our own', () => {
       ['listener', 'listen', '--expose', '22'],
       ['connector', 'connect', '-L', '0:127.0.0.1:22'],
     ] as const) {
-      test(`in the ${where} of a ${role}: neither its last words nor Node's report have a secret`, {
+      test(`a crash in the ${where} of a ${role} leaks no secret in the last words or in the report of Node`, {
         timeout: 60_000,
       }, async () => {
         const { process, started, left, secretKey } = await crash(where, role, ...args);
@@ -97,11 +98,11 @@ describe('a fault of our own', () => {
           PASSPHRASE,
           ...spellings(passphrase),
         ];
-        assert.match(process.stderr, new RegExp(`a fault in the ${where}`), 'it did die of that');
-        assertSilent('what it said', saidBy(process), secrets);
-        if (where !== 'worker') assert.equal(left.length, 1, 'Node made a report');
+        assert.match(process.stderr, new RegExp(`a fault in the ${where}`), 'it died of that fault');
+        assertSilent('the output', saidBy(process), secrets);
+        if (where !== 'worker') assert.equal(left.length, 1, 'Node wrote a report');
         for (const report of left) {
-          assert.match(report, /"CRASH_IN"/, 'it has the environment');
+          assert.match(report, /"CRASH_IN"/, 'the report includes the environment');
           assertSilent('the report', report, secrets);
         }
       });

@@ -1,4 +1,4 @@
-/** A big file by curl, down and up: the plainest thing people use a tunnel for. */
+/** Large files transferred with curl in both directions: the simplest use of a tunnel. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -17,7 +17,7 @@ const MIB = 1024 * 1024;
 const FILE_BYTES = 100 * MIB;
 const SEED = 'a file for curl';
 
-/** More than this, and a process keeps what it should pass on. Node with toxcore starts near 100 MiB. */
+/** A process that exceeds this keeps data that it should pass on. Node with toxcore starts near 100 MiB. */
 const RSS_LIMIT_BYTES = 400 * MIB;
 
 describe('curl through a tunnel', { skip: skipWithout(CURL) }, () => {
@@ -55,7 +55,7 @@ describe('curl through a tunnel', { skip: skipWithout(CURL) }, () => {
     folder.remove();
   });
 
-  test('brings a file of 100 MiB down unharmed', { timeout: 180_000 }, async (t) => {
+  test('downloads a file of 100 MiB intact', { timeout: 180_000 }, async (t) => {
     const { exitCode, stdout, stderr } = await runProgram('curl', [
       '--silent',
       '--show-error',
@@ -74,7 +74,7 @@ describe('curl through a tunnel', { skip: skipWithout(CURL) }, () => {
     report(t, 'down', Number(stdout));
   });
 
-  test('takes a file of 100 MiB up unharmed', { timeout: 180_000 }, async (t) => {
+  test('uploads a file of 100 MiB intact', { timeout: 180_000 }, async (t) => {
     const { exitCode, stdout, stderr } = await runProgram('curl', [
       '--silent',
       '--show-error',

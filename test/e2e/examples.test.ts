@@ -1,4 +1,4 @@
-/** The examples, as a reader would start them, over a network of our own. */
+/** The examples, started as a reader would start them, on a private Tox network. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -30,7 +30,7 @@ describe('the examples', () => {
     await network.stop();
   });
 
-  /** One that goes on until it is stopped. */
+  /** Starts an example that runs until it is stopped. */
   function start(name: string, ...args: readonly string[]): LineProcess {
     const one = new LineProcess(process.execPath, [...wordsOf(name), ...args], {
       BOOTSTRAP: network.bootstrap,
@@ -39,7 +39,7 @@ describe('the examples', () => {
     return one;
   }
 
-  /** One that ends by itself. */
+  /** Runs an example that ends by itself. */
   function run(
     name: string,
     args: readonly string[],
@@ -55,7 +55,7 @@ describe('the examples', () => {
     return (await listener.line(TICKET))[1] ?? '';
   }
 
-  test('remote_shell: what is typed here is run there, and its output and end come back', async () => {
+  test('remote_shell runs what is typed here on the other machine and returns its output and exit code', async () => {
     const ticket = await ticketOf(start('remote_shell'));
     const input = 'echo "6 * 7 is $((6 * 7))"\nno-such-program\n';
     const { exitCode, stdout, stderr } = await run('remote_shell', [ticket], { input });
@@ -65,7 +65,7 @@ describe('the examples', () => {
     assert.deepEqual(ended, { exitCode: 0, stdout: '', stderr: '' });
   });
 
-  test('postgres: a question is answered by a database of the far end', {
+  test('postgres: a database on the other machine answers a query', {
     skip: skipWithout(POSTGRES),
   }, async () => {
     const folder = new TempFolder();
@@ -81,13 +81,13 @@ describe('the examples', () => {
     }
   });
 
-  test('http_server: a page comes from a server that listens nowhere', async () => {
+  test('http_server: a server without a listening port serves a page', async () => {
     const ticket = await ticketOf(start('http_server'));
     const page = await run('http_server', [ticket, '/hello']);
     assert.deepEqual(page, { exitCode: 0, stdout: 'You asked for /hello.\n', stderr: '' });
   });
 
-  test('ci_job: its command reaches the machine at home, and its exit code is the job’s', async () => {
+  test("ci_job: its command reaches the machine at home, and the job exits with the command's code", async () => {
     const server = createServer((_request, response) => response.end('from home'));
     const port = await listenOnLoopback(server);
     try {
@@ -105,7 +105,7 @@ describe('the examples', () => {
     }
   });
 
-  test('dev_servers: each of the two sees the other’s page', async () => {
+  test("dev_servers: each developer sees the other's page", async () => {
     const servers = ['Ann', 'Bob'].map((name) =>
       createServer((_request, response) => response.setHeader('connection', 'close').end(`made by ${name}`)),
     );

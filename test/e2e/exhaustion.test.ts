@@ -1,9 +1,8 @@
-/** Processes that may have few files open, and peers and strangers that use up what there is. */
+/** Processes with a low limit of open files, and peers and strangers that use up what there is. */
 import assert from 'node:assert/strict';
 import { connect as dialTcp, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { processDescriptors } from '../../src/core/descriptors.js';
-import { filePlan } from '../../src/core/file_limit.js';
+import { filePlan, processDescriptors } from '../../src/core/descriptors.js';
 import { connect } from '../../src/index.js';
 import { createIdentity, toxIdOf } from '../../src/state/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
@@ -15,14 +14,17 @@ import { Target } from '../support/target.js';
 import { UdpEnd } from '../support/udp_end.js';
 
 const OPEN_FILES = 200;
-/** What is left of that for one peer: `filePlan` gives 104 to all of them, and three quarters of it are a peer's. */
+/**
+ * What that limit leaves for one peer: `filePlan` gives all peers 104 descriptors, and one peer may hold
+ * three quarters.
+ */
 const A_PEERS_PART = 78;
 const WITH_FEW_FILES = ['sh', '-c', `ulimit -n ${OPEN_FILES}; exec "$@"`, 'sh', ...FROM_SOURCES];
 const NO_DESCRIPTOR = /no free file descriptor \(EMFILE\)/;
 
 const skip = process.platform === 'win32' ? 'Windows has no such limit' : false;
 
-/** A client of a TCP forward to an echo: whether it was served. */
+/** Returns whether a client of a TCP forward to an echo target was served. */
 async function served(client: Socket): Promise<boolean> {
   client.write('x');
   const echo = readExactly(client, 1).then(
@@ -32,8 +34,8 @@ async function served(client: Socket): Promise<boolean> {
   return await Promise.race([echo, ending(client).then(() => false)]);
 }
 
-describe('a listener that may have few files open', { skip }, () => {
-  test('lives while a peer uses up all that it may, serves others meanwhile, and that peer afterwards', {
+describe('a listener with a low limit of open files', { skip }, () => {
+  test('survives a peer that uses its whole share, serves others meanwhile, and serves that peer afterwards', {
     timeout: 120_000,
   }, async (t) => {
     const network = await PrivateNetwork.start();
@@ -82,7 +84,7 @@ describe('a listener that may have few files open', { skip }, () => {
     const other = dialLoopback(otherPort);
     assert.ok(await served(other), 'another peer was served');
     const open = clients[outcomes.indexOf(true)];
-    assert.ok(open !== undefined && (await served(open)), 'what was open stayed so');
+    assert.ok(open !== undefined && (await served(open)), 'the open connections stayed open');
 
     for (const client of [...clients, other]) client.destroy();
     await untilServed(() => dialLoopback(tcpPort));
@@ -90,7 +92,7 @@ describe('a listener that may have few files open', { skip }, () => {
   });
 });
 
-test('a bootstrap node takes descriptors for its relay, a second node for itself, and both give them back', {
+test('a bootstrap node takes descriptors for its relay, a second Tox node takes its own, and both return them', {
   timeout: 60_000,
 }, async (t) => {
   const budget = processDescriptors();
@@ -110,7 +112,7 @@ test('a bootstrap node takes descriptors for its relay, a second node for itself
   const ofNode = filePlan(budget.limit).node;
   assert.ok(ofNode > 0);
   if (free < Number.POSITIVE_INFINITY)
-    assert.equal(budget.free, free - taken - ofNode, 'a second node takes its own files from the budget');
+    assert.equal(budget.free, free - taken - ofNode, 'a second Tox node takes its own files from the budget');
   await Promise.all([tunnel.close(), tunnel.close()]);
   await Promise.all([node.close(), node.close()]);
   assert.equal(budget.free, free);
@@ -123,8 +125,8 @@ test('a bootstrap node takes descriptors for its relay, a second node for itself
   assert.equal(budget.free, free);
 });
 
-describe('a bootstrap node that may have few files open', { skip }, () => {
-  test('lives while strangers hold all connections that its relay may have, and relays when they have gone', {
+describe('a bootstrap node with a low limit of open files', { skip }, () => {
+  test('survives strangers that hold every connection of its relay, and relays again once they are gone', {
     timeout: 120_000,
   }, async (t) => {
     const network = await PrivateNetwork.start({ program: WITH_FEW_FILES }, ['--port', '0']);
@@ -137,13 +139,13 @@ describe('a bootstrap node that may have few files open', { skip }, () => {
       for (const stranger of strangers) {
         stranger.on('error', () => {});
         stranger.resume().once('close', () => {
-          // Three quarters of 104 stay.
+          // Three quarters of 104 remain open.
           if (++turnedAway >= OPEN_FILES - 78) resolve();
         });
       }
     });
     await full;
-    // By UDP it serves as ever.
+    // UDP service continues.
     await unlimited.listen(['1']);
     const relayed = unlimited.start('listen', '--ephemeral', '--no-udp');
     await relayed.event('started');
@@ -153,7 +155,7 @@ describe('a bootstrap node that may have few files open', { skip }, () => {
   });
 });
 
-/** Dials until one is served; the test's own time limit ends a wait in vain. */
+/** Dials until one dial is served; the time limit of the test ends a futile wait. */
 async function untilServed(dial: () => Socket): Promise<void> {
   for (;;) {
     const client = dial();

@@ -1,4 +1,4 @@
-/** Disks that are full: what a command writes there fails with an error, and no file is left that has a part of it. */
+/** Full disks: a command that writes to one fails with an error and leaves no partial file. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -15,16 +15,16 @@ const NO_LIMIT = process.platform === 'win32' ? 'needs ulimit' : false;
 const LIMIT = 64 * 1024;
 const SENT = 100_000;
 
-/** Runs the command line in a shell, whose `"$@"` it is. */
+/** Runs the command line in a shell script that calls it as `"$@"`. */
 function inShell(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
-  // The cache of the loader is no file of ours.
+  // The cache of the loader is not one of our files.
   const variables = { ...process.env, TSX_DISABLE_CACHE: '1', ...env };
   return runProgram('sh', ['-c', script, 'sh', ...FROM_SOURCES, ...args], { env: variables });
 }
 
 function assertFailed({ exitCode, stderr }: Finished, why: RegExp): void {
   assert.equal(exitCode, 1, stderr);
-  assert.match(stderr, /^tox-wasm-tunnel: [^\n]+\n$/, 'one line, no stack');
+  assert.match(stderr, /^tox-wasm-tunnel: [^\n]+\n$/, 'one line and no stack trace');
   assert.match(stderr, why);
 }
 
@@ -61,7 +61,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     ['--help'],
   ];
   for (const args of printing) {
-    test(`${args.filter((arg) => arg !== state).join(' ')} that cannot print ends with 1 and one line`, {
+    test(`${args.filter((arg) => arg !== state).join(' ')} exits with 1 and one line when it cannot print`, {
       timeout: 60_000,
       skip: NO_FULL,
     }, async () => {
@@ -69,7 +69,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     });
   }
 
-  test('where nothing at all can be written the exit code says it', {
+  test('the exit code reports the failure when nothing at all can be written', {
     timeout: 60_000,
     skip: NO_FULL,
   }, async () => {
@@ -77,22 +77,25 @@ describe('a full disk', { concurrency: 2 }, () => {
     assert.deepEqual(both, { exitCode: 1, stdout: '', stderr: '' });
   });
 
-  test('-W whose bytes find no room at all ends with 1', { timeout: 90_000, skip: NO_FULL }, async () => {
+  test('-W exits with 1 when none of its bytes can be written', {
+    timeout: 90_000,
+    skip: NO_FULL,
+  }, async () => {
     assertFailed(await inShell(`exec "$@" >${FULL}`, connect), /standard output: ENOSPC/);
   });
 
-  test('-W of which a part finds room ends with 1, and what fits is there', {
+  test('-W exits with 1 when only some of its bytes can be written, and writes what fits', {
     timeout: 90_000,
     skip: NO_LIMIT,
   }, async () => {
     const file = folder.file('part');
-    // In blocks of 512 bytes, says POSIX.
+    // POSIX counts in blocks of 512 bytes.
     const finished = await inShell(`ulimit -f ${LIMIT / 512}; exec "$@" >"$FILE"`, connect, { FILE: file });
     assertFailed(finished, /standard output: EFBIG/);
     assert.equal(statSync(file).size, LIMIT);
   });
 
-  test('-W whose reader has read enough ends quietly with 0', {
+  test('-W exits silently with 0 when its reader has read enough', {
     timeout: 90_000,
     skip: NO_LIMIT,
   }, async () => {
@@ -104,7 +107,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     });
   });
 
-  test('-W to a file with room has all bytes and ends with 0', {
+  test('-W to a file with enough room writes all bytes and exits with 0', {
     timeout: 90_000,
     skip: NO_LIMIT,
   }, async () => {
@@ -114,7 +117,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     assert.equal(statSync(file).size, SENT);
   });
 
-  test('a listener whose events find no room says so once, runs on and ends in peace', {
+  test('a listener that cannot print its events reports it once, keeps running and exits cleanly', {
     timeout: 90_000,
     skip: NO_FULL,
   }, async () => {
@@ -135,7 +138,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     assert.equal(listener.stderr.trimEnd().split('\n').length, 1, listener.stderr);
   });
 
-  test('id --export that finds no room leaves no file', { timeout: 60_000, skip: NO_LIMIT }, async () => {
+  test('id --export leaves no file when the disk is full', { timeout: 60_000, skip: NO_LIMIT }, async () => {
     const file = folder.file('exported.json');
     const args = ['id', '--export', file, '--state', state];
     assertFailed(
@@ -145,7 +148,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     assert.ok(!existsSync(file));
   });
 
-  test('service install that finds no room leaves the unit as it was, or none', {
+  test('service install leaves the previous unit, or none, when the disk is full', {
     timeout: 60_000,
     skip: process.platform === 'linux' ? false : 'is for systemd',
   }, async () => {
@@ -168,7 +171,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     assert.match(readFileSync(`${units}/tox-wasm-tunnel.service`, 'utf8'), /--expose 22/);
   });
 
-  test('add that finds no room keeps the names as they were', {
+  test('add keeps the existing names when the disk is full', {
     timeout: 60_000,
     skip: NO_LIMIT,
   }, async () => {

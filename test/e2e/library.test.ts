@@ -1,4 +1,7 @@
-/** The library as a program embeds it: a node, a listener and connectors in one process, over the real wasm. */
+/**
+ * The library embedded in a program: a bootstrap node, a listener and connectors in one process, on the real
+ * wasm.
+ */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -58,7 +61,7 @@ describe('a program with the library', () => {
   let options: CommonOptions;
   let listener: Listener;
   let tunnel: Connector;
-  /** What the handler was told of each stream. */
+  /** The info that the handler received for each stream. */
   const origins: StreamOrigin[] = [];
   const http = createServer((request, response) => response.end(`plain ${request.url}`));
   const https = createHttpsServer(TEST_CERTIFICATE, (request, response) =>
@@ -101,7 +104,7 @@ describe('a program with the library', () => {
     target.closeAllConnections();
   });
 
-  test('takes the ticket as text or parsed, and one that is mistyped is told before anything starts', async () => {
+  test('accepts a ticket as text or parsed, and reports a mistyped one before anything starts', async () => {
     for (const [remote, code, why] of [
       [listener.ticket.slice(0, -1), 'ERR_TICKET_INVALID', /1 of 123/],
       [listener.toxId.slice(1), 'ERR_ADDRESS_INVALID', /75 digits/],
@@ -110,7 +113,7 @@ describe('a program with the library', () => {
       await assert.rejects(connect({ ...options, remote }), failsWith(code, why));
   });
 
-  test('takes texts as the command line does, and dials localhost when no host is named', async () => {
+  test('accepts specs as the command line does, and dials localhost when no host is given', async () => {
     const forward = await tunnel.forward(`0:localhost:${targetPort}`);
     assert.equal(await (await fetch(`http://${forward.local}/t`)).text(), "a target's /t");
     forward.close();
@@ -120,7 +123,7 @@ describe('a program with the library', () => {
     stream.destroy();
   });
 
-  test('a wrong argument is an error where it is made, and no loss for other streams', async () => {
+  test('reports a wrong argument at the call that passes it, and other streams stay open', async () => {
     const innocent = tunnel.dial(ECHO);
     await once(innocent, 'connect');
     for (const [wrong, code] of [
@@ -141,10 +144,10 @@ describe('a program with the library', () => {
       await assert.rejects(tunnel.udpForward(spec as UdpSpec), isInvalid);
       assert.throws(() => tunnel.reverse(spec as ReverseSpec), isInvalid);
     }
-    // Without a host Node would listen at every address of the machine.
+    // Without a host, Node would listen on every address of the machine.
     const everywhere = { bind: { port: 0 }, target: ECHO } as unknown as LocalSpec;
     await assert.rejects(tunnel.forward(everywhere), failsWith('ERR_ADDRESS_INVALID', /bind\.host must be/));
-    // What comes out of a URL fails as an unknown host does.
+    // A bad host name from a URL fails as an unknown host does.
     const long = get(`http://${'a.'.repeat(200)}lan/`, { agent: tunnel.agent() });
     assert.equal(
       ((await once(long, 'error')) as [Error & { code?: unknown }])[0].code,
@@ -154,7 +157,7 @@ describe('a program with the library', () => {
     assert.equal(String(await readToEnd(innocent)), 'still here');
   });
 
-  test('keys of peers are read before they are acted on', async () => {
+  test('reads the keys of peers before it acts on them', async () => {
     for (const wrong of ['', 'zz', 'AB'.repeat(31)]) {
       const isInvalid = failsWith('ERR_ADDRESS_INVALID', /64 hexadecimal digits/);
       assert.throws(() => listener.denyPeer(wrong), isInvalid);
@@ -164,7 +167,7 @@ describe('a program with the library', () => {
     assert.equal(await listener.removePeer('AB'.repeat(32)), false);
   });
 
-  test('shows none of its secrets, however it is logged', async (t) => {
+  test('reveals no secret, however it is logged', async (t) => {
     const credentials = { user: 'somebody', password: 'correct horse battery' };
     const proxy = await tunnel.dynamic({ bind: '0', credentials });
     const reverse = tunnel.reverse('0:web:80');
@@ -214,7 +217,7 @@ describe('a program with the library', () => {
     assert.deepEqual(JSON.parse(JSON.stringify({ ticket })), { ticket: { toxId: listener.toxId } });
   });
 
-  test('serves streams without any port, and is told who asks', async () => {
+  test('serves streams without a port, and learns who opens them', async () => {
     const stream = tunnel.dial(ECHO);
     const answer = readDigest(stream);
     stream.end(pattern('echo', 4 * MIB));
@@ -225,7 +228,7 @@ describe('a program with the library', () => {
     assert.ok(tunnel.stats().bytesOut > 4 * MIB && listener.stats().bytesIn > 4 * MIB);
   });
 
-  test('opens nothing but what is offered and exposed', async () => {
+  test('opens only what it offers and exposes', async () => {
     const codeOf = async (stream: TunnelStream): Promise<unknown> =>
       ((await once(stream, 'error')) as [Error & { code?: unknown }])[0].code;
     assert.equal(await codeOf(tunnel.dial({ host: 'web', port: 81 })), 'EACCES');
@@ -239,7 +242,7 @@ describe('a program with the library', () => {
     assert.equal(origins.at(-1)?.name, 'narrow');
   });
 
-  test('cuts the streams of an offer when its rule is taken away, and serves it again when it is back', async () => {
+  test('closes the streams of an offer when its rule is removed, and serves the offer again when the rule returns', async () => {
     const stream = tunnel.dial(ECHO);
     await once(stream, 'connect');
     const failed = once(stream, 'error') as Promise<[Error & { code?: unknown }]>;
@@ -251,7 +254,7 @@ describe('a program with the library', () => {
     assert.equal(String(await readToEnd(again)), 'again');
   });
 
-  test('never resolves what it offers, for datagrams neither', async () => {
+  test('never resolves an offered name, and refuses datagrams to it', async () => {
     const { local, close } = await tunnel.udpForward({
       bind: { host: LOOPBACK_HOST, port: 0 },
       target: ECHO,
@@ -268,7 +271,7 @@ describe('a program with the library', () => {
     }
   });
 
-  test('is asked by node:http and node:https, with TLS inside of the tunnel', async () => {
+  test('serves node:http and node:https, with TLS inside the tunnel', async () => {
     const [plain] = await once(get('http://web/a', { agent: tunnel.agent() }), 'response');
     assert.equal(String(await readToEnd(plain)), 'plain /a');
     const agent = tunnel.httpsAgent({ ca: TEST_CERTIFICATE.cert, keepAlive: true, maxSockets: 1 });
@@ -287,7 +290,7 @@ describe('a program with the library', () => {
     assert.equal(String(await readToEnd(exposed)), "a target's /d");
   });
 
-  test('is asked by fetch, of undici and of Node, http and https', async () => {
+  test('serves fetch from undici and from Node over HTTP and HTTPS', async () => {
     const dispatcher = new Agent({ connect: tunnel.undiciConnect({ ca: TEST_CERTIFICATE.cert }) });
     try {
       for (const [url, text] of [
@@ -296,7 +299,7 @@ describe('a program with the library', () => {
         [`http://localhost:${targetPort}/c`, "a target's /c"],
       ] as const) {
         assert.equal(await (await undiciFetch(url, { dispatcher })).text(), text);
-        // The types of Node's own fetch are of another version of undici.
+        // The fetch types of Node come from another version of undici.
         const init: object = { dispatcher };
         assert.equal(await (await fetch(url, init)).text(), text);
       }
@@ -327,7 +330,7 @@ describe('a program with the library', () => {
     await once(session, 'close');
   });
 
-  test('forwards ports, a proxy, and ports of the far end', async (t) => {
+  test('forwards local ports, a proxy, and ports of the other machine', async (t) => {
     const server = createTcpServer((socket) => socket.end('from our side'));
     t.after(() => server.close());
     const port = await listenOnLoopback(server);
@@ -348,7 +351,7 @@ describe('a program with the library', () => {
     reverse.close();
   });
 
-  test('opens nothing that no rule names; the loopback is open where that is asked for, until the first change', async () => {
+  test('opens only what a rule names; the loopback default holds on request, until the first change', async () => {
     const reverse = parseReverseRule('8080');
     for (const [given, open] of [
       [{}, []],
@@ -376,7 +379,7 @@ describe('a program with the library', () => {
     }
   });
 
-  test('a listener without rules refuses a port of its loopback that answers, to tickets of every kind', async () => {
+  test('a listener without rules refuses an open port on its loopback to every kind of ticket', async () => {
     const closed = await listen({ ...options, allowReverse: [parseReverseRule('0')] });
     const narrow = await listen({ ...options, expose: 'loopback' });
     try {
@@ -403,7 +406,7 @@ describe('a program with the library', () => {
     }
   });
 
-  test('when it is closed, its calls fail in their own way: streams by an event, promises by a rejection', async () => {
+  test('after close, streams fail with an event and calls with a rejection', async () => {
     const other = await connect({ ...options, remote: listener.ticket });
     const agents = [other.agent(), other.httpsAgent()] as const;
     const waiting = other.dial(WEB);
@@ -438,7 +441,7 @@ describe('a program with the library', () => {
     await other.close();
   });
 
-  test('gives up what is aborted before it begins', async () => {
+  test('rejects calls that are aborted before they start', async () => {
     const signal = aborted();
     const remote = parseTicket(listener.ticket);
     await assert.rejects(node({ ...LOCAL, port: 0, tcpPort: 0, signal }), isAborted);
@@ -453,7 +456,7 @@ describe('a program with the library', () => {
     assert.equal(error.code, 'ABORT_ERR');
   });
 
-  test('gives up what is aborted on its way', async () => {
+  test('rejects calls that are aborted while they run', async () => {
     const remote = parseTicket(listener.ticket);
     const begin: readonly ((signal: AbortSignal) => Promise<unknown>)[] = [
       (signal) => node({ ...LOCAL, port: 0, tcpPort: 0, signal }),
@@ -472,7 +475,7 @@ describe('a program with the library', () => {
     }
   });
 
-  test('closes what is aborted later', async () => {
+  test('closes forwards and streams that are aborted later', async () => {
     const aborter = new AbortController();
     const { signal } = aborter;
     const other = await connect({ ...options, remote: parseTicket(listener.ticket), signal });
@@ -495,18 +498,18 @@ describe('a program with the library', () => {
   });
 });
 
-/** Runs one of the programs beside the tests, from the sources. */
+/** Runs one of the programs in test/support from the sources. */
 function runSupport(name: string): ReturnType<typeof runProgram> {
   const program = fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url));
   return runProgram(process.execPath, ['--import', import.meta.resolve('tsx'), program]);
 }
 
-test('a program that has closed everything ends by itself', async () => {
+test('a program that has closed everything exits by itself', async () => {
   const finished = await runSupport('library_program');
   assert.deepEqual(finished, { exitCode: 0, stdout: 'one other\n', stderr: '' });
 });
 
-test('a program whose starts fail ends by itself, and wrong arguments start no worker', async () => {
+test('a program whose starts fail exits by itself, and wrong arguments start no worker', async () => {
   const finished = await runSupport('failed_starts_program');
   const codes = [
     'ERR_LISTEN 1',
@@ -520,13 +523,13 @@ test('a program whose starts fail ends by itself, and wrong arguments start no w
   assert.deepEqual(finished, { exitCode: 0, stdout: `${codes.join('\n')}\n`, stderr: '' });
 });
 
-test('a program lives on when its pools have work queued while the tunnel closes', async () => {
+test('a program survives when its pools have queued work while the tunnel closes', async () => {
   const finished = await runSupport('closed_pools_program');
   const failed = { http: 3, https: 3, pg: 3, undici: 3, late: 6 };
   assert.deepEqual(finished, { exitCode: 0, stdout: `${JSON.stringify(failed)}\n`, stderr: '' });
 });
 
-test('a program that listens to error events outlives its workers, and is told of each death once', async () => {
+test('a program that handles error events survives its workers, and hears of each death once', async () => {
   const finished = await runSupport('worker_death_program');
   const told = ['ECONNABORTED', ...['listener', 'node', 'tunnel'].map((name) => `${name} ERR_WORKER_DIED 1`)];
   const streams = ['dialled ECONNRESET', 'served ECONNRESET'];

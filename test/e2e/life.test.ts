@@ -1,4 +1,4 @@
-/** Starts, ends and deaths of the processes, and what the programs around them see of it. */
+/** How processes start, exit and die, and what the programs around them see. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -13,13 +13,13 @@ import { TempFolder } from '../support/temp_folder.js';
 const MIB = 1024 * 1024;
 
 /**
- * When the sockets of a peer that died without a word must be closed: 30 s of silence
- * (docs/protocol.md, section 3.3), the patience after it, and a margin for a machine that is busy with other tests.
+ * The time limit for closing the sockets of a peer that died silently: 30 s of silence (docs/protocol.md,
+ * section 3.3), then the patience, and a margin for a machine that is busy with other tests.
  */
 const PATIENCE_S = 2;
 const DEAD_PEER_LIMIT_MS = 45_000 + PATIENCE_S * 1_000;
 
-// Most of the time these tests wait, for a friend to come online or a silence to pass.
+// These tests mostly wait for a friend to come online or for a silence to pass.
 describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   const folder = new TempFolder();
   const strays: CliProcess[] = [];
@@ -43,7 +43,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     return ['--state', folder.file(name)];
   }
 
-  /** A process that does not belong to the shared network. */
+  /** Starts a process outside the shared network. */
   function start(...args: readonly string[]): CliProcess {
     const process = CliProcess.start([...args, ...LOOPBACK]);
     strays.push(process);
@@ -95,7 +95,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `took ${tookMs} ms`);
   });
 
-  test('a connector that was killed and starts again has the sockets of its old session closed at once', {
+  test('a connector that is killed and restarted has the sockets of its old session closed at once', {
     timeout: 120_000,
   }, async (t) => {
     const held = await Target.start();
@@ -118,12 +118,12 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
     const tookMs = performance.now() - start;
     t.diagnostic(`closed ${(tookMs / 1000).toFixed(1)} s after the kill`);
-    // Well below 30 s of silence and 300 s of patience: by the other session's hello.
+    // The hello of the new session closes them, well before 30 s of silence and 300 s of patience.
     assert.ok(tookMs < 60_000, `took ${tookMs} ms`);
     await held.stop();
   });
 
-  test('a listener that was killed and starts again has the sockets of its old session closed at once', {
+  test('a listener that is killed and restarted has the sockets of its old session closed at once', {
     timeout: 120_000,
   }, async (t) => {
     const args = ['listen', '--expose', String(echo.port), ...stateFolder('killed-listener')];
@@ -144,7 +144,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     assert.ok(tookMs < 60_000, `took ${tookMs} ms`);
   });
 
-  test('two connectors started in the same second from one state folder both work', {
+  test('two connectors that start in the same second from one state folder both work', {
     timeout: 120_000,
   }, async () => {
     const { ticket } = await network.listen([String(echo.port)]);
@@ -159,10 +159,10 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     );
   });
 
-  test('a listener and a connector that start before the network keep trying, say so, and then work', {
+  test('a listener and a connector that start before the network report it, keep trying, and then work', {
     timeout: 180_000,
   }, async () => {
-    // A node that has run before, so that its address and key are known while it is down.
+    // This bootstrap node has run before, so its address and key are known while it is down.
     const nodeState = stateFolder('late-node');
     const earlier = start('node', '--port', '0', '--tcp-port', '0', ...nodeState);
     const { bootstrap, udpPort, tcpPort } = await earlier.event('node');
@@ -186,7 +186,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     await echoes((await localsOf(connector))[0]?.port, 'late but there');
   });
 
-  /** What `id --json` prints for a state folder of that name. */
+  /** Returns what `id --json` prints for the state folder with this name. */
   async function id(name: string): Promise<string> {
     const process = CliProcess.start(['id', '--json', ...stateFolder(name)]);
     strays.push(process);
@@ -194,7 +194,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     return JSON.stringify(process.events[0]);
   }
 
-  test('SIGTERM ends a connector with 0: what was sent arrives, its streams close, the listener goes on', {
+  test('on SIGTERM a connector delivers what was sent, closes its streams and exits with 0, and the listener keeps running', {
     timeout: 120_000,
   }, async () => {
     const held = await Target.start();
@@ -211,7 +211,10 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     assert.equal(await connector.stop('SIGTERM'), 0);
     await ending(server.resume());
 
-    assert.ok(performance.now() - start < 15_000, 'the target was to see the end at once, not by a time-out');
+    assert.ok(
+      performance.now() - start < 15_000,
+      'the target should have seen the end at once, not after a timeout',
+    );
     const again = await network.connect(ticket, [`0:127.0.0.1:${held.port}`]);
     const newcomer = dialLoopback(again.locals[0]?.port ?? 0);
     await firstConnection(held, newcomer);
@@ -220,7 +223,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     await held.stop();
   });
 
-  /** The target's end of a connection that was just dialled; a byte has come through it. */
+  /** Returns the target's end of a connection just dialled, after one byte has crossed it. */
   async function firstConnection(target: Target, client: ReturnType<typeof dialLoopback>) {
     client.on('error', () => {});
     return await target.connection();
@@ -231,20 +234,20 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     const client = dialLoopback(locals[0]?.port ?? 0);
     client.write('alive');
     await readExactly(client, 5);
-    listener.child.kill('SIGSTOP'); // nobody answers the polite good-bye
+    listener.child.kill('SIGSTOP'); // nobody answers the goodbye
 
     connector.child.kill('SIGINT');
-    await ending(client.resume()); // the first one has been heard
+    await ending(client.resume()); // the first signal was handled
     const start = performance.now();
     const exitCode = await connector.stop('SIGINT');
 
     listener.child.kill('SIGCONT');
     assert.ok(performance.now() - start < 5_000);
-    // It may have been done with the good-bye when the second one came.
+    // The goodbye may have finished before the second signal arrived.
     assert.ok(exitCode === 130 || exitCode === 0, `exit code ${exitCode}`);
   });
 
-  test('a listener that restarts keeps its Tox ID, and a running connector gets through again', {
+  test('a listener that restarts keeps its Tox ID, and a running connector reaches it again', {
     timeout: 180_000,
   }, async () => {
     const state = stateFolder('restarted');
@@ -265,7 +268,9 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     await echoes(locals[0]?.port, 'after');
   });
 
-  test('a second listener with the same state folder is told who has it', { timeout: 60_000 }, async () => {
+  test('a second listener on the same state folder reports which process holds it', {
+    timeout: 60_000,
+  }, async () => {
     const state = stateFolder('taken');
     const first = network.start('listen', ...state);
     await first.event('ready');

@@ -1,4 +1,4 @@
-/** A name for a ticket, and what goes by it: connect, and the system's ssh. */
+/** Names for tickets, and the commands that use them: connect and the system's ssh. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
@@ -16,9 +16,9 @@ import { TempFolder } from '../support/temp_folder.js';
 
 const PASSPHRASE = 'open sesame';
 
-describe('a name for a ticket', () => {
+describe('a named ticket', () => {
   const folder = new TempFolder();
-  // Blanks and quotes, as people have them.
+  // Blanks and quotes, as in real paths.
   const state = folder.file("joe's state");
   let network: PrivateNetwork;
   let echo: Target;
@@ -40,7 +40,7 @@ describe('a name for a ticket', () => {
   const env = { ...process.env, TOX_WASM_TUNNEL_PASSPHRASE: PASSPHRASE };
   const tunnel = (...args: readonly string[]): Promise<Finished> => runCli(args, { env });
 
-  test('is kept sealed, and connect finds the listener by it', { timeout: 90_000 }, async () => {
+  test('is stored sealed, and connect finds the listener by it', { timeout: 90_000 }, async () => {
     const file = folder.file('passphrase');
     writeFileSync(file, PASSPHRASE);
     const added = await tunnel('add', 'home', ticket, '--state', state);
@@ -67,7 +67,7 @@ describe('a name for a ticket', () => {
     });
     after(() => sshd.stop());
 
-    test('ssh runs a command at the far end; output and exit code come back', {
+    test('ssh runs a command on the other machine and returns its output and exit code', {
       timeout: 90_000,
     }, async () => {
       const finished = await tunnel(
@@ -78,7 +78,7 @@ describe('a name for a ticket', () => {
       assert.deepEqual(finished, { exitCode: 7, stdout: 'this is 42\n', stderr: 'complaint\n' }, sshd.log);
     });
 
-    test('ssh-config prints what ssh and scp need', { timeout: 120_000 }, async () => {
+    test('ssh-config prints the settings that ssh and scp need', { timeout: 120_000 }, async () => {
       const stanza = await tunnel('ssh-config', ...tunnelOptions, '--state', state, `${username}@home`);
       assert.equal(stanza.exitCode, 0, stanza.stderr);
       const config = folder.file('config');

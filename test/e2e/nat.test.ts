@@ -10,9 +10,9 @@ import { TempFolder } from '../support/temp_folder.js';
 import { type Pair, ToxHosts } from '../support/tox_hosts.js';
 
 const MIB = 1024 * 1024;
-/** Options of an end that keeps nothing and has the named nodes alone. */
+/** Options for an end that keeps no state and knows only the given bootstrap nodes. */
 const ALONE = ['--ephemeral', '--no-lan'];
-/** A tunnel that stands within seconds may take its time on a busy machine. */
+/** A tunnel that normally connects within seconds may take longer on a busy machine. */
 const PATIENT = { timeout: 150_000 };
 
 function assertWhole(carried: readonly Carried[]): void {
@@ -45,7 +45,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
   }
 
   test(
-    'meet directly where the NATs keep the port, and lose no byte when one moves to another network',
+    'connect directly when the NATs keep the port, and lose no byte when one moves to another network',
     PATIENT,
     async () => {
       world.setNats('keeps-port');
@@ -58,19 +58,23 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
     },
   );
 
-  test('go on by a relay, and lose no byte, when a firewall begins to drop UDP', PATIENT, async () => {
-    world.setNats('keeps-port');
-    const pair = await tunnel();
-    await pair.isReached('udp');
+  test(
+    'continue over a relay without losing a byte when a firewall starts to drop UDP',
+    PATIENT,
+    async () => {
+      world.setNats('keeps-port');
+      const pair = await tunnel();
+      await pair.isReached('udp');
 
-    const relayed = pair.connector.nextEvent('peer', ({ path }) => path === 'relay');
-    assertWhole(await target.carry(pair.path, 16 * MIB, () => world.dropUdp('a')));
-    await relayed;
-    await pair.stop();
-    world.dropUdp('a', false);
-  });
+      const relayed = pair.connector.nextEvent('peer', ({ path }) => path === 'relay');
+      assertWhole(await target.carry(pair.path, 16 * MIB, () => world.dropUdp('a')));
+      await relayed;
+      await pair.stop();
+      world.dropUdp('a', false);
+    },
+  );
 
-  test('meet by a relay where both NATs give each peer another port', PATIENT, async () => {
+  test('connect over a relay when both NATs map each peer to a different port', PATIENT, async () => {
     world.setNats('symmetric');
     const pair = await tunnel();
     await pair.isReached('relay');
@@ -79,7 +83,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
     await pair.stop();
   });
 
-  test('meet by a relay where firewalls drop all UDP', PATIENT, async () => {
+  test('connect over a relay when firewalls drop all UDP', PATIENT, async () => {
     world.setNats('keeps-port');
     world.dropUdp('a');
     world.dropUdp('b');
@@ -91,7 +95,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
     world.dropUdp('b', false);
   });
 
-  test('are told by doctor which kind of NAT each is behind', PATIENT, async () => {
+  test('learn from doctor which kind of NAT each is behind', PATIENT, async () => {
     world.setNats('keeps-port', 'symmetric');
     const other = await world.startNode('b');
     const nodes = ['--bootstrap', bootstrap, '--bootstrap', other, '--no-lan'];
@@ -109,13 +113,13 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
   });
 
   test(
-    'meet once the name of the bootstrap node is found, and say meanwhile that it is not',
+    'connect once the name of the bootstrap node resolves, and report until then that it does not',
     PATIENT,
     async () => {
       world.setNats('keeps-port');
       const etc = world.spaces.etcFolder('a');
       mkdirSync(etc, { recursive: true });
-      writeFileSync(`${etc}/resolv.conf`, 'nameserver 127.0.0.1\n'); // nobody answers there
+      writeFileSync(`${etc}/resolv.conf`, 'nameserver 127.0.0.1\n'); // no name server answers there
       writeFileSync(`${etc}/hosts`, '127.0.0.1 localhost\n');
       const [address = '', port, key] = bootstrap.split(':');
       const listener = world.run('b', 'listen', '--bootstrap', bootstrap, ...ALONE);
@@ -159,7 +163,7 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
     folder.remove();
   });
 
-  test('meet by IPv6 alone', PATIENT, async () => {
+  test('connect over IPv6 alone', PATIENT, async () => {
     const { spaces } = hosts;
     for (const space of ['router', 'left', 'right']) spaces.add(space);
     spaces.setting('router', 'ipv6/conf/all/forwarding', '1');
@@ -181,7 +185,7 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
     await pair.stop();
   });
 
-  test('find each other on their LAN, where no bootstrap node can be reached', PATIENT, async () => {
+  test('find each other on their LAN when no bootstrap node is reachable', PATIENT, async () => {
     const { spaces } = hosts;
     for (const space of ['desk', 'shelf']) spaces.add(space);
     spaces.link(

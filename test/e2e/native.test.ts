@@ -1,4 +1,4 @@
-/** Ours among the native ones: one network, whoever's toxcore it is. */
+/** Interoperability with native toxcore: one network for both implementations. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
@@ -12,9 +12,9 @@ import { readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
-/** The hello of docs/protocol.md, section 7: versions 1 to 1, frames of 1344, no features. */
+/** The hello of docs/protocol.md, section 7: versions 1 to 1, frames of 1344 bytes, no features. */
 const HELLO = `b70100010001${'c0'.repeat(16)}054000000000`;
-/** What a welcome that answers it begins with: version 1, and the connector's session repeated. */
+/** The start of the welcome that answers it: version 1, and the connector's session UUID repeated. */
 const WELCOME = new RegExp(`^lossless B7020001${'C0'.repeat(16)}`);
 
 describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
@@ -44,7 +44,7 @@ describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
     ['by UDP', 'udp'],
     ['through its TCP relay alone', 'relay', '--no-udp'],
   ] as const) {
-    test(`a tunnel joins by it, ${way}`, { timeout: 150_000 }, async () => {
+    test(`a tunnel joins the network through it, ${way}`, { timeout: 150_000 }, async () => {
       const listener = start('listen', '--expose', String(echo.port), ...flags);
       const { ticket } = await listener.event('ready');
       const connector = start('connect', String(ticket), '-L', `0:127.0.0.1:${echo.port}`, ...flags);
@@ -58,7 +58,7 @@ describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
   }
 });
 
-/** The native clients, which the listener lets in by their keys. */
+/** The native clients, which the listener admits by their keys. */
 const IDENTITIES = { udp: createIdentity(), tcp: createIdentity() };
 
 describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, () => {
@@ -72,7 +72,7 @@ describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, (
 
   before(async () => {
     program = await buildNativeClient(folder);
-    const port = await freePort(); // clients look for the relay at the port that the line names
+    const port = await freePort(); // clients look for the relay at the port in the node's line
     const args = ['node', '--port', String(port), '--tcp-port', String(port), '--ephemeral', ...LOOPBACK];
     node = CliProcess.start(args);
     const bootstrap = String((await node.event('node'))['bootstrap']);
@@ -102,13 +102,13 @@ describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, (
     ['by UDP', 'udp'],
     ['through its TCP relay alone', 'tcp'],
   ] as const) {
-    test(`joins by our node, ${way}`, { timeout: 120_000 }, async () => {
+    test(`joins the network through our bootstrap node, ${way}`, { timeout: 120_000 }, async () => {
       const started = client(path, ...nodeArgs);
-      // Not udp: toxcore calls itself that only with a node outside the local network.
+      // Not udp: toxcore reports that only for a node outside the local network.
       await started.line(/^self (tcp|udp)$/);
     });
 
-    test(`becomes a friend of our listener, which allows it by its key, and is welcomed, ${way}`, {
+    test(`becomes a friend of our listener, which allows its key, and is welcomed, ${way}`, {
       timeout: 120_000,
     }, async () => {
       const secretKey = Buffer.from(IDENTITIES[path].secretKey).toString('hex');

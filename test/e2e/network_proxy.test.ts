@@ -1,4 +1,6 @@
-/** Listeners and connectors that reach the network through a proxy alone: OpenSSH's, tinyproxy, and our own. */
+/**
+ * Listeners and connectors that reach the network only through a proxy: OpenSSH's, tinyproxy, and our own.
+ */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -24,7 +26,7 @@ describe('through a proxy alone', () => {
 
   before(async () => {
     [network, target] = await Promise.all([
-      // The relay at the port that the line names.
+      // The relay runs at the port in the node's line.
       PrivateNetwork.start({}, ['--port', '0']),
       PathTarget.start(folder.file('target')),
     ]);
@@ -36,7 +38,7 @@ describe('through a proxy alone', () => {
     folder.remove();
   });
 
-  /** Both ends through the proxy; their sockets lead to it and nowhere else, and bytes come across. */
+  /** Starts both ends behind the proxy, and checks that their sockets go only to it and that bytes cross. */
   async function tunnelThrough(port: number, ...args: readonly string[]): Promise<void> {
     const { listener, ticket } = await network.listen([target.path], ...args);
     const near = folder.file(`near${tunnels++}`);
@@ -52,9 +54,12 @@ describe('through a proxy alone', () => {
     await Promise.all([listener.stop(), connector.stop()]);
   }
 
-  test("a tunnel is made by SOCKS5, OpenSSH's", { ...PATIENT, skip: skipWithout(SSH, SSHD) }, async () => {
+  test('a tunnel connects through SOCKS5 of OpenSSH', {
+    ...PATIENT,
+    skip: skipWithout(SSH, SSHD),
+  }, async () => {
     const server = await SshServer.start(folder);
-    const port = await freePort(); // ssh -D tells no port that it chose
+    const port = await freePort(); // ssh -D does not report a port that it chose
     const forward = ['-N', '-D', `127.0.0.1:${port}`, '-o', 'LogLevel=DEBUG1', '-p', String(server.port)];
     const proxy = new LineProcess('ssh', [...forward, ...server.clientOptions(), server.login()]);
     await proxy.line(/Local forwarding listening on|Entering interactive session/);
@@ -64,7 +69,7 @@ describe('through a proxy alone', () => {
     await Promise.all([proxy.stop(), server.stop()]);
   });
 
-  test('a tunnel is made by HTTP CONNECT with a password from a file, tinyproxy', {
+  test('a tunnel connects through HTTP CONNECT of tinyproxy, with a password from a file', {
     ...PATIENT,
     skip: skipWithout(TINYPROXY),
   }, async () => {
@@ -77,7 +82,7 @@ describe('through a proxy alone', () => {
     await proxy.stop();
   });
 
-  test('a tunnel is made by SOCKS5 with a password, the proxy of another tunnel', PATIENT, async () => {
+  test('a tunnel connects through SOCKS5 of another tunnel, with a password', PATIENT, async () => {
     const port = Number(/:(\d+):/.exec(network.bootstrap)?.[1]);
     const { ticket } = await network.listen([`127.0.0.1:${port}`]);
     writeFileSync(folder.file('password'), 'open sesame\n');
@@ -96,7 +101,7 @@ describe('through a proxy alone', () => {
     return { connector, message: String(message) };
   }
 
-  test('a proxy that is not there, and one that wants a password, are told', PATIENT, async () => {
+  test('an unreachable proxy, and one that requires a password, are reported', PATIENT, async () => {
     const gone = await freePort();
     const { message } = await waitingFor('--proxy', `http://127.0.0.1:${gone}`);
     assert.match(

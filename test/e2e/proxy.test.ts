@@ -1,4 +1,4 @@
-/** Real clients of -D and -W: curl over SOCKS5 and HTTP CONNECT, ssh by its ProxyCommand. */
+/** Real clients of -D and -W: curl over SOCKS5 and HTTP CONNECT, and ssh with its ProxyCommand. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -61,7 +61,7 @@ describe('curl through the proxy of -D', { skip: skipWithout(CURL) }, () => {
     return readFileSync(folder.file('got')).equals(PAGE);
   }
 
-  test('--socks5-hostname brings a page by name and by address', { timeout: 60_000 }, async () => {
+  test('--socks5-hostname fetches a page by name and by address', { timeout: 60_000 }, async () => {
     for (const host of ['localhost', '127.0.0.1']) {
       const done = await curl('--socks5-hostname', plain, `http://${host}:${port}/`);
       assert.deepEqual(done, { exitCode: 0, stdout: '', stderr: '' });
@@ -69,13 +69,13 @@ describe('curl through the proxy of -D', { skip: skipWithout(CURL) }, () => {
     }
   });
 
-  test('-x with --proxytunnel brings it by HTTP CONNECT', { timeout: 60_000 }, async () => {
+  test('-x with --proxytunnel fetches it over HTTP CONNECT', { timeout: 60_000 }, async () => {
     const done = await curl('-x', `http://${plain}`, '--proxytunnel', `http://localhost:${port}/`);
     assert.deepEqual(done, { exitCode: 0, stdout: '', stderr: '' });
     assert.ok(got());
   });
 
-  test('what the far end does not open is told to curl, and why', { timeout: 60_000 }, async () => {
+  test('curl learns which targets the listener refuses, and why', { timeout: 60_000 }, async () => {
     for (const [target, reply, status] of [
       [`localhost:${closed}`, '(5)', '502'],
       ['192.0.2.1:80', '(2)', '403'],
@@ -92,7 +92,7 @@ describe('curl through the proxy of -D', { skip: skipWithout(CURL) }, () => {
     assert.match(get.stderr, /405/);
   });
 
-  test('a password that is asked for lets in who has it, and nobody else', { timeout: 60_000 }, async () => {
+  test('a password admits only clients that send it', { timeout: 60_000 }, async () => {
     const url = `http://localhost:${port}/`;
     for (const way of [
       ['--socks5-hostname', guarded],
@@ -141,7 +141,7 @@ describe('-W', { skip: skipWithout(SSH, SSHD) }, () => {
     folder.remove();
   });
 
-  /** Runs it with this as its whole input. */
+  /** Runs it with `input` as the whole standard input. */
   async function pipe(
     input: Buffer | string,
     ...args: readonly string[]
@@ -155,7 +155,7 @@ describe('-W', { skip: skipWithout(SSH, SSHD) }, () => {
     return { code: child.exitCode, stdout, stderr: String(stderr) };
   }
 
-  test('ssh runs a command over its ProxyCommand, and scp takes a file', { timeout: 120_000 }, async () => {
+  test('ssh runs a command over its ProxyCommand, and scp copies a file', { timeout: 120_000 }, async () => {
     const proxy = ['-o', `ProxyCommand=${connect.join(' ')} -W %h:%p`, '-o', 'ConnectTimeout=80'];
     const options = [...sshd.clientOptions(), ...proxy];
     const done = await runProgram('ssh', [
@@ -179,7 +179,7 @@ describe('-W', { skip: skipWithout(SSH, SSHD) }, () => {
     assert.ok(readFileSync(folder.file('there')).equals(PAGE));
   });
 
-  test('stdout has the bytes of the target and nothing else, also with --json', {
+  test('stdout carries the bytes of the target and nothing else, with --json too', {
     timeout: 120_000,
   }, async () => {
     const { code, stdout, stderr } = await pipe(PAGE, '--json', '-W', `localhost:${echo.port}`);
@@ -189,7 +189,9 @@ describe('-W', { skip: skipWithout(SSH, SSHD) }, () => {
     for (const line of stderr.trimEnd().split('\n')) JSON.parse(line);
   });
 
-  test('a target that refuses ends it with 1 and one line that says why', { timeout: 120_000 }, async () => {
+  test('a target that refuses makes it exit with 1 and one line with the reason', {
+    timeout: 120_000,
+  }, async () => {
     const { code, stdout, stderr } = await pipe('x', '-W', `localhost:${closed}`);
     assert.equal(code, 1);
     assert.equal(stdout.length, 0);

@@ -1,4 +1,4 @@
-/** -R and UNIX sockets through the real command, three processes and a Tox network of our own. */
+/** -R and UNIX sockets through the real command: three processes and a private Tox network. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, lstatSync } from 'node:fs';
@@ -45,7 +45,7 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.deepEqual(await answer, { bytes: BYTES, sha256: patternDigest('there and back', BYTES) });
   }
 
-  test('more connections at once than an end opens and dials at once wait, and all are served', {
+  test('connections beyond the limits of opens and dials wait, and all are served', {
     timeout: 120_000,
   }, async () => {
     const limits = ['--max-opens-per-second', '20', '--max-dials', '2', '--max-streams', '60'];
@@ -75,7 +75,7 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     await connector.stop();
   });
 
-  test('bytes go through a port of the listener and through sockets; what is not allowed is told', {
+  test('bytes cross a port of the listener and UNIX sockets, and refusals are reported', {
     timeout: 120_000,
   }, async () => {
     const { ticket, listener } = await network.listen([far], '--allow-reverse', '0');
@@ -102,7 +102,7 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
   });
 
-  test('a ticket has ports of its own; peers shows those that are open, and a rule taken away closes its own', {
+  test('a ticket has its own ports, peers lists the open ones, and removing a rule closes its port', {
     timeout: 120_000,
   }, async () => {
     const state = folder.file('state');
@@ -120,7 +120,7 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok((await ask('peers')).includes(`-R ${listen}`));
     await echoes(dialLoopback(Number(listen.split(':').at(-1))));
 
-    // The general ticket may open nothing, until a rule says so.
+    // The default ticket may open no port until a rule allows it.
     const other = await network.connect(ticket, [], ...reverse);
     assert.equal((await other.connector.event('refused'))['reason'], 'not-allowed');
     await other.connector.stop();

@@ -1,4 +1,7 @@
-/** Programs that are run with the tunnel up, waiting with an end, and running connectors that are asked. */
+/**
+ * Programs that run while the tunnel is up, --wait with a time limit, and running connectors that answer
+ * questions.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -12,10 +15,10 @@ import { readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
-/** A Tox ID whose checksum is right and whose key toxcore does not take: its last bit is set. */
+/** A Tox ID with a valid checksum and a key that toxcore rejects: the last bit of the key is set. */
 const NO_KEY = `${'00'.repeat(31)}80${'00'.repeat(4)}0080`;
 
-describe('connect for programs, and running connectors', { concurrency: 2 }, () => {
+describe('connect with programs, and running connectors', { concurrency: 2 }, () => {
   const folder = new TempFolder();
   let network: PrivateNetwork;
   let echo: Target;
@@ -35,21 +38,21 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
     return ['--state', folder.file(name)];
   }
 
-  /** The command line to its end, with its outputs. */
+  /** Runs the command line to its end and returns its output. */
   function cli(...args: readonly string[]) {
     return runCli(args);
   }
 
   const joined = (): string[] => ['--bootstrap', network.bootstrap, ...LOOPBACK, '--ephemeral'];
 
-  /** A program that says something through the tunnel, prints what comes back, and ends with 7. */
+  /** A program that writes through the tunnel, prints the reply, and exits with 7. */
   const TALK = `
     const socket = require('node:net').connect(process.env.TOX_WASM_TUNNEL_PORT, process.env.TOX_WASM_TUNNEL_HOST);
     socket.end('through');
     socket.on('data', (chunk) => process.stdout.write(chunk));
     socket.on('close', () => process.exit(7));`;
 
-  test('a program started before the listener exists runs once it is there, and ends connect with its exit code', {
+  test('a program started before the listener exists runs once the listener is up, and connect exits with its exit code', {
     timeout: 120_000,
   }, async () => {
     const state = stateFolder('late');
@@ -63,7 +66,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
     assert.match(stderr, /"event":"closed"/);
   });
 
-  test('--exec is for the shell, and a signal to connect reaches it', { timeout: 120_000 }, async () => {
+  test('--exec runs a shell command, and a signal to connect reaches it', { timeout: 120_000 }, async () => {
     const { ticket } = await network.listen([String(echo.port)]);
     const words = ['connect', ticket, ...joined().slice(0, 2), ...LOOPBACK, '--ephemeral'];
     const forward = ['-L', `0:localhost:${echo.port}`];
@@ -86,7 +89,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
     assert.match(sleeper.stderr, /"event":"closed"/);
   });
 
-  test('--wait ends with 204 when nobody listens, and a Tox ID that toxcore does not take with 102', {
+  test('--wait exits with 204 when nobody listens, and with 102 for a Tox ID that toxcore rejects', {
     timeout: 120_000,
   }, async () => {
     const { stdout: ticket } = await cli('ticket', ...stateFolder('nobody'));
@@ -97,7 +100,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
     assert.equal(wrong.exitCode, 102, wrong.stdout + wrong.stderr);
   });
 
-  test('status tells of listener and connector; a forward that is added is used by curl, and is gone when removed', {
+  test('status shows listener and connector; curl uses an added forward, which is gone after its removal', {
     timeout: 120_000,
     skip: skipWithout(CURL),
   }, async () => {
@@ -130,7 +133,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
     assert.match(refused.stderr, /does not open 9:localhost:9: .*nothing was added/);
 
     const status = await one('status', 'status');
-    const processes = status['processes'] as Record<string, unknown>[]; // our own output, looked at below
+    const processes = status['processes'] as Record<string, unknown>[]; // our own output, checked below
     assert.deepEqual(
       processes.map(({ role, pid }) => [role, pid]),
       [
@@ -138,7 +141,7 @@ describe('connect for programs, and running connectors', { concurrency: 2 }, () 
         ['connector', connector.child.pid],
       ],
     );
-    // Among private addresses alone toxcore takes its relays for the way in.
+    // With private addresses only, toxcore reports its relays as the path.
     for (const { network: path } of processes) assert.match(String(path), /^(udp|relay)$/);
     const { forwards, peers } = processes[1] as { forwards: unknown[]; peers: { path?: string }[] }; // as above
     assert.deepEqual([forwards.length, peers.length, peers[0]?.path], [3, 1, 'udp']);

@@ -1,4 +1,4 @@
-/** What a listener and a connector say, at their most talkative, searched for what they must not say. */
+/** Searches the most verbose output of a listener and a connector for secrets. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -6,7 +6,8 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseTicket } from '../../src/access/ticket.js';
-import { type Role, readIdentity } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { readIdentity } from '../../src/state/identity_file.js';
 import { CliProcess } from '../support/cli_process.js';
 import { dialLoopback, listenOnLoopback } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
@@ -26,7 +27,7 @@ describe('secrets', () => {
   let echo: Target;
 
   before(async () => {
-    // Its relay is at the port that its line names.
+    // The relay runs at the port in the node's line.
     network = await PrivateNetwork.start({}, ['--port', '0']);
     echo = await Target.echo();
   });
@@ -49,7 +50,7 @@ describe('secrets', () => {
     return identity.secretKey;
   };
 
-  test('stand in nothing that listener and connector say, nor in their argument lists', {
+  test('appear neither in the output of listener and connector nor in their argument lists', {
     timeout: 150_000,
   }, async () => {
     const join = ['--bootstrap', network.bootstrap];
@@ -72,7 +73,7 @@ describe('secrets', () => {
     assert.equal((await readToEnd(socket)).toString(), 'hello');
     if (process.platform === 'linux') {
       const words = readFileSync(`/proc/${connector.child.pid}/cmdline`, 'utf8');
-      assert.ok(!words.includes(ticket.slice(0, 20)), 'the ticket is no argument');
+      assert.ok(!words.includes(ticket.slice(0, 20)), 'the ticket is not an argument');
     }
     await connector.stop();
     await listener.stop();
@@ -87,13 +88,16 @@ describe('secrets', () => {
       PASSPHRASE,
       ...spellings(passphrase),
     ];
-    assert.match(listener.stderr, /^(debug|trace): /m, 'it did talk');
+    assert.match(listener.stderr, /^(debug|trace): /m, 'the log is verbose');
     assertSilent('the listener', saidBy(listener), secrets);
     assertSilent('the connector', saidBy(connector), secrets);
-    assert.throws(() => assertSilent('a test', `x${inTicket}`, secrets), 'the search finds what is there');
+    assert.throws(
+      () => assertSilent('a test', `x${inTicket}`, secrets),
+      'the search finds a secret that is present',
+    );
   });
 
-  test('of proxies are told to these alone, and a program that is run has none in its environment', {
+  test('of proxies reach only the proxies, and a program that connect runs gets none in its environment', {
     timeout: 150_000,
   }, async () => {
     const [forProxy, forClients] = ['w8rj2kxv9tqh4zcm', 'n5gd7pbx3wyf6sqk'];
@@ -130,17 +134,17 @@ describe('secrets', () => {
 
     const login = Buffer.from(`joe:${forProxy}`).toString('base64');
     assert.deepEqual([...logins], [`Basic ${login}`]);
-    assert.match(connector.stderr, /^TOX_WASM_TUNNEL_PORT=\d+$/m, 'the environment was shown');
+    assert.match(connector.stderr, /^TOX_WASM_TUNNEL_PORT=\d+$/m, 'the program printed its environment');
     const said = [...connector.stderr.split('\n'), ...connector.events.map((event) => JSON.stringify(event))];
     const secrets = [forProxy, login.toLowerCase(), forClients, secretInTicket(ticket), PASSPHRASE];
     assertSilent('the connector, or its program', said.join('\n'), secrets);
     assertSilent('the listener', saidBy(listener), secrets);
   });
 
-  test('stand in no error about the state file or the passphrase', { timeout: 60_000 }, async () => {
+  test('appear in no error about the state file or the passphrase', { timeout: 60_000 }, async () => {
     const file = folder.file('plain');
     const state = start(['id', '--export', file, '--state', folder.file('other')]);
-    assert.equal(await state.exited(), 2, 'there is none to export');
+    assert.equal(await state.exited(), 2, 'there is no secret to export');
     const key = 'c0ffee'.repeat(10);
     const wrong = 'xw0d9vkzz3q8rjb5tgh2';
     const damaged = folder.file('damaged.json');
@@ -156,8 +160,8 @@ describe('secrets', () => {
     }
   });
 
-  test('lie where docs/security.md says, and nowhere else', { timeout: 120_000 }, async () => {
-    // Files as they are without a passphrase: all that stands in them can be read.
+  test('are stored where docs/security.md says, and nowhere else', { timeout: 120_000 }, async () => {
+    // Files without a passphrase, so that their whole content is readable.
     const plain = { env: {} };
     const nobody = ['--bootstrap', `127.0.0.1:1:${'77'.repeat(32)}`, ...LOOPBACK];
     const [listening, connecting] = ['open listener', 'open connector'].map((name) => folder.file(name));
@@ -189,7 +193,7 @@ describe('secrets', () => {
     const own: object = JSON.parse(readFileSync(join(connecting, 'connector.json'), 'utf8'));
     assert.deepEqual(Object.keys(own), ['version', 'kind', 'role', 'secretKey', 'publicKey', 'nospam']);
     for (const state of [listening, connecting]) {
-      assert.equal(statSync(state).mode & 0o777, 0o700, 'the folder was closed to others');
+      assert.equal(statSync(state).mode & 0o777, 0o700, 'the folder is closed to others');
       for (const name of readdirSync(state)) {
         if (name.includes('.lock.'))
           assertSilent(name, readFileSync(join(state, name), 'utf8'), spellings(secret));

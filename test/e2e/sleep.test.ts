@@ -1,4 +1,4 @@
-/** A laptop that is closed for a while: its processes stand still, and nobody tells the other end. */
+/** A laptop that is closed for a while: its processes stop, and the other end receives no notice. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PathTarget } from '../support/path_transfer.js';
@@ -22,7 +22,7 @@ describe('a sleeping laptop', { skip, concurrency: true }, () => {
   });
 
   for (const sleeper of ['listener', 'connector'] as const) {
-    test(`as a ${sleeper} goes on where it was, though the other end took it for gone`, {
+    test(`as a ${sleeper} resumes where it stopped, although the other end considered it gone`, {
       timeout: 180_000,
     }, async () => {
       const target = await PathTarget.start(folder.file(`target-${sleeper}`));

@@ -1,4 +1,6 @@
-/** ssh and scp to Debian's sshd: the tunnel's commonest guest, and one that ends streams its own way. */
+/**
+ * ssh and scp to Debian's sshd: the most common use of a tunnel, and one that ends streams in its own way.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -40,13 +42,15 @@ describe('ssh through a tunnel', { skip: skipWithout(SSH, SSHD) }, () => {
     return await runProgram('scp', [...sshd.clientOptions(), '-q', '-P', String(port), from, to]);
   }
 
-  test('a command runs at the far end; output and exit code come back', { timeout: 60_000 }, async () => {
+  test('a command runs on the other machine; its output and exit code come back', {
+    timeout: 60_000,
+  }, async () => {
     const finished = await ssh('echo "this is $((40 + 2))"; echo complaint >&2; exit 7');
 
     assert.deepEqual(finished, { exitCode: 7, stdout: 'this is 42\n', stderr: 'complaint\n' }, sshd.log);
   });
 
-  test('scp takes 5 MiB up and brings them down unharmed', { timeout: 120_000 }, async () => {
+  test('scp copies 5 MiB up and back intact', { timeout: 120_000 }, async () => {
     writeFileSync(folder.file('here'), file);
 
     const up = await scp(folder.file('here'), `${sshd.login()}:${folder.file('there')}`);
@@ -58,7 +62,7 @@ describe('ssh through a tunnel', { skip: skipWithout(SSH, SSHD) }, () => {
     assert.ok(readFileSync(folder.file('back')).equals(file));
   });
 
-  test('five sessions at once each get their own answer', { timeout: 60_000 }, async () => {
+  test('five concurrent sessions each get their own answer', { timeout: 60_000 }, async () => {
     const answers = await Promise.all([1, 2, 3, 4, 5].map((number) => ssh(`echo session ${number}`)));
 
     assert.deepEqual(

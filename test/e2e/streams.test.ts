@@ -1,4 +1,4 @@
-/** What a stream must be to the programs at its ends: a TCP connection like any other. */
+/** A stream must behave like any other TCP connection for the programs at its ends. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -18,7 +18,7 @@ describe('streams through one tunnel', () => {
   let network: PrivateNetwork;
   let listener: CliProcess;
   let connector: CliProcess;
-  /** Local ports of the forwards, named for the targets. */
+  /** Local ports of the forwards, by target name. */
   let to: { readonly echo: number; readonly held: number; readonly nobody: number; readonly silent: number };
   let echo: Target;
   let held: Target;
@@ -46,7 +46,7 @@ describe('streams through one tunnel', () => {
     await Promise.all([echo.stop(), held.stop(), silent.stop()]);
   });
 
-  /** Sends a pattern through the echo and checks that it comes back. */
+  /** Sends a pattern through the echo target and checks that it comes back. */
   async function echoes(port: number, seed: string, bytes: number): Promise<void> {
     const socket = dialLoopback(port);
     const answer = readDigest(socket);
@@ -55,26 +55,26 @@ describe('streams through one tunnel', () => {
     assert.deepEqual(await answer, { bytes, sha256: patternDigest(seed, bytes) }, seed);
   }
 
-  /** A connection through the tunnel with both of its ends in hand. */
+  /** Returns both ends of a connection through the tunnel. */
   async function heldPair(): Promise<{ client: Socket; server: Socket }> {
     const client = dialLoopback(to.held);
     return { client, server: await held.connection() };
   }
 
-  test('200 connections at once each carry their own bytes', { timeout: 120_000 }, async () => {
+  test('200 concurrent connections each carry their own bytes', { timeout: 120_000 }, async () => {
     const all = Array.from({ length: 200 }, (_, i) => echoes(to.echo, `at once ${i}`, 64 * KIB + i));
     await Promise.all(all);
   });
 
-  test('100 connections one after the other all work', { timeout: 120_000 }, async () => {
+  test('100 consecutive connections all work', { timeout: 120_000 }, async () => {
     for (let i = 0; i < 100; i++) await echoes(to.echo, `in turn ${i}`, KIB + i);
   });
 
-  test('50 connections at once on the same forward all work afterwards', { timeout: 60_000 }, async () => {
+  test('50 concurrent connections on the same forward all work afterwards', { timeout: 60_000 }, async () => {
     await Promise.all(Array.from({ length: 50 }, (_, i) => echoes(to.echo, `again ${i}`, 10 * KIB + i)));
   });
 
-  test('a connection without a single byte opens and ends', { timeout: 30_000 }, async () => {
+  test('a connection that carries no byte opens and closes', { timeout: 30_000 }, async () => {
     const { client, server } = await heldPair();
     client.end();
     assert.equal((await readToEnd(server)).length, 0);
@@ -82,7 +82,9 @@ describe('streams through one tunnel', () => {
     assert.equal((await readToEnd(client)).length, 0);
   });
 
-  test('a client that has ended still gets the whole answer', { timeout: 60_000 }, async () => {
+  test('a client that has ended its side still receives the whole response', {
+    timeout: 60_000,
+  }, async () => {
     const { client, server } = await heldPair();
     client.end('question');
     assert.equal((await readToEnd(server)).toString(), 'question');
@@ -94,11 +96,11 @@ describe('streams through one tunnel', () => {
     assert.deepEqual(await answer, { bytes: 4 * MIB, sha256: patternDigest('answer', 4 * MIB) });
   });
 
-  test("a client's end reaches the target while the answer flows", { timeout: 60_000 }, async () => {
+  test("the client's end reaches the target while the response flows", { timeout: 60_000 }, async () => {
     const { client, server } = await heldPair();
     const clientEnded = new AbortController();
     const question = readToEnd(server).finally(() => clientEnded.abort());
-    // An answer that stops for one reason only: the target has seen the end of the question.
+    // This response ends only because the target has seen the end of the request.
     const sent = createHash('sha256');
     let sentBytes = 0;
     const answering = (async () => {
@@ -119,7 +121,7 @@ describe('streams through one tunnel', () => {
     assert.deepEqual(await got, { bytes: sentBytes, sha256: sent.digest('hex') });
   });
 
-  test('a reset by the client is a reset at the target', { timeout: 30_000 }, async () => {
+  test('a reset by the client becomes a reset at the target', { timeout: 30_000 }, async () => {
     const { client, server } = await heldPair();
     server.resume();
     client.write('hello');
@@ -130,7 +132,7 @@ describe('streams through one tunnel', () => {
     assert.equal(await ending(server), 'ECONNRESET');
   });
 
-  test('a reset by the target is a reset at the client', { timeout: 30_000 }, async () => {
+  test('a reset by the target becomes a reset at the client', { timeout: 30_000 }, async () => {
     const { client, server } = await heldPair();
     client.resume();
     server.write('hello');
@@ -141,7 +143,7 @@ describe('streams through one tunnel', () => {
     assert.equal(await ending(client), 'ECONNRESET');
   });
 
-  test('a target that refuses is a reset at the client, and the reason is told', {
+  test('a refused dial becomes a reset at the client, and the reason is reported', {
     timeout: 30_000,
   }, async () => {
     const client = dialLoopback(to.nobody);
@@ -153,7 +155,9 @@ describe('streams through one tunnel', () => {
     assert.equal(refused['reason'], 'refused');
   });
 
-  test('a target that is not exposed is refused, and the reason is told', { timeout: 60_000 }, async () => {
+  test('a target that is not exposed is refused, and the reason is reported', {
+    timeout: 60_000,
+  }, async () => {
     const forbidden = await Target.echo();
     const other = await network.connect(ticket, [`0:127.0.0.1:${forbidden.port}`]);
     const local = other.locals[0];
@@ -169,7 +173,7 @@ describe('streams through one tunnel', () => {
     await forbidden.stop();
   });
 
-  test('a target that drops SYNs disturbs no other stream and no other peer', {
+  test('a target that drops SYNs delays no other stream and no other peer', {
     timeout: 120_000,
   }, async () => {
     const second = await network.connect(ticket, [`0:127.0.0.1:${echo.port}`]);
@@ -186,10 +190,10 @@ describe('streams through one tunnel', () => {
       ]);
     }
 
-    assert.ok(direct.connecting, 'the target was to drop SYNs, and answered one');
+    assert.ok(direct.connecting, 'the target should have dropped the SYNs, but answered one');
     assert.ok(
       stuck.every((socket) => !socket.closed),
-      'the others were to finish while the dials still wait',
+      'the others should finish while the dials still wait',
     );
     direct.destroy();
     assert.deepEqual(new Set(await endings), new Set(['ECONNRESET']));
@@ -201,26 +205,24 @@ describe('streams through one tunnel', () => {
     await second.connector.stop();
   });
 
-  test('a target that never reads stops its writer, costs little memory and disturbs nobody', {
+  test('a target that never reads stops its writer, costs little memory and delays no other stream', {
     timeout: 180_000,
   }, async (t) => {
     const TOTAL_BYTES = 128 * MIB;
-    // Three pairs of socket buffers (4 + 6 MiB each by Linux's tcp_wmem and tcp_rmem), the stream's
-    // window (256 KiB: it only grows for a target that reads) and what waits in between.
+    // Three pairs of socket buffers (4 + 6 MiB each by Linux's tcp_wmem and tcp_rmem), the window of the
+    // stream (256 KiB: it grows only for a target that reads), and the bytes in transit between them.
     const ACCEPTED_LIMIT_BYTES = 48 * MIB;
     const GROWTH_LIMIT_BYTES = 64 * MIB;
 
     const { client, server } = await heldPair(); // the server's end stays paused
     const before = [listener.rssBytes(), connector.rssBytes()] as const;
     const writing = writePattern(client, 'for a slow reader', TOTAL_BYTES).then(() => client.end());
-    // The clock of this test: 4 times 8 MiB there and back on other streams of the same tunnel.
+    // This transfer paces the test: 4 times 8 MiB there and back on other streams of the same tunnel.
     for (let i = 0; i < 4; i++) await echoes(to.echo, `beside a slow reader ${i}`, 8 * MIB);
 
     const accepted = client.bytesWritten - client.writableLength;
     const growth = [listener.rssBytes() - before[0], connector.rssBytes() - before[1]] as const;
-    t.diagnostic(
-      `the writer got rid of ${(accepted / MIB).toFixed(1)} of ${TOTAL_BYTES / MIB} MiB and stopped`,
-    );
+    t.diagnostic(`the writer wrote ${(accepted / MIB).toFixed(1)} of ${TOTAL_BYTES / MIB} MiB and stopped`);
     t.diagnostic(`listener grew by ${(growth[0] / MIB).toFixed(1)} MiB, to ${mib(listener.rssBytes())}`);
     t.diagnostic(`connector grew by ${(growth[1] / MIB).toFixed(1)} MiB, to ${mib(connector.rssBytes())}`);
     assert.ok(accepted < ACCEPTED_LIMIT_BYTES, `${accepted} bytes were accepted that nobody reads`);
@@ -255,7 +257,9 @@ describe('streams through one tunnel', () => {
     server.destroy();
   });
 
-  test('bytes go both ways at once without waiting for each other', { timeout: 120_000 }, async () => {
+  test('bytes flow in both directions at once without waiting for each other', {
+    timeout: 120_000,
+  }, async () => {
     const { client, server } = await heldPair();
     const bytes = 16 * MIB;
     const [atServer, atClient] = await Promise.all([
@@ -268,7 +272,7 @@ describe('streams through one tunnel', () => {
     assert.deepEqual(atClient, { bytes, sha256: patternDigest('back', bytes) });
   });
 
-  test('a question of one byte gets its answer, 200 times on one connection', {
+  test('a request of one byte gets its response, 200 times on one connection', {
     timeout: 60_000,
   }, async () => {
     const socket = dialLoopback(to.echo);

@@ -1,4 +1,4 @@
-/** Who gets in, and who does not: the command line in processes of its own. */
+/** Admission with tickets: the command line in separate processes. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -47,7 +47,7 @@ describe('tickets', { concurrency: 3 }, () => {
     assert.ok(!process.events.some(({ event }) => event === 'peer'), process.stderr);
   }
 
-  test('the first use: two lines, the second of which the first has printed', {
+  test('first use takes two lines, and the first prints the second', {
     timeout: 120_000,
   }, async (t) => {
     const begunMs = performance.now();
@@ -63,7 +63,7 @@ describe('tickets', { concurrency: 3 }, () => {
     );
   });
 
-  test('ticket new --expose none makes a ticket whose holder gets in and reaches nothing', {
+  test('ticket new --expose none creates a ticket whose holder connects and reaches nothing', {
     timeout: 120_000,
   }, async () => {
     const state = ['--state', folder.file('idle')];
@@ -78,7 +78,7 @@ describe('tickets', { concurrency: 3 }, () => {
     await echoes(connector, 'the default ticket reaches it');
   });
 
-  test('strangers with the bare Tox ID, and with another secret, get no answer while a holder does', {
+  test('strangers with only the Tox ID, or with another secret, get no answer while a holder does', {
     timeout: 180_000,
   }, async () => {
     const { listener, toxId, ticket } = await network.listen([String(echo.port)], '-v');
@@ -88,7 +88,7 @@ describe('tickets', { concurrency: 3 }, () => {
     );
     const { connector } = await network.connect(ticket, forward().slice(1));
     await echoes(connector, 'let in');
-    // Each asked at least once: the listener says how many it dropped.
+    // Each asked at least once: the listener reports how many requests it dropped.
     await Promise.all(
       strangers.map((stranger) =>
         stranger.event('waiting', ({ message }) => /no answer yet/.test(String(message))),
@@ -96,13 +96,14 @@ describe('tickets', { concurrency: 3 }, () => {
     );
     strangers.forEach(neverOnline);
     assert.match(listener.stderr, /friend requests of strangers were dropped/);
-    // One peer may be told of more than once (its round trip follows): it is by key that nobody else is there.
+    // One peer may be reported more than once (its round trip follows), so check by key that no other peer is
+    // present.
     const { toxId: holder } = await connector.event('started');
     const told = listener.events.filter(({ event }) => event === 'peer').map(({ peer }) => String(peer));
     assert.deepEqual([...new Set(told)], [String(holder).slice(0, 64)]);
   });
 
-  test('a bare Tox ID does where the listener allows the peer by its key, and a denied one does not get in by a ticket', {
+  test("a bare Tox ID is enough where the listener allows the peer's key, and a denied peer gets in with no ticket", {
     timeout: 180_000,
   }, async () => {
     const keyOf = async (name: string): Promise<string> => {
@@ -125,14 +126,14 @@ describe('tickets', { concurrency: 3 }, () => {
     neverOnline(denied);
   });
 
-  test('a ticket is the same after a restart; rotated, it lets nobody in, and who was in by it is out', {
+  test('a ticket survives a restart; after rotation the old one admits nobody and its peer is disconnected', {
     timeout: 240_000,
   }, async () => {
     const state = ['--state', folder.file('rotated')];
     const first = await run('ticket', ...state);
     const listener = network.start('--expose', String(echo.port), ...state);
     const ticket = String((await listener.event('ready'))['ticket']);
-    assert.equal(first.stdout, `${ticket}\n`, 'made before the first start');
+    assert.equal(first.stdout, `${ticket}\n`, 'the ticket was created before the first start');
     const { connector, locals } = await network.connect(ticket, forward().slice(1));
     const held = dialLoopback(locals[0]?.port ?? 0);
     held.write('held');
@@ -153,7 +154,7 @@ describe('tickets', { concurrency: 3 }, () => {
     assert.equal((await run('ticket', ...state)).stdout, rotated.stdout);
   });
 
-  test('a ticket for one peer, for one port and for a while: a second peer, another port and a later time are out', {
+  test('a ticket for one peer, one port and a limited time refuses a second peer, another port and later use', {
     timeout: 240_000,
   }, async () => {
     const state = ['--state', folder.file('narrow')];
@@ -200,7 +201,7 @@ describe('tickets', { concurrency: 3 }, () => {
     await other.stop();
   });
 
-  test('a ticket from a file, from standard input or from the environment is in no list of processes', {
+  test('a ticket from a file, from standard input or from the environment appears in no process list', {
     timeout: 120_000,
   }, async () => {
     const { ticket } = await network.listen([String(echo.port)]);

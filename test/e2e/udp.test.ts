@@ -1,4 +1,4 @@
-/** --udp-forward through the real command: three processes, a Tox network of our own, and dig. */
+/** --udp-forward through the real command: three processes, a private Tox network, and dig. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -65,7 +65,7 @@ describe('--udp-forward', () => {
     assert.match(stdout, /MSG SIZE {2}rcvd: 4096/);
   });
 
-  test('10,000 datagrams there and back, 32 at once', { timeout: 120_000 }, async (t) => {
+  test('10,000 datagrams cross there and back, 32 at a time', { timeout: 120_000 }, async (t) => {
     const client = await UdpEnd.start();
     t.after(() => client.stop());
     const { sent, seen, ms } = await volley(client, 10_000, 1_200, 32);
@@ -83,7 +83,7 @@ describe('--udp-forward', () => {
     });
   }
 
-  test('beside bulk over TCP both arrive', { timeout: 120_000 }, async (t) => {
+  test('datagrams and bulk TCP arrive side by side', { timeout: 120_000 }, async (t) => {
     const client = await UdpEnd.start();
     t.after(() => client.stop());
     const socket = dialLoopback(ports.tcp);
@@ -96,7 +96,7 @@ describe('--udp-forward', () => {
     assert.ok(seen >= 0.98 * sent, `${seen} of ${sent} came back`);
   });
 
-  test('peers and status tell how many datagrams there were', { timeout: 60_000 }, async (t) => {
+  test('peers and status count the datagrams', { timeout: 60_000 }, async (t) => {
     const client = await UdpEnd.start();
     t.after(() => client.stop());
     await backFrom(client, Buffer.from('counted'));
@@ -108,7 +108,7 @@ describe('--udp-forward', () => {
     ]);
     const [[, came] = [], [, sent] = []] = counts;
     assert.ok(Number(came) > 0 && Number(sent) > 0, stdout);
-    // Of the process, and of the one peer.
+    // For the process, and for the one peer.
     assert.deepEqual(counts, [
       ['In', came],
       ['Out', sent],
@@ -117,7 +117,7 @@ describe('--udp-forward', () => {
     ]);
   });
 
-  test('a target that is not exposed gets nothing, and the connector says why', {
+  test('a target that is not exposed gets nothing, and the connector reports why', {
     timeout: 60_000,
   }, async (t) => {
     const client = await UdpEnd.start();
@@ -129,7 +129,10 @@ describe('--udp-forward', () => {
     assert.deepEqual(closed.received, []);
   });
 
-  /** Datagrams to the echo and back, `atOnce` under way; what takes longer than a second is lost. */
+  /**
+   * Sends datagrams to the echo and back, `atOnce` in flight; one that takes longer than a second counts as
+   * lost.
+   */
   async function volley(client: UdpEnd, count: number, bytes: number, atOnce: number) {
     const fromMs = performance.now();
     let sent = 0;
@@ -143,11 +146,11 @@ describe('--udp-forward', () => {
       while (client.received.length < sent && performance.now() < lastMs) await turn();
     }
     const numbers = new Set(client.received.map(({ datagram }) => datagram.readUInt32BE()));
-    assert.equal(numbers.size, client.received.length, 'none comes twice');
+    assert.equal(numbers.size, client.received.length, 'no datagram comes twice');
     return { sent, seen: numbers.size, ms: performance.now() - fromMs };
   }
 
-  /** Sends it until it has come back once: any may get lost. */
+  /** Sends it until it has come back once, since any datagram may get lost. */
   async function backFrom(client: UdpEnd, datagram: Buffer): Promise<void> {
     const isBack = (): boolean => client.received.length > 0;
     for (let tries = 0; tries < 5 && !isBack(); tries++) {

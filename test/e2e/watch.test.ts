@@ -1,4 +1,4 @@
-/** What a tunnel tells about itself: ping and metrics. */
+/** What a tunnel reports about itself: ping, doctor and metrics. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { CliProcess } from '../support/cli_process.js';
@@ -7,7 +7,7 @@ import { PrivateNetwork } from '../support/private_network.js';
 import { readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 
-describe('a tunnel that is watched', () => {
+describe('monitoring of a tunnel', () => {
   let network: PrivateNetwork | undefined;
   let echo: Target | undefined;
   let listener: CliProcess;
@@ -15,7 +15,7 @@ describe('a tunnel that is watched', () => {
 
   before(async () => {
     echo = await Target.echo();
-    // One port for UDP and TCP: the relay is found without UDP too.
+    // One port for UDP and TCP: the relay is found without UDP as well.
     network = await PrivateNetwork.start({}, ['--port', '0']);
     ({ listener, ticket } = await network.listen([String(echo.port)], '--metrics', '0'));
   });
@@ -24,7 +24,7 @@ describe('a tunnel that is watched', () => {
     await echo?.stop();
   });
 
-  test('ping finds the listener and gets its answers', { timeout: 120_000 }, async () => {
+  test('ping finds the listener and gets its replies', { timeout: 120_000 }, async () => {
     assert.ok(network !== undefined);
     const ping = network.start('ping', ticket, '--ephemeral', '-c', '2');
     assert.equal(await ping.exited(), 0, ping.stderr);
@@ -38,7 +38,7 @@ describe('a tunnel that is watched', () => {
     assert.equal(sum?.['received'], 2);
   });
 
-  test('doctor finds all well, and names a target that is not there', { timeout: 150_000 }, async () => {
+  test('doctor reports a healthy tunnel, and names a missing target', { timeout: 150_000 }, async () => {
     assert.ok(network !== undefined && echo !== undefined);
     const well = network.start('doctor', ticket, String(echo.port));
     assert.equal(await well.exited(), 0, well.stderr);

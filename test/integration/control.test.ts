@@ -10,13 +10,17 @@ import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { callDoor, callListener } from '../../src/control/client.js';
-import { liveDoors } from '../../src/control/live_doors.js';
-import { type ControlMethods, method } from '../../src/control/method.js';
-import { pipeDoors, pipeName, socketName } from '../../src/control/place.js';
+import { liveDoors, pipeDoors, pipeName, socketName } from '../../src/control/doors.js';
 import { MAX_QUESTION_BYTES } from '../../src/control/protocol.js';
-import { CONNECTION_TIMEOUT_MS, ControlServer, MAX_CONNECTIONS } from '../../src/control/server.js';
+import {
+  CONNECTION_TIMEOUT_MS,
+  type ControlMethods,
+  ControlServer,
+  MAX_CONNECTIONS,
+  method,
+} from '../../src/control/server.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
-import { socketAddress } from '../../src/core/socket_address.js';
+import { socketAddress } from '../../src/core/socket_file.js';
 import { TempFolder } from '../support/temp_folder.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -80,7 +84,7 @@ async function dial(): Promise<Socket> {
   return socket;
 }
 
-/** All that comes until the other end closes. */
+/** Everything that arrives until the other end closes. */
 async function rest(socket: Socket): Promise<string> {
   let text = '';
   socket.setEncoding('utf8').on('data', (more: string) => {
@@ -98,7 +102,7 @@ const failsWith = (code: TunnelErrorCode, why: RegExp) => (error: unknown) => {
 };
 
 describe('the control socket', () => {
-  test('one process asks, another answers', async () => {
+  test('answers a question from another process', async () => {
     const server = program('serve', folder);
     assert.equal(await server.line(), 'serving');
     const answer = await program('ask', folder, 'double', '{"number":21}').line();
@@ -106,7 +110,7 @@ describe('the control socket', () => {
     assert.equal(await program('ask', folder, 'double', '{"number":"x"}').line(), 'ERR_USAGE');
   });
 
-  test('is for its owner alone, and nothing else of its making is left', async () => {
+  test('is private to its owner, and no other file of its creation remains', async () => {
     const server = await serve();
     assert.equal(statSync(join(folder, SOCKET_NAME)).mode & 0o777, 0o600);
     assert.deepEqual(readdirSync(folder), [SOCKET_NAME]);
@@ -114,7 +118,7 @@ describe('the control socket', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('the socket of a process that was killed is taken over', async () => {
+  test('takes over the socket of a process that was killed', async () => {
     const dead = program('serve', folder);
     assert.equal(await dead.line(), 'serving');
     dead.child.kill('SIGKILL');
@@ -125,26 +129,26 @@ describe('the control socket', () => {
     assert.equal(await callListener(folder, 'echo', 'here'), 'here');
   });
 
-  test('what a crash left half made does not stand in the way', async () => {
+  test('is not blocked by what a crash left half done', async () => {
     mkdirSync(join(folder, `${SOCKET_NAME}.new`));
     writeFileSync(join(folder, `${SOCKET_NAME}.new`, 'x'), '');
     await serve();
     assert.deepEqual(readdirSync(folder), [SOCKET_NAME]);
   });
 
-  test('one that is answered is not taken over', async () => {
+  test('does not take over a socket that still answers', async () => {
     await serve();
     await assert.rejects(serve(), failsWith('ERR_STATE_BUSY', /answers there/));
     assert.equal(await callListener(folder, 'echo', 1), 1);
   });
 
-  test('a file in its place is refused and kept', async () => {
+  test('refuses a file in its place, and keeps the file', async () => {
     writeFileSync(join(folder, SOCKET_NAME), 'mine');
     await assert.rejects(serve(), failsWith('ERR_STATE_IO', /no socket/));
     assert.equal(readFileSync(join(folder, SOCKET_NAME), 'utf8'), 'mine');
   });
 
-  test('a folder that is not there is told', async () => {
+  test('reports a missing folder', async () => {
     folder = join(folder, 'missing');
     await assert.rejects(serve(), failsWith('ERR_STATE_IO', /ENOENT/));
     await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
@@ -165,8 +169,8 @@ describe('the control socket', () => {
   });
 });
 
-describe('the doors of connectors', () => {
-  test('several answer at once beside the listener, each by the number of its process', async () => {
+describe('control sockets of connectors', () => {
+  test('several answer at once next to the listener, each by its process number', async () => {
     await serve();
     const both = [program('serve', folder, 'connector'), program('serve', folder, 'connector')];
     for (const { line } of both) assert.equal(await line(), 'serving');
@@ -178,7 +182,7 @@ describe('the doors of connectors', () => {
     }
   });
 
-  test('what a killed one left is nobody, and taken away by whoever looks and by the next to start', async () => {
+  test('the socket of a killed connector answers nobody, and the next look or the next start removes it', async () => {
     for (const look of [liveDoors, startNext]) {
       const dead = program('serve', folder, 'connector');
       await dead.line();
@@ -199,7 +203,7 @@ describe('the doors of connectors', () => {
     servers.add(await ControlServer.start({ folder, methods: METHODS, timers, door: process.pid }));
   }
 
-  test('the socket of a dead listener is left for the next one, and no other file is a door', async () => {
+  test('the socket of a dead listener stays for the next one, and no other file counts as a socket', async () => {
     const dead = program('serve', folder);
     await dead.line();
     dead.child.kill('SIGKILL');
@@ -211,7 +215,7 @@ describe('the doors of connectors', () => {
     assert.deepEqual(await liveDoors(join(folder, 'none')), []);
   });
 
-  test('on Windows they are told among all named pipes by their folder', () => {
+  test('on Windows the folder tells them apart among all named pipes', () => {
     const names = [pipeName(folder, 12), pipeName(folder, 'listener'), pipeName(temp.path, 13), 'other'];
     assert.equal(new Set(names).size, 4);
     for (const name of names.slice(0, 3)) assert.match(name, /^\\\\\.\\pipe\\[\w.-]+$/);
@@ -226,12 +230,12 @@ describe('the doors of connectors', () => {
 });
 
 describe('questions', () => {
-  test('what a method throws reaches who asked, with its code', async () => {
+  test('an error of a method reaches the caller, with its code', async () => {
     await serve();
     await assert.rejects(callListener(folder, 'denied'), failsWith('ERR_TARGET_DENIED', /not this one$/));
   });
 
-  test('a fault inside tells nothing of the inside', async () => {
+  test('an internal fault reveals nothing internal', async () => {
     await serve();
     await assert.rejects(callListener(folder, 'broken'), (error: unknown) => {
       assert.ok(TunnelError.is(error));
@@ -251,14 +255,14 @@ describe('questions', () => {
     await assert.rejects(callListener(folder, 'rule', 7), failsWith('ERR_USAGE', /the parameters/));
   });
 
-  test('an unknown method is told, also one that every object has', async () => {
+  test('an unknown method is reported, even one that every object has', async () => {
     await serve();
     for (const name of ['nothing', 'toString', '__proto__', 'constructor']) {
       await assert.rejects(callListener(folder, name), failsWith('ERR_CONTROL', /does not know/));
     }
   });
 
-  test('several on one connection are answered in their order', async () => {
+  test('several questions on one connection are answered in order', async () => {
     await serve();
     const socket = await dial();
     const line = (params: number) => `${JSON.stringify({ version: 1, method: 'echo', params })}\n`;
@@ -284,7 +288,7 @@ describe('hostile questions', () => {
     '"peers"',
   ];
   for (const line of NONSENSE) {
-    test(`${JSON.stringify(line)} is answered with an error, and the next is served`, async () => {
+    test(`${JSON.stringify(line)} is answered with an error, and the next question is served`, async () => {
       await serve();
       const socket = await dial();
       socket.end(`${line}\n`);
@@ -293,14 +297,14 @@ describe('hostile questions', () => {
     });
   }
 
-  test('another version is told so', async () => {
+  test('another protocol version is reported as such', async () => {
     await serve();
     const socket = await dial();
     socket.end('{"version":2,"method":"echo"}\n');
     assert.match(JSON.parse(await rest(socket)).message, /version 2/);
   });
 
-  test('a line without an end is cut off at its bound', async () => {
+  test('an endless line is cut off at the limit', async () => {
     await serve();
     const socket = await dial();
     const text = rest(socket);
@@ -320,7 +324,7 @@ describe('hostile questions', () => {
     await closed;
   });
 
-  test('connections beyond the bound are told to come again, and served once others have gone', async () => {
+  test('connections beyond the limit are told to try again, and are served once others have gone', async () => {
     await serve();
     const first: Socket[] = [];
     for (let each = 0; each < MAX_CONNECTIONS; each++) {

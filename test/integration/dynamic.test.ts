@@ -53,7 +53,7 @@ async function socksReply(client: Socket): Promise<string> {
   return (await readExactly(client, 10)).toString('hex');
 }
 
-test('a client of the proxy that finds no descriptor is reset, and one that has its own is served', {
+test('a client of the proxy without a free descriptor is reset, and one that has its own is served', {
   timeout: 20_000,
 }, async (t) => {
   const target = await Target.echo();
@@ -70,7 +70,7 @@ test('a client of the proxy that finds no descriptor is reset, and one that has 
   client.destroy();
 });
 
-test('a SOCKS5 client that says all at once gets its bytes there and back, half-closed', async (t) => {
+test('a SOCKS5 client that sends everything at once gets its bytes there and back, half-closed', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, near } = await bench(t);
@@ -96,7 +96,7 @@ test('an HTTP client on the same port gets its bytes there and back', async (t) 
   assert.equal(String(await readToEnd(client)), 'HTTP/1.1 200 Connection Established\r\n\r\nearly');
 });
 
-test('refusals of the far end are told in both protocols, and the connection ends cleanly', async (t) => {
+test('refusals of the other end are reported in both protocols, and the connection ends cleanly', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const closed = await freePort();
@@ -121,13 +121,13 @@ test('refusals of the far end are told in both protocols, and the connection end
   assert.deepEqual(strict.refusals, ['not-allowed', 'not-allowed']);
 });
 
-test('BIND and UDP ASSOCIATE are answered with 7, other talk with a reset', async (t) => {
+test('BIND and UDP ASSOCIATE are answered with 7, other protocols with a reset', async (t) => {
   const { port, lines, timers } = await bench(t);
   for (const command of [2, 3]) {
     const client = dialLoopback(port);
     client.write(Buffer.concat([GREETING, socksRequest('localhost', 80, command)]));
     assert.equal((await readToEnd(client)).toString('hex'), '050005070001000000000000');
-    // A client that keeps its end open after that is not waited for.
+    // The proxy does not wait for a client that keeps its end open after that.
     timers.advance(2_000);
     assert.equal(timers.running, 0);
     client.destroy();
@@ -138,7 +138,7 @@ test('BIND and UDP ASSOCIATE are answered with 7, other talk with a reset', asyn
   assert.match(lines.at(-1) ?? '', /^info proxy: 127\.0\.0\.1: speaks neither SOCKS5 nor HTTP$/);
 });
 
-test('a client that does not say what it wants is reset after 10 seconds', async (t) => {
+test('a client that does not name a target is reset after 10 seconds', async (t) => {
   const { forward, port, timers } = await bench(t);
   const silent = dialLoopback(port).resume();
   const slow = dialLoopback(port).resume();
@@ -153,7 +153,7 @@ test('a client that does not say what it wants is reset after 10 seconds', async
   assert.equal(timers.running, 0);
 });
 
-test('beyond so many that say nothing a client waits, and whoever leaves makes room', async (t) => {
+test('beyond the limit of silent clients a new one waits, and one that leaves makes room', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, near } = await bench(t, { maxHalfOpen: 2, maxWaiting: 2 });
@@ -164,7 +164,7 @@ test('beyond so many that say nothing a client waits, and whoever leaves makes r
   honest.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
   const gone = dialLoopback(port);
   while (forward.unread < 2) await turn();
-  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET', 'so many may wait');
+  assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET', 'this many may wait');
   gone.resetAndDestroy();
   while (forward.unread > 1) await turn();
   silent[0]?.end();
@@ -174,7 +174,7 @@ test('beyond so many that say nothing a client waits, and whoever leaves makes r
   silent[1]?.destroy();
 });
 
-test('a client that says nothing for a second is turned away when others wait', async (t) => {
+test('a client that is silent for a second is dropped when others wait', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, timers, near } = await bench(t, { maxHalfOpen: 2 });
@@ -196,7 +196,7 @@ test('a client that says nothing for a second is turned away when others wait', 
   later.destroy();
 });
 
-test('a client in the middle of its password exchange is not silent, however long ago it came', {
+test('a client that is exchanging its password does not count as silent, however long ago it connected', {
   timeout: 20_000,
 }, async (t) => {
   const target = await Target.echo();
@@ -218,7 +218,7 @@ test('a client in the middle of its password exchange is not silent, however lon
   honest.write(Buffer.from('05010201036a6f65026869', 'hex'));
   honest.write(socksRequest('localhost', target.port));
   while (forward.unread < 1) await turn();
-  // The one that talks came 1.6 s ago and spoke 0.7 s ago; the other has not spoken for 1 s.
+  // The active client connected 1.6 s ago and sent 0.7 s ago; the other has been silent for 1 s.
   timers.advance(700);
   assert.equal(await ending(silent), 'ECONNRESET');
   assert.equal((await readExactly(honest, 14)).toString('hex'), `05020100${OPENED}`);
@@ -229,7 +229,7 @@ test('a client in the middle of its password exchange is not silent, however lon
   talking.destroy();
 });
 
-test('a client that falls silent in the middle of its exchange makes room a second later', {
+test('a client that falls silent during its exchange makes room a second later', {
   timeout: 20_000,
 }, async (t) => {
   const { forward, port, timers } = await bench(t, {
@@ -251,7 +251,7 @@ test('a client that falls silent in the middle of its exchange makes room a seco
   next.destroy();
 });
 
-test('200 clients at once are all served', async (t) => {
+test('200 concurrent clients are all served', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, near } = await bench(t);
@@ -266,7 +266,7 @@ test('200 clients at once are all served', async (t) => {
   for (const client of clients) client.destroy();
 });
 
-test('a proxy that closes resets those, too, that it has not read', async (t) => {
+test('a closing proxy also resets clients that it has not read from', async (t) => {
   const { forward, port, timers } = await bench(t, { maxHalfOpen: 1 });
   const clients = [dialLoopback(port).resume(), dialLoopback(port).resume()];
   while (forward.unread < 1) await turn();
@@ -276,14 +276,14 @@ test('a proxy that closes resets those, too, that it has not read', async (t) =>
   assert.equal(timers.running, 0);
 });
 
-test('without a session a client waits; it opens when there is one, or hears that there is none', async (t) => {
+test('without a session a client waits; it opens when a session starts, or learns that there is none', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, timers, near } = await bench(t);
   const patient = dialLoopback(port);
   patient.write(Buffer.concat([GREETING, socksRequest('localhost', target.port)]));
   while (forward.waiting < 1) await turn();
-  assert.equal(forward.halfOpen, 0, 'it has said what it wants');
+  assert.equal(forward.halfOpen, 0, 'it has named its target');
   timers.advance(20_000);
   const unlucky = dialLoopback(port);
   unlucky.write(`CONNECT localhost:${target.port} HTTP/1.1\r\n\r\n`);
@@ -299,7 +299,7 @@ test('without a session a client waits; it opens when there is one, or hears tha
   unlucky.destroy();
 });
 
-test('a client that waited 30 seconds for a session is told 502', async (t) => {
+test('a client that waited 30 seconds for a session gets a 502', async (t) => {
   const { forward, port, timers, refusals } = await bench(t);
   const client = dialLoopback(port);
   client.write('CONNECT localhost:80 HTTP/1.1\r\n\r\n');
@@ -323,7 +323,7 @@ test('a session that ends resets its clients', async (t) => {
   assert.equal(await ending(client.resume()), 'ECONNRESET');
 });
 
-test('with a password the right one is let in, over both protocols', async (t) => {
+test('with a password, the right one is accepted over both protocols', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, near } = await bench(t, { credentials: { user: 'joe', password: 'hi' } });
@@ -344,7 +344,7 @@ test('with a password the right one is let in, over both protocols', async (t) =
   }
 });
 
-test('elsewhere than on loopback it listens with a warning; close frees the port and resets who waits', async (t) => {
+test('outside the loopback it listens with a warning; close frees the port and resets waiting clients', async (t) => {
   const { lines, forward, port } = await bench(t, { bind: { host: '0.0.0.0', port: 0 } });
   assert.match(lines[0] ?? '', /^warn 0\.0\.0\.0:\d+ can be reached from other machines.*--socks-user$/);
   const halfOpen = dialLoopback(port).resume();

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { LocalForward, type Refusal } from '../../src/forward/entry/local.js';
+import { LocalForward, type RefusedConnection } from '../../src/forward/entry/local.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
 import type { Session } from '../../src/mux/session/session.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
+import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { parseLocalSpec } from '../../src/rules/spec.js';
 import { dialLoopback, ending, freePort, hostPortOf } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -26,7 +26,7 @@ interface Tunnel {
   readonly server: TargetServer;
   readonly near: Session;
   readonly far: Session;
-  readonly refusals: Refusal[];
+  readonly refusals: RefusedConnection[];
   readonly lines: string[];
 }
 
@@ -36,7 +36,7 @@ async function tunnel(
   options: Partial<TargetServerOptions> = {},
 ): Promise<Tunnel> {
   const lines: string[] = [];
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   const server = new TargetServer({
     peer: 'connector',
     rules: new AllowRules([LOOPBACK_ONLY]),
@@ -57,7 +57,7 @@ async function tunnel(
   return { port, forward, server, near, far, refusals, lines };
 }
 
-test('200 connections at once carry each its own bytes, both ways, to their ends', async (t) => {
+test('200 concurrent connections each carry their own bytes, in both directions, to the end', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { port, near, far, server, refusals } = await tunnel(t, `localhost:${target.port}`);
@@ -76,7 +76,7 @@ test('200 connections at once carry each its own bytes, both ways, to their ends
   while (near.stats().streams + far.stats().streams > 0) await turn();
 });
 
-test('a connection after another works, a hundred times', async (t) => {
+test('a hundred consecutive connections work', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { port, near, far } = await tunnel(t, `127.0.0.1:${target.port}`);
@@ -88,7 +88,7 @@ test('a connection after another works, a hundred times', async (t) => {
   while (near.stats().streams + far.stats().streams > 0) await turn();
 });
 
-test('a large transfer arrives whole in both directions at once', async (t) => {
+test('a large transfer arrives intact in both directions at once', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { port } = await tunnel(t, `localhost:${target.port}`);
@@ -105,7 +105,7 @@ test('a large transfer arrives whole in both directions at once', async (t) => {
   assert.deepEqual(down, { bytes, sha256: patternDigest('down', bytes) });
 });
 
-test('a client that has ended gets its answer', async (t) => {
+test('a client that has ended its side still gets the response', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { port } = await tunnel(t, `localhost:${target.port}`);
@@ -118,7 +118,7 @@ test('a client that has ended gets its answer', async (t) => {
   assert.equal((await readDigest(client)).sha256, patternDigest('answer', 2 * MIB));
 });
 
-test('resets travel as resets, both ways', async (t) => {
+test('resets travel as resets in both directions', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { port, near, far } = await tunnel(t, `localhost:${target.port}`);
@@ -135,7 +135,7 @@ test('resets travel as resets, both ways', async (t) => {
   while (near.stats().streams + far.stats().streams > 0) await turn();
 });
 
-test('a reader that stops stops its own writer and nobody else', async (t) => {
+test('a reader that stops blocks its own writer and nobody else', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { port, near, far } = await tunnel(t, `localhost:${target.port}`);
@@ -160,7 +160,7 @@ test('a reader that stops stops its own writer and nobody else', async (t) => {
   stuckServer.end();
 });
 
-test('a target that refuses resets the client, and the client hears why', async (t) => {
+test('a target that refuses resets the client, and the client learns why', async (t) => {
   const closed = await freePort();
   const { port, refusals, server } = await tunnel(t, `127.0.0.1:${closed}`);
   assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
@@ -186,7 +186,7 @@ test('a target that is not exposed is denied, logged and counted', async (t) => 
   assert.equal(target.sockets.size, 0);
 });
 
-test('a rule that is taken away cuts the connections that it allowed, and no others', async (t) => {
+test('removing a rule cuts the connections that it allowed, and no others', async (t) => {
   const targets = [await Target.echo(), await Target.echo()] as const;
   t.after(() => Promise.all(targets.map((target) => target.stop())));
   const specs = targets.map(({ port }) => parseExposeSpec(String(port)));
@@ -224,7 +224,7 @@ test('a peer that is denied again and again does not fill the log', async (t) =>
   assert.equal(lines.length, 18);
 });
 
-test('a target that does not answer is a timeout, and meanwhile others are dialled', async (t) => {
+test('a target that does not answer times out, and others are dialled meanwhile', async (t) => {
   const silent = await SilentTarget.start();
   const lively = await Target.echo();
   t.after(() => Promise.all([silent.stop(), lively.stop()]));
@@ -251,7 +251,7 @@ test('a target that does not answer is a timeout, and meanwhile others are diall
   assert.deepEqual(server.counts, { opened: 1, denied: 0, limited: 0, failed: 1 });
 });
 
-test('a client that goes while its target is dialled stops the dial', async (t) => {
+test('a client that leaves during the dial stops the dial', async (t) => {
   const silent = await SilentTarget.start();
   t.after(() => silent.stop());
   const timers = new VirtualTimers();

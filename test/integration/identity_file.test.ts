@@ -9,7 +9,8 @@ import type { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createIdentity } from '../../src/state/identity.js';
-import { openIdentity, type Role, readIdentity } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { openIdentity, readIdentity } from '../../src/state/identity_file.js';
 import { claim, takeRoleLock } from '../../src/state/role_lock.js';
 import { failsWith } from '../support/fails_with.js';
 import { oldState } from '../support/old_state.js';
@@ -30,7 +31,7 @@ afterEach(async () => {
 type Child = ChildProcessByStdio<Writable, Readable, null>;
 const running = new Set<Child>();
 
-/** A process as described in support/identity_program.ts, and the lines that it says. */
+/** A process as described in support/identity_program.ts, and the lines that it prints. */
 function program(what: string, role: Role): { child: Child; line(): Promise<string> } {
   const script = fileURLToPath(new URL('../support/identity_program.ts', import.meta.url));
   const child = spawn(process.execPath, ['--import', 'tsx', script, what, folder, role], {
@@ -57,7 +58,7 @@ const open = (role: Role = 'listener', onBusy: 'fail' | 'ephemeral' = 'fail') =>
   openIdentity({ folder, role, onBusy });
 
 describe('identity file', () => {
-  test('the first start has no identity; what it saves is there at the next', async () => {
+  test('the first start has no identity; the next start finds what it saved', async () => {
     const first = await open();
     assert.equal(first.identity, undefined);
     assert.equal(first.ephemeral, false);
@@ -71,7 +72,7 @@ describe('identity file', () => {
     await second.release();
   });
 
-  test('the folder is its owner’s alone, and so is every file', { skip: !posix }, async () => {
+  test('the folder and every file in it are private to their owner', { skip: !posix }, async () => {
     const opened = await open();
     await opened.save(createIdentity());
     assert.equal((await stat(folder)).mode & 0o777, 0o700);
@@ -90,12 +91,12 @@ describe('identity file', () => {
     );
   });
 
-  test('reading from a folder that is not there finds nothing and makes nothing', async () => {
+  test('reading from a missing folder finds nothing and creates nothing', async () => {
     assert.equal(await readIdentity({ folder, role: 'listener' }), undefined);
     await assert.rejects(stat(folder));
   });
 
-  test('the roles have identities of their own and run beside each other', async () => {
+  test('each role has its own identity, and the roles run side by side', async () => {
     const roles: readonly Role[] = ['listener', 'connector', 'node'];
     const opened = [];
     for (const role of roles) {
@@ -112,7 +113,7 @@ describe('identity file', () => {
     for (const each of opened) await each.release();
   });
 
-  test('what is saved is the documented JSON', async () => {
+  test('the saved file is the documented JSON', async () => {
     const opened = await open('node');
     const secretKey = Uint8Array.from(
       Buffer.from('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb', 'hex'),
@@ -148,28 +149,36 @@ describe('identity file', () => {
   const good = oldState(secretKey);
   const text = (changes: object): string => JSON.stringify({ ...good, ...changes });
   const bad: ReadonlyArray<readonly [name: string, text: string, why: RegExp]> = [
-    ['an empty one', '', /listener\.json: it is empty/],
-    ['a blank one', ' \n', /it is empty/],
-    ['one cut short', JSON.stringify(good).slice(0, 80), /it is not JSON/],
-    ['another kind of JSON', '{"name":"x"}', /not an identity of tox-wasm-tunnel/],
+    ['an empty file', '', /listener\.json: it is empty/],
+    ['a blank file', ' \n', /it is empty/],
+    ['a truncated file', JSON.stringify(good).slice(0, 80), /it is not JSON/],
+    ['other JSON', '{"name":"x"}', /not an identity of tox-wasm-tunnel/],
     ['a list', '[]', /not an identity of tox-wasm-tunnel/],
-    ['one of another program', text({ kind: 'tox save' }), /not an identity of tox-wasm-tunnel/],
+    ['a file of another program', text({ kind: 'tox save' }), /not an identity of tox-wasm-tunnel/],
     [
-      'one of a version to come',
+      'a file of a later version',
       text({ version: 3 }),
       /it has version 3, and this program knows version 2 and older ones/,
     ],
-    ['one of another role', text({ role: 'node' }), /identity of a "node", not of a listener/],
-    ['one without a secret key', text({ secretKey: undefined }), /"secretKey" is wrong: it is missing/],
-    ['one with a short secret key', text({ secretKey: '00' }), /"secretKey" is wrong: 64 hex/],
-    ['one with a key that is no hex', text({ secretKey: 'x'.repeat(64) }), /"secretKey" is wrong: 64 hex/],
-    ['one with a key that is no text', text({ secretKey: 5 }), /"secretKey" is wrong: hex/],
-    ['one with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
-    ['one with another secret key', text({ secretKey: oldState().secretKey }), /do not belong together/],
-    ['one far too big', text({ padding: 'x'.repeat(1024 * 1024) }), /bytes, too many/],
+    ['a file of another role', text({ role: 'node' }), /identity of a "node", not of a listener/],
+    ['a file without a secret key', text({ secretKey: undefined }), /"secretKey" is wrong: it is missing/],
+    ['a file with a short secret key', text({ secretKey: '00' }), /"secretKey" is wrong: 64 hex/],
+    [
+      'a file with a key that is not hexadecimal',
+      text({ secretKey: 'x'.repeat(64) }),
+      /"secretKey" is wrong: 64 hex/,
+    ],
+    ['a file with a key that is not text', text({ secretKey: 5 }), /"secretKey" is wrong: hex/],
+    ['a file with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
+    [
+      'a file with a different secret key',
+      text({ secretKey: oldState().secretKey }),
+      /do not belong together/,
+    ],
+    ['a file that is far too large', text({ padding: 'x'.repeat(1024 * 1024) }), /bytes, too many/],
   ];
   for (const [name, contents, why] of bad) {
-    test(`${name} is refused, says what to do, and stays as it is`, async () => {
+    test(`${name} is refused with a remedy, and left unchanged`, async () => {
       await mkdir(folder, { mode: 0o700 });
       const file = join(folder, 'listener.json');
       await writeFile(file, contents, { mode: 0o600 });
@@ -184,7 +193,7 @@ describe('identity file', () => {
     });
   }
 
-  test('every beginning of a good file is refused', async () => {
+  test('every prefix of a valid file is refused', async () => {
     await mkdir(folder, { mode: 0o700 });
     const file = join(folder, 'listener.json');
     await writeFile(file, text({}), { mode: 0o600 });
@@ -195,7 +204,7 @@ describe('identity file', () => {
     }
   });
 
-  test('a file that others may read is refused, with the command that mends it', {
+  test('a file that others may read is refused with the command that fixes it', {
     skip: !posix,
   }, async () => {
     const opened = await open();
@@ -209,18 +218,18 @@ describe('identity file', () => {
     await (await open()).release();
   });
 
-  test('a folder that cannot be one is told as such', async () => {
+  test('a folder that cannot be created is reported', async () => {
     await writeFile(folder, 'a file');
     await assert.rejects(open(), failsWith('ERR_STATE_IO', /state: .*--state DIR/));
     await assert.rejects(readIdentity({ folder, role: 'listener' }), failsWith('ERR_STATE_IO', /state/));
   });
 
-  test('a folder that may not be written is told as such', { skip: !posix || root }, async () => {
+  test('a folder without write permission is reported', { skip: !posix || root }, async () => {
     await mkdir(folder, { mode: 0o500 });
     await assert.rejects(open(), failsWith('ERR_STATE_IO', /EACCES/));
   });
 
-  test('what a crash left of a rewrite does no harm', async () => {
+  test('the remains of a rewrite after a crash do no harm', async () => {
     await mkdir(folder, { mode: 0o700 });
     await writeFile(join(folder, 'listener.json.new'), 'half of', { mode: 0o644 });
     const opened = await open();
@@ -231,7 +240,7 @@ describe('identity file', () => {
     await opened.release();
   });
 
-  test('whoever reads while it is rewritten finds a whole identity', async () => {
+  test('a reader always finds a whole identity during rewrites', async () => {
     const opened = await open();
     await opened.save(createIdentity());
     let saves = 0;
@@ -247,8 +256,8 @@ describe('identity file', () => {
   });
 });
 
-describe('identity of two processes', () => {
-  test('a second one is refused with the number of the first, and let in when that has ended', async () => {
+describe('an identity and two processes', () => {
+  test('the second process is refused with the number of the first, and admitted once the first has exited', async () => {
     const { child, line } = program('open', 'listener');
     assert.equal(await line(), 'held');
     await assert.rejects(
@@ -261,7 +270,7 @@ describe('identity of two processes', () => {
     await opened.release();
   });
 
-  test('a second connector goes without, and changes nothing', async () => {
+  test('a second connector runs without the identity, and changes nothing', async () => {
     const { child, line } = program('ephemeral', 'connector');
     assert.equal(await line(), 'held');
     const before = await readFile(join(folder, 'connector.json'), 'utf8');
@@ -275,7 +284,7 @@ describe('identity of two processes', () => {
     await ended(child);
   });
 
-  test('the dead are inherited from, also when many come in the same moment', {
+  test('the lock of a dead process is inherited, even when many processes compete for it', {
     timeout: 60_000,
   }, async () => {
     const dead = program('open', 'listener');
@@ -324,7 +333,7 @@ describe('role lock', () => {
     return readdir(folder);
   };
 
-  test('of many takers at once one gets it, and one file remains', async () => {
+  test('of many takers at once one wins, and one file remains', async () => {
     for (let round = 0; round < 20; round++) {
       const answers = await Promise.all(Array.from({ length: 8 }, take));
       const winners = answers.filter((answer) => answer.kind === 'held');
@@ -334,25 +343,25 @@ describe('role lock', () => {
     }
   });
 
-  test('a number of ours that another process had before is no holder', async () => {
+  test('a process number of ours that another process had before holds nothing', async () => {
     await write(7);
     assert.deepEqual(await held(), ['x.lock.8']);
   });
 
-  test('a number that runs, but was started at another time, is no holder', {
+  test('a running process that started at another time is not the holder', {
     skip: process.platform !== 'linux',
   }, async () => {
     await write(7, { pid: process.ppid, started: 'another boot/12' });
     assert.deepEqual(await held(), ['x.lock.8']);
   });
 
-  test('a number that runs and does not tell its start is a holder', async () => {
+  test('a running process that does not report its start time is the holder', async () => {
     await write(7, { pid: process.ppid });
     const answer = await take();
     assert.deepEqual(answer, { kind: 'busy', holder: { pid: process.ppid, file: join(folder, 'x.lock.7') } });
   });
 
-  test('a holder on another machine cannot be judged, so the user is told which file it is', async () => {
+  test('a holder on another machine cannot be checked, so the user learns which file it is', async () => {
     await write(7, { host: 'elsewhere' });
     const file = join(folder, 'x.lock.7');
     assert.deepEqual(await take(), { kind: 'busy', holder: { pid: process.pid, file, host: 'elsewhere' } });
@@ -363,7 +372,7 @@ describe('role lock', () => {
     );
   });
 
-  test('who was slow, and makes a number that others have gone past, has lost and leaves nothing', async () => {
+  test('a slow taker whose number others have passed loses and leaves nothing behind', async () => {
     await write(9, { pid: process.ppid });
     const mark = { pid: process.pid, host: hostname(), started: '', token: 'slow' };
     assert.equal(await claim(folder, 'x.lock.', 8, mark), false);
@@ -372,7 +381,7 @@ describe('role lock', () => {
     assert.equal(await claim(folder, 'x.lock.', 10, mark), true);
   });
 
-  test('only the highest number counts, and what is below goes away', async () => {
+  test('only the highest number counts, and lower ones are removed', async () => {
     await write(3, { pid: process.ppid });
     await write(9);
     await writeFile(join(folder, 'x.lock.3.17.draft'), '');
@@ -382,7 +391,7 @@ describe('role lock', () => {
     assert.deepEqual((await held()).sort(), ['x.json', 'x.lock.10', 'x.lock.y', 'xx.lock.1']);
   });
 
-  test('one that is only being written counts as held, an old one that cannot be read as dead', async () => {
+  test('a file still being written counts as held, and an old unreadable one as dead', async () => {
     const file = join(folder, 'x.lock.7');
     await writeFile(file, '{"state":"he');
     assert.deepEqual(await take(), { kind: 'busy', holder: { pid: 0, file } });
@@ -391,7 +400,7 @@ describe('role lock', () => {
     assert.deepEqual(await held(), ['x.lock.8']);
   });
 
-  test('a release after the folder has gone is no error', async () => {
+  test('a release after the folder has disappeared is not an error', async () => {
     const answer = await take();
     assert.ok(answer.kind === 'held');
     await rm(folder, { recursive: true });

@@ -30,12 +30,12 @@ async function write(content: string, mode = 0o600): Promise<void> {
 }
 
 describe('the names file', () => {
-  test('a folder that is not there has no names, and is not made for being read', async () => {
+  test('a missing folder has no names, and reading does not create it', async () => {
     assert.deepEqual(await names(), {});
     await assert.rejects(stat(folder), { code: 'ENOENT' });
   });
 
-  test('keeps what was added, in its order, for its owner alone', async () => {
+  test('keeps added names in order, and private to the owner', async () => {
     await add('home', 'ticket 1');
     await add('work', 'ticket 2');
     assert.deepEqual(Object.entries(await names()), [
@@ -47,7 +47,7 @@ describe('the names file', () => {
     assert.ok(!(await readdir(folder)).some((name) => name.endsWith('.new')), 'no draft is left');
   });
 
-  test('with a passphrase nothing of it can be read, and a plain file is sealed with the next change', async () => {
+  test('with a passphrase nothing in it is readable, and the next change seals a plain file', async () => {
     await add('home', 'ticket 1');
     await add('work', 'ticket 2', OLD);
     assert.doesNotMatch(await text(), /home|work|ticket/);
@@ -57,7 +57,7 @@ describe('the names file', () => {
     await assert.rejects(add('third', 'ticket 3'), failsWith('ERR_STATE_SEALED', /encrypted/));
   });
 
-  test('a change of the passphrase seals it anew, or no longer', async () => {
+  test('a change of the passphrase seals it again, or stops sealing it', async () => {
     await add('home', 'ticket 1', OLD);
     assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW }), [file()]);
     assert.deepEqual(await names(NEW), { home: 'ticket 1' });
@@ -70,14 +70,14 @@ describe('the names file', () => {
     assert.deepEqual(await names(), { home: 'ticket 1' });
   });
 
-  test('what does not change is not written', async () => {
+  test('a change without effect writes nothing', async () => {
     await add('home', 'ticket 1');
     const { ino } = await stat(file());
     await changeNames({ folder }, (same) => same);
     assert.equal((await stat(file())).ino, ino);
   });
 
-  test('a change that fails leaves the file as it is, and lets the next one in', async () => {
+  test('a failed change leaves the file unchanged, and lets the next one in', async () => {
     await add('home', 'ticket 1');
     await assert.rejects(
       changeNames({ folder }, () => {
@@ -89,19 +89,19 @@ describe('the names file', () => {
     assert.deepEqual(Object.keys(await names()), ['home', 'work']);
   });
 
-  test('two processes do not change it at once: the second is told by whom', async () => {
+  test('two processes cannot change it at once: the second learns which process has it', async () => {
     await add('home', 'ticket 1');
     const lock = await lockNames(folder);
     await assert.rejects(
       add('work', 'ticket 2'),
       failsWith('ERR_STATE_BUSY', new RegExp(`process ${process.pid} is changing the names.*try again`)),
     );
-    assert.deepEqual(Object.keys(await names()), ['home'], 'it may be read all the same');
+    assert.deepEqual(Object.keys(await names()), ['home'], 'reading is possible all the same');
     await lock.release();
     await add('work', 'ticket 2');
   });
 
-  test('more than fits is refused, and what was there stays', async () => {
+  test('more than fits is refused, and the existing names stay', async () => {
     await add('home', 'ticket 1');
     await assert.rejects(add('work', 'x'.repeat(1024 * 1024)), failsWith('ERR_LIMIT', /remove some/));
     assert.deepEqual(Object.keys(await names()), ['home']);
@@ -110,21 +110,21 @@ describe('the names file', () => {
   const head = '"version":1,"kind":"tox-wasm-tunnel names"';
   const foreign: ReadonlyArray<readonly [what: string, content: string, why: RegExp]> = [
     ['an empty file', '', /it is empty/],
-    ['no JSON', 'precious', /it is not JSON/],
+    ['other text than JSON', 'precious', /it is not JSON/],
     ['an identity', '{"version":2,"kind":"tox-wasm-tunnel identity"}', /no list of names/],
-    ['a newer version', '{"version":2,"kind":"tox-wasm-tunnel names"}', /version 2.*knows version 1/],
+    ['a later version', '{"version":2,"kind":"tox-wasm-tunnel names"}', /version 2.*knows version 1/],
     ['no names', `{${head}}`, /"names" is wrong: it is missing/],
-    ['names of another form', `{${head},"names":{"home":"x"}}`, /"names" is wrong: a list/],
+    ['names of another shape', `{${head},"names":{"home":"x"}}`, /"names" is wrong: a list/],
     ['a name without a ticket', `{${head},"names":[{"name":"precious"}]}`, /"names" is wrong/],
     [
-      'a name twice',
+      'a repeated name',
       `{${head},"names":[{"name":"a","remote":"x"},{"name":"a","remote":"y"}]}`,
       /a name twice/,
     ],
     ['a damaged seal', `{${head},"encrypted":{"kdf":"argon2id"}}`, /"encrypted.memoryKiB" is wrong/],
   ];
   for (const [what, content, why] of foreign) {
-    test(`${what} is refused, left as it is, and not repeated`, async () => {
+    test(`${what} is refused, left unchanged, and not quoted`, async () => {
       await write(content);
       for (const attempt of [names(), add('home', 'ticket 1')]) {
         await assert.rejects(attempt, (error: Error) => {
@@ -138,7 +138,7 @@ describe('the names file', () => {
     });
   }
 
-  test('one that others may read is refused', async () => {
+  test('a file that others may read is refused', async () => {
     await add('home', 'ticket 1');
     await chmod(file(), 0o644);
     await assert.rejects(names(), failsWith('ERR_STATE_INVALID', /others on this machine may use it/));

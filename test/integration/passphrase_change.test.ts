@@ -3,7 +3,8 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createIdentity, type Identity } from '../../src/state/identity.js';
-import { openIdentity, type Role, readState } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { openIdentity, readState } from '../../src/state/identity_file.js';
 import { changePassphrase } from '../../src/state/passphrase_change.js';
 import { CliBench } from '../support/cli_bench.js';
 import { failsWith } from '../support/fails_with.js';
@@ -34,7 +35,7 @@ const text = (role: Role) => readFile(join(folder, `${role}.json`), 'utf8');
 const filesOf = (...roles: Role[]) => roles.map((role) => join(folder, `${role}.json`));
 
 describe('a change of the passphrase', () => {
-  test('seals all that the folder keeps anew, and the old one opens nothing', async () => {
+  test('seals everything in the folder again, and the old one opens nothing', async () => {
     const listener = await saved('listener', OLD);
     const connector = await saved('connector', OLD);
     const files = await changePassphrase({ folder, from: OLD, to: NEW });
@@ -46,14 +47,14 @@ describe('a change of the passphrase', () => {
     assert.ok(!(await readdir(folder)).some((name) => name.endsWith('.new')), 'no draft is left');
   });
 
-  test('seals what was plain', async () => {
+  test('seals plain files', async () => {
     const listener = await saved('listener');
     assert.deepEqual(await changePassphrase({ folder, from: undefined, to: NEW }), filesOf('listener'));
     assert.deepEqual((await state('listener', NEW))?.identity, listener);
     await assert.rejects(state('listener'), failsWith('ERR_STATE_SEALED', /encrypted/));
   });
 
-  test('to none leaves plain files; a second time there is nothing to do', async () => {
+  test('to none leaves plain files; repeating it does nothing', async () => {
     const listener = await saved('listener', OLD);
     await saved('node');
     assert.deepEqual(await changePassphrase({ folder, from: OLD, to: undefined }), filesOf('listener'));
@@ -66,7 +67,7 @@ describe('a change of the passphrase', () => {
     ['no old passphrase', undefined],
   ] as const) {
     test(`${name} changes nothing, not even a file that it would open`, async () => {
-      // The one that opens is read before the one that does not.
+      // The file that opens is read before the one that does not.
       await saved('listener');
       await saved('connector', OLD);
       const before = [await text('connector'), await text('listener')];
@@ -77,11 +78,11 @@ describe('a change of the passphrase', () => {
         );
       }
       assert.deepEqual([await text('connector'), await text('listener')], before);
-      await saved('connector', OLD); // the locks were given back
+      await saved('connector', OLD); // the locks were released
     });
   }
 
-  test('that was cut off between two files goes on where it was', async () => {
+  test('continues where it was interrupted between two files', async () => {
     await saved('listener', NEW);
     await saved('connector', OLD);
     const done = await text('listener');
@@ -103,7 +104,7 @@ describe('a change of the passphrase', () => {
     assert.equal((await changePassphrase({ folder, from: OLD, to: NEW })).length, 1);
   });
 
-  test('leaves a damaged file, and the others with it, as they are', async () => {
+  test('leaves a damaged file unchanged, and the others with it', async () => {
     await saved('connector', OLD);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'node.json'), '{"broken', { mode: 0o600 });
@@ -115,7 +116,7 @@ describe('a change of the passphrase', () => {
     assert.deepEqual([await text('connector'), await text('node')], [before, '{"broken']);
   });
 
-  test('makes no folder', async () => {
+  test('creates no folder', async () => {
     assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW }), []);
     await assert.rejects(readdir(folder), { code: 'ENOENT' });
   });
@@ -129,7 +130,7 @@ describe('id --new-passphrase-file and --remove-passphrase', () => {
     return { code: await bench.run('id', ...args), bench };
   }
 
-  test('changes it, says which files, and takes it away', async () => {
+  test('changes it, lists the files, and removes it', async () => {
     const identity = await saved('listener', OLD);
     const file = temp.file('new');
     await writeFile(file, `${NEW}\n`);
@@ -146,7 +147,7 @@ describe('id --new-passphrase-file and --remove-passphrase', () => {
     assert.deepEqual((await state('listener'))?.identity, identity);
   });
 
-  test('a wrong old one, a new one that is empty, and both at once are refused', async () => {
+  test('a wrong old one, an empty new one, and both options at once are refused', async () => {
     await saved('listener', NEW);
     const empty = temp.file('empty');
     await writeFile(empty, '\n');

@@ -9,7 +9,7 @@ after(() => temp.remove());
 test('kill -9 at any moment of a rewrite leaves the old state or the new one', {
   timeout: 120_000,
 }, async () => {
-  // bench/power_cut.ts does it 500 times.
+  // bench/power_cut.ts does this 500 times.
   const chance = new Mutator(7);
   for (let cut = 0; cut < 20; cut++) await cutPower(temp.file('state'), chance);
 });

@@ -1,16 +1,16 @@
-/** Reverse forwards: the far end listens, this end dials. */
+/** Reverse forwards: the far end listens and this end dials. */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare, unboundedShare } from '../../src/core/descriptors.js';
+import { parseAddress } from '../../src/core/ip.js';
 import { limitsOf } from '../../src/core/peer_limits.js';
 import { ReversePorts } from '../../src/forward/reverse/reverse_ports.js';
 import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
-import { parseAddress } from '../../src/rules/address.js';
+import { parseReverseSpec } from '../../src/rules/forward_spec.js';
 import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
-import { parseReverseSpec } from '../../src/rules/reverse_spec.js';
 import type { Refusal, ReverseChange } from '../../src/tunnel/events.js';
 import { type Reverse, ReverseForwards } from '../../src/tunnel/reverse_forwards.js';
 import { dialLoopback, ending, freePort } from '../support/loopback.js';
@@ -22,13 +22,13 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 
 const MIB = 1024 * 1024;
 
-/** A listener that allows `allowed`, and a connector; sessions between them come and go as the test says. */
+/** A listener that allows `allowed`, and a connector; the test starts and ends the sessions between them. */
 class Bench {
   readonly timers = new VirtualTimers();
   readonly changes: ReverseChange[] = [];
   readonly refusals: Refusal[] = [];
   readonly lines: string[] = [];
-  /** At the listener. */
+  /** The end at the listener. */
   readonly told: string[] = [];
   readonly forwards: ReverseForwards;
   readonly ports: ReversePorts;
@@ -114,7 +114,7 @@ function bench(
   return made;
 }
 
-test('a port and its connections take descriptors: without one a port is refused, and a connection reset', {
+test('a port and its connections take descriptors: without a free one the port is refused, and a connection reset', {
   timeout: 20_000,
 }, async (t) => {
   const target = await Target.echo();
@@ -135,7 +135,7 @@ test('a port and its connections take descriptors: without one a port is refused
   first.destroy();
 });
 
-test('connections to the port of the far end come out here, both ways, half-closed', async (t) => {
+test('connections to the far port come out here, in both directions, half-closed', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const b = bench(t, ['0']);
@@ -156,7 +156,7 @@ test('connections to the port of the far end come out here, both ways, half-clos
   assert.deepEqual(b.told, [`open 127.0.0.1:${port}`]);
 });
 
-test('what is not allowed is not opened, and the user hears what to do', async (t) => {
+test('a port that is not allowed stays closed, and the user learns what to do', async (t) => {
   const port = await freePort();
   const b = bench(t, [String(port === 1 ? 2 : port - 1), '0.0.0.0:1']);
   b.forwards.add(parseReverseSpec(`${port}:localhost:80`));
@@ -167,10 +167,10 @@ test('what is not allowed is not opened, and the user hears what to do', async (
   assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
   assert.equal(b.ports.count, 0);
   assert.match(b.lines.at(-1) ?? '', /^warn denied: /);
-  assert.equal(b.timers.running, 0, 'it is not asked for again in this session');
+  assert.equal(b.timers.running, 0, 'it is not requested again in this session');
 });
 
-test('a bind address that is a name is refused before anybody looks it up', async (t) => {
+test('a bind address that is a name is refused before anything looks it up', async (t) => {
   const b = bench(t, ['*:*']);
   for (const host of ['evil.example', '127.1', '0x7f.1', '::1%lo', 'localhost.']) {
     const refusal = await new Promise<string>((resolve) => {
@@ -183,7 +183,7 @@ test('a bind address that is a name is refused before anybody looks it up', asyn
   }
 });
 
-test('a port in use is told, and asked for again until it is free', async (t) => {
+test('a port in use is reported, and requested again until it is free', async (t) => {
   const holder = await Target.start();
   const b = bench(t, ['*']);
   const reverse = b.forwards.add(parseReverseSpec(`${holder.port}:localhost:80`));
@@ -198,13 +198,13 @@ test('a port in use is told, and asked for again until it is free', async (t) =>
     b.timers.advance(60_000);
   }
   await waits();
-  assert.equal(b.refusals.length, 1, 'the same is told once');
+  assert.equal(b.refusals.length, 1, 'the same failure is reported once');
   await holder.stop();
   b.timers.advance(60_000);
   assert.equal(await b.listening(reverse), holder.port);
 });
 
-test('only so many ports are open at once, and one that closes makes room', async (t) => {
+test('the number of open ports is limited, and closing one makes room', async (t) => {
   const b = bench(t, ['0'], 2);
   const reverses = [1, 2].map((port) => b.forwards.add(parseReverseSpec(`0:localhost:${port}`)));
   for (const reverse of reverses) await b.listening(reverse);
@@ -216,7 +216,7 @@ test('only so many ports are open at once, and one that closes makes room', asyn
   await b.listening(third);
 });
 
-test('close frees the port; open connections go on', async (t) => {
+test('close frees the port, and open connections continue', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const b = bench(t, ['0']);
@@ -236,7 +236,7 @@ test('close frees the port; open connections go on', async (t) => {
   );
 });
 
-test('the end of the session closes the port; the next one opens it again, and tells the new port', async (t) => {
+test('the end of the session closes the port; the next session opens it again, and reports the new port', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const b = bench(t, ['0']);
@@ -257,7 +257,7 @@ test('the end of the session closes the port; the next one opens it again, and t
   assert.equal(b.changes.at(-1)?.listen, `127.0.0.1:${second}`);
 });
 
-test('an outage that the session outlives leaves the port as it is', async (t) => {
+test('an outage that the session survives leaves the port unchanged', async (t) => {
   const b = bench(t, ['0']);
   const reverse = b.forwards.add(parseReverseSpec('0:localhost:80'));
   const port = await b.listening(reverse);
@@ -270,7 +270,7 @@ test('an outage that the session outlives leaves the port as it is', async (t) =
   assert.equal(b.changes.length, 1);
 });
 
-test('rules that change close the port and cut what came by it', async (t) => {
+test('a change of the rules closes the port and cuts its connections', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const b = bench(t, ['0']);
@@ -287,7 +287,7 @@ test('rules that change close the port and cut what came by it', async (t) => {
   while (reverse.remote !== undefined) await turn();
 });
 
-test('a target that refuses resets who connected at the far end', async (t) => {
+test('a target that refuses resets the client at the far end', async (t) => {
   const b = bench(t, ['0']);
   const reverse = b.forwards.add(parseReverseSpec(`0:localhost:${await freePort()}`));
   const client = dialLoopback(await b.listening(reverse)).resume();
@@ -295,7 +295,7 @@ test('a target that refuses resets who connected at the far end', async (t) => {
   assert.ok(b.lines.some((line) => /^info the peer did not take a connection: .*ECONNREFUSED/.test(line)));
 });
 
-test('who connects while the peer does not answer is reset after 30 seconds', async (t) => {
+test('a client that connects while the peer does not answer is reset after 30 seconds', async (t) => {
   const timers = new VirtualTimers();
   const ports = new ReversePorts({
     peer: 'p',
@@ -319,7 +319,7 @@ test('who connects while the peer does not answer is reset after 30 seconds', as
   assert.equal(await ending(client), 'ECONNRESET');
 });
 
-test('a peer that talks or half-closes on the stream of its port loses the port', async (t) => {
+test('a peer that writes to or half-closes the stream of its port loses the port', async (t) => {
   for (const fault of ['data', 'end'] as const) {
     const b = bench(t, ['0']);
     let reset: Reason | undefined;
@@ -344,7 +344,7 @@ test('a peer that talks or half-closes on the stream of its port loses the port'
   }
 });
 
-/** A listener that means ill: it answers requests for ports itself, and opens what it likes. */
+/** A hostile listener: it answers requests for ports itself, and opens any stream. */
 async function hostile(t: TestContext): Promise<{
   forwards: ReverseForwards;
   session: Session;
@@ -394,7 +394,7 @@ async function hostile(t: TestContext): Promise<{
 
 const bytesOf = (id: string): Uint8Array => Uint8Array.from(Buffer.from(id.replaceAll('-', ''), 'hex'));
 
-test('a listener reaches nothing by streams that nobody asked for, whatever kind they are', async (t) => {
+test('a listener reaches nothing with unrequested streams, whatever their kind', async (t) => {
   const { session, far, target, refusal } = await hostile(t);
   assert.equal(await refusal(new Uint8Array(16).fill(7)), 'not-allowed');
   for (const asked of [
@@ -412,7 +412,7 @@ test('a listener reaches nothing by streams that nobody asked for, whatever kind
   assert.equal(await refusal(bytesOf(far.id)), 'opened');
 });
 
-test('a port that was closed, or of another session, gives a listener nothing', async (t) => {
+test('a closed port, or a port of another session, gives a listener nothing', async (t) => {
   const { forwards, far, refusal, target } = await hostile(t);
   const other = sessionPair(
     () => {},
@@ -426,14 +426,14 @@ test('a port that was closed, or of another session, gives a listener nothing', 
   assert.equal(target.sockets.size, 0);
 });
 
-test('a listener that offers what nobody asked for, again and again, does not fill the log', async (t) => {
+test('a listener that repeatedly offers unrequested streams does not fill the log', async (t) => {
   const { refusal, logged } = await hostile(t);
   for (let count = 0; count < 200; count++) assert.equal(await refusal(new Uint8Array(16)), 'not-allowed');
   // The first 16, then 32, 64 and 128.
   assert.equal(logged.filter((line) => /nobody asked for/.test(line)).length, 19);
 });
 
-test('a listener that tells no port, or more than one, has its stream reset', async (t) => {
+test('a listener that reports no port, or several, has its stream reset', async (t) => {
   for (const bytes of [
     [0, 0],
     [1, 2, 3],
@@ -446,7 +446,7 @@ test('a listener that tells no port, or more than one, has its stream reset', as
   }
 });
 
-test('a port told byte by byte is one port', async (t) => {
+test('a port reported byte by byte is one port', async (t) => {
   const { far, changes } = await hostile(t);
   far.write(Uint8Array.of(0x1f));
   await turn();
@@ -455,7 +455,7 @@ test('a port told byte by byte is one port', async (t) => {
   assert.equal(changes[0]?.listen, '127.0.0.1:8080');
 });
 
-test('after close nothing is asked for, and no timer is left', async (t) => {
+test('after close nothing is requested, and no timer is left', async (t) => {
   const b = bench(t, []);
   b.forwards.add(parseReverseSpec('8080:localhost:80'));
   await b.refused(1);

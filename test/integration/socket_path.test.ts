@@ -7,7 +7,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { systemTimers } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { LocalForward, type Refusal } from '../../src/forward/entry/local.js';
+import { LocalForward, type RefusedConnection } from '../../src/forward/entry/local.js';
 import { TargetServer } from '../../src/forward/exit/serve.js';
 import { TunnelAgent } from '../../src/forward/stream/agent.js';
 import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
@@ -15,7 +15,7 @@ import { StreamGate } from '../../src/forward/stream_gate.js';
 import { AllowRules } from '../../src/rules/allow.js';
 import { targetOf } from '../../src/rules/endpoint.js';
 import { type ExposeSpec, parseExposeSpec } from '../../src/rules/expose.js';
-import { parseLocalSpec } from '../../src/rules/spec.js';
+import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { ending } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -50,7 +50,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     const server = new TargetServer({ peer: 'connector', rules: new AllowRules(rules) });
     const { near, far } = sessionPair((request) => server.handle(request));
     const forward = new LocalForward({ spec: parseLocalSpec(spec) });
-    const refusals: Refusal[] = [];
+    const refusals: RefusedConnection[] = [];
     forward.on('refused', (refusal) => refusals.push(refusal));
     const local = await forward.listen();
     forward.setSession(near);
@@ -66,7 +66,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     return { server, near, forward, refusals, dial, local };
   }
 
-  test("bytes go from socket to socket and back, half-closed, and the socket is its owner's alone", async (t) => {
+  test('bytes go from socket to socket and back, half-closed, and the socket is private to its owner', async (t) => {
     const path = folder.file('in.sock');
     const { forward, dial, local } = await bench(t, `${path}:${echoPath}`);
     assert.deepEqual(local, { path });
@@ -81,7 +81,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.deepEqual(readdirSync(folder.path).sort(), ['echo.sock']);
   });
 
-  test('bytes of a program that writes and closes at once all arrive', async (t) => {
+  test('all bytes of a program that writes and closes at once arrive', async (t) => {
     const target = await Target.start();
     t.after(() => target.stop());
     const { dial } = await bench(t, `${folder.file('once.sock')}:localhost:${target.port}`, [
@@ -95,14 +95,14 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     got.end();
   });
 
-  test('a port leads to a socket that is exposed', async (t) => {
+  test('a port leads to an exposed socket', async (t) => {
     const { dial } = await bench(t, `0:${echoPath}`);
     const client = dial();
     client.end('hello');
     assert.equal(String(await readToEnd(client)), 'hello');
   });
 
-  test('without a rule no socket is reached, and the client is told', async (t) => {
+  test('without a rule no socket is reachable, and the client learns why', async (t) => {
     const { dial, refusals, server } = await bench(t, `0:${echoPath}`, [parseExposeSpec('*:*')]);
     assert.equal(await ending(dial().resume()), 'ECONNRESET');
     assert.deepEqual(
@@ -112,7 +112,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.equal(server.counts.denied, 1);
   });
 
-  test('a socket that nobody listens at is refused, as is one that is not there', async (t) => {
+  test('a socket without a listener is refused, and so is a missing one', async (t) => {
     const dead = await deadSocket(folder.file('dead.sock'));
     for (const [path, reason] of [
       [dead, 'refused'],
@@ -124,7 +124,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     }
   });
 
-  test('a rule that is taken away cuts the connections to its socket', async (t) => {
+  test('removing a rule cuts the connections to its socket', async (t) => {
     let allowed = true;
     const rules = {
       mayPermit: () => false,
@@ -150,7 +150,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.match(String(stream.errored), new RegExp(`read ECONNRESET ${echoPath}`));
   });
 
-  test('an agent takes a socketPath of the far end, as that of node:http does', async (t) => {
+  test('an agent accepts a socketPath of the far end, as that of node:http does', async (t) => {
     const path = folder.file('http.sock');
     const http = createHttpServer((request, response) => response.end(`you asked for ${request.url}`));
     await once(http.listen(path), 'listening');
@@ -172,7 +172,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.equal(String(await readToEnd(response)), 'you asked for /a');
   });
 
-  test('a stale socket is replaced; a live one, and what is no socket, are refused and left', async (t) => {
+  test('a stale socket is replaced; a live one, and a file that is not a socket, are refused and kept', async (t) => {
     const stale = await deadSocket(folder.file('stale.sock'));
     const { dial, forward } = await bench(t, `${stale}:${echoPath}`);
     const client = dial();
@@ -197,7 +197,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok(!existsSync(stale));
   });
 
-  test('a socket that another has put in its place is not taken away', async (t) => {
+  test('a socket that another process has put in its place is not removed', async (t) => {
     const path = folder.file('moved.sock');
     const { forward } = await bench(t, `${path}:${echoPath}`);
 
@@ -207,7 +207,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok(existsSync(path));
   });
 
-  test('closed while it begins to listen, it leaves no socket', async () => {
+  test('when closed while it starts to listen, it leaves no socket', async () => {
     const path = folder.file('early.sock');
     const forward = new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) });
     const listening = forward.listen();
@@ -217,7 +217,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
   });
 });
 
-/** What a process leaves that was killed. */
+/** Creates what a killed process leaves behind. */
 async function deadSocket(path: string): Promise<string> {
   const server = createServer();
   await once(server.listen(`${path}.x`), 'listening');

@@ -40,7 +40,7 @@ interface SealedFile {
   encrypted: Record<string, unknown>;
 }
 
-/** Changes what stands in the sealed part of the file. */
+/** Changes the content of the sealed part of the file. */
 async function tamper(change: (encrypted: Record<string, unknown>) => object): Promise<string> {
   // Our own file, sealed by the test that calls this.
   const json = JSON.parse(await readFile(file, 'utf8')) as SealedFile;
@@ -50,7 +50,7 @@ async function tamper(change: (encrypted: Record<string, unknown>) => object): P
 }
 
 describe('state file', () => {
-  test('what access keeps stays until it is replaced, also over a restart', async () => {
+  test('the access state stays until it is replaced, even across a restart', async () => {
     const identity = await saved();
     const opened = await open();
     assert.deepEqual(opened.access, access);
@@ -64,7 +64,7 @@ describe('state file', () => {
     await opened.release();
   });
 
-  test('saves that are asked for at once are done one after the other, and the last one stays', async () => {
+  test('concurrent saves run one after the other, and the last one stays', async () => {
     const opened = await open();
     const identity = createIdentity();
     const wanted = { number: 0 };
@@ -78,7 +78,7 @@ describe('state file', () => {
     assert.ok(!(await readdir(folder)).includes('listener.json.new'));
   });
 
-  test('a file of version 1 is read, and written anew as version 2', async () => {
+  test('a file of version 1 is readable, and rewritten as version 2', async () => {
     const { secretKey } = createIdentity();
     const old = oldState(secretKey);
     await mkdir(folder, { mode: 0o700 });
@@ -92,7 +92,7 @@ describe('state file', () => {
     assert.deepEqual(now, { ...old, version: 2, access });
   });
 
-  test('a state too big to be read again is not written, and the old one stays', async () => {
+  test('a state too large to be read back is not written, and the old one stays', async () => {
     const identity = await saved();
     const opened = await open();
     const big = { padding: 'x'.repeat(1024 * 1024) };
@@ -101,13 +101,13 @@ describe('state file', () => {
     assert.deepEqual((await read())?.access, access);
   });
 
-  test('what is no file is refused at once, a named pipe too', { skip: !posix }, async () => {
+  test('anything but a regular file is refused at once, a named pipe too', { skip: !posix }, async () => {
     await mkdir(folder, { mode: 0o700 });
     execFileSync('mkfifo', ['-m', '600', file]);
     await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is no file/));
   });
 
-  test('no error repeats a byte of a damaged file, its cause included', async () => {
+  test('no error, and no cause of one, quotes a damaged file', async () => {
     await mkdir(folder, { mode: 0o700 });
     const secret = Buffer.from(createIdentity().secretKey).toString('hex');
     const texts = [
@@ -132,16 +132,16 @@ describe('state file', () => {
 });
 
 describe('state folder', { skip: !posix }, () => {
-  test('one that is there for us alone is closed to others', async () => {
+  test('a folder that is open to others but holds only our files is made private', async () => {
     await mkdir(folder, { mode: 0o755 });
     await saved();
     assert.equal((await stat(folder)).mode & 0o777, 0o700);
     await chmod(folder, 0o770);
     await (await open()).release();
-    assert.equal((await stat(folder)).mode & 0o777, 0o700, 'with nothing in it but files of ours');
+    assert.equal((await stat(folder)).mode & 0o777, 0o700, 'with nothing but our files in it');
   });
 
-  test('one that holds other things and is open to others is refused, and left as it is', async () => {
+  test('a folder that is open to others and holds other files is refused, and left unchanged', async () => {
     await mkdir(folder, { mode: 0o755 });
     await writeFile(join(folder, 'thesis.txt'), 'precious');
     await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /mode 0755.*--state DIR.*chmod 700/));
@@ -151,13 +151,13 @@ describe('state folder', { skip: !posix }, () => {
     await (await open()).release();
   });
 
-  test('one that was open to others, and holds a link by a name of ours, is refused, and the link is not followed', async () => {
+  test('a folder that was open to others and holds a link with one of our names is refused, and the link is not followed', async () => {
     const precious = join(folder, '..', 'precious');
     await writeFile(precious, 'mine');
     for (const plant of [symlink, link]) {
       await mkdir(folder, { mode: 0o777 });
       await chmod(folder, 0o777);
-      // Written when the lock is released.
+      // This file is written when the lock is released.
       await plant(precious, join(folder, 'listener.lock.1.free'));
       await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /things of others/));
       assert.equal(await readFile(precious, 'utf8'), 'mine');
@@ -165,8 +165,8 @@ describe('state folder', { skip: !posix }, () => {
     }
   });
 
-  test('one that was open to others, and holds what belongs to another user, is refused', {
-    skip: process.getuid?.() !== 0 && 'only root gives files away',
+  test('a folder that was open to others and holds files of another user is refused', {
+    skip: process.getuid?.() !== 0 && 'only root can give files away',
   }, async () => {
     await mkdir(folder, { mode: 0o755 });
     await writeFile(file, '{}', { mode: 0o600 });
@@ -176,7 +176,7 @@ describe('state folder', { skip: !posix }, () => {
 });
 
 describe('state file with a passphrase', () => {
-  test('it holds no secret, and opens with the passphrase and with nothing else', async () => {
+  test('it holds no plain secret, and only the passphrase opens it', async () => {
     const identity = await saved(passphrase);
     const text = await readFile(file, 'utf8');
     for (const encoding of ['hex', 'base64'] as const) {
@@ -189,7 +189,7 @@ describe('state file with a passphrase', () => {
     await assert.rejects(read(), failsWith('ERR_STATE_SEALED', /it is encrypted; .*--passphrase-file/));
     const wrong = Buffer.from('correct horse battery stapl');
     await assert.rejects(open(wrong), failsWith('ERR_STATE_SEALED', /passphrase is wrong/));
-    assert.equal(await readFile(file, 'utf8'), text, 'left as it was');
+    assert.equal(await readFile(file, 'utf8'), text, 'left unchanged');
     const opened = await open(passphrase);
     assert.equal(opened.isSealDue, false);
     await opened.save(identity, {});
@@ -197,7 +197,7 @@ describe('state file with a passphrase', () => {
     assert.deepEqual(await read(passphrase), { identity, access: {} });
   });
 
-  test('every save has a nonce of its own', async () => {
+  test('every save has a new nonce', async () => {
     const opened = await open(passphrase);
     const seen = new Set<unknown>();
     for (let save = 0; save < 5; save++) {
@@ -209,19 +209,19 @@ describe('state file with a passphrase', () => {
     assert.equal(seen.size, 10);
   });
 
-  test('a plain file is encrypted by the next save', async () => {
+  test('the next save encrypts a plain file', async () => {
     const identity = await saved();
     const opened = await open(passphrase);
     assert.equal(opened.isSealDue, true);
     assert.deepEqual(opened.identity, identity);
-    assert.deepEqual(await read(), { identity, access }, 'until then it is as it was');
+    assert.deepEqual(await read(), { identity, access }, 'unchanged until then');
     await opened.save(identity);
     await opened.release();
     await assert.rejects(read(), failsWith('ERR_STATE_SEALED', /it is encrypted/));
     assert.deepEqual(await read(passphrase), { identity, access });
   });
 
-  test('a file that asks for more memory or time than ours do is refused before it gets any', async () => {
+  test('a file that demands more memory or time than ours is refused before it gets any', async () => {
     await saved(passphrase);
     const greedy: ReadonlyArray<readonly [object, RegExp]> = [
       [{ memoryKiB: 100 * 1024 * 1024 }, /"encrypted.memoryKiB" is wrong: a whole number from 8 to 262144/],
@@ -250,7 +250,7 @@ describe('state file with a passphrase', () => {
     }
   });
 
-  test('a change of any part of it is found', async () => {
+  test('a change to any part of it is detected', async () => {
     await saved(passphrase);
     const good = await readFile(file, 'utf8');
     const flipped = (value: unknown): string => {
@@ -274,7 +274,7 @@ describe('state file with a passphrase', () => {
     await assert.rejects(
       readIdentity({ folder, role: 'node', passphrase }),
       failsWith('ERR_STATE_SEALED', /wrong/),
-      'what was sealed for one role opens for no other',
+      'a file sealed for one role opens for no other',
     );
   });
 });
@@ -284,7 +284,7 @@ describe('export and import', () => {
   const take = (text: string, replace = false, secret?: Uint8Array) =>
     importState({ ...place(secret), text, origin: 'backup.json', replace });
 
-  test('what was exported is imported, tickets and all', async () => {
+  test('an export imports completely, with its tickets', async () => {
     const identity = await saved();
     const exported = await exportState(place());
     assert.ok(exported);
@@ -298,7 +298,7 @@ describe('export and import', () => {
     if (posix) assert.equal((await stat(file)).mode & 0o777, 0o600);
   });
 
-  test('with a passphrase the export is sealed, of a plain file too, and the import opens and seals', async () => {
+  test('with a passphrase the export is sealed, even from a plain file, and the import opens and seals it', async () => {
     const identity = await saved();
     const exported = await exportState(place(passphrase));
     assert.ok(exported);
@@ -312,7 +312,7 @@ describe('export and import', () => {
     assert.deepEqual(await read(passphrase), { identity, access });
   });
 
-  test('an identity that is there is not overwritten; replaced, it is kept', async () => {
+  test('an existing identity is not overwritten; when replaced, it is kept', async () => {
     const mine = await saved();
     const before = await readFile(file, 'utf8');
     const exported = await exportState(place());
@@ -326,7 +326,7 @@ describe('export and import', () => {
     assert.equal(await readFile(`${file}.old.2`, 'utf8'), 'damaged');
   });
 
-  test('a text that is none changes nothing, and one in use by a listener is not replaced', async () => {
+  test('an invalid text changes nothing, and an identity that a listener uses is not replaced', async () => {
     await saved();
     const before = await readFile(file, 'utf8');
     await assert.rejects(take('{', true), failsWith('ERR_STATE_INVALID', /backup\.json: it is not JSON/));
@@ -339,7 +339,7 @@ describe('export and import', () => {
     );
   });
 
-  test('an export never overwrites', async () => {
+  test('an export never overwrites a file', async () => {
     const out = temp.file('out.json');
     await writeExport(out, 'one');
     await assert.rejects(

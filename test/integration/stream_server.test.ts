@@ -1,4 +1,4 @@
-/** Streams that end in the process of the listener, over a session in memory. */
+/** Streams that end in the listener's process, over a session in memory. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
@@ -27,7 +27,7 @@ interface World {
   readonly far: ReturnType<typeof sessionPair>['far'];
   readonly server: StreamServer;
   readonly logged: string[];
-  /** Asked for each stream; may be replaced. */
+  /** Called for each stream; a test may replace it. */
   rules: AllowRules;
   handler: ((stream: ServedStream) => void) | undefined;
   dial(): DialedStream;
@@ -65,7 +65,7 @@ function world(t: TestContext, offer: Offer = WEB): World {
       });
       const client = made.dial();
       await once(client, 'connect');
-      // They end with their session; who cares waits for it.
+      // They end with their session; a test that cares waits for it.
       for (const each of [client, await served]) each.on('error', () => {});
       return { client, served: await served };
     },
@@ -85,7 +85,7 @@ async function failure(stream: Duplex): Promise<DialError> {
   return error;
 }
 
-test('a served stream carries bytes both ways, knows where it is, and ends when the other end does', async (t) => {
+test('a served stream carries bytes both ways, knows its address, and ends when the other end does', async (t) => {
   const { client, served } = await world(t).pair();
   const { connecting, pending, readyState, localAddress, localPort, remoteAddress } = served;
   assert.deepEqual(
@@ -101,7 +101,7 @@ test('a served stream carries bytes both ways, knows where it is, and ends when 
   assert.deepEqual([served.bytesRead, served.bytesWritten], [8, 6]);
 });
 
-test('half-open as offered, it goes on after the other end has ended', async (t) => {
+test('when offered half-open, it continues after the other end has ended', async (t) => {
   const { client, served } = await world(t, { ...WEB, allowHalfOpen: true }).pair();
   client.end('question');
   assert.equal(String(await readToEnd(served)), 'question');
@@ -110,7 +110,7 @@ test('half-open as offered, it goes on after the other end has ended', async (t)
   assert.equal(String(await readToEnd(client)), 'late answer');
 });
 
-test('megabytes come whole, and a reader that stops holds back the writer', async (t) => {
+test('megabytes arrive intact, and a reader that stops holds back the writer', async (t) => {
   const { client, served } = await world(t).pair();
   client.end(pattern('up', 8 * MIB));
   for (let still = 0, seen = -1; still < 200; still++, await turn()) {
@@ -121,7 +121,7 @@ test('megabytes come whole, and a reader that stops holds back the writer', asyn
   assert.deepEqual(await readDigest(served), { bytes: 8 * MIB, sha256: patternDigest('up', 8 * MIB) });
 });
 
-test('without a handler the connection is refused, and nothing is left of it', async (t) => {
+test('without a handler the connection is refused, and nothing of it remains', async (t) => {
   const { dial, server, near, far } = world(t);
   const { code, message } = await failure(dial());
   assert.equal(code, 'ECONNREFUSED');
@@ -130,9 +130,9 @@ test('without a handler the connection is refused, and nothing is left of it', a
   assert.deepEqual([near.stats().streams, far.stats().streams], [0, 0]);
 });
 
-test('against the rules it is denied, and the owner is told how to allow it', async (t) => {
+test('against the rules it is denied, and the owner learns how to allow it', async (t) => {
   const made = world(t);
-  made.handler = () => assert.fail('nobody may have it');
+  made.handler = () => assert.fail('no handler may get it');
   made.rules = new AllowRules([LOOPBACK_ONLY]);
   const { code, message } = await failure(made.dial());
   assert.equal(code, 'EACCES');
@@ -141,9 +141,9 @@ test('against the rules it is denied, and the owner is told how to allow it', as
   assert.match(made.logged.join(), /^denied: web port 80 is not exposed/);
 });
 
-test('datagrams are refused, whatever the rules say, and who may not have the name does not learn why', async (t) => {
+test('datagrams are refused whatever the rules say, and a peer without access to the name does not learn why', async (t) => {
   const made = world(t);
-  made.handler = () => assert.fail('it is no connection');
+  made.handler = () => assert.fail('a datagram stream must not reach the handler');
   const refusal = (): Promise<string> =>
     new Promise((resolve) => {
       made.near.open(
@@ -158,7 +158,7 @@ test('datagrams are refused, whatever the rules say, and who may not have the na
   assert.deepEqual(made.server.counts, { opened: 0, denied: 1, limited: 0, failed: 1 });
 });
 
-test('when the rules change, open streams that they no longer allow are reset at both ends, others go on', async (t) => {
+test('after a change of the rules, forbidden open streams are reset at both ends, and others continue', async (t) => {
   const made = world(t);
   const { client, served } = await made.pair();
   made.server.recheck();
@@ -174,11 +174,11 @@ test('when the rules change, open streams that they no longer allow are reset at
   assert.equal(made.near.stats().streams, 0);
 });
 
-test('a connection that was given up before it was answered reaches no handler', async (t) => {
+test('a connection given up before it is answered reaches no handler', async (t) => {
   const made = world(t);
-  made.handler = () => assert.fail('nobody wants it any more');
+  made.handler = () => assert.fail('the client has gone');
   const client = made.dial();
-  // It was asked for, and nothing has arrived there yet.
+  // The stream was requested, and nothing has arrived there yet.
   await new Promise(process.nextTick);
   assert.equal(made.near.stats().streams, 1);
   client.destroy();
@@ -187,9 +187,9 @@ test('a connection that was given up before it was answered reaches no handler',
   assert.equal(made.server.counts.opened, 0);
 });
 
-test('a request that is cancelled before its turn is not answered', async (t) => {
+test('a request cancelled before its turn is not answered', async (t) => {
   const made = world(t);
-  made.handler = () => assert.fail('nobody wants it any more');
+  made.handler = () => assert.fail('the client has gone');
   const request = {
     target: { kind: 'tcp', ...WEB } as const,
     idBytes: new Uint8Array(16),
@@ -205,7 +205,7 @@ test('a request that is cancelled before its turn is not answered', async (t) =>
   assert.deepEqual(made.server.counts, { opened: 0, denied: 0, limited: 0, failed: 0 });
 });
 
-test('after close nothing more is served, and what is open ends with its session as a reset', async (t) => {
+test('after close nothing more is served, and open streams end with their session as a reset', async (t) => {
   const made = world(t);
   const { client, served } = await made.pair();
   made.server.close();
@@ -218,7 +218,7 @@ test('after close nothing more is served, and what is open ends with its session
   );
 });
 
-test('what a listener throws is an uncaught exception, and other streams go on', async (t) => {
+test('an exception of a handler is uncaught, and other streams continue', async (t) => {
   const made = world(t);
   const [one, other] = [await made.pair(), await made.pair()];
   const uncaught: unknown[] = [];
@@ -242,7 +242,7 @@ test('what a listener throws is an uncaught exception, and other streams go on',
   assert.deepEqual(uncaught, [thrown]);
 });
 
-test('it serves as the socket of a server of node:http, request after request', async (t) => {
+test('it serves as the socket of a node:http server, request after request', async (t) => {
   const http = createServer((request, response) => response.end(`you asked for ${request.url}`));
   const made = world(t, { ...WEB, allowHalfOpen: true });
   let streams = 0;

@@ -1,10 +1,13 @@
-/** An end's IP address changes while two friends talk. On virtual time. */
+/** The IP address of an end changes while two friends talk. On virtual time. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LOSSY_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID } from '../../src/core/packets.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
-/** A DHT ping request and its length. Source: NET_PACKET_PING_REQUEST, toxcore/network.h; DHT_PING_SIZE, toxcore/ping.c. */
+/**
+ * A DHT ping request and its length. Source: NET_PACKET_PING_REQUEST, toxcore/network.h; DHT_PING_SIZE,
+ * toxcore/ping.c.
+ */
 const PING_REQUEST = 0;
 const PING_BYTES = 82;
 
@@ -23,7 +26,7 @@ class MovingWorld {
   readonly bob: Person;
   #network: string;
 
-  /** @param crowd other nodes of the network: with many, toxcore's list of close nodes has no room */
+  /** @param crowd other nodes of the network: with many, toxcore's list of close nodes is full */
   constructor(network: string, crowd = 0) {
     this.#network = network;
     const drop = (bytes: Uint8Array, from: { ip: string }, to: { ip: string }): boolean => {
@@ -44,11 +47,11 @@ class MovingWorld {
     this.bob.tox.acceptFriend(this.alice.tox.publicKey);
     const direct = (): boolean =>
       this.alice.tox.friendPath(0) === 'udp' && this.bob.tox.friendPath(0) === 'udp';
-    assert.ok(this.world.run(direct, 180_000), 'the friends meet');
+    assert.ok(this.world.run(direct, 180_000), 'the friends connect');
     this.talk(30_000);
   }
 
-  /** Both send a packet each 20 ms, for so long. @returns how many arrived at alice, and at bob */
+  /** Both send a packet every 20 ms for this long. @returns how many arrived at alice, and at bob */
   talk(ms: number): readonly [number, number] {
     const before = [this.alice.lossy.length, this.bob.lossy.length] as const;
     this.world.run(() => {
@@ -64,18 +67,18 @@ class MovingWorld {
 }
 
 describe("a friend's address", () => {
-  // The silence is too short for bob's own requests to nodes, which would give the new address away, and long enough for
-  // an address on the LAN to count as silent.
+  // The silence is too short for bob's own requests to nodes, which would reveal the new address, and long
+  // enough for an address on the LAN to count as silent.
   for (const [what, network, crowd, silenceMs] of [
     ['on the public network', '198.51.100', 0, 200],
     ['on the public network, among many nodes', '198.51.100', 40, 200],
     ['on the local network', '10.77.0', 0, 1_000],
   ] as const) {
-    test(`that changes ${what} is found by one ping from there`, () => {
+    test(`that changes ${what} is found after one ping from the new address`, () => {
       const { world, alice, bob, ...moving } = spread(new MovingWorld(network, crowd));
       moving.move(bob, 200);
       const [, astray] = moving.talk(silenceMs);
-      assert.ok(astray <= 1, `${astray} packets were on their way`);
+      assert.ok(astray <= 1, `${astray} packets were in flight`);
       assert.equal(bob.tox.seekFriend(0), true);
       moving.talk(100);
       const [toAlice, toBob] = moving.talk(1_000);
@@ -85,7 +88,7 @@ describe("a friend's address", () => {
     });
   }
 
-  test('is not moved by a ping of its own that somebody else sends again', () => {
+  test('does not move when somebody else replays its ping', () => {
     const { world, alice, bob, ...moving } = spread(new MovingWorld('198.51.100'));
     const { sent } = moving;
     sent.length = 0;
@@ -101,14 +104,14 @@ describe("a friend's address", () => {
     const toThief = sent.filter(({ to }) => to === hexOf(ip));
     assert.ok(
       toThief.every(({ bytes }) => bytes.length === PING_BYTES),
-      'no packet of the friends',
+      'no packet is between the friends',
     );
     const answers = 100;
     assert.ok(toThief.length > answers && toThief.length <= answers + 2 * 8, `${toThief.length} packets`);
     world.close();
   });
 
-  test('that nobody knows cannot be pinged', () => {
+  test('that is unknown cannot be pinged', () => {
     const world = new ToxWorld();
     const alice = world.person();
     const bob = world.person();

@@ -1,8 +1,8 @@
-/** toxcore over a host that fails, handlers that throw, and callers that err. */
+/** toxcore on a host that fails, with handlers that throw, and callers that make mistakes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { LOSSY_PACKET_ID } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID } from '../../src/core/packets.js';
 import { loadTox } from '../../src/worker/tox/load.js';
 import type { Host, Tox, ToxEvents } from '../../src/worker/tox/tox.js';
 import { SimNetwork } from '../support/sim_network.js';
@@ -44,7 +44,7 @@ function arrive(world: ToxWorld, from: Person, ...numbers: number[]): void {
   world.sim.nowMs += world.sim.delayMs;
 }
 
-test('what a handler throws comes out of poll and iterate as itself, and no packet is lost by it', () => {
+test('an exception of a handler leaves poll and iterate unchanged, and loses no packet', () => {
   const fault = new Error('of the handler');
   const got: number[] = [];
   const { world, alice, bob } = friends({
@@ -56,7 +56,7 @@ test('what a handler throws comes out of poll and iterate as itself, and no pack
   const isFault = (error: unknown) => error === fault;
   arrive(world, alice, 1, 2, 3);
   assert.throws(() => bob.tox.poll(), isFault);
-  assert.deepEqual(got, [1, 2, 3], 'the packet behind it is not lost');
+  assert.deepEqual(got, [1, 2, 3], 'the next packet is not lost');
   arrive(world, alice, 2, 4);
   assert.throws(() => bob.tox.iterate(), isFault);
   bob.tox.iterate();
@@ -64,7 +64,7 @@ test('what a handler throws comes out of poll and iterate as itself, and no pack
   world.close();
 });
 
-test('a handler may answer, even with the packet it was given', () => {
+test('a handler may answer, even with the packet that it received', () => {
   let tox: Tox | undefined;
   const { world, alice, bob } = friends({
     lossyPacket: (friend, packet) => {
@@ -80,7 +80,7 @@ test('a handler may answer, even with the packet it was given', () => {
   world.close();
 });
 
-test('a handler that iterates, polls or makes an instance is told that toxcore is at work', () => {
+test('a handler that iterates, polls or creates an instance gets the error that toxcore is busy', () => {
   let bobs: Person | undefined;
   const faults: unknown[] = [];
   const { world, alice, bob } = friends({
@@ -108,7 +108,7 @@ test('a handler that iterates, polls or makes an instance is told that toxcore i
   world.close();
 });
 
-test('a handler may kill its instance: no event follows, and its sockets close when toxcore is out of it', () => {
+test('a handler may kill its instance: no event follows, and its sockets close once toxcore has returned', () => {
   let bobs: Person | undefined;
   const got: number[] = [];
   const { world, alice, bob } = friends({
@@ -142,13 +142,13 @@ test('a handler may kill its instance: no event follows, and its sockets close w
   world.close();
 });
 
-test('a network that throws is heard of by the caller, and toxcore takes it for silence', () => {
+test('an exception of the network reaches the caller, and looks like silence to toxcore', () => {
   const host = new SimNetwork().host('198.51.100.1');
   const fault = new Error('of the network');
   let failing = false;
   const network = new Proxy(host, {
     get: (target, name) => {
-      // Every property that toxcore's imports read of a Network is a method.
+      // Every property of a Network that toxcore's imports read is a method.
       const method = Reflect.get(target, name) as (...args: unknown[]) => unknown;
       return (...args: unknown[]) => {
         if (failing) throw fault;
@@ -175,7 +175,7 @@ test('a network that throws is heard of by the caller, and toxcore takes it for 
   assert.equal(host.openSockets, 0);
 });
 
-test('without randomness or time toxcore does not go on', () => {
+test('without randomness or time toxcore stops with an error', () => {
   for (const broken of ['random', 'nowMs', 'wallMs'] as const) {
     const fault = new Error(broken);
     const whole = new SimNetwork().host('198.51.100.1').toxHost();
@@ -196,7 +196,7 @@ test('without randomness or time toxcore does not go on', () => {
   }
 });
 
-test('starting says what is wrong with the options, and which port is taken', () => {
+test('a failed start reports what is wrong with the options, and which port is taken', () => {
   const { host } = new ToxWorld().machine();
   const module = loadTox(compiledTox(), host.toxHost());
   const start = (more: object) => () => module.createTox({ ...options, ...more }, silent);
@@ -222,13 +222,13 @@ test('starting says what is wrong with the options, and which port is taken', ()
     node(33_447, TCP_PORT),
     isCode('ERR_TOX_START', /UDP port 33447 or TCP port 3389 cannot be had/),
   );
-  assert.equal(host.openSockets, 3, 'what failed has left no socket');
+  assert.equal(host.openSockets, 3, 'the failed start left no socket');
   first.kill();
   second.kill();
   assert.equal(host.openSockets, 0);
 });
 
-test('no identity is left in the staging buffer once an instance is made', () => {
+test('no identity stays in the staging buffer once an instance exists', () => {
   const host = new SimNetwork().host('198.51.100.1');
   const whole = host.toxHost();
   let memory: ArrayBufferLike | undefined;
@@ -238,17 +238,17 @@ test('no identity is left in the staging buffer once an instance is made', () =>
   };
   const module = loadTox(compiledTox(), { ...whole, random });
   const tox = module.createTox(options, silent);
-  // What stands together nowhere but in the answer that staging held.
+  // A sequence of bytes that only the answer in the staging buffer held.
   const answer = Buffer.concat([tox.address, tox.publicKey]);
   assert.equal(Buffer.from(memory!).includes(answer), false);
   assert.equal(Buffer.from(memory!).includes(Buffer.from(tox.secretKey)), true, 'it was this memory');
   tox.kill();
 });
 
-/** More than the memory has room for at first. */
+/** More than the initial memory holds. */
 const COUNT = 32;
 
-test('instances of one module share its memory, which grows with them, and hear only their own events', () => {
+test('instances of one module share its memory, which grows with them, and receive only their own events', () => {
   const world = new ToxWorld();
   const { ip, node } = world.node();
   const { host } = world.machine();
@@ -288,11 +288,11 @@ test('instances of one module share its memory, which grows with them, and hear 
     );
     for (const tox of again) tox.kill();
   }
-  assert.equal(module.memoryBytes(), bytes, 'what is killed is given back');
+  assert.equal(module.memoryBytes(), bytes, 'killed instances return their memory');
   world.close();
 });
 
-test('logs come with their level, from the first moment on', () => {
+test('logs carry their level, from the first moment on', () => {
   const host = new SimNetwork().host('198.51.100.1');
   const module = loadTox(compiledTox(), host.toxHost());
   const logs: string[] = [];
@@ -303,7 +303,7 @@ test('logs come with their level, from the first moment on', () => {
   first.kill();
 });
 
-test('with IPv6 an address of IPv4 is reached all the same', () => {
+test('with IPv6 an IPv4 address is reachable all the same', () => {
   const world = new ToxWorld();
   const { ip, node } = world.node();
   const alice = world.person({ ipv6: true });
@@ -317,17 +317,17 @@ test('with IPv6 an address of IPv4 is reached all the same', () => {
   world.close();
 });
 
-test('machines of one LAN find each other without being told', () => {
+test('machines on one LAN find each other without a bootstrap node', () => {
   const world = new ToxWorld({}, '10.0.0');
   const alice = world.person({ lanDiscovery: true });
   const bob = world.person({ lanDiscovery: true });
-  // toxcore says relay when all that it has by UDP is on the LAN.
+  // toxcore reports relay when all its UDP nodes are on the LAN.
   const joined = () => alice.selfPaths.at(-1) === 'relay' && bob.selfPaths.at(-1) === 'relay';
   assert.equal(world.run(joined, 60_000), true);
   world.close();
 });
 
-test('a bootstrap node is found on its LAN, but only where it was asked to be', () => {
+test('LAN discovery finds a bootstrap node, but only for ends that enable it', () => {
   const world = new ToxWorld({}, '10.0.0');
   const { host } = world.machine();
   const options = { ipv6: false, udpPort: 33_600, tcpPort: 0, lanDiscovery: true };

@@ -1,24 +1,24 @@
 /**
- * GHSA-42vg-9mg3-399f: toxcore 0.2.22 builds the answer to a group announce in a buffer that four
- * close nodes and four stored announces overflow. Here they are sent, and find nobody who stores them.
+ * GHSA-42vg-9mg3-399f: toxcore 0.2.22 builds the answer to a group announce in a buffer that four close nodes
+ * and four stored announces overflow. This test sends them, and checks that no node stores them.
  */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import sodium from 'libsodium-wrappers';
-import { newAddress } from '../../src/worker/tox/addresses.js';
+import { newAddress } from '../../src/worker/tox/memory.js';
 import type { SimHost } from '../support/sim_network.js';
 import { ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 const ANNOUNCE_REQUEST = 0x87;
 const ANNOUNCE_RESPONSE = 0x88;
 const ONION_RECV_3 = 0x8c;
-/** The way back that three onion hops would have written; of no use to a sender who asks by himself. */
+/** The return path that three onion hops would have written; useless to a sender that asks directly. */
 const ONION_RETURN_BYTES = 177;
 const ATTACKER_PORT = 6000;
 
 before(() => sodium.ready);
 
-/** Whoever is asked: where it listens, and its DHT key. */
+/** The node under attack: its address and its DHT key. */
 interface Victim {
   readonly ip: string;
   readonly key: Uint8Array;
@@ -37,10 +37,10 @@ class Attacker {
     this.#host.bind(this.#socket, { ...newAddress(), port: ATTACKER_PORT });
   }
 
-  /** Sends an onion announce request, with `extra` as group data, and gives the decrypted answers. */
+  /** Sends an onion announce request with `extra` as group data, and returns the decrypted answers. */
   ask(victim: Victim, extra: Uint8Array): Uint8Array[] {
     const nonce = sodium.randombytes_buf(24);
-    // Ping id, whom we look for, key for data, and eight bytes that come back.
+    // Ping id, searched key, key for data, and eight bytes that come back.
     const plain = Buffer.concat([sodium.randombytes_buf(32 + 32 + 32), Buffer.from('sendback'), extra]);
     const boxed = sodium.crypto_box_easy(plain, nonce, victim.key, this.#keys.privateKey);
     const request = [Uint8Array.of(ANNOUNCE_REQUEST), nonce, this.#keys.publicKey, boxed];
@@ -76,17 +76,17 @@ function groupAnnounce(group: number, peer: number): Uint8Array {
   return Buffer.concat([key(group), key(peer), Uint8Array.of(1, 1), address, relayAddress, key(0x77)]);
 }
 
-/** Nodes that an answer names: after one state byte and the ping id. */
+/** The number of nodes in an answer: it follows one state byte and the ping id. */
 function nodeCount(answer: Uint8Array): number {
   return answer[33]!;
 }
 
-/** An answer is plain when nothing follows its nodes: 39 bytes each, as all have IPv4 here. */
+/** Whether nothing follows the nodes of an answer: 39 bytes each, since all have IPv4 here. */
 function isPlain(answer: Uint8Array): boolean {
   return answer.length === 34 + 39 * nodeCount(answer);
 }
 
-/** A victim among five nodes, so that its answers are as long as they get. */
+/** Places a victim among five nodes, so that its answers have their maximum length. */
 function crowd(world: ToxWorld): { readonly ip: string; readonly key: Uint8Array }[] {
   const nodes = Array.from({ length: 5 }, () => world.node());
   for (const { node } of nodes) {
@@ -104,23 +104,23 @@ function attack(world: ToxWorld, victim: Victim): void {
     answers = attacker.ask(victim, new Uint8Array(0));
   }
   assert.equal(answers.length, 1, 'a plain request is answered');
-  assert.equal(nodeCount(answers[0]!), 4, 'with as many nodes as there can be');
+  assert.equal(nodeCount(answers[0]!), 4, 'with the maximum number of nodes');
   assert.equal(isPlain(answers[0]!), true);
 
   for (let peer = 1; peer <= 8; peer++) {
     assert.deepEqual(attacker.ask(victim, groupAnnounce(0x42, peer)), [], 'a group announce gets no answer');
   }
-  // Shorter group data, and none that would unpack.
+  // Shorter group data, and data that does not unpack.
   assert.deepEqual(attacker.ask(victim, new Uint8Array(1)), []);
   assert.deepEqual(attacker.ask(victim, new Uint8Array(135)), []);
 
   const after = attacker.ask(victim, new Uint8Array(0));
-  assert.equal(after.length, 1, 'it works on');
+  assert.equal(after.length, 1, 'it keeps working');
   assert.equal(isPlain(after[0]!), true);
   assert.equal(nodeCount(after[0]!), 4);
 }
 
-test('a Tox instance stores no group announces, so that none overflows its answer', () => {
+test('a Tox instance stores no group announces, so none overflows its answer', () => {
   const world = new ToxWorld();
   const nodes = crowd(world);
   const person = world.person();

@@ -1,4 +1,4 @@
-/** How soon two friends meet, and what that costs the network. On virtual time. */
+/** How soon two friends connect, and what that costs the network. On virtual time. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
@@ -15,7 +15,7 @@ interface Identity {
   readonly nospam: Uint8Array;
 }
 
-/** A network with nodes, a listener that accepts whoever asks, and a connector that asks it. */
+/** A network with bootstrap nodes, a listener that accepts every request, and a connector that sends one. */
 class StartWorld {
   readonly world: ToxWorld;
   /** When each datagram of the connector was sent. */
@@ -48,12 +48,12 @@ class StartWorld {
     return connector;
   }
 
-  /** In coarser steps than {@link meet}: as often as toxcore wants at least. */
+  /** In coarser steps than {@link meet}: at least as often as toxcore requests. */
   pass(ms: number): void {
     this.#run(() => false, ms, 50);
   }
 
-  /** @returns after how many milliseconds both are online, infinite when that takes more than a minute */
+  /** @returns the milliseconds until both are online; infinite after more than a minute */
   meet(listener: Person, connector: Person): number {
     const begunMs = this.world.sim.nowMs;
     const online = ({ tox }: Person): boolean => tox.friendPath(0) !== 'none';
@@ -76,7 +76,7 @@ class StartWorld {
       { udp: this.#udp, ...identity },
       {
         friendRequest: (publicKey) => accept(publicKey.slice()),
-        // As TunnelNode does it.
+        // As TunnelNode does.
         friendPath: (friend, path) => {
           if (path === 'none') this.#todo.push(() => person.tox.askAgain(friend));
         },
@@ -100,13 +100,13 @@ class StartWorld {
 
 const WAYS = [
   ['over UDP', true, 1_500],
-  ['by a relay alone', false, 1_200],
+  ['over a relay alone', false, 1_200],
 ] as const;
 
-describe('a connector meets its listener', () => {
+describe('a connector reaches its listener', () => {
   for (const [way, udp, limitMs] of WAYS) {
     for (const upMs of [2_000, 30_000]) {
-      test(`within ${limitMs / 1000} s ${way} when the listener is up for ${upMs / 1000} s`, () => {
+      test(`within ${limitMs / 1000} s ${way} when the listener has been up for ${upMs / 1000} s`, () => {
         const start = new StartWorld({ udp });
         const listener = start.listener();
         start.pass(upMs);
@@ -146,9 +146,9 @@ describe('a connector meets its listener', () => {
 
   for (const [way, udp, limitMs] of [
     ['over UDP', true, 6_000],
-    ['by a relay alone', false, 9_000],
+    ['over a relay alone', false, 9_000],
   ] as const) {
-    test(`${way} where each hop of the onion takes 300 ms there and back`, () => {
+    test(`${way} when each onion hop takes 300 ms there and back`, () => {
       const start = new StartWorld({ udp, delayMs: 150, nodes: 16 });
       const listener = start.listener();
       start.pass(10_000);
@@ -167,7 +167,7 @@ describe('a connector meets its listener', () => {
     start.world.close();
   });
 
-  test('among many nodes, soon after the listener starts, when it has looked for it for minutes', () => {
+  test('among many nodes, soon after the listener starts, when the connector has searched for minutes', () => {
     const start = new StartWorld({ nodes: 30 });
     const first = start.listener();
     const { address } = first.tox;
@@ -181,7 +181,7 @@ describe('a connector meets its listener', () => {
 });
 
 describe('a start', () => {
-  test('takes at most twice the datagrams of one that takes its time', () => {
+  test('takes at most twice the datagrams of unpatched toxcore', () => {
     const start = new StartWorld({ nodes: 30, delayMs: 20 });
     const listener = start.listener();
     start.pass(30_000);
@@ -193,13 +193,14 @@ describe('a start', () => {
       const second = Math.floor((ms - begunMs) / 1000);
       seconds[second] = (seconds[second] ?? 0) + 1;
     }
-    // Unpatched toxcore sends 302 to 326, at most 59 a second. New nodes are asked more often since: patches 0010 and 0011.
+    // Unpatched toxcore sends 302 to 326, at most 59 per second. Patches 0010 and 0011 ask new nodes more
+    // often.
     assert.ok(start.sentMs.length < 620, `${start.sentMs.length} in 20 s`);
     assert.ok(Math.max(...seconds) < 160, `${seconds.join(' ')}`);
     start.world.close();
   });
 
-  test('that nobody answers falls silent: a listener that stays away is asked for at leisure', () => {
+  test('that nobody answers becomes quiet: the search for an absent listener slows down', () => {
     const start = new StartWorld({ nodes: 30 });
     const away = start.listener();
     const { address } = away.tox;

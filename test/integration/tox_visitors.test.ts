@@ -1,24 +1,24 @@
-/** A listener on a small network that short visitors come to and leave, as CI jobs do. On virtual time. */
+/** A listener on a small network that short visitors join and leave, as CI jobs do. On virtual time. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 /** Source: NET_PACKET_ONION_SEND_INITIAL, toxcore/network.h. */
 const ONION_SEND_INITIAL = 0x80;
-/** As the main thread's `Joiner` does while the node is out of the network. */
+/** As the `Joiner` of the main thread does while the Tox node is off the network. */
 const REJOIN_MS = 5_000;
 
 type Identity = Pick<Parameters<ToxWorld['person']>[0] & object, 'secretKey' | 'nospam'>;
 
-/** Nodes, a listener that accepts everybody, and connectors that come and go. */
+/** Bootstrap nodes, a listener that accepts everybody, and connectors that come and go. */
 class VisitedWorld {
   readonly world: ToxWorld;
   listener: Person;
-  /** When the listener fell out of the network. */
+  /** When the listener lost the network. */
   readonly outMs: number[] = [];
   /** First nodes of the listener's onion paths. */
   readonly firstHops = new Set<string>();
-  /** The listener's link is down: its datagrams go nowhere, and none reaches it. */
+  /** True while the link of the listener is down: all datagrams from and to it are lost. */
   isCutOff = false;
   readonly #udp: boolean;
   readonly #todo: (() => void)[] = [];
@@ -26,7 +26,7 @@ class VisitedWorld {
   #joined = false;
   #rejoinAtMs = 0;
 
-  /** @param udp whether the listener has UDP; visitors always have */
+  /** @param udp whether the listener has UDP; visitors always have it */
   constructor(nodes = 1, udp = true) {
     this.#udp = udp;
     const drop = (bytes: Uint8Array, from: { readonly ip: string }, to: { readonly ip: string }): boolean => {
@@ -76,14 +76,14 @@ class VisitedWorld {
     return connector;
   }
 
-  /** @returns after how long the connector is online with the listener; infinite past the limit */
+  /** @returns the time until the connector is online with the listener; infinite past the limit */
   online(connector: Person, limitMs = 60_000): number {
     const begunMs = this.world.sim.nowMs;
     const online = this.run(() => connector.tox.friendPath(0) !== 'none', limitMs);
     return online ? this.world.sim.nowMs - begunMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Comes, stays for a moment, and leaves. @returns how long it took to get in */
+  /** A visitor comes, stays for a moment, and leaves. @returns how long it took to connect */
   visit(leaves: 'politely' | 'killed', staysMs = 300): number {
     const visitor = this.connector();
     const tookMs = this.online(visitor);
@@ -93,13 +93,13 @@ class VisitedWorld {
     return tookMs;
   }
 
-  /** A killed one says nothing to anyone, as a process that gets SIGKILL. */
+  /** A killed visitor sends nothing more, like a process after SIGKILL. */
   end(person: Person, how: 'politely' | 'killed'): void {
     if (how === 'politely') person.tox.kill();
     this.world.people.splice(this.world.people.indexOf(person), 1);
   }
 
-  /** Kills the listener; another process starts with its identity. */
+  /** Kills the listener; a new process starts with its identity. */
   restartListener(awayMs: number): void {
     const { tox } = this.listener;
     const identity = { secretKey: tox.secretKey.slice(), nospam: tox.address.slice(32, 36) };
@@ -142,13 +142,13 @@ class VisitedWorld {
   }
 }
 
-describe('a network of one node', () => {
+describe('a network of one bootstrap node', () => {
   for (const [visitors, leave, killed] of [
-    [100, 'leave politely', 0],
+    [100, 'leave cleanly', 0],
     [40, 'are killed', 1],
-    [100, 'leave politely or are killed', 3],
+    [100, 'leave cleanly or are killed', 3],
   ] as const) {
-    test(`lets in each of ${visitors} visitors within 3 s when they ${leave}, and keeps the listener joined`, () => {
+    test(`connects each of ${visitors} visitors within 3 s when they ${leave}, and keeps the listener joined`, () => {
       const visited = new VisitedWorld();
       const tookMs = Array.from({ length: visitors }, (_, i) =>
         visited.visit(killed > 0 && i % killed === 0 ? 'killed' : 'politely'),
@@ -159,7 +159,7 @@ describe('a network of one node', () => {
     });
   }
 
-  test('lets in a visitor every minute within 3 s', () => {
+  test('connects a visitor every minute within 3 s', () => {
     const visited = new VisitedWorld();
     for (let i = 0; i < 15; i++) {
       const tookMs = visited.visit('killed');
@@ -170,8 +170,8 @@ describe('a network of one node', () => {
     visited.world.close();
   });
 
-  // Paths led over these guests: all must fail before the node alone is left.
-  test('recovers within a minute when 12 guests who stayed for longer are killed at once', () => {
+  // Onion paths led over these guests: all must fail before only the bootstrap node is left.
+  test('recovers within a minute when 12 guests that stayed longer are killed at once', () => {
     const visited = new VisitedWorld();
     for (let round = 0; round < 3; round++) {
       const guests = Array.from({ length: 12 }, () => visited.connector());
@@ -188,7 +188,7 @@ describe('a network of one node', () => {
     visited.world.close();
   });
 
-  test('lets in each of 40 visitors within 3 s to a listener without UDP when they are killed', () => {
+  test('connects each of 40 visitors within 3 s to a listener without UDP when they are killed', () => {
     const visited = new VisitedWorld(1, false);
     const tookMs = Array.from({ length: 40 }, () => visited.visit('killed'));
     assert.ok(Math.max(...tookMs) <= 3_000, tookMs.join(' '));
@@ -215,7 +215,7 @@ describe('a network of one node', () => {
     });
   }
 
-  test('takes a listener back soon after its node was away, while a connector stayed', () => {
+  test('takes a listener back soon after its bootstrap node was down, while a connector stayed', () => {
     const visited = new VisitedWorld();
     visited.online(visited.connector());
     const [entry] = visited.world.nodes.splice(0, 1);
@@ -236,7 +236,7 @@ describe('an outage of the listener', () => {
     [20, 20_000],
     [20, 200_000],
   ] as const) {
-    test(`of ${outageMs / 1000} s on a network of ${nodes} is over soon, and takes no node for dead`, () => {
+    test(`of ${outageMs / 1000} s on a network of ${nodes} is over soon, and does not make any node count as dead`, () => {
       const visited = new VisitedWorld(nodes);
       visited.pass(60_000, 50);
       visited.isCutOff = true;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
-/** Two people who have become friends, `bob` by the request of `alice`. */
+/** Two Tox users who have become friends: `bob` accepted the request of `alice`. */
 function befriended(world: ToxWorld, udp: boolean): { alice: Person; bob: Person } {
   const { ip, node } = world.node();
   const alice = world.person({ udp });
@@ -25,7 +25,7 @@ function befriended(world: ToxWorld, udp: boolean): { alice: Person; bob: Person
   assert.deepEqual(request.publicKey, alice.tox.publicKey);
   assert.deepEqual(bob.tox.acceptFriend(request.publicKey), { kind: 'added', friend: 0 });
   const online = () => alice.tox.friendPath(0) !== 'none' && bob.tox.friendPath(0) !== 'none';
-  assert.equal(world.run(online, 120_000), true, 'the friends meet');
+  assert.equal(world.run(online, 120_000), true, 'the friends connect');
   return { alice, bob };
 }
 
@@ -36,7 +36,7 @@ function packet(id: number, number: number, length: number): Uint8Array {
   return bytes;
 }
 
-/** Sends 1000 packets each way, of every length there is, and gives what arrived at `bob` and `alice`. */
+/** Sends 1000 packets each way, of every possible length, and returns what arrived at `bob` and `alice`. */
 function exchange(world: ToxWorld, { alice, bob }: { alice: Person; bob: Person }): void {
   const sent: Uint8Array[] = [];
   for (let number = 0; number < 1000; number++) {
@@ -54,7 +54,7 @@ function exchange(world: ToxWorld, { alice, bob }: { alice: Person; bob: Person 
   ] as const) {
     for (const [index, lossy] of withId(LOSSY_PACKET_ID).entries()) {
       world.run(() => from.tox.sendLossy(0, lossy) === 'sent', 10_000, 5);
-      // A relay drops what its client has no room for: give it the time to take them.
+      // A relay drops packets for which its client has no room, so give the client time to take them.
       if (index % 100 === 99) world.run(() => false, 20, 5);
     }
     for (const lossless of withId(LOSSLESS_PACKET_ID)) {
@@ -71,7 +71,7 @@ function exchange(world: ToxWorld, { alice, bob }: { alice: Person; bob: Person 
   }
 }
 
-test('two friends meet by UDP through a bootstrap node, and 1000 packets of either kind arrive whole each way', () => {
+test('two friends connect over UDP through a bootstrap node, and 1000 packets of either kind arrive intact each way', () => {
   const world = new ToxWorld();
   const friends = befriended(world, true);
   assert.equal(friends.alice.tox.udpPort, UDP_PORT);
@@ -85,7 +85,7 @@ test('two friends meet by UDP through a bootstrap node, and 1000 packets of eith
   for (const { host } of [...world.nodes, ...world.people]) assert.equal(host.openSockets, 0);
 });
 
-test('without UDP they meet through the TCP relay, and lose nothing there', () => {
+test('without UDP they connect through the TCP relay, and lose nothing there', () => {
   const world = new ToxWorld();
   const friends = befriended(world, false);
   assert.equal(friends.alice.tox.udpPort, 0);
@@ -96,20 +96,20 @@ test('without UDP they meet through the TCP relay, and lose nothing there', () =
   for (const { host } of [...world.nodes, ...world.people]) assert.equal(host.openSockets, 0);
 });
 
-test('a poll alone takes the datagrams that wait', () => {
+test('a poll alone reads the waiting datagrams', () => {
   const world = new ToxWorld();
   const { alice, bob } = befriended(world, true);
   world.run(() => alice.tox.friendPath(0) === 'udp' && bob.tox.friendPath(0) === 'udp', 60_000);
   assert.equal(alice.tox.sendLossy(0, packet(LOSSY_PACKET_ID, 7, 100)), 'sent');
   bob.tox.poll();
-  assert.equal(bob.lossy.length, 0, 'it is on its way');
+  assert.equal(bob.lossy.length, 0, 'it is in flight');
   world.sim.nowMs += world.sim.delayMs;
   bob.tox.poll();
   assert.deepEqual(bob.lossy, [packet(LOSSY_PACKET_ID, 7, 100)]);
   world.close();
 });
 
-test('sending tells a stranger, an offline friend and a packet that cannot be from each other', () => {
+test('sending distinguishes a stranger, an offline friend and an invalid packet', () => {
   const world = new ToxWorld();
   const alice = world.person();
   const bob = world.person();
@@ -125,7 +125,7 @@ test('sending tells a stranger, an offline friend and a packet that cannot be fr
   world.close();
 });
 
-test('adding a friend says what is wrong, and whom we have already', () => {
+test('adding a friend reports what is wrong, and which friends exist already', () => {
   const world = new ToxWorld();
   const alice = world.person();
   const bob = world.person();
@@ -154,7 +154,7 @@ test('adding a friend says what is wrong, and whom we have already', () => {
   world.close();
 });
 
-test('an identity comes back with its secret key and nospam, and no friend of the earlier run with it', () => {
+test('an identity returns with its secret key and nospam, and without any friend of the earlier run', () => {
   const world = new ToxWorld();
   const first = world.person();
   first.tox.acceptFriend(world.person().tox.publicKey);
@@ -170,7 +170,7 @@ test('an identity comes back with its secret key and nospam, and no friend of th
   world.close();
 });
 
-test('a bootstrap node keeps its key, and answers to it', () => {
+test('a bootstrap node keeps its key, and answers under it', () => {
   const world = new ToxWorld();
   const secretKey = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
   const first = world.node(secretKey);
@@ -186,7 +186,7 @@ test('a bootstrap node keeps its key, and answers to it', () => {
   world.close();
 });
 
-test('a bootstrap node tells who it is in fewer bytes than it was asked with', () => {
+test('a bootstrap node sends its info in fewer bytes than the request had', () => {
   const world = new ToxWorld();
   const { ip, node } = world.node();
   const { host } = world.machine();
@@ -206,6 +206,6 @@ test('a bootstrap node tells who it is in fewer bytes than it was asked with', (
   assert.deepEqual([...answer.subarray(0, 5)], [0xf0, 0, 0, 7, 0xe6], 'version 0.2.22 as 2022');
   assert.equal(Buffer.from(answer.subarray(5, length)).toString(), 'tox-wasm-tunnel\0');
   assert.equal(from.port, UDP_PORT);
-  assert.equal(host.recvFrom(socket, answer, from), -1, 'only the request of 78 bytes is one');
+  assert.equal(host.recvFrom(socket, answer, from), -1, 'only the request of 78 bytes is valid');
   world.close();
 });

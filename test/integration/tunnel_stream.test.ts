@@ -20,7 +20,7 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 
 const MIB = 1024 * 1024;
 
-/** What a dialled stream and a `net.Socket` have in common here. */
+/** The operations that a dialled stream and a `net.Socket` share here. */
 type SocketLike = Duplex & {
   readonly bytesRead: number;
   readonly bytesWritten: number;
@@ -100,7 +100,7 @@ for (const [name, dial] of ways) {
       assert.deepEqual([near.bytesWritten, near.bytesRead, near.readyState], [22, 6, 'closed']);
     });
 
-    test('brings many bytes whole, at the pace of who reads them', async (t) => {
+    test('delivers many bytes intact, at the pace of the reader', async (t) => {
       const far = await target(t);
       const near = dial(t, far.port, true);
       const server = await far.connection();
@@ -113,7 +113,7 @@ for (const [name, dial] of ways) {
       assert.deepEqual(await readDigest(near), { bytes, sha256: patternDigest('down', bytes) });
     });
 
-    test('without allowHalfOpen it ends when the other end does, with it it may go on', async (t) => {
+    test('without allowHalfOpen it ends when the other end does, and with it it may continue', async (t) => {
       for (const allowHalfOpen of [false, true]) {
         const far = await target(t);
         const near = dial(t, far.port, allowHalfOpen);
@@ -127,7 +127,7 @@ for (const [name, dial] of ways) {
       }
     });
 
-    test('destroy without an error is a clean end for the other side; with reset it is a reset', async (t) => {
+    test('destroy without an error is a clean end for the other side; resetAndDestroy is a reset', async (t) => {
       const far = await target(t);
       const polite = dial(t, far.port);
       await once(polite, 'connect');
@@ -147,7 +147,7 @@ for (const [name, dial] of ways) {
       assert.equal(String(await readToEnd(await far.connection())), 'soon');
     });
 
-    test('a reset by the other side is ECONNRESET, a port without anybody ECONNREFUSED', async (t) => {
+    test('a reset by the other side is ECONNRESET, and a closed port ECONNREFUSED', async (t) => {
       const far = await target(t);
       const near = dial(t, far.port);
       await once(near, 'connect');
@@ -161,7 +161,7 @@ for (const [name, dial] of ways) {
   });
 }
 
-test('destroy with an error, or with bytes unread, resets the target', async (t) => {
+test('destroy with an error, or with unread bytes, resets the target', async (t) => {
   const far = await target(t);
   const { gate, near, dial } = tunnel(t);
   gate.setSession(near);
@@ -181,7 +181,7 @@ test('destroy with an error, or with bytes unread, resets the target', async (t)
   while (near.stats().streams > 0) await turn();
 });
 
-test('a target that leaves its end open after our destroy is reset after a minute, or when it sends', async (t) => {
+test('a target that keeps its end open after our destroy is reset after a minute, or when it sends', async (t) => {
   const far = await target(t);
   const { gate, near, timers, dial } = tunnel(t);
   gate.setSession(near);
@@ -193,7 +193,7 @@ test('a target that leaves its end open after our destroy is reset after a minut
     await readToEnd(server);
     if (sends) server.write('late');
     else timers.advance(60_000);
-    // A socket that has read an end hears of the reset only when it writes: the stream is looked at.
+    // A socket that has read an end learns of the reset only when it writes, so check the stream.
     while (near.stats().streams > 0) await turn();
     assert.equal(timers.running, 0);
     server.destroy();
@@ -216,7 +216,7 @@ test('a reader that stops keeps the far end from sending more than a window', as
   stream.end();
 });
 
-test('timeout comes after so long without a byte, and is no more than an event', async (t) => {
+test('timeout fires after this long without a byte, and is only an event', async (t) => {
   const far = await target(t);
   const { gate, near, timers, dial } = tunnel(t);
   gate.setSession(near);
@@ -260,7 +260,7 @@ test('it waits for a session, and gives up after 30 seconds or when aborted', as
   assert.equal(await reset, 'ECONNRESET');
 });
 
-test('an agent of it serves node:http, connection after connection', async (t) => {
+test('its agent serves node:http, connection after connection', async (t) => {
   const server = createServer((request, response) => response.end(`you asked for ${request.url}`));
   const port = await listenOnLoopback(server);
   const { gate, near, dial } = tunnel(t);

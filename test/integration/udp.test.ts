@@ -1,14 +1,14 @@
-/** Datagrams from a forward to a target and back, over two sessions with each other. */
+/** Datagrams from a forward to a target and back, over two joined sessions. */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Refusal } from '../../src/forward/entry/local.js';
+import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpForward } from '../../src/forward/entry/udp_forward.js';
 import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
 import { AllowRules, LOOPBACK_ONLY, type TargetRules } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
+import { parseUdpSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { parseUdpSpec } from '../../src/rules/udp_spec.js';
 import { sessionPair } from '../support/session_pair.js';
 import { UdpEnd } from '../support/udp_end.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -16,11 +16,11 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 interface Bench {
   readonly target: UdpEnd;
   readonly client: UdpEnd;
-  /** Of the forward. */
+  /** The options of the forward. */
   readonly port: number;
   readonly server: TargetServer;
   readonly forward: UdpForward;
-  readonly refusals: Refusal[];
+  readonly refusals: RefusedConnection[];
   readonly lines: string[];
   readonly near: ReturnType<typeof sessionPair>['near'];
 }
@@ -40,7 +40,7 @@ async function bench(
   });
   const { near, far } = sessionPair((request) => server.handle(request));
   const forward = new UdpForward({ spec: parseUdpSpec(`0:${host}:${target.port}`) });
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.setSession(near);
   const { port } = await forward.listen();
@@ -55,7 +55,7 @@ async function bench(
   return { target, client, port, server, forward, refusals, lines, near };
 }
 
-test('datagrams go to the target and the answers come back, whatever their length', async (t) => {
+test('datagrams reach the target and the replies come back, whatever their length', async (t) => {
   const { target, client, port } = await bench(t);
   target.answer = (datagram) => datagram;
   const lengths = [0, 1, 512, 1_200, 1_321, 1_322, 4_096, 9_000, 65_507];
@@ -69,7 +69,7 @@ test('datagrams go to the target and the answers come back, whatever their lengt
   assert.ok(client.received.every(({ from }) => from.port === port));
 });
 
-test('10,000 datagrams there and back, 32 at once', async (t) => {
+test('10,000 datagrams cross there and back, 32 at a time', async (t) => {
   const { target, client, port, near } = await bench(t);
   target.answer = (datagram) => datagram;
   const count = 10_000;
@@ -81,17 +81,17 @@ test('10,000 datagrams there and back, 32 at once', async (t) => {
       datagram.writeUInt32BE(sent++);
       client.send(datagram, port);
     }
-    // Lost ones are not waited for: some turns are enough for the rest.
+    // Lost datagrams are not waited for: a few turns are enough for the rest.
     for (let turns = 0; turns < 100 && client.received.length < sent; turns++) await turn();
   }
   for (const { datagram } of client.received) seen.add(datagram.readUInt32BE());
-  assert.equal(seen.size, client.received.length, 'none comes twice');
+  assert.equal(seen.size, client.received.length, 'no datagram comes twice');
   t.diagnostic(`${client.received.length} of ${count} came back`);
   assert.ok(client.received.length >= 0.98 * count, `${client.received.length} came back`);
   assert.equal(near.stats().datagramBytes, 0);
 });
 
-test('a target that is not exposed gets nothing, and the client side is told why', async (t) => {
+test('a target that is not exposed gets nothing, and the client side learns why', async (t) => {
   const rules = new AllowRules([parseExposeSpec('1')]);
   const { target, client, port, refusals, lines, server } = await bench(t, { rules });
   client.send('a', port);
@@ -103,7 +103,7 @@ test('a target that is not exposed gets nothing, and the client side is told why
   assert.match(lines.join(), /warn denied: 127\.0\.0\.1 port/);
 });
 
-test('a rule for TCP alone opens nothing for datagrams; one for UDP alone opens no connections', async (t) => {
+test('a rule for TCP alone admits no datagrams, and a rule for UDP alone no connections', async (t) => {
   const rules = new AllowRules([parseExposeSpec('1-65535/tcp')]);
   const { client, port, refusals, target } = await bench(t, { rules });
   client.send('a', port);
@@ -120,7 +120,7 @@ test('a rule for TCP alone opens nothing for datagrams; one for UDP alone opens 
   assert.equal(refused, 'not-allowed');
 });
 
-test('the address that a name leads to is what is checked, and what is sent to', async (t) => {
+test('the address behind a name is both checked and sent to', async (t) => {
   const inside = await bench(t, { resolve: async () => ['10.1.2.3', '127.0.0.1'] }, 'a.example');
   inside.client.send('a', inside.port);
   await inside.target.came(1);
@@ -130,7 +130,7 @@ test('the address that a name leads to is what is checked, and what is sent to',
   assert.equal(outside.refusals[0]?.reason, 'not-allowed');
 });
 
-test('what is no longer exposed is cut at once', async (t) => {
+test('a target that is no longer exposed is cut off at once', async (t) => {
   let rules: TargetRules = new AllowRules([LOOPBACK_ONLY]);
   const changing: TargetRules = {
     mayPermit: (...asked) => rules.mayPermit(...asked),
@@ -150,7 +150,7 @@ test('what is no longer exposed is cut at once', async (t) => {
   assert.equal(target.received.length, 1);
 });
 
-test('a target that nobody listens at loses datagrams, and gets them once somebody does', async (t) => {
+test('a target without a listener loses datagrams, and gets them once one appears', async (t) => {
   const { target, client, port, forward } = await bench(t);
   target.stop();
   client.send('a', port);
@@ -165,7 +165,7 @@ test('a target that nobody listens at loses datagrams, and gets them once somebo
   assert.deepEqual(later.texts, ['b']);
 });
 
-test('the far end gives up a stream that was silent for two minutes, when its opener does not', async (t) => {
+test('the far end closes a stream after two minutes of silence when its opener does not', async (t) => {
   const timers = new VirtualTimers();
   const { target, client, port, near, server } = await bench(t, { timers });
   target.answer = (datagram) => datagram;
@@ -182,7 +182,7 @@ test('the far end gives up a stream that was silent for two minutes, when its op
   assert.equal(server.counts.opened, 1);
 });
 
-test('a client that is silent for long has its socket at the far end closed', async (t) => {
+test('the socket of a long-silent client is closed at the far end', async (t) => {
   const { target, client, port, forward, near, lines } = await bench(t);
   client.send('a', port);
   await target.came(1);

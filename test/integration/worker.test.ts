@@ -7,7 +7,7 @@ import { TunnelError } from '../../src/core/errors.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 }, lanDiscovery: false } as const;
 
-/** A worker whose events can be waited for, also those that have come already. */
+/** A worker whose events can be awaited, including past ones. */
 class Node {
   readonly link: WorkerLink;
   readonly events: WorkerEvent[] = [];
@@ -22,14 +22,14 @@ class Node {
     });
   }
 
-  /** The first event that fits; each is given once. */
+  /** Returns the first event that matches; each event is returned once. */
   async next<Type extends WorkerEvent['type']>(
     type: Type,
     fits: (event: Extract<WorkerEvent, { type: Type }>) => boolean = () => true,
   ): Promise<Extract<WorkerEvent, { type: Type }>> {
     for (;;) {
       for (const [i, event] of this.events.entries()) {
-        // Extract is what comparing the types has shown.
+        // Comparing the types has shown that this is of the type.
         const same = event.type === type ? (event as Extract<WorkerEvent, { type: Type }>) : undefined;
         if (same === undefined || !fits(same)) continue;
         this.events.splice(i, 1);
@@ -84,7 +84,7 @@ function receiving(rings: WorkerLink['rings'], bytes: number) {
   return { channel, done: whole, nextRoom };
 }
 
-/** Frames may come in any order: put in order by the number each starts with. */
+/** Sorts frames, which may arrive in any order, by the number at the start of each. */
 function hashOf(frames: ReadonlyMap<number, Buffer>): string {
   const hash = createHash('sha256');
   for (const [, frame] of [...frames].sort(([a], [b]) => a - b)) hash.update(frame);
@@ -115,7 +115,7 @@ async function sendFrames(
   return hashOf(frames);
 }
 
-test('two workers become friends over a third, shake hands, and carry a megabyte each way', async (context) => {
+test('two workers become friends over a third, complete the handshake, and carry a megabyte each way', async (context) => {
   const { address } = await startedBootstrap(context);
   const listener = new Node(context);
   const connector = new Node(context);
@@ -182,7 +182,7 @@ test('two workers become friends over a third, shake hands, and carry a megabyte
   assert.equal(await connector.link.worker.removeFriend(added.friend), false);
 });
 
-test('a port that is taken comes back as the error it is', async (context) => {
+test('a taken port is reported with its own error', async (context) => {
   const { started } = await startedBootstrap(context);
   const other = new Node(context);
   const udpPorts = { from: started.udpPort, to: started.udpPort };

@@ -54,7 +54,7 @@ for (const [fault, words] of [
   });
 }
 
-test('a worker that hangs is ended by force, and what waited for it rejects', async (context) => {
+test('a worker that hangs is terminated, and pending calls reject', async (context) => {
   const timers = new VirtualTimers();
   const { link, fatals } = faulty(context, 'hang-call', timers);
   await link.worker.start(LOCAL);
@@ -68,7 +68,7 @@ test('a worker that hangs is ended by force, and what waited for it rejects', as
   assert.deepEqual(fatals, []);
 });
 
-test('a worker that fails to leave well is closed all the same', async (context) => {
+test('a worker whose clean shutdown fails is closed all the same', async (context) => {
   const { link, fatals } = faulty(context, 'throw-close');
   await link.worker.start(LOCAL);
   await link.close();
@@ -76,7 +76,7 @@ test('a worker that fails to leave well is closed all the same', async (context)
   await assert.rejects(link.worker.stats(), (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED');
 });
 
-test('a link that is closed right after its birth, or twice, ends well', async (context) => {
+test('a link closed right after its start, or twice, closes cleanly', async (context) => {
   const { link } = faulty(context, 'none');
   const [start] = [link.worker.start(LOCAL).catch((error: unknown) => error)];
   await Promise.all([link.close(), link.close()]);
@@ -84,7 +84,7 @@ test('a link that is closed right after its birth, or twice, ends well', async (
   assert.ok(!(outcome instanceof Error) || TunnelError.is(outcome));
 });
 
-test('what the worker refuses comes as the error it was, and the worker lives', async (context) => {
+test('a refusal by the worker arrives as the original error, and the worker survives', async (context) => {
   const { link, fatals } = faulty(context, 'none');
   await assert.rejects(link.worker.stats(), (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED');
   const { udpPort } = await link.worker.start(LOCAL);
@@ -101,7 +101,7 @@ test('what the worker refuses comes as the error it was, and the worker lives', 
   assert.deepEqual(fatals, []);
 });
 
-test('an entry that is not there is one clear error too', async (context) => {
+test('a missing entry file is one clear error as well', async (context) => {
   const link = WorkerLink.spawn({ entry: new URL('../support/no_such_worker.js', import.meta.url) });
   context.after(() => link.close());
   const fatal = once(link, 'fatal');

@@ -1,4 +1,4 @@
-/** A program made into one file by a bundler, with the worker and the wasm beside it and no node_modules. */
+/** A program bundled into one file, with the worker and the wasm next to it and no node_modules. */
 import assert from 'node:assert/strict';
 import { copyFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const { user, nodes } = installedPackage();
 const folder = new TempFolder();
 after(() => folder.remove());
 
-/** As docs/embedding.md says it. */
+/** The commands of docs/embedding.md. */
 async function bundle(out: string, entryPoints: Readonly<Record<string, string>>): Promise<void> {
   const { warnings } = await build({
     absWorkingDir: user,
@@ -34,7 +34,7 @@ function copyWasm(to: string): void {
 }
 
 describe('bundled by esbuild', { concurrency: true }, () => {
-  test('with the worker and the wasm beside it, it runs on every Node', async () => {
+  test('with the worker and the wasm next to it, it runs on every Node', async () => {
     const out = folder.file('beside');
     await bundle(out, { server: './main.mjs', 'tox-wasm-tunnel-worker': 'tox-wasm-tunnel/worker' });
     copyWasm(join(out, 'tox.wasm'));
@@ -44,14 +44,14 @@ describe('bundled by esbuild', { concurrency: true }, () => {
     }
   });
 
-  test('with both in other places, it runs when it names them', async () => {
+  test('with both in other places, it runs when the program names them', async () => {
     const out = folder.file('named');
     await bundle(out, { server: './named_files.mjs', 'parts/thread': 'tox-wasm-tunnel/worker' });
     copyWasm(join(out, 'parts', 'tox'));
     assert.deepEqual(await runProgram(process.execPath, [join(out, 'server.mjs')]), LINE);
   });
 
-  test('without the worker, or without the wasm, the error names the file that is missing', async () => {
+  test('without the worker, or without the wasm, the error names the missing file', async () => {
     const out = folder.file('bare');
     await bundle(out, { server: './main.mjs' });
     const noWorker = await runProgram(process.execPath, [join(out, 'server.mjs')]);

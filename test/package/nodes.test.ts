@@ -1,4 +1,4 @@
-/** The command line and the library as installed, on each Node: without a compiler, without anything else. */
+/** The installed command line and library on each Node, without a compiler or anything else. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { createServer, get } from 'node:http';
@@ -22,14 +22,14 @@ after(() => folder.remove());
 
 for (const node of installed.nodes) {
   describe(`Node ${node.version}`, { concurrency: true }, () => {
-    test('npx runs the tarball in an empty folder, with no program but node and a shell', async () => {
+    test('npx runs the tarball in an empty folder, with only node and a shell', async () => {
       const version = await npx(node, ['--version']);
       assert.deepEqual({ ...version, stdout: version.stdout.trim() }, { ...QUIETLY, stdout: VERSION });
       const help = await npx(node, ['connect', '--help']);
       assert.match(help.stdout, /^Usage: tox-wasm-tunnel connect /);
     });
 
-    test('a page comes through a tunnel between a listener and a connector', async () => {
+    test('a page passes through a tunnel between a listener and a connector', async () => {
       const server = createServer((_request, response) => response.end(PAGE));
       const port = await listenOnLoopback(server);
       const network = await PrivateNetwork.start({ program: [node.execPath, installedMain(installed)] });
@@ -42,23 +42,23 @@ for (const node of installed.nodes) {
       }
     });
 
-    test('the library carries a line, and lets the process end by itself', async () => {
+    test('the library carries a line, and lets the process exit by itself', async () => {
       const finished = await runProgram(node.execPath, ['main.mjs'], { cwd: installed.user });
       assert.deepEqual(finished, { ...QUIETLY, stdout: 'a line through the tunnel\n' });
     });
 
-    test('CommonJS requires it, and it does the same', async () => {
+    test('CommonJS can require the library with the same result', async () => {
       const finished = await runProgram(node.execPath, ['required.cjs'], { cwd: installed.user });
       assert.deepEqual(finished, { ...QUIETLY, stdout: 'a line through the tunnel\n' });
     });
   });
 }
 
-test('what --help prints is what commander would have printed', async () => {
+test('--help prints what commander would print', async () => {
   const main = installedMain(installed);
   for (const args of [[], ['listen'], ['connect'], ['ticket']]) {
     const ready = await runProgram(process.execPath, [main, ...args, '--help']);
-    // Two more words than any ready answer has.
+    // The extra words match no precomputed help text.
     const made = await runProgram(process.execPath, [main, ...args, '-v', '-v', '--help']);
     assert.equal(ready.stdout, made.stdout);
     assert.equal(ready.exitCode, 0);
@@ -74,14 +74,14 @@ async function npx(node: TriedNode, args: readonly string[]): Promise<Finished> 
     env: {
       ...process.env,
       PATH: pathWith(node),
-      // Of its own, so that nothing of an earlier run is found.
+      // A separate folder, so that nothing of an earlier run is found.
       npm_config_cache: folder.file(`cache-${node.version}`),
       npm_config_update_notifier: 'false',
     },
   });
 }
 
-/** A folder with this Node and a shell in it: what npx itself needs. On Windows everything is left as it is. */
+/** A folder with only this Node and a shell: what npx itself needs. On Windows nothing changes. */
 function pathWith(node: TriedNode): string {
   if (process.platform === 'win32') return `${dirname(node.execPath)};${process.env['PATH']}`;
   const bin = folder.file(`bin-${node.version}`);
@@ -95,7 +95,7 @@ function pathWith(node: TriedNode): string {
   return bin;
 }
 
-/** What package.json says. */
+/** The content of package.json. */
 function printedVersion(): string {
   const file = join(installed.user, 'node_modules', 'tox-wasm-tunnel', 'package.json');
   // npm has installed it, so it has one.

@@ -1,4 +1,7 @@
-/** Where the installed package shall run, on each Node: docs/embedding.md says how. */
+/**
+ * The environments in which the installed package must run, on each Node, as docs/embedding.md describes
+ * them.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -27,19 +30,19 @@ for (const node of installed.nodes) {
     runProgram(node.execPath, args, { cwd: installed.user });
 
   describe(`Node ${node.version}`, { concurrency: true }, () => {
-    test('a program may read its own folder alone, and start no process', async () => {
+    test('a program may be limited to reading its own folder, and starts no process', async () => {
       const flags = [...permissions, `--allow-fs-read=${installed.user}`];
       assert.deepEqual(await run(...flags, 'main.mjs'), { ...LINE, stderr: '' });
     });
 
-    test('without the permission for threads the error names it', async () => {
+    test('without the permission for threads, the error names it', async () => {
       const flags = ['--no-warnings', permissionFlag(node), `--allow-fs-read=${installed.user}`];
       const { exitCode, stderr } = await run(...flags, 'main.mjs');
       assert.equal(exitCode, 1);
       assert.match(stderr, /--allow-worker|WorkerThreads/);
     });
 
-    test('a tunnel of processes that may read the package, and of its state folder alone the listener', async () => {
+    test('a tunnel of processes that may read only the package, and the listener its state folder', async () => {
       const state = folder.file(`state-${node.version}`);
       mkdirSync(state, { mode: 0o700 });
       const reading = [node.execPath, ...permissions, `--allow-fs-read=${modules}`];
@@ -50,7 +53,7 @@ for (const node of installed.nodes) {
       try {
         const first = await keepers.listen([], '--state', state);
         await network.connect(first.ticket, ['0:127.0.0.1:9']);
-        // What the folder is for: who it was, and the socket by which it is asked.
+        // The files of the listener in that folder: its identity, and its control socket.
         const asked = await runProgram(keeping[0] ?? '', [
           ...keeping.slice(1),
           main,
@@ -68,19 +71,19 @@ for (const node of installed.nodes) {
       }
     });
 
-    test('it runs in a worker thread, and makes no code from strings', async () => {
+    test('it runs in a worker thread, without code generated from strings', async () => {
       const finished = await run('--disallow-code-generation-from-strings', 'in_worker.mjs');
       assert.deepEqual(finished, { ...LINE, stderr: '' });
     });
 
-    test('it runs from a file system that cannot be written', { skip: cannotMount() }, async () => {
+    test('it runs from a read-only file system', { skip: cannotMount() }, async () => {
       const { exitCode, stdout } = await readOnly(node, 'main.mjs');
       assert.deepEqual({ exitCode, stdout }, LINE);
     });
   });
 }
 
-test('the command line runs from a file system that cannot be written with --ephemeral, and says so without it', {
+test('from a read-only file system the command line runs with --ephemeral, and without it says what to do', {
   skip: cannotMount(),
 }, async () => {
   const main = installedMain(installed);
@@ -104,8 +107,8 @@ async function readOnly(node: TriedNode, ...args: readonly string[]): Promise<Fi
 }
 
 /**
- * What stands before a command that shall find the system's and the current folder read-only: a
- * namespace of its own, in which they are made so. `exec`, so that signals reach the command.
+ * The words before a command that make the system's folders and the current folder read-only for it: a
+ * private mount namespace. It uses `exec`, so that signals reach the command.
  */
 function readOnlyShell(): string[] {
   const script =
@@ -113,7 +116,7 @@ function readOnlyShell(): string[] {
   return ['unshare', '--user', '--map-root-user', '--mount', '--', '/bin/sh', '-c', script, 'sh'];
 }
 
-/** False, or the line that says why a read-only file system cannot be made here. */
+/** False, or a line that says why a read-only file system cannot be made here. */
 function cannotMount(): string | false {
   if (process.platform !== 'linux') return 'needs the mount namespaces of Linux';
   try {

@@ -9,9 +9,12 @@ import { readTar } from '../support/read_tar.js';
 
 const MAX_UNPACKED_BYTES = 2 * 1024 * 1024;
 
-/** Anything beside these is a file that users do not need or, worse, one that is not ours to publish. */
+/**
+ * The only files that belong in the package. Any other file is one that users do not need or, worse, one that
+ * is not ours to publish.
+ */
 const MAY_BE_PACKED =
-  /^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|docs\/([a-z_]+\.md|config\.schema\.json)|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.js|\.d\.ts))$/;
+  /^package\/(package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|LICENSE|examples\/[a-z_]+\.ts|bench\/([A-Z]+\.md|results\.svg)|docs\/(([a-z-]+\/)*[a-zA-Z_-]+\.md|config\.schema\.json)|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.js|\.d\.ts))$/;
 
 const MUST_BE_PACKED = [
   'README.md',
@@ -22,11 +25,11 @@ const MUST_BE_PACKED = [
   'dist/cli/main.js',
   'dist/cli/ready_answers.json',
   'dist/worker/main.js',
-  'docs/embedding.md',
+  'docs/reference/library.md',
   'docs/config.schema.json',
 ];
 
-/** What npm runs of a package that it installs from a registry. */
+/** The scripts that npm runs for a package that it installs from a registry. */
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall'];
 
 const { tarball, user } = installedPackage();
@@ -35,14 +38,14 @@ const modules = join(user, 'node_modules');
 describe('the tarball', () => {
   const entries = readTar(gunzipSync(readFileSync(tarball)));
 
-  test('has no file that users do not need', () => {
+  test('contains no file that users do not need', () => {
     assert.deepEqual(
       entries.map(({ name }) => name).filter((name) => !MAY_BE_PACKED.test(name)),
       [],
     );
   });
 
-  test('has the wasm, the compiled sources with their types, and the docs', () => {
+  test('contains the wasm, the compiled sources with their types, and the docs', () => {
     const names = new Set(entries.map(({ name }) => name));
     assert.deepEqual(
       MUST_BE_PACKED.filter((name) => !names.has(`package/${name}`)),
@@ -50,7 +53,7 @@ describe('the tarball', () => {
     );
   });
 
-  test('has no types but those that its entries lead to, and all of these', () => {
+  test('contains exactly the types that its entries lead to', () => {
     const types = entries.map(({ name }) => name).filter((name) => name.endsWith('.d.ts'));
     assert.ok(!types.some((name) => name.startsWith('package/dist/cli/')), 'nobody can import these');
     const folder = join(modules, 'tox-wasm-tunnel', 'dist');
@@ -77,7 +80,7 @@ describe('the tarball', () => {
     );
   });
 
-  test('has less than 2 MiB when it is unpacked', () => {
+  test('is smaller than 2 MiB when unpacked', () => {
     const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
     assert.ok(bytes < MAX_UNPACKED_BYTES, `${bytes} bytes`);
   });
@@ -86,7 +89,7 @@ describe('the tarball', () => {
 describe('an installation', () => {
   const packages = packagesIn(modules);
 
-  test('has the package and what it depends on', () => {
+  test('contains the package and its dependencies', () => {
     assert.ok(packages.includes(join(modules, 'tox-wasm-tunnel')));
     assert.ok(packages.includes(join(modules, 'comlink')));
   });
@@ -104,7 +107,7 @@ describe('an installation', () => {
     }
   });
 
-  test('has nothing native: no addon, and nothing that npm would build one from', () => {
+  test('contains nothing native: no addon, and nothing from which npm would build one', () => {
     const native = packages
       .flatMap((folder) => filesIn(folder))
       .filter((file) => /\.(node|so|dll|dylib|exe|gyp|gypi)$/.test(file));
@@ -119,11 +122,11 @@ interface Manifest {
 }
 
 function manifestOf(folder: string): Manifest {
-  // Only what npm reads of it is looked at.
+  // Looks only at the fields that npm reads.
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
 }
 
-/** Folders of all packages below a node_modules. */
+/** The folders of all packages below a node_modules. */
 function packagesIn(folder: string): string[] {
   return readdirSync(folder)
     .filter((name) => !name.startsWith('.'))

@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type SimEnd, type SimPath, simPath } from '../support/sim_path.js';
 
-/** Set it to run more seeds than usual. */
+/** Set this variable to run more seeds than usual. */
 const RUNS = 'CHANNEL_RUNS';
 
-/** What may happen to a path, each at a time of its own. */
+/** What may happen to a path, each event at its own time. */
 const trouble = fc.oneof(
   fc.record({ kind: fc.constant('outage' as const), atMs: fc.nat(4_000), forMs: fc.nat(3_000) }),
   fc.record({ kind: fc.constant('freeze' as const), atMs: fc.nat(4_000), forMs: fc.nat(3_000) }),
@@ -66,7 +66,7 @@ function plan({ clock, a, b, ab, ba }: SimPath, event: { kind: string; atMs: num
       }),
     );
   } else if (kind === 'stall') {
-    // The ring takes one frame in two, then none, then all.
+    // The ring accepts every second frame, then none, then all.
     let turn = 0;
     between(
       each((end) => {
@@ -112,7 +112,7 @@ test('every frame arrives exactly once, whatever the path does, and then the cha
         for (let index = 0; index < w.frames.length; index++) assert.equal(end.received[index], 1);
         assert.equal(end.channel.backlogBytes, 0);
       }
-      // Quiet: what is left are signs of life, ten seconds apart.
+      // Quiet: only keep-alives remain, ten seconds apart.
       const packets = a.packets + b.packets;
       clock.run(clock.nowMs + 30_000);
       if (w.loss + w.lossBack + w.duplicate === 0) assert.ok(a.packets + b.packets - packets <= 16);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RECEIVED_SPAN } from '../../src/worker/channel/receive/received_packets.js';
+import { RECEIVED_SPAN } from '../../src/worker/channel/recovery/ack.js';
 import { HeldChannel, Notes } from '../support/channel_pair.js';
 import {
   ackPacket,
@@ -14,18 +14,18 @@ import {
 import { seeded } from '../support/sim_clock.js';
 
 const FRAME = new Uint8Array(1_300);
-/** All bundles that may be on the wire, 32 MiB, and a chunk of slots: docs/channel.md, section 5. */
+/** All bundles that may be in flight, 32 MiB, and a chunk of slots: docs/channel.md, section 5. */
 const MEMORY_BOUND_BYTES = 33 * 2 ** 20;
-/** Set it to run more seeds than usual. */
+/** Set this variable to run more seeds than usual. */
 const RUNS = 'CHANNEL_RUNS';
 
-/** A victim with so many packets on their way, and their numbers. */
+/** Returns a victim with this many packets in flight, and their numbers. */
 function inFlight(packets: number): { victim: HeldChannel; numbers: number[] } {
   const victim = new HeldChannel(1, true, new Notes());
   const numbers: number[] = [];
   for (let count = 0; count < packets; count++) {
     victim.channel.send(FRAME, false, 0);
-    // The pacer lets a burst go each moment.
+    // The pacer lets a burst leave each moment.
     if (count % 25 === 24) numbers.push(...pumped(victim, count / 40_000));
   }
   numbers.push(...pumped(victim, 0.9));
@@ -38,7 +38,7 @@ function pumped(victim: HeldChannel, nowMs: number): number[] {
   return victim.sent.map(numberOf).filter((number) => number !== undefined);
 }
 
-/** Their ranges, the newest first. */
+/** Returns their ranges, newest first. */
 function rangesOf(numbers: readonly number[]): Range[] {
   const ranges: [number, number][] = [];
   for (const number of numbers.toReversed()) {
@@ -50,22 +50,22 @@ function rangesOf(numbers: readonly number[]): Range[] {
 }
 
 describe('a hostile peer', () => {
-  test('that acknowledges all that may be on its way is caught at the first number left out', () => {
+  test('that acknowledges everything in flight is caught at the first skipped number', () => {
     const { victim, numbers } = inFlight(4_000);
-    assert.ok(rangesOf(numbers).length > 1, 'numbers are left out');
+    assert.ok(rangesOf(numbers).length > 1, 'numbers are skipped');
     victim.receive(ackPacket([[0, 3_999]]), 10);
     victim.assertBlamesPeer();
     assert.equal(victim.channel.backlogBytes, 0);
   });
 
-  test('that acknowledges what it saw, gaps and all, is believed', () => {
+  test('that acknowledges what it saw, gaps included, is believed', () => {
     const { victim, numbers } = inFlight(4_000);
     victim.receive(ackPacket(rangesOf(numbers)), 10);
     assert.equal(victim.error, undefined);
     assert.equal(victim.channel.stats(10).inFlightBytes, 0);
   });
 
-  test('that acknowledges the future, or what came before the first, is caught', () => {
+  test('that acknowledges future packets, or packets before the first, is caught', () => {
     for (const range of [
       [10, 10],
       [2 ** 31, 2 ** 31],
@@ -77,7 +77,7 @@ describe('a hostile peer', () => {
     }
   });
 
-  test('that reaches further back than anybody remembers is caught', () => {
+  test('that reaches further back than either end remembers is caught', () => {
     const { victim, numbers } = inFlight(RECEIVED_SPAN + 100);
     const largest = numbers.at(-1) ?? 0;
     const since = (first: number): Uint8Array =>
@@ -88,9 +88,9 @@ describe('a hostile peer', () => {
     victim.assertBlamesPeer();
   });
 
-  test('that floods with acknowledgements costs a bounded amount of work for each, however much is on its way', () => {
+  test('that floods with acknowledgements costs bounded work for each, however much is in flight', () => {
     const { victim, numbers } = inFlight(20_000);
-    const [, ...others] = numbers; // the oldest keeps the others from being forgotten
+    const [, ...others] = numbers; // the oldest packet keeps the others from being forgotten
     for (let at = 0; at < others.length; at += 4_000) {
       victim.receive(ackPacket(rangesOf(others.slice(at, at + 4_000))), 1);
     }
@@ -102,10 +102,10 @@ describe('a hostile peer', () => {
       for (let time = 0; time < times; time++) victim.receive(widest, 2);
     });
     assert.equal(victim.error, undefined);
-    assert.ok(looks <= times * (RECEIVED_SPAN + 100), `${looks / times} looks for each`);
+    assert.ok(looks <= times * (RECEIVED_SPAN + 100), `${looks / times} lookups per acknowledgement`);
   });
 
-  test('that sends one bundle ten thousand times has its frame handed up once', () => {
+  test('that sends one bundle ten thousand times has its frame delivered once', () => {
     const victim = new HeldChannel();
     for (let number = 0; number < 10_000; number++) {
       victim.receive(bundlePacket(number, 0, [Uint8Array.of(7)]), number / 100);
@@ -114,13 +114,13 @@ describe('a hostile peer', () => {
     assert.equal(victim.error, undefined);
   });
 
-  test('that asks ten thousand times within a turn is answered once', () => {
+  test('that demands ten thousand acknowledgements within a turn gets one', () => {
     const victim = new HeldChannel();
     for (let number = 0; number < 10_000; number++) victim.receive(pingPacket(number), 1);
     assert.equal(victim.pump(1).length, 1);
   });
 
-  test('that leaves more gaps than an acknowledgement may tell of is answered once all the same', () => {
+  test('that leaves more gaps than an acknowledgement can describe still gets one', () => {
     const victim = new HeldChannel();
     for (let number = 2; number < 400; number += 2) victim.receive(pingPacket(number), 1);
     victim.receive(pingPacket(0), 1);
@@ -129,7 +129,7 @@ describe('a hostile peer', () => {
     assert.ok(victim.channel.pump(1) > 1);
   });
 
-  test('that sends bundles out of the window is caught, and in the window costs no memory', () => {
+  test('that sends bundles outside the window is caught, and inside the window costs no memory', () => {
     const victim = new HeldChannel();
     const before = victim.channel.stats(0).memoryBytes;
     for (let bundle = 65_535; bundle > 0; bundle -= 5) {
@@ -143,7 +143,7 @@ describe('a hostile peer', () => {
   });
 });
 
-test('whatever a peer sends, the channel goes on or blames the peer: it never throws, stays in its bounds and gives back its backlog', () => {
+test('whatever a peer sends, the channel continues or blames the peer: it never throws, stays within its bounds and returns its backlog', () => {
   const seeds = Number(process.env[RUNS] ?? 100);
   let failed = 0;
   let survived = 0;
@@ -171,11 +171,11 @@ test('whatever a peer sends, the channel goes on or blames the peer: it never th
       });
       assert.ok(
         looks <= packets * (RECEIVED_SPAN + 1_000),
-        `${where}: ${looks} looks for ${packets} packets`,
+        `${where}: ${looks} lookups for ${packets} packets`,
       );
       const failedBefore = victim.error !== undefined;
       victim.pump(nowMs);
-      if (failedBefore) assert.equal(victim.sent.length, 0, `${where}: it sends though it has failed`);
+      if (failedBefore) assert.equal(victim.sent.length, 0, `${where}: it sends although it has failed`);
       sent += victim.sent.length;
       for (const packet of victim.sent) peer.see(packet);
       const { memoryBytes } = victim.channel.stats(nowMs);

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { NumberWindow } from '../../src/worker/channel/number_window.js';
-import { Ack } from '../../src/worker/channel/receive/ack.js';
-import { RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/receive/received_packets.js';
+import { NumberWindow } from '../../src/worker/channel/bundles/number_window.js';
+import { Ack, RECEIVED_SPAN, ReceivedPackets } from '../../src/worker/channel/recovery/ack.js';
 import { HeldChannel } from '../support/channel_pair.js';
 
-test('an acknowledgement names exactly what came, whatever the order', () => {
+test('an acknowledgement names exactly the packets that arrived, whatever their order', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 0, max: 2 ** 33 }),
@@ -64,7 +63,7 @@ test('a window of numbers is a set with a floor', () => {
   );
 });
 
-test('no bytes of a peer can do more than end the channel', () => {
+test('no bytes from a peer can do more than end the channel', () => {
   fc.assert(
     fc.property(
       fc.array(

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runChannelWorld } from '../support/channel_world.js';
 
-/** A few hundred of those that bench/channel_seeds.ts runs. */
+/** A few hundred of the seeds that bench/channel_seeds.ts runs. */
 const SEEDS = 300;
 
-test('over any path that a seed makes up every frame arrives exactly once and whole, within the bounds', () => {
+test('over any path generated from a seed, every frame arrives exactly once and intact, within the bounds', () => {
   for (let seed = 0; seed < SEEDS; seed++) {
     try {
       runChannelWorld(seed);
@@ -15,6 +15,6 @@ test('over any path that a seed makes up every frame arrives exactly once and wh
   }
 });
 
-test('a seed comes to the same each time', () => {
+test('a seed gives the same result each time', () => {
   assert.deepEqual(runChannelWorld(5), runChannelWorld(5));
 });

@@ -3,13 +3,15 @@ import test from 'node:test';
 import fc from 'fast-check';
 import { DialPlaces } from '../../src/forward/exit/dial_places.js';
 
-/** What may happen: a dial of a target, the end of one that has a place, or one that waits is given up. */
+/**
+ * The possible events: a dial of a target starts, one that has a place ends, or one that waits is cancelled.
+ */
 const step = fc.record({
   what: fc.constantFrom('dial', 'dial', 'dial', 'leave', 'give up'),
   which: fc.nat(7),
 });
 
-test('whatever comes and goes: never more than the places, no place free that a dial could have, none lost', async () => {
+test('never takes more than all places, leaves none free that a dial could have, and loses none', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 9 }),
@@ -47,7 +49,7 @@ test('whatever comes and goes: never more than the places, no place free that a 
           assert.ok(active.length <= most);
           for (const { target: held } of waiting) assert.ok(activeOf(held) >= most - active.length);
         }
-        // When all have left in turn, each that waits has had its place.
+        // Once all have left in turn, every waiting dial has had its place.
         for (let left = active.shift(); left !== undefined; left = active.shift()) {
           places.leave(left);
           await Promise.resolve();
@@ -59,7 +61,7 @@ test('whatever comes and goes: never more than the places, no place free that a 
   );
 });
 
-test('targets that wait take turns, and each keeps the order of its dials', async () => {
+test('waiting targets take turns, and each keeps the order of its dials', async () => {
   const places = new DialPlaces(1);
   assert.ok(places.tryEnter('a'));
   const turns: string[] = [];

@@ -5,19 +5,19 @@ import { corpusTargets, readCorpus } from '../support/fuzz_corpus.js';
 
 const targets = await fuzzTargets();
 
-describe('what strangers wrote', () => {
+describe('foreign input', () => {
   for (const target of targets) {
-    test(`${target.name}: is read or refused, and nothing else`, { timeout: 60_000 }, async () => {
+    test(`${target.name}: accepted or refused, and nothing else`, { timeout: 60_000 }, async () => {
       const corpus = readCorpus(target.name);
-      // The same ones each time; bench/fuzz.ts takes others, and millions of them.
+      // The same inputs each time; bench/fuzz.ts tries millions of others.
       const inputs = corpus.length + Math.ceil(2000 * target.share) + 40;
       const { accepted, refused } = await fuzz(target, inputs, { seed: 1, corpus });
       assert.ok(accepted > 0, 'some are valid');
-      assert.ok(refused > 0, 'some are not');
+      assert.ok(refused > 0, 'some are invalid');
     });
   }
 
-  test('the corpus names targets that there are', () => {
+  test('every file of the corpus belongs to a target', () => {
     const names = new Set(targets.map(({ name }) => name));
     assert.deepEqual(
       corpusTargets().filter((name) => !names.has(name)),

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { BLOCK_BYTES, BlockPool } from '../../src/mux/stream/block_pool.js';
 import { Intervals } from '../../src/mux/stream/intervals.js';
-import { Reassembly } from '../../src/mux/stream/reassembly.js';
+import { BLOCK_BYTES, BlockPool, Reassembly } from '../../src/mux/stream/reassembly.js';
 import { SendQueue } from '../../src/mux/stream/send_queue.js';
+import { encodeText, printable } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';
 import {
   decodeHello,
@@ -16,14 +16,13 @@ import {
 } from '../../src/mux/wire/handshake.js';
 import { REASONS, type Reason } from '../../src/mux/wire/reasons.js';
 import { encodeTarget } from '../../src/mux/wire/target.js';
-import { encodeText, printable } from '../../src/mux/wire/text.js';
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const offset = fc.maxSafeNat();
 // Keys of a constant table.
 const reason = fc.constantFrom(...(Object.keys(REASONS) as Reason[]));
 
-/** A slow reader of frames, by DataView and node's Buffer: the oracle. */
+/** A slow frame reader on DataView and Buffer, used as the oracle. */
 function oracle(bytes: Uint8Array): unknown {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const long = (at: number): number => Number(view.getBigUint64(at));
@@ -58,7 +57,7 @@ const built = (length: number, write: (out: Uint8Array) => void): Uint8Array => 
   return out;
 };
 
-test('every frame says to a slow reader what was written', () => {
+test('the slow reader reads from every frame what was written', () => {
   const host = fc.stringMatching(/^[a-z0-9.:é-]{1,100}$/u);
   fc.assert(
     fc.property(
@@ -110,7 +109,7 @@ test('every frame says to a slow reader what was written', () => {
   );
 });
 
-test('a reader given anything reads it or blames the peer', () => {
+test('the reader accepts any bytes or blames the peer', () => {
   const readers = [
     frame.readOpen,
     frame.readOffset,
@@ -136,7 +135,7 @@ test('a reader given anything reads it or blames the peer', () => {
   );
 });
 
-test('every hello and welcome says what was written', () => {
+test('every hello and welcome reads back as written', () => {
   const session = bytes16.filter((bytes) => bytes.some((byte) => byte !== 0));
   const fields = fc
     .array(fc.tuple(fc.nat(255), fc.uint8Array({ maxLength: 60 })), { maxLength: 15 })
@@ -171,7 +170,7 @@ test('every hello and welcome says what was written', () => {
   );
 });
 
-test('intervals are a set of bytes, and refuse what is in it', () => {
+test('intervals are a set of bytes, and reject bytes already in the set', () => {
   const piece = fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 8 }));
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 60, size: 'max' }), (pieces) => {
@@ -197,7 +196,7 @@ test('intervals are a set of bytes, and refuse what is in it', () => {
   );
 });
 
-test('reassembly gives the bytes in order, whatever the cuts and the order, and nothing twice', () => {
+test('reassembly returns the bytes in order and only once, whatever the cuts and the order', () => {
   const cuts = fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1, maxLength: 60, size: 'max' });
   fc.assert(
     fc.property(cuts, fc.infiniteStream(fc.nat(1_000_000)), fc.nat(4), (lengths, draws, deliverEvery) => {
@@ -221,7 +220,7 @@ test('reassembly gives the bytes in order, whatever the cuts and the order, and 
         if (index % (deliverEvery + 1) === 0) drain(reassembly, kept);
       }
       drain(reassembly, kept);
-      // The pool must not lend out what a consumer still looks at.
+      // The pool must not reuse a buffer that a consumer still reads.
       for (let count = 0; count < 20; count++) pool.take()?.fill(0xee);
       let offsetNow = 0;
       for (const chunk of kept) {

@@ -10,15 +10,15 @@ import { ids, ListSink, ManualClock, MuxLink, randomOf } from '../support/mux_li
 const WINDOW_BYTES = 20_000;
 const GROWTH_BYTES = 100_000;
 
-/** What one end wants to do with a stream. */
+/** What one end does with a stream. */
 interface Plan {
   /** Bytes to send before the end. */
   readonly bytes: number;
-  /** Bytes a millisecond that its consumer takes; 0: never any. */
+  /** Bytes per millisecond that its consumer takes; 0: none ever. */
   readonly takesPerMs: number;
   /** Milliseconds after the start when it resets; Infinity for never. */
   readonly resetsAtMs: number;
-  /** Milliseconds that its dialling takes, for the accepter; -1 refuses. */
+  /** Milliseconds that the dial takes at the accepting end; -1 refuses. */
   readonly dialMs: number;
 }
 
@@ -29,7 +29,7 @@ const plan: fc.Arbitrary<Plan> = fc.record({
   dialMs: fc.oneof({ weight: 5, arbitrary: fc.nat(20) }, fc.constant(-1)),
 });
 
-/** One end of one stream: writes a pattern, checks the pattern of the other end. */
+/** One end of one stream: writes a pattern and checks the pattern of the other end. */
 class End {
   readonly plan: Plan;
   readonly #seed: number;
@@ -119,7 +119,7 @@ interface Pair {
   dialledAtMs: number;
 }
 
-test('any mix of streams over any reordering: every byte in order, nothing beyond the credit, nothing left', () => {
+test('any mix of streams over any reordering: every byte in order, nothing beyond the credit, nothing left over', () => {
   const streams = fc.array(
     fc.record({ opener: plan, accepter: plan, opensAtMs: fc.nat(40), byListener: fc.boolean() }),
     {
@@ -222,7 +222,7 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
   );
 });
 
-test('after the last END a BYE at once loses nothing, whatever overtakes what', () => {
+test('a BYE right after the last END loses nothing, whatever overtakes what', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1 }),
@@ -269,7 +269,7 @@ test('after the last END a BYE at once loses nothing, whatever overtakes what', 
   );
 });
 
-test('whatever the limits of the far end, every stream is opened in its turn, and none is refused', () => {
+test('whatever the limits of the other end, every stream opens in its turn, and none is refused', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1 }),
@@ -292,7 +292,7 @@ test('whatever the limits of the far end, every stream is opened in its turn, an
             onOpen: (request) => {
               passedAtMs.push(link.clock.ms);
               open++;
-              assert.ok(open <= streams, 'no more at once than the accepter wants');
+              assert.ok(open <= streams, 'no more at once than the accepting end allows');
               const over = (): void => void open--;
               const stream = request.accept({ onEnd: over, onReset: over });
               stream.end();
@@ -331,7 +331,7 @@ test('whatever the limits of the far end, every stream is opened in its turn, an
   );
 });
 
-test('a hostile peer gets a violation or nothing: no other error, and no more memory than its windows', () => {
+test('a hostile peer causes a violation or nothing: no other error, and no more memory than its windows', () => {
   const stream = fc.nat(3);
   const near = fc.oneof(fc.nat(6000), fc.nat(300_000), fc.maxSafeNat());
   const act = fc.oneof(
@@ -377,7 +377,7 @@ test('a hostile peer gets a violation or nothing: no other error, and no more me
             if (length === 0) sink.take();
             if (length === 0) session.writable();
             const mine = live[which];
-            // Writing after one's own end is the caller's fault, and told as that.
+            // Writing after one's own end is a fault of the caller, and reported as such.
             if (length === 1 && mine !== undefined && !ended.has(mine)) mine.write(new Uint8Array(2000));
             if (length === 2 && mine !== undefined) {
               mine.end();
@@ -406,7 +406,7 @@ test('a hostile peer gets a violation or nothing: no other error, and no more me
   );
 });
 
-/** A frame with a body that fits its type more often than not. */
+/** A frame whose body usually fits its type. */
 function bytesFor(type: number, which: number, offset: number, length: number): Uint8Array {
   const head = Buffer.alloc(25);
   head[0] = type;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { allocateRing } from '../../src/ring/ring.js';
 import { PlainReader, PlainWriter } from '../support/plain_ring.js';
 
-test('the ring is a queue: any mix of writes and drains', () => {
+test('the ring is a queue under any mix of writes and drains', () => {
   const write = fc.record({ op: fc.constant('write' as const), bytes: fc.uint8Array({ maxLength: 60 }) });
   const drain = fc.record({ op: fc.constant('drain' as const), budget: fc.nat(4) });
   fc.assert(
@@ -17,7 +17,7 @@ test('the ring is a queue: any mix of writes and drains', () => {
       for (const step of steps) {
         if (step.op === 'write') {
           if (writer.tryWrite(step.bytes)) model.push(Buffer.from(step.bytes).toString('hex'));
-          else assert.ok(model.length > 0, 'an empty ring takes any record');
+          else assert.ok(model.length > 0, 'an empty ring accepts any record');
         } else {
           const got: string[] = [];
           reader.drainViews((record) => got.push(Buffer.from(record).toString('hex')) > 0, step.budget);

@@ -10,7 +10,7 @@ import { everyInterleaving, type Steps, type Thread } from '../support/interleav
 // Two of these fill a ring of 64 bytes: a replay that reads a replaced record finds the same length.
 const RECORD_BYTES = 28;
 
-/** A bell as both threads see it: whether it rang since it was last heard. */
+/** A bell as both threads see it: whether it rang since a thread last heard it. */
 class Bell {
   #unheard = false;
   rings = 0;
@@ -33,7 +33,7 @@ class Bell {
   }
 }
 
-/** Runs what waits for its turn, then waits for a ring, for ever. */
+/** Runs what waits for its turn, then waits for a ring, forever. */
 function eventLoop(steps: Steps, turns: (() => void)[], bell: Bell, rung: () => void): void {
   for (;;) {
     for (let turn = turns.shift(); turn !== undefined; turn = turns.shift()) turn();
@@ -42,7 +42,7 @@ function eventLoop(steps: Steps, turns: (() => void)[], bell: Bell, rung: () => 
   }
 }
 
-/** One ring for two records, and a consumer that takes all it gets. */
+/** One ring with room for two records, and a consumer that takes everything it gets. */
 class Pair {
   readonly toConsumer = new Bell();
   readonly toProducer = new Bell();
@@ -59,7 +59,7 @@ class Pair {
     );
   }
 
-  /** Writes `records` records, waiting for the bell when refused. */
+  /** Writes `records` records, and waits for the bell when refused. */
   producer(records: number): Thread {
     return (steps) => {
       const writer = this.writer(steps, [], () => {});
@@ -105,13 +105,13 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
     { records: 4, budgetRecords: 8, preemptions: 3 },
     { records: 4, budgetRecords: 1, preemptions: 3 },
   ]) {
-    test(`${records} records, ${budgetRecords} a slice`, (t) => {
+    test(`${records} records, ${budgetRecords} per slice`, (t) => {
       const runs = everyInterleaving(() => {
         const pair = new Pair();
         return {
           threads: [pair.producer(records), pair.consumer(budgetRecords)],
           check: ([producerEnded]) => {
-            assert.equal(producerEnded, true, 'the producer waits for ever');
+            assert.equal(producerEnded, true, 'the producer waits forever');
             assert.deepEqual(pair.taken, [...Array(records).keys()]);
           },
         };
@@ -125,7 +125,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
     { limitBytes: 4, reserveBytes: 0, frames: 6 },
     { limitBytes: 6, reserveBytes: 2, frames: 8 },
   ])
-    test(`a backlog that refused is rung for, with a reserve of ${reserveBytes}`, (t) => {
+    test(`a refused writer is woken when the backlog has room, with a reserve of ${reserveBytes}`, (t) => {
       const runs = everyInterleaving(() => {
         const memory = new SharedArrayBuffer(backlogBytes(1));
         const bell = new Bell();
@@ -134,7 +134,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
           const gauge = new BacklogGauge(memory, 0, limitBytes, () => {}, reserveBytes);
           return () => {
             for (let i = 0; i < frames; i++) {
-              // Urgent ones in between, which may be refused after bulk was.
+              // Urgent frames in between may also be refused after a bulk frame was.
               const urgent = reserveBytes > 0 && i % 2 === 1;
               if (urgent) gauge.fits(1);
               while (!gauge.fits(1, urgent)) {
@@ -150,7 +150,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
           const table = new BacklogTable(memory);
           return () => {
             for (let drained = 0; drained < frames; ) {
-              // All at once: a want that this misses is not made good by a later frame.
+              // All at once: a later frame does not repair a want that this one misses.
               const bytes = steps.step(
                 () => written - drained,
                 () => written > drained,
@@ -166,7 +166,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
       assert.equal(runs > 100, true);
     });
 
-  test('who was refused is told, even when another found the room first', (t) => {
+  test('a refused writer is woken, even when another user found the room first', (t) => {
     let ownFinds = 0;
     const runs = everyInterleaving(() => {
       const pair = new Pair();
@@ -191,13 +191,13 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
               refused = true;
             });
           }
-          writer.reserve(RECORD_BYTES); // another user's, and never committed
+          writer.reserve(RECORD_BYTES); // by another user, who never commits
           eventLoop(steps, turns, pair.toProducer, look);
         };
       };
       return { threads: [producer, pair.consumer(8)], check: () => assert.equal(told, refused) };
     }, 3);
-    t.diagnostic(`${runs} orders, in ${ownFinds} the other found it`);
+    t.diagnostic(`${runs} orders; in ${ownFinds} of them the other user found it`);
     assert.ok(ownFinds > 0);
   });
 
@@ -227,7 +227,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
               refused = true;
             });
           }
-          gauge.fits(1); // another user's, and never written
+          gauge.fits(1); // by another user, who never writes
           eventLoop(steps, turns, bell, look);
         };
       };
@@ -241,12 +241,12 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
       const always = (): boolean => true;
       return { threads: [main, worker], check: () => assert.equal(told, refused) };
     }, 4);
-    t.diagnostic(`${runs} orders, in ${ownFinds} the other found it`);
+    t.diagnostic(`${runs} orders; in ${ownFinds} of them the other user found it`);
     assert.ok(ownFinds > 0);
   });
 });
 
-test('a consumer that is awake is not rung', () => {
+test('an awake consumer is not rung', () => {
   const pair = new Pair();
   everyInterleaving(() => ({ threads: [pair.producer(2), pair.consumer(8)], check: () => {} }), 0);
   assert.deepEqual(pair.taken, [0, 1]);

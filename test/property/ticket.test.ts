@@ -13,7 +13,7 @@ import {
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId } from '../../src/network/tox_id.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const toxId = makeToxId(new Uint8Array(32).fill(0x11), Uint8Array.of(1, 2, 3, 4));
 const TICKET = formatTicket({ toxId, secret: new Uint8Array(32).fill(0x55) });
 const DIGITS = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -23,7 +23,7 @@ const tickets = fc
   .record({ key: bytes(32), nospam: bytes(4), secret: bytes(32) })
   .map(({ key, nospam, secret }) => ({ toxId: makeToxId(key, nospam), secret }));
 
-/** What a ticket hides from comparisons too. */
+/** What a ticket hides from comparisons, too. */
 const parts = ({ toxId, secret }: Ticket): Ticket => ({ toxId, secret });
 
 function refused(text: string): RegExpExecArray | null {
@@ -36,12 +36,12 @@ function refused(text: string): RegExpExecArray | null {
   return null;
 }
 
-test('a ticket of golden bytes is the one of docs/protocol.md', () => {
+test('a ticket of golden bytes is the one in docs/protocol.md', () => {
   assert.equal(TICKET.length, TICKET_CHARACTERS);
   assert.ok(protocol.includes(`\`${TICKET}\``), TICKET);
 });
 
-test('what is printed is read back as the same', () => {
+test('a printed ticket parses to the same ticket', () => {
   fc.assert(
     fc.property(tickets, (ticket) => {
       const text = formatTicket(ticket);
@@ -53,7 +53,7 @@ test('what is printed is read back as the same', () => {
   );
 });
 
-test('it survives mail: broken lines, quotes, hyphens and look-alikes', () => {
+test('a ticket survives mail: broken lines, quotes, hyphens and look-alikes', () => {
   const noise = fc.constantFrom(' ', '\n', '\r\n> ', '\t', '-', '"', '>> ', '\u00ad', '\u200b');
   fc.assert(
     fc.property(
@@ -69,7 +69,7 @@ test('it survives mail: broken lines, quotes, hyphens and look-alikes', () => {
   );
 });
 
-test('one wrong character anywhere is told, and so are two that changed places', () => {
+test('one wrong character anywhere is detected, and so are two swapped ones', () => {
   for (let at = 0; at < TICKET.length; at++) {
     for (const digit of DIGITS) {
       if (digit === TICKET[at]) continue;
@@ -81,8 +81,8 @@ test('one wrong character anywhere is told, and so are two that changed places',
   }
 });
 
-describe('a ticket that is not whole', () => {
-  test('every prefix says how much is missing', () => {
+describe('an incomplete or damaged ticket', () => {
+  test('every prefix reports how much is missing', () => {
     for (let length = 4; length < TICKET.length; length++) {
       const missing = TICKET.length - length;
       assert.match(
@@ -94,18 +94,18 @@ describe('a ticket that is not whole', () => {
   });
 
   for (const [name, text, says] of [
-    ['too much', `${TICKET}0`, /1 characters more/],
+    ['too many characters', `${TICKET}0`, /1 characters more/],
     [
-      'a character of none',
+      'a character outside the alphabet',
       `${TICKET.slice(0, 9)}u${TICKET.slice(10)}`,
       /"u" at position 10 is in no ticket/,
     ],
-    ['one that cannot be seen', `${TICKET.slice(0, 9)}\u0000`, /U\+0000 at position 10/],
-    ['another beginning', `xwt1${TICKET.slice(4)}`, /does not begin with twt1/],
+    ['an invisible character', `${TICKET.slice(0, 9)}\u0000`, /U\+0000 at position 10/],
+    ['another prefix', `xwt1${TICKET.slice(4)}`, /does not begin with twt1/],
     ['a later version', `twt2${TICKET.slice(4)}`, /version 2.*update/],
-    ['a whole book', 'x'.repeat(5000), /5000 characters/],
+    ['a very long text', 'x'.repeat(5000), /5000 characters/],
   ] as const) {
-    test(`${name} says so, and never what the ticket is`, () => {
+    test(`${name} is reported, without revealing the ticket`, () => {
       const message = refused(text)?.[0] ?? '';
       assert.match(message, says);
       assert.ok(!message.includes(TICKET.slice(20, 40)));
@@ -113,7 +113,7 @@ describe('a ticket that is not whole', () => {
   }
 });
 
-test('nothing that is typed makes the reader fail otherwise', () => {
+test('no typed text makes the reader fail otherwise', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -129,7 +129,7 @@ test('nothing that is typed makes the reader fail otherwise', () => {
   );
 });
 
-test('a Tox ID is told from a ticket, also mistyped', () => {
+test('a Tox ID is told apart from a ticket, even when mistyped', () => {
   const id = formatToxId(toxId);
   assert.ok(!isTicket(parseRemote(id)));
   assert.ok(isTicket(parseRemote(` ${TICKET}`)));

@@ -1,12 +1,11 @@
-/** A peer that was let in and means ill, beside an honest one: docs/protocol.md, docs/cli.md "Limits". */
+/** A hostile peer that was admitted, next to an honest one: docs/protocol.md, docs/cli.md "Limits". */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
+import { readRule } from '../../src/rules/expose.js';
 import { parseReverseRule } from '../../src/rules/reverse_rule.js';
-import { readRule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
+import { ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 import {
   Attacker,
   type AttackerOptions,
@@ -40,8 +39,8 @@ interface Scene {
 }
 
 /**
- * An honest peer has a megabyte sent back, and meanwhile, each 50 ms, the other does its worst; every byte
- * of the honest one arrives, in a time that does not depend on the other.
+ * An honest peer echoes a megabyte while the other peer attacks every 50 ms. Every byte of the honest peer
+ * must arrive, in a time that does not depend on the attack.
  */
 async function besides(
   options: Omit<AttackerOptions, 'timers'>,
@@ -58,7 +57,7 @@ async function besides(
     await assault({ attacker, honest, round: round++ });
     await world.pass(50);
   }
-  assert.ok(round > 3, 'the attack took place while bytes went');
+  assert.ok(round > 3, 'the attack ran while bytes flowed');
   assert.deepEqual(honest.resets, []);
   assert.equal(honest.receivedBytes, TOTAL_BYTES);
   const hash = createHash('sha256');
@@ -124,16 +123,16 @@ describe('opens to targets that are not allowed', () => {
   const RULES = ['localhost:22', 'db.example:5432', '10.1.0.0/16:80', '0.0.0.0/0:1', '*:1'];
 
   for (const rules of [RULES, [...RULES].reverse()]) {
-    test(`are dialled by no name and no spelling, are answered and counted (rules from ${rules[0]} on)`, async () => {
+    test(`are refused and counted under any name or spelling, and nothing is dialled (rules from ${rules[0]} on)`, async () => {
       const attacker = await besides(
         { rules: book(...rules), resolve: async (name) => NAMES[name] ?? [] },
         async ({ attacker, round }) => {
           const from = round * DENIED.length;
-          // In turns by TCP and by UDP.
+          // Alternates between TCP and UDP.
           const open = round % 2 === 0 ? openFrame : udpFrame;
           attacker.send(...DENIED.map(([host, port], index) => open(streamId(from + index), host, port)));
           const reasons = await attacker.take(TYPES.refused);
-          // Names without an address are told as such; nobody learns more by that than a resolver tells.
+          // Names without an address get a reason of their own; it reveals no more than a resolver does.
           const allowed = new Set<number>([REASON.notAllowed, 3]);
           assert.equal(reasons.length, DENIED.length);
           assert.ok(
@@ -150,7 +149,7 @@ describe('opens to targets that are not allowed', () => {
     });
   }
 
-  test('a name that leads elsewhere the second time is asked once, and what was checked is dialled', async () => {
+  test('a name that resolves differently the second time is looked up once, and the checked address is dialled', async () => {
     const answers = [['127.0.0.1'], ['10.0.0.5']];
     let asked = 0;
     const attacker = await besides(
@@ -163,7 +162,7 @@ describe('opens to targets that are not allowed', () => {
     assert.deepEqual(attacker.dialled, ['127.0.0.1 22']);
   });
 
-  test('a rule that is taken away while a name is resolved is no longer there', async () => {
+  test('a rule removed during name resolution no longer applies', async () => {
     const rules = book('*:80');
     let answer: (addresses: readonly string[]) => void = () => {};
     const attacker = await besides(
@@ -182,7 +181,7 @@ describe('opens to targets that are not allowed', () => {
   });
 });
 
-describe('opens to paths and of ports that are not allowed', () => {
+describe('opens to paths, and reverse ports, that are not allowed', () => {
   const PATHS = [
     '/run/app.sock2',
     '/run/../run/app.sock',
@@ -212,7 +211,7 @@ describe('opens to paths and of ports that are not allowed', () => {
     assert.ok((attacker.server?.counts.denied ?? 0) > PATHS.length);
   });
 
-  test('have nothing listen, without --allow-reverse and beside what it allows', async () => {
+  test('open no port without --allow-reverse, nor outside what it allows', async () => {
     for (const reverse of [new ReverseBook(), new ReverseBook([parseReverseRule('1-9')])]) {
       const attacker = await besides({ rules: book('*:*'), reverse }, async ({ attacker, round }) => {
         const asked = [
@@ -237,7 +236,7 @@ describe('opens to paths and of ports that are not allowed', () => {
     }
   });
 
-  test('of more ports than it may have are refused, also by streams whose UUIDs are none', async () => {
+  test('are refused beyond the port limit, even on streams with UUIDs of any form', async () => {
     const reverse = new ReverseBook([parseReverseRule('0')]);
     const attacker = await besides({ rules: book('*:*'), reverse }, async ({ attacker, round }) => {
       if (round > 0) return;
@@ -269,7 +268,7 @@ describe("frames for another peer's stream", () => {
     assert.equal(attacker.stats?.streams, 0);
   });
 
-  test('an OPEN with its UUID is a stream of its own, which ends without touching the other', async () => {
+  test('an OPEN with its UUID is a separate stream, and its end leaves the other one alone', async () => {
     const attacker = await besides({}, ({ attacker, honest, round }) => {
       if (round % 2 === 0) {
         const [request] = attacker.send(openFrame(honest.idBytes, 'h', 1));
@@ -285,12 +284,12 @@ describe('credit overruns', () => {
   const FAULTS: readonly (readonly [string, (id: Uint8Array) => Uint8Array[]])[] = [
     ['one byte beyond the credit', (id) => [offsetFrame(TYPES.data, id, 262_144, 1)]],
     ['far beyond the credit', (id) => [offsetFrame(TYPES.data, id, 2 ** 52, 100)]],
-    ['beyond what can be counted', (id) => [offsetFrame(TYPES.data, id, 2 ** 53 - 1, 100)]],
-    ['an end beyond the credit', (id) => [offsetFrame(TYPES.end, id, 262_145)]],
+    ['an offset that cannot be counted', (id) => [offsetFrame(TYPES.data, id, 2 ** 53 - 1, 100)]],
+    ['an END beyond the credit', (id) => [offsetFrame(TYPES.end, id, 262_145)]],
     ['the same bytes twice', (id) => [offsetFrame(TYPES.data, id, 5, 9), offsetFrame(TYPES.data, id, 5, 9)]],
   ];
   for (const [name, frames] of FAULTS) {
-    test(`${name} end the session of who did it, and no other`, async () => {
+    test(`${name}: ends the session of the offender, and no other`, async () => {
       const attacker = await besides({}, ({ attacker, round }) => {
         if (round > 0) return;
         const [request] = attacker.send(openFrame(streamId(1), 'h', 1));
@@ -305,7 +304,7 @@ describe('credit overruns', () => {
 });
 
 describe('a slow or greedy peer', () => {
-  test('opens to targets that never answer wait for its own dials, and take half of them at most', async () => {
+  test("opens to targets that never answer use only the peer's own dials, and at most half of them", async () => {
     let rounds = 0;
     const dials = (address: string): number =>
       attacker.dialled.filter((line) => line === `${address} 80`).length;
@@ -318,7 +317,7 @@ describe('a slow or greedy peer', () => {
         );
         attacker.send(...opens);
         assert.deepEqual(await attacker.take(TYPES.refused), []);
-        // Another target of the same peer still has its dial, and is given up again.
+        // Another target of the same peer still gets its dial, which is then cancelled.
         const id = streamId(round * 31 + 30);
         attacker.send(openFrame(id, '192.0.2.2', 80));
         await turn();
@@ -332,13 +331,13 @@ describe('a slow or greedy peer', () => {
     attacker.server?.close();
   });
 
-  test('opens faster than it may wait before anything is dialled, and none is dialled faster', async () => {
+  test('opens beyond the rate wait before anything is dialled, and are dialled at the rate', async () => {
     let sent = 0;
     let rounds = 0;
     const attacker = await besides(
       { rules: book('*:*'), limits: { maxDials: 4096, maxOpensPerSecond: 10 } },
       async ({ attacker, round }) => {
-        // No more than may be unanswered: one beyond that ends the session, as below.
+        // No more than may be unanswered: one more ends the session, as tested below.
         const opens = Array.from({ length: Math.min(200, 4096 - sent) }, (_, index) =>
           openFrame(streamId(sent + index), `192.0.2.${sent + index}`, 80),
         );
@@ -350,13 +349,13 @@ describe('a slow or greedy peer', () => {
     );
     assert.ok(attacker.isOnline);
     const opened = attacker.dialled.length;
-    // 20 at once, then 10 a second of 50 ms a round.
+    // 20 at once, then 10 per second; a round takes 50 ms.
     assert.ok(opened >= 20 && opened <= 20 + rounds, String(opened));
     assert.equal(attacker.stats?.streams, sent);
     attacker.server?.close();
   });
 
-  test('opens and resets in turn keep nothing of ours, and take no turn of anybody', async () => {
+  test('alternating opens and resets cost us no memory, and delay no other peer', async () => {
     let most = 0;
     const attacker = await besides(
       { rules: book('*:*'), limits: { maxOpensPerSecond: 1 } },
@@ -377,7 +376,7 @@ describe('a slow or greedy peer', () => {
     attacker.server?.close();
   });
 
-  test('more opens than may be unanswered end its session, however slowly they pass', async () => {
+  test('more unanswered opens than the limit end its session, however slowly they are served', async () => {
     const attacker = await besides(
       { rules: book('*:*'), limits: { maxOpensPerSecond: 1 } },
       ({ attacker, round }) => {
@@ -401,11 +400,11 @@ describe('a slow or greedy peer', () => {
       if (round < 10) {
         const [request] = attacker.send(openFrame(streamId(round), 'h', 1));
         if (request !== undefined) streams.push(request.accept({}));
-        // Nothing is taken from us, and no credit is given beyond the first.
+        // The peer takes nothing, and gives no credit beyond the first.
         attacker.listener.node.newest.room = attacker.frames.length + 5;
       }
       attacker.send(PING);
-      // As a pipe does: until it is told to stop, and then no more until there is room.
+      // As a pipe does: write until refused, and then only when there is room.
       for (const stream of streams) {
         while (stream.backlogBytes < 256 * 1024 && stream.write(piece)) assert.ok(!stream.isClosed);
       }
@@ -415,7 +414,7 @@ describe('a slow or greedy peer', () => {
     assert.ok(backlogBytes >= MIB && backlogBytes <= streams.length * (256 * 1024 + piece.length));
   });
 
-  test('gaps in thousands of streams hold no more memory than the bound of a peer', async () => {
+  test('gaps in thousands of streams hold no more memory than the limit of one peer', async () => {
     const limits = { maxPeerBufferBytes: 4 * MIB, maxOpensPerSecond: 10_000 };
     let most = 0;
     let resets = 0;
@@ -434,14 +433,14 @@ describe('a slow or greedy peer', () => {
   });
 });
 
-describe('datagrams that never come whole', () => {
-  test('in a thousand streams hold no more memory than the bound of a peer, and cost no session', async () => {
+describe('datagrams that never become complete', () => {
+  test('hold no more memory in a thousand streams than the limit of one peer, and end no session', async () => {
     let most = 0;
     const ids = Array.from({ length: 1000 }, (_, index) => streamId(index));
     const attacker = await besides({}, ({ attacker, round }) => {
       if (round === 0)
         for (const request of attacker.send(...ids.map((id) => udpFrame(id, 'h', 1)))) accept(request);
-      // Eight that lack a part may wait in each.
+      // Each stream may hold eight incomplete datagrams.
       attacker.send(...ids.map((id) => datagramPart(id, round, 1300)));
       attacker.send(...ids.map((id) => datagramPart(id, round + 1e6, 1300)));
       most = Math.max(most, attacker.stats?.datagramBytes ?? 0);
@@ -458,18 +457,18 @@ describe('a flood of control frames', () => {
   const FLOODS: readonly (readonly [string, (number: number) => Uint8Array])[] = [
     ['PING', () => PING],
     ['CREDIT for a stream', (number) => offsetFrame(TYPES.credit, id, number)],
-    ['CREDIT for no stream', (number) => offsetFrame(TYPES.credit, streamId(number + 9), number)],
-    ['RESET for no stream', (number) => reasonFrame(TYPES.reset, streamId(number + 9), 7)],
+    ['CREDIT for an unknown stream', (number) => offsetFrame(TYPES.credit, streamId(number + 9), number)],
+    ['RESET for an unknown stream', (number) => reasonFrame(TYPES.reset, streamId(number + 9), 7)],
     ['OPEN', (number) => openFrame(streamId(number + 9), 'h', 1)],
   ];
   for (const [name, flood] of FLOODS) {
-    test(`of ${name} ends its session with a limit, and no other`, async () => {
+    test(`of ${name} ends its own session with a limit, and no other`, async () => {
       let sent = 0;
       const attacker = await besides({ limits }, ({ attacker, round }) => {
         if (round === 0) for (const request of attacker.send(openFrame(id, 'h', 1))) accept(request);
         if (!attacker.isOnline) return;
         attacker.send(...Array.from({ length: 1000 }, () => flood(sent++)));
-        // What is sent back does not pile up: one PONG for all PINGs of a batch.
+        // Replies do not pile up: one PONG answers all PINGs of a batch.
         if (name === 'PING') assert.ok(attacker.frames.length <= 2 + 2 * (round + 1));
       });
       assert.ok(!attacker.isOnline);

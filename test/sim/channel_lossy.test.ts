@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type SimPath, simPath } from '../support/sim_path.js';
 
-/** Sends a frame each `everyMs` from now on, `count` in all, every `lossyEvery`th lossy. @returns which */
+/**
+ * Sends `count` frames, one every `everyMs`, and every `lossyEvery`th of them lossy. @returns the indexes of
+ * the lossy ones
+ */
 function stream(
   path: SimPath,
   count: number,
@@ -25,7 +28,7 @@ function times(path: SimPath, index: number): number {
   return path.b.received[index] ?? 0;
 }
 
-test('over a path that loses, doubles and reorders, lossy frames come once or not at all, the others once', () => {
+test('on a path that loses, duplicates and reorders, lossy frames arrive at most once and others exactly once', () => {
   const path = simPath(5, {
     delayMs: 20,
     jitterMs: 10,
@@ -41,14 +44,14 @@ test('over a path that loses, doubles and reorders, lossy frames come once or no
   for (let index = 0; index < path.a.sentFrames; index++) {
     if (!lossy.has(index)) assert.equal(times(path, index), 1);
     else arrived += times(path, index);
-    assert.ok(times(path, index) <= 1, `frame ${index} came ${times(path, index)} times`);
+    assert.ok(times(path, index) <= 1, `frame ${index} arrived ${times(path, index)} times`);
   }
   const part = arrived / lossy.size;
   assert.ok(part > 0.93 && part < 0.97, `${part} of the lossy frames arrived`);
   assert.equal(path.a.backlogBytes, 0);
 });
 
-test('where only lossy frames travel, none is ever sent again', () => {
+test('no packet is retransmitted when all frames are lossy', () => {
   const path = simPath(6, { delayMs: 20, loss: 0.1, rateMbps: 50, queueBytes: 200_000 });
   stream(path, 5_000, 1, 1_200, 1);
   path.clock.run(20_000);
@@ -59,7 +62,7 @@ test('where only lossy frames travel, none is ever sent again', () => {
   assert.equal(stats.inFlightBytes, 0);
 });
 
-test('more than the path carries is dropped before it, within bounds, and the newest arrive', () => {
+test("frames beyond the path's rate are dropped before it, within bounds, and the newest arrive", () => {
   const path = simPath(7, { delayMs: 20, loss: 0, rateMbps: 5, queueBytes: 100_000 });
   stream(path, 10_000, 0.5, 1_200, 1);
   let mostBacklog = 0;
@@ -77,7 +80,7 @@ test('more than the path carries is dropped before it, within bounds, and the ne
   for (let index = 9_990; index < 10_000; index++) assert.equal(times(path, index), 1);
 });
 
-test('beside bulk that fills the path, a call of 1 Mbit/s arrives soon, and bulk has the rest', () => {
+test('during bulk that fills the path, a call of 1 Mbit/s arrives promptly, and bulk gets the rest', () => {
   const path = simPath(8, { delayMs: 20, loss: 0, rateMbps: 50, queueBytes: 500_000 });
   path.a.bulk(1e12);
   path.clock.run(2_000);

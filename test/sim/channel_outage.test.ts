@@ -11,7 +11,7 @@ function setDown({ ab, ba }: SimPath, down: boolean): void {
   ba.down = down;
 }
 
-/** Runs to the end of the transfer and checks that every frame came once. */
+/** Runs to the end of the transfer and checks that every frame arrived exactly once. */
 function assertComplete(path: SimPath, bytes = TOTAL_BYTES): void {
   const { clock, a, b } = path;
   clock.run(clock.nowMs + 60_000, () => b.receivedBytes >= bytes);
@@ -22,7 +22,7 @@ function assertComplete(path: SimPath, bytes = TOTAL_BYTES): void {
   assert.ok(b.received.every((times) => times === 1));
 }
 
-/** Part of the link's rate that arrives in the second that begins 2 s from now. */
+/** The share of the link rate that arrives within the second that starts 2 s from now. */
 function rateAfterThreeSeconds({ clock, b }: SimPath): number {
   clock.run(clock.nowMs + 2_000);
   const before = b.receivedBytes;
@@ -30,9 +30,9 @@ function rateAfterThreeSeconds({ clock, b }: SimPath): number {
   return (b.receivedBytes - before) / (LINK.rateMbps * 125 * 1_000);
 }
 
-describe('an outage that nobody told the channel of', () => {
+describe('an outage that nobody reported to the channel', () => {
   for (const seconds of [1, 8, 20, 60]) {
-    test(`${seconds} s: nothing is lost, and full speed is back within 3 s`, () => {
+    test(`${seconds} s: nothing is lost, and full speed returns within 3 s`, () => {
       const path = simPath(seconds, LINK);
       path.a.bulk(TOTAL_BYTES);
       path.clock.run(1_300);
@@ -47,7 +47,7 @@ describe('an outage that nobody told the channel of', () => {
 
 describe('an outage with the friend offline', () => {
   for (const seconds of [1, 8, 20, 60]) {
-    test(`${seconds} s: silence, then all goes on, at full speed within 3 s`, () => {
+    test(`${seconds} s: the channel is silent, then everything continues, at full speed within 3 s`, () => {
       const path = simPath(seconds, LINK);
       const { clock, a, b } = path;
       a.bulk(TOTAL_BYTES);
@@ -62,7 +62,7 @@ describe('an outage with the friend offline', () => {
       setDown(path, false);
       a.channel.thaw(clock.nowMs);
       a.wake();
-      // The far end hears of it a little later.
+      // The far end learns of it a little later.
       clock.after(400, () => {
         b.channel.thaw(clock.nowMs);
         b.wake();
@@ -73,7 +73,7 @@ describe('an outage with the friend offline', () => {
   }
 });
 
-test('after a thaw the first round trip carries little', () => {
+test('the first round trip after a thaw carries little', () => {
   const path = simPath(31, LINK);
   const { clock, a, b } = path;
   a.bulk(TOTAL_BYTES);
@@ -91,7 +91,7 @@ test('after a thaw the first round trip carries little', () => {
   assert.ok(a.packets - packets <= 40, `${a.packets - packets} packets`);
 });
 
-test('a path that gets four times longer and lossy is followed, and back again', () => {
+test('the channel adapts to a path that becomes four times longer and lossy, and back', () => {
   const path = simPath(32, LINK);
   const { clock, a, b, ab, ba } = path;
   a.bulk(2 * TOTAL_BYTES);
@@ -110,7 +110,7 @@ test('a path that gets four times longer and lossy is followed, and back again',
   assertComplete(path, 2 * TOTAL_BYTES);
 });
 
-test('the answer that the peer owes is told, and only then', () => {
+test('stats report how long the peer owes an answer, and only then', () => {
   const path = simPath(33, LINK);
   const { clock, a } = path;
   a.frame(100);
@@ -124,7 +124,7 @@ test('the answer that the peer owes is told, and only then', () => {
   assert.ok(unansweredMs > 5_000 && unansweredMs < 15_000, `${unansweredMs} ms`);
 });
 
-test('a path that says full or offline is tried again soon, and not in a spin', () => {
+test('a path that reports full or offline is retried soon, but not in a busy loop', () => {
   const path = simPath(34, LINK);
   const { clock, a, b } = path;
   let tries = 0;
@@ -137,7 +137,7 @@ test('a path that says full or offline is tried again soon, and not in a spin', 
   a.frame(100);
   a.frame(100, true);
   clock.run(990);
-  // The end reads it twice for each try.
+  // The end reads the result twice per try.
   assert.ok(tries <= 1_200, `${tries / 2} tries in a second`);
   clock.run(1_050);
   assert.equal(b.receivedFrames, 2);

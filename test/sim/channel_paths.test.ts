@@ -7,7 +7,7 @@ type Optional = 'jitterMs' | 'duplicate' | 'overheadBytes';
 
 const ENDLESS = 1e12;
 
-/** What arrives of frames' bytes as part of the link's rate, from `fromMs` on for `forMs`. */
+/** The share of the link rate that arrives as bytes of frames, from `fromMs` on for `forMs`. */
 function goodput({ clock, b }: SimPath, rateMbps: number, fromMs: number, forMs: number): number {
   clock.run(fromMs);
   const before = b.receivedBytes;
@@ -36,7 +36,7 @@ function assertOnce({ a, b }: SimPath): void {
   assert.ok(b.received.every((times) => times === 1));
 }
 
-describe('bulk fills a path', () => {
+describe('bulk data fills a path', () => {
   const line = (
     delayMs: number,
     rateMbps: number,
@@ -71,13 +71,13 @@ describe('bulk fills a path', () => {
   }
 });
 
-test('a fifth of the acknowledgements may be lost without a loss of speed', () => {
+test('a fifth of the acknowledgements may be lost without loss of speed', () => {
   const path = simPath(12, { delayMs: 20, rateMbps: 100, queueBytes: 500_000 }, { loss: 0.2 });
   path.a.bulk(ENDLESS);
   assert.ok(goodput(path, 100, 1_500, 5_000) >= 0.92);
 });
 
-test('acknowledgements take less than a hundredth of what they acknowledge', () => {
+test('acknowledgements take less than a hundredth of the bytes that they acknowledge', () => {
   const path = simPath(13, { delayMs: 20, rateMbps: 100, queueBytes: 500_000 });
   path.a.bulk(ENDLESS);
   path.clock.run(5_000);
@@ -87,14 +87,14 @@ test('acknowledgements take less than a hundredth of what they acknowledge', () 
   );
 });
 
-test('the first MiB is there within 0.3 s at 20 ms and 100 Mbit/s', () => {
+test('the first MiB arrives within 0.3 s at 20 ms and 100 Mbit/s', () => {
   const path = simPath(14, { delayMs: 20, rateMbps: 100, queueBytes: 500_000 });
   path.a.bulk(2 ** 20);
   path.clock.run(300);
   assert.ok(path.b.receivedBytes >= 2 ** 20);
 });
 
-test('a bulk transfer keeps the queue short: 95 % of the time under 20 ms of 40', () => {
+test('a bulk transfer keeps the queue short: under 20 ms for 95 % of the time, of 40 ms', () => {
   const path = simPath(15, { delayMs: 20, rateMbps: 100, queueBytes: 500_000 });
   path.a.bulk(ENDLESS);
   path.clock.run(1_000);
@@ -103,7 +103,7 @@ test('a bulk transfer keeps the queue short: 95 % of the time under 20 ms of 40'
   assert.ok(percentile(samples, 0.95) < 20, `${percentile(samples, 0.95)} ms`);
 });
 
-test('an urgent frame beside a bulk transfer is there within a round trip and 30 ms', () => {
+test('an urgent frame during a bulk transfer arrives within a round trip and 30 ms', () => {
   const path = simPath(16, { delayMs: 20, rateMbps: 100, queueBytes: 500_000 });
   const { clock, a, b } = path;
   a.bulk(ENDLESS);
@@ -121,11 +121,11 @@ test('an urgent frame beside a bulk transfer is there within a round trip and 30
   clock.at(1_000, type);
   clock.run(10_000);
   assert.ok(tookMs.length > 200);
-  // One way: the other way back is idle.
+  // One way: the other direction is idle.
   assert.ok(percentile(tookMs, 0.95) < 20 + 30, `${percentile(tookMs, 0.95)} ms`);
 });
 
-test('jitter alone is hardly ever taken for loss', () => {
+test('jitter alone is hardly ever mistaken for loss', () => {
   const path = simPath(17, { delayMs: 5, jitterMs: 3, rateMbps: 200, queueBytes: 500_000 });
   path.a.bulk(ENDLESS);
   path.clock.run(2_000);
@@ -135,7 +135,7 @@ test('jitter alone is hardly ever taken for loss', () => {
   assert.ok(after.packetsLost - before.packetsLost <= (after.packetsOut - before.packetsOut) / 1_000);
 });
 
-test('a quiet channel sends a sign of life each ten seconds and keeps its timer asleep between', () => {
+test('a quiet channel sends a keep-alive every ten seconds, and its timer sleeps in between', () => {
   const path = simPath(18, { delayMs: 20, rateMbps: 100, queueBytes: 500_000 });
   path.a.frame(100);
   path.clock.run(5_000);

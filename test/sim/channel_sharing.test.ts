@@ -8,7 +8,7 @@ import { SimTcp } from '../support/sim_tcp.js';
 
 const ENDLESS = 1e12;
 const RATE_MBPS = 100;
-/** What has passed before shares are measured, and for how long they are. */
+/** How long the flows settle before the shares are measured, and how long the measurement takes. */
 const SETTLE_MS = 6_000;
 const MEASURE_MS = 30_000;
 
@@ -16,7 +16,7 @@ function line(queueBytes: number): { delayMs: number; rateMbps: number; queueByt
   return { delayMs: 20, rateMbps: RATE_MBPS, queueBytes };
 }
 
-/** What part of the link each of the two gets from now on. */
+/** The share of the link that each of the two gets from now on. */
 function shares(clock: SimClock, one: Receiver, other: Receiver): [number, number] {
   const [first, second] = [one.receivedBytes, other.receivedBytes];
   clock.run(clock.nowMs + MEASURE_MS);
@@ -28,7 +28,7 @@ interface Receiver {
   readonly receivedBytes: number;
 }
 
-describe('a link shared with kernel TCP: each gets at least a quarter, with BBR a fifth', () => {
+describe('a link shared with kernel TCP: each gets at least a quarter, or with BBR a fifth', () => {
   const rows = [
     { kind: 'cubic', queueBytes: 250_000, first: 'channel' },
     { kind: 'cubic', queueBytes: 500_000, first: 'channel' },
@@ -58,10 +58,11 @@ describe('a link shared with kernel TCP: each gets at least a quarter, with BBR 
   }
 });
 
-test('a channel that is filled again late, over and over, leaves CUBIC its share', () => {
+test('a channel that is refilled late time after time leaves CUBIC its share', () => {
   const { clock, a, b, ab, ba } = simPath(21, line(500_000));
   const tcp = new SimTcp(clock, ab, ba, 'cubic');
-  // A main thread that hears of room when half of its backlog has left, and comes 8 ms later: 3 ms too late.
+  // A main thread that is told of room when half of its backlog has left, and refills 8 ms later: 3 ms too
+  // late.
   const backlogBytes = 112 * 1024;
   let isDue = false;
   const fill = (): void => {
@@ -81,7 +82,7 @@ test('a channel that is filled again late, over and over, leaves CUBIC its share
   assert.ok(our >= 0.25 && their >= 0.25, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
 });
 
-test('two channels share a link, whoever came first, and do not keep the queue full', () => {
+test('two channels share a link in either start order, and do not keep the queue full', () => {
   const { clock, a, b, ab, ba } = simPath(22, line(500_000));
   const [c, d] = simEnds(clock, ab, ba, 23);
   a.bulk(ENDLESS);

@@ -1,4 +1,7 @@
-/** What a keystroke waits for beside bulk data on a slow path: sessions, the backlog's gauge and channels in virtual time. */
+/**
+ * How long a keystroke waits during bulk data on a slow path: sessions, the backlog gauge and channels in
+ * virtual time.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { URGENT_RESERVE_BYTES } from '../../src/core/limits.js';
@@ -8,22 +11,22 @@ import { simSessions } from '../support/sim_session.js';
 
 const ONE_WAY_MS = 20;
 const FOR_MS = 60_000;
-/** One stream's first window is no more than the backlog: it takes several to fill that. */
+/** The first window of one stream is no larger than the backlog, so it takes several streams to fill that. */
 const UPLOADS = 4;
 const BULK_CHUNK = new Uint8Array(64 * 1024);
-/** A call: a voice codec's packet each 20 ms. */
+/** A call: one voice codec packet every 20 ms. */
 const CALL_BYTES = 200;
 const CALL_EVERY_MS = 20;
 
 interface Delays {
-  /** Of keystrokes and of datagrams, the shortest first. */
+  /** Delays of keystrokes and of datagrams, shortest first. */
   readonly keysMs: number[];
   readonly datagramsMs: number[];
   readonly sent: { keys: number; datagrams: number };
   bulkBytes: number;
 }
 
-/** How long one byte, and a datagram of a call, take to the far end beside an upload at 5 Mbit/s. */
+/** Measures how long one byte, and a datagram of a call, take to the far end during an upload at 5 Mbit/s. */
 function beside(reserveBytes: number, seed: number): Delays {
   const path = simPath(seed, { delayMs: ONE_WAY_MS, rateMbps: 5, loss: 0, queueBytes: 100_000 });
   const { clock } = path;
@@ -65,7 +68,7 @@ function beside(reserveBytes: number, seed: number): Delays {
     call.sendDatagram(datagram);
     if (clock.nowMs < FOR_MS) clock.after(CALL_EVERY_MS, speak);
   };
-  // When the path is known and the backlog full.
+  // Once the path is known and the backlog is full.
   clock.at(5_000, press);
   clock.at(5_000, speak);
   clock.run(FOR_MS + 2_000);
@@ -73,7 +76,7 @@ function beside(reserveBytes: number, seed: number): Delays {
   return delays;
 }
 
-test('a keystroke and a call beside bulk at 5 Mbit/s do not wait until half of the backlog is sent', (t) => {
+test('a keystroke and a call during bulk at 5 Mbit/s do not wait for half of the backlog', (t) => {
   for (const seed of [1, 2, 3]) {
     const before = beside(0, seed);
     const now = beside(URGENT_RESERVE_BYTES, seed);
@@ -85,12 +88,15 @@ test('a keystroke and a call beside bulk at 5 Mbit/s do not wait until half of t
         const at = (part: number): string =>
           (ms[Math.floor(part * (ms.length - 1))] ?? Number.NaN).toFixed(0);
         t.diagnostic(
-          `${what} ${which}: p50 ${at(0.5)}, p90 ${at(0.9)}, p99 ${at(0.99)}, most ${at(1)} of ${ms.length}`,
+          `${what} ${which}: p50 ${at(0.5)}, p90 ${at(0.9)}, p99 ${at(0.99)}, max ${at(1)} of ${ms.length}`,
         );
       }
     }
     assert.deepEqual([now.keysMs.length, now.datagramsMs.length], [now.sent.keys, now.sent.datagrams]);
-    assert.ok((before.keysMs.at(-1) ?? 0) > 150, 'what is measured is the wait for half of the backlog');
+    assert.ok(
+      (before.keysMs.at(-1) ?? 0) > 150,
+      'without a reserve, the wait is that for half of the backlog',
+    );
     assert.ok((now.keysMs.at(-1) ?? Number.NaN) < 80 && (now.datagramsMs.at(-1) ?? Number.NaN) < 80);
     assert.ok(now.bulkBytes > 0.99 * before.bulkBytes);
   }

@@ -1,25 +1,25 @@
-/** Two channels over two toxcores while UDP is blocked and let through again. On virtual time. */
+/** Two channels over two toxcores while UDP is blocked and unblocked. On virtual time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Path } from '../../src/bridge/contract.js';
+import type { Path } from '../../src/core/tox_network.js';
 import { Relays } from '../../src/worker/bootstrap.js';
-import { createFastChannel } from '../../src/worker/channel/fast_channel.js';
+import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 const FRAME_BYTES = 1_300;
 const CHANNEL = 1;
-/** Frames that wait at most, so that both always have some to send: in bytes. */
+/** Maximum bytes of waiting frames; both ends always have some to send. */
 const BACKLOG_BYTES = 64 * 1024;
 const STEP_MS = 5;
 
-/** A person with a channel to its one friend, which sends numbered frames and notes those that come. */
+/** A Tox user with a channel to its only friend, which sends numbered frames and records incoming ones. */
 class End {
   readonly person: Person;
   readonly channels: ChannelSet;
   readonly paths: Path[] = [];
   readonly errors: string[] = [];
-  /** How often the frame of each number came. */
+  /** How often the frame with each number arrived. */
   readonly received: number[] = [];
   receivedCount = 0;
   sent = 0;
@@ -37,7 +37,7 @@ class End {
       },
     );
     this.channels = new ChannelSet({
-      createChannel: createFastChannel,
+      createChannel: (host, options) => new ReliableChannel(host, options),
       rings: {
         write: (_id, frame) => {
           const number = new DataView(frame.buffer, frame.byteOffset).getUint32(0);
@@ -78,10 +78,10 @@ type Ends = readonly [End, End];
 const pathsAre = (ends: Ends, path: Path): boolean =>
   ends.every(({ person }) => person.tox.friendPath(0) === path);
 
-/** As the simulated network names an IPv4 address. */
+/** The form in which the simulated network names an IPv4 address. */
 const hexIp = (ip: string): string => Buffer.from(ip.split('.').map(Number)).toString('hex');
 
-/** They join by a node, become friends, meet directly, and have its relay as well. */
+/** The two join through a bootstrap node, become friends, connect directly, and know its relay as well. */
 function meet(world: ToxWorld, ends: Ends, ip: string, key: Uint8Array): void {
   const [a, b] = ends;
   for (const { person } of ends) {
@@ -93,7 +93,7 @@ function meet(world: ToxWorld, ends: Ends, ip: string, key: Uint8Array): void {
   b.person.tox.acceptFriend(a.person.tox.publicKey);
   assert.ok(
     world.run(() => pathsAre(ends, 'udp'), 180_000),
-    'the friends meet',
+    'the friends connect',
   );
   for (const [index, end] of ends.entries()) {
     const relays = new Relays();
@@ -103,7 +103,7 @@ function meet(world: ToxWorld, ends: Ends, ip: string, key: Uint8Array): void {
   }
 }
 
-/** Both send as much as goes, or nothing new. */
+/** Both send as much as possible, or nothing new. */
 function load(world: ToxWorld, ends: Ends, done: () => boolean, limitMs: number, busy = true): boolean {
   return world.run(
     () => {
@@ -115,11 +115,12 @@ function load(world: ToxWorld, ends: Ends, done: () => boolean, limitMs: number,
   );
 }
 
-test('the relay stays when the direct path fails soon after the start, with nodes still reached by UDP', () => {
+test('the relay stays when the direct path fails soon after the start while UDP still reaches bootstrap nodes', () => {
   let blocked = false;
   let nodeIp = '';
   const world = new ToxWorld({
-    // Between the friends alone, as when one has moved behind another NAT: their UDP to the node goes on.
+    // UDP fails only between the friends, as when one has moved behind another NAT; UDP to the bootstrap node
+    // still works.
     drop: (_bytes, from, to) => blocked && ![from, to].some((end) => end.ip.endsWith(hexIp(nodeIp))),
     delayMs: 20,
   });
@@ -144,7 +145,7 @@ test('the relay stays when the direct path fails soon after the start, with node
   world.close();
 });
 
-test('a switch from direct to relay and back under load loses and doubles nothing, and nobody goes offline', () => {
+test('a switch from direct to relay and back under load loses and duplicates nothing, and nobody goes offline', () => {
   let blocked = false;
   const world = new ToxWorld({ drop: () => blocked, delayMs: 20 });
   const { ip, node } = world.node();
@@ -163,7 +164,7 @@ test('a switch from direct to relay and back under load loses and doubles nothin
     load(world, ends, () => pathsAre(ends, 'relay'), 20_000),
     'the relay takes over',
   );
-  assert.ok(load(world, ends, arrivesMore(), 20_000), 'and carries frames');
+  assert.ok(load(world, ends, arrivesMore(), 20_000), 'and it carries frames');
   load(world, ends, () => false, 20_000);
   blocked = false;
   assert.ok(

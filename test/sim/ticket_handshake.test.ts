@@ -7,7 +7,7 @@ import { KEYS, PeerWorld } from '../support/peer_world.js';
 const kinds = (packets: readonly Uint8Array[]): (number | undefined)[] => packets.map(packetKind);
 const [HELLO, WELCOME, REFUSE, CHALLENGE] = [1, 2, 3, 4];
 
-test('a connector with a ticket is challenged once, and an outage later proves itself at once', async () => {
+test('a connector with a ticket is challenged once, and after an outage proves itself at once', async () => {
   const world = new PeerWorld({ patienceMs: 60_000 });
   await world.online();
   assert.deepEqual(kinds(world.connector.node.sent), [HELLO, HELLO]);
@@ -19,7 +19,7 @@ test('a connector with a ticket is challenged once, and an outage later proves i
   assert.deepEqual(kinds(world.listener.node.sent), [CHALLENGE, WELCOME, WELCOME]);
 });
 
-test('a ticket that was rotated opens no session: the connector hears why, and gives up', async () => {
+test('a rotated ticket opens no session: the connector learns why, and gives up', async () => {
   const world = new PeerWorld({});
   world.access.rotate();
   await world.online();
@@ -28,7 +28,7 @@ test('a ticket that was rotated opens no session: the connector hears why, and g
   assert.match(world.connector.failures[0]?.message ?? '', /this ticket is not valid here, or no longer/);
 });
 
-test('who is cut off because its ticket was revoked gives up, and says so', async () => {
+test('a connector whose ticket was revoked is disconnected, reports it, and gives up', async () => {
   const world = new PeerWorld({});
   await world.online();
   world.access.rotate();
@@ -40,7 +40,7 @@ test('who is cut off because its ticket was revoked gives up, and says so', asyn
   assert.equal(world.connector.node.sent.length, hellos);
 });
 
-test('a recorded hello said by a friend with another key, or in another session, opens nothing', async () => {
+test('a recorded hello replayed by a friend with another key, or in another session, opens nothing', async () => {
   const world = new PeerWorld({});
   await world.online();
   const recorded = world.connector.node.sent[1]!;
@@ -57,7 +57,7 @@ test('a recorded hello said by a friend with another key, or in another session,
   }
 });
 
-test('a hello without any proof neither opens a session nor harms the one that there is', async () => {
+test('a hello without any proof neither opens a session nor harms the existing one', async () => {
   const world = new PeerWorld({});
   await world.online();
   const { session } = world.connector;
@@ -71,9 +71,9 @@ test('a hello without any proof neither opens a session nor harms the one that t
   assert.equal(world.listener.node.channels.length, 1);
 });
 
-test('a listener that repeats its challenge for ever is not answered faster than hellos are repeated', async () => {
+test('a listener that repeats its challenge forever gets hellos no faster than their repeat interval', async () => {
   const world = new PeerWorld({});
-  // As if the connector's secret were another, under the same key id.
+  // As if the connector had another secret under the same key id.
   const { access } = world;
   const honest = access.hello.bind(access);
   access.hello = (proof, keys, sessions, resumes) => {

@@ -10,7 +10,7 @@ const TOTAL_BYTES = 3 * 1024 * 1024;
 
 async function echo(world: PeerWorld, seed: string, bytes = TOTAL_BYTES): Promise<EchoStream> {
   const stream = new EchoStream(world, patternPieces(seed, bytes));
-  assert.ok(await world.until(() => stream.accept(world), 5_000), 'the request has come');
+  assert.ok(await world.until(() => stream.accept(world), 5_000), 'the request has arrived');
   return stream;
 }
 
@@ -33,7 +33,7 @@ async function assertArrives(
   assert.ok(stream.ended);
 }
 
-/** Codes about status and messages; how often a hello was said is not the point here. */
+/** Codes about status and messages, without repeated hellos, whose number does not matter here. */
 function statusOf({ codes }: { readonly codes: readonly number[] }): number[] {
   return codes.filter((code) => code !== 201);
 }
@@ -49,7 +49,7 @@ describe('an outage', () => {
     ['noticed by the connector first', { connectorMs: 0, listenerMs: 3_000 }],
     ['noticed by the listener first', { connectorMs: 3_000, listenerMs: 0 }],
   ] as const) {
-    test(`shorter than the patience, ${name}: the streams go on, byte for byte`, async () => {
+    test(`shorter than the patience, ${name}: the streams resume, byte for byte`, async () => {
       const world = new PeerWorld({ patienceMs: PATIENCE_MS });
       await world.online();
       const stream = await echo(world, 'short');
@@ -63,7 +63,7 @@ describe('an outage', () => {
       assert.equal(world.connector.node.channels.length, 1);
     });
 
-    test(`longer than the patience, ${name}: the streams are reset at both ends, new ones work`, async () => {
+    test(`longer than the patience, ${name}: the streams are reset at both ends, and new ones work`, async () => {
       const world = new PeerWorld({ patienceMs: PATIENCE_MS });
       await world.online();
       const stream = await echo(world, 'long');
@@ -94,7 +94,7 @@ describe('an outage', () => {
     assert.deepEqual(statusOf(world.connector), [301, 302, 204, 301]);
   });
 
-  test('that nobody notices is one of silence: the streams wait, and go on by a hello', async () => {
+  test('that nobody notices becomes a silence: the streams wait, and a hello resumes them', async () => {
     const world = new PeerWorld({ patienceMs: 120_000 });
     await world.online();
     const stream = await echo(world, 'silence');
@@ -108,7 +108,7 @@ describe('an outage', () => {
   });
 
   for (const end of ['connector', 'listener'] as const) {
-    test(`that the ${end} alone has seen: the streams go on`, async () => {
+    test(`that only the ${end} has seen: the streams resume`, async () => {
       const world = new PeerWorld({ patienceMs: PATIENCE_MS });
       await world.online();
       const stream = await echo(world, end);
@@ -120,7 +120,7 @@ describe('an outage', () => {
     });
   }
 
-  test('that the listener alone has seen, without patience: the connector comes back by itself', async () => {
+  test('that only the listener has seen, without patience: the connector returns by itself', async () => {
     const world = new PeerWorld({});
     await world.online();
     await world.flap('listener', 1_000);
@@ -130,8 +130,8 @@ describe('an outage', () => {
   });
 });
 
-describe('another process', () => {
-  test('of the listener: the connector’s streams are reset, and its forwards get the new session', async () => {
+describe('a new process', () => {
+  test("of the listener: the connector's streams are reset, and its forwards get the new session", async () => {
     const world = new PeerWorld({ patienceMs: PATIENCE_MS });
     await world.online();
     const stream = await echo(world, 'old');
@@ -152,10 +152,10 @@ describe('another process', () => {
     await world.pass(5_000);
     await world.online();
     assert.ok(again !== undefined);
-    assert.equal(world.connector.session, again, 'and an outage of the new one is gone on after');
+    assert.equal(world.connector.session, again, 'the new session also survives an outage');
   });
 
-  test('of the connector: the listener’s streams are reset, and the new one is served', async () => {
+  test("of the connector: the listener's streams are reset, and the new process is served", async () => {
     const world = new PeerWorld({ patienceMs: PATIENCE_MS });
     await world.online();
     const stream = await echo(world, 'old');
@@ -172,7 +172,7 @@ describe('another process', () => {
     assert.equal(world.listener.node.open.length, 1);
   });
 
-  test('of the listener after a good-bye: the connector joins it', async () => {
+  test('of the listener after a goodbye: the connector joins it', async () => {
     const world = new PeerWorld({ patienceMs: PATIENCE_MS });
     await world.online();
     const stream = await echo(world, 'bye');
@@ -188,7 +188,7 @@ describe('another process', () => {
   });
 });
 
-test('whatever happens, both come back to one session that works, and no stream carries a wrong byte', async () => {
+test('whatever happens, both return to one working session, and no stream carries a wrong byte', async () => {
   const wait = fc.integer({ min: 1, max: 8_000 });
   const event = fc.oneof(
     fc.record({ kind: fc.constant('outage' as const), wait, connectorMs: wait, listenerMs: wait }),

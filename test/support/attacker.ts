@@ -4,8 +4,8 @@ import { TargetServer } from '../../src/forward/exit/serve.js';
 import { ReversePorts } from '../../src/forward/reverse/reverse_ports.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/wire/frame.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
 import type { RuleBook } from '../../src/rules/rule_book.js';
+import { ReverseBook } from '../../src/rules/rule_book.js';
 import { turn } from './fake_node.js';
 import { ListenerBench, uuid } from './peer_bench.js';
 import type { VirtualTimers } from './virtual_timers.js';
@@ -22,10 +22,10 @@ export const TYPES = {
   bye: 0x12,
 } as const;
 
-/** Numbers of reasons: docs/protocol.md, section 6. */
+/** Reason numbers: docs/protocol.md, section 6. */
 export const REASON = { notAllowed: 5, limit: 6, cancelled: 8, protocolError: 9 } as const;
 
-/** A stream's UUID that differs from others where tables look. */
+/** A stream UUID that differs from others in the bytes that hash tables look at. */
 export function streamId(number: number): Uint8Array {
   const id = uuid(0x11);
   new DataView(id.buffer).setUint32(0, number);
@@ -45,41 +45,41 @@ export function openFrame(id: Uint8Array, host: string, port: number): Uint8Arra
   return frame;
 }
 
-/** OPEN for a port at this end (docs/protocol.md, kind 3). */
+/** An OPEN for a port at this end (docs/protocol.md, kind 3). */
 export function listenFrame(id: Uint8Array, host: string, port: number): Uint8Array {
   const frame = openFrame(id, host, port);
   frame[25] = 3;
   return frame;
 }
 
-/** OPEN for a target of datagrams (kind 5). */
+/** An OPEN for a datagram target (kind 5). */
 export function udpFrame(id: Uint8Array, host: string, port: number): Uint8Array {
   const frame = openFrame(id, host, port);
   frame[25] = 5;
   return frame;
 }
 
-/** The first of two parts of a datagram. */
+/** The first of the two parts of a datagram. */
 export function datagramPart(id: Uint8Array, number: number, bytes: number): Uint8Array {
   const frame = new Uint8Array(DATAGRAM_HEADER_BYTES + bytes);
   writeDatagramHeader(frame, id, { number, part: 0, parts: 2 });
   return frame;
 }
 
-/** OPEN for a path (kind 2). */
+/** An OPEN for a path (kind 2). */
 export function pathFrame(id: Uint8Array, path: string): Uint8Array {
   const text = new TextEncoder().encode(path);
   return Uint8Array.of(...openFrame(id, '', 0).subarray(0, 25), 2, text.length, ...text);
 }
 
-/** DATA, or END, CREDIT and OPENED, which have an offset alone. */
+/** A DATA frame, or an END, CREDIT or OPENED frame, which carries only an offset. */
 export function offsetFrame(type: number, id: Uint8Array, offset: number, bytes = 0): Uint8Array {
   const frame = new Uint8Array(25 + bytes);
   writeOffsetFrame(frame, type, id, offset);
   return frame;
 }
 
-/** RESET, or REFUSED without a text. */
+/** A RESET, or a REFUSED without a text. */
 export function reasonFrame(type: number, id: Uint8Array, reason: number): Uint8Array {
   return Uint8Array.of(type, ...id, 0, reason);
 }
@@ -87,22 +87,22 @@ export function reasonFrame(type: number, id: Uint8Array, reason: number): Uint8
 export interface AttackerOptions {
   readonly timers: VirtualTimers;
   readonly limits?: Partial<Limits>;
-  /** What it may reach; without a book the test answers its requests. */
+  /** The targets that the attacker may reach; without a rule book the test answers its requests. */
   readonly rules?: RuleBook;
-  /** Where it may have ports opened; default: nowhere. */
+  /** Where the attacker may have ports opened; nowhere by default. */
   readonly reverse?: ReverseBook;
   readonly resolve?: (name: string) => Promise<readonly string[]>;
 }
 
-/** A peer that has shaken hands and sends what it likes, and the listener's side of it. */
+/** A peer that has completed the handshake and sends what it likes, and the listener's side of it. */
 export class Attacker {
   readonly listener: ListenerBench;
   readonly server: TargetServer | undefined;
-  /** Ports that it had opened, by the rules that it is given. */
+  /** Ports opened for the attacker under its rules. */
   readonly ports: ReversePorts;
-  /** Addresses that were dialled for it. */
+  /** Addresses dialled for the attacker. */
   readonly dialled: string[] = [];
-  /** Names that were resolved for it. */
+  /** Names resolved for the attacker. */
   readonly resolved: string[] = [];
 
   constructor({ timers, limits = {}, rules, reverse, resolve = async () => [] }: AttackerOptions) {
@@ -128,12 +128,12 @@ export class Attacker {
       },
       connect: (address, port) => {
         this.dialled.push(`${address.text} ${port}`);
-        // Never connected, as of a target that never answers.
+        // Never connects, like a target that does not answer.
         return new Socket();
       },
       connectUdp: async (address, port) => {
         this.dialled.push(`${address.text} ${port} by UDP`);
-        throw new Error('not in a test');
+        throw new Error('not available in this test');
       },
     });
   }
@@ -150,12 +150,12 @@ export class Attacker {
     return this.listener.peer.sessionStats;
   }
 
-  /** Frames that it was sent and has not taken. */
+  /** Frames sent to the attacker that it has not taken. */
   get frames(): Uint8Array[] {
     return this.listener.node.newest.frames;
   }
 
-  /** Sends frames, as one batch. @returns requests that nobody serves */
+  /** Sends frames as one batch. @returns requests that nobody serves */
   send(...frames: Uint8Array[]): OpenRequest[] {
     this.listener.node.newest.deliver(...frames);
     const requests = this.listener.requests.splice(0);
@@ -168,7 +168,7 @@ export class Attacker {
     return [];
   }
 
-  /** Reasons of the frames of that type that it was sent, which are taken. */
+  /** Takes the received frames of this type and returns their reasons. */
   async take(type: number): Promise<number[]> {
     for (let turns = 0; turns < 10; turns++) await turn();
     return this.frames.splice(0).flatMap((frame) => (frame[0] === type ? [frame[18] ?? -1] : []));

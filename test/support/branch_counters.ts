@@ -1,25 +1,25 @@
 declare global {
-  /** What code from {@link countBranches} asks for its counters. */
+  /** The interface through which code from {@link countBranches} asks for its counters. */
   var countersFor: ((branches: number) => Uint8Array) | undefined;
 }
 
-/** Counters that all code may have together; ours has some thousand branches. */
+/** Maximum number of counters for all code together; ours has a few thousand branches. */
 const MAX_BRANCHES = 65_536;
 
 /**
- * How often a branch was taken, as one bit: 1, 2, 3, 4-7, 8-15, 16-31, 32-127 or more times. Another
- * round of a loop is no news then, and ten times as many are. Source: AFL, technical_details.txt, section 1.
+ * Maps the count of a branch to one bit: 1, 2, 3, 4-7, 8-15, 16-31, 32-127 or more times. One more round of a
+ * loop is then no news, but ten times as many rounds are. Source: AFL, technical_details.txt, section 1.
  */
 const BUCKETS = Uint8Array.from({ length: 256 }, (_, times) => {
   if (times < 4) return [0, 1, 2, 4][times]!;
   return times < 8 ? 8 : times < 16 ? 16 : times < 32 ? 32 : times < 128 ? 64 : 128;
 });
 
-/** Which branches an input takes, and whether any did so before. */
+/** Records which branches an input takes, and whether an earlier input took them. */
 export class BranchCounters {
   readonly #taken = new Uint8Array(MAX_BRANCHES);
   readonly #words = new Uint32Array(this.#taken.buffer);
-  /** A bit for each bucket that was seen. */
+  /** One bit for each bucket seen. */
   #seen = new Uint8Array(MAX_BRANCHES);
   #used = 0;
 
@@ -31,12 +31,15 @@ export class BranchCounters {
     return this.#taken.subarray(at, this.#used);
   }
 
-  /** Before an input. */
+  /** Call before an input. */
   clear(): void {
     this.#taken.fill(0, 0, this.#used);
   }
 
-  /** After an input: whether it took a branch, or so often, as none before it. */
+  /**
+   * Call after an input: returns whether it took a branch, or a count bucket of a branch, that no earlier
+   * input took.
+   */
   isNews(): boolean {
     let news = false;
     const words = (this.#used + 3) >> 2;
@@ -52,7 +55,7 @@ export class BranchCounters {
     return news;
   }
 
-  /** {@link isNews}, however often the branch was taken. */
+  /** Like {@link isNews}, but ignores the count. */
   isNewBranch(): boolean {
     let news = false;
     for (let at = 0; at < this.#used; at++) {
@@ -63,12 +66,12 @@ export class BranchCounters {
     return news;
   }
 
-  /** Branches that were ever taken. */
+  /** The number of branches taken so far. */
   get reached(): number {
     return this.#seen.reduce((sum, bits) => sum + (bits === 0 ? 0 : 1), 0);
   }
 
-  /** Forgets what was seen: another target, or another count. */
+  /** Forgets everything seen, for another target or another way of counting. */
   forget(): void {
     this.#seen = new Uint8Array(MAX_BRANCHES);
   }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { TunnelError } from '../../src/core/errors.js';
 import type { PacketResult } from '../../src/worker/channel/channel.js';
-import type { AckBatch, CongestionController } from '../../src/worker/channel/congestion/congestion.js';
-import { FastChannel } from '../../src/worker/channel/fast_channel.js';
+import { type AckBatch, Bbr } from '../../src/worker/channel/congestion/bbr.js';
+import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 
 export const TAG = 0x0a0b0c0d;
 
@@ -12,16 +12,16 @@ export class HeldChannel {
   readonly frames: string[] = [];
   drained = 0;
   result: PacketResult = 'sent';
-  /** Frames that the ring takes before it is full. */
+  /** Number of frames that the ring accepts before it is full. */
   room = Number.POSITIVE_INFINITY;
   error: TunnelError | undefined;
-  readonly channel: FastChannel;
+  readonly channel: ReliableChannel;
 
-  /** How often it looked for its peer, when it can. */
+  /** How often the channel sought its peer, where it can. */
   seeks = 0;
 
-  constructor(seed = 1, online = true, controller?: CongestionController, canSeek = false) {
-    this.channel = new FastChannel(
+  constructor(seed = 1, online = true, bbr?: Bbr, canSeek = false) {
+    this.channel = new ReliableChannel(
       {
         sendPacket: (packet) => {
           if (this.result === 'sent') this.sent.push(packet.slice());
@@ -44,7 +44,8 @@ export class HeldChannel {
           this.error = error;
         },
       },
-      { tag: TAG, seed, frameBytes: 1344, online, ...(controller === undefined ? {} : { controller }) },
+      { tag: TAG, seed, frameBytes: 1344, online },
+      bbr,
     );
   }
 
@@ -60,7 +61,7 @@ export class HeldChannel {
     this.channel.receive(typeof packet === 'string' ? bytes(packet) : packet, nowMs);
   }
 
-  /** What leaves in one pump, as hex. */
+  /** Returns the packets that leave in one pump, as hex. */
   pump(nowMs = 0): string[] {
     this.sent.length = 0;
     this.channel.pump(nowMs);
@@ -73,30 +74,32 @@ export class HeldChannel {
   }
 }
 
-/** A controller that lets everything pass and notes what it is told. */
-export class Notes implements CongestionController {
-  windowBytes = 1e9;
-  pacingRate = 1e9;
+/** A controller that lets everything pass and records its calls. */
+export class Notes extends Bbr {
+  override windowBytes = 1e9;
+  override pacingRate = 1e9;
   readonly batches: AckBatch[] = [];
   timeouts = 0;
   pathChanges = 0;
   readonly urgentAtMs: number[] = [];
 
-  onSent(): void {}
+  constructor() {
+    super(1);
+  }
 
-  onUrgent(nowMs: number): void {
+  override onUrgent(nowMs: number): void {
     this.urgentAtMs.push(nowMs);
   }
 
-  onAcked(batch: AckBatch): void {
+  override onAcked(batch: AckBatch): void {
     this.batches.push({ ...batch });
   }
 
-  onTimeout(): void {
+  override onTimeout(): void {
     this.timeouts++;
   }
 
-  onPathChanged(): void {
+  override onPathChanged(): void {
     this.pathChanges++;
   }
 }

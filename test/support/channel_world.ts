@@ -4,21 +4,21 @@ import { seeded } from './sim_clock.js';
 import type { SimLink } from './sim_link.js';
 import { type SimEnd, type SimPath, simPath } from './sim_path.js';
 
-/** Trouble comes in this time, and frames too, in ms. */
+/** Trouble and frames come within this time, in ms. */
 const TROUBLED_MS = 4_000;
-/** All has arrived by then, in ms: the worst seeds lose half of all packets at 0.1 Mbit/s. */
+/** Everything has arrived by then, in ms: the worst seeds lose half of all packets at 0.1 Mbit/s. */
 const LIMIT_MS = 3_600_000;
-/** Frames of one direction at most: of most seeds, and of those that fill a path for long. */
+/** Maximum number of frames in one direction: for most seeds, and for seeds that fill a path for long. */
 const MAX_FRAMES = 150;
 const MAX_BULK_FRAMES = 3_000;
 const MAX_FRAME_BYTES = 1_344;
-/** Slots for bundles are taken from the heap so many at a time; source: CHUNK_SLOTS and SLOT_BYTES, bundles.ts. */
+/** Bundle slots are allocated in chunks of this many; source: CHUNK_SLOTS and SLOT_BYTES, bundles.ts. */
 const CHUNK_SLOTS = 128;
 const CHUNK_BYTES = CHUNK_SLOTS * 1_376;
-/** Quiet for so long, and the memory for frames is given back, in ms: two rounds of signs of life. */
+/** After this much silence the memory for frames is released, in ms: two rounds of keep-alives. */
 const QUIET_MS = 25_000;
 
-/** What a seed came to. */
+/** The result of a seed. */
 export interface WorldResult {
   readonly frames: number;
   readonly virtualMs: number;
@@ -26,7 +26,7 @@ export interface WorldResult {
   readonly pumps: number;
 }
 
-/** Draws what a seed is made of. */
+/** Draws random values from the seed. */
 class Draw {
   readonly #random: () => number;
 
@@ -38,7 +38,7 @@ class Draw {
     return this.#random() * most;
   }
 
-  /** From `least` to `most`, both inclusive. */
+  /** Returns a whole number from `least` to `most`, both inclusive. */
   whole(least: number, most: number): number {
     return least + Math.floor(this.#random() * (most - least + 1));
   }
@@ -53,11 +53,11 @@ class Draw {
 }
 
 /**
- * Two channels over a path that a seed makes up: loss both ways, duplicates, reordering, delay
- * spikes, blackouts, full rings, a toxcore that takes nothing, freezing and changes of path.
- * Every frame arrives exactly once and whole; nothing is held, sent or pumped beyond what that needs.
+ * Runs two channels over a path generated from a seed: loss in both directions, duplicates, reordering, delay
+ * spikes, blackouts, full rings, a toxcore that accepts nothing, freezes and path changes. Every frame must
+ * arrive exactly once and intact; the channels hold, send and pump no more than that needs.
  *
- * @throws what goes wrong
+ * @throws on any violation
  */
 export function runChannelWorld(seed: number): WorldResult {
   const draw = new Draw(seed);
@@ -86,7 +86,7 @@ export function runChannelWorld(seed: number): WorldResult {
     for (let index = 0; index < expected; index++) assert.equal(end.received[index], 1);
     const stats = end.channel.stats(clock.nowMs);
     assert.equal(stats.backlogBytes, 0);
-    assert.equal(end.backlogBytes, 0, 'bytes whose room was never given back');
+    assert.equal(end.backlogBytes, 0, 'backlog bytes that were never returned');
     assert.equal(stats.inFlightBytes >= 0, true);
     assert.equal(stats.memoryBytes, 0, 'bytes for frames held after a quiet time');
   }
@@ -105,7 +105,10 @@ function linkOf(draw: Draw) {
   };
 }
 
-/** Plans what one end sends, in bursts; the other end is held to it. `sizes` grows as frames are sent. */
+/**
+ * Plans what one end sends, in bursts, and checks what the other end receives. `sizes` grows as frames are
+ * sent.
+ */
 function plan(
   { clock }: SimPath,
   draw: Draw,
@@ -214,7 +217,7 @@ function planTrouble(path: SimPath, draw: Draw): void {
   draw.oneOf(...troubles)();
 }
 
-/** The ring above takes a few frames now and then, and tells each time that it has room. */
+/** The ring above accepts a few frames now and then, and wakes the channel each time that it has room. */
 function planStall(
   { clock }: SimPath,
   draw: Draw,
@@ -247,10 +250,10 @@ function checkBounds(ends: readonly SimEnd[], sizes: readonly (readonly number[]
     const stats = end.channel.stats(nowMs);
     const mostChunks = Math.ceil((sizes[side]?.length ?? 0) / CHUNK_SLOTS);
     assert.ok(stats.memoryBytes <= mostChunks * CHUNK_BYTES, `${stats.memoryBytes} bytes for frames`);
-    // Each packet that comes and each frame wakes an end once; a timer does, each millisecond at most.
+    // Each incoming packet and each frame wakes an end once; a timer wakes it at most each millisecond.
     const mostPumps = 4 * (packets + frames) + 2 * nowMs + 1_000;
     assert.ok(end.pumps <= mostPumps, `livelock: ${end.pumps} pumps, ${packets} packets, ${nowMs} ms`);
-    // Lost packets go again, at most every probe; a stalled ring refuses packets each round trip.
+    // Lost packets are retransmitted at most once per probe; a stalled ring refuses packets each round trip.
     const mostPackets = 100 * (frames + 10) + nowMs;
     assert.ok(
       end.packets <= mostPackets,

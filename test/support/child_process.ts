@@ -1,4 +1,4 @@
-/** Processes that tests start: each ends by its handle, and none outlives the test file. */
+/** Processes that tests start. Each ends through its handle, and none outlives the test file. */
 import { type ChildProcess, spawn } from 'node:child_process';
 
 const running = new Set<ChildProcess>();
@@ -22,7 +22,7 @@ export function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** Sends a signal and waits for the end. */
+/** Sends a signal and waits for the exit. */
 export async function stopChild(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (hasEnded(child) || child.pid === undefined) return;
   const exited = new Promise((resolve) => child.once('exit', resolve));

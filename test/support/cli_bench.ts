@@ -25,17 +25,15 @@ import { run } from '../../src/cli/run.js';
 import type { DialOptions, PeerInfo, Reverse, TunnelEvents, TunnelStats } from '../../src/index.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { isPath, printEndpoint } from '../../src/rules/endpoint.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
+import type { Rule } from '../../src/rules/expose.js';
+import type { ReverseSpec, UdpSpec } from '../../src/rules/forward_spec.js';
+import { type LocalSpec, printBind } from '../../src/rules/forward_spec.js';
 import type { ReverseRule } from '../../src/rules/reverse_rule.js';
-import type { ReverseSpec } from '../../src/rules/reverse_spec.js';
-import type { Rule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
-import { type LocalSpec, printBind } from '../../src/rules/spec.js';
-import type { UdpSpec } from '../../src/rules/udp_spec.js';
+import { ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 import { createIdentity, type Identity, publicKeyOf, toxIdOf } from '../../src/state/identity.js';
 import { TempFolder } from './temp_folder.js';
 
-/** An event line, read back; what it holds is for the tests to say. */
+/** A parsed event line; each test knows its fields. */
 export interface TestEvent {
   event?: unknown;
   code?: unknown;
@@ -43,10 +41,10 @@ export interface TestEvent {
   count?: unknown;
 }
 
-/** Keeps what is written; may be told to fail or to take nothing. */
+/** A writable that keeps its text; a test can make it fail or stall. */
 export class TextSink extends Writable {
   text = '';
-  /** As of a terminal. */
+  /** Pretends to be a terminal. */
   isTTY = false;
   columns = 80;
   failure: Error | undefined;
@@ -78,18 +76,18 @@ export class TextSink extends Writable {
     return this.text.split('\n').slice(0, -1);
   }
 
-  /** The lines as JSON objects, without their time, which is checked. */
+  /** The lines as JSON objects, without the time, which is checked here. */
   get events(): TestEvent[] {
     return this.lines.map((line) => {
       const { time, ...event }: TestEvent & { time?: unknown } = JSON.parse(line);
       if (typeof time !== 'string' || new Date(time).toISOString() !== time)
-        throw new Error(`no ISO time: ${line}`);
+        throw new Error(`not an ISO time: ${line}`);
       return event;
     });
   }
 }
 
-/** Stands for a listener, a connector and a bootstrap node. */
+/** Fakes a listener, a connector and a bootstrap node. */
 export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorHandle, BootstrapNodeHandle {
   readonly identity: Identity;
   readonly toxId: string;
@@ -101,9 +99,9 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly dials: DialOptions[] = [];
   readonly reverses: ReverseSpec[] = [];
   readonly udpForwards: UdpSpec[] = [];
-  /** Where the listener listens for them. */
+  /** The address on which the listener opened each `-R` port. */
   readonly opened = new Map<ReverseSpec, string>();
-  /** Where forwards listened that were ended. */
+  /** The addresses of forwards that were closed. */
   readonly closed: string[] = [];
   networkPath: 'udp' | 'relay' | 'none' = 'udp';
   onDial: () => Duplex = () => new PassThrough();
@@ -111,7 +109,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   rules = new RuleBook();
   reverseRules = new ReverseBook();
   friends: PeerInfo[] = [];
-  /** What was asked about peers, and their keys. */
+  /** The requests about peers, with their keys. */
   readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
   onForward: (spec: LocalSpec) => Omit<Forward, 'close'> = ({ bind, target }) => ({
@@ -162,13 +160,13 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     };
   }
 
-  /** The listener has opened a port of `-R`. */
+  /** Reports that the listener has opened a port of `-R`. */
   openReverse(spec: ReverseSpec, listen: string): void {
     this.opened.set(spec, listen);
     this.emit('reverse', { status: 'open', listen, target: printEndpoint(spec.target), peer: '' });
   }
 
-  /** Its peer is online from now on. */
+  /** Reports that the peer is online. */
   comeOnline(peer: PeerInfo): void {
     this.friends = [peer];
     this.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: peer.publicKey });
@@ -221,7 +219,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   }
 }
 
-/** Gives a tunnel what a listener has beside it. */
+/** Adds what a listener has on top of a tunnel. */
 function asListener(tunnel: FakeTunnel, state: AccessState | undefined): FakeTunnel & ListenerHandle {
   const access = new AccessPolicy({
     ...(state === undefined ? {} : { state }),
@@ -238,7 +236,7 @@ function asListener(tunnel: FakeTunnel, state: AccessState | undefined): FakeTun
 
 export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
-  // Whatever the command handed over; tests compare parts of it.
+  // The options that the command passed; tests compare parts of them.
   readonly options: Partial<CommonOptions & NodeOptions> & {
     readonly expose?: readonly Rule[] | 'loopback';
     readonly remote?: unknown;
@@ -248,14 +246,14 @@ export interface Call {
   };
 }
 
-/** A program that ends when the test says so. */
+/** A program that exits when the test says so. */
 export class FakeProgram implements RunningProgram {
   readonly call: ProgramCall;
   readonly variables: Readonly<Record<string, string>>;
   readonly signals: EndSignal[] = [];
   readonly ended: Promise<number>;
   end: (code: number) => void = () => {};
-  /** Whether SIGTERM ends it, with 143. */
+  /** Whether SIGTERM ends it, with code 143. */
   isObedient = false;
 
   constructor(call: ProgramCall, variables: Readonly<Record<string, string>>) {
@@ -272,15 +270,15 @@ export class FakeProgram implements RunningProgram {
   }
 }
 
-/** Of all benches of a test file; each has a state folder of its own in it. */
+/** The folder for all benches of a test file; each bench has its own state folder in it. */
 const folders = new TempFolder();
 process.once('exit', () => folders.remove());
 let benches = 0;
 
-/** Far more than anything here takes, in milliseconds. */
+/** Far longer than anything here takes, in milliseconds. */
 const GIVE_UP_MS = 5000;
 
-/** A command line in a world of its own. */
+/** A command line in a simulated environment. */
 export class CliBench {
   readonly stdout = new TextSink();
   readonly stderr = new TextSink();
@@ -289,9 +287,9 @@ export class CliBench {
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
   readonly handlers = new Map<EndSignal, () => void>();
-  /** The one that was started last; `ticket` once it listens. */
+  /** The tunnel started last; it has a `ticket` once it listens. */
   tunnel: FakeTunnel & { readonly ticket?: string } = new FakeTunnel();
-  /** What a start does; a test may let it fail or wait. */
+  /** What a start does; a test can make it fail or wait. */
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
     const { expose } = options;
@@ -301,12 +299,12 @@ export class CliBench {
     return this.tunnel;
   };
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
-  /** Not made before something is kept there. */
+  /** Does not exist until something is stored there. */
   stateFolder: string;
   pid = process.pid;
-  /** Programs that were started. */
+  /** The programs that were started. */
   readonly programs: FakeProgram[] = [];
-  /** What the start of a program fails with. */
+  /** The error with which starting a program fails. */
   programError: Error | undefined;
   ownCommand = ['/usr/bin/node', '/usr/bin/tox-wasm-tunnel'];
   platform: NodeJS.Platform = 'linux';
@@ -316,7 +314,7 @@ export class CliBench {
   #ended = false;
   timers: Array<{ callback: () => void; delayMs: number }> = [];
 
-  /** @param stateFolder where several command lines share one; default one of its own */
+  /** @param stateFolder shared by several command lines; by default each has its own */
   constructor(stateFolder = folders.file(String(benches++))) {
     this.stateFolder = stateFolder;
   }
@@ -398,7 +396,7 @@ export class CliBench {
     }
   }
 
-  /** Starts a command and waits until `text` stands on either output. */
+  /** Starts a command and waits until `text` appears on either output. */
   async start(text: RegExp, ...args: string[]): Promise<{ ended: Promise<number> }> {
     const ended = this.run(...args);
     await this.shown(text);
@@ -408,7 +406,7 @@ export class CliBench {
     return { ended };
   }
 
-  /** Lets the clock go on to the next timer, which is called. */
+  /** Advances the clock to the next timer and calls it. */
   tick(): void {
     const next = this.timers.reduce((first, timer) => (timer.delayMs < first.delayMs ? timer : first));
     this.timers = this.timers.filter((timer) => timer !== next);
@@ -416,18 +414,18 @@ export class CliBench {
     next.callback();
   }
 
-  /** Resolves once `text` stands on either output. */
+  /** Resolves once `text` appears on either output. */
   shown(text: RegExp): Promise<void> {
     return this.until(() => text.test(this.stdout.text + this.stderr.text));
   }
 
-  /** Lets the world turn until `condition` holds; gives up, so that no test hangs. */
+  /** Yields to the event loop until `condition` holds; gives up in the end, so that no test hangs. */
   async until(condition: () => boolean): Promise<void> {
     const lastMs = performance.now() + GIVE_UP_MS;
     while (!condition()) {
       if (this.#ended) return;
       if (performance.now() > lastMs)
-        throw new Error(`never came: ${condition}\n${this.stdout.text}${this.stderr.text}`);
+        throw new Error(`condition never became true: ${condition}\n${this.stdout.text}${this.stderr.text}`);
       await new Promise(setImmediate);
     }
   }

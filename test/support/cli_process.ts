@@ -1,4 +1,4 @@
-/** The command line as its users start it: a process of its own, watched through `--json`. */
+/** The command line as its users start it: a separate process, watched through `--json`. */
 import type { ChildProcess } from 'node:child_process';
 import { on, once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { type Finished, type ProgramOptions, runProgram } from './run_program.js
 
 const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
-/** How the command line is run from its sources: what stands before its arguments. */
+/** The words before the arguments that run the command line from its sources. */
 export const FROM_SOURCES: readonly string[] = [
   process.execPath,
   '--import',
@@ -30,7 +30,9 @@ export interface CliEvent {
   readonly [field: string]: unknown;
 }
 
-/** How long an event may take before a test gives up: friends find each other in 1 to 10 s, a busy machine takes its time. */
+/**
+ * How long a test waits for an event: friends find each other in 1 to 10 s, and a busy machine takes longer.
+ */
 const EVENT_TIMEOUT_MS = 90_000;
 
 interface Waiter {
@@ -41,14 +43,14 @@ interface Waiter {
 
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** What stands before the arguments. Default {@link FROM_SOURCES}. */
+  /** The words before the arguments. Default {@link FROM_SOURCES}. */
   readonly program?: readonly string[];
 }
 
 export class CliProcess {
   readonly child: ChildProcess;
   readonly events: CliEvent[] = [];
-  /** What it has told people so far. */
+  /** Its stderr so far. */
   stderr = '';
   readonly #args: readonly string[];
   readonly #waiters = new Set<Waiter>();
@@ -68,7 +70,7 @@ export class CliProcess {
       for (const waiter of this.#waiters) waiter.reject(this.#failure(`ended with ${this.#ending()}`));
       return child.exitCode;
     });
-    // Whoever waits for the exit sees a failed start; nobody else has to.
+    // Anyone who waits for the exit sees a failed start; nobody else has to.
     this.#exited.catch(() => {});
   }
 
@@ -76,12 +78,12 @@ export class CliProcess {
     return new CliProcess(args, options);
   }
 
-  /** The first event of that name, past or to come, that `matches`. */
+  /** Returns the first event of this name, past or future, that `matches`. */
   async event(name: string, matches: (event: CliEvent) => boolean = () => true): Promise<CliEvent> {
     const wanted = (event: CliEvent): boolean => event.event === name && matches(event);
     const past = this.events.find(wanted);
     if (past !== undefined) return past;
-    if (hasEnded(this.child)) throw this.#failure(`has ended already, with ${this.#ending()}`);
+    if (hasEnded(this.child)) throw this.#failure(`has already ended, with ${this.#ending()}`);
     return await new Promise((resolve, reject) => {
       const waiter: Waiter = {
         matches: wanted,
@@ -96,13 +98,13 @@ export class CliProcess {
       };
       const timer = setTimeout(() => {
         this.#waiters.delete(waiter);
-        reject(this.#failure(`gave no event "${name}" within ${EVENT_TIMEOUT_MS / 1000} s`));
+        reject(this.#failure(`reported no event "${name}" within ${EVENT_TIMEOUT_MS / 1000} s`));
       }, EVENT_TIMEOUT_MS);
       this.#waiters.add(waiter);
     });
   }
 
-  /** Waits until `text` stands on its stderr. */
+  /** Waits until `text` appears on its stderr. */
   async said(text: RegExp): Promise<void> {
     const stderr = this.child.stderr;
     if (stderr === null || text.test(this.stderr)) return;
@@ -111,19 +113,22 @@ export class CliProcess {
       signal: AbortSignal.timeout(EVENT_TIMEOUT_MS),
     }))
       if (text.test(this.stderr)) return;
-    throw this.#failure(`never said ${text}`);
+    throw this.#failure(`never printed ${text}`);
   }
 
-  /** The next event of that name that is still to come. */
+  /** Returns the next event of this name from now on. */
   async nextEvent(name: string, matches: (event: CliEvent) => boolean = () => true): Promise<CliEvent> {
     const past = new Set(this.events);
     return await this.event(name, (event) => !past.has(event) && matches(event));
   }
 
-  /** Ends it as a person would, by SIGTERM unless told otherwise; its exit code, null when a signal killed it. */
+  /**
+   * Stops it as a user would, with SIGTERM by default. Returns its exit code, or null when a signal killed
+   * it.
+   */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (!hasEnded(this.child)) this.child.kill(signal);
-    // A failed test may have left it stopped, and then it hears no other signal.
+    // A failed test may have left it stopped; it then handles no other signal.
     if (!hasEnded(this.child) && process.platform !== 'win32') this.child.kill('SIGCONT');
     return await this.exited();
   }
@@ -152,10 +157,10 @@ export class CliProcess {
   #line(line: string): void {
     let event: CliEvent;
     try {
-      event = JSON.parse(line) as CliEvent; // our own output: the event names are tested where they are used
+      event = JSON.parse(line) as CliEvent; // our own output: the tests that use an event check its name
     } catch {
       for (const waiter of this.#waiters)
-        waiter.reject(this.#failure(`printed a line that is no JSON: ${line}`));
+        waiter.reject(this.#failure(`printed a line that is not JSON: ${line}`));
       return;
     }
     this.events.push(event);

@@ -1,6 +1,6 @@
 /**
- * A program whose pools still have work queued when it closes its tunnel: they dial again in callbacks of their own,
- * where an exception would be the end of the program. Each piece of work must fail by itself.
+ * A program whose pools still have work queued when it closes its tunnel. The pools then dial again in their
+ * own callbacks, where an exception would kill the program. Each piece of work must fail by itself.
  */
 import { once } from 'node:events';
 import { get } from 'node:http';
@@ -11,7 +11,7 @@ import { connect, listen, node } from '../../src/index.js';
 import { LOOPBACK_HOST } from './loopback.js';
 
 const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
-/** Takes connections and says nothing. */
+/** Accepts connections and sends nothing. */
 const SILENT = { host: 'silent', port: 80 } as const;
 const WORK = 3;
 
@@ -33,7 +33,7 @@ function work(name: string, begin: () => Promise<unknown>): void {
   for (let times = 0; times < WORK; times++) {
     ended.push(
       begin().then(
-        () => process.stdout.write(`${name} was answered\n`),
+        () => process.stdout.write(`${name} got a response\n`),
         () => {
           failed[name] = (failed[name] ?? 0) + 1;
         },
@@ -52,11 +52,11 @@ work('pg', () => pool.query('SELECT 1'));
 const dispatcher = new Agent({ connections: 1, connect: tunnel.undiciConnect() });
 work('undici', () => fetch('http://silent/', { dispatcher }));
 
-// One connection of each pool is there, and the others wait for it.
+// One connection of each pool is open, and the other work waits for it.
 await allTaken;
 await tunnel.close();
 await Promise.all(ended);
-// What a pool dials later fails in the same way, also what no far end could be asked for.
+// Later dials of a pool fail in the same way, even for targets that are invalid.
 const bad = `http://${'a.'.repeat(200)}lan/`;
 for (const address of ['http://silent/', bad]) work('late', () => once(get(address, { agent }), 'response'));
 await Promise.all(ended);

@@ -1,12 +1,11 @@
 /**
- * One end of the control socket as a process of its own: `control_program.ts serve FOLDER` says
- * "serving" and lives until its standard input ends, with `connector` behind it as a connector; `control_program.ts ask FOLDER METHOD PARAMS` prints
- * the answer as JSON, or the code of the error.
+ * One end of the control socket in a separate process. `control_program.ts serve FOLDER` prints "serving" and
+ * lives until its standard input ends; with `connector` at the end it acts as a connector.
+ * `control_program.ts ask FOLDER METHOD PARAMS` prints the answer as JSON, or the code of the error.
  */
 import * as v from 'valibot';
 import { callListener } from '../../src/control/client.js';
-import { method } from '../../src/control/method.js';
-import { ControlServer } from '../../src/control/server.js';
+import { ControlServer, method } from '../../src/control/server.js';
 import { TunnelError } from '../../src/core/errors.js';
 
 const [what = '', folder = '', name = '', params = '{}'] = process.argv.slice(2);

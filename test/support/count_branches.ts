@@ -1,6 +1,6 @@
 import ts from 'typescript';
 
-/** What counts in the code that was changed; nothing of ours is called so. */
+/** The name of the counters in the instrumented code; nothing of ours has this name. */
 const COUNTERS = '$branches';
 
 interface Insertion {
@@ -9,15 +9,16 @@ interface Insertion {
 }
 
 /**
- * JavaScript that counts which of its branches are taken: function bodies, the arms of `if`, `?:`,
- * loops, `switch` and `catch`, and the right sides of `&&`, `||` and `??`. All lines stay where they are,
- * so that stack traces remain true.
+ * Instruments JavaScript so that it counts which of its branches are taken: function bodies, the arms of
+ * `if`, `?:`, loops, `switch` and `catch`, and the right sides of `&&`, `||` and `??`. All lines stay in
+ * place, so that stack traces remain correct.
  *
- * At its start the code asks `globalThis.countersFor(branches)` for a counter of a byte for each.
+ * At its start the code calls `globalThis.countersFor(branches)` for one counter byte per branch.
  */
 export function countBranches(source: string): string {
   const file = ts.createSourceFile('module.js', source, ts.ScriptTarget.ES2022, false, ts.ScriptKind.JS);
-  // At one place outer parts begin before inner ones, and end after them: a walk finds them in this order.
+  // At the same position, outer insertions start before inner ones and end after them; a walk finds them in
+  // this order.
   const insertions: Insertion[] = [];
   let branches = 0;
   const count = (): string => `${COUNTERS}[${branches++}]++`;
@@ -62,7 +63,7 @@ export function countBranches(source: string): string {
 
   visit(file);
   if (branches === 0) return source;
-  // Ends of inner parts were found before those of outer ones; the sort keeps that order.
+  // The ends of inner parts were found before those of outer parts; the sort keeps that order.
   insertions.sort((a, b) => a.at - b.at);
   let out = `const ${COUNTERS}=globalThis.countersFor(${branches});`;
   let from = 0;

@@ -1,4 +1,4 @@
-/** Runs beside Node's loader, after tsx's: all modules in src/ count their branches. */
+/** A loader hook after tsx's: all modules in src/ count their branches. */
 import type { LoadHook } from 'node:module';
 import { countBranches } from './count_branches.js';
 

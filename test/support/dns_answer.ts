@@ -5,8 +5,9 @@ const HEADER_BYTES = 12;
 const TXT_CHUNK_BYTES = 250;
 
 /**
- * What a small name server answers: to a question for an address 192.0.2.7, and to one for text as many letters as the
- * first label of the name says (`4000.test`). One question, no errors, no EDNS.
+ * Builds the answer of a small name server: 192.0.2.7 to a question for an address, and to a question for
+ * text as many letters as the first label of the name says (`4000.test`). It handles one question, and
+ * neither errors nor EDNS.
  */
 export function dnsAnswer(query: Buffer): Buffer {
   let at = HEADER_BYTES;
@@ -17,12 +18,12 @@ export function dnsAnswer(query: Buffer): Buffer {
   const data = type === TYPE_A ? Buffer.from([192, 0, 2, 7]) : text(Number(firstLabel));
   const header = Buffer.alloc(HEADER_BYTES);
   query.copy(header, 0, 0, 2);
-  // An answer, of an authority, recursion as asked for.
+  // An authoritative answer, with recursion as requested.
   header.writeUInt16BE(0x8480 | (query.readUInt16BE(2) & 0x0100), 2);
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(1, 6);
   const record = Buffer.alloc(12);
-  // The name of the question.
+  // Repeats the name of the question.
   record.writeUInt16BE(0xc000 | HEADER_BYTES, 0);
   record.writeUInt16BE(type === TYPE_A ? TYPE_A : TYPE_TXT, 2);
   record.writeUInt16BE(1, 4);

@@ -1,7 +1,7 @@
 import type { Actions } from '../../src/cli/program.js';
 
-/** Actions of a command line that all do the same, however many commands there are. */
+/** Returns command line actions that all do the same, however many commands exist. */
 export function everyAction(action: () => Promise<void>): Actions {
-  // Each action may be called with fewer parameters than it is given, and answers nothing.
+  // Each action ignores its parameters and returns nothing.
   return new Proxy({} as Actions, { get: () => action });
 }

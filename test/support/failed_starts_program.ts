@@ -1,6 +1,6 @@
 /**
- * A program whose starts all fail once a worker is there, or before: none may leave anything behind that keeps it from
- * ending by itself.
+ * A program whose starts all fail, before or after a worker exists. None may leave anything behind that keeps
+ * the program from exiting by itself.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
 
-/** For `assert.rejects` and `assert.throws`: a refusal of ours, in one line that says `why`. */
+/** For `assert.rejects` and `assert.throws`: matches a refusal of ours with one line that matches `why`. */
 export const failsWith = (code: TunnelErrorCode, why: RegExp) => (error: unknown) => {
   assert.ok(TunnelError.is(error), String(error));
   assert.equal(error.code, code);

@@ -4,26 +4,29 @@ import type { TunnelError } from '../../src/core/errors.js';
 import type { PeerNode } from '../../src/peer/peer_session.js';
 import { CountingSink } from './mux_link.js';
 
-/** Lets promises that are ready run on. */
+/** Lets promises that are ready continue. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** One channel of a {@link FakeNode}: frames out are kept or handed on, frames in are the test's. */
+/**
+ * One channel of a {@link FakeNode}: outgoing frames are kept or handed on, and the test makes the incoming
+ * ones.
+ */
 export class FakeChannel extends CountingSink implements PeerChannel {
   readonly friend: number;
   readonly frameBytes: number;
   readonly tag: number;
   readonly handlers: ChannelHandlers;
   readonly sink = this;
-  /** Frames that were sent and not taken by {@link onFrame}. */
+  /** Frames that were sent and that {@link onFrame} did not take. */
   frames: Uint8Array[] = [];
   onFrame: ((frame: Uint8Array) => void) | undefined;
-  /** Frames that it takes before it refuses. */
+  /** Number of frames that the channel accepts before it refuses. */
   room = Number.POSITIVE_INFINITY;
   inFlightBytes = 0;
   closed = false;
-  /** The worker has died. */
+  /** Simulates the death of the worker. */
   isGone = false;
   #slot = new Uint8Array(0);
 
@@ -66,12 +69,12 @@ export class FakeChannel extends CountingSink implements PeerChannel {
     };
   }
 
-  /** Types of the frames that were sent, which are taken. */
+  /** Takes the frames that were sent and returns their types. */
   takeTypes(): number[] {
     return this.frames.splice(0).map((frame) => frame[0]!);
   }
 
-  /** Frames come, as one batch. */
+  /** Delivers frames as one batch. */
   deliver(...frames: Uint8Array[]): void {
     if (this.closed) return;
     for (const frame of frames) this.handlers.frame(frame);
@@ -84,9 +87,9 @@ export class FakeChannel extends CountingSink implements PeerChannel {
   }
 }
 
-/** What peers use of a node, without one. */
+/** Fakes the part of a Tox node that peers use. */
 export class FakeNode implements PeerNode {
-  /** Packets of the handshake that were sent. */
+  /** Handshake packets that were sent. */
   sent: Uint8Array[] = [];
   onHandshake: ((packet: Uint8Array) => void) | undefined;
   outcome: Outcome = { code: 201, friend: 0 };
@@ -94,7 +97,7 @@ export class FakeNode implements PeerNode {
   openError: Error | undefined;
   sendError: Error | undefined;
   onOpen: ((channel: FakeChannel) => void) | undefined;
-  /** Answers to `openChannel` that wait for the test. */
+  /** Pending answers to `openChannel`, which the test gives. */
   held: (() => void)[] | undefined;
 
   /** The channels that are open now. */
@@ -104,7 +107,7 @@ export class FakeNode implements PeerNode {
 
   get newest(): FakeChannel {
     const channel = this.channels.at(-1);
-    if (channel === undefined) throw new Error('no channel was opened');
+    if (channel === undefined) throw new Error('no channel is open');
     return channel;
   }
 

@@ -1,16 +1,16 @@
-/** A worker thread that goes wrong: what its bootstrap node does is said by `entry`'s query. */
+/** A worker thread that fails: the query of `entry` says what its bootstrap node does. */
 import { workerData } from 'node:worker_threads';
 import type { WorkerBoot } from '../../src/bridge/spawn.js';
 import { runWorker } from '../../src/worker/run_worker.js';
 import type { BootstrapNode } from '../../src/worker/tox/tox.js';
 
-/** A wasm module whose one function is `unreachable`. */
+/** A wasm module with one function whose body is `unreachable`. */
 const TRAPPING_WASM = Buffer.from(
   '0061736d010000000104016000000302010007080104747261700000' + '0a05010300000b',
   'hex',
 );
 
-/** WebAssembly as Node has it; its types come with the DOM's, which this project does without. */
+/** WebAssembly as Node has it; its types come with those of the DOM, which this project does not use. */
 interface Wasm {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object) => { readonly exports: { trap(): void } };
@@ -50,12 +50,12 @@ const node = (): BootstrapNode => ({
   },
 });
 
-// spawnWorker's caller hands in exactly this.
+// The caller of spawnWorker passes exactly this.
 runWorker(workerData as WorkerBoot, {
   loadTox: () =>
     Promise.resolve({
       createTox: () => {
-        throw new Error('only a bootstrap node here');
+        throw new Error('this worker has only a bootstrap node');
       },
       createBootstrapNode: node,
       memoryBytes: () => 0,

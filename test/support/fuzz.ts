@@ -12,22 +12,22 @@ export interface FuzzResult {
   readonly inputs: number;
   readonly accepted: number;
   readonly refused: number;
-  /** Those that led to code, or led there so often, as none before; none without counters. */
+  /** Inputs that took a branch, or a count bucket, that no earlier input took; empty without counters. */
   readonly found: readonly FuzzInput[];
-  /** Branches that were taken; 0 without counters. */
+  /** Number of branches taken; 0 without counters. */
   readonly branches: number;
   readonly ms: number;
 }
 
 export interface FuzzOptions {
   readonly seed: number;
-  /** Inputs from earlier runs, to go on from beside the target's own. */
+  /** Inputs from earlier runs, used as starting points along with the target's own. */
   readonly corpus?: readonly FuzzInput[];
-  /** Of the code under test; with it inputs that lead somewhere new are changed further. */
+  /** Counters of the code under test; with them the fuzzer mutates inputs that take new branches further. */
   readonly counters?: BranchCounters | undefined;
 }
 
-/** Most inputs that are gone on from: the branches of a target times some counts. */
+/** Maximum number of inputs to mutate further: the branches of a target times some count buckets. */
 const MAX_FOUND = 2000;
 
 export async function fuzzTargets(): Promise<FuzzTarget[]> {
@@ -40,7 +40,7 @@ export async function fuzzTargets(): Promise<FuzzTarget[]> {
   ];
 }
 
-/** Gives a target so many inputs; throws at the first fault, with what makes it again. */
+/** Gives a target this many inputs; throws at the first fault, with the information to repeat it. */
 export async function fuzz(
   target: FuzzTarget,
   inputs: number,
@@ -49,19 +49,19 @@ export async function fuzz(
   const mutator = new Mutator(seed);
   const parents = [...target.seeds, ...corpus];
   const given = parents.length;
-  // What grows with every change would only get slow.
+  // Without this limit, inputs that grow with every mutation would only become slow.
   const maxLength = 64 + 2 * Math.max(...parents.map(({ length }) => length));
   const found: FuzzInput[] = [];
   const startMs = performance.now();
   let accepted = 0;
   counters?.forget();
   for (let count = 1; count <= inputs; count++) {
-    // First those that are there, as they are.
+    // The given inputs come first, unchanged.
     const input = count <= given ? parents[count - 1]! : target.make(mutator, parents);
     counters?.clear();
     try {
       const answer = target.run(input);
-      // Waiting for each would cost more than the rest.
+      // Awaiting each one would take longer than everything else.
       if ((typeof answer === 'string' ? answer : await answer) === 'accepted') accepted++;
     } catch (error) {
       throw new Error(`${target.name}: input ${count} of seed ${seed}: ${showInput(input)}`, {
@@ -77,7 +77,7 @@ export async function fuzz(
   return { name: target.name, inputs, accepted, refused: inputs - accepted, found, branches, ms };
 }
 
-/** Of `found`, a few inputs that take all the branches that `found` takes and `known` does not. */
+/** Selects a few inputs from `found` that take all the branches that `found` takes and `known` does not. */
 export async function distilled(
   target: FuzzTarget,
   known: readonly FuzzInput[],
@@ -92,11 +92,11 @@ export async function distilled(
     return counters.isNewBranch();
   };
   for (const input of known) await take(input);
-  // What was found last went furthest.
+  // The inputs found last went furthest.
   for (const input of found.toReversed()) if (await take(input)) kept.push(input);
   return kept;
 }
 
-/** How an input stands in a report and in the corpus. */
+/** Formats an input for reports and for the corpus. */
 export const showInput = (input: FuzzInput): string =>
   typeof input === 'string' ? `text ${JSON.stringify(input)}` : `bytes ${Buffer.from(input).toString('hex')}`;

@@ -8,13 +8,17 @@ import { ticketMethods } from '../../src/cli/service/ticket_methods.js';
 import { answerLine, parseQuestion, questionLine } from '../../src/control/protocol.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId, upperHex } from '../../src/network/tox_id.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
-import { readRule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
+import { readRule } from '../../src/rules/expose.js';
+import { ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 import { publicKeyOf } from '../../src/state/identity.js';
-import { readStateText } from '../../src/state/identity_file.js';
+import {
+  parseStateFile,
+  readStateText,
+  sealedText,
+  sealLabel,
+  textToSeal,
+} from '../../src/state/identity_file.js';
 import { seal, sealKeyOf } from '../../src/state/sealed.js';
-import { parseStateFile, sealedText, sealLabel, textToSeal } from '../../src/state/state_text.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { bytesTarget, type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 import { JSON_PIECES } from './fuzz_text.js';
@@ -38,7 +42,7 @@ function policy(): AccessPolicy {
   });
 }
 
-/** The proof field of a hello, from a stranger: only who has the secret gets in. */
+/** Fuzzes the proof field of a hello from a stranger: only ticket holders may get in. */
 function helloTarget(): FuzzTarget {
   const access = policy();
   const keys = { connector: of(2), listener: of(3) };
@@ -46,7 +50,7 @@ function helloTarget(): FuzzTarget {
   const [genuine, expired, forged] = [10, 11, 9].map((secret) => helloProof(of(secret), keys, sessions));
   return bytesTarget('hello proof', 1, [genuine!, expired!, forged!], 100, (input) => {
     const verdict = access.hello(input, keys, sessions, false);
-    if (verdict.kind === 'welcome') same('a proof nobody made', genuine, input);
+    if (verdict.kind === 'welcome') same('a proof that nobody made', genuine, input);
     return verdict.kind === 'welcome' ? 'accepted' : 'refused';
   });
 }
@@ -64,7 +68,7 @@ function peerTarget(): FuzzTarget {
       refusing(['ERR_ADDRESS_INVALID', 'ERR_USAGE'], () => {
         const { name, publicKey } = parseAllowedPeer(text);
         if (publicKey.length !== 32) throw new Error(`a key of ${publicKey.length} bytes`);
-        if (name !== undefined && !isName(name)) throw new Error(`a name that is none: ${name}`);
+        if (name !== undefined && !isName(name)) throw new Error(`an invalid name: ${name}`);
         const digits = upperHex(publicKey);
         same('key', parsePeerKey(digits), publicKey);
         const again = name === undefined ? digits : `${name}=${digits}`;
@@ -120,7 +124,7 @@ const QUESTIONS: readonly (readonly [method: string, params: object])[] = [
   ['reverse.remove', { rule: '*:*' }],
 ];
 
-/** Questions that are well-formed enough to be asked; every one has an answer of one line. */
+/** Asks every question that is well-formed enough; each must get an answer of one line. */
 function questionTarget(): FuzzTarget {
   let asked = methods();
   let questions = 0;
@@ -143,7 +147,7 @@ function questionTarget(): FuzzTarget {
   return textTarget('control question', 0.5, seeds, [...words, ...JSON_PIECES, ...SPEC_PIECES], run);
 }
 
-/** What a hostile file may cost here, in KiB of memory times passes: the least there is is 8. */
+/** How much a hostile file may cost here, in KiB of memory times passes; the minimum is 8. */
 const MAX_WORK = 64;
 const CHEAP = { kdf: 'argon2id', memoryKiB: 8, passes: 1, lanes: 1 } as const;
 
@@ -162,11 +166,11 @@ async function sealedTarget(): Promise<FuzzTarget> {
       const file = parseStateFile(text, 'listener');
       if (file.kind === 'sealed' && file.sealed.memoryKiB * file.sealed.passes > MAX_WORK) return 'refused';
     } catch {
-      // It is refused again below, by the error that people see.
+      // Rejected again below, with the error that users see.
     }
     try {
       const read = await readStateText(text, 'listener.json', { role: 'listener', passphrase });
-      same('what was sealed', publicKeyOf(read.state.identity.secretKey), publicKeyOf(secretKey));
+      same('the sealed content', publicKeyOf(read.state.identity.secretKey), publicKeyOf(secretKey));
       return 'accepted';
     } catch (error) {
       if (TunnelError.is(error)) return 'refused';
@@ -182,20 +186,20 @@ async function sealedTarget(): Promise<FuzzTarget> {
   );
 }
 
-/** Tickets' own rules and names, as they come out of a file or a question. */
+/** The rules and names of tickets, as they come out of a file or a question. */
 function namedRuleTarget(): FuzzTarget {
   return textTarget('rules of a book', 1, ['22', '*:*', '10.0.0.0/8:1-9'], SPEC_PIECES, (text) =>
     refusing(['ERR_SPEC_INVALID', 'ERR_USAGE'], () => {
       const book = new RuleBook([]);
       const { rule } = readRule(text, () => false);
       book.add(rule);
-      if (book.add(rule)) throw new Error('a rule that is there was added');
-      if (!book.remove(rule) || book.list().length !== 0) throw new Error('a rule cannot be taken away');
+      if (book.add(rule)) throw new Error('a rule that exists was added again');
+      if (!book.remove(rule) || book.list().length !== 0) throw new Error('a rule cannot be removed');
     }),
   );
 }
 
-/** Who comes in, to what, and where that is kept. */
+/** The targets for admission, rules, and the files that keep them. */
 export async function accessTargets(): Promise<FuzzTarget[]> {
   return [helloTarget(), peerTarget(), questionTarget(), namedRuleTarget(), await sealedTarget()];
 }

@@ -4,9 +4,9 @@ import { showInput } from './fuzz.js';
 import type { FuzzInput } from './mutate.js';
 
 /**
- * Inputs that are worth giving a target again: those that did harm, those that came close, and a few that
- * together reach all that was ever reached. A file a target; a line an input, as `text "…"` or
- * `bytes 00ff`, or a comment after `#`.
+ * Inputs worth giving to a target again: those that did harm, those that came close, and a few that together
+ * reach everything ever reached. There is one file per target and one input per line, as `text "…"` or `bytes
+ * 00ff`. A comment starts with `#`.
  */
 const folder = fileURLToPath(new URL('../corpus/', import.meta.url));
 const ENDING = '.txt';
@@ -22,7 +22,7 @@ export function readCorpus(target: string): FuzzInput[] {
     .map(inputOf);
 }
 
-/** Writes down those that are not there yet. @returns how many */
+/** Writes down the inputs that are not there yet. @returns their number */
 export function addToCorpus(target: string, inputs: readonly FuzzInput[]): number {
   const known = new Set(readCorpus(target).map(showInput));
   const news = inputs.map(showInput).filter((line) => !known.has(line));
@@ -39,5 +39,5 @@ export function corpusTargets(): string[] {
 function inputOf(line: string): FuzzInput {
   if (line.startsWith('bytes ')) return Uint8Array.from(Buffer.from(line.slice(6), 'hex'));
   if (line.startsWith('text ')) return String(JSON.parse(line.slice(5)));
-  throw new Error(`a line of the corpus is neither text nor bytes: ${line}`);
+  throw new Error(`a corpus line is neither text nor bytes: ${line}`);
 }

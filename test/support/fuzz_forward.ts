@@ -1,23 +1,23 @@
-import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_address.js';
+import { readHost } from '../../src/core/host.js';
+import { parseAddress } from '../../src/core/ip.js';
+import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_file.js';
 import { ReverseForward } from '../../src/forward/reverse/reverse.js';
 import { Offers } from '../../src/forward/stream/offers.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import { MAX_TEXT_BYTES } from '../../src/mux/wire/codec.js';
 import { decodeTarget, encodeTarget } from '../../src/mux/wire/target.js';
-import { MAX_TEXT_BYTES } from '../../src/mux/wire/text.js';
-import { parseAddress } from '../../src/rules/address.js';
+import { printHostPort, readSocketPath } from '../../src/rules/endpoint.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
-import { readHost } from '../../src/rules/host.js';
-import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
-import { parseReverseSpec, printReverseSpec } from '../../src/rules/reverse_spec.js';
-import { readSocketPath } from '../../src/rules/socket_path.js';
 import {
   parseDynamicSpec,
   parseLocalSpec,
+  parseReverseSpec,
   parseTarget,
   printBind,
-  printHostPort,
   printLocalSpec,
-} from '../../src/rules/spec.js';
+  printReverseSpec,
+} from '../../src/rules/forward_spec.js';
+import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
 import {
   bytesTarget,
   type FuzzTarget,
@@ -38,7 +38,7 @@ export const SPEC_PIECES = [
 const LOOPBACK = parseAddress('127.0.0.1')!;
 const EVERYWHERE = parseAddress('0.0.0.0')!;
 
-/** One grammar after the other, by the input's length: they share their words. */
+/** Picks a grammar by the length of the input, since the grammars share their words. */
 function forward(text: string): Verdict {
   return refusing(['ERR_SPEC_INVALID'], () => {
     switch (text.length % 3) {
@@ -64,7 +64,7 @@ function reverseForward(text: string): Verdict {
   return refusing(['ERR_SPEC_INVALID'], () => {
     const spec = parseReverseSpec(text);
     same('reverse forward', parseReverseSpec(printReverseSpec(spec)), spec);
-    // What was read can be asked for: the far end takes this very text for an address.
+    // The other end accepts this text as an address, so the parsed forward can be requested.
     encodeTarget({ kind: 'listen', ...spec.bind });
   });
 }
@@ -74,7 +74,8 @@ function reverseRule(text: string): Verdict {
     const rule = parseReverseRule(text, (name) => name === 'laptop');
     const { from, to } = rule.ports;
     if (!(0 <= from && from <= to && to <= 0xffff)) throw new Error(`ports ${from} to ${to}`);
-    if (rule.name !== undefined && rule.name !== 'laptop') throw new Error(`a rule for ${rule.name}`);
+    if (rule.name !== undefined && rule.name !== 'laptop')
+      throw new Error(`a rule for the ticket ${rule.name}`);
     if (opensReverse(rule, LOOPBACK, to + 1) || opensReverse(rule, LOOPBACK, from - 1))
       throw new Error('a rule opens a port that it does not name');
     if (rule.bind === 'loopback' && opensReverse(rule, EVERYWHERE, from))
@@ -87,16 +88,16 @@ function socketPath(text: string): Verdict {
   if (typeof read === 'string') return 'refused';
   const { path } = read;
   same('path', readSocketPath(path), read);
-  // A rule has no words for one with colons or brackets; where it has, it means the same.
+  // Rules cannot express a path with colons or brackets; any other path means the same in a rule.
   refusing(['ERR_SPEC_INVALID'], () => same('rule', parseExposeSpec(path), read));
   if (Buffer.byteLength(path) > (path.startsWith('/') ? MAX_SOCKET_PATH_BYTES : MAX_TEXT_BYTES))
-    throw new Error('a path of any length');
+    throw new Error('an overlong path');
   if (path.startsWith('/') ? /\/(\/|\.{0,2}(\/|$))/.test(path) : !/^\\\\\.\\pipe\\[^\\/]+$/.test(path))
     throw new Error(`a path with two spellings: ${JSON.stringify(path)}`);
   return 'accepted';
 }
 
-/** What a peer asks for by name leads to an offer only when it is that name. */
+/** A name that a peer asks for leads to an offer only when it is the name of that offer. */
 function offer(text: string): Verdict {
   const colon = text.lastIndexOf(':');
   const [host, port] = [text.slice(0, colon), Number(text.slice(colon + 1))];
@@ -104,7 +105,7 @@ function offer(text: string): Verdict {
   const found = ours.find({ host, port });
   const read = readHost(host);
   const isOurs = typeof read !== 'string' && read.kind === 'name' && read.name === 'web.ours' && port === 80;
-  if ((found !== undefined) !== isOurs) throw new Error('what was not offered was found');
+  if ((found !== undefined) !== isOurs) throw new Error('a name that is not offered was found');
   return refusing(['ERR_ADDRESS_INVALID'], () => {
     const [rule] = new Offers([{ host, port }]).rules;
     if (rule?.host.kind !== 'name') throw new Error('an offer without a name');
@@ -124,7 +125,7 @@ const TARGETS = (
   ] as const
 ).map(encodeTarget);
 
-/** What stands in OPEN, without the frame around it. */
+/** The body of OPEN, without the frame around it. */
 function wireTarget(bytes: Uint8Array): Verdict {
   return refusing(['ERR_FRAME_INVALID'], () => {
     const read = decodeTarget(bytes, 0);
@@ -132,12 +133,12 @@ function wireTarget(bytes: Uint8Array): Verdict {
   });
 }
 
-/** What the far end says of a port that it opened for us, whole and in two pieces. */
+/** Parses the answer of the other end about a port that it opened for us, whole and in two pieces. */
 function reverseAnswer(bytes: Uint8Array): Verdict {
   const cut = bytes.length >> 1;
   const whole = openedPort([bytes]);
   const inPieces = openedPort([bytes.subarray(0, cut), bytes.subarray(cut)]);
-  // What follows the port in a piece of its own is an answer of its own.
+  // Bytes that follow the port in a separate piece are a separate answer.
   if (bytes.length <= 2) same('port', whole, inPieces);
   if (whole === undefined) return 'refused';
   if (!(whole > 0 && whole <= 0xffff)) throw new Error(`port ${whole}`);
@@ -173,13 +174,13 @@ function openedPort(pieces: readonly Uint8Array[]): number | undefined {
   for (const piece of pieces) handlers.onData?.(piece);
   const port = forwards.remote?.port;
   const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  if (consumedBytes !== bytes) throw new Error(`${consumedBytes} of ${bytes} bytes were taken`);
-  if (port !== undefined && resets > 0) throw new Error('a port of a stream that was given up');
+  if (consumedBytes !== bytes) throw new Error(`consumed ${consumedBytes} of ${bytes} bytes`);
+  if (port !== undefined && resets > 0) throw new Error('a port on a stream that was given up');
   forwards.close();
   return port;
 }
 
-/** What is asked to be forwarded, by people and by the far end. */
+/** The targets for forwards that users and the other end request. */
 export function forwardTargets(): FuzzTarget[] {
   return [
     textTarget(

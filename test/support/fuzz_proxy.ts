@@ -1,23 +1,23 @@
 import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
 import type { ProxyHandshake, ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
-import { parseTarget, printHostPort } from '../../src/rules/spec.js';
-import { HttpGreeting } from '../../src/worker/net/proxy/http_greeting.js';
-import type { Greeting, GreetingStep } from '../../src/worker/net/proxy/proxy_greeting.js';
-import { SocksGreeting } from '../../src/worker/net/proxy/socks_greeting.js';
+import { printHostPort } from '../../src/rules/endpoint.js';
+import { parseTarget } from '../../src/rules/forward_spec.js';
+import type { Greeting, GreetingStep } from '../../src/worker/net/proxy_greeting.js';
+import { HttpGreeting, SocksGreeting } from '../../src/worker/net/proxy_greeting.js';
 import { bytesTarget, type FuzzTarget, same, unhex, type Verdict } from './fuzz_target.js';
 
 const text = (lines: string): Uint8Array =>
   Uint8Array.from(Buffer.from(`${lines.replaceAll('\n', '\r\n')}\r\n\r\n`));
 
-/** Without its answer, as that of an earlier piece is not in the last step. */
+/** Drops the answer, because the last step does not repeat the answer of an earlier piece. */
 const outcome = (step: ProxyStep): unknown => ({
   kind: step.kind,
   ...(step.kind === 'target' && { target: step.target, rest: Buffer.from(step.rest).toString('hex') }),
   ...(step.kind === 'failed' && { why: step.why }),
 });
 
-/** What a client says comes to the same at once and in pieces, and a target is one that can be dialled. */
+/** A client's greeting means the same whole and in pieces, and its target can be dialled. */
 function proxyTarget(
   name: string,
   seeds: readonly Uint8Array[],
@@ -39,7 +39,7 @@ function proxyTarget(
   });
 }
 
-/** What a proxy answers us comes to the same at once and byte by byte. */
+/** The answer of a proxy means the same whole and byte by byte. */
 function greetingTarget(name: string, seeds: readonly Uint8Array[], fresh: () => Greeting): FuzzTarget {
   return bytesTarget(name, 1, seeds, 1024, (input) => {
     const last = (pieces: readonly Uint8Array[]): GreetingStep => {
@@ -49,14 +49,14 @@ function greetingTarget(name: string, seeds: readonly Uint8Array[], fresh: () =>
       return step;
     };
     const step = last([input]);
-    // Byte by byte the end of what belongs to the target is not known.
+    // Byte by byte, the end of what belongs to the target is unknown.
     const kind = last(Array.from(input, (byte) => Uint8Array.of(byte))).kind;
     if (step.kind === 'done') same(name, kind, step.kind);
     return step.kind === 'done' ? 'accepted' : 'refused';
   });
 }
 
-/** What programs of this machine say to the proxies, and other proxies to us. */
+/** The targets for what programs on this machine send to our proxies, and other proxies to us. */
 export function proxyTargets(): FuzzTarget[] {
   const authorize = (user: Uint8Array, password: Uint8Array): boolean => user.length === password.length;
   return [

@@ -3,19 +3,19 @@ import { asBytes, asText, type FuzzInput, type Mutator } from './mutate.js';
 
 export type Verdict = 'accepted' | 'refused';
 
-/** Something that reads what strangers wrote. */
+/** A reader of foreign input. */
 export interface FuzzTarget {
   readonly name: string;
-  /** Which part of all inputs it gets, beside the others. */
+  /** Its share of all inputs, relative to the other targets. */
   readonly share: number;
   readonly seeds: readonly FuzzInput[];
-  /** Changes one of `parents`, which are of the seeds' kind. */
+  /** Mutates one of `parents`, which are of the same kind as the seeds. */
   make(mutator: Mutator, parents: readonly FuzzInput[]): FuzzInput;
-  /** Throws on what must not be: an error that is no refusal, or an answer that contradicts itself. */
+  /** Throws on a bug: an error that is not a refusal, or an answer that contradicts itself. */
   run(input: FuzzInput): Verdict | Promise<Verdict>;
 }
 
-/** Runs `read`; one of the refusals named counts as such, all else is thrown on. */
+/** Runs `read`; treats the named errors as refusals and rethrows all others. */
 export function refusing(codes: readonly TunnelErrorCode[], read: () => void): Verdict {
   try {
     read();
@@ -29,18 +29,18 @@ export function refusing(codes: readonly TunnelErrorCode[], read: () => void): V
   }
 }
 
-/** What did not come out the same. */
+/** Throws when the two differ. */
 export function same(what: string, a: unknown, b: unknown): void {
   const [left, right] = [a, b].map((each) => (each instanceof Uint8Array ? hex(each) : JSON.stringify(each)));
   if (left !== right) throw new Error(`${what}: ${left} became ${right}`);
 }
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-/** No Buffer: its `slice` would share the seeds with what is made of them. */
+/** Not a Buffer: its `slice` would share memory between the seeds and what is made of them. */
 export const unhex = (text: string): Uint8Array =>
   Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
-/** A target of bytes. */
+/** Makes a target of bytes. */
 export function bytesTarget(
   name: string,
   share: number,
@@ -57,7 +57,7 @@ export function bytesTarget(
   };
 }
 
-/** A target of text; `pieces` are words of its grammar. */
+/** Makes a target of text; `pieces` are words of its grammar. */
 export function textTarget(
   name: string,
   share: number,

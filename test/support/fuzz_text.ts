@@ -7,17 +7,15 @@ import { configSections } from '../../src/cli/options/config_options.js';
 import { patienceOf, portsOf } from '../../src/cli/options/flags.js';
 import { LIMIT_FLAGS, limitsOfFlags } from '../../src/cli/options/limit_flags.js';
 import { buildProgram } from '../../src/cli/program.js';
-import { Lines } from '../../src/control/lines.js';
-import { parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { Lines, parseAnswer, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { ipBytes, ipText, parseAddress } from '../../src/core/ip.js';
 import { parseBootstrapLine, parseNodesFile } from '../../src/network/bootstrap_list.js';
 import { formatToxId, makeToxId } from '../../src/network/tox_id.js';
-import { parseAddress } from '../../src/rules/address.js';
-import { printRule, readRule } from '../../src/rules/rule.js';
+import { printRule, readRule } from '../../src/rules/expose.js';
 import { publicKeyOf } from '../../src/state/identity.js';
-import { parseNamesFile, plainNamesText } from '../../src/state/names_text.js';
-import { StateFault } from '../../src/state/state_json.js';
-import { parseStateFile, plainText } from '../../src/state/state_text.js';
-import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
+import { parseStateFile, plainText } from '../../src/state/identity_file.js';
+import { parseNamesFile, plainNamesText } from '../../src/state/names_file.js';
+import { StateFault } from '../../src/state/state_file.js';
 import { everyAction } from './every_action.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
@@ -109,10 +107,10 @@ const SECTIONS = configSections(
 function config(text: string): Verdict {
   return refusing(['ERR_USAGE'], () => {
     for (const [command, settings] of readConfig(text, 'config.json', SECTIONS)) {
-      if (!SECTIONS.has(command)) throw new Error(`a command that nobody knows: ${command}`);
+      if (!SECTIONS.has(command)) throw new Error(`an unknown command: ${command}`);
       for (const { value } of settings) {
         if (!['string', 'boolean', 'number', 'undefined', 'object'].includes(typeof value))
-          throw new Error('a value of no option');
+          throw new Error('a value without an option');
       }
     }
   });
@@ -154,7 +152,7 @@ function control(text: string): Verdict {
   return verdict;
 }
 
-/** Numbers, times and sizes: each option takes it as a whole number in its range, or says no. */
+/** Numbers, times and sizes: each option reads a whole number in its range, or rejects the text. */
 function optionValue(text: string): Verdict {
   const numbers: number[] = [];
   const verdicts = [
@@ -173,23 +171,23 @@ function optionValue(text: string): Verdict {
     ),
   ];
   const bad = numbers.find((each) => !Number.isSafeInteger(each) || each < 0);
-  if (bad !== undefined) throw new Error(`a value of ${bad}`);
+  if (bad !== undefined) throw new Error(`an invalid value: ${bad}`);
   return verdicts.includes('accepted') ? 'accepted' : 'refused';
 }
 
-/** Two readers of addresses: what the rules see is what the sockets are given. */
-function ipText(text: string): Verdict {
-  const [socket, rule] = [parseIp(text), parseAddress(text)];
+/** Two readers of addresses: the rules must see the address that the sockets get. */
+function addressReaders(text: string): Verdict {
+  const [socket, rule] = [ipBytes(text), parseAddress(text)];
   if (rule === undefined) return socket === undefined ? 'refused' : 'accepted';
   same('address', parseAddress(rule.text), rule);
-  if (socket === undefined) throw new Error('an address that no socket takes');
-  // An IPv4 address in an IPv6 one's clothes is the IPv4 one to the rules.
+  if (socket === undefined) throw new Error('an address that no socket accepts');
+  // The rules see an IPv4-mapped IPv6 address as the IPv4 address.
   same('bytes', socket.subarray(socket.length - rule.bytes.length), rule.bytes);
-  same('socket', parseIp(formatIp(socket)), socket);
+  same('socket', ipBytes(ipText(socket)), socket);
   return 'accepted';
 }
 
-/** What comes from people, files and other programs of this machine. */
+/** The targets for what comes from users, files and other programs on this machine. */
 export function textTargets(): FuzzTarget[] {
   const known = (name: string): boolean => name === 'laptop';
   return [
@@ -201,7 +199,7 @@ export function textTargets(): FuzzTarget[] {
       (text) =>
         refusing(['ERR_TICKET_INVALID', 'ERR_ADDRESS_INVALID'], () => {
           const remote = parseRemote(text);
-          if (isTicket(remote)) same('a ticket nobody made', formatTicket(remote), TICKET);
+          if (isTicket(remote)) same('a ticket that nobody made', formatTicket(remote), TICKET);
         }),
     ),
     textTarget('state file', 0.3, [STATE, SEALED], JSON_PIECES, state),
@@ -295,7 +293,7 @@ export function textTargets(): FuzzTarget[] {
       1,
       ['10.0.0.1', '::ffff:10.0.0.1', '2001:db8::1', 'fe80::1%eth0', '::', '1:2:3:4:5:6:1.2.3.4'],
       SPEC_PIECES,
-      ipText,
+      addressReaders,
     ),
     textTarget(
       'command line',

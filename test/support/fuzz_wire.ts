@@ -1,10 +1,10 @@
 import { provesRequest, readRequest, requestMessage } from '../../src/access/proof.js';
-import { MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { acceptWelcome, answerHello, ourOffer } from '../../src/mux/wire/agreement.js';
+import { encodeText } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';
 import * as handshake from '../../src/mux/wire/handshake.js';
 import { encodeTarget } from '../../src/mux/wire/target.js';
-import { encodeText } from '../../src/mux/wire/text.js';
 import { HeldChannel, TAG } from './channel_pair.js';
 import { bytesTarget, type FuzzTarget, refusing, same, unhex } from './fuzz_target.js';
 import { aloneWith } from './mux_link.js';
@@ -96,7 +96,7 @@ function readFrame(bytes: Uint8Array): void {
   }
 }
 
-/** Frames into a session with a stream or two, until one of them ends it. */
+/** Feeds frames into a session with a stream or two, until one of them ends it. */
 function sessionTarget(): FuzzTarget {
   const fresh = () =>
     aloneWith({
@@ -113,7 +113,7 @@ function sessionTarget(): FuzzTarget {
   return bytesTarget('session', 4, FRAMES, 1344, (input) => {
     if (one.session.isClosed || frames++ % 64 === 0) one = fresh();
     const verdict = refusing(['ERR_FRAME_INVALID'], () => {
-      // The channel carries no frame shorter than its head.
+      // The channel carries no frame shorter than its header.
       if (input.length >= frame.HEADER_BYTES) one.session.receive(input);
     });
     if (verdict === 'refused') one.session.close('protocol-error');
@@ -182,7 +182,7 @@ function channelTarget(): FuzzTarget {
   return bytesTarget('channel', 4, seeds, MAX_PACKET_BYTES, (input) => {
     if (one.error !== undefined || packets++ % 256 === 0) {
       one = new HeldChannel(3);
-      // Something to acknowledge.
+      // Gives the peer something to acknowledge.
       one.send('ee'.repeat(100));
       one.pump(0);
     }
@@ -206,13 +206,13 @@ function requestTarget(): FuzzTarget {
   return bytesTarget('request proof', 1, [genuine, forged], 1016, (input) => {
     const proof = readRequest(input);
     if (proof === undefined || !provesRequest(secret, keys, proof)) return 'refused';
-    // The key id names a secret and proves nothing; what does is the hash.
-    same('a proof nobody made', genuine.subarray(9), input.subarray(9));
+    // The key id only names a secret; the hash is the proof.
+    same('a proof that nobody made', genuine.subarray(9), input.subarray(9));
     return 'accepted';
   });
 }
 
-/** What comes from the network. */
+/** The targets for what comes from the network. */
 export function wireTargets(): FuzzTarget[] {
   return [
     requestTarget(),

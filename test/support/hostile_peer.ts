@@ -1,4 +1,4 @@
-import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import {
   FLAG_ACK,
   FLAG_ACK_NOW,
@@ -16,7 +16,7 @@ import { TAG } from './channel_pair.js';
 /** A range of packet numbers, both inclusive. */
 export type Range = readonly [first: number, last: number];
 
-/** A packet of nothing but an acknowledgement of these ranges, the newest first; nothing is checked. */
+/** A packet that holds only an acknowledgement of these ranges, newest first; nothing is checked. */
 export function ackPacket(ranges: readonly Range[], delayUnits = 0): Uint8Array {
   const out = new Uint8Array(MAX_PACKET_BYTES);
   writePrefix(out, 0, FLAG_ACK, TAG);
@@ -39,7 +39,7 @@ export function ackPacket(ranges: readonly Range[], delayUnits = 0): Uint8Array 
   return out.subarray(0, at);
 }
 
-/** A packet with frames in it, each with its length when there are several. */
+/** A packet with frames in it; with several frames, each has its length. */
 export function bundlePacket(
   number: number,
   bundle: number,
@@ -64,13 +64,16 @@ export function pingPacket(number: number): Uint8Array {
   return out;
 }
 
-/** The number of a packet that has one. */
+/** The number of a packet, if it has one. */
 export function numberOf(packet: Uint8Array): number | undefined {
   const numbered = ((packet[1] ?? 0) & FLAG_NUMBERED) !== 0;
   return numbered ? readU32(packet, PREFIX_BYTES) : undefined;
 }
 
-/** How often the states of sent packets are looked at while `run` runs: what acknowledgements cost, without a clock. */
+/**
+ * Counts how often `run` looks up the state of a sent packet: the cost of acknowledgements, measured without
+ * a clock.
+ */
 export function countLooks(run: () => void): number {
   const { state } = SentPackets.prototype;
   let looks = 0;
@@ -86,7 +89,7 @@ export function countLooks(run: () => void): number {
   return looks;
 }
 
-/** Makes packets that no honest peer would send, from what it saw of the victim's. */
+/** Makes packets that no honest peer would send, based on the packets of its victim. */
 export class HostilePeer {
   readonly #random: () => number;
   readonly #seen: number[] = [];
@@ -97,34 +100,34 @@ export class HostilePeer {
     this.#random = random;
   }
 
-  /** A packet of the victim's. */
+  /** Records a packet of the victim. */
   see(packet: Uint8Array): void {
     const number = numberOf(packet);
     if (number !== undefined) this.#seen.push(number);
     if (this.#kept.length < 8) this.#kept.push(packet);
   }
 
-  /** @param malice 0 to 1: the part of what it sends that is plainly forbidden */
+  /** @param malice 0 to 1: the share of packets that are clearly forbidden */
   packet(malice: number): Uint8Array {
     return this.#random() < malice ? this.#forbidden() : this.#doubtful();
   }
 
-  /** Allowed by the letter, and bad for the victim if it were not careful. */
+  /** Packets that the protocol allows, but that would hurt a careless victim. */
   #doubtful(): Uint8Array {
     const newest = this.#seen.at(-1) ?? 0;
     switch (this.#whole(7)) {
-      case 0: // all it saw, again, and how long it waited is a lie
+      case 0: // acknowledge everything seen again, with a false delay
         return this.#ackOfSeen(newest, this.#whole(0xffff));
-      case 1: // only the newest
+      case 1: // acknowledge only the newest
         return this.#seen.length === 0 ? pingPacket(this.#next++) : ackPacket([[newest, newest]]);
-      case 2: // a flood of questions
+      case 2: // a flood of packets that demand an acknowledgement
         return pingPacket(this.#next++);
-      case 3: // numbers that jump
+      case 3: // packet numbers that jump
         this.#next += this.#whole(100_000);
         return pingPacket(this.#next);
       case 4: // a bundle far ahead, so that the window of bundles is full of holes
         return bundlePacket(this.#next++, this.#whole(65_535), [this.#bytes(20)]);
-      case 5: // an old one once more
+      case 5: // an old bundle again
         return bundlePacket(this.#whole(this.#next), 0, [this.#bytes(5)], FLAG_ACK_NOW);
       case 6: // many small frames
         return bundlePacket(
@@ -133,7 +136,7 @@ export class HostilePeer {
           Array.from({ length: 2 + this.#whole(400) }, () => this.#bytes(1)),
         );
       default: {
-        // of another channel
+        // for another channel
         const packet = pingPacket(0);
         writeU32(packet, 2, TAG ^ 1);
         return packet;
@@ -144,16 +147,16 @@ export class HostilePeer {
   #forbidden(): Uint8Array {
     const newest = this.#seen.at(-1) ?? 0;
     switch (this.#whole(6)) {
-      case 0: // what was never sent
+      case 0: // acknowledge packets that were never sent
         return ackPacket([[newest + 1, newest + 1 + this.#whole(2 ** 31)]]);
-      case 1: // everything, seen or not
+      case 1: // acknowledge everything, seen or not
         return ackPacket([[Math.max(0, newest - this.#whole(8_191)), newest]]);
       case 2: // numbers below zero
         return ackPacket([[-1 - this.#whole(1_000), newest % 8_000]]);
-      case 3: // bundles out of the window
+      case 3: // bundles outside the window
         return bundlePacket(this.#next++, 65_536 + this.#whole(2 ** 30), [this.#bytes(9)]);
       case 4: {
-        // bytes without sense
+        // random bytes
         const packet = this.#bytes(this.#whole(MAX_PACKET_BYTES));
         if (this.#random() < 0.9) {
           const head = new Uint8Array(PREFIX_BYTES);
@@ -163,7 +166,7 @@ export class HostilePeer {
         return packet;
       }
       default: {
-        // one of the victim's own, or of an honest peer's, with a bit turned or its end cut off
+        // a packet of the victim or of an honest peer, with a flipped bit or truncated
         const kept = this.#kept[this.#whole(this.#kept.length - 1)] ?? pingPacket(0);
         const packet = kept.slice(0, this.#random() < 0.5 ? kept.length : this.#whole(kept.length));
         const at = this.#whole(packet.length - 1);
@@ -174,7 +177,7 @@ export class HostilePeer {
     }
   }
 
-  /** Honest ranges of what was seen of late, as many as fit. */
+  /** Acknowledges recently seen packets honestly, with as many ranges as fit. */
   #ackOfSeen(newest: number, delayUnits: number): Uint8Array {
     const ranges: [number, number][] = [];
     for (let index = this.#seen.length - 1; index >= 0 && ranges.length <= 63; index--) {

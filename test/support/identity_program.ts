@@ -1,11 +1,11 @@
 /**
- * A process that uses an identity, for tests: `identity_program.ts WHAT FOLDER ROLE`. It tells
- * its parent what came of it by one line, and lives until its standard input ends. WHAT is
- * `open`, `ephemeral` or `race` (says "ready" and waits for a line, so that several open in the
- * same moment).
+ * A process that uses an identity, for tests: `identity_program.ts WHAT FOLDER ROLE`. It reports the result
+ * to its parent in one line, and lives until its standard input ends. WHAT is `open`, `ephemeral` or `race`
+ * (prints "ready" and waits for a line, so that several open at the same moment).
  */
 import { createIdentity } from '../../src/state/identity.js';
-import { openIdentity, type Role } from '../../src/state/identity_file.js';
+import type { Role } from '../../src/state/identity_file.js';
+import { openIdentity } from '../../src/state/identity_file.js';
 
 const [what = '', folder = '', role = ''] = process.argv.slice(2);
 
@@ -19,7 +19,7 @@ const inputEnded = new Promise<void>((resolve) => {
 
 async function open(onBusy: 'fail' | 'ephemeral'): Promise<void> {
   try {
-    // Only ever started by a test with one of the three roles.
+    // Tests start this only with one of the three roles.
     const opened = await openIdentity({ folder, role: role as Role, onBusy });
     if (opened.identity === undefined) await opened.save(createIdentity());
     say(opened.ephemeral ? 'ephemeral' : 'held');

@@ -1,4 +1,4 @@
-/** What the runner of the package's tests (`test/package.ts`) hands to them. */
+/** What the runner of the package tests (`test/package.ts`) passes to them. */
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -13,7 +13,7 @@ export interface TriedNode {
 
 export interface InstalledPackage {
   readonly tarball: string;
-  /** A folder with nothing but the installed tarball, its dependencies and the programs of the tests. */
+  /** A folder with only the installed tarball, its dependencies and the programs of the tests. */
   readonly user: string;
   readonly nodes: readonly TriedNode[];
   /** npx as a script for `node`. */
@@ -22,9 +22,9 @@ export interface InstalledPackage {
 
 export function installedPackage(): InstalledPackage {
   const text = process.env[INSTALLED_PACKAGE];
-  if (text === undefined) throw new Error('these tests are run by npm run test:package');
-  const read = JSON.parse(text) as InstalledPackage; // the runner has written exactly this
-  // Permissions are about real paths, and on macOS the folder for temporary files is a link.
+  if (text === undefined) throw new Error('run these tests with npm run test:package');
+  const read = JSON.parse(text) as InstalledPackage; // the runner wrote exactly this
+  // Permissions apply to real paths, and on macOS the folder for temporary files is a link.
   return { ...read, user: realpathSync(read.user) };
 }
 
@@ -33,7 +33,7 @@ export function installedMain({ user }: InstalledPackage): string {
   return join(user, 'node_modules', 'tox-wasm-tunnel', 'dist', 'cli', 'main.js');
 }
 
-/** What a Node has the permission model by: in 20 it was an experiment. */
+/** The flag that enables the permission model, which was experimental in Node 20. */
 export function permissionFlag({ version }: TriedNode): string {
   return version.startsWith('v20.') ? '--experimental-permission' : '--permission';
 }

@@ -1,16 +1,16 @@
 /** What a modelled thread may do besides Atomics. */
 export interface Steps {
-  /** An effect or a read that other threads can see. While `enabled` is false the thread waits. */
+  /** An effect or a read that other threads can see. While `enabled` is false, the thread waits. */
   step<T>(act: () => T, enabled?: () => boolean): T;
-  /** The same, but no other thread can come before it. */
+  /** The same, but no other thread can run before it. */
   note<T>(act: () => T): T;
 }
 
 /**
- * A modelled thread: makes its objects, and gives what it then does. Each call of Atomics and
- * each {@link Steps.step} of the latter is one step. It is run from its start again for every
- * step it takes, answered from the log of its earlier steps; so it shares only through these,
- * and through memory that it would write the same way again.
+ * A modelled thread: it creates its objects and returns what it does next. Each Atomics call and each {@link
+ * Steps.step} in that part is one step. For every step the thread runs again from its start and replays its
+ * earlier steps from a log. So it may share data only through these steps, and through memory that it would
+ * write in the same way again.
  */
 export type Thread = (steps: Steps) => () => void;
 
@@ -48,9 +48,9 @@ class Replayed {
     let free = true;
     let pausing = false;
     const answer = <T>(act: () => T, enabled: () => boolean, isFree: boolean): T => {
-      // A `finally` on the way out: its steps come in a later replay. Nobody uses the result.
+      // A `finally` block on the way out: its steps come in a later replay. Nobody uses the result.
       if (pausing) return 0 as T;
-      // The thread is deterministic, so this is what the same call was answered before.
+      // The thread is deterministic, so the log holds the answer to this same call.
       if (at < this.#log.length) return this.#log[at++] as T;
       if (isFree) this.#allowed++;
       if (at >= this.#allowed) {
@@ -86,7 +86,7 @@ function withStepping<T>(act: () => T): T {
   const patch = (name: Method, operation: Operation): void =>
     void Object.defineProperty(Atomics, name, { value: operation, configurable: true, writable: true });
   const restore = METHODS.map((name) => {
-    // The four overload alike; only Int32Array is used here.
+    // The overloads of the four work alike; only Int32Array is used here.
     const real = Atomics[name] as Operation;
     patch(name, (words, index, value) => intercept(() => real(words, index, value)));
     return () => patch(name, real);
@@ -99,11 +99,10 @@ function withStepping<T>(act: () => T): T {
 }
 
 /**
- * Runs the threads of `scenario` in every order of their steps that takes a thread off the
- * processor at most `preemptions` times while it could go on, and calls `check` where none can
- * go on.
+ * Runs the threads of `scenario` in every order of their steps with at most `preemptions` switches away from
+ * a thread that could continue. Calls `check` once no thread can continue.
  *
- * @returns the orders run
+ * @returns the number of orders run
  */
 export function everyInterleaving(
   scenario: () => {

@@ -1,6 +1,6 @@
 /**
- * A program that opens all that the library has, uses it, closes it and has nothing more to do: it shall end by
- * itself. Two networks at once, as nothing is shared.
+ * A program that opens everything that the library has, uses it and closes it. It must then exit by itself.
+ * It runs two networks at once, to show that they share nothing.
  */
 import { once } from 'node:events';
 import {
@@ -18,7 +18,7 @@ import { readToEnd } from './socket_bytes.js';
 
 const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
 const HELLO = { host: 'hello', port: 1 } as const;
-/** Outlives all that it is given to. */
+/** Outlives every tunnel that it is passed to. */
 const { signal } = new AbortController();
 
 async function use(word: string): Promise<string> {
@@ -33,7 +33,7 @@ async function use(word: string): Promise<string> {
   const opened = once(listener, 'reverse');
   tunnel.reverse(parseReverseSpec('0:localhost:1'), { signal });
   await opened;
-  // One that nobody ends, and one that is still under way.
+  // One that nobody ends, and one that is still in progress.
   tunnel.dial({ host: 'nowhere', port: 1 }).on('error', () => {});
   return String(await readToEnd(tunnel.dial({ ...HELLO, signal })));
 }

@@ -1,10 +1,10 @@
 import { createInterface } from 'node:readline';
 import { hasEnded, startChild, stopChild } from './child_process.js';
 
-/** How long a line may take before a test gives up. */
+/** How long a test waits for a line. */
 const LINE_TIMEOUT_MS = 90_000;
 
-/** A process that tells what it does in lines, on either output. */
+/** A process that reports in lines, on either output. */
 export class LineProcess {
   readonly lines: string[] = [];
   readonly #child: ReturnType<typeof startChild>;
@@ -31,13 +31,14 @@ export class LineProcess {
     return pid;
   }
 
-  /** The first line that matches, past or to come. */
+  /** Returns the first line that matches, past or future. */
   async line(pattern: RegExp): Promise<RegExpExecArray> {
     return await new Promise((resolve, reject) => {
       const look = (): void => {
         const match = this.#find(pattern);
         if (match !== undefined) done(() => resolve(match));
-        else if (hasEnded(this.#child)) done(() => reject(this.#failure(`ended without a line ${pattern}`)));
+        else if (hasEnded(this.#child))
+          done(() => reject(this.#failure(`ended without a line that matches ${pattern}`)));
       };
       const done = (settle: () => void): void => {
         clearTimeout(timer);
@@ -45,7 +46,9 @@ export class LineProcess {
         settle();
       };
       const timer = setTimeout(() => {
-        done(() => reject(this.#failure(`gave no line ${pattern} in ${LINE_TIMEOUT_MS / 1000} s`)));
+        done(() =>
+          reject(this.#failure(`printed no line that matches ${pattern} within ${LINE_TIMEOUT_MS / 1000} s`)),
+        );
       }, LINE_TIMEOUT_MS);
       this.#listeners.add(look);
       look();

@@ -1,11 +1,11 @@
-/** Servers and clients on 127.0.0.1, at ports that the system chooses. */
+/** Servers and clients on 127.0.0.1, on ports that the system picks. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Endpoint, type HostPort, isPath } from '../../src/rules/endpoint.js';
 
 export const LOOPBACK_HOST = '127.0.0.1';
 
-/** Starts to listen at a free port; the port. @param backlog connections that may wait to be accepted; Node's default 511 */
+/** Starts to listen on a free port; returns the port. @param backlog of the socket; Node's default is 511 */
 export async function listenOnLoopback(server: Server, backlog?: number): Promise<number> {
   server.listen({ port: 0, host: LOOPBACK_HOST, ...(backlog !== undefined && { backlog }) });
   await once(server, 'listening');
@@ -14,7 +14,7 @@ export async function listenOnLoopback(server: Server, backlog?: number): Promis
   return address.port;
 }
 
-/** A port that was free a moment ago, for programs that cannot choose one; nothing listens there. */
+/** Returns a port that was free a moment ago, for programs that cannot pick one; nothing listens there. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   const port = await listenOnLoopback(server);
@@ -23,21 +23,21 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * A connection that stays half-open when the other end has ended, as most programs' do. An error
- * of it ends it and no more: who cares looks at `errored` or waits by {@link ending}.
+ * Dials a connection that stays half-open when the other end has ended, as in most programs. An error of it
+ * only closes it: read `errored` or await {@link ending} to see it.
  */
 export function dialLoopback(port: number): Socket {
   const socket = connect({ host: LOOPBACK_HOST, port, allowHalfOpen: true, noDelay: true });
   return socket.on('error', () => {});
 }
 
-/** Where a forward listens that is known to listen at a port. */
+/** The port of a forward that listens on a port. */
 export function hostPortOf(local: Endpoint): HostPort {
   if (isPath(local)) throw new Error(`${local.path} has no port`);
   return local;
 }
 
-/** How a connection came to its end: the code of its error, or `closed`. */
+/** Resolves with how a connection ended: the code of its error, or `closed`. */
 export async function ending(socket: Socket): Promise<string> {
   if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
   const { errored } = socket;

@@ -8,7 +8,7 @@ export const asBytes = (input: FuzzInput): Uint8Array =>
 export const asText = (input: FuzzInput): string =>
   typeof input === 'string' ? input : Buffer.from(input).toString('latin1');
 
-/** Values that decoders stumble over: ends of ranges of 8, 16, 32 and 53 bits. */
+/** Values on which decoders trip: the ends of ranges of 8, 16, 32 and 53 bits. */
 const EDGES: readonly (readonly number[])[] = [
   [0],
   [1],
@@ -25,7 +25,9 @@ const EDGES: readonly (readonly number[])[] = [
   [0, 0x20, 0, 0, 0, 0, 0, 0],
 ];
 
-/** Makes inputs out of valid ones: a few cuts, changes and joins each, the same for the same seed. */
+/**
+ * Makes inputs from valid ones with a few cuts, changes and joins each; the same seed gives the same inputs.
+ */
 export class Mutator {
   readonly random: () => number;
 
@@ -41,7 +43,7 @@ export class Mutator {
     return items[this.below(items.length)]!;
   }
 
-  /** One of the seeds, as it is now and then, else changed. */
+  /** Returns one of the seeds, now and then unchanged, otherwise mutated. */
   bytes(seeds: readonly FuzzInput[], maxBytes: number): Uint8Array {
     let bytes = asBytes(this.of(seeds));
     for (let changes = this.below(5); changes > 0; changes--) bytes = this.#changed(bytes, seeds);
@@ -86,7 +88,7 @@ export class Mutator {
     return Uint8Array.from({ length: this.below(12) }, () => this.below(256));
   }
 
-  /** As {@link bytes}, for text; `pieces` are words that the grammar knows. */
+  /** Like {@link bytes}, for text; `pieces` are words of the grammar. */
   text(seeds: readonly FuzzInput[], pieces: readonly string[]): string {
     let text = asText(this.of(seeds));
     for (let changes = this.below(5); changes > 0; changes--) {

@@ -4,7 +4,7 @@ import type { SessionOptions } from '../../src/mux/session/session_options.js';
 import { DATAGRAM } from '../../src/mux/wire/frame.js';
 import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 
-/** Time that a test moves on. */
+/** A clock that a test advances. */
 export class ManualClock implements Clock {
   ms = 1000;
   nowMs(): number {
@@ -12,7 +12,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Numbers in [0, 1) that are the same for the same seed (Marsaglia's xorshift, 32 bits). */
+/** Numbers in [0, 1), the same for the same seed (Marsaglia's xorshift, 32 bits). */
 export function randomOf(seed: number): () => number {
   let state = seed | 0 || 1;
   return () => {
@@ -23,7 +23,7 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-/** 16 bytes, other ones each time. */
+/** 16 bytes, different each time. */
 export function ids(seed: number): () => Uint8Array {
   const random = randomOf(seed);
   return () => Uint8Array.from({ length: 16 }, () => random() * 256);
@@ -40,7 +40,7 @@ export class CountingSink {
   }
 }
 
-/** A sink that keeps what it is given; `room` frames at most wait in it, or as `takes` says. */
+/** A sink that keeps its frames; it accepts at most `room` of them, or what `takes` allows. */
 export class ListSink extends CountingSink implements FrameSink {
   frames: Uint8Array[] = [];
   urgent: boolean[] = [];
@@ -67,19 +67,19 @@ export class ListSink extends CountingSink implements FrameSink {
     this.#slot = undefined;
   }
 
-  /** Takes what waits. */
+  /** Takes the frames that wait. */
   take(): Uint8Array[] {
     this.urgent = [];
     return this.frames.splice(0);
   }
 
-  /** Takes what waits, as hex. */
+  /** Takes the frames that wait, as hex. */
   hex(): string[] {
     return this.take().map((frame) => Buffer.from(frame).toString('hex'));
   }
 }
 
-/** A session with a list for a sink, and a clock. */
+/** A session with a list as its sink, and a clock. */
 export function aloneWith(options: Partial<SessionOptions> = {}): {
   session: Session;
   sink: ListSink;
@@ -101,13 +101,16 @@ export function aloneWith(options: Partial<SessionOptions> = {}): {
 
 export interface LinkOptions {
   readonly seed: number;
-  /** Each frame takes up to this long, at random: so they overtake each other. */
+  /** Each frame takes up to this long, at random, so frames overtake each other. */
   readonly delayMs: number;
-  /** Frames on the way in each direction before the sink refuses; a random part of it at times. */
+  /** Maximum frames in flight in each direction; at times the sink accepts only a random part of it. */
   readonly room: number;
 }
 
-/** Two sessions joined by a channel that delays, reorders and refuses, but never loses or doubles. */
+/**
+ * Two sessions joined by a channel that delays, reorders and refuses frames, but never loses or duplicates
+ * them.
+ */
 export class MuxLink {
   readonly clock = new ManualClock();
   readonly connector: Session;
@@ -142,12 +145,12 @@ export class MuxLink {
     });
   }
 
-  /** Frames on the way. */
+  /** Frames in flight. */
   get inFlight(): number {
     return this.#ways.reduce((sum, way) => sum + way.frames.length, 0);
   }
 
-  /** One millisecond: a random part of what is due arrives, in random order, and room changes. */
+  /** Advances one millisecond: a random part of the due frames arrives, in random order, and room changes. */
   step(): void {
     this.clock.ms++;
     const [toListener, toConnector] = this.#ways;
@@ -157,7 +160,7 @@ export class MuxLink {
     this.#makeRoom(toConnector!, this.listener);
   }
 
-  /** Steps until `done`, at most `most` times. @returns whether it was done */
+  /** Steps until `done`, at most `most` times. @returns whether `done` became true */
   run(done: () => boolean, most: number): boolean {
     for (let count = 0; count < most; count++) {
       if (done()) return true;
@@ -178,7 +181,7 @@ export class MuxLink {
     for (const frame of due) {
       this.onFrame?.(to, frame);
       session.receive(frame);
-      // The view is good during the call alone.
+      // The view is valid only during the call.
       frame.fill(0xee);
     }
     session.flush();

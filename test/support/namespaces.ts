@@ -1,17 +1,17 @@
-/** Network namespaces of this process's own. Linux, root, iproute2, nftables. */
+/** Network namespaces of this process. Needs Linux, root, iproute2 and nftables. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { hasProgram, IPROUTE2, NFTABLES } from './programs.js';
 
 const PREFIX = 'toxtest';
-/** Where files stand that are laid over those of /etc for what runs in a namespace. See ip-netns(8). */
+/** The folder with files that are mounted over those of /etc for programs in a namespace. See ip-netns(8). */
 const ETC_ROOT = '/etc/netns';
 
 let worlds = 0;
 
-/** For `describe(name, { skip: withoutNamespaces() }, …)`: false, or the line that says what is missing. */
+/** For `describe(name, { skip: withoutNamespaces() }, …)`: false, or a line that says what is missing. */
 export function withoutNamespaces(): string | false {
-  if (process.platform !== 'linux') return `needs network namespaces: Linux, and this is ${process.platform}`;
+  if (process.platform !== 'linux') return `needs network namespaces: Linux, but this is ${process.platform}`;
   if (process.getuid?.() !== 0) return 'needs network namespaces: root';
   for (const program of [IPROUTE2, NFTABLES]) {
     if (!hasProgram(program)) return `needs ${program.name} (Debian package ${program.debianPackage})`;
@@ -19,7 +19,7 @@ export function withoutNamespaces(): string | false {
   return refusal() ?? false;
 }
 
-/** A container may have root and still not be allowed to make namespaces, or its kernel may have no NAT. */
+/** A container may have root without permission to create namespaces, or its kernel may have no NAT. */
 function refusal(): string | undefined {
   const space = `${PREFIX}${process.pid}try`;
   try {
@@ -35,14 +35,16 @@ function refusal(): string | undefined {
 
 const firstLine = (output: Buffer): string => output.toString('utf8').split('\n', 1)[0] ?? '';
 
-/** An end of a link: the device's name in a space, and its addresses as `192.0.2.1/24`. */
+/** An end of a link: the name of its device in a space, and its addresses, such as `192.0.2.1/24`. */
 export interface LinkEnd {
   readonly space: string;
   readonly device: string;
   readonly addresses: readonly string[];
 }
 
-/** Spaces and the links between them; all go with {@link remove}, or at the end of the process. */
+/**
+ * Namespaces and the links between them; {@link remove} removes all, at the latest when the process exits.
+ */
 export class Namespaces {
   readonly #prefix = `${PREFIX}${process.pid}n${worlds++}`;
   readonly #spaces = new Set<string>();
@@ -59,7 +61,7 @@ export class Namespaces {
     run('ip', '-n', this.#name(space), 'link', 'set', 'lo', 'up');
   }
 
-  /** A cable between two spaces. */
+  /** Connects two spaces with a cable. */
   link(one: LinkEnd, other: LinkEnd): void {
     const first = ['add', 'name', one.device, 'netns', this.#name(one.space), 'type', 'veth'];
     run('ip', 'link', ...first, 'peer', 'name', other.device, 'netns', this.#name(other.space));
@@ -70,39 +72,39 @@ export class Namespaces {
   }
 
   addAddress(space: string, device: string, address: string): void {
-    // An IPv6 address is else of no use for the second in which others of its kind are looked for.
+    // Without this, an IPv6 address is unusable for a second, while the kernel looks for duplicates.
     this.ip(space, 'addr', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
   }
 
-  /** `ip` in that space. */
+  /** Runs `ip` in this space. */
   ip(space: string, ...args: readonly string[]): void {
     run('ip', '-n', this.#name(space), ...args);
   }
 
-  /** Takes the place of all packet rules of that space. */
+  /** Replaces all packet rules of this space. */
   rules(space: string, text: string): void {
     const [command = '', ...args] = [...this.on(space), 'nft', '-f', '-'];
     execFileSync(command, args, { input: `flush ruleset\n${text}\n`, stdio: ['pipe', 'ignore', 'pipe'] });
   }
 
-  /** Writes a kernel setting below /proc/sys/net of that space. */
+  /** Writes a kernel setting below /proc/sys/net of this space. */
   setting(space: string, path: string, value: string): void {
     const script = `echo ${value} > /proc/sys/net/${path}`;
     const [command = '', ...args] = [...this.on(space), 'sh', '-c', script];
     run(command, ...args);
   }
 
-  /** What to put before a command so that it runs there. */
+  /** Returns the prefix that runs a command in this space. */
   on(space: string): readonly string[] {
     return ['ip', 'netns', 'exec', this.#name(space)];
   }
 
-  /** Folder of files that are laid over those of /etc for programs that are started there from now on. */
+  /** Returns the folder whose files replace those of /etc for programs started in this space from now on. */
   etcFolder(space: string): string {
     return `${ETC_ROOT}/${this.#name(space)}`;
   }
 
-  /** Not async: it must do at the end of the process too. */
+  /** Not async, because it must work while the process exits, too. */
   remove(): void {
     process.off('exit', this.#removeAtExit);
     for (const space of this.#spaces) removeSpace(this.#name(space));
@@ -119,13 +121,13 @@ function removeSpace(name: string): void {
   rmSync(`${ETC_ROOT}/${name}`, { recursive: true, force: true });
 }
 
-/** Those of runs that were killed before they could remove them. */
+/** Finds the namespaces of runs that were killed before they could remove them. */
 function removeLeftovers(): void {
   let names: readonly string[];
   try {
     names = readdirSync('/run/netns');
   } catch {
-    return; // none was ever made here
+    return; // no namespace exists yet
   }
   for (const name of names) {
     const pid = Number(new RegExp(`^${PREFIX}(\\d+)(?:n|try)`).exec(name)?.[1]);

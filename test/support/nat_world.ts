@@ -1,9 +1,9 @@
 /**
- * Two hosts behind a NAT each, and a bootstrap node on the outside. Addresses outside are of the blocks for
- * documentation (RFC 5737), so that toxcore does not take them for a local network.
+ * Two hosts behind a NAT each, and a bootstrap node outside. The outside addresses come from the blocks for
+ * documentation (RFC 5737), so that toxcore does not consider them a local network.
  *
  *   a 192.168.1.2 ── nat-a 203.0.113.10 ──┐
- *                                         ├── outside 203.0.113.1 and 203.0.113.65, the node
+ *                                         ├── outside 203.0.113.1 and 203.0.113.65, the bootstrap node
  *   b 192.168.2.2 ── nat-b 203.0.113.70 ──┘
  */
 import { ToxHosts } from './tox_hosts.js';
@@ -11,9 +11,10 @@ import { ToxHosts } from './tox_hosts.js';
 export type Host = 'a' | 'b';
 
 /**
- * What a NAT does with the source of a packet that goes out.
- * - `keeps-port`: the same port for every peer, where it is free; what comes in must have been spoken to.
- * - `symmetric`: another port for each peer.
+ * How a NAT rewrites the source of an outgoing packet.
+ * - `keeps-port`: the same port for every peer, if it is free; the NAT admits only packets from addresses
+ * that were sent to.
+ * - `symmetric`: a different port for each peer.
  */
 export type NatKind = 'keeps-port' | 'symmetric';
 
@@ -26,7 +27,7 @@ export class NatWorld extends ToxHosts {
   readonly #udpIsDropped: Record<Host, boolean> = { a: false, b: false };
   readonly #last: Record<Host, number> = { a: 2, b: 2 };
 
-  /** @throws when a step fails; what stands by then is removed at the end of the process */
+  /** @throws when a step fails; what exists by then is removed when the process exits */
   constructor() {
     super();
     const { spaces } = this;
@@ -51,25 +52,28 @@ export class NatWorld extends ToxHosts {
     }
   }
 
-  /** Starts a node at one of the two addresses outside; its line. */
+  /** Starts a bootstrap node at one of the two outside addresses; returns its line. */
   startNode(at: Host): Promise<string> {
     return this.node('outside', OUTSIDE[at]);
   }
 
-  /** The NATs are of these kinds from now on, and forget what they knew. */
+  /** Sets the kinds of the NATs, which then forget their mappings. */
   setNats(a: NatKind, b = a): void {
     this.#kinds.a = a;
     this.#kinds.b = b;
     for (const host of ['a', 'b'] as const) this.#setRules(host);
   }
 
-  /** A firewall in the NAT of a host, which drops UDP both ways, or no longer. */
+  /** Turns a firewall in a host's NAT on or off; it drops UDP in both directions. */
   dropUdp(host: Host, drops = true): void {
     this.#udpIsDropped[host] = drops;
     this.#setRules(host);
   }
 
-  /** The host joins another network: it and its NAT get other addresses, and the NAT has forgotten all. */
+  /**
+   * Moves the host to another network: the host and its NAT get new addresses, and the NAT forgets its
+   * mappings.
+   */
   moveOn(host: Host): void {
     const { spaces } = this;
     const nat = `nat-${host}`;
@@ -93,8 +97,8 @@ export class NatWorld extends ToxHosts {
   #setRules(host: Host): void {
     const how = this.#kinds[host] === 'symmetric' ? 'masquerade fully-random' : 'masquerade';
     const udp = this.#udpIsDropped[host] ? 'meta l4proto udp drop' : '';
-    // What nobody asked for is dropped before the NAT remembers it: it would else be in the way of the host's own
-    // packets to there, which then get another port.
+    // Unsolicited packets are dropped before the NAT remembers them. Otherwise the host's own packets to that
+    // address would conflict with the mapping and get another port.
     this.spaces.rules(
       `nat-${host}`,
       `table inet nat {

@@ -1,10 +1,10 @@
-// A Tox client on the system's own toxcore, for tests: what it does it tells in lines on stdout.
+// A Tox client on the system's own toxcore, for tests. It reports what it does in lines on stdout.
 //
 //   native_client udp|tcp HOST PORT KEY [SECRET_KEY TOX_ID [HEX]]
 //
-// Joins by that node, by UDP alone or through its TCP relay alone. With a secret key of its own
-// and a Tox ID it sends a friend request there; with HEX it sends those bytes as a lossless packet once the friend is
-// online. Lines: "address HEX", "self none|tcp|udp", "friend none|tcp|udp", "lossless HEX",
+// Joins through this bootstrap node, over UDP alone or through its TCP relay alone. With its own secret key
+// and a Tox ID it sends a friend request; with HEX it sends these bytes as a lossless packet once the friend
+// is online. Lines: "address HEX", "self none|tcp|udp", "friend none|tcp|udp", "lossless HEX",
 // "error WORDS". Runs until it is killed.
 #include <stdbool.h>
 #include <stdint.h>
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
     tox_self_get_address(tox, address);
     say_hex("address", address, sizeof address);
 
-    // By UDP alone the relay stays unknown, so that it cannot help out.
+    // Over UDP alone the relay stays unknown, so that it cannot be used.
     if (!tox_bootstrap(tox, host, port, key, NULL)
             || (strcmp(argv[1], "tcp") == 0 && !tox_add_tcp_relay(tox, host, port, key, NULL))) {
         fail("the bootstrap node was not taken");

@@ -1,4 +1,4 @@
-/** Programs on the system's own toxcore, to see that ours speaks the same protocol. */
+/** Programs on the system's own toxcore, to check that ours speaks the same protocol. */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { LineProcess } from './line_process.js';
@@ -8,7 +8,7 @@ import type { TempFolder } from './temp_folder.js';
 
 const clientSource = fileURLToPath(new URL('./native_client.c', import.meta.url));
 
-/** Compiles native_client.c; the program's path. */
+/** Compiles native_client.c; returns the path of the program. */
 export async function buildNativeClient(folder: TempFolder): Promise<string> {
   const program = folder.file('native_client');
   const { exitCode, stderr } = await runProgram('cc', ['-o', program, clientSource, '-ltoxcore']);
@@ -16,7 +16,7 @@ export async function buildNativeClient(folder: TempFolder): Promise<string> {
   return program;
 }
 
-/** Debian's tox-bootstrapd on loopback, with a TCP relay on the same port number. */
+/** Debian's tox-bootstrapd on the loopback, with a TCP relay on the same port number. */
 export class ToxBootstrapd {
   /** `HOST:PORT:KEY` */
   readonly bootstrap: string;
@@ -28,7 +28,7 @@ export class ToxBootstrapd {
   }
 
   static async start(folder: TempFolder): Promise<ToxBootstrapd> {
-    const port = await freePort(); // it takes no port 0
+    const port = await freePort(); // it does not accept port 0
     const config = [
       `port = ${port}`,
       `keys_file_path = "${folder.file('bootstrapd_keys')}"`,

@@ -1,19 +1,19 @@
 /**
- * Bytes both ways through a tunnel whose two ends are UNIX sockets: unlike ports, those can be reached from every
- * network namespace.
+ * Bytes in both directions through a tunnel whose two ends are UNIX sockets, which unlike ports are reachable
+ * from every network namespace.
  */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { patternDigest, patternPieces } from './pattern.js';
 import { readDigest, room } from './socket_bytes.js';
 
-/** What one side of a transfer got, and what it should have got. */
+/** What one side of a transfer received, and what it should have received. */
 export interface Carried {
   readonly got: string;
   readonly wanted: string;
 }
 
-/** The far end of transfers: a server at a path. */
+/** The far end of transfers: a server on a path. */
 export class PathTarget {
   readonly path: string;
   readonly #server: Server;
@@ -41,14 +41,14 @@ export class PathTarget {
   }
 
   /**
-   * Sends `bytes` each way at once by a new connection to `path`. When a quarter has come out at the near end,
-   * `meanwhile` is called; the second halves follow when it is done.
+   * Sends `bytes` in each direction at once over a new connection to `path`. When a quarter has arrived at
+   * the near end, calls `meanwhile`, and sends the second halves once that is done.
    */
   async carry(path: string, bytes: number, meanwhile?: () => Promise<void> | void): Promise<Carried[]> {
     const near = connect({ path, allowHalfOpen: true });
     if (this.#waiting.length === 0) await once(this.#server, 'waiting');
     const far = this.#waiting.shift();
-    if (far === undefined) throw new Error('one connection at a time');
+    if (far === undefined) throw new Error('only one connection at a time');
     let came = 0;
     const happened = new Promise<void>((resolve, reject) => {
       near.on('data', (chunk: Buffer) => {

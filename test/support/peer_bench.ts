@@ -7,7 +7,7 @@ import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/
 import type { Reason } from '../../src/mux/wire/reasons.js';
 import { ConnectorPeer, type TicketProver } from '../../src/peer/connector_peer.js';
 import { ListenerPeer, type ListenerPeerEvents } from '../../src/peer/listener_peer.js';
-import type { Grant } from '../../src/rules/grant.js';
+import type { Grant } from '../../src/rules/rule_book.js';
 import { FakeNode, turn } from './fake_node.js';
 import { VirtualTimers } from './virtual_timers.js';
 
@@ -16,7 +16,7 @@ export const PLAIN_TARGET = { kind: 'tcp', host: 'h', port: 1 } as const;
 
 export const VERSIONS = { lowest: 1, highest: 1 };
 
-/** A session's UUID, all of one byte. */
+/** A session UUID of which all bytes are equal. */
 export function uuid(byte: number): Uint8Array {
   return new Uint8Array(16).fill(byte);
 }
@@ -25,7 +25,7 @@ export function hello(session: Uint8Array): Uint8Array {
   return encodeHello({ ...ourOffer(session), fields: new Map() });
 }
 
-/** A listener's answer to the hello with that session. */
+/** A listener's answer to the hello with this session. */
 export function welcome(connectorSession: Uint8Array, session: Uint8Array): Uint8Array {
   const { frameBytes, features } = ourOffer(session);
   return encodeWelcome({ version: 1, connectorSession, session, frameBytes, features, fields: new Map() });
@@ -35,13 +35,13 @@ export function refusal(reason: Reason, text = ''): Uint8Array {
   return encodeRefuse({ versions: VERSIONS, reason, text });
 }
 
-/** The connector's session that a hello names. */
+/** Returns the connector's session UUID in a hello. */
 export function sessionOf(packet: Uint8Array | undefined): Uint8Array {
-  if (packet === undefined || packetKind(packet) !== 1) throw new Error('this is no hello');
+  if (packet === undefined || packetKind(packet) !== 1) throw new Error('not a hello');
   return packet.slice(6, 22);
 }
 
-/** A BYE: docs/protocol.md, section 3. @param frames how many frames came before it */
+/** A BYE: docs/protocol.md, section 3. @param frames the number of frames before it */
 export function bye(reason: number, frames: number): Uint8Array {
   const frame = new Uint8Array(17 + 10);
   frame[0] = 0x12;
@@ -52,29 +52,29 @@ export function bye(reason: number, frames: number): Uint8Array {
 
 export const PING = Uint8Array.of(0x10, ...new Uint8Array(16), 1, 2, 3, 4, 5, 6, 7, 8);
 
-/** What a peer is let in by that is allowed by key. */
+/** The grant of a peer that is allowed by its key. */
 export const BY_KEY: Grant = { name: 'friend', kind: 'peer', rules: undefined };
 
 interface BenchOptions {
   readonly patienceMs?: number;
   readonly timers?: VirtualTimers;
-  /** The connector's ticket; default: none. */
+  /** The connector's ticket; none by default. */
   readonly prover?: TicketProver;
-  /** What the listener makes of a hello; default: the peer is allowed by key. */
+  /** How the listener judges a hello; by default the peer is allowed by its key. */
   readonly onHello?: ListenerPeerEvents['onHello'];
   readonly limits?: Partial<Limits>;
-  /** Round trips are measured and told; by default they are not, as that takes pings. */
+  /** Whether round trips are measured and reported; off by default, because that takes pings. */
   readonly roundTrips?: boolean;
 }
 
-/** A peer over a fake node on virtual time; what it tells is kept as lines. */
+/** A peer over a fake Tox node on virtual time; keeps its reports as lines. */
 abstract class PeerBench {
   readonly node = new FakeNode();
   readonly timers: VirtualTimers;
-  /** What was told: codes, status, waiting, log lines at `warn`. */
+  /** The reports: codes, status, waiting, and log lines at `warn`. */
   readonly told: string[] = [];
   readonly requests: OpenRequest[] = [];
-  /** Called with each line as it is told. */
+  /** Called with each report. */
   onTold: ((line: string) => void) | undefined;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
@@ -88,7 +88,7 @@ abstract class PeerBench {
     this.timers = timers;
   }
 
-  /** Lets some time pass, with what promises do meanwhile. */
+  /** Lets time pass, including the promises that resolve meanwhile. */
   async pass(ms: number, stepMs = 100): Promise<void> {
     const endMs = this.timers.nowMs() + ms;
     for (;;) {
@@ -99,12 +99,12 @@ abstract class PeerBench {
     }
   }
 
-  /** Takes what was told. */
+  /** Takes the reports. */
   take(): string[] {
     return this.told.splice(0);
   }
 
-  /** Codes told so far, in order; the lines stay. */
+  /** The codes reported so far, in order; the lines stay. */
   get codes(): number[] {
     return this.told.flatMap((line) => /^code (\d+)/.exec(line)?.[1] ?? []).map(Number);
   }
@@ -149,7 +149,7 @@ abstract class PeerBench {
 export class ConnectorBench extends PeerBench {
   readonly peer: ConnectorPeer;
   session: Session | undefined;
-  /** Each session as it was told; undefined: there is none. */
+  /** Each session as it was reported; undefined means that there is none. */
   readonly sessions: (Session | undefined)[] = [];
   readonly failures: TunnelError[] = [];
 
@@ -168,12 +168,12 @@ export class ConnectorBench extends PeerBench {
     });
   }
 
-  /** The session of the hello that was said last. */
+  /** The session UUID of the latest hello. */
   get offered(): Uint8Array {
     return sessionOf(this.node.sent.at(-1));
   }
 
-  /** Online, helloed and welcomed by a listener with that session. */
+  /** Brings the peer online and through the handshake, welcomed by a listener with this session. */
   async join(listener: Uint8Array = uuid(0xa0)): Promise<void> {
     if (this.peer.currentPath === 'none') this.peer.friendPath('udp');
     await this.pass(0);
@@ -204,7 +204,7 @@ export class ListenerBench extends PeerBench {
     );
   }
 
-  /** Online, and helloed by a connector with that session. */
+  /** Brings the peer online and through the handshake, with the hello of a connector with this session. */
   async join(connector: Uint8Array = uuid(0xc0)): Promise<void> {
     if (this.peer.currentPath === 'none') this.peer.friendPath('udp');
     await this.peer.handshake(hello(connector));

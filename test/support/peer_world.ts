@@ -7,30 +7,30 @@ import { ConnectorBench, ListenerBench, PLAIN_TARGET } from './peer_bench.js';
 import { seeded } from './sim_clock.js';
 import { VirtualTimers } from './virtual_timers.js';
 
-/** The two ends' public keys. */
+/** The public keys of the two ends. */
 export const KEYS = { connector: new Uint8Array(32).fill(0xcc), listener: new Uint8Array(32).fill(0x11) };
 
 type End = 'connector' | 'listener';
 
-/** How long a frame takes at least, and what chance adds to it: frames overtake each other. */
+/** The minimum delay of a frame, and the random extra, so that frames overtake each other. */
 const FRAME_MS = 10;
 const FRAME_JITTER_MS = 30;
 const HANDSHAKE_MS = 20;
 
 /**
- * A connector's and a listener's peer, joined by what two workers and a network would do between
- * them: handshakes that are lost with the connection, and channels that deliver each frame once,
- * in any order, also over an outage, to the channel of the same tag or to nobody.
+ * The peers of a connector and a listener, joined by a simulation of two workers and a network. Handshake
+ * packets are lost with the connection. Channels deliver each frame once, in any order, even across an
+ * outage, to the channel with the same tag or to nobody.
  */
 export class PeerWorld {
   readonly timers = new VirtualTimers();
-  /** The listener's, whatever process it is. */
+  /** The listener's public key, whatever process it is. */
   readonly access: AccessPolicy;
   connector: ConnectorBench;
   listener: ListenerBench;
   readonly #patienceMs: number;
   readonly #random: () => number;
-  /** Packets pass. */
+  /** Whether packets pass. */
   #up = true;
   /** Frames that wait for the end of an outage. */
   #waiting: (() => void)[] = [];
@@ -47,7 +47,7 @@ export class PeerWorld {
     this.listener = this.#newListener();
   }
 
-  /** Both see each other. */
+  /** Makes both ends see each other. */
   async online(): Promise<void> {
     this.#up = true;
     this.listener.peer.friendPath('udp');
@@ -56,12 +56,12 @@ export class PeerWorld {
     await this.pass(1_000);
   }
 
-  /** Nothing passes, and nobody notices. */
+  /** Stops all packets without either end noticing. */
   cut(): void {
     this.#up = false;
   }
 
-  /** Nothing passes, and each end notices it so long after. */
+  /** Stops all packets; each end notices after the given time. */
   async outage(noticed: { readonly connectorMs?: number; readonly listenerMs?: number } = {}): Promise<void> {
     const { connectorMs = 0, listenerMs = 0 } = noticed;
     this.cut();
@@ -73,19 +73,19 @@ export class PeerWorld {
     this.listener.peer.friendPath('none');
   }
 
-  /** One end alone sees the other go and come back; packets pass. */
+  /** Only one end sees the other go offline and come back; packets pass. */
   async flap(end: End, ms: number): Promise<void> {
     this[end].peer.friendPath('none');
     await this.pass(ms);
     this[end].peer.friendPath('udp');
   }
 
-  /** The process of one end is gone, and another takes its place, which has yet to come online. */
+  /** Kills the process of one end and starts another in its place, which is not online yet. */
   replace(end: End): void {
     this.#up = false;
     this.#waiting = [];
     const old = this[end];
-    // As after SIGKILL: what it would still do is heard by nobody.
+    // As after SIGKILL: nobody hears what it would still do.
     old.node.onHandshake = undefined;
     for (const channel of old.node.open) channel.closed = true;
     if (end === 'connector') this.connector = this.#newConnector();
@@ -96,7 +96,7 @@ export class PeerWorld {
     await this.connector.pass(ms, 5);
   }
 
-  /** Passes time until `met`, for `mostMs` at most. @returns whether it was */
+  /** Lets time pass until `met`, for at most `mostMs`. @returns whether `met` became true */
   async until(met: () => boolean, mostMs: number): Promise<boolean> {
     const endMs = this.timers.nowMs() + mostMs;
     for (;;) {
@@ -107,7 +107,7 @@ export class PeerWorld {
   }
 
   #newConnector(): ConnectorBench {
-    // The ticket of the beginning, also when the listener has another by now.
+    // The ticket from the start, even when the listener has another by now.
     const prover = new TicketProver(new Uint8Array(32).fill(1), KEYS);
     const bench = new ConnectorBench({ patienceMs: this.#patienceMs, timers: this.timers, prover });
     this.#wire(bench.node, 'listener');
@@ -141,7 +141,7 @@ export class PeerWorld {
             return;
           }
           channel.inFlightBytes -= frame.length;
-          // The view is good during the call alone.
+          // The view is valid only during the call.
           const copy = frame.slice();
           this[to].node.open.find(({ tag }) => tag === channel.tag)?.deliver(copy);
           copy.fill(0xee);
@@ -152,17 +152,17 @@ export class PeerWorld {
   }
 }
 
-/** A stream to a target that sends everything back, and what came back through it. */
+/** A stream to an echo target, and the bytes that came back through it. */
 export class EchoStream {
   readonly received: Uint8Array[] = [];
   receivedBytes = 0;
   ended = false;
-  /** Why it was cut short at each end, and whether by the other one. */
+  /** Why the stream was reset at each end, and whether the other end caused it. */
   readonly resets: { readonly end: End; readonly reason: Reason; readonly remote: boolean }[] = [];
   readonly #pieces: Iterator<Uint8Array>;
   #near: MuxStream | undefined;
 
-  /** Opens it; answered by the next request that the listener has got. */
+  /** Opens the stream; {@link accept} answers it at the listener. */
   constructor(world: PeerWorld, pieces: Iterable<Uint8Array>) {
     const { session } = world.connector;
     if (session === undefined) throw new Error('there is no session');
@@ -182,19 +182,19 @@ export class EchoStream {
     });
   }
 
-  /** The UUID as it stands in frames. */
+  /** The UUID as it appears in frames. */
   get idBytes(): Uint8Array {
     return Uint8Array.from(Buffer.from((this.#near?.id ?? '').replaceAll('-', ''), 'hex'));
   }
 
-  /** Answers the request for it, if it has come. */
+  /** Accepts the next request at the listener, if one has arrived. */
   accept(world: PeerWorld): boolean {
     const request = world.listener.requests.shift();
     if (request === undefined || request.isCancelled) return false;
     let waiting = 0;
     const far = request.accept({
       onData: (chunk) => {
-        // What was not taken is not confirmed, so the window bounds what waits here.
+        // Bytes that were not taken are not confirmed, so the window bounds what waits here.
         if (far.write(chunk)) far.consumed(chunk.length);
         else waiting += chunk.length;
       },

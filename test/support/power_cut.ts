@@ -8,11 +8,10 @@ import type { Mutator } from './mutate.js';
 const program = fileURLToPath(new URL('./rewriting_program.ts', import.meta.url));
 
 /**
- * Starts a process that rewrites the state file in `folder`, kills it at a moment of chance's
- * choice, and opens the file.
+ * Starts a process that rewrites the state file in `folder`, kills it at a random moment, and opens the file.
  *
- * @returns whether the save that was cut short is in the file
- * @throws when the file is neither the old one nor the new one, or can't be opened
+ * @returns whether the interrupted save is in the file
+ * @throws when the file is neither the old nor the new one, or cannot be opened
  */
 export async function cutPower(folder: string, chance: Mutator): Promise<'old' | 'new'> {
   const child = startChild(process.execPath, ['--import', import.meta.resolve('tsx'), program, folder]);
@@ -21,7 +20,7 @@ export async function cutPower(folder: string, chance: Mutator): Promise<'old' |
     errors += text;
   });
   const after = 1 + chance.below(4);
-  // From at once to far into the next rewrite, small numbers as often as large ones.
+  // From immediately to far into the next rewrite, small numbers as often as large ones.
   let turns = Math.floor(4 ** (chance.random() * 8));
   let saved = 0;
   const kill = (): void => {
@@ -33,7 +32,7 @@ export async function cutPower(folder: string, chance: Mutator): Promise<'old' |
     if (saved === after) kill();
   });
   await once(child, 'close');
-  if (saved < after) throw new Error(`the process ended by itself: ${errors}`);
+  if (saved < after) throw new Error(`the process exited by itself: ${errors}`);
   const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
   const { access, identity } = opened;
   await opened.release();
@@ -41,7 +40,7 @@ export async function cutPower(folder: string, chance: Mutator): Promise<'old' |
     typeof access === 'object' && access !== null && 'number' in access ? access.number : undefined;
   const isNew = number === saved + 1;
   if (identity === undefined || !(number === saved || isNew)) {
-    throw new Error(`save ${saved} was done, and the file has ${String(number)}`);
+    throw new Error(`save ${saved} was complete, but the file holds ${String(number)}`);
   }
   return isNew ? 'new' : 'old';
 }

@@ -1,13 +1,13 @@
-/** A Tox network of our own on loopback: one bootstrap node, listeners and connectors, each a process. */
+/** A private Tox network on the loopback: one bootstrap node, listeners and connectors, each in a process. */
 import { type CliOptions, CliProcess } from './cli_process.js';
 
-/** Stay on loopback, and say what happens in JSON. */
+/** Options to stay on the loopback and report in JSON. */
 export const LOOPBACK = ['--bind', '127.0.0.1', '--no-lan', '--json'];
 
 export interface Tunnel {
   readonly listener: CliProcess;
   readonly connector: CliProcess;
-  /** Local address of each forward, in the order they were asked for. */
+  /** Local address of each forward, in the order of the request. */
   readonly locals: readonly { readonly host: string; readonly port: number }[];
   readonly toxId: string;
   readonly ticket: string;
@@ -26,7 +26,7 @@ export class PrivateNetwork {
     this.#options = options;
   }
 
-  /** @param options how every process of this network is run @param ports of the node */
+  /** @param options how to run every process of this network @param ports of the bootstrap node */
   static async start(
     options: CliOptions = {},
     ports = ['--port', '0', '--tcp-port', '0'],
@@ -37,19 +37,19 @@ export class PrivateNetwork {
     return new PrivateNetwork(node, String(bootstrap), [node], options);
   }
 
-  /** The same network, for processes that are run in another way; `stop` of either ends all. */
+  /** Returns the same network for processes that run in another way; `stop` of either ends all. */
   withProgram(program: readonly string[]): PrivateNetwork {
     return new PrivateNetwork(this.node, this.bootstrap, this.#processes, { ...this.#options, program });
   }
 
-  /** Any command, joined to this network. */
+  /** Starts any command, joined to this network. */
   start(...args: readonly string[]): CliProcess {
     const started = CliProcess.start([...args, '--bootstrap', this.bootstrap, ...LOOPBACK], this.#options);
     this.#processes.push(started);
     return started;
   }
 
-  /** A listener that is ready. @param expose what `--expose` takes */
+  /** Starts a listener and waits until it is ready. @param expose the values of `--expose` */
   async listen(
     expose: readonly string[],
     ...args: readonly string[]
@@ -64,7 +64,7 @@ export class PrivateNetwork {
     return { listener, toxId: String(toxId), ticket: String(ticket) };
   }
 
-  /** A connector that is connected. @param forwards what `-L` takes */
+  /** Starts a connector and waits until it is connected. @param forwards the values of `-L` */
   async connect(
     ticket: string,
     forwards: readonly string[],
@@ -81,7 +81,7 @@ export class PrivateNetwork {
     return { connector, locals: await localsOf(connector, forwards.length) };
   }
 
-  /** A listener and a connector, connected. @param ports the targets on loopback, one forward each */
+  /** Starts a connected listener and connector. @param ports the targets on the loopback, one forward each */
   async tunnel(ports: readonly number[], ...connectArgs: readonly string[]): Promise<Tunnel> {
     const { listener, toxId, ticket } = await this.listen(ports.map(String));
     const { connector, locals } = await this.connect(
@@ -97,7 +97,10 @@ export class PrivateNetwork {
   }
 }
 
-/** Local addresses of a connector's forwards, in the order they were asked for, once `count` of them listen. */
+/**
+ * Returns the local addresses of a connector's forwards, in the order of the request, once `count` of them
+ * listen.
+ */
 export async function localsOf(connector: CliProcess, count = 1): Promise<Tunnel['locals']> {
   let open = 0;
   if (count > 0) await connector.event('forward', () => ++open >= count);

@@ -1,20 +1,20 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/** What of a process is open to the network. Linux. */
+/** What a process has open to the network. Linux only. */
 export interface ProcessSockets {
   readonly udp: number;
-  /** Remote ports of its TCP connections, each once; none of those that it accepted at `localPorts`. */
+  /** Remote ports of its TCP connections, each once, except those that it accepted on `localPorts`. */
   readonly tcpTo: readonly number[];
 }
 
-/** @param localPorts where the process listens: connections there are not its own */
+/** @param localPorts the ports on which the process listens; connections there are not its own */
 export function socketsOf(pid: number, localPorts: readonly number[]): ProcessSockets {
   const inodes = new Set(
     readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
       try {
         return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
       } catch {
-        return []; // closed meanwhile
+        return []; // closed in the meantime
       }
     }),
   );
@@ -33,5 +33,5 @@ export function socketsOf(pid: number, localPorts: readonly number[]): ProcessSo
   };
 }
 
-/** Of `0100007F:1F90`. */
+/** Reads `0100007F:1F90`. */
 const portIn = (address: string): number => Number.parseInt(address.slice(address.indexOf(':') + 1), 16);

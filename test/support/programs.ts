@@ -1,11 +1,11 @@
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** A program that a test talks to, and the Debian package that holds it. */
+/** A program that a test uses, and the Debian package that holds it. */
 export interface TestProgram {
   readonly name: string;
   readonly debianPackage: string;
-  /** A file that shows it is installed; without it the program is looked for on the PATH. */
+  /** A file that shows that it is installed; without one, the program is looked up on the PATH. */
   readonly file?: string;
 }
 
@@ -20,10 +20,10 @@ export const NATIVE_TOXCORE: TestProgram = {
 };
 export const TOX_BOOTSTRAPD: TestProgram = { name: 'tox-bootstrapd', debianPackage: 'toxcore-utils' };
 
-/** Debian keeps the server's programs by version, off the PATH. */
+/** Debian keeps the server programs by version, off the PATH. */
 const POSTGRES_ROOT = '/usr/lib/postgresql';
 
-/** Where a program of PostgreSQL is. */
+/** Returns the path of a program of PostgreSQL. */
 export function postgresProgram(name: string): string {
   try {
     const newest = readdirSync(POSTGRES_ROOT)
@@ -77,7 +77,7 @@ export function hasProgram(program: TestProgram): boolean {
   });
 }
 
-/** For `test(name, { skip: skipWithout(SSHD) }, …)`: false, or the line that says what is missing. */
+/** For `test(name, { skip: skipWithout(SSHD) }, …)`: false, or a line that says what is missing. */
 export function skipWithout(...programs: readonly TestProgram[]): string | false {
   const missing = programs.filter((program) => !hasProgram(program));
   if (missing.length === 0) return false;

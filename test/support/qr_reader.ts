@@ -1,12 +1,12 @@
 /**
- * Reads the QR codes that we show: of version 5 at level L, whose data is one block, so that nothing is
- * interleaved and nothing has to be corrected. Source: ISO/IEC 18004, sections 6.3, 7.7 to 7.9.
+ * Reads the QR codes that we print: version 5, level L, whose data is one block, so there is nothing to
+ * deinterleave and no error to correct. Source: ISO/IEC 18004, sections 6.3, 7.7 to 7.9.
  */
 const SIZE = 37;
-/** Light around the code, in modules. */
+/** Width of the light border around the code, in modules. */
 const BORDER = 2;
 const ALPHANUMERIC = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:';
-/** What hides the format bits. */
+/** The mask over the format bits. */
 const FORMAT_MASK = 0x5412;
 
 const MASKS: readonly ((row: number, column: number) => boolean)[] = [
@@ -20,7 +20,7 @@ const MASKS: readonly ((row: number, column: number) => boolean)[] = [
   (row, column) => (((row + column) % 2) + ((row * column) % 3)) % 2 === 0,
 ];
 
-/** The text of a code drawn in half blocks, dark where the terminal is. */
+/** Reads the text of a code drawn in half blocks, dark where the terminal is dark. */
 export function readQr(lines: readonly string[]): string {
   const dark = lines.flatMap((line) => {
     const characters = [...line];
@@ -40,7 +40,7 @@ export function readQr(lines: readonly string[]): string {
   const formatAt = [0, 1, 2, 3, 4, 5, 7, 8].map((column) => at(8, column));
   formatAt.push(...[7, 5, 4, 3, 2, 1, 0].map((row) => at(row, 8)));
   const format = Number.parseInt(formatAt.join(''), 2) ^ FORMAT_MASK;
-  if (format >> 13 !== 0b01) throw new Error('it is not of level L');
+  if (format >> 13 !== 0b01) throw new Error('not level L');
   const mask = MASKS[(format >> 10) & 7]!;
 
   let bits = '';
@@ -57,7 +57,7 @@ export function readQr(lines: readonly string[]): string {
   return alphanumeric(bits);
 }
 
-/** Finders with the format beside them, timing, and the one alignment pattern. */
+/** Finders with the format next to them, timing, and the single alignment pattern. */
 function isPattern(row: number, column: number): boolean {
   const isFinder = (row < 9 && (column < 9 || column >= SIZE - 8)) || (row >= SIZE - 8 && column < 9);
   const isAlignment = Math.abs(row - 30) <= 2 && Math.abs(column - 30) <= 2;
@@ -70,7 +70,7 @@ function alphanumeric(bits: string): string {
     from += count;
     return Number.parseInt(bits.slice(from - count, from), 2);
   };
-  if (take(4) !== 0b0010) throw new Error('it is not alphanumeric');
+  if (take(4) !== 0b0010) throw new Error('not alphanumeric');
   const length = take(9);
   let text = '';
   while (text.length + 2 <= length) {

@@ -7,22 +7,22 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Where and with what a program runs; by default as this process. */
+/** Where and with what a program runs; by default as this process does. */
 export interface ProgramOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** What it reads from its standard input; default: nothing at all. */
+  /** Its standard input; empty by default. */
   readonly input?: string;
 }
 
-/** Runs a program to its end. It is killed, and this rejects, when it takes longer than a minute and a half. */
+/** Runs a program to its end. Kills it and rejects when it takes longer than a minute and a half. */
 export async function runProgram(
   command: string,
   args: readonly string[],
   { input, ...options }: ProgramOptions = {},
 ): Promise<Finished> {
   const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'], timeout: 90_000 });
-  // A program that ends without having read it all is no fault of ours.
+  // A program may exit without having read all of it.
   child.stdin.on('error', () => {}).end(input);
   let stdout = '';
   let stderr = '';

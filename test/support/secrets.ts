@@ -1,14 +1,14 @@
-/** Finding secrets in what a process says. */
+/** Finds secrets in the output of a process. */
 import assert from 'node:assert/strict';
 import type { CliProcess } from './cli_process.js';
 
-/** So many characters of a secret in a row are no chance. */
+/** This many consecutive characters of a secret cannot be a coincidence. */
 const TELLING_CHARACTERS = 12;
 
-/** A secret as it could be printed, in lower case. */
+/** The forms in which a secret could be printed, in lower case. */
 export function spellings(secret: Uint8Array): string[] {
   const bytes = Buffer.from(secret);
-  // As base64 says them at each place that they can have among other bytes.
+  // Its base64 forms at each of the three alignments among other bytes.
   const shifted = [0, 1, 2].flatMap((before) => {
     const text = Buffer.concat([Buffer.alloc(before), bytes])
       .toString('base64')
@@ -18,7 +18,10 @@ export function spellings(secret: Uint8Array): string[] {
   return [bytes.toString('hex'), bytes.join(','), ...shifted].map((text) => text.toLowerCase());
 }
 
-/** The secret of a ticket in the ticket's own spelling: from the 37th byte on, 5 bits a character, behind a mark of 4. */
+/**
+ * The secret of a ticket as the ticket spells it: from the 37th byte on, 5 bits per character, behind a
+ * prefix of 4.
+ */
 export function secretInTicket(ticket: string): string {
   return ticket.slice(4 + Math.ceil((37 * 8) / 5), 4 + Math.floor((69 * 8) / 5));
 }
@@ -35,10 +38,10 @@ export function assertSilent(what: string, said: string, secrets: readonly strin
   }
 }
 
-/** All that a process said, but for the fields that are there to hand a ticket over. */
+/** Everything that a process printed, except the fields whose purpose is to hand over a ticket. */
 export function saidBy({ events, stderr }: CliProcess): string {
   const others = events.map(({ ticket: _ticket, command: _command, ...rest }) => JSON.stringify(rest));
-  // People are told the ticket too, in lines set in, one with the command to run.
+  // People see the ticket, too, in indented lines, one with the command to run.
   const lines = stderr.split('\n').filter((line) => !/^ {2}(npx tox-wasm-tunnel )?twt1/.test(line));
   return [...others, ...lines].join('\n');
 }

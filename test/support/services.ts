@@ -1,4 +1,4 @@
-/** Servers out of Debian's packages, on loopback, with files of their own. */
+/** Servers from Debian packages, on the loopback, with private files. */
 import { spawn } from 'node:child_process';
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -21,7 +21,7 @@ async function serve(command: readonly string[], port: number, ready: RegExp): P
   return { port, stop: () => process.stop() };
 }
 
-/** Must succeed. @returns what it said on its standard output */
+/** Runs a program that must succeed. @returns its standard output */
 export async function mustRun(command: string, ...args: readonly string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await runProgram(command, args);
   if (exitCode !== 0)
@@ -29,7 +29,7 @@ export async function mustRun(command: string, ...args: readonly string[]): Prom
   return stdout;
 }
 
-/** A database cluster of user `tester` that trusts everybody. PostgreSQL refuses to run as root. */
+/** A database cluster with a user `tester` that trusts everybody. PostgreSQL refuses to run as root. */
 export async function startPostgres(folder: TempFolder): Promise<Service> {
   const data = folder.file('postgres');
   mkdirSync(data, { mode: 0o700 });
@@ -63,7 +63,7 @@ export async function startRedis(folder: TempFolder): Promise<Service> {
   return await serve(['redis-server', ...args], port, /Ready to accept connections/);
 }
 
-/** Serves the files of `root`. */
+/** Serves the files in `root`. */
 export async function startNginx(folder: TempFolder, root: string): Promise<Service> {
   const port = await freePort();
   const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
@@ -84,7 +84,10 @@ export async function startNginx(folder: TempFolder, root: string): Promise<Serv
   return await serve(['/usr/sbin/nginx', ...args], port, /start worker process/);
 }
 
-/** Its module `files` is `root`, to be read and written. A process for each connection, as inetd starts it. */
+/**
+ * Serves `root` as the module `files`, for reading and writing. Each connection gets a process, as under
+ * inetd.
+ */
 export async function startRsync(folder: TempFolder, root: string): Promise<Service> {
   const owner = process.getuid?.() === 0 ? 'uid = root\ngid = root\n' : '';
   const config = folder.file('rsyncd.conf');
@@ -102,7 +105,7 @@ export async function startRsync(folder: TempFolder, root: string): Promise<Serv
   };
 }
 
-/** An HTTP proxy for CONNECT to any port, for those who know the password. */
+/** An HTTP proxy for CONNECT to any port, for clients that know the password. */
 export async function startTinyproxy(folder: TempFolder, user: string, password: string): Promise<Service> {
   const port = await freePort();
   const config = [
@@ -117,7 +120,7 @@ export async function startTinyproxy(folder: TempFolder, user: string, password:
   return await serve(['tinyproxy', '-d', '-c', folder.file('tinyproxy.conf')], port, /Accepting connections/);
 }
 
-/** Serves the repositories in `root`, for fetching and pushing. */
+/** Serves the repositories in `root` for fetching and pushing. */
 export async function startGit(root: string): Promise<Service> {
   const port = await freePort();
   const args = ['daemon', `--listen=${LOOPBACK_HOST}`, `--port=${port}`, `--base-path=${root}`];

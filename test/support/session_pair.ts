@@ -6,7 +6,7 @@ import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 import { CountingSink } from './mux_link.js';
 
 const FRAME_BYTES = 1344;
-/** Frames on their way at once, as in a ring. */
+/** Maximum number of frames in flight, as in a ring. */
 const FRAMES_UNDER_WAY = 512;
 
 /** Carries frames to the other session, a batch in each turn of the event loop; refuses when full. */
@@ -50,7 +50,9 @@ class FrameLine extends CountingSink implements FrameSink {
   }
 }
 
-/** Two sessions with each other, frames in memory between them. `near` opens, `far` answers by `onOpen`, or the other way round. */
+/**
+ * Two sessions joined through memory. `near` opens and `far` answers with `onOpen`, or the other way round.
+ */
 export function sessionPair(
   onOpen: (request: OpenRequest) => void,
   onNearOpen: (request: OpenRequest) => void = () => {},

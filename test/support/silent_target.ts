@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { startChild, stopChild } from './child_process.js';
 import { dialLoopback } from './loopback.js';
 
-/** Listens with the shortest queue there is, says its port and never wakes again, so it accepts nothing. */
+/** Listens with the shortest possible queue, prints its port and never wakes again, so it accepts nothing. */
 const NEVER_ACCEPTS = `
   const server = require('node:net').createServer();
   server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
@@ -13,10 +13,10 @@ const NEVER_ACCEPTS = `
   });
 `;
 
-/** More than a queue of 1 takes; Linux drops every SYN once it is full (tcp(7), listen(2)). */
+/** More than a queue of 1 holds; Linux drops every SYN once it is full (tcp(7), listen(2)). */
 const QUEUE_FILLERS = 4;
 
-/** A port of loopback that drops SYNs: whoever connects hears nothing, not even a refusal. */
+/** A loopback port that drops SYNs: a dial gets no answer, not even a refusal. */
 export class SilentTarget {
   readonly port: number;
   readonly #child: ChildProcess;
@@ -32,7 +32,7 @@ export class SilentTarget {
     const child = startChild(process.execPath, ['-e', NEVER_ACCEPTS]);
     const [port] = await once(child.stdout, 'data');
     const target = new SilentTarget(child, Number(port));
-    // The first two fit into the queue of 1 (it is full when there are more than 1): then it is shut.
+    // The first two fit into the queue of 1 (it is full with more than 1); then it is closed.
     await Promise.all(target.#fillers.slice(0, 2).map((filler) => once(filler, 'connect')));
     return target;
   }

@@ -3,7 +3,7 @@ import type { SimLink } from './sim_link.js';
 
 const SEGMENT_BYTES = 1460;
 const ACK_BYTES = 40;
-/** Source: bbr_high_gain and bbr_pacing_gain, Linux' tcp_bbr.c (BBR version 1). */
+/** Source: bbr_high_gain and bbr_pacing_gain, Linux tcp_bbr.c (BBR version 1). */
 const HIGH_GAIN = 2.885;
 const CYCLE = [1.25, 0.75, 1, 1, 1, 1, 1, 1];
 const WINDOW_GAIN = 2;
@@ -20,8 +20,8 @@ interface Sent {
 }
 
 /**
- * A kernel's TCP with BBR, version 1, in outline, always with something to send: paced by the
- * largest delivery rate of ten rounds, two products in flight, heedless of loss. Counts segments.
+ * A simplified kernel TCP with BBR version 1 that always has data to send. It paces at the highest delivery
+ * rate of ten rounds, keeps two bandwidth-delay products in flight, and ignores loss. Counts segments.
  */
 export class SimBbr {
   receivedBytes = 0;
@@ -200,7 +200,7 @@ export class SimBbr {
     this.#sinceMs = this.#clock.nowMs;
   }
 
-  /** The retransmission timer: a second without an acknowledgement. */
+  /** Retransmission timeout: a second without an acknowledgement. */
   #watch(): void {
     const timer = ++this.#timer;
     this.#clock.after(1000, () => {

@@ -1,4 +1,6 @@
-/** Virtual time in ms: runs what was planned in the order of its time, and of planning within one moment. */
+/**
+ * Virtual time in ms: runs scheduled callbacks in order of their time, and of scheduling within one moment.
+ */
 export class SimClock {
   nowMs = 0;
   #planned: Array<{ atMs: number; order: number; run: () => void }> = [];
@@ -22,7 +24,7 @@ export class SimClock {
     this.at(this.nowMs + delayMs, run);
   }
 
-  /** Runs until `untilMs`, until nothing is planned, or until `done` says so. */
+  /** Runs until `untilMs`, until nothing is scheduled, or until `done` returns true. */
   run(untilMs: number, done: () => boolean = () => false): void {
     while (this.#planned.length > 0 && this.#planned[0]!.atMs <= untilMs && !done()) {
       const event = this.#take();

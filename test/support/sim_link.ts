@@ -1,19 +1,19 @@
 import type { SimClock } from './sim_clock.js';
 
-/** One way of a path. */
+/** One direction of a path. */
 export interface SimLinkOptions {
   readonly delayMs: number;
-  /** Added to the delay, uniform, per packet: packets overtake each other. */
+  /** Extra delay per packet, uniform, so that packets overtake each other. */
   readonly jitterMs?: number;
   /** Mbit/s; without it no packet waits. */
   readonly rateMbps?: number;
-  /** Bytes that wait before the link at most; what comes on top is dropped. */
+  /** Maximum bytes that wait before the link; packets beyond that are dropped. */
   readonly queueBytes?: number;
-  /** Part of the packets that is lost. */
+  /** Share of the packets that are lost. */
   readonly loss?: number;
-  /** Part of the packets that comes twice. */
+  /** Share of the packets that arrive twice. */
   readonly duplicate?: number;
-  /** Bytes that each packet is longer on the wire: toxcore's, UDP's and IP's headers. */
+  /** Bytes that each packet grows by on the wire: headers of toxcore, UDP and IP. */
   readonly overheadBytes?: number;
 }
 
@@ -21,7 +21,7 @@ export interface SimLinkOptions {
 export class SimLink {
   loss: number;
   delayMs: number;
-  /** Nothing passes while it is set. */
+  /** Nothing passes while this is set. */
   down = false;
   droppedFull = 0;
   droppedLoss = 0;
@@ -41,7 +41,7 @@ export class SimLink {
     this.delayMs = options.delayMs;
   }
 
-  /** How long a packet handed in now would wait, in ms. */
+  /** Returns how long a packet would wait that is handed in now, in ms. */
   get queueMs(): number {
     return Math.max(this.#freeAtMs - this.#clock.nowMs, 0);
   }

@@ -11,7 +11,9 @@ import {
 } from '../../src/worker/net/network.js';
 import type { Host } from '../../src/worker/tox/tox.js';
 
-/** Datagrams and bytes that one socket may hold before it refuses, so that nothing grows without end. */
+/**
+ * Maximum datagrams and bytes that one socket holds before it refuses, so that nothing grows without bound.
+ */
 const MAX_DATAGRAMS = 4096;
 const MAX_STREAM_BYTES = 256 * 1024;
 
@@ -37,9 +39,9 @@ interface Socket {
   readonly family: Family;
   readonly type: SocketType;
   port: number;
-  /** Datagrams that are here or on their way. */
+  /** Datagrams that have arrived or are in flight. */
   readonly datagrams: Datagram[];
-  /** Connections that wait for accept(); undefined when it does not listen. */
+  /** Connections that wait for accept(); undefined when the socket does not listen. */
   waiting: { readonly socket: Socket; readonly atMs: number }[] | undefined;
   readonly chunks: Chunk[];
   chunkBytes: number;
@@ -52,14 +54,14 @@ interface Socket {
 export interface SimOptions {
   /** One way, in milliseconds; 5 by default. */
   readonly delayMs?: number;
-  /** True for a datagram that gets lost. */
+  /** Returns true for a datagram that gets lost. */
   readonly drop?: (bytes: Uint8Array, from: Endpoint, to: Endpoint) => boolean;
 }
 
 const MAPPED = '00000000000000000000ffff';
 const BROADCAST = 'ffffffff';
 
-/** IPv4 in IPv6 is IPv4; the rest stays. */
+/** Turns an IPv4-mapped IPv6 address into IPv4; leaves others unchanged. */
 function plain(ip: string): string {
   return ip.startsWith(MAPPED) ? ip.slice(MAPPED.length) : ip;
 }
@@ -77,8 +79,8 @@ function writeEndpoint(from: Endpoint, family: Family, address: MutableAddress):
 }
 
 /**
- * Hosts with UDP and TCP on a time of their own. Nothing happens by itself: datagrams and streams
- * arrive because {@link nowMs} has moved on, so a run is the same every time.
+ * Hosts with UDP and TCP on virtual time. Nothing happens by itself: datagrams and streams arrive because
+ * {@link nowMs} has advanced, so every run is the same.
  */
 export class SimNetwork {
   nowMs = 0;
@@ -91,7 +93,7 @@ export class SimNetwork {
     this.#drop = options.drop ?? (() => false);
   }
 
-  /** A host with an address such as `198.51.100.7`. */
+  /** Adds a host with an address such as `198.51.100.7`. */
   host(ip: string): SimHost {
     const hex = Buffer.from(ip.split('.').map(Number)).toString('hex');
     const host = new SimHost(this, hex, this.#hosts.size + 1);
@@ -99,14 +101,14 @@ export class SimNetwork {
     return host;
   }
 
-  /** The host gives up its address and has this one from now on; its ports and streams stay. */
+  /** Gives the host this address instead of its old one; its ports and streams stay. */
   move(host: SimHost, ip: string): void {
     this.#hosts.delete(host.ip);
     host.ip = Buffer.from(ip.split('.').map(Number)).toString('hex');
     this.#hosts.set(host.ip, host);
   }
 
-  /** Carries a datagram; whether it arrives is not told. */
+  /** Carries a datagram, without reporting whether it arrives. */
   carry(bytes: Uint8Array, from: Endpoint, to: Endpoint): void {
     if (this.#drop(bytes, from, to)) return;
     const hosts = to.ip === BROADCAST ? [...this.#hosts.values()] : [this.#hosts.get(to.ip)];
@@ -118,7 +120,7 @@ export class SimNetwork {
     }
   }
 
-  /** The socket that listens there. */
+  /** Returns the socket that listens there. */
   listener(to: Endpoint): Socket | undefined {
     const socket = this.#hosts.get(to.ip)?.socketAt(SOCKET_STREAM, to.port);
     return socket?.waiting === undefined ? undefined : socket;
@@ -127,7 +129,7 @@ export class SimNetwork {
 
 /** One machine of a {@link SimNetwork}. */
 export class SimHost implements Network {
-  /** Hexadecimal; changed by {@link SimNetwork.move} alone. */
+  /** Hexadecimal; only {@link SimNetwork.move} changes it. */
   ip: string;
   readonly #sim: SimNetwork;
   readonly #sockets = new Map<SocketId, Socket>();
@@ -141,7 +143,7 @@ export class SimHost implements Network {
     this.#randomState = seed;
   }
 
-  /** This machine as toxcore wants it, its randomness the same in every run. */
+  /** The machine in the form that toxcore needs, with the same randomness in every run. */
   toxHost(): Host {
     return {
       network: this,
@@ -153,7 +155,7 @@ export class SimHost implements Network {
     };
   }
 
-  /** Sends a datagram from a port of this machine, outside of any socket. */
+  /** Sends a datagram from a port of this machine, outside any socket. */
   inject(bytes: Uint8Array, fromPort: number, to: { readonly ip: string; readonly port: number }): void {
     const ip = Buffer.from(to.ip.split('.').map(Number)).toString('hex');
     this.#sim.carry(bytes, { ip: this.ip, port: fromPort }, { ip, port: to.port });
@@ -265,7 +267,7 @@ export class SimHost implements Network {
     return 0;
   }
 
-  /** Sockets that are open now: none, once all that was made is killed. */
+  /** Number of open sockets: zero once everything is killed. */
   get openSockets(): number {
     return this.#sockets.size;
   }
@@ -292,7 +294,7 @@ export class SimHost implements Network {
     };
   }
 
-  // mulberry32, public domain: good enough to be random in a test, and the same every time.
+  // mulberry32, public domain: random enough for a test, and the same every time.
   #randomByte(): number {
     this.#randomState = (this.#randomState + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#randomState ^ (this.#randomState >>> 15), 1 | this.#randomState);

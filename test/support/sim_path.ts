@@ -1,31 +1,31 @@
 import type { TunnelError } from '../../src/core/errors.js';
 import { CHANNEL_BACKLOG_BYTES } from '../../src/core/limits.js';
-import type { PacketResult } from '../../src/worker/channel/channel.js';
-import { FastChannel, type FastChannelOptions } from '../../src/worker/channel/fast_channel.js';
+import type { ChannelOptions, PacketResult } from '../../src/worker/channel/channel.js';
 import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
+import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { SimClock, seeded } from './sim_clock.js';
 import { SimLink, type SimLinkOptions } from './sim_link.js';
 
-/** toxcore's crypto header, UDP and IPv4, in bytes. */
+/** Headers of toxcore's crypto packets, UDP and IPv4, in bytes. */
 export const WIRE_OVERHEAD_BYTES = 27 + 28;
-/** Timers of the simulated host are no finer than this, in ms. */
+/** Resolution of the timers of the simulated host, in ms. */
 const TIMER_MS = 1;
-/** A channel that asks for another turn so often within one moment never comes to an end. */
+/** A channel that requests this many turns within one moment is in an endless loop. */
 const MAX_PUMPS_AT_ONCE = 1_000;
 
 /** One end of a simulated path: a channel, its timer, and an application that counts. */
 export class SimEnd {
-  readonly channel: FastChannel;
-  /** Frames received, by their index; each stands for how often it came. */
+  readonly channel: ReliableChannel;
+  /** For each frame index, how often the frame was received. */
   readonly received: number[] = [];
   receivedBytes = 0;
   receivedFrames = 0;
-  /** What sendPacket answers. */
+  /** The result of sendPacket. */
   result: PacketResult = 'sent';
   /** Whether the inbound ring has room. */
   accepts: () => boolean = () => true;
   onFrame: (frame: Uint8Array) => void = () => {};
-  /** So many bytes of frames are off the channel. */
+  /** Called when this many bytes of frames have left the channel. */
   onDrained: (bytes: number) => void = () => {};
   error: TunnelError | undefined;
   maxInFlightBytes = 0;
@@ -39,9 +39,9 @@ export class SimEnd {
   #nextIndex = 0;
   #pumpPlanned = false;
 
-  constructor(clock: SimClock, link: SimLink, peer: () => SimEnd, options: FastChannelOptions) {
+  constructor(clock: SimClock, link: SimLink, peer: () => SimEnd, options: ChannelOptions) {
     this.#clock = clock;
-    this.channel = new FastChannel(
+    this.channel = new ReliableChannel(
       {
         sendPacket: (packet) => {
           if (this.result !== 'sent') return this.result;
@@ -72,20 +72,20 @@ export class SimEnd {
     );
   }
 
-  /** Sends `bytes` as large frames as fast as the backlog's limit lets it. */
+  /** Sends `bytes` as large frames as fast as the backlog limit allows. */
   bulk(bytes: number): void {
     this.#bulkLeft += bytes;
     this.wake();
   }
 
-  /** One frame as it is. */
+  /** Sends a frame unchanged. */
   send(frame: Uint8Array, urgent: boolean, lossy: boolean): void {
     this.#backlogBytes += frame.length;
     this.channel.send(frame, urgent, this.#clock.nowMs, lossy);
     this.wake();
   }
 
-  /** One frame; its index stands in its first four bytes. */
+  /** Sends a frame whose first four bytes hold its index. */
   frame(bytes: number, urgent = false, lossy = false): number {
     const index = this.#nextIndex++;
     const frame = new Uint8Array(Math.max(bytes, 4)).fill(index);
@@ -94,14 +94,14 @@ export class SimEnd {
     return index;
   }
 
-  /** Pumps within this moment. */
+  /** Schedules a pump within this moment. */
   wake(): void {
     if (this.#pumpPlanned) return;
     this.#pumpPlanned = true;
     this.#clock.after(0, () => this.#pump());
   }
 
-  /** Bytes of frames handed in whose room was not given back. */
+  /** Bytes of frames handed in that the channel has not drained yet. */
   get backlogBytes(): number {
     return this.#backlogBytes;
   }
@@ -158,7 +158,7 @@ export interface SimPath {
   readonly ba: SimLink;
 }
 
-/** Two channels over a link each way; `back` is like `out` where it says nothing else. */
+/** Two channels over a link in each direction; `back` inherits from `out` what it does not set. */
 export function simPath(seed: number, out: SimLinkOptions, back: Partial<SimLinkOptions> = {}): SimPath {
   const clock = new SimClock();
   const random = seeded(seed);
@@ -168,7 +168,7 @@ export function simPath(seed: number, out: SimLinkOptions, back: Partial<SimLink
   return { clock, random, a, b, ab, ba };
 }
 
-/** Another pair of channels over the same links. */
+/** Creates another pair of channels over the same links. */
 export function simEnds(clock: SimClock, ab: SimLink, ba: SimLink, seed: number): [SimEnd, SimEnd] {
   const common = { tag: Math.imul(seed, 0x9e3779b1) >>> 0, frameBytes: BUNDLE_BYTES, online: true };
   const a: SimEnd = new SimEnd(clock, ab, () => b, { ...common, seed: seed * 2 + 1 });

@@ -5,10 +5,12 @@ import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog
 import { BUNDLE_BYTES } from '../../src/worker/channel/packet.js';
 import type { SimEnd, SimPath } from './sim_path.js';
 
-/** Whole bundles fill it but for a few bytes: with another size a keystroke may find its room in what is left. */
+/** Whole bundles fill it except for a few bytes; with another size a keystroke might fit into the rest. */
 const BACKLOG_BYTES = 256 * 1024;
 
-/** Joins a session to one end of a simulated path, with the backlog's gauge between them as in the ring, and no ring. */
+/**
+ * Joins a session to one end of a simulated path, with the same backlog gauge as in the ring, but no ring.
+ */
 function simSession(
   { clock, random }: SimPath,
   end: SimEnd,
@@ -66,7 +68,7 @@ function simSession(
   return session;
 }
 
-/** Two sessions over a path; `near` opens. @param reserveBytes of the backlog, for urgent frames alone */
+/** Two sessions over a path; `near` opens. @param reserveBytes of the backlog, only for urgent frames */
 export function simSessions(
   path: SimPath,
   reserveBytes: number,

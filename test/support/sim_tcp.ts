@@ -8,9 +8,8 @@ const CUBIC_C = 0.4;
 const CUBIC_BETA = 0.7;
 
 /**
- * A kernel TCP flow in outline, always with something to send: slow start, CUBIC or Reno
- * growth, one reduction per round trip with loss, selective acknowledgements. Enough to see
- * who starves whom; no more.
+ * A simplified kernel TCP flow that always has data to send: slow start, CUBIC or Reno growth, one reduction
+ * per round trip with loss, and selective acknowledgements. Just enough to see which flow starves the other.
  */
 export class SimTcp {
   receivedBytes = 0;
@@ -31,7 +30,9 @@ export class SimTcp {
   #minRttMs = Number.POSITIVE_INFINITY;
   #timer = 0;
 
-  /** @param leavesStartEarly HyStart takes the first queue for the end of slow start; a kernel's often does not */
+  /**
+   * @param leavesStartEarly HyStart leaves slow start at the first sign of a queue; a kernel's often does not
+   */
   constructor(clock: SimClock, out: SimLink, back: SimLink, kind: 'cubic' | 'reno', leavesStartEarly = true) {
     this.#leavesStartEarly = leavesStartEarly;
     this.#clock = clock;
@@ -88,7 +89,7 @@ export class SimTcp {
   #grow(nowMs: number): void {
     if (this.#window < this.#threshold) {
       this.#window += 1;
-      // HyStart's delay rule in short: leave slow start when the queue shows.
+      // HyStart's delay rule, simplified: leave slow start when a queue shows.
       if (this.#leavesStartEarly && this.#rttMs > this.#minRttMs * 1.25 && this.#window > 16)
         this.#threshold = this.#window;
       return;
@@ -110,7 +111,7 @@ export class SimTcp {
     if (target > this.#window) this.#window += (target - this.#window) / this.#window;
   }
 
-  /** The retransmission timer: a second without an acknowledgement starts over. */
+  /** Retransmission timeout: a second without an acknowledgement starts over. */
   #watch(): void {
     const timer = ++this.#timer;
     this.#clock.after(1000, () => {

@@ -1,6 +1,6 @@
 import type { PeerInfo } from '../../src/index.js';
 
-/** A peer that is online and has done this and that. */
+/** A peer that is online and has some history. */
 export const SOME_PEER: PeerInfo = {
   publicKey: 'AB'.repeat(32),
   name: 'laptop',

@@ -1,8 +1,8 @@
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /**
- * Starts a worker from a TypeScript source. tsx hooks into the main thread only, so the worker
- * installs it for itself.
+ * Starts a worker from a TypeScript source. tsx hooks into the main thread only, so the worker registers it
+ * itself.
  */
 export function sourceWorker(source: URL, options: WorkerOptions): Worker {
   const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));

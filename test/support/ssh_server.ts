@@ -6,7 +6,7 @@ import { SSHD } from './programs.js';
 import { runProgram } from './run_program.js';
 import type { TempFolder } from './temp_folder.js';
 
-/** Debian's sshd on a high port of loopback, with throw-away keys and a configuration of its own. */
+/** Debian's sshd on a high loopback port, with throw-away keys and its own configuration. */
 export class SshServer {
   readonly port: number;
   readonly #process: LineProcess;
@@ -18,9 +18,9 @@ export class SshServer {
     this.#folder = folder;
   }
 
-  /** Listening when this resolves; its files lie in `folder`. */
+  /** Resolves when it listens; its files are in `folder`. */
   static async start(folder: TempFolder): Promise<SshServer> {
-    const port = await freePort(); // sshd takes no port 0
+    const port = await freePort(); // sshd does not accept port 0
     for (const key of ['host_key', 'user_key']) {
       await mustRun('ssh-keygen', [
         '-q',
@@ -48,7 +48,7 @@ export class SshServer {
       '',
     ];
     writeFileSync(folder.file('sshd_config'), config.join('\n'));
-    if (userInfo().uid === 0) await mustRun('mkdir', ['-p', '/run/sshd']); // where it locks itself in
+    if (userInfo().uid === 0) await mustRun('mkdir', ['-p', '/run/sshd']); // the chroot of sshd
     const args = ['-D', '-e', '-f', folder.file('sshd_config')];
     const process = new LineProcess(SSHD.file, args);
     await process.line(/^Server listening/);
@@ -59,12 +59,15 @@ export class SshServer {
     return this.#process.pid;
   }
 
-  /** What it has said, for a test that fails. */
+  /** Its output so far, for a test that fails. */
   get log(): string {
     return this.#process.lines.join('\n');
   }
 
-  /** Options that make `ssh` or `scp` log in here without a word, whatever the user's own configuration says. */
+  /**
+   * Options that make `ssh` or `scp` log in here without a prompt, whatever the user's own configuration
+   * says.
+   */
   clientOptions(): string[] {
     const options = {
       BatchMode: 'yes',
@@ -77,7 +80,7 @@ export class SshServer {
     return ['-F', 'none', ...Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
   }
 
-  /** `USER@127.0.0.1`: whoever runs the tests. */
+  /** `USER@127.0.0.1`, with the user that runs the tests. */
   login(): string {
     return `${userInfo().username}@${LOOPBACK_HOST}`;
   }

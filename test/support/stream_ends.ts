@@ -2,28 +2,28 @@ import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.
 import type { Reason } from '../../src/mux/wire/reasons.js';
 
 export interface StreamEndsOptions {
-  /** Bytes that one end may have sent and the other has not consumed. Default 256 KiB. */
+  /** Bytes that one end may have sent without the other having consumed them. Default 256 KiB. */
   readonly windowBytes?: number;
-  /** Longest piece that bytes arrive in. Default 1319. */
+  /** Longest piece in which bytes arrive. Default 1319. */
   readonly pieceBytes?: number;
 }
 
 /**
- * One end of a stream in memory: credit, half-close and reset as the mux has them, without frames.
- * It counts what its consumer does, so that a test can hold the consumer to its word.
+ * One end of a stream in memory: credit, half-close and reset as in the mux, without frames. It records what
+ * its consumer does, so that a test can check the consumer.
  */
 export class StreamEnd implements MuxStream {
   readonly id = 'in-memory';
   handlers: StreamHandlers = {};
-  /** Bytes that were handed to `onData` and not yet consumed, and the most there ever were. */
+  /** Bytes handed to `onData` and not yet consumed; below, the maximum there ever was. */
   unconsumedBytes = 0;
   mostUnconsumedBytes = 0;
-  /** Most that was written and had to wait here. */
+  /** Maximum number of written bytes that waited here. */
   mostBacklogBytes = 0;
   consumedBytes = 0;
   /** Datagrams sent from here. */
   datagrams = 0;
-  /** Calls that the mux would punish. */
+  /** Calls that break the contract of a stream. */
   readonly misuses: string[] = [];
   /** Reasons of {@link reset}, in order. */
   readonly resets: Reason[] = [];
@@ -66,7 +66,7 @@ export class StreamEnd implements MuxStream {
     return !this.#refused;
   }
 
-  /** Arrives in a later turn, whether the other end is opened or not. */
+  /** Arrives in a later turn, whether the other end is open or not. */
   sendDatagram(datagram: Uint8Array): void {
     if (this.isClosed) return;
     this.datagrams++;
@@ -99,7 +99,7 @@ export class StreamEnd implements MuxStream {
   }
 
   get #far(): StreamEnd {
-    if (this.#other === undefined) throw new Error('made by pair() alone');
+    if (this.#other === undefined) throw new Error('use pair()');
     return this.#other;
   }
 

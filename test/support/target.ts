@@ -2,8 +2,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { listenOnLoopback } from './loopback.js';
 
 /**
- * A TCP server whose connections a test takes into its own hands, or gives to a handler. They are
- * paused at first, so that nothing is missed, and half-open ones stay open.
+ * A TCP server whose connections a test takes over or passes to a handler. They are paused at first, so that
+ * no byte is missed, and half-open ones stay open.
  */
 export class Target {
   readonly port: number;
@@ -29,12 +29,12 @@ export class Target {
     return target;
   }
 
-  /** Sends back what it gets, and ends when the client has ended. */
+  /** Echoes what it receives, and ends when the client has ended. */
   static async echo(): Promise<Target> {
     return await Target.start((socket) => socket.pipe(socket));
   }
 
-  /** The next connection that nobody has taken. */
+  /** Returns the next connection that nobody has taken. */
   async connection(): Promise<Socket> {
     const waiting = this.#untaken.shift();
     return waiting ?? (await new Promise((resolve) => this.#takers.push(resolve)));

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A folder of its own for one test file; `remove` takes it away with all that is in it. */
+/** A folder for one test file; `remove` deletes it with everything in it. */
 export class TempFolder {
   readonly path = mkdtempSync(join(tmpdir(), 'tox-wasm-tunnel-'));
 

@@ -1,4 +1,6 @@
-/** A certificate that signs itself, for `secure.lan`, good for a hundred years, and its key, which is no secret. */
+/**
+ * A self-signed certificate for `secure.lan`, valid for a hundred years, and its key, which is not a secret.
+ */
 export const TEST_CERTIFICATE = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmDCCAT6gAwIBAgIUUwfI7tafNW8OTTPASPGL1c/pVaYwCgYIKoZIzj0EAwIw

@@ -1,12 +1,12 @@
 import { CliProcess, FROM_SOURCES } from './cli_process.js';
 import { Namespaces } from './namespaces.js';
 
-/** Hosts in network namespaces, and the command line's processes on them. */
+/** Hosts in network namespaces, and processes of the command line on them. */
 export class ToxHosts {
   readonly spaces = new Namespaces();
   readonly #processes: CliProcess[] = [];
 
-  /** A command on a host; events as JSON. */
+  /** Starts a command on a host, with events as JSON. */
   run(space: string, ...args: readonly string[]): CliProcess {
     const program = [...this.spaces.on(space), ...FROM_SOURCES];
     const started = CliProcess.start([...args, '--json'], { program });
@@ -14,7 +14,7 @@ export class ToxHosts {
     return started;
   }
 
-  /** A bootstrap node with a relay at that address of a host; its line. */
+  /** Starts a bootstrap node with a relay at this address of a host; returns its line. */
   async node(space: string, address: string): Promise<string> {
     const ports = ['--port', '33445', '--tcp-port', '33445'];
     const node = this.run(space, 'node', ...ports, '--bind', address, '--no-lan', '--ephemeral');
@@ -22,9 +22,10 @@ export class ToxHosts {
   }
 
   /**
-   * A listener that exposes a path and, as soon as its ticket is known, a connector that leads there from another.
+   * Starts a listener that exposes a path and, once its ticket is known, a connector on another host that
+   * leads there.
    *
-   * @param args of both
+   * @param args for both
    */
   async tunnel(
     listenSpace: string,
@@ -40,7 +41,7 @@ export class ToxHosts {
     return new Pair(listener, connector, path);
   }
 
-  /** At once: what was tested is over. */
+  /** Kills them at once, because the test is over. */
   async remove(): Promise<void> {
     await Promise.all(this.#processes.map((process) => process.stop('SIGKILL')));
     this.spaces.remove();
@@ -60,7 +61,7 @@ export class Pair {
     this.path = path;
   }
 
-  /** Resolves when the connector reaches the listener that way, past or to come. */
+  /** Resolves when the connector reports the listener on this path, past or future. */
   async isReached(by: 'udp' | 'relay'): Promise<void> {
     await this.connector.event('peer', ({ status, path }) => status === 'online' && path === by);
   }

@@ -1,19 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { wasmFile } from '../../src/bridge/package_files.js';
+import type { FriendNumber, Path } from '../../src/core/tox_network.js';
 import { loadTox } from '../../src/worker/tox/load.js';
-import type {
-  BootstrapNode,
-  FriendNumber,
-  Path,
-  Tox,
-  ToxEvents,
-  ToxModule,
-  ToxOptions,
-} from '../../src/worker/tox/tox.js';
+import type { BootstrapNode, Tox, ToxEvents, ToxModule, ToxOptions } from '../../src/worker/tox/tox.js';
 import { type WasmModule, wasmApi } from '../../src/worker/tox/webassembly.js';
 import { type SimHost, SimNetwork, type SimOptions } from './sim_network.js';
 
-/** The built wasm, or another build to be tested: one without a patch, to see its test die. */
+/** The built wasm, or another build to test: one without a patch, for example, to see its test fail. */
 function wasmUnderTest(): string | URL {
   const { TOX_TEST_WASM: other } = process.env;
   return other ?? wasmFile();
@@ -30,7 +23,7 @@ export function compiledTox(): WasmModule {
 export const UDP_PORT = 33_445;
 export const TCP_PORT = 3389;
 
-/** A Tox on its own simulated machine, and what it was told. */
+/** A Tox on its own simulated machine, and the callbacks that it received. */
 export interface Person {
   readonly host: SimHost;
   readonly module: ToxModule;
@@ -43,7 +36,7 @@ export interface Person {
   readonly logs: string[];
 }
 
-/** A simulated network with toxcores on it; the time moves only by {@link run}. */
+/** A simulated network with toxcores on it; only {@link run} advances the time. */
 export class ToxWorld {
   readonly sim: SimNetwork;
   readonly people: Person[] = [];
@@ -101,7 +94,7 @@ export class ToxWorld {
     return { host: this.sim.host(ip), ip };
   }
 
-  /** Iterates all, `stepMs` apart, until `done`. @returns false when `limitMs` went by before */
+  /** Iterates all, `stepMs` apart, until `done`. @returns false when `limitMs` passed first */
   run(done: () => boolean, limitMs: number, stepMs = 20): boolean {
     for (const end = this.sim.nowMs + limitMs; this.sim.nowMs < end; this.sim.nowMs += stepMs) {
       for (const { node } of this.nodes) node.iterate();

@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 
-/** A UDP socket at a free port of 127.0.0.1, and what came there. */
+/** A UDP socket on a free port of 127.0.0.1, and the datagrams that arrived there. */
 export class UdpEnd {
   readonly port: number;
   readonly received: { readonly datagram: Buffer; readonly from: RemoteInfo }[] = [];
@@ -21,7 +21,7 @@ export class UdpEnd {
     });
   }
 
-  /** @param port default: any free one */
+  /** @param port any free one by default */
   static async start(port = 0): Promise<UdpEnd> {
     const socket = createSocket('udp4');
     socket.bind({ address: '127.0.0.1', port });
@@ -29,17 +29,17 @@ export class UdpEnd {
     return new UdpEnd(socket);
   }
 
-  /** What came, as text. */
+  /** The datagrams that arrived, as text. */
   get texts(): string[] {
     return this.received.map(({ datagram }) => datagram.toString());
   }
 
-  /** To a port of 127.0.0.1. */
+  /** Sends to a port of 127.0.0.1. */
   send(datagram: Uint8Array | string, port: number): void {
     this.#socket.send(datagram, port, '127.0.0.1');
   }
 
-  /** Resolves once so many datagrams came in all. */
+  /** Resolves once this many datagrams have arrived in total. */
   async came(count: number): Promise<void> {
     while (this.received.length < count) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }

@@ -5,7 +5,7 @@ export class VirtualTimers implements Timers {
   #nowMs = 0;
   readonly #due = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
 
-  /** Timers that still run. */
+  /** Timers that are still set. */
   get running(): number {
     return this.#due.size;
   }
@@ -24,7 +24,7 @@ export class VirtualTimers implements Timers {
     if (typeof handle === 'object' && handle !== null) this.#due.delete(handle);
   }
 
-  /** Lets `ms` pass; what falls due meanwhile is called at its time, in order. */
+  /** Lets `ms` pass and calls the timers that fall due, in order and each at its time. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms;
     for (;;) {

@@ -1,6 +1,6 @@
 /**
- * A program whose three workers die while streams, a forward and a ping are in use. It has `error` handlers as
- * docs/embedding.md shows them, and must live on, hear of each death once, and end by itself.
+ * A program whose three workers die while streams, a forward and a ping are in use. It has `error` handlers
+ * as docs/embedding.md shows them. It must survive, hear of each death once, and exit by itself.
  */
 import { once } from 'node:events';
 import { BroadcastChannel } from 'node:worker_threads';
@@ -37,13 +37,13 @@ const deaths = Object.entries(nodes).map(async ([name, each]) => {
   await new Promise<void>((resolve) => {
     each.on('error', (error) => {
       told.push(`${name} ${error.code} ${++errors}`);
-      // What it would send goes nowhere, and must not throw.
+      // Writing to a dead stream must be dropped without an exception.
       stream.write('y');
       resolve();
     });
   });
 });
-// Answered or not: it must not be left over.
+// Answered or not, it must not stay pending.
 const ping = tunnel.ping().catch(() => {});
 const death = new BroadcastChannel('die');
 death.postMessage('now');
@@ -53,6 +53,6 @@ const failed = once(tunnel.dial(ECHO), 'error') as Promise<[Error & { code?: unk
 told.push(String((await failed)[0].code));
 for (const each of [tunnel, listener, first]) await each.close();
 death.close();
-// What was thrown meanwhile would come in these turns.
+// Exceptions from the meantime would surface in these turns.
 for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setImmediate(resolve));
 process.stdout.write(`${JSON.stringify({ told: told.sort(), streams: streams.sort() })}\n`);

@@ -15,7 +15,7 @@ import { TunnelError } from '../../src/core/errors.js';
 import { upperHex } from '../../src/network/tox_id.js';
 import { failsWith } from '../support/fails_with.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytes = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
 const LISTENER = bytes(0x11);
 const keysOf = (connector: Uint8Array): Keys => ({ connector, listener: LISTENER });

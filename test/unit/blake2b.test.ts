@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import sodium from 'libsodium-wrappers';
-import { HASH_BYTES, isSame, keyedHash } from '../../src/access/blake2b.js';
+import { HASH_BYTES, isSame, keyedHash } from '../../src/access/proof.js';
 
 const bytes = (length: number, seed: number): Uint8Array =>
   Uint8Array.from({ length }, (_, at) => (at * 31 + seed) & 0xff);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Ack } from '../../src/worker/channel/receive/ack.js';
-import { ACK_DELAY_MS, AckSchedule } from '../../src/worker/channel/receive/ack_schedule.js';
 import {
+  Ack,
   MAX_ACK_RANGES,
   RECEIVED_SPAN,
   ReceivedPackets,
-} from '../../src/worker/channel/receive/received_packets.js';
+} from '../../src/worker/channel/recovery/ack.js';
+import { ACK_DELAY_MS, AckSchedule } from '../../src/worker/channel/recovery/ack_schedule.js';
 import { hex, plain } from '../support/channel_pair.js';
 
 function received(...numbers: number[]): ReceivedPackets {

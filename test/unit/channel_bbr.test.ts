@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { AckBatch } from '../../src/worker/channel/congestion/bbr.js';
 import { Bbr, MAX_WINDOW_BYTES } from '../../src/worker/channel/congestion/bbr.js';
-import type { AckBatch } from '../../src/worker/channel/congestion/congestion.js';
 
 const RTT_MS = 40;
 
@@ -25,7 +25,6 @@ class Path {
       ackedBytes,
       lostBytes: 0,
       lateBytes: 0,
-      priorInFlightBytes: 2 * ackedBytes,
       inFlightBytes: ackedBytes,
       deliveredBytes: this.#deliveredBytes,
       deliveredAtSendBytes: before,

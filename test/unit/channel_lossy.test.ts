@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LOSSY_BACKLOG_BYTES } from '../../src/worker/channel/send/outbox.js';
+import { LOSSY_BACKLOG_BYTES } from '../../src/worker/channel/bundles/outgoing_bundles.js';
 import { HeldChannel, Notes, plain } from '../support/channel_pair.js';
 
 /** One that no window and no pacer holds back. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import {
   BUNDLE_BYTES,
   PIGGYBACK_ACK_BYTES,

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MaxFilter } from '../../src/worker/channel/congestion/max_filter.js';
-import { MinRtt } from '../../src/worker/channel/congestion/min_rtt.js';
-import { NumberWindow } from '../../src/worker/channel/number_window.js';
-import { Reordering } from '../../src/worker/channel/recovery/reordering.js';
-import { RttEstimate } from '../../src/worker/channel/recovery/rtt.js';
+import { BundleSlots, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/bundles/bundle_slots.js';
+import { NumberWindow } from '../../src/worker/channel/bundles/number_window.js';
+import { OutgoingBundles, SlotQueue } from '../../src/worker/channel/bundles/outgoing_bundles.js';
+import { MaxFilter, MinRtt } from '../../src/worker/channel/congestion/bbr_filters.js';
+import { BUNDLE_SPAN } from '../../src/worker/channel/packet.js';
+import { Reordering, RttEstimate } from '../../src/worker/channel/recovery/loss_timing.js';
 import { MAX_SENT_SPAN, SentPackets } from '../../src/worker/channel/recovery/sent_packets.js';
-import { Bundles, MAX_BUNDLES, MAX_SENT_BUNDLES } from '../../src/worker/channel/send/bundles.js';
-import { BUNDLE_SPAN, Outbox } from '../../src/worker/channel/send/outbox.js';
-import { Pacer } from '../../src/worker/channel/send/pacer.js';
-import { SlotQueue } from '../../src/worker/channel/send/slot_queue.js';
+import { Pacer } from '../../src/worker/channel/sender.js';
 
 describe('the window of numbers', () => {
   test('moves past what was met, and only then', () => {
@@ -233,97 +231,97 @@ describe('packets on the wire', () => {
   });
 });
 
-describe('the outbox', () => {
+describe('the outgoing', () => {
   const frame = new Uint8Array(1_000);
 
   /** Sends all that may go, each in a packet of its own; returns the slots. */
-  function sendAll(outbox: Outbox, firstPacket = 0): number[] {
+  function sendAll(outgoing: OutgoingBundles, firstPacket = 0): number[] {
     const slots: number[] = [];
-    for (let slot = outbox.next(); slot >= 0; slot = outbox.next()) {
-      outbox.onSent(slot, firstPacket + slots.length);
+    for (let slot = outgoing.next(); slot >= 0; slot = outgoing.next()) {
+      outgoing.onSent(slot, firstPacket + slots.length);
       slots.push(slot);
     }
     return slots;
   }
 
   test('a lost bundle goes again before new ones, and an urgent one before all', () => {
-    const outbox = new Outbox();
-    outbox.push(frame, false);
-    outbox.push(frame, true);
-    const [urgent, bulk] = sendAll(outbox);
-    outbox.push(frame, false);
-    outbox.onLost(bulk!, 1, 1);
-    outbox.onLost(urgent!, 0, 0);
-    assert.equal(outbox.hasWork, true);
-    const again = sendAll(outbox, 2);
+    const outgoing = new OutgoingBundles();
+    outgoing.push(frame, false);
+    outgoing.push(frame, true);
+    const [urgent, bulk] = sendAll(outgoing);
+    outgoing.push(frame, false);
+    outgoing.onLost(bulk!, 1, 1);
+    outgoing.onLost(urgent!, 0, 0);
+    assert.equal(outgoing.hasWork, true);
+    const again = sendAll(outgoing, 2);
     assert.deepEqual(again.slice(0, 2), [urgent, bulk]);
     assert.equal(again.length, 3);
-    assert.equal(outbox.hasWork, false);
+    assert.equal(outgoing.hasWork, false);
   });
 
   test('a bundle that a later packet carries too is not sent a third time', () => {
-    const outbox = new Outbox();
-    outbox.push(frame, false);
-    const [slot] = sendAll(outbox);
-    outbox.onSent(slot!, 1);
-    outbox.onLost(slot!, 0, 0);
-    assert.equal(outbox.next(), -1);
-    outbox.onLost(slot!, 0, 1);
-    assert.equal(outbox.next(), slot);
+    const outgoing = new OutgoingBundles();
+    outgoing.push(frame, false);
+    const [slot] = sendAll(outgoing);
+    outgoing.onSent(slot!, 1);
+    outgoing.onLost(slot!, 0, 0);
+    assert.equal(outgoing.next(), -1);
+    outgoing.onLost(slot!, 0, 1);
+    assert.equal(outgoing.next(), slot);
   });
 
   test('a lost bundle that arrives after all is not sent again, nor what takes its place', () => {
     for (const urgent of [false, true]) {
-      const outbox = new Outbox();
-      outbox.push(frame, urgent);
-      const [slot] = sendAll(outbox);
-      outbox.onLost(slot!, 0, 0);
-      outbox.onAcked(slot!, 0);
+      const outgoing = new OutgoingBundles();
+      outgoing.push(frame, urgent);
+      const [slot] = sendAll(outgoing);
+      outgoing.onLost(slot!, 0, 0);
+      outgoing.onAcked(slot!, 0);
       // The slot is used again, by frames of the other kind: one turn, in their own place.
-      outbox.onLost(slot!, 0, 0);
-      outbox.push(frame, !urgent);
-      assert.deepEqual(sendAll(outbox, 1), [slot]);
-      assert.equal(outbox.next(), -1);
-      outbox.onAcked(slot!, 0);
-      assert.equal(outbox.sentBundles, 1);
-      outbox.onAcked(slot!, 1);
-      assert.equal(outbox.sentBundles, 0);
+      outgoing.onLost(slot!, 0, 0);
+      outgoing.push(frame, !urgent);
+      assert.deepEqual(sendAll(outgoing, 1), [slot]);
+      assert.equal(outgoing.next(), -1);
+      outgoing.onAcked(slot!, 0);
+      assert.equal(outgoing.sentBundles, 1);
+      outgoing.onAcked(slot!, 1);
+      assert.equal(outgoing.sentBundles, 0);
     }
   });
 
   test('so many bundles are on the wire at most, however small', () => {
-    const outbox = new Outbox();
+    const outgoing = new OutgoingBundles();
     for (let number = 0; number < MAX_SENT_BUNDLES; number++) {
-      outbox.push(frame, false);
-      outbox.onSent(outbox.next(), number);
+      outgoing.push(frame, false);
+      outgoing.onSent(outgoing.next(), number);
     }
-    outbox.push(frame, false);
-    assert.equal(outbox.next(), -1);
-    outbox.onAcked(0, 0);
-    assert.ok(outbox.next() >= 0);
+    outgoing.push(frame, false);
+    assert.equal(outgoing.next(), -1);
+    outgoing.onAcked(0, 0);
+    assert.ok(outgoing.next() >= 0);
   });
 
   test('no bundle gets a number that the peer could not tell from an older one', () => {
-    const outbox = new Outbox();
-    outbox.push(frame, false);
-    const [oldest] = sendAll(outbox);
+    const outgoing = new OutgoingBundles();
+    outgoing.push(frame, false);
+    const [oldest] = sendAll(outgoing);
     for (let number = 1; number < BUNDLE_SPAN; number++) {
-      outbox.push(frame, false);
-      const slot = outbox.next();
+      outgoing.push(frame, false);
+      const slot = outgoing.next();
       assert.ok(slot >= 0);
-      outbox.onSent(slot, number);
-      outbox.onAcked(slot, number);
+      outgoing.onSent(slot, number);
+      outgoing.onAcked(slot, number);
     }
-    outbox.push(frame, true);
-    outbox.push(frame, false);
-    assert.equal(outbox.next(), -1);
-    assert.equal(outbox.hasWork, true);
-    outbox.onAcked(oldest!, 0);
-    assert.equal(sendAll(outbox, BUNDLE_SPAN).length, 2);
+    outgoing.push(frame, true);
+    outgoing.push(frame, false);
+    assert.equal(outgoing.next(), -1);
+    assert.equal(outgoing.hasWork, true);
+    outgoing.onAcked(oldest!, 0);
+    assert.equal(sendAll(outgoing, BUNDLE_SPAN).length, 2);
   });
 
   test('memory is bounded, told, and given back when all is quiet', () => {
-    const bundles = new Bundles();
+    const bundles = new BundleSlots();
     for (let slot = 0; slot < MAX_BUNDLES; slot++) assert.equal(bundles.open(false), slot);
     assert.ok(bundles.memoryBytes < 40 * 2 ** 20);
     assert.throws(() => bundles.open(false), { code: 'ERR_LIMIT' });

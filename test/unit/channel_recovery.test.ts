@@ -1,25 +1,25 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Ack } from '../../src/worker/channel/receive/ack.js';
+import { OutgoingBundles } from '../../src/worker/channel/bundles/outgoing_bundles.js';
+import { Ack } from '../../src/worker/channel/recovery/ack.js';
 import { LossRecovery } from '../../src/worker/channel/recovery/loss_recovery.js';
-import { Outbox } from '../../src/worker/channel/send/outbox.js';
 import { Notes } from '../support/channel_pair.js';
 
 const PACKET_BYTES = 1_000;
 
 class Bench {
   readonly notes = new Notes();
-  readonly outbox = new Outbox();
-  readonly recovery = new LossRecovery(this.outbox, this.notes);
+  readonly outgoing = new OutgoingBundles();
+  readonly recovery = new LossRecovery(this.outgoing, this.notes);
 
   /** Sends packets at a moment; returns the first one's number. */
   send(count: number, nowMs: number): number {
     const first = this.recovery.sent.next;
     for (let i = 0; i < count; i++) {
-      this.outbox.push(new Uint8Array(1_000), false);
-      const slot = this.outbox.next();
-      const number = this.outbox.numberOf(slot);
-      this.outbox.onSent(slot, this.recovery.sent.next);
+      this.outgoing.push(new Uint8Array(1_000), false);
+      const slot = this.outgoing.next();
+      const number = this.outgoing.numberOf(slot);
+      this.outgoing.onSent(slot, this.recovery.sent.next);
       this.recovery.onSent(nowMs, PACKET_BYTES, slot, number);
     }
     return first;
@@ -58,7 +58,7 @@ describe('loss', () => {
     bench.ack(201, [7, 8]);
     assert.equal(bench.lost, 1);
     assert.equal(bench.recovery.inFlightBytes, PACKET_BYTES);
-    assert.equal(bench.outbox.hasWork, true);
+    assert.equal(bench.outgoing.hasWork, true);
   });
 
   test('so does an eighth of a round trip after a younger one arrived', () => {
@@ -91,8 +91,8 @@ describe('loss', () => {
     assert.equal(bench.recovery.packetsLate, 2);
     assert.equal(bench.notes.batches.at(-1)?.lateBytes, 2 * PACKET_BYTES);
     assert.equal(bench.recovery.inFlightBytes, 0);
-    assert.equal(bench.outbox.next(), -1);
-    assert.equal(bench.outbox.sentBundles, 0);
+    assert.equal(bench.outgoing.next(), -1);
+    assert.equal(bench.outgoing.sentBundles, 0);
     // From now on counting tells nothing here.
     bench.send(5, 300);
     bench.ack(400, [12, 14]);
@@ -138,9 +138,9 @@ describe('loss', () => {
     assert.equal(bench.recovery.inFlightBytes, 0);
     assert.equal(bench.recovery.inFlightPackets, 0);
     assert.equal(bench.recovery.timerAtMs, Number.POSITIVE_INFINITY);
-    assert.equal(bench.outbox.hasWork, true);
+    assert.equal(bench.outgoing.hasWork, true);
     bench.ack(160, [5, 7]);
-    assert.equal(bench.outbox.next(), -1);
+    assert.equal(bench.outgoing.next(), -1);
   });
 });
 
@@ -177,7 +177,7 @@ describe('probes', () => {
     bench.send(3, 100);
     bench.ack(200, [5, 5]);
     const slot = bench.recovery.oldestBundle();
-    assert.equal(bench.outbox.bundles.number(slot), 6);
+    assert.equal(bench.outgoing.bundles.number(slot), 6);
     bench.ack(210, [5, 7]);
     assert.equal(bench.recovery.oldestBundle(), -1);
   });
@@ -198,7 +198,6 @@ describe('what the controller is told', () => {
     const last = bench.notes.batches.at(-1)!;
     assert.ok(Math.abs(last.deliveryRate - PACKET_BYTES / 10) < 1, `${last.deliveryRate}`);
     assert.equal(last.rttMs, 100);
-    assert.equal(last.priorInFlightBytes, 11 * PACKET_BYTES);
     assert.equal(last.inFlightBytes, 10 * PACKET_BYTES);
     assert.equal(last.ackedBytes, PACKET_BYTES);
     assert.equal(last.appLimited, false);

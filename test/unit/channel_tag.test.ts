@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Agreement } from '../../src/mux/wire/agreement.js';
-import { channelTag } from '../../src/mux/wire/channel_tag.js';
+import { type Agreement, channelTag } from '../../src/mux/wire/agreement.js';
 import { uuid } from '../support/peer_bench.js';
 
 function agreement(ourSession: Uint8Array, theirSession: Uint8Array): Agreement {

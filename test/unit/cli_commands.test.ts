@@ -8,7 +8,7 @@ import { hostsOf } from '../../src/cli/commands/node.js';
 import type { LocalAddress } from '../../src/cli/process/io.js';
 import { run } from '../../src/cli/run.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { printBind } from '../../src/rules/spec.js';
+import { printBind } from '../../src/rules/forward_spec.js';
 import { createIdentity, toxIdOf } from '../../src/state/identity.js';
 import { openIdentity, readIdentity } from '../../src/state/identity_file.js';
 import { CliBench, type FakeTunnel } from '../support/cli_bench.js';

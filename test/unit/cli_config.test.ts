@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { configSchema } from '../../src/cli/options/config_schema.js';
 import { buildProgram } from '../../src/cli/program.js';
-import { nearest } from '../../src/core/nearest.js';
+import { nearest } from '../../src/core/arguments.js';
 import { CliBench } from '../support/cli_bench.js';
 import { everyAction } from '../support/every_action.js';
 import { TempFolder } from '../support/temp_folder.js';

@@ -1,56 +1,85 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { EXIT } from '../../src/cli/process/exit_codes.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { RETURN_CODES } from '../../src/core/return_codes.js';
+import { cliReference } from '../../tools/cli_reference.js';
 import { everyAction } from '../support/every_action.js';
 
-const docs = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8');
 const program = buildProgram(
   everyAction(async () => {}),
   '0',
   { out: () => {} },
 );
 
-const rows = (heading: string): string[] => {
-  const section = docs.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
-  return section.split('\n').filter((line) => line.startsWith('| `') || /^\| \d/.test(line));
-};
+const page = (name: string): string =>
+  readFileSync(new URL(`../../docs/reference/${name}`, import.meta.url), 'utf8');
 
-describe('docs/cli.md', () => {
-  test('has every option with the commands that take it, and no other', () => {
-    const documented = rows('Options').map((row) => {
-      const [, flags = '', commands = ''] = row.split('|');
-      return `${/--[a-z-]+/.exec(flags)?.[0]} ${commands.trim()}`;
-    });
-    const names = program.commands.map((command) => command.name());
-    const takers = new Map<string, string[]>();
-    for (const command of program.commands) {
-      for (const { long } of command.options)
-        takers.set(long ?? '', [...(takers.get(long ?? '') ?? []), command.name()]);
-    }
-    const real = [...takers].map(
-      ([long, of]) => `${long} ${of.length === names.length ? 'all' : of.join(', ')}`,
-    );
-    assert.deepEqual(documented.sort(), [...real, '--version '].sort());
+/** The text below a heading of the second level, up to the next one. */
+const section = (text: string, heading: string): string =>
+  text.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
+
+const rows = (text: string): string[] =>
+  text.split('\n').filter((line) => line.startsWith('| `') || /^\| \d/.test(line));
+
+describe('docs/reference/command-line.md', () => {
+  const written = page('command-line.md');
+
+  test('is what npm run reference makes of the program', () => {
+    assert.equal(written, cliReference(program));
   });
 
+  test('has every option of every command below its name, and no other', () => {
+    const shared = rows(section(written, 'Shared options')).map((row) => ({
+      long: longOf(row),
+      commands: row.split(' | ')[1] ?? '',
+    }));
+    for (const command of program.commands) {
+      const name = command.name();
+      const text = section(written, name);
+      const own = rows(text)
+        .filter((row) => /^\| `-/.test(row))
+        .map(longOf);
+      const listed = /\[Shared options\]\(#shared-options\): ([^.]*)\./.exec(text)?.[1] ?? '';
+      const real = command.options.map(({ long }) => long ?? '').sort();
+      assert.deepEqual([...own, ...[...listed.matchAll(/--[a-z-]+/g)].map(String)].sort(), real, name);
+      for (const { long, commands } of shared) {
+        const isTaker = commands === 'all' || commands.split(', ').includes(name);
+        assert.equal(isTaker && !own.includes(long), listed.includes(`\`${long}\``), `${long} of ${name}`);
+      }
+    }
+  });
+});
+
+describe('docs/reference/exit-codes.md', () => {
   test('has every exit code, and no other', () => {
-    const documented = rows('Exit codes').map((row) => Number(row.split('|')[1]));
+    const documented = rows(section(page('exit-codes.md'), 'Exit codes')).map((row) =>
+      Number(row.split('|')[1]),
+    );
     assert.deepEqual(documented, Object.values(EXIT));
   });
 
-  test('has every event, and no other', async () => {
-    const source = await readFile(new URL('../../src/cli/output/events.ts', import.meta.url), 'utf8');
+  test('has every return code, and no other', () => {
+    const documented = rows(section(page('exit-codes.md'), 'Return codes')).map((row) =>
+      row.split('|')[1]?.trim(),
+    );
+    assert.deepEqual(documented, Object.keys(RETURN_CODES));
+  });
+});
+
+describe('docs/reference/events.md', () => {
+  test('has every event, and no other', () => {
+    const source = readFileSync(new URL('../../src/cli/output/events.ts', import.meta.url), 'utf8');
     const real = [...source.matchAll(/event: ([^;]*);/g)].flatMap(([, names = '']) =>
       [...names.matchAll(/'([a-z]+)'/g)].map(([, name]) => name),
     );
-    const [, ...documented] = rows('Events').map((row) => /`([a-z]+)`/.exec(row)?.[1]);
+    const [, ...documented] = rows(page('events.md')).map((row) => /`([a-z]+)`/.exec(row)?.[1]);
     assert.deepEqual(documented.sort(), real.sort());
   });
-
-  test('has every return code', () => {
-    for (const code of Object.keys(RETURN_CODES)) assert.match(docs, new RegExp(`\\b${code}\\b`));
-  });
 });
+
+/** The long name of the option in the first column. */
+function longOf(row: string): string {
+  return /--[a-z-]+/.exec(row)?.[0] ?? '';
+}

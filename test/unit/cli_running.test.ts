@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { parseReverseSpec } from '../../src/rules/reverse_spec.js';
+import { parseReverseSpec } from '../../src/rules/forward_spec.js';
 import { CliBench } from '../support/cli_bench.js';
 import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';

@@ -5,11 +5,12 @@ import {
   DescriptorBudget,
   DescriptorShare,
   Descriptors,
+  fileLimit,
+  filePlan,
   type ShareOptions,
 } from '../../src/core/descriptors.js';
 import { ExhaustionLog, exhaustionOf, UsedUpError } from '../../src/core/exhaustion.js';
-import { fileLimit, filePlan } from '../../src/core/file_limit.js';
-import { interfacesNow } from '../../src/core/interfaces.js';
+import { interfacesNow } from '../../src/core/ip.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 /** What holds a descriptor until the test says `close`. */

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Outcome, Path } from '../../src/bridge/tox_node.js';
+import type { Outcome } from '../../src/bridge/tox_node.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { MAX_PEERS } from '../../src/core/limits.js';
+import type { Path } from '../../src/core/tox_network.js';
 import { FriendPlaces, type Place } from '../../src/peer/friend_places.js';
 import { turn } from '../support/fake_node.js';
 import { BY_KEY } from '../support/peer_bench.js';

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { MAX_FRAME_BYTES, MAX_PACKET_BYTES } from '../../src/core/limits.js';
+import { MAX_FRAME_BYTES } from '../../src/core/limits.js';
+import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import {
   acceptWelcome,
   answerHello,
+  type HandshakeOffer,
   helloOf,
-  type Offer,
   OUR_VERSIONS,
   ourOffer,
   refuseError,
@@ -28,7 +29,7 @@ import {
   packetKind,
 } from '../../src/mux/wire/handshake.js';
 
-const protocol = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -150,8 +151,8 @@ describe('handshake', () => {
 });
 
 describe('agreement', () => {
-  const connector: Offer = ourOffer(c0);
-  const listener: Offer = ourOffer(a0);
+  const connector: HandshakeOffer = ourOffer(c0);
+  const listener: HandshakeOffer = ourOffer(a0);
 
   test('two of this version agree on version 1 and the largest frame we offer', () => {
     const answer = answerHello(listener, encodeHello(helloOf(connector)));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BootstrapAddress } from '../../src/bridge/contract.js';
 import { Joiner, type JoinerOptions } from '../../src/bridge/joiner.js';
 import { TunnelError } from '../../src/core/errors.js';
+import type { BootstrapAddress } from '../../src/core/tox_network.js';
 import { turn } from '../support/fake_node.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 

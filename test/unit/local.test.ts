@@ -6,11 +6,15 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
 import type { Logger } from '../../src/core/logger.js';
-import { LocalForward, type LocalForwardOptions, type Refusal } from '../../src/forward/entry/local.js';
+import {
+  LocalForward,
+  type LocalForwardOptions,
+  type RefusedConnection,
+} from '../../src/forward/entry/local.js';
 import type { StreamOpener } from '../../src/forward/stream_opener.js';
 import type { StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import type { Target as StreamTarget } from '../../src/mux/wire/target.js';
-import { parseLocalSpec } from '../../src/rules/spec.js';
+import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { dialLoopback, ending, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { readExactly } from '../support/socket_bytes.js';
 import { StreamEnd } from '../support/stream_ends.js';
@@ -35,7 +39,7 @@ interface Bench {
   readonly port: number;
   readonly timers: VirtualTimers;
   readonly lines: string[];
-  readonly refusals: Refusal[];
+  readonly refusals: RefusedConnection[];
   readonly session: ManualSession;
   /** Resolves when so many connections came in all. */
   arrived(count: number): Promise<void>;
@@ -45,7 +49,7 @@ async function bench(t: TestContext, options: Partial<LocalForwardOptions> = {})
   const timers = new VirtualTimers();
   const { lines, logger } = lineLogger();
   const forward = new LocalForward({ spec: parseLocalSpec('0:db.lan:5432'), timers, logger, ...options });
-  const refusals: Refusal[] = [];
+  const refusals: RefusedConnection[] = [];
   let arrivals = 0;
   forward.on('refused', (refusal) => refusals.push(refusal));
   forward.on('connection', () => arrivals++);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DatagramQueue } from '../../src/worker/net/udp/datagram_queue.js';
+import { DatagramQueue } from '../../src/worker/net/udp_socket.js';
 
 const from = { address: '127.0.0.1', family: 'IPv4', port: 1, size: 0 } as const;
 

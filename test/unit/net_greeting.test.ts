@@ -4,10 +4,14 @@ import { authorizer } from '../../src/forward/proxy/credentials.js';
 import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
 import type { ProxyHandshake } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
-import { HttpGreeting } from '../../src/worker/net/proxy/http_greeting.js';
-import { ProxiedNames, standsForName } from '../../src/worker/net/proxy/proxied_names.js';
-import { type Greeting, type GreetingStep, greetingFor } from '../../src/worker/net/proxy/proxy_greeting.js';
-import { SocksGreeting } from '../../src/worker/net/proxy/socks_greeting.js';
+import { ProxiedNames, standsForName } from '../../src/worker/net/proxied_names.js';
+import {
+  type Greeting,
+  type GreetingStep,
+  greetingFor,
+  HttpGreeting,
+  SocksGreeting,
+} from '../../src/worker/net/proxy_greeting.js';
 
 const TARGETS = [
   { host: 'node.example', port: 443 },

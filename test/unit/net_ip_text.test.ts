@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
-import { AddressCache } from '../../src/worker/net/udp/address_cache.js';
+import { ipBytes, ipText } from '../../src/core/ip.js';
+import { AddressCache } from '../../src/worker/net/udp_addresses.js';
 
 const vectors: readonly (readonly [text: string, bytes: string])[] = [
   ['127.0.0.1', '7f000001'],
@@ -19,12 +19,12 @@ const vectors: readonly (readonly [text: string, bytes: string])[] = [
 ];
 for (const [text, hex] of vectors) {
   test(`${text} is ${hex}`, () => {
-    assert.equal(Buffer.from(parseIp(text) ?? []).toString('hex'), hex);
+    assert.equal(Buffer.from(ipBytes(text) ?? []).toString('hex'), hex);
   });
 }
 
 for (const text of ['', 'localhost', '1.2.3', '1.2.3.256', '1:2', ':::', '1.2.3.4:80']) {
-  test(`"${text}" is no numeric address`, () => assert.equal(parseIp(text), undefined));
+  test(`"${text}" is no numeric address`, () => assert.equal(ipBytes(text), undefined));
 }
 
 test('every address reads back as it was written', () => {
@@ -35,11 +35,11 @@ test('every address reads back as it was written', () => {
       .uint8Array({ minLength: 4, maxLength: 4, size: 'max' })
       .map((v4) => Uint8Array.from([...new Array<number>(10).fill(0), 255, 255, ...v4])),
   );
-  fc.assert(fc.property(ip, (bytes) => assert.deepEqual(parseIp(formatIp(bytes)), bytes)));
+  fc.assert(fc.property(ip, (bytes) => assert.deepEqual(ipBytes(ipText(bytes)), bytes)));
 });
 
 test('an IPv4 address inside IPv6 is written so that the system knows it as one', () => {
-  assert.equal(formatIp(Buffer.from('00000000000000000000ffffc0000221', 'hex')), '::ffff:192.0.2.33');
+  assert.equal(ipText(Buffer.from('00000000000000000000ffffc0000221', 'hex')), '::ffff:192.0.2.33');
 });
 
 test('a cache answers for thousands of addresses as if it remembered each', () => {

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
-import { parseIp } from '../../src/worker/net/ip_text.js';
-import { AddressCache } from '../../src/worker/net/udp/address_cache.js';
-import { broadcastAddresses, toEverybody } from '../../src/worker/net/udp/lan_broadcast.js';
+import { ipBytes } from '../../src/core/ip.js';
+import { AddressCache, broadcastAddresses, toEverybody } from '../../src/worker/net/udp_addresses.js';
 
 const at = (address: string, netmask: string, internal = false) =>
   ({ address, netmask, internal, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as NetworkInterfaceInfo; // the rest is not looked at
@@ -35,7 +34,7 @@ test('what goes to everybody goes to each network of each interface, and not to 
 test('only the addresses of LAN discovery are to everybody', () => {
   const cache = new AddressCache();
   const isFor = (text: string) => {
-    const bytes = parseIp(text);
+    const bytes = ipBytes(text);
     assert.ok(bytes);
     return toEverybody(bytes, cache.textOf(bytes));
   };

@@ -3,8 +3,7 @@ import type { Socket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { FAMILY_IPV4, type MutableAddress } from '../../src/worker/net/network.js';
-import { SendSlots } from '../../src/worker/net/udp/send_slots.js';
-import { UdpSocket } from '../../src/worker/net/udp/udp.js';
+import { SendSlots, UdpSocket } from '../../src/worker/net/udp_socket.js';
 
 const TO: MutableAddress = { family: FAMILY_IPV4, bytes: Uint8Array.of(127, 0, 0, 1), port: 9 };
 

@@ -5,9 +5,9 @@ import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { ipBytes, ipText } from '../../src/core/ip.js';
 import { authorizer } from '../../src/forward/proxy/credentials.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
-import { formatIp, parseIp } from '../../src/worker/net/ip_text.js';
 import {
   FAMILY_IPV4,
   FAMILY_IPV6,
@@ -17,7 +17,7 @@ import {
 } from '../../src/worker/net/network.js';
 import { type NetworkPlan, type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
 import { openTcpLike } from '../../src/worker/net/open_sockets.js';
-import { UdpSocket } from '../../src/worker/net/udp/udp.js';
+import { UdpSocket } from '../../src/worker/net/udp_socket.js';
 
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 } } as const;
 
@@ -376,7 +376,7 @@ async function proxyThatLeads(context: TestContext, password = 'p') {
 
 test('every TCP connection goes through the proxy, to a name where an address stands for one', async (context) => {
   const { asked, network } = await proxyThatLeads(context);
-  const name = parseIp(network.names?.addressOf('relay.example') ?? '');
+  const name = ipBytes(network.names?.addressOf('relay.example') ?? '');
   assert.ok(name);
   for (const ip of [[192, 0, 2, 1], [...name]]) {
     const socket = network.socket(FAMILY_IPV4, SOCKET_STREAM);
@@ -392,8 +392,8 @@ test('every TCP connection goes through the proxy, to a name where an address st
   assert.deepEqual(asked, ['192.0.2.1:443', 'relay.example:443']);
   assert.equal(network.proxyTrouble, undefined);
   const foreign = network.socket(FAMILY_IPV6, SOCKET_STREAM);
-  assert.equal(network.connect(foreign, at(443, [...(parseIp('100::1234') ?? [])])), -1);
-  assert.equal(formatIp(name).startsWith('100:'), true);
+  assert.equal(network.connect(foreign, at(443, [...(ipBytes('100::1234') ?? [])])), -1);
+  assert.equal(ipText(name).startsWith('100:'), true);
 });
 
 test('what the proxy refuses is kept as its trouble, and the connection never stands', async (context) => {

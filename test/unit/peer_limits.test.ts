@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS, LIMIT_RANGES, type Limits, limitsOf } from '../../src/core/peer_limits.js';
-import { BLOCK_BYTES } from '../../src/mux/stream/block_pool.js';
+import { BLOCK_BYTES } from '../../src/mux/stream/reassembly.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { writeOffsetFrame } from '../../src/mux/wire/frame.js';
 import { aloneWith } from '../support/mux_link.js';

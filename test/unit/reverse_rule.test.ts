@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { parseAddress } from '../../src/rules/address.js';
-import type { Grant } from '../../src/rules/grant.js';
-import { ReverseBook } from '../../src/rules/reverse_book.js';
+import { parseAddress } from '../../src/core/ip.js';
+import { parseReverseSpec, printReverseSpec } from '../../src/rules/forward_spec.js';
 import { opensReverse, parseReverseRule, printReverseRule } from '../../src/rules/reverse_rule.js';
-import { parseReverseSpec, printReverseSpec } from '../../src/rules/reverse_spec.js';
+import type { Grant } from '../../src/rules/rule_book.js';
+import { ReverseBook } from '../../src/rules/rule_book.js';
 
 function opens(rule: string, host: string, port: number): boolean {
   const address = parseAddress(host);

@@ -2,13 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseName } from '../../src/access/name.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
-import { parseAddress } from '../../src/rules/address.js';
-import { parseExposeSpec } from '../../src/rules/expose.js';
-import type { Grant } from '../../src/rules/grant.js';
-import { readHost } from '../../src/rules/host.js';
-import { MAX_RULES } from '../../src/rules/named_rules.js';
-import { printRule, readRule } from '../../src/rules/rule.js';
-import { RuleBook } from '../../src/rules/rule_book.js';
+import { readHost } from '../../src/core/host.js';
+import { parseAddress } from '../../src/core/ip.js';
+import { parseExposeSpec, printRule, readRule } from '../../src/rules/expose.js';
+import type { Grant } from '../../src/rules/rule_book.js';
+import { MAX_RULES, RuleBook } from '../../src/rules/rule_book.js';
 
 const isName = (name: string): boolean => ['laptop', 'ci'].includes(name);
 const rule = (text: string) => readRule(text, isName).rule;

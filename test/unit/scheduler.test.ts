@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Lane, LaneTicket } from '../../src/mux/schedule/lane.js';
-import { QUANTUM_BYTES, Scheduler, type Source, tickets } from '../../src/mux/schedule/scheduler.js';
+import {
+  Lane,
+  LaneTicket,
+  QUANTUM_BYTES,
+  Scheduler,
+  type Source,
+  Turns,
+} from '../../src/mux/schedule/scheduler.js';
 import { Urgency } from '../../src/mux/schedule/urgency.js';
 
 /** Frames that were sent, in order, and how many more the sink takes. */
@@ -22,9 +28,7 @@ class Wire {
 }
 
 class FakeSource implements Source {
-  readonly control: LaneTicket<Source>;
-  readonly data: LaneTicket<Source>;
-  deficitBytes = 0;
+  readonly turns: Turns = new Turns(this);
   controls = 0;
   bytes = 0;
   frameBytes = 1024;
@@ -35,7 +39,6 @@ class FakeSource implements Source {
   constructor(name: string, wire: Wire) {
     this.name = name;
     this.#wire = wire;
-    ({ control: this.control, data: this.data } = tickets(this));
   }
 
   get hasControl(): boolean {
@@ -217,8 +220,8 @@ describe('scheduler', () => {
     source.bytes = 100;
     scheduler.dataDue(source);
     scheduler.run();
-    assert.equal(source.data.lane, undefined);
-    assert.equal(source.deficitBytes, 0);
+    assert.equal(source.turns.data.lane, undefined);
+    assert.equal(source.turns.deficitBytes, 0);
     source.bytes = 100;
     scheduler.dataDue(source);
     scheduler.run();
@@ -235,8 +238,8 @@ describe('scheduler', () => {
       scheduler.controlDue(source);
     }
     scheduler.forget(a);
-    assert.equal(a.data.lane, undefined);
-    assert.equal(a.control.lane, undefined);
+    assert.equal(a.turns.data.lane, undefined);
+    assert.equal(a.turns.control.lane, undefined);
     scheduler.run();
     assert.deepEqual(wire.log, ['b!', 'b']);
   });

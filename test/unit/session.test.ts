@@ -748,10 +748,10 @@ describe('bookkeeping', () => {
     sink.room = 0;
     stream.write(new Uint8Array(50_000));
     receive(session, dataOf(id, 0, 'a'));
-    assert.notEqual(stream.data.lane, undefined);
+    assert.notEqual(stream.turns.data.lane, undefined);
     receive(session, `07${id}0001`);
-    assert.equal(stream.data.lane, undefined);
-    assert.equal(stream.control.lane, undefined);
+    assert.equal(stream.turns.data.lane, undefined);
+    assert.equal(stream.turns.control.lane, undefined);
     assert.equal(stream.backlogBytes, 0);
     assert.equal(stream.receiving.heldBytes, 0);
   });

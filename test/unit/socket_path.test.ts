@@ -3,11 +3,10 @@ import test from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { Dialer } from '../../src/forward/exit/dial.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
-import { parseExposeSpec, printExposeSpec } from '../../src/rules/expose.js';
-import { readRule } from '../../src/rules/rule.js';
+import { foreignPath, readSocketPath } from '../../src/rules/endpoint.js';
+import { parseExposeSpec, printExposeSpec, readRule } from '../../src/rules/expose.js';
+import { parseLocalSpec, printLocalSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { foreignPath, readSocketPath } from '../../src/rules/socket_path.js';
-import { parseLocalSpec, printLocalSpec } from '../../src/rules/spec.js';
 
 const PIPE = '\\\\.\\pipe\\app';
 

@@ -2,22 +2,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { parseAddress } from '../../src/rules/address.js';
+import { type Host, readHost } from '../../src/core/host.js';
+import { parseAddress } from '../../src/core/ip.js';
+import { type HostPort, printHostPort } from '../../src/rules/endpoint.js';
 import {
   type ExposedHost,
   type ExposeSpec,
   parseExposeSpec,
   printExposeSpec,
 } from '../../src/rules/expose.js';
-import { type Host, readHost } from '../../src/rules/host.js';
-import {
-  type HostPort,
-  type LocalSpec,
-  parseLocalSpec,
-  parseTarget,
-  printHostPort,
-  printLocalSpec,
-} from '../../src/rules/spec.js';
+import { type LocalSpec, parseLocalSpec, parseTarget, printLocalSpec } from '../../src/rules/forward_spec.js';
 
 /** The table of parseLocalSpec's documentation. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
@@ -84,18 +78,18 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseLocalSpec, text: '8080:[]:80', says: /8080:\[>><<\]:80: the target host is empty/ },
   { parse: parseLocalSpec, text: '8080:[h]:80', says: />>\[h\]<<:80: the target host needs no brackets/ },
   { parse: parseLocalSpec, text: '8080:x[::1]:80', says: /must have its brackets first and last/ },
-  { parse: parseLocalSpec, text: '8080:[fe80::1%eth0]:80', says: />>fe80::1%eth0<<.*has a scope/ },
+  { parse: parseLocalSpec, text: '8080:[fe80::1%eth0]:80', says: />>fe80::1%eth0<<.*has a zone/ },
   { parse: parseLocalSpec, text: '8080:[::g]:80', says: /is not an IPv6 address/ },
   {
     parse: parseLocalSpec,
     text: '8080:127.1:80',
-    says: />>127\.1<<:80: the target host must be a plain dotted quad/,
+    says: />>127\.1<<:80: the target host must be a dotted quad/,
   },
   { parse: parseLocalSpec, text: '8080:a..b:80', says: /is not a name/ },
   { parse: parseLocalSpec, text: '8080:-a:80', says: /is not a name/ },
   { parse: parseLocalSpec, text: '8080:a b:80', says: /is not a name/ },
   { parse: parseLocalSpec, text: '8080:bücher.example:80', says: />>b\?cher\.example<<.*ASCII/ },
-  { parse: parseLocalSpec, text: `8080:${'a'.repeat(64)}:80`, says: /at most 63 to a label/ },
+  { parse: parseLocalSpec, text: `8080:${'a'.repeat(64)}:80`, says: /at most 63 characters between dots/ },
   { parse: parseLocalSpec, text: `8080:${'abcdefg.'.repeat(32)}ab:80`, says: /longer than 253/ },
   { parse: parseLocalSpec, text: '\u001b[31m:1:h:80', says: /\\u001b/ },
   { parse: parseTarget, text: '', says: /the port must be a number from 1 to 65535; write host:port/ },

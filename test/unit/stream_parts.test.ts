@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { BLOCK_BYTES, BlockPool } from '../../src/mux/stream/block_pool.js';
 import { Intervals, MAX_PIECES } from '../../src/mux/stream/intervals.js';
-import { Reassembly } from '../../src/mux/stream/reassembly.js';
+import { BLOCK_BYTES, BlockPool, Reassembly } from '../../src/mux/stream/reassembly.js';
 import { GrowthBudget, ReceiveWindow } from '../../src/mux/stream/receive_window.js';
 import { SendQueue } from '../../src/mux/stream/send_queue.js';
 

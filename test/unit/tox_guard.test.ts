@@ -2,28 +2,36 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { Guard } from '../../src/worker/tox/guard.js';
-import { wasiImports } from '../../src/worker/tox/wasi.js';
+import { wasiImports } from '../../src/worker/tox/imports.js';
 
 const isCode = (code: string) => (error: unknown) => TunnelError.is(error) && error.code === code;
+
+/** Calls an import that throws. */
+function throwing(guard: Guard, error: unknown): number {
+  const call = guard.wrapImport(() => {
+    throw error;
+  });
+  return Number(call(0, 0, 0, 0));
+}
 
 test('what an import threw comes out of the call as itself, after the call has done its work', () => {
   const guard = new Guard();
   const fault = new Error('handler');
   let finished = false;
-  const call = guard.wrap(() => {
-    assert.equal(guard.keep(fault), -1);
-    assert.equal(guard.keep(new Error('second')), -1, 'the first one wins');
+  const call = guard.wrapExport(() => {
+    assert.equal(throwing(guard, fault), -1);
+    assert.equal(throwing(guard, new Error('second')), -1, 'the first one wins');
     finished = true;
     return 0;
   });
   assert.throws(call, (error) => error === fault);
   assert.equal(finished, true);
-  assert.equal(guard.wrap(() => 7)(), 7, 'and is thrown once');
+  assert.equal(guard.wrapExport(() => 7)(), 7, 'and is thrown once');
 });
 
 test('even undefined, thrown, is thrown on', () => {
   const guard = new Guard();
-  const call = guard.wrap(() => guard.keep(undefined));
+  const call = guard.wrapExport(() => throwing(guard, undefined));
   let thrown = false;
   try {
     call();
@@ -36,9 +44,9 @@ test('even undefined, thrown, is thrown on', () => {
 test('a call within a call leaves it to the outer one to throw', () => {
   const guard = new Guard();
   const fault = new Error('inner');
-  const inner = guard.wrap(() => guard.keep(fault));
+  const inner = guard.wrapExport(() => throwing(guard, fault));
   let innerGave: number | undefined;
-  const outer = guard.wrap(() => {
+  const outer = guard.wrapExport(() => {
     assert.equal(guard.inside, true);
     innerGave = inner();
     return 0;
@@ -50,19 +58,47 @@ test('a call within a call leaves it to the outer one to throw', () => {
 
 test('arguments and results pass through', () => {
   const guard = new Guard();
-  const call = guard.wrap((a = 0, b = 0, c = 0, d = 0) => a * 1000 + b * 100 + c * 10 + d);
+  const call = guard.wrapExport((a = 0, b = 0, c = 0, d = 0) => a * 1000 + b * 100 + c * 10 + d);
   assert.equal(call(1, 2, 3, 4), 1234);
+});
+
+test('an import passes arguments and results through, and its failure is what the table says', () => {
+  const guard = new Guard();
+  const add = guard.wrapImport((a, b, c, d) => a * 1000 + b * 100 + c * 10 + d);
+  assert.equal(add(1, 2, 3, 4), 1234);
+  const fault = new Error('no length');
+  const length = guard.wrapImport(() => {
+    throw fault;
+  }, 0);
+  const call = guard.wrapExport(() => Number(length(0, 0, 0, 0)));
+  assert.throws(call, (error) => error === fault);
+  assert.equal(guard.wrapExport(() => 7)(), 7);
+});
+
+test('an import that toxcore cannot go on without ends the module when it throws', () => {
+  const guard = new Guard();
+  const fault = new Error('no entropy');
+  const random = guard.wrapVitalImport(() => {
+    throw fault;
+  });
+  const call = guard.wrapExport(() => Number(random(0, 0, 0, 0)));
+  assert.throws(call, (error) => isCode('ERR_TOX_CRASHED')(error) && (error as TunnelError).cause === fault);
+  assert.throws(
+    guard.wrapExport(() => 0),
+    isCode('ERR_TOX_CRASHED'),
+  );
+  assert.equal(guard.wrapVitalImport((a, b) => a + b)(3, 4, 0, 0), 7);
 });
 
 test('a trap ends the module: the call throws ERR_TOX_CRASHED, and so does every later one', () => {
   const guard = new Guard();
   const trap = new Error('unreachable');
-  const dies = guard.wrap(() => {
+  const dies = guard.wrapExport(() => {
     throw trap;
   });
   assert.throws(dies, (error) => isCode('ERR_TOX_CRASHED')(error) && (error as TunnelError).cause === trap);
   let called = false;
-  const next = guard.wrap(() => {
+  const next = guard.wrapExport(() => {
     called = true;
     return 0;
   });
@@ -73,17 +109,12 @@ test('a trap ends the module: the call throws ERR_TOX_CRASHED, and so does every
 
 test('after a crash inside a handler nothing is kept any more: the outer call dies as well', () => {
   const guard = new Guard();
-  const dies = guard.wrap(() => {
+  const dies = guard.wrapExport(() => {
     throw new Error('unreachable');
   });
   let ranOn = false;
-  const outer = guard.wrap(() => {
-    // As an import does: whatever a handler throws is offered to keep().
-    try {
-      dies();
-    } catch (error) {
-      guard.keep(error);
-    }
+  const outer = guard.wrapExport(() => {
+    guard.wrapImport(() => dies())(0, 0, 0, 0);
     ranOn = true;
     return 0;
   });
@@ -95,12 +126,12 @@ test('what must not happen inside waits for the outermost call to end, and happe
   const guard = new Guard();
   const order: string[] = [];
   guard.whenOutside(() => order.push('at once'));
-  const inner = guard.wrap(() => 0);
-  const outer = guard.wrap(() => {
+  const inner = guard.wrapExport(() => 0);
+  const outer = guard.wrapExport(() => {
     guard.whenOutside(() => order.push('later'));
     inner();
     order.push('inside');
-    return guard.keep(new Error('kept'));
+    return throwing(guard, new Error('kept'));
   });
   assert.throws(outer, /kept/);
   assert.deepEqual(order, ['at once', 'inside', 'later']);
@@ -110,7 +141,7 @@ test('what must not happen inside waits for the outermost call to end, and happe
 
 test('C calling exit() ends the module and not the process', () => {
   const guard = new Guard();
-  const call = guard.wrap(() => wasiImports(guard).proc_exit(1));
+  const call = guard.wrapExport(() => wasiImports(guard).proc_exit(1));
   assert.throws(
     call,
     (error) => isCode('ERR_TOX_CRASHED')(error) && /abort\(\) \(code 1\)/.test(String(error)),

@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FAMILY_IPV4, FAMILY_IPV6 } from '../../src/worker/net/network.js';
-import { newAddress, readAddress, writeAddress } from '../../src/worker/tox/addresses.js';
-import { TOX_CONSTANTS } from '../../src/worker/tox/constants.js';
-import { levelOf, pathOf } from '../../src/worker/tox/events.js';
-import { WasmMemory } from '../../src/worker/tox/memory.js';
-import { Staging } from '../../src/worker/tox/staging.js';
+import { levelOf, pathOf, TOX_CONSTANTS } from '../../src/worker/tox/constants.js';
+import { newAddress, readAddress, Staging, WasmMemory, writeAddress } from '../../src/worker/tox/memory.js';
 
 // Fields of IP_Port, as wasm/system.c asserts them: family at 0, address at 8, port at 24.
 const vectors = [

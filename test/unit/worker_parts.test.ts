@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Path } from '../../src/bridge/contract.js';
 import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
+import type { Path } from '../../src/core/tox_network.js';
 import { FLAG_URGENT } from '../../src/ring/record.js';
 import { joinBy, joinThroughProxy } from '../../src/worker/bootstrap.js';
-import type { ChannelPort } from '../../src/worker/channel/channel.js';
+import type { ChannelHost } from '../../src/worker/channel/channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { createRandomPool, gatedLogger } from '../../src/worker/run_worker.js';
 
@@ -147,7 +147,7 @@ const OPTIONS = { frameBytes: 1024, tag: 1, seed: 2 };
 /** Channels that write down what they are told. */
 function channelSet() {
   const did: string[] = [];
-  const hosts = new Map<number, ChannelPort>();
+  const hosts = new Map<number, ChannelHost>();
   const dueMs = new Map<number, number>();
   let made = 0;
   let path: Path = 'udp';

@@ -1,16 +1,15 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import { upperHex } from '../../network/tox_id.js';
-import { isPath } from '../../rules/endpoint.js';
-import { parseReverseSpec } from '../../rules/reverse_spec.js';
+import { type HostPort, isPath } from '../../rules/endpoint.js';
 import {
   DEFAULT_BIND_HOST,
-  type HostPort,
   type LocalSpec,
   parseLocalSpec,
+  parseReverseSpec,
   parseTarget,
-} from '../../rules/spec.js';
-import { parseUdpSpec } from '../../rules/udp_spec.js';
+  parseUdpSpec,
+} from '../../rules/forward_spec.js';
 import type { ConnectorHandle } from '../api.js';
 import {
   type MetricsFlags,

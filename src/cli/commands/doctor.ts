@@ -1,6 +1,7 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
-import { type HostPort, parseTarget, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { parseTarget } from '../../rules/forward_spec.js';
 import type { CommonOptions, ConnectorHandle, TunnelHandle } from '../api.js';
 import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';

@@ -1,10 +1,8 @@
 import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
-import { liveDoors } from '../../control/live_doors.js';
+import { liveDoors } from '../../control/doors.js';
 import { TunnelError } from '../../core/errors.js';
-import { parseReverseSpec } from '../../rules/reverse_spec.js';
-import { parseLocalSpec } from '../../rules/spec.js';
-import { parseUdpSpec } from '../../rules/udp_spec.js';
+import { parseLocalSpec, parseReverseSpec, parseUdpSpec } from '../../rules/forward_spec.js';
 import { usage } from '../options/flags.js';
 import { type ProxyFlags, proxiesOf } from '../options/proxy_flags.js';
 import { forwardRow, parseWhich, printForward, RunningForwardSchema } from '../output/forward_text.js';

@@ -3,9 +3,9 @@ import type { AllowedPeer } from '../../access/peer_key.js';
 import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import { TunnelError } from '../../core/errors.js';
 import { formatBootstrapLine } from '../../network/bootstrap_list.js';
+import { printHostPort } from '../../rules/endpoint.js';
+import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
-import { type IsName, printRule, type Rule, readRule } from '../../rules/rule.js';
-import { printHostPort } from '../../rules/spec.js';
 import { namedNodes, namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import {
   exposedBy,

@@ -1,5 +1,5 @@
+import { tenths } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import { tenths } from '../../core/tenths.js';
 import type { ConnectorHandle } from '../api.js';
 import {
   type NetworkFlags,

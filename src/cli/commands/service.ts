@@ -1,10 +1,9 @@
 import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { looksLikeName } from '../../access/name.js';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import { isPath } from '../../rules/endpoint.js';
-import { parseLocalSpec } from '../../rules/spec.js';
+import { parseLocalSpec } from '../../rules/forward_spec.js';
 import { replaceFile } from '../../state/replace_file.js';
 import { exposedBy, type OutputFlags, usage } from '../options/flags.js';
 import { isPathOption, wordsOf } from '../options/grammar_words.js';

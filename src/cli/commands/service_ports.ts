@@ -1,5 +1,5 @@
 import { isPath } from '../../rules/endpoint.js';
-import { parseDynamicSpec, parseLocalSpec } from '../../rules/spec.js';
+import { parseDynamicSpec, parseLocalSpec } from '../../rules/forward_spec.js';
 import { portOf, portsOf } from '../options/flags.js';
 
 /**

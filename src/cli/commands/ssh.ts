@@ -1,6 +1,5 @@
 import { looksLikeName } from '../../access/name.js';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import {
   type NetworkFlags,
   type OutputFlags,

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
-import { liveDoors } from '../../control/live_doors.js';
+import { liveDoors } from '../../control/doors.js';
 import { TunnelError } from '../../core/errors.js';
 import { forwardRow } from '../output/forward_text.js';
 import { humanBytes, humanDuration } from '../output/human.js';

@@ -1,10 +1,6 @@
 import { TunnelError } from '../../core/errors.js';
-import {
-  type BootstrapAddress,
-  nodesOf,
-  parseBootstrapLine,
-  parseNodesFile,
-} from '../../network/bootstrap_list.js';
+import type { BootstrapAddress } from '../../core/tox_network.js';
+import { nodesOf, parseBootstrapLine, parseNodesFile } from '../../network/bootstrap_list.js';
 import { MAX_NODES_BYTES, nodesFileOf, readSavedNodes } from '../../state/saved_nodes.js';
 import type { Reporter } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';

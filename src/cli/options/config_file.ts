@@ -1,8 +1,8 @@
 import { evaluate, type MemberNode, parse, type ValueNode } from '@humanwhocodes/momoa';
 import type { Command } from 'commander';
 import * as v from 'valibot';
+import { didYouMean } from '../../core/arguments.js';
 import type { TunnelError } from '../../core/errors.js';
-import { didYouMean } from '../../core/nearest.js';
 import {
   ALL,
   type ConfigKind,

@@ -1,5 +1,5 @@
-import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../../core/proxy_credentials.js';
-import { parseDynamicSpec } from '../../rules/spec.js';
+import { fitsCredential, MAX_CREDENTIAL_BYTES } from '../../core/proxy.js';
+import { parseDynamicSpec } from '../../rules/forward_spec.js';
 import type { ProxyOptions } from '../api.js';
 import { usage } from './flags.js';
 import { readFirstLine } from './read_bounded.js';

@@ -1,9 +1,13 @@
 import * as v from 'valibot';
-import { printEndpoint } from '../../rules/endpoint.js';
-import { parseReverseSpec } from '../../rules/reverse_spec.js';
-import { looksLikePath } from '../../rules/socket_path.js';
-import { parseBind, parseDynamicSpec, parseLocalSpec, printBind } from '../../rules/spec.js';
-import { parseUdpSpec } from '../../rules/udp_spec.js';
+import { looksLikePath, printEndpoint } from '../../rules/endpoint.js';
+import {
+  parseBind,
+  parseDynamicSpec,
+  parseLocalSpec,
+  parseReverseSpec,
+  parseUdpSpec,
+  printBind,
+} from '../../rules/forward_spec.js';
 import { type ForwardKind, placeOf, type RunningForward } from '../service/running_forwards.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';

@@ -1,8 +1,7 @@
 import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Writable } from 'node:stream';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 
 /** A stream that a command writes to. Unlike pipes and terminals, a file may accept lines again after a failure. */
 export type Output = Writable & Partial<Pick<FileOutput, 'tryLine'>>;

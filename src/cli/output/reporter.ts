@@ -1,7 +1,7 @@
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import type { Logger, LogLevel } from '../../core/logger.js';
-import { Repeats } from '../../core/repeats.js';
+import { Repeats } from '../../core/logger.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
 import { LiveLine, type MaybeTerminal } from './live_line.js';

@@ -2,7 +2,7 @@ import { close } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { systemTimers } from '../../core/clock.js';
-import { interfacesNow } from '../../core/interfaces.js';
+import { interfacesNow } from '../../core/ip.js';
 import type { TunnelApi } from '../api.js';
 import { isReaderGone, type Output, outputOf } from '../output/output.js';
 import type { CliIo } from './io.js';

@@ -1,11 +1,14 @@
 import * as v from 'valibot';
-import { type ControlMethods, method } from '../../control/method.js';
+import { type ControlMethods, method } from '../../control/server.js';
 import type { TimerHandle, Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import { fitsCredential } from '../../core/proxy_credentials.js';
-import { parseReverseSpec } from '../../rules/reverse_spec.js';
-import { parseDynamicSpec, parseLocalSpec } from '../../rules/spec.js';
-import { parseUdpSpec } from '../../rules/udp_spec.js';
+import { fitsCredential } from '../../core/proxy.js';
+import {
+  parseDynamicSpec,
+  parseLocalSpec,
+  parseReverseSpec,
+  parseUdpSpec,
+} from '../../rules/forward_spec.js';
 import { FORWARD_FLAGS, parseWhich } from '../output/forward_text.js';
 import type { HeldForward, RunningForward, RunningForwards } from './running_forwards.js';
 

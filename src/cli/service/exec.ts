@@ -1,5 +1,4 @@
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import { usage } from '../options/flags.js';
 import type { Reporter } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';

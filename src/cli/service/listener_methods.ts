@@ -1,8 +1,8 @@
 import * as v from 'valibot';
-import { type ControlMethods, method } from '../../control/method.js';
+import { type ControlMethods, method } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
+import { type IsName, printRule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
-import { type IsName, printRule, readRule } from '../../rules/rule.js';
 import type { ListenerHandle } from '../api.js';
 import { peerRows } from '../output/peer_rows.js';
 

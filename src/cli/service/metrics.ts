@@ -3,7 +3,8 @@ import { boundAddress } from '../../forward/bound_address.js';
 import { bindError } from '../../forward/entry/listen_error.js';
 import { warnWhenPublic } from '../../forward/entry/public_bind.js';
 import type { PeerInfo } from '../../index.js';
-import { type HostPort, parseBind, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { parseBind } from '../../rules/forward_spec.js';
 import type { TunnelHandle } from '../api.js';
 import type { Reporter } from '../output/reporter.js';
 

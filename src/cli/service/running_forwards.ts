@@ -2,9 +2,8 @@ import { EventEmitter } from 'node:events';
 import { FINAL_REFUSALS } from '../../forward/reverse/reverse.js';
 import type { Reverse } from '../../index.js';
 import { type Endpoint, printEndpoint } from '../../rules/endpoint.js';
-import type { ReverseSpec } from '../../rules/reverse_spec.js';
-import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../../rules/spec.js';
-import type { UdpSpec } from '../../rules/udp_spec.js';
+import type { ReverseSpec, UdpSpec } from '../../rules/forward_spec.js';
+import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../../rules/forward_spec.js';
 import type { ConnectorHandle, Forward, ProxyOptions } from '../api.js';
 import { usage } from '../options/flags.js';
 

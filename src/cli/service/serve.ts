@@ -1,10 +1,11 @@
-import type { ControlMethods } from '../../control/method.js';
+import type { ControlMethods } from '../../control/server.js';
 import { ControlServer } from '../../control/server.js';
+import { tenths } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../../core/return_codes.js';
-import { tenths } from '../../core/tenths.js';
 import type { Identity } from '../../state/identity.js';
-import { openIdentity, type Role } from '../../state/identity_file.js';
+import type { Role } from '../../state/identity_file.js';
+import { openIdentity } from '../../state/identity_file.js';
 import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from '../api.js';
 import type { CliEvent } from '../output/events.js';
 import { printable } from '../output/human.js';

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type ControlMethods, method } from '../../control/method.js';
+import { type ControlMethods, method } from '../../control/server.js';
 import type { TunnelHandle } from '../api.js';
 import { RunningForwardSchema } from '../output/forward_text.js';
 import { DatagramCounts, PeerSchema, peerRows } from '../output/peer_rows.js';

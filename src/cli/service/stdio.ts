@@ -1,5 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import type { ConnectorHandle } from '../api.js';
 import { outputError } from '../output/output.js';
 import { refusalText } from '../output/refusal_text.js';

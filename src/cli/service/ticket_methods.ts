@@ -8,7 +8,7 @@ import {
   UsesSchema,
 } from '../../access/access_state.js';
 import type { AccessPolicy } from '../../access/policy.js';
-import { type ControlMethods, method } from '../../control/method.js';
+import { type ControlMethods, method } from '../../control/server.js';
 
 /** Where tickets are made and taken back: a running listener, or its state file. */
 export interface TicketDesk {

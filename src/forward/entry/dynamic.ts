@@ -4,9 +4,9 @@ import { systemTimers, type TimerHandle, type Timers } from '../../core/clock.js
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { MAX_WAITING_CONNECTIONS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
-import type { ProxyCredentials } from '../../core/proxy_credentials.js';
+import type { ProxyCredentials } from '../../core/proxy.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { type HostPort, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { boundAddress } from '../bound_address.js';
 import { authorizer } from '../proxy/credentials.js';
 import { ProxyClient } from '../proxy/proxy_client.js';
@@ -16,7 +16,7 @@ import { StreamGate, type StreamGateOptions } from '../stream_gate.js';
 import type { StreamOpener } from '../stream_opener.js';
 import { TCP_OPTIONS } from '../tcp_options.js';
 import { bindError, closedEarly } from './listen_error.js';
-import type { Refusal } from './local.js';
+import type { RefusedConnection } from './local.js';
 import { warnWhenPublic } from './public_bind.js';
 
 export interface DynamicForwardOptions extends StreamGateOptions {
@@ -32,7 +32,7 @@ export interface DynamicForwardOptions extends StreamGateOptions {
 }
 
 export interface DynamicForwardEvents {
-  refused: [refusal: Refusal];
+  refused: [refusal: RefusedConnection];
 }
 
 const MAX_HALF_OPEN = 128;

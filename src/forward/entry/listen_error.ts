@@ -1,7 +1,8 @@
 import { TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import type { Endpoint } from '../../rules/endpoint.js';
-import { type HostPort, printBind, printHostPort, printLocalSpec } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { printBind, printLocalSpec } from '../../rules/forward_spec.js';
 
 /** Lowest port that a system lets everybody listen on. */
 const FIRST_FREE_FOR_ALL = 1024;

@@ -1,11 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { basename, dirname } from 'node:path';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import { listenAt, openSocketFile, socketFileState } from '../../core/socket_file.js';
-import { foreignPath } from '../../rules/socket_path.js';
+import { foreignPath } from '../../rules/endpoint.js';
 
 /**
  * Lets a server listen at the path of a UNIX socket, which this user alone may use (mode 0600), or of a

@@ -3,8 +3,9 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { Reason } from '../../mux/wire/reasons.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import { type Endpoint, isPath, printEndpoint, type SocketPath, targetOf } from '../../rules/endpoint.js';
-import type { HostPort, LocalSpec } from '../../rules/spec.js';
+import type { LocalSpec } from '../../rules/forward_spec.js';
 import { boundAddress } from '../bound_address.js';
 import { Pipe } from '../pipe.js';
 import { turnAway } from '../reset_socket.js';
@@ -24,7 +25,7 @@ export interface LocalForwardOptions extends StreamGateOptions {
 }
 
 /** A connection that came to nothing: its client has seen a reset. */
-export interface Refusal {
+export interface RefusedConnection {
   readonly target: Endpoint;
   readonly reason: Reason;
   /** For people; may be empty. */
@@ -36,7 +37,7 @@ export interface LocalForwardEvents {
   listening: [local: Endpoint];
   /** @param from the client's address; undefined when it was gone already, and at a path */
   connection: [from: HostPort | undefined];
-  refused: [refusal: Refusal];
+  refused: [refusal: RefusedConnection];
   /** No further connection is accepted. No event of listening follows. */
   closed: [];
 }

@@ -1,7 +1,7 @@
+import { LOCALHOST } from '../../core/host.js';
+import { isLoopback, parseAddress } from '../../core/ip.js';
 import type { Logger } from '../../core/logger.js';
-import { isLoopback, parseAddress } from '../../rules/address.js';
-import { LOCALHOST } from '../../rules/host.js';
-import { type HostPort, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 
 /** True for what no other machine reaches. */
 export function isPrivateBind({ host }: HostPort): boolean {

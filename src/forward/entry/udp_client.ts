@@ -2,7 +2,7 @@ import type { Timers } from '../../core/clock.js';
 import { MAX_STREAM_DATAGRAM_BYTES } from '../../core/limits.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import { IdleTimer } from '../idle_timer.js';
 
 /** Datagrams of one client that wait for a session with the peer, and their bytes; of more the oldest go. */

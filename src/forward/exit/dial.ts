@@ -2,15 +2,14 @@ import type { Socket as UdpSocket } from 'node:dgram';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
+import { type Host, LOCALHOST, printHost, readHost } from '../../core/host.js';
+import { type IpAddress, parseAddress } from '../../core/ip.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../../core/limits.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { type Address, parseAddress } from '../../rules/address.js';
 import type { TargetRules } from '../../rules/allow.js';
-import { type Endpoint, isPath } from '../../rules/endpoint.js';
+import type { HostPort } from '../../rules/endpoint.js';
+import { type Endpoint, foreignPath, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
-import { type Host, LOCALHOST, printHost, readHost } from '../../rules/host.js';
-import { foreignPath, readSocketPath } from '../../rules/socket_path.js';
-import type { HostPort } from '../../rules/spec.js';
 import { shown } from '../../rules/spec_text.js';
 import { TCP_OPTIONS } from '../tcp_options.js';
 import { type ConnectUdp, connectUdp } from '../udp_socket.js';
@@ -31,11 +30,11 @@ export type DialResult = { readonly kind: 'connected'; readonly socket: Socket }
 
 /** The same for datagrams; `address` is where they go. */
 export type UdpDialResult =
-  | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: Address }
+  | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: IpAddress }
   | DialFailure;
 
 /** Starts to connect; `connect` or `error` follows. */
-export type Connect = (address: Address, port: number) => Socket;
+export type Connect = (address: IpAddress, port: number) => Socket;
 
 export interface DialerOptions {
   /** Asked when a dial is requested, again after it waited for its turn, and about each address that its name has. */
@@ -152,7 +151,7 @@ export class Dialer {
     protocol: Protocol,
     target: HostPort,
     signal: AbortSignal | undefined,
-    connect: (asked: string, addresses: readonly Address[], deadline: Deadline) => Promise<Result>,
+    connect: (asked: string, addresses: readonly IpAddress[], deadline: Deadline) => Promise<Result>,
   ): Promise<Result | DialFailure> {
     const asked = `${shown(target.host)} port ${target.port}`;
     const host = readHost(target.host);
@@ -216,7 +215,7 @@ export class Dialer {
     );
   }
 
-  async #addresses(host: Host): Promise<readonly Address[]> {
+  async #addresses(host: Host): Promise<readonly IpAddress[]> {
     if (host.kind === 'address') return [host.address];
     const found = host.name === LOCALHOST ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
     // What is no address in our sense, such as one with a scope, is not dialled.

@@ -1,4 +1,4 @@
-import { errnoOf } from '../../core/errno.js';
+import { errnoOf } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 

@@ -1,9 +1,8 @@
-import { parseAddress } from '../../rules/address.js';
+import { readHost } from '../../core/host.js';
+import { parseAddress } from '../../core/ip.js';
 import type { TargetRules } from '../../rules/allow.js';
-import { type Endpoint, isPath } from '../../rules/endpoint.js';
+import { type Endpoint, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
-import { readHost } from '../../rules/host.js';
-import { readSocketPath } from '../../rules/socket_path.js';
 
 /** A connection to a target, kept so that the rules can be asked about it again. */
 export class OpenTarget {

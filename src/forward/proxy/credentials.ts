@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { ProxyCredentials } from '../../core/proxy_credentials.js';
+import type { ProxyCredentials } from '../../core/proxy.js';
 import type { Authorize } from './proxy_handshake.js';
 
 /** Compares in a time that tells nothing of what was wrong. */

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { TimerHandle, Timers } from '../../core/clock.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import { Pipe } from '../pipe.js';
 import { resetSocket } from '../reset_socket.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';

@@ -1,6 +1,6 @@
+import { hostText, readHost } from '../../core/host.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { hostText, readHost } from '../../rules/host.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
 
 /** What a client of the proxy has got so far. `answer` goes to it, may be empty, and is never sent twice. */
 export type ProxyStep =

@@ -1,3 +1,4 @@
+import { IPV4_BYTES, IPV6_BYTES, ipText } from '../../core/ip.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import {
   type Authorize,
@@ -129,7 +130,7 @@ function request(held: Uint8Array): Turn {
     return failed(reply(BAD_ADDRESS_TYPE), `an address of type ${type}`);
   }
   const from = type === NAME ? 5 : 4;
-  const addressBytes = type === IPV4 ? 4 : type === IPV6 ? 16 : held[4];
+  const addressBytes = type === IPV4 ? IPV4_BYTES : type === IPV6 ? IPV6_BYTES : held[4];
   if (addressBytes === undefined) return undefined;
   const end = from + addressBytes + 2;
   if (held.length < end) return undefined;
@@ -140,12 +141,8 @@ function request(held: Uint8Array): Turn {
 }
 
 function hostIn(type: number, bytes: Uint8Array): string {
-  if (type === IPV4) return bytes.join('.');
   // One character a byte: what is not ASCII is refused as a host.
-  if (type === NAME) return String.fromCharCode(...bytes);
-  const words: string[] = [];
-  for (let at = 0; at < 16; at += 2) words.push(((bytes[at]! << 8) | bytes[at + 1]!).toString(16));
-  return words.join(':');
+  return type === NAME ? String.fromCharCode(...bytes) : ipText(bytes);
 }
 
 /** Where the target is seen from is not told: it is the far end's address. */

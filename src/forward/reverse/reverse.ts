@@ -4,8 +4,8 @@ import { TunnelError } from '../../core/errors.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { idBytes, isIdAt } from '../../mux/wire/stream_id.js';
-import type { ReverseSpec } from '../../rules/reverse_spec.js';
-import type { HostPort } from '../../rules/spec.js';
+import type { HostPort } from '../../rules/endpoint.js';
+import type { ReverseSpec } from '../../rules/forward_spec.js';
 import type { StreamOpener } from '../stream_opener.js';
 
 export interface ReverseForwardOptions {

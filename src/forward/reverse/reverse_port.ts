@@ -1,15 +1,14 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { TimerHandle, Timers } from '../../core/clock.js';
 import type { DescriptorShare } from '../../core/descriptors.js';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
+import { parseAddress } from '../../core/ip.js';
 import { SESSION_WAIT_MS } from '../../core/limits.js';
 import type { Logger } from '../../core/logger.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import { parseAddress } from '../../rules/address.js';
-import { type HostPort, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { boundAddress } from '../bound_address.js';
 import { Pipe } from '../pipe.js';
 import { turnAway } from '../reset_socket.js';

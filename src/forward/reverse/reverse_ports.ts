@@ -1,11 +1,11 @@
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
+import { bracketed, LOCALHOST } from '../../core/host.js';
+import { type IpAddress, parseAddress } from '../../core/ip.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { OpenRequest } from '../../mux/stream/stream_api.js';
 import type { ListenTarget } from '../../mux/wire/target.js';
-import { type Address, bracketed, parseAddress } from '../../rules/address.js';
-import { LOCALHOST } from '../../rules/host.js';
-import { type HostPort, printHostPort } from '../../rules/spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { shown } from '../../rules/spec_text.js';
 import { DenialLog } from '../denial_log.js';
 import { ReversePort } from './reverse_port.js';
@@ -14,7 +14,7 @@ export interface ReversePortsOptions {
   /** How the peer is named in the log. */
   readonly peer: string;
   /** Asked before each port is opened, and when they have changed. */
-  readonly rules: { permitsListen(bind: Address, port: number): boolean };
+  readonly rules: { permitsListen(bind: IpAddress, port: number): boolean };
   /** Ports open at once. */
   readonly maxPorts: number;
   /** What the ports and their connections may use. Default: no bound. */

@@ -1,7 +1,7 @@
 import { TunnelError } from '../../core/errors.js';
+import { LOCALHOST, readHost } from '../../core/host.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { ExposedPorts } from '../../rules/expose.js';
-import { LOCALHOST, readHost } from '../../rules/host.js';
 
 /** A name and a port that lead to this process itself, and to no address: nobody resolves or dials them. */
 export interface Offer extends HostPort {

@@ -7,13 +7,16 @@ import type { DatagramShare } from './datagram_memory.js';
 export class DatagramSender {
   readonly #share: DatagramShare;
   readonly #urgency: Urgency;
+  readonly #partBytes: number;
   #queue: Uint8Array[] = [];
   #bytes = 0;
   /** Of the first in the queue. */
   #number = 0;
   #part = 0;
 
-  constructor(share: DatagramShare, nowMs: number) {
+  /** @param frameBytes longest frame, header included */
+  constructor(share: DatagramShare, frameBytes: number, nowMs: number) {
+    this.#partBytes = frameBytes - DATAGRAM_HEADER_BYTES;
     this.#share = share;
     this.#urgency = new Urgency(nowMs);
   }
@@ -41,9 +44,9 @@ export class DatagramSender {
   }
 
   /** Sends a datagram or the next part of one; there {@link hasFrame}. @returns 0 when the sink refused */
-  sendFrame(sink: FrameSink, id: Uint8Array, frameBytes: number, urgent: boolean): number {
+  sendFrame(sink: FrameSink, id: Uint8Array, urgent: boolean): number {
     const datagram = this.#queue[0]!;
-    const partBytes = frameBytes - DATAGRAM_HEADER_BYTES;
+    const partBytes = this.#partBytes;
     const parts = Math.max(1, Math.ceil(datagram.length / partBytes));
     const from = this.#part * partBytes;
     const payload = datagram.subarray(from, from + partBytes);

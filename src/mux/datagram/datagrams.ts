@@ -9,8 +9,8 @@ export class Datagrams {
   readonly receiving: DatagramReceiver;
 
   /** @param memory of all streams of the session */
-  constructor(memory: DatagramMemory, nowMs: number) {
-    this.sending = new DatagramSender(memory.share(MAX_STREAM_DATAGRAM_BYTES), nowMs);
+  constructor(memory: DatagramMemory, frameBytes: number, nowMs: number) {
+    this.sending = new DatagramSender(memory.share(MAX_STREAM_DATAGRAM_BYTES), frameBytes, nowMs);
     this.receiving = new DatagramReceiver(memory.share(MAX_STREAM_DATAGRAM_BYTES));
   }
 

@@ -1,12 +1,7 @@
-import { Lane, LaneTicket } from './lane.js';
-
 /** Whoever has frames to send: a stream, or the session itself. */
 export interface Source {
-  /** Its place in the control lane, and in one of the data lanes. */
-  readonly control: LaneTicket<Source>;
-  readonly data: LaneTicket<Source>;
-  /** Bytes it may still send in this round; kept by the scheduler. */
-  deficitBytes: number;
+  /** Kept by the scheduler. */
+  readonly turns: Turns;
 
   /** Sends one control frame. False when the sink refused. */
   sendControl(): boolean;
@@ -18,9 +13,19 @@ export interface Source {
   readonly isInteractive: boolean;
 }
 
-/** Tickets for a new source. */
-export function tickets(source: Source): Pick<Source, 'control' | 'data'> {
-  return { control: new LaneTicket(source), data: new LaneTicket(source) };
+/** What a {@link Scheduler} keeps about one source. Made by the source itself. */
+export class Turns {
+  /** The place in the control lane. */
+  readonly control: LaneTicket<Source>;
+  /** The place in one of the two data lanes. */
+  readonly data: LaneTicket<Source>;
+  /** Bytes that the source may still send in this round. */
+  deficitBytes = 0;
+
+  constructor(source: Source) {
+    this.control = new LaneTicket(source);
+    this.data = new LaneTicket(source);
+  }
 }
 
 /** What each stream with much data may send before it is the next one's turn: six full frames. */
@@ -43,19 +48,19 @@ export class Scheduler {
   }
 
   controlDue(source: Source): void {
-    this.#control.enter(source.control);
+    this.#control.enter(source.turns.control);
   }
 
   /** The source has data that it may send; it need not be told again until it has none. */
   dataDue(source: Source): void {
-    if (source.data.lane !== undefined) return;
-    (source.isInteractive ? this.#interactive : this.#bulk).enter(source.data);
+    if (source.turns.data.lane !== undefined) return;
+    (source.isInteractive ? this.#interactive : this.#bulk).enter(source.turns.data);
   }
 
   /** The source is gone. */
   forget(source: Source): void {
-    source.control.lane?.leave(source.control);
-    source.data.lane?.leave(source.data);
+    source.turns.control.lane?.leave(source.turns.control);
+    source.turns.data.lane?.leave(source.turns.data);
   }
 
   /** The sink has room again. */
@@ -82,8 +87,8 @@ export class Scheduler {
         return;
       }
       // A source with more goes to the end, so that no one's control frames wait for another's.
-      this.#control.leave(source.control);
-      if (source.hasControl) this.#control.enter(source.control);
+      this.#control.leave(source.turns.control);
+      if (source.hasControl) this.#control.enter(source.turns.control);
       source = this.#control.first;
     }
   }
@@ -92,14 +97,14 @@ export class Scheduler {
     let source = this.#interactive.first;
     while (source !== undefined && !this.#refusedUrgent) {
       if (source.hasData && !source.isInteractive) {
-        this.#bulk.enter(source.data);
+        this.#bulk.enter(source.turns.data);
       } else if (source.hasData) {
         if (source.sendData(true) === 0) {
           this.#refusedUrgent = true;
           return;
         }
       } else {
-        this.#interactive.leave(source.data);
+        this.#interactive.leave(source.turns.data);
       }
       source = this.#interactive.first;
     }
@@ -108,19 +113,67 @@ export class Scheduler {
   #runBulk(): void {
     let source = this.#bulk.first;
     while (source !== undefined && !this.#refusedUrgent && !this.#refusedBulk) {
-      if (source.deficitBytes <= 0) source.deficitBytes += QUANTUM_BYTES;
-      while (source.hasData && source.deficitBytes > 0) {
+      if (source.turns.deficitBytes <= 0) source.turns.deficitBytes += QUANTUM_BYTES;
+      while (source.hasData && source.turns.deficitBytes > 0) {
         const bytes = source.sendData(false);
         if (bytes === 0) {
           this.#refusedBulk = true;
           return;
         }
-        source.deficitBytes -= bytes;
+        source.turns.deficitBytes -= bytes;
       }
-      this.#bulk.leave(source.data);
-      if (source.hasData) this.#bulk.enter(source.data);
-      else source.deficitBytes = 0;
+      this.#bulk.leave(source.turns.data);
+      if (source.hasData) this.#bulk.enter(source.turns.data);
+      else source.turns.deficitBytes = 0;
       source = this.#bulk.first;
     }
+  }
+}
+
+/** One place in a {@link Lane}: a source has one for each lane it may stand in. */
+export class LaneTicket<T> {
+  readonly source: T;
+  lane: Lane<T> | undefined;
+  previous: LaneTicket<T> | undefined;
+  next: LaneTicket<T> | undefined;
+
+  constructor(source: T) {
+    this.source = source;
+  }
+}
+
+/**
+ * A queue that anyone can leave from the middle. A stream that is gone leaves at once, so a lane
+ * is never longer than the streams that live, whatever a peer does while the way out is closed.
+ */
+export class Lane<T> {
+  #first: LaneTicket<T> | undefined;
+  #last: LaneTicket<T> | undefined;
+
+  get first(): T | undefined {
+    return this.#first?.source;
+  }
+
+  /** Puts it last, unless it stands in this lane already; leaves the lane it stood in. */
+  enter(ticket: LaneTicket<T>): void {
+    if (ticket.lane === this) return;
+    ticket.lane?.leave(ticket);
+    ticket.lane = this;
+    ticket.previous = this.#last;
+    if (this.#last === undefined) this.#first = ticket;
+    else this.#last.next = ticket;
+    this.#last = ticket;
+  }
+
+  /** Does nothing when it stands elsewhere. */
+  leave(ticket: LaneTicket<T>): void {
+    if (ticket.lane !== this) return;
+    if (ticket.previous === undefined) this.#first = ticket.next;
+    else ticket.previous.next = ticket.next;
+    if (ticket.next === undefined) this.#last = ticket.previous;
+    else ticket.next.previous = ticket.previous;
+    ticket.lane = undefined;
+    ticket.previous = undefined;
+    ticket.next = undefined;
   }
 }

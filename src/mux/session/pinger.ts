@@ -1,6 +1,6 @@
 import { TunnelError } from '../../core/errors.js';
+import { readU32, writeU64 } from '../wire/codec.js';
 import { TOKEN_BYTES } from '../wire/frame.js';
-import { readU32, writeU64 } from '../wire/integers.js';
 
 /** Gets the round trip in milliseconds; undefined when the session closed before the answer came. */
 export type PingCallback = (roundTripMs: number | undefined) => void;

@@ -3,16 +3,15 @@ import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
 import { Scheduler } from '../schedule/scheduler.js';
-import { Stream } from '../stream/stream.js';
+import { Stream, type StreamHost } from '../stream/stream.js';
 import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
-import type { StreamHost } from '../stream/stream_host.js';
 import type { StreamParts } from '../stream/stream_parts.js';
+import { violation } from '../wire/codec.js';
 import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from '../wire/frame.js';
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { ID_BYTES, isNilAt, newId } from '../wire/stream_id.js';
 import { encodeTarget, type Target } from '../wire/target.js';
-import { violation } from '../wire/violation.js';
 import { PendingRequest } from './open_request.js';
 import { Opens } from './opens.js';
 import { KeepAlive, type PingCallback } from './pinger.js';
@@ -72,7 +71,7 @@ export class Session {
     this.#clock = clock;
     const limits = withDefaults(options.limits);
     this.#sink = options.sink;
-    this.#memory = new StreamMemory(limits);
+    this.#memory = new StreamMemory(limits, options.frameBytes);
     this.#controlFramesPerSecond = limits.controlFramesPerSecond;
     this.#controlFrames = new Allowance(
       2 * limits.controlFramesPerSecond,
@@ -94,9 +93,9 @@ export class Session {
         this.#unanswered--;
       },
     });
-    this.#host = this.#hostOfStreams();
     this.#started = options.role === 'connector';
     this.#scheduler = new Scheduler(this.#started);
+    this.#host = this.#hostOfStreams();
     this.#wantPing();
     this.#pump();
   }
@@ -387,22 +386,20 @@ export class Session {
     return {
       sink: this.#sink,
       clock: this.#clock,
-      frameBytes: this.#options.frameBytes,
+      scheduler: this.#scheduler,
       roundTripMs: (nowMs) => {
         if (this.#control.pinger.isStale(nowMs, ROUND_TRIP_AGE_MS)) this.#wantPing();
         return this.#control.pinger.smoothedMs;
       },
-      controlDue: (stream) => this.#scheduler.controlDue(stream),
-      dataDue: (stream) => this.#scheduler.dataDue(stream),
-      hasNews: (stream) => this.#news.push(stream),
-      mayDrain: (stream) => this.#mayDrain.push(stream),
+      settleLater: (stream) => this.#news.push(stream),
+      drainLater: (stream) => this.#mayDrain.push(stream),
       answered: () => void this.#unanswered--,
-      refuse: ({ idBytes }, reason, text) => this.#refuse(idBytes, reason, text),
-      forget: (stream) => {
+      over: (stream, refusal) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
         this.#opens.forget(stream);
         this.#busyMs = this.#clock.nowMs();
+        if (refusal !== undefined) this.#refuse(stream.idBytes, refusal.reason, refusal.text);
       },
       pump: () => this.#pump(),
     };

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.js';
-import type { LaneTicket } from '../schedule/lane.js';
-import { type Source, tickets } from '../schedule/scheduler.js';
+import { type Source, Turns } from '../schedule/scheduler.js';
+import { encodeText, violation } from '../wire/codec.js';
 import {
   BYE,
   type ByeBody,
@@ -20,11 +20,9 @@ import {
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { isNilAt } from '../wire/stream_id.js';
-import { encodeText } from '../wire/text.js';
-import { violation } from '../wire/violation.js';
 import { Pinger } from './pinger.js';
 
-interface Refusal {
+interface QueuedRefusal {
   readonly id: Uint8Array;
   readonly reason: Reason;
   readonly text: string;
@@ -39,21 +37,18 @@ export interface SessionControlOptions {
 
 /** The frames that no stream sends: PING, PONG, BYE, and REFUSED for streams that never were. */
 export class SessionControl implements Source {
-  readonly control: LaneTicket<Source>;
-  readonly data: LaneTicket<Source>;
-  deficitBytes = 0;
+  readonly turns: Turns = new Turns(this);
   readonly pinger = new Pinger();
   readonly #options: SessionControlOptions;
   readonly #pongToken = new Uint8Array(TOKEN_BYTES);
   #pongDue = false;
   /** As many as the peer has unanswered OPENs, at most. */
-  #refusals: Refusal[] = [];
+  #refusals: QueuedRefusal[] = [];
   #theirBye: ByeBody | undefined;
   #bye: { readonly reason: Reason; readonly text: Uint8Array } | undefined;
 
   constructor(options: SessionControlOptions) {
     this.#options = options;
-    ({ control: this.control, data: this.data } = tickets(this));
   }
 
   /** The peer's BYE, once it has come. */
@@ -83,7 +78,7 @@ export class SessionControl implements Source {
     }
   }
 
-  refuse(refusal: Refusal): void {
+  refuse(refusal: QueuedRefusal): void {
     this.#refusals.push(refusal);
   }
 
@@ -137,7 +132,7 @@ export class SessionControl implements Source {
     return true;
   }
 
-  #sendRefused(refusal: Refusal): boolean {
+  #sendRefused(refusal: QueuedRefusal): boolean {
     const text = encodeText(refusal.text);
     const out = this.#options.sink.reserve(refusedBytes(text), true);
     if (out === undefined) return false;

@@ -1,7 +1,7 @@
 import { MAX_PEER_DATAGRAM_BYTES } from '../../core/limits.js';
 import { DatagramMemory } from '../datagram/datagram_memory.js';
 import { Datagrams } from '../datagram/datagrams.js';
-import { BLOCK_BYTES, BlockPool } from '../stream/block_pool.js';
+import { BLOCK_BYTES, BlockPool } from '../stream/reassembly.js';
 import { ReceiveHalf } from '../stream/receive_half.js';
 import { GrowthBudget } from '../stream/receive_window.js';
 import { SendHalf } from '../stream/send_half.js';
@@ -70,11 +70,14 @@ const CROWDED_WINDOW_BYTES = 16 * 1024;
 /** The memory that one session's streams share: blocks for what came, and what windows may grow by. */
 export class StreamMemory {
   readonly #limits: Required<SessionLimits>;
+  readonly #frameBytes: number;
   readonly #growth: GrowthBudget;
   readonly #pool: BlockPool;
   readonly #datagrams = new DatagramMemory(MAX_PEER_DATAGRAM_BYTES);
 
-  constructor(limits: Required<SessionLimits>) {
+  /** @param frameBytes longest frame that a stream may send */
+  constructor(limits: Required<SessionLimits>, frameBytes: number) {
+    this.#frameBytes = frameBytes;
     this.#limits = limits;
     this.#growth = new GrowthBudget(limits.maxPeerWindowBytes);
     this.#pool = new BlockPool(Math.ceil(limits.maxHeldBytes / BLOCK_BYTES));
@@ -104,8 +107,8 @@ export class StreamMemory {
     // Among many streams each gets a share: a peer that opens all it may opens no gigabyte.
     const shareBytes = Math.floor(maxPeerWindowBytes / (others + 1));
     return {
-      datagrams: kind === 'udp' ? new Datagrams(this.#datagrams, nowMs) : undefined,
-      sending: new SendHalf(sendHighWaterBytes, nowMs),
+      datagrams: kind === 'udp' ? new Datagrams(this.#datagrams, this.#frameBytes, nowMs) : undefined,
+      sending: new SendHalf(sendHighWaterBytes, this.#frameBytes, nowMs),
       receiving: new ReceiveHalf(this.#pool, {
         initialBytes: Math.min(initialWindowBytes, Math.max(CROWDED_WINDOW_BYTES, shareBytes)),
         maxBytes: maxStreamWindowBytes,

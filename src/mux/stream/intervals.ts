@@ -1,4 +1,4 @@
-import { violation } from '../wire/violation.js';
+import { violation } from '../wire/codec.js';
 
 /**
  * Most pieces one stream may be left in. An honest sender's frames in flight stay far below;

@@ -1,7 +1,6 @@
+import { violation } from '../wire/codec.js';
 import { DATA_HEADER_BYTES, readDataOffset, readOffset } from '../wire/frame.js';
-import { violation } from '../wire/violation.js';
-import type { BlockPool } from './block_pool.js';
-import { Reassembly } from './reassembly.js';
+import { type BlockPool, Reassembly } from './reassembly.js';
 import { ReceiveWindow, type ReceiveWindowOptions } from './receive_window.js';
 
 /** The direction of a stream to us: bytes put in order, how far the peer may go, and its end. */
@@ -22,16 +21,8 @@ export class ReceiveHalf {
     return this.#window.limit;
   }
 
-  get deliveredOffset(): number {
-    return this.#reassembly.deliveredOffset;
-  }
-
   get heldBytes(): number {
     return this.#reassembly.heldBytes;
-  }
-
-  get windowBytes(): number {
-    return this.#window.windowBytes;
   }
 
   /** The end has been delivered. */

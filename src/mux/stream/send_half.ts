@@ -8,6 +8,7 @@ import { SendQueue } from './send_queue.js';
 export class SendHalf {
   readonly #queue: SendQueue;
   readonly #urgency: Urgency;
+  readonly #frameBytes: number;
   /** Offset of the next byte to be sent. */
   #next = 0;
   /** Offset below which the peer takes bytes. */
@@ -16,17 +17,15 @@ export class SendHalf {
   #endSent = false;
   #toldToStop = false;
 
-  constructor(highWaterBytes: number, nowMs: number) {
+  /** @param frameBytes longest frame, header included */
+  constructor(highWaterBytes: number, frameBytes: number, nowMs: number) {
+    this.#frameBytes = frameBytes;
     this.#queue = new SendQueue(highWaterBytes);
     this.#urgency = new Urgency(nowMs);
   }
 
   get backlogBytes(): number {
     return this.#queue.bytes;
-  }
-
-  get sentOffset(): number {
-    return this.#next;
   }
 
   /** END has been sent. */
@@ -72,9 +71,10 @@ export class SendHalf {
   }
 
   /** Sends DATA, or END when all is sent; there {@link hasFrame}. @returns 0 when the sink refused */
-  sendFrame(sink: FrameSink, id: Uint8Array, frameBytes: number, urgent: boolean): number {
-    const payload = Math.min(this.#queue.bytes, this.#credit - this.#next, frameBytes - DATA_HEADER_BYTES);
+  sendFrame(sink: FrameSink, id: Uint8Array, urgent: boolean): number {
     if (this.#queue.bytes === 0) return this.#sendEnd(sink, id, urgent);
+    const room = Math.min(this.#credit - this.#next, this.#frameBytes - DATA_HEADER_BYTES);
+    const payload = Math.min(this.#queue.bytes, room);
     const out = sink.reserve(DATA_HEADER_BYTES + payload, urgent);
     if (out === undefined) return 0;
     writeOffsetFrame(out, DATA, id, this.#next);

@@ -1,9 +1,9 @@
+import type { Clock } from '../../core/clock.js';
 import { MAX_DATAGRAM_BYTES } from '../../core/limits.js';
 import type { DatagramSender } from '../datagram/datagram_sender.js';
 import type { Datagrams } from '../datagram/datagrams.js';
-import type { LaneTicket } from '../schedule/lane.js';
-import { type Source, tickets } from '../schedule/scheduler.js';
-import { putOffset, putOpen, putReset } from '../wire/control_frames.js';
+import { type Scheduler, type Source, Turns } from '../schedule/scheduler.js';
+import { violation } from '../wire/codec.js';
 import {
   CREDIT,
   DATA,
@@ -12,26 +12,43 @@ import {
   OPENED,
   REFUSED,
   RESET,
+  type ReasonAndText,
   readOffset,
   readRefused,
   readReset,
 } from '../wire/frame.js';
+import { type FrameSink, putOffset, putOpen, putReset } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { idKey, idText } from '../wire/stream_id.js';
-import { violation } from '../wire/violation.js';
 import type { ReceiveHalf } from './receive_half.js';
 import type { SendHalf } from './send_half.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
-import type { StreamHost } from './stream_host.js';
 import type { Phase, StreamParts, Verdict } from './stream_parts.js';
+
+/** What a stream needs of the session that it belongs to. */
+export interface StreamHost {
+  readonly sink: FrameSink;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  /** The smoothed round trip. Measures it anew when it is too old to size a window by. */
+  roundTripMs(nowMs: number): number | undefined;
+  /** Calls {@link Stream.settle} after the current batch of frames. */
+  settleLater(stream: Stream): void;
+  /** Calls {@link Stream.drain} once the scheduler has run. */
+  drainLater(stream: Stream): void;
+  /** OPENED was sent for the peer's OPEN. */
+  answered(): void;
+  /** The stream has ended; forget it. `refusal` is what REFUSED has to say, when the peer's OPEN has no answer yet. */
+  over(stream: Stream, refusal: ReasonAndText | undefined): void;
+  /** Sends what is due, unless the session is sending already. */
+  pump(): void;
+}
 
 /** A stream's life (docs/protocol.md, section 3.1), joining its two halves. */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
   readonly key: number;
-  readonly control: LaneTicket<Source>;
-  readonly data: LaneTicket<Source>;
-  deficitBytes = 0;
+  readonly turns: Turns = new Turns(this);
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
   readonly datagrams: Datagrams | undefined;
@@ -56,7 +73,6 @@ export class Stream implements MuxStream, Source {
     this.datagrams = parts.datagrams;
     this.#handlers = parts.handlers;
     this.#phase = parts.open === undefined ? 'requested' : 'opening';
-    ({ control: this.control, data: this.data } = tickets(this));
   }
 
   get id(): string {
@@ -69,10 +85,6 @@ export class Stream implements MuxStream, Source {
 
   get isOurs(): boolean {
     return this.#open !== undefined;
-  }
-
-  get isRequested(): boolean {
-    return this.#phase === 'requested';
   }
 
   get isClosed(): boolean {
@@ -126,22 +138,21 @@ export class Stream implements MuxStream, Source {
     if (this.#phase !== 'open') return;
     this.receiving.consumed(bytes);
     if (!this.receiving.isCreditDue) return;
-    this.#host.controlDue(this);
+    this.#host.scheduler.controlDue(this);
     this.#host.pump();
   }
 
-  /** The consumer takes the peer's stream; it {@link isRequested}. */
+  /** The consumer takes the peer's stream. Called once, before any other answer. */
   accept(handlers: StreamHandlers): void {
     this.#handlers = handlers;
     this.#phase = 'accepted';
-    this.#host.controlDue(this);
+    this.#host.scheduler.controlDue(this);
     this.#host.pump();
   }
 
   /** Instead of OPENED. */
   refuse(reason: Reason, text: string): void {
-    this.#close();
-    this.#host.refuse(this, reason, text);
+    this.#close({ reason, text });
     this.#host.pump();
   }
 
@@ -172,10 +183,10 @@ export class Stream implements MuxStream, Source {
   }
 
   sendData(urgent: boolean): number {
-    const bytes = this.#outgoing.sendFrame(this.#host.sink, this.idBytes, this.#host.frameBytes, urgent);
+    const bytes = this.#outgoing.sendFrame(this.#host.sink, this.idBytes, urgent);
     if (bytes === 0) return 0;
     this.#finishWhenOver();
-    if (this.sending.takeDrain()) this.#host.mayDrain(this);
+    if (this.sending.takeDrain()) this.#host.drainLater(this);
     return bytes;
   }
 
@@ -279,7 +290,7 @@ export class Stream implements MuxStream, Source {
     if (this.receiving.hasNews) this.list();
     if (!this.receiving.mayGrowAhead) return;
     this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
-    if (this.receiving.isCreditDue) this.#host.controlDue(this);
+    if (this.receiving.isCreditDue) this.#host.scheduler.controlDue(this);
   }
 
   /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
@@ -293,7 +304,7 @@ export class Stream implements MuxStream, Source {
 
   #receiveCredit(frame: Uint8Array): void {
     this.sending.raiseCredit(readOffset(frame));
-    if (this.hasData) this.#host.dataDue(this);
+    if (this.hasData) this.#host.scheduler.dataDue(this);
   }
 
   #receiveOpened(frame: Uint8Array): void {
@@ -302,7 +313,7 @@ export class Stream implements MuxStream, Source {
     this.#phase = 'open';
     this.#openedNews = true;
     this.list();
-    if (this.hasData) this.#host.dataDue(this);
+    if (this.hasData) this.#host.scheduler.dataDue(this);
   }
 
   #receiveRefused(frame: Uint8Array): void {
@@ -315,10 +326,9 @@ export class Stream implements MuxStream, Source {
   #receiveReset(reason: Reason): void {
     const unanswered = this.#phase === 'requested' || this.#phase === 'accepted';
     this.#verdict = { kind: 'reset', reason, remote: true };
-    this.#close();
+    // The peer keeps the UUID of its stream until there is an answer.
+    this.#close(unanswered ? { reason: 'cancelled', text: '' } : undefined);
     this.list();
-    // Its opener keeps the UUID until there is an answer.
-    if (unanswered) this.#host.refuse(this, 'cancelled', '');
   }
 
   /** What goes out in data frames. */
@@ -342,7 +352,7 @@ export class Stream implements MuxStream, Source {
     if (!putOffset(this.#host.sink, OPENED, this.idBytes, () => this.receiving.limit)) return false;
     this.#phase = 'open';
     this.#host.answered();
-    if (this.hasData) this.#host.dataDue(this);
+    if (this.hasData) this.#host.scheduler.dataDue(this);
     return true;
   }
 
@@ -363,12 +373,12 @@ export class Stream implements MuxStream, Source {
   #resetSoon(reason: Reason): void {
     this.#resetReason = reason;
     this.#resetDue = true;
-    this.#host.controlDue(this);
+    this.#host.scheduler.controlDue(this);
   }
 
   #sendSoon(): void {
     if (!this.hasData) return;
-    this.#host.dataDue(this);
+    this.#host.scheduler.dataDue(this);
     this.#host.pump();
   }
 
@@ -376,7 +386,7 @@ export class Stream implements MuxStream, Source {
   list(): void {
     if (this.#listed) return;
     this.#listed = true;
-    this.#host.hasNews(this);
+    this.#host.settleLater(this);
   }
 
   #finishWhenOver(): void {
@@ -389,10 +399,10 @@ export class Stream implements MuxStream, Source {
     this.datagrams?.clear();
   }
 
-  #close(): void {
+  #close(refusal?: ReasonAndText): void {
     if (this.#phase === 'closed') return;
     if (!this.isClosed) this.#drop();
     this.#phase = 'closed';
-    this.#host.forget(this);
+    this.#host.over(this, refusal);
   }
 }

@@ -18,7 +18,7 @@ import { isIdAt } from './stream_id.js';
 export const OUR_VERSIONS: Versions = { lowest: 1, highest: 1 };
 
 /** What one end brings into the handshake. */
-export interface Offer {
+export interface HandshakeOffer {
   readonly versions: Versions;
   /** UUID of this process's session with this peer, 16 bytes, never nil; the same after an outage. */
   readonly session: Uint8Array;
@@ -28,7 +28,7 @@ export interface Offer {
 }
 
 /** What this version of the code offers. @param session from `newId`, kept while the session lives */
-export function ourOffer(session: Uint8Array): Offer {
+export function ourOffer(session: Uint8Array): HandshakeOffer {
   return { versions: OUR_VERSIONS, session, frameBytes: MAX_FRAME_BYTES, features: 0 };
 }
 
@@ -46,7 +46,7 @@ export interface Agreement {
 }
 
 /** The connector's first word; it says it again each time the friend comes online. */
-export function helloOf(ours: Offer, fields: Fields = new Map()): Hello {
+export function helloOf(ours: HandshakeOffer, fields: Fields = new Map()): Hello {
   const { versions, session, frameBytes, features } = ours;
   return { versions, session, frameBytes, features, fields };
 }
@@ -59,7 +59,7 @@ export type HelloAnswer =
  * What the listener makes of a hello. When agreed, it checks the fields by its own rules, opens
  * the channel, and then sends {@link welcomeOf}. Never throws: a hello of nonsense is refused too.
  */
-export function answerHello(ours: Offer, packet: Uint8Array): HelloAnswer {
+export function answerHello(ours: HandshakeOffer, packet: Uint8Array): HelloAnswer {
   try {
     const theirs = decodeHelloVersions(packet);
     const version = Math.min(ours.versions.highest, theirs.highest);
@@ -82,12 +82,12 @@ export function answerHello(ours: Offer, packet: Uint8Array): HelloAnswer {
 }
 
 /** A refusal in the listener's name. */
-export function refuseOf(ours: Offer, reason: Reason, text: string): Refuse {
+export function refuseOf(ours: HandshakeOffer, reason: Reason, text: string): Refuse {
   return { versions: ours.versions, reason, text };
 }
 
 /** The listener's answer to a hello that it agreed to. */
-export function welcomeOf(ours: Offer, agreement: Agreement, fields: Fields = new Map()): Welcome {
+export function welcomeOf(ours: HandshakeOffer, agreement: Agreement, fields: Fields = new Map()): Welcome {
   return {
     version: agreement.version,
     connectorSession: agreement.theirSession,
@@ -104,7 +104,7 @@ export function welcomeOf(ours: Offer, agreement: Agreement, fields: Fields = ne
  * @returns undefined when it answers a hello of another session: late, to be ignored
  * @throws {TunnelError} ERR_HANDSHAKE_INVALID (remote)
  */
-export function acceptWelcome(ours: Offer, packet: Uint8Array): Agreement | undefined {
+export function acceptWelcome(ours: HandshakeOffer, packet: Uint8Array): Agreement | undefined {
   const welcome = decodeWelcome(packet);
   if (!isIdAt(ours.session, welcome.connectorSession, 0)) return undefined;
   if (welcome.version < ours.versions.lowest || welcome.version > ours.versions.highest) {
@@ -131,9 +131,21 @@ export function resumes(before: Agreement, now: Agreement): boolean {
   return isIdAt(before.ourSession, now.ourSession, 0) && isIdAt(before.theirSession, now.theirSession, 0);
 }
 
+/**
+ * Names the channel of an agreement in its packets: 32 bits, the same at both ends (docs/protocol.md,
+ * section 5). The 32-bit FNV-1a hash of both session UUIDs, the connector's first; keeps late
+ * packets of an older channel apart and needs to resist nobody, as Tox authenticates each packet.
+ * Source of the numbers: draft-eastlake-fnv-21, section 5.
+ */
+export function channelTag(agreement: Agreement, role: 'connector' | 'listener'): number {
+  const { ourSession, theirSession } = agreement;
+  const [first, second] = role === 'connector' ? [ourSession, theirSession] : [theirSession, ourSession];
+  return fnv1a(second, fnv1a(first, 0x811c9dc5));
+}
+
 type Theirs = Pick<Hello, 'session' | 'frameBytes' | 'features' | 'fields'>;
 
-function agree(ours: Offer, version: number, theirs: Theirs): Agreement {
+function agree(ours: HandshakeOffer, version: number, theirs: Theirs): Agreement {
   return {
     version,
     frameBytes: Math.min(ours.frameBytes, theirs.frameBytes),
@@ -144,10 +156,16 @@ function agree(ours: Offer, version: number, theirs: Theirs): Agreement {
   };
 }
 
-function refused(ours: Offer, reason: Reason, text: string): HelloAnswer {
+function refused(ours: HandshakeOffer, reason: Reason, text: string): HelloAnswer {
   return { kind: 'refused', refuse: refuseOf(ours, reason, text) };
 }
 
 function spoken({ lowest, highest }: Versions): string {
   return lowest === highest ? `version ${lowest}` : `versions ${lowest} to ${highest}`;
+}
+
+function fnv1a(bytes: Uint8Array, from: number): number {
+  let value = from;
+  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
+  return value;
 }

@@ -1,9 +1,18 @@
 import { MAX_DATAGRAM_BYTES } from '../../core/limits.js';
-import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './integers.js';
+import {
+  decodeText,
+  MAX_TEXT_BYTES,
+  printable,
+  readU16,
+  readU32,
+  readU64,
+  violation,
+  writeU16,
+  writeU32,
+  writeU64,
+} from './codec.js';
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { decodeTarget, type Target } from './target.js';
-import { decodeText, MAX_TEXT_BYTES, printable } from './text.js';
-import { violation } from './violation.js';
 
 // docs/protocol.md, section 3. Written straight into a slot of exactly the right length and read
 // in place: no object stands for a frame.

@@ -1,3 +1,15 @@
+import {
+  type CREDIT,
+  OFFSET_FRAME_BYTES,
+  type OPENED,
+  openBytes,
+  RESET_BYTES,
+  writeOffsetFrame,
+  writeOpen,
+  writeReset,
+} from './frame.js';
+import type { Reason } from './reasons.js';
+
 /** Where a session's frames go: a channel's way into the outbound ring, or a test. */
 export interface FrameSink {
   /**
@@ -13,4 +25,38 @@ export interface FrameSink {
   readonly framesSent: number;
   /** Bytes of all frames committed so far. */
   readonly bytesSent: number;
+}
+
+/**
+ * @param target as `encodeTarget` wrote it
+ * @returns false when the sink refused, as all of these
+ */
+export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, target: Uint8Array): boolean {
+  const out = sink.reserve(openBytes(target), true);
+  if (out === undefined) return false;
+  writeOpen(out, id, creditOffset, target);
+  sink.commit();
+  return true;
+}
+
+/** @param offset asked for once there is room */
+export function putOffset(
+  sink: FrameSink,
+  type: typeof CREDIT | typeof OPENED,
+  id: Uint8Array,
+  offset: () => number,
+): boolean {
+  const out = sink.reserve(OFFSET_FRAME_BYTES, true);
+  if (out === undefined) return false;
+  writeOffsetFrame(out, type, id, offset());
+  sink.commit();
+  return true;
+}
+
+export function putReset(sink: FrameSink, id: Uint8Array, reason: Reason): boolean {
+  const out = sink.reserve(RESET_BYTES, true);
+  if (out === undefined) return false;
+  writeReset(out, id, reason);
+  sink.commit();
+  return true;
 }

@@ -1,10 +1,24 @@
 import { TunnelError } from '../../core/errors.js';
-import { LOSSLESS_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
-import { KIND_CHALLENGE, KIND_HELLO, KIND_REFUSE, KIND_WELCOME } from '../../core/packet_kinds.js';
-import { readU16, readU32, writeU16, writeU32 } from './integers.js';
+import {
+  KIND_CHALLENGE,
+  KIND_HELLO,
+  KIND_REFUSE,
+  KIND_WELCOME,
+  LOSSLESS_PACKET_ID,
+  MAX_PACKET_BYTES,
+} from '../../core/packets.js';
+import {
+  decodeText,
+  encodeText,
+  MAX_TEXT_BYTES,
+  printable,
+  readU16,
+  readU32,
+  writeU16,
+  writeU32,
+} from './codec.js';
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { ID_BYTES, isNilAt } from './stream_id.js';
-import { decodeText, encodeText, MAX_TEXT_BYTES, printable } from './text.js';
 
 // docs/protocol.md, sections 1 and 2. Handshakes are rare, so these are plain objects.
 

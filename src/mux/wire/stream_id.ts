@@ -1,5 +1,5 @@
 import { parse, v4 } from 'uuid';
-import { readU32 } from './integers.js';
+import { readU32 } from './codec.js';
 
 // A stream's UUID stays 16 bytes; text is made of it only for people.
 

@@ -1,8 +1,6 @@
 import { TunnelError } from '../../core/errors.js';
-import { readU16, writeU16 } from './integers.js';
+import { decodeText, MAX_TEXT_BYTES, readU16, violation, writeU16 } from './codec.js';
 import { ID_BYTES } from './stream_id.js';
-import { decodeText, MAX_TEXT_BYTES } from './text.js';
-import { violation } from './violation.js';
 
 /** A host, and a port of it. */
 export interface TargetAddress {

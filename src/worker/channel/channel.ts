@@ -3,69 +3,86 @@ import type { TunnelError } from '../../core/errors.js';
 
 export type { ChannelStats };
 
-/** What came of handing a packet to toxcore: `full` and `offline` are worth a later try. */
+/** Result of handing a packet to toxcore. After `full` or `offline` a later attempt may succeed. */
 export type PacketResult = 'sent' | 'full' | 'offline' | 'failed';
 
-/** What a channel needs of the worker. All calls are synchronous. */
-export interface ChannelPort {
-  /** Sends one custom packet, its id byte first. The bytes are copied before it returns. */
+/** What a channel needs from the worker. All calls are synchronous. */
+export interface ChannelHost {
+  /** Sends one custom packet, which starts with its id byte. Copies the bytes before it returns. */
   sendPacket(packet: Uint8Array): PacketResult;
   /**
-   * Hands a frame up, into the inbound ring; copies it. False when the ring is full: nothing was
-   * taken, and `pump` is called once there is room.
+   * Copies a frame into the inbound ring. Returns false, without taking anything, when the ring is full; the
+   * channel's `pump` is then called once there is room.
    */
   deliver(frame: Uint8Array): boolean;
-  /** So many bytes of frames have left the backlog: the main thread may write as many more. */
+  /**
+   * Reports that `bytes` bytes of frames have left the backlog, so the main thread may write as many more.
+   */
   drained(bytes: number): void;
   /**
-   * Nothing is heard although something should be: an end's address may have changed. Told every
-   * half second for as long as that lasts.
+   * Reports that the peer is silent although the channel expects to hear from it: either end may have a new
+   * address. Called every half second while this lasts.
    */
   seekPeer?(): void;
-  /** The channel cannot go on. It is closed soon after; until then it does nothing more. */
+  /** Reports that the channel cannot continue. The channel does nothing more, and is closed soon after. */
   fail(error: TunnelError): void;
 }
 
 /**
- * Delivery of frames to one peer: each exactly once, in any order; lossy ones once at most. Sans-IO: it is called with
- * packets and the time, and calls back with packets and frames. It sends packets in `pump` alone,
- * as toxcore may be called in none of its own handlers; `pump` is called in the turn of, or
- * after, each `send`, `receive`, `freeze` and `thaw`.
+ * Delivery of frames to one peer. Every frame arrives exactly once, in any order; lossy frames arrive at most
+ * once. The channel does no I/O: its owner passes in packets and the time, and gets packets and frames
+ * through {@link ChannelHost}. Only `pump` sends packets, because toxcore must not be called from its own
+ * handlers. The owner calls `pump` soon after each `send`, `receive`, `freeze` and `thaw`, in the same turn
+ * or later.
  */
 export interface Channel {
   /**
-   * Takes a frame for the peer; copies it. The main thread keeps to the backlog's limit, so there is room.
+   * Copies a frame for the peer. There is always room, because the main thread keeps within the backlog
+   * limit.
    *
-   * @param lossy it is sent once at most, and dropped when too many such wait or the friend is offline. Default false
+   * @param lossy sends the frame at most once; drops it when too many lossy frames wait, or when the friend
+   *   is offline. Default false
    */
   send(frame: Uint8Array, urgent: boolean, nowMs: number, lossy?: boolean): void;
-  /** A packet of the peer's that belongs to the channel, its id byte first; the view is good during the call. */
+  /**
+   * Takes a packet from the peer that belongs to the channel, and starts with its id byte. The view is valid
+   * only during the call.
+   */
   receive(packet: Uint8Array, nowMs: number): void;
   /**
-   * Sends what may go now and hands up what waits.
-   * @returns when it wants to be called again at the latest, in ms on the same clock; Infinity: not by itself
+   * Sends what may leave now, and hands up what waits for room in the ring.
+   *
+   * @returns the time of the next necessary call, in ms on the same clock; Infinity when none is needed
    */
   pump(nowMs: number): number;
-  /** The friend is offline: stop sending, keep everything. */
+  /** Stops sending and keeps everything: the friend is offline. */
   freeze(nowMs: number): void;
-  /** The friend is back. */
+  /** Resumes sending: the friend is back. */
   thaw(nowMs: number): void;
-  /** The packets take another way from now on: relay or direct. */
+  /** Tells the channel that its packets now take another path: relayed or direct. */
   pathChanged(nowMs: number): void;
   stats(nowMs: number): ChannelStats;
-  /** Bytes of frames taken by `send` and not yet told by `drained`: they are given back when it is closed. */
+  /**
+   * Bytes of frames that `send` took and `drained` has not reported. Their room is given back when the
+   * channel closes.
+   */
   readonly backlogBytes: number;
 }
 
 export interface ChannelOptions {
-  /** Longest frame both ends agreed on, in bytes. */
+  /** Longest frame that both ends agreed on, in bytes. */
   readonly frameBytes: number;
-  /** Whether the friend is online now. A channel starts thawed, or frozen when it is not. */
+  /** Whether the friend is online. If it is not, the channel starts frozen. */
   readonly online: boolean;
-  /** Names the channel on the wire, 32 bits: both ends derive the same one, and no two channels of a pair share it. */
+  /**
+   * The channel's 32-bit name on the wire. Both ends derive the same one, and no two channels of a pair share
+   * it.
+   */
   readonly tag: number;
-  /** 32 random bits, told to nobody. */
+  /**
+   * 32 random bits that no one else learns. They spread probes in time and select the packet numbers to skip.
+   */
   readonly seed: number;
 }
 
-export type CreateChannel = (port: ChannelPort, options: ChannelOptions) => Channel;
+export type CreateChannel = (host: ChannelHost, options: ChannelOptions) => Channel;

@@ -1,5 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
-import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
+import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/packets.js';
 
 //  0      1       2        6          10         14
 //  +------+-------+--------+----------+----------+-- - - --+-- - - --+
@@ -10,36 +10,44 @@ import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/limits.js';
 //
 // Big endian. What a flag names is absent without it. docs/channel.md tells the rest.
 
-/** An acknowledgement stands in the packet. */
+/** The packet contains an acknowledgement. */
 export const FLAG_ACK = 0x01;
-/** The packet has a number and wants to be acknowledged. Alone it is a ping. */
+/** The packet has a number and must be acknowledged. With no other flag it is a ping. */
 export const FLAG_NUMBERED = 0x02;
-/** The packet carries frames; only with {@link FLAG_NUMBERED}. */
+/** The packet carries a bundle of frames. Only with {@link FLAG_NUMBERED}. */
 export const FLAG_BUNDLE = 0x04;
-/** The packet carries frames that are sent once: they have no bundle number. Only with {@link FLAG_NUMBERED}. */
+/**
+ * The packet carries frames that are sent only once, and so have no bundle number. Only with {@link
+ * FLAG_NUMBERED}.
+ */
 export const FLAG_LOSSY = 0x20;
-/** Every frame has its length (u16) before it; without it one frame fills the rest. */
+/** Each frame follows its length (u16). Without this flag a single frame fills the rest of the packet. */
 export const FLAG_MANY = 0x08;
-/** The sender waits for the acknowledgement: send it at once. */
+/** Asks for an immediate acknowledgement. */
 export const FLAG_ACK_NOW = 0x10;
 const KNOWN_FLAGS = FLAG_ACK | FLAG_NUMBERED | FLAG_BUNDLE | FLAG_MANY | FLAG_ACK_NOW | FLAG_LOSSY;
 
-/** Bytes of a packet before everything that flags name. */
+/** Length of the fields that every packet has. */
 export const PREFIX_BYTES = 6;
-/** Bytes before the acknowledgement in a packet with a bundle. */
+/** Length of the fields before the acknowledgement in a packet with a bundle. */
 export const BUNDLE_HEADER_BYTES = 14;
-/** Bytes before the acknowledgement in a packet with frames that are sent once. */
+/** Length of the fields before the acknowledgement in a packet with lossy frames. */
 export const LOSSY_HEADER_BYTES = 10;
-/** Bytes of frames, with their lengths, in a packet at most: the largest frame fits alone. */
+/** Most bytes of frames in a packet, their lengths included. The largest frame fits alone. */
 export const BUNDLE_BYTES = 1344;
-/** What the largest bundle leaves for an acknowledgement beside it. */
+/** Room for an acknowledgement beside the largest bundle. */
 export const PIGGYBACK_ACK_BYTES = MAX_PACKET_BYTES - BUNDLE_HEADER_BYTES - BUNDLE_BYTES;
-/** Bytes of a frame's length before it, when several share a packet. */
+/** Bytes of the length before a frame, where several frames share a packet. */
 export const LENGTH_BYTES = 2;
+
+/**
+ * How many consecutive bundle numbers may be in use, from the oldest unacknowledged bundle on. Both ends keep
+ * one bit for each.
+ */
+export const BUNDLE_SPAN = 65_536;
 
 const NUMBER_SPACE = 2 ** 32;
 
-/** Reads a big-endian u32. */
 export function readU32(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
@@ -54,9 +62,9 @@ export function writeU32(bytes: Uint8Array, at: number, value: number): void {
 }
 
 /**
- * The number nearest to `expected` whose low 32 bits are `low`: numbers count on past 2^32
- * though only 32 bits travel. The idea of RFC 9000, appendix A.3; the result may be negative
- * when no such number was ever given out.
+ * Returns the number nearest to `expected` whose low 32 bits are `low`. Numbers continue past 2^32, but only
+ * 32 bits travel (the idea of RFC 9000, appendix A.3). The result is negative when no such number was ever
+ * assigned.
  */
 export function widen(low: number, expected: number): number {
   const number = expected - (expected >>> 0) + low;
@@ -65,35 +73,40 @@ export function widen(low: number, expected: number): number {
   return number;
 }
 
-/** Writes what every packet begins with. */
+/** Writes the fields that every packet starts with. */
 export function writePrefix(out: Uint8Array, at: number, flags: number, tag: number): void {
   out[at] = LOSSY_PACKET_ID;
   out[at + 1] = flags;
   writeU32(out, at + 2, tag);
 }
 
-/** The tag of a channel packet; undefined when the packet is too short to have one, or not of a channel. */
+/**
+ * Returns the tag of a channel packet, or undefined for packets that are too short or belong to no channel.
+ */
 export function tagOf(packet: Uint8Array): number | undefined {
   if (packet.length < PREFIX_BYTES || packet[0] !== LOSSY_PACKET_ID) return undefined;
   return readU32(packet, 2);
 }
 
 /**
- * The flags of a packet that has a tag.
- * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set, when they make no sense together
+ * Returns the flags of a packet that has a tag.
+ *
+ * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set, when they contradict each other
  */
 export function flagsOf(packet: Uint8Array): number {
   const flags = packet[1]!;
-  if ((flags & ~KNOWN_FLAGS) !== 0) throw invalid(`flags 0x${flags.toString(16)} are not of this version`);
-  if ((flags & (FLAG_ACK | FLAG_NUMBERED)) === 0) throw invalid('it has neither number nor acknowledgement');
+  if ((flags & ~KNOWN_FLAGS) !== 0)
+    throw invalid(`flags 0x${flags.toString(16)} are unknown to this version`);
+  if ((flags & (FLAG_ACK | FLAG_NUMBERED)) === 0)
+    throw invalid('it has neither a number nor an acknowledgement');
   const carries = flags & (FLAG_BUNDLE | FLAG_LOSSY);
-  if (carries !== 0 && (flags & FLAG_NUMBERED) === 0) throw invalid('frames without a number');
-  if (carries === (FLAG_BUNDLE | FLAG_LOSSY)) throw invalid('frames that are to come again and are not');
-  if ((flags & FLAG_MANY) !== 0 && carries === 0) throw invalid('lengths without frames');
+  if (carries !== 0 && (flags & FLAG_NUMBERED) === 0) throw invalid('it carries frames but no number');
+  if (carries === (FLAG_BUNDLE | FLAG_LOSSY)) throw invalid('its frames are both bundled and lossy');
+  if ((flags & FLAG_MANY) !== 0 && carries === 0) throw invalid('its lengths belong to no frames');
   return flags;
 }
 
-/** Says whether `bytes` from `at` on are frames, each with its length before it, at least one. */
+/** Whether the rest of `bytes`, from `at` on, is one or more frames with a length before each. */
 export function areFrames(bytes: Uint8Array, at: number): boolean {
   let next = at;
   while (next < bytes.length) {
@@ -105,7 +118,7 @@ export function areFrames(bytes: Uint8Array, at: number): boolean {
   return next === bytes.length && next > at;
 }
 
-/** A packet that only the peer's fault can explain. */
+/** An error for a packet that only a fault of the peer explains. */
 export function invalid(detail: string): TunnelError {
   return new TunnelError('ERR_PACKET_INVALID', `${detail}; both ends must run compatible versions`, {
     remote: true,

@@ -1,4 +1,7 @@
-/** Marsaglia's xorshift32: spreads things out in time; nothing that must stay secret for long hangs on it. */
+/**
+ * Marsaglia's xorshift32. It spreads events in time; it must not protect anything that has to stay secret for
+ * long.
+ */
 export class Xorshift {
   #state: number;
 

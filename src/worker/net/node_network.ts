@@ -1,9 +1,10 @@
 import { randomFillSync } from 'node:crypto';
 import { connect, isIP, isIPv6, type Socket } from 'node:net';
-import type { PortRange, ProxyAddress } from '../../bridge/contract.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
-import { formatIp, IPV4_BYTES } from './ip_text.js';
+import type { PortRange } from '../../core/ip.js';
+import { IPV4_BYTES, ipText } from '../../core/ip.js';
+import type { ProxyAddress } from '../../core/proxy.js';
 import {
   FAMILY_IPV4,
   FAMILY_IPV6,
@@ -15,11 +16,10 @@ import {
   type SocketType,
 } from './network.js';
 import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
-import { ProxiedNames, standsForName } from './proxy/proxied_names.js';
-import { greetingFor, type ProxyTarget } from './proxy/proxy_greeting.js';
-import { TcpListener } from './tcp_listener.js';
-import { type Opening, TcpStream } from './tcp_stream.js';
-import { UdpSocket } from './udp/udp.js';
+import { ProxiedNames, standsForName } from './proxied_names.js';
+import { greetingFor, type ProxyTarget } from './proxy_greeting.js';
+import { type Opening, TcpListener, TcpStream } from './tcp_sockets.js';
+import { UdpSocket } from './udp_socket.js';
 
 export interface NetworkPlan {
   readonly udp: boolean;
@@ -187,7 +187,7 @@ export class NodeNetwork implements Network {
   connect(socket: SocketId, address: MutableAddress): number {
     if (this.#entries.get(socket)?.kind !== 'stream' || address.port === 0) return FAILED;
     const ipv4 = address.family === FAMILY_IPV4;
-    const host = formatIp(ipv4 ? address.bytes.subarray(0, IPV4_BYTES) : address.bytes);
+    const host = ipText(ipv4 ? address.bytes.subarray(0, IPV4_BYTES) : address.bytes);
     const name = this.names?.nameOf(host);
     // A name of a peer's: only its own proxy knows where that is.
     if (name === undefined && standsForName(host)) return FAILED;

@@ -1,10 +1,9 @@
 import { createSocket, type Socket, type SocketType } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, isIPv6, type Server } from 'node:net';
-import type { PortRange } from '../../bridge/contract.js';
-import { errnoOf } from '../../core/errno.js';
-import { TunnelError } from '../../core/errors.js';
+import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
+import type { PortRange } from '../../core/ip.js';
 
 /**
  * Where Tox looks for UDP by custom: 33445 and the hundred after it, so that several programs of

@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { withDeadline } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
 
 /** Every address of a name; rejects when there is none. */
@@ -42,7 +43,11 @@ export function createResolver(
   return {
     async resolve(host) {
       if (isIP(host) !== 0) return [host];
-      const found = await withTimeout(timers, timeoutMs, host, lookUpOnce(host));
+      const work = lookUpOnce(host).catch((cause: unknown) => {
+        throw notFound(host, cause);
+      });
+      const error = (): Error => new Error(`${host} was not found within ${timeoutMs} ms`);
+      const found = await withDeadline(work, { timeout: { ms: timeoutMs, timers, error } });
       const addresses = [...new Set(found.map(({ address }) => address))].filter((text) => isIP(text) !== 0);
       if (addresses.length === 0) throw new Error(`${host} has no address`);
       return addresses.slice(0, MAX_ADDRESSES);
@@ -50,18 +55,7 @@ export function createResolver(
   };
 }
 
-function withTimeout<T>(timers: Timers, timeoutMs: number, host: string, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = timers.set(() => {
-      reject(new Error(`${host} was not found within ${timeoutMs} ms`));
-    }, timeoutMs);
-    work.then(resolve, (cause: unknown) => {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      reject(new Error(`${host} was not found (${why})`, { cause }));
-    });
-    work.then(
-      () => timers.clear(timer),
-      () => timers.clear(timer),
-    );
-  });
+function notFound(host: string, cause: unknown): Error {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new Error(`${host} was not found (${why})`, { cause });
 }

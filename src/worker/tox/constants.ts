@@ -1,15 +1,25 @@
+import { MAX_PACKET_BYTES } from '../../core/packets.js';
+import {
+  MAX_REQUEST_BYTES,
+  NOSPAM_BYTES,
+  type Path,
+  PUBLIC_KEY_BYTES,
+  SECRET_KEY_BYTES,
+  TOX_ID_BYTES,
+} from '../../core/tox_network.js';
+
 /**
  * Numbers of toxcore and of our bridge that TypeScript repeats. The contract test compares every
  * one with the value that the binary itself gives. Sources: tox.h, net_crypto.h and net.h of
  * toxcore; wasm/bridge.h.
  */
 export const TOX_CONSTANTS = {
-  TOX_PUBLIC_KEY_SIZE: 32,
-  TOX_SECRET_KEY_SIZE: 32,
-  TOX_ADDRESS_SIZE: 38,
-  TOX_NOSPAM_SIZE: 4,
-  TOX_MAX_FRIEND_REQUEST_LENGTH: 921,
-  TOX_MAX_CUSTOM_PACKET_SIZE: 1373,
+  TOX_PUBLIC_KEY_SIZE: PUBLIC_KEY_BYTES,
+  TOX_SECRET_KEY_SIZE: SECRET_KEY_BYTES,
+  TOX_ADDRESS_SIZE: TOX_ID_BYTES,
+  TOX_NOSPAM_SIZE: NOSPAM_BYTES,
+  TOX_MAX_FRIEND_REQUEST_LENGTH: MAX_REQUEST_BYTES,
+  TOX_MAX_CUSTOM_PACKET_SIZE: MAX_PACKET_BYTES,
   TOX_CONNECTION_NONE: 0,
   TOX_CONNECTION_TCP: 1,
   TOX_CONNECTION_UDP: 2,
@@ -46,10 +56,15 @@ export const TOX_CONSTANTS = {
   FLAG_NOSPAM: 16,
 } as const;
 
-/** Bytes of a public key, a secret key and a DHT key. */
-export const KEY_BYTES = TOX_CONSTANTS.TOX_PUBLIC_KEY_SIZE;
-/** Bytes of a Tox ID: public key, nospam, checksum. */
-export const ADDRESS_BYTES = TOX_CONSTANTS.TOX_ADDRESS_SIZE;
-export const NOSPAM_BYTES = TOX_CONSTANTS.TOX_NOSPAM_SIZE;
-/** Longest message of a friend request, in bytes. */
-export const MAX_REQUEST_BYTES = TOX_CONSTANTS.TOX_MAX_FRIEND_REQUEST_LENGTH;
+/** Tox_Connection in our words. */
+export function pathOf(connection: number): Path {
+  if (connection === TOX_CONSTANTS.TOX_CONNECTION_UDP) return 'udp';
+  return connection === TOX_CONSTANTS.TOX_CONNECTION_TCP ? 'relay' : 'none';
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+
+/** Tox_Log_Level in our words. */
+export function levelOf(level: number): (typeof LEVELS)[number] {
+  return LEVELS[level] ?? 'error';
+}

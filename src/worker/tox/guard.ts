@@ -1,12 +1,15 @@
 import { TunnelError } from '../../core/errors.js';
 
-type WasmFunction = (a?: number, b?: number, c?: number, d?: number) => number | undefined;
+type Export = (a?: number, b?: number, c?: number, d?: number) => number | undefined;
+
+/** A function that the wasm imports. Functions without a result give C nothing, whatever they return. */
+export type Import = (a: number, b: number, c: number, d: number) => number | void;
 
 /**
- * Keeps JavaScript exceptions and C apart. An exception that unwinds wasm would leave toxcore in
- * the middle of what it did and its stack pointer where it was, so one thrown by a handler is kept
- * until the outermost call into wasm has returned, and thrown then. What does unwind wasm (a trap,
- * a panic) is its end: from then on every call is refused.
+ * Keeps JavaScript exceptions from unwinding C. An exception that unwinds wasm would leave toxcore halfway through
+ * its work, with a wrong stack pointer. So the guard keeps what an import throws, and throws it when the outermost
+ * call into wasm has returned. Whatever does unwind wasm (a trap, a panic) ends the module: from then on every call
+ * is refused.
  */
 export class Guard {
   #depth = 0;
@@ -14,14 +17,14 @@ export class Guard {
   #crash: TunnelError | undefined;
   #later: (() => void)[] = [];
 
-  /** True while wasm is on the stack: in handlers, that is. */
+  /** True while wasm is on the stack, that is, in handlers. */
   get inside(): boolean {
     return this.#depth > 0;
   }
 
-  /** `call`, a wasm export, with kept exceptions thrown after it and crashes remembered. */
-  wrap(call: WasmFunction): WasmFunction {
-    // Four named parameters, as no export has more, and a rest parameter would allocate.
+  /** Wraps a wasm export: the wrapper throws what imports threw meanwhile, and remembers a crash. */
+  wrapExport(call: Export): Export {
+    // No export has more than four parameters, and a rest parameter would allocate.
     return (a, b, c, d) => {
       if (this.#crash !== undefined) throw this.#crash;
       this.#depth++;
@@ -38,20 +41,41 @@ export class Guard {
     };
   }
 
-  /** Keeps what a handler threw; the first one wins. @returns -1, which is what C is told */
-  keep(error: unknown): -1 {
-    if (this.#crash !== undefined) throw this.#crash;
-    this.#kept ??= { error };
-    return -1;
+  /**
+   * Wraps an import, so that it never throws. Of several errors within one call into wasm, the first one is kept.
+   *
+   * @param failed what C gets when the import throws
+   */
+  wrapImport(call: Import, failed = -1): Import {
+    return (a, b, c, d) => {
+      try {
+        return call(a, b, c, d);
+      } catch (error) {
+        if (this.#crash !== undefined) throw this.#crash;
+        this.#kept ??= { error };
+        return failed;
+      }
+    };
   }
 
-  /** Does `action` once no wasm is on the stack: at once, unless a handler asks for it. */
+  /** Wraps an import that toxcore cannot go on without: the module ends when it throws. */
+  wrapVitalImport(call: Import): Import {
+    return (a, b, c, d) => {
+      try {
+        return call(a, b, c, d);
+      } catch (error) {
+        throw this.crash(error);
+      }
+    };
+  }
+
+  /** Runs `action` as soon as no wasm is on the stack: at once, or after the outermost call. */
   whenOutside(action: () => void): void {
     if (this.#depth === 0) action();
     else this.#later.push(action);
   }
 
-  /** The end of this module. @returns what is to be thrown through wasm */
+  /** Ends this module. Returns the error to throw through wasm. */
   crash(error: unknown): TunnelError {
     this.#crash ??= TunnelError.is(error)
       ? error

@@ -1,15 +1,32 @@
+import { readFile } from 'node:fs/promises';
+import { wasmFile } from '../../bridge/package_files.js';
 import { TunnelError } from '../../core/errors.js';
-import { BootstrapInstance } from './bootstrap_instance.js';
-import { KEY_BYTES, NOSPAM_BYTES, TOX_CONSTANTS as T } from './constants.js';
-import { logOnly } from './events.js';
+import { NOSPAM_BYTES, PUBLIC_KEY_BYTES, SECRET_KEY_BYTES } from '../../core/tox_network.js';
+import { TOX_CONSTANTS as T } from './constants.js';
 import type { BridgeExports, BridgeFunctions } from './exports.js';
 import { Guard } from './guard.js';
 import { wasmImports } from './imports.js';
-import { type Bridge, ToxInstance } from './instance.js';
-import { WasmMemory } from './memory.js';
-import { Staging } from './staging.js';
+import { BootstrapInstance, type Bridge, ToxInstance } from './instances.js';
+import { Staging, WasmMemory } from './memory.js';
 import type { BootstrapNodeOptions, Host, ToxEvents, ToxModule, ToxOptions } from './tox.js';
 import { type WasmModule, wasmApi } from './webassembly.js';
+
+/**
+ * The bytes of the built wasm.
+ *
+ * @param url by default where {@link wasmFile} says
+ * @throws {TunnelError} ERR_WASM_MISSING when it cannot be read
+ */
+export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
+  try {
+    return await readFile(url);
+  } catch (error) {
+    const advice =
+      'in a checkout, run wasm/build.sh; in an installed package, install it again; ' +
+      'in a bundle, copy it there or name it as `files.wasm` (docs/embedding.md)';
+    throw new TunnelError('ERR_WASM_MISSING', `${url.pathname} cannot be read: ${advice}`, { cause: error });
+  }
+}
 
 /**
  * Instantiates the wasm, which takes some milliseconds, on this thread.
@@ -41,11 +58,11 @@ class LoadedTox implements ToxModule {
   createTox(options: ToxOptions, events: ToxEvents): ToxInstance {
     const { wasm, staging } = this.#bridge;
     const { secretKey, nospam } = options;
-    checkBytes('secret key', secretKey, KEY_BYTES);
+    checkBytes('secret key', secretKey, SECRET_KEY_BYTES);
     checkBytes('nospam', nospam, NOSPAM_BYTES);
     if (options.udp) checkPort('UDP', options.udpPort);
     if (secretKey !== undefined) staging.put(secretKey);
-    if (nospam !== undefined) staging.put(nospam, KEY_BYTES);
+    if (nospam !== undefined) staging.put(nospam, SECRET_KEY_BYTES);
     const flags =
       (options.udp ? T.FLAG_UDP : 0) |
       (options.ipv6 ? T.FLAG_IPV6 : 0) |
@@ -64,7 +81,7 @@ class LoadedTox implements ToxModule {
   createBootstrapNode(options: BootstrapNodeOptions, log: ToxEvents['log']): BootstrapInstance {
     const { wasm, staging } = this.#bridge;
     const { secretKey, udpPort, tcpPort } = options;
-    checkBytes('secret key', secretKey, KEY_BYTES);
+    checkBytes('secret key', secretKey, SECRET_KEY_BYTES);
     checkPort('UDP', udpPort);
     if (tcpPort !== 0) checkPort('TCP', tcpPort);
     if (secretKey !== undefined) staging.put(secretKey);
@@ -96,9 +113,9 @@ class LoadedTox implements ToxModule {
 
   seal(key: Uint8Array, nonce: Uint8Array, message: Uint8Array): Uint8Array {
     const { wasm, staging } = this.#bridge;
-    const at = KEY_BYTES + nonce.length;
+    const at = PUBLIC_KEY_BYTES + nonce.length;
     staging.put(key);
-    staging.put(nonce, KEY_BYTES);
+    staging.put(nonce, PUBLIC_KEY_BYTES);
     if (!staging.put(message, at) || wasm.bridge_seal(message.length) !== 0) {
       throw new RangeError(`${message.length} bytes are too many to seal`);
     }
@@ -130,11 +147,24 @@ class LoadedTox implements ToxModule {
   }
 }
 
+/** Handlers that do nothing but log: those of a node without friends. */
+function logOnly(log: ToxEvents['log']): ToxEvents {
+  const nothing = () => {};
+  return {
+    log,
+    selfPath: nothing,
+    friendRequest: nothing,
+    friendPath: nothing,
+    losslessPacket: nothing,
+    lossyPacket: nothing,
+  };
+}
+
 function guarded(exports: BridgeExports, guard: Guard): BridgeFunctions {
   const functions = Object.entries(exports).filter(([, value]) => typeof value === 'function');
   // Same names and same shapes: `wrap` passes up to four numbers on, and gives what the export gave.
   return Object.fromEntries(
-    functions.map(([name, value]) => [name, guard.wrap(value)]),
+    functions.map(([name, value]) => [name, guard.wrapExport(value)]),
   ) as unknown as BridgeFunctions;
 }
 

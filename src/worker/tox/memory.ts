@@ -1,3 +1,5 @@
+import { FAMILY_IPV4, FAMILY_IPV6, type MutableAddress } from '../net/network.js';
+import { TOX_CONSTANTS } from './constants.js';
 import type { Pointer } from './exports.js';
 import type { WasmMemoryObject } from './webassembly.js';
 
@@ -39,4 +41,81 @@ export class WasmMemory {
   text(at: Pointer): string {
     return decoder.decode(this.bytes.subarray(at, this.bytes.indexOf(0, at)));
   }
+}
+
+/**
+ * The wasm's buffer for what goes in and comes out of one call, so that nothing is allocated for
+ * a call. Whatever writes checks its length first: C reads no further than it is told.
+ */
+export class Staging {
+  readonly #memory: WasmMemory;
+  readonly #at: Pointer;
+
+  constructor(memory: WasmMemory, at: Pointer) {
+    this.#memory = memory;
+    this.#at = at;
+  }
+
+  /** False, and nothing is written, when `bytes` do not fit at `offset`. */
+  put(bytes: Uint8Array, offset = 0): boolean {
+    if (offset + bytes.length > TOX_CONSTANTS.STAGING_SIZE) return false;
+    this.#memory.bytes.set(bytes, this.#at + offset);
+    return true;
+  }
+
+  /** A copy. */
+  take(offset: number, length: number): Uint8Array {
+    return this.#memory.bytes.slice(this.#at + offset, this.#at + offset + length);
+  }
+
+  /** Zeros, after secrets were here. */
+  wipe(): void {
+    this.#memory.bytes.fill(0, this.#at, this.#at + TOX_CONSTANTS.STAGING_SIZE);
+  }
+
+  /** Key and numeric address of a node, as the bootstrap functions want them; false when they are none. */
+  putNode(ip: string, port: number, key: Uint8Array): boolean {
+    if (key.length !== TOX_CONSTANTS.TOX_PUBLIC_KEY_SIZE) return false;
+    if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
+    // Hexadecimal digits, dots, colons: what C's parser may see. 45 characters are the longest IPv6 address.
+    if (!/^[0-9a-fA-F:.]{2,45}$/.test(ip)) return false;
+    return this.put(key) && this.put(Buffer.from(`${ip}\0`, 'latin1'), key.length);
+  }
+}
+
+// toxcore's IP_Port in wasm32; wasm/system.c asserts the same when it is compiled.
+//
+//  0        1        8                    24       26
+//  +--------+--------+--------------------+--------+
+//  | family |   -    | 4 or 16 bytes      |  port  |
+//  +--------+--------+--------------------+--------+
+//                                           big end
+const FAMILY_OFFSET = 0;
+const IP_OFFSET = 8;
+const PORT_OFFSET = 24;
+
+/** An address to be used again and again; the first 4 bytes hold an IPv4 address. */
+export function newAddress(): MutableAddress {
+  return { family: FAMILY_IPV4, bytes: new Uint8Array(16), port: 0 };
+}
+
+function ipBytes(address: MutableAddress): number {
+  return address.family === FAMILY_IPV6 ? 16 : 4;
+}
+
+/** Reads the IP_Port at `at` into `address`. */
+export function readAddress(memory: Uint8Array, at: Pointer, address: MutableAddress): void {
+  address.family = memory[at + FAMILY_OFFSET] === FAMILY_IPV6 ? FAMILY_IPV6 : FAMILY_IPV4;
+  const length = ipBytes(address);
+  for (let i = 0; i < length; i++) address.bytes[i] = memory[at + IP_OFFSET + i]!;
+  address.port = (memory[at + PORT_OFFSET]! << 8) | memory[at + PORT_OFFSET + 1]!;
+}
+
+/** Writes `address` as the IP_Port at `at`, which toxcore has cleared before. */
+export function writeAddress(memory: Uint8Array, at: Pointer, address: MutableAddress): void {
+  memory[at + FAMILY_OFFSET] = address.family;
+  const length = ipBytes(address);
+  for (let i = 0; i < length; i++) memory[at + IP_OFFSET + i] = address.bytes[i]!;
+  memory[at + PORT_OFFSET] = address.port >>> 8;
+  memory[at + PORT_OFFSET + 1] = address.port & 0xff;
 }

@@ -1,7 +1,5 @@
 import type { SeenAddress, SocketPlace } from '../../bridge/contract.js';
-import { formatIp, IPV4_BYTES, IPV6_BYTES } from '../net/ip_text.js';
-
-export type { SeenAddress };
+import { IPV4_BYTES, IPV6_BYTES, ipText } from '../../core/ip.js';
 
 // As wasm/seen_addresses.c writes them:
 //
@@ -27,7 +25,7 @@ export function readSeenAddresses(bytes: Uint8Array): SeenAddress[] {
 function readPlace(bytes: Uint8Array, at: number): SocketPlace {
   const length = bytes[at] === 4 ? IPV4_BYTES : IPV6_BYTES;
   return {
-    ip: formatIp(bytes.subarray(at + 1, at + 1 + length)),
+    ip: ipText(bytes.subarray(at + 1, at + 1 + length)),
     port: (bytes[at + PORT_OFFSET]! << 8) | bytes[at + PORT_OFFSET + 1]!,
   };
 }

@@ -1,11 +1,6 @@
+import type { SeenAddress } from '../../bridge/contract.js';
+import type { FriendNumber, Path } from '../../core/tox_network.js';
 import type { Network } from '../net/network.js';
-import type { SeenAddress } from './seen_addresses.js';
-
-/** How a node or friend is reached. Source: Tox_Connection, toxcore/tox.h (0 none, 1 TCP, 2 UDP). */
-export type Path = 'none' | 'relay' | 'udp';
-
-/** A friend's number in toxcore; used again after a friend is deleted. */
-export type FriendNumber = number;
 
 /** What came of a packet. `full` and `offline` are worth a later try. */
 export type SendResult = 'sent' | 'full' | 'offline' | 'not-a-friend' | 'failed';

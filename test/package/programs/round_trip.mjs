@@ -1,5 +1,5 @@
-// A user's program: a bootstrap node, a listener and a connector in one process, and a line through
-// the tunnel. Prints it, and ends by itself because everything was closed.
+// A user's program: a bootstrap node, a listener and a connector in one process, and a line through the
+// tunnel. Prints the line, and exits by itself because everything is closed.
 import { once } from 'node:events';
 import { createServer, connect as dial } from 'node:net';
 import {
@@ -20,7 +20,7 @@ export async function roundTrip(files) {
   const toClose = [];
   try {
     const server = createServer((socket) => {
-      // Its end may not have come through yet when the tunnel is closed, which resets it.
+      // The other end may not have ended yet when the tunnel closes, which resets the stream.
       socket.on('error', () => {}).end('a line through the tunnel');
     }).listen(0, HOST);
     toClose.push(server);

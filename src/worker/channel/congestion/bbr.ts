@@ -1,79 +1,109 @@
-import { MAX_PACKET_BYTES } from '../../../core/limits.js';
+import { MAX_PACKET_BYTES } from '../../../core/packets.js';
 import { Xorshift } from '../xorshift.js';
-import type { AckBatch, CongestionController } from './congestion.js';
-import { MaxFilter } from './max_filter.js';
-import { MinRtt } from './min_rtt.js';
+import { MaxFilter, MinRtt } from './bbr_filters.js';
 import { Rival } from './rival.js';
 
-/** In flight at the start and after a timeout, in bytes: 32 packets, more than RFC 6928's ten as they are paced. */
+/** Window at the start and after a timeout: 32 packets. RFC 6928 allows ten, but ours are paced. */
 const INITIAL_WINDOW_BYTES = 32 * MAX_PACKET_BYTES;
-/** Never less in flight than this. Source: BBRMinPipeCwnd, draft-ietf-ccwg-bbr. */
+/** Smallest window. Source: BBRMinPipeCwnd, draft-ietf-ccwg-bbr. */
 const MIN_WINDOW_BYTES = 4 * MAX_PACKET_BYTES;
-/** Never more than this: what is in flight is kept for resending. */
+/** Largest window. Everything in flight is kept in memory for retransmission. */
 export const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
 
-/** Round trip taken for the first pacing rate, in ms, until one is measured. */
+/** Round-trip time for the first pacing rate, in ms, until one is measured. */
 const ASSUMED_RTT_MS = 25;
 /** Doubles the rate each round. Source: BBRStartupPacingGain, draft-ietf-ccwg-bbr. */
 const STARTUP_GAIN = 2.77;
 const DRAIN_GAIN = 1 / STARTUP_GAIN;
-/** The path is full when this many rounds brought less than a quarter more. Source: the same draft. */
+/** The path is full when the rate grew by less than a quarter in this many rounds. Source: the same draft. */
 const FULL_ROUNDS = 3;
 const FULL_GROWTH = 1.25;
-/** A startup round that loses more than this has found the end of the queue. */
+/** A startup round that loses more than this has reached the end of the queue. */
 const STARTUP_LOSS = 0.15;
 
-/** A round that lost more than this may have met a full queue. */
+/** A round that loses more than this may have met a full queue. */
 const LOSSY = 0.005;
 
 const PROBE_UP_GAIN = 1.25;
 const PROBE_DOWN_GAIN = 0.75;
-/** Round trips until what a probe queued is given up on. */
+/** Round trips after which we stop waiting for the queue of a probe to drain. */
 const MAX_DOWN_ROUNDS = 4;
-/** Kept below the estimate so that a standing queue drains. Source: BBRPacingMarginPercent, the same draft. */
+/**
+ * Keeps the rate below the estimate, so that a standing queue drains. Source: BBRPacingMarginPercent, the
+ * same draft.
+ */
 const PACING_MARGIN = 0.99;
-/** The same after a round with a queue that can only be ours: the estimate was too high, as a largest one is. */
+/** Margin after a round with a queue that can only be ours: the estimate, a maximum, was too high. */
 const QUEUED_MARGIN = 0.95;
-/** A trip so much longer than the smallest, in ms, met a queue, and not timers alone. */
+/** A round trip that exceeds the smallest by this much, in ms, met a queue. Less may be timers alone. */
 const QUEUED_MS = 6;
-/** Round trips between two probes; the exact number varies so that flows do not probe in step. */
+/** Round trips between two probes. The exact number varies, so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
-/** Beside a rival that never gives way. */
+/** The same beside a rival that never gives way. */
 const STUBBORN_CRUISE_ROUNDS = 1;
 /** Rounds that a bandwidth sample counts for: more than one probing cycle. */
 const BANDWIDTH_ROUNDS = 10;
 
-/** Rounds shorter than this are counted as one: below it timers and turns set the pace. */
+/** Shorter rounds are counted as one: below this, timers and turns of the event loop set the pace. */
 const MIN_ROUND_MS = 2;
 /**
- * What the hosts hold back: delayed acknowledgements and timers. The window leaves room for it. On a path of
- * less than that it would be most of the window, and a queue before each keystroke: there it is a turn of two event loops, and the trip.
+ * Delay that the hosts add through timers and delayed acknowledgements; the window leaves room for it. On a
+ * path with a shorter round trip this would be most of the window, and a queue in front of each keystroke.
+ * There the room is the round trip plus {@link LEAST_HOST_DELAY_MS}, about a turn of both event loops.
  */
 const HOST_DELAY_MS = 4;
 const LEAST_HOST_DELAY_MS = 1;
 /**
- * Heaps of acknowledgements count up to a round trip, this at least, in ms: on a short path a heap
- * is a host that was late, and room for it would be a queue before each keystroke.
+ * Bursts of acknowledgements count up to a round trip, and up to this on shorter paths, in ms. On a short
+ * path a burst means that a host was late, and room for it would be a queue in front of each keystroke.
  */
 const HEAP_MS = 1;
 /**
- * Both of them while urgent frames go: on a path within one machine or LAN most of what is in flight waits in the
- * peer's socket, and there no keystroke can overtake it. Bulk alone is a little faster with the room.
+ * Replaces both of these while urgent frames are being sent. On a path within one machine or LAN most of what
+ * is in flight waits in the peer's socket, where no keystroke can overtake it. Bulk transfers alone are a
+ * little faster with the larger room.
  */
 const URGENT_DELAY_MS = 0.2;
-/** So long after an urgent frame another is expected, in ms. Who types slower does not notice a millisecond. */
+/**
+ * How long after an urgent frame another one is expected, in ms. Slower typists do not notice a millisecond.
+ */
 const URGENT_HOLD_MS = 100;
+
+/** What one acknowledgement, or one pass of loss detection, reports. The same object is reused. */
+export interface AckBatch {
+  nowMs: number;
+  /** Bytes of packets acknowledged now, including packets that were declared lost before. */
+  ackedBytes: number;
+  /** Bytes of packets declared lost now. */
+  lostBytes: number;
+  /** Bytes of packets acknowledged now that had been declared lost: they were only late. */
+  lateBytes: number;
+  /** Bytes in flight afterwards. */
+  inFlightBytes: number;
+  /** Bytes acknowledged since the channel started. */
+  deliveredBytes: number;
+  /** Value of {@link deliveredBytes} when the newest packet acknowledged now was sent; -1 without one. */
+  deliveredAtSendBytes: number;
+  /** Delivery rate of the path over about a round trip, in bytes per ms; 0 when unknown. */
+  deliveryRate: number;
+  /** The sample is only a lower bound, because we had too little to send. */
+  appLimited: boolean;
+  /**
+   * Round-trip time of the newest packet acknowledged now, in ms, without the peer's delay; 0 without one.
+   */
+  rttMs: number;
+}
 
 type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
 /**
- * Models the path as a bandwidth and a round trip, after BBR (draft-ietf-ccwg-bbr): sends at
- * the bandwidth measured, probes a quarter above it now and then, and holds little more than
- * the product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it:
- * docs/channel.md has the reasons.
+ * Models the path as a bandwidth and a round-trip time, after BBR (draft-ietf-ccwg-bbr). Sends at the
+ * measured bandwidth, now and then probes a quarter above it, and keeps little more than the bandwidth-delay
+ * product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it down; docs/channel.md
+ * gives the reasons.
  */
-export class Bbr implements CongestionController {
+export class Bbr {
   windowBytes = INITIAL_WINDOW_BYTES;
   pacingRate = (STARTUP_GAIN * INITIAL_WINDOW_BYTES) / ASSUMED_RTT_MS;
 
@@ -91,11 +121,11 @@ export class Bbr implements CongestionController {
   #roundSinceMs = 0;
   #roundLostBytes = 0;
   #roundAckedBytes = 0;
-  /** Shortest trip of the round; Infinity without one. */
+  /** Shortest round trip of the round, in ms; Infinity without one. */
   #roundRttMs = Number.POSITIVE_INFINITY;
-  /** The last round met a queue, and nobody else seems to keep one. */
+  /** The last round met a queue, and no one else seems to keep one. */
   #ownQueue = false;
-  /** Losses of this round are of the time before a restart. */
+  /** This round's losses date from before a restart. */
   #roundIsStale = false;
   #deliveredBytes = 0;
 
@@ -109,7 +139,7 @@ export class Bbr implements CongestionController {
   #urgentAtMs = Number.NEGATIVE_INFINITY;
   readonly #random: Xorshift;
 
-  /** @param seed varies when it probes, from peer to peer */
+  /** @param seed varies the times of probes from peer to peer */
   constructor(seed: number) {
     this.#random = new Xorshift(seed);
   }
@@ -122,8 +152,6 @@ export class Bbr implements CongestionController {
   get mode(): string {
     return this.#mode;
   }
-
-  onSent(): void {}
 
   onUrgent(nowMs: number): void {
     this.#urgentAtMs = nowMs;
@@ -175,7 +203,7 @@ export class Bbr implements CongestionController {
     this.#fullRounds = 0;
     this.#epochBytes = 0;
     this.#epochAtMs = nowMs;
-    // The next round is of packets sent from now on; what is lost until then says nothing new.
+    // The next round consists of packets sent from now on. Losses until then are old news.
     this.#roundEndBytes = this.#deliveredBytes + 1;
     this.#roundIsStale = true;
     this.#rival.reset();
@@ -193,7 +221,7 @@ export class Bbr implements CongestionController {
     return true;
   }
 
-  /** Acknowledgements come in heaps: by how much more than the bandwidth explains. */
+  /** Measures bursts of acknowledgements: by how much they exceed what the bandwidth explains. */
   #noteAggregation(batch: AckBatch): void {
     const expected = this.bandwidth * (batch.nowMs - this.#epochAtMs);
     if (this.#epochBytes <= expected) {
@@ -223,7 +251,7 @@ export class Bbr implements CongestionController {
     this.#filled = ++this.#fullRounds >= FULL_ROUNDS;
   }
 
-  /** What others keep in the queue shows in rounds in which we add nothing to it. */
+  /** Judges rivals only in rounds in which we add nothing to the queue. */
   #checkRival(nowMs: number): void {
     const floorMs = this.#roundRttMs;
     if (floorMs === Number.POSITIVE_INFINITY || (this.#mode !== 'cruise' && this.#mode !== 'down')) return;
@@ -286,12 +314,15 @@ export class Bbr implements CongestionController {
     this.#modeSinceMs = nowMs;
   }
 
-  /** A queue of our own goes until it is gone; beside others it would be theirs soon. */
+  /**
+   * Our own queue gets the time it needs to drain. Beside a rival, any room we leave would soon be the
+   * rival's.
+   */
   #downRounds(): number {
     return this.#rival.stands(this.#minRtt.valueOr(ASSUMED_RTT_MS)) ? 1 : MAX_DOWN_ROUNDS;
   }
 
-  /** A probe has to last a round trip to be measured, and one through a rival's queue is longer. */
+  /** A probe must last a round trip to be measured, and round trips through a rival's queue are longer. */
   #upMs(): number {
     const phaseMs = this.#phaseMs();
     return this.#rival.stands(phaseMs) ? Math.max(this.#rival.levelMs, phaseMs) : phaseMs;
@@ -301,7 +332,7 @@ export class Bbr implements CongestionController {
     return Math.max(this.#minRtt.valueOr(ASSUMED_RTT_MS), MIN_ROUND_MS);
   }
 
-  /** Room of `bulkMs` on paths that are shorter, less while urgent frames go. */
+  /** `bulkMs`, or less while urgent frames are being sent. */
   #shortPathMs(bulkMs: number, nowMs: number): number {
     return nowMs - this.#urgentAtMs < URGENT_HOLD_MS ? URGENT_DELAY_MS : bulkMs;
   }
@@ -311,7 +342,7 @@ export class Bbr implements CongestionController {
     return Math.min(HOST_DELAY_MS, leastMs + this.#minRtt.valueOr(ASSUMED_RTT_MS));
   }
 
-  /** Bandwidth-delay product: what the path itself holds. */
+  /** Bandwidth-delay product: what the path itself holds, in bytes. */
   #product(nowMs: number): number {
     return this.bandwidth * (this.#minRtt.valueOr(ASSUMED_RTT_MS) + this.#hostDelayMs(nowMs));
   }

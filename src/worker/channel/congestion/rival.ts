@@ -1,51 +1,69 @@
-/** A round whose shortest trip is longer than this many smallest ones met a queue that is not ours alone. */
+/** If the shortest trip of a round exceeds the smallest ever by this factor, the queue is not ours alone. */
 const STANDING = 1.3;
-/** Less than so much on top of the smallest trip, in ms, may be the hosts' timers, on a path however short. */
+/**
+ * Less than this much above the smallest trip, in ms, may be the hosts' timers, even on the shortest path.
+ */
 const STANDING_MS = 8;
-/** What the longest of these trips still counts for halves in so long, in ms: CUBIC comes back in 5 to 10 s. */
+/** Half-life, in ms, of the longest of these trips. CUBIC comes back in 5 to 10 s. */
 const LEVEL_HALVES_MS = 8_000;
 
-/** Rounds with loss in a standing queue are averaged over so long, in ms. */
+/** Averaging time for rounds with loss in a standing queue, in ms. */
 const PRESSURE_MS = 1_500;
-/** So many of them are a queue that stays full: CUBIC loses one round in several seconds. */
+/**
+ * This share of such rounds means that the queue stays full. CUBIC has loss in one round of several seconds.
+ */
 const PRESSED = 0.35;
-/** Then we give way, for so long, in ms: our own kind does too, and the queue is gone. */
+/** Then we give way for this long, in ms. Other channels of our kind do the same, and the queue is gone. */
 const GIVE_WAY_MS = 1_000;
-/** If it is full again so soon, in ms, the rival does not give way (BBR, version 1) … */
+/** If the queue is full again this soon, in ms, the rival does not give way (BBR, version 1). */
 const SOON_MS = 3_000;
-/** … and neither do we, for so long, in ms. */
+/** Then we do not give way either, for this long, in ms. */
 const STUBBORN_MS = 30_000;
 
-/** Round trips in flight, of the smallest one: alone, while probing for more, and while giving way. */
+/**
+ * Window alone on the path, in smallest round trips. PROBING_GAIN and GIVE_WAY_GAIN: while probing, and while
+ * giving way.
+ */
 const ALONE_GAIN = 1.15;
-/** On a short path jitter is more than that: so much on top of the smallest trip, in ms, up to so many of them. */
+/**
+ * On a short path jitter exceeds that gain. This much is added to the smallest trip, in ms, up to JITTER_GAIN
+ * smallest trips.
+ */
 const JITTER_MS = 6;
 const JITTER_GAIN = 1.6;
 const PROBING_GAIN = 1.5;
 const GIVE_WAY_GAIN = 1.4;
-/** A round with loss and a trip of so many smallest ones filled a queue that is small: for so long, in ms, … */
+/**
+ * A lossy round whose trips exceed the smallest by FULL and by FULL_MS filled a small queue. For SMALL_MS, in
+ * ms, we keep nothing in it.
+ */
 const FULL = 1.15;
 const FULL_MS = 6;
 const SMALL_MS = 3_000;
-/** … we keep nothing in it. */
 const SMALL_GAIN = 1;
 
-/** Part of the longest standing trip that we fill: a rival that gives way (CUBIC) goes to 0.7 of it and back. */
+/**
+ * Part of the longest standing trip that we fill. A rival that gives way (CUBIC) falls back to 0.7 of it and
+ * returns.
+ */
 const BESIDE_LEVEL = 0.88;
-/** The same while probing for more. */
+/** The same while probing. */
 const PROBING_LEVEL = 0.95;
-/** Nothing but a rival that fills a deep queue makes trips of so many smallest ones; below, we stay below. */
+/**
+ * Only a rival that fills a deep queue causes trips of this many smallest ones. Below that, we stay below
+ * SHALLOW_GAIN.
+ */
 const DEEP = 2.6;
 const SHALLOW_GAIN = 1.9;
-/** Beside a stubborn rival: as BBR, version 1, or what there is. */
+/** Window beside a stubborn rival: that of BBR, version 1, or a little more than the queue that is there. */
 const STUBBORN_GAIN = 2;
 const STUBBORN_LEVEL = 1.1;
-/** Never more than this many smallest round trips, whatever rivals do. */
+/** Largest window in smallest round trips, whatever rivals do. */
 const MOST_GAIN = 4;
 
 /**
- * Whether others keep a queue at the narrowest link, and how much to keep in flight beside them:
- * docs/channel.md, section 4.
+ * Detects whether others keep a queue at the narrowest link, and decides how much to keep in flight beside
+ * them. docs/channel.md, section 4, gives the reasons.
  */
 export class Rival {
   #levelMs = 0;
@@ -55,7 +73,7 @@ export class Rival {
   #giveWayUntilMs = Number.NEGATIVE_INFINITY;
   #stubbornUntilMs = Number.NEGATIVE_INFINITY;
 
-  /** What was seen before says nothing any more. */
+  /** Forgets everything: the path may be another one. */
   reset(): void {
     this.#levelMs = 0;
     this.#pressure = 0;
@@ -64,31 +82,31 @@ export class Rival {
     this.#stubbornUntilMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** Others keep a queue. */
+  /** Whether others keep a queue. */
   stands(minRttMs: number): boolean {
     return this.#levelMs > standingMs(minRttMs);
   }
 
-  /** They do not give way when it is full. */
+  /** Whether they keep it full without ever giving way. */
   isStubborn(nowMs: number): boolean {
     return nowMs < this.#stubbornUntilMs;
   }
 
-  /** What is queued can not be ours alone: nothing is won by sending less. */
+  /** Whether the queue cannot be ours alone, so that sending less gains nothing. */
   holds(minRttMs: number, nowMs: number): boolean {
     return this.isStubborn(nowMs) || this.#levelMs > SHALLOW_GAIN * minRttMs;
   }
 
-  /** The longest trip that others' queue makes, in ms. */
+  /** The longest trip that the others' queue causes, in ms. */
   get levelMs(): number {
     return this.#levelMs;
   }
 
   /**
-   * A round trip ended in which we queued nothing on purpose.
+   * Takes the result of a round trip in which we queued nothing on purpose.
    *
    * @param floorMs the shortest trip of that round
-   * @param lossy packets of it were lost
+   * @param lossy whether packets of it were lost
    */
   onRound(floorMs: number, minRttMs: number, lossy: boolean, nowMs: number): void {
     const sinceMs = nowMs - this.#roundAtMs;
@@ -103,14 +121,14 @@ export class Rival {
     if (this.#pressure >= PRESSED) this.#onPressed(nowMs);
   }
 
-  /** How long a round trip may be until the window holds us, in ms, were we alone. */
+  /** The window alone on the path, as the round-trip time that it covers, in ms. */
   aloneMs(minRttMs: number, probing: boolean, nowMs: number): number {
     if (nowMs < this.#smallUntilMs) return SMALL_GAIN * minRttMs;
     const jitterMs = Math.min(minRttMs + JITTER_MS, JITTER_GAIN * minRttMs);
     return Math.max((probing ? PROBING_GAIN : ALONE_GAIN) * minRttMs, jitterMs);
   }
 
-  /** The same beside a rival, all that hosts hold back counted; 0 without one. */
+  /** The window beside a rival, in the same unit, all delays of the hosts included; 0 without a rival. */
   besideMs(minRttMs: number, probing: boolean, nowMs: number): number {
     if (!this.stands(minRttMs)) return 0;
     let wantedMs = (probing ? PROBING_LEVEL : BESIDE_LEVEL) * this.#levelMs;
@@ -126,7 +144,7 @@ export class Rival {
 
   #onPressed(nowMs: number): void {
     this.#pressure = 0;
-    // After a stubborn time, too, we give way first to see what others do.
+    // After a stubborn time, too, we first give way and watch what the others do.
     const again = nowMs - this.#giveWayUntilMs < SOON_MS;
     if (again) this.#stubbornUntilMs = nowMs + STUBBORN_MS;
     this.#giveWayUntilMs = again ? this.#stubbornUntilMs + GIVE_WAY_MS : nowMs + GIVE_WAY_MS;

@@ -1,16 +1,19 @@
-import type { AckBatch } from '../congestion/congestion.js';
+import type { AckBatch } from '../congestion/bbr.js';
 import type { SentPackets } from './sent_packets.js';
 
 /**
- * How fast the path delivers, measured packet by packet as draft-cheng-iccrg-delivery-rate-estimation
- * does it: bytes delivered between a packet's sending and its acknowledgement, over the longer
- * of the time it took to send them and the time it took to hear of them.
+ * Estimates the delivery rate of the path per packet, after draft-cheng-iccrg-delivery-rate-estimation: the
+ * bytes delivered between the sending of a packet and its acknowledgement, divided by the time that sending
+ * them took, or the time that their acknowledgements took, whichever is longer.
  */
 export class DeliveryRate {
   #deliveredBytes = 0;
   #deliveredAtMs = 0;
   #firstSentAtMs = 0;
-  /** Samples are bounded by us, not by the path, until so much is delivered; 0: they are not. */
+  /**
+   * Until this many bytes are delivered, samples show our limit and not the path's; 0 when they show the
+   * path's.
+   */
   #appLimitedUntilBytes = 0;
 
   #newest = -1;
@@ -24,7 +27,7 @@ export class DeliveryRate {
     return this.#deliveredBytes;
   }
 
-  /** Notes the next packet in `sent`, which leaves now. */
+  /** Records the next packet in `sent`; it leaves now. */
   onSent(
     sent: SentPackets,
     nowMs: number,
@@ -49,7 +52,7 @@ export class DeliveryRate {
     );
   }
 
-  /** A packet that `sent` still knows is acknowledged. */
+  /** Notes the acknowledgement of a packet that `sent` still knows. */
   onAcked(sent: SentPackets, number: number, nowMs: number): void {
     this.#deliveredBytes += sent.bytes(number);
     this.#deliveredAtMs = nowMs;
@@ -62,12 +65,15 @@ export class DeliveryRate {
     this.#sampleAppLimited = sent.wasAppLimited(number);
   }
 
-  /** There was nothing more to send though there was room: what is in flight tells too little. */
+  /** Notes that there was room but nothing to send: samples of the packets in flight will be too low. */
   onAppLimited(inFlightBytes: number): void {
     this.#appLimitedUntilBytes = this.#deliveredBytes + Math.max(inFlightBytes, 1);
   }
 
-  /** Closes one acknowledgement's sample and writes it into `batch`. @param newest the newest packet it named */
+  /**
+   * Completes the sample of one acknowledgement and writes it into `batch`. @param newest the newest packet
+   * that the acknowledgement named
+   */
   finish(batch: AckBatch, newest: number): void {
     batch.deliveredBytes = this.#deliveredBytes;
     batch.deliveryRate = 0;
@@ -82,7 +88,8 @@ export class DeliveryRate {
     const sendMs = this.#sampleSentAtMs - this.#sampleFirstSentAtMs;
     const ackMs = this.#deliveredAtMs - this.#sampleDeliveredAtMs;
     const intervalMs = Math.max(sendMs, ackMs);
-    // Never shorter than the packet's own round trip; zero only on a clock that stands.
+    // The interval is never shorter than the packet's own round trip, and zero only if the clock stands
+    // still.
     if (intervalMs > 0) batch.deliveryRate = (this.#deliveredBytes - this.#sampleDelivered) / intervalMs;
   }
 }

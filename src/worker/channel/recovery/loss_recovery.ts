@@ -1,32 +1,37 @@
-import type { AckBatch, CongestionController } from '../congestion/congestion.js';
+import type { OutgoingBundles } from '../bundles/outgoing_bundles.js';
+import type { AckBatch, Bbr } from '../congestion/bbr.js';
 import { invalid } from '../packet.js';
-import type { Ack } from '../receive/ack.js';
-import type { Outbox } from '../send/outbox.js';
+import type { Ack } from './ack.js';
 import { DeliveryRate } from './delivery_rate.js';
-import { Reordering } from './reordering.js';
-import { RttEstimate } from './rtt.js';
+import { Reordering, RttEstimate } from './loss_timing.js';
 import { PACKET_ACKED, PACKET_IN_FLIGHT, PACKET_LOST, PACKET_SKIPPED, SentPackets } from './sent_packets.js';
 
-/** The longest that the peer holds an acknowledgement back, its timer's lateness counted, in ms. */
+/** Longest time that the peer holds back an acknowledgement, its late timers included, in ms. */
 const PEER_DELAY_MS = 4;
-/** No probe before this, in ms: a collector's pause is no loss. */
+/** Shortest wait before a probe, in ms: a pause for garbage collection is no loss. */
 const MIN_PROBE_MS = 10;
-/** No longer between two probes than this, in ms, unless the round trip is: a path that is back is found soon. */
+/**
+ * Longest wait between two probes, in ms, unless the round trip is longer. A path that is back is thus found
+ * soon.
+ */
 const MAX_PROBE_MS = 1_000;
-/** Probes in a row without an answer after which the path's model is in doubt. Source: kPersistentCongestionThreshold, RFC 9002 section 7.6.1. */
+/**
+ * Unanswered probes in a row after which the path model is in doubt. Source: kPersistentCongestionThreshold,
+ * RFC 9002 section 7.6.1.
+ */
 const TIMEOUT_PROBES = 3;
-/** A lost packet may still turn out to be late for so many round trips. */
+/** Round trips during which a lost packet may still turn out to be late. */
 const LATE_ROUND_TRIPS = 2;
 
 /**
- * Knows what is in flight, learns from acknowledgements what arrived and what is lost
- * (RFC 9002), tells the outbox what goes again and the controller how the path does.
+ * Tracks the packets in flight and learns from acknowledgements which arrived and which are lost (RFC 9002).
+ * Tells {@link OutgoingBundles} what to retransmit, and {@link Bbr} how the path behaves.
  */
 export class LossRecovery {
   readonly sent = new SentPackets();
   readonly rtt = new RttEstimate();
-  readonly #outbox: Outbox;
-  readonly #controller: CongestionController;
+  readonly #outgoing: OutgoingBundles;
+  readonly #bbr: Bbr;
   readonly #rate = new DeliveryRate();
   readonly #reordering = new Reordering();
   readonly #batch: AckBatch = {
@@ -34,7 +39,6 @@ export class LossRecovery {
     ackedBytes: 0,
     lostBytes: 0,
     lateBytes: 0,
-    priorInFlightBytes: 0,
     inFlightBytes: 0,
     deliveredBytes: 0,
     deliveredAtSendBytes: -1,
@@ -45,7 +49,7 @@ export class LossRecovery {
 
   #inFlightBytes = 0;
   #inFlightPackets = 0;
-  /** No packet below is in flight. */
+  /** No packet with a lower number is in flight. */
   #oldestInFlight = 0;
   #largestAcked = -1;
   #lastSentAtMs = 0;
@@ -53,13 +57,13 @@ export class LossRecovery {
   #probes = 0;
   #newestAcked = -1;
 
-  /** Packets that counted as lost, in all, and those of them that were only late. */
+  /** Packets declared lost, and those of them that only arrived late. */
   packetsLost = 0;
   packetsLate = 0;
 
-  constructor(outbox: Outbox, controller: CongestionController) {
-    this.#outbox = outbox;
-    this.#controller = controller;
+  constructor(outgoing: OutgoingBundles, bbr: Bbr) {
+    this.#outgoing = outgoing;
+    this.#bbr = bbr;
   }
 
   get inFlightBytes(): number {
@@ -70,36 +74,37 @@ export class LossRecovery {
     return this.#inFlightPackets;
   }
 
-  /** Probes in a row that no acknowledgement has answered. */
+  /** Unanswered probes in a row. */
   get probes(): number {
     return this.#probes;
   }
 
-  /** Last delivery rate measured, in bytes per ms. */
+  /** Last measured delivery rate, in bytes per ms. */
   get deliveryRate(): number {
     return this.#batch.deliveryRate;
   }
 
-  /** When {@link onTimer} is to be called. */
+  /** When to call {@link onTimer}. */
   get timerAtMs(): number {
     return Math.min(this.#lossAtMs, this.#probeAtMs());
   }
 
-  /** The packet `sent.next` leaves now. @param slot of its bundle, -1 without one */
+  /** Records packet `sent.next`, which leaves now. @param slot slot of its bundle; -1 without one */
   onSent(nowMs: number, bytes: number, slot: number, bundle: number): void {
     this.#rate.onSent(this.sent, nowMs, bytes, slot, bundle, this.#inFlightBytes);
-    this.#controller.onSent(nowMs, bytes, this.#inFlightBytes);
     this.#inFlightBytes += bytes;
     this.#inFlightPackets++;
     this.#lastSentAtMs = nowMs;
   }
 
-  /** There was room to send and nothing to send. */
+  /** Notes that there was room to send and nothing to send. */
   onAppLimited(): void {
     this.#rate.onAppLimited(this.#inFlightBytes);
   }
 
-  /** @throws {TunnelError} ERR_PACKET_INVALID, `remote` set, when it names a number that was left out */
+  /**
+   * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set, when the acknowledgement names a skipped number
+   */
   onAck(ack: Ack, nowMs: number): void {
     const batch = this.#open(nowMs);
     this.#newestAcked = -1;
@@ -121,7 +126,8 @@ export class LossRecovery {
   }
 
   /**
-   * A moment of {@link timerAtMs} has come.
+   * Handles a timer that {@link timerAtMs} announced.
+   *
    * @returns how many probes to send
    */
   onTimer(nowMs: number): number {
@@ -133,21 +139,21 @@ export class LossRecovery {
     }
     if (nowMs < this.#probeAtMs()) return 0;
     this.#probes++;
-    if (this.#probes === TIMEOUT_PROBES) this.#controller.onTimeout(nowMs);
+    if (this.#probes === TIMEOUT_PROBES) this.#bbr.onTimeout(nowMs);
     return 2;
   }
 
-  /** The slot of the bundle that went longest without going again, of those in flight; -1 without. */
+  /** Slot of the bundle in flight that was sent longest ago; -1 when none is in flight. */
   oldestBundle(): number {
     for (let number = this.#oldestInFlight; number < this.sent.next; number++) {
       if (this.sent.state(number) !== PACKET_IN_FLIGHT) continue;
       const slot = this.sent.slot(number);
-      if (slot >= 0 && this.#outbox.carries(slot, this.sent.bundle(number), number)) return slot;
+      if (slot >= 0 && this.#outgoing.carries(slot, this.sent.bundle(number), number)) return slot;
     }
     return -1;
   }
 
-  /** Everything in flight counts as lost: the path is gone. */
+  /** Declares everything in flight lost: the path is gone. */
   loseAll(nowMs: number): void {
     for (let number = this.#oldestInFlight; number < this.sent.next; number++) {
       if (this.sent.state(number) === PACKET_IN_FLIGHT) this.#lose(number);
@@ -158,10 +164,12 @@ export class LossRecovery {
     this.#lastSentAtMs = nowMs;
   }
 
-  /** Whether a packet can be numbered: too many may be on the wire, however small. */
+  /**
+   * Whether another packet can get a number. The count of tracked packets is limited, however small they are.
+   */
   hasNumber(): boolean {
     if (!this.sent.isFull()) return true;
-    // Those that count as lost and may only be late make room first.
+    // Packets that are lost and may only be late make room first.
     this.sent.forgetBelow(this.#oldestInFlight);
     return !this.sent.isFull();
   }
@@ -170,7 +178,7 @@ export class LossRecovery {
     const sent = this.sent;
     const state = sent.state(number);
     if (state === PACKET_ACKED) return;
-    if (state === PACKET_SKIPPED) throw invalid('it acknowledges a number that was left out');
+    if (state === PACKET_SKIPPED) throw invalid('it acknowledges a skipped number');
     const bytes = sent.bytes(number);
     if (state === PACKET_IN_FLIGHT) {
       this.#inFlightBytes -= bytes;
@@ -186,7 +194,7 @@ export class LossRecovery {
     this.#rate.onAcked(sent, number, nowMs);
     if (number > this.#newestAcked) this.#newestAcked = number;
     const slot = sent.slot(number);
-    if (slot >= 0) this.#outbox.onAcked(slot, sent.bundle(number));
+    if (slot >= 0) this.#outgoing.onAcked(slot, sent.bundle(number));
   }
 
   #detect(nowMs: number): void {
@@ -218,10 +226,10 @@ export class LossRecovery {
     this.#batch.lostBytes += bytes;
     this.packetsLost++;
     const slot = this.sent.slot(number);
-    if (slot >= 0) this.#outbox.onLost(slot, this.sent.bundle(number), number);
+    if (slot >= 0) this.#outgoing.onLost(slot, this.sent.bundle(number), number);
   }
 
-  /** Lets go of packets whose fate is known; those lost are kept a while, as they may be late. */
+  /** Forgets packets whose outcome is known. Lost ones stay for a while, because they may be late. */
   #forget(nowMs: number): void {
     const keepSinceMs = nowMs - LATE_ROUND_TRIPS * (this.rtt.smoothedMs + 4 * this.rtt.varianceMs);
     let number = this.sent.oldest;
@@ -246,12 +254,11 @@ export class LossRecovery {
     batch.lostBytes = 0;
     batch.lateBytes = 0;
     batch.rttMs = 0;
-    batch.priorInFlightBytes = this.#inFlightBytes;
     return batch;
   }
 
   #close(): void {
     this.#batch.inFlightBytes = this.#inFlightBytes;
-    if (this.#batch.ackedBytes > 0 || this.#batch.lostBytes > 0) this.#controller.onAcked(this.#batch);
+    if (this.#batch.ackedBytes > 0 || this.#batch.lostBytes > 0) this.#bbr.onAcked(this.#batch);
   }
 }

@@ -2,7 +2,7 @@ export const PACKET_NONE = 0;
 export const PACKET_IN_FLIGHT = 1;
 export const PACKET_LOST = 2;
 export const PACKET_ACKED = 3;
-/** The number was left out on purpose: who acknowledges it lies. */
+/** The number was skipped on purpose. A peer that acknowledges it lies. */
 export const PACKET_SKIPPED = 4;
 type PacketState =
   | typeof PACKET_NONE
@@ -11,11 +11,11 @@ type PacketState =
   | typeof PACKET_ACKED
   | typeof PACKET_SKIPPED;
 
-/** Numbers that may lie between the oldest packet of interest and the newest; see {@link SentPackets.isFull}. */
+/** Most numbers between the oldest tracked packet and the newest; see {@link SentPackets.isFull}. */
 export const MAX_SENT_SPAN = 65_536;
 const INITIAL_SPAN = 1_024;
 
-// What is kept of a packet beside its state, in one row of doubles.
+// Columns of a packet's row of doubles.
 const ROW = 8;
 const SENT_AT = 0;
 const BUNDLE = 1;
@@ -26,8 +26,8 @@ const FIRST_SENT_AT = 5;
 const APP_LIMITED = 6;
 
 /**
- * What was sent under each number, until it no longer matters. A ring of rows addressed by
- * the number, which doubles when the window asks for it.
+ * What was sent under each packet number, as long as it matters: a ring of rows indexed by number. The ring
+ * doubles when it is full.
  */
 export class SentPackets {
   #span = INITIAL_SPAN;
@@ -37,22 +37,22 @@ export class SentPackets {
   #next = 0;
   #oldest = 0;
 
-  /** The number that the next packet gets. */
+  /** The number of the next packet. */
   get next(): number {
     return this.#next;
   }
 
-  /** Numbers below this one are forgotten. */
+  /** Lower numbers are forgotten. */
   get oldest(): number {
     return this.#oldest;
   }
 
-  /** No number can be given out until {@link forgetBelow} has moved on. */
+  /** Whether no number is free until {@link forgetBelow} moves on. */
   isFull(): boolean {
     return this.#next - this.#oldest >= MAX_SENT_SPAN - 2;
   }
 
-  /** Notes the packet `next`. @param slot of its bundle, -1 without one */
+  /** Records packet `next`. @param slot slot of its bundle; -1 without one */
   add(
     sentAtMs: number,
     bytes: number,
@@ -78,20 +78,20 @@ export class SentPackets {
     this.#next++;
   }
 
-  /** Leaves the number `next` out. */
+  /** Skips the number `next`. */
   skip(): void {
     if (this.#next - this.#oldest === this.#span) this.#grow();
     this.#state[this.#at(this.#next)] = PACKET_SKIPPED;
     this.#next++;
   }
 
-  /** Forgets the numbers below `number`. */
+  /** Forgets all numbers below `number`. */
   forgetBelow(number: number): void {
     if (number > this.#oldest) this.#oldest = number;
   }
 
   state(number: number): PacketState {
-    // Only PacketState is ever written.
+    // Only values of PacketState are ever written.
     return this.#state[this.#at(number)] as PacketState;
   }
 
@@ -120,12 +120,12 @@ export class SentPackets {
     return this.#rows[this.#at(number) * ROW + DELIVERED]!;
   }
 
-  /** When the last byte of {@link deliveredBytes} was. */
+  /** When the last of these {@link deliveredBytes} was delivered. */
   deliveredAtMs(number: number): number {
     return this.#rows[this.#at(number) * ROW + DELIVERED_AT]!;
   }
 
-  /** When the packets of its rate sample began to leave. */
+  /** When the first packet of its rate sample was sent. */
   firstSentAtMs(number: number): number {
     return this.#rows[this.#at(number) * ROW + FIRST_SENT_AT]!;
   }

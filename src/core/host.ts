@@ -1,0 +1,68 @@
+import { type IpAddress, parseAddress } from './ip.js';
+
+/** What a peer or a user may name as a host: an address, or a name to be resolved. */
+export type Host =
+  | { readonly kind: 'address'; readonly address: IpAddress }
+  /** Lower case, without a trailing dot. */
+  | { readonly kind: 'name'; readonly name: string };
+
+/** The only name that never goes to a resolver. Source: RFC 6761 section 6.3. */
+export const LOCALHOST = 'localhost';
+
+/** Longest name and longest label, in characters. Source: RFC 1035 section 2.3.4, without the root's dot. */
+const MAX_NAME_CHARS = 253;
+const MAX_LABEL_CHARS = 63;
+/** Most characters of a wrong host that an error repeats. */
+const SHOWN_CHARS = 60;
+
+const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
+/** Labels that the C library would read as a number. */
+const NUMBER = /^(?:\d+|0x[0-9a-f]*)$/;
+
+/**
+ * Reads a host; IPv6 stands without brackets.
+ *
+ * @returns the host, or what is wrong with it, as words that follow "host"
+ */
+export function readHost(text: string): Host | string {
+  if (text === '') return 'is empty';
+  const address = parseAddress(text);
+  if (address !== undefined) return { kind: 'address', address };
+  if (text.includes('%')) return 'has a zone (%): give an address without one';
+  if (text.includes(':')) return 'is not an IPv6 address';
+  const name = text.toLowerCase().replace(/\.$/, '');
+  const labels = name.split('.');
+  if (NUMBER.test(labels.at(-1) ?? ''))
+    return 'must be a dotted quad (four plain numbers from 0 to 255) or a name';
+  if (name.length > MAX_NAME_CHARS) return `is longer than ${MAX_NAME_CHARS} characters`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: matches everything that is not ASCII
+  if (/[^\x00-\x7f]/.test(name)) return 'must be ASCII: write an international name in its xn-- form';
+  const isName = labels.every((label) => label.length <= MAX_LABEL_CHARS && LABEL.test(label));
+  if (!isName) {
+    return `is not a name: use letters, digits, - and _ between single dots, at most ${MAX_LABEL_CHARS} characters between dots`;
+  }
+  return { kind: 'name', name };
+}
+
+/** What {@link readHost} finds wrong with a host, as a clause; undefined when it accepts the host. */
+export function hostProblem(text: string): string | undefined {
+  const read = readHost(text);
+  if (typeof read !== 'string') return undefined;
+  const shown = text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text;
+  return text === '' ? `the host ${read}` : `the host ${JSON.stringify(shown)} ${read}`;
+}
+
+/** The host without brackets, in canonical spelling. */
+export function hostText(host: Host): string {
+  return host.kind === 'address' ? host.address.text : host.name;
+}
+
+/** The host as it stands before a port. */
+export function printHost(host: Host): string {
+  return bracketed(hostText(host));
+}
+
+/** An address or a name as it stands before a port: IPv6 in brackets. */
+export function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}

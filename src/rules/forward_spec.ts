@@ -1,0 +1,185 @@
+import { hostText, LOCALHOST } from '../core/host.js';
+import { parseAddress } from '../core/ip.js';
+import type { Endpoint } from './endpoint.js';
+import { type HostPort, isPath, looksLikePath, printEndpoint, printHostPort } from './endpoint.js';
+import { type Part, SpecText } from './spec_text.js';
+
+export { type HostPort, printHostPort };
+
+/** A local forward: where this end listens and what the far end dials. */
+export interface LocalSpec {
+  readonly bind: Endpoint;
+  readonly target: Endpoint;
+}
+
+/** Where a forward listens when it is not told: nobody else on the network reaches it. */
+export const DEFAULT_BIND_HOST = '127.0.0.1';
+
+const LOCAL_USAGE =
+  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for either end, as in 8080:/run/app.sock';
+const DYNAMIC_USAGE = '[bind:]port, for example 1080 or 127.0.0.1:1080';
+const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001:db8::1]:22 or 22';
+
+/**
+ * Reads the argument of `-L`.
+ *
+ * | text                           | listens on               | far end dials    |
+ * |--------------------------------|--------------------------|------------------|
+ * | `8080:localhost:80`            | 127.0.0.1:8080           | localhost:80     |
+ * | `0:localhost:22`               | a free port of 127.0.0.1 | localhost:22     |
+ * | `8080:Intra.Example:80`        | 127.0.0.1:8080           | intra.example:80 |
+ * | `0.0.0.0:8080:10.0.0.7:80`     | 0.0.0.0:8080             | 10.0.0.7:80      |
+ * | `[::1]:8080:[2001:DB8::0:1]:80`| [::1]:8080               | [2001:db8::1]:80 |
+ * | `lan.example:8080:db:5432`     | lan.example:8080         | db:5432          |
+ * | `8080:/run/app.sock`           | 127.0.0.1:8080           | /run/app.sock    |
+ * | `/tmp/db.sock:db:5432`         | /tmp/db.sock             | db:5432          |
+ * | `/tmp/a.sock:\\.\pipe\app`     | /tmp/a.sock              | \\.\pipe\app     |
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseLocalSpec(text: string): LocalSpec {
+  return readForward(new SpecText(text, LOCAL_USAGE), text);
+}
+
+/** The grammar that `-L` and `-R` share. @throws {TunnelError} ERR_SPEC_INVALID */
+export function readForward(spec: SpecText, text: string): LocalSpec {
+  const parts = spec.parts();
+  const whole = { text, at: 0 };
+  const last = parts.at(-1);
+  const target = last !== undefined && looksLikePath(last.text) ? [last] : parts.slice(-2);
+  const bind = parts.slice(0, -target.length);
+  const [first, second] = bind;
+  if (first === undefined) {
+    throw spec.fault(whole, 'a forward has three or four parts between colons, or two when one is a path');
+  }
+  const tooMany = 'too many parts between colons: an IPv6 address stands in brackets';
+  if (bind.length > 2) throw spec.fault(whole, tooMany);
+  if (second !== undefined && looksLikePath(first.text)) throw spec.fault(whole, tooMany);
+  return { bind: bindOf(spec, first, second), target: targetIn(spec, target) };
+}
+
+function bindOf(spec: SpecText, first: Part, second: Part | undefined): Endpoint {
+  const role = 'the port to listen on';
+  if (second === undefined) {
+    if (looksLikePath(first.text)) return spec.path(first, 'the path to listen at');
+    return { host: DEFAULT_BIND_HOST, port: spec.port(first, role, 0) };
+  }
+  if (first.text === '*' || first.text === '') {
+    throw spec.fault(
+      first,
+      'the bind address must be written out: 0.0.0.0 for all of IPv4, [::] for IPv6 too',
+    );
+  }
+  return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, role, 0) };
+}
+
+function targetIn(spec: SpecText, [first, second]: readonly Part[]): Endpoint {
+  const nothing = { text: '', at: 0 };
+  if (second === undefined) return spec.path(first ?? nothing, 'the target path');
+  return hostPort(spec, first ?? nothing, second);
+}
+
+/** What {@link parseLocalSpec} reads back as the same; the default bind is left out. */
+export function printLocalSpec({ bind, target }: LocalSpec): string {
+  return `${printBind(bind)}:${printEndpoint(target)}`;
+}
+
+/** Where a forward listens, as its user wrote it: the default address is left out. */
+export function printBind(bind: Endpoint): string {
+  if (isPath(bind)) return bind.path;
+  return bind.host === DEFAULT_BIND_HOST ? String(bind.port) : printHostPort(bind);
+}
+
+/**
+ * Reads the argument of `-D`: where the proxy listens, `1080`, `0` or `[::1]:1080`.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseDynamicSpec(text: string): HostPort {
+  return parseBind(text, DYNAMIC_USAGE);
+}
+
+/**
+ * Reads `[bind:]port`; the default bind address is loopback.
+ *
+ * @param usage how it is written, for the message
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseBind(text: string, usage: string): HostPort {
+  const spec = new SpecText(text, usage);
+  const [first, second, third] = spec.parts();
+  if (first === undefined || third !== undefined) {
+    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+  }
+  if (second === undefined) return { host: DEFAULT_BIND_HOST, port: spec.port(first, 'the port', 0) };
+  return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, 'the port', 0) };
+}
+
+/**
+ * Reads the short form of a target: `host:port`, or `22` for `localhost:22`.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseTarget(text: string): HostPort {
+  const spec = new SpecText(text, TARGET_USAGE);
+  const [first, second, third] = spec.parts();
+  if (first === undefined || third !== undefined) {
+    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+  }
+  if (second === undefined) return { host: LOCALHOST, port: spec.port(first, 'the port') };
+  return hostPort(spec, first, second);
+}
+
+function hostPort(spec: SpecText, host: Part, port: Part): HostPort {
+  return { host: hostText(spec.host(host, 'the target host')), port: spec.port(port, 'the target port') };
+}
+
+/** A reverse forward: where the far end listens, and what this end dials. */
+export interface ReverseSpec {
+  readonly bind: HostPort;
+  readonly target: Endpoint;
+}
+
+const REVERSE_USAGE =
+  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
+
+/**
+ * Reads the argument of `-R`: as `-L`, but the first part is of the far end, and the second of this one. The
+ * far end looks no names up for it: the bind address is numeric, or `localhost`.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseReverseSpec(text: string): ReverseSpec {
+  const spec = new SpecText(text, REVERSE_USAGE);
+  const { bind, target } = readForward(spec, text);
+  const whole = { text, at: 0 };
+  if (isPath(bind)) throw spec.fault(whole, 'the far end listens at ports only, at no path');
+  if (bind.host !== LOCALHOST && parseAddress(bind.host) === undefined)
+    throw spec.fault(whole, `the bind address must be numeric, or ${LOCALHOST}`);
+  return { bind, target };
+}
+
+/** What {@link parseReverseSpec} reads back as the same. */
+export const printReverseSpec: (spec: ReverseSpec) => string = printLocalSpec;
+
+/** A forward of UDP datagrams: where this end takes them, and where the far end sends them. */
+export interface UdpSpec {
+  readonly bind: HostPort;
+  readonly target: HostPort;
+}
+
+const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
+
+/**
+ * Reads the argument of `--udp-forward`: as `-L`, without paths.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function parseUdpSpec(text: string): UdpSpec {
+  const spec = new SpecText(text, UDP_USAGE);
+  const { bind, target } = readForward(spec, text);
+  if (isPath(bind) || isPath(target)) {
+    throw spec.fault({ text, at: 0 }, 'datagrams go from port to port: no path stands for either end');
+  }
+  return { bind, target };
+}

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, test } from 'node:test';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** Folders whose files are not ours, or are built. */
+const SKIPPED = new Set(['node_modules', '.git', 'dist', 'build', 'api', 'coverage']);
+
+const files = filesIn(root).map((file) => relative(root, file).replaceAll('\\', '/'));
+const pages = files.filter((file) => file.endsWith('.md') && !file.startsWith('wasm/sources/'));
+const manifest = JSON.parse(read('package.json')) as { readonly files: readonly string[] };
+
+/** What npm packs: `files`, which may be folders or end in `*.EXTENSION`. */
+const packed = files.filter((file) => manifest.files.some((entry) => covers(entry, file)));
+
+for (const page of pages) {
+  test(`every link in ${page} leads somewhere`, () => {
+    const broken = linksIn(page).filter((link) => !resolves(page, link));
+    assert.deepEqual(broken, []);
+  });
+}
+
+test('every link in a packed page leads to a packed file', () => {
+  const broken = pages
+    .filter((page) => packed.includes(page))
+    .flatMap((page) => linksIn(page).map((link) => ({ page, link, target: targetOf(page, link) })))
+    .filter(({ target }) => !packed.some((file) => file === target || file.startsWith(`${target}/`)))
+    .map(({ page, link }) => `${page}: ${link}`);
+  assert.deepEqual(broken, []);
+});
+
+test('every page of docs/ that a source, a test or a tool names is there', () => {
+  const broken = files
+    .filter((file) => /^(src|test|tools|bench|demo|examples|wasm)\/.*\.(ts|c|h|sh)$/.test(file))
+    .filter((file) => !file.startsWith('wasm/sources/'))
+    .flatMap((file) => [...read(file).matchAll(/docs\/[a-z/_-]+\.md/g)].map(([page]) => ({ file, page })))
+    .filter(({ page }) => !existsSync(join(root, page)))
+    .map(({ file, page }) => `${file}: ${page}`);
+  assert.deepEqual(broken, []);
+});
+
+describe('docs/troubleshooting.md', () => {
+  test('quotes messages that the program prints', () => {
+    // Texts that are joined from several literals are read as one.
+    const sources = files
+      .filter((file) => file.startsWith('src/'))
+      .map((file) => read(file).replaceAll(/['`] \+\s*['`]/g, ''))
+      .join('\n');
+    const quoted = [...read('docs/troubleshooting.md').matchAll(/^```\n(.*?)^```/gms)].flatMap(
+      ([, lines = '']) => lines.trim().split('\n'),
+    );
+    assert.ok(quoted.length > 10);
+    assert.deepEqual(
+      quoted.filter((line) => !sources.includes(line)),
+      [],
+    );
+  });
+});
+
+/** Targets of the relative links of a page, in text and not in code. */
+function linksIn(page: string): string[] {
+  const text = read(page)
+    .replaceAll(/^```.*?^```/gms, '')
+    .replaceAll(/`[^`\n]*`/g, '');
+  return [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"/g)]
+    .map(([, link, source]) => link ?? source ?? '')
+    .filter((link) => !/^[a-z]+:/.test(link));
+}
+
+function targetOf(page: string, link: string): string {
+  const [path = ''] = link.split('#');
+  return path === '' ? page : relative(root, resolve(root, dirname(page), path)).replaceAll('\\', '/');
+}
+
+function resolves(page: string, link: string): boolean {
+  const target = targetOf(page, link);
+  if (!existsSync(join(root, target))) return false;
+  const [, anchor] = link.split('#');
+  return anchor === undefined || anchorsOf(target).has(anchor);
+}
+
+/** The anchors that Markdown renderers give the headings of a page. */
+function anchorsOf(page: string): Set<string> {
+  const text = read(page).replaceAll(/^```.*?^```/gms, '');
+  return new Set(
+    [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}
+
+function covers(entry: string, file: string): boolean {
+  if (file === entry || file.startsWith(`${entry}/`)) return true;
+  const [folder, extension] = entry.split('*');
+  return extension !== undefined && dirname(file) === dirname(`${folder}x`) && file.endsWith(extension);
+}
+
+function read(file: string): string {
+  return readFileSync(join(root, file), 'utf8');
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    if (!statSync(path).isDirectory()) return [path];
+    return SKIPPED.has(name) ? [] : filesIn(path);
+  });
+}
