@@ -1,6 +1,6 @@
 /**
- * What the two threads say to each other by comlink: control and events, never data. Both
- * sides import this file. Everything here is plain data that structured clone carries.
+ * What the two threads say to each other through comlink: control and events, never data. Both
+ * threads import this file. Everything in it is plain data that structured clone can carry.
  */
 import type { WireError } from '../core/errors.js';
 import type { PortRange } from '../core/ip.js';
@@ -9,46 +9,46 @@ import type { ProxyAddress } from '../core/proxy.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
 
-/** Names one peer's channel in ring records: 24 bits, made by the main thread, never used twice in a run. */
+/** Names one peer's channel in ring records: 24 bits. The main thread chooses it. */
 export type ChannelId = number;
 
 interface NetworkOptions {
-  /** UDP ports to try in turn. Default 33445 to 33545, then any. */
+  /** UDP ports to try in turn. Default: 33445 to 33545, then any. */
   readonly udpPorts?: PortRange;
-  /** Numeric address to bind to; default: every address, IPv6 and IPv4. */
+  /** Numeric address to bind to. Default: every address, IPv6 and IPv4. */
   readonly bindAddress?: string;
   readonly lanDiscovery: boolean;
-  /** Default: no bound. */
+  /** Default: no limit. */
   readonly tcpConnections?: TcpConnections;
 }
 
-/** Most TCP connections of a node at once, in each direction. More are not opened, or are closed when accepted. */
+/** Limits a node's TCP connections, outgoing and incoming. Beyond it, none is opened, and accepted ones are closed. */
 export interface TcpConnections {
   readonly most: number;
-  /** Files that the process may have open, where {@link most} comes from that; else Infinity. */
+  /** The process's limit of open files when {@link most} derives from it; else Infinity. */
   readonly fileLimit: number;
 }
 
-/** A Tox instance with friends: what a listener or a connector runs. */
+/** A Tox node with friends, as a listener or a connector runs it. */
 export interface TunnelNodeOptions extends NetworkOptions {
   readonly kind: 'tunnel';
-  /** 32 bytes; without it a new identity is made. */
+  /** 32 bytes. Default: a new identity. */
   readonly secretKey?: Uint8Array;
   /** 4 bytes. */
   readonly nospam?: Uint8Array;
   readonly udp: boolean;
-  /** All that leaves this machine goes through it: there is no UDP then, whatever `udp` says, and no LAN discovery. */
+  /** Carries all traffic. With a proxy there is no UDP, whatever `udp` says, and no LAN discovery. */
   readonly proxy?: ProxyAddress;
 }
 
-/** A bare DHT node and TCP relay: what others bootstrap from. */
+/** A DHT node and TCP relay without friends, which others bootstrap from. */
 export interface BootstrapNodeOptions extends NetworkOptions {
   readonly kind: 'bootstrap';
-  /** DHT secret key, 32 bytes; without it a new one is made. */
+  /** DHT secret key, 32 bytes. Default: a new one. */
   readonly secretKey?: Uint8Array;
   /**
-   * TCP relay's port: 0 lets the system choose, undefined opens none; 'as-udp' takes the number
-   * of the UDP port, so that one address names both, or any where that is taken.
+   * Port of the TCP relay. 0 lets the system choose; undefined opens none. 'as-udp' takes the number
+   * of the UDP port, so that one address names both, or any port when that one is in use.
    */
   readonly tcpPort?: number | 'as-udp';
 }
@@ -59,9 +59,9 @@ export interface Started {
   /** Tox ID, 38 bytes; empty for a bootstrap node. */
   readonly address: Uint8Array;
   readonly publicKey: Uint8Array;
-  /** 32 bytes; for the state file alone. */
+  /** 32 bytes; for the state file only. */
   readonly secretKey: Uint8Array;
-  /** Key under which others bootstrap from this node. */
+  /** The key with which others bootstrap from this node, 32 bytes. */
   readonly dhtKey: Uint8Array;
   /** 0 when there is none. */
   readonly udpPort: number;
@@ -69,24 +69,24 @@ export interface Started {
 }
 
 /**
- * Which friend requests are worth a look of the main thread. Everybody who knows the Tox ID can send
- * them, so all others are dropped where they arrive.
+ * Which friend requests the worker passes to the main thread. Anyone who knows the Tox ID can send
+ * requests, so the worker drops all others at once.
  */
 export interface RequestAdmission {
-  /** Beginnings of messages, all of the same length, 1 byte at least. */
+  /** Beginnings of messages, all of the same length, at least 1 byte. */
   readonly prefixes: readonly Uint8Array[];
-  /** Public keys whose requests are handed up whatever they say. */
+  /** Public keys whose requests pass, whatever their message. */
   readonly keys: readonly Uint8Array[];
-  /** Public keys whose requests are not, whatever they say. */
+  /** Public keys whose requests never pass. */
   readonly deniedKeys: readonly Uint8Array[];
 }
 
-/** What came of a request about a friend or a message. */
+/** The result of adding a friend or sending a message. */
 export interface Outcome {
   readonly code: ReturnCode;
   /** -1 when there is none. */
   readonly friend: FriendNumber;
-  /** Why, in words, when it failed. */
+  /** The reason of a failure, for people. */
   readonly reason?: string;
 }
 
@@ -94,7 +94,7 @@ export interface WorkerStats {
   readonly wasmMemoryBytes: number;
   readonly datagramsIn: number;
   readonly datagramsOut: number;
-  /** Datagrams that came while the worker's queue was full. */
+  /** Datagrams that arrived while the worker's queue was full. */
   readonly datagramsDropped: number;
   readonly iterations: number;
 }
@@ -175,11 +175,11 @@ export interface SeenAddress {
 export type WorkerEvent =
   | { readonly type: 'self-path'; readonly path: Path }
   | { readonly type: 'friend-request'; readonly publicKey: Uint8Array; readonly message: Uint8Array }
-  /** So many more friend requests were dropped; told now and then. */
+  /** The worker dropped this many more friend requests. Sent now and then. */
   | { readonly type: 'requests-dropped'; readonly count: number }
   | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
-  /** The channel cannot go on; its session is over. */
+  /** The channel cannot continue; its session is over. */
   | { readonly type: 'channel-failed'; readonly channel: ChannelId; readonly error: WireError }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };
 

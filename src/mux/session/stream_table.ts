@@ -12,19 +12,19 @@ import type { Target } from '../wire/target.js';
 import type { SessionLimits, SessionStats } from './session_options.js';
 
 /**
- * A session's streams by UUID, found without building a string. Two UUIDs with the same key
- * cannot stand in it together: for honest ends that is one chance in 2^53 for each pair.
+ * A session's streams by UUID. A look-up builds no string. The table cannot hold two UUIDs with the
+ * same key: for honest ends the chance is 1 in 2^53 for each pair.
  */
 export class StreamTable {
   readonly #byKey = new Map<number, Stream>();
-  /** Frames come in runs of one stream. */
+  /** The last stream found: frames arrive in runs of one stream. */
   #last: Stream | undefined;
 
   get size(): number {
     return this.#byKey.size;
   }
 
-  /** The stream whose UUID stands at `bytes[at]`. */
+  /** Returns the stream whose UUID is at `bytes[at]`. */
   find(bytes: Uint8Array, at: number): Stream | undefined {
     if (this.#last !== undefined && isIdAt(this.#last.idBytes, bytes, at)) return this.#last;
     const found = this.#byKey.get(idKey(bytes, at));
@@ -33,12 +33,12 @@ export class StreamTable {
     return found;
   }
 
-  /** True when another stream stands where one with the UUID at `bytes[at]` would. */
+  /** True when a stream already has the place of the UUID at `bytes[at]`. */
   isTaken(bytes: Uint8Array, at: number): boolean {
     return this.#byKey.has(idKey(bytes, at));
   }
 
-  /** The place must not be {@link isTaken}. */
+  /** Adds a stream whose place is not {@link isTaken}. */
   add(stream: Stream): void {
     this.#byKey.set(stream.key, stream);
   }
@@ -48,7 +48,7 @@ export class StreamTable {
     if (this.#last === stream) this.#last = undefined;
   }
 
-  /** What the streams hold of what came, and of what is to go, in bytes. */
+  /** Bytes that the streams have received and hold, and bytes that wait to be sent. */
   memory(): { heldBytes: number; backlogBytes: number } {
     let heldBytes = 0;
     let backlogBytes = 0;
@@ -64,10 +64,10 @@ export class StreamTable {
   }
 }
 
-/** What a stream's window starts with at least, however many there are, in bytes. */
+/** Minimum initial window of a stream, however many streams there are, in bytes. */
 const CROWDED_WINDOW_BYTES = 16 * 1024;
 
-/** The memory that one session's streams share: blocks for what came, and what windows may grow by. */
+/** The memory that one session's streams share: blocks for received bytes, and growth for the windows. */
 export class StreamMemory {
   readonly #limits: Required<SessionLimits>;
   readonly #frameBytes: number;
@@ -75,7 +75,7 @@ export class StreamMemory {
   readonly #pool: BlockPool;
   readonly #datagrams = new DatagramMemory(MAX_PEER_DATAGRAM_BYTES);
 
-  /** @param frameBytes longest frame that a stream may send */
+  /** @param frameBytes maximum length of a frame */
   constructor(limits: Required<SessionLimits>, frameBytes: number) {
     this.#frameBytes = frameBytes;
     this.#limits = limits;
@@ -97,14 +97,14 @@ export class StreamMemory {
     };
   }
 
-  /** The halves of a new stream beside `others`, and its datagrams when it is to such a target. */
+  /** Makes the halves of a new stream next to `others` streams; for a UDP target, its datagrams too. */
   halves(
     kind: Target['kind'],
     others: number,
     nowMs: number,
   ): Pick<StreamParts, 'sending' | 'receiving' | 'datagrams'> {
     const { initialWindowBytes, maxStreamWindowBytes, maxPeerWindowBytes, sendHighWaterBytes } = this.#limits;
-    // Among many streams each gets a share: a peer that opens all it may opens no gigabyte.
+    // Each of many streams gets a share: a peer that opens all its streams cannot claim a gigabyte.
     const shareBytes = Math.floor(maxPeerWindowBytes / (others + 1));
     return {
       datagrams: kind === 'udp' ? new Datagrams(this.#datagrams, this.#frameBytes, nowMs) : undefined,
