@@ -1,6 +1,6 @@
 /*
- * A node without friends: DHT, onion, onion announces, forwarding, DHT announces, and a TCP relay.
- * It stores no group announces (see vendor/toxcore/patches).
+ * A bootstrap node, which has no friends: DHT, onion, onion announcements, forwarding, DHT announcements, and
+ * a TCP relay. It stores no group announcements (see vendor/toxcore/patches).
  */
 #include <string.h>
 
@@ -43,9 +43,9 @@ static void on_log(void *node, Logger_Level level, const char *file, uint32_t li
 }
 
 /*
- * The answer to a bootstrap info request: id byte, version (4, big endian), message of the day.
- * A request is 78 bytes long, so that no answer is longer than what was asked with.
- * Source: other/bootstrap_node_packets.c of toxcore.
+ * The answer to a bootstrap info request: id byte, version (4 bytes, big endian), message of the day. A
+ * request has 78 bytes, so that no answer is longer than its request. Source: other/bootstrap_node_packets.c
+ * of toxcore.
  */
 #define INFO_REQUEST_LENGTH 78
 static const char info_message[] = "tox-wasm-tunnel";
@@ -79,7 +79,9 @@ EXPORT(node_kill) void node_kill(Node *node)
     mem_delete(mem, node);
 }
 
-/* Fills a node part by part; false when a part cannot be made. The part that failed is null. */
+/*
+ * Creates the parts of a node. Returns false when one of them cannot be created, and leaves that part null.
+ */
 static bool fill(Node *node, const Memory *mem, uint16_t tcp_port)
 {
     node->log = logger_new(mem);
@@ -103,7 +105,7 @@ static bool fill(Node *node, const Memory *mem, uint16_t tcp_port)
         return false;
     }
     if ((node->flags & FLAG_SECRET_KEY) != 0) {
-        /* Before the rest is made, as the rest takes copies. */
+        /* First, because the other parts copy the keys. */
         uint8_t public_key[CRYPTO_PUBLIC_KEY_SIZE];
         crypto_derive_public_key(public_key, staging);
         dht_set_self_public_key(node->dht, public_key);
@@ -132,7 +134,10 @@ static bool fill(Node *node, const Memory *mem, uint16_t tcp_port)
     return node->relay != NULL;
 }
 
-/* A new node, or minus a Tox_Err_New. Staging: DHT secret key (32), used with FLAG_SECRET_KEY. */
+/*
+ * Creates a node. Returns it, or minus a Tox_Err_New. Staging: DHT secret key (32), used with
+ * FLAG_SECRET_KEY.
+ */
 EXPORT(node_create) intptr_t node_create(uint32_t id, uint32_t flags, uint32_t udp_port, uint32_t tcp_port)
 {
     const Memory *const mem = os_memory();
@@ -157,7 +162,7 @@ static void say_hello_to_lan(Node *node)
         return;
     }
     const uint8_t *const key = dht_get_self_public_key(node->dht);
-    /* Others listen on the default port, or on the one they were given, which is often ours. */
+    /* Other nodes listen on the default port, or on one that they were given, which is often ours. */
     lan_discovery_send(node->net, node->broadcast, key, net_htons(TOX_PORT_DEFAULT));
     if (node->udp_port != TOX_PORT_DEFAULT) {
         lan_discovery_send(node->net, node->broadcast, key, net_htons(node->udp_port));
@@ -182,7 +187,7 @@ EXPORT(node_poll) void node_poll(Node *node)
     networking_poll(node->net, NULL);
 }
 
-/* Into staging: public key (32), secret key (32). */
+/* Writes to staging: public key (32), secret key (32). */
 EXPORT(node_identity) void node_identity(const Node *node)
 {
     memcpy(staging, dht_get_self_public_key(node->dht), CRYPTO_PUBLIC_KEY_SIZE);
@@ -191,7 +196,7 @@ EXPORT(node_identity) void node_identity(const Node *node)
 
 EXPORT(node_is_connected) bool node_is_connected(const Node *node) { return dht_isconnected(node->dht); }
 
-/* Staging: key (32), then a numeric address ended by NUL. */
+/* Staging: key (32), then a numeric address that ends with NUL. */
 EXPORT(node_bootstrap) bool node_bootstrap(Node *node, uint32_t port)
 {
     IP_Port at;

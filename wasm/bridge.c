@@ -1,4 +1,4 @@
-/* The module itself: start, end, staging, and the numbers that TypeScript repeats. */
+/* The module itself: start, end, staging buffer, and the numbers that TypeScript repeats. */
 #include "bridge.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ EXPORT(bridge_staging) uint8_t *bridge_staging(void) { return staging; }
 
 extern int _crypto_stream_salsa20_pick_best_implementation(void);
 
-/* Once, before anything else. In place of sodium_init(), which would drag in all of libsodium. */
+/* Call this once, before anything else. It replaces sodium_init(), which would pull in all of libsodium. */
 EXPORT(bridge_init) void bridge_init(void) { _crypto_stream_salsa20_pick_best_implementation(); }
 
 _Noreturn void panic(const char *message)
@@ -26,7 +26,10 @@ _Noreturn void panic(const char *message)
     __builtin_trap();
 }
 
-/* toxcore's asserts stay on: one that fails ends the module instead of running on with broken memory. */
+/*
+ * toxcore's asserts stay enabled. A failed assert ends the module, which must not continue with broken
+ * memory.
+ */
 _Noreturn void __assert_fail(const char *expression, const char *file, int line, const char *function)
 {
     snprintf((char *)staging, sizeof(staging), "%s:%d %s: assertion '%s' failed", file, line, function, expression);
@@ -34,8 +37,8 @@ _Noreturn void __assert_fail(const char *expression, const char *file, int line,
 }
 
 /*
- * Seals what the staging buffer holds: key (32), nonce (24), then `length` bytes; the box (16 more) takes
- * the place of the bytes. For the contract test, which compares it with another build of libsodium.
+ * Encrypts the content of the staging buffer: key (32), nonce (24), then `length` bytes. The result, 16 bytes
+ * longer, replaces these bytes. The contract test compares it with another build of libsodium.
  */
 EXPORT(bridge_seal) int bridge_seal(uint32_t length)
 {
@@ -113,7 +116,7 @@ static const struct {
 };
 #define CONSTANT_COUNT (sizeof(constants) / sizeof(constants[0]))
 
-/* The name of the number at `index`, ended by NUL; null past the last one. */
+/* Returns the name of the number at `index`, which ends with NUL; null after the last one. */
 EXPORT(bridge_constant_name) const char *bridge_constant_name(uint32_t index)
 {
     return index < CONSTANT_COUNT ? constants[index].name : NULL;

@@ -1,7 +1,7 @@
 /*
- * What the parts of the bridge share: imports from the host, exports to it, the staging buffer.
- * Host functions never block and never throw through C: a JavaScript exception is kept by the host
- * until the outermost call into wasm has returned.
+ * What the parts of the bridge share: imports from the host, exports to it, and the staging buffer. Host
+ * functions never block and never throw through C: the host keeps a JavaScript exception until the outermost
+ * call into wasm has returned.
  */
 #ifndef BRIDGE_H
 #define BRIDGE_H
@@ -16,14 +16,14 @@
 #define IMPORT(name) __attribute__((import_module("host"), import_name(#name)))
 #define EXPORT(name) __attribute__((export_name(#name)))
 
-/* Clocks, randomness, the end. */
+/* Clocks, randomness, and the end of the module. */
 IMPORT(monotonic_ms) double host_monotonic_ms(void);
 IMPORT(wall_ms) double host_wall_ms(void);
 IMPORT(random) void host_random(void *bytes, uint32_t length);
-/* Never returns: the host throws, and uses this memory no more. */
+/* Never returns: the host throws, and never uses this memory again. */
 IMPORT(panic) _Noreturn void host_panic(const char *message, uint32_t length);
 
-/* Sockets; addresses are IP_Port in place. See the Network interface in src/worker/net/network.ts. */
+/* Sockets. Addresses are IP_Port structs in place. See the Network interface in src/worker/net/network.ts. */
 IMPORT(socket) int host_socket(int family, int type);
 IMPORT(bind) int host_bind(int socket, const IP_Port *address);
 IMPORT(listen) int host_listen(int socket, int backlog);
@@ -52,7 +52,7 @@ uint64_t host_monotonic(void *unused);
 
 _Noreturn void panic(const char *message);
 
-/* Where the host puts what it passes in, and finds what it is given. One call at a time. */
+/* Buffer for the input and output of a call. It serves one call at a time. */
 #define STAGING_SIZE 4096
 extern uint8_t staging[STAGING_SIZE];
 

@@ -1,4 +1,4 @@
-/* Ways to friends: addresses that change, and relays beside them. */
+/* Paths to friends: changed addresses, and relays as a fallback. */
 #include <string.h>
 
 #include "bridge.h"
@@ -11,8 +11,9 @@
 #include "toxcore/tox_struct.h"
 
 /*
- * Pings the friend's DHT address. When ours is new the friend sees the ping come from it, asks it back (patch 0004) and,
- * by the answer that only we can give, moves its packets there. False when no address of the friend's is known.
+ * Pings the friend's DHT address. If our address is new, the friend sees the ping arrive from it and asks
+ * there who we are (patch 0004). Only we can answer, and after that the friend sends its packets there.
+ * Returns false when no address of the friend is known.
  */
 EXPORT(instance_seek_friend) bool instance_seek_friend(Tox *tox, uint32_t friend_number)
 {
@@ -27,9 +28,10 @@ EXPORT(instance_seek_friend) bool instance_seek_friend(Tox *tox, uint32_t friend
 }
 
 /*
- * A relay that leads to this friend too, when the friend is told the same one. toxcore shares with a friend only the relays
- * that it is connected to just then, and with UDP that is none: so nothing would stand in when UDP fails. It sleeps,
- * unconnected, while the friend is reached directly. Staging: as for instance_bootstrap. False when the friend is offline.
+ * Adds a relay that also leads to this friend, once the friend is told of the same relay. toxcore tells a
+ * friend only of relays that it is connected to at that moment. With UDP these are none, so nothing could
+ * take over when UDP fails. The relay sleeps, unconnected, while the friend is reached directly. Staging: as
+ * for instance_bootstrap. Returns false when the friend is offline.
  */
 EXPORT(instance_add_friend_relay) bool instance_add_friend_relay(Tox *tox, uint32_t friend_number, uint32_t port)
 {

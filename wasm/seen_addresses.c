@@ -1,4 +1,4 @@
-/* Where other nodes see this one: what a NAT makes of it. */
+/* How DHT nodes see our address: after any NAT. */
 #include <string.h>
 
 #include "bridge.h"
@@ -8,7 +8,7 @@
 #include "toxcore/network.h"
 #include "toxcore/tox_struct.h"
 
-/* Nodes that are told of at once, and of those without a word of us the ones that are asked. */
+/* Most nodes to report. Also the most nodes to ask, among those that have not reported our address. */
 #define MAX_SEEN 16
 #define MAX_ASKED 8
 /* Family (4 or 6), 16 bytes of address, port in big endian. */
@@ -25,8 +25,9 @@ static uint8_t *put_address(uint8_t *out, const IP_Port *address)
 }
 
 /*
- * Into staging: pairs of the address of a node and the one at which it has seen us of late, as the DHT's answers tell;
- * how many pairs. Nodes that have told nothing are asked for what is near to us, which is ourselves.
+ * Writes pairs of addresses to staging: that of a DHT node, and ours as the node has recently seen it
+ * according to its DHT answers. Returns the number of pairs. Nodes that have not reported our address are
+ * asked for nodes close to us, that is, for ourselves.
  */
 EXPORT(instance_seen_addresses) uint32_t instance_seen_addresses(Tox *tox)
 {

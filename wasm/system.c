@@ -1,4 +1,6 @@
-/* The machine as toxcore and libsodium see it: clocks, randomness and sockets, all the host's. */
+/*
+ * The machine that toxcore and libsodium see: clocks, randomness and sockets. The host provides all of them.
+ */
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -10,19 +12,19 @@
 
 #include <sodium.h>
 
-/* addresses.ts reads and writes IP_Port in place. */
-_Static_assert(offsetof(IP_Port, ip.family.value) == 0, "addresses.ts: FAMILY_OFFSET");
-_Static_assert(sizeof(((IP_Port *)0)->ip.family.value) == 1, "addresses.ts: the family is a byte");
-_Static_assert(offsetof(IP_Port, ip.ip.v4.uint8) == 8, "addresses.ts: IP_OFFSET");
-_Static_assert(offsetof(IP_Port, ip.ip.v6.uint8) == 8, "addresses.ts: IP_OFFSET");
-_Static_assert(offsetof(IP_Port, port) == 24, "addresses.ts: PORT_OFFSET");
+/* memory.ts reads and writes IP_Port in place. */
+_Static_assert(offsetof(IP_Port, ip.family.value) == 0, "memory.ts: FAMILY_OFFSET");
+_Static_assert(sizeof(((IP_Port *)0)->ip.family.value) == 1, "memory.ts: the family is a byte");
+_Static_assert(offsetof(IP_Port, ip.ip.v4.uint8) == 8, "memory.ts: IP_OFFSET");
+_Static_assert(offsetof(IP_Port, ip.ip.v6.uint8) == 8, "memory.ts: IP_OFFSET");
+_Static_assert(offsetof(IP_Port, port) == 24, "memory.ts: PORT_OFFSET");
 _Static_assert(sizeof(void *) == 4, "the host passes pointers as 32 bits");
 
 /* -- clocks -- */
 
 uint64_t host_monotonic(void *unused) { return (uint64_t)host_monotonic_ms(); }
 
-/* libc's own would want WASI. toxcore asks once, when an instance is made. */
+/* The C library's time() would need WASI. toxcore calls this once per instance. */
 time_t time(time_t *out)
 {
     const time_t now = (time_t)(host_wall_ms() / 1000.0);
@@ -49,7 +51,7 @@ static uint32_t random_word(void)
     return word;
 }
 
-/* Below `upper`, each with the same chance: words that would favour the low numbers are thrown away. */
+/* A uniform number below `upper`. Words that would favour low numbers are drawn again. */
 static uint32_t random_below(uint32_t upper)
 {
     if (upper < 2) {
@@ -69,22 +71,22 @@ static uint32_t rng_below(void *self, uint32_t upper) { return random_below(uppe
 static const Random_Funcs rng_funcs = {rng_fill, rng_below};
 const Random host_rng = {&rng_funcs, NULL};
 
-/* Stands for toxcore's os_random.c. */
+/* Replaces toxcore's os_random.c. */
 const Random *os_random(void) { return &host_rng; }
 
-/* Stand for libsodium's randombytes.c. */
+/* These replace libsodium's randombytes.c. */
 void randombytes(unsigned char *const buffer, const unsigned long long length) { host_random(buffer, (uint32_t)length); }
 void randombytes_buf(void *const buffer, const size_t length) { host_random(buffer, length); }
 uint32_t randombytes_random(void) { return random_word(); }
 uint32_t randombytes_uniform(const uint32_t upper) { return random_below(upper); }
 
-/* Every engine that runs this module has SIMD128, which the SSE2 code becomes. */
+/* Every engine that runs this module has SIMD128, to which the SSE2 code is compiled. */
 int sodium_runtime_has_sse2(void) { return 1; }
 void sodium_misuse(void) { panic("libsodium was called wrongly"); }
 
 /* -- sockets -- */
 
-/* What a call gives, with the errno that toxcore asks for when it is a failure. */
+/* Returns the result of a call. If the call failed, sets the errno that toxcore then reads. */
 static int or_errno(int result, int error)
 {
     if (result < 0) {
@@ -115,7 +117,7 @@ static Socket net_take(void *obj, Socket sock)
     return socket_or_errno(host_accept(net_socket_to_native(sock)), EWOULDBLOCK);
 }
 
-/* net_connect() takes EINPROGRESS for a connection under way; a refused one shows as silence. */
+/* net_connect() accepts EINPROGRESS for a connection in progress. A refused connection shows as silence. */
 static int net_connect_to(void *obj, Socket sock, const IP_Port *address)
 {
     return or_errno(host_connect(net_socket_to_native(sock), address), EINPROGRESS);
@@ -145,7 +147,7 @@ static int net_sendto(void *obj, Socket sock, const uint8_t *bytes, size_t lengt
 
 static int net_close(void *obj, Socket sock) { return host_close(net_socket_to_native(sock)); }
 
-/* The host's sockets are all non-blocking, dual-stack and as big as the host likes. */
+/* The host's sockets are all non-blocking and dual-stack, and the host chooses their buffer sizes. */
 static int net_nonblock(void *obj, Socket sock, bool nonblock) { return 0; }
 static int net_setopt(void *obj, Socket sock, int level, int name, const void *value, size_t length) { return 0; }
 static int net_getopt(void *obj, Socket sock, int level, int name, void *value, size_t *length)
@@ -154,7 +156,7 @@ static int net_getopt(void *obj, Socket sock, int level, int name, void *value, 
     return 0;
 }
 
-/* Names are resolved by the host, before addresses come here. */
+/* The host resolves names; only addresses arrive here. */
 static int net_resolve(void *obj, const Memory *mem, const char *name, int family, int protocol, IP_Port **addresses)
 {
     return 0;
@@ -181,5 +183,8 @@ static const Network_Funcs network_funcs = {
 };
 const Network host_network = {&network_funcs, NULL};
 
-/* Stands for the one of toxcore's os_network.c, which build.sh renames; so nothing refers to POSIX sockets. */
+/*
+ * Replaces the function in toxcore's os_network.c, which build.sh renames. So nothing refers to POSIX
+ * sockets.
+ */
 const Network *os_network(void) { return &host_network; }

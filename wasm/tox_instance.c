@@ -1,4 +1,4 @@
-/* One Tox: identity, friends, packets. Bytes come and go through the staging buffer. */
+/* One Tox instance: identity, friends, packets. Bytes pass through the staging buffer. */
 #include <string.h>
 
 #include "bridge.h"
@@ -20,8 +20,10 @@ static void on_log(Tox *tox, Tox_Log_Level level, const char *file, uint32_t lin
 
 static void on_self_path(Tox *tox, Tox_Connection connection, void *id) { host_on_self_path(id_of(id), connection); }
 
-/* toxcore would tell of no second request of somebody until it has forgotten the first: one that came with a ticket
- * that is not valid yet or no longer, or in a flood that it got lost in, would keep its sender out. */
+/*
+ * toxcore reports only the first request of a sender until it has forgotten that one. A request with a ticket
+ * that was not valid at that moment, or one that was lost in a flood, would then keep its sender out.
+ */
 static void on_friend_request(Tox *tox, const uint8_t *public_key, const uint8_t *message, size_t length, void *id)
 {
     remove_request_received(tox->m->fr, public_key);
@@ -44,8 +46,9 @@ static void on_lossy(Tox *tox, uint32_t friend_number, const uint8_t *packet, si
 }
 
 /*
- * A new instance, or minus a Tox_Err_New. Staging: secret key (32), used with FLAG_SECRET_KEY; nospam (4),
- * used with FLAG_NOSPAM. Nothing else of an earlier run comes in, so no friend of one can exist.
+ * Creates an instance. Returns it, or minus a Tox_Err_New. Staging: secret key (32), used with
+ * FLAG_SECRET_KEY; nospam (4), used with FLAG_NOSPAM. An earlier run passes on nothing else, so it cannot
+ * pass on a friend.
  */
 EXPORT(instance_create) intptr_t instance_create(uint32_t id, uint32_t flags, uint32_t udp_port)
 {
@@ -93,7 +96,7 @@ EXPORT(instance_poll) void instance_poll(Tox *tox, uint32_t id) { tox_poll(tox, 
 
 EXPORT(instance_interval_ms) uint32_t instance_interval_ms(const Tox *tox) { return tox_iteration_interval(tox); }
 
-/* Into staging: address (38), public key (32), secret key (32), DHT id (32). */
+/* Writes to staging: address (38), public key (32), secret key (32), DHT id (32). */
 EXPORT(instance_identity) void instance_identity(const Tox *tox)
 {
     uint8_t *out = staging;
@@ -106,7 +109,7 @@ EXPORT(instance_identity) void instance_identity(const Tox *tox)
 /* 0 without UDP. */
 EXPORT(instance_udp_port) uint32_t instance_udp_port(const Tox *tox) { return tox_self_get_udp_port(tox, NULL); }
 
-/* Staging: key (32), then a numeric address ended by NUL. */
+/* Staging: key (32), then a numeric address that ends with NUL. */
 EXPORT(instance_bootstrap) bool instance_bootstrap(Tox *tox, uint32_t port)
 {
     return tox_bootstrap(tox, (const char *)staging + TOX_PUBLIC_KEY_SIZE, port, staging, NULL);
@@ -123,7 +126,7 @@ static int32_t friend_or_error(uint32_t friend_number, Tox_Err_Friend_Add error)
     return error == TOX_ERR_FRIEND_ADD_OK ? (int32_t)friend_number : -(int32_t)error;
 }
 
-/* The friend's number, or minus a Tox_Err_Friend_Add. Staging: address (38), then the message. */
+/* Returns the friend's number, or minus a Tox_Err_Friend_Add. Staging: address (38), then the message. */
 EXPORT(instance_add_friend) int32_t instance_add_friend(Tox *tox, uint32_t message_length)
 {
     Tox_Err_Friend_Add error;
@@ -131,7 +134,7 @@ EXPORT(instance_add_friend) int32_t instance_add_friend(Tox *tox, uint32_t messa
     return friend_or_error(number, error);
 }
 
-/* As instance_add_friend, but without a request. Staging: public key (32). */
+/* Like instance_add_friend, but without a request. Staging: public key (32). */
 EXPORT(instance_accept_friend) int32_t instance_accept_friend(Tox *tox)
 {
     Tox_Err_Friend_Add error;
@@ -139,7 +142,7 @@ EXPORT(instance_accept_friend) int32_t instance_accept_friend(Tox *tox)
     return friend_or_error(number, error);
 }
 
-/* The friend's number, or -1. Staging: public key (32). */
+/* Returns the friend's number, or -1. Staging: public key (32). */
 EXPORT(instance_find_friend) int32_t instance_find_friend(const Tox *tox)
 {
     Tox_Err_Friend_By_Public_Key error;
@@ -147,9 +150,11 @@ EXPORT(instance_find_friend) int32_t instance_find_friend(const Tox *tox)
     return error == TOX_ERR_FRIEND_BY_PUBLIC_KEY_OK ? (int32_t)number : -1;
 }
 
-/* Sends the friend request of instance_add_friend again, as if it had never been answered: the other end may have
- * restarted, and a restart forgets friends. toxcore itself asks no friend again that was online once.
- * False when the friend is online, was not asked by us, or is not there. */
+/*
+ * Sends the request of instance_add_friend again, as if the friend had never answered it. The friend may have
+ * restarted, and a restart forgets friends. toxcore itself never sends a request again to a friend that has
+ * been online. Returns false when the friend is online, does not exist, or was not added with a request.
+ */
 EXPORT(instance_ask_again) bool instance_ask_again(Tox *tox, uint32_t friend_number)
 {
     Messenger *const m = tox->m;
@@ -166,13 +171,13 @@ EXPORT(instance_delete_friend) bool instance_delete_friend(Tox *tox, uint32_t fr
     return tox_friend_delete(tox, friend_number, NULL);
 }
 
-/* A Tox_Connection; none for a friend that is not there. */
+/* Returns a Tox_Connection: none for a friend that does not exist. */
 EXPORT(instance_friend_path) int instance_friend_path(const Tox *tox, uint32_t friend_number)
 {
     return tox_friend_get_connection_status(tox, friend_number, NULL);
 }
 
-/* A Tox_Err_Friend_Custom_Packet. Staging: the packet, its id byte first. */
+/* Returns a Tox_Err_Friend_Custom_Packet. Staging: the packet, which starts with its id byte. */
 EXPORT(instance_send_lossless) int instance_send_lossless(Tox *tox, uint32_t friend_number, uint32_t length)
 {
     Tox_Err_Friend_Custom_Packet error;
@@ -180,7 +185,7 @@ EXPORT(instance_send_lossless) int instance_send_lossless(Tox *tox, uint32_t fri
     return error;
 }
 
-/* A Tox_Err_Friend_Custom_Packet. Staging: the packet, its id byte first. */
+/* Returns a Tox_Err_Friend_Custom_Packet. Staging: the packet, which starts with its id byte. */
 EXPORT(instance_send_lossy) int instance_send_lossy(Tox *tox, uint32_t friend_number, uint32_t length)
 {
     Tox_Err_Friend_Custom_Packet error;

@@ -5,20 +5,20 @@ import { join, resolve } from 'node:path';
 import { TunnelError } from '../core/errors.js';
 import { listenAt, openSocketFile, socketFileState } from '../core/socket_file.js';
 
-/** Which process of a state folder: its listener, or one of its connectors by the number of its process. */
+/** Which process of a state folder: its listener, or one of its connectors by process id. */
 export type Door = 'listener' | number;
 
-/** Where Windows shows the named pipes that there are. */
+/** Where Windows lists all named pipes. */
 const PIPES = '\\\\.\\pipe\\';
 
 const CONNECTOR_PREFIX = 'connector.sock.';
 
-/** Name of the door's socket in the state folder. */
+/** Name of the door's socket file in the state folder. */
 export function socketName(door: Door): string {
   return door === 'listener' ? 'listener.sock' : `${CONNECTOR_PREFIX}${door}`;
 }
 
-/** The named pipe of a door on Windows, which knows no sockets in folders. */
+/** The named pipe of a door on Windows, where Node has no sockets in folders. */
 export function pipeName(folder: string, door: Door): string {
   return `${PIPES}${pipePrefix(folder)}${socketName(door)}`;
 }
@@ -28,20 +28,20 @@ function pipePrefix(folder: string): string {
   return `tox-wasm-tunnel-${digest}-`;
 }
 
-/** The doors that a state folder has, the listener's first; whether somebody is behind them is another question. */
+/** Lists the doors of a state folder, the listener's first, whether or not a process is behind them. */
 export async function doorsIn(folder: string): Promise<Door[]> {
-  // Without the folder there is nobody.
+  // A missing folder has no doors.
   if (process.platform !== 'win32') return doorsOf(await readdir(folder).catch(() => []));
   return pipeDoors(folder, await readdir(PIPES).catch(() => []));
 }
 
-/** The doors of a state folder among the names of all named pipes. */
+/** Picks the doors of a state folder from the names of all named pipes. */
 export function pipeDoors(folder: string, names: readonly string[]): Door[] {
   const prefix = pipePrefix(folder);
   return doorsOf(names.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])));
 }
 
-/** The doors among names of files, the listener's first. */
+/** Picks the doors from file names, the listener's first. */
 function doorsOf(names: readonly string[]): Door[] {
   const pids = names.flatMap((name) => {
     const digits = name.startsWith(CONNECTOR_PREFIX) ? name.slice(CONNECTOR_PREFIX.length) : '';
@@ -52,17 +52,17 @@ function doorsOf(names: readonly string[]): Door[] {
 }
 
 /**
- * The doors of a state folder that have somebody behind them, the listener's first. Sockets that dead connectors left
- * are taken away on the way: no other process takes them over, as the next listener does its own.
+ * Lists the doors of a state folder that a process answers at, the listener's first. Deletes the sockets of dead
+ * connectors, which no later process takes over. The next listener replaces a dead listener's socket itself.
  */
 export async function liveDoors(folder: string): Promise<Door[]> {
   const doors = await doorsIn(folder);
-  // A named pipe goes with its process.
+  // A named pipe ends with its process.
   if (process.platform === 'win32') return doors;
   const live: Door[] = [];
   for (const door of doors) {
     const name = socketName(door);
-    // One that goes away meanwhile, or that we may not look at, is nobody's.
+    // A socket that vanishes meanwhile, or that we may not look at, counts as nobody's.
     const state = await socketFileState(folder, name).catch(() => 'free' as const);
     if (state === 'stale' && door !== 'listener')
       await rm(join(folder, name), { force: true }).catch(() => {});
@@ -72,27 +72,27 @@ export async function liveDoors(folder: string): Promise<Door[]> {
 }
 
 /**
- * Lets a server listen at a door of the folder, for the folder's owner alone from the first moment.
- * A socket that a dead process left is replaced.
+ * Makes a server listen at a door of the folder. From the first moment only the folder's owner can connect. Replaces
+ * the socket of a dead process.
  *
- * Nobody else may do this for the same door now: of the listener's the caller holds the role's lock, and a
- * connector's has the number of its process.
+ * No other process may do this for the same door at the same time: for the listener's door the caller holds the
+ * role's lock, and a connector's door has its own process id in its name.
  *
- * @returns closes it, and takes the socket away
- * @throws {TunnelError} ERR_STATE_BUSY when somebody answers there, ERR_STATE_IO for something else
- *   in its place; or the system's error
+ * @returns a function that deletes the socket and closes the server
+ * @throws {TunnelError} ERR_STATE_BUSY when a process answers there, ERR_STATE_IO when something other than a
+ *   socket is in its place; or the system's error
  */
 export async function openDoorway(folder: string, door: Door, server: Server): Promise<() => Promise<void>> {
   if (process.platform === 'win32') {
     await listenAt(server, pipeName(folder, door));
     return () => closed(server);
   }
-  // Nobody else takes over what dead connectors left.
+  // This deletes what dead connectors left, because nobody else does.
   if (door !== 'listener') await liveDoors(folder);
   const name = socketName(door);
   const place = join(folder, name);
   await expectFree(folder, name);
-  // One that a killed process left goes with it.
+  // Deletes the draft of a killed process, too.
   const draftFolder = `${place}.new`;
   await rm(draftFolder, { recursive: true, force: true });
   await mkdir(draftFolder, { mode: 0o700 });
@@ -110,19 +110,22 @@ export async function openDoorway(folder: string, door: Door, server: Server): P
   }
 }
 
-/** One that we may not ask is nobody of ours, in our own folder: a left-over like any other. */
+/** A socket in our own folder that we may not connect to is none of ours: a leftover like any other. */
 async function expectFree(folder: string, name: string): Promise<void> {
   const place = join(folder, name);
   const state = await socketFileState(folder, name);
   if (state === 'no-socket')
-    throw new TunnelError('ERR_STATE_IO', `${place}: it is no socket and was left as it is; move it away`);
+    throw new TunnelError(
+      'ERR_STATE_IO',
+      `${place}: this is not a socket, so it was left unchanged; move it away`,
+    );
   if (state === 'answered')
-    throw new TunnelError('ERR_STATE_BUSY', `${place}: another process answers there; end it first`);
+    throw new TunnelError('ERR_STATE_BUSY', `${place}: another process answers there; stop it first`);
 }
 
 function closed(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    // It says so when it was not listening; then it is closed already.
+    // The callback gets an error when the server was not listening; then it is closed already.
     server.close(() => resolve());
   });
 }

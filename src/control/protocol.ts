@@ -1,14 +1,14 @@
 import * as v from 'valibot';
 import { ERROR_CODES, TunnelError, type TunnelErrorCode } from '../core/errors.js';
 
-// One JSON object a line in each direction; a question is answered before the next is read.
+// Each direction carries one JSON object per line. The server answers a question before it reads the next.
 
-/** Raised when an older program could misunderstand a question or an answer. */
+/** Raise it when an older program could misunderstand a question or an answer. */
 export const CONTROL_VERSION = 1;
 
 /** Longest question, in bytes: a rule or a ticket needs a few hundred. */
 export const MAX_QUESTION_BYTES = 64 * 1024;
-/** Longest answer, in bytes: that is thousands of peers or tickets. */
+/** Longest answer, in bytes: enough for thousands of peers or tickets. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 export interface Question {
@@ -31,7 +31,7 @@ export function questionLine({ method, params }: Question): string {
   return `${JSON.stringify({ version: CONTROL_VERSION, method, params })}\n`;
 }
 
-/** @throws {TunnelError} ERR_CONTROL for what is no question of this version */
+/** @throws {TunnelError} ERR_CONTROL for anything but a question of this version */
 export function parseQuestion(line: string): Question {
   const read = v.safeParse(QuestionSchema, jsonOf(line));
   if (!read.success) throw new TunnelError('ERR_CONTROL', 'not a question of tox-wasm-tunnel');
@@ -50,14 +50,18 @@ export function errorLine(error: TunnelError): string {
 }
 
 /**
- * What the other process answered.
+ * Returns the result in an answer.
  *
- * @throws {TunnelError} what it threw; ERR_CONTROL for what is no answer of this version
+ * @throws {TunnelError} the error that the other process answered with; ERR_CONTROL for anything but an answer of
+ *   this version
  */
 export function parseAnswer(line: string): unknown {
   const read = v.safeParse(AnswerSchema, jsonOf(line));
   if (!read.success)
-    throw new TunnelError('ERR_CONTROL', 'its answer makes no sense; update the older of the two');
+    throw new TunnelError(
+      'ERR_CONTROL',
+      'the answer is malformed; run the same tox-wasm-tunnel for both processes',
+    );
   const answer = read.output;
   if (answer.version !== CONTROL_VERSION) throw otherVersion(answer.version);
   if (answer.ok) return answer.result;
@@ -80,13 +84,13 @@ function jsonOf(line: string): unknown {
 function otherVersion(version: number): TunnelError {
   return new TunnelError(
     'ERR_CONTROL',
-    `the other process speaks version ${version} of the control protocol, this one ${CONTROL_VERSION}; run the same tox-wasm-tunnel for both`,
+    `the other process speaks version ${version} of the control protocol, this one version ${CONTROL_VERSION}; run the same tox-wasm-tunnel for both`,
   );
 }
 
 const NEWLINE = 0x0a;
 
-/** Cuts a stream of bytes into lines, none longer than it was told. */
+/** Splits a stream of bytes into lines of a limited length. */
 export class Lines {
   readonly #maxBytes: number;
   #parts: Buffer[] = [];
@@ -97,9 +101,9 @@ export class Lines {
   }
 
   /**
-   * The lines that are whole now, without their ends.
+   * Returns the lines that `chunk` completes, without their newlines.
    *
-   * @returns undefined when a line is too long; nothing more may be pushed then
+   * @returns undefined when a line is too long; do not push any more then
    */
   push(chunk: Buffer): string[] | undefined {
     const lines: string[] = [];

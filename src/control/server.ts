@@ -1,15 +1,37 @@
 import { createServer, type Socket } from 'node:net';
 import * as v from 'valibot';
-import { systemTimers, type TimerHandle, type Timers } from '../core/clock.js';
+import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
+import { Timer } from '../core/timer.js';
 import type { Door } from './doors.js';
 import { openDoorway } from './doors.js';
 import { answerLine, errorLine, Lines, MAX_QUESTION_BYTES, parseQuestion } from './protocol.js';
 
-/** Who may ask at once; more are told to come again. */
+/** Answers a question, now or later. An error that it throws is sent as the answer. */
+export type ControlMethod = (params: unknown) => unknown;
+
+/** By name, as `peers` or `rule.add`. */
+export type ControlMethods = Readonly<Record<string, ControlMethod>>;
+
+/** Makes a method that checks its parameters before it runs: they may come from another version, or be malformed. */
+export function method<Schema extends v.GenericSchema>(
+  params: Schema,
+  run: (params: v.InferOutput<Schema>) => unknown,
+): ControlMethod {
+  return (given) => {
+    const read = v.safeParse(params, given, { abortEarly: true });
+    if (read.success) return run(read.output);
+    const [issue] = read.issues;
+    const field = issue.path?.[0]?.key;
+    const where = field === undefined ? 'the parameters' : JSON.stringify(field);
+    throw new TunnelError('ERR_USAGE', `${where}: ${issue.message}`);
+  };
+}
+
+/** Connections at once; further ones get an error and are closed. */
 export const MAX_CONNECTIONS = 8;
-/** How long a connection may take for its next question, or to take its answer, in milliseconds. */
+/** How long a connection may take to send its next question, or to read its answer, in milliseconds. */
 export const CONNECTION_TIMEOUT_MS = 10_000;
 
 export interface ControlServerOptions {
@@ -24,7 +46,7 @@ export interface ControlServerOptions {
   readonly logger?: Logger;
 }
 
-/** Lets other processes of this machine's user ask a running one (docs/cli.md, "A running process"). */
+/** Answers questions of other processes of the same user. */
 export class ControlServer {
   readonly #methods: ControlMethods;
   readonly #timers: Timers;
@@ -48,19 +70,21 @@ export class ControlServer {
     } catch (error) {
       if (TunnelError.is(error)) throw error;
       const why = error instanceof Error ? error.message : String(error);
-      throw new TunnelError('ERR_STATE_IO', `${options.folder}: no control socket: ${why}`, { cause: error });
+      throw new TunnelError('ERR_STATE_IO', `${options.folder}: cannot open the control socket: ${why}`, {
+        cause: error,
+      });
     }
-    // After the start it has nothing to tell but that the system is out of something.
-    server.on('error', (error) => self.#logger.log('warn', `the control socket: ${error.message}`));
+    // After the start a server reports only a lack of system resources.
+    server.on('error', (error) => self.#logger.log('warn', `control socket: ${error.message}`));
     return self;
   }
 
-  /** Ends all connections and takes the socket away. Never rejects. */
+  /** Ends all connections and deletes the socket. Never rejects. */
   async close(): Promise<void> {
     this.#closing.abort();
     for (const socket of this.#connections) socket.destroy();
     await this.#shut().catch((error: unknown) =>
-      this.#logger.log('warn', 'the control socket could not be taken away', { error }),
+      this.#logger.log('warn', 'the control socket could not be deleted', { error }),
     );
   }
 
@@ -71,7 +95,10 @@ export class ControlServer {
       return;
     }
     if (this.#connections.size >= MAX_CONNECTIONS) {
-      const busy = new TunnelError('ERR_LIMIT', `${MAX_CONNECTIONS} processes ask already; try again`);
+      const busy = new TunnelError(
+        'ERR_LIMIT',
+        `the process already serves ${MAX_CONNECTIONS} control connections; try again`,
+      );
       socket.end(errorLine(busy), () => socket.destroy());
       return;
     }
@@ -81,31 +108,30 @@ export class ControlServer {
   }
 }
 
-/** One connection: a question, its answer, the next question. */
+/** One connection: reads a question, answers it, reads the next. */
 class Conversation {
   readonly #socket: Socket;
   readonly #methods: ControlMethods;
-  readonly #timers: Timers;
   readonly #logger: Logger;
   readonly #lines = new Lines(MAX_QUESTION_BYTES);
-  #timer: TimerHandle | undefined;
+  readonly #timer: Timer;
 
   constructor(socket: Socket, methods: ControlMethods, timers: Timers, logger: Logger) {
     this.#socket = socket;
     this.#methods = methods;
-    this.#timers = timers;
+    this.#timer = new Timer(timers);
     this.#logger = logger;
     socket.on('data', (chunk: Buffer) => void this.#onData(chunk));
-    socket.on('close', () => this.#stopWaiting());
+    socket.on('close', () => this.#timer.clear());
     this.#wait();
   }
 
   async #onData(chunk: Buffer): Promise<void> {
-    // While it is answered nothing more is read: one chunk waits here, the rest in the kernel.
+    // Stop reading until the answer is sent: one chunk waits here, the rest in the kernel.
     this.#socket.pause();
     const questions = this.#lines.push(chunk);
     if (questions === undefined) {
-      const tooLong = new TunnelError('ERR_LIMIT', `a question of more than ${MAX_QUESTION_BYTES} bytes`);
+      const tooLong = new TunnelError('ERR_LIMIT', `the question is longer than ${MAX_QUESTION_BYTES} bytes`);
       this.#socket.end(errorLine(tooLong), () => this.#socket.destroy());
       return;
     }
@@ -124,21 +150,19 @@ class Conversation {
       name = method;
       const run = Object.hasOwn(this.#methods, method) ? this.#methods[method] : undefined;
       if (run === undefined) {
-        const text = `the process that runs does not know ${JSON.stringify(method)}; update it`;
+        const text = `the running process does not know ${JSON.stringify(method)}; update it`;
         return errorLine(new TunnelError('ERR_CONTROL', text));
       }
       return answerLine(await run(params));
     } catch (error) {
       if (TunnelError.is(error)) return errorLine(error);
-      // A fault of ours: the log has it whole, whoever asked gets no inside of ours.
-      this.#logger.log('error', 'a question of the control socket failed', { method: name, error });
-      return errorLine(
-        new TunnelError('ERR_CONTROL', 'an error inside of the process that runs; its log has more'),
-      );
+      // A bug of ours: log all of it, but do not show internals to the other process.
+      this.#logger.log('error', 'a control question failed', { method: name, error });
+      return errorLine(new TunnelError('ERR_CONTROL', 'internal error of the running process; see its log'));
     }
   }
 
-  /** Until the system has taken it. */
+  /** Resolves when the system has taken the text, or the connection is closed. */
   #send(text: string): Promise<void> {
     return new Promise((resolve) => {
       this.#socket.once('close', resolve);
@@ -150,33 +174,6 @@ class Conversation {
   }
 
   #wait(): void {
-    this.#stopWaiting();
-    this.#timer = this.#timers.set(() => this.#socket.destroy(), CONNECTION_TIMEOUT_MS);
+    this.#timer.set(CONNECTION_TIMEOUT_MS, () => this.#socket.destroy());
   }
-
-  #stopWaiting(): void {
-    if (this.#timer !== undefined) this.#timers.clear(this.#timer);
-    this.#timer = undefined;
-  }
-}
-
-/** Answers a question of the control socket, now or later; what it throws is the answer too. */
-export type ControlMethod = (params: unknown) => unknown;
-
-/** By name, as `peers` or `rule.add`. */
-export type ControlMethods = Readonly<Record<string, ControlMethod>>;
-
-/** A method whose parameters are checked before it runs: whoever asks may be an older version, or nonsense. */
-export function method<Schema extends v.GenericSchema>(
-  params: Schema,
-  run: (params: v.InferOutput<Schema>) => unknown,
-): ControlMethod {
-  return (given) => {
-    const read = v.safeParse(params, given, { abortEarly: true });
-    if (read.success) return run(read.output);
-    const [issue] = read.issues;
-    const field = issue.path?.[0]?.key;
-    const where = field === undefined ? 'the parameters' : JSON.stringify(field);
-    throw new TunnelError('ERR_USAGE', `${where}: ${issue.message}`);
-  };
 }

@@ -1,6 +1,6 @@
 import { tenths } from '../core/clock.js';
 import type { Path } from '../core/tox_network.js';
-import type { ServeCounts } from '../forward/exit/serve.js';
+import type { ServeCounts } from '../forward/serve_log.js';
 import type { Grant } from '../rules/rule_book.js';
 import type { PeerLife } from './peer_life.js';
 import type { Traffic } from './traffic.js';

@@ -15,14 +15,14 @@ import {
 } from './forward_spec.js';
 import { shown } from './spec_text.js';
 
-/** Maximum length of the caller's text in an error, in characters. */
+/** Most characters of the caller's text in an error. */
 const SHOWN_CHARS = 60;
 
 function invalid(name: string, what: string): TunnelError {
   return new TunnelError('ERR_ADDRESS_INVALID', `${name} ${what}`);
 }
 
-/** A host that the far end accepts too: an ASCII name, or an address without brackets. */
+/** Reads a host that the far end accepts too: an ASCII name, or an address without brackets. */
 export const hostArgument: Reader<string> = (value, name) => {
   if (typeof value !== 'string') throw invalid(name, 'must be a string: a name or an address');
   const read = readHost(value);
@@ -39,7 +39,7 @@ export function portArgument(least: 0 | 1): Reader<number> {
   };
 }
 
-/** The path of a socket. */
+/** Reads the path of a socket. */
 export const socketPathArgument: Reader<string> = (value, name) => {
   if (typeof value !== 'string') throw invalid(name, 'must be a string: the path of a socket');
   const read = readSocketPath(value);
@@ -68,11 +68,11 @@ export const localSpec: Reader<LocalSpec> = textOr(
 
 export const udpSpec: Reader<UdpSpec> = textOr(parseUdpSpec, objectOf({ bind, target }, {}));
 
-/** A bind address at the far end, which does not look up names for it. */
+/** Reads a bind address at the far end, which resolves no names for it. */
 const remoteBind: Reader<HostPort> = (value, name) => {
   const read = bind(value, name);
   if (read.host === LOCALHOST || parseAddress(read.host) !== undefined) return read;
-  throw invalid(`${name}.host`, `must be a numeric address, or ${LOCALHOST}`);
+  throw invalid(`${name}.host`, `must be a numeric address or ${LOCALHOST}`);
 };
 
 export const reverseSpec: Reader<ReverseSpec> = textOr(

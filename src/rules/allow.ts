@@ -2,23 +2,23 @@ import { type Host, LOCALHOST } from '../core/host.js';
 import { type IpAddress, inSubnet, isLinkLocal, isLoopback, isUndiallable } from '../core/ip.js';
 import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.js';
 
-/** The questions of a dial. Asked anew each time, so that who answers may change its mind. */
+/** What a dial asks. It asks every time, because the rules may have changed. */
 export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath' | 'permitsName'>;
 
-/** Every port of this machine's own loopback, by TCP and UDP. */
+/** Opens every port of this machine's own loopback, TCP and UDP. */
 export const LOOPBACK_ONLY: ExposedPorts = {
   host: { kind: 'name', name: LOCALHOST },
   ports: [{ from: 1, to: 0xffff }],
 };
 
 /**
- * What a peer may reach: what the rules name and nothing else, in whatever order they stand.
+ * Decides what a peer may reach: what at least one rule opens, and nothing else.
  *
- * Link-local addresses, where clouds keep a machine's secrets, are open only by a rule that names
- * one of them or their network.
+ * Only a rule that names a link-local address or a link-local network opens one. Clouds keep a machine's secrets
+ * there.
  *
- * The question is asked about the address that will be dialled, never about a name alone, so
- * that a name cannot lead elsewhere between the check and the dial.
+ * The check is about the address that will be dialled, never about a name alone. So a name cannot resolve to
+ * another address between the check and the dial.
  */
 export class AllowRules {
   readonly #rules: readonly ExposedPorts[];
@@ -30,16 +30,16 @@ export class AllowRules {
   }
 
   /**
-   * Whether any address that `host` could lead to may be allowed at `port`. False spares the
-   * resolver a question whose answer changes nothing, and keeps peers from asking it for us.
+   * Whether `port` may be open at any address that `host` could resolve to. False saves a useless lookup, and keeps
+   * peers from making us look up names for them.
    */
   mayPermit(host: Host, port: number, protocol: Protocol = 'tcp'): boolean {
     return this.#rules.some((rule) => opensPort(rule, port, protocol) && couldLeadTo(host, rule.host));
   }
 
   /**
-   * Whether a peer that asked for `host` may have a connection to `address`, which is what
-   * `host` says or what it resolved to.
+   * Whether a peer that asked for `host` may connect to `address`, which is `host` itself or an address that it
+   * resolved to.
    */
   permits(host: Host, address: IpAddress, port: number, protocol: Protocol = 'tcp'): boolean {
     if (isUndiallable(address)) return false;
@@ -48,12 +48,12 @@ export class AllowRules {
     );
   }
 
-  /** Whether a peer may have a connection to this path, which is absolute and normalised: named, letter by letter. */
+  /** Whether a rule names exactly this path, which is absolute and normalized. */
   permitsPath(path: string): boolean {
     return this.#paths.has(path);
   }
 
-  /** Whether a peer may have a stream of what this process itself offers by a name, in lower case. */
+  /** Whether a peer may open a stream to what this process offers under a name. @param name in lower case */
   permitsName(name: string, port: number): boolean {
     return this.#rules.some((rule) => {
       const { host } = rule;
@@ -78,14 +78,14 @@ function opensAddress(exposed: ExposedHost, host: Host, address: IpAddress): boo
     case 'any':
       return !isLinkLocal(address);
     case 'subnet':
-      // A network as wide as 0.0.0.0/0 means the world, not the neighbours: those are named.
+      // A wide network like 0.0.0.0/0 means the internet, not the neighbours on the wire.
       if (isLinkLocal(address) && !isLinkLocal(exposed.network)) return false;
       return inSubnet(address, exposed.network, exposed.prefixBits);
     case 'address':
       return inSubnet(address, exposed.address, exposed.address.bytes.length * 8);
     case 'name':
       if (exposed.name === LOCALHOST) return isLoopback(address);
-      // Who runs the name's zone chooses its addresses; the cloud's secrets are not among them.
+      // The owner of the DNS zone chooses the addresses, and must not choose the cloud's metadata service.
       return host.kind === 'name' && host.name === exposed.name && !isLinkLocal(address);
   }
 }

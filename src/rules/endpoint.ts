@@ -10,7 +10,7 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** The path of a UNIX socket or of a Windows named pipe, absolute and normalised. */
+/** The path of a UNIX socket or of a Windows named pipe, absolute and normalized. */
 export interface SocketPath {
   readonly path: string;
 }
@@ -22,65 +22,65 @@ export function isPath(endpoint: Endpoint): endpoint is SocketPath {
   return 'path' in endpoint;
 }
 
-/** `host:port`, IPv6 in brackets; what `parseTarget` reads back as the same. */
+/** Formats `host:port`, IPv6 in brackets, as `parseTarget` reads it. */
 export function printHostPort({ host, port }: HostPort): string {
   return `${bracketed(host)}:${port}`;
 }
 
-/** As it stands in a forward. */
+/** Formats an endpoint as in a forward. */
 export function printEndpoint(endpoint: Endpoint): string {
   return isPath(endpoint) ? endpoint.path : printHostPort(endpoint);
 }
 
-/** What the far end is asked for. */
+/** Converts an endpoint to the target that the far end is asked to dial. */
 export function targetOf(endpoint: Endpoint): TcpTarget | PathTarget {
   return isPath(endpoint)
     ? { kind: 'path', path: endpoint.path }
     : { kind: 'tcp', host: endpoint.host, port: endpoint.port };
 }
 
-/** Windows reads it in any case; what follows is the pipe's name. */
+/** Prefix of a named pipe, which Windows reads in any case. The pipe's name follows. */
 const PIPE_PREFIX = '\\\\.\\pipe\\';
 
-/** Whether a text means a UNIX socket or a named pipe, well written or not: no host and no port starts so. */
+/** Whether a text means a UNIX socket or a named pipe, valid or not. No host and no port starts like that. */
 export function looksLikePath(text: string): boolean {
   return /^[/\\.]/.test(text);
 }
 
 /**
- * Reads the path of a UNIX socket, `/run/app.sock`, or of a Windows named pipe, `\\.\pipe\app`. It must be
- * absolute and in its only spelling, so that a rule and a request that mean the same path have the same text.
- * Nothing is looked up: symbolic links in it are followed by the kernel alone.
+ * Reads the path of a UNIX socket, `/run/app.sock`, or of a Windows named pipe, `\\.\pipe\app`. It must be absolute
+ * and normalized, so that a rule and a request for the same path have the same text. This does not touch the file
+ * system: only the kernel follows symbolic links.
  *
- * @returns the path, or in words what is wrong with it, to stand after the word "path"
+ * @returns the path, or what is wrong with it, as words that follow "path"
  */
 export function readSocketPath(text: string): { readonly path: string } | string {
   if (/\p{Cc}/u.test(text)) return 'has a control character';
   if (isPipe(text)) {
     const name = text.slice(PIPE_PREFIX.length);
-    if (name === '' || /[\\/]/.test(name)) return 'must be one name after \\\\.\\pipe\\';
-    // Windows has them the same in either case. It takes one more; a peer could not be asked for that.
+    if (name === '' || /[\\/]/.test(name)) return 'must have one name after \\\\.\\pipe\\';
+    // Windows ignores case. It allows one byte more, but a peer could not be asked for that.
     const path = text.toLowerCase();
     return Buffer.byteLength(path) > MAX_TEXT_BYTES ? `is longer than ${MAX_TEXT_BYTES} bytes` : { path };
   }
-  if (!text.startsWith('/')) return 'must be absolute, as /run/app.sock or \\\\.\\pipe\\app';
+  if (!text.startsWith('/')) return 'must be absolute, like /run/app.sock or \\\\.\\pipe\\app';
   const parts = text.slice(1).split('/');
   if (parts.some((part) => part === '' || part === '.' || part === '..'))
-    return 'must be written without . and .., double slashes, and a slash at its end';
-  // The kernel, or libuv for it, would cut it off and dial another.
+    return 'must be written without . and .., double slashes, or a trailing slash';
+  // The kernel or libuv would truncate it and dial another path.
   if (Buffer.byteLength(text) > MAX_SOCKET_PATH_BYTES) return `is longer than ${MAX_SOCKET_PATH_BYTES} bytes`;
   return { path: text };
 }
 
 /**
- * Why this system has no such path; undefined when it may have. On a system without named pipes the
- * kernel would take one for a file in the folder that we run in.
+ * Returns why this system cannot have such a path; undefined when it can. On a system without named pipes the
+ * kernel would read `\\.\pipe\app` as a file in the working directory.
  */
 export function foreignPath(path: string, platform: NodeJS.Platform = process.platform): string | undefined {
   if (isPipe(path) === (platform === 'win32')) return undefined;
   return platform === 'win32'
-    ? 'Windows has named pipes, as \\\\.\\pipe\\app, and no UNIX sockets for us'
-    : 'named pipes are of Windows alone';
+    ? 'on Windows give a named pipe, like \\\\.\\pipe\\app, not a UNIX socket'
+    : 'only Windows has named pipes';
 }
 
 function isPipe(text: string): boolean {

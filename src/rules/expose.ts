@@ -2,18 +2,18 @@ import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, printHost } from '../core/host.js';
 import { type IpAddress, inSubnet, networkBase, type PortRange, parseAddress } from '../core/ip.js';
 import { looksLikePath } from './endpoint.js';
-import { type Part, SpecText } from './spec_text.js';
+import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
-/** Whose ports a rule opens. */
+/** The hosts whose ports a rule opens. */
 export type ExposedHost =
   | Host
   | { readonly kind: 'subnet'; readonly network: IpAddress; readonly prefixBits: number }
   | { readonly kind: 'any' };
 
-/** How a port is reached. */
+/** Transport protocol of a port. */
 export type Protocol = 'tcp' | 'udp';
 
-/** Ports of hosts. */
+/** A rule that opens ports of hosts. */
 export interface ExposedPorts {
   readonly host: ExposedHost;
   readonly ports: readonly PortRange[];
@@ -21,17 +21,16 @@ export interface ExposedPorts {
   readonly protocol?: Protocol;
 }
 
-/** One UNIX socket, or one Windows named pipe. */
+/** A rule that opens one UNIX socket or one Windows named pipe. */
 export interface ExposedPath {
   readonly path: string;
 }
 
-/** One `--expose`: what peers may reach. */
+/** One `--expose` without a name: what peers may reach. */
 export type ExposeSpec = ExposedPorts | ExposedPath;
 
 export const EXPOSE_USAGE =
   '[host:]ports or a path, for example 22, localhost:80,443, 53/udp, 10.0.0.0/24:8000-8099, *:443 or /run/app.sock';
-const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
 
 /**
  * Reads the argument of `--expose`.
@@ -40,13 +39,13 @@ const EVERY_PORT: PortRange = { from: 1, to: 0xffff };
  * |-------------------------|---------------------------------------------------------|
  * | `22`                    | port 22 of this machine's own loopback                  |
  * | `localhost:80,443`      | ports 80 and 443 of the same                            |
- * | `db.lan:5432`           | what is asked for as db.lan, at port 5432               |
- * | `10.0.0.7:8000-8099`    | 10.0.0.7, by address or by any name that leads there    |
+ * | `db.lan:5432`           | port 5432 of the host that a peer calls db.lan          |
+ * | `10.0.0.7:8000-8099`    | 10.0.0.7, by address or by any name that resolves to it |
  * | `10.0.0.0/24:80`        | port 80 of 256 addresses                                |
  * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
  * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
- * | `*:443`                 | port 443 of everything but link-local addresses         |
- * | `53/udp`, `db.lan:22/tcp` | the same by UDP alone, by TCP alone                    |
+ * | `*:443`                 | port 443 of every address that is not link-local        |
+ * | `53/udp`, `db.lan:22/tcp` | the same, by UDP only, by TCP only                    |
  * | `/run/app.sock`         | that UNIX socket                                        |
  * | `\\.\pipe\app`          | that named pipe of Windows                              |
  *
@@ -59,19 +58,19 @@ export function parseExposeSpec(text: string): ExposeSpec {
     return spec.path(first, 'the path');
   }
   if (first === undefined || third !== undefined) {
-    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+    throw spec.fault({ text, at: 0 }, TOO_MANY_PARTS);
   }
   if (second !== undefined) return { host: exposedHost(spec, first), ...portsIn(spec, second) };
-  if (/^\*(?:\/|$)/.test(first.text)) throw spec.fault(first, 'every port of every host is written *:*');
+  if (/^\*(?:\/|$)/.test(first.text)) throw spec.fault(first, 'write *:* for every port of every host');
   return { host: { kind: 'name', name: LOCALHOST }, ...portsIn(spec, first) };
 }
 
-/** What {@link parseExposeSpec} reads back as the same. */
+/** Formats a rule as {@link parseExposeSpec} reads it. */
 export function printExposeSpec(rule: ExposeSpec): string {
   if ('path' in rule) return rule.path;
   const { host, ports, protocol } = rule;
   const by = protocol === undefined ? '' : `/${protocol}`;
-  return `${printExposedHost(host)}:${ports.map(printRange).join(',')}${by}`;
+  return `${printExposedHost(host)}:${ports.map((range) => printPortRange(range, 1)).join(',')}${by}`;
 }
 
 function exposedHost(spec: SpecText, part: Part): ExposedHost {
@@ -83,29 +82,35 @@ function exposedHost(spec: SpecText, part: Part): ExposedHost {
   const network = parseAddress(inner.text.slice(0, slash));
   if (network === undefined) throw spec.fault(inner, `${role} before the / must be an address`);
   if (inner.brackets !== inner.text.includes(':')) {
-    throw spec.fault(part, `${role} needs brackets around an IPv6 network, [2001:db8::/32], and only there`);
+    throw spec.fault(
+      part,
+      `${role} needs brackets around an IPv6 network, as in [2001:db8::/32], and nowhere else`,
+    );
   }
   if (inner.brackets && network.family === 4) throw spec.fault(inner, `${role} must be written as IPv4`);
   const bits = { text: inner.text.slice(slash + 1), at: inner.at + slash + 1 };
   const mostBits = network.bytes.length * 8;
   const prefixBits = /^(?:0|[1-9]\d{0,2})$/.test(bits.text) ? Number(bits.text) : -1;
   if (prefixBits < 0 || prefixBits > mostBits) {
-    throw spec.fault(bits, `the length of the network must be a number from 0 to ${mostBits}`);
+    throw spec.fault(bits, `the prefix length must be a number from 0 to ${mostBits}`);
   }
   const base = networkBase(network, prefixBits);
   if (!inSubnet(network, base, mostBits)) {
-    throw spec.fault(inner, `the network begins at ${base.text}: write ${base.text}/${prefixBits}`);
+    throw spec.fault(inner, `this network begins at ${base.text}: write ${base.text}/${prefixBits}`);
   }
   return { kind: 'subnet', network, prefixBits };
 }
 
-/** Ports, and after a slash how they are reached when not by both. */
+/** Reads ports, and after a slash the only protocol. */
 function portsIn(spec: SpecText, part: Part): Pick<ExposedPorts, 'ports' | 'protocol'> {
   const slash = part.text.indexOf('/');
   if (slash < 0) return { ports: portList(spec, part) };
   const protocol = part.text.slice(slash + 1);
   if (protocol !== 'tcp' && protocol !== 'udp') {
-    throw spec.fault({ text: protocol, at: part.at + slash + 1 }, 'after the / of a port stands tcp or udp');
+    throw spec.fault(
+      { text: protocol, at: part.at + slash + 1 },
+      'the protocol after the / must be tcp or udp',
+    );
   }
   return { ports: portList(spec, { text: part.text.slice(0, slash), at: part.at }), protocol };
 }
@@ -114,23 +119,10 @@ function portList(spec: SpecText, part: Part): readonly PortRange[] {
   const ranges: PortRange[] = [];
   let at = part.at;
   for (const text of part.text.split(',')) {
-    ranges.push(portRange(spec, { text, at }));
+    ranges.push(spec.portRange({ text, at }, 1));
     at += text.length + 1;
   }
   return ranges;
-}
-
-function portRange(spec: SpecText, part: Part): PortRange {
-  if (part.text === '*') return EVERY_PORT;
-  const dash = part.text.indexOf('-');
-  if (dash < 0) {
-    const port = spec.port(part, 'the port');
-    return { from: port, to: port };
-  }
-  const from = spec.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
-  const to = spec.port({ text: part.text.slice(dash + 1), at: part.at + dash + 1 }, 'the last port');
-  if (to < from) throw spec.fault(part, 'the last port must not be below the first');
-  return { from, to };
 }
 
 function printExposedHost(host: ExposedHost): string {
@@ -147,24 +139,19 @@ function printExposedHost(host: ExposedHost): string {
   }
 }
 
-function printRange({ from, to }: PortRange): string {
-  if (from === to) return String(from);
-  return from === EVERY_PORT.from && to === EVERY_PORT.to ? '*' : `${from}-${to}`;
-}
-
-/** One `--expose`: what peers may reach, or what one peer or ticket may. */
+/** One `--expose`: what all peers may reach, or only those with one name. */
 export type Rule = ExposeSpec & {
-  /** Name of the peer or ticket that it is for; undefined: for all that have no rules of their own. */
+  /** Name of the peer or ticket. Default: all peers without rules of their own. */
   readonly name?: string;
 };
 
-/** Who is known by name: peers by `--allow-peer NAME=KEY`, and tickets. */
+/** Whether a peer (`--allow-peer NAME=KEY`) or a ticket has this name. */
 export type IsName = (name: string) => boolean;
 
-/** What a rule is read as, and what is worth saying about that. */
+/** A rule that was read, and a note for its user. */
 export interface ReadRule {
   readonly rule: Rule;
-  /** Set when the text could have meant something else. */
+  /** Set when the text is ambiguous: says how it was read, and how to write the other meaning. */
   readonly note?: string;
 }
 
@@ -173,16 +160,16 @@ export interface ReadRule {
  *
  * | text                      | means                                                     |
  * |---------------------------|-----------------------------------------------------------|
- * | `22`, `db.lan:5432`, …    | for all: what {@link parseExposeSpec} reads               |
- * | `laptop:10.0.0.0/24:80`   | for laptop alone; laptop must be known                    |
- * | `laptop:22`               | for laptop alone, localhost:22, when laptop is known;     |
- * |                           | else the host laptop, for all                             |
- * | `laptop.:22`              | the host laptop, for all: a name of ours ends in no dot   |
- * | `laptop:/run/app.sock`    | for laptop alone; laptop must be known                    |
+ * | `22`, `db.lan:5432`, …    | for all peers: what {@link parseExposeSpec} reads         |
+ * | `laptop:10.0.0.0/24:80`   | for laptop only; the name must exist                      |
+ * | `laptop:22`               | localhost:22 for laptop only, if the name exists;         |
+ * |                           | else port 22 of the host laptop, for all peers            |
+ * | `laptop.:22`              | the host laptop, for all peers: no name ends with a dot   |
+ * | `laptop:/run/app.sock`    | for laptop only; the name must exist                      |
  *
- * So where both could be meant, the reading that opens less is taken.
+ * An ambiguous text gets the meaning that opens less.
  *
- * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for a name that nobody has
+ * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
  */
 export function readRule(text: string, isName: IsName): ReadRule {
   const parts = new SpecText(text, EXPOSE_USAGE).parts();
@@ -195,11 +182,11 @@ export function readRule(text: string, isName: IsName): ReadRule {
   }
   if (parts.length !== 2 || !isName(name)) return { rule: parseExposeSpec(text) };
   const spec = parseExposeSpec(text.slice(first.length + 1));
-  const note = `${text} opens ${printExposeSpec(spec)} to ${name} alone; a host of that name is written ${name}.:PORT`;
+  const note = `${text} opens ${printExposeSpec(spec)} to ${name} only; for a host of that name write ${name}.:PORT`;
   return { rule: { name, ...spec }, note };
 }
 
-/** What {@link readRule} reads back as the same. */
+/** Formats a rule as {@link readRule} reads it. */
 export function printRule(rule: Rule, isName: IsName = () => false): string {
   const text = printExposeSpec(rule);
   if (rule.name !== undefined) return `${rule.name}:${text}`;
@@ -211,6 +198,6 @@ export function printRule(rule: Rule, isName: IsName = () => false): string {
 function unknownName(text: string, name: string): TunnelError {
   return new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(text.slice(0, 100))}: no peer and no ticket is called ${JSON.stringify(name.slice(0, 64))}; declare it with --allow-peer NAME=KEY or ticket new --name NAME (an IPv6 address stands in brackets)`,
+    `${JSON.stringify(text.slice(0, 100))}: no peer and no ticket is called ${JSON.stringify(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
   );
 }

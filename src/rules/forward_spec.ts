@@ -1,22 +1,29 @@
 import { hostText, LOCALHOST } from '../core/host.js';
 import { parseAddress } from '../core/ip.js';
-import type { Endpoint } from './endpoint.js';
-import { type HostPort, isPath, looksLikePath, printEndpoint, printHostPort } from './endpoint.js';
-import { type Part, SpecText } from './spec_text.js';
+import {
+  type Endpoint,
+  type HostPort,
+  isPath,
+  looksLikePath,
+  printEndpoint,
+  printHostPort,
+} from './endpoint.js';
+import { type Part, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
-export { type HostPort, printHostPort };
-
-/** A local forward: where this end listens and what the far end dials. */
+/** A local forward: this end listens at `bind`, the far end dials `target`. */
 export interface LocalSpec {
   readonly bind: Endpoint;
   readonly target: Endpoint;
 }
 
-/** Where a forward listens when it is not told: nobody else on the network reaches it. */
+/** Default bind address of a forward. Other machines cannot reach it. */
 export const DEFAULT_BIND_HOST = '127.0.0.1';
 
 const LOCAL_USAGE =
   '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for either end, as in 8080:/run/app.sock';
+const REVERSE_USAGE =
+  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
+const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
 const DYNAMIC_USAGE = '[bind:]port, for example 1080 or 127.0.0.1:1080';
 const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001:db8::1]:22 or 22';
 
@@ -41,7 +48,7 @@ export function parseLocalSpec(text: string): LocalSpec {
   return readForward(new SpecText(text, LOCAL_USAGE), text);
 }
 
-/** The grammar that `-L` and `-R` share. @throws {TunnelError} ERR_SPEC_INVALID */
+/** Reads the grammar that `-L`, `-R` and `--udp-forward` share. @throws {TunnelError} ERR_SPEC_INVALID */
 export function readForward(spec: SpecText, text: string): LocalSpec {
   const parts = spec.parts();
   const whole = { text, at: 0 };
@@ -50,11 +57,13 @@ export function readForward(spec: SpecText, text: string): LocalSpec {
   const bind = parts.slice(0, -target.length);
   const [first, second] = bind;
   if (first === undefined) {
-    throw spec.fault(whole, 'a forward has three or four parts between colons, or two when one is a path');
+    throw spec.fault(
+      whole,
+      'a forward has three or four parts separated by colons, or two when one is a path',
+    );
   }
-  const tooMany = 'too many parts between colons: an IPv6 address stands in brackets';
-  if (bind.length > 2) throw spec.fault(whole, tooMany);
-  if (second !== undefined && looksLikePath(first.text)) throw spec.fault(whole, tooMany);
+  if (bind.length > 2 || (second !== undefined && looksLikePath(first.text)))
+    throw spec.fault(whole, TOO_MANY_PARTS);
   return { bind: bindOf(spec, first, second), target: targetIn(spec, target) };
 }
 
@@ -67,7 +76,7 @@ function bindOf(spec: SpecText, first: Part, second: Part | undefined): Endpoint
   if (first.text === '*' || first.text === '') {
     throw spec.fault(
       first,
-      'the bind address must be written out: 0.0.0.0 for all of IPv4, [::] for IPv6 too',
+      'the bind address must be written out: 0.0.0.0 for all IPv4 addresses, [::] for IPv6 too',
     );
   }
   return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, role, 0) };
@@ -79,19 +88,19 @@ function targetIn(spec: SpecText, [first, second]: readonly Part[]): Endpoint {
   return hostPort(spec, first ?? nothing, second);
 }
 
-/** What {@link parseLocalSpec} reads back as the same; the default bind is left out. */
-export function printLocalSpec({ bind, target }: LocalSpec): string {
+/** Formats a forward as {@link parseLocalSpec} and {@link parseReverseSpec} read it, without the default bind address. */
+export function printForwardSpec({ bind, target }: LocalSpec): string {
   return `${printBind(bind)}:${printEndpoint(target)}`;
 }
 
-/** Where a forward listens, as its user wrote it: the default address is left out. */
+/** Formats where a forward listens, without the default address. */
 export function printBind(bind: Endpoint): string {
   if (isPath(bind)) return bind.path;
   return bind.host === DEFAULT_BIND_HOST ? String(bind.port) : printHostPort(bind);
 }
 
 /**
- * Reads the argument of `-D`: where the proxy listens, `1080`, `0` or `[::1]:1080`.
+ * Reads the argument of `-D`, where the proxy listens: `1080`, `0` or `[::1]:1080`.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
@@ -100,16 +109,16 @@ export function parseDynamicSpec(text: string): HostPort {
 }
 
 /**
- * Reads `[bind:]port`; the default bind address is loopback.
+ * Reads `[bind:]port`. The default bind address is 127.0.0.1.
  *
- * @param usage how it is written, for the message
+ * @param usage grammar and example, for the error
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
 export function parseBind(text: string, usage: string): HostPort {
   const spec = new SpecText(text, usage);
   const [first, second, third] = spec.parts();
   if (first === undefined || third !== undefined) {
-    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+    throw spec.fault({ text, at: 0 }, TOO_MANY_PARTS);
   }
   if (second === undefined) return { host: DEFAULT_BIND_HOST, port: spec.port(first, 'the port', 0) };
   return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, 'the port', 0) };
@@ -124,7 +133,7 @@ export function parseTarget(text: string): HostPort {
   const spec = new SpecText(text, TARGET_USAGE);
   const [first, second, third] = spec.parts();
   if (first === undefined || third !== undefined) {
-    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+    throw spec.fault({ text, at: 0 }, TOO_MANY_PARTS);
   }
   if (second === undefined) return { host: LOCALHOST, port: spec.port(first, 'the port') };
   return hostPort(spec, first, second);
@@ -134,18 +143,15 @@ function hostPort(spec: SpecText, host: Part, port: Part): HostPort {
   return { host: hostText(spec.host(host, 'the target host')), port: spec.port(port, 'the target port') };
 }
 
-/** A reverse forward: where the far end listens, and what this end dials. */
+/** A reverse forward: the far end listens at `bind`, this end dials `target`. */
 export interface ReverseSpec {
   readonly bind: HostPort;
   readonly target: Endpoint;
 }
 
-const REVERSE_USAGE =
-  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
-
 /**
- * Reads the argument of `-R`: as `-L`, but the first part is of the far end, and the second of this one. The
- * far end looks no names up for it: the bind address is numeric, or `localhost`.
+ * Reads the argument of `-R`. The grammar is that of `-L`, but the far end listens and this end dials. The far end
+ * resolves no names for it: the bind address is numeric, or `localhost`.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
@@ -153,25 +159,21 @@ export function parseReverseSpec(text: string): ReverseSpec {
   const spec = new SpecText(text, REVERSE_USAGE);
   const { bind, target } = readForward(spec, text);
   const whole = { text, at: 0 };
-  if (isPath(bind)) throw spec.fault(whole, 'the far end listens at ports only, at no path');
+  if (isPath(bind))
+    throw spec.fault(whole, 'the far end listens at ports only, so the first part must not be a path');
   if (bind.host !== LOCALHOST && parseAddress(bind.host) === undefined)
-    throw spec.fault(whole, `the bind address must be numeric, or ${LOCALHOST}`);
+    throw spec.fault(whole, `the bind address must be a numeric address or ${LOCALHOST}`);
   return { bind, target };
 }
 
-/** What {@link parseReverseSpec} reads back as the same. */
-export const printReverseSpec: (spec: ReverseSpec) => string = printLocalSpec;
-
-/** A forward of UDP datagrams: where this end takes them, and where the far end sends them. */
+/** A forward of UDP datagrams: this end receives them at `bind`, the far end sends them to `target`. */
 export interface UdpSpec {
   readonly bind: HostPort;
   readonly target: HostPort;
 }
 
-const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
-
 /**
- * Reads the argument of `--udp-forward`: as `-L`, without paths.
+ * Reads the argument of `--udp-forward`. The grammar is that of `-L` without paths.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
@@ -179,7 +181,7 @@ export function parseUdpSpec(text: string): UdpSpec {
   const spec = new SpecText(text, UDP_USAGE);
   const { bind, target } = readForward(spec, text);
   if (isPath(bind) || isPath(target)) {
-    throw spec.fault({ text, at: 0 }, 'datagrams go from port to port: no path stands for either end');
+    throw spec.fault({ text, at: 0 }, 'datagrams travel between ports, so neither end may be a path');
   }
   return { bind, target };
 }

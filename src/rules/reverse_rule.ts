@@ -2,15 +2,15 @@ import { TunnelError } from '../core/errors.js';
 import { bracketed, LOCALHOST } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
 import { type IpAddress, inSubnet, isLoopback } from '../core/ip.js';
-import { type Part, SpecText } from './spec_text.js';
+import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
-/** One `--allow-reverse`: where peers may have ports opened on this machine. */
+/** One `--allow-reverse`: where peers may open ports on this machine. */
 export interface ReverseRule {
-  /** The peer or ticket that it is for; undefined: for all that have no rules of their own. */
+  /** Name of the peer or ticket. Default: all peers without rules of their own. */
   readonly name?: string;
-  /** The addresses that may be bound: our own loopback, one, or every one. */
+  /** Bind addresses that it allows: our own loopback, any address, or one address. */
   readonly bind: 'loopback' | 'any' | IpAddress;
-  /** From 0, which is a port of the system's choice. */
+  /** 0 to 65535, where 0 stands for a port that the system picks. */
   readonly ports: PortRange;
 }
 
@@ -19,18 +19,18 @@ const USAGE = '[name:][bind:]port or [name:][bind:]from-to, for example 8080, 0.
 /**
  * Reads the argument of `--allow-reverse`.
  *
- * | text                | peers may have opened                                       |
+ * | text                | peers may open                                              |
  * |---------------------|-------------------------------------------------------------|
  * | `8080`              | port 8080 of this machine's loopback                        |
- * | `8000-8099`         | 100 ports of it                                             |
- * | `0`                 | a port of it that the system chooses                        |
- * | `*`                 | all of these                                                |
+ * | `8000-8099`         | 100 ports of the loopback                                   |
+ * | `0`                 | a port of the loopback that the system picks                |
+ * | `*`                 | every port of the loopback                                  |
  * | `0.0.0.0:80`        | port 80 of every IPv4 address of this machine               |
  * | `*:8080`            | port 8080 of any address                                    |
- * | `laptop:8080`       | the same as 8080, for laptop alone; laptop must be known    |
+ * | `laptop:8080`       | the same as 8080, for laptop only; the name must exist      |
  *
- * @param isName who is known by name; names and addresses cannot be mistaken for each other
- * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for a name that nobody has
+ * @param isName default: no name exists
+ * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
  */
 export function parseReverseRule(text: string, isName: (name: string) => boolean = () => false): ReverseRule {
   const spec = new SpecText(text, USAGE);
@@ -39,17 +39,16 @@ export function parseReverseRule(text: string, isName: (name: string) => boolean
   const isNamed = parts.length > 1 && isName(head);
   const [first, second, third] = isNamed ? parts.slice(1) : parts;
   if (first === undefined || third !== undefined) {
-    throw spec.fault({ text, at: 0 }, 'too many parts between colons: an IPv6 address stands in brackets');
+    throw spec.fault({ text, at: 0 }, TOO_MANY_PARTS);
   }
-  const ports = portRange(spec, second ?? first);
+  const ports = spec.portRange(second ?? first, 0);
   const bind = second === undefined ? 'loopback' : bindIn(spec, first);
   return { ...(isNamed ? { name: head } : {}), bind, ports };
 }
 
-/** What {@link parseReverseRule} reads back as the same; the same text for the same rule. */
-export function printReverseRule({ name, bind, ports: { from, to } }: ReverseRule): string {
-  const isEvery = from === 0 && to === 0xffff;
-  const parts = [isEvery ? '*' : from === to ? String(from) : `${from}-${to}`];
+/** Formats a rule as {@link parseReverseRule} reads it. Equal rules give equal texts. */
+export function printReverseRule({ name, bind, ports }: ReverseRule): string {
+  const parts = [printPortRange(ports, 0)];
   if (bind !== 'loopback') parts.unshift(bind === 'any' ? '*' : bracketed(bind.text));
   if (name !== undefined) parts.unshift(name);
   return parts.join(':');
@@ -68,19 +67,6 @@ function bindIn(spec: SpecText, part: Part): ReverseRule['bind'] {
   if (host.name === LOCALHOST) return 'loopback';
   throw new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(host.name)} is no address, and no peer and no ticket is called so; write ${USAGE}`,
+    `${JSON.stringify(host.name)} is neither an address nor the name of a peer or a ticket; write ${USAGE}`,
   );
-}
-
-function portRange(spec: SpecText, part: Part): PortRange {
-  if (part.text === '*') return { from: 0, to: 0xffff };
-  const dash = part.text.indexOf('-');
-  if (dash < 0) {
-    const port = spec.port(part, 'the port', 0);
-    return { from: port, to: port };
-  }
-  const from = spec.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
-  const to = spec.port({ text: part.text.slice(dash + 1), at: part.at + dash + 1 }, 'the last port');
-  if (to < from) throw spec.fault(part, 'the last port must not be below the first');
-  return { from, to };
 }

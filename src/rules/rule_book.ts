@@ -7,51 +7,54 @@ import { printRule, type Rule } from './expose.js';
 import type { ReverseRule } from './reverse_rule.js';
 import { opensReverse, printReverseRule } from './reverse_rule.js';
 
-/** What a peer has once it was let in. The same object as long as what let it in is in force. */
+/**
+ * The permission of a peer that was let in by a ticket or by its key. It stays the same object as long as that
+ * ticket or key is valid.
+ */
 export interface Grant {
-  /** Of the ticket, or of the allowed peer. */
+  /** Name of the ticket or of the allowed peer. */
   readonly name: string;
   readonly kind: 'ticket' | 'peer';
   /**
-   * What this alone may reach, beside rules for its name. With rules of its own of either kind, even empty ones, none
-   * of the general rules counts for it. Undefined: no rules of its own.
+   * What this grant opens, in addition to the rules for its name. Undefined: it has no such rules of its own.
+   * A grant with rules of its own of either kind, even an empty list, gets none of the general rules.
    */
   readonly rules: readonly ExposeSpec[] | undefined;
-  /** Where this alone may have ports opened, beside rules for its name; otherwise as {@link rules}. */
+  /** The ports that this grant may open, in addition to the rules for its name. Undefined: like {@link rules}. */
   readonly allowReverse?: readonly ReverseRule[] | undefined;
 }
 
-/** Rules in one book; far more than anybody keeps an overview of. */
+/** Most rules in one book. */
 export const MAX_RULES = 1024;
 
 /**
- * Rules for all, and rules for one name each, changed while peers are connected. To take a rule away never
- * opens anything: a name that lost its last rule keeps having rules of its own, which are none.
+ * A list of rules that changes while peers are connected: general rules, and rules for one name each. Removing a
+ * rule never opens anything: a name that loses its last rule keeps an empty list of its own.
  */
 export class NamedRules<Rule extends { readonly name?: string }> {
-  /** For all that have no rules of their own. */
+  /** Rules for all peers without rules of their own. */
   protected general: Rule[] = [];
   readonly #named = new Map<string, Rule[]>();
   readonly #onChange = new Set<() => void>();
   readonly #print: (rule: Rule) => string;
 
-  /** @param print the same text for the same rule, and for no other */
+  /** @param print gives equal texts for equal rules, and different texts for different rules */
   constructor(print: (rule: Rule) => string) {
     this.#print = print;
   }
 
-  /** The general ones first. */
+  /** Returns all rules, the general ones first. */
   list(): Rule[] {
     return [...this.general, ...[...this.#named.values()].flat()];
   }
 
   /**
-   * @returns false when it is there already
-   * @throws {TunnelError} ERR_LIMIT
+   * @returns false when the book has this rule already
+   * @throws {TunnelError} ERR_LIMIT when the book is full
    */
   add(rule: Rule): boolean {
     if (this.list().length >= MAX_RULES) {
-      throw new TunnelError('ERR_LIMIT', `${MAX_RULES} rules are there; remove one first`);
+      throw new TunnelError('ERR_LIMIT', `there are ${MAX_RULES} rules already; remove one first`);
     }
     const rules = this.#rulesOf(rule.name) ?? [];
     if (rule.name !== undefined) this.#named.set(rule.name, rules);
@@ -61,7 +64,7 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     return true;
   }
 
-  /** @returns false when there is no such rule */
+  /** @returns false when the book has no such rule */
   remove(rule: Rule): boolean {
     const rules = this.#rulesOf(rule.name) ?? [];
     const at = this.#indexOf(rules, rule);
@@ -71,23 +74,23 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     return true;
   }
 
-  /** Takes away all that was told about names that nobody has any more, as another may get them. */
+  /** Removes the rules for names that no longer exist, because another peer or ticket may get such a name. */
   keep(isName: (name: string) => boolean): void {
     for (const name of [...this.#named.keys()]) if (!isName(name)) this.forget(name);
   }
 
-  /** Takes away all that was told about a name. */
+  /** Removes all rules for a name. Afterwards the name has no list of its own. */
   forget(name: string): void {
     if (this.#named.delete(name)) this.changed();
   }
 
-  /** Calls `handler` after each change, until the answer is called. */
+  /** Calls `handler` after each change. @returns a function that stops this */
   onChange(handler: () => void): () => void {
     this.#onChange.add(handler);
     return () => this.#onChange.delete(handler);
   }
 
-  /** @returns undefined for a name that never had a rule here */
+  /** @returns undefined for a name that never had a rule in this book */
   protected of(name: string): readonly Rule[] | undefined {
     return this.#named.get(name);
   }
@@ -107,18 +110,15 @@ export class NamedRules<Rule extends { readonly name?: string }> {
 }
 
 /**
- * What peers may reach, changed while they are connected. A peer whose ticket or name has rules of its
- * own has those alone; others have the general ones. Without any rule, nothing is open.
- *
- * Removing a rule never opens anything: a name that lost its last rule reaches nothing, rather
- * than what the general rules open.
+ * The rules about what peers may reach. A peer whose ticket or name has rules of its own gets only those; other
+ * peers get the general rules. Without any rule, nothing is open.
  */
 export class RuleBook extends NamedRules<Rule> {
   #isDefault: boolean;
 
   /**
-   * @param opensLoopback whether peers without rules of their own may also reach all of this
-   *   machine's loopback, until the first change
+   * @param opensLoopback whether peers without rules of their own may also reach every port of this machine's
+   *   loopback, until the first change
    */
   constructor(rules: readonly Rule[] = [], opensLoopback = false) {
     super((rule) => printRule(rule));
@@ -132,13 +132,13 @@ export class RuleBook extends NamedRules<Rule> {
     return this.#isDefault;
   }
 
-  /** Closes the loopback unless a rule opens it. The first change of any rule does the same. */
+  /** Ends {@link isDefault}: closes the loopback unless a rule opens it. The first change of any rule does the same. */
   closeDefault(): void {
     if (this.#dropDefault()) this.changed();
   }
 
   override add(rule: Rule): boolean {
-    // Listeners hear of it after the rule is there: connections that the rule allows stay open.
+    // Report the change after the rule is added, so that connections that the rule allows stay open.
     const dropped = this.#dropDefault();
     try {
       return super.add(rule);
@@ -153,16 +153,16 @@ export class RuleBook extends NamedRules<Rule> {
     return wasThere;
   }
 
-  /** Whether this book has rules for this peer alone, so that no general rule counts for it. */
+  /** Whether this book has rules for this grant only, so that none of the general rules applies to it. */
   hasOwnRules(grant: Grant): boolean {
     return grant.rules !== undefined || this.of(grant.name) !== undefined;
   }
 
   /**
-   * Returns what one peer may reach. Each question is answered by the rules of that moment.
+   * Returns the rules of one peer. They always answer from the current state of the book.
    *
-   * @param grantOf the peer's grant at that moment
-   * @param hasOtherRules whether the book of reverse rules has rules for that grant alone
+   * @param grantOf returns the peer's current grant
+   * @param hasOtherRules whether the book of reverse rules has rules for that grant only
    */
   rulesFor(
     grantOf: () => Grant | undefined,
@@ -192,14 +192,14 @@ export class RuleBook extends NamedRules<Rule> {
   }
 }
 
-/** The question before a port is opened for a peer. Asked anew each time. */
+/** Decides whether a peer may open a port. It is asked every time. */
 export interface ReverseRules {
   permitsListen(bind: IpAddress, port: number): boolean;
 }
 
 /**
- * Where peers may have ports opened on this machine: nowhere, unless a rule says so. As with what they may
- * reach, a peer whose name or ticket has rules of its own, of either kind, has none of the general ones.
+ * The rules about the ports that peers may open on this machine. Without any rule, peers may open none. A peer whose
+ * name or ticket has rules of its own, in this book or in the {@link RuleBook}, gets none of the general rules.
  */
 export class ReverseBook extends NamedRules<ReverseRule> {
   constructor(rules: readonly ReverseRule[] = []) {
@@ -208,8 +208,10 @@ export class ReverseBook extends NamedRules<ReverseRule> {
   }
 
   /**
-   * @param grantOf the peer's grant at that moment
-   * @param hasOtherRules whether the book of rules about targets has rules for that grant alone
+   * Returns the rules of one peer. They always answer from the current state of the book.
+   *
+   * @param grantOf returns the peer's current grant
+   * @param hasOtherRules whether the {@link RuleBook} has rules for that grant only
    */
   rulesFor(grantOf: () => Grant | undefined, hasOtherRules: (grant: Grant) => boolean): ReverseRules {
     return {
@@ -218,7 +220,7 @@ export class ReverseBook extends NamedRules<ReverseRule> {
     };
   }
 
-  /** Whether this book has rules for this peer alone, so that no general rule counts for it. */
+  /** Whether this book has rules for this grant only, so that none of the general rules applies to it. */
   hasOwnRules(grant: Grant): boolean {
     return grant.allowReverse !== undefined || this.of(grant.name) !== undefined;
   }

@@ -1,27 +1,33 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, readHost } from '../core/host.js';
+import type { PortRange } from '../core/ip.js';
 import { readSocketPath } from './endpoint.js';
 
-/** One part of a forward's text, and where in it. */
+/** One part of a text, and its position there. */
 export interface Part {
   readonly text: string;
   readonly at: number;
 }
 
-/** Longest text looked at, in characters: the grammar needs far less. */
+/** Longest text that is read, in characters. The grammar needs far less. */
 const MAX_SPEC_CHARS = 4096;
-/** Characters shown on either side of what is wrong. */
+/** Characters shown of the wrong part, and on either side of it. */
 const SHOWN_CHARS = 60;
 
+const MAX_PORT = 0xffff;
+
+/** What is wrong with a text of too many parts; the usual cause is an IPv6 address without brackets. */
+export const TOO_MANY_PARTS = 'too many parts between colons: put an IPv6 address in brackets';
+
 /**
- * A text being parsed. Its methods read one part each and throw ERR_SPEC_INVALID with the part
- * marked in the text, what is wrong with it, and what a right text looks like.
+ * A text being parsed: a forward, or a rule. Each method reads one part. It throws ERR_SPEC_INVALID with the part
+ * marked in the text, what is wrong with it, and the correct form.
  */
 export class SpecText {
   readonly #text: string;
   readonly #usage: string;
 
-  /** @param usage grammar and example, to stand after "write" */
+  /** @param usage grammar and example, as words that follow "write" */
   constructor(text: string, usage: string) {
     this.#text = text;
     this.#usage = usage;
@@ -29,7 +35,7 @@ export class SpecText {
       throw this.fault({ text, at: 0 }, `longer than ${MAX_SPEC_CHARS} characters`);
   }
 
-  /** The parts between colons; a colon inside brackets parts nothing. */
+  /** Splits the text at its colons, except those inside brackets. */
   parts(): readonly Part[] {
     const parts: Part[] = [];
     let from = 0;
@@ -46,11 +52,11 @@ export class SpecText {
     return parts;
   }
 
-  /** What is inside of the brackets, when the part has them. */
+  /** Returns the part without the brackets around it, if it has any. */
   unbracketed(part: Part, role: string): Part & { readonly brackets: boolean } {
     if (!/[[\]]/.test(part.text)) return { ...part, brackets: false };
     if (!/^\[[^[\]]*\]$/.test(part.text)) {
-      throw this.fault(part, `${role} must have its brackets first and last, around an IPv6 address`);
+      throw this.fault(part, `${role} must begin and end with its brackets, around an IPv6 address`);
     }
     return { text: part.text.slice(1, -1), at: part.at + 1, brackets: true };
   }
@@ -60,7 +66,7 @@ export class SpecText {
     const host = readHost(inner.text);
     if (typeof host === 'string') throw this.fault(inner, `${role} ${host}`);
     if (brackets && !inner.text.includes(':'))
-      throw this.fault(part, `${role} needs no brackets: they are for IPv6`);
+      throw this.fault(part, `${role} needs no brackets: only IPv6 addresses have them`);
     return host;
   }
 
@@ -70,12 +76,27 @@ export class SpecText {
     return path;
   }
 
-  /** A port in plain decimal, no leading zero. */
+  /** Reads a port in plain decimal, without a leading zero. @param lowest 0 where the system may pick a free port */
   port(part: Part, role: string, lowest: 0 | 1 = 1): number {
     const port = /^(?:0|[1-9]\d{0,4})$/.test(part.text) ? Number(part.text) : -1;
-    if (port < lowest || port > 0xffff)
+    if (port < lowest || port > MAX_PORT)
       throw this.fault(part, `${role} must be a number from ${lowest} to 65535`);
     return port;
+  }
+
+  /** Reads one port, `from-to` from 1 on, or `*` for every port. @param lowest 0 where the system may pick a free port */
+  portRange(part: Part, lowest: 0 | 1): PortRange {
+    if (part.text === '*') return { from: lowest, to: MAX_PORT };
+    const dash = part.text.indexOf('-');
+    if (dash < 0) {
+      const port = this.port(part, 'the port', lowest);
+      return { from: port, to: port };
+    }
+    const from = this.port({ text: part.text.slice(0, dash), at: part.at }, 'the first port');
+    const last = { text: part.text.slice(dash + 1), at: part.at + dash + 1 };
+    const to = this.port(last, 'the last port');
+    if (to < from) throw this.fault(part, 'the last port must not be below the first');
+    return { from, to };
   }
 
   fault(part: Part, wrong: string): TunnelError {
@@ -90,7 +111,13 @@ export class SpecText {
   }
 }
 
-/** Printable on one line, whatever a peer or a script put into it. */
+/** Formats a range as {@link SpecText.portRange} reads it. */
+export function printPortRange({ from, to }: PortRange, lowest: 0 | 1): string {
+  if (from === to) return String(from);
+  return from === lowest && to === MAX_PORT ? '*' : `${from}-${to}`;
+}
+
+/** Makes text from a peer or a script printable on one line. */
 export function shown(text: string): string {
   return JSON.stringify(text)
     .slice(1, -1)

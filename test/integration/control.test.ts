@@ -144,7 +144,7 @@ describe('the control socket', () => {
 
   test('refuses a file in its place, and keeps the file', async () => {
     writeFileSync(join(folder, SOCKET_NAME), 'mine');
-    await assert.rejects(serve(), failsWith('ERR_STATE_IO', /no socket/));
+    await assert.rejects(serve(), failsWith('ERR_STATE_IO', /not a socket/));
     assert.equal(readFileSync(join(folder, SOCKET_NAME), 'utf8'), 'mine');
   });
 
@@ -215,7 +215,7 @@ describe('control sockets of connectors', () => {
     assert.deepEqual(await liveDoors(join(folder, 'none')), []);
   });
 
-  test('on Windows the folder tells them apart among all named pipes', () => {
+  test('on Windows they are found among all named pipes by their folder', () => {
     const names = [pipeName(folder, 12), pipeName(folder, 'listener'), pipeName(temp.path, 13), 'other'];
     assert.equal(new Set(names).size, 4);
     for (const name of names.slice(0, 3)) assert.match(name, /^\\\\\.\\pipe\\[\w.-]+$/);

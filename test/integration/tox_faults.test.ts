@@ -202,25 +202,22 @@ test('a failed start reports what is wrong with the options, and which port is t
   const start = (more: object) => () => module.createTox({ ...options, ...more }, silent);
   assert.throws(
     start({ secretKey: new Uint8Array(31) }),
-    isCode('ERR_TOX_START', /secret key has 32 bytes, this one 31/),
+    isCode('ERR_TOX_START', /secret key has 32 bytes, not 31/),
   );
-  assert.throws(
-    start({ nospam: new Uint8Array(5) }),
-    isCode('ERR_TOX_START', /nospam has 4 bytes, this one 5/),
-  );
+  assert.throws(start({ nospam: new Uint8Array(5) }), isCode('ERR_TOX_START', /nospam has 4 bytes, not 5/));
   for (const udpPort of [0, 65_536, 1.5]) {
-    assert.throws(start({ udpPort }), isCode('ERR_TOX_START', /is no UDP port/));
+    assert.throws(start({ udpPort }), isCode('ERR_TOX_START', /is not a UDP port/));
   }
   const first = module.createTox(options, silent);
-  assert.throws(start({}), isCode('ERR_TOX_START', /UDP port 33445 cannot be had/));
+  assert.throws(start({}), isCode('ERR_TOX_START', /UDP port 33445 is not available/));
   const node = (udpPort: number, tcpPort: number) => () =>
     module.createBootstrapNode({ ipv6: false, udpPort, tcpPort, lanDiscovery: false }, () => {});
-  assert.throws(node(UDP_PORT, 0), isCode('ERR_TOX_START', /UDP port 33445 cannot be had/));
-  assert.throws(node(33_446, 70_000), isCode('ERR_TOX_START', /is no TCP port/));
+  assert.throws(node(UDP_PORT, 0), isCode('ERR_TOX_START', /UDP port 33445 is not available/));
+  assert.throws(node(33_446, 70_000), isCode('ERR_TOX_START', /is not a TCP port/));
   const second = node(33_446, TCP_PORT)();
   assert.throws(
     node(33_447, TCP_PORT),
-    isCode('ERR_TOX_START', /UDP port 33447 or TCP port 3389 cannot be had/),
+    isCode('ERR_TOX_START', /UDP port 33447 or TCP port 3389 is not available/),
   );
   assert.equal(host.openSockets, 3, 'the failed start left no socket');
   first.kill();
@@ -292,7 +289,7 @@ test('instances of one module share its memory, which grows with them, and recei
   world.close();
 });
 
-test('logs carry their level, from the first moment on', () => {
+test('log messages carry their level from the start', () => {
   const host = new SimNetwork().host('198.51.100.1');
   const module = loadTox(compiledTox(), host.toxHost());
   const logs: string[] = [];
@@ -303,7 +300,7 @@ test('logs carry their level, from the first moment on', () => {
   first.kill();
 });
 
-test('with IPv6 an IPv4 address is reachable all the same', () => {
+test('IPv4 addresses stay reachable with IPv6 enabled', () => {
   const world = new ToxWorld();
   const { ip, node } = world.node();
   const alice = world.person({ ipv6: true });

@@ -1,7 +1,7 @@
 import { readHost } from '../../src/core/host.js';
 import { parseAddress } from '../../src/core/ip.js';
 import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_file.js';
-import { ReverseForward } from '../../src/forward/reverse/reverse.js';
+import { ReverseForward } from '../../src/forward/reverse/reverse_forward.js';
 import { Offers } from '../../src/forward/stream/offers.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import { MAX_TEXT_BYTES } from '../../src/mux/wire/codec.js';
@@ -14,8 +14,7 @@ import {
   parseReverseSpec,
   parseTarget,
   printBind,
-  printLocalSpec,
-  printReverseSpec,
+  printForwardSpec,
 } from '../../src/rules/forward_spec.js';
 import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
 import {
@@ -54,7 +53,7 @@ function forward(text: string): Verdict {
       }
       default: {
         const spec = parseLocalSpec(text);
-        same('forward', parseLocalSpec(printLocalSpec(spec)), spec);
+        same('forward', parseLocalSpec(printForwardSpec(spec)), spec);
       }
     }
   });
@@ -63,7 +62,7 @@ function forward(text: string): Verdict {
 function reverseForward(text: string): Verdict {
   return refusing(['ERR_SPEC_INVALID'], () => {
     const spec = parseReverseSpec(text);
-    same('reverse forward', parseReverseSpec(printReverseSpec(spec)), spec);
+    same('reverse forward', parseReverseSpec(printForwardSpec(spec)), spec);
     // The other end accepts this text as an address, so the parsed forward can be requested.
     encodeTarget({ kind: 'listen', ...spec.bind });
   });
@@ -133,7 +132,7 @@ function wireTarget(bytes: Uint8Array): Verdict {
   });
 }
 
-/** Parses the answer of the other end about a port that it opened for us, whole and in two pieces. */
+/** Parses the other end's answer about a port that it opened for us, in one piece and in two. */
 function reverseAnswer(bytes: Uint8Array): Verdict {
   const cut = bytes.length >> 1;
   const whole = openedPort([bytes]);

@@ -42,7 +42,7 @@ function bench(options: { state?: AccessState } = {}) {
   return { policy, world, ask, greet };
 }
 
-test('proofs are the golden bytes of docs/protocol.md', () => {
+test('proofs match the golden bytes of docs/reference/protocol.md', () => {
   const keys = { connector: bytes(0x22), listener: bytes(0x11) };
   const sessions = { connector: bytes(0xc0, 16), listener: bytes(0xa0, 16) };
   const hex = (proof: Uint8Array): string => Buffer.from(proof).toString('hex');
@@ -56,27 +56,32 @@ test('proofs are the golden bytes of docs/protocol.md', () => {
   }
 });
 
-describe('what a program asks of it', () => {
+describe('requests of a program to the policy', () => {
   for (const [what, ticket, code, why] of [
     ['without a name', {}, 'ERR_ARGUMENT_INVALID', /newTicket\(\): name must be a string/],
-    ['of a name that is none', { name: 'a b' }, 'ERR_USAGE', /newTicket\(\): name: /],
+    ['with an invalid name', { name: 'a b' }, 'ERR_USAGE', /newTicket\(\): name: /],
     [
-      'of too many rules',
+      'with too many rules',
       { name: 'ci', rules: Array.from({ length: 257 }, () => '22') },
       'ERR_ARGUMENT_INVALID',
       /at most 256/,
     ],
-    ['of a wrong rule', { name: 'ci', rules: ['x y'] }, 'ERR_SPEC_INVALID', /rules\[0\]: /],
-    ['for nobody', { name: 'ci', uses: 0 }, 'ERR_ARGUMENT_INVALID', /uses must be a whole number from 1/],
-    ['until never', { name: 'ci', expiresAtMs: Number.NaN }, 'ERR_ARGUMENT_INVALID', /expiresAtMs must be/],
+    ['with an invalid rule', { name: 'ci', rules: ['x y'] }, 'ERR_SPEC_INVALID', /rules\[0\]: /],
+    ['for no peers', { name: 'ci', uses: 0 }, 'ERR_ARGUMENT_INVALID', /uses must be a whole number from 1/],
     [
-      'of a mistyped limit',
+      'that never expires',
+      { name: 'ci', expiresAtMs: Number.NaN },
+      'ERR_ARGUMENT_INVALID',
+      /expiresAtMs must be/,
+    ],
+    [
+      'with a mistyped limit',
       { name: 'ci', expiresAt: 5 },
       'ERR_ARGUMENT_INVALID',
       /did you mean "expiresAtMs"/,
     ],
   ] as const) {
-    test(`a ticket ${what} is refused, and what is kept can be read again`, () => {
+    test(`a ticket ${what} is refused, and the state stays readable`, () => {
       const { policy } = bench();
       assert.throws(() => policy.newTicket(ticket as NewTicket), failsWith(code, why));
       assert.deepEqual(
@@ -87,7 +92,7 @@ describe('what a program asks of it', () => {
     });
   }
 
-  test('a key that is not of 32 bytes is nobody to allow or to deny', () => {
+  test('a key that does not have 32 bytes can be neither allowed nor denied', () => {
     const { policy } = bench();
     const isInvalid = failsWith('ERR_ARGUMENT_INVALID', /publicKey must be a Uint8Array of 32 bytes/);
     assert.throws(() => policy.deny(bytes(1, 31)), isInvalid);
@@ -96,21 +101,21 @@ describe('what a program asks of it', () => {
 });
 
 describe('a friend request', () => {
-  test('with the ticket gets in, and is of the ticket', () => {
+  test('with the ticket is admitted, and belongs to the ticket', () => {
     const { policy, ask } = bench();
     const grant = ask(policy.secretOf() ?? bytes(0), A);
     assert.deepEqual(grant, { name: 'default', kind: 'ticket', rules: undefined });
     assert.ok(policy.holds(grant, upperHex(A)));
   });
 
-  test('with nothing, a wrong secret, a bit changed, or of another sender does not, and is counted', () => {
+  test('with nothing, a wrong secret, a flipped bit, or another sender is refused and counted', () => {
     const { policy, ask } = bench();
     const secret = policy.secretOf() ?? bytes(0);
     const good = requestMessage(secret, keysOf(A));
     assert.equal(policy.request(new TextEncoder().encode('tox-wasm-tunnel'), keysOf(A)), undefined);
     assert.equal(policy.request(new Uint8Array(0), keysOf(A)), undefined);
     assert.equal(ask(bytes(0x99), A), undefined);
-    assert.equal(policy.request(good, keysOf(B)), undefined, 'a recorded one, sent by another key');
+    assert.equal(policy.request(good, keysOf(B)), undefined, 'a recorded request, sent by another key');
     assert.equal(policy.request(good, { connector: A, listener: B }), undefined, 'or to another listener');
     for (let at = 0; at < good.length * 8; at++) {
       const bad = good.slice();
@@ -122,7 +127,7 @@ describe('a friend request', () => {
     assert.equal(policy.turnedAway, 5 + good.length * 9);
   });
 
-  test('of an allowed key needs no ticket; of a denied one none helps', () => {
+  test('from an allowed key needs no ticket, and no ticket helps a denied key', () => {
     const { policy, ask } = bench();
     assert.equal(policy.request(new Uint8Array(1), keysOf(bytes(0x77)))?.name, 'laptop');
     assert.equal(ask(policy.secretOf() ?? bytes(0), bytes(0x66)), undefined);
@@ -130,7 +135,7 @@ describe('a friend request', () => {
 });
 
 describe('a hello', () => {
-  test('with a proof for its two sessions is welcomed, and the welcome proves the ticket too', () => {
+  test('with a proof for its two sessions is welcomed, and the welcome also proves the ticket', () => {
     const { policy, greet } = bench();
     const secret = policy.secretOf() ?? bytes(0);
     const verdict = greet(secret, A);
@@ -146,7 +151,7 @@ describe('a hello', () => {
     );
   });
 
-  test('recorded in one session is worth nothing in another, or from another key', () => {
+  test('recorded in one session is worthless in another, or from another key', () => {
     const { policy } = bench();
     const secret = policy.secretOf() ?? bytes(0);
     const recorded = helloProof(secret, keysOf(A), SESSIONS);
@@ -157,7 +162,7 @@ describe('a hello', () => {
     assert.equal(policy.hello(asRequest, keysOf(A), SESSIONS, false).kind, 'challenge');
   });
 
-  test('without a proof is refused, unless the key is allowed; one that asks for a challenge gets it', () => {
+  test('without a proof is refused unless the key is allowed; one that asks for a challenge gets it', () => {
     const { policy } = bench();
     assert.equal(policy.hello(undefined, keysOf(A), SESSIONS, false).kind, 'refuse');
     assert.equal(policy.hello(new Uint8Array(7), keysOf(A), SESSIONS, false).kind, 'refuse');
@@ -169,7 +174,7 @@ describe('a hello', () => {
 });
 
 describe('a ticket', () => {
-  test('that has expired starts nothing new, but does not part who is joined', () => {
+  test('that has expired admits nobody new, but keeps its connected peers', () => {
     const { policy, world, ask, greet } = bench();
     const secret = policy.newTicket({ name: 'ci', expiresAtMs: world.nowMs + 10, rules: ['8080'] });
     const grant = ask(secret, A);
@@ -185,7 +190,7 @@ describe('a ticket', () => {
     assert.equal(policy.tickets().find(({ name }) => name === 'ci')?.status, 'expired');
   });
 
-  test('for two peers lets in these two, again and again, and no third; that is kept', () => {
+  test('for two peers admits these two repeatedly and no third, even after a restart', () => {
     const { policy, world, ask, greet } = bench();
     const secret = policy.newTicket({ name: 'two', uses: 2 });
     world.changes = 0;
@@ -205,7 +210,7 @@ describe('a ticket', () => {
     );
   });
 
-  test('that was revoked or rotated holds nobody any more', () => {
+  test('that was revoked or rotated holds no peer any more', () => {
     const { policy, world, ask, greet } = bench();
     const old = policy.secretOf() ?? bytes(0);
     const ci = policy.newTicket({ name: 'ci' });
@@ -220,12 +225,12 @@ describe('a ticket', () => {
     assert.equal(greet(old, A, SESSIONS, true).kind, 'refuse', 'nor does it resume');
     assert.ok(ask(fresh, A));
     assert.equal(world.revoked, 2);
-    // Made anew under the same name it is another.
+    // A new ticket under the same name is a different ticket.
     policy.newTicket({ name: 'ci' });
     assert.ok(!policy.holds(byCi, upperHex(B)));
   });
 
-  test('of a name that is taken, or of none, is refused with what to do', () => {
+  test('with a taken or missing name is refused with a remedy', () => {
     const { policy } = bench();
     policy.newTicket({ name: 'ci' });
     assert.throws(() => policy.newTicket({ name: 'ci' }), /revoke it first/);
@@ -234,19 +239,19 @@ describe('a ticket', () => {
   });
 });
 
-test('who is denied while connected is held no more, also one allowed by key', () => {
+test('denying a connected peer ends its grant, even one allowed by key', () => {
   const { policy } = bench();
   const laptop = policy.request(new Uint8Array(1), keysOf(bytes(0x77)));
   assert.ok(laptop && policy.holds(laptop, '77'.repeat(32)));
   policy.allow({ name: 'laptop', publicKey: bytes(0x77) });
-  assert.ok(policy.holds(laptop, '77'.repeat(32)), 'allowed once more it stays what it is');
+  assert.ok(policy.holds(laptop, '77'.repeat(32)), 'allowing it again does not bring the grant back');
   policy.deny(bytes(0x77));
   assert.ok(!policy.holds(laptop, '77'.repeat(32)));
   assert.equal(policy.request(new Uint8Array(1), keysOf(bytes(0x77))), undefined);
   assert.ok(policy.undeny(bytes(0x77)) && !policy.undeny(bytes(0x77)));
 });
 
-test('a name is of a ticket or of peers, never of both', () => {
+test('a name belongs to a ticket or to peers, never to both', () => {
   const { policy } = bench();
   policy.newTicket({ name: 'ci' });
   const taken = failsWith('ERR_USAGE', /name of a ticket already/);
@@ -267,7 +272,7 @@ test('a name is of a ticket or of peers, never of both', () => {
   assert.ok(!policy.state.peers.some(({ name }) => name === 'ci'));
 });
 
-test('what is kept makes the same policy, without what was for that run alone', () => {
+test('the saved state restores the same policy, without the rules for that run alone', () => {
   const { policy } = bench();
   policy.newTicket({
     name: 'ci',
@@ -285,7 +290,7 @@ test('what is kept makes the same policy, without what was for that run alone', 
   assert.deepEqual(bench({ state }).policy.state, state);
 });
 
-test('a ticket that was kept with an empty list of rules of either kind has rules of its own, which are none', () => {
+test('a ticket saved with an empty list of either kind has its own rules, namely none', () => {
   const { tickets, ...rest } = bench().policy.state;
   const secret = tickets[0]?.secret ?? '';
   const empty = [
@@ -306,7 +311,7 @@ test('a ticket that was kept with an empty list of rules of either kind has rule
   );
 });
 
-test('a state that is damaged is refused without a word of its secrets', () => {
+test('a damaged state is refused without revealing its secrets', () => {
   const good = bench().policy.state;
   const secret = good.tickets[0]?.secret ?? '';
   for (const bad of [

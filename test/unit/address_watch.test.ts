@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { AddressWatch } from '../../src/worker/address_watch.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-test('while the system cannot tell its addresses, none is taken to be gone', () => {
+test('no address counts as gone while the system cannot list its addresses', () => {
   const timers = new VirtualTimers();
   let addresses: string[] | undefined;
   const told: string[][] = [];
@@ -23,7 +23,7 @@ test('while the system cannot tell its addresses, none is taken to be gone', () 
   watch.stop();
 });
 
-test('an address that goes is told within a second, once, with those that are left; one that comes is not', () => {
+test('a lost address is reported once, within a second, with the remaining ones; a new address is not reported', () => {
   const timers = new VirtualTimers();
   let addresses = ['127.0.0.1', '192.0.2.1'];
   const told: string[][] = [];

@@ -7,9 +7,9 @@ import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-// The rules are tested where they count: by what is dialled in the end.
+// The rules are tested where they matter: by what is dialled in the end.
 
-/** What the resolver of these tests knows. */
+/** The names that the resolver of these tests knows. */
 const ZONE: Readonly<Record<string, readonly string[]>> = {
   'inside.example': ['10.0.0.7'],
   'loop.example': ['127.0.0.1'],
@@ -29,7 +29,7 @@ interface Outcome {
   readonly result: DialResult | UdpDialResult;
 }
 
-/** Dials `host:port` under `rules`, where every connection is refused by the kernel. */
+/** Dials `host:port` under `rules`, with a kernel that refuses every connection. */
 async function attempt(
   rules: readonly string[],
   host: string,
@@ -64,7 +64,7 @@ async function attempt(
   return { dialled, asked, result };
 }
 
-/** The attacks and honest requests of a peer when nothing was exposed. */
+/** Attacks and honest requests of a peer when nothing is exposed. */
 const withoutRules: ReadonlyArray<{ host: string; dials: readonly string[]; reason?: string }> = [
   { host: '127.0.0.1', dials: ['127.0.0.1'] },
   { host: '127.255.255.254', dials: ['127.255.255.254'] },
@@ -73,14 +73,14 @@ const withoutRules: ReadonlyArray<{ host: string; dials: readonly string[]; reas
   { host: 'localhost', dials: ['127.0.0.1', '::1'] },
   { host: 'LocalHost', dials: ['127.0.0.1', '::1'] },
   { host: 'localhost.', dials: ['127.0.0.1', '::1'] },
-  // The same address in another dress: seen through, and dialled as what it is.
+  // The same address in another form: recognized, and dialled as the address that it is.
   { host: '::ffff:127.0.0.1', dials: ['127.0.0.1'] },
   { host: '::FFFF:7F00:1', dials: ['127.0.0.1'] },
   { host: '::ffff:10.0.0.1', dials: [], reason: 'not-allowed' },
   { host: '::ffff:a00:1', dials: [], reason: 'not-allowed' },
   { host: '::127.0.0.1', dials: [], reason: 'not-allowed' },
   { host: '64:ff9b::127.0.0.1', dials: [], reason: 'not-allowed' },
-  // Forms that the C library takes and that checks overlook.
+  // Forms that the C library accepts and that checks overlook.
   { host: '127.1', dials: [], reason: 'not-allowed' },
   { host: '127', dials: [], reason: 'not-allowed' },
   { host: '0', dials: [], reason: 'not-allowed' },
@@ -108,7 +108,7 @@ const withoutRules: ReadonlyArray<{ host: string; dials: readonly string[]; reas
   { host: '', dials: [], reason: 'not-allowed' },
   { host: '.', dials: [], reason: 'not-allowed' },
   { host: '*', dials: [], reason: 'not-allowed' },
-  // What a kernel takes for itself.
+  // Addresses that the kernel maps to the machine itself.
   { host: '0.0.0.0', dials: [], reason: 'not-allowed' },
   { host: '::', dials: [], reason: 'not-allowed' },
   { host: '::ffff:0.0.0.0', dials: [], reason: 'not-allowed' },
@@ -117,7 +117,7 @@ const withoutRules: ReadonlyArray<{ host: string; dials: readonly string[]; reas
   { host: '10.0.0.1', dials: [], reason: 'not-allowed' },
   { host: '169.254.169.254', dials: [], reason: 'not-allowed' },
   { host: 'fe80::1', dials: [], reason: 'not-allowed' },
-  // Names go by where they lead.
+  // A name counts as the addresses to which it resolves.
   { host: 'loop.example', dials: ['127.0.0.1'] },
   { host: 'LOOP6.example.', dials: ['::1'] },
   { host: 'mapped.example', dials: ['127.0.0.1'] },
@@ -235,13 +235,13 @@ test('a name is resolved once, and not at all when no answer could be allowed', 
   assert.deepEqual((await attempt([], '127.1')).asked, []);
 });
 
-test('a denial names the target as it was asked for, and what its owner can do', async () => {
+test('a denial names the target as requested, and tells its owner the remedy', async () => {
   const { result } = await attempt([], '2001:db8::1', 22);
   assert.ok(result.kind === 'failed');
   assert.match(result.text, /^2001:db8::1 port 22 is not exposed; .*--expose \[2001:db8::1\]:22$/);
 });
 
-test('without rules no host text whatever leads off the loopback', async () => {
+test('without rules no host text leads off the loopback', async () => {
   const hosts = fc.oneof(
     fc.ipV4Extended(),
     fc.ipV6(),

@@ -7,7 +7,7 @@ const bytes = (length: number, seed: number): Uint8Array =>
   Uint8Array.from({ length }, (_, at) => (at * 31 + seed) & 0xff);
 
 describe('the keyed hash', () => {
-  test('is the one that libsodium makes, for keys and texts of every length that we use', async () => {
+  test('matches that of libsodium, for keys and texts of every length that we use', async () => {
     await sodium.ready;
     for (const keyBytes of [16, 32, 33, 64]) {
       for (const textBytes of [0, 1, 70, 127, 128, 129, 300]) {
@@ -23,7 +23,7 @@ describe('the keyed hash', () => {
     }
   });
 
-  test('is the same only when all of it is', () => {
+  test('is the same only when all its inputs are', () => {
     const one = bytes(32, 1);
     assert.ok(isSame(one, one.slice()));
     assert.equal(isSame(one, one.subarray(1)), false);

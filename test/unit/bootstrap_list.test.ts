@@ -75,7 +75,7 @@ describe('bootstrap line', () => {
     });
   }
 
-  test('every beginning of a line is refused', () => {
+  test('every prefix of a line is refused', () => {
     for (const line of [`192.0.2.1:33445:${KEY}`, `[2001:db8::1]:33445:${KEY}`]) {
       for (let length = 0; length < line.length; length++) {
         refuses(
@@ -88,7 +88,7 @@ describe('bootstrap line', () => {
     }
   });
 
-  test('what is written can be read', () => {
+  test('a written line reads back', () => {
     const node = fc.record({
       host: fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain()),
       port: fc.integer({ min: 1, max: 65535 }),
@@ -142,7 +142,7 @@ describe('nodes file', () => {
     ]);
   });
 
-  test('an address that is "-", NONE, empty or left out is none', () => {
+  test('an address that is "-", NONE, empty or missing does not count', () => {
     for (const ipv6 of ['-', 'NONE', '', undefined]) {
       assert.deepEqual(
         read(file({ ...entry, ipv6 })).map(({ host }) => host),
@@ -155,7 +155,7 @@ describe('nodes file', () => {
     );
   });
 
-  test('a name that stands for both families is one node', () => {
+  test('a name in both address fields gives one node', () => {
     const nodes = read(file({ ...entry, ipv4: 'tox.example', ipv6: 'tox.example' }));
     assert.deepEqual(
       nodes.map(({ host }) => host),
@@ -163,7 +163,7 @@ describe('nodes file', () => {
     );
   });
 
-  test('TCP ports may be left out', () => {
+  test('TCP ports are optional', () => {
     assert.deepEqual(read(file({ ipv4: 'tox.example', port: 1, public_key: KEY })), [
       { host: 'tox.example', port: 1, tcpPorts: [], key },
     ]);
@@ -174,26 +174,30 @@ describe('nodes file', () => {
   });
 
   const bad: ReadonlyArray<readonly [name: string, text: string, why: RegExp]> = [
-    ['no JSON', '{"nodes":[', /^[^,]*: nodes\.json: not JSON/],
+    ['text that is not JSON', '{"nodes":[', /^[^,]*: nodes\.json: not JSON/],
     ['an empty file', '', /not JSON/],
     ['an array', '[]', /nodes/],
     ['null', 'null', /nodes\.json: an object with a "nodes" array is expected/],
     ['no nodes', '{}', /nodes: this field is missing/],
-    ['nodes that are no array', '{"nodes":{}}', /nodes\.json, nodes: an array of nodes is expected/],
+    ['nodes that are not an array', '{"nodes":{}}', /nodes\.json, nodes: an array of nodes is expected/],
     ['an empty list', file(), /nodes: the list is empty/],
-    ['a list too long', file(...Array.from({ length: 1001 }, () => entry)), /more than 1000 nodes/],
-    ['an entry that is no object', file(entry, 7), /nodes\[1\]: an object is expected/],
+    ['a list that is too long', file(...Array.from({ length: 1001 }, () => entry)), /more than 1000 nodes/],
+    ['an entry that is not an object', file(entry, 7), /nodes\[1\]: an object is expected/],
     ['a missing port', file(entry, { ...entry, port: undefined }), /nodes\[1\]\.port: this field is missing/],
     ['a port as text', file({ ...entry, port: '33445' }), /nodes\[0\]\.port: a whole number/],
-    ['a broken port', file({ ...entry, port: 1.5 }), /nodes\[0\]\.port: a whole number/],
+    ['an invalid port', file({ ...entry, port: 1.5 }), /nodes\[0\]\.port: a whole number/],
     ['port 0', file({ ...entry, port: 0 }), /nodes\[0\]\.port: a whole number from 1/],
     ['port 65536', file({ ...entry, port: 65536 }), /nodes\[0\]\.port/],
     [
-      'a wrong TCP port',
+      'an invalid TCP port',
       file({ ...entry, tcp_ports: [443, 0] }),
       /nodes\[0\]\.tcp_ports\[1\]: a whole number/,
     ],
-    ['TCP ports that are no array', file({ ...entry, tcp_ports: 443 }), /nodes\[0\]\.tcp_ports: an array/],
+    [
+      'TCP ports that are not an array',
+      file({ ...entry, tcp_ports: 443 }),
+      /nodes\[0\]\.tcp_ports: an array/,
+    ],
     [
       'a missing key',
       file({ ...entry, public_key: undefined }),
@@ -205,7 +209,7 @@ describe('nodes file', () => {
       /nodes\[2\]\.public_key: the key has 2 digits/,
     ],
     ['a key as a number', file({ ...entry, public_key: 5 }), /nodes\[0\]\.public_key: a string/],
-    ['a wrong host', file({ ...entry, ipv4: 'a b' }), /nodes\[0\]\.ipv4: the host "a b" is not a name/],
+    ['an invalid host', file({ ...entry, ipv4: 'a b' }), /nodes\[0\]\.ipv4: the host "a b" is not a name/],
     ['a host as a number', file({ ...entry, ipv6: 6 }), /nodes\[0\]\.ipv6: a string/],
     [
       'no address at all',
@@ -214,13 +218,13 @@ describe('nodes file', () => {
     ],
   ];
   for (const [name, text, why] of bad) {
-    test(`${name} is refused with its place`, () => {
+    test(`${name} is refused with its position`, () => {
       refuses(() => read(text), 'ERR_NODES_INVALID', why);
       refuses(() => read(text), 'ERR_NODES_INVALID', /it looks like \{"nodes"/);
     });
   }
 
-  test('every beginning of a file is refused', () => {
+  test('every prefix of a file is refused', () => {
     const text = file(entry);
     for (let length = 0; length < text.length; length++) {
       refuses(() => read(text.slice(0, length)), 'ERR_NODES_INVALID', /not JSON/);
@@ -229,7 +233,7 @@ describe('nodes file', () => {
 });
 
 describe('public nodes', () => {
-  test('there are enough of them, each is well formed and none is there twice', () => {
+  test('there are enough of them, all well formed and distinct', () => {
     const nodes = publicNodes();
     assert.ok(nodes.length >= 15 && nodes.length <= 40, String(nodes.length));
     const lines = nodes.map(formatBootstrapLine);
@@ -256,7 +260,7 @@ describe('public nodes', () => {
     );
   });
 
-  test('they carry the day on which they were seen', () => {
+  test('they carry the date on which they were last seen', () => {
     assert.match(PUBLIC_NODES_SEEN, /^20\d\d-\d\d-\d\d$/);
   });
 });

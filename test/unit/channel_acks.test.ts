@@ -27,7 +27,7 @@ function ranges(packets: ReceivedPackets, room?: number): Array<[number, number]
   return Array.from({ length: ack.count }, (_, range) => [ack.first[range]!, ack.last[range]!]);
 }
 
-test('ranges come newest first, and small ones take a byte each for gap and length', () => {
+test('ranges are sent newest first, and small ones take one byte each for gap and length', () => {
   assert.equal(hex(written(received(0, 1, 2, 5, 9))), plain('00000009 0000 02 00 0200 0102'));
   assert.deepEqual(ranges(received(0, 1, 2, 5, 9)), [
     [9, 9],
@@ -36,7 +36,7 @@ test('ranges come newest first, and small ones take a byte each for gap and leng
   ]);
 });
 
-test('the delay is told in units of 8 microseconds, up to 524 ms', () => {
+test('the delay is sent in units of 8 microseconds, up to 524 ms', () => {
   assert.equal(hex(written(received(0), 100, 1)).slice(8, 12), '007d');
   assert.equal(hex(written(received(0), 100, 9_999)).slice(8, 12), 'ffff');
   const ack = new Ack();
@@ -44,7 +44,7 @@ test('the delay is told in units of 8 microseconds, up to 524 ms', () => {
   assert.equal(ack.delayMs, 2);
 });
 
-test('with little room the oldest ranges are left out, and it is told how far the rest reaches', () => {
+test('with little room the oldest ranges are left out, and the encoder reports how far the rest reaches', () => {
   const packets = received(0, 2, 4, 6, 8);
   assert.deepEqual(ranges(packets, 15), [
     [8, 8],
@@ -56,13 +56,13 @@ test('with little room the oldest ranges are left out, and it is told how far th
   assert.equal(ranges(packets, 9).length, 1);
 });
 
-test('no more ranges are written than may be read', () => {
+test('no more ranges are written than a reader accepts', () => {
   const packets = new ReceivedPackets();
   for (let number = 0; number < 400; number += 2) packets.add(number);
   assert.equal(ranges(packets).length, MAX_ACK_RANGES);
 });
 
-test('more ranges than may be written are refused', () => {
+test('more ranges than the maximum are refused', () => {
   const ack = new Ack();
   const head = (further: number): Uint8Array => Uint8Array.from([0, 0, 3, 0, 0, 0, further, 0]);
   const most = new Uint8Array([...head(63), ...new Uint8Array(126)]);
@@ -72,19 +72,19 @@ test('more ranges than may be written are refused', () => {
   assert.throws(() => ack.read(more, 0, 1_000), { code: 'ERR_PACKET_INVALID', remote: true });
 });
 
-test('what lies further back than the span is not taken, and not acknowledged', () => {
+test('packets further back than the span are neither accepted nor acknowledged', () => {
   const packets = received(3, RECEIVED_SPAN + 3);
   assert.equal(packets.has(3), true);
   assert.deepEqual(ranges(packets), [[RECEIVED_SPAN + 3, RECEIVED_SPAN + 3]]);
   assert.equal(packets.has(4), false);
   packets.add(4);
   assert.deepEqual(ranges(packets).at(-1), [4, 4]);
-  // A jump that leaves the whole span behind.
+  // A jump beyond the whole span.
   packets.add(10 * RECEIVED_SPAN);
   assert.deepEqual(ranges(packets), [[10 * RECEIVED_SPAN, 10 * RECEIVED_SPAN]]);
 });
 
-test('a number left out is missing though its place was taken a lap before', () => {
+test('a skipped number is missing although its slot was used a lap before', () => {
   const packets = new ReceivedPackets();
   for (let number = 0; number < RECEIVED_SPAN; number++) packets.add(number);
   packets.add(RECEIVED_SPAN + 2);
@@ -94,7 +94,7 @@ test('a number left out is missing though its place was taken a lap before', () 
   );
 });
 
-test('an acknowledgement cut short anywhere is refused, and blamed on the peer', () => {
+test('an acknowledgement truncated anywhere is refused, and blamed on the peer', () => {
   const whole = written(received(0, 1, 500, 501, 900));
   for (let length = 0; length < whole.length; length++) {
     assert.throws(() => new Ack().read(whole.subarray(0, length), 0, 901), {
@@ -104,7 +104,7 @@ test('an acknowledgement cut short anywhere is refused, and blamed on the peer',
   }
 });
 
-test('a packet waits 2 ms for its acknowledgement, from the first that waits', () => {
+test('a packet waits up to 2 ms for its acknowledgement, counted from the first waiting packet', () => {
   const acks = new AckSchedule();
   assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
   acks.onPacket(0, false, 10);
@@ -112,7 +112,7 @@ test('a packet waits 2 ms for its acknowledgement, from the first that waits', (
   assert.equal(acks.dueAtMs, 10 + ACK_DELAY_MS);
 });
 
-test('32 packets do not wait, nor one that asks', () => {
+test('neither 32 packets nor a packet that demands an acknowledgement wait', () => {
   const many = new AckSchedule();
   for (let number = 0; number < 31; number++) many.onPacket(number, false, 10);
   assert.equal(many.dueAtMs, 12);
@@ -123,7 +123,7 @@ test('32 packets do not wait, nor one that asks', () => {
   assert.equal(asked.dueAtMs, 10);
 });
 
-test('a gap is told at once, but not more often than each millisecond', () => {
+test('a gap is reported at once, but at most once per millisecond', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(100);
   acks.onPacket(1, false, 10);
@@ -137,7 +137,7 @@ test('a gap is told at once, but not more often than each millisecond', () => {
   assert.equal(acks.dueAtMs, 11);
 });
 
-test('an acknowledgement that had no room for all that waits leaves the rest owed', () => {
+test('an acknowledgement without room for everything leaves the rest owed', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(100);
   for (const number of [0, 2, 4, 6, 8]) acks.onPacket(number, false, 10);
@@ -150,12 +150,12 @@ test('an acknowledgement that had no room for all that waits leaves the rest owe
   assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
 });
 
-test('what lies behind more gaps than may be told leaves nothing owed: the peer takes it for lost', () => {
+test('packets behind more gaps than can be reported are not owed: the peer considers them lost', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(1_373);
   for (let number = 2; number < 200; number += 2) acks.onPacket(number, false, 10);
   acks.onPacket(0, true, 10);
-  // Beside a bundle there is no room for all of it: the rest stays owed.
+  // Next to a bundle there is no room for all of it: the rest stays owed.
   acks.write(out, 0, 15, 10);
   acks.onSent(10);
   assert.equal(acks.isOwed, true);
@@ -165,7 +165,7 @@ test('what lies behind more gaps than may be told leaves nothing owed: the peer 
   assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
 });
 
-test('the delay told is that of the largest number, not of what filled a gap later', () => {
+test('the reported delay is that of the largest number, not of a packet that filled a gap later', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(100);
   acks.onPacket(1, false, 10);

@@ -5,7 +5,7 @@ import { Bbr, MAX_WINDOW_BYTES } from '../../src/worker/channel/congestion/bbr.j
 
 const RTT_MS = 40;
 
-/** Feeds a controller one acknowledgement per round trip over a path that takes what it is sent up to a rate. */
+/** Feeds a controller one acknowledgement per round trip over a path that carries everything up to a rate. */
 class Path {
   readonly bbr = new Bbr(1);
   nowMs = 0;
@@ -50,15 +50,16 @@ describe('the controller', () => {
     assert.equal(bbr.bandwidth, RATE);
   });
 
-  test('then holds a sixth more than the product in flight, and what acknowledgements heap up, and sends at the rate it found', () => {
+  test('then keeps a sixth more than the bandwidth-delay product in flight, plus what acknowledgements aggregate, and sends at that rate', () => {
     const { bbr } = new Path().rounds(20, RATE);
     assert.notEqual(bbr.mode, 'startup');
-    // 1.15 of the path, 4 ms of the hosts, and one as acknowledgements come once a round trip here.
+    // 1.15 of the path, 4 ms for the hosts, and one round, since acknowledgements come once per round trip
+    // here.
     assert.ok(Math.abs(bbr.windowBytes / PRODUCT - 2.25) < 0.01, `${bbr.windowBytes / PRODUCT}`);
     assert.ok(bbr.pacingRate >= 0.7 * RATE && bbr.pacingRate <= 1.3 * RATE);
   });
 
-  test('probes for more now and then, and gives back after', () => {
+  test('probes for more bandwidth now and then, and drains the queue afterwards', () => {
     const path = new Path().rounds(20, RATE);
     const modes = new Set<string>();
     for (let round = 0; round < 30; round++) {
@@ -71,7 +72,7 @@ describe('the controller', () => {
     assert.deepEqual([...modes].sort(), ['cruise', 'down', 'up']);
   });
 
-  test('follows a path that gets faster, and one that gets slower', () => {
+  test('follows a path that becomes faster or slower', () => {
     const path = new Path().rounds(20, RATE);
     path.rounds(60, 2 * RATE, { inFlightBytes: 3 * PRODUCT });
     assert.ok(path.bbr.bandwidth > 1.8 * RATE, `${path.bbr.bandwidth / RATE}`);
@@ -96,7 +97,7 @@ describe('the controller', () => {
     assert.ok(path.bbr.windowBytes > less + 0.1 * PRODUCT);
   });
 
-  test('sends less than it measured after a round with a queue, until the queue is gone', () => {
+  test('sends below the measured rate after a round with a queue, until the queue is gone', () => {
     const path = new Path().rounds(20, RATE);
     const cruise = (): number => {
       for (let i = 0; i < 20; i++) {
@@ -113,30 +114,30 @@ describe('the controller', () => {
     assert.ok(Math.abs(cruise() - 0.99) < 0.01, `${cruise()}`);
   });
 
-  test('keeps its window open beside a rival that makes each trip long', () => {
+  test('keeps its window open next to a rival that makes each round trip long', () => {
     const path = new Path().rounds(20, RATE);
     const alone = path.bbr.windowBytes;
     path.rttMs = 1.8 * RTT_MS;
     for (let i = 0; i < 40 && path.bbr.mode !== 'probe-rtt'; i++) {
       path.round(RATE / 2, { inFlightBytes: PRODUCT / 4 });
     }
-    // What it holds is its half of the link for a trip of 1.8 smallest ones.
+    // It keeps its half of the link in flight for a round trip of 1.8 times the minimum.
     assert.ok(path.bbr.windowBytes > 0.88 * 1.8 * 0.5 * PRODUCT, `${path.bbr.windowBytes / alone}`);
   });
 
-  test('does not take a time with little to send for a slow path', () => {
+  test('does not mistake a time with little to send for a slow path', () => {
     const path = new Path().rounds(20, RATE);
     path.rounds(30, RATE, { appLimited: true, deliveryRate: RATE / 10 });
     assert.equal(path.bbr.bandwidth, RATE);
   });
 
-  test('takes a faster sample even then', () => {
+  test('accepts a faster sample even then', () => {
     const path = new Path().rounds(20, RATE);
     path.round(RATE, { appLimited: true, deliveryRate: 2 * RATE });
     assert.equal(path.bbr.bandwidth, 2 * RATE);
   });
 
-  test('empties the queue each ten seconds when the round trip stays long, and sees it then', () => {
+  test('empties the queue every ten seconds when the round trip stays long, and measures it then', () => {
     const path = new Path().rounds(20, RATE);
     path.rttMs = 2 * RTT_MS;
     let probed = 0;
@@ -150,7 +151,7 @@ describe('the controller', () => {
     assert.ok(path.bbr.windowBytes > 2.5 * PRODUCT, `${path.bbr.windowBytes / PRODUCT}`);
   });
 
-  test('starts over after a timeout, whatever was lost before it', () => {
+  test('restarts after a timeout, whatever was lost before it', () => {
     const path = new Path().rounds(20, RATE);
     path.bbr.onTimeout(path.nowMs);
     assert.equal(path.bbr.mode, 'startup');
@@ -162,19 +163,19 @@ describe('the controller', () => {
     assert.equal(path.bbr.bandwidth, RATE);
   });
 
-  test('does not slow down in startup for a first sample that is small', () => {
+  test('does not slow down in startup for a small first sample', () => {
     const path = new Path();
     const before = path.bbr.pacingRate;
     path.round(RATE, { deliveryRate: 1 });
     assert.equal(path.bbr.pacingRate, before);
   });
 
-  test('does not leave startup for want of something to send', () => {
+  test('does not leave startup for lack of data', () => {
     const { bbr } = new Path().rounds(12, RATE / 8, { appLimited: true });
     assert.equal(bbr.mode, 'startup');
   });
 
-  test('goes on at full rate as soon as what a probe queued is gone', () => {
+  test('returns to the full rate as soon as the queue of a probe is gone', () => {
     const path = new Path().rounds(20, RATE);
     for (const mode of ['cruise', 'up', 'down']) {
       for (let round = 0; path.bbr.mode !== mode && round < 100; round++) {
@@ -201,21 +202,21 @@ describe('the controller', () => {
     assert.ok(path.bbr.windowBytes > 9 * PRODUCT, `${path.bbr.windowBytes / PRODUCT}`);
   });
 
-  test('never holds more in flight than the memory for resending', () => {
+  test('never keeps more in flight than the memory for retransmission', () => {
     const path = new Path();
     path.rttMs = 2_000;
     path.rounds(40, 1e6);
     assert.equal(path.bbr.windowBytes, MAX_WINDOW_BYTES);
   });
 
-  test('allows for hosts that hold acknowledgements back, on a path shorter than their timers', () => {
+  test('allows for hosts that delay acknowledgements, on a path shorter than their timers', () => {
     const path = new Path();
     path.rttMs = 0.1;
     for (let i = 0; i < 4_000; i++) path.round(100_000);
     assert.ok(path.bbr.windowBytes > 100_000, `${path.bbr.windowBytes}`);
   });
 
-  test('allows them less while urgent frames go, and all of it again a tenth of a second after the last', () => {
+  test('reduces that allowance while urgent frames are sent, and restores it a tenth of a second after the last one', () => {
     const path = new Path();
     path.rttMs = 0.1;
     const window = (ms: number): number => {
@@ -229,7 +230,7 @@ describe('the controller', () => {
     assert.ok(window(50) > 0.9 * bulkBytes);
   });
 
-  test('does not take urgent frames into account on a path of more than some milliseconds', () => {
+  test('ignores urgent frames on a path of more than a few milliseconds', () => {
     const path = new Path().rounds(40, RATE);
     const quiet = new Path().rounds(40, RATE);
     path.bbr.onUrgent(path.nowMs);

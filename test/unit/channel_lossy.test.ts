@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import { LOSSY_BACKLOG_BYTES } from '../../src/worker/channel/bundles/outgoing_bundles.js';
 import { HeldChannel, Notes, plain } from '../support/channel_pair.js';
 
-/** One that no window and no pacer holds back. */
+/** A controller without a window or pacing limit. */
 function open(): HeldChannel {
   return new HeldChannel(1, true, new Notes());
 }
 
-test('a lossy frame travels without a bundle number, several with their lengths', () => {
+test('a lossy frame travels without a bundle number, and several carry their lengths', () => {
   const end = open();
   end.sendLossy('61');
   //                                   id flags tag      number   frame
@@ -19,14 +19,14 @@ test('a lossy frame travels without a bundle number, several with their lengths'
   assert.equal(end.drained, 4);
 });
 
-test('an acknowledgement rides with it', () => {
+test('an acknowledgement shares its packet', () => {
   const end = open();
   end.receive('db 22 0a0b0c0d 00000000 61');
   end.sendLossy('62');
   assert.deepEqual(end.pump(0), [plain('db 23 0a0b0c0d 00000000 00000000 0000 00 00 62')]);
 });
 
-test('reliable frames never share a packet with it, and keep their bundle numbers', () => {
+test('reliable frames never share its packet, and keep their bundle numbers', () => {
   const end = open();
   end.send('61');
   end.sendLossy('62');
@@ -37,7 +37,7 @@ test('reliable frames never share a packet with it, and keep their bundle number
   ]);
 });
 
-test('lossy frames and bulk go in turn', () => {
+test('lossy and bulk frames alternate', () => {
   const end = open();
   for (let i = 0; i < 3; i++) {
     end.send('aa'.repeat(1_300));
@@ -49,7 +49,7 @@ test('lossy frames and bulk go in turn', () => {
   );
 });
 
-test('one that is lost is not sent again, and counts as lost', () => {
+test('a lost one is not retransmitted, and counts as lost', () => {
   const end = open();
   for (let i = 0; i < 5; i++) {
     end.sendLossy(`6${i}`);
@@ -63,7 +63,7 @@ test('one that is lost is not sent again, and counts as lost', () => {
   assert.equal(stats.inFlightBytes, 0);
 });
 
-test('the last one that is lost is asked about by a ping, not by its frames', () => {
+test('when the last one is lost, a ping probes for it instead of its frames', () => {
   const end = open();
   end.sendLossy('61');
   end.pump(0);
@@ -73,7 +73,7 @@ test('the last one that is lost is asked about by a ping, not by its frames', ()
   assert.ok(later.every((packet) => packet.slice(2, 4) === '12'));
 });
 
-test('no memory is held for it once it is on the wire', () => {
+test('it holds no memory once it is in flight', () => {
   const end = open();
   for (let now = 0; now < 500; now++) {
     end.sendLossy('aa'.repeat(1_300));
@@ -82,7 +82,7 @@ test('no memory is held for it once it is on the wire', () => {
   assert.ok(end.channel.stats(500).memoryBytes <= 128 * 1_376);
 });
 
-test('a packet that the network doubles brings its frames once', () => {
+test('a duplicated packet delivers its frames once', () => {
   const end = open();
   end.receive('db 2a 0a0b0c0d 00000003 0001 61 0001 62');
   end.receive('db 2a 0a0b0c0d 00000003 0001 61 0001 62');
@@ -91,14 +91,14 @@ test('a packet that the network doubles brings its frames once', () => {
   assert.deepEqual(end.frames, ['61', '62', '63']);
 });
 
-test('of one so late that nobody knows whether it came, nothing is taken', () => {
+test('a packet too late to be recognized as new delivers nothing', () => {
   const end = open();
   end.receive('db 22 0a0b0c0d 00004000 61');
   end.receive('db 22 0a0b0c0d 00000001 62');
   assert.deepEqual(end.frames, ['61']);
 });
 
-test('when too many wait the oldest go, and their room is given back', () => {
+test('when too many wait the oldest are dropped, and their room is returned', () => {
   const end = new HeldChannel();
   end.result = 'full';
   const frames = LOSSY_BACKLOG_BYTES / 1_024 + 10;
@@ -110,7 +110,7 @@ test('when too many wait the oldest go, and their room is given back', () => {
   assert.equal(end.pump(10)[0]?.slice(20, 24), '000a');
 });
 
-test('reliable frames have their room whatever lossy ones wait', () => {
+test('reliable frames have their room whatever lossy frames wait', () => {
   const end = new HeldChannel();
   end.result = 'full';
   for (let i = 0; i < 1_000; i++) end.sendLossy('aa'.repeat(1_024));
@@ -118,7 +118,7 @@ test('reliable frames have their room whatever lossy ones wait', () => {
   assert.equal(end.channel.backlogBytes, LOSSY_BACKLOG_BYTES + 1);
 });
 
-test('none waits for a friend that is offline', () => {
+test('none waits for an offline friend', () => {
   const end = open();
   end.sendLossy('61');
   end.sendLossy('62');
@@ -132,7 +132,7 @@ test('none waits for a friend that is offline', () => {
   assert.equal(end.channel.backlogBytes, 0);
 });
 
-test('what the ring above has no room for is dropped, and acknowledged all the same', () => {
+test('a frame without room in the inbound ring is dropped, but acknowledged', () => {
   const end = open();
   end.room = 1;
   end.receive('db 2a 0a0b0c0d 00000000 0001 61 0001 62 0001 63');
@@ -144,7 +144,7 @@ test('what the ring above has no room for is dropped, and acknowledged all the s
   assert.equal(end.channel.stats(0).framesIn, 1);
 });
 
-test('a frame that no packet holds is refused, as any', () => {
+test('a frame that fits no packet is refused, like any other', () => {
   const end = open();
   assert.throws(() => end.sendLossy('aa'.repeat(1_345)), { code: 'ERR_LIMIT' });
   assert.throws(() => end.sendLossy(''), { code: 'ERR_LIMIT' });

@@ -11,21 +11,21 @@ import {
 import { bytes, HeldChannel, plain } from '../support/channel_pair.js';
 
 describe('the bytes of a packet', () => {
-  test('one frame fills its packet: no length', () => {
+  test('a single frame fills its packet without a length', () => {
     const end = new HeldChannel();
     end.send('68656c6c6f');
     //                                    id flags tag      number   bundle   frame
     assert.deepEqual(end.pump(), [plain('db 06 0a0b0c0d 00000000 00000000 68656c6c6f')]);
   });
 
-  test('several frames each have their length before them', () => {
+  test('each of several frames is preceded by its length', () => {
     const end = new HeldChannel();
     end.send('6869');
     end.send('686f');
     assert.deepEqual(end.pump(), [plain('db 0e 0a0b0c0d 00000000 00000000 0002 6869 0002 686f')]);
   });
 
-  test('an acknowledgement rides with the next frame', () => {
+  test('an acknowledgement shares a packet with the next frame', () => {
     const end = new HeldChannel();
     end.receive('db 06 0a0b0c0d 00000000 00000000 61');
     end.send('62');
@@ -34,7 +34,7 @@ describe('the bytes of a packet', () => {
     assert.deepEqual(end.pump(9), []);
   });
 
-  test('an acknowledgement goes alone after 2 ms, with the gaps that there are', () => {
+  test('an acknowledgement is sent alone after 2 ms, with its gaps', () => {
     const end = new HeldChannel();
     end.receive('db 06 0a0b0c0d 00000000 00000000 61', 0);
     end.receive('db 06 0a0b0c0d 00000001 00000001 62', 0);
@@ -45,7 +45,7 @@ describe('the bytes of a packet', () => {
     assert.deepEqual(end.pump(50), []);
   });
 
-  test('a ping has a number, asks for its answer at once and gets it', () => {
+  test('a ping has a number, demands an acknowledgement at once and gets it', () => {
     const end = new HeldChannel();
     end.pump(0);
     assert.deepEqual(end.pump(10_000), [plain('db 12 0a0b0c0d 00000000')]);
@@ -54,7 +54,7 @@ describe('the bytes of a packet', () => {
     assert.deepEqual(other.pump(5), [plain('db 01 0a0b0c0d 00000000 0000 00 00')]);
   });
 
-  test('the largest frame leaves room for an acknowledgement, and no more than a packet has', () => {
+  test('the largest frame leaves room for an acknowledgement, and fills the packet exactly', () => {
     const end = new HeldChannel();
     end.receive('db 06 0a0b0c0d 00000000 00000000 61');
     end.send('00'.repeat(BUNDLE_BYTES));
@@ -63,7 +63,7 @@ describe('the bytes of a packet', () => {
     assert.equal(PIGGYBACK_ACK_BYTES, 15);
   });
 
-  test('a frame that is empty or too long is refused, and told why', () => {
+  test('a frame that is empty or too long is refused with the reason', () => {
     const end = new HeldChannel();
     for (const frame of ['', '00'.repeat(BUNDLE_BYTES + 1)]) {
       assert.throws(() => end.send(frame), { code: 'ERR_LIMIT', message: /split it/ });
@@ -71,8 +71,8 @@ describe('the bytes of a packet', () => {
   });
 });
 
-describe('what leaves first', () => {
-  test('urgent frames go before bulk that came earlier', () => {
+describe('sending order', () => {
+  test('urgent frames overtake earlier bulk', () => {
     const end = new HeldChannel();
     end.send('aa'.repeat(1000));
     end.send('bb'.repeat(1000));
@@ -83,7 +83,7 @@ describe('what leaves first', () => {
     );
   });
 
-  test('small frames share a packet until the next one no longer fits', () => {
+  test('small frames share a packet until the next one does not fit', () => {
     const end = new HeldChannel();
     for (let i = 0; i < 3; i++) end.send('aa'.repeat(446));
     end.send('bb');
@@ -102,7 +102,7 @@ describe('what leaves first', () => {
     );
   });
 
-  test('a frame is told as drained when it first leaves, and not again', () => {
+  test('a frame is reported as drained when it first leaves, and not again', () => {
     const end = new HeldChannel();
     end.send('aa'.repeat(700));
     end.send('bb'.repeat(700));
@@ -114,7 +114,7 @@ describe('what leaves first', () => {
     assert.equal(end.drained, 1400);
   });
 
-  test('a frame that toxcore did not take waits, and travels whole with what came meanwhile', () => {
+  test('a frame that toxcore refused waits, and leaves together with newer frames', () => {
     const end = new HeldChannel();
     end.result = 'full';
     end.send('6869');
@@ -127,7 +127,7 @@ describe('what leaves first', () => {
     assert.equal(end.drained, 4);
   });
 
-  test('a channel that starts offline sends nothing until it is thawed', () => {
+  test('a channel that starts offline sends nothing until it thaws', () => {
     const end = new HeldChannel(1, false);
     end.send('61');
     assert.deepEqual(end.pump(0), []);
@@ -136,17 +136,17 @@ describe('what leaves first', () => {
   });
 });
 
-describe('what comes in', () => {
+describe('incoming packets', () => {
   const frame = 'db 06 0a0b0c0d 00000000 00000000 61';
 
-  test('a packet that comes twice is handed up once', () => {
+  test('a duplicate packet is delivered once', () => {
     const end = new HeldChannel();
     end.receive(frame);
     end.receive(frame);
     assert.deepEqual(end.frames, ['61']);
   });
 
-  test('a bundle that comes again under another number is handed up once, and acknowledged again', () => {
+  test('a bundle repeated under another number is delivered once, and acknowledged again', () => {
     const end = new HeldChannel();
     end.receive(frame);
     end.pump(5);
@@ -156,7 +156,7 @@ describe('what comes in', () => {
     assert.equal(end.channel.stats(6).duplicatesIn, 1);
   });
 
-  test('a bundle with no room above is not acknowledged, and is taken when it comes again', () => {
+  test('a bundle without room in the ring is not acknowledged, and is accepted when it is repeated', () => {
     const end = new HeldChannel();
     end.room = 0;
     end.receive(frame);
@@ -168,7 +168,7 @@ describe('what comes in', () => {
     assert.equal(end.pump(20).length, 1);
   });
 
-  test('the frames of a bundle that found room for some are handed up once each, before any other', () => {
+  test('a bundle that found room for some frames delivers each frame once, before any other bundle', () => {
     const end = new HeldChannel();
     end.room = 1;
     end.receive('db 0e 0a0b0c0d 00000000 00000000 0001 61 0001 62 0001 63');
@@ -183,7 +183,7 @@ describe('what comes in', () => {
     assert.deepEqual(end.frames, ['61', '62', '63', '64']);
   });
 
-  test('while the rest of a bundle waits, no other bundle is taken', () => {
+  test('while the rest of a bundle waits, no other bundle is accepted', () => {
     const end = new HeldChannel();
     end.room = 1;
     end.receive('db 0e 0a0b0c0d 00000000 00000000 0001 61 0001 62 0001 63');
@@ -195,7 +195,7 @@ describe('what comes in', () => {
     assert.equal(end.channel.stats(1).refusedIn, 1);
   });
 
-  test('a bundle of many of which nothing was taken is refused whole', () => {
+  test('a bundle of which no frame was accepted is refused completely', () => {
     const end = new HeldChannel();
     end.room = 0;
     end.receive('db 0e 0a0b0c0d 00000000 00000000 0001 61 0001 62');
@@ -246,7 +246,7 @@ describe('a hostile peer', () => {
     'bytes behind an acknowledgement': 'db 01 0a0b0c0d 00000002 0000 00 00 00',
   };
   for (const [name, packet] of Object.entries(faults)) {
-    test(`${name} ends the channel, and nothing is handed up`, () => {
+    test(`${name} ends the channel, and nothing is delivered`, () => {
       const end = new HeldChannel();
       for (const frame of ['aa', 'bb', 'cc']) end.send(frame.repeat(1_000));
       assert.equal(end.pump(0).length, 3);
@@ -254,7 +254,7 @@ describe('a hostile peer', () => {
       end.receive(packet, 1);
       end.assertBlamesPeer();
       assert.deepEqual(end.frames, []);
-      // What waited is given back, and nothing is done any more.
+      // The room of waiting frames is returned, and the channel does nothing any more.
       assert.equal(end.drained, 3_001);
       assert.equal(end.channel.backlogBytes, 0);
       assert.deepEqual(end.pump(5_000), []);
@@ -263,7 +263,7 @@ describe('a hostile peer', () => {
     });
   }
 
-  test('a packet cut short anywhere never hands up half a frame, and never throws', () => {
+  test('a packet truncated anywhere never delivers half a frame, and never throws', () => {
     const whole = bytes('db 0f 0a0b0c0d 00000000 00000000 00000002 0000 01 00 00 00 0002 6869 0003 616263');
     for (let length = 0; length < whole.length; length++) {
       const end = new HeldChannel();
@@ -278,7 +278,7 @@ describe('a hostile peer', () => {
     }
   });
 
-  test('who acknowledges a number that was left out is caught', () => {
+  test('a peer that acknowledges a skipped number is caught', () => {
     // Acknowledges everything at once, seen or not.
     const end = new HeldChannel(3);
     let now = 0;
@@ -299,7 +299,7 @@ describe('a hostile peer', () => {
 });
 
 describe('numbers past 2^32', () => {
-  test('the low half is widened to the number nearest to the one expected', () => {
+  test('the low half is widened to the number nearest to the expected one', () => {
     const rows = [
       [0, 0, 0],
       [5, 3, 5],
@@ -312,7 +312,7 @@ describe('numbers past 2^32', () => {
     for (const [low, expected, number] of rows) assert.equal(widen(low, expected), number);
   });
 
-  test('the low half is what is written', () => {
+  test('the low half is what is sent', () => {
     const out = new Uint8Array(4);
     for (const number of [0, 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32 + 5, 2 ** 52 + 77]) {
       writeU32(out, 0, number);

@@ -10,7 +10,7 @@ import { MAX_SENT_SPAN, SentPackets } from '../../src/worker/channel/recovery/se
 import { Pacer } from '../../src/worker/channel/sender.js';
 
 describe('the window of numbers', () => {
-  test('moves past what was met, and only then', () => {
+  test('moves past completed numbers, and only past them', () => {
     const window = new NumberWindow(64);
     window.add(1);
     assert.equal(window.floor, 0);
@@ -22,7 +22,7 @@ describe('the window of numbers', () => {
     );
   });
 
-  test('has no memory of the lap before', () => {
+  test('remembers nothing of the previous lap', () => {
     const window = new NumberWindow(64);
     for (let number = 0; number < 1_000; number++) {
       assert.equal(window.has(number + 63), false);
@@ -48,13 +48,13 @@ test('a queue of slots keeps its order while it grows around its end', () => {
   assert.equal(queue.peek(), undefined);
 });
 
-/** Read anew: the compiler would take it for what it was before. */
+/** Read again: the compiler would assume the earlier value. */
 function largest(filter: MaxFilter): number {
   return filter.max;
 }
 
-describe('the largest of late', () => {
-  test('holds for its rounds and then gives way to the best since', () => {
+describe('the recent maximum', () => {
+  test('holds for its rounds and then gives way to the largest since', () => {
     const filter = new MaxFilter(10);
     filter.update(100, 0);
     for (let round = 1; round <= 10; round++) filter.update(50 + round, round);
@@ -66,14 +66,14 @@ describe('the largest of late', () => {
     assert.equal(filter.max, 7);
   });
 
-  test('a larger one counts at once', () => {
+  test('a larger value counts at once', () => {
     const filter = new MaxFilter(10);
     filter.update(5, 0);
     filter.update(6, 0);
     assert.equal(filter.max, 6);
   });
 
-  test('a pause longer than the span leaves only what came after it', () => {
+  test('a pause longer than the span leaves only values from after it', () => {
     const filter = new MaxFilter(10);
     filter.update(100, 0);
     filter.update(1, 50);
@@ -81,8 +81,8 @@ describe('the largest of late', () => {
   });
 });
 
-describe('the smallest round trip', () => {
-  test('holds ten seconds, then wants to be looked for', () => {
+describe('the minimum round trip', () => {
+  test('holds for ten seconds, then asks for a probe', () => {
     const rtt = new MinRtt();
     assert.equal(rtt.valueOr(7), 7);
     rtt.update(40, 0);
@@ -94,7 +94,7 @@ describe('the smallest round trip', () => {
     assert.equal(rtt.valueOr(7), 40);
   });
 
-  test('what a probe finds is taken over, also when it is more', () => {
+  test('adopts the result of a probe, even a larger one', () => {
     const rtt = new MinRtt();
     rtt.update(40, 0);
     rtt.startProbe(11_000);
@@ -105,7 +105,7 @@ describe('the smallest round trip', () => {
     assert.equal(rtt.needsProbe(11_240), false);
   });
 
-  test('a probe that measured nothing leaves the value', () => {
+  test('a probe without a measurement leaves the value', () => {
     const rtt = new MinRtt();
     rtt.update(40, 0);
     rtt.startProbe(11_000);
@@ -115,19 +115,19 @@ describe('the smallest round trip', () => {
 });
 
 describe('the round trip', () => {
-  test('is estimated as RFC 9002 does', () => {
+  test('is estimated as in RFC 9002', () => {
     const rtt = new RttEstimate();
     assert.equal(rtt.known, false);
     rtt.update(100, 20);
     assert.deepEqual([rtt.smoothedMs, rtt.varianceMs, rtt.minMs], [100, 50, 100]);
     rtt.update(130, 10);
     assert.deepEqual([rtt.latestMs, rtt.varianceMs, rtt.smoothedMs], [120, 42.5, 102.5]);
-    // A delay that would go below the smallest round trip is not believed.
+    // A delay that would go below the minimum round trip is not believed.
     rtt.update(110, 50);
     assert.equal(rtt.latestMs, 110);
   });
 
-  test('of another path begins anew with its first sample', () => {
+  test('of another path restarts with its first sample', () => {
     const rtt = new RttEstimate();
     rtt.update(100, 0);
     rtt.restart();
@@ -141,13 +141,13 @@ describe('reordering', () => {
   const rtt = new RttEstimate();
   rtt.update(80, 0);
 
-  test('three younger packets or an eighth of a round trip tell a loss, where none was seen', () => {
+  test('three younger packets or an eighth of a round trip reveal a loss, as long as no reordering was seen', () => {
     const reordering = new Reordering();
     assert.equal(reordering.lossDelayMs(rtt, 0), 90);
     assert.equal(reordering.packets, 3);
   });
 
-  test('once seen, only time tells, until it was not seen for five seconds', () => {
+  test('once reordering is seen, only time reveals a loss, until none was seen for five seconds', () => {
     const reordering = new Reordering();
     reordering.onSeen(1_000);
     reordering.lossDelayMs(rtt, 5_999);
@@ -156,19 +156,19 @@ describe('reordering', () => {
     assert.equal(reordering.packets, 3);
   });
 
-  test('a false alarm lengthens the wait by what was missing and a quarter, a round trip at most', () => {
+  test('a false alarm lengthens the wait by the shortfall and a quarter, up to a round trip', () => {
     const reordering = new Reordering();
     reordering.onLate(100, rtt, 0);
     assert.equal(reordering.lossDelayMs(rtt, 1), 80 + 25);
     reordering.onLate(9_999, rtt, 0);
     assert.equal(reordering.lossDelayMs(rtt, 1), 160);
-    // It is forgotten by halves.
+    // The extra wait decays by halves.
     assert.equal(reordering.lossDelayMs(rtt, 5_001), 120);
   });
 });
 
 describe('the pacer', () => {
-  test('lets a burst go, then as much as the rate earns', () => {
+  test('lets a burst through, then as much as the rate allows', () => {
     const pacer = new Pacer(4_000);
     assert.equal(pacer.allows(0), true);
     pacer.spend(4_000);
@@ -182,7 +182,7 @@ describe('the pacer', () => {
     assert.equal(pacer.allows(400), false);
   });
 
-  test('an idle time earns no more than four milliseconds of the rate', () => {
+  test('earns no more than four milliseconds of the rate in an idle time', () => {
     const pacer = new Pacer(4_000);
     pacer.refill(60_000, 10_000);
     pacer.spend(40_000);
@@ -191,8 +191,8 @@ describe('the pacer', () => {
   });
 });
 
-describe('packets on the wire', () => {
-  test('keep what was noted of them while the ring grows', () => {
+describe('packets in flight', () => {
+  test('keep their notes while the ring grows', () => {
     const sent = new SentPackets();
     for (let number = 0; number < 900; number++) sent.add(0, 1, 0, 0, 0, 0, 0, false);
     sent.forgetBelow(850);
@@ -234,7 +234,7 @@ describe('packets on the wire', () => {
 describe('the outgoing', () => {
   const frame = new Uint8Array(1_000);
 
-  /** Sends all that may go, each in a packet of its own; returns the slots. */
+  /** Sends everything it may, each in its own packet; returns the slots. */
   function sendAll(outgoing: OutgoingBundles, firstPacket = 0): number[] {
     const slots: number[] = [];
     for (let slot = outgoing.next(); slot >= 0; slot = outgoing.next()) {
@@ -244,7 +244,7 @@ describe('the outgoing', () => {
     return slots;
   }
 
-  test('a lost bundle goes again before new ones, and an urgent one before all', () => {
+  test('a lost bundle goes before new ones, and an urgent one before everything', () => {
     const outgoing = new OutgoingBundles();
     outgoing.push(frame, false);
     outgoing.push(frame, true);
@@ -259,7 +259,7 @@ describe('the outgoing', () => {
     assert.equal(outgoing.hasWork, false);
   });
 
-  test('a bundle that a later packet carries too is not sent a third time', () => {
+  test('a bundle that a later packet also carries is not sent a third time', () => {
     const outgoing = new OutgoingBundles();
     outgoing.push(frame, false);
     const [slot] = sendAll(outgoing);
@@ -270,14 +270,14 @@ describe('the outgoing', () => {
     assert.equal(outgoing.next(), slot);
   });
 
-  test('a lost bundle that arrives after all is not sent again, nor what takes its place', () => {
+  test('a lost bundle that arrives late is not retransmitted, and neither is the next bundle in its slot', () => {
     for (const urgent of [false, true]) {
       const outgoing = new OutgoingBundles();
       outgoing.push(frame, urgent);
       const [slot] = sendAll(outgoing);
       outgoing.onLost(slot!, 0, 0);
       outgoing.onAcked(slot!, 0);
-      // The slot is used again, by frames of the other kind: one turn, in their own place.
+      // Frames of the other kind reuse the slot: they get one turn, in their own order.
       outgoing.onLost(slot!, 0, 0);
       outgoing.push(frame, !urgent);
       assert.deepEqual(sendAll(outgoing, 1), [slot]);
@@ -289,7 +289,7 @@ describe('the outgoing', () => {
     }
   });
 
-  test('so many bundles are on the wire at most, however small', () => {
+  test('the number of bundles in flight is limited, however small they are', () => {
     const outgoing = new OutgoingBundles();
     for (let number = 0; number < MAX_SENT_BUNDLES; number++) {
       outgoing.push(frame, false);
@@ -301,7 +301,7 @@ describe('the outgoing', () => {
     assert.ok(outgoing.next() >= 0);
   });
 
-  test('no bundle gets a number that the peer could not tell from an older one', () => {
+  test('no bundle gets a number that the peer could confuse with an older one', () => {
     const outgoing = new OutgoingBundles();
     outgoing.push(frame, false);
     const [oldest] = sendAll(outgoing);
@@ -320,7 +320,7 @@ describe('the outgoing', () => {
     assert.equal(sendAll(outgoing, BUNDLE_SPAN).length, 2);
   });
 
-  test('memory is bounded, told, and given back when all is quiet', () => {
+  test('memory is bounded, reported, and returned when all is quiet', () => {
     const bundles = new BundleSlots();
     for (let slot = 0; slot < MAX_BUNDLES; slot++) assert.equal(bundles.open(false), slot);
     assert.ok(bundles.memoryBytes < 40 * 2 ** 20);

@@ -12,7 +12,7 @@ class Bench {
   readonly outgoing = new OutgoingBundles();
   readonly recovery = new LossRecovery(this.outgoing, this.notes);
 
-  /** Sends packets at a moment; returns the first one's number. */
+  /** Sends packets at one moment; returns the number of the first. */
   send(count: number, nowMs: number): number {
     const first = this.recovery.sent.next;
     for (let i = 0; i < count; i++) {
@@ -25,7 +25,7 @@ class Bench {
     return first;
   }
 
-  /** Acknowledges ranges, the newest first. */
+  /** Acknowledges ranges, newest first. */
   ack(nowMs: number, ...ranges: Array<[number, number]>): void {
     const ack = new Ack();
     for (const [index, [first, last]] of ranges.entries()) {
@@ -50,7 +50,7 @@ class Bench {
 }
 
 describe('loss', () => {
-  test('three younger packets that arrived tell it, two do not', () => {
+  test('is detected by three younger packets that arrived, but not by two', () => {
     const bench = Bench.warm();
     bench.send(4, 100);
     bench.ack(200, [7, 7]);
@@ -61,7 +61,7 @@ describe('loss', () => {
     assert.equal(bench.outgoing.hasWork, true);
   });
 
-  test('so does an eighth of a round trip after a younger one arrived', () => {
+  test('is detected an eighth of a round trip after a younger packet arrived', () => {
     const bench = Bench.warm();
     bench.send(2, 100);
     bench.ack(200, [6, 6]);
@@ -74,7 +74,7 @@ describe('loss', () => {
     assert.equal(bench.notes.batches.at(-1)?.lostBytes, PACKET_BYTES);
   });
 
-  test('a packet sent after all that arrived is never lost by time', () => {
+  test('is never detected by time for a packet sent after everything that arrived', () => {
     const bench = Bench.warm();
     bench.send(2, 100);
     bench.ack(200, [5, 5]);
@@ -82,7 +82,7 @@ describe('loss', () => {
     assert.equal(bench.lost, 0);
   });
 
-  test('a late packet counts as delivered, is told as late, and stops the resending', () => {
+  test('a late packet counts as delivered, is reported as late, and stops the retransmission', () => {
     const bench = Bench.warm();
     bench.send(5, 100);
     bench.ack(200, [8, 9]);
@@ -93,13 +93,13 @@ describe('loss', () => {
     assert.equal(bench.recovery.inFlightBytes, 0);
     assert.equal(bench.outgoing.next(), -1);
     assert.equal(bench.outgoing.sentBundles, 0);
-    // From now on counting tells nothing here.
+    // From now on counting reveals nothing here.
     bench.send(5, 300);
     bench.ack(400, [12, 14]);
     assert.equal(bench.lost, 2);
   });
 
-  test('a packet overtaken by another, though not for long, ends the counting', () => {
+  test('a packet overtaken even briefly by another ends the counting', () => {
     const bench = Bench.warm();
     bench.send(2, 100);
     bench.ack(200, [6, 6]);
@@ -109,7 +109,7 @@ describe('loss', () => {
     assert.equal(bench.lost, 0);
   });
 
-  test('an acknowledgement that comes twice changes nothing', () => {
+  test('a duplicate acknowledgement changes nothing', () => {
     const bench = Bench.warm();
     bench.send(3, 100);
     bench.ack(200, [5, 6]);
@@ -119,7 +119,7 @@ describe('loss', () => {
     assert.equal(bench.recovery.inFlightBytes, PACKET_BYTES);
   });
 
-  test('packets are forgotten when their fate is known, those lost after two round trips', () => {
+  test('packets are forgotten when their fate is known, lost ones after two round trips', () => {
     const bench = Bench.warm();
     assert.equal(bench.recovery.sent.oldest, 5);
     bench.send(5, 100);
@@ -131,7 +131,7 @@ describe('loss', () => {
     assert.equal(bench.recovery.sent.oldest, 11);
   });
 
-  test('all in flight is lost at once when the path is gone, and goes again', () => {
+  test('everything in flight is lost at once when the path is gone, and is retransmitted', () => {
     const bench = Bench.warm();
     bench.send(3, 100);
     bench.recovery.loseAll(150);
@@ -145,7 +145,7 @@ describe('loss', () => {
 });
 
 describe('probes', () => {
-  test('come after the round trip, its spread and the delay of the peer, then at twice the distance', () => {
+  test('come after the round trip, its deviation and the delay of the peer, then at twice the interval', () => {
     const bench = Bench.warm();
     // 100 smoothed, 50 deviation, 4 for the peer.
     bench.send(1, 100);
@@ -157,7 +157,7 @@ describe('probes', () => {
     assert.equal(bench.recovery.timerAtMs, 404 + 608);
   });
 
-  test('are never further apart than a second, and three without an answer put the path in doubt, once', () => {
+  test('are never more than a second apart, and three without an answer put the path in doubt, once', () => {
     const bench = Bench.warm();
     let now = 100;
     bench.send(1, now);
@@ -172,7 +172,7 @@ describe('probes', () => {
     assert.equal(bench.recovery.probes, 0);
   });
 
-  test('carry the oldest bundle that is not acknowledged', () => {
+  test('carry the oldest unacknowledged bundle', () => {
     const bench = Bench.warm();
     bench.send(3, 100);
     bench.ack(200, [5, 5]);
@@ -187,10 +187,10 @@ describe('probes', () => {
   });
 });
 
-describe('what the controller is told', () => {
-  test('the rate at which the path delivered over a round trip', () => {
+describe('reports to the controller', () => {
+  test('give the rate at which the path delivered over a round trip', () => {
     const bench = Bench.warm();
-    // A packet each 10 ms, acknowledged 100 ms later each.
+    // A packet every 10 ms, each acknowledged 100 ms later.
     for (let step = 0; step < 60; step++) {
       bench.send(1, 100 + 10 * step);
       if (step >= 10) bench.ack(100 + 10 * step, [5, 5 + step - 10]);
@@ -203,14 +203,14 @@ describe('what the controller is told', () => {
     assert.equal(last.appLimited, false);
   });
 
-  test('acknowledgements that come in a heap do not make the path look faster', () => {
+  test('do not make the path look faster when acknowledgements arrive together', () => {
     const bench = Bench.warm();
     for (let step = 0; step < 20; step++) bench.send(1, 100 + 10 * step);
     bench.ack(400, [5, 24]);
     assert.ok(bench.notes.batches.at(-1)!.deliveryRate <= PACKET_BYTES / 9);
   });
 
-  test('nor do those that were held up for long: the time it took to send counts', () => {
+  test('do not make it look faster when acknowledgements were held back: the sending time counts', () => {
     const bench = Bench.warm();
     for (let step = 0; step < 50; step++) bench.send(1, 100 + 10 * step);
     bench.ack(600, [5, 5]);
@@ -219,7 +219,7 @@ describe('what the controller is told', () => {
     assert.equal(bench.notes.batches.at(-1)!.deliveryRate, (50 * PACKET_BYTES) / 500);
   });
 
-  test('samples of a time with nothing to send are marked, until those packets are through', () => {
+  test('mark samples from a time with nothing to send, until those packets are through', () => {
     const bench = Bench.warm();
     bench.send(1, 100);
     bench.recovery.onAppLimited();

@@ -27,13 +27,13 @@ class Rounds {
 }
 
 describe('a rival', () => {
-  test('is not seen in round trips near the smallest', () => {
+  test('is not detected in round trips near the minimum', () => {
     const rounds = new Rounds().run(5_000, 50);
     assert.equal(rounds.besideMs, 0);
     assert.ok(Math.abs(rounds.aloneMs - 1.15 * MIN_MS) < 0.01);
   });
 
-  test('that keeps a queue is met with a little less than what it keeps', () => {
+  test('that keeps a queue is met with a little less than its queue', () => {
     assert.ok(Math.abs(new Rounds().run(2_000, 80).besideMs - 0.88 * 80) < 0.01);
   });
 
@@ -43,12 +43,12 @@ describe('a rival', () => {
     assert.equal(rounds.run(12_000, 41).besideMs, 0);
   });
 
-  test('of a deep queue is followed, up to four smallest round trips', () => {
+  test('with a deep queue is followed, up to four minimum round trips', () => {
     assert.ok(Math.abs(new Rounds().run(2_000, 140).besideMs - 0.88 * 140) < 0.01);
     assert.equal(new Rounds().run(2_000, 400).besideMs, 4 * MIN_MS);
   });
 
-  test('of a shallow queue is not followed above what our own kind could have made', () => {
+  test('with a shallow queue is not followed above what our own kind could have caused', () => {
     assert.equal(new Rounds().run(2_000, 100).besideMs, 1.9 * MIN_MS);
   });
 
@@ -58,7 +58,7 @@ describe('a rival', () => {
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
   });
 
-  test('that keeps the queue full is given way to once, then met as hard for half a minute', () => {
+  test('that keeps the queue full is yielded to once, then met equally hard for half a minute', () => {
     const rounds = new Rounds().run(900, 80, true);
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
     assert.equal(rounds.besideMs, 1.4 * MIN_MS);
@@ -70,24 +70,24 @@ describe('a rival', () => {
     assert.equal(rounds.besideMs, 1.4 * MIN_MS);
   });
 
-  test('that gives way too is no rival to be hard with', () => {
+  test('that also gives way is not treated as a stubborn rival', () => {
     const rounds = new Rounds().run(900, 80, true).run(10_000, 55);
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
   });
 
-  test('is not seen in loss alone: that may be the air', () => {
+  test('is not detected in loss alone, which may come from a radio link', () => {
     const rounds = new Rounds().run(20_000, 44, true);
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
     assert.ok(Math.abs(rounds.aloneMs - 1.15 * MIN_MS) < 0.01);
   });
 
-  test('in a small queue is left all of it for three seconds after loss', () => {
+  test('in a small queue gets all of it for three seconds after loss', () => {
     const rounds = new Rounds().run(200, 48, true);
     assert.equal(rounds.aloneMs, MIN_MS);
     assert.ok(rounds.run(3_100, 41).aloneMs > MIN_MS);
   });
 
-  test('is not seen in what the timers of hosts add to a path of a millisecond', () => {
+  test('is not detected in what host timers add to a path of a millisecond', () => {
     const rival = new Rival();
     for (let nowMs = 0; nowMs < 10_000; nowMs += 6) rival.onRound(6, 1, true, nowMs);
     assert.equal(rival.besideMs(1, false, 10_000), 0);
@@ -95,12 +95,12 @@ describe('a rival', () => {
     assert.ok(Math.abs(rival.aloneMs(1, false, 10_000) - 1.6) < 0.01);
   });
 
-  test('or not, on a short path the window leaves room for jitter', () => {
+  test('makes no difference on a short path: the window leaves room for jitter', () => {
     assert.equal(new Rival().aloneMs(10, false, 0), 16);
     assert.equal(new Rival().aloneMs(0.1, false, 0), 1.6 * 0.1);
   });
 
-  test('of another path is forgotten', () => {
+  test('on another path is forgotten', () => {
     const rounds = new Rounds().run(4_000, 80, true);
     rounds.rival.reset();
     assert.equal(rounds.besideMs, 0);

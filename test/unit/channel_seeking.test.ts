@@ -1,11 +1,11 @@
-/** When a channel looks for a peer whose address, or whose own, may have changed. */
+/** When a channel seeks its peer, because either address may have changed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HeldChannel, Notes } from '../support/channel_pair.js';
 
 const STEP_MS = 10;
 
-/** Pumps until then. @returns when it looked for its peer */
+/** Pumps until that time. @returns when the channel sought its peer */
 function seekTimes(end: HeldChannel, fromMs: number, toMs: number): number[] {
   const times: number[] = [];
   for (let nowMs = fromMs; nowMs < toMs; nowMs += STEP_MS) {
@@ -20,7 +20,7 @@ function seeker(): HeldChannel {
   return new HeldChannel(1, true, new Notes(), true);
 }
 
-/** So many bundles of a peer's, each in a packet of its own. */
+/** Makes this many bundles from the peer, each in its own packet. */
 function receiveBundles(end: HeldChannel, count: number): void {
   const peer = new HeldChannel(2, true, new Notes());
   for (let i = 0; i < count; i++) peer.send('aa'.repeat(1_300));
@@ -29,7 +29,7 @@ function receiveBundles(end: HeldChannel, count: number): void {
   for (const packet of peer.sent) end.receive(packet, 0);
 }
 
-test('a peer that owes an answer is looked for after a second, then each half second until it answers', () => {
+test('a peer that owes an answer is sought after a second, then every half second until it answers', () => {
   const end = seeker();
   end.send('61');
   const [first, ...next] = seekTimes(end, 0, 2_700);
@@ -39,7 +39,7 @@ test('a peer that owes an answer is looked for after a second, then each half se
   assert.deepEqual(seekTimes(end, 2_700, 9_000), []);
 });
 
-test('a peer that was busy sending and falls silent is pinged and looked for', () => {
+test('a peer that was busy sending and falls silent is pinged and sought', () => {
   const end = seeker();
   receiveBundles(end, 32);
   end.pump(0);
@@ -53,7 +53,7 @@ test('a peer that was busy sending and falls silent is pinged and looked for', (
   );
 });
 
-test('one that answers the ping is let be until it is busy again', () => {
+test('a peer that answers the ping is left alone until it is busy again', () => {
   const end = seeker();
   receiveBundles(end, 32);
   end.pump(0);
@@ -62,13 +62,13 @@ test('one that answers the ping is let be until it is busy again', () => {
   assert.deepEqual(seekTimes(end, 1_040, 9_000), []);
 });
 
-test('a peer that says little may fall silent: that is no news', () => {
+test('a peer that sends little may fall silent without being sought', () => {
   const end = seeker();
   receiveBundles(end, 31);
   assert.deepEqual(seekTimes(end, 0, 9_000), []);
 });
 
-test('a frozen channel looks for nobody', () => {
+test('a frozen channel seeks nobody', () => {
   const end = seeker();
   end.send('61');
   end.pump(0);

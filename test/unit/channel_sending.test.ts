@@ -6,7 +6,7 @@ function fill(end: HeldChannel, frames: number): void {
   for (let i = 0; i < frames; i++) end.send('aa'.repeat(1_300));
 }
 
-test('no more leaves than the window lets, however long nothing is acknowledged', () => {
+test('no more leaves than the window allows, however long nothing is acknowledged', () => {
   const end = new HeldChannel();
   fill(end, 100);
   let sent = 0;
@@ -14,7 +14,7 @@ test('no more leaves than the window lets, however long nothing is acknowledged'
   assert.ok(sent >= 30 && sent <= 34, `${sent} packets`);
 });
 
-test('a burst is bounded, and an urgent frame passes it by', () => {
+test('a burst is bounded, and an urgent frame overtakes it', () => {
   const end = new HeldChannel();
   fill(end, 30);
   const burst = end.pump(0).length;
@@ -27,7 +27,7 @@ test('a burst is bounded, and an urgent frame passes it by', () => {
   );
 });
 
-test('the controller is told of each urgent frame, and of no other', () => {
+test('the controller learns of each urgent frame, and of no other', () => {
   const notes = new Notes();
   const end = new HeldChannel(1, true, notes);
   end.send('aa');
@@ -45,7 +45,7 @@ test('a pump sends a bounded number of packets and asks to be called again at on
   assert.equal(end.sent.length, 100);
 });
 
-test('what is sent with nothing behind it is marked as too little to measure by', () => {
+test('packets with nothing queued behind them are marked as app-limited', () => {
   const notes = new Notes();
   const end = new HeldChannel(1, true, notes);
   for (let now = 0; now < 200; now += 100) {
@@ -57,7 +57,7 @@ test('what is sent with nothing behind it is marked as too little to measure by'
   assert.equal(notes.batches.at(-1)?.appLimited, true);
 });
 
-test('the last packet that the window lets asks for its acknowledgement', () => {
+test('the last packet that the window allows demands its acknowledgement', () => {
   const notes = new Notes();
   notes.windowBytes = 2_000;
   const end = new HeldChannel(1, true, notes);
@@ -68,7 +68,7 @@ test('the last packet that the window lets asks for its acknowledgement', () => 
   );
 });
 
-test('after a thaw what was in flight goes again at once, by new packet numbers, on a new model', () => {
+test('after a thaw the packets in flight are retransmitted at once, under new numbers, on a new model', () => {
   const notes = new Notes();
   const end = new HeldChannel(1, true, notes);
   end.send('61');
@@ -82,7 +82,7 @@ test('after a thaw what was in flight goes again at once, by new packet numbers,
   assert.equal(notes.timeouts, 1);
 });
 
-test('a change of path forgets the round trip, and tells the controller', () => {
+test('a change of path forgets the round trip, and informs the controller', () => {
   const notes = new Notes();
   const end = new HeldChannel(1, true, notes);
   end.send('61');
@@ -94,7 +94,7 @@ test('a change of path forgets the round trip, and tells the controller', () => 
   assert.equal(notes.pathChanges, 1);
 });
 
-test('a peer that was heard of is not asked for a sign of life', () => {
+test('a recently heard peer is not pinged for a keep-alive', () => {
   const end = new HeldChannel();
   end.pump(0);
   end.receive('db 06 0a0b0c0d 00000000 00000000 61', 9_000);
@@ -103,7 +103,7 @@ test('a peer that was heard of is not asked for a sign of life', () => {
   assert.deepEqual(end.pump(19_000), [plain('db 12 0a0b0c0d 00000000')]);
 });
 
-test('a peer that owes an answer is probed, not asked for a sign of life', () => {
+test('a peer that owes an answer is probed, not pinged for a keep-alive', () => {
   const end = new HeldChannel(1, true, new Notes());
   end.pump(0);
   end.send('61');
@@ -114,7 +114,7 @@ test('a peer that owes an answer is probed, not asked for a sign of life', () =>
   );
 });
 
-test('what is lost is asked about by two probes, for the two oldest bundles', () => {
+test('two probes, for the two oldest bundles, ask about losses', () => {
   const end = new HeldChannel(1, true, new Notes());
   end.send('aa'.repeat(1_000));
   end.send('bb'.repeat(1_000));
@@ -126,7 +126,7 @@ test('what is lost is asked about by two probes, for the two oldest bundles', ()
   );
 });
 
-test('an end that is always the one to be asked gives its memory back too', () => {
+test('an end that only ever receives pings also returns its memory', () => {
   const end = new HeldChannel();
   end.send('61');
   end.pump(0);

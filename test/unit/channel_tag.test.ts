@@ -7,7 +7,7 @@ function agreement(ourSession: Uint8Array, theirSession: Uint8Array): Agreement 
   return { version: 1, frameBytes: 1344, features: 0, ourSession, theirSession, fields: new Map() };
 }
 
-/** FNV-1a as its specification says it, in arithmetic without overflow. */
+/** FNV-1a as specified, in arithmetic without overflow. */
 function fnv1a(bytes: readonly number[]): number {
   let hash = 0x811c9dc5n;
   for (const byte of bytes) hash = ((hash ^ BigInt(byte)) * 0x01000193n) & 0xffff_ffffn;
@@ -22,7 +22,7 @@ test('both ends derive the same tag: FNV-1a of the connector’s UUID, then the 
   assert.equal(tag, 0x94925845);
 });
 
-test('another session on either side has another tag, and so have the two in other roles', () => {
+test('another session at either end has another tag, and so does the same pair in swapped roles', () => {
   const tags = [
     channelTag(agreement(uuid(1), uuid(2)), 'connector'),
     channelTag(agreement(uuid(2), uuid(1)), 'connector'),

@@ -22,7 +22,7 @@ import {
 const A = uuid(0xa0);
 const B = uuid(0xb0);
 
-test('hello goes out when the friend comes online, and again until there is an answer', async () => {
+test('sends hello when the friend comes online, and repeats it until there is an answer', async () => {
   const bench = new ConnectorBench();
   await bench.pass(10_000);
   assert.deepEqual(bench.node.sent, []);
@@ -38,7 +38,7 @@ test('hello goes out when the friend comes online, and again until there is an a
   assert.equal(bench.peer.isOnline, false);
 });
 
-test('a friend that is online and does not answer is wondered about after five hellos', async () => {
+test('reports a friend that is online but silent after five hellos', async () => {
   const bench = new ConnectorBench();
   bench.node.outcome = { code: 203, friend: 5, reason: 'full' };
   bench.peer.friendPath('udp');
@@ -55,10 +55,10 @@ test('a friend that is online and does not answer is wondered about after five h
   bench.peer.friendPath('none');
   bench.peer.friendPath('udp');
   await bench.pass(11_900);
-  assert.doesNotMatch(bench.take().join(), /waiting/, 'it counts anew when the friend comes online');
+  assert.doesNotMatch(bench.take().join(), /waiting/, 'the count restarts when the friend comes online');
 });
 
-test('no hello is said to a friend that has gone', async () => {
+test('sends no hello to a friend that has gone', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   bench.peer.friendPath('none');
@@ -80,7 +80,7 @@ test('a welcome opens the session: its owner gets it after 301', async () => {
   assert.deepEqual(bench.take(), ['code 301', 'online relay']);
 });
 
-test('a welcome for another hello, and packets that are no answers, are ignored', async () => {
+test('ignores a welcome for another hello, and packets that are not answers', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);
@@ -92,7 +92,7 @@ test('a welcome for another hello, and packets that are no answers, are ignored'
   assert.equal(bench.failures.length, 0);
 });
 
-test('the same welcome twice opens one session', async () => {
+test('a repeated welcome opens one session', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);
@@ -107,7 +107,7 @@ test('the same welcome twice opens one session', async () => {
   assert.equal(bench.sessions.length, 1);
 });
 
-test('a welcome of another listener’s session that comes while one is opened takes its place', async () => {
+test('a welcome with another session of the listener during opening replaces the first', async () => {
   const bench = new ConnectorBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -128,7 +128,7 @@ test('a welcome of another listener’s session that comes while one is opened t
   assert.notEqual(bench.sessions[2], bench.sessions[0]);
 });
 
-test('after an outage within the patience hello names the same session, and the streams go on', async () => {
+test('after an outage within the patience hello names the same session, and the streams resume', async () => {
   const bench = new ConnectorBench({ patienceMs: 20_000 });
   await bench.join(A);
   const { session, offered } = bench;
@@ -143,7 +143,7 @@ test('after an outage within the patience hello names the same session, and the 
   assert.equal(bench.session, session);
   assert.equal(bench.node.channels.length, 1);
   await bench.pass(5_000);
-  assert.equal(bench.session, session, 'the patience of then has ended');
+  assert.equal(bench.session, session, 'the earlier patience has ended');
 });
 
 test('after a longer outage the streams are reset, with 204, and the next hello names another session', async () => {
@@ -177,7 +177,7 @@ test('without patience an outage ends the session at once', async () => {
   assert.equal(bench.timers.running, 0);
 });
 
-test('another session of the listener resets the streams, and the one after an outage of that goes on', async () => {
+test('another session of the listener resets the streams, and the new session survives an outage', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   const resets: string[] = [];
@@ -193,10 +193,10 @@ test('another session of the listener resets the streams, and the one after an o
   const { session } = bench;
   bench.peer.friendPath('none');
   await bench.join(B);
-  assert.equal(bench.session, session, 'the session is the same: hello named the one that it has');
+  assert.equal(bench.session, session, 'the session is the same: hello named the existing one');
 });
 
-test('a session that fell silent is frozen, and hello asks whether the listener still has it', async () => {
+test('freezes a silent session, and a hello asks whether the listener still has it', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   const { session, offered } = bench;
@@ -211,7 +211,7 @@ test('a session that fell silent is frozen, and hello asks whether the listener 
   assert.equal(bench.session, session);
 });
 
-test('a frame of a silent session thaws it, and hello is not said again', async () => {
+test('a frame of a silent session thaws it, and ends the hellos', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   await bench.pass(30_000);
@@ -224,7 +224,7 @@ test('a frame of a silent session thaws it, and hello is not said again', async 
   assert.ok(bench.peer.isOnline);
 });
 
-test('while a session is frozen new streams are kept from it; they get it when it goes on', async () => {
+test('while a session is frozen, new streams wait until it resumes', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   const [session] = bench.sessions;
@@ -237,7 +237,7 @@ test('while a session is frozen new streams are kept from it; they get it when i
   assert.equal(bench.sessions.length, 3);
 });
 
-test('frames that were on the way when the friend went offline do not bring it back', async () => {
+test('frames in flight when the friend went offline do not bring it back', async () => {
   const bench = new ConnectorBench({ patienceMs: 20_000 });
   await bench.join(A);
   bench.peer.friendPath('none');
@@ -248,7 +248,7 @@ test('frames that were on the way when the friend went offline do not bring it b
   assert.deepEqual(bench.take(), ['code 204 offline for 20 s: its streams are reset']);
 });
 
-test('silent first and offline then is one wait', async () => {
+test('silence followed by offline is one wait', async () => {
   const bench = new ConnectorBench({ patienceMs: 20_000 });
   await bench.join(A);
   await bench.pass(40_000);
@@ -259,7 +259,7 @@ test('silent first and offline then is one wait', async () => {
   assert.equal(bench.timers.running, 0);
 });
 
-test('silent, then offline, then back: no wait of then goes on', async () => {
+test('no wait remains after silence, then offline, then back online', async () => {
   const bench = new ConnectorBench({ patienceMs: 20_000 });
   await bench.join(A);
   await bench.pass(40_000);
@@ -270,7 +270,7 @@ test('silent, then offline, then back: no wait of then goes on', async () => {
   assert.ok(bench.peer.isOnline && !bench.codes.includes(204));
 });
 
-test('a session that stayed silent although the friend is online is joined anew', async () => {
+test('joins again when a session stays silent although the friend is online', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const { offered } = bench;
@@ -283,7 +283,7 @@ test('a session that stayed silent although the friend is online is joined anew'
   assert.ok(bench.peer.isOnline && bench.session !== undefined);
 });
 
-test('after the listener’s good-bye hello is said to its next process, with growing waits', async () => {
+test('after the listener’s goodbye, sends hellos to its next process at growing intervals', async () => {
   const bench = new ConnectorBench();
   const waits: number[] = [];
   await bench.join(A);
@@ -304,7 +304,7 @@ test('after the listener’s good-bye hello is said to its next process, with gr
   assert.deepEqual(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
 });
 
-test('a session that lived for long starts the waits anew', async () => {
+test('a long session resets the intervals', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   bench.node.newest.deliver(bye(10, 0));
@@ -320,7 +320,7 @@ test('a session that lived for long starts the waits anew', async () => {
   assert.equal(bench.node.sent.length, said + 1);
 });
 
-test('a passing refusal is told and tried again; one that stays ends it all', async () => {
+test('reports a temporary refusal and retries; a permanent one ends everything', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);
@@ -340,7 +340,7 @@ test('a passing refusal is told and tried again; one that stays ends it all', as
   assert.equal(bench.timers.running, 0);
 });
 
-test('a refusal while the session stands is an answer to a hello too many', async () => {
+test('during a session, a refusal answers a superfluous hello', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   await bench.peer.handshake(refusal('not-allowed'));
@@ -348,7 +348,7 @@ test('a refusal while the session stands is an answer to a hello too many', asyn
   assert.ok(bench.peer.isOnline);
 });
 
-test('an answer that cannot be read ends the waiting for one, but not a session', async () => {
+test('an unreadable answer ends the handshake, but not a session', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);
@@ -357,7 +357,7 @@ test('an answer that cannot be read ends the waiting for one, but not a session'
   bench.take();
   await bench.peer.handshake(broken);
   assert.equal(bench.failures.length, 0);
-  assert.match(bench.take().join(), /^warn the peer sent a handshake we do not understand/);
+  assert.match(bench.take().join(), /^warn the peer sent an invalid handshake/);
   bench.peer.friendPath('none');
   bench.peer.friendPath('udp');
   await bench.peer.handshake(broken);
@@ -365,7 +365,7 @@ test('an answer that cannot be read ends the waiting for one, but not a session'
   assert.equal(bench.timers.running, 0);
 });
 
-test('a channel that cannot be opened is told, and tried again as another session', async () => {
+test('reports a channel that cannot be opened, and retries as another session', async () => {
   const bench = new ConnectorBench();
   bench.node.openError = new TunnelError('ERR_LIMIT', '64 peers are connected; wait until one has left');
   await bench.join(A);
@@ -379,7 +379,7 @@ test('a channel that cannot be opened is told, and tried again as another sessio
   assert.ok(bench.peer.isOnline);
 });
 
-test('an answer that was on the way when the friend went offline changes nothing', async () => {
+test('an answer in flight when the friend went offline changes nothing', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   const { session, offered } = bench;
@@ -394,7 +394,7 @@ test('an answer that was on the way when the friend went offline changes nothing
   assert.equal(bench.session, session);
 });
 
-test('a node that is gone is tried no more, without a word', async () => {
+test('retries nothing and reports nothing once the Tox node is gone', async () => {
   const bench = new ConnectorBench();
   bench.node.openError = new TunnelError('ERR_WORKER_DIED', 'crashed');
   await bench.join(A);
@@ -407,7 +407,7 @@ test('a node that is gone is tried no more, without a word', async () => {
   assert.deepEqual(bench.take(), []);
 });
 
-test('a friend that goes offline while the channel is opened gets another session when it is back', async () => {
+test('a friend that goes offline while the channel opens gets another session when it is back', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -421,14 +421,14 @@ test('a friend that goes offline while the channel is opened gets another sessio
   await bench.pass(0);
   assert.deepEqual(bench.node.open, []);
   assert.deepEqual(bench.sessions, []);
-  // The listener has a session that has never been heard of here: it must not be gone on with.
+  // The listener has a session of which this end never heard, so it must not resume it.
   await bench.join(A);
   assert.notDeepEqual(bench.offered, offered);
   assert.equal(bench.node.open.length, 1);
   assert.ok(bench.peer.isOnline);
 });
 
-test('a short outage while the channel is opened changes nothing', async () => {
+test('a short outage while the channel opens changes nothing', async () => {
   const bench = new ConnectorBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -447,7 +447,7 @@ test('a short outage while the channel is opened changes nothing', async () => {
   assert.equal(bench.sessions.length, 1);
 });
 
-test('a channel that fails ends the session, and it is joined anew', async () => {
+test('a failing channel ends the session, and the connector joins again', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const resets: string[] = [];
@@ -461,7 +461,7 @@ test('a channel that fails ends the session, and it is joined anew', async () =>
   assert.notDeepEqual(bench.offered, offered);
 });
 
-test('the owner loses the session before its streams are reset: none is opened in it then', async () => {
+test('the owner loses the session before its streams are reset: none opens in it then', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   let during: unknown = 'not reset';
@@ -474,7 +474,7 @@ test('the owner loses the session before its streams are reset: none is opened i
   assert.equal(during, undefined);
 });
 
-test('close says BYE, resets the streams, tells 302, and nothing follows', async () => {
+test('close sends BYE, resets the streams, reports 302, and nothing follows', async () => {
   const bench = new ConnectorBench({ patienceMs: 1_000 });
   await bench.join(A);
   const { bytesOut } = bench.peer.traffic;
@@ -487,7 +487,7 @@ test('close says BYE, resets the streams, tells 302, and nothing follows', async
   assert.deepEqual(bench.take(), ['code 302', 'offline none']);
   assert.deepEqual(bench.node.open, []);
   assert.equal(bench.timers.running, 0);
-  assert.equal(bench.peer.traffic.bytesOut, bytesOut, 'what was carried is still known');
+  assert.equal(bench.peer.traffic.bytesOut, bytesOut, 'the counts of transferred bytes remain');
   bench.peer.friendPath('none');
   bench.peer.friendPath('udp');
   await bench.peer.handshake(welcome(bench.offered, B));
@@ -496,7 +496,7 @@ test('close says BYE, resets the streams, tells 302, and nothing follows', async
   assert.equal(bench.node.channels.length, 1);
 });
 
-test('close while the channel is opened leaves no channel, no timer and no word', async () => {
+test('close while the channel opens leaves no channel, no timer and no report', async () => {
   const bench = new ConnectorBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -512,7 +512,7 @@ test('close while the channel is opened leaves no channel, no timer and no word'
   assert.deepEqual(bench.take(), []);
 });
 
-test('close while the channel is refused says nothing of that', async () => {
+test('close while the channel is refused does not report the refusal', async () => {
   const bench = new ConnectorBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -527,7 +527,7 @@ test('close while the channel is refused says nothing of that', async () => {
   assert.equal(bench.timers.running, 0);
 });
 
-test('closed by who hears of a change, it stays closed', async () => {
+test('when a handler of a change closes it, it stays closed', async () => {
   for (const line of ['code 301', 'code 302', 'code 204 offline: its streams are reset']) {
     const bench = new ConnectorBench();
     bench.onTold = (told) => {
@@ -543,7 +543,7 @@ test('closed by who hears of a change, it stays closed', async () => {
   }
 });
 
-test('closed by who hears that the old session is over, no other is opened in its place', async () => {
+test("when a handler of the old session's end closes it, no other session opens", async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   bench.onTold = (told) => {
@@ -555,7 +555,7 @@ test('closed by who hears that the old session is over, no other is opened in it
   assert.deepEqual(bench.node.open, []);
 });
 
-test('bytes of all sessions are counted', async () => {
+test('counts the bytes of all sessions', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const first = bench.peer.traffic;
@@ -568,7 +568,7 @@ test('bytes of all sessions are counted', async () => {
   assert.ok(bench.peer.traffic.bytesOut > before.bytesOut);
 });
 
-test('datagrams of all sessions are counted: sent, come, and dropped', async () => {
+test('counts the datagrams of all sessions: sent, received and dropped', async () => {
   const bench = new ConnectorBench();
   const exchange = async (session: Uint8Array): Promise<void> => {
     await bench.join(session);
@@ -581,7 +581,7 @@ test('datagrams of all sessions are counted: sent, come, and dropped', async () 
     const answer = new Uint8Array(DATAGRAM_HEADER_BYTES + 1);
     writeDatagramHeader(answer, id, { number: 0, part: 0, parts: 1 });
     for (let i = 0; i < 2; i++) bench.node.newest.deliver(answer);
-    // Of nine that lack a part the oldest goes.
+    // Of nine incomplete ones the oldest is dropped.
     for (let number = 1; number <= 9; number++) {
       writeDatagramHeader(answer, id, { number, part: 0, parts: 2 });
       bench.node.newest.deliver(answer);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { copyBytes } from '../../src/core/copy_bytes.js';
 
-test('copies as set() does, whatever the lengths, places and kinds of memory', () => {
+test('copies as set() does, whatever the lengths, positions and kinds of memory', () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ minLength: 0, maxLength: 1500, size: 'max' }),
@@ -27,7 +27,7 @@ test('copies as set() does, whatever the lengths, places and kinds of memory', (
   );
 });
 
-test('what does not fit is refused, and nothing is written', () => {
+test('refuses what does not fit, and writes nothing', () => {
   for (const length of [1, 100, 192, 1344]) {
     const to = new Uint8Array(length);
     assert.throws(() => copyBytes(to, 1, new Uint8Array(length).fill(1)), RangeError);
@@ -35,7 +35,7 @@ test('what does not fit is refused, and nothing is written', () => {
   }
 });
 
-test('a view copies itself and not the memory around it', () => {
+test('copies a view itself and not the memory around it', () => {
   const around = new Uint8Array(3000).map((_, at) => at);
   const to = new Uint8Array(1000);
   copyBytes(to, 0, around.subarray(777, 1777));

@@ -29,7 +29,7 @@ function part(id: string, number: number, text: string, at = 0, of = 1): string 
   return `08${id}${head.join('')}${hexOf(text)}`;
 }
 
-/** A connector with one stream to a UDP target, OPEN sent. */
+/** A connector with one stream to a UDP target, after it sent OPEN. */
 function asked(options: Partial<SessionOptions> = {}) {
   const sink = new LossySink();
   const alone = aloneWith({ sink, ...options });
@@ -70,7 +70,7 @@ function refuses(session: Session, frame: string): void {
 }
 
 describe('datagrams', () => {
-  test('each is one frame that may get lost, numbered', () => {
+  test('each is one numbered frame that may get lost', () => {
     const { sink, stream, id } = opened();
     sink.lossy = [];
     stream.sendDatagram(Buffer.from('hi'));
@@ -79,7 +79,7 @@ describe('datagrams', () => {
     assert.deepEqual(sink.hex(), [part(id, 0, 'hi'), part(id, 1, '')]);
   });
 
-  test('what is sent before OPENED waits for it', () => {
+  test('one sent before OPENED waits for it', () => {
     const { session, sink, stream, id } = asked();
     sink.take();
     stream.sendDatagram(Buffer.from('hi'));
@@ -88,7 +88,7 @@ describe('datagrams', () => {
     assert.deepEqual(sink.hex(), [part(id, 0, 'hi')]);
   });
 
-  test('they come to the consumer as they come, and those that overtook OPENED after it', () => {
+  test('they reach the consumer as they arrive, and those that overtook OPENED after it', () => {
     const { session, id, got } = asked();
     receive(session, part(id, 1, 'b'));
     assert.deepEqual(got, []);
@@ -96,7 +96,7 @@ describe('datagrams', () => {
     assert.deepEqual(got, ['opened', 'b', 'a', '']);
   });
 
-  test('one that is longer than a frame travels in parts, and is put together in any order', () => {
+  test('one longer than a frame travels in parts, which may arrive in any order', () => {
     const { session, sink, stream, id, got } = opened({ frameBytes: 1024 });
     const text = `${'x'.repeat(1001)}${'y'.repeat(1001)}z`;
     stream.sendDatagram(Buffer.from(text));
@@ -116,7 +116,7 @@ describe('datagrams', () => {
   });
 
   for (const bytes of [1321, 1322, 4096, 65_535]) {
-    test(`one of ${bytes} bytes arrives as it was`, () => {
+    test(`one of ${bytes} bytes arrives unchanged`, () => {
       const link = new MuxLink(
         { seed: bytes, delayMs: 10, room: 1000 },
         {},
@@ -140,7 +140,7 @@ describe('datagrams', () => {
     });
   }
 
-  test('one that is longer than any of UDP is refused, and so is one in a stream of bytes', () => {
+  test('one longer than UDP allows is refused, and so is one in a byte stream', () => {
     const { session, stream } = opened();
     assert.throws(() => stream.sendDatagram(new Uint8Array(65_536)), RangeError);
     const other = session.open({ kind: 'tcp', host: 'h', port: 1 }, {});
@@ -160,7 +160,7 @@ describe('datagrams', () => {
     assert.equal(sink.hex()[0]?.slice(0, 42), `08${id}${first}`);
   });
 
-  test('all streams of a peer share one bound, and a stream that ends gives its part back', () => {
+  test('all streams of a peer share one limit, and a stream that ends returns its share', () => {
     const { session, sink } = opened();
     sink.room = 0;
     const streams = Array.from({ length: 50 }, () => session.open(dns, {}));
@@ -173,7 +173,7 @@ describe('datagrams', () => {
     assert.equal(session.stats().datagramBytes, 0);
   });
 
-  test('they do not count as frames that a BYE waits for, nor as frames without data', () => {
+  test('they count neither as frames that a BYE waits for, nor as control frames', () => {
     const { session, id, got } = opened({ limits: { controlFramesPerSecond: 10 } });
     for (let number = 0; number < 100; number++) receive(session, part(id, number, 'x'));
     assert.equal(got.length, 100);
@@ -193,7 +193,7 @@ describe('datagrams', () => {
     assert.equal(sink.hex()[0], `12${NIL}000a${before.toString(16).padStart(16, '0')}`);
   });
 
-  test('after the end of the stream nothing comes and nothing goes', () => {
+  test('after the end of the stream nothing is received or sent', () => {
     const { session, sink, stream, id, got } = opened();
     stream.reset('cancelled');
     sink.take();
@@ -204,7 +204,7 @@ describe('datagrams', () => {
     assert.equal(session.streamCount, 0);
   });
 
-  test('a consumer that resets the stream gets no further ones of the same batch', () => {
+  test('a consumer that resets the stream gets no more datagrams of the same batch', () => {
     const { session, stream, id } = opened();
     const got: number[] = [];
     const again = session.open(dns, {});
@@ -233,14 +233,14 @@ describe('datagrams', () => {
     ['END', `05${THEIRS}0000000000000000`],
     ['a part after the last', part(THEIRS, 0, 'x', 2, 2)],
   ] as const) {
-    test(`${why} in a stream of datagrams is refused`, () => {
+    test(`${why} in a datagram stream is refused`, () => {
       const { session } = aloneWith({ onOpen: (request) => void request.accept({}) });
       receive(session, `01${THEIRS}${OPENED}05003501${hexOf('a')}`);
       refuses(session, frame);
     });
   }
 
-  test('DATAGRAM in a stream of bytes is refused, and before OPENED', () => {
+  test('DATAGRAM in a byte stream, or before OPENED, is refused', () => {
     const bytes = aloneWith({ onOpen: (request) => void request.accept({}) });
     receive(bytes.session, `01${THEIRS}${OPENED}01003501${hexOf('a')}`);
     refuses(bytes.session, part(THEIRS, 0, 'x'));
@@ -255,7 +255,7 @@ describe('parts', () => {
   const frameOf = (number: number, at: number, of: number, bytes = 1000): Uint8Array =>
     Buffer.concat([Buffer.from(part(THEIRS, number, '', at, of), 'hex'), Buffer.alloc(bytes, at)]);
 
-  test('one that lacks a part is dropped whole when eight newer ones are in parts', () => {
+  test('an incomplete one is dropped whole when eight newer ones are incomplete', () => {
     const all = memory();
     const receiver = new DatagramReceiver(all.share(1e6));
     for (let number = 0; number <= 8; number++) receiver.take(frameOf(number, 0, 2));
@@ -266,7 +266,7 @@ describe('parts', () => {
     assert.equal(receiver.next()?.length, 2000);
   });
 
-  test('a late part does not push newer ones out', () => {
+  test('a late part does not displace newer ones', () => {
     const all = memory();
     const receiver = new DatagramReceiver(all.share(1e6));
     for (let number = 10; number < 18; number++) receiver.take(frameOf(number, 0, 2));
@@ -275,19 +275,19 @@ describe('parts', () => {
     assert.equal(all.received, 8);
   });
 
-  test('numbers go on from 0 after 2^32', () => {
+  test('numbers continue from 0 after 2^32', () => {
     const all = memory();
     const receiver = new DatagramReceiver(all.share(1e6));
     for (let number = 0xffff_fffe; number < 0x1_0000_0007; number++)
       receiver.take(frameOf(number % 2 ** 32, 0, 2));
     assert.equal(all.dropped, 1);
-    // The oldest went, which is the one with the largest number.
+    // The oldest was dropped, which is the one with the largest number.
     receiver.take(frameOf(0, 1, 2));
     receiver.take(frameOf(6, 1, 2));
     assert.equal(all.received, 2);
   });
 
-  test('a part that comes twice changes nothing', () => {
+  test('a repeated part changes nothing', () => {
     const all = memory();
     const receiver = new DatagramReceiver(all.share(1e6));
     for (const at of [0, 0, 0, 1]) receiver.take(frameOf(1, at, 2));
@@ -296,7 +296,7 @@ describe('parts', () => {
     assert.equal(all.bytes, 0);
   });
 
-  test('the places of parts that never come are memory too', () => {
+  test('reserved room for parts that never arrive counts as memory, too', () => {
     const all = memory();
     const receiver = new DatagramReceiver(all.share(2 * 66 * 8 + 2 * 64 + 2 * 65));
     for (let number = 0; number < 4; number++) receiver.take(frameOf(number, 0, 66, 1));
@@ -306,13 +306,13 @@ describe('parts', () => {
     assert.equal(all.bytes, 0);
   });
 
-  test('parts that add up to more than a datagram has are refused', () => {
+  test('parts that exceed the maximum datagram in total are refused', () => {
     const receiver = new DatagramReceiver(memory().share(1e6));
     for (let at = 0; at < 49; at++) receiver.take(frameOf(1, at, 66, 1321));
     assert.throws(() => receiver.take(frameOf(1, 50, 66, 1321)), { code: 'ERR_FRAME_INVALID' });
   });
 
-  test('whatever is lost, doubled or out of order: a datagram comes whole, at most once, and no memory stays', () => {
+  test('under any loss, duplication and reordering, a datagram arrives intact and at most once, and no memory stays in use', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = randomOf(seed);
       const all = memory();

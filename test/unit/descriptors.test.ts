@@ -13,7 +13,7 @@ import { ExhaustionLog, exhaustionOf, UsedUpError } from '../../src/core/exhaust
 import { interfacesNow } from '../../src/core/ip.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-/** What holds a descriptor until the test says `close`. */
+/** Holds a descriptor until the test emits `close`. */
 class FakeSocket extends EventEmitter {
   readonly remoteAddress: string | undefined;
 
@@ -43,7 +43,7 @@ const errno = (code: string): Error => Object.assign(new Error(code), { code });
 const open = (share: ReturnType<ReturnType<typeof bench>['share']>): FakeSocket =>
   share.open(() => new FakeSocket());
 
-test('a descriptor is taken when a socket is made, and free again when it is closed', () => {
+test('a descriptor is taken when a socket is created, and returned when it closes', () => {
   const { budget, share } = bench(2);
   const all = share();
   const first = open(all);
@@ -55,7 +55,7 @@ test('a descriptor is taken when a socket is made, and free again when it is clo
   open(all);
 });
 
-test('the first node is free; each further one takes descriptors from connections until it ends', () => {
+test('the first Tox node is free; each further one takes descriptors from connections until it ends', () => {
   const budget = new DescriptorBudget(100, 1024, 40);
   const ends = [budget.addNode(), budget.addNode()];
   assert.equal(budget.free, 60);
@@ -67,17 +67,17 @@ test('the first node is free; each further one takes descriptors from connection
     end();
     end();
   }
-  assert.equal(budget.free, 60, 'whichever ends, one is left for free, and an end counts once');
+  assert.equal(budget.free, 60, 'whichever ends, the last one is free, and an end counts once');
   for (const end of ends) end();
   assert.equal(budget.free, 100);
 });
 
-test('nothing is made when no descriptor is left', () => {
+test('nothing is created when no descriptor is left', () => {
   const all = bench(0).share();
   assert.throws(() => all.open(() => assert.fail('made')), UsedUpError);
 });
 
-test('what takes its time to be made holds its descriptor meanwhile, and gives it back when it fails', async () => {
+test('a socket in creation holds its descriptor, and returns it when creation fails', async () => {
   const { budget, share } = bench(1);
   const all = share();
   const failing = all.openSoon<FakeSocket>(() => Promise.reject(errno('ECONNREFUSED')));
@@ -110,7 +110,7 @@ test('a peer may hold three times what it leaves free, so that there is always o
   assert.ok(budget.free > 0);
 });
 
-test('a peer that has closed its connections may have as many again', () => {
+test('a peer that has closed its connections may open as many again', () => {
   const peer = bench(4).share({ ratioToFree: 1 });
   for (let round = 0; round < 3; round++) {
     const sockets = [open(peer), open(peer)];
@@ -119,7 +119,7 @@ test('a peer that has closed its connections may have as many again', () => {
   }
 });
 
-test('an address may hold its part, other addresses the rest, and all of one IPv6 network are one address', () => {
+test('an address may hold its share and other addresses the rest; a whole IPv6 network counts as one address', () => {
   const all = bench(64).share({ perAddress: { ratioToFree: 1 / 2, most: 1000 } });
   const accepted = (address: string): number => {
     let count = 0;
@@ -134,7 +134,7 @@ test('an address may hold its part, other addresses the rest, and all of one IPv
   assert.equal(accepted('2001:db8:0:2::1'), 8);
 });
 
-test('an address has a most, however much is free, and more when it has closed some', () => {
+test('an address has a maximum, however many are free, and may open more when it has closed some', () => {
   const { lines, share } = bench(Number.POSITIVE_INFINITY);
   const all = share({ perAddress: { ratioToFree: 1, most: 2 } });
   const first = new FakeSocket('192.0.2.1');
@@ -149,7 +149,7 @@ test('an address has a most, however much is free, and more when it has closed s
   assert.ok(all.accept(new FakeSocket('192.0.2.1')));
 });
 
-test('loopback and what has no address are under the budget alone', () => {
+test('the loopback, and connections without an address, count only against the budget', () => {
   const all = bench(40).share({ perAddress: { ratioToFree: 1 / 16, most: 2 } });
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', undefined]) {
     for (let i = 0; i < 8; i++) assert.ok(all.accept(new FakeSocket(address)), String(address));
@@ -157,7 +157,7 @@ test('loopback and what has no address are under the budget alone', () => {
   assert.ok(!all.accept(new FakeSocket('127.0.0.1')));
 });
 
-test('the user hears at once that something ran out, then once a minute how often, and the rest at the end', () => {
+test('the user hears of an exhausted limit at once, then once a minute with a count, and of the rest at the end', () => {
   const { lines, timers, share, flush } = bench(0, 1024);
   const all = share();
   for (let i = 0; i < 500; i++) assert.ok(!all.accept(new FakeSocket()));
@@ -167,7 +167,7 @@ test('the user hears at once that something ran out, then once a minute how ofte
   timers.advance(60_000);
   const more = (count: number): string =>
     `error … and ${count} more in the last 60 s: a connection was refused: ${why}`;
-  assert.deepEqual(lines.slice(1), [more(499)], 'the last burst is told without a later refusal');
+  assert.deepEqual(lines.slice(1), [more(499)], 'the last burst is reported without a later refusal');
   all.accept(new FakeSocket());
   all.accept(new FakeSocket());
   assert.equal(lines.length, 2);
@@ -176,7 +176,7 @@ test('the user hears at once that something ran out, then once a minute how ofte
   assert.equal(timers.running, 0);
 });
 
-test('each kind of lack has its own advice, and what is no lack is not told', () => {
+test('each kind of exhaustion has its own advice, and other errors are not reported', () => {
   const lines: string[] = [];
   const logger = { log: (_level: string, message: string) => void lines.push(message) };
   const log = new ExhaustionLog(logger, new VirtualTimers(), { most: 9, limit: Number.POSITIVE_INFINITY });
@@ -189,13 +189,13 @@ test('each kind of lack has its own advice, and what is no lack is not told', ()
   assert.equal(exhaustionOf(errno('EACCES')), undefined);
 });
 
-test('a bound that is not about files names its number instead of ulimit', () => {
+test('a limit that does not concern files is named with its number instead of ulimit', () => {
   const { lines, share } = bench(0);
   share().accept(new FakeSocket());
   assert.deepEqual(lines, ['error a connection was refused: the limit of 0 connections is reached']);
 });
 
-test('the limit of open files is what the kernel says, or what Node reports', () => {
+test("the limit of open files comes from the kernel or from Node's report", () => {
   const text = (soft: string): string =>
     `Limit  Soft Limit  Hard Limit  Units\nMax open files            ${soft}                 4096                 files\n`;
   assert.equal(
@@ -213,7 +213,7 @@ test('the limit of open files is what the kernel says, or what Node reports', ()
   else assert.ok(reported > 0);
 });
 
-test('a reserve stays free for our own work, relays come out of it, and without a limit there is no budget', () => {
+test('a reserve stays free for our own work, relays are taken from it, and without a limit there is no budget', () => {
   assert.deepEqual(filePlan(1024), { limit: 1024, connections: 768, relays: 64, node: 96 });
   assert.deepEqual(filePlan(256), { limit: 256, connections: 160, relays: 24, node: 56 });
   assert.deepEqual(filePlan(100), { limit: 100, connections: 50, relays: 12, node: 44 });
@@ -221,7 +221,7 @@ test('a reserve stays free for our own work, relays come out of it, and without 
   assert.equal(filePlan(Number.POSITIVE_INFINITY).connections, Number.POSITIVE_INFINITY);
 });
 
-test('a system that cannot tell its network interfaces is no error', () => {
+test('a system that cannot list its network interfaces causes no error', () => {
   assert.equal(
     interfacesNow(() => {
       throw Object.assign(new Error('uv_interface_addresses'), { code: 'ERR_SYSTEM_ERROR' });

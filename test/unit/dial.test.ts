@@ -13,7 +13,7 @@ import { freePort } from '../support/loopback.js';
 import { Target } from '../support/target.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-/** A dialer whose sockets do what the test says, on the test's time. */
+/** A dialer with sockets and time that the test controls. */
 class Bench {
   readonly timers = new VirtualTimers();
   readonly dialled: string[] = [];
@@ -44,7 +44,7 @@ class Bench {
   }
 }
 
-test('a target that listens is dialled, half-open and without delay', async () => {
+test('a listening target is dialled, half-open and without delay', async () => {
   const target = await Target.start();
   const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) });
   const result = await dialer.dial({ host: '127.0.0.1', port: target.port });
@@ -58,7 +58,7 @@ test('a target that listens is dialled, half-open and without delay', async () =
   await target.stop();
 });
 
-test('a port where nobody listens is refused', async () => {
+test('a port without a listener is refused', async () => {
   const port = await freePort();
   const result = await new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) }).dial({
     host: 'localhost',
@@ -67,7 +67,7 @@ test('a port where nobody listens is refused', async () => {
   assertFailed(result, 'refused', `localhost port ${port}: ECONNREFUSED`);
 });
 
-test('localhost is tried as ::1 when 127.0.0.1 refuses', async () => {
+test('localhost is dialled as ::1 when 127.0.0.1 refuses', async () => {
   const bench = new Bench();
   const dial = bench.dialer.dial({ host: 'localhost', port: 80 });
   await turn();
@@ -78,7 +78,7 @@ test('localhost is tried as ::1 when 127.0.0.1 refuses', async () => {
   assert.deepEqual(await dial, { kind: 'connected', socket: bench.sockets[1] });
 });
 
-test('a slow address gets company after its head start, and loses to whoever answers', async () => {
+test('a slow address gets company after its head start, and loses to the first that answers', async () => {
   const bench = new Bench();
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
   await turn();
@@ -95,7 +95,7 @@ test('a slow address gets company after its head start, and loses to whoever ans
   assert.equal(bench.timers.running, 0);
 });
 
-test('an address that fails is followed at once, and a race ends when the last has failed', async () => {
+test('the next address follows a failure at once, and the race ends with the last failure', async () => {
   const bench = new Bench();
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
   await turn();
@@ -103,7 +103,7 @@ test('an address that fails is followed at once, and a race ends when the last h
   bench.fail(0, 'ENETUNREACH');
   await turn();
   assert.equal(bench.dialled.length, 2);
-  // The head start of the second is its own: it is not cut short by that of the first.
+  // The second has its own head start, which that of the first does not cut short.
   bench.timers.advance(ATTEMPT_DELAY_MS - 1);
   assert.equal(bench.dialled.length, 2);
   bench.timers.advance(1);
@@ -115,7 +115,7 @@ test('an address that fails is followed at once, and a race ends when the last h
   assert.equal(bench.timers.running, 0);
 });
 
-test('nobody answers: the dial ends at its time, and leaves no socket', async () => {
+test('without an answer the dial ends at its deadline, and leaves no socket', async () => {
   const bench = new Bench({ timeoutMs: 5000 });
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
   await turn();
@@ -127,7 +127,7 @@ test('nobody answers: the dial ends at its time, and leaves no socket', async ()
   assert.equal(bench.timers.running, 0);
 });
 
-test('a dial takes 10 seconds at most when nothing else was said', async () => {
+test('a dial takes at most 10 seconds by default', async () => {
   const bench = new Bench();
   const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
   await turn();
@@ -137,7 +137,7 @@ test('a dial takes 10 seconds at most when nothing else was said', async () => {
   assertFailed(await dial, 'timeout', '127.0.0.1 port 80: no answer within 10 s');
 });
 
-test('a resolver that does not answer counts against the time, and the dial until it has answered', async () => {
+test('a resolver that does not answer uses up the time, and the dial counts until it has answered', async () => {
   let answer: (addresses: readonly string[]) => void = () => {};
   const bench = new Bench({ resolve: () => new Promise((resolve) => (answer = resolve)) });
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
@@ -151,7 +151,7 @@ test('a resolver that does not answer counts against the time, and the dial unti
   assert.deepEqual(bench.dialled, []);
 });
 
-test('a resolver that fails after the dial was given up troubles nobody', async () => {
+test('a resolver that fails after the dial was cancelled has no effect', async () => {
   let fail: (error: Error) => void = () => {};
   const bench = new Bench({ resolve: () => new Promise((_, reject) => (fail = reject)) });
   const cancel = new AbortController();
@@ -163,7 +163,7 @@ test('a resolver that fails after the dial was given up troubles nobody', async 
   assert.equal(bench.dialer.dialing, 0);
 });
 
-test('a dial that is no longer wanted stops, whatever it is doing', async () => {
+test('a cancelled dial stops at any stage', async () => {
   const bench = new Bench();
   const cancel = new AbortController();
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 }, cancel.signal);
@@ -179,7 +179,7 @@ test('a dial that is no longer wanted stops, whatever it is doing', async () => 
   assert.equal(bench.open, 0);
 });
 
-test('a dial beyond the most that may be under way waits for its turn; denials need none', async () => {
+test('a dial beyond the limit waits for its turn; denials need none', async () => {
   const bench = new Bench({ maxDials: 2 });
   const dials = [1, 2, 3].map((port) => bench.dialer.dial({ host: '127.0.0.1', port }));
   assert.equal(bench.dialer.dialing, 2);
@@ -201,7 +201,7 @@ test('a dial beyond the most that may be under way waits for its turn; denials n
   assert.equal(bench.timers.running, 0);
 });
 
-test('a dial waits for its turn as long as a dial may take, and then says which limit it was', async () => {
+test('a dial waits for its turn as long as a dial may take, and then names the limit', async () => {
   const bench = new Bench({ maxDials: 1, timeoutMs: 5000 });
   const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
   await turn();
@@ -212,7 +212,7 @@ test('a dial waits for its turn as long as a dial may take, and then says which 
   bench.timers.advance(4000);
   await first;
   await turn();
-  // The second has its turn, with all of its own time; the third has waited long enough.
+  // The second has its turn with its own full time; the third has waited long enough.
   bench.timers.advance(1000);
   assertFailed(
     await third,
@@ -244,7 +244,7 @@ test('a target that never answers leaves room for the others', async () => {
   assert.equal(bench.timers.running, 0);
 });
 
-test('a path that is no longer exposed when its turn comes is not dialled', async () => {
+test('a path that is no longer exposed at its turn is not dialled', async () => {
   const rules = new AllowRules(['/run/app.sock', '1'].map(parseExposeSpec));
   const bench = new Bench({ maxDials: 1, rules });
   const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
@@ -257,7 +257,7 @@ test('a path that is no longer exposed when its turn comes is not dialled', asyn
   assert.equal(result.kind === 'failed' && result.reason, 'not-allowed');
 });
 
-test('a name that is no longer exposed when its turn comes is not even resolved', async () => {
+test('a name that is no longer exposed at its turn is not even resolved', async () => {
   const resolved: string[] = [];
   const rules = new AllowRules(['1', 'a.example:2', 'b.example:3'].map(parseExposeSpec));
   const bench = new Bench({
@@ -282,7 +282,7 @@ test('a name that is no longer exposed when its turn comes is not even resolved'
   assert.equal(bench.timers.running, 0);
 });
 
-test('a name with very many addresses costs eight sockets at most', async () => {
+test('a name with very many addresses costs at most eight sockets', async () => {
   const many = Array.from({ length: 100 }, (_, index) => `127.0.0.${index}`);
   const bench = new Bench({ resolve: async () => many });
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
@@ -310,7 +310,7 @@ const connectCodes = {
   EWHATEVER: 'internal',
 };
 for (const [code, reason] of Object.entries(connectCodes)) {
-  test(`${code} of the kernel is told as ${reason}`, async () => {
+  test(`${code} of the kernel is reported as ${reason}`, async () => {
     const bench = new Bench();
     const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
     await turn();
@@ -325,7 +325,7 @@ const resolveCodes = {
   EX: 'internal',
 };
 for (const [code, reason] of Object.entries(resolveCodes)) {
-  test(`${code} of the resolver is told as ${reason}`, async () => {
+  test(`${code} of the resolver is reported as ${reason}`, async () => {
     const bench = new Bench({
       resolve: async () => {
         throw failure(code);
@@ -341,20 +341,20 @@ for (const [code, reason] of Object.entries(resolveCodes)) {
 }
 
 for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) {
-  test(`${code} of the kernel is told as limit, in words, and to our own user`, async () => {
+  test(`${code} of the kernel is reported as a limit, in words, and also to our own user`, async () => {
     const lines: string[] = [];
     const bench = new Bench({ descriptors: share(9, lines) });
     const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
     await turn();
     bench.fail(0, code);
     const what = code.endsWith('FILE') ? 'no free file descriptor' : 'no memory for sockets';
-    const text = `the far end has ${what} (${code}); try again when connections have closed`;
+    const text = `the far end has ${what} (${code}); try again when some connections have closed`;
     assertFailed(await dial, 'limit', `127.0.0.1 port 80: ${text}`);
     assert.equal(lines.length, 1);
   });
 }
 
-test('a resolver that cannot open a file is told as limit, and to our own user', async () => {
+test('a resolver that cannot open a file is reported as a limit, and also to our own user', async () => {
   const lines: string[] = [];
   const bench = new Bench({
     descriptors: share(9, lines),
@@ -367,7 +367,7 @@ test('a resolver that cannot open a file is told as limit, and to our own user',
   assert.equal(lines.length, 1);
 });
 
-test('without a descriptor nothing is dialled, and when a connection has closed it is', async () => {
+test('without a descriptor nothing is dialled until a connection has closed', async () => {
   const lines: string[] = [];
   const bench = new Bench({ descriptors: share(1, lines) });
   const first = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
@@ -377,7 +377,7 @@ test('without a descriptor nothing is dialled, and when a connection has closed 
   assertFailed(
     await bench.dialer.dial({ host: '127.0.0.1', port: 80 }),
     'limit',
-    '127.0.0.1 port 80: the far end has no free file descriptor (EMFILE); try again when connections have closed',
+    '127.0.0.1 port 80: the far end has no free file descriptor (EMFILE); try again when some connections have closed',
   );
   assert.equal((await bench.dialer.dial({ path: '/run/app.sock' })).kind, 'failed');
   assert.deepEqual(bench.dialled, ['127.0.0.1']);
@@ -390,7 +390,7 @@ test('without a descriptor nothing is dialled, and when a connection has closed 
   assert.equal((await again).kind, 'connected');
 });
 
-test('an address that finds no descriptor leaves the race to the one that has one', async () => {
+test('an address without a descriptor leaves the race to one that has one', async () => {
   const bench = new Bench({ descriptors: share(1, []) });
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
   await turn();
@@ -401,7 +401,7 @@ test('an address that finds no descriptor leaves the race to the one that has on
   assert.equal(bench.timers.running, 0);
 });
 
-test('a socket for datagrams takes a descriptor too, until it is closed', { timeout: 20_000 }, async () => {
+test('a datagram socket also takes a descriptor until it is closed', { timeout: 20_000 }, async () => {
   const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]), descriptors: share(1, []) });
   const target = { host: '127.0.0.1', port: await freePort() };
   const first = await dialer.dialUdp(target);
@@ -415,7 +415,7 @@ test('a socket for datagrams takes a descriptor too, until it is closed', { time
   third.socket.close();
 });
 
-test('of several failures the most telling is told', () => {
+test('of several failures the most informative one is reported', () => {
   const reasons = (...codes: string[]): string => dialReason(codes.map(failure));
   assert.equal(reasons('ENETUNREACH', 'ECONNREFUSED'), 'refused');
   assert.equal(reasons('ENETUNREACH', 'ETIMEDOUT'), 'timeout');

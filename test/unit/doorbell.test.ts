@@ -5,7 +5,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import { PortDoorbell } from '../../src/ring/doorbell.js';
 
 describe('doorbell', () => {
-  test('rings reach the other end, those before it listens too', async () => {
+  test('rings reach the other end, even those from before it listens', async () => {
     const { port1, port2 } = new MessageChannel();
     const [here, there] = [new PortDoorbell(port1), new PortDoorbell(port2)];
     here.ring();
@@ -24,7 +24,7 @@ describe('doorbell', () => {
     there.close();
   });
 
-  test('a ring into a closed end harms nobody', () => {
+  test('a ring into a closed end does no harm', () => {
     const { port1, port2 } = new MessageChannel();
     const [here, there] = [new PortDoorbell(port1), new PortDoorbell(port2)];
     there.close();
@@ -34,7 +34,7 @@ describe('doorbell', () => {
     here.close();
   });
 
-  test('a listening doorbell keeps no thread alive, and need not be closed for that', async () => {
+  test('a listening doorbell keeps no thread alive, and needs no close for that', async () => {
     const { port1, port2 } = new MessageChannel();
     const doorbell = JSON.stringify(new URL('../../src/ring/doorbell.ts', import.meta.url).href);
     const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
-import { TargetServer } from '../../src/forward/exit/serve.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { ending } from '../support/loopback.js';
 import { Target } from '../support/target.js';
 
-/** A request that notes how it was refused. */
+/** A request that records how it was refused. */
 function request(host: string, port: number, accept: OpenRequest['accept']) {
   const refusals: string[] = [];
   const asked: OpenRequest = {
@@ -36,7 +36,7 @@ function bench(resolve?: () => Promise<readonly string[]>) {
   return { server, lines };
 }
 
-test('a server that closes gives up its dials, and refuses what comes', async () => {
+test('a server that closes cancels its dials, and refuses new requests', async () => {
   const { server } = bench(() => new Promise(() => {}));
   const dialled = request('a.example', 80, unexpected);
   server.handle(dialled.asked);
@@ -50,7 +50,7 @@ test('a server that closes gives up its dials, and refuses what comes', async ()
   assert.deepEqual(late.refusals, ['peer-shutdown']);
 });
 
-test('a request that is withdrawn just as its target answers resets the target, and is no error', async (t) => {
+test('a request withdrawn just as its target answers resets the target, and is not an error', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { server, lines } = bench();
@@ -61,7 +61,7 @@ test('a request that is withdrawn just as its target answers resets the target, 
   const socket = (await target.connection()).resume();
   assert.equal(await ending(socket), 'ECONNRESET');
   assert.deepEqual(refusals, []);
-  assert.ok(lines.includes('debug a request of the peer could not be answered'));
+  assert.ok(lines.includes('debug cannot answer a request of the peer'));
   assert.ok(lines.every((line) => line.startsWith('debug ')));
   assert.equal(server.counts.opened, 0);
 });

@@ -18,7 +18,7 @@ const ID = '00112233445546778899aabbccddeeff';
 const NIL = '00000000000000000000000000000000';
 
 function written(bytes: number, write: (out: Uint8Array) => void): Uint8Array {
-  // What stood in the slot before must not show through.
+  // The earlier content of the slot must not show through.
   const out = new Uint8Array(bytes).fill(0xee);
   write(out);
   return out;
@@ -32,7 +32,7 @@ const kinds = [
   ['a UNIX socket', `02 05 2f612f2062`, { kind: 'path', path: '/a/ b' }],
   ['a port to open', `03 0000 09 6c6f63616c686f7374`, { kind: 'listen', host: 'localhost', port: 0 }],
   [
-    'a connection that came',
+    'an accepted connection',
     `04 ${ID} 9c40 08 31302e302e302e37`,
     { kind: 'accepted', listener: id, host: '10.0.0.7', port: 40_000 },
   ],
@@ -153,14 +153,14 @@ const vectors: ReadonlyArray<{
 
 describe('frame', () => {
   for (const { name, bytes, frame: built, read, says } of vectors) {
-    test(`${name} is ${bytes}, in the code and in docs/protocol.md`, () => {
+    test(`${name} is ${bytes} in the code and in docs/reference/protocol.md`, () => {
       assert.equal(Buffer.from(built).toString('hex'), bytes.replaceAll(' ', ''));
       assert.deepEqual(read(bytesOf(bytes)), says);
-      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/protocol.md');
+      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/reference/protocol.md');
     });
   }
 
-  /** Where a shorter frame is a whole one too: texts and data run to the end. */
+  /** Frames of which a prefix is also a complete frame: texts and data run to the end. */
   const leastBytes: Readonly<Record<string, number>> = {
     REFUSED: 19,
     DATA: 26,
@@ -169,7 +169,7 @@ describe('frame', () => {
     BYE: 27,
   };
   for (const { name, bytes, read } of vectors) {
-    test(`${name} cut short anywhere is refused, and blamed on the peer`, () => {
+    test(`${name} truncated anywhere is refused, and blamed on the peer`, () => {
       const whole = bytesOf(bytes);
       const least = leastBytes[name] ?? whole.length;
       for (let length = frame.HEADER_BYTES; length < least; length++) {
@@ -181,7 +181,7 @@ describe('frame', () => {
 
   for (const { name, bytes, read } of vectors) {
     if (name in leastBytes) continue;
-    test(`${name} with a byte too many is refused`, () => {
+    test(`${name} with an extra byte is refused`, () => {
       assert.throws(() => read(bytesOf(`${bytes}00`)), peerSentNonsense);
     });
   }
@@ -191,21 +191,25 @@ describe('frame', () => {
     ['an offset of 2^64 - 1', frame.readDataOffset, `04 ${ID} ffffffffffffffff 00`],
     ['a credit of 2^53 in OPEN', frame.readOpen, `01 ${ID} 0020000000000000 01 0016 01 61`],
     ['port 0', frame.readOpen, `01 ${ID} 0000000000040000 01 0000 01 61`],
-    ['a host shorter than the frame', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 01 6161`],
-    ['a host of no bytes', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 00`],
-    ['a host that is no UTF-8', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 01 ff`],
+    [
+      'a host shorter than the rest of the frame',
+      frame.readOpen,
+      `01 ${ID} 0000000000040000 01 0016 01 6161`,
+    ],
+    ['an empty host', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 00`],
+    ['a host that is not UTF-8', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 01 ff`],
     ['a host with a blank', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 612062`],
     ['a host with a zero byte', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 610062`],
     ['a host with DEL', frame.readOpen, `01 ${ID} 0000000000040000 01 0016 03 617f62`],
-    ['a path of no bytes', frame.readOpen, `01 ${ID} 0000000000040000 02 00`],
+    ['an empty path', frame.readOpen, `01 ${ID} 0000000000040000 02 00`],
     ['a path with a line end', frame.readOpen, `01 ${ID} 0000000000040000 02 03 2f0a62`],
-    ['a path shorter than the frame', frame.readOpen, `01 ${ID} 0000000000040000 02 01 2f2f`],
+    ['a path shorter than the rest of the frame', frame.readOpen, `01 ${ID} 0000000000040000 02 01 2f2f`],
     ['port 0 for datagrams', frame.readOpen, `01 ${ID} 0000000000040000 05 0000 01 61`],
-    ['a UUID cut short', frame.readOpen, `01 ${ID} 0000000000040000 04 ${ID.slice(0, 30)}`],
-    ['a datagram of no parts', frame.readDatagramPart, `08 ${ID} 00000007 00 00 6869`],
+    ['a truncated UUID', frame.readOpen, `01 ${ID} 0000000000040000 04 ${ID.slice(0, 30)}`],
+    ['a datagram without parts', frame.readDatagramPart, `08 ${ID} 00000007 00 00 6869`],
     ['a part after the last', frame.readDatagramPart, `08 ${ID} 00000007 03 03 6869`],
     ['a datagram of 67 parts', frame.readDatagramPart, `08 ${ID} 00000007 00 43 6869`],
-    ['a text that is no UTF-8', frame.readRefused, `03 ${ID} 0001 c3`],
+    ['a text that is not UTF-8', frame.readRefused, `03 ${ID} 0001 c3`],
     ['a text of 256 bytes', frame.readRefused, `03 ${ID} 0001 ${'61'.repeat(256)}`],
     ['a BYE text of 256 bytes', frame.readBye, `12 ${NIL} 000a 0000000000000003 ${'61'.repeat(256)}`],
   ] as const) {
@@ -214,23 +218,23 @@ describe('frame', () => {
     });
   }
 
-  test('OPEN of a kind of target from a later version has no target, and is no violation', () => {
+  test('an OPEN with a target kind of a later version has no target, and is not a violation', () => {
     const opened = frame.readOpen(bytesOf(`01 ${ID} 0000000000040000 09 ffff`));
     assert.deepEqual(opened, { creditOffset: 262_144, target: undefined });
   });
 
-  test('a text of 255 bytes is read whole', () => {
+  test('a text of 255 bytes is read in full', () => {
     assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 ${'61'.repeat(255)}`)).text.length, 255);
   });
 
-  test('the frame we offer fits a lossy packet with 28 bytes for the channel', () => {
+  test('the frame size that we offer fits a lossy packet with 28 bytes for the channel', () => {
     assert.equal(MAX_FRAME_BYTES, 1344);
     assert.equal(MAX_PACKET_BYTES - 1 - MAX_FRAME_BYTES, 28);
   });
 });
 
 describe('integers', () => {
-  test('64 bits go both ways at the edges of 32 and 53 bits', () => {
+  test('64 bits round-trip at the limits of 32 and 53 bits', () => {
     const out = new Uint8Array(8);
     for (const value of [
       0,
@@ -255,7 +259,7 @@ describe('integers', () => {
 });
 
 describe('reasons', () => {
-  test('every one has its own number, in the table of docs/protocol.md', () => {
+  test('each has its own number, as in the table of docs/reference/protocol.md', () => {
     const numbers = Object.entries(REASONS).map(([name, { number }]) => {
       assert.ok(protocol.includes(`\n| ${number} | ${name} | `), `${name} is not ${number} in the docs`);
       return number;
@@ -263,20 +267,20 @@ describe('reasons', () => {
     assert.equal(new Set(numbers).size, numbers.length);
   });
 
-  test('a number from a later version reads as unspecified', () => {
+  test('a number of a later version reads as unspecified', () => {
     assert.equal(reasonOf(60_000), 'unspecified');
     assert.equal(reasonOf(reasonNumber('busy')), 'busy');
   });
 });
 
 describe('texts and targets', () => {
-  test('a long text is cut after a whole character', () => {
+  test('a long text is cut after a complete character', () => {
     assert.equal(encodeText('a'.repeat(300)).length, 255);
     // 254 and a character of 2 bytes: it does not fit.
     assert.equal(encodeText(`${'a'.repeat(254)}é`).length, 254);
   });
 
-  test('what a peer says cannot drive a terminal', () => {
+  test('text from a peer cannot control a terminal', () => {
     assert.equal(printable('a\u001b[2J\nb\u202ec\u0085'), 'a\ufffd[2J\ufffdb\ufffdc\ufffd');
     assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 1b`)).text, '\ufffd');
   });
@@ -298,7 +302,7 @@ describe('texts and targets', () => {
     });
   }
 
-  // A program in JavaScript may pass anything; what reaches the peer as no target would end the session.
+  // A JavaScript program may pass anything; an invalid target would make the peer end the session.
   for (const kind of ['tcp', 'udp', 'listen', 'path'] as const) {
     for (const odd of [undefined, null, 22, '', '22', Number.NaN, {}, [], ['a'], '\0', 'x'.repeat(300)]) {
       test(`a ${kind} target of ${String(JSON.stringify(odd)).slice(0, 9)} is refused before it is sent`, () => {
@@ -325,7 +329,7 @@ describe('texts and targets', () => {
     }
   }
 
-  test('a host of 255 bytes and port 65535 is taken', () => {
+  test('a host of 255 bytes and port 65535 are valid', () => {
     assert.equal(encodeTarget({ kind: 'tcp', host: 'a'.repeat(255), port: 65_535 }).length, 4 + 255);
   });
 });
@@ -336,7 +340,7 @@ describe('stream ids', () => {
     assert.equal(idText(made), 'ffffffff-ffff-4fff-bfff-ffffffffffff');
   });
 
-  test('the key takes 53 bits of the UUID, none of them fixed ones', () => {
+  test('the key takes 53 bits of the UUID, none of them fixed', () => {
     assert.equal(idKey(new Uint8Array(16).fill(0xff), 0), Number.MAX_SAFE_INTEGER);
     const keys = new Set<number>();
     for (const at of [0, 1, 2, 3, 4, 5, 7]) {

@@ -43,7 +43,7 @@ function bench(maxPeers = MAX_PEERS) {
   const removed: number[] = [];
   const accepted: number[] = [];
   const answers: string[] = [];
-  /** Public keys of those who may stay no longer. */
+  /** Public keys of peers that may not stay. */
   const out = new Set<string>();
   const lines: string[] = [];
   const node = {
@@ -96,7 +96,7 @@ async function full() {
   return all;
 }
 
-test('a request is accepted, and its friend’s events go to its peer', async () => {
+test('an accepted request routes the events of its friend to its peer', async () => {
   const { places, node, peers, answers } = bench();
   node.path = 'relay';
   await places.request(key(0xab), BY_KEY);
@@ -112,14 +112,14 @@ test('a request is accepted, and its friend’s events go to its peer', async ()
   assert.equal(peer.packets.length, 1);
 });
 
-test('a request that toxcore does not take is told, and has no place', async () => {
+test('a request that toxcore rejects is reported, and takes no place', async () => {
   const { places, node, peers, answers } = bench();
   node.outcome = { code: 102, friend: -1, reason: 'no memory' };
   await places.request(key(1), BY_KEY);
   assert.deepEqual([peers.size, answers.length], [0, 1]);
 });
 
-test('requests that come at once are accepted one after the other, each key once', async () => {
+test('concurrent requests are accepted one after the other, each key once', async () => {
   const { places, accepted } = bench();
   await Promise.all([1, 2, 2, 3].map((byte) => places.request(key(byte), BY_KEY)));
   await turn();
@@ -127,7 +127,7 @@ test('requests that come at once are accepted one after the other, each key once
   assert.deepEqual(accepted, [1, 2, 3]);
 });
 
-test('without a place a request waits, which is said once, until a peer is idle', async () => {
+test('without a free place a request waits for an idle peer, which is reported once', async () => {
   const { places, peers, accepted, removed, lines } = await full();
   await places.request(key(100), BY_KEY);
   await places.request(key(101), BY_KEY);
@@ -149,7 +149,7 @@ test('without a place a request waits, which is said once, until a peer is idle'
   );
 });
 
-test('strangers go before those who have met, and those away longest before the others', async () => {
+test('peers that never connected are replaced first, and then those away longest', async () => {
   const { places, peers, removed } = await full();
   peers.get(1)?.idleFor(5_000);
   peers.get(2)?.idleFor(9_000);
@@ -159,7 +159,7 @@ test('strangers go before those who have met, and those away longest before the 
   assert.deepEqual(removed, [3, 2, 1]);
 });
 
-test('friends gone for ten minutes are removed when somebody comes, others only for want of room', async () => {
+test('friends gone for ten minutes are removed when a request comes, others only for lack of room', async () => {
   const { places, peers, removed } = bench();
   for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   peers.get(1)?.idleFor(599_999);
@@ -181,7 +181,7 @@ test('a peer that came back while another was removed keeps its place', async ()
   assert.deepEqual(removed, [2]);
 });
 
-test('at most 32 requests wait; of more the newest', async () => {
+test('at most the 32 newest requests wait', async () => {
   const { places, peers, accepted } = await full();
   for (let byte = 100; byte < 140; byte++) await places.request(key(byte), BY_KEY);
   for (const peer of peers.values()) peer.idleFor(1);
@@ -191,7 +191,7 @@ test('at most 32 requests wait; of more the newest', async () => {
   assert.deepEqual([newcomers[0], newcomers.at(-1)], [108, 139]);
 });
 
-test('who has left frees its place at once, and what it carried stays counted', async () => {
+test('a peer that left frees its place at once, and its traffic stays counted', async () => {
   const { places, accepted, removed } = await full();
   await places.request(key(100), BY_KEY);
   await places.free(5);
@@ -207,22 +207,22 @@ test('who has left frees its place at once, and what it carried stays counted', 
   places.friendPath(5, 'udp');
 });
 
-test('close ends all peers politely, and nobody is accepted any more', async () => {
+test('close ends all peers gracefully, and accepts nobody any more', async () => {
   const { places, peers, accepted, lines } = bench();
   await places.request(key(1), BY_KEY);
   const late = places.request(key(2), BY_KEY);
-  // A place has been made, and toxcore is asked.
+  // A place was reserved, and toxcore has the request.
   for (let ticks = 0; ticks < 5; ticks++) await Promise.resolve();
   await places.close();
   await late;
   await places.request(key(3), BY_KEY);
-  assert.deepEqual(accepted, [1, 2], 'what was asked before is answered by toxcore');
-  assert.equal(peers.size, 1, 'but has no place');
+  assert.deepEqual(accepted, [1, 2], 'toxcore answers the earlier request');
+  assert.equal(peers.size, 1, 'but it has no place');
   assert.equal(peers.get(1)?.closedAs, 'peer-shutdown');
   assert.deepEqual(lines, ['closed 1']);
 });
 
-test('a node that is gone ends no process, and another fault is not hidden', async () => {
+test('a closed Tox node ends no process, and does not hide another fault', async () => {
   const { places, node } = bench();
   await places.request(key(1), BY_KEY);
   node.error = new TunnelError('ERR_WORKER_DIED', 'crashed');
@@ -232,7 +232,7 @@ test('a node that is gone ends no process, and another fault is not hidden', asy
   await assert.rejects(places.request(key(3), BY_KEY), node.error);
 });
 
-test('as few places as were asked for', async () => {
+test('uses as few places as configured', async () => {
   const { places, accepted, peers, lines } = bench(2);
   for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   assert.deepEqual(accepted, [1, 2]);
@@ -242,7 +242,7 @@ test('as few places as were asked for', async () => {
   assert.deepEqual(accepted, [1, 2, 3]);
 });
 
-test('who is cut off hears that it is not allowed, is no friend any more, and leaves its place', async () => {
+test('a disconnected peer learns that it is not allowed, is no longer a friend, and leaves its place', async () => {
   const { places, peers, removed, accepted, lines } = bench(1);
   await places.request(key(1), BY_KEY);
   await places.request(key(2), BY_KEY);
@@ -253,14 +253,14 @@ test('who is cut off hears that it is not allowed, is no friend any more, and le
   assert.equal(await places.cut('01'.repeat(32)), false);
 });
 
-test('who is cut off while it waits, or while it is accepted, gets no place', async () => {
+test('a peer disconnected while it waits, or while it is accepted, gets no place', async () => {
   const { places, peers, removed, accepted } = bench(1);
   const asking = places.request(key(1), BY_KEY);
   assert.equal(await places.cut('01'.repeat(32)), true);
   await asking;
   assert.deepEqual([accepted, removed, peers.size], [[], [], 0]);
   const accepting = places.request(key(1), BY_KEY);
-  // A place has been made, and toxcore is asked.
+  // A place was reserved, and toxcore has the request.
   for (let ticks = 0; ticks < 5; ticks++) await Promise.resolve();
   assert.equal(await places.cut('01'.repeat(32)), true);
   await accepting;

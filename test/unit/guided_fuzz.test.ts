@@ -8,12 +8,12 @@ import { bytesTarget } from '../support/fuzz_target.js';
 let modules = 0;
 type Run = (input: Uint8Array) => unknown;
 
-/** Loads a module whose branches count. @returns its `run` */
+/** Loads a module with counted branches. @returns its `run` */
 async function counted(source: string, counters: BranchCounters): Promise<Run> {
   globalThis.countersFor = (branches) => counters.region(branches);
   try {
     const loaded: { run: Run } = await import(
-      // Another text each time, or the one from before with its counters would come.
+      // A different text each time; otherwise the previous module with its counters would be returned.
       `data:text/javascript,${encodeURIComponent(countBranches(source))}//${modules++}`
     );
     return loaded.run;
@@ -22,7 +22,7 @@ async function counted(source: string, counters: BranchCounters): Promise<Run> {
   }
 }
 
-/** How many branches each of the inputs takes that none before it took. */
+/** For each input, how many branches it took that no earlier input took. */
 async function newBranches(source: string, inputs: readonly number[]): Promise<number[]> {
   const counters = new BranchCounters();
   const run = await counted(source, counters);
@@ -37,7 +37,7 @@ async function newBranches(source: string, inputs: readonly number[]): Promise<n
   });
 }
 
-describe('code that counts its branches', () => {
+describe('instrumented code', () => {
   for (const [what, source] of [
     ['if and else', 'export function run([a]) { if (a) return 1; else return 2; }'],
     ['an if in an else', 'export function run([a]) { if (a > 1) { } else if (a) a = 2; else a = 3; }'],
@@ -50,7 +50,7 @@ describe('code that counts its branches', () => {
     ['a loop', 'export function run([a]) { while (a--) { } for (const b of []) b(); }'],
     ['a callback', 'export const run = ([a]) => (a ? [1] : []).map((b) => ({ b }));'],
   ] as const) {
-    test(`${what}: the other way is news, the same way is not`, async () => {
+    test(`${what}: the other branch is new, the same branch is not`, async () => {
       const [first = 0, again, other = 0, otherAgain] = await newBranches(source, [0, 0, 1, 1]);
       assert.ok(first > 0, 'the function itself');
       assert.equal(again, 0);
@@ -59,7 +59,7 @@ describe('code that counts its branches', () => {
     });
   }
 
-  test('does what it did, and every line stays where it is', async () => {
+  test('behaves as before, and every line stays in place', async () => {
     const source = [
       'const add = (a, b) => a + b;',
       'export function run(input) {',
@@ -82,7 +82,7 @@ describe('code that counts its branches', () => {
     );
   });
 
-  test('more rounds of a loop are news by the power, not each', async () => {
+  test('more rounds of a loop count as new by powers, not one by one', async () => {
     const counters = new BranchCounters();
     const run = await counted('export function run([a]) { while (a--) { } }', counters);
     const news = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 200, 201].filter((rounds) => {
@@ -110,7 +110,7 @@ describe('the fuzzer', () => {
     return { target, counters };
   }
 
-  test('finds what lies behind four bytes in a row when branches count, and names the input', async () => {
+  test('finds a bug behind four consecutive bytes when branches count, and names the input', async () => {
     const { target, counters } = await maze(new BranchCounters());
     await assert.rejects(
       fuzz(target, INPUTS, { seed: 1, counters }),
@@ -124,7 +124,7 @@ describe('the fuzzer', () => {
     assert.deepEqual([found, branches], [[], 0]);
   });
 
-  test('distils what it found to a few inputs that reach as much', async () => {
+  test('distils its findings to a few inputs that reach as much', async () => {
     const { target, counters } = await maze(new BranchCounters());
     const found = ['00', '13', '1300', '1337', '133700', '14', '1337ca'].map((text) =>
       Buffer.from(text, 'hex'),

@@ -73,10 +73,10 @@ describe('handshake', () => {
     ['challenge', CHALLENGE, encodeChallenge(challenge), decodeChallenge, challenge],
     ['refuse', REFUSE, encodeRefuse(refuse), decodeRefuse, refuse],
   ] as const) {
-    test(`${name} is ${bytes}, in the code and in docs/protocol.md`, () => {
+    test(`${name} is ${bytes} in the code and in docs/reference/protocol.md`, () => {
       assert.equal(hexOf(encoded), bytes.replaceAll(' ', ''));
       assert.deepEqual(decode(Uint8Array.from(bytesOf(bytes))), value);
-      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/protocol.md');
+      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/reference/protocol.md');
     });
   }
 
@@ -87,7 +87,7 @@ describe('handshake', () => {
     ['challenge', CHALLENGE, decodeChallenge, []],
     ['refuse', REFUSE, decodeRefuse, [8, 9]],
   ] as const) {
-    test(`${name} cut short anywhere is refused, and blamed on the peer`, () => {
+    test(`${name} truncated anywhere is refused, and blamed on the peer`, () => {
       const packet = bytesOf(bytes);
       for (let length = 0; length < packet.length; length++) {
         const cut = packet.subarray(0, length);
@@ -101,10 +101,10 @@ describe('handshake', () => {
     ['another packet id', decodeHello, HELLO.replace('b7', 'b6')],
     ['another kind', decodeHello, HELLO.replace('b7 01', 'b7 02')],
     ['version 0', decodeHello, HELLO.replace('0001 0001', '0000 0001')],
-    ['versions the wrong way round', decodeHello, HELLO.replace('0001 0001', '0002 0001')],
+    ['versions in the wrong order', decodeHello, HELLO.replace('0001 0001', '0002 0001')],
     ['a nil session', decodeHello, HELLO.replace(C0, '00'.repeat(16))],
-    ['a nil session in welcome', decodeWelcome, WELCOME.replace(A0, '00'.repeat(16))],
-    ['a nil session in challenge', decodeChallenge, CHALLENGE.replace(A0, '00'.repeat(16))],
+    ['a nil session in a welcome', decodeWelcome, WELCOME.replace(A0, '00'.repeat(16))],
+    ['a nil session in a challenge', decodeChallenge, CHALLENGE.replace(A0, '00'.repeat(16))],
     ['the same field twice', decodeHello, `${HELLO} 07 0001 00 07 0000`],
     ['a field longer than the packet', decodeHello, `${HELLO} 07 0003 0000`],
     [
@@ -113,14 +113,14 @@ describe('handshake', () => {
       `${HELLO} 07 ${(1374 - 31).toString(16).padStart(4, '0')} ${'00'.repeat(1374 - 31)}`,
     ],
     ['a refuse with 256 bytes of text', decodeRefuse, `b7 03 0001 0001 0005 ${'61'.repeat(256)}`],
-    ['a refuse that is no UTF-8', decodeRefuse, 'b7 03 0001 0001 0005 ff'],
+    ['a refuse that is not UTF-8', decodeRefuse, 'b7 03 0001 0001 0005 ff'],
   ] as const) {
     test(`${why} is refused`, () => {
       assert.throws(() => decode(bytesOf(bytes)), peerSentNonsense);
     });
   }
 
-  test('fields that are not known are there to be skipped', () => {
+  test('unknown fields are skipped', () => {
     const { fields } = decodeHello(bytesOf(`${HELLO} 07 0001 aa ff 0000`));
     assert.deepEqual([...fields.keys()], [7, 255]);
   });
@@ -137,12 +137,12 @@ describe('handshake', () => {
     );
   });
 
-  test('the text of a refuse is cut to 255 bytes, and cannot drive a terminal', () => {
+  test('the text of a refuse is cut to 255 bytes, and cannot control a terminal', () => {
     assert.equal(encodeRefuse({ ...refuse, text: 'a'.repeat(300) }).length, 8 + 255);
     assert.equal(decodeRefuse(bytesOf('b7 03 0001 0001 0005 1b')).text, '\ufffd');
   });
 
-  test('a packet that is not ours has no kind', () => {
+  test('a foreign packet has no kind', () => {
     assert.equal(packetKind(bytesOf('b704')), 4);
     assert.equal(packetKind(bytesOf('b604')), undefined);
     assert.equal(packetKind(bytesOf('b7')), undefined);
@@ -154,7 +154,7 @@ describe('agreement', () => {
   const connector: HandshakeOffer = ourOffer(c0);
   const listener: HandshakeOffer = ourOffer(a0);
 
-  test('two of this version agree on version 1 and the largest frame we offer', () => {
+  test('two ends of this version agree on version 1 and the largest frame we offer', () => {
     const answer = answerHello(listener, encodeHello(helloOf(connector)));
     assert.ok(answer.kind === 'agreed');
     const { agreement } = answer;
@@ -168,13 +168,13 @@ describe('agreement', () => {
     assert.deepEqual([hexOf(got.ourSession), hexOf(got.theirSession)], [C0, A0]);
   });
 
-  test('the highest version that both speak is taken', () => {
+  test('the highest common version is used', () => {
     const hello = encodeHello(helloOf({ ...connector, versions: { lowest: 2, highest: 7 } }));
     const answer = answerHello({ ...listener, versions: { lowest: 1, highest: 5 } }, hello);
     assert.equal(answer.kind === 'agreed' && answer.agreement.version, 5);
   });
 
-  test('no common version is refused, and the text names what both speak', () => {
+  test('without a common version the hello is refused, and the text names the versions of both', () => {
     for (const versions of [
       { lowest: 2, highest: 3 },
       { lowest: 9, highest: 9 },
@@ -183,32 +183,32 @@ describe('agreement', () => {
       const answer = answerHello(listener, packet);
       assert.ok(answer.kind === 'refused');
       assert.equal(answer.refuse.reason, 'version');
-      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, I speak version 1$`));
+      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, and I speak version 1$`));
       assert.deepEqual(answer.refuse.versions, OUR_VERSIONS);
     }
   });
 
-  test('a version that we no longer speak is refused', () => {
+  test('a version that we no longer support is refused', () => {
     const old = encodeHello(helloOf({ ...connector, versions: { lowest: 1, highest: 2 } }));
     const answer = answerHello({ ...listener, versions: { lowest: 3, highest: 4 } }, old);
     assert.equal(answer.kind === 'refused' && answer.refuse.reason, 'version');
   });
 
-  test('a hello of a later version, whatever it looks like after the versions, is refused for its version', () => {
+  test('a hello of a later version, whatever follows its versions, is refused for its version', () => {
     const packet = bytesOf('b7 01 0002 0003 ff');
     assert.deepEqual(decodeHelloVersions(packet), { lowest: 2, highest: 3 });
     const answer = answerHello(listener, packet);
     assert.equal(answer.kind === 'refused' && answer.refuse.reason, 'version');
   });
 
-  test('a hello of nonsense is refused as a protocol error', () => {
+  test('a hello of random bytes is refused as a protocol error', () => {
     for (const packet of ['b701', 'b701 0001 0001', '', 'b7 01 0000 0000']) {
       const answer = answerHello(listener, bytesOf(packet));
       assert.equal(answer.kind === 'refused' && answer.refuse.reason, 'protocol-error');
     }
   });
 
-  test('the smaller of the two largest frames is taken, down to 1024', () => {
+  test('the smaller of the two maximum frames is used, down to 1024', () => {
     const small = encodeHello(helloOf({ ...connector, frameBytes: 1024 }));
     const answer = answerHello(listener, small);
     assert.equal(answer.kind === 'agreed' && answer.agreement.frameBytes, 1024);
@@ -222,7 +222,7 @@ describe('agreement', () => {
     );
   });
 
-  test('only features that both set are in force', () => {
+  test('only features that both set are active', () => {
     const hello = encodeHello(helloOf({ ...connector, features: 0x8000_0005 }));
     const answer = answerHello({ ...listener, features: 0x8000_0006 }, hello);
     assert.equal(answer.kind === 'agreed' && answer.agreement.features, 0x8000_0004);
@@ -238,7 +238,7 @@ describe('agreement', () => {
     assert.equal(acceptWelcome(connector, encodeWelcome({ ...welcome, connectorSession: a0 })), undefined);
   });
 
-  test('the same pair of sessions resumes; another on either side does not', () => {
+  test('the same pair of sessions resumes; another session at either end does not', () => {
     const before = acceptWelcome(connector, bytesOf(WELCOME));
     assert.ok(before !== undefined);
     assert.ok(resumes(before, { ...before }));
@@ -246,7 +246,7 @@ describe('agreement', () => {
     assert.ok(!resumes(before, { ...before, ourSession: a0 }));
   });
 
-  test('what the other end added is handed on', () => {
+  test('fields that the other end added are passed on', () => {
     const proof = new Map([[FIELD_PROOF, Uint8Array.of(1, 2)]]);
     const answer = answerHello(listener, encodeHello(helloOf(connector, proof)));
     assert.ok(answer.kind === 'agreed');

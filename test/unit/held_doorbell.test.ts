@@ -27,7 +27,7 @@ test('a bell that is not held rings at once, each time', () => {
   assert.equal(rings(), 2);
 });
 
-test('a held bell rings once when it is let go, however often it was rung', () => {
+test('a held bell rings once on release, however often it was rung', () => {
   const { bell, rings } = held();
   bell.hold();
   bell.ring();
@@ -48,7 +48,7 @@ test('a held bell that nobody rang stays silent', () => {
   assert.equal(rings(), 0);
 });
 
-test('a bell closed while it was held does not ring', () => {
+test('a bell closed while held does not ring', () => {
   const { bell, rings, closed } = held();
   bell.hold();
   bell.ring();
@@ -58,7 +58,7 @@ test('a bell closed while it was held does not ring', () => {
   assert.equal(rings(), 0);
 });
 
-test('rings of the other thread come through, held or not', () => {
+test('rings of the other thread arrive, held or not', () => {
   const { bell, answer } = held();
   let heard = 0;
   bell.onRing(() => {

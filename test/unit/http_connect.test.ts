@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
 import { HttpConnectHandshake, MAX_HEADER_BYTES } from '../../src/forward/proxy/http_connect.js';
-import type { ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
+import { authorizer, type ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
 
 const take = (text: string, handshake = new HttpConnectHandshake()): ProxyStep =>
@@ -12,7 +11,7 @@ const statusLine = (bytes: Uint8Array): string => Buffer.from(bytes).toString().
 
 const REQUEST = 'CONNECT db.lan:5432 HTTP/1.1\r\nHost: db.lan:5432\r\nUser-Agent: x\r\n\r\n';
 
-test('a request is read, and what follows it is kept for the target', () => {
+test('a request is parsed, and the bytes after it are kept for the target', () => {
   const step = take(`${REQUEST}early\r\n\r\n`);
   assert.ok(step.kind === 'target');
   assert.deepEqual(step.target, { host: 'db.lan', port: 5432 });
@@ -37,7 +36,7 @@ const authorities: ReadonlyArray<readonly [authority: string, host: string, port
   ['localhost:65535', 'localhost', 65535],
 ];
 for (const [authority, host, port] of authorities) {
-  test(`CONNECT ${authority} asks for ${host} port ${port}`, () => {
+  test(`CONNECT ${authority} requests ${host} port ${port}`, () => {
     const step = take(`CONNECT ${authority} HTTP/1.0\r\n\r\n`);
     assert.ok(step.kind === 'target');
     assert.deepEqual(step.target, { host, port });
@@ -77,7 +76,7 @@ for (const [request, status] of failures) {
   });
 }
 
-test('a header that has no end is refused at its bound, and not kept beyond it', () => {
+test('an endless header is refused at the limit, and not kept beyond it', () => {
   const handshake = new HttpConnectHandshake();
   take('CONNECT a:1 HTTP/1.1\r\nA: ', handshake);
   let step = take('x'.repeat(MAX_HEADER_BYTES - 25), handshake);
@@ -91,7 +90,7 @@ test('a header that has no end is refused at its bound, and not kept beyond it',
   assert.equal(take(exact.replace('xx', 'xxx')).kind, 'failed');
 });
 
-test('with a password configured nobody comes in without the right one', () => {
+test('with a password configured, only the right one is accepted', () => {
   const attempt = (line: string): string => {
     const handshake = new HttpConnectHandshake(authorizer({ user: 'joe', password: 'se:cret' }));
     const step = take(`CONNECT a:1 HTTP/1.1\r\n${line}\r\n`, handshake);
@@ -114,7 +113,7 @@ test('with a password configured nobody comes in without the right one', () => {
   }
 });
 
-test('the outcome is told by status codes, and the reason in the body', () => {
+test('status codes report the outcome, and the body gives the reason', () => {
   const told = (reason: Reason): string => statusLine(new HttpConnectHandshake().refused(reason, ''));
   assert.equal(
     Buffer.from(new HttpConnectHandshake().opened()).toString(),
@@ -131,7 +130,7 @@ test('the outcome is told by status codes, and the reason in the body', () => {
   assert.match(answer, /\r\nContent-Length: 3\r\n\r\né\n$/);
 });
 
-test('any bytes in any pieces are read to the same end', () => {
+test('any bytes in any pieces give the same result', () => {
   const line = fc.string({ maxLength: 20 });
   const text = fc.oneof(
     line,

@@ -7,7 +7,7 @@ import { createIdentity, publicKeyOf, toxIdOf } from '../../src/state/identity.j
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
 
 describe('identity', () => {
-  test('the public key is the one of RFC 7748, section 6.1', () => {
+  test('the public key matches RFC 7748, section 6.1', () => {
     const alice = bytes('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a');
     assert.equal(
       Buffer.from(publicKeyOf(alice)).toString('hex'),
@@ -15,7 +15,7 @@ describe('identity', () => {
     );
   });
 
-  test('the public key is the one that libsodium finds', async () => {
+  test('the public key matches that of libsodium', async () => {
     await sodium.ready;
     for (let round = 0; round < 20; round++) {
       const { secretKey } = createIdentity();
@@ -23,7 +23,7 @@ describe('identity', () => {
     }
   });
 
-  test('two identities differ, in key and in nospam', () => {
+  test('two identities differ in key and nospam', () => {
     const [one, other] = [createIdentity(), createIdentity()];
     assert.notDeepEqual(one.secretKey, other.secretKey);
     assert.notDeepEqual(one.nospam, other.nospam);

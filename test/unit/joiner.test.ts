@@ -38,7 +38,7 @@ function bench(options: Partial<JoinerOptions> = {}) {
   return { joiner, timers, said, tries, answer, pass };
 }
 
-test('it tries at once and every 5 s while out of the network, and stops when in', async () => {
+test('tries at once and every 5 s while off the network, and stops once it has joined', async () => {
   const { joiner, timers, tries, pass } = bench();
   joiner.pathChanged('none');
   joiner.pathChanged('none');
@@ -56,7 +56,7 @@ test('it tries at once and every 5 s while out of the network, and stops when in
   assert.equal(tries.length, 3);
 });
 
-test('one try is under way at a time, and one that fails is followed by others', async () => {
+test('runs one attempt at a time, and tries again after a failure', async () => {
   const answers: ((error?: Error) => void)[] = [];
   const { joiner, pass } = bench({
     bootstrap: () =>
@@ -72,7 +72,7 @@ test('one try is under way at a time, and one that fails is followed by others',
   assert.equal(answers.length, 2);
 });
 
-test('it says that it takes long after 10 s, then every minute, with what may help', async () => {
+test('reports after 10 s that joining takes long, then every minute, with advice', async () => {
   const { joiner, said, answer, pass } = bench();
   joiner.pathChanged('none');
   await pass(9_999);
@@ -91,10 +91,10 @@ test('it says that it takes long after 10 s, then every minute, with what may he
   assert.match(said.splice(0).join(), /now: a, b, c\);/);
   answer.failed = [];
   await pass(60_000);
-  assert.deepEqual(said, [plain], 'what works again is no longer named');
+  assert.deepEqual(said, [plain], 'a node that works again is no longer named');
 });
 
-test('out again after it was in, it waits 30 s with its word, and says that what is connected stays', async () => {
+test('when the network is lost, reports it after 30 s, and says that connections stay', async () => {
   const { joiner, said, tries, pass } = bench({ nodes: nodes(1) });
   joiner.pathChanged('none');
   await pass(1);
@@ -110,7 +110,7 @@ test('out again after it was in, it waits 30 s with its word, and says that what
   );
 });
 
-test('one node is spoken of as one', async () => {
+test('uses the singular for one node', async () => {
   const { joiner, said, answer, pass } = bench({ nodes: nodes(1) });
   answer.failed = ['n0:1 (not found)'];
   joiner.pathChanged('none');
@@ -121,7 +121,7 @@ test('one node is spoken of as one', async () => {
   );
 });
 
-test('without nodes nothing is tried, and it says whether the LAN is searched', async () => {
+test('without nodes tries nothing, and reports whether it searches the LAN', async () => {
   for (const [lanDiscovery, words] of [
     [true, /no node found on this LAN yet/],
     [false, /name a bootstrap node/],
@@ -134,14 +134,14 @@ test('without nodes nothing is tried, and it says whether the LAN is searched', 
   }
 });
 
-test('through a proxy it asks about that, and speaks of no LAN', async () => {
+test('through a proxy reports its trouble, and does not mention a LAN', async () => {
   const { joiner, answer, said, pass } = bench({ proxied: true });
-  answer.failed = ['the proxy h:1 wants a user name and password'];
+  answer.failed = ['the proxy h:1 requires a user name and password'];
   joiner.pathChanged('none');
   await pass(10_000);
   assert.match(
     said[0] ?? '',
-    /unusable now: the proxy h:1 wants.*Is the proxy running, and does it let us through\?$/,
+    /unusable now: the proxy h:1 requires.*Is the proxy running, and does it let us through\?$/,
   );
   const empty = bench({ nodes: [], proxied: true });
   empty.joiner.pathChanged('none');
@@ -149,7 +149,7 @@ test('through a proxy it asks about that, and speaks of no LAN', async () => {
   assert.match(empty.said[0] ?? '', /LAN discovery is off/);
 });
 
-test('closed, it neither tries nor speaks, also when the network goes then', async () => {
+test('once closed, neither tries nor reports, even when the network fails then', async () => {
   const { joiner, timers, tries, said, pass } = bench();
   joiner.pathChanged('none');
   joiner.close();
@@ -160,7 +160,7 @@ test('closed, it neither tries nor speaks, also when the network goes then', asy
   assert.deepEqual([tries.length, said], [1, []]);
 });
 
-test('closed by who hears that it takes long, it is silent', async () => {
+test('stays silent when the handler of a report closes it', async () => {
   const { joiner, timers, said, pass } = bench({ onWaiting: () => joiner.close() });
   joiner.pathChanged('none');
   await pass(120_000);

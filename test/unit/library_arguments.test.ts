@@ -36,7 +36,7 @@ const SECRET = 'correct horse';
 type Call = (options: unknown) => Promise<{ close(): Promise<void> }>;
 type Wrong = readonly [what: string, call: Call, options: unknown, code: TunnelErrorCode, says: RegExp];
 
-// What programs in JavaScript pass is no concern of TypeScript.
+// TypeScript does not check what JavaScript programs pass.
 const listening: Call = (options) => listen(options as ListenOptions);
 const connecting: Call = (options) => connect(options as ConnectOptions);
 const running: Call = (options) => node(options as NodeOptions);
@@ -55,7 +55,7 @@ const WRONG: readonly Wrong[] = [
   ['null', listening, null, A, /listen\(\): its argument must be an object/],
   ['a mistyped name', listening, { exposed: ['22'] }, A, /unknown option exposed; did you mean "expose"\?/],
   [
-    'a name of nothing',
+    'an unknown name that resembles none',
     listening,
     { zzzzzzzzzz: 1 },
     A,
@@ -64,13 +64,19 @@ const WRONG: readonly Wrong[] = [
   ['an option of listen', connecting, remoteWith({ expose: [] }), A, /connect\(\): unknown option expose/],
   ['an option of connect', running, { udp: false }, A, /node\(\): unknown option udp/],
   [
-    'expose of no rule',
+    'expose with an invalid rule',
     listening,
     { expose: ['x y'] },
     'ERR_SPEC_INVALID',
     /listen\(\): expose\[0\]: .*must be a number/,
   ],
-  ['expose for nobody', listening, { expose: ['laptop:db.lan:22'] }, 'ERR_USAGE', /expose\[0\]: .*"laptop"/],
+  [
+    'expose for an unknown name',
+    listening,
+    { expose: ['laptop:db.lan:22'] },
+    'ERR_USAGE',
+    /expose\[0\]: .*"laptop"/,
+  ],
   ['expose as a number', listening, { expose: [22] }, A, /expose\[0\] must be an object/],
   ['expose without a list', listening, { expose: '22' }, A, /expose must be a list of rules/],
   [
@@ -88,7 +94,7 @@ const WRONG: readonly Wrong[] = [
     /expose\[0\] must be a rule/,
   ],
   [
-    'a rule of no ports',
+    'a rule with an empty list of ports',
     listening,
     { expose: [{ host: { kind: 'any' }, ports: [] }] },
     A,
@@ -108,59 +114,65 @@ const WRONG: readonly Wrong[] = [
     A,
     /must be a rule/,
   ],
-  ['allowReverse of no rule', listening, { allowReverse: ['x'] }, 'ERR_SPEC_INVALID', /allowReverse\[0\]/],
   [
-    'allowReverse of half a rule',
+    'allowReverse with an invalid rule',
+    listening,
+    { allowReverse: ['x'] },
+    'ERR_SPEC_INVALID',
+    /allowReverse\[0\]/,
+  ],
+  [
+    'allowReverse with half a rule',
     listening,
     { allowReverse: [{ bind: 'loopback' }] },
     A,
     /allowReverse\[0\].ports must be/,
   ],
   [
-    'allowReverse at a text',
+    'allowReverse with a text as bind',
     listening,
     { allowReverse: [{ bind: '0.0.0.0', ports: { from: 1, to: 1 } }] },
     A,
     /allowReverse\[0\] must be a rule/,
   ],
   [
-    'allowPeers of no key',
+    'allowPeers with an invalid key',
     listening,
     { allowPeers: ['AA'] },
     'ERR_ADDRESS_INVALID',
     /allowPeers\[0\]: .*64 hexadecimal/,
   ],
   [
-    'allowPeers of a short key',
+    'allowPeers with a short key',
     listening,
     { allowPeers: [{ publicKey: new Uint8Array(5) }] },
     A,
     /allowPeers\[0\].publicKey must be a Uint8Array of 32 bytes/,
   ],
   [
-    'allowPeers of no name',
+    'allowPeers with an invalid name',
     listening,
     { allowPeers: [{ name: 'a b', publicKey: BYTES }] },
     'ERR_USAGE',
     /allowPeers\[0\].name: /,
   ],
   [
-    'a name of a ticket',
+    'allowPeers with the name of a ticket',
     listening,
     { allowPeers: [`default=${KEY}`] },
     'ERR_USAGE',
     /name of a ticket already/,
   ],
-  ['denyPeers of no key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
+  ['denyPeers with an invalid key', listening, { denyPeers: ['x'] }, 'ERR_ADDRESS_INVALID', /denyPeers\[0\]/],
   [
-    'an offer of no name',
+    'an offer with an invalid name',
     listening,
     { offer: [{ host: 'a b', port: 1 }] },
     'ERR_ADDRESS_INVALID',
     /offer\[0\].host "a b" is not a name/,
   ],
   [
-    'an offer of an address',
+    'an offer with an address',
     listening,
     { offer: [{ host: '10.0.0.1', port: 1 }] },
     'ERR_ADDRESS_INVALID',
@@ -173,9 +185,9 @@ const WRONG: readonly Wrong[] = [
     A,
     /did you mean "allowHalfOpen"/,
   ],
-  ['half an access', listening, { access: {} }, 'ERR_STATE_INVALID', /access: .*tickets/],
+  ['an incomplete access state', listening, { access: {} }, 'ERR_STATE_INVALID', /access: .*tickets/],
   [
-    'an identity that was spread',
+    'a copied identity',
     listening,
     { identity: { ...createIdentity() } },
     A,
@@ -189,38 +201,50 @@ const WRONG: readonly Wrong[] = [
     /identity.secretKey must be/,
   ],
   [
-    'bootstrap of no node',
+    'bootstrap with an invalid node',
     running,
     { bootstrap: ['host:port:key'] },
     'ERR_BOOTSTRAP_INVALID',
     /node\(\): bootstrap\[0\]: .*port/,
   ],
   [
-    'bootstrap of a short key',
+    'bootstrap with a short key',
     listening,
     { bootstrap: [{ host: 'a', port: 1, key: new Uint8Array(5) }] },
     A,
     /bootstrap\[0\].key must be/,
   ],
   [
-    'bootstrap of a port too high',
+    'bootstrap with a port that is too high',
     listening,
     { bootstrap: [{ host: 'a', port: 70_000, key: BYTES }] },
     A,
     /bootstrap\[0\].port must be a whole number from 1 to 65535/,
   ],
   [
-    'bootstrap of no host',
+    'bootstrap with an invalid host',
     listening,
     { bootstrap: [{ host: 'a b', port: 1, key: BYTES }] },
     'ERR_ADDRESS_INVALID',
     /bootstrap\[0\].host: /,
   ],
-  ['a port too high', running, { port: 70_000 }, A, /node\(\): port must be a whole number from 0 to 65535/],
+  [
+    'a port that is too high',
+    running,
+    { port: 70_000 },
+    A,
+    /node\(\): port must be a whole number from 0 to 65535/,
+  ],
   ['a port as text', running, { tcpPort: '80' }, A, /node\(\): tcpPort must be/],
-  ['ports upside down', listening, { udpPorts: { from: 2, to: 1 } }, A, /udpPorts must be a range/],
-  ['no patience', listening, { patienceMs: Number.NaN }, A, /patienceMs must be a number of milliseconds/],
-  ['less than no patience', listening, { patienceMs: -1 }, A, /patienceMs must be/],
+  ['ports in reverse order', listening, { udpPorts: { from: 2, to: 1 } }, A, /udpPorts must be a range/],
+  [
+    'a patience that is not a number',
+    listening,
+    { patienceMs: Number.NaN },
+    A,
+    /patienceMs must be a number of milliseconds/,
+  ],
+  ['a negative patience', listening, { patienceMs: -1 }, A, /patienceMs must be/],
   [
     'a mistyped limit',
     listening,
@@ -235,26 +259,32 @@ const WRONG: readonly Wrong[] = [
     A,
     /limits.maxPeers must be a whole number from 1 to/,
   ],
-  ['no boolean', listening, { udp: 'no' }, A, /udp must be true or false/],
-  ['no numeric address', listening, { bindAddress: 'localhost' }, A, /bindAddress must be a numeric address/],
+  ['a value that is not boolean', listening, { udp: 'no' }, A, /udp must be true or false/],
   [
-    'no logger',
+    'an address that is not numeric',
+    listening,
+    { bindAddress: 'localhost' },
+    A,
+    /bindAddress must be a numeric address/,
+  ],
+  [
+    'an invalid logger',
     listening,
     { logger: { debug: () => {} } },
     A,
     /logger must be an object with a function log/,
   ],
-  ['no signal', listening, { signal: {} }, A, /signal must be an AbortSignal/],
-  ['no URL', listening, { files: { worker: './worker.js' } }, A, /files.worker must be a URL/],
+  ['an invalid signal', listening, { signal: {} }, A, /signal must be an AbortSignal/],
+  ['an invalid URL', listening, { files: { worker: './worker.js' } }, A, /files.worker must be a URL/],
   [
-    'a proxy of no protocol',
+    'a proxy with an unknown protocol',
     connecting,
     remoteWith({ proxy: { protocol: 'foo', host: 'a', port: 1 } }),
     A,
     /proxy.protocol must be "socks5" or "http"/,
   ],
   [
-    'a proxy URL',
+    'an invalid proxy URL',
     connecting,
     remoteWith({ proxy: `ftp://me:${SECRET}@a:1` }),
     'ERR_ADDRESS_INVALID',
@@ -294,10 +324,10 @@ describe('the arguments of listen, connect and node', () => {
   after(() => process.off('worker', count));
 
   for (const [what, call, options, code, says] of WRONG) {
-    test(`${what}: refused by name before a worker is started`, async () => {
+    test(`${what}: refused by name before a worker starts`, async () => {
       workers = 0;
       await assert.rejects(
-        // What was accepted must not outlive the test.
+        // A wrongly accepted call must not outlive the test.
         async () => (await call(options)).close(),
         (error: Error) => {
           failsWith(code, says)(error);
@@ -309,7 +339,7 @@ describe('the arguments of listen, connect and node', () => {
     });
   }
 
-  test('texts are read as the command line reads them', () => {
+  test('texts are read as on the command line', () => {
     const laptop = { name: 'laptop', publicKey: Uint8Array.from(BYTES) };
     const read = listenOptions(
       {
@@ -339,7 +369,7 @@ describe('the arguments of listen, connect and node', () => {
     assert.deepEqual(read.proxy, { protocol: 'socks5', host: '::1', port: 1080, credentials });
   });
 
-  test("the whole loopback is opened by the word 'loopback' alone", () => {
+  test("only the word 'loopback' opens the whole loopback", () => {
     assert.equal(listenOptions({ expose: 'loopback' }, 'listen()').expose, 'loopback');
     for (const expose of ['loopbak', '22', '', null])
       assert.throws(() => listenOptions({ expose }, 'listen()'), failsWith('ERR_ARGUMENT_INVALID', /expose/));
@@ -366,7 +396,7 @@ describe('the arguments of listen, connect and node', () => {
     );
   });
 
-  test('what the library itself makes is taken', () => {
+  test('values made by the library itself are accepted', () => {
     const identity = createIdentity();
     for (const remote of [
       TICKET,
@@ -383,7 +413,7 @@ describe('the arguments of listen, connect and node', () => {
     assert.deepEqual(read.identity.secretKey, identity.secretKey);
   });
 
-  test('bytes are copied, so that the program may use its own again', () => {
+  test('bytes are copied, so that the program may reuse its own', () => {
     const key = Uint8Array.from(BYTES);
     const read = listenOptions({ denyPeers: [key] }, 'listen()');
     key.fill(0);
@@ -392,7 +422,7 @@ describe('the arguments of listen, connect and node', () => {
 });
 
 describe('the arguments of a connector', () => {
-  test('dial goes to localhost when no host is named', () => {
+  test('dial goes to localhost when no host is given', () => {
     assert.deepEqual(dialOptions({ port: 22 }), { target: { host: 'localhost', port: 22 } });
     const rest = { allowHalfOpen: true, sessionWaitMs: Number.POSITIVE_INFINITY };
     assert.deepEqual(dialOptions({ path: '/run/x', ...rest }), { target: { path: '/run/x' }, ...rest });
@@ -424,7 +454,7 @@ describe('the arguments of a connector', () => {
     });
   }
 
-  test('a proxy has a place and, if any, whole credentials', () => {
+  test('a proxy has an address and, optionally, complete credentials', () => {
     assert.deepEqual(dynamicOptions({ bind: '1080' }, 'dynamic()').bind, { host: '127.0.0.1', port: 1080 });
     for (const [options, code, says] of [
       [{}, A, /dynamic\(\): bind must be/],
@@ -435,7 +465,7 @@ describe('the arguments of a connector', () => {
       assert.throws(() => dynamicOptions(options, 'dynamic()'), failsWith(code, says));
   });
 
-  test('a signal is the only thing that calls without other options take', () => {
+  test('a signal is the only option of calls without others', () => {
     const { signal } = new AbortController();
     assert.equal(signalOf({ signal }, 'ping()'), signal);
     assert.equal(signalOf({}, 'ping()'), undefined);

@@ -14,7 +14,7 @@ function answers(bench: ListenerBench): string[] {
     .map((packet) => ({ 2: 'welcome', 3: 'refuse' })[packetKind(packet) ?? 0] ?? 'else');
 }
 
-test('a hello opens the channel, and only then is it welcomed', async () => {
+test('a hello opens the channel, and the welcome follows only then', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -28,10 +28,10 @@ test('a hello opens the channel, and only then is it welcomed', async () => {
   assert.deepEqual(decodeWelcome(packet).connectorSession, C);
   assert.deepEqual(bench.take(), ['code 301', 'online udp', 'code 201']);
   assert.equal(bench.peer.hasMet, true);
-  assert.deepEqual(bench.node.newest.frames, [], 'the connector has the first word');
+  assert.deepEqual(bench.node.newest.frames, [], 'the connector sends first');
 });
 
-test('the same hello again gets the same welcome, and the session goes on', async () => {
+test('a repeated hello gets the same welcome, and the session continues', async () => {
   const bench = new ListenerBench({ patienceMs: 20_000 });
   await bench.join(C);
   await bench.peer.handshake(hello(C));
@@ -57,7 +57,7 @@ test('many hellos at once are answered one by one, the newest last', async () =>
   assert.deepEqual(bench.node.open, [bench.node.newest]);
 });
 
-test('another connector session gets a session of its own, and the old streams are reset', async () => {
+test('another connector session gets its own session, and the old streams are reset', async () => {
   const bench = new ListenerBench({ patienceMs: 60_000 });
   await bench.join(C);
   const old = bench.node.newest;
@@ -70,7 +70,7 @@ test('another connector session gets a session of its own, and the old streams a
   assert.deepEqual(bench.codes, [301, 201, 302, 301, 201]);
 });
 
-test('a hello after the session has ended gets another session', async () => {
+test('a hello after the end of the session gets another session', async () => {
   const bench = new ListenerBench();
   await bench.join(C);
   bench.peer.friendPath('none');
@@ -79,7 +79,7 @@ test('a hello after the session has ended gets another session', async () => {
   assert.notDeepEqual(first, second);
 });
 
-test('a hello that cannot be agreed to is refused with the reason, and harms no session', async () => {
+test('a hello without agreement is refused with the reason, and does no harm to a session', async () => {
   const bench = new ListenerBench();
   await bench.join(C);
   bench.node.sent = [];
@@ -94,12 +94,12 @@ test('a hello that cannot be agreed to is refused with the reason, and harms no 
     refusals.map(({ reason }) => reason),
     ['version', 'protocol-error'],
   );
-  assert.match(refusals[0]?.text ?? '', /you speak versions 7 to 9, I speak version 1/);
+  assert.match(refusals[0]?.text ?? '', /you speak versions 7 to 9, and I speak version 1/);
   assert.ok(bench.peer.isOnline);
   assert.equal(bench.take().filter((line) => line.startsWith('warn')).length, 2);
 });
 
-test('packets that are no hello are ignored', async () => {
+test('ignores packets that are not a hello', async () => {
   const bench = new ListenerBench();
   bench.peer.friendPath('udp');
   await bench.peer.handshake(welcome(C, D));
@@ -109,7 +109,7 @@ test('packets that are no hello are ignored', async () => {
   assert.deepEqual([bench.node.sent, bench.node.channels], [[], []]);
 });
 
-test('too many peers: the hello is refused as a limit; other faults say nothing of themselves', async () => {
+test('with too many peers a hello is refused as a limit; other faults are not disclosed', async () => {
   const bench = new ListenerBench();
   bench.node.openError = new TunnelError('ERR_LIMIT', '64 peers are connected');
   await bench.join(C);
@@ -119,13 +119,13 @@ test('too many peers: the hello is refused as a limit; other faults say nothing 
   assert.ok(limit?.reason === 'limit' && internal?.reason === 'internal');
   assert.match(limit.text, /64 peers/);
   assert.doesNotMatch(internal.text, /0x1234/);
-  assert.match(bench.take().join(), /0x1234/, 'but they stand in the log');
+  assert.match(bench.take().join(), /0x1234/, 'but the log has them');
   bench.node.openError = undefined;
   await bench.join(C);
   assert.deepEqual(answers(bench), ['refuse', 'refuse', 'welcome']);
 });
 
-test('a node that is gone refuses nobody', async () => {
+test('a closed Tox node refuses nobody', async () => {
   const bench = new ListenerBench();
   bench.node.openError = new TunnelError('ERR_WORKER_DIED', 'crashed');
   await bench.join(C);
@@ -133,7 +133,7 @@ test('a node that is gone refuses nobody', async () => {
   assert.deepEqual(bench.take(), []);
 });
 
-test('a friend that goes offline while the channel is opened is not welcomed', async () => {
+test('a friend that goes offline while the channel opens is not welcomed', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -149,7 +149,7 @@ test('a friend that goes offline while the channel is opened is not welcomed', a
   assert.deepEqual(answers(bench), ['welcome']);
 });
 
-test('a hello that waited while the friend went offline is not acted on', async () => {
+test('a hello that waited while the friend went offline has no effect', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -172,11 +172,11 @@ test('an outage that the connector has not noticed ends with its next frame', as
   bench.node.newest.deliver(PING);
   assert.deepEqual(bench.take(), ['code 301', 'online udp']);
   await bench.pass(25_000);
-  assert.deepEqual(bench.take(), [], 'the patience of then has ended');
+  assert.deepEqual(bench.take(), [], 'the earlier patience has ended');
   assert.equal(bench.node.open.length, 1);
 });
 
-test('a peer is idle when it is neither there nor waited for', async () => {
+test('a peer is idle when it is neither online nor awaited', async () => {
   const timers = new VirtualTimers();
   timers.advance(5_000);
   const bench = new ListenerBench({ patienceMs: 20_000, timers });
@@ -191,7 +191,7 @@ test('a peer is idle when it is neither there nor waited for', async () => {
   await bench.pass(6_000);
   assert.deepEqual([bench.peer.idleMs, bench.idle], [5_000, 1]);
   bench.peer.friendPath('relay');
-  assert.equal(bench.peer.idleMs, 0, 'also before its handshake');
+  assert.equal(bench.peer.idleMs, 0, 'even before its handshake');
   await bench.pass(1_000);
   bench.peer.friendPath('none');
   assert.equal(bench.idle, 2);
@@ -199,12 +199,12 @@ test('a peer is idle when it is neither there nor waited for', async () => {
   assert.equal(bench.peer.idleMs, 3_000);
 });
 
-test('who says good-bye is let go when it is offline, or after a second', async () => {
+test('a peer that says goodbye is released when it is offline, or after a second', async () => {
   for (const goes of [true, false]) {
     const bench = new ListenerBench();
     await bench.join(C);
     bench.node.newest.deliver(bye(10, 0));
-    assert.equal(bench.left, 0, 'its good-bye is yet to be acknowledged');
+    assert.equal(bench.left, 0, 'its goodbye is not acknowledged yet');
     if (goes) bench.peer.friendPath('none');
     else await bench.pass(900);
     assert.equal(bench.left, goes ? 1 : 0);
@@ -214,7 +214,7 @@ test('who says good-bye is let go when it is offline, or after a second', async 
   }
 });
 
-test('who ends a session otherwise, or says hello again after its good-bye, stays a friend', async () => {
+test('a peer that ends a session otherwise, or sends a hello after its goodbye, stays a friend', async () => {
   const bench = new ListenerBench();
   await bench.join(C);
   bench.node.newest.deliver(bye(9, 0));
@@ -227,7 +227,7 @@ test('who ends a session otherwise, or says hello again after its good-bye, stay
   assert.ok(bench.peer.isOnline);
 });
 
-test('close says BYE and nothing follows, also not when a good-bye is being waited for', async () => {
+test('close sends BYE and nothing follows, not even while a goodbye is awaited', async () => {
   const bench = new ListenerBench({ patienceMs: 5_000 });
   await bench.join(C);
   bench.node.newest.deliver(PING);
@@ -251,7 +251,7 @@ test('close says BYE and nothing follows, also not when a good-bye is being wait
   assert.deepEqual([other.left, other.timers.running], [0, 0]);
 });
 
-test('close while the channel is opened leaves none, and welcomes nobody', async () => {
+test('close while the channel opens leaves no channel, and welcomes nobody', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');

@@ -11,8 +11,7 @@ import {
   type LocalForwardOptions,
   type RefusedConnection,
 } from '../../src/forward/entry/local.js';
-import type { StreamOpener } from '../../src/forward/stream_opener.js';
-import type { StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target as StreamTarget } from '../../src/mux/wire/target.js';
 import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { dialLoopback, ending, hostPortOf, listenOnLoopback } from '../support/loopback.js';
@@ -20,7 +19,7 @@ import { readExactly } from '../support/socket_bytes.js';
 import { StreamEnd } from '../support/stream_ends.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-/** A session that leaves the answer to each open to the test. */
+/** A session that lets the test answer each request. */
 class ManualSession implements StreamOpener {
   readonly opened: { target: StreamTarget; handlers: StreamHandlers; near: StreamEnd; far: StreamEnd }[] = [];
   error: Error | undefined;
@@ -41,7 +40,7 @@ interface Bench {
   readonly lines: string[];
   readonly refusals: RefusedConnection[];
   readonly session: ManualSession;
-  /** Resolves when so many connections came in all. */
+  /** Resolves when this many connections have arrived in total. */
   arrived(count: number): Promise<void>;
 }
 
@@ -61,7 +60,7 @@ async function bench(t: TestContext, options: Partial<LocalForwardOptions> = {})
   return { forward, port, timers, lines, refusals, session: new ManualSession(), arrived };
 }
 
-test('it listens on loopback, at a port that it tells', async (t) => {
+test('listens on the loopback, and reports its port', async (t) => {
   const { lines, logger } = lineLogger();
   const forward = new LocalForward({ spec: parseLocalSpec('0:h:80'), logger });
   const listening = once(forward, 'listening');
@@ -73,7 +72,7 @@ test('it listens on loopback, at a port that it tells', async (t) => {
   assert.deepEqual(lines, []);
 });
 
-test('a client that finds no descriptor is reset, the others are not, and the next is served', {
+test('a client without a free descriptor is reset, the others stay, and the next is served', {
   timeout: 20_000,
 }, async (t) => {
   const descriptors = new DescriptorShare(new DescriptorBudget(1, 100));
@@ -94,7 +93,7 @@ test('a client that finds no descriptor is reset, the others are not, and the ne
   }
 });
 
-test('a bind address that others reach is used as given, with a warning', async (t) => {
+test('a bind address that others can reach is used as given, with a warning', async (t) => {
   const { lines, logger } = lineLogger();
   const forward = new LocalForward({ spec: parseLocalSpec('0.0.0.0:0:h:80'), logger });
   t.after(() => forward.close());
@@ -104,7 +103,7 @@ test('a bind address that others reach is used as given, with a warning', async 
   assert.match(lines[0] ?? '', /^warn 0\.0\.0\.0:\d+ can be reached from other machines/);
 });
 
-test('a port in use is an error that names the address and the way out', async (t) => {
+test('a port in use is an error that names the address and the remedy', async (t) => {
   const other = createServer();
   const port = await listenOnLoopback(other);
   t.after(() => other.close());
@@ -116,14 +115,14 @@ test('a port in use is an error that names the address and the way out', async (
     assert.equal(
       error.message,
       `cannot listen: 127.0.0.1:${port} is in use by another program; ` +
-        `write another port, as in -L ${suggested}:h:80, or -L 0:h:80 for any free one`,
+        `choose another port, for example -L ${suggested}:h:80, or -L 0:h:80 for any free port`,
     );
     return true;
   });
   forward.close();
 });
 
-test('an address of another machine is an error that says so', async () => {
+test('an address of another machine is reported as such', async () => {
   const forward = new LocalForward({ spec: parseLocalSpec('192.0.2.1:0:h:80') });
   await assert.rejects(forward.listen(), (error) => {
     assert.ok(isTunnelError(error, 'ERR_LISTEN'));
@@ -132,7 +131,7 @@ test('an address of another machine is an error that says so', async () => {
   });
 });
 
-test('a forward that was closed before it listens does not listen', async () => {
+test('a forward closed before it listens does not listen', async () => {
   const forward = new LocalForward({ spec: parseLocalSpec('0:h:80') });
   forward.close();
   await assert.rejects(forward.listen(), (error) => isTunnelError(error, 'ERR_CLOSED'));
@@ -142,7 +141,7 @@ test('a forward that was closed before it listens does not listen', async () => 
   await assert.rejects(listening, (error) => isTunnelError(error, 'ERR_CLOSED'));
 });
 
-test('each connection opens a stream to the target, and bytes wait until it stands', async (t) => {
+test('each connection opens a stream to the target, and bytes wait until it is open', async (t) => {
   const { forward, port, session, arrived } = await bench(t);
   forward.setSession(session);
   const client = dialLoopback(port);
@@ -163,7 +162,7 @@ test('each connection opens a stream to the target, and bytes wait until it stan
   client.destroy();
 });
 
-test('a target that is refused resets the client at once, with one line that says why', async (t) => {
+test('a refused target resets the client at once, with a one-line reason', async (t) => {
   const { forward, port, session, refusals, lines, arrived } = await bench(t);
   forward.setSession(session);
   const client = dialLoopback(port).resume();
@@ -176,7 +175,7 @@ test('a target that is refused resets the client at once, with one line that say
   assert.deepEqual(lines, ['warn no connection to db.lan:5432: refused (db.lan port 5432: ECONNREFUSED)']);
 });
 
-test('a session that ends resets its connections, without a word of refusal', async (t) => {
+test('the end of the session resets its connections, without reporting a refusal', async (t) => {
   const { forward, port, session, refusals, arrived } = await bench(t);
   forward.setSession(session);
   const clients = [dialLoopback(port).resume(), dialLoopback(port).resume()];
@@ -187,7 +186,7 @@ test('a session that ends resets its connections, without a word of refusal', as
   assert.deepEqual(refusals, []);
 });
 
-test('a client that goes before the answer cancels the stream', async (t) => {
+test('a client that leaves before the answer cancels the stream', async (t) => {
   const { forward, port, session, arrived } = await bench(t);
   forward.setSession(session);
   const client = dialLoopback(port);
@@ -198,7 +197,7 @@ test('a client that goes before the answer cancels the stream', async (t) => {
   assert.deepEqual(stream?.near.resets, ['cancelled']);
 });
 
-test('while there is no session connections wait, and open when it comes', async (t) => {
+test('connections wait without a session, and open when one starts', async (t) => {
   const { forward, port, session, timers, arrived } = await bench(t);
   const client = dialLoopback(port);
   client.write('patient');
@@ -246,7 +245,7 @@ test('a limited number of connections wait; one more is reset', async (t) => {
   const { waiting } = forward;
   assert.equal(waiting, 2);
   assert.equal(refusals[0]?.reason, 'limit');
-  // Who goes makes room, and takes its timer along.
+  // A client that leaves makes room, and its timer goes with it.
   clients[0]?.resetAndDestroy();
   while (forward.waiting > 1) await turn();
   assert.equal(timers.running, 1);
@@ -261,7 +260,7 @@ test('with a wait of 0 a connection without a session is reset at once', async (
   assert.equal(forward.waiting, 0);
 });
 
-test('a session that takes no more streams resets the connection; one that is over lets it wait', async (t) => {
+test('a session at its stream limit resets the connection; one that is over lets it wait', async (t) => {
   const { forward, port, session, refusals, arrived } = await bench(t);
   forward.setSession(session);
   session.error = new TunnelError('ERR_LIMIT', 'too many streams');
@@ -276,7 +275,7 @@ test('a session that takes no more streams resets the connection; one that is ov
   patient.destroy();
 });
 
-test('close accepts no more, resets what waits, lets open connections go on, and frees the port', async (t) => {
+test('close accepts no more, resets waiting connections, keeps open ones, and frees the port', async (t) => {
   const { forward, port, session, timers, arrived } = await bench(t);
   forward.setSession(session);
   const open = dialLoopback(port);

@@ -8,7 +8,7 @@ import type { Channel, PacketResult } from '../../src/worker/channel/channel.js'
 /** toxcore, the ring and the main thread, as one channel sees them. */
 class Surroundings {
   result: PacketResult = 'sent';
-  /** Packets that are taken before `result` holds; Infinity: all. */
+  /** Number of packets accepted before `result` applies; Infinity: all. */
   takes = Number.POSITIVE_INFINITY;
   ringTakes = Number.POSITIVE_INFINITY;
   readonly packets: string[] = [];
@@ -48,7 +48,7 @@ class Surroundings {
 const frame = (text: string): Uint8Array => Buffer.from(text);
 const packet = (text: string): Uint8Array => Buffer.from(`\xb7\x05${text}`, 'latin1');
 
-test('a frame goes as b7 05 and itself, and is counted as gone', () => {
+test('a frame is sent as b7 05 and itself, and counts as sent', () => {
   const { channel, packets, ...rest } = new Surroundings();
   void rest;
   channel.send(frame('hi'), false, 0);
@@ -83,7 +83,7 @@ test('urgent frames overtake the others, each kind in its order', () => {
   assert.deepEqual(around.packets, ['b70561', 'b70562', 'b70531', 'b70532']);
 });
 
-test('when toxcore takes no more, the frame waits, and toxcore is left alone for a while', () => {
+test('when toxcore accepts no more, the frame waits, and toxcore is left alone for a while', () => {
   const around = new Surroundings();
   around.result = 'full';
   around.takes = 1;
@@ -117,7 +117,7 @@ test('a frozen channel sends nothing and keeps everything until it thaws', () =>
   assert.deepEqual(around.packets, ['b70531', 'b70532']);
 });
 
-test('a friend that is offline is tried again later, and at once when it is back', () => {
+test('an offline friend is retried later, and at once when it is back', () => {
   const around = new Surroundings();
   around.result = 'offline';
   around.takes = 0;
@@ -132,7 +132,7 @@ test('a friend that is offline is tried again later, and at once when it is back
   assert.deepEqual(around.packets, ['b70531']);
 });
 
-test('frames go up as they come, and wait in order while the ring is full', () => {
+test('frames are delivered as they arrive, and wait in order while the ring is full', () => {
   const around = new Surroundings();
   around.ringTakes = 1;
   for (const text of ['1', '2', '3']) around.channel.receive(packet(text), 0);
@@ -154,7 +154,7 @@ test('frames go up as they come, and wait in order while the ring is full', () =
   });
 });
 
-test('what waits for the ring is a copy', () => {
+test('a frame that waits for the ring is a copy', () => {
   const around = new Surroundings();
   around.ringTakes = 0;
   const bytes = Buffer.from(packet('x'));
@@ -165,7 +165,7 @@ test('what waits for the ring is a copy', () => {
   assert.deepEqual(around.delivered, ['x']);
 });
 
-test('frames go up also while the friend is offline', () => {
+test('frames are delivered even while the friend is offline', () => {
   const around = new Surroundings(false);
   around.ringTakes = 0;
   around.channel.receive(packet('1'), 0);
@@ -174,7 +174,7 @@ test('frames go up also while the friend is offline', () => {
   assert.deepEqual(around.delivered, ['1']);
 });
 
-test('packets of another kind, and cut ones, are ignored', () => {
+test('packets of another kind, and truncated ones, are ignored', () => {
   const around = new Surroundings();
   for (const hex of ['', 'b7', 'b704aa', 'b605aa', 'db05aa'])
     around.channel.receive(Buffer.from(hex, 'hex'), 0);
@@ -185,7 +185,7 @@ for (const [what, bytes, most] of [
   ['large', 1000, 33_000],
   ['small', 17, 300_000],
 ] as const) {
-  test(`a peer that sends ${what} frames without end while nobody takes them is cut off`, () => {
+  test(`a peer that sends ${what} frames without end while nobody reads them is disconnected`, () => {
     const around = new Surroundings();
     around.ringTakes = 0;
     const bulk = packet('x'.repeat(bytes));
@@ -204,7 +204,7 @@ for (const [what, bytes, most] of [
   });
 }
 
-test('what has been taken does not count against the peer', () => {
+test('delivered frames do not count against the peer', () => {
   const around = new Surroundings();
   const bulk = packet('x'.repeat(1000));
   for (let i = 0; i < 40_000; i++) {
@@ -217,7 +217,7 @@ test('what has been taken does not count against the peer', () => {
   assert.equal(around.delivered.length, 40_000);
 });
 
-test('a channel that failed gives every byte back, now and later', () => {
+test('a failed channel returns every byte, now and later', () => {
   const around = new Surroundings();
   around.result = 'failed';
   around.takes = 0;
@@ -231,14 +231,14 @@ test('a channel that failed gives every byte back, now and later', () => {
   assert.equal(around.channel.backlogBytes, 0);
 });
 
-test('a main thread that ignores its backlog is a fault of ours, told at once', () => {
+test('a main thread that ignores its backlog limit is a bug of ours, reported at once', () => {
   const { channel } = new Surroundings(false);
   assert.throws(() => {
     for (let i = 0; i < 5000; i++) channel.send(new Uint8Array(1024), false, 0);
   }, /far over its backlog/);
 });
 
-test('whatever toxcore and the ring refuse, each frame goes once and in its order', () => {
+test('whatever toxcore and the ring refuse, each frame is sent once and in order', () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant('send'), urgent: fc.boolean() }),
     fc.record({ do: fc.constant('receive') }),

@@ -5,7 +5,7 @@ import { DatagramQueue } from '../../src/worker/net/udp_socket.js';
 
 const from = { address: '127.0.0.1', family: 'IPv4', port: 1, size: 0 } as const;
 
-test('a full queue drops what comes, counts it, and takes again once something has left', () => {
+test('a full queue drops new datagrams, counts them, and accepts again once some have left', () => {
   const queue = new DatagramQueue(2, 100);
   assert.equal(queue.push(Buffer.from('a'), from), true);
   assert.equal(queue.push(Buffer.from('b'), from), true);
@@ -18,7 +18,7 @@ test('a full queue drops what comes, counts it, and takes again once something h
   assert.equal(queue.shift(), undefined);
 });
 
-test('the bound in bytes is kept to the byte, and given back', () => {
+test('the limit in bytes is exact, and room is returned', () => {
   const queue = new DatagramQueue(100, 10);
   assert.equal(queue.push(Buffer.alloc(10), from), true);
   assert.equal(queue.push(Buffer.alloc(1), from), false);
@@ -30,7 +30,7 @@ test('the bound in bytes is kept to the byte, and given back', () => {
   assert.equal(queue.push(Buffer.alloc(10), from), true);
 });
 
-test('it behaves as a bounded list does', () => {
+test('it behaves like a bounded list', () => {
   const step = fc.option(fc.uint8Array({ maxLength: 8, size: 'max' }), { nil: undefined });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {

@@ -24,10 +24,10 @@ for (const [text, hex] of vectors) {
 }
 
 for (const text of ['', 'localhost', '1.2.3', '1.2.3.256', '1:2', ':::', '1.2.3.4:80']) {
-  test(`"${text}" is no numeric address`, () => assert.equal(ipBytes(text), undefined));
+  test(`"${text}" is not a numeric address`, () => assert.equal(ipBytes(text), undefined));
 }
 
-test('every address reads back as it was written', () => {
+test('every address reads back as written', () => {
   const ip = fc.oneof(
     fc.uint8Array({ minLength: 4, maxLength: 4, size: 'max' }),
     fc.uint8Array({ minLength: 16, maxLength: 16, size: 'max' }),
@@ -38,13 +38,13 @@ test('every address reads back as it was written', () => {
   fc.assert(fc.property(ip, (bytes) => assert.deepEqual(ipBytes(ipText(bytes)), bytes)));
 });
 
-test('an IPv4 address inside IPv6 is written so that the system knows it as one', () => {
+test('an IPv4 address inside IPv6 is written so that the system recognizes it', () => {
   assert.equal(ipText(Buffer.from('00000000000000000000ffffc0000221', 'hex')), '::ffff:192.0.2.33');
 });
 
-test('a cache answers for thousands of addresses as if it remembered each', () => {
+test('a cache of thousands of addresses answers as if it remembered each one', () => {
   const cache = new AddressCache();
-  const bytes = Uint8Array.of(10, 0, 0, 0); // one array for all, as toxcore's side has it
+  const bytes = Uint8Array.of(10, 0, 0, 0); // a single reused array, as on toxcore's side
   for (let round = 0; round < 2; round++) {
     for (let i = 0; i < 5000; i++) {
       bytes.set([i >>> 16, i >>> 8, i], 1);
@@ -55,7 +55,7 @@ test('a cache answers for thousands of addresses as if it remembered each', () =
   }
 });
 
-test('a cache keeps no hold of the bytes it was shown', () => {
+test('a cache keeps no reference to its input bytes', () => {
   const cache = new AddressCache();
   const bytes = Uint8Array.of(10, 0, 0, 1);
   cache.textOf(bytes);
@@ -64,13 +64,13 @@ test('a cache keeps no hold of the bytes it was shown', () => {
   assert.equal(cache.textOf(Uint8Array.of(10, 0, 0, 1)), '10.0.0.1');
 });
 
-test('an address of the link is answered through the interface it was heard on', () => {
+test('a link-local address is answered through the interface on which it was heard', () => {
   const cache = new AddressCache();
   const bytes = cache.bytesOf('fe80::1%eth7');
   assert.ok(bytes);
   assert.equal(cache.textOf(bytes), 'fe80::1%eth7');
 });
 
-test('a text that is no address has no bytes', () => {
+test('a text that is not an address has no bytes', () => {
   assert.equal(new AddressCache().bytesOf('nonsense'), undefined);
 });

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { test } from 'node:test';
 import { ipBytes } from '../../src/core/ip.js';
-import { AddressCache, broadcastAddresses, toEverybody } from '../../src/worker/net/udp_addresses.js';
+import { AddressCache, broadcastAddresses, broadcastFamily } from '../../src/worker/net/udp_addresses.js';
 
 const at = (address: string, netmask: string, internal = false) =>
-  ({ address, netmask, internal, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as NetworkInterfaceInfo; // the rest is not looked at
+  ({ address, netmask, internal, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as NetworkInterfaceInfo; // the other fields are not used
 
 const INTERFACES = {
   lo: [at('127.0.0.1', '255.0.0.0', true), at('::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff', true)],
@@ -18,7 +18,7 @@ const INTERFACES = {
   gone: undefined,
 };
 
-test('what goes to everybody goes to each network of each interface, and not to loopback', () => {
+test('a broadcast goes to each network of each interface, and not to the loopback', () => {
   assert.deepEqual(broadcastAddresses('ipv4', false, INTERFACES), ['192.168.7.255', '10.15.255.255']);
   assert.deepEqual(broadcastAddresses('ipv4', true, INTERFACES), [
     '::ffff:192.168.7.255',
@@ -31,12 +31,12 @@ test('what goes to everybody goes to each network of each interface, and not to 
   assert.deepEqual(broadcastAddresses('ipv4', false, {}), []);
 });
 
-test('only the addresses of LAN discovery are to everybody', () => {
+test('only the addresses of LAN discovery are broadcast addresses', () => {
   const cache = new AddressCache();
   const isFor = (text: string) => {
     const bytes = ipBytes(text);
     assert.ok(bytes);
-    return toEverybody(bytes, cache.textOf(bytes));
+    return broadcastFamily(bytes, cache.textOf(bytes));
   };
   assert.equal(isFor('255.255.255.255'), 'ipv4');
   assert.equal(isFor('::ffff:255.255.255.255'), 'ipv4');

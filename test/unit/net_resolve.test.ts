@@ -5,13 +5,13 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 
 const found = (...addresses: string[]) => Promise.resolve(addresses.map((address) => ({ address })));
 
-test('a numeric address is its own answer, and nobody is asked', async () => {
+test('a numeric address needs no look-up', async () => {
   const resolver = createResolver(new VirtualTimers(), () => assert.fail('asked'));
   assert.deepEqual(await resolver.resolve('192.0.2.1'), ['192.0.2.1']);
   assert.deepEqual(await resolver.resolve('2001:db8::1'), ['2001:db8::1']);
 });
 
-test('a name gives its addresses of both families, each once, four at most', async () => {
+test('a name gives its addresses of both families, each once and at most four', async () => {
   const timers = new VirtualTimers();
   const two = createResolver(timers, () => found('192.0.2.1', '2001:db8::1', '192.0.2.1'));
   assert.deepEqual(await two.resolve('a.example'), ['192.0.2.1', '2001:db8::1']);
@@ -20,7 +20,7 @@ test('a name gives its addresses of both families, each once, four at most', asy
   assert.equal(timers.running, 0);
 });
 
-test('a name that is not found is named, with the reason', async () => {
+test('a name that is not found is reported with the reason', async () => {
   const timers = new VirtualTimers();
   const resolver = createResolver(timers, () => Promise.reject(new Error('ENOTFOUND')));
   await assert.rejects(resolver.resolve('a.example'), /a\.example.*ENOTFOUND/);
@@ -31,7 +31,7 @@ test('a name that is not found is named, with the reason', async () => {
   );
 });
 
-test('a name server that is silent is waited for so long and no longer', async () => {
+test('the wait for a silent name server is limited', async () => {
   const timers = new VirtualTimers();
   const resolver = createResolver(timers, () => new Promise(() => {}), 700);
   let outcome = 'waiting';
@@ -46,7 +46,7 @@ test('a name server that is silent is waited for so long and no longer', async (
   assert.match(outcome, /a\.example was not found within 700 ms/);
 });
 
-test('a name is looked up once at a time, however often it is asked for meanwhile, and anew after that', async () => {
+test('concurrent look-ups of a name share one query, and later ones ask again', async () => {
   const timers = new VirtualTimers();
   const asked: string[] = [];
   const answers: ((found: readonly { readonly address: string }[]) => void)[] = [];

@@ -7,7 +7,7 @@ import { SendSlots, UdpSocket } from '../../src/worker/net/udp_socket.js';
 
 const TO: MutableAddress = { family: FAMILY_IPV4, bytes: Uint8Array.of(127, 0, 0, 1), port: 9 };
 
-/** A socket that keeps what it is given as long as `queueBytes` says that the system takes nothing. */
+/** A socket that keeps datagrams while `queueBytes` says that the system accepts nothing. */
 function slowSocket(queueBytes: () => number): { readonly udp: UdpSocket; readonly sent: Uint8Array[] } {
   const sent: Uint8Array[] = [];
   const socket = Object.assign(new EventEmitter(), {
@@ -16,13 +16,13 @@ function slowSocket(queueBytes: () => number): { readonly udp: UdpSocket; readon
     getSendQueueSize: queueBytes,
     close: () => {},
   });
-  // As much of a socket as UdpSocket uses.
+  // The part of a socket that UdpSocket uses.
   return { udp: new UdpSocket(socket as unknown as Socket, FAMILY_IPV4, () => {}), sent };
 }
 
 const datagram = (number: number): Uint8Array => new Uint8Array(1000 + (number % 7)).fill(number);
 
-test('a copy stays as it was until as many more were made as there are slots', () => {
+test('a copy stays unchanged until as many more are made as there are slots', () => {
   const slots = new SendSlots(4);
   const source = Uint8Array.of(1, 2, 3);
   const copy = slots.copy(source);
@@ -32,7 +32,7 @@ test('a copy stays as it was until as many more were made as there are slots', (
   assert.equal(slots.copy(Uint8Array.of(5, 5, 5)).byteOffset, copy.byteOffset);
 });
 
-test('a slot takes datagrams of any length, one after the other', () => {
+test('a slot holds datagrams of any length, one after the other', () => {
   const slots = new SendSlots(1);
   for (const length of [1, 1400, 0, 3, 2048, 2049, 17]) {
     const bytes = new Uint8Array(length).fill(length);
@@ -40,17 +40,17 @@ test('a slot takes datagrams of any length, one after the other', () => {
   }
 });
 
-test('what the system has not taken is never written over, however much follows', () => {
+test('datagrams that the system has not taken are never overwritten, however many follow', () => {
   let queueBytes = 0;
   const { udp, sent } = slowSocket(() => queueBytes);
   for (let number = 0; number < 40; number++) udp.sendTo(datagram(number), TO);
-  queueBytes = 5000; // from somewhere on nothing leaves any more
+  queueBytes = 5000; // from here on nothing leaves any more
   const from = sent.length - 1;
   for (let number = 40; number < 250; number++) udp.sendTo(datagram(number), TO);
   for (let at = from; at < 250; at++) assert.deepEqual(sent[at], datagram(at), `datagram ${at}`);
 });
 
-test('memory is used again once all has left', () => {
+test('memory is reused once everything has left', () => {
   let queueBytes = 5000;
   const { udp, sent } = slowSocket(() => queueBytes);
   for (let number = 0; number < 10; number++) udp.sendTo(datagram(number), TO);

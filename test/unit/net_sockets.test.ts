@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { ipBytes, ipText } from '../../src/core/ip.js';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
+import { authorizer } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import {
   FAMILY_IPV4,
@@ -33,7 +33,7 @@ function at(port: number, ip: readonly number[] = [127, 0, 0, 1]): MutableAddres
   return { family: ip.length === 4 ? FAMILY_IPV4 : FAMILY_IPV6, bytes, port };
 }
 
-/** A socket bound as toxcore does it. */
+/** A socket bound as toxcore binds it. */
 function bound(network: NodeNetwork, type: typeof SOCKET_DATAGRAM | typeof SOCKET_STREAM): number {
   const socket = network.socket(FAMILY_IPV4, type);
   const port = type === SOCKET_DATAGRAM ? network.udpPort : network.tcpPort;
@@ -41,12 +41,12 @@ function bound(network: NodeNetwork, type: typeof SOCKET_DATAGRAM | typeof SOCKE
   return socket;
 }
 
-/** Turns of the event loop until `met`; the test's own time limit ends a wait in vain. */
+/** Turns the event loop until `met`; the time limit of the test ends a futile wait. */
 async function until(met: () => boolean): Promise<void> {
   while (!met()) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test('datagrams cross, with their sender', async (context) => {
+test('datagrams arrive with their sender', async (context) => {
   const [a, b] = [await prepared(context, { udp: true }), await prepared(context, { udp: true })];
   const [from, to] = [bound(a, SOCKET_DATAGRAM), bound(b, SOCKET_DATAGRAM)];
   let woken = 0;
@@ -70,7 +70,7 @@ test('datagrams cross, with their sender', async (context) => {
   assert.deepEqual(b.stats, { datagramsIn: 2, datagramsOut: 0, datagramsDropped: 0 });
 });
 
-test('a budget of datagrams ends a turn, and the next budget goes on', async (context) => {
+test('a datagram budget ends a turn, and the next budget continues', async (context) => {
   const network = await prepared(context, { udp: true });
   const socket = bound(network, SOCKET_DATAGRAM);
   for (let i = 0; i < 3; i++) network.sendTo(socket, Uint8Array.of(i), at(network.udpPort));
@@ -86,7 +86,7 @@ test('a budget of datagrams ends a turn, and the next budget goes on', async (co
   assert.equal(into[0], 2);
 });
 
-test('IPv4 goes over a socket for both families', async (context) => {
+test('IPv4 works over a socket for both families', async (context) => {
   const both = await prepared(context, { udp: true, bindAddress: undefined });
   if (!both.ipv6) {
     context.skip('this machine has no IPv6');
@@ -105,18 +105,18 @@ test('IPv4 goes over a socket for both families', async (context) => {
   assert.deepEqual([...sender.bytes], mapped);
 });
 
-test('a datagram that cannot go is refused or lost, and nothing is thrown', async (context) => {
+test('a datagram that cannot be sent is refused or lost, and nothing is thrown', async (context) => {
   const network = await prepared(context, { udp: true });
   const socket = bound(network, SOCKET_DATAGRAM);
   assert.equal(network.sendTo(socket, Uint8Array.of(1), at(0)), -1);
   assert.equal(network.sendTo(socket, Uint8Array.of(1), at(9, new Array<number>(16).fill(1))), -1);
   network.sendTo(socket, new Uint8Array(65_536), at(network.udpPort)); // EMSGSIZE
-  network.sendTo(socket, Uint8Array.of(1), at(9, [255, 255, 255, 255])); // from loopback: unreachable
+  network.sendTo(socket, Uint8Array.of(1), at(9, [255, 255, 255, 255])); // from the loopback: unreachable
   network.close(socket);
   assert.equal(network.sendTo(socket, Uint8Array.of(1), at(9)), -1);
 });
 
-test('toxcore may bind only what was opened for it, and once', async (context) => {
+test('toxcore may bind only ports opened for it, each once', async (context) => {
   const network = await prepared(context, { udp: true });
   const socket = network.socket(FAMILY_IPV4, SOCKET_DATAGRAM);
   assert.equal(network.bind(socket, at(network.udpPort ^ 1)), -1);
@@ -127,7 +127,7 @@ test('toxcore may bind only what was opened for it, and once', async (context) =
   assert.equal(network.close(999), -1);
 });
 
-test('two nodes that may have one range each find a port in it', async (context) => {
+test('two Tox nodes that share a port range each find a port in it', async (context) => {
   const probe = await prepared(context, { udp: true });
   const first = probe.udpPort;
   const range = { from: first, to: Math.min(first + 50, 65_535) };
@@ -135,7 +135,7 @@ test('two nodes that may have one range each find a port in it', async (context)
   assert.ok(second.udpPort > first && second.udpPort <= range.to);
 });
 
-test('a UDP port that was named and is taken is refused with its number and a way out', async (context) => {
+test('a requested UDP port that is taken is refused with its number and a remedy', async (context) => {
   const { udpPort } = await prepared(context, { udp: true });
   await assert.rejects(
     prepareNetwork({ udp: true, ...LOCAL, udpPorts: { from: udpPort, to: udpPort } }),
@@ -143,11 +143,11 @@ test('a UDP port that was named and is taken is refused with its number and a wa
       TunnelError.is(error) &&
       error.code === 'ERR_LISTEN' &&
       error.message.includes(`UDP port ${udpPort} `) &&
-      error.message.includes('name another'),
+      error.message.includes('choose another'),
   );
 });
 
-test('a TCP port that was named and is taken is refused with its number', async (context) => {
+test('a requested TCP port that is taken is refused with its number', async (context) => {
   const { tcpPort } = await prepared(context, { tcpPort: 0 });
   await assert.rejects(
     prepareNetwork({ udp: false, ...LOCAL, tcpPort }),
@@ -155,15 +155,16 @@ test('a TCP port that was named and is taken is refused with its number', async 
   );
 });
 
-test('a TCP port as the UDP port’s has its number, so that one address names both', async (context) => {
+test('a TCP port that follows the UDP port has its number, so that one address names both', async (context) => {
   const network = await prepared(context, { udp: true, tcpPort: 'as-udp' });
   assert.ok(network.udpPort > 0);
-  // Seldom another program has just that TCP port: then it is any other.
-  if (network.tcpPort !== network.udpPort) context.diagnostic('the TCP port of that number was taken');
+  // On rare occasions another program has that TCP port: then it is any other.
+  if (network.tcpPort !== network.udpPort)
+    context.diagnostic('another program had the TCP port of that number');
   else assert.equal(network.bind(network.socket(FAMILY_IPV4, SOCKET_STREAM), at(network.udpPort)), 0);
 });
 
-test('where the TCP port of the UDP port’s number is taken, any other is opened', async (context) => {
+test('when the TCP port with the number of the UDP port is taken, any other is opened', async (context) => {
   const { tcpPort } = await prepared(context, { tcpPort: 0 });
   const { server } = await openTcpLike(tcpPort, '127.0.0.1');
   context.after(() => server.close());
@@ -179,7 +180,7 @@ test('an address of another machine is refused', async () => {
   );
 });
 
-/** Two ends of one connection, made as toxcore makes them. */
+/** The two ends of one connection, created as toxcore creates them. */
 async function connected(context: TestContext) {
   const server = await prepared(context, { tcpPort: 0 });
   const client = await prepared(context, {});
@@ -218,7 +219,7 @@ test('bytes cross a TCP connection both ways, and are counted before they are re
   assert.equal(client.recv(near, into), -1);
 });
 
-test('a connection that waits to be accepted is told of', async (context) => {
+test('a connection that waits to be accepted is reported', async (context) => {
   const server = await prepared(context, { tcpPort: 0 });
   const client = await prepared(context, {});
   const listener = bound(server, SOCKET_STREAM);
@@ -231,7 +232,7 @@ test('a connection that waits to be accepted is told of', async (context) => {
   assert.ok(server.accept(listener) > 0);
 });
 
-test('a reader that does not read stops the writer, and not one byte is lost', async (context) => {
+test('a reader that stops blocks the writer, and no byte is lost', async (context) => {
   const { server, client, near, far } = await connected(context);
   let woken = 0;
   client.onWake({ datagrams: () => {}, streams: () => woken++ });
@@ -244,7 +245,7 @@ test('a reader that does not read stops the writer, and not one byte is lost', a
       sent += 1000;
     }
   };
-  // Stopped for good when a hundred turns have brought no room.
+  // Blocked for good when a hundred turns have brought no room.
   for (let idle = 0, before = 0; idle < 100; idle = sent === before ? idle + 1 : 0) {
     before = sent;
     fill();
@@ -269,7 +270,7 @@ test('a reader that does not read stops the writer, and not one byte is lost', a
   assert.equal(client.send(near, packet), 1000);
 });
 
-test('a far end that hangs up reads as bytes that are no packet, after all that it had sent', async (context) => {
+test('a remote end that hangs up reads as an invalid packet, after everything that it had sent', async (context) => {
   const { server, client, near, far } = await connected(context);
   server.send(far, Buffer.from('bye'));
   await until(() => client.recvBuffered(near) === 3);
@@ -286,7 +287,7 @@ test('a far end that hangs up reads as bytes that are no packet, after all that 
   assert.equal(client.send(near, into), -1);
 });
 
-test('what was sent right before a close still arrives', async (context) => {
+test('bytes sent right before a close still arrive', async (context) => {
   const { server, client, near, far } = await connected(context);
   server.send(far, Buffer.from('last words'));
   server.close(far);
@@ -296,7 +297,7 @@ test('what was sent right before a close still arrives', async (context) => {
   assert.equal(into.toString(), 'last words');
 });
 
-test('a refused connection says nothing: toxcore waits and tries another', async (context) => {
+test('a refused connection is silent: toxcore waits and tries another', async (context) => {
   const gone = createServer().listen(0, '127.0.0.1');
   await once(gone, 'listening');
   const address = gone.address();
@@ -312,7 +313,7 @@ test('a refused connection says nothing: toxcore waits and tries another', async
   assert.equal(client.connect(socket, at(address.port)), -1);
 });
 
-test('connections that wait and sockets that toxcore never took are closed with the rest', async (context) => {
+test('pending connections and sockets that toxcore never took are closed with the rest', async (context) => {
   const server = await prepared(context, { udp: true, tcpPort: 0 });
   const client = await prepared(context, {});
   const socket = client.socket(FAMILY_IPV4, SOCKET_STREAM);
@@ -328,7 +329,7 @@ test('connections that wait and sockets that toxcore never took are closed with 
   again.close();
 });
 
-test('a connection from an address that this machine has no more reads as one that has hung up; others go on', async (context) => {
+test('a connection from an address that the machine has lost reads as hung up; others continue', async (context) => {
   const server = await prepared(context, { tcpPort: 0 });
   const client = await prepared(context, {});
   const listening = bound(server, SOCKET_STREAM);
@@ -347,7 +348,7 @@ test('a connection from an address that this machine has no more reads as one th
   assert.deepEqual([...into], [0xff, 0xff]);
 });
 
-/** A SOCKS5 proxy that says "hello" for every target, at once with its answer. */
+/** A SOCKS5 proxy that sends "hello" for every target, right with its answer. */
 async function proxyThatLeads(context: TestContext, password = 'p') {
   const asked: string[] = [];
   const server = createServer((socket) => {
@@ -374,7 +375,7 @@ async function proxyThatLeads(context: TestContext, password = 'p') {
   return { asked, network: await prepared(context, { proxy }) };
 }
 
-test('every TCP connection goes through the proxy, to a name where an address stands for one', async (context) => {
+test('every TCP connection goes through the proxy, by name where an address is a placeholder for one', async (context) => {
   const { asked, network } = await proxyThatLeads(context);
   const name = ipBytes(network.names?.addressOf('relay.example') ?? '');
   assert.ok(name);
@@ -396,7 +397,7 @@ test('every TCP connection goes through the proxy, to a name where an address st
   assert.equal(ipText(name).startsWith('100:'), true);
 });
 
-test('what the proxy refuses is kept as its trouble, and the connection never stands', async (context) => {
+test('a refusal by the proxy is recorded, and the connection never opens', async (context) => {
   const { asked, network } = await proxyThatLeads(context, 'another');
   const socket = network.socket(FAMILY_IPV4, SOCKET_STREAM);
   network.connect(socket, at(443, [192, 0, 2, 1]));
@@ -406,10 +407,10 @@ test('what the proxy refuses is kept as its trouble, and the connection never st
   assert.deepEqual(asked, []);
 });
 
-/** Of so many descriptors. */
+/** With this many descriptors. */
 const share = (most: number): DescriptorShare => new DescriptorShare(new DescriptorBudget(most, 100));
 
-test('a connection to the relay that finds no descriptor is closed at once, and one that comes later is served', {
+test('a connection to the relay without a free descriptor is closed at once, and a later one is served', {
   timeout: 20_000,
 }, async (context) => {
   const server = await prepared(context, { tcpPort: 0, descriptors: share(1) });
@@ -431,7 +432,7 @@ test('a connection to the relay that finds no descriptor is closed at once, and 
   await until(() => server.accept(listener) >= 0);
 });
 
-test('a relay is not connected to without a descriptor, and is when one is free', async (context) => {
+test('no relay is dialled without a descriptor, and one is once a descriptor is free', async (context) => {
   const server = await prepared(context, { tcpPort: 0 });
   const client = await prepared(context, { descriptors: share(1) });
   const dial = (): number => client.connect(client.socket(FAMILY_IPV4, SOCKET_STREAM), at(server.tcpPort));

@@ -6,7 +6,7 @@ import { parseExposeSpec } from '../../src/rules/expose.js';
 import { failsWith } from '../support/fails_with.js';
 
 describe('offers', () => {
-  test('are found by name and port, however the name is written, and by nothing else', () => {
+  test('are found by name and port, in any spelling of the name, and by nothing else', () => {
     const offers = new Offers([
       { host: 'Web.Ours', port: 80 },
       { host: 'shell', port: 1, allowHalfOpen: true },
@@ -28,7 +28,7 @@ describe('offers', () => {
     assert.equal(new Offers().find({ host: 'web', port: 80 }), undefined);
   });
 
-  test('have names of their own: no address, not localhost, and a port', () => {
+  test('have their own names: not an address, not localhost, and with a port', () => {
     for (const [host, port] of [
       ['10.0.0.7', 80],
       ['::1', 80],
@@ -46,7 +46,7 @@ describe('offers', () => {
     }
   });
 
-  test('are open by their own rules, by those that name them, and by *, and by no other', () => {
+  test('are open by their own rules, by rules that name them, and by *, and by no others', () => {
     const { rules } = new Offers([{ host: 'web', port: 80 }]);
     const opens = (...texts: string[]): boolean =>
       new AllowRules(texts.map(parseExposeSpec)).permitsName('web', 80);

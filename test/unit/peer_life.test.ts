@@ -1,11 +1,11 @@
-/** What both sides of a peer share; their handshakes have tests of their own. */
+/** The behaviour that both sides of a peer share; their handshakes have their own tests. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bye, ConnectorBench, hello, ListenerBench, uuid, welcome } from '../support/peer_bench.js';
 
 const [A, B] = [uuid(0xa0), uuid(0xb0)];
 
-test('a path that was told before is no news, nor is a change of it while there is no session', async () => {
+test('a repeated path is not reported, and neither is a path change without a session', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('relay');
   bench.peer.friendPath('udp');
@@ -18,7 +18,7 @@ test('a path that was told before is no news, nor is a change of it while there 
   assert.equal(bench.peer.currentPath, 'udp');
 });
 
-/** Answers the newest PING that was sent, if there is one. */
+/** Answers the newest PING sent, if there is one. */
 function pong(bench: ConnectorBench): void {
   const ping = bench.node.newest.frames.findLast((frame) => frame[0] === 0x10);
   assert.ok(ping !== undefined);
@@ -28,7 +28,7 @@ function pong(bench: ConnectorBench): void {
   bench.node.newest.deliver(answer);
 }
 
-test('the round trip is told once for each time that it came online or its path changed', async () => {
+test('the round trip is reported once per time online and per path change', async () => {
   const bench = new ConnectorBench({ roundTrips: true });
   await bench.join(A);
   bench.take();
@@ -45,7 +45,7 @@ test('the round trip is told once for each time that it came online or its path 
   assert.deepEqual(bench.take(), []);
 });
 
-test('an answer to a ping over another path or from before an outage is not told as the round trip', async () => {
+test('the answer to a ping over another path, or from before an outage, is not reported as a round trip', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000, roundTrips: true });
   await bench.join(A);
   bench.take();
@@ -60,7 +60,7 @@ test('an answer to a ping over another path or from before an outage is not told
   assert.deepEqual(bench.take(), ['round trip udp 30']);
 });
 
-test('what waits to be acted on when it is closed is forgotten', async () => {
+test('closing discards work that waits', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');
@@ -74,16 +74,16 @@ test('what waits to be acted on when it is closed is forgotten', async () => {
   assert.deepEqual(bench.node.sent, []);
 });
 
-test('what came of a packet is not told once it is closed', async () => {
+test('the result of a packet is not reported after closing', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.peer.close('peer-shutdown');
   await bench.pass(0);
   assert.deepEqual(bench.take(), []);
-  assert.equal(bench.timers.running, 0, 'nor is it tried again');
+  assert.equal(bench.timers.running, 0, 'nor is it retried');
 });
 
-test('closed by who hears that it is offline, nothing is waited for and nothing said', async () => {
+test('when the handler of an offline event closes it, it waits for nothing and reports nothing', async () => {
   for (const ends of ['offline', 'bye'] as const) {
     const bench = new ConnectorBench({ patienceMs: 5_000 });
     await bench.join(A);
@@ -101,7 +101,7 @@ test('closed by who hears that it is offline, nothing is waited for and nothing 
   }
 });
 
-test('closed by who hears that patience with a silent peer has ended, hello is not said again', async () => {
+test("when the handler of a peer's expired patience closes it, no hello is repeated", async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   bench.onTold = (line) => {
@@ -112,7 +112,7 @@ test('closed by who hears that patience with a silent peer has ended, hello is n
   assert.equal(bench.timers.running, 0);
 });
 
-test('a session that goes on after an outage is listened to as before', async () => {
+test('a session resumed after an outage hears the peer as before', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   bench.peer.friendPath('none');
@@ -123,7 +123,7 @@ test('a session that goes on after an outage is listened to as before', async ()
   assert.deepEqual(bench.take().slice(0, 2), ['code 302', 'offline none']);
 });
 
-test('the patience with a session that was replaced ends with it', async () => {
+test('the patience with a replaced session ends with it', async () => {
   const bench = new ConnectorBench({ patienceMs: 20_000 });
   await bench.join(A);
   bench.peer.friendPath('none');
@@ -135,7 +135,7 @@ test('the patience with a session that was replaced ends with it', async () => {
   assert.ok(bench.peer.isOnline);
 });
 
-test('who hears that the peer is offline finds no session any more', async () => {
+test('the handler of an offline event finds no session any more', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const found: unknown[] = [];
@@ -146,7 +146,7 @@ test('who hears that the peer is offline finds no session any more', async () =>
   assert.deepEqual(found, [undefined]);
 });
 
-test('a fault of ours is not taken for a refusal', async () => {
+test('a bug of ours is not mistaken for a refusal', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);

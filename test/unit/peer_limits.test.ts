@@ -11,12 +11,12 @@ import { bye, ListenerBench, PING, uuid } from '../support/peer_bench.js';
 
 const DATA = 0x04;
 const RESET = 0x07;
-const NAMES = Object.keys(LIMIT_RANGES) as (keyof Limits)[]; // Object.keys forgets the key type
+const NAMES = Object.keys(LIMIT_RANGES) as (keyof Limits)[]; // Object.keys loses the key type
 
 const openFrame = (id: Uint8Array): Uint8Array =>
   Uint8Array.of(1, ...id, ...Buffer.from('00000000000400000100160968', 'hex').subarray(0, 11), 1, 0x68);
 
-/** UUIDs that differ where the session's table looks. */
+/** UUIDs that differ in the bytes that the session's table looks at. */
 const idOf = (number: number): Uint8Array => {
   const id = uuid(0x11);
   new DataView(id.buffer).setUint32(0, number);
@@ -29,18 +29,18 @@ const data = (id: Uint8Array, offset: number, bytes: number): Uint8Array => {
   return frame;
 };
 
-/** REFUSED and RESET frames among those sent, by their reason's number. */
+/** Reason numbers of the REFUSED and RESET frames among those sent. */
 const reasons = (frames: readonly Uint8Array[], type: number): number[] =>
   frames.filter((frame) => frame[0] === type).map((frame) => frame[18]!);
 
 describe('limits', () => {
-  test('have defaults inside of their ranges', () => {
+  test('have defaults inside their ranges', () => {
     assert.deepEqual(limitsOf(), DEFAULT_LIMITS);
     assert.deepEqual(NAMES.sort(), Object.keys(DEFAULT_LIMITS).sort());
   });
 
   for (const name of NAMES) {
-    test(`${name} is taken at the ends of its range and refused beyond them`, () => {
+    test(`${name} is accepted at both ends of its range and refused beyond them`, () => {
       const { least, most } = LIMIT_RANGES[name];
       for (const value of [least, most]) assert.equal(limitsOf({ [name]: value })[name], value);
       for (const value of [least - 1, most + 1, Number.NaN, least + 0.5]) {
@@ -54,7 +54,7 @@ describe('limits', () => {
 });
 
 describe('a rate', () => {
-  test('lets twice its amount pass at once, then as much as time brings', () => {
+  test('lets twice its amount pass at once, then as much as time allows', () => {
     const rate = new Allowance(20, 10, 0);
     const passes = (nowMs: number, tries: number) =>
       Array.from({ length: tries }, () => rate.take(nowMs)).filter(Boolean).length;
@@ -64,7 +64,7 @@ describe('a rate', () => {
     assert.equal(passes(100_000, 100), 20);
   });
 
-  test('without a bound lets all pass', () => {
+  test('without a limit lets everything pass', () => {
     const rate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
     for (let each = 0; each < 10; each++) assert.ok(rate.take(0));
   });
@@ -78,7 +78,7 @@ describe('a session under limits', () => {
     return { ...all, requests };
   }
 
-  /** Lets time pass as the session's owner does: it ticks when that is due. */
+  /** Lets time pass and calls tick when it is due, as the owner of the session does. */
   function pass({ session, clock }: ReturnType<typeof listener>, ms: number): void {
     const endMs = clock.ms + ms;
     for (;;) {
@@ -90,7 +90,7 @@ describe('a session under limits', () => {
     clock.ms = endMs;
   }
 
-  test('delays what is opened too fast, in its order, and refuses nothing', () => {
+  test('delays opens beyond the rate, in order, and refuses none', () => {
     const bench = listener({ opensPerSecond: 5 });
     const { session, sink, requests } = bench;
     for (let number = 0; number < 30; number++) session.receive(openFrame(idOf(number)));
@@ -108,7 +108,7 @@ describe('a session under limits', () => {
     assert.equal(session.nextTickMs() > 1000, true, 'nothing waits any more');
   });
 
-  test('an OPEN that waits and is cancelled is answered, and takes no turn', () => {
+  test('answers a waiting OPEN that is cancelled, without using a turn', () => {
     const bench = listener({ opensPerSecond: 1 });
     const { session, sink, requests } = bench;
     for (let number = 0; number < 5; number++) session.receive(openFrame(idOf(number)));
@@ -123,7 +123,7 @@ describe('a session under limits', () => {
     );
   });
 
-  test('whose OPENs wait says when it is to be ticked, whatever it said before', () => {
+  test('with waiting OPENs, reports when it needs a tick, whatever it reported before', () => {
     let sooner = 0;
     const { session, clock } = aloneWith({
       role: 'listener',
@@ -144,7 +144,7 @@ describe('a session under limits', () => {
     assert.equal(sooner, 1, 'once is enough');
   });
 
-  test('one stream more than it may have waits for a place, and is refused when none comes free', () => {
+  test('a stream beyond the limit waits for a place, and is refused when none becomes free', () => {
     const bench = listener({ streams: 3 });
     const { session, sink, requests } = bench;
     for (let number = 0; number < 5; number++) session.receive(openFrame(idOf(number)));
@@ -165,7 +165,7 @@ describe('a session under limits', () => {
     assert.equal(session.stats().streams, 3);
   });
 
-  test('thousands of short streams through few places are slowed, and none is refused', () => {
+  test('thousands of short streams through few places are slowed down, and none is refused', () => {
     const bench = listener({ streams: 2, opensPerSecond: 1000 });
     const { session, sink, requests } = bench;
     for (let number = 0; number < 4096; number++) session.receive(openFrame(idOf(number)));
@@ -173,7 +173,7 @@ describe('a session under limits', () => {
     // Each lives 50 ms: the last one waits for 102 s.
     for (let ended = 0; ended < 4096; ended++) {
       if (ended % 2 === 0) pass(bench, 50);
-      assert.ok(requests.length - ended <= 2, 'no more at once than it may have');
+      assert.ok(requests.length - ended <= 2, 'no more at once than allowed');
       requests[ended]?.refuse('refused');
     }
     assert.deepEqual(new Set(reasons(sink.take(), 3)), new Set([1]));
@@ -181,12 +181,12 @@ describe('a session under limits', () => {
     assert.equal(session.streamCount, 0);
   });
 
-  test('the wait for the rate does not count as one for a place', () => {
+  test('waiting for the rate does not count as waiting for a place', () => {
     const bench = listener({ streams: 24, opensPerSecond: 2 });
     const { session, sink, requests } = bench;
     for (let number = 0; number < 25; number++) session.receive(openFrame(idOf(number)));
     session.flush();
-    // 4 at once, then 2 a second: the last place is taken after 10 s.
+    // 4 at once, then 2 per second: the last place is taken after 10 s.
     pass(bench, 10_000);
     assert.equal(requests.length, 24);
     pass(bench, 9900);
@@ -195,7 +195,7 @@ describe('a session under limits', () => {
     assert.deepEqual(reasons(sink.take(), 3), [6]);
   });
 
-  test('an OPEN that had no turn for 5 minutes is refused, and hears both limits', () => {
+  test('refuses an OPEN without a turn for 5 minutes, and names both limits', () => {
     const bench = listener({ streams: 1, opensPerSecond: 1 });
     const { session, sink, requests } = bench;
     for (let number = 0; number < 400; number++) session.receive(openFrame(idOf(number)));
@@ -216,7 +216,7 @@ describe('a session under limits', () => {
     );
   });
 
-  test('while the session is frozen no wait goes on, and after the thaw each has its time left', () => {
+  test('waits stop while the session is frozen, and after the thaw each has its remaining time', () => {
     const bench = listener({ streams: 1 });
     const { session, sink, clock } = bench;
     for (let number = 0; number < 2; number++) session.receive(openFrame(idOf(number)));
@@ -233,7 +233,7 @@ describe('a session under limits', () => {
     assert.deepEqual(reasons(sink.take(), 3), [6]);
   });
 
-  test('holds 4096 OPENs at most, whatever the rate: one more is a violation', () => {
+  test('holds at most 4096 OPENs, whatever the rate: one more is a violation', () => {
     const { session, requests } = listener({ opensPerSecond: 1, streams: 10 });
     for (let number = 0; number < 4096; number++) session.receive(openFrame(idOf(number)));
     session.flush();
@@ -262,7 +262,7 @@ describe('a session under limits', () => {
     );
   });
 
-  test('holds no more memory for bytes that wait than it may: the stream that needs more is reset', () => {
+  test('holds no more memory for waiting bytes than allowed: the stream that needs more is reset', () => {
     const { session, sink, requests } = listener({ maxHeldBytes: 4 * BLOCK_BYTES });
     const told: string[] = [];
     for (let number = 0; number < 6; number++) session.receive(openFrame(idOf(number)));
@@ -282,7 +282,7 @@ describe('a session under limits', () => {
     assert.deepEqual(reasons(sink.take(), RESET), [6, 6]);
     assert.equal(session.stats().heldBytes, 4 * BLOCK_BYTES);
     assert.equal(session.stats().streams, 4);
-    // The others go on, and what they give back serves again.
+    // The others continue, and the memory that they return is reused.
     session.receive(data(idOf(0), 0, 1));
     session.flush();
     assert.deepEqual(told.splice(0), ['0 11 bytes']);
@@ -292,7 +292,7 @@ describe('a session under limits', () => {
     assert.equal(session.stats().heldBytes, 4 * BLOCK_BYTES);
   });
 
-  test('a stream that was handed all its bytes holds no block when memory is short', () => {
+  test('a stream that has delivered all its bytes holds no block when memory is short', () => {
     const { session, requests } = listener({ maxHeldBytes: 4 * BLOCK_BYTES });
     for (let number = 0; number < 40; number++) session.receive(openFrame(idOf(number)));
     session.flush();
@@ -312,7 +312,7 @@ describe('a session under limits', () => {
       40 * 7200,
     );
     assert.ok(session.stats().heldBytes <= 2 * BLOCK_BYTES);
-    // A stream that gave its block away goes on where it was.
+    // A stream that gave up its block continues where it was.
     session.receive(data(idOf(39), 7200, 900));
     session.flush();
     assert.equal(chunks.at(-1)?.length, 900);
@@ -335,7 +335,7 @@ describe('a session under limits', () => {
 describe('a peer under limits', () => {
   const BYE = 0x12;
 
-  test('a friend that never shakes hands is dropped in time, and told of', async () => {
+  test('drops a friend without a handshake in time, and reports it', async () => {
     const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
     bench.peer.friendPath('relay');
     await bench.pass(4_900);
@@ -346,7 +346,7 @@ describe('a peer under limits', () => {
     assert.deepEqual(bench.take(), ['warn dropped a friend that made no handshake within 5 s']);
   });
 
-  test('packets that are no handshake do not keep a friend', async () => {
+  test('other packets than a handshake do not keep a friend', async () => {
     const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
     bench.peer.friendPath('udp');
     for (let second = 0; second < 6; second++) {
@@ -357,7 +357,7 @@ describe('a peer under limits', () => {
     assert.equal(bench.left, 1);
   });
 
-  test('who shook hands, or went offline, is not dropped', async () => {
+  test('does not drop a friend that completed the handshake, or went offline', async () => {
     const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
     bench.peer.friendPath('udp');
     await bench.pass(4_000);
@@ -373,7 +373,7 @@ describe('a peer under limits', () => {
     assert.equal(bench.timers.running, 0);
   });
 
-  test('a friend whose session ended has to shake hands anew', async () => {
+  test('a friend whose session ended needs a new handshake', async () => {
     const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
     await bench.join();
     bench.node.newest.deliver(bye(9, 0));
@@ -381,7 +381,7 @@ describe('a peer under limits', () => {
     assert.equal(bench.left, 1);
   });
 
-  test('a session without streams is ended after the idle time, and the friend may come again', async () => {
+  test('ends a session without streams after the idle time, and the friend may return', async () => {
     const bench = new ListenerBench({ limits: { idleTimeoutMs: 20_000, handshakeTimeoutMs: 60_000 } });
     await bench.join();
     const { newest } = bench.node;
@@ -402,7 +402,7 @@ describe('a peer under limits', () => {
     assert.ok(bench.peer.isOnline);
   });
 
-  test('the flood of one peer ends its session with a limit, and not that of another', async () => {
+  test('the flood of one peer ends its own session with a limit, and not that of another', async () => {
     const limits = { maxControlFramesPerSecond: 100 };
     const [bad, good] = [new ListenerBench({ limits }), new ListenerBench({ limits })];
     await bad.join();

@@ -47,13 +47,13 @@ async function opened() {
   return { ...all, peer, channel: all.node.newest };
 }
 
-test('it opens the channel that the agreement names, and a connector speaks first', async () => {
+test('opens the channel of the agreement, and a connector sends first', async () => {
   const { channel } = await opened();
   assert.deepEqual([channel.friend, channel.frameBytes], [5, 1024]);
   assert.deepEqual(channel.takeTypes(), [PING_TYPE]);
 });
 
-test('a channel that is refused, or fails before the answer, is the caller’s error', async () => {
+test('a refused channel, or one that fails before the answer, is an error of the caller', async () => {
   const { node, options, told } = parts();
   node.openError = new TunnelError('ERR_LIMIT', 'full');
   await assert.rejects(PeerSession.open(options), node.openError);
@@ -68,7 +68,7 @@ test('a channel that is refused, or fails before the answer, is the caller’s e
   assert.deepEqual(told, []);
 });
 
-test('frames that come before the session is there do no harm', async () => {
+test('frames before the session exists do no harm', async () => {
   const { node, options } = parts();
   node.held = [];
   const opening = PeerSession.open(options);
@@ -79,10 +79,10 @@ test('frames that come before the session is there do no harm', async () => {
   assert.equal(peer.session.stats().framesReceived, 0);
 });
 
-test('silence is asked after, then told once; the session is the owner’s to freeze', async () => {
+test('asks about silence, then reports it once; the owner may freeze the session', async () => {
   const { peer, channel, timers, told, pass } = await opened();
   channel.takeTypes();
-  // The first PING is unanswered, so no other goes out.
+  // The first PING is unanswered, so no other is sent.
   timers.advance(29_999);
   assert.deepEqual(told, []);
   timers.advance(1);
@@ -92,7 +92,11 @@ test('silence is asked after, then told once; the session is the owner’s to fr
   await pass(100);
   channel.deliver(PING);
   channel.deliver(PING);
-  assert.deepEqual(told.splice(0), ['heard', 'heard'], 'for each frame, as the owner may not want the first');
+  assert.deepEqual(
+    told.splice(0),
+    ['heard', 'heard'],
+    'for each frame, since the owner may ignore the first',
+  );
   peer.thaw();
   channel.deliver(PING);
   assert.deepEqual(told, []);
@@ -127,7 +131,7 @@ test('OPENs that wait for the rate pass in time, without a frame from the peer, 
   assert.equal(all.timers.running, 0);
 });
 
-test('after a thaw the peer has all of its time again', async () => {
+test('after a thaw the peer has its full time again', async () => {
   const { peer, timers, told } = await opened();
   timers.advance(25_000);
   peer.freeze();
@@ -139,7 +143,7 @@ test('after a thaw the peer has all of its time again', async () => {
   assert.deepEqual(told, ['silent']);
 });
 
-test('a frame against the protocol ends it: BYE goes out, and the channel is closed after it', async () => {
+test('a frame against the protocol ends it: BYE is sent, and then the channel closes', async () => {
   const { channel, told, timers, pass } = await opened();
   channel.takeTypes();
   channel.deliver(Uint8Array.of(1, 2, 3));
@@ -152,7 +156,7 @@ test('a frame against the protocol ends it: BYE goes out, and the channel is clo
   assert.equal(timers.running, 0);
 });
 
-test('the peer’s BYE ends it; the channel stays a moment, for its acknowledgement to arrive', async () => {
+test('the peer’s BYE ends it; the channel stays for a moment, so that its acknowledgement arrives', async () => {
   const { peer, channel, told, timers, pass } = await opened();
   channel.deliver(bye(10, 0));
   assert.deepEqual(told, ['end peer-shutdown politely ']);
@@ -167,7 +171,7 @@ test('the peer’s BYE ends it; the channel stays a moment, for its acknowledgem
   assert.equal(told.length, 1);
 });
 
-test('close says BYE, and waits until it has arrived before it closes the channel', async () => {
+test('close sends BYE, and closes the channel once it has arrived', async () => {
   const { peer, channel, told, pass } = await opened();
   channel.takeTypes();
   channel.inFlightBytes = 44;
@@ -182,10 +186,10 @@ test('close says BYE, and waits until it has arrived before it closes the channe
   await pass(30);
   assert.ok(channel.closed);
   await closing;
-  assert.deepEqual(told, [], 'our own close is no news');
+  assert.deepEqual(told, [], 'our own close is not reported');
 });
 
-test('close waits for room for its BYE, and for a peer that does not answer one second at most', async () => {
+test('close waits for room for its BYE, and at most one second for a peer that does not answer', async () => {
   const { peer, channel, pass } = await opened();
   channel.room = 1; // which the PING has taken
   void peer.close('peer-shutdown');
@@ -200,7 +204,7 @@ test('close waits for room for its BYE, and for a peer that does not answer one 
   assert.ok(channel.closed);
 });
 
-test('close while frozen says nothing and takes no time', async () => {
+test('close while frozen sends nothing and takes no time', async () => {
   const { peer, channel, timers } = await opened();
   channel.takeTypes();
   peer.freeze();
@@ -210,13 +214,13 @@ test('close while frozen says nothing and takes no time', async () => {
   assert.equal(timers.running, 0);
 });
 
-test('close after the worker has died takes no time, resets the streams and does not reject', async () => {
+test('close after the death of the worker takes no time, resets the streams and does not reject', async () => {
   const { peer, channel, timers, told } = await opened();
   channel.takeTypes();
   const resets: string[] = [];
   const stream = peer.session.open(PLAIN_TARGET, { onReset: (reason) => resets.push(reason) });
   channel.isGone = true;
-  // A program may still write to it before it hears of its end.
+  // A program may still write before it hears of the end.
   stream.write(Buffer.from('late'));
   peer.session.open(PLAIN_TARGET, {});
   await peer.close('peer-shutdown');
@@ -224,7 +228,7 @@ test('close after the worker has died takes no time, resets the streams and does
   assert.deepEqual([resets, told, timers.running], [['peer-shutdown'], [], 0]);
 });
 
-test('a worker that dies while a session says BYE shortens the wait', async () => {
+test('the death of the worker while a session sends BYE shortens the wait', async () => {
   const { peer, channel, pass } = await opened();
   channel.inFlightBytes = 44;
   let closed = false;
@@ -238,7 +242,7 @@ test('a worker that dies while a session says BYE shortens the wait', async () =
   assert.ok(closed);
 });
 
-test('abandon ends it without a word', async () => {
+test('abandon ends it without a frame', async () => {
   const { peer, channel, timers, told } = await opened();
   channel.takeTypes();
   peer.abandon('peer-silent');
@@ -248,7 +252,7 @@ test('abandon ends it without a word', async () => {
   assert.deepEqual(told, []);
 });
 
-test('a channel that fails ends it, and tells whose fault that was', async () => {
+test('a failing channel ends it, and the report says whose fault it was', async () => {
   for (const [remote, reason] of [
     [true, 'protocol-error'],
     [false, 'internal'],
@@ -263,7 +267,7 @@ test('a channel that fails ends it, and tells whose fault that was', async () =>
   }
 });
 
-test('a channel that fails while it is being closed shortens the wait', async () => {
+test('a channel that fails during close shortens the wait', async () => {
   const { peer, channel, pass } = await opened();
   channel.inFlightBytes = 44;
   const closing = peer.close('peer-shutdown');

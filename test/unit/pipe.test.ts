@@ -13,7 +13,7 @@ import { Target } from '../support/target.js';
 const MIB = 1024 * 1024;
 const WINDOW_BYTES = 256 * 1024;
 
-/** One TCP connection, a program's end of it and the end that a pipe gets. */
+/** One TCP connection: the program's end, and the end that a pipe gets. */
 interface Connection {
   readonly program: Socket;
   readonly piped: Socket;
@@ -68,7 +68,7 @@ function joined(socket: Socket, stream: StreamEnd): { pipe: Pipe; outcome: Promi
 }
 
 for (const pieceBytes of [1319, 64 * 1024, 7]) {
-  test(`bytes go both ways at once and arrive whole, in pieces of ${pieceBytes}`, async (t) => {
+  test(`bytes flow both ways at once and arrive intact, in pieces of ${pieceBytes}`, async (t) => {
     const { client, server, near, far, outcomes } = await tunnel(t, { pieceBytes });
     const bytes = pieceBytes === 7 ? MIB / 4 : 8 * MIB;
     const [up, down] = await Promise.all([
@@ -89,7 +89,7 @@ for (const pieceBytes of [1319, 64 * 1024, 7]) {
   });
 }
 
-test('a client that has ended still gets its answer', async (t) => {
+test('a client that has ended its side still gets the response', async (t) => {
   const { client, server, outcomes } = await tunnel(t);
   client.end('question');
   assert.equal(String(await readToEnd(server)), 'question');
@@ -100,7 +100,7 @@ test('a client that has ended still gets its answer', async (t) => {
   assert.deepEqual(await outcomes, ['ended', 'ended']);
 });
 
-test('a target that has ended still gets what the client sends', async (t) => {
+test('a target that has ended its side still gets what the client sends', async (t) => {
   const { client, server, outcomes } = await tunnel(t);
   server.end('banner');
   assert.equal(String(await readToEnd(client)), 'banner');
@@ -131,7 +131,7 @@ test('a reset of the client reaches the target as a reset', async (t) => {
   assert.deepEqual(await outcomes, ['reset', 'reset']);
 });
 
-test('a reset of the target reaches the client as a reset, also after the client has ended', async (t) => {
+test('a reset of the target reaches the client as a reset, even after the client has ended', async (t) => {
   const { client, server, far } = await tunnel(t);
   client.end('question');
   await readToEnd(server);
@@ -141,7 +141,7 @@ test('a reset of the target reaches the client as a reset, also after the client
   assert.deepEqual(far.stream.resets, ['reset']);
 });
 
-test('a socket that is destroyed in the middle is a reset for the far end, never a clean end', async (t) => {
+test('a socket destroyed halfway is a reset for the far end, never a clean end', async (t) => {
   const { near, server, outcomes } = await tunnel(t);
   near.socket.destroy();
   server.resume();
@@ -150,7 +150,7 @@ test('a socket that is destroyed in the middle is a reset for the far end, never
   assert.deepEqual(await outcomes, ['reset', 'reset']);
 });
 
-test('a client that goes away in the middle of an answer stops the target', async (t) => {
+test('a client that leaves during a response stops the target', async (t) => {
   const { client, server, near } = await tunnel(t);
   client.end();
   await readToEnd(server);
@@ -167,7 +167,7 @@ test('a slow reader stops a fast writer, and loses nothing', async (t) => {
   let pauses = 0;
   near.socket.on('pause', () => pauses++);
   const writing = writePattern(client, 'flood', bytes).then(() => client.end());
-  // Nobody reads at the target: what moves is what kernels and one window take.
+  // Nobody reads at the target: only kernels and one window hold bytes.
   for (let still = 0, seen = -1; still < 200; still++, await turn()) {
     if (near.socket.bytesRead !== seen) still = 0;
     seen = near.socket.bytesRead;
@@ -182,7 +182,7 @@ test('a slow reader stops a fast writer, and loses nothing', async (t) => {
   await writing;
 });
 
-test('credit goes back when the kernel has the bytes, not before', async (t) => {
+test('credit returns when the kernel has the bytes, not before', async (t) => {
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
@@ -198,7 +198,7 @@ test('credit goes back when the kernel has the bytes, not before', async (t) => 
   assert.deepEqual(taken, [flood.length, 4]);
 });
 
-test('what comes in one turn goes to the kernel in few calls, with credit step by step', async (t) => {
+test('bytes of one turn go to the kernel in few calls, with credit step by step', async (t) => {
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
@@ -212,7 +212,7 @@ test('what comes in one turn goes to the kernel in few calls, with credit step b
   assert.deepEqual(taken, [262_000, 262_000, 262_000, 214_000]);
 });
 
-test('a reset of the stream drops what waits, and cuts the connection', async (t) => {
+test('a reset of the stream drops waiting bytes, and cuts the connection', async (t) => {
   const { program, piped } = await connection(t);
   const { calls, stream } = recorder();
   const pipe = new Pipe(piped);
@@ -223,14 +223,14 @@ test('a reset of the stream drops what waits, and cuts the connection', async (t
   await turn();
   pipe.onReset();
   await closed;
-  // Node tells a program that still has bytes to read of an end; that it is none shows at a write.
+  // Node reports an end to a program that has unread bytes; only a write shows that it was a reset.
   program.on('end', () => program.write('x')).resume();
   assert.match(await ending(program), /^(ECONNRESET|EPIPE)$/);
   assert.ok(program.bytesRead < 48 * MIB);
   assert.deepEqual(calls, []);
 });
 
-test('a reset behind bytes that wait to be read is a reset, though Node says end', async (t) => {
+test('a reset behind unread bytes is a reset, although Node reports an end', async (t) => {
   const { program, piped } = await connection(t);
   const { calls, stream } = recorder();
   const pipe = new Pipe(piped);
@@ -247,13 +247,13 @@ test('a reset behind bytes that wait to be read is a reset, though Node says end
   const ended = once(piped, 'end').then(() => 'end');
   piped.on('pause', () => pipe.onDrain());
   pipe.onDrain();
-  // Without this the test would say nothing: it is the case that Node gets wrong.
+  // Without this the test would prove nothing: it is the case that Node gets wrong.
   assert.equal(await ended, 'end');
   await closed;
   assert.deepEqual(calls, ['reset']);
 });
 
-test('the same while an answer is on its way', async (t) => {
+test('the same while a response is in flight', async (t) => {
   const { program, piped } = await connection(t);
   const { calls, stream } = recorder();
   const pipe = new Pipe(piped);
@@ -274,7 +274,7 @@ test('the same while an answer is on its way', async (t) => {
   assert.deepEqual(calls, ['reset']);
 });
 
-test('a reset of the stream while the end is on its way still cuts the connection', async (t) => {
+test('a reset of the stream while the end is in flight still cuts the connection', async (t) => {
   const { program, piped } = await connection(t);
   const pipe = new Pipe(piped);
   const closed = closing(piped);
@@ -312,7 +312,7 @@ test('an end right behind the last bytes comes after them', async (t) => {
   assert.equal((await readDigest(server)).sha256, patternDigest('burst', bytes));
 });
 
-test('before it flows a pipe passes nothing on, and what came is not lost', async (t) => {
+test('a pipe passes nothing on before it flows, and loses nothing', async (t) => {
   const { program, piped } = await connection(t);
   const written: Uint8Array[] = [];
   let ends = 0;
@@ -333,12 +333,12 @@ test('before it flows a pipe passes nothing on, and what came is not lost', asyn
   assert.equal(ends, 1);
 });
 
-test('an end without a byte that comes before the pipe flows is passed on when it does', async (t) => {
+test('an empty end before the pipe flows is passed on once it does', async (t) => {
   const { program, piped } = await connection(t);
   const ended = new Promise<void>((resolve) => {
     const pipe = new Pipe(piped);
     pipe.attach({ write: () => true, end: resolve, reset: () => {}, consumed: () => {} });
-    // As a server's sockets do it: Node reads a little into its own buffer, and tells of an empty end.
+    // As the sockets of a server behave: Node reads a little into its own buffer, and reports an empty end.
     piped.read(0);
     piped.once('end', () => setImmediate(() => pipe.flow()));
   });
@@ -346,7 +346,7 @@ test('an end without a byte that comes before the pipe flows is passed on when i
   await ended;
 });
 
-test('a client that goes before the stream stands cancels it', async (t) => {
+test('a client that leaves before the stream is open cancels it', async (t) => {
   const { program, piped } = await connection(t);
   const resets: string[] = [];
   const stream = {
@@ -369,7 +369,7 @@ test('a client that goes before the stream stands cancels it', async (t) => {
   assert.deepEqual(resets, ['cancelled', 'cancelled']);
 });
 
-test('a pipe leaves no listener behind, ends once, and does nothing after it', async (t) => {
+test('a pipe leaves no listener behind, ends once, and does nothing after that', async (t) => {
   const { program, piped } = await connection(t);
   const events = ['error', 'close', 'end', 'data', 'drain', 'finish', 'timeout'] as const;
   const counts = (): number[] => events.map((event) => piped.listenerCount(event));
@@ -414,7 +414,7 @@ function closing(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.once('close', () => resolve()));
 }
 
-/** A stream that notes what is asked of it. */
+/** A stream that records the calls to it. */
 function recorder() {
   const calls: string[] = [];
   const stream = {

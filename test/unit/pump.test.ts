@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Pump } from '../../src/worker/pump.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-/** Everything a pump drives, on a clock and an event loop that the test turns. */
+/** Everything that a pump drives, on a clock and an event loop that the test turns. */
 class Machine {
   readonly timers = new VirtualTimers();
   readonly did: string[] = [];
@@ -82,7 +82,7 @@ function started(): Machine {
   return machine;
 }
 
-test('toxcore does its full work by its own interval, and nothing happens in between', () => {
+test('toxcore does its full work at its own interval, and nothing happens in between', () => {
   const machine = started();
   machine.timers.advance(49);
   machine.settle();
@@ -100,7 +100,7 @@ test('toxcore does its full work by its own interval, and nothing happens in bet
   assert.equal(machine.pump.iterations, 4);
 });
 
-test('datagrams are taken at once, without the full work', () => {
+test('datagrams are read at once, without the full work', () => {
   const machine = started();
   machine.waiting = 3;
   machine.pump.wake();
@@ -109,7 +109,7 @@ test('datagrams are taken at once, without the full work', () => {
   assert.equal(machine.waiting, 0);
 });
 
-test('datagrams that keep coming do not put the full work off', () => {
+test('a steady flow of datagrams does not delay the full work', () => {
   const machine = started();
   for (let ms = 0; ms < 50; ms += 10) {
     machine.timers.advance(10);
@@ -120,7 +120,7 @@ test('datagrams that keep coming do not put the full work off', () => {
   assert.equal(machine.takeDid().filter((what) => what === 'iterate').length, 1);
 });
 
-test('a flood of datagrams is taken in slices, with the channels in between', () => {
+test('a flood of datagrams is read in slices, with the channels in between', () => {
   const machine = started();
   machine.waiting = 600;
   machine.pump.wake();
@@ -131,7 +131,7 @@ test('a flood of datagrams is taken in slices, with the channels in between', ()
   assert.equal(machine.waiting, 0);
 });
 
-test('wake-ups before a turn melt into one', () => {
+test('wake-ups before a turn merge into one', () => {
   const machine = started();
   machine.pump.wake();
   machine.pump.wake();
@@ -141,7 +141,7 @@ test('wake-ups before a turn melt into one', () => {
   assert.deepEqual(machine.takeDid(), ['iterate', 'channels']);
 });
 
-test('TCP connections that move bring the full work at once', () => {
+test('active TCP connections trigger the full work at once', () => {
   const machine = started();
   machine.pump.wakeFully();
   machine.settle();
@@ -151,7 +151,7 @@ test('TCP connections that move bring the full work at once', () => {
   assert.deepEqual(machine.takeDid(), ['channels']);
 });
 
-test('a connection that moves during the full work brings it once more', () => {
+test('a connection that becomes active during the full work triggers it once more', () => {
   const machine = started();
   let moves = 1;
   machine.inIterate = () => {
@@ -187,7 +187,7 @@ test('a wait shorter than a timer is spent in turns of the event loop', () => {
   machine.settle();
 });
 
-test('having sent, toxcore is asked again when its full work is due', () => {
+test('after sending, the pump asks toxcore again when its full work is due', () => {
   const machine = started();
   machine.inChannels = () => {
     machine.intervalMs = 3;
@@ -210,7 +210,7 @@ test('it holds one timer at a time', () => {
   }
 });
 
-test('a stopped pump does nothing any more, not even what was due', () => {
+test('a stopped pump does nothing any more, not even due work', () => {
   const machine = started();
   machine.pump.wake();
   machine.pump.stop();
@@ -223,7 +223,7 @@ test('a stopped pump does nothing any more, not even what was due', () => {
   assert.equal(machine.timers.running, 0);
 });
 
-test('a pump that is stopped by an event goes no further', () => {
+test('a pump stopped by an event goes no further', () => {
   const machine = started();
   machine.inIterate = () => machine.pump.stop();
   machine.pump.wakeFully();

@@ -21,7 +21,7 @@ test('two ends that heard of the same relays in any order give a friend the same
   assert.deepEqual(given(b), given(a));
 });
 
-test('a relay is kept once, at the address that was told last', () => {
+test('a relay is kept once, at its latest address', () => {
   const relays = new Relays();
   relays.add('192.0.2.1', 1, key(5));
   relays.add('192.0.2.2', 2, key(5));

@@ -31,10 +31,10 @@ function bench() {
   return { policy, gate, dropped, ask };
 }
 
-test('10,000 requests of strangers in one second reach nobody, and keep no honest one out', () => {
+test('10,000 requests of strangers in one second reach nobody, and keep no honest peer out', () => {
   const { policy, dropped, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
-  // The shape of ours, of an old ticket that was rotated away, of other clients, of nothing.
+  // In our format, of an old rotated ticket, of other clients, and empty.
   const shapes = [
     requestMessage(new Uint8Array(32).fill(0x99), { connector: keyOf(1), listener: LISTENER }),
     Uint8Array.of(1, ...new Uint8Array(40)),
@@ -55,14 +55,14 @@ test('10,000 requests of strangers in one second reach nobody, and keep no hones
   }
   const tookMs = performance.now() - begunMs;
   assert.equal(honest, 40);
-  assert.equal(policy.turnedAway, 0, 'nothing of it cost the main thread anything');
+  assert.equal(policy.turnedAway, 0, 'none of it cost the main thread anything');
   assert.ok(tookMs < 2_000, `${tookMs} ms`);
-  assert.deepEqual(dropped, [1], 'it is told at once, and then every ten seconds');
+  assert.deepEqual(dropped, [1], 'it is reported at once, and then every ten seconds');
   ask(keyOf(1), shapes[4]!, 11_000);
   assert.deepEqual(dropped, [1, 10_000]);
 });
 
-test('a ticket’s holder who floods loses newcomers of that ticket alone, and only while he does', () => {
+test('a ticket holder that floods delays newcomers of that ticket alone, and only meanwhile', () => {
   const { policy, gate, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
   const other = policy.newTicket({ name: 'ci' });
@@ -80,7 +80,7 @@ test('a ticket’s holder who floods loses newcomers of that ticket alone, and o
   assert.ok(by(secret, 5_000, 1_000)?.grant);
 });
 
-test('requests with a known beginning and a forged proof are turned away by the policy, and counted', () => {
+test('the policy rejects and counts requests with a known prefix and a forged proof', () => {
   const { policy, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
   const recorded = requestMessage(secret, { connector: keyOf(1), listener: LISTENER });
@@ -88,7 +88,7 @@ test('requests with a known beginning and a forged proof are turned away by the 
   assert.equal(policy.turnedAway, 1);
 });
 
-test('denied keys do not pass, whatever they say; before it is told, nobody does', () => {
+test('denied keys never pass; before the gate knows the tickets, nobody passes', () => {
   const { policy, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
   const connector = keyOf(8_000_000);

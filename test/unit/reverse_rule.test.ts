@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { parseAddress } from '../../src/core/ip.js';
-import { parseReverseSpec, printReverseSpec } from '../../src/rules/forward_spec.js';
+import { parseReverseSpec, printForwardSpec } from '../../src/rules/forward_spec.js';
 import { opensReverse, parseReverseRule, printReverseRule } from '../../src/rules/reverse_rule.js';
 import type { Grant } from '../../src/rules/rule_book.js';
 import { ReverseBook } from '../../src/rules/rule_book.js';
@@ -13,7 +13,7 @@ function opens(rule: string, host: string, port: number): boolean {
   return opensReverse(parseReverseRule(rule), address, port);
 }
 
-test('--allow-reverse opens what it names, on loopback unless it says otherwise', () => {
+test('--allow-reverse opens the ports that it names, on the loopback by default', () => {
   for (const [rule, host, port, yes] of [
     ['8080', '127.0.0.1', 8080, true],
     ['8080', '127.0.0.2', 8080, true],
@@ -47,7 +47,7 @@ test('--allow-reverse opens what it names, on loopback unless it says otherwise'
   }
 });
 
-test('--allow-reverse with a name is for that name, and a name that nobody has is an error', () => {
+test('--allow-reverse with a name applies to that name, and an unknown name is an error', () => {
   const isName = (name: string): boolean => name === 'laptop';
   assert.deepEqual(parseReverseRule('laptop:8080', isName), {
     name: 'laptop',
@@ -78,7 +78,7 @@ test('--allow-reverse with a name is for that name, and a name that nobody has i
   }
 });
 
-test('a rule is printed as it was written, and read back as the same', () => {
+test('a rule prints as written, and parses back to the same', () => {
   const isName = (name: string): boolean => name === 'laptop';
   for (const [text, printed = text] of [
     ['0'],
@@ -101,7 +101,7 @@ test('a rule is printed as it was written, and read back as the same', () => {
   }
 });
 
-test('rules that are added and removed count at once; to take one away opens nothing', () => {
+test('added and removed rules take effect at once; removing one opens nothing', () => {
   const loopback = parseAddress('127.0.0.1');
   assert.ok(loopback !== undefined);
   const rule = (text: string) => parseReverseRule(text, (name) => name === 'laptop');
@@ -129,10 +129,10 @@ test('rules that are added and removed count at once; to take one away opens not
     [false, true],
   );
   assert.deepEqual([book.remove(rule('laptop:90')), book.remove(rule('laptop:90'))], [true, false]);
-  assert.deepEqual([opens(80), opens(90)], [false, false], 'its last rule is gone, not its narrowness');
+  assert.deepEqual([opens(80), opens(90)], [false, false], 'its last rule is gone, but it stays restricted');
   assert.equal(changes, 2);
   book.keep((name) => name !== 'laptop');
-  assert.equal(opens(80), true, 'another who gets the name');
+  assert.equal(opens(80), true, 'another peer that gets the name');
   assert.equal(changes, 3);
   forget();
   assert.ok(book.remove(rule('80')));
@@ -140,7 +140,7 @@ test('rules that are added and removed count at once; to take one away opens not
   assert.equal(changes, 3);
 });
 
-test('nothing is allowed without a rule; a name with rules of either kind of its own has none of the general ones', () => {
+test('nothing is allowed without a rule; a name with its own rules of either kind has none of the general ones', () => {
   const loopback = parseAddress('127.0.0.1');
   assert.ok(loopback !== undefined);
   const grant = (name: string) => ({ name, kind: 'peer', rules: undefined }) as const;
@@ -157,7 +157,7 @@ test('nothing is allowed without a rule; a name with rules of either kind of its
   const book = new ReverseBook([rule('80'), rule('laptop:90')]);
   assert.deepEqual([ask(book, 'other', 80), ask(book, 'other', 90)], [true, false]);
   assert.deepEqual([ask(book, 'laptop', 80), ask(book, 'laptop', 90)], [false, true]);
-  assert.equal(ask(book, 'other', 80, true), false, 'a narrow ticket gets no more than it was made for');
+  assert.equal(ask(book, 'other', 80, true), false, 'a restricted ticket gets no more than it was made for');
   assert.equal(ask(book, 'laptop', 90, true), true);
   const narrow: Grant = { ...grant('other'), allowReverse: [] };
   assert.deepEqual(
@@ -168,7 +168,7 @@ test('nothing is allowed without a rule; a name with rules of either kind of its
   assert.deepEqual([ask(book, 'laptop', 80), ask(book, 'laptop', 90)], [true, false]);
 });
 
-test('-R is read as -L is, with the far end first, and printed as it was read', () => {
+test('-R parses like -L, with the far end first, and prints as it was read', () => {
   for (const [text, spec] of [
     [
       '8080:localhost:80',
@@ -179,11 +179,11 @@ test('-R is read as -L is, with the far end first, and printed as it was read', 
     ['localhost:1:h:2', { bind: { host: 'localhost', port: 1 }, target: { host: 'h', port: 2 } }],
   ] as const) {
     assert.deepEqual(parseReverseSpec(text), spec);
-    assert.deepEqual(parseReverseSpec(printReverseSpec(spec)), spec);
+    assert.deepEqual(parseReverseSpec(printForwardSpec(spec)), spec);
   }
   for (const [text, says] of [
     ['/run/a.sock:localhost:80', /at ports only/],
-    ['name.example:8080:localhost:80', /must be numeric, or localhost/],
+    ['name.example:8080:localhost:80', /must be a numeric address or localhost/],
     ['*:8080:localhost:80', /must be written out/],
     ['8080', /three or four parts/],
   ] as const) {

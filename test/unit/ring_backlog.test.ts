@@ -15,7 +15,7 @@ function backlog(limitBytes: number, startAt = 0, slot = 1, reserveBytes = 0) {
 
 describe('backlog', () => {
   for (const startAt of [0, 2 ** 31 - 60, -60]) {
-    test(`room shrinks by what is taken and grows by what is drained, from ${startAt >>> 0} on`, () => {
+    test(`room shrinks by written bytes and grows by drained bytes, from ${startAt >>> 0} on`, () => {
       const { table, gauge } = backlog(100, startAt);
       for (let round = 0; round < 5; round++) {
         assert.equal(gauge.room(), 100);
@@ -59,7 +59,7 @@ describe('backlog', () => {
   });
 
   for (const startAt of [0, 2 ** 31 - 70, -70]) {
-    test(`of the reserve urgent frames alone may have, and wait for less when that is full, from ${startAt >>> 0} on`, () => {
+    test(`only urgent frames use the reserve, and wait for less when it is full, from ${startAt >>> 0} on`, () => {
       const { table, gauge } = backlog(100, startAt, 1, 20);
       assert.equal(gauge.room(), 100);
       gauge.take(75);
@@ -92,7 +92,7 @@ describe('backlog', () => {
     assert.equal(gauge.fits(11, true), true);
   });
 
-  test('what is more than the promised room, or a reserve of half of the limit, is a programming error', () => {
+  test('more than the promised room, or a reserve of half of the limit, is a programming error', () => {
     const { gauge } = backlog(100, 0, 1, 20);
     assert.throws(() => gauge.fits(31), RangeError);
     assert.throws(() => gauge.fits(51, true), RangeError);
@@ -127,7 +127,7 @@ describe('backlog', () => {
     assert.equal(gauge.room(), 40);
   });
 
-  test('more drained than written is noticed', () => {
+  test('more drained than written is detected', () => {
     const { table, gauge } = backlog(100);
     table.drained(1, 1);
     assert.throws(() => gauge.room(), /more drained than written/);
@@ -144,8 +144,8 @@ describe('backlog', () => {
     });
   }
 
-  test('whatever is written and drained, what is on its way is known and within the limit', () => {
-    // A row each without a reserve, with a small one and a large one.
+  test('under any writes and drains, the bytes in flight are known and within the limit', () => {
+    // One row each without a reserve, with a small one and with a large one.
     const reserves = [0, 6, 12];
     const step = fc.record({
       slot: fc.nat(2),

@@ -15,7 +15,7 @@ import {
 } from '../../src/ring/record.js';
 
 describe('record header', () => {
-  test('golden bytes: channel id little-endian in three, flags in the fourth', () => {
+  test('golden bytes: channel id little-endian in three bytes, flags in the fourth', () => {
     const bytes = new Uint8Array(6);
     writeHeader(bytes, 1, packHeader(0x010203, FLAG_URGENT | 0x80));
     assert.equal(Buffer.from(bytes).toString('hex'), '000302018100');
@@ -23,7 +23,7 @@ describe('record header', () => {
     assert.equal(RECORD_HEADER_BYTES, 4);
   });
 
-  test('channel id and flags come back as they were', () => {
+  test('channel id and flags round-trip', () => {
     const numbers = [fc.nat(MAX_CHANNEL_ID), fc.nat(255)] as const;
     fc.assert(
       fc.property(...numbers, (channelId, flags) => {
@@ -46,7 +46,7 @@ describe('record header', () => {
     });
   }
 
-  test('as many neighbouring channels as there may be peers have slots of their own', () => {
+  test('as many neighbouring channels as there may be peers have their own slots', () => {
     const slots = new Set(Array.from({ length: MAX_PEERS }, (_, i) => slotOf(MAX_CHANNEL_ID - i)));
     assert.equal(slots.size, MAX_PEERS);
     assert.ok([...slots].every((slot) => slot >= 0 && slot < MAX_PEERS));

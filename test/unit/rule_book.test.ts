@@ -17,7 +17,7 @@ const grant = (name: string, ...rules: string[]): Grant => ({
   rules: rules.length > 0 ? rules.map(parseExposeSpec) : undefined,
 });
 
-/** Whether `who` may have a connection to the address at the port. */
+/** Whether `who` may connect to the address and port. */
 function opens(book: RuleBook, who: Grant | undefined, addressText: string, port: number): boolean {
   const host = readHost(addressText);
   const address = parseAddress(addressText);
@@ -52,24 +52,21 @@ describe('the text of a rule', () => {
     ['[::1]:22', '[::1]:22'],
   ];
   for (const [text, canonical] of READ) {
-    test(`${text} is ${canonical}, and reads back as the same`, () => {
+    test(`${text} is ${canonical}, and parses back to the same`, () => {
       assert.equal(printRule(rule(text), isName), canonical);
       assert.deepEqual(rule(canonical), rule(text));
     });
   }
 
-  test('a word that is a name and could be a host is the name, and that is told', () => {
+  test('a word that is a name and could be a host is the name, and that is reported', () => {
     const read = readRule('laptop:22', isName);
     assert.equal(read.rule.name, 'laptop');
-    assert.match(
-      read.note ?? '',
-      /localhost:22 to laptop alone; a host of that name is written laptop\.:PORT/,
-    );
+    assert.match(read.note ?? '', /localhost:22 to laptop only; for a host of that name write laptop\.:PORT/);
     assert.equal(readRule('desk:22', isName).note, undefined);
     assert.equal(rule('laptop.:22').name, undefined);
   });
 
-  test('a name that nobody has is refused where only a name can stand', () => {
+  test('an unknown name is refused where only a name is possible', () => {
     for (const text of [
       'desk:localhost:22',
       ':localhost:22',
@@ -81,7 +78,7 @@ describe('the text of a rule', () => {
     }
   });
 
-  test('what stands behind a name is read as strictly as without one', () => {
+  test('the part after a name is parsed as strictly as without one', () => {
     for (const text of [
       'laptop:',
       'laptop:0',
@@ -96,15 +93,15 @@ describe('the text of a rule', () => {
 });
 
 describe('a name', () => {
-  test('is taken in either case', () => assert.equal(parseName('Laptop-2'), 'laptop-2'));
+  test('matches regardless of case', () => assert.equal(parseName('Laptop-2'), 'laptop-2'));
   for (const text of ['', '2fast', 'a.b', 'a b', 'ä', 'a'.repeat(33), '*', 'localhost', 'all', 'a:b', '-x']) {
-    test(`is not ${JSON.stringify(text)}`, () => {
+    test(`cannot be ${JSON.stringify(text)}`, () => {
       assert.throws(() => parseName(text), failsWith('ERR_USAGE', /./));
     });
   }
 });
 
-describe('a book of rules', () => {
+describe('a rule book', () => {
   test('without any rule opens nothing', () => {
     for (const book of [new RuleBook(), new RuleBook([])]) {
       assert.equal(book.isDefault, false);
@@ -114,7 +111,7 @@ describe('a book of rules', () => {
     }
   });
 
-  test('opens the loopback where it is told to, and says that it is the default', () => {
+  test('opens the loopback on request, and reports that this is the default', () => {
     const book = new RuleBook([], true);
     assert.equal(book.isDefault, true);
     assert.deepEqual(
@@ -136,7 +133,7 @@ describe('a book of rules', () => {
     assert.ok(seen.length > 0 && seen.every((isOpen) => isOpen));
   });
 
-  test('a rule for a name, or one that says the same, replaces the default as well', () => {
+  test('a rule for a name, or one with the same effect, also replaces the default', () => {
     const named = new RuleBook([], true);
     named.add(rule('laptop:22'));
     assert.ok(!opens(named, grant('ci'), '127.0.0.1', 22));
@@ -146,7 +143,7 @@ describe('a book of rules', () => {
     assert.ok(opens(same, undefined, '127.0.0.1', 22));
   });
 
-  test('the default comes back by nothing: not when the last rule goes, nor a name', () => {
+  test('nothing brings the default back: neither removing the last rule nor removing a name', () => {
     const book = new RuleBook([], true);
     let changes = 0;
     book.onChange(() => changes++);
@@ -163,7 +160,7 @@ describe('a book of rules', () => {
     assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
   });
 
-  test('the default counts beside what is given at the start, and goes alone', () => {
+  test('the default applies next to the initial rules, and can be removed alone', () => {
     const book = new RuleBook([rule('db.lan:80')], true);
     assert.ok(opens(book, undefined, '127.0.0.1', 1));
     book.closeDefault();
@@ -171,7 +168,7 @@ describe('a book of rules', () => {
     assert.equal(book.list().length, 1);
   });
 
-  test('who has rules of the other kind of its own has none of the general ones', () => {
+  test('a name with its own rules of the other kind has none of the general ones', () => {
     const book = new RuleBook([rule('22')]);
     const host = readHost('127.0.0.1');
     assert.ok(typeof host !== 'string');
@@ -192,7 +189,7 @@ describe('a book of rules', () => {
     assert.ok(!opens(book, undefined, '127.0.0.1', 22));
   });
 
-  test('who has rules of its own has those alone', () => {
+  test('a name with its own rules has only those', () => {
     const book = new RuleBook(['22', 'laptop:10.0.0.0/24:80,443'].map(rule));
     assert.ok(opens(book, grant('laptop'), '10.0.0.9', 443));
     assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
@@ -207,7 +204,7 @@ describe('a book of rules', () => {
     assert.ok(!opens(new RuleBook([], true), none, '127.0.0.1', 22));
   });
 
-  test('taking a rule away never opens anything', () => {
+  test('removing a rule never opens anything', () => {
     const book = new RuleBook(['*:*', 'laptop:22'].map(rule));
     assert.ok(book.remove(rule('laptop:22')));
     assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
@@ -217,14 +214,14 @@ describe('a book of rules', () => {
     assert.equal(book.isDefault, false);
   });
 
-  test('the default can be taken away', () => {
+  test('the default can be removed', () => {
     const book = new RuleBook([], true);
     assert.ok(book.remove(rule('localhost:*')));
     assert.equal(book.isDefault, false);
     assert.ok(!opens(book, undefined, '127.0.0.1', 22));
   });
 
-  test('changes count for questions asked after them', () => {
+  test('changes apply to later questions', () => {
     const book = new RuleBook([rule('22')]);
     const rules = book.rulesFor(() => undefined);
     const host = readHost('127.0.0.1');
@@ -235,7 +232,7 @@ describe('a book of rules', () => {
     assert.ok(!rules.mayPermit(host, 23));
   });
 
-  test('the order of rules does not count', () => {
+  test('the order of rules does not matter', () => {
     for (const texts of [
       ['127.0.0.1:22', '*:80'],
       ['*:80', '127.0.0.1:22'],
@@ -247,7 +244,7 @@ describe('a book of rules', () => {
     }
   });
 
-  test('the same rule twice is one, and what is not there cannot be taken away', () => {
+  test('a repeated rule counts once, and a missing rule cannot be removed', () => {
     const book = new RuleBook();
     assert.equal(book.add(rule('22')), true);
     assert.equal(book.add(rule('localhost:22')), false);
@@ -255,7 +252,7 @@ describe('a book of rules', () => {
     assert.equal(book.remove(rule('23')), false);
   });
 
-  test('tells of changes, and of nothing else', () => {
+  test('reports changes, and nothing else', () => {
     const book = new RuleBook();
     let told = 0;
     const forget = book.onChange(() => told++);
@@ -272,7 +269,7 @@ describe('a book of rules', () => {
     assert.equal(told, 4);
   });
 
-  test('has a bound', () => {
+  test('is bounded', () => {
     const book = new RuleBook();
     for (let port = 1; port <= MAX_RULES; port++) book.add(rule(String(port)));
     assert.throws(() => book.add(rule('60000')), failsWith('ERR_LIMIT', /remove one first/));

@@ -10,11 +10,11 @@ import {
 } from '../../src/mux/schedule/scheduler.js';
 import { Urgency } from '../../src/mux/schedule/urgency.js';
 
-/** Frames that were sent, in order, and how many more the sink takes. */
+/** Sent frames in order, and how many more the sink accepts. */
 class Wire {
   readonly log: string[] = [];
   room = Number.POSITIVE_INFINITY;
-  /** The sink refuses bulk alone. */
+  /** The sink refuses only bulk. */
   urgentOnly = false;
   asked = 0;
 
@@ -83,7 +83,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['c!', 'b^', 'a', 'a']);
   });
 
-  test('a source with many control frames does not hold up another', () => {
+  test('a source with many control frames does not delay another', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     for (const source of sources) {
       source.controls = 2;
@@ -93,7 +93,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['a!', 'b!', 'a!', 'b!']);
   });
 
-  test('bulk streams take turns of a quantum', () => {
+  test('bulk streams take turns of one quantum', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     for (const source of sources) {
       source.bytes = 2 * QUANTUM_BYTES;
@@ -103,7 +103,7 @@ describe('scheduler', () => {
     assert.equal(wire.log.join(''), 'aaaaaaaabbbbbbbbaaaaaaaabbbbbbbb');
   });
 
-  test('streams share by bytes, whatever the size of their frames and however the sink stutters', () => {
+  test('streams share by bytes, whatever their frame sizes and however irregular the sink', () => {
     const { wire, scheduler, sources } = fakes('a', 'b', 'c');
     const sizes = [1300, 700, 100];
     for (const [index, source] of sources.entries()) {
@@ -139,7 +139,7 @@ describe('scheduler', () => {
     assert.equal(wire.log.join(''), 'aaaaaaaabbbbbbbbaabb');
   });
 
-  test('bulk that is refused does not hold up what is urgent', () => {
+  test('refused bulk does not delay urgent frames', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     const [a, b] = sources as [FakeSource, FakeSource];
     wire.urgentOnly = true;
@@ -155,7 +155,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['b!', 'b^']);
   });
 
-  test('a refused control frame is sent again, and nothing overtakes it', () => {
+  test('a refused control frame is retried, and nothing overtakes it', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     const [a, b] = sources as [FakeSource, FakeSource];
     wire.room = 0;
@@ -171,7 +171,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['a!', 'b']);
   });
 
-  test('a refused interactive frame is sent again', () => {
+  test('a refused interactive frame is retried', () => {
     const { wire, scheduler, sources } = fakes('a');
     wire.room = 0;
     sources[0]!.bytes = 10;
@@ -184,7 +184,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['a^']);
   });
 
-  test('a stream that is interactive no more goes to the others', () => {
+  test('a stream that is no longer interactive joins the others', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     const [a, b] = sources as [FakeSource, FakeSource];
     wire.room = 0;
@@ -201,7 +201,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['b', 'b', 'a', 'a']);
   });
 
-  test('a stream that waits its turn keeps its place, also when it becomes interactive', () => {
+  test('a waiting stream keeps its place, even when it becomes interactive', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     const [a, b] = sources as [FakeSource, FakeSource];
     for (const source of [b, a]) {
@@ -214,7 +214,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['b', 'a']);
   });
 
-  test('a stream without data leaves, comes back, and starts with a fresh turn', () => {
+  test('a stream without data leaves, returns, and starts with a fresh turn', () => {
     const { wire, scheduler, sources } = fakes('a');
     const source = sources[0]!;
     source.bytes = 100;
@@ -228,7 +228,7 @@ describe('scheduler', () => {
     assert.deepEqual(wire.log, ['a', 'a']);
   });
 
-  test('a stream that is gone is in no lane', () => {
+  test('a closed stream is in no lane', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     const [a, b] = sources as [FakeSource, FakeSource];
     for (const source of [a, b]) {
@@ -261,7 +261,7 @@ describe('scheduler', () => {
 });
 
 describe('lane', () => {
-  test('is first in, first out, and can be left from anywhere', () => {
+  test('is first in, first out, and allows removal anywhere', () => {
     for (let gone = 0; gone < 3; gone++) {
       const lane = new Lane<number>();
       const all = [0, 1, 2].map((number) => new LaneTicket(number));
@@ -300,10 +300,10 @@ describe('urgency', () => {
     const urgency = new Urgency(0);
     assert.ok(urgency.allows(4096, 0));
     assert.ok(!urgency.allows(4097, 0));
-    assert.ok(!urgency.allows(4097, 1e9), 'an allowance that is saved up without end');
+    assert.ok(!urgency.allows(4097, 1e9), 'an allowance that accumulates without bound');
   });
 
-  test('what was sent is missing until time has filled it up, 64 bytes a millisecond', () => {
+  test('time restores the spent allowance, 64 bytes per millisecond', () => {
     const urgency = new Urgency(0);
     urgency.spend(4096);
     assert.ok(!urgency.allows(1, 0));
@@ -315,7 +315,7 @@ describe('urgency', () => {
     assert.ok(!urgency.allows(4097, 10_000));
   });
 
-  test('a long download does not make a debt', () => {
+  test('a long download creates no debt', () => {
     const urgency = new Urgency(0);
     urgency.spend(1e9);
     assert.ok(urgency.allows(4096, 63));

@@ -4,7 +4,7 @@ import { processIo } from '../../src/cli/process/process_io.js';
 
 const NAMES = ['TOX_WASM_TUNNEL_TICKET', 'TOX_WASM_TUNNEL_PASSPHRASE', 'TOX_WASM_TUNNEL_PROXY'];
 
-test('variables with secrets leave the environment before any command runs, and are given out once', () => {
+test('variables with secrets leave the environment before any command runs, and are handed out once', () => {
   for (const name of NAMES) process.env[name] = `of ${name}`;
   const io = processIo(async () => {
     throw new Error('nothing is loaded for that');
@@ -16,7 +16,7 @@ test('variables with secrets leave the environment before any command runs, and 
   }
 });
 
-test('those that are not set are not there, and others stay', () => {
+test('unset variables are missing, and other variables stay', () => {
   process.env['TOX_WASM_TEST'] = 'x';
   const io = processIo(async () => {
     throw new Error('nothing is loaded for that');

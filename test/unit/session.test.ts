@@ -24,7 +24,7 @@ function receive(session: Session, ...frames: string[]): void {
   session.flush();
 }
 
-/** Handlers that write down what they hear. */
+/** Handlers that record their calls. */
 function listening(log: string[]) {
   return {
     onOpened: () => log.push('opened'),
@@ -55,7 +55,7 @@ function opened(options: Partial<SessionOptions> = {}, credit = 100_000) {
   return all;
 }
 
-/** A listener that has been asked for one stream. */
+/** A listener with one requested stream. */
 function requested(options: Partial<SessionOptions> = {}) {
   const requests: OpenRequest[] = [];
   const alone = aloneWith({ role: 'listener', onOpen: (request) => requests.push(request), ...options });
@@ -66,7 +66,7 @@ function requested(options: Partial<SessionOptions> = {}) {
   return { ...alone, requests, request };
 }
 
-/** As {@link asked}, with as many streams of ours as there may be. */
+/** Like {@link asked}, with as many streams of ours as allowed. */
 function full(options: Partial<SessionOptions> = {}) {
   const all = asked(options);
   for (let count = 1; count < MAX_STREAMS_PER_PEER; count++) all.session.open(ssh, {});
@@ -96,7 +96,7 @@ describe('the start of a session', () => {
     assert.deepEqual(aloneWith().sink.hex(), [FIRST_PING]);
   });
 
-  test('the listener sends nothing before the first frame of the connector', () => {
+  test("the listener sends nothing before the connector's first frame", () => {
     const { session, sink } = aloneWith({ role: 'listener' });
     session.open(ssh, {});
     session.writable();
@@ -111,13 +111,13 @@ describe('the start of a session', () => {
 });
 
 describe('opening', () => {
-  test('OPEN tells the target and our window, urgent', () => {
+  test('OPEN carries the target and our window, and is urgent', () => {
     const { sink, id } = asked();
     assert.deepEqual(sink.urgent, [true]);
     assert.deepEqual(sink.hex(), [openOf(id)]);
   });
 
-  test('what is written before OPENED is sent after it', () => {
+  test('data written before OPENED is sent after it', () => {
     const { session, sink, stream, id, log } = asked();
     sink.take();
     assert.ok(stream.write(Buffer.from('hi')));
@@ -136,7 +136,7 @@ describe('opening', () => {
     assert.deepEqual(log, ['opened', 'data hi', 'end']);
   });
 
-  test('CREDIT that overtakes OPENED counts', () => {
+  test('a CREDIT that overtakes OPENED counts', () => {
     const { session, sink, stream, id } = asked();
     sink.take();
     stream.write(Buffer.from('hello'));
@@ -153,22 +153,22 @@ describe('opening', () => {
     assert.equal(stream.write(Buffer.from('x')), false);
   });
 
-  test('a target that is none is refused here', () => {
+  test('an invalid target is refused locally', () => {
     assert.throws(() => aloneWith().session.open({ ...ssh, port: 0 }, {}), TunnelError);
   });
 
-  test("the peer's most streams at once do not bound our own", () => {
+  test("the peer's stream limit does not limit our own", () => {
     const { session, sink } = asked({ limits: { streams: 1 } });
     for (let count = 1; count < 20; count++) session.open(ssh, {});
     assert.equal(sink.take().length, 20);
   });
 
-  test('beyond the most of our own streams an OPEN waits until one is over', () => {
+  test('beyond our own stream limit an OPEN waits until a stream is over', () => {
     const { session, sink, id } = full();
     const second = session.open(ssh, {});
     const third = session.open(ssh, {});
     assert.deepEqual(sink.hex(), []);
-    // One that is given up before its turn is never sent, and needs no answer.
+    // One cancelled before its turn is never sent, and needs no answer.
     second.reset('cancelled');
     receive(session, `03${id}0001`);
     const wanted = third.id.replaceAll('-', '');
@@ -179,7 +179,7 @@ describe('opening', () => {
     assert.equal(session.streamCount, MAX_STREAMS_PER_PEER);
   });
 
-  test('an OPEN that waits is sent as soon as the last frame of another stream was', () => {
+  test('a waiting OPEN is sent as soon as the last frame of another stream was', () => {
     const { session, sink, id, stream } = full();
     session.open(ssh, {});
     receive(session, `02${id}${u64(100)}`, `05${id}${u64(0)}`);
@@ -191,7 +191,7 @@ describe('opening', () => {
     );
   });
 
-  test('so many of our own OPENs may wait, and one more is refused here', () => {
+  test('the number of our waiting OPENs is limited, and one more is refused locally', () => {
     const { session, sink } = full();
     const waiting = Array.from({ length: MAX_WAITING_OPENS }, () => session.open(ssh, {}));
     assert.throws(
@@ -205,7 +205,7 @@ describe('opening', () => {
     assert.equal(session.streamCount, 0);
   });
 
-  test('an OPEN of ours that waits is refused here when no stream of ours ends for 10 s, and says why', () => {
+  test('a waiting OPEN of ours is refused locally when no stream of ours ends for 10 s, with the reason', () => {
     let sooner = 0;
     const { session, sink, clock, id } = full({
       keepAliveMs: 60_000,
@@ -218,10 +218,10 @@ describe('opening', () => {
     const first = session.open(ssh, listening(log));
     const second = session.open(ssh, listening(log));
     clock.ms += 5000;
-    // One that ends gives its place to the first, and the second all of its time again.
+    // A stream that ends gives its place to the first OPEN, and restarts the wait of the second.
     receive(session, `03${id}0001`);
     assert.equal(sink.take().length, 1);
-    assert.ok(sooner > 0, 'the owner is to tick sooner than it knew');
+    assert.ok(sooner > 0, 'the owner must tick sooner than it knew');
     clock.ms += 9999;
     assert.equal(session.nextTickMs(), 1);
     session.tick();
@@ -236,7 +236,7 @@ describe('opening', () => {
     assert.equal(session.stats().opensRefused, 0);
   });
 
-  test('a UUID whose place is taken is drawn again', () => {
+  test('a UUID with a taken slot is drawn again', () => {
     const draws = [1, 1, 2];
     const { session } = aloneWith({ random16: () => new Uint8Array(16).fill(draws.shift() ?? 9) });
     const one = session.open(ssh, {});
@@ -245,7 +245,7 @@ describe('opening', () => {
   });
 });
 
-describe('giving up before the answer', () => {
+describe('cancelling before the answer', () => {
   test('a stream whose OPEN was not sent leaves no trace', () => {
     const { session, sink } = aloneWith();
     sink.take();
@@ -258,7 +258,7 @@ describe('giving up before the answer', () => {
     assert.equal(session.streamCount, 0);
   });
 
-  test('RESET goes at once, the UUID is kept until the answer, and after OPENED RESET goes again', () => {
+  test('RESET is sent at once, the UUID is kept until the answer, and after OPENED RESET is sent again', () => {
     const { session, sink, stream, id, log } = asked();
     sink.take();
     stream.reset('cancelled');
@@ -275,7 +275,7 @@ describe('giving up before the answer', () => {
     ['REFUSED', (id: string) => `03${id}0008`],
     ['RESET', (id: string) => `07${id}0008`],
   ] as const) {
-    test(`${answer} ends it for good`, () => {
+    test(`${answer} ends it permanently`, () => {
       const { session, sink, stream, id, log } = asked();
       stream.reset('cancelled');
       sink.take();
@@ -286,7 +286,7 @@ describe('giving up before the answer', () => {
     });
   }
 
-  test('OPENED that comes before the RESET could be sent leads to one RESET', () => {
+  test('an OPENED that arrives before the RESET could be sent causes one RESET', () => {
     const { session, sink, stream, id } = asked();
     sink.take();
     sink.room = 0;
@@ -299,14 +299,14 @@ describe('giving up before the answer', () => {
   });
 });
 
-describe('being asked', () => {
-  test('the request names the target, and accept sends OPENED with our window', () => {
+describe('a request from the peer', () => {
+  test('names the target, and accept sends OPENED with our window', () => {
     const { request } = requested();
     assert.deepEqual(request.target, ssh);
     accepted();
   });
 
-  test('the request comes with flush, not inside receive', () => {
+  test('arrives in flush, not inside receive', () => {
     const requests: OpenRequest[] = [];
     const { session } = aloneWith({ onOpen: (request) => requests.push(request) });
     session.receive(frame(openOf(THEIRS)));
@@ -316,7 +316,7 @@ describe('being asked', () => {
     assert.equal(requests.length, 1);
   });
 
-  test('our DATA goes after OPENED, within the credit of OPEN', () => {
+  test('our DATA follows OPENED, within the credit of OPEN', () => {
     const { sink, request, session } = requested();
     sink.room = 0;
     const stream = request.accept({});
@@ -355,7 +355,7 @@ describe('being asked', () => {
     assert.equal(session.streamCount, 0);
   });
 
-  test('a RESET before our answer stops the dialling, and is answered', () => {
+  test('a RESET before our answer stops the dial, and is answered', () => {
     const { session, sink, request } = requested();
     let cancelled = 0;
     request.onCancelled = () => cancelled++;
@@ -392,14 +392,14 @@ describe('being asked', () => {
     assert.equal(requests.length, 0);
   });
 
-  test('a kind of target from a later version is refused as unsupported', () => {
+  test('a target kind of a later version is refused as unsupported', () => {
     const { session, sink } = aloneWith();
     sink.take();
     receive(session, `01${THEIRS}${u64(5)}09`);
     assert.deepEqual(sink.hex(), [`03${THEIRS}000d`]);
   });
 
-  test('an OPEN beyond the most streams waits until one is over', () => {
+  test('an OPEN beyond the stream limit waits until a stream is over', () => {
     const { session, sink, request, requests } = requested({ limits: { streams: 1 } });
     receive(session, openOf('ff'.repeat(16)));
     assert.deepEqual(sink.hex(), []);
@@ -410,14 +410,14 @@ describe('being asked', () => {
     assert.equal(session.streamCount, 1);
   });
 
-  test('a UUID that our table cannot tell from another is refused as busy', () => {
+  test('a UUID that our table cannot distinguish from another is refused as busy', () => {
     const { session, sink } = requested();
     receive(session, openOf(`${THEIRS.slice(0, 30)}00`));
     assert.match(sink.hex().join(), /^03.{32}000c/);
     assert.equal(session.streamCount, 1);
   });
 
-  test('4096 OPENs may wait for an answer while our way out is closed, one more is a violation', () => {
+  test('4096 OPENs may wait for an answer while our output is blocked; one more is a violation', () => {
     const { session, sink } = aloneWith({ role: 'listener' });
     sink.room = 0;
     for (let count = 0; count < 4096; count++) receive(session, openOf(u64(count + 1).padEnd(32, '0')));
@@ -431,7 +431,7 @@ describe('being asked', () => {
 });
 
 describe('bytes', () => {
-  test('come in order, once a batch, whatever the order of the frames', () => {
+  test('arrive in order, once per batch, whatever the order of the frames', () => {
     const { session, id, log } = opened();
     receive(session, dataOf(id, 4, 'ef'), dataOf(id, 2, 'cd'));
     assert.deepEqual(log, []);
@@ -447,14 +447,14 @@ describe('bytes', () => {
     assert.deepEqual(log, ['data ab', 'data cd', 'end']);
   });
 
-  test('END at 0 ends a stream without bytes; the same END again changes nothing', () => {
+  test('END at 0 ends a stream without bytes; a repeated END changes nothing', () => {
     const { session, id, log } = opened();
     receive(session, `05${id}${u64(0)}`, `05${id}${u64(0)}`);
     receive(session, `05${id}${u64(0)}`);
     assert.deepEqual(log, ['end']);
   });
 
-  test('are cut to frames of what was agreed, and sent as far as the credit goes', () => {
+  test('are cut to the agreed frame size, and sent as far as the credit allows', () => {
     const { session, sink, stream, id } = opened({ frameBytes: 1024 }, 1500);
     const sent = new Uint8Array(3000).fill(0x61);
     assert.ok(stream.write(sent));
@@ -470,7 +470,7 @@ describe('bytes', () => {
     assert.deepEqual(sink.hex(), [dataOf(id, 1500, 'a')]);
   });
 
-  test('small ones are urgent, many are not', () => {
+  test('small ones are urgent, large ones are not', () => {
     const { sink, stream } = opened();
     stream.write(Buffer.from('ls\n'));
     assert.deepEqual(sink.urgent, [true]);
@@ -482,7 +482,7 @@ describe('bytes', () => {
     assert.deepEqual(sink.urgent, [false], 'right after bulk');
   });
 
-  test('write gives false at the high water, and onDrain follows when most has gone', () => {
+  test('write returns false at the high-water mark, and onDrain follows when most has left', () => {
     const { session, sink, stream, log } = opened({ limits: { sendHighWaterBytes: 4000 } });
     sink.room = 0;
     assert.ok(stream.write(new Uint8Array(3999)));
@@ -496,7 +496,7 @@ describe('bytes', () => {
     assert.deepEqual(log, ['drain'], 'one drain for each false');
   });
 
-  test('a writer that fills up again inside onDrain is served in the same go', () => {
+  test('a writer that refills inside onDrain is served in the same pass', () => {
     const { session, sink } = aloneWith({ limits: { sendHighWaterBytes: 2000 } });
     let left = 20;
     const fill = (): void => {
@@ -542,7 +542,7 @@ describe('bytes', () => {
     assert.deepEqual(sink.hex(), [dataOf(id, 0, 'ab'), `05${id}${u64(2)}`]);
   });
 
-  test('a writer who was told to stop hears false until the drain', () => {
+  test('a writer that was told to stop gets false until the drain', () => {
     const { session, sink, stream, log } = opened({ limits: { sendHighWaterBytes: 4000 } });
     sink.room = 0;
     assert.ok(!stream.write(new Uint8Array(4000)));
@@ -585,7 +585,7 @@ describe('credit', () => {
     session.flush();
   };
 
-  test('goes back when the consumer has taken half of the window, not when bytes arrive', () => {
+  test('returns when the consumer has taken half of the window, not when bytes arrive', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
     fill(session, id, 4000);
     assert.deepEqual(sink.hex(), []);
@@ -595,7 +595,7 @@ describe('credit', () => {
     assert.deepEqual(sink.hex(), [`06${id}${u64(6000)}`]);
   });
 
-  test('grows to a larger window once the round trip is known and the sender is waiting', () => {
+  test('grows to a larger window once the round trip is known and the sender waits', () => {
     const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
     clock.ms += 50;
     receive(session, `11${NIL}0000000000000001`);
@@ -608,7 +608,7 @@ describe('credit', () => {
     assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
   });
 
-  test('grows ahead of a hole that a lost frame left, for a consumer that takes all it gets', () => {
+  test('grows despite a gap left by a lost frame, for a consumer that takes everything it gets', () => {
     const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
     clock.ms += 50;
     receive(session, `11${NIL}0000000000000001`);
@@ -620,7 +620,7 @@ describe('credit', () => {
     assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024 - 4000);
   });
 
-  test('measures the round trip again when it is more than a second old', () => {
+  test('the round trip is measured again when it is more than a second old', () => {
     const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
     receive(session, `11${NIL}0000000000000001`);
     fill(session, id, 4000);
@@ -642,7 +642,7 @@ describe('credit', () => {
     assert.deepEqual(sink.hex(), [`06${id}${u64(8000)}`]);
   });
 
-  test('is one frame with the newest value, however long the way out was closed', () => {
+  test('is one frame with the newest value, however long the output was blocked', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
     fill(session, id, 4000);
     sink.room = 0;
@@ -654,7 +654,7 @@ describe('credit', () => {
     assert.deepEqual(sink.hex(), [`06${id}${u64(8000)}`]);
   });
 
-  test('that was not yet sent is not yet given', () => {
+  test('does not count as returned before it is sent', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
     fill(session, id, 4000);
     sink.room = 0;
@@ -662,7 +662,7 @@ describe('credit', () => {
     violates(session, dataOf(id, 4000, 'x'));
   });
 
-  test('is not given any more when the end is known', () => {
+  test('is no longer returned when the end is known', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
     fill(session, id, 4000);
     receive(session, `05${id}${u64(4000)}`);
@@ -670,7 +670,7 @@ describe('credit', () => {
     assert.deepEqual(sink.hex(), []);
   });
 
-  test('cannot be given for bytes that the consumer did not get', () => {
+  test('cannot be returned for bytes that the consumer did not get', () => {
     const { session, stream, id } = opened();
     receive(session, dataOf(id, 0, 'ab'));
     assert.throws(() => stream.consumed(3), RangeError);
@@ -682,7 +682,7 @@ describe('credit', () => {
 });
 
 describe('bookkeeping', () => {
-  test('a stream that another one reset inside onDrain is not told to go on', () => {
+  test('a stream that another one reset inside onDrain is not drained', () => {
     const { session, sink } = aloneWith({ limits: { sendHighWaterBytes: 1000 } });
     const log: string[] = [];
     const one = session.open(ssh, { onDrain: () => two.reset('cancelled') });
@@ -706,7 +706,7 @@ describe('bookkeeping', () => {
     assert.deepEqual(log, []);
   });
 
-  test('an OPEN that was answered no longer counts: 4200 streams one after the other', () => {
+  test('an answered OPEN no longer counts: 4200 consecutive streams', () => {
     const { session, sink } = aloneWith({ onOpen: (request) => request.accept({}).reset('reset') });
     const other = aloneWith({ onOpen: (request) => request.accept({}).end() });
     for (let count = 1; count <= 4200; count++) {
@@ -720,7 +720,7 @@ describe('bookkeeping', () => {
     assert.equal(session.streamCount + other.session.streamCount, 0);
   });
 
-  test('our streams and theirs are counted apart', () => {
+  test('our streams and theirs are counted separately', () => {
     const { session, sink } = requested();
     for (let count = 0; count < MAX_STREAMS_PER_PEER; count++) session.open(ssh, {});
     receive(session, `07${THEIRS}0008`);
@@ -734,7 +734,7 @@ describe('bookkeeping', () => {
     assert.equal(asks, 1, 'ours is over, theirs is not');
   });
 
-  test('the UUID of a stream that is over is free again', () => {
+  test('the UUID of a finished stream is free again', () => {
     const { session, requests, request } = requested();
     request.accept({});
     receive(session, `07${THEIRS}0001`);
@@ -742,7 +742,7 @@ describe('bookkeeping', () => {
     assert.equal(requests.length, 2);
   });
 
-  test('a stream that is over stands in no lane, however long the way out is closed', () => {
+  test('a finished stream is in no lane, however long the output is blocked', () => {
     const { session, sink, stream, id } = opened();
     assert.ok(stream instanceof Stream);
     sink.room = 0;
@@ -756,7 +756,7 @@ describe('bookkeeping', () => {
     assert.equal(stream.receiving.heldBytes, 0);
   });
 
-  test('what handlers send goes out when all of them have been told', () => {
+  test('frames from handlers are sent after all handlers have run', () => {
     const { session, sink } = aloneWith();
     const seen: number[] = [];
     const streams = [0, 1].map(() => {
@@ -777,7 +777,7 @@ describe('bookkeeping', () => {
 });
 
 describe('windows', () => {
-  test('start smaller among many streams, so that all of them together stay bounded', () => {
+  test('start smaller among many streams, so that their sum stays bounded', () => {
     const { session, sink } = aloneWith({ limits: { maxPeerWindowBytes: 1024 * 1024 } });
     sink.take();
     for (let count = 0; count < 100; count++) session.open(ssh, {});
@@ -787,7 +787,7 @@ describe('windows', () => {
 });
 
 describe('resets', () => {
-  test('ours drops what waits, sends RESET, and calls no handler', () => {
+  test('ours drops waiting bytes, sends RESET, and calls no handler', () => {
     const { session, sink, stream, id, log } = opened({}, 1);
     stream.write(Buffer.from('abc'));
     sink.take();
@@ -802,7 +802,7 @@ describe('resets', () => {
     assert.deepEqual(sink.hex(), []);
   });
 
-  test('ours waits for room, deaf to what comes meanwhile', () => {
+  test('ours waits for room, and ignores frames meanwhile', () => {
     const { session, sink, stream, id, log } = opened();
     sink.room = 0;
     stream.reset('reset');
@@ -815,7 +815,7 @@ describe('resets', () => {
     assert.deepEqual(log, []);
   });
 
-  test('two that cross end it on both sides', () => {
+  test('crossing resets end it on both sides', () => {
     const { session, sink, stream, id } = opened();
     sink.room = 0;
     stream.reset('reset');
@@ -826,7 +826,7 @@ describe('resets', () => {
     assert.deepEqual(sink.hex(), []);
   });
 
-  test("the peer's drops what was not handed out", () => {
+  test("the peer's drops bytes that were not delivered", () => {
     const { session, stream, id, log } = opened();
     receive(session, dataOf(id, 0, 'ab'), `07${id}0003`, dataOf(id, 2, 'cd'));
     assert.deepEqual(log, ['reset name-not-found remote']);
@@ -857,23 +857,23 @@ describe('resets', () => {
 describe('violations', () => {
   for (const [why, frames] of [
     ['no bytes', ['']],
-    ['a header cut short', [`04${'11'.repeat(15)}`]],
+    ['a truncated header', [`04${'11'.repeat(15)}`]],
     ['type 0', [`00${'11'.repeat(16)}`]],
     ['type 9', [`09${'11'.repeat(16)}`]],
-    ['type 9 for a stream that is there', [openOf(THEIRS), `09${THEIRS}`]],
+    ['type 9 for an existing stream', [openOf(THEIRS), `09${THEIRS}`]],
     ['type 0x13', [`13${NIL}`]],
     ['OPEN for the nil UUID', [openOf(NIL)]],
     ['DATA for the nil UUID', [dataOf(NIL, 0, 'x')]],
     ['PING for a stream', [`10${THEIRS}0102030405060708`]],
-    ['PING cut short', [`10${NIL}01020304050607`]],
-    ['PONG too long', [`11${NIL}010203040506070809`]],
+    ['a truncated PING', [`10${NIL}01020304050607`]],
+    ['a PONG that is too long', [`11${NIL}010203040506070809`]],
     ['OPEN for a UUID in use', [openOf(THEIRS), openOf(THEIRS)]],
     ['DATA before OPENED', [openOf(THEIRS), dataOf(THEIRS, 0, 'x')]],
     ['END before OPENED', [openOf(THEIRS), `05${THEIRS}${u64(0)}`]],
     ['OPENED from the opener', [openOf(THEIRS), `02${THEIRS}${u64(0)}`]],
     ['REFUSED from the opener', [openOf(THEIRS), `03${THEIRS}0001`]],
-    ['BYE twice', [`12${NIL}000a${u64(9)}`, `12${NIL}000a${u64(9)}`]],
-    ['BYE cut short', [`12${NIL}000a`]],
+    ['a repeated BYE', [`12${NIL}000a${u64(9)}`, `12${NIL}000a${u64(9)}`]],
+    ['a truncated BYE', [`12${NIL}000a`]],
   ] as const) {
     test(`${why} is refused`, () => violates(aloneWith().session, ...frames));
   }
@@ -883,14 +883,14 @@ describe('violations', () => {
     ['REFUSED after OPENED', (id: string) => [`03${id}0001`]],
     ['DATA beyond the credit', (id: string) => [dataOf(id, 262_143, 'xy')]],
     ['DATA that overlaps', (id: string) => [dataOf(id, 0, 'abc'), dataOf(id, 2, 'x')]],
-    ['the same DATA twice', (id: string) => [dataOf(id, 5, 'abc'), dataOf(id, 5, 'abc')]],
+    ['a repeated DATA', (id: string) => [dataOf(id, 5, 'abc'), dataOf(id, 5, 'abc')]],
     ['DATA without bytes', (id: string) => [`04${id}${u64(0)}`]],
     ['DATA beyond the end', (id: string) => [`05${id}${u64(2)}`, dataOf(id, 1, 'xy')]],
-    ['END below bytes that have come', (id: string) => [dataOf(id, 5, 'abc'), `05${id}${u64(7)}`]],
+    ['END before bytes that have arrived', (id: string) => [dataOf(id, 5, 'abc'), `05${id}${u64(7)}`]],
     ['END beyond the credit', (id: string) => [`05${id}${u64(262_145)}`]],
-    ['two ENDs that differ', (id: string) => [`05${id}${u64(2)}`, `05${id}${u64(3)}`]],
+    ['two different ENDs', (id: string) => [`05${id}${u64(2)}`, `05${id}${u64(3)}`]],
     ['CREDIT above 2^53', (id: string) => [`06${id}0020000000000000`]],
-    ['RESET cut short', (id: string) => [`07${id}00`]],
+    ['a truncated RESET', (id: string) => [`07${id}00`]],
   ] as const) {
     test(`${why} is refused`, () => {
       const { session, id } = opened();
@@ -898,19 +898,19 @@ describe('violations', () => {
     });
   }
 
-  test('DATA to the very end of the credit, and END there, are fine', () => {
+  test('DATA up to the very end of the credit, and END there, are valid', () => {
     const { session, id, log } = opened({ limits: { initialWindowBytes: 3 } });
     receive(session, `05${id}${u64(3)}`, dataOf(id, 0, 'abc'));
     assert.deepEqual(log, ['data abc', 'end']);
   });
 
-  test('a frame longer than agreed is refused, one just as long is not', () => {
+  test('a frame longer than agreed is refused, one of the agreed length is not', () => {
     const { session, id } = opened({ frameBytes: 1024 });
     receive(session, dataOf(id, 0, 'x'.repeat(999)));
     violates(session, dataOf(id, 999, 'x'.repeat(1000)));
   });
 
-  test('frames of streams that are not there are ignored', () => {
+  test('frames of unknown streams are ignored', () => {
     const { session, sink } = aloneWith();
     sink.take();
     for (const type of ['02', '03', '04', '05', '06', '07', '08']) receive(session, `${type}${THEIRS}`);
@@ -926,7 +926,7 @@ describe('ping and silence', () => {
     assert.deepEqual(sink.hex(), [`11${NIL}ffffffffffffffff`]);
   });
 
-  test('of many PINGs while the way out is closed the newest is answered', () => {
+  test('of many PINGs while the output is blocked the newest is answered', () => {
     const { session, sink } = aloneWith();
     sink.take();
     sink.room = 0;
@@ -936,7 +936,7 @@ describe('ping and silence', () => {
     assert.deepEqual(sink.hex(), [`11${NIL}${u64(1000)}`]);
   });
 
-  test('ping tells the round trip, in flush, to all who wait', () => {
+  test('ping reports the round trip, in flush, to all waiting callers', () => {
     const { session, sink, clock } = aloneWith();
     sink.take();
     const heard: (number | undefined)[] = [];
@@ -958,7 +958,7 @@ describe('ping and silence', () => {
     assert.equal(session.stats().roundTripMs, 30);
   });
 
-  test('the round trip is smoothed, an eighth for each new one', () => {
+  test('the round trip is smoothed, with a weight of one eighth per sample', () => {
     const { session, clock } = aloneWith();
     for (const [count, ms] of [
       [1, 80],
@@ -971,7 +971,7 @@ describe('ping and silence', () => {
     assert.equal(session.stats().roundTripMs, 90);
   });
 
-  test('the number of those who wait is bounded', () => {
+  test('the number of waiting callers is bounded', () => {
     const { session } = aloneWith();
     for (let count = 0; count < 1024; count++) session.ping(() => {});
     assert.throws(
@@ -980,7 +980,7 @@ describe('ping and silence', () => {
     );
   });
 
-  test('after 10 s of silence a PING, after 30 s dead', () => {
+  test('after 10 s of silence sends a PING, after 30 s counts as dead', () => {
     const { session, sink, clock } = quiet();
     assert.equal(session.nextTickMs(), 10_000);
     clock.ms += 9999;
@@ -1006,14 +1006,14 @@ describe('ping and silence', () => {
     assert.equal(session.tick(), 'alive');
   });
 
-  test('while frozen time stands still, and after the thaw the peer has all of it again', () => {
+  test('time stops while frozen, and after the thaw the peer has its full time again', () => {
     const { session, sink, clock } = quiet();
     session.freeze();
     clock.ms += 1_000_000;
     assert.equal(session.nextTickMs(), Number.POSITIVE_INFINITY);
     assert.equal(session.tick(), 'alive');
     session.thaw();
-    assert.deepEqual(sink.hex(), [`10${NIL}${u64(2)}`], 'is it there?');
+    assert.deepEqual(sink.hex(), [`10${NIL}${u64(2)}`], 'is the peer there?');
     clock.ms += 29_999;
     assert.equal(session.tick(), 'alive');
     clock.ms += 1;
@@ -1037,7 +1037,7 @@ describe('ping and silence', () => {
     assert.equal(session.stats().roundTripMs, 25);
   });
 
-  test('an outage is no round trip', () => {
+  test('an outage is not a round trip', () => {
     const { session, clock } = aloneWith();
     session.freeze();
     clock.ms += 60_000;
@@ -1056,7 +1056,7 @@ describe('ping and silence', () => {
 });
 
 describe('closing', () => {
-  test('BYE tells how many frames there were, and every stream hears of it', () => {
+  test('BYE carries the number of frames, and every stream hears of it', () => {
     const { session, sink, stream, log } = opened();
     stream.write(Buffer.from('ab'));
     sink.take();
@@ -1079,7 +1079,7 @@ describe('closing', () => {
     assert.throws(() => session.ping(() => {}), TunnelError);
   });
 
-  test('BYE waits for room, and takes the place of all else that waited', () => {
+  test('BYE waits for room, and replaces everything else that waited', () => {
     const { session, sink } = opened();
     sink.room = 0;
     receive(session, `10${NIL}${u64(1)}`, openOf(THEIRS));
@@ -1091,7 +1091,7 @@ describe('closing', () => {
     assert.ok(!session.hasByeToSend);
   });
 
-  test('abandoning says nothing, not even a BYE that waited', () => {
+  test('abandon sends nothing, not even a waiting BYE', () => {
     const { session, sink, log } = opened();
     sink.room = 0;
     session.close('peer-shutdown');
@@ -1106,7 +1106,7 @@ describe('closing', () => {
     assert.deepEqual(other.sink.hex(), []);
   });
 
-  test("the peer's BYE waits for all that it sent before", () => {
+  test("the peer's BYE waits for everything that it sent before", () => {
     const byes: string[] = [];
     const { session, id, log } = opened({ onBye: (reason, text) => byes.push(`${reason} ${text}`) });
     // Before: OPENED, DATA, END.
@@ -1139,7 +1139,7 @@ describe('closing', () => {
     assert.deepEqual(log, ['reset unreachable remote']);
   });
 
-  test('a request that nobody answered is cancelled', () => {
+  test('an unanswered request is cancelled', () => {
     const { session, request } = requested();
     let cancelled = 0;
     request.onCancelled = () => cancelled++;
@@ -1199,7 +1199,7 @@ describe('two sessions', () => {
     assert.equal(stats.roundTripMs, 1);
   });
 
-  test('four downloads through a narrow way get the same share, and a keystroke passes them all', () => {
+  test('four downloads through a narrow path get equal shares, and a keystroke overtakes them all', () => {
     const received = new Map<string, number>();
     let keystrokeMs = 0;
     const link: MuxLink = new MuxLink(
@@ -1235,7 +1235,7 @@ describe('two sessions', () => {
     assert.ok(keystrokeMs - writtenMs <= 2, `${keystrokeMs - writtenMs} ms`);
   });
 
-  test('a consumer that never reads holds its window and stops nobody else', () => {
+  test('a consumer that never reads fills its own window and stops nobody else', () => {
     let held = 0;
     let other = 0;
     const link = new MuxLink(

@@ -5,12 +5,12 @@ import { Dialer } from '../../src/forward/exit/dial.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { foreignPath, readSocketPath } from '../../src/rules/endpoint.js';
 import { parseExposeSpec, printExposeSpec, readRule } from '../../src/rules/expose.js';
-import { parseLocalSpec, printLocalSpec } from '../../src/rules/forward_spec.js';
+import { parseLocalSpec, printForwardSpec } from '../../src/rules/forward_spec.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
 
 const PIPE = '\\\\.\\pipe\\app';
 
-test('a path is absolute and in its only spelling; a pipe is one name, in lower case', () => {
+test('a path is absolute and in its only spelling; a pipe is one name in lower case', () => {
   for (const [text, path] of [
     ['/run/app.sock', '/run/app.sock'],
     ['/a', '/a'],
@@ -23,7 +23,7 @@ test('a path is absolute and in its only spelling; a pipe is one name, in lower 
   }
 });
 
-test('all other spellings of paths are refused, and told why', () => {
+test('all other spellings of paths are refused with the reason', () => {
   for (const [text, says] of [
     ['run/app.sock', /absolute/],
     ['./app.sock', /absolute/],
@@ -60,11 +60,11 @@ test('each system has its own kind of path', () => {
   assert.equal(foreignPath('/a', 'linux'), undefined);
   assert.equal(foreignPath('/a', 'darwin'), undefined);
   assert.equal(foreignPath(PIPE, 'win32'), undefined);
-  assert.match(foreignPath(PIPE, 'linux') ?? '', /Windows alone/);
-  assert.match(foreignPath('/a', 'win32') ?? '', /named pipes/);
+  assert.match(foreignPath(PIPE, 'linux') ?? '', /only Windows has named pipes/);
+  assert.match(foreignPath('/a', 'win32') ?? '', /give a named pipe/);
 });
 
-test('-L takes a path for either end or both, and prints it as it was read', () => {
+test('-L accepts a path for either end or both, and prints it as it was read', () => {
   const loopback = { host: '127.0.0.1', port: 8080 };
   for (const [text, spec] of [
     ['8080:/run/app.sock', { bind: loopback, target: { path: '/run/app.sock' } }],
@@ -76,11 +76,11 @@ test('-L takes a path for either end or both, and prints it as it was read', () 
     [`8080:${PIPE}`, { bind: loopback, target: { path: PIPE } }],
   ] as const) {
     assert.deepEqual(parseLocalSpec(text), spec, text);
-    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+    assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
   }
 });
 
-test('-L says of a path what is wrong with it', () => {
+test('-L reports what is wrong with a path', () => {
   for (const [text, says] of [
     ['./a.sock:h:80', />>\.\/a\.sock<<:h:80: the path to listen at must be absolute/],
     ['/a/../b:h:80', />>\/a\/\.\.\/b<<.*without \. and \.\./],
@@ -98,7 +98,7 @@ test('-L says of a path what is wrong with it', () => {
   }
 });
 
-test('--expose takes a path, for all or for one name, and prints it as it was read', () => {
+test('--expose accepts a path, for all or for one name, and prints it as it was read', () => {
   for (const path of ['/run/app.sock', PIPE]) {
     assert.deepEqual(parseExposeSpec(path), { path });
     assert.equal(printExposeSpec({ path }), path);
@@ -114,7 +114,7 @@ test('--expose takes a path, for all or for one name, and prints it as it was re
   }
 });
 
-test('no rule opens a path but the one that names it, letter by letter', async () => {
+test('only a rule that names a path opens it, letter by letter', async () => {
   const dialer = (...rules: string[]): Dialer =>
     new Dialer({
       rules:
@@ -151,7 +151,7 @@ test('no rule opens a path but the one that names it, letter by letter', async (
   assert.deepEqual(reasons, [...Array.from({ length: 5 }, () => 'not-allowed'), 'unreachable']);
 });
 
-test('a path opens nothing else, and counts as a rule of its own', () => {
+test('a path opens nothing else, and counts as a separate rule', () => {
   const rules = new AllowRules([parseExposeSpec('/run/app.sock')]);
   assert.equal(rules.mayPermit({ kind: 'name', name: 'localhost' }, 22), false);
   const book = new RuleBook([{ path: '/a' }, { name: 'laptop', path: '/b' }]);
@@ -163,11 +163,11 @@ test('a path opens nothing else, and counts as a rule of its own', () => {
   assert.equal(general.permitsPath('/a'), false);
 });
 
-test('a pipe of Windows is never taken for a file of the folder that we run in', {
+test('a Windows pipe is never mistaken for a file of the current folder', {
   skip: process.platform === 'win32',
 }, async () => {
   const result = await new Dialer({ rules: new AllowRules([{ path: PIPE }]) }).dial({ path: PIPE });
   assert.ok(result.kind === 'failed');
   assert.equal(result.reason, 'unreachable');
-  assert.match(result.text, /Windows alone/);
+  assert.match(result.text, /only Windows has named pipes/);
 });

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
-import type { ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
+import { authorizer, type ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
 
@@ -10,7 +9,7 @@ const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex
 const hex = (step: ProxyStep): string => Buffer.from(step.answer).toString('hex');
 const reply = (code: number): string => `050${code}0001000000000000`;
 
-/** Feeds a client's bytes in pieces; the last step, with all answers joined. */
+/** Feeds a client's bytes in pieces; returns the last step, with all answers joined. */
 function feed(handshake: SocksHandshake, pieces: readonly Uint8Array[]): ProxyStep {
   let step: ProxyStep = { kind: 'more', answer: new Uint8Array(0) };
   let answer = Buffer.alloc(0);
@@ -25,15 +24,15 @@ function feed(handshake: SocksHandshake, pieces: readonly Uint8Array[]): ProxySt
 const targets: ReadonlyArray<readonly [what: string, request: string, host: string, port: number]> = [
   ['an IPv4 address', '05 01 00 01 0a000007 0050', '10.0.0.7', 80],
   ['an IPv6 address', '05 01 00 04 20010db8000000000000000000000001 01bb', '2001:db8::1', 443],
-  ['an IPv4 address in IPv6', '05 01 00 04 00000000000000000000ffff7f000001 0016', '127.0.0.1', 22],
+  ['an IPv4-mapped IPv6 address', '05 01 00 04 00000000000000000000ffff7f000001 0016', '127.0.0.1', 22],
   ['a name', '05 01 00 03 0b 6578616d706c652e4f5247 ffff', 'example.org', 65535],
-  ['an address that is written as a name', '05 01 00 03 09 3132372e302e302e31 0016', '127.0.0.1', 22],
+  ['an address written as a name', '05 01 00 03 09 3132372e302e302e31 0016', '127.0.0.1', 22],
 ];
 
 for (const [what, request, host, port] of targets) {
   const client = bytes(`05 01 00 ${request}`);
 
-  test(`${what} is read as the target, and what follows is kept for it`, () => {
+  test(`${what} is read as the target, and the following bytes are kept for it`, () => {
     const step = feed(new SocksHandshake(), [Buffer.concat([client, Buffer.from('early')])]);
     assert.equal(hex(step), '0500');
     assert.ok(step.kind === 'target');
@@ -61,7 +60,7 @@ const failures: ReadonlyArray<readonly [what: string, client: string, answer: st
   ['BIND', '05 01 00 05 02', `0500${reply(7)}`],
   ['UDP ASSOCIATE', '05 01 00 05 03 00 01 00000000 0000', `0500${reply(7)}`],
   ['an unknown command', '05 01 00 05 09', `0500${reply(7)}`],
-  ['an unknown type of address', '05 01 00 05 01 00 02', `0500${reply(8)}`],
+  ['an unknown address type', '05 01 00 05 01 00 02', `0500${reply(8)}`],
   ['a request of another version', '05 01 00 04', `0500${reply(1)}`],
   ['port 0', '05 01 00 05 01 00 01 0a000007 0000', `0500${reply(1)}`],
   ['an empty name', '05 01 00 05 01 00 03 00 0050', `0500${reply(1)}`],
@@ -69,7 +68,7 @@ const failures: ReadonlyArray<readonly [what: string, client: string, answer: st
   ['a name that is not ASCII', '05 01 00 05 01 00 03 02 c3a9 0050', `0500${reply(1)}`],
 ];
 for (const [what, client, answer] of failures) {
-  test(`${what} is refused by the right code, as soon as it is known`, () => {
+  test(`${what} is refused with the right code, as soon as it is known`, () => {
     const all = bytes(client);
     const step = feed(new SocksHandshake(), [all]);
     assert.equal(step.kind, 'failed');
@@ -82,7 +81,7 @@ for (const [what, client, answer] of failures) {
   });
 }
 
-test('with a password configured nobody comes in without the right one', () => {
+test('with a password configured, only the right one is accepted', () => {
   const authorize = authorizer({ user: 'joe', password: 'se:cret' });
   const attempt = (client: string): ProxyStep => feed(new SocksHandshake(authorize), [bytes(client)]);
   const request = '05 01 00 01 0a000007 0050';
@@ -113,7 +112,7 @@ test('every prefix of a password waits for more', () => {
   }
 });
 
-test('the outcome is told by the reply codes of RFC 1928', () => {
+test('the reply codes of RFC 1928 report the outcome', () => {
   const told = (reason: Reason): string => Buffer.from(new SocksHandshake().refused(reason)).toString('hex');
   assert.equal(Buffer.from(new SocksHandshake().opened()).toString('hex'), reply(0));
   assert.equal(told('not-allowed'), reply(2));
@@ -125,7 +124,7 @@ test('the outcome is told by the reply codes of RFC 1928', () => {
     assert.equal(told(reason), reply(1));
 });
 
-test('any bytes in any pieces are read to the same end, and held within one message', () => {
+test('any bytes in any pieces give the same result, and no more than one message is held', () => {
   const message = fc.oneof(
     fc.uint8Array({ maxLength: 600 }),
     fc.uint8Array({ maxLength: 600 }).map((tail) => Uint8Array.from([5, 1, 0, 5, 1, 0, ...tail])),

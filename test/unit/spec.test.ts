@@ -11,9 +11,14 @@ import {
   parseExposeSpec,
   printExposeSpec,
 } from '../../src/rules/expose.js';
-import { type LocalSpec, parseLocalSpec, parseTarget, printLocalSpec } from '../../src/rules/forward_spec.js';
+import {
+  type LocalSpec,
+  parseLocalSpec,
+  parseTarget,
+  printForwardSpec,
+} from '../../src/rules/forward_spec.js';
 
-/** The table of parseLocalSpec's documentation. */
+/** The table in the documentation of parseLocalSpec. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
   { text: '8080:localhost:80', bind: ['127.0.0.1', 8080], target: ['localhost', 80] },
   { text: '0:localhost:22', bind: ['127.0.0.1', 0], target: ['localhost', 22] },
@@ -26,13 +31,13 @@ const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [str
 ];
 
 for (const { text, bind, target } of locals) {
-  test(`-L ${text} listens on ${bind.join(' ')} and asks for ${target.join(' ')}`, () => {
+  test(`-L ${text} listens on ${bind.join(' ')} and dials ${target.join(' ')}`, () => {
     const spec = parseLocalSpec(text);
     assert.deepEqual(spec, {
       bind: { host: bind[0], port: bind[1] },
       target: { host: target[0], port: target[1] },
     });
-    assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+    assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
   });
 }
 
@@ -77,7 +82,7 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseLocalSpec, text: '8080:[::1:80', says: /brackets|three or four parts/ },
   { parse: parseLocalSpec, text: '8080:[]:80', says: /8080:\[>><<\]:80: the target host is empty/ },
   { parse: parseLocalSpec, text: '8080:[h]:80', says: />>\[h\]<<:80: the target host needs no brackets/ },
-  { parse: parseLocalSpec, text: '8080:x[::1]:80', says: /must have its brackets first and last/ },
+  { parse: parseLocalSpec, text: '8080:x[::1]:80', says: /must begin and end with its brackets/ },
   { parse: parseLocalSpec, text: '8080:[fe80::1%eth0]:80', says: />>fe80::1%eth0<<.*has a zone/ },
   { parse: parseLocalSpec, text: '8080:[::g]:80', says: /is not an IPv6 address/ },
   {
@@ -98,7 +103,7 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseTarget, text: ':22', says: /host is empty/ },
   { parse: parseTarget, text: '0', says: /the port must be a number from 1/ },
   { parse: parseExposeSpec, text: '', says: /the port must be/ },
-  { parse: parseExposeSpec, text: '*', says: /every port of every host is written \*:\*/ },
+  { parse: parseExposeSpec, text: '*', says: /write \*:\* for every port of every host/ },
   { parse: parseExposeSpec, text: 'example.org', says: />>example\.org<<: the port/ },
   { parse: parseExposeSpec, text: 'h:80,,81', says: /h:80,>><<,81: the port/ },
   { parse: parseExposeSpec, text: 'h:80,81x', says: /h:80,>>81x<<: the port/ },
@@ -106,22 +111,26 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
   { parse: parseExposeSpec, text: 'h:1-70000', says: /h:1->>70000<<: the last port/ },
   { parse: parseExposeSpec, text: 'h:-80', says: /h:>><<-80: the first port/ },
   { parse: parseExposeSpec, text: 'h:0', says: /from 1 to 65535/ },
-  { parse: parseExposeSpec, text: '53/sctp', says: /53\/>>sctp<<: after the \/ of a port stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '53/', says: /stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '53/UDP', says: /stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '53/udp,54', says: /stands tcp or udp/ },
-  { parse: parseExposeSpec, text: '*/udp', says: /is written \*:\*/ },
+  {
+    parse: parseExposeSpec,
+    text: '53/sctp',
+    says: /53\/>>sctp<<: the protocol after the \/ must be tcp or udp/,
+  },
+  { parse: parseExposeSpec, text: '53/', says: /must be tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/UDP', says: /must be tcp or udp/ },
+  { parse: parseExposeSpec, text: '53/udp,54', says: /must be tcp or udp/ },
+  { parse: parseExposeSpec, text: '*/udp', says: /write \*:\*/ },
   { parse: parseExposeSpec, text: 'h:80:81', says: /too many parts/ },
   {
     parse: parseExposeSpec,
     text: '10.0.0.5/24:80',
-    says: /the network begins at 10\.0\.0\.0: write 10\.0\.0\.0\/24/,
+    says: /this network begins at 10\.0\.0\.0: write 10\.0\.0\.0\/24/,
   },
   { parse: parseExposeSpec, text: '10.0.0.0/33:80', says: /10\.0\.0\.0\/>>33<<:80.*from 0 to 32/ },
-  { parse: parseExposeSpec, text: '10.0.0.0/:80', says: /length of the network/ },
-  { parse: parseExposeSpec, text: '10.0.0.0/08:80', says: /length of the network/ },
+  { parse: parseExposeSpec, text: '10.0.0.0/:80', says: /prefix length/ },
+  { parse: parseExposeSpec, text: '10.0.0.0/08:80', says: /prefix length/ },
   { parse: parseExposeSpec, text: 'h/24:80', says: /must be an address/ },
-  { parse: parseExposeSpec, text: '[2001:db8::]/32:80', says: /brackets first and last/ },
+  { parse: parseExposeSpec, text: '[2001:db8::]/32:80', says: /begin and end with its brackets/ },
   { parse: parseExposeSpec, text: '[2001:db8::1/32]:80', says: /begins at 2001:db8::: write/ },
   { parse: parseExposeSpec, text: '[::/129]:80', says: /from 0 to 128/ },
   { parse: parseExposeSpec, text: '[10.0.0.0/8]:80', says: /needs brackets around an IPv6 network/ },
@@ -130,7 +139,7 @@ const faulty: ReadonlyArray<{ parse: (text: string) => unknown; text: string; sa
 ];
 
 for (const { parse, text, says } of faulty) {
-  test(`${JSON.stringify(text.slice(0, 40))} is refused, and the fault pointed at (${parse.name})`, () => {
+  test(`${JSON.stringify(text.slice(0, 40))} is refused with the fault marked (${parse.name})`, () => {
     assert.throws(
       () => parse(text),
       (error) => isSpecFault(error) && says.test(error.message),
@@ -145,7 +154,7 @@ const everySpec = [
   { parse: parseExposeSpec, text: '10.0.0.0/24:8000-8099,22' },
 ];
 
-test('every prefix of a right text is read or refused in one line', () => {
+test('every prefix of a valid text is read, or refused in one line', () => {
   for (const { parse, text } of everySpec) {
     for (let length = 0; length < text.length; length++) {
       try {
@@ -157,7 +166,7 @@ test('every prefix of a right text is read or refused in one line', () => {
   }
 });
 
-test('any text at all is read or refused in one printable line', () => {
+test('any text is read, or refused in one printable line', () => {
   const texts = fc.oneof(
     fc.string({ unit: 'binary', size: 'max', maxLength: 300 }),
     fc.string({ unit: fc.constantFrom(...'0123456789abcf:.,[]*%-/ '), size: 'max', maxLength: 40 }),
@@ -174,7 +183,7 @@ test('any text at all is read or refused in one printable line', () => {
   );
 });
 
-/** The table of parseExposeSpec's documentation, printed. */
+/** The table in the documentation of parseExposeSpec, printed. */
 const exposes: ReadonlyArray<{ text: string; printed: string }> = [
   { text: '22', printed: 'localhost:22' },
   { text: 'LOCALHOST:80,443', printed: 'localhost:80,443' },
@@ -202,7 +211,7 @@ for (const { text, printed } of exposes) {
   });
 }
 
-test('--expose ports are read as ranges, both ends counted', () => {
+test('--expose reads ports as ranges, both ends included', () => {
   const spec = parseExposeSpec('h:5,7-9,*');
   assert.ok('ports' in spec);
   assert.deepEqual(spec.ports, [
@@ -219,7 +228,7 @@ const address = fc.oneof(fc.ipV4(), fc.ipV6());
 const host = fc.oneof(name, address).map(asHost);
 const hostPort = fc.record({ host: host.map(textOf), port }, { noNullPrototype: true });
 
-test('printing and parsing are each other’s inverse for forwards and targets', () => {
+test('printing and parsing are inverse for forwards and targets', () => {
   const bind = fc.record(
     { host: host.map(textOf), port: fc.integer({ min: 0, max: 65535 }) },
     { noNullPrototype: true },
@@ -227,13 +236,13 @@ test('printing and parsing are each other’s inverse for forwards and targets',
   fc.assert(
     fc.property(bind, hostPort, (from: HostPort, target: HostPort) => {
       const spec: LocalSpec = { bind: from, target };
-      assert.deepEqual(parseLocalSpec(printLocalSpec(spec)), spec);
+      assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
       assert.deepEqual(parseTarget(printHostPort(target)), target);
     }),
   );
 });
 
-test('printing and parsing are each other’s inverse for what is exposed', () => {
+test('printing and parsing are inverse for exposed targets', () => {
   const subnet = fc.tuple(address, fc.integer({ min: 0, max: 128 })).map(([text, bits]): ExposedHost => {
     const whole = asAddress(text);
     const prefixBits = Math.min(bits, whole.bytes.length * 8);
@@ -255,7 +264,7 @@ test('printing and parsing are each other’s inverse for what is exposed', () =
   const ports = fc.array(range, { minLength: 1, maxLength: 10, size: 'max' });
   fc.assert(
     fc.property(exposed, ports, (asked, ranges) => {
-      // A network inside ::ffff:0:0/96 is IPv4 and is written so.
+      // A network inside ::ffff:0:0/96 is IPv4 and printed as such.
       fc.pre(asked.kind !== 'subnet' || asked.network.family === 4 || asked.network.bytes[0] !== 0);
       const spec: ExposeSpec = { host: asked, ports: ranges };
       assert.deepEqual(parseExposeSpec(printExposeSpec(spec)), spec);
@@ -263,7 +272,7 @@ test('printing and parsing are each other’s inverse for what is exposed', () =
   );
 });
 
-test('addresses are read in one form, whatever they were written in', () => {
+test('addresses parse into one form, whatever their spelling', () => {
   assert.equal(parseAddress('::ffff:7f00:1')?.text, '127.0.0.1');
   assert.equal(parseAddress('0:0:0:0:0:FFFF:10.1.2.3')?.text, '10.1.2.3');
   assert.equal(parseAddress('2001:0DB8:0:0:0:0:0:1')?.text, '2001:db8::1');
@@ -310,6 +319,6 @@ function textOf(read: Host): string {
 
 function asAddress(text: string) {
   const read = parseAddress(text);
-  if (read === undefined) throw new Error(`${text} is no address`);
+  if (read === undefined) throw new Error(`${text} is not an address`);
   return read;
 }

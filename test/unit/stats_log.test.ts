@@ -22,7 +22,7 @@ function world() {
   return { timers, lines, channels, stop };
 }
 
-test('a channel that moves has a line a second, with the worker’s figures beside its own', () => {
+test('an active channel logs a line per second, with the worker’s figures next to its own', () => {
   const { timers, lines, channels } = world();
   channels.set(3, { ...QUIET, framesOut: 5 });
   timers.advance(999);
@@ -35,7 +35,7 @@ test('a channel that moves has a line a second, with the worker’s figures besi
   assert.equal(lines.length, 2);
 });
 
-test('a channel that stands still has no line, unless frames wait in it', () => {
+test('an idle channel logs no line, unless frames wait in it', () => {
   const { timers, lines, channels } = world();
   channels.set(3, QUIET);
   channels.set(4, { ...QUIET, framesIn: 2 });

@@ -11,7 +11,7 @@ function peerSentNonsense(error: unknown): boolean {
 }
 
 describe('intervals', () => {
-  test('pieces that touch become one, in whatever order they come', () => {
+  test('adjacent pieces merge, in any order of arrival', () => {
     const pieces: [number, number][] = [
       [0, 3],
       [3, 5],
@@ -30,13 +30,13 @@ describe('intervals', () => {
     }
   });
 
-  test('a piece apart counts for the highest offset only', () => {
+  test('a separate piece affects only the highest offset', () => {
     const intervals = new Intervals();
     intervals.add(7, 9);
     assert.deepEqual([intervals.contiguous, intervals.highest, intervals.pieces], [0, 9, 1]);
   });
 
-  test('any byte that is there already is refused', () => {
+  test('any repeated byte is refused', () => {
     for (const [start, end] of [
       [0, 1],
       [0, 4],
@@ -82,7 +82,7 @@ describe('reassembly', () => {
     assert.equal(reassembly.deliveredOffset, BLOCK_BYTES + 10);
   });
 
-  test('a delivery that stops one byte before or at the end of a block goes on behind it', () => {
+  test('a delivery that stops one byte before or at the end of a block continues after it', () => {
     for (const stop of [BLOCK_BYTES - 1, BLOCK_BYTES]) {
       const reassembly = new Reassembly(new BlockPool());
       reassembly.insert(0, frameOf(pattern(0, stop)), 25);
@@ -93,7 +93,7 @@ describe('reassembly', () => {
     }
   });
 
-  test('a chunk that was handed out is never written to again', () => {
+  test('a chunk that was handed out is never written again', () => {
     const reassembly = new Reassembly(new BlockPool());
     const kept: { chunk: Uint8Array; copy: Uint8Array }[] = [];
     let at = 0;
@@ -129,7 +129,7 @@ describe('reassembly', () => {
     assert.deepEqual(Buffer.concat(all(one)), Buffer.from(pattern(100, 200)));
   });
 
-  test('a block with a hole in it is kept', () => {
+  test('a block with a gap in it is kept', () => {
     const reassembly = new Reassembly(new BlockPool());
     reassembly.insert(0, frameOf(pattern(0, 10)), 25);
     reassembly.insert(20, frameOf(pattern(20, 30)), 25);
@@ -139,7 +139,7 @@ describe('reassembly', () => {
     assert.deepEqual(Buffer.concat(all(reassembly)), Buffer.from(pattern(10, 30)));
   });
 
-  test('a block that the consumer has a view of never goes back to the pool', () => {
+  test('a block of which the consumer has a view never returns to the pool', () => {
     const pool = new BlockPool();
     const reassembly = new Reassembly(pool);
     reassembly.insert(0, frameOf(pattern(0, BLOCK_BYTES)), 25);
@@ -153,7 +153,7 @@ describe('reassembly', () => {
     assert.notEqual(pool.take()!.buffer, view?.buffer);
   });
 
-  test('only blocks that bytes have come for are held', () => {
+  test('only blocks with received bytes are held', () => {
     const reassembly = new Reassembly(new BlockPool());
     reassembly.insert(5 * BLOCK_BYTES + 3, frameOf(pattern(0, 1)), 25);
     assert.equal(reassembly.heldBytes, BLOCK_BYTES);
@@ -183,7 +183,7 @@ describe('receive window', () => {
   const windowOf = (budget = new GrowthBudget(10_000), maxBytes = 8000): ReceiveWindow =>
     new ReceiveWindow({ initialBytes: 1000, maxBytes, budget });
 
-  test('credit is due when half of the window has been consumed, not before', () => {
+  test('credit is due when half of the window is consumed, not before', () => {
     const window = windowOf();
     window.consume(499);
     assert.ok(!window.isDue);
@@ -193,7 +193,7 @@ describe('receive window', () => {
     assert.ok(!window.isDue);
   });
 
-  test('doubles when half of it was consumed in less than two round trips, up to its most', () => {
+  test('doubles when half of it was consumed in less than two round trips, up to its maximum', () => {
     const window = windowOf();
     let nowMs = 0;
     window.start(nowMs);
@@ -217,7 +217,7 @@ describe('receive window', () => {
     assert.equal(window.windowBytes, 1000);
   });
 
-  test('stays while no round trip was measured', () => {
+  test('stays while no round trip is measured', () => {
     const window = windowOf();
     window.consume(500);
     window.advance(0, undefined);
@@ -250,7 +250,7 @@ describe('receive window', () => {
     assert.equal(window.windowBytes, 2000);
   });
 
-  test('grows when half of it came but a hole keeps it from the consumer, and tells the peer once', () => {
+  test('grows when half of it arrived but a gap keeps it from the consumer, and tells the peer once', () => {
     const window = windowOf();
     window.start(0);
     window.consume(100);
@@ -265,7 +265,7 @@ describe('receive window', () => {
     assert.ok(!window.mayGrowAhead(100, 1099));
   });
 
-  test('does not grow ahead of a consumer that is slow itself, or when it lasted two round trips', () => {
+  test('does not grow beyond a slow consumer, or when it lasted two round trips', () => {
     const window = windowOf();
     window.start(0);
     assert.ok(!window.mayGrowAhead(600, 600));
@@ -277,7 +277,7 @@ describe('receive window', () => {
     assert.ok(!window.isDue);
   });
 
-  test('a peer that leaves a hole at the start and sends all it may stops at the caps', () => {
+  test('a peer that leaves a gap at the start and sends its full credit stops at the limits', () => {
     const budget = new GrowthBudget(10_000);
     const windows = [windowOf(budget), windowOf(budget)];
     for (const window of windows) {
@@ -295,7 +295,7 @@ describe('receive window', () => {
     assert.equal(budget.leftBytes, 0);
   });
 
-  test('what all windows grow by is bounded, and comes back when a stream is over', () => {
+  test('the total growth of all windows is bounded, and returns when a stream is over', () => {
     const budget = new GrowthBudget(2500);
     const one = windowOf(budget);
     const two = windowOf(budget);
@@ -320,7 +320,7 @@ describe('send queue', () => {
     return [...out.subarray(1, bytes + 1)];
   };
 
-  test('gives bytes in order, across chunks and in parts of them', () => {
+  test('returns bytes in order, across chunks and in parts of them', () => {
     const queue = new SendQueue(1000);
     for (const chunk of [[1, 2, 3], [4], [5, 6, 7, 8]]) queue.push(Uint8Array.from(chunk));
     assert.equal(queue.bytes, 8);
@@ -331,7 +331,7 @@ describe('send queue', () => {
     assert.equal(queue.bytes, 0);
   });
 
-  test('is full at its high water, and low at a quarter of it', () => {
+  test('is full at its high-water mark, and low at a quarter of it', () => {
     const queue = new SendQueue(100);
     queue.push(new Uint8Array(99));
     assert.ok(!queue.isFull);
@@ -343,7 +343,7 @@ describe('send queue', () => {
     assert.ok(queue.isLow);
   });
 
-  test('many tiny chunks count as full too', () => {
+  test('many tiny chunks also count as full', () => {
     const queue = new SendQueue(1_000_000);
     for (let count = 0; count < 4095; count++) queue.push(new Uint8Array(1));
     assert.ok(!queue.isFull);
@@ -355,7 +355,7 @@ describe('send queue', () => {
     assert.ok(queue.isLow);
   });
 
-  test('a writer that ignores it is stopped by an error', () => {
+  test('a writer that ignores the limit is stopped by an error', () => {
     const stopped = (error: unknown): boolean =>
       TunnelError.is(error) && error.code === 'ERR_LIMIT' && !error.remote;
     const queue = new SendQueue(100);
@@ -366,7 +366,7 @@ describe('send queue', () => {
     assert.throws(() => tiny.push(new Uint8Array(1)), stopped);
   });
 
-  test('cleared, it starts anew', () => {
+  test('starts afresh after clear', () => {
     const queue = new SendQueue(100);
     for (let count = 0; count < 5; count++) queue.push(Uint8Array.of(1, 2, 3));
     take(queue, 4);

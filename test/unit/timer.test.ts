@@ -43,7 +43,7 @@ describe('withDeadline', () => {
   const late = new TunnelError('ERR_CONTROL', 'too late');
   const timeout = (timers: VirtualTimers) => ({ ms: 10, timers, error: () => late });
 
-  test('gives what the work gives, and leaves no timer and no listener behind', async () => {
+  test('resolves with the result of the work, and leaves no timer and no listener behind', async () => {
     const timers = new VirtualTimers();
     const { signal } = new AbortController();
     assert.equal(await withDeadline(Promise.resolve(7), { signal, timeout: timeout(timers) }), 7);

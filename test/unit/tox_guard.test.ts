@@ -14,7 +14,7 @@ function throwing(guard: Guard, error: unknown): number {
   return Number(call(0, 0, 0, 0));
 }
 
-test('what an import threw comes out of the call as itself, after the call has done its work', () => {
+test('an exception of an import leaves the call unchanged, after the call has done its work', () => {
   const guard = new Guard();
   const fault = new Error('handler');
   let finished = false;
@@ -29,7 +29,7 @@ test('what an import threw comes out of the call as itself, after the call has d
   assert.equal(guard.wrapExport(() => 7)(), 7, 'and is thrown once');
 });
 
-test('even undefined, thrown, is thrown on', () => {
+test('even a thrown undefined is rethrown', () => {
   const guard = new Guard();
   const call = guard.wrapExport(() => throwing(guard, undefined));
   let thrown = false;
@@ -41,7 +41,7 @@ test('even undefined, thrown, is thrown on', () => {
   assert.equal(thrown, true);
 });
 
-test('a call within a call leaves it to the outer one to throw', () => {
+test('a nested call leaves the exception to the outer one', () => {
   const guard = new Guard();
   const fault = new Error('inner');
   const inner = guard.wrapExport(() => throwing(guard, fault));
@@ -62,7 +62,7 @@ test('arguments and results pass through', () => {
   assert.equal(call(1, 2, 3, 4), 1234);
 });
 
-test('an import passes arguments and results through, and its failure is what the table says', () => {
+test('an import passes arguments and results through, and fails with the value in the table', () => {
   const guard = new Guard();
   const add = guard.wrapImport((a, b, c, d) => a * 1000 + b * 100 + c * 10 + d);
   assert.equal(add(1, 2, 3, 4), 1234);
@@ -75,7 +75,7 @@ test('an import passes arguments and results through, and its failure is what th
   assert.equal(guard.wrapExport(() => 7)(), 7);
 });
 
-test('an import that toxcore cannot go on without ends the module when it throws', () => {
+test('an exception of an import that toxcore cannot do without ends the module', () => {
   const guard = new Guard();
   const fault = new Error('no entropy');
   const random = guard.wrapVitalImport(() => {
@@ -107,7 +107,7 @@ test('a trap ends the module: the call throws ERR_TOX_CRASHED, and so does every
   assert.equal(guard.inside, false);
 });
 
-test('after a crash inside a handler nothing is kept any more: the outer call dies as well', () => {
+test('after a crash inside a handler nothing is kept: the outer call fails as well', () => {
   const guard = new Guard();
   const dies = guard.wrapExport(() => {
     throw new Error('unreachable');
@@ -122,7 +122,7 @@ test('after a crash inside a handler nothing is kept any more: the outer call di
   assert.equal(ranOn, false);
 });
 
-test('what must not happen inside waits for the outermost call to end, and happens before it throws', () => {
+test('deferred work runs when the outermost call ends, before that call throws', () => {
   const guard = new Guard();
   const order: string[] = [];
   guard.whenOutside(() => order.push('at once'));
@@ -139,7 +139,7 @@ test('what must not happen inside waits for the outermost call to end, and happe
   assert.deepEqual(order, ['at once', 'inside', 'later'], 'once');
 });
 
-test('C calling exit() ends the module and not the process', () => {
+test('C code that calls exit() ends the module and not the process', () => {
   const guard = new Guard();
   const call = guard.wrapExport(() => wasiImports(guard).proc_exit(1));
   assert.throws(

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId, parseToxId, toxIdChecksum } from '../../src/network/tox_id.js';
 
-/** Two bots that anybody may write to: their IDs were made by toxcore. */
+/** Two public bots, whose IDs toxcore made. */
 const WILD = [
   '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5',
   '76518406F6A9F2217E8DC487CC783C25CC16A15EB36FF32E335A235342C48A39218F515C39A6',
@@ -39,14 +39,14 @@ describe('tox id', () => {
     });
   }
 
-  test('the checksum folds even and odd places apart', () => {
+  test('the checksum folds even and odd positions separately', () => {
     const body = Uint8Array.from({ length: 36 }, (_, at) => at);
     // By hand: 0 to 30 and 1 to 31 cancel out, 32 ^ 34 = 2, 33 ^ 35 = 2.
     assert.deepEqual([...toxIdChecksum(body)], [2, 2]);
     assert.deepEqual([...toxIdChecksum(Uint8Array.of(0xf0, 0x01, 0x0f, 0x10))], [0xff, 0x11]);
   });
 
-  test('what is made can be read, in either case and with white space anywhere', () => {
+  test('an ID reads back in either case and with white space anywhere', () => {
     const layout = fc.tuple(
       ids,
       fc.array(fc.tuple(fc.nat(76), fc.constantFrom(' ', '\r\n', '\t', '\u00a0'))),
@@ -63,7 +63,7 @@ describe('tox id', () => {
     );
   });
 
-  test('one wrong digit, wherever it is, is noticed', () => {
+  test('one wrong digit, wherever it is, is detected', () => {
     const slip = fc.tuple(ids, fc.nat(75), fc.integer({ min: 1, max: 15 }));
     fc.assert(
       fc.property(slip, ([id, at, by]) => {
@@ -75,14 +75,14 @@ describe('tox id', () => {
     );
   });
 
-  test('every beginning of an id is refused with its length', () => {
+  test('every prefix of an ID is refused with its length', () => {
     for (let length = 0; length < ID.length; length++) {
       refuses(ID.slice(0, length), new RegExp(`it has ${length} digits`));
     }
     refuses(`${ID}0`, /it has 77 digits/);
   });
 
-  test('a stranger among the digits is named with its place', () => {
+  test('a foreign character among the digits is named with its position', () => {
     refuses(`${ID.slice(0, 9)}G${ID.slice(10)}`, /"G" at position 10 is no/);
     refuses(`g${ID.slice(1)}`, /"g" at position 1 is no/);
     refuses(`${ID.slice(0, 75)}\u0000`, /U\+0000 at position 76 is no/);
@@ -90,7 +90,7 @@ describe('tox id', () => {
     refuses(`${ID.slice(0, 75)}\u007f`, /U\+007F at/);
   });
 
-  test('a bare public key is told from a Tox ID', () => {
+  test('a bare public key is told apart from a Tox ID', () => {
     refuses(ID.slice(0, 64), /64 are a public key/);
     assert.throws(
       () => parseToxId(ID.slice(0, 63)),
@@ -98,12 +98,12 @@ describe('tox id', () => {
     );
   });
 
-  test('parts of the wrong size make no id', () => {
+  test('parts of the wrong size are refused', () => {
     assert.throws(() => makeToxId(new Uint8Array(31), new Uint8Array(4)), RangeError);
     assert.throws(() => makeToxId(new Uint8Array(32), new Uint8Array(5)), RangeError);
   });
 
-  test('an id does not change when the bytes that it was made of do', () => {
+  test('an ID does not change when its source bytes do', () => {
     const key = new Uint8Array(32);
     const id = makeToxId(key, new Uint8Array(4));
     key.fill(1);

@@ -21,7 +21,7 @@ const vectors = [
 ] as const;
 
 for (const { family, ip, port, bytes } of vectors) {
-  test(`an address of family ${family} is ${bytes}, wherever it stands`, () => {
+  test(`an address of family ${family} is ${bytes}, at any position`, () => {
     const address = newAddress();
     address.family = family;
     address.bytes.set(Buffer.from(ip, 'hex'));
@@ -44,7 +44,7 @@ function memoryOf(bytes: number): { memory: WasmMemory; object: { buffer: ArrayB
   return { memory: new WasmMemory(object), object };
 }
 
-test('after growth views are of the new memory', () => {
+test('after growth, views point to the new memory', () => {
   const { memory, object } = memoryOf(64);
   const before = memory.sameView(8, 4);
   object.buffer = new ArrayBuffer(128);
@@ -56,7 +56,7 @@ test('after growth views are of the new memory', () => {
   assert.equal(memory.bytes.length, 128);
 });
 
-test('the same place asked for again is the same view, another place or length is not', () => {
+test('a repeated request for the same place gives the same view, another place or length does not', () => {
   const { memory } = memoryOf(64);
   const view = memory.sameView(8, 4);
   assert.equal(memory.sameView(8, 4), view);
@@ -71,7 +71,7 @@ test('text ends before its NUL', () => {
   assert.equal(memory.text(3), '');
 });
 
-test('staging takes what fits to the last byte, and wipes it all', () => {
+test('staging accepts what fits to the last byte, and wipes it all', () => {
   const { memory } = memoryOf(8192);
   memory.bytes.fill(9);
   const staging = new Staging(memory, 100);
@@ -88,7 +88,7 @@ test('staging takes what fits to the last byte, and wipes it all', () => {
   assert.equal(memory.bytes[100 + TOX_CONSTANTS.STAGING_SIZE], 9);
 });
 
-test('what staging gives is a copy', () => {
+test('staging returns a copy', () => {
   const { memory } = memoryOf(8192);
   const staging = new Staging(memory, 0);
   staging.put(Uint8Array.of(1, 2));
@@ -97,7 +97,7 @@ test('what staging gives is a copy', () => {
   assert.deepEqual([...taken], [1, 2]);
 });
 
-test('a node is put as key and text, and anything that is no numeric address is not', () => {
+test('a node is stored as key and text, and a non-numeric address is refused', () => {
   const { memory } = memoryOf(8192);
   memory.bytes.fill(9);
   const staging = new Staging(memory, 0);
@@ -114,7 +114,7 @@ test('a node is put as key and text, and anything that is no numeric address is 
   for (const length of [0, 31, 33]) assert.equal(staging.putNode('::1', 1, new Uint8Array(length)), false);
 });
 
-test('paths and log levels have our names, also those that toxcore may add', () => {
+test('paths and log levels map to our names, unknown ones too', () => {
   assert.deepEqual([0, 1, 2, 3, -1].map(pathOf), ['none', 'relay', 'udp', 'none', 'none']);
   assert.deepEqual([0, 1, 2, 3, 4, 5].map(levelOf), ['trace', 'debug', 'info', 'warn', 'error', 'error']);
 });

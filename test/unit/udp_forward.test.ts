@@ -6,15 +6,14 @@ import { TunnelError } from '../../src/core/errors.js';
 import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpClient } from '../../src/forward/entry/udp_client.js';
 import { UdpForward, type UdpForwardOptions } from '../../src/forward/entry/udp_forward.js';
-import type { StreamOpener } from '../../src/forward/stream_opener.js';
-import type { StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target } from '../../src/mux/wire/target.js';
 import { parseUdpSpec } from '../../src/rules/forward_spec.js';
 import { StreamEnd } from '../support/stream_ends.js';
 import { UdpEnd } from '../support/udp_end.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-/** A session whose far ends keep what comes. */
+/** A session whose far ends keep what they receive. */
 class ManualSession implements StreamOpener {
   readonly opened: {
     target: Target;
@@ -52,12 +51,12 @@ async function bench(t: TestContext, options: Partial<UdpForwardOptions> = {}) {
   return { forward, port, timers, lines, refusals, session, client };
 }
 
-/** Lets the world turn until it is so. */
+/** Runs turns until the condition is true. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
-test('it takes datagrams on loopback, at a port that it tells', async (t) => {
+test('receives datagrams on the loopback, on a port that it reports', async (t) => {
   const forward = new UdpForward({ spec: parseUdpSpec('0:dns.lan:53') });
   const listening = once(forward, 'listening');
   const local = await forward.listen();
@@ -67,20 +66,20 @@ test('it takes datagrams on loopback, at a port that it tells', async (t) => {
   assert.deepEqual(await listening, [local]);
 });
 
-test('a port in use is an error that names the address and the way out', async (t) => {
+test('a port in use is an error that names the address and the remedy', async (t) => {
   const { port } = await bench(t);
   const other = new UdpForward({ spec: parseUdpSpec(`${port}:dns.lan:53`) });
   await assert.rejects(other.listen(), (error) => {
     assert.ok(TunnelError.is(error) && error.code === 'ERR_LISTEN');
     assert.match(
       error.message,
-      /is in use by another program; write another port, as in --udp-forward \d+:dns\.lan:53/,
+      /is in use by another program; choose another port, for example --udp-forward \d+:dns\.lan:53/,
     );
     return true;
   });
 });
 
-test('a bind address that others reach is used as given, with a warning', async (t) => {
+test('a bind address that others can reach is used as given, with a warning', async (t) => {
   const { lines } = await bench(t, { spec: parseUdpSpec('0.0.0.0:0:dns.lan:53') });
   assert.match(lines[0] ?? '', /^warn 0\.0\.0\.0:\d+ can be reached from other machines/);
 });
@@ -97,7 +96,7 @@ for (const text of [
   });
 }
 
-test('each client has a stream of its own, and gets the answers that are for it', async (t) => {
+test('each client has its own stream, and gets its own replies', async (t) => {
   const { forward, port, session, client } = await bench(t);
   forward.setSession(session);
   const [one, two] = [await client(), await client()];
@@ -119,7 +118,7 @@ test('each client has a stream of its own, and gets the answers that are for it'
   assert.equal(forward.clients, 2);
 });
 
-test('what comes before there is a session waits for it, the newest 64 of a client', async (t) => {
+test('datagrams before a session wait for it, the newest 64 of each client', async (t) => {
   const { forward, port, session, client } = await bench(t);
   const one = await client();
   for (let number = 0; number < 70; number++) one.send(`${number}`, port);
@@ -133,7 +132,7 @@ test('what comes before there is a session waits for it, the newest 64 of a clie
   );
 });
 
-test('what waits for a session is bounded in bytes too: of large datagrams the newest few stay', async () => {
+test('datagrams that wait for a session are also bounded in bytes: of large ones the newest few stay', async () => {
   const got: number[] = [];
   const [near, far] = StreamEnd.pair();
   far.handlers = { onDatagram: ([first]) => void got.push(first ?? -1) };
@@ -141,7 +140,7 @@ test('what waits for a session is bounded in bytes too: of large datagrams the n
     { host: '127.0.0.1', port: 1 },
     { timers: new VirtualTimers(), idleMs: 1, deliver: () => {}, onRefused: () => {}, onOver: () => {} },
   );
-  // Those of two bytes that were dropped count no more.
+  // Dropped ones of two bytes no longer count.
   for (let at = 0; at < 200; at++) client.send(Buffer.alloc(2, 99));
   for (let at = 0; at < 20; at++) client.send(Buffer.alloc(65_507, at));
   client.attach(near);
@@ -149,7 +148,7 @@ test('what waits for a session is bounded in bytes too: of large datagrams the n
   assert.deepEqual(got, [16, 17, 18, 19]);
 });
 
-test('a client that was silent for a minute is forgotten, and its stream given up; traffic either way keeps it', async (t) => {
+test('a client silent for a minute is forgotten, and its stream closed; traffic in either direction keeps it', async (t) => {
   const { forward, port, session, client, timers } = await bench(t);
   forward.setSession(session);
   const one = await client();
@@ -171,7 +170,7 @@ test('a client that was silent for a minute is forgotten, and its stream given u
   await until(() => session.opened.length === 2);
 });
 
-test('a refused client is told of once, and the far end is asked again after 5 s only', async (t) => {
+test('a refused client is reported once, and the far end is asked again only after 5 s', async (t) => {
   const { forward, port, session, client, timers, refusals, lines } = await bench(t);
   forward.setSession(session);
   const one = await client();
@@ -186,14 +185,14 @@ test('a refused client is told of once, and the far end is asked again after 5 s
     { target: { host: 'dns.lan', port: 53 }, reason: 'not-allowed', text: 'dns.lan port 53 is not exposed' },
   ]);
   assert.deepEqual(lines, ['warn no datagrams to dns.lan:53: not-allowed (dns.lan port 53 is not exposed)']);
-  // What it sends meanwhile does not put that off.
+  // Its datagrams meanwhile do not delay that.
   timers.advance(2_000);
   assert.equal(forward.clients, 0);
   one.send('c', port);
   await until(() => session.opened.length === 2);
 });
 
-test('when the session ends the clients are forgotten, and the next datagram asks anew', async (t) => {
+test('when the session ends the clients are forgotten, and the next datagram asks again', async (t) => {
   const { forward, port, session, client } = await bench(t);
   forward.setSession(session);
   const one = await client();
@@ -210,7 +209,7 @@ test('when the session ends the clients are forgotten, and the next datagram ask
   assert.deepEqual(next.opened[0]?.got, ['b']);
 });
 
-test('one client too many takes the place of the one that was silent longest', async (t) => {
+test('one client too many takes the place of the longest-idle one', async (t) => {
   const { forward, port, session, client, timers } = await bench(t, { maxClients: 2 });
   forward.setSession(session);
   const ends = [await client(), await client(), await client()];
@@ -231,7 +230,7 @@ test('one client too many takes the place of the one that was silent longest', a
   );
 });
 
-test('closing gives up the streams, and nothing is taken any more', async (t) => {
+test('close ends the streams, and accepts nothing any more', async (t) => {
   const { forward, port, session, client, timers } = await bench(t);
   forward.setSession(session);
   const one = await client();

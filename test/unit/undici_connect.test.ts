@@ -8,7 +8,7 @@ import type { Endpoint } from '../../src/rules/endpoint.js';
 type Result = readonly [error: Error | null, socket: unknown];
 
 describe('the connect of an undici agent', () => {
-  test('dials host and port, the protocol’s own when none is named, IPv6 without brackets', () => {
+  test('dials host and port: the protocol’s default port, and IPv6 without brackets', () => {
     const dialled: Endpoint[] = [];
     const connect = undiciConnect((target) => {
       dialled.push(target);
@@ -28,7 +28,7 @@ describe('the connect of an undici agent', () => {
     ]);
   });
 
-  test('gives the stream when it is connected, and never looks at it again', () => {
+  test('returns the stream when it is connected, and never touches it again', () => {
     const stream = new PassThrough();
     const results: Result[] = [];
     undiciConnect(() => stream)({ protocol: 'http:', hostname: 'a', port: '1' }, (...result) =>
@@ -41,7 +41,7 @@ describe('the connect of an undici agent', () => {
     assert.equal(stream.listenerCount('error') + stream.listenerCount('connect'), 0);
   });
 
-  test('tells why there is none: a failure of the stream, or of the dial itself', async () => {
+  test('reports why there is none: a failure of the stream, or of the dial itself', async () => {
     const [refused, closed] = [new Error('refused'), new Error('closed')];
     const stream = new PassThrough();
     const results: Result[] = [];
@@ -61,7 +61,7 @@ describe('the connect of an undici agent', () => {
     ]);
   });
 
-  test('speaks TLS inside for https, to the name that is asked for', async () => {
+  test('speaks TLS inside for https, with the requested name', async () => {
     const sent: Buffer[] = [];
     const stream = new Duplex({
       read() {},

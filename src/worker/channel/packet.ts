@@ -17,8 +17,8 @@ export const FLAG_NUMBERED = 0x02;
 /** The packet carries a bundle of frames. Only with {@link FLAG_NUMBERED}. */
 export const FLAG_BUNDLE = 0x04;
 /**
- * The packet carries frames that are sent only once, and so have no bundle number. Only with {@link
- * FLAG_NUMBERED}.
+ * The packet carries frames that are sent only once, and so have no bundle number. Only with
+ * {@link FLAG_NUMBERED}.
  */
 export const FLAG_LOSSY = 0x20;
 /** Each frame follows its length (u16). Without this flag a single frame fills the rest of the packet. */

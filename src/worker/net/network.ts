@@ -1,16 +1,16 @@
-/** Address families as toxcore numbers them. Source: TOX_AF_INET, TOX_AF_INET6, toxcore/net.h. */
+/** Address families with toxcore's numbers. Source: TOX_AF_INET, TOX_AF_INET6, toxcore/net.h. */
 export const FAMILY_IPV4 = 2;
 export const FAMILY_IPV6 = 10;
 export type Family = typeof FAMILY_IPV4 | typeof FAMILY_IPV6;
 
-/** Socket types as toxcore numbers them. Source: TOX_SOCK_STREAM, TOX_SOCK_DGRAM, toxcore/net.h. */
+/** Socket types with toxcore's numbers. Source: TOX_SOCK_STREAM, TOX_SOCK_DGRAM, toxcore/net.h. */
 export const SOCKET_STREAM = 1;
 export const SOCKET_DATAGRAM = 2;
 export type SocketType = typeof SOCKET_STREAM | typeof SOCKET_DATAGRAM;
 
 /**
- * An address that the wasm side reads and writes in place. `bytes` holds 4 or 16 bytes by
- * family. One object is used again and again: copy what is to be kept.
+ * An address that the wasm side reads and writes in place. `bytes` holds 4 or 16 bytes, depending on the
+ * family. The object is reused: copy what you keep.
  */
 export interface MutableAddress {
   family: Family;
@@ -18,32 +18,32 @@ export interface MutableAddress {
   port: number;
 }
 
-/** A socket's number, as toxcore sees it; -1 is none. */
+/** A socket's number in toxcore; -1 means none. */
 export type SocketId = number;
 
 /**
- * What toxcore asks of its host's network: its Network vtable (Network_Funcs, toxcore/net.h),
- * every call non-blocking and synchronous. Numbers below 0 mean "not now" or "failed", as with
- * POSIX sockets. Views of wasm memory (`bytes`, `into`) are good until the call returns.
+ * The network that toxcore uses: its Network vtable (Network_Funcs, toxcore/net.h). All calls are synchronous
+ * and never block. Negative results mean "not now" or "failed", as with POSIX sockets. Views of wasm memory
+ * (`bytes`, `into`) are valid until the call returns.
  */
 export interface Network {
   socket(family: Family, type: SocketType): SocketId;
-  /** 0, or -1 when the port is not to be had. */
+  /** Returns 0, or -1 when the port is not available. */
   bind(socket: SocketId, address: MutableAddress): number;
   listen(socket: SocketId, backlog: number): number;
-  /** A new connection's socket, or -1 when none waits. */
+  /** Returns the socket of a new connection, or -1 when none waits. */
   accept(socket: SocketId): SocketId;
-  /** Starts to connect; 0 at once, {@link send} gives -1 until it stands. */
+  /** Starts to connect and returns 0 at once. Until the connection is open, {@link send} returns -1. */
   connect(socket: SocketId, address: MutableAddress): number;
-  /** Bytes that {@link recv} could give now. */
+  /** Returns the bytes that {@link recv} would return now. */
   recvBuffered(socket: SocketId): number;
-  /** Bytes taken, 0 at the end of the stream, -1 when there is nothing now. */
+  /** Returns the bytes received, 0 at the end of the stream, or -1 when there is nothing now. */
   recv(socket: SocketId, into: Uint8Array): number;
-  /** One datagram, cut to `into`; -1 when there is none now. */
+  /** Receives one datagram, cut to `into`. Returns its length, or -1 when none waits. */
   recvFrom(socket: SocketId, into: Uint8Array, from: MutableAddress): number;
-  /** Bytes taken (all or none), -1 when it would block or failed. */
+  /** Sends all bytes or none. Returns their number, or -1 when that would block or fails. */
   send(socket: SocketId, bytes: Uint8Array): number;
-  /** Length of the datagram sent, -1 when it failed. */
+  /** Sends one datagram. Returns its length, or -1 when that fails. */
   sendTo(socket: SocketId, bytes: Uint8Array, to: MutableAddress): number;
   close(socket: SocketId): number;
 }

@@ -16,25 +16,25 @@ import {
   type SocketType,
 } from './network.js';
 import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
-import { ProxiedNames, standsForName } from './proxied_names.js';
+import { isPlaceholder, ProxiedNames } from './proxied_names.js';
 import { greetingFor, type ProxyTarget } from './proxy_greeting.js';
 import { type Opening, TcpListener, TcpStream } from './tcp_sockets.js';
 import { UdpSocket } from './udp_socket.js';
 
 export interface NetworkPlan {
   readonly udp: boolean;
-  /** UDP ports to try in turn. Default 33445 to 33545, then one that the system chooses. */
+  /** UDP ports to try in turn. Default: 33445 to 33545, then one that the system chooses. */
   readonly udpPorts?: PortRange | undefined;
   /**
-   * TCP port to listen on: 0 lets the system choose, undefined opens none; 'as-udp' takes the
-   * number of the UDP port, or any where that is taken.
+   * TCP port to listen on. 0 lets the system choose; undefined opens none; 'as-udp' takes the number of the
+   * UDP port, or any other if that is taken.
    */
   readonly tcpPort?: number | 'as-udp' | undefined;
-  /** Numeric address to bind to, and to connect from; default: every address, IPv6 and IPv4. */
+  /** Numeric address to bind to and to connect from. Default: all addresses, IPv6 and IPv4. */
   readonly bindAddress?: string | undefined;
-  /** Every TCP connection goes through it. Without `udp` nothing else leaves this machine then. */
+  /** Proxy for all TCP connections. Without `udp`, nothing leaves this machine by any other way. */
   readonly proxy?: ProxyAddress | undefined;
-  /** What TCP connections may use, those that come and those that are made. Default: no bound. */
+  /** Descriptors for TCP connections, incoming and outgoing. Default: no limit. */
   readonly descriptors?: DescriptorShare | undefined;
 }
 
@@ -44,11 +44,14 @@ export interface NetworkStats {
   readonly datagramsDropped: number;
 }
 
-/** Says when toxcore has something to do; called from the event loop, never from a call of ours. */
+/**
+ * Reports that toxcore has something to do. Called from the event loop, never from within a call to the
+ * network.
+ */
 export interface NetworkWake {
-  /** Datagrams wait; said once until they have been fetched. */
+  /** Datagrams wait. Not called again until all of them have been fetched. */
   datagrams(): void;
-  /** A TCP connection has come, has bytes, has room or has ended. */
+  /** A TCP connection arrived, received bytes, has room, or ended. */
   streams(): void;
 }
 
@@ -61,11 +64,11 @@ type Entry =
 const FAILED = -1;
 
 /**
- * Opens what toxcore will bind and listen on: in Node that takes turns of the event loop, and
- * toxcore wants it at once. It must then be told exactly {@link NodeNetwork.udpPort} and
+ * Opens the sockets that toxcore will bind and listen on. Node needs turns of the event loop for that, while
+ * toxcore wants them at once. Give toxcore exactly {@link NodeNetwork.udpPort} and
  * {@link NodeNetwork.tcpPort}.
  *
- * @throws {TunnelError} ERR_LISTEN when no port is to be had
+ * @throws {TunnelError} ERR_LISTEN when no port is available
  */
 export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
   const network = new NodeNetwork(plan.bindAddress, plan.proxy, plan.descriptors);
@@ -82,7 +85,7 @@ export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
 
 /** toxcore's {@link Network} over Node's sockets. */
 export class NodeNetwork implements Network {
-  /** Of a node with a proxy: names of relays, which it looks up. */
+  /** Names of relays that the proxy looks up; undefined without a proxy. */
   readonly names: ProxiedNames | undefined;
   readonly #bindAddress: string | undefined;
   readonly #proxy: ProxyAddress | undefined;
@@ -103,7 +106,7 @@ export class NodeNetwork implements Network {
     if (proxy !== undefined) this.names = new ProxiedNames((into) => void randomFillSync(into));
   }
 
-  /** Why the proxy led to nothing when it was last asked; undefined when it did, or there is none. */
+  /** Why the proxy's last connection failed; undefined when it succeeded, or without a proxy. */
   get proxyTrouble(): string | undefined {
     return this.#proxyTrouble;
   }
@@ -118,7 +121,7 @@ export class NodeNetwork implements Network {
     return this.#listener?.port ?? 0;
   }
 
-  /** Whether toxcore is to use IPv6 sockets (which take IPv4 too). */
+  /** Whether toxcore should use IPv6 sockets, which also carry IPv4. */
   get ipv6(): boolean {
     return this.#ipv6;
   }
@@ -140,7 +143,7 @@ export class NodeNetwork implements Network {
     this.#wake = wake;
   }
 
-  /** How many datagrams toxcore may fetch until this is called again. */
+  /** Limits how many datagrams toxcore may fetch until the next call. */
   allowDatagrams(count: number): void {
     this.#udp?.allow(count);
   }
@@ -189,8 +192,8 @@ export class NodeNetwork implements Network {
     const ipv4 = address.family === FAMILY_IPV4;
     const host = ipText(ipv4 ? address.bytes.subarray(0, IPV4_BYTES) : address.bytes);
     const name = this.names?.nameOf(host);
-    // A name of a peer's: only its own proxy knows where that is.
-    if (name === undefined && standsForName(host)) return FAILED;
+    // A placeholder that a peer made: only that peer's proxy knows the name.
+    if (name === undefined && isPlaceholder(host)) return FAILED;
     const dialled = this.#dial(this.#proxy ?? { host, port: address.port });
     if (dialled === undefined) return FAILED;
     const stream = new TcpStream(
@@ -202,7 +205,7 @@ export class NodeNetwork implements Network {
     return 0;
   }
 
-  /** Undefined when no descriptor is left for it. */
+  /** Returns undefined when no descriptor is left. */
   #dial({ host, port }: ProxyTarget): Socket | undefined {
     const from = this.#bindAddress;
     const family = from !== undefined && isIPv6(from) ? 6 : 4;
@@ -274,8 +277,8 @@ export class NodeNetwork implements Network {
   }
 
   /**
-   * Hangs up the connections from addresses that this machine has no more: they would be silent, and toxcore wait for them
-   * for half a minute.
+   * Closes connections from addresses that this machine no longer has. They would stay silent, and toxcore
+   * would wait for them for half a minute.
    */
   leaveOtherAddresses(present: ReadonlySet<string>): void {
     for (const entry of this.#entries.values()) {
@@ -285,7 +288,7 @@ export class NodeNetwork implements Network {
     }
   }
 
-  /** Closes every socket, those too that toxcore never took. Nothing opens after it. */
+  /** Closes every socket, including those that toxcore never took. Nothing opens after it. */
   closeAll(): void {
     this.#closed = true;
     for (const socket of [...this.#entries.keys()]) this.close(socket);

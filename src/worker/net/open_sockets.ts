@@ -6,29 +6,32 @@ import { exhaustionOf } from '../../core/exhaustion.js';
 import type { PortRange } from '../../core/ip.js';
 
 /**
- * Where Tox looks for UDP by custom: 33445 and the hundred after it, so that several programs of
- * one machine each find one. Source: TOX_PORTRANGE_FROM, TOX_PORTRANGE_TO, toxcore/network.h.
+ * Tox's usual UDP ports: 33445 and the hundred after it, so that several programs on one machine find one
+ * each. Source: TOX_PORTRANGE_FROM, TOX_PORTRANGE_TO, toxcore/network.h.
  */
 export const DEFAULT_UDP_PORTS: PortRange = { from: 33_445, to: 33_545 };
 
-/** Asked of the system for both directions; what it does not grant is asked for in half, down to the least. */
+/**
+ * Buffer size to request in both directions. What the system refuses is halved and requested again, down to
+ * the minimum.
+ */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 const LEAST_SOCKET_BUFFER_BYTES = 256 * 1024;
 
-/** All nodes of the link, where IPv6 LAN discovery speaks. Source: RFC 4291, section 2.7.1. */
+/** All nodes on the link, where IPv6 LAN discovery sends. Source: RFC 4291, section 2.7.1. */
 const ALL_NODES = 'ff02::1';
 
-/** What the system says when IPv6 is switched off. */
+/** Error codes of a system without IPv6. */
 const NO_IPV6 = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL', 'EPROTONOSUPPORT']);
 
-/** What it says of a port that others hold; EACCES also for ports that Windows keeps for itself. */
+/** Error codes of a port that is taken. Windows also returns EACCES for ports that it reserves. */
 const PORT_TAKEN = new Set(['EADDRINUSE', 'EACCES']);
 
 /**
- * A bound UDP socket: on every address, IPv6 and IPv4 in one, unless `bindAddress` says where.
+ * Opens a bound UDP socket: on all addresses, IPv6 and IPv4 in one, or on `bindAddress`.
  *
- * @param ports by default {@link DEFAULT_UDP_PORTS}, then one that the system chooses
- * @throws {TunnelError} ERR_LISTEN naming the ports
+ * @param ports default: {@link DEFAULT_UDP_PORTS}, then one that the system chooses
+ * @throws {TunnelError} ERR_LISTEN, which names the ports
  */
 export async function openUdp(
   ports: PortRange | undefined,
@@ -58,10 +61,10 @@ export async function openUdp(
 }
 
 /**
- * A listening TCP socket.
+ * Opens a listening TCP socket.
  *
- * @param port 0: the system chooses
- * @throws {TunnelError} ERR_LISTEN naming the port
+ * @param port 0 lets the system choose
+ * @throws {TunnelError} ERR_LISTEN, which names the port
  */
 export async function openTcp(
   port: number,
@@ -85,9 +88,9 @@ export async function openTcp(
 }
 
 /**
- * A listening TCP socket at the port, or at any when that is taken.
+ * Opens a TCP socket that listens on the port, or on any port if that is taken.
  *
- * @throws {TunnelError} ERR_LISTEN when none is to be had
+ * @throws {TunnelError} ERR_LISTEN when no port is available
  */
 export async function openTcpLike(port: number, bindAddress: string | undefined): ReturnType<typeof openTcp> {
   try {
@@ -98,16 +101,16 @@ export async function openTcpLike(port: number, bindAddress: string | undefined)
   }
 }
 
-/** Undefined when the port is taken. */
+/** Returns undefined when the port is taken. */
 async function bindUdp(type: SocketType, address: string, port: number): Promise<Socket | undefined> {
   const socket = createSocket({
     type,
     ipv6Only: false,
-    // toxcore names numeric addresses only: Node's lookup of each would cost more than the sending.
+    // toxcore passes only numeric addresses. Node's lookup of each would cost more than the sending.
     lookup: (host, family, answer) => answer(null, host, typeof family === 'number' ? family : 0),
   });
   try {
-    // Listened for first: with that lookup it binds within the call.
+    // Listen for the event first: with this lookup, bind() completes within the call.
     const listening = once(socket, 'listening');
     socket.bind({ address, port, exclusive: true });
     await listening;
@@ -120,7 +123,7 @@ async function bindUdp(type: SocketType, address: string, port: number): Promise
   return socket;
 }
 
-/** Large buffers, and what LAN discovery needs; each only as far as the system allows. */
+/** Sets large buffers and what LAN discovery needs, each as far as the system allows. */
 function tune(socket: Socket, type: SocketType): void {
   askBuffer((bytes) => socket.setRecvBufferSize(bytes));
   askBuffer((bytes) => socket.setSendBufferSize(bytes));
@@ -147,7 +150,7 @@ function allTaken(protocol: string, from: number, to: number, cause?: unknown): 
   const ports = from === to ? `port ${from}` : `every port from ${from} to ${to}`;
   return new TunnelError(
     'ERR_LISTEN',
-    `${protocol} ${ports} is taken or not allowed to us: name another one, or 0 to let the system choose`,
+    `${protocol} ${ports} is taken or not allowed; choose another one, or 0 to let the system choose`,
     { cause },
   );
 }
@@ -157,13 +160,13 @@ function cannotBind(protocol: string, address: string, port: number, cause: unkn
   if (exhausted !== undefined)
     return new TunnelError(
       'ERR_LISTEN',
-      `${protocol} port ${port}: there is ${exhausted}; raise the limit with ulimit -n`,
+      `cannot open ${protocol} port ${port}: there is ${exhausted}; raise the limit with ulimit -n`,
       { cause },
     );
   const why = cause instanceof Error ? cause.message : String(cause);
   return new TunnelError(
     'ERR_LISTEN',
-    `${protocol} at ${address} port ${port} (${why}): is that an address of this machine?`,
+    `cannot bind ${protocol} port ${port} at ${address} (${why}); use an address of this machine`,
     { cause },
   );
 }

@@ -3,13 +3,13 @@ import { IPV6_BYTES, ipText } from '../../core/ip.js';
 /** Addresses that lead nowhere. Source: RFC 6666, the discard prefix. */
 const DISCARD_PREFIX = [0x01, 0] as const;
 const PREFIX_BYTES = 8;
-/** Nodes by name that are remembered: a list may have a thousand. */
+/** Most names; a list may have a thousand bootstrap nodes. */
 const MAX_NAMES = 1024;
 
 /**
- * Names that a proxy shall look up, each with an address that stands for it: toxcore knows relays by addresses alone.
- * The addresses are chosen at random, so that one that a peer tells us means nothing here; at a peer that is
- * told one of ours it leads nowhere.
+ * Host names for a proxy to look up, each with a placeholder address, because toxcore knows relays only by
+ * address. The placeholders are random, so that one from a peer means nothing here; and one of ours leads
+ * nowhere at a peer.
  */
 export class ProxiedNames {
   readonly #random: (into: Uint8Array) => void;
@@ -20,7 +20,7 @@ export class ProxiedNames {
     this.#random = random;
   }
 
-  /** The address that stands for a name; undefined when there are too many names. */
+  /** Returns the placeholder for a name; undefined when there are too many names. */
   addressOf(name: string): string | undefined {
     const known = this.#addressOf.get(name);
     if (known !== undefined || this.#addressOf.size >= MAX_NAMES) return known;
@@ -33,11 +33,11 @@ export class ProxiedNames {
     return address;
   }
 
-  /** The name that an address stands for. @param address as {@link ipText} writes it */
+  /** Returns the name behind a placeholder. @param address as {@link ipText} writes it */
   nameOf(address: string): string | undefined {
     return this.#nameOf.get(address);
   }
 }
 
-/** Whether an address stands for a name, ours or a peer's. @param address as {@link ipText} writes it */
-export const standsForName = (address: string): boolean => address.startsWith('100:0:0:0:');
+/** Whether an address is a placeholder, ours or a peer's. @param address as {@link ipText} writes it */
+export const isPlaceholder = (address: string): boolean => address.startsWith('100:0:0:0:');

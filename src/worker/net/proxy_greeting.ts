@@ -2,26 +2,26 @@ import { isIPv6 } from 'node:net';
 import { IPV4_BYTES, IPV6_BYTES, ipBytes } from '../../core/ip.js';
 import type { ProxyAddress, ProxyCredentials } from '../../core/proxy.js';
 
-/** Where a proxy shall lead: a numeric address without brackets, or a name, which the proxy looks up. */
+/** Where the proxy connects to: a numeric address without brackets, or a name, which the proxy looks up. */
 export interface ProxyTarget {
   readonly host: string;
   readonly port: number;
 }
 
-/** What is to be done after some bytes of the proxy. */
+/** What to do after receiving bytes from the proxy. */
 export type GreetingStep =
-  /** Say this, which may be empty, and wait for more. */
+  /** Send these bytes, possibly none, and wait for more. */
   | { readonly kind: 'more'; readonly say: Uint8Array }
-  /** From now on the connection is that to the target; `rest` are its first bytes. */
+  /** The connection now leads to the target; `rest` holds its first bytes. */
   | { readonly kind: 'done'; readonly rest: Uint8Array }
-  /** In words that follow "the proxy". */
+  /** Give up. The reason continues the words "the proxy". */
   | { readonly kind: 'failed'; readonly why: string };
 
-/** Our end of the talk with a proxy before it leads to the target. It touches no socket. */
+/** Our side of the conversation with a proxy until it leads to the target. It touches no socket. */
 export interface Greeting {
-  /** What is said first, once connected. */
+  /** Returns the first bytes to send, once connected. */
   begin(): Uint8Array;
-  /** Not to be called after `done` or `failed`. */
+  /** Takes bytes from the proxy. Do not call it after `done` or `failed`. */
   take(bytes: Uint8Array): GreetingStep;
 }
 
@@ -36,12 +36,12 @@ const NO_BYTES = new Uint8Array(0);
 
 const failed = (why: string): GreetingStep => ({ kind: 'failed', why });
 
-// HTTP CONNECT: RFC 9110, section 9.3.6. Basic: RFC 7617.
+// HTTP CONNECT: RFC 9110, section 9.3.6. Basic authentication: RFC 7617.
 
-/** Longest status line and headers together, in bytes; Node's own client takes as much. */
+/** Longest response head, in bytes; Node's own client has the same limit. */
 const MAX_HEADER_BYTES = 16 * 1024;
 const HEADER_END = '\r\n\r\n';
-/** Of a proxy's own words, so many characters are told. */
+/** Longest part of the proxy's own words that is reported, in characters. */
 const MAX_REASON_CHARS = 60;
 
 /** The client's side of HTTP CONNECT. */
@@ -68,17 +68,17 @@ export class HttpGreeting implements Greeting {
     this.#held = Buffer.concat([this.#held, bytes]);
     const end = this.#held.indexOf(HEADER_END);
     if (end < 0) {
-      if (this.#held.length > MAX_HEADER_BYTES) return failed('answers without an end');
+      if (this.#held.length > MAX_HEADER_BYTES) return failed('sent an endless answer');
       return { kind: 'more', say: NO_BYTES };
     }
     const [statusLine = ''] = this.#held.toString('latin1', 0, end).split('\r\n', 1);
     const [, status, reason = ''] = /^HTTP\/1\.\d (\d{3})(?: (.*))?$/.exec(statusLine) ?? [];
-    if (status === undefined) return failed('speaks no HTTP');
+    if (status === undefined) return failed('does not speak HTTP');
     if (status.startsWith('2')) return { kind: 'done', rest: this.#held.subarray(end + HEADER_END.length) };
     if (status === '407') {
       const why =
         this.#credentials === undefined
-          ? 'wants a user name and password'
+          ? 'requires a user name and password'
           : 'refused the user name or password';
       return failed(why);
     }
@@ -103,19 +103,22 @@ const ADDRESS_IPV4 = 1;
 const ADDRESS_NAME = 3;
 const ADDRESS_IPV6 = 4;
 
-/** Replies other than 0, in words that follow "the proxy". */
+/** Reply codes other than 0. The texts continue the words "the proxy". */
 const REFUSALS: Readonly<Record<number, string>> = {
   1: 'failed',
-  2: 'does not allow it',
+  2: 'does not allow this connection',
   3: 'cannot reach that network',
   4: 'cannot reach that host',
-  5: 'found the connection refused',
+  5: 'reports that the connection was refused',
   6: 'got no answer in time',
-  7: 'knows no CONNECT',
-  8: 'does not know that kind of address',
+  7: 'does not support CONNECT',
+  8: 'does not support that kind of address',
 };
 
-/** Bytes of a reply that are there whatever its address is: version, reply, 0, kind and the first of the address. */
+/**
+ * Bytes of a reply that do not depend on its address: version, reply, 0, address type, first byte of the
+ * address.
+ */
 const REPLY_START_BYTES = 5;
 const PORT_BYTES = 2;
 
@@ -138,15 +141,15 @@ export class SocksGreeting implements Greeting {
   }
 
   take(bytes: Uint8Array): GreetingStep {
-    // Bounded: the longest answer that is not whole yet has 261 bytes.
+    // This is bounded: the longest incomplete answer has 261 bytes.
     this.#held = Buffer.concat([this.#held, bytes]);
     const step = this.#step() ?? { kind: 'more', say: NO_BYTES };
     if (step.kind === 'more' && step.say.length > 0 && this.#held.length > 0)
-      return failed('answers before it is asked');
+      return failed('answered before it was asked');
     return step;
   }
 
-  /** Undefined when bytes are missing. */
+  /** Returns undefined when bytes are missing. */
   #step(): GreetingStep | undefined {
     switch (this.#state) {
       case 'method':
@@ -160,13 +163,13 @@ export class SocksGreeting implements Greeting {
 
   #method(): GreetingStep | undefined {
     const [version, method] = this.#held;
-    if (version !== undefined && version !== VERSION) return failed('speaks no SOCKS5');
+    if (version !== undefined && version !== VERSION) return failed('does not speak SOCKS5');
     if (method === undefined) return undefined;
     this.#held = this.#held.subarray(2);
     if (method === NO_AUTHENTICATION) return this.#ask();
     if (method === NONE_ACCEPTABLE || this.#credentials === undefined)
-      return failed('wants a user name and password');
-    if (method !== USER_PASSWORD) return failed('wants a way to log in that is not known here');
+      return failed('requires a user name and password');
+    if (method !== USER_PASSWORD) return failed('requires an unsupported way to log in');
     this.#state = 'password';
     const { user, password } = this.#credentials;
     const parts = [user, password].map((text) => Buffer.from(text));
@@ -204,7 +207,7 @@ export class SocksGreeting implements Greeting {
 
   #reply(): GreetingStep | undefined {
     const [version, reply, , kind, first] = this.#held;
-    if (version !== undefined && version !== VERSION) return failed('speaks no SOCKS5');
+    if (version !== undefined && version !== VERSION) return failed('does not speak SOCKS5');
     if (reply !== undefined && reply !== 0)
       return failed(REFUSALS[reply] ?? `refused with the unknown code ${reply}`);
     if (kind === undefined || first === undefined) return undefined;
@@ -213,7 +216,7 @@ export class SocksGreeting implements Greeting {
       [ADDRESS_IPV6]: IPV6_BYTES,
       [ADDRESS_NAME]: 1 + first,
     }[kind];
-    if (addressBytes === undefined) return failed('speaks no SOCKS5');
+    if (addressBytes === undefined) return failed('does not speak SOCKS5');
     const length = REPLY_START_BYTES - 1 + addressBytes + PORT_BYTES;
     return this.#held.length < length ? undefined : { kind: 'done', rest: this.#held.subarray(length) };
   }

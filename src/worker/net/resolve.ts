@@ -3,25 +3,26 @@ import { isIP } from 'node:net';
 import { withDeadline } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
 
-/** Every address of a name; rejects when there is none. */
+/** Returns every address of a name. Rejects when there is none. */
 export type LookUp = (name: string) => Promise<readonly { readonly address: string }[]>;
 
-/** The system's way: hosts file and DNS, IPv4 and IPv6. */
+/** The system's lookup: hosts file and DNS, IPv4 and IPv6. */
 export const systemLookUp: LookUp = (name) => lookup(name, { all: true });
 
-/** Addresses used of one name: a bootstrap node has one of each family. */
+/** Most addresses used of one name. A bootstrap node has one of each family. */
 const MAX_ADDRESSES = 4;
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
 export interface Resolver {
-  /** Numeric addresses of `host`, 1 to 4. Rejects with an Error that names the host and says why. */
+  /** Returns 1 to 4 numeric addresses of `host`. Rejects with an Error that names the host and the reason. */
   resolve(host: string): Promise<readonly string[]>;
 }
 
 /**
- * One look-up of a name at a time: one that is not waited for any more still holds one of the few threads
- * that the system's look-ups run on, so whoever asks again meanwhile waits for the same.
+ * Creates a resolver that runs one lookup per name at a time. A lookup that nobody waits for any more still
+ * occupies one of the system's few lookup threads, so a second request for the name waits for the same
+ * lookup.
  *
  * @param timeoutMs for each name; default 5000
  */

@@ -3,40 +3,43 @@ import type { DescriptorShare } from '../../core/descriptors.js';
 import { errnoOf } from '../../core/errors.js';
 import type { Greeting } from './proxy_greeting.js';
 
-/** Bytes that wait for toxcore before the socket is paused: 30 of its largest packets. */
+/** Bytes that may wait for toxcore before the socket is paused: 30 of its largest packets. */
 const MAX_UNREAD_BYTES = 64 * 1024;
 
 /**
- * Bytes that toxcore may have sent and the system has not taken. With the system's own send
- * buffer it keeps a relay busy between two turns; more would only be delay.
+ * Bytes from toxcore that the system has not taken yet. Together with the system's send buffer they keep a
+ * relay busy between two turns; more would only add delay.
  */
 const MAX_UNSENT_BYTES = 128 * 1024;
 
-/** Small writes of one turn are put together up to this size. */
+/** Small writes of one turn are joined up to this size. */
 const WRITE_BYTES = 16 * 1024;
 
 /**
- * toxcore never asks whether a stream has ended: it finds out by a ping that stays away for 10
- * to 20 s. A stream that the far end has closed therefore reads as endless 0xff: no valid length
- * (65535, the largest is MAX_PACKET_SIZE 2048, toxcore/TCP_common.h) and no valid handshake, so
- * that toxcore drops the connection at once and tries the next.
+ * toxcore never asks whether a stream has ended. It notices only when a ping is not answered, after 10 to 20
+ * s. So a stream that the far end has closed reads as endless 0xff. That is no valid length (65535; the
+ * largest is MAX_PACKET_SIZE 2048, toxcore/TCP_common.h) and no valid handshake, so toxcore drops the
+ * connection at once and tries the next.
  */
 const HANG_UP_BYTE = 0xff;
 const HANG_UP_BYTES = 0xffff;
 
-/** How toxcore words what it makes of a hang-up: nothing to warn anyone of. Source: toxcore/TCP_common.c. */
+/** toxcore's log line about a hang-up, which is not worth a warning. Source: toxcore/TCP_common.c. */
 export const HANG_UP_WORDS = 'TCP packet too large: 65535 >';
 
 const EMPTY = Buffer.alloc(0);
 
-/** What goes before the first byte of a connection through a proxy. */
+/** What precedes the first byte of a connection through a proxy. */
 export interface Opening {
   readonly greeting: Greeting;
-  /** Called once: the proxy leads to the target now, or why it never will, in words that follow "the proxy". */
+  /**
+   * Called once: with undefined when the proxy leads to the target, otherwise with the reason why it never
+   * will. The reason continues the words "the proxy".
+   */
   done(why: string | undefined): void;
 }
 
-/** A TCP connection as toxcore uses it: without waiting, and without an unbounded queue. */
+/** A TCP connection as toxcore uses it. No call blocks, and no queue is unbounded. */
 export class TcpStream {
   readonly #socket: Socket;
   readonly #onMove: () => void;
@@ -50,12 +53,13 @@ export class TcpStream {
   #unsentBytes = 0;
   #flushDue = false;
 
-  /** While it is not over, toxcore sees a connection that does not stand yet. */
+  /** As long as this is set, toxcore sees a connection that is not open yet. */
   #opening: Opening | undefined;
 
   /**
-   * @param onMove called when there may be more to do: bytes came, it stands, it has room, it ended
-   * @param opening of a `socket` that leads to a proxy, and connects now
+   * @param onMove called when there may be more to do: the connection opened, received bytes, has room, or
+   *   ended
+   * @param opening for a `socket` that is connecting to a proxy
    */
   constructor(socket: Socket, onMove: () => void, opening?: Opening) {
     this.#socket = socket;
@@ -75,22 +79,22 @@ export class TcpStream {
     socket.on('error', (error) => this.#endOpening(`cannot be reached (${errnoOf(error) ?? error.message})`));
   }
 
-  /** The address of ours that it comes from; undefined when it is not connected. */
+  /** Our address on this connection; undefined when it is not connected. */
   get localAddress(): string | undefined {
     return this.#socket.localAddress;
   }
 
-  /** The far end is not reached any more: it reads as one that has hung up. */
+  /** Ends a connection whose far end is out of reach. It then reads as closed by the far end. */
   hangUp(): void {
     this.#socket.destroy();
   }
 
-  /** Bytes that {@link recv} could give now. */
+  /** Bytes that {@link recv} would return now. */
   get unreadBytes(): number {
     return this.#state === 'hung-up' ? HANG_UP_BYTES : this.#unreadEnd - this.#unreadStart;
   }
 
-  /** Bytes taken, -1 when there is nothing now. */
+  /** Returns the bytes received, or -1 when there is nothing now. */
   recv(into: Uint8Array): number {
     const waiting = this.#unreadEnd - this.#unreadStart;
     const length = Math.min(waiting, into.length);
@@ -101,7 +105,7 @@ export class TcpStream {
       this.#unreadStart = this.#unreadEnd = 0;
     }
     if (this.#state === 'hung-up') {
-      // Also after the first half of a packet: toxcore waits for the rest of it.
+      // Also after the first half of a packet, because toxcore waits for the rest.
       into.fill(HANG_UP_BYTE, length);
       return into.length;
     }
@@ -109,7 +113,7 @@ export class TcpStream {
     return length === 0 ? -1 : length;
   }
 
-  /** All of `bytes`, or -1: not connected, or too much waits. Copied. */
+  /** Copies all of `bytes`. Returns -1 instead when not connected, or when too much waits. */
   send(bytes: Uint8Array): number {
     if (this.#state !== 'open') return -1;
     if (this.#unsentBytes + this.#socket.writableLength + bytes.length > MAX_UNSENT_BYTES) return -1;
@@ -132,7 +136,7 @@ export class TcpStream {
   }
 
   close(): void {
-    // So toxcore loses its patience.
+    // toxcore closes a connection when it has waited too long.
     this.#endOpening('gave no answer in time');
     if (this.#state === 'open') this.#flush();
     this.#state = 'over';
@@ -143,7 +147,7 @@ export class TcpStream {
 
   #flush(): void {
     if (this.#unsentBytes === 0 || this.#state !== 'open') return;
-    // Copied to size: most writes are small, and this buffer serves again.
+    // Copied to size, because most writes are small and the buffer is reused.
     this.#socket.write(Buffer.from(this.#unsent.subarray(0, this.#unsentBytes)));
     this.#unsentBytes = 0;
   }
@@ -183,7 +187,7 @@ export class TcpStream {
       this.#greet(this.#opening, chunk);
       return;
     }
-    // What comes after a proxy has failed.
+    // Bytes that arrive after a proxy has failed.
     if (this.#state === 'connecting') return;
     const waiting = this.#unreadEnd - this.#unreadStart;
     this.#unread =
@@ -202,13 +206,13 @@ export class TcpStream {
       this.#state = 'hung-up';
       this.#onMove();
     } else if (this.#state === 'connecting') {
-      // Never stood: toxcore's own 10 s of patience keep it from trying again too fast.
+      // It never opened. toxcore waits 10 s before it tries again, which is slow enough.
       this.#state = 'over';
     }
   }
 }
 
-/** Connections that wait for toxcore. Source: MAX_INCOMING_CONNECTIONS, toxcore/TCP_server.h. */
+/** Connections that may wait for toxcore. Source: MAX_INCOMING_CONNECTIONS, toxcore/TCP_server.h. */
 const MAX_WAITING = 256;
 
 /** A listening TCP socket as toxcore uses it. */
@@ -218,11 +222,11 @@ export class TcpListener {
   readonly #waiting: TcpStream[] = [];
 
   /**
-   * @param server listening, without a listener of 'connection'
-   * @param descriptors what its connections may use
+   * @param server a listening server, without a listener for 'connection'
+   * @param descriptors budget for its connections
    */
   constructor(server: Server, onMove: () => void, descriptors: DescriptorShare) {
-    // A TCP server's address is never a pipe's name.
+    // The address of a TCP server is never the name of a pipe.
     this.port = (server.address() as AddressInfo).port;
     this.#server = server;
     server.on('connection', (socket) => {
@@ -233,7 +237,7 @@ export class TcpListener {
       this.#waiting.push(new TcpStream(socket, onMove));
       onMove();
     });
-    // A failed accept: the next may go well.
+    // An accept failed; the next one may succeed.
     server.on('error', (error) => descriptors.note(error));
   }
 

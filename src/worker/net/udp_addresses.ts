@@ -2,24 +2,24 @@ import { isIPv6 } from 'node:net';
 import type { Interfaces } from '../../core/ip.js';
 import { IPV4_BYTES, IPV6_BYTES, ipBytes, ipText } from '../../core/ip.js';
 
-/** Addresses remembered each way; a power of two. A busy node talks to some hundred nodes of the DHT. */
+/** Size of the cache in each direction; a power of two. A busy node talks to some hundred DHT nodes. */
 const REMEMBERED = 1024;
 
 /**
- * Addresses between Node's texts and toxcore's bytes, remembered so that a packet costs no text
- * work. Bounded: an address that is forgotten is worked out again.
+ * Converts addresses between Node's text and toxcore's bytes. Caches them, so that a packet costs no text
+ * processing. The cache is bounded: a forgotten address is converted again.
  */
 export class AddressCache {
   readonly #bytesOf = new Map<string, Uint8Array>();
   #lastText = '';
   #lastBytes: Uint8Array = new Uint8Array(0);
 
-  /** Texts by a hash of their bytes: a new address takes the place of the one that hashes like it. */
+  /** Texts by a hash of their bytes. A new address replaces the one with the same hash. */
   readonly #texts: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(
     REMEMBERED,
   ).fill(undefined);
 
-  /** The bytes of an address that a datagram came from; undefined when it is none. Not to be changed. */
+  /** Returns the bytes of a datagram's source; undefined when `text` is no address. Do not change them. */
   bytesOf(text: string): Uint8Array | undefined {
     if (text === this.#lastText) return this.#lastBytes;
     let bytes = this.#bytesOf.get(text);
@@ -28,7 +28,7 @@ export class AddressCache {
       if (bytes === undefined) return undefined;
       if (this.#bytesOf.size >= REMEMBERED) this.#bytesOf.clear();
       this.#bytesOf.set(text, bytes);
-      // A link-local address is of use only with its zone, which toxcore does not keep.
+      // A link-local address is useless without its zone, which toxcore does not keep.
       if (text.includes('%')) this.#texts[slotOf(bytes)] = { bytes, text };
     }
     this.#lastText = text;
@@ -36,7 +36,7 @@ export class AddressCache {
     return bytes;
   }
 
-  /** The text of an address to send to. @param bytes 4 or 16 bytes; copied */
+  /** Returns the text of a destination. @param bytes 4 or 16 bytes; copied */
   textOf(bytes: Uint8Array): string {
     const slot = slotOf(bytes);
     const known = this.#texts[slot];
@@ -47,7 +47,7 @@ export class AddressCache {
   }
 }
 
-/** FNV-1a, as its offset basis and prime are published; here it only has to spread. */
+/** FNV-1a with its published offset basis and prime. It only has to spread the addresses. */
 function slotOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
@@ -60,16 +60,19 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** What an address stands for that toxcore's LAN discovery sends to: everybody on the link. */
-export type ToEverybody = 'ipv4' | 'ipv6';
+/** Family of a broadcast address that toxcore's LAN discovery sends to. */
+export type BroadcastFamily = 'ipv4' | 'ipv6';
 
 const ALL_ONES = '255.255.255.255';
 const ALL_ONES_MAPPED = `::ffff:${ALL_ONES}`;
-/** All nodes of the link. Source: RFC 4291, section 2.7.1. */
+/** All nodes on the link. Source: RFC 4291, section 2.7.1. */
 const ALL_NODES = ipText(Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1));
 
-/** Undefined for all addresses but two; as good as free for most. @param text of the same address */
-export function toEverybody(ip: Uint8Array, text: string): ToEverybody | undefined {
+/**
+ * Returns undefined for all but two addresses. It costs next to nothing for most. @param text of the same
+ * address
+ */
+export function broadcastFamily(ip: Uint8Array, text: string): BroadcastFamily | undefined {
   const isMapped = ip.length === IPV6_BYTES && ip[IPV6_BYTES - IPV4_BYTES] === 0xff;
   if (ip[0] !== 0xff && !isMapped) return undefined;
   if (text === ALL_NODES) return 'ipv6';
@@ -77,12 +80,12 @@ export function toEverybody(ip: Uint8Array, text: string): ToEverybody | undefin
 }
 
 /**
- * Where a datagram to everybody has to go so that it comes out of every interface: the system sends one to 255.255.255.255
- * or ff02::1 by one route alone, and without a default route by none.
+ * Returns the addresses that together reach every interface. The system sends a datagram to 255.255.255.255
+ * or ff02::1 along a single route, and without a default route along none.
  *
- * @param mapped for a socket of IPv6, which takes IPv4 addresses in their mapped form
+ * @param mapped returns IPv4 addresses in their mapped form, for an IPv6 socket
  */
-export function broadcastAddresses(to: ToEverybody, mapped: boolean, interfaces: Interfaces): string[] {
+export function broadcastAddresses(to: BroadcastFamily, mapped: boolean, interfaces: Interfaces): string[] {
   const found = new Set<string>();
   for (const [name, addresses = []] of Object.entries(interfaces)) {
     for (const { address, netmask, internal } of addresses) {

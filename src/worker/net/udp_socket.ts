@@ -1,22 +1,25 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { type Interfaces, IPV4_BYTES, interfacesNow } from '../../core/ip.js';
 import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
-import { AddressCache, broadcastAddresses, type ToEverybody, toEverybody } from './udp_addresses.js';
+import { AddressCache, type BroadcastFamily, broadcastAddresses, broadcastFamily } from './udp_addresses.js';
 
-/** What waits for toxcore at most: 0.2 s of packets at the highest rate measured. */
+/** Most datagrams that wait for toxcore: 0.2 s of packets at the highest rate measured. */
 const MAX_WAITING_DATAGRAMS = 16_384;
 const MAX_WAITING_BYTES = 24 * 1024 * 1024;
 
 /**
- * What may wait in Node when the system's send buffer is full. Beyond it a send is refused, so
- * that a slow link is felt by the sender and not hidden in memory.
+ * Most bytes that wait in Node when the system's send buffer is full. Beyond that, sends are refused, so that
+ * the sender notices a slow link and memory does not hide it.
  */
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
-/** Asking the system's queue costs about as much as a tenth of a send: it is done this seldom while all is well. */
+/**
+ * Reading the length of the system's queue costs about a tenth of a send. It is read only this often while
+ * the queue is empty.
+ */
 const SENDS_PER_CHECK = 32;
 
-/** A bound UDP socket as toxcore uses it. It never throws; what fails is a lost datagram. */
+/** A bound UDP socket as toxcore uses it. It never throws; whatever fails is a lost datagram. */
 export class UdpSocket {
   readonly family: Family;
   readonly port: number;
@@ -24,7 +27,10 @@ export class UdpSocket {
   readonly #queue: DatagramQueue;
   readonly #interfaces: () => Interfaces | undefined;
   readonly #addresses = new AddressCache();
-  /** Used again only while all that was sent has left: since the last look no more than half were. */
+  /**
+   * Reused only while everything sent has left. At most half of the slots have been used since the last
+   * check.
+   */
   readonly #slots = new SendSlots(2 * SENDS_PER_CHECK);
   #allowed = Number.POSITIVE_INFINITY;
   #sendsToCheck = 0;
@@ -33,8 +39,8 @@ export class UdpSocket {
   #closed = false;
 
   /**
-   * @param socket bound, without a listener of 'message'
-   * @param onDatagrams called when a datagram comes while none waits
+   * @param socket bound, without a listener for 'message'
+   * @param onDatagrams called when a datagram arrives while none waits
    */
   constructor(
     socket: Socket,
@@ -52,7 +58,7 @@ export class UdpSocket {
       this.#in++;
       if (queue.push(bytes, from) && queue.count === 1) onDatagrams();
     });
-    // A failed read (on Windows also an ICMP answer to an earlier send) ends nothing.
+    // A failed read ends nothing. On Windows it may be an ICMP answer to an earlier send.
     socket.on('error', () => {});
   }
 
@@ -64,7 +70,7 @@ export class UdpSocket {
     return { in: this.#in, out: this.#out, dropped: this.#queue.dropped };
   }
 
-  /** Lets {@link recvFrom} give so many datagrams, then -1 although more wait: the budget of one turn. */
+  /** Lets {@link recvFrom} return this many datagrams: the budget of one turn. After that it returns -1. */
   allow(datagrams: number): void {
     this.#allowed = datagrams;
   }
@@ -91,12 +97,12 @@ export class UdpSocket {
     if (this.#closed || to.port === 0 || to.family !== this.family || !this.#hasRoom()) return -1;
     const ip = to.family === FAMILY_IPV4 ? to.bytes.subarray(0, IPV4_BYTES) : to.bytes;
     const text = this.#addresses.textOf(ip);
-    const everybody = toEverybody(ip, text);
-    if (everybody !== undefined) return this.#sendToEverybody(bytes, to, everybody);
+    const family = broadcastFamily(ip, text);
+    if (family !== undefined) return this.#broadcast(bytes, to, family);
     try {
-      // Copied: what the system does not take at once Node keeps, and wasm memory is written again.
+      // Copied, because Node keeps what the system does not take at once, and the wasm overwrites its memory.
       const copy = this.#sendsToCheck > 0 ? this.#slots.copy(bytes) : new Uint8Array(bytes);
-      // Without a callback Node tells nobody that a datagram could not be sent: it is lost, as others are.
+      // Without a callback, Node ignores a failed send. The datagram is lost, as others are.
       this.#socket.send(copy, to.port, text);
     } catch {
       return -1;
@@ -105,18 +111,18 @@ export class UdpSocket {
     return bytes.length;
   }
 
-  /** Out of every interface; on some it may fail. */
-  #sendToEverybody(bytes: Uint8Array, { port }: MutableAddress, everybody: ToEverybody): number {
+  /** Sends through every interface. Some of them may fail. */
+  #broadcast(bytes: Uint8Array, { port }: MutableAddress, family: BroadcastFamily): number {
     const copy = new Uint8Array(bytes);
     const mapped = this.family === FAMILY_IPV6;
     const interfaces = this.#interfaces();
     if (interfaces === undefined) return -1;
-    for (const address of broadcastAddresses(everybody, mapped, interfaces)) {
+    for (const address of broadcastAddresses(family, mapped, interfaces)) {
       try {
         this.#socket.send(copy, port, address);
         this.#out++;
       } catch {
-        // that interface went away just now
+        // the interface has just disappeared
       }
     }
     return bytes.length;
@@ -140,15 +146,15 @@ export class UdpSocket {
   }
 }
 
-/** A datagram as Node gave it. */
+/** A datagram as Node delivered it. */
 export interface Datagram {
   readonly bytes: Buffer;
   readonly from: RemoteInfo;
 }
 
 /**
- * Datagrams that have come and that toxcore has not fetched, oldest first. Bounded in number and
- * in bytes: what comes while it is full is dropped and counted, as the system would do.
+ * Datagrams that toxcore has not fetched yet, oldest first. The queue is bounded in number and in bytes. When
+ * it is full it drops and counts new datagrams, as the system would.
  */
 export class DatagramQueue {
   readonly #slots: (Datagram | undefined)[];
@@ -168,12 +174,12 @@ export class DatagramQueue {
     return this.#count;
   }
 
-  /** Datagrams that found no room, ever. */
+  /** Datagrams dropped for lack of room so far. */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** False when it was dropped. */
+  /** Returns false when it drops the datagram. */
   push(bytes: Buffer, from: RemoteInfo): boolean {
     if (this.#count === this.#slots.length || this.#bytes + bytes.length > this.#maxBytes) {
       this.#dropped++;
@@ -204,9 +210,9 @@ export class DatagramQueue {
 const SLOT_BYTES = 2048;
 
 /**
- * Memory that datagrams are sent from: the wasm writes again over what it handed out, so each is
- * copied, but into the same few places again and again instead of into a new buffer each.
- * Whoever uses it must know that a slot's last datagram has left before its turn comes again.
+ * Memory for outgoing datagrams. The wasm reuses the memory that it passes out, so each datagram is copied;
+ * the slots save a new buffer for each. The user must make sure that the last datagram of a slot has left
+ * before the slot's turn comes again.
  */
 export class SendSlots {
   readonly count: number;
@@ -214,20 +220,20 @@ export class SendSlots {
   readonly #views: Uint8Array[];
   #next = 0;
 
-  /** @param count how many datagrams may be under way */
+  /** @param count how many datagrams may be waiting in Node */
   constructor(count: number) {
     this.count = count;
     this.#memory = new Uint8Array(count * SLOT_BYTES);
     this.#views = Array.from({ length: count }, () => new Uint8Array(0));
   }
 
-  /** A copy of `bytes`, good until {@link count} more were made. */
+  /** Returns a copy of `bytes`, valid until {@link count} more have been made. */
   copy(bytes: Uint8Array): Uint8Array {
     if (bytes.length > SLOT_BYTES) return new Uint8Array(bytes);
     const slot = this.#next;
     this.#next = (slot + 1) % this.count;
     let view = this.#views[slot]!;
-    // Nearly all are of one size: the view is made once.
+    // Nearly all datagrams have the same size, so views are rarely recreated.
     if (view.length !== bytes.length) {
       view = this.#memory.subarray(slot * SLOT_BYTES, slot * SLOT_BYTES + bytes.length);
       this.#views[slot] = view;

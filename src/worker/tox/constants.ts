@@ -9,9 +9,8 @@ import {
 } from '../../core/tox_network.js';
 
 /**
- * Numbers of toxcore and of our bridge that TypeScript repeats. The contract test compares every
- * one with the value that the binary itself gives. Sources: tox.h, net_crypto.h and net.h of
- * toxcore; wasm/bridge.h.
+ * Numbers of toxcore and of our bridge that TypeScript repeats. The contract test compares every one with the
+ * binary's own value. Sources: tox.h, net_crypto.h and net.h of toxcore; wasm/bridge.h.
  */
 export const TOX_CONSTANTS = {
   TOX_PUBLIC_KEY_SIZE: PUBLIC_KEY_BYTES,
@@ -56,7 +55,7 @@ export const TOX_CONSTANTS = {
   FLAG_NOSPAM: 16,
 } as const;
 
-/** Tox_Connection in our words. */
+/** Translates a Tox_Connection. */
 export function pathOf(connection: number): Path {
   if (connection === TOX_CONSTANTS.TOX_CONNECTION_UDP) return 'udp';
   return connection === TOX_CONSTANTS.TOX_CONNECTION_TCP ? 'relay' : 'none';
@@ -64,7 +63,7 @@ export function pathOf(connection: number): Path {
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 
-/** Tox_Log_Level in our words. */
+/** Translates a Tox_Log_Level. */
 export function levelOf(level: number): (typeof LEVELS)[number] {
   return LEVELS[level] ?? 'error';
 }

@@ -1,11 +1,11 @@
 import type { WasmMemoryObject } from './webassembly.js';
 
-/** Address of something in wasm memory; 0 is none. */
+/** An address in wasm memory; 0 means none. */
 export type Pointer = number;
 
 /**
- * What wasm/*.c exports and we call; each is documented where it is defined. `instance_` works on
- * what instance_create gave, `node_` on what node_create gave. C's bool comes as 0 or 1.
+ * The exports of wasm/*.c that we call. The C files document each of them. `instance_` functions take what
+ * instance_create returned, `node_` functions what node_create returned. A C bool arrives as 0 or 1.
  */
 export interface BridgeFunctions {
   _initialize(): void;

@@ -16,7 +16,7 @@ import type { Staging } from './memory.js';
 import { readSeenAddresses, SEEN_BYTES } from './seen_addresses.js';
 import type { BootstrapNode, FriendAdd, SendResult, Tox } from './tox.js';
 
-/** Shared by all that is made from one module. */
+/** What all instances of one module share. */
 export interface Bridge {
   readonly wasm: BridgeFunctions;
   readonly guard: Guard;
@@ -24,7 +24,7 @@ export interface Bridge {
   readonly events: EventTable;
 }
 
-// By Tox_Err_Friend_Custom_Packet.
+// Indexed by Tox_Err_Friend_Custom_Packet.
 const SEND_RESULTS: readonly SendResult[] = [
   'sent',
   'failed',
@@ -37,14 +37,14 @@ const SEND_RESULTS: readonly SendResult[] = [
 ];
 
 const ADD_REASONS: Readonly<Record<number, string>> = {
-  [T.TOX_ERR_FRIEND_ADD_TOO_LONG]: `the message is longer than ${MAX_REQUEST_BYTES} bytes: shorten it`,
-  [T.TOX_ERR_FRIEND_ADD_NO_MESSAGE]: 'the message is empty: a friend request needs at least one byte',
-  [T.TOX_ERR_FRIEND_ADD_OWN_KEY]: 'that is our own key: use the ID of the other end',
-  [T.TOX_ERR_FRIEND_ADD_BAD_CHECKSUM]: 'the checksum of the Tox ID does not fit: copy the ID again, whole',
-  [T.TOX_ERR_FRIEND_ADD_MALLOC]: 'no memory is left for another friend',
+  [T.TOX_ERR_FRIEND_ADD_TOO_LONG]: `the message is longer than ${MAX_REQUEST_BYTES} bytes; shorten it`,
+  [T.TOX_ERR_FRIEND_ADD_NO_MESSAGE]: 'the message is empty; a friend request needs at least one byte',
+  [T.TOX_ERR_FRIEND_ADD_OWN_KEY]: 'this is our own key; use the Tox ID of the other end',
+  [T.TOX_ERR_FRIEND_ADD_BAD_CHECKSUM]: 'the checksum of the Tox ID is wrong; copy the whole ID again',
+  [T.TOX_ERR_FRIEND_ADD_MALLOC]: 'there is no memory left for another friend',
 };
 
-/** A {@link Tox} over the wasm. */
+/** A {@link Tox} in the wasm. */
 export class ToxInstance implements Tox {
   readonly address: Uint8Array;
   readonly publicKey: Uint8Array;
@@ -55,7 +55,7 @@ export class ToxInstance implements Tox {
   readonly #id: number;
   #tox: Pointer;
 
-  /** @param tox what instance_create gave; belongs to this object from now on */
+  /** @param tox result of instance_create; this object owns it from now on */
   constructor(bridge: Bridge, id: number, tox: Pointer) {
     this.#bridge = bridge;
     this.#id = id;
@@ -97,7 +97,7 @@ export class ToxInstance implements Tox {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;
     if (address.length !== TOX_ID_BYTES) {
-      return { kind: 'failed', reason: `a Tox ID has ${TOX_ID_BYTES} bytes, this one ${address.length}` };
+      return { kind: 'failed', reason: `a Tox ID has ${TOX_ID_BYTES} bytes, not ${address.length}` };
     }
     if (message.length > MAX_REQUEST_BYTES) {
       return { kind: 'failed', reason: ADD_REASONS[T.TOX_ERR_FRIEND_ADD_TOO_LONG]! };
@@ -113,7 +113,7 @@ export class ToxInstance implements Tox {
     if (publicKey.length !== PUBLIC_KEY_BYTES) {
       return {
         kind: 'failed',
-        reason: `a public key has ${PUBLIC_KEY_BYTES} bytes, this one ${publicKey.length}`,
+        reason: `a public key has ${PUBLIC_KEY_BYTES} bytes, not ${publicKey.length}`,
       };
     }
     staging.put(publicKey);
@@ -193,11 +193,11 @@ export class ToxInstance implements Tox {
       staging.put(publicKey);
       return { kind: 'already', friend: wasm.instance_find_friend(this.#tox) };
     }
-    return { kind: 'failed', reason: ADD_REASONS[error] ?? `toxcore gave error ${error}` };
+    return { kind: 'failed', reason: ADD_REASONS[error] ?? `toxcore reports error ${error}` };
   }
 }
 
-/** A {@link BootstrapNode} over the wasm. */
+/** A {@link BootstrapNode} in the wasm. */
 export class BootstrapInstance implements BootstrapNode {
   readonly publicKey: Uint8Array;
   readonly secretKey: Uint8Array;
@@ -205,7 +205,7 @@ export class BootstrapInstance implements BootstrapNode {
   readonly #id: number;
   #node: Pointer;
 
-  /** @param node what node_create gave; belongs to this object from now on */
+  /** @param node result of node_create; this object owns it from now on */
   constructor(bridge: Bridge, id: number, node: Pointer) {
     this.#bridge = bridge;
     this.#id = id;

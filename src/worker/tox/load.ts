@@ -12,9 +12,9 @@ import type { BootstrapNodeOptions, Host, ToxEvents, ToxModule, ToxOptions } fro
 import { type WasmModule, wasmApi } from './webassembly.js';
 
 /**
- * The bytes of the built wasm.
+ * Reads the built wasm.
  *
- * @param url by default where {@link wasmFile} says
+ * @param url default: {@link wasmFile}
  * @throws {TunnelError} ERR_WASM_MISSING when it cannot be read
  */
 export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
@@ -22,14 +22,14 @@ export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
     return await readFile(url);
   } catch (error) {
     const advice =
-      'in a checkout, run wasm/build.sh; in an installed package, install it again; ' +
-      'in a bundle, copy it there or name it as `files.wasm` (docs/embedding.md)';
+      'in a checkout, run npm run wasm; in an installed package, install it again; ' +
+      'in a bundle, copy it there or name it as `files.wasm` (docs/how-to/node-programs.md)';
     throw new TunnelError('ERR_WASM_MISSING', `${url.pathname} cannot be read: ${advice}`, { cause: error });
   }
 }
 
 /**
- * Instantiates the wasm, which takes some milliseconds, on this thread.
+ * Instantiates the wasm on this thread, which takes some milliseconds.
  *
  * @param wasm bytes of tox.wasm, or the module compiled from them
  */
@@ -46,7 +46,7 @@ class LoadedTox implements ToxModule {
     const guard = new Guard();
     const events = new Map<number, ToxEvents>();
     const imports = wasmImports(host, guard, events, () => this.#memory);
-    // The contract test holds the binary to this face.
+    // The contract test compares the binary with this interface.
     const exports = new wasmApi.Instance(module, imports).exports as unknown as BridgeExports;
     this.#memory = new WasmMemory(exports.memory);
     const wasm = guarded(exports, guard);
@@ -117,7 +117,7 @@ class LoadedTox implements ToxModule {
     staging.put(key);
     staging.put(nonce, PUBLIC_KEY_BYTES);
     if (!staging.put(message, at) || wasm.bridge_seal(message.length) !== 0) {
-      throw new RangeError(`${message.length} bytes are too many to seal`);
+      throw new RangeError(`${message.length} bytes are too many to encrypt`);
     }
     return staging.take(at, message.length + 16);
   }
@@ -129,9 +129,9 @@ class LoadedTox implements ToxModule {
     ports: string,
   ): Instance {
     const { staging, guard } = this.#bridge;
-    if (guard.inside) throw new TunnelError('ERR_TOX_BUSY', 'a handler tried to make another instance');
+    if (guard.inside) throw new TunnelError('ERR_TOX_BUSY', 'a handler tried to create another instance');
     const id = this.#nextId++;
-    // Before the instance, as it logs from its first moment.
+    // Registered first, because the instance logs from its first moment.
     this.#bridge.events.set(id, events);
     try {
       const pointer = create(id);
@@ -141,13 +141,13 @@ class LoadedTox implements ToxModule {
       this.#bridge.events.delete(id);
       throw error;
     } finally {
-      // A secret key went in, or came out.
+      // The buffer held a secret key.
       staging.wipe();
     }
   }
 }
 
-/** Handlers that do nothing but log: those of a node without friends. */
+/** Handlers for a bootstrap node, which only logs. */
 function logOnly(log: ToxEvents['log']): ToxEvents {
   const nothing = () => {};
   return {
@@ -162,24 +162,24 @@ function logOnly(log: ToxEvents['log']): ToxEvents {
 
 function guarded(exports: BridgeExports, guard: Guard): BridgeFunctions {
   const functions = Object.entries(exports).filter(([, value]) => typeof value === 'function');
-  // Same names and same shapes: `wrap` passes up to four numbers on, and gives what the export gave.
+  // Names and signatures are the same: the wrapper passes up to four numbers on and returns the result.
   return Object.fromEntries(
     functions.map(([name, value]) => [name, guard.wrapExport(value)]),
   ) as unknown as BridgeFunctions;
 }
 
 function startReason(error: number, ports: string): string {
-  if (error === T.TOX_ERR_NEW_PORT_ALLOC) return `${ports} cannot be had: choose another`;
-  if (error === T.TOX_ERR_NEW_MALLOC) return 'no memory is left: stop other instances first';
-  return `toxcore gave error ${error}`;
+  if (error === T.TOX_ERR_NEW_PORT_ALLOC) return `${ports} is not available; choose another`;
+  if (error === T.TOX_ERR_NEW_MALLOC) return 'there is no memory left; stop other instances first';
+  return `toxcore reports error ${error}`;
 }
 
 function checkBytes(what: string, bytes: Uint8Array | undefined, length: number): void {
   if (bytes === undefined || bytes.length === length) return;
-  throw new TunnelError('ERR_TOX_START', `a ${what} has ${length} bytes, this one ${bytes.length}`);
+  throw new TunnelError('ERR_TOX_START', `a ${what} has ${length} bytes, not ${bytes.length}`);
 }
 
 function checkPort(what: string, port: number): void {
   if (Number.isInteger(port) && port >= 1 && port <= 65535) return;
-  throw new TunnelError('ERR_TOX_START', `${port} is no ${what} port: choose one from 1 to 65535`);
+  throw new TunnelError('ERR_TOX_START', `${port} is not a ${what} port; choose one from 1 to 65535`);
 }

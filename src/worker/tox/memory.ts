@@ -5,9 +5,9 @@ import type { WasmMemoryObject } from './webassembly.js';
 
 const decoder = new TextDecoder();
 
-/** The wasm memory, seen through one array that is made anew only when the memory has grown. */
+/** The wasm memory as one array, which is recreated only when the memory has grown. */
 export class WasmMemory {
-  /** All of it. Never keep it past a call into wasm. */
+  /** The whole memory. Never keep it across a call into wasm. */
   bytes: Uint8Array;
   readonly #memory: WasmMemoryObject;
   #lastAt: Pointer = -1;
@@ -18,7 +18,7 @@ export class WasmMemory {
     this.bytes = new Uint8Array(memory.buffer);
   }
 
-  /** To be called when the memory has grown: the old buffer is detached then. */
+  /** Call this when the memory has grown, which detaches the old buffer. */
   refresh(): void {
     this.bytes = new Uint8Array(this.#memory.buffer);
     this.#lastAt = -1;
@@ -28,7 +28,7 @@ export class WasmMemory {
     return this.bytes.subarray(at, at + length);
   }
 
-  /** As {@link view}, for a buffer that is asked for again and again: toxcore's for datagrams. */
+  /** Like {@link view}, but caches the last view: toxcore uses the same buffer for every datagram. */
   sameView(at: Pointer, length: number): Uint8Array {
     if (at !== this.#lastAt || length !== this.#last.length) {
       this.#last = this.bytes.subarray(at, at + length);
@@ -37,15 +37,15 @@ export class WasmMemory {
     return this.#last;
   }
 
-  /** The string that starts at `at` and ends before a NUL. */
+  /** The string at `at`, up to the NUL. */
   text(at: Pointer): string {
     return decoder.decode(this.bytes.subarray(at, this.bytes.indexOf(0, at)));
   }
 }
 
 /**
- * The wasm's buffer for what goes in and comes out of one call, so that nothing is allocated for
- * a call. Whatever writes checks its length first: C reads no further than it is told.
+ * The wasm's buffer for the input and output of one call, so that calls allocate nothing. Writers check
+ * lengths first: C reads only as far as it is told.
  */
 export class Staging {
   readonly #memory: WasmMemory;
@@ -56,28 +56,32 @@ export class Staging {
     this.#at = at;
   }
 
-  /** False, and nothing is written, when `bytes` do not fit at `offset`. */
+  /** Returns false, and writes nothing, when `bytes` do not fit at `offset`. */
   put(bytes: Uint8Array, offset = 0): boolean {
     if (offset + bytes.length > TOX_CONSTANTS.STAGING_SIZE) return false;
     this.#memory.bytes.set(bytes, this.#at + offset);
     return true;
   }
 
-  /** A copy. */
+  /** Returns a copy. */
   take(offset: number, length: number): Uint8Array {
     return this.#memory.bytes.slice(this.#at + offset, this.#at + offset + length);
   }
 
-  /** Zeros, after secrets were here. */
+  /** Clears the buffer, after it held secrets. */
   wipe(): void {
     this.#memory.bytes.fill(0, this.#at, this.#at + TOX_CONSTANTS.STAGING_SIZE);
   }
 
-  /** Key and numeric address of a node, as the bootstrap functions want them; false when they are none. */
+  /**
+   * Writes the key and numeric address of a node, as the bootstrap functions expect them. Returns false when
+   * they are invalid.
+   */
   putNode(ip: string, port: number, key: Uint8Array): boolean {
     if (key.length !== TOX_CONSTANTS.TOX_PUBLIC_KEY_SIZE) return false;
     if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
-    // Hexadecimal digits, dots, colons: what C's parser may see. 45 characters are the longest IPv6 address.
+    // Only what C's parser may see: hexadecimal digits, dots and colons. The longest IPv6 address has 45
+    // characters.
     if (!/^[0-9a-fA-F:.]{2,45}$/.test(ip)) return false;
     return this.put(key) && this.put(Buffer.from(`${ip}\0`, 'latin1'), key.length);
   }
@@ -94,7 +98,7 @@ const FAMILY_OFFSET = 0;
 const IP_OFFSET = 8;
 const PORT_OFFSET = 24;
 
-/** An address to be used again and again; the first 4 bytes hold an IPv4 address. */
+/** Creates an address for reuse. Its first 4 bytes hold an IPv4 address. */
 export function newAddress(): MutableAddress {
   return { family: FAMILY_IPV4, bytes: new Uint8Array(16), port: 0 };
 }
@@ -111,7 +115,7 @@ export function readAddress(memory: Uint8Array, at: Pointer, address: MutableAdd
   address.port = (memory[at + PORT_OFFSET]! << 8) | memory[at + PORT_OFFSET + 1]!;
 }
 
-/** Writes `address` as the IP_Port at `at`, which toxcore has cleared before. */
+/** Writes `address` as the IP_Port at `at`, which toxcore has cleared. */
 export function writeAddress(memory: Uint8Array, at: Pointer, address: MutableAddress): void {
   memory[at + FAMILY_OFFSET] = address.family;
   const length = ipBytes(address);

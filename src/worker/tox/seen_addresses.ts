@@ -11,10 +11,10 @@ import { IPV4_BYTES, IPV6_BYTES, ipText } from '../../core/ip.js';
 const PORT_OFFSET = 17;
 const PLACE_BYTES = 19;
 
-/** Bytes that each {@link SeenAddress} has. */
+/** Bytes of one {@link SeenAddress}. */
 export const SEEN_BYTES = 2 * PLACE_BYTES;
 
-/** @param bytes whole ones of {@link SEEN_BYTES} each */
+/** @param bytes a multiple of {@link SEEN_BYTES} */
 export function readSeenAddresses(bytes: Uint8Array): SeenAddress[] {
   return Array.from({ length: bytes.length / SEEN_BYTES }, (_, index) => ({
     by: readPlace(bytes, index * SEEN_BYTES),

@@ -2,17 +2,17 @@ import type { SeenAddress } from '../../bridge/contract.js';
 import type { FriendNumber, Path } from '../../core/tox_network.js';
 import type { Network } from '../net/network.js';
 
-/** What came of a packet. `full` and `offline` are worth a later try. */
+/** Result of sending a packet. After `full` or `offline` a later attempt may succeed. */
 export type SendResult = 'sent' | 'full' | 'offline' | 'not-a-friend' | 'failed';
 
-/** What toxcore tells. Byte views are of wasm memory: good until the handler returns. */
+/** Events from toxcore. Byte arrays are views of wasm memory, valid until the handler returns. */
 export interface ToxEvents {
   selfPath(path: Path): void;
   friendRequest(publicKey: Uint8Array, message: Uint8Array): void;
   friendPath(friend: FriendNumber, path: Path): void;
-  /** A lossless custom packet, its id byte first. */
+  /** A lossless custom packet, which starts with its id byte. */
   losslessPacket(friend: FriendNumber, packet: Uint8Array): void;
-  /** A lossy custom packet, its id byte first. */
+  /** A lossy custom packet, which starts with its id byte. */
   lossyPacket(friend: FriendNumber, packet: Uint8Array): void;
   log(level: 'error' | 'warn' | 'info' | 'debug' | 'trace', message: string): void;
 }
@@ -20,94 +20,95 @@ export interface ToxEvents {
 /** What {@link Tox} and {@link BootstrapNode} need from the machine. */
 export interface Host {
   readonly network: Network;
-  /** Milliseconds, monotonic. */
+  /** Monotonic time, in ms. */
   nowMs(): number;
   /** Milliseconds since 1970. */
   wallMs(): number;
-  /** Fills with bytes from a CSPRNG. */
+  /** Fills `into` from a cryptographically secure generator. */
   random(into: Uint8Array): void;
 }
 
 export interface ToxOptions {
-  /** Secret key of an identity, 32 bytes; without it a new one is made. */
+  /** Secret key of the identity, 32 bytes. Default: a new identity. */
   readonly secretKey?: Uint8Array;
-  /** The four bytes of a Tox ID that its owner may change; without it new ones are made. */
+  /** The four bytes of a Tox ID that its owner may change. Default: random. */
   readonly nospam?: Uint8Array;
   readonly udp: boolean;
   readonly ipv6: boolean;
-  /** UDP port, already bound by the host; ignored without UDP. */
+  /** UDP port that the host has already bound. Ignored without UDP. */
   readonly udpPort: number;
   readonly lanDiscovery: boolean;
 }
 
-/** What came of adding a friend; `failed` carries toxcore's reason in words. */
+/** Result of adding a friend. `failed` carries toxcore's reason in words. */
 export type FriendAdd =
   | { readonly kind: 'added'; readonly friend: FriendNumber }
   | { readonly kind: 'already'; readonly friend: FriendNumber }
   | { readonly kind: 'failed'; readonly reason: string };
 
 /**
- * One Tox instance. Everything runs on the calling thread; handlers run inside
- * {@link iterate} and {@link poll}, and what one throws comes out of that call, once toxcore has
- * finished its work. A handler may send, add and delete friends, and kill; it may not iterate or
- * poll. After {@link kill} nothing may be called.
+ * One Tox instance. Everything runs on the calling thread. Handlers run inside {@link iterate} and
+ * {@link poll}. If a handler throws, that call throws the same error once toxcore has finished its work. A handler
+ * may send, add and delete friends, and kill; it must not iterate or poll. Call nothing after {@link kill}.
  *
- * Every method throws ERR_TOX_CRASHED (TunnelError) once toxcore has crashed, ERR_CLOSED after kill.
+ * Every method throws a TunnelError: ERR_TOX_CRASHED once toxcore has crashed, ERR_CLOSED after kill.
  */
 export interface Tox {
-  /** The Tox ID: public key, nospam, checksum; 38 bytes. */
+  /** The Tox ID, 38 bytes: public key, nospam, checksum. */
   readonly address: Uint8Array;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** 32 bytes; never to be logged. */
+  /** 32 bytes; never log it. */
   readonly secretKey: Uint8Array;
-  /** Key under which others bootstrap from this instance, 32 bytes; new at every start. */
+  /** The key under which others bootstrap from this instance, 32 bytes. New at every start. */
   readonly dhtId: Uint8Array;
   /** 0 without UDP. */
   readonly udpPort: number;
 
-  /** All of toxcore's work: datagrams, TCP, timers. */
+  /** Does all of toxcore's work: datagrams, TCP, timers. */
   iterate(): void;
-  /** Only takes the datagrams that wait: cheap, to be called as they come. */
+  /** Only processes the datagrams that wait. This is cheap; call it as they arrive. */
   poll(): void;
-  /** Milliseconds until {@link iterate} wants to be called again. */
+  /** Milliseconds until the next necessary {@link iterate}. */
   intervalMs(): number;
 
-  /** @param ip a numeric address; names are resolved before. False when toxcore refuses it. */
+  /**
+   * Returns false when toxcore refuses the address. @param ip a numeric address; the caller resolves names
+   */
   bootstrap(ip: string, port: number, dhtKey: Uint8Array): boolean;
   /** Adds a TCP relay. @param ip a numeric address */
   addRelay(ip: string, port: number, dhtKey: Uint8Array): boolean;
 
   /** Sends a friend request. @param message 1 to 921 bytes */
   addFriend(address: Uint8Array, message: Uint8Array): FriendAdd;
-  /** Adds a friend without a request: accepts theirs. */
+  /** Accepts a friend request: adds a friend without sending one. */
   acceptFriend(publicKey: Uint8Array): FriendAdd;
   /**
-   * Sends our friend request again to a friend that is offline now: it may have restarted and
-   * forgotten us. False when it is online, or was never asked by us.
+   * Sends our friend request again to an offline friend, which may have restarted and forgotten us. Returns
+   * false when the friend is online, or when we never sent it a request.
    */
   askAgain(friend: FriendNumber): boolean;
-  /** False when there is no such friend. */
+  /** Returns false when there is no such friend. */
   deleteFriend(friend: FriendNumber): boolean;
   friendPath(friend: FriendNumber): Path;
   /**
-   * A relay that stands in when the friend, who must be told of the same one, can't be reached
-   * directly. False when the friend is offline. @param ip a numeric address
+   * Adds a relay to use when the friend cannot be reached directly. The friend must be told of the same
+   * relay. Returns false when the friend is offline. @param ip a numeric address
    */
   addFriendRelay(friend: FriendNumber, ip: string, port: number, dhtKey: Uint8Array): boolean;
   /**
-   * Pings the friend's last known address, so that it learns ours if that has changed. Cheap.
-   * False when no address is known.
+   * Pings the friend's last known address, so that the friend learns our address if it has changed. Cheap.
+   * Returns false when no address is known.
    */
   seekFriend(friend: FriendNumber): boolean;
 
   /**
-   * Where other nodes see our UDP socket, as far as they have told; those that have not are asked. At most
-   * 16, of which the older are a few minutes old.
+   * How DHT nodes see our UDP socket, as far as they have answered; asks those that have not. Returns at most
+   * 16, of which the older ones may date from some minutes ago.
    */
   seenAddresses(): readonly SeenAddress[];
 
-  /** @param packet at most {@link MAX_PACKET_BYTES}, its id byte first; copied */
+  /** Copies and sends a packet. @param packet at most {@link MAX_PACKET_BYTES}, starting with its id byte */
   sendLossless(friend: FriendNumber, packet: Uint8Array): SendResult;
   sendLossy(friend: FriendNumber, packet: Uint8Array): SendResult;
 
@@ -115,47 +116,50 @@ export interface Tox {
 }
 
 export interface BootstrapNodeOptions {
-  /** DHT secret key, 32 bytes, kept so that the node's line stays the same; without it a new one is made. */
+  /**
+   * DHT secret key, 32 bytes. Kept between runs, so that the node keeps its address line. Default: a new key.
+   */
   readonly secretKey?: Uint8Array;
   readonly ipv6: boolean;
-  /** UDP port, already bound by the host. */
+  /** UDP port that the host has already bound. */
   readonly udpPort: number;
-  /** Port of the TCP relay, already bound by the host; 0 for none. */
+  /** TCP port of the relay that the host has already bound; 0 for no relay. */
   readonly tcpPort: number;
   readonly lanDiscovery: boolean;
 }
 
-/** A DHT node and TCP relay without friends: what others bootstrap from. */
+/** A DHT node and TCP relay without friends, from which others bootstrap. */
 export interface BootstrapNode {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
-  /** 32 bytes; never to be logged. */
+  /** 32 bytes; never log it. */
   readonly secretKey: Uint8Array;
-  /** True once another node has answered it. */
+  /** Whether another node has answered it. */
   isConnected(): boolean;
   bootstrap(ip: string, port: number, dhtKey: Uint8Array): boolean;
-  /** All of its work. Every 50 ms at least. */
+  /** Does all of its work. Call it every 50 ms at least. */
   iterate(): void;
-  /** Only takes the datagrams that wait: cheap, to be called as they come. */
+  /** Only processes the datagrams that wait. This is cheap; call it as they arrive. */
   poll(): void;
   kill(): void;
 }
 
-/** The instantiated wasm; makes as many instances as wanted, all on one thread. */
+/** The instantiated wasm. It creates any number of instances, all on one thread. */
 export interface ToxModule {
   /** @throws {TunnelError} ERR_TOX_START with toxcore's reason */
   createTox(options: ToxOptions, events: ToxEvents): Tox;
   /** @throws {TunnelError} ERR_TOX_START with toxcore's reason */
   createBootstrapNode(options: BootstrapNodeOptions, log: ToxEvents['log']): BootstrapNode;
-  /** Size of the wasm memory now, in bytes. */
+  /** Current size of the wasm memory, in bytes. */
   memoryBytes(): number;
-  /** toxcore's numbers by their names in C: for the contract test. */
+  /** toxcore's numbers by their names in C, for the contract test. */
   constants(): ReadonlyMap<string, number>;
   /**
-   * Encrypts as toxcore encrypts packets (NaCl box with a shared key): for the contract test.
+   * Encrypts as toxcore encrypts packets (NaCl box with a shared key), for the contract test.
+   *
    * @param key 32 bytes
    * @param nonce 24 bytes
-   * @returns 16 bytes more than the message has
+   * @returns the message and 16 more bytes
    */
   seal(key: Uint8Array, nonce: Uint8Array, message: Uint8Array): Uint8Array;
 }

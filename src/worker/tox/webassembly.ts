@@ -1,10 +1,10 @@
 /**
- * The part of the WebAssembly global that we use. TypeScript's own types for it come only with
- * the browser's, and those have no place in a Node package.
+ * The part of the WebAssembly global that we use. TypeScript declares it only in its browser types, which do
+ * not belong in a Node package.
  */
 declare const moduleBrand: unique symbol;
 
-/** Compiled wasm; can be posted to another thread. */
+/** Compiled wasm, which can be posted to another thread. */
 export interface WasmModule {
   readonly [moduleBrand]: never;
 }
@@ -27,5 +27,5 @@ interface WasmApi {
   ) => { readonly exports: Readonly<Record<string, unknown>> };
 }
 
-// Every Node that we support has this global; only its types are missing.
+// Every supported Node version has this global; only its types are missing.
 export const wasmApi = (globalThis as unknown as { readonly WebAssembly: WasmApi }).WebAssembly;
