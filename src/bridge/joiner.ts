@@ -1,40 +1,46 @@
-import type { TimerHandle, Timers } from '../core/clock.js';
+import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/timer.js';
 import type { BootstrapAddress, Path } from '../core/tox_network.js';
 
-/** Between two tries to join: long enough for a node's answer, short enough for a network that just came up. */
+/** Between two attempts to join: long enough for a node's answer, short enough for a network that has just come up. */
 const RETRY_MS = 5_000;
-/** The first word that it takes long; joining takes 1 to 5 s where all is well. */
-const FIRST_WORD_MS = 10_000;
-/** The same after it was in: toxcore believes to be out of a small network for some seconds whenever one of its few nodes has gone. */
-const FIRST_WORD_AGAIN_MS = 30_000;
-const NEXT_WORD_MS = 60_000;
-/** Nodes that one message names: a list may have a thousand. */
+/** When to report for the first time that joining takes long. It normally takes 1 to 5 s. */
+const FIRST_REPORT_MS = 10_000;
+/**
+ * The same after the node was in the network. In a small network toxcore reports itself disconnected for some
+ * seconds whenever one of the few nodes has gone.
+ */
+const FIRST_REPORT_AGAIN_MS = 30_000;
+const NEXT_REPORT_MS = 60_000;
+/** Nodes that one message names. A list may have a thousand. */
 const NAMED_NODES = 3;
 
 export interface JoinerOptions {
   readonly nodes: readonly BootstrapAddress[];
-  /** Whether toxcore looks for nodes on the LAN by itself. */
+  /** Whether toxcore searches the LAN for nodes by itself. */
   readonly lanDiscovery: boolean;
-  /** Whether a proxy is the only way out. */
+  /** Whether all traffic goes through a proxy. */
   readonly proxied?: boolean;
   readonly bootstrap: (nodes: readonly BootstrapAddress[]) => Promise<{ readonly failed: readonly string[] }>;
   readonly timers: Timers;
   readonly onWaiting: (message: string) => void;
 }
 
-/** Keeps trying to join the network while the node is out of it, and says so now and then. */
+/** Keeps trying to join the network while the node is out of it, and reports that now and then. */
 export class Joiner {
   readonly #options: JoinerOptions;
   #path: Path | undefined;
   #wasIn = false;
-  #retry: TimerHandle | undefined;
-  #word: TimerHandle | undefined;
+  readonly #retry: Timer;
+  readonly #report: Timer;
   #failed: readonly string[] = [];
   #trying = false;
   #closed = false;
 
   constructor(options: JoinerOptions) {
     this.#options = options;
+    this.#retry = new Timer(options.timers);
+    this.#report = new Timer(options.timers);
   }
 
   pathChanged(path: Path): void {
@@ -45,7 +51,7 @@ export class Joiner {
       this.#clear();
     } else if (was !== 'none' && !this.#closed) {
       this.#try();
-      this.#sayLater(this.#wasIn ? FIRST_WORD_AGAIN_MS : FIRST_WORD_MS);
+      this.#reportIn(this.#wasIn ? FIRST_REPORT_AGAIN_MS : FIRST_REPORT_MS);
     }
   }
 
@@ -55,60 +61,55 @@ export class Joiner {
   }
 
   #try(): void {
-    const { nodes, bootstrap, timers } = this.#options;
+    const { nodes, bootstrap } = this.#options;
     if (nodes.length === 0) return;
-    this.#retry = timers.set(() => this.#try(), RETRY_MS);
+    this.#retry.set(RETRY_MS, () => this.#try());
     if (this.#trying) return;
     this.#trying = true;
     bootstrap(nodes)
       .then(({ failed }) => {
         this.#failed = failed;
       })
-      // Only a dead worker fails here, and that is told as such.
+      // Only a dead worker rejects, and that is reported elsewhere.
       .catch(() => {})
       .finally(() => {
         this.#trying = false;
       });
   }
 
-  #sayLater(delayMs: number): void {
-    this.#word = this.#options.timers.set(() => {
-      this.#sayLater(NEXT_WORD_MS);
+  #reportIn(delayMs: number): void {
+    this.#report.set(delayMs, () => {
+      this.#reportIn(NEXT_REPORT_MS);
       this.#options.onWaiting(this.#message());
-    }, delayMs);
+    });
   }
 
   #message(): string {
     const { nodes, lanDiscovery, proxied = false } = this.#options;
     if (nodes.length === 0) {
       return lanDiscovery && !proxied
-        ? 'no node of the network was found on this LAN yet; still looking. A bootstrap node may be named instead'
-        : 'there is no node to join the network by, and the LAN is not searched: name a bootstrap node';
+        ? 'no node found on this LAN yet; still looking. You can name a bootstrap node instead'
+        : 'there is no node to join the network through, and LAN discovery is off: name a bootstrap node';
     }
-    const yet = this.#wasIn ? 'now' : 'yet';
-    const silence =
-      nodes.length === 1
-        ? `the bootstrap node does not answer ${yet}`
-        : `none of the ${nodes.length} bootstrap nodes answers ${yet}`;
+    const who =
+      nodes.length === 1 ? 'the bootstrap node has not' : `none of the ${nodes.length} bootstrap nodes has`;
     const hint = proxied
-      ? 'Does the proxy run, and let us through?'
-      : 'Is this machine online, and UDP allowed?';
+      ? 'Is the proxy running, and does it let us through?'
+      : 'Is this machine online, and does no firewall block UDP?';
     return this.#wasIn
-      ? `out of touch with the network: ${silence}${this.#unusable()}; still trying. What is connected stays so. ${hint}`
-      : `${silence}${this.#unusable()}; still trying. ${hint}`;
+      ? `lost the network: ${who} answered since${this.#unusable()}; still trying. Open connections continue. ${hint}`
+      : `${who} answered yet${this.#unusable()}; still trying. ${hint}`;
   }
 
   #unusable(): string {
     if (this.#failed.length === 0) return '';
     const more = this.#failed.length - NAMED_NODES;
     const named = this.#failed.slice(0, NAMED_NODES).join(', ');
-    return ` (cannot be used now: ${named}${more > 0 ? ` and ${more} more` : ''})`;
+    return ` (unusable now: ${named}${more > 0 ? ` and ${more} more` : ''})`;
   }
 
   #clear(): void {
-    if (this.#retry !== undefined) this.#options.timers.clear(this.#retry);
-    if (this.#word !== undefined) this.#options.timers.clear(this.#word);
-    this.#retry = undefined;
-    this.#word = undefined;
+    this.#retry.clear();
+    this.#report.clear();
   }
 }

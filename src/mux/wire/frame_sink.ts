@@ -21,6 +21,10 @@ export interface FrameSink {
   reserve(bytes: number, urgent: boolean, lossy?: boolean): Uint8Array | undefined;
   /** Sends the frame that the last {@link reserve} made room for. */
   commit(): void;
+  /** Frames committed so far, except lossy ones: BYE tells the peer how many to expect. */
+  readonly framesSent: number;
+  /** Bytes of all frames committed so far. */
+  readonly bytesSent: number;
 }
 
 /** Sends OPEN. @param target from `encodeTarget` @returns false when the sink has no room */
