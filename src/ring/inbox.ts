@@ -8,7 +8,7 @@ export interface InboxOptions {
   /**
    * Turns of the event loop that an empty ring is looked at again before this thread sleeps.
    * Default 0. An answer that comes within them costs no wake-up, but turns in vain cost the other
-   * threads more than that on a busy machine; docs/rings.md has figures.
+   * threads more than that on a busy machine; docs/reference/rings.md has figures.
    */
   readonly lingerTurns?: number;
   /** Runs the next slice after waiting events have had their turn. Default `setImmediate`. */

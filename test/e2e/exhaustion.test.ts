@@ -1,4 +1,4 @@
-/** Processes with a low limit of open files, and peers and strangers that use up what there is. */
+/** Processes with a low limit of open files, and peers and strangers that exhaust it. */
 import assert from 'node:assert/strict';
 import { connect as dialTcp, type Socket } from 'node:net';
 import { describe, test } from 'node:test';

@@ -128,7 +128,7 @@ describe('a full disk', { concurrency: 2 }, () => {
       program: ['sh', '-c', `exec "$@" >${FULL}`, 'sh'],
     });
     try {
-      await listener.said(/left out until they can: ENOSPC/);
+      await listener.said(/dropping events until standard output can be written again: ENOSPC/);
       const { exitCode, stdout } = await runCli(['ticket', '--state', running]);
       assert.equal(exitCode, 0);
       assert.match(stdout, /^twt/);

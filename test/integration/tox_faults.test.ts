@@ -204,10 +204,7 @@ test('a failed start reports what is wrong with the options, and which port is t
     start({ secretKey: new Uint8Array(31) }),
     isCode('ERR_TOX_START', /secret key has 32 bytes, not 31/),
   );
-  assert.throws(
-    start({ nospam: new Uint8Array(5) }),
-    isCode('ERR_TOX_START', /nospam has 4 bytes, not 5/),
-  );
+  assert.throws(start({ nospam: new Uint8Array(5) }), isCode('ERR_TOX_START', /nospam has 4 bytes, not 5/));
   for (const udpPort of [0, 65_536, 1.5]) {
     assert.throws(start({ udpPort }), isCode('ERR_TOX_START', /is not a UDP port/));
   }
@@ -292,7 +289,7 @@ test('instances of one module share its memory, which grows with them, and recei
   world.close();
 });
 
-test('logs carry their level, from the first moment on', () => {
+test('log messages carry their level from the start', () => {
   const host = new SimNetwork().host('198.51.100.1');
   const module = loadTox(compiledTox(), host.toxHost());
   const logs: string[] = [];
@@ -303,7 +300,7 @@ test('logs carry their level, from the first moment on', () => {
   first.kill();
 });
 
-test('with IPv6 an IPv4 address is reachable all the same', () => {
+test('IPv4 addresses stay reachable with IPv6 enabled', () => {
   const world = new ToxWorld();
   const { ip, node } = world.node();
   const alice = world.person({ ipv6: true });

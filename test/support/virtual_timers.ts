@@ -5,7 +5,7 @@ interface Pending {
   readonly callback: () => void;
 }
 
-/** Time that passes when a test says so. */
+/** Time that only the test advances. */
 export class VirtualTimers implements Timers {
   readonly #clock = new SimClock();
   readonly #pending = new Set<Pending>();
