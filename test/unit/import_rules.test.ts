@@ -112,15 +112,29 @@ test('the linter refuses a forbidden import in each folder, and passes an allowe
   assert.deepEqual(await refusedFiles(copy), expected.sort());
 });
 
+test('the linter refuses an import circle, also one of types alone', async (t) => {
+  const temp = new TempFolder();
+  t.after(() => temp.remove());
+  copyFileSync(join(root, 'biome.json'), join(temp.path, 'biome.json'));
+  const folder = join(temp.path, 'src', 'core');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'one.ts'), `import type { Two } from './two.js';\nexport type One = Two | 1;\n`);
+  writeFileSync(join(folder, 'two.ts'), `import type { One } from './one.js';\nexport type Two = One | 2;\n`);
+  assert.deepEqual(await refusedFiles(temp.path, 'suspicious/noImportCycles'), [
+    'src/core/one.ts',
+    'src/core/two.ts',
+  ]);
+});
+
 function specifier(folder: string, target: string): string {
   const path = posix.relative(folder, `${target}.js`);
   return path.startsWith('.') ? path : `./${path}`;
 }
 
-/** The files below `folder` whose imports the linter refuses. */
-async function refusedFiles(folder: string): Promise<string[]> {
+/** The files below `folder` that a rule of the linter refuses. */
+async function refusedFiles(folder: string, rule = 'style/noRestrictedImports'): Promise<string[]> {
   const program = createRequire(import.meta.url).resolve('@biomejs/biome/bin/biome');
-  const args = ['lint', '--only=style/noRestrictedImports', '--reporter=json', '--max-diagnostics=none', '.'];
+  const args = ['lint', `--only=${rule}`, '--reporter=json', '--max-diagnostics=none', '.'];
   const output = await new Promise<string>((resolve) => {
     // It exits with 1 when it refuses something.
     execFile(process.execPath, [program, ...args], { cwd: folder, maxBuffer: 1 << 26 }, (_, stdout) =>
@@ -128,6 +142,6 @@ async function refusedFiles(folder: string): Promise<string[]> {
     );
   });
   const { diagnostics } = JSON.parse(output) as { diagnostics: Diagnostic[] };
-  for (const { category } of diagnostics) assert.equal(category, 'lint/style/noRestrictedImports');
+  for (const { category } of diagnostics) assert.equal(category, `lint/${rule}`);
   return [...new Set(diagnostics.map(({ location }) => location.path.replaceAll('\\', '/')))].sort();
 }
