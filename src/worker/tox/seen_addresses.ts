@@ -14,13 +14,12 @@ export interface SeenAddress {
   readonly as: SocketPlace;
 }
 
-// As wasm/seen_addresses.c writes them:
+// The format of wasm/seen_addresses.c. The port is big endian.
 //
 //  0        1                    17       19
 //  +--------+--------------------+--------+
 //  | 4 or 6 | 4 or 16 bytes      |  port  |
 //  +--------+--------------------+--------+
-//                                 big end
 const PORT_OFFSET = 17;
 const PLACE_BYTES = 19;
 
