@@ -1,4 +1,4 @@
-// Compares two ways to wake a thread, and measures the benefit of lingering before sleep.
+// Compares two ways to wake a thread.
 // Run: npx tsx bench/doorbell.ts [seconds per row, default 2]
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
@@ -29,13 +29,13 @@ interface Line {
   readonly ringsPerThousand: number;
 }
 
-async function measure(transport: Transport, lingerTurns: number, plan: Case): Promise<Line> {
+async function measure(transport: Transport, plan: Case): Promise<Line> {
   const { port1, port2 } = new MessageChannel();
-  const ends = allocateEnds(transport, port1, lingerTurns, plan.load, plan.echo);
+  const ends = allocateEnds(transport, port1, plan.load, plan.echo);
   const worker = spawn({ ...ends, port: port2 }, port2);
   const ended = once(worker, 'exit');
   await once(worker, 'online');
-  const { bell, outbox, inbox } = openEnds(ends, 0);
+  const { bell, writer, reader } = openEnds(ends, 0);
   const stopWork = plan.load ? await otherWork() : () => {};
 
   const timesUs: number[] = [];
@@ -51,11 +51,11 @@ async function measure(transport: Transport, lingerTurns: number, plan: Case): P
   const sendSlice = (records: number): void => {
     for (let i = 0; i < records; i++) {
       if (!running || sent - got >= plan.window) return;
-      const place = outbox.reserve(RECORD_BYTES);
+      const place = writer.reserve(RECORD_BYTES);
       if (place === undefined) return;
-      outbox.bytes.fill(sent, place, place + RECORD_BYTES);
+      writer.bytes.fill(sent, place, place + RECORD_BYTES);
       if (plan.echo) sentMs.push(performance.now());
-      outbox.commit();
+      writer.commit();
       sent++;
     }
     if (sendDue || plan.paced) return;
@@ -67,10 +67,10 @@ async function measure(transport: Transport, lingerTurns: number, plan: Case): P
   };
   bell.onRing(() => {
     rings++;
-    if (outbox.takeRoom()) sendSlice(SLICE_RECORDS);
-    inbox.rung();
+    if (writer.takeRoom()) sendSlice(SLICE_RECORDS);
+    reader.rung();
   });
-  inbox.run((_bytes, _offset, length) => {
+  reader.run((_bytes, _offset, length) => {
     if (length === 1) finish();
     const start = sentMs[got++];
     if (start !== undefined) timesUs.push((performance.now() - start) * 1000);
@@ -97,13 +97,13 @@ async function measure(transport: Transport, lingerTurns: number, plan: Case): P
   running = false;
   clearInterval(pace);
   const sayEnd = setInterval(() => {
-    if (outbox.reserve(1) === undefined) return;
-    outbox.commit();
+    if (writer.reserve(1) === undefined) return;
+    writer.commit();
     clearInterval(sayEnd);
   }, 1);
   await finished;
   stopWork();
-  inbox.stop();
+  reader.stop();
   await ended;
   bell.close();
   return line;
@@ -132,22 +132,18 @@ const cases: readonly Case[] = [
   { name: 'one way, at full speed', load: false, window: Infinity, echo: false },
   { name: 'one way, at full speed, other work', load: true, window: Infinity, echo: false },
 ];
-const ways = [
-  ['waitAsync', 0],
-  ['postMessage', 0],
-  ['postMessage', 20],
-] as const;
+const ways = ['waitAsync', 'postMessage'] as const;
 
 process.stdout.write(
-  `${'records of 1 KB'.padEnd(42)}${'bell'.padEnd(13)}linger   p50 µs   p99 µs  cpu µs/record  records/s  rings/1000\n`,
+  `${'records of 1 KB'.padEnd(42)}${'bell'.padEnd(13)}   p50 µs   p99 µs  cpu µs/record  records/s  rings/1000\n`,
 );
 for (const plan of cases) {
-  for (const [transport, lingerTurns] of ways) {
-    const line = await measure(transport, lingerTurns, plan);
+  for (const transport of ways) {
+    const line = await measure(transport, plan);
     const figure = (value: number, digits: number, width: number): string =>
       (Number.isNaN(value) ? '-' : value.toFixed(digits)).padStart(width);
     process.stdout.write(
-      `${plan.name.padEnd(42)}${transport.padEnd(13)}${figure(lingerTurns, 0, 6)}${figure(line.p50Us, 1, 9)}` +
+      `${plan.name.padEnd(42)}${transport.padEnd(13)}${figure(line.p50Us, 1, 9)}` +
         `${figure(line.p99Us, 1, 9)}${figure(line.cpuUsPerRecord, 2, 15)}` +
         `${figure(line.recordsPerSecond, 0, 11)}${figure(line.ringsPerThousand, 1, 12)}\n`,
     );

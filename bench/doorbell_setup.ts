@@ -1,9 +1,9 @@
 import { connect, createServer, type Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 import { type Doorbell, PortDoorbell } from '../src/ring/doorbell.js';
-import { Inbox } from '../src/ring/inbox.js';
-import { Outbox } from '../src/ring/outbox.js';
-import { allocateRing, RingReader, RingWriter } from '../src/ring/ring.js';
+import { allocateRing } from '../src/ring/ring.js';
+import { RingReader } from '../src/ring/ring_reader.js';
+import { RingWriter } from '../src/ring/ring_writer.js';
 import { WAKE_BYTES, WakeWords } from '../src/ring/wake_words.js';
 import { WaitDoorbell } from './wait_doorbell.js';
 
@@ -17,8 +17,6 @@ export interface BenchEnds {
   readonly there: SharedArrayBuffer;
   readonly back: SharedArrayBuffer;
   readonly wake: SharedArrayBuffer;
-  /** See {@link InboxOptions.lingerTurns}. */
-  readonly lingerTurns: number;
   readonly load: boolean;
   /** True: returns every record. False: only counts them. */
   readonly echo: boolean;
@@ -27,14 +25,12 @@ export interface BenchEnds {
 export function allocateEnds(
   transport: Transport,
   port: MessagePort,
-  lingerTurns: number,
   load: boolean,
   echo: boolean,
 ): BenchEnds {
   return {
     transport,
     port,
-    lingerTurns,
     load,
     echo,
     bellWords: new SharedArrayBuffer(128),
@@ -45,17 +41,18 @@ export function allocateEnds(
 }
 
 /** Creates the bell, the outgoing ring and the incoming ring of side 0 (main thread) or 1 (worker). */
-export function openEnds(ends: BenchEnds, side: 0 | 1): { bell: Doorbell; outbox: Outbox; inbox: Inbox } {
+export function openEnds(
+  ends: BenchEnds,
+  side: 0 | 1,
+): { bell: Doorbell; writer: RingWriter; reader: RingReader } {
   const bell =
     ends.transport === 'waitAsync' ? new WaitDoorbell(ends.bellWords, side) : new PortDoorbell(ends.port);
   const [out, into] = side === 0 ? [ends.there, ends.back] : [ends.back, ends.there];
   const words = (ring: 0 | 1): WakeWords => new WakeWords(ends.wake, ring * WAKE_BYTES);
   return {
     bell,
-    outbox: new Outbox(new RingWriter(out), words(side), bell, () => {}),
-    inbox: new Inbox(new RingReader(into), words(side === 0 ? 1 : 0), bell, {
-      lingerTurns: ends.lingerTurns,
-    }),
+    writer: new RingWriter(out, words(side), bell, () => {}),
+    reader: new RingReader(into, words(side === 0 ? 1 : 0), bell),
   };
 }
 

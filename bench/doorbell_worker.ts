@@ -3,16 +3,16 @@ import { type BenchEnds, openEnds, otherWork } from './doorbell_setup.js';
 
 // workerData is untyped; bench/doorbell.ts passes exactly this.
 const ends = workerData as BenchEnds;
-const { bell, outbox, inbox } = openEnds(ends, 1);
+const { bell, writer, reader } = openEnds(ends, 1);
 const staysAlive = setInterval(() => {}, 1000);
 const stopWork = ends.load ? await otherWork() : () => {};
 let closed = false;
 
 bell.onRing(() => {
-  if (outbox.takeRoom()) inbox.resume();
-  inbox.rung();
+  if (writer.takeRoom()) reader.resume();
+  reader.rung();
 });
-inbox.run((bytes, offset, length) => {
+reader.run((bytes, offset, length) => {
   if (length === 1) {
     closed = true;
     clearInterval(staysAlive);
@@ -20,9 +20,9 @@ inbox.run((bytes, offset, length) => {
     setImmediate(() => bell.close());
   }
   if (!ends.echo && !closed) return true;
-  const place = outbox.reserve(length);
+  const place = writer.reserve(length);
   if (place === undefined) return false;
-  outbox.bytes.set(bytes.subarray(offset, offset + length), place);
-  outbox.commit();
+  writer.bytes.set(bytes.subarray(offset, offset + length), place);
+  writer.commit();
   return true;
 });

@@ -10,7 +10,7 @@ import type {
 import { PacketFifo } from './packet_fifo.js';
 
 /** First byte of a frame in a lossless packet; the handshake leaves this value free. */
-const KIND_FRAME = 5;
+export const KIND_FRAME = 5;
 
 const HEADER_BYTES = 2;
 

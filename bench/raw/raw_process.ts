@@ -5,7 +5,7 @@ import { systemTimers } from '../../src/core/clock.js';
 import { parseBootstrapLine } from '../../src/network/bootstrap_list.js';
 import { prepareNetwork } from '../../src/worker/net/node_network.js';
 import { Pump } from '../../src/worker/pump.js';
-import { createRandomPool } from '../../src/worker/random_pool.js';
+import { createRandomPool } from '../../src/worker/run_worker.js';
 import { loadTox, readWasm } from '../../src/worker/tox/load.js';
 import { LOOPBACK_HOST } from '../../test/support/loopback.js';
 import { bulkBytes } from '../target.js';

@@ -1,57 +1,54 @@
 /**
- * What the two threads say to each other by comlink: control and events, never data. Both
- * sides import this file. Everything here is plain data that structured clone carries.
+ * What the two threads say to each other through comlink: control and events, never data. Both
+ * threads import this file. Everything in it is plain data that structured clone can carry.
  */
-
 import type { WireError } from '../core/errors.js';
 import type { PortRange } from '../core/ip.js';
 import type { LogLevel } from '../core/logger.js';
 import type { ProxyAddress } from '../core/proxy.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
-import type { ChannelStats } from '../worker/channel/channel.js';
-import type { SeenAddress, SocketPlace } from '../worker/tox/seen_addresses.js';
 
-/** Names one peer's channel in ring records: 24 bits, made by the main thread, never used twice in a run. */
+/** Names one peer's channel in ring records: 24 bits. The main thread chooses it. */
 export type ChannelId = number;
 
 interface NetworkOptions {
-  /** UDP ports to try in turn. Default 33445 to 33545, then any. */
+  /** UDP ports to try in turn. Default: 33445 to 33545, then any. */
   readonly udpPorts?: PortRange;
-  /** Numeric address to bind to; default: every address, IPv6 and IPv4. */
+  /** Numeric address to bind to. Default: every address, IPv6 and IPv4. */
   readonly bindAddress?: string;
   readonly lanDiscovery: boolean;
-  /** Default: no bound. */
+  /** Default: no limit. */
   readonly tcpConnections?: TcpConnections;
 }
 
-/** Most TCP connections of a node at once, in each direction. More are not opened, or are closed when accepted. */
+/** Limits a node's TCP connections, outgoing and incoming. Beyond it, none is opened, and accepted ones are closed. */
 export interface TcpConnections {
   readonly most: number;
-  /** Files that the process may have open, where {@link most} comes from that; else Infinity. */
+  /** The process's limit of open files when {@link most} derives from it; else Infinity. */
   readonly fileLimit: number;
 }
 
-/** A Tox instance with friends: what a listener or a connector runs. */
+/** A Tox node with friends, as a listener or a connector runs it. */
 export interface TunnelNodeOptions extends NetworkOptions {
   readonly kind: 'tunnel';
-  /** 32 bytes; without it a new identity is made. */
+  /** 32 bytes. Default: a new identity. */
   readonly secretKey?: Uint8Array;
   /** 4 bytes. */
   readonly nospam?: Uint8Array;
   readonly udp: boolean;
-  /** All that leaves this machine goes through it: there is no UDP then, whatever `udp` says, and no LAN discovery. */
+  /** Carries all traffic. With a proxy there is no UDP, whatever `udp` says, and no LAN discovery. */
   readonly proxy?: ProxyAddress;
 }
 
-/** A bare DHT node and TCP relay: what others bootstrap from. */
+/** A DHT node and TCP relay without friends, which others bootstrap from. */
 export interface BootstrapNodeOptions extends NetworkOptions {
   readonly kind: 'bootstrap';
-  /** DHT secret key, 32 bytes; without it a new one is made. */
+  /** DHT secret key, 32 bytes. Default: a new one. */
   readonly secretKey?: Uint8Array;
   /**
-   * TCP relay's port: 0 lets the system choose, undefined opens none; 'as-udp' takes the number
-   * of the UDP port, so that one address names both, or any where that is taken.
+   * Port of the TCP relay. 0 lets the system choose; undefined opens none. 'as-udp' takes the number
+   * of the UDP port, so that one address names both, or any port when that one is in use.
    */
   readonly tcpPort?: number | 'as-udp';
 }
@@ -62,9 +59,9 @@ export interface Started {
   /** Tox ID, 38 bytes; empty for a bootstrap node. */
   readonly address: Uint8Array;
   readonly publicKey: Uint8Array;
-  /** 32 bytes; for the state file alone. */
+  /** 32 bytes; for the state file only. */
   readonly secretKey: Uint8Array;
-  /** Key under which others bootstrap from this node. */
+  /** The key with which others bootstrap from this node, 32 bytes. */
   readonly dhtKey: Uint8Array;
   /** 0 when there is none. */
   readonly udpPort: number;
@@ -72,24 +69,24 @@ export interface Started {
 }
 
 /**
- * Which friend requests are worth a look of the main thread. Everybody who knows the Tox ID can send
- * them, so all others are dropped where they arrive.
+ * Which friend requests the worker passes to the main thread. Anyone who knows the Tox ID can send
+ * requests, so the worker drops all others at once.
  */
 export interface RequestAdmission {
-  /** Beginnings of messages, all of the same length, 1 byte at least. */
+  /** Beginnings of messages, all of the same length, at least 1 byte. */
   readonly prefixes: readonly Uint8Array[];
-  /** Public keys whose requests are handed up whatever they say. */
+  /** Public keys whose requests pass, whatever their message. */
   readonly keys: readonly Uint8Array[];
-  /** Public keys whose requests are not, whatever they say. */
+  /** Public keys whose requests never pass. */
   readonly deniedKeys: readonly Uint8Array[];
 }
 
-/** What came of a request about a friend or a message. */
+/** The result of adding a friend or sending a message. */
 export interface Outcome {
   readonly code: ReturnCode;
   /** -1 when there is none. */
   readonly friend: FriendNumber;
-  /** Why, in words, when it failed. */
+  /** The reason of a failure, for people. */
   readonly reason?: string;
 }
 
@@ -97,62 +94,92 @@ export interface WorkerStats {
   readonly wasmMemoryBytes: number;
   readonly datagramsIn: number;
   readonly datagramsOut: number;
-  /** Datagrams that came while the worker's queue was full. */
+  /** Datagrams that arrived while the worker's queue was full. */
   readonly datagramsDropped: number;
   readonly iterations: number;
 }
 
-/** A call's answer: errors cross as plain data, with their code, instead of as exceptions. */
-export type Answer<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly error: WireError };
-
-/** What the worker does for the main thread. Calls before `start` or after `close` answer ERR_CLOSED. */
+/**
+ * What the worker does for the main thread. Every method throws {@link TunnelError} for what it
+ * rejects: ERR_CLOSED before `start` and after `close`. Any other error ends the worker.
+ */
 export interface WorkerApi {
-  start(options: StartOptions): Answer<Started> | Promise<Answer<Started>>;
+  /** @throws {TunnelError} ERR_LISTEN when a port is in use, ERR_TOX_START, ERR_WASM_MISSING */
+  start(options: StartOptions): Promise<Started>;
   /**
-   * Resolves the names and joins by these nodes; those that fail are named in the answer and in
-   * the log, and tried again by the caller.
+   * Resolves the names and joins the network through these nodes. The caller retries; the answer
+   * and the log name the nodes that failed.
    */
-  bootstrap(nodes: readonly BootstrapAddress[]): Promise<Answer<{ readonly failed: readonly string[] }>>;
+  bootstrap(nodes: readonly BootstrapAddress[]): Promise<{ readonly failed: readonly string[] }>;
   /** Sends a friend request. Codes 101, 102, 103. */
-  addFriend(address: Uint8Array, message: Uint8Array): Answer<Outcome>;
-  /** Hands up friend requests of this kind from now on, and no others; none at all before. */
-  admitRequests(admission: RequestAdmission): Answer<boolean>;
+  addFriend(address: Uint8Array, message: Uint8Array): Outcome;
+  /** Passes on friend requests of this kind from now on, and no others. Before this call, none. */
+  admitRequests(admission: RequestAdmission): void;
   /** Accepts a friend request. Codes 101, 102, 103. */
-  acceptFriend(publicKey: Uint8Array): Answer<Outcome>;
-  /** Deletes a friend and closes its channel. */
-  removeFriend(friend: FriendNumber): Answer<boolean>;
-  /** Sends handshake bytes (a whole lossless packet, id byte first). Codes 201 to 204. */
-  sendHandshake(friend: FriendNumber, packet: Uint8Array): Answer<Outcome>;
+  acceptFriend(publicKey: Uint8Array): Outcome;
+  /** Deletes a friend and closes its channel. Returns false when there is no such friend. */
+  removeFriend(friend: FriendNumber): boolean;
   /**
-   * Opens the channel to a friend: from now on ring records with this id go to it, and its
-   * frames come as records with this id. An older channel of the same friend is closed.
+   * Sends a handshake packet: a whole lossless packet, its id byte first. Codes 201 to 204.
    *
-   * @param tag names the channel in its packets, 32 bits; the same at both ends, another for each session
+   * @throws {TunnelError} ERR_HANDSHAKE_INVALID for any other packet
    */
-  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): Answer<boolean>;
-  closeChannel(channel: ChannelId): Answer<boolean>;
-  /** How a channel does now, or undefined when there is none such. */
-  channelStats(channel: ChannelId): Answer<ChannelStats | undefined>;
-  stats(): Answer<WorkerStats>;
-  /** Where other nodes see our UDP socket, as far as they have told; those that have not are asked. */
-  seenAddresses(): Answer<readonly SeenAddress[]>;
-  /** Leaves the network. Nothing may be called after it. */
-  close(): Answer<boolean> | Promise<Answer<boolean>>;
+  sendHandshake(friend: FriendNumber, packet: Uint8Array): Outcome;
+  /**
+   * Opens the channel to a friend. From now on it takes the ring records with this id, and its
+   * frames arrive as records with this id. An older channel to the same friend is closed.
+   *
+   * @param tag names the channel in its packets, 32 bits; equal at both ends, different for each session
+   * @returns false when the id is in use
+   */
+  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean;
+  /** Closes a channel: unsent frames are lost. Returns false when there is no such channel. */
+  closeChannel(channel: ChannelId): boolean;
+  /** Returns undefined when there is no such channel. */
+  channelStats(channel: ChannelId): ChannelStats | undefined;
+  stats(): WorkerStats;
+  /** Where other nodes see our UDP socket, as far as they have said so. Asks the nodes that have not. */
+  seenAddresses(): readonly SeenAddress[];
+  /** Leaves the network. The last call. */
+  close(): void;
 }
 
-export type { ChannelStats, SeenAddress, SocketPlace };
+/** State and counters of a channel, as plain data that can cross the threads. */
+export interface ChannelStats {
+  /** Bytes of frames that were taken from the ring and have not been sent yet. */
+  readonly backlogBytes: number;
+  /** Bytes sent and not yet acknowledged. */
+  readonly inFlightBytes: number;
+  readonly framesOut: number;
+  readonly framesIn: number;
+  /** Smoothed round-trip time in ms; 0 while unknown. */
+  readonly roundTripMs: number;
+  readonly packetsLost: number;
+}
+
+/** A numeric address and a port. */
+export interface SocketPlace {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** What one node of the network sees of our UDP socket. */
+export interface SeenAddress {
+  /** The node. */
+  readonly by: SocketPlace;
+  /** Our address as that node sees it: behind a NAT, the address of the NAT. */
+  readonly as: SocketPlace;
+}
 
 /** What the worker tells. */
 export type WorkerEvent =
   | { readonly type: 'self-path'; readonly path: Path }
   | { readonly type: 'friend-request'; readonly publicKey: Uint8Array; readonly message: Uint8Array }
-  /** So many more friend requests were dropped; told now and then. */
+  /** The worker dropped this many more friend requests. Sent now and then. */
   | { readonly type: 'requests-dropped'; readonly count: number }
   | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
-  /** The channel cannot go on; its session is over. */
+  /** The channel cannot continue; its session is over. */
   | { readonly type: 'channel-failed'; readonly channel: ChannelId; readonly error: WireError }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };
 

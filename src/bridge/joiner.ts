@@ -1,40 +1,46 @@
-import type { TimerHandle, Timers } from '../core/clock.js';
+import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/timer.js';
 import type { BootstrapAddress, Path } from '../core/tox_network.js';
 
-/** Between two tries to join: long enough for a node's answer, short enough for a network that just came up. */
+/** Between two attempts to join: long enough for a node's answer, short enough for a network that has just come up. */
 const RETRY_MS = 5_000;
-/** The first word that it takes long; joining takes 1 to 5 s where all is well. */
-const FIRST_WORD_MS = 10_000;
-/** The same after it was in: toxcore believes to be out of a small network for some seconds whenever one of its few nodes has gone. */
-const FIRST_WORD_AGAIN_MS = 30_000;
-const NEXT_WORD_MS = 60_000;
-/** Nodes that one message names: a list may have a thousand. */
+/** When to report for the first time that joining takes long. It normally takes 1 to 5 s. */
+const FIRST_REPORT_MS = 10_000;
+/**
+ * The same after the node was in the network. In a small network toxcore reports itself disconnected for some
+ * seconds whenever one of the few nodes has gone.
+ */
+const FIRST_REPORT_AGAIN_MS = 30_000;
+const NEXT_REPORT_MS = 60_000;
+/** Nodes that one message names. A list may have a thousand. */
 const NAMED_NODES = 3;
 
 export interface JoinerOptions {
   readonly nodes: readonly BootstrapAddress[];
-  /** Whether toxcore looks for nodes on the LAN by itself. */
+  /** Whether toxcore searches the LAN for nodes by itself. */
   readonly lanDiscovery: boolean;
-  /** Whether a proxy is the only way out. */
+  /** Whether all traffic goes through a proxy. */
   readonly proxied?: boolean;
   readonly bootstrap: (nodes: readonly BootstrapAddress[]) => Promise<{ readonly failed: readonly string[] }>;
   readonly timers: Timers;
   readonly onWaiting: (message: string) => void;
 }
 
-/** Keeps trying to join the network while the node is out of it, and says so now and then. */
+/** Keeps trying to join the network while the node is out of it, and reports that now and then. */
 export class Joiner {
   readonly #options: JoinerOptions;
   #path: Path | undefined;
   #wasIn = false;
-  #retry: TimerHandle | undefined;
-  #word: TimerHandle | undefined;
+  readonly #retry: Timer;
+  readonly #report: Timer;
   #failed: readonly string[] = [];
   #trying = false;
   #closed = false;
 
   constructor(options: JoinerOptions) {
     this.#options = options;
+    this.#retry = new Timer(options.timers);
+    this.#report = new Timer(options.timers);
   }
 
   pathChanged(path: Path): void {
@@ -45,7 +51,7 @@ export class Joiner {
       this.#clear();
     } else if (was !== 'none' && !this.#closed) {
       this.#try();
-      this.#sayLater(this.#wasIn ? FIRST_WORD_AGAIN_MS : FIRST_WORD_MS);
+      this.#reportIn(this.#wasIn ? FIRST_REPORT_AGAIN_MS : FIRST_REPORT_MS);
     }
   }
 
@@ -55,27 +61,27 @@ export class Joiner {
   }
 
   #try(): void {
-    const { nodes, bootstrap, timers } = this.#options;
+    const { nodes, bootstrap } = this.#options;
     if (nodes.length === 0) return;
-    this.#retry = timers.set(() => this.#try(), RETRY_MS);
+    this.#retry.set(RETRY_MS, () => this.#try());
     if (this.#trying) return;
     this.#trying = true;
     bootstrap(nodes)
       .then(({ failed }) => {
         this.#failed = failed;
       })
-      // Only a dead worker fails here, and that is told as such.
+      // Only a dead worker rejects, and that is reported elsewhere.
       .catch(() => {})
       .finally(() => {
         this.#trying = false;
       });
   }
 
-  #sayLater(delayMs: number): void {
-    this.#word = this.#options.timers.set(() => {
-      this.#sayLater(NEXT_WORD_MS);
+  #reportIn(delayMs: number): void {
+    this.#report.set(delayMs, () => {
+      this.#reportIn(NEXT_REPORT_MS);
       this.#options.onWaiting(this.#message());
-    }, delayMs);
+    });
   }
 
   #message(): string {
@@ -106,9 +112,7 @@ export class Joiner {
   }
 
   #clear(): void {
-    if (this.#retry !== undefined) this.#options.timers.clear(this.#retry);
-    if (this.#word !== undefined) this.#options.timers.clear(this.#word);
-    this.#retry = undefined;
-    this.#word = undefined;
+    this.#retry.clear();
+    this.#report.clear();
   }
 }

@@ -1,24 +1,24 @@
 import { extname } from 'node:path';
 
-/** What a node reads at its start, where that does not lie where it is looked for. */
+/** The files that a Tox node reads at its start, in case they are not in their default places. */
 export interface PackageFiles {
-  /** The worker thread's program: `tox-wasm-tunnel/worker`, or what a bundler made of it. */
+  /** The program of the worker thread: `tox-wasm-tunnel/worker`, or a bundler's version of it. */
   readonly worker?: URL;
   /** `tox-wasm-tunnel/tox.wasm`. */
   readonly wasm?: URL;
 }
 
-/** What this file is called as long as no bundler has put it into another. */
+/** The name of this file, unless a bundler has merged it into another. */
 const OWN_NAME = /\/package_files\.[jt]s$/;
 const OWN_URL = new URL(import.meta.url);
 
-/** The worker's program: in its place, or beside the bundle, with the extension that the bundle has. */
+/** The worker's program: in its place, or beside the bundle, with the bundle's extension. */
 export function workerFile(own: URL = OWN_URL): URL {
   if (isBundled(own)) return new URL(`./tox-wasm-tunnel-worker${extname(own.pathname)}`, own);
   return new URL(isSource(own) ? '../worker/main.ts' : '../worker/main.js', own);
 }
 
-/** The wasm: in its place, or beside the bundle. Sources and dist are equally deep, so one path fits both. */
+/** The wasm: in its place, or beside the bundle. The sources and dist are equally deep, so one path fits both. */
 export function wasmFile(own: URL = OWN_URL): URL {
   return new URL(isBundled(own) ? './tox.wasm' : '../../wasm/dist/tox.wasm', own);
 }

@@ -3,24 +3,24 @@ import type { LogLevel } from '../core/logger.js';
 import type { SharedMemory } from '../ring/shared.js';
 import { isSource, workerFile } from './package_files.js';
 
-/** What a worker thread is born with, as `workerData`. The three ports go into `transferList`. */
+/** The `workerData` of a worker thread. Its three message ports belong in `transferList`. */
 export interface WorkerBoot {
-  /** Takes the calls of {@link ./contract.WorkerApi}, by comlink. */
+  /** Carries the calls of {@link ./contract.WorkerApi}, through comlink. */
   readonly api: MessagePort;
-  /** Is told the events of {@link ./contract.MainApi}, by comlink. */
+  /** Carries the events of {@link ./contract.MainApi}, through comlink. */
   readonly events: MessagePort;
   readonly shared: SharedMemory;
-  /** Log lines of this level and rarer ones are told. */
+  /** The worker sends log lines of this level and rarer ones. */
   readonly logLevel: LogLevel;
-  /** Address of the wasm; by default where {@link package_files.wasmFile} says. */
+  /** URL of the wasm. Default: {@link package_files.wasmFile}. */
   readonly wasm?: string;
 }
 
 /**
  * Starts the worker, from dist/*.js or, under tsx, from the sources. tsx hooks into the main
- * thread only (privatenumber/tsx#354), so from the sources the worker installs it for itself.
+ * thread only (privatenumber/tsx#354), so a worker from the sources installs tsx itself.
  *
- * @param entry what the thread runs, by default what {@link workerFile} says
+ * @param entry the thread's program. Default: {@link workerFile}
  */
 export function spawnWorker(options: WorkerOptions, entry?: URL): Worker {
   const url = entry ?? workerFile();

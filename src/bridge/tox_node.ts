@@ -4,30 +4,21 @@ import type { DescriptorBudget } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
-import type { MainSide } from '../ring/main_side.js';
-import { ChannelTable } from './channel_table.js';
-import type {
-  ChannelStats,
-  Outcome,
-  RequestAdmission,
-  SeenAddress,
-  Started,
-  StartOptions,
-  WorkerEvent,
-  WorkerStats,
-} from './contract.js';
+import type { ChannelHandlers, MainRings } from '../ring/main_rings.js';
+import type { RingChannel } from '../ring/ring_channel.js';
+import type { ChannelStats, Started, StartOptions, WorkerEvent } from './contract.js';
 import { Joiner } from './joiner.js';
-import { type ChannelHandlers, type ChannelSide, NodeChannel } from './node_channel.js';
 import type { PackageFiles } from './package_files.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
 
 export type { Path } from '../core/tox_network.js';
+export type { ChannelHandlers } from '../ring/main_rings.js';
 export type { Outcome } from './contract.js';
 
-/** A {@link WorkerLink}, as far as it is used here. */
+/** A {@link WorkerLink}, as far as a Tox node uses it. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {
-  readonly api: WorkerCalls;
-  readonly side: Pick<MainSide, 'run'> & ChannelSide;
+  readonly worker: WorkerCalls;
+  readonly rings: Pick<MainRings, 'open' | 'remove' | 'fail'>;
   close(): Promise<void>;
 };
 
@@ -37,21 +28,21 @@ export interface ToxNodeOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly files?: PackageFiles | undefined;
-  /** Counts this node until it is closed, for its own descriptors. Default: none. */
+  /** Counts this node's own descriptors until it is closed. Default: none. */
   readonly budget?: DescriptorBudget;
-  /** What starts the worker, for tests; default {@link WorkerLink.spawn}. */
+  /** Starts the worker, for tests. Default {@link WorkerLink.spawn}. */
   readonly spawn?: () => NodeLink;
 }
 
-/** Told from the turn of the event loop after {@link ToxNode.start} on; none that came before is missing. */
+/** Emitted from the turn of the event loop after {@link ToxNode.start} on; earlier events are kept until then. */
 export interface ToxNodeEvents {
   /** The way into the network opened, changed or closed. */
   path: [path: Path];
-  /** Still not in the network; says what is being done about it. */
+  /** The node is still not in the network. Says what is being done about it. */
   waiting: [message: string];
-  /** Of the kind that {@link ToxNode.admitRequests} named. */
+  /** A friend request of a kind that `admitRequests` named. */
   friendRequest: [publicKey: Uint8Array, message: Uint8Array];
-  /** So many more friend requests of other kinds were dropped; told now and then. */
+  /** The worker dropped this many more friend requests of other kinds. Emitted now and then. */
   requestsDropped: [count: number];
   friendPath: [friend: FriendNumber, path: Path];
   /** A lossless packet of the handshake, its id byte first. */
@@ -60,20 +51,37 @@ export interface ToxNodeEvents {
   fatal: [error: TunnelError];
 }
 
-/** One node, seen from the main thread: control by calls, data by channels, the rest by events. */
+/** An open channel to a friend. */
+export interface PeerChannel {
+  /** Takes frames for the friend. */
+  readonly sink: Pick<RingChannel, 'reserve' | 'commit' | 'framesSent' | 'bytesSent' | 'isGone'>;
+  /** Undefined when the worker has no such channel any more. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
+  stats(): Promise<ChannelStats | undefined>;
+  /** Closes the channel: unsent frames are lost. Never rejects. */
+  close(): Promise<void>;
+}
+
+/**
+ * One Tox node, seen from the main thread: {@link worker} for calls, channels for data, events for
+ * the rest.
+ */
 export class ToxNode extends EventEmitter<ToxNodeEvents> {
-  /** What the worker reported at its start, without the secret key: see {@link secretKey}. */
+  /** What the worker reported at its start, except the secret key: see {@link secretKey}. */
   readonly started: Omit<Started, 'secretKey'>;
-  /** Private, so that no log and no `console.dir` shows it. */
+  /** The worker's API, as far as it needs nothing of this class. See {@link WorkerLink.worker} for errors. */
+  readonly worker: Omit<
+    WorkerCalls,
+    'start' | 'removeFriend' | 'openChannel' | 'closeChannel' | 'channelStats'
+  >;
+  /** Private, so that neither logs nor `console.dir` show it. */
   readonly #secretKey: Uint8Array;
   readonly #link: NodeLink;
-  /** Gives the node's descriptors back. */
+  /** Returns the node's descriptors to the budget. */
   readonly #giveBack: () => void;
   readonly #logger: Logger;
-  readonly #table = new ChannelTable();
   readonly #joiner: Joiner;
   readonly #friendPaths = new Map<FriendNumber, Path>();
-  /** What came before the owner could listen, in order. */
+  /** Events that came before the owner could listen, in order. */
   #early: WorkerEvent[] | undefined;
   #path: Path = 'none';
   #closed: Promise<void> | undefined;
@@ -87,6 +95,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   ) {
     super();
     this.#link = link;
+    this.worker = link.worker;
     this.#giveBack = giveBack;
     const { secretKey, ...others } = started;
     this.started = others;
@@ -97,24 +106,23 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
       nodes: options.bootstrap,
       lanDiscovery: options.start.lanDiscovery,
       proxied: options.start.kind === 'tunnel' && options.start.proxy !== undefined,
-      bootstrap: (nodes) => link.api.bootstrap(nodes),
+      bootstrap: (nodes) => link.worker.bootstrap(nodes),
       timers: options.timers,
       onWaiting: (message) => this.emit('waiting', message),
     });
-    link.side.run(this.#table);
     link.on('event', (event) => {
       if (this.#early === undefined) this.#onEvent(event);
       else this.#early.push(event);
     });
     link.on('fatal', (error) => this.#onFatal(error));
     this.#joiner.pathChanged('none');
-    setImmediate(() => this.#tellEarly());
+    setImmediate(() => this.#emitEarly());
   }
 
   /**
-   * Starts a worker and its node, and begins to join the network.
+   * Starts a worker and its Tox node, and begins to join the network.
    *
-   * @throws {TunnelError} ERR_LISTEN for a port that is taken, ERR_TOX_START, ERR_WASM_MISSING, ERR_WORKER_DIED
+   * @throws {TunnelError} ERR_LISTEN when a port is in use, ERR_TOX_START, ERR_WASM_MISSING, ERR_WORKER_DIED
    */
   static async start(options: ToxNodeOptions): Promise<ToxNode> {
     const giveBack = options.budget?.addNode() ?? (() => {});
@@ -128,7 +136,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
 
   static async #startCounted(options: ToxNodeOptions, giveBack: () => void): Promise<ToxNode> {
     const link: NodeLink = options.spawn?.() ?? spawnLink(options);
-    // Calls and events have ports of their own: an event may overtake the answer.
+    // Calls and events have separate message ports: an event may overtake the answer.
     const early: WorkerEvent[] = [];
     const keep = (event: WorkerEvent): void => {
       if (event.type === 'log') options.logger.log(event.level, event.message);
@@ -136,7 +144,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     };
     link.on('event', keep);
     try {
-      const started = await link.api.start(options.start);
+      const started = await link.worker.start(options.start);
       link.off('event', keep);
       return new ToxNode(link, started, early, options, giveBack);
     } catch (error) {
@@ -145,49 +153,32 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     }
   }
 
-  /** 32 bytes; for an identity alone. */
+  /** 32 bytes; for an identity only. */
   get secretKey(): Uint8Array {
     return this.#secretKey;
   }
 
-  /** How this node is joined to the network now. */
+  /** The node's current way into the network. */
   get path(): Path {
     return this.#path;
   }
 
-  /** How a friend is reached now: also what was told before anybody knew its number. */
+  /** The current path to a friend, even when the worker told it before anyone knew the friend's number. */
   friendPath(friend: FriendNumber): Path {
     return this.#friendPaths.get(friend) ?? 'none';
   }
 
-  async addFriend(address: Uint8Array, message: Uint8Array): Promise<Outcome> {
-    return await this.#link.api.addFriend(address, message);
-  }
-
-  /** Which friend requests are told from now on; none before. Never rejects. */
-  async admitRequests(admission: RequestAdmission): Promise<void> {
-    // Only a node that is gone refuses, and that is told as such.
-    await this.#link.api.admitRequests(admission).catch(() => false);
-  }
-
-  async acceptFriend(publicKey: Uint8Array): Promise<Outcome> {
-    return await this.#link.api.acceptFriend(publicKey);
-  }
-
+  /** Deletes a friend and closes its channel. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
   async removeFriend(friend: FriendNumber): Promise<boolean> {
-    const removed = await this.#link.api.removeFriend(friend);
+    const removed = await this.#link.worker.removeFriend(friend);
     // The next friend may get the same number.
     this.#friendPaths.delete(friend);
     return removed;
   }
 
-  async sendHandshake(friend: FriendNumber, packet: Uint8Array): Promise<Outcome> {
-    return await this.#link.api.sendHandshake(friend, packet);
-  }
-
   /**
-   * Opens the channel to a friend. Resolves when the worker knows it: frames may be written
-   * and will come from then on.
+   * Opens the channel to a friend. Resolves when the worker knows it: frames may be written and
+   * may arrive from then on.
    *
    * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED
    */
@@ -196,34 +187,23 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     frameBytes: number,
     tag: number,
     handlers: ChannelHandlers,
-  ): Promise<NodeChannel> {
-    const id = this.#table.add(handlers);
+  ): Promise<PeerChannel> {
+    const { worker, rings } = this.#link;
+    const channel = rings.open(handlers);
     try {
-      await this.#link.api.openChannel(id, friend, frameBytes, tag);
+      await worker.openChannel(channel.id, friend, frameBytes, tag);
     } catch (error) {
-      this.#table.remove(id);
+      rings.remove(channel);
       throw error;
     }
-    return new NodeChannel(this.#link.side, id);
-  }
-
-  /** Closes a channel: what it had not yet sent is lost. Never rejects. */
-  async closeChannel(channel: NodeChannel): Promise<void> {
-    this.#table.remove(channel.id);
-    await this.#link.api.closeChannel(channel.id).catch(() => false);
-  }
-
-  async channelStats(channel: NodeChannel): Promise<ChannelStats | undefined> {
-    return await this.#link.api.channelStats(channel.id);
-  }
-
-  /** Where other nodes see our UDP socket. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
-  async seenAddresses(): Promise<readonly SeenAddress[]> {
-    return await this.#link.api.seenAddresses();
-  }
-
-  async stats(): Promise<WorkerStats> {
-    return await this.#link.api.stats();
+    return {
+      sink: channel,
+      stats: () => worker.channelStats(channel.id),
+      close: async () => {
+        rings.remove(channel);
+        await worker.closeChannel(channel.id).catch(() => false);
+      },
+    };
   }
 
   /** Leaves the network and ends the worker. Never rejects; safe to call twice. */
@@ -233,7 +213,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     return this.#closed;
   }
 
-  #tellEarly(): void {
+  #emitEarly(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const event of early) if (this.#closed === undefined) this.#onEvent(event);
@@ -260,7 +240,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
         this.emit('handshake', event.friend, event.packet);
         break;
       case 'channel-failed':
-        this.#table.failed(event.channel, TunnelError.fromWire(event.error));
+        this.#link.rings.fail(event.channel, TunnelError.fromWire(event.error));
         break;
       case 'log':
         this.#logger.log(event.level, event.message);

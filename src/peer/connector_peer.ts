@@ -1,7 +1,7 @@
-import type { Sessions } from '../access/proof.js';
-import type { TimerHandle } from '../core/clock.js';
+import { helloProof, type Keys, provesWelcome, requestMessage, type Sessions } from '../access/proof.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packets.js';
+import { Timer } from '../core/timer.js';
 import type { Session } from '../mux/session/session.js';
 import {
   type Agreement,
@@ -23,23 +23,28 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
-import { newOffer } from './offer.js';
-import { PeerLife } from './peer_life.js';
-import { isNodeGone, type PeerPort } from './peer_port.js';
+import {
+  isNodeGone,
+  newOffer,
+  type PeerContext,
+  type PeerEvents,
+  PeerLife,
+  type PeerName,
+} from './peer_life.js';
 import type { PeerSession, SessionEnd } from './peer_session.js';
 
-/** Before hello is said again to a friend that does not answer: lost with a connection that broke, say. */
+/** How long to wait for an answer before hello is repeated: it may be lost with a broken connection. */
 const HELLO_RETRY_MS = 3_000;
-/** After so many hellos without an answer it is said that the friend may not be one of us. */
+/** After this many unanswered hellos, the owner hears that the friend may not be one of us. */
 const SILENT_HELLOS = 5;
-/** First and longest wait before a session that ended is asked for anew. */
+/** First and longest wait before a session that ended is requested again. */
 const REJOIN_MS = 500;
 const REJOIN_MAX_MS = 30_000;
-/** A session that lived this long did not end for what ended the one before it. */
+/** A session that lived this long ended for another cause than the one before it. */
 const SETTLED_MS = 60_000;
 
 const SHUT_OUT =
-  'the listener lets us in no longer: its ticket was replaced or revoked, or this peer was shut out; ask for a new ticket';
+  'the listener no longer lets us in: its ticket was replaced or revoked, or it denied this peer; ask for a new ticket';
 
 /** Refusals that another try may overcome. */
 const PASSING: ReadonlySet<Reason> = new Set<Reason>([
@@ -50,50 +55,74 @@ const PASSING: ReadonlySet<Reason> = new Set<Reason>([
   'timeout',
 ]);
 
-/** What a connector shows and sees of the ticket's secret. */
-export interface Prover {
-  /** For a hello. */
-  proof(sessions: Sessions): Uint8Array;
-  /** Whether what a welcome carries was made with the same secret. */
-  accepts(sessions: Sessions, proof: Uint8Array | undefined): boolean;
+/** A connector's ticket, between these two ends. */
+export class TicketProver {
+  readonly #secret: Uint8Array;
+  readonly #keys: Keys;
+
+  constructor(secret: Uint8Array, keys: Keys) {
+    this.#secret = secret;
+    this.#keys = keys;
+  }
+
+  /** The message of the friend request. */
+  request(): Uint8Array {
+    return requestMessage(this.#secret, this.#keys);
+  }
+
+  /** The proof for a hello. */
+  proof(sessions: Sessions): Uint8Array {
+    return helloProof(this.#secret, this.#keys, sessions);
+  }
+
+  /** Whether the proof in a welcome was made with the same secret. */
+  accepts(sessions: Sessions, proof: Uint8Array | undefined): boolean {
+    return provesWelcome(this.#secret, this.#keys, sessions, proof);
+  }
 }
 
-export interface ConnectorPeerPort extends PeerPort {
-  /** Undefined without a ticket: the listener is to know us by our key. */
-  readonly prover: Prover | undefined;
-  /** The session to open streams in; undefined while there is none. */
-  readonly onSession: (session: Session | undefined) => void;
-  readonly onWaiting: (message: string) => void;
-  /** It can't succeed; nothing follows. */
-  readonly onFailed: (error: TunnelError) => void;
+/** What a connector's peer tells its owner. */
+export interface ConnectorPeerEvents extends PeerEvents {
+  /** The session that accepts streams; undefined while there is none. */
+  onSession(session: Session | undefined): void;
+  onWaiting(message: string): void;
+  /** It cannot succeed. Nothing follows. */
+  onFailed(error: TunnelError): void;
 }
 
 /** The connector's side of its peer: says hello when the friend comes online, until there is a session. */
 export class ConnectorPeer extends PeerLife {
-  override readonly friend: number;
   protected override readonly role = 'connector';
-  protected override readonly port: ConnectorPeerPort;
+  readonly #events: ConnectorPeerEvents;
+  readonly #prover: TicketProver | undefined;
+  readonly #hello: Timer;
   #offer: HandshakeOffer = newOffer();
-  /** The listener's session that our offer would make, from its challenge. */
+  /** The listener's session that our offer would create, from its challenge. */
   #challenged: Uint8Array | undefined;
-  #timer: TimerHandle | undefined;
   #hellos = 0;
   #hasBeenOnline = false;
   #rejoinMs = REJOIN_MS;
   #joinedMs = 0;
 
-  constructor(port: ConnectorPeerPort, friend: number) {
-    super(port);
-    this.port = port;
-    this.friend = friend;
+  /** @param prover undefined without a ticket: then the listener must know us by our key */
+  constructor(
+    context: PeerContext,
+    name: PeerName,
+    prover: TicketProver | undefined,
+    events: ConnectorPeerEvents,
+  ) {
+    super(context, name, events);
+    this.#events = events;
+    this.#prover = prover;
+    this.#hello = new Timer(context.timers);
   }
 
   override async close(reason: Reason): Promise<void> {
-    this.#clearTimer();
+    this.#hello.clear();
     await super.close(reason);
   }
 
-  /** Whether the listener has ever answered as a friend. */
+  /** Whether the listener has ever been online as a friend. */
   get hasBeenOnline(): boolean {
     return this.#hasBeenOnline;
   }
@@ -105,31 +134,30 @@ export class ConnectorPeer extends PeerLife {
   }
 
   protected override wentOffline(): void {
-    this.#clearTimer();
+    this.#hello.clear();
   }
 
-  /** A listener that still has the session goes on with it; one that lost it opens another. */
+  /** A listener that still has the session resumes it. One that lost it opens another. */
   protected override wentSilent(): void {
     this.#hellos = 0;
     this.#sayHello();
   }
 
   protected override sessionChanged(session: PeerSession | undefined): void {
-    this.port.onSession(session?.session);
+    this.#events.onSession(session?.session);
   }
 
   protected override sessionEnded({ reason, text, error }: SessionEnd): void {
-    this.port.logger.log(error === undefined ? 'info' : 'warn', `the session ended: ${text || reason}`, {
-      reason,
-    });
-    // Its streams are gone: what comes next is another session.
+    const { logger, timers } = this.context;
+    logger.log(error === undefined ? 'info' : 'warn', `the session ended: ${text || reason}`, { reason });
+    // Its streams are gone: the next session is a new one.
     this.#renewOffer();
     if (reason === 'not-allowed') {
       this.#fail(new TunnelError('ERR_HANDSHAKE_REFUSED', SHUT_OUT, { remote: true, returnCode: 202 }));
       return;
     }
-    if (this.port.timers.nowMs() - this.#joinedMs >= SETTLED_MS) this.#rejoinMs = REJOIN_MS;
-    if (this.path !== 'none') this.#sayHelloLater(this.#nextRejoinMs());
+    if (timers.nowMs() - this.#joinedMs >= SETTLED_MS) this.#rejoinMs = REJOIN_MS;
+    if (this.path !== 'none') this.#sayHelloIn(this.#nextRejoinMs());
   }
 
   protected override knows(packet: Uint8Array): boolean {
@@ -157,16 +185,15 @@ export class ConnectorPeer extends PeerLife {
     if (kind === KIND_REFUSE) return decodeRefuse(packet);
     if (kind === KIND_CHALLENGE) return decodeChallenge(packet);
     const agreement = acceptWelcome(this.#offer, packet);
-    const { prover } = this.port;
-    if (agreement === undefined || prover === undefined) return agreement;
+    if (agreement === undefined || this.#prover === undefined) return agreement;
     const sessions = { connector: agreement.ourSession, listener: agreement.theirSession };
-    if (prover.accepts(sessions, agreement.fields.get(FIELD_PROOF))) return agreement;
-    throw invalid('the listener did not prove that it knows this ticket (it may have been replaced)');
+    if (this.#prover.accepts(sessions, agreement.fields.get(FIELD_PROOF))) return agreement;
+    throw invalid('the listener did not prove that it knows this ticket (the ticket may have been replaced)');
   }
 
   #onChallenge({ connectorSession, session }: Challenge): void {
-    if (this.port.prover === undefined || !isIdAt(this.#offer.session, connectorSession, 0)) return;
-    // The same again is a repetition, or a proof that it does not take: no reason to hurry.
+    if (this.#prover === undefined || !isIdAt(this.#offer.session, connectorSession, 0)) return;
+    // The same challenge again is a repetition, or our proof was rejected: no reason to hurry.
     if (this.#challenged !== undefined && isIdAt(this.#challenged, session, 0)) return;
     this.#challenged = session;
     this.#hellos = 0;
@@ -174,26 +201,26 @@ export class ConnectorPeer extends PeerLife {
   }
 
   async #join(agreement: Agreement): Promise<void> {
-    this.#clearTimer();
+    this.#hello.clear();
     const joined = await this.agreed(agreement);
     if (joined === 'joined') {
-      this.#joinedMs = this.port.timers.nowMs();
+      this.#joinedMs = this.context.timers.nowMs();
       return;
     }
-    // Frozen, it waits for the friend; otherwise the listener may have a session that nobody else has.
+    // A frozen session waits for the friend. Otherwise the listener may have a session that this end lacks.
     if (this.closed || this.agreement !== undefined) return;
     this.#renewOffer();
     if (joined !== 'absent' && !isNodeGone(joined)) this.#tryAgain(joined.message);
   }
 
-  /** What the peer sent cannot be read: a peer that we wait for will not do better the next time. */
+  /** The packet cannot be read. While this end waits for the peer, it gives up: the next packet would be no better. */
   #onInvalid(error: TunnelError): void {
-    if (this.isOnline) this.port.logger.log('warn', error.message);
+    if (this.isOnline) this.context.logger.log('warn', error.message);
     else this.#fail(error);
   }
 
   #onRefuse(refuse: Refuse): void {
-    // An answer to a hello that was said once too often.
+    // The answer to a repeated hello.
     if (this.isOnline) return;
     const error = refuseError(refuse);
     if (PASSING.has(refuse.reason)) this.#tryAgain(error.message);
@@ -202,28 +229,27 @@ export class ConnectorPeer extends PeerLife {
 
   #tryAgain(why: string): void {
     const delayMs = this.#nextRejoinMs();
-    this.#sayHelloLater(delayMs);
-    this.port.onWaiting(`${why}; trying again in ${Math.ceil(delayMs / 1000)} s`);
+    this.#sayHelloIn(delayMs);
+    this.#events.onWaiting(`${why}; trying again in ${Math.ceil(delayMs / 1000)} s`);
   }
 
   #sayHello(): void {
-    this.#clearTimer();
+    this.#hello.clear();
     if (this.closed || this.path === 'none' || this.isOnline) return;
     this.#hellos++;
-    this.#sayHelloLater(HELLO_RETRY_MS);
+    this.#sayHelloIn(HELLO_RETRY_MS);
     void this.send(encodeHello(helloOf(this.#offer, this.#proof())));
     if (this.#hellos % SILENT_HELLOS === 0) {
-      this.port.onWaiting('the peer is online but does not answer: does tox-wasm-tunnel listen there?');
+      this.#events.onWaiting('the peer is online but does not answer: does tox-wasm-tunnel listen there?');
     }
   }
 
-  /** Empty without a ticket; with one it asks for a challenge, or answers it. */
+  /** Empty without a ticket. With one, the proof asks for a challenge, or answers it. */
   #proof(): Fields {
-    const { prover } = this.port;
-    if (prover === undefined) return new Map();
+    if (this.#prover === undefined) return new Map();
     const connector = this.#offer.session;
     const listener = this.#challenged;
-    const proof = listener === undefined ? new Uint8Array(0) : prover.proof({ connector, listener });
+    const proof = listener === undefined ? new Uint8Array(0) : this.#prover.proof({ connector, listener });
     return new Map([[FIELD_PROOF, proof]]);
   }
 
@@ -232,12 +258,8 @@ export class ConnectorPeer extends PeerLife {
     this.#challenged = undefined;
   }
 
-  #sayHelloLater(delayMs: number): void {
-    this.#clearTimer();
-    this.#timer = this.port.timers.set(() => {
-      this.#timer = undefined;
-      this.#sayHello();
-    }, delayMs);
+  #sayHelloIn(delayMs: number): void {
+    this.#hello.set(delayMs, () => this.#sayHello());
   }
 
   #nextRejoinMs(): number {
@@ -247,12 +269,7 @@ export class ConnectorPeer extends PeerLife {
   }
 
   #fail(error: TunnelError): void {
-    this.#clearTimer();
-    this.port.onFailed(error);
-  }
-
-  #clearTimer(): void {
-    if (this.#timer !== undefined) this.port.timers.clear(this.#timer);
-    this.#timer = undefined;
+    this.#hello.clear();
+    this.#events.onFailed(error);
   }
 }

@@ -39,7 +39,9 @@ export interface Place {
 }
 
 export interface FriendPlacesOptions {
-  readonly node: Pick<ToxNode, 'acceptFriend' | 'removeFriend' | 'friendPath'>;
+  readonly node: Pick<ToxNode, 'removeFriend' | 'friendPath'> & {
+    readonly worker: Pick<ToxNode['worker'], 'acceptFriend'>;
+  };
   readonly logger: Logger;
   /** Whether what let somebody in is still in force. @param publicKey 64 hexadecimal digits */
   readonly mayStay: (grant: Grant, publicKey: string) => boolean;
@@ -167,7 +169,7 @@ export class FriendPlaces {
     const { node, mayStay, onAnswer, newPlace } = this.#options;
     const accepting = { name, isCut: false };
     this.#accepting = accepting;
-    const outcome = await node.acceptFriend(publicKey);
+    const outcome = await node.worker.acceptFriend(publicKey);
     this.#accepting = undefined;
     if (this.#closed) return;
     if (accepting.isCut || !mayStay(grant, name)) {

@@ -1,8 +1,8 @@
 import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
-import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_HELLO } from '../core/packets.js';
+import { Timer } from '../core/timer.js';
 import {
   type Agreement,
   answerHello,
@@ -21,101 +21,107 @@ import {
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
 import type { Grant } from '../rules/rule_book.js';
-import { newOffer } from './offer.js';
-import { PeerLife } from './peer_life.js';
-import { isNodeGone, type PeerPort } from './peer_port.js';
+import {
+  isNodeGone,
+  newOffer,
+  type PeerContext,
+  type PeerEvents,
+  PeerLife,
+  type PeerName,
+} from './peer_life.js';
 import type { PeerSession, SessionEnd } from './peer_session.js';
 
-/** After a good-bye, how long the friend is kept for the acknowledgement to arrive, when it does not go before. */
+/** How long the friend is kept after its BYE, so that the acknowledgement reaches it, unless it goes first. */
 const LEAVE_MS = 1_000;
 
-export interface ListenerPeerPort extends PeerPort {
+/** What a listener's peer asks and tells its owner. */
+export interface ListenerPeerEvents extends PeerEvents {
   /**
-   * Whether a hello lets the peer in.
+   * Decides whether a hello lets the peer in.
    *
-   * @param proof what stands in its field; undefined when there is none
-   * @param resumes the two sessions are joined already
+   * @param proof the proof in the hello; undefined when there is none
+   * @param resumes whether the two sessions are joined already
    */
-  readonly onHello: (proof: Uint8Array | undefined, sessions: Sessions, resumes: boolean) => Verdict;
-  /** What the peer has been let in by; told before the session that it counts for. */
-  readonly onGrant: (grant: Grant) => void;
-  /** The friend is gone and no stream waits for it: its place may be given to another. */
-  readonly onIdle: () => void;
-  /** It said that its process ends. Kept as a friend, toxcore would take the next one at its address for it. */
-  readonly onLeft: () => void;
+  onHello(proof: Uint8Array | undefined, sessions: Sessions, resumes: boolean): Verdict;
+  /** What let the peer in. Called before the session that it counts for. */
+  onGrant(grant: Grant): void;
+  /** The friend is gone and no stream waits for it: its place is free for others. */
+  onIdle(): void;
+  /** The peer's process ends. If it stayed a friend, toxcore would take the next process at its address for it. */
+  onLeft(): void;
 }
 
 /** The listener's side of one peer: answers its hellos. */
 export class ListenerPeer extends PeerLife {
-  override readonly friend: number;
   protected override readonly role = 'listener';
-  protected override readonly port: ListenerPeerPort;
-  /** Of the newest session. */
+  readonly #events: ListenerPeerEvents;
+  /** The offer of the newest session. */
   #offer: HandshakeOffer = newOffer();
-  /** The session that a hello would make once it is proven, and the connector's that it is for. */
+  /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
   #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
   #hasMet = false;
-  /** When the friend was last online or had streams that wait, on the port's clock. */
+  /** When the friend was last online or had streams that wait. */
   #seenMs: number;
-  #leaving: TimerHandle | undefined;
+  readonly #leaving: Timer;
   /** Runs while the friend is online and has no session. */
-  #shakeHands: TimerHandle | undefined;
+  readonly #awaitingHello: Timer;
 
-  constructor(port: ListenerPeerPort, friend: number) {
-    super(port);
-    this.port = port;
-    this.friend = friend;
-    this.#seenMs = port.timers.nowMs();
+  constructor(context: PeerContext, name: PeerName, events: ListenerPeerEvents) {
+    super(context, name, events);
+    this.#events = events;
+    this.#seenMs = context.timers.nowMs();
+    this.#leaving = new Timer(context.timers);
+    this.#awaitingHello = new Timer(context.timers);
   }
 
-  /** True once it has passed a handshake. */
+  /** True once the peer has completed a handshake. */
   get hasMet(): boolean {
     return this.#hasMet;
   }
 
-  /** Neither is the friend there, nor do its streams wait for it. */
+  /** True while the friend is offline and no stream waits for it. */
   get isIdle(): boolean {
     return this.path === 'none' && this.agreement === undefined;
   }
 
-  /** Milliseconds since it was last not {@link isIdle}. */
+  /** Milliseconds since it became {@link isIdle}; 0 while it is not. */
   get idleMs(): number {
-    return this.isIdle ? this.port.timers.nowMs() - this.#seenMs : 0;
+    return this.isIdle ? this.context.timers.nowMs() - this.#seenMs : 0;
   }
 
   override async close(reason: Reason): Promise<void> {
-    this.#stay();
-    this.#stopWaiting();
+    this.#leaving.clear();
+    this.#awaitingHello.clear();
     await super.close(reason);
   }
 
   protected override cameOnline(): void {
-    this.port.logger.log('debug', 'a friend is online; waiting for its handshake', {
-      peer: this.port.publicKey,
+    this.context.logger.log('debug', 'a friend is online; waiting for its handshake', {
+      peer: this.publicKey,
     });
-    this.#waitForHandshake();
+    this.#awaitHello();
   }
 
   protected override wentOffline(): void {
-    this.#stopWaiting();
+    this.#awaitingHello.clear();
     this.#idleNow();
-    if (this.#leaving !== undefined) this.#leave();
+    if (this.#leaving.isSet) this.#leave();
   }
 
-  /** It is the connector who says hello. */
+  /** Saying hello is the connector's part. */
   protected override wentSilent(): void {}
 
   protected override sessionChanged(_session: PeerSession | undefined): void {}
 
   protected override sessionEnded({ reason, text, error }: SessionEnd): void {
     const level = error === undefined ? 'info' : 'warn';
-    this.port.logger.log(level, `a peer's session ended: ${text || reason}`, {
-      peer: this.port.publicKey,
+    this.context.logger.log(level, `a peer's session ended: ${text || reason}`, {
+      peer: this.publicKey,
       reason,
     });
     this.#idleNow();
-    if (reason === 'peer-shutdown') this.#leaving = this.port.timers.set(() => this.#leave(), LEAVE_MS);
-    else if (this.path !== 'none') this.#waitForHandshake();
+    if (reason === 'peer-shutdown') this.#leaving.set(LEAVE_MS, () => this.#leave());
+    else if (this.path !== 'none') this.#awaitHello();
   }
 
   protected override knows(packet: Uint8Array): boolean {
@@ -132,7 +138,7 @@ export class ListenerPeer extends PeerLife {
     const offer = this.#offerFor(connector);
     const resumes = this.agreement !== undefined && isIdAt(this.agreement.ourSession, offer.session, 0);
     const proof = first.agreement.fields.get(FIELD_PROOF);
-    const verdict = this.port.onHello(proof, { connector, listener: offer.session }, resumes);
+    const verdict = this.#events.onHello(proof, { connector, listener: offer.session }, resumes);
     switch (verdict.kind) {
       case 'challenge':
         await this.send(
@@ -145,12 +151,12 @@ export class ListenerPeer extends PeerLife {
       case 'welcome':
         this.#offer = offer;
         this.#candidate = undefined;
-        this.port.onGrant(verdict.grant);
+        this.#events.onGrant(verdict.grant);
         await this.#welcome({ ...first.agreement, ourSession: offer.session }, verdict.proof);
     }
   }
 
-  /** What this end brings into a session with that one of the connector. */
+  /** This end's part of a session with that session of the connector. */
   #offerFor(connector: Uint8Array): HandshakeOffer {
     const known = this.agreement;
     if (known !== undefined && isIdAt(known.theirSession, connector, 0))
@@ -166,12 +172,12 @@ export class ListenerPeer extends PeerLife {
     const joined = await this.agreed(agreement);
     if (joined === 'joined') {
       this.#hasMet = true;
-      this.#stay();
-      this.#stopWaiting();
+      this.#leaving.clear();
+      this.#awaitingHello.clear();
       const fields = proof === undefined ? new Map<number, Uint8Array>() : new Map([[FIELD_PROOF, proof]]);
       await this.send(encodeWelcome(welcomeOf(this.#offer, agreement, fields)));
     } else if (TunnelError.is(joined) && !this.closed && !isNodeGone(joined)) {
-      this.port.logger.log('warn', `no channel for a peer: ${joined.message}`, { peer: this.port.publicKey });
+      this.context.logger.log('warn', `no channel for a peer: ${joined.message}`, { peer: this.publicKey });
       await this.#refuse(
         joined.code === 'ERR_LIMIT'
           ? refuseOf(this.#offer, 'limit', joined.message)
@@ -181,43 +187,33 @@ export class ListenerPeer extends PeerLife {
   }
 
   async #refuse(refuse: Refuse): Promise<void> {
-    this.port.logger.log('warn', `a peer's handshake was refused: ${refuse.text}`, {
-      peer: this.port.publicKey,
+    this.context.logger.log('warn', `refused a peer's handshake: ${refuse.text}`, {
+      peer: this.publicKey,
       reason: refuse.reason,
     });
     await this.send(encodeRefuse(refuse));
   }
 
-  /** A friend that never shakes hands keeps its place from others: it loses it. */
-  #waitForHandshake(): void {
-    this.#stopWaiting();
-    const { timers, limits, logger, publicKey } = this.port;
-    this.#shakeHands = timers.set(() => {
-      this.#shakeHands = undefined;
+  /** A friend that never completes a handshake would keep its place from others, so it loses the place. */
+  #awaitHello(): void {
+    const { limits, logger } = this.context;
+    this.#awaitingHello.set(limits.handshakeTimeoutMs, () => {
       const waited = `${limits.handshakeTimeoutMs / 1000} s`;
-      logger.log('warn', `a friend without a handshake for ${waited} is dropped`, { peer: publicKey });
+      logger.log('warn', `dropped a friend that made no handshake within ${waited}`, {
+        peer: this.publicKey,
+      });
       this.#leave();
-    }, limits.handshakeTimeoutMs);
-  }
-
-  #stopWaiting(): void {
-    if (this.#shakeHands !== undefined) this.port.timers.clear(this.#shakeHands);
-    this.#shakeHands = undefined;
+    });
   }
 
   #leave(): void {
-    this.#stay();
-    this.port.onLeft();
-  }
-
-  #stay(): void {
-    if (this.#leaving !== undefined) this.port.timers.clear(this.#leaving);
-    this.#leaving = undefined;
+    this.#leaving.clear();
+    this.#events.onLeft();
   }
 
   #idleNow(): void {
     if (!this.isIdle) return;
-    this.#seenMs = this.port.timers.nowMs();
-    this.port.onIdle();
+    this.#seenMs = this.context.timers.nowMs();
+    this.#events.onIdle();
   }
 }

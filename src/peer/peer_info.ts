@@ -1,7 +1,7 @@
 import { tenths } from '../core/clock.js';
+import type { Path } from '../core/tox_network.js';
 import type { ServeCounts } from '../forward/exit/serve.js';
 import type { Grant } from '../rules/rule_book.js';
-import type { PeerChange } from '../tunnel/events.js';
 import type { PeerLife } from './peer_life.js';
 import type { Traffic } from './traffic.js';
 
@@ -17,7 +17,7 @@ export interface PeerInfo extends Traffic {
   readonly kind?: Grant['kind'];
   /** online: it may open connections. waiting: no handshake so far. away: its friend is offline. */
   readonly status: 'online' | 'waiting' | 'away';
-  readonly path: PeerChange['path'];
+  readonly path: Path;
   /** How long it is online; 0 when it is not. */
   readonly onlineMs: number;
   /** Smoothed; undefined until measured. */

@@ -1,57 +1,96 @@
-import type { TimerHandle } from '../core/clock.js';
+import { randomBytes } from 'node:crypto';
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import type { Limits } from '../core/peer_limits.js';
+import type { ReturnCode } from '../core/return_codes.js';
+import { Timer } from '../core/timer.js';
 import type { Path } from '../core/tox_network.js';
 import type { SessionStats } from '../mux/session/session_options.js';
-import { type Agreement, resumes } from '../mux/wire/agreement.js';
+import type { OpenRequest } from '../mux/stream/stream_api.js';
+import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
-import type { PeerPort } from './peer_port.js';
-import { PeerSession, type SessionEnd } from './peer_session.js';
+import { newId } from '../mux/wire/stream_id.js';
+import { type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
 import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 
-/** Joined; the friend or we were gone before; or why there is no channel. */
+/** What all peers of one tunnel share. */
+export interface PeerContext {
+  readonly node: PeerNode;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly limits: Limits;
+  /** How long streams survive while the peer is offline or silent, in milliseconds. 0: not at all. */
+  readonly patienceMs: number;
+}
+
+/** Which peer it is. */
+export interface PeerName {
+  /** The friend's number in toxcore. */
+  readonly friend: number;
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+}
+
+/** What both kinds of peer tell their owner. */
+export interface PeerEvents {
+  onCode(code: ReturnCode, detail?: string): void;
+  onStatus(status: 'online' | 'offline', path: Path): void;
+  /** The round trip over a path reported as online, once each time. Without this callback, nothing is measured. */
+  onRoundTrip?(path: Path, roundTripMs: number): void;
+  /** The peer asks for a stream. */
+  onOpen(request: OpenRequest): void;
+}
+
+/** Joined; the friend or this end had gone by then; or why there is no channel. */
 export type Joined = 'joined' | 'absent' | TunnelError;
 
 /**
- * What a listener's and a connector's side of a peer share: the session is opened when the
- * handshake agrees, frozen while the friend is offline or silent, and gone when patience ends.
+ * What a listener's and a connector's side of a peer share. The session opens when the handshake
+ * agrees, freezes while the friend is offline or silent, and ends when patience runs out.
  */
 export abstract class PeerLife {
-  protected readonly port: PeerPort;
+  readonly friend: number;
+  protected readonly publicKey: string;
+  protected readonly context: PeerContext;
   protected path: Path = 'none';
   protected closed = false;
+  readonly #events: PeerEvents;
+  readonly #patience: Timer;
   #current: PeerSession | undefined;
-  /** The session that was told by {@link sessionChanged}. */
+  /** The session last passed to {@link sessionChanged}. */
   #shown: PeerSession | undefined;
-  #patience: TimerHandle | undefined;
   #online = false;
-  #onlineMs = 0;
-  /** The newest packet of the handshake waits while the one before is acted on. */
+  #onlineSinceMs = 0;
+  /** The newest handshake packet that waits while an earlier one is handled. */
   #packet: Uint8Array | undefined;
   #acting = false;
-  /** How often the round trip was asked for: the last time counts. */
+  /** How often the round trip was asked for. Only the last answer counts. */
   #asked = 0;
-  /** Of sessions that are over. */
+  /** The traffic of earlier sessions. */
   #past = NO_TRAFFIC;
 
-  protected constructor(port: PeerPort) {
-    this.port = port;
+  protected constructor(context: PeerContext, { friend, publicKey }: PeerName, events: PeerEvents) {
+    this.context = context;
+    this.friend = friend;
+    this.publicKey = publicKey;
+    this.#events = events;
+    this.#patience = new Timer(context.timers);
   }
 
-  /** The friend's number in toxcore. */
-  abstract readonly friend: number;
   protected abstract readonly role: 'connector' | 'listener';
   /** The friend came online: time for a handshake. */
   protected abstract cameOnline(): void;
   protected abstract wentOffline(): void;
-  /** Nothing is heard of the session although the friend is online; it may have ended over there. */
+  /** The session is silent although the friend is online. It may have ended at the other end. */
   protected abstract wentSilent(): void;
-  /** Whether {@link act} knows this packet of the handshake. */
+  /** Whether {@link act} handles this handshake packet. */
   protected abstract knows(packet: Uint8Array): boolean;
-  /** Does what the packet asks for; never two at once. */
+  /** Handles a handshake packet. Never called while an earlier call runs. */
   protected abstract act(packet: Uint8Array): Promise<void>;
-  /** A session can take new streams, or (undefined) there is none such: none at all, or one that is frozen. */
+  /** A session accepts new streams; undefined: no session does, because there is none or it is frozen. */
   protected abstract sessionChanged(session: PeerSession | undefined): void;
-  /** The session is over by the peer's word, its silence or its fault. */
+  /** The session ended: by the peer's BYE, its silence, or an error. */
   protected abstract sessionEnded(end: SessionEnd): void;
 
   /** True while streams can be opened. */
@@ -63,19 +102,20 @@ export abstract class PeerLife {
     return this.path;
   }
 
+  /** Traffic of all sessions so far. */
   get traffic(): Traffic {
     const stats = this.sessionStats;
     return stats === undefined ? this.#past : addTraffic(this.#past, trafficOf(stats));
   }
 
-  /** Of the session that there is. */
+  /** Statistics of the current session. */
   get sessionStats(): SessionStats | undefined {
     return this.#current?.session.stats();
   }
 
   /** Milliseconds since streams can be opened; undefined while they cannot. */
   get onlineForMs(): number | undefined {
-    return this.#online ? this.port.timers.nowMs() - this.#onlineMs : undefined;
+    return this.#online ? this.context.timers.nowMs() - this.#onlineSinceMs : undefined;
   }
 
   friendPath(path: Path): void {
@@ -88,12 +128,12 @@ export abstract class PeerLife {
     } else if (was === 'none') {
       this.cameOnline();
     } else if (this.#online) {
-      this.port.onStatus('online', path);
+      this.#events.onStatus('online', path);
       this.#askRoundTrip();
     }
   }
 
-  /** A lossless packet of the handshake came from the friend. Of several that wait the newest counts. */
+  /** Takes a lossless handshake packet from the friend. Of several that wait, only the newest is handled. */
   async handshake(packet: Uint8Array): Promise<void> {
     if (!this.knows(packet)) return;
     this.#packet = packet;
@@ -110,18 +150,18 @@ export abstract class PeerLife {
     }
   }
 
-  /** Says BYE and ends for good. Never rejects. */
+  /** Sends BYE and ends for good. Never rejects. */
   async close(reason: Reason): Promise<void> {
     this.closed = true;
     await this.#forget()?.close(reason);
   }
 
-  /** Of the session that there is. */
+  /** The agreement of the current session. */
   protected get agreement(): Agreement | undefined {
     return this.#current?.agreement;
   }
 
-  /** The handshake has agreed: goes on with the session it names, or opens it in place of an older one. */
+  /** The handshake has agreed: resumes the session that it names, or replaces the older one. */
   protected async agreed(agreement: Agreement): Promise<Joined> {
     if (!this.#isThere()) return 'absent';
     if (this.#current !== undefined && resumes(this.#current.agreement, agreement)) {
@@ -143,27 +183,29 @@ export abstract class PeerLife {
     return 'joined';
   }
 
-  /** Sends a packet of the handshake, and tells what came of it. */
+  /** Sends a handshake packet, and reports the outcome as a code. */
   protected async send(packet: Uint8Array): Promise<void> {
-    const sent = await this.port.node.sendHandshake(this.friend, packet).catch(tunnelErrorOf);
-    // Only a node that is gone refuses, and that is told as such.
-    if (!TunnelError.is(sent) && !this.closed) this.port.onCode(sent.code, sent.reason);
+    const { worker } = this.context.node;
+    const sent = await worker.sendHandshake(this.friend, packet).catch(tunnelErrorOf);
+    // Only a node that is gone rejects, and the node reports that itself.
+    if (!TunnelError.is(sent) && !this.closed) this.#events.onCode(sent.code, sent.reason);
   }
 
   async #open(agreement: Agreement): Promise<PeerSession | Exclude<Joined, 'joined'>> {
-    // A handler that heard of the older one's end may have closed this.
+    // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
+    const { node, timers, limits } = this.context;
     return await PeerSession.open({
-      node: this.port.node,
+      node,
       friend: this.friend,
       agreement,
       role: this.role,
-      timers: this.port.timers,
-      limits: this.port.limits,
-      onOpen: this.port.onOpen,
+      timers,
+      limits,
+      onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),
       onHeard: (session) => {
-        // Frames that were on the way when the friend went offline say nothing.
+        // Frames that were in flight when the friend went offline prove nothing.
         if (session === this.#current && this.path !== 'none') this.#thaw();
       },
       onEnd: (session, end) => this.#onEnd(session, end),
@@ -191,31 +233,33 @@ export abstract class PeerLife {
     if (current === undefined) return;
     current.freeze();
     this.#setOnline(false);
-    if (this.#current !== current) return; // by a handler
-    if (this.port.patienceMs > 0) {
-      // Streams that are open wait; new ones are not to be asked for while nobody can answer.
+    if (this.#current !== current) return; // a handler closed it
+    const { patienceMs } = this.context;
+    if (patienceMs > 0) {
+      // Open streams wait. New ones are not requested while nobody can answer.
       this.#show(undefined);
-      // Silent first and offline then: that is one wait.
-      this.#patience ??= this.port.timers.set(() => this.#giveUp(), this.port.patienceMs);
+      // First silent and then offline: still one wait.
+      if (!this.#patience.isSet) this.#patience.set(patienceMs, () => this.#giveUp());
     } else {
       this.#giveUp();
     }
   }
 
   #thaw(): void {
-    this.#clearPatience();
+    this.#patience.clear();
     const current = this.#current;
     current?.thaw();
     this.#setOnline(true);
     if (current !== undefined && this.#current === current) this.#show(current);
   }
 
-  /** No word of the peer for as long as streams may wait: its sockets are not kept open for ever. */
+  /** The peer stayed away for as long as streams may wait. Their sockets are not kept open forever. */
   #giveUp(): void {
-    const waited = this.port.patienceMs > 0 ? ` for ${this.port.patienceMs / 1000} s` : '';
+    const { patienceMs } = this.context;
+    const waited = patienceMs > 0 ? ` for ${patienceMs / 1000} s` : '';
     const what = this.path === 'none' ? 'offline' : 'silent';
     const text = `${what}${waited}: its streams are reset`;
-    this.port.onCode(204, text);
+    this.#events.onCode(204, text);
     this.#drop('peer-silent');
     // A handler may have closed it.
     if (!this.closed) this.sessionEnded({ reason: 'peer-silent', text });
@@ -225,9 +269,9 @@ export abstract class PeerLife {
     this.#forget()?.abandon(reason);
   }
 
-  /** Takes the session out of this life, its traffic counted. */
+  /** Removes the current session, and keeps its traffic. */
   #forget(): PeerSession | undefined {
-    this.#clearPatience();
+    this.#patience.clear();
     const current = this.#current;
     if (current === undefined) return undefined;
     this.#past = this.traffic;
@@ -246,33 +290,40 @@ export abstract class PeerLife {
   #setOnline(online: boolean): void {
     if (online === this.#online) return;
     this.#online = online;
-    if (online) this.#onlineMs = this.port.timers.nowMs();
-    this.port.onStatus(online ? 'online' : 'offline', online ? this.path : 'none');
+    if (online) this.#onlineSinceMs = this.context.timers.nowMs();
+    this.#events.onStatus(online ? 'online' : 'offline', online ? this.path : 'none');
     if (online) this.#askRoundTrip();
   }
 
-  /** Measures the path that there is now, and tells of it when the answer comes. */
+  /** Measures the current path, and reports the answer when it comes. */
   #askRoundTrip(): void {
+    const events = this.#events;
     const current = this.#current;
-    const { path, port } = this;
-    if (current === undefined || port.onRoundTrip === undefined) return;
-    const askedMs = port.timers.nowMs();
+    const { path } = this;
+    const { timers } = this.context;
+    if (current === undefined || events.onRoundTrip === undefined) return;
+    const askedMs = timers.nowMs();
     const asked = ++this.#asked;
     current.measure((roundTripMs) => {
       if (roundTripMs === undefined || !this.#online || asked !== this.#asked) return;
-      // The answer to a ping from before this path says nothing about it.
-      if (roundTripMs > port.timers.nowMs() - askedMs) this.#askRoundTrip();
-      else port.onRoundTrip?.(path, roundTripMs);
+      // The answer to a ping sent before this path was in use says nothing about it.
+      if (roundTripMs > timers.nowMs() - askedMs) this.#askRoundTrip();
+      else events.onRoundTrip?.(path, roundTripMs);
     });
-  }
-
-  #clearPatience(): void {
-    if (this.#patience !== undefined) this.port.timers.clear(this.#patience);
-    this.#patience = undefined;
   }
 }
 
-/** What was refused on purpose; anything else is a fault, and thrown on. */
+/** This end's part of a handshake for a new session. */
+export function newOffer(): HandshakeOffer {
+  return ourOffer(newId(Uint8Array.from(randomBytes(16))));
+}
+
+/** The node was closed, or has reported its death itself: nothing to say and nothing to retry. */
+export function isNodeGone(error: TunnelError): boolean {
+  return error.code === 'ERR_CLOSED' || error.code === 'ERR_WORKER_DIED';
+}
+
+/** Returns what was rejected on purpose. Anything else is a fault, and thrown again. */
 function tunnelErrorOf(error: unknown): TunnelError {
   if (TunnelError.is(error)) return error;
   throw error;

@@ -1,22 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import type { ChannelHandlers, NodeChannel } from '../bridge/node_channel.js';
-import type { TimerHandle, Timers } from '../core/clock.js';
+import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { INITIAL_WINDOW_BYTES } from '../core/limits.js';
 import type { Limits } from '../core/peer_limits.js';
+import { Timer } from '../core/timer.js';
 import type { PingCallback } from '../mux/session/pinger.js';
 import { Session } from '../mux/session/session.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, channelTag } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
-import type { PeerNode } from './peer_port.js';
 
-/** How a session came to its end. */
+/** What a peer uses of its Tox node. */
+export interface PeerNode {
+  readonly worker: Pick<ToxNode['worker'], 'sendHandshake'>;
+  openChannel(...args: Parameters<ToxNode['openChannel']>): Promise<PeerChannel>;
+}
+
+/** How a session ended. */
 export interface SessionEnd {
   readonly reason: Reason;
   /** For people; may be empty. */
   readonly text: string;
-  /** Set when the peer broke the protocol or the channel could not go on. */
+  /** Set when the peer broke the protocol, or the channel could not continue. */
   readonly error?: TunnelError;
 }
 
@@ -28,50 +34,52 @@ export interface PeerSessionOptions {
   readonly timers: Timers;
   readonly limits: Limits;
   readonly onOpen: (request: OpenRequest) => void;
-  /** Nothing was heard of the peer for too long: time to {@link PeerSession.freeze}. */
+  /** The peer was silent for too long: call {@link PeerSession.freeze}. */
   readonly onSilent: (session: PeerSession) => void;
-  /** A frame came while frozen; told for each, until {@link PeerSession.thaw}. */
+  /** A frame arrived while frozen. Called for each one until {@link PeerSession.thaw}. */
   readonly onHeard: (session: PeerSession) => void;
-  /** Called once; the session is closed. Not called for our own {@link PeerSession.close}. */
+  /** Called once, when the session is closed. Not called for our own {@link PeerSession.close}. */
   readonly onEnd: (session: PeerSession, end: SessionEnd) => void;
 }
 
-/** How often it is looked whether the last frames have arrived. */
+/** How often to look whether the last frames have arrived. */
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
 const DRAIN_TIMEOUT_MS = 1_000;
-/** How long a channel outlives the peer's BYE, so that its acknowledgement arrives: the peer waits for it. */
+/** How long a channel outlives the peer's BYE: the peer waits for its acknowledgement. */
 const LINGER_MS = 250;
 
-/** One session with a peer, with its channel and its timer: from the handshake to the end. */
+/** One session with a peer, with its channel and its timers, from the handshake to the end. */
 export class PeerSession implements ChannelHandlers {
   readonly agreement: Agreement;
   readonly #options: PeerSessionOptions;
-  #channel: NodeChannel | undefined;
+  readonly #tick: Timer;
+  readonly #idle: Timer;
+  #channel: PeerChannel | undefined;
   #session: Session | undefined;
   #failure: TunnelError | undefined;
-  #tick: TimerHandle | undefined;
-  #idle: TimerHandle | undefined;
   #frozen = false;
   #ended = false;
 
   private constructor(options: PeerSessionOptions) {
     this.agreement = options.agreement;
     this.#options = options;
+    this.#tick = new Timer(options.timers);
+    this.#idle = new Timer(options.timers);
   }
 
   /**
    * Opens the channel, then the session on it.
    *
-   * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED, or why the
-   *   channel failed meanwhile
+   * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED, or the reason
+   *   for which the channel failed meanwhile
    */
   static async open(options: PeerSessionOptions): Promise<PeerSession> {
     const self = new PeerSession(options);
     const { node, friend, agreement, role } = options;
     const channel = await node.openChannel(friend, agreement.frameBytes, channelTag(agreement, role), self);
     if (self.#failure !== undefined) {
-      void node.closeChannel(channel);
+      void channel.close();
       throw self.#failure;
     }
     self.#start(channel);
@@ -80,11 +88,10 @@ export class PeerSession implements ChannelHandlers {
 
   /** The streams. */
   get session(): Session {
-    // `open` gives no PeerSession away before its session is there.
-    return this.#session!;
+    return this.#session!; // `open` returns a PeerSession only once its session exists
   }
 
-  /** Pings the peer. @param callback gets the round trip; undefined when it cannot be measured */
+  /** Pings the peer. @param callback receives the round trip; undefined when it cannot be measured */
   measure(callback: PingCallback): void {
     try {
       this.session.ping(callback);
@@ -123,14 +130,14 @@ export class PeerSession implements ChannelHandlers {
     this.#options.onEnd(this, { reason, text: error.message, error });
   }
 
-  /** The friend is offline or silent: nothing is held against it. */
+  /** The friend is offline or silent: no timeout runs against it. */
   freeze(): void {
     this.#frozen = true;
     this.#session?.freeze();
-    this.#clearTick();
+    this.#tick.clear();
   }
 
-  /** The friend is back, and so is its session. */
+  /** The friend is back, with the same session. */
   thaw(): void {
     if (this.#ended) return;
     this.#frozen = false;
@@ -138,17 +145,18 @@ export class PeerSession implements ChannelHandlers {
     this.#tickLater();
   }
 
-  /** Ends without a word: the peer is gone, or another process. */
+  /** Ends without BYE: the peer is gone, or another process. */
   abandon(reason: Reason): void {
     if (this.#ended) return;
     this.#stop();
     this.#session?.abandon(reason);
-    if (this.#channel !== undefined) void this.#options.node.closeChannel(this.#channel);
+    void this.#channel?.close();
   }
 
   /**
-   * Says BYE, waits a moment for the last frames to arrive, and closes the channel. While frozen it ends without a
-   * word, as the peer would not hear it; when the worker has died there is nothing to wait for. Never rejects.
+   * Sends BYE, waits a moment for the last frames to arrive, and closes the channel. A frozen
+   * session ends without BYE, as the peer would not receive it. After the worker's death there is
+   * nothing to wait for. Never rejects.
    */
   async close(reason: Reason, text = ''): Promise<void> {
     if (this.#frozen) this.abandon(reason);
@@ -158,11 +166,11 @@ export class PeerSession implements ChannelHandlers {
     await this.#closeDrained(0);
   }
 
-  #start(channel: NodeChannel): void {
+  #start(channel: PeerChannel): void {
     const { agreement, role, timers, limits, onOpen } = this.#options;
     this.#channel = channel;
     this.#session = new Session({
-      sink: channel,
+      sink: channel.sink,
       clock: timers,
       random16: () => Uint8Array.from(randomBytes(16)),
       frameBytes: agreement.frameBytes,
@@ -184,9 +192,9 @@ export class PeerSession implements ChannelHandlers {
     this.#watchIdle();
   }
 
-  /** Ends the session when it has had no stream for as long as it may. */
+  /** Ends the session after the idle timeout without a stream. */
   #watchIdle(): void {
-    const { limits, timers } = this.#options;
+    const { limits } = this.#options;
     if (limits.idleTimeoutMs === 0 || this.#ended) return;
     const leftMs = limits.idleTimeoutMs - this.session.idleMs;
     if (leftMs <= 0) {
@@ -195,30 +203,24 @@ export class PeerSession implements ChannelHandlers {
       this.#end({ reason: 'limit', text });
       return;
     }
-    this.#idle = timers.set(() => this.#watchIdle(), leftMs);
+    this.#idle.set(leftMs, () => this.#watchIdle());
   }
 
   #tickLater(): void {
-    this.#clearTick();
+    this.#tick.clear();
     if (this.#frozen || this.#ended) return;
     const delayMs = this.#session?.nextTickMs() ?? Number.POSITIVE_INFINITY;
     if (!Number.isFinite(delayMs)) return;
-    this.#tick = this.#options.timers.set(() => {
-      this.#tick = undefined;
+    this.#tick.set(delayMs, () => {
       if (this.#session?.tick() === 'dead') this.#options.onSilent(this);
       else this.#tickLater();
-    }, delayMs);
-  }
-
-  #clearTick(): void {
-    if (this.#tick !== undefined) this.#options.timers.clear(this.#tick);
-    this.#tick = undefined;
+    });
   }
 
   #stop(): void {
     this.#ended = true;
-    this.#clearTick();
-    if (this.#idle !== undefined) this.#options.timers.clear(this.#idle);
+    this.#tick.clear();
+    this.#idle.clear();
   }
 
   #end(end: SessionEnd): void {
@@ -229,7 +231,7 @@ export class PeerSession implements ChannelHandlers {
   }
 
   async #closeDrained(leastMs: number): Promise<void> {
-    const { node, timers } = this.#options;
+    const { timers } = this.#options;
     const channel = this.#channel;
     if (channel === undefined) return;
     const startMs = timers.nowMs();
@@ -239,14 +241,14 @@ export class PeerSession implements ChannelHandlers {
       if (waitedMs >= leastMs && !(await this.#hasFramesToSend(channel))) break;
       await new Promise<void>((resolve) => timers.set(resolve, DRAIN_POLL_MS));
     }
-    await node.closeChannel(channel);
+    await channel.close();
   }
 
-  /** Frames that wait, or that may have to be sent again. */
-  async #hasFramesToSend(channel: NodeChannel): Promise<boolean> {
-    if (this.#failure !== undefined || channel.isGone) return false;
+  /** Whether frames wait, or may have to be retransmitted. */
+  async #hasFramesToSend(channel: PeerChannel): Promise<boolean> {
+    if (this.#failure !== undefined || channel.sink.isGone) return false;
     if (this.#session?.hasByeToSend) return true;
-    const stats = await this.#options.node.channelStats(channel).catch(() => undefined);
+    const stats = await channel.stats().catch(() => undefined);
     return stats !== undefined && stats.backlogBytes + stats.inFlightBytes > 0;
   }
 }

@@ -1,11 +1,11 @@
-// How far the channels are behind the main thread, one row of three words for each peer slot.
+// How far each channel is behind the main thread: one row of three words for each peer slot.
 //
-//   word 0  DRAINED  bytes taken off the channel, mod 2^32; advanced by the worker alone
-//   word 1  CALL_AT  value of DRAINED at which main wants to be rung; set by main alone
-//   word 2  WANTED   1 while main wants that
+//   word 0  DRAINED  bytes that have left the channel, mod 2^32; only the worker advances it
+//   word 1  CALL_AT  value of DRAINED at which main wants to be rung; only main sets it
+//   word 2  WANTED   1 while main wants to be rung
 //
-// The rows share cache lines: the worker alone writes DRAINED, and main reads it only when its
-// own copy says "no room".
+// The rows share cache lines: only the worker writes DRAINED, and main reads it only when its own
+// copy shows no room.
 const DRAINED = 0;
 const CALL_AT = 1;
 const WANTED = 2;
@@ -16,7 +16,7 @@ export function backlogBytes(slots: number): number {
   return slots * ROW_WORDS * 4;
 }
 
-/** The worker's face of the table. */
+/** The worker's view of the table. */
 export class BacklogTable {
   readonly #words: Int32Array;
 
@@ -25,15 +25,15 @@ export class BacklogTable {
   }
 
   /**
-   * Counts `bytes` of a slot's frames as off the channel. Every byte of every record taken from
-   * the ring must be counted once, those of a channel that is gone too.
+   * Counts `bytes` of a slot's frames as having left the channel. Every byte of every record taken
+   * from the ring must be counted once, including records for a channel that is closed.
    *
-   * @returns true when the main thread waits for just this: ring it
+   * @returns true when the main thread waits for this: ring the bell
    */
   drained(slot: number, bytes: number): boolean {
     const row = rowOf(this.#words, slot);
     const drained = Atomics.add(this.#words, row + DRAINED, bytes) + bytes;
-    // Main wants first and looks at DRAINED then; here it is the other way round, so one sees the other.
+    // Main sets its want and then reads DRAINED. This thread does the reverse, so one sees the other.
     if (Atomics.load(this.#words, row + WANTED) === 0) return false;
     if (!reached(drained, Atomics.load(this.#words, row + CALL_AT))) return false;
     return Atomics.exchange(this.#words, row + WANTED, 0) === 1;
@@ -41,8 +41,8 @@ export class BacklogTable {
 }
 
 /**
- * The main thread's face of one row: how much more may be written for that peer. One gauge for
- * a row as long as the table lives: it alone knows what was written.
+ * The main thread's view of one row: how much more may be written for that peer. A row has one
+ * gauge for the life of the table, because only the gauge knows how much was written.
  */
 export class BacklogGauge {
   readonly limitBytes: number;
@@ -52,14 +52,14 @@ export class BacklogGauge {
   readonly #announceSoon: () => void;
   /** Bytes ever written, mod 2^32. */
   #written: number;
-  /** DRAINED as last seen; it can only have grown. */
+  /** DRAINED as last read. It only grows. */
   #drained: number;
   #refused = false;
 
   /**
-   * @param limitBytes most bytes that may be on their way at once, 2 to 2^30
-   * @param announceSoon has {@link takeRoom} asked soon, as if the bell had rung
-   * @param reserveBytes what urgent frames alone may use of the limit, less than a half; default nothing
+   * @param limitBytes maximum of bytes on their way at once, 2 to 2^30
+   * @param announceSoon arranges that {@link takeRoom} is asked soon, as if the bell had rung
+   * @param reserveBytes the part of the limit for urgent frames only, less than half. Default 0
    */
   constructor(
     memory: SharedArrayBuffer,
@@ -68,7 +68,7 @@ export class BacklogGauge {
     announceSoon: () => void,
     reserveBytes = 0,
   ) {
-    // Over 2^31 the distance between two counters could not be told from its opposite.
+    // Beyond 2^31, a distance between two counters is ambiguous.
     if (!(limitBytes >= 2 && limitBytes <= 2 ** 30)) {
       throw new RangeError(`backlog limit ${limitBytes} is not 2 to 2^30`);
     }
@@ -84,7 +84,7 @@ export class BacklogGauge {
     this.#written = this.#drained;
   }
 
-  /** Bytes that may be written now, the reserve among them. There may be more by the time this returns, never less. */
+  /** Bytes that may be written now, including the reserve. There may be more by the time this returns, never fewer. */
   room(): number {
     this.#look();
     return this.#roomSeen();
@@ -92,10 +92,11 @@ export class BacklogGauge {
 
   /**
    * Whether `bytes` may be written now. After a refusal the worker rings, and {@link takeRoom} is
-   * true, once half of the limit is free: not for every frame. After that of an urgent frame it is half of the
-   * reserve, as a keystroke is not to wait for the rest. Of several refusals the last counts.
+   * true, once half of the limit is free, so not for every frame. After the refusal of an urgent
+   * frame, half of the reserve is enough: a keystroke must not wait for more. The last of several
+   * refusals counts.
    *
-   * @throws {RangeError} for more than half of the limit, less the reserve: the promised room must be enough
+   * @throws {RangeError} for more than half of the limit minus the reserve: the promised room must suffice
    */
   fits(bytes: number, urgent = false): boolean {
     const wanted = urgent ? bytes : bytes + this.#reserveBytes;
@@ -118,13 +119,13 @@ export class BacklogGauge {
       this.#refused = true;
       return false;
     }
-    // Room came before the worker could see the want.
+    // Room appeared before the worker could see the want.
     Atomics.store(this.#words, this.#row + WANTED, 0);
-    if (this.#refused) this.#announceSoon(); // that want was an earlier frame's too
+    if (this.#refused) this.#announceSoon(); // the want belonged to an earlier frame too
     return true;
   }
 
-  /** Counts `bytes` as written. Throws {@link RangeError} when they do not fit. */
+  /** Counts `bytes` as written. @throws {RangeError} when they do not fit */
   take(bytes: number): void {
     if (bytes > this.#roomSeen() && bytes > this.room()) {
       throw new RangeError(`${bytes} bytes written to a backlog with room for ${this.#roomSeen()}`);
@@ -132,7 +133,7 @@ export class BacklogGauge {
     this.#written = (this.#written + bytes) | 0;
   }
 
-  /** When the bell rang: true once after each refusal that has been followed by room. */
+  /** Call when the bell rang. Returns true once after each refusal that was followed by room. */
   takeRoom(): boolean {
     if (!this.#refused || Atomics.load(this.#words, this.#row + WANTED) === 1) return false;
     this.#refused = false;
@@ -155,7 +156,7 @@ function rowOf(words: Int32Array, slot: number): number {
   return row;
 }
 
-/** Whether a counter mod 2^32 is at `mark` or past it; the two are less than 2^31 apart. */
+/** Whether a counter mod 2^32 has reached `mark`. The two are less than 2^31 apart. */
 function reached(counter: number, mark: number): boolean {
   return ((counter - mark) | 0) >= 0;
 }

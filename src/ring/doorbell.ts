@@ -1,12 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
 
-/** Wakes the thread at its other end. Rings may melt into one; none is lost. Never keeps a process alive. */
+/** Wakes the thread at its other end. Several rings may become one; none is lost. Never keeps a process alive. */
 export interface Doorbell {
-  /** Wakes the other thread: its callback is called soon, from its event loop. */
+  /** Wakes the other thread: its callback runs soon, from its event loop. */
   ring(): void;
-  /** What to do when the other thread rings. To be called once. */
+  /** Sets the callback for rings of the other thread. Call it once. */
   onRing(callback: () => void): void;
-  /** Rings no more and is not rung any more. */
+  /** Stops both directions. */
   close(): void;
 }
 
@@ -29,5 +29,45 @@ export class PortDoorbell implements Doorbell {
 
   close(): void {
     this.#port.close();
+  }
+}
+
+/**
+ * Combines all rings of one turn into one. A wake-up costs both threads about 10 µs, so a thread
+ * that writes many records in one turn wakes the other thread once.
+ */
+export class HeldDoorbell implements Doorbell {
+  readonly #bell: Doorbell;
+  #held = false;
+  #due = false;
+
+  constructor(bell: Doorbell) {
+    this.#bell = bell;
+  }
+
+  ring(): void {
+    if (this.#held) this.#due = true;
+    else this.#bell.ring();
+  }
+
+  /** Delays rings until {@link release}, which must follow in the same turn. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    if (!this.#due) return;
+    this.#due = false;
+    this.#bell.ring();
+  }
+
+  onRing(callback: () => void): void {
+    this.#bell.onRing(callback);
+  }
+
+  close(): void {
+    this.#due = false;
+    this.#bell.close();
   }
 }

@@ -1,6 +1,6 @@
 import { MAX_PEERS } from '../core/limits.js';
 
-// A record of our rings: one header word, then a frame.
+// A record of the rings: one header word, then a frame.
 //
 //  0       3       4
 //  +-------+-------+--------- - -
@@ -14,10 +14,10 @@ export const RECORD_HEADER_BYTES = 4;
 /** Largest channel id: 24 bits. */
 export const MAX_CHANNEL_ID = 0xff_ffff;
 
-/** Flag of a frame that must not wait behind bulk data. */
+/** Marks a frame that must not wait behind bulk data. */
 export const FLAG_URGENT = 0x01;
 
-/** Flag of a frame that is sent once at most, and may be dropped on its way. */
+/** Marks a frame that is sent at most once, and may be dropped on its way. */
 export const FLAG_LOSSY = 0x02;
 
 /**
@@ -26,7 +26,7 @@ export const FLAG_LOSSY = 0x02;
  * @param channelId 0 to {@link MAX_CHANNEL_ID}
  * @param flags 0 to 255
  * @returns an unsigned 32-bit number
- * @throws {RangeError} when one of them is out of range: it would change the other
+ * @throws {RangeError} when either is out of range, because it would change the other
  */
 export function packHeader(channelId: number, flags: number): number {
   if (channelId >>> 24 !== 0 || flags >>> 8 !== 0) {
@@ -51,13 +51,13 @@ export function writeHeader(bytes: Uint8Array, offset: number, header: number): 
   bytes[offset + 3] = header >>> 24;
 }
 
-/** The header word at `offset`, an unsigned 32-bit number; `bytes` holds four from there. */
+/** Reads the header word at `offset`, an unsigned 32-bit number. */
 export function readHeader(bytes: Uint8Array, offset: number): number {
   const low = bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16);
   return (low | (bytes[offset + 3]! << 24)) >>> 0;
 }
 
-/** The peer slot of a channel: its row in the backlog table. Channels alive at once have slots of their own. */
+/** The peer slot of a channel: its row in the backlog table. No two open channels share a slot. */
 export function slotOf(channelId: number): number {
   return channelId % MAX_PEERS;
 }

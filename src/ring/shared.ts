@@ -4,13 +4,13 @@ import { backlogBytes } from './backlog.js';
 import { allocateRing } from './ring.js';
 import { WAKE_BYTES } from './wake_words.js';
 
-/** What one thread needs to talk to the other: plain data, fit for `workerData`. */
+/** What one thread needs to talk to the other. Plain data, suitable for `workerData`. */
 export interface SharedMemory {
   /** Ring from main to worker. */
   readonly outbound: SharedArrayBuffer;
   /** Ring from worker to main. */
   readonly inbound: SharedArrayBuffer;
-  /** How far each channel is behind the main thread. */
+  /** How far each channel is behind the main thread: see backlog.ts. */
   readonly backlog: SharedArrayBuffer;
   /** Wake-up flags of the outbound ring, then of the inbound ring. */
   readonly wake: SharedArrayBuffer;
@@ -20,19 +20,19 @@ export interface SharedMemory {
 
 /** Memory for both threads; see {@link allocateShared}. */
 export interface SharedPair {
-  /** For {@link MainSide}. */
+  /** For {@link MainRings}. */
   readonly main: SharedMemory;
-  /** For {@link WorkerSide}, by way of `workerData`. */
+  /** For {@link WorkerRings}, through `workerData`. */
   readonly worker: SharedMemory;
-  /** To be given as the worker's `transferList`. */
+  /** For the worker's `transferList`. */
   readonly transferList: readonly MessagePort[];
 }
 
 /**
- * Memory for the two rings between the main thread and one worker:
+ * Allocates the memory between the main thread and one worker:
  * `new Worker(url, { workerData: pair.worker, transferList: [...pair.transferList] })`.
  *
- * @param capacityBytes of each ring, a power of two from 64 to 2^30; default {@link RING_BYTES}
+ * @param capacityBytes of each ring, a power of two from 64 to 2^30. Default {@link RING_BYTES}
  */
 export function allocateShared(capacityBytes = RING_BYTES): SharedPair {
   const buffers = {

@@ -1,15 +1,15 @@
-// One ring's two wake-up flags, each on a cache line (64 bytes) of its own. With HEAD and TAIL of
-// ring.ts they follow one rule: say what you want, THEN look once more whether you need it; the
-// other thread does its part, THEN looks whether somebody wants it. Atomics are sequentially
-// consistent, so at least one of the two sees the other, and no wake-up is lost.
-const SLEEPING = 0; // 1 while the consumer wants to be rung for a record
-const WANTS_ROOM = 16; // 1 while the producer wants to be rung for room
+// One ring's two wake-up flags, each on its own cache line (64 bytes). Together with HEAD and TAIL of
+// ring.ts they follow one rule. One thread sets its want, THEN looks again whether it still needs it.
+// The other thread does its part, THEN looks for a want. Atomics are sequentially consistent, so at
+// least one of the two sees the other, and no wake-up is lost.
+const SLEEPING = 0; // 1 while the reader wants to be rung for a record
+const WANTS_ROOM = 16; // 1 while the writer wants to be rung for room
 const WORDS = 32;
 
 /** Bytes of shared memory for the flags of one ring. */
 export const WAKE_BYTES = WORDS * 4;
 
-/** The flags of one ring, as both threads see them. Only {@link Outbox} and {@link Inbox} use them. */
+/** The flags of one ring, for both threads. Only {@link RingWriter} and {@link RingReader} use them. */
 export class WakeWords {
   readonly #words: Int32Array;
 
@@ -18,38 +18,38 @@ export class WakeWords {
     this.#words = new Int32Array(memory, byteOffset, WORDS);
   }
 
-  /** Consumer: ring me. To be followed by a look into the ring. */
+  /** Reader: asks for a ring. Look into the ring once more afterwards. */
   fallAsleep(): void {
     Atomics.store(this.#words, SLEEPING, 1);
   }
 
-  /** Consumer: don't ring me, I am looking anyway. A ring may still be under way. */
+  /** Reader: asks for no ring, because it is looking anyway. A ring may still be on its way. */
   stayAwake(): void {
     Atomics.store(this.#words, SLEEPING, 0);
   }
 
-  /** Producer, after a commit: true once for each time the consumer fell asleep. Then ring. */
+  /** Writer, after a commit: true once for each time the reader fell asleep. Ring then. */
   takeSleeper(): boolean {
     return take(this.#words, SLEEPING);
   }
 
-  /** Producer: ring me when there is room. To be followed by one more try. */
+  /** Writer: asks for a ring when there is room. Try once more afterwards. */
   wantRoom(): void {
     Atomics.store(this.#words, WANTS_ROOM, 1);
   }
 
-  /** True once for each want. The consumer's, after it made room: then ring. The producer's own: to withdraw it. */
+  /** True once for each want. The reader takes it after it made room, and rings. The writer takes it to withdraw it. */
   takeWant(): boolean {
     return take(this.#words, WANTS_ROOM);
   }
 
-  /** Producer: whether nothing is wanted (any more). */
+  /** Writer: true when it wants no ring, or no longer wants one. */
   wantsNothing(): boolean {
     return Atomics.load(this.#words, WANTS_ROOM) === 0;
   }
 }
 
-/** 1 to 0, for one caller alone. The load first: it leaves the other thread its cache line. */
+/** Changes 1 to 0, for one caller only. The load comes first because it leaves the other thread its cache line. */
 function take(words: Int32Array, index: number): boolean {
   return Atomics.load(words, index) === 1 && Atomics.exchange(words, index, 0) === 1;
 }

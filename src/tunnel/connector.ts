@@ -24,10 +24,9 @@ import { StreamGate } from '../forward/stream_gate.js';
 import type { Session } from '../mux/session/session.js';
 import { REASONS } from '../mux/wire/reasons.js';
 import { type ToxId, upperHex } from '../network/tox_id.js';
-import { ConnectorPeer } from '../peer/connector_peer.js';
+import { ConnectorPeer, TicketProver } from '../peer/connector_peer.js';
 import { NO_COUNTS, type PeerInfo, peerInfo } from '../peer/peer_info.js';
-import { isNodeGone } from '../peer/peer_port.js';
-import { TicketProver } from '../peer/ticket_prover.js';
+import { isNodeGone } from '../peer/peer_life.js';
 import { NO_TRAFFIC } from '../peer/traffic.js';
 import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
 import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
@@ -340,7 +339,7 @@ export class Connector extends Tunnel {
   /** Undefined when that came to nothing, and was told. */
   async #askToAdd(): Promise<Outcome | undefined> {
     try {
-      return await this.node.addFriend(this.#remote.bytes, this.#prover?.request() ?? REQUEST_TEXT);
+      return await this.node.worker.addFriend(this.#remote.bytes, this.#prover?.request() ?? REQUEST_TEXT);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
       if (isNodeGone(error)) return undefined;
@@ -350,30 +349,23 @@ export class Connector extends Tunnel {
   }
 
   #newPeer(friend: number): ConnectorPeer {
-    return new ConnectorPeer(
-      {
-        node: this.node,
-        publicKey: this.#publicKey,
-        timers: this.timers,
-        logger: this.logger,
-        patienceMs: this.patienceMs,
-        prover: this.#prover,
-        limits: this.limits,
-        onCode: (code, detail) => this.#tellCode(code, detail),
-        onStatus: (status, path) => this.tellStatus(this.#publicKey, status, path),
-        onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(this.#publicKey, path, roundTripMs),
-        onOpen: (request) => this.#reverses.handle(request),
-        onSession: (session) => {
-          this.#session = session;
-          this.#gate.setSession(session);
-          this.#reverses.setSession(session);
-          for (const forward of this.#forwards) forward.setSession(session);
-        },
-        onWaiting: (message) => this.tellWaiting(message),
-        onFailed: (error) => this.fail(error),
-      },
-      friend,
-    );
+    const publicKey = this.#publicKey;
+    return new ConnectorPeer(this.peerContext(), { friend, publicKey }, this.#prover, {
+      onCode: (code, detail) => this.#tellCode(code, detail),
+      onStatus: (status, path) => this.tellStatus(publicKey, status, path),
+      onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
+      onOpen: (request) => this.#reverses.handle(request),
+      onSession: (session) => this.#onSession(session),
+      onWaiting: (message) => this.tellWaiting(message),
+      onFailed: (error) => this.fail(error),
+    });
+  }
+
+  #onSession(session: Session | undefined): void {
+    this.#session = session;
+    this.#gate.setSession(session);
+    this.#reverses.setSession(session);
+    for (const forward of this.#forwards) forward.setSession(session);
   }
 
   #tellCode(code: ReturnCode, detail?: string): void {

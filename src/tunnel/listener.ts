@@ -58,8 +58,8 @@ export class Listener extends Tunnel {
     node.on('requestsDropped', (count) => this.#onStrangers(count));
     node.on('friendPath', (friend, path) => this.#places.friendPath(friend, path));
     node.on('handshake', (friend, packet) => void this.#places.handshake(friend, packet));
-    void node.admitRequests(this.access.admission);
-    this.access.on('admission', () => void node.admitRequests(this.access.admission));
+    this.#admitRequests();
+    this.access.on('admission', () => this.#admitRequests());
     this.access.on('revoked', () => this.#onRevoked());
     this.access.on('changed', () => this.emit('access'));
   }
@@ -126,6 +126,11 @@ export class Listener extends Tunnel {
 
   protected override closePeers(): Promise<void> {
     return this.#places.close();
+  }
+
+  #admitRequests(): void {
+    // Only a node that is gone rejects, and the node reports that itself.
+    this.node.worker.admitRequests(this.access.admission).catch(() => {});
   }
 
   #onRequest(publicKey: Uint8Array, message: Uint8Array): void {
@@ -195,13 +200,9 @@ export class Listener extends Tunnel {
       listener: this.node.started.publicKey,
     };
     const peer = new ListenerPeer(
+      this.peerContext(),
+      { friend, publicKey },
       {
-        node: this.node,
-        publicKey,
-        timers: this.timers,
-        logger: this.logger,
-        patienceMs: this.patienceMs,
-        limits: this.limits,
         onCode: (code, detail) => this.tellCode(publicKey, code, detail),
         onStatus: (status, path) => this.tellStatus(publicKey, status, path),
         onHello: (proof, sessions, resumes) => this.access.hello(proof, keys, sessions, resumes),
@@ -223,7 +224,6 @@ export class Listener extends Tunnel {
         onIdle: () => void this.#places.seat(),
         onLeft: () => void this.#places.free(friend),
       },
-      friend,
     );
     return {
       peer,

@@ -13,6 +13,7 @@ import type { ReturnCode } from '../core/return_codes.js';
 import type { Path } from '../core/tox_network.js';
 import { formatToxId } from '../network/tox_id.js';
 import type { PeerInfo } from '../peer/peer_info.js';
+import type { PeerContext } from '../peer/peer_life.js';
 import type { Traffic } from '../peer/traffic.js';
 import { type Identity, identityOf } from '../state/identity.js';
 import type { PeerChange, TunnelEvents } from './events.js';
@@ -118,7 +119,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   async datagrams(options: Abortable = {}): Promise<{ readonly received: number; readonly sent: number }> {
     const signal = signalOf(options, 'datagrams()');
     throwIfAborted(signal);
-    const { datagramsIn, datagramsOut } = await withDeadline(this.node.stats(), { signal });
+    const { datagramsIn, datagramsOut } = await withDeadline(this.node.worker.stats(), { signal });
     return { received: datagramsIn, sent: datagramsOut };
   }
 
@@ -129,7 +130,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
    * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
    */
   async seenAddresses(): Promise<SeenAddresses> {
-    return { udpPort: this.node.started.udpPort, seen: await this.node.seenAddresses() };
+    return { udpPort: this.node.started.udpPort, seen: await this.node.worker.seenAddresses() };
   }
 
   /** The peers there are, and what each does. */
@@ -186,6 +187,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     if (this.#closing !== undefined) return;
     void this.close();
     this.emit('error', error);
+  }
+
+  protected peerContext(): PeerContext {
+    const { node, timers, logger, limits, patienceMs } = this;
+    return { node, timers, logger, limits, patienceMs };
   }
 
   protected tellWaiting(message: string): void {

@@ -1,53 +1,50 @@
-import type { TimerHandle, Timers } from '../core/clock.js';
+import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/timer.js';
 
-/** Looking costs some ten microseconds. */
+/** One look costs about ten microseconds. */
 const INTERVAL_MS = 1_000;
 
 export interface AddressWatchParts {
   readonly timers: Timers;
-  /** Numeric addresses that this machine has now; undefined when the system cannot tell. */
+  /** This machine's numeric addresses; undefined when the system cannot say. */
   addresses(): readonly string[] | undefined;
-  /** Called when some that were there are not any more. */
+  /** Called when at least one known address is gone. */
   gone(present: ReadonlySet<string>): void;
 }
 
 /**
- * Sees when this machine loses an address, as it does when it joins another network. Nothing else tells: a TCP
- * connection from that address stays open and silent for minutes.
+ * Notices when this machine loses an address, for example when it joins another network. Nothing
+ * else tells: a TCP connection from that address stays open and silent for minutes.
  */
 export class AddressWatch {
   readonly #parts: AddressWatchParts;
+  readonly #timer: Timer;
   #present: ReadonlySet<string>;
-  #timer: TimerHandle;
 
   constructor(parts: AddressWatchParts) {
     this.#parts = parts;
     this.#present = new Set(parts.addresses());
-    this.#setTimer();
+    this.#timer = new Timer(parts.timers);
+    this.#lookLater();
   }
 
   stop(): void {
-    this.#parts.timers.clear(this.#timer);
+    this.#timer.clear();
   }
 
-  #setTimer(): void {
-    this.#timer = this.#parts.timers.set(() => {
+  #lookLater(): void {
+    this.#timer.set(INTERVAL_MS, () => {
       this.#look();
-      this.#setTimer();
-    }, INTERVAL_MS);
+      this.#lookLater();
+    });
   }
 
   #look(): void {
-    const before = this.#present;
     const addresses = this.#parts.addresses();
-    // Then nothing is known to have changed.
     if (addresses === undefined) return;
+    const before = this.#present;
     const present = new Set(addresses);
     this.#present = present;
-    for (const address of before) {
-      if (present.has(address)) continue;
-      this.#parts.gone(present);
-      return;
-    }
+    if ([...before].some((address) => !present.has(address))) this.#parts.gone(present);
   }
 }

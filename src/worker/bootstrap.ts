@@ -1,21 +1,22 @@
 import { isIP } from 'node:net';
-import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import { type BootstrapAddress, type FriendNumber, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import type { ProxiedNames } from './net/proxied_names.js';
 import type { Resolver } from './net/resolve.js';
+import type { Tox } from './tox/tox.js';
 
-/** Source: TOX_PUBLIC_KEY_SIZE, toxcore/tox.h. */
-/** What can join the network: a Tox instance, or a bootstrap node, which uses no relays. */
+/** Anything that can join the network: a Tox instance, or a bootstrap node, which uses no relays. */
 export interface Joins {
   bootstrap(ip: string, port: number, key: Uint8Array): boolean;
   addRelay?(ip: string, port: number, key: Uint8Array): boolean;
 }
 
 /**
- * Joins by these nodes, over UDP and by their TCP relays. A node that names no TCP ports is
- * tried as a relay at its UDP port, as Tox clients do: where UDP is blocked it is the only way.
+ * Joins the network through these bootstrap nodes, over UDP and through their TCP relays. For a node
+ * that names no TCP ports, it tries a relay at the UDP port, as Tox clients do: where UDP is
+ * blocked, that is the only way.
  *
- * @param joins asked for anew after each wait, so that it can refuse by throwing
- * @returns a line for each node that did not work
+ * @param joins called again after each wait, so that it can refuse by throwing
+ * @returns a line for each node that failed
  */
 export async function joinBy(
   nodes: readonly BootstrapAddress[],
@@ -51,10 +52,11 @@ async function joinByOne(
 }
 
 /**
- * Joins by these nodes' relays, through a proxy, which looks up those that are known by name. A name does for a relay and no
- * more: the other nodes of the way to a friend are told each other's addresses.
+ * Joins the network through the relays of these bootstrap nodes and a proxy, which looks up their
+ * names. A name is enough for a relay only: the other nodes on the way to a friend learn each
+ * other's addresses.
  *
- * @returns a line for each node that did not work, and one when there is no way to friends
+ * @returns a line for each node that failed, and one when there is no way to friends
  */
 export function joinThroughProxy(
   nodes: readonly BootstrapAddress[],
@@ -79,7 +81,7 @@ export function joinThroughProxy(
     if (!added) failures.push(`${node.host}:${node.port} (toxcore refused it)`);
   }
   if (nodes.length > 0 && nodes.every(({ host }) => isIP(host) === 0)) {
-    failures.push('no way to others: through a proxy at least one node must be named by its numeric address');
+    failures.push('no way to friends: through a proxy, name at least one node by its numeric address');
   }
   return failures;
 }
@@ -90,4 +92,43 @@ function keyProblem({ key }: BootstrapAddress): string | undefined {
   return key.length === PUBLIC_KEY_BYTES
     ? undefined
     : `its key has ${key.length} bytes, not ${PUBLIC_KEY_BYTES}`;
+}
+
+/** Relays given to a friend. Both ends choose the same ones, so one that both reach is enough. toxcore takes 6. */
+const RELAYS_OF_A_FRIEND = 4;
+const MAX_KNOWN_RELAYS = 64;
+
+interface Relay {
+  readonly ip: string;
+  readonly port: number;
+  readonly key: Uint8Array;
+}
+
+/**
+ * The relays that a Tox node joined through. Friends are reached through them when UDP fails. They
+ * are sorted by key, so that two ends that know the same nodes choose the same relays.
+ */
+export class Relays {
+  readonly #sorted: Relay[] = [];
+
+  get size(): number {
+    return this.#sorted.length;
+  }
+
+  add(ip: string, port: number, key: Uint8Array): void {
+    const before = this.#sorted.findIndex((relay) => Buffer.compare(key, relay.key) <= 0);
+    const at = before < 0 ? this.#sorted.length : before;
+    const next = this.#sorted[at];
+    // One address of each relay is enough.
+    const isKnown = next !== undefined && Buffer.compare(key, next.key) === 0;
+    this.#sorted.splice(at, isKnown ? 1 : 0, { ip, port, key: key.slice() });
+    this.#sorted.length = Math.min(this.#sorted.length, MAX_KNOWN_RELAYS);
+  }
+
+  /** Gives the relays to a friend that came online. Call it outside toxcore. */
+  giveTo(friend: FriendNumber, tox: Pick<Tox, 'addFriendRelay'>): void {
+    for (const { ip, port, key } of this.#sorted.slice(0, RELAYS_OF_A_FRIEND)) {
+      tox.addFriendRelay(friend, ip, port, key);
+    }
+  }
 }

@@ -1,61 +1,66 @@
 import type { ChannelId, ChannelStats } from '../bridge/contract.js';
+import type { Timers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import { Timer } from '../core/timer.js';
 import type { FriendNumber, Path } from '../core/tox_network.js';
-import type { Channel, ChannelOptions, CreateChannel, PacketResult } from './channel/channel.js';
+import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
+import type { WorkerRings, WorkerRingsHandlers } from '../ring/worker_rings.js';
+import type { Channel, ChannelOptions, CreateChannel } from './channel/channel.js';
+import type { Tox } from './tox/tox.js';
 
-/** What the channels of one node stand on. */
-export interface ChannelFloor {
-  sendPacket(friend: FriendNumber, packet: Uint8Array): PacketResult;
-  /** Nothing is heard of the friend although something should be. */
-  seek?(friend: FriendNumber): void;
-  /** False when the inbound ring is full; {@link ChannelSet.roomAbove} is to be called later. */
-  deliver(id: ChannelId, frame: Uint8Array): boolean;
-  /** So many bytes of frames of this channel's slot no longer wait. */
-  drained(id: ChannelId, bytes: number): void;
-  /** The channel is closed: it could not go on. */
-  failed(id: ChannelId, error: TunnelError): void;
+export interface ChannelSetParts {
+  readonly createChannel: CreateChannel;
+  readonly rings: Pick<WorkerRings, 'write' | 'drained'>;
+  readonly tox: Pick<Tox, 'sendLossy' | 'seekFriend' | 'friendPath'>;
+  nowMs(): number;
   /** There is something to pump. */
   wake(): void;
+  /** A channel could not continue, and is closed. */
+  failed(id: ChannelId, error: TunnelError): void;
 }
 
 interface Row {
   readonly id: ChannelId;
   readonly friend: FriendNumber;
   readonly channel: Channel;
-  /** The way its packets take. */
+  /** The current path to the friend. */
   path: Path;
-  /** When it wants to be pumped. */
+  /** When the channel wants to be pumped. */
   dueMs: number;
-  /** It could not go on, and is closed after the turn. */
+  /** Why the channel cannot continue. It is closed after the turn. */
   error: TunnelError | undefined;
 }
 
 const NOW = Number.NEGATIVE_INFINITY;
 
-/** The channels of one node: at most one for each friend. */
-export class ChannelSet {
-  readonly #floor: ChannelFloor;
-  readonly #create: CreateChannel;
+/** The channels of one Tox node, at most one for each friend: frames from the rings, packets from toxcore. */
+export class ChannelSet implements WorkerRingsHandlers {
+  readonly #parts: ChannelSetParts;
   readonly #byId = new Map<ChannelId, Row>();
   readonly #byFriend = new Map<FriendNumber, Row>();
 
-  constructor(create: CreateChannel, floor: ChannelFloor) {
-    this.#create = create;
-    this.#floor = floor;
+  constructor(parts: ChannelSetParts) {
+    this.#parts = parts;
   }
 
-  /** An older channel of the same friend is closed. False when the id is in use. */
-  open(id: ChannelId, friend: FriendNumber, path: Path, options: Omit<ChannelOptions, 'online'>): boolean {
+  /** Closes an older channel of the same friend. Returns false when the id is in use. */
+  open(id: ChannelId, friend: FriendNumber, options: Omit<ChannelOptions, 'online'>): boolean {
     if (this.#byId.has(id)) return false;
     const older = this.#byFriend.get(friend);
     if (older !== undefined) this.close(older.id);
 
-    const channel = this.#create(
+    const { createChannel, rings, tox, wake } = this.#parts;
+    const path = tox.friendPath(friend);
+    const channel = createChannel(
       {
-        sendPacket: (packet) => this.#floor.sendPacket(friend, packet),
-        seekPeer: () => this.#floor.seek?.(friend),
-        deliver: (frame) => this.#floor.deliver(id, frame),
-        drained: (bytes) => this.#floor.drained(id, bytes),
+        sendPacket: (packet) => {
+          const result = tox.sendLossy(friend, packet);
+          return result === 'not-a-friend' ? 'failed' : result;
+        },
+        seekPeer: () => void tox.seekFriend(friend),
+        deliver: (frame) => rings.write(id, frame),
+        drained: (bytes) => rings.drained(id, bytes),
         fail: (error) => this.#failSoon(id, error),
       },
       { ...options, online: path !== 'none' },
@@ -63,18 +68,18 @@ export class ChannelSet {
     const row: Row = { id, friend, channel, path, dueMs: NOW, error: undefined };
     this.#byId.set(id, row);
     this.#byFriend.set(friend, row);
-    this.#floor.wake();
+    wake();
     return true;
   }
 
-  /** False when there is no such channel. What it held is given up. */
+  /** Discards what the channel still holds. Returns false when there is no such channel. */
   close(id: ChannelId): boolean {
     const row = this.#byId.get(id);
     if (row === undefined) return false;
     this.#byId.delete(id);
     this.#byFriend.delete(row.friend);
     const { backlogBytes } = row.channel;
-    if (backlogBytes > 0) this.#floor.drained(id, backlogBytes);
+    if (backlogBytes > 0) this.#parts.rings.drained(id, backlogBytes);
     return true;
   }
 
@@ -87,32 +92,39 @@ export class ChannelSet {
     return this.#byId.get(id)?.channel;
   }
 
-  /** How each does. */
   *stats(nowMs: number): Generator<[ChannelId, ChannelStats], void, undefined> {
     for (const { id, channel } of this.#byId.values()) yield [id, channel.stats(nowMs)];
   }
 
-  /** A frame from the main thread. False when there is no such channel. */
-  send(id: ChannelId, frame: Uint8Array, urgent: boolean, nowMs: number, lossy = false): boolean {
+  /** Takes a frame from the main thread. */
+  frame(id: ChannelId, flags: number, frame: Uint8Array): void {
     const row = this.#byId.get(id);
-    if (row === undefined) return false;
-    row.channel.send(frame, urgent, nowMs, lossy);
+    if (row === undefined) {
+      // Its channel is closed. The bytes go back, or the next channel of the slot would stall.
+      this.#parts.rings.drained(id, frame.length);
+      return;
+    }
+    row.channel.send(frame, (flags & FLAG_URGENT) !== 0, this.#parts.nowMs(), (flags & FLAG_LOSSY) !== 0);
     this.#due(row);
-    return true;
   }
 
-  /** A packet from a friend. False when it has no channel. */
-  receive(friend: FriendNumber, packet: Uint8Array, nowMs: number): boolean {
+  /** The inbound ring has room again. */
+  room(): void {
+    for (const row of this.#byId.values()) this.#due(row);
+  }
+
+  /** Takes a packet from a friend. Drops it when the friend has no channel. */
+  receive(friend: FriendNumber, packet: Uint8Array): void {
     const row = this.#byFriend.get(friend);
-    if (row === undefined) return false;
-    row.channel.receive(packet, nowMs);
+    if (row === undefined) return;
+    row.channel.receive(packet, this.#parts.nowMs());
     this.#due(row);
-    return true;
   }
 
-  pathChanged(friend: FriendNumber, path: Path, nowMs: number): void {
+  pathChanged(friend: FriendNumber, path: Path): void {
     const row = this.#byFriend.get(friend);
     if (row === undefined || row.path === path) return;
+    const nowMs = this.#parts.nowMs();
     if (path === 'none') row.channel.freeze(nowMs);
     else if (row.path === 'none') row.channel.thaw(nowMs);
     else row.channel.pathChanged(nowMs);
@@ -120,19 +132,14 @@ export class ChannelSet {
     this.#due(row);
   }
 
-  /** The inbound ring has room again. */
-  roomAbove(): void {
-    for (const row of this.#byId.values()) this.#due(row);
-  }
-
-  /** Pumps those whose time has come. @returns when the next one's comes; Infinity: none by itself */
+  /** Pumps the channels that are due. Returns when the next one is due; Infinity when none is by itself. */
   pump(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const row of this.#byId.values()) {
       if (row.dueMs <= nowMs) row.dueMs = row.channel.pump(nowMs);
       if (row.error !== undefined) {
         this.close(row.id);
-        this.#floor.failed(row.id, row.error);
+        this.#parts.failed(row.id, row.error);
       } else if (row.dueMs < nextMs) {
         nextMs = row.dueMs;
       }
@@ -142,7 +149,7 @@ export class ChannelSet {
 
   #due(row: Row): void {
     row.dueMs = NOW;
-    this.#floor.wake();
+    this.#parts.wake();
   }
 
   #failSoon(id: ChannelId, error: TunnelError): void {
@@ -151,4 +158,36 @@ export class ChannelSet {
     row.error = error;
     this.#due(row);
   }
+}
+
+const STATS_INTERVAL_MS = 1_000;
+
+/**
+ * Logs a debug line every second for each channel that has moved frames since the last one. These
+ * lines explain a slow tunnel.
+ *
+ * @param others what else belongs in each line
+ * @returns a function that stops it
+ */
+export function logStats(
+  channels: { stats(nowMs: number): Iterable<[ChannelId, ChannelStats]> },
+  timers: Timers,
+  logger: Logger,
+  others: () => object,
+): () => void {
+  const timer = new Timer(timers);
+  const framesMoved = new Map<ChannelId, number>();
+  const write = (): void => {
+    const before = new Map(framesMoved);
+    framesMoved.clear();
+    for (const [id, stats] of channels.stats(timers.nowMs())) {
+      const moved = stats.framesIn + stats.framesOut;
+      framesMoved.set(id, moved);
+      if (moved === (before.get(id) ?? 0) && stats.backlogBytes === 0) continue;
+      logger.log('debug', `channel ${id}: ${JSON.stringify({ ...stats, ...others() })}`);
+    }
+    timer.set(STATS_INTERVAL_MS, write);
+  };
+  timer.set(STATS_INTERVAL_MS, write);
+  return () => timer.clear();
 }

@@ -2,5 +2,4 @@ import { workerData } from 'node:worker_threads';
 import type { WorkerBoot } from '../bridge/spawn.js';
 import { runWorker } from './run_worker.js';
 
-// spawnWorker's caller hands in exactly this.
-runWorker(workerData as WorkerBoot);
+runWorker(workerData as WorkerBoot); // WorkerLink passes exactly this

@@ -1,19 +1,19 @@
 import type { TimerHandle, Timers } from '../core/clock.js';
 
-/** Datagrams taken in one turn, half a millisecond of work: then sockets, rings and timers get theirs. */
+/** Datagrams taken in one turn: half a millisecond of work. Then sockets, rings and timers get their turn. */
 const DATAGRAMS_PER_TURN = 64;
 
-/** A wait shorter than a timer can measure is spent in turns of the event loop. */
+/** A wait shorter than a timer's resolution is spent in turns of the event loop. */
 const SHORTEST_TIMER_MS = 0.5;
 
-/** Longer waits may end late: Node cuts timers to whole milliseconds, and what is left would be spent in turns. */
+/** Waits longer than this may end late. Node truncates timers to whole milliseconds; the rest would be spent in turns. */
 const EXACT_TIMER_MS = 5;
 
-/** A tunnel's Tox instance or a bootstrap node, as far as the pump drives it. */
+/** A Tox instance or a bootstrap node, as far as the pump drives it. */
 export interface Pumped {
-  /** All of toxcore's work. */
+  /** Does all of toxcore's work. */
   iterate(): void;
-  /** Only the datagrams that wait. */
+  /** Handles only the datagrams that wait. */
   poll(): void;
   intervalMs(): number;
 }
@@ -24,9 +24,9 @@ export interface PumpedNetwork {
   allowDatagrams(count: number): void;
 }
 
-/** The channels, driven in the same turns. */
+/** The channels, which the pump drives in the same turns. */
 export interface PumpedChannels {
-  /** Drives those that have something to do. @returns when the next one has, in ms; Infinity: none by itself */
+  /** Drives the channels that are due. @returns when the next one is due, in ms; Infinity when none is by itself */
   pump(nowMs: number): number;
 }
 
@@ -35,14 +35,14 @@ export interface PumpParts {
   readonly network: PumpedNetwork;
   readonly channels: PumpedChannels;
   readonly timers: Timers;
-  /** Calls back after waiting events have had their turn: `setImmediate`. */
+  /** Calls back after the events that wait: `setImmediate`. */
   readonly nextTurn: (callback: () => void) => void;
 }
 
 /**
- * Drives one node. Each turn takes a budget of datagrams, then lets the channels send; toxcore's
- * full work is done by its own interval, and at once when TCP connections have moved. Between
- * turns the event loop has its way, so that neither direction starves the other.
+ * Drives one Tox node. Each turn takes a budget of datagrams, then lets the channels send. toxcore's
+ * full work runs at its own interval, and at once when TCP connections have moved. Between turns
+ * the event loop runs, so that neither direction starves the other.
  */
 export class Pump {
   readonly #parts: PumpParts;
@@ -58,12 +58,12 @@ export class Pump {
     this.#parts = parts;
   }
 
-  /** How often toxcore's full work was done. */
+  /** How often toxcore's full work has run. */
   get iterations(): number {
     return this.#iterations;
   }
 
-  /** There is something to do: datagrams or frames wait. Calls before the turn melt into one. */
+  /** Schedules a turn, because datagrams or frames wait. Calls before that turn are combined. */
   wake(): void {
     if (this.#turnDue || this.#stopped) return;
     this.#turnDue = true;
@@ -73,13 +73,13 @@ export class Pump {
     });
   }
 
-  /** TCP connections have moved, or toxcore was told something new: its full work is due. */
+  /** Schedules toxcore's full work, because TCP connections have moved or toxcore was told something new. */
   wakeFully(): void {
     this.#streamsMoved = true;
     this.wake();
   }
 
-  /** No turn comes any more, not even one that is due. */
+  /** Runs no further turn, not even one that is due. */
   stop(): void {
     this.#stopped = true;
     this.#clearTimer();
@@ -96,9 +96,9 @@ export class Pump {
     } else if (network.datagramsWaiting > 0) {
       instance.poll();
     }
-    if (this.#stopped) return; // by a handler of toxcore's events
+    if (this.#stopped) return; // a handler of toxcore's events stopped it
     const channelsAtMs = channels.pump(timers.nowMs());
-    // Having sent, toxcore wants to look after it sooner than it said before.
+    // After sending, toxcore wants to run again sooner than it said before.
     this.#iterateAtMs = Math.min(this.#iterateAtMs, timers.nowMs() + instance.intervalMs());
 
     if (network.datagramsWaiting > 0) this.wake();
@@ -112,7 +112,7 @@ export class Pump {
       this.wake();
       return;
     }
-    // An earlier timer stays: its turn finds out that it came too early, and sets the next.
+    // An earlier timer stays. Its turn finds that it came too early, and sets the next one.
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
     this.#clearTimer();
     this.#timerAtMs = atMs;

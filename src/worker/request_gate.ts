@@ -2,29 +2,29 @@ import type { RequestAdmission } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
 
 /**
- * Requests handed up for each prefix and each key: at most so many at once and a second. A
- * connector repeats its request until it is answered, so an honest one that is dropped comes again.
+ * Requests passed on for each prefix and each key, at once and per second. A connector repeats its
+ * request until it is answered, so an honest request that is dropped comes again.
  */
 const BURST = 32;
 const PER_SECOND = 4;
 
-/** How often it is told that requests were dropped, in milliseconds. */
-const TELL_MS = 10_000;
+/** How often the gate reports dropped requests, in milliseconds. */
+const REPORT_MS = 10_000;
 
 /**
- * Lets through the friend requests that somebody wants, each kind with an allowance of its own: a
- * stranger, who has no ticket, passes nothing on, however many requests he sends, and takes nothing
- * from those who have one. It costs a look into two tables, and no memory.
+ * Lets through the friend requests that the listener admits. Each kind has its own allowance: a
+ * stranger without a ticket gets nothing through, however many requests it sends, and takes nothing
+ * from ticket holders. A request costs a look into two tables, and no memory.
  */
 export class RequestGate {
   readonly #onDropped: (count: number) => void;
-  /** By the digits of the prefix, and of the key. */
+  /** By the hexadecimal digits of the prefix, and of the key. */
   #prefixes = new Map<string, Allowance>();
   #keys = new Map<string, Allowance>();
   #denied = new Set<string>();
   #prefixBytes = 0;
-  #untold = 0;
-  #toldMs = Number.NEGATIVE_INFINITY;
+  #unreported = 0;
+  #reportedMs = Number.NEGATIVE_INFINITY;
 
   constructor(onDropped: (count: number) => void) {
     this.#onDropped = onDropped;
@@ -37,7 +37,7 @@ export class RequestGate {
     this.#denied = new Set(deniedKeys.map(digits));
   }
 
-  /** True for one that is to be handed up. */
+  /** Returns true for a request to pass on. */
   take(publicKey: Uint8Array, message: Uint8Array, nowMs: number): boolean {
     const key = digits(publicKey);
     const allowance =
@@ -48,15 +48,15 @@ export class RequestGate {
   }
 
   #dropped(nowMs: number): void {
-    this.#untold++;
-    if (nowMs - this.#toldMs < TELL_MS) return;
-    this.#toldMs = nowMs;
-    this.#onDropped(this.#untold);
-    this.#untold = 0;
+    this.#unreported++;
+    if (nowMs - this.#reportedMs < REPORT_MS) return;
+    this.#reportedMs = nowMs;
+    this.#onDropped(this.#unreported);
+    this.#unreported = 0;
   }
 }
 
-/** One for each, taken over from `old` where there is one: a change refills none. */
+/** An allowance for each name. Existing ones are kept, so that a change refills none. */
 function allowances(
   names: readonly Uint8Array[],
   old: ReadonlyMap<string, Allowance>,

@@ -44,7 +44,7 @@ class Node {
 
 async function startedBootstrap(context: TestContext) {
   const node = new Node(context);
-  const started = await node.link.api.start({ kind: 'bootstrap', ...LOCAL, tcpPort: 0 });
+  const started = await node.link.worker.start({ kind: 'bootstrap', ...LOCAL, tcpPort: 0 });
   const address = {
     host: '127.0.0.1',
     port: started.udpPort,
@@ -57,30 +57,31 @@ async function startedBootstrap(context: TestContext) {
 const TUNNEL: StartOptions = { kind: 'tunnel', udp: true, ...LOCAL };
 const HELLO = Buffer.from('b70100010001c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c00540' + '00000000', 'hex');
 
-/** Collects frames of `channel` until they have `bytes` bytes; returns their hash. */
-function receiving(side: WorkerLink['side'], channel: number, bytes: number) {
+/** A channel that takes frames until there are `bytes` of them; `done` resolves with their hash. */
+function receiving(rings: WorkerLink['rings'], bytes: number) {
   const hashes = new Map<number, Buffer>();
   let taken = 0;
   let room: () => void = () => {};
-  const done = new Promise<string>((resolve) => {
-    side.run({
-      frame: (id, _flags, memory, offset, length) => {
-        assert.equal(id, channel);
-        const frame = Buffer.from(memory.subarray(offset, offset + length));
-        hashes.set(frame.readUInt32BE(0), frame);
-        taken += length;
-        if (taken >= bytes) resolve(hashOf(hashes));
-        return true;
-      },
-      ringRoom: () => room(),
-      channelRoom: () => room(),
-    });
+  let done: (hash: string) => void = () => {};
+  const whole = new Promise<string>((resolve) => {
+    done = resolve;
+  });
+  const channel = rings.open({
+    frame: (view) => {
+      const frame = Buffer.from(view);
+      hashes.set(frame.readUInt32BE(0), frame);
+      taken += frame.length;
+      if (taken >= bytes) done(hashOf(hashes));
+    },
+    flush: () => {},
+    room: () => room(),
+    failed: (error) => assert.fail(error),
   });
   const nextRoom = (): Promise<void> =>
     new Promise((resolve) => {
       room = resolve;
     });
-  return { done, nextRoom };
+  return { channel, done: whole, nextRoom };
 }
 
 /** Sorts frames, which may arrive in any order, by the number at the start of each. */
@@ -91,10 +92,8 @@ function hashOf(frames: ReadonlyMap<number, Buffer>): string {
 }
 
 async function sendFrames(
-  side: WorkerLink['side'],
-  channel: number,
+  { channel, nextRoom }: ReturnType<typeof receiving>,
   count: number,
-  nextRoom: () => Promise<void>,
 ): Promise<string> {
   const frames = new Map<number, Buffer>();
   for (let i = 0; i < count; i++) {
@@ -103,8 +102,14 @@ async function sendFrames(
     frames.set(i, frame);
     for (;;) {
       const room = nextRoom();
-      if (side.tryWrite(channel, 0, frame)) break;
-      await room;
+      const out = channel.reserve(frame.length, false);
+      if (out === undefined) {
+        await room;
+        continue;
+      }
+      out.set(frame);
+      channel.commit();
+      break;
     }
   }
   return hashOf(frames);
@@ -114,66 +119,67 @@ test('two workers become friends over a third, complete the handshake, and carry
   const { address } = await startedBootstrap(context);
   const listener = new Node(context);
   const connector = new Node(context);
-  const listening = await listener.link.api.start(TUNNEL);
+  const listening = await listener.link.worker.start(TUNNEL);
   assert.equal(listening.address.length, 38);
-  await connector.link.api.start(TUNNEL);
+  await connector.link.worker.start(TUNNEL);
   for (const { link } of [listener, connector]) {
-    assert.deepEqual(await link.api.bootstrap([address]), { failed: [] });
+    assert.deepEqual(await link.worker.bootstrap([address]), { failed: [] });
   }
 
   const admission = { prefixes: [Buffer.from('let me')], keys: [], deniedKeys: [] };
-  assert.equal(await listener.link.api.admitRequests(admission), true);
+  await listener.link.worker.admitRequests(admission);
 
-  const added = await connector.link.api.addFriend(listening.address, Buffer.from('let me in'));
+  const added = await connector.link.worker.addFriend(listening.address, Buffer.from('let me in'));
   assert.equal(added.code, 101);
-  assert.equal((await connector.link.api.addFriend(listening.address, Buffer.from('again'))).code, 103);
-  assert.equal((await connector.link.api.sendHandshake(added.friend, HELLO)).code, 204);
-  assert.equal((await connector.link.api.sendHandshake(added.friend + 1, HELLO)).code, 202);
-  await assert.rejects(connector.link.api.addFriend(Buffer.alloc(5), HELLO), /38 bytes/);
+  assert.equal((await connector.link.worker.addFriend(listening.address, Buffer.from('again'))).code, 103);
+  assert.equal((await connector.link.worker.sendHandshake(added.friend, HELLO)).code, 204);
+  assert.equal((await connector.link.worker.sendHandshake(added.friend + 1, HELLO)).code, 202);
+  const short = await connector.link.worker.addFriend(Buffer.alloc(5), HELLO);
+  assert.equal(short.code, 102);
+  assert.match(short.reason ?? '', /38 bytes/);
   await assert.rejects(
-    connector.link.api.sendHandshake(added.friend, Buffer.from('b705aa', 'hex')),
+    connector.link.worker.sendHandshake(added.friend, Buffer.from('b705aa', 'hex')),
     TunnelError.is,
   );
 
   const request = await listener.next('friend-request');
   assert.equal(Buffer.from(request.message).toString(), 'let me in');
-  const accepted = await listener.link.api.acceptFriend(request.publicKey);
+  const accepted = await listener.link.worker.acceptFriend(request.publicKey);
   assert.equal(accepted.code, 101);
   await Promise.all([
     listener.next('friend-path', ({ path }) => path !== 'none'),
     connector.next('friend-path', ({ path }) => path !== 'none'),
   ]);
 
-  assert.equal((await connector.link.api.sendHandshake(added.friend, HELLO)).code, 201);
+  assert.equal((await connector.link.worker.sendHandshake(added.friend, HELLO)).code, 201);
   const hello = await listener.next('handshake');
   assert.equal(hello.friend, accepted.friend);
   assert.deepEqual(Buffer.from(hello.packet), HELLO);
 
   const count = 1024;
-  assert.equal(await listener.link.api.openChannel(64, accepted.friend, 1024, 7), true);
-  assert.equal(await connector.link.api.openChannel(65, added.friend, 1024, 7), true);
-  const near = receiving(connector.link.side, 65, count * 1024);
-  const far = receiving(listener.link.side, 64, count * 1024);
-  // For a channel that does not exist: dropped, and its bytes returned.
-  assert.equal(connector.link.side.tryWrite(3, 0, Buffer.alloc(100)), true);
-  const [sentOut, sentBack] = await Promise.all([
-    sendFrames(connector.link.side, 65, count, near.nextRoom),
-    sendFrames(listener.link.side, 64, count, far.nextRoom),
-  ]);
+  const near = receiving(connector.link.rings, count * 1024);
+  const far = receiving(listener.link.rings, count * 1024);
+  assert.equal(await listener.link.worker.openChannel(far.channel.id, accepted.friend, 1024, 7), true);
+  assert.equal(await connector.link.worker.openChannel(near.channel.id, added.friend, 1024, 7), true);
+  // Of a channel that the worker does not know: dropped, and its bytes given back.
+  const stray = receiving(connector.link.rings, 1).channel;
+  stray.reserve(100, false);
+  stray.commit();
+  const [sentOut, sentBack] = await Promise.all([sendFrames(near, count), sendFrames(far, count)]);
   assert.equal(await far.done, sentOut);
   assert.equal(await near.done, sentBack);
 
-  const stats = await connector.link.api.channelStats(65);
+  const stats = await connector.link.worker.channelStats(near.channel.id);
   assert.equal(stats?.framesIn, count);
-  assert.equal(await connector.link.api.closeChannel(65), true);
-  assert.equal(await connector.link.api.channelStats(65), undefined);
-  assert.equal((await connector.link.api.stats()).datagramsDropped, 0);
+  assert.equal(await connector.link.worker.closeChannel(near.channel.id), true);
+  assert.equal(await connector.link.worker.channelStats(near.channel.id), undefined);
+  assert.equal((await connector.link.worker.stats()).datagramsDropped, 0);
 
   await listener.link.close();
   const gone = await connector.next('friend-path', ({ path }) => path === 'none');
   assert.equal(gone.friend, added.friend);
-  assert.equal(await connector.link.api.removeFriend(added.friend), true);
-  assert.equal(await connector.link.api.removeFriend(added.friend), false);
+  assert.equal(await connector.link.worker.removeFriend(added.friend), true);
+  assert.equal(await connector.link.worker.removeFriend(added.friend), false);
 });
 
 test('a taken port is reported with its own error', async (context) => {
@@ -181,7 +187,7 @@ test('a taken port is reported with its own error', async (context) => {
   const other = new Node(context);
   const udpPorts = { from: started.udpPort, to: started.udpPort };
   await assert.rejects(
-    other.link.api.start({ ...TUNNEL, udpPorts }),
+    other.link.worker.start({ ...TUNNEL, udpPorts }),
     (error) =>
       TunnelError.is(error) && error.code === 'ERR_LISTEN' && error.message.includes(`${started.udpPort}`),
   );

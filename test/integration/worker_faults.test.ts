@@ -38,14 +38,14 @@ for (const [fault, words] of [
   test(`a worker that dies (${fault}) gives one clear error, and every call rejects`, async (context) => {
     const { link, fatals } = faulty(context, fault);
     const fatal = once(link, 'fatal');
-    await link.api.start(LOCAL).catch((error: unknown) => assert.ok(died(error)));
+    await link.worker.start(LOCAL).catch((error: unknown) => assert.ok(died(error)));
     const node = { host: '127.0.0.1', port: 9, key: new Uint8Array(32) };
-    const calls = [link.api.bootstrap([node]), link.api.stats()];
+    const calls = [link.worker.bootstrap([node]), link.worker.stats()];
     const outcomes = Promise.allSettled(calls);
     await fatal;
     const [call] = await outcomes;
     assert.ok(fault.endsWith('turn') || (call?.status === 'rejected' && died(call.reason)));
-    await assert.rejects(link.api.stats(), died);
+    await assert.rejects(link.worker.stats(), died);
     assert.equal(fatals.length, 1);
     assert.match(fatals[0]!.message, words);
     assert.match(fatals[0]!.message, /start a new node/);
@@ -57,9 +57,9 @@ for (const [fault, words] of [
 test('a worker that hangs is terminated, and pending calls reject', async (context) => {
   const timers = new VirtualTimers();
   const { link, fatals } = faulty(context, 'hang-call', timers);
-  await link.api.start(LOCAL);
+  await link.worker.start(LOCAL);
   const node = { host: '127.0.0.1', port: 9, key: new Uint8Array(32) };
-  const call = assert.rejects(link.api.bootstrap([node]), /ERR_CLOSED|already closed/);
+  const call = assert.rejects(link.worker.bootstrap([node]), /ERR_CLOSED|already closed/);
   const closed = link.close();
   assert.equal(timers.running, 1);
   timers.advance(60_000);
@@ -70,15 +70,15 @@ test('a worker that hangs is terminated, and pending calls reject', async (conte
 
 test('a worker whose clean shutdown fails is closed all the same', async (context) => {
   const { link, fatals } = faulty(context, 'throw-close');
-  await link.api.start(LOCAL);
+  await link.worker.start(LOCAL);
   await link.close();
   assert.deepEqual(fatals, []);
-  await assert.rejects(link.api.stats(), (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED');
+  await assert.rejects(link.worker.stats(), (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED');
 });
 
 test('a link closed right after its start, or twice, closes cleanly', async (context) => {
   const { link } = faulty(context, 'none');
-  const [start] = [link.api.start(LOCAL).catch((error: unknown) => error)];
+  const [start] = [link.worker.start(LOCAL).catch((error: unknown) => error)];
   await Promise.all([link.close(), link.close()]);
   const outcome = await start;
   assert.ok(!(outcome instanceof Error) || TunnelError.is(outcome));
@@ -86,18 +86,18 @@ test('a link closed right after its start, or twice, closes cleanly', async (con
 
 test('a refusal by the worker arrives as the original error, and the worker survives', async (context) => {
   const { link, fatals } = faulty(context, 'none');
-  await assert.rejects(link.api.stats(), (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED');
-  const { udpPort } = await link.api.start(LOCAL);
+  await assert.rejects(link.worker.stats(), (error) => TunnelError.is(error) && error.code === 'ERR_CLOSED');
+  const { udpPort } = await link.worker.start(LOCAL);
   assert.ok(udpPort > 0);
   await assert.rejects(
-    link.api.start(LOCAL),
+    link.worker.start(LOCAL),
     (error) => TunnelError.is(error) && error.code === 'ERR_TOX_START',
   );
   await assert.rejects(
-    link.api.addFriend(new Uint8Array(38), new Uint8Array(1)),
+    link.worker.addFriend(new Uint8Array(38), new Uint8Array(1)),
     /bootstrap node has no friends/,
   );
-  assert.equal((await link.api.stats()).datagramsIn, 0);
+  assert.equal((await link.worker.stats()).datagramsIn, 0);
   assert.deepEqual(fatals, []);
 });
 
@@ -105,6 +105,6 @@ test('a missing entry file is one clear error as well', async (context) => {
   const link = WorkerLink.spawn({ entry: new URL('../support/no_such_worker.js', import.meta.url) });
   context.after(() => link.close());
   const fatal = once(link, 'fatal');
-  await assert.rejects(link.api.stats(), died);
+  await assert.rejects(link.worker.stats(), died);
   await fatal;
 });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BacklogGauge, BacklogTable, backlogBytes } from '../../src/ring/backlog.js';
-import { Inbox } from '../../src/ring/inbox.js';
-import { Outbox } from '../../src/ring/outbox.js';
-import { allocateRing, RingReader, RingWriter } from '../../src/ring/ring.js';
+import { allocateRing } from '../../src/ring/ring.js';
+import { RingReader } from '../../src/ring/ring_reader.js';
+import { RingWriter } from '../../src/ring/ring_writer.js';
 import { WAKE_BYTES, WakeWords } from '../../src/ring/wake_words.js';
 import { everyInterleaving, type Steps, type Thread } from '../support/interleavings.js';
 
@@ -50,9 +50,9 @@ class Pair {
   readonly #memory = allocateRing(64);
   readonly #wake = new SharedArrayBuffer(WAKE_BYTES);
 
-  outbox(steps: Steps, turns: (() => void)[], look: () => void): Outbox {
-    return new Outbox(
-      new RingWriter(this.#memory),
+  writer(steps: Steps, turns: (() => void)[], look: () => void): RingWriter {
+    return new RingWriter(
+      this.#memory,
       new WakeWords(this.#wake, 0),
       { ring: () => this.toConsumer.ring(steps) },
       () => turns.push(look),
@@ -62,55 +62,54 @@ class Pair {
   /** Writes `records` records, and waits for the bell when refused. */
   producer(records: number): Thread {
     return (steps) => {
-      const outbox = this.outbox(steps, [], () => {});
+      const writer = this.writer(steps, [], () => {});
       return () => {
         for (let i = 0; i < records; i++) {
-          let place = outbox.reserve(RECORD_BYTES);
+          let place = writer.reserve(RECORD_BYTES);
           while (place === undefined) {
             do this.toProducer.hear(steps);
-            while (!outbox.takeRoom());
-            place = outbox.reserve(RECORD_BYTES);
+            while (!writer.takeRoom());
+            place = writer.reserve(RECORD_BYTES);
           }
-          outbox.bytes[place] = i;
-          outbox.commit();
+          writer.bytes[place] = i;
+          writer.commit();
         }
       };
     };
   }
 
-  consumer(lingerTurns: number, budgetRecords: number): Thread {
+  consumer(budgetRecords: number): Thread {
     return (steps) => {
       const turns: (() => void)[] = [];
       const bell = { ring: () => this.toProducer.ring(steps) };
-      const inbox = new Inbox(new RingReader(this.#memory), new WakeWords(this.#wake, 0), bell, {
-        lingerTurns,
+      const reader = new RingReader(this.#memory, new WakeWords(this.#wake, 0), bell, {
         budgetRecords,
         nextTurn: (turn) => turns.push(turn),
       });
       return () => {
-        inbox.run((bytes, offset) => {
+        reader.run((bytes, offset) => {
           steps.note(() => this.taken.push(bytes[offset]!));
           return true;
         });
-        eventLoop(steps, turns, this.toConsumer, () => inbox.rung());
+        eventLoop(steps, turns, this.toConsumer, () => reader.rung());
       };
     };
   }
 }
 
 describe('no wake-up is lost, whatever the order of the steps', () => {
-  for (const { records, lingerTurns, budgetRecords, preemptions } of [
-    { records: 1, lingerTurns: 0, budgetRecords: 8, preemptions: 9 },
-    { records: 2, lingerTurns: 0, budgetRecords: 8, preemptions: 5 },
-    { records: 2, lingerTurns: 1, budgetRecords: 1, preemptions: 4 },
-    { records: 4, lingerTurns: 0, budgetRecords: 8, preemptions: 3 },
-    { records: 4, lingerTurns: 0, budgetRecords: 1, preemptions: 3 },
+  for (const { records, budgetRecords, preemptions } of [
+    { records: 1, budgetRecords: 8, preemptions: 9 },
+    { records: 2, budgetRecords: 8, preemptions: 5 },
+    { records: 2, budgetRecords: 1, preemptions: 4 },
+    { records: 4, budgetRecords: 8, preemptions: 3 },
+    { records: 4, budgetRecords: 1, preemptions: 3 },
   ]) {
-    test(`${records} records, ${budgetRecords} per slice, ${lingerTurns} turns of lingering`, (t) => {
+    test(`${records} records, ${budgetRecords} per slice`, (t) => {
       const runs = everyInterleaving(() => {
         const pair = new Pair();
         return {
-          threads: [pair.producer(records), pair.consumer(lingerTurns, budgetRecords)],
+          threads: [pair.producer(records), pair.consumer(budgetRecords)],
           check: ([producerEnded]) => {
             assert.equal(producerEnded, true, 'the producer waits forever');
             assert.deepEqual(pair.taken, [...Array(records).keys()]);
@@ -176,27 +175,27 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
       const producer: Thread = (steps) => {
         const turns: (() => void)[] = [];
         const look = (): void => {
-          if (!outbox.takeRoom()) return;
+          if (!writer.takeRoom()) return;
           steps.note(() => {
             told = true;
           });
         };
-        const outbox = pair.outbox(steps, turns, () => {
+        const writer = pair.writer(steps, turns, () => {
           steps.note(() => ownFinds++);
           look();
         });
         return () => {
-          for (let i = 0; i < 2; i++) if (outbox.reserve(RECORD_BYTES) !== undefined) outbox.commit();
-          if (outbox.reserve(RECORD_BYTES) === undefined) {
+          for (let i = 0; i < 2; i++) if (writer.reserve(RECORD_BYTES) !== undefined) writer.commit();
+          if (writer.reserve(RECORD_BYTES) === undefined) {
             steps.note(() => {
               refused = true;
             });
           }
-          outbox.reserve(RECORD_BYTES); // by another user, who never commits
+          writer.reserve(RECORD_BYTES); // by another user, who never commits
           eventLoop(steps, turns, pair.toProducer, look);
         };
       };
-      return { threads: [producer, pair.consumer(0, 8)], check: () => assert.equal(told, refused) };
+      return { threads: [producer, pair.consumer(8)], check: () => assert.equal(told, refused) };
     }, 3);
     t.diagnostic(`${runs} orders; in ${ownFinds} of them the other user found it`);
     assert.ok(ownFinds > 0);
@@ -249,7 +248,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
 
 test('an awake consumer is not rung', () => {
   const pair = new Pair();
-  everyInterleaving(() => ({ threads: [pair.producer(2), pair.consumer(0, 8)], check: () => {} }), 0);
+  everyInterleaving(() => ({ threads: [pair.producer(2), pair.consumer(8)], check: () => {} }), 0);
   assert.deepEqual(pair.taken, [0, 1]);
   assert.equal(pair.toConsumer.rings, 0);
 });

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Path } from '../../src/core/tox_network.js';
+import { Relays } from '../../src/worker/bootstrap.js';
 import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
-import { Relays } from '../../src/worker/relays.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 const FRAME_BYTES = 1_300;
@@ -26,39 +26,39 @@ class End {
   #nextMs = 0;
 
   constructor(world: ToxWorld) {
-    this.channels = new ChannelSet((host, options) => new ReliableChannel(host, options), {
-      sendPacket: (friend, packet) => {
-        const result = this.person.tox.sendLossy(friend, packet);
-        return result === 'not-a-friend' ? 'failed' : result;
-      },
-      deliver: (_id, frame) => {
-        const number = new DataView(frame.buffer, frame.byteOffset).getUint32(0);
-        this.received[number] = (this.received[number] ?? 0) + 1;
-        this.receivedCount++;
-        return true;
-      },
-      drained: () => {},
-      seek: (friend) => void this.person.tox.seekFriend(friend),
-      failed: (_id, error) => this.errors.push(error.message),
-      wake: () => {
-        this.#nextMs = Number.NEGATIVE_INFINITY;
-      },
-    });
     this.person = world.person(
       {},
       {
         friendPath: (friend, path) => {
           this.paths.push(path);
-          this.channels.pathChanged(friend, path, world.sim.nowMs);
+          this.channels.pathChanged(friend, path);
         },
-        lossyPacket: (friend, packet) => void this.channels.receive(friend, packet, world.sim.nowMs),
+        lossyPacket: (friend, packet) => this.channels.receive(friend, packet),
       },
     );
+    this.channels = new ChannelSet({
+      createChannel: (host, options) => new ReliableChannel(host, options),
+      rings: {
+        write: (_id, frame) => {
+          const number = new DataView(frame.buffer, frame.byteOffset).getUint32(0);
+          this.received[number] = (this.received[number] ?? 0) + 1;
+          this.receivedCount++;
+          return true;
+        },
+        drained: () => {},
+      },
+      tox: this.person.tox,
+      nowMs: () => world.sim.nowMs,
+      failed: (_id, error) => this.errors.push(error.message),
+      wake: () => {
+        this.#nextMs = Number.NEGATIVE_INFINITY;
+      },
+    });
   }
 
   open(seed: number): void {
     const options = { frameBytes: FRAME_BYTES, tag: 7, seed };
-    assert.ok(this.channels.open(CHANNEL, 0, this.person.tox.friendPath(0), options));
+    assert.ok(this.channels.open(CHANNEL, 0, options));
   }
 
   /** @param busy whether there is more to send */
@@ -67,7 +67,7 @@ class End {
     while (busy && channel !== undefined && channel.backlogBytes < BACKLOG_BYTES) {
       const frame = new Uint8Array(FRAME_BYTES);
       new DataView(frame.buffer).setUint32(0, this.sent++);
-      this.channels.send(CHANNEL, frame, false, nowMs);
+      this.channels.frame(CHANNEL, 0, frame);
     }
     if (this.#nextMs <= nowMs) this.#nextMs = this.channels.pump(nowMs);
   }

@@ -1,9 +1,8 @@
 import type { ChannelStats } from '../../src/bridge/contract.js';
-import type { ChannelHandlers } from '../../src/bridge/node_channel.js';
-import { NodeChannel } from '../../src/bridge/node_channel.js';
-import type { Outcome } from '../../src/bridge/tox_node.js';
-import { TunnelError } from '../../src/core/errors.js';
-import type { PeerNode } from '../../src/peer/peer_port.js';
+import type { ChannelHandlers, Outcome, PeerChannel } from '../../src/bridge/tox_node.js';
+import type { TunnelError } from '../../src/core/errors.js';
+import type { PeerNode } from '../../src/peer/peer_session.js';
+import { CountingSink } from './mux_link.js';
 
 /** Lets promises that are ready continue. */
 export function turn(): Promise<void> {
@@ -14,12 +13,12 @@ export function turn(): Promise<void> {
  * One channel of a {@link FakeNode}: outgoing frames are kept or handed on, and the test makes the incoming
  * ones.
  */
-export class FakeChannel {
+export class FakeChannel extends CountingSink implements PeerChannel {
   readonly friend: number;
   readonly frameBytes: number;
   readonly tag: number;
   readonly handlers: ChannelHandlers;
-  readonly channel: NodeChannel;
+  readonly sink = this;
   /** Frames that were sent and that {@link onFrame} did not take. */
   frames: Uint8Array[] = [];
   onFrame: ((frame: Uint8Array) => void) | undefined;
@@ -31,34 +30,43 @@ export class FakeChannel {
   isGone = false;
   #slot = new Uint8Array(0);
 
-  constructor(id: number, friend: number, frameBytes: number, tag: number, handlers: ChannelHandlers) {
+  constructor(friend: number, frameBytes: number, tag: number, handlers: ChannelHandlers) {
+    super();
     this.friend = friend;
     this.frameBytes = frameBytes;
     this.tag = tag;
     this.handlers = handlers;
-    const fake = this;
-    this.channel = new NodeChannel(
-      {
-        get bytes() {
-          return fake.#slot;
-        },
-        get isClosed() {
-          return fake.isGone;
-        },
-        reserve: (_channel, _flags, bytes) => {
-          if (this.isGone) throw new TunnelError('ERR_CLOSED', 'the ring to the other thread');
-          if (this.frames.length >= this.room) return undefined;
-          this.#slot = new Uint8Array(bytes);
-          return 0;
-        },
-        commit: () => {
-          if (this.closed) return;
-          if (this.onFrame === undefined) this.frames.push(this.#slot);
-          else this.onFrame(this.#slot);
-        },
-      },
-      id,
-    );
+  }
+
+  reserve(bytes: number): Uint8Array | undefined {
+    if (this.isGone || this.frames.length >= this.room) return undefined;
+    this.#slot = new Uint8Array(bytes);
+    return this.#slot;
+  }
+
+  commit(): void {
+    this.count(this.#slot);
+    if (this.closed) return;
+    if (this.onFrame === undefined) this.frames.push(this.#slot);
+    else this.onFrame(this.#slot);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await turn();
+  }
+
+  async stats(): Promise<ChannelStats | undefined> {
+    await turn();
+    if (this.closed) return undefined;
+    return {
+      backlogBytes: 0,
+      inFlightBytes: this.inFlightBytes,
+      framesOut: 0,
+      framesIn: 0,
+      roundTripMs: 0,
+      packetsLost: 0,
+    };
   }
 
   /** Takes the frames that were sent and returns their types. */
@@ -91,7 +99,6 @@ export class FakeNode implements PeerNode {
   onOpen: ((channel: FakeChannel) => void) | undefined;
   /** Pending answers to `openChannel`, which the test gives. */
   held: (() => void)[] | undefined;
-  #nextId = 0;
 
   /** The channels that are open now. */
   get open(): FakeChannel[] {
@@ -104,21 +111,23 @@ export class FakeNode implements PeerNode {
     return channel;
   }
 
-  async sendHandshake(friend: number, packet: Uint8Array): Promise<Outcome> {
-    await turn();
-    if (this.sendError !== undefined) throw this.sendError;
-    this.sent.push(packet);
-    if (this.outcome.code === 201) this.onHandshake?.(packet);
-    return { ...this.outcome, friend };
-  }
+  readonly worker = {
+    sendHandshake: async (friend: number, packet: Uint8Array): Promise<Outcome> => {
+      await turn();
+      if (this.sendError !== undefined) throw this.sendError;
+      this.sent.push(packet);
+      if (this.outcome.code === 201) this.onHandshake?.(packet);
+      return { ...this.outcome, friend };
+    },
+  };
 
   async openChannel(
     friend: number,
     frameBytes: number,
     tag: number,
     handlers: ChannelHandlers,
-  ): Promise<NodeChannel> {
-    const channel = new FakeChannel(this.#nextId++, friend, frameBytes, tag, handlers);
+  ): Promise<PeerChannel> {
+    const channel = new FakeChannel(friend, frameBytes, tag, handlers);
     if (this.openError === undefined) {
       this.channels.push(channel);
       this.onOpen?.(channel);
@@ -127,30 +136,6 @@ export class FakeNode implements PeerNode {
     if (held === undefined) await turn();
     else await new Promise<void>((resolve) => held.push(resolve));
     if (this.openError !== undefined) throw this.openError;
-    return channel.channel;
-  }
-
-  async closeChannel(channel: NodeChannel): Promise<void> {
-    const fake = this.#find(channel);
-    if (fake !== undefined) fake.closed = true;
-    await turn();
-  }
-
-  async channelStats(channel: NodeChannel): Promise<ChannelStats | undefined> {
-    await turn();
-    const fake = this.#find(channel);
-    if (fake === undefined || fake.closed) return undefined;
-    return {
-      backlogBytes: 0,
-      inFlightBytes: fake.inFlightBytes,
-      framesOut: 0,
-      framesIn: 0,
-      roundTripMs: 0,
-      packetsLost: 0,
-    };
-  }
-
-  #find(channel: NodeChannel): FakeChannel | undefined {
-    return this.channels.find((fake) => fake.channel === channel);
+    return channel;
   }
 }

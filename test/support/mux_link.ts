@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/core/clock.js';
 import { Session } from '../../src/mux/session/session.js';
 import type { SessionOptions } from '../../src/mux/session/session_options.js';
+import { DATAGRAM } from '../../src/mux/wire/frame.js';
 import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
 
 /** A clock that a test advances. */
@@ -28,8 +29,19 @@ export function ids(seed: number): () => Uint8Array {
   return () => Uint8Array.from({ length: 16 }, () => random() * 256);
 }
 
+/** Counts what is committed, as a channel's sink does. */
+export class CountingSink {
+  framesSent = 0;
+  bytesSent = 0;
+
+  protected count(frame: Uint8Array): void {
+    if (frame[0] !== DATAGRAM) this.framesSent++;
+    this.bytesSent += frame.length;
+  }
+}
+
 /** A sink that keeps its frames; it accepts at most `room` of them, or what `takes` allows. */
-export class ListSink implements FrameSink {
+export class ListSink extends CountingSink implements FrameSink {
   frames: Uint8Array[] = [];
   urgent: boolean[] = [];
   room = Number.POSITIVE_INFINITY;
@@ -50,6 +62,7 @@ export class ListSink implements FrameSink {
   commit(): void {
     if (this.#slot === undefined) throw new Error('commit without reserve');
     this.frames.push(this.#slot);
+    this.count(this.#slot);
     this.urgent.push(this.#urgent);
     this.#slot = undefined;
   }
@@ -184,13 +197,14 @@ export class MuxLink {
   }
 }
 
-class Way implements FrameSink {
+class Way extends CountingSink implements FrameSink {
   frames: Uint8Array[] = [];
   room: number;
   refused = false;
   #slot: Uint8Array | undefined;
 
   constructor(room: number) {
+    super();
     this.room = room;
   }
 
@@ -206,6 +220,7 @@ class Way implements FrameSink {
   commit(): void {
     if (this.#slot === undefined) throw new Error('commit without reserve');
     this.frames.push(this.#slot);
+    this.count(this.#slot);
     this.#slot = undefined;
   }
 }

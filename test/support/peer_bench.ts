@@ -5,8 +5,8 @@ import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { ourOffer } from '../../src/mux/wire/agreement.js';
 import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/mux/wire/handshake.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
-import { ConnectorPeer, type Prover } from '../../src/peer/connector_peer.js';
-import { ListenerPeer, type ListenerPeerPort } from '../../src/peer/listener_peer.js';
+import { ConnectorPeer, type TicketProver } from '../../src/peer/connector_peer.js';
+import { ListenerPeer, type ListenerPeerEvents } from '../../src/peer/listener_peer.js';
 import type { Grant } from '../../src/rules/rule_book.js';
 import { FakeNode, turn } from './fake_node.js';
 import { VirtualTimers } from './virtual_timers.js';
@@ -59,9 +59,9 @@ interface BenchOptions {
   readonly patienceMs?: number;
   readonly timers?: VirtualTimers;
   /** The connector's ticket; none by default. */
-  readonly prover?: Prover;
+  readonly prover?: TicketProver;
   /** How the listener judges a hello; by default the peer is allowed by its key. */
-  readonly onHello?: ListenerPeerPort['onHello'];
+  readonly onHello?: ListenerPeerEvents['onHello'];
   readonly limits?: Partial<Limits>;
   /** Whether round trips are measured and reported; off by default, because that takes pings. */
   readonly roundTrips?: boolean;
@@ -114,10 +114,9 @@ abstract class PeerBench {
     this.onTold?.(line);
   };
 
-  protected port() {
+  protected context() {
     return {
       node: this.node,
-      publicKey: 'KEY',
       timers: this.timers,
       logger: {
         log: (level: string, message: string) => {
@@ -126,6 +125,11 @@ abstract class PeerBench {
       },
       patienceMs: this.patienceMs,
       limits: this.limits,
+    };
+  }
+
+  protected events() {
+    return {
       onCode: (code: number, detail?: string) =>
         this.tell(`code ${code}${detail === undefined ? '' : ` ${detail}`}`),
       onStatus: (status: string, path: string) => {
@@ -151,21 +155,17 @@ export class ConnectorBench extends PeerBench {
 
   constructor(options: BenchOptions = {}) {
     super(options);
-    this.peer = new ConnectorPeer(
-      {
-        ...this.port(),
-        prover: options.prover,
-        onSession: (session) => {
-          this.session = session;
-          this.sessions.push(session);
-        },
-        onWaiting: (message) => this.tell(`waiting ${message}`),
-        onFailed: (error) => {
-          this.failures.push(error);
-        },
+    this.peer = new ConnectorPeer(this.context(), { friend: 5, publicKey: 'KEY' }, options.prover, {
+      ...this.events(),
+      onSession: (session) => {
+        this.session = session;
+        this.sessions.push(session);
       },
-      5,
-    );
+      onWaiting: (message) => this.tell(`waiting ${message}`),
+      onFailed: (error) => {
+        this.failures.push(error);
+      },
+    });
   }
 
   /** The session UUID of the latest hello. */
@@ -192,14 +192,15 @@ export class ListenerBench extends PeerBench {
     super(options);
     const { onHello = () => ({ kind: 'welcome', grant: BY_KEY, proof: undefined }) } = options;
     this.peer = new ListenerPeer(
+      this.context(),
+      { friend: 7, publicKey: 'KEY' },
       {
-        ...this.port(),
+        ...this.events(),
         onHello,
         onGrant: (grant) => this.grants.push(grant),
         onIdle: () => this.idle++,
         onLeft: () => this.left++,
       },
-      7,
     );
   }
 

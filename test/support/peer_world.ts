@@ -1,7 +1,7 @@
 import { AccessPolicy } from '../../src/access/policy.js';
 import type { MuxStream } from '../../src/mux/stream/stream_api.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
-import { TicketProver } from '../../src/peer/ticket_prover.js';
+import { TicketProver } from '../../src/peer/connector_peer.js';
 import type { FakeNode } from './fake_node.js';
 import { ConnectorBench, ListenerBench, PLAIN_TARGET } from './peer_bench.js';
 import { seeded } from './sim_clock.js';

@@ -3,13 +3,14 @@ import { systemTimers } from '../../src/core/clock.js';
 import { Session } from '../../src/mux/session/session.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import type { FrameSink } from '../../src/mux/wire/frame_sink.js';
+import { CountingSink } from './mux_link.js';
 
 const FRAME_BYTES = 1344;
 /** Maximum number of frames in flight, as in a ring. */
 const FRAMES_UNDER_WAY = 512;
 
 /** Carries frames to the other session, a batch in each turn of the event loop; refuses when full. */
-class FrameLine implements FrameSink {
+class FrameLine extends CountingSink implements FrameSink {
   from: Session | undefined;
   to: Session | undefined;
   #frames: Uint8Array[] = [];
@@ -27,7 +28,10 @@ class FrameLine implements FrameSink {
   }
 
   commit(): void {
-    if (this.#reserved !== undefined) this.#frames.push(this.#reserved);
+    if (this.#reserved !== undefined) {
+      this.#frames.push(this.#reserved);
+      this.count(this.#reserved);
+    }
     this.#reserved = undefined;
     if (this.#scheduled) return;
     this.#scheduled = true;

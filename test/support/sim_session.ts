@@ -27,7 +27,9 @@ function simSession(
   };
   const gauge = new BacklogGauge(memory, 0, BACKLOG_BYTES, announce, reserveBytes);
   let reserved: { readonly frame: Uint8Array; readonly urgent: boolean; readonly lossy: boolean } | undefined;
-  const sink: FrameSink = {
+  const sink: FrameSink & { framesSent: number; bytesSent: number } = {
+    framesSent: 0,
+    bytesSent: 0,
     reserve(bytes, urgent, lossy = false) {
       if (!gauge.fits(bytes, urgent)) return undefined;
       reserved = { frame: new Uint8Array(bytes), urgent, lossy };
@@ -36,6 +38,8 @@ function simSession(
     commit() {
       if (reserved === undefined) throw new Error('commit without reserve');
       gauge.take(reserved.frame.length);
+      if (!reserved.lossy) sink.framesSent++;
+      sink.bytesSent += reserved.frame.length;
       end.send(reserved.frame, reserved.urgent, reserved.lossy);
     },
   };

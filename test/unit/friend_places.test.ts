@@ -50,11 +50,13 @@ function bench(maxPeers = MAX_PEERS) {
     outcome: undefined as Outcome | undefined,
     error: undefined as Error | undefined,
     path: 'none' as Path,
-    acceptFriend: async (key: Uint8Array): Promise<Outcome> => {
-      await turn();
-      if (node.error !== undefined) throw node.error;
-      accepted.push(key[0]!);
-      return node.outcome ?? { code: 101, friend: key[0]! };
+    worker: {
+      acceptFriend: async (key: Uint8Array): Promise<Outcome> => {
+        await turn();
+        if (node.error !== undefined) throw node.error;
+        accepted.push(key[0]!);
+        return node.outcome ?? { code: 101, friend: key[0]! };
+      },
     },
     removeFriend: async (friend: number) => {
       await turn();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HeldDoorbell } from '../../src/ring/held_doorbell.js';
+import { HeldDoorbell } from '../../src/ring/doorbell.js';
 
 function held(): { bell: HeldDoorbell; rings: () => number; closed: () => boolean; answer: () => void } {
   let rings = 0;
@@ -33,9 +33,9 @@ test('a held bell rings once on release, however often it was rung', () => {
   bell.ring();
   bell.ring();
   assert.equal(rings(), 0);
-  bell.letGo();
+  bell.release();
   assert.equal(rings(), 1);
-  bell.letGo();
+  bell.release();
   assert.equal(rings(), 1);
   bell.ring();
   assert.equal(rings(), 2);
@@ -44,7 +44,7 @@ test('a held bell rings once on release, however often it was rung', () => {
 test('a held bell that nobody rang stays silent', () => {
   const { bell, rings } = held();
   bell.hold();
-  bell.letGo();
+  bell.release();
   assert.equal(rings(), 0);
 });
 
@@ -53,7 +53,7 @@ test('a bell closed while held does not ring', () => {
   bell.hold();
   bell.ring();
   bell.close();
-  bell.letGo();
+  bell.release();
   assert.ok(closed());
   assert.equal(rings(), 0);
 });

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** For each folder of src/: a file that it must not import, and one that it may. */
 const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = {
-  '.': { refused: 'worker/node_worker', allowed: 'tunnel/listener' },
+  '.': { refused: 'worker/tox_worker', allowed: 'tunnel/listener' },
   core: { refused: 'mux/wire/reasons', allowed: 'core/errors' },
   ring: { refused: 'bridge/contract', allowed: 'core/limits' },
   control: { refused: 'cli/api', allowed: 'core/errors' },
@@ -23,14 +23,14 @@ const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = 
   'mux/schedule': { refused: 'mux/session/session', allowed: 'core/limits' },
   'mux/datagram': { refused: 'mux/stream/stream', allowed: 'mux/wire/frame' },
   'mux/stream': { refused: 'mux/session/session', allowed: 'mux/datagram/datagrams' },
-  'mux/session': { refused: 'ring/outbox', allowed: 'mux/stream/stream' },
+  'mux/session': { refused: 'ring/ring_writer', allowed: 'mux/stream/stream' },
   forward: { refused: 'forward/entry/local', allowed: 'mux/stream/stream_api' },
   'forward/entry': { refused: 'forward/exit/dial', allowed: 'forward/proxy/proxy_client' },
   'forward/exit': { refused: 'mux/session/session', allowed: 'forward/pipe' },
   'forward/proxy': { refused: 'forward/entry/local', allowed: 'forward/pipe' },
   'forward/reverse': { refused: 'forward/entry/local', allowed: 'rules/forward_spec' },
   'forward/stream': { refused: 'forward/entry/local', allowed: 'forward/exit/serve' },
-  bridge: { refused: 'worker/node_worker', allowed: 'ring/main_side' },
+  bridge: { refused: 'worker/tox_worker', allowed: 'ring/main_rings' },
   worker: { refused: 'bridge/tox_node', allowed: 'bridge/contract' },
   'worker/channel': { refused: 'worker/channel_set', allowed: 'worker/channel/recovery/loss_recovery' },
   'worker/channel/bundles': {
@@ -46,9 +46,9 @@ const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = 
     allowed: 'worker/channel/xorshift',
   },
   'worker/net': { refused: 'worker/tox/tox', allowed: 'core/ip' },
-  'worker/tox': { refused: 'worker/tunnel_node', allowed: 'worker/net/network' },
+  'worker/tox': { refused: 'worker/friends', allowed: 'worker/net/network' },
   peer: { refused: 'tunnel/listener', allowed: 'mux/session/session' },
-  tunnel: { refused: 'ring/main_side', allowed: 'peer/listener_peer' },
+  tunnel: { refused: 'ring/main_rings', allowed: 'peer/listener_peer' },
   cli: { refused: 'bridge/tox_node', allowed: 'index' },
   'cli/commands': { refused: 'mux/session/session', allowed: 'cli/service/serve' },
   'cli/options': { refused: 'cli/commands/listen', allowed: 'cli/process/io' },

@@ -343,7 +343,7 @@ describe('a peer under limits', () => {
     bench.peer.friendPath('udp');
     await bench.pass(200);
     assert.equal(bench.left, 1);
-    assert.deepEqual(bench.take(), ['warn a friend without a handshake for 5 s is dropped']);
+    assert.deepEqual(bench.take(), ['warn dropped a friend that made no handshake within 5 s']);
   });
 
   test('other packets than a handshake do not keep a friend', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Relays } from '../../src/worker/relays.js';
+import { Relays } from '../../src/worker/bootstrap.js';
 
 const key = (first: number): Uint8Array => new Uint8Array(32).fill(first);
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChannelId, ChannelStats } from '../../src/bridge/contract.js';
-import { StatsLog } from '../../src/worker/stats_log.js';
+import { logStats } from '../../src/worker/channel_set.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const QUIET: ChannelStats = {
@@ -17,13 +17,9 @@ function world() {
   const timers = new VirtualTimers();
   const lines: string[] = [];
   const channels = new Map<ChannelId, ChannelStats>();
-  const log = new StatsLog({
-    timers,
-    log: (level, message) => lines.push(`${level} ${message}`),
-    channels: () => channels,
-    others: () => ({ datagramsIn: 7 }),
-  });
-  return { timers, lines, channels, log };
+  const logger = { log: (level: string, message: string) => lines.push(`${level} ${message}`) };
+  const stop = logStats({ stats: () => channels.entries() }, timers, logger, () => ({ datagramsIn: 7 }));
+  return { timers, lines, channels, stop };
 }
 
 test('an active channel logs a line per second, with the worker’s figures next to its own', () => {
@@ -53,10 +49,10 @@ test('an idle channel logs no line, unless frames wait in it', () => {
 });
 
 test('once stopped it writes nothing and leaves no timer', () => {
-  const { timers, lines, channels, log } = world();
+  const { timers, lines, channels, stop } = world();
   channels.set(3, { ...QUIET, backlogBytes: 10 });
   timers.advance(1_000);
-  log.stop();
+  stop();
   timers.advance(10_000);
   assert.equal(lines.length, 1);
   assert.equal(timers.running, 0);

@@ -6,7 +6,10 @@ import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/bridge/to
 import type { WorkerCalls, WorkerLinkEvents } from '../../src/bridge/worker_link.js';
 import { DescriptorBudget } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
-import type { MainSideHandlers } from '../../src/ring/main_side.js';
+import { MainRings } from '../../src/ring/main_rings.js';
+import { FLAG_URGENT } from '../../src/ring/record.js';
+import { allocateShared } from '../../src/ring/shared.js';
+import { WorkerRings } from '../../src/ring/worker_rings.js';
 import { turn } from '../support/fake_node.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -23,13 +26,12 @@ const NO_OUTCOME = { code: 101, friend: 3 } as const;
 /** A worker of the test's. */
 class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
   readonly calls: string[] = [];
-  handlers: MainSideHandlers | undefined;
   startError: TunnelError | undefined;
   openError: TunnelError | undefined;
   closeError: TunnelError | undefined;
   /** Told while the worker starts, before it answers. */
   early: WorkerEvent[] = [];
-  readonly api: WorkerCalls = {
+  readonly worker: WorkerCalls = {
     start: async () => {
       for (const event of this.early) this.emit('event', event);
       await turn();
@@ -41,7 +43,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       return { failed: [] };
     },
     addFriend: async () => NO_OUTCOME,
-    admitRequests: async () => true,
+    admitRequests: async () => {},
     seenAddresses: async () => [],
     acceptFriend: async () => NO_OUTCOME,
     removeFriend: async () => true,
@@ -65,20 +67,16 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       iterations: 0,
     }),
   };
-  readonly side = {
-    isClosed: false,
-    bytes: new Uint8Array(100),
-    run: (handlers: MainSideHandlers) => {
-      this.handlers = handlers;
-    },
-    reserve: (id: number, flags: number, bytes: number) => {
-      this.calls.push(`reserve ${id} ${flags} ${bytes}`);
-      return bytes > 50 ? undefined : 7;
-    },
-    commit: () => {
-      this.calls.push('commit');
-    },
-  };
+  readonly rings: MainRings;
+  /** The worker's end. */
+  readonly far: WorkerRings;
+
+  constructor() {
+    super();
+    const pair = allocateShared(4096);
+    this.rings = new MainRings(pair.main);
+    this.far = new WorkerRings(pair.worker);
+  }
 
   tell(event: WorkerEvent): void {
     this.emit('event', event);
@@ -86,6 +84,8 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
 
   async close(): Promise<void> {
     this.calls.push('closed');
+    this.rings.close();
+    this.far.close();
   }
 }
 
@@ -197,25 +197,32 @@ test('a second node takes its own descriptors from the budget, and gives them ba
 
 test('a channel gets its frames, writes into the ring under its id, and is closed once', async () => {
   const { node, link } = await started();
-  await turn();
   const heard: string[] = [];
+  const sent: string[] = [];
+  link.far.run({
+    frame: (id, flags, frame) => sent.push(`${id} ${flags} ${frame.join(' ')}`),
+    room: () => {},
+  });
   const channel = await node.openChannel(5, 1344, 99, {
     ...HANDLERS,
     frame: (frame) => heard.push(frame.join(' ')),
     failed: (error) => heard.push(error.code),
   });
-  assert.equal(link.calls.at(-1), `open ${channel.id} 5 1344 99`);
-  link.handlers?.frame(channel.id, 0, Uint8Array.of(1, 2, 3), 1, 2);
+  const opened = /^open (\d+) 5 1344 99$/.exec(link.calls.at(-1) ?? '');
+  const id = Number(opened?.[1]);
+  link.far.write(id, Uint8Array.of(2, 3));
+  channel.sink.reserve(3, true)?.fill(8);
+  channel.sink.commit();
+  for (let turns = 0; turns < 20; turns++) await turn();
   assert.deepEqual(heard, ['2 3']);
-  channel.reserve(10, true)?.fill(8);
-  channel.commit();
-  assert.deepEqual(link.calls.slice(-2), [`reserve ${channel.id} 1 10`, 'commit']);
-  assert.deepEqual([...link.side.bytes.subarray(6, 18)], [0, ...Array<number>(10).fill(8), 0]);
-  assert.equal(channel.reserve(60, false), undefined);
+  assert.deepEqual(sent, [`${id} ${FLAG_URGENT} 8 8 8`]);
   link.closeError = new TunnelError('ERR_WORKER_DIED', 'gone');
-  await node.closeChannel(channel);
-  link.handlers?.frame(channel.id, 0, Uint8Array.of(1), 0, 1);
+  await channel.close();
+  assert.equal(link.calls.at(-1), `close ${id}`);
+  link.far.write(id, Uint8Array.of(1));
+  for (let turns = 0; turns < 20; turns++) await turn();
   assert.deepEqual(heard, ['2 3']);
+  await node.close();
 });
 
 test('a channel that fails hears of it, even before the call that opened it was answered', async () => {

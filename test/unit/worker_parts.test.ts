@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
+import type { Path } from '../../src/core/tox_network.js';
+import { FLAG_URGENT } from '../../src/ring/record.js';
 import { joinBy, joinThroughProxy } from '../../src/worker/bootstrap.js';
 import type { ChannelHost } from '../../src/worker/channel/channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
-import { createLogGate } from '../../src/worker/log_gate.js';
-import { createRandomPool } from '../../src/worker/random_pool.js';
+import { createRandomPool, gatedLogger } from '../../src/worker/run_worker.js';
 
 test('an allowance lets a burst through, then its rate, and never saves up more than the burst', () => {
   const allowance = new Allowance(3, 2, 0);
@@ -26,22 +27,22 @@ test('an allowance lets a burst through, then its rate, and never saves up more 
 test('a log gate keeps what is too deep and too much to itself, and says how much that was', () => {
   let nowMs = 0;
   const lines: string[] = [];
-  const log = createLogGate(
+  const logger = gatedLogger(
     'info',
     () => nowMs,
     (level, message) => lines.push(`${level} ${message}`),
   );
-  log('debug', 'deep');
-  log('info', 'wanted');
-  log('error', 'wanted');
+  logger.log('debug', 'deep');
+  logger.log('info', 'wanted');
+  logger.log('error', 'wanted');
   assert.deepEqual(lines, ['info wanted', 'error wanted']);
-  for (let i = 0; i < 1000; i++) log('warn', 'flood');
+  for (let i = 0; i < 1000; i++) logger.log('warn', 'flood');
   assert.ok(lines.length <= 202);
   const refused = 1002 - lines.length;
   nowMs = 1000;
   lines.length = 0;
-  log('info', 'later');
-  assert.deepEqual(lines, [`warn ${refused} log lines were left out: too many at once`, 'info later']);
+  logger.log('info', 'later');
+  assert.deepEqual(lines, [`warn ${refused} log lines were dropped: too many at once`, 'info later']);
 });
 
 test('a random pool gives each byte of its source once, in whatever pieces it is asked', () => {
@@ -146,14 +147,15 @@ const OPTIONS = { frameBytes: 1024, tag: 1, seed: 2 };
 /** Channels that write down what they are told. */
 function channelSet() {
   const did: string[] = [];
-  const ports = new Map<number, ChannelHost>();
+  const hosts = new Map<number, ChannelHost>();
   const dueMs = new Map<number, number>();
   let made = 0;
-  const set = new ChannelSet(
-    (port, { online }) => {
+  let path: Path = 'udp';
+  const set = new ChannelSet({
+    createChannel: (host, { online }) => {
       const name = ++made;
       did.push(`${name} made ${online ? 'online' : 'offline'}`);
-      ports.set(name, port);
+      hosts.set(name, host);
       return {
         send: (frame, urgent) => void did.push(`${name} send ${Buffer.from(frame)} ${urgent}`),
         receive: (packet) => void did.push(`${name} receive ${Buffer.from(packet)}`),
@@ -168,41 +170,50 @@ function channelSet() {
         backlogBytes: 10 * name,
       };
     },
-    {
-      sendPacket: (friend) => {
-        did.push(`packet to ${friend}`);
-        return 'sent';
-      },
-      deliver: (id) => did.push(`deliver from ${id}`) > 0,
+    rings: {
+      write: (id) => did.push(`deliver from ${id}`) > 0,
       drained: (id, bytes) => void did.push(`drained ${id} ${bytes}`),
-      failed: (id, error) => void did.push(`failed ${id} ${error.code}`),
-      wake: () => void did.push('wake'),
     },
-  );
+    tox: {
+      sendLossy: (friend) => {
+        did.push(`packet to ${friend}`);
+        return friend === 99 ? 'not-a-friend' : 'sent';
+      },
+      seekFriend: () => true,
+      friendPath: () => path,
+    },
+    nowMs: () => 0,
+    failed: (id, error) => void did.push(`failed ${id} ${error.code}`),
+    wake: () => void did.push('wake'),
+  });
+  const open = (id: number, friend: number, at: Path = 'udp'): boolean => {
+    path = at;
+    return set.open(id, friend, OPTIONS);
+  };
   const take = (): string[] => did.splice(0).filter((what) => what !== 'wake');
-  return { set, take, did, ports, dueMs };
+  return { set, open, take, did, hosts, dueMs };
 }
 
 test('a channel gets the frames of its id and the packets of its friend, and is pumped after them', () => {
-  const { set, take, did } = channelSet();
-  assert.equal(set.open(65, 3, 'udp', OPTIONS), true);
+  const { set, open, take, did } = channelSet();
+  assert.equal(open(65, 3), true);
   set.pump(0);
   assert.deepEqual(take(), ['1 made online', '1 pump']);
-  assert.equal(set.send(65, Buffer.from('f'), true, 0), true);
-  assert.equal(set.receive(3, Buffer.from('p'), 0), true);
+  set.frame(65, FLAG_URGENT, Buffer.from('f'));
+  set.receive(3, Buffer.from('p'));
   assert.ok(did.includes('wake'));
   set.pump(0);
   set.pump(0);
   assert.deepEqual(take(), ['1 send f true', '1 receive p', '1 pump']);
-  assert.equal(set.send(66, Buffer.from('f'), false, 0), false);
-  assert.equal(set.receive(4, Buffer.from('p'), 0), false);
-  assert.deepEqual(take(), []);
+  set.frame(66, 0, Buffer.from('frame'));
+  set.receive(4, Buffer.from('p'));
+  assert.deepEqual(take(), ['drained 66 5'], 'the bytes of a frame that no channel takes go back');
 });
 
 test('a channel is pumped when it asked to be, and the set tells the next time', () => {
-  const { set, take, dueMs } = channelSet();
-  set.open(1, 1, 'none', OPTIONS);
-  set.open(2, 2, 'udp', OPTIONS);
+  const { set, open, take, dueMs } = channelSet();
+  open(1, 1, 'none');
+  open(2, 2);
   dueMs.set(1, 50);
   dueMs.set(2, 80);
   assert.equal(set.pump(0), 50);
@@ -213,42 +224,43 @@ test('a channel is pumped when it asked to be, and the set tells the next time',
 });
 
 test('a closed channel gives back what it held, and its friend may have another', () => {
-  const { set, take } = channelSet();
-  set.open(1, 7, 'udp', OPTIONS);
-  assert.equal(set.open(1, 8, 'udp', OPTIONS), false);
-  assert.equal(set.open(65, 7, 'udp', OPTIONS), true);
+  const { set, open, take } = channelSet();
+  open(1, 7);
+  assert.equal(open(1, 8), false);
+  assert.equal(open(65, 7), true);
   assert.deepEqual(take(), ['1 made online', 'drained 1 10', '2 made online']);
   assert.equal(set.close(1), false);
-  set.receive(7, Buffer.from('p'), 0);
+  set.receive(7, Buffer.from('p'));
   assert.deepEqual(take(), ['2 receive p']);
   set.closeOfFriend(7);
   assert.deepEqual(take(), ['drained 65 20']);
-  assert.equal(set.receive(7, Buffer.from('p'), 0), false);
+  set.receive(7, Buffer.from('p'));
+  assert.deepEqual(take(), []);
 });
 
 test('path changes freeze and thaw the friend’s channel alone', () => {
-  const { set, take } = channelSet();
-  set.open(1, 7, 'udp', OPTIONS);
-  set.open(2, 8, 'udp', OPTIONS);
+  const { set, open, take } = channelSet();
+  open(1, 7);
+  open(2, 8);
   set.pump(0);
   take();
-  set.pathChanged(7, 'none', 0);
-  set.pathChanged(7, 'udp', 0);
-  set.pathChanged(9, 'udp', 0);
+  set.pathChanged(7, 'none');
+  set.pathChanged(7, 'udp');
+  set.pathChanged(9, 'udp');
   set.pump(0);
   assert.deepEqual(take(), ['1 freeze', '1 thaw', '1 pump']);
-  set.roomAbove();
+  set.room();
   set.pump(0);
   assert.deepEqual(take(), ['1 pump', '2 pump']);
 });
 
 test('a channel that cannot go on is closed in the next turn, and told of once', () => {
-  const { set, take, ports } = channelSet();
-  set.open(1, 7, 'udp', OPTIONS);
+  const { set, open, take, hosts } = channelSet();
+  open(1, 7);
   set.pump(0);
   take();
-  ports.get(1)!.fail(new TunnelError('ERR_LIMIT', 'x'));
-  ports.get(1)!.fail(new TunnelError('ERR_CLOSED', 'y'));
+  hosts.get(1)!.fail(new TunnelError('ERR_LIMIT', 'x'));
+  hosts.get(1)!.fail(new TunnelError('ERR_CLOSED', 'y'));
   set.pump(0);
   set.pump(0);
   assert.deepEqual(take(), ['1 pump', 'drained 1 10', 'failed 1 ERR_LIMIT']);
@@ -256,13 +268,15 @@ test('a channel that cannot go on is closed in the next turn, and told of once',
 });
 
 test('what a channel sends and delivers goes out under its own friend and id', () => {
-  const { set, take, ports } = channelSet();
-  set.open(5, 7, 'udp', OPTIONS);
+  const { open, take, hosts } = channelSet();
+  open(5, 7);
   take();
-  assert.equal(ports.get(1)!.sendPacket(Buffer.from('p')), 'sent');
-  assert.equal(ports.get(1)!.deliver(Buffer.from('f')), true);
-  ports.get(1)!.drained(3);
+  assert.equal(hosts.get(1)!.sendPacket(Buffer.from('p')), 'sent');
+  assert.equal(hosts.get(1)!.deliver(Buffer.from('f')), true);
+  hosts.get(1)!.drained(3);
   assert.deepEqual(take(), ['packet to 7', 'deliver from 5', 'drained 5 3']);
+  open(6, 99);
+  assert.equal(hosts.get(2)!.sendPacket(Buffer.from('p')), 'failed', 'a friend that is gone');
 });
 
 test('through a proxy a node by name is a relay alone, under the address that stands for it', () => {
@@ -285,7 +299,7 @@ test('through a proxy a node by name is a relay alone, under the address that st
   assert.deepEqual(join('192.0.2.1', 'a.example'), []);
   assert.deepEqual(done, ['bootstrap 192.0.2.1 33445', 'relay 192.0.2.1 443', 'relay 100::9 443']);
   assert.deepEqual(join('192.0.2.1', 'full.example'), ['full.example:33445 (toxcore refused it)']);
-  assert.match(join('a.example')[0] ?? '', /^no way to others: .*numeric address$/);
+  assert.match(join('a.example')[0] ?? '', /^no way to friends: .*numeric address$/);
   const short = { host: '192.0.2.1', port: 1, key: key.subarray(1) };
   assert.deepEqual(joinThroughProxy([short], names, instance), [
     '192.0.2.1:1 (its key has 31 bytes, not 32)',

@@ -4,7 +4,7 @@ import type { MuxStream, OpenRequest, StreamHandlers } from '../stream/stream_ap
 import type { Reason } from '../wire/reasons.js';
 import type { Target } from '../wire/target.js';
 
-/** A stream of the peer, as long as its consumer has not answered. */
+/** A stream that the peer asks for, until its consumer has answered. */
 export class PendingRequest implements OpenRequest {
   readonly target: Target;
   readonly opener: OpenRequest['opener'];
@@ -40,14 +40,14 @@ export class PendingRequest implements OpenRequest {
     this.#stream.refuse(reason, text);
   }
 
-  /** The stream was reset before it was answered. */
+  /** The peer reset the stream before it was answered. */
   cancel(): void {
     this.#cancelled = true;
     this.onCancelled?.();
   }
 }
 
-/** For a request whose answer comes too late or twice. */
+/** The error for an answer that comes too late or twice. */
 function answeredError(isCancelled: boolean): TunnelError {
   return isCancelled
     ? new TunnelError('ERR_STREAM_RESET', 'the far end no longer wants it; drop the connection', {

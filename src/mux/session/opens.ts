@@ -6,21 +6,21 @@ import type { Stream } from '../stream/stream.js';
 import type { PendingRequest } from './open_request.js';
 import type { SessionLimits } from './session_options.js';
 
-/** An OPEN that waits is refused when no stream has ended for this long, in milliseconds. */
+/** A waiting OPEN is refused when no stream has ended for this long, in milliseconds. */
 export const PLACE_WAIT_MS = 10_000;
-/** An OPEN is refused when it has waited this long, whatever for, in milliseconds. */
+/** An OPEN is refused when it has waited this long for any reason, in milliseconds. */
 export const OPEN_WAIT_MS = 300_000;
 
 export interface OpensOptions {
   readonly limits: Required<SessionLimits>;
   readonly clock: Clock;
-  /** Sends the OPEN of a stream of ours. */
+  /** Sends the OPEN of our stream. */
   readonly send: (stream: Stream) => void;
-  /** Takes a request of the peer. */
+  /** Takes a request from the peer. */
   readonly onOpen: (request: PendingRequest) => void;
 }
 
-/** Decides when our OPENs are sent, and when those of the peer reach our consumer. */
+/** Decides when our OPENs are sent, and when the peer's OPENs reach our consumer. */
 export class Opens {
   readonly #clock: Clock;
   readonly #send: OpensOptions['send'];
@@ -29,7 +29,7 @@ export class Opens {
   readonly #theirs: OpenQueue;
   #refused = 0;
   #frozenAtMs: number | undefined;
-  /** How long the session has been frozen in all. Waits do not count that time. */
+  /** Total time for which the session was frozen. Waits do not count it. */
   #frozenMs = 0;
 
   constructor({ limits, clock, send, onOpen }: OpensOptions) {
@@ -38,7 +38,7 @@ export class Opens {
     this.#send = send;
     this.#onOpen = onOpen;
     const rate = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
-    // The limits bound the peer. Our own streams have the bound of the protocol alone.
+    // The limits apply to the peer. Only the protocol limits our own streams.
     const noRate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
     this.#ours = new OpenQueue(MAX_STREAMS_PER_PEER, noRate, {
       noPlace: `${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
@@ -54,12 +54,12 @@ export class Opens {
     return this.#ours.waiting + this.#theirs.waiting;
   }
 
-  /** OPENs of the peer refused so far because of a limit. */
+  /** The peer's OPENs that a limit has refused so far. */
   get refused(): number {
     return this.#refused;
   }
 
-  /** @throws {TunnelError} ERR_LIMIT when no further stream of ours may even wait */
+  /** @throws {TunnelError} ERR_LIMIT when too many of our streams wait already */
   expectRoom(): void {
     const { open, waiting } = this.#ours;
     if (open + waiting < MAX_STREAMS_PER_PEER + MAX_WAITING_OPENS) return;
@@ -77,7 +77,7 @@ export class Opens {
     });
   }
 
-  /** Bounded by the OPENs that a peer may have unanswered. */
+  /** The number is bounded by the peer's limit of unanswered OPENs. */
   addTheirs(stream: Stream, request: PendingRequest): void {
     this.#theirs.add(stream, {
       sinceMs: this.#nowMs(),
@@ -89,26 +89,26 @@ export class Opens {
     });
   }
 
-  /** A stream is over, whether it has passed or waits. */
+  /** Forgets a stream that is over, whether its OPEN has passed or still waits. */
   forget(stream: Stream): void {
     (stream.isOurs ? this.#ours : this.#theirs).forget(stream);
   }
 
-  /** Passes and refuses what is due. @returns whether there was any */
+  /** Passes and refuses the OPENs that are due. @returns whether there were any */
   admit(): boolean {
     const nowMs = this.#nowMs();
     const anyOfOurs = this.#ours.admit(nowMs);
     return this.#theirs.admit(nowMs) || anyOfOurs;
   }
 
-  /** Milliseconds until {@link admit} may have something to do; Infinity while nothing waits, or while frozen. */
+  /** Milliseconds until {@link admit} may have work; Infinity while nothing waits, or while frozen. */
   nextMs(): number {
     if (this.#frozenAtMs !== undefined) return Number.POSITIVE_INFINITY;
     const nowMs = this.#nowMs();
     return Math.min(this.#ours.nextMs(nowMs), this.#theirs.nextMs(nowMs));
   }
 
-  /** Stops the clock of all waits: no stream can end while the peer is offline. */
+  /** Stops the clock for all waits: no stream can end while the peer is offline. */
   freeze(): void {
     this.#frozenAtMs ??= this.#clock.nowMs();
   }
@@ -130,16 +130,17 @@ interface WaitingOpen {
 }
 
 /**
- * The streams that one end opened, and its OPENs that wait, in order of arrival. OPENs pass at a rate, and only
- * while the end has fewer streams than it may. An OPEN is refused only when no stream ends for a while, or when
- * it has waited very long: an end that opens many short streams is slowed down, not refused.
+ * The streams that one end opened, and its waiting OPENs in order of arrival. OPENs pass at a limited
+ * rate, and only while the end has fewer streams than its limit. An OPEN is refused only when no
+ * stream has ended for a while, or when it has waited very long. So an end that opens many short
+ * streams is slowed down, not refused.
  */
 class OpenQueue {
   readonly #places: number;
   readonly #rate: Allowance;
   readonly #texts: { readonly noPlace: string; readonly tooLong: string };
   readonly #waiting = new Map<Stream, WaitingOpen>();
-  /** Streams that have passed and are not over. */
+  /** Streams whose OPEN has passed and that are not over. */
   #open = 0;
   /** When the last place was taken. */
   #fullSinceMs = 0;
@@ -172,7 +173,7 @@ class OpenQueue {
       const passes = !this.#isFull() && this.#rate.take(nowMs);
       if (!passes && nowMs < this.#refusedAtMs(waiting)) break;
       any = true;
-      // A stream that is refused counts for the moment until it is forgotten.
+      // A refused stream counts until it is forgotten, a moment later.
       this.#waiting.delete(stream);
       this.#open++;
       if (passes) {
@@ -200,7 +201,7 @@ class OpenQueue {
 
   #refusedAtMs({ sinceMs }: WaitingOpen): number {
     const tooLongMs = sinceMs + OPEN_WAIT_MS;
-    // While it is full, no stream has ended since the last place was taken.
+    // While all places are taken, no stream has ended since the last place was.
     return this.#isFull()
       ? Math.min(tooLongMs, Math.max(sinceMs, this.#fullSinceMs) + PLACE_WAIT_MS)
       : tooLongMs;

@@ -2,24 +2,24 @@ import { TunnelError } from '../../core/errors.js';
 import { readU32, writeU64 } from '../wire/codec.js';
 import { TOKEN_BYTES } from '../wire/frame.js';
 
-/** Gets the round trip in milliseconds; undefined when the session closed before the answer came. */
+/** Receives the round trip in milliseconds; undefined when the session closed before the answer came. */
 export type PingCallback = (roundTripMs: number | undefined) => void;
 
-/** Callers that may wait for one answer. */
+/** Maximum of callers that wait for one answer. */
 const MAX_WAITERS = 1024;
 /** Share of a new sample in the smoothed round trip. Source: RFC 9002, section 5.3. */
 const SAMPLE_SHARE = 1 / 8;
 
-/** Our PINGs, one unanswered at a time, and the round trip they measure. */
+/** Our PINGs, at most one unanswered, and the round trip that they measure. */
 export class Pinger {
   readonly #token = new Uint8Array(TOKEN_BYTES);
   #count = 0;
   #wanted = false;
   #sentMs: number | undefined;
-  /** The path was away meanwhile: the answer says nothing about the round trip. */
+  /** The path was lost meanwhile, so the answer says nothing about the round trip. */
   #spoiled = false;
   #waiting: PingCallback[] = [];
-  /** An answer that those who wait have not been told. */
+  /** An answer that the callbacks have not received yet. */
   #answerMs: number | undefined;
   #smoothedMs: number | undefined;
   #sampledMs: number | undefined;
@@ -29,23 +29,23 @@ export class Pinger {
     return this.#smoothedMs;
   }
 
-  /** A PING is to be sent. */
+  /** True when a PING must be sent. */
   get isDue(): boolean {
     return this.#wanted;
   }
 
-  /** Asks for a PING, unless one is unanswered. @returns true when one is to be sent */
+  /** Asks for a PING, unless one is unanswered. @returns true when one must be sent */
   want(): boolean {
     this.#wanted = this.#sentMs === undefined;
     return this.#wanted;
   }
 
-  /** True when the round trip was not measured within `ageMs`. */
+  /** True when the last measurement is older than `ageMs`. */
   isStale(nowMs: number, ageMs: number): boolean {
     return this.#sampledMs === undefined || nowMs - this.#sampledMs > ageMs;
   }
 
-  /** @throws {TunnelError} ERR_LIMIT when too many wait already */
+  /** @throws {TunnelError} ERR_LIMIT when too many callbacks wait already */
   wait(callback: PingCallback): void {
     if (this.#waiting.length >= MAX_WAITERS) {
       throw new TunnelError('ERR_LIMIT', `${MAX_WAITERS} pings wait for an answer; wait for one of them`);
@@ -53,7 +53,7 @@ export class Pinger {
     this.#waiting.push(callback);
   }
 
-  /** Notes that the PING goes out now. @returns its token; good until the next one */
+  /** Records that the PING leaves now. @returns its token, valid until the next PING */
   sent(nowMs: number): Uint8Array {
     this.#count++;
     writeU64(this.#token, 0, this.#count);
@@ -63,7 +63,7 @@ export class Pinger {
     return this.#token;
   }
 
-  /** The token of a PONG stands at `frame[at]`. Another than the last one's is ignored. */
+  /** Takes a PONG whose token is at `frame[at]`. Ignores any token but the last PING's. */
   answered(frame: Uint8Array, at: number, nowMs: number): void {
     if (this.#sentMs === undefined) return;
     if (readU32(frame, at) !== readU32(this.#token, 0)) return;
@@ -78,7 +78,7 @@ export class Pinger {
     this.#answerMs = roundTripMs;
   }
 
-  /** Tells those who wait, if the answer has come. */
+  /** Calls the callbacks if the answer has come. */
   settle(): void {
     if (this.#answerMs === undefined) return;
     const roundTripMs = this.#answerMs;
@@ -86,7 +86,7 @@ export class Pinger {
     this.#tell(roundTripMs);
   }
 
-  /** The path is away: what is unanswered measures an outage. */
+  /** The path is lost: an unanswered PING would measure the outage. */
   spoil(): void {
     this.#spoiled = true;
   }
@@ -103,5 +103,53 @@ export class Pinger {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const callback of waiting) callback(roundTripMs);
+  }
+}
+
+export interface KeepAliveOptions {
+  /** Silence after which to send a PING, in milliseconds. */
+  readonly keepAliveMs: number;
+  /** Silence after which the peer counts as dead, in milliseconds; longer than `keepAliveMs`. */
+  readonly deadlineMs: number;
+}
+
+/** Measures how long the peer has been silent, and decides what to do. Its clock stops while frozen. */
+export class KeepAlive {
+  readonly #options: KeepAliveOptions;
+  #heardMs: number;
+  #frozen = false;
+
+  constructor(options: KeepAliveOptions, nowMs: number) {
+    this.#options = options;
+    this.#heardMs = nowMs;
+  }
+
+  heard(nowMs: number): void {
+    this.#heardMs = nowMs;
+  }
+
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  /** The peer gets its full time again. */
+  thaw(nowMs: number): void {
+    this.#frozen = false;
+    this.#heardMs = nowMs;
+  }
+
+  check(nowMs: number): 'alive' | 'idle' | 'dead' {
+    if (this.#frozen) return 'alive';
+    const silentMs = nowMs - this.#heardMs;
+    if (silentMs >= this.#options.deadlineMs) return 'dead';
+    return silentMs >= this.#options.keepAliveMs ? 'idle' : 'alive';
+  }
+
+  /** Milliseconds until the result of {@link check} changes, 0 or more; Infinity while frozen. */
+  nextMs(nowMs: number): number {
+    if (this.#frozen) return Number.POSITIVE_INFINITY;
+    const silentMs = nowMs - this.#heardMs;
+    const { keepAliveMs, deadlineMs } = this.#options;
+    return Math.max(0, (silentMs < keepAliveMs ? keepAliveMs : deadlineMs) - silentMs);
   }
 }

@@ -1,3 +1,4 @@
+import { Allowance } from '../../core/allowance.js';
 import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
@@ -7,15 +8,13 @@ import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
 import type { StreamParts } from '../stream/stream_parts.js';
 import { violation } from '../wire/codec.js';
 import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from '../wire/frame.js';
+import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { ID_BYTES, isNilAt, newId } from '../wire/stream_id.js';
 import { encodeTarget, type Target } from '../wire/target.js';
-import { CountingSink } from './counting_sink.js';
-import { KeepAlive } from './keep_alive.js';
 import { PendingRequest } from './open_request.js';
 import { Opens } from './opens.js';
-import { PeerRates } from './peer_rates.js';
-import type { PingCallback } from './pinger.js';
+import { KeepAlive, type PingCallback } from './pinger.js';
 import { SessionControl } from './session_control.js';
 import {
   DEFAULT_DEADLINE_MS,
@@ -24,44 +23,45 @@ import {
   type SessionStats,
   withDefaults,
 } from './session_options.js';
-import { StreamMemory } from './stream_memory.js';
-import { StreamTable } from './stream_table.js';
+import { StreamMemory, StreamTable } from './stream_table.js';
 
-/** Round trips older than this are measured again before a window is tuned by them. */
+/** A round trip older than this is measured again before it tunes a window. */
 const ROUND_TRIP_AGE_MS = 1000;
 
 /**
- * All the streams with one peer: frames in, frames out. It has no timer and no socket: its owner
- * calls {@link receive} for each frame that came, {@link flush} after a batch of them,
- * {@link writable} when a sink that refused has room, and {@link tick} after {@link nextTickMs}.
+ * All the streams with one peer: frames in, frames out. It has no timer and no socket. Its owner
+ * calls {@link receive} for each frame that arrives, {@link flush} after a batch of them,
+ * {@link writable} when the sink that refused has room, and {@link tick} after {@link nextTickMs}.
  */
 export class Session {
   readonly #options: SessionOptions;
-  readonly #sink: CountingSink;
+  readonly #sink: FrameSink;
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #control: SessionControl;
   readonly #keepAlive: KeepAlive;
   readonly #memory: StreamMemory;
-  readonly #rates: PeerRates;
+  readonly #controlFramesPerSecond: number;
+  /** Control frames that the peer may send now. A burst may hold twice a second's worth. */
+  readonly #controlFrames: Allowance;
   readonly #opens: Opens;
   readonly #table = new StreamTable();
   readonly #host: StreamHost;
-  /** OPENs of the peer that got no OPENED and no REFUSED yet. */
+  /** The peer's OPENs without OPENED or REFUSED. */
   #unanswered = 0;
   #news: Stream[] = [];
   #mayDrain: Stream[] = [];
-  /** Frames may be sent: a listener waits for the connector's first one. */
+  /** True once frames may be sent: a listener waits for the connector's first frame. */
   #started: boolean;
-  /** Handlers or the scheduler run: what is due is sent after them. */
+  /** True while handlers or the scheduler run: due frames are sent after them. */
   #busy = false;
   #closed = false;
   #heard = false;
   #framesReceived = 0;
   #bytesReceived = 0;
-  /** When the last stream was over. */
+  /** When the last stream ended. */
   #busyMs: number;
-  /** As {@link nextTickMs} said last. */
+  /** When the next tick is due, as {@link nextTickMs} last said. */
   #tickAtMs = Number.POSITIVE_INFINITY;
 
   /** A connector's session sends its first PING at once. */
@@ -70,9 +70,14 @@ export class Session {
     this.#options = options;
     this.#clock = clock;
     const limits = withDefaults(options.limits);
-    this.#sink = new CountingSink(options.sink);
+    this.#sink = options.sink;
     this.#memory = new StreamMemory(limits, options.frameBytes);
-    this.#rates = new PeerRates(limits, clock.nowMs());
+    this.#controlFramesPerSecond = limits.controlFramesPerSecond;
+    this.#controlFrames = new Allowance(
+      2 * limits.controlFramesPerSecond,
+      limits.controlFramesPerSecond,
+      clock.nowMs(),
+    );
     this.#opens = new Opens({
       limits,
       clock,
@@ -87,7 +92,6 @@ export class Session {
       onRefusalSent: () => {
         this.#unanswered--;
       },
-      framesSent: () => this.#sink.frames,
     });
     this.#started = options.role === 'connector';
     this.#scheduler = new Scheduler(this.#started);
@@ -101,12 +105,12 @@ export class Session {
     return this.#closed;
   }
 
-  /** Streams that are not over, those included whose last frames wait to be sent. */
+  /** Streams that are not over, including streams whose last frames wait to be sent. */
   get streamCount(): number {
     return this.#table.size;
   }
 
-  /** Milliseconds since there was a stream; 0 while there is one. */
+  /** Milliseconds without a stream; 0 while there is one. */
   get idleMs(): number {
     return this.#table.size > 0 ? 0 : this.#clock.nowMs() - this.#busyMs;
   }
@@ -117,10 +121,11 @@ export class Session {
   }
 
   /**
-   * Opens a stream to a target that the far end dials. Beyond 4096 it waits for another to end, and is refused when none does.
+   * Opens a stream to a target that the far end dials. Beyond 4096 streams it waits for another to
+   * end, and is refused when none does.
    *
    * @throws {TunnelError} ERR_ADDRESS_INVALID for the target, ERR_LIMIT when too many wait already,
-   *   ERR_PEER_GONE when the session is closed or the peer said BYE
+   *   ERR_PEER_GONE when the session is closed or the peer has sent BYE
    */
   open(target: Target, handlers: StreamHandlers): MuxStream {
     const wanted = encodeTarget(target);
@@ -137,8 +142,8 @@ export class Session {
   }
 
   /**
-   * Takes one frame; the view is read during the call alone. Handlers hear of it in {@link flush}.
-   * Ignores all frames once closed.
+   * Takes one frame. The view must be valid during the call only. Handlers are called in
+   * {@link flush}. A closed session ignores all frames.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote): call `close('protocol-error')`; ERR_LIMIT (remote) for
    *   too many frames: call `close('limit')`
@@ -152,10 +157,12 @@ export class Session {
     if (this.#closed) return;
     if (frame.length < HEADER_BYTES) throw violation(`a frame of ${frame.length} bytes`);
     if (frame.length > this.#options.frameBytes) {
-      throw violation(`a frame of ${frame.length} bytes; agreed were ${this.#options.frameBytes}`);
+      throw violation(
+        `a frame of ${frame.length} bytes; the handshake agreed on ${this.#options.frameBytes}`,
+      );
     }
     const type = frame[0]!;
-    if (type !== DATA && type !== DATAGRAM) this.#rates.takeControlFrame(this.#clock.nowMs());
+    if (type !== DATA && type !== DATAGRAM) this.#takeControlFrame();
     if (type >= FIRST_SESSION_TYPE) {
       this.#control.receive(type, frame);
       if (this.#control.hasControl) this.#scheduler.controlDue(this.#control);
@@ -166,7 +173,7 @@ export class Session {
     this.#bytesReceived += frame.length;
   }
 
-  /** After a batch of frames: tells the handlers, gives credit, sends what is due. */
+  /** Call after a batch of frames: calls the handlers, gives credit, and sends what is due. */
   flush(): void {
     if (this.#heard) {
       this.#heard = false;
@@ -194,8 +201,8 @@ export class Session {
   }
 
   /**
-   * Looks after the peer's silence and the OPENs that wait.
-   * @returns dead: nothing came for too long, call {@link abandon}
+   * Checks the peer's silence and the waiting OPENs.
+   * @returns dead: nothing arrived for too long, so call {@link abandon}
    */
   tick(): 'alive' | 'dead' {
     if (this.#closed) return 'alive';
@@ -206,7 +213,7 @@ export class Session {
     return 'alive';
   }
 
-  /** Milliseconds from now until {@link tick} has something to do; Infinity for never. */
+  /** Milliseconds until {@link tick} has work; Infinity when it never has. */
   nextTickMs(): number {
     if (this.#closed) return Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.nowMs();
@@ -222,7 +229,7 @@ export class Session {
     this.#control.pinger.spoil();
   }
 
-  /** The friend is back and the handshake said: the same sessions. */
+  /** The friend is back, and the handshake resumed the same sessions. */
   thaw(): void {
     this.#keepAlive.thaw(this.#clock.nowMs());
     this.#opens.thaw();
@@ -231,9 +238,9 @@ export class Session {
   }
 
   /**
-   * Measures the round trip. When a PING is unanswered already, its answer counts.
+   * Measures the round trip. When a PING is already unanswered, its answer counts.
    *
-   * @throws {TunnelError} ERR_PEER_GONE when closed, ERR_LIMIT when a thousand wait
+   * @throws {TunnelError} ERR_PEER_GONE when closed, ERR_LIMIT when 1024 callbacks wait
    */
   ping(callback: PingCallback): void {
     if (this.#closed) throw new TunnelError('ERR_PEER_GONE', 'nobody to ping; connect again');
@@ -245,9 +252,9 @@ export class Session {
   stats(): SessionStats {
     return {
       streams: this.#table.size,
-      framesSent: this.#sink.frames,
+      framesSent: this.#sink.framesSent,
       framesReceived: this.#framesReceived,
-      bytesSent: this.#sink.bytes,
+      bytesSent: this.#sink.bytesSent,
       bytesReceived: this.#bytesReceived,
       opensRefused: this.#opens.refused,
       roundTripMs: this.#control.pinger.smoothedMs,
@@ -257,8 +264,8 @@ export class Session {
   }
 
   /**
-   * Says BYE and resets all streams. What was put into frames before still arrives, so after the
-   * last stream has ended this loses nothing. @param text said to the peer, at most 255 bytes of it
+   * Sends BYE and resets all streams. Frames sent before still arrive, so nothing is lost once the
+   * last stream has ended. @param text for the peer; at most 255 bytes of it are sent
    */
   close(reason: Reason, text = ''): void {
     if (this.#closed) return;
@@ -268,21 +275,28 @@ export class Session {
     this.#pump();
   }
 
-  /** Resets all streams without a word to the peer: it is dead, or another process. */
+  /** Resets all streams without telling the peer: it is dead, or another process. */
   abandon(reason: Reason): void {
     if (!this.#closed) this.#shut(reason, false);
     this.#control.clear();
   }
 
+  /** @throws {TunnelError} ERR_LIMIT (remote) */
+  #takeControlFrame(): void {
+    if (this.#controlFrames.take(this.#clock.nowMs())) return;
+    const detail = `more than ${this.#controlFramesPerSecond} frames a second that carry no data`;
+    throw new TunnelError('ERR_LIMIT', detail, { remote: true });
+  }
+
   #receiveStreamFrame(type: number, frame: Uint8Array): void {
     const stream = this.#table.find(frame, 1);
     if (type === OPEN) {
-      if (stream !== undefined) throw violation('OPEN for a stream that is there');
+      if (stream !== undefined) throw violation('OPEN for an existing stream');
       this.#receiveOpen(frame);
     } else if (stream !== undefined) {
       stream.receive(type, frame);
     } else if (type === 0 || type > DATAGRAM) {
-      throw violation(`type ${type}, which is no frame`);
+      throw violation(`type ${type}, which is not a frame`);
     } else if (isNilAt(frame, 1)) {
       throw violation(`type ${type} for the session; it is for a stream`);
     }
@@ -304,7 +318,7 @@ export class Session {
     }
   }
 
-  /** The request reaches our consumer when the limits allow it, after this batch at the earliest. */
+  /** Queues a request. It reaches our consumer when the limits allow, after this batch at the earliest. */
   #enqueue(id: Uint8Array, creditOffset: number, target: Target): void {
     // After accept(), the consumer's handlers replace these.
     const handlers: StreamHandlers = { onReset: () => request.cancel() };
@@ -338,10 +352,10 @@ export class Session {
     if (this.#control.pinger.want()) this.#scheduler.controlDue(this.#control);
   }
 
-  /** Acts on the peer's BYE when all frames that it sent before have come. */
+  /** Acts on the peer's BYE once all frames sent before it have arrived. */
   #actOnBye(): void {
     const bye = this.#control.theirBye;
-    // The BYE itself is one of those received.
+    // The count of received frames includes the BYE.
     if (this.#closed || bye === undefined || this.#framesReceived <= bye.framesBefore) return;
     this.#shut(bye.reason, true);
     this.#control.clear();
@@ -351,7 +365,7 @@ export class Session {
   #shut(reason: Reason, remote: boolean): void {
     this.#closed = true;
     for (const stream of [...this.#table]) stream.abort(reason, remote);
-    // Those that ended in this batch have not heard of it; inside flush they will.
+    // Streams that ended in this batch have not been settled. Inside flush, flush does it.
     if (!this.#busy) for (const stream of this.#news.splice(0)) stream.settle();
   }
 

@@ -31,20 +31,18 @@ interface QueuedRefusal {
 export interface SessionControlOptions {
   readonly sink: FrameSink;
   readonly clock: Clock;
-  /** REFUSED was sent for an OPEN of the peer. */
+  /** Called when REFUSED has been sent for an OPEN of the peer. */
   readonly onRefusalSent: () => void;
-  /** Frames sent so far in this session. */
-  readonly framesSent: () => number;
 }
 
-/** The frames that no stream sends: PING, PONG, BYE, and REFUSED for streams that never were. */
+/** Sends the frames that belong to no stream: PING, PONG, BYE, and REFUSED for streams that never existed. */
 export class SessionControl implements Source {
   readonly turns: Turns = new Turns(this);
   readonly pinger = new Pinger();
   readonly #options: SessionControlOptions;
   readonly #pongToken = new Uint8Array(TOKEN_BYTES);
   #pongDue = false;
-  /** As many as the peer has unanswered OPENs, at most. */
+  /** At most as many as the peer has unanswered OPENs. */
   #refusals: QueuedRefusal[] = [];
   #theirBye: ByeBody | undefined;
   #bye: { readonly reason: Reason; readonly text: Uint8Array } | undefined;
@@ -59,7 +57,7 @@ export class SessionControl implements Source {
   }
 
   /**
-   * A frame for the session itself. Of several PINGs that wait for an answer the newest gets it.
+   * Takes a frame for the session itself. Of several PINGs that wait for an answer, only the newest gets one.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
@@ -76,7 +74,7 @@ export class SessionControl implements Source {
       if (this.#theirBye !== undefined) throw violation('BYE twice');
       this.#theirBye = readBye(frame);
     } else {
-      throw violation(`type ${type}, which is no frame`);
+      throw violation(`type ${type}, which is not a frame`);
     }
   }
 
@@ -84,13 +82,13 @@ export class SessionControl implements Source {
     this.#refusals.push(refusal);
   }
 
-  /** BYE, and nothing but BYE. */
+  /** Sends BYE, and nothing else. */
   bye(reason: Reason, text: string): void {
     this.clear();
     this.#bye = { reason, text: encodeText(text) };
   }
 
-  /** Nothing is to be sent any more. */
+  /** Discards everything that waits to be sent. */
   clear(): void {
     this.#pongDue = false;
     this.#refusals = [];
@@ -150,7 +148,7 @@ export class SessionControl implements Source {
     const { reason, text } = this.#bye;
     const out = this.#options.sink.reserve(byeBytes(text), true);
     if (out === undefined) return false;
-    writeBye(out, reason, this.#options.framesSent(), text);
+    writeBye(out, reason, this.#options.sink.framesSent, text);
     this.#options.sink.commit();
     this.#bye = undefined;
     return true;

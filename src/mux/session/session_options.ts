@@ -13,67 +13,67 @@ export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
 
 export interface SessionLimits {
-  /** Streams that the peer may have opened at once, 1 to 4096; others wait. Default 4096. */
+  /** Maximum of open streams that the peer opened, 1 to 4096; further ones wait. Default 4096. */
   readonly streams?: number;
-  /** Window a stream starts with, in bytes; default 256 KiB. */
+  /** Initial window of a stream, in bytes. Default 256 KiB. */
   readonly initialWindowBytes?: number;
-  /** What a stream's window may grow to, in bytes; default 16 MiB. */
+  /** Maximum window of a stream, in bytes. Default 16 MiB. */
   readonly maxStreamWindowBytes?: number;
-  /** What all windows together may grow by, in bytes; default 64 MiB. */
+  /** Maximum total growth of all windows, in bytes. Default 64 MiB. */
   readonly maxPeerWindowBytes?: number;
-  /** Memory of bytes that wait for missing ones; a stream that needs more is reset. Default no bound but the windows. */
+  /** Maximum memory for bytes that wait for missing ones; a stream that needs more is reset. Default: only the windows limit it. */
   readonly maxHeldBytes?: number;
-  /** Streams that the peer may open in a second, and at once after a pause twice as many; others wait. Default no bound. */
+  /** Streams that the peer may open per second, in a burst twice as many; further ones wait. Default: no limit. */
   readonly opensPerSecond?: number;
-  /** Frames other than DATA and DATAGRAM that it may send in a second, and twice as many at once; default no bound. */
+  /** Frames other than DATA and DATAGRAM that the peer may send per second, in a burst twice as many. Default: no limit. */
   readonly controlFramesPerSecond?: number;
-  /** Bytes written and not yet in frames at which `write` gives false; default 256 KiB. */
+  /** `write` returns false once this many bytes wait to be put into frames. Default 256 KiB. */
   readonly sendHighWaterBytes?: number;
 }
 
 export interface SessionOptions {
   readonly sink: FrameSink;
   readonly clock: Clock;
-  /** 16 bytes from a CSPRNG, new ones each time. */
+  /** Returns 16 new bytes from a CSPRNG. */
   readonly random16: () => Uint8Array;
-  /** Longest frame that the handshake agreed on, in bytes. */
+  /** Maximum frame length that the handshake agreed on, in bytes. */
   readonly frameBytes: number;
   readonly role: 'connector' | 'listener';
   /** The peer asks for a stream. */
   readonly onOpen: (request: OpenRequest) => void;
-  /** The peer said BYE and all it sent before has come; its streams were reset. The session is closed. */
+  /** The peer's BYE and everything sent before it have arrived. The session has reset its streams and closed. */
   readonly onBye?: (reason: Reason, text: string) => void;
-  /** `Session.tick` is due before the time that `Session.nextTickMs` said last: ask it again. */
+  /** `Session.tick` is due earlier than `Session.nextTickMs` last said: ask again. */
   readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
-  /** Silence after which the peer is asked for a sign of life, in milliseconds; default 10 000. */
+  /** Silence after which the session sends a PING, in milliseconds. Default 10 000. */
   readonly keepAliveMs?: number;
-  /** Silence after which the peer counts as dead, in milliseconds; default 30 000. */
+  /** Silence after which the peer counts as dead, in milliseconds. Default 30 000. */
   readonly deadlineMs?: number;
 }
 
 export interface SessionStats {
   readonly streams: number;
-  /** Those with datagrams are not counted: they may get lost. */
+  /** Excludes frames with datagrams, which may be lost. */
   readonly framesSent: number;
   readonly framesReceived: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Smoothed, in milliseconds; undefined until measured. */
+  /** Smoothed round trip in milliseconds; undefined until measured. */
   readonly roundTripMs: number | undefined;
-  /** OPENs of the peer that were refused because of a limit. */
+  /** The peer's OPENs that a limit refused. */
   readonly opensRefused: number;
-  /** Datagrams put into frames, come whole, and dropped at this end. */
+  /** Datagrams put into frames, received whole, and dropped at this end. */
   readonly datagramsSent: number;
   readonly datagramsReceived: number;
   readonly datagramsDropped: number;
-  /** Memory of datagrams that wait to be sent, for their parts, or for their consumer, in bytes. */
+  /** Memory of datagrams that wait to be sent, for missing parts, or for their consumer, in bytes. */
   readonly datagramBytes: number;
-  /** Memory that waits for missing bytes of streams, in bytes. */
+  /** Memory of stream bytes that wait for missing ones, in bytes. */
   readonly heldBytes: number;
   /** Bytes written by our consumers and not yet in frames. */
   readonly backlogBytes: number;
-  /** What windows may still grow by, in bytes. */
+  /** Growth left for all windows, in bytes. */
   readonly growthLeftBytes: number;
 }
 
@@ -90,7 +90,7 @@ export function withDefaults(limits: SessionLimits = {}): Required<SessionLimits
     sendHighWaterBytes: limits.sendHighWaterBytes ?? INITIAL_WINDOW_BYTES,
   };
   if (!(all.streams >= 1 && all.initialWindowBytes >= 1 && all.sendHighWaterBytes >= 1)) {
-    throw new RangeError('streams, initialWindowBytes and sendHighWaterBytes are at least 1');
+    throw new RangeError('streams, initialWindowBytes and sendHighWaterBytes must be at least 1');
   }
   return { ...all, maxStreamWindowBytes: Math.max(all.initialWindowBytes, all.maxStreamWindowBytes) };
 }

@@ -10,17 +10,21 @@ import {
 } from './frame.js';
 import type { Reason } from './reasons.js';
 
-/** The way out for frames: a ring's writer, the channel, or a test. */
+/** Where a session's frames go: a channel's way into the outbound ring, or a test. */
 export interface FrameSink {
   /**
-   * Room for one frame of exactly `bytes`, to be filled in place and then {@link commit}ted.
-   * `urgent` frames overtake the others in the channel; `lossy` ones may get lost on their way.
+   * Makes room for one frame of exactly `bytes`. The caller fills it in place and calls {@link commit}.
+   * `urgent` frames overtake the others in the channel; `lossy` frames may be lost on their way.
    *
-   * @returns undefined when there is no room now: `Session.writable` is to be called later
+   * @returns undefined when there is no room now; call `Session.writable` once there is
    */
   reserve(bytes: number, urgent: boolean, lossy?: boolean): Uint8Array | undefined;
-  /** Sends what the last {@link reserve} gave. */
+  /** Sends the frame that the last {@link reserve} made room for. */
   commit(): void;
+  /** Frames committed so far, except lossy ones: BYE tells the peer how many to expect. */
+  readonly framesSent: number;
+  /** Bytes of all frames committed so far. */
+  readonly bytesSent: number;
 }
 
 /**

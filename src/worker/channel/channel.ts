@@ -1,4 +1,7 @@
+import type { ChannelStats } from '../../bridge/contract.js';
 import type { TunnelError } from '../../core/errors.js';
+
+export type { ChannelStats };
 
 /** Result of handing a packet to toxcore. After `full` or `offline` a later attempt may succeed. */
 export type PacketResult = 'sent' | 'full' | 'offline' | 'failed';
@@ -23,19 +26,6 @@ export interface ChannelHost {
   seekPeer?(): void;
   /** Reports that the channel cannot continue. The channel does nothing more, and is closed soon after. */
   fail(error: TunnelError): void;
-}
-
-/** State and counters of a channel, as plain data that can cross the threads. */
-export interface ChannelStats {
-  /** Bytes of frames that were taken from the ring and have not been sent yet. */
-  readonly backlogBytes: number;
-  /** Bytes sent and not yet acknowledged; 0 where toxcore keeps track of that itself. */
-  readonly inFlightBytes: number;
-  readonly framesOut: number;
-  readonly framesIn: number;
-  /** Smoothed round-trip time in ms; 0 while unknown. */
-  readonly roundTripMs: number;
-  readonly packetsLost: number;
 }
 
 /**

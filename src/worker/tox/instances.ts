@@ -1,3 +1,4 @@
+import type { SeenAddress } from '../../bridge/contract.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_PACKET_BYTES } from '../../core/packets.js';
 import type { FriendNumber, Path } from '../../core/tox_network.js';
@@ -12,7 +13,7 @@ import type { BridgeFunctions, Pointer } from './exports.js';
 import type { Guard } from './guard.js';
 import type { EventTable } from './imports.js';
 import type { Staging } from './memory.js';
-import { readSeenAddresses, SEEN_BYTES, type SeenAddress } from './seen_addresses.js';
+import { readSeenAddresses, SEEN_BYTES } from './seen_addresses.js';
 import type { BootstrapNode, FriendAdd, SendResult, Tox } from './tox.js';
 
 /** What all instances of one module share. */

@@ -1,18 +1,5 @@
+import type { SeenAddress, SocketPlace } from '../../bridge/contract.js';
 import { IPV4_BYTES, IPV6_BYTES, ipText } from '../../core/ip.js';
-
-/** A numeric address and a port. */
-export interface SocketPlace {
-  readonly ip: string;
-  readonly port: number;
-}
-
-/** How a DHT node sees our UDP socket. */
-export interface SeenAddress {
-  /** The DHT node. */
-  readonly by: SocketPlace;
-  /** Our address as it sees it: behind a NAT, the NAT's address. */
-  readonly as: SocketPlace;
-}
 
 // The format of wasm/seen_addresses.c. The port is big endian.
 //

@@ -1,6 +1,6 @@
+import type { SeenAddress } from '../../bridge/contract.js';
 import type { FriendNumber, Path } from '../../core/tox_network.js';
 import type { Network } from '../net/network.js';
-import type { SeenAddress } from './seen_addresses.js';
 
 /** Result of sending a packet. After `full` or `offline` a later attempt may succeed. */
 export type SendResult = 'sent' | 'full' | 'offline' | 'not-a-friend' | 'failed';

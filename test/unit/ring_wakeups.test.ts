@@ -1,36 +1,37 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Inbox, type InboxOptions } from '../../src/ring/inbox.js';
-import { Outbox } from '../../src/ring/outbox.js';
-import { allocateRing, RingReader, RingWriter } from '../../src/ring/ring.js';
+import { allocateRing } from '../../src/ring/ring.js';
+import { RingReader, type RingReaderOptions } from '../../src/ring/ring_reader.js';
+import { RingWriter } from '../../src/ring/ring_writer.js';
 import { WAKE_BYTES, WakeWords } from '../../src/ring/wake_words.js';
+import { PlainWriter } from '../support/plain_ring.js';
 
 /** Both ends of a ring in one thread; bells and turns happen when the test says so. */
-function pair(options: InboxOptions = {}, capacityBytes = 1024) {
+function pair(options: RingReaderOptions = {}, capacityBytes = 1024) {
   const memory = allocateRing(capacityBytes);
   const wake = new SharedArrayBuffer(WAKE_BYTES);
   const turns: (() => void)[] = [];
   const rings = { consumer: 0, producer: 0 };
-  const outbox = new Outbox(
-    new RingWriter(memory),
+  const writer = new RingWriter(
+    memory,
     new WakeWords(wake, 0),
     { ring: () => void rings.consumer++ },
     () => {},
   );
-  const inbox = new Inbox(
-    new RingReader(memory),
+  const reader = new RingReader(
+    memory,
     new WakeWords(wake, 0),
     { ring: () => void rings.producer++ },
-    { lingerTurns: 0, nextTurn: (turn) => turns.push(turn), ...options },
+    { nextTurn: (turn) => turns.push(turn), ...options },
   );
   const taken: string[] = [];
   const take = (bytes: Uint8Array, offset: number, length: number): boolean =>
     taken.push(Buffer.from(bytes.subarray(offset, offset + length)).toString()) > 0;
   const write = (text: string): boolean => {
-    const place = outbox.reserve(text.length);
+    const place = writer.reserve(text.length);
     if (place === undefined) return false;
-    outbox.bytes.set(Buffer.from(text), place);
-    outbox.commit();
+    writer.bytes.set(Buffer.from(text), place);
+    writer.commit();
     return true;
   };
   const fill = (): number => {
@@ -44,14 +45,14 @@ function pair(options: InboxOptions = {}, capacityBytes = 1024) {
     next?.();
     return next !== undefined;
   };
-  return { outbox, inbox, rings, taken, take, write, fill, turn };
+  return { writer, reader, rings, taken, take, write, fill, turn };
 }
 
-describe('inbox and outbox', () => {
+describe('reader and writer', () => {
   test('what was written before the consumer ran is taken, without a ring', () => {
-    const { inbox, rings, taken, take, write, turn } = pair();
+    const { reader, rings, taken, take, write, turn } = pair();
     write('early');
-    inbox.run(take);
+    reader.run(take);
     assert.deepEqual(taken, []);
     while (turn());
     assert.deepEqual(taken, ['early']);
@@ -59,12 +60,12 @@ describe('inbox and outbox', () => {
   });
 
   test('a sleeper is rung once, for the first record', () => {
-    const { inbox, rings, taken, take, write, turn } = pair();
-    inbox.run(take);
+    const { reader, rings, taken, take, write, turn } = pair();
+    reader.run(take);
     while (turn());
     for (const text of ['1', '2', '3']) write(text);
     assert.equal(rings.consumer, 1);
-    inbox.rung();
+    reader.rung();
     assert.deepEqual(taken, ['1', '2', '3']);
     write('4');
     assert.equal(rings.consumer, 2);
@@ -73,7 +74,7 @@ describe('inbox and outbox', () => {
   test('a record that comes while the consumer falls asleep is taken, and no ring is asked for it', () => {
     const memory = allocateRing(64);
     const wake = new SharedArrayBuffer(WAKE_BYTES);
-    const writer = new RingWriter(memory);
+    const writer = new PlainWriter(memory);
     const turns: (() => void)[] = [];
     let races = 1;
     class Racing extends WakeWords {
@@ -83,10 +84,10 @@ describe('inbox and outbox', () => {
       }
     }
     const words = new Racing(wake, 0);
-    const options = { lingerTurns: 0, nextTurn: (turn: () => void) => turns.push(turn) };
-    const inbox = new Inbox(new RingReader(memory), words, { ring: () => {} }, options);
+    const options = { nextTurn: (turn: () => void) => turns.push(turn) };
+    const reader = new RingReader(memory, words, { ring: () => {} }, options);
     let taken = 0;
-    inbox.run(() => ++taken > 0);
+    reader.run(() => ++taken > 0);
     turns.shift()?.();
     assert.equal(words.takeSleeper(), false);
     while (turns.length > 0) turns.shift()?.();
@@ -95,9 +96,9 @@ describe('inbox and outbox', () => {
   });
 
   test('a long queue is taken in slices, and no ring is sent meanwhile', () => {
-    const { inbox, rings, taken, take, write, turn } = pair({ budgetRecords: 4 });
+    const { reader, rings, taken, take, write, turn } = pair({ budgetRecords: 4 });
     for (let i = 0; i < 10; i++) write(String(i));
-    inbox.run(take);
+    reader.run(take);
     const after: number[] = [];
     while (turn()) {
       after.push(taken.length);
@@ -108,136 +109,120 @@ describe('inbox and outbox', () => {
   });
 
   test('a ring that comes while a slice is due changes nothing', () => {
-    const { inbox, taken, take, write, turn } = pair({ budgetRecords: 1 });
+    const { reader, taken, take, write, turn } = pair({ budgetRecords: 1 });
     write('1');
     write('2');
-    inbox.run(take);
-    inbox.rung();
+    reader.run(take);
+    reader.rung();
     assert.deepEqual(taken, []);
     turn();
-    inbox.rung();
+    reader.rung();
     assert.deepEqual(taken, ['1']);
   });
 
-  test('an empty ring is looked at for so many turns before sleep', () => {
-    const { inbox, rings, taken, take, write, turn } = pair({ lingerTurns: 3 });
-    write('1');
-    inbox.run(take);
-    turn();
-    turn();
-    write('2'); // within the three turns
-    assert.equal(rings.consumer, 0);
-    let turns = 0;
-    while (turn()) turns++;
-    assert.deepEqual(taken, ['1', '2']);
-    assert.equal(turns, 4);
-    write('3');
-    assert.equal(rings.consumer, 1);
-  });
-
   test('a refused record stays, rings do not ask again, resume does', () => {
-    const { inbox, rings, taken, take, write, turn } = pair();
+    const { reader, rings, taken, take, write, turn } = pair();
     let open = false;
-    inbox.run((bytes, offset, length) => open && take(bytes, offset, length));
+    reader.run((bytes, offset, length) => open && take(bytes, offset, length));
     write('1');
     while (turn());
     write('2');
     open = true;
-    inbox.rung();
+    reader.rung();
     assert.deepEqual(taken, []);
     assert.equal(rings.consumer, 0);
-    inbox.resume();
+    reader.resume();
     while (turn());
     assert.deepEqual(taken, ['1', '2']);
   });
 
   test('resumed twice, it goes on once', () => {
-    const { inbox, take, turn } = pair();
-    inbox.run(take);
-    inbox.resume();
-    inbox.resume();
+    const { reader, take, turn } = pair();
+    reader.run(take);
+    reader.resume();
+    reader.resume();
     assert.equal(turn(), true);
     assert.equal(turn(), false);
   });
 
   test('a taker that throws is asked again after resume only', () => {
-    const { inbox, taken, take, write, turn } = pair();
+    const { reader, taken, take, write, turn } = pair();
     let broken = true;
-    inbox.run((bytes, offset, length) => {
+    reader.run((bytes, offset, length) => {
       if (broken) throw new Error('taker');
       return take(bytes, offset, length);
     });
     write('1');
     assert.throws(turn, /taker/);
     broken = false;
-    inbox.rung();
+    reader.rung();
     assert.deepEqual(taken, []);
-    inbox.resume();
+    reader.resume();
     while (turn());
     assert.deepEqual(taken, ['1']);
   });
 
   test('a producer that was refused is rung when half of the ring is free', () => {
-    const { outbox, inbox, rings, take, fill, turn } = pair({ budgetRecords: 8 });
+    const { writer, reader, rings, take, fill, turn } = pair({ budgetRecords: 8 });
     assert.equal(fill(), 64);
-    inbox.run(take);
+    reader.run(take);
     const ringsAfter: number[] = [];
     while (turn()) ringsAfter.push(rings.producer);
     assert.deepEqual(ringsAfter, [0, 0, 0, 1, 1, 1, 1, 1, 1]);
-    assert.equal(outbox.takeRoom(), true);
-    assert.equal(outbox.takeRoom(), false);
+    assert.equal(writer.takeRoom(), true);
+    assert.equal(writer.takeRoom(), false);
   });
 
   test('a producer that was not refused is not rung for room', () => {
-    const { outbox, inbox, rings, take, write, turn } = pair();
+    const { writer, reader, rings, take, write, turn } = pair();
     for (let i = 0; i < 64; i++) write('x'.repeat(12));
-    inbox.run(take);
+    reader.run(take);
     while (turn());
     assert.equal(rings.producer, 0);
-    assert.equal(outbox.takeRoom(), false);
+    assert.equal(writer.takeRoom(), false);
   });
 
   test('a consumer that blocks in an almost full ring gives away the room it made', () => {
-    const { outbox, inbox, rings, fill, turn } = pair();
+    const { writer, reader, rings, fill, turn } = pair();
     fill();
     let takes = 2;
-    inbox.run(() => takes-- > 0);
+    reader.run(() => takes-- > 0);
     while (turn());
     assert.equal(rings.producer, 1);
-    assert.equal(outbox.takeRoom(), true);
-    assert.ok(outbox.reserve(12) !== undefined);
+    assert.equal(writer.takeRoom(), true);
+    assert.ok(writer.reserve(12) !== undefined);
   });
 
   test('an early answer is not mistaken for the answer to a later refusal', () => {
-    const { outbox, inbox, fill, take, turn } = pair({ budgetRecords: 32 });
+    const { writer, reader, fill, take, turn } = pair({ budgetRecords: 32 });
     fill();
-    inbox.run(take);
+    reader.run(take);
     turn(); // half is free, the ring for it is on its way
     assert.equal(fill(), 32); // and refused again
-    assert.equal(outbox.takeRoom(), false);
+    assert.equal(writer.takeRoom(), false);
     while (turn());
-    assert.equal(outbox.takeRoom(), true);
+    assert.equal(writer.takeRoom(), true);
   });
 
   test('after stop nothing is taken and no ring is asked for', () => {
-    const { inbox, rings, taken, take, write, turn } = pair();
-    inbox.run(take);
+    const { reader, rings, taken, take, write, turn } = pair();
+    reader.run(take);
     while (turn());
-    inbox.stop();
+    reader.stop();
     write('late');
-    inbox.rung();
-    inbox.resume();
+    reader.rung();
+    reader.resume();
     while (turn());
     assert.deepEqual(taken, []);
     assert.equal(rings.consumer, 0);
   });
 
   for (const records of [['1'], ['1', '2']]) {
-    test(`a taker may stop the inbox, ${records.length} waiting`, () => {
-      const { inbox, rings, taken, take, write, turn } = pair();
+    test(`a taker may stop the reader, ${records.length} waiting`, () => {
+      const { reader, rings, taken, take, write, turn } = pair();
       for (const text of records) write(text);
-      inbox.run((bytes, offset, length) => {
-        inbox.stop();
+      reader.run((bytes, offset, length) => {
+        reader.stop();
         return take(bytes, offset, length);
       });
       while (turn());
@@ -248,17 +233,17 @@ describe('inbox and outbox', () => {
   }
 
   test('a second consumer is a programming error', () => {
-    const { inbox, take } = pair();
-    inbox.run(take);
-    assert.throws(() => inbox.run(take), /has its consumer/);
+    const { reader, take } = pair();
+    reader.run(take);
+    assert.throws(() => reader.run(take), /already has a consumer/);
   });
 
   test('slices take 128 records and run by setImmediate unless told otherwise', async () => {
     const memory = allocateRing(8192);
     const wake = new SharedArrayBuffer(WAKE_BYTES);
-    const writer = new RingWriter(memory);
+    const writer = new PlainWriter(memory);
     for (let i = 0; i < 200; i++) writer.tryWrite(Buffer.alloc(4));
-    const inbox = new Inbox(new RingReader(memory), new WakeWords(wake, 0), { ring: () => {} });
+    const reader = new RingReader(memory, new WakeWords(wake, 0), { ring: () => {} });
     const bySlice: number[] = [];
     let taken = 0;
     await new Promise<void>((resolve) => {
@@ -267,10 +252,10 @@ describe('inbox and outbox', () => {
         if (taken < 200) setImmediate(count);
         else resolve();
       };
-      inbox.run(() => ++taken > 0);
+      reader.run(() => ++taken > 0);
       setImmediate(count);
     });
-    inbox.stop();
+    reader.stop();
     assert.deepEqual(bySlice, [128, 200]);
   });
 });

@@ -1,0 +1,65 @@
+import type { BacklogGauge } from './backlog.js';
+import { FLAG_LOSSY, FLAG_URGENT, packHeader, RECORD_HEADER_BYTES, writeHeader } from './record.js';
+import type { RingEnds } from './ring_ends.js';
+
+/** One peer's way out of the main thread: writes the frames of its session into the outbound ring. */
+export class RingChannel {
+  /** Names the channel in ring records, 24 bits. */
+  readonly id: number;
+  readonly #ends: RingEnds;
+  readonly #gauge: BacklogGauge;
+  #reservedBytes = 0;
+  #reservedLossy = false;
+  #framesSent = 0;
+  #bytesSent = 0;
+
+  constructor(id: number, ends: RingEnds, gauge: BacklogGauge) {
+    this.id = id;
+    this.#ends = ends;
+    this.#gauge = gauge;
+  }
+
+  /** True once the worker is gone: no frame leaves any more. */
+  get isGone(): boolean {
+    return this.#ends.isClosed;
+  }
+
+  /** Frames committed so far, except lossy ones. */
+  get framesSent(): number {
+    return this.#framesSent;
+  }
+
+  /** Bytes of all frames committed so far. */
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  /**
+   * Makes room for one frame. The caller fills it and calls {@link commit}.
+   *
+   * @returns undefined when there is no room now; {@link ChannelHandlers.room} says when. Undefined
+   *   for good once the worker {@link isGone}, so that a write to a stream does not throw then
+   */
+  reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
+    if (this.isGone || !this.#gauge.fits(bytes, urgent)) return undefined;
+    const { writer } = this.#ends;
+    const offset = writer.reserve(RECORD_HEADER_BYTES + bytes);
+    if (offset === undefined) return undefined;
+    const flags = (urgent ? FLAG_URGENT : 0) | (lossy ? FLAG_LOSSY : 0);
+    writeHeader(writer.bytes, offset, packHeader(this.id, flags));
+    this.#reservedBytes = bytes;
+    this.#reservedLossy = lossy;
+    const start = offset + RECORD_HEADER_BYTES;
+    return writer.bytes.subarray(start, start + bytes);
+  }
+
+  /** Sends the frame that the last {@link reserve} made room for, and wakes the worker if it sleeps. */
+  commit(): void {
+    // Counted before the worker can see the record: drained never exceeds written.
+    this.#gauge.take(this.#reservedBytes);
+    this.#ends.writer.commit();
+    if (!this.#reservedLossy) this.#framesSent++;
+    this.#bytesSent += this.#reservedBytes;
+    this.#reservedBytes = 0;
+  }
+}

@@ -1,0 +1,116 @@
+import type { WorkerEvent } from '../bridge/contract.js';
+import { Allowance } from '../core/allowance.js';
+import type { LogLevel } from '../core/logger.js';
+import { KIND_CHALLENGE, KIND_HELLO, LOSSLESS_PACKET_ID, LOSSY_PACKET_ID } from '../core/packets.js';
+import type { FriendNumber, Path } from '../core/tox_network.js';
+import { Relays } from './bootstrap.js';
+import { ChannelSet, type ChannelSetParts } from './channel_set.js';
+import { RequestGate } from './request_gate.js';
+import type { Tox, ToxEvents } from './tox/tox.js';
+
+/** Handshake packets passed on for each friend. An honest friend sends one or two each time it comes online. */
+const HANDSHAKES_BURST = 16;
+const HANDSHAKES_PER_SECOND = 2;
+
+export interface FriendsParts extends Omit<ChannelSetParts, 'tox' | 'failed'> {
+  /** @throws {TunnelError} ERR_TOX_START */
+  createTox(events: ToxEvents): Tox;
+  tell(event: WorkerEvent): void;
+  log(level: LogLevel, message: string): void;
+  /** Calls back outside toxcore, unless the node is closed before. */
+  later(callback: () => void): void;
+}
+
+/** A Tox instance with its friends and their channels: what toxcore reports, and who hears of it. */
+export class Friends {
+  readonly tox: Tox;
+  readonly channels: ChannelSet;
+  readonly requests: RequestGate;
+  readonly #parts: FriendsParts;
+  readonly #relays = new Relays();
+  readonly #handshakes = new Map<FriendNumber, Allowance>();
+
+  /** @throws {TunnelError} ERR_TOX_START */
+  constructor(parts: FriendsParts) {
+    const { tell } = parts;
+    this.#parts = parts;
+    this.requests = new RequestGate((count) => tell({ type: 'requests-dropped', count }));
+    this.tox = parts.createTox(this.#events());
+    this.channels = new ChannelSet({
+      ...parts,
+      tox: this.tox,
+      failed: (channel, error) => tell({ type: 'channel-failed', channel, error: error.toWire() }),
+    });
+  }
+
+  bootstrap(ip: string, port: number, key: Uint8Array): boolean {
+    return this.tox.bootstrap(ip, port, key);
+  }
+
+  /** Adds a relay, and keeps it for friends too. */
+  addRelay(ip: string, port: number, key: Uint8Array): boolean {
+    const added = this.tox.addRelay(ip, port, key);
+    if (added) this.#relays.add(ip, port, key);
+    return added;
+  }
+
+  /** Deletes a friend and closes its channel. Returns false when there is no such friend. */
+  remove(friend: FriendNumber): boolean {
+    this.channels.closeOfFriend(friend);
+    this.#handshakes.delete(friend);
+    return this.tox.deleteFriend(friend);
+  }
+
+  #events(): ToxEvents {
+    const { tell, log, nowMs } = this.#parts;
+    // Views of wasm memory are copied: the events outlive the call. (A Buffer's slice() would not copy.)
+    return {
+      selfPath: (path) => tell({ type: 'self-path', path }),
+      friendRequest: (publicKey, message) => {
+        if (!this.requests.take(publicKey, message, nowMs())) return;
+        tell({
+          type: 'friend-request',
+          publicKey: new Uint8Array(publicKey),
+          message: new Uint8Array(message),
+        });
+      },
+      friendPath: (friend, path) => this.#pathChanged(friend, path),
+      losslessPacket: (friend, packet) => {
+        if (isHandshake(packet)) this.#handshake(friend, packet);
+      },
+      lossyPacket: (friend, packet) => {
+        if (packet[0] === LOSSY_PACKET_ID) this.channels.receive(friend, packet);
+      },
+      log,
+    };
+  }
+
+  #pathChanged(friend: FriendNumber, path: Path): void {
+    const { tell, later } = this.#parts;
+    // A restarted listener has forgotten its friends, so it needs another request. Not from here,
+    // inside toxcore, which marks the friend as offline only afterwards.
+    if (path === 'none') later(() => this.tox.askAgain(friend));
+    else later(() => this.#relays.giveTo(friend, this.tox));
+    tell({ type: 'friend-path', friend, path });
+    this.channels.pathChanged(friend, path);
+  }
+
+  #handshake(friend: FriendNumber, packet: Uint8Array): void {
+    const { tell, log, nowMs } = this.#parts;
+    let allowance = this.#handshakes.get(friend);
+    if (allowance === undefined) {
+      allowance = new Allowance(HANDSHAKES_BURST, HANDSHAKES_PER_SECOND, nowMs());
+      this.#handshakes.set(friend, allowance);
+    }
+    if (allowance.take(nowMs())) tell({ type: 'handshake', friend, packet: new Uint8Array(packet) });
+    else log('debug', `friend ${friend} sends too many handshake packets: one was dropped`);
+  }
+}
+
+/** Whether a lossless packet belongs to our handshake. */
+export function isHandshake(packet: Uint8Array): boolean {
+  const kind = packet[1];
+  return (
+    packet[0] === LOSSLESS_PACKET_ID && kind !== undefined && kind >= KIND_HELLO && kind <= KIND_CHALLENGE
+  );
+}
