@@ -204,10 +204,7 @@ test('a failed start reports what is wrong with the options, and which port is t
     start({ secretKey: new Uint8Array(31) }),
     isCode('ERR_TOX_START', /secret key has 32 bytes, not 31/),
   );
-  assert.throws(
-    start({ nospam: new Uint8Array(5) }),
-    isCode('ERR_TOX_START', /nospam has 4 bytes, not 5/),
-  );
+  assert.throws(start({ nospam: new Uint8Array(5) }), isCode('ERR_TOX_START', /nospam has 4 bytes, not 5/));
   for (const udpPort of [0, 65_536, 1.5]) {
     assert.throws(start({ udpPort }), isCode('ERR_TOX_START', /is not a UDP port/));
   }
