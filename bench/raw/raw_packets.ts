@@ -1,6 +1,6 @@
 import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 
-// 0 1 2 3 7
+//  0     1      2     3        7
 //  +-----+------+-----+--------+-- - - --+
 //  | id  | kind | run | number | payload |   kind DATA
 //  | id  | kind | run |  next  |             kind COUNT: all numbers below `next` have arrived or are lost
@@ -136,7 +136,7 @@ export class RawReceiver {
   }
 }
 
-/** Returns the bytes as a receiver without the missing packets has them. */
+/** Returns the bytes as a receiver has them, with zeros in the place of missing packets. */
 export function blank(bytes: Buffer, missing: readonly number[]): Buffer {
   if (missing.length === 0) return bytes;
   const holed = Buffer.from(bytes);

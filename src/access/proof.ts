@@ -4,7 +4,7 @@ import { blake2b } from '@noble/hashes/blake2.js';
 /** Bytes of what {@link keyedHash} gives. */
 export const HASH_BYTES = 32;
 
-// docs/protocol.md, section 2.1. Each proof has a label of its own, so that none stands for another.
+// docs/reference/protocol.md, section 2.1. Each proof has a label of its own, so that none stands for another.
 
 const KEY_ID_BYTES = 8;
 /** First byte of a friend request that carries a proof. */

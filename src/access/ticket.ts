@@ -44,7 +44,7 @@ export function ticketOf(toxId: ToxId, secret: Uint8Array): Ticket {
   return new HiddenTicket(toxId, secret);
 }
 
-// docs/protocol.md, section 2.1: version, public key, nospam, secret, flags, checksum.
+// docs/reference/protocol.md, section 2.1: version, public key, nospam, secret, flags, checksum.
 const VERSION = 1;
 const CHECKSUM_BYTES = 4;
 const SECRET_AT = 1 + PUBLIC_KEY_BYTES + NOSPAM_BYTES;

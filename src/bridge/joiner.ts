@@ -88,27 +88,24 @@ export class Joiner {
     const { nodes, lanDiscovery, proxied = false } = this.#options;
     if (nodes.length === 0) {
       return lanDiscovery && !proxied
-        ? 'no node of the network was found on this LAN yet; still looking. A bootstrap node may be named instead'
-        : 'there is no node to join the network by, and the LAN is not searched: name a bootstrap node';
+        ? 'no node found on this LAN yet; still looking. You can name a bootstrap node instead'
+        : 'there is no node to join the network through, and LAN discovery is off: name a bootstrap node';
     }
-    const yet = this.#wasIn ? 'now' : 'yet';
-    const silence =
-      nodes.length === 1
-        ? `the bootstrap node does not answer ${yet}`
-        : `none of the ${nodes.length} bootstrap nodes answers ${yet}`;
+    const who =
+      nodes.length === 1 ? 'the bootstrap node has not' : `none of the ${nodes.length} bootstrap nodes has`;
     const hint = proxied
-      ? 'Does the proxy run, and let us through?'
-      : 'Is this machine online, and UDP allowed?';
+      ? 'Is the proxy running, and does it let us through?'
+      : 'Is this machine online, and does no firewall block UDP?';
     return this.#wasIn
-      ? `out of touch with the network: ${silence}${this.#unusable()}; still trying. What is connected stays so. ${hint}`
-      : `${silence}${this.#unusable()}; still trying. ${hint}`;
+      ? `lost the network: ${who} answered since${this.#unusable()}; still trying. Open connections continue. ${hint}`
+      : `${who} answered yet${this.#unusable()}; still trying. ${hint}`;
   }
 
   #unusable(): string {
     if (this.#failed.length === 0) return '';
     const more = this.#failed.length - NAMED_NODES;
     const named = this.#failed.slice(0, NAMED_NODES).join(', ');
-    return ` (cannot be used now: ${named}${more > 0 ? ` and ${more} more` : ''})`;
+    return ` (unusable now: ${named}${more > 0 ? ` and ${more} more` : ''})`;
   }
 
   #clear(): void {

@@ -1,17 +1,25 @@
 #!/usr/bin/env node
-import { isReaderGone, outputError, outputOf } from './output/output.js';
+import { EXIT } from './process/exit_codes.js';
+import { isReaderGone, outputError, outputOf } from './process/output_stream.js';
 import { readyAnswer } from './ready_answers.js';
 
 const args = process.argv.slice(2);
 const answer = readyAnswer(args, process.stdout.columns);
 if (answer === undefined) {
-  const { runProcess } = await import('./run_process.js');
-  await runProcess(args);
+  // The exit code if the event loop runs empty before the command ends.
+  process.exitCode = EXIT.failure;
+  const [{ processIo }, { run }] = await Promise.all([import('./process/process_io.js'), import('./run.js')]);
+  const code = await run(
+    args,
+    processIo(async () => import('../index.js')),
+  );
+  // A handle that is still open must not keep the process alive.
+  process.exit(code);
 } else {
   const stdout = outputOf(process.stdout);
   stdout.on('error', (error) => {
     if (isReaderGone(error, stdout)) return;
-    process.exitCode = 1;
+    process.exitCode = EXIT.failure;
     const stderr = outputOf(process.stderr);
     stderr.on('error', () => {});
     stderr.write(`tox-wasm-tunnel: ${outputError(error).message}\n`);

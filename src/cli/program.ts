@@ -1,260 +1,191 @@
-import { Command } from 'commander';
-import type { AskFlags } from './commands/ask.js';
-import type { ConnectFlags } from './commands/connect.js';
-import type { DoctorFlags } from './commands/doctor.js';
-import type { IdFlags } from './commands/id.js';
-import type { ListenFlags } from './commands/listen.js';
-import type { NodeFlags } from './commands/node.js';
-import type { NodesFlags } from './commands/nodes.js';
-import type { PingFlags } from './commands/ping.js';
-import type { RuleFlags } from './commands/rule.js';
-import type { TicketFlags } from './commands/ticket.js';
-import {
-  allowReverse,
-  binding,
-  expose,
-  forwarding,
-  limits,
-  network,
-  nodeList,
-  offering,
-  output_,
-  passphrase,
-  proxy,
-  qr,
-  sockets,
-  state,
-  stateFolder,
-  ticketFile,
-  transfer,
-} from './options/common_options.js';
-import { usage } from './options/flags.js';
-import { addOptions, merged, subcommand } from './options/grammar.js';
-import * as help from './options/help_text.js';
-import { listenerLimitIn } from './options/limit_flags.js';
+import { Command, type Option } from 'commander';
+import { type Call, type CliCommand, type Grammar, HELP_GROUPS } from './command.js';
+import { connectOptions, listenOptions } from './options/common_options.js';
+import type { OutputFlags } from './options/flags.js';
+import { merged } from './options/grammar.js';
+import { usage } from './options/usage.js';
 import { PROGRAM } from './output/reporter.js';
-import { addNameCommands, type NameActions } from './program_names.js';
-import { addRunningCommands, connectWords, type RunningActions, staying } from './program_running.js';
 
-/** What the parsed command line leads to. */
-export interface Actions extends NameActions, RunningActions {
-  listen(flags: ListenFlags): Promise<void>;
-  /** @param first the ticket or, where that comes by another way, the target */
-  connect(first: string | undefined, second: string | undefined, flags: ConnectFlags): Promise<void>;
-  node(flags: NodeFlags): Promise<void>;
-  nodes(flags: NodesFlags): Promise<void>;
-  id(flags: IdFlags): Promise<void>;
-  ticket(action: string | undefined, name: string | undefined, flags: TicketFlags): Promise<void>;
-  peers(action: string | undefined, peer: string | undefined, flags: AskFlags): Promise<void>;
-  ping(first: string | undefined, flags: PingFlags): Promise<void>;
-  doctor(first: string | undefined, second: string | undefined, flags: DoctorFlags): Promise<void>;
-  rule(action: string, rules: readonly string[], flags: RuleFlags): Promise<void>;
+/** All commands. Each is loaded only when it is needed: a call usually needs one of them. */
+const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
+  listen: async () => (await import('./commands/listen.js')).listen,
+  connect: async () => (await import('./commands/connect.js')).connect,
+  node: async () => (await import('./commands/node.js')).node,
+  nodes: async () => (await import('./commands/nodes.js')).nodes,
+  ping: async () => (await import('./commands/ping.js')).ping,
+  doctor: async () => (await import('./commands/doctor.js')).doctor,
+  id: async () => (await import('./commands/id.js')).id,
+  ticket: async () => (await import('./commands/ticket.js')).ticket,
+  peers: async () => (await import('./commands/peers.js')).peers,
+  rule: async () => (await import('./commands/rule.js')).rule,
+  status: async () => (await import('./commands/status.js')).status,
+  forward: async () => (await import('./commands/forward.js')).forward,
+  add: async () => (await import('./commands/names.js')).add,
+  remove: async () => (await import('./commands/names.js')).remove,
+  list: async () => (await import('./commands/names.js')).list,
+  ssh: async () => (await import('./commands/ssh.js')).ssh,
+  'ssh-config': async () => (await import('./commands/ssh.js')).sshConfig,
+  service: async () => (await import('./commands/service.js')).service,
+  completion: async () => (await import('./commands/completion.js')).completion,
+};
+
+export interface ProgramOptions {
+  /**
+   * The arguments to parse. Commands that they cannot name are left out. Default: the program has all
+   * commands.
+   */
+  readonly args?: readonly string[];
+  /** Runs the command that was parsed. Default: nothing runs. */
+  readonly onCall?: (command: CliCommand, call: Call<OutputFlags>) => Promise<void>;
+  readonly version?: string;
+  /** Writes help and version. Default: nothing is written. */
+  readonly out?: (text: string) => void;
 }
 
-/** The grammar of the command line; it does nothing but call the actions. @param args what will be parsed */
-export function buildProgram(
-  actions: Actions,
-  version: string,
-  output: { out(text: string): void },
-  args: readonly string[] = [],
-): Command {
+/** Builds the commander program. It parses the command line and passes the call on. */
+export async function buildProgram(options: ProgramOptions = {}): Promise<Command> {
+  const { args = [], onCall = async () => {}, version = '', out = () => {} } = options;
   const program = new Command(PROGRAM);
-  // Before the subcommands are made, which take it over. Errors are thrown, and told by our caller.
+  // Subcommands inherit these settings, so they come first. Commander throws its errors, and our caller
+  // reports them.
   program
     .exitOverride()
-    .configureOutput({ writeOut: output.out, writeErr: () => {} })
-    // Commander's own 40 leaves what stands beside the longest options unfolded on 80 columns.
-    .configureHelp({ minWidthToWrap: 24 });
+    .configureOutput({ writeOut: out, writeErr: () => {} })
+    // Commander's default of 40 would not wrap the descriptions of long options on 80 columns.
+    .configureHelp({ minWidthToWrap: 24 })
+    .enablePositionalOptions();
+  const commands = await loadCommands(options.args);
+  for (const command of commands) addCommand(program, command, args, onCall);
   program
-    .description(
-      'TCP tunnels between any two machines over the Tox network: no server, no account, no open port.',
-    )
+    .description('TCP and UDP tunnels between any two machines over the Tox network')
     .usage('[options] | [options] TICKET PORT | COMMAND [options]')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)
-    .enablePositionalOptions()
-    .argument(
-      '[TICKET]',
-      'of the listener to connect to, its name or its Tox ID; without it, this machine listens',
-    )
-    .argument('[PORT]', 'port, or host:port, that the listener shall reach')
-    .addHelpText('after', help.MAIN);
-  addOptions(
-    program,
-    ...offering(),
-    ...limits('listener'),
-    ticketFile(),
-    ...forwarding(),
-    ...staying(),
-    ...network(),
-    ...state(),
-    ...output_(),
-  );
-  program.action(
-    async (_remote: string | undefined, _target: string | undefined, flags: ListenFlags & ConnectFlags) => {
-      const { first: remote, second: target, program: after } = connectWords(program.args, args);
-      if (remote !== undefined || flags.ticketFile !== undefined) {
-        const { expose, allowReverse, allowPeer, denyPeer, qr } = flags;
-        if (expose !== undefined)
-          throw usage('--expose is for the listener; the connector chooses with PORT or -L');
-        if (allowReverse !== undefined)
-          throw usage('--allow-reverse is for the listener; the connector asks with -R');
-        if (allowPeer !== undefined || denyPeer !== undefined || qr === true)
-          throw usage('--allow-peer, --deny-peer and --qr are for the listener');
-        const limit = listenerLimitIn(flags);
-        if (limit !== undefined) throw usage(`${limit} is for the listener`);
-        return actions.connect(remote, target, { ...flags, ...after });
-      }
-      const stray = connectOption({ ...flags, ...after });
-      if (stray !== undefined)
-        throw usage(`${stray} needs the ticket to connect with: ${PROGRAM} TICKET PORT`);
-      return actions.listen(flags);
-    },
-  );
-
-  const listen = subcommand(
-    program,
-    'listen',
-    'wait for connectors (what happens without a command)',
-    help.LISTEN,
-  );
-  addOptions(listen, ...offering(), ...limits('listener'), ...network(), ...state(), ...output_());
-  listen.action(() => actions.listen(merged<ListenFlags>(program, listen)));
-
-  const connect = subcommand(
-    program,
-    'connect',
-    'forward local ports to what a listener can reach',
-    help.CONNECT,
-  )
-    .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
-    .argument('[PORT]', 'port, or host:port, that the listener shall reach')
-    .usage('[options] [TICKET] [PORT] [-- PROGRAM ARGUMENT...]')
+    .argument('[TICKET]', 'ticket, name or Tox ID of the listener; without it, this machine listens')
+    .argument('[PORT]', 'port, or host:port, of a target that the listener reaches')
+    .configureHelp({ formatHelp: () => overview(commands) })
+    // Called after the commands are added, which would inherit it.
     .allowExcessArguments();
-  addOptions(
-    connect,
-    ...[ticketFile(), ...forwarding(), ...staying(), ...limits('connector')],
-    ...[...network(), ...state(), ...output_()],
-  );
-  connect.action(() => {
-    const { first, second, program: after } = connectWords(connect.args, args);
-    return actions.connect(first, second, { ...merged<ConnectFlags>(program, connect), ...after });
+  for (const option of unionOf(listenOptions(), connectOptions())) program.addOption(option);
+  program.action(async () => {
+    const call = callOf(program, program.opts(), args);
+    const connects =
+      call.words.length > (call.wordsAfterDashes ?? 0) || program.getOptionValue('ticketFile') !== undefined;
+    refuseStray(program, call, connects);
+    await onCall(await loadCommand(connects ? 'connect' : 'listen'), call);
   });
-
-  const node = subcommand(
-    program,
-    'node',
-    'run a bootstrap node and TCP relay for a network of your own',
-    help.NODE,
-  )
-    .option('--port <N>', 'UDP port (default: 33445, or the next free one to 33545)')
-    .option('--tcp-port <N>', "the relay's TCP port (default: the UDP port)");
-  addOptions(node, ...nodeList(), ...binding(), ...state(), ...output_());
-  node.action(() => actions.node(merged<NodeFlags>(program, node)));
-
-  const nodes = subcommand(
-    program,
-    'nodes',
-    'the bootstrap nodes that are used; refreshes the list of public ones',
-    help.NODES,
-  )
-    .option('--update', 'fetch a new list of public nodes; a failure leaves the old one in use')
-    .option('--url <URL>', 'where --update fetches it (default: https://nodes.tox.chat/json)');
-  addOptions(nodes, ...nodeList(), stateFolder(), ...output_());
-  nodes.action(() => actions.nodes(merged<NodesFlags>(program, nodes)));
-
-  const ping = subcommand(program, 'ping', 'the round trip to a listener, and by which path', help.PING)
-    .argument('[TICKET]', 'of the listener, its name or its Tox ID; - reads it from standard input')
-    .option('-c, --count <N>', 'how many pings, one a second (default: 5)');
-  addOptions(ping, ticketFile(), ...sockets(), ...state(), ...output_());
-  ping.action((remote: string | undefined) => actions.ping(remote, merged<PingFlags>(program, ping)));
-
-  const doctor = subcommand(program, 'doctor', 'looks for what keeps a tunnel from working', help.DOCTOR)
-    .argument('[TICKET]', 'of a listener to look for, its name or its Tox ID; - reads it from standard input')
-    .argument('[PORT]', 'port, or host:port, that the listener shall reach');
-  addOptions(
-    doctor,
-    ticketFile(),
-    ...nodeList(),
-    ...proxy(),
-    ...binding(),
-    stateFolder(),
-    passphrase(),
-    ...output_(),
-  );
-  doctor.action((remote: string | undefined, target: string | undefined) =>
-    actions.doctor(remote, target, merged<DoctorFlags>(program, doctor)),
-  );
-
-  const id = subcommand(
-    program,
-    'id',
-    "print the Tox ID of this machine's listener; makes one if there is none",
-    help.ID,
-  );
-  addOptions(id, ...transfer(), stateFolder(), passphrase(), ...output_());
-  id.action(() => actions.id(merged<IdFlags>(program, id)));
-
-  const ticket = subcommand(
-    program,
-    'ticket',
-    "show, make and take back this machine's tickets, while its listener runs or not",
-    help.TICKET,
-  )
-    .argument('[ACTION]', 'new, list or revoke; without it, the ticket that listen prints')
-    .argument('[NAME]', 'the ticket to revoke')
-    .option('--rotate', 'replace the ticket; peers that joined with the old one are disconnected')
-    .option('--name <NAME>', 'of the new ticket')
-    .option('--expires <TIME>', 'how long it starts connections: 90s, 30m, 2h or 7d (default: always)')
-    .option('--uses <N>', 'how many peers it lets in (default: any number)');
-  addOptions(ticket, expose(), allowReverse(), qr(), stateFolder(), passphrase(), ...output_());
-  ticket.action((action: string | undefined, name: string | undefined) =>
-    actions.ticket(action, name, merged<TicketFlags>(program, ticket)),
-  );
-
-  const peers = subcommand(
-    program,
-    'peers',
-    'who is connected to the listener that runs here; cut peers off',
-    help.PEERS,
-  )
-    .argument('[ACTION]', 'allow, deny or remove; without it, who is connected')
-    .argument('[PEER]', 'name, or public key of 64 digits');
-  addOptions(peers, stateFolder(), ...output_());
-  peers.action((action: string | undefined, peer: string | undefined) =>
-    actions.peers(action, peer, merged<AskFlags>(program, peers)),
-  );
-
-  const rule = subcommand(program, 'rule', 'what peers of the listener that runs here may reach', help.RULE)
-    .argument('<ACTION>', 'list, add or remove')
-    .argument('[RULE...]', 'as --expose has it');
-  addOptions(rule, allowReverse(), stateFolder(), ...output_());
-  rule.action((action: string, rules: readonly string[]) =>
-    actions.rule(action, rules, merged<RuleFlags>(program, rule)),
-  );
-
-  addRunningCommands(program, actions);
-  addNameCommands(program, actions);
   program.hook('preAction', async (_program, command) => {
-    if ((command.getOptionValue('config') ?? program.getOptionValue('config')) !== undefined)
-      await (await import('./options/config_file.js')).applyConfig(program, command);
+    const file: unknown = command.getOptionValue('config') ?? program.getOptionValue('config');
+    if (typeof file !== 'string') return;
+    const [{ applyConfig }, { configSections }] = await Promise.all([
+      import('./options/config_file.js'),
+      import('./options/config_options.js'),
+    ]);
+    await applyConfig(program, command, file, configSections(await buildProgram()));
   });
-  // Not earlier: commands take it over.
-  program.allowExcessArguments();
   return program;
 }
 
-/** An option that says: connect. */
-function connectOption(flags: ConnectFlags): string | undefined {
-  const { local, dynamic, reverse, udpForward, stdio, localPort, exec, wait, program } = flags;
-  if (exec !== undefined) return '--exec';
-  if (wait !== undefined) return '--wait';
-  if (program !== undefined) return '-- PROGRAM';
-  if (local !== undefined) return '-L';
-  if (dynamic !== undefined) return '-D';
-  if (reverse !== undefined) return '-R';
-  if (udpForward !== undefined) return '--udp-forward';
-  if (stdio !== undefined) return '-W';
-  return localPort === undefined ? undefined : '-p';
+export const grammar: Grammar = {
+  commandNames: Object.keys(COMMANDS),
+  program: () => buildProgram(),
+  parse: async (args) => {
+    const program = await buildProgram({ args });
+    await program.parseAsync(args, { from: 'user' });
+    const command = program.commands.find((each) => each.name() === args[0]) ?? program;
+    return {
+      command: command.name(),
+      words: command.args,
+      options: command.options,
+      flags: command.opts(),
+      isWritten: (option) => command.getOptionValueSource(option.attributeName()) === 'cli',
+    };
+  },
+};
+
+/** Loads the commands that the arguments may name. Help lists all commands. */
+function loadCommands(args: readonly string[] | undefined): Promise<CliCommand[]> {
+  const isNeeded = (name: string): boolean =>
+    args === undefined || args.includes(name) || args.includes('--help') || args.includes('-h');
+  return Promise.all(Object.keys(COMMANDS).filter(isNeeded).map(loadCommand));
+}
+
+async function loadCommand(name: string): Promise<CliCommand> {
+  const command = await COMMANDS[name]?.();
+  if (command?.name !== name) throw new Error(`the module of the command ${name} defines ${command?.name}`);
+  return command;
+}
+
+function addCommand(
+  program: Command,
+  command: CliCommand,
+  args: readonly string[],
+  onCall: NonNullable<ProgramOptions['onCall']>,
+): void {
+  const parser = program
+    .command(command.name)
+    .description(command.summary)
+    .optionsGroup('General:')
+    .helpOption('-h, --help', 'show this help')
+    .addHelpText('after', command.help);
+  for (const [name, description] of Object.entries(command.arguments ?? {}))
+    parser.argument(name, description);
+  for (const option of command.options) parser.addOption(option);
+  command.configure?.(parser);
+  parser.action(() => onCall(command, callOf(parser, merged(program, parser), args)));
+}
+
+/** Commander collects the words before and after `--` in one list, and does not record where `--` was. */
+function callOf(parser: Command, flags: Record<string, unknown>, args: readonly string[]): Call<OutputFlags> {
+  const at = args.indexOf('--');
+  return {
+    words: parser.args,
+    wordsAfterDashes: at < 0 ? undefined : args.length - at - 1,
+    // Every command has the output options, and each declares the type of its own.
+    flags: flags as Record<string, unknown> & OutputFlags,
+  };
+}
+
+function unionOf(...lists: readonly Option[][]): Option[] {
+  const union = new Map<string, Option>();
+  for (const option of lists.flat())
+    if (!union.has(option.attributeName())) union.set(option.attributeName(), option);
+  return [...union.values()];
+}
+
+/** Rejects options of the short form that belong to the other end. */
+function refuseStray(program: Command, call: Call<OutputFlags>, connects: boolean): void {
+  if (!connects && call.wordsAfterDashes !== undefined) throw needsTicket('-- PROGRAM');
+  const own = new Set(
+    (connects ? connectOptions() : listenOptions()).map((option) => option.attributeName()),
+  );
+  for (const option of program.options) {
+    const name = option.attributeName();
+    const source = program.getOptionValueSource(name);
+    if (own.has(name) || source === undefined || source === 'default' || name === 'version') continue;
+    const flag = option.short ?? option.long ?? option.flags;
+    if (!connects) throw needsTicket(flag);
+    throw usage(`${flag} is for the listener; with a ticket, this machine is the connector`);
+  }
+}
+
+function needsTicket(flag: string): Error {
+  return usage(`${flag} needs the ticket of a listener: ${PROGRAM} TICKET PORT`);
+}
+
+/** The top-level help: one line per command, so that it fits on one screen. */
+function overview(commands: readonly CliCommand[]): string {
+  const usageLines = [
+    [`${PROGRAM} [OPTION...]`, 'wait for connectors, like listen'],
+    [`${PROGRAM} TICKET PORT [OPTION...]`, 'forward a port, like connect'],
+    [`${PROGRAM} COMMAND [OPTION...]`, 'see COMMAND --help'],
+    [`${PROGRAM} --version`, 'print the version'],
+  ].map(([form = '', what], at) => `${at === 0 ? 'Usage: ' : '       '}${form.padEnd(41)}${what}`);
+  const lines = HELP_GROUPS.flatMap((group) =>
+    commands
+      .filter((command) => command.group === group)
+      .map(({ name, summary }, at) => `${(at === 0 ? group : '').padEnd(9)}${name.padEnd(12)}${summary}`),
+  );
+  return `${[...usageLines, '', ...lines].join('\n')}\n`;
 }

@@ -1,22 +1,22 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * What the build has written down: by the arguments (`connect --help`), what they print. To say so
- * needs neither commander nor any command, which are most of the time that `--help` takes.
+ * Texts of `--help` and `--version` that the build has stored, by arguments such as `connect --help`.
+ * Printing them needs neither commander nor any command, whose loading takes most of the time.
  */
 export type ReadyAnswers = Readonly<Record<string, string>>;
 
-/** How wide the texts are, in columns. Commander folds for narrower terminals. */
+/** Width of the texts. For narrower terminals, commander formats the help. */
 export const READY_COLUMNS = 80;
 
 const LONG_FORMS: Readonly<Record<string, string>> = { '-h': '--help', '-V': '--version' };
 
-/** Where the build puts them: beside this file. From the sources there are none. */
+/** The file that the build writes beside this module. It is missing when the sources run. */
 export const READY_ANSWERS_FILE = 'ready_answers.json';
 
 /**
- * @param columns of the terminal; undefined where there is none
- * @returns undefined when the arguments ask for something else, or the build has left nothing
+ * @param columns width of the terminal; undefined without one
+ * @returns undefined for other arguments, or without a stored text
  */
 export function readyAnswer(args: readonly string[], columns: number | undefined): string | undefined {
   const last = args.at(-1) ?? '';
@@ -30,10 +30,10 @@ export function readyAnswer(args: readonly string[], columns: number | undefined
 
 function readAnswers(): ReadyAnswers | undefined {
   try {
-    // The build has written exactly this.
+    // Our own build has written the file.
     return JSON.parse(readFileSync(new URL(READY_ANSWERS_FILE, import.meta.url), 'utf8')) as ReadyAnswers;
   } catch {
-    // Commander answers then.
+    // Let commander answer.
     return undefined;
   }
 }

@@ -14,7 +14,7 @@ export const MAX_PACKET_BYTES = 1373;
 export const LOSSLESS_PACKET_ID = 0xb7;
 export const LOSSY_PACKET_ID = 0xdb;
 
-// Second byte of a lossless packet of ours: which message of the handshake it is (docs/protocol.md, section 1).
+// Second byte of a lossless packet of ours: which message of the handshake it is (docs/reference/protocol.md, section 1).
 export const KIND_HELLO = 1;
 export const KIND_WELCOME = 2;
 export const KIND_REFUSE = 3;

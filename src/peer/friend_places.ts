@@ -9,12 +9,12 @@ import type { ListenerPeer } from './listener_peer.js';
 import type { PeerInfo } from './peer_info.js';
 import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 
-/** How long a friend that has gone keeps its place, when nobody else wants it. */
+/** How long a friend that has gone keeps a place that nobody else wants. */
 const IDLE_FRIEND_MS = 10 * 60_000;
 
 /**
- * Requests that wait for a place; toxcore tells of the same friend's only once while it remembers
- * this many. Source: MAX_RECEIVED_STORED, toxcore/friend_requests.c.
+ * Requests that wait for a place. toxcore remembers this many requests, and reports a remembered one
+ * only once. Source: MAX_RECEIVED_STORED, toxcore/friend_requests.c.
  */
 const MAX_WAITING_REQUESTS = 32;
 
@@ -23,7 +23,7 @@ interface Request {
   readonly grant: Grant;
 }
 
-/** A friend, and what it is served by. */
+/** A friend, and what serves it. */
 export interface Place {
   readonly peer: Pick<
     ListenerPeer,
@@ -31,10 +31,10 @@ export interface Place {
   >;
   /** 64 hexadecimal digits. */
   readonly publicKey: string;
-  /** What it was let in by. */
+  /** What let the friend in. */
   readonly grant: Grant;
   info(): PeerInfo;
-  /** Gives up what is done for the friend. */
+  /** Stops serving the friend. */
   close(): void;
 }
 
@@ -43,25 +43,25 @@ export interface FriendPlacesOptions {
     readonly worker: Pick<ToxNode['worker'], 'acceptFriend'>;
   };
   readonly logger: Logger;
-  /** Whether what let somebody in is still in force. @param publicKey 64 hexadecimal digits */
+  /** Whether a grant is still in force. @param publicKey 64 hexadecimal digits */
   readonly mayStay: (grant: Grant, publicKey: string) => boolean;
-  /** Friends at once. */
+  /** Maximum number of friends. */
   readonly maxPeers: number;
-  /** What came of a request. @param publicKey 64 hexadecimal digits */
+  /** The result of a request. @param publicKey 64 hexadecimal digits */
   readonly onAnswer: (publicKey: string, outcome: Outcome) => void;
   readonly newPlace: (friend: number, publicKey: string, grant: Grant) => Place;
 }
 
-/** The friends of a listener: at most so many. Those who have long gone make room for others. */
+/** A listener's friends, up to a limit. Friends that have long gone make room for others. */
 export class FriendPlaces {
   readonly #options: FriendPlacesOptions;
   /** By friend number. */
   readonly #places = new Map<number, Place>();
-  /** Who waits for a place, by the digits of the public key, oldest first. */
+  /** Requests that wait for a place, by the digits of the public key, oldest first. */
   readonly #requests = new Map<string, Request>();
   #seating = false;
   #saidFull = false;
-  /** Whose request toxcore is told of now, and whether it was cut off meanwhile. */
+  /** The request being accepted now, and whether its peer was cut off meanwhile. */
   #accepting: { readonly name: string; isCut: boolean } | undefined;
   #closed = false;
   #past = NO_TRAFFIC;
@@ -70,12 +70,12 @@ export class FriendPlaces {
     this.#options = options;
   }
 
-  /** Of all friends that there are and were. */
+  /** Traffic of all present and former friends. */
   get traffic(): Traffic {
     return [...this.#places.values()].reduce((sum, { peer }) => addTraffic(sum, peer.traffic), this.#past);
   }
 
-  /** Somebody who may come in wants to be a friend: it is accepted as soon as there is a place. */
+  /** Takes the request of a peer that may come in, and accepts it as soon as there is a place. */
   async request(publicKey: Uint8Array, grant: Grant): Promise<void> {
     if (this.#closed) return;
     this.#requests.set(upperHex(publicKey), { publicKey, grant });
@@ -84,7 +84,7 @@ export class FriendPlaces {
     await this.seat();
   }
 
-  /** Accepts those who wait, as far as there are places. To be called when a peer became idle. */
+  /** Accepts waiting requests while there are places. Call it when a peer has become idle. */
   async seat(): Promise<void> {
     if (this.#seating) return;
     this.#seating = true;
@@ -94,19 +94,19 @@ export class FriendPlaces {
         if (next === undefined || this.#closed) return;
         if (!(await this.#makePlace())) return;
         const [name, request] = next;
-        // It may have been cut off while a place was made.
+        // The peer may have been cut off meanwhile.
         if (!this.#requests.delete(name)) continue;
         await this.#accept(name, request);
       }
     } catch (error) {
-      // Only a node that is gone refuses, here and below, and that is told as such.
+      // Only a node that is gone rejects, here and below, and the node reports that itself.
       if (!TunnelError.is(error)) throw error;
     } finally {
       this.#seating = false;
     }
   }
 
-  /** The friend has left for good: its place is free. */
+  /** Frees the place of a friend that has left for good. */
   async free(friend: number, reason: Reason = 'limit'): Promise<void> {
     try {
       await this.#remove(friend, reason);
@@ -116,7 +116,7 @@ export class FriendPlaces {
     await this.seat();
   }
 
-  /** Ends all that belongs to those who may stay no longer, and forgets them. */
+  /** Removes all friends and requests whose grant is no longer in force. */
   async dismiss(): Promise<void> {
     const { mayStay } = this.#options;
     for (const [name, { grant }] of this.#requests) if (!mayStay(grant, name)) this.#requests.delete(name);
@@ -133,7 +133,7 @@ export class FriendPlaces {
     return [...this.#places.values()].map((place) => place.info());
   }
 
-  /** Cuts off the friend of that key, and forgets its request. @returns false when there was neither */
+  /** Cuts off the friend with this key, and drops its request. @returns false when there was neither */
   async cut(publicKey: string): Promise<boolean> {
     const isAccepting = this.#accepting?.name === publicKey;
     if (this.#accepting !== undefined && isAccepting) this.#accepting.isCut = true;
@@ -153,7 +153,7 @@ export class FriendPlaces {
     await this.#places.get(friend)?.peer.handshake(packet);
   }
 
-  /** Ends all that belongs to friends, politely. Never rejects. */
+  /** Says BYE to all friends and stops serving them. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#requests.clear();
@@ -180,14 +180,17 @@ export class FriendPlaces {
       const place = newPlace(outcome.friend, name, grant);
       this.#places.set(outcome.friend, place);
       onAnswer(name, outcome);
-      // It may have come online before its number was known here.
+      // It may have come online before this class knew its number.
       place.peer.friendPath(node.friendPath(outcome.friend));
     } else {
       onAnswer(name, outcome);
     }
   }
 
-  /** Room for one more friend: strangers that never shook hands go first, then who is away longest. */
+  /**
+   * Makes room for one more friend. Friends that never completed a handshake go first, then those
+   * that have been away longest.
+   */
   async #makePlace(): Promise<boolean> {
     const idle = [...this.#places]
       .filter(([, { peer }]) => peer.isIdle)
@@ -196,16 +199,13 @@ export class FriendPlaces {
     let surplus = this.#places.size + 1 - maxPeers;
     for (const [friend, { peer }] of idle) {
       if (surplus <= 0 && peer.idleMs < IDLE_FRIEND_MS) continue;
-      // While another was removed it may have come back.
+      // It may have come back while another was removed.
       if (!peer.isIdle) continue;
       surplus--;
       await this.#remove(friend, 'limit');
     }
     if (surplus > 0 && !this.#saidFull) {
-      this.#options.logger.log(
-        'warn',
-        `${maxPeers} peers are connected: further friend requests have to wait`,
-      );
+      this.#options.logger.log('warn', `${maxPeers} peers are connected: further friend requests must wait`);
     }
     this.#saidFull = surplus > 0;
     return surplus <= 0;

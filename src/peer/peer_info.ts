@@ -1,35 +1,35 @@
 import { tenths } from '../core/clock.js';
 import type { Path } from '../core/tox_network.js';
-import type { ServeCounts } from '../forward/exit/serve.js';
+import type { ServeCounts } from '../forward/serve_log.js';
 import type { Grant } from '../rules/rule_book.js';
 import type { PeerLife } from './peer_life.js';
 import type { Traffic } from './traffic.js';
 
-/** Of a peer that opens nothing here. */
+/** The counts of a peer that opens nothing here. */
 export const NO_COUNTS: ServeCounts = { opened: 0, denied: 0, limited: 0, failed: 0 };
 
-/** A peer of a listener or a connector, and what it does. */
+/** The state of one peer of a listener or a connector. */
 export interface PeerInfo extends Traffic {
   /** 64 hexadecimal digits. */
   readonly publicKey: string;
-  /** What it came in by; undefined where everybody may, and of a listener. */
+  /** Name of the ticket or allowed peer that let it in; undefined when this end is a connector. */
   readonly name?: string;
   readonly kind?: Grant['kind'];
-  /** online: it may open connections. waiting: no handshake so far. away: its friend is offline. */
+  /** online: connections can be opened. waiting: no handshake so far. away: the peer is offline. */
   readonly status: 'online' | 'waiting' | 'away';
   readonly path: Path;
-  /** How long it is online; 0 when it is not. */
+  /** Milliseconds since it came online; 0 while it is not online. */
   readonly onlineMs: number;
-  /** Smoothed; undefined until measured. */
+  /** Smoothed round trip in milliseconds; undefined until measured. */
   readonly roundTripMs?: number;
-  /** Connections that are open. */
+  /** Open connections. */
   readonly streams: number;
-  /** Connections so far: opened, against the rules, failed otherwise, and refused by a limit. */
+  /** Connections so far: opened, denied by the rules, failed for other reasons, and refused by a limit. */
   readonly opened: number;
   readonly denied: number;
   readonly failed: number;
   readonly limited: number;
-  /** `host:port` of each port that is open here for the peer (`-R`). */
+  /** `host:port` of each port open on this machine for the peer (`-R`). */
   readonly reversePorts: readonly string[];
 }
 

@@ -1,14 +1,14 @@
 import type { SessionStats } from '../mux/session/session_options.js';
 
-/** What a peer's sessions have carried so far; `Out` is what this end sent. */
+/** What a peer's sessions have carried so far. `Out` counts what this end sent. */
 export interface Traffic {
   /** Bytes of frames. */
   readonly bytesOut: number;
   readonly bytesIn: number;
-  /** Datagrams of UDP forwards: sent on their way, and come whole. */
+  /** Datagrams of UDP forwards: sent, and received whole. */
   readonly datagramsOut: number;
   readonly datagramsIn: number;
-  /** Datagrams that this end had no room for, or that lacked a part. Those lost between the two ends nobody can count. */
+  /** Datagrams for which this end had no room, or that lacked a part. Losses between the two ends are not counted. */
   readonly datagramsDropped: number;
 }
 

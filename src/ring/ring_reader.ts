@@ -137,11 +137,16 @@ export class RingReader extends RingMemory {
   }
 
   #slice(): void {
-    if (this.#take === undefined || this.#stopped) return;
+    if (this.#take === undefined || this.#isStopped()) return;
     const taken = this.drain(this.#take, this.#budgetRecords);
     this.#answerWant();
-    if (this.#blocked || this.#stopped) return;
+    if (this.#blocked || this.#isStopped()) return;
     if (taken === this.#budgetRecords || !this.#fallAsleep()) this.#continue();
+  }
+
+  /** `take` may stop the reader, which the type checker does not see. */
+  #isStopped(): boolean {
+    return this.#stopped;
   }
 
   /**

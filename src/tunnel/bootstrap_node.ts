@@ -12,18 +12,18 @@ import { type Identity, identityOf } from '../state/identity.js';
 import type { NodeOptions } from './options.js';
 import { type CheckedNodeOptions, nodeOptions } from './read_options.js';
 
-/** Maximum connections of one relay; bounds its memory, because toxcore has no limit of its own. */
+/** Maximum connections of one relay. It bounds the relay's memory, because toxcore has no limit. */
 const MAX_RELAYED = 4096;
-/** The relay's share of the free descriptors; the rest is for other nodes and tunnels in the same program. */
+/** The relay's share of the free descriptors. The rest is for other nodes and tunnels in the same program. */
 const RELAY_FRACTION = 3 / 4;
 
 export interface BootstrapNodeEvents {
   waiting: [info: { readonly message: string }];
-  /** It is over; nothing follows. */
+  /** The node has failed and closed. No event follows. */
   error: [error: TunnelError];
 }
 
-/** A private node that others join the network by, with a TCP relay. */
+/** A private bootstrap node with a TCP relay: others join the network through it. */
 export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
   /** DHT public key, 64 hexadecimal digits. */
   readonly publicKey: string;
@@ -44,7 +44,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     this.publicKey = upperHex(dhtKey);
     this.udpPort = udpPort;
     this.tcpPort = tcpPort;
-    // A node without nodes to join by is the first of its network: it waits for nobody.
+    // Without bootstrap nodes it is the first node of its network, and waits for no other.
     if ((options.bootstrap ?? []).length > 0)
       node.on('waiting', (message) => this.emit('waiting', { message }));
     node.on('fatal', (error) => {
@@ -53,12 +53,14 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     });
     const close = (): void => void this.close();
     this.#forgetSignal = onAbort(options.signal, close);
-    // Between the node's start and this no one listened to it.
+    // Nobody listened to the signal between the node's start and this line.
     if (isAborted(options.signal)) close();
   }
 
   /**
-   * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_BOOTSTRAP_INVALID; ERR_LISTEN for a port that is taken,
+   * Starts a bootstrap node. Resolves once its ports are open.
+   *
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_BOOTSTRAP_INVALID; ERR_LISTEN when a port is in use,
    *   ERR_TOX_START, ERR_CLOSED when aborted
    */
   static async start(given: NodeOptions): Promise<BootstrapNode> {
@@ -73,7 +75,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
         kind: 'bootstrap',
         lanDiscovery: options.lanDiscovery ?? true,
         tcpConnections: { most, fileLimit: most < MAX_RELAYED ? budget.limit : Number.POSITIVE_INFINITY },
-        // One HOST:PORT:KEY is to name both.
+        // One HOST:PORT:KEY names both ports.
         tcpPort: tcpPort ?? 'as-udp',
         ...(identity === undefined ? {} : { secretKey: identity.secretKey }),
         ...(port === undefined ? {} : { udpPorts: { from: port, to: port } }),
@@ -89,7 +91,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       throw error;
     });
     try {
-      // It may have been aborted meanwhile.
+      // The signal may have aborted meanwhile.
       throwIfAborted(options.signal);
       return new BootstrapNode(node, options, giveBack);
     } catch (error) {
@@ -99,7 +101,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     }
   }
 
-  /** For keeping, so that the node's line stays the same; holds the secret key, which it shows in no log. */
+  /** Save it to keep the node's line the same. It holds the secret key, but prints none. */
   get identity(): Identity {
     return this.#identity;
   }
@@ -109,7 +111,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     return `BootstrapNode ${inspect(this.toJSON(), options)}`;
   }
 
-  /** What may be logged. */
+  /** Safe to log. */
   toJSON() {
     const { publicKey, udpPort, tcpPort } = this;
     return { publicKey, udpPort, tcpPort };

@@ -1,11 +1,11 @@
 import { onAbort } from '../core/aborting.js';
 
-/** Things that are open, each until it is closed by itself, by its signal or with all the others. */
+/** A set of open things. Each is closed by its own function, by its signal, or together with all others. */
 export class Closables<Thing extends { close(): void }> {
-  /** With what forgets their signals. */
+  /** Each thing, with the function that stops listening to its signal. */
   readonly #open = new Map<Thing, () => void>();
 
-  /** @param signal closes it @returns closes it */
+  /** Adds an open thing. @param signal closes it when aborted @returns a function that closes it */
   add(thing: Thing, signal: AbortSignal | undefined): () => void {
     const close = (): void => {
       forget();
@@ -17,7 +17,7 @@ export class Closables<Thing extends { close(): void }> {
     return close;
   }
 
-  /** Those that are open, the oldest first. */
+  /** Iterates over the open things, oldest first. */
   [Symbol.iterator](): IterableIterator<Thing> {
     return this.#open.keys();
   }

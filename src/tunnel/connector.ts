@@ -3,10 +3,10 @@ import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
 import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { isAborted, throwIfAborted, withDeadline } from '../core/aborting.js';
-import type { TimerHandle } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
+import { Timer } from '../core/timer.js';
 import type { Path } from '../core/tox_network.js';
 import { DynamicForward } from '../forward/entry/dynamic.js';
 import { LocalForward, type RefusedConnection } from '../forward/entry/local.js';
@@ -45,51 +45,51 @@ import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel
 
 /** A local port or path that leads to the far end. */
 export interface Forward {
-  /** `host:port` where it really listens, or a path. */
+  /** The actual `host:port` on which it listens, or a path. */
   readonly local: string;
-  /** `host:port` or path that the far end dials; `*` of a proxy, whose clients choose. */
+  /** The `host:port` or path that the far end dials; `*` for a proxy, whose clients choose. */
   readonly target: string;
-  /** Accepts no more; open connections go on. */
+  /** Stops accepting. Open connections continue. */
   close(): void;
 }
 
-/** What a friend request without a ticket says: tells other clients what it is about. */
+/** The message of a friend request without a ticket. Other Tox clients show it to their user. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
 
 type AnyForward = LocalForward | DynamicForward | UdpForward;
 /**
- * Of a connector with a new identity: toxcore at the other end knows a peer by its address, and turns a stranger away for
- * two minutes who comes from where another has just died. A listener meets no stranger's past, and stays where LAN
- * discovery looks for it.
+ * The UDP ports of a connector with a new identity. For two minutes, toxcore at the other end ignores
+ * a new identity at the address of one that has just disappeared. A listener has no such problem, and
+ * keeps to the ports that LAN discovery searches.
  */
 const ANY_PORT = { from: 0, to: 0 } as const;
 
 const pingLost = (): TunnelError =>
   new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
 
-/** What {@link Connector.dial} takes beside the target. */
+/** What {@link Connector.dial} takes besides the target. */
 type DialSettings = Omit<ReturnType<typeof dialOptions>, 'target'>;
 
-/** How often it is said that nobody has answered yet: friends find each other in 1 to 10 s. */
+/** How often to report that the listener has not answered. Friends normally find each other in 1 to 10 s. */
 const UNANSWERED_MS = 60_000;
 const NO_ANSWER_BY_TICKET =
-  'no answer yet; the listener is away, or it does not take this ticket (any longer): it tells nobody which';
+  'no answer yet: the listener is offline, or does not accept this ticket; it does not say which';
 const NO_ANSWER_BY_KEY =
-  'no answer yet; the listener is away, or it does not allow us by our public key: it tells nobody which. Is there a ticket?';
+  'no answer yet: the listener is offline, or does not allow our public key; it does not say which. Do you have a ticket?';
 
-/** The dialling end: one peer, any number of forwards. */
+/** The end that dials: one peer, any number of forwards. */
 export class Connector extends Tunnel {
   readonly #remote: ToxId;
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
   readonly #forwards = new Closables<AnyForward>();
   readonly #reverses: ReverseForwards;
-  /** Of all forwards. */
+  /** File descriptors of all forwards. */
   readonly #descriptors = this.descriptors.share({ perAddress: VISITORS });
   readonly #gate = new StreamGate({ timers: this.timers, maxWaiting: MAX_STREAMS_PER_PEER });
   #peer: ConnectorPeer | undefined;
   #session: Session | undefined;
-  #unanswered: TimerHandle | undefined;
+  readonly #unanswered = new Timer(this.timers);
 
   private constructor(node: ToxNode, options: CheckedConnectOptions) {
     super(node, options);
@@ -112,24 +112,24 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Starts a node and asks the listener for its friendship. Resolves when started: the events
-   * tell of the rest, and connections to forwards wait for it.
+   * Starts a Tox node and sends the listener a friend request. Resolves once the node has started.
+   * Events report the rest, and connections to forwards wait for it.
    *
-   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID and
-   *   ERR_BOOTSTRAP_INVALID, all before anything is started; ERR_LISTEN for a UDP port that is taken, ERR_TOX_START,
-   *   ERR_CLOSED
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_TICKET_INVALID,
+   *   ERR_ADDRESS_INVALID and ERR_BOOTSTRAP_INVALID, all before anything starts; ERR_LISTEN when a UDP
+   *   port is in use, ERR_TOX_START, ERR_CLOSED
    */
   static async start(options: ConnectOptions): Promise<Connector> {
     const checked = connectOptions(options, 'connect()');
     const ports = checked.identity === undefined ? ANY_PORT : undefined;
     const connector = await Tunnel.startWith(checked, ports, (node) => new Connector(node, checked));
-    // After the caller has had a chance to listen to the events.
+    // Later, so that the caller can listen to the events first.
     setImmediate(() => void connector.#addFriend());
     return connector;
   }
 
   /**
-   * Opens a local port or path. Connections to it wait for the peer when it is not there, for a while.
+   * Opens a local port or path. Connections to it wait a while for a peer that is offline.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
@@ -144,8 +144,8 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Takes UDP datagrams at a local port and has the far end send them to the target; the answers come back. Any may get lost,
-   * as with UDP everywhere: none is sent twice. One to 65,507 bytes long.
+   * Takes UDP datagrams on a local port, and the far end sends them to the target; answers come back.
+   * Datagrams have 1 to 65,507 bytes. Any may be lost, as with UDP everywhere; none is sent twice.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
@@ -156,7 +156,7 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Opens a SOCKS5 and HTTP CONNECT proxy. Its clients name the targets, and the far end dials them.
+   * Opens a SOCKS5 and HTTP CONNECT proxy. Its clients choose the targets, and the far end dials them.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
    */
@@ -170,10 +170,10 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Has the far end listen, where it allows that, and dials here for each connection that comes there. It
-   * asks whenever there is a new session; `reverse` and `refused` events tell what came of it.
+   * Asks the far end to listen, and dials a target here for each connection that it accepts. Asks again
+   * in each new session. `reverse` and `refused` events report the outcome.
    *
-   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for what is no host, no port or no path
+   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for an invalid host, port or path
    */
   reverse(given: ReverseSpec | string, options: Abortable = {}): Reverse {
     const spec = reverseSpec(given, 'reverse(): spec');
@@ -183,13 +183,13 @@ export class Connector extends Tunnel {
   }
 
   /**
-   * Has the far end dial, and gives the connection as a stream that behaves like a `net.Socket`. It
-   * waits for the peer when that is not there, for a while. Its failures are `error` events with
-   * the codes of a socket (`ECONNREFUSED`, `ENOTFOUND` …), also when this tunnel is closed (`ECONNABORTED`): pools
-   * dial in callbacks of their own, where nobody would catch an exception.
+   * Asks the far end to dial, and returns the connection as a stream that behaves like a `net.Socket`.
+   * The stream waits a while for a peer that is offline. Failures are `error` events with the codes of a
+   * socket (`ECONNREFUSED`, `ENOTFOUND` …), even when this tunnel is closed (`ECONNABORTED`): connection
+   * pools dial in their own callbacks, where nothing would catch an exception.
    *
-   * @throws {TunnelError} ERR_ADDRESS_INVALID for what is no host, no port or no path, ERR_ARGUMENT_INVALID for other
-   *   wrong arguments; nothing else
+   * @throws {TunnelError} ERR_ADDRESS_INVALID for an invalid host, port or path; ERR_ARGUMENT_INVALID for
+   *   other wrong arguments; nothing else
    */
   dial(options: DialOptions): TunnelStream {
     const { target, ...others } = dialOptions(options);
@@ -200,27 +200,27 @@ export class Connector extends Tunnel {
     return this.#streamTo(target, others, failure);
   }
 
-  /** An agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
+  /** Returns an agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
   agent(options?: AgentOptions): TunnelAgent {
     return new TunnelAgent(this.#dialFor, options);
   }
 
-  /** The same for `node:https`; TLS is spoken from here to the target. */
+  /** Returns an agent for `node:https`. TLS runs from this process to the target. */
   httpsAgent(options?: HttpsAgentOptions): TunnelHttpsAgent {
     return new TunnelHttpsAgent(this.#dialFor, options);
   }
 
   /**
-   * For `fetch`, by the npm package undici:
+   * Returns a connect function for `fetch`, for use with the npm package undici:
    * `fetch('http://intra.lan/', { dispatcher: new Agent({ connect: tunnel.undiciConnect() }) })`.
    *
-   * @param tls for https targets, as of `tls.connect`
+   * @param tls options of `tls.connect`, for https targets
    */
   undiciConnect(tls?: UndiciTlsOptions): UndiciConnect {
     return undiciConnect(this.#dialFor, tls);
   }
 
-  /** The listener; nobody before it was asked. */
+  /** Returns the listener; nothing before the friend request is sent. */
   override peers(): PeerInfo[] {
     return this.#peer === undefined ? [] : [peerInfo(this.#publicKey, this.#peer, NO_COUNTS, undefined)];
   }
@@ -228,7 +228,7 @@ export class Connector extends Tunnel {
   /**
    * Measures the round trip to the listener.
    *
-   * @throws {TunnelError} ERR_PEER_GONE when it is not online, or goes offline before it has answered;
+   * @throws {TunnelError} ERR_PEER_GONE when it is offline, or goes offline before it answers;
    *   ERR_CLOSED when aborted
    */
   async ping(options: Abortable = {}): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
@@ -248,10 +248,10 @@ export class Connector extends Tunnel {
   }
 
   protected override async closePeers(): Promise<void> {
-    if (this.#unanswered !== undefined) this.timers.clear(this.#unanswered);
+    this.#unanswered.clear();
     try {
       this.#forwards.closeAll();
-      // An event handler may throw here: streams are reset all the same.
+      // An event handler may throw here. Streams are reset all the same.
       this.#reverses.close();
     } finally {
       this.#gate.close();
@@ -262,19 +262,19 @@ export class Connector extends Tunnel {
   async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
     this.#expectOpen(signal);
     const forward = make();
-    forward.on('refused', (refusal: RefusedConnection) => this.#tellRefused(refusal));
+    forward.on('refused', (refused: RefusedConnection) => this.#tellRefused(refused));
     const local = await forward.listen();
     if (this.isClosing() || isAborted(signal)) {
       forward.close();
       throwIfAborted(signal);
-      throw new TunnelError('ERR_CLOSED', 'closed while the port was opened');
+      throw new TunnelError('ERR_CLOSED', 'closed while the port was being opened');
     }
     const close = this.#forwards.add(forward, signal);
     forward.setSession(this.#session);
     return { local: printEndpoint(local), target, close };
   }
 
-  /** For agents: what they dial comes out of a URL, so that a wrong one is an `error` event of its stream too. */
+  /** For agents. Their targets come from URLs, so an invalid target is an `error` event of the stream too. */
   readonly #dialFor = (target: Endpoint): TunnelStream => {
     try {
       return this.dial(target);
@@ -310,7 +310,7 @@ export class Connector extends Tunnel {
     this.#tellCode(code, reason);
     if (code !== 101) {
       const why =
-        code === 103 ? 'this node has it as a friend already' : (reason ?? 'toxcore gave no reason');
+        code === 103 ? 'this node already has it as a friend' : (reason ?? 'toxcore gave no reason');
       this.fail(
         new TunnelError('ERR_FRIEND_ADD', `${why}; check the ticket or Tox ID, and start a new connector`, {
           returnCode: code,
@@ -322,21 +322,21 @@ export class Connector extends Tunnel {
     // A handler may have closed it.
     if (this.isClosing()) return;
     this.#peer = this.#newPeer(friend);
-    // It may have come online before its number was known here.
+    // It may have come online before this class knew its number.
     this.#peer.friendPath(this.node.friendPath(friend));
-    this.#sayUnanswered();
+    this.#reportUnanswered();
   }
 
-  /** A listener gives strangers no answer, so a ticket that is not valid looks like a listener that is away. */
-  #sayUnanswered(): void {
-    this.#unanswered = this.timers.set(() => {
+  /** A listener does not answer strangers, so an invalid ticket looks like a listener that is offline. */
+  #reportUnanswered(): void {
+    this.#unanswered.set(UNANSWERED_MS, () => {
       if (this.#peer === undefined || this.#peer.hasBeenOnline) return;
       this.tellWaiting(this.#prover === undefined ? NO_ANSWER_BY_KEY : NO_ANSWER_BY_TICKET);
-      this.#sayUnanswered();
-    }, UNANSWERED_MS);
+      this.#reportUnanswered();
+    });
   }
 
-  /** Undefined when that came to nothing, and was told. */
+  /** Returns undefined when the request failed and the failure was reported. */
   async #askToAdd(): Promise<Outcome | undefined> {
     try {
       return await this.node.worker.addFriend(this.#remote.bytes, this.#prover?.request() ?? REQUEST_TEXT);

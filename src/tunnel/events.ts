@@ -3,21 +3,21 @@ import type { ReturnCode } from '../core/return_codes.js';
 import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
 import type { Reason } from '../mux/wire/reasons.js';
 
-/** A peer came online or went offline, the way to it changed, or the round trip over it was measured. */
+/** A peer came online or went offline, its path changed, or the round trip was measured. */
 export interface PeerChange {
   readonly status: 'online' | 'offline';
-  /** How the peer is reached: directly by UDP, through a TCP relay, or not at all. */
+  /** The path to the peer: directly by UDP, through a TCP relay, or none. */
   readonly path: 'udp' | 'relay' | 'none';
   readonly code: 301 | 302;
-  /** Online: told by an event of its own soon after the peer came online or the way changed. Milliseconds. */
+  /** Milliseconds. Set only in an extra event, soon after the peer came online or its path changed. */
   readonly roundTripMs?: number;
   /** The peer's public key, 64 hexadecimal digits. */
   readonly publicKey: string;
 }
 
-/** A connection that came to nothing at the far end; its client has seen a reset. */
+/** A connection that the far end did not open. Its client has seen a reset. */
 export interface Refusal {
-  /** `host:port` or path that was asked for; `-R` and a place, when the listener does not listen there. */
+  /** The requested `host:port` or path; `-R` and an address when the listener does not listen there. */
   readonly target: string;
   /** A short name for programs. */
   readonly reason: Reason;
@@ -27,29 +27,29 @@ export interface Refusal {
   readonly peer: string;
 }
 
-/** A port of the listener was opened for a connector, or closed. */
+/** The listener opened a port for a connector, or closed it. */
 export interface ReverseChange {
   readonly status: 'open' | 'closed';
-  /** `host:port` where the listener's machine listens. */
+  /** `host:port` on the listener's machine. */
   readonly listen: string;
-  /** Connector: `host:port` or path that is dialled for its connections. */
+  /** Connector only: the `host:port` or path that it dials for each connection. */
   readonly target?: string;
   /** The peer's public key, 64 hexadecimal digits. */
   readonly peer: string;
 }
 
-/** Who asked for a stream, and for which of the offers. */
+/** The peer that opened a stream, and the offer that it named. */
 export interface StreamOrigin {
-  /** As it was offered. */
+  /** The offer's host, as offered. */
   readonly host: string;
   readonly port: number;
   /** The peer's public key, 64 hexadecimal digits. */
   readonly peer: string;
-  /** Name of the ticket that it came in by, or of the allowed peer. */
+  /** Name of the ticket or allowed peer that let the peer in. */
   readonly name: string;
 }
 
-/** A return code, as it happens. */
+/** A return code: one step in a connection's life. `RETURN_CODES` explains the numbers. */
 export interface CodeEvent {
   readonly code: ReturnCode;
   /** The peer's public key, 64 hexadecimal digits. */
@@ -57,26 +57,26 @@ export interface CodeEvent {
   readonly detail?: string;
 }
 
-/** The events of a listener and a connector. */
+/** The events of a listener and of a connector. */
 export interface TunnelEvents {
-  /** Joined the network, once. @param info the Tox ID, 76 hexadecimal digits */
+  /** The node has joined the network. Emitted once. The Tox ID has 76 hexadecimal digits. */
   ready: [info: { readonly toxId: string }];
-  /** How this node itself is joined to the network: by UDP, through TCP relays alone, or not at all. */
+  /** The node's own connection to the network changed: UDP, TCP relays only, or none. */
   network: [info: { readonly path: PeerChange['path'] }];
-  /** Something takes long; says what, and what may help. It is still being tried. */
+  /** Something takes long. The message says what, and what may help. The tunnel keeps trying. */
   waiting: [info: { readonly message: string }];
   code: [info: CodeEvent];
   peer: [change: PeerChange];
   refused: [refusal: Refusal];
   reverse: [change: ReverseChange];
   /**
-   * Listener: a connection to one of `ListenOptions.offer`. It is the handler's, as one of a
-   * `net.Server` is: an `error` event that nobody listens to is an uncaught exception. Without a handler
-   * it is refused.
+   * Listener: a connection to one of `ListenOptions.offer`. The handler owns the stream, as with
+   * `net.Server`: an `error` event without a listener is an uncaught exception. Without a handler for
+   * this event, the connection is refused.
    */
   stream: [stream: TunnelStream, from: StreamOrigin];
-  /** Listener: tickets or peers have changed; {@link Listener.access} has what is to be kept. */
+  /** Listener: tickets or peers have changed. Save {@link Listener.access}. */
   access: [];
-  /** It is over; nothing follows. */
+  /** The tunnel has failed and closed. No event follows. */
   error: [error: TunnelError];
 }

@@ -4,8 +4,9 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
-import { addCounts, TargetServer } from '../forward/exit/serve.js';
-import { ReversePorts } from '../forward/reverse/reverse_ports.js';
+import { TargetServer } from '../forward/exit/target_server.js';
+import { ReverseServer } from '../forward/reverse/reverse_server.js';
+import { addCounts } from '../forward/serve_log.js';
 import { Offers } from '../forward/stream/offers.js';
 import { StreamServer } from '../forward/stream/stream_server.js';
 import { hexBytes, parseToxId, upperHex } from '../network/tox_id.js';
@@ -13,13 +14,12 @@ import { FriendPlaces, type Place } from '../peer/friend_places.js';
 import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
-import type { Grant } from '../rules/rule_book.js';
-import { ReverseBook, RuleBook } from '../rules/rule_book.js';
+import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
 import type { ListenOptions } from './options.js';
 import { type CheckedListenOptions, listenOptions } from './read_options.js';
 import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
-/** What a listener has for its peers, and who they are. */
+/** What a listener offers, and to whom. */
 interface Service {
   readonly offers: Offers;
   readonly rules: RuleBook;
@@ -27,13 +27,13 @@ interface Service {
   readonly access: AccessPolicy;
 }
 
-/** The end that is dialled: any number of peers, each with a server of targets of its own. */
+/** The end that is dialled: any number of peers, each with its own target server. */
 export class Listener extends Tunnel {
-  /** Who may come in: tickets, allowed and denied peers; may be changed while it runs. */
+  /** Who may come in: tickets, allowed peers and denied peers. It may change while the listener runs. */
   readonly access: AccessPolicy;
-  /** What peers may reach; changes count at once, for open connections too. */
+  /** What peers may reach. Changes apply at once, also to open connections. */
   readonly rules: RuleBook;
-  /** Which ports peers may have opened here; changes count at once, for open ports too. */
+  /** Which ports peers may open on this machine (`-R`). Changes apply at once, also to open ports. */
   readonly reverseRules: ReverseBook;
   readonly #offers: Offers;
   readonly #places: FriendPlaces;
@@ -65,12 +65,12 @@ export class Listener extends Tunnel {
   }
 
   /**
-   * Starts a node that accepts connectors. Resolves when started: `ready` tells that it joined
-   * the network.
+   * Starts a Tox node that accepts connectors. Resolves once the node has started. The `ready` event
+   * reports that it has joined the network.
    *
-   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_SPEC_INVALID, ERR_ADDRESS_INVALID,
-   *   ERR_BOOTSTRAP_INVALID and ERR_USAGE, all before anything is started; ERR_LISTEN for a UDP port that is taken,
-   *   ERR_TOX_START, ERR_CLOSED
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_SPEC_INVALID,
+   *   ERR_ADDRESS_INVALID, ERR_BOOTSTRAP_INVALID and ERR_USAGE, all before anything starts; ERR_LISTEN
+   *   when a UDP port is in use, ERR_TOX_START, ERR_CLOSED
    */
   static async start(options: ListenOptions): Promise<Listener> {
     const checked = listenOptions(options, 'listen()');
@@ -78,19 +78,19 @@ export class Listener extends Tunnel {
     return await Tunnel.startWith(checked, undefined, (node) => new Listener(node, checked, service));
   }
 
-  /** The ticket that lets connectors in: a secret, to be given to those who are invited. */
+  /** The ticket that lets connectors in. It is a secret: give it only to people you invite. */
   get ticket(): string {
-    // The policy always has it.
+    // The policy always has the default ticket.
     return this.ticketOf(DEFAULT_TICKET) ?? '';
   }
 
-  /** @returns undefined when there is no ticket of that name */
+  /** Returns the ticket of that name as text; undefined when there is none. */
   ticketOf(name: string): string | undefined {
     const secret = this.access.secretOf(name);
     return secret && formatTicket({ toxId: parseToxId(this.toxId), secret });
   }
 
-  /** Friend requests of those who had no ticket and were not allowed by key, so far; they got no answer. */
+  /** Friend requests without a valid ticket or an allowed key, so far. They got no answer. */
   get strangers(): number {
     return this.#strangers + this.access.turnedAway;
   }
@@ -99,27 +99,27 @@ export class Listener extends Tunnel {
     return this.#places.traffic;
   }
 
-  /** The friends that there are, connected or not. */
+  /** Returns all friends, connected or not. */
   override peers(): PeerInfo[] {
     return this.#places.infos();
   }
 
   /**
-   * Cuts a peer off, at once. It may ask again, unless it is denied.
+   * Cuts off a peer at once. It may come back unless it is denied.
    *
-   * @param publicKey 64 hexadecimal digits @returns false when it was not there
+   * @param publicKey 64 hexadecimal digits @returns false when there was no such peer
    * @throws {TunnelError} ERR_ADDRESS_INVALID
    */
   async removePeer(publicKey: string): Promise<boolean> {
     return await this.#places.cut(upperHex(parsePeerKey(publicKey)));
   }
 
-  /** Cuts a peer off and lets it in no more; it need not be there. @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LIMIT */
+  /** Denies a peer, present or not, and cuts it off. @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LIMIT */
   denyPeer(publicKey: string): void {
     this.access.deny(parsePeerKey(publicKey));
   }
 
-  /** Takes {@link denyPeer} back. @returns false when it was not denied @throws {TunnelError} ERR_ADDRESS_INVALID */
+  /** Reverses {@link denyPeer}. @returns false when it was not denied @throws {TunnelError} ERR_ADDRESS_INVALID */
   allowPeer(publicKey: string): boolean {
     return this.access.undeny(parsePeerKey(publicKey));
   }
@@ -136,20 +136,19 @@ export class Listener extends Tunnel {
   #onRequest(publicKey: Uint8Array, message: Uint8Array): void {
     const keys = { connector: publicKey, listener: this.node.started.publicKey };
     const grant = this.access.request(message, keys);
-    if (grant === undefined)
-      this.logger.log('info', 'a friend request with a ticket that is not valid was dropped');
+    if (grant === undefined) this.logger.log('info', 'dropped a friend request with an invalid ticket');
     else void this.#places.request(publicKey, grant);
   }
 
   #onRevoked(): void {
-    // Another may get the name.
+    // Another ticket or peer may get the name.
     for (const book of [this.rules, this.reverseRules]) book.keep((name) => this.access.isName(name));
     void this.#places.dismiss();
   }
 
   #onStrangers(count: number): void {
     this.#strangers += count;
-    this.logger.log('info', `${count} friend requests of strangers were dropped`, { soFar: this.#strangers });
+    this.logger.log('info', `dropped ${count} friend requests from strangers`, { soFar: this.#strangers });
   }
 
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
@@ -175,7 +174,7 @@ export class Listener extends Tunnel {
       onStream: (stream, { host, port }) =>
         this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name }),
     });
-    const ports = new ReversePorts({
+    const ports = new ReverseServer({
       peer: publicKey,
       rules: this.reverseRules.rulesFor(
         () => grant,
@@ -208,13 +207,13 @@ export class Listener extends Tunnel {
         onHello: (proof, sessions, resumes) => this.access.hello(proof, keys, sessions, resumes),
         onGrant: (now) => {
           grant = now;
-          // It may have come by another ticket before, which opened more.
+          // An earlier ticket of the peer may have allowed more.
           recheck();
         },
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => {
           const { target } = request;
-          // Also for datagrams, which are refused there: the name is never dialled.
+          // Datagrams too, which the stream server refuses: an offered name is never dialled.
           const isAddress = target.kind === 'tcp' || target.kind === 'udp';
           const offer = isAddress ? this.#offers.find(target) : undefined;
           if (target.kind === 'listen') ports.handle(request, target);
@@ -246,7 +245,7 @@ export class Listener extends Tunnel {
   }
 }
 
-/** @throws {TunnelError} ERR_USAGE for a name that nobody has or that is taken, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer */
+/** @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer */
 function serviceOf(options: CheckedListenOptions): Service {
   const { access: state, allowPeers = [], denyPeers = [], expose = [], allowReverse = [] } = options;
   const access = new AccessPolicy({

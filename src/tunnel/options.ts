@@ -18,96 +18,98 @@ import type { Identity } from '../state/identity.js';
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
 export type Ports = PortRange;
 
-/** What every kind of node takes. */
+/** Options of `listen()`, `connect()` and `node()`. */
 export interface CommonOptions {
-  /** Default: a new identity, for this run alone. */
+  /** Default: a new identity, for this run only. */
   readonly identity?: Identity;
-  /** Nodes to join the network by, also as `HOST:PORT:KEY`. Without any, only a LAN is searched. */
+  /** Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Without any, only the LAN is searched. */
   readonly bootstrap?: readonly (BootstrapAddress | string)[];
-  /** Whether other nodes are looked for on the LAN. Default true. */
+  /** Whether to search the LAN for other nodes. Default true. */
   readonly lanDiscovery?: boolean;
-  /** Numeric address that the sockets to the network bind to. Default: all, IPv6 and IPv4. */
+  /** Numeric address to bind the sockets to the network to. Default: all addresses, IPv6 and IPv4. */
   readonly bindAddress?: string;
-  /** Default: says nothing. */
+  /** Default: logs nothing. */
   readonly logger?: Logger;
-  /** Closes it when aborted, also while it starts. */
+  /** Closes the tunnel or node when aborted, also while it starts. */
   readonly signal?: AbortSignal;
-  /** Where the worker and the wasm are, in a bundle that does not have them beside it. */
+  /** URLs of the worker and the wasm, for a bundle that does not have them next to it. */
   readonly files?: PackageFiles;
 }
 
 export interface TunnelOptions extends CommonOptions {
-  /** Whether UDP is used at all; without it everything goes through TCP relays. Default true. */
+  /** Whether to use UDP. Without it all traffic goes through TCP relays. Default true. */
   readonly udp?: boolean;
-  /** UDP ports to try. Default 33445 to 33545, then any; of a connector without {@link identity}, any. */
+  /** UDP ports to try in turn. Default: 33445 to 33545, then any; for a connector without {@link identity}, any. */
   readonly udpPorts?: Ports;
   /**
-   * A proxy that everything to the network goes through: by TCP relays, whatever {@link udp} says, and without LAN
-   * discovery. It looks up the names of relays. Also as a URL, `socks5://[USER:PASSWORD@]HOST:PORT`. Default: none.
+   * A proxy for all traffic to the network: through TCP relays, whatever {@link udp} says, and without LAN
+   * discovery. The proxy looks up the names of relays. Also as a URL, `socks5://[USER:PASSWORD@]HOST:PORT`.
+   * Default: none.
    */
   readonly proxy?: ProxyAddress | string;
   /**
-   * How long streams wait for a peer that went offline or silent before they are reset, in
-   * milliseconds. Default 5 minutes.
+   * How long streams wait for a peer that is offline or silent before they are reset, in
+   * milliseconds. 0 resets them at once. Default 300,000 (5 minutes).
    */
   readonly patienceMs?: number;
-  /** What a peer may ask of us. Default `DEFAULT_LIMITS`. */
+  /** Limits for each peer. Default `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>;
 }
 
 export interface ListenOptions extends TunnelOptions {
   /**
-   * What peers may reach, beside what is offered; also as text: `'22'`, `'db.lan:5432'`. Default: nothing, as with an
-   * empty list. 'loopback' opens every port of this machine's own loopback until a rule of either kind is added or removed.
+   * What peers may reach besides the offers, also as text: `'22'`, `'db.lan:5432'`. Default: nothing, the
+   * same as an empty list. 'loopback' opens every port on this machine's loopback interface, until a rule
+   * of either kind is added or removed.
    */
   readonly expose?: readonly (Rule | string)[] | 'loopback';
   /**
-   * Names that this process serves itself, by `stream` events: open to all peers that have no rules of
+   * Names that this process serves itself, through `stream` events. Open to all peers without rules of
    * their own. Default: none.
    */
   readonly offer?: readonly Offer[];
   /**
-   * Where peers may have ports opened on this machine; also as text: `'8080'`, `'0.0.0.0:80'`. Default: nowhere. It
-   * opens no target.
+   * Where peers may open ports on this machine (`-R`), also as text: `'8080'`, `'0.0.0.0:80'`. Default:
+   * nowhere. It lets them reach no target.
    */
   readonly allowReverse?: readonly (ReverseRule | string)[];
   /**
-   * Tickets and peers that an earlier run has kept, from {@link Listener.access}. Default: a new
-   * ticket, for this run alone.
+   * Tickets and peers that an earlier run saved, from {@link Listener.access}. Default: a new
+   * ticket, for this run only.
    */
   readonly access?: AccessState;
-  /** Peers that need no ticket. Also as text: `[NAME=]KEY`, where KEY is a public key or a Tox ID in hexadecimal digits. */
+  /** Peers that need no ticket, also as text `[NAME=]KEY`. KEY is a public key or a Tox ID in hexadecimal digits. */
   readonly allowPeers?: readonly (AllowedPeer | string)[];
-  /** Public keys that no ticket lets in: 32 bytes each, or hexadecimal digits. */
+  /** Public keys that no ticket lets in: 32 bytes each, or 64 hexadecimal digits. */
   readonly denyPeers?: readonly (Uint8Array | string)[];
 }
 
 export interface ConnectOptions extends TunnelOptions {
-  /** The listener: its ticket, or its bare Tox ID where it allows us by our public key; as text or parsed. */
+  /** The listener's ticket, or its Tox ID if it allows our public key; as text or parsed. */
   readonly remote: Ticket | ToxId | string;
 }
 
-/** Of what may be given up. */
+/** Options of a call that can be aborted. */
 export interface Abortable {
-  /** Gives it up when aborted, with ERR_CLOSED; what is open by then is closed. */
+  /** Ends the call with ERR_CLOSED when aborted, and closes what it has opened. */
   readonly signal?: AbortSignal;
 }
 
-/** Of a SOCKS5 and HTTP CONNECT proxy. */
+/** Options of a SOCKS5 and HTTP CONNECT proxy. */
 export interface DynamicOptions extends Abortable {
-  /** Where it listens; port 0 takes a free one. Also as text: `'1080'`, `'127.0.0.1:0'`. */
+  /** Address to listen on, also as text: `'1080'`, `'127.0.0.1:0'`. Port 0 chooses a free port. */
   readonly bind: HostPort | string;
-  /** What clients must name. Default: nobody is asked. */
+  /** User name and password that clients must give. Default: none. */
   readonly credentials?: ProxyCredentials;
 }
 
-/** What the far end shall dial, and how the stream to it shall be. The host is `localhost` when none is named. */
+/** What the far end dials, and how the stream behaves. The default host is `localhost`. */
 export type DialOptions = (SocketPath | (Pick<HostPort, 'port'> & Partial<HostPort>)) &
   Pick<DialedStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
 
 export interface NodeOptions extends CommonOptions {
-  /** UDP port. Default: one from 33445 to 33545, or any. */
+  /** UDP port. Default: the first free one from 33445 to 33545, else any. */
   readonly port?: number;
-  /** Port of the TCP relay; default: the UDP port's number, or any. */
+  /** Port of the TCP relay. Default: the number of the UDP port, else any. */
   readonly tcpPort?: number;
 }

@@ -61,7 +61,7 @@ const networkHost: Reader<string> = (value, name) => {
 
 const bindAddress: Reader<string> = (value, name) => {
   if (typeof value === 'string' && isIP(value) !== 0) return value;
-  throw wrongArgument(name, 'a numeric address, as 192.0.2.1 or 2001:db8::1');
+  throw wrongArgument(name, 'a numeric address, such as 192.0.2.1 or 2001:db8::1');
 };
 
 const LEVELS: readonly unknown[] = [undefined, 'error', 'warn', 'info', 'debug', 'trace'];
@@ -162,7 +162,7 @@ const rule: Reader<Named<Rule>> = (value, name) => {
   const { name: owner, ...spec } = ruleParts(value, name);
   const read = again(() => parseExposeSpec(printExposeSpec(spec as ExposeSpec)));
   if (read === undefined || !isDeepStrictEqual(read, spec))
-    throw wrongArgument(name, "a rule, as '22', 'localhost:80,443' or what parseExposeSpec makes of that");
+    throw wrongArgument(name, "a rule, such as '22', 'localhost:80,443' or a result of parseExposeSpec");
   return () => (owner === undefined ? read : { name: owner, ...read });
 };
 
@@ -181,7 +181,7 @@ const reverseRule: Reader<Named<ReverseRule>> = (value, name) => {
   const { name: owner, ...spec } = reverseParts(value, name);
   const read = again(() => parseReverseRule(printReverseRule(spec as ReverseRule)));
   if (read === undefined || !isDeepStrictEqual(read, spec))
-    throw wrongArgument(name, "a rule, as '8080', '0.0.0.0:80' or what parseReverseRule makes of that");
+    throw wrongArgument(name, "a rule, such as '8080', '0.0.0.0:80' or a result of parseReverseRule");
   return () => (owner === undefined ? read : { name: owner, ...read });
 };
 
@@ -213,7 +213,7 @@ const ticket = objectOf({ toxId, secret: bytes(SECRET_BYTES) }, {});
 const remote: Reader<Ticket | ToxId> = (value, name) => {
   if (typeof value === 'string') return nameError(name, () => parseRemote(value));
   if (typeof value !== 'object' || value === null)
-    throw wrongArgument(name, 'a ticket or a Tox ID, as text or as parseTicket and parseToxId make it');
+    throw wrongArgument(name, 'a ticket or a Tox ID, as text or as a result of parseTicket or parseToxId');
   if (!('toxId' in value)) return toxId(value, name);
   const read = ticket(value, name);
   return ticketOf(read.toxId, read.secret);

@@ -3,26 +3,24 @@ import type { Timers } from '../core/clock.js';
 import type { DescriptorShare } from '../core/descriptors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
-import { DenialLog } from '../forward/denial_log.js';
-import { TargetServer } from '../forward/exit/serve.js';
-import { ReverseForward } from '../forward/reverse/reverse.js';
-import type { StreamOpener } from '../forward/stream_opener.js';
-import type { OpenRequest } from '../mux/stream/stream_api.js';
+import { TargetServer } from '../forward/exit/target_server.js';
+import { ReverseForward } from '../forward/reverse/reverse_forward.js';
+import { DenialLog } from '../forward/serve_log.js';
+import type { OpenRequest, StreamOpener } from '../mux/stream/stream_api.js';
 import { REASONS } from '../mux/wire/reasons.js';
 import type { TargetRules } from '../rules/allow.js';
 import { printEndpoint, printHostPort, targetOf } from '../rules/endpoint.js';
-import type { ReverseSpec } from '../rules/forward_spec.js';
-import { printBind } from '../rules/forward_spec.js';
+import { printBind, type ReverseSpec } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
 import type { Refusal, ReverseChange } from './events.js';
 
-/** A port of the far end that leads to this one. */
+/** A port at the far end that leads to this end. */
 export interface Reverse {
-  /** `host:port` where the far end listens; undefined while it does not. */
+  /** `host:port` on which the far end listens; undefined while it does not. */
   readonly remote: string | undefined;
   /** `host:port` or path that this end dials. */
   readonly target: string;
-  /** Has the port closed; open connections go on. */
+  /** Closes the port. Open connections continue. */
   close(): void;
 }
 
@@ -36,13 +34,13 @@ export interface ReverseForwardsOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly limits: Limits;
-  /** What connections to targets may use. */
+  /** File descriptors for connections to targets. */
   readonly descriptors: DescriptorShare;
   readonly onChange: (change: ReverseChange) => void;
   readonly onRefused: (refusal: Refusal) => void;
 }
 
-/** Our own user named the target: it is nobody else's to choose. */
+/** Our own user names the target, so no rule is needed. */
 const NAMED_BY_US: TargetRules = {
   mayPermit: () => true,
   permits: () => true,
@@ -50,7 +48,7 @@ const NAMED_BY_US: TargetRules = {
   permitsName: () => false,
 };
 
-/** The reverse forwards of a connector, and the only streams that its listener may open. */
+/** A connector's reverse forwards. Their streams are the only ones that its listener may open. */
 export class ReverseForwards {
   readonly #options: ReverseForwardsOptions;
   readonly #forwards = new Closables<ReverseForward>();
@@ -72,7 +70,7 @@ export class ReverseForwards {
     });
   }
 
-  /** @param signal closes it */
+  /** Adds a reverse forward. @param signal closes it when aborted */
   add(spec: ReverseSpec, signal?: AbortSignal): Reverse {
     const forward = new ReverseForward({ spec, timers: this.#options.timers });
     const target = printEndpoint(spec.target);
@@ -86,7 +84,7 @@ export class ReverseForwards {
       onRefused({ target: `-R ${printBind(spec.bind)}`, reason, text: `${why}${next}`, peer });
     });
     const close = this.#forwards.add(forward, signal);
-    // Not before the caller has had a chance to listen to the events.
+    // Later, so that the caller can listen to the events first.
     setImmediate(() => forward.setSession(this.#session));
     const reverse: Reverse & CustomInspectable = {
       get remote() {
@@ -106,7 +104,7 @@ export class ReverseForwards {
     for (const forward of this.#forwards) forward.setSession(session);
   }
 
-  /** Answers what the listener asks for: connections that came at a port of ours, and nothing else. */
+  /** Answers the listener's requests: only connections to a port that this connector asked for. */
   handle(request: OpenRequest): void {
     if (request.target.kind !== 'accepted') {
       request.refuse('not-allowed', 'this end opens no targets');
@@ -117,10 +115,10 @@ export class ReverseForwards {
       this.#server.handle(request, targetOf(forward.spec.target));
       return;
     }
-    this.#denials.denied('the listener offered a connection that nobody asked for', {
+    this.#denials.denied('the listener offered a connection to a port that was not requested', {
       peer: this.#options.peer,
     });
-    request.refuse('not-allowed', 'no such port was asked for');
+    request.refuse('not-allowed', 'no such port was requested');
   }
 
   close(): void {

@@ -20,25 +20,25 @@ import type { PeerChange, TunnelEvents } from './events.js';
 import type { Abortable, Ports } from './options.js';
 import { type CheckedTunnelOptions, signalOf } from './read_options.js';
 
-/** What all streams have carried so far. */
+/** What all streams of a tunnel have carried so far. */
 export type TunnelStats = Traffic;
 
-/** A socket of ours, and what the network sees of it. */
+/** Our UDP socket, and what other nodes see of it. */
 export interface SeenAddresses {
   /** 0 without UDP. */
   readonly udpPort: number;
   readonly seen: readonly SeenAddress[];
 }
 
-/** A peer's ratio to free descriptors: a lone peer may hold three quarters, and the next peer always finds some. */
+/** A peer's ratio to free descriptors: a single peer may hold three quarters, and the next peer always finds some. */
 export const PEER_RATIO_TO_FREE = 3;
-/** Limits of one address: half of the descriptors, and half of a session's streams. A load balancer has one address. */
+/** Limits for one address: half of the descriptors, and half of a session's streams. A load balancer has one address. */
 export const VISITORS = { ratioToFree: 1, most: MAX_STREAMS_PER_PEER / 2 } as const;
 
-/** The longest that a timer of Node's can wait, in milliseconds; one that is set for longer fires at once. */
+/** The longest delay of a timer in Node.js, in milliseconds. A timer set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** What a listener and a connector share: a node with friends. */
+/** What a listener and a connector share: a Tox node with friends. */
 export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** The Tox ID, 76 hexadecimal digits. */
   readonly toxId: string;
@@ -47,7 +47,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
-  /** Descriptors for the connections of this tunnel's peers and forwards. */
+  /** File descriptors for the connections of this tunnel's peers and forwards. */
   protected readonly descriptors: Descriptors;
   readonly #forgetSignal: () => void;
   readonly #identity: Identity;
@@ -70,11 +70,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     node.on('fatal', (error) => this.fail(error));
     const close = (): void => void this.close();
     this.#forgetSignal = onAbort(options.signal, close);
-    // Between the node's start and this no one listened to it.
+    // Nobody listened to the signal between the node's start and this line.
     if (isAborted(options.signal)) close();
   }
 
-  /** Says BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice. */
+  /** Sends BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -84,7 +84,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.close();
   }
 
-  /** For keeping; holds the secret key, which it shows in no log. */
+  /** Save it to keep the Tox ID. It holds the secret key, but prints none. */
   get identity(): Identity {
     return this.#identity;
   }
@@ -94,7 +94,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
   }
 
-  /** What may be logged. */
+  /** Safe to log. */
   toJSON() {
     return {
       toxId: this.toxId,
@@ -104,7 +104,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     };
   }
 
-  /** How this node itself is joined to the network: by UDP, through TCP relays alone, or not at all. */
+  /** This node's own connection to the network: UDP, TCP relays only, or none. */
   get networkPath(): Path {
     return this.#networkPath;
   }
@@ -112,7 +112,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   abstract stats(): TunnelStats;
 
   /**
-   * UDP datagrams of the node itself so far; both 0 without UDP.
+   * Returns how many UDP datagrams the node itself has received and sent; both 0 without UDP.
    *
    * @throws {TunnelError} ERR_CLOSED, also when aborted; ERR_WORKER_DIED
    */
@@ -124,8 +124,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   /**
-   * Our UDP port, and where nodes of the network see it: by that the kind of NAT shows that is between. Nodes that have not
-   * told yet are asked, so the first answers may be empty.
+   * Returns our UDP port, and the addresses at which other nodes see it. They show the kind of NAT in
+   * between. Nodes that have not said yet are asked, so the first answers may be empty.
    *
    * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
    */
@@ -133,10 +133,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return { udpPort: this.node.started.udpPort, seen: await this.node.worker.seenAddresses() };
   }
 
-  /** The peers there are, and what each does. */
+  /** Returns the state of every peer. */
   abstract peers(): PeerInfo[];
 
-  /** Ends all that belongs to peers, politely. Never rejects. */
+  /** Sends BYE to all peers and closes what belongs to them. Never rejects. */
   protected abstract closePeers(): Promise<void>;
 
   protected isClosing(): boolean {
@@ -144,9 +144,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   /**
-   * Starts a node, and makes of it what `make` makes. When that fails the node is closed: no worker stays behind.
+   * Starts a Tox node and passes it to `make`. When `make` throws, the node is closed, so that no
+   * worker stays behind.
    *
-   * @param ports of UDP where the options name none; default 33445 to 33545, then any
+   * @param ports UDP ports when the options name none. Default: 33445 to 33545, then any
    */
   protected static async startWith<Made>(
     options: CheckedTunnelOptions,
@@ -173,7 +174,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       budget: processDescriptors(),
     });
     try {
-      // It may have been aborted meanwhile.
+      // The signal may have aborted meanwhile.
       throwIfAborted(options.signal);
       return make(node);
     } catch (error) {
@@ -182,7 +183,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     }
   }
 
-  /** It can't go on: tells so, and closes. */
+  /** The tunnel cannot continue: emits `error` and closes. */
   protected fail(error: TunnelError): void {
     if (this.#closing !== undefined) return;
     void this.close();
@@ -228,8 +229,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     try {
       await this.closePeers();
     } catch (error) {
-      // An event handler threw. That is the program's own fault and stays an uncaught exception, but
-      // it must neither keep the worker alive nor reject here, where nobody may be waiting.
+      // An event handler threw. That is the program's bug and stays an uncaught exception. But it must
+      // not keep the worker alive, and must not reject here, where nobody may be waiting.
       setImmediate(() => {
         throw error;
       });
@@ -239,7 +240,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 }
 
-/** Relay connections of a tunnel's node. They come out of the node's own files, not out of the budget. */
+/** Limits the relay connections of a tunnel's node. They use the node's own files, not the budget. */
 function relayConnections(): TcpConnections {
   const { limit } = processDescriptors();
   return { most: filePlan(limit).relays, fileLimit: limit };

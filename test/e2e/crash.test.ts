@@ -7,7 +7,7 @@ import { makeToxId } from '../../src/network/tox_id.js';
 import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
 import type { Role } from '../../src/state/identity_file.js';
 import { readIdentity } from '../../src/state/identity_file.js';
-import { CliProcess, FROM_SOURCES } from '../support/cli_process.js';
+import { CLI, CliProcess } from '../support/cli_process.js';
 import { LOOPBACK } from '../support/private_network.js';
 import { assertSilent, saidBy, secretInTicket, spellings } from '../support/secrets.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -28,9 +28,10 @@ const IN_MAIN = `
   import threads from 'node:worker_threads';
   const { Worker } = threads;
   threads.Worker = class extends Worker {
-    constructor(code, options) {
-      if (options.eval !== true) throw new Error('from the sources the worker is started by a piece of code');
-      super(${JSON.stringify(IN_WORKER)} + code, options);
+    constructor(start, options) {
+      // The built worker is a file; from the sources it is a piece of code, which makes tsx compile it.
+      const code = options.eval === true ? start : 'import(' + JSON.stringify(String(start)) + ')';
+      super(${JSON.stringify(IN_WORKER)} + code, { ...options, eval: true });
     }
   };
   syncBuiltinESMExports();
@@ -43,7 +44,7 @@ const IN_MAIN = `
     else throw new Error('a fault in the main thread');
   });
 `;
-const [node = '', ...rest] = FROM_SOURCES;
+const [node = '', ...rest] = CLI;
 const preload = `data:text/javascript,${encodeURIComponent(IN_MAIN)}`;
 
 describe('a crash of the program', () => {

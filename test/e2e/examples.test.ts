@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { built } from '../support/build.js';
 import { LineProcess } from '../support/line_process.js';
 import { listenOnLoopback } from '../support/loopback.js';
 import { PrivateNetwork } from '../support/private_network.js';
@@ -16,6 +17,9 @@ const TICKET = /^(twt1\S+)$/;
 
 const fileOf = (name: string): string => fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url));
 const wordsOf = (name: string): string[] => ['--import', import.meta.resolve('tsx'), fileOf(name)];
+const configuration = built('tsconfig.json');
+/** Has tsx take the library from the build. */
+const LIBRARY = configuration === undefined ? {} : { TSX_TSCONFIG_PATH: configuration };
 
 describe('the examples', () => {
   let network: PrivateNetwork;
@@ -33,6 +37,7 @@ describe('the examples', () => {
   /** Starts an example that runs until it is stopped. */
   function start(name: string, ...args: readonly string[]): LineProcess {
     const one = new LineProcess(process.execPath, [...wordsOf(name), ...args], {
+      ...LIBRARY,
       BOOTSTRAP: network.bootstrap,
     });
     started.push(one);
@@ -46,7 +51,7 @@ describe('the examples', () => {
     { env = {}, input }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string } = {},
   ): Promise<Finished> {
     return runProgram(process.execPath, [...wordsOf(name), ...args], {
-      env: { ...process.env, BOOTSTRAP: network.bootstrap, ...env },
+      env: { ...process.env, ...LIBRARY, BOOTSTRAP: network.bootstrap, ...env },
       ...(input !== undefined && { input }),
     });
   }

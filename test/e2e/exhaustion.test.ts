@@ -1,4 +1,4 @@
-/** Processes with a low limit of open files, and peers and strangers that use up what there is. */
+/** Processes with a low limit of open files, and peers and strangers that exhaust it. */
 import assert from 'node:assert/strict';
 import { connect as dialTcp, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
@@ -6,7 +6,7 @@ import { filePlan, processDescriptors } from '../../src/core/descriptors.js';
 import { connect } from '../../src/index.js';
 import { createIdentity, toxIdOf } from '../../src/state/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
-import { FROM_SOURCES } from '../support/cli_process.js';
+import { CLI } from '../support/cli_process.js';
 import { dialLoopback, ending, LOOPBACK_HOST } from '../support/loopback.js';
 import { PrivateNetwork } from '../support/private_network.js';
 import { readExactly } from '../support/socket_bytes.js';
@@ -19,7 +19,7 @@ const OPEN_FILES = 200;
  * three quarters.
  */
 const A_PEERS_PART = 78;
-const WITH_FEW_FILES = ['sh', '-c', `ulimit -n ${OPEN_FILES}; exec "$@"`, 'sh', ...FROM_SOURCES];
+const WITH_FEW_FILES = ['sh', '-c', `ulimit -n ${OPEN_FILES}; exec "$@"`, 'sh', ...CLI];
 const NO_DESCRIPTOR = /no free file descriptor \(EMFILE\)/;
 
 const skip = process.platform === 'win32' ? 'Windows has no such limit' : false;
@@ -130,7 +130,7 @@ describe('a bootstrap node with a low limit of open files', { skip }, () => {
     timeout: 120_000,
   }, async (t) => {
     const network = await PrivateNetwork.start({ program: WITH_FEW_FILES }, ['--port', '0']);
-    const unlimited = network.withProgram(FROM_SOURCES);
+    const unlimited = network.withProgram(CLI);
     t.after(() => network.stop());
     const { tcpPort } = await network.node.event('node');
     const strangers = Array.from({ length: OPEN_FILES }, () => dialTcp(Number(tcpPort), LOOPBACK_HOST));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { CliProcess, FROM_SOURCES, runCli } from '../support/cli_process.js';
+import { CLI, CliProcess, runCli } from '../support/cli_process.js';
 import { listenOnLoopback } from '../support/loopback.js';
 import { PrivateNetwork } from '../support/private_network.js';
 import { type Finished, runProgram } from '../support/run_program.js';
@@ -19,7 +19,7 @@ const SENT = 100_000;
 function inShell(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
   // The cache of the loader is not one of our files.
   const variables = { ...process.env, TSX_DISABLE_CACHE: '1', ...env };
-  return runProgram('sh', ['-c', script, 'sh', ...FROM_SOURCES, ...args], { env: variables });
+  return runProgram('sh', ['-c', script, 'sh', ...CLI, ...args], { env: variables });
 }
 
 function assertFailed({ exitCode, stderr }: Finished, why: RegExp): void {
@@ -124,11 +124,11 @@ describe('a full disk', { concurrency: 2 }, () => {
     const running = folder.file('running');
     const args = ['listen', '--json', '--expose', 'none', '--state', running];
     const join = ['--bootstrap', network.bootstrap, '--bind', '127.0.0.1', '--no-lan'];
-    const listener = CliProcess.start([...FROM_SOURCES, ...args, ...join], {
+    const listener = CliProcess.start([...CLI, ...args, ...join], {
       program: ['sh', '-c', `exec "$@" >${FULL}`, 'sh'],
     });
     try {
-      await listener.said(/left out until they can: ENOSPC/);
+      await listener.said(/dropping events until standard output can be written again: ENOSPC/);
       const { exitCode, stdout } = await runCli(['ticket', '--state', running]);
       assert.equal(exitCode, 0);
       assert.match(stdout, /^twt/);

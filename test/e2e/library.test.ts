@@ -38,6 +38,7 @@ import {
 } from '../../src/index.js';
 import { printExposeSpec } from '../../src/rules/expose.js';
 import { toxIdOf } from '../../src/state/identity.js';
+import { builtWorker } from '../support/build.js';
 import { failsWith } from '../support/fails_with.js';
 import { LOOPBACK_HOST, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
@@ -47,7 +48,7 @@ import { readDigest, readToEnd } from '../support/socket_bytes.js';
 import { TEST_CERTIFICATE } from '../support/test_certificate.js';
 
 const MIB = 1024 * 1024;
-const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, ...builtWorker() } as const;
 const WEB = { host: 'web', port: 80, allowHalfOpen: true } as const;
 const SECURE = { host: 'secure.lan', port: 443 } as const;
 const SECOND = { host: 'second', port: 80 } as const;
@@ -264,7 +265,7 @@ describe('a program with the library', () => {
     try {
       socket.send('a', Number(local.split(':')[1]), LOOPBACK_HOST);
       const [{ reason, text }] = await refused;
-      assert.deepEqual([reason, text], ['refused', 'echo port 7 takes connections, and no datagrams']);
+      assert.deepEqual([reason, text], ['refused', 'echo port 7 takes connections, not datagrams']);
     } finally {
       socket.close();
       close();

@@ -108,6 +108,6 @@ describe('through a proxy alone', () => {
       message,
       new RegExp(`the proxy 127\\.0\\.0\\.1:${gone} cannot be reached \\(ECONNREFUSED\\)`),
     );
-    assert.match(message, /Does the proxy run, and let us through\?/);
+    assert.match(message, /Is the proxy running, and does it let us through\?/);
   });
 });

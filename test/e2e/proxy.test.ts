@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { FROM_SOURCES } from '../support/cli_process.js';
+import { CLI } from '../support/cli_process.js';
 import { freePort, listenOnLoopback } from '../support/loopback.js';
 import { pattern } from '../support/pattern.js';
 import { PrivateNetwork } from '../support/private_network.js';
@@ -121,7 +121,7 @@ describe('-W', { skip: skipWithout(SSH, SSHD) }, () => {
     network = await PrivateNetwork.start();
     const { ticket } = await network.listen([sshd.port, echo.port, closed].map(String));
     connect = [
-      ...FROM_SOURCES,
+      ...CLI,
       ...[
         'connect',
         ticket,

@@ -95,7 +95,7 @@ describe('tickets', { concurrency: 3 }, () => {
       ),
     );
     strangers.forEach(neverOnline);
-    assert.match(listener.stderr, /friend requests of strangers were dropped/);
+    assert.match(listener.stderr, /dropped \d+ friend requests from strangers/);
     // One peer may be reported more than once (its round trip follows), so check by key that no other peer is
     // present.
     const { toxId: holder } = await connector.event('started');

@@ -130,7 +130,7 @@ describe('id --new-passphrase-file and --remove-passphrase', () => {
     return { code: await bench.run('id', ...args), bench };
   }
 
-  test('changes it, lists the files, and removes it', async () => {
+  test('change the passphrase, list the files, and remove the passphrase', async () => {
     const identity = await saved('listener', OLD);
     const file = temp.file('new');
     await writeFile(file, `${NEW}\n`);
@@ -154,8 +154,8 @@ describe('id --new-passphrase-file and --remove-passphrase', () => {
     for (const [args, why] of [
       [['--remove-passphrase'], /the passphrase is wrong/],
       [['--new-passphrase-file', empty], /the passphrase is empty/],
-      [['--remove-passphrase', '--new-passphrase-file', empty], /contradict each other/],
-      [['--remove-passphrase', '--export', '-'], /contradict each other/],
+      [['--remove-passphrase', '--new-passphrase-file', empty], /cannot be combined/],
+      [['--remove-passphrase', '--export', '-'], /cannot be combined/],
     ] as const) {
       const { code, bench } = await run(...args);
       assert.equal(code, 2);

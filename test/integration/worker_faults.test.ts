@@ -62,6 +62,8 @@ test('a worker that hangs is terminated, and pending calls reject', async (conte
   const call = assert.rejects(link.worker.bootstrap([node]), /ERR_CLOSED|already closed/);
   const closed = link.close();
   assert.equal(timers.running, 1);
+  // The worker would never answer this call.
+  await assert.rejects(link.worker.stats(), /ERR_CLOSED|already closed/);
   timers.advance(60_000);
   await closed;
   await call;

@@ -14,7 +14,7 @@ const { user, nodes } = installedPackage();
 const folder = new TempFolder();
 after(() => folder.remove());
 
-/** The commands of docs/embedding.md. */
+/** The commands of docs/how-to/node-programs.md. */
 async function bundle(out: string, entryPoints: Readonly<Record<string, string>>): Promise<void> {
   const { warnings } = await build({
     absWorkingDir: user,

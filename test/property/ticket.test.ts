@@ -36,7 +36,7 @@ function refused(text: string): RegExpExecArray | null {
   return null;
 }
 
-test('a ticket of golden bytes is the one in docs/protocol.md', () => {
+test('a ticket of golden bytes is the one in docs/reference/protocol.md', () => {
   assert.equal(TICKET.length, TICKET_CHARACTERS);
   assert.ok(protocol.includes(`\`${TICKET}\``), TICKET);
 });
@@ -113,7 +113,7 @@ describe('an incomplete or damaged ticket', () => {
   }
 });
 
-test('no typed text makes the reader fail otherwise', () => {
+test('no input makes the reader fail in any other way', () => {
   fc.assert(
     fc.property(
       fc.oneof(

@@ -250,7 +250,7 @@ function checkBounds(ends: readonly SimEnd[], sizes: readonly (readonly number[]
     const stats = end.channel.stats(nowMs);
     const mostChunks = Math.ceil((sizes[side]?.length ?? 0) / CHUNK_SLOTS);
     assert.ok(stats.memoryBytes <= mostChunks * CHUNK_BYTES, `${stats.memoryBytes} bytes for frames`);
-    // Each incoming packet and each frame wakes an end once; a timer wakes it at most each millisecond.
+    // Each incoming packet and each frame wakes an end once; a timer wakes it at most once per millisecond.
     const mostPumps = 4 * (packets + frames) + 2 * nowMs + 1_000;
     assert.ok(end.pumps <= mostPumps, `livelock: ${end.pumps} pumps, ${packets} packets, ${nowMs} ms`);
     // Lost packets are retransmitted at most once per probe; a stalled ring refuses packets each round trip.

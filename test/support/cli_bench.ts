@@ -4,25 +4,27 @@ import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { formatTicket } from '../../src/access/ticket.js';
+import type { EndSignal } from '../../src/cli/process/exit_codes.js';
+import type { CliIo, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/process/io.js';
 import type {
   BootstrapNodeHandle,
-  CommonOptions,
   ConnectorHandle,
-  Forward,
+  Library,
   ListenerHandle,
-  NodeOptions,
   ProxyOptions,
-  TunnelApi,
-} from '../../src/cli/api.js';
-import type {
-  CliIo,
-  EndSignal,
-  LocalAddress,
-  ProgramCall,
-  RunningProgram,
-} from '../../src/cli/process/io.js';
+} from '../../src/cli/process/library.js';
 import { run } from '../../src/cli/run.js';
-import type { DialOptions, PeerInfo, Reverse, TunnelEvents, TunnelStats } from '../../src/index.js';
+import type {
+  BootstrapAddress,
+  DialOptions,
+  Forward,
+  NodeOptions,
+  PeerInfo,
+  Reverse,
+  TunnelEvents,
+  TunnelOptions,
+  TunnelStats,
+} from '../../src/index.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { isPath, printEndpoint } from '../../src/rules/endpoint.js';
 import type { Rule } from '../../src/rules/expose.js';
@@ -194,7 +196,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return { bytesIn: 1234, bytesOut: 56_000_000, datagramsIn: 0, datagramsOut: 0, datagramsDropped: 0 };
   }
 
-  peers(): readonly PeerInfo[] {
+  peers(): PeerInfo[] {
     return this.friends;
   }
 
@@ -236,8 +238,9 @@ function asListener(tunnel: FakeTunnel, state: AccessState | undefined): FakeTun
 
 export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
-  // The options that the command passed; tests compare parts of them.
-  readonly options: Partial<CommonOptions & NodeOptions> & {
+  // The options that the command passed, already parsed; tests compare parts of them.
+  readonly options: Omit<TunnelOptions & NodeOptions, 'bootstrap'> & {
+    readonly bootstrap?: readonly BootstrapAddress[];
     readonly expose?: readonly Rule[] | 'loopback';
     readonly remote?: unknown;
     readonly allowPeers?: unknown;
@@ -246,7 +249,7 @@ export interface Call {
   };
 }
 
-/** A program that exits when the test says so. */
+/** A program that exits when the test tells it to. */
 export class FakeProgram implements RunningProgram {
   readonly call: ProgramCall;
   readonly variables: Readonly<Record<string, string>>;
@@ -320,13 +323,14 @@ export class CliBench {
   }
 
   get io(): CliIo {
-    const start = (what: Call['what']) => (options: Call['options']) => {
-      const call = { what, options };
+    // The command line passes parsed values, never their texts.
+    const start = (what: Call['what']) => (options: object) => {
+      const call = { what, options: options as Call['options'] };
       this.calls.push(call);
       return this.onStart(call);
     };
     const listen = start('listen');
-    const api: TunnelApi = {
+    const library: Library = {
       listen: async (options) => asListener(await listen(options), options.access),
       connect: start('connect'),
       node: start('node'),
@@ -378,7 +382,7 @@ export class CliBench {
       },
       stateFolder: async () => this.stateFolder,
       localAddresses: () => this.addresses,
-      loadApi: async () => api,
+      loadLibrary: async () => library,
     };
   }
 

@@ -4,6 +4,7 @@ import { on, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { built } from './build.js';
 import { hasEnded, startChild } from './child_process.js';
 import { type Finished, type ProgramOptions, runProgram } from './run_program.js';
 
@@ -17,9 +18,15 @@ export const FROM_SOURCES: readonly string[] = [
   mainFile,
 ];
 
-/** Runs the command line from its sources to its end. */
+const builtMain = built('cli/main.js');
+
+/** The words before the arguments that run the command line: from the build if there is one. */
+export const CLI: readonly string[] =
+  builtMain === undefined ? FROM_SOURCES : [process.execPath, '--enable-source-maps', builtMain];
+
+/** Runs the command line to its end. */
 export async function runCli(args: readonly string[], options?: ProgramOptions): Promise<Finished> {
-  const [command = '', ...rest] = FROM_SOURCES;
+  const [command = '', ...rest] = CLI;
   return await runProgram(command, [...rest, ...args], options);
 }
 
@@ -43,7 +50,7 @@ interface Waiter {
 
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** The words before the arguments. Default {@link FROM_SOURCES}. */
+  /** The words before the arguments. Default {@link CLI}. */
   readonly program?: readonly string[];
 }
 
@@ -56,7 +63,7 @@ export class CliProcess {
   readonly #waiters = new Set<Waiter>();
   readonly #exited: Promise<number | null>;
 
-  private constructor(args: readonly string[], { env, program = FROM_SOURCES }: CliOptions) {
+  private constructor(args: readonly string[], { env, program = CLI }: CliOptions) {
     this.#args = args;
     const [command, ...rest] = [...program, ...args];
     if (command === undefined) throw new Error('the program to run has at least one word');

@@ -1,6 +1,6 @@
 import ts from 'typescript';
 
-/** The name of the counters in the instrumented code; nothing of ours has this name. */
+/** The name of the counters in the instrumented code; no code of ours uses it. */
 const COUNTERS = '$branches';
 
 interface Insertion {

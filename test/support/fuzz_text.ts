@@ -16,7 +16,6 @@ import { publicKeyOf } from '../../src/state/identity.js';
 import { parseStateFile, plainText } from '../../src/state/identity_file.js';
 import { parseNamesFile, plainNamesText } from '../../src/state/names_file.js';
 import { StateFault } from '../../src/state/state_file.js';
-import { everyAction } from './every_action.js';
 import { SPEC_PIECES } from './fuzz_forward.js';
 import { type FuzzTarget, refusing, same, textTarget, type Verdict } from './fuzz_target.js';
 
@@ -96,13 +95,7 @@ function names(text: string): Verdict {
   }
 }
 
-const SECTIONS = configSections(
-  buildProgram(
-    everyAction(async () => {}),
-    '0',
-    { out: () => {} },
-  ),
-);
+const SECTIONS = configSections(await buildProgram());
 
 function config(text: string): Verdict {
   return refusing(['ERR_USAGE'], () => {
@@ -119,10 +112,12 @@ function config(text: string): Verdict {
 async function commandLine(text: string): Promise<Verdict> {
   const args = text.split(' ');
   let calls = 0;
-  const action = async (): Promise<void> => {
-    calls++;
-  };
-  const program = buildProgram(everyAction(action), '0', { out: () => {} }, args);
+  const program = await buildProgram({
+    args,
+    onCall: async () => {
+      calls++;
+    },
+  });
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -187,7 +182,7 @@ function addressReaders(text: string): Verdict {
   return 'accepted';
 }
 
-/** The targets for what comes from users, files and other programs on this machine. */
+/** The targets for input from users, files and other programs on this machine. */
 export function textTargets(): FuzzTarget[] {
   const known = (name: string): boolean => name === 'laptop';
   return [

@@ -41,7 +41,7 @@ export function sessionOf(packet: Uint8Array | undefined): Uint8Array {
   return packet.slice(6, 22);
 }
 
-/** A BYE: docs/protocol.md, section 3. @param frames the number of frames before it */
+/** A BYE: docs/reference/protocol.md, section 3. @param frames the number of frames before it */
 export function bye(reason: number, frames: number): Uint8Array {
   const frame = new Uint8Array(17 + 10);
   frame[0] = 0x12;

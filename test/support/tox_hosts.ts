@@ -1,4 +1,4 @@
-import { CliProcess, FROM_SOURCES } from './cli_process.js';
+import { CLI, CliProcess } from './cli_process.js';
 import { Namespaces } from './namespaces.js';
 
 /** Hosts in network namespaces, and processes of the command line on them. */
@@ -8,7 +8,7 @@ export class ToxHosts {
 
   /** Starts a command on a host, with events as JSON. */
   run(space: string, ...args: readonly string[]): CliProcess {
-    const program = [...this.spaces.on(space), ...FROM_SOURCES];
+    const program = [...this.spaces.on(space), ...CLI];
     const started = CliProcess.start([...args, '--json'], { program });
     this.#processes.push(started);
     return started;

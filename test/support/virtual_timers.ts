@@ -1,39 +1,41 @@
 import type { TimerHandle, Timers } from '../../src/core/clock.js';
+import { SimClock } from './sim_clock.js';
 
-/** Time that passes when a test says so. */
+interface Pending {
+  readonly callback: () => void;
+}
+
+/** Time that only the test advances. */
 export class VirtualTimers implements Timers {
-  #nowMs = 0;
-  readonly #due = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
+  readonly #clock = new SimClock();
+  readonly #pending = new Set<Pending>();
 
   /** Timers that are still set. */
   get running(): number {
-    return this.#due.size;
+    return this.#pending.size;
   }
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#clock.nowMs;
   }
 
   set(callback: () => void, delayMs: number): TimerHandle {
-    const handle = {};
-    this.#due.set(handle, { atMs: this.#nowMs + delayMs, callback });
-    return handle;
+    // Its own object for each timer: the callback may be set twice.
+    const pending = { callback };
+    this.#pending.add(pending);
+    // A timer that is cleared stays planned until its time, and then does nothing.
+    this.#clock.after(delayMs, () => {
+      if (this.#pending.delete(pending)) callback();
+    });
+    return pending;
   }
 
   clear(handle: TimerHandle): void {
-    if (typeof handle === 'object' && handle !== null) this.#due.delete(handle);
+    this.#pending.delete(handle as Pending);
   }
 
   /** Lets `ms` pass and calls the timers that fall due, in order and each at its time. */
   advance(ms: number): void {
-    const endMs = this.#nowMs + ms;
-    for (;;) {
-      const [next] = [...this.#due].sort(([, a], [, b]) => a.atMs - b.atMs);
-      if (next === undefined || next[1].atMs > endMs) break;
-      this.#due.delete(next[0]);
-      this.#nowMs = next[1].atMs;
-      next[1].callback();
-    }
-    this.#nowMs = endMs;
+    this.#clock.run(this.#clock.nowMs + ms);
   }
 }

@@ -42,7 +42,7 @@ function bench(options: { state?: AccessState } = {}) {
   return { policy, world, ask, greet };
 }
 
-test('proofs match the golden bytes of docs/protocol.md', () => {
+test('proofs match the golden bytes of docs/reference/protocol.md', () => {
   const keys = { connector: bytes(0x22), listener: bytes(0x11) };
   const sessions = { connector: bytes(0xc0, 16), listener: bytes(0xa0, 16) };
   const hex = (proof: Uint8Array): string => Buffer.from(proof).toString('hex');

@@ -20,7 +20,7 @@ function seeker(): HeldChannel {
   return new HeldChannel(1, true, new Notes(), true);
 }
 
-/** This many bundles from the peer, each in its own packet. */
+/** Makes this many bundles from the peer, each in its own packet. */
 function receiveBundles(end: HeldChannel, count: number): void {
   const peer = new HeldChannel(2, true, new Notes());
   for (let i = 0; i < count; i++) peer.send('aa'.repeat(1_300));

@@ -33,19 +33,19 @@ const lockIsFree = async (role: 'listener' | 'connector' | 'node'): Promise<bool
 };
 
 describe('listen', () => {
-  test('prints the ticket, the command for the other side and what may be reached', async () => {
+  test('prints the ticket, the command for the other machine and the exposed targets', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '22', '--expose', 'db.lan:5432');
     assert.equal(bench.stdout.text, '');
     assert.match(bench.stderr.text, new RegExp(`^  ${bench.tunnel.ticket}$`, 'm'));
     assert.match(bench.stderr.text, new RegExp(`^  npx tox-wasm-tunnel ${bench.tunnel.ticket} 22$`, 'm'));
-    assert.match(bench.stderr.text, /^May be reached: localhost:22, db\.lan:5432$/m);
+    assert.match(bench.stderr.text, /^Peers may reach: localhost:22, db\.lan:5432$/m);
     bench.signal('SIGTERM');
     assert.equal(await ended, 0);
     assert.equal(bench.tunnel.closes, 1);
     assert.match(bench.stderr.text, /Closed after 0 s: 1\.2 kB in, 56 MB out\n$/);
   });
 
-  test('without any rule it says that all of the loopback is open, how to open less, and leaves the port to choose', async () => {
+  test('without rules, warns that the whole loopback is open, shows how to open less, and leaves PORT open in the command', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     assert.equal(bench.calls[0]?.options.expose, 'loopback');
     assert.match(bench.stderr.text, new RegExp(`npx tox-wasm-tunnel ${bench.tunnel.ticket} PORT$`, 'm'));
@@ -59,18 +59,18 @@ describe('listen', () => {
   });
 
   const narrow: ReadonlyArray<readonly [args: readonly string[], example: string, ...says: RegExp[]]> = [
-    [['--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
-    [['--expose', 'none', '--expose', 'none'], 'PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none'], 'PORT', /^Peers may reach: nothing$/m],
+    [['--expose', 'none', '--expose', 'none'], 'PORT', /^Peers may reach: nothing$/m],
     [
       ['--allow-reverse', '8080'],
       '-R 8080:localhost:PORT',
-      /^May be reached: nothing$/m,
-      /^May be opened on this machine by -R: 8080$/m,
+      /^Peers may reach: nothing$/m,
+      /^Peers may open with -R on this machine: 8080$/m,
     ],
-    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^May be reached: nothing$/m],
+    [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^Peers may reach: nothing$/m],
   ];
   for (const [args, example, ...says] of narrow) {
-    test(`${args.join(' ')} opens nothing that it does not name, and says so`, async () => {
+    test(`${args.join(' ')} opens only what it names, and says so`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, 'listen', ...args);
       bench.signal();
       assert.equal(await ended, 0);
@@ -81,7 +81,7 @@ describe('listen', () => {
     });
   }
 
-  test('--json tells the open loopback from a listener that opens nothing', async () => {
+  test('--json distinguishes the open loopback from a listener that opens nothing', async () => {
     for (const [args, expose, isDefault] of [
       [[], ['localhost:*'], true],
       [['--expose', 'none'], [], false],
@@ -113,7 +113,7 @@ describe('listen', () => {
     ['localhost:*', 'PORT'],
   ];
   for (const [expose, target] of targets) {
-    test(`--expose ${expose} makes the ready command end with ${target}`, async () => {
+    test(`--expose ${expose} ends the command for the other machine with ${target}`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, '--expose', expose, '--ephemeral');
       assert.ok(
         bench.stderr.lines.includes(`  npx tox-wasm-tunnel ${bench.tunnel.ticket} ${target}`),
@@ -124,14 +124,14 @@ describe('listen', () => {
     });
   }
 
-  test('the ready command names the private nodes as well', async () => {
+  test('the command for the other machine names the private bootstrap nodes', async () => {
     const { ended } = await bench.start(/Ctrl-C/, '--bootstrap', `192.0.2.1:1:${KEY.toLowerCase()}`);
     assert.match(bench.stderr.text, new RegExp(` PORT --bootstrap 192\\.0\\.2\\.1:1:${KEY}$`, 'm'));
     bench.signal();
     await ended;
   });
 
-  test('the identity of the first start is saved and used again at the next', async () => {
+  test('saves the identity of the first start and reuses it', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     const { identity } = bench.tunnel;
     bench.signal();
@@ -144,7 +144,11 @@ describe('listen', () => {
     assert.deepEqual(again.calls[0]?.options.identity, identity);
     again.signal();
     await second.ended;
-    assert.equal((await stat(join(folder, 'listener.json'))).ino, ino, 'written once, read ever after');
+    assert.equal(
+      (await stat(join(folder, 'listener.json'))).ino,
+      ino,
+      'the second start does not write the file',
+    );
   });
 
   test('--ephemeral touches no folder', async () => {
@@ -155,7 +159,7 @@ describe('listen', () => {
     assert.equal(await ended, 0);
   });
 
-  test('a second listener is refused, names the first, and starts nothing', async () => {
+  test('a second listener fails, names the first, and starts nothing', async () => {
     const first = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
     assert.equal(await bench.run(), 1);
     assert.match(
@@ -166,7 +170,7 @@ describe('listen', () => {
     await first.release();
   });
 
-  test('a damaged state file ends with 2 and is not overwritten', async () => {
+  test('exits with 2 for a damaged state file, and does not overwrite it', async () => {
     const file = join(folder, 'listener.json');
     await writeFile(file, 'precious', { mode: 0o600 });
     assert.equal(await bench.run(), 2);
@@ -177,7 +181,7 @@ describe('listen', () => {
     assert.ok((await readdir(folder)).every((name) => name === 'listener.json' || name.includes('.lock.')));
   });
 
-  test('a failed start saves nothing, lets go of the identity and ends with 1', async () => {
+  test('a failed start saves nothing, unlocks the identity and exits with 1', async () => {
     bench.onStart = async () => {
       throw new TunnelError('ERR_LISTEN', 'UDP port 1 is in use');
     };
@@ -187,7 +191,7 @@ describe('listen', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('an error that is nobody’s fault is one line too, and the stack is there with -vv', async () => {
+  test('an unexpected error is one line, and -vv adds its stack', async () => {
     bench.onStart = async () => {
       throw new TypeError('x is not\na function');
     };
@@ -197,7 +201,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /\n {4}at /);
   });
 
-  test('what an error quotes does not reach a terminal as it is, with -vv neither', async () => {
+  test('text that an error quotes is escaped for the terminal, with -vv too', async () => {
     bench.onStart = async () => {
       throw new TypeError('no', { cause: new Error('it said \u001b]0;title\u0007') });
     };
@@ -205,7 +209,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /it said \\u001b\]0;title\\u0007\n {4}at /);
   });
 
-  test('a fatal error while it runs closes it and ends with 1', async () => {
+  test('a fatal error closes the tunnel and exits with 1', async () => {
     const { ended } = await bench.start(/"started"/, '--json');
     bench.tunnel.emit('error', new TunnelError('ERR_WORKER_DIED', 'out of memory'));
     assert.equal(await ended, 1);
@@ -218,7 +222,7 @@ describe('listen', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('when it fails, the number of repeated lines comes before the error', async () => {
+  test('after a failure, the count of repeated lines comes before the error', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     for (let each = 0; each < 5; each++)
@@ -235,7 +239,7 @@ describe('listen', () => {
 });
 
 describe('the end', () => {
-  test('a second signal ends at once, each with its own code', async () => {
+  test('a second signal ends the process at once, with the code of that signal', async () => {
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
@@ -255,7 +259,7 @@ describe('the end', () => {
     }
   });
 
-  test('a signal while it starts ends it with 0, tells the start, and closes what comes late', async () => {
+  test('a signal during the start exits with 0, cancels the start, and closes a tunnel that arrives late', async () => {
     let arrive: (tunnel: FakeTunnel) => void = () => {};
     const late = new Promise<FakeTunnel>((resolve) => {
       arrive = resolve;
@@ -275,7 +279,7 @@ describe('the end', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('a start that fails because it was told to stop is no error', async () => {
+  test('a start that fails because it was cancelled is not an error', async () => {
     bench.onStart = ({ options }) =>
       new Promise((_resolve, reject) => {
         options.signal?.addEventListener('abort', () => reject(new Error('aborted')));
@@ -285,7 +289,7 @@ describe('the end', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('a close that hangs is left after ten seconds, with 1', async () => {
+  test('gives up on a close that hangs after ten seconds, and exits with 1', async () => {
     const hanging = new Promise<void>(() => {});
     bench.tunnel.onClose = () => hanging;
     const { ended } = await bench.start(/Ctrl-C/);
@@ -295,11 +299,11 @@ describe('the end', () => {
     assert.equal(timer?.delayMs, 10_000);
     timer.callback();
     assert.equal(await ended, 1);
-    assert.match(bench.stderr.text, /closing did not end within 10 s\n$/);
+    assert.match(bench.stderr.text, /the tunnel did not close within 10 s\n$/);
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('a close in time leaves no timer behind, and tells nothing of the peers that we leave', async () => {
+  test('a close in time leaves no timer behind, and does not report that peers go offline', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.tunnel.onClose = async () => {
       bench.tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
@@ -311,7 +315,7 @@ describe('the end', () => {
   });
 
   for (const stream of ['stdout', 'stderr'] as const) {
-    test(`a reader of ${stream} that goes away ends it quietly, with 0`, async () => {
+    test(`exits quietly with 0 when the reader of ${stream} goes away`, async () => {
       const { ended } = await bench.start(/"started"/, '--json', '-v', '--ephemeral');
       bench[stream].failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
       bench.tunnel.emit('waiting', { message: 'no node answers' });
@@ -321,13 +325,13 @@ describe('the end', () => {
     });
   }
 
-  test('a reader that is gone before the start ends it quietly too', async () => {
+  test('exits quietly when the reader is gone before the start', async () => {
     bench.stderr.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
     assert.equal(await bench.run('--ephemeral'), 0);
     assert.equal(bench.tunnel.closes, 1);
   });
 
-  test('a reader that is lost while it prepares the start ends it as well', async () => {
+  test('exits when the reader goes away during the preparation', async () => {
     const { io } = bench;
     const stateFolder = async (): Promise<string> => {
       bench.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
@@ -336,7 +340,7 @@ describe('the end', () => {
     assert.equal(await run(['listen'], { ...io, stateFolder }), 0);
   });
 
-  test('a reader that stops costs bounded memory, and is told how much it missed', async () => {
+  test('a stopped reader costs bounded memory, and learns how many events it missed', async () => {
     const { ended } = await bench.start(/"started"/, '--json', '--ephemeral');
     bench.stdout.stalled = true;
     const message = 'x'.repeat(10_000);
@@ -379,7 +383,7 @@ describe('events', () => {
     });
   };
 
-  test('programs get one JSON object a line, and people nothing', async () => {
+  test('--json prints one JSON object per line, and nothing for people', async () => {
     const { ended } = await bench.start(/"started"/, 'listen', '--json', '--expose', '22');
     happen(bench.tunnel);
     bench.signal();
@@ -421,7 +425,7 @@ describe('events', () => {
       assert.match(line, /^\{"event":"[a-z]+","time":"2026-01-02T03:04:05\.678Z"/);
   });
 
-  test('people get a line each, with what a peer sends made harmless', async () => {
+  test('people get one line per event, with text of peers escaped', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     happen(bench.tunnel);
@@ -442,7 +446,7 @@ describe('events', () => {
     ]);
   });
 
-  test('-v adds the codes that are no news, --json -v gives both, -q gives none', async () => {
+  test('-v adds the routine codes, --json -v prints both forms, -q prints none', async () => {
     for (const [flags, stderr, stdout] of [
       [['-v'], true, false],
       [['--json', '-v'], true, true],
@@ -460,7 +464,7 @@ describe('events', () => {
     }
   });
 
-  test('log lines need their -v', async () => {
+  test('each log level needs its number of -v', async () => {
     for (const [flags, levels] of [
       [[], ['error']],
       [['-v'], ['error', 'warn', 'info']],
@@ -492,7 +496,7 @@ describe('connect', () => {
     throw new TunnelError('ERR_LISTEN', '127.0.0.1:22', { cause: Object.assign(new Error(code), { code }) });
   };
 
-  test('forwards what it was asked for, in this order, and says where', async () => {
+  test('opens the forwards in the given order, and prints where they listen', async () => {
     const { ended } = await bench.start(
       /5432/,
       ...['connect', ID, '22', '-p', '2222', '-L', '8080:intra.lan:80', '-L', '[::1]:0:[::1]:5432'],
@@ -502,12 +506,12 @@ describe('connect', () => {
       { bind: { host: '127.0.0.1', port: 8080 }, target: { host: 'intra.lan', port: 80 } },
       { bind: { host: '::1', port: 0 }, target: { host: '::1', port: 5432 } },
     ]);
-    assert.match(bench.stderr.text, /^Forwarding 127\.0\.0\.1:2222 to localhost:22 of the far end$/m);
+    assert.match(bench.stderr.text, /^Forwarding 127\.0\.0\.1:2222 to localhost:22 at the listener$/m);
     bench.signal();
     assert.equal(await ended, 0);
   });
 
-  test('tells programs its own Tox ID and each forward', async () => {
+  test('--json reports the own Tox ID and each forward', async () => {
     const { ended } = await bench.start(/"forward"/, ID, 'db.lan:5432', '--json');
     bench.signal();
     await ended;
@@ -518,13 +522,13 @@ describe('connect', () => {
   });
 
   for (const code of ['EADDRINUSE', 'EACCES']) {
-    test(`without -p a port refused with ${code} is replaced by a free one, and said so`, async () => {
+    test(`without -p, replaces a port that fails with ${code} by a free one, and says so`, async () => {
       bench.tunnel.onForward = ({ bind }) =>
         printBind(bind) === '22' ? busy(code)() : { local: '127.0.0.1:40001', target: 'x:22' };
       const { ended } = await bench.start(/Forwarding/, ID, '22');
       assert.match(
         bench.stderr.text,
-        /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not to be had here; choose one with -p\)/,
+        /Forwarding 127\.0\.0\.1:40001 .*\(port 22 is not available here; choose one with -p\)/,
       );
       assert.deepEqual(
         bench.tunnel.forwards.map(({ bind }) => printBind(bind)),
@@ -540,7 +544,7 @@ describe('connect', () => {
     ['with -L', ['connect', ID, '-L', '22:localhost:22'], 'EADDRINUSE'],
     ['for another reason', [ID, '22'], 'EADDRNOTAVAIL'],
   ] as const) {
-    test(`a port refused ${name} is an error, and closes the connector`, async () => {
+    test(`a port that is not available ${name} is an error, and closes the connector`, async () => {
       let tries = 0;
       bench.tunnel.onForward = () => {
         tries++;
@@ -553,7 +557,7 @@ describe('connect', () => {
     });
   }
 
-  test('an error of another kind is not tried again', async () => {
+  test('does not try another port after other errors', async () => {
     let tries = 0;
     bench.tunnel.onForward = () => {
       tries++;
@@ -563,7 +567,7 @@ describe('connect', () => {
     assert.equal(tries, 1);
   });
 
-  test('the own Tox ID is refused', async () => {
+  test('rejects its own Tox ID', async () => {
     const identity = createIdentity();
     const opened = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await opened.save(identity);
@@ -575,12 +579,12 @@ describe('connect', () => {
     ]) {
       bench.stderr.text = '';
       assert.equal(await bench.run(...words), 2);
-      assert.match(bench.stderr.text, /this leads to ourselves/);
+      assert.match(bench.stderr.text, /this is the Tox ID of this machine/);
     }
     assert.deepEqual(bench.calls, []);
   });
 
-  test('a second connector gets an identity of its own, and -v says so', async () => {
+  test('a second connector uses a temporary identity, and -v says so', async () => {
     const first = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await first.save(createIdentity());
     const { ended } = await bench.start(/Forwarding/, '-v', ID, '22');
@@ -606,7 +610,7 @@ describe('node', () => {
   const v4 = (address: string, internal = false): LocalAddress => ({ address, family: 'IPv4', internal });
   const v6 = (address: string, internal = false): LocalAddress => ({ address, family: 'IPv6', internal });
 
-  test('prints its line alone on stdout, under the first address that others can reach', async () => {
+  test('prints only its line on stdout, with the first address that others can reach', async () => {
     bench.addresses = [
       v4('127.0.0.1', true),
       v6('fe80::1'),
@@ -627,7 +631,7 @@ describe('node', () => {
     assert.deepEqual(await readIdentity({ folder, role: 'node' }), bench.tunnel.identity);
   });
 
-  test('tells programs the same', async () => {
+  test('--json reports the same', async () => {
     const { ended } = await bench.start(/"node"/, 'node', '--json', '--bind', '2001:db8::9');
     bench.signal();
     await ended;
@@ -652,14 +656,14 @@ describe('node', () => {
     [undefined, all.slice(0, 3), ['127.0.0.1', '2001:db8::5']],
     [undefined, [], ['127.0.0.1']],
   ] as const) {
-    test(`bound to ${bind ?? 'all'} with ${addresses.length} addresses it is reached at ${hosts.join(', ')}`, () => {
+    test(`bound to ${bind ?? 'all'} with ${addresses.length} addresses, it is reachable at ${hosts.join(', ')}`, () => {
       assert.deepEqual(hostsOf(bind, addresses), hosts);
     });
   }
 });
 
 describe('id', () => {
-  test('makes an identity, and prints the same Tox ID ever after, also while the listener runs', async () => {
+  test('creates an identity, and prints the same Tox ID from then on, even while the listener runs', async () => {
     assert.equal(await bench.run('id'), 0);
     const identity = await readIdentity({ folder, role: 'listener' });
     assert.ok(identity);
@@ -675,7 +679,7 @@ describe('id', () => {
     assert.deepEqual(bench.calls, []);
   });
 
-  test('of a listener that starts for the first time right now there is no Tox ID yet', async () => {
+  test('fails while a listener is starting for the first time', async () => {
     const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
     assert.equal(await bench.run('id'), 1);
     assert.match(bench.stderr.text, /another process uses this identity/);
@@ -683,13 +687,13 @@ describe('id', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('made by somebody else in the meantime, it is that one', async () => {
+  test('returns the identity that another process has created meanwhile', async () => {
     const made = await makeIdentity({ folder, role: 'listener' });
     assert.deepEqual(await makeIdentity({ folder, role: 'listener' }), made);
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('a damaged file is refused with 2', async () => {
+  test('exits with 2 for a damaged file', async () => {
     await writeFile(join(folder, 'listener.json'), '{', { mode: 0o600 });
     assert.equal(await bench.run('id', '--json'), 2);
     assert.equal(bench.stdout.events[0]?.code, 'ERR_STATE_INVALID');

@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { completionModel } from '../../src/cli/options/completion_model.js';
+import { completionModel } from '../../src/cli/commands/completion.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { CliBench } from '../support/cli_bench.js';
-import { everyAction } from '../support/every_action.js';
 import { BASH, FISH, skipWithout, ZSH } from '../support/programs.js';
 import { runProgram } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';
 
-const grammar = buildProgram(
-  everyAction(async () => {}),
-  '0',
-  { out: () => {} },
-);
+const grammar = await buildProgram();
 const COMMANDS = grammar.commands.map((command) => command.name());
 const NAMES = ['home', 'homestead', 'work'];
 
@@ -39,7 +34,7 @@ before(async () => {
 });
 after(() => folder.remove());
 
-/** What a shell offers for the last of the words. */
+/** Returns what a shell offers for the last word. */
 type Ask = (...words: string[]) => Promise<string[]>;
 
 async function offers(command: string, args: readonly string[]): Promise<string[]> {
@@ -58,7 +53,7 @@ const inBash: Ask = (...words) =>
     ...['bash', scripts.get('bash') ?? '', 'tox-wasm-tunnel', ...words],
   ]);
 
-/** The functions of zsh's completion that ours calls, as they would be: what fits is printed. */
+/** Stubs of the completion functions of zsh: they print the matches. */
 const ZSH_STUBS = `
   _describe() { local -a items; items=("\${(@P)2}"); local item; for item in "\${items[@]}"; do
     item=\${\${item//\\\\:/@@}%%:*}; item=\${item//@@/:}; [[ $item == "$current"* ]] && print -r -- "$item"; done }
@@ -89,20 +84,20 @@ for (const { program, ask, files, folders } of shells) {
   describe(`${program.name} completes`, { skip: skipWithout(program) }, () => {
     const sorted = async (...words: string[]) => (await ask(...words)).sort();
 
-    test('commands and names at first', async () => {
+    test('commands and names as the first word', async () => {
       assert.deepEqual(await sorted(''), [...COMMANDS, ...NAMES].sort());
       assert.deepEqual(await sorted('li'), ['list', 'listen']);
       assert.deepEqual(await sorted('hom'), ['home', 'homestead']);
     });
 
-    test('names where a command takes them', async () => {
+    test('names after commands that take them', async () => {
       for (const command of ['connect', 'ping', 'doctor', 'remove', 'ssh', 'ssh-config'])
         assert.deepEqual(await sorted(command, ''), NAMES, command);
       assert.deepEqual(await sorted('add', ''), []);
       assert.deepEqual(await sorted('listen', ''), []);
     });
 
-    test('the actions of a command', async () => {
+    test('offers the actions of a command', async () => {
       assert.deepEqual(await sorted('ticket', ''), ['list', 'new', 'revoke']);
       assert.deepEqual(await sorted('peers', 'de'), ['deny']);
       assert.deepEqual(await sorted('rule', ''), ['add', 'list', 'remove']);
@@ -110,7 +105,7 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('service', ''), ['install']);
     });
 
-    test('the options of a command, and of none', async () => {
+    test('the options of a command, and of the short form', async () => {
       const optionsOf = (name: string): string[] =>
         (grammar.commands.find((command) => command.name() === name)?.options ?? [])
           .flatMap(({ long }) => long ?? [])
@@ -122,23 +117,23 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('--max-p'), ['--max-peer-buffer', '--max-peers']);
     });
 
-    test('files and folders where an option takes them, and nothing where it takes something else', async () => {
+    test('files and folders for options that take them, and nothing for other values', async () => {
       assert.deepEqual(await sorted('connect', '--ticket-file', ''), files);
       assert.deepEqual(await sorted('listen', '--state', ''), folders);
       assert.deepEqual(await sorted('listen', '--udp-port', ''), []);
     });
 
-    test('names behind options with values', async () => {
+    test('names after options with values', async () => {
       assert.deepEqual(await sorted('connect', '--state', 'list', '--no-udp', 'hom'), ['home', 'homestead']);
     });
   });
 }
 
 describe('completion', () => {
-  test('of a shell that it does not know is refused', async () => {
+  test('rejects an unknown shell', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('completion', 'csh'), 2);
-    assert.match(bench.stderr.text, /no completion for "csh"; there is for bash, zsh and fish/);
+    assert.match(bench.stderr.text, /no completion for "csh"; choose bash, zsh or fish/);
   });
 
   test('finds the actions of all commands in the grammar', () => {

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { configSchema } from '../../src/cli/options/config_schema.js';
+import { configSchema } from '../../src/cli/options/config_options.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { nearest } from '../../src/core/arguments.js';
 import { CliBench } from '../support/cli_bench.js';
-import { everyAction } from '../support/every_action.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
@@ -38,7 +37,7 @@ async function start(...args: string[]) {
 const hosts = (call: Awaited<ReturnType<typeof start>>) => call.options.bootstrap?.map(({ host }) => host);
 
 describe('--config', () => {
-  test('holds texts, numbers, lists and switches, by command', async () => {
+  test('sets texts, numbers, lists and switches by command', async () => {
     write({
       $schema: './config.schema.json',
       listen: {
@@ -63,7 +62,7 @@ describe('--config', () => {
     assert.equal(options.identity, undefined);
   });
 
-  test('counts for the short forms as well, and may stand before the command', async () => {
+  test('applies to the short forms, and may come before the command', async () => {
     write({ listen: { expose: ['22'] }, connect: { 'local-port': 2222, ephemeral: true } });
     assert.equal((await start('--config', file)).options.expose?.length, 1);
     for (const args of [
@@ -79,7 +78,7 @@ describe('--config', () => {
     }
   });
 
-  test('what stands on the command line counts more, and a list takes the place of the file’s', async () => {
+  test('the command line overrides the file, and a list there replaces the list of the file', async () => {
     write({ listen: { bootstrap: [NODE, NODE], 'max-peers': 3, state: '/nowhere/a', verbose: 2 } });
     const instead = NODE.replace('.1:', '.2:');
     for (const args of [
@@ -90,11 +89,15 @@ describe('--config', () => {
       const call = await start(...args, '--config', file);
       assert.deepEqual(hosts(call), ['192.0.2.2']);
       assert.deepEqual(call.options.limits, { maxPeers: 5 });
-      assert.equal(call.options.logger?.level, 'debug', 'what is not named there stays the file’s');
+      assert.equal(
+        call.options.logger?.level,
+        'debug',
+        'options that the command line does not set come from the file',
+      );
     }
   });
 
-  test('"all" counts for each command that has the option, and less than its own section', async () => {
+  test('"all" applies to every command that has the option, and the section of the command overrides it', async () => {
     write({
       all: { bootstrap: [NODE], 'no-lan': true, ephemeral: true, 'max-peers': 4 },
       listen: { 'no-lan': false, bootstrap: [NODE, NODE] },
@@ -109,7 +112,7 @@ describe('--config', () => {
     assert.equal(node.options.lanDiscovery, false);
   });
 
-  test('its output options count: JSON events that a file asks for', async () => {
+  test('output options of the file apply: JSON events', async () => {
     write({ connect: { json: true, local: ['0:localhost:22'], ephemeral: true } });
     await start('connect', ID, '--config', file);
     assert.equal(bench.stdout.events[0]?.event, 'started');
@@ -117,11 +120,11 @@ describe('--config', () => {
   });
 
   const bad: ReadonlyArray<readonly [config: unknown, why: RegExp]> = [
-    [[], /config\.json:1:1: an object is expected/],
-    [null, /an object is expected/],
-    [{ lisen: {} }, /config\.json:1:2: "lisen" is no command; did you mean "listen"\?/],
-    [{ zzzzzzzz: {} }, /"zzzzzzzz" is no command\n/],
-    [{ listen: [] }, /config\.json:1:11: an object is expected/],
+    [[], /config\.json:1:1: expected an object/],
+    [null, /expected an object/],
+    [{ lisen: {} }, /config\.json:1:2: "lisen" is not a command; did you mean "listen"\?/],
+    [{ zzzzzzzz: {} }, /"zzzzzzzz" is not a command\n/],
+    [{ listen: [] }, /config\.json:1:11: expected an object/],
     [
       { listen: { expsoe: ['22'] } },
       /config\.json:1:12: "listen" has no option "expsoe"; did you mean "expose"\?/,
@@ -132,17 +135,17 @@ describe('--config', () => {
     [{ connect: { expose: ['22'] } }, /"connect" has no option "expose"/],
     [{ listen: { config: 'x' } }, /"listen" has no option "config"/],
     [{ listen: { help: true } }, /"listen" has no option "help"/],
-    [{ listen: { expose: '22' } }, /"expose" must be a list of texts or whole numbers/],
+    [{ listen: { expose: '22' } }, /"expose" must be a list of strings or whole numbers/],
     [{ listen: { expose: [1.5] } }, /"expose" must be a list/],
-    [{ listen: { 'max-peers': true } }, /"max-peers" must be a text or a whole number/],
+    [{ listen: { 'max-peers': true } }, /"max-peers" must be a string or a whole number/],
     [{ listen: { 'no-udp': 1 } }, /"no-udp" must be true or false/],
     [{ listen: { verbose: 4 } }, /"verbose" must be a number from 0 to 3/],
     [{ listen: { 'max-peers': 99 } }, /--max-peers "99" is not a number from 1 to 64/],
     [{ node: { portt: 1 }, listen: {} }, /"node" has no option "portt"; did you mean "port"\?/],
-    [JSON.parse('{"__proto__":{}}'), /"__proto__" is no command/],
+    [JSON.parse('{"__proto__":{}}'), /"__proto__" is not a command/],
   ];
   for (const [config, why] of bad) {
-    test(`${JSON.stringify(config)} is refused, whatever command is run`, async () => {
+    test(`${JSON.stringify(config)} is rejected, whatever the command`, async () => {
       write(config);
       assert.equal(await bench.run('listen', '--config', file), 2);
       assert.match(bench.stderr.text, why);
@@ -150,12 +153,12 @@ describe('--config', () => {
     });
   }
 
-  test('a file that is missing, or no JSON, is refused', async () => {
+  test('rejects a file that is missing or not JSON', async () => {
     assert.equal(await bench.run('--config', temp.file('nothing')), 2);
-    assert.match(bench.stderr.text, /nothing: it cannot be read: ENOENT/);
+    assert.match(bench.stderr.text, /nothing: cannot be read: ENOENT/);
     writeFileSync(file, '{"listen":');
     assert.equal(await bench.run('--config', file), 2);
-    assert.match(bench.stderr.text, /config\.json:1:\d+: it is not JSON from here on\n/);
+    assert.match(bench.stderr.text, /config\.json:1:\d+: invalid JSON from here on\n/);
     for (const text of [
       '{"listen":\r\n{"proxy":"http://joe:hunter2@10.0.0.1",}}',
       '{"listen":{"quiet":\rrue,"proxy":"hunter2"}}',
@@ -171,12 +174,12 @@ describe('--config', () => {
     }
     writeFileSync(file, '{"listen":\r\n{"quiet":true,\n}}');
     await bench.run('--config', file);
-    assert.match(bench.stderr.text, /config\.json:3:1: it is not JSON from here on\n/);
+    assert.match(bench.stderr.text, /config\.json:3:1: invalid JSON from here on\n/);
   });
 });
 
 describe('the rules of a configuration', () => {
-  test('an empty list of either kind opens nothing, not the loopback', async () => {
+  test('an empty list of either kind opens nothing, not even the loopback', async () => {
     for (const config of [
       { listen: { expose: [] } },
       { listen: { 'allow-reverse': [] } },
@@ -194,12 +197,12 @@ describe('the rules of a configuration', () => {
     }
   });
 
-  test('only a file that says nothing about rules leaves the loopback open', async () => {
+  test('only a file without rules leaves the loopback open', async () => {
     write({ listen: { 'max-peers': 3, bootstrap: [] }, connect: { local: [] } });
     assert.equal((await start('listen', '--config', file)).options.expose, 'loopback');
   });
 
-  test('the command line takes the place of an empty list, and --expose none that of a full one', async () => {
+  test('the command line replaces an empty list, and --expose none replaces a full one', async () => {
     write({ listen: { expose: [] } });
     assert.equal((await start('listen', '--config', file, '--expose', '22')).options.expose?.length, 1);
     bench = benchHere();
@@ -207,7 +210,7 @@ describe('the rules of a configuration', () => {
     assert.deepEqual((await start('listen', '--config', file, '--expose', 'none')).options.expose, []);
   });
 
-  test('an empty or blank rule is refused', async () => {
+  test('rejects an empty or blank rule', async () => {
     for (const expose of [[''], [' '], ['none', 22]]) {
       bench = benchHere();
       write({ listen: { expose } });
@@ -217,19 +220,19 @@ describe('the rules of a configuration', () => {
   });
 });
 
-describe('a configuration whose JSON says a thing twice', () => {
+describe('a configuration that sets a key twice', () => {
   const twice: ReadonlyArray<readonly [text: string, says: RegExp]> = [
     [
       '{\n  "listen": { "expose": [22],\n    "expose": [] }\n}',
-      /config\.json:3:5: "expose" is set a second time, after \S+config\.json:2:15; keep one/,
+      /config\.json:3:5: "expose" is set twice, first at \S+config\.json:2:15; keep one/,
     ],
-    ['{"listen":{"expose":[22]},"listen":{}}', /config\.json:1:27: "listen" is set a second time/],
-    ['{"$schema":"a","$schema":"a"}', /"\$schema" is set a second time/],
-    ['{"listen":{"expose":[22],"\\u0065xpose":[]}}', /"expose" is set a second time/],
-    ['{"listen":{"exposed":1,"exposed":2}}', /is set a second time|no option "exposed"/],
+    ['{"listen":{"expose":[22]},"listen":{}}', /config\.json:1:27: "listen" is set twice/],
+    ['{"$schema":"a","$schema":"a"}', /"\$schema" is set twice/],
+    ['{"listen":{"expose":[22],"\\u0065xpose":[]}}', /"expose" is set twice/],
+    ['{"listen":{"exposed":1,"exposed":2}}', /is set twice|no option "exposed"/],
   ];
   for (const [text, says] of twice) {
-    test(`${JSON.stringify(text)} is refused, with the places`, async () => {
+    test(`${JSON.stringify(text)} is rejected, with both places`, async () => {
       writeFileSync(file, text);
       assert.equal(await bench.run('nodes', '--config', file), 2);
       assert.match(bench.stderr.text, says);
@@ -238,7 +241,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     });
   }
 
-  test('comments, trailing commas, byte order marks and control characters are no JSON', async () => {
+  test('comments, trailing commas, byte order marks and control characters are not JSON', async () => {
     for (const text of [
       '{"listen":{} // none\n}',
       '{"listen":{},}',
@@ -250,11 +253,11 @@ describe('a configuration whose JSON says a thing twice', () => {
       bench = benchHere();
       writeFileSync(file, text);
       assert.equal(await bench.run('nodes', '--config', file), 2, text);
-      assert.match(bench.stderr.text, /config\.json(:\d+:\d+)?: it is not JSON/);
+      assert.match(bench.stderr.text, /config\.json(:\d+:\d+)?: invalid JSON/);
     }
   });
 
-  test('one that is nested as deeply as its size allows is refused in words', async () => {
+  test('rejects the deepest nesting that the size allows, without a crash', async () => {
     writeFileSync(file, `{"listen":${'['.repeat(400_000)}${']'.repeat(400_000)}}`);
     assert.equal(await bench.run('nodes', '--config', file), 2);
     assert.match(bench.stderr.text, /config\.json: its lists or objects are nested too deeply\n$/);
@@ -262,19 +265,15 @@ describe('a configuration whose JSON says a thing twice', () => {
 });
 
 describe('docs/config.schema.json', () => {
-  test('is that of the grammar; npm run schema writes it', () => {
-    const program = buildProgram(
-      everyAction(async () => {}),
-      '0',
-      { out: () => {} },
-    );
+  test('matches the grammar; npm run schema writes it', async () => {
+    const program = await buildProgram();
     const written = readFileSync(new URL('../../docs/config.schema.json', import.meta.url), 'utf8');
     assert.equal(written, `${JSON.stringify(configSchema(program), null, 2)}\n`);
   });
 });
 
 describe('the nearest word', () => {
-  test('is one that is not much unlike', () => {
+  test('is a word that differs only a little', () => {
     const words = ['listen', 'connect', 'list'];
     assert.equal(nearest('lisen', words), 'listen');
     assert.equal(nearest('connnect', words), 'connect');

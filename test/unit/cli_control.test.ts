@@ -15,7 +15,7 @@ let count = 0;
 let listener = new CliBench();
 let ended: Promise<number> = Promise.resolve(0);
 
-/** Runs a command beside the listener. */
+/** Runs a command while the listener runs. */
 async function ask(...args: string[]): Promise<{ code: number; bench: CliBench }> {
   const bench = new CliBench();
   bench.stateFolder = folder;
@@ -37,10 +37,10 @@ afterEach(async () => {
 });
 
 describe('peers', () => {
-  test('tells who is connected, since when, how, and what was refused', async () => {
+  test('lists the peers, with their time online, path and refused streams', async () => {
     await listen();
     const nobody = await ask('peers');
-    assert.equal(nobody.bench.stdout.text, 'nobody is connected\n');
+    assert.equal(nobody.bench.stdout.text, 'no peer is connected\n');
     listener.tunnel.friends = [
       SOME_PEER,
       { ...SOME_PEER, publicKey: 'CD'.repeat(32), status: 'waiting', path: 'relay' },
@@ -55,7 +55,7 @@ describe('peers', () => {
     assert.match(second, /^CDCD.* {2}waiting, /);
   });
 
-  test('--json has all of it, with the time since when', async () => {
+  test('--json has all fields, with the time when the peer came online', async () => {
     await listen();
     listener.tunnel.friends = [SOME_PEER];
     const { bench } = await ask('peers', '--json');
@@ -64,7 +64,7 @@ describe('peers', () => {
     ]);
   });
 
-  test('removes, denies and allows by key and by name', async () => {
+  test('disconnects, denies and allows by key and by name', async () => {
     await listen();
     listener.tunnel.friends = [SOME_PEER];
     for (const args of [
@@ -79,7 +79,7 @@ describe('peers', () => {
     assert.deepEqual(listener.tunnel.asked, [`remove ${KEY}`, `deny ${KEY}`, `allow ${KEY}`]);
   });
 
-  test('says so when there is no such peer', async () => {
+  test('fails for an unknown peer', async () => {
     await listen();
     for (const args of [
       ['remove', KEY],
@@ -88,22 +88,25 @@ describe('peers', () => {
     ]) {
       const { code, bench } = await ask('peers', ...args);
       assert.equal(code, 2);
-      assert.match(bench.stderr.text, /no peer here/);
+      assert.match(bench.stderr.text, /no peer has the (name|key)/);
     }
   });
 
-  test('allow says of a peer that was never denied how to let it in, and how a denied one is named', async () => {
+  test('allow explains how to accept a peer that was never denied, and how to name a denied peer', async () => {
     await listen();
     const { code, bench } = await ask('peers', 'allow', KEY);
     assert.equal(code, 2);
     assert.match(bench.stderr.text, /is not denied, .*--allow-peer KEY/);
     const named = await ask('peers', 'allow', 'laptop');
-    assert.match(named.bench.stderr.text, /no peer here is called "laptop"; .* by its public key/);
+    assert.match(
+      named.bench.stderr.text,
+      /no peer has the name "laptop"; a denied peer has only its public key/,
+    );
   });
 });
 
 describe('rule', () => {
-  test('lists, adds and removes, and the listener has it at once', async () => {
+  test('lists, adds and removes rules, and the listener applies them at once', async () => {
     await listen('--expose', '22');
     assert.equal((await ask('rule', 'list')).bench.stdout.text, 'localhost:22\n');
     assert.equal((await ask('rule', 'add', '8080', 'db.lan:5432')).code, 0);
@@ -115,7 +118,7 @@ describe('rule', () => {
     assert.equal(listener.tunnel.rules.list().length, 2);
   });
 
-  test('--allow-reverse lists, adds and removes where peers may have ports opened', async () => {
+  test('--allow-reverse lists, adds and removes the ports that peers may open', async () => {
     await listen('--expose', '22', '--allow-reverse', '8080');
     assert.equal((await ask('ticket', 'new', '--name', 'laptop')).code, 0);
     const { bench: added } = await ask(
@@ -142,7 +145,7 @@ describe('rule', () => {
     ]);
   });
 
-  test('a rule that is wrong, or not there, changes nothing', async () => {
+  test('an invalid or unknown rule changes nothing', async () => {
     await listen();
     for (const [args, why] of [
       [['add', '0'], /not a forward/],
@@ -164,22 +167,22 @@ describe('rule', () => {
 describe('the open loopback of a listener without any rule', () => {
   for (const [kind, rule, listed] of [
     ['a rule', ['22'], 'localhost:22'],
-    ['a rule for -R', ['--allow-reverse', '8080'], 'nothing may be reached\n--allow-reverse 8080'],
+    ['a rule for -R', ['--allow-reverse', '8080'], 'peers may reach nothing\n--allow-reverse 8080'],
     ['a rule for one ticket', ['ci:22'], 'ci:localhost:22'],
   ] as const) {
-    test(`is closed by ${kind} that is added, which says so, and stays closed when that is removed`, async () => {
+    test(`adding ${kind} closes it and says so; removing that leaves it closed`, async () => {
       await listen();
       assert.equal((await ask('ticket', 'new', '--name', 'ci')).code, 0);
       const { bench } = await ask('rule', 'add', ...rule);
-      assert.match(bench.stderr.text, /this was the first rule: this machine's loopback is closed now/);
+      assert.match(bench.stderr.text, /this was the first rule: it closes this machine's loopback/);
       assert.equal((await ask('rule', 'list')).bench.stdout.text, `${listed}\n`);
       assert.equal((await ask('rule', 'remove', ...rule)).code, 0);
-      assert.equal((await ask('rule', 'list')).bench.stdout.text, 'nothing may be reached\n');
+      assert.equal((await ask('rule', 'list')).bench.stdout.text, 'peers may reach nothing\n');
       assert.doesNotMatch((await ask('rule', 'add', '80')).bench.stderr.text, /first rule/);
     });
   }
 
-  test('is not open to a ticket that is made with --expose none or for -R alone', async () => {
+  test('is closed to a ticket with --expose none, or with only -R', async () => {
     await listen();
     assert.equal((await ask('ticket', 'new', '--name', 'a', '--expose', 'none')).code, 0);
     assert.equal((await ask('ticket', 'new', '--name', 'b', '--allow-reverse', '8080')).code, 0);
@@ -191,11 +194,11 @@ describe('the open loopback of a listener without any rule', () => {
     listener.signal();
     await ended;
     await listen();
-    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is kept');
+    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is saved');
   });
 });
 
-test('a ticket may have ports opened of its own, and ticket list says so', async () => {
+test('a ticket may have reverse ports of its own, and ticket list shows them', async () => {
   await listen();
   const rules = ['--expose', '22', '--allow-reverse', '8080', '--allow-reverse', '127.0.0.1:0'];
   assert.equal((await ask('ticket', 'new', '--name', 'ci', ...rules)).code, 0);
@@ -208,7 +211,7 @@ test('a ticket may have ports opened of its own, and ticket list says so', async
       ['new', '--name', 'b', '--allow-reverse', 'laptop:80'],
       /neither an address nor the name of a peer or a ticket/,
     ],
-    [['list', '--allow-reverse', '80'], /are for a ticket that is made/],
+    [['list', '--allow-reverse', '80'], /are only for ticket new/],
   ] as const) {
     const { code, bench: refused } = await ask('ticket', ...args);
     assert.equal(code, 2);
@@ -217,7 +220,7 @@ test('a ticket may have ports opened of its own, and ticket list says so', async
 });
 
 describe('a running listener', () => {
-  test('has its socket until it ends, and then cannot be asked', async () => {
+  test('answers on its socket until it ends', async () => {
     await listen();
     assert.ok(readdirSync(folder).includes('listener.sock'));
     listener.signal();
@@ -228,15 +231,15 @@ describe('a running listener', () => {
     assert.match(bench.stderr.text, /no listener runs with the state folder/);
   });
 
-  test('an ephemeral one has no socket', async () => {
+  test('has no socket with --ephemeral', async () => {
     await listen('--ephemeral');
     assert.equal((await ask('peers')).code, 1);
   });
 
-  test('one whose socket cannot be made says so and runs on', async () => {
+  test('reports that its socket cannot be created, and keeps running', async () => {
     mkdirSync(folder, { mode: 0o700 });
     writeFileSync(`${folder}/listener.sock`, '');
     await listen();
-    assert.match(listener.stderr.text, /Commands to this running listener will not reach it: .*not a socket/);
+    assert.match(listener.stderr.text, /Other commands cannot control this listener: .*not a socket/);
   });
 });

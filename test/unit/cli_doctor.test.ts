@@ -7,14 +7,14 @@ import { DialError } from '../../src/forward/stream/dial_error.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
 
-/** A world where nodes join by the ways that are open, and a listener is there or not. */
+/** A simulated network: paths may be blocked, and the listener may be absent. */
 class World {
   readonly bench = new CliBench();
   readonly ticket = formatTicket({ toxId: parseToxId(this.bench.tunnel.toxId), secret: new Uint8Array(32) });
   udp = true;
   relay = true;
   listener = true;
-  /** Nodes, and the port that each sees us at. */
+  /** Bootstrap nodes, and the port at which each sees us. */
   sightings: (readonly [node: string, port: number])[] = [
     ['198.51.100.1', 33445],
     ['198.51.100.2', 33445],
@@ -49,7 +49,7 @@ class World {
     };
   }
 
-  /** Runs the command, and lets all waiting be over at once. */
+  /** Runs the command, and skips all its waiting. */
   async doctor(...args: string[]): Promise<number> {
     let over = false;
     const ended = this.bench.run('doctor', ...args).finally(() => {
@@ -63,7 +63,7 @@ class World {
       const newest = this.bench.timers.at(-1);
       turns = newest === timer ? turns + 1 : 0;
       timer = newest;
-      // Long enough for what the world tells by itself.
+      // Give the simulated network a few turns first.
       if (newest !== undefined && turns > 5) this.bench.tick();
     }
     return ended;
@@ -80,17 +80,17 @@ describe('doctor', () => {
     world = new World();
   });
 
-  test('says that all is well, step by step, and leaves no node behind', async () => {
+  test('reports each step when all is well, and leaves no Tox node behind', async () => {
     assert.equal(await world.doctor(world.ticket, '22'), 0);
     const [udp, nat, relay, peer, path, target] = world.found.split('\n');
     assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
     assert.match(
       nat ?? '',
-      /^good {2}nat: a NAT that gives all peers one port, the same.*203\.0\.113\.5:33445\)$/,
+      /^good {2}nat: a NAT that maps our port to the same port.*203\.0\.113\.5:33445\)$/,
     );
     assert.match(relay ?? '', /^good {2}relay: joined the network through a TCP relay/);
-    assert.match(peer ?? '', /^good {2}peer: the listener was found/);
-    assert.match(path ?? '', /^good {2}path: directly by UDP, round trip 12\.3 ms$/);
+    assert.match(peer ?? '', /^good {2}peer: found the listener/);
+    assert.match(path ?? '', /^good {2}path: directly over UDP, round trip 12\.3 ms$/);
     assert.match(target ?? '', /^good {2}target: the listener reaches localhost:22$/);
     assert.deepEqual(
       world.tunnels.map(({ closes }) => closes),
@@ -98,14 +98,14 @@ describe('doctor', () => {
     );
   });
 
-  test('UDP that is blocked is told, and that relays serve', async () => {
+  test('reports blocked UDP, and that relays work', async () => {
     world.udp = false;
     assert.equal(await world.doctor(), 1);
-    assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s.*firewall.*relay/);
+    assert.match(world.found, /^BAD {3}udp: no answer over UDP within 30 s.*firewall.*relay/);
     assert.match(world.found, /\ngood {2}relay/);
   });
 
-  test('UDP that is answered is good also where toxcore takes relays for the way in', async () => {
+  test('UDP is good when answers arrive, even if toxcore reports the relays as the path', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {
@@ -119,7 +119,7 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
   });
 
-  test('datagrams alone are no way in: they may be for whoever had our port before', async () => {
+  test('datagrams alone are no path: they may be meant for an earlier owner of our port', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {
@@ -129,10 +129,10 @@ describe('doctor', () => {
       return tunnel;
     };
     assert.equal(await world.doctor(), 1);
-    assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s/);
+    assert.match(world.found, /^BAD {3}udp: no answer over UDP within 30 s/);
   });
 
-  test('a machine that nodes see at an address of its own has no NAT, be that public or not', async () => {
+  test('there is no NAT when nodes see an address of this machine, public or not', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
@@ -144,24 +144,27 @@ describe('doctor', () => {
     };
     world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
     assert.equal(await world.doctor(), 0);
-    assert.match(world.found, /good {2}nat: no NAT before the nodes.*\(seen at 192\.0\.2\.7:33445\)/);
+    assert.match(
+      world.found,
+      /good {2}nat: no NAT: the nodes see an address of this machine.*\(seen at 192\.0\.2\.7:33445\)/,
+    );
     assert.doesNotMatch(world.found, /public/);
   });
 
-  test('a NAT that gives each peer another port is told, and one that too few nodes have seen', async () => {
+  test('reports a symmetric NAT, and a NAT that too few nodes have seen', async () => {
     world.sightings[1] = ['198.51.100.2', 40000];
     assert.equal(await world.doctor(), 0);
     assert.match(
       world.found,
-      /good {2}nat: a NAT that gives each peer another port \(symmetric\).*--udp-port/,
+      /good {2}nat: a symmetric NAT, which uses another port for each peer.*--udp-port/,
     );
     world = new World();
     world.sightings.pop();
     assert.equal(await world.doctor(), 0);
-    assert.match(world.found, /good {2}nat: which kind of NAT there is cannot be told: that takes two nodes/);
+    assert.match(world.found, /good {2}nat: the kind of NAT is unknown: that takes answers from two nodes/);
   });
 
-  test('through a proxy only the relay is looked at, and one that leads nowhere is told', async () => {
+  test('through a proxy, checks only the relay, and reports a proxy that leads nowhere', async () => {
     const proxy = ['--proxy', 'socks5://127.0.0.1:1080'];
     assert.equal(await world.doctor(...proxy), 0);
     assert.match(world.found, /^good {2}relay: [^\n]*$/);
@@ -169,27 +172,27 @@ describe('doctor', () => {
     world = new World();
     world.relay = false;
     assert.equal(await world.doctor(...proxy), 1);
-    assert.match(world.found, /^BAD {3}relay: .*the proxy does not lead there/);
+    assert.match(world.found, /^BAD {3}relay: .*the proxy does not connect to them/);
   });
 
-  test('a network without relays is told', async () => {
+  test('reports a network without relays', async () => {
     world.relay = false;
     assert.equal(await world.doctor(), 1);
     assert.match(world.found, /BAD {3}relay: .*node --tcp-port 443.*--bootstrap/);
   });
 
-  test('a listener that is not there is told, and nothing more is looked at', async () => {
+  test('reports an absent listener, and checks nothing after it', async () => {
     world.listener = false;
     assert.equal(await world.doctor(world.ticket, '22'), 1);
     assert.match(
       world.found,
-      /BAD {3}peer: the listener was not found within 90 s; it is away, or it does not take this ticket/,
+      /BAD {3}peer: did not find the listener within 90 s; it is offline, or it rejects this ticket/,
     );
     assert.ok(!world.found.includes('target:'));
     assert.equal(world.tunnels.at(-1)?.closes, 1);
   });
 
-  test('a path through a relay is good, and says what would make it direct', async () => {
+  test('a path through a relay is good, with advice for a direct path', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
@@ -204,16 +207,16 @@ describe('doctor', () => {
     [
       'not-allowed',
       'localhost port 22 is not exposed',
-      'localhost port 22 is not exposed; see at the listener',
+      'localhost port 22 is not exposed; check at the listener',
     ],
     [
       'refused',
       'localhost port 22: ECONNREFUSED',
-      'localhost port 22: ECONNREFUSED (the target refused the connection); see',
+      'localhost port 22: ECONNREFUSED (the target refused the connection); check',
     ],
-    ['timeout', '', 'the target did not answer in time; see'],
+    ['timeout', '', 'the target did not answer in time; check'],
   ] as const)
-    test(`a target that the listener does not open is told once, by its words: ${reason}`, async () => {
+    test(`reports once why the listener does not open a target: ${reason}`, async () => {
       const { onStart } = world.bench;
       world.bench.onStart = async (call) => {
         const tunnel = await onStart(call);
@@ -229,7 +232,7 @@ describe('doctor', () => {
       assert.ok(world.found.includes(`BAD   target: ${told}`), world.found);
     });
 
-  test('a node that cannot start is a finding, and the other steps are looked at all the same', async () => {
+  test('a Tox node that cannot start is a finding, and the other checks go on', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       if (call.options.udp === true) throw new TunnelError('ERR_LISTEN', 'no UDP port is free');

@@ -11,7 +11,7 @@ describe('--proxy', () => {
   writeFileSync(folder.file('password'), 'from a file\nand more\n');
   after(() => folder.remove());
 
-  /** The proxy that the library is told of. */
+  /** The proxy in the options of the library. */
   async function proxyOf(args: readonly string[], variable?: string): Promise<unknown> {
     const bench = new CliBench();
     if (variable !== undefined) bench.env.set('TOX_WASM_TUNNEL_PROXY', variable);
@@ -22,7 +22,7 @@ describe('--proxy', () => {
     return options.proxy;
   }
 
-  test('names kind, host and port, and who we are', async () => {
+  test('sets kind, host, port and credentials', async () => {
     const login = (user: string, password: string) => ({ credentials: { user, password } });
     for (const [url, proxy] of [
       ['socks5://127.0.0.1:9050', { protocol: 'socks5', host: '127.0.0.1', port: 9050 }],
@@ -43,7 +43,7 @@ describe('--proxy', () => {
     });
   });
 
-  test('may stand in the environment, and on the command line stands before that', async () => {
+  test('may come from the environment, and the command line overrides it', async () => {
     const variable = 'http://joe:secret@h:1';
     assert.deepEqual(await proxyOf([], variable), {
       protocol: 'http',
@@ -59,7 +59,7 @@ describe('--proxy', () => {
     assert.equal(await proxyOf([], ''), undefined);
   });
 
-  test('that makes no sense is refused before anything starts, in words without the password', async () => {
+  test('an invalid proxy is rejected before anything starts, without its password in the message', async () => {
     for (const [args, why] of [
       [['--proxy', ''], /--proxy is empty; it looks like socks5:/],
       [['--proxy', 'h:1080'], /--proxy is no proxy that can be used; it looks like/],
@@ -78,12 +78,9 @@ describe('--proxy', () => {
       ],
       [['--proxy', 'socks5://j%3ao:secret@h:1'], /the user name for the proxy must have no colon/],
       [['--proxy', 'socks5://joe:secret%zz@h:1'], /a % is written as %25/],
-      [['--proxy', 'socks5://h:1', '--udp-port', '5'], /--udp-port and --proxy contradict each other/],
-      [['--proxy-password-file', folder.file('password')], /--proxy-password-file goes with --proxy/],
-      [
-        ['--proxy', 'http://joe@h:1', '--proxy-password-file', '/nowhere/p'],
-        /\/nowhere\/p: it cannot be read/,
-      ],
+      [['--proxy', 'socks5://h:1', '--udp-port', '5'], /--udp-port and --proxy cannot be combined/],
+      [['--proxy-password-file', folder.file('password')], /--proxy-password-file needs --proxy/],
+      [['--proxy', 'http://joe@h:1', '--proxy-password-file', '/nowhere/p'], /\/nowhere\/p: cannot be read/],
     ] as const) {
       const bench = new CliBench();
       assert.equal(await bench.run('connect', ID, '22', '--ephemeral', ...args), 2, args.join(' '));

@@ -56,21 +56,21 @@ describe('nodes', () => {
   async function isRefused(...[why, ...args]: readonly [RegExp, ...string[]]): Promise<void> {
     assert.equal(await bench.run('nodes', '--update', '--url', base, ...args), 1);
     assert.match(bench.stderr.text, why);
-    assert.match(bench.stderr.text, /What was used stays in use: the list of/);
+    assert.match(bench.stderr.text, /Still in use: the (bundled )?list of/);
     assert.match(bench.stderr.text, /^tox-wasm-tunnel: the list of bootstrap nodes was not refreshed: /);
   }
 
-  test('shows the bundled list, and from when it is, as long as no other was fetched', async () => {
+  test('shows the bundled list and its date until another list is downloaded', async () => {
     assert.equal(await bench.run('nodes'), 0);
     assert.equal(bench.stdout.lines.length, publicNodes().length);
-    assert.match(bench.stderr.text, /^\d+ bootstrap nodes, the list of 2\d{3}-\d\d-\d\d that comes with/);
+    assert.match(bench.stderr.text, /^\d+ bootstrap nodes from the bundled list of 2\d{3}-\d\d-\d\d/);
   });
 
-  test('--update saves those that are not away, for their owner alone, and every command uses them from then on', async () => {
+  test('--update saves the nodes that are online, readable only by the owner, and every command uses them', async () => {
     assert.equal(await bench.run('nodes', '--update', '--url', base), 0);
     assert.equal(bench.stdout.text, `${LINE}\n`);
     assert.ok(
-      bench.stderr.text.includes(`1 bootstrap nodes, the list of 2026-01-02T03:04:05.678Z from ${base}`),
+      bench.stderr.text.includes(`1 bootstrap nodes from the list of 2026-01-02T03:04:05.678Z from ${base}`),
     );
     if (process.platform !== 'win32') assert.equal(statSync(file()).mode & 0o777, 0o600);
 
@@ -84,28 +84,28 @@ describe('nodes', () => {
     );
   });
 
-  test('--json tells the nodes and where they are from', async () => {
+  test('--json reports the nodes and their origin', async () => {
     await bench.run('nodes', '--update', '--url', base, '--json');
-    const from = `the list of 2026-01-02T03:04:05.678Z from ${base}, in ${file()}`;
+    const from = `the list of 2026-01-02T03:04:05.678Z from ${base}, saved in ${file()}`;
     assert.deepEqual(bench.stdout.events, [{ event: 'nodes', origin: 'saved', from, nodes: [LINE] }]);
   });
 
-  test('nodes that are named stand before any list', async () => {
+  test('--bootstrap overrides any list', async () => {
     await bench.run('nodes', '--update', '--url', base);
     bench.stdout.text = '';
     await bench.run('nodes', '--bootstrap', `h.example:1:${OTHER_KEY}`);
     assert.equal(bench.stdout.text, `h.example:1:${OTHER_KEY}\n`);
   });
 
-  test('a list that is damaged, empty, too long, not there or away in all its nodes leaves the old one', async () => {
+  test('a list that is damaged, empty, too long, missing or entirely offline leaves the old one in use', async () => {
     await bench.run('nodes', '--update', '--url', base);
     const old = readFileSync(file(), 'utf8');
     for (const [reply, why] of [
       [LIST.slice(0, -5), /not JSON/],
       ['{"nodes":[]}', /the list is empty/],
       [LIST.replace(KEY, 'x'), /nodes\[0\]\.public_key/],
-      [LIST.replace('true', 'false'), /it says that every node is away/],
-      [' '.repeat(1024 * 1024 + 1), /it has more than 1048576 bytes/],
+      [LIST.replace('true', 'false'), /all nodes in the list are offline/],
+      [' '.repeat(1024 * 1024 + 1), /has more than 1048576 bytes/],
     ] as const) {
       answer = (_request, response) => void response.end(reply);
       bench.stderr.text = '';
@@ -120,20 +120,20 @@ describe('nodes', () => {
     assert.equal(readFileSync(file(), 'utf8'), old);
   });
 
-  test('it is led on by the server a few times, and never off https', async () => {
+  test('--update follows a few redirects, but never away from https', async () => {
     answer = ({ url }, response) =>
       void (url === '/list' ? response.end(LIST) : response.writeHead(302, { location: '/list' }).end());
     assert.equal(await bench.run('nodes', '--update', '--url', base), 0);
     answer = (_request, response) => void response.writeHead(302, { location: '/again' }).end();
     bench.stderr.text = '';
-    await isRefused(/it leads on more than 3 times/);
+    await isRefused(/more than 3 redirects/);
     answer = (_request, response) =>
       void response.writeHead(302, { location: 'http://192.0.2.1/list' }).end();
     bench.stderr.text = '';
-    await isRefused(/it leads on to http:\/\/192\.0\.2\.1, which is not https/);
+    await isRefused(/it redirects to http:\/\/192\.0\.2\.1, which is not https/);
   });
 
-  test('a server of another machine does not lead to one on this', async (t) => {
+  test('a redirect from another machine cannot reach a server on this one', async (t) => {
     const asked: string[] = [];
     t.mock.method(globalThis, 'fetch', async (url: URL) => {
       asked.push(url.href);
@@ -141,10 +141,10 @@ describe('nodes', () => {
     });
     await bench.run('nodes', '--update', '--url', 'https://nodes.example/list');
     assert.deepEqual(asked, ['https://nodes.example/list']);
-    assert.match(bench.stderr.text, /it leads on to http:\/\/127\.0\.0\.1:\d+, which is not https/);
+    assert.match(bench.stderr.text, /it redirects to http:\/\/127\.0\.0\.1:\d+, which is not https/);
   });
 
-  test('a saved list that cannot be read is told, and the bundled one used', async () => {
+  test('reports a damaged saved list, and uses the bundled one', async () => {
     mkdirSync(bench.stateFolder, { mode: 0o700 });
     for (const text of ['{', LIST, `{"version":2,"kind":"tox-wasm-tunnel nodes",${LIST.slice(1)}`]) {
       writeFileSync(file(), text);
@@ -152,11 +152,11 @@ describe('nodes', () => {
       bench.stderr.text = '';
       assert.equal(await bench.run('nodes'), 0);
       assert.equal(bench.stdout.lines.length, publicNodes().length);
-      assert.match(bench.stderr.text, /^The bundled list of nodes is used: .*nodes\.json/);
+      assert.match(bench.stderr.text, /^Using the bundled list of nodes: .*nodes\.json/);
     }
   });
 
-  test('with a proxy in the environment nothing is fetched beside it', async () => {
+  test('--update downloads nothing when the environment has a proxy', async () => {
     let asked = 0;
     answer = (_request, response) => void response.end(LIST, () => asked++);
     bench.env.set('TOX_WASM_TUNNEL_PROXY', 'socks5://joe:hunter2@127.0.0.1');
@@ -167,14 +167,14 @@ describe('nodes', () => {
     assert.equal(await bench.run('nodes'), 0);
   });
 
-  test('what makes no sense is refused before anything is fetched', async () => {
+  test('rejects invalid arguments before anything is downloaded', async () => {
     for (const [args, why] of [
-      [['--url', base], /--url goes with --update/],
-      [['--update', '--bootstrap', LINE], /--update is about the list/],
-      [['--update', '--url', 'http://nodes.example/'], /begins with https/],
-      [['--update', '--url', 'http://127.0.0.1.example/'], /begins with https/],
-      [['--update', '--url', 'file:///etc/passwd'], /begins with https/],
-      [['--update', '--url', 'nodes'], /begins with https/],
+      [['--url', base], /--url needs --update/],
+      [['--update', '--bootstrap', LINE], /--update cannot be combined with --bootstrap/],
+      [['--update', '--url', 'http://nodes.example/'], /use https:/],
+      [['--update', '--url', 'http://127.0.0.1.example/'], /use https:/],
+      [['--update', '--url', 'file:///etc/passwd'], /use https:/],
+      [['--update', '--url', 'nodes'], /use https:/],
     ] as const) {
       bench.stderr.text = '';
       assert.equal(await bench.run('nodes', ...args), 2);

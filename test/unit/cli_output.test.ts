@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FileOutput, isReaderGone } from '../../src/cli/output/output.js';
 import { Reporter, type Verbosity } from '../../src/cli/output/reporter.js';
+import { FileOutput, isReaderGone } from '../../src/cli/process/output_stream.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const full = (): Error =>
   Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
 
-/** A disk with so many bytes of room, which takes at most `most` bytes at once. */
+/** A disk with `room` bytes left that takes at most `most` bytes per write. */
 class Disk {
   text = '';
   room: number;
@@ -42,7 +42,7 @@ const clocks = { timers: new VirtualTimers(), wallClock: (): Date => new Date('2
 const waiting = (message: string) => ({ event: 'waiting', message }) as const;
 
 describe('output to a file', () => {
-  test('is written whole although each write takes a part', () => {
+  test('is complete although each write takes only a part', () => {
     const disk = new Disk(1000, 3);
     const output = outputOn(disk);
     output.write('ten bytes\n');
@@ -50,7 +50,7 @@ describe('output to a file', () => {
     assert.equal(disk.text, 'ten bytes\nmore');
   });
 
-  test('fails when a disk takes only a part of the last block, which Node’s own stream does not', async () => {
+  test('fails when the disk takes only a part of the last block, which Node’s own stream misses', async () => {
     const output = outputOn(new Disk(5));
     await assert.rejects(
       new Promise((resolve, reject) =>
@@ -61,12 +61,12 @@ describe('output to a file', () => {
     assert.match(String(output.failure), /ENOSPC/);
   });
 
-  test('a write that takes nothing and says nothing is a failure, and no endless loop', () => {
+  test('a write that takes nothing without an error is a failure, not an endless loop', () => {
     const output = new FileOutput(() => 0);
     assert.match(String(output.tryLine('x\n')), /nothing more can be written/);
   });
 
-  test('a line that finds no room leaves the stream usable, and the next one begins on a line of its own', () => {
+  test('a line without room leaves the stream usable, and the next line starts on a line of its own', () => {
     const disk = new Disk(8);
     const output = outputOn(disk);
     assert.equal(output.tryLine('one\n'), undefined);
@@ -79,7 +79,7 @@ describe('output to a file', () => {
     assert.equal(output.failure, undefined);
   });
 
-  test('no reader of a file goes away: EIO is one of a terminal, and a failing disk of a file', () => {
+  test('a file has no reader that can go away: EIO means a closed terminal, or a failing disk', () => {
     const error = Object.assign(new Error('EIO'), { code: 'EIO' });
     assert.equal(isReaderGone(error, new TextSink()), true);
     assert.equal(isReaderGone(error, new FileOutput(() => 1)), false);
@@ -88,14 +88,14 @@ describe('output to a file', () => {
 });
 
 describe('events as a log on a full disk', () => {
-  test('are left out and counted, which people are told once, and told of again when there is room', () => {
+  test('are dropped and counted, and people are told once, and again when there is room', () => {
     const disk = new Disk(0);
     const people = new TextSink();
     const reporter = new Reporter(outputOn(disk), people, JSON_ONLY, clocks);
     reporter.logEvents();
     for (let number = 0; number < 3; number++) reporter.event(waiting(String(number)));
     assert.deepEqual(people.lines, [
-      'tox-wasm-tunnel: events cannot be written to standard output, and are left out until they can: ENOSPC: no space left on device, write',
+      'tox-wasm-tunnel: dropping events until standard output can be written again: ENOSPC: no space left on device, write',
     ]);
     disk.room = 10_000;
     reporter.event(waiting('there is room'));
@@ -115,20 +115,20 @@ describe('events as a log on a full disk', () => {
       { event: 'waiting', time, message: 'there is room' },
       { event: 'waiting', time, message: 'and more' },
     ]);
-    assert.equal(people.lines.at(-1), 'tox-wasm-tunnel: events are written again; 3 were left out');
+    assert.equal(people.lines.at(-1), 'tox-wasm-tunnel: writing events again; 3 were dropped');
     disk.room = 0;
     reporter.event(waiting('full again'));
-    assert.equal(people.lines.length, 3, 'a second time is news again');
+    assert.equal(people.lines.length, 3, 'a second failure is reported again');
   });
 
-  test('an error is told people as well, where programs cannot be told', () => {
+  test('an error goes to stderr when stdout cannot be written', () => {
     const people = new TextSink();
     const reporter = new Reporter(outputOn(new Disk(0)), people, JSON_ONLY, clocks);
     reporter.error(new Error('it broke'));
     assert.deepEqual(people.lines, ['tox-wasm-tunnel: it broke']);
   });
 
-  test('lines for people are counted as well, and neither throw nor end anything', () => {
+  test('lines for people are counted too, and a failure neither throws nor ends the command', () => {
     const disk = new Disk(0);
     const stderr = outputOn(disk);
     const reporter = new Reporter(new TextSink(), stderr, FOR_PEOPLE, clocks);
@@ -141,7 +141,7 @@ describe('events as a log on a full disk', () => {
     assert.equal(stderr.failure, undefined);
   });
 
-  test('when both are full nothing is lost but the lines', () => {
+  test('when both disks are full, only lines are lost', () => {
     const [stdout, stderr] = [new Disk(0), new Disk(0)];
     const reporter = new Reporter(outputOn(stdout), outputOn(stderr), JSON_ONLY, clocks);
     reporter.logEvents();
@@ -166,7 +166,7 @@ describe('a command whose output cannot be written', () => {
     ['--version'],
     ['service', 'install', '--print', '--', '--expose', '22'],
   ]) {
-    test(`${args.join(' ')} ends with 1 and one line`, async () => {
+    test(`${args.join(' ')} exits with 1 and one line`, async () => {
       const bench = new CliBench();
       bench.stdout.failure = full();
       assert.equal(await bench.run(...args), 1);
@@ -175,7 +175,7 @@ describe('a command whose output cannot be written', () => {
       assert.match(told[0] ?? '', /output could not be written: standard output: ENOSPC: .*incomplete/);
     });
 
-    test(`${args.join(' ')} ends quietly and as ever when its reader has read enough`, async () => {
+    test(`${args.join(' ')} exits quietly and as usual when its reader stops reading`, async () => {
       const bench = new CliBench();
       bench.stdout.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
       assert.equal(await bench.run(...args), 0);
@@ -183,14 +183,14 @@ describe('a command whose output cannot be written', () => {
     });
   }
 
-  test('says what is wrong by its exit code alone, where nothing can be said', async () => {
+  test('reports the failure by its exit code when nothing can be written', async () => {
     const bench = new CliBench();
     bench.stdout.failure = full();
     bench.stderr.failure = full();
     assert.equal(await bench.run('ticket'), 1);
   });
 
-  test('the line that node is run for is no log: node ends with 1 when it cannot be written', async () => {
+  test('the line of node is its result, not a log: node exits with 1 when it cannot be written', async () => {
     const bench = new CliBench();
     bench.stdout.failure = full();
     assert.equal(await bench.run('node', '--ephemeral'), 1);
@@ -198,7 +198,7 @@ describe('a command whose output cannot be written', () => {
     assert.match(bench.stderr.text, /standard output: ENOSPC/);
   });
 
-  test('the answer of a command is never too long to be written', async () => {
+  test('a result is never dropped for its length', async () => {
     const sink = new TextSink();
     const reporter = new Reporter(sink, new TextSink(), FOR_PEOPLE, clocks);
     const text = 'x'.repeat(3 * 1024 * 1024);

@@ -25,7 +25,7 @@ function drawn(): string[] {
 }
 
 describe('--qr', () => {
-  test('of `ticket` shows a code that reads as the ticket, in capitals', async () => {
+  test('ticket draws a code that decodes to the ticket in capitals', async () => {
     assert.equal(await bench.run('ticket', '--qr'), 0);
     const ticket = bench.stdout.text.trim();
     const read = readQr(drawn());
@@ -33,7 +33,7 @@ describe('--qr', () => {
     assert.equal(formatTicket(parseTicket(read)), ticket);
   });
 
-  test('of `ticket new` and of --rotate shows that ticket', async () => {
+  test('ticket new and ticket --rotate draw the new ticket', async () => {
     for (const args of [['new', '--name', 'ci'], ['--rotate']]) {
       bench = new CliBench();
       bench.stateFolder = temp.file('state');
@@ -42,16 +42,16 @@ describe('--qr', () => {
     }
   });
 
-  test('of `listen` shows the ticket that is printed beside it', async () => {
+  test('listen draws the ticket that it prints', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--qr');
     await bench.until(() => bench.stderr.lines.filter(isDrawn).length === 21);
-    // Ended first: a listener that goes on would keep a test that fails from ending.
+    // End it before the assertions: a running listener would keep a failed test alive.
     bench.signal();
     assert.equal(await ended, 0);
     assert.equal(readQr(drawn()), bench.tunnel.ticket?.toUpperCase());
   });
 
-  test('without it nothing is drawn', async () => {
+  test('nothing is drawn without it', async () => {
     assert.equal(await bench.run('ticket'), 0);
     assert.equal(bench.stderr.lines.find(isDrawn), undefined);
   });

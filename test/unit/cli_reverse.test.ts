@@ -10,7 +10,7 @@ beforeEach(() => {
   bench = new CliBench();
 });
 
-test('-R asks for ports, and says when the far end opens and closes them, or why it does not', async () => {
+test('-R asks for ports, and reports when the listener opens, closes or refuses them', async () => {
   const { ended } = await bench.start(
     /"started"/,
     ID,
@@ -40,7 +40,7 @@ test('-R asks for ports, and says when the far end opens and closes them, or why
   assert.equal(await ended, 0);
 });
 
-test('people are told in words, at both ends', async () => {
+test('both ends report reverse ports in words', async () => {
   const { ended } = await bench.start(/Ctrl-C/, 'listen', '--allow-reverse', '8080');
   const change = { listen: '127.0.0.1:8080', peer: KEY };
   bench.tunnel.emit('reverse', { status: 'open', ...change });
@@ -48,16 +48,16 @@ test('people are told in words, at both ends', async () => {
   bench.tunnel.emit('reverse', { status: 'open', ...change, target: 'localhost:80' });
   bench.tunnel.emit('reverse', { status: 'closed', ...change, target: 'localhost:80' });
   assert.deepEqual(bench.stderr.lines.slice(-4), [
-    'Listening at 127.0.0.1:8080 for peer 7E5668E0',
-    'No longer listening at 127.0.0.1:8080 for peer 7E5668E0',
-    'The far end listens at 127.0.0.1:8080, forwarding to localhost:80 here',
-    'The far end no longer listens at 127.0.0.1:8080',
+    'Listening on 127.0.0.1:8080 for peer 7E5668E0',
+    'No longer listening on 127.0.0.1:8080 for peer 7E5668E0',
+    'The listener listens on 127.0.0.1:8080; its connections go to localhost:80 here',
+    'The listener no longer listens on 127.0.0.1:8080',
   ]);
   bench.signal();
   assert.equal(await ended, 0);
 });
 
-test('listen hands --allow-reverse on, with names that it knows, and nothing when nothing was said', async () => {
+test('listen passes --allow-reverse on with known names, and nothing without the option', async () => {
   const args = [
     'listen',
     '--allow-peer',
@@ -81,10 +81,10 @@ test('listen hands --allow-reverse on, with names that it knows, and nothing whe
   assert.equal(await second.ended, 0);
 });
 
-test('--expose of a path is told with a command that uses it', async () => {
+test('--expose with a path prints a command that uses the path', async () => {
   const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '/run/app.sock');
   assert.match(bench.stderr.text, /^ {2}npx tox-wasm-tunnel twt\w+ -L 8080:\/run\/app\.sock$/m);
-  assert.match(bench.stderr.text, /^May be reached: \/run\/app\.sock$/m);
+  assert.match(bench.stderr.text, /^Peers may reach: \/run\/app\.sock$/m);
   bench.signal();
   assert.equal(await ended, 0);
 });

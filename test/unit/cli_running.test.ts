@@ -20,13 +20,13 @@ beforeEach(() => {
   bench.stateFolder = folder;
 });
 
-describe('a program that is run with the tunnel up', () => {
+describe('a program that runs while the tunnel is up', () => {
   beforeEach(() => {
     bench.onStart = async () => bench.tunnel;
   });
   const forward = [ID, '22', '-p', '2222'];
 
-  test('is started when the listener is online, and not before; its exit code is ours', async () => {
+  test('starts when the listener is online, and its exit code is the exit code of the command', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job', '-x', '--wait');
     assert.equal(bench.programs.length, 0);
     bench.tunnel.comeOnline(SOME_PEER);
@@ -44,7 +44,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.equal(bench.tunnel.closes, 1);
   });
 
-  test('of several forwards each has its variables, and a path has no port', async () => {
+  test('gets variables for each forward, and none for the port of a path', async () => {
     const more = ['-L', '[::1]:5000:db:1', '-L', '/tmp/x.sock:db:1', '--exec', 'job | cat'];
     const { ended } = await bench.start(/x\.sock/, ...forward, ...more);
     bench.tunnel.comeOnline(SOME_PEER);
@@ -60,7 +60,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.equal(await ended, 0);
   });
 
-  test('waits for the ports of -R too, and a refusal for good ends it', async () => {
+  test('waits for the ports of -R too, and a final refusal ends the command', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '-R', '8080:localhost:80', '--', 'job');
     bench.tunnel.comeOnline(SOME_PEER);
     await new Promise(setImmediate);
@@ -79,7 +79,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.match(other.stderr.text, /does not open the port of -R: not this/);
   });
 
-  test('signals go to it and do not end the tunnel; people are told no more, and of errors alone', async () => {
+  test('gets the signals instead of the tunnel; only errors are printed while it runs', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
     bench.tunnel.comeOnline(SOME_PEER);
     await bench.until(() => bench.programs.length > 0);
@@ -94,7 +94,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.equal(bench.stderr.text, told);
   });
 
-  test('a signal before it was started ends with 128 and the number of the signal', async () => {
+  test('a signal before its start exits with 128 plus the number of the signal', async () => {
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
@@ -109,7 +109,7 @@ describe('a program that is run with the tunnel up', () => {
     }
   });
 
-  test('when the tunnel fails it is told by SIGTERM and waited for, and the failure is the exit code', async () => {
+  test('gets SIGTERM when the tunnel fails, and the command exits with the failure', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
     bench.tunnel.comeOnline(SOME_PEER);
     await bench.until(() => bench.programs.length > 0);
@@ -124,11 +124,11 @@ describe('a program that is run with the tunnel up', () => {
   });
 
   for (const [code, exit, why] of [
-    ['ENOENT', 127, /"job": there is no such program/],
-    ['EACCES', 126, /"job": it may not be executed \(EACCES\); chmod \+x/],
+    ['ENOENT', 127, /"job": no such program/],
+    ['EACCES', 126, /"job": permission to execute it is missing \(EACCES\); add it with chmod \+x/],
     ['E2BIG', 126, /"job": .*spawn job E2BIG/],
   ] as const) {
-    test(`one that cannot be run for ${code} ends with ${exit}`, async () => {
+    test(`exits with ${exit} when the program fails to start with ${code}`, async () => {
       bench.programError = Object.assign(new Error(`spawn job ${code}`), { code });
       const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
       bench.tunnel.comeOnline(SOME_PEER);
@@ -147,9 +147,9 @@ describe('--wait', () => {
     [202, 202],
     [203, 203],
   ] as const) {
-    test(`ends with ${code} when the time is over and the last message came to ${last ?? 'nothing'}`, async () => {
+    test(`exits with ${code} when the time is up and the last message ended with ${last ?? 'nothing'}`, async () => {
       const { ended } = await bench.start(/Forwarding/, ...args, '--ephemeral');
-      // What was before the last one does not count.
+      // Only the last message counts.
       if (last === 201) bench.tunnel.emit('code', { code: 203 });
       if (last !== undefined) bench.tunnel.emit('code', { code: last });
       await bench.until(() => bench.timers.length > 0);
@@ -160,7 +160,7 @@ describe('--wait', () => {
     });
   }
 
-  test('an online listener leaves the connector running', async () => {
+  test('has no effect once the listener is online', async () => {
     const { ended } = await bench.start(/Forwarding/, ...args, '--ephemeral');
     bench.tunnel.comeOnline(SOME_PEER);
     await bench.until(() => bench.timers.length === 0);
@@ -169,7 +169,7 @@ describe('--wait', () => {
     assert.equal(await ended, 0);
   });
 
-  test('a port of -R that is not open in time ends with 1 and says why', async () => {
+  test('exits with 1 and the reason when a port of -R is not open in time', async () => {
     const { ended } = await bench.start(/Forwarding/, ...args, '-R', '80:localhost:80', '--ephemeral');
     bench.tunnel.comeOnline(SOME_PEER);
     bench.tunnel.emit('refused', {
@@ -183,7 +183,7 @@ describe('--wait', () => {
     assert.match(bench.stderr.text, /does not open the port of -R: in use/);
   });
 
-  test('return code 102 is an exit code of its own', async () => {
+  test('return code 102 is an exit code too', async () => {
     const { ended } = await bench.start(/"forward"/, ...args, '--json', '--ephemeral');
     bench.tunnel.emit('error', new TunnelError('ERR_FRIEND_ADD', 'bad key', { returnCode: 102 }));
     assert.equal(await ended, 102);
@@ -216,7 +216,7 @@ describe('a running connector', () => {
     return { code: await asker.run(...args), asker };
   }
 
-  test('lists its forwards, and adds and removes some in the grammar of -L, -D and -R', async () => {
+  test('lists, adds and removes forwards in the syntax of -L, -D and -R', async () => {
     const added = await ask('forward', 'add', '-L', '0:db:5432', '-D', '1080');
     assert.equal(added.code, 0, added.asker.stderr.text);
     assert.equal(added.asker.stdout.text, '-L 40001:db:5432\n-D 1080\n');
@@ -237,16 +237,16 @@ describe('a running connector', () => {
     assert.deepEqual(asker.stdout.events, [{ event: 'forwards', pid: 4711, forwards: [] }]);
   });
 
-  test('refuses what is not there, another target, and a port that cannot be had', async () => {
+  test('rejects unknown forwards, other targets and unavailable ports', async () => {
     connector.tunnel.onForward = () => {
       throw new TunnelError('ERR_LISTEN', '127.0.0.1:2222 is in use');
     };
     for (const [args, exit, why] of [
-      [['rm', '-L', '23'], 2, /there is no -L 23; forward list shows/],
-      [['rm', '-L', '2222:localhost:23'], 2, /there is no -L 2222:localhost:23/],
-      [['rm', '-D', '2222'], 2, /there is no -D 2222/],
+      [['rm', '-L', '23'], 2, /there is no forward -L 23; forward list shows/],
+      [['rm', '-L', '2222:localhost:23'], 2, /there is no forward -L 2222:localhost:23/],
+      [['rm', '-D', '2222'], 2, /there is no forward -D 2222/],
       [['add', '-L', '2222:localhost:22'], 1, /2222 is in use/],
-      [['list', '--pid', '12'], 2, /no connector 12 runs.*there are: 4711/],
+      [['list', '--pid', '12'], 2, /no connector 12 runs.*running: 4711/],
     ] as const) {
       const { code, asker } = await ask('forward', ...args);
       assert.equal(code, exit);
@@ -255,7 +255,7 @@ describe('a running connector', () => {
     assert.deepEqual(connector.tunnel.closed, []);
   });
 
-  test('a port of -R that the listener refuses is not added, and its reason is told', async () => {
+  test('does not add a port of -R that the listener refuses, and gives the reason', async () => {
     connector.tunnel.comeOnline(SOME_PEER);
     const asked = ask('forward', 'add', '-R', '8080:localhost:80');
     await connector.until(() => connector.tunnel.reverses.length > 0);
@@ -266,7 +266,7 @@ describe('a running connector', () => {
     assert.deepEqual(connector.tunnel.closed, ['-R 8080']);
   });
 
-  test('a port of -R is open once the listener says so, and asked for while it is away', async () => {
+  test('a port of -R is open once the listener confirms it, and asked while the listener is offline', async () => {
     const away = await ask('forward', 'add', '-R', '8080:localhost:80');
     assert.equal(away.asker.stdout.text, '-R 8080:localhost:80  asked\n');
     assert.equal((await ask('forward', 'add', '-R', '8080:localhost:81')).code, 2);
@@ -278,7 +278,7 @@ describe('a running connector', () => {
     assert.deepEqual(parseReverseSpec('0:localhost:81'), connector.tunnel.reverses[1]);
   });
 
-  test('status tells of it and of the listener beside it', async () => {
+  test('status shows it and the listener beside it', async () => {
     const listener = new CliBench();
     listener.stateFolder = folder;
     const other = await listener.start(/Ctrl-C/);
@@ -292,7 +292,7 @@ describe('a running connector', () => {
     assert.equal(code, 0, asker.stderr.text);
     const [first, nobody, second, peer, forward] = asker.stdout.lines;
     assert.match(first ?? '', /^listener \d+: up 0 s, joined by UDP, in 1\.2 kB \(0 B\/s\), out 56 MB/);
-    assert.equal(nobody, '  nobody is connected');
+    assert.equal(nobody, '  no peer is connected');
     assert.match(second ?? '', /^connector 4711: up 0 s, joined by UDP/);
     assert.match(peer ?? '', /^ {2}ABAB.*udp, 1 min 5 s, 12\.5 ms {2}2 open {2}/);
     assert.equal(forward, '  -L 2222:localhost:22');
@@ -300,7 +300,7 @@ describe('a running connector', () => {
     await other.ended;
   });
 
-  test('of several one must be chosen', async () => {
+  test('--pid chooses one of several', async () => {
     const second = new CliBench();
     second.stateFolder = folder;
     second.pid = 4712;

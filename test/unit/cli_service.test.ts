@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { placeTrouble } from '../../src/cli/commands/service_program.js';
+import { placeTrouble } from '../../src/cli/commands/service_needs.js';
 import { systemdUnit, type UnitParts } from '../../src/cli/commands/service_unit.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
@@ -41,7 +41,7 @@ async function printed(...args: string[]): Promise<string> {
 const execOf = (unit: string): string => /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '';
 
 describe('service install', () => {
-  test('writes a unit of the user, starts nothing, and says what to run next', async () => {
+  test('writes a user unit, starts nothing, and prints the next commands', async () => {
     assert.equal(await bench.run('service', 'install', '--', 'listen', '--expose', '22'), 0);
     const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
     const unit = readFileSync(file, 'utf8');
@@ -60,7 +60,7 @@ describe('service install', () => {
     assert.equal(bench.stdout.text, '');
   });
 
-  test('without a command it is listen; root gets a unit of the machine', async () => {
+  test('runs listen by default; root gets a system unit', async () => {
     bench.isRoot = true;
     assert.equal(await bench.run('service', 'install', '--print', '--', '--expose', '22'), 0);
     assert.equal(
@@ -77,7 +77,7 @@ describe('service install', () => {
     assert.ok(!existsSync(temp.file('units')));
   });
 
-  test('files become absolute, and those of a system service are handed in as credentials', async () => {
+  test('makes paths absolute, and passes files to a system service as credentials', async () => {
     const args = [
       'connect',
       '--ticket-file',
@@ -102,7 +102,7 @@ describe('service install', () => {
     );
   });
 
-  test('a password for the proxy stands in no unit', async () => {
+  test('writes no proxy password to a unit', async () => {
     for (const [url, ...args] of [
       ['socks5://joe:hunter2@10.0.0.1:1080', 'listen'],
       ['http://:hunter2@10.0.0.1', 'connect', 'home'],
@@ -133,7 +133,7 @@ describe('service install', () => {
     assert.doesNotMatch(await printed('--', 'listen', '--config', config), /hunter2/);
   });
 
-  test('a file of --config stays one, and what it names is handed in', async () => {
+  test('keeps --config, and passes the files that it names', async () => {
     const config = temp.file('config.json');
     writeFileSync(
       config,
@@ -164,13 +164,13 @@ describe('service install', () => {
     [['listen', '--expose', '22', '--udp-port', '500-600'], true],
   ];
   for (const [args, isLow] of low) {
-    test(`${args.join(' ')} ${isLow ? 'has' : 'does without'} the right to low ports`, async () => {
+    test(`${args.join(' ')} ${isLow ? 'gets' : 'does not get'} the capability for low ports`, async () => {
       const unit = await printed('--system', '--', ...args);
       assert.equal(/CAP_NET_BIND_SERVICE/.test(unit), isLow);
     });
   }
 
-  test('the name of the unit is that of its command, or a chosen one', async () => {
+  test('names the unit after its command, or as chosen', async () => {
     assert.match(await printed('--system', '--', 'node'), /^StateDirectory=tox-wasm-tunnel-node$/m);
     assert.match(
       await printed('--system', '--name', 'db', '--', '--expose', '22'),
@@ -178,7 +178,7 @@ describe('service install', () => {
     );
   });
 
-  test('--ephemeral has no state folder, -v no --quiet', async () => {
+  test('adds no --state with --ephemeral, and no --quiet with -v', async () => {
     assert.equal(
       execOf(await printed('--', '--ephemeral', '--expose', 'none')),
       '/usr/bin/env /usr/bin/env listen --expose none --ephemeral --quiet',
@@ -189,27 +189,27 @@ describe('service install', () => {
     );
   });
 
-  test('a listener whose rules stand in a file of --config is taken, with an empty list too', async () => {
+  test('accepts rules from a --config file, even an empty list', async () => {
     const config = temp.file('config.json');
     writeFileSync(config, '{"listen":{"expose":[]}}');
     assert.match(execOf(await printed('--', 'listen', '--config', config)), / listen --config \S+ --state /);
     writeFileSync(config, '{"listen":{"max-peers":3}}');
     assert.equal(await bench.run('service', 'install', '--print', '--', 'listen', '--config', config), 2);
-    assert.match(bench.stderr.text, /say what ticket holders may reach/);
+    assert.match(bench.stderr.text, /name what ticket holders may reach/);
   });
 
-  test('our unit is written anew, a foreign one is left as it is', async () => {
+  test('overwrites its own unit, but not a unit of another program', async () => {
     assert.equal(await bench.run('service', 'install', '--', '--expose', '80'), 0);
     assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 0);
     const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
     assert.match(readFileSync(file, 'utf8'), /--expose 22/);
     writeFileSync(file, 'precious');
     assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 2);
-    assert.match(bench.stderr.text, /is there and not of tox-wasm-tunnel: it was left as it is/);
+    assert.match(bench.stderr.text, /exists and is not from tox-wasm-tunnel; nothing was changed/);
     assert.equal(readFileSync(file, 'utf8'), 'precious');
   });
 
-  test('--json gives the unit and the commands', async () => {
+  test('--json reports the unit and the next commands', async () => {
     assert.equal(await bench.run('service', 'install', '--print', '--json', '--', '--expose', '22'), 0);
     const [event] = bench.stdout.events;
     assert.equal(event?.event, 'service');
@@ -217,35 +217,35 @@ describe('service install', () => {
   });
 
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
-    [['remove'], /service "remove" is not known; there is install/],
-    [['install', '--user', '--system'], /contradict/],
+    [['remove'], /unknown action "remove"; service has install/],
+    [['install', '--user', '--system'], /cannot be combined/],
     [
       ['install'],
-      /say what ticket holders may reach: --expose 22 .*--allow-reverse 8080 .*--expose none .*'localhost:\*'/,
+      /name what ticket holders may reach: --expose 22 .*--allow-reverse 8080 .*--expose none .*'localhost:\*'/,
     ],
-    [['install', '--', 'listen', '--max-peers', '2'], /say what ticket holders may reach/],
-    [['install', '--', 'listen', '--expose', 'none', '--expose', '22'], /contradict/],
-    [['install', '--', 'id'], /id is no service; listen, connect and node are/],
+    [['install', '--', 'listen', '--max-peers', '2'], /name what ticket holders may reach/],
+    [['install', '--', 'listen', '--expose', 'none', '--expose', '22'], /cannot be combined/],
+    [['install', '--', 'id'], /id cannot be a service; listen, connect and node can/],
     [['install', '--', 'listen', '--expsoe', '22'], /unknown option '--expsoe'/],
     [['install', '--', 'listen', '--config', '/nowhere/x'], /cannot be read/],
-    [['install', '--', 'connect', TICKET, '22'], /a ticket in a unit can be read by everybody/],
+    [['install', '--', 'connect', TICKET, '22'], /every user of this machine can read a ticket in a unit/],
     [['install', '--', 'connect', '-', '22'], /no standard input/],
-    [['install', '--', 'connect'], /whom to connect to is missing/],
-    [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /no use for -W/],
-    [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /no use for --exec/],
-    [['install', '--', 'connect', 'home', '22', '--', 'ls'], /no use for a program/],
+    [['install', '--', 'connect'], /the listener is missing/],
+    [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /cannot use -W/],
+    [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /cannot use --exec/],
+    [['install', '--', 'connect', 'home', '22', '--', 'ls'], /cannot run a program/],
     [['install', '--', 'connect', 'home', '-L', '1:localhost'], /not a forward/],
-    [['install', '--system', '--', 'connect', 'home', '22'], /names are those of a user/],
+    [['install', '--system', '--', 'connect', 'home', '22'], /cannot read the names of a user/],
     [
       ['install', '--system', '--', '--expose', '22', '--state', '/srv/x'],
       /keeps its state in \/var\/lib\/tox-wasm-tunnel/,
     ],
     [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
-    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is no name/],
-    [['install', '--user', '--', '--expose', 'a\nb'], /cannot stand in a unit/],
+    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is not a name/],
+    [['install', '--user', '--', '--expose', 'a\nb'], /cannot be part of a systemd unit/],
   ];
   for (const [args, why] of bad) {
-    test(`service ${args.join(' ').replace(TICKET, 'TICKET')} is refused`, async () => {
+    test(`service ${args.join(' ').replace(TICKET, 'TICKET')} is rejected`, async () => {
       assert.equal(await bench.run('service', ...args), 2);
       assert.match(bench.stderr.text, why);
       assert.ok(!existsSync(temp.file('units')));
@@ -256,7 +256,7 @@ describe('service install', () => {
     ['darwin', /launchd run: .* listen$/m],
     ['win32', /Task Scheduler run/],
   ] as const) {
-    test(`on ${platform} it says what else to use`, async () => {
+    test(`names the alternative on ${platform}`, async () => {
       bench.platform = platform;
       assert.equal(await bench.run('service', 'install', '--', 'listen'), 2);
       assert.match(bench.stderr.text, what);
@@ -264,22 +264,22 @@ describe('service install', () => {
   }
 });
 
-describe('where the program lies', () => {
-  test('in a place of everybody: no trouble', async () => {
+describe('the place of the program', () => {
+  test('suits a system service when everybody can read it', async () => {
     assert.equal(await placeTrouble(EVERYBODYS), undefined);
   });
 
-  test('in a temporary folder: refused for a system service, taken for a user’s', async () => {
+  test('may be a temporary folder for a user service, but not for a system service', async () => {
     const script = temp.file('main.js');
     writeFileSync(script, '');
     assert.deepEqual(await placeTrouble([script]), { kind: 'temporary', file: script });
     bench.ownCommand = ['/usr/bin/env', script];
     assert.equal(await bench.run('service', 'install', '--system', '--print', '--', '--expose', '22'), 2);
-    assert.match(bench.stderr.text, /lies where files do not last/);
+    assert.match(bench.stderr.text, /is in a temporary folder/);
     assert.equal(await bench.run('service', 'install', '--user', '--print', '--', '--expose', '22'), 0);
   });
 
-  test('where its owner alone may enter: the service runs as that owner, and that is said', {
+  test('makes the service run as the owner of a private folder, and says so', {
     skip: process.getuid?.() === 0 ? false : 'needs root, for a folder beside /tmp',
   }, async () => {
     const place = mkdtempSync('/opt/tox-wasm-tunnel-test-');
@@ -317,7 +317,7 @@ describe('a unit', () => {
     needsLowPorts: false,
   };
 
-  test('has each word as one word, whatever stands in it', () => {
+  test('keeps each word a single word, whatever its characters', () => {
     const command = ['/usr/bin/env', 'two words', '100%', '$HOME', 'a"b', 'back\\slash', "joe's", ';', ''];
     assert.equal(
       execOf(systemdUnit({ ...parts, command })),
@@ -326,7 +326,7 @@ describe('a unit', () => {
   });
 
   for (const scope of ['user', 'system'] as const) {
-    test(`of ${scope} is one that systemd takes without a word`, {
+    test(`for ${scope} passes systemd-analyze without a warning`, {
       skip: skipWithout(SYSTEMD),
       timeout: 60_000,
     }, async () => {

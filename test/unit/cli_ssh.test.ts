@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { proxyCommand } from '../../src/cli/commands/ssh_proxy_command.js';
+import { proxyCommand } from '../../src/cli/commands/ssh.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 import { runProgram } from '../support/run_program.js';
@@ -32,7 +32,7 @@ async function sshOf(...args: string[]) {
 }
 
 describe('ssh', () => {
-  test('is given the tunnel as its ProxyCommand, and all that stands after the name', async () => {
+  test('gets the tunnel as its ProxyCommand, and all arguments after the name', async () => {
     const { program, ended } = await sshOf('joe@home', '-p', '2222', '-v', '--', 'uptime', '--pretty');
     assert.deepEqual(program.call, {
       words: [
@@ -46,7 +46,7 @@ describe('ssh', () => {
     assert.equal(bench.stdout.text + bench.stderr.text, '');
   });
 
-  test('options before the name are the tunnel’s; names of files become absolute', async () => {
+  test('options before the name belong to the tunnel, and paths become absolute', async () => {
     const { program, ended } = await sshOf(
       ...['--no-udp', '--bootstrap', NODE, '--nodes', 'nodes.json', '--state', temp.file('state'), 'home'],
     );
@@ -59,7 +59,7 @@ describe('ssh', () => {
     await ended;
   });
 
-  test('signals go on to it', async () => {
+  test('gets the signals', async () => {
     const { program, ended } = await sshOf('home');
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) bench.signal(signal);
     assert.deepEqual(program.signals, ['SIGINT', 'SIGTERM', 'SIGHUP']);
@@ -68,7 +68,7 @@ describe('ssh', () => {
     assert.equal(bench.handlers.size, 0);
   });
 
-  test('the passphrase of the environment goes on to it, for the connect that it runs', async () => {
+  test('gets the passphrase of the environment, for the connect behind it', async () => {
     await benchHere().run('remove', 'home');
     const adding = benchHere();
     adding.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
@@ -86,16 +86,16 @@ describe('ssh', () => {
 
   const refusals: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['ssh', 'nobody'], /"nobody" is neither a ticket, nor a name/],
-    [['ssh', TICKET], /ssh goes by names: tox-wasm-tunnel add home TICKET/],
+    [['ssh', TICKET], /ssh needs a name: tox-wasm-tunnel add home TICKET/],
     [['ssh'], /missing required argument/],
-    [['ssh', '--', '-oProxyCommand=touch x@home'], /is no \[USER@\]NAME/],
-    [['ssh-config', '--', '-l@home'], /is no \[USER@\]NAME/],
+    [['ssh', '--', '-oProxyCommand=touch x@home'], /is not \[USER@\]NAME/],
+    [['ssh-config', '--', '-l@home'], /is not \[USER@\]NAME/],
     [['ssh-config', 'nobody'], /"nobody" is neither/],
-    [['ssh-config', 'a b@home'], /cannot stand in a configuration/],
+    [['ssh-config', 'a b@home'], /cannot be written to an ssh configuration/],
     [['ssh-config', '--state', 'a\nb', 'home'], /"a\\nb|.*neither/],
   ];
   for (const [args, why] of refusals) {
-    test(`${args.join(' ').slice(0, 40)} is refused, and nothing is run`, async () => {
+    test(`${args.join(' ').slice(0, 40)} is rejected, and nothing runs`, async () => {
       assert.equal(await bench.run(...args), 2);
       assert.match(bench.stderr.text, why);
       assert.deepEqual(bench.programs, []);
@@ -103,9 +103,9 @@ describe('ssh', () => {
     });
   }
 
-  test('a machine without ssh is told so, and so is a Node that may start nothing', async () => {
+  test('explains a missing ssh, and a Node that may not start programs', async () => {
     for (const [code, why] of [
-      ['ENOENT', /no program ssh on the PATH; install OpenSSH/],
+      ['ENOENT', /ssh is not on the PATH; install OpenSSH/],
       ['ERR_ACCESS_DENIED', /--allow-child-process/],
     ] as const) {
       bench.programError = Object.assign(new Error('spawn ssh'), { code });
@@ -122,15 +122,15 @@ describe('ssh-config', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('with the user where one is named', async () => {
+  test('adds the user if one is given', async () => {
     await bench.run('ssh-config', 'joe@HOME');
     assert.equal(bench.stdout.text, `Host home\n  User joe\n  ProxyCommand ${OURS} -W localhost:%p\n`);
   });
 
-  test('warns that the cache of npx does not last', async () => {
+  test('warns that the npx cache is temporary', async () => {
     bench.ownCommand = ['/usr/bin/node', '/home/joe/.npm/_npx/1f/node_modules/.bin/tox-wasm-tunnel'];
     await bench.run('ssh-config', 'home');
-    assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel for a while only; install it/);
+    assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel only for a while; install it/);
   });
 });
 
@@ -141,27 +141,27 @@ describe('a ProxyCommand', () => {
   ];
 
   for (const shell of ['sh', 'bash']) {
-    test(`gives ${shell} back the very words`, async () => {
+    test(`gives ${shell} exactly the same words`, async () => {
       const line = proxyCommand(['printf', '%s\\n', ...WORDS], 'linux');
-      // What ssh does with it.
+      // ssh expands these.
       const expanded = line.replaceAll('%%', '%').replaceAll('%p', '22');
       const { stdout } = await runProgram(shell, ['-c', `exec ${expanded}`]);
       assert.deepEqual(stdout.split('\n').slice(0, -1), [...WORDS, 'localhost:22']);
     });
   }
 
-  test('on Windows has slashes and double quotes, which all of its shells take', () => {
+  test('uses slashes and double quotes on Windows, which all shells accept', () => {
     const words = ['C:\\Program Files\\nodejs\\node.exe', 'C:\\Users\\joe\\main.js', 'connect', 'home', '-W'];
     assert.equal(
       proxyCommand(words, 'win32'),
       '"C:/Program Files/nodejs/node.exe" C:/Users/joe/main.js connect home -W localhost:%p',
     );
     assert.equal(proxyCommand(['C:\\100% mine'], 'win32'), '"C:/100%% mine" localhost:%p');
-    assert.throws(() => proxyCommand(['a"b'], 'win32'), /cannot stand in a ProxyCommand on Windows/);
+    assert.throws(() => proxyCommand(['a"b'], 'win32'), /cannot be part of a ProxyCommand on Windows/);
   });
 
-  test('has no room for an end of line', () => {
+  test('cannot contain a line end', () => {
     for (const platform of ['linux', 'win32'] as const)
-      assert.throws(() => proxyCommand(['a\nb'], platform), /cannot stand in a configuration of ssh/);
+      assert.throws(() => proxyCommand(['a\nb'], platform), /cannot be part of an ssh configuration/);
   });
 });

@@ -47,7 +47,7 @@ async function plainIdentity() {
 }
 
 describe('passphrase of the command line', () => {
-  test('from a file, without the end of its line; the next start needs it', async () => {
+  test('comes from a file, without its line end; the next start needs it', async () => {
     const file = await passphraseFile(`${SECRET}\r\n`);
     const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
     bench.signal();
@@ -59,20 +59,20 @@ describe('passphrase of the command line', () => {
     assert.deepEqual(second.calls, [], 'it does not start with another identity');
   });
 
-  test('from the environment, where it is no longer to be found after', async () => {
+  test('comes from the environment, and is removed from there', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     assert.equal(await bench.run('id'), 0);
     assert.equal(bench.env.size, 0);
     assert.ok(await stored(SECRET));
   });
 
-  test('a file named counts more than the environment', async () => {
+  test('--passphrase-file overrides the environment', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'another');
     assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
     assert.ok(await stored(SECRET));
   });
 
-  test('a wrong one is told in one line, without it', async () => {
+  test('a wrong passphrase gives a one-line error without it', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     await bench.run('id');
     const wrong = benchHere();
@@ -82,18 +82,18 @@ describe('passphrase of the command line', () => {
     assert.ok(!wrong.stderr.text.includes('closesesame'));
   });
 
-  test('an identity that was plain is encrypted at the next start, which says so', async () => {
+  test('the next start encrypts a plain identity, and says so', async () => {
     const identity = await plainIdentity();
     const file = await passphraseFile();
     const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
     bench.signal();
     await ended;
-    assert.match(bench.stderr.text, /The state file was not encrypted; from now on it is\./);
+    assert.match(bench.stderr.text, /Encrypted the state file, which was not encrypted before\./);
     assert.deepEqual(await stored(SECRET), identity);
     await assert.rejects(stored());
   });
 
-  test('`id` with a passphrase leaves a plain file plain, and says so', async () => {
+  test('id with a passphrase leaves a plain file plain, and says so', async () => {
     await plainIdentity();
     assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
     assert.match(bench.stderr.text, /not encrypted yet/);
@@ -103,11 +103,11 @@ describe('passphrase of the command line', () => {
   const refusals: ReadonlyArray<readonly [string, string | undefined, readonly string[], RegExp]> = [
     ['an empty file', '\n', [], /passphrase: the passphrase is empty/],
     ['a file too long', 'x'.repeat(5000), [], /more than 4096 bytes/],
-    ['a file that is not there', undefined, [], /it cannot be read: ENOENT/],
+    ['a file that is not there', undefined, [], /: cannot be read: ENOENT/],
     ['one for an identity that is not kept', SECRET, ['--ephemeral'], /--passphrase-file and --ephemeral/],
   ];
   for (const [name, text, args, why] of refusals) {
-    test(`${name} is refused before anything starts`, async () => {
+    test(`${name} is rejected before anything starts`, async () => {
       const file = text === undefined ? temp.file('nothing') : await passphraseFile(text);
       assert.equal(await bench.run(...args, '--passphrase-file', file), 2);
       assert.match(bench.stderr.text, why);
@@ -117,7 +117,7 @@ describe('passphrase of the command line', () => {
 });
 
 describe('id --export and --import', () => {
-  test('an identity moves to another folder by a file, with what is kept beside it', async () => {
+  test('an identity moves to another folder through a file, with its tickets', async () => {
     const identity = await plainIdentity();
     const out = temp.file('backup.json');
     assert.equal(await bench.run('id', '--export', out), 0);
@@ -133,7 +133,7 @@ describe('id --export and --import', () => {
     assert.deepEqual(await stored(), identity);
   });
 
-  test('and through pipes, sealed on the way', async () => {
+  test('an identity moves through pipes, encrypted on the way', async () => {
     const identity = await plainIdentity();
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     assert.equal(await bench.run('id', '--export', '-'), 0);
@@ -147,18 +147,18 @@ describe('id --export and --import', () => {
     assert.deepEqual(await stored(SECRET), identity);
   });
 
-  test('an import overwrites nothing; with --replace it says where the old identity is', async () => {
+  test('an import overwrites nothing; --replace prints where the old identity is', async () => {
     const mine = await plainIdentity();
     const out = temp.file('backup.json');
     await bench.run('id', '--export', out);
     assert.equal(await benchHere().run('id', '--import', out), 2);
     const replacing = benchHere();
     assert.equal(await replacing.run('id', '--import', out, '--replace'), 0);
-    assert.match(replacing.stderr.text, /is kept in .*listener\.json\.old\.1/);
+    assert.match(replacing.stderr.text, /The previous identity is in .*listener\.json\.old\.1/);
     assert.deepEqual(await stored(), mine);
   });
 
-  test('an export refuses a file that is there', async () => {
+  test('an export does not overwrite a file', async () => {
     await plainIdentity();
     const out = temp.file('backup.json');
     await writeFile(out, 'precious');
@@ -168,17 +168,17 @@ describe('id --export and --import', () => {
   });
 
   const wrong: ReadonlyArray<readonly [readonly string[], RegExp]> = [
-    [['--export', 'a', '--import', 'b'], /--export and --import contradict/],
-    [['--replace'], /--replace goes with --import/],
-    [['--export', '-', '--json'], /--json has no place for secrets/],
+    [['--export', 'a', '--import', 'b'], /--export and --import cannot be combined/],
+    [['--replace'], /--replace needs --import/],
+    [['--export', '-', '--json'], /--json prints no secrets/],
     [['--export', '-'], /there is no identity to export/],
-    [['--import', '/nowhere/at/all'], /it cannot be read: ENOENT/],
+    [['--import', '/nowhere/at/all'], /: cannot be read: ENOENT/],
   ];
   for (const [args, why] of wrong) {
-    test(`id ${args.join(' ')} is refused`, async () => {
+    test(`id ${args.join(' ')} is rejected`, async () => {
       assert.equal(await bench.run('id', ...args), 2);
       assert.match(bench.stderr.text + bench.stdout.text, why);
-      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was made');
+      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was created');
     });
   }
 });

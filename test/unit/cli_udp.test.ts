@@ -9,7 +9,7 @@ beforeEach(() => {
   bench = new CliBench();
 });
 
-test('--udp-forward may be given alone and several times, and says that it is UDP', async () => {
+test('--udp-forward works alone and several times, and its event names UDP', async () => {
   const { ended } = await bench.start(
     /"local":"0\.0\.0\.0:123"/,
     'connect',
@@ -32,17 +32,17 @@ test('--udp-forward may be given alone and several times, and says that it is UD
   assert.equal(await ended, 0);
 });
 
-test('people read that it is UDP', async () => {
+test('the line for people names UDP', async () => {
   const { ended } = await bench.start(/Forwarding/, ID, '--udp-forward', '5353:localhost:53');
-  assert.ok(bench.stderr.lines.includes('Forwarding UDP 127.0.0.1:5353 to localhost:53 of the far end'));
+  assert.ok(bench.stderr.lines.includes('Forwarding UDP 127.0.0.1:5353 to localhost:53 at the listener'));
   bench.signal();
   assert.equal(await ended, 0);
 });
 
-test('a path, and a listener, are wrong usage', async () => {
+test('rejects a path, and the option at a listener', async () => {
   assert.equal(await bench.run(ID, '--udp-forward', '/tmp/a.sock:localhost:53'), 2);
   assert.match(bench.stderr.text, /neither end may be a path/);
   assert.equal(await bench.run('listen', '--udp-forward', '5353:localhost:53'), 2);
   assert.equal(await bench.run(ID, '-W', 'localhost:22', '--udp-forward', '5353:localhost:53'), 2);
-  assert.match(bench.stderr.text, /-W goes with no PORT/);
+  assert.match(bench.stderr.text, /-W cannot be combined with PORT/);
 });

@@ -4,13 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import * as namesHelp from '../../src/cli/options/help_names.js';
-import * as help from '../../src/cli/options/help_text.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { helpTexts } from '../../tools/help_texts.js';
 import { CliBench } from '../support/cli_bench.js';
-import { everyAction } from '../support/every_action.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
@@ -19,37 +16,37 @@ const NODE = '192.0.2.1:33445:7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CF
 const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
 const KEY = ID.slice(0, 64);
 
-describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
+describe('the command line rejects, in one line, with exit code 2 and before anything starts', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /unknown option '--nope'.*--help/],
     [['lisen'], /"lisen" is neither a ticket, nor a name.*list.*add.* nor a command/],
     [
       ['connect'],
-      /whom to connect to is missing: a ticket, a name .*list.*, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
+      /the ticket is missing: give a ticket, a name .*list.*, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
     ],
     [['connect', TICKET.slice(0, -1), '22'], /its last 1 of 123 characters are missing/],
     [['connect', TICKET.replace('0w3', '0w4'), '22'], /mistyped/],
     [[`${TICKET.slice(0, 50)}u${TICKET.slice(51)}`, '22'], /"u" at position 51 is in no ticket/],
-    [['connect', '--ticket-file', '/nowhere/ticket', '22'], /\/nowhere\/ticket: it cannot be read: ENOENT/],
-    [['--ticket-file', '/dev/null', '22'], /\/dev\/null: it is empty/],
-    [['connect', '-', '22'], /standard input: it is empty/],
-    [['connect', TICKET, '22', '--ticket-file', 'x'], /contradict/],
-    [[TICKET, '22', '--allow-peer', KEY], /are for the listener/],
+    [['connect', '--ticket-file', '/nowhere/ticket', '22'], /\/nowhere\/ticket: cannot be read: ENOENT/],
+    [['--ticket-file', '/dev/null', '22'], /\/dev\/null is empty/],
+    [['connect', '-', '22'], /standard input is empty/],
+    [['connect', TICKET, '22', '--ticket-file', 'x'], /cannot be combined/],
+    [[TICKET, '22', '--allow-peer', KEY], /--allow-peer is for the listener/],
     [[TICKET, '22', '--max-peers', '3'], /--max-peers is for the listener/],
     [['connect', TICKET, '22', '--max-dials', '0'], /--max-dials "0" is not a number from 1 to 4096/],
     [['listen', '--allow-peer', 'x'], /64 hexadecimal digits, or its Tox ID/],
     [['listen', '--allow-peer', `a b=${KEY}`], /is no name for a peer/],
     [['listen', '--deny-peer', `${ID.slice(0, -1)}6`], /mistyped/],
-    [['ticket', 'make'], /ticket "make" is not known; there are new, list and revoke/],
+    [['ticket', 'make'], /unknown action "make"; ticket has new, list and revoke/],
     [['ticket', 'new'], /a new ticket needs a name/],
     [['ticket', 'new', '--name', 'localhost'], /choose another name/],
-    [['ticket', 'new', '--name', 'ci', '--expires', '2'], /--expires "2" is no time from now on.*2h/],
-    [['ticket', 'new', '--name', 'ci', '--expires', '0s'], /is no time from now on/],
-    [['ticket', 'new', '--name', 'ci', '--uses', '0'], /--uses "0" is no number of peers from 1 to 1000/],
+    [['ticket', 'new', '--name', 'ci', '--expires', '2'], /--expires "2" is not a duration.*2h/],
+    [['ticket', 'new', '--name', 'ci', '--expires', '0s'], /is not a duration/],
+    [['ticket', 'new', '--name', 'ci', '--uses', '0'], /--uses "0" is not a number of peers from 1 to 1000/],
     [['ticket', 'new', '--name', 'ci', '--expose', 'x:'], /not a forward/],
-    [['ticket', '--uses', '1'], /are for a ticket that is made/],
+    [['ticket', '--uses', '1'], /are only for ticket new/],
     [['ticket', 'revoke'], /ticket revoke needs the name/],
-    [['ticket', 'list', '--rotate'], /--rotate stands alone/],
+    [['ticket', 'list', '--rotate'], /--rotate takes no action/],
     [['ticket', 'list', 'ci'], /ticket revoke NAME/],
     [['connect', ID, '22', '23'], /too many arguments/],
     [['listen', '22'], /too many arguments.* got 1; see tox-wasm-tunnel listen --help\n?$/],
@@ -62,9 +59,9 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [[ID, 'ssh'], /ssh/],
     [[ID, '0'], /not a forward/],
     [[ID, '65536'], /65536/],
-    [[ID, '22', '-p', '65536'], /-p "65536" is no port/],
-    [[ID, '22', '-p', 'x'], /-p "x" is no port/],
-    [[ID, '-p', '22', '-L', '1:localhost:1'], /-p goes with a PORT/],
+    [[ID, '22', '-p', '65536'], /-p "65536" is not a port/],
+    [[ID, '22', '-p', 'x'], /-p "x" is not a port/],
+    [[ID, '-p', '22', '-L', '1:localhost:1'], /-p needs PORT/],
     [['-p', '22'], /-p needs the ticket/],
     [['-L', '1:localhost:1'], /-L needs the ticket/],
     [['connect', ID, '-L', '1:localhost'], /not a forward.*\[bind:\]port:host:hostport/],
@@ -72,29 +69,35 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [[ID, '22', '--expose', '22'], /--expose is for the listener/],
     [['-D', '1080'], /-D needs the ticket/],
     [['-W', 'localhost:22'], /-W needs the ticket/],
-    [['connect', '-', '-W', 'localhost:22'], /-W needs standard input for its bytes.*--ticket-file FILE/],
-    [['-', '-W', 'localhost:22'], /-W needs standard input for its bytes/],
+    [['connect', '-', '-W', 'localhost:22'], /-W needs standard input.*--ticket-file FILE/],
+    [['-', '-W', 'localhost:22'], /-W needs standard input/],
     [[ID, '-D', '65536'], /65536/],
     [[ID, '-D', 'a:1:2'], /too many parts/],
     [['-R', '8080:localhost:80'], /-R needs the ticket/],
     [[ID, '-R', '/run/a.sock:localhost:80'], /at ports only/],
-    [[ID, '-R', '0:localhost:80', '-W', 'localhost:22'], /-W goes with no PORT/],
+    [[ID, '-R', '0:localhost:80', '-W', 'localhost:22'], /-W cannot be combined with PORT/],
     [[ID, '-L', './a.sock:h:80'], /must be absolute/],
     [[TICKET, '22', '--allow-reverse', '80'], /is for the listener/],
     [['listen', '--allow-reverse', 'x'], /the port must be/],
     [['listen', '--allow-reverse', ' '], /the port must be/],
     [['listen', '--expose', ''], /the port must be/],
     [['listen', '--expose', ' '], /the port must be/],
-    [['listen', '--expose', 'none', '--expose', '22'], /--expose none and other --expose .*contradict/],
-    [['ticket', 'new', '--name', 'a', '--expose', '22', '--expose', 'none'], /--expose none .*contradict/],
+    [
+      ['listen', '--expose', 'none', '--expose', '22'],
+      /--expose none cannot be combined with other --expose/,
+    ],
+    [
+      ['ticket', 'new', '--name', 'a', '--expose', '22', '--expose', 'none'],
+      /--expose none .*cannot be combined/,
+    ],
     [['listen', '--allow-reverse', 'desktop:80'], /neither an address nor the name of a peer or a ticket/],
     [['listen', '--expose', '/run/../a'], /without \. and \.\./],
     [[ID, '-W', 'localhost:0'], /not a forward/],
-    [[ID, '22', '-W', 'localhost:22'], /-W goes with no PORT, no -L, no -D, no -R and no --udp-forward/],
-    [[ID, '-D', '0', '-W', 'localhost:22'], /-W goes with no PORT/],
-    [[ID, '-D', '0', '--socks-user', 'joe'], /go together/],
-    [[ID, '-D', '0', '--socks-password-file', '/dev/null'], /go together/],
-    [[ID, '22', '--socks-user', 'joe', '--socks-password-file', 'package.json'], /is for the proxy of -D/],
+    [[ID, '22', '-W', 'localhost:22'], /-W cannot be combined with PORT, -L, -D, -R or --udp-forward/],
+    [[ID, '-D', '0', '-W', 'localhost:22'], /-W cannot be combined with PORT/],
+    [[ID, '-D', '0', '--socks-user', 'joe'], /must be given together/],
+    [[ID, '-D', '0', '--socks-password-file', '/dev/null'], /must be given together/],
+    [[ID, '22', '--socks-user', 'joe', '--socks-password-file', 'package.json'], /needs a proxy: -D/],
     [[ID, '-D', '0', '--socks-user', 'a:b', '--socks-password-file', 'package.json'], /no colon/],
     [
       [ID, '-D', '0', '--socks-user', 'joe', '--socks-password-file', '/dev/null'],
@@ -106,20 +109,20 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['-L', '1:localhost:1', 'listen'], /listen has no option --local/],
     [['--expose', '22', 'id'], /id has no option --expose/],
     [['listen', '--bootstrap', '192.0.2.1'], /not a bootstrap node: .*HOST:PORT:KEY/],
-    [['listen', '--nodes', '/nowhere/nodes.json'], /\/nowhere\/nodes\.json: it cannot be read: ENOENT/],
-    [['listen', '--bind', 'eth0'], /--bind "eth0" is no numeric address/],
+    [['listen', '--nodes', '/nowhere/nodes.json'], /\/nowhere\/nodes\.json: cannot be read: ENOENT/],
+    [['listen', '--bind', 'eth0'], /--bind "eth0" is not a numeric address/],
     [['listen', '--udp-port', 'x'], /--udp-port "x" is neither/],
     [['listen', '--udp-port', '2-1'], /--udp-port "2-1" is neither/],
     [['listen', '--udp-port', '1-2-3'], /is neither/],
     [['listen', '--udp-port', '1-65536'], /is neither/],
-    [['listen', '--udp-port', '1', '--no-udp'], /contradict/],
-    [['listen', '--state', 'x', '--ephemeral'], /contradict/],
-    [['listen', '-q', '-v'], /contradict/],
-    [['-q', 'listen', '-v'], /contradict/],
-    [['listen', '--patience', '86401'], /--patience "86401" is no number of seconds/],
+    [['listen', '--udp-port', '1', '--no-udp'], /cannot be combined/],
+    [['listen', '--state', 'x', '--ephemeral'], /cannot be combined/],
+    [['listen', '-q', '-v'], /cannot be combined/],
+    [['-q', 'listen', '-v'], /cannot be combined/],
+    [['listen', '--patience', '86401'], /--patience "86401" is not a number of seconds/],
     [[ID, '22', '--patience', '1.5'], /--patience "1\.5"/],
-    [['node', '--port', '-1'], /--port "-1" is no port/],
-    [['node', '--tcp-port', '65536'], /--tcp-port "65536" is no port/],
+    [['node', '--port', '-1'], /--port "-1" is not a port/],
+    [['node', '--tcp-port', '65536'], /--tcp-port "65536" is not a port/],
     [['node', '--no-udp'], /unknown option '--no-udp'/],
     [['listen', '--expose', 'laptop:localhost:22'], /no peer and no ticket is called "laptop".*--allow-peer/],
     [['listen', '--max-peers', '0'], /--max-peers "0" is not a number from 1 to 64/],
@@ -133,47 +136,47 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['listen', '--idle-timeout', '1.5'], /is not a number of seconds from 0/],
     [['listen', '--max-control-frames', '99'], /from 100 to/],
     [['connect', ID, '22', '--max-peers', '1'], /unknown option '--max-peers'/],
-    [['peers', 'kick', 'x'], /peers takes nothing, or allow, deny or remove/],
-    [['peers', 'remove'], /peers takes nothing, or/],
+    [['peers', 'kick', 'x'], /peers takes no argument, or allow, deny or remove/],
+    [['peers', 'remove'], /peers takes no argument, or/],
     [['rule'], /missing required argument 'ACTION'/],
     [['rule', 'add'], /rule takes list, or add or remove/],
     [['rule', 'list', '22'], /rule takes list/],
     [['id', '--ephemeral'], /unknown option '--ephemeral'/],
     [['add'], /missing required argument 'NAME'/],
-    [['add', 'home'], /whom to connect to is missing/],
+    [['add', 'home'], /the ticket is missing/],
     [['add', 'a b', TICKET], /is no name/],
     [['add', 'localhost', TICKET], /choose another name/],
     [['add', 'Listen', TICKET], /"listen" is a command of tox-wasm-tunnel; choose another name/],
-    [['add', 'home', 'work'], /not a ticket that we can use/],
+    [['add', 'home', 'work'], /not a usable ticket/],
     [['add', 'home', TICKET.slice(0, -1)], /its last 1 of 123 characters are missing/],
-    [['add', 'home', TICKET, '--ticket-file', 'x'], /contradict/],
-    [['connect', 'home', '22', '--ticket-file', 'x'], /contradict/],
+    [['add', 'home', TICKET, '--ticket-file', 'x'], /cannot be combined/],
+    [['connect', 'home', '22', '--ticket-file', 'x'], /cannot be combined/],
     [['ping', 'home'], /"home" is neither a ticket, nor a name/],
     [['doctor', 'home'], /"home" is neither a ticket, nor a name/],
     [['--exec', 'ls'], /--exec needs the ticket/],
     [['--wait', '5'], /--wait needs the ticket/],
     [['--', 'ls'], /-- PROGRAM needs the ticket/],
-    [['connect', ID, '22', '--exec', 'ls', '--', 'ls'], /contradict each other/],
-    [['connect', ID, '22', '--'], /after -- a program is missing/],
+    [['connect', ID, '22', '--exec', 'ls', '--', 'ls'], /cannot be combined/],
+    [['connect', ID, '22', '--'], /the program after -- is missing/],
     [[ID, '22', '--exec', ' '], /--exec needs a command/],
-    [['connect', ID, '22', '23', '--', 'ls'], /"23" comes after TICKET and PORT; a program .* after --/],
+    [['connect', ID, '22', '23', '--', 'ls'], /"23" comes after TICKET and PORT; put -- before a program/],
     [['connect', ID, '--', 'ls'], /nothing to forward/],
-    [[ID, '-W', 'localhost:22', '--', 'ls'], /-W goes with no --exec/],
-    [['connect', '-', '22', '--', 'cat'], /the program has standard input.*--ticket-file FILE/],
-    [[ID, '22', '--wait', '0'], /--wait "0" is no number of seconds from 1 to 86400/],
-    [[ID, '22', '--wait', 'x'], /--wait "x" is no number/],
+    [[ID, '-W', 'localhost:22', '--', 'ls'], /-W cannot be combined with --exec/],
+    [['connect', '-', '22', '--', 'cat'], /the program needs standard input.*--ticket-file FILE/],
+    [[ID, '22', '--wait', '0'], /--wait "0" is not a number of seconds from 1 to 86400/],
+    [[ID, '22', '--wait', 'x'], /--wait "x" is not a number/],
     [['status', 'now'], /too many arguments/],
     [['status', '--ephemeral'], /unknown option '--ephemeral'/],
     [['forward'], /missing required argument 'ACTION'/],
-    [['forward', 'kill'], /forward "kill" is not known; there are list, add and rm/],
+    [['forward', 'kill'], /unknown action "kill"; forward has list, add and rm/],
     [['forward', 'list', '-L', '1:h:1'], /forward list takes no forwards/],
     [['forward', 'add'], /forward add needs a forward: -L 8080/],
     [['forward', 'add', '-L', '8080'], /not a forward/],
     [['forward', 'add', '-R', '/run/a.sock:h:80'], /at ports only/],
     [['forward', 'add', '-D', 'x'], /the port must be/],
     [['forward', 'rm', '-L', 'x'], /not a forward/],
-    [['forward', 'rm', '-D', '1080', '--socks-user', 'joe'], /for a proxy that is added/],
-    [['forward', 'list', '--pid', 'x'], /--pid "x" is no number of a process/],
+    [['forward', 'rm', '-D', '1080', '--socks-user', 'joe'], /only for forward add/],
+    [['forward', 'list', '--pid', 'x'], /--pid "x" is not a process ID/],
     [['connect', ID, '22', '--pid', '1'], /unknown option '--pid'/],
   ];
   for (const [args, why] of bad) {
@@ -188,11 +191,11 @@ describe('the command line refuses, in one line, with exit code 2 and without st
 
       const json = new CliBench();
       assert.equal(await json.run('--json', ...args), 2);
-      // With -W, and for a program, stdout is for other bytes.
+      // With -W or a program, stdout carries other bytes.
       const isForeign = ['-W', '--exec', '--'].some((word) => args.includes(word));
       const told = isForeign ? json.stderr : json.stdout;
       const other = isForeign ? json.stdout : json.stderr;
-      // With -v people are told as well.
+      // -v prints for people too.
       if (!args.includes('-v')) assert.equal(other.text, '');
       const [event, ...more] = told.events;
       assert.ok(event !== undefined && more.length === 0);
@@ -209,7 +212,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
   });
 });
 
-describe('what the options come to', () => {
+describe('the effect of the options', () => {
   const start = async (...args: string[]) => {
     const bench = new CliBench();
     const { ended } = await bench.start(/Listening|Forwarding|Bootstrap node/, '--ephemeral', ...args);
@@ -220,7 +223,7 @@ describe('what the options come to', () => {
     return { ...call, bench };
   };
 
-  test('without options the public nodes are used and nothing else is set', async () => {
+  test('without options, uses the public nodes and sets nothing else', async () => {
     const { what, options } = await start();
     assert.equal(what, 'listen');
     assert.ok((options.bootstrap?.length ?? 0) >= 15);
@@ -251,7 +254,7 @@ describe('what the options come to', () => {
     });
   });
 
-  test('a connector has the limits of what its listener asks of it', async () => {
+  test('a connector has limits for the requests of its listener', async () => {
     for (const words of [
       ['connect', TICKET, '22'],
       [TICKET, '22'],
@@ -273,7 +276,7 @@ describe('what the options come to', () => {
     }
   });
 
-  test('named nodes are the only ones', async () => {
+  test('named nodes replace the public ones', async () => {
     const file = new URL('../support/nodes.json', import.meta.url).pathname;
     const { options } = await start(
       '--bootstrap',
@@ -290,7 +293,7 @@ describe('what the options come to', () => {
     );
   });
 
-  test('a bootstrap node has no public nodes unless they are named', async () => {
+  test('a bootstrap node has no public nodes unless they are given', async () => {
     assert.deepEqual((await start('node')).options.bootstrap, []);
     assert.equal((await start('node', '--bootstrap', NODE)).options.bootstrap?.length, 1);
   });
@@ -312,7 +315,7 @@ describe('what the options come to', () => {
     assert.deepEqual(Object.keys((await start('node')).options).sort(), ['bootstrap', 'logger', 'signal']);
   });
 
-  test('an option may stand before the command, and repeated ones add up', async () => {
+  test('an option may come before the command, and repeated ones add up', async () => {
     const { bench } = await start('-v', 'listen', '-vv', '--expose', '22');
     const [call] = bench.calls;
     bench.stderr.text = '';
@@ -320,7 +323,7 @@ describe('what the options come to', () => {
     assert.equal(bench.stderr.text, 'trace: a trace\n');
   });
 
-  test('the short form and connect are the same', async () => {
+  test('the short form equals connect', async () => {
     for (const words of [
       [ID.toLowerCase(), '22'],
       ['connect', ID, '22'],
@@ -338,10 +341,25 @@ describe('what the options come to', () => {
   });
 });
 
+const HELP = await helpTexts();
+
 describe('help', () => {
-  test('every command has its help, on stdout and with exit code 0', async () => {
+  test('the overview names every command and fits on one screen', () => {
+    const lines = HELP['--help']?.trimEnd().split('\n') ?? [];
+    assert.ok(lines.length <= 28, String(lines.length));
+    for (const line of lines) assert.ok(line.length <= 80, line);
+    for (const asked of Object.keys(HELP)) {
+      const [name = ''] = asked.split(' ');
+      if (name !== '--help')
+        assert.ok(
+          lines.some((line) => line.slice(9).startsWith(`${name} `)),
+          name,
+        );
+    }
+  });
+
+  test('every command prints its help on stdout and exits with 0', async () => {
     for (const command of [
-      [],
       ['listen'],
       ['connect'],
       ['node'],
@@ -362,8 +380,8 @@ describe('help', () => {
     }
   });
 
-  test('no line of it is longer than 100 columns, and options keep to 80', async () => {
-    for (const [asked, text] of Object.entries(await helpTexts())) {
+  test('no line is longer than 100 columns, and options stay within 80', async () => {
+    for (const [asked, text] of Object.entries(HELP)) {
       const [options = '', examples = ''] = text.split('\nExamples:');
       for (const [part, columns] of [
         [options, 80],
@@ -376,7 +394,7 @@ describe('help', () => {
     }
   });
 
-  test('--version is the one of package.json', async () => {
+  test('--version prints the version of package.json', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('--version'), 0);
     const manifest: unknown = JSON.parse(
@@ -391,7 +409,7 @@ describe('help', () => {
   const ticketFile = folder.file('ticket');
   writeFileSync(ticketFile, `> ${TICKET.slice(0, 70)}\n> ${TICKET.slice(70)}\n`);
 
-  /** What is run to its first words; of the others the grammar is asked. */
+  /** Commands that the test runs until they print something; for the others it only parses the arguments. */
   const RUN = new Set([
     '',
     'listen',
@@ -404,7 +422,7 @@ describe('help', () => {
     TICKET,
     '--expose',
   ]);
-  const examples = [...Object.values(help), ...Object.values(namesHelp)]
+  const examples = Object.values(HELP)
     .flatMap((text) => text.split('\n'))
     .flatMap((line) => /^ {2}\$ tox-wasm-tunnel((?: \S+)*)/.exec(line)?.[1] ?? []);
   test('there are examples', () => assert.ok(examples.length >= 15, String(examples.length)));
@@ -415,15 +433,18 @@ describe('help', () => {
       .split(' ')
       .filter(Boolean)
       .map((word) => (word === 'FILE' ? ticketFile : word));
-    test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
+    test(`the example ${JSON.stringify(example.trim())} is valid`, async () => {
       const bench = new CliBench();
       bench.stdin = Readable.from([Buffer.from(TICKET)]);
       if (!RUN.has(words[0] ?? '')) {
         let calls = 0;
-        const actions = everyAction(async () => {
-          calls++;
+        const program = await buildProgram({
+          args: words,
+          onCall: async () => {
+            calls++;
+          },
         });
-        await buildProgram(actions, '0', { out: () => {} }, words).parseAsync(words, { from: 'user' });
+        await program.parseAsync(words, { from: 'user' });
         return assert.equal(calls, 1);
       }
       if (words[0] !== undefined && ['peers', 'rule', 'status', 'forward'].includes(words[0])) {
@@ -438,7 +459,7 @@ describe('help', () => {
         ...words,
       );
       bench.signal();
-      // A program that was to be run and was not is no success.
+      // Stopping before the program ran is a failure.
       const isProgram = words.includes('--exec') || words.includes('--');
       assert.equal(await ended, isProgram ? 130 : 0);
     });

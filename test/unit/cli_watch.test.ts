@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { LiveLine } from '../../src/cli/output/live_line.js';
-import { statusText } from '../../src/cli/output/live_status.js';
+import { LiveLine, statusText } from '../../src/cli/output/live_status.js';
 import { metricsText } from '../../src/cli/service/metrics.js';
 import { TunnelError } from '../../src/core/errors.js';
 import type { PeerInfo } from '../../src/index.js';
@@ -28,7 +27,7 @@ afterEach(async () => {
 });
 
 describe('the metrics', () => {
-  test('have a row for each peer, with its name escaped, and none for a round trip not measured', () => {
+  test('have a row per peer with its name escaped, and none for an unmeasured round trip', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const text = metricsText({
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
@@ -55,7 +54,7 @@ describe('the metrics', () => {
       assert.match(line, /^(# (HELP|TYPE) tox_wasm_tunnel_\w+ .+|tox_wasm_tunnel_\w+(\{.+\})? [\d.e+-]+)$/);
   });
 
-  test('are served at /metrics and nowhere else, until the command ends', async () => {
+  test('are served only at /metrics, until the command ends', async () => {
     ({ ended } = await bench.start(/Ctrl-C/, 'listen', '--metrics', '0', '--json', '-v'));
     bench.tunnel.friends = [PEER];
     const url = String(
@@ -73,21 +72,21 @@ describe('the metrics', () => {
     await assert.rejects(fetch(url));
   });
 
-  test('at a port that is no port are refused before anything is told', async () => {
+  test('an invalid port is rejected before anything is printed', async () => {
     assert.equal(await bench.run('listen', '--metrics', '70000'), 2);
     assert.match(bench.stderr.text, /70000/);
   });
 });
 
-describe('the line of a terminal', () => {
-  test('says path, round trip, streams and rates', () => {
+describe('the live line of a terminal', () => {
+  test('shows path, round trip, streams and rates', () => {
     const rates = { inRate: 1_200_000, outRate: 34_000 };
     assert.equal(statusText([PEER], rates), 'direct (UDP), 13 ms | 2 streams | in 1.2 MB/s, out 34 kB/s');
     assert.equal(statusText([], rates), 'no peer online | 0 streams | in 1.2 MB/s, out 34 kB/s');
     assert.match(statusText([PEER, { ...PEER, streams: -1 }], rates), /^2 peers \| 1 stream \|/);
   });
 
-  test('is drawn each second with the rate since the last time, stays below other lines, and goes at the end', async () => {
+  test('is redrawn every second with the current rate, stays below other lines, and disappears at the end', async () => {
     bench.stderr.isTTY = true;
     ({ ended } = await bench.start(/Ctrl-C/, 'listen'));
     await bench.until(() => bench.timers.length > 0);
@@ -118,7 +117,7 @@ describe('the line of a terminal', () => {
     ['no terminal', false],
     ['--json', true, '--json', '-v'],
   ] as const) {
-    test(`is not there with ${why}`, async () => {
+    test(`is not shown with ${why}`, async () => {
       bench.stderr.isTTY = terminal;
       ({ ended } = await bench.start(/Ctrl-C/, 'listen', ...args));
       await new Promise(setImmediate);
@@ -127,7 +126,7 @@ describe('the line of a terminal', () => {
     });
   }
 
-  test('is cut to the width of the terminal, and not drawn while the last one waits', () => {
+  test('is cut to the width of the terminal, and skipped while the last one is buffered', () => {
     const sink = new TextSink();
     sink.columns = 10;
     const line = new LiveLine(sink);
@@ -144,7 +143,7 @@ describe('the line of a terminal', () => {
 describe('ping', () => {
   const args = ['ping', '', '--ephemeral'];
 
-  test('waits for the listener, pings as often as it is told, and tells the sum', async () => {
+  test('waits for the listener, sends the given number of pings, and prints a summary', async () => {
     args[1] = bench.tunnel.toxId;
     const trips = [10, 30.04];
     bench.tunnel.onPing = async () => ({ roundTripMs: trips.shift() ?? 0, path: 'relay' });
@@ -159,7 +158,7 @@ describe('ping', () => {
     );
   });
 
-  test('counts what is not answered as lost, and fails when nothing is', async () => {
+  test('counts unanswered pings as lost, and fails when none is answered', async () => {
     args[1] = bench.tunnel.toxId;
     bench.tunnel.friends = [PEER];
     bench.tunnel.onPing = async () => {
@@ -178,7 +177,7 @@ describe('ping', () => {
     assert.match(bench.stderr.text, /not found within 90 s.*doctor/);
   });
 
-  test('-c takes a number', async () => {
+  test('-c requires a number in range', async () => {
     for (const count of ['0', 'x', '-1', '10000000']) {
       const other = new CliBench();
       assert.equal(await other.run('ping', bench.tunnel.toxId, '-c', count), 2);

@@ -153,14 +153,14 @@ const vectors: ReadonlyArray<{
 
 describe('frame', () => {
   for (const { name, bytes, frame: built, read, says } of vectors) {
-    test(`${name} is ${bytes} in the code and in docs/protocol.md`, () => {
+    test(`${name} is ${bytes} in the code and in docs/reference/protocol.md`, () => {
       assert.equal(Buffer.from(built).toString('hex'), bytes.replaceAll(' ', ''));
       assert.deepEqual(read(bytesOf(bytes)), says);
-      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/protocol.md');
+      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/reference/protocol.md');
     });
   }
 
-  /** Where a shorter frame is also a whole one: texts and data run to the end. */
+  /** Frames of which a prefix is also a complete frame: texts and data run to the end. */
   const leastBytes: Readonly<Record<string, number>> = {
     REFUSED: 19,
     DATA: 26,
@@ -223,7 +223,7 @@ describe('frame', () => {
     assert.deepEqual(opened, { creditOffset: 262_144, target: undefined });
   });
 
-  test('a text of 255 bytes is read whole', () => {
+  test('a text of 255 bytes is read in full', () => {
     assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 ${'61'.repeat(255)}`)).text.length, 255);
   });
 
@@ -259,7 +259,7 @@ describe('integers', () => {
 });
 
 describe('reasons', () => {
-  test('each has its own number, as in the table of docs/protocol.md', () => {
+  test('each has its own number, as in the table of docs/reference/protocol.md', () => {
     const numbers = Object.entries(REASONS).map(([name, { number }]) => {
       assert.ok(protocol.includes(`\n| ${number} | ${name} | `), `${name} is not ${number} in the docs`);
       return number;

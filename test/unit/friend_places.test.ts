@@ -132,7 +132,7 @@ test('without a free place a request waits for an idle peer, which is reported o
   await places.request(key(100), BY_KEY);
   await places.request(key(101), BY_KEY);
   assert.deepEqual(accepted.length, MAX_PEERS);
-  assert.deepEqual(lines, ['warn 64 peers are connected: further friend requests have to wait']);
+  assert.deepEqual(lines, ['warn 64 peers are connected: further friend requests must wait']);
   peers.get(7)?.idleFor(10);
   await places.seat();
   assert.deepEqual([accepted.slice(MAX_PEERS), removed], [[100], [7]]);
@@ -236,7 +236,7 @@ test('uses as few places as configured', async () => {
   const { places, accepted, peers, lines } = bench(2);
   for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   assert.deepEqual(accepted, [1, 2]);
-  assert.deepEqual(lines, ['warn 2 peers are connected: further friend requests have to wait']);
+  assert.deepEqual(lines, ['warn 2 peers are connected: further friend requests must wait']);
   peers.get(1)?.idleFor(1);
   await places.seat();
   assert.deepEqual(accepted, [1, 2, 3]);

@@ -73,10 +73,10 @@ describe('handshake', () => {
     ['challenge', CHALLENGE, encodeChallenge(challenge), decodeChallenge, challenge],
     ['refuse', REFUSE, encodeRefuse(refuse), decodeRefuse, refuse],
   ] as const) {
-    test(`${name} is ${bytes} in the code and in docs/protocol.md`, () => {
+    test(`${name} is ${bytes} in the code and in docs/reference/protocol.md`, () => {
       assert.equal(hexOf(encoded), bytes.replaceAll(' ', ''));
       assert.deepEqual(decode(Uint8Array.from(bytesOf(bytes))), value);
-      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/protocol.md');
+      assert.ok(protocol.includes(`| \`${bytes}\` |`), 'not in docs/reference/protocol.md');
     });
   }
 
@@ -183,7 +183,7 @@ describe('agreement', () => {
       const answer = answerHello(listener, packet);
       assert.ok(answer.kind === 'refused');
       assert.equal(answer.refuse.reason, 'version');
-      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, I speak version 1$`));
+      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, and I speak version 1$`));
       assert.deepEqual(answer.refuse.versions, OUR_VERSIONS);
     }
   });

@@ -79,15 +79,13 @@ test('reports after 10 s that joining takes long, then every minute, with advice
   assert.deepEqual(said, []);
   await pass(1);
   const plain =
-    'none of the 2 bootstrap nodes answers yet; still trying. Is this machine online, and UDP allowed?';
+    'none of the 2 bootstrap nodes has answered yet; still trying. Is this machine online, and does no firewall block UDP?';
   assert.deepEqual(said.splice(0), [plain]);
   answer.failed = ['a (1)', 'b (2)', 'c (3)', 'd (4)', 'e (5)'];
   await pass(59_999);
   assert.deepEqual(said, []);
   await pass(1);
-  assert.deepEqual(said.splice(0), [
-    plain.replace(';', ' (cannot be used now: a (1), b (2), c (3) and 2 more);'),
-  ]);
+  assert.deepEqual(said.splice(0), [plain.replace(';', ' (unusable now: a (1), b (2), c (3) and 2 more);')]);
   answer.failed = ['a', 'b', 'c'];
   await pass(60_000);
   assert.match(said.splice(0).join(), /now: a, b, c\);/);
@@ -96,7 +94,7 @@ test('reports after 10 s that joining takes long, then every minute, with advice
   assert.deepEqual(said, [plain], 'a node that works again is no longer named');
 });
 
-test('after a lost network it waits 30 s with its report, which says that connections stay', async () => {
+test('when the network is lost, reports it after 30 s, and says that connections stay', async () => {
   const { joiner, said, tries, pass } = bench({ nodes: nodes(1) });
   joiner.pathChanged('none');
   await pass(1);
@@ -108,7 +106,7 @@ test('after a lost network it waits 30 s with its report, which says that connec
   await pass(1);
   assert.match(
     said.join(),
-    /^out of touch with the network: the bootstrap node does not answer now; still trying\. What is connected stays so\./,
+    /^lost the network: the bootstrap node has not answered since; still trying\. Open connections continue\./,
   );
 });
 
@@ -119,13 +117,13 @@ test('uses the singular for one node', async () => {
   await pass(10_000);
   assert.match(
     said[0] ?? '',
-    /^the bootstrap node does not answer yet \(cannot be used now: n0:1 \(not found\)\);/,
+    /^the bootstrap node has not answered yet \(unusable now: n0:1 \(not found\)\);/,
   );
 });
 
 test('without nodes tries nothing, and reports whether it searches the LAN', async () => {
   for (const [lanDiscovery, words] of [
-    [true, /no node of the network was found on this LAN yet/],
+    [true, /no node found on this LAN yet/],
     [false, /name a bootstrap node/],
   ] as const) {
     const { joiner, tries, said, pass } = bench({ nodes: [], lanDiscovery });
@@ -143,12 +141,12 @@ test('through a proxy reports its trouble, and does not mention a LAN', async ()
   await pass(10_000);
   assert.match(
     said[0] ?? '',
-    /cannot be used now: the proxy h:1 requires.*Does the proxy run, and let us through\?$/,
+    /unusable now: the proxy h:1 requires.*Is the proxy running, and does it let us through\?$/,
   );
   const empty = bench({ nodes: [], proxied: true });
   empty.joiner.pathChanged('none');
   await empty.pass(10_000);
-  assert.match(empty.said[0] ?? '', /the LAN is not searched/);
+  assert.match(empty.said[0] ?? '', /LAN discovery is off/);
 });
 
 test('once closed, neither tries nor reports, even when the network fails then', async () => {

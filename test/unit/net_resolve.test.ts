@@ -31,7 +31,7 @@ test('a name that is not found is reported with the reason', async () => {
   );
 });
 
-test('a silent name server is awaited for a limited time', async () => {
+test('the wait for a silent name server is limited', async () => {
   const timers = new VirtualTimers();
   const resolver = createResolver(timers, () => new Promise(() => {}), 700);
   let outcome = 'waiting';

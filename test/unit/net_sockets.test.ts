@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { ipBytes, ipText } from '../../src/core/ip.js';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
+import { authorizer } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import {
   FAMILY_IPV4,
@@ -397,7 +397,7 @@ test('every TCP connection goes through the proxy, by name where an address is a
   assert.equal(ipText(name).startsWith('100:'), true);
 });
 
-test('a refusal by the proxy is kept as its trouble, and the connection never opens', async (context) => {
+test('a refusal by the proxy is recorded, and the connection never opens', async (context) => {
   const { asked, network } = await proxyThatLeads(context, 'another');
   const socket = network.socket(FAMILY_IPV4, SOCKET_STREAM);
   network.connect(socket, at(443, [192, 0, 2, 1]));

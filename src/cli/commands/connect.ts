@@ -10,7 +10,8 @@ import {
   parseTarget,
   parseUdpSpec,
 } from '../../rules/forward_spec.js';
-import type { ConnectorHandle } from '../api.js';
+import { type Call, type Context, defineCommand } from '../command.js';
+import { connectOptions } from '../options/common_options.js';
 import {
   type MetricsFlags,
   millisecondsOf,
@@ -20,34 +21,33 @@ import {
   portOf,
   type StateFlags,
   type UdpFlags,
-  usage,
 } from '../options/flags.js';
 import type { LimitFlags } from '../options/limit_flags.js';
-import { type ProxyFlags, proxiesOf } from '../options/proxy_flags.js';
+import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { remoteOf, STDIN } from '../options/remote.js';
-import { addedEvent } from '../output/forward_text.js';
+import { usage } from '../options/usage.js';
+import { addedEvent, type RunningForward } from '../output/forward_text.js';
 import type { ExitCode } from '../process/exit_codes.js';
+import type { ConnectorHandle } from '../process/library.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { connectorMethods } from '../service/connector_methods.js';
 import { connectorService } from '../service/connector_service.js';
-import { type ExecFlags, programOf, runProgram } from '../service/exec.js';
-import { type RunningForward, RunningForwards } from '../service/running_forwards.js';
-import { type Context, serve } from '../service/serve.js';
+import { type ExecFlags, joinStdio, programOf, runProgram } from '../service/foreground.js';
+import { RunningForwards } from '../service/running_forwards.js';
+import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
-import { joinStdio } from '../service/stdio.js';
-import { connectorUp } from '../service/wait_up.js';
-import { Waiter } from '../service/waiter.js';
+import { connectorUp, Waiter } from '../service/waiting.js';
 
-export interface ConnectFlags
+interface ConnectFlags
   extends OutputFlags,
     StateFlags,
     NetworkFlags,
     UdpFlags,
     PatienceFlags,
     MetricsFlags,
-    ProxyFlags,
+    DynamicFlags,
     LimitFlags,
-    ExecFlags {
+    Pick<ExecFlags, 'exec'> {
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
   /** Arguments of `-R`. */
@@ -63,105 +63,163 @@ export interface ConnectFlags
   readonly wait?: string;
 }
 
-/** What is to be forwarded, and whether another local port will do. */
+export const connect = defineCommand<ConnectFlags>({
+  name: 'connect',
+  group: 'Tunnels',
+  summary: 'Forward local ports to targets that a listener reaches',
+  arguments: {
+    '[TICKET]': 'ticket, name or Tox ID of the listener; - reads it from standard input',
+    '[PORT]': 'port, or host:port, of a target that the listener reaches',
+  },
+  options: connectOptions(),
+  configure: (command) =>
+    command.usage('[options] [TICKET] [PORT] [-- PROGRAM ARGUMENT...]').allowExcessArguments(),
+  help: `
+Examples:
+  $ tox-wasm-tunnel connect TICKET 22
+  $ tox-wasm-tunnel TICKET 22                                           (the same)
+  $ tox-wasm-tunnel TICKET 22 -p 2222                                   (at 127.0.0.1:2222)
+  $ tox-wasm-tunnel TICKET db.lan:5432                                  (a host behind the listener)
+  $ tox-wasm-tunnel connect TICKET -L 2222:localhost:22 -L 8080:intra.lan:80
+  $ tox-wasm-tunnel connect TICKET -L 0.0.0.0:8080:localhost:80         (open to other machines)
+  $ tox-wasm-tunnel connect TICKET -L [::1]:0:[::1]:5432                (any free local port)
+  $ tox-wasm-tunnel connect TICKET -D 1080                              (SOCKS5 and HTTP proxy)
+  $ tox-wasm-tunnel connect TICKET -L /tmp/app.sock:/run/app.sock       (UNIX sockets)
+  $ tox-wasm-tunnel connect TICKET -R 8080:localhost:80                 (its port 8080 leads here)
+  $ tox-wasm-tunnel connect TICKET --udp-forward 5353:localhost:53      (UDP datagrams)
+  $ tox-wasm-tunnel connect --ticket-file FILE 22
+  $ tox-wasm-tunnel connect - 22 < FILE
+  $ tox-wasm-tunnel connect TICKET 5432 --wait 60 -- psql -h 127.0.0.1  (run a program)
+  $ tox-wasm-tunnel connect TICKET -L 0:localhost:80 --exec ./job.sh    (in the shell)
+  $ ssh -o 'ProxyCommand tox-wasm-tunnel connect --ticket-file FILE -W localhost:%p' home
+
+Every user of this machine can read a TICKET on the command line in the process list. Use
+--ticket-file, - (standard input) or the environment variable TOX_WASM_TUNNEL_TICKET to hide it.
+
+Exit codes: 0 stopped, 1 failed, 2 wrong usage or input; 102, 202, 203 and 204: no connection to
+the listener; with a program, its own exit code.`,
+  stdoutOwner: ({ flags: { stdio, exec }, wordsAfterDashes }) =>
+    exec !== undefined || wordsAfterDashes !== undefined
+      ? 'program'
+      : stdio !== undefined
+        ? 'connection'
+        : undefined,
+  run: (context, call) => runConnect(context, call),
+});
+
+/** A local forward, and whether another local port will do. */
 interface Wish {
   readonly spec: LocalSpec;
-  readonly elsewhere: boolean;
+  readonly anyPort: boolean;
 }
 
-/** Connects to a listener and forwards local ports to what it can reach. */
-export async function connectCommand(
-  context: Context,
-  first: string | undefined,
-  second: string | undefined,
-  flags: ConnectFlags,
-): Promise<ExitCode> {
-  context.reporter.logEvents();
-  const program = programOf(flags);
-  if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W needs');
-  if (program !== undefined && first === STDIN) throw twiceStdin('the program has');
+async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<ExitCode> {
+  const { io, reporter } = context;
+  const { flags } = call;
+  const { first, second, program: words } = splitWords(call);
+  reporter.logEvents();
+  const program = programOf({ ...flags, ...words });
+  if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W');
+  if (program !== undefined && first === STDIN) throw twiceStdin('the program');
   const waitMs = flags.wait === undefined ? undefined : millisecondsOf(flags.wait, '--wait', 1);
-  const { remote, target: targetText } = await remoteOf(context.io, first, second, flags);
+  const { remote, target: targetText } = await remoteOf(io, first, second, flags);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
-  const stdio = stdioOf(targetText, flags);
-  const proxies = await proxiesOf(flags);
+  const stdio = stdioOf(targetText, flags, program !== undefined);
+  const proxies = await dynamicForwardsOf(flags);
   const wishes = wishesOf(targetText, flags);
   const reverses = (flags.reverse ?? []).map(parseReverseSpec);
   const udps = (flags.udpForward ?? []).map(parseUdpSpec);
   if (wishes.length + proxies.length + reverses.length + udps.length === 0 && stdio === undefined)
     throw nothingToDo();
   const peer = upperHex(publicKey);
-  let made: RunningForwards | undefined;
-  const forwardsOf = (connector: ConnectorHandle) => (made ??= new RunningForwards(connector));
-  const onAdded = (added: RunningForward, note?: string) =>
-    context.reporter.event(addedEvent(added, peer, note));
+  const onAdded = (added: RunningForward, note?: string) => reporter.event(addedEvent(added, peer, note));
   return serve<ConnectorHandle>(context, {
     ...(await connectorService(context, remote, flags)),
     metrics: flags.metrics,
     endsOnHangUp: stdio !== undefined || program !== undefined,
-    control: (connector) => ({
-      ...statusMethod({
-        role: 'connector',
-        handle: connector,
-        forwards: () => forwardsOf(connector).list(),
-        io: context.io,
-      }),
-      ...connectorMethods({
-        forwards: forwardsOf(connector),
-        timers: context.io.timers,
-        isOnline: () => connector.peers().some(({ status }) => status === 'online'),
-        onAdded,
-        onRemoved: ({ kind, listen, target }) =>
-          context.reporter.event({ event: 'removed', kind, local: listen, target }),
-      }),
-    }),
-    up: async (connector, lifetime) => {
-      context.reporter.event({ event: 'started', toxId: connector.toxId });
-      const forwards = forwardsOf(connector);
-      for (const wish of wishes) await forward(forwards, wish, onAdded);
-      for (const spec of udps) onAdded((await forwards.addUdp(spec)).now);
-      for (const proxy of proxies) onAdded((await forwards.addDynamic(proxy)).now);
-      for (const spec of reverses) onAdded(forwards.addReverse(spec).now);
-      if (program !== undefined || waitMs !== undefined)
-        await connectorUp(connector, forwards, new Waiter(context.io.timers, lifetime.signal), waitMs);
-      if (stdio !== undefined) joinStdio(context.io, connector, stdio, lifetime);
-    },
-    ...(program === undefined
-      ? {}
-      : {
-          run: (connector, lifetime) => runProgram(context, program, forwardsOf(connector).list(), lifetime),
+    runsProgram: program !== undefined,
+    begin: (connector) => {
+      const forwards = new RunningForwards(connector);
+      return {
+        control: {
+          ...statusMethod({ role: 'connector', handle: connector, forwards: () => forwards.list(), io }),
+          ...connectorMethods({
+            forwards,
+            timers: io.timers,
+            isOnline: () => connector.peers().some(({ status }) => status === 'online'),
+            onAdded,
+            onRemoved: ({ kind, listen, target }) =>
+              reporter.event({ event: 'removed', kind, local: listen, target }),
+          }),
+        },
+        up: async (lifetime) => {
+          reporter.event({ event: 'started', toxId: connector.toxId });
+          for (const wish of wishes) await forward(forwards, wish, onAdded);
+          for (const spec of udps) onAdded((await forwards.addUdp(spec)).now);
+          for (const proxy of proxies) onAdded((await forwards.addDynamic(proxy)).now);
+          for (const spec of reverses) onAdded(forwards.addReverse(spec).now);
+          if (program !== undefined || waitMs !== undefined)
+            await connectorUp(connector, forwards, new Waiter(io.timers, lifetime.signal), waitMs);
+          if (stdio !== undefined) joinStdio(io, connector, stdio, lifetime);
+        },
+        ...(program !== undefined && {
+          run: (lifetime) => runProgram(context, program, forwards.list(), lifetime),
         }),
+      };
+    },
   });
 }
 
+/** The words before `--`, and the program after it. */
+interface ConnectWords {
+  readonly first: string | undefined;
+  readonly second: string | undefined;
+  readonly program: Pick<ExecFlags, 'program'>;
+}
+
+function splitWords({ words, wordsAfterDashes }: Call<ConnectFlags>): ConnectWords {
+  const split = words.length - (wordsAfterDashes ?? 0);
+  const [first, second, third] = words.slice(0, split);
+  if (third !== undefined) {
+    throw usage(
+      `too many arguments: ${JSON.stringify(third)} comes after TICKET and PORT; put -- before a program to run`,
+    );
+  }
+  return { first, second, program: wordsAfterDashes === undefined ? {} : { program: words.slice(split) } };
+}
+
 function wishesOf(targetText: string | undefined, { local = [], localPort }: ConnectFlags): Wish[] {
-  const wishes: Wish[] = local.map((text) => ({ spec: parseLocalSpec(text), elsewhere: false }));
+  const wishes: Wish[] = local.map((text) => ({ spec: parseLocalSpec(text), anyPort: false }));
   if (targetText !== undefined) wishes.unshift(shortWish(parseTarget(targetText), localPort));
   else if (localPort !== undefined)
-    throw usage('-p goes with a PORT of the far end; with -L and -D the local port stands in it');
+    throw usage('-p needs PORT after the ticket; -L and -D contain their own local port');
   return wishes;
 }
 
 function nothingToDo(): TunnelError {
   return usage(
-    'nothing to forward; name a port of the far end (connect TICKET 22), a forward (-L 2222:localhost:22), a port of the far end (-R 8080:localhost:80), datagrams (--udp-forward 5353:localhost:53) or a proxy (-D 1080)',
+    'nothing to forward; give a port of the listener (connect TICKET 22), a local forward (-L 2222:localhost:22), a reverse forward (-R 8080:localhost:80), a UDP forward (--udp-forward 5353:localhost:53) or a proxy (-D 1080)',
   );
 }
 
 function twiceStdin(who: string): TunnelError {
   return usage(
-    `${who} standard input for its bytes, so that the ticket cannot come from there; use --ticket-file FILE or ${TICKET_VARIABLE}`,
+    `${who} needs standard input, so the ticket cannot come from there; use --ticket-file FILE or ${TICKET_VARIABLE}`,
   );
 }
 
-/** The target of `-W`, which goes with nothing else: it ends when its one connection does. */
-function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort | undefined {
+/** The target of `-W`. It allows no other forwards, because the command ends with its one connection. */
+function stdioOf(
+  targetText: string | undefined,
+  flags: ConnectFlags,
+  hasProgram: boolean,
+): HostPort | undefined {
   if (flags.stdio === undefined) return undefined;
-  if (programOf(flags) !== undefined) throw usage('-W goes with no --exec and no program after --');
+  if (hasProgram) throw usage('-W cannot be combined with --exec or a program after --');
   const { local, dynamic, reverse, udpForward } = flags;
   if ([targetText, local, dynamic, reverse, udpForward].some((other) => other !== undefined)) {
     throw usage(
-      '-W goes with no PORT, no -L, no -D, no -R and no --udp-forward; run those as a command of their own',
+      '-W cannot be combined with PORT, -L, -D, -R or --udp-forward; run those in a command of their own',
     );
   }
   return parseTarget(flags.stdio);
@@ -169,26 +227,26 @@ function stdioOf(targetText: string | undefined, flags: ConnectFlags): HostPort 
 
 function shortWish(target: HostPort, localPort: string | undefined): Wish {
   const port = localPort === undefined ? target.port : portOf(localPort, '-p');
-  return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, elsewhere: localPort === undefined };
+  return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, anyPort: localPort === undefined };
 }
 
 async function forward(
   forwards: RunningForwards,
-  { spec, elsewhere }: Wish,
+  { spec, anyPort }: Wish,
   onAdded: (added: RunningForward, note?: string) => void,
 ): Promise<void> {
   try {
     onAdded((await forwards.addLocal(spec)).now);
   } catch (error) {
     const { bind } = spec;
-    if (!elsewhere || isPath(bind) || !isPortTrouble(error)) throw error;
+    if (!anyPort || isPath(bind) || !isPortUnavailable(error)) throw error;
     const added = await forwards.addLocal({ ...spec, bind: { ...bind, port: 0 } });
-    onAdded(added.now, `port ${bind.port} is not to be had here; choose one with -p`);
+    onAdded(added.now, `port ${bind.port} is not available here; choose one with -p`);
   }
 }
 
-/** In use, or kept for the system: another port may do. */
-function isPortTrouble(error: unknown): boolean {
+/** True when the port is in use or reserved, so that another port may work. */
+function isPortUnavailable(error: unknown): boolean {
   if (!TunnelError.is(error) || error.code !== 'ERR_LISTEN') return false;
   const { cause } = error;
   return (

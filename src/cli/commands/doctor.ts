@@ -1,49 +1,74 @@
+import { isIP } from 'node:net';
 import { isTicket } from '../../access/ticket.js';
+import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { parseTarget } from '../../rules/forward_spec.js';
-import type { CommonOptions, ConnectorHandle, TunnelHandle } from '../api.js';
+import { type Context, defineCommand } from '../command.js';
 import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
+import {
+  binding,
+  nodeList,
+  output,
+  passphrase,
+  proxy,
+  stateFolder,
+  ticketFile,
+} from '../options/common_options.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';
-import { type NetworkProxyFlags, networkProxyOf } from '../options/network_proxy.js';
-import { remoteOf } from '../options/remote.js';
-import { humanDuration } from '../output/human.js';
-import { refusalText } from '../output/refusal_text.js';
+import { type NetworkProxyFlags, networkProxyOf } from '../options/proxies.js';
+import { type Remote, remoteOf } from '../options/remote.js';
+import { humanDuration, refusalText } from '../output/human.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { ConnectorHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime } from '../process/lifetime.js';
-import { peerOnline } from '../service/peer_online.js';
-import type { Context } from '../service/serve.js';
-import { Waiter } from '../service/waiter.js';
-import { type NatKind, natKindOf } from './doctor_nat_kind.js';
+import { peerOnline, Waiter } from '../service/waiting.js';
 
-export interface DoctorFlags extends OutputFlags, NetworkFlags, NetworkProxyFlags {
+interface DoctorFlags extends OutputFlags, NetworkFlags, NetworkProxyFlags {
   readonly ticketFile?: string;
-  /** Folder of the names. */
+  /** The folder of the names. */
   readonly state?: string;
-  /** Opens the names. */
+  /** Decrypts the names. */
   readonly passphraseFile?: string;
 }
 
-/** How long to wait, in milliseconds: for our own node to join, and for a peer, which is found in 1 to 10 s. */
+export const doctor = defineCommand<DoctorFlags>({
+  name: 'doctor',
+  group: 'Tunnels',
+  summary: 'Find out why a tunnel does not work',
+  arguments: {
+    '[TICKET]': 'ticket, name or Tox ID of a listener; - reads it from standard input',
+    '[PORT]': 'port, or host:port, of a target that the listener reaches',
+  },
+  options: [ticketFile(), ...nodeList(), ...proxy(), ...binding(), stateFolder(), passphrase(), ...output()],
+  help: `
+Examples:
+  $ tox-wasm-tunnel doctor                     check this machine's network: UDP, NAT, TCP relays
+  $ tox-wasm-tunnel doctor TICKET              and the path to a listener
+  $ tox-wasm-tunnel doctor TICKET 22           and a target that the listener reaches
+
+Takes up to 3 minutes when something is wrong. Exits with 0 when all is well, otherwise with 1.`,
+  run: (context, { words: [remote, target], flags }) => runDoctor(context, remote, target, flags),
+});
+
+/** Time limits in milliseconds. Our own node must join, and a peer is usually found in 1 to 10 s. */
 const JOIN_MS = 30_000;
 const PEER_MS = 90_000;
 const DIAL_MS = 20_000;
 const PING_MS = 5_000;
-/** How long two nodes may take to tell where they see us, and how often they are asked. */
+/** How long to wait until two nodes have reported the address they see, and how often to ask. */
 const SEEN_MS = 6_000;
 const SEEN_AGAIN_MS = 500;
 
-/** What a check found. */
+/** The result of a check. */
 interface Finding {
   readonly ok: boolean;
   readonly message: string;
 }
 
-/**
- * Looks at each step that a tunnel needs, and says in a sentence what is wrong and what to do.
- * Saves nothing, and uses identities of its own.
- */
-export async function doctorCommand(
+/** Checks each step of a tunnel, with temporary identities. Saves nothing. */
+async function runDoctor(
   context: Context,
   first: string | undefined,
   second: string | undefined,
@@ -60,39 +85,44 @@ export async function doctorCommand(
       ...(await networkProxyOf(flags, context.io)),
       bootstrap: await namedOrPublicNodes(context, flags),
     };
-    const doctor = new Doctor(context, lifetime.signal, options);
-    context.reporter.people('Looking at the network; that takes about a minute at most');
-    await doctor.network();
+    const checks = new Checks(context, lifetime.signal, options);
+    context.reporter.people('Looking at the network, for up to a minute');
+    await checks.network();
     if (named !== undefined) {
       context.reporter.people('Looking for the listener');
-      await doctor.peer(named.remote, target);
+      await checks.peer(named.remote, target);
     }
-    return doctor.isWell ? EXIT.ok : EXIT.failure;
+    return checks.isWell ? EXIT.ok : EXIT.failure;
   } finally {
     lifetime.dispose();
   }
 }
 
-class Doctor {
+type CheckOptions = ReturnType<typeof networkOf> &
+  Awaited<ReturnType<typeof networkProxyOf>> & {
+    readonly bootstrap: Awaited<ReturnType<typeof namedOrPublicNodes>>;
+  };
+
+class Checks {
   isWell = true;
   readonly #context: Context;
   readonly #signal: AbortSignal;
   readonly #waiter: Waiter;
-  readonly #options: CommonOptions;
+  readonly #options: CheckOptions & { readonly logger: Logger; readonly signal: AbortSignal };
   #nat: Finding | undefined;
 
-  constructor(context: Context, signal: AbortSignal, options: CommonOptions) {
+  constructor(context: Context, signal: AbortSignal, options: CheckOptions) {
     this.#context = context;
     this.#signal = signal;
     this.#waiter = new Waiter(context.io.timers, signal);
     this.#options = { ...options, logger: context.reporter.logger, signal };
   }
 
-  /** Our own way into the network. */
+  /** Checks how this machine joins the network. */
   async network(): Promise<void> {
     const { bootstrap } = this.#options;
     const nodes = `${bootstrap.length} bootstrap ${bootstrap.length === 1 ? 'node' : 'nodes'}`;
-    // A proxy takes no UDP.
+    // Proxies carry no UDP.
     if (this.#options.proxy === undefined) {
       await this.#check('udp', () => this.#join(true, nodes));
       const nat = this.#nat;
@@ -101,22 +131,22 @@ class Doctor {
     await this.#check('relay', () => this.#join(false, nodes));
   }
 
-  /** The way to a listener, and to a target of its. */
-  async peer(remote: Parameters<typeof isTicket>[0], target: HostPort | undefined): Promise<void> {
-    const { connect } = await this.#context.io.loadApi();
+  /** Checks the path to a listener, and the target. */
+  async peer(remote: Remote['remote'], target: HostPort | undefined): Promise<void> {
+    const { connect } = await this.#context.io.loadLibrary();
     if (this.#signal.aborted) return;
     const started = this.#now();
     const connector = await connect({ ...this.#options, remote });
     try {
       const online = await this.#waiter.within(PEER_MS, peerOnline(connector));
       await this.#check('peer', async () => {
-        if (online !== undefined) return good(`the listener was found in ${this.#since(started)}`);
-        const known = isTicket(remote)
-          ? 'it does not take this ticket (any longer)'
-          : 'it does not allow our key';
+        if (online !== undefined) return good(`found the listener in ${this.#since(started)}`);
+        const refusal = isTicket(remote)
+          ? 'it rejects this ticket, which may have been revoked'
+          : 'it does not allow our public key';
         return bad(
-          `the listener was not found within ${PEER_MS / 1000} s`,
-          `it is away, or ${known}: it tells nobody which. Look whether it runs and says "Joined the Tox network"`,
+          `did not find the listener within ${PEER_MS / 1000} s`,
+          `it is offline, or ${refusal}; from here both look the same. Check that it runs and prints "Joined the Tox network"`,
         );
       });
       if (online === undefined) return;
@@ -128,14 +158,15 @@ class Doctor {
   }
 
   async #join(udp: boolean, nodes: string): Promise<Finding> {
-    const { listen } = await this.#context.io.loadApi();
+    const { listen } = await this.#context.io.loadLibrary();
     const started = this.#now();
     const tunnel = await listen({ ...this.#options, udp });
     try {
       const how = udp ? 'by UDP' : 'through a TCP relay';
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
-      // In a network of private addresses alone toxcore takes its relays for the way in; that UDP is answered shows all the same.
-      // Without any way in, what was received are no answers: others may still ask whoever had our port before.
+      // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP
+      // arrive. Without any path, received datagrams are no answers: they may be meant for an earlier owner
+      // of our port.
       const answered = udp && tunnel.networkPath === 'relay' && (await tunnel.datagrams()).received > 0;
       const isGood = path === (udp ? 'udp' : 'relay') || answered;
       const since = this.#since(started);
@@ -143,21 +174,21 @@ class Doctor {
       if (isGood) return good(`joined the network ${how} in ${since} (${nodes})`);
       return udp
         ? bad(
-            `no answer by UDP within ${JOIN_MS / 1000} s (${nodes})`,
-            'a firewall blocks UDP, or the names of the nodes cannot be looked up. If the relay below is good, tunnels work without UDP, through relays and slower; else ask whoever runs the network to let UDP out',
+            `no answer over UDP within ${JOIN_MS / 1000} s (${nodes})`,
+            'a firewall blocks UDP, or the names of the nodes cannot be resolved. If the relay check below is good, tunnels work through relays, but slower; otherwise ask the network administrator to allow outgoing UDP',
           )
         : bad(
             `no TCP relay answered within ${JOIN_MS / 1000} s (${nodes})`,
             this.#options.proxy !== undefined
-              ? 'the proxy does not lead there; it may be down, want a password, or allow other ports only'
-              : 'peers whose NATs let nothing through directly cannot be reached. A relay of your own helps: run tox-wasm-tunnel node --tcp-port 443 on a reachable machine, and name it by --bootstrap at both ends',
+              ? 'the proxy does not connect to them; it may be down, require a password, or allow only other ports'
+              : 'peers behind strict NATs are unreachable without a relay. Run one of your own: tox-wasm-tunnel node --tcp-port 443 on a reachable machine, and --bootstrap with its line at both ends',
           );
     } finally {
       await tunnel.close();
     }
   }
 
-  /** Undefined when it was cut short. */
+  /** Returns undefined when the command ends first. */
   async #lookForNat(tunnel: TunnelHandle): Promise<Finding | undefined> {
     const local = this.#context.io.localAddresses().map(({ address }) => address);
     for (let waitedMs = 0; waitedMs < SEEN_MS && !isAborted(this.#signal); waitedMs += SEEN_AGAIN_MS) {
@@ -167,9 +198,7 @@ class Doctor {
       await this.#waiter.pause(SEEN_AGAIN_MS);
     }
     if (isAborted(this.#signal)) return undefined;
-    return good(
-      'which kind of NAT there is cannot be told: that takes two nodes on different machines that answer',
-    );
+    return good('the kind of NAT is unknown: that takes answers from two nodes on different machines');
   }
 
   async #path(connector: ConnectorHandle): Promise<Finding> {
@@ -178,15 +207,15 @@ class Doctor {
       connector.ping().catch(() => undefined),
     );
     if (answer === undefined)
-      return bad(`the listener gave no answer within ${PING_MS / 1000} s`, 'try again');
+      return bad(`the listener did not answer within ${PING_MS / 1000} s`, 'try again');
     const roundTrip = `round trip ${answer.roundTripMs.toFixed(1)} ms`;
-    if (answer.path === 'udp') return good(`directly by UDP, ${roundTrip}`);
+    if (answer.path === 'udp') return good(`directly over UDP, ${roundTrip}`);
     return good(`through a TCP relay, ${roundTrip}: slower than a direct path. ${this.#whyRelayed()}`);
   }
 
   #whyRelayed(): string {
-    if (this.#options.proxy !== undefined) return 'Through a proxy there is no other';
-    return 'UDP is blocked at one end, or both NATs give each peer another port (symmetric NAT; see nat above, and doctor at the other end); a forwarded UDP port at one end (--udp-port) makes it direct';
+    if (this.#options.proxy !== undefined) return 'A proxy allows no direct path';
+    return 'UDP is blocked at one end, or both ends are behind symmetric NATs (see nat above, and run doctor at the other end); forwarding a UDP port at one end (--udp-port) makes the path direct';
   }
 
   async #dial(connector: ConnectorHandle, target: HostPort): Promise<Finding> {
@@ -201,8 +230,9 @@ class Doctor {
         }),
       );
       if (outcome === true) return good(`the listener reaches ${name}`);
-      if (outcome === undefined) return bad(`no word about ${name} within ${DIAL_MS / 1000} s`, 'try again');
-      return bad(refusalText(outcome), 'see at the listener whether it runs there and is exposed');
+      if (outcome === undefined)
+        return bad(`no answer about ${name} within ${DIAL_MS / 1000} s`, 'try again');
+      return bad(refusalText(outcome), 'check at the listener that the target runs and is exposed');
     } finally {
       stream.destroy();
     }
@@ -217,7 +247,7 @@ class Doctor {
       if (!TunnelError.is(error)) throw error;
       finding = { ok: false, message: error.message };
     }
-    // What was cut short says nothing.
+    // An interrupted check found nothing.
     if (isAborted(this.#signal)) return;
     this.isWell &&= finding.ok;
     this.#context.reporter.event({ event: 'check', check, ...finding });
@@ -232,19 +262,22 @@ class Doctor {
   }
 }
 
-/** What each kind of NAT means for a tunnel. */
+/** The consequences of each kind of NAT. */
 const NATS: Readonly<Record<NatKind, string>> = {
-  none: 'no NAT before the nodes: they see an address of this machine. Peers out there reach it directly, unless a firewall keeps out what was not asked for',
-  'keeps-port': 'a NAT that gives all peers one port, the same as here: peers are reached directly',
-  'moves-port': 'a NAT that gives all peers one port: peers are reached directly',
+  none: 'no NAT: the nodes see an address of this machine. Peers reach it directly, unless a firewall blocks incoming UDP',
+  'keeps-port': 'a NAT that maps our port to the same port for all peers: direct paths work',
+  'moves-port': 'a NAT that maps our port to one other port for all peers: direct paths work',
   symmetric:
-    'a NAT that gives each peer another port (symmetric): peers behind such a one too are reached through a relay alone; a UDP port forwarded to this machine (--udp-port) makes it direct',
+    'a symmetric NAT, which uses another port for each peer: peers behind such a NAT are reached only through relays; forwarding a UDP port to this machine (--udp-port) makes the path direct',
 };
 
 const good = (message: string): Finding => ({ ok: true, message });
 const bad = (message: string, remedy: string): Finding => ({ ok: false, message: `${message}; ${remedy}` });
 
-/** How it joined the network first: by UDP when that is looked for and there, undefined when it came to an end. */
+/**
+ * Resolves with the path by which the node joins the network. With `udp`, a relay counts only when datagrams
+ * arrive too. Resolves with undefined when the node fails.
+ */
 function joined(tunnel: TunnelHandle, udp: boolean): Promise<'udp' | 'relay' | undefined> {
   return new Promise((resolve) => {
     tunnel.on('network', ({ path }) => {
@@ -256,7 +289,49 @@ function joined(tunnel: TunnelHandle, udp: boolean): Promise<'udp' | 'relay' | u
   });
 }
 
-/** It may be aborted between two looks, which TypeScript does not expect of a property. */
-function isAborted(signal: AbortSignal): boolean {
-  return signal.aborted;
+/** A node, and the address and port at which it sees our UDP socket. */
+export interface Sighting {
+  readonly by: { readonly ip: string; readonly port: number };
+  readonly as: { readonly ip: string; readonly port: number };
 }
+
+export type NatKind =
+  /** The network sees an address of this machine. */
+  | 'none'
+  /** Another address, but our port. */
+  | 'keeps-port'
+  /** Another address and another port, the same for all nodes. */
+  | 'moves-port'
+  /** Another port for each node. */
+  | 'symmetric';
+
+/**
+ * Determines the kind of NAT from sightings of two or more machines. Returns undefined when there are too
+ * few. With both IPv4 and IPv6 sightings only IPv4 counts, because NATs translate IPv4.
+ */
+export function natKindOf(
+  sightings: readonly Sighting[],
+  localAddresses: readonly string[],
+  localPort: number,
+): { readonly kind: NatKind; readonly seenAs: string } | undefined {
+  const ipv4 = sightings.filter(({ as }) => isIP(as.ip) === 4);
+  const counted = ipv4.length > 0 ? ipv4 : sightings;
+  const [first] = counted;
+  if (first === undefined) return undefined;
+  const { ip, port } = first.as;
+  const seenAs = `${isIP(ip) === 6 ? `[${ip}]` : ip}:${port}`;
+  if (
+    counted.every(({ as }) => localAddresses.some((local) => sameIp(local, as.ip)) && as.port === localPort)
+  )
+    return { kind: 'none', seenAs };
+  if (new Set(counted.map(({ by }) => by.ip)).size < 2) return undefined;
+  if (counted.some(({ as }) => as.ip !== ip || as.port !== port)) return { kind: 'symmetric', seenAs };
+  return { kind: port === localPort ? 'keeps-port' : 'moves-port', seenAs };
+}
+
+/** Compares addresses. An IPv6 address has several spellings. */
+function sameIp(a: string, b: string): boolean {
+  return a === b || (isIP(a) === 6 && isIP(b) === 6 && canonical(a) === canonical(b));
+}
+
+const canonical = (ip: string): string => new URL(`http://[${ip.split('%', 1)[0]}]/`).hostname;

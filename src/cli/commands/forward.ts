@@ -1,17 +1,25 @@
+import { Option } from 'commander';
 import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
 import { liveDoors } from '../../control/doors.js';
 import { TunnelError } from '../../core/errors.js';
 import { parseLocalSpec, parseReverseSpec, parseUdpSpec } from '../../rules/forward_spec.js';
-import { usage } from '../options/flags.js';
-import { type ProxyFlags, proxiesOf } from '../options/proxy_flags.js';
-import { forwardRow, parseWhich, printForward, RunningForwardSchema } from '../output/forward_text.js';
+import { type Context, defineCommand } from '../command.js';
+import { credentials, forwards as forwardOptions, output, stateFolder } from '../options/common_options.js';
+import type { OutputFlags } from '../options/flags.js';
+import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
+import { usage } from '../options/usage.js';
+import type { ForwardKind } from '../output/events.js';
+import {
+  forwardRow,
+  parseForwardFilter,
+  printForward,
+  RunningForwardSchema,
+} from '../output/forward_text.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
-import type { ForwardKind } from '../service/running_forwards.js';
-import type { Context } from '../service/serve.js';
-import type { AskFlags } from './ask.js';
 
-export interface ForwardFlags extends AskFlags, ProxyFlags {
+interface ForwardFlags extends OutputFlags, DynamicFlags {
+  readonly state?: string;
   /** Arguments of `-L`. */
   readonly local?: readonly string[];
   /** Arguments of `-R`. */
@@ -20,26 +28,43 @@ export interface ForwardFlags extends AskFlags, ProxyFlags {
   readonly pid?: string;
 }
 
+export const forward = defineCommand<ForwardFlags>({
+  name: 'forward',
+  group: 'Running',
+  summary: 'List, add or remove forwards of a running connector',
+  arguments: { '<ACTION>': 'list, add or rm' },
+  options: [
+    ...forwardOptions(),
+    ...credentials(),
+    new Option('--pid <N>', 'process ID of the connector, when several run'),
+    stateFolder(),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel forward list
+  $ tox-wasm-tunnel forward add -L 8080:localhost:80 -D 1080
+  $ tox-wasm-tunnel forward add -L 0:db.lan:5432 --pid 4711         (when several connectors run)
+  $ tox-wasm-tunnel forward add -R 8080:localhost:80
+  $ tox-wasm-tunnel forward rm -L 8080                              (open connections go on)`,
+  run: (context, { words: [action = ''], flags }) => runForward(context, action, flags),
+});
+
 const AddedSchema = v.object({ forward: RunningForwardSchema });
 const ForwardsSchema = v.object({ forwards: v.array(RunningForwardSchema) });
 
-/** Lists and changes the forwards of a running connector. */
-export async function forwardCommand(
-  { io, reporter }: Context,
-  action: string,
-  flags: ForwardFlags,
-): Promise<ExitCode> {
+async function runForward({ io, reporter }: Context, action: string, flags: ForwardFlags): Promise<ExitCode> {
   const named = namedIn(flags);
   const pid = pidOf(flags.pid);
   if (action === 'list' && named.length > 0) throw usage('forward list takes no forwards');
   if (action !== 'list' && action !== 'add' && action !== 'rm') {
-    throw usage(`forward ${JSON.stringify(action)} is not known; there are list, add and rm`);
+    throw usage(`unknown action ${JSON.stringify(action)}; forward has list, add and rm`);
   }
   if (action !== 'list' && named.length === 0)
     throw usage(
       `forward ${action} needs a forward: -L 8080:localhost:80, -D 1080, -R 8080:localhost:80 or --udp-forward 5353:localhost:53`,
     );
-  const credentials = await check(action, named, flags);
+  const proxyCredentials = await check(action, named, flags);
   const folder = flags.state ?? (await io.stateFolder());
   const door = await connectorIn(folder, pid);
   const ask = (method: string, params: unknown): Promise<unknown> =>
@@ -52,10 +77,11 @@ export async function forwardCommand(
   }
   for (const { kind, spec } of named) {
     if (action === 'add') {
-      const secret = kind === 'dynamic' && credentials !== undefined ? { credentials } : {};
-      const { forward } = v.parse(AddedSchema, await ask('forward.add', { kind, spec, ...secret }));
-      reporter.event({ event: 'forwards', pid: door, forwards: [forward] });
-      reporter.result(forwardRow(forward));
+      const secret =
+        kind === 'dynamic' && proxyCredentials !== undefined ? { credentials: proxyCredentials } : {};
+      const { forward: added } = v.parse(AddedSchema, await ask('forward.add', { kind, spec, ...secret }));
+      reporter.event({ event: 'forwards', pid: door, forwards: [added] });
+      reporter.result(forwardRow(added));
     } else {
       const { forwards } = v.parse(ForwardsSchema, await ask('forward.remove', { kind, spec }));
       reporter.event({ event: 'changed', what: 'forward.rm', items: forwards.map(printForward) });
@@ -79,7 +105,7 @@ function namedIn({ local = [], dynamic = [], reverse = [], udpForward = [] }: Fo
   ];
 }
 
-/** Refuses what is wrong by itself before anything is changed. @returns what clients of `-D` must name */
+/** Rejects invalid arguments before anything changes. @returns the credentials for clients of `-D` */
 async function check(action: 'list' | 'add' | 'rm', named: readonly Named[], flags: ForwardFlags) {
   if (action === 'add') {
     for (const { kind, spec } of named) {
@@ -87,36 +113,36 @@ async function check(action: 'list' | 'add' | 'rm', named: readonly Named[], fla
       else if (kind === 'reverse') parseReverseSpec(spec);
       else if (kind === 'udp') parseUdpSpec(spec);
     }
-    const [proxy] = await proxiesOf(flags);
+    const [proxy] = await dynamicForwardsOf(flags);
     return proxy?.credentials;
   }
   if (flags.socksUser !== undefined || flags.socksPasswordFile !== undefined)
-    throw usage('--socks-user and --socks-password-file are for a proxy that is added');
-  for (const { kind, spec } of named) parseWhich(kind, spec);
+    throw usage('--socks-user and --socks-password-file are only for forward add');
+  for (const { kind, spec } of named) parseForwardFilter(kind, spec);
   return undefined;
 }
 
 function pidOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^[1-9]\d{0,9}$/.test(text))
-    throw usage(`--pid ${JSON.stringify(text)} is no number of a process; status tells it`);
+    throw usage(`--pid ${JSON.stringify(text)} is not a process ID; status shows it`);
   return Number(text);
 }
 
-/** The connector that is meant. @throws {TunnelError} ERR_CONTROL, ERR_USAGE */
+/** Returns the process ID of the connector. @throws {TunnelError} ERR_CONTROL, ERR_USAGE */
 async function connectorIn(folder: string, pid: number | undefined): Promise<number> {
   const pids = (await liveDoors(folder)).filter((door) => door !== 'listener');
   const [first, second] = pids;
   if (first === undefined) {
     throw new TunnelError(
       'ERR_CONTROL',
-      `no connector runs with the state folder ${folder}; name that of the one you mean with --state. One with --ephemeral cannot be asked`,
+      `no connector runs with the state folder ${folder}; use --state to name the folder of the connector. Connectors with --ephemeral cannot be asked`,
     );
   }
   const all = pids.join(', ');
   if (pid !== undefined && !pids.includes(pid))
-    throw usage(`no connector ${pid} runs with the state folder ${folder}; there are: ${all}`);
+    throw usage(`no connector ${pid} runs with the state folder ${folder}; running: ${all}`);
   if (pid === undefined && second !== undefined)
-    throw usage(`several connectors run: ${all}; choose one with --pid, status shows what each does`);
+    throw usage(`several connectors run: ${all}; choose one with --pid, and see status for what each does`);
   return pid ?? first;
 }

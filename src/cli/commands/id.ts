@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import { TunnelError } from '../../core/errors.js';
 import { createIdentity, type Identity, toxIdOf } from '../../state/identity.js';
 import {
@@ -10,14 +11,16 @@ import {
 } from '../../state/identity_file.js';
 import { exportState, importState, writeExport } from '../../state/identity_transfer.js';
 import { changePassphrase } from '../../state/passphrase_change.js';
-import { type OutputFlags, usage } from '../options/flags.js';
+import { type Context, defineCommand } from '../command.js';
+import { output, passphrase, stateFolder } from '../options/common_options.js';
+import type { OutputFlags } from '../options/flags.js';
 import { passphraseOf, readPassphrase } from '../options/passphrase.js';
 import { readBounded, readBoundedFile } from '../options/read_bounded.js';
+import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
-import type { Context } from '../service/serve.js';
 
-export interface IdFlags extends OutputFlags {
+interface IdFlags extends OutputFlags {
   readonly state?: string;
   readonly passphraseFile?: string;
   /** A file name, or `-`. */
@@ -28,11 +31,33 @@ export interface IdFlags extends OutputFlags {
   readonly removePassphrase?: boolean;
 }
 
-/**
- * Prints the Tox ID of the listener's identity, while it runs or not; makes one when there is none.
- * Or takes the identity out to a file or in from one, or seals it anew.
- */
-export async function idCommand(context: Context, flags: IdFlags): Promise<ExitCode> {
+export const id = defineCommand<IdFlags>({
+  name: 'id',
+  group: 'Access',
+  summary: 'Print the Tox ID of the listener; export, import or encrypt it',
+  options: [
+    new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE; - is stdout'),
+    new Option('--import <FILE>', 'read the identity from FILE; - is stdin; never overwrites one'),
+    new Option('--replace', 'with --import: move an existing identity to a file beside it'),
+    new Option('--new-passphrase-file <FILE>', 'encrypt the state files with the passphrase in FILE'),
+    new Option('--remove-passphrase', 'decrypt the state files for good'),
+    stateFolder(),
+    passphrase(),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel id                         print the Tox ID; creates an identity if needed
+  $ tox-wasm-tunnel id --state ./tunnel --json
+  $ tox-wasm-tunnel id --export backup.json
+  $ tox-wasm-tunnel id --import backup.json --replace
+  $ tox-wasm-tunnel id --passphrase-file old.txt --new-passphrase-file new.txt
+
+The current passphrase comes from --passphrase-file FILE or TOX_WASM_TUNNEL_PASSPHRASE.`,
+  run: (context, { flags }) => runId(context, flags),
+});
+
+async function runId(context: Context, flags: IdFlags): Promise<ExitCode> {
   const { newPassphraseFile, removePassphrase = false } = flags;
   const asked = [
     flags.export !== undefined && '--export',
@@ -40,8 +65,8 @@ export async function idCommand(context: Context, flags: IdFlags): Promise<ExitC
     newPassphraseFile !== undefined && '--new-passphrase-file',
     removePassphrase && '--remove-passphrase',
   ].filter((each) => each !== false);
-  if (asked.length > 1) throw usage(`${asked.join(' and ')} contradict each other`);
-  if (flags.replace === true && flags.import === undefined) throw usage('--replace goes with --import');
+  if (asked.length > 1) throw usage(`${asked.join(' and ')} cannot be combined`);
+  if (flags.replace === true && flags.import === undefined) throw usage('--replace needs --import');
   const folder = flags.state ?? (await context.io.stateFolder());
   const place = { folder, role: 'listener', passphrase: await passphraseOf(flags, context.io) } as const;
   if (removePassphrase) await reseal(context, place, undefined);
@@ -49,16 +74,16 @@ export async function idCommand(context: Context, flags: IdFlags): Promise<ExitC
     await reseal(context, place, await readPassphrase(newPassphraseFile));
   else if (flags.export !== undefined) await exportTo(context, place, flags.export, flags.json === true);
   else if (flags.import !== undefined) await importFrom(context, place, flags.import, flags.replace === true);
-  else await show(context, place);
+  else await showOrCreate(context, place);
   return EXIT.ok;
 }
 
-async function show(context: Context, place: IdentityPlace): Promise<void> {
+async function showOrCreate(context: Context, place: IdentityPlace): Promise<void> {
   const saved = await readSaved(place);
-  tell(context, place, saved?.state.identity ?? (await makeIdentity(place)));
+  show(context, place, saved?.state.identity ?? (await makeIdentity(place)));
   if (saved !== undefined && saved.key === undefined && place.passphrase !== undefined)
     context.reporter.people(
-      "The state file is not encrypted yet: the listener's next start with it does that.",
+      'The state file is not encrypted yet; the next start of the listener encrypts it.',
     );
 }
 
@@ -71,7 +96,7 @@ async function reseal(
   reporter.event({ event: 'passphrase', files, isEncrypted: to !== undefined });
 }
 
-function tell({ reporter }: Context, place: IdentityPlace, identity: Identity): void {
+function show({ reporter }: Context, place: IdentityPlace, identity: Identity): void {
   const toxId = toxIdOf(identity);
   reporter.result(toxId);
   reporter.event({ event: 'identity', toxId, file: stateFileOf(place) });
@@ -83,7 +108,7 @@ async function exportTo(
   file: string,
   isJson: boolean,
 ): Promise<void> {
-  if (file === '-' && isJson) throw usage('--json has no place for secrets: --export to a file');
+  if (file === '-' && isJson) throw usage('--json prints no secrets; give --export a file name');
   const exported = await exportState(place);
   if (exported === undefined) throw usage(`${stateFileOf(place)}: there is no identity to export`);
   const { identity, text, isSealed } = exported;
@@ -92,7 +117,7 @@ async function exportTo(
     return;
   }
   await writeExport(file, text);
-  tell(context, place, identity);
+  show(context, place, identity);
   const care = isSealed ? 'encrypted with the passphrase' : 'NOT encrypted: keep it as safe as a password';
   context.reporter.people(`Exported to ${printable(file)}, ${care}.`);
 }
@@ -109,12 +134,11 @@ async function importFrom(
     ? readBounded(context.io.stdin, origin, bound)
     : readBoundedFile(file, bound));
   const { identity, kept } = await importState({ ...place, text: bytes.toString('utf8'), origin, replace });
-  tell(context, place, identity);
-  if (kept !== undefined)
-    context.reporter.people(`The identity that was there is kept in ${printable(kept)}.`);
+  show(context, place, identity);
+  if (kept !== undefined) context.reporter.people(`The previous identity is in ${printable(kept)}.`);
 }
 
-/** Makes the listener's identity; when somebody else has made one since, gives that one. */
+/** Creates the listener's identity, or returns the one that another process has created meanwhile. */
 export async function makeIdentity(place: IdentityPlace): Promise<Identity> {
   try {
     const opened = await openIdentity({ ...place, onBusy: 'fail' });
@@ -127,7 +151,7 @@ export async function makeIdentity(place: IdentityPlace): Promise<Identity> {
       await opened.release();
     }
   } catch (error) {
-    // Somebody was making it in this very moment.
+    // Another process may have created it at the same time.
     const made = isBusy(error) ? await readIdentity(place) : undefined;
     if (made === undefined) throw error;
     return made;

@@ -1,12 +1,13 @@
 import { type AccessState, parseAccessState } from '../../access/access_state.js';
-import type { AllowedPeer } from '../../access/peer_key.js';
-import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
+import { type AllowedPeer, parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import { TunnelError } from '../../core/errors.js';
 import { formatBootstrapLine } from '../../network/bootstrap_list.js';
 import { printHostPort } from '../../rules/endpoint.js';
 import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
+import { type Context, defineCommand } from '../command.js';
 import { namedNodes, namedOrPublicNodes } from '../options/bootstrap_nodes.js';
+import { listenOptions } from '../options/common_options.js';
 import {
   exposedBy,
   type MetricsFlags,
@@ -21,17 +22,18 @@ import {
   udpOf,
 } from '../options/flags.js';
 import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
-import { networkProxyOf } from '../options/network_proxy.js';
 import { passphraseOf } from '../options/passphrase.js';
+import { networkProxyOf } from '../options/proxies.js';
 import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
 import type { ExitCode } from '../process/exit_codes.js';
+import type { ListenerHandle } from '../process/library.js';
 import { listenerMethods } from '../service/listener_methods.js';
-import { type Context, serve } from '../service/serve.js';
+import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { ticketMethods } from '../service/ticket_methods.js';
 
-export interface ListenFlags
+interface ListenFlags
   extends OutputFlags,
     StateFlags,
     NetworkFlags,
@@ -46,17 +48,37 @@ export interface ListenFlags
   readonly qr?: boolean;
 }
 
-/** Waits for connectors and opens for them what may be reached. */
-export async function listenCommand(context: Context, flags: ListenFlags): Promise<ExitCode> {
+export const listen = defineCommand<ListenFlags>({
+  name: 'listen',
+  group: 'Tunnels',
+  summary: 'Wait for connectors and print a ticket for them',
+  options: listenOptions(),
+  help: `
+Examples:
+  $ tox-wasm-tunnel listen                     open ALL ports of this machine's loopback
+  $ tox-wasm-tunnel                            the same
+  $ tox-wasm-tunnel --expose 22                open only SSH
+  $ tox-wasm-tunnel listen --expose 22 --expose 8000-8010
+  $ tox-wasm-tunnel listen --expose none                            (only what tickets open)
+  $ tox-wasm-tunnel listen --expose db.lan:5432
+  $ tox-wasm-tunnel listen --expose /run/app.sock                   (a UNIX socket)
+  $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080         (peers may open port 8080)
+  $ tox-wasm-tunnel listen --allow-reverse 8080                     (… and reach nothing)
+  $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
+  $ tox-wasm-tunnel listen --json | your-program`,
+  run: (context, { flags }) => runListen(context, flags),
+});
+
+async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode> {
   context.reporter.logEvents();
   const exposed = exposedBy(flags.expose);
   const expose = exposed ?? [];
-  const isBare = exposed === undefined && flags.allowReverse === undefined;
+  const reverse = flags.allowReverse ?? [];
+  const isDefault = exposed === undefined && flags.allowReverse === undefined;
   const allowPeers = (flags.allowPeer ?? []).map(parseAllowedPeer);
   const denyPeers = (flags.denyPeer ?? []).map(parsePeerKey);
-  // What can be told without knowing the names of tickets is told before anything is touched.
+  // Report mistakes that show without the names of tickets before anything is touched.
   readRules(context, expose, allowPeers, undefined);
-  const reverse = flags.allowReverse ?? [];
   readReverse(reverse, allowPeers, undefined);
   const options = {
     ...networkOf(flags),
@@ -70,100 +92,105 @@ export async function listenCommand(context: Context, flags: ListenFlags): Promi
     denyPeers,
   };
   const passphrase = await passphraseOf(flags, context.io);
-  const { listen } = await context.io.loadApi();
-  return serve(context, {
+  const library = await context.io.loadLibrary();
+  return serve<ListenerHandle>(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
     passphrase,
     onBusy: 'fail',
-    start: (identity, signal, kept) => {
-      const access = parseAccessState(kept) ?? { tickets: [], peers: [], denied: [] };
-      return listen({
+    metrics: flags.metrics,
+    start: (identity, signal, saved) => {
+      const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
+      return library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
-        expose: isBare ? 'loopback' : readRules(context, expose, allowPeers, access),
+        expose: isDefault ? 'loopback' : readRules(context, expose, allowPeers, access),
         allowReverse: readReverse(reverse, allowPeers, access),
       });
     },
-    metrics: flags.metrics,
     access: ({ access }) => access.state,
-    control: (listener, saved) => ({
-      ...listenerMethods({
-        listener,
-        isName: (name) => listener.access.isName(name),
-        wallClock: () => context.io.wallClock(),
-      }),
-      ...ticketMethods(listener, saved),
-      ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
+    begin: (listener, saved) => ({
+      control: {
+        ...listenerMethods({
+          listener,
+          isName: (name) => listener.access.isName(name),
+          wallClock: () => context.io.wallClock(),
+        }),
+        ...ticketMethods(listener, saved),
+        ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
+      },
+      up: () => announce(context, listener, flags),
     }),
-    up: async ({ toxId, ticket, rules, reverseRules }) => {
-      const command = await connectCommandLine(ticket, exampleOf(rules.list(), reverseRules.list()), flags);
-      context.reporter.event({
-        event: 'started',
-        toxId,
-        ticket,
-        expose: rules.list().map((rule) => printRule(rule)),
-        isDefault: rules.isDefault,
-        allowReverse: reverseRules.list().map(printReverseRule),
-        command,
-      });
-      if (flags.qr === true)
-        for (const line of (await import('../output/qr.js')).qrCode(ticket)) context.reporter.people(line);
-    },
   });
 }
 
+async function announce({ reporter }: Context, listener: ListenerHandle, flags: ListenFlags): Promise<void> {
+  const { toxId, ticket, rules, reverseRules } = listener;
+  reporter.event({
+    event: 'started',
+    toxId,
+    ticket,
+    expose: rules.list().map((rule) => printRule(rule)),
+    isDefault: rules.isDefault,
+    allowReverse: reverseRules.list().map(printReverseRule),
+    command: await connectCommandLine(ticket, exampleOf(rules.list(), reverseRules.list()), flags),
+  });
+  if (flags.qr === true)
+    for (const line of (await import('../output/qr.js')).qrCode(ticket)) reporter.people(line);
+}
+
 /**
- * Reads `--expose`, whose rules may name the peers and tickets that there are.
+ * Parses `--expose`. Its rules may name peers and tickets.
  *
- * @param kept undefined while that is not known: then names pass, and nothing is said about readings
+ * @param saved the saved tickets and peers; undefined while they are unknown: then rules with names are
+ *   skipped, and notes about ambiguous rules are not printed
  */
 function readRules(
   { reporter }: Context,
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
-  kept: AccessState | undefined,
+  saved: AccessState | undefined,
 ): Rule[] {
-  return readNamed(texts, allowPeers, kept, (text, isName) => {
+  return readNamed(texts, allowPeers, saved, (text, isName) => {
     const { rule, note } = readRule(text, isName);
-    if (note !== undefined && kept !== undefined) reporter.people(printable(note));
+    if (note !== undefined && saved !== undefined) reporter.people(printable(note));
     return rule;
   });
 }
 
-/** Reads `--allow-reverse`, in the same way. */
+/** Parses `--allow-reverse`, like {@link readRules}. */
 function readReverse(
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
-  kept: AccessState | undefined,
+  saved: AccessState | undefined,
 ): ReverseRule[] {
-  return readNamed(texts, allowPeers, kept, parseReverseRule);
+  return readNamed(texts, allowPeers, saved, parseReverseRule);
 }
 
 function readNamed<Read>(
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
-  kept: AccessState | undefined,
+  saved: AccessState | undefined,
   read: (text: string, isName: IsName) => Read,
 ): Read[] {
   const names = new Set(
-    [...allowPeers, ...(kept?.peers ?? []), ...(kept?.tickets ?? [])].map(({ name }) => name),
+    [...allowPeers, ...(saved?.peers ?? []), ...(saved?.tickets ?? [])].map(({ name }) => name),
   );
   const rules: Read[] = [];
   for (const text of texts) {
     try {
       rules.push(read(text, (name) => names.has(name)));
     } catch (error) {
-      const isName = TunnelError.is(error) && error.code === 'ERR_USAGE';
-      if (!isName || kept !== undefined) throw error;
+      const isUnknownName = TunnelError.is(error) && error.code === 'ERR_USAGE';
+      if (!isUnknownName || saved !== undefined) throw error;
     }
   }
   return rules;
 }
 
-/** What to type on the other machine: whole, with the private nodes that were named here. */
+/** The command to run on the other machine, with the private bootstrap nodes of this one. */
 async function connectCommandLine(ticket: string, example: string, flags: ListenFlags): Promise<string> {
   const nodes = await namedNodes({ bootstrap: flags.bootstrap ?? [] });
   const words = [
@@ -177,7 +204,9 @@ async function connectCommandLine(ticket: string, example: string, flags: Listen
   return words.join(' ');
 }
 
-/** The first thing that the default ticket opens, in its shortest form; PORT where the user has to choose. */
+/**
+ * The first target that the default ticket opens, in its shortest form; PORT when the user has to choose one.
+ */
 function exampleOf(rules: readonly Rule[], reverseRules: readonly ReverseRule[]): string {
   const first = rules.find(({ name }) => name === undefined);
   if (first === undefined) {

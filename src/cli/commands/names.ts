@@ -1,91 +1,127 @@
+import { Option } from 'commander';
 import { parseName } from '../../access/name.js';
 import { isTicket, parseRemote } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import { upperHex } from '../../network/tox_id.js';
 import { changeNames, type NamesPlace, namesFileOf, readNames } from '../../state/names_file.js';
-import { type OutputFlags, usage } from '../options/flags.js';
+import { type Context, defineCommand } from '../command.js';
+import { output, passphrase, stateFolder, ticketFile } from '../options/common_options.js';
+import type { OutputFlags } from '../options/flags.js';
 import { passphraseOf } from '../options/passphrase.js';
-import { type RemoteFlags, remoteText, writtenRemote } from '../options/remote.js';
+import { literalRemote, type RemoteFlags, remoteText } from '../options/remote.js';
+import { usage } from '../options/usage.js';
+import type { NamedRemote } from '../output/events.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
-import type { Context } from '../service/serve.js';
 
-export interface NamesFlags extends OutputFlags {
+interface NamesFlags extends OutputFlags {
   readonly state?: string;
   readonly passphraseFile?: string;
 }
 
-export interface AddFlags extends NamesFlags, RemoteFlags {
+interface AddFlags extends NamesFlags, RemoteFlags {
   readonly replace?: boolean;
 }
 
-/** What stands for a name, without its secret. */
-export interface NamedRemote {
-  readonly name: string;
-  readonly kind: 'ticket' | 'toxId';
-  /** 64 hexadecimal digits. */
-  readonly peer: string;
-}
+export const add = defineCommand<AddFlags>({
+  name: 'add',
+  group: 'Names',
+  summary: 'Save a ticket under a name',
+  arguments: {
+    '<NAME>': 'letters, digits, - and _, starting with a letter',
+    '[TICKET]': 'ticket or Tox ID; - reads it from standard input',
+  },
+  options: [
+    ticketFile(),
+    new Option('--replace', 'replace the ticket that the name stands for'),
+    stateFolder(),
+    passphrase(),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel add home TICKET
+  $ tox-wasm-tunnel add home -                 (standard input keeps it out of the shell's history)
+  $ tox-wasm-tunnel add home --ticket-file FILE
+  $ tox-wasm-tunnel add home TICKET --replace
 
-/**
- * Keeps a ticket or Tox ID under a name.
- *
- * @param commands names that would be taken for commands
- */
-export async function addCommand(
+After that, home stands for the ticket in connect, ping, doctor and ssh, and in the short form
+tox-wasm-tunnel home 22.`,
+  run: (context, { words: [name = '', ticket], flags }) => runAdd(context, name, ticket, flags),
+});
+
+async function runAdd(
   context: Context,
   word: string,
   ticket: string | undefined,
   flags: AddFlags,
-  commands: readonly string[],
 ): Promise<ExitCode> {
   const name = parseName(word);
-  if (commands.includes(name))
+  if (context.grammar.commandNames.includes(name))
     throw usage(`${JSON.stringify(name)} is a command of ${PROGRAM}; choose another name`);
   const place = await placeOf(context, flags);
-  const { remote, target } = await writtenRemote(context.io, ticket, undefined, flags);
-  if (target !== undefined)
-    throw usage('the ticket is given twice, and it cannot be told which one is meant');
+  const { remote, target } = await literalRemote(context.io, ticket, undefined, flags);
+  if (target !== undefined) throw usage('the ticket is given twice; keep one of the two');
   const text = remoteText(remote);
   await changeNames(place, (names) => {
     const known = names.get(name);
     if (known === text) return names;
     if (known !== undefined && flags.replace !== true) {
-      throw usage(
-        `${JSON.stringify(name)} stands for another ticket already; with --replace this one takes its place`,
-      );
+      throw usage(`${JSON.stringify(name)} already stands for another ticket; use --replace to replace it`);
     }
     return new Map([...names, [name, text]]);
   });
-  context.reporter.event({ event: 'named', ...about(name, text) });
+  context.reporter.event({ event: 'named', ...describe(name, text) });
   return EXIT.ok;
 }
 
-/** Forgets a name. */
-export async function removeCommand(context: Context, word: string, flags: NamesFlags): Promise<ExitCode> {
+export const remove = defineCommand<NamesFlags>({
+  name: 'remove',
+  group: 'Names',
+  summary: 'Remove a name',
+  arguments: { '<NAME>': 'one of the names that list shows' },
+  options: [stateFolder(), passphrase(), ...output()],
+  help: `
+Examples:
+  $ tox-wasm-tunnel remove home`,
+  run: (context, { words: [name = ''], flags }) => runRemove(context, name, flags),
+});
+
+async function runRemove(context: Context, word: string, flags: NamesFlags): Promise<ExitCode> {
   const name = word.toLowerCase();
   const place = await placeOf(context, flags);
   await changeNames(place, (names) => {
     if (!names.has(name))
-      throw usage(`there is no name ${JSON.stringify(word)}; ${PROGRAM} list shows all of them`);
+      throw usage(`there is no name ${JSON.stringify(word)}; ${PROGRAM} list shows all names`);
     return new Map([...names].filter(([other]) => other !== name));
   });
   context.reporter.event({ event: 'unnamed', name });
   return EXIT.ok;
 }
 
-/** Prints the names, one a line, and whom they stand for: no secrets. */
-export async function listCommand(context: Context, flags: NamesFlags): Promise<ExitCode> {
+export const list = defineCommand<NamesFlags>({
+  name: 'list',
+  group: 'Names',
+  summary: 'List the names, without secrets',
+  options: [stateFolder(), passphrase(), ...output()],
+  help: `
+Examples:
+  $ tox-wasm-tunnel list                       print name, kind and public key
+  $ tox-wasm-tunnel list --json`,
+  run: (context, { flags }) => runList(context, flags),
+});
+
+async function runList(context: Context, flags: NamesFlags): Promise<ExitCode> {
   const place = await placeOf(context, flags);
   const names: NamedRemote[] = [];
   for (const [name, text] of await readNames(place)) {
     try {
-      names.push(about(name, text));
+      names.push(describe(name, text));
     } catch (cause) {
       if (!TunnelError.is(cause)) throw cause;
       throw new TunnelError(
         'ERR_STATE_INVALID',
-        `${namesFileOf(place)}: what it has for ${JSON.stringify(name)} cannot be used (${cause.message}); ${PROGRAM} remove ${name} removes it`,
+        `${namesFileOf(place)}: the entry ${JSON.stringify(name)} is damaged (${cause.message}); remove it: ${PROGRAM} remove ${name}`,
         { cause },
       );
     }
@@ -96,7 +132,7 @@ export async function listCommand(context: Context, flags: NamesFlags): Promise<
   return EXIT.ok;
 }
 
-function about(name: string, text: string): NamedRemote {
+function describe(name: string, text: string): NamedRemote {
   const remote = parseRemote(text);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   return { name, kind: isTicket(remote) ? 'ticket' : 'toxId', peer: upperHex(publicKey) };

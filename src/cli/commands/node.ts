@@ -1,5 +1,8 @@
+import { Option } from 'commander';
 import { formatBootstrapLine } from '../../network/bootstrap_list.js';
+import { type Context, defineCommand } from '../command.js';
 import { namedNodes } from '../options/bootstrap_nodes.js';
+import { binding, nodeList, output, state } from '../options/common_options.js';
 import {
   type NetworkFlags,
   networkOf,
@@ -11,50 +14,74 @@ import {
 import { passphraseOf } from '../options/passphrase.js';
 import type { ExitCode } from '../process/exit_codes.js';
 import type { LocalAddress } from '../process/io.js';
-import { type Context, serve } from '../service/serve.js';
+import type { BootstrapNodeHandle } from '../process/library.js';
+import { serve } from '../service/serve.js';
 
-export interface NodeFlags extends OutputFlags, StateFlags, NetworkFlags {
+interface NodeFlags extends OutputFlags, StateFlags, NetworkFlags {
   readonly port?: string;
   readonly tcpPort?: string;
 }
 
-/** Runs a bootstrap node and TCP relay: a network of one's own, or one more door to a network. */
-export async function nodeCommand(context: Context, flags: NodeFlags): Promise<ExitCode> {
+export const node = defineCommand<NodeFlags>({
+  name: 'node',
+  group: 'Network',
+  summary: 'Run a bootstrap node and TCP relay for a private network',
+  options: [
+    new Option('--port <N>', 'UDP port (default: 33445, or the next free one to 33545)').helpGroup(
+      'Network:',
+    ),
+    new Option('--tcp-port <N>', 'TCP port of the relay (default: the UDP port)').helpGroup('Network:'),
+    ...nodeList(),
+    ...binding(),
+    ...state(),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel node                       print HOST:PORT:KEY, the argument for --bootstrap
+  $ tox-wasm-tunnel node --port 33445 --tcp-port 443
+  $ tox-wasm-tunnel node --bind 192.0.2.1 --no-lan`,
+  run: (context, { flags }) => runNode(context, flags),
+});
+
+async function runNode(context: Context, flags: NodeFlags): Promise<ExitCode> {
   const { io, reporter } = context;
   reporter.logEvents();
   const options = {
     ...networkOf(flags),
     ...(flags.port === undefined ? {} : { port: portOf(flags.port, '--port') }),
     ...(flags.tcpPort === undefined ? {} : { tcpPort: portOf(flags.tcpPort, '--tcp-port') }),
-    // No public nodes: a private node stays private unless it is told otherwise.
+    // No public nodes: a private network stays private unless the user names other nodes.
     bootstrap: await namedNodes(flags),
     logger: reporter.logger,
   };
   const passphrase = await passphraseOf(flags, io);
-  const api = await io.loadApi();
-  return serve(context, {
+  const library = await io.loadLibrary();
+  return serve<BootstrapNodeHandle>(context, {
     role: 'node',
     stateFolder: await stateFolderOf(flags, io),
     passphrase,
     onBusy: 'fail',
     start: (identity, signal) =>
-      api.node({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
-    up: async ({ publicKey, udpPort, tcpPort }) => {
-      const key = Buffer.from(publicKey, 'hex');
-      const hosts = hostsOf(flags.bind, io.localAddresses());
-      const [bootstrap = '', ...others] = hosts.map((host) =>
-        formatBootstrapLine({ host, port: udpPort, key }),
-      );
-      reporter.result(bootstrap);
-      reporter.event({ event: 'node', bootstrap, all: [bootstrap, ...others], udpPort, tcpPort });
-    },
+      library.node({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
+    begin: ({ publicKey, udpPort, tcpPort }) => ({
+      up: async () => {
+        const key = Buffer.from(publicKey, 'hex');
+        const hosts = hostsOf(flags.bind, io.localAddresses());
+        const [bootstrap = '', ...others] = hosts.map((host) =>
+          formatBootstrapLine({ host, port: udpPort, key }),
+        );
+        reporter.result(bootstrap);
+        reporter.event({ event: 'node', bootstrap, all: [bootstrap, ...others], udpPort, tcpPort });
+      },
+    }),
   });
 }
 
-/** Loopback, for a machine without any other address. */
+/** The address of a machine without a network. */
 const LOOPBACK = '127.0.0.1';
 
-/** Where the node is reached, the likeliest first; at least one. */
+/** Addresses at which others reach the node, the most likely one first. Never empty. */
 export function hostsOf(bind: string | undefined, addresses: readonly LocalAddress[]): string[] {
   if (bind !== undefined && bind !== '0.0.0.0' && bind !== '::') return [bind];
   const reachable = addresses.filter(({ internal, address }) => !internal && !/^fe80:/i.test(address));

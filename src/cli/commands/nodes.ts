@@ -1,41 +1,63 @@
+import { Option } from 'commander';
 import { TunnelError } from '../../core/errors.js';
 import { formatBootstrapLine, type NodeEntry, parseNodeEntries } from '../../network/bootstrap_list.js';
 import { MAX_NODES_BYTES, saveNodes } from '../../state/saved_nodes.js';
+import { type Context, defineCommand } from '../command.js';
 import { type NodeList, nodeListOf } from '../options/bootstrap_nodes.js';
-import { type NodeListFlags, type OutputFlags, usage } from '../options/flags.js';
+import { nodeList, output, stateFolder } from '../options/common_options.js';
+import type { NodeListFlags, OutputFlags } from '../options/flags.js';
+import { usage } from '../options/usage.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import { PROXY_VARIABLE } from '../process/secret_variables.js';
-import type { Context } from '../service/serve.js';
 import { download } from './nodes_download.js';
 
-export interface NodesFlags extends OutputFlags, NodeListFlags {
+interface NodesFlags extends OutputFlags, NodeListFlags {
   readonly state?: string;
   readonly update?: boolean;
-  /** Where the list is fetched from. */
   readonly url?: string;
 }
 
 const DEFAULT_URL = 'https://nodes.tox.chat/json';
 
-/** Shows the bootstrap nodes that are used, and from where they are; first refreshes the list when asked to. */
-export async function nodesCommand(context: Context, flags: NodesFlags): Promise<ExitCode> {
+export const nodes = defineCommand<NodesFlags>({
+  name: 'nodes',
+  group: 'Network',
+  summary: 'Show the bootstrap nodes in use, or update the public list',
+  options: [
+    new Option('--update', 'download a new list of public nodes; after a failure the old one stays'),
+    new Option('--url <URL>', `download the list from here (default: ${DEFAULT_URL})`),
+    ...nodeList(),
+    stateFolder(),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel nodes                      show the nodes that tunnels join through
+  $ tox-wasm-tunnel nodes --update             download a new list from https://nodes.tox.chat/json
+  $ tox-wasm-tunnel nodes --update --url https://example.org/nodes.json
+
+A new list replaces the old one only when all of it is valid.`,
+  run: (context, { flags }) => runNodes(context, flags),
+});
+
+async function runNodes(context: Context, flags: NodesFlags): Promise<ExitCode> {
   if (flags.update === true) await update(context, flags);
-  else if (flags.url !== undefined) throw usage('--url goes with --update');
-  const { nodes, origin } = await nodeListOf(context, flags);
-  const lines = nodes.map(formatBootstrapLine);
+  else if (flags.url !== undefined) throw usage('--url needs --update');
+  const { nodes: list, origin } = await nodeListOf(context, flags);
+  const lines = list.map(formatBootstrapLine);
   context.reporter.event({ event: 'nodes', origin: origin.kind, from: fromOf(origin), nodes: lines });
   context.reporter.result(lines.join('\n'));
   return EXIT.ok;
 }
 
 async function update({ io, reporter }: Context, flags: NodesFlags): Promise<void> {
-  const { url = DEFAULT_URL, bootstrap, nodes } = flags;
-  if (bootstrap !== undefined || nodes !== undefined)
-    throw usage('--update is about the list that is used without --bootstrap and --nodes');
-  // Who has a proxy for all that leaves this machine is not to be shown to a server without it.
+  const { url = DEFAULT_URL, bootstrap, nodes: files } = flags;
+  if (bootstrap !== undefined || files !== undefined)
+    throw usage('--update cannot be combined with --bootstrap and --nodes, which replace the public list');
+  // The download would bypass the proxy and show the user's address to the server.
   if ((io.takeEnv(PROXY_VARIABLE) ?? '') !== '')
     throw usage(
-      `${PROXY_VARIABLE} is set, and a list is fetched through no proxy; fetch it by another program and name it by --nodes FILE, or unset the variable for this call`,
+      `${PROXY_VARIABLE} is set, but the download would not use the proxy; download the list with another program and pass it with --nodes FILE, or unset the variable for this call`,
     );
   const folder = flags.state ?? (await io.stateFolder());
   try {
@@ -44,24 +66,20 @@ async function update({ io, reporter }: Context, flags: NodesFlags): Promise<voi
   } catch (error) {
     if (!TunnelError.is(error) || error.code === 'ERR_USAGE') throw error;
     const { origin } = await nodeListOf({ io, reporter }, flags);
-    throw new TunnelError(
-      'ERR_NODES_UPDATE',
-      `${bare(error)}. What was used stays in use: ${fromOf(origin)}`,
-      {
-        cause: error,
-      },
-    );
+    throw new TunnelError('ERR_NODES_UPDATE', `${bare(error)}. Still in use: ${fromOf(origin)}`, {
+      cause: error,
+    });
   }
 }
 
-/** Those that the list's keeper did not find to be away. */
+/** Drops nodes that the list reports as offline. */
 function upOf(entries: readonly NodeEntry[], url: string): NodeEntry[] {
   const up = entries.filter(({ status_udp, status_tcp }) => status_udp !== false || status_tcp !== false);
-  if (up.length === 0) throw new TunnelError('ERR_NODES_UPDATE', `${url}: it says that every node is away`);
+  if (up.length === 0) throw new TunnelError('ERR_NODES_UPDATE', `${url}: all nodes in the list are offline`);
   return up;
 }
 
-/** What it says without the sentence of its code, which ours has too. */
+/** The message without the sentence of the error code, which the new error adds itself. */
 const bare = ({ message }: TunnelError): string => message.replace(/^[^:]*: /, '');
 
 function fromOf(origin: NodeList['origin']): string {
@@ -69,8 +87,8 @@ function fromOf(origin: NodeList['origin']): string {
     case 'named':
       return 'the options';
     case 'saved':
-      return `the list of ${origin.updated} from ${origin.url}, in ${origin.file}`;
+      return `the list of ${origin.updated} from ${origin.url}, saved in ${origin.file}`;
     case 'bundled':
-      return `the list of ${origin.seen} that comes with this program`;
+      return `the bundled list of ${origin.seen}`;
   }
 }

@@ -1,15 +1,15 @@
 import { TunnelError } from '../../core/errors.js';
 
-/** The longest that a download takes, in milliseconds. */
+/** Time limit of a download, in milliseconds. */
 const TIMEOUT_MS = 20_000;
 const MAX_REDIRECTS = 3;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * The text that a URL names: by https, or from this machine's own loopback by http too.
+ * Downloads a text over https, or over http from the loopback of this machine.
  *
- * @param maxBytes a longer one is refused
- * @throws {TunnelError} ERR_USAGE for a URL that is not to be used, ERR_NODES_UPDATE for all else
+ * @param maxBytes longer texts are rejected
+ * @throws {TunnelError} ERR_USAGE for a URL that is not allowed, ERR_NODES_UPDATE for any other failure
  */
 export async function download(url: string, maxBytes: number): Promise<string> {
   let at = urlOf(url);
@@ -24,18 +24,18 @@ export async function download(url: string, maxBytes: number): Promise<string> {
       const next = REDIRECTS.has(response.status) ? response.headers.get('location') : null;
       if (next === null) return await textOf(response, url, maxBytes);
       await response.body?.cancel();
-      if (redirects === MAX_REDIRECTS) throw failed(url, `it leads on more than ${MAX_REDIRECTS} times`);
+      if (redirects === MAX_REDIRECTS) throw failed(url, `more than ${MAX_REDIRECTS} redirects`);
       const from = at;
       at = new URL(next, from);
-      // Nor may another machine have us ask what listens on this one.
+      // A redirect from another machine must not reach servers on this one.
       if (!isTrusted(at) || (at.protocol !== 'https:' && from.protocol === 'https:'))
-        throw failed(url, `it leads on to ${at.origin}, which is not https`);
+        throw failed(url, `it redirects to ${at.origin}, which is not https`);
     }
   } catch (error) {
     if (TunnelError.is(error)) throw error;
     throw failed(
       url,
-      signal.aborted ? `it did not come within ${TIMEOUT_MS / 1000} s` : reasonOf(error),
+      signal.aborted ? `no complete answer within ${TIMEOUT_MS / 1000} s` : reasonOf(error),
       error,
     );
   }
@@ -48,16 +48,16 @@ async function textOf(response: Response, url: string, maxBytes: number): Promis
   }
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  // Counted as it comes: what the server says of its length need not be true.
+  // Count the bytes: the length that the server claims may be wrong.
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw failed(url, `it has more than ${maxBytes} bytes`);
+    if (bytes > maxBytes) throw failed(url, `has more than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Nobody on the way can have changed what comes from there. */
+/** True when nobody on the way can change the text. */
 function isTrusted({ protocol, hostname }: URL): boolean {
   const isLocal = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
   return protocol === 'https:' || (protocol === 'http:' && isLocal);
@@ -68,11 +68,11 @@ function urlOf(text: string): URL {
   if (url !== undefined && isTrusted(url)) return url;
   throw new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(text)} is no URL that a list is taken from: it begins with https://, or with http:// when it is on this machine`,
+    `${JSON.stringify(text)} is not an allowed URL: use https://, or http:// for a server on this machine`,
   );
 }
 
-/** fetch says no more than that it failed; its cause knows why. */
+/** Errors of fetch hide the reason in their cause. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message : String(cause);

@@ -1,51 +1,76 @@
 import * as v from 'valibot';
-import { usage } from '../options/flags.js';
+import { callListener } from '../../control/client.js';
+import { type Context, defineCommand } from '../command.js';
+import { allowReverse, output, stateFolder } from '../options/common_options.js';
+import type { OutputFlags } from '../options/flags.js';
+import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
-import type { Context } from '../service/serve.js';
-import { type AskFlags, ask } from './ask.js';
+
+interface RuleFlags extends OutputFlags {
+  readonly state?: string;
+  readonly allowReverse?: readonly string[];
+}
+
+export const rule = defineCommand<RuleFlags>({
+  name: 'rule',
+  group: 'Running',
+  summary: 'List or change what peers of the listener may reach',
+  arguments: {
+    '<ACTION>': 'list, add or remove',
+    '[RULE...]': 'in the syntax of --expose',
+  },
+  options: [allowReverse(), stateFolder(), ...output()],
+  help: `
+Examples:
+  $ tox-wasm-tunnel rule list
+  $ tox-wasm-tunnel rule add 8080 db.lan:5432
+  $ tox-wasm-tunnel rule remove 8080           close it; open connections are cut
+  $ tox-wasm-tunnel rule add laptop:22         give laptop (a peer or ticket) rules of its own
+  $ tox-wasm-tunnel rule add --allow-reverse 8080      let peers open port 8080 here with -R
+  $ tox-wasm-tunnel rule remove --allow-reverse 8080   close that port again`,
+  run: (context, { words: [action = '', ...rules], flags }) => runRule(context, action, rules, flags),
+});
 
 const RulesSchema = v.object({
   rules: v.array(v.string()),
   isDefault: v.boolean(),
-  // Of a listener of an older version there are none to change.
+  // Listeners of older versions have no such rules.
   allowReverse: v.optional(v.array(v.string()), []),
   note: v.optional(v.string()),
 });
 
-export interface RuleFlags extends AskFlags {
-  readonly allowReverse?: readonly string[];
-}
-
-/** Lists and changes what peers of the running listener may reach, and which ports they may have opened. */
-export async function ruleCommand(
-  context: Context,
+async function runRule(
+  { io, reporter }: Context,
   action: string,
   rules: readonly string[],
   flags: RuleFlags,
 ): Promise<ExitCode> {
-  const { reporter } = context;
-  const { allowReverse = [] } = flags;
-  const count = rules.length + allowReverse.length;
-  if (action === 'list' && count === 0) {
-    const { note: _, ...all } = v.parse(RulesSchema, await ask(context, flags, 'rule.list'));
+  const reverseRules = flags.allowReverse ?? [];
+  const count = rules.length + reverseRules.length;
+  const isList = action === 'list' && count === 0;
+  if (!isList && ((action !== 'add' && action !== 'remove') || count === 0)) {
+    throw usage(
+      'rule takes list, or add or remove with one or more rules: in the syntax of --expose, or after --allow-reverse',
+    );
+  }
+  const folder = flags.state ?? (await io.stateFolder());
+  const ask = async (method: string, params: object) =>
+    v.parse(RulesSchema, await callListener(folder, method, params, io.timers));
+  if (isList) {
+    const { note: _, ...all } = await ask('rule.list', {});
     reporter.event({ event: 'rules', ...all });
-    const lines = all.rules.length === 0 ? ['nothing may be reached'] : all.rules;
+    const lines = all.rules.length === 0 ? ['peers may reach nothing'] : all.rules;
     reporter.result(
-      [...lines, ...all.allowReverse.map((rule) => `--allow-reverse ${rule}`)].map(printable).join('\n'),
+      [...lines, ...all.allowReverse.map((text) => `--allow-reverse ${text}`)].map(printable).join('\n'),
     );
     return EXIT.ok;
   }
-  if ((action !== 'add' && action !== 'remove') || count === 0) {
-    throw usage(
-      'rule takes list, or add or remove and one rule or more: as --expose has them, or behind --allow-reverse',
-    );
-  }
-  const change = async (what: string, rule: string): Promise<void> => {
-    const { note } = v.parse(RulesSchema, await ask(context, flags, what, { rule }));
-    reporter.event({ event: 'changed', what, items: [rule], ...(note === undefined ? {} : { note }) });
+  const change = async (what: string, text: string): Promise<void> => {
+    const { note } = await ask(what, { rule: text });
+    reporter.event({ event: 'changed', what, items: [text], ...(note === undefined ? {} : { note }) });
   };
-  for (const rule of rules) await change(`rule.${action}`, rule);
-  for (const rule of allowReverse) await change(`reverse.${action}`, rule);
+  for (const text of rules) await change(`rule.${action}`, text);
+  for (const text of reverseRules) await change(`reverse.${action}`, text);
   return EXIT.ok;
 }

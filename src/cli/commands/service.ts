@@ -1,21 +1,22 @@
 import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Option } from 'commander';
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import { isPath } from '../../rules/endpoint.js';
 import { parseLocalSpec } from '../../rules/forward_spec.js';
 import { replaceFile } from '../../state/replace_file.js';
-import { exposedBy, type OutputFlags, usage } from '../options/flags.js';
-import { isPathOption, wordsOf } from '../options/grammar_words.js';
-import { hasProxyPassword } from '../options/network_proxy.js';
+import { type Context, defineCommand, type ParsedCall } from '../command.js';
+import { output } from '../options/common_options.js';
+import { exposedBy, type OutputFlags } from '../options/flags.js';
+import { isPathOption, wordsOf } from '../options/grammar.js';
+import { hasProxyPassword } from '../options/proxies.js';
+import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
-import { type ParsedCall, parseOnly } from '../parse_only.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import type { CliIo } from '../process/io.js';
-import type { Context } from '../service/serve.js';
-import { listenedPorts } from './service_ports.js';
-import { placeTrouble } from './service_program.js';
+import { listenedPorts, placeTrouble } from './service_needs.js';
 import {
   type ServiceScope,
   systemdUnit,
@@ -24,7 +25,7 @@ import {
   type UnitParts,
 } from './service_unit.js';
 
-export interface ServiceFlags extends OutputFlags {
+interface ServiceFlags extends OutputFlags {
   readonly print?: boolean;
   readonly user?: boolean;
   readonly system?: boolean;
@@ -32,28 +33,50 @@ export interface ServiceFlags extends OutputFlags {
   readonly name?: string;
 }
 
-/** What runs for long. */
+export const service = defineCommand<ServiceFlags>({
+  name: 'service',
+  group: 'Setup',
+  summary: 'Install a systemd unit that runs listen, connect or node',
+  arguments: {
+    '<ACTION>': 'install',
+    '[WORD...]': 'after --: listen, connect or node, with its options (default: listen)',
+  },
+  options: [
+    new Option('--print', 'print the unit, and write nothing'),
+    new Option('--user', 'install a unit of this user (default, unless root)'),
+    new Option('--system', 'install a system unit with a user of its own (default for root)'),
+    new Option('--name <NAME>', 'name the unit tox-wasm-tunnel-NAME'),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel service install --print -- listen --expose 22
+  $ tox-wasm-tunnel service install --user -- listen --expose 22
+  $ tox-wasm-tunnel service install --system -- connect --ticket-file FILE -L 2222:localhost:22
+  $ tox-wasm-tunnel service install --name db -- connect home -L 5432:localhost:5432
+
+Writes the unit, starts nothing, and prints the commands to run next.`,
+  run: (context, { words: [action = '', ...words], flags }) => runService(context, action, words, flags),
+});
+
+/** Commands that run until they are stopped. */
 const COMMANDS: readonly string[] = ['listen', 'connect', 'node'];
 
-/**
- * Prints or writes a systemd unit that runs a command of ours, and says what to do next; starts nothing.
- *
- * @param words the command and its options; none: listen
- */
-export async function serviceCommand(
+/** @param words a command and its options; none: listen */
+async function runService(
   context: Context,
   action: string,
   words: readonly string[],
   flags: ServiceFlags,
 ): Promise<ExitCode> {
   const { io, reporter } = context;
-  if (action !== 'install') throw usage(`service ${JSON.stringify(action)} is not known; there is install`);
-  if (flags.user === true && flags.system === true) throw usage('--user and --system contradict each other');
+  if (action !== 'install') throw usage(`unknown action ${JSON.stringify(action)}; service has install`);
+  if (flags.user === true && flags.system === true) throw usage('--user and --system cannot be combined');
   if (io.platform !== 'linux') throw usage(elsewhere(io, words));
-  if (words.includes('--')) throw usage('a service has no use for a program after a second --');
+  if (words.includes('--')) throw usage('a service cannot run a program after a second --');
   const scope: ServiceScope = flags.system === true || (flags.user !== true && io.isRoot) ? 'system' : 'user';
-  const call = await parseOnly(isCommand(words[0]) ? words : ['listen', ...words]);
-  refuseUnfit(call, scope);
+  const call = await context.grammar.parse(isCommand(words[0]) ? words : ['listen', ...words]);
+  rejectUnfit(call, scope);
   const name = unitName(call.command, flags.name);
   const notes: string[] = [];
   const unit = systemdUnit(await partsOf(io, call, scope, name, notes));
@@ -63,7 +86,7 @@ export async function serviceCommand(
   reporter.event({ event: 'service', name, scope, unit, next, ...(file === undefined ? {} : { file }) });
   for (const note of notes) reporter.people(printable(note));
   if (file !== undefined) reporter.people(`Wrote ${printable(file)}. Nothing was started.`);
-  else reporter.people(`It belongs in ${printable(join(await io.unitFolder(scope), `${name}.service`))}.`);
+  else reporter.people(`Save it as ${printable(join(await io.unitFolder(scope), `${name}.service`))}.`);
   reporter.people('Next:');
   for (const command of next) reporter.people(`  ${printable(command)}`);
   return EXIT.ok;
@@ -77,11 +100,11 @@ function elsewhere(io: CliIo, words: readonly string[]): string {
       ? 'launchd'
       : io.platform === 'win32'
         ? 'the Task Scheduler'
-        : 'what starts services here';
-  return `service is for systemd, which is of Linux; have ${what} run: ${[...io.ownCommand, ...words].join(' ')}`;
+        : 'the service manager of this system';
+  return `service writes systemd units, which only Linux has; have ${what} run: ${[...io.ownCommand, ...words].join(' ')}`;
 }
 
-function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
+function rejectUnfit(call: ParsedCall, scope: ServiceScope): void {
   const {
     command,
     words: [first],
@@ -89,45 +112,47 @@ function refuseUnfit(call: ParsedCall, scope: ServiceScope): void {
   } = call;
   if (!COMMANDS.includes(command))
     throw usage(
-      `${command} is no service; listen, connect and node are: ${PROGRAM} service install -- listen --expose 22`,
+      `${command} cannot be a service; listen, connect and node can: ${PROGRAM} service install -- listen --expose 22`,
     );
   for (const [flag, name] of [
     ['stdio', '-W'],
     ['exec', '--exec'],
   ] as const)
-    if (flags[flag] !== undefined) throw usage(`a service has no use for ${name}`);
+    if (flags[flag] !== undefined) throw usage(`a service cannot use ${name}`);
   const proxy = call.options.find((option) => option.attributeName() === 'proxy');
   if (proxy !== undefined && call.isWritten(proxy) && hasProxyPassword(String(flags['proxy'])))
     throw usage(
-      'a password in a unit can be read by everybody here; leave it out of --proxy and use --proxy-password-file FILE',
+      'every user of this machine can read a password in a unit; leave it out of --proxy and use --proxy-password-file FILE',
     );
   if (command === 'listen') expectRules(flags);
   if (command !== 'connect') return;
   if (first === undefined && flags['ticketFile'] === undefined)
-    throw usage(`whom to connect to is missing: a name (${PROGRAM} add), or --ticket-file FILE`);
+    throw usage(`the listener is missing: give a name (${PROGRAM} add), or --ticket-file FILE`);
   if (first !== undefined && first.length > 32 && flags['ticketFile'] === undefined)
     throw usage(
-      'a ticket in a unit can be read by everybody here; give it a name (add) or use --ticket-file FILE',
+      'every user of this machine can read a ticket in a unit; save it under a name (add) or use --ticket-file FILE',
     );
   if (first === '-') throw usage('a service has no standard input; use --ticket-file FILE');
   if (scope === 'system' && first !== undefined && looksLikeName(first))
-    throw usage('names are those of a user, whom a system service is not; use --ticket-file FILE, or --user');
+    throw usage('a system service cannot read the names of a user; use --ticket-file FILE, or --user');
 }
 
-/** A service runs unattended, so it needs explicit rules: the loopback default does not apply. */
+/** A service runs unattended, so it needs explicit rules instead of the loopback default. */
 function expectRules({ expose, allowReverse }: ParsedCall['flags']): void {
-  // Commander has collected texts under this name.
+  // Commander collects strings under this name.
   const exposed = exposedBy(expose as readonly string[] | undefined);
   if (exposed !== undefined || allowReverse !== undefined) return;
   throw usage(
-    "say what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)",
+    "name what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)",
   );
 }
 
 function unitName(command: string, name: string | undefined): string {
   if (name === undefined) return command === 'listen' ? PROGRAM : `${PROGRAM}-${command}`;
   if (!looksLikeName(name))
-    throw usage(`--name ${JSON.stringify(name)} is no name: letters, digits, - and _, a letter first`);
+    throw usage(
+      `--name ${JSON.stringify(name)} is not a name of letters, digits, - and _ that starts with a letter`,
+    );
   return `${PROGRAM}-${name}`;
 }
 
@@ -141,12 +166,12 @@ async function partsOf(
   const { command, words, options, flags } = call;
   if (scope === 'system' && flags['state'] !== undefined)
     throw usage(
-      `a system service keeps its state in ${systemStateFolder(name)}; leave --state out, and take an identity there by id --export and --import`,
+      `a system service keeps its state in ${systemStateFolder(name)}; leave out --state, and move an identity there with id --export and id --import`,
     );
-  // What a listener says at its start holds the ticket, and journals are read by many.
-  const isTalkative =
+  // A listener prints its ticket at the start, and many users may read the journal.
+  const printsTicket =
     command === 'listen' && flags['verbose'] === 0 && flags['quiet'] !== true && flags['json'] !== true;
-  // A file that a configuration names is named once more: by its full path, or as it is handed in.
+  // Repeat the files that a configuration names: with absolute paths, or as credentials.
   const named = options.filter(
     (option) =>
       call.isWritten(option) || (isPathOption(option) && flags[option.attributeName()] !== undefined),
@@ -163,22 +188,22 @@ async function partsOf(
       ...words,
       ...wordsOf(named, flags),
       ...(needsState ? ['--state', state] : []),
-      ...(isTalkative ? ['--quiet'] : []),
+      ...(printsTicket ? ['--quiet'] : []),
     ],
     needsLowPorts: listenedPorts(flags).some((port) => port > 0 && port < 1024),
   };
-  if (isTalkative)
+  if (printsTicket)
     notes.push(
-      'It runs with --quiet, as what it says at its start holds the ticket: ask for that by the command below.',
+      'The service runs with --quiet, because a listener prints its ticket at the start. The command below prints it.',
     );
   if (io.ownCommand.some((word) => word.includes('/_npx/')))
     notes.push(
-      `npx keeps ${PROGRAM} for a while only: install it (npm install --global) and make the unit anew.`,
+      `npx keeps ${PROGRAM} only for a while; install it (npm install --global) and create the unit again.`,
     );
   if (scope === 'user') return { ...parts, credentials: new Map(), user: undefined };
   if (hasSocketPath(flags['local']))
     notes.push(
-      'A socket that -L makes must lie in a folder that the unit may write to: add ReadWritePaths= for it.',
+      'The unit must be allowed to write to the folder of the socket of -L: add ReadWritePaths= for it.',
     );
   return {
     ...parts,
@@ -187,7 +212,7 @@ async function partsOf(
   };
 }
 
-/** Files as credentials: root reads them at the start, and the service alone sees its copy. */
+/** Names the files as credentials: root reads them at the start, and only the service sees the copies. */
 function credentialsOf(options: ParsedCall['options'], flags: ParsedCall['flags']): Map<string, string> {
   const found = new Map<string, string>();
   for (const option of options) {
@@ -197,7 +222,7 @@ function credentialsOf(options: ParsedCall['options'], flags: ParsedCall['flags'
     files.forEach((file, at) => {
       if (/[\s:"'\\]/.test(file))
         throw usage(
-          `${JSON.stringify(file)} cannot be handed to a system service; give it a name without blanks, quotes and colons`,
+          `${JSON.stringify(file)} cannot be passed to a system service; rename the file without blanks, quotes and colons`,
         );
       found.set(file, `${name.replace(/^--/, '')}${at === 0 ? '' : `-${at + 1}`}`);
     });
@@ -205,17 +230,17 @@ function credentialsOf(options: ParsedCall['options'], flags: ParsedCall['flags'
   return found;
 }
 
-/** Undefined where a user of its own will do. */
+/** Returns undefined when the service can have a user of its own. */
 async function userFor(io: CliIo, notes: string[]): Promise<string | undefined> {
   const trouble = await placeTrouble(io.ownCommand.filter((word) => word.startsWith('/')));
   if (trouble === undefined) return undefined;
   if (trouble.kind === 'temporary')
     throw usage(
-      `${trouble.file} lies where files do not last, and where a service cannot see them; install ${PROGRAM} first`,
+      `${trouble.file} is in a temporary folder, which a service cannot see; install ${PROGRAM} first`,
     );
   const user = trouble.ownerId === 0 ? 'root' : String(trouble.ownerId);
   notes.push(
-    `${trouble.file} can be read by its owner alone, so the service runs as user ${user} instead of one of its own. Install Node and ${PROGRAM} for all users (/usr, /opt) and make the unit anew to avoid that.`,
+    `Only its owner can read ${trouble.file}, so the service runs as user ${user} instead of one of its own. To avoid that, install Node and ${PROGRAM} for all users (/usr, /opt) and create the unit again.`,
   );
   return user;
 }
@@ -224,7 +249,7 @@ function hasSocketPath(local: unknown): boolean {
   return Array.isArray(local) && local.some((text) => isPath(parseLocalSpec(String(text)).bind));
 }
 
-/** A unit that is not ours is left as it is. */
+/** Never overwrites a unit of another program. */
 async function writeUnit(folder: string, name: string, unit: string): Promise<string> {
   const file = join(folder, `${name}.service`);
   try {
@@ -235,9 +260,9 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
     });
     if (old !== undefined && !old.startsWith(UNIT_MARK))
       throw usage(
-        `${file} is there and not of ${PROGRAM}: it was left as it is; choose another name with --name`,
+        `${file} exists and is not from ${PROGRAM}; nothing was changed, choose another name with --name`,
       );
-    // Keep a symbolic link.
+    // Write through a symbolic link instead of replacing it.
     await replaceFile(old === undefined ? file : await realpath(file), unit, 0o644);
     return file;
   } catch (error) {
@@ -245,7 +270,7 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
     if (!['EACCES', 'EROFS', 'EPERM'].includes(errnoOf(error) ?? ''))
       throw new TunnelError('ERR_OUTPUT', `${file}: ${error.message}; nothing was changed`, { cause: error });
     throw usage(
-      `${file} cannot be written; run this as root, or with --user, or with --print to put it there yourself`,
+      `cannot write ${file}; run this as root, or with --user, or with --print to write it yourself`,
     );
   }
 }
@@ -256,11 +281,11 @@ function nextCommands(scope: ServiceScope, name: string, command: string): strin
   return [
     `${systemctl} daemon-reload`,
     `${systemctl} enable --now ${name}`,
-    ...(scope === 'user' ? ['loginctl enable-linger    (it runs while you are not logged in, too)'] : []),
+    ...(scope === 'user' ? ['loginctl enable-linger    (keeps it running while you are logged out)'] : []),
     `${journalctl} -u ${name} -f`,
     ...(command === 'listen'
       ? [
-          `${PROGRAM} ticket${scope === 'system' ? ` --state ${systemStateFolder(name)}` : ''}    (the ticket for the other machine)`,
+          `${PROGRAM} ticket${scope === 'system' ? ` --state ${systemStateFolder(name)}` : ''}    (prints the ticket for the other machine)`,
         ]
       : []),
   ];

@@ -1,27 +1,28 @@
-import { usage } from '../options/flags.js';
+import { usage } from '../options/usage.js';
 
 export type ServiceScope = 'system' | 'user';
 
-/** What a unit is made of. */
 export interface UnitParts {
   readonly scope: ServiceScope;
-  /** Name of the unit without its ending, and of the folder in /var/lib. */
+  /** Name of the unit without `.service`, and of the folder in /var/lib. */
   readonly name: string;
   readonly description: string;
-  /** The whole command, its program's full path first. */
+  /** The command; its first word is the full path of the program. */
   readonly command: readonly string[];
-  /** System: files that the service is given, by the word of the command that names them; root reads them for it. */
+  /** System: credential names by path. root reads these files for the service. */
   readonly credentials: ReadonlyMap<string, string>;
-  /** System: whom it runs as; undefined: a user of its own that exists while it runs. */
+  /** System: the user; undefined: a dynamic user that exists while the service runs. */
   readonly user: string | undefined;
-  /** System: it listens at a port below 1024. */
+  /** System: the service listens on a port below 1024. */
   readonly needsLowPorts: boolean;
 }
 
-/** The default hard limit of systemd from version 240 on; more than 64 peers with 4096 streams each need. */
+/**
+ * The default hard limit of systemd since version 240. It exceeds what 64 peers with 4096 streams each need.
+ */
 const FILE_LIMIT = 524_288;
 
-/** What the first line of a unit of ours is. */
+/** The first line of every unit that this program writes. */
 export const UNIT_MARK = '# Written by tox-wasm-tunnel service install.';
 
 /** The text of a systemd unit. Sources: systemd.service(5), systemd.exec(5). */
@@ -29,7 +30,7 @@ export function systemdUnit(parts: UnitParts): string {
   const { scope, description, command, credentials } = parts;
   const words = command.map((word) => {
     const credential = credentials.get(word);
-    // Expanded by systemd, from version 247 on.
+    // systemd expands this since version 247.
     return credential === undefined ? unitWord(word) : `\${CREDENTIALS_DIRECTORY}/${credential}`;
   });
   return [
@@ -44,7 +45,7 @@ export function systemdUnit(parts: UnitParts): string {
     `ExecStart=${words.join(' ')}`,
     'Restart=always',
     'RestartSec=5',
-    '# Wrong usage or input: it would fail again.',
+    '# Wrong usage or input: a restart would fail again.',
     'RestartPreventExitStatus=2',
     'TimeoutStopSec=20',
     'UMask=0077',
@@ -61,7 +62,7 @@ export function systemdUnit(parts: UnitParts): string {
   ].join('\n');
 }
 
-/** Where a system service of this name keeps its state. */
+/** The state folder of a system service. */
 export function systemStateFolder(name: string): string {
   return `/var/lib/${name}`;
 }
@@ -75,7 +76,7 @@ function systemSettings({ name, user, credentials }: UnitParts): string[] {
   ];
 }
 
-/** What needs no privilege, so that a user's services may have it too. */
+/** Hardening that needs no privilege, so user services have it too. */
 function sharedHardening(): string[] {
   return [
     '# No MemoryDenyWriteExecute: V8 and WebAssembly compile while they run.',
@@ -83,7 +84,7 @@ function sharedHardening(): string[] {
     'LimitCORE=0',
     'NoNewPrivileges=yes',
     'LockPersonality=yes',
-    '# Netlink tells the addresses of this machine.',
+    '# Netlink lists the addresses of this machine.',
     'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
     'RestrictNamespaces=yes',
     'RestrictRealtime=yes',
@@ -99,7 +100,7 @@ function systemHardening({ user, needsLowPorts }: UnitParts): string[] {
     'ProtectSystem=strict',
     ...(user === undefined
       ? ['ProtectHome=yes']
-      : ['# Its program lies in a home folder.', 'ProtectHome=read-only']),
+      : ['# The program is in a home folder.', 'ProtectHome=read-only']),
     'PrivateTmp=yes',
     'PrivateDevices=yes',
     'ProtectClock=yes',
@@ -115,11 +116,11 @@ function systemHardening({ user, needsLowPorts }: UnitParts): string[] {
   ];
 }
 
-/** A word of ExecStart. @throws {TunnelError} ERR_USAGE */
+/** Quotes a word for ExecStart. @throws {TunnelError} ERR_USAGE */
 function unitWord(word: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them
   if (/[\u0000-\u001f\u007f]/.test(word))
-    throw usage(`${JSON.stringify(word)} cannot stand in a unit of systemd`);
+    throw usage(`${JSON.stringify(word)} cannot be part of a systemd unit`);
   const escaped = word.replaceAll('%', '%%').replaceAll('$', () => '$$');
   if (/^[\w@+=:,./%$-]+$/.test(escaped)) return escaped;
   return `"${escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;

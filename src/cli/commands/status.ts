@@ -2,16 +2,34 @@ import * as v from 'valibot';
 import { callDoor } from '../../control/client.js';
 import { liveDoors } from '../../control/doors.js';
 import { TunnelError } from '../../core/errors.js';
+import { type Context, defineCommand } from '../command.js';
+import { output, stateFolder } from '../options/common_options.js';
+import type { OutputFlags } from '../options/flags.js';
 import { forwardRow } from '../output/forward_text.js';
 import { humanBytes, humanDuration } from '../output/human.js';
 import { peerRow } from '../output/peer_rows.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
-import type { Context } from '../service/serve.js';
 import { type Status, StatusSchema } from '../service/status_method.js';
-import type { AskFlags } from './ask.js';
 
-/** Tells how the listener and the connectors do that run with a state folder. */
-export async function statusCommand({ io, reporter }: Context, { state }: AskFlags): Promise<ExitCode> {
+interface StatusFlags extends OutputFlags {
+  readonly state?: string;
+}
+
+export const status = defineCommand<StatusFlags>({
+  name: 'status',
+  group: 'Running',
+  summary: 'Show the listener and connectors that run on this machine',
+  options: [stateFolder(), ...output()],
+  help: `
+Examples:
+  $ tox-wasm-tunnel status                     show all processes that use the state folder
+  $ tox-wasm-tunnel status --json
+
+Exits with 1 when nothing runs.`,
+  run: (context, { flags }) => runStatus(context, flags),
+});
+
+async function runStatus({ io, reporter }: Context, { state }: StatusFlags): Promise<ExitCode> {
   const folder = state ?? (await io.stateFolder());
   const doors = await liveDoors(folder);
   const answers = await Promise.allSettled(
@@ -25,7 +43,7 @@ export async function statusCommand({ io, reporter }: Context, { state }: AskFla
   if (processes.length === 0) {
     throw new TunnelError(
       'ERR_CONTROL',
-      `nothing runs with the state folder ${folder}; name that of the process you mean with --state. One with --ephemeral cannot be asked`,
+      `nothing runs with the state folder ${folder}; use --state to name the folder of the process. Processes with --ephemeral cannot be asked`,
     );
   }
   reporter.event({ event: 'status', processes });
@@ -37,18 +55,18 @@ export async function statusCommand({ io, reporter }: Context, { state }: AskFla
 
 const NETWORK: Readonly<Record<Status['network'], string>> = {
   udp: 'joined by UDP',
-  // toxcore calls it so too where all nodes have private addresses.
+  // toxcore reports the same when all nodes have private addresses.
   relay: 'joined through TCP relays, or a private network',
   none: 'not joined to the network',
 };
 
-function linesOf(status: Status): string[] {
-  const { role, pid, upMs, network, bytesIn, bytesOut, inRate, outRate, peers, forwards } = status;
+function linesOf(process: Status): string[] {
+  const { role, pid, upMs, network, bytesIn, bytesOut, inRate, outRate, peers, forwards } = process;
   const traffic = `in ${humanBytes(bytesIn)} (${humanBytes(inRate)}/s), out ${humanBytes(bytesOut)} (${humanBytes(outRate)}/s)`;
   return [
     `${role} ${pid}: up ${humanDuration(upMs)}, ${NETWORK[network]}, ${traffic}`,
     ...(peers.length === 0
-      ? ['  nobody is connected']
+      ? ['  no peer is connected']
       : peers.map((peer) => `  ${peerRow(peer, role === 'connector')}`)),
     ...forwards.map((forward) => `  ${forwardRow(forward)}`),
   ];

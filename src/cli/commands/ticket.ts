@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Option } from 'commander';
 import * as v from 'valibot';
 import { DEFAULT_TICKET, NameSchema, parseAccessState } from '../../access/access_state.js';
 import { parseName } from '../../access/name.js';
@@ -12,16 +13,25 @@ import { parseExposeSpec, printExposeSpec } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
 import { createIdentity, publicKeyOf } from '../../state/identity.js';
 import { type IdentityPlace, openIdentity } from '../../state/identity_file.js';
-import { exposedBy, type OutputFlags, usage } from '../options/flags.js';
+import { type Context, defineCommand } from '../command.js';
+import {
+  allowReverse as allowReverseOption,
+  expose as exposeOption,
+  output,
+  passphrase,
+  qr,
+  stateFolder,
+} from '../options/common_options.js';
+import { exposedBy, type OutputFlags } from '../options/flags.js';
 import { passphraseOf } from '../options/passphrase.js';
+import { usage } from '../options/usage.js';
 import { humanDuration } from '../output/human.js';
 import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
-import type { Context } from '../service/serve.js';
 import { type TicketDesk, ticketMethods } from '../service/ticket_methods.js';
 
-export interface TicketFlags extends OutputFlags {
+interface TicketFlags extends OutputFlags {
   readonly state?: string;
   readonly passphraseFile?: string;
   readonly rotate?: boolean;
@@ -33,13 +43,44 @@ export interface TicketFlags extends OutputFlags {
   readonly qr?: boolean;
 }
 
+export const ticket = defineCommand<TicketFlags>({
+  name: 'ticket',
+  group: 'Access',
+  summary: 'Show, create, replace or revoke tickets of the listener',
+  arguments: {
+    '[ACTION]': 'new, list or revoke; default: print the ticket that listen prints',
+    '[NAME]': 'the ticket to revoke',
+  },
+  options: [
+    new Option('--rotate', 'replace the ticket, and disconnect peers that joined with the old one'),
+    new Option('--name <NAME>', 'name of the new ticket'),
+    new Option('--expires <TIME>', 'accept new connections for 90s, 30m, 2h or 7d (default: forever)'),
+    new Option('--uses <N>', 'number of peers that may join with it (default: any)'),
+    exposeOption(),
+    allowReverseOption(),
+    qr(),
+    stateFolder(),
+    passphrase(),
+    ...output(),
+  ],
+  help: `
+Examples:
+  $ tox-wasm-tunnel ticket                     print the ticket that listen prints
+  $ tox-wasm-tunnel ticket --rotate            replace it; disconnect peers that joined with it
+  $ tox-wasm-tunnel ticket new --name ci --expose 8080 --expires 2h --uses 1
+  $ tox-wasm-tunnel ticket list
+  $ tox-wasm-tunnel ticket revoke ci
+
+Works whether the listener runs or not.`,
+  run: (context, { words: [action, name], flags }) => runTicket(context, action, name, flags),
+});
+
 interface Question {
   readonly method: string;
   readonly params: object;
 }
 
-/** Shows, makes and takes back the tickets of this machine's listener, while it runs or not. */
-export async function ticketCommand(
+async function runTicket(
   context: Context,
   action: string | undefined,
   name: string | undefined,
@@ -83,23 +124,21 @@ function questionOf(
 ): Question {
   const { rotate = false, expose, allowReverse, expires, uses } = flags;
   if (action !== 'new' && [expose, allowReverse, expires, uses].some((part) => part !== undefined)) {
-    throw usage(
-      '--expose, --allow-reverse, --expires and --uses are for a ticket that is made: ticket new --name NAME',
-    );
+    throw usage('--expose, --allow-reverse, --expires and --uses are only for ticket new --name NAME');
   }
-  if (rotate && action !== undefined) throw usage(`--rotate stands alone: ${PROGRAM} ticket --rotate`);
+  if (rotate && action !== undefined) throw usage(`--rotate takes no action: ${PROGRAM} ticket --rotate`);
   if (action === 'revoke' ? flags.name !== undefined : name !== undefined)
-    throw usage('ticket revoke NAME, and ticket new --name NAME');
+    throw usage('give the name as ticket revoke NAME or ticket new --name NAME');
   switch (action) {
     case undefined:
-      if (flags.name !== undefined && !rotate) throw usage(`--name goes with new and --rotate`);
+      if (flags.name !== undefined && !rotate) throw usage('--name needs new or --rotate');
       return rotate
         ? { method: 'ticket.rotate', params: { name: parseName(flags.name ?? DEFAULT_TICKET) } }
         : { method: 'ticket.show', params: {} };
     case 'list':
       return { method: 'ticket.list', params: {} };
     case 'revoke':
-      if (name === undefined) throw usage('ticket revoke needs the name of the ticket; see ticket list');
+      if (name === undefined) throw usage('ticket revoke needs the name of a ticket; see ticket list');
       return { method: 'ticket.revoke', params: { name: parseName(name) } };
     case 'new': {
       const exposed = exposedBy(expose);
@@ -120,18 +159,18 @@ function questionOf(
       };
     }
     default:
-      throw usage(`ticket ${JSON.stringify(action)} is not known; there are new, list and revoke`);
+      throw usage(`unknown action ${JSON.stringify(action)}; ticket has new, list and revoke`);
   }
 }
 
-/** The running listener answers; where none runs, its state file does. */
+/** Asks the running listener or, if none runs, opens its state file. */
 async function ask(context: Context, place: IdentityPlace, { method, params }: Question): Promise<unknown> {
   try {
     return await callListener(place.folder, method, params);
   } catch (error) {
     if (!TunnelError.is(error) || error.code !== 'ERR_CONTROL') throw error;
     return await askFile(context, place, { method, params }).catch((other: unknown) => {
-      // It runs, and could not be asked: that is the trouble.
+      // The listener runs but did not answer: report that.
       throw TunnelError.is(other) && other.code === 'ERR_STATE_BUSY' ? error : other;
     });
   }
@@ -175,7 +214,7 @@ function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
       words.push(`expires in ${humanDuration(expiresAtMs - nowMs)}`);
     }
     if (uses !== undefined) words.push(`used ${used} of ${uses}`);
-    // A ticket with rules of its own, of either kind, gets none of the general ones.
+    // A ticket with rules of its own ignores the general rules.
     if (rules !== undefined || allowReverse !== undefined) words.push(`reaches ${listed(rules)}`);
     if (allowReverse !== undefined) words.push(`may open ${listed(allowReverse)}`);
     reporter.result(words.join('\t'));
@@ -188,18 +227,18 @@ const listed = (rules: readonly string[] = []): string => (rules.length === 0 ? 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const MAX_DAYS = 3650;
 
-/** `90s`, `30m`, `2h`, `7d`. */
+/** Parses `90s`, `30m`, `2h` or `7d` to milliseconds. */
 export function durationOf(text: string): number {
   const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
   if (ms > 0 && ms <= MAX_DAYS * 86_400_000) return ms;
   throw usage(
-    `--expires ${JSON.stringify(text)} is no time from now on; it looks like 90s, 30m, 2h or 7d, at most ${MAX_DAYS}d`,
+    `--expires ${JSON.stringify(text)} is not a duration such as 90s, 30m, 2h or 7d, at most ${MAX_DAYS}d`,
   );
 }
 
 export function usesOf(text: string): number {
   const uses = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (uses >= 1 && uses <= 1000) return uses;
-  throw usage(`--uses ${JSON.stringify(text)} is no number of peers from 1 to 1000`);
+  throw usage(`--uses ${JSON.stringify(text)} is not a number of peers from 1 to 1000`);
 }

@@ -7,7 +7,7 @@ import type { CliIo } from '../process/io.js';
 import type { NodeListFlags } from './flags.js';
 import { readBoundedFile } from './read_bounded.js';
 
-/** The nodes that the options name, first the single ones; empty when they name none. */
+/** Returns the nodes of `--bootstrap` and then those of `--nodes`; may be empty. */
 export async function namedNodes({ bootstrap = [], nodes = [] }: NodeListFlags): Promise<BootstrapAddress[]> {
   const named = bootstrap.map(parseBootstrapLine);
   for (const file of nodes) {
@@ -17,20 +17,20 @@ export async function namedNodes({ bootstrap = [], nodes = [] }: NodeListFlags):
   return named;
 }
 
-/** Nodes, and where they are from. */
+/** Bootstrap nodes and their origin. */
 export interface NodeList {
   readonly nodes: readonly BootstrapAddress[];
   readonly origin:
     | { readonly kind: 'named' }
-    /** By `nodes --update`. `updated`: ISO 8601, UTC. */
+    /** Saved by `nodes --update`. `updated` is ISO 8601, UTC. */
     | { readonly kind: 'saved'; readonly file: string; readonly url: string; readonly updated: string }
-    /** `seen`: the day, as 2026-06-08, on which they were up. */
+    /** `seen` is the day on which the nodes were up, such as 2026-06-08. */
     | { readonly kind: 'bundled'; readonly seen: string };
 }
 
 /**
- * The nodes that the options name, or else public ones: never both, so that private stays private. The
- * public ones are the list that was saved by `nodes --update`, or else the bundled one.
+ * Returns the nodes that the options name, or else public ones. Never both, so that a private network stays
+ * private. The public ones come from the list saved by `nodes --update`, or else from the bundled list.
  */
 export async function nodeListOf(
   { io, reporter }: { readonly io: CliIo; readonly reporter: Reporter },
@@ -50,13 +50,13 @@ export async function nodeListOf(
     }
   } catch (error) {
     if (!TunnelError.is(error)) throw error;
-    reporter.people(`The bundled list of nodes is used: ${error.message}`);
+    reporter.people(`Using the bundled list of nodes: ${error.message}`);
   }
   const { PUBLIC_NODES_SEEN, publicNodes } = await import('../../network/public_nodes.js');
   return { nodes: publicNodes(), origin: { kind: 'bundled', seen: PUBLIC_NODES_SEEN } };
 }
 
-/** {@link nodeListOf}, without where they are from. */
+/** {@link nodeListOf} without the origin. */
 export async function namedOrPublicNodes(
   ...args: Parameters<typeof nodeListOf>
 ): Promise<readonly BootstrapAddress[]> {

@@ -3,10 +3,14 @@ import { DEFAULT_LIMITS } from '../../core/peer_limits.js';
 import { repeatable } from './grammar.js';
 import { LIMIT_FLAGS } from './limit_flags.js';
 
+/** Lists options under a heading of the help. */
+const group = (heading: string, options: readonly Option[]): Option[] =>
+  options.map((option) => option.helpGroup(`${heading}:`));
+
 export const expose = (): Option =>
   repeatable(
     '--expose <[NAME:][HOST:]PORT>',
-    'expose only this port or socket path, to everyone or to NAME; "none" exposes nothing; repeatable (default for listen without rules: all loopback ports)',
+    'let peers reach this port or socket path (with NAME, only that peer or ticket); "none" opens nothing; repeatable (default of listen: all loopback ports)',
   );
 
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
@@ -14,124 +18,152 @@ export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code
 export const allowReverse = (): Option =>
   repeatable(
     '--allow-reverse <[NAME:][BIND:]PORT>',
-    'let connectors (or NAME alone) open this port here by -R; repeatable (default: none)',
+    'let peers (with NAME, only that one) open this port here with -R; repeatable (default: none)',
   );
 
-export const offering = (): Option[] => [
-  expose(),
-  allowReverse(),
-  repeatable('--allow-peer <[NAME=]KEY>', 'let this peer in by its public key or Tox ID, without a ticket'),
-  repeatable('--deny-peer <KEY>', 'keep this peer out, whatever ticket it has; repeatable'),
-  qr(),
-];
+const accessOptions = (): Option[] =>
+  group('Access', [
+    expose(),
+    allowReverse(),
+    repeatable('--allow-peer <[NAME=]KEY>', 'accept this public key or Tox ID without a ticket; repeatable'),
+    repeatable('--deny-peer <KEY>', 'reject this peer, even with a valid ticket; repeatable'),
+    qr(),
+  ]);
 
 export const ticketFile = (): Option =>
-  new Option('--ticket-file <FILE>', 'read the ticket from FILE: it does not show in the list of processes');
+  new Option('--ticket-file <FILE>', 'read the ticket from FILE, which keeps it out of the process list');
 
-export const forwards = (): Option[] => [
-  repeatable(
-    '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
-    'forward a local port; repeatable; port 0 takes a free one; a path may stand for either end',
-  ),
-  repeatable(
-    '-D, --dynamic <[BIND:]PORT>',
-    'SOCKS5 and HTTP CONNECT proxy; the far end dials what its clients name; repeatable',
-  ),
-  repeatable(
-    '-R, --reverse <[BIND:]PORT:HOST:HOSTPORT>',
-    'have the listener open a port that leads to HOST of this end, where it allows that; repeatable',
-  ),
-  repeatable(
-    '--udp-forward <[BIND:]PORT:HOST:HOSTPORT>',
-    'forward UDP datagrams; any may get lost, none is sent twice; repeatable',
-  ),
-];
+export const forwards = (): Option[] =>
+  group('Forwards', [
+    repeatable(
+      '-L, --local <[BIND:]PORT:HOST:HOSTPORT>',
+      'forward a local port; port 0 takes a free one; either end may be a socket path; repeatable',
+    ),
+    repeatable(
+      '-D, --dynamic <[BIND:]PORT>',
+      'run a SOCKS5 and HTTP CONNECT proxy; the listener dials the targets that its clients name; repeatable',
+    ),
+    repeatable(
+      '-R, --reverse <[BIND:]PORT:HOST:HOSTPORT>',
+      'ask the listener to open a port that leads to HOST on this side; it must allow that; repeatable',
+    ),
+    repeatable(
+      '--udp-forward <[BIND:]PORT:HOST:HOSTPORT>',
+      'forward UDP datagrams; like all UDP, they may get lost; repeatable',
+    ),
+  ]);
 
-export const credentials = (): Option[] => [
-  new Option('--socks-user <NAME>', 'user name that clients of -D must give; with --socks-password-file'),
-  new Option('--socks-password-file <FILE>', 'file whose first line is the password to it'),
-];
+export const credentials = (): Option[] =>
+  group('Forwards', [
+    new Option(
+      '--socks-user <NAME>',
+      'require this user name from clients of -D; needs --socks-password-file',
+    ),
+    new Option('--socks-password-file <FILE>', 'require the password in the first line of FILE'),
+  ]);
 
-export const forwarding = (): Option[] => [
-  ...forwards(),
-  ...credentials(),
-  new Option('-W, --stdio <HOST:PORT>', 'join stdin and stdout to this target, as for ssh -o ProxyCommand'),
-  new Option('-p, --local-port <PORT>', 'local port for the PORT named (default: the same, or a free one)'),
-];
+const stdioAndProgram = (): Option[] =>
+  group('Forwards', [
+    new Option('-W, --stdio <HOST:PORT>', 'connect stdin and stdout to this target, for ssh -o ProxyCommand'),
+    new Option('-p, --local-port <PORT>', 'local port for PORT (default: the same port, or a free one)'),
+    new Option('--exec <COMMAND>', "run COMMAND in the system's shell once the tunnel is up; end with it"),
+    new Option('--wait <SECONDS>', 'give up when the tunnel is not up in time (default: wait forever)'),
+  ]);
 
 /** Limits of what a peer may ask of a listener, or of a connector. */
-export const limits = (of: 'listener' | 'connector'): Option[] =>
-  LIMIT_FLAGS.filter((limit) => of === 'listener' || limit.of === undefined).map(
-    ({ flag, value, help: what, print, limit }) =>
-      new Option(`${flag} <${value}>`, `${what} (default: ${print(DEFAULT_LIMITS[limit])})`),
+const limits = (of: 'listener' | 'connector'): Option[] =>
+  group(
+    'Limits',
+    LIMIT_FLAGS.filter((limit) => of === 'listener' || limit.of === undefined).map(
+      ({ flag, value, help: what, print, limit }) =>
+        new Option(`${flag} <${value}>`, `${what} (default: ${print(DEFAULT_LIMITS[limit])})`),
+    ),
   );
 
-export const nodeList = (): Option[] => [
-  repeatable('--bootstrap <HOST:PORT:KEY>', 'join by this node instead of the public ones; repeatable'),
-  repeatable(
-    '--nodes <FILE>',
-    'join by the nodes of this file (the form of nodes.tox.chat/json); repeatable',
-  ),
-];
+export const nodeList = (): Option[] =>
+  group('Network', [
+    repeatable('--bootstrap <HOST:PORT:KEY>', 'join through this node, not the public ones; repeatable'),
+    repeatable(
+      '--nodes <FILE>',
+      'join through the nodes in FILE (JSON, as nodes.tox.chat/json has it); repeatable',
+    ),
+  ]);
 
-export const binding = (): Option[] => [
-  new Option('--no-lan', 'do not look for peers on the local network'),
-  new Option('--bind <ADDRESS>', 'numeric address for the Tox sockets (default: all)'),
-];
+export const binding = (): Option[] =>
+  group('Network', [
+    new Option('--no-lan', 'do not look for peers on the local network'),
+    new Option('--bind <ADDRESS>', 'bind the Tox sockets to this numeric address (default: all)'),
+  ]);
 
-export const proxy = (): Option[] => [
-  new Option(
-    '--proxy <URL>',
-    'reach the network through this proxy alone, without UDP: socks5://[USER@]HOST:PORT or http://…',
-  ),
-  new Option('--proxy-password-file <FILE>', "file whose first line is the proxy's password"),
-];
+export const proxy = (): Option[] =>
+  group('Network', [
+    new Option(
+      '--proxy <URL>',
+      'reach the network only through this proxy, without UDP: socks5://[USER@]HOST:PORT or http://…',
+    ),
+    new Option('--proxy-password-file <FILE>', "read the proxy's password from the first line of FILE"),
+  ]);
 
 export const sockets = (): Option[] => [
   ...nodeList(),
-  new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
-  new Option('--no-udp', 'use TCP relays only'),
+  ...group('Network', [
+    new Option('--udp-port <N[-M]>', 'UDP port or range (default: 33445-33545, then any)'),
+    new Option('--no-udp', 'use TCP relays only'),
+  ]),
   ...proxy(),
   ...binding(),
 ];
 
-export const network = (): Option[] => [
+const network = (): Option[] => [
   ...sockets(),
-  new Option('--metrics <[BIND:]PORT>', 'serve figures for Prometheus at http://BIND:PORT/metrics'),
-  new Option('--patience <SECONDS>', 'how long connections wait for a peer that is away (default: 300)'),
+  ...group('Network', [
+    new Option('--metrics <[BIND:]PORT>', 'serve Prometheus metrics at http://BIND:PORT/metrics'),
+    new Option('--patience <SECONDS>', 'how long connections wait for an offline peer (default: 300)'),
+  ]),
 ];
 
 export const stateFolder = (): Option =>
-  new Option('--state <DIR>', "folder of the identity (default: the platform's)");
+  new Option('--state <DIR>', 'state folder (default: that of the platform)').helpGroup('State:');
 
 export const passphrase = (): Option =>
   new Option(
     '--passphrase-file <FILE>',
-    'encrypt the state file with the passphrase in FILE, and open it with it',
-  );
-
-export const transfer = (): Option[] => [
-  new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE, or - for stdout'),
-  new Option('--import <FILE>', 'take the identity from FILE, or - for stdin; never overwrites one'),
-  new Option('--replace', 'with --import: keep the identity that is there in a file beside it'),
-  new Option(
-    '--new-passphrase-file <FILE>',
-    'encrypt the state files with the passphrase in FILE from now on',
-  ),
-  new Option('--remove-passphrase', 'encrypt the state files no longer'),
-];
+    'encrypt and decrypt the state files with the passphrase in FILE',
+  ).helpGroup('State:');
 
 export const state = (): Option[] => [
   stateFolder(),
   passphrase(),
-  new Option('--ephemeral', 'use an identity for this run alone, and save nothing'),
+  ...group('State', [new Option('--ephemeral', 'use a new identity for this run, and save nothing')]),
 ];
 
-export const output_ = (): Option[] => [
-  new Option('--config <FILE>', 'take options from FILE (JSON); those that stand here count more'),
-  new Option('--json', 'tell programs what happens: one JSON event a line on stdout'),
-  new Option('-v, --verbose', 'tell more; repeatable: -v, -vv, -vvv')
-    .default(0, 'errors and events')
-    .argParser((_value: string, previous: number) => previous + 1),
-  new Option('-q, --quiet', 'tell people errors only'),
+export const output = (): Option[] =>
+  group('General', [
+    new Option('--config <FILE>', 'read options from FILE (JSON); the command line overrides them'),
+    new Option('--json', 'print one JSON event per line on stdout'),
+    new Option('-v, --verbose', 'print more; repeatable: -v, -vv, -vvv')
+      .default(0, 'errors and events')
+      .argParser((_value: string, previous: number) => previous + 1),
+    new Option('-q, --quiet', 'print errors only'),
+  ]);
+
+/** All options of `listen`. */
+export const listenOptions = (): Option[] => [
+  ...accessOptions(),
+  ...limits('listener'),
+  ...network(),
+  ...state(),
+  ...output(),
+];
+
+/** All options of `connect`. */
+export const connectOptions = (): Option[] => [
+  ticketFile(),
+  ...forwards(),
+  ...credentials(),
+  ...stdioAndProgram(),
+  ...limits('connector'),
+  ...network(),
+  ...state(),
+  ...output(),
 ];

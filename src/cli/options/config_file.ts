@@ -8,22 +8,21 @@ import {
   type ConfigKind,
   type ConfigOption,
   type ConfigSections,
-  configSections,
   isRuleOption,
 } from './config_options.js';
-import { usage } from './flags.js';
 import { readBoundedFile } from './read_bounded.js';
+import { usage } from './usage.js';
 
 const MAX_FILE_BYTES = 1024 * 1024;
 
-/** What the file says about one option, as commander would have it. */
+/** The value of one option in the file, as commander stores it. */
 interface Setting {
   readonly name: string;
-  /** Undefined where the default shall stay, whatever the section for all says. */
+  /** Undefined keeps the default, whatever the section `all` says. */
   readonly value: unknown;
 }
 
-/** A member of an object in the file, and where its name stands: `FILE:LINE:COLUMN`. */
+/** A member of an object in the file, with the place of its name: `FILE:LINE:COLUMN`. */
 interface Entry {
   readonly value: ValueNode;
   readonly place: string;
@@ -40,30 +39,34 @@ const VALUES: Readonly<Record<ConfigKind, v.GenericSchema<unknown, unknown>>> = 
 
 const EXPECTED: Readonly<Record<ConfigKind, string>> = {
   flag: 'true or false',
-  text: 'a text or a whole number',
-  list: 'a list of texts or whole numbers',
+  text: 'a string or a whole number',
+  list: 'a list of strings or whole numbers',
   count: 'a number from 0 to 3',
 };
 
 /**
- * Gives a command the options that the file of `--config` has for it; those of the command line count more,
- * and a list there takes the place of the file's.
+ * Sets the options of a command from the file of `--config`. The command line overrides the file; a list
+ * there replaces the list of the file.
  *
- * @param command what is about to be run: `program` itself for the short forms
+ * @param command the command that is about to run: `program` itself for the short forms
+ * @param sections the keys that the file may have
  * @throws {TunnelError} ERR_USAGE
  */
-export async function applyConfig(program: Command, command: Command): Promise<void> {
-  const file: unknown = command.getOptionValue('config') ?? program.getOptionValue('config');
-  if (typeof file !== 'string') return;
+export async function applyConfig(
+  program: Command,
+  command: Command,
+  file: string,
+  sections: ConfigSections,
+): Promise<void> {
   const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_FILE_BYTES });
-  const settings = readConfig(bytes.toString('utf8'), file, configSections(program));
+  const settings = readConfig(bytes.toString('utf8'), file, sections);
   for (const { name, value } of settings.get(sectionOf(program, command)) ?? []) {
     const isGiven = [command, program].some((where) => where.getOptionValueSource(name) === 'cli');
     if (!isGiven && value !== undefined) command.setOptionValueWithSource(name, value, 'config');
   }
 }
 
-/** The command that a short form stands for. */
+/** The name of the command; for a short form, of the command that it abbreviates. */
 function sectionOf(program: Command, command: Command): string {
   if (command !== program) return command.name();
   const connects = program.args.length > 0 || program.getOptionValue('ticketFile') !== undefined;
@@ -71,11 +74,11 @@ function sectionOf(program: Command, command: Command): string {
 }
 
 /**
- * Reads all of a configuration, so that a mistake is found whatever command is run. Errors name keys
- * and places, never values: one of them may be a password.
+ * Parses a whole configuration, so that every command reports every mistake. Errors name keys and places but
+ * no values, since a value may be a password.
  *
- * @param sections what it may hold
- * @returns what counts for each command
+ * @param sections the keys that the file may have
+ * @returns the settings of each command
  * @throws {TunnelError} ERR_USAGE
  */
 export function readConfig(
@@ -88,7 +91,7 @@ export function readConfig(
     if (name === '$schema') continue;
     const options = sections.get(name);
     if (options === undefined)
-      throw fault(place, `${quoted(name)} is no command${didYouMean(name, sections.keys())}`);
+      throw fault(place, `${quoted(name)} is not a command${didYouMean(name, sections.keys())}`);
     found.set(name, settingsIn(value, name, options, file));
   }
   const general = found.get(ALL) ?? new Map<string, Setting>();
@@ -123,15 +126,15 @@ function settingsIn(
 
 function settingOf({ option }: ConfigOption, value: unknown): unknown {
   if (value === false) return undefined;
-  // An empty list of rules opens nothing, while their default may open something.
+  // An empty list of rules opens nothing, but the default may open something.
   if (Array.isArray(value) && value.length === 0) return isRuleOption(option) ? value : undefined;
   return option.negate ? false : value;
 }
 
-/** The file's one value, once it is known to be JSON. */
+/** Parses the file and returns its root value. */
 function rootOf(text: string, file: string): ValueNode {
   try {
-    // The parser below lets control characters in strings pass.
+    // The parser below accepts control characters in strings.
     JSON.parse(text);
     return parse(text, { mode: 'json' }).body;
   } catch (error) {
@@ -141,10 +144,10 @@ function rootOf(text: string, file: string): ValueNode {
   }
 }
 
-/** The words of the engine and the parser repeat a piece of the text, so only their place is taken. */
+/** Messages of the engine and the parser quote the file, so only the place is used. */
 function notJson(text: string, file: string, error: unknown): TunnelError {
   const place = placeIn(text) ?? /\bline (\d+) column (\d+)/.exec(String(error))?.slice(1).join(':');
-  return fault(place === undefined ? file : `${file}:${place}`, 'it is not JSON from here on');
+  return fault(place === undefined ? file : `${file}:${place}`, 'invalid JSON from here on');
 }
 
 function placeIn(text: string): string | undefined {
@@ -158,14 +161,14 @@ function placeIn(text: string): string | undefined {
 }
 
 function entriesOf(node: ValueNode, file: string): ReadonlyMap<string, Entry> {
-  if (node.type !== 'Object') throw fault(placeOf(node, file), 'an object is expected');
+  if (node.type !== 'Object') throw fault(placeOf(node, file), 'expected an object');
   const entries = new Map<string, Entry>();
   for (const { name, value } of node.members) {
     const key = nameOf(name);
     const place = placeOf(name, file);
     const first = entries.get(key);
     if (first !== undefined)
-      throw fault(place, `${quoted(key)} is set a second time, after ${first.place}; keep one of the two`);
+      throw fault(place, `${quoted(key)} is set twice, first at ${first.place}; keep one of the two`);
     entries.set(key, { value, place });
   }
   return entries;

@@ -1,40 +1,43 @@
 import type { Command, Option } from 'commander';
 import { isRepeatable } from './grammar.js';
 
-/** The section of a configuration that counts for every command that has the option. */
+/** The section of a configuration that applies to every command with the option. */
 export const ALL = 'all';
 
-/** How the value of an option is written in JSON: true or false, a text, a list of them, or a number of times. */
+/** The JSON form of an option's value: a boolean, a text, a list of texts, or a count. */
 export type ConfigKind = 'flag' | 'text' | 'list' | 'count';
 
 /** One key of a section. */
 export interface ConfigOption {
-  /** The long name without its dashes, as `no-udp`. */
+  /** The long name without its dashes, such as `no-udp`. */
   readonly key: string;
   readonly kind: ConfigKind;
   readonly option: Option;
 }
 
-/** What is to be done this once is no setting: it would be done again with every call. */
-const ONLY_TYPED: Readonly<Record<string, readonly string[]>> = { rule: ['allow-reverse'] };
+/** Options that act once are not settings: from a file they would act on every call. */
+const COMMAND_LINE_ONLY: Readonly<Record<string, readonly string[]>> = { rule: ['allow-reverse'] };
 
 export type ConfigSections = ReadonlyMap<string, ReadonlyMap<string, ConfigOption>>;
 
-/** What a configuration may hold: all that the options of the grammar do, by command. */
+/** Returns the keys that a configuration may have, by command. */
 export function configSections(program: Command): ConfigSections {
   const sections = new Map<string, ReadonlyMap<string, ConfigOption>>();
   const all = new Map<string, ConfigOption>();
   sections.set(ALL, all);
   for (const command of program.commands) {
-    const typed = ['config', ...(ONLY_TYPED[command.name()] ?? [])];
-    const options = command.options.map(configOption).filter(({ key }) => !typed.includes(key));
+    const excluded = ['config', ...(COMMAND_LINE_ONLY[command.name()] ?? [])];
+    const options = command.options.map(configOption).filter(({ key }) => !excluded.includes(key));
     for (const option of options) if (!all.has(option.key)) all.set(option.key, option);
     sections.set(command.name(), new Map(options.map((option) => [option.key, option])));
   }
   return sections;
 }
 
-/** Whether the option holds rules: an empty list of them opens nothing, unlike no list at all. */
+/**
+ * True for options that hold rules: an empty list of rules opens nothing, but a missing list may open
+ * something.
+ */
 export function isRuleOption(option: Option): boolean {
   return ['expose', 'allowReverse'].includes(option.attributeName());
 }
@@ -47,4 +50,39 @@ function kindOf(option: Option): ConfigKind {
   if (isRepeatable(option)) return 'list';
   if (option.required || option.optional) return 'text';
   return typeof option.defaultValue === 'number' ? 'count' : 'flag';
+}
+
+const TEXT = { type: ['string', 'integer'] };
+
+const SCHEMAS: Readonly<Record<ConfigKind, object>> = {
+  flag: { type: 'boolean' },
+  text: TEXT,
+  list: { type: 'array', items: TEXT },
+  count: { type: 'integer', minimum: 0, maximum: 3 },
+};
+
+/** The JSON schema of a `--config` file. */
+export function configSchema(program: Command): object {
+  const sections = [...configSections(program)].map(([name, options]) => [name, schemaOf(options)] as const);
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'tox-wasm-tunnel --config',
+    description: 'Options by command. The section "all" applies to every command that has the option.',
+    type: 'object',
+    properties: { $schema: { type: 'string' }, ...Object.fromEntries(sections) },
+    additionalProperties: false,
+  };
+}
+
+function schemaOf(section: ReadonlyMap<string, ConfigOption>): object {
+  return {
+    type: 'object',
+    properties: Object.fromEntries(
+      [...section.values()].map(({ key, kind, option }) => [
+        key,
+        { description: option.description, ...SCHEMAS[kind] },
+      ]),
+    ),
+    additionalProperties: false,
+  };
 }

@@ -1,11 +1,11 @@
 import { isIP } from 'node:net';
-import { TunnelError } from '../../core/errors.js';
 import type { Ports } from '../../index.js';
 import type { Verbosity } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
-import type { NetworkProxyFlags } from './network_proxy.js';
+import type { NetworkProxyFlags } from './proxies.js';
+import { usage } from './usage.js';
 
-/** The options of the output, as commander reads them. */
+/** The output options, as commander stores them. */
 export interface OutputFlags {
   readonly json?: boolean;
   readonly verbose: number;
@@ -43,37 +43,34 @@ export interface PatienceFlags {
 }
 
 export function verbosityOf({ json, verbose, quiet }: OutputFlags): Verbosity {
-  if (quiet === true && verbose > 0) throw usage('-q and -v contradict each other');
+  if (quiet === true && verbose > 0) throw usage('-q and -v cannot be combined');
   return { json: json === true, verbose, quiet: quiet === true };
 }
 
-/** Undefined for an ephemeral identity. */
+/** Returns undefined with `--ephemeral`. */
 export async function stateFolderOf(
   { state, ephemeral }: StateFlags,
   io: CliIo,
 ): Promise<string | undefined> {
   if (ephemeral !== true) return state ?? (await io.stateFolder());
-  if (state !== undefined) throw usage('--state and --ephemeral contradict each other');
+  if (state !== undefined) throw usage('--state and --ephemeral cannot be combined');
   return undefined;
 }
 
-/** Where the tox sockets bind, and what they look for on the way. */
 export function networkOf({ bind, lan }: NetworkFlags): { bindAddress?: string; lanDiscovery?: boolean } {
   if (bind !== undefined && isIP(bind) === 0) {
-    throw usage(
-      `--bind ${JSON.stringify(bind)} is no numeric address; it looks like 192.0.2.1 or 2001:db8::1`,
-    );
+    throw usage(`--bind ${JSON.stringify(bind)} is not a numeric address, such as 192.0.2.1 or 2001:db8::1`);
   }
   return { ...(bind === undefined ? {} : { bindAddress: bind }), ...(lan ? {} : { lanDiscovery: false }) };
 }
 
 export function udpOf({ udp, udpPort }: UdpFlags): { udp?: boolean; udpPorts?: Ports } {
   if (udpPort === undefined) return udp ? {} : { udp: false };
-  if (!udp) throw usage('--udp-port and --no-udp contradict each other');
+  if (!udp) throw usage('--udp-port and --no-udp cannot be combined');
   return { udpPorts: portsOf(udpPort, '--udp-port') };
 }
 
-/** A day: longer than any outage worth waiting for, and far from what timers can't count. */
+/** One day: longer than any outage worth waiting for, and far below the limit of timers. */
 const MAX_SECONDS = 86_400;
 
 export function patienceOf({ patience }: PatienceFlags): { patienceMs?: number } {
@@ -81,51 +78,47 @@ export function patienceOf({ patience }: PatienceFlags): { patienceMs?: number }
   return { patienceMs: millisecondsOf(patience, '--patience', 0) };
 }
 
-/** @param leastSeconds what it must be at least */
+/** Parses a number of whole seconds, `leastSeconds` or more. */
 export function millisecondsOf(text: string, option: string, leastSeconds: number): number {
   const seconds = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (!(seconds >= leastSeconds && seconds <= MAX_SECONDS)) {
     throw usage(
-      `${option} ${JSON.stringify(text)} is no number of seconds from ${leastSeconds} to ${MAX_SECONDS}`,
+      `${option} ${JSON.stringify(text)} is not a number of seconds from ${leastSeconds} to ${MAX_SECONDS}`,
     );
   }
   return seconds * 1000;
 }
 
-/** `33445`, or an inclusive range as `33445-33545`; 0 lets the system choose. */
+/** Parses `33445` or an inclusive range such as `33445-33545`. With 0 the system chooses. */
 export function portsOf(text: string, option: string): Ports {
   const [first = '', last = first, ...rest] = text.split('-');
   const from = portNumber(first);
   const to = portNumber(last);
   if (rest.length > 0 || from === undefined || to === undefined || from > to) {
     throw usage(
-      `${option} ${JSON.stringify(text)} is neither a port (0 to 65535) nor a range as 33445-33545`,
+      `${option} ${JSON.stringify(text)} is neither a port (0 to 65535) nor a range such as 33445-33545`,
     );
   }
   return { from, to };
 }
 
-/** 0 lets the system choose. */
+/** Parses a port. With 0 the system chooses. */
 export function portOf(text: string, option: string): number {
   const port = portNumber(text);
   if (port === undefined)
-    throw usage(`${option} ${JSON.stringify(text)} is no port; a port is a number from 0 to 65535`);
+    throw usage(`${option} ${JSON.stringify(text)} is not a port, a number from 0 to 65535`);
   return port;
 }
 
 /** The value of `--expose` that opens nothing. */
 const NO_TARGET = 'none';
 
-/** The rules of `--expose`; undefined without the option. @throws {TunnelError} ERR_USAGE */
+/** Returns the rules of `--expose`; undefined without the option. @throws {TunnelError} ERR_USAGE */
 export function exposedBy(expose: readonly string[] | undefined): readonly string[] | undefined {
   if (expose?.includes(NO_TARGET) !== true) return expose;
   if (expose.some((text) => text !== NO_TARGET))
-    throw usage('--expose none and other --expose options contradict each other; keep one kind');
+    throw usage('--expose none cannot be combined with other --expose options; keep one kind');
   return [];
-}
-
-export function usage(what: string): TunnelError {
-  return new TunnelError('ERR_USAGE', what);
 }
 
 function portNumber(text: string): number | undefined {

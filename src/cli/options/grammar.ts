@@ -1,25 +1,13 @@
+import { isAbsolute, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { usage } from './flags.js';
-
-/** A command of the program, with its examples below its options. */
-export function subcommand(program: Command, name: string, description: string, examples: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .helpOption('-h, --help', 'show this help')
-    .addHelpText('after', examples);
-}
-
-export function addOptions(command: Command, ...options: readonly Option[]): void {
-  for (const option of options) command.addOption(option);
-}
+import { usage } from './usage.js';
 
 /**
- * The options of a subcommand, with those that stand before its name: `-v id` is `id -v`. One
- * that the subcommand does not have is refused, as it would be after the name.
+ * Returns the options of a subcommand, including those before its name: `-v id` equals `id -v`. An option
+ * that the subcommand does not have is rejected in either place.
  */
-export function merged<Flags>(program: Command, command: Command): Flags {
-  const flags = command.opts();
+export function merged(program: Command, command: Command): Record<string, unknown> {
+  const flags: Record<string, unknown> = command.opts();
   const known = new Set(command.options.map((option) => option.attributeName()));
   for (const option of program.options) {
     const name = option.attributeName();
@@ -31,8 +19,7 @@ export function merged<Flags>(program: Command, command: Command): Flags {
     else if (typeof outer === 'number' && typeof inner === 'number') flags[name] = outer + inner;
     else if (command.getOptionValueSource(name) !== 'cli') flags[name] = outer;
   }
-  // Commander knows the options by their text alone; Flags has what is added beside it.
-  return flags as Flags;
+  return flags;
 }
 
 const collect = (value: string, previous: readonly string[] | undefined): string[] => [
@@ -40,9 +27,35 @@ const collect = (value: string, previous: readonly string[] | undefined): string
   value,
 ];
 
-/** Whether {@link repeatable} made it. */
-export const isRepeatable = (option: Option): boolean => option.parseArg === collect;
-
-/** An option whose values are collected in the order given. */
+/** An option that may be given several times. Its values keep their order. */
 export const repeatable = (flags: string, description: string): Option =>
   new Option(flags, description).argParser(collect);
+
+/** True for options made by {@link repeatable}. */
+export const isRepeatable = (option: Option): boolean => option.parseArg === collect;
+
+/** True when the value of an option names a file or folder. */
+export function isPathOption(option: Option): boolean {
+  return /<(FILE|DIR)>/.test(option.flags);
+}
+
+/**
+ * Turns flags back into arguments, for another call of this program in any folder: paths become absolute.
+ *
+ * @param flags by attribute name, as commander stores them
+ */
+export function wordsOf(options: readonly Option[], flags: Readonly<Record<string, unknown>>): string[] {
+  return options.flatMap((option) => {
+    const value = flags[option.attributeName()];
+    const name = option.long ?? option.flags;
+    if (option.negate) return value === false ? [name] : [];
+    if (typeof value === 'boolean') return value ? [name] : [];
+    if (typeof value === 'number') return Array.from({ length: value }, () => name);
+    const texts: unknown[] = Array.isArray(value) ? value : value === undefined ? [] : [value];
+    return texts.flatMap((text) => [name, isPathOption(option) ? absolute(String(text)) : String(text)]);
+  });
+}
+
+function absolute(path: string): string {
+  return isAbsolute(path) ? path : resolve(path);
+}

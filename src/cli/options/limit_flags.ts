@@ -1,20 +1,20 @@
 import { LIMIT_RANGES, type Limits } from '../../core/peer_limits.js';
-import { usage } from './flags.js';
+import { usage } from './usage.js';
 
-/** How the command line names and writes one limit. */
+/** The option for one limit. */
 interface LimitFlag {
   readonly flag: `--${string}`;
-  /** As commander calls it. */
+  /** The attribute name of the option. */
   readonly name: keyof LimitFlags;
   readonly limit: keyof Limits;
   readonly value: 'N' | 'BYTES' | 'SECONDS';
-  /** If missing, it also applies to a connector, for what its listener asks of it. */
+  /** If missing, the limit also applies to a connector, for what its listener asks of it. */
   readonly of?: 'listener';
   readonly help: string;
   print(value: number): string;
 }
 
-/** The texts of the options, as commander reads them. */
+/** The values of the options, as commander stores them. */
 export interface LimitFlags {
   readonly maxPeers?: string;
   readonly maxStreams?: string;
@@ -40,7 +40,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     limit: 'maxPeers',
     value: 'N',
     of: 'listener',
-    help: 'peers at once',
+    help: 'peers at the same time',
     print: count,
   },
   {
@@ -48,7 +48,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxStreams',
     limit: 'maxStreams',
     value: 'N',
-    help: 'connections of a peer at once; others wait for one to end',
+    help: 'connections per peer at the same time; others wait',
     print: count,
   },
   {
@@ -56,7 +56,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxOpensPerSecond',
     limit: 'maxOpensPerSecond',
     value: 'N',
-    help: 'connections that a peer may open a second; others wait',
+    help: 'connections that a peer may open per second; others wait',
     print: count,
   },
   {
@@ -65,7 +65,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     limit: 'maxReversePorts',
     value: 'N',
     of: 'listener',
-    help: 'ports that a peer may have open here by -R',
+    help: 'ports that a peer may open here with -R',
     print: count,
   },
   {
@@ -73,7 +73,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxDials',
     limit: 'maxDials',
     value: 'N',
-    help: 'dials under way for a peer at once, half of them to one target; others wait up to 10 s',
+    help: 'dials in progress per peer, at most half to one target; others wait up to 10 s',
     print: count,
   },
   {
@@ -81,7 +81,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxStreamBuffer',
     limit: 'maxStreamBufferBytes',
     value: 'BYTES',
-    help: 'what may wait in a connection, as 512K or 16M',
+    help: 'buffer per connection, such as 512K or 16M',
     print: bytes,
   },
   {
@@ -89,7 +89,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxPeerBuffer',
     limit: 'maxPeerBufferBytes',
     value: 'BYTES',
-    help: "what may wait in all of a peer's connections",
+    help: 'buffer for all connections of a peer',
     print: bytes,
   },
   {
@@ -98,7 +98,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     limit: 'handshakeTimeoutMs',
     value: 'SECONDS',
     of: 'listener',
-    help: 'after which a friend without a handshake is dropped',
+    help: 'drop a friend that has not completed the handshake by then',
     print: seconds,
   },
   {
@@ -107,7 +107,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     limit: 'idleTimeoutMs',
     value: 'SECONDS',
     of: 'listener',
-    help: 'after which a session without connections is ended, 0: never',
+    help: 'end a session that has had no connections for so long; 0: never',
     print: seconds,
   },
   {
@@ -115,19 +115,14 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxControlFrames',
     limit: 'maxControlFramesPerSecond',
     value: 'N',
-    help: 'frames without data that a peer may send a second',
+    help: 'frames without data that a peer may send per second',
     print: count,
   },
 ];
 
 const FACTORS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: MIB, G: 1024 * MIB };
 
-/** The first option among them that only a listener has. */
-export function listenerLimitIn(flags: LimitFlags): string | undefined {
-  return LIMIT_FLAGS.find(({ of, name }) => of === 'listener' && flags[name] !== undefined)?.flag;
-}
-
-/** The limits that the options name. */
+/** Returns the limits that the options set. */
 export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {
   const limits: { -readonly [Name in keyof Limits]?: number } = {};
   for (const { flag, name, limit, value } of LIMIT_FLAGS) {

@@ -1,13 +1,14 @@
 import type { CliIo } from '../process/io.js';
 import { PASSPHRASE_VARIABLE } from '../process/secret_variables.js';
-import { type StateFlags, usage } from './flags.js';
+import type { StateFlags } from './flags.js';
 import { readBoundedFile } from './read_bounded.js';
+import { usage } from './usage.js';
 
 const MAX_PASSPHRASE_BYTES = 4096;
 
 /**
- * The passphrase of the state files, from the file that the options name or else from the
- * environment; undefined without either. An end of line at its end is none of it.
+ * Returns the passphrase of the state files from `--passphrase-file` or the environment; undefined without
+ * either. One line end after the passphrase is ignored.
  *
  * @throws {TunnelError} ERR_USAGE
  */
@@ -15,26 +16,26 @@ export async function passphraseOf(
   { passphraseFile, ephemeral }: Pick<StateFlags, 'passphraseFile' | 'ephemeral'>,
   io: CliIo,
 ): Promise<Uint8Array | undefined> {
-  const fromEnvironment = variableOf(io);
-  // From the environment it may still open the names.
+  const fromEnvironment = environmentPassphrase(io);
+  // The environment variable is allowed with --ephemeral: it may decrypt the names.
   if (ephemeral === true && passphraseFile !== undefined)
-    throw usage('--passphrase-file and --ephemeral contradict each other');
+    throw usage('--passphrase-file and --ephemeral cannot be combined');
   if (passphraseFile !== undefined) return readPassphrase(passphraseFile);
   return fromEnvironment === undefined
     ? undefined
     : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
 }
 
-/** What lay in the environment of a command, which several parts of it may ask for. */
-const variables = new WeakMap<CliIo, string | undefined>();
+/** The variable can be taken only once, but several parts of a command ask for it. */
+const taken = new WeakMap<CliIo, string | undefined>();
 
-/** The passphrase in the environment of a command, however often it is asked for. */
-export function variableOf(io: CliIo): string | undefined {
-  if (!variables.has(io)) variables.set(io, io.takeEnv(PASSPHRASE_VARIABLE));
-  return variables.get(io);
+/** Returns the passphrase in the environment of a command, on every call. */
+export function environmentPassphrase(io: CliIo): string | undefined {
+  if (!taken.has(io)) taken.set(io, io.takeEnv(PASSPHRASE_VARIABLE));
+  return taken.get(io);
 }
 
-/** The passphrase in a file. @throws {TunnelError} ERR_USAGE */
+/** Reads a passphrase from a file. @throws {TunnelError} ERR_USAGE */
 export async function readPassphrase(file: string): Promise<Uint8Array> {
   return checked(await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES }), file);
 }
@@ -45,7 +46,7 @@ function checked(bytes: Buffer, origin: string): Uint8Array {
   if (bytes[end - 1] === CARRIAGE_RETURN) end--;
   if (end === 0) throw usage(`${origin}: the passphrase is empty`);
   if (end > MAX_PASSPHRASE_BYTES)
-    throw usage(`${origin}: a passphrase has at most ${MAX_PASSPHRASE_BYTES} bytes`);
+    throw usage(`${origin}: the passphrase has more than ${MAX_PASSPHRASE_BYTES} bytes`);
   return Uint8Array.from(bytes.subarray(0, end));
 }
 

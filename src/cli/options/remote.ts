@@ -6,35 +6,35 @@ import { namesFileOf, readNames } from '../../state/names_file.js';
 import { PROGRAM } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
-import { usage } from './flags.js';
 import { passphraseOf } from './passphrase.js';
 import { readBounded, readBoundedFile } from './read_bounded.js';
+import { usage } from './usage.js';
 
 const MAX_BYTES = 4096;
-/** In the place of a ticket: it is read from standard input. */
+/** In place of a ticket: read the ticket from standard input. */
 export const STDIN = '-';
 
-/** Whom to connect to, and what of the words beside it is the target. */
+/** The listener to connect to, and the target among the words of the command line. */
 export interface Remote {
   readonly remote: Ticket | ToxId;
   readonly target: string | undefined;
 }
 
-/** Where a ticket may come from beside the command line. */
+/** Other sources of a ticket than the command line. */
 export interface RemoteFlags {
   readonly ticketFile?: string;
-  /** Folder of the names. Default: the platform's. */
+  /** The folder of the names file. Default: that of the platform. */
   readonly state?: string;
-  /** Opens the names where they are encrypted. */
+  /** Decrypts the names file. */
   readonly passphraseFile?: string;
   readonly ephemeral?: boolean;
 }
 
 /**
- * Finds the ticket or Tox ID: on the command line or by its name there, in a file, on standard input or
- * in the environment. Where it is none of the words, the first of them is the target.
+ * Finds the ticket or Tox ID: on the command line, literally or by name, in a file, on standard input or in
+ * the environment. When it is not on the command line, the first word there is the target.
  *
- * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID, ERR_USAGE; where a name is looked up also
+ * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID, ERR_USAGE; for a name also
  *   ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
 export async function remoteOf(
@@ -43,15 +43,15 @@ export async function remoteOf(
   second: string | undefined,
   flags: RemoteFlags,
 ): Promise<Remote> {
-  if (first === undefined || !looksLikeName(first)) return writtenRemote(io, first, second, flags);
-  // What may lie in the environment has no business here any more.
+  if (first === undefined || !looksLikeName(first)) return literalRemote(io, first, second, flags);
+  // A name overrides the environment. Discard the secret there.
   io.takeEnv(TICKET_VARIABLE);
   if (flags.ticketFile !== undefined) throw twoTickets();
   return { remote: await named(io, first, flags), target: second };
 }
 
 /** {@link remoteOf} without names. */
-export async function writtenRemote(
+export async function literalRemote(
   io: CliIo,
   first: string | undefined,
   second: string | undefined,
@@ -66,13 +66,13 @@ export async function writtenRemote(
   const text = ticketFile === undefined ? fromEnvironment : await readFile(ticketFile);
   if (text === undefined) {
     throw usage(
-      `whom to connect to is missing: a ticket, a name (${PROGRAM} list), - to read a ticket from standard input, --ticket-file FILE, or ${TICKET_VARIABLE}`,
+      `the ticket is missing: give a ticket, a name (${PROGRAM} list), - to read the ticket from standard input, --ticket-file FILE, or ${TICKET_VARIABLE}`,
     );
   }
   return { remote: parseRemote(text), target: first };
 }
 
-/** A ticket or Tox ID as {@link parseRemote} reads it again. */
+/** Formats a ticket or Tox ID; {@link parseRemote} reads it back. */
 export function remoteText(remote: Ticket | ToxId): string {
   return isTicket(remote) ? formatTicket(remote) : formatToxId(remote);
 }
@@ -86,7 +86,7 @@ async function named(io: CliIo, word: string, flags: RemoteFlags): Promise<Ticke
   const text = (await readNames(place)).get(name);
   if (text === undefined) {
     throw usage(
-      `${JSON.stringify(word)} is neither a ticket, nor a name (${PROGRAM} list shows them, ${PROGRAM} add ${name} TICKET makes it one), nor a command`,
+      `${JSON.stringify(word)} is neither a ticket, nor a name (${PROGRAM} list shows names, ${PROGRAM} add ${name} TICKET adds one), nor a command`,
     );
   }
   try {
@@ -95,7 +95,7 @@ async function named(io: CliIo, word: string, flags: RemoteFlags): Promise<Ticke
     if (!TunnelError.is(cause)) throw cause;
     throw new TunnelError(
       'ERR_STATE_INVALID',
-      `${namesFileOf(place)}: what it has for ${JSON.stringify(name)} cannot be used (${cause.message}); give it again: ${PROGRAM} add --replace ${name} TICKET`,
+      `${namesFileOf(place)}: the entry ${JSON.stringify(name)} is damaged (${cause.message}); replace it: ${PROGRAM} add --replace ${name} TICKET`,
       { cause },
     );
   }
@@ -116,15 +116,15 @@ async function readFile(file: string): Promise<string> {
 }
 
 function notEmpty(text: string, origin: string): string {
-  if (text.trim() === '') throw new TunnelError('ERR_TICKET_INVALID', `${origin}: it is empty`);
+  if (text.trim() === '') throw new TunnelError('ERR_TICKET_INVALID', `${origin} is empty`);
   return text;
 }
 
-/** Rather a ticket or a Tox ID, mistyped perhaps, than a port or `host:port`. */
+/** Guesses whether a word is a ticket or a Tox ID, perhaps mistyped, rather than a port or `host:port`. */
 function isRemote(text: string): boolean {
   return text === STDIN || (text.length > TICKET_CHARACTERS / 2 && !text.includes(':'));
 }
 
 function twoTickets(): TunnelError {
-  return usage('--ticket-file and a ticket or name on the command line contradict each other');
+  return usage('--ticket-file cannot be combined with a ticket or name on the command line');
 }

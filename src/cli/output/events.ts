@@ -1,92 +1,101 @@
 import type { TicketInfo } from '../../access/ticket_book.js';
 import type { ReturnCode } from '../../core/return_codes.js';
-import type { NamedRemote } from '../commands/names.js';
-import type { ForwardKind } from '../service/running_forwards.js';
+
+/** The kinds of forwards: `-L`, `-D`, `-R`, `--udp-forward`. */
+export type ForwardKind = 'local' | 'dynamic' | 'reverse' | 'udp';
+
+/** What a name stands for, without the secret of the ticket. */
+export interface NamedRemote {
+  readonly name: string;
+  readonly kind: 'ticket' | 'toxId';
+  /** Public key of the listener, 64 hexadecimal digits. */
+  readonly peer: string;
+}
 
 /**
- * What the command tells, to programs as one line of JSON and to people in words. Names and
- * fields are API (`docs/cli.md`): add, never rename.
+ * What commands report: to programs as one line of JSON, to people in words. Names and fields are API
+ * (`docs/reference/events.md`): add some, but never rename any.
  */
 export type CliEvent =
   | {
       readonly event: 'started';
       readonly toxId: string;
-      /** Listener: lets others in. A secret; nothing but this event, `ready` and `ticket` has it. */
+      /** Listener: lets connectors in. A secret; only this event, `ready` and `ticket` contain it. */
       readonly ticket?: string;
-      /** Listener: what peers may reach, as `--expose` has it. */
+      /** Listener: what peers may reach, in the syntax of `--expose`. */
       readonly expose?: readonly string[];
-      /** Listener: no rule was given, so all of this machine's loopback is open. */
+      /** Listener: no rule was given, so the whole loopback of this machine is open. */
       readonly isDefault?: boolean;
-      /** Listener: which ports peers may have opened, as `--allow-reverse` has them. */
+      /** Listener: ports that peers may open with `-R`, in the syntax of `--allow-reverse`. */
       readonly allowReverse?: readonly string[];
-      /** Listener: what to run on the other machine. */
+      /** Listener: the command to run on the other machine. */
       readonly command?: string;
     }
-  /** The answer of `service install`. */
+  /** Result of `service install`. */
   | {
       readonly event: 'service';
       readonly name: string;
       readonly scope: 'system' | 'user';
       readonly unit: string;
-      /** What to run next. */
+      /** Commands to run next. */
       readonly next: readonly string[];
-      /** Where it was written; undefined when it was only printed. */
+      /** The file that was written; undefined with `--print`. */
       readonly file?: string;
     }
   | { readonly event: 'identity'; readonly toxId: string; readonly file: string }
-  /** The answer of `id --new-passphrase-file` and `id --remove-passphrase`: the files that were written anew. */
+  /** Result of `id --new-passphrase-file` and `id --remove-passphrase`: the files that were rewritten. */
   | { readonly event: 'passphrase'; readonly files: readonly string[]; readonly isEncrypted: boolean }
   | {
       readonly event: 'node';
       readonly bootstrap: string;
-      /** The same node under every address of this machine. */
+      /** The same bootstrap node under every address of this machine. */
       readonly all: readonly string[];
       readonly udpPort: number;
-      /** 0 when there is none. */
+      /** 0 when there is no relay. */
       readonly tcpPort: number;
     }
-  /** The answer of `ticket`, `ticket new` and `ticket --rotate`. */
+  /** Result of `ticket`, `ticket new` and `ticket --rotate`. */
   | { readonly event: 'ticket'; readonly name: string; readonly ticket: string }
-  /** The answer of `ticket list`. */
+  /** Result of `ticket list`. */
   | { readonly event: 'tickets'; readonly tickets: readonly TicketInfo[] }
-  /** The answer of `ticket revoke`. */
+  /** Result of `ticket revoke`. */
   | { readonly event: 'revoked'; readonly name: string }
-  /** The answer of `add`. */
+  /** Result of `add`. */
   | ({ readonly event: 'named' } & NamedRemote)
-  /** The answer of `remove`. */
+  /** Result of `remove`. */
   | { readonly event: 'unnamed'; readonly name: string }
-  /** The answer of `list`. */
+  /** Result of `list`. */
   | { readonly event: 'names'; readonly names: readonly NamedRemote[] }
   | {
       readonly event: 'forward';
       readonly local: string;
-      /** `*` of a proxy. */
+      /** `*` for a proxy. */
       readonly target: string;
-      /** Of datagrams; TCP without it. */
+      /** Set for UDP forwards; the others carry TCP. */
       readonly protocol?: 'udp';
       readonly note?: string;
     }
-  /** The node is part of the network now; a listener can be reached. */
+  /** The Tox node has joined the network. From now on a listener is reachable. */
   | { readonly event: 'ready'; readonly toxId: string; readonly ticket?: string }
-  /** One of `ping`; without a round trip when no answer came in time. */
+  /** One ping; without a round trip when no answer came in time. */
   | {
       readonly event: 'ping';
       readonly number: number;
       readonly roundTripMs?: number;
       readonly path?: 'udp' | 'relay' | 'none';
     }
-  /** What `doctor` found: `udp`, `relay`, `peer`, `path`, `target`. */
+  /** One finding of `doctor`: `udp`, `nat`, `relay`, `peer`, `path`, `target`. */
   | { readonly event: 'check'; readonly check: string; readonly ok: boolean; readonly message: string }
-  /** The answer of `nodes`. */
+  /** Result of `nodes`. */
   | {
       readonly event: 'nodes';
       readonly origin: 'named' | 'saved' | 'bundled';
-      /** In words. */
+      /** The origin in words. */
       readonly from: string;
-      /** As `--bootstrap` takes them. */
+      /** In the syntax of `--bootstrap`. */
       readonly nodes: readonly string[];
     }
-  /** The sum of `ping`. */
+  /** Summary of `ping`. */
   | {
       readonly event: 'pings';
       readonly sent: number;
@@ -95,7 +104,7 @@ export type CliEvent =
       readonly meanMs?: number;
       readonly mostMs?: number;
     }
-  /** Where `--metrics` is served. */
+  /** Where `--metrics` serves. */
   | { readonly event: 'metrics'; readonly url: string }
   | { readonly event: 'waiting'; readonly message: string }
   | {
@@ -104,9 +113,9 @@ export type CliEvent =
       readonly path: 'udp' | 'relay' | 'none';
       readonly code: 301 | 302;
       readonly peer: string;
-      /** Online, soon after an event without it: the round trip over that path. */
+      /** Online: the round trip over that path. An event without it comes shortly before. */
       readonly roundTripMs?: number;
-      /** Offline: how long it was online. */
+      /** Offline: how long the peer was online. */
       readonly onlineMs?: number;
     }
   | {
@@ -126,7 +135,7 @@ export type CliEvent =
       readonly event: 'reverse';
       readonly status: 'asked' | 'open' | 'closed';
       readonly listen: string;
-      /** Connector. */
+      /** Connector only. */
       readonly target?: string;
       readonly peer: string;
     }
@@ -140,39 +149,41 @@ export type CliEvent =
       readonly event: 'error';
       readonly code: string;
       readonly message: string;
-      /** Where it is one that the command ends with. */
+      /** Set when the command ends with a return code. */
       readonly returnCode?: ReturnCode;
     }
-  /** The answer of `peers`. */
+  /** Result of `peers`. */
   | { readonly event: 'peers'; readonly peers: readonly unknown[] }
-  /** The answer of `rule list`. */
+  /** Result of `rule list`. */
   | {
       readonly event: 'rules';
       readonly rules: readonly string[];
       readonly isDefault: boolean;
-      /** As `--allow-reverse` has them. */
+      /** In the syntax of `--allow-reverse`. */
       readonly allowReverse: readonly string[];
     }
-  /** The answer of `status`. */
+  /** Result of `status`. */
   | { readonly event: 'status'; readonly processes: readonly unknown[] }
-  /** The answer of `forward list`, and of `forward add` for each that was added. */
+  /** Result of `forward list`, and of `forward add` for each forward. */
   | { readonly event: 'forwards'; readonly pid: number; readonly forwards: readonly unknown[] }
-  /** A forward was taken away while the connector runs. */
+  /** A running connector has removed a forward. */
   | {
       readonly event: 'removed';
       readonly kind: ForwardKind;
-      /** Of `reverse` the far end's. */
+      /** Where it listened; for `reverse`, at the listener. */
       readonly local: string;
       readonly target: string;
     }
-  /** The running process did as it was told. */
+  /** The running process has made the change. */
   | {
       readonly event: 'changed';
-      /** As `rule.add`. */
+      /** The method, such as `rule.add`. */
       readonly what: string;
-      /** Rules, or public keys. */
+      /** Rules, forwards or public keys. */
       readonly items: readonly string[];
       readonly note?: string;
     }
-  /** Events that were left out: nobody read the output or, with a message, it could not be written. */
+  /**
+   * Events that were dropped: the reader was too slow or, with a message, the output could not be written.
+   */
   | { readonly event: 'dropped'; readonly count: number; readonly message?: string };

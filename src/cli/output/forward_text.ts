@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { looksLikePath, printEndpoint } from '../../rules/endpoint.js';
 import {
+  DEFAULT_BIND_HOST,
   parseBind,
   parseDynamicSpec,
   parseLocalSpec,
@@ -8,11 +9,10 @@ import {
   parseUdpSpec,
   printBind,
 } from '../../rules/forward_spec.js';
-import { type ForwardKind, placeOf, type RunningForward } from '../service/running_forwards.js';
-import type { CliEvent } from './events.js';
+import type { CliEvent, ForwardKind } from './events.js';
 import { printable } from './human.js';
 
-/** How each kind is written on the command line. */
+/** The option that adds each kind of forward. */
 export const FORWARD_FLAGS: Readonly<Record<ForwardKind, string>> = {
   local: '-L',
   dynamic: '-D',
@@ -20,7 +20,7 @@ export const FORWARD_FLAGS: Readonly<Record<ForwardKind, string>> = {
   udp: '--udp-forward',
 };
 
-/** A {@link RunningForward} that came over the control socket. */
+/** A forward of a running connector, as the control socket describes it. */
 export const RunningForwardSchema = v.object({
   kind: v.picklist(['local', 'dynamic', 'reverse', 'udp']),
   listen: v.string(),
@@ -29,22 +29,41 @@ export const RunningForwardSchema = v.object({
   message: v.optional(v.string()),
 });
 
-/** `-L 8080:localhost:80`: what `forward rm` takes. */
-export function printForward(forward: v.InferOutput<typeof RunningForwardSchema>): string {
+/** A forward of a running connector. */
+export interface RunningForward {
+  readonly kind: ForwardKind;
+  /** `host:port` or path where it listens. A reverse forward listens at the listener. */
+  readonly listen: string;
+  /** `host:port` or path that is dialled; `*` for a proxy. */
+  readonly target: string;
+  /** asked: the listener has not answered yet. refused: the listener does not open the port. */
+  readonly status: 'open' | 'asked' | 'refused';
+  /** Why the listener refused. */
+  readonly message?: string | undefined;
+}
+
+/** Where a forward listens, in the syntax of `-L`, `-D` and `-R`: on the loopback, the port alone. */
+export function placeOf({ listen }: Pick<RunningForward, 'listen'>): string {
+  const loopback = `${DEFAULT_BIND_HOST}:`;
+  return listen.startsWith(loopback) ? listen.slice(loopback.length) : listen;
+}
+
+/** `-L 8080:localhost:80`, which `forward rm` accepts. */
+export function printForward(forward: RunningForward): string {
   const { kind, target } = forward;
   const place = placeOf(forward);
   return printable(`${FORWARD_FLAGS[kind]} ${kind === 'dynamic' ? place : `${place}:${target}`}`);
 }
 
-/** {@link printForward}, with what the listener says. */
-export function forwardRow(forward: v.InferOutput<typeof RunningForwardSchema>): string {
+/** {@link printForward}, and the listener's answer for a reverse forward. */
+export function forwardRow(forward: RunningForward): string {
   const { kind, status, message } = forward;
   if (kind !== 'reverse') return printForward(forward);
   const why = message === undefined ? '' : `: ${printable(message)}`;
   return `${printForward(forward)}  ${status}${why}`;
 }
 
-/** What a forward is added as. @param peer public key of the listener */
+/** The event for a forward that was added. @param peer public key of the listener */
 export function addedEvent(forward: RunningForward, peer: string, note?: string): CliEvent {
   const { kind, listen, target } = forward;
   if (kind === 'reverse') return { event: 'reverse', status: 'asked', listen, target, peer };
@@ -54,18 +73,18 @@ export function addedEvent(forward: RunningForward, peer: string, note?: string)
 
 const PARSERS = { local: parseLocalSpec, reverse: parseReverseSpec, udp: parseUdpSpec };
 
-/** Which forwards are meant: at that place, and with that target if one was named. */
-export interface Which {
+/** Selects forwards by where they listen and, if given, by their target. */
+export interface ForwardFilter {
   readonly listen: string;
   readonly target?: string;
 }
 
 /**
- * Reads what `forward rm` takes: the forward as it was written, or only where it listens.
+ * Parses an argument of `forward rm`: a whole forward, or only where it listens.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
-export function parseWhich(kind: ForwardKind, text: string): Which {
+export function parseForwardFilter(kind: ForwardKind, text: string): ForwardFilter {
   if (kind === 'dynamic') return { listen: printBind(parseDynamicSpec(text)) };
   const place = placeAlone(text);
   if (place !== undefined) return { listen: place };

@@ -4,7 +4,7 @@ const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
 export function humanBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  // 999.5 would be shown as 1000.
+  // 999.5 would print as 1000.
   while (value >= 999.5 && unit < UNITS.length - 1) {
     value /= 1000;
     unit++;
@@ -25,11 +25,22 @@ export function humanDuration(ms: number): string {
   return `${seconds} s`;
 }
 
-/** What could move the cursor, colour or hide text: C0, C1, and what turns the direction of writing. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+/**
+ * Characters that could move the cursor, or colour or hide text: C0, C1, and changes of the writing
+ * direction.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Text that a peer or a file may have chosen, made safe for one line of a terminal. */
+/** Escapes text from a peer or a file so that it is safe on one line of a terminal. */
 export function printable(text: string): string {
   return text.replaceAll(UNSAFE, (unsafe) => `\\u${unsafe.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/**
+ * The sentence of a `DialError`, whose message repeats it after the code; other errors give their message.
+ */
+export function refusalText(error: Error): string {
+  // Recognized by its shape: importing the class would load the library.
+  return 'detail' in error && typeof error.detail === 'string' ? error.detail : error.message;
 }

@@ -1,17 +1,47 @@
-import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/timer.js';
 import type { PeerInfo } from '../../index.js';
+import type { MaybeTerminal } from '../process/output_stream.js';
 import { humanBytes } from './human.js';
 
-/** How often the line is drawn, in milliseconds. */
-const EVERY_MS = 1_000;
+/** Moves to the start of the line and erases it (ECMA-48: CR, EL 2). */
+const ERASE = '\r\u001b[2K';
+/** Width of a terminal that does not report its own. */
+const COLUMNS = 80;
 
-/** What is watched. */
+/** The last line of a terminal, redrawn in place while other lines scroll past above it. */
+export class LiveLine {
+  readonly #terminal: MaybeTerminal;
+  #text = '';
+
+  constructor(terminal: MaybeTerminal) {
+    this.#terminal = terminal;
+  }
+
+  /** Shows printable `text`, cut to the width of the terminal. An empty text removes the line. */
+  show(text: string): void {
+    // A wrapped line cannot be erased, and some terminals wrap after the last column.
+    const cut = text.slice(0, (this.#terminal.columns ?? COLUMNS) - 1);
+    // While an older line is still in the buffer, skip this one.
+    if (cut === this.#text || this.#terminal.writableLength > 0) return;
+    this.#text = cut;
+    this.#terminal.write(`${ERASE}${cut}`);
+  }
+
+  /** Returns the text to write so that `lines` appear above the live line. */
+  above(lines: string): string {
+    return this.#text === '' ? lines : `${ERASE}${lines}${this.#text}`;
+  }
+}
+
+const REDRAW_MS = 1_000;
+
 export interface Watched {
   peers(): readonly PeerInfo[];
   stats(): { readonly bytesIn: number; readonly bytesOut: number };
 }
 
-/** Bytes a second. */
+/** Bytes per second. */
 export interface Rates {
   readonly inRate: number;
   readonly outRate: number;
@@ -23,18 +53,18 @@ const PATHS: Readonly<Record<PeerInfo['path'], string>> = {
   none: 'no path',
 };
 
-/** `direct (UDP), 12 ms | 3 streams | in 1.2 MB/s, out 34 kB/s`: how it goes, in one line. */
+/** `direct (UDP), 12 ms | 3 streams | in 1.2 MB/s, out 34 kB/s` */
 export function statusText(peers: readonly PeerInfo[], { inRate, outRate }: Rates): string {
   const online = peers.filter(({ status }) => status === 'online');
   const streams = online.reduce((sum, peer) => sum + peer.streams, 0);
   return [
-    whoIsThere(online),
+    pathText(online),
     `${streams} ${streams === 1 ? 'stream' : 'streams'}`,
     `in ${humanBytes(inRate)}/s, out ${humanBytes(outRate)}/s`,
   ].join(' | ');
 }
 
-function whoIsThere(online: readonly PeerInfo[]): string {
+function pathText(online: readonly PeerInfo[]): string {
   const [first, ...others] = online;
   if (first === undefined) return 'no peer online';
   if (others.length > 0) return `${online.length} peers`;
@@ -42,10 +72,10 @@ function whoIsThere(online: readonly PeerInfo[]): string {
   return `${PATHS[first.path]}${roundTrip}`;
 }
 
-/** Draws {@link statusText} each second. @returns ends it, and removes the line */
+/** Redraws {@link statusText} every second. Returns a function that stops and removes the line. */
 export function showStatus(watched: Watched, timers: Timers, show: (text: string) => void): () => void {
   let last = { ...watched.stats(), atMs: timers.nowMs() };
-  let timer: TimerHandle;
+  const timer = new Timer(timers);
   const draw = (): void => {
     const now = { ...watched.stats(), atMs: timers.nowMs() };
     const seconds = (now.atMs - last.atMs) / 1000;
@@ -57,11 +87,11 @@ export function showStatus(watched: Watched, timers: Timers, show: (text: string
       }),
     );
     last = now;
-    timer = timers.set(draw, EVERY_MS);
+    timer.set(REDRAW_MS, draw);
   };
-  timer = timers.set(draw, EVERY_MS);
+  timer.set(REDRAW_MS, draw);
   return () => {
-    timers.clear(timer);
+    timer.clear();
     show('');
   };
 }

@@ -2,14 +2,14 @@ import * as v from 'valibot';
 import type { PeerInfo } from '../../index.js';
 import { humanBytes, humanDuration, printable } from './human.js';
 
-/** Datagrams of UDP forwards, as the control socket tells of them; a process of an older version does not. */
+/** Datagrams of UDP forwards. Processes of older versions do not report them. */
 export const DatagramCounts = {
   datagramsIn: v.optional(v.number(), 0),
   datagramsOut: v.optional(v.number(), 0),
   datagramsDropped: v.optional(v.number(), 0),
 };
 
-/** A peer, as the control socket tells of it. */
+/** A peer, as the control socket describes it. */
 export const PeerSchema = v.object({
   publicKey: v.string(),
   name: v.optional(v.string()),
@@ -27,12 +27,12 @@ export const PeerSchema = v.object({
   denied: v.number(),
   failed: v.number(),
   limited: v.number(),
-  // Of a process of an older version there are none to read.
+  // Processes of older versions do not report them.
   reversePorts: v.optional(v.pipe(v.array(v.string()), v.readonly()), []),
 });
 export type Peer = v.InferOutput<typeof PeerSchema>;
 
-/** What the control socket tells of peers. @param now by the clock on the wall */
+/** Peers, as the control socket describes them. @param now wall-clock time */
 export function peerRows(
   peers: readonly PeerInfo[],
   now: Date,
@@ -44,7 +44,11 @@ export function peerRows(
   }));
 }
 
-/** One line about a peer. @param isListener of a connector: it opens nothing for us, so that is not told */
+/**
+ * One line about a peer.
+ *
+ * @param isListener leaves out the number of opened targets: a listener opens none for us
+ */
 export function peerRow(peer: Peer, isListener = false): string {
   const who = peer.name === undefined ? '-' : `${peer.name} (${peer.kind ?? ''})`;
   const path = peer.status === 'online' ? `${peer.path}, ${humanDuration(peer.onlineMs)}` : peer.status;

@@ -1,7 +1,7 @@
 import { renderUnicodeCompact } from 'uqr';
 
-/** A ticket as a QR code, for a terminal with light text on dark; lines without their ends. */
+/** Draws a ticket as a QR code for a terminal with light text on a dark background. Returns its lines. */
 export function qrCode(ticket: string): string[] {
-  // Upper case goes into the denser alphabet of QR codes, and a ticket is the same in either case.
+  // Tickets ignore case, and QR codes store upper case more densely.
   return renderUnicodeCompact(ticket.toUpperCase(), { ecc: 'L', border: 2 }).split('\n');
 }

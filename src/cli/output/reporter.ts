@@ -1,56 +1,55 @@
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import type { Logger, LogLevel } from '../../core/logger.js';
-import { Repeats } from '../../core/logger.js';
+import { type Logger, type LogLevel, Repeats } from '../../core/logger.js';
+import type { MaybeTerminal, Output } from '../process/output_stream.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
-import { LiveLine, type MaybeTerminal } from './live_line.js';
-import type { Output } from './output.js';
+import { LiveLine } from './live_status.js';
 import { wordingOf } from './wording.js';
 
 export interface Verbosity {
   readonly json: boolean;
-  /** Times that `-v` was given. */
+  /** How often `-v` was given. */
   readonly verbose: number;
   readonly quiet: boolean;
 }
 
-/** The name that lines about errors start with, as of every well-behaved command. */
+/** The name of this program, which starts every error line. */
 export const PROGRAM = 'tox-wasm-tunnel';
 
 /**
- * Most that may wait for a reader of our output, in bytes. Beyond it lines are left out and
- * counted: a stopped pager must neither fill the memory nor stop the tunnel.
+ * How many bytes of output may wait for a slow reader. Beyond that, lines are dropped and counted: a stopped
+ * pager must neither fill the memory nor stop the tunnel.
  */
 export const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** How long repeated lines are counted before their number is shown, in milliseconds. */
+/** How long repeated lines are counted before the count is printed, in milliseconds. */
 const REPEATS_WINDOW_MS = 10_000;
 
-/** How many `-v` a log line needs. */
+/** How many `-v` show each log level. */
 const LOG_VERBOSITY: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 1, debug: 2, trace: 3 };
 
-/** The deepest level that is shown, by the times that `-v` was given. */
+/** The most detailed level to log, by the number of `-v`. */
 const LOG_LEVELS: readonly LogLevel[] = ['info', 'info', 'debug', 'trace'];
 
-/** Tells what happens: to programs on stdout (`--json`), to people on stderr. */
+/** Reports what happens: to programs on stdout (`--json`), to people on stderr. */
 export class Reporter {
   readonly #stdout: Output;
   readonly #stderr: Output & MaybeTerminal;
-  /** Undefined where nobody would see it. */
+  /** Undefined unless a person watches a terminal. */
   readonly #live: LiveLine | undefined;
   #verbosity: Verbosity;
   readonly #wallClock: () => Date;
   readonly #repeats: Repeats;
-  /** Events are a log: see {@link logEvents}. */
+  /** See {@link logEvents}. */
   #isLog = false;
-  /** Events that were left out since the last one that was written. */
+  /** Events dropped since the last one that was written. */
   #dropped = 0;
   /** Why the last event could not be written. */
   #eventFailure: Error | undefined;
-  /** Lines for people that could not be written since the last one that was, and why. */
-  #unsaid = 0;
-  #unsaidFailure: Error | undefined;
+  /** Lines for people that could not be written since the last success, and why. */
+  #missed = 0;
+  #missedFailure: Error | undefined;
 
   constructor(
     stdout: Output,
@@ -67,8 +66,8 @@ export class Reporter {
   }
 
   /**
-   * From now on events are a log rather than what the command is there for: those that cannot be written are left
-   * out and counted, and the command goes on.
+   * Treats events as a log from now on, rather than as the result of the command: events that cannot be
+   * written are dropped and counted, and the command goes on.
    */
   logEvents(): void {
     this.#isLog = true;
@@ -85,50 +84,50 @@ export class Reporter {
     }
   }
 
-  /** Shows the pending numbers of repeated lines. Call it at the end of a command. */
+  /** Prints the pending counts of repeated lines. Called at the end of a command. */
   flush(): void {
     this.#repeats.flush();
   }
 
-  /** Somebody looks at a terminal: {@link status} is shown. */
+  /** True when {@link status} shows: a person watches a terminal. */
   get isLive(): boolean {
     return this.#live !== undefined;
   }
 
-  /** From now on people hear of errors alone, unless they asked for more: the terminal is somebody else's. */
+  /** Prints only errors from now on, unless `-v` was given: the terminal now belongs to another program. */
   hush(): void {
     this.status('');
     if (this.#verbosity.verbose === 0) this.#verbosity = { ...this.#verbosity, quiet: true };
   }
 
-  /** The line below all others, written over by the next one; empty to remove it. */
+  /** Sets the line below all others. An empty text removes it. */
   status(text: string): void {
     this.#live?.show(printable(text));
   }
 
   /**
-   * A result that scripts take from stdout when it is not JSON that they asked for. It is never left out: where it
-   * cannot be written the stream fails, and the command with it.
+   * Prints the result of a command on stdout for scripts, unless `--json` is given. It is never dropped: when
+   * it cannot be written, the stream fails, and so does the command.
    */
   result(text: string): void {
     if (!this.#verbosity.json) this.#stdout.write(`${text}\n`);
   }
 
-  /** One line for people, shown from so many `-v` on. */
+  /** Prints a line for people. @param verbosity how many `-v` show it */
   people(text: string, verbosity = 0): void {
     if (this.#forPeople(verbosity)) this.#line(text);
   }
 
-  /** One line, even when quiet; its stack from `-vv` on. */
+  /** Prints an error in one line, even with `--quiet`; with its stack from `-vv` on. */
   error(error: unknown): void {
     const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
     const message = error instanceof Error ? error.message : String(error);
     const returnCode = TunnelError.is(error) ? error.returnCode : undefined;
-    const isTold = this.#json({
+    const isWritten = this.#json({
       ...{ event: 'error', code, message },
       ...(returnCode === undefined ? {} : { returnCode }),
     });
-    if (isTold && this.#verbosity.verbose === 0) return;
+    if (isWritten && this.#verbosity.verbose === 0) return;
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
@@ -151,10 +150,10 @@ export class Reporter {
   }
 
   #line(text: string): void {
-    if (this.#unsaid > 0) {
-      const missing = `${this.#unsaid} lines are missing here: ${this.#unsaidFailure?.message}`;
+    if (this.#missed > 0) {
+      const missing = `${this.#missed} lines are missing here: ${this.#missedFailure?.message}`;
       if (!this.#tryLine(missing)) return;
-      this.#unsaid = 0;
+      this.#missed = 0;
     }
     this.#tryLine(text);
   }
@@ -162,8 +161,8 @@ export class Reporter {
   #tryLine(text: string): boolean {
     const failure = writeLine(this.#stderr, this.#live?.above(`${text}\n`) ?? `${text}\n`);
     if (!(failure instanceof Error)) return true;
-    this.#unsaid++;
-    this.#unsaidFailure = failure;
+    this.#missed++;
+    this.#missedFailure = failure;
     return false;
   }
 
@@ -173,16 +172,16 @@ export class Reporter {
     return verbose >= verbosity;
   }
 
-  /** False when it was left out, or not asked for. */
+  /** Returns false when the event was dropped, or `--json` is not given. */
   #json(event: CliEvent): boolean {
     if (!this.#verbosity.json) return false;
     if (this.#dropped > 0) {
-      // Half of the room first, or every other event would be about the one before.
+      // Wait until half of the buffer is free; otherwise every other event would report a dropped one.
       const isBehind = this.#stdout.writableLength > MAX_WAITING_BYTES / 2;
       const count = this.#dropped;
       const message = this.#eventFailure?.message;
       const dropped = { event: 'dropped', count, ...(message === undefined ? {} : { message }) } as const;
-      if (!isBehind && this.#writeJson(dropped)) this.#onEventsBack();
+      if (!isBehind && this.#writeJson(dropped)) this.#onEventsResume();
     }
     if (this.#dropped === 0 && this.#writeJson(event)) return true;
     this.#dropped++;
@@ -193,37 +192,39 @@ export class Reporter {
     const { event: name, ...fields } = event;
     const record = { event: name, time: this.#wallClock().toISOString(), ...fields };
     const line = `${JSON.stringify(record)}\n`;
-    // An error has a second way; everything else that is no log fails with the stream.
+    // Errors can go to stderr too. Other events fail with the stream, unless they are a log.
     const answer =
       this.#isLog || name === 'error' ? writeLine(this.#stdout, line) : writeBounded(this.#stdout, line);
     if (answer instanceof Error) this.#onEventFailure(answer);
     return answer === true;
   }
 
-  /** Told once, on the other stream. */
+  /** Reports the failure once, on the other stream. */
   #onEventFailure(failure: Error): void {
-    const isNews = this.#eventFailure === undefined && this.#isLog;
+    const isFirst = this.#eventFailure === undefined && this.#isLog;
     this.#eventFailure = failure;
-    if (isNews && this.#stdout !== this.#stderr)
+    if (isFirst && this.#stdout !== this.#stderr)
       this.#line(
-        `${PROGRAM}: events cannot be written to standard output, and are left out until they can: ${printable(failure.message)}`,
+        `${PROGRAM}: dropping events until standard output can be written again: ${printable(failure.message)}`,
       );
   }
 
-  #onEventsBack(): void {
+  #onEventsResume(): void {
     if (this.#eventFailure !== undefined && this.#stdout !== this.#stderr)
-      this.#line(`${PROGRAM}: events are written again; ${this.#dropped} were left out`);
+      this.#line(`${PROGRAM}: writing events again; ${this.#dropped} were dropped`);
     this.#eventFailure = undefined;
     this.#dropped = 0;
   }
 }
 
-/** True, false when so much waits already that it was left out, or why it could not be written; the stream stays usable. */
+/**
+ * Returns true when the line was written, false when it was dropped, or the error. The stream stays usable.
+ */
 function writeLine(stream: Output, text: string): boolean | Error {
   return stream.tryLine === undefined ? writeBounded(stream, text) : (stream.tryLine(text) ?? true);
 }
 
-/** False when so much waits already that this was left out. */
+/** Returns false when the text was dropped because too much is waiting already. */
 function writeBounded(stream: Output, text: string): boolean {
   const { writableLength } = stream;
   if (!stream.writable || (writableLength > 0 && writableLength + text.length > MAX_WAITING_BYTES))

@@ -1,33 +1,31 @@
 import type { CliEvent } from './events.js';
 import { humanBytes, humanDuration, printable } from './human.js';
 
-/** An event for people. */
+/** An event in words. */
 export interface Wording {
-  /** Lines without their ends. */
+  /** Lines without line ends. */
   readonly lines: readonly string[];
-  /** Shown from this many `-v` on. */
+  /** How many `-v` show it. */
   readonly verbosity: number;
 }
 
-/** How an event is told to people; undefined when they need not know. */
+/** Puts an event into words; undefined when people need not see it. */
 export function wordingOf(event: CliEvent): Wording | undefined {
   switch (event.event) {
     case 'started':
       return event.command === undefined
         ? { lines: [`Started as ${event.toxId}`], verbosity: 1 }
         : { lines: listening(event.ticket ?? '', event.command, openingsOf(event)), verbosity: 0 };
-    case 'ticket':
-    case 'tickets':
-      // On stdout, for scripts too.
-      return undefined;
     case 'revoked':
-      return line(`Revoked the ticket ${printable(event.name)}: peers that joined with it are disconnected`);
-    case 'named':
+      return line(`Revoked the ticket ${printable(event.name)}; peers that joined with it are disconnected`);
+    case 'named': {
+      const name = printable(event.name);
       return line(
-        `${printable(event.name)} stands for ${who(event.peer)} now: tox-wasm-tunnel ${printable(event.name)} PORT, tox-wasm-tunnel ssh ${printable(event.name)}`,
+        `${name} now stands for ${who(event.peer)}: tox-wasm-tunnel ${name} PORT, tox-wasm-tunnel ssh ${name}`,
       );
+    }
     case 'unnamed':
-      return line(`Forgot ${printable(event.name)}`);
+      return line(`Removed the name ${printable(event.name)}`);
     case 'identity':
       return { lines: [`Identity file: ${printable(event.file)}`], verbosity: 1 };
     case 'passphrase':
@@ -37,12 +35,12 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'forward': {
       if (event.target === '*') {
         return line(
-          `Forwarding ${event.local} as a proxy (SOCKS5, HTTP CONNECT): the far end dials what clients name`,
+          `Forwarding ${event.local} as a proxy (SOCKS5, HTTP CONNECT); the listener dials the targets its clients name`,
         );
       }
       const note = event.note === undefined ? '' : ` (${printable(event.note)})`;
       const what = event.protocol === 'udp' ? 'UDP ' : '';
-      return line(`Forwarding ${what}${event.local} to ${printable(event.target)} of the far end${note}`);
+      return line(`Forwarding ${what}${event.local} to ${printable(event.target)} at the listener${note}`);
     }
     case 'ready':
       return line('Joined the Tox network');
@@ -59,13 +57,13 @@ export function wordingOf(event: CliEvent): Wording | undefined {
       const times =
         event.meanMs === undefined
           ? ''
-          : `; ${event.leastMs} / ${event.meanMs} / ${event.mostMs} ms (least, mean, most)`;
+          : `; ${event.leastMs} / ${event.meanMs} / ${event.mostMs} ms (min, mean, max)`;
       return line(`${event.received} of ${event.sent} answered, ${lost} lost${times}`);
     }
     case 'nodes':
-      return line(`${event.nodes.length} bootstrap nodes, ${printable(event.from)}`);
+      return line(`${event.nodes.length} bootstrap nodes from ${printable(event.from)}`);
     case 'metrics':
-      return line(`Metrics at ${event.url}`);
+      return line(`Serving metrics at ${event.url}`);
     case 'waiting':
       return line(`Waiting: ${printable(event.message)}`);
     case 'peer':
@@ -73,7 +71,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'friend':
     case 'message': {
       const peer = event.peer === undefined ? '' : `${who(event.peer)}: `;
-      return line(`${peer}${printable(event.message)} (${event.code})`, isNews(event.code) ? 0 : 1);
+      return line(`${peer}${printable(event.message)} (${event.code})`, isImportant(event.code) ? 0 : 1);
     }
     case 'refused':
       return line(`Refused ${printable(event.target)} (${who(event.peer)}): ${printable(event.message)}`);
@@ -92,28 +90,30 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     }
     case 'removed':
       return line(`No longer forwarding ${removedText(event)}`);
+    // Their commands print the result on stdout, for scripts too.
+    case 'ticket':
+    case 'tickets':
     case 'names':
     case 'service':
     case 'status':
     case 'forwards':
     case 'peers':
     case 'rules':
-      // What was asked for stands on stdout.
       return undefined;
+    // Reporter.error prints errors, and dropped events concern programs alone.
     case 'error':
     case 'dropped':
-      // Errors have a way of their own, and people have scrolled past what was left out.
       return undefined;
   }
 }
 
 const line = (text: string, verbosity = 0): Wording => ({ lines: [text], verbosity });
 
-/** A public key is too long to read: its first digits. */
+/** The first digits of a public key; the whole key is too long to read. */
 const who = (publicKey: string): string => `peer ${printable(publicKey.slice(0, 8))}`;
 
-/** Of the codes about friends and messages: failures, and a request that waits for an answer. */
-const isNews = (code: number): boolean => code === 102 || code === 104 || code > 201;
+/** Failures, and a request that waits for an answer. */
+const isImportant = (code: number): boolean => code === 102 || code === 104 || code > 201;
 
 const PATHS = { udp: 'directly (UDP)', relay: 'through a relay (TCP)', none: 'by no path yet' } as const;
 
@@ -131,21 +131,21 @@ function reverseLine({ status, listen, target, peer }: CliEvent & { event: 'reve
   const at = printable(listen);
   if (target === undefined) {
     const owner = `for ${who(peer)}`;
-    return status === 'open' ? `Listening at ${at} ${owner}` : `No longer listening at ${at} ${owner}`;
+    return status === 'open' ? `Listening on ${at} ${owner}` : `No longer listening on ${at} ${owner}`;
   }
   if (status === 'asked')
-    return `Forwarding ${at} of the far end to ${printable(target)} here, if it allows that`;
+    return `Forwarding ${at} at the listener to ${printable(target)} here, if the listener allows it`;
   return status === 'open'
-    ? `The far end listens at ${at}, forwarding to ${printable(target)} here`
-    : `The far end no longer listens at ${at}`;
+    ? `The listener listens on ${at}; its connections go to ${printable(target)} here`
+    : `The listener no longer listens on ${at}`;
 }
 
 function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): string {
   const place = `${kind === 'udp' ? 'UDP ' : ''}${printable(local)}`;
   if (kind === 'dynamic') return `${place} as a proxy`;
   return kind === 'reverse'
-    ? `${place} of the far end to ${printable(target)} here`
-    : `${place} to ${printable(target)} of the far end`;
+    ? `${place} at the listener to ${printable(target)} here`
+    : `${place} to ${printable(target)} at the listener`;
 }
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
@@ -154,20 +154,20 @@ function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEv
   if (isDefault)
     return [
       "OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback (127.0.0.1 and ::1),",
-      'with every database, debugger and admin page that trusts local connections. To open less:',
-      '  --expose 22      port 22 and nothing else',
-      '  --expose none    nothing but what rules of tickets and peers open',
+      'including every database, debugger and admin page that trusts local connections. To open less:',
+      '  --expose 22      only port 22',
+      '  --expose none    only what the rules of tickets and peers open',
     ];
   const listed = (rules: readonly string[]) => rules.map(printable).join(', ');
   return [
-    `May be reached: ${expose.length === 0 ? 'nothing' : listed(expose)}`,
-    ...(allowReverse.length === 0 ? [] : [`May be opened on this machine by -R: ${listed(allowReverse)}`]),
+    `Peers may reach: ${expose.length === 0 ? 'nothing' : listed(expose)}`,
+    ...(allowReverse.length === 0 ? [] : [`Peers may open with -R on this machine: ${listed(allowReverse)}`]),
   ];
 }
 
 function listening(ticket: string, command: string, openings: readonly string[]): string[] {
   return [
-    'Listening. This ticket lets others in; it is a secret:',
+    'Listening. Keep this ticket secret; it lets its holder in:',
     '',
     `  ${ticket}`,
     '',
@@ -181,24 +181,24 @@ function listening(ticket: string, command: string, openings: readonly string[])
 }
 
 function resealed(files: readonly string[], isEncrypted: boolean): string[] {
-  if (files.length === 0) return ['Nothing to do: no state file here is otherwise.'];
+  if (files.length === 0) return ['Nothing to do: the state files are already that way.'];
   const now = isEncrypted
     ? 'is encrypted with the new passphrase'
     : 'is NOT encrypted any more: keep it as safe as a password';
   return [
     ...files.map((file) => `${printable(file)} ${now}.`),
-    ...(isEncrypted ? ['Exports and copies, and free blocks of the disk, still have what they had.'] : []),
+    ...(isEncrypted ? ['Exports, copies and free disk blocks still hold the old content.'] : []),
   ];
 }
 
 function nodeUp(others: readonly string[], udpPort: number, tcpPort: number): string[] {
   const relay = tcpPort === 0 ? 'no TCP relay' : `TCP relay on port ${tcpPort}`;
   return [
-    `Bootstrap node on UDP port ${udpPort}, ${relay}. Others join with --bootstrap and its HOST:PORT:KEY.`,
+    `Bootstrap node on UDP port ${udpPort}, ${relay}. Others join with --bootstrap HOST:PORT:KEY.`,
     ...(tcpPort === 0 || tcpPort === udpPort
       ? []
       : [
-          'Who has no UDP cannot find the relay by that: it names one port. Leave out --tcp-port, or use the same number.',
+          'HOST:PORT:KEY names only the UDP port, so nodes without UDP cannot find the relay. Leave out --tcp-port, or give both ports the same number.',
         ]),
     ...(others.length === 0
       ? []

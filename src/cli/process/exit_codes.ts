@@ -1,38 +1,40 @@
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
-import type { EndSignal } from './io.js';
 
-/** How the command ends, for scripts. `docs/cli.md` shows this table. */
+/** Exit codes, for scripts. `docs/reference/exit-codes.md` has the same table. */
 export const EXIT = {
-  /** Done, or stopped by one SIGINT or SIGTERM, or by a reader of the output that went away. */
+  /** Success, or stopped by one SIGINT or SIGTERM, or the reader of the output went away. */
   ok: 0,
-  /** Everything that is not one of the others: a port in use, a folder that cannot be written … */
+  /** Any failure without a code of its own: a port in use, a folder that cannot be written … */
   failure: 1,
   /** Wrong usage or input: the same call fails again until it is corrected. */
   usage: 2,
   /** Return code 102, which is final: the listener could not be added as a friend. */
   friendNotAdded: 102,
-  /** The program after `--` cannot be run, as shells say it. */
+  /** The program after `--` cannot be executed, as in shells. */
   programNotRun: 126,
-  /** There is no such program, as shells say it. */
+  /** The program after `--` does not exist, as in shells. */
   programNotFound: 127,
-  /** A second SIGHUP, of a command that ends politely by the first: 128 + 1. */
+  /** A second SIGHUP, to a command that stops gracefully on the first: 128 + 1. */
   hungUp: 129,
-  /** A second SIGINT: 128 + 2, as shells count. */
+  /** A second SIGINT: 128 + 2, as in shells. */
   interrupted: 130,
   /** A second SIGTERM: 128 + 15. */
   terminated: 143,
-  /** Return code 202: the listener lets us in no longer. */
+  /** Return code 202: the listener no longer accepts us. */
   notAFriend: 202,
-  /** Return code 203 at the end of `--wait`. */
+  /** Return code 203 when `--wait` expires. */
   sendingFailed: 203,
-  /** Return code 204 at the end of `--wait`: the listener was not there. */
+  /** Return code 204 when `--wait` expires: the listener was not online. */
   offline: 204,
 } as const;
 
-/** One of {@link EXIT}, or that of a program that was run: 0 to 255. */
+/** One of {@link EXIT}, or the exit code of a program that a command ran: 0 to 255. */
 export type ExitCode = number;
 
-/** Ended by this signal, in the way of shells. */
+/** Signals that ask a command to stop. */
+export type EndSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+/** Exit code of a process that a signal killed, as shells report it. */
 export const EXIT_BY_SIGNAL: Readonly<Record<EndSignal, ExitCode>> = {
   SIGHUP: EXIT.hungUp,
   SIGINT: EXIT.interrupted,
@@ -52,7 +54,7 @@ const INPUT_ERRORS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   'ERR_USAGE',
 ]);
 
-/** The return codes that a command ends with. */
+/** Return codes that are exit codes too. */
 const FINAL_CODES: ReadonlySet<number> = new Set<number>([
   ...[EXIT.friendNotAdded, EXIT.notAFriend, EXIT.sendingFailed, EXIT.offline],
 ]);

@@ -1,9 +1,9 @@
-import { EXIT_BY_SIGNAL } from './exit_codes.js';
-import type { CliIo, EndSignal } from './io.js';
+import { type EndSignal, EXIT_BY_SIGNAL } from './exit_codes.js';
+import type { CliIo } from './io.js';
 
 /**
- * From the start of a command to its end. The first SIGINT or SIGTERM asks it to end politely,
- * a second one ends the process at once.
+ * The time from the start of a command to its end. The first SIGINT or SIGTERM stops the command gracefully,
+ * the second ends the process at once.
  */
 export class Lifetime {
   readonly #end = new AbortController();
@@ -14,13 +14,13 @@ export class Lifetime {
   #endedBy: EndSignal | undefined;
   #divert: ((signal: EndSignal) => void) | undefined;
 
-  /** @param hangUp whether SIGHUP, which by itself kills at once, is a polite end as well */
-  constructor(io: CliIo, hangUp = false) {
+  /** @param hangUp whether SIGHUP stops the command gracefully too; by default it kills the process */
+  constructor(io: Pick<CliIo, 'onSignal' | 'exit'>, hangUp = false) {
     this.#over = new Promise((resolve, reject) => {
       this.#resolve = () => resolve(undefined);
       this.#reject = reject;
     });
-    // A failure before anybody waits is found by whoever waits later.
+    // over() reports a failure that happens before anything waits.
     this.#over.catch(() => {});
     for (const signal of ['SIGINT', 'SIGTERM', ...(hangUp ? ['SIGHUP' as const] : [])] as const) {
       const forget = io.onSignal(signal, () => {
@@ -35,12 +35,12 @@ export class Lifetime {
     }
   }
 
-  /** The signal that has ended it; undefined while it lasts, and when something else did. */
+  /** The signal that ended the command; undefined while it runs, and when something else ended it. */
   get endedBy(): EndSignal | undefined {
     return this.#endedBy;
   }
 
-  /** Has signals go to `taker` instead, until the answer is called. */
+  /** Sends signals to `taker` instead. Returns a function that restores the default. */
   divert(taker: (signal: EndSignal) => void): () => void {
     this.#divert = taker;
     return () => {
@@ -48,38 +48,38 @@ export class Lifetime {
     };
   }
 
-  /** Aborted when the end has come, for what is still starting. */
+  /** Aborted at the end. It cancels whatever is still starting. */
   get signal(): AbortSignal {
     return this.#end.signal;
   }
 
-  /** Ends it in peace. */
+  /** Ends the command without an error. */
   stop(): void {
     this.#resolve();
     this.#end.abort();
   }
 
-  /** Ends it with an error, which {@link over} throws. */
+  /** Ends the command with an error, which {@link over} throws. */
   fail(error: unknown): void {
     this.#reject(error);
     this.#end.abort();
   }
 
-  /** Waits for the end; throws what it failed of. */
+  /** Waits for the end. Throws the error passed to {@link fail}. */
   over(): Promise<undefined> {
     return this.#over;
   }
 
   /**
-   * Waits for `work`, or for the end when that comes first: then the answer is undefined, and
-   * what the work gives later goes to `late`.
+   * Waits for `work` or for the end, whichever comes first. At the end it returns undefined, and `late` gets
+   * the result of the work when it arrives.
    */
   async orOver<T>(work: Promise<T>, late: (value: T) => void = () => {}): Promise<T | undefined> {
     const over = () => 'over' as const;
     const finished = work.then(
       (value) => ({ value }),
       (error: unknown) => {
-        // What was told to stop may fail of that.
+        // Work that is cancelled may fail because of that.
         if (!this.#end.signal.aborted) throw error;
         return over();
       },
@@ -95,7 +95,7 @@ export class Lifetime {
     return this.#over;
   }
 
-  /** Forgets the signals. */
+  /** Stops listening for signals. */
   dispose(): void {
     for (const forget of this.#forgetSignals) forget();
   }

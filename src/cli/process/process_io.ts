@@ -1,15 +1,17 @@
+import { once } from 'node:events';
 import { close } from 'node:fs';
-import { homedir } from 'node:os';
+import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
+import { isatty } from 'node:tty';
 import { systemTimers } from '../../core/clock.js';
 import { interfacesNow } from '../../core/ip.js';
-import type { TunnelApi } from '../api.js';
-import { isReaderGone, type Output, outputOf } from '../output/output.js';
-import type { CliIo } from './io.js';
+import type { CliIo, RunningProgram } from './io.js';
+import type { Library } from './library.js';
+import { isReaderGone, type Output, outputOf } from './output_stream.js';
 import { takeSecretVariables } from './secret_variables.js';
 
-/** The real process around the command. */
-export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
+/** The {@link CliIo} of this process. */
+export function processIo(loadLibrary: () => Promise<Library>): CliIo {
   const secrets = takeSecretVariables(process.env);
   const stdout = outputOf(process.stdout);
   const stderr = outputOf(process.stderr);
@@ -30,7 +32,7 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
     endStdout: () => endOutput(stdout, process.stdout.fd),
     flushOutput: () => flushed([stdout, stderr]),
     pid: process.pid,
-    startProgram: async (...call) => (await import('./child_program.js')).startProgram(...call),
+    startProgram,
     get ownCommand() {
       return ownCommand();
     },
@@ -53,25 +55,54 @@ export function processIo(loadApi: () => Promise<TunnelApi>): CliIo {
       return envPaths('tox-wasm-tunnel', { suffix: '' }).data;
     },
     localAddresses: () => Object.values(interfacesNow() ?? {}).flatMap((addresses) => addresses ?? []),
-    loadApi,
+    loadLibrary,
   };
 }
 
-/** Node, what it was told, and the script. */
+async function startProgram(
+  ...[call, variables]: Parameters<CliIo['startProgram']>
+): Promise<RunningProgram> {
+  // Few commands start programs, and this module takes time to load.
+  const { spawn } = await import('node:child_process');
+  const options = { stdio: 'inherit', env: { ...process.env, ...variables } } as const;
+  const [file = '', ...args] = 'words' in call ? call.words : [];
+  const child = 'shell' in call ? spawn(call.shell, { ...options, shell: true }) : spawn(file, args, options);
+  const ended = new Promise<number>((resolve) => {
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? (code ?? 0) : 128 + constants.signals[signal]),
+    );
+  });
+  // Rejects when the program cannot be started.
+  await once(child, 'spawn');
+  // Later errors, such as a signal that cannot be sent, change nothing.
+  child.on('error', () => {});
+  return {
+    ended,
+    kill: (signal) => {
+      // A terminal sends Ctrl-C to all its programs. Using `process.stdin` here would open it beside the
+      // program.
+      if (signal !== 'SIGINT' || !isatty(0)) child.kill(signal);
+    },
+  };
+}
+
+/** Node, its options, and the script. */
 function ownCommand(): string[] {
-  // A debugger has one port.
+  // Two processes cannot share a debugger's port.
   const options = process.execArgv.filter((option) => !option.startsWith('--inspect'));
   return [process.execPath, ...options, process.argv[1] ?? ''];
 }
 
-/** Node keeps file 1 open when `process.stdout` has ended, and so would a pipe's reader wait on. */
+/**
+ * Node keeps descriptor 1 open after `process.stdout` has ended, and the reader of a pipe would wait for it.
+ */
 async function endOutput(stdout: Output, fd: number): Promise<void> {
   const settle = (resolve: () => void, reject: (error: Error) => void) => (error?: Error | null) => {
     if (error instanceof Error && !isReaderGone(error, stdout)) reject(error);
     else resolve();
   };
   await new Promise<void>((resolve, reject) => stdout.end(settle(resolve, reject)));
-  // Some file systems find only now that the disk is full.
+  // Some file systems report a full disk only on close.
   await new Promise<void>((resolve, reject) => close(fd, settle(resolve, reject)));
 }
 
@@ -79,6 +110,6 @@ async function flushed(outputs: readonly Output[]): Promise<void> {
   for (const output of outputs) {
     if (output.writable) await new Promise<void>((resolve) => output.write('', () => resolve()));
   }
-  // Errors have been emitted a turn later.
+  // Streams emit errors one turn later.
   await new Promise(setImmediate);
 }

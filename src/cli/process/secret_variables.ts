@@ -1,14 +1,13 @@
-/** Opens the state file. */
+/** The passphrase of the state files. */
 export const PASSPHRASE_VARIABLE = 'TOX_WASM_TUNNEL_PASSPHRASE';
-/** Where a ticket may stand that is not to be seen in the list of processes. */
+/** The ticket, kept out of the process list. */
 export const TICKET_VARIABLE = 'TOX_WASM_TUNNEL_TICKET';
-
 /** A proxy, whose URL may hold a password. */
 export const PROXY_VARIABLE = 'TOX_WASM_TUNNEL_PROXY';
 
 /**
- * Takes the variables that hold secrets out of the environment, whether the command has a use for
- * them or not, so that nothing that comes after has them in its copy of it.
+ * Removes all variables that hold secrets from the environment and returns them. Commands that do not use
+ * them remove them too, so that no child process and no worker inherits a secret.
  */
 export function takeSecretVariables(environment: Record<string, string | undefined>): Map<string, string> {
   const taken = new Map<string, string>();

@@ -1,41 +1,42 @@
 import * as v from 'valibot';
 import { type ControlMethods, method } from '../../control/server.js';
-import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { fitsCredential } from '../../core/proxy.js';
+import { Timer } from '../../core/timer.js';
 import {
   parseDynamicSpec,
   parseLocalSpec,
   parseReverseSpec,
   parseUdpSpec,
 } from '../../rules/forward_spec.js';
-import { FORWARD_FLAGS, parseWhich } from '../output/forward_text.js';
-import type { HeldForward, RunningForward, RunningForwards } from './running_forwards.js';
+import { FORWARD_FLAGS, parseForwardFilter, type RunningForward } from '../output/forward_text.js';
+import type { HeldForward, RunningForwards } from './running_forwards.js';
 
 export interface ConnectorMethodsOptions {
   readonly forwards: RunningForwards;
   readonly timers: Timers;
-  /** Whether the listener is there to be asked for a port. */
+  /** Whether the listener is online and can answer. */
   readonly isOnline: () => boolean;
   readonly onAdded: (forward: RunningForward) => void;
   readonly onRemoved: (forward: RunningForward) => void;
 }
 
-/** How long a listener may take to say whether it opens a port before the answer is "asked", in milliseconds. */
+/** How long to wait for the listener's answer about a port before the status is "asked", in milliseconds. */
 const PORT_ANSWER_MS = 5_000;
 
 const credential = v.pipe(v.string(), v.check(fitsCredential, 'it must have 1 to 255 bytes'));
 const NamedSchema = v.object({
   kind: v.picklist(['local', 'dynamic', 'reverse', 'udp']),
-  /** As its option has it. */
-  spec: v.pipe(v.string('a forward is expected'), v.maxLength(1024)),
+  /** The forward in the syntax of its option. */
+  spec: v.pipe(v.string('expected a forward'), v.maxLength(1024)),
 });
 const AddSchema = v.object({
   ...NamedSchema.entries,
   credentials: v.optional(v.object({ user: credential, password: credential })),
 });
 
-/** What the control socket asks of a running connector. */
+/** Methods of the control socket of a running connector. */
 export function connectorMethods(options: ConnectorMethodsOptions): ControlMethods {
   const { forwards, onAdded, onRemoved } = options;
   const add = async ({ kind, spec, credentials }: v.InferOutput<typeof AddSchema>): Promise<HeldForward> => {
@@ -71,12 +72,12 @@ export function connectorMethods(options: ConnectorMethodsOptions): ControlMetho
       return { forward: added.now };
     }),
     'forward.remove': method(NamedSchema, ({ kind, spec }) => {
-      const { listen, target } = parseWhich(kind, spec);
+      const { listen, target } = parseForwardFilter(kind, spec);
       const removed = forwards.remove(kind, listen, target);
       if (removed.length === 0) {
         throw new TunnelError(
           'ERR_USAGE',
-          `there is no ${FORWARD_FLAGS[kind]} ${spec}; forward list shows what there is`,
+          `there is no forward ${FORWARD_FLAGS[kind]} ${spec}; forward list shows all forwards`,
         );
       }
       for (const forward of removed) onRemoved(forward);
@@ -85,21 +86,21 @@ export function connectorMethods(options: ConnectorMethodsOptions): ControlMetho
   };
 }
 
-/** Waits until the listener has said whether it opens the port, but not for long. */
+/** Waits for the listener's answer about the port, up to {@link PORT_ANSWER_MS}. */
 async function portAnswered(
   added: HeldForward,
   { forwards, timers }: Pick<ConnectorMethodsOptions, 'forwards' | 'timers'>,
 ): Promise<void> {
+  const timer = new Timer(timers);
   let look = (): void => {};
-  let timer: TimerHandle | undefined;
   await new Promise<void>((resolve) => {
     look = () => {
       if (added.now.status !== 'asked') resolve();
     };
-    timer = timers.set(resolve, PORT_ANSWER_MS);
+    timer.set(PORT_ANSWER_MS, resolve);
     forwards.on('change', look);
     look();
   });
-  timers.clear(timer);
+  timer.clear();
   forwards.off('change', look);
 }

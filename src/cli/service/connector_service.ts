@@ -1,7 +1,7 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import { publicKeyOf } from '../../state/identity.js';
-import type { ConnectorHandle } from '../api.js';
+import type { Context } from '../command.js';
 import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import {
   type NetworkFlags,
@@ -14,14 +14,15 @@ import {
   udpOf,
 } from '../options/flags.js';
 import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
-import { networkProxyOf } from '../options/network_proxy.js';
 import { passphraseOf } from '../options/passphrase.js';
+import { networkProxyOf } from '../options/proxies.js';
 import type { Remote } from '../options/remote.js';
-import type { Context, Service } from './serve.js';
+import type { ConnectorHandle } from '../process/library.js';
+import type { Service } from './serve.js';
 
 export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, PatienceFlags, LimitFlags {}
 
-/** What all commands that connect to a listener have in common: whose identity, and how it starts. */
+/** The identity and the start of every command that connects to a listener. */
 export async function connectorService(
   context: Context,
   remote: Remote['remote'],
@@ -40,7 +41,7 @@ export async function connectorService(
     remote,
   };
   const passphrase = await passphraseOf(flags, io);
-  const { connect } = await io.loadApi();
+  const { connect } = await io.loadLibrary();
   return {
     role: 'connector',
     stateFolder: await stateFolderOf(flags, io),
@@ -58,6 +59,6 @@ function refuseSelf(remote: Uint8Array, secretKey: Uint8Array): void {
   if (Buffer.compare(publicKeyOf(secretKey), remote) !== 0) return;
   throw new TunnelError(
     'ERR_ADDRESS_INVALID',
-    'this leads to ourselves; a connector needs the ticket that the listener prints on the other machine',
+    'this is the Tox ID of this machine; use the ticket that the listener prints on the other machine',
   );
 }

@@ -3,10 +3,9 @@ import { type ControlMethods, method } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
 import { type IsName, printRule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
-import type { ListenerHandle } from '../api.js';
 import { peerRows } from '../output/peer_rows.js';
+import type { ListenerHandle } from '../process/library.js';
 
-/** What the control socket asks of a running listener about peers and rules; the answers are those of the CLI commands. */
 export interface ListenerMethodsOptions {
   readonly listener: Pick<
     ListenerHandle,
@@ -16,17 +15,18 @@ export interface ListenerMethodsOptions {
   readonly wallClock: () => Date;
 }
 
-/** A key of 64 digits, or a name. */
+/** A public key of 64 digits, or a name. */
 const PeerSchema = v.object({
-  peer: v.pipe(v.string('a name or a public key is expected'), v.minLength(1), v.maxLength(64)),
+  peer: v.pipe(v.string('expected a name or a public key'), v.minLength(1), v.maxLength(64)),
 });
-const RuleSchema = v.object({ rule: v.string('a rule is expected') });
+const RuleSchema = v.object({ rule: v.string('expected a rule') });
 
 const DEFAULT_CLOSED =
-  "this was the first rule: this machine's loopback is closed now, except for what rules open";
+  "this was the first rule: it closes this machine's loopback except for what rules open";
 
 const KEY = /^[0-9a-f]{64}$/i;
 
+/** Methods of the control socket of a running listener, about peers and rules. */
 export function listenerMethods({ listener, isName, wallClock }: ListenerMethodsOptions): ControlMethods {
   const { rules, reverseRules } = listener;
   const keysOf = (peer: string): string[] => {
@@ -34,15 +34,15 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     const name = peer.toLowerCase();
     return listener.peers().flatMap((each) => (each.name?.toLowerCase() === name ? [each.publicKey] : []));
   };
-  /** Does it for all who have the name: a ticket may have let in several. */
+  /** Acts on all peers with the name: a ticket may have let in several. */
   const forEach = async (
     peer: string,
     act: (key: string) => unknown,
-    wayOut = 'see peers',
+    wayOut = 'see the list of peers',
   ): Promise<{ peers: string[] }> => {
     const peers = keysOf(peer);
     if (peers.length === 0)
-      throw new TunnelError('ERR_USAGE', `no peer here is called ${JSON.stringify(peer)}; ${wayOut}`);
+      throw new TunnelError('ERR_USAGE', `no peer has the name ${JSON.stringify(peer)}; ${wayOut}`);
     for (const key of peers) await act(key);
     return { peers };
   };
@@ -51,7 +51,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     isDefault: rules.isDefault,
     allowReverse: reverseRules.list().map(printReverseRule),
   });
-  /** Changes a book, and says so when that has closed the loopback that was open by default. */
+  /** Changes a rule book. Adds a note when that closes the loopback, which was open by default. */
   const change = (act: () => boolean, note?: string) => {
     const wasDefault = rules.isDefault;
     const changed = act();
@@ -66,7 +66,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     'peer.remove': method(PeerSchema, ({ peer }) =>
       forEach(peer, async (key) => {
         if (!(await listener.removePeer(key)))
-          throw new TunnelError('ERR_USAGE', `no peer here has the key ${key}; see peers`);
+          throw new TunnelError('ERR_USAGE', `no peer has the key ${key}; see the list of peers`);
       }),
     ),
     'peer.deny': method(PeerSchema, ({ peer }) => forEach(peer, (key) => listener.denyPeer(key))),
@@ -77,10 +77,10 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
           if (listener.allowPeer(key)) return;
           throw new TunnelError(
             'ERR_USAGE',
-            `${key} is not denied, and this only takes a denial back; to let a peer in without a ticket start the listener with --allow-peer KEY`,
+            `${key} is not denied, and peers allow only revokes a denial; to accept a peer without a ticket, start the listener with --allow-peer KEY`,
           );
         },
-        'one that was denied is named by its public key',
+        'a denied peer has only its public key',
       ),
     ),
     'rule.list': ruleList,

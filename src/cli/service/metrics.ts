@@ -1,24 +1,22 @@
-import { createServer, type Server } from 'node:http';
-import { boundAddress } from '../../forward/bound_address.js';
-import { bindError } from '../../forward/entry/listen_error.js';
-import { warnWhenPublic } from '../../forward/entry/public_bind.js';
+import { createServer } from 'node:http';
+import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
-import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { printHostPort } from '../../rules/endpoint.js';
 import { parseBind } from '../../rules/forward_spec.js';
-import type { TunnelHandle } from '../api.js';
 import type { Reporter } from '../output/reporter.js';
+import type { TunnelHandle } from '../process/library.js';
 
 /** Source: the text exposition format of Prometheus, version 0.0.4. */
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 const USAGE = '[bind:]port, for example 9100 or [::1]:9100';
-/** Connections at once: a scraper needs one. */
+/** Concurrent connections. A scraper needs one. */
 const MAX_CONNECTIONS = 16;
 
 interface Metric {
   readonly name: string;
   readonly type: 'gauge' | 'counter';
   readonly help: string;
-  /** Undefined: there is none for this peer. */
+  /** Undefined when there is no value for this peer. */
   of(peer: PeerInfo): number | undefined;
 }
 
@@ -26,22 +24,22 @@ const METRICS: readonly Metric[] = [
   {
     name: 'peer_online',
     type: 'gauge',
-    help: '1 while streams can be opened.',
+    help: '1 while the peer is online.',
     of: (peer) => Number(peer.status === 'online'),
   },
   {
     name: 'peer_relayed',
     type: 'gauge',
-    help: '1 while the path leads through a TCP relay.',
+    help: '1 while the path uses a TCP relay.',
     of: (peer) => Number(peer.path === 'relay'),
   },
   {
     name: 'peer_round_trip_seconds',
     type: 'gauge',
-    help: 'Smoothed round trip.',
+    help: 'Smoothed round-trip time.',
     of: ({ roundTripMs }) => (roundTripMs === undefined ? undefined : roundTripMs / 1000),
   },
-  { name: 'peer_streams', type: 'gauge', help: 'Connections that are open.', of: (peer) => peer.streams },
+  { name: 'peer_streams', type: 'gauge', help: 'Open connections.', of: (peer) => peer.streams },
   {
     name: 'peer_received_bytes_total',
     type: 'counter',
@@ -57,37 +55,37 @@ const METRICS: readonly Metric[] = [
   {
     name: 'peer_received_datagrams_total',
     type: 'counter',
-    help: 'UDP datagrams that came whole from the peer.',
+    help: 'Complete UDP datagrams from the peer.',
     of: (peer) => peer.datagramsIn,
   },
   {
     name: 'peer_sent_datagrams_total',
     type: 'counter',
-    help: 'UDP datagrams sent to the peer; each may get lost.',
+    help: 'UDP datagrams sent to the peer.',
     of: (peer) => peer.datagramsOut,
   },
   {
     name: 'peer_dropped_datagrams_total',
     type: 'counter',
-    help: 'UDP datagrams that this end had no room for, or that lacked a part.',
+    help: 'UDP datagrams dropped here: buffers full, or a fragment lost.',
     of: (peer) => peer.datagramsDropped,
   },
   {
     name: 'peer_opened_total',
     type: 'counter',
-    help: 'Targets that were dialled for the peer.',
+    help: 'Targets dialled for the peer.',
     of: (peer) => peer.opened,
   },
   {
     name: 'peer_denied_total',
     type: 'counter',
-    help: 'Targets that the rules do not allow the peer.',
+    help: 'Targets that the rules deny the peer.',
     of: (peer) => peer.denied,
   },
   {
     name: 'peer_failed_total',
     type: 'counter',
-    help: 'Targets that could not be dialled.',
+    help: 'Targets that could not be reached.',
     of: (peer) => peer.failed,
   },
   {
@@ -98,13 +96,13 @@ const METRICS: readonly Metric[] = [
   },
 ];
 
-/** What Prometheus reads: a row for each peer, named by its public key. */
+/** Metrics in the Prometheus text format, labelled by the public key of each peer. */
 export function metricsText(handle: Pick<TunnelHandle, 'peers' | 'stats'>): string {
   const { bytesIn, bytesOut } = handle.stats();
   const peers = handle.peers();
   const lines = [
-    ...family('received_bytes_total', 'counter', 'Bytes of frames from all peers so far.', [['', bytesIn]]),
-    ...family('sent_bytes_total', 'counter', 'Bytes of frames to all peers so far.', [['', bytesOut]]),
+    ...family('received_bytes_total', 'counter', 'Bytes of frames from all peers.', [['', bytesIn]]),
+    ...family('sent_bytes_total', 'counter', 'Bytes of frames to all peers.', [['', bytesOut]]),
     ...METRICS.flatMap(({ name, type, help, of }) =>
       family(
         name,
@@ -137,10 +135,10 @@ function labels({ publicKey, name }: PeerInfo): string {
 }
 
 /**
- * Serves {@link metricsText} at `/metrics`, to loopback unless the bind address says otherwise.
+ * Serves {@link metricsText} at `/metrics`, on the loopback unless a bind address is given.
  *
  * @param text `[bind:]port`; port 0 takes a free one
- * @returns ends it
+ * @returns a function that stops the server
  * @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LISTEN
  */
 export async function serveMetrics(
@@ -155,21 +153,12 @@ export async function serveMetrics(
     response.end(found ? metricsText(handle) : 'See /metrics\n');
   });
   server.maxConnections = MAX_CONNECTIONS;
-  const local = await listenAt(server, bind);
+  const local = await listenOn(server, { bind, option: '--metrics' });
+  server.on('error', () => {});
   warnWhenPublic(local, reporter.logger);
   reporter.event({ event: 'metrics', url: `http://${printHostPort(local)}/metrics` });
   return () => {
     server.close();
     server.closeAllConnections();
   };
-}
-
-function listenAt(server: Server, bind: HostPort): Promise<HostPort> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(bindError('--metrics', bind, error)));
-    server.listen(bind, () => {
-      server.removeAllListeners('error').on('error', () => {});
-      resolve(boundAddress(server, bind));
-    });
-  });
 }

@@ -1,45 +1,30 @@
 import { EventEmitter } from 'node:events';
-import { FINAL_REFUSALS } from '../../forward/reverse/reverse.js';
-import type { Reverse } from '../../index.js';
+import type { Forward, Reverse } from '../../index.js';
+import { isFinalRefusal } from '../../mux/wire/reasons.js';
 import { type Endpoint, printEndpoint } from '../../rules/endpoint.js';
-import type { ReverseSpec, UdpSpec } from '../../rules/forward_spec.js';
-import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../../rules/forward_spec.js';
-import type { ConnectorHandle, Forward, ProxyOptions } from '../api.js';
-import { usage } from '../options/flags.js';
+import { type LocalSpec, printBind, type ReverseSpec, type UdpSpec } from '../../rules/forward_spec.js';
+import { usage } from '../options/usage.js';
+import type { ForwardKind } from '../output/events.js';
+import { placeOf, type RunningForward } from '../output/forward_text.js';
+import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
 
-/** `-L`, `-D`, `-R`, `--udp-forward`. */
-export type ForwardKind = 'local' | 'dynamic' | 'reverse' | 'udp';
-
-/** A forward of a running connector, as it is shown. */
-export interface RunningForward {
-  readonly kind: ForwardKind;
-  /** `host:port` or path where it listens; of a reverse forward where the listener does, or shall. */
-  readonly listen: string;
-  /** `host:port` or path that is dialled; `*` of a proxy. */
-  readonly target: string;
-  /** asked: the listener has not said that it listens. refused: it does not. */
-  readonly status: 'open' | 'asked' | 'refused';
-  /** Why it was refused. */
-  readonly message?: string | undefined;
-}
-
-/** Why the listener does not listen. */
+/** Why the listener refused a reverse forward. */
 export interface PortRefusal {
   readonly message: string;
-  /** Nothing but another session may overcome it. */
+  /** Only another session can change the answer. */
   readonly isFinal: boolean;
 }
 
-/** One of {@link RunningForwards}. */
+/** One forward of {@link RunningForwards}. */
 export interface HeldForward {
   readonly now: RunningForward;
-  /** Undefined while it is open, or nothing was said. */
+  /** Undefined while the forward is open, or the listener has not answered. */
   readonly refusal: PortRefusal | undefined;
-  /** Ends it; open connections go on. */
+  /** Stops accepting connections; open connections go on. */
   remove(): void;
 }
 
-/** The forwards of a connector, which come and go while it runs. `change` tells that one of them may be in another state. */
+/** The forwards of a running connector. `change` is emitted when the state of a forward may have changed. */
 export class RunningForwards extends EventEmitter<{ change: [] }> {
   readonly #connector: ConnectorHandle;
   readonly #entries = new Set<Entry>();
@@ -52,7 +37,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
       this.emit('change');
     });
     connector.on('refused', ({ target, reason, text }) => {
-      const refusal = { message: text, isFinal: FINAL_REFUSALS.has(reason) };
+      const refusal = { message: text, isFinal: isFinalRefusal(reason) };
       for (const entry of this.#entries) if (target === `-R ${entry.asked}`) entry.refuse(refusal);
       this.emit('change');
     });
@@ -73,12 +58,16 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
     return this.#add('udp', spec.bind, await this.#connector.udpForward(spec));
   }
 
-  /** Only asks the listener; the answer shows in what is returned. @throws {TunnelError} ERR_USAGE when it was asked for already */
+  /**
+   * Asks the listener to open a port. The returned forward shows the answer later.
+   *
+   * @throws {TunnelError} ERR_USAGE when the port was asked for already
+   */
   addReverse(spec: ReverseSpec): HeldForward {
     const asked = printBind(spec.bind);
     const isTaken = [...this.#entries].some((entry) => entry.now.kind === 'reverse' && entry.asked === asked);
     if (isTaken && spec.bind.port !== 0)
-      throw usage(`-R ${asked} is asked for already; remove that one first, or choose another port`);
+      throw usage(`there is already a forward -R ${asked}; remove it first, or choose another port`);
     return this.#add('reverse', spec.bind, this.#connector.reverse(spec));
   }
 
@@ -86,22 +75,23 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
     return [...this.#entries].map(({ now }) => now);
   }
 
-  /** Of the first reverse forward that the listener does not listen for. */
+  /** The refusal of the first reverse forward that the listener refused. */
   get refusal(): PortRefusal | undefined {
     for (const { refusal } of this.#entries) if (refusal !== undefined) return refusal;
     return undefined;
   }
 
-  /** Whether all of them listen. */
+  /** True when all forwards listen. */
   get isUp(): boolean {
     return this.list().every(({ status }) => status === 'open');
   }
 
   /**
-   * Ends the forwards of that kind at that place, be it the one that was asked for or where it listens really.
+   * Ends the forwards of a kind at a place: the place that was asked for, or the real one.
    *
-   * @param listen as {@link printBind} has it @param target of those with this target alone; undefined: any
-   * @returns those that were ended
+   * @param listen in the form of {@link printBind}
+   * @param target ends only forwards to this target; undefined: any target
+   * @returns the forwards that were ended
    */
   remove(kind: ForwardKind, listen: string, target?: string): RunningForward[] {
     return [...this.#entries].flatMap((entry) => {
@@ -123,14 +113,8 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
   }
 }
 
-/** Where a forward listens, as `-L`, `-D` and `-R` have it: of loopback the port alone. */
-export function placeOf({ listen }: RunningForward): string {
-  const loopback = `${DEFAULT_BIND_HOST}:`;
-  return listen.startsWith(loopback) ? listen.slice(loopback.length) : listen;
-}
-
 class Entry implements HeldForward {
-  /** Where it was asked for, `8080`, `[::1]:0` or a path. */
+  /** The place that was asked for: `8080`, `[::1]:0` or a path. */
   readonly asked: string;
   readonly #bind: Endpoint;
   readonly #kind: ForwardKind;
@@ -164,7 +148,7 @@ class Entry implements HeldForward {
     if (this.#kind === 'reverse') this.#refusal = refusal;
   }
 
-  /** What was said before it was open is over. */
+  /** Forgets a refusal from before the port was open. */
   forgetRefusal(): void {
     if (this.now.status === 'open') this.#refusal = undefined;
   }

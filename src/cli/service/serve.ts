@@ -1,123 +1,157 @@
-import type { ControlMethods } from '../../control/server.js';
-import { ControlServer } from '../../control/server.js';
-import { tenths } from '../../core/clock.js';
+import { type ControlMethods, ControlServer } from '../../control/server.js';
+import { withDeadline } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
-import { RETURN_CODES, type ReturnCode } from '../../core/return_codes.js';
 import type { Identity } from '../../state/identity.js';
-import type { Role } from '../../state/identity_file.js';
-import { openIdentity } from '../../state/identity_file.js';
-import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from '../api.js';
-import type { CliEvent } from '../output/events.js';
+import { type OpenedIdentity, openIdentity, type Role } from '../../state/identity_file.js';
+import type { Context } from '../command.js';
 import { printable } from '../output/human.js';
 import { showStatus } from '../output/live_status.js';
 import type { Reporter } from '../output/reporter.js';
 import { EXIT, EXIT_BY_SIGNAL, type ExitCode } from '../process/exit_codes.js';
 import type { CliIo } from '../process/io.js';
+import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime } from '../process/lifetime.js';
-import { Keeper } from './keeper.js';
+import { Resources } from '../process/resources.js';
+import { reportEvents } from './report_events.js';
 
-/** What every command is given. */
-export interface Context {
-  readonly io: CliIo;
-  readonly reporter: Reporter;
-  /** Calls back once our output leads nowhere any more; where that is a failure, our caller tells it at the end. */
-  onOutputLost(handler: () => void): void;
-}
-
-/** A long-running command, in the parts that differ. */
+/** A long-running command, as {@link serve} runs it. */
 export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly role: Role;
-  /** Undefined: an identity for this run alone. */
+  /** Undefined: the identity lasts for this run only. */
   readonly stateFolder: string | undefined;
-  /** Of the state file; undefined: it is not encrypted. */
+  /** Passphrase of the state file; undefined: the file is not encrypted. */
   readonly passphrase: Uint8Array | undefined;
-  /** A second process of the same role and folder: refuse, or give it an identity of its own. */
-  readonly onBusy: 'fail' | 'ephemeral';
-  /** @param access what {@link access} gave in an earlier run */
-  start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
-  /** What is to be kept beside the identity, plain JSON; it may hold secrets. Asked at each `access` event. */
-  access?(handle: Handle): unknown;
-  /** What other processes may ask of it while it runs, by the state folder's control socket. @param saved waits until changes are kept */
-  control?(handle: Handle, saved: () => Promise<void>): ControlMethods;
-  /** Called once it runs; throws when that is of no use. It may end the command by `lifetime`. */
-  up(handle: Handle, lifetime: Lifetime): Promise<void>;
   /**
-   * What the service is there for, if anything: called after {@link up} unless the end has come, and waited for. It
-   * heeds `lifetime`, ends it by itself, and gives the command's exit code.
+   * What happens when another process of this role uses the folder: fail, or use an identity for this run
+   * only.
    */
-  run?(handle: Handle, lifetime: Lifetime): Promise<ExitCode>;
-  /** Where to serve metrics, `[bind:]port`. Default: nowhere. */
+  readonly onBusy: 'fail' | 'ephemeral';
+  /** Starts the Tox node. @param access what {@link access} returned in an earlier run */
+  start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
+  /**
+   * Returns the state to save beside the identity: plain JSON, perhaps secret. Called on every `access`
+   * event.
+   */
+  access?(handle: Handle): unknown;
+  /** Called once, when the Tox node runs. @param saved waits until changes are saved */
+  begin(handle: Handle, saved: () => Promise<void>): Activity;
+  /** `[bind:]port` of the metrics. Default: no metrics. */
   readonly metrics?: string | undefined;
-  /** SIGHUP is a polite end. Default false. */
+  /** SIGHUP stops the command gracefully. Default false. */
   readonly endsOnHangUp?: boolean;
+  /** The command runs a program: stopping it before that is a failure. Default false. */
+  readonly runsProgram?: boolean;
 }
 
-/** How long a polite end may take, in milliseconds. */
+/** What a command does while its Tox node runs. */
+export interface Activity {
+  /** Methods that other processes may call through the control socket. Default: no control socket. */
+  readonly control?: ControlMethods;
+  /** Prepares the command. It may end the command through `lifetime`, or throw. */
+  up(lifetime: Lifetime): Promise<void>;
+  /**
+   * Runs a program after {@link up}, unless the end came first. It ends `lifetime` and returns the exit code.
+   */
+  run?(lifetime: Lifetime): Promise<ExitCode>;
+}
+
+/** How long a graceful end may take, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
-/** Runs a service from the opening of its identity to its end, however that comes. */
+/** Runs a service until something ends it, and releases all that it acquired. */
 export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   context: Context,
   service: Service<Handle>,
 ): Promise<ExitCode> {
   const { io, reporter } = context;
-  const lifetime = new Lifetime(io, service.endsOnHangUp);
-  context.onOutputLost(() => lifetime.stop());
-  let release = async (): Promise<void> => {};
+  const resources = new Resources();
   const startedMs = io.timers.nowMs();
+  let outcome: Outcome;
   try {
-    const opened = await openRole(service, reporter);
-    if (opened !== undefined) release = () => opened.release();
-    const handle = await lifetime.orOver(
-      service.start(opened?.identity, lifetime.signal, opened?.access),
-      (late) => {
-        void late.close().catch(() => {});
-      },
-    );
-    if (handle === undefined) return unrunCode(service, lifetime);
-    let code: ExitCode | undefined;
-    let control: ControlServer | undefined;
-    let endMetrics = (): void => {};
-    let endStatus = (): void => {};
-    try {
-      watch(handle, context, lifetime);
-      // Only what has started is worth keeping.
-      const keeper = opened && new Keeper(opened, handle, reporter, service.access);
-      await keeper?.saveNews();
-      control = await openControl(context, service, handle, () => keeper?.saved() ?? Promise.resolve());
-      if ('stats' in handle && service.metrics !== undefined) {
-        endMetrics = await (await import('./metrics.js')).serveMetrics(service.metrics, handle, reporter);
-      }
-      await lifetime.orOver(service.up(handle, lifetime));
-      if ('stats' in handle && reporter.isLive && service.run === undefined)
-        endStatus = showStatus(handle, io.timers, (text) => reporter.status(text));
-      if (!lifetime.signal.aborted) code = await service.run?.(handle, lifetime);
-      await lifetime.over();
-    } catch (error) {
-      // This error is what is told; one of the closing would only follow from it.
-      await closeInTime(io, handle).catch(() => {});
-      throw error;
-    } finally {
-      endStatus();
-      endMetrics();
-      await control?.close();
-    }
-    await closeInTime(io, handle).catch((error: unknown) => {
-      if (code === undefined) throw error;
-      // What was run has told how it went.
-      complain(reporter, error);
-    });
-    if ('stats' in handle) reporter.event(closedEvent(handle, io.timers.nowMs() - startedMs));
-    return code ?? unrunCode(service, lifetime);
-  } finally {
-    lifetime.dispose();
-    await release().catch((error: unknown) => complain(reporter, error));
+    outcome = await runToEnd(context, service, resources);
+  } catch (error) {
+    // Report this error. An error of the release would only be its consequence.
+    await resources.release().catch(() => {});
+    throw error;
   }
+  const { handle, exitCode, isProgramResult } = outcome;
+  await resources.release().catch((error: unknown) => {
+    if (!isProgramResult) throw error;
+    complain(reporter, error);
+  });
+  if (handle !== undefined && 'stats' in handle) {
+    const { bytesIn, bytesOut } = handle.stats();
+    const durationMs = Math.round(io.timers.nowMs() - startedMs);
+    reporter.event({ event: 'closed', durationMs, bytesIn, bytesOut });
+  }
+  return exitCode;
 }
 
-/** Of a command that was stopped: that is a success, unless there was something to run. */
-function unrunCode({ run }: Pick<Service<never>, 'run'>, { endedBy }: Lifetime): ExitCode {
-  if (run === undefined) return EXIT.ok;
+interface Outcome {
+  /** Undefined when the command ended before its Tox node ran. */
+  readonly handle?: TunnelHandle | BootstrapNodeHandle;
+  readonly exitCode: ExitCode;
+  /** The exit code is that of a program, which has reported its own result. */
+  readonly isProgramResult: boolean;
+}
+
+/** @param resources gets everything that is acquired */
+async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
+  context: Context,
+  service: Service<Handle>,
+  resources: Resources,
+): Promise<Outcome> {
+  const { io, reporter } = context;
+  const lifetime = new Lifetime(io, service.endsOnHangUp);
+  resources.push(() => lifetime.dispose());
+  context.onOutputLost(() => lifetime.stop());
+
+  const opened = await openRole(service, reporter);
+  if (opened !== undefined)
+    resources.push(() => opened.release().catch((error: unknown) => complain(reporter, error)));
+
+  const handle = await lifetime.orOver(
+    service.start(opened?.identity, lifetime.signal, opened?.access),
+    (late) => {
+      void late.close().catch(() => {});
+    },
+  );
+  if (handle === undefined) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
+  resources.push(() => closeInTime(io, handle));
+  reportEvents(handle, context, lifetime);
+
+  // Save a new identity only after a successful start.
+  const keeper = opened && new Keeper(opened, handle, reporter, service.access);
+  await keeper?.saveNews();
+
+  const activity = service.begin(handle, () => keeper?.saved() ?? Promise.resolve());
+  const control = await openControl(context, service, activity.control);
+  if (control !== undefined) resources.push(() => control.close());
+
+  if ('stats' in handle && service.metrics !== undefined) {
+    const { serveMetrics } = await import('./metrics.js');
+    resources.push(await serveMetrics(service.metrics, handle, reporter));
+  }
+
+  await lifetime.orOver(activity.up(lifetime));
+  if ('stats' in handle && reporter.isLive && activity.run === undefined)
+    resources.push(showStatus(handle, io.timers, (text) => reporter.status(text)));
+
+  const code = lifetime.signal.aborted ? undefined : await activity.run?.(lifetime);
+  await lifetime.over();
+  return {
+    handle,
+    exitCode: code ?? stoppedCode(service, lifetime),
+    isProgramResult: code !== undefined,
+  };
+}
+
+/** The exit code of a command that was stopped. */
+function stoppedCode(
+  { runsProgram = false }: Pick<Service<never>, 'runsProgram'>,
+  { endedBy }: Lifetime,
+): ExitCode {
+  if (!runsProgram) return EXIT.ok;
   return endedBy === undefined ? EXIT.failure : EXIT_BY_SIGNAL[endedBy];
 }
 
@@ -129,106 +163,95 @@ async function openRole(
     onBusy,
   }: Pick<Service<never>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy'>,
   reporter: Reporter,
-) {
+): Promise<OpenedIdentity | undefined> {
   if (stateFolder === undefined) return undefined;
   const opened = await openIdentity({ folder: stateFolder, role, passphrase, onBusy });
   if (opened.ephemeral) {
     reporter.logger.log(
       'info',
-      `another ${role} uses the identity in ${stateFolder}: this run has one of its own`,
+      `another ${role} uses the identity in ${stateFolder}; this run uses a temporary one`,
     );
   }
   return opened;
 }
 
-/** Undefined when it has none; one that cannot be opened is told, and does not keep the service from running. */
-async function openControl<Handle extends TunnelHandle | BootstrapNodeHandle>(
+/**
+ * Returns undefined without a control socket. A failure to open one is reported, but does not stop the
+ * service.
+ */
+async function openControl(
   { io, reporter }: Context,
-  { role, stateFolder, control }: Service<Handle>,
-  handle: Handle,
-  saved: () => Promise<void>,
+  { role, stateFolder }: Pick<Service<never>, 'role' | 'stateFolder'>,
+  methods: ControlMethods | undefined,
 ): Promise<ControlServer | undefined> {
-  if (stateFolder === undefined || control === undefined) return undefined;
+  if (stateFolder === undefined || methods === undefined) return undefined;
   try {
     return await ControlServer.start({
       folder: stateFolder,
       door: role === 'connector' ? io.pid : 'listener',
-      methods: control(handle, saved),
+      methods,
       timers: io.timers,
       logger: reporter.logger,
     });
   } catch (error) {
     if (!TunnelError.is(error)) throw error;
-    reporter.people(`Commands to this running ${role} will not reach it: ${printable(error.message)}`);
+    reporter.people(`Other commands cannot control this ${role}: ${printable(error.message)}`);
     return undefined;
   }
 }
 
-function watch(
-  handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
-  { io, reporter }: Context,
-  lifetime: Lifetime,
-): void {
-  const onlineSinceMs = new Map<string, number>();
-  handle.on('error', (error) => lifetime.fail(error));
-  handle.on('ready', ({ toxId }) => {
-    const ticket = 'ticket' in handle ? { ticket: handle.ticket } : {};
-    reporter.event({ event: 'ready', toxId, ...ticket });
-  });
-  handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
-  handle.on('code', ({ code, peer, detail }) => {
-    const event = codeEvent(code, peer, detail);
-    if (event !== undefined) reporter.event(event);
-  });
-  handle.on('peer', ({ status, path, code, publicKey, roundTripMs }) => {
-    // That we leave our peers is no news of them.
-    if (lifetime.signal.aborted) return;
-    const since = onlineSinceMs.get(publicKey);
-    const nowMs = io.timers.nowMs();
-    if (status === 'offline') onlineSinceMs.delete(publicKey);
-    else if (since === undefined) onlineSinceMs.set(publicKey, nowMs);
-    const online = status === 'offline' && since !== undefined ? { onlineMs: Math.round(nowMs - since) } : {};
-    const measured = roundTripMs === undefined ? {} : { roundTripMs: tenths(roundTripMs) };
-    reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...measured, ...online });
-  });
-  handle.on('reverse', (change) => {
-    // That our ports close with us is no news.
-    if (!lifetime.signal.aborted) reporter.event({ event: 'reverse', ...change });
-  });
-  handle.on('refused', ({ target, reason, text, peer }) => {
-    reporter.event({ event: 'refused', target, reason, message: text, peer });
-  });
-}
+/** Keeps a service's identity, and the access state beside it, in the state file. */
+class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
+  readonly #opened: OpenedIdentity;
+  readonly #reporter: Reporter;
+  readonly #save: () => Promise<void>;
+  /** True when the file lacks the access state. */
+  readonly #isIncomplete: boolean;
+  #saving: Promise<void> = Promise.resolve();
 
-/** A return code as an event; the status codes come with more to tell as `peer` events. */
-function codeEvent(
-  code: ReturnCode,
-  peer: string | undefined,
-  detail: string | undefined,
-): CliEvent | undefined {
-  if (code === 301 || code === 302) return undefined;
-  const message = detail === undefined ? RETURN_CODES[code] : `${RETURN_CODES[code]}: ${detail}`;
-  const named = peer === undefined ? {} : { peer };
-  return { event: code < 200 ? 'friend' : 'message', code, message, ...named };
-}
+  /**
+   * @param access returns the access state, which is saved on every `access` event; undefined: there is none
+   */
+  constructor(
+    opened: OpenedIdentity,
+    handle: Handle,
+    reporter: Reporter,
+    access: ((handle: Handle) => unknown) | undefined,
+  ) {
+    this.#opened = opened;
+    this.#reporter = reporter;
+    this.#isIncomplete = access !== undefined && opened.access === undefined;
+    this.#save = () =>
+      access === undefined ? opened.save(handle.identity) : opened.save(handle.identity, access(handle));
+    if (access !== undefined) handle.on('access', () => this.#onChange());
+  }
 
-async function closeInTime(io: CliIo, handle: TunnelHandle | BootstrapNodeHandle): Promise<void> {
-  let timer: unknown;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = io.timers.set(() => {
-      reject(new TunnelError('ERR_LIMIT', `closing did not end within ${CLOSE_TIMEOUT_MS / 1000} s`));
-    }, CLOSE_TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([handle.close(), late]);
-  } finally {
-    io.timers.clear(timer);
+  /** Saves whatever the file lacks. */
+  async saveNews(): Promise<void> {
+    const { identity, isSealDue } = this.#opened;
+    if (identity !== undefined && !this.#isIncomplete && !isSealDue) return;
+    await this.#save();
+    if (isSealDue) this.#reporter.people('Encrypted the state file, which was not encrypted before.');
+  }
+
+  /** Resolves when the last change is saved; rejects when it could not be saved. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+
+  #onChange(): void {
+    this.#saving = this.#save();
+    this.#saving.catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#reporter.people(`Cannot save a change of tickets or peers: ${printable(why)}`);
+    });
   }
 }
 
-function closedEvent(handle: TunnelHandle, durationMs: number): CliEvent {
-  const { bytesIn, bytesOut } = handle.stats();
-  return { event: 'closed', durationMs: Math.round(durationMs), bytesIn, bytesOut };
+async function closeInTime({ timers }: CliIo, handle: TunnelHandle | BootstrapNodeHandle): Promise<void> {
+  const error = () =>
+    new TunnelError('ERR_LIMIT', `the tunnel did not close within ${CLOSE_TIMEOUT_MS / 1000} s`);
+  await withDeadline(handle.close(), { timeout: { ms: CLOSE_TIMEOUT_MS, timers, error } });
 }
 
 function complain(reporter: Reporter, error: unknown): void {

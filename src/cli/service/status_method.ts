@@ -1,12 +1,11 @@
 import * as v from 'valibot';
 import { type ControlMethods, method } from '../../control/server.js';
-import type { TunnelHandle } from '../api.js';
-import { RunningForwardSchema } from '../output/forward_text.js';
+import { type RunningForward, RunningForwardSchema } from '../output/forward_text.js';
 import { DatagramCounts, PeerSchema, peerRows } from '../output/peer_rows.js';
 import type { CliIo } from '../process/io.js';
-import type { RunningForward } from './running_forwards.js';
+import type { TunnelHandle } from '../process/library.js';
 
-/** What a running process tells of itself. */
+/** The status of a running process. */
 export const StatusSchema = v.object({
   role: v.picklist(['listener', 'connector']),
   pid: v.number(),
@@ -14,17 +13,17 @@ export const StatusSchema = v.object({
   /** ISO 8601. */
   since: v.string(),
   upMs: v.number(),
-  /** How this node itself is joined to the network. */
+  /** How this Tox node is joined to the network. */
   network: v.picklist(['udp', 'relay', 'none']),
-  /** Of all peers. */
+  /** Totals of all peers. */
   bytesIn: v.number(),
   bytesOut: v.number(),
   ...DatagramCounts,
-  /** Bytes a second, just now. */
+  /** Current bytes per second. */
   inRate: v.number(),
   outRate: v.number(),
   peers: v.array(PeerSchema),
-  /** Of a connector. */
+  /** Connector only. */
   forwards: v.array(RunningForwardSchema),
 });
 export type Status = v.InferOutput<typeof StatusSchema>;
@@ -36,10 +35,13 @@ export interface StatusMethodOptions {
   readonly io: Pick<CliIo, 'timers' | 'wallClock' | 'pid'>;
 }
 
-/** How long is measured for a rate, in milliseconds. */
+/** How long a rate is measured, in milliseconds. */
 const SAMPLE_MS = 500;
 
-/** Answers `status`; to be made when the process starts. */
+/**
+ * The method `status` of the control socket. Called at the start of the process, from which it counts the
+ * uptime.
+ */
 export function statusMethod({ role, handle, forwards, io }: StatusMethodOptions): ControlMethods {
   const { timers } = io;
   const startedMs = timers.nowMs();

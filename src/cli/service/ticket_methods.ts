@@ -10,10 +10,10 @@ import {
 import type { AccessPolicy } from '../../access/policy.js';
 import { type ControlMethods, method } from '../../control/server.js';
 
-/** Where tickets are made and taken back: a running listener, or its state file. */
+/** The tickets of a running listener, or of its state file. */
 export interface TicketDesk {
   readonly access: Pick<AccessPolicy, 'newTicket' | 'revoke' | 'rotate' | 'tickets'>;
-  /** @returns undefined when there is none of that name */
+  /** @returns undefined when no ticket has that name */
   ticketOf(name: string): string | undefined;
 }
 
@@ -26,7 +26,11 @@ const NewTicket = v.object({
 });
 const Named = v.object({ name: NameSchema });
 
-/** What `ticket` asks for, over the control socket or of the state file. @param saved waits until changes are kept */
+/**
+ * Methods of the `ticket` command, for the control socket and the state file.
+ *
+ * @param saved waits until changes are saved
+ */
 export function ticketMethods(desk: TicketDesk, saved: () => Promise<void>): ControlMethods {
   const shown = (name: string) => ({ name, ticket: desk.ticketOf(name) });
   return {

@@ -38,13 +38,13 @@ export interface StreamHost {
   drainLater(stream: Stream): void;
   /** OPENED was sent for the peer's OPEN. */
   answered(): void;
-  /** The stream has ended; forget it. `refusal` is what REFUSED has to say, when the peer's OPEN has no answer yet. */
+  /** The stream is over; forget it. Send REFUSED with `refusal`, if given, for the peer's unanswered OPEN. */
   over(stream: Stream, refusal: ReasonAndText | undefined): void;
   /** Sends what is due, unless the session is sending already. */
   pump(): void;
 }
 
-/** A stream's life (docs/protocol.md, section 3.1), joining its two halves. */
+/** One stream: its two halves, and its life from OPEN to the end (docs/reference/protocol.md, section 3.1). */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
   readonly key: number;
@@ -58,7 +58,7 @@ export class Stream implements MuxStream, Source {
   #phase: Phase;
   #resetReason: Reason = 'unspecified';
   #resetDue = false;
-  /** The stream stands in the list of those to be settled. */
+  /** The session will call {@link settle}. */
   #listed = false;
   #openedNews = false;
   #verdict: Verdict | undefined;
@@ -100,7 +100,7 @@ export class Stream implements MuxStream, Source {
 
   sendDatagram(datagram: Uint8Array): void {
     if (this.datagrams === undefined || datagram.length > MAX_DATAGRAM_BYTES)
-      throw new RangeError(`a datagram of ${datagram.length} bytes on stream ${this.id}`);
+      throw new RangeError(`cannot send a datagram of ${datagram.length} bytes on stream ${this.id}`);
     if (this.isClosed) return;
     this.datagrams.sending.push(datagram);
     this.#sendSoon();
@@ -113,24 +113,13 @@ export class Stream implements MuxStream, Source {
   }
 
   reset(reason: Reason): void {
-    switch (this.#phase) {
-      case 'opening':
-        this.#close();
-        return;
-      case 'requested':
-      case 'accepted':
-        this.refuse(reason, '');
-        return;
-      case 'asked':
-      case 'open':
-        this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
-        this.#drop();
-        this.#resetSoon(reason);
-        this.#host.pump();
-        return;
-      case 'cancelled':
-      case 'resetting':
-      case 'closed':
+    if (this.#phase === 'opening') {
+      this.#close();
+    } else if (this.#phase === 'requested' || this.#phase === 'accepted') {
+      this.refuse(reason, '');
+    } else if (!this.isClosed) {
+      this.#cut(reason);
+      this.#host.pump();
     }
   }
 
@@ -150,13 +139,13 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
-  /** Instead of OPENED. */
+  /** Answers the peer's OPEN with REFUSED. */
   refuse(reason: Reason, text: string): void {
     this.#close({ reason, text });
     this.#host.pump();
   }
 
-  /** Our OPEN was not sent and waits no longer. */
+  /** Refuses our own stream because its OPEN could not be sent in time. */
   giveUp(reason: Reason, text: string): void {
     this.#close();
     this.#tellVerdict({ kind: 'refused', reason, text });
@@ -190,13 +179,13 @@ export class Stream implements MuxStream, Source {
     return bytes;
   }
 
-  /** Lets the writer go on. */
+  /** Tells the writer to go on. */
   drain(): void {
     if (!this.isClosed) this.#handlers.onDrain?.();
   }
 
   /**
-   * A frame of this stream, other than OPEN. Handlers hear of it in {@link settle}.
+   * Takes a frame of this stream, other than OPEN. Handlers are called later, in {@link settle}.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
@@ -207,10 +196,10 @@ export class Stream implements MuxStream, Source {
     else if (type === RESET) this.#receiveReset(readReset(frame));
     else if (type === OPENED) this.#receiveOpened(frame);
     else if (type === REFUSED) this.#receiveRefused(frame);
-    else throw violation(`type ${type}, which is no frame`);
+    else throw violation(`an unknown frame type ${type}`);
   }
 
-  /** Tells the handlers what the frames of a batch brought. */
+  /** Calls the handlers for the frames of a batch. */
   settle(): void {
     this.#listed = false;
     if (this.#verdict !== undefined) {
@@ -225,7 +214,7 @@ export class Stream implements MuxStream, Source {
     this.#deliver();
   }
 
-  /** The session is over: nothing more is sent. */
+  /** Cuts the stream because the session is over. Sends nothing. */
   abort(reason: Reason, remote: boolean): void {
     const told = this.isClosed;
     this.#close();
@@ -256,12 +245,12 @@ export class Stream implements MuxStream, Source {
     else this.#handlers.onReset?.(verdict.reason, verdict.remote);
   }
 
-  /** After our RESET: only what tells that the peer needs none, or needs one more, matters. */
+  /** After our RESET, only frames matter that show that the peer needs no RESET, or needs another one. */
   #receiveClosed(type: number): void {
     if (type === RESET || type === REFUSED) {
       this.#close();
     } else if (type === OPENED && this.#phase === 'cancelled') {
-      // The RESET may have come before the OPEN did, and been ignored.
+      // Our RESET may have arrived before our OPEN, and been ignored.
       this.#phase = 'resetting';
       this.#resetSoon(this.#resetReason);
     }
@@ -270,14 +259,14 @@ export class Stream implements MuxStream, Source {
   #receivePayload(type: number, frame: Uint8Array): void {
     if (this.#phase !== 'open' && this.#phase !== 'asked') throw violation(`type ${type} before OPENED`);
     if ((type === DATAGRAM) !== (this.datagrams !== undefined))
-      throw violation(`type ${type} in a stream of another kind`);
+      throw violation(`type ${type} in a stream of the other kind`);
     if (type === DATA) {
       this.#receiveData(frame);
       return;
     }
     if (type === END) this.receiving.takeEnd(frame);
     else this.datagrams?.receiving.take(frame);
-    if (this.#phase === 'open' && this.#hasNews) this.list();
+    if (this.#phase === 'open' && this.#hasNews) this.#list();
   }
 
   #receiveData(frame: Uint8Array): void {
@@ -287,19 +276,17 @@ export class Stream implements MuxStream, Source {
       return;
     }
     if (this.#phase !== 'open') return;
-    if (this.receiving.hasNews) this.list();
+    if (this.receiving.hasNews) this.#list();
     if (!this.receiving.mayGrowAhead) return;
     this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
     if (this.receiving.isCreditDue) this.#host.scheduler.controlDue(this);
   }
 
-  /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
+  /** The peer's streams use all of their memory. Resets this one, because it needs more. */
   #resetForMemory(): void {
-    this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
-    this.#drop();
-    this.#resetSoon('limit');
+    this.#cut('limit');
     this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
-    this.list();
+    this.#list();
   }
 
   #receiveCredit(frame: Uint8Array): void {
@@ -308,19 +295,19 @@ export class Stream implements MuxStream, Source {
   }
 
   #receiveOpened(frame: Uint8Array): void {
-    if (this.#phase !== 'asked') throw violation('OPENED where none was asked for');
+    if (this.#phase !== 'asked') throw violation('OPENED without an open request');
     this.sending.raiseCredit(readOffset(frame));
     this.#phase = 'open';
     this.#openedNews = true;
-    this.list();
+    this.#list();
     if (this.hasData) this.#host.scheduler.dataDue(this);
   }
 
   #receiveRefused(frame: Uint8Array): void {
-    if (this.#phase !== 'asked') throw violation('REFUSED where nothing was asked for');
+    if (this.#phase !== 'asked') throw violation('REFUSED without an open request');
     this.#verdict = { kind: 'refused', ...readRefused(frame) };
     this.#close();
-    this.list();
+    this.#list();
   }
 
   #receiveReset(reason: Reason): void {
@@ -328,10 +315,10 @@ export class Stream implements MuxStream, Source {
     this.#verdict = { kind: 'reset', reason, remote: true };
     // The peer keeps the UUID of its stream until there is an answer.
     this.#close(unanswered ? { reason: 'cancelled', text: '' } : undefined);
-    this.list();
+    this.#list();
   }
 
-  /** What goes out in data frames. */
+  /** The half that fills the data frames. */
   get #outgoing(): DatagramSender | SendHalf {
     return this.datagrams?.sending ?? this.sending;
   }
@@ -370,6 +357,12 @@ export class Stream implements MuxStream, Source {
     return true;
   }
 
+  #cut(reason: Reason): void {
+    this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
+    this.#drop();
+    this.#resetSoon(reason);
+  }
+
   #resetSoon(reason: Reason): void {
     this.#resetReason = reason;
     this.#resetDue = true;
@@ -382,8 +375,8 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
-  /** There is something for {@link settle} to tell. */
-  list(): void {
+  /** Makes the session call {@link settle}. */
+  #list(): void {
     if (this.#listed) return;
     this.#listed = true;
     this.#host.settleLater(this);

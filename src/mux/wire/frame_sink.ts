@@ -27,10 +27,7 @@ export interface FrameSink {
   readonly bytesSent: number;
 }
 
-/**
- * @param target as `encodeTarget` wrote it
- * @returns false when the sink refused, as all of these
- */
+/** Sends OPEN. @param target from `encodeTarget` @returns false when the sink has no room */
 export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, target: Uint8Array): boolean {
   const out = sink.reserve(openBytes(target), true);
   if (out === undefined) return false;
@@ -39,7 +36,7 @@ export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, t
   return true;
 }
 
-/** @param offset asked for once there is room */
+/** Sends CREDIT or OPENED. Calls `offset` only if there is room. @returns false when the sink has no room */
 export function putOffset(
   sink: FrameSink,
   type: typeof CREDIT | typeof OPENED,
@@ -53,6 +50,7 @@ export function putOffset(
   return true;
 }
 
+/** Sends RESET. @returns false when the sink has no room */
 export function putReset(sink: FrameSink, id: Uint8Array, reason: Reason): boolean {
   const out = sink.reserve(RESET_BYTES, true);
   if (out === undefined) return false;

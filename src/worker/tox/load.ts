@@ -23,7 +23,7 @@ export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
   } catch (error) {
     const advice =
       'in a checkout, run npm run wasm; in an installed package, install it again; ' +
-      'in a bundle, copy it there or name it as `files.wasm` (docs/embedding.md)';
+      'in a bundle, copy it there or name it as `files.wasm` (docs/how-to/node-programs.md)';
     throw new TunnelError('ERR_WASM_MISSING', `${url.pathname} cannot be read: ${advice}`, { cause: error });
   }
 }

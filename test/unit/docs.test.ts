@@ -31,13 +31,40 @@ test('every link in a packed page leads to a packed file', () => {
   assert.deepEqual(broken, []);
 });
 
-test('every page of docs/ that a source, a test or a tool names is there', () => {
+test('every page of docs/ that a source, a test or a tool names exists', () => {
   const broken = files
     .filter((file) => /^(src|test|tools|bench|demo|examples|wasm)\/.*\.(ts|c|h|sh)$/.test(file))
     .filter((file) => !file.startsWith('wasm/sources/'))
     .flatMap((file) => [...read(file).matchAll(/docs\/[a-z/_-]+\.md/g)].map(([page]) => ({ file, page })))
     .filter(({ page }) => !existsSync(join(root, page)))
     .map(({ file, page }) => `${file}: ${page}`);
+  assert.deepEqual(broken, []);
+});
+
+test('every source file that a page names is there', () => {
+  const sources = files.filter((file) => /\.(ts|c|sh)$/.test(file));
+  const isThere = (name: string): boolean =>
+    sources.some((file) => file === name || file.endsWith(`/${name}`));
+  const broken = pages
+    // History names files as they were, and pages of vendor/ those of other projects.
+    .filter((page) => !/^(CHANGELOG\.md|bench\/HISTORY\.md|vendor\/)/.test(page))
+    .flatMap((page) => {
+      const text = read(page).replaceAll(/^```.*?^```/gms, '');
+      return [...text.matchAll(/`([a-z_/]+\.(?:ts|c|sh))`/g)].map(([, name = '']) => ({ page, name }));
+    })
+    .filter(({ name }) => !isThere(name))
+    .map(({ page, name }) => `${page}: ${name}`);
+  assert.deepEqual(broken, []);
+});
+
+test('prose wraps at 100 columns, and no paragraph has more than 8 lines', () => {
+  const broken = pages
+    .filter((page) => !page.startsWith('vendor/'))
+    .flatMap((page) =>
+      paragraphsIn(page)
+        .filter((lines) => lines.length > 8 || lines.some((line) => line.length > 100))
+        .map(([first = '']) => `${page}: ${first}`),
+    );
   assert.deepEqual(broken, []);
 });
 
@@ -58,6 +85,19 @@ describe('docs/troubleshooting.md', () => {
     );
   });
 });
+
+/** Paragraphs and items of lists: without code, tables, headings and images. */
+function paragraphsIn(page: string): string[][] {
+  const paragraphs: string[][] = [[]];
+  for (const line of read(page)
+    .replaceAll(/^```.*?^```/gms, '')
+    .split('\n')) {
+    const isProse = line.trim() !== '' && !/^\s*(?:\||#|!\[|<)/.test(line);
+    if (!isProse || /^\s*(?:[-*]|\d+\.) /.test(line)) paragraphs.push([]);
+    if (isProse) paragraphs.at(-1)?.push(line);
+  }
+  return paragraphs;
+}
 
 /** Targets of the relative links of a page, in text and not in code. */
 function linksIn(page: string): string[] {

@@ -3,14 +3,20 @@ import { Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 
-/** A stream that a command writes to. Unlike pipes and terminals, a file may accept lines again after a failure. */
+/** A stream that may be a terminal. */
+export type MaybeTerminal = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+/**
+ * A stream that a command writes to. Unlike pipes and terminals, a file may accept lines again after a
+ * failure.
+ */
 export type Output = Writable & Partial<Pick<FileOutput, 'tryLine'>>;
 
 const NEWLINE = 0x0a;
 
 /**
- * Standard output or standard error when it is a file. A full disk causes a short write, which Node's own stream takes
- * for a complete one. This stream writes the rest too, or fails.
+ * Standard output or standard error when it is a file. A full disk causes a short write, which Node's own
+ * stream takes for a complete one. This stream writes the rest too, or fails.
  */
 export class FileOutput extends Writable {
   readonly #writeSome: (bytes: Uint8Array) => number;
@@ -28,8 +34,8 @@ export class FileOutput extends Writable {
   }
 
   /**
-   * Writes a line synchronously. Unlike a failed `write`, a failure leaves the stream usable, and the next line starts on
-   * a line of its own.
+   * Writes a line synchronously. Unlike a failed `write`, a failure leaves the stream usable, and the next
+   * line starts on a line of its own.
    *
    * @param text including the end of line
    * @returns the failure; undefined on success
@@ -39,7 +45,10 @@ export class FileOutput extends Writable {
     return this.#writeAll(Buffer.from(this.#isTorn ? `\n${text}` : text));
   }
 
-  /** Writes synchronously, as Node does with files: output stays in order and is complete when the process exits. */
+  /**
+   * Writes synchronously, as Node does with files: output stays in order and is complete when the process
+   * exits.
+   */
   #writeAll(bytes: Buffer): Error | undefined {
     let at = 0;
     try {

@@ -1,0 +1,55 @@
+import { tenths } from '../../core/clock.js';
+import { RETURN_CODES, type ReturnCode } from '../../core/return_codes.js';
+import type { Context } from '../command.js';
+import type { CliEvent } from '../output/events.js';
+import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from '../process/library.js';
+import type { Lifetime } from '../process/lifetime.js';
+
+/** Reports the events of a running Tox node. Its fatal error ends `lifetime`. */
+export function reportEvents(
+  handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
+  { io, reporter }: Context,
+  lifetime: Lifetime,
+): void {
+  const onlineSinceMs = new Map<string, number>();
+  handle.on('error', (error) => lifetime.fail(error));
+  handle.on('ready', ({ toxId }) => {
+    const ticket = 'ticket' in handle ? { ticket: handle.ticket } : {};
+    reporter.event({ event: 'ready', toxId, ...ticket });
+  });
+  handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
+  handle.on('code', ({ code, peer, detail }) => {
+    const event = codeEvent(code, peer, detail);
+    if (event !== undefined) reporter.event(event);
+  });
+  handle.on('peer', ({ status, path, code, publicKey, roundTripMs }) => {
+    // On close, all peers go offline because of us.
+    if (lifetime.signal.aborted) return;
+    const since = onlineSinceMs.get(publicKey);
+    const nowMs = io.timers.nowMs();
+    if (status === 'offline') onlineSinceMs.delete(publicKey);
+    else if (since === undefined) onlineSinceMs.set(publicKey, nowMs);
+    const online = status === 'offline' && since !== undefined ? { onlineMs: Math.round(nowMs - since) } : {};
+    const measured = roundTripMs === undefined ? {} : { roundTripMs: tenths(roundTripMs) };
+    reporter.event({ event: 'peer', status, path, code, peer: publicKey, ...measured, ...online });
+  });
+  handle.on('reverse', (change) => {
+    // On close, all ports close because of us.
+    if (!lifetime.signal.aborted) reporter.event({ event: 'reverse', ...change });
+  });
+  handle.on('refused', ({ target, reason, text, peer }) => {
+    reporter.event({ event: 'refused', target, reason, message: text, peer });
+  });
+}
+
+/** The event for a return code; undefined for 301 and 302, which `peer` events report with more detail. */
+function codeEvent(
+  code: ReturnCode,
+  peer: string | undefined,
+  detail: string | undefined,
+): CliEvent | undefined {
+  if (code === 301 || code === 302) return undefined;
+  const message = detail === undefined ? RETURN_CODES[code] : `${RETURN_CODES[code]}: ${detail}`;
+  const named = peer === undefined ? {} : { peer };
+  return { event: code < 200 ? 'friend' : 'message', code, message, ...named };
+}
