@@ -1,4 +1,4 @@
-/** Parts that the benchmarks of whole ways share: arguments, the round over all ways, and the report. */
+/** What the benchmarks of complete ways share: arguments, the loop over all ways, and the report. */
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';

@@ -122,7 +122,7 @@ function listenerStarts(known: boolean): Measure {
 const CASES: readonly (readonly [string, Measure])[] = [
   ...LEADS_S.map((seconds) => [`listener up for ${seconds} s`, upFor(seconds)] as const),
   [`listener starts ${AWAY_S} s after the connector`, listenerStarts(false)],
-  [`listener comes back after ${AWAY_S} s`, listenerStarts(true)],
+  [`listener restarts after ${AWAY_S} s`, listenerStarts(true)],
 ];
 
 const WAYS = [

@@ -144,7 +144,7 @@ function lines({ at, axis, rows }: LineChart): string[] {
     label(LEFT - 8, HEAD + LINES_HEIGHT - 4, axis, 'end'),
     ...rows.flatMap(({ values }, index) => {
       const points = values.map((value, place) => ({ value, x: x(at[place] ?? 0), y: y(value) }));
-      // Values of the first row stand below its line, those of others above.
+      // The first row's values are printed below its line, those of the others above.
       const shift = index === 0 ? 16 : -7;
       return [
         `<polyline points="${points.map((point) => `${point.x},${point.y}`).join(' ')}" fill="none" stroke="${COLOURS[index]}" stroke-width="2"/>`,

@@ -153,7 +153,7 @@ try {
   await stop();
   say('stopped everything; done');
 } catch (error) {
-  // After Ctrl-C the processes stop halfway; the resulting error is no news.
+  // After Ctrl-C the processes stop halfway, so an error is expected.
   if (stopping === undefined) {
     process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;

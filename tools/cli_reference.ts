@@ -1,6 +1,6 @@
 import type { Command, Option } from 'commander';
 
-/** Options that at least this many commands take are listed once, in a table of their own. */
+/** Options that at least this many commands accept are listed once, in a separate table. */
 const SHARED_BY = 3;
 
 const SHARED_HEADING = 'Shared options';

@@ -1,6 +1,6 @@
 import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
 
-// 0 1 2 3 7
+//  0     1      2     3        7
 //  +-----+------+-----+--------+-- - - --+
 //  | id  | kind | run | number | payload |   kind DATA
 //  | id  | kind | run |  next  |             kind COUNT: all numbers below `next` have arrived or are lost

@@ -5,7 +5,7 @@ import { pattern } from '../../test/support/pattern.js';
 import { onRequest, roomOrEnd } from '../request.js';
 import type { EndAnswer, EndRequest, EndTasks, GetTask, PingTask, Transfer } from './end_contract.js';
 
-/** Served repeatedly, each time with its own number at the start. */
+/** A block of random bytes, sent repeatedly, each time with its number at the start. */
 const BLOCK_BYTES = 1024 * 1024;
 const WRITE_BYTES = 64 * 1024;
 const SHA256_BYTES = 32;

@@ -74,7 +74,7 @@ function outage(outageSeconds: number): Measurement {
   };
 }
 
-/** The bootstrap node keeps the listener's old address, so no node is left to ask for the new one. */
+/** The bootstrap node stays at the listener's old address, so no node is left to ask for the new one. */
 function move(end: string, host: Host): Measurement {
   return {
     name: `the ${end}'s address changes, 20 ms 100 Mbit/s`,

@@ -16,7 +16,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (isAborted(signal)) throw abortedError(signal);
 }
 
-/** Calls `handler` on abort. Returns a function that stops listening: a signal may outlive what it cancels. */
+/** Calls `handler` on abort. @returns a function that stops listening, because a signal may outlive what it cancels */
 export function onAbort(signal: AbortSignal | undefined, handler: () => void): () => void {
   if (signal === undefined) return () => {};
   expectMany(signal);
@@ -36,8 +36,7 @@ export interface Deadline {
 }
 
 /**
- * Waits for `work` until the signal aborts or the time is up. `work` itself goes on; what becomes of it then is
- * ignored.
+ * Waits for `work` until the signal aborts or the time is up. `work` itself continues, but its result is then ignored.
  *
  * @throws {TunnelError} ERR_CLOSED when aborted; `timeout.error()` when the time is up
  */

@@ -1,4 +1,4 @@
-/** So many at once, and so many a second after that: a token bucket, without a timer. */
+/** A token bucket without a timer: limits events to a burst, then to a rate. */
 export class Allowance {
   readonly #burst: number;
   readonly #perSecond: number;
@@ -6,7 +6,7 @@ export class Allowance {
   #atMs: number;
   #refused = 0;
 
-  /** @param burst Infinity for no bound */
+  /** @param burst events at once; Infinity for no limit */
   constructor(burst: number, perSecond: number, nowMs: number) {
     this.#burst = burst;
     this.#perSecond = perSecond;
@@ -14,7 +14,7 @@ export class Allowance {
     this.#atMs = nowMs;
   }
 
-  /** True for one that may pass. */
+  /** Takes a token. @returns false when there is none, so the event must not pass */
   take(nowMs: number): boolean {
     if (this.#burst === Number.POSITIVE_INFINITY) return true;
     this.#refill(nowMs);
@@ -26,19 +26,20 @@ export class Allowance {
     return true;
   }
 
-  /** Milliseconds until {@link take} lets one pass, 0 for now. Takes nothing. */
+  /** Milliseconds until {@link take} succeeds, 0 for now. Takes no token. */
   waitMs(nowMs: number): number {
     if (this.#burst === Number.POSITIVE_INFINITY) return 0;
     this.#refill(nowMs);
     return this.#left >= 1 ? 0 : ((1 - this.#left) / this.#perSecond) * 1000;
   }
 
-  /** How many were refused since this was last asked. */
+  /** Returns how many events were refused since the last call. */
   takeRefused(): number {
     const refused = this.#refused;
     this.#refused = 0;
     return refused;
   }
+
   #refill(nowMs: number): void {
     this.#left = Math.min(this.#burst, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
     this.#atMs = nowMs;

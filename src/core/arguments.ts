@@ -3,8 +3,8 @@ import { ERROR_CODES, TunnelError } from './errors.js';
 /**
  * Checks one argument from the program and converts it to the library's own form.
  *
- * @param name of the argument, for the error. The error never shows the value, which may be a secret
- * @throws {TunnelError} ERR_ARGUMENT_INVALID, or the error of the parser for text
+ * @param name of the argument, for the error. The error never shows the value, which may be secret
+ * @throws {TunnelError} ERR_ARGUMENT_INVALID, or the error of the text parser
  */
 export type Reader<Value> = (value: unknown, name: string) => Value;
 
@@ -32,7 +32,7 @@ export function integer(least: number, most: number): Reader<number> {
   };
 }
 
-/** A duration; Infinity means no limit. */
+/** Reads a duration; Infinity means no limit. */
 export const milliseconds: Reader<number> = (value, name) => {
   if (typeof value === 'number' && value >= 0) return value;
   throw wrongArgument(name, 'a number of milliseconds, 0 or more');
@@ -56,7 +56,7 @@ export function bytes(length: number): Reader<Uint8Array> {
   };
 }
 
-/** An AbortSignal from any realm. */
+/** Accepts an AbortSignal from any realm. */
 export const signal: Reader<AbortSignal> = (value, name) => {
   const given = value as Partial<AbortSignal> | null | undefined;
   if (typeof given?.aborted === 'boolean' && typeof given.addEventListener === 'function')
@@ -78,11 +78,12 @@ export function textOr<Value>(parse: (text: string) => Value, read: Reader<Value
 }
 
 /**
- * Accepts an object with these keys. A key whose value is undefined counts as missing. A name that ends in `()` is that of
- * a call, and the object its argument: errors say `listen(): expose`, not `listen().expose`.
+ * Reads an object with these keys. A key whose value is undefined counts as missing. When `name` ends in `()`, the
+ * object is the argument of that call: errors say `listen(): expose`, not `listen().expose`.
  *
  * @param need required keys
- * @param others how to treat other keys; default: refuse them
+ * @param may optional keys
+ * @param others what to do with other keys
  */
 export function objectOf<Need extends Readers, May extends Readers>(
   need: Need,
@@ -114,7 +115,7 @@ export function objectOf<Need extends Readers, May extends Readers>(
   };
 }
 
-/** Runs a parser and prefixes the message of its error with the argument's name. */
+/** Runs a parser, and prefixes the message of its error with the argument's name. */
 export function nameError<Value>(name: string, parse: () => Value): Value {
   try {
     return parse();
@@ -126,7 +127,7 @@ export function nameError<Value>(name: string, parse: () => Value): Value {
   }
 }
 
-/** The word that is most like one that is mistyped; undefined when none is much like it. */
+/** Finds the word that is closest to a mistyped one; undefined when none is close. */
 export function nearest(word: string, words: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;
@@ -137,13 +138,13 @@ export function nearest(word: string, words: Iterable<string>): string | undefin
   return best;
 }
 
-/** `; did you mean "listen"?`, or nothing. */
+/** Returns `; did you mean "listen"?`, or an empty text when no word is close. */
 export function didYouMean(word: string, words: Iterable<string>): string {
   const best = nearest(word, words);
   return best === undefined ? '' : `; did you mean ${JSON.stringify(best)}?`;
 }
 
-/** Insertions, deletions and replacements from one word to the other (Levenshtein). */
+/** Counts the insertions, deletions and replacements between two words (Levenshtein distance). */
 function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, at) => at);
   for (let i = 1; i <= one.length; i++) {

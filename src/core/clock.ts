@@ -1,20 +1,20 @@
-/** Monotonic time, handed in so that tests run on a clock of their own. */
+/** Monotonic time. Code gets it as an argument, so that tests can use a clock of their own. */
 export interface Clock {
-  /** Milliseconds since some fixed point; never goes back. */
+  /** Milliseconds since an arbitrary fixed point; never goes back. */
   nowMs(): number;
 }
 
-/** A running timer; {@link Timers.set} gives it and {@link Timers.clear} takes it. */
+/** A pending timer, from {@link Timers.set} and for {@link Timers.clear}. */
 export type TimerHandle = unknown;
 
 /** Timers on the same time as a {@link Clock}. */
 export interface Timers extends Clock {
-  /** Calls `callback` once, `delayMs` from now. It must not keep the process alive. */
+  /** Calls `callback` once, `delayMs` from now. The timer does not keep the process alive. */
   set(callback: () => void, delayMs: number): TimerHandle;
   clear(handle: TimerHandle): void;
 }
 
-/** The machine's own clock and timers. */
+/** The clock and timers of this machine. */
 export const systemTimers: Timers = {
   nowMs: () => performance.now(),
   set: (callback, delayMs) => {
@@ -23,12 +23,12 @@ export const systemTimers: Timers = {
     return timer;
   },
   clear: (handle) => {
-    // Only ever handed back what `set` gave.
+    // Callers pass only handles from `set`.
     clearTimeout(handle as NodeJS.Timeout);
   },
 };
 
-/** Rounded to a tenth: milliseconds as people and programs are told them. */
+/** Rounds milliseconds to a tenth, for people and for events. */
 export function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }

@@ -1,7 +1,7 @@
-/** From here on the call into native code costs less than what it saves; measured on Node 20 and 22. */
+/** From this size on, the call into native code costs less than it saves; measured on Node 20 and 22. */
 const WORTH_A_CALL_BYTES = 192;
 
-// A name of one function for `call`: Node's own takes every Uint8Array, though its type says Buffer.
+// Typed for `call`: Node's own function accepts every Uint8Array, although its type says Buffer.
 const fill = Buffer.prototype.fill as (
   this: Uint8Array,
   value: Uint8Array,
@@ -10,9 +10,9 @@ const fill = Buffer.prototype.fill as (
 ) => unknown;
 
 /**
- * `to.set(from, at)`, where one of the two may be shared memory. V8 copies between shared and other
- * memory byte by byte unless both are aligned alike, which packets and streams are not: 0.7 µs
- * for a packet. Filling with as many bytes as there are to fill is one memcpy: 0.1 µs.
+ * Does `to.set(from, at)`, where one of the two may be shared memory. V8 copies between shared and other memory byte
+ * by byte unless both have the same alignment, which packets and streams do not have: 0.7 µs for a packet. Filling a
+ * range with exactly as many bytes is one memcpy: 0.1 µs.
  *
  * @throws {RangeError} when `from` does not fit
  */

@@ -5,40 +5,40 @@ import { ExhaustionLog, UsedUpError } from './exhaustion.js';
 import { isLoopback, parseAddress } from './ip.js';
 import type { Logger } from './logger.js';
 
-/** Holds one descriptor until it emits `close`. */
+/** Something that holds one descriptor until it emits `close`. */
 export interface Holder {
   once(event: 'close', listener: () => void): unknown;
 }
 
-/** Ratio of what a party holds to what is free: 1 lets a lone party hold half of the budget, 3 three quarters. */
+/** Ratio of held to free descriptors: 1 lets a lone party hold half of the budget, 3 lets it hold three quarters. */
 type RatioToFree = number;
 
 export interface ShareOptions {
   /** Limit of this share. Default: the whole budget. */
   readonly ratioToFree?: RatioToFree;
   /**
-   * Limits of one address (IPv6: one /64) in this share; the lower one applies. Loopback is exempt: its connections come
-   * from this machine's own users or their proxy. Default: no limit.
+   * Limits of one address (IPv6: one /64) in this share; the lower one applies. Loopback is exempt, because its
+   * connections come from this machine's own users or their proxy. Default: no limit.
    */
   readonly perAddress?: { readonly ratioToFree: RatioToFree; readonly most: number };
 }
 
-/** Connections that every address may have while descriptors are free. */
+/** Connections that every address may have as long as descriptors are free. */
 const LEAST_PER_ADDRESS = 8;
 
 /**
- * File descriptors that connections may use. Each connection takes one when it is created and gives it back when it
- * closes. When none is left, connections are refused, so the process itself never runs out.
+ * The file descriptors that connections may use. Each connection takes one when it is created and gives it back when
+ * it closes. When none is left, connections are refused, so that the process itself never runs out.
  */
 export class DescriptorBudget {
-  /** Files that the process may have open; Infinity when {@link most} does not come from that. */
+  /** Files that the process may have open; Infinity when {@link most} does not depend on that. */
   readonly limit: number;
   readonly most: number;
   readonly #perNode: number;
   #used = 0;
   #nodes = 0;
 
-  /** @param perNode descriptors of each node beyond the first, which {@link most} leaves room for */
+  /** @param perNode descriptors of each Tox node after the first one, for which {@link most} leaves room */
   constructor(most: number, limit: number, perNode = 0) {
     this.most = most;
     this.limit = limit;
@@ -50,7 +50,11 @@ export class DescriptorBudget {
     return Math.max(0, this.most - this.#used - nodes);
   }
 
-  /** Counts a node in this process: the second and all later ones take descriptors from connections. @returns like {@link take} */
+  /**
+   * Counts a Tox node of this process. The second and all later ones take descriptors away from connections.
+   *
+   * @returns a function that removes the node; a second call does nothing
+   */
   addNode(): () => void {
     let count = 1;
     this.#nodes += count;
@@ -73,7 +77,7 @@ export class DescriptorBudget {
 
 let ofProcess: DescriptorBudget | undefined;
 
-/** The budget that all tunnels and nodes in this process share. */
+/** The budget that all tunnels and Tox nodes of this process share. */
 export function processDescriptors(): DescriptorBudget {
   if (ofProcess === undefined) {
     const { connections, limit, node } = filePlan(fileLimit());
@@ -96,13 +100,13 @@ export class Descriptors {
     return new DescriptorShare(this.#budget, this.#log, options);
   }
 
-  /** Logs what waits for the end of its interval, for when the owner closes. */
+  /** Logs the numbers that wait for the end of their interval. Call it when the owner closes. */
   flush(): void {
     this.#log.flush();
   }
 }
 
-/** The share of a budget that one party may hold: a peer, the forwards of a connector, a relay. */
+/** The share of a budget that one party may hold: one peer, the forwards of a connector, or a relay. */
 export class DescriptorShare {
   readonly #budget: DescriptorBudget;
   readonly #log: ExhaustionLog | undefined;
@@ -125,7 +129,7 @@ export class DescriptorShare {
     return made;
   }
 
-  /** Like {@link open}, for asynchronous creation; rejects with the same error. */
+  /** Like {@link open}, for asynchronous creation. Rejects with the same error. */
   async openSoon<Made extends Holder>(make: () => Promise<Made>): Promise<Made> {
     if (!this.#hasRoom()) throw new UsedUpError();
     const giveBack = this.#take();
@@ -139,7 +143,7 @@ export class DescriptorShare {
     }
   }
 
-  /** Counts an accepted connection. @returns false if the caller must close it at once, because the share is used up */
+  /** Counts an accepted connection. @returns false if the share is used up, so the caller must close the connection */
   accept(socket: Pick<Socket, 'remoteAddress'> & Holder): boolean {
     const origin = originOf(socket.remoteAddress);
     if (!this.#hasRoom()) {
@@ -204,7 +208,7 @@ export function unboundedShare(): DescriptorShare {
   return new DescriptorShare(new DescriptorBudget(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY));
 }
 
-/** The origin of a connection: an IPv4 address or an IPv6 /64. Undefined for loopback, and for sockets without an address. */
+/** The origin of a connection: an IPv4 address or an IPv6 /64. Undefined for loopback and for sockets without an address. */
 function originOf(text: string | undefined): string | undefined {
   const address = parseAddress(text?.split('%', 1)[0] ?? '');
   if (address === undefined || isLoopback(address)) return undefined;
@@ -217,23 +221,23 @@ export interface FilePlan {
   readonly limit: number;
   /** Descriptors for connections: targets, accepted connections, UDP clients. */
   readonly connections: number;
-  /** Connections of one node to TCP relays, which come out of {@link node}. */
+  /** Connections of one Tox node to TCP relays. They are a part of {@link node}. */
   readonly relays: number;
-  /** Descriptors of one node: its threads, its sockets and its relays. The reserve has room for one node. */
+  /** Descriptors of one Tox node: its threads, its sockets and its relays. The reserve has room for one node. */
   readonly node: number;
 }
 
 /**
- * Files reserved for our own work: one node's threads and sockets take about 30, the control socket and metrics up to 24,
- * relays a quarter; the rest is for state files and name lookups.
+ * Files reserved for our own work. One Tox node's threads and sockets need about 30, the control socket and metrics up
+ * to 24, relays a quarter. The rest is for state files and name lookups.
  */
 const LEAST_RESERVE = 96;
 const MOST_RESERVE = 512;
 const RELAYS_FRACTION = 1 / 4;
-/** Files of a node without its relays. */
+/** Files of a Tox node without its relays. */
 const NODE_FILES = 32;
 
-/** @param limit what {@link fileLimit} gives */
+/** Divides the files of the process. @param limit from {@link fileLimit} */
 export function filePlan(limit: number): FilePlan {
   const wanted = Math.min(Math.max(limit / 4, LEAST_RESERVE), MOST_RESERVE);
   const reserve = Math.min(wanted, limit / 2);
@@ -242,10 +246,10 @@ export function filePlan(limit: number): FilePlan {
 }
 
 /**
- * Files that this process may have open at once. Node raises the soft limit to the hard one at startup; this is the raised
- * limit.
+ * Files that this process may have open at once. Node.js raises the soft limit to the hard limit at startup; this is
+ * the raised limit.
  *
- * @param readLimits returns the text of /proc/self/limits; for tests
+ * @param readLimits returns the text of /proc/self/limits; tests replace it
  */
 export function fileLimit(readLimits = (): string => readFileSync('/proc/self/limits', 'utf8')): number {
   try {
@@ -257,12 +261,12 @@ export function fileLimit(readLimits = (): string => readFileSync('/proc/self/li
   return reportedLimit();
 }
 
-/** The limit in Node's diagnostic report: takes a few milliseconds, but works on every system with such a limit. */
+/** The limit from Node's diagnostic report: needs a few milliseconds, but works on every system that has such a limit. */
 function reportedLimit(): number {
   // Windows has no such limit.
   if (process.platform === 'win32') return Number.POSITIVE_INFINITY;
   const { report } = process;
-  // A property that Node's types do not have yet: by default a report looks up the names of all connected addresses.
+  // By default, a report looks up the names of all connected addresses. Node's types do not have this property yet.
   const before: unknown = Reflect.get(report, 'excludeNetwork');
   try {
     Reflect.set(report, 'excludeNetwork', true);
@@ -286,7 +290,7 @@ function softLimitIn(report: unknown): unknown {
   );
 }
 
-/** Anything but a number means no limit. */
+/** Anything but a positive number means no limit. */
 function limitOf(soft: unknown): number {
   const limit = Number(soft);
   return Number.isSafeInteger(limit) && limit > 0 ? limit : Number.POSITIVE_INFINITY;

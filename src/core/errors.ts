@@ -1,15 +1,15 @@
 import type { ReturnCode } from './return_codes.js';
 
-/** What each code means. Codes are API: add one freely, never rename one. */
+/** Every error code with its meaning, which begins the error's message. Codes are API: add new ones, never rename one. */
 export const ERROR_CODES = {
-  ERR_ADDRESS_INVALID: 'not an address we can use',
+  ERR_ADDRESS_INVALID: 'not a usable address',
   ERR_ARGUMENT_INVALID: 'an argument is wrong',
   ERR_BOOTSTRAP_INVALID: 'not a bootstrap node',
   ERR_CLOSED: 'already closed',
-  ERR_CONTROL: 'the running process cannot be asked',
-  ERR_FRAME_INVALID: 'the peer sent bytes that are no frame of ours',
+  ERR_CONTROL: 'the running process cannot be controlled',
+  ERR_FRAME_INVALID: 'the peer sent bytes that are not a valid frame',
   ERR_FRIEND_ADD: 'the peer could not be added as a friend',
-  ERR_HANDSHAKE_INVALID: 'the peer sent a handshake we do not understand',
+  ERR_HANDSHAKE_INVALID: 'the peer sent an invalid handshake',
   ERR_HANDSHAKE_REFUSED: 'the peer refused the handshake',
   ERR_HANDSHAKE_TIMEOUT: 'the peer did not finish the handshake in time',
   ERR_LIMIT: 'a limit was reached',
@@ -18,19 +18,19 @@ export const ERROR_CODES = {
   ERR_NODES_UPDATE: 'the list of bootstrap nodes was not refreshed',
   ERR_OPEN_REFUSED: 'the far end refused to open the target',
   ERR_OUTPUT: 'output could not be written',
-  ERR_PACKET_INVALID: 'the peer sent a packet that makes no sense',
+  ERR_PACKET_INVALID: 'the peer sent an invalid packet',
   ERR_PEER_GONE: 'the peer is gone',
   ERR_PROGRAM: 'the program could not be run',
   ERR_SPEC_INVALID: 'not a forward',
   ERR_STATE_BUSY: 'another process uses this identity',
   ERR_STATE_EXISTS: 'there is an identity already',
-  ERR_STATE_INVALID: 'the state file is damaged or not ours',
+  ERR_STATE_INVALID: 'the state file cannot be used',
   ERR_STATE_IO: 'the state folder cannot be used',
   ERR_STATE_SEALED: 'the state file could not be opened',
   ERR_STREAM_RESET: 'the stream was cut short',
   ERR_TARGET_DENIED: 'the target is not allowed',
-  ERR_TICKET_INVALID: 'not a ticket that we can use',
-  ERR_TOX_BUSY: 'toxcore is at work',
+  ERR_TICKET_INVALID: 'not a usable ticket',
+  ERR_TOX_BUSY: 'toxcore is busy',
   ERR_TOX_CRASHED: 'toxcore crashed',
   ERR_TOX_START: 'toxcore did not start',
   ERR_USAGE: 'the command line is wrong',
@@ -40,7 +40,7 @@ export const ERROR_CODES = {
 
 export type TunnelErrorCode = keyof typeof ERROR_CODES;
 
-/** A {@link TunnelError} as plain data, for the way from one thread to the other. */
+/** A {@link TunnelError} as plain data, which can cross to another thread. */
 export interface WireError {
   readonly code: TunnelErrorCode;
   readonly message: string;
@@ -50,22 +50,25 @@ export interface WireError {
 
 export interface TunnelErrorOptions {
   readonly cause?: unknown;
-  /** True when the peer is at fault, false (the default) when we are. */
+  /** True when the peer caused the failure. Default false. */
   readonly remote?: boolean;
-  /** The return code of a tunnel's life that this is, where it is one. */
+  /** The return code of the event that failed, if it has one. */
   readonly returnCode?: ReturnCode | undefined;
 }
 
-// Symbol.for: two copies of this package in one process know each other's errors.
+// Symbol.for makes two copies of this package in one process recognize each other's errors.
 const brand = Symbol.for('tox-wasm-tunnel.TunnelError');
 
-/** Every failure this package reports on purpose. Tell them apart by `code`. */
+/**
+ * Every failure that this package reports on purpose. Tell failures apart by {@link code}, which never changes its
+ * meaning. The message is for people: the meaning of the code, then what failed and usually what to do.
+ */
 export class TunnelError extends Error {
   override readonly name = 'TunnelError';
   readonly code: TunnelErrorCode;
-  /** True when the peer is at fault, false when we are. */
+  /** True when the peer caused the failure. */
   readonly remote: boolean;
-  /** The return code that a tunnel's life ended with; undefined of every other failure. */
+  /** The return code of the event that failed; undefined when the failure has none. */
   readonly returnCode: ReturnCode | undefined;
   readonly [brand] = true;
 
@@ -76,7 +79,7 @@ export class TunnelError extends Error {
     this.returnCode = options.returnCode;
   }
 
-  /** Narrows a caught value; true for a TunnelError of another copy of this package too. */
+  /** Narrows a caught value. Also true for a TunnelError of another copy of this package. */
   static is(value: unknown): value is TunnelError {
     return typeof value === 'object' && value !== null && brand in value;
   }
@@ -93,7 +96,7 @@ export class TunnelError extends Error {
   }
 }
 
-/** The system's code of an error, as ENOENT; undefined for one that has none. */
+/** Returns the system's code of an error, such as ENOENT; undefined when it has none. */
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

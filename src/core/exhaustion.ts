@@ -3,7 +3,7 @@ import { errnoOf } from './errors.js';
 import type { Logger } from './logger.js';
 import { Repeats } from './logger.js';
 
-/** Errors for a lack of what every file or socket needs. Source: errno(3). */
+/** System errors that mean a lack of resources. Source: errno(3). */
 const EXHAUSTED: Readonly<Record<string, string>> = {
   EMFILE: 'no free file descriptor',
   ENFILE: 'no free file descriptor',
@@ -11,13 +11,13 @@ const EXHAUSTED: Readonly<Record<string, string>> = {
   ENOMEM: 'no memory for sockets',
 };
 
-/** What ran out, worded to follow "there is"; undefined for any other error. */
+/** Names what ran out, as words that follow "there is"; undefined for any other error. */
 export function exhaustionOf(error: unknown): string | undefined {
   const code = errnoOf(error) ?? '';
   return Object.hasOwn(EXHAUSTED, code) ? `${EXHAUSTED[code]} (${code})` : undefined;
 }
 
-/** We refuse before the system does. */
+/** A refusal of our own, before the system runs out of descriptors. */
 export class UsedUpError extends Error {
   readonly code = 'EMFILE';
 
@@ -32,12 +32,12 @@ const INTERVAL_MS = 60_000;
 /** The kind of {@link ExhaustionLog.noteAddress}. */
 const ONE_ADDRESS = 'address';
 
-/** Tells the user what ran out and what to do: at once, then once a minute how often it happened again. */
+/** Logs what ran out and what to do: at once, then once a minute how often it happened again. */
 export class ExhaustionLog {
   readonly #repeats: Repeats;
   readonly #budget: { readonly most: number; readonly limit: number };
 
-  /** @param budget the limit of connections, and the limit of open files that it comes from, or Infinity */
+  /** @param budget the limit of connections, and the limit of open files that it depends on, or Infinity */
   constructor(logger: Logger, timers: Timers, budget: { readonly most: number; readonly limit: number }) {
     this.#repeats = new Repeats(timers, INTERVAL_MS, (line, kind) =>
       logger.log(kind === ONE_ADDRESS ? 'warn' : 'error', line),
@@ -45,7 +45,7 @@ export class ExhaustionLog {
     this.#budget = budget;
   }
 
-  /** Call it for each connection that failed. @returns false for any other error, which is not logged */
+  /** Logs a failed connection. @returns false when the error is not exhaustion; then it logs nothing */
   note(error: unknown): boolean {
     const what = exhaustionOf(error);
     const code = errnoOf(error);
@@ -59,7 +59,7 @@ export class ExhaustionLog {
     return true;
   }
 
-  /** One address has reached its limit. */
+  /** Logs that one address has reached its limit. */
   noteAddress(address: string, held: number): void {
     this.#repeats.add(
       `a connection was refused: ${address} has ${held} connections, the most that one address may have now`,
@@ -80,7 +80,7 @@ export class ExhaustionLog {
         return `${known}raise the limit with ulimit -n, or with LimitNOFILE= in a systemd unit`;
       }
       case 'ENFILE':
-        return 'all programs of this machine together have too many files open; raise fs.file-max';
+        return 'the programs of this machine together have too many files open; raise fs.file-max';
       default:
         return 'close programs, or give this machine more memory';
     }

@@ -1,40 +1,41 @@
-import type { TimerHandle, Timers } from './clock.js';
+import type { Timers } from './clock.js';
+import { Timer } from './timer.js';
 
-/** From the rarest to the most frequent. */
+/** Log levels, from the rarest to the most frequent. */
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
 
-/** Where a library says what it does. It never writes anywhere by itself. */
+/** Receives the library's log lines. Without a logger the library writes nothing anywhere. */
 export interface Logger {
-  /** The most frequent level that it wants; what only deeper ones would show is not even found out. Default info. */
+  /** The most frequent level that it wants. The library does not even collect what only deeper levels show. Default info. */
   readonly level?: LogLevel;
   log(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
-/** Says nothing: the default. */
+/** Discards everything; the default. */
 export const silentLogger: Logger = { log: () => {} };
 
-/** Distinct lines that are counted one by one; further ones are counted together. */
+/** Distinct lines that are counted individually; further ones are counted together. */
 const MAX_LINES = 64;
 
 interface Repeated {
   readonly line: string;
   count: number;
-  timer: TimerHandle;
+  readonly timer: Timer;
 }
 
-/** Limits lines that may repeat thousands of times: shows the first at once, then only the number of further ones. */
+/** Limits lines that may repeat thousands of times: shows the first at once, then only how many more came. */
 export class Repeats {
   readonly #timers: Timers;
   readonly #windowMs: number;
   readonly #show: (line: string, kind: string) => void;
-  /** Lines that were shown lately, by kind. */
+  /** Recently shown lines, by kind. */
   readonly #recent = new Map<string, Repeated>();
   /** Further distinct lines, counted together. */
   #others: Repeated | undefined;
 
   /**
-   * @param windowMs how long repeated lines are counted before their number is shown
-   * @param show shows a line; `kind` is that of {@link add}
+   * @param windowMs how long it counts repeated lines before it shows their number
+   * @param show shows a line; `kind` is the one given to {@link add}
    */
   constructor(timers: Timers, windowMs: number, show: (line: string, kind: string) => void) {
     this.#timers = timers;
@@ -42,7 +43,7 @@ export class Repeats {
     this.#show = show;
   }
 
-  /** @param kind lines of the same kind count as repeated */
+  /** Shows or counts a line. @param kind lines of the same kind count as repeated; default: equal lines */
   add(line: string, kind = line): void {
     const known = this.#recent.get(kind);
     if (known !== undefined) {
@@ -56,10 +57,10 @@ export class Repeats {
     }
   }
 
-  /** Shows the pending numbers, and starts afresh. */
+  /** Shows the pending numbers and forgets all lines. */
   flush(): void {
     for (const [kind, repeated] of this.#recent) {
-      this.#timers.clear(repeated.timer);
+      repeated.timer.clear();
       this.#showCount(kind, repeated);
     }
     this.#recent.clear();
@@ -74,7 +75,9 @@ export class Repeats {
   }
 
   #newWindow(line: string, end: () => void): Repeated {
-    return { line, count: 0, timer: this.#timers.set(end, this.#windowMs) };
+    const timer = new Timer(this.#timers);
+    timer.set(this.#windowMs, end);
+    return { line, count: 0, timer };
   }
 
   #endWindow(kind: string): void {
@@ -82,7 +85,7 @@ export class Repeats {
     if (repeated === undefined) return;
     this.#recent.delete(kind);
     this.#showCount(kind, repeated);
-    // A line that keeps repeating is shown only as a number from now on.
+    // From now on, a line that keeps repeating is shown only as a number.
     if (repeated.count > 0) this.#count(repeated.line, kind);
   }
 
@@ -93,7 +96,7 @@ export class Repeats {
   #endOthers(): void {
     if (this.#others === undefined) return;
     const { count, timer } = this.#others;
-    this.#timers.clear(timer);
+    timer.clear();
     this.#others = undefined;
     this.#show(`… ${shown(count)} other lines ${this.#span()}`, '');
   }

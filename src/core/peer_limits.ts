@@ -9,40 +9,53 @@ import {
 } from './limits.js';
 
 /**
- * What a peer may ask of us. What it opens or dials past a limit waits for a while; past other limits it is
- * refused. Other peers do not notice.
+ * What one peer may use. Streams and dials beyond a limit wait for a while. Beyond the other limits, the peer is
+ * refused. Other peers are not affected.
  */
 export interface Limits {
-  /** Friends of a listener at once. Further requests wait for a place. */
+  /** Friends of a listener at once. Further requests wait for a place. 1 to 64, default 64. */
   readonly maxPeers: number;
   /**
-   * Streams that one peer may have opened at once. One more waits for a place. It is refused with `limit` when none has
-   * ended for 10 s, or after 5 minutes in all. What we open ourselves is not limited by this.
+   * Streams that one peer may have open at once. Another one waits for a place. It is refused with `limit` when no
+   * stream has ended for 10 s, or after 5 minutes in total. Streams that this end opens do not count. 1 to 4096,
+   * default 4096.
    */
   readonly maxStreams: number;
-  /** Streams that one peer may open in a second, and at once after a pause twice as many. Others wait, for 5 minutes at most. */
+  /**
+   * Streams that one peer may open per second; after a pause, twice as many at once. Others wait, for at most 5 minutes.
+   * Default 2,000.
+   */
   readonly maxOpensPerSecond: number;
   /**
-   * Dials under way for one peer, at most half of them to one target. Others wait for their turn, and after
-   * 10 s are refused with `limit`.
+   * Dials in progress for one peer, at most half of them to one target. Others wait for their turn and are refused
+   * with `limit` after 10 s. 1 to 4096, default 256.
    */
   readonly maxDials: number;
-  /** Ports that one peer may have opened here, where that is allowed. One more is refused with `limit`. */
+  /** Ports that one peer may have open here, if rules allow any. Another one is refused with `limit`. 0 to 1024, default 16. */
   readonly maxReversePorts: number;
-  /** What a stream's receive window may grow to: what waits for a slow consumer. */
+  /**
+   * Largest receive window of a stream in bytes: how much may wait for a slow consumer. 16 KiB to 1 GiB,
+   * default 16 MiB.
+   */
   readonly maxStreamBufferBytes: number;
   /**
-   * What all windows of a peer may grow by, and what may wait for missing bytes: a stream that needs
-   * more is reset with `limit`.
+   * Growth of all receive windows of one peer together, in bytes, and also the most that may wait for missing bytes. A
+   * stream that needs more is reset with `limit`. 1 MiB to 16 GiB, default 64 MiB.
    */
   readonly maxPeerBufferBytes: number;
-  /** A friend of a listener that is online so long without a handshake is dropped. */
+  /**
+   * How long a friend of a listener may be online without a handshake before it is dropped, in milliseconds.
+   * 1 s to 1 day, default 60 s.
+   */
   readonly handshakeTimeoutMs: number;
-  /** A session without streams for so long is ended with `limit`; 0: never. */
+  /**
+   * How long a session may have no streams before it ends with `limit`, in milliseconds. 0 to 1 day, default 0: no
+   * limit.
+   */
   readonly idleTimeoutMs: number;
   /**
-   * Frames other than DATA that a peer may send in a second, and at once after a pause twice as many. One
-   * more ends its session with `limit`.
+   * Frames other than DATA that a peer may send per second; after a pause, twice as many at once. One more ends its
+   * session with `limit`. Default 20,000.
    */
   readonly maxControlFramesPerSecond: number;
 }
@@ -50,38 +63,38 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = {
   maxPeers: MAX_PEERS,
   maxStreams: MAX_STREAMS_PER_PEER,
-  // A load test by one client after the other opens 1,000 to 3,000 a second; at this rate one peer leaves
-  // about half of the main thread to the others.
+  // A sequential load test opens 1,000 to 3,000 streams a second. At this rate, one peer leaves about half of the main
+  // thread to the others.
   maxOpensPerSecond: 2000,
   maxDials: MAX_DIALS_PER_PEER,
   maxReversePorts: MAX_REVERSE_PORTS_PER_PEER,
   maxStreamBufferBytes: MAX_STREAM_WINDOW_BYTES,
   maxPeerBufferBytes: MAX_PEER_WINDOW_BYTES,
-  // A connector says hello every 3 s until it is answered, and after a refusal at most 30 s later.
+  // A connector sends hello every 3 s until it gets an answer, and after a refusal at most 30 s later.
   handshakeTimeoutMs: 60_000,
   idleTimeoutMs: 0,
-  // 100 MB/s into the smallest windows (16 KiB, told of each half) are 12,800 CREDITs a second.
+  // 100 MB/s into the smallest windows (16 KiB, one CREDIT for each half) need 12,800 CREDIT frames a second.
   maxControlFramesPerSecond: 20_000,
 };
 
-/** What each may be set to. */
+/** The range of each limit. */
 export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: number; readonly most: number }>> =
   {
-    // The rows of the ring's tables, and the streams of docs/reference/protocol.md, section 4, are fixed.
+    // The ring's tables have a fixed number of rows, and docs/reference/protocol.md, section 4, fixes the number of streams.
     maxPeers: { least: 1, most: MAX_PEERS },
     maxStreams: { least: 1, most: MAX_STREAMS_PER_PEER },
     maxOpensPerSecond: { least: 1, most: 1_000_000 },
     maxDials: { least: 1, most: MAX_STREAMS_PER_PEER },
     maxReversePorts: { least: 0, most: 1024 },
     maxStreamBufferBytes: { least: 16 * 1024, most: 1024 * 1024 * 1024 },
-    // Below it two streams that lose packets could not go on beside each other.
+    // With less, two streams that lose packets could not both continue.
     maxPeerBufferBytes: { least: 1024 * 1024, most: 16 * 1024 * 1024 * 1024 },
     handshakeTimeoutMs: { least: 1_000, most: 86_400_000 },
     idleTimeoutMs: { least: 0, most: 86_400_000 },
     maxControlFramesPerSecond: { least: 100, most: 10_000_000 },
   };
 
-/** @throws {TunnelError} ERR_USAGE for a limit that is out of its range */
+/** Fills in the defaults. @throws {TunnelError} ERR_USAGE for a limit that is out of its range */
 export function limitsOf(given: Partial<Limits> = {}): Limits {
   const limits = { ...DEFAULT_LIMITS, ...given };
   // Object.keys forgets the key type; the table has all of them.

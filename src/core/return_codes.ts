@@ -1,6 +1,6 @@
 /**
- * The return codes of a tunnel's life, as scripts and logs see them. The hundreds tell the
- * subject: 1xx the friend, 2xx a message to it, 3xx its status.
+ * Return codes of the events of a tunnel, as scripts and logs see them. The first digit tells the subject:
+ * 1 the friend, 2 a message to it, 3 its status.
  */
 export const RETURN_CODES = {
   101: 'friend added',

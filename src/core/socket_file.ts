@@ -7,20 +7,20 @@ import { exhaustionOf } from './exhaustion.js';
 
 export interface SocketFile {
   readonly folder: string;
-  /** Of the socket in {@link folder}. */
+  /** Name of the socket in {@link folder}. */
   readonly name: string;
-  /** A folder of mode 0700 beside it, empty; the caller removes it. */
+  /** An empty folder of mode 0700 beside the socket. The caller removes it. */
   readonly draftFolder: string;
 }
 
-/** libuv deletes what it bound by that name when the server closes: nothing else has it. */
+/** When the server closes, libuv deletes the name that it bound. Only the draft has this name. */
 const DRAFT_NAME = 'socket.draft';
 
 /**
- * Lets a server listen at a socket file, for its owner alone from the first moment: the socket is made
- * in a folder that nobody else enters, given mode 0600, and moved to its place.
+ * Makes a server listen at a socket file that from the first moment only its owner can use: creates the socket in a
+ * folder that nobody else can enter, sets mode 0600, and moves it to its place.
  *
- * @returns takes the file away, unless another has taken its place; the server is the caller's
+ * @returns a function that deletes the file, unless another file has replaced it. The caller closes the server
  */
 export async function openSocketFile(file: SocketFile, server: Server): Promise<() => void> {
   const { folder, name, draftFolder } = file;
@@ -40,8 +40,8 @@ export async function openSocketFile(file: SocketFile, server: Server): Promise<
 }
 
 /**
- * What lies at a socket's place: nothing, the socket of a dead process, of a live one, of one that we
- * may not ask, or no socket.
+ * What is at a socket's place: nothing, the socket of a dead process, the socket of a live process, a socket that we
+ * may not connect to, or something that is not a socket.
  */
 export type SocketFileState = 'free' | 'stale' | 'answered' | 'closed-to-us' | 'no-socket';
 
@@ -70,9 +70,9 @@ function knock(path: string): Promise<SocketFileState> {
     socket.on('error', (error) => {
       const code = errnoOf(error);
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('stale');
-      // Nobody was asked.
+      // We could not connect at all.
       else if (exhaustionOf(error) !== undefined) reject(error);
-      // A full queue has somebody behind it.
+      // A full accept queue belongs to a live process.
       else resolve(code === 'EAGAIN' ? 'answered' : 'closed-to-us');
     });
   });
@@ -84,7 +84,7 @@ export function listenAt(server: Server, path: string): Promise<void> {
     server.once('error', reject);
     server.listen(path, () => {
       server.off('error', reject);
-      // A connection that cannot be accepted, before the server's owner listens for that.
+      // Ignores a failed accept before the server's owner has its own handler.
       server.on('error', () => {});
       resolve();
     });
@@ -92,23 +92,23 @@ export function listenAt(server: Server, path: string): Promise<void> {
 }
 
 /**
- * Longest path of a socket, in bytes. Source: `sun_path` has 104 bytes on macOS and the BSDs, 108 on
- * Linux, the zero at the end counted (unix(7)).
+ * Longest path of a socket, in bytes. Source: `sun_path` has 104 bytes on macOS and the BSDs and 108 on Linux,
+ * including the terminating zero (unix(7)).
  */
 export const MAX_SOCKET_PATH_BYTES = 103;
 
-/** A socket's address for the system, good until it is released. */
+/** A socket's address for system calls, valid until it is released. */
 export interface SocketAddress {
   readonly path: string;
   release(): Promise<void>;
 }
 
 /**
- * The address of `name` in `folder`. One that is too long for the system is reached through the
- * open folder (`/proc/self/fd/7/listener.sock`), so that the socket lies in the state folder in any
- * case, and nowhere that others could prepare.
+ * Returns the address of `name` in `folder`. A path that is too long for the system goes through the open folder
+ * (`/proc/self/fd/7/listener.sock`). So the socket is always in the state folder, and never at a place that others
+ * could prepare.
  *
- * @throws {TunnelError} ERR_STATE_IO for a long path on a system without /proc, or what `open` says
+ * @throws {TunnelError} ERR_STATE_IO for a long path on a system without /proc; or the error of `open`
  */
 export async function socketAddress(folder: string, name: string): Promise<SocketAddress> {
   const path = join(resolve(folder), name);
@@ -116,7 +116,7 @@ export async function socketAddress(folder: string, name: string): Promise<Socke
   if (process.platform !== 'linux') {
     throw new TunnelError(
       'ERR_STATE_IO',
-      `${path}: a socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes here; choose a folder with a shorter name`,
+      `${path}: on this system the path of a socket has at most ${MAX_SOCKET_PATH_BYTES} bytes; choose a state folder with a shorter path`,
     );
   }
   const handle: FileHandle = await open(folder, 'r');

@@ -1,6 +1,6 @@
 import type { TimerHandle, Timers } from './clock.js';
 
-/** One timer that can be set again and again: at most one call is pending at any time. */
+/** One timer that can be set again and again. At most one call is pending at any time. */
 export class Timer {
   readonly #timers: Timers;
   #handle: TimerHandle | undefined;

@@ -1,23 +1,25 @@
-import type { TimerHandle, Timers } from '../core/clock.js';
+import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/timer.js';
 
-/** Calls back once when nothing was touched for a while. A touch costs no timer. */
+/** Calls back once, after `idleMs` milliseconds without a touch. A touch starts no timer, so it is cheap. */
 export class IdleTimer {
   readonly #timers: Timers;
   readonly #idleMs: number;
   readonly #onIdle: () => void;
+  readonly #timer: Timer;
   #touchedMs: number;
-  #timer: TimerHandle | undefined;
 
-  /** Runs from now on. */
+  /** Starts at once. */
   constructor(timers: Timers, idleMs: number, onIdle: () => void) {
     this.#timers = timers;
     this.#idleMs = idleMs;
     this.#onIdle = onIdle;
+    this.#timer = new Timer(timers);
     this.#touchedMs = timers.nowMs();
     this.#wait(idleMs);
   }
 
-  /** When it was touched last, on the timers' clock. */
+  /** The time of the last touch, on the clock of the timers. */
   get touchedMs(): number {
     return this.#touchedMs;
   }
@@ -27,16 +29,14 @@ export class IdleTimer {
   }
 
   stop(): void {
-    if (this.#timer !== undefined) this.#timers.clear(this.#timer);
-    this.#timer = undefined;
+    this.#timer.clear();
   }
 
   #wait(delayMs: number): void {
-    this.#timer = this.#timers.set(() => {
-      this.#timer = undefined;
+    this.#timer.set(delayMs, () => {
       const leftMs = this.#touchedMs + this.#idleMs - this.#timers.nowMs();
       if (leftMs > 0) this.#wait(leftMs);
       else this.#onIdle();
-    }, delayMs);
+    });
   }
 }

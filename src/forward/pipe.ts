@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net';
-import type { StreamHandlers } from '../mux/stream/stream_api.js';
+import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
 import type { Reason } from '../mux/wire/reasons.js';
-import { resetSocket } from './reset_socket.js';
-import type { PipeStream } from './stream_opener.js';
+import { resetSocket } from './tcp_socket.js';
+
+/** What a pipe needs of a stream. */
+export type PipeStream = Pick<MuxStream, 'write' | 'end' | 'reset' | 'consumed'>;
 
 /**
- * Bytes handed to the kernel in one call, at least one chunk: enough that the call costs
- * nothing beside the bytes, small enough that a slow reader's credit comes in steps.
+ * Bytes handed to the kernel in one call, but at least one chunk. This is enough to make the cost of the call
+ * negligible, and little enough that a slow reader's credit comes in steps.
  */
 const WRITE_BYTES = 256 * 1024;
 
@@ -15,20 +17,20 @@ const NOTHING = new Uint8Array(0);
 export interface PipeOptions {
   /** Called once, when the socket is closed and the stream is over. */
   readonly onOver?: (outcome: PipeOutcome) => void;
-  /** The socket is a UNIX socket or a named pipe. Default false. */
+  /** The socket is a UNIX socket or a named pipe. Default: false. */
   readonly isPath?: boolean;
 }
 
-/** How a {@link Pipe} came to its end: both directions ended, or it was cut short. */
+/** How a {@link Pipe} ended: `ended` when both directions did, `reset` when it was cut short. */
 export type PipeOutcome = 'ended' | 'reset';
 
 /**
- * Joins one connection and one stream: bytes, half-closes and resets, both ways. It keeps
- * what the socket has not yet taken, which is at most the stream's receive window, as credit goes
- * back only for bytes that the kernel has. A socket whose stream is full is paused.
+ * Joins one connection to one stream. Carries bytes, half-closes and resets both ways. The pipe holds the
+ * bytes that the socket has not taken yet. They are at most one receive window, because credit goes back only
+ * for bytes that the kernel has. A socket is paused while its stream is full.
  *
- * The socket must be made with `allowHalfOpen`; it is the pipe's from the start. Life: made, then
- * {@link attach}ed to a stream that may still be waiting for its answer, then {@link flow}.
+ * Create the socket with `allowHalfOpen`. The pipe owns it from the start. Call {@link attach} with a stream,
+ * which may still be waiting for its answer, then {@link flow}.
  */
 export class Pipe implements StreamHandlers {
   readonly #socket: Socket;
@@ -36,28 +38,29 @@ export class Pipe implements StreamHandlers {
   readonly #isPath: boolean;
   #stream: PipeStream | undefined;
   #flowing = false;
-  /** Set when the stream is over before the socket's `close`, so that nothing is told twice. */
+  /** The stream ended before the socket emitted `close`, so it must not be reset. */
   #streamOver = false;
-  /** Bytes from the stream, in order, that are not yet with the socket. */
+  /** Bytes from the stream, in order, that the socket does not have yet. */
   #chunks: Uint8Array[] = [];
   #flushScheduled = false;
   #writing = false;
   #streamEnded = false;
-  /** The stream was told that the socket has ended. */
+  /** The socket's end was passed on to the stream. */
   #endTold = false;
 
   constructor(socket: Socket, options: PipeOptions = {}) {
     this.#socket = socket;
     this.#onOver = options.onOver;
     this.#isPath = options.isPath ?? false;
-    // Until `flow`, the socket reads into its own small buffer: so we hear of a reset, but not
-    // of an end, as a client may end early and still want its answer.
+    // Until `flow`, the socket fills its own small buffer. We notice a reset but not an end, and that is
+    // right: a client may end early and still want its answer.
     socket.on('error', this.#onSocketError);
     socket.on('close', this.#onSocketClose);
   }
 
   /**
-   * What its stream is opened with: it flows when that is opened, and is reset when it is refused.
+   * Returns the handlers to open the stream with. The pipe flows once the peer opens the stream, and resets
+   * the connection if the peer refuses.
    *
    * @param onRefused called after the reset
    */
@@ -79,24 +82,27 @@ export class Pipe implements StreamHandlers {
     return this.#streamOver || this.#socket.destroyed;
   }
 
-  /** From now on the stream is reset when the socket fails. */
+  /** Sets the stream. The pipe resets it when the socket fails. */
   attach(stream: PipeStream): void {
     this.#stream = stream;
     if (this.#socket.destroyed) this.#resetStream();
   }
 
-  /** The stream stands: the socket's bytes go into it. */
+  /** Starts to carry the socket's bytes. Call it when the stream is open. */
   flow(): void {
     if (this.isOver || this.#flowing) return;
     this.#flowing = true;
     this.#socket.on('end', this.#onSocketEnd);
     this.#socket.on('data', this.#onSocketData);
     this.#socket.resume();
-    // An end without a byte before it is told even by a socket that nobody reads: it has been missed.
+    // A socket that ends without a byte emits `end` even if nobody reads it. Then we have missed the event.
     if (this.#socket.readableEnded) this.#onSocketEnd();
   }
 
-  /** Cuts the connection: its other end sees a reset, never a clean end. The stream must be over. */
+  /**
+   * Cuts the connection: the other end sees a reset, never a clean end. Ending the stream is the caller's
+   * job.
+   */
   abort(): void {
     this.#streamOver = true;
     this.#chunks = [];
@@ -107,7 +113,7 @@ export class Pipe implements StreamHandlers {
     if (this.isOver) return;
     this.#chunks.push(chunk);
     if (this.#writing || this.#flushScheduled) return;
-    // All that comes in this turn goes into one call of the kernel.
+    // Everything that arrives in this turn of the event loop goes to the kernel in one call.
     this.#flushScheduled = true;
     process.nextTick(this.#flush);
   }
@@ -130,15 +136,14 @@ export class Pipe implements StreamHandlers {
   };
 
   /**
-   * libuv reports an end, not an error, for a reset that comes while bytes are still to be read
-   * (POLLHUP after a partial read). So that what was cut short never looks complete, the kernel
-   * is asked first: writing nothing fails on a connection that was reset. Not possible once our
-   * own side has ended. UNIX sockets and named pipes have no resets; there, that write fails when the
-   * other end has closed in good order.
+   * libuv reports an end instead of an error for a reset that arrives while bytes are unread (POLLHUP after a
+   * partial read). A connection that was cut short must never look complete, so we ask the kernel first: an
+   * empty write fails if the connection was reset. We cannot ask once our own side has ended. UNIX sockets
+   * and named pipes have no resets, and there an empty write also fails after a clean end.
    */
   readonly #onSocketEnd = (): void => {
     if (this.#socket.writableEnded || this.#isPath) this.#endStream();
-    // A write that waits is tried, and fails, before this turn of the loop is over.
+    // A pending write is tried, and fails, before this turn of the event loop is over.
     else if (this.#writing || this.#flushScheduled) setImmediate(this.#endStream);
     else this.#socket.write(NOTHING, this.#endStream);
   };
@@ -150,7 +155,7 @@ export class Pipe implements StreamHandlers {
   };
 
   readonly #onSocketError = (): void => {
-    // `close` follows, and tells from the socket's state that it did not end well.
+    // `close` follows. Its handler sees from the socket's state that the end was not clean.
   };
 
   readonly #onSocketClose = (): void => {

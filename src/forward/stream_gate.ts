@@ -1,36 +1,39 @@
-import { systemTimers, type TimerHandle, type Timers } from '../core/clock.js';
+import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_WAITING_CONNECTIONS, SESSION_WAIT_MS } from '../core/limits.js';
-import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
+import { Timer } from '../core/timer.js';
+import type { MuxStream, StreamHandlers, StreamOpener } from '../mux/stream/stream_api.js';
 import type { Target } from '../mux/wire/target.js';
-import type { StreamOpener } from './stream_opener.js';
 
 export interface StreamGateOptions {
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
-  /** Milliseconds that an open waits for a session; 0: not at all. Default: {@link SESSION_WAIT_MS}. */
+  /**
+   * How long a stream waits for a session, in milliseconds; 0 for not at all. Default:
+   * {@link SESSION_WAIT_MS}.
+   */
   readonly sessionWaitMs?: number;
-  /** Opens that wait so at once. Default: {@link MAX_WAITING_CONNECTIONS}. */
+  /** How many streams may wait at once. Default: {@link MAX_WAITING_CONNECTIONS}. */
   readonly maxWaiting?: number;
 }
 
-/** One stream that somebody wants opened. */
+/** One stream that a forward wants to open. */
 export interface StreamWish {
   readonly target: Target;
-  /** All failures are told by `onRefused`, but `onReset` when the gate closes. */
+  /** `onRefused` hears of every failure, except that `onReset` hears of the gate's closing. */
   readonly handlers: StreamHandlers;
-  /** The stream was asked for; its answer comes through the handlers. */
+  /** Called when the request has gone to the session. The peer's answer comes through the handlers. */
   onAsked(stream: MuxStream): void;
-  /** Milliseconds, instead of the gate's; Infinity: as long as it takes. */
+  /** Overrides the gate's wait, in milliseconds; Infinity for no limit. */
   readonly sessionWaitMs?: number;
 }
 
-/** Opens streams in the session there is, and lets those who want one wait while there is none. */
+/** Opens streams in the current session. Streams wait while there is none. */
 export class StreamGate {
   readonly #timers: Timers;
   readonly #sessionWaitMs: number;
   readonly #maxWaiting: number;
-  readonly #waiting = new Map<StreamWish, TimerHandle>();
+  readonly #waiting = new Map<StreamWish, Timer>();
   #session: StreamOpener | undefined;
   #closed = false;
 
@@ -40,12 +43,12 @@ export class StreamGate {
     this.#maxWaiting = options.maxWaiting ?? MAX_WAITING_CONNECTIONS;
   }
 
-  /** How many wait for a session. */
+  /** How many streams wait for a session. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** The session to open streams in from now on; undefined while there is none. */
+  /** Sets the session to open streams in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     if (this.#closed) return;
     this.#session = session;
@@ -53,7 +56,7 @@ export class StreamGate {
     for (const wish of [...this.#waiting.keys()]) if (this.forget(wish)) this.open(wish);
   }
 
-  /** Asks the far end now, or when there is a session. */
+  /** Opens the stream now, or as soon as there is a session. */
   open(wish: StreamWish): void {
     if (this.#closed) {
       wish.handlers.onReset?.('cancelled', false);
@@ -68,7 +71,7 @@ export class StreamGate {
       stream = this.#session.open(wish.target, wish.handlers);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
-      // A session that is over is no session: its successor may be on the way.
+      // This session is over, but its successor may be on the way.
       if (error.code === 'ERR_PEER_GONE') this.#wait(wish);
       else wish.handlers.onRefused?.(error.code === 'ERR_LIMIT' ? 'limit' : 'internal', error.message);
       return;
@@ -76,15 +79,13 @@ export class StreamGate {
     wish.onAsked(stream);
   }
 
-  /** No longer wanted, if it still waits for a session. @returns whether it did */
+  /** Withdraws a stream that waits for a session. @returns false when it does not wait */
   forget(wish: StreamWish): boolean {
-    const timer = this.#waiting.get(wish);
-    if (!this.#waiting.delete(wish)) return false;
-    if (timer !== undefined) this.#timers.clear(timer);
-    return true;
+    this.#waiting.get(wish)?.clear();
+    return this.#waiting.delete(wish);
   }
 
-  /** Opens no more, and resets what waits. Open streams go on. */
+  /** Resets the streams that wait, and opens no more. Open streams go on. */
   close(): void {
     this.#closed = true;
     this.#session = undefined;
@@ -97,17 +98,19 @@ export class StreamGate {
     const waitMs = wish.sessionWaitMs ?? this.#sessionWaitMs;
     if (waitMs === 0) {
       wish.handlers.onRefused?.('unreachable', 'there is no session with the peer');
-    } else if (this.#waiting.size >= this.#maxWaiting) {
-      const text = `${this.#maxWaiting} connections wait for a session with the peer already`;
-      wish.handlers.onRefused?.('limit', text);
-    } else if (waitMs === Number.POSITIVE_INFINITY) {
-      this.#waiting.set(wish, undefined);
-    } else {
-      const giveUp = (): void => {
-        this.forget(wish);
-        wish.handlers.onRefused?.('unreachable', `there was no session with the peer for ${waitMs / 1000} s`);
-      };
-      this.#waiting.set(wish, this.#timers.set(giveUp, waitMs));
+      return;
     }
+    if (this.#waiting.size >= this.#maxWaiting) {
+      const text = `${this.#maxWaiting} connections are already waiting for a session with the peer`;
+      wish.handlers.onRefused?.('limit', text);
+      return;
+    }
+    const timer = new Timer(this.#timers);
+    this.#waiting.set(wish, timer);
+    if (waitMs === Number.POSITIVE_INFINITY) return;
+    timer.set(waitMs, () => {
+      this.forget(wish);
+      wish.handlers.onRefused?.('unreachable', `there was no session with the peer for ${waitMs / 1000} s`);
+    });
   }
 }

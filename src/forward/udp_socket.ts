@@ -3,48 +3,43 @@ import { type IpAddress, parseAddress } from '../core/ip.js';
 import { MAX_UDP_QUEUE_BYTES } from '../core/limits.js';
 import type { HostPort } from '../rules/endpoint.js';
 
-/** Sends datagrams to an address, and takes those that come from there. Binds a port of its own. */
+/** Opens a socket that exchanges datagrams with one address only, from a port that the system chooses. */
 export type ConnectUdp = (address: IpAddress, port: number) => Promise<Socket>;
 
-export const connectUdp: ConnectUdp = (address, port) =>
-  new Promise((resolve, reject) => {
-    const socket = createSocket(address.family === 6 ? 'udp6' : 'udp4');
-    const fail = (error: Error): void => {
-      socket.close();
-      reject(error);
-    };
-    socket.once('error', fail);
-    socket.once('connect', () => {
-      socket.off('error', fail);
-      keepOpen(socket);
-      resolve(socket);
-    });
+/** Rejects with the system's error. */
+export const connectUdp: ConnectUdp = (address, port) => {
+  const socket = createSocket(address.family === 6 ? 'udp6' : 'udp4');
+  return ready(socket, (done) => {
+    socket.once('connect', done);
     socket.connect(port, address.text);
   });
+};
 
-/** @returns the socket, bound; rejects with the system's error */
+/** Opens a socket that listens on `bind`. Rejects with the system's error. */
 export function bindUdp(bind: HostPort): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = createSocket(parseAddress(bind.host)?.family === 6 ? 'udp6' : 'udp4');
-    const fail = (error: Error): void => {
-      socket.close();
-      reject(error);
-    };
-    socket.once('error', fail);
-    socket.bind({ address: bind.host, port: bind.port, exclusive: true }, () => {
-      socket.off('error', fail);
-      keepOpen(socket);
-      resolve(socket);
-    });
-  });
+  const socket = createSocket(parseAddress(bind.host)?.family === 6 ? 'udp6' : 'udp4');
+  return ready(socket, (done) => socket.bind({ address: bind.host, port: bind.port, exclusive: true }, done));
 }
 
-/** Whether the socket takes another datagram; one that would have to wait behind too many is better lost. */
+/**
+ * Tells whether the socket can take another datagram. Better to drop one than to let it wait behind too many.
+ */
 export function hasRoom(socket: Socket): boolean {
   return socket.getSendQueueSize() < MAX_UDP_QUEUE_BYTES;
 }
 
-/** Nobody listens, no way there, too long: that is one lost datagram, and the next may fare better. */
-function keepOpen(socket: Socket): void {
-  socket.on('error', () => {});
+function ready(socket: Socket, start: (done: () => void) => void): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once('error', onError);
+    start(() => {
+      socket.off('error', onError);
+      // Port unreachable, no route, datagram too long: each costs one datagram, and the next may arrive.
+      socket.on('error', () => {});
+      resolve(socket);
+    });
+  });
 }

@@ -1,5 +1,5 @@
 import { tenths } from '../core/clock.js';
-import type { ServeCounts } from '../forward/exit/serve.js';
+import type { ServeCounts } from '../forward/serve_log.js';
 import type { Grant } from '../rules/rule_book.js';
 import type { PeerChange } from '../tunnel/events.js';
 import type { PeerLife } from './peer_life.js';

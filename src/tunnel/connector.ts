@@ -263,7 +263,7 @@ export class Connector extends Tunnel {
   async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
     this.#expectOpen(signal);
     const forward = make();
-    forward.on('refused', (refusal: RefusedConnection) => this.#tellRefused(refusal));
+    forward.on('refused', (refused: RefusedConnection) => this.#tellRefused(refused));
     const local = await forward.listen();
     if (this.isClosing() || isAborted(signal)) {
       forward.close();

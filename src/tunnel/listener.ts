@@ -4,8 +4,9 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
-import { addCounts, TargetServer } from '../forward/exit/serve.js';
-import { ReversePorts } from '../forward/reverse/reverse_ports.js';
+import { TargetServer } from '../forward/exit/target_server.js';
+import { ReverseServer } from '../forward/reverse/reverse_server.js';
+import { addCounts } from '../forward/serve_log.js';
 import { Offers } from '../forward/stream/offers.js';
 import { StreamServer } from '../forward/stream/stream_server.js';
 import { hexBytes, parseToxId, upperHex } from '../network/tox_id.js';
@@ -13,8 +14,7 @@ import { FriendPlaces, type Place } from '../peer/friend_places.js';
 import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
-import type { Grant } from '../rules/rule_book.js';
-import { ReverseBook, RuleBook } from '../rules/rule_book.js';
+import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
 import type { ListenOptions } from './options.js';
 import { type CheckedListenOptions, listenOptions } from './read_options.js';
 import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
@@ -170,7 +170,7 @@ export class Listener extends Tunnel {
       onStream: (stream, { host, port }) =>
         this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name }),
     });
-    const ports = new ReversePorts({
+    const ports = new ReverseServer({
       peer: publicKey,
       rules: this.reverseRules.rulesFor(
         () => grant,

@@ -264,7 +264,7 @@ describe('a program with the library', () => {
     try {
       socket.send('a', Number(local.split(':')[1]), LOOPBACK_HOST);
       const [{ reason, text }] = await refused;
-      assert.deepEqual([reason, text], ['refused', 'echo port 7 takes connections, and no datagrams']);
+      assert.deepEqual([reason, text], ['refused', 'echo port 7 takes connections, not datagrams']);
     } finally {
       socket.close();
       close();

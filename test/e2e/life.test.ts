@@ -74,7 +74,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
     const tookMs = performance.now() - start;
     t.diagnostic(`the target saw ${how} after ${(tookMs / 1000).toFixed(1)} s`);
-    assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `took ${tookMs} ms`);
+    assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `it took ${tookMs} ms`);
     await held.stop();
   });
 
@@ -92,7 +92,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
     const tookMs = performance.now() - start;
     t.diagnostic(`the client saw ${how} after ${(tookMs / 1000).toFixed(1)} s`);
-    assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `took ${tookMs} ms`);
+    assert.ok(tookMs < DEAD_PEER_LIMIT_MS, `it took ${tookMs} ms`);
   });
 
   test('a connector that is killed and restarted has the sockets of its old session closed at once', {
@@ -119,7 +119,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     const tookMs = performance.now() - start;
     t.diagnostic(`closed ${(tookMs / 1000).toFixed(1)} s after the kill`);
     // The hello of the new session closes them, well before 30 s of silence and 300 s of patience.
-    assert.ok(tookMs < 60_000, `took ${tookMs} ms`);
+    assert.ok(tookMs < 60_000, `it took ${tookMs} ms`);
     await held.stop();
   });
 
@@ -141,7 +141,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
     const tookMs = performance.now() - start;
     t.diagnostic(`closed ${(tookMs / 1000).toFixed(1)} s after the kill`);
-    assert.ok(tookMs < 60_000, `took ${tookMs} ms`);
+    assert.ok(tookMs < 60_000, `it took ${tookMs} ms`);
   });
 
   test('two connectors that start in the same second from one state folder both work', {

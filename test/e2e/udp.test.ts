@@ -74,7 +74,7 @@ describe('--udp-forward', () => {
   });
 
   for (const bytes of [0, 1_321, 1_322, 9_000, 65_507]) {
-    test(`a datagram of ${bytes} bytes comes back whole`, { timeout: 60_000 }, async (t) => {
+    test(`a datagram of ${bytes} bytes comes back intact`, { timeout: 60_000 }, async (t) => {
       const client = await UdpEnd.start();
       t.after(() => client.stop());
       const datagram = Buffer.alloc(bytes, `${bytes} `);

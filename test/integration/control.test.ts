@@ -215,7 +215,7 @@ describe('control sockets of connectors', () => {
     assert.deepEqual(await liveDoors(join(folder, 'none')), []);
   });
 
-  test('on Windows the folder tells them apart among all named pipes', () => {
+  test('on Windows they are found among all named pipes by their folder', () => {
     const names = [pipeName(folder, 12), pipeName(folder, 'listener'), pipeName(temp.path, 13), 'other'];
     assert.equal(new Set(names).size, 4);
     for (const name of names.slice(0, 3)) assert.match(name, /^\\\\\.\\pipe\\[\w.-]+$/);

@@ -4,7 +4,7 @@ import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { DynamicForward, type DynamicForwardOptions } from '../../src/forward/entry/dynamic.js';
-import { TargetServer } from '../../src/forward/exit/serve.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { dialLoopback, ending, freePort } from '../support/loopback.js';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { LocalForward, type RefusedConnection } from '../../src/forward/entry/local.js';
-import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
+import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/target_server.js';
 import type { Session } from '../../src/mux/session/session.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
@@ -179,7 +179,10 @@ test('a target that is not exposed is denied, logged and counted', async (t) => 
   assert.deepEqual(others, []);
   assert.ok(refusal !== undefined);
   assert.equal(refusal.reason, 'not-allowed');
-  assert.match(refusal.text, /is not exposed; its owner can allow it with --expose localhost:\d+$/);
+  assert.match(
+    refusal.text,
+    /is not exposed; the listener's owner can allow it with --expose localhost:\d+$/,
+  );
   assert.deepEqual(server.counts, { opened: 0, denied: 1, limited: 0, failed: 0 });
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /^warn denied: localhost port \d+ is not exposed/);
@@ -211,7 +214,7 @@ test('removing a rule cuts the connections that it allowed, and no others', asyn
   assert.equal(String(await once(kept, 'data')), 'y');
   assert.equal(await ending(dialLoopback(port).resume()), 'ECONNRESET');
   assert.equal(server.counts.denied, 1);
-  assert.ok(lines.includes('warn a connection was cut: the rules no longer allow it'));
+  assert.ok(lines.includes('warn cut a connection that the rules no longer allow'));
   kept.destroy();
 });
 

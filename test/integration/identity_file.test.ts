@@ -240,7 +240,7 @@ describe('identity file', () => {
     await opened.release();
   });
 
-  test('a reader always finds a whole identity during rewrites', async () => {
+  test('a reader always finds a complete identity during rewrites', async () => {
     const opened = await open();
     await opened.save(createIdentity());
     let saves = 0;

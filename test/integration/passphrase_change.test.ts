@@ -130,7 +130,7 @@ describe('id --new-passphrase-file and --remove-passphrase', () => {
     return { code: await bench.run('id', ...args), bench };
   }
 
-  test('changes it, lists the files, and removes it', async () => {
+  test('change the passphrase, list the files, and remove the passphrase', async () => {
     const identity = await saved('listener', OLD);
     const file = temp.file('new');
     await writeFile(file, `${NEW}\n`);

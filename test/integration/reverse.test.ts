@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare, unboundedShare } from '../../src/core/descriptors.js';
 import { parseAddress } from '../../src/core/ip.js';
 import { limitsOf } from '../../src/core/peer_limits.js';
-import { ReversePorts } from '../../src/forward/reverse/reverse_ports.js';
+import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
@@ -31,7 +31,7 @@ class Bench {
   /** The end at the listener. */
   readonly told: string[] = [];
   readonly forwards: ReverseForwards;
-  readonly ports: ReversePorts;
+  readonly ports: ReverseServer;
   near: Session | undefined;
   far: Session | undefined;
   allowed: readonly string[];
@@ -48,7 +48,7 @@ class Bench {
       onChange: (change) => this.changes.push(change),
       onRefused: (refusal) => this.refusals.push(refusal),
     });
-    this.ports = new ReversePorts({
+    this.ports = new ReverseServer({
       peer: 'connector',
       rules: {
         permitsListen: (bind, port) =>
@@ -163,7 +163,10 @@ test('a port that is not allowed stays closed, and the user learns what to do', 
   const { reason, text, target } = await b.refused(1);
   assert.equal(reason, 'not-allowed');
   assert.equal(target, `-R ${port}`);
-  assert.match(text, new RegExp(`its owner can allow it with --allow-reverse 127\\.0\\.0\\.1:${port}$`));
+  assert.match(
+    text,
+    new RegExp(`the listener's owner can allow it with --allow-reverse 127\\.0\\.0\\.1:${port}$`),
+  );
   assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
   assert.equal(b.ports.count, 0);
   assert.match(b.lines.at(-1) ?? '', /^warn denied: /);
@@ -270,7 +273,7 @@ test('an outage that the session survives leaves the port unchanged', async (t) 
   assert.equal(b.changes.length, 1);
 });
 
-test('a change of the rules closes the port and cuts its connections', async (t) => {
+test('a rule change closes the port and cuts its connections', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const b = bench(t, ['0']);
@@ -292,12 +295,12 @@ test('a target that refuses resets the client at the far end', async (t) => {
   const reverse = b.forwards.add(parseReverseSpec(`0:localhost:${await freePort()}`));
   const client = dialLoopback(await b.listening(reverse)).resume();
   assert.equal(await ending(client), 'ECONNRESET');
-  assert.ok(b.lines.some((line) => /^info the peer did not take a connection: .*ECONNREFUSED/.test(line)));
+  assert.ok(b.lines.some((line) => /^info the peer refused a connection: .*ECONNREFUSED/.test(line)));
 });
 
 test('a client that connects while the peer does not answer is reset after 30 seconds', async (t) => {
   const timers = new VirtualTimers();
-  const ports = new ReversePorts({
+  const ports = new ReverseServer({
     peer: 'p',
     rules: { permitsListen: () => true },
     maxPorts: 1,

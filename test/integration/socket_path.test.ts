@@ -8,7 +8,7 @@ import { after, before, describe, type TestContext, test } from 'node:test';
 import { systemTimers } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { LocalForward, type RefusedConnection } from '../../src/forward/entry/local.js';
-import { TargetServer } from '../../src/forward/exit/serve.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
 import { TunnelAgent } from '../../src/forward/stream/agent.js';
 import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
@@ -184,8 +184,8 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     for (const [path, says] of [
       [stale, /is in use by another program/],
       [echoPath, /is in use by another program/],
-      [file, /is no socket and was left as it is/],
-      [folder.file('no/such.sock'), /its folder is not there/],
+      [file, /exists and is not a socket/],
+      [folder.file('no/such.sock'), /its folder does not exist/],
     ] as const) {
       await assert.rejects(
         new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) }).listen(),
@@ -212,7 +212,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     const forward = new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) });
     const listening = forward.listen();
     forward.close();
-    await assert.rejects(listening, /closed before it listened/);
+    await assert.rejects(listening, /closed before it could listen/);
     assert.ok(!existsSync(path));
   });
 });

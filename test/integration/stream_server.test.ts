@@ -9,8 +9,7 @@ import { TunnelAgent } from '../../src/forward/stream/agent.js';
 import { DialError } from '../../src/forward/stream/dial_error.js';
 import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
 import { type Offer, Offers } from '../../src/forward/stream/offers.js';
-import type { ServedStream } from '../../src/forward/stream/served_stream.js';
-import { StreamServer } from '../../src/forward/stream/stream_server.js';
+import { type ServedStream, StreamServer } from '../../src/forward/stream/stream_server.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { hostPortOf } from '../support/loopback.js';
@@ -125,7 +124,7 @@ test('without a handler the connection is refused, and nothing of it remains', a
   const { dial, server, near, far } = world(t);
   const { code, message } = await failure(dial());
   assert.equal(code, 'ECONNREFUSED');
-  assert.match(message, /web port 80: nobody there takes connections now/);
+  assert.match(message, /web port 80: no program takes connections there now/);
   assert.deepEqual(server.counts, { opened: 0, denied: 0, limited: 0, failed: 1 });
   assert.deepEqual([near.stats().streams, far.stats().streams], [0, 0]);
 });
@@ -151,7 +150,7 @@ test('datagrams are refused whatever the rules say, and a peer without access to
         { onRefused: (reason, text) => resolve(`${reason}: ${text}`), onOpened: () => resolve('opened') },
       );
     });
-  assert.equal(await refusal(), 'refused: web port 80 takes connections, and no datagrams');
+  assert.equal(await refusal(), 'refused: web port 80 takes connections, not datagrams');
   assert.deepEqual(made.server.counts, { opened: 0, denied: 0, limited: 0, failed: 1 });
   made.rules = new AllowRules([LOOPBACK_ONLY]);
   assert.match(await refusal(), /^not-allowed: web port 80 is not exposed/);

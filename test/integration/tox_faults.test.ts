@@ -289,7 +289,7 @@ test('instances of one module share its memory, which grows with them, and recei
   world.close();
 });
 
-test('logs carry their level, from the first moment on', () => {
+test('log messages carry their level from the start', () => {
   const host = new SimNetwork().host('198.51.100.1');
   const module = loadTox(compiledTox(), host.toxHost());
   const logs: string[] = [];
@@ -300,7 +300,7 @@ test('logs carry their level, from the first moment on', () => {
   first.kill();
 });
 
-test('with IPv6 an IPv4 address is reachable all the same', () => {
+test('IPv4 addresses stay reachable with IPv6 enabled', () => {
   const world = new ToxWorld();
   const { ip, node } = world.node();
   const alice = world.person({ ipv6: true });

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import test, { describe, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { TargetServer } from '../../src/forward/exit/serve.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
 import { TunnelAgent } from '../../src/forward/stream/agent.js';
 import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';

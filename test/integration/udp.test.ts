@@ -4,7 +4,7 @@ import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpForward } from '../../src/forward/entry/udp_forward.js';
-import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/serve.js';
+import { TargetServer, type TargetServerOptions } from '../../src/forward/exit/target_server.js';
 import { AllowRules, LOOPBACK_ONLY, type TargetRules } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { parseUdpSpec } from '../../src/rules/forward_spec.js';
@@ -97,7 +97,10 @@ test('a target that is not exposed gets nothing, and the client side learns why'
   client.send('a', port);
   while (refusals.length === 0) await turn();
   assert.equal(refusals[0]?.reason, 'not-allowed');
-  assert.match(refusals[0].text, /is not exposed; its owner can allow it with --expose 127\.0\.0\.1:\d+$/);
+  assert.match(
+    refusals[0].text,
+    /is not exposed; the listener's owner can allow it with --expose 127\.0\.0\.1:\d+$/,
+  );
   assert.deepEqual(target.received, []);
   assert.equal(server.counts.denied, 1);
   assert.match(lines.join(), /warn denied: 127\.0\.0\.1 port/);
@@ -144,7 +147,7 @@ test('a target that is no longer exposed is cut off at once', async (t) => {
   rules = new AllowRules([parseExposeSpec('1')]);
   server.recheck();
   while (forward.clients > 0) await turn();
-  assert.ok(lines.includes('warn a connection was cut: the rules no longer allow it'));
+  assert.ok(lines.includes('warn cut a connection that the rules no longer allow'));
   client.send('b', port);
   while (refusals.length === 0) await turn();
   assert.equal(target.received.length, 1);
@@ -188,5 +191,5 @@ test('the socket of a long-silent client is closed at the far end', async (t) =>
   await target.came(1);
   forward.close();
   while (near.streamCount > 0) await turn();
-  while (!lines.includes('debug datagrams to a target have ended: reset')) await turn();
+  while (!lines.includes('debug the datagrams to a target have ended: reset')) await turn();
 });

@@ -83,7 +83,7 @@ function receiving(side: WorkerLink['side'], channel: number, bytes: number) {
   return { done, nextRoom };
 }
 
-/** Sorts frames, which may arrive in any order, by the number at the start of each. */
+/** Sorts frames, which may arrive in any order, by the number at their start. */
 function hashOf(frames: ReadonlyMap<number, Buffer>): string {
   const hash = createHash('sha256');
   for (const [, frame] of [...frames].sort(([a], [b]) => a - b)) hash.update(frame);

@@ -116,7 +116,7 @@ function readOnlyShell(): string[] {
   return ['unshare', '--user', '--map-root-user', '--mount', '--', '/bin/sh', '-c', script, 'sh'];
 }
 
-/** False, or a line that says why a read-only file system cannot be made here. */
+/** False, or a message that says why a read-only file system cannot be created here. */
 function cannotMount(): string | false {
   if (process.platform !== 'linux') return 'needs the mount namespaces of Linux';
   try {

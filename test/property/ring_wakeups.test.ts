@@ -228,7 +228,7 @@ describe('no wake-up is lost, whatever the order of the steps', () => {
               refused = true;
             });
           }
-          gauge.fits(1); // by another user, who never writes
+          gauge.fits(1); // another user, which never writes
           eventLoop(steps, turns, bell, look);
         };
       };

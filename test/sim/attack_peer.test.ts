@@ -132,7 +132,7 @@ describe('opens to targets that are not allowed', () => {
           const open = round % 2 === 0 ? openFrame : udpFrame;
           attacker.send(...DENIED.map(([host, port], index) => open(streamId(from + index), host, port)));
           const reasons = await attacker.take(TYPES.refused);
-          // Names without an address get a reason of their own; it reveals no more than a resolver does.
+          // Names without an address get a different reason, which reveals no more than a resolver does.
           const allowed = new Set<number>([REASON.notAllowed, 3]);
           assert.equal(reasons.length, DENIED.length);
           assert.ok(

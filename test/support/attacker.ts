@@ -1,11 +1,10 @@
 import { Socket } from 'node:net';
 import type { Limits } from '../../src/core/peer_limits.js';
-import { TargetServer } from '../../src/forward/exit/serve.js';
-import { ReversePorts } from '../../src/forward/reverse/reverse_ports.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
+import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/wire/frame.js';
-import type { RuleBook } from '../../src/rules/rule_book.js';
-import { ReverseBook } from '../../src/rules/rule_book.js';
+import { ReverseBook, type RuleBook } from '../../src/rules/rule_book.js';
 import { turn } from './fake_node.js';
 import { ListenerBench, uuid } from './peer_bench.js';
 import type { VirtualTimers } from './virtual_timers.js';
@@ -99,7 +98,7 @@ export class Attacker {
   readonly listener: ListenerBench;
   readonly server: TargetServer | undefined;
   /** Ports opened for the attacker under its rules. */
-  readonly ports: ReversePorts;
+  readonly ports: ReverseServer;
   /** Addresses dialled for the attacker. */
   readonly dialled: string[] = [];
   /** Names resolved for the attacker. */
@@ -107,7 +106,7 @@ export class Attacker {
 
   constructor({ timers, limits = {}, rules, reverse, resolve = async () => [] }: AttackerOptions) {
     this.listener = new ListenerBench({ timers, limits });
-    this.ports = new ReversePorts({
+    this.ports = new ReverseServer({
       peer: 'attacker',
       rules: (reverse ?? new ReverseBook()).rulesFor(
         () => undefined,

@@ -8,7 +8,7 @@ const MAX_BRANCHES = 65_536;
 
 /**
  * Maps the count of a branch to one bit: 1, 2, 3, 4-7, 8-15, 16-31, 32-127 or more times. One more round of a
- * loop is then no news, but ten times as many rounds are. Source: AFL, technical_details.txt, section 1.
+ * loop then adds nothing new, but ten times as many rounds do. Source: AFL, technical_details.txt, section 1.
  */
 const BUCKETS = Uint8Array.from({ length: 256 }, (_, times) => {
   if (times < 4) return [0, 1, 2, 4][times]!;

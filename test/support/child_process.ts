@@ -1,4 +1,4 @@
-/** Processes that tests start. Each ends through its handle, and none outlives the test file. */
+/** Processes that tests start. A test stops each through its handle, and none outlives the test file. */
 import { type ChildProcess, spawn } from 'node:child_process';
 
 const running = new Set<ChildProcess>();

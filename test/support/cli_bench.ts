@@ -246,7 +246,7 @@ export interface Call {
   };
 }
 
-/** A program that exits when the test says so. */
+/** A program that exits when the test tells it to. */
 export class FakeProgram implements RunningProgram {
   readonly call: ProgramCall;
   readonly variables: Readonly<Record<string, string>>;

@@ -89,7 +89,7 @@ export class FakeNode implements PeerNode {
   openError: Error | undefined;
   sendError: Error | undefined;
   onOpen: ((channel: FakeChannel) => void) | undefined;
-  /** Pending answers to `openChannel`, which the test gives. */
+  /** Pending answers to `openChannel`; the test resolves them. */
   held: (() => void)[] | undefined;
   #nextId = 0;
 

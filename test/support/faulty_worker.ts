@@ -1,4 +1,4 @@
-/** A worker thread that fails: the query of `entry` says what its bootstrap node does. */
+/** A worker thread that fails. The query of `entry` selects what its bootstrap node does. */
 import { workerData } from 'node:worker_threads';
 import type { WorkerBoot } from '../../src/bridge/spawn.js';
 import { runWorker } from '../../src/worker/run_worker.js';

@@ -1,7 +1,7 @@
 import { readHost } from '../../src/core/host.js';
 import { parseAddress } from '../../src/core/ip.js';
 import { MAX_SOCKET_PATH_BYTES } from '../../src/core/socket_file.js';
-import { ReverseForward } from '../../src/forward/reverse/reverse.js';
+import { ReverseForward } from '../../src/forward/reverse/reverse_forward.js';
 import { Offers } from '../../src/forward/stream/offers.js';
 import type { MuxStream, StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import { MAX_TEXT_BYTES } from '../../src/mux/wire/codec.js';
@@ -132,7 +132,7 @@ function wireTarget(bytes: Uint8Array): Verdict {
   });
 }
 
-/** Parses the answer of the other end about a port that it opened for us, whole and in two pieces. */
+/** Parses the other end's answer about a port that it opened for us, in one piece and in two. */
 function reverseAnswer(bytes: Uint8Array): Verdict {
   const cut = bytes.length >> 1;
   const whole = openedPort([bytes]);

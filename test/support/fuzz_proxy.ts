@@ -17,7 +17,7 @@ const outcome = (step: ProxyStep): unknown => ({
   ...(step.kind === 'failed' && { why: step.why }),
 });
 
-/** A client's greeting means the same whole and in pieces, and its target can be dialled. */
+/** A client's greeting means the same in one piece and in several, and its target can be dialled. */
 function proxyTarget(
   name: string,
   seeds: readonly Uint8Array[],
@@ -39,7 +39,7 @@ function proxyTarget(
   });
 }
 
-/** The answer of a proxy means the same whole and byte by byte. */
+/** The answer of a proxy means the same in one piece and byte by byte. */
 function greetingTarget(name: string, seeds: readonly Uint8Array[], fresh: () => Greeting): FuzzTarget {
   return bytesTarget(name, 1, seeds, 1024, (input) => {
     const last = (pieces: readonly Uint8Array[]): GreetingStep => {
@@ -56,7 +56,7 @@ function greetingTarget(name: string, seeds: readonly Uint8Array[], fresh: () =>
   });
 }
 
-/** The targets for what programs on this machine send to our proxies, and other proxies to us. */
+/** The targets for input that programs on this machine send to our proxies, and other proxies to us. */
 export function proxyTargets(): FuzzTarget[] {
   const authorize = (user: Uint8Array, password: Uint8Array): boolean => user.length === password.length;
   return [

@@ -40,7 +40,7 @@ export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('h
 export const unhex = (text: string): Uint8Array =>
   Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
-/** Makes a target of bytes. */
+/** Makes a byte target. */
 export function bytesTarget(
   name: string,
   share: number,
@@ -57,7 +57,7 @@ export function bytesTarget(
   };
 }
 
-/** Makes a target of text; `pieces` are words of its grammar. */
+/** Makes a text target; `pieces` are words of its grammar. */
 export function textTarget(
   name: string,
   share: number,

@@ -187,7 +187,7 @@ function addressReaders(text: string): Verdict {
   return 'accepted';
 }
 
-/** The targets for what comes from users, files and other programs on this machine. */
+/** The targets for input from users, files and other programs on this machine. */
 export function textTargets(): FuzzTarget[] {
   const known = (name: string): boolean => name === 'laptop';
   return [

@@ -212,7 +212,7 @@ function requestTarget(): FuzzTarget {
   });
 }
 
-/** The targets for what comes from the network. */
+/** The targets for input from the network. */
 export function wireTargets(): FuzzTarget[] {
   return [
     requestTarget(),

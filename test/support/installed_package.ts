@@ -16,7 +16,7 @@ export interface InstalledPackage {
   /** A folder with only the installed tarball, its dependencies and the programs of the tests. */
   readonly user: string;
   readonly nodes: readonly TriedNode[];
-  /** npx as a script for `node`. */
+  /** The npx script, to run with `node`. */
   readonly npx: string;
 }
 

@@ -5,7 +5,7 @@ import { type Endpoint, type HostPort, isPath } from '../../src/rules/endpoint.j
 
 export const LOOPBACK_HOST = '127.0.0.1';
 
-/** Starts to listen on a free port; returns the port. @param backlog of the socket; Node's default is 511 */
+/** Listens on a free port and returns it. @param backlog of the socket; Node's default is 511 */
 export async function listenOnLoopback(server: Server, backlog?: number): Promise<number> {
   server.listen({ port: 0, host: LOOPBACK_HOST, ...(backlog !== undefined && { backlog }) });
   await once(server, 'listening');

@@ -26,7 +26,7 @@ const EDGES: readonly (readonly number[])[] = [
 ];
 
 /**
- * Makes inputs from valid ones with a few cuts, changes and joins each; the same seed gives the same inputs.
+ * Derives inputs from valid ones by a few cuts, changes and joins each; the same seed gives the same inputs.
  */
 export class Mutator {
   readonly random: () => number;

@@ -1,6 +1,6 @@
 /**
- * Bytes in both directions through a tunnel whose two ends are UNIX sockets, which unlike ports are reachable
- * from every network namespace.
+ * Transfers bytes in both directions through a tunnel whose two ends are UNIX sockets, which unlike ports are
+ * reachable from every network namespace.
  */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';

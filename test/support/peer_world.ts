@@ -165,7 +165,7 @@ export class EchoStream {
   /** Opens the stream; {@link accept} answers it at the listener. */
   constructor(world: PeerWorld, pieces: Iterable<Uint8Array>) {
     const { session } = world.connector;
-    if (session === undefined) throw new Error('there is no session');
+    if (session === undefined) throw new Error('no session is open');
     this.#pieces = pieces[Symbol.iterator]();
     this.#near = session.open(PLAIN_TARGET, {
       onOpened: () => this.#write(),

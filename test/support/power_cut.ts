@@ -20,7 +20,7 @@ export async function cutPower(folder: string, chance: Mutator): Promise<'old' |
     errors += text;
   });
   const after = 1 + chance.below(4);
-  // From immediately to far into the next rewrite, small numbers as often as large ones.
+  // Turns of the event loop, from one to far into the next rewrite, spread evenly over orders of magnitude.
   let turns = Math.floor(4 ** (chance.random() * 8));
   let saved = 0;
   const kill = (): void => {

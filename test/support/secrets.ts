@@ -33,7 +33,7 @@ export function assertSilent(what: string, said: string, secrets: readonly strin
       const piece = secret.slice(at, at + TELLING_CHARACTERS);
       if (!lower.includes(piece)) continue;
       const line = lower.split('\n').find((each) => each.includes(piece));
-      assert.equal(line, undefined, `${what} says ${piece}, a piece of a secret, in: ${line}`);
+      assert.equal(line, undefined, `${what} leaks ${piece}, a piece of a secret, in: ${line}`);
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { TimerHandle, Timers } from '../../src/core/clock.js';
 
-/** Time that passes when a test says so. */
+/** Time that only the test advances. */
 export class VirtualTimers implements Timers {
   #nowMs = 0;
   readonly #due = new Map<object, { readonly atMs: number; readonly callback: () => void }>();

@@ -195,7 +195,7 @@ describe('incoming packets', () => {
     assert.equal(end.channel.stats(1).refusedIn, 1);
   });
 
-  test('a bundle of which no frame was accepted is refused whole', () => {
+  test('a bundle of which no frame was accepted is refused completely', () => {
     const end = new HeldChannel();
     end.room = 0;
     end.receive('db 0e 0a0b0c0d 00000000 00000000 0001 61 0001 62');

@@ -127,7 +127,7 @@ describe('the round trip', () => {
     assert.equal(rtt.latestMs, 110);
   });
 
-  test('of another path starts anew with its first sample', () => {
+  test('of another path restarts with its first sample', () => {
     const rtt = new RttEstimate();
     rtt.update(100, 0);
     rtt.restart();

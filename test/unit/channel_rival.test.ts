@@ -95,7 +95,7 @@ describe('a rival', () => {
     assert.ok(Math.abs(rival.aloneMs(1, false, 10_000) - 1.6) < 0.01);
   });
 
-  test('or none: on a short path the window leaves room for jitter', () => {
+  test('makes no difference on a short path: the window leaves room for jitter', () => {
     assert.equal(new Rival().aloneMs(10, false, 0), 16);
     assert.equal(new Rival().aloneMs(0.1, false, 0), 1.6 * 0.1);
   });

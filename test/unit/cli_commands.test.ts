@@ -33,7 +33,7 @@ const lockIsFree = async (role: 'listener' | 'connector' | 'node'): Promise<bool
 };
 
 describe('listen', () => {
-  test('prints the ticket, the command for the other side and what may be reached', async () => {
+  test('prints the ticket, the command for the other machine, and the reachable targets', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '22', '--expose', 'db.lan:5432');
     assert.equal(bench.stdout.text, '');
     assert.match(bench.stderr.text, new RegExp(`^  ${bench.tunnel.ticket}$`, 'm'));
@@ -45,7 +45,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /Closed after 0 s: 1\.2 kB in, 56 MB out\n$/);
   });
 
-  test('without any rule it says that all of the loopback is open, how to open less, and leaves the port to choose', async () => {
+  test('without any rule it reports that the whole loopback is open and how to open less, and leaves the port to the user', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     assert.equal(bench.calls[0]?.options.expose, 'loopback');
     assert.match(bench.stderr.text, new RegExp(`npx tox-wasm-tunnel ${bench.tunnel.ticket} PORT$`, 'm'));
@@ -70,7 +70,7 @@ describe('listen', () => {
     [['--expose', 'none', '--allow-reverse', '0'], '-R 0:localhost:PORT', /^May be reached: nothing$/m],
   ];
   for (const [args, example, ...says] of narrow) {
-    test(`${args.join(' ')} opens nothing that it does not name, and says so`, async () => {
+    test(`${args.join(' ')} opens only what it names, and says so`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, 'listen', ...args);
       bench.signal();
       assert.equal(await ended, 0);
@@ -81,7 +81,7 @@ describe('listen', () => {
     });
   }
 
-  test('--json tells the open loopback from a listener that opens nothing', async () => {
+  test('--json distinguishes the open loopback from a listener that opens nothing', async () => {
     for (const [args, expose, isDefault] of [
       [[], ['localhost:*'], true],
       [['--expose', 'none'], [], false],
@@ -113,7 +113,7 @@ describe('listen', () => {
     ['localhost:*', 'PORT'],
   ];
   for (const [expose, target] of targets) {
-    test(`--expose ${expose} makes the ready command end with ${target}`, async () => {
+    test(`--expose ${expose} ends the ready command with ${target}`, async () => {
       const { ended } = await bench.start(/Ctrl-C/, '--expose', expose, '--ephemeral');
       assert.ok(
         bench.stderr.lines.includes(`  npx tox-wasm-tunnel ${bench.tunnel.ticket} ${target}`),
@@ -124,14 +124,14 @@ describe('listen', () => {
     });
   }
 
-  test('the ready command names the private nodes as well', async () => {
+  test('the ready command also names the private bootstrap nodes', async () => {
     const { ended } = await bench.start(/Ctrl-C/, '--bootstrap', `192.0.2.1:1:${KEY.toLowerCase()}`);
     assert.match(bench.stderr.text, new RegExp(` PORT --bootstrap 192\\.0\\.2\\.1:1:${KEY}$`, 'm'));
     bench.signal();
     await ended;
   });
 
-  test('the identity of the first start is saved and used again at the next', async () => {
+  test('the first start saves its identity, and the next start uses it', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     const { identity } = bench.tunnel;
     bench.signal();
@@ -144,7 +144,11 @@ describe('listen', () => {
     assert.deepEqual(again.calls[0]?.options.identity, identity);
     again.signal();
     await second.ended;
-    assert.equal((await stat(join(folder, 'listener.json'))).ino, ino, 'written once, read ever after');
+    assert.equal(
+      (await stat(join(folder, 'listener.json'))).ino,
+      ino,
+      'written once, and only read after that',
+    );
   });
 
   test('--ephemeral touches no folder', async () => {
@@ -166,7 +170,7 @@ describe('listen', () => {
     await first.release();
   });
 
-  test('a damaged state file ends with 2 and is not overwritten', async () => {
+  test('a damaged state file exits with 2 and is not overwritten', async () => {
     const file = join(folder, 'listener.json');
     await writeFile(file, 'precious', { mode: 0o600 });
     assert.equal(await bench.run(), 2);
@@ -177,7 +181,7 @@ describe('listen', () => {
     assert.ok((await readdir(folder)).every((name) => name === 'listener.json' || name.includes('.lock.')));
   });
 
-  test('a failed start saves nothing, lets go of the identity and ends with 1', async () => {
+  test('a failed start saves nothing, releases the identity and exits with 1', async () => {
     bench.onStart = async () => {
       throw new TunnelError('ERR_LISTEN', 'UDP port 1 is in use');
     };
@@ -187,7 +191,7 @@ describe('listen', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('an error that is nobody’s fault is one line too, and the stack is there with -vv', async () => {
+  test('an internal error is one line too, and -vv adds the stack trace', async () => {
     bench.onStart = async () => {
       throw new TypeError('x is not\na function');
     };
@@ -197,7 +201,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /\n {4}at /);
   });
 
-  test('what an error quotes does not reach a terminal as it is, with -vv neither', async () => {
+  test('text quoted by an error never reaches a terminal unescaped, not even with -vv', async () => {
     bench.onStart = async () => {
       throw new TypeError('no', { cause: new Error('it said \u001b]0;title\u0007') });
     };
@@ -205,7 +209,7 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /it said \\u001b\]0;title\\u0007\n {4}at /);
   });
 
-  test('a fatal error while it runs closes it and ends with 1', async () => {
+  test('a fatal error while it runs closes it and exits with 1', async () => {
     const { ended } = await bench.start(/"started"/, '--json');
     bench.tunnel.emit('error', new TunnelError('ERR_WORKER_DIED', 'out of memory'));
     assert.equal(await ended, 1);
@@ -218,7 +222,7 @@ describe('listen', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('when it fails, the number of repeated lines comes before the error', async () => {
+  test('when it fails, the number of repeated lines precedes the error', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     for (let each = 0; each < 5; each++)
@@ -234,8 +238,8 @@ describe('listen', () => {
   });
 });
 
-describe('the end', () => {
-  test('a second signal ends at once, each with its own code', async () => {
+describe('the exit', () => {
+  test('a second signal exits at once, each with its own code', async () => {
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
@@ -255,7 +259,7 @@ describe('the end', () => {
     }
   });
 
-  test('a signal while it starts ends it with 0, tells the start, and closes what comes late', async () => {
+  test('a signal during the start exits with 0, aborts the start, and closes what arrives late', async () => {
     let arrive: (tunnel: FakeTunnel) => void = () => {};
     const late = new Promise<FakeTunnel>((resolve) => {
       arrive = resolve;
@@ -275,7 +279,7 @@ describe('the end', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('a start that fails because it was told to stop is no error', async () => {
+  test('a start that fails because it was aborted is not an error', async () => {
     bench.onStart = ({ options }) =>
       new Promise((_resolve, reject) => {
         options.signal?.addEventListener('abort', () => reject(new Error('aborted')));
@@ -285,7 +289,7 @@ describe('the end', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('a close that hangs is left after ten seconds, with 1', async () => {
+  test('a close that hangs is abandoned after ten seconds, with 1', async () => {
     const hanging = new Promise<void>(() => {});
     bench.tunnel.onClose = () => hanging;
     const { ended } = await bench.start(/Ctrl-C/);
@@ -299,7 +303,7 @@ describe('the end', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('a close in time leaves no timer behind, and tells nothing of the peers that we leave', async () => {
+  test('a timely close leaves no timer behind, and reports nothing about the peers', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.tunnel.onClose = async () => {
       bench.tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
@@ -311,7 +315,7 @@ describe('the end', () => {
   });
 
   for (const stream of ['stdout', 'stderr'] as const) {
-    test(`a reader of ${stream} that goes away ends it quietly, with 0`, async () => {
+    test(`a reader of ${stream} that goes away ends it silently, with 0`, async () => {
       const { ended } = await bench.start(/"started"/, '--json', '-v', '--ephemeral');
       bench[stream].failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
       bench.tunnel.emit('waiting', { message: 'no node answers' });
@@ -321,13 +325,13 @@ describe('the end', () => {
     });
   }
 
-  test('a reader that is gone before the start ends it quietly too', async () => {
+  test('a reader that is gone before the start also ends it silently', async () => {
     bench.stderr.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
     assert.equal(await bench.run('--ephemeral'), 0);
     assert.equal(bench.tunnel.closes, 1);
   });
 
-  test('a reader that is lost while it prepares the start ends it as well', async () => {
+  test('a reader lost while it prepares the start also ends it', async () => {
     const { io } = bench;
     const stateFolder = async (): Promise<string> => {
       bench.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
@@ -336,7 +340,7 @@ describe('the end', () => {
     assert.equal(await run(['listen'], { ...io, stateFolder }), 0);
   });
 
-  test('a reader that stops costs bounded memory, and is told how much it missed', async () => {
+  test('a reader that stops costs bounded memory, and learns how much it missed', async () => {
     const { ended } = await bench.start(/"started"/, '--json', '--ephemeral');
     bench.stdout.stalled = true;
     const message = 'x'.repeat(10_000);
@@ -379,7 +383,7 @@ describe('events', () => {
     });
   };
 
-  test('programs get one JSON object a line, and people nothing', async () => {
+  test('programs get one JSON object per line, and people nothing', async () => {
     const { ended } = await bench.start(/"started"/, 'listen', '--json', '--expose', '22');
     happen(bench.tunnel);
     bench.signal();
@@ -421,7 +425,7 @@ describe('events', () => {
       assert.match(line, /^\{"event":"[a-z]+","time":"2026-01-02T03:04:05\.678Z"/);
   });
 
-  test('people get a line each, with what a peer sends made harmless', async () => {
+  test('people get one line each, with text from peers made harmless', async () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     happen(bench.tunnel);
@@ -442,7 +446,7 @@ describe('events', () => {
     ]);
   });
 
-  test('-v adds the codes that are no news, --json -v gives both, -q gives none', async () => {
+  test('-v adds the routine codes, --json -v gives both, -q gives none', async () => {
     for (const [flags, stderr, stdout] of [
       [['-v'], true, false],
       [['--json', '-v'], true, true],
@@ -460,7 +464,7 @@ describe('events', () => {
     }
   });
 
-  test('log lines need their -v', async () => {
+  test('each log level needs its -v', async () => {
     for (const [flags, levels] of [
       [[], ['error']],
       [['-v'], ['error', 'warn', 'info']],
@@ -492,7 +496,7 @@ describe('connect', () => {
     throw new TunnelError('ERR_LISTEN', '127.0.0.1:22', { cause: Object.assign(new Error(code), { code }) });
   };
 
-  test('forwards what it was asked for, in this order, and says where', async () => {
+  test('opens the requested forwards in order, and reports their addresses', async () => {
     const { ended } = await bench.start(
       /5432/,
       ...['connect', ID, '22', '-p', '2222', '-L', '8080:intra.lan:80', '-L', '[::1]:0:[::1]:5432'],
@@ -507,7 +511,7 @@ describe('connect', () => {
     assert.equal(await ended, 0);
   });
 
-  test('tells programs its own Tox ID and each forward', async () => {
+  test('reports its own Tox ID and each forward to programs', async () => {
     const { ended } = await bench.start(/"forward"/, ID, 'db.lan:5432', '--json');
     bench.signal();
     await ended;
@@ -518,7 +522,7 @@ describe('connect', () => {
   });
 
   for (const code of ['EADDRINUSE', 'EACCES']) {
-    test(`without -p a port refused with ${code} is replaced by a free one, and said so`, async () => {
+    test(`without -p a port refused with ${code} is replaced by a free one, which is reported`, async () => {
       bench.tunnel.onForward = ({ bind }) =>
         printBind(bind) === '22' ? busy(code)() : { local: '127.0.0.1:40001', target: 'x:22' };
       const { ended } = await bench.start(/Forwarding/, ID, '22');
@@ -553,7 +557,7 @@ describe('connect', () => {
     });
   }
 
-  test('an error of another kind is not tried again', async () => {
+  test('an error of another kind is not retried', async () => {
     let tries = 0;
     bench.tunnel.onForward = () => {
       tries++;
@@ -563,7 +567,7 @@ describe('connect', () => {
     assert.equal(tries, 1);
   });
 
-  test('the own Tox ID is refused', async () => {
+  test('its own Tox ID is refused', async () => {
     const identity = createIdentity();
     const opened = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await opened.save(identity);
@@ -580,7 +584,7 @@ describe('connect', () => {
     assert.deepEqual(bench.calls, []);
   });
 
-  test('a second connector gets an identity of its own, and -v says so', async () => {
+  test('a second connector gets a new identity, which -v reports', async () => {
     const first = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await first.save(createIdentity());
     const { ended } = await bench.start(/Forwarding/, '-v', ID, '22');
@@ -606,7 +610,7 @@ describe('node', () => {
   const v4 = (address: string, internal = false): LocalAddress => ({ address, family: 'IPv4', internal });
   const v6 = (address: string, internal = false): LocalAddress => ({ address, family: 'IPv6', internal });
 
-  test('prints its line alone on stdout, under the first address that others can reach', async () => {
+  test('prints only its line on stdout, with the first address that others can reach', async () => {
     bench.addresses = [
       v4('127.0.0.1', true),
       v6('fe80::1'),
@@ -627,7 +631,7 @@ describe('node', () => {
     assert.deepEqual(await readIdentity({ folder, role: 'node' }), bench.tunnel.identity);
   });
 
-  test('tells programs the same', async () => {
+  test('reports the same to programs', async () => {
     const { ended } = await bench.start(/"node"/, 'node', '--json', '--bind', '2001:db8::9');
     bench.signal();
     await ended;
@@ -652,14 +656,14 @@ describe('node', () => {
     [undefined, all.slice(0, 3), ['127.0.0.1', '2001:db8::5']],
     [undefined, [], ['127.0.0.1']],
   ] as const) {
-    test(`bound to ${bind ?? 'all'} with ${addresses.length} addresses it is reached at ${hosts.join(', ')}`, () => {
+    test(`bound to ${bind ?? 'all'} with ${addresses.length} addresses it is reachable at ${hosts.join(', ')}`, () => {
       assert.deepEqual(hostsOf(bind, addresses), hosts);
     });
   }
 });
 
 describe('id', () => {
-  test('makes an identity, and prints the same Tox ID ever after, also while the listener runs', async () => {
+  test('creates an identity, and prints the same Tox ID from then on, even while the listener runs', async () => {
     assert.equal(await bench.run('id'), 0);
     const identity = await readIdentity({ folder, role: 'listener' });
     assert.ok(identity);
@@ -675,7 +679,7 @@ describe('id', () => {
     assert.deepEqual(bench.calls, []);
   });
 
-  test('of a listener that starts for the first time right now there is no Tox ID yet', async () => {
+  test('there is no Tox ID yet while a listener starts for the first time', async () => {
     const opened = await openIdentity({ folder, role: 'listener', onBusy: 'fail' });
     assert.equal(await bench.run('id'), 1);
     assert.match(bench.stderr.text, /another process uses this identity/);
@@ -683,7 +687,7 @@ describe('id', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('made by somebody else in the meantime, it is that one', async () => {
+  test('when another process creates one in the meantime, it prints that one', async () => {
     const made = await makeIdentity({ folder, role: 'listener' });
     assert.deepEqual(await makeIdentity({ folder, role: 'listener' }), made);
     assert.ok(await lockIsFree('listener'));

@@ -39,7 +39,7 @@ before(async () => {
 });
 after(() => folder.remove());
 
-/** What a shell offers for the last of the words. */
+/** Returns what a shell offers for the last of the words. */
 type Ask = (...words: string[]) => Promise<string[]>;
 
 async function offers(command: string, args: readonly string[]): Promise<string[]> {
@@ -58,7 +58,7 @@ const inBash: Ask = (...words) =>
     ...['bash', scripts.get('bash') ?? '', 'tox-wasm-tunnel', ...words],
   ]);
 
-/** The functions of zsh's completion that ours calls, as they would be: what fits is printed. */
+/** Stand-ins for the functions of zsh's completion that ours calls: they print what fits. */
 const ZSH_STUBS = `
   _describe() { local -a items; items=("\${(@P)2}"); local item; for item in "\${items[@]}"; do
     item=\${\${item//\\\\:/@@}%%:*}; item=\${item//@@/:}; [[ $item == "$current"* ]] && print -r -- "$item"; done }
@@ -89,20 +89,20 @@ for (const { program, ask, files, folders } of shells) {
   describe(`${program.name} completes`, { skip: skipWithout(program) }, () => {
     const sorted = async (...words: string[]) => (await ask(...words)).sort();
 
-    test('commands and names at first', async () => {
+    test('offers commands and names first', async () => {
       assert.deepEqual(await sorted(''), [...COMMANDS, ...NAMES].sort());
       assert.deepEqual(await sorted('li'), ['list', 'listen']);
       assert.deepEqual(await sorted('hom'), ['home', 'homestead']);
     });
 
-    test('names where a command takes them', async () => {
+    test('offers names where a command accepts them', async () => {
       for (const command of ['connect', 'ping', 'doctor', 'remove', 'ssh', 'ssh-config'])
         assert.deepEqual(await sorted(command, ''), NAMES, command);
       assert.deepEqual(await sorted('add', ''), []);
       assert.deepEqual(await sorted('listen', ''), []);
     });
 
-    test('the actions of a command', async () => {
+    test('offers the actions of a command', async () => {
       assert.deepEqual(await sorted('ticket', ''), ['list', 'new', 'revoke']);
       assert.deepEqual(await sorted('peers', 'de'), ['deny']);
       assert.deepEqual(await sorted('rule', ''), ['add', 'list', 'remove']);
@@ -110,7 +110,7 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('service', ''), ['install']);
     });
 
-    test('the options of a command, and of none', async () => {
+    test('offers the options of a command, and the global ones', async () => {
       const optionsOf = (name: string): string[] =>
         (grammar.commands.find((command) => command.name() === name)?.options ?? [])
           .flatMap(({ long }) => long ?? [])
@@ -122,20 +122,20 @@ for (const { program, ask, files, folders } of shells) {
       assert.deepEqual(await sorted('--max-p'), ['--max-peer-buffer', '--max-peers']);
     });
 
-    test('files and folders where an option takes them, and nothing where it takes something else', async () => {
+    test('offers files and folders where an option accepts them, and nothing for other values', async () => {
       assert.deepEqual(await sorted('connect', '--ticket-file', ''), files);
       assert.deepEqual(await sorted('listen', '--state', ''), folders);
       assert.deepEqual(await sorted('listen', '--udp-port', ''), []);
     });
 
-    test('names behind options with values', async () => {
+    test('offers names after options with values', async () => {
       assert.deepEqual(await sorted('connect', '--state', 'list', '--no-udp', 'hom'), ['home', 'homestead']);
     });
   });
 }
 
 describe('completion', () => {
-  test('of a shell that it does not know is refused', async () => {
+  test('an unknown shell is refused', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('completion', 'csh'), 2);
     assert.match(bench.stderr.text, /no completion for "csh"; there is for bash, zsh and fish/);

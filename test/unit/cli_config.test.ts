@@ -63,7 +63,7 @@ describe('--config', () => {
     assert.equal(options.identity, undefined);
   });
 
-  test('counts for the short forms as well, and may stand before the command', async () => {
+  test('also applies to the short forms, and may precede the command', async () => {
     write({ listen: { expose: ['22'] }, connect: { 'local-port': 2222, ephemeral: true } });
     assert.equal((await start('--config', file)).options.expose?.length, 1);
     for (const args of [
@@ -79,7 +79,7 @@ describe('--config', () => {
     }
   });
 
-  test('what stands on the command line counts more, and a list takes the place of the file’s', async () => {
+  test('the command line takes precedence, and a list replaces that of the file', async () => {
     write({ listen: { bootstrap: [NODE, NODE], 'max-peers': 3, state: '/nowhere/a', verbose: 2 } });
     const instead = NODE.replace('.1:', '.2:');
     for (const args of [
@@ -90,11 +90,11 @@ describe('--config', () => {
       const call = await start(...args, '--config', file);
       assert.deepEqual(hosts(call), ['192.0.2.2']);
       assert.deepEqual(call.options.limits, { maxPeers: 5 });
-      assert.equal(call.options.logger?.level, 'debug', 'what is not named there stays the file’s');
+      assert.equal(call.options.logger?.level, 'debug', 'everything not named there stays as in the file');
     }
   });
 
-  test('"all" counts for each command that has the option, and less than its own section', async () => {
+  test('"all" applies to each command that has the option, with lower precedence than its own section', async () => {
     write({
       all: { bootstrap: [NODE], 'no-lan': true, ephemeral: true, 'max-peers': 4 },
       listen: { 'no-lan': false, bootstrap: [NODE, NODE] },
@@ -109,7 +109,7 @@ describe('--config', () => {
     assert.equal(node.options.lanDiscovery, false);
   });
 
-  test('its output options count: JSON events that a file asks for', async () => {
+  test('its output options apply: a file may ask for JSON events', async () => {
     write({ connect: { json: true, local: ['0:localhost:22'], ephemeral: true } });
     await start('connect', ID, '--config', file);
     assert.equal(bench.stdout.events[0]?.event, 'started');
@@ -142,7 +142,7 @@ describe('--config', () => {
     [JSON.parse('{"__proto__":{}}'), /"__proto__" is no command/],
   ];
   for (const [config, why] of bad) {
-    test(`${JSON.stringify(config)} is refused, whatever command is run`, async () => {
+    test(`${JSON.stringify(config)} is refused for every command`, async () => {
       write(config);
       assert.equal(await bench.run('listen', '--config', file), 2);
       assert.match(bench.stderr.text, why);
@@ -150,7 +150,7 @@ describe('--config', () => {
     });
   }
 
-  test('a file that is missing, or no JSON, is refused', async () => {
+  test('a missing file, or one that is not JSON, is refused', async () => {
     assert.equal(await bench.run('--config', temp.file('nothing')), 2);
     assert.match(bench.stderr.text, /nothing: it cannot be read: ENOENT/);
     writeFileSync(file, '{"listen":');
@@ -176,7 +176,7 @@ describe('--config', () => {
 });
 
 describe('the rules of a configuration', () => {
-  test('an empty list of either kind opens nothing, not the loopback', async () => {
+  test('an empty list of either kind opens nothing, not even the loopback', async () => {
     for (const config of [
       { listen: { expose: [] } },
       { listen: { 'allow-reverse': [] } },
@@ -194,12 +194,12 @@ describe('the rules of a configuration', () => {
     }
   });
 
-  test('only a file that says nothing about rules leaves the loopback open', async () => {
+  test('only a file without any rules leaves the loopback open', async () => {
     write({ listen: { 'max-peers': 3, bootstrap: [] }, connect: { local: [] } });
     assert.equal((await start('listen', '--config', file)).options.expose, 'loopback');
   });
 
-  test('the command line takes the place of an empty list, and --expose none that of a full one', async () => {
+  test('the command line replaces an empty list, and --expose none a full one', async () => {
     write({ listen: { expose: [] } });
     assert.equal((await start('listen', '--config', file, '--expose', '22')).options.expose?.length, 1);
     bench = benchHere();
@@ -217,7 +217,7 @@ describe('the rules of a configuration', () => {
   });
 });
 
-describe('a configuration whose JSON says a thing twice', () => {
+describe('a configuration with duplicate JSON keys', () => {
   const twice: ReadonlyArray<readonly [text: string, says: RegExp]> = [
     [
       '{\n  "listen": { "expose": [22],\n    "expose": [] }\n}',
@@ -229,7 +229,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     ['{"listen":{"exposed":1,"exposed":2}}', /is set a second time|no option "exposed"/],
   ];
   for (const [text, says] of twice) {
-    test(`${JSON.stringify(text)} is refused, with the places`, async () => {
+    test(`${JSON.stringify(text)} is refused with the positions`, async () => {
       writeFileSync(file, text);
       assert.equal(await bench.run('nodes', '--config', file), 2);
       assert.match(bench.stderr.text, says);
@@ -238,7 +238,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     });
   }
 
-  test('comments, trailing commas, byte order marks and control characters are no JSON', async () => {
+  test('comments, trailing commas, byte order marks and control characters are not JSON', async () => {
     for (const text of [
       '{"listen":{} // none\n}',
       '{"listen":{},}',
@@ -254,7 +254,7 @@ describe('a configuration whose JSON says a thing twice', () => {
     }
   });
 
-  test('one that is nested as deeply as its size allows is refused in words', async () => {
+  test('a file nested as deeply as its size allows is refused with a message', async () => {
     writeFileSync(file, `{"listen":${'['.repeat(400_000)}${']'.repeat(400_000)}}`);
     assert.equal(await bench.run('nodes', '--config', file), 2);
     assert.match(bench.stderr.text, /config\.json: its lists or objects are nested too deeply\n$/);
@@ -274,7 +274,7 @@ describe('docs/config.schema.json', () => {
 });
 
 describe('the nearest word', () => {
-  test('is one that is not much unlike', () => {
+  test('is a similar one', () => {
     const words = ['listen', 'connect', 'list'];
     assert.equal(nearest('lisen', words), 'listen');
     assert.equal(nearest('connnect', words), 'connect');

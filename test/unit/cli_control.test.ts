@@ -15,7 +15,7 @@ let count = 0;
 let listener = new CliBench();
 let ended: Promise<number> = Promise.resolve(0);
 
-/** Runs a command beside the listener. */
+/** Runs a command next to the listener. */
 async function ask(...args: string[]): Promise<{ code: number; bench: CliBench }> {
   const bench = new CliBench();
   bench.stateFolder = folder;
@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 describe('peers', () => {
-  test('tells who is connected, since when, how, and what was refused', async () => {
+  test('shows who is connected, since when and how, and what was refused', async () => {
     await listen();
     const nobody = await ask('peers');
     assert.equal(nobody.bench.stdout.text, 'nobody is connected\n');
@@ -55,7 +55,7 @@ describe('peers', () => {
     assert.match(second, /^CDCD.* {2}waiting, /);
   });
 
-  test('--json has all of it, with the time since when', async () => {
+  test('--json has everything, with the start time', async () => {
     await listen();
     listener.tunnel.friends = [SOME_PEER];
     const { bench } = await ask('peers', '--json');
@@ -64,7 +64,7 @@ describe('peers', () => {
     ]);
   });
 
-  test('removes, denies and allows by key and by name', async () => {
+  test('disconnects, denies and allows by key and by name', async () => {
     await listen();
     listener.tunnel.friends = [SOME_PEER];
     for (const args of [
@@ -79,7 +79,7 @@ describe('peers', () => {
     assert.deepEqual(listener.tunnel.asked, [`remove ${KEY}`, `deny ${KEY}`, `allow ${KEY}`]);
   });
 
-  test('says so when there is no such peer', async () => {
+  test('reports an unknown peer', async () => {
     await listen();
     for (const args of [
       ['remove', KEY],
@@ -92,7 +92,7 @@ describe('peers', () => {
     }
   });
 
-  test('allow says of a peer that was never denied how to let it in, and how a denied one is named', async () => {
+  test('allow explains how to admit a peer that was never denied, and how to name a denied one', async () => {
     await listen();
     const { code, bench } = await ask('peers', 'allow', KEY);
     assert.equal(code, 2);
@@ -103,7 +103,7 @@ describe('peers', () => {
 });
 
 describe('rule', () => {
-  test('lists, adds and removes, and the listener has it at once', async () => {
+  test('lists, adds and removes, and the listener applies it at once', async () => {
     await listen('--expose', '22');
     assert.equal((await ask('rule', 'list')).bench.stdout.text, 'localhost:22\n');
     assert.equal((await ask('rule', 'add', '8080', 'db.lan:5432')).code, 0);
@@ -115,7 +115,7 @@ describe('rule', () => {
     assert.equal(listener.tunnel.rules.list().length, 2);
   });
 
-  test('--allow-reverse lists, adds and removes where peers may have ports opened', async () => {
+  test('--allow-reverse lists, adds and removes where peers may open ports', async () => {
     await listen('--expose', '22', '--allow-reverse', '8080');
     assert.equal((await ask('ticket', 'new', '--name', 'laptop')).code, 0);
     const { bench: added } = await ask(
@@ -142,7 +142,7 @@ describe('rule', () => {
     ]);
   });
 
-  test('a rule that is wrong, or not there, changes nothing', async () => {
+  test('an invalid or missing rule changes nothing', async () => {
     await listen();
     for (const [args, why] of [
       [['add', '0'], /not a forward/],
@@ -167,7 +167,7 @@ describe('the open loopback of a listener without any rule', () => {
     ['a rule for -R', ['--allow-reverse', '8080'], 'nothing may be reached\n--allow-reverse 8080'],
     ['a rule for one ticket', ['ci:22'], 'ci:localhost:22'],
   ] as const) {
-    test(`is closed by ${kind} that is added, which says so, and stays closed when that is removed`, async () => {
+    test(`closes when ${kind} is added, which is reported, and stays closed when it is removed`, async () => {
       await listen();
       assert.equal((await ask('ticket', 'new', '--name', 'ci')).code, 0);
       const { bench } = await ask('rule', 'add', ...rule);
@@ -179,7 +179,7 @@ describe('the open loopback of a listener without any rule', () => {
     });
   }
 
-  test('is not open to a ticket that is made with --expose none or for -R alone', async () => {
+  test('is closed to a ticket made with --expose none or for -R alone', async () => {
     await listen();
     assert.equal((await ask('ticket', 'new', '--name', 'a', '--expose', 'none')).code, 0);
     assert.equal((await ask('ticket', 'new', '--name', 'b', '--allow-reverse', '8080')).code, 0);
@@ -191,11 +191,11 @@ describe('the open loopback of a listener without any rule', () => {
     listener.signal();
     await ended;
     await listen();
-    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is kept');
+    assert.deepEqual((await ask('ticket', 'list')).bench.stdout.lines, bench.stdout.lines, 'it is saved');
   });
 });
 
-test('a ticket may have ports opened of its own, and ticket list says so', async () => {
+test('a ticket may have its own reverse ports, and ticket list shows them', async () => {
   await listen();
   const rules = ['--expose', '22', '--allow-reverse', '8080', '--allow-reverse', '127.0.0.1:0'];
   assert.equal((await ask('ticket', 'new', '--name', 'ci', ...rules)).code, 0);
@@ -217,7 +217,7 @@ test('a ticket may have ports opened of its own, and ticket list says so', async
 });
 
 describe('a running listener', () => {
-  test('has its socket until it ends, and then cannot be asked', async () => {
+  test('has its socket until it exits, and then cannot be asked', async () => {
     await listen();
     assert.ok(readdirSync(folder).includes('listener.sock'));
     listener.signal();
@@ -233,7 +233,7 @@ describe('a running listener', () => {
     assert.equal((await ask('peers')).code, 1);
   });
 
-  test('one whose socket cannot be made says so and runs on', async () => {
+  test('one whose socket cannot be created reports it and keeps running', async () => {
     mkdirSync(folder, { mode: 0o700 });
     writeFileSync(`${folder}/listener.sock`, '');
     await listen();

@@ -7,14 +7,14 @@ import { DialError } from '../../src/forward/stream/dial_error.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
 
-/** A world where nodes join by the ways that are open, and a listener is there or not. */
+/** A world in which nodes are reachable in certain ways, and a listener exists or not. */
 class World {
   readonly bench = new CliBench();
   readonly ticket = formatTicket({ toxId: parseToxId(this.bench.tunnel.toxId), secret: new Uint8Array(32) });
   udp = true;
   relay = true;
   listener = true;
-  /** Nodes, and the port that each sees us at. */
+  /** Nodes, and the port under which each sees us. */
   sightings: (readonly [node: string, port: number])[] = [
     ['198.51.100.1', 33445],
     ['198.51.100.2', 33445],
@@ -49,7 +49,7 @@ class World {
     };
   }
 
-  /** Runs the command, and lets all waiting be over at once. */
+  /** Runs the command, and ends all waits at once. */
   async doctor(...args: string[]): Promise<number> {
     let over = false;
     const ended = this.bench.run('doctor', ...args).finally(() => {
@@ -63,7 +63,7 @@ class World {
       const newest = this.bench.timers.at(-1);
       turns = newest === timer ? turns + 1 : 0;
       timer = newest;
-      // Long enough for what the world tells by itself.
+      // Long enough for the reports that the world makes by itself.
       if (newest !== undefined && turns > 5) this.bench.tick();
     }
     return ended;
@@ -80,7 +80,7 @@ describe('doctor', () => {
     world = new World();
   });
 
-  test('says that all is well, step by step, and leaves no node behind', async () => {
+  test('reports step by step that all is well, and leaves no Tox node behind', async () => {
     assert.equal(await world.doctor(world.ticket, '22'), 0);
     const [udp, nat, relay, peer, path, target] = world.found.split('\n');
     assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
@@ -98,14 +98,14 @@ describe('doctor', () => {
     );
   });
 
-  test('UDP that is blocked is told, and that relays serve', async () => {
+  test('reports that UDP is blocked, and that relays work', async () => {
     world.udp = false;
     assert.equal(await world.doctor(), 1);
     assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s.*firewall.*relay/);
     assert.match(world.found, /\ngood {2}relay/);
   });
 
-  test('UDP that is answered is good also where toxcore takes relays for the way in', async () => {
+  test('answered UDP counts as good, even where toxcore takes its relays for the path', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {
@@ -119,7 +119,7 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
   });
 
-  test('datagrams alone are no way in: they may be for whoever had our port before', async () => {
+  test('datagrams alone are not a connection: they may be for the previous user of our port', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {
@@ -132,7 +132,7 @@ describe('doctor', () => {
     assert.match(world.found, /^BAD {3}udp: no answer by UDP within 30 s/);
   });
 
-  test('a machine that nodes see at an address of its own has no NAT, be that public or not', async () => {
+  test('a machine that nodes see at its own address has no NAT, whether public or not', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
@@ -148,7 +148,7 @@ describe('doctor', () => {
     assert.doesNotMatch(world.found, /public/);
   });
 
-  test('a NAT that gives each peer another port is told, and one that too few nodes have seen', async () => {
+  test('reports a NAT that maps each peer to another port, and one that too few nodes have seen', async () => {
     world.sightings[1] = ['198.51.100.2', 40000];
     assert.equal(await world.doctor(), 0);
     assert.match(
@@ -161,7 +161,7 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}nat: which kind of NAT there is cannot be told: that takes two nodes/);
   });
 
-  test('through a proxy only the relay is looked at, and one that leads nowhere is told', async () => {
+  test('through a proxy it checks only the relay, and reports a proxy that leads nowhere', async () => {
     const proxy = ['--proxy', 'socks5://127.0.0.1:1080'];
     assert.equal(await world.doctor(...proxy), 0);
     assert.match(world.found, /^good {2}relay: [^\n]*$/);
@@ -172,13 +172,13 @@ describe('doctor', () => {
     assert.match(world.found, /^BAD {3}relay: .*the proxy does not lead there/);
   });
 
-  test('a network without relays is told', async () => {
+  test('reports a network without relays', async () => {
     world.relay = false;
     assert.equal(await world.doctor(), 1);
     assert.match(world.found, /BAD {3}relay: .*node --tcp-port 443.*--bootstrap/);
   });
 
-  test('a listener that is not there is told, and nothing more is looked at', async () => {
+  test('reports an absent listener, and checks nothing more', async () => {
     world.listener = false;
     assert.equal(await world.doctor(world.ticket, '22'), 1);
     assert.match(
@@ -189,7 +189,7 @@ describe('doctor', () => {
     assert.equal(world.tunnels.at(-1)?.closes, 1);
   });
 
-  test('a path through a relay is good, and says what would make it direct', async () => {
+  test('a path through a relay is good, with advice on how to make it direct', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
@@ -213,7 +213,7 @@ describe('doctor', () => {
     ],
     ['timeout', '', 'the target did not answer in time; see'],
   ] as const)
-    test(`a target that the listener does not open is told once, by its words: ${reason}`, async () => {
+    test(`a refused target is reported once, in the words of the listener: ${reason}`, async () => {
       const { onStart } = world.bench;
       world.bench.onStart = async (call) => {
         const tunnel = await onStart(call);
@@ -229,7 +229,7 @@ describe('doctor', () => {
       assert.ok(world.found.includes(`BAD   target: ${told}`), world.found);
     });
 
-  test('a node that cannot start is a finding, and the other steps are looked at all the same', async () => {
+  test('a Tox node that cannot start is a finding, and the other steps still run', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       if (call.options.udp === true) throw new TunnelError('ERR_LISTEN', 'no UDP port is free');

@@ -6,7 +6,7 @@ import { humanBytes, humanDuration, printable } from '../../src/cli/output/human
 import { Reporter } from '../../src/cli/output/reporter.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
-describe('what people read', () => {
+describe('human-readable output', () => {
   const bytes: ReadonlyArray<readonly [number, string]> = [
     [0, '0 B'],
     [999, '999 B'],
@@ -40,7 +40,7 @@ describe('what people read', () => {
     test(`${ms} ms are ${text}`, () => assert.equal(humanDuration(ms), text));
   }
 
-  test('nothing that a peer sends can move the cursor, colour or hide text', () => {
+  test('text from a peer cannot move the cursor, colour or hide text', () => {
     assert.equal(
       printable('a\u001b[31mb\nc\u009bd\u202ee\u007f'),
       'a\\u001b[31mb\\u000ac\\u009bd\\u202ee\\u007f',
@@ -54,7 +54,7 @@ describe('what people read', () => {
   });
 });
 
-describe('lines that come often', () => {
+describe('frequent lines', () => {
   function bench(verbose = 0) {
     const timers = new VirtualTimers();
     const stderr = new PassThrough();
@@ -74,7 +74,7 @@ describe('lines that come often', () => {
     return { timers, reporter, take, refuse };
   }
 
-  test('are shown once, and then as a number each 10 seconds', () => {
+  test('are shown once, and then as a count every 10 seconds', () => {
     const { timers, take, refuse } = bench();
     for (let each = 0; each < 4430; each++) refuse('web:80');
     refuse('db:1');
@@ -94,7 +94,7 @@ describe('lines that come often', () => {
     assert.deepEqual(take(), [first], 'after a pause it is shown at once again');
   });
 
-  test('of many kinds are shown 64 at once, the others as a number', () => {
+  test('of many kinds are shown up to 64 at once, the others as a count', () => {
     const { timers, take, refuse } = bench();
     for (let port = 0; port < 1000; port++) refuse(`web:${port}`);
     assert.equal(take().length, 64);
@@ -102,7 +102,7 @@ describe('lines that come often', () => {
     assert.deepEqual(take(), ['… 936 other lines in the last 10 s']);
   });
 
-  test('of errors are shown with --quiet too, and nothing else is', () => {
+  test('of errors are shown with --quiet, and nothing else is', () => {
     const { reporter, take } = bench();
     reporter.hush();
     for (const level of ['warn', 'error', 'info'] as const) reporter.logger.log(level, 'no file descriptor');

@@ -31,7 +31,7 @@ async function refuses(why: RegExp, ...args: string[]): Promise<void> {
   assert.deepEqual(refusing.calls, []);
 }
 
-/** Whom `args` connect to. */
+/** The remote to which `args` connect. */
 async function remoteOfRun(...args: string[]) {
   const connecting = benchHere();
   const { ended } = await connecting.start(/Forwarding|Looking/, ...args);
@@ -40,14 +40,14 @@ async function remoteOfRun(...args: string[]) {
   return { remote: connecting.calls.at(-1)?.options.remote, tunnel: connecting.tunnel };
 }
 
-/** A ticket that was read, as text again. */
+/** A parsed ticket as text again. */
 function ticketIn(remote: unknown): string | undefined {
-  const read = remote as Ticket | ToxId | undefined; // what the bench keeps of a call to the library
+  const read = remote as Ticket | ToxId | undefined; // the recorded call to the library
   return read !== undefined && isTicket(read) ? formatTicket(read) : undefined;
 }
 
 describe('names for tickets', () => {
-  test('add keeps a ticket, and connect, ping, doctor and the short form take its name', async () => {
+  test('add stores a ticket, and connect, ping, doctor and the short form accept its name', async () => {
     assert.equal(await bench.run('add', 'home', TICKET.toUpperCase()), 0);
     assert.match(bench.stderr.text, /^home stands for peer 56A1ADE4 now: tox-wasm-tunnel home PORT/);
     for (const args of [
@@ -62,13 +62,13 @@ describe('names for tickets', () => {
     assert.equal(ticketIn((await remoteOfRun('ping', 'home')).remote), TICKET);
   });
 
-  test('a Tox ID may have a name too', async () => {
+  test('a Tox ID may have a name, too', async () => {
     assert.equal(await bench.run('add', 'home', ID.toLowerCase()), 0);
     const { remote } = await remoteOfRun('home', '22');
     assert.deepEqual(remote, parseToxId(ID));
   });
 
-  test('a name counts where a ticket lies in the environment, which is emptied all the same', async () => {
+  test('a name takes precedence over a ticket in the environment, which is cleared all the same', async () => {
     await bench.run('add', 'home', TICKET);
     const both = benchHere();
     both.env.set('TOX_WASM_TUNNEL_TICKET', OTHER);
@@ -112,7 +112,7 @@ describe('names for tickets', () => {
     assert.ok(!(bench.stdout.text + bench.stderr.text + json.stdout.text).includes(TICKET.slice(20)));
   });
 
-  test('remove forgets one and leaves the others', async () => {
+  test('remove forgets one name and keeps the others', async () => {
     await bench.run('add', 'home', TICKET);
     await bench.run('add', 'work', ID);
     assert.equal(await bench.run('remove', 'HOME'), 0);
@@ -121,7 +121,7 @@ describe('names for tickets', () => {
     assert.deepEqual((await remoteOfRun('work', '22')).remote, parseToxId(ID));
   });
 
-  test('a name that is taken is kept for its ticket, unless --replace says otherwise', async () => {
+  test('a taken name keeps its ticket, unless --replace is given', async () => {
     await bench.run('add', 'home', TICKET);
     assert.equal(await bench.run('add', 'home', TICKET), 0, 'the same once more');
     await refuses(/"home" stands for another ticket already; with --replace/, 'add', 'home', OTHER);
@@ -130,18 +130,18 @@ describe('names for tickets', () => {
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), OTHER);
   });
 
-  test('a ticket mistyped is not kept', async () => {
+  test('a mistyped ticket is not stored', async () => {
     await refuses(/mistyped/, 'add', 'home', TICKET.replace('0w3', '0w4'));
     assert.equal(await benchHere().run('list'), 0);
   });
 
-  test('two tickets at once are refused, of which one came by the environment', async () => {
+  test('two tickets at once are refused, even when one comes from the environment', async () => {
     bench.env.set('TOX_WASM_TUNNEL_TICKET', TICKET);
     assert.equal(await bench.run('add', 'home', 'work'), 2);
     assert.match(bench.stderr.text, /the ticket is given twice/);
   });
 
-  test('with a passphrase the names are sealed; connect opens them with it, also without an identity', async () => {
+  test('with a passphrase the names are sealed; connect opens them with it, even without an identity', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     assert.equal(await bench.run('add', 'home', TICKET), 0);
     const kept = await readFile(join(temp.file('state'), 'names.json'), 'utf8');
@@ -162,7 +162,7 @@ describe('names for tickets', () => {
     assert.ok(await readIdentity({ ...place, passphrase: Buffer.from('opensesame') }));
   });
 
-  test('doctor opens them too', async () => {
+  test('doctor opens them, too', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     await bench.run('add', 'home', TICKET);
     await refuses(/encrypted/, 'doctor', 'home');
@@ -176,7 +176,7 @@ describe('names for tickets', () => {
     await ended;
   });
 
-  test('what somebody wrote in the place of a ticket is told by its name, and can be removed', async () => {
+  test('an invalid ticket in the file is reported by its name, and can be removed', async () => {
     await bench.run('add', 'home', TICKET);
     const file = join(temp.file('state'), 'names.json');
     await writeFile(file, (await readFile(file, 'utf8')).replace(TICKET, 'twt1precious'), { mode: 0o600 });

@@ -11,7 +11,7 @@ const seen = (by: string, ip: string, port: number): Sighting => ({
 });
 const kindOf = (...sightings: readonly Sighting[]) => natKindOf(sightings, LOCAL, PORT)?.kind;
 
-test('one port for all nodes is a NAT that peers reach through, another for each is a symmetric one', () => {
+test('one port for all nodes is a NAT that peers can traverse, different ports are a symmetric one', () => {
   const [a, b] = ['198.51.100.1', '198.51.100.2'];
   assert.equal(kindOf(seen(a, '203.0.113.5', PORT), seen(b, '203.0.113.5', PORT)), 'keeps-port');
   assert.equal(kindOf(seen(a, '203.0.113.5', 7000), seen(b, '203.0.113.5', 7000)), 'moves-port');
@@ -23,7 +23,7 @@ test('one port for all nodes is a NAT that peers reach through, another for each
   });
 });
 
-test('a machine that is seen at an address of its own has no NAT, and one node is enough to see that', () => {
+test('a machine seen at its own address has no NAT, and one node is enough to see that', () => {
   assert.equal(kindOf(seen('198.51.100.1', '192.168.1.2', PORT)), 'none');
   assert.deepEqual(natKindOf([seen('2001:db8::9', '2001:db8:0:0:0:0:0:2', PORT)], LOCAL, PORT), {
     kind: 'none',
@@ -32,7 +32,7 @@ test('a machine that is seen at an address of its own has no NAT, and one node i
   assert.equal(kindOf(seen('198.51.100.1', '192.168.1.2', 7)), undefined, 'its own address, another port');
 });
 
-test('too few sightings say nothing: none, and one machine or two ports of one', () => {
+test('too few observations say nothing: none, and one machine or two ports of one', () => {
   assert.equal(kindOf(), undefined);
   assert.equal(kindOf(seen('198.51.100.1', '203.0.113.5', PORT)), undefined);
   const twice = [1, 2].map((port) => ({
@@ -42,14 +42,14 @@ test('too few sightings say nothing: none, and one machine or two ports of one',
   assert.equal(kindOf(...twice), undefined);
 });
 
-test('where both are seen, IPv4 counts', () => {
+test('with observations of both families, IPv4 counts', () => {
   const ipv6 = [seen('2001:db8::9', '2001:db8::2', PORT), seen('2001:db8::8', '2001:db8::2', PORT)];
   const ipv4 = [seen('198.51.100.1', '203.0.113.5', 1), seen('198.51.100.2', '203.0.113.5', 1)];
   assert.equal(kindOf(...ipv6), 'none');
   assert.equal(kindOf(...ipv6, ...ipv4), 'moves-port');
 });
 
-test('sightings are read as the wasm writes them', () => {
+test('observations are read as the wasm writes them', () => {
   const place = (family: number, ip: string, port: string) =>
     Buffer.from(`0${family}${ip.padEnd(32, '0')}${port}`, 'hex');
   const bytes = Buffer.concat([

@@ -11,7 +11,7 @@ describe('--proxy', () => {
   writeFileSync(folder.file('password'), 'from a file\nand more\n');
   after(() => folder.remove());
 
-  /** The proxy that the library is told of. */
+  /** The proxy that the library receives. */
   async function proxyOf(args: readonly string[], variable?: string): Promise<unknown> {
     const bench = new CliBench();
     if (variable !== undefined) bench.env.set('TOX_WASM_TUNNEL_PROXY', variable);
@@ -22,7 +22,7 @@ describe('--proxy', () => {
     return options.proxy;
   }
 
-  test('names kind, host and port, and who we are', async () => {
+  test('sets kind, host, port and credentials', async () => {
     const login = (user: string, password: string) => ({ credentials: { user, password } });
     for (const [url, proxy] of [
       ['socks5://127.0.0.1:9050', { protocol: 'socks5', host: '127.0.0.1', port: 9050 }],
@@ -43,7 +43,7 @@ describe('--proxy', () => {
     });
   });
 
-  test('may stand in the environment, and on the command line stands before that', async () => {
+  test('may come from the environment, and the command line takes precedence', async () => {
     const variable = 'http://joe:secret@h:1';
     assert.deepEqual(await proxyOf([], variable), {
       protocol: 'http',
@@ -59,7 +59,7 @@ describe('--proxy', () => {
     assert.equal(await proxyOf([], ''), undefined);
   });
 
-  test('that makes no sense is refused before anything starts, in words without the password', async () => {
+  test('an invalid one is refused before anything starts, without showing the password', async () => {
     for (const [args, why] of [
       [['--proxy', ''], /--proxy is empty; it looks like socks5:/],
       [['--proxy', 'h:1080'], /--proxy is no proxy that can be used; it looks like/],

@@ -60,13 +60,13 @@ describe('nodes', () => {
     assert.match(bench.stderr.text, /^tox-wasm-tunnel: the list of bootstrap nodes was not refreshed: /);
   }
 
-  test('shows the bundled list, and from when it is, as long as no other was fetched', async () => {
+  test('shows the bundled list and its date, as long as no other was downloaded', async () => {
     assert.equal(await bench.run('nodes'), 0);
     assert.equal(bench.stdout.lines.length, publicNodes().length);
     assert.match(bench.stderr.text, /^\d+ bootstrap nodes, the list of 2\d{3}-\d\d-\d\d that comes with/);
   });
 
-  test('--update saves those that are not away, for their owner alone, and every command uses them from then on', async () => {
+  test('--update saves the nodes that are online, private to the owner, and every command uses them from then on', async () => {
     assert.equal(await bench.run('nodes', '--update', '--url', base), 0);
     assert.equal(bench.stdout.text, `${LINE}\n`);
     assert.ok(
@@ -84,20 +84,20 @@ describe('nodes', () => {
     );
   });
 
-  test('--json tells the nodes and where they are from', async () => {
+  test('--json shows the nodes and their source', async () => {
     await bench.run('nodes', '--update', '--url', base, '--json');
     const from = `the list of 2026-01-02T03:04:05.678Z from ${base}, in ${file()}`;
     assert.deepEqual(bench.stdout.events, [{ event: 'nodes', origin: 'saved', from, nodes: [LINE] }]);
   });
 
-  test('nodes that are named stand before any list', async () => {
+  test('given nodes replace any list', async () => {
     await bench.run('nodes', '--update', '--url', base);
     bench.stdout.text = '';
     await bench.run('nodes', '--bootstrap', `h.example:1:${OTHER_KEY}`);
     assert.equal(bench.stdout.text, `h.example:1:${OTHER_KEY}\n`);
   });
 
-  test('a list that is damaged, empty, too long, not there or away in all its nodes leaves the old one', async () => {
+  test('an invalid, empty, oversized or missing list, or one whose nodes are all offline, keeps the old one', async () => {
     await bench.run('nodes', '--update', '--url', base);
     const old = readFileSync(file(), 'utf8');
     for (const [reply, why] of [
@@ -120,7 +120,7 @@ describe('nodes', () => {
     assert.equal(readFileSync(file(), 'utf8'), old);
   });
 
-  test('it is led on by the server a few times, and never off https', async () => {
+  test('it follows a few redirects, and never leaves https', async () => {
     answer = ({ url }, response) =>
       void (url === '/list' ? response.end(LIST) : response.writeHead(302, { location: '/list' }).end());
     assert.equal(await bench.run('nodes', '--update', '--url', base), 0);
@@ -133,7 +133,7 @@ describe('nodes', () => {
     await isRefused(/it leads on to http:\/\/192\.0\.2\.1, which is not https/);
   });
 
-  test('a server of another machine does not lead to one on this', async (t) => {
+  test('a server elsewhere cannot redirect to one on this machine', async (t) => {
     const asked: string[] = [];
     t.mock.method(globalThis, 'fetch', async (url: URL) => {
       asked.push(url.href);
@@ -144,7 +144,7 @@ describe('nodes', () => {
     assert.match(bench.stderr.text, /it leads on to http:\/\/127\.0\.0\.1:\d+, which is not https/);
   });
 
-  test('a saved list that cannot be read is told, and the bundled one used', async () => {
+  test('an unreadable saved list is reported, and the bundled one used', async () => {
     mkdirSync(bench.stateFolder, { mode: 0o700 });
     for (const text of ['{', LIST, `{"version":2,"kind":"tox-wasm-tunnel nodes",${LIST.slice(1)}`]) {
       writeFileSync(file(), text);
@@ -156,7 +156,7 @@ describe('nodes', () => {
     }
   });
 
-  test('with a proxy in the environment nothing is fetched beside it', async () => {
+  test('with a proxy in the environment nothing is downloaded around it', async () => {
     let asked = 0;
     answer = (_request, response) => void response.end(LIST, () => asked++);
     bench.env.set('TOX_WASM_TUNNEL_PROXY', 'socks5://joe:hunter2@127.0.0.1');
@@ -167,7 +167,7 @@ describe('nodes', () => {
     assert.equal(await bench.run('nodes'), 0);
   });
 
-  test('what makes no sense is refused before anything is fetched', async () => {
+  test('invalid arguments are refused before any download', async () => {
     for (const [args, why] of [
       [['--url', base], /--url goes with --update/],
       [['--update', '--bootstrap', LINE], /--update is about the list/],

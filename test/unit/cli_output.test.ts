@@ -8,7 +8,7 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 const full = (): Error =>
   Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
 
-/** A disk with so many bytes of room, which takes at most `most` bytes at once. */
+/** A disk with this many free bytes, which accepts at most `most` bytes at once. */
 class Disk {
   text = '';
   room: number;
@@ -42,7 +42,7 @@ const clocks = { timers: new VirtualTimers(), wallClock: (): Date => new Date('2
 const waiting = (message: string) => ({ event: 'waiting', message }) as const;
 
 describe('output to a file', () => {
-  test('is written whole although each write takes a part', () => {
+  test('is complete although each write takes a part', () => {
     const disk = new Disk(1000, 3);
     const output = outputOn(disk);
     output.write('ten bytes\n');
@@ -50,7 +50,7 @@ describe('output to a file', () => {
     assert.equal(disk.text, 'ten bytes\nmore');
   });
 
-  test('fails when a disk takes only a part of the last block, which Node’s own stream does not', async () => {
+  test("fails when a disk takes only part of the last block, which Node's own stream misses", async () => {
     const output = outputOn(new Disk(5));
     await assert.rejects(
       new Promise((resolve, reject) =>
@@ -61,12 +61,12 @@ describe('output to a file', () => {
     assert.match(String(output.failure), /ENOSPC/);
   });
 
-  test('a write that takes nothing and says nothing is a failure, and no endless loop', () => {
+  test('a write that neither takes bytes nor fails counts as a failure, and does not loop forever', () => {
     const output = new FileOutput(() => 0);
     assert.match(String(output.tryLine('x\n')), /nothing more can be written/);
   });
 
-  test('a line that finds no room leaves the stream usable, and the next one begins on a line of its own', () => {
+  test('a line that cannot be written leaves the stream usable, and the next one starts on a new line', () => {
     const disk = new Disk(8);
     const output = outputOn(disk);
     assert.equal(output.tryLine('one\n'), undefined);
@@ -79,7 +79,7 @@ describe('output to a file', () => {
     assert.equal(output.failure, undefined);
   });
 
-  test('no reader of a file goes away: EIO is one of a terminal, and a failing disk of a file', () => {
+  test('a file never loses its reader: EIO means a hung-up terminal, and for a file a failing disk', () => {
     const error = Object.assign(new Error('EIO'), { code: 'EIO' });
     assert.equal(isReaderGone(error, new TextSink()), true);
     assert.equal(isReaderGone(error, new FileOutput(() => 1)), false);
@@ -88,7 +88,7 @@ describe('output to a file', () => {
 });
 
 describe('events as a log on a full disk', () => {
-  test('are left out and counted, which people are told once, and told of again when there is room', () => {
+  test('are dropped and counted, which people learn once, and again when there is room', () => {
     const disk = new Disk(0);
     const people = new TextSink();
     const reporter = new Reporter(outputOn(disk), people, JSON_ONLY, clocks);
@@ -118,17 +118,17 @@ describe('events as a log on a full disk', () => {
     assert.equal(people.lines.at(-1), 'tox-wasm-tunnel: events are written again; 3 were left out');
     disk.room = 0;
     reporter.event(waiting('full again'));
-    assert.equal(people.lines.length, 3, 'a second time is news again');
+    assert.equal(people.lines.length, 3, 'a second failure is reported again');
   });
 
-  test('an error is told people as well, where programs cannot be told', () => {
+  test('an error that cannot reach programs also goes to people', () => {
     const people = new TextSink();
     const reporter = new Reporter(outputOn(new Disk(0)), people, JSON_ONLY, clocks);
     reporter.error(new Error('it broke'));
     assert.deepEqual(people.lines, ['tox-wasm-tunnel: it broke']);
   });
 
-  test('lines for people are counted as well, and neither throw nor end anything', () => {
+  test('dropped lines for people are counted, and neither throw nor end anything', () => {
     const disk = new Disk(0);
     const stderr = outputOn(disk);
     const reporter = new Reporter(new TextSink(), stderr, FOR_PEOPLE, clocks);
@@ -141,7 +141,7 @@ describe('events as a log on a full disk', () => {
     assert.equal(stderr.failure, undefined);
   });
 
-  test('when both are full nothing is lost but the lines', () => {
+  test('when both are full, only the lines are lost', () => {
     const [stdout, stderr] = [new Disk(0), new Disk(0)];
     const reporter = new Reporter(outputOn(stdout), outputOn(stderr), JSON_ONLY, clocks);
     reporter.logEvents();
@@ -166,7 +166,7 @@ describe('a command whose output cannot be written', () => {
     ['--version'],
     ['service', 'install', '--print', '--', '--expose', '22'],
   ]) {
-    test(`${args.join(' ')} ends with 1 and one line`, async () => {
+    test(`${args.join(' ')} exits with 1 and one line`, async () => {
       const bench = new CliBench();
       bench.stdout.failure = full();
       assert.equal(await bench.run(...args), 1);
@@ -175,7 +175,7 @@ describe('a command whose output cannot be written', () => {
       assert.match(told[0] ?? '', /output could not be written: standard output: ENOSPC: .*incomplete/);
     });
 
-    test(`${args.join(' ')} ends quietly and as ever when its reader has read enough`, async () => {
+    test(`${args.join(' ')} exits silently and as usual when its reader has read enough`, async () => {
       const bench = new CliBench();
       bench.stdout.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
       assert.equal(await bench.run(...args), 0);
@@ -183,14 +183,14 @@ describe('a command whose output cannot be written', () => {
     });
   }
 
-  test('says what is wrong by its exit code alone, where nothing can be said', async () => {
+  test('reports the failure by its exit code alone when nothing can be written', async () => {
     const bench = new CliBench();
     bench.stdout.failure = full();
     bench.stderr.failure = full();
     assert.equal(await bench.run('ticket'), 1);
   });
 
-  test('the line that node is run for is no log: node ends with 1 when it cannot be written', async () => {
+  test('the line of `node` is not a log: node exits with 1 when it cannot be written', async () => {
     const bench = new CliBench();
     bench.stdout.failure = full();
     assert.equal(await bench.run('node', '--ephemeral'), 1);
@@ -198,7 +198,7 @@ describe('a command whose output cannot be written', () => {
     assert.match(bench.stderr.text, /standard output: ENOSPC/);
   });
 
-  test('the answer of a command is never too long to be written', async () => {
+  test('no answer of a command is too long to be written', async () => {
     const sink = new TextSink();
     const reporter = new Reporter(sink, new TextSink(), FOR_PEOPLE, clocks);
     const text = 'x'.repeat(3 * 1024 * 1024);

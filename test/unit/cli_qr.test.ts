@@ -42,16 +42,16 @@ describe('--qr', () => {
     }
   });
 
-  test('of `listen` shows the ticket that is printed beside it', async () => {
+  test('of `listen` shows the ticket that is printed with it', async () => {
     const { ended } = await bench.start(/Ctrl-C/, 'listen', '--qr');
     await bench.until(() => bench.stderr.lines.filter(isDrawn).length === 21);
-    // Ended first: a listener that goes on would keep a test that fails from ending.
+    // Stopped first: a running listener would keep a failing test from ending.
     bench.signal();
     assert.equal(await ended, 0);
     assert.equal(readQr(drawn()), bench.tunnel.ticket?.toUpperCase());
   });
 
-  test('without it nothing is drawn', async () => {
+  test('without the option nothing is drawn', async () => {
     assert.equal(await bench.run('ticket'), 0);
     assert.equal(bench.stderr.lines.find(isDrawn), undefined);
   });

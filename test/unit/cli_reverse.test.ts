@@ -10,7 +10,7 @@ beforeEach(() => {
   bench = new CliBench();
 });
 
-test('-R asks for ports, and says when the far end opens and closes them, or why it does not', async () => {
+test('-R requests ports, and reports when the far end opens, closes or refuses them', async () => {
   const { ended } = await bench.start(
     /"started"/,
     ID,
@@ -40,7 +40,7 @@ test('-R asks for ports, and says when the far end opens and closes them, or why
   assert.equal(await ended, 0);
 });
 
-test('people are told in words, at both ends', async () => {
+test('people read it in words, at both ends', async () => {
   const { ended } = await bench.start(/Ctrl-C/, 'listen', '--allow-reverse', '8080');
   const change = { listen: '127.0.0.1:8080', peer: KEY };
   bench.tunnel.emit('reverse', { status: 'open', ...change });
@@ -57,7 +57,7 @@ test('people are told in words, at both ends', async () => {
   assert.equal(await ended, 0);
 });
 
-test('listen hands --allow-reverse on, with names that it knows, and nothing when nothing was said', async () => {
+test('listen passes --allow-reverse on, with known names, and nothing without the option', async () => {
   const args = [
     'listen',
     '--allow-peer',
@@ -81,7 +81,7 @@ test('listen hands --allow-reverse on, with names that it knows, and nothing whe
   assert.equal(await second.ended, 0);
 });
 
-test('--expose of a path is told with a command that uses it', async () => {
+test('--expose of a path is reported with a command that uses it', async () => {
   const { ended } = await bench.start(/Ctrl-C/, 'listen', '--expose', '/run/app.sock');
   assert.match(bench.stderr.text, /^ {2}npx tox-wasm-tunnel twt\w+ -L 8080:\/run\/app\.sock$/m);
   assert.match(bench.stderr.text, /^May be reached: \/run\/app\.sock$/m);

@@ -20,13 +20,13 @@ beforeEach(() => {
   bench.stateFolder = folder;
 });
 
-describe('a program that is run with the tunnel up', () => {
+describe('a program that runs while the tunnel is up', () => {
   beforeEach(() => {
     bench.onStart = async () => bench.tunnel;
   });
   const forward = [ID, '22', '-p', '2222'];
 
-  test('is started when the listener is online, and not before; its exit code is ours', async () => {
+  test('starts when the listener is online, and not before; its exit code is ours', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job', '-x', '--wait');
     assert.equal(bench.programs.length, 0);
     bench.tunnel.comeOnline(SOME_PEER);
@@ -44,7 +44,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.equal(bench.tunnel.closes, 1);
   });
 
-  test('of several forwards each has its variables, and a path has no port', async () => {
+  test('with several forwards each has its variables, and a path has no port', async () => {
     const more = ['-L', '[::1]:5000:db:1', '-L', '/tmp/x.sock:db:1', '--exec', 'job | cat'];
     const { ended } = await bench.start(/x\.sock/, ...forward, ...more);
     bench.tunnel.comeOnline(SOME_PEER);
@@ -60,7 +60,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.equal(await ended, 0);
   });
 
-  test('waits for the ports of -R too, and a refusal for good ends it', async () => {
+  test('waits for the ports of -R too, and a permanent refusal ends it', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '-R', '8080:localhost:80', '--', 'job');
     bench.tunnel.comeOnline(SOME_PEER);
     await new Promise(setImmediate);
@@ -79,7 +79,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.match(other.stderr.text, /does not open the port of -R: not this/);
   });
 
-  test('signals go to it and do not end the tunnel; people are told no more, and of errors alone', async () => {
+  test('signals reach it and do not end the tunnel; people see only errors', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
     bench.tunnel.comeOnline(SOME_PEER);
     await bench.until(() => bench.programs.length > 0);
@@ -94,7 +94,7 @@ describe('a program that is run with the tunnel up', () => {
     assert.equal(bench.stderr.text, told);
   });
 
-  test('a signal before it was started ends with 128 and the number of the signal', async () => {
+  test('a signal before its start exits with 128 and the number of the signal', async () => {
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
@@ -109,7 +109,7 @@ describe('a program that is run with the tunnel up', () => {
     }
   });
 
-  test('when the tunnel fails it is told by SIGTERM and waited for, and the failure is the exit code', async () => {
+  test('when the tunnel fails it gets SIGTERM and time to exit, and the failure is the exit code', async () => {
     const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
     bench.tunnel.comeOnline(SOME_PEER);
     await bench.until(() => bench.programs.length > 0);
@@ -128,7 +128,7 @@ describe('a program that is run with the tunnel up', () => {
     ['EACCES', 126, /"job": it may not be executed \(EACCES\); chmod \+x/],
     ['E2BIG', 126, /"job": .*spawn job E2BIG/],
   ] as const) {
-    test(`one that cannot be run for ${code} ends with ${exit}`, async () => {
+    test(`one that cannot run because of ${code} exits with ${exit}`, async () => {
       bench.programError = Object.assign(new Error(`spawn job ${code}`), { code });
       const { ended } = await bench.start(/Forwarding/, ...forward, '--', 'job');
       bench.tunnel.comeOnline(SOME_PEER);
@@ -147,9 +147,9 @@ describe('--wait', () => {
     [202, 202],
     [203, 203],
   ] as const) {
-    test(`ends with ${code} when the time is over and the last message came to ${last ?? 'nothing'}`, async () => {
+    test(`exits with ${code} when the time is up and the last message led to ${last ?? 'nothing'}`, async () => {
       const { ended } = await bench.start(/Forwarding/, ...args, '--ephemeral');
-      // What was before the last one does not count.
+      // Results before the last message do not count.
       if (last === 201) bench.tunnel.emit('code', { code: 203 });
       if (last !== undefined) bench.tunnel.emit('code', { code: last });
       await bench.until(() => bench.timers.length > 0);
@@ -169,7 +169,7 @@ describe('--wait', () => {
     assert.equal(await ended, 0);
   });
 
-  test('a port of -R that is not open in time ends with 1 and says why', async () => {
+  test('a port of -R that does not open in time exits with 1 and the reason', async () => {
     const { ended } = await bench.start(/Forwarding/, ...args, '-R', '80:localhost:80', '--ephemeral');
     bench.tunnel.comeOnline(SOME_PEER);
     bench.tunnel.emit('refused', {
@@ -183,7 +183,7 @@ describe('--wait', () => {
     assert.match(bench.stderr.text, /does not open the port of -R: in use/);
   });
 
-  test('return code 102 is an exit code of its own', async () => {
+  test('return code 102 has its own exit code', async () => {
     const { ended } = await bench.start(/"forward"/, ...args, '--json', '--ephemeral');
     bench.tunnel.emit('error', new TunnelError('ERR_FRIEND_ADD', 'bad key', { returnCode: 102 }));
     assert.equal(await ended, 102);
@@ -237,7 +237,7 @@ describe('a running connector', () => {
     assert.deepEqual(asker.stdout.events, [{ event: 'forwards', pid: 4711, forwards: [] }]);
   });
 
-  test('refuses what is not there, another target, and a port that cannot be had', async () => {
+  test('refuses a missing forward, another target, and an unavailable port', async () => {
     connector.tunnel.onForward = () => {
       throw new TunnelError('ERR_LISTEN', '127.0.0.1:2222 is in use');
     };
@@ -255,7 +255,7 @@ describe('a running connector', () => {
     assert.deepEqual(connector.tunnel.closed, []);
   });
 
-  test('a port of -R that the listener refuses is not added, and its reason is told', async () => {
+  test('a port of -R that the listener refuses is not added, and the reason is reported', async () => {
     connector.tunnel.comeOnline(SOME_PEER);
     const asked = ask('forward', 'add', '-R', '8080:localhost:80');
     await connector.until(() => connector.tunnel.reverses.length > 0);
@@ -266,7 +266,7 @@ describe('a running connector', () => {
     assert.deepEqual(connector.tunnel.closed, ['-R 8080']);
   });
 
-  test('a port of -R is open once the listener says so, and asked for while it is away', async () => {
+  test('a port of -R is open once the listener says so, and requested while it is offline', async () => {
     const away = await ask('forward', 'add', '-R', '8080:localhost:80');
     assert.equal(away.asker.stdout.text, '-R 8080:localhost:80  asked\n');
     assert.equal((await ask('forward', 'add', '-R', '8080:localhost:81')).code, 2);
@@ -278,7 +278,7 @@ describe('a running connector', () => {
     assert.deepEqual(parseReverseSpec('0:localhost:81'), connector.tunnel.reverses[1]);
   });
 
-  test('status tells of it and of the listener beside it', async () => {
+  test('status shows it and the listener on the same machine', async () => {
     const listener = new CliBench();
     listener.stateFolder = folder;
     const other = await listener.start(/Ctrl-C/);
@@ -300,7 +300,7 @@ describe('a running connector', () => {
     await other.ended;
   });
 
-  test('of several one must be chosen', async () => {
+  test('with several running, the user must choose one', async () => {
     const second = new CliBench();
     second.stateFolder = folder;
     second.pid = 4712;

@@ -41,7 +41,7 @@ async function printed(...args: string[]): Promise<string> {
 const execOf = (unit: string): string => /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '';
 
 describe('service install', () => {
-  test('writes a unit of the user, starts nothing, and says what to run next', async () => {
+  test('writes a user unit, starts nothing, and prints the next command', async () => {
     assert.equal(await bench.run('service', 'install', '--', 'listen', '--expose', '22'), 0);
     const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
     const unit = readFileSync(file, 'utf8');
@@ -60,7 +60,7 @@ describe('service install', () => {
     assert.equal(bench.stdout.text, '');
   });
 
-  test('without a command it is listen; root gets a unit of the machine', async () => {
+  test('without a command it runs listen; root gets a system unit', async () => {
     bench.isRoot = true;
     assert.equal(await bench.run('service', 'install', '--print', '--', '--expose', '22'), 0);
     assert.equal(
@@ -77,7 +77,7 @@ describe('service install', () => {
     assert.ok(!existsSync(temp.file('units')));
   });
 
-  test('files become absolute, and those of a system service are handed in as credentials', async () => {
+  test('files become absolute, and those of a system service are passed as credentials', async () => {
     const args = [
       'connect',
       '--ticket-file',
@@ -102,7 +102,7 @@ describe('service install', () => {
     );
   });
 
-  test('a password for the proxy stands in no unit', async () => {
+  test('a proxy password appears in no unit', async () => {
     for (const [url, ...args] of [
       ['socks5://joe:hunter2@10.0.0.1:1080', 'listen'],
       ['http://:hunter2@10.0.0.1', 'connect', 'home'],
@@ -133,7 +133,7 @@ describe('service install', () => {
     assert.doesNotMatch(await printed('--', 'listen', '--config', config), /hunter2/);
   });
 
-  test('a file of --config stays one, and what it names is handed in', async () => {
+  test('a --config file stays a file, and the files that it names are passed as credentials', async () => {
     const config = temp.file('config.json');
     writeFileSync(
       config,
@@ -164,13 +164,13 @@ describe('service install', () => {
     [['listen', '--expose', '22', '--udp-port', '500-600'], true],
   ];
   for (const [args, isLow] of low) {
-    test(`${args.join(' ')} ${isLow ? 'has' : 'does without'} the right to low ports`, async () => {
+    test(`${args.join(' ')} ${isLow ? 'has' : 'lacks'} the capability for low ports`, async () => {
       const unit = await printed('--system', '--', ...args);
       assert.equal(/CAP_NET_BIND_SERVICE/.test(unit), isLow);
     });
   }
 
-  test('the name of the unit is that of its command, or a chosen one', async () => {
+  test('the unit is named after its command, or as given', async () => {
     assert.match(await printed('--system', '--', 'node'), /^StateDirectory=tox-wasm-tunnel-node$/m);
     assert.match(
       await printed('--system', '--name', 'db', '--', '--expose', '22'),
@@ -178,7 +178,7 @@ describe('service install', () => {
     );
   });
 
-  test('--ephemeral has no state folder, -v no --quiet', async () => {
+  test('--ephemeral has no state folder, and -v no --quiet', async () => {
     assert.equal(
       execOf(await printed('--', '--ephemeral', '--expose', 'none')),
       '/usr/bin/env /usr/bin/env listen --expose none --ephemeral --quiet',
@@ -189,7 +189,7 @@ describe('service install', () => {
     );
   });
 
-  test('a listener whose rules stand in a file of --config is taken, with an empty list too', async () => {
+  test('a listener with rules in a --config file is accepted, even with an empty list', async () => {
     const config = temp.file('config.json');
     writeFileSync(config, '{"listen":{"expose":[]}}');
     assert.match(execOf(await printed('--', 'listen', '--config', config)), / listen --config \S+ --state /);
@@ -198,7 +198,7 @@ describe('service install', () => {
     assert.match(bench.stderr.text, /say what ticket holders may reach/);
   });
 
-  test('our unit is written anew, a foreign one is left as it is', async () => {
+  test('our unit is rewritten, and a foreign one stays unchanged', async () => {
     assert.equal(await bench.run('service', 'install', '--', '--expose', '80'), 0);
     assert.equal(await bench.run('service', 'install', '--', '--expose', '22'), 0);
     const file = join(temp.file('units'), 'user', 'tox-wasm-tunnel.service');
@@ -209,7 +209,7 @@ describe('service install', () => {
     assert.equal(readFileSync(file, 'utf8'), 'precious');
   });
 
-  test('--json gives the unit and the commands', async () => {
+  test('--json prints the unit and the commands', async () => {
     assert.equal(await bench.run('service', 'install', '--print', '--json', '--', '--expose', '22'), 0);
     const [event] = bench.stdout.events;
     assert.equal(event?.event, 'service');
@@ -256,7 +256,7 @@ describe('service install', () => {
     ['darwin', /launchd run: .* listen$/m],
     ['win32', /Task Scheduler run/],
   ] as const) {
-    test(`on ${platform} it says what else to use`, async () => {
+    test(`on ${platform} it names an alternative`, async () => {
       bench.platform = platform;
       assert.equal(await bench.run('service', 'install', '--', 'listen'), 2);
       assert.match(bench.stderr.text, what);
@@ -264,12 +264,12 @@ describe('service install', () => {
   }
 });
 
-describe('where the program lies', () => {
-  test('in a place of everybody: no trouble', async () => {
+describe('the location of the program', () => {
+  test('in a public place: accepted', async () => {
     assert.equal(await placeTrouble(EVERYBODYS), undefined);
   });
 
-  test('in a temporary folder: refused for a system service, taken for a user’s', async () => {
+  test("in a temporary folder: refused for a system service, accepted for a user's", async () => {
     const script = temp.file('main.js');
     writeFileSync(script, '');
     assert.deepEqual(await placeTrouble([script]), { kind: 'temporary', file: script });
@@ -279,7 +279,7 @@ describe('where the program lies', () => {
     assert.equal(await bench.run('service', 'install', '--user', '--print', '--', '--expose', '22'), 0);
   });
 
-  test('where its owner alone may enter: the service runs as that owner, and that is said', {
+  test('in a private folder: the service runs as its owner, which is reported', {
     skip: process.getuid?.() === 0 ? false : 'needs root, for a folder beside /tmp',
   }, async () => {
     const place = mkdtempSync('/opt/tox-wasm-tunnel-test-');
@@ -317,7 +317,7 @@ describe('a unit', () => {
     needsLowPorts: false,
   };
 
-  test('has each word as one word, whatever stands in it', () => {
+  test('keeps each word as one word, whatever its content', () => {
     const command = ['/usr/bin/env', 'two words', '100%', '$HOME', 'a"b', 'back\\slash', "joe's", ';', ''];
     assert.equal(
       execOf(systemdUnit({ ...parts, command })),
@@ -326,7 +326,7 @@ describe('a unit', () => {
   });
 
   for (const scope of ['user', 'system'] as const) {
-    test(`of ${scope} is one that systemd takes without a word`, {
+    test(`of ${scope} is accepted by systemd without a warning`, {
       skip: skipWithout(SYSTEMD),
       timeout: 60_000,
     }, async () => {

@@ -32,7 +32,7 @@ async function sshOf(...args: string[]) {
 }
 
 describe('ssh', () => {
-  test('is given the tunnel as its ProxyCommand, and all that stands after the name', async () => {
+  test('gets the tunnel as its ProxyCommand, and everything after the name', async () => {
     const { program, ended } = await sshOf('joe@home', '-p', '2222', '-v', '--', 'uptime', '--pretty');
     assert.deepEqual(program.call, {
       words: [
@@ -46,7 +46,7 @@ describe('ssh', () => {
     assert.equal(bench.stdout.text + bench.stderr.text, '');
   });
 
-  test('options before the name are the tunnel’s; names of files become absolute', async () => {
+  test('options before the name belong to the tunnel; file names become absolute', async () => {
     const { program, ended } = await sshOf(
       ...['--no-udp', '--bootstrap', NODE, '--nodes', 'nodes.json', '--state', temp.file('state'), 'home'],
     );
@@ -59,7 +59,7 @@ describe('ssh', () => {
     await ended;
   });
 
-  test('signals go on to it', async () => {
+  test('signals reach ssh', async () => {
     const { program, ended } = await sshOf('home');
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) bench.signal(signal);
     assert.deepEqual(program.signals, ['SIGINT', 'SIGTERM', 'SIGHUP']);
@@ -68,7 +68,7 @@ describe('ssh', () => {
     assert.equal(bench.handlers.size, 0);
   });
 
-  test('the passphrase of the environment goes on to it, for the connect that it runs', async () => {
+  test('the passphrase in the environment reaches the connect that ssh runs', async () => {
     await benchHere().run('remove', 'home');
     const adding = benchHere();
     adding.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
@@ -95,7 +95,7 @@ describe('ssh', () => {
     [['ssh-config', '--state', 'a\nb', 'home'], /"a\\nb|.*neither/],
   ];
   for (const [args, why] of refusals) {
-    test(`${args.join(' ').slice(0, 40)} is refused, and nothing is run`, async () => {
+    test(`${args.join(' ').slice(0, 40)} is refused, and nothing runs`, async () => {
       assert.equal(await bench.run(...args), 2);
       assert.match(bench.stderr.text, why);
       assert.deepEqual(bench.programs, []);
@@ -103,7 +103,7 @@ describe('ssh', () => {
     });
   }
 
-  test('a machine without ssh is told so, and so is a Node that may start nothing', async () => {
+  test('a machine without ssh gets a message, and so does a Node that may start nothing', async () => {
     for (const [code, why] of [
       ['ENOENT', /no program ssh on the PATH; install OpenSSH/],
       ['ERR_ACCESS_DENIED', /--allow-child-process/],
@@ -122,12 +122,12 @@ describe('ssh-config', () => {
     assert.equal(bench.stderr.text, '');
   });
 
-  test('with the user where one is named', async () => {
+  test('with the user if one is given', async () => {
     await bench.run('ssh-config', 'joe@HOME');
     assert.equal(bench.stdout.text, `Host home\n  User joe\n  ProxyCommand ${OURS} -W localhost:%p\n`);
   });
 
-  test('warns that the cache of npx does not last', async () => {
+  test('warns that the npx cache is temporary', async () => {
     bench.ownCommand = ['/usr/bin/node', '/home/joe/.npm/_npx/1f/node_modules/.bin/tox-wasm-tunnel'];
     await bench.run('ssh-config', 'home');
     assert.match(bench.stderr.text, /npx keeps tox-wasm-tunnel for a while only; install it/);
@@ -141,16 +141,16 @@ describe('a ProxyCommand', () => {
   ];
 
   for (const shell of ['sh', 'bash']) {
-    test(`gives ${shell} back the very words`, async () => {
+    test(`gives ${shell} the exact words back`, async () => {
       const line = proxyCommand(['printf', '%s\\n', ...WORDS], 'linux');
-      // What ssh does with it.
+      // Expands them as ssh does.
       const expanded = line.replaceAll('%%', '%').replaceAll('%p', '22');
       const { stdout } = await runProgram(shell, ['-c', `exec ${expanded}`]);
       assert.deepEqual(stdout.split('\n').slice(0, -1), [...WORDS, 'localhost:22']);
     });
   }
 
-  test('on Windows has slashes and double quotes, which all of its shells take', () => {
+  test('on Windows has slashes and double quotes, which all its shells accept', () => {
     const words = ['C:\\Program Files\\nodejs\\node.exe', 'C:\\Users\\joe\\main.js', 'connect', 'home', '-W'];
     assert.equal(
       proxyCommand(words, 'win32'),
@@ -160,7 +160,7 @@ describe('a ProxyCommand', () => {
     assert.throws(() => proxyCommand(['a"b'], 'win32'), /cannot stand in a ProxyCommand on Windows/);
   });
 
-  test('has no room for an end of line', () => {
+  test('cannot contain a line end', () => {
     for (const platform of ['linux', 'win32'] as const)
       assert.throws(() => proxyCommand(['a\nb'], platform), /cannot stand in a configuration of ssh/);
   });

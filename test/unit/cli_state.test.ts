@@ -47,7 +47,7 @@ async function plainIdentity() {
 }
 
 describe('passphrase of the command line', () => {
-  test('from a file, without the end of its line; the next start needs it', async () => {
+  test('from a file, without its line end; the next start needs it', async () => {
     const file = await passphraseFile(`${SECRET}\r\n`);
     const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
     bench.signal();
@@ -59,20 +59,20 @@ describe('passphrase of the command line', () => {
     assert.deepEqual(second.calls, [], 'it does not start with another identity');
   });
 
-  test('from the environment, where it is no longer to be found after', async () => {
+  test('from the environment, which no longer has it afterwards', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     assert.equal(await bench.run('id'), 0);
     assert.equal(bench.env.size, 0);
     assert.ok(await stored(SECRET));
   });
 
-  test('a file named counts more than the environment', async () => {
+  test('a given file takes precedence over the environment', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'another');
     assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
     assert.ok(await stored(SECRET));
   });
 
-  test('a wrong one is told in one line, without it', async () => {
+  test('a wrong one is reported in one line, which does not show it', async () => {
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     await bench.run('id');
     const wrong = benchHere();
@@ -82,7 +82,7 @@ describe('passphrase of the command line', () => {
     assert.ok(!wrong.stderr.text.includes('closesesame'));
   });
 
-  test('an identity that was plain is encrypted at the next start, which says so', async () => {
+  test('a plain identity is encrypted at the next start, which reports it', async () => {
     const identity = await plainIdentity();
     const file = await passphraseFile();
     const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
@@ -93,7 +93,7 @@ describe('passphrase of the command line', () => {
     await assert.rejects(stored());
   });
 
-  test('`id` with a passphrase leaves a plain file plain, and says so', async () => {
+  test('`id` with a passphrase leaves a plain file plain, and reports it', async () => {
     await plainIdentity();
     assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
     assert.match(bench.stderr.text, /not encrypted yet/);
@@ -117,7 +117,7 @@ describe('passphrase of the command line', () => {
 });
 
 describe('id --export and --import', () => {
-  test('an identity moves to another folder by a file, with what is kept beside it', async () => {
+  test('an identity moves to another folder through a file, with its tickets', async () => {
     const identity = await plainIdentity();
     const out = temp.file('backup.json');
     assert.equal(await bench.run('id', '--export', out), 0);
@@ -133,7 +133,7 @@ describe('id --export and --import', () => {
     assert.deepEqual(await stored(), identity);
   });
 
-  test('and through pipes, sealed on the way', async () => {
+  test('and through pipes, sealed in transit', async () => {
     const identity = await plainIdentity();
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     assert.equal(await bench.run('id', '--export', '-'), 0);
@@ -147,7 +147,7 @@ describe('id --export and --import', () => {
     assert.deepEqual(await stored(SECRET), identity);
   });
 
-  test('an import overwrites nothing; with --replace it says where the old identity is', async () => {
+  test('an import overwrites nothing; with --replace it reports where the old identity is', async () => {
     const mine = await plainIdentity();
     const out = temp.file('backup.json');
     await bench.run('id', '--export', out);
@@ -158,7 +158,7 @@ describe('id --export and --import', () => {
     assert.deepEqual(await stored(), mine);
   });
 
-  test('an export refuses a file that is there', async () => {
+  test('an export refuses an existing file', async () => {
     await plainIdentity();
     const out = temp.file('backup.json');
     await writeFile(out, 'precious');
@@ -178,7 +178,7 @@ describe('id --export and --import', () => {
     test(`id ${args.join(' ')} is refused`, async () => {
       assert.equal(await bench.run('id', ...args), 2);
       assert.match(bench.stderr.text + bench.stdout.text, why);
-      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was made');
+      await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was created');
     });
   }
 });

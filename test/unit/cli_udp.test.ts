@@ -9,7 +9,7 @@ beforeEach(() => {
   bench = new CliBench();
 });
 
-test('--udp-forward may be given alone and several times, and says that it is UDP', async () => {
+test('--udp-forward may be given alone and repeatedly, and is reported as UDP', async () => {
   const { ended } = await bench.start(
     /"local":"0\.0\.0\.0:123"/,
     'connect',
@@ -32,14 +32,14 @@ test('--udp-forward may be given alone and several times, and says that it is UD
   assert.equal(await ended, 0);
 });
 
-test('people read that it is UDP', async () => {
+test('people see that it is UDP', async () => {
   const { ended } = await bench.start(/Forwarding/, ID, '--udp-forward', '5353:localhost:53');
   assert.ok(bench.stderr.lines.includes('Forwarding UDP 127.0.0.1:5353 to localhost:53 of the far end'));
   bench.signal();
   assert.equal(await ended, 0);
 });
 
-test('a path, and a listener, are wrong usage', async () => {
+test('a path, and a listener, are usage errors', async () => {
   assert.equal(await bench.run(ID, '--udp-forward', '/tmp/a.sock:localhost:53'), 2);
   assert.match(bench.stderr.text, /neither end may be a path/);
   assert.equal(await bench.run('listen', '--udp-forward', '5353:localhost:53'), 2);

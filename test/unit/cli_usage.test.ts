@@ -19,7 +19,7 @@ const NODE = '192.0.2.1:33445:7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CF
 const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
 const KEY = ID.slice(0, 64);
 
-describe('the command line refuses, in one line, with exit code 2 and without starting anything', () => {
+describe('the command line refuses with one line and exit code 2, without starting anything', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /unknown option '--nope'.*--help/],
     [['lisen'], /"lisen" is neither a ticket, nor a name.*list.*add.* nor a command/],
@@ -144,7 +144,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
     [['add', 'a b', TICKET], /is no name/],
     [['add', 'localhost', TICKET], /choose another name/],
     [['add', 'Listen', TICKET], /"listen" is a command of tox-wasm-tunnel; choose another name/],
-    [['add', 'home', 'work'], /not a ticket that we can use/],
+    [['add', 'home', 'work'], /not a usable ticket/],
     [['add', 'home', TICKET.slice(0, -1)], /its last 1 of 123 characters are missing/],
     [['add', 'home', TICKET, '--ticket-file', 'x'], /contradict/],
     [['connect', 'home', '22', '--ticket-file', 'x'], /contradict/],
@@ -188,11 +188,11 @@ describe('the command line refuses, in one line, with exit code 2 and without st
 
       const json = new CliBench();
       assert.equal(await json.run('--json', ...args), 2);
-      // With -W, and for a program, stdout is for other bytes.
+      // With -W, and for a program, stdout carries other bytes.
       const isForeign = ['-W', '--exec', '--'].some((word) => args.includes(word));
       const told = isForeign ? json.stderr : json.stdout;
       const other = isForeign ? json.stdout : json.stderr;
-      // With -v people are told as well.
+      // With -v people get it as well.
       if (!args.includes('-v')) assert.equal(other.text, '');
       const [event, ...more] = told.events;
       assert.ok(event !== undefined && more.length === 0);
@@ -209,7 +209,7 @@ describe('the command line refuses, in one line, with exit code 2 and without st
   });
 });
 
-describe('what the options come to', () => {
+describe('the effect of the options', () => {
   const start = async (...args: string[]) => {
     const bench = new CliBench();
     const { ended } = await bench.start(/Listening|Forwarding|Bootstrap node/, '--ephemeral', ...args);
@@ -220,7 +220,7 @@ describe('what the options come to', () => {
     return { ...call, bench };
   };
 
-  test('without options the public nodes are used and nothing else is set', async () => {
+  test('without options it uses the public nodes and sets nothing else', async () => {
     const { what, options } = await start();
     assert.equal(what, 'listen');
     assert.ok((options.bootstrap?.length ?? 0) >= 15);
@@ -251,7 +251,7 @@ describe('what the options come to', () => {
     });
   });
 
-  test('a connector has the limits of what its listener asks of it', async () => {
+  test('a connector has the limits on what its listener asks of it', async () => {
     for (const words of [
       ['connect', TICKET, '22'],
       [TICKET, '22'],
@@ -273,7 +273,7 @@ describe('what the options come to', () => {
     }
   });
 
-  test('named nodes are the only ones', async () => {
+  test('given nodes replace the public ones', async () => {
     const file = new URL('../support/nodes.json', import.meta.url).pathname;
     const { options } = await start(
       '--bootstrap',
@@ -290,7 +290,7 @@ describe('what the options come to', () => {
     );
   });
 
-  test('a bootstrap node has no public nodes unless they are named', async () => {
+  test('a bootstrap node has no public nodes unless they are given', async () => {
     assert.deepEqual((await start('node')).options.bootstrap, []);
     assert.equal((await start('node', '--bootstrap', NODE)).options.bootstrap?.length, 1);
   });
@@ -312,7 +312,7 @@ describe('what the options come to', () => {
     assert.deepEqual(Object.keys((await start('node')).options).sort(), ['bootstrap', 'logger', 'signal']);
   });
 
-  test('an option may stand before the command, and repeated ones add up', async () => {
+  test('an option may precede the command, and repeated ones add up', async () => {
     const { bench } = await start('-v', 'listen', '-vv', '--expose', '22');
     const [call] = bench.calls;
     bench.stderr.text = '';
@@ -376,7 +376,7 @@ describe('help', () => {
     }
   });
 
-  test('--version is the one of package.json', async () => {
+  test('--version prints the version of package.json', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('--version'), 0);
     const manifest: unknown = JSON.parse(
@@ -391,7 +391,7 @@ describe('help', () => {
   const ticketFile = folder.file('ticket');
   writeFileSync(ticketFile, `> ${TICKET.slice(0, 70)}\n> ${TICKET.slice(70)}\n`);
 
-  /** What is run to its first words; of the others the grammar is asked. */
+  /** Some examples run until their first output; the others are only parsed. */
   const RUN = new Set([
     '',
     'listen',
@@ -415,7 +415,7 @@ describe('help', () => {
       .split(' ')
       .filter(Boolean)
       .map((word) => (word === 'FILE' ? ticketFile : word));
-    test(`the example ${JSON.stringify(example.trim())} is understood`, async () => {
+    test(`the example ${JSON.stringify(example.trim())} parses`, async () => {
       const bench = new CliBench();
       bench.stdin = Readable.from([Buffer.from(TICKET)]);
       if (!RUN.has(words[0] ?? '')) {
@@ -438,7 +438,7 @@ describe('help', () => {
         ...words,
       );
       bench.signal();
-      // A program that was to be run and was not is no success.
+      // Not running the requested program is not a success.
       const isProgram = words.includes('--exec') || words.includes('--');
       assert.equal(await ended, isProgram ? 130 : 0);
     });

@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 describe('the metrics', () => {
-  test('have a row for each peer, with its name escaped, and none for a round trip not measured', () => {
+  test('have a row for each peer, with its name escaped, and none for an unmeasured round trip', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const text = metricsText({
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
@@ -73,21 +73,21 @@ describe('the metrics', () => {
     await assert.rejects(fetch(url));
   });
 
-  test('at a port that is no port are refused before anything is told', async () => {
+  test('at an invalid port are refused before anything is printed', async () => {
     assert.equal(await bench.run('listen', '--metrics', '70000'), 2);
     assert.match(bench.stderr.text, /70000/);
   });
 });
 
-describe('the line of a terminal', () => {
-  test('says path, round trip, streams and rates', () => {
+describe('the status line of a terminal', () => {
+  test('shows path, round trip, streams and rates', () => {
     const rates = { inRate: 1_200_000, outRate: 34_000 };
     assert.equal(statusText([PEER], rates), 'direct (UDP), 13 ms | 2 streams | in 1.2 MB/s, out 34 kB/s');
     assert.equal(statusText([], rates), 'no peer online | 0 streams | in 1.2 MB/s, out 34 kB/s');
     assert.match(statusText([PEER, { ...PEER, streams: -1 }], rates), /^2 peers \| 1 stream \|/);
   });
 
-  test('is drawn each second with the rate since the last time, stays below other lines, and goes at the end', async () => {
+  test('is drawn every second with the current rate, stays below other lines, and disappears at the end', async () => {
     bench.stderr.isTTY = true;
     ({ ended } = await bench.start(/Ctrl-C/, 'listen'));
     await bench.until(() => bench.timers.length > 0);
@@ -118,7 +118,7 @@ describe('the line of a terminal', () => {
     ['no terminal', false],
     ['--json', true, '--json', '-v'],
   ] as const) {
-    test(`is not there with ${why}`, async () => {
+    test(`is absent with ${why}`, async () => {
       bench.stderr.isTTY = terminal;
       ({ ended } = await bench.start(/Ctrl-C/, 'listen', ...args));
       await new Promise(setImmediate);
@@ -144,7 +144,7 @@ describe('the line of a terminal', () => {
 describe('ping', () => {
   const args = ['ping', '', '--ephemeral'];
 
-  test('waits for the listener, pings as often as it is told, and tells the sum', async () => {
+  test('waits for the listener, pings at the given interval, and prints a summary', async () => {
     args[1] = bench.tunnel.toxId;
     const trips = [10, 30.04];
     bench.tunnel.onPing = async () => ({ roundTripMs: trips.shift() ?? 0, path: 'relay' });
@@ -159,7 +159,7 @@ describe('ping', () => {
     );
   });
 
-  test('counts what is not answered as lost, and fails when nothing is', async () => {
+  test('counts unanswered pings as lost, and fails when none is answered', async () => {
     args[1] = bench.tunnel.toxId;
     bench.tunnel.friends = [PEER];
     bench.tunnel.onPing = async () => {

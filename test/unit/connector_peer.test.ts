@@ -80,7 +80,7 @@ test('a welcome opens the session: its owner gets it after 301', async () => {
   assert.deepEqual(bench.take(), ['code 301', 'online relay']);
 });
 
-test('ignores a welcome for another hello, and packets that are no answers', async () => {
+test('ignores a welcome for another hello, and packets that are not answers', async () => {
   const bench = new ConnectorBench();
   bench.peer.friendPath('udp');
   await bench.pass(0);
@@ -270,7 +270,7 @@ test('no wait remains after silence, then offline, then back online', async () =
   assert.ok(bench.peer.isOnline && !bench.codes.includes(204));
 });
 
-test('joins anew when a session stays silent although the friend is online', async () => {
+test('joins again when a session stays silent although the friend is online', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const { offered } = bench;
@@ -357,7 +357,7 @@ test('an unreadable answer ends the handshake, but not a session', async () => {
   bench.take();
   await bench.peer.handshake(broken);
   assert.equal(bench.failures.length, 0);
-  assert.match(bench.take().join(), /^warn the peer sent a handshake we do not understand/);
+  assert.match(bench.take().join(), /^warn the peer sent an invalid handshake/);
   bench.peer.friendPath('none');
   bench.peer.friendPath('udp');
   await bench.peer.handshake(broken);
@@ -447,7 +447,7 @@ test('a short outage while the channel opens changes nothing', async () => {
   assert.equal(bench.sessions.length, 1);
 });
 
-test('a failing channel ends the session, and the connector joins anew', async () => {
+test('a failing channel ends the session, and the connector joins again', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const resets: string[] = [];

@@ -312,7 +312,7 @@ describe('parts', () => {
     assert.throws(() => receiver.take(frameOf(1, 50, 66, 1321)), { code: 'ERR_FRAME_INVALID' });
   });
 
-  test('under any loss, duplication and reordering, a datagram arrives intact and at most once, and no memory stays', () => {
+  test('under any loss, duplication and reordering, a datagram arrives intact and at most once, and no memory stays in use', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = randomOf(seed);
       const all = memory();

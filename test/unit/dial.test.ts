@@ -348,7 +348,7 @@ for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']) {
     await turn();
     bench.fail(0, code);
     const what = code.endsWith('FILE') ? 'no free file descriptor' : 'no memory for sockets';
-    const text = `the far end has ${what} (${code}); try again when connections have closed`;
+    const text = `the far end has ${what} (${code}); try again when some connections have closed`;
     assertFailed(await dial, 'limit', `127.0.0.1 port 80: ${text}`);
     assert.equal(lines.length, 1);
   });
@@ -377,7 +377,7 @@ test('without a descriptor nothing is dialled until a connection has closed', as
   assertFailed(
     await bench.dialer.dial({ host: '127.0.0.1', port: 80 }),
     'limit',
-    '127.0.0.1 port 80: the far end has no free file descriptor (EMFILE); try again when connections have closed',
+    '127.0.0.1 port 80: the far end has no free file descriptor (EMFILE); try again when some connections have closed',
   );
   assert.equal((await bench.dialer.dial({ path: '/run/app.sock' })).kind, 'failed');
   assert.deepEqual(bench.dialled, ['127.0.0.1']);

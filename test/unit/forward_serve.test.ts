@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
-import { TargetServer } from '../../src/forward/exit/serve.js';
+import { TargetServer } from '../../src/forward/exit/target_server.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { ending } from '../support/loopback.js';
@@ -61,7 +61,7 @@ test('a request withdrawn just as its target answers resets the target, and is n
   const socket = (await target.connection()).resume();
   assert.equal(await ending(socket), 'ECONNRESET');
   assert.deepEqual(refusals, []);
-  assert.ok(lines.includes('debug a request of the peer could not be answered'));
+  assert.ok(lines.includes('debug cannot answer a request of the peer'));
   assert.ok(lines.every((line) => line.startsWith('debug ')));
   assert.equal(server.counts.opened, 0);
 });

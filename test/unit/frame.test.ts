@@ -160,7 +160,7 @@ describe('frame', () => {
     });
   }
 
-  /** Where a shorter frame is also a whole one: texts and data run to the end. */
+  /** Frames of which a prefix is also a complete frame: texts and data run to the end. */
   const leastBytes: Readonly<Record<string, number>> = {
     REFUSED: 19,
     DATA: 26,
@@ -223,7 +223,7 @@ describe('frame', () => {
     assert.deepEqual(opened, { creditOffset: 262_144, target: undefined });
   });
 
-  test('a text of 255 bytes is read whole', () => {
+  test('a text of 255 bytes is read in full', () => {
     assert.equal(frame.readRefused(bytesOf(`03 ${ID} 0001 ${'61'.repeat(255)}`)).text.length, 255);
   });
 

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
 import { HttpConnectHandshake, MAX_HEADER_BYTES } from '../../src/forward/proxy/http_connect.js';
-import type { ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
+import { authorizer, type ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
 
 const take = (text: string, handshake = new HttpConnectHandshake()): ProxyStep =>

@@ -29,7 +29,7 @@ const FOLDERS: Readonly<Record<string, { refused: string; allowed: string }>> = 
   'forward/exit': { refused: 'mux/session/session', allowed: 'forward/pipe' },
   'forward/proxy': { refused: 'forward/entry/local', allowed: 'forward/pipe' },
   'forward/reverse': { refused: 'forward/entry/local', allowed: 'rules/forward_spec' },
-  'forward/stream': { refused: 'forward/entry/local', allowed: 'forward/exit/serve' },
+  'forward/stream': { refused: 'forward/entry/local', allowed: 'forward/serve_log' },
   bridge: { refused: 'worker/node_worker', allowed: 'ring/main_side' },
   worker: { refused: 'bridge/tox_node', allowed: 'bridge/contract' },
   'worker/channel': { refused: 'worker/channel_set', allowed: 'worker/channel/recovery/loss_recovery' },
@@ -78,7 +78,7 @@ interface Diagnostic {
   readonly location: { readonly path: string };
 }
 
-test('every folder of src has a row here', () => {
+test('every folder of src has a row in this table', () => {
   const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' });
   const folders = files.filter((name) => name.endsWith('.ts')).map((name) => dirname(name));
   assert.deepEqual(

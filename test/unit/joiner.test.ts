@@ -96,7 +96,7 @@ test('reports after 10 s that joining takes long, then every minute, with advice
   assert.deepEqual(said, [plain], 'a node that works again is no longer named');
 });
 
-test('after a lost network it waits 30 s with its report, which says that connections stay', async () => {
+test('when the network is lost, reports it after 30 s, and says that connections stay', async () => {
   const { joiner, said, tries, pass } = bench({ nodes: nodes(1) });
   joiner.pathChanged('none');
   await pass(1);

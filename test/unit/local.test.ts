@@ -11,8 +11,7 @@ import {
   type LocalForwardOptions,
   type RefusedConnection,
 } from '../../src/forward/entry/local.js';
-import type { StreamOpener } from '../../src/forward/stream_opener.js';
-import type { StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target as StreamTarget } from '../../src/mux/wire/target.js';
 import { parseLocalSpec } from '../../src/rules/forward_spec.js';
 import { dialLoopback, ending, hostPortOf, listenOnLoopback } from '../support/loopback.js';
@@ -116,14 +115,14 @@ test('a port in use is an error that names the address and the remedy', async (t
     assert.equal(
       error.message,
       `cannot listen: 127.0.0.1:${port} is in use by another program; ` +
-        `write another port, as in -L ${suggested}:h:80, or -L 0:h:80 for any free one`,
+        `choose another port, for example -L ${suggested}:h:80, or -L 0:h:80 for any free port`,
     );
     return true;
   });
   forward.close();
 });
 
-test('an address of another machine is an error that says so', async () => {
+test('an address of another machine is reported as such', async () => {
   const forward = new LocalForward({ spec: parseLocalSpec('192.0.2.1:0:h:80') });
   await assert.rejects(forward.listen(), (error) => {
     assert.ok(isTunnelError(error, 'ERR_LISTEN'));

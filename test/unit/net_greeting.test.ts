@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
 import { HttpConnectHandshake } from '../../src/forward/proxy/http_connect.js';
-import type { ProxyHandshake } from '../../src/forward/proxy/proxy_handshake.js';
+import { authorizer, type ProxyHandshake } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import { isPlaceholder, ProxiedNames } from '../../src/worker/net/proxied_names.js';
 import {

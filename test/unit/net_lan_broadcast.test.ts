@@ -18,7 +18,7 @@ const INTERFACES = {
   gone: undefined,
 };
 
-test('what goes to family goes to each network of each interface, and not to loopback', () => {
+test('what goes to everybody goes to each network of each interface, and not to loopback', () => {
   assert.deepEqual(broadcastAddresses('ipv4', false, INTERFACES), ['192.168.7.255', '10.15.255.255']);
   assert.deepEqual(broadcastAddresses('ipv4', true, INTERFACES), [
     '::ffff:192.168.7.255',
@@ -31,7 +31,7 @@ test('what goes to family goes to each network of each interface, and not to loo
   assert.deepEqual(broadcastAddresses('ipv4', false, {}), []);
 });
 
-test('only the addresses of LAN discovery are to family', () => {
+test('only the addresses of LAN discovery are to everybody', () => {
   const cache = new AddressCache();
   const isFor = (text: string) => {
     const bytes = ipBytes(text);

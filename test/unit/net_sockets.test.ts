@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { ipBytes, ipText } from '../../src/core/ip.js';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
+import { authorizer } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import {
   FAMILY_IPV4,
@@ -443,7 +443,7 @@ test('no relay is dialled without a descriptor, and one is once a descriptor is 
   await until(() => dial() === 0);
 });
 
-test('a datagram to family is lost, and nothing is thrown, when the system cannot tell its interfaces', async (context) => {
+test('a datagram to everybody is lost, and nothing is thrown, when the system cannot tell its interfaces', async (context) => {
   const socket = createSocket('udp4').bind({ address: '127.0.0.1', port: 0 });
   await once(socket, 'listening');
   const udp = new UdpSocket(

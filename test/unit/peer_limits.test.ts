@@ -123,7 +123,7 @@ describe('a session under limits', () => {
     );
   });
 
-  test('with waiting OPENs, says when it needs a tick, whatever it said before', () => {
+  test('with waiting OPENs, reports when it needs a tick, whatever it reported before', () => {
     let sooner = 0;
     const { session, clock } = aloneWith({
       role: 'listener',

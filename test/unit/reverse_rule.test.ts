@@ -13,7 +13,7 @@ function opens(rule: string, host: string, port: number): boolean {
   return opensReverse(parseReverseRule(rule), address, port);
 }
 
-test('--allow-reverse opens what it names, on the loopback unless it says otherwise', () => {
+test('--allow-reverse opens the ports that it names, on the loopback by default', () => {
   for (const [rule, host, port, yes] of [
     ['8080', '127.0.0.1', 8080, true],
     ['8080', '127.0.0.2', 8080, true],

@@ -66,7 +66,7 @@ describe('the text of a rule', () => {
     assert.equal(rule('laptop.:22').name, undefined);
   });
 
-  test('an unknown name is refused where only a name can stand', () => {
+  test('an unknown name is refused where only a name is possible', () => {
     for (const text of [
       'desk:localhost:22',
       ':localhost:22',
@@ -111,7 +111,7 @@ describe('a rule book', () => {
     }
   });
 
-  test('opens the loopback when told to, and reports that this is the default', () => {
+  test('opens the loopback on request, and reports that this is the default', () => {
     const book = new RuleBook([], true);
     assert.equal(book.isDefault, true);
     assert.deepEqual(

@@ -654,7 +654,7 @@ describe('credit', () => {
     assert.deepEqual(sink.hex(), [`06${id}${u64(8000)}`]);
   });
 
-  test('does not count as given before it is sent', () => {
+  test('does not count as returned before it is sent', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
     fill(session, id, 4000);
     sink.room = 0;
@@ -662,7 +662,7 @@ describe('credit', () => {
     violates(session, dataOf(id, 4000, 'x'));
   });
 
-  test('is no longer given when the end is known', () => {
+  test('is no longer returned when the end is known', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
     fill(session, id, 4000);
     receive(session, `05${id}${u64(4000)}`);
@@ -670,7 +670,7 @@ describe('credit', () => {
     assert.deepEqual(sink.hex(), []);
   });
 
-  test('cannot be given for bytes that the consumer did not get', () => {
+  test('cannot be returned for bytes that the consumer did not get', () => {
     const { session, stream, id } = opened();
     receive(session, dataOf(id, 0, 'ab'));
     assert.throws(() => stream.consumed(3), RangeError);
@@ -958,7 +958,7 @@ describe('ping and silence', () => {
     assert.equal(session.stats().roundTripMs, 30);
   });
 
-  test('the round trip is smoothed, with an eighth for each sample', () => {
+  test('the round trip is smoothed, with a weight of one eighth per sample', () => {
     const { session, clock } = aloneWith();
     for (const [count, ms] of [
       [1, 80],

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { authorizer } from '../../src/forward/proxy/credentials.js';
-import type { ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
+import { authorizer, type ProxyStep } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
 

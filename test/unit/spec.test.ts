@@ -272,7 +272,7 @@ test('printing and parsing are inverse for exposed targets', () => {
   );
 });
 
-test('addresses read into one form, whatever their spelling', () => {
+test('addresses parse into one form, whatever their spelling', () => {
   assert.equal(parseAddress('::ffff:7f00:1')?.text, '127.0.0.1');
   assert.equal(parseAddress('0:0:0:0:0:FFFF:10.1.2.3')?.text, '10.1.2.3');
   assert.equal(parseAddress('2001:0DB8:0:0:0:0:0:1')?.text, '2001:db8::1');
@@ -319,6 +319,6 @@ function textOf(read: Host): string {
 
 function asAddress(text: string) {
   const read = parseAddress(text);
-  if (read === undefined) throw new Error(`${text} is no address`);
+  if (read === undefined) throw new Error(`${text} is not an address`);
   return read;
 }

@@ -366,7 +366,7 @@ describe('send queue', () => {
     assert.throws(() => tiny.push(new Uint8Array(1)), stopped);
   });
 
-  test('after clear, starts anew', () => {
+  test('starts afresh after clear', () => {
     const queue = new SendQueue(100);
     for (let count = 0; count < 5; count++) queue.push(Uint8Array.of(1, 2, 3));
     take(queue, 4);

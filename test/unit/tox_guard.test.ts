@@ -62,7 +62,7 @@ test('arguments and results pass through', () => {
   assert.equal(call(1, 2, 3, 4), 1234);
 });
 
-test('an import passes arguments and results through, and its failure is what the table says', () => {
+test('an import passes arguments and results through, and fails with the value in the table', () => {
   const guard = new Guard();
   const add = guard.wrapImport((a, b, c, d) => a * 1000 + b * 100 + c * 10 + d);
   assert.equal(add(1, 2, 3, 4), 1234);
@@ -75,7 +75,7 @@ test('an import passes arguments and results through, and its failure is what th
   assert.equal(guard.wrapExport(() => 7)(), 7);
 });
 
-test('an import that toxcore cannot go on without ends the module when it throws', () => {
+test('an exception of an import that toxcore cannot do without ends the module', () => {
   const guard = new Guard();
   const fault = new Error('no entropy');
   const random = guard.wrapVitalImport(() => {

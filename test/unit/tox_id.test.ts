@@ -98,7 +98,7 @@ describe('tox id', () => {
     );
   });
 
-  test('parts of the wrong size make no ID', () => {
+  test('parts of the wrong size are refused', () => {
     assert.throws(() => makeToxId(new Uint8Array(31), new Uint8Array(4)), RangeError);
     assert.throws(() => makeToxId(new Uint8Array(32), new Uint8Array(5)), RangeError);
   });

@@ -114,7 +114,7 @@ test('a node is stored as key and text, and a non-numeric address is refused', (
   for (const length of [0, 31, 33]) assert.equal(staging.putNode('::1', 1, new Uint8Array(length)), false);
 });
 
-test('paths and log levels have our names, even unknown ones', () => {
+test('paths and log levels map to our names, unknown ones too', () => {
   assert.deepEqual([0, 1, 2, 3, -1].map(pathOf), ['none', 'relay', 'udp', 'none', 'none']);
   assert.deepEqual([0, 1, 2, 3, 4, 5].map(levelOf), ['trace', 'debug', 'info', 'warn', 'error', 'error']);
 });

@@ -6,8 +6,7 @@ import { TunnelError } from '../../src/core/errors.js';
 import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpClient } from '../../src/forward/entry/udp_client.js';
 import { UdpForward, type UdpForwardOptions } from '../../src/forward/entry/udp_forward.js';
-import type { StreamOpener } from '../../src/forward/stream_opener.js';
-import type { StreamHandlers } from '../../src/mux/stream/stream_api.js';
+import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target } from '../../src/mux/wire/target.js';
 import { parseUdpSpec } from '../../src/rules/forward_spec.js';
 import { StreamEnd } from '../support/stream_ends.js';
@@ -74,7 +73,7 @@ test('a port in use is an error that names the address and the remedy', async (t
     assert.ok(TunnelError.is(error) && error.code === 'ERR_LISTEN');
     assert.match(
       error.message,
-      /is in use by another program; write another port, as in --udp-forward \d+:dns\.lan:53/,
+      /is in use by another program; choose another port, for example --udp-forward \d+:dns\.lan:53/,
     );
     return true;
   });

@@ -1,9 +1,7 @@
-import { createServer, type Server } from 'node:http';
-import { boundAddress } from '../../forward/bound_address.js';
-import { bindError } from '../../forward/entry/listen_error.js';
-import { warnWhenPublic } from '../../forward/entry/public_bind.js';
+import { createServer } from 'node:http';
+import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
-import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { printHostPort } from '../../rules/endpoint.js';
 import { parseBind } from '../../rules/forward_spec.js';
 import type { TunnelHandle } from '../api.js';
 import type { Reporter } from '../output/reporter.js';
@@ -155,21 +153,12 @@ export async function serveMetrics(
     response.end(found ? metricsText(handle) : 'See /metrics\n');
   });
   server.maxConnections = MAX_CONNECTIONS;
-  const local = await listenAt(server, bind);
+  const local = await listenOn(server, { bind, option: '--metrics' });
+  server.on('error', () => {});
   warnWhenPublic(local, reporter.logger);
   reporter.event({ event: 'metrics', url: `http://${printHostPort(local)}/metrics` });
   return () => {
     server.close();
     server.closeAllConnections();
   };
-}
-
-function listenAt(server: Server, bind: HostPort): Promise<HostPort> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(bindError('--metrics', bind, error)));
-    server.listen(bind, () => {
-      server.removeAllListeners('error').on('error', () => {});
-      resolve(boundAddress(server, bind));
-    });
-  });
 }

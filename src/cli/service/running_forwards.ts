@@ -1,9 +1,14 @@
 import { EventEmitter } from 'node:events';
-import { FINAL_REFUSALS } from '../../forward/reverse/reverse.js';
 import type { Reverse } from '../../index.js';
+import { isFinalRefusal } from '../../mux/wire/reasons.js';
 import { type Endpoint, printEndpoint } from '../../rules/endpoint.js';
-import type { ReverseSpec, UdpSpec } from '../../rules/forward_spec.js';
-import { DEFAULT_BIND_HOST, type LocalSpec, printBind } from '../../rules/forward_spec.js';
+import {
+  DEFAULT_BIND_HOST,
+  type LocalSpec,
+  printBind,
+  type ReverseSpec,
+  type UdpSpec,
+} from '../../rules/forward_spec.js';
 import type { ConnectorHandle, Forward, ProxyOptions } from '../api.js';
 import { usage } from '../options/flags.js';
 
@@ -52,7 +57,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
       this.emit('change');
     });
     connector.on('refused', ({ target, reason, text }) => {
-      const refusal = { message: text, isFinal: FINAL_REFUSALS.has(reason) };
+      const refusal = { message: text, isFinal: isFinalRefusal(reason) };
       for (const entry of this.#entries) if (target === `-R ${entry.asked}`) entry.refuse(refusal);
       this.emit('change');
     });

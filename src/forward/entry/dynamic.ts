@@ -1,45 +1,42 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { systemTimers, type TimerHandle, type Timers } from '../../core/clock.js';
+import { systemTimers, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { MAX_WAITING_CONNECTIONS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { ProxyCredentials } from '../../core/proxy.js';
+import { Timer } from '../../core/timer.js';
+import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
-import { boundAddress } from '../bound_address.js';
-import { authorizer } from '../proxy/credentials.js';
+import { listenOn, warnWhenPublic } from '../listen.js';
 import { ProxyClient } from '../proxy/proxy_client.js';
-import type { Authorize } from '../proxy/proxy_handshake.js';
-import { resetSocket, turnAway } from '../reset_socket.js';
+import { type Authorize, authorizer } from '../proxy/proxy_handshake.js';
 import { StreamGate, type StreamGateOptions } from '../stream_gate.js';
-import type { StreamOpener } from '../stream_opener.js';
-import { TCP_OPTIONS } from '../tcp_options.js';
-import { bindError, closedEarly } from './listen_error.js';
+import { resetSocket, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 import type { RefusedConnection } from './local.js';
-import { warnWhenPublic } from './public_bind.js';
 
 export interface DynamicForwardOptions extends StreamGateOptions {
   readonly bind: HostPort;
-  /** What clients must name. Default: nobody is asked. */
+  /** User name and password that clients must give. Default: none. */
   readonly credentials?: ProxyCredentials;
-  /** What clients may use. Default: no bound. */
+  /** File descriptors for clients. Default: unlimited. */
   readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
-  /** Clients at once that have not yet said what they want; further ones wait, unread. Default 128. */
+  /** How many clients may be in their handshake at once. Further ones wait, unread. Default: 128. */
   readonly maxHalfOpen?: number;
 }
 
 export interface DynamicForwardEvents {
-  refused: [refusal: RefusedConnection];
+  refused: [refused: RefusedConnection];
 }
 
 const MAX_HALF_OPEN = 128;
-/** How long a client in the handshake may be silent while others wait, in milliseconds. */
+/** How long a client may be silent in its handshake while others wait, in milliseconds. */
 const SILENT_MS = 1_000;
 
-/** A SOCKS5 and HTTP CONNECT proxy whose targets the far end dials, names and all. */
+/** A SOCKS5 and HTTP CONNECT proxy. The far end resolves the names and dials the targets. */
 export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #bind: HostPort;
   readonly #logger: Logger;
@@ -51,9 +48,11 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #server: Server;
   readonly #maxWaiting: number;
   readonly #halfOpen = new Set<ProxyClient>();
-  /** Accepted, and not read before a half-open client has left. Each with what forgets it when it closes. */
+  /**
+   * Accepted clients that are not read until a half-open one has left. Each has a handler for its `close`.
+   */
   readonly #unread = new Map<Socket, () => void>();
-  #roomTimer: TimerHandle | undefined;
+  readonly #roomTimer: Timer;
   #closed = false;
 
   constructor(options: DynamicForwardOptions) {
@@ -61,6 +60,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#bind = options.bind;
     this.#logger = options.logger ?? silentLogger;
     this.#timers = options.timers ?? systemTimers;
+    this.#roomTimer = new Timer(this.#timers);
     this.#descriptors = options.descriptors ?? unboundedShare();
     this.#gate = new StreamGate(options);
     this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
@@ -70,63 +70,50 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#server.on('connection', (socket) => this.#onConnection(socket));
   }
 
-  /** Clients that have not yet said what they want. */
+  /** How many clients are in their handshake. */
   get halfOpen(): number {
     return this.#halfOpen.size;
   }
 
-  /** Clients that wait until fewer are half-open. */
+  /** How many clients wait for a place in {@link halfOpen}. */
   get unread(): number {
     return this.#unread.size;
   }
 
-  /** Clients that wait for a session. */
+  /** How many clients wait for a session. */
   get waiting(): number {
     return this.#gate.waiting;
   }
 
   /**
-   * Starts to listen; to be called once.
+   * Starts to listen. Call it once.
    *
-   * @returns where, with the port that was picked for port 0
+   * @returns where the proxy listens, with the port that the system chose for port 0
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed meanwhile
    */
-  listen(): Promise<HostPort> {
-    return new Promise((resolve, reject) => {
-      const server = this.#server;
-      server.once('error', (error) => reject(bindError('-D', this.#bind, error)));
-      server.listen({ host: this.#bind.host, port: this.#bind.port }, () => {
-        if (this.#closed) {
-          server.close();
-          reject(closedEarly());
-          return;
-        }
-        server.removeAllListeners('error').on('error', (error) => {
-          if (this.#descriptors.note(error)) return;
-          this.#logger.log('warn', `${printHostPort(this.#bind)}: a connection could not be accepted`, {
-            error,
-          });
-        });
-        const local = boundAddress(server, this.#bind);
-        const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
-        warnWhenPublic(local, this.#logger, remedy);
-        resolve(local);
-      });
+  async listen(): Promise<HostPort> {
+    const local = await listenOn(this.#server, { bind: this.#bind, option: '-D' });
+    this.#server.on('error', (error) => {
+      if (this.#descriptors.note(error)) return;
+      this.#logger.log('warn', `${printHostPort(this.#bind)}: cannot accept a connection`, { error });
     });
+    const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
+    warnWhenPublic(local, this.#logger, remedy);
+    return local;
   }
 
-  /** The session to open streams in from now on; undefined while there is none. */
+  /** Sets the session to open streams in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more, and resets who has no stream yet. Open connections go on. */
+  /** Accepts no more clients, and resets those that have no stream yet. Open connections go on. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#server.close();
     this.#gate.close();
-    if (this.#roomTimer !== undefined) this.#timers.clear(this.#roomTimer);
+    this.#roomTimer.clear();
     for (const socket of this.#unread.keys()) resetSocket(socket);
     for (const client of [...this.#halfOpen]) client.abort();
   }
@@ -144,7 +131,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     if (this.#unread.size >= this.#maxWaiting) {
       this.#logger.log(
         'warn',
-        `${this.#maxWaiting} clients of the proxy wait already: one more is turned away`,
+        `proxy: turned a client away, because ${this.#maxWaiting} are already waiting`,
       );
       resetSocket(socket);
       return;
@@ -162,7 +149,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       gate: this.#gate,
       timers: this.#timers,
       authorize: this.#authorize,
-      onAsked: () => {
+      onHandshakeOver: () => {
         this.#halfOpen.delete(client);
         this.#serveNext();
       },
@@ -181,18 +168,15 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     }
   }
 
-  /** While others wait, drops the clients that have been silent too long, the longest-silent first. */
+  /** Drops half-open clients that have been silent too long while others wait, the longest-silent first. */
   #makeRoom(): void {
-    if (this.#roomTimer !== undefined || this.#closed) return;
+    if (this.#roomTimer.isSet || this.#closed) return;
     while (this.#unread.size > 0) {
       const silent = this.#longestSilent();
       if (silent === undefined) return;
       const leftMs = silent.heardMs + SILENT_MS - this.#timers.nowMs();
       if (leftMs > 0) {
-        this.#roomTimer = this.#timers.set(() => {
-          this.#roomTimer = undefined;
-          this.#makeRoom();
-        }, leftMs);
+        this.#roomTimer.set(leftMs, () => this.#makeRoom());
         return;
       }
       this.#halfOpen.delete(silent);

@@ -7,15 +7,15 @@ import { listenAt, openSocketFile, socketFileState } from '../../core/socket_fil
 import { foreignPath } from '../../rules/endpoint.js';
 
 /**
- * Lets a server listen at the path of a UNIX socket, which this user alone may use (mode 0600), or of a
- * Windows named pipe. A socket that a dead process left is replaced. That is looked at first and done
- * then: of two processes that start in the same moment the later one has the path.
+ * Has a server listen on a UNIX socket that only this user may use (mode 0600), or on a Windows named pipe.
+ * Replaces a socket that a dead process left behind. The check comes first and the replacement later, so of
+ * two processes that start at the same moment, the later one gets the path.
  *
  * @param path absolute and normalised
- * @returns takes the socket away; the server is the caller's to close
+ * @returns removes the socket file; closing the server is the caller's job
  * @throws {TunnelError} ERR_LISTEN
  */
-export async function listenAtPath(path: string, server: Server): Promise<() => void> {
+export async function listenOnPath(path: string, server: Server): Promise<() => void> {
   const foreign = foreignPath(path);
   if (foreign !== undefined) throw failed(path, `cannot be used here: ${foreign}`);
   try {
@@ -23,23 +23,23 @@ export async function listenAtPath(path: string, server: Server): Promise<() => 
       await listenAt(server, path);
       return () => {};
     }
-    return await listenAtFile(path, server);
+    return await listenOnFile(path, server);
   } catch (error) {
     if (TunnelError.is(error) && error.code === 'ERR_LISTEN') throw error;
-    throw failed(path, why(error), error);
+    throw failed(path, failureText(error), error);
   }
 }
 
-async function listenAtFile(path: string, server: Server): Promise<() => void> {
+async function listenOnFile(path: string, server: Server): Promise<() => void> {
   const folder = dirname(path);
   const name = basename(path);
   switch (await socketFileState(folder, name)) {
     case 'answered':
-      throw failed(path, 'is in use by another program; write another path');
+      throw failed(path, 'is in use by another program; choose another path');
     case 'closed-to-us':
-      throw failed(path, 'is a socket of somebody else; write another path');
+      throw failed(path, 'is a socket of another user; choose another path');
     case 'no-socket':
-      throw failed(path, 'is no socket and was left as it is; move it away, or write another path');
+      throw failed(path, 'exists and is not a socket; move it away, or choose another path');
     case 'free':
     case 'stale':
   }
@@ -51,23 +51,24 @@ async function listenAtFile(path: string, server: Server): Promise<() => void> {
   }
 }
 
-function why(error: unknown): string {
+function failureText(error: unknown): string {
   const exhausted = exhaustionOf(error);
-  if (exhausted !== undefined)
-    return `cannot be made: there is ${exhausted}; close connections, and try again`;
+  if (exhausted !== undefined) {
+    return `cannot be created: there is ${exhausted}; close some connections and try again`;
+  }
   const code = errnoOf(error) ?? 'failed';
   switch (code) {
     case 'ENOENT':
     case 'ENOTDIR':
-      return `cannot be made, as its folder is not there (${code}); make the folder first`;
+      return `cannot be created: its folder does not exist (${code}); create the folder first`;
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return `is not for this user to make (${code}); write a path in a folder of yours`;
+      return `cannot be created: permission denied (${code}); choose a path in a folder of your own`;
     case 'EADDRINUSE':
-      return 'is in use by another program; write another path';
+      return 'is in use by another program; choose another path';
     default:
-      return `cannot be used (${code}); write another path`;
+      return `cannot be created (${code}); choose another path`;
   }
 }
 

@@ -2,29 +2,32 @@ import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
+import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
-import type { HostPort } from '../../rules/endpoint.js';
-import { type Endpoint, isPath, printEndpoint, type SocketPath, targetOf } from '../../rules/endpoint.js';
+import {
+  type Endpoint,
+  type HostPort,
+  isPath,
+  printEndpoint,
+  type SocketPath,
+  targetOf,
+} from '../../rules/endpoint.js';
 import type { LocalSpec } from '../../rules/forward_spec.js';
-import { boundAddress } from '../bound_address.js';
+import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
 import { Pipe } from '../pipe.js';
-import { turnAway } from '../reset_socket.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
-import type { StreamOpener } from '../stream_opener.js';
-import { TCP_OPTIONS } from '../tcp_options.js';
-import { closedEarly, listenError } from './listen_error.js';
-import { listenAtPath } from './listen_path.js';
-import { warnWhenPublic } from './public_bind.js';
+import { TCP_OPTIONS, turnAway } from '../tcp_socket.js';
+import { listenOnPath } from './listen_path.js';
 
 export interface LocalForwardOptions extends StreamGateOptions {
   readonly spec: LocalSpec;
-  /** What accepted connections may use. Default: no bound. */
+  /** File descriptors for accepted connections. Default: unlimited. */
   readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
 }
 
-/** A connection that came to nothing: its client has seen a reset. */
+/** A connection that the far end did not open. Its client has seen a reset, or an answer of the proxy. */
 export interface RefusedConnection {
   readonly target: Endpoint;
   readonly reason: Reason;
@@ -32,20 +35,23 @@ export interface RefusedConnection {
   readonly text: string;
 }
 
+/** Events of a forward that takes its target from the user. */
 export interface LocalForwardEvents {
-  /** @param local where it listens, with the port that was picked for port 0 */
+  /** @param local where the forward listens, with the port that the system chose for port 0 */
   listening: [local: Endpoint];
-  /** @param from the client's address; undefined when it was gone already, and at a path */
+  /** @param from the client's address; undefined at a path, and for a client that is already gone */
   connection: [from: HostPort | undefined];
-  refused: [refusal: RefusedConnection];
-  /** No further connection is accepted. No event of listening follows. */
+  refused: [refused: RefusedConnection];
+  /**
+   * The forward accepts no more connections. A forward that is closed before it listens never emits
+   * `listening`.
+   */
   closed: [];
 }
 
 /**
- * A local forward: accepts connections at a port or a path and opens a stream to the target for each. It keeps no
- * list of open connections: those belong to their session, and end with it. Only what waits for
- * a session is its own.
+ * A local forward: accepts connections on a port or path, and opens a stream to the target for each one. The
+ * forward keeps no list of open connections. They belong to their session and end with it.
  */
 export class LocalForward extends EventEmitter<LocalForwardEvents> {
   readonly #spec: LocalSpec;
@@ -65,87 +71,61 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#server = createServer(TCP_OPTIONS);
   }
 
-  /** Connections that wait for a session. */
+  /** How many connections wait for a session. */
   get waiting(): number {
     return this.#gate.waiting;
   }
 
   /**
-   * Starts to listen; to be called once.
+   * Starts to listen. Call it once.
    *
-   * @returns where it listens, with the port that was picked for port 0
+   * @returns where the forward listens, with the port that the system chose for port 0
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed meanwhile
    */
-  listen(): Promise<Endpoint> {
-    const { bind } = this.#spec;
-    return isPath(bind) ? this.#listenAtPath(bind) : this.#listenAtPort(bind);
-  }
-
-  async #listenAtPath(bind: SocketPath): Promise<Endpoint> {
+  async listen(): Promise<Endpoint> {
     if (this.#state !== 'new') throw closedEarly();
+    const { bind } = this.#spec;
+    let local: Endpoint;
     try {
-      this.#removeFile = await listenAtPath(bind.path, this.#server);
+      local = isPath(bind) ? await this.#listenOnPath(bind) : await this.#listenOnPort(bind);
     } catch (error) {
       this.#state = 'closed';
       throw error;
     }
     if (this.#isClosed()) {
       this.#server.close();
-      this.#removeFile();
+      this.#removeFile?.();
       throw closedEarly();
     }
-    this.#up(bind);
-    return bind;
-  }
-
-  #listenAtPort(bind: HostPort): Promise<Endpoint> {
-    return new Promise((resolve, reject) => {
-      const server = this.#server;
-      const onError = (error: Error): void => {
-        this.#state = 'closed';
-        reject(listenError(bind, this.#spec.target, error));
-      };
-      const onClose = (): void => reject(closedEarly());
-      if (this.#state !== 'new') {
-        onClose();
-        return;
-      }
-      server.once('error', onError);
-      server.once('close', onClose);
-      server.listen({ host: bind.host, port: bind.port }, () => {
-        if (this.#isClosed()) {
-          // Closed while the name of the bind address was looked up: Node listens all the same.
-          server.close();
-          return;
-        }
-        server.off('error', onError);
-        server.off('close', onClose);
-        const local = boundAddress(server, bind);
-        warnWhenPublic(local, this.#logger);
-        this.#up(local);
-        resolve(local);
-      });
-    });
-  }
-
-  #up(local: Endpoint): void {
     this.#state = 'listening';
     this.#server.on('error', this.#onAcceptError);
     this.#server.on('connection', this.#onConnection);
     this.emit('listening', local);
+    return local;
   }
 
-  /** As TypeScript does not expect a property to change while something is waited for. */
+  async #listenOnPath(bind: SocketPath): Promise<Endpoint> {
+    this.#removeFile = await listenOnPath(bind.path, this.#server);
+    return bind;
+  }
+
+  async #listenOnPort(bind: HostPort): Promise<Endpoint> {
+    const local = await listenOn(this.#server, { bind, option: '-L', target: this.#spec.target });
+    warnWhenPublic(local, this.#logger);
+    return local;
+  }
+
+  /** A method, because TypeScript assumes that a property keeps its value across an `await`. */
   #isClosed(): boolean {
     return this.#state === 'closed';
   }
 
-  /** The session to open streams in from now on; undefined while there is none. */
+  /** Sets the session to open streams in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more, and resets what waits for a session. Open connections go on. */
+  /** Accepts no more connections, and resets those that wait for a session. Open connections go on. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
@@ -176,9 +156,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
 
   readonly #onAcceptError = (error: Error): void => {
     if (this.#descriptors.note(error)) return;
-    this.#logger.log('warn', `${printEndpoint(this.#spec.bind)}: a connection could not be accepted`, {
-      error,
-    });
+    this.#logger.log('warn', `${printEndpoint(this.#spec.bind)}: cannot accept a connection`, { error });
   };
 
   #refused(reason: Reason, text: string): void {

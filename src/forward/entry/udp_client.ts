@@ -5,10 +5,13 @@ import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import { IdleTimer } from '../idle_timer.js';
 
-/** Datagrams of one client that wait for a session with the peer, and their bytes; of more the oldest go. */
+/**
+ * Bounds for one client's datagrams that wait for a session with the peer. Beyond them, the oldest are
+ * dropped.
+ */
 const MAX_EARLY = 64;
 const MAX_EARLY_BYTES = MAX_STREAM_DATAGRAM_BYTES;
-/** After a refusal, how long the client's datagrams are dropped before the far end is asked again. */
+/** How long a refused client's datagrams are dropped before the peer is asked again, in milliseconds. */
 const REFUSED_MS = 5_000;
 
 export interface UdpClientOptions {
@@ -17,11 +20,11 @@ export interface UdpClientOptions {
   /** Sends a datagram to the client. */
   readonly deliver: (datagram: Uint8Array) => void;
   readonly onRefused: (reason: Reason, text: string) => void;
-  /** Called once: it was silent for long, or its stream is no more. */
+  /** Called once, when the client was idle too long or its stream is gone. */
   readonly onOver: () => void;
 }
 
-/** One client of a UDP forward, known by its address and port, and its stream. */
+/** One client of a UDP forward, identified by its address and port, and its stream. */
 export class UdpClient implements StreamHandlers {
   readonly address: HostPort;
   readonly #options: UdpClientOptions;
@@ -38,12 +41,12 @@ export class UdpClient implements StreamHandlers {
     this.#idle = new IdleTimer(options.timers, options.idleMs, () => this.end());
   }
 
-  /** When something passed last, on the timers' clock. */
+  /** The time of the last datagram in either direction, on the clock of the timers. */
   get touchedMs(): number {
     return this.#idle.touchedMs;
   }
 
-  /** A datagram from the client. */
+  /** Takes a datagram from the client. */
   send(datagram: Uint8Array): void {
     if (this.#refused || this.#over) return;
     this.#idle.touch();
@@ -57,7 +60,7 @@ export class UdpClient implements StreamHandlers {
       this.#earlyBytes -= this.#early.shift()?.length ?? 0;
   }
 
-  /** The far end was asked. */
+  /** Sets the stream, once the peer was asked for it. Sends the datagrams that have waited. */
   attach(stream: MuxStream): void {
     this.#stream = stream;
     for (const datagram of this.#early) stream.sendDatagram(datagram);
@@ -70,7 +73,7 @@ export class UdpClient implements StreamHandlers {
     this.#options.deliver(datagram);
   }
 
-  /** It stays for a while, so that a client that goes on sending does not ask the far end with each datagram. */
+  /** Keeps the client for a while, so that each further datagram does not ask the peer again. */
   onRefused(reason: Reason, text: string): void {
     if (this.#over || this.#refused) return;
     this.#refused = true;
@@ -84,7 +87,7 @@ export class UdpClient implements StreamHandlers {
     this.end();
   }
 
-  /** Gives its stream up. */
+  /** Forgets the client and resets its stream. */
   end(): void {
     if (this.#over) return;
     this.#over = true;

@@ -3,31 +3,32 @@ import { EventEmitter } from 'node:events';
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { MAX_UDP_CLIENTS, UDP_IDLE_MS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
+import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import type { UdpSpec } from '../../rules/forward_spec.js';
-import { boundAddress } from '../bound_address.js';
+import { boundAddress, closedEarly, listenError, warnWhenPublic } from '../listen.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
-import type { StreamOpener } from '../stream_opener.js';
 import { bindUdp, hasRoom } from '../udp_socket.js';
-import { closedEarly, listenError } from './listen_error.js';
 import type { LocalForwardEvents } from './local.js';
-import { warnWhenPublic } from './public_bind.js';
 import { UdpClient } from './udp_client.js';
 
 export interface UdpForwardOptions extends StreamGateOptions {
   readonly spec: UdpSpec;
   /** Default: silent. */
   readonly logger?: Logger;
-  /** Milliseconds of silence after which a client is forgotten. Default: {@link UDP_IDLE_MS}. */
+  /** Idle time after which a client is forgotten, in milliseconds. Default: {@link UDP_IDLE_MS}. */
   readonly idleMs?: number;
-  /** Clients at once. Default: {@link MAX_UDP_CLIENTS}. */
+  /**
+   * How many clients are served at once. Beyond that, the longest-idle one is dropped. Default:
+   * {@link MAX_UDP_CLIENTS}.
+   */
   readonly maxClients?: number;
 }
 
 /**
- * A forward of UDP datagrams: a stream to the target for each client, as a NAT has a mapping for each. Datagrams
- * of a client go to the target, and what comes from there goes back to that client. Any may get lost.
+ * A UDP forward: opens one stream to the target for each client, as a NAT keeps one mapping for each. The
+ * target's datagrams go back to the client whose stream they arrive on. Any datagram may be lost.
  */
 export class UdpForward extends EventEmitter<LocalForwardEvents> {
   readonly #spec: UdpSpec;
@@ -39,7 +40,7 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
   readonly #clients = new Map<string, UdpClient>();
   #socket: Socket | undefined;
   #state: 'new' | 'listening' | 'closed' = 'new';
-  /** Datagrams for clients that the socket had no room for. */
+  /** Datagrams for clients that were dropped because the socket had no room. */
   dropped = 0;
 
   constructor(options: UdpForwardOptions) {
@@ -52,15 +53,15 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
     this.#maxClients = options.maxClients ?? MAX_UDP_CLIENTS;
   }
 
-  /** Clients that are known now. */
+  /** How many clients are served now. */
   get clients(): number {
     return this.#clients.size;
   }
 
   /**
-   * Starts to take datagrams; to be called once.
+   * Starts to take datagrams. Call it once.
    *
-   * @returns where, with the port that was picked for port 0
+   * @returns where the forward listens, with the port that the system chose for port 0
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed meanwhile
    */
   async listen(): Promise<HostPort> {
@@ -71,7 +72,7 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
       socket = await bindUdp(bind);
     } catch (error) {
       this.#state = 'closed';
-      throw listenError(bind, target, error, '--udp-forward');
+      throw listenError({ bind, option: '--udp-forward', target }, error);
     }
     if (this.#isClosed()) {
       socket.close();
@@ -86,12 +87,12 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
     return local;
   }
 
-  /** The session to open streams in from now on; undefined while there is none. */
+  /** Sets the session to open streams in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     this.#gate.setSession(session);
   }
 
-  /** Takes and gives no more, and forgets its clients. */
+  /** Closes the socket and resets the streams of all clients. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
@@ -101,13 +102,13 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
     this.emit('closed');
   }
 
-  /** As TypeScript does not expect a property to change while something is waited for. */
+  /** A method, because TypeScript assumes that a property keeps its value across an `await`. */
   #isClosed(): boolean {
     return this.#state === 'closed';
   }
 
   #onDatagram(socket: Socket, datagram: Uint8Array, { address, port }: RemoteInfo): void {
-    // Nobody can be answered there, and to try would throw.
+    // No answer could go there: sending to port 0 throws.
     if (port === 0) return;
     const key = `${address} ${port}`;
     let client = this.#clients.get(key);
@@ -115,7 +116,7 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
     client?.send(datagram);
   }
 
-  /** Undefined when a handler has closed the forward. */
+  /** Returns undefined when an event handler has closed the forward. */
   #newClient(socket: Socket, key: string, address: HostPort): UdpClient | undefined {
     if (this.#clients.size >= this.#maxClients) this.#longestSilent()?.end();
     this.emit('connection', address);

@@ -1,43 +1,50 @@
 import type { Socket as UdpSocket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
 import { connect as connectSocket, type Socket } from 'node:net';
+import { isAborted, onAbort, withDeadline } from '../../core/aborting.js';
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { type Host, LOCALHOST, printHost, readHost } from '../../core/host.js';
 import { type IpAddress, parseAddress } from '../../core/ip.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../../core/limits.js';
+import { Timer } from '../../core/timer.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { TargetRules } from '../../rules/allow.js';
-import type { HostPort } from '../../rules/endpoint.js';
-import { type Endpoint, foreignPath, isPath, readSocketPath } from '../../rules/endpoint.js';
+import { type Endpoint, foreignPath, type HostPort, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
 import { shown } from '../../rules/spec_text.js';
-import { TCP_OPTIONS } from '../tcp_options.js';
+import { TCP_OPTIONS } from '../tcp_socket.js';
 import { type ConnectUdp, connectUdp } from '../udp_socket.js';
 import { DialPlaces } from './dial_places.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
 import { dialReason, failureText, resolveReason } from './dial_reason.js';
-import { type Resolve, systemResolve } from './resolve.js';
 
-/** Why a dial came to nothing. `text` is for people at the far end: it names the target as they did. */
+/** Why a dial failed. */
 export interface DialFailure {
   readonly kind: 'failed';
   readonly reason: Reason;
+  /** For people at the far end. It names the target as they did. */
   readonly text: string;
 }
 
-/** How a dial ended. */
 export type DialResult = { readonly kind: 'connected'; readonly socket: Socket } | DialFailure;
 
-/** The same for datagrams; `address` is where they go. */
+/** `address` is where the datagrams go. */
 export type UdpDialResult =
   | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: IpAddress }
   | DialFailure;
 
-/** Starts to connect; `connect` or `error` follows. */
+/** Returns the addresses of a name, best first. Rejects with a `code` such as ENOTFOUND. */
+export type Resolve = (name: string) => Promise<readonly string[]>;
+
+/** Starts to connect. The socket emits `connect` or `error`. */
 export type Connect = (address: IpAddress, port: number) => Socket;
 
 export interface DialerOptions {
-  /** Asked when a dial is requested, again after it waited for its turn, and about each address that its name has. */
+  /**
+   * Asked when a dial is requested, again after it has waited for its turn, and about each address of the
+   * name.
+   */
   readonly rules: TargetRules;
   /** Default: {@link systemResolve}. */
   readonly resolve?: Resolve;
@@ -47,20 +54,26 @@ export interface DialerOptions {
   readonly connectUdp?: ConnectUdp;
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
-  /** Milliseconds for a dial, the name's resolution counted; as long again it may wait for its turn. Default: {@link DIAL_TIMEOUT_MS}. */
+  /**
+   * How long a dial may take, look-up included, in milliseconds. It may wait for its turn as long again.
+   * Default: {@link DIAL_TIMEOUT_MS}.
+   */
   readonly timeoutMs?: number;
-  /** Dials at once, half of them to one target; others wait for their turn. Default: {@link MAX_DIALS_PER_PEER}. */
+  /**
+   * How many dials run at once, at most half of them to one target; others wait. Default:
+   * {@link MAX_DIALS_PER_PEER}.
+   */
   readonly maxDials?: number;
-  /** What sockets to targets may use. Default: no bound. */
+  /** File descriptors for sockets to targets. Default: unlimited. */
   readonly descriptors?: DescriptorShare;
 }
 
-/** Addresses of one name that are tried, best first: each may cost a socket. */
+/** How many addresses of one name are tried, best first. Each may cost a socket. */
 const MAX_ADDRESSES = 8;
 
 /**
- * Dials targets for one peer: the only place where that is done, and the place where the rules
- * are asked, about the very address that is then connected to. A name is resolved once.
+ * Dials targets for one peer. Nothing else dials for a peer, and the rules are asked here, about the very
+ * address that is then connected to. A name is looked up only once.
  */
 export class Dialer {
   readonly #rules: TargetRules;
@@ -85,15 +98,15 @@ export class Dialer {
     this.#places = new DialPlaces(this.#maxDials);
   }
 
-  /** Dials under way; one that was given up counts until the resolver has answered. */
+  /** How many dials are in progress. An abandoned one counts until the resolver has answered. */
   get dialing(): number {
     return this.#places.active;
   }
 
   /**
-   * Never rejects. Waits for its turn while too many dials are under way.
+   * Connects to a target. Waits for its turn while too many dials are in progress. Never rejects.
    *
-   * @param signal gives the dial up, with the reason `cancelled`
+   * @param signal cancels the dial, which then fails with the reason `cancelled`
    */
   dial(target: Endpoint, signal?: AbortSignal): Promise<DialResult> {
     if (isPath(target)) return this.#dialPath(target.path, signal);
@@ -104,10 +117,10 @@ export class Dialer {
   }
 
   /**
-   * A socket for datagrams to the target: nobody is asked there, so of a name's addresses the first is taken to
-   * which this machine has a way. Never rejects, and waits for its turn as {@link dial} does.
+   * Opens a socket for datagrams to a target. UDP has no handshake, so this takes the first routable address
+   * of a name. Waits for its turn as {@link dial} does. Never rejects.
    *
-   * @param signal gives the dial up, with the reason `cancelled`
+   * @param signal cancels the dial, which then fails with the reason `cancelled`
    */
   dialUdp(target: HostPort, signal?: AbortSignal): Promise<UdpDialResult> {
     return this.#dialHost('udp', target, signal, async (asked, addresses) => {
@@ -129,8 +142,7 @@ export class Dialer {
     const read = readSocketPath(text);
     if (typeof read === 'string') return failed('not-allowed', `${asked}: the path ${read}`);
     const { path } = read;
-    const hint = `its owner can allow it with --expose ${shown(path)}`;
-    const notExposed = failed('not-allowed', `${asked} is not exposed; ${hint}`);
+    const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(shown(path))}`);
     if (!this.#rules.permitsPath(path)) return notExposed;
     const foreign = foreignPath(path);
     if (foreign !== undefined) return failed('unreachable', `${asked}: ${foreign}`);
@@ -138,7 +150,7 @@ export class Dialer {
     if (noTurn !== undefined) return noTurn;
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
     try {
-      // The rules may have changed while it waited.
+      // The rules may have changed during the wait.
       if (!this.#rules.permitsPath(path)) return notExposed;
       return await this.#race(asked, [() => connectSocket({ path, allowHalfOpen: true })], deadline);
     } finally {
@@ -156,11 +168,14 @@ export class Dialer {
     const asked = `${shown(target.host)} port ${target.port}`;
     const host = readHost(target.host);
     if (typeof host === 'string') return failed('not-allowed', `${asked}: the host ${host}`);
-    const notExposed = failed('not-allowed', `${asked} is not exposed; ${exposeHint(host, target.port)}`);
+    const notExposed = failed(
+      'not-allowed',
+      `${asked} is not exposed; ${exposeHint(`${printHost(host)}:${target.port}`)}`,
+    );
     if (!this.#rules.mayPermit(host, target.port, protocol)) return notExposed;
     const noTurn = this.#places.tryEnter(asked) ? undefined : await this.#turn(asked, signal);
     if (noTurn !== undefined) return noTurn;
-    // The rules may have changed while it waited.
+    // The rules may have changed during the wait.
     if (!this.#rules.mayPermit(host, target.port, protocol)) {
       this.#places.leave(asked);
       return notExposed;
@@ -169,13 +184,13 @@ export class Dialer {
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
     const addresses = this.#addresses(host);
     try {
-      const found = await deadline.orStopped(addresses);
-      if (found === 'stopped') return deadline.failed(asked);
+      const found = await withDeadline(addresses, { signal: deadline.signal });
       if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
       const permitted = found.filter((address) => this.#rules.permits(host, address, target.port, protocol));
       if (permitted.length === 0) return notExposed;
       return await connect(asked, permitted.slice(0, MAX_ADDRESSES), deadline);
     } catch (error) {
+      if (deadline.signal.aborted) return deadline.failed(asked);
       this.#descriptors.note(error);
       return failed(resolveReason(error), `${asked}: ${failureText(error)}`);
     } finally {
@@ -198,7 +213,7 @@ export class Dialer {
     return failed(dialReason(errors), `${asked}: ${[...new Set(errors.map(failureText))].join(', ')}`);
   }
 
-  /** Waits for a place among the dials under way. @returns why it got none */
+  /** Waits for a place among the dials in progress. @returns undefined, or why there was no place */
   async #turn(asked: string, signal: AbortSignal | undefined): Promise<DialFailure | undefined> {
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
     try {
@@ -218,69 +233,66 @@ export class Dialer {
   async #addresses(host: Host): Promise<readonly IpAddress[]> {
     if (host.kind === 'address') return [host.address];
     const found = host.name === LOCALHOST ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
-    // What is no address in our sense, such as one with a scope, is not dialled.
+    // Addresses that the rules cannot express, such as scoped ones, are not dialled.
     return found.map(parseAddress).filter((address) => address !== undefined);
   }
 }
 
-/** A plain TCP connection with half-close, without Nagle's delay. */
-export const connectTo: Connect = (address, port) =>
-  connectSocket({
-    host: address.text,
-    port,
-    ...TCP_OPTIONS,
-  });
+/**
+ * Asks the system's resolver, so every program on this machine finds the same: hosts file, mDNS and DNS, in
+ * the system's order. libuv gives look-ups at most half of its threads, so a dead name server delays other
+ * names and nothing else.
+ */
+export const systemResolve: Resolve = async (name) => {
+  const found = await lookup(name, { all: true, order: 'verbatim' });
+  return found.map(({ address }) => address);
+};
 
-/** Ends a dial on time, or when it is no longer wanted, whichever comes first. */
+/** Makes a plain TCP connection with {@link TCP_OPTIONS}. */
+export const connectTo: Connect = (address, port) =>
+  connectSocket({ host: address.text, port, ...TCP_OPTIONS });
+
+/** Stops a dial when its time is up or it is no longer wanted, whichever comes first. */
 class Deadline {
   readonly #controller = new AbortController();
-  readonly #timers: Timers;
-  readonly #timer: unknown;
   readonly #timeoutMs: number;
-  readonly #cancel: AbortSignal | undefined;
+  readonly #timer: Timer;
+  readonly #stopListening: () => void;
   #timedOut = false;
 
   constructor(timers: Timers, timeoutMs: number, cancel: AbortSignal | undefined) {
-    this.#timers = timers;
     this.#timeoutMs = timeoutMs;
-    this.#cancel = cancel;
-    this.#timer = timers.set(() => {
+    this.#timer = new Timer(timers);
+    this.#timer.set(timeoutMs, () => {
       this.#timedOut = true;
-      this.#stop();
-    }, timeoutMs);
-    if (cancel?.aborted) this.#stop();
-    else cancel?.addEventListener('abort', this.#stop);
+      this.#controller.abort();
+    });
+    this.#stopListening = onAbort(cancel, () => this.#controller.abort());
+    if (isAborted(cancel)) this.#controller.abort();
   }
 
+  /** Aborted when the dial has to stop. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  orStopped<T>(work: Promise<T>): Promise<T | 'stopped'> {
-    return new Promise((resolve, reject) => {
-      if (this.signal.aborted) resolve('stopped');
-      this.signal.addEventListener('abort', () => resolve('stopped'));
-      work.then(resolve, reject);
-    });
-  }
-
+  /** Returns why the dial has stopped. */
   failed(asked: string): DialFailure {
     if (!this.#timedOut) return failed('cancelled', `${asked}: no longer wanted`);
     return failed('timeout', `${asked}: no answer within ${this.#timeoutMs / 1000} s`);
   }
 
+  /** Stops watching the time and the caller's signal. */
   end(): void {
-    this.#timers.clear(this.#timer);
-    this.#cancel?.removeEventListener('abort', this.#stop);
+    this.#timer.clear();
+    this.#stopListening();
   }
-
-  readonly #stop = (): void => this.#controller.abort();
 }
 
 function failed(reason: Reason, text: string): DialFailure {
   return { kind: 'failed', reason, text };
 }
 
-function exposeHint(host: Host, port: number): string {
-  return `its owner can allow it with --expose ${printHost(host)}:${port}`;
+function exposeHint(rule: string): string {
+  return `the listener's owner can allow it with --expose ${rule}`;
 }

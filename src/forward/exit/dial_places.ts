@@ -1,21 +1,21 @@
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
 
-/** The dials of one target. */
+/** All dials of one target. */
 interface Dials {
-  /** Those that have a place. */
+  /** How many of them have a place. */
   active: number;
-  /** Each takes its place when called; in order of arrival. */
+  /** The others, in order of arrival. Calling one gives it a place. */
   readonly waiting: Set<() => void>;
 }
 
 /**
- * Places for the dials that may be under way at once. A dial gets one while its target has fewer than are
- * free. So a target that never answers takes half of them at most, the next such target half of the rest,
- * and other targets still find one. Dials without a place wait, and targets take turns.
+ * Places for the dials that may be in progress at once. A dial gets a place while its target holds fewer
+ * places than are free. So one target that never answers takes half of them at most, a second one half of the
+ * rest, and other targets still find a place. Dials without a place wait, and their targets take turns.
  */
 export class DialPlaces {
   readonly #places: number;
-  /** By target; the one whose turn was longest ago comes first. */
+  /** Dials by target. The target whose last turn is longest ago comes first. */
   readonly #targets = new Map<string, Dials>();
   #active = 0;
   #waiting = 0;
@@ -24,17 +24,17 @@ export class DialPlaces {
     this.#places = places;
   }
 
-  /** Places that are taken. */
+  /** How many places are taken. */
   get active(): number {
     return this.#active;
   }
 
-  /** Dials that wait for one. */
+  /** How many dials wait for a place. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** Takes a place if there is one now. Whoever gets it calls {@link leave}. */
+  /** Takes a place if one is free now. Call {@link leave} afterwards. @returns whether it got a place */
   tryEnter(target: string): boolean {
     const dials = this.#targets.get(target) ?? { active: 0, waiting: new Set() };
     if (!this.#hasPlaceFor(dials)) return false;
@@ -44,11 +44,10 @@ export class DialPlaces {
   }
 
   /**
-   * Waits for a place.
+   * Waits for a place. Call {@link leave} afterwards.
    *
-   * @param signal gives it up
-   * @returns whether it got one, for which {@link leave} is to be called; false also when as many wait as
-   *   one peer may have streams
+   * @param signal ends the wait
+   * @returns whether it got a place; false also when as many dials wait as one peer may have streams
    */
   enter(target: string, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted || this.#waiting >= MAX_STREAMS_PER_PEER) return Promise.resolve(false);
@@ -76,7 +75,7 @@ export class DialPlaces {
     });
   }
 
-  /** Gives a place of the target back. */
+  /** Gives back a place of the target. */
   leave(target: string): void {
     const dials = this.#targets.get(target);
     if (dials === undefined) return;
@@ -107,7 +106,7 @@ export class DialPlaces {
     for (const [target, dials] of this.#targets) {
       const [enter] = dials.waiting;
       if (enter === undefined || !this.#hasPlaceFor(dials)) continue;
-      // To the end of the round.
+      // The target goes to the end of the round.
       this.#targets.delete(target);
       this.#targets.set(target, dials);
       enter();

@@ -1,21 +1,28 @@
 import type { Socket } from 'node:net';
-import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/timer.js';
 
-/** Head start of one address before the next is tried beside it. Source: RFC 8305 section 8. */
+/**
+ * How long one address is tried alone before the next one is tried beside it. Source: RFC 8305, section 8.
+ */
 export const ATTEMPT_DELAY_MS = 250;
 
-/** Starts to connect to one address; `connect` or `error` follows. Throws if the attempt cannot be started. */
+/**
+ * Starts to connect to one address. The socket emits `connect` or `error`. Throws if the attempt cannot
+ * start.
+ */
 export type Attempt = () => Socket;
 
-/** How a race ended: with a connected socket, with the errors of every address, or stopped. */
+/** `failed` has one error for each address. */
 export type RaceResult =
   | { readonly kind: 'connected'; readonly socket: Socket }
   | { readonly kind: 'failed'; readonly errors: readonly Error[] }
   | { readonly kind: 'stopped' };
 
 /**
- * Takes the first of `all` that connects, each to an address of the same target: the next is tried when one fails, or beside
- * it when one takes long (RFC 8305 section 5). Whatever loses is destroyed.
+ * Connects to one of several addresses of the same target, and takes the first that connects (RFC 8305,
+ * section 5). Tries the next address when one fails, or beside it when it takes long. Destroys the sockets
+ * that lose.
  *
  * @param signal stops the race
  */
@@ -27,11 +34,11 @@ export function raceToConnect(
   return new Promise((resolve) => {
     const attempts = new Set<Socket>();
     const errors: Error[] = [];
+    const headStart = new Timer(timers);
     let next = 0;
-    let headStart: TimerHandle | undefined;
 
     const finish = (result: RaceResult): void => {
-      if (headStart !== undefined) timers.clear(headStart);
+      headStart.clear();
       signal.removeEventListener('abort', stop);
       for (const socket of attempts) socket.destroy();
       attempts.clear();
@@ -40,8 +47,7 @@ export function raceToConnect(
     const stop = (): void => finish({ kind: 'stopped' });
 
     const tryNext = (): void => {
-      if (headStart !== undefined) timers.clear(headStart);
-      headStart = undefined;
+      headStart.clear();
       const attempt = all[next++];
       if (attempt === undefined) {
         if (attempts.size === 0) finish({ kind: 'failed', errors });
@@ -57,8 +63,8 @@ export function raceToConnect(
         return;
       }
       attempts.add(socket);
-      // Both listeners stay: they do nothing once the race has an end, and an error that
-      // comes before the socket's new owner listens must find somebody.
+      // Both handlers stay on the socket. They do nothing after the race, but they catch an error that comes
+      // before the socket's new owner listens for it.
       socket.on('error', (error) => {
         if (!attempts.delete(socket)) return;
         errors.push(error);
@@ -67,7 +73,7 @@ export function raceToConnect(
       socket.once('connect', () => {
         if (attempts.delete(socket)) finish({ kind: 'connected', socket });
       });
-      if (next < all.length) headStart = timers.set(tryNext, ATTEMPT_DELAY_MS);
+      if (next < all.length) headStart.set(ATTEMPT_DELAY_MS, tryNext);
     };
 
     if (signal.aborted) {

@@ -2,7 +2,7 @@ import { errnoOf } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 
-/** What the kernel's refusals mean to the far end. Source of the codes: errno(3), getaddrinfo(3). */
+/** The reasons that the peer gets for the system's errors. Source of the codes: errno(3), getaddrinfo(3). */
 const CONNECT_REASONS: Readonly<Record<string, Reason>> = {
   ECONNREFUSED: 'refused',
   ECONNRESET: 'refused',
@@ -14,7 +14,7 @@ const CONNECT_REASONS: Readonly<Record<string, Reason>> = {
   EADDRNOTAVAIL: 'unreachable',
   EAFNOSUPPORT: 'unreachable',
   EINVAL: 'unreachable',
-  // Of paths: nothing there, no socket, a socket of another kind; a queue that is full.
+  // Paths: nothing there, not a socket, a socket of another type, a full queue of connections.
   ENOENT: 'unreachable',
   ENOTDIR: 'unreachable',
   ENOTSOCK: 'unreachable',
@@ -40,16 +40,19 @@ const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
   EMFILE: 'limit',
 };
 
-/** Of several addresses' failures the one that tells most: somebody was there, and so on down. */
-const TELLING: readonly Reason[] = ['refused', 'busy', 'limit', 'timeout', 'unreachable'];
+/**
+ * From the most to the least informative. Of several addresses' failures, the peer gets the first one of
+ * these.
+ */
+const BY_INFORMATION: readonly Reason[] = ['refused', 'busy', 'limit', 'timeout', 'unreachable'];
 
-/** Why a dial failed whose every address failed with one of `errors`. */
+/** Returns why a dial failed, from the error of each address. */
 export function dialReason(errors: readonly unknown[]): Reason {
   const reasons = errors.map((error) => reasonIn(CONNECT_REASONS, error));
-  return TELLING.find((reason) => reasons.includes(reason)) ?? 'internal';
+  return BY_INFORMATION.find((reason) => reasons.includes(reason)) ?? 'internal';
 }
 
-/** Why a name could not be resolved. */
+/** Returns why a name could not be resolved. */
 export function resolveReason(error: unknown): Reason {
   return reasonIn(RESOLVE_REASONS, error);
 }
@@ -58,9 +61,10 @@ function reasonIn(reasons: Readonly<Record<string, Reason>>, error: unknown): Re
   return reasons[errnoOf(error) ?? ''] ?? 'internal';
 }
 
-/** What failed, in words that follow the target. */
+/** Describes a failure, worded to follow the target's name and a colon. */
 export function failureText(error: unknown): string {
   const exhausted = exhaustionOf(error);
-  if (exhausted !== undefined) return `the far end has ${exhausted}; try again when connections have closed`;
+  if (exhausted !== undefined)
+    return `the far end has ${exhausted}; try again when some connections have closed`;
   return errnoOf(error) ?? 'failed';
 }

@@ -6,22 +6,24 @@ import { hasRoom } from '../udp_socket.js';
 
 export interface UdpPipeOptions {
   readonly timers: Timers;
-  /** Milliseconds of silence after which it ends. */
+  /** Idle time after which the pipe ends, in milliseconds. */
   readonly idleMs: number;
-  /** Called once: the socket is closed. */
+  /** Called once, when the socket is closed. */
   readonly onOver: (outcome: 'idle' | 'reset') => void;
 }
 
-/** A socket to a target, joined to the stream that asked for it: datagrams both ways, until both are silent. */
+/** Joins a socket to a UDP target with the stream that asked for it, until both directions are idle. */
 export class UdpPipe implements StreamHandlers {
   readonly #socket: Socket;
   readonly #options: UdpPipeOptions;
   readonly #idle: IdleTimer;
   #stream: Pick<MuxStream, 'sendDatagram' | 'reset'> | undefined;
   #over = false;
-  /** Datagrams that went to the target and came from it, and those for which its socket had no room. */
+  /** Datagrams sent to the target. */
   sent = 0;
+  /** Datagrams received from the target. */
   received = 0;
+  /** Datagrams for the target that were dropped because the socket had no room. */
   dropped = 0;
 
   constructor(socket: Socket, options: UdpPipeOptions) {
@@ -33,7 +35,7 @@ export class UdpPipe implements StreamHandlers {
     });
   }
 
-  /** Datagrams of the target go to `stream` from now on. */
+  /** Sets the stream that carries the target's datagrams. */
   attach(stream: Pick<MuxStream, 'sendDatagram' | 'reset'>): void {
     this.#stream = stream;
     this.#socket.on('message', (datagram) => {
@@ -59,7 +61,7 @@ export class UdpPipe implements StreamHandlers {
     this.#end('reset');
   }
 
-  /** Ends it; the stream is the caller's to reset. */
+  /** Closes the socket. Resetting the stream is the caller's job. */
   abort(): void {
     this.#end('reset');
   }

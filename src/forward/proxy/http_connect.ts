@@ -1,5 +1,5 @@
-import type { Reason } from '../../mux/wire/reasons.js';
-import { REASONS } from '../../mux/wire/reasons.js';
+import { STATUS_CODES } from 'node:http';
+import { REASONS, type Reason } from '../../mux/wire/reasons.js';
 import {
   type Authorize,
   joined,
@@ -9,26 +9,16 @@ import {
   targetOf,
 } from './proxy_handshake.js';
 
-// HTTP CONNECT: RFC 9110 section 9.3.6, RFC 9112 section 2 and 3.2.3.
+// HTTP CONNECT: RFC 9110, section 9.3.6; RFC 9112, sections 2 and 3.2.3.
 
-/** Longest request line and headers together, in bytes; Node's own server takes 16 KiB. */
+/**
+ * Maximum length of the request line and headers together, in bytes; the same as of Node.js's own HTTP
+ * server.
+ */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
-const STATUS = {
-  400: 'Bad Request',
-  403: 'Forbidden',
-  405: 'Method Not Allowed',
-  407: 'Proxy Authentication Required',
-  431: 'Request Header Fields Too Large',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-  505: 'HTTP Version Not Supported',
-} as const;
-type Status = keyof typeof STATUS;
-
-/** The others are 502: the target could not be had. */
-const STATUS_OF: Partial<Readonly<Record<Reason, Status>>> = {
+/** Status codes for refusals. All other reasons are 502. */
+const STATUS_OF: Partial<Readonly<Record<Reason, number>>> = {
   'not-allowed': 403,
   timeout: 504,
   'peer-silent': 504,
@@ -40,11 +30,11 @@ const STATUS_OF: Partial<Readonly<Record<Reason, Status>>> = {
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** The server's side of one HTTP client, up to the end of its header. */
+/** The proxy's side of the handshake with one HTTP client, up to the end of the headers. */
 export class HttpConnectHandshake implements ProxyHandshake {
   readonly #authorize: Authorize | undefined;
   #held: Uint8Array = NO_BYTES;
-  /** Bytes in which no end of the header was found. */
+  /** How many bytes were searched for the end of the headers. */
   #searched = 0;
 
   constructor(authorize?: Authorize) {
@@ -54,9 +44,10 @@ export class HttpConnectHandshake implements ProxyHandshake {
   take(bytes: Uint8Array): ProxyStep {
     this.#held = joined(this.#held, bytes);
     const end = this.#headerEnd();
-    if (end === 'broken') return failed(400, 'a line does not end with CR LF, or holds a control character');
+    if (end === 'broken')
+      return failed(400, 'a line does not end with CR LF, or contains a control character');
     if ((end ?? this.#held.length) > MAX_HEADER_BYTES) {
-      return failed(431, `a header of more than ${MAX_HEADER_BYTES} bytes`);
+      return failed(431, `the headers are longer than ${MAX_HEADER_BYTES} bytes`);
     }
     if (end === undefined) return { kind: 'more', answer: NO_BYTES };
     const header = String.fromCharCode(...this.#held.subarray(0, end - 4));
@@ -71,7 +62,7 @@ export class HttpConnectHandshake implements ProxyHandshake {
     return answer(STATUS_OF[reason] ?? 502, text === '' ? REASONS[reason].sentence : text);
   }
 
-  /** Where the header ends, its empty line counted. */
+  /** Returns the offset after the empty line that ends the headers. */
   #headerEnd(): number | 'broken' | undefined {
     const held = this.#held;
     const last = Math.min(held.length, MAX_HEADER_BYTES + 1);
@@ -91,21 +82,27 @@ export class HttpConnectHandshake implements ProxyHandshake {
 
   #read([requestLine = '', ...fields]: readonly string[], rest: Uint8Array): ProxyStep {
     const [, method, authority, version] = /^([!-~]+) ([!-~]+) HTTP\/(\d\.\d)$/.exec(requestLine) ?? [];
-    if (method === undefined || authority === undefined) return failed(400, 'the request line is no HTTP');
-    if (version !== '1.1' && version !== '1.0') return failed(505, `HTTP/${version}; write HTTP/1.1`);
+    if (method === undefined || authority === undefined) return failed(400, 'the request line is not HTTP');
+    if (version !== '1.1' && version !== '1.0')
+      return failed(505, `HTTP/${version} is not supported; use HTTP/1.1`);
     if (method !== 'CONNECT') {
-      return failed(405, `${method}; only CONNECT is served (curl: --proxytunnel)`, 'Allow: CONNECT\r\n');
+      return failed(
+        405,
+        `${method} is not supported; use CONNECT (curl: --proxytunnel)`,
+        'Allow: CONNECT\r\n',
+      );
     }
     const credentials = credentialsIn(fields);
-    if (credentials === 'broken') return failed(400, 'a header line without a name');
+    if (credentials === 'broken') return failed(400, 'a header line has no valid name');
     if (this.#authorize !== undefined) {
       const known = credentials !== undefined && this.#authorize(credentials.user, credentials.password);
       if (!known) return failed(407, 'wrong user name or password', CHALLENGE);
     }
     const [, bracketed, plain, port] = /^(?:\[([^[\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(authority) ?? [];
     const host = bracketed ?? plain;
-    if (host === undefined) return failed(400, 'the target is no HOST:PORT, IPv6 in brackets');
-    if (bracketed?.includes(':') === false) return failed(400, 'brackets are for IPv6');
+    if (host === undefined)
+      return failed(400, 'the target is not HOST:PORT, with IPv6 addresses in brackets');
+    if (bracketed?.includes(':') === false) return failed(400, 'brackets are for IPv6 addresses');
     const target = targetOf(host, Number(port));
     if (typeof target === 'string') return failed(400, target);
     return { kind: 'target', answer: NO_BYTES, target, rest };
@@ -119,11 +116,15 @@ interface Credentials {
   readonly password: Uint8Array;
 }
 
-/** What Basic says (RFC 7617); undefined when there is no such line, or it is in another scheme. */
+/**
+ * Reads the credentials of the Basic scheme (RFC 7617).
+ *
+ * @returns undefined if there are none in that scheme
+ */
 function credentialsIn(fields: readonly string[]): Credentials | 'broken' | undefined {
   let found: Credentials | undefined;
   for (const field of fields) {
-    // No blank before the colon, no folded lines: RFC 9112 section 5.1 and 5.2.
+    // RFC 9112, sections 5.1 and 5.2: no blank before the colon, and no folded lines.
     const [, name, value = ''] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/s.exec(field) ?? [];
     if (name === undefined) return 'broken';
     if (name.toLowerCase() !== 'proxy-authorization') continue;
@@ -136,14 +137,14 @@ function credentialsIn(fields: readonly string[]): Credentials | 'broken' | unde
   return found;
 }
 
-function failed(status: Status, why: string, fields = ''): ProxyStep {
+function failed(status: number, why: string, fields = ''): ProxyStep {
   return { kind: 'failed', answer: answer(status, why, fields), why };
 }
 
-function answer(status: Status, text: string, fields = ''): Uint8Array {
+function answer(status: number, text: string, fields = ''): Uint8Array {
   const body = Buffer.from(`${text}\n`);
   const head =
-    `HTTP/1.1 ${status} ${STATUS[status]}\r\n${fields}Connection: close\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields}Connection: close\r\n` +
     `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n\r\n`;
   return Buffer.concat([latin1(head), body]);
 }

@@ -1,18 +1,19 @@
 import type { Socket } from 'node:net';
-import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/timer.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import { Pipe } from '../pipe.js';
-import { resetSocket } from '../reset_socket.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';
+import { resetSocket } from '../tcp_socket.js';
 import { HttpConnectHandshake } from './http_connect.js';
 import type { Authorize, ProxyHandshake, ProxyStep } from './proxy_handshake.js';
 import { SOCKS5, SocksHandshake } from './socks.js';
 
-/** How long a client may take to say what it wants, in milliseconds. */
+/** How long a client's handshake may take, in milliseconds. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** How long a client that was refused may keep its connection open, in milliseconds. */
+/** How long a refused client may keep its connection open, in milliseconds. */
 const LINGER_MS = 2_000;
 
 export interface ProxyClientOptions {
@@ -20,20 +21,20 @@ export interface ProxyClientOptions {
   readonly gate: StreamGate;
   readonly timers: Timers;
   readonly authorize: Authorize | undefined;
-  /** It is half-open no more: joined to a stream, waiting for one, refused or gone. Called once. */
-  readonly onAsked: () => void;
+  /** Called once, when the client has a stream, waits for one, was refused or is gone. */
+  readonly onHandshakeOver: () => void;
   readonly onRefused: (target: HostPort, reason: Reason, text: string) => void;
-  /** It said nothing that we understand, or not in time. */
+  /** Called when the handshake fails or takes too long. */
   readonly onFailed: (why: string) => void;
 }
 
-/** One client of the proxy: what it wants, the stream to it, and the answer in the client's own protocol. */
+/** One client of the proxy: reads its request, opens the stream, and answers in the client's own protocol. */
 export class ProxyClient {
   readonly #options: ProxyClientOptions;
   readonly #socket: Socket;
   #handshake: ProxyHandshake | undefined;
-  #timer: TimerHandle | undefined;
-  #asked = false;
+  readonly #timer: Timer;
+  #handshakeOver = false;
   #heardMs: number;
   #wish: StreamWish | undefined;
   #stream: MuxStream | undefined;
@@ -42,7 +43,10 @@ export class ProxyClient {
     this.#options = options;
     this.#socket = options.socket;
     this.#heardMs = options.timers.nowMs();
-    this.#startTimer(HANDSHAKE_TIMEOUT_MS, () => this.#fail('did not say in time what it wants'));
+    this.#timer = new Timer(options.timers);
+    this.#timer.set(HANDSHAKE_TIMEOUT_MS, () =>
+      this.#fail(`sent no complete request within ${HANDSHAKE_TIMEOUT_MS / 1000} s`),
+    );
     this.#socket
       .on('data', this.#onData)
       .on('end', this.#onEnd)
@@ -50,12 +54,12 @@ export class ProxyClient {
       .on('error', this.#onError);
   }
 
-  /** When it last sent something, or was accepted. */
+  /** When the client last sent something, or was accepted, on the clock of the timers. */
   get heardMs(): number {
     return this.#heardMs;
   }
 
-  /** Resets a client that has no stream yet. */
+  /** Resets the connection. For a client that has no stream yet. */
   abort(): void {
     resetSocket(this.#socket);
   }
@@ -85,7 +89,7 @@ export class ProxyClient {
     this.#stopReading();
     this.#socket.pause();
     if (step.rest.length > 0) this.#socket.unshift(step.rest);
-    this.#tellAsked();
+    this.#endHandshake();
     this.#open(handshake, step.target);
   }
 
@@ -126,12 +130,15 @@ export class ProxyClient {
     this.#options.gate.open(this.#wish);
   }
 
-  /** Says the last word, and lets the client read it: a connection closed with bytes unread is a reset. */
+  /**
+   * Sends the last answer, and reads on so that the client gets it: closing with bytes unread would be a
+   * reset.
+   */
   #finish(answer: Uint8Array): void {
     this.#stopReading();
-    this.#tellAsked();
+    this.#endHandshake();
     if (this.#socket.destroyed) return;
-    this.#startTimer(LINGER_MS, () => this.#socket.destroy());
+    this.#timer.set(LINGER_MS, () => this.#socket.destroy());
     this.#socket.end(answer);
     this.#socket.resume();
   }
@@ -141,35 +148,25 @@ export class ProxyClient {
     resetSocket(this.#socket);
   }
 
-  #startTimer(delayMs: number, callback: () => void): void {
-    this.#stopTimer();
-    this.#timer = this.#options.timers.set(callback, delayMs);
-  }
-
-  #stopTimer(): void {
-    if (this.#timer !== undefined) this.#options.timers.clear(this.#timer);
-    this.#timer = undefined;
-  }
-
   #stopReading(): void {
-    this.#stopTimer();
+    this.#timer.clear();
     this.#socket.off('data', this.#onData).off('end', this.#onEnd);
   }
 
-  #tellAsked(): void {
-    if (this.#asked) return;
-    this.#asked = true;
-    this.#options.onAsked();
+  #endHandshake(): void {
+    if (this.#handshakeOver) return;
+    this.#handshakeOver = true;
+    this.#options.onHandshakeOver();
   }
 
-  /** The socket is the pipe's. */
+  /** Leaves the socket to the pipe, or to nobody. */
   #letGo(): void {
     this.#wish = undefined;
     this.#stream = undefined;
     this.#socket.off('close', this.#onClose).off('error', this.#onError);
   }
 
-  /** Before its request was whole. */
+  /** The client ended before its request was complete. */
   readonly #onEnd = (): void => {
     this.#socket.destroy();
   };
@@ -180,7 +177,7 @@ export class ProxyClient {
 
   readonly #onClose = (): void => {
     this.#stopReading();
-    this.#tellAsked();
+    this.#endHandshake();
     if (this.#wish !== undefined) this.#options.gate.forget(this.#wish);
     this.#stream?.reset('cancelled');
     this.#letGo();

@@ -1,40 +1,62 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { hostText, readHost } from '../../core/host.js';
+import type { ProxyCredentials } from '../../core/proxy.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/endpoint.js';
 
-/** What a client of the proxy has got so far. `answer` goes to it, may be empty, and is never sent twice. */
+/**
+ * The result of a client's bytes so far. `answer` is for the client; it may be empty, and is given only once.
+ */
 export type ProxyStep =
   | { readonly kind: 'more'; readonly answer: Uint8Array }
-  /** `rest`: what came after the request, for the target. The client still waits for its answer. */
+  /**
+   * The request is complete. `rest` is what followed it, for the target. The client still waits for its
+   * answer.
+   */
   | {
       readonly kind: 'target';
       readonly answer: Uint8Array;
       readonly target: HostPort;
       readonly rest: Uint8Array;
     }
-  /** After `answer` the connection ends. `why` is for the log. */
+  /** Send `answer`, then end the connection. `why` is for the log. */
   | { readonly kind: 'failed'; readonly answer: Uint8Array; readonly why: string };
 
-/** How a client of a proxy says what it wants, and hears what became of it. It reads no socket. */
+/** One client's proxy protocol, without any I/O: reads the request, and words the answers. */
 export interface ProxyHandshake {
-  /** Takes the next bytes of the client; not to be called after `target` or `failed`. */
+  /** Takes the client's next bytes. Do not call it after `target` or `failed`. */
   take(bytes: Uint8Array): ProxyStep;
-  /** For the client, once the target is there. */
+  /** Returns what to tell the client when the target is connected. */
   opened(): Uint8Array;
-  /** For the client, when the target is not to be had. */
+  /** Returns what to tell the client when the target cannot be reached. */
   refused(reason: Reason, text: string): Uint8Array;
 }
 
-/** Whether a client that names these may use the proxy; undefined: nobody is asked. */
+/** Tells whether a client with this user name and password may use the proxy. */
 export type Authorize = (user: Uint8Array, password: Uint8Array) => boolean;
+
+/** Compares credentials in constant time, so that the time says nothing about what was wrong. */
+export function authorizer({ user, password }: ProxyCredentials): Authorize {
+  const wantedUser = digest(Buffer.from(user));
+  const wantedPassword = digest(Buffer.from(password));
+  return (givenUser, givenPassword) => {
+    const isUser = timingSafeEqual(digest(givenUser), wantedUser);
+    const isPassword = timingSafeEqual(digest(givenPassword), wantedPassword);
+    return isUser && isPassword;
+  };
+}
+
+function digest(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
 
 export const NO_BYTES = new Uint8Array(0);
 
-/** The target that a client named, or in words what is wrong with it. */
+/** Checks the target that a client has named. @returns the target, or what is wrong with it */
 export function targetOf(host: string, port: number): HostPort | string {
   const read = readHost(host);
   if (typeof read === 'string') return `the host ${read}`;
-  if (!Number.isInteger(port) || port < 1 || port > 0xffff) return 'the port is not one from 1 to 65535';
+  if (!Number.isInteger(port) || port < 1 || port > 0xffff) return 'the port is not a number from 1 to 65535';
   return { host: hostText(read), port };
 }
 

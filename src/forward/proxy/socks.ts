@@ -9,13 +9,13 @@ import {
   targetOf,
 } from './proxy_handshake.js';
 
-// SOCKS version 5, RFC 1928, with the user name and password of RFC 1929.
+// SOCKS version 5 (RFC 1928), with user name and password (RFC 1929).
 
 export const SOCKS5 = 5;
 const NO_AUTH = 0;
 const USER_PASSWORD = 2;
 const NO_METHOD = 0xff;
-/** Version of RFC 1929's own little protocol. */
+/** The version of the sub-negotiation in RFC 1929. */
 const AUTH_VERSION = 1;
 const CONNECT = 1;
 const IPV4 = 1;
@@ -27,7 +27,7 @@ const FAILED = 1;
 const NOT_ALLOWED = 2;
 const HOST_UNREACHABLE = 4;
 const REFUSED = 5;
-/** What other proxies say, too, of a target that does not answer. */
+/** Other proxies also say this of a target that does not answer. */
 const TTL_EXPIRED = 6;
 const BAD_COMMAND = 7;
 const BAD_ADDRESS_TYPE = 8;
@@ -41,13 +41,15 @@ const REPLIES: Partial<Readonly<Record<Reason, number>>> = {
 };
 
 type Phase = 'greeting' | 'password' | 'request';
-/** What a whole message leads to; undefined: it is not there yet. */
+/** The result of one message; undefined while it is incomplete. */
 type Turn =
   | { readonly kind: 'next'; readonly bytes: number; readonly phase: Phase; readonly answer: Uint8Array }
   | Exclude<ProxyStep, { kind: 'more' }>
   | undefined;
 
-/** The server's side of one SOCKS5 client, up to its request. Keeps no more than one message, 513 bytes. */
+/**
+ * The proxy's side of the handshake with one SOCKS5 client. Holds at most one message, which is 513 bytes.
+ */
 export class SocksHandshake implements ProxyHandshake {
   readonly #authorize: Authorize | undefined;
   #phase: Phase = 'greeting';
@@ -60,7 +62,7 @@ export class SocksHandshake implements ProxyHandshake {
   take(bytes: Uint8Array): ProxyStep {
     this.#held = joined(this.#held, bytes);
     let answer: Uint8Array = NO_BYTES;
-    // A client may send all it has to say at once.
+    // A client may send all of its messages at once.
     for (;;) {
       const turn = this.#turn(this.#held);
       if (turn === undefined) return { kind: 'more', answer };
@@ -86,7 +88,8 @@ export class SocksHandshake implements ProxyHandshake {
 
   #greeting([version, methods, ...rest]: Uint8Array): Turn {
     if (version === undefined) return undefined;
-    if (version !== SOCKS5) return failed(NO_BYTES, `SOCKS version ${version}; only 5 is spoken`);
+    if (version !== SOCKS5)
+      return failed(NO_BYTES, `SOCKS version ${version} is not supported; use version 5`);
     if (methods === undefined || rest.length < methods) return undefined;
     const method = this.#authorize === undefined ? NO_AUTH : USER_PASSWORD;
     if (!rest.slice(0, methods).includes(method)) {
@@ -101,7 +104,8 @@ export class SocksHandshake implements ProxyHandshake {
     const [version, userBytes] = held;
     if (version === undefined) return undefined;
     const refusal = Uint8Array.of(AUTH_VERSION, 1);
-    if (version !== AUTH_VERSION) return failed(refusal, `authentication of version ${version}`);
+    if (version !== AUTH_VERSION)
+      return failed(refusal, `authentication version ${version} is not supported`);
     if (userBytes === undefined) return undefined;
     const passwordAt = 2 + userBytes + 1;
     const passwordBytes = held[passwordAt - 1];
@@ -118,16 +122,17 @@ export class SocksHandshake implements ProxyHandshake {
   }
 }
 
-/** Version, command, a reserved byte, type of the address, address, port. */
+/** Reads a request: version, command, reserved byte, address type, address, port. */
 function request(held: Uint8Array): Turn {
   const [version, command, , type] = held;
   if (version === undefined) return undefined;
-  if (version !== SOCKS5) return failed(reply(FAILED), `a request of version ${version}`);
+  if (version !== SOCKS5) return failed(reply(FAILED), `a request of SOCKS version ${version}`);
   if (command === undefined) return undefined;
-  if (command !== CONNECT) return failed(reply(BAD_COMMAND), `command ${command}; only CONNECT is served`);
+  if (command !== CONNECT)
+    return failed(reply(BAD_COMMAND), `command ${command} is not supported; use CONNECT`);
   if (type === undefined) return undefined;
   if (type !== IPV4 && type !== NAME && type !== IPV6) {
-    return failed(reply(BAD_ADDRESS_TYPE), `an address of type ${type}`);
+    return failed(reply(BAD_ADDRESS_TYPE), `address type ${type} is not supported`);
   }
   const from = type === NAME ? 5 : 4;
   const addressBytes = type === IPV4 ? IPV4_BYTES : type === IPV6 ? IPV6_BYTES : held[4];
@@ -141,11 +146,11 @@ function request(held: Uint8Array): Turn {
 }
 
 function hostIn(type: number, bytes: Uint8Array): string {
-  // One character a byte: what is not ASCII is refused as a host.
+  // One character for each byte. Hosts that are not ASCII are rejected later.
   return type === NAME ? String.fromCharCode(...bytes) : ipText(bytes);
 }
 
-/** Where the target is seen from is not told: it is the far end's address. */
+/** The bound address in the reply is always zero: the real one is an address of the far end. */
 function reply(code: number): Uint8Array {
   return Uint8Array.of(SOCKS5, code, 0, IPV4, 0, 0, 0, 0, 0, 0);
 }

@@ -1,42 +1,43 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { Timers } from '../../core/clock.js';
 import type { DescriptorShare } from '../../core/descriptors.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import { parseAddress } from '../../core/ip.js';
 import { SESSION_WAIT_MS } from '../../core/limits.js';
 import type { Logger } from '../../core/logger.js';
+import { Timer } from '../../core/timer.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
-import { boundAddress } from '../bound_address.js';
+import { boundAddress } from '../listen.js';
 import { Pipe } from '../pipe.js';
-import { turnAway } from '../reset_socket.js';
-import { TCP_OPTIONS } from '../tcp_options.js';
+import { TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 
 export interface ReversePortOptions {
-  /** A numeric address; port 0: the system chooses. */
+  /** A numeric address. The system chooses a port for port 0. */
   readonly bind: HostPort;
+  /** Tells whether the rules still allow the port. */
   readonly isPermitted: () => boolean;
-  /** How the peer is named in the log. */
+  /** The peer's name in the log. */
   readonly peer: string;
-  /** What the port and its connections may use. */
+  /** File descriptors for the port and its connections. */
   readonly descriptors: DescriptorShare;
   readonly logger: Logger;
   readonly timers: Timers;
   readonly onOpen: (local: HostPort) => void;
-  /** Called once. @param local where it listened; undefined when it came to nothing */
+  /** Called once, when the port is closed. @param local where it listened; undefined if it never did */
   readonly onOver: (local: HostPort | undefined) => void;
 }
 
 /**
- * A port that a peer has had opened: each connection to it becomes a stream of the kind `accepted`, in
- * the session that asked. Connections that are open outlive the port, and end with the session.
+ * One port that listens for a peer. Each connection to it becomes an `accepted` stream in the session that
+ * asked for the port. Open connections outlive the port and end with the session.
  */
 export class ReversePort {
   readonly #options: ReversePortOptions;
   readonly #server: Server;
-  /** Each cuts one connection. */
+  /** One function for each connection, which cuts it. */
   readonly #connections = new Set<() => void>();
   #local: HostPort | undefined;
   #stream: MuxStream | undefined;
@@ -47,12 +48,12 @@ export class ReversePort {
     this.#server = createServer(TCP_OPTIONS);
   }
 
-  /** Where it listens; undefined before. */
+  /** Where the port listens; undefined until it does. */
   get local(): HostPort | undefined {
     return this.#local;
   }
 
-  /** Starts to listen, and answers the request with how that went; to be called once. */
+  /** Starts to listen, then answers the request. Call it once. */
   open(request: OpenRequest): void {
     const { bind, descriptors } = this.#options;
     const server = this.#server;
@@ -78,23 +79,23 @@ export class ReversePort {
       }
       server.removeAllListeners('error').on('error', (error) => {
         if (descriptors.note(error)) return;
-        this.#log('warn', `${printHostPort(bind)}: a connection could not be accepted`, { error });
+        this.#log('warn', 'cannot accept a connection', { error });
       });
       this.#listening(request);
     });
   }
 
-  /** Tells the peer why, and listens no more. */
+  /** Closes the port and tells the peer why. */
   close(reason: Reason): void {
     if (this.#closed) return;
     this.#stream?.reset(reason);
     this.#over();
   }
 
-  /** Closes the port when it is no longer allowed, and cuts what came by it. */
+  /** Closes the port and cuts its connections if the rules no longer allow it. */
   recheck(): void {
     if (this.#closed || this.#options.isPermitted()) return;
-    this.#log('warn', 'a port was closed: the rules no longer allow it');
+    this.#log('warn', 'closed a port that the rules no longer allow');
     for (const cut of [...this.#connections]) cut();
     this.close('not-allowed');
   }
@@ -102,14 +103,14 @@ export class ReversePort {
   #listening(request: OpenRequest): void {
     const { port } = boundAddress(this.#server, this.#options.bind);
     if (!this.#options.isPermitted()) {
-      // The rules have changed while it was opened.
-      request.refuse('not-allowed', 'this port may no longer be listened at');
+      // The rules have changed in the meantime.
+      request.refuse('not-allowed', 'listening on this port is no longer allowed');
       this.#over();
       return;
     }
     try {
       this.#stream = request.accept({
-        // The peer has nothing to say on this stream.
+        // The peer must not send anything on this stream.
         onData: () => this.close('protocol-error'),
         onEnd: () => this.close('cancelled'),
         onReset: () => this.#over(),
@@ -132,14 +133,10 @@ export class ReversePort {
       turnAway(socket);
       return;
     }
-    let unanswered: TimerHandle | undefined;
-    const answered = (): void => {
-      if (unanswered !== undefined) timers.clear(unanswered);
-      unanswered = undefined;
-    };
+    const unanswered = new Timer(timers);
     const pipe: Pipe = new Pipe(socket, {
       onOver: () => {
-        answered();
+        unanswered.clear();
         this.#connections.delete(cut);
       },
     });
@@ -155,23 +152,23 @@ export class ReversePort {
         { kind: 'accepted', listener, host, port: remotePort },
         {
           ...pipe.opening((reason, text) =>
-            this.#log('info', `the peer did not take a connection: ${text === '' ? reason : text}`),
+            this.#log('info', `the peer refused a connection: ${text === '' ? reason : text}`),
           ),
           onOpened: () => {
-            answered();
+            unanswered.clear();
             pipe.flow();
           },
         },
       );
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
-      this.#log('warn', `a connection was turned away: ${error.message}`);
+      this.#log('warn', `turned a connection away: ${error.message}`);
       pipe.abort();
       return;
     }
     this.#connections.add(cut);
-    // Also for a peer that is away: who connects is not to wait for as long as its streams do.
-    unanswered = timers.set(() => end('timeout'), SESSION_WAIT_MS);
+    // Streams wait longer than this for an absent peer. A client that has just connected should not.
+    unanswered.set(SESSION_WAIT_MS, () => end('timeout'));
     pipe.attach(stream);
   }
 
@@ -188,26 +185,28 @@ export class ReversePort {
   }
 }
 
-/** Why a port could not be opened, and what whoever asked can do. */
+/** Returns why a port cannot be opened, and what the peer can do about it. */
 function listenFailure(error: unknown): readonly [Reason, string] {
   const exhausted = exhaustionOf(error);
-  if (exhausted !== undefined)
-    return [
-      'limit',
-      `could not be opened: the far end has ${exhausted}; try again when connections have closed`,
-    ];
+  if (exhausted !== undefined) {
+    const remedy = 'try again when some connections have closed';
+    return ['limit', `cannot be opened: the far end has ${exhausted}; ${remedy}`];
+  }
   const code = errnoOf(error) ?? 'failed';
   switch (code) {
     case 'EADDRINUSE':
       return ['busy', 'is in use at the far end; ask for another port'];
     case 'EACCES':
     case 'EPERM':
-      return ['not-allowed', 'is not for the user of the far end to listen at; ask for a port from 1024 on'];
+      return [
+        'not-allowed',
+        'cannot be opened: the far end may not use this port; ask for a port above 1023',
+      ];
     case 'EADDRNOTAVAIL':
     case 'EAFNOSUPPORT':
     case 'EINVAL':
-      return ['unreachable', `is no address of the far end (${code}); leave the bind address out`];
+      return ['unreachable', `is not an address of the far end (${code}); leave out the bind address`];
     default:
-      return ['internal', `could not be opened at the far end (${code})`];
+      return ['internal', `cannot be opened at the far end (${code})`];
   }
 }

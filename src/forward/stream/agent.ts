@@ -3,10 +3,9 @@ import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions, type Reque
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../rules/endpoint.js';
 
-/** Has the far end dial. */
 type Dial = (target: Endpoint) => Duplex;
 
-/** An agent for `node:http` whose connections the far end dials: its names are the far end's names. */
+/** An agent for `node:http` whose connections the far end dials. The far end also resolves the host names. */
 export class TunnelAgent extends Agent {
   readonly #dial: Dial;
 
@@ -20,7 +19,10 @@ export class TunnelAgent extends Agent {
   }
 }
 
-/** The same for `node:https`: TLS is spoken from here to the target, through the tunnel. */
+/**
+ * An agent for `node:https` whose connections the far end dials. TLS runs end to end, from here to the
+ * target.
+ */
 export class TunnelHttpsAgent extends HttpsAgent {
   readonly #dial: Dial;
 
@@ -30,7 +32,7 @@ export class TunnelHttpsAgent extends HttpsAgent {
   }
 
   override createConnection(options: RequestOptions): Duplex | null | undefined {
-    // Node's own makes the TLS, and keeps its sessions; the types do not know that it takes a socket.
+    // Node.js's own agent adds TLS and caches its sessions. Its types do not say that it takes a socket.
     const overSocket: RequestOptions & { readonly socket: Duplex } = {
       ...options,
       socket: this.#dial(endpointOf(options, 443)),

@@ -1,6 +1,9 @@
 import { REASONS, type Reason } from '../../mux/wire/reasons.js';
 
-/** What a `net.Socket` would have said. The others are ECONNRESET, or ECONNABORTED when our own end closed. */
+/**
+ * Codes that a `net.Socket` would give. All other reasons are ECONNRESET, or ECONNABORTED when this end
+ * closed.
+ */
 const DIAL_CODES: Partial<Readonly<Record<Reason, string>>> = {
   refused: 'ECONNREFUSED',
   unreachable: 'EHOSTUNREACH',
@@ -12,15 +15,19 @@ const DIAL_CODES: Partial<Readonly<Record<Reason, string>>> = {
   unsupported: 'EAFNOSUPPORT',
 };
 
-/** Why a dialled stream came to nothing, or was cut short, in the words of `net.Socket`. */
+/**
+ * The error of a dialled stream that was refused or cut short. It has the `code` that a `net.Socket` would
+ * have.
+ */
 export class DialError extends Error {
   override readonly name = 'DialError';
-  /** `ECONNREFUSED`, `ECONNRESET` and so on. */
+  /** For example `ECONNREFUSED` or `ECONNRESET`. */
   readonly code: string;
+  /** `connect` for a stream that never opened, `read` for one that was cut short. */
   readonly syscall: 'connect' | 'read';
-  /** What the tunnel calls it. */
+  /** The tunnel's own name for what happened; a key of `REASONS`. */
   readonly reason: Reason;
-  /** What the far end says, or what the reason means, for people. */
+  /** For people: what the far end says, or what the reason means. */
   readonly detail: string;
 
   constructor(syscall: 'connect' | 'read', target: string, reason: Reason, text = '') {
@@ -31,7 +38,8 @@ export class DialError extends Error {
     this.code = code;
     this.syscall = syscall;
     this.reason = reason;
-    // The far end says what its rules deny and what would allow it, and our own end says why it gave up.
+    // In these two cases the text is complete: what the rules deny and what would allow it, or why this end
+    // gave up.
     const isWhole = reason === 'not-allowed' || reason === 'cancelled';
     this.detail = text === '' ? sentence : isWhole ? text : `${text} (${sentence})`;
   }

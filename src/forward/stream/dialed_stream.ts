@@ -10,20 +10,23 @@ export interface DialedStreamOptions extends Pick<TunnelStreamOptions, 'allowHal
   readonly gate: StreamGate;
   readonly timers: Timers;
   readonly target: TcpTarget | PathTarget;
-  /** Milliseconds to wait for a session with the peer; Infinity: as long as it takes. Default: the gate's. */
+  /**
+   * How long to wait for a session with the peer, in milliseconds; Infinity for no limit. Default: the gate's
+   * wait.
+   */
   readonly sessionWaitMs?: number;
-  /** Destroys the stream with an AbortError. */
+  /** Destroys the stream with an AbortError when aborted. */
   readonly signal?: AbortSignal;
-  /** Why this stream cannot be opened: it emits this error instead, as a socket that fails to connect does. */
+  /** Set if the stream cannot be opened: it emits this error, like a socket that fails to connect. */
   readonly failure?: Error | undefined;
 }
 
-/** A target, as errors name it. */
+/** Returns the name of a target in errors. */
 export function nameOfTarget(target: Endpoint): string {
   return isPath(target) ? target.path : `${target.host} port ${target.port}`;
 }
 
-/** A connection that the far end dials for us. */
+/** A stream to a target that the far end dials. */
 export class DialedStream extends TunnelStream {
   override readonly remoteAddress: string | undefined;
   override readonly remotePort: number | undefined;
@@ -46,7 +49,7 @@ export class DialedStream extends TunnelStream {
       expectMany(signal);
       addAbortSignal(signal, this);
     }
-    // Whoever dials listens to the events only after this.
+    // The caller can listen to events only after the constructor returns.
     process.nextTick(() => {
       if (this.destroyed) return;
       if (failure === undefined) this.#gate.open(this.#wish);

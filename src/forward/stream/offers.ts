@@ -3,23 +3,26 @@ import { LOCALHOST, readHost } from '../../core/host.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { ExposedPorts } from '../../rules/expose.js';
 
-/** A name and a port that lead to this process itself, and to no address: nobody resolves or dials them. */
+/** A name and port that lead to this program instead of an address. They are never resolved or dialled. */
 export interface Offer extends HostPort {
-  /** Whether our direction of its streams stays open when the far end has ended. Default false, as of `net.createServer`. */
+  /**
+   * Keeps our direction of a stream open after the far end has ended. Default: false, as for
+   * `net.createServer`.
+   */
   readonly allowHalfOpen?: boolean;
 }
 
-/** What a listener serves by itself. */
+/** The names and ports that a listener serves by itself. */
 export class Offers {
   readonly #offers = new Map<string, Offer>();
 
-  /** @throws {TunnelError} ERR_ADDRESS_INVALID for what is no name or no port */
+  /** @throws {TunnelError} ERR_ADDRESS_INVALID for an invalid name or port */
   constructor(offers: readonly Offer[] = []) {
     for (const offer of offers) {
       const host = readHost(offer.host);
       if (typeof host === 'string') throw invalid(offer, `its host ${host}`);
       if (host.kind === 'address' || host.name === LOCALHOST) {
-        throw invalid(offer, 'addresses and localhost are dialled; give it a name of its own');
+        throw invalid(offer, 'IP addresses and localhost are always dialled; choose another name');
       }
       if (!Number.isInteger(offer.port) || offer.port < 1 || offer.port > 0xffff) {
         throw invalid(offer, 'its port must be a number from 1 to 65535');
@@ -28,7 +31,7 @@ export class Offers {
     }
   }
 
-  /** The rules that open them to all who have no rules of their own. */
+  /** The rules that open the offers to every peer without rules of its own. */
   get rules(): ExposedPorts[] {
     return [...this.#offers.values()].map(({ host, port }) => ({
       host: { kind: 'name', name: host },
@@ -36,7 +39,7 @@ export class Offers {
     }));
   }
 
-  /** What was offered by the name that a peer asks for; undefined: nothing, it is to be dialled. */
+  /** Returns the offer that a peer asks for; undefined if the target has to be dialled. */
   find({ host, port }: HostPort): Offer | undefined {
     if (this.#offers.size === 0) return undefined;
     const read = readHost(host);

@@ -1,26 +1,30 @@
 import type { Timers } from '../../core/clock.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { OpenRequest } from '../../mux/stream/stream_api.js';
+import type { Reason } from '../../mux/wire/reasons.js';
 import type { TargetRules } from '../../rules/allow.js';
-import { DenialLog } from '../denial_log.js';
-import type { ServeCounts } from '../exit/serve.js';
+import type { HostPort } from '../../rules/endpoint.js';
+import { DenialLog, type ServeCounts } from '../serve_log.js';
 import type { Offer } from './offers.js';
-import { ServedStream } from './served_stream.js';
+import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
 
 export interface StreamServerOptions {
-  /** How the peer is named in the log. */
+  /** The peer's name in the log. */
   readonly peer: string;
-  /** Asked before each stream, and when they have changed. */
+  /** Asked before each stream, and again by {@link StreamServer.recheck}. */
   readonly rules: Pick<TargetRules, 'permitsName'>;
   readonly timers: Timers;
   /** Default: silent. */
   readonly logger?: Logger;
-  /** Whether anybody takes streams now. */
+  /** Tells whether the program takes streams now. */
   readonly hasHandler: () => boolean;
   readonly onStream: (stream: ServedStream, offer: Offer) => void;
 }
 
-/** Answers the requests of one peer for what this process offers: with a stream, or with why there is none. */
+/**
+ * Answers one peer's requests for offers of this program: gives the program a stream, or refuses with the
+ * reason.
+ */
 export class StreamServer {
   readonly #options: StreamServerOptions;
   readonly #logger: Logger;
@@ -40,23 +44,26 @@ export class StreamServer {
     return { opened: this.#opened, denied: this.#denials.count, limited: 0, failed: this.#failed };
   }
 
-  /** Returns at once. Also for datagrams, which are never offered: the name is still not to be resolved. */
+  /**
+   * Answers the request later; returns at once. Also refuses datagrams, so that nobody resolves the offer's
+   * name.
+   */
   handle(request: OpenRequest, offer: Offer): void {
-    // Not inside the session: what a handler throws would be a loss for other streams.
+    // Outside the session's call, because an error that a handler throws there would harm other streams.
     process.nextTick(() => this.#answer(request, offer));
   }
 
-  /** The rules have changed: cuts the streams that they no longer allow. */
+  /** Cuts the streams that the rules no longer allow. Call it when the rules have changed. */
   recheck(): void {
     const { rules, peer } = this.#options;
     for (const [stream, { host, port }] of [...this.#open]) {
       if (rules.permitsName(host, port)) continue;
-      this.#logger.log('warn', 'a connection was cut: the rules no longer allow it', { peer, host, port });
+      this.#logger.log('warn', 'cut a connection that the rules no longer allow', { peer, host, port });
       stream.cut('not-allowed');
     }
   }
 
-  /** Refuses what comes. Open streams end with their session. */
+  /** Refuses new requests. Open streams end with their session. */
   close(): void {
     this.#closed = true;
   }
@@ -68,12 +75,13 @@ export class StreamServer {
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
     } else if (!rules.permitsName(host, port)) {
-      const text = `${host} port ${port} is not exposed; its owner can allow it with --expose ${host}:${port}`;
+      const hint = `the listener's owner can allow it with --expose ${host}:${port}`;
+      const text = `${host} port ${port} is not exposed; ${hint}`;
       request.refuse('not-allowed', text);
       this.#denials.denied(text, { peer: this.#options.peer });
     } else if (request.target.kind === 'udp') {
       this.#failed++;
-      request.refuse('refused', `${host} port ${port} takes connections, and no datagrams`);
+      request.refuse('refused', `${host} port ${port} takes connections, not datagrams`);
     } else if (hasHandler()) {
       const stream = new ServedStream({ request, timers, offered: { host, port }, allowHalfOpen });
       this.#opened++;
@@ -82,7 +90,38 @@ export class StreamServer {
       onStream(stream, offer);
     } else {
       this.#failed++;
-      request.refuse('refused', `${host} port ${port}: nobody there takes connections now`);
+      request.refuse('refused', `${host} port ${port}: no program takes connections there now`);
     }
+  }
+}
+
+interface ServedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'> {
+  readonly request: OpenRequest;
+  readonly timers: Timers;
+  /** The offer that was asked for. */
+  readonly offered: HostPort;
+}
+
+/** A stream that the far end asked for and that ends in this program. */
+export class ServedStream extends TunnelStream {
+  override readonly localAddress: string;
+  override readonly localPort: number;
+  readonly #cut: (reason: Reason) => void;
+
+  /** Accepts the request. @throws {TunnelError} ERR_STREAM_RESET if the peer has cancelled it */
+  constructor(options: ServedStreamOptions) {
+    const { request, offered } = options;
+    super({ ...options, target: `${offered.host} port ${offered.port}`, isOpen: true });
+    this.localAddress = offered.host;
+    this.localPort = offered.port;
+    const stream = request.accept(this.streamHandlers());
+    this.attach(stream);
+    this.#cut = (reason) => stream.reset(reason);
+  }
+
+  /** Ends the stream at once, and tells the far end why. */
+  cut(reason: Reason): void {
+    this.#cut(reason);
+    this.destroy();
   }
 }

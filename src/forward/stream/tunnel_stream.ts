@@ -1,62 +1,68 @@
 import { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
-import type { TimerHandle, Timers } from '../../core/clock.js';
+import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/timer.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { DialError } from './dial_error.js';
 
 export interface TunnelStreamOptions {
   readonly timers: Timers;
-  /** How the other side is called in errors. */
+  /** The name of the other side in errors. */
   readonly target: string;
   /** False for a stream whose target has yet to be dialled. */
   readonly isOpen: boolean;
-  /** Whether our direction stays open when the far end has ended. Default false, as of `net.connect`. */
+  /** Keeps our direction open after the far end has ended. Default: false, as for `net.connect`. */
   readonly allowHalfOpen?: boolean;
 }
 
 type WriteDone = (error?: Error | null) => void;
 
-/** After our end, how long the other one may leave its own open. Source: Linux's tcp_fin_timeout. */
+/**
+ * How long the far end may leave its direction open after ours has ended. Source: Linux's tcp_fin_timeout.
+ */
 const LINGER_MS = 60_000;
 
 /**
- * A connection through the tunnel as a stream of this process, with the face of a `net.Socket`. Events
- * beside a Duplex's own: `timeout`, and of one that was dialled `connect` and `ready` when the target is there.
+ * A connection through the tunnel. It behaves like a `net.Socket`. Beside the events of a Duplex it emits
+ * `timeout`, and a dialled stream emits `connect` and `ready` when the target is connected. A stream that
+ * fails is destroyed with a {@link DialError}.
  */
 export abstract class TunnelStream extends Duplex {
-  /** Of a host that was dialled, as it was asked for; undefined for a path, as of `net.Socket`. */
+  /** The host that was asked for, on a dialled stream; undefined for a path, as on a `net.Socket`. */
   readonly remoteAddress: string | undefined = undefined;
+  /** The port that was asked for, on a dialled stream; undefined for a path. */
   readonly remotePort: number | undefined = undefined;
-  /** Of a stream that we serve: the name and the port that were offered. */
+  /** The name that was offered, on a served stream. */
   readonly localAddress: string | undefined = undefined;
+  /** The port that was offered, on a served stream. */
   readonly localPort: number | undefined = undefined;
-  /** Bytes that came from the far end, and that were given to it. */
+  /** Bytes received from the far end. */
   bytesRead = 0;
+  /** Bytes handed to the tunnel for the far end. */
   bytesWritten = 0;
-  /** True until the target is there. */
+  /** True until the target is connected. */
   connecting: boolean;
-  /** Milliseconds of {@link setTimeout}; undefined while there is none. */
+  /** The idle time set by {@link setTimeout}, in milliseconds; undefined for none. */
   timeout: number | undefined;
   readonly #target: string;
-  readonly #timers: Timers;
   #stream: MuxStream | undefined;
-  /** Bytes that the stream was told are taken. */
+  /** Bytes whose credit has gone back to the far end. */
   #takenBytes = 0;
-  /** What waits until the target is there. */
+  /** The write or end that waits until the target is connected. */
   #onConnected: (() => void) | undefined;
   #onDrained: WriteDone | undefined;
   #ended = false;
-  #timer: TimerHandle | undefined;
+  readonly #timer: Timer;
 
   protected constructor({ timers, target, isOpen, allowHalfOpen = false }: TunnelStreamOptions) {
     super({ allowHalfOpen });
-    this.#timers = timers;
+    this.#timer = new Timer(timers);
     this.#target = target;
     this.connecting = !isOpen;
   }
 
-  /** The same as {@link connecting}, as of `net.Socket`. */
+  /** The same as {@link connecting}, as on a `net.Socket`. */
   get pending(): boolean {
     return this.connecting;
   }
@@ -67,18 +73,18 @@ export abstract class TunnelStream extends Duplex {
     return this.writable ? 'writeOnly' : 'closed';
   }
 
-  /** What `console.log` shows, instead of all that a Duplex has. */
+  /** Keeps `console.log` short, which would otherwise show all fields of a Duplex. */
   [inspect.custom](_depth: number, options: object): string {
     return `TunnelStream ${inspect(this.toJSON(), options)}`;
   }
 
-  /** What may be logged. */
+  /** Returns the fields that are useful in a log. */
   toJSON() {
     const { readyState, bytesRead, bytesWritten } = this;
     return { target: this.#target, readyState, bytesRead, bytesWritten };
   }
 
-  /** Emits `timeout` after so many milliseconds without a byte; 0 for never. It does no more. */
+  /** Emits `timeout` after `ms` milliseconds without a byte; 0 turns that off. The stream stays open. */
   setTimeout(ms: number, callback?: () => void): this {
     this.timeout = ms === 0 ? undefined : ms;
     if (callback !== undefined) {
@@ -89,25 +95,28 @@ export abstract class TunnelStream extends Duplex {
     return this;
   }
 
-  /** Destroys it once all that was written is on its way. */
+  /** Ends the stream, and destroys it once everything written has gone to the tunnel. */
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once('finish', () => this.destroy());
   }
 
-  /** The target sees a reset. */
+  /** Destroys the stream so that the target sees a reset. */
   resetAndDestroy(): this {
     this.#stream?.reset('reset');
     return this.destroy();
   }
 
-  /** It connects by itself. For clients that are given a `net.Socket` and then call this, as `pg` does. */
+  /**
+   * Does nothing: the stream connects by itself. Some clients that are given a socket call this, such as
+   * `pg`.
+   */
   connect(..._where: readonly unknown[]): this {
     return this;
   }
 
-  /** Has no meaning here, as the next four; they are for code that expects a `net.Socket`. */
+  /** Does nothing, like the next three methods. They exist for code that expects a `net.Socket`. */
   setNoDelay(_noDelay?: boolean): this {
     return this;
   }
@@ -124,12 +133,13 @@ export abstract class TunnelStream extends Duplex {
     return this;
   }
 
+  /** Always empty: a stream has no local address. */
   address(): Record<string, never> {
     return {};
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: WriteDone): void {
-    // The caller may use its buffer again as soon as we call back.
+    // A copy, because the caller may reuse its buffer as soon as we call back.
     this.#send(Buffer.from(chunk), done);
   }
 
@@ -145,7 +155,7 @@ export abstract class TunnelStream extends Duplex {
     });
   }
 
-  /** The consumer has room: what it has taken goes back as credit. */
+  /** The consumer has room. What it has taken goes back to the far end as credit. */
   override _read(): void {
     const takenBytes = this.bytesRead - this.readableLength;
     const bytes = takenBytes - this.#takenBytes;
@@ -157,7 +167,7 @@ export abstract class TunnelStream extends Duplex {
   override _destroy(error: Error | null, done: WriteDone): void {
     this.#onConnected = undefined;
     this.#onDrained = undefined;
-    this.#stopTimer();
+    this.#timer.clear();
     this.abandoned();
     const stream = this.#stream;
     if (stream !== undefined && !stream.isClosed) {
@@ -170,23 +180,23 @@ export abstract class TunnelStream extends Duplex {
     done(error);
   }
 
-  /** As a kernel closes a socket: our end is told, and bytes that still come are answered with a reset. */
+  /** Closes as a kernel closes a socket: sends our end, and answers bytes that still arrive with a reset. */
   #leave(stream: MuxStream): void {
     if (!this.#ended) stream.end();
     this.#ended = true;
     if (this.readableEnded) return;
-    this.#timer = this.#timers.set(() => stream.reset('cancelled'), LINGER_MS);
+    this.#timer.set(LINGER_MS, () => stream.reset('cancelled'));
   }
 
-  /** What carries it, from now on. */
+  /** Sets the mux stream that carries the bytes. */
   protected attach(stream: MuxStream): void {
     this.#stream = stream;
   }
 
-  /** It was destroyed: nobody waits for it any more. */
+  /** Called when the stream is destroyed. */
   protected abandoned(): void {}
 
-  /** For whoever opens or accepts what carries it. */
+  /** Returns the handlers to open or accept the mux stream with. */
   protected streamHandlers(): StreamHandlers {
     return {
       onOpened: () => {
@@ -201,21 +211,21 @@ export abstract class TunnelStream extends Duplex {
       onRefused: (reason, text) => this.#fail('connect', reason, text),
       onData: (chunk) => {
         if (this.destroyed) {
-          this.#stopTimer();
+          this.#timer.clear();
           this.#stream?.reset('reset');
           return;
         }
         this.bytesRead += chunk.length;
         this.#active();
-        // Whoever reads is called at once.
+        // `push` may call the reader at once.
         isolated(() => this.push(chunk));
       },
       onEnd: () => {
-        if (this.destroyed) this.#stopTimer();
+        if (this.destroyed) this.#timer.clear();
         else this.push(null);
       },
       onReset: (reason) => {
-        this.#stopTimer();
+        this.#timer.clear();
         this.#fail(this.connecting ? 'connect' : 'read', reason, '');
       },
       onDrain: () => {
@@ -246,21 +256,16 @@ export abstract class TunnelStream extends Duplex {
 
   #active(): void {
     if (this.destroyed) return;
-    this.#stopTimer();
+    this.#timer.clear();
     if (this.timeout === undefined) return;
-    this.#timer = this.#timers.set(() => {
-      this.#timer = undefined;
-      this.emit('timeout');
-    }, this.timeout);
-  }
-
-  #stopTimer(): void {
-    if (this.#timer !== undefined) this.#timers.clear(this.#timer);
-    this.#timer = undefined;
+    this.#timer.set(this.timeout, () => this.emit('timeout'));
   }
 }
 
-/** What a listener throws is an uncaught exception, as of a socket; to the session it would be a loss for other streams. */
+/**
+ * Makes what an event listener throws an uncaught exception, as for a socket. In the session it would harm
+ * other streams.
+ */
 function isolated(action: () => unknown): void {
   try {
     action();

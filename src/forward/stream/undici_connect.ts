@@ -2,27 +2,27 @@ import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Endpoint } from '../../rules/endpoint.js';
 
-/** What undici says of a connection that it wants. */
+/** The connection that undici asks for. */
 export interface UndiciTarget {
   readonly hostname: string;
   /** `http:` or `https:`. */
   readonly protocol: string;
-  /** Empty: the protocol's own. */
+  /** Empty for the default port of the protocol. */
   readonly port: string;
   readonly servername?: string | null | undefined;
 }
 
-/** The `connect` of an undici `Agent`, `Pool` or `Client`. */
+/** The `connect` option of an undici `Agent`, `Pool` or `Client`. */
 export type UndiciConnect = (
   target: UndiciTarget,
-  // As undici's own type has it.
+  // Shaped like undici's own type.
   callback: (...result: [error: null, socket: TLSSocket] | [error: Error, socket: null]) => void,
 ) => void;
 
-/** What the TLS to https targets is spoken with: `ca`, `rejectUnauthorized`, `cert` … */
+/** TLS options for https targets: `ca`, `rejectUnauthorized`, `cert` and so on. */
 export type UndiciTlsOptions = Omit<ConnectionOptions, 'socket' | 'host' | 'port' | 'path'>;
 
-/** Has the far end dial for undici, and speaks TLS to https targets from here. */
+/** Makes a `connect` function for undici: the far end dials, and TLS to https targets runs from here. */
 export function undiciConnect(dial: (target: Endpoint) => Duplex, tls: UndiciTlsOptions = {}): UndiciConnect {
   return ({ hostname, protocol, port, servername }, callback) => {
     const isTls = protocol === 'https:';
@@ -38,7 +38,7 @@ export function undiciConnect(dial: (target: Endpoint) => Duplex, tls: UndiciTls
       socket = connectTls({ ALPNProtocols: ['http/1.1'], servername: servername || host, ...tls, socket });
     const settle = (error: Error | null): void => {
       socket.off('error', settle).off(connected, opened);
-      // undici takes any Duplex with the face of a socket; its types ask for Node's own classes.
+      // undici accepts any Duplex that behaves like a socket. Its types ask for Node.js's own classes.
       if (error === null) callback(null, socket as TLSSocket);
       else callback(error, null);
     };

@@ -1,31 +1,32 @@
-/** What a datagram that waits costs beside its bytes. */
-const KEEPING_BYTES = 64;
+/** Memory overhead of one waiting datagram. */
+const OVERHEAD_BYTES = 64;
 
-/** What the datagrams of one session's streams may take together, and how they fared. */
+/** Bounds the memory of all datagrams of one session, and counts their fates. */
 export class DatagramMemory {
   readonly #mostBytes: number;
   #bytes = 0;
   /** Datagrams put into frames. */
   sent = 0;
-  /** Datagrams that came whole. */
+  /** Datagrams that arrived complete. */
   received = 0;
-  /** Datagrams that this end dropped: too many waited, or a part was missing. */
+  /** Datagrams that this end dropped, because too many waited or a part was missing. */
   dropped = 0;
 
   constructor(mostBytes: number) {
     this.#mostBytes = mostBytes;
   }
 
+  /** Memory in use. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** A share of it for one direction of one stream. */
+  /** Makes a share for one direction of one stream. */
   share(mostBytes: number): DatagramShare {
     return new DatagramShare(this, mostBytes);
   }
 
-  /** False when there is no room. */
+  /** @returns false when there is no room */
   take(bytes: number): boolean {
     if (this.#bytes + bytes > this.#mostBytes) return false;
     this.#bytes += bytes;
@@ -37,7 +38,7 @@ export class DatagramMemory {
   }
 }
 
-/** What one direction of a stream may take of the memory of all. */
+/** The part of a {@link DatagramMemory} that one direction of one stream may use. */
 export class DatagramShare {
   readonly memory: DatagramMemory;
   readonly #mostBytes: number;
@@ -48,16 +49,16 @@ export class DatagramShare {
     this.#mostBytes = mostBytes;
   }
 
-  /** Room for so many bytes that are kept in one piece; false when there is none. */
+  /** Takes memory for one piece of `bytes` bytes. @returns false when there is no room */
   take(bytes: number): boolean {
-    const cost = bytes + KEEPING_BYTES;
+    const cost = bytes + OVERHEAD_BYTES;
     if (this.#bytes + cost > this.#mostBytes || !this.memory.take(cost)) return false;
     this.#bytes += cost;
     return true;
   }
 
   give(bytes: number): void {
-    const cost = bytes + KEEPING_BYTES;
+    const cost = bytes + OVERHEAD_BYTES;
     this.#bytes -= cost;
     this.memory.give(cost);
   }

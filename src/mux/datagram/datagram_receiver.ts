@@ -1,9 +1,9 @@
 import { checkDatagramBytes, DATAGRAM_HEADER_BYTES, readDatagramPart } from '../wire/frame.js';
 import type { DatagramShare } from './datagram_memory.js';
 
-/** Datagrams of one stream that may lack a part at once; a part of one more drops the oldest. */
+/** How many datagrams of one stream may be incomplete at once. One more drops the oldest. */
 const MAX_PARTIAL = 8;
-/** What a place for a part costs, filled or not. */
+/** Memory of one slot for a part, filled or not. */
 const PLACE_BYTES = 8;
 
 interface Partial {
@@ -14,8 +14,8 @@ interface Partial {
 }
 
 /**
- * Datagrams that came to a stream: put together where they were cut, and kept until the consumer is told. One of
- * which a part is missing is dropped when newer ones need its place.
+ * Receives the datagrams of one stream: joins their parts, and keeps them until the consumer takes them. An
+ * incomplete datagram is dropped when newer ones need its place.
  */
 export class DatagramReceiver {
   readonly #share: DatagramShare;
@@ -26,12 +26,12 @@ export class DatagramReceiver {
     this.#share = share;
   }
 
-  /** There is something for the consumer. */
+  /** True when a datagram is ready for the consumer. */
   get hasNews(): boolean {
     return this.#whole.length > 0;
   }
 
-  /** @throws {TunnelError} ERR_FRAME_INVALID (remote) */
+  /** Takes a DATAGRAM frame. @throws {TunnelError} ERR_FRAME_INVALID (remote) */
   take(frame: Uint8Array): void {
     const { number, part, parts } = readDatagramPart(frame);
     const bytes = frame.length - DATAGRAM_HEADER_BYTES;
@@ -45,7 +45,7 @@ export class DatagramReceiver {
     }
   }
 
-  /** The next datagram for the consumer, or undefined. */
+  /** Returns the next datagram for the consumer; undefined when there is none. */
   next(): Uint8Array | undefined {
     const next = this.#whole.shift();
     if (next !== undefined) this.#share.give(next.length);
@@ -59,7 +59,7 @@ export class DatagramReceiver {
   }
 
   #takePart(partial: Partial | undefined, part: number, frame: Uint8Array): void {
-    // A part that is there already: of a number that is used again, or it came twice.
+    // A part that is present already came twice, or belongs to a later datagram with the same number.
     if (partial === undefined || partial.parts[part] !== undefined) return;
     const bytes = frame.length - DATAGRAM_HEADER_BYTES;
     checkDatagramBytes(partial.bytes + bytes);
@@ -72,18 +72,22 @@ export class DatagramReceiver {
     if (--partial.missing === 0) this.#complete(partial);
   }
 
-  /** The datagram that a part is of; undefined when there is no memory, or it is older than all of many that lack parts. */
+  /**
+   * Finds or makes the datagram of a part.
+   *
+   * @returns undefined if there is no memory, or too many are newer
+   */
   #partialOf(number: number, parts: number): Partial | undefined {
     const known = this.#partial.find((partial) => partial.number === number);
     if (known?.parts.length === parts) return known;
-    // Numbers are used again after 2^32: what had this one then lacks a part for good.
+    // Numbers repeat after 2^32, so the datagram that had this number will never be complete.
     if (known !== undefined) this.#drop(known);
     const oldest = this.#partial.length < MAX_PARTIAL ? undefined : this.#oldest();
     if (oldest !== undefined) {
       if (isBefore(number, oldest.number)) return undefined;
       this.#drop(oldest);
     }
-    // The places are many beside a few short parts.
+    // The slots can take more memory than a few short parts.
     if (!this.#share.take(parts * PLACE_BYTES)) {
       this.#share.memory.dropped++;
       return undefined;
@@ -111,7 +115,7 @@ export class DatagramReceiver {
       whole.set(part, at);
       at += part.length;
     }
-    // It costs less in one piece than its parts did.
+    // One piece costs less than its parts did, so this cannot fail.
     this.#share.take(whole.length);
     this.#whole.push(whole);
     this.#share.memory.received++;
@@ -133,7 +137,7 @@ export class DatagramReceiver {
   }
 }
 
-/** Whether a number mod 2^32 comes before another. */
+/** Compares numbers mod 2^32. */
 function isBefore(number: number, other: number): boolean {
   return ((number - other) | 0) < 0;
 }

@@ -3,18 +3,21 @@ import { DATAGRAM_HEADER_BYTES, writeDatagramHeader } from '../wire/frame.js';
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { DatagramShare } from './datagram_memory.js';
 
-/** A stream's datagrams that are not yet in frames, cut in parts where they are longer than one. The oldest make room. */
+/**
+ * Holds a stream's datagrams until they are sent, and cuts long ones into parts. When full, it drops the
+ * oldest.
+ */
 export class DatagramSender {
   readonly #share: DatagramShare;
   readonly #urgency: Urgency;
   readonly #partBytes: number;
   #queue: Uint8Array[] = [];
   #bytes = 0;
-  /** Of the first in the queue. */
+  /** The number and the next part of the first datagram in the queue. */
   #number = 0;
   #part = 0;
 
-  /** @param frameBytes longest frame, header included */
+  /** @param frameBytes maximum length of a frame, with its header */
   constructor(share: DatagramShare, frameBytes: number, nowMs: number) {
     this.#partBytes = frameBytes - DATAGRAM_HEADER_BYTES;
     this.#share = share;
@@ -43,7 +46,11 @@ export class DatagramSender {
     this.#bytes += datagram.length;
   }
 
-  /** Sends a datagram or the next part of one; there {@link hasFrame}. @returns 0 when the sink refused */
+  /**
+   * Sends a datagram or its next part. Call it only if {@link hasFrame}.
+   *
+   * @returns 0 when the sink has no room
+   */
   sendFrame(sink: FrameSink, id: Uint8Array, urgent: boolean): number {
     const datagram = this.#queue[0]!;
     const partBytes = this.#partBytes;
@@ -63,7 +70,7 @@ export class DatagramSender {
     return out.length;
   }
 
-  /** What was not sent is dropped. */
+  /** Drops what was not sent. */
   clear(): void {
     while (this.hasFrame) this.#shift();
   }

@@ -1,15 +1,15 @@
-/** Whoever has frames to send: a stream, or the session itself. */
+/** A sender of frames: a stream, or the session itself. */
 export interface Source {
   /** Kept by the scheduler. */
   readonly turns: Turns;
 
-  /** Sends one control frame. False when the sink refused. */
+  /** Sends one control frame. @returns false when the sink has no room */
   sendControl(): boolean;
   readonly hasControl: boolean;
-  /** Sends one frame of data. @returns its bytes; 0 when the sink refused */
+  /** Sends one frame of data. @returns its length in bytes; 0 when the sink has no room */
   sendData(urgent: boolean): number;
   readonly hasData: boolean;
-  /** Little data, and little before it: it may overtake. */
+  /** True when the source has and had little data, so that it may overtake bulk. */
   readonly isInteractive: boolean;
 }
 
@@ -28,12 +28,12 @@ export class Turns {
   }
 }
 
-/** What each stream with much data may send before it is the next one's turn: six full frames. */
+/** How much a bulk stream may send in one turn: six full frames. */
 export const QUANTUM_BYTES = 8 * 1024;
 
 /**
- * Who sends next: control frames, then interactive data, both urgent; then all other data in
- * turn, by bytes (deficit round robin, Shreedhar and Varghese 1995).
+ * Decides which source sends next. Control frames go first, then interactive data; both are urgent. All other
+ * data takes turns by bytes (deficit round robin, Shreedhar and Varghese 1995).
  */
 export class Scheduler {
   readonly #control = new Lane<Source>();
@@ -42,22 +42,23 @@ export class Scheduler {
   #refusedUrgent: boolean;
   #refusedBulk = false;
 
-  /** @param open false: nothing is sent before the first {@link writable} */
+  /** @param open false to send nothing before the first {@link writable} */
   constructor(open: boolean) {
     this.#refusedUrgent = !open;
   }
 
+  /** The source has a control frame to send. */
   controlDue(source: Source): void {
     this.#control.enter(source.turns.control);
   }
 
-  /** The source has data that it may send; it need not be told again until it has none. */
+  /** The source has data that it may send. There is no need to call this again until it has run out. */
   dataDue(source: Source): void {
     if (source.turns.data.lane !== undefined) return;
     (source.isInteractive ? this.#interactive : this.#bulk).enter(source.turns.data);
   }
 
-  /** The source is gone. */
+  /** Removes a source that is gone. */
   forget(source: Source): void {
     source.turns.control.lane?.leave(source.turns.control);
     source.turns.data.lane?.leave(source.turns.data);
@@ -69,13 +70,13 @@ export class Scheduler {
     this.#refusedBulk = false;
   }
 
-  /** Sends until nothing is due or the sink refuses. */
+  /** Sends until nothing is due or the sink has no room. */
   run(): void {
     do {
       this.#runControl();
       this.#runInteractive();
       this.#runBulk();
-      // A stream that ended has made another's control frame due.
+      // A stream that ended may have made a control frame of another source due.
     } while (this.#control.first !== undefined && !this.#refusedUrgent);
   }
 
@@ -86,7 +87,7 @@ export class Scheduler {
         this.#refusedUrgent = true;
         return;
       }
-      // A source with more goes to the end, so that no one's control frames wait for another's.
+      // A source with more frames goes to the end, so that it does not hold up the others.
       this.#control.leave(source.turns.control);
       if (source.hasControl) this.#control.enter(source.turns.control);
       source = this.#control.first;
@@ -130,7 +131,7 @@ export class Scheduler {
   }
 }
 
-/** One place in a {@link Lane}: a source has one for each lane it may stand in. */
+/** A source's place in a {@link Lane}. */
 export class LaneTicket<T> {
   readonly source: T;
   lane: Lane<T> | undefined;
@@ -143,8 +144,8 @@ export class LaneTicket<T> {
 }
 
 /**
- * A queue that anyone can leave from the middle. A stream that is gone leaves at once, so a lane
- * is never longer than the streams that live, whatever a peer does while the way out is closed.
+ * A queue that can be left from the middle. A stream that is gone leaves at once, so a lane is never longer
+ * than the list of live streams, whatever a peer does while the sink has no room.
  */
 export class Lane<T> {
   #first: LaneTicket<T> | undefined;
@@ -154,7 +155,7 @@ export class Lane<T> {
     return this.#first?.source;
   }
 
-  /** Puts it last, unless it stands in this lane already; leaves the lane it stood in. */
+  /** Puts a ticket last, unless it is in this lane already. Takes it out of the lane that it is in. */
   enter(ticket: LaneTicket<T>): void {
     if (ticket.lane === this) return;
     ticket.lane?.leave(ticket);
@@ -165,7 +166,7 @@ export class Lane<T> {
     this.#last = ticket;
   }
 
-  /** Does nothing when it stands elsewhere. */
+  /** Does nothing if the ticket is not in this lane. */
   leave(ticket: LaneTicket<T>): void {
     if (ticket.lane !== this) return;
     if (ticket.previous === undefined) this.#first = ticket.next;

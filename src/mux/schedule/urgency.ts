@@ -1,11 +1,11 @@
-/** What an interactive stream may send at once as urgent: a burst of key strokes, a small request. */
+/** Urgent bytes that a stream may send in one burst: a few keystrokes, a small request. */
 const BURST_BYTES = 4096;
-/** What it may send in the long run: a screen that scrolls, far from a download. */
+/** Urgent bytes that a stream may send in the long run: a scrolling screen, but not a download. */
 const BYTES_PER_SECOND = 64 * 1024;
 
 /**
- * Tells small, rare data from bulk: an allowance that fills with time and that all data of the
- * stream uses up. Data within it may overtake bulk; a stream that sends much has none left.
+ * Tells interactive data from bulk by an allowance. Time refills the allowance, and all data of the stream
+ * uses it up. Data within the allowance may overtake bulk. A stream that sends much has none left.
  */
 export class Urgency {
   #allowanceBytes = BURST_BYTES;

@@ -1,37 +1,38 @@
 import { violation } from '../wire/codec.js';
 
 /**
- * Most pieces one stream may be left in. An honest sender's frames in flight stay far below;
- * a hostile one that sends every second byte would otherwise cost 16 bytes for each of them.
+ * Maximum number of separate pieces in one stream. An honest sender's frames in flight stay far below it. A
+ * hostile sender of every second byte would otherwise cost us 16 bytes for each of them.
  */
 export const MAX_PIECES = 16_384;
 
-/** Which bytes have arrived: all below {@link contiguous}, and sorted, separate pieces beyond it. */
+/** Tracks which bytes have arrived: all below {@link contiguous}, and sorted, separate pieces above it. */
 export class Intervals {
-  // Parallel arrays of numbers stay unboxed.
+  // Numbers in parallel arrays stay unboxed.
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
   #contiguous = 0;
 
-  /** Every byte below this offset is there. */
+  /** Every byte below this offset has arrived. */
   get contiguous(): number {
     return this.#contiguous;
   }
 
-  /** Offset after the last byte that is there. */
+  /** Offset after the last byte that has arrived. */
   get highest(): number {
     return this.#ends.at(-1) ?? this.#contiguous;
   }
 
+  /** How many separate pieces there are above {@link contiguous}. */
   get pieces(): number {
     return this.#starts.length;
   }
 
   /**
-   * Adds [start, end), which is not empty.
+   * Adds [start, end), which must not be empty.
    *
-   * @throws {TunnelError} ERR_FRAME_INVALID (remote) when a byte of it is there already, or the
-   *   pieces are too many
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote) if one of its bytes has already arrived, or there are
+   *   too many pieces
    */
   add(start: number, end: number): void {
     const starts = this.#starts;
@@ -58,7 +59,7 @@ export class Intervals {
     } else if (joinsAfter) {
       starts[at] = start;
     } else {
-      // One that fills the first gap's start joins the contiguous part and is no piece more.
+      // A piece at the start of the first gap joins the contiguous part, so it does not count.
       if (count >= MAX_PIECES && start !== this.#contiguous) {
         throw violation(`a stream in more than ${MAX_PIECES} separate pieces`);
       }
@@ -72,7 +73,7 @@ export class Intervals {
     }
   }
 
-  /** Index of the first piece that ends after `offset`; there is one. */
+  /** Returns the index of the first piece that ends after `offset`. There must be one. */
   #firstEndingAfter(offset: number): number {
     let low = 0;
     let high = this.#ends.length - 1;
@@ -86,5 +87,5 @@ export class Intervals {
 }
 
 function overlap(start: number): Error {
-  return violation(`bytes at offset ${start} that are there already`);
+  return violation(`bytes at offset ${start} arrived twice`);
 }

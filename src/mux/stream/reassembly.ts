@@ -1,16 +1,16 @@
 import { copyBytes } from '../../core/copy_bytes.js';
 import { Intervals } from './intervals.js';
 
-/** Bytes that a stream's arriving data is gathered in before the consumer gets it. */
+/** Length of the blocks in which arriving data is gathered for the consumer. */
 export const BLOCK_BYTES = 64 * 1024;
 
-/** Blocks kept for reuse: 1 MiB. More would be held for nothing when a burst is over. */
+/** How many blocks are kept for reuse: 1 MiB. More would stay unused after a burst. */
 const MAX_SPARE_BLOCKS = 16;
 
 /**
- * Blocks of {@link BLOCK_BYTES} for all streams of a session, so many at once and no more: a peer
- * that leaves gaps in thousands of streams makes us hold no more than that. Only blocks that no consumer
- * has a view of are used again, so idle and interactive streams hold none and allocate none.
+ * Blocks of {@link BLOCK_BYTES} for all streams of a session. Their number is bounded, so a peer that leaves
+ * gaps in thousands of streams cannot make us hold more. A block that no consumer has a view of is reused, so
+ * idle and interactive streams hold no blocks and allocate none.
  */
 export class BlockPool {
   readonly #maxBlocks: number;
@@ -21,50 +21,54 @@ export class BlockPool {
     this.#maxBlocks = maxBlocks;
   }
 
-  /** Half of them are taken: what is not needed at once is better given back. */
+  /**
+   * True when half of the blocks are taken, so that a block that is not needed at once should be given back.
+   */
   get isCrowded(): boolean {
     return this.#taken * 2 >= this.#maxBlocks;
   }
 
-  /** A block whose bytes are whatever they were before; undefined when all are taken. */
+  /** Takes a block with arbitrary content. @returns undefined when all are taken */
   take(): Uint8Array | undefined {
     if (this.#taken >= this.#maxBlocks) return undefined;
     this.#taken++;
     return this.#spare.pop() ?? new Uint8Array(BLOCK_BYTES);
   }
 
-  /** A block that nobody has a view of. */
+  /** Gives back a block that nobody has a view of. */
   give(block: Uint8Array): void {
     this.#taken--;
     if (this.#spare.length < MAX_SPARE_BLOCKS) this.#spare.push(block);
   }
 
-  /** A block that is a consumer's now. */
+  /** Leaves a taken block to a consumer that has a view of it. */
   leave(): void {
     this.#taken--;
   }
 }
 
 /**
- * Chunks below this size are handed out as copies: a view would keep a whole block alive for a
- * few bytes, and keep the block from being used again.
+ * Chunks below this length are handed out as copies. A view would keep a whole block alive for a few bytes
+ * and prevent its reuse.
  */
 const COPY_BELOW_BYTES = 4096;
 
 interface Block {
   readonly bytes: Uint8Array;
-  /** The consumer has a view of it: it may be filled further, but not used again. */
+  /**
+   * True if the consumer has a view of the block. More bytes may still go in, but the block cannot be reused.
+   */
   shared: boolean;
 }
 
 /**
- * Puts a stream's bytes in order: each frame is copied once, to its offset in a block, and the
- * consumer gets views of the blocks. Holds the blocks that the receive window touches, no more.
+ * Puts a stream's bytes in order. Copies each frame once, to its offset in a block, and gives the consumer
+ * views of the blocks. Holds only the blocks that the receive window touches.
  */
 export class Reassembly {
   readonly #pool: BlockPool;
   readonly #intervals = new Intervals();
-  /** Blocks by offset; the first one holds {@link #firstBlockOffset} and following. */
+  /** Blocks by offset. The first one starts at {@link #firstBlockOffset}. */
   #blocks: (Block | undefined)[] = [];
   #firstBlockOffset = 0;
   #delivered = 0;
@@ -79,7 +83,7 @@ export class Reassembly {
     return this.#delivered;
   }
 
-  /** Offset after the last byte that has come. */
+  /** Offset after the last byte that has arrived. */
   get highestOffset(): number {
     return this.#intervals.highest;
   }
@@ -89,11 +93,12 @@ export class Reassembly {
     return this.#intervals.contiguous;
   }
 
+  /** True when {@link next} has bytes to give. */
   get hasContiguous(): boolean {
     return this.#intervals.contiguous > this.#delivered;
   }
 
-  /** Memory of blocks held here, in bytes. */
+  /** Memory of the blocks held here, in bytes. */
   get heldBytes(): number {
     return this.#heldBlocks * BLOCK_BYTES;
   }
@@ -101,8 +106,8 @@ export class Reassembly {
   /**
    * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
    *
-   * @returns false when there is no block for it: the stream cannot go on
-   * @throws {TunnelError} ERR_FRAME_INVALID (remote) when some of it is there already
+   * @returns false when there is no free block, so that the stream cannot go on
+   * @throws {TunnelError} ERR_FRAME_INVALID (remote) if some of the bytes have already arrived
    */
   insert(offset: number, frame: Uint8Array, from: number): boolean {
     this.#intervals.add(offset, offset + frame.length - from);
@@ -120,7 +125,7 @@ export class Reassembly {
     return true;
   }
 
-  /** The next bytes in order, at most one block of them; undefined when there are none. */
+  /** Returns the next bytes in order, at most one block; undefined when there are none. */
   next(): Uint8Array | undefined {
     const { contiguous } = this.#intervals;
     const available = contiguous - this.#delivered;
@@ -147,7 +152,7 @@ export class Reassembly {
     return chunk;
   }
 
-  /** Drops everything; nothing may be inserted after it. */
+  /** Drops everything. Insert nothing afterwards. */
   clear(): void {
     for (let index = 0; index < this.#blocks.length; index++) this.#letGo(index);
     this.#blocks = [];

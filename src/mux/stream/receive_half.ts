@@ -3,11 +3,11 @@ import { DATA_HEADER_BYTES, readDataOffset, readOffset } from '../wire/frame.js'
 import { type BlockPool, Reassembly } from './reassembly.js';
 import { ReceiveWindow, type ReceiveWindowOptions } from './receive_window.js';
 
-/** The direction of a stream to us: bytes put in order, how far the peer may go, and its end. */
+/** The receiving direction of a stream: the order of the bytes, the peer's credit, and its end. */
 export class ReceiveHalf {
   readonly #reassembly: Reassembly;
   readonly #window: ReceiveWindow;
-  /** Where the peer's bytes end, once it has told. */
+  /** Offset of the peer's end, once END has arrived. */
   #finalOffset: number | undefined;
   #over = false;
 
@@ -16,43 +16,46 @@ export class ReceiveHalf {
     this.#window = new ReceiveWindow(window);
   }
 
-  /** Offset below which the peer may send. */
+  /** Offset up to which the peer may send. */
   get limit(): number {
     return this.#window.limit;
   }
 
+  /** Memory of bytes that wait for the consumer or for missing bytes. */
   get heldBytes(): number {
     return this.#reassembly.heldBytes;
   }
 
-  /** The end has been delivered. */
+  /** True once the end was delivered. */
   get isOver(): boolean {
     return this.#over;
   }
 
-  /** There is something for the consumer: bytes in order, or the end. */
+  /** True when bytes in order or the end are ready for the consumer. */
   get hasNews(): boolean {
     return this.#reassembly.hasContiguous || this.#isAtEnd;
   }
 
-  /** The peer should be told that it may send more. */
+  /** True when the peer should get more credit. */
   get isCreditDue(): boolean {
     return this.#finalOffset === undefined && this.#window.isDue;
   }
 
-  /** A hole holds half of the window back: see {@link growAhead}. */
+  /** True when missing bytes hold back half of the window; then call {@link growAhead}. */
   get mayGrowAhead(): boolean {
     const { contiguousOffset, highestOffset } = this.#reassembly;
     return this.#finalOffset === undefined && this.#window.mayGrowAhead(contiguousOffset, highestOffset);
   }
 
-  /** Credit may be due after it. */
+  /** Grows the window if it is too small. Credit may be due afterwards. */
   growAhead(nowMs: number, roundTripMs: number | undefined): void {
     this.#window.growAhead(nowMs, roundTripMs);
   }
 
   /**
-   * @returns false when there is no memory for it: the stream cannot go on
+   * Takes a DATA frame.
+   *
+   * @returns false when there is no memory for it, so that the stream cannot go on
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
   takeData(frame: Uint8Array, nowMs: number): boolean {
@@ -66,44 +69,45 @@ export class ReceiveHalf {
     return this.#reassembly.insert(offset, frame, DATA_HEADER_BYTES);
   }
 
-  /** @throws {TunnelError} ERR_FRAME_INVALID (remote) */
+  /** Takes an END frame. @throws {TunnelError} ERR_FRAME_INVALID (remote) */
   takeEnd(frame: Uint8Array): void {
     const offset = readOffset(frame);
     if (offset > this.#window.limit)
       throw violation(`END at ${offset}, beyond the credit of ${this.#window.limit}`);
     if (offset < this.#reassembly.highestOffset)
-      throw violation(`END at ${offset}, where bytes have come already`);
+      throw violation(`END at ${offset}, but later bytes have arrived`);
     if (offset !== (this.#finalOffset ?? offset))
-      throw violation(`END at ${offset} and at ${this.#finalOffset}`);
+      throw violation(`END at ${offset} after END at ${this.#finalOffset}`);
     this.#finalOffset = offset;
   }
 
-  /** The next bytes in order for the consumer, or undefined. */
+  /** Returns the next bytes in order for the consumer; undefined when there are none. */
   next(): Uint8Array | undefined {
     return this.#reassembly.next();
   }
 
-  /** True once, when everything up to the end has been given by {@link next}. */
+  /** Returns true once, when {@link next} has given everything up to the end. */
   takeOver(): boolean {
     if (!this.#isAtEnd) return false;
     this.#over = true;
     return true;
   }
 
+  /** The consumer is done with that many bytes. @throws {RangeError} for more bytes than it was given */
   consumed(bytes: number): void {
     const outside = this.#reassembly.deliveredOffset - this.#window.consumedOffset;
     if (!(bytes >= 0 && bytes <= outside)) {
-      throw new RangeError(`${bytes} bytes consumed of ${outside} that onData gave`);
+      throw new RangeError(`consumed ${bytes} bytes, but onData gave only ${outside} more`);
     }
     this.#window.consume(bytes);
   }
 
-  /** The new limit, to be told to the peer at once. */
+  /** Opens the window anew. @returns the new {@link limit}; send it to the peer at once */
   advance(nowMs: number, roundTripMs: number | undefined): number {
     return this.#window.advance(nowMs, roundTripMs);
   }
 
-  /** Nothing more is wanted. */
+  /** Drops everything, and gives the memory back. */
   clear(): void {
     this.#reassembly.clear();
     this.#window.release();

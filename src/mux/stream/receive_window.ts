@@ -1,4 +1,4 @@
-/** What the windows of one session's streams may grow by together. */
+/** Bounds the growth of all windows of one session together. */
 export class GrowthBudget {
   #leftBytes: number;
 
@@ -10,7 +10,7 @@ export class GrowthBudget {
     return this.#leftBytes;
   }
 
-  /** Takes up to `bytes`, and tells how many. */
+  /** Takes up to `bytes` bytes. @returns how many it got */
   take(bytes: number): number {
     const taken = Math.min(bytes, this.#leftBytes);
     this.#leftBytes -= taken;
@@ -23,8 +23,8 @@ export class GrowthBudget {
 }
 
 /**
- * A round trip shorter than this counts as this long when the window is tuned: on a fast path
- * the event loops and sockets between consumer and sender take longer than the path.
+ * Shorter round trips count as this long when a window is sized. On a fast path, the event loops and sockets
+ * between consumer and sender take longer than the path.
  */
 const SHORTEST_ROUND_TRIP_MS = 10;
 
@@ -35,11 +35,11 @@ export interface ReceiveWindowOptions {
 }
 
 /**
- * How far the peer may send: an absolute offset that moves on as the consumer takes bytes. The
- * window doubles while the consumer takes half of it in less than two round trips, as then the
- * window is what limits the stream (the way of QUIC implementations; RFC 9000, section 4.2
- * leaves it open). A slow consumer keeps a small window, so what waits for it stays small. A hole
- * that a lost packet left is not the consumer's fault: then what came beyond it counts as taken.
+ * The peer's credit: an absolute offset that moves on as the consumer takes bytes. The window doubles while
+ * the consumer takes half of it in less than two round trips, because then the window limits the stream. QUIC
+ * implementations do the same; RFC 9000, section 4.2 leaves it open. A slow consumer keeps a small window, so
+ * little waits for it. A gap that a lost packet left is not the consumer's fault, so bytes beyond the gap
+ * count as taken.
  */
 export class ReceiveWindow {
   readonly #budget: GrowthBudget;
@@ -48,9 +48,9 @@ export class ReceiveWindow {
   #windowBytes: number;
   #limit: number;
   #consumed = 0;
-  /** The window grew ahead of the consumer, and the peer has not been told. */
+  /** The window grew ahead of the consumer, and the peer does not know yet. */
   #grewAhead = false;
-  /** When the window in use was opened, on the clock of the caller; undefined until the first byte came. */
+  /** When the current window was opened, on the caller's clock; undefined until the first byte arrives. */
   #openedMs: number | undefined;
 
   constructor(options: ReceiveWindowOptions) {
@@ -61,7 +61,7 @@ export class ReceiveWindow {
     this.#limit = options.initialBytes;
   }
 
-  /** Offset below which the peer may send: what was last told. */
+  /** Offset up to which the peer may send, as it was last told. */
   get limit(): number {
     return this.#limit;
   }
@@ -74,12 +74,12 @@ export class ReceiveWindow {
     return this.#consumed;
   }
 
-  /** True when half of the window has been consumed: time for {@link advance}. */
+  /** True when half of the window was consumed; then call {@link advance}. */
   get isDue(): boolean {
     return this.#grewAhead || this.#limit - this.#consumed <= this.#windowBytes / 2;
   }
 
-  /** The first byte came: the time that the window lasts runs from now. */
+  /** Starts the clock of the first window. Call it when the first byte arrives. */
   start(nowMs: number): void {
     this.#openedMs ??= nowMs;
   }
@@ -89,11 +89,11 @@ export class ReceiveWindow {
   }
 
   /**
-   * True when half of the window has come, but missing bytes keep it from the consumer, who has
-   * taken nearly all that it could: time for {@link growAhead}.
+   * Returns true when half of the window has arrived, but missing bytes keep it from a consumer that has
+   * taken nearly everything else; then call {@link growAhead}.
    *
-   * @param contiguous offset of the first byte that is missing
-   * @param highest offset after the last one that came
+   * @param contiguous offset of the first missing byte
+   * @param highest offset after the last byte that has arrived
    */
   mayGrowAhead(contiguous: number, highest: number): boolean {
     return (
@@ -103,7 +103,9 @@ export class ReceiveWindow {
     );
   }
 
-  /** Grows the window if it did not last; {@link isDue} tells whether it did. The caps are those of {@link advance}. */
+  /**
+   * Grows the window if it is too small, within the bounds of {@link advance}. Then {@link isDue} is true.
+   */
   growAhead(nowMs: number, roundTripMs: number | undefined): void {
     if (!this.#grow(nowMs, roundTripMs)) return;
     this.#openedMs = nowMs;
@@ -111,9 +113,10 @@ export class ReceiveWindow {
   }
 
   /**
-   * Opens the window anew, larger when it was too small, and gives the limit to tell the peer.
+   * Opens the window anew, and larger if it was too small.
    *
-   * @param roundTripMs undefined while nobody has measured it
+   * @param roundTripMs undefined until it was measured
+   * @returns the new {@link limit} for the peer
    */
   advance(nowMs: number, roundTripMs: number | undefined): number {
     if (this.#grewAhead) this.#grewAhead = false;
@@ -123,13 +126,13 @@ export class ReceiveWindow {
     return this.#limit;
   }
 
-  /** The stream is over: what the window grew by goes back. */
+  /** Gives the window's growth back. Call it when the stream is over. */
   release(): void {
     this.#budget.give(this.#windowBytes - this.#initialBytes);
     this.#windowBytes = this.#initialBytes;
   }
 
-  /** @returns whether it grew */
+  /** @returns whether the window grew */
   #grow(nowMs: number, roundTripMs: number | undefined): boolean {
     const lastedMs = nowMs - (this.#openedMs ?? nowMs);
     if (roundTripMs === undefined || lastedMs >= 2 * Math.max(roundTripMs, SHORTEST_ROUND_TRIP_MS))

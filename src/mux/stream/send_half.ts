@@ -4,20 +4,21 @@ import { DATA, DATA_HEADER_BYTES, END, OFFSET_FRAME_BYTES, writeOffsetFrame } fr
 import type { FrameSink } from '../wire/frame_sink.js';
 import { SendQueue } from './send_queue.js';
 
-/** The direction of a stream from us: bytes that wait, how far they may go, and the end. */
+/** The sending direction of a stream: the bytes that wait, the credit for them, and the end. */
 export class SendHalf {
   readonly #queue: SendQueue;
   readonly #urgency: Urgency;
   readonly #frameBytes: number;
-  /** Offset of the next byte to be sent. */
+  /** Offset of the next byte to send. */
   #next = 0;
-  /** Offset below which the peer takes bytes. */
+  /** Offset up to which the peer takes bytes. */
   #credit = 0;
   #ended = false;
   #endSent = false;
+  /** {@link mayGoOn} gave false, and {@link takeDrain} has not given true since. */
   #toldToStop = false;
 
-  /** @param frameBytes longest frame, header included */
+  /** @param frameBytes maximum length of a frame, with its header */
   constructor(highWaterBytes: number, frameBytes: number, nowMs: number) {
     this.#frameBytes = frameBytes;
     this.#queue = new SendQueue(highWaterBytes);
@@ -28,12 +29,12 @@ export class SendHalf {
     return this.#queue.bytes;
   }
 
-  /** END has been sent. */
+  /** True once END was sent. */
   get isOver(): boolean {
     return this.#endSent;
   }
 
-  /** A frame could go now, for all we and the peer's credit care. */
+  /** True when there is a frame to send within the peer's credit. */
   get hasFrame(): boolean {
     if (this.#queue.bytes > 0) return this.#next < this.#credit;
     return this.#ended && !this.#endSent;
@@ -43,18 +44,22 @@ export class SendHalf {
     return this.#urgency.allows(this.#queue.bytes, nowMs);
   }
 
+  /**
+   * @throws {TunnelError} ERR_CLOSED after {@link end}; ERR_LIMIT when the writer ignores {@link mayGoOn} for
+   *   long
+   */
   push(bytes: Uint8Array): void {
-    if (this.#ended) throw new TunnelError('ERR_CLOSED', 'write after end; write before it');
+    if (this.#ended) throw new TunnelError('ERR_CLOSED', 'write() was called after end()');
     if (bytes.length > 0) this.#queue.push(bytes);
   }
 
-  /** False, and a drain owed, when the writer has to stop. */
+  /** Returns false when the writer has to stop until {@link takeDrain} gives true. */
   mayGoOn(): boolean {
     if (this.#queue.isFull) this.#toldToStop = true;
     return !this.#toldToStop;
   }
 
-  /** True once after {@link mayGoOn} gave false and most has been sent. */
+  /** Returns true once after {@link mayGoOn} gave false, when most bytes have been sent. */
   takeDrain(): boolean {
     if (!this.#toldToStop || !this.#queue.isLow) return false;
     this.#toldToStop = false;
@@ -65,12 +70,16 @@ export class SendHalf {
     this.#ended = true;
   }
 
-  /** The peer takes bytes below `offset`; older news are ignored. */
+  /** The peer takes bytes up to `offset`. Lower offsets are out of date and ignored. */
   raiseCredit(offset: number): void {
     if (offset > this.#credit) this.#credit = offset;
   }
 
-  /** Sends DATA, or END when all is sent; there {@link hasFrame}. @returns 0 when the sink refused */
+  /**
+   * Sends DATA, or END after all bytes. Call it only if {@link hasFrame}.
+   *
+   * @returns 0 when the sink has no room
+   */
   sendFrame(sink: FrameSink, id: Uint8Array, urgent: boolean): number {
     if (this.#queue.bytes === 0) return this.#sendEnd(sink, id, urgent);
     const room = Math.min(this.#credit - this.#next, this.#frameBytes - DATA_HEADER_BYTES);
@@ -85,7 +94,7 @@ export class SendHalf {
     return out.length;
   }
 
-  /** What was not sent is dropped. */
+  /** Drops what was not sent. */
   clear(): void {
     this.#queue.clear();
   }

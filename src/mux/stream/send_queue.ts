@@ -1,17 +1,18 @@
 import { copyBytes } from '../../core/copy_bytes.js';
 import { TunnelError } from '../../core/errors.js';
 
-/** How far past `highWaterBytes` a writer that ignores `false` may go. */
+/** A writer that ignores `false` may queue this many times `highWaterBytes`. */
 const HARD_LIMIT_FACTOR = 16;
-/** A chunk costs memory beside its bytes: many small ones count as full too. */
+/** Chunks have overhead, so many small ones also count as full. */
 const MAX_CHUNKS = 4096;
 
-/** A stream's bytes that are not yet in a frame. Chunks are kept as they are, not copied. */
+/** A stream's bytes that are not in a frame yet. Keeps the writer's chunks without copying them. */
 export class SendQueue {
   readonly #highWaterBytes: number;
   #chunks: Uint8Array[] = [];
-  /** First chunk that is not used up, and how much of it is. */
+  /** Index of the first chunk that is not used up. */
   #first = 0;
+  /** How many bytes of that chunk are used up. */
   #used = 0;
   #bytes = 0;
 
@@ -23,11 +24,12 @@ export class SendQueue {
     return this.#bytes;
   }
 
+  /** True when the writer has to stop. */
   get isFull(): boolean {
     return this.#bytes >= this.#highWaterBytes || this.#chunkCount >= MAX_CHUNKS;
   }
 
-  /** Low enough that a writer who was told to stop may go on. */
+  /** True when a writer that had to stop may go on. */
   get isLow(): boolean {
     return this.#bytes <= this.#highWaterBytes / 4 && this.#chunkCount <= MAX_CHUNKS / 4;
   }
@@ -40,14 +42,14 @@ export class SendQueue {
     ) {
       throw new TunnelError(
         'ERR_LIMIT',
-        `${this.#bytes} bytes wait to be sent; stop when write() gives false`,
+        `${this.#bytes} bytes are waiting to be sent; stop writing when write() returns false`,
       );
     }
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
   }
 
-  /** Moves the next `bytes`, which are there, to `out[at...]`. */
+  /** Moves the next `bytes` bytes to `out[at]` and following. There must be that many. */
   takeInto(out: Uint8Array, at: number, bytes: number): void {
     let to = at;
     const end = at + bytes;
@@ -74,7 +76,7 @@ export class SendQueue {
   }
 
   #dropFirst(): void {
-    // The chunk's memory goes now, its place in the array when half of the array is such places.
+    // Frees the chunk's memory now, and its slot in the array when half of the slots are free.
     this.#chunks[this.#first] = EMPTY;
     this.#first++;
     this.#used = 0;

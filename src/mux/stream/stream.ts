@@ -38,13 +38,16 @@ export interface StreamHost {
   drainLater(stream: Stream): void;
   /** OPENED was sent for the peer's OPEN. */
   answered(): void;
-  /** The stream has ended; forget it. `refusal` is what REFUSED has to say, when the peer's OPEN has no answer yet. */
+  /**
+   * The stream has ended; forget it. `refusal` is what REFUSED has to say, when the peer's OPEN has no answer
+   * yet.
+   */
   over(stream: Stream, refusal: ReasonAndText | undefined): void;
   /** Sends what is due, unless the session is sending already. */
   pump(): void;
 }
 
-/** A stream's life (docs/reference/protocol.md, section 3.1), joining its two halves. */
+/** One stream: its two halves, and its life from OPEN to the end (docs/reference/protocol.md, section 3.1). */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
   readonly key: number;
@@ -58,7 +61,7 @@ export class Stream implements MuxStream, Source {
   #phase: Phase;
   #resetReason: Reason = 'unspecified';
   #resetDue = false;
-  /** The stream stands in the list of those to be settled. */
+  /** The session will call {@link settle}. */
   #listed = false;
   #openedNews = false;
   #verdict: Verdict | undefined;
@@ -100,7 +103,7 @@ export class Stream implements MuxStream, Source {
 
   sendDatagram(datagram: Uint8Array): void {
     if (this.datagrams === undefined || datagram.length > MAX_DATAGRAM_BYTES)
-      throw new RangeError(`a datagram of ${datagram.length} bytes on stream ${this.id}`);
+      throw new RangeError(`cannot send a datagram of ${datagram.length} bytes on stream ${this.id}`);
     if (this.isClosed) return;
     this.datagrams.sending.push(datagram);
     this.#sendSoon();
@@ -150,13 +153,13 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
-  /** Instead of OPENED. */
+  /** Answers the peer's OPEN with REFUSED. */
   refuse(reason: Reason, text: string): void {
     this.#close({ reason, text });
     this.#host.pump();
   }
 
-  /** Our OPEN was not sent and waits no longer. */
+  /** Refuses our own stream because its OPEN could not be sent in time. */
   giveUp(reason: Reason, text: string): void {
     this.#close();
     this.#tellVerdict({ kind: 'refused', reason, text });
@@ -190,13 +193,13 @@ export class Stream implements MuxStream, Source {
     return bytes;
   }
 
-  /** Lets the writer go on. */
+  /** Tells the writer to go on. */
   drain(): void {
     if (!this.isClosed) this.#handlers.onDrain?.();
   }
 
   /**
-   * A frame of this stream, other than OPEN. Handlers hear of it in {@link settle}.
+   * Takes a frame of this stream, other than OPEN. Handlers are called later, in {@link settle}.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
@@ -207,10 +210,10 @@ export class Stream implements MuxStream, Source {
     else if (type === RESET) this.#receiveReset(readReset(frame));
     else if (type === OPENED) this.#receiveOpened(frame);
     else if (type === REFUSED) this.#receiveRefused(frame);
-    else throw violation(`type ${type}, which is no frame`);
+    else throw violation(`an unknown frame type ${type}`);
   }
 
-  /** Tells the handlers what the frames of a batch brought. */
+  /** Calls the handlers for the frames of a batch. */
   settle(): void {
     this.#listed = false;
     if (this.#verdict !== undefined) {
@@ -225,7 +228,7 @@ export class Stream implements MuxStream, Source {
     this.#deliver();
   }
 
-  /** The session is over: nothing more is sent. */
+  /** Cuts the stream because the session is over. Sends nothing. */
   abort(reason: Reason, remote: boolean): void {
     const told = this.isClosed;
     this.#close();
@@ -256,12 +259,12 @@ export class Stream implements MuxStream, Source {
     else this.#handlers.onReset?.(verdict.reason, verdict.remote);
   }
 
-  /** After our RESET: only what tells that the peer needs none, or needs one more, matters. */
+  /** After our RESET, only frames matter that show that the peer needs no RESET, or needs another one. */
   #receiveClosed(type: number): void {
     if (type === RESET || type === REFUSED) {
       this.#close();
     } else if (type === OPENED && this.#phase === 'cancelled') {
-      // The RESET may have come before the OPEN did, and been ignored.
+      // Our RESET may have arrived before our OPEN, and been ignored.
       this.#phase = 'resetting';
       this.#resetSoon(this.#resetReason);
     }
@@ -270,7 +273,7 @@ export class Stream implements MuxStream, Source {
   #receivePayload(type: number, frame: Uint8Array): void {
     if (this.#phase !== 'open' && this.#phase !== 'asked') throw violation(`type ${type} before OPENED`);
     if ((type === DATAGRAM) !== (this.datagrams !== undefined))
-      throw violation(`type ${type} in a stream of another kind`);
+      throw violation(`type ${type} in a stream of the other kind`);
     if (type === DATA) {
       this.#receiveData(frame);
       return;
@@ -293,7 +296,7 @@ export class Stream implements MuxStream, Source {
     if (this.receiving.isCreditDue) this.#host.scheduler.controlDue(this);
   }
 
-  /** The peer's streams hold all the memory they may: this one, which asks for more, goes. */
+  /** The peer's streams use all of their memory. Resets this one, because it needs more. */
   #resetForMemory(): void {
     this.#phase = this.#phase === 'asked' ? 'cancelled' : 'resetting';
     this.#drop();
@@ -308,7 +311,7 @@ export class Stream implements MuxStream, Source {
   }
 
   #receiveOpened(frame: Uint8Array): void {
-    if (this.#phase !== 'asked') throw violation('OPENED where none was asked for');
+    if (this.#phase !== 'asked') throw violation('OPENED without an open request');
     this.sending.raiseCredit(readOffset(frame));
     this.#phase = 'open';
     this.#openedNews = true;
@@ -317,7 +320,7 @@ export class Stream implements MuxStream, Source {
   }
 
   #receiveRefused(frame: Uint8Array): void {
-    if (this.#phase !== 'asked') throw violation('REFUSED where nothing was asked for');
+    if (this.#phase !== 'asked') throw violation('REFUSED without an open request');
     this.#verdict = { kind: 'refused', ...readRefused(frame) };
     this.#close();
     this.list();
@@ -331,7 +334,7 @@ export class Stream implements MuxStream, Source {
     this.list();
   }
 
-  /** What goes out in data frames. */
+  /** The half that fills the data frames. */
   get #outgoing(): DatagramSender | SendHalf {
     return this.datagrams?.sending ?? this.sending;
   }
@@ -382,7 +385,7 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
-  /** There is something for {@link settle} to tell. */
+  /** Makes the session call {@link settle}. */
   list(): void {
     if (this.#listed) return;
     this.#listed = true;

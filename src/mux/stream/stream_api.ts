@@ -2,84 +2,101 @@ import type { Reason } from '../wire/reasons.js';
 import type { Target } from '../wire/target.js';
 
 /**
- * What a stream tells. Called inside `Session.flush`, `writable`, `tick`, `thaw`, `open`, `close` or a method of a stream,
- * never inside `Session.receive`. They may call anything of the session and its streams, and must not
- * throw: what a batch had for others would be lost to them.
+ * Callbacks of a stream. They are called inside `flush`, `writable`, `tick`, `thaw`, `open` and `close` of
+ * the session and inside methods of a stream, never inside `Session.receive`. They may call any method of the
+ * session and its streams. They must not throw, because other streams would then miss their part of a batch.
  */
 export interface StreamHandlers {
-  /** The far end has dialled the target: bytes flow. Only for streams that we opened. */
+  /** The far end has connected to the target, and bytes flow. Only for streams that we opened. */
   onOpened?(): void;
   /**
-   * The far end did not open the target, or we could not ask it for want of a place. Nothing follows. `text` may be
-   * empty, and is printable.
+   * The far end did not open the target, or there was no place left to ask it. No other callback follows.
+   * `text` is printable and may be empty.
    */
   onRefused?(reason: Reason, text: string): void;
-  /** The next bytes in order. They are the handler's to keep; call `consumed` when it is done with them. */
+  /**
+   * The next bytes in order. The handler owns them. Call {@link MuxStream.consumed} when it is done with
+   * them.
+   */
   onData?(chunk: Uint8Array): void;
-  /** A datagram, whole, in no certain order; the handler's to keep. Only for a stream to a UDP target. */
+  /** One whole datagram, in any order. The handler owns it. Only for streams to a UDP target. */
   onDatagram?(datagram: Uint8Array): void;
-  /** The far end has sent all; our direction stays open. */
+  /** The far end has sent everything. Our direction stays open. */
   onEnd?(): void;
   /**
-   * The stream was cut short. Nothing follows. Not called for our own {@link MuxStream.reset}.
-   * `remote` is false when this side ended it: the session was closed, or a limit reached.
+   * The stream was cut short. No other callback follows. Not called for our own {@link MuxStream.reset}.
+   * `remote` is false when this end cut the stream: the session was closed, or a limit was reached.
    */
   onReset?(reason: Reason, remote: boolean): void;
-  /** After {@link MuxStream.write} gave false: go on writing. */
+  /** The writer may go on after {@link MuxStream.write} gave false. */
   onDrain?(): void;
 }
 
-/** One TCP connection carried through the tunnel. */
+/** One TCP connection, or the datagrams of one UDP client, carried through the tunnel. */
 export interface MuxStream {
   /** The UUID as text, for logs. */
   readonly id: string;
-  /** Bytes written and not yet in a frame. */
+  /** Bytes that were written and are not in a frame yet. */
   readonly backlogBytes: number;
-  /** True when nothing more will come or go. */
+  /** True when nothing more will arrive or be sent. */
   readonly isClosed: boolean;
   /**
-   * Sends bytes. They belong to the stream from now on: do not change them.
+   * Sends bytes. The stream owns them from now on; do not change them. A closed stream drops them.
    *
-   * @returns false: stop until `onDrain`. On a closed stream the bytes are dropped.
+   * @returns false to stop the writer until `onDrain`
    * @throws {TunnelError} ERR_CLOSED after {@link end}; ERR_LIMIT when false is ignored for long
    */
   write(bytes: Uint8Array): boolean;
   /**
-   * Sends a datagram, once {@link StreamHandlers.onOpened} was told; before, it waits. It may get lost, and when too
-   * many wait the oldest are dropped. It belongs to the stream from now on: do not change it. Dropped on a closed stream.
+   * Sends a datagram, which waits until the stream is open. It may be lost. When too many wait, the oldest
+   * are dropped. The stream owns the datagram from now on; do not change it. A closed stream drops it.
    *
-   * @throws {RangeError} of a stream to another than a UDP target, and above 65,535 bytes
+   * @throws {RangeError} on a stream to any target but a UDP one, and above 65,535 bytes
    */
   sendDatagram(datagram: Uint8Array): void;
-  /** No more bytes from us: half-close. What was written before is still sent. */
+  /** Ends our direction (half-close). Bytes written before are still sent. */
   end(): void;
-  /** Cuts both directions short, at once; what was not yet sent is dropped. */
+  /** Cuts both directions at once, and drops what was not sent. */
   reset(reason: Reason): void;
   /**
-   * The consumer is done with that many bytes of what `onData` gave: the far end may send more.
+   * The consumer is done with that many bytes from `onData`, so the far end may send more.
    *
    * @throws {RangeError} for more bytes than `onData` gave
    */
   consumed(bytes: number): void;
 }
 
-/** The far end asks us to dial. Answer it once, now or later. */
+/** A session with the peer, as its users see it. */
+export interface StreamOpener {
+  /**
+   * Asks the far end for a stream to `target`. Bytes may be written after `onOpened`.
+   *
+   * @throws {TunnelError} ERR_LIMIT when there are too many streams; ERR_PEER_GONE when the session is over
+   */
+  open(target: Target, handlers: StreamHandlers): MuxStream;
+}
+
+/** A stream that the far end asks for. Answer it once, now or later. */
 export interface OpenRequest {
   readonly target: Target;
-  /** UUID of the stream, 16 bytes. */
+  /** The UUID of the stream, 16 bytes. */
   readonly idBytes: Uint8Array;
-  /** The session that it came in: for streams the other way, to whoever asks. */
-  readonly opener: { open(target: Target, handlers: StreamHandlers): MuxStream };
-  /** True when the far end no longer wants it, or the session is closed. */
+  /** The session that the request came in, for streams back to the peer. */
+  readonly opener: StreamOpener;
+  /** True when the far end has cancelled the request, or the session is closed. */
   readonly isCancelled: boolean;
-  /** Called once when the far end no longer wants it: stop dialling. Set it before returning to the session. */
+  /** Called once when the far end cancels the request. Set it before returning to the session. */
   onCancelled: (() => void) | undefined;
   /**
-   * The target is there.
+   * Opens the stream. Call it when the target is connected.
    *
-   * @throws {TunnelError} ERR_STREAM_RESET when {@link isCancelled}; ERR_CLOSED when already answered
+   * @throws {TunnelError} ERR_STREAM_RESET if {@link isCancelled}; ERR_CLOSED if already answered
    */
   accept(handlers: StreamHandlers): MuxStream;
-  /** @param text said to the far end, at most 255 bytes of it. Does nothing when already answered or cancelled. */
+  /**
+   * Refuses the stream. Does nothing if the request was answered or cancelled.
+   *
+   * @param text for people at the far end, cut after 255 bytes
+   */
   refuse(reason: Reason, text?: string): void;
 }

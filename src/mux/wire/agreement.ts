@@ -14,38 +14,45 @@ import {
 import { REASONS, type Reason } from './reasons.js';
 import { isIdAt } from './stream_id.js';
 
-/** Versions of docs/reference/protocol.md that this code speaks. */
+/** The versions of docs/reference/protocol.md that this code speaks. */
 export const OUR_VERSIONS: Versions = { lowest: 1, highest: 1 };
 
-/** What one end brings into the handshake. */
+/** The terms that one end offers in the handshake. */
 export interface HandshakeOffer {
   readonly versions: Versions;
-  /** UUID of this process's session with this peer, 16 bytes, never nil; the same after an outage. */
+  /**
+   * UUID of this process's session with this peer: 16 bytes, never nil. It stays the same after an outage.
+   */
   readonly session: Uint8Array;
-  /** Longest frame taken, 1024 to 65535. */
+  /** Maximum length of a frame that this end takes, 1024 to 65535 bytes. */
   readonly frameBytes: number;
+  /** One bit for each optional feature. */
   readonly features: number;
 }
 
-/** What this version of the code offers. @param session from `newId`, kept while the session lives */
+/**
+ * Returns the terms that this code offers.
+ *
+ * @param session from `newId`; keep it as long as the session lives
+ */
 export function ourOffer(session: Uint8Array): HandshakeOffer {
   return { versions: OUR_VERSIONS, session, frameBytes: MAX_FRAME_BYTES, features: 0 };
 }
 
-/** What both ends agreed on. */
+/** The terms that both ends have agreed on. */
 export interface Agreement {
   readonly version: number;
-  /** Longest frame either may send, in bytes. */
+  /** Maximum length of a frame that either end sends, in bytes. */
   readonly frameBytes: number;
-  /** Bits that both set. */
+  /** The feature bits that both ends have set. */
   readonly features: number;
   readonly ourSession: Uint8Array;
   readonly theirSession: Uint8Array;
-  /** What the other end added. */
+  /** The other end's extension fields. */
   readonly fields: Fields;
 }
 
-/** The connector's first word; it says it again each time the friend comes online. */
+/** Returns the connector's hello. The connector sends it each time the friend comes online. */
 export function helloOf(ours: HandshakeOffer, fields: Fields = new Map()): Hello {
   const { versions, session, frameBytes, features } = ours;
   return { versions, session, frameBytes, features, fields };
@@ -56,23 +63,20 @@ export type HelloAnswer =
   | { readonly kind: 'refused'; readonly refuse: Refuse };
 
 /**
- * What the listener makes of a hello. When agreed, it checks the fields by its own rules, opens
- * the channel, and then sends {@link welcomeOf}. Never throws: a hello of nonsense is refused too.
+ * Returns the listener's answer to a hello. If the ends agree, the listener checks the fields by its own
+ * rules, opens the channel, and then sends {@link welcomeOf}. A malformed hello is refused; this never
+ * throws.
  */
 export function answerHello(ours: HandshakeOffer, packet: Uint8Array): HelloAnswer {
   try {
     const theirs = decodeHelloVersions(packet);
     const version = Math.min(ours.versions.highest, theirs.highest);
     if (version < Math.max(ours.versions.lowest, theirs.lowest)) {
-      return refused(ours, 'version', `you speak ${spoken(theirs)}, I speak ${spoken(ours.versions)}`);
+      return refused(ours, 'version', `you speak ${spoken(theirs)}, and I speak ${spoken(ours.versions)}`);
     }
     const hello = decodeHello(packet);
     if (hello.frameBytes < DEFAULT_FRAME_BYTES) {
-      return refused(
-        ours,
-        'protocol-error',
-        `frames of ${hello.frameBytes} bytes; ${DEFAULT_FRAME_BYTES} are needed`,
-      );
+      return refused(ours, 'protocol-error', tooShort(hello.frameBytes));
     }
     return { kind: 'agreed', agreement: agree(ours, version, hello) };
   } catch (error) {
@@ -81,12 +85,12 @@ export function answerHello(ours: HandshakeOffer, packet: Uint8Array): HelloAnsw
   }
 }
 
-/** A refusal in the listener's name. */
+/** Returns the listener's refusal. */
 export function refuseOf(ours: HandshakeOffer, reason: Reason, text: string): Refuse {
   return { versions: ours.versions, reason, text };
 }
 
-/** The listener's answer to a hello that it agreed to. */
+/** Returns the listener's welcome for an agreement. */
 export function welcomeOf(ours: HandshakeOffer, agreement: Agreement, fields: Fields = new Map()): Welcome {
   return {
     version: agreement.version,
@@ -99,43 +103,43 @@ export function welcomeOf(ours: HandshakeOffer, agreement: Agreement, fields: Fi
 }
 
 /**
- * What the connector makes of a welcome.
+ * Reads a welcome at the connector.
  *
- * @returns undefined when it answers a hello of another session: late, to be ignored
+ * @returns undefined for a late welcome that answers another session's hello; ignore it
  * @throws {TunnelError} ERR_HANDSHAKE_INVALID (remote)
  */
 export function acceptWelcome(ours: HandshakeOffer, packet: Uint8Array): Agreement | undefined {
   const welcome = decodeWelcome(packet);
   if (!isIdAt(ours.session, welcome.connectorSession, 0)) return undefined;
   if (welcome.version < ours.versions.lowest || welcome.version > ours.versions.highest) {
-    throw invalid(`a welcome in version ${welcome.version}; offered were ${spoken(ours.versions)}`);
+    throw invalid(`a welcome in version ${welcome.version}, but we offered ${spoken(ours.versions)}`);
   }
   if (welcome.frameBytes < DEFAULT_FRAME_BYTES) {
-    throw invalid(`frames of ${welcome.frameBytes} bytes; ${DEFAULT_FRAME_BYTES} are needed`);
+    throw invalid(tooShort(welcome.frameBytes));
   }
   return agree(ours, welcome.version, welcome);
 }
 
-/** The error for a refuse, to be told to whoever asked for the connection. */
+/** Returns the error for a refuse, for the caller that wanted the connection. */
 export function refuseError(refuse: Refuse): TunnelError {
   const { sentence } = REASONS[refuse.reason];
   const told = refuse.text === '' ? '' : ` (it says: ${refuse.text})`;
   const detail = `${sentence}${told}; it speaks ${spoken(refuse.versions)}`;
-  // To the listener we are no friend that it talks to.
+  // The listener does not treat us as a friend.
   const returnCode = refuse.reason === 'not-allowed' ? 202 : undefined;
   return new TunnelError('ERR_HANDSHAKE_REFUSED', detail, { remote: true, returnCode });
 }
 
-/** True when both agreements join the same two processes' sessions: streams go on. */
+/** Tells whether both agreements join the same two sessions, so that their streams resume. */
 export function resumes(before: Agreement, now: Agreement): boolean {
   return isIdAt(before.ourSession, now.ourSession, 0) && isIdAt(before.theirSession, now.theirSession, 0);
 }
 
 /**
- * Names the channel of an agreement in its packets: 32 bits, the same at both ends (docs/reference/protocol.md,
- * section 5). The 32-bit FNV-1a hash of both session UUIDs, the connector's first; keeps late
- * packets of an older channel apart and needs to resist nobody, as Tox authenticates each packet.
- * Source of the numbers: draft-eastlake-fnv-21, section 5.
+ * Returns the tag of an agreement's channel, which each of its packets carries: 32 bits, the same at both
+ * ends (docs/reference/protocol.md, section 5). It keeps late packets of an older channel apart. The tag is the 32-bit
+ * FNV-1a hash of both session UUIDs, the connector's first. It does not have to resist attacks, because Tox
+ * authenticates each packet. Source of the numbers: draft-eastlake-fnv-21, section 5.
  */
 export function channelTag(agreement: Agreement, role: 'connector' | 'listener'): number {
   const { ourSession, theirSession } = agreement;
@@ -158,6 +162,10 @@ function agree(ours: HandshakeOffer, version: number, theirs: Theirs): Agreement
 
 function refused(ours: HandshakeOffer, reason: Reason, text: string): HelloAnswer {
   return { kind: 'refused', refuse: refuseOf(ours, reason, text) };
+}
+
+function tooShort(frameBytes: number): string {
+  return `frames of ${frameBytes} bytes are too short; at least ${DEFAULT_FRAME_BYTES} are required`;
 }
 
 function spoken({ lowest, highest }: Versions): string {

@@ -1,17 +1,17 @@
 import { TunnelError } from '../../core/errors.js';
 
-/** The error for a frame that breaks docs/reference/protocol.md: the peer's fault, and the end of its session. */
+/** The error for a frame that breaks docs/reference/protocol.md. It is the peer's fault and ends the session. */
 export function violation(detail: string): TunnelError {
-  return new TunnelError('ERR_FRAME_INVALID', `${detail}; the session with this peer has to be closed`, {
+  return new TunnelError('ERR_FRAME_INVALID', `${detail}; the session with this peer must be closed`, {
     remote: true,
   });
 }
 
-// Big-endian integers in place. Plain indexing, as a DataView for each frame would be an
-// allocation for each frame. Callers have checked the length.
+// Big-endian integers, read and written in place. Plain indexing needs no DataView, so a frame costs no
+// allocation. Callers have checked the length.
 
 const TWO_32 = 0x1_0000_0000;
-/** High word of Number.MAX_SAFE_INTEGER. */
+/** The high 32 bits of Number.MAX_SAFE_INTEGER. */
 const MAX_SAFE_HIGH = 0x1f_ffff;
 
 export function readU16(bytes: Uint8Array, at: number): number {
@@ -46,23 +46,23 @@ export function writeU64(bytes: Uint8Array, at: number, value: number): void {
   writeU32(bytes, at + 4, value >>> 0);
 }
 
-/** Longest text of REFUSED, BYE and refuse, and longest host of OPEN, in bytes of UTF-8. */
+/** Maximum length of the text in REFUSED, BYE and refuse, and of the host in OPEN, in bytes of UTF-8. */
 export const MAX_TEXT_BYTES = 255;
 
 const encoder = new TextEncoder();
-// ignoreBOM: a text is what its bytes say, also when they start with EF BB BF.
+// ignoreBOM keeps a leading EF BB BF as part of the text.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** `text` as UTF-8, cut after the last whole character that fits {@link MAX_TEXT_BYTES}. */
+/** Encodes `text` as UTF-8, cut after the last whole character within {@link MAX_TEXT_BYTES}. */
 export function encodeText(text: string): Uint8Array {
   const bytes = new Uint8Array(MAX_TEXT_BYTES);
   return bytes.subarray(0, encoder.encodeInto(text, bytes).written);
 }
 
-/** What `bytes[from, to)` say, or undefined when they are no UTF-8. */
+/** Decodes `bytes[from, to)`. @returns undefined if they are not UTF-8 */
 export function decodeText(bytes: Uint8Array, from: number, to: number): string | undefined {
   try {
-    // A copy: the bytes may lie in shared memory, which a decoder need not take.
+    // A copy, because a decoder may reject shared memory.
     return decoder.decode(bytes.slice(from, to));
   } catch {
     return undefined;
@@ -70,8 +70,8 @@ export function decodeText(bytes: Uint8Array, from: number, to: number): string 
 }
 
 /**
- * A peer's text, fit for a terminal and a log: control characters, line and paragraph separators
- * and those that turn the direction of writing become U+FFFD.
+ * Makes a peer's text safe for a terminal and a log. Control characters, line and paragraph separators, and
+ * characters that change the writing direction become U+FFFD.
  */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');

@@ -14,8 +14,8 @@ import {
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { decodeTarget, type Target } from './target.js';
 
-// docs/reference/protocol.md, section 3. Written straight into a slot of exactly the right length and read
-// in place: no object stands for a frame.
+// docs/reference/protocol.md, section 3. Frames are written straight into a slot of exactly the right length and read
+// in place. No object represents a frame.
 //
 //  0      1                 17
 //  +------+------------------+------------ - -
@@ -29,9 +29,9 @@ export const DATA = 0x04;
 export const END = 0x05;
 export const CREDIT = 0x06;
 export const RESET = 0x07;
-/** One datagram, or a part of one; the only frame that may get lost. */
+/** One datagram, or a part of one. The only frame that may be lost. */
 export const DATAGRAM = 0x08;
-/** Types from here on belong to the session and carry the nil UUID. */
+/** Frames of this type and above belong to the session and carry the nil UUID. */
 export const FIRST_SESSION_TYPE = 0x10;
 export const PING = 0x10;
 export const PONG = 0x11;
@@ -39,13 +39,13 @@ export const BYE = 0x12;
 
 /** Type and UUID. */
 export const HEADER_BYTES = 17;
-/** What stands before the bytes of DATA. */
+/** Length of what precedes the bytes of DATA. */
 export const DATA_HEADER_BYTES = HEADER_BYTES + 8;
-/** What stands before the bytes of DATAGRAM. */
+/** Length of what precedes the bytes of DATAGRAM. */
 export const DATAGRAM_HEADER_BYTES = HEADER_BYTES + 6;
-/** Parts of one datagram at most: the longest one in frames of the smallest size that is agreed on. */
+/** Maximum number of parts: the longest datagram in frames of the smallest length that ends agree on. */
 export const MAX_DATAGRAM_PARTS = 66;
-/** OPENED, END and CREDIT: a header and one offset. */
+/** Length of OPENED, END and CREDIT: a header and one offset. */
 export const OFFSET_FRAME_BYTES = HEADER_BYTES + 8;
 export const RESET_BYTES = HEADER_BYTES + 2;
 export const TOKEN_BYTES = 8;
@@ -55,7 +55,7 @@ const OPEN_HEADER_BYTES = HEADER_BYTES + 8;
 const REFUSED_HEADER_BYTES = HEADER_BYTES + 2;
 const BYE_HEADER_BYTES = HEADER_BYTES + 2 + 8;
 
-/** @param target as `encodeTarget` wrote it */
+/** Returns the length of OPEN. @param target from `encodeTarget` */
 export function openBytes(target: Uint8Array): number {
   return OPEN_HEADER_BYTES + target.length;
 }
@@ -65,24 +65,24 @@ export function writeOpen(out: Uint8Array, id: Uint8Array, creditOffset: number,
   out.set(target, OPEN_HEADER_BYTES);
 }
 
-/** OPENED, END, CREDIT, and what DATA starts with. */
+/** Writes OPENED, END, CREDIT or the header of DATA. */
 export function writeOffsetFrame(out: Uint8Array, type: number, id: Uint8Array, offset: number): void {
   out[0] = type;
   out.set(id, 1);
   writeU64(out, HEADER_BYTES, offset);
 }
 
-/** Which datagram a DATAGRAM is of, and which part of it. */
+/** Says which part of which datagram a DATAGRAM carries. */
 export interface DatagramPart {
-  /** Counts the datagrams of one direction of a stream, mod 2^32. */
+  /** The datagram's number in its direction of the stream, mod 2^32. */
   readonly number: number;
-  /** From 0. */
+  /** Counted from 0. */
   readonly part: number;
   /** 1 to {@link MAX_DATAGRAM_PARTS}. */
   readonly parts: number;
 }
 
-/** What stands before the bytes. */
+/** Writes what precedes the bytes of DATAGRAM. */
 export function writeDatagramHeader(
   out: Uint8Array,
   id: Uint8Array,
@@ -112,7 +112,7 @@ export function writeReset(out: Uint8Array, id: Uint8Array, reason: Reason): voi
   writeU16(out, HEADER_BYTES, reasonNumber(reason));
 }
 
-/** PING and PONG. */
+/** Writes PING or PONG. */
 export function writeTokenFrame(out: Uint8Array, type: number, token: Uint8Array): void {
   out[0] = type;
   out.fill(0, 1, HEADER_BYTES);
@@ -131,33 +131,33 @@ export function writeBye(out: Uint8Array, reason: Reason, framesBefore: number, 
   out.set(text, BYE_HEADER_BYTES);
 }
 
-/** What OPEN says; no target when it is of a kind that this version does not know. */
+/** The content of OPEN. `target` is undefined for a kind of target that this version does not know. */
 export interface OpenBody {
   readonly creditOffset: number;
   readonly target: Target | undefined;
 }
 
-/** @throws {TunnelError} ERR_FRAME_INVALID (remote), as all readers here */
+/** @throws {TunnelError} ERR_FRAME_INVALID (remote), like all readers in this file */
 export function readOpen(frame: Uint8Array): OpenBody {
-  if (frame.length <= OPEN_HEADER_BYTES) throw violation('OPEN cut short');
+  if (frame.length <= OPEN_HEADER_BYTES) throw violation('a truncated OPEN');
   return { creditOffset: readU64(frame, HEADER_BYTES), target: decodeTarget(frame, OPEN_HEADER_BYTES) };
 }
 
-/** The offset of OPENED, END or CREDIT. */
+/** Reads the offset of OPENED, END or CREDIT. */
 export function readOffset(frame: Uint8Array): number {
-  if (frame.length !== OFFSET_FRAME_BYTES) throw violation('a frame that is not as long as its type');
+  if (frame.length !== OFFSET_FRAME_BYTES) throw violation('a frame of the wrong length for its type');
   return readU64(frame, HEADER_BYTES);
 }
 
-/** The offset of DATA; its bytes are the rest, from {@link DATA_HEADER_BYTES}, and at least one. */
+/** Reads the offset of DATA. At least one byte follows {@link DATA_HEADER_BYTES}. */
 export function readDataOffset(frame: Uint8Array): number {
   if (frame.length <= DATA_HEADER_BYTES) throw violation('DATA without bytes');
   return readU64(frame, HEADER_BYTES);
 }
 
-/** The head of DATAGRAM; its bytes are the rest, from {@link DATAGRAM_HEADER_BYTES}, maybe none. */
+/** Reads the header of DATAGRAM. Any number of bytes follow {@link DATAGRAM_HEADER_BYTES}, even none. */
 export function readDatagramPart(frame: Uint8Array): DatagramPart {
-  if (frame.length < DATAGRAM_HEADER_BYTES) throw violation('DATAGRAM cut short');
+  if (frame.length < DATAGRAM_HEADER_BYTES) throw violation('a truncated DATAGRAM');
   const part = frame[HEADER_BYTES + 4]!;
   const parts = frame[HEADER_BYTES + 5]!;
   if (parts < 1 || parts > MAX_DATAGRAM_PARTS || part >= parts) {
@@ -168,39 +168,43 @@ export function readDatagramPart(frame: Uint8Array): DatagramPart {
   return { number: readU32(frame, HEADER_BYTES), part, parts };
 }
 
-/** @throws {TunnelError} ERR_FRAME_INVALID (remote) for more than any datagram has */
+/**
+ * Checks the length of a whole datagram.
+ *
+ * @throws {TunnelError} ERR_FRAME_INVALID (remote) if it is too long
+ */
 export function checkDatagramBytes(bytes: number): void {
   if (bytes > MAX_DATAGRAM_BYTES) throw violation(`a datagram of ${bytes} bytes`);
 }
 
 export interface ReasonAndText {
   readonly reason: Reason;
-  /** Made {@link printable}. */
+  /** The peer's text, after {@link printable}. */
   readonly text: string;
 }
 
 export function readRefused(frame: Uint8Array): ReasonAndText {
-  if (frame.length < REFUSED_HEADER_BYTES) throw violation('REFUSED cut short');
+  if (frame.length < REFUSED_HEADER_BYTES) throw violation('a truncated REFUSED');
   return { reason: reasonOf(readU16(frame, HEADER_BYTES)), text: readText(frame, REFUSED_HEADER_BYTES) };
 }
 
 export function readReset(frame: Uint8Array): Reason {
-  if (frame.length !== RESET_BYTES) throw violation('RESET that is not as long as its type');
+  if (frame.length !== RESET_BYTES) throw violation('RESET of the wrong length');
   return reasonOf(readU16(frame, HEADER_BYTES));
 }
 
-/** Checks PING or PONG; the token is what follows {@link HEADER_BYTES}. */
+/** Checks PING or PONG. The token follows {@link HEADER_BYTES}. */
 export function checkTokenFrame(frame: Uint8Array): void {
-  if (frame.length !== TOKEN_FRAME_BYTES) throw violation('PING or PONG that is not as long as its type');
+  if (frame.length !== TOKEN_FRAME_BYTES) throw violation('PING or PONG of the wrong length');
 }
 
 export interface ByeBody extends ReasonAndText {
-  /** Frames that the peer sent in this session before, BYE not counted. */
+  /** Frames that the peer sent in this session before BYE. */
   readonly framesBefore: number;
 }
 
 export function readBye(frame: Uint8Array): ByeBody {
-  if (frame.length < BYE_HEADER_BYTES) throw violation('BYE cut short');
+  if (frame.length < BYE_HEADER_BYTES) throw violation('a truncated BYE');
   return {
     reason: reasonOf(readU16(frame, HEADER_BYTES)),
     framesBefore: readU64(frame, HEADER_BYTES + 2),
@@ -211,6 +215,6 @@ export function readBye(frame: Uint8Array): ByeBody {
 function readText(frame: Uint8Array, from: number): string {
   if (frame.length - from > MAX_TEXT_BYTES) throw violation(`a text of more than ${MAX_TEXT_BYTES} bytes`);
   const text = decodeText(frame, from, frame.length);
-  if (text === undefined) throw violation('a text that is no UTF-8');
+  if (text === undefined) throw violation('a text that is not UTF-8');
   return printable(text);
 }

@@ -10,23 +10,20 @@ import {
 } from './frame.js';
 import type { Reason } from './reasons.js';
 
-/** The way out for frames: a ring's writer, the channel, or a test. */
+/** Where frames are written to: the outbound ring, or a test. */
 export interface FrameSink {
   /**
-   * Room for one frame of exactly `bytes`, to be filled in place and then {@link commit}ted.
-   * `urgent` frames overtake the others in the channel; `lossy` ones may get lost on their way.
+   * Reserves room for one frame of exactly `bytes` bytes. Fill it in place, then call {@link commit}.
+   * `urgent` frames overtake others in the channel. `lossy` frames may be lost on their way.
    *
-   * @returns undefined when there is no room now: `Session.writable` is to be called later
+   * @returns undefined when there is no room now; the owner calls `Session.writable` when there is
    */
   reserve(bytes: number, urgent: boolean, lossy?: boolean): Uint8Array | undefined;
-  /** Sends what the last {@link reserve} gave. */
+  /** Sends the frame that was last reserved. */
   commit(): void;
 }
 
-/**
- * @param target as `encodeTarget` wrote it
- * @returns false when the sink refused, as all of these
- */
+/** Sends OPEN. @param target from `encodeTarget` @returns false when the sink has no room */
 export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, target: Uint8Array): boolean {
   const out = sink.reserve(openBytes(target), true);
   if (out === undefined) return false;
@@ -35,7 +32,7 @@ export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, t
   return true;
 }
 
-/** @param offset asked for once there is room */
+/** Sends CREDIT or OPENED. Calls `offset` only if there is room. @returns false when the sink has no room */
 export function putOffset(
   sink: FrameSink,
   type: typeof CREDIT | typeof OPENED,
@@ -49,6 +46,7 @@ export function putOffset(
   return true;
 }
 
+/** Sends RESET. @returns false when the sink has no room */
 export function putReset(sink: FrameSink, id: Uint8Array, reason: Reason): boolean {
   const out = sink.reserve(RESET_BYTES, true);
   if (out === undefined) return false;

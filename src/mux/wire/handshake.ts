@@ -20,12 +20,12 @@ import {
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { ID_BYTES, isNilAt } from './stream_id.js';
 
-// docs/reference/protocol.md, sections 1 and 2. Handshakes are rare, so these are plain objects.
+// docs/reference/protocol.md, sections 1 and 2. Handshakes are rare, so they become plain objects.
 
-/** Field type of the proof that an end knows the ticket's secret (section 2.1). */
+/** Type of the extension field that proves knowledge of the ticket's secret (section 2.1). */
 export const FIELD_PROOF = 1;
 
-/** Extension fields by type (0 to 255), in the order they stand in the packet. */
+/** Extension fields by type (0 to 255), in packet order. */
 export type Fields = ReadonlyMap<number, Uint8Array>;
 
 export interface Versions {
@@ -35,20 +35,20 @@ export interface Versions {
 
 export interface Hello {
   readonly versions: Versions;
-  /** UUID of the connector's session, 16 bytes. */
+  /** The UUID of the connector's session, 16 bytes. */
   readonly session: Uint8Array;
-  /** Longest frame that the sender takes, in bytes. */
+  /** Maximum length of a frame that the sender takes, in bytes. */
   readonly frameBytes: number;
-  /** One bit each. */
+  /** One bit for each optional feature. */
   readonly features: number;
   readonly fields: Fields;
 }
 
 export interface Welcome {
   readonly version: number;
-  /** UUID of the connector's session, repeated. */
+  /** The UUID of the connector's session, repeated from hello. */
   readonly connectorSession: Uint8Array;
-  /** UUID of the listener's session. */
+  /** The UUID of the listener's session. */
   readonly session: Uint8Array;
   readonly frameBytes: number;
   readonly features: number;
@@ -56,9 +56,9 @@ export interface Welcome {
 }
 
 export interface Challenge {
-  /** UUID of the connector's session, repeated. */
+  /** The UUID of the connector's session, repeated from hello. */
   readonly connectorSession: Uint8Array;
-  /** UUID of the session that the listener would make. */
+  /** The UUID of the session that the listener would start. */
   readonly session: Uint8Array;
   readonly fields: Fields;
 }
@@ -66,7 +66,7 @@ export interface Challenge {
 export interface Refuse {
   readonly versions: Versions;
   readonly reason: Reason;
-  /** At most 255 bytes of UTF-8; longer is cut when written, made printable when read. */
+  /** At most 255 bytes of UTF-8. Writers cut longer texts; readers make the text printable. */
   readonly text: string;
 }
 
@@ -76,7 +76,7 @@ const CHALLENGE_BYTES = 34;
 const REFUSE_BYTES = 8;
 const FIELD_HEADER_BYTES = 3;
 
-/** The kind of a lossless packet of ours, or undefined when it is none. */
+/** Returns the kind of one of our lossless packets; undefined for any other packet. */
 export function packetKind(packet: Uint8Array): number | undefined {
   return packet[0] === LOSSLESS_PACKET_ID ? packet[1] : undefined;
 }
@@ -122,9 +122,9 @@ export function encodeRefuse(refuse: Refuse): Uint8Array {
 }
 
 /**
- * The versions that a hello offers: readable whatever version the rest is.
+ * Reads the versions that a hello offers. Every version of the protocol can read them.
  *
- * @throws {TunnelError} ERR_HANDSHAKE_INVALID (remote), as all decoders here
+ * @throws {TunnelError} ERR_HANDSHAKE_INVALID (remote), like all decoders in this file
  */
 export function decodeHelloVersions(packet: Uint8Array): Versions {
   expect(packet, KIND_HELLO, 6);
@@ -165,9 +165,9 @@ export function decodeChallenge(packet: Uint8Array): Challenge {
 
 export function decodeRefuse(packet: Uint8Array): Refuse {
   expect(packet, KIND_REFUSE, REFUSE_BYTES);
-  if (packet.length > REFUSE_BYTES + MAX_TEXT_BYTES) throw invalid('a refuse with too long a text');
+  if (packet.length > REFUSE_BYTES + MAX_TEXT_BYTES) throw invalid('a refuse whose text is too long');
   const text = decodeText(packet, REFUSE_BYTES, packet.length);
-  if (text === undefined) throw invalid('a refuse whose text is no UTF-8');
+  if (text === undefined) throw invalid('a refuse whose text is not UTF-8');
   return { versions: readVersions(packet), reason: reasonOf(readU16(packet, 6)), text: printable(text) };
 }
 
@@ -180,7 +180,7 @@ function start(kind: number, headBytes: number, fields: Fields): Uint8Array {
   let bytes = headBytes;
   for (const value of fields.values()) bytes += FIELD_HEADER_BYTES + value.length;
   if (bytes > MAX_PACKET_BYTES)
-    throw new RangeError(`a handshake of ${bytes} bytes; a packet is ${MAX_PACKET_BYTES}`);
+    throw new RangeError(`a handshake of ${bytes} bytes; a packet holds ${MAX_PACKET_BYTES} bytes`);
   const out = new Uint8Array(bytes);
   out[0] = LOSSLESS_PACKET_ID;
   out[1] = kind;
@@ -200,15 +200,15 @@ function writeVersions(out: Uint8Array, versions: Versions): void {
 }
 
 function expect(packet: Uint8Array, kind: number, leastBytes: number): void {
-  if (packetKind(packet) !== kind) throw invalid('another kind of packet than expected');
-  if (packet.length < leastBytes) throw invalid('a handshake cut short');
-  if (packet.length > MAX_PACKET_BYTES) throw invalid('a handshake longer than a packet');
+  if (packetKind(packet) !== kind) throw invalid('a packet of another kind than expected');
+  if (packet.length < leastBytes) throw invalid('a truncated handshake packet');
+  if (packet.length > MAX_PACKET_BYTES) throw invalid('a handshake packet that is too long');
 }
 
 function readVersions(packet: Uint8Array): Versions {
   const versions = { lowest: readU16(packet, 2), highest: readU16(packet, 4) };
   if (versions.lowest === 0 || versions.lowest > versions.highest) {
-    throw invalid(`versions ${versions.lowest} to ${versions.highest}`);
+    throw invalid(`the version range ${versions.lowest} to ${versions.highest}`);
   }
   return versions;
 }
@@ -222,11 +222,11 @@ function readFields(packet: Uint8Array, from: number): Fields {
   const fields = new Map<number, Uint8Array>();
   let at = from;
   while (at < packet.length) {
-    if (packet.length - at < FIELD_HEADER_BYTES) throw invalid('an extension field cut short');
+    if (packet.length - at < FIELD_HEADER_BYTES) throw invalid('a truncated extension field');
     const type = packet[at]!;
     const end = at + FIELD_HEADER_BYTES + readU16(packet, at + 1);
-    if (end > packet.length) throw invalid('an extension field cut short');
-    if (fields.has(type)) throw invalid(`extension field ${type} twice`);
+    if (end > packet.length) throw invalid('a truncated extension field');
+    if (fields.has(type)) throw invalid(`two extension fields of type ${type}`);
     fields.set(type, packet.slice(at + FIELD_HEADER_BYTES, end));
     at = end;
   }

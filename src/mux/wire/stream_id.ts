@@ -1,37 +1,41 @@
 import { parse, v4 } from 'uuid';
 import { readU32 } from './codec.js';
 
-// A stream's UUID stays 16 bytes; text is made of it only for people.
+// A stream's UUID stays 16 bytes. It becomes text only for people.
 
 export const ID_BYTES = 16;
 const TWO_32 = 0x1_0000_0000;
 
-/** A new UUID of version 4 (RFC 9562, section 5.4). @param random 16 bytes from a CSPRNG, used up */
+/**
+ * Makes a UUID of version 4 (RFC 9562, section 5.4).
+ *
+ * @param random 16 bytes from a CSPRNG, which this changes
+ */
 export function newId(random: Uint8Array): Uint8Array {
   return v4({ random }, new Uint8Array(ID_BYTES));
 }
 
-/** Of any 16 bytes: a peer's need not be a UUID by the letter, which `stringify` of uuid would refuse. */
+/** Formats any 16 bytes. A peer's may not be a valid UUID, and `stringify` of uuid would reject those. */
 export function idText(id: Uint8Array): string {
   const hex = Buffer.from(id).toString('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
-/** What {@link idText} was made of. @param text of a UUID of ours */
+/** Reverses {@link idText}. @param text one of our own UUIDs */
 export function idBytes(text: string): Uint8Array {
   return parse(text);
 }
 
 /**
- * 53 bits of the UUID that starts at `at`, to look it up without building a string. Of bytes 0 to
- * 5 and 7, as 6 and 8 hold the version and the variant.
+ * Returns 53 bits of the UUID at `bytes[at]`, to look it up without building a string. They come from bytes 0
+ * to 5 and 7, because bytes 6 and 8 hold the version and the variant.
  */
 export function idKey(bytes: Uint8Array, at: number): number {
   const high = (bytes[at + 4]! << 13) | (bytes[at + 5]! << 5) | (bytes[at + 7]! & 0x1f);
   return high * TWO_32 + readU32(bytes, at);
 }
 
-/** True when `id` is what stands in `bytes` from `at`. */
+/** Tells whether `id` is the UUID at `bytes[at]`. */
 export function isIdAt(id: Uint8Array, bytes: Uint8Array, at: number): boolean {
   for (let index = 0; index < ID_BYTES; index++) {
     if (id[index] !== bytes[at + index]) return false;
@@ -39,7 +43,7 @@ export function isIdAt(id: Uint8Array, bytes: Uint8Array, at: number): boolean {
   return true;
 }
 
-/** True when the UUID in `bytes` from `at` is nil: the session itself. */
+/** Tells whether the UUID at `bytes[at]` is nil, which means the session itself. */
 export function isNilAt(bytes: Uint8Array, at: number): boolean {
   for (let index = 0; index < ID_BYTES; index++) {
     if (bytes[at + index] !== 0) return false;

@@ -2,9 +2,8 @@ import { TunnelError } from '../../core/errors.js';
 import { decodeText, MAX_TEXT_BYTES, readU16, violation, writeU16 } from './codec.js';
 import { ID_BYTES } from './stream_id.js';
 
-/** A host, and a port of it. */
 export interface TargetAddress {
-  /** A name or a numeric address without brackets: 1 to 255 bytes of UTF-8, no blanks. */
+  /** A name, or a numeric address without brackets: 1 to 255 bytes of UTF-8, without blanks. */
   readonly host: string;
   /** 1 to 65535. */
   readonly port: number;
@@ -23,33 +22,33 @@ export interface UdpTarget extends TargetAddress {
 /** The far end dials a UNIX socket or a Windows named pipe. */
 export interface PathTarget {
   readonly kind: 'path';
-  /** 1 to 255 bytes of UTF-8, no control characters. */
+  /** 1 to 255 bytes of UTF-8, without control characters. */
   readonly path: string;
 }
 
-/** The far end opens a port, for as long as the stream lasts. */
+/** The far end listens on a port for as long as the stream lasts. */
 export interface ListenTarget {
   readonly kind: 'listen';
-  /** Where to bind. */
+  /** The address to bind. */
   readonly host: string;
-  /** 0: any free port; the far end tells which as the stream's first bytes. */
+  /** 0 for any free port. The far end sends the chosen port as the first bytes of the stream. */
   readonly port: number;
 }
 
-/** The far end had a connection at a port that a {@link ListenTarget} opened. */
+/** The far end has accepted a connection on a port that a {@link ListenTarget} opened. */
 export interface AcceptedTarget {
   readonly kind: 'accepted';
-  /** The UUID of the stream that opened the port, 16 bytes. */
+  /** The UUID of the stream that opened the port: 16 bytes. */
   readonly listener: Uint8Array;
-  /** Who connected. */
+  /** The address of the client that connected. */
   readonly host: string;
   readonly port: number;
 }
 
-/** What the far end is asked for. */
+/** What the far end is asked for in OPEN. */
 export type Target = TcpTarget | UdpTarget | PathTarget | ListenTarget | AcceptedTarget;
 
-/** docs/reference/protocol.md, section 3. */
+/** Kinds of targets. Source: docs/reference/protocol.md, section 3. */
 const TCP = 1;
 const PATH = 2;
 const LISTEN = 3;
@@ -58,11 +57,11 @@ const UDP = 5;
 
 const encoder = new TextEncoder();
 
-/** True for text that can stand as a host in OPEN; whether it exists is the dialler's business. */
+/** Tells whether a text can be the host in OPEN. It need not exist; the end that dials it finds out. */
 export function isHost(host: string): boolean {
-  // Blanks and control characters: no name has them, and they end up in logs.
-  // The type is checked too: a program in JavaScript may pass anything, and RegExp would read undefined as a word.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+  // No name has blanks or control characters, and they would end up in logs. The type is checked too, because
+  // JavaScript programs may pass anything, and RegExp would read undefined as a word.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for control characters
   return typeof host === 'string' && host !== '' && !/[\u0000-\u0020\u007f]/u.test(host);
 }
 
@@ -71,9 +70,9 @@ function isPath(path: string): boolean {
 }
 
 /**
- * The target as it stands in OPEN: its kind, then what that needs.
+ * Encodes a target for OPEN: its kind, then the fields of that kind.
  *
- * @throws {TunnelError} ERR_ADDRESS_INVALID when it cannot be told to the peer
+ * @throws {TunnelError} ERR_ADDRESS_INVALID if the protocol cannot express it
  */
 export function encodeTarget(target: Target): Uint8Array {
   switch (target.kind) {
@@ -87,7 +86,10 @@ export function encodeTarget(target: Target): Uint8Array {
       return encodeAddress([ACCEPTED, ...target.listener], target, 0);
     case 'path':
       if (!isPath(target.path)) {
-        throw new TunnelError('ERR_ADDRESS_INVALID', `path ${JSON.stringify(target.path)}; give a plain one`);
+        throw invalid(
+          `the path ${JSON.stringify(target.path)} is empty or has control characters`,
+          'another path',
+        );
       }
       return withText([PATH], 'path', target.path);
   }
@@ -95,10 +97,11 @@ export function encodeTarget(target: Target): Uint8Array {
 
 function encodeAddress(before: readonly number[], { host, port }: TargetAddress, least: number): Uint8Array {
   if (!isHost(host)) {
-    throw new TunnelError('ERR_ADDRESS_INVALID', `host ${JSON.stringify(host)}; give a name or an address`);
+    const fault = 'is empty or has blanks or control characters';
+    throw invalid(`the host ${JSON.stringify(host)} ${fault}`, 'a name or an IP address');
   }
   if (!Number.isInteger(port) || port < least || port > 65_535) {
-    throw new TunnelError('ERR_ADDRESS_INVALID', `port ${port}; give one from ${least} to 65535`);
+    throw invalid(`port ${port} is out of range`, `a number from ${least} to 65535`);
   }
   const head = new Uint8Array(before.length + 2);
   head.set(before);
@@ -106,11 +109,15 @@ function encodeAddress(before: readonly number[], { host, port }: TargetAddress,
   return withText(head, 'host', host);
 }
 
-/** @param what for the message */
+function invalid(fault: string, wanted: string): TunnelError {
+  return new TunnelError('ERR_ADDRESS_INVALID', `${fault}; give ${wanted}`);
+}
+
+/** @param what the name of the text in the error message */
 function withText(before: ArrayLike<number>, what: string, text: string): Uint8Array {
   const bytes = encoder.encode(text);
   if (bytes.length > MAX_TEXT_BYTES) {
-    const message = `a ${what} of ${bytes.length} bytes; at most ${MAX_TEXT_BYTES}`;
+    const message = `the ${what} has ${bytes.length} bytes; at most ${MAX_TEXT_BYTES} are allowed`;
     throw new TunnelError('ERR_ADDRESS_INVALID', message);
   }
   const out = new Uint8Array(before.length + 1 + bytes.length);
@@ -121,13 +128,13 @@ function withText(before: ArrayLike<number>, what: string, text: string): Uint8A
 }
 
 /**
- * Reads what {@link encodeTarget} wrote, from `at` to the end of an OPEN.
+ * Decodes what {@link encodeTarget} wrote, from `at` to the end of an OPEN.
  *
  * @returns undefined for a kind that this version does not know
  * @throws {TunnelError} ERR_FRAME_INVALID (remote)
  */
 export function decodeTarget(frame: Uint8Array, at: number): Target | undefined {
-  if (frame.length <= at) throw violation('OPEN cut short');
+  if (frame.length <= at) throw violation('a truncated OPEN');
   switch (frame[at] ?? 0) {
     case TCP:
       return { kind: 'tcp', ...readAddress(frame, at + 1, 1) };
@@ -141,7 +148,7 @@ export function decodeTarget(frame: Uint8Array, at: number): Target | undefined 
     }
     case PATH: {
       const path = readText(frame, at + 1);
-      if (path === undefined || !isPath(path)) throw violation('OPEN for a path that is none');
+      if (path === undefined || !isPath(path)) throw violation('OPEN with an invalid path');
       return { kind: 'path', path };
     }
     default:
@@ -150,17 +157,17 @@ export function decodeTarget(frame: Uint8Array, at: number): Target | undefined 
 }
 
 function readAddress(frame: Uint8Array, at: number, leastPort: number): TargetAddress {
-  if (frame.length < at + 3) throw violation('OPEN cut short');
+  if (frame.length < at + 3) throw violation('a truncated OPEN');
   const port = readU16(frame, at);
-  if (port < leastPort) throw violation('OPEN for port 0');
+  if (port < leastPort) throw violation('OPEN with port 0');
   const host = readText(frame, at + 2);
-  if (host === undefined || !isHost(host)) throw violation('OPEN for a host that is no name and no address');
+  if (host === undefined || !isHost(host)) throw violation('OPEN with an invalid host');
   return { host, port };
 }
 
-/** A length and that much text, up to the end of the frame. */
+/** Reads a length and that many bytes of text, which must fill the rest of the frame. */
 function readText(frame: Uint8Array, at: number): string | undefined {
   if (frame.length !== at + 1 + (frame[at] ?? Number.NaN))
-    throw violation('OPEN with a text of another length');
+    throw violation('OPEN with a text of the wrong length');
   return decodeText(frame, at + 1, frame.length);
 }

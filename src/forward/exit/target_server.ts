@@ -1,52 +1,37 @@
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
+import { readHost } from '../../core/host.js';
+import { parseAddress } from '../../core/ip.js';
 import { UDP_IDLE_MS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Target, UdpTarget } from '../../mux/wire/target.js';
 import type { TargetRules } from '../../rules/allow.js';
-import { type Endpoint, isPath } from '../../rules/endpoint.js';
+import { type Endpoint, isPath, readSocketPath } from '../../rules/endpoint.js';
+import type { Protocol } from '../../rules/expose.js';
 import { shown } from '../../rules/spec_text.js';
-import { DenialLog } from '../denial_log.js';
 import { Pipe } from '../pipe.js';
-import { resetSocket } from '../reset_socket.js';
+import { DenialLog, type ServeCounts } from '../serve_log.js';
+import { resetSocket } from '../tcp_socket.js';
 import { Dialer, type DialerOptions, type DialFailure } from './dial.js';
-import { OpenTarget } from './open_target.js';
 import { UdpPipe } from './udp_pipe.js';
 
-/** The opener gives up first, as it knows whether its client is there. */
+/**
+ * Twice the opener's idle time. The opener gives up first, because it knows whether its client is still
+ * there.
+ */
 const TARGET_UDP_IDLE_MS = 2 * UDP_IDLE_MS;
 
 type LogFields = Readonly<Record<string, unknown>>;
 
 export interface TargetServerOptions extends DialerOptions {
-  /** How the peer is named in the log. */
+  /** The peer's name in the log. */
   readonly peer: string;
   /** Default: silent. */
   readonly logger?: Logger;
 }
 
-/** What became of a peer's requests so far. */
-export interface ServeCounts {
-  readonly opened: number;
-  /** Against the rules. */
-  readonly denied: number;
-  /** Waited for their turn too long, or for lack of memory or sockets. */
-  readonly limited: number;
-  /** All other refusals. */
-  readonly failed: number;
-}
-
-export function addCounts(a: ServeCounts, b: ServeCounts): ServeCounts {
-  return {
-    opened: a.opened + b.opened,
-    denied: a.denied + b.denied,
-    limited: a.limited + b.limited,
-    failed: a.failed + b.failed,
-  };
-}
-
-/** Answers the requests of one peer: dials the target, and joins it to the stream or says why not. */
+/** Answers one peer's requests: dials the target and joins it to the stream, or refuses with the reason. */
 export class TargetServer {
   readonly #peer: string;
   readonly #logger: Logger;
@@ -79,7 +64,7 @@ export class TargetServer {
     };
   }
 
-  /** Returns at once; the request is answered when the dial has an end. @param asked what is dialled for it */
+  /** Answers the request when the dial is over; returns at once. @param asked the target to dial */
   handle(request: OpenRequest, asked: Target = request.target): void {
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
@@ -90,19 +75,19 @@ export class TargetServer {
     request.onCancelled = () => dial.abort();
     this.#answer(request, asked, dial.signal)
       .catch((error: unknown) => {
-        // A session that closed while we dialled refuses our answer: nobody waits for one.
+        // A session that closed during the dial takes no answer, and nobody waits for one.
         const level = TunnelError.is(error) ? 'debug' : 'error';
-        this.#logger.log(level, 'a request of the peer could not be answered', { peer: this.#peer, error });
+        this.#logger.log(level, 'cannot answer a request of the peer', { peer: this.#peer, error });
       })
       .finally(() => this.#dials.delete(dial));
   }
 
-  /** The rules have changed: cuts the connections that they no longer allow. */
+  /** Cuts the connections that the rules no longer allow. Call it when the rules have changed. */
   recheck(): void {
     for (const target of [...this.#open]) if (!target.isPermitted(this.#rules)) target.cut();
   }
 
-  /** Gives up the dials under way and refuses what comes. Joined streams end with their session. */
+  /** Cancels the dials in progress and refuses new requests. Open streams end with their session. */
   close(): void {
     this.#closed = true;
     for (const dial of this.#dials) dial.abort();
@@ -111,7 +96,7 @@ export class TargetServer {
   async #answer(request: OpenRequest, asked: Target, signal: AbortSignal): Promise<void> {
     if (asked.kind === 'tcp' || asked.kind === 'path') await this.#serve(request, asked, signal);
     else if (asked.kind === 'udp') await this.#serveUdp(request, asked, signal);
-    else request.refuse('unsupported', 'this version dials hosts and paths only; update it');
+    else request.refuse('unsupported', 'the far end dials only hosts and paths; update it');
   }
 
   async #serve(request: OpenRequest, asked: Endpoint, signal: AbortSignal): Promise<void> {
@@ -135,15 +120,13 @@ export class TargetServer {
       isPath: isPath(asked),
       onOver: (outcome) => {
         this.#open.delete(target);
-        this.#logger.log(
-          'debug',
-          `a connection to a target has ${outcome === 'ended' ? 'ended' : 'been reset'}`,
-          {
-            ...fields,
-            bytesToTarget: socket.bytesWritten,
-            bytesFromTarget: socket.bytesRead,
-          },
-        );
+        const { bytesWritten: bytesToTarget, bytesRead: bytesFromTarget } = socket;
+        const how = outcome === 'ended' ? 'has ended' : 'was reset';
+        this.#logger.log('debug', `the connection to a target ${how}`, {
+          ...fields,
+          bytesToTarget,
+          bytesFromTarget,
+        });
       },
     });
     stream = this.#join(request, pipe, target, fields);
@@ -152,7 +135,7 @@ export class TargetServer {
 
   async #serveUdp(request: OpenRequest, asked: UdpTarget, signal: AbortSignal): Promise<void> {
     const result = await this.#dialer.dialUdp(asked, signal);
-    const fields = { peer: this.#peer, target: `${shownEndpoint(asked)} by UDP` };
+    const fields = { peer: this.#peer, target: `${shownEndpoint(asked)} over UDP` };
     if (result.kind === 'failed') {
       this.#refuse(request, result, fields);
       return;
@@ -166,7 +149,10 @@ export class TargetServer {
         this.#open.delete(target);
         const { sent, received, dropped } = pipe;
         const counts = { datagramsToTarget: sent, datagramsFromTarget: received, dropped };
-        this.#logger.log('debug', `datagrams to a target have ended: ${outcome}`, { ...fields, ...counts });
+        this.#logger.log('debug', `the datagrams to a target have ended: ${outcome}`, {
+          ...fields,
+          ...counts,
+        });
       },
     });
     if (signal.aborted) {
@@ -177,7 +163,11 @@ export class TargetServer {
     stream = this.#join(request, pipe, target, fields);
   }
 
-  /** Joins what was dialled to a stream. @returns undefined when the rules have changed while it was dialled */
+  /**
+   * Joins the dialled socket to the stream.
+   *
+   * @returns undefined when the rules have changed during the dial
+   */
   #join(
     request: OpenRequest,
     pipe: Pipe | UdpPipe,
@@ -191,10 +181,10 @@ export class TargetServer {
       request.refuse('not-allowed', text);
       return undefined;
     }
-    const stream = accepted(request, pipe);
+    const stream = accept(request, pipe);
     this.#opened++;
     this.#open.add(target);
-    this.#logger.log('debug', 'a target was dialled', fields);
+    this.#logger.log('debug', 'connected to a target', fields);
     return stream;
   }
 
@@ -204,20 +194,19 @@ export class TargetServer {
     } else {
       if (reason === 'limit') this.#limited++;
       else this.#failed++;
-      this.#logger.log('debug', 'a target could not be dialled', { ...fields, reason });
+      this.#logger.log('debug', 'cannot connect to a target', { ...fields, reason });
     }
     request.refuse(reason, text);
   }
 
   #cut(pipe: { abort(): void }, stream: MuxStream | undefined, fields: LogFields): void {
-    this.#logger.log('warn', 'a connection was cut: the rules no longer allow it', fields);
+    this.#logger.log('warn', 'cut a connection that the rules no longer allow', fields);
     stream?.reset('not-allowed');
     pipe.abort();
   }
 }
 
-/** Joins what was dialled to the request's stream. */
-function accepted(request: OpenRequest, pipe: Pipe | UdpPipe): MuxStream {
+function accept(request: OpenRequest, pipe: Pipe | UdpPipe): MuxStream {
   try {
     const stream = request.accept(pipe);
     pipe.attach(stream);
@@ -225,6 +214,44 @@ function accepted(request: OpenRequest, pipe: Pipe | UdpPipe): MuxStream {
   } catch (error) {
     pipe.abort();
     throw error;
+  }
+}
+
+/** A connection to a target. {@link TargetServer.recheck} asks the rules about it again. */
+class OpenTarget {
+  readonly #target: Endpoint;
+  /** The address that is really connected to. */
+  readonly #address: string;
+  readonly #protocol: Protocol;
+  readonly #cut: () => void;
+
+  /**
+   * @param address the address that is really connected to; '' for a path
+   * @param cut ends the connection and its stream at once
+   */
+  constructor(target: Endpoint, address: string, protocol: Protocol, cut: () => void) {
+    this.#target = target;
+    this.#address = address;
+    this.#protocol = protocol;
+    this.#cut = cut;
+  }
+
+  isPermitted(rules: TargetRules): boolean {
+    if (isPath(this.#target)) {
+      const path = readSocketPath(this.#target.path);
+      return typeof path !== 'string' && rules.permitsPath(path.path);
+    }
+    const host = readHost(this.#target.host);
+    const address = parseAddress(this.#address);
+    return (
+      typeof host !== 'string' &&
+      address !== undefined &&
+      rules.permits(host, address, this.#target.port, this.#protocol)
+    );
+  }
+
+  cut(): void {
+    this.#cut();
   }
 }
 

@@ -1,12 +1,12 @@
 import { EventEmitter } from 'node:events';
-import { systemTimers, type TimerHandle, type Timers } from '../../core/clock.js';
+import { systemTimers, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
-import type { Reason } from '../../mux/wire/reasons.js';
+import { Timer } from '../../core/timer.js';
+import type { MuxStream, OpenRequest, StreamOpener } from '../../mux/stream/stream_api.js';
+import { isFinalRefusal, type Reason } from '../../mux/wire/reasons.js';
 import { idBytes, isIdAt } from '../../mux/wire/stream_id.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { ReverseSpec } from '../../rules/forward_spec.js';
-import type { StreamOpener } from '../stream_opener.js';
 
 export interface ReverseForwardOptions {
   readonly spec: ReverseSpec;
@@ -15,22 +15,23 @@ export interface ReverseForwardOptions {
 }
 
 export interface ReverseForwardEvents {
-  /** The far end listens. @param remote where, with the port that was picked for port 0 */
+  /** The far end listens. @param remote where, with the port that it chose for port 0 */
   open: [remote: HostPort];
-  /** It listens there no more; the forward asks again. */
+  /** The far end no longer listens there. The forward asks again, unless it was closed. */
   closed: [remote: HostPort];
-  /** It does not listen; told once for each reason. @param again whether we ask again in the same session */
+  /**
+   * The far end refused to listen. Emitted once for each reason in a row.
+   *
+   * @param again whether the forward asks again in the same session
+   */
   refused: [reason: Reason, text: string, again: boolean];
 }
 
-/** Before a port that was refused is asked for again, in milliseconds: the first wait and the longest. */
+/** The first and the longest wait before the forward asks for a refused port again, in milliseconds. */
 const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 60_000;
-/** The port, as the far end tells it. */
+/** Length of the far end's answer, which is the port. */
 const PORT_BYTES = 2;
-
-/** Refusals of a port that nothing but another session may overcome. */
-export const FINAL_REFUSALS: ReadonlySet<Reason> = new Set<Reason>(['not-allowed', 'unsupported']);
 
 /** One request for a port, in one session. */
 interface Attempt {
@@ -41,53 +42,54 @@ interface Attempt {
 }
 
 /**
- * Has the far end listen at a port, in every session anew: the port is open as long as a stream lasts
- * that was opened for it. It only asks; who serves its connections asks {@link owns}.
+ * The connector's end of `-R`: asks the far end to listen on a port, again in each new session. The port
+ * stays open as long as the stream that asked for it. The forward does not serve the connections; whoever
+ * does calls {@link owns} for each one.
  */
 export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   readonly spec: ReverseSpec;
-  readonly #timers: Timers;
   #session: StreamOpener | undefined;
   #attempt: Attempt | undefined;
-  #retry: TimerHandle | undefined;
+  readonly #retry: Timer;
   #retryMs = RETRY_MS;
+  /** The reason of the last refusal that was emitted. */
   #told: Reason | undefined;
   #closed = false;
 
   constructor({ spec, timers = systemTimers }: ReverseForwardOptions) {
     super();
     this.spec = spec;
-    this.#timers = timers;
+    this.#retry = new Timer(timers);
   }
 
-  /** Where the far end listens; undefined while it does not. */
+  /** Where the far end listens; undefined while it does not listen. */
   get remote(): HostPort | undefined {
     return this.#attempt?.remote;
   }
 
-  /** The session to ask in from now on; undefined while there is none. */
+  /** Sets the session to ask in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     if (this.#closed) return;
     if (session !== this.#session) this.#told = undefined;
     this.#session = session;
-    this.#stopRetry();
-    // One that waits out an outage is still there.
+    this.#retry.clear();
+    // After an outage the port may still be open.
     if (session !== undefined && this.#attempt === undefined) this.#ask(session);
   }
 
-  /** Whether a connection came at our port: the stream that it names is ours, and of the same session. */
+  /** Tells whether a connection came in on this forward's port: it names our stream, in the same session. */
   owns({ target, opener }: OpenRequest): boolean {
     const attempt = this.#attempt;
     if (attempt?.stream === undefined || target.kind !== 'accepted') return false;
     return opener === attempt.session && isIdAt(target.listener, idBytes(attempt.stream.id), 0);
   }
 
-  /** Has the port closed. Open connections go on. */
+  /** Has the far end close the port. Open connections go on. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#session = undefined;
-    this.#stopRetry();
+    this.#retry.clear();
     const attempt = this.#attempt;
     this.#attempt = undefined;
     attempt?.stream?.reset('cancelled');
@@ -110,7 +112,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
       );
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
-      // A session that is over is no session: its successor may be on the way.
+      // This session is over, but its successor may be on the way.
       if (error.code === 'ERR_PEER_GONE') this.#attempt = undefined;
       else this.#refused(attempt, error.code === 'ERR_LIMIT' ? 'limit' : 'internal', error.message);
     }
@@ -148,7 +150,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   #refused(attempt: Attempt, reason: Reason, text: string): void {
     if (attempt !== this.#attempt) return;
     this.#attempt = undefined;
-    const again = !FINAL_REFUSALS.has(reason);
+    const again = !isFinalRefusal(reason);
     if (again) this.#retryLater();
     if (this.#told === reason) return;
     this.#told = reason;
@@ -158,16 +160,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   #retryLater(): void {
     const session = this.#session;
     if (session === undefined) return;
-    this.#stopRetry();
-    this.#retry = this.#timers.set(() => {
-      this.#retry = undefined;
-      this.#ask(session);
-    }, this.#retryMs);
+    this.#retry.set(this.#retryMs, () => this.#ask(session));
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
-  }
-
-  #stopRetry(): void {
-    if (this.#retry !== undefined) this.#timers.clear(this.#retry);
-    this.#retry = undefined;
   }
 }

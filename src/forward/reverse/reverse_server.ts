@@ -7,19 +7,19 @@ import type { OpenRequest } from '../../mux/stream/stream_api.js';
 import type { ListenTarget } from '../../mux/wire/target.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { shown } from '../../rules/spec_text.js';
-import { DenialLog } from '../denial_log.js';
+import { DenialLog } from '../serve_log.js';
 import { ReversePort } from './reverse_port.js';
 
-export interface ReversePortsOptions {
-  /** How the peer is named in the log. */
+export interface ReverseServerOptions {
+  /** The peer's name in the log. */
   readonly peer: string;
-  /** Asked before each port is opened, and when they have changed. */
+  /** Asked before each port is opened, and again by {@link ReverseServer.recheck}. */
   readonly rules: { permitsListen(bind: IpAddress, port: number): boolean };
-  /** Ports open at once. */
+  /** How many ports may be open at once. */
   readonly maxPorts: number;
-  /** What the ports and their connections may use. Default: no bound. */
+  /** File descriptors for the ports and their connections. Default: unlimited. */
   readonly descriptors?: DescriptorShare;
-  /** A port was opened for the peer, or closed. */
+  /** Called when a port was opened for the peer, or closed. */
   readonly onChange?: (status: 'open' | 'closed', local: HostPort) => void;
   /** Default: silent. */
   readonly logger?: Logger;
@@ -27,33 +27,33 @@ export interface ReversePortsOptions {
   readonly timers?: Timers;
 }
 
-/** The ports of this machine that one peer has had opened, each for as long as its stream lasts. */
-export class ReversePorts {
-  readonly #options: ReversePortsOptions;
+/** The listener's end of `-R`: opens ports for one peer, each for as long as its stream lasts. */
+export class ReverseServer {
+  readonly #options: ReverseServerOptions;
   readonly #logger: Logger;
   readonly #denials: DenialLog;
   readonly #descriptors: DescriptorShare;
   readonly #ports = new Set<ReversePort>();
   #closed = false;
 
-  constructor(options: ReversePortsOptions) {
+  constructor(options: ReverseServerOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#denials = new DenialLog(this.#logger);
     this.#descriptors = options.descriptors ?? unboundedShare();
   }
 
-  /** Open, or about to be. */
+  /** How many ports are open, or being opened. */
   get count(): number {
     return this.#ports.size;
   }
 
-  /** Where it listens for the peer, `host:port` each. */
+  /** The open ports, each as `host:port`. */
   get open(): string[] {
     return [...this.#ports].flatMap(({ local }) => (local === undefined ? [] : [printHostPort(local)]));
   }
 
-  /** Answers a request of the kind `listen`; returns at once. */
+  /** Answers a `listen` request later; returns at once. */
   handle(request: OpenRequest, { host, port }: ListenTarget): void {
     const { rules, maxPorts, onChange, timers = systemTimers } = this.#options;
     if (this.#closed) {
@@ -61,7 +61,7 @@ export class ReversePorts {
       return;
     }
     const asked = `${bracketed(shown(host))}:${port}`;
-    // A name would be a question to our resolver, and an answer that may change.
+    // No names: the peer could query our resolver with them, and their addresses may change.
     const address = parseAddress(host.toLowerCase() === LOCALHOST ? '127.0.0.1' : host);
     if (address === undefined) {
       this.#deny(request, `${asked}: the bind address must be numeric, or ${LOCALHOST}`);
@@ -69,14 +69,12 @@ export class ReversePorts {
     }
     if (!rules.permitsListen(address, port)) {
       const rule = printHostPort({ host: address.text, port });
-      this.#deny(
-        request,
-        `${asked} may not be listened at; its owner can allow it with --allow-reverse ${rule}`,
-      );
+      const hint = `the listener's owner can allow it with --allow-reverse ${rule}`;
+      this.#deny(request, `${asked}: listening there is not allowed; ${hint}`);
       return;
     }
     if (this.#ports.size >= maxPorts) {
-      request.refuse('limit', `${asked}: ${maxPorts} ports are open for this peer; close one first`);
+      request.refuse('limit', `${asked}: this peer already has ${maxPorts} open ports; close one first`);
       return;
     }
     const opened = new ReversePort({
@@ -87,7 +85,7 @@ export class ReversePorts {
       logger: this.#logger,
       timers,
       onOpen: (local) => {
-        this.#logger.log('info', `listens at ${printHostPort(local)} for a peer`, {
+        this.#logger.log('info', `listening on ${printHostPort(local)} for a peer`, {
           peer: this.#options.peer,
         });
         onChange?.('open', local);
@@ -95,7 +93,7 @@ export class ReversePorts {
       onOver: (local) => {
         this.#ports.delete(opened);
         if (local === undefined) return;
-        this.#logger.log('info', `listens no more at ${printHostPort(local)} for a peer`, {
+        this.#logger.log('info', `no longer listening on ${printHostPort(local)} for a peer`, {
           peer: this.#options.peer,
         });
         onChange?.('closed', local);
@@ -105,12 +103,15 @@ export class ReversePorts {
     opened.open(request);
   }
 
-  /** The rules have changed: closes the ports that they no longer allow, and cuts what came by them. */
+  /**
+   * Closes the ports that the rules no longer allow, and cuts their connections. Call it when the rules have
+   * changed.
+   */
   recheck(): void {
     for (const port of [...this.#ports]) port.recheck();
   }
 
-  /** Closes all ports and refuses what comes. Open connections end with their session. */
+  /** Closes all ports and refuses new requests. Open connections end with their session. */
   close(): void {
     this.#closed = true;
     for (const port of [...this.#ports]) port.close('peer-shutdown');

@@ -1,0 +1,109 @@
+import type { AddressInfo, Server } from 'node:net';
+import { errnoOf, TunnelError } from '../core/errors.js';
+import { exhaustionOf } from '../core/exhaustion.js';
+import { LOCALHOST } from '../core/host.js';
+import { isLoopback, parseAddress } from '../core/ip.js';
+import type { Logger } from '../core/logger.js';
+import { type Endpoint, type HostPort, printHostPort } from '../rules/endpoint.js';
+import { printBind, printForwardSpec } from '../rules/forward_spec.js';
+
+/** The lowest port that every user may listen on. */
+const FIRST_UNPRIVILEGED_PORT = 1024;
+
+/** An address to listen on, and the option that asked for it, for error messages. */
+export interface ListenRequest {
+  readonly bind: HostPort;
+  /** For example `-L` or `--metrics`. */
+  readonly option: string;
+  /** The target that follows the bind address in the option, if it has one. */
+  readonly target?: Endpoint;
+}
+
+/**
+ * Has `server` listen on a TCP address. Remove no listener from the server before the promise settles.
+ *
+ * @returns the address, with the port that the system chose for port 0
+ * @throws {TunnelError} ERR_LISTEN, with what the user can do; ERR_CLOSED when the server is closed meanwhile
+ */
+export function listenOn(server: Server, request: ListenRequest): Promise<HostPort> {
+  const { host, port } = request.bind;
+  return new Promise((resolve, reject) => {
+    let isClosed = false;
+    const onError = (error: Error): void => reject(listenError(request, error));
+    const onClose = (): void => {
+      isClosed = true;
+      reject(closedEarly());
+    };
+    server.once('error', onError).once('close', onClose);
+    server.listen({ host, port }, () => {
+      if (isClosed) {
+        // The server was closed during the look-up of a bind name. Node.js listens anyway.
+        server.close();
+        return;
+      }
+      server.off('error', onError).off('close', onClose);
+      resolve(boundAddress(server, request.bind));
+    });
+  });
+}
+
+/**
+ * Returns where a server or UDP socket that was bound to `bind` really listens: port 0 becomes the chosen
+ * port.
+ */
+export function boundAddress(server: { address(): AddressInfo | string | null }, bind: HostPort): HostPort {
+  const address = server.address();
+  // A server that listens on a port has an address of this kind.
+  if (address === null || typeof address === 'string') return bind;
+  return { host: address.address, port: address.port };
+}
+
+/** The error for a forward whose owner closed it before it could listen. */
+export function closedEarly(): TunnelError {
+  return new TunnelError('ERR_CLOSED', 'the forward was closed before it could listen');
+}
+
+/** Warns that other machines can use a forward, unless it listens on loopback. `remedy` starts with `; `. */
+export function warnWhenPublic(local: HostPort, logger: Logger, remedy = ''): void {
+  const address = parseAddress(local.host);
+  if (local.host === LOCALHOST || (address !== undefined && isLoopback(address))) return;
+  const message = `${printHostPort(local)} can be reached from other machines: they can use the tunnel too`;
+  logger.log('warn', `${message}${remedy}`);
+}
+
+/** The error for an address that cannot be listened on: what failed, and what the user can do. */
+export function listenError({ bind, option, target }: ListenRequest, cause: unknown): TunnelError {
+  const at = printHostPort(bind);
+  const { host, port } = bind;
+  const example = (other: number): string => {
+    const place = { host, port: other };
+    return `${option} ${target === undefined ? printBind(place) : printForwardSpec({ bind: place, target })}`;
+  };
+  const free = port < FIRST_UNPRIVILEGED_PORT ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
+  const otherPort = `choose another port, for example ${example(free)}, or ${example(0)} for any free port`;
+  return new TunnelError('ERR_LISTEN', `${at} ${failureText(cause, host, otherPort)}`, { cause });
+}
+
+function failureText(cause: unknown, host: string, otherPort: string): string {
+  const exhausted = exhaustionOf(cause);
+  if (exhausted !== undefined) {
+    return `cannot be opened: there is ${exhausted}; close some connections and try again`;
+  }
+  const code = errnoOf(cause) ?? 'failed';
+  switch (code) {
+    case 'EADDRINUSE':
+      return `is in use by another program; ${otherPort}`;
+    case 'EACCES':
+    case 'EPERM':
+      return `cannot be opened: permission denied; ${otherPort}`;
+    case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
+    case 'EINVAL':
+      return `is not an address of this machine (${code}); leave out the bind address to listen on loopback`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `cannot be opened: the name ${host} cannot be resolved (${code}); give an IP address instead`;
+    default:
+      return `cannot be opened (${code}); ${otherPort}`;
+  }
+}
