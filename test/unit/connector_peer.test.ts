@@ -455,7 +455,10 @@ test('a failing channel ends the session, and the connector joins again', async 
   const { offered } = bench;
   bench.take();
   bench.node.newest.fail(new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true }));
-  assert.match(bench.take().join(), /^code 302,offline none,warn the session ended: the peer sent an invalid packet/);
+  assert.match(
+    bench.take().join(),
+    /^code 302,offline none,warn the session ended: the peer sent an invalid packet/,
+  );
   assert.deepEqual(resets, ['protocol-error']);
   await bench.pass(600);
   assert.notDeepEqual(bench.offered, offered);
