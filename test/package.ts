@@ -1,12 +1,14 @@
 /**
- * `npm run test:package [FILE…]`: tests the package as users get it from npm. Packs it, installs it into an
- * empty folder, and runs it there on each supported Node. The tests are in test/package; `npm test` skips
- * them, because they need the npm registry for the dependencies and for the other versions of Node.
+ * `npm run test:package [-- [--tarball TARBALL] FILE…]`: tests the package as users get it from npm. Packs it,
+ * or takes a tarball that is already packed, installs it into an empty folder, and runs it there on each
+ * supported Node. The tests are in test/package; `npm test` skips them, because they need the npm registry
+ * for the dependencies and for the other versions of Node.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { INSTALLED_PACKAGE, type InstalledPackage, type TriedNode } from './support/installed_package.js';
 import { TempFolder } from './support/temp_folder.js';
 
@@ -45,33 +47,39 @@ function nodeOf(major: number): TriedNode | undefined {
 const folder = new TempFolder();
 process.on('exit', () => folder.remove());
 
-if (!existsSync(join(root, 'wasm', 'dist', 'tox.wasm'))) {
-  process.stderr.write('package: wasm/dist/tox.wasm is missing; build it with npm run wasm\n');
-  process.exit(2);
+/** Packs the package into the temporary folder. */
+function pack(npm: string): string {
+  if (!existsSync(join(root, 'wasm', 'dist', 'tox.wasm'))) {
+    process.stderr.write('package: wasm/dist/tox.wasm is missing; build it with npm run wasm\n');
+    process.exit(2);
+  }
+  // The steps that npm runs before it packs, without building the wasm: in CI on macOS and Windows it
+  // comes from another job, and there is no compiler for it.
+  for (const args of [
+    ['run', '--silent', 'build'],
+    ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder.path],
+  ]) {
+    execFileSync(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  const name = readdirSync(folder.path).find((entry) => entry.endsWith('.tgz'));
+  if (name === undefined) throw new Error('npm pack created no tarball');
+  say(`packed as ${name}`);
+  return folder.file(name);
 }
-// The steps that npm runs before it packs, without building the wasm: in CI on macOS and Windows it
-// comes from another job, and there is no compiler for it.
-for (const args of [
-  ['run', '--silent', 'build'],
-  ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder.path],
-]) {
-  execFileSync(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-}
-const tarball = readdirSync(folder.path).find((name) => name.endsWith('.tgz'));
-if (tarball === undefined) throw new Error('npm pack created no tarball');
-say(`packed as ${tarball}`);
+
+const { values, positionals: names } = parseArgs({
+  allowPositionals: true,
+  options: { tarball: { type: 'string' } },
+});
+const tarball = values.tarball === undefined ? pack(npm) : resolve(values.tarball);
 
 const user = folder.file('user');
 mkdirSync(user);
 writeFileSync(join(user, 'package.json'), '{ "private": true }\n');
-execFileSync(
-  process.execPath,
-  [npm, 'install', '--silent', '--no-audit', '--no-fund', folder.file(tarball)],
-  {
-    cwd: user,
-    stdio: 'inherit',
-  },
-);
+execFileSync(process.execPath, [npm, 'install', '--silent', '--no-audit', '--no-fund', tarball], {
+  cwd: user,
+  stdio: 'inherit',
+});
 cpSync(join(tests, 'programs'), user, { recursive: true });
 
 const nodes: TriedNode[] = [];
@@ -82,8 +90,7 @@ for (const major of MAJORS) {
 }
 say(`installed; testing on Node ${nodes.map(({ version }) => version).join(', ')}`);
 
-const installed: InstalledPackage = { tarball: folder.file(tarball), user, nodes, npx };
-const names = process.argv.slice(2);
+const installed: InstalledPackage = { tarball, user, nodes, npx };
 const files = readdirSync(tests)
   .filter((name) => name.endsWith('.test.ts') && (names.length === 0 || names.some((n) => name.includes(n))))
   .map((name) => join(tests, name));
