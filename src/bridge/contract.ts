@@ -22,7 +22,10 @@ interface NetworkOptions {
   readonly tcpConnections?: TcpConnections;
 }
 
-/** Limits a node's TCP connections, outgoing and incoming. Beyond it, none is opened, and accepted ones are closed. */
+/**
+ * Limits a node's TCP connections, outgoing and incoming. Beyond it, none is opened, and accepted ones are
+ * closed.
+ */
 export interface TcpConnections {
   readonly most: number;
   /** The process's limit of open files when {@link most} derives from it; else Infinity. */

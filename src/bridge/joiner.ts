@@ -2,7 +2,10 @@ import type { Timers } from '../core/clock.js';
 import { Timer } from '../core/timer.js';
 import type { BootstrapAddress, Path } from '../core/tox_network.js';
 
-/** Between two attempts to join: long enough for a node's answer, short enough for a network that has just come up. */
+/**
+ * Between two attempts to join: long enough for a node's answer, short enough for a network that has just
+ * come up.
+ */
 const RETRY_MS = 5_000;
 /** When to report for the first time that joining takes long. It normally takes 1 to 5 s. */
 const FIRST_REPORT_MS = 10_000;

@@ -18,7 +18,10 @@ export function workerFile(own: URL = OWN_URL): URL {
   return new URL(isSource(own) ? '../worker/main.ts' : '../worker/main.js', own);
 }
 
-/** The wasm: in its place, or beside the bundle. The sources and dist are equally deep, so one path fits both. */
+/**
+ * The wasm: in its place, or beside the bundle. The sources and dist are equally deep, so one path fits
+ * both.
+ */
 export function wasmFile(own: URL = OWN_URL): URL {
   return new URL(isBundled(own) ? './tox.wasm' : '../../wasm/dist/tox.wasm', own);
 }

@@ -34,7 +34,10 @@ export interface ToxNodeOptions {
   readonly spawn?: () => NodeLink;
 }
 
-/** Emitted from the turn of the event loop after {@link ToxNode.start} on; earlier events are kept until then. */
+/**
+ * Emitted from the turn of the event loop after {@link ToxNode.start} on; earlier events are kept until
+ * then.
+ */
 export interface ToxNodeEvents {
   /** The way into the network opened, changed or closed. */
   path: [path: Path];
@@ -55,7 +58,10 @@ export interface ToxNodeEvents {
 export interface PeerChannel {
   /** Takes frames for the friend. */
   readonly sink: Pick<RingChannel, 'reserve' | 'commit' | 'framesSent' | 'bytesSent' | 'isGone'>;
-  /** Undefined when the worker has no such channel any more. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
+  /**
+   * Undefined when the worker has no such channel any more.
+   * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
+   */
   stats(): Promise<ChannelStats | undefined>;
   /** Closes the channel: unsent frames are lost. Never rejects. */
   close(): Promise<void>;

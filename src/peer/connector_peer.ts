@@ -213,7 +213,10 @@ export class ConnectorPeer extends PeerLife {
     if (joined !== 'absent' && !isNodeGone(joined)) this.#tryAgain(joined.message);
   }
 
-  /** The packet cannot be read. While this end waits for the peer, it gives up: the next packet would be no better. */
+  /**
+   * The packet cannot be read. While this end waits for the peer, it gives up: the next packet would be no
+   * better.
+   */
   #onInvalid(error: TunnelError): void {
     if (this.isOnline) this.context.logger.log('warn', error.message);
     else this.#fail(error);

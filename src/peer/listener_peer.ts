@@ -31,7 +31,9 @@ import {
 } from './peer_life.js';
 import type { PeerSession, SessionEnd } from './peer_session.js';
 
-/** How long the friend is kept after its BYE, so that the acknowledgement reaches it, unless it goes first. */
+/**
+ * How long the friend is kept after its BYE, so that the acknowledgement reaches it, unless it goes first.
+ */
 const LEAVE_MS = 1_000;
 
 /** What a listener's peer asks and tells its owner. */
@@ -47,7 +49,10 @@ export interface ListenerPeerEvents extends PeerEvents {
   onGrant(grant: Grant): void;
   /** The friend is gone and no stream waits for it: its place is free for others. */
   onIdle(): void;
-  /** The peer's process ends. If it stayed a friend, toxcore would take the next process at its address for it. */
+  /**
+   * The peer's process ends. If it stayed a friend, toxcore would take the next process at its address for
+   * it.
+   */
   onLeft(): void;
 }
 

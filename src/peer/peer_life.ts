@@ -36,7 +36,10 @@ export interface PeerName {
 export interface PeerEvents {
   onCode(code: ReturnCode, detail?: string): void;
   onStatus(status: 'online' | 'offline', path: Path): void;
-  /** The round trip over a path reported as online, once each time. Without this callback, nothing is measured. */
+  /**
+   * The round trip over a path reported as online, once each time. Without this callback, nothing is
+   * measured.
+   */
   onRoundTrip?(path: Path, roundTripMs: number): void;
   /** The peer asks for a stream. */
   onOpen(request: OpenRequest): void;

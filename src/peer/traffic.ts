@@ -8,7 +8,10 @@ export interface Traffic {
   /** Datagrams of UDP forwards: sent, and received whole. */
   readonly datagramsOut: number;
   readonly datagramsIn: number;
-  /** Datagrams for which this end had no room, or that lacked a part. Losses between the two ends are not counted. */
+  /**
+   * Datagrams for which this end had no room, or that lacked a part. Losses between the two ends are not
+   * counted.
+   */
   readonly datagramsDropped: number;
 }
 

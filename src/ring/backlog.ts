@@ -84,7 +84,10 @@ export class BacklogGauge {
     this.#written = this.#drained;
   }
 
-  /** Bytes that may be written now, including the reserve. There may be more by the time this returns, never fewer. */
+  /**
+   * Bytes that may be written now, including the reserve. There may be more by the time this returns, never
+   * fewer.
+   */
   room(): number {
     this.#look();
     return this.#roomSeen();

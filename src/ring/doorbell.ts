@@ -1,6 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
 
-/** Wakes the thread at its other end. Several rings may become one; none is lost. Never keeps a process alive. */
+/**
+ * Wakes the thread at its other end. Several rings may become one; none is lost. Never keeps a process
+ * alive.
+ */
 export interface Doorbell {
   /** Wakes the other thread: its callback runs soon, from its event loop. */
   ring(): void;

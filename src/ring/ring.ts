@@ -35,7 +35,10 @@ export function occupiedBytes(recordBytes: number): number {
 
 /** What both ends of a ring share: views of its memory. */
 export class RingMemory {
-  /** The memory of the records. The offsets of {@link RingWriter.reserve} and {@link TakeRecord} refer to it. */
+  /**
+   * The memory of the records. The offsets of {@link RingWriter.reserve} and {@link TakeRecord} refer to
+   * it.
+   */
   readonly bytes: Uint8Array;
   /** Capacity in bytes, length words included. */
   readonly capacityBytes: number;

@@ -166,7 +166,9 @@ export class RingReader extends RingMemory {
     return false;
   }
 
-  /** Bytes written and not yet taken. The writer may have added more by the time this returns, never fewer. */
+  /**
+   * Bytes written and not yet taken. The writer may have added more by the time this returns, never fewer.
+   */
   #waitingBytes(): number {
     return (Atomics.load(this.control, HEAD) - this.#tail) >>> 0;
   }

@@ -38,7 +38,10 @@ export class WakeWords {
     Atomics.store(this.#words, WANTS_ROOM, 1);
   }
 
-  /** True once for each want. The reader takes it after it made room, and rings. The writer takes it to withdraw it. */
+  /**
+   * True once for each want. The reader takes it after it made room, and rings. The writer takes it to
+   * withdraw it.
+   */
   takeWant(): boolean {
     return take(this.#words, WANTS_ROOM);
   }
@@ -49,7 +52,10 @@ export class WakeWords {
   }
 }
 
-/** Changes 1 to 0, for one caller only. The load comes first because it leaves the other thread its cache line. */
+/**
+ * Changes 1 to 0, for one caller only. The load comes first because it leaves the other thread its cache
+ * line.
+ */
 function take(words: Int32Array, index: number): boolean {
   return Atomics.load(words, index) === 1 && Atomics.exchange(words, index, 0) === 1;
 }

@@ -119,7 +119,11 @@ export class Listener extends Tunnel {
     this.access.deny(parsePeerKey(publicKey));
   }
 
-  /** Reverses {@link denyPeer}. @returns false when it was not denied @throws {TunnelError} ERR_ADDRESS_INVALID */
+  /**
+   * Reverses {@link denyPeer}.
+   * @returns false when it was not denied
+   * @throws {TunnelError} ERR_ADDRESS_INVALID
+   */
   allowPeer(publicKey: string): boolean {
     return this.access.undeny(parsePeerKey(publicKey));
   }
@@ -245,7 +249,9 @@ export class Listener extends Tunnel {
   }
 }
 
-/** @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer */
+/**
+ * @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer
+ */
 function serviceOf(options: CheckedListenOptions): Service {
   const { access: state, allowPeers = [], denyPeers = [], expose = [], allowReverse = [] } = options;
   const access = new AccessPolicy({

@@ -22,7 +22,10 @@ export type Ports = PortRange;
 export interface CommonOptions {
   /** Default: a new identity, for this run only. */
   readonly identity?: Identity;
-  /** Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Without any, only the LAN is searched. */
+  /**
+   * Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Without any, only the LAN is
+   * searched.
+   */
   readonly bootstrap?: readonly (BootstrapAddress | string)[];
   /** Whether to search the LAN for other nodes. Default true. */
   readonly lanDiscovery?: boolean;
@@ -39,7 +42,10 @@ export interface CommonOptions {
 export interface TunnelOptions extends CommonOptions {
   /** Whether to use UDP. Without it all traffic goes through TCP relays. Default true. */
   readonly udp?: boolean;
-  /** UDP ports to try in turn. Default: 33445 to 33545, then any; for a connector without {@link identity}, any. */
+  /**
+   * UDP ports to try in turn. Default: 33445 to 33545, then any; for a connector without {@link identity},
+   * any.
+   */
   readonly udpPorts?: Ports;
   /**
    * A proxy for all traffic to the network: through TCP relays, whatever {@link udp} says, and without LAN
@@ -78,7 +84,10 @@ export interface ListenOptions extends TunnelOptions {
    * ticket, for this run only.
    */
   readonly access?: AccessState;
-  /** Peers that need no ticket, also as text `[NAME=]KEY`. KEY is a public key or a Tox ID in hexadecimal digits. */
+  /**
+   * Peers that need no ticket, also as text `[NAME=]KEY`. KEY is a public key or a Tox ID in hexadecimal
+   * digits.
+   */
   readonly allowPeers?: readonly (AllowedPeer | string)[];
   /** Public keys that no ticket lets in: 32 bytes each, or 64 hexadecimal digits. */
   readonly denyPeers?: readonly (Uint8Array | string)[];

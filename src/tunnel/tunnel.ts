@@ -30,9 +30,15 @@ export interface SeenAddresses {
   readonly seen: readonly SeenAddress[];
 }
 
-/** A peer's ratio to free descriptors: a single peer may hold three quarters, and the next peer always finds some. */
+/**
+ * A peer's ratio to free descriptors: a single peer may hold three quarters, and the next peer always finds
+ * some.
+ */
 export const PEER_RATIO_TO_FREE = 3;
-/** Limits for one address: half of the descriptors, and half of a session's streams. A load balancer has one address. */
+/**
+ * Limits for one address: half of the descriptors, and half of a session's streams. A load balancer has one
+ * address.
+ */
 export const VISITORS = { ratioToFree: 1, most: MAX_STREAMS_PER_PEER / 2 } as const;
 
 /** The longest delay of a timer in Node.js, in milliseconds. A timer set for longer fires at once. */
@@ -74,7 +80,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     if (isAborted(options.signal)) close();
   }
 
-  /** Sends BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice. */
+  /**
+   * Sends BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

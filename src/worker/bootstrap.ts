@@ -94,7 +94,10 @@ function keyProblem({ key }: BootstrapAddress): string | undefined {
     : `its key has ${key.length} bytes, not ${PUBLIC_KEY_BYTES}`;
 }
 
-/** Relays given to a friend. Both ends choose the same ones, so one that both reach is enough. toxcore takes 6. */
+/**
+ * Relays given to a friend. Both ends choose the same ones, so one that both reach is enough. toxcore takes
+ * 6.
+ */
 const RELAYS_OF_A_FRIEND = 4;
 const MAX_KNOWN_RELAYS = 64;
 

@@ -8,7 +8,9 @@ import { ChannelSet, type ChannelSetParts } from './channel_set.js';
 import { RequestGate } from './request_gate.js';
 import type { Tox, ToxEvents } from './tox/tox.js';
 
-/** Handshake packets passed on for each friend. An honest friend sends one or two each time it comes online. */
+/**
+ * Handshake packets passed on for each friend. An honest friend sends one or two each time it comes online.
+ */
 const HANDSHAKES_BURST = 16;
 const HANDSHAKES_PER_SECOND = 2;
 

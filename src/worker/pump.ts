@@ -6,7 +6,10 @@ const DATAGRAMS_PER_TURN = 64;
 /** A wait shorter than a timer's resolution is spent in turns of the event loop. */
 const SHORTEST_TIMER_MS = 0.5;
 
-/** Waits longer than this may end late. Node truncates timers to whole milliseconds; the rest would be spent in turns. */
+/**
+ * Waits longer than this may end late. Node truncates timers to whole milliseconds; the rest would be spent
+ * in turns.
+ */
 const EXACT_TIMER_MS = 5;
 
 /** A Tox instance or a bootstrap node, as far as the pump drives it. */
@@ -26,7 +29,10 @@ export interface PumpedNetwork {
 
 /** The channels, which the pump drives in the same turns. */
 export interface PumpedChannels {
-  /** Drives the channels that are due. @returns when the next one is due, in ms; Infinity when none is by itself */
+  /**
+   * Drives the channels that are due.
+   * @returns when the next one is due, in ms; Infinity when none is by itself
+   */
   pump(nowMs: number): number;
 }
 

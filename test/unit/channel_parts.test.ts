@@ -231,7 +231,7 @@ describe('packets in flight', () => {
   });
 });
 
-describe('the outgoing', () => {
+describe('the bundles to send', () => {
   const frame = new Uint8Array(1_000);
 
   /** Sends everything it may, each in its own packet; returns the slots. */

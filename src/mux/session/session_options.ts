@@ -21,11 +21,20 @@ export interface SessionLimits {
   readonly maxStreamWindowBytes?: number;
   /** Maximum total growth of all windows, in bytes. Default 64 MiB. */
   readonly maxPeerWindowBytes?: number;
-  /** Maximum memory for bytes that wait for missing ones; a stream that needs more is reset. Default: only the windows limit it. */
+  /**
+   * Maximum memory for bytes that wait for missing ones; a stream that needs more is reset. Default: only
+   * the windows limit it.
+   */
   readonly maxHeldBytes?: number;
-  /** Streams that the peer may open per second, in a burst twice as many; further ones wait. Default: no limit. */
+  /**
+   * Streams that the peer may open per second, in a burst twice as many; further ones wait. Default: no
+   * limit.
+   */
   readonly opensPerSecond?: number;
-  /** Frames other than DATA and DATAGRAM that the peer may send per second, in a burst twice as many. Default: no limit. */
+  /**
+   * Frames other than DATA and DATAGRAM that the peer may send per second, in a burst twice as many.
+   * Default: no limit.
+   */
   readonly controlFramesPerSecond?: number;
   /** `write` returns false once this many bytes wait to be put into frames. Default 256 KiB. */
   readonly sendHighWaterBytes?: number;
@@ -41,7 +50,10 @@ export interface SessionOptions {
   readonly role: 'connector' | 'listener';
   /** The peer asks for a stream. */
   readonly onOpen: (request: OpenRequest) => void;
-  /** The peer's BYE and everything sent before it have arrived. The session has reset its streams and closed. */
+  /**
+   * The peer's BYE and everything sent before it have arrived. The session has reset its streams and
+   * closed.
+   */
   readonly onBye?: (reason: Reason, text: string) => void;
   /** `Session.tick` is due earlier than `Session.nextTickMs` last said: ask again. */
   readonly onTickSooner?: () => void;

@@ -8,7 +8,7 @@ import { LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../core/packets.js';
 //     u8     u8      u32       u32        u32      by flags   the rest
 //                           NUMBERED    BUNDLE      ACK       BUNDLE, LOSSY
 //
-// Big endian. What a flag names is absent without it. docs/channel.md tells the rest.
+// Big endian. A field is absent unless the flag below it is set. See docs/channel.md.
 
 /** The packet contains an acknowledgement. */
 export const FLAG_ACK = 0x01;

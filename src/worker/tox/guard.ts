@@ -2,8 +2,8 @@ import { TunnelError } from '../../core/errors.js';
 
 type Export = (a?: number, b?: number, c?: number, d?: number) => number | undefined;
 
-/** A function that the wasm imports. Functions without a result give C nothing, whatever they return. */
-export type Import = (a: number, b: number, c: number, d: number) => number | void;
+/** A function that the wasm imports. If C declares it without a result, the engine ignores what it returns. */
+export type Import = (a: number, b: number, c: number, d: number) => unknown;
 
 /**
  * Keeps JavaScript exceptions from unwinding C. An exception that unwinds wasm would leave toxcore halfway through

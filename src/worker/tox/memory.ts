@@ -87,13 +87,12 @@ export class Staging {
   }
 }
 
-// toxcore's IP_Port in wasm32; wasm/system.c asserts the same when it is compiled.
+// toxcore's IP_Port in wasm32. wasm/system.c asserts this layout at compile time. The port is big endian.
 //
 //  0        1        8                    24       26
 //  +--------+--------+--------------------+--------+
 //  | family |   -    | 4 or 16 bytes      |  port  |
 //  +--------+--------+--------------------+--------+
-//                                           big end
 const FAMILY_OFFSET = 0;
 const IP_OFFSET = 8;
 const PORT_OFFSET = 24;

@@ -1,13 +1,12 @@
 import type { SeenAddress, SocketPlace } from '../../bridge/contract.js';
 import { IPV4_BYTES, IPV6_BYTES, ipText } from '../../core/ip.js';
 
-// As wasm/seen_addresses.c writes them:
+// The format of wasm/seen_addresses.c. The port is big endian.
 //
 //  0        1                    17       19
 //  +--------+--------------------+--------+
 //  | 4 or 6 | 4 or 16 bytes      |  port  |
 //  +--------+--------------------+--------+
-//                                 big end
 const PORT_OFFSET = 17;
 const PLACE_BYTES = 19;
 
