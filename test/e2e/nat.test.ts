@@ -105,10 +105,13 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
       return String((await doctor.event('check', ({ check }) => check === 'nat'))['message']);
     };
     const [atA, atB] = await Promise.all([natOf(a), natOf(b)]);
-    assert.match(atA, /^a NAT that gives all peers one port.*\(seen at 203\.0\.113\.\d+:\d+\)$/);
+    assert.match(
+      atA,
+      /^a NAT that maps our port to the same port for all peers.*\(seen at 203\.0\.113\.\d+:\d+\)$/,
+    );
     assert.match(
       atB,
-      /^a NAT that gives each peer another port \(symmetric\).*\(seen at 203\.0\.113\.70:\d+\)$/,
+      /^a symmetric NAT, which uses another port for each peer.*\(seen at 203\.0\.113\.70:\d+\)$/,
     );
   });
 
