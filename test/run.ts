@@ -6,11 +6,11 @@
  * that names the missing program.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { buildSources } from './support/build.js';
 import { hasProgram, TEST_PROGRAMS } from './support/programs.js';
 
@@ -39,6 +39,9 @@ const LONGEST = [
 /** The order of the other files: folders with long tests first. */
 const FOLDERS = ['e2e', 'sim', 'integration', 'property', 'contract', 'unit'];
 
+/** Generated files, made anew by each run. */
+const GROUPS_FOLDER = 'dist-test-groups';
+
 function testFiles(names: readonly string[]): string[] {
   // test/package has its own runner.
   const folders = readdirSync(testFolder, { withFileTypes: true }).filter(
@@ -62,6 +65,36 @@ function place(file: string): number {
   const [, folder = '', name = ''] = file.split(/[\\/]/);
   const place = LONGEST.indexOf(`${folder}/${name.replace('.test.ts', '')}`);
   return place === -1 ? LONGEST.length + FOLDERS.indexOf(folder) : place;
+}
+
+/** Number of pure test files that share a process: starting one costs more than most of their tests. */
+const GROUP_FILES = 10;
+
+/** Hooks at the top level of a file would run for the other files of its group too. */
+const TOP_LEVEL_HOOK = /^(before|after|beforeEach|afterEach)\(/m;
+
+/**
+ * Replaces the pure test files by groups, which import them. Other files stay as they are: their own
+ * process is part of what they test, or they would wait for each other.
+ */
+function grouped(files: readonly string[]): string[] {
+  const isPure = (file: string): boolean =>
+    /^test.(unit|property|contract)\b/.test(file) && !TOP_LEVEL_HOOK.test(readFileSync(file, 'utf8'));
+  const pure = files.filter(isPure);
+  const folder = join(root, GROUPS_FOLDER);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  // Neighbours test the same subject and take equally long, so each group gets every nth file.
+  const count = Math.ceil(pure.length / GROUP_FILES);
+  const groups = Array.from({ length: count }, (_, group) => {
+    const imports = pure
+      .filter((_, index) => index % count === group)
+      .map((file) => `import ${JSON.stringify(pathToFileURL(join(root, file)).href)};\n`);
+    const path = join(folder, `group_${group + 1}.test.ts`);
+    writeFileSync(path, imports.join(''));
+    return relative(root, path);
+  });
+  return [...files.filter((file) => !isPure(file)), ...groups];
 }
 
 function installPrograms(): void {
@@ -106,7 +139,7 @@ if (files.length === 0) {
 }
 await buildSources(root);
 // The files inherit this process's tsx.
-run({ files: files.map((file) => join(root, file)), concurrency: CONCURRENCY })
+run({ files: grouped(files).map((file) => join(root, file)), concurrency: CONCURRENCY })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
