@@ -26,17 +26,14 @@ export function builtWorker(): { readonly files?: { readonly worker: URL } } {
 }
 
 /**
- * Brings the build up to date, and tells the tests. Each source becomes a file, as `npm run build`
- * does it, but without types: the compiler needs half a minute for those, and this takes a second.
+ * Brings the build up to date, and tells the tests. Each source becomes a file, as in `npm run build`,
+ * but without types: the compiler needs half a minute for those, and this takes a second.
  */
 export async function buildSources(root: string): Promise<void> {
   const { build } = await import('esbuild');
   const source = join(root, 'src');
   const folder = join(root, FOLDER);
-  const { outputFiles } = await build({
-    entryPoints: readdirSync(source, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
-      .map((name) => join(source, name)),
+  const options = {
     outbase: source,
     outdir: folder,
     format: 'esm',
@@ -45,8 +42,27 @@ export async function buildSources(root: string): Promise<void> {
     sourcemap: 'linked',
     write: false,
     logLevel: 'warning',
+  } as const;
+  const files = await build({
+    ...options,
+    entryPoints: readdirSync(source, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(source, name)),
   });
-  const current = new Map(outputFiles.map(({ path, contents }) => [path, contents]));
+  // The command line and its worker as a bundle: a start costs half, and the tests start hundreds.
+  const programs = await build({
+    ...options,
+    entryPoints: {
+      'cli/main': join(source, 'cli/main.ts'),
+      'cli/tox-wasm-tunnel-worker': join(source, 'worker/main.ts'),
+    },
+    bundle: true,
+    packages: 'external',
+  });
+  const current = new Map(
+    [...files.outputFiles, ...programs.outputFiles].map(({ path, contents }) => [path, contents]),
+  );
+  current.set(join(folder, 'cli/tox.wasm'), readFileSync(join(root, 'wasm/dist/tox.wasm')));
   // The library by its name, for programs that tsx runs with this configuration.
   const configuration = { compilerOptions: { paths: { 'tox-wasm-tunnel': ['./index.js'] } } };
   current.set(join(folder, 'tsconfig.json'), Buffer.from(JSON.stringify(configuration)));
