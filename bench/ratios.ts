@@ -22,7 +22,7 @@ export function ratios(rows: readonly Row[]): string {
   const lines: Cell[][] = [];
   for (const { way, bar } of RIVALS) {
     for (const { case: name, 'MiB/s': tunnel } of rows.filter((row) => row['way'] === 'tox-wasm-tunnel')) {
-      // Packets have no streams, so one figure stands for any number of streams.
+      // Packets have no streams, so one figure applies to any number of streams.
       const rival = speed(way, name) ?? speed(way, String(name).replace(/^\d+ /, 'packets '));
       if (rival === undefined || typeof tunnel !== 'number') continue;
       const ratio = tunnel / rival;

@@ -26,7 +26,7 @@ const NO_SERVERS = '/usr/sbin/policy-rc.d';
  */
 const CONCURRENCY = 4;
 
-/** The files that take longest. They start first, in this order, so that none of them runs alone at the end. */
+/** The files that take longest. They start first, in this order, so that none of them runs by itself at the end. */
 const LONGEST = [
   'e2e/tickets',
   'sim/tunnel_life',
@@ -60,7 +60,7 @@ function testFiles(names: readonly string[]): string[] {
     .sort((a, b) => place(a) - place(b) || a.localeCompare(b));
 }
 
-/** Where a file stands in the order of the run. */
+/** The position of a file in the order of the run. */
 function place(file: string): number {
   const [, folder = '', name = ''] = file.split(/[\\/]/);
   const place = LONGEST.indexOf(`${folder}/${name.replace('.test.ts', '')}`);

@@ -6,7 +6,7 @@ const SHARED_BY = 3;
 const SHARED_HEADING = 'Shared options';
 
 /**
- * Writes the page docs/reference/command-line.md from the program alone: its commands, arguments, options and help.
+ * Writes the page docs/reference/command-line.md from nothing but the program: its commands, arguments, options and help.
  * Options of the program itself are left out, because each of them but --version is an option of a command too.
  */
 export function cliReference(program: Command): string {

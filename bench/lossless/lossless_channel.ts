@@ -15,7 +15,7 @@ export const KIND_FRAME = 5;
 const HEADER_BYTES = 2;
 
 /**
- * How long to leave toxcore alone after it refused a packet, in ms. Its congestion control counts a sender
+ * How long to wait after toxcore refused a packet, in ms. Its congestion control counts a sender
  * that retries at once as congestion, and its rate drops to 4 packets/s.
  */
 const FULL_PAUSE_MS = 10;

@@ -35,7 +35,7 @@ async function served(client: Socket): Promise<boolean> {
 }
 
 describe('a listener with a low limit of open files', { skip }, () => {
-  test('survives a peer that uses its whole share, serves others meanwhile, and serves that peer afterwards', {
+  test('survives a peer that uses its whole share, still serves others, and serves that peer afterwards', {
     timeout: 120_000,
   }, async (t) => {
     const network = await PrivateNetwork.start();

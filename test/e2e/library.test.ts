@@ -218,7 +218,7 @@ describe('a program with the library', () => {
     assert.deepEqual(JSON.parse(JSON.stringify({ ticket })), { ticket: { toxId: listener.toxId } });
   });
 
-  test('serves streams without a port, and learns who opens them', async () => {
+  test('serves streams without a port, and learns which peer opens them', async () => {
     const stream = tunnel.dial(ECHO);
     const answer = readDigest(stream);
     stream.end(pattern('echo', 4 * MIB));
@@ -530,7 +530,7 @@ test('a program survives when its pools have queued work while the tunnel closes
   assert.deepEqual(finished, { exitCode: 0, stdout: `${JSON.stringify(failed)}\n`, stderr: '' });
 });
 
-test('a program that handles error events survives its workers, and hears of each death once', async () => {
+test('a program that handles error events survives its workers, and gets one event per death', async () => {
   const finished = await runSupport('worker_death_program');
   const told = ['ECONNABORTED', ...['listener', 'node', 'tunnel'].map((name) => `${name} ERR_WORKER_DIED 1`)];
   const streams = ['dialled ECONNRESET', 'served ECONNRESET'];

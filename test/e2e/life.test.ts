@@ -194,7 +194,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     return JSON.stringify(process.events[0]);
   }
 
-  test('on SIGTERM a connector delivers what was sent, closes its streams and exits with 0, and the listener keeps running', {
+  test('on SIGTERM a connector delivers pending data, closes its streams and exits with 0, and the listener keeps running', {
     timeout: 120_000,
   }, async () => {
     const held = await Target.start();

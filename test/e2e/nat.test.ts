@@ -166,7 +166,7 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
     folder.remove();
   });
 
-  test('connect over IPv6 alone', PATIENT, async () => {
+  test('connect over IPv6 only', PATIENT, async () => {
     const { spaces } = hosts;
     for (const space of ['router', 'left', 'right']) spaces.add(space);
     spaces.setting('router', 'ipv6/conf/all/forwarding', '1');

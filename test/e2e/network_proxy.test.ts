@@ -18,7 +18,7 @@ import { TempFolder } from '../support/temp_folder.js';
 const MIB = 1024 * 1024;
 const PATIENT = { timeout: 150_000 };
 
-describe('through a proxy alone', () => {
+describe('with no network access but a proxy', () => {
   const folder = new TempFolder();
   let network: PrivateNetwork;
   let target: PathTarget;

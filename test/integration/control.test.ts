@@ -324,7 +324,7 @@ describe('hostile questions', () => {
     await closed;
   });
 
-  test('connections beyond the limit are told to try again, and are served once others have gone', async () => {
+  test('a connection beyond the limit is asked to retry, and is served once another has closed', async () => {
     await serve();
     const first: Socket[] = [];
     for (let each = 0; each < MAX_CONNECTIONS; each++) {

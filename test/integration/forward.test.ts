@@ -227,7 +227,7 @@ test('a peer that is denied again and again does not fill the log', async (t) =>
   assert.equal(lines.length, 18);
 });
 
-test('a target that does not answer times out, and others are dialled meanwhile', async (t) => {
+test('a target that does not answer times out without delaying other dials', async (t) => {
   const silent = await SilentTarget.start();
   const lively = await Target.echo();
   t.after(() => Promise.all([silent.stop(), lively.stop()]));

@@ -58,7 +58,7 @@ const open = (role: Role = 'listener', onBusy: 'fail' | 'ephemeral' = 'fail') =>
   openIdentity({ folder, role, onBusy });
 
 describe('identity file', () => {
-  test('the first start has no identity; the next start finds what it saved', async () => {
+  test('the first start has no identity; the next start finds the saved one', async () => {
     const first = await open();
     assert.equal(first.identity, undefined);
     assert.equal(first.ephemeral, false);

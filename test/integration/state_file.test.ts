@@ -107,7 +107,7 @@ describe('state file', () => {
     await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is not a regular file/));
   });
 
-  test('no error, and no cause of one, quotes a damaged file', async () => {
+  test('neither an error nor its cause quotes a damaged file', async () => {
     await mkdir(folder, { mode: 0o700 });
     const secret = Buffer.from(createIdentity().secretKey).toString('hex');
     const texts = [

@@ -196,7 +196,7 @@ test('without randomness or time toxcore stops with an error', () => {
   }
 });
 
-test('a failed start reports what is wrong with the options, and which port is taken', () => {
+test('a failed start names the invalid option or the port that is taken', () => {
   const { host } = new ToxWorld().machine();
   const module = loadTox(compiledTox(), host.toxHost());
   const start = (more: object) => () => module.createTox({ ...options, ...more }, silent);

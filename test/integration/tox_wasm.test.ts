@@ -96,7 +96,7 @@ test('without UDP they connect through the TCP relay, and lose nothing there', (
   for (const { host } of [...world.nodes, ...world.people]) assert.equal(host.openSockets, 0);
 });
 
-test('a poll alone reads the waiting datagrams', () => {
+test('a poll reads the waiting datagrams without an iteration', () => {
   const world = new ToxWorld();
   const { alice, bob } = befriended(world, true);
   world.run(() => alice.tox.friendPath(0) === 'udp' && bob.tox.friendPath(0) === 'udp', 60_000);
@@ -125,7 +125,7 @@ test('sending distinguishes a stranger, an offline friend and an invalid packet'
   world.close();
 });
 
-test('adding a friend reports what is wrong, and which friends exist already', () => {
+test('adding a friend reports invalid keys and friends that already exist', () => {
   const world = new ToxWorld();
   const alice = world.person();
   const bob = world.person();

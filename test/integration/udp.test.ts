@@ -106,7 +106,7 @@ test('a target that is not exposed gets nothing, and the client side learns why'
   assert.match(lines.join(), /warn denied: 127\.0\.0\.1 port/);
 });
 
-test('a rule for TCP alone admits no datagrams, and a rule for UDP alone no connections', async (t) => {
+test('a TCP-only rule admits no datagrams, and a UDP-only rule admits no connections', async (t) => {
   const rules = new AllowRules([parseExposeSpec('1-65535/tcp')]);
   const { client, port, refusals, target } = await bench(t, { rules });
   client.send('a', port);

@@ -57,7 +57,7 @@ const built = (length: number, write: (out: Uint8Array) => void): Uint8Array => 
   return out;
 };
 
-test('the slow reader reads from every frame what was written', () => {
+test('the slow reader decodes every frame to the written values', () => {
   const host = fc.stringMatching(/^[a-z0-9.:é-]{1,100}$/u);
   fc.assert(
     fc.property(

@@ -373,7 +373,7 @@ test('a hostile peer causes a violation or nothing: no other error, and no more 
       try {
         for (const { type, stream: which, offset, length } of acts) {
           if (type === -1) {
-            // What an honest end does meanwhile.
+            // What an honest end does at the same time.
             if (length === 0) sink.take();
             if (length === 0) session.writable();
             const mine = live[which];

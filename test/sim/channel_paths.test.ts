@@ -125,7 +125,7 @@ test('an urgent frame during a bulk transfer arrives within a round trip and 30 
   assert.ok(percentile(tookMs, 0.95) < 20 + 30, `${percentile(tookMs, 0.95)} ms`);
 });
 
-test('jitter alone is hardly ever mistaken for loss', () => {
+test('jitter without loss is hardly ever mistaken for loss', () => {
   const path = simPath(17, { delayMs: 5, jitterMs: 3, rateMbps: 200, queueBytes: 500_000 });
   path.a.bulk(ENDLESS);
   path.clock.run(2_000);

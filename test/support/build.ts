@@ -71,7 +71,7 @@ export async function buildSources(root: string): Promise<void> {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, contents);
   }
-  // Removes what remains of deleted sources alone: another run may be using the rest.
+  // Removes only the output of deleted sources: another run may be using the rest.
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     if (entry.isFile() && !current.has(path)) rmSync(path);

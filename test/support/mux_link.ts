@@ -73,7 +73,7 @@ export class ListSink extends CountingSink implements FrameSink {
     return this.frames.splice(0);
   }
 
-  /** Takes the frames that wait, as hex. */
+  /** Takes the waiting frames, as hex. */
   hex(): string[] {
     return this.take().map((frame) => Buffer.from(frame).toString('hex'));
   }

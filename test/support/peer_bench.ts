@@ -88,7 +88,7 @@ abstract class PeerBench {
     this.timers = timers;
   }
 
-  /** Lets time pass, including the promises that resolve meanwhile. */
+  /** Lets time pass, including promises that resolve during it. */
   async pass(ms: number, stepMs = 100): Promise<void> {
     const endMs = this.timers.nowMs() + ms;
     for (;;) {

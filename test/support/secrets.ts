@@ -41,7 +41,7 @@ export function assertSilent(what: string, said: string, secrets: readonly strin
 /** Everything that a process printed, except the fields whose purpose is to hand over a ticket. */
 export function saidBy({ events, stderr }: CliProcess): string {
   const others = events.map(({ ticket: _ticket, command: _command, ...rest }) => JSON.stringify(rest));
-  // People see the ticket, too, in indented lines, one with the command to run.
+  // The output for people also shows the ticket, indented, once within the command to run.
   const lines = stderr.split('\n').filter((line) => !/^ {2}(npx tox-wasm-tunnel )?twt1/.test(line));
   return [...others, ...lines].join('\n');
 }

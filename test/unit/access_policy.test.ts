@@ -272,7 +272,7 @@ test('a name belongs to a ticket or to peers, never to both', () => {
   assert.ok(!policy.state.peers.some(({ name }) => name === 'ci'));
 });
 
-test('the saved state restores the same policy, without the rules for that run alone', () => {
+test('the saved state restores the same policy, without the rules that applied only to that run', () => {
   const { policy } = bench();
   policy.newTicket({
     name: 'ci',

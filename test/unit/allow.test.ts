@@ -235,7 +235,7 @@ test('a name is resolved once, and not at all when no answer could be allowed', 
   assert.deepEqual((await attempt([], '127.1')).asked, []);
 });
 
-test('a denial names the target as requested, and tells its owner the remedy', async () => {
+test('a denial names the requested target, and gives the remedy to the owner', async () => {
   const { result } = await attempt([], '2001:db8::1', 22);
   assert.ok(result.kind === 'failed');
   assert.match(result.text, /^2001:db8::1 port 22 is not exposed; .*--expose \[2001:db8::1\]:22$/);

@@ -34,7 +34,7 @@ describe('the bytes of a packet', () => {
     assert.deepEqual(end.pump(9), []);
   });
 
-  test('an acknowledgement is sent alone after 2 ms, with its gaps', () => {
+  test('an acknowledgement without data is sent after 2 ms, with its gaps', () => {
     const end = new HeldChannel();
     end.receive('db 06 0a0b0c0d 00000000 00000000 61', 0);
     end.receive('db 06 0a0b0c0d 00000001 00000001 62', 0);
@@ -312,7 +312,7 @@ describe('numbers past 2^32', () => {
     for (const [low, expected, number] of rows) assert.equal(widen(low, expected), number);
   });
 
-  test('the low half is what is sent', () => {
+  test('the low half is sent', () => {
     const out = new Uint8Array(4);
     for (const number of [0, 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32 + 5, 2 ** 52 + 77]) {
       writeU32(out, 0, number);

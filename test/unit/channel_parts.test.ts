@@ -54,7 +54,7 @@ function largest(filter: MaxFilter): number {
 }
 
 describe('the recent maximum', () => {
-  test('holds for its rounds and then gives way to the largest since', () => {
+  test('holds for its span of rounds, then yields to the largest later value', () => {
     const filter = new MaxFilter(10);
     filter.update(100, 0);
     for (let round = 1; round <= 10; round++) filter.update(50 + round, round);
@@ -73,7 +73,7 @@ describe('the recent maximum', () => {
     assert.equal(filter.max, 6);
   });
 
-  test('a pause longer than the span leaves only values from after it', () => {
+  test('after a pause longer than the span only later values count', () => {
     const filter = new MaxFilter(10);
     filter.update(100, 0);
     filter.update(1, 50);
@@ -105,7 +105,7 @@ describe('the minimum round trip', () => {
     assert.equal(rtt.needsProbe(11_240), false);
   });
 
-  test('a probe without a measurement leaves the value', () => {
+  test('a probe without a sample keeps the earlier value', () => {
     const rtt = new MinRtt();
     rtt.update(40, 0);
     rtt.startProbe(11_000);
@@ -122,12 +122,12 @@ describe('the round trip', () => {
     assert.deepEqual([rtt.smoothedMs, rtt.varianceMs, rtt.minMs], [100, 50, 100]);
     rtt.update(130, 10);
     assert.deepEqual([rtt.latestMs, rtt.varianceMs, rtt.smoothedMs], [120, 42.5, 102.5]);
-    // A delay that would go below the minimum round trip is not believed.
+    // An acknowledgement delay that leaves less than the minimum round trip is ignored.
     rtt.update(110, 50);
     assert.equal(rtt.latestMs, 110);
   });
 
-  test('of another path restarts with its first sample', () => {
+  test('restarts with the first sample of a new path', () => {
     const rtt = new RttEstimate();
     rtt.update(100, 0);
     rtt.restart();
@@ -141,13 +141,13 @@ describe('reordering', () => {
   const rtt = new RttEstimate();
   rtt.update(80, 0);
 
-  test('three younger packets or an eighth of a round trip reveal a loss, as long as no reordering was seen', () => {
+  test('without reordering, three later packets or an eighth of a round trip reveal a loss', () => {
     const reordering = new Reordering();
     assert.equal(reordering.lossDelayMs(rtt, 0), 90);
     assert.equal(reordering.packets, 3);
   });
 
-  test('once reordering is seen, only time reveals a loss, until none was seen for five seconds', () => {
+  test('after reordering only time reveals a loss, until five seconds pass without reordering', () => {
     const reordering = new Reordering();
     reordering.onSeen(1_000);
     reordering.lossDelayMs(rtt, 5_999);
@@ -168,7 +168,7 @@ describe('reordering', () => {
 });
 
 describe('the pacer', () => {
-  test('lets a burst through, then as much as the rate allows', () => {
+  test('lets a burst through, then limits packets to the rate', () => {
     const pacer = new Pacer(4_000);
     assert.equal(pacer.allows(0), true);
     pacer.spend(4_000);
@@ -182,7 +182,7 @@ describe('the pacer', () => {
     assert.equal(pacer.allows(400), false);
   });
 
-  test('earns no more than four milliseconds of the rate in an idle time', () => {
+  test('saves up at most four milliseconds of the rate while idle', () => {
     const pacer = new Pacer(4_000);
     pacer.refill(60_000, 10_000);
     pacer.spend(40_000);
@@ -192,7 +192,7 @@ describe('the pacer', () => {
 });
 
 describe('packets in flight', () => {
-  test('keep their notes while the ring grows', () => {
+  test('keep their records while the ring grows', () => {
     const sent = new SentPackets();
     for (let number = 0; number < 900; number++) sent.add(0, 1, 0, 0, 0, 0, 0, false);
     sent.forgetBelow(850);
@@ -220,7 +220,7 @@ describe('packets in flight', () => {
     }
   });
 
-  test('are bounded in number', () => {
+  test('are limited in number', () => {
     const sent = new SentPackets();
     while (!sent.isFull()) sent.add(0, 1, -1, -1, 0, 0, 0, false);
     assert.ok(sent.next < MAX_SENT_SPAN);
@@ -244,7 +244,7 @@ describe('the bundles to send', () => {
     return slots;
   }
 
-  test('a lost bundle goes before new ones, and an urgent one before everything', () => {
+  test('lost bundles are sent before new ones, and urgent bundles before all others', () => {
     const outgoing = new OutgoingBundles();
     outgoing.push(frame, false);
     outgoing.push(frame, true);
@@ -320,7 +320,7 @@ describe('the bundles to send', () => {
     assert.equal(sendAll(outgoing, BUNDLE_SPAN).length, 2);
   });
 
-  test('memory is bounded, reported, and returned when all is quiet', () => {
+  test('memory is bounded, reported, and released when idle', () => {
     const bundles = new BundleSlots();
     for (let slot = 0; slot < MAX_BUNDLES; slot++) assert.equal(bundles.open(false), slot);
     assert.ok(bundles.memoryBytes < 40 * 2 ** 20);

@@ -182,7 +182,7 @@ describe('probes', () => {
     assert.equal(bench.recovery.oldestBundle(), -1);
   });
 
-  test('do not come while nothing is in flight', () => {
+  test('are not sent while nothing is in flight', () => {
     assert.equal(Bench.warm().recovery.timerAtMs, Number.POSITIVE_INFINITY);
   });
 });

@@ -75,7 +75,7 @@ describe('a rival', () => {
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
   });
 
-  test('is not detected in loss alone, which may come from a radio link', () => {
+  test('is not inferred from loss by itself, which may come from a radio link', () => {
     const rounds = new Rounds().run(20_000, 44, true);
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
     assert.ok(Math.abs(rounds.aloneMs - 1.15 * MIN_MS) < 0.01);

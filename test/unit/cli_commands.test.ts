@@ -687,7 +687,7 @@ describe('id', () => {
     assert.ok(await lockIsFree('listener'));
   });
 
-  test('returns the identity that another process has created meanwhile', async () => {
+  test('returns the identity that another process has created in the meantime', async () => {
     const made = await makeIdentity({ folder, role: 'listener' });
     assert.deepEqual(await makeIdentity({ folder, role: 'listener' }), made);
     assert.ok(await lockIsFree('listener'));

@@ -119,7 +119,7 @@ describe('doctor', () => {
     assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
   });
 
-  test('datagrams alone are no path: they may be meant for an earlier owner of our port', async () => {
+  test('incoming datagrams do not prove a path: they may be meant for an earlier owner of our port', async () => {
     const { onStart } = world.bench;
     world.udp = false;
     world.bench.onStart = async (call) => {

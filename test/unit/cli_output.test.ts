@@ -88,7 +88,7 @@ describe('output to a file', () => {
 });
 
 describe('events as a log on a full disk', () => {
-  test('are dropped and counted, and people are told once, and again when there is room', () => {
+  test('are dropped and counted; one line reports the loss, and another its end', () => {
     const disk = new Disk(0);
     const people = new TextSink();
     const reporter = new Reporter(outputOn(disk), people, JSON_ONLY, clocks);

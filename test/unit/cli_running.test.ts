@@ -278,7 +278,7 @@ describe('a running connector', () => {
     assert.deepEqual(parseReverseSpec('0:localhost:81'), connector.tunnel.reverses[1]);
   });
 
-  test('status shows it and the listener beside it', async () => {
+  test('status shows it together with the listener', async () => {
     const listener = new CliBench();
     listener.stateFolder = folder;
     const other = await listener.start(/Ctrl-C/);

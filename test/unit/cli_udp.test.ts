@@ -9,7 +9,7 @@ beforeEach(() => {
   bench = new CliBench();
 });
 
-test('--udp-forward works alone and several times, and its event names UDP', async () => {
+test('--udp-forward works without other forwards and several times, and its event names UDP', async () => {
   const { ended } = await bench.start(
     /"local":"0\.0\.0\.0:123"/,
     'connect',

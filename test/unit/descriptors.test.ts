@@ -93,7 +93,7 @@ test('a socket in creation holds its descriptor, and returns it when creation fa
   assert.equal(budget.free, 1);
 });
 
-test('a peer may hold three times what it leaves free, so that there is always one for the next', () => {
+test('a peer may hold three times the descriptors it leaves free, so the next peer always gets one', () => {
   const { budget, share } = bench(100);
   const takeAll = (): number => {
     const peer = share({ ratioToFree: 3 });
@@ -157,7 +157,7 @@ test('the loopback, and connections without an address, count only against the b
   assert.ok(!all.accept(new FakeSocket('127.0.0.1')));
 });
 
-test('the user hears of an exhausted limit at once, then once a minute with a count, and of the rest at the end', () => {
+test('an exhausted limit is reported at once, then every minute with a count, and a last time at the end', () => {
   const { lines, timers, share, flush } = bench(0, 1024);
   const all = share();
   for (let i = 0; i < 500; i++) assert.ok(!all.accept(new FakeSocket()));

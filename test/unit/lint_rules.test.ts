@@ -85,7 +85,7 @@ test('the linter refuses the clock, randomness, sockets, programs, console and e
   }
 });
 
-test('the linter accepts types of sockets, and checks of addresses, everywhere', async () => {
+test('the linter accepts socket types and address checks everywhere', async () => {
   for (const line of [
     `import type { Socket } from 'node:net';`,
     `import type { Server } from 'node:http';`,

@@ -83,7 +83,7 @@ test('urgent frames overtake the others, each kind in its order', () => {
   assert.deepEqual(around.packets, ['b70561', 'b70562', 'b70531', 'b70532']);
 });
 
-test('when toxcore accepts no more, the frame waits, and toxcore is left alone for a while', () => {
+test('when toxcore refuses a frame, the frame waits for a while before the next attempt', () => {
   const around = new Surroundings();
   around.result = 'full';
   around.takes = 1;

@@ -62,7 +62,7 @@ test('10,000 requests of strangers in one second reach nobody, and keep no hones
   assert.deepEqual(dropped, [1, 10_000]);
 });
 
-test('a ticket holder that floods delays newcomers of that ticket alone, and only meanwhile', () => {
+test('a ticket holder that floods delays only newcomers with that ticket, and only during the flood', () => {
   const { policy, gate, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
   const other = policy.newTicket({ name: 'ci' });

@@ -24,7 +24,7 @@ describe('ring', () => {
     assert.deepEqual(drain(), []);
   });
 
-  test('a full ring refuses, and takes again once the reader has moved', () => {
+  test('a full ring refuses a record and accepts it once the reader has made room', () => {
     const { writer, drain } = ring();
     const record = Buffer.from('0123456789ab'); // 16 bytes with its length: four fill the ring
     for (let i = 0; i < 4; i++) assert.ok(writer.tryWrite(record));
@@ -52,7 +52,7 @@ describe('ring', () => {
     }
   });
 
-  test('a record the reader refuses stays where it is', () => {
+  test('a record that the reader refuses stays in the ring', () => {
     const memory = allocateRing(64);
     const writer = new PlainWriter(memory);
     const reader = new PlainReader(memory);
@@ -67,7 +67,7 @@ describe('ring', () => {
     );
   });
 
-  test('the counters run over 2^32 unharmed', () => {
+  test('records survive the counters wrapping at 2^32', () => {
     const memory = allocateRing(64);
     const words = new Int32Array(memory);
     words[0] = words[16] = -48; // both counters 48 bytes short of 2^32
@@ -82,7 +82,7 @@ describe('ring', () => {
     }
   });
 
-  test('a full ring refuses across 2^32 too', () => {
+  test('a full ring refuses records even when the counters wrap at 2^32', () => {
     const memory = allocateRing(64);
     const words = new Int32Array(memory);
     words[0] = words[16] = -32;
@@ -91,14 +91,14 @@ describe('ring', () => {
     assert.equal(writer.tryWrite(Buffer.alloc(12)), false);
   });
 
-  test('what is skipped at the end of a lap counts as used', () => {
+  test('bytes skipped at the end of a lap count as used', () => {
     const { writer, drain } = ring();
     for (let i = 0; i < 3; i++) assert.ok(writer.tryWrite(Buffer.alloc(12, 'a'))); // 48 of 64
     drain(1); // 32 free: 16 before the end, 16 after it
     assert.equal(writer.tryWrite(Buffer.alloc(28, 'b')), false); // needs 32 in one piece
   });
 
-  test('views and offsets tell the same', () => {
+  test('views and offsets yield the same records', () => {
     const memory = allocateRing(64);
     const writer = new PlainWriter(memory);
     const reader = new PlainReader(memory);
@@ -113,12 +113,12 @@ describe('ring', () => {
     assert.deepEqual(got, ['a', 'offset']);
   });
 
-  test('memory that is not the size of a ring is refused', () => {
+  test('memory of the wrong size for a ring is refused', () => {
     assert.throws(() => new PlainWriter(new SharedArrayBuffer(128 + 63)), RangeError);
     assert.throws(() => new PlainReader(new SharedArrayBuffer(64)), RangeError);
   });
 
-  test('nothing is seen before commit, and a reservation can be forgotten', () => {
+  test('a record is invisible before its commit, and a reservation can be abandoned', () => {
     const { writer, drain } = ring();
     const offset = writer.reserve(5);
     assert.ok(offset !== undefined);
@@ -141,7 +141,7 @@ describe('ring', () => {
     });
   }
 
-  test('a writer that starts on a used ring goes on where it was', () => {
+  test('a new writer on a used ring continues where the last one stopped', () => {
     const memory = allocateRing(64);
     new PlainWriter(memory).tryWrite(Buffer.from('first'));
     new PlainWriter(memory).tryWrite(Buffer.from('second'));
@@ -152,7 +152,7 @@ describe('ring', () => {
     assert.deepEqual(got, ['first', 'second']);
   });
 
-  test('what is written during a drain is taken by it', () => {
+  test('a drain also takes records written while it runs', () => {
     const memory = allocateRing(64);
     const writer = new PlainWriter(memory);
     const reader = new PlainReader(memory);
@@ -165,7 +165,7 @@ describe('ring', () => {
     assert.equal(reader.drain(take, 10), 5);
   });
 
-  test('the writer sees most of the room while a long drain runs, and all after it', () => {
+  test('a long drain frees room for the writer as it runs, and all of it at the end', () => {
     const memory = allocateRing(1024);
     const writer = new PlainWriter(memory);
     const reader = new PlainReader(memory);
@@ -177,12 +177,12 @@ describe('ring', () => {
       if (firstRoom === 0 && writer.reserve(12) !== undefined) firstRoom = taken;
       return true;
     }, 32);
-    assert.equal(firstRoom, 1 + 1024 / 16 / 8); // told after each eighth
+    assert.equal(firstRoom, 1 + 1024 / 16 / 8); // the reader publishes its position after each eighth
     for (let i = 0; i < 32; i++) assert.ok(writer.tryWrite(Buffer.alloc(12)), `write ${i}`);
     assert.equal(writer.tryWrite(Buffer.alloc(12)), false);
   });
 
-  test('when the taker throws, its record stays and the earlier ones are gone', () => {
+  test('when the callback throws, its record stays in the ring and earlier records are gone', () => {
     const memory = allocateRing(64);
     const writer = new PlainWriter(memory);
     const reader = new PlainReader(memory);
@@ -216,11 +216,11 @@ describe('ring', () => {
   });
 
   for (const [length, why] of [
-    [24, 'more than was written'],
+    [24, 'more than the writer wrote'],
     [0x7fff_ffff, 'more than the ring holds'],
     [0xffff_fffe, 'more than any ring holds'],
   ] as const) {
-    test(`a damaged length (${why}) throws and is not handed out`, () => {
+    test(`a damaged length (${why}) throws before the record is handed out`, () => {
       const memory = allocateRing(64);
       const writer = new PlainWriter(memory);
       writer.tryWrite(Buffer.from('abcdefgh'));
@@ -229,7 +229,7 @@ describe('ring', () => {
     });
   }
 
-  test('a damaged length that would run over the end throws', () => {
+  test('a damaged length that runs past the end of the ring throws', () => {
     const memory = allocateRing(64);
     const writer = new PlainWriter(memory);
     const reader = new PlainReader(memory);

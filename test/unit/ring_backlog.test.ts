@@ -33,7 +33,7 @@ describe('backlog', () => {
   }
 
   for (const startAt of [0, 2 ** 31 - 70, -70]) {
-    test(`a refusal is answered once, when half is free and not before, from ${startAt >>> 0} on`, () => {
+    test(`a refused writer is notified once, when half is free, from ${startAt >>> 0} on`, () => {
       const { table, gauge } = backlog(100, startAt);
       gauge.take(90);
       assert.equal(gauge.takeRoom(), false);
@@ -47,7 +47,7 @@ describe('backlog', () => {
     });
   }
 
-  test('a second refusal waits for the room of what was written since', () => {
+  test('a second refusal also waits for the bytes written since the first', () => {
     const { table, gauge } = backlog(100);
     gauge.take(90);
     assert.equal(gauge.fits(50), false);
@@ -59,7 +59,7 @@ describe('backlog', () => {
   });
 
   for (const startAt of [0, 2 ** 31 - 70, -70]) {
-    test(`only urgent frames use the reserve, and wait for less when it is full, from ${startAt >>> 0} on`, () => {
+    test(`only urgent frames use the reserve, and they wait for less room when it is full, from ${startAt >>> 0} on`, () => {
       const { table, gauge } = backlog(100, startAt, 1, 20);
       assert.equal(gauge.room(), 100);
       gauge.take(75);
@@ -83,7 +83,7 @@ describe('backlog', () => {
     });
   }
 
-  test('an urgent frame of more than half of the reserve waits for half of the limit', () => {
+  test('an urgent frame larger than half of the reserve waits for half of the limit', () => {
     const { table, gauge } = backlog(100, 0, 1, 20);
     gauge.take(100);
     assert.equal(gauge.fits(11, true), false);
@@ -92,7 +92,7 @@ describe('backlog', () => {
     assert.equal(gauge.fits(11, true), true);
   });
 
-  test('more than the promised room, or a reserve of half of the limit, is a programming error', () => {
+  test('asking for more than the promised room, or reserving half of the limit, is a programming error', () => {
     const { gauge } = backlog(100, 0, 1, 20);
     assert.throws(() => gauge.fits(31), RangeError);
     assert.throws(() => gauge.fits(51, true), RangeError);
@@ -119,7 +119,7 @@ describe('backlog', () => {
     assert.equal(table.drained(1, 100), true);
   });
 
-  test('more than the room, or than half of the limit at once, is a programming error', () => {
+  test('taking more than the room, or asking for over half of the limit, is a programming error', () => {
     const { gauge } = backlog(100);
     assert.throws(() => gauge.fits(51), RangeError);
     gauge.take(60);
@@ -127,7 +127,7 @@ describe('backlog', () => {
     assert.equal(gauge.room(), 40);
   });
 
-  test('more drained than written is detected', () => {
+  test('draining more bytes than were written is detected', () => {
     const { table, gauge } = backlog(100);
     table.drained(1, 1);
     assert.throws(() => gauge.room(), /more drained than written/);
@@ -145,7 +145,7 @@ describe('backlog', () => {
   }
 
   test('under any writes and drains, the bytes in flight are known and within the limit', () => {
-    // One row each without a reserve, with a small one and with a large one.
+    // One row has no reserve, one a small reserve and one a large reserve.
     const reserves = [0, 6, 12];
     const step = fc.record({
       slot: fc.nat(2),

@@ -46,7 +46,7 @@ describe('record header', () => {
     });
   }
 
-  test('as many neighbouring channels as there may be peers have their own slots', () => {
+  test('MAX_PEERS consecutive channel ids have distinct slots', () => {
     const slots = new Set(Array.from({ length: MAX_PEERS }, (_, i) => slotOf(MAX_CHANNEL_ID - i)));
     assert.equal(slots.size, MAX_PEERS);
     assert.ok([...slots].every((slot) => slot >= 0 && slot < MAX_PEERS));

@@ -101,16 +101,16 @@ async function echo(count: number, capacityBytes: number, backlogLimitBytes: num
   };
 }
 
-test('a million records cross two threads and come back: none lost, none torn, all in order', async () => {
+test('a million records go to another thread and back: none lost, none torn, all in order', async () => {
   const { seen, refusals, sentBytes, drained } = await echo(1_000_000, 1 << 16, 1024 * 1024);
   assert.equal(seen, 1_000_000);
   assert.ok(refusals > 0, 'the ring was full at times');
   assert.deepEqual(drained, sentBytes);
 });
 
-test('with room for few frames in each channel, all arrive by the bell', async () => {
+test('all frames arrive when each channel has room for only a few and must wait for the doorbell', async () => {
   const { seen, refusals, lossless } = await echo(100_000, 1 << 16, 4096);
   assert.equal(seen, 100_000);
   assert.ok(refusals > 0, 'the backlog was full at times');
-  assert.equal(lossless, 80_000 + 1, 'lossy frames and the empty last one are told apart');
+  assert.equal(lossless, 80_000 + 1, 'only the lossless frames and the empty last one count');
 });

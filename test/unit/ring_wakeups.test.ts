@@ -49,7 +49,7 @@ function pair(options: RingReaderOptions = {}, capacityBytes = 1024) {
 }
 
 describe('reader and writer', () => {
-  test('what was written before the consumer ran is taken, without a ring', () => {
+  test('records written before the consumer runs are taken without the doorbell', () => {
     const { reader, rings, taken, take, write, turn } = pair();
     write('early');
     reader.run(take);
@@ -59,7 +59,7 @@ describe('reader and writer', () => {
     assert.equal(rings.consumer, 0);
   });
 
-  test('a sleeper is rung once, for the first record', () => {
+  test('a sleeping consumer is rung once, for the first record', () => {
     const { reader, rings, taken, take, write, turn } = pair();
     reader.run(take);
     while (turn());
@@ -71,7 +71,7 @@ describe('reader and writer', () => {
     assert.equal(rings.consumer, 2);
   });
 
-  test('a record that comes while the consumer falls asleep is taken, and no ring is asked for it', () => {
+  test('a record that arrives while the consumer falls asleep is taken without the doorbell', () => {
     const memory = allocateRing(64);
     const wake = new SharedArrayBuffer(WAKE_BYTES);
     const writer = new PlainWriter(memory);
@@ -95,7 +95,7 @@ describe('reader and writer', () => {
     assert.equal(words.takeSleeper(), true);
   });
 
-  test('a long queue is taken in slices, and no ring is sent meanwhile', () => {
+  test('a long queue is taken in slices, and the doorbell stays silent between them', () => {
     const { reader, rings, taken, take, write, turn } = pair({ budgetRecords: 4 });
     for (let i = 0; i < 10; i++) write(String(i));
     reader.run(take);
@@ -108,7 +108,7 @@ describe('reader and writer', () => {
     assert.equal(rings.consumer, 0);
   });
 
-  test('a ring that comes while a slice is due changes nothing', () => {
+  test('the doorbell has no effect while a slice is scheduled', () => {
     const { reader, taken, take, write, turn } = pair({ budgetRecords: 1 });
     write('1');
     write('2');
@@ -120,7 +120,7 @@ describe('reader and writer', () => {
     assert.deepEqual(taken, ['1']);
   });
 
-  test('a refused record stays, rings do not ask again, resume does', () => {
+  test('a refused record is offered again after resume, not after the doorbell', () => {
     const { reader, rings, taken, take, write, turn } = pair();
     let open = false;
     reader.run((bytes, offset, length) => open && take(bytes, offset, length));
@@ -136,7 +136,7 @@ describe('reader and writer', () => {
     assert.deepEqual(taken, ['1', '2']);
   });
 
-  test('resumed twice, it goes on once', () => {
+  test('a reader that is resumed twice schedules one turn', () => {
     const { reader, take, turn } = pair();
     reader.run(take);
     reader.resume();
@@ -145,7 +145,7 @@ describe('reader and writer', () => {
     assert.equal(turn(), false);
   });
 
-  test('a taker that throws is asked again after resume only', () => {
+  test('a callback that throws is called again only after resume', () => {
     const { reader, taken, take, write, turn } = pair();
     let broken = true;
     reader.run((bytes, offset, length) => {
@@ -162,7 +162,7 @@ describe('reader and writer', () => {
     assert.deepEqual(taken, ['1']);
   });
 
-  test('a producer that was refused is rung when half of the ring is free', () => {
+  test('a refused producer is rung when half of the ring is free', () => {
     const { writer, reader, rings, take, fill, turn } = pair({ budgetRecords: 8 });
     assert.equal(fill(), 64);
     reader.run(take);
@@ -182,7 +182,7 @@ describe('reader and writer', () => {
     assert.equal(writer.takeRoom(), false);
   });
 
-  test('a consumer that blocks in an almost full ring gives away the room it made', () => {
+  test('a consumer that blocks on an almost full ring announces the room it made', () => {
     const { writer, reader, rings, fill, turn } = pair();
     fill();
     let takes = 2;
@@ -193,18 +193,18 @@ describe('reader and writer', () => {
     assert.ok(writer.reserve(12) !== undefined);
   });
 
-  test('an early answer is not mistaken for the answer to a later refusal', () => {
+  test('an early notice of room does not count for a later refusal', () => {
     const { writer, reader, fill, take, turn } = pair({ budgetRecords: 32 });
     fill();
     reader.run(take);
-    turn(); // half is free, the ring for it is on its way
+    turn(); // half is free, and the doorbell for it is on its way
     assert.equal(fill(), 32); // and refused again
     assert.equal(writer.takeRoom(), false);
     while (turn());
     assert.equal(writer.takeRoom(), true);
   });
 
-  test('after stop nothing is taken and no ring is asked for', () => {
+  test('a stopped reader takes nothing and asks for no doorbell', () => {
     const { reader, rings, taken, take, write, turn } = pair();
     reader.run(take);
     while (turn());
@@ -218,7 +218,7 @@ describe('reader and writer', () => {
   });
 
   for (const records of [['1'], ['1', '2']]) {
-    test(`a taker may stop the reader, ${records.length} waiting`, () => {
+    test(`a callback may stop the reader with ${records.length} records waiting`, () => {
       const { reader, rings, taken, take, write, turn } = pair();
       for (const text of records) write(text);
       reader.run((bytes, offset, length) => {
@@ -238,7 +238,7 @@ describe('reader and writer', () => {
     assert.throws(() => reader.run(take), /already has a consumer/);
   });
 
-  test('slices take 128 records and run by setImmediate unless told otherwise', async () => {
+  test('by default slices take 128 records and run in setImmediate', async () => {
     const memory = allocateRing(8192);
     const wake = new SharedArrayBuffer(WAKE_BYTES);
     const writer = new PlainWriter(memory);

@@ -122,7 +122,7 @@ describe('a rule book', () => {
     assert.ok(!opens(book, undefined, '10.0.0.1', 1));
   });
 
-  test('the first rule replaces the default, and what it opens is never closed in between', () => {
+  test('the first rule replaces the default without closing its own targets in between', () => {
     const book = new RuleBook([], true);
     const seen: boolean[] = [];
     book.onChange(() => seen.push(opens(book, undefined, '127.0.0.1', 22)));
@@ -160,7 +160,7 @@ describe('a rule book', () => {
     assert.ok(!opens(book, grant('laptop'), '127.0.0.1', 22));
   });
 
-  test('the default applies next to the initial rules, and can be removed alone', () => {
+  test('the default applies next to the initial rules, and can be removed by itself', () => {
     const book = new RuleBook([rule('db.lan:80')], true);
     assert.ok(opens(book, undefined, '127.0.0.1', 1));
     book.closeDefault();
@@ -182,7 +182,7 @@ describe('a rule book', () => {
     assert.deepEqual([may(false), may(true)], [true, false]);
   });
 
-  test('a rule for one name alone leaves nothing open to the others', () => {
+  test('a rule for only one name leaves nothing open to the others', () => {
     const book = new RuleBook([rule('laptop:22')]);
     assert.ok(opens(book, grant('laptop'), '127.0.0.1', 22));
     assert.ok(!opens(book, grant('ci'), '127.0.0.1', 22));

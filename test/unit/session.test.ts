@@ -542,7 +542,7 @@ describe('bytes', () => {
     assert.deepEqual(sink.hex(), [dataOf(id, 0, 'ab'), `05${id}${u64(2)}`]);
   });
 
-  test('a writer that was told to stop gets false until the drain', () => {
+  test('a writer that must stop gets false until the drain', () => {
     const { session, sink, stream, log } = opened({ limits: { sendHighWaterBytes: 4000 } });
     sink.room = 0;
     assert.ok(!stream.write(new Uint8Array(4000)));
@@ -698,7 +698,7 @@ describe('bookkeeping', () => {
     assert.deepEqual(log, ['opened']);
   });
 
-  test('a stream that we reset hears nothing when the session closes', () => {
+  test('a stream that we reset gets no event when the session closes', () => {
     const { session, sink, stream, log } = opened();
     sink.room = 0;
     stream.reset('cancelled');
@@ -802,7 +802,7 @@ describe('resets', () => {
     assert.deepEqual(sink.hex(), []);
   });
 
-  test('ours waits for room, and ignores frames meanwhile', () => {
+  test('ours waits for room, and ignores frames while it waits', () => {
     const { session, sink, stream, id, log } = opened();
     sink.room = 0;
     stream.reset('reset');
@@ -1056,7 +1056,7 @@ describe('ping and silence', () => {
 });
 
 describe('closing', () => {
-  test('BYE carries the number of frames, and every stream hears of it', () => {
+  test('BYE carries the number of frames and closes every stream', () => {
     const { session, sink, stream, log } = opened();
     stream.write(Buffer.from('ab'));
     sink.take();
@@ -1122,7 +1122,7 @@ describe('closing', () => {
     assert.equal(session.streamCount, 0);
   });
 
-  test('a BYE alone closes a session without streams', () => {
+  test('a BYE is enough to close a session without streams', () => {
     const byes: string[] = [];
     const { session, sink } = aloneWith({ onBye: (reason) => byes.push(reason) });
     sink.take();

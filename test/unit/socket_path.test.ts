@@ -80,7 +80,7 @@ test('-L accepts a path for either end or both, and prints it as it was read', (
   }
 });
 
-test('-L reports what is wrong with a path', () => {
+test('-L says why a path is invalid', () => {
   for (const [text, says] of [
     ['./a.sock:h:80', />>\.\/a\.sock<<:h:80: the path to listen at must be absolute/],
     ['/a/../b:h:80', />>\/a\/\.\.\/b<<.*without \. and \.\./],

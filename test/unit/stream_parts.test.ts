@@ -250,7 +250,7 @@ describe('receive window', () => {
     assert.equal(window.windowBytes, 2000);
   });
 
-  test('grows when half of it arrived but a gap keeps it from the consumer, and tells the peer once', () => {
+  test('grows when half of it has arrived behind a gap, and informs the peer once', () => {
     const window = windowOf();
     window.start(0);
     window.consume(100);

@@ -57,7 +57,7 @@ function fill(channel: RingChannel, frameBytes: number): number {
   return frames;
 }
 
-/** Collects the frames that reach the worker as `channel/flags:text`; `until` resolves when there are so many. */
+/** Collects the frames that reach the worker as `channel/flags:text`; `until` resolves after that many frames. */
 function collector() {
   const frames: string[] = [];
   let wanted = 0;
@@ -134,7 +134,7 @@ describe('the rings of the main thread and the worker', () => {
     assert.deepEqual(atWorker.frames, ['0/0:1', '0/0:2', '0/0:3']);
   });
 
-  test('a peer whose path is stuck is refused, the others continue, and it hears of room', async () => {
+  test('a peer with a stalled path is refused and later notified of room; other peers continue', async () => {
     const { main, worker } = bothEnds({ backlogLimitBytes: 1024 });
     const atWorker = collector();
     worker.run(atWorker);
@@ -160,7 +160,7 @@ describe('the rings of the main thread and the worker', () => {
     assert.ok(tryWrite(stuck, 512));
   });
 
-  test('a full ring counts nothing as written to the peer, and announces room', async () => {
+  test('a frame refused by a full ring is not counted, and the channel is notified of room', async () => {
     const { main, worker } = bothEnds({ capacityBytes: 1024, backlogLimitBytes: 1200 });
     let channel: RingChannel | undefined;
     const room = new Promise<void>((resolve) => {
@@ -174,7 +174,7 @@ describe('the rings of the main thread and the worker', () => {
     assert.equal(fill(channel!, 100), 12 - written);
   });
 
-  test('a worker that was refused hears of room', async () => {
+  test('a worker whose write was refused is notified of room', async () => {
     const { main, worker } = bothEnds({ capacityBytes: 1024 });
     const heard: string[] = [];
     const { id } = main.open(listening(heard));
@@ -197,7 +197,7 @@ describe('the rings of the main thread and the worker', () => {
     assert.equal(tryWrite(channel, 1), false);
   });
 
-  test('after close nothing is reserved, written or taken', async () => {
+  test('a closed end reserves, writes and takes nothing', async () => {
     const { main, worker } = bothEnds();
     const heard: string[] = [];
     const channel = main.open(listening(heard));
@@ -216,7 +216,7 @@ describe('the rings of the main thread and the worker', () => {
     );
   });
 
-  test('a refusal leaves an earlier reservation as it was', async () => {
+  test('a refusal leaves an earlier reservation intact', async () => {
     const { main, worker } = bothEnds({ backlogLimitBytes: 1024 });
     const atWorker = collector();
     worker.run(atWorker);
@@ -233,7 +233,7 @@ describe('the rings of the main thread and the worker', () => {
     assert.equal(atWorker.frames[2], `${a.id}/0:ok`);
   });
 
-  test('room that this thread finds by itself is announced without a bell', async () => {
+  test('a channel is notified of room that its own thread finds, without the doorbell', async () => {
     const { main, worker, backlog } = bothEnds({ backlogLimitBytes: 1024 });
     const table = new BacklogTable(backlog);
     let channel: RingChannel | undefined;
@@ -242,7 +242,7 @@ describe('the rings of the main thread and the worker', () => {
     });
     for (let i = 0; i < 2; i++) assert.ok(tryWrite(channel!, 512));
     assert.equal(tryWrite(channel!, 100), false);
-    // Between two steps of the next try the worker makes room; its bell is left out.
+    // The worker makes room between two steps of the next attempt, without ringing the bell.
     const store = Atomics.store;
     mock.method(Atomics, 'store', (...args: Parameters<typeof store>) => {
       mock.restoreAll();
@@ -284,7 +284,7 @@ describe('the rings of the main thread and the worker', () => {
     worker.close();
   });
 
-  test('bulk that is refused leaves room for urgent frames', () => {
+  test('refused bulk frames leave room for urgent ones', () => {
     const { main } = bothEnds({ capacityBytes: 8192, backlogLimitBytes: 1024, urgentReserveBytes: 100 });
     const channel = main.open(IGNORE);
     for (const bytes of [400, 400, 124]) assert.ok(tryWrite(channel, bytes, false, true));
@@ -331,7 +331,7 @@ describe('the channels of the main thread', () => {
     assert.deepEqual(heard, ['a frame 4', 'a flush']);
   });
 
-  test('the ids of a slot are used once, and a late frame for a closed channel reaches nobody', async () => {
+  test('each channel of a slot gets a new id, and a late frame for a closed channel is dropped', async () => {
     const { main, worker } = bothEnds();
     const heard: string[] = [];
     const first = main.open({
@@ -355,7 +355,7 @@ describe('the channels of the main thread', () => {
     assert.deepEqual(heard, ['2 frame x', '2 flush']);
   });
 
-  test('one channel more than there are slots is refused, and a closed one makes room', () => {
+  test('a channel beyond the number of slots is refused; closing another one makes room', () => {
     const { main } = bothEnds();
     const channels = Array.from({ length: MAX_PEERS }, () => main.open(IGNORE));
     assert.deepEqual(
@@ -370,7 +370,7 @@ describe('the channels of the main thread', () => {
     assert.equal(slotOf(main.open(IGNORE).id), 5);
   });
 
-  test('ids stay within 24 bits for ever', () => {
+  test('channel ids never exceed 24 bits', () => {
     const { main } = bothEnds();
     let last = 0;
     for (let times = 0; times <= 2 ** 18; times++) {
@@ -379,10 +379,10 @@ describe('the channels of the main thread', () => {
       assert.ok(last < 2 ** 24);
       main.remove(channel);
     }
-    assert.equal(last, 0, 'the numbers begin again');
+    assert.equal(last, 0, 'the ids start again at 0');
   });
 
-  test('a channel that cannot continue hears of it, and of nothing after it', async () => {
+  test('a channel that fails is notified of the failure and of nothing after it', async () => {
     const { main, worker } = bothEnds({ capacityBytes: 1024 });
     const heard: string[] = [];
     const channel = main.open(listening(heard));
@@ -394,7 +394,7 @@ describe('the channels of the main thread', () => {
     assert.deepEqual(heard, ['failed ERR_PACKET_INVALID']);
   });
 
-  test('all channels hear of room in the ring, each first in its turn', async () => {
+  test('all channels are notified of room in the ring, and they take turns at being first', async () => {
     const { main, worker } = bothEnds({ capacityBytes: 1024, backlogLimitBytes: 2 ** 20 });
     const heard: string[] = [];
     const [a] = ['a ', 'b ', 'c '].map((name) => main.open(listening(heard, name)));
@@ -406,7 +406,7 @@ describe('the channels of the main thread', () => {
     }
   });
 
-  test('a consumer that throws in its flush costs the peers after it nothing', async (t) => {
+  test('a consumer that throws in its flush does not affect the peers after it', async (t) => {
     const { main, worker } = bothEnds();
     const heard: string[] = [];
     const thrown: unknown[] = [];
@@ -421,7 +421,7 @@ describe('the channels of the main thread', () => {
         }
       }),
     );
-    const broken = new Error('a fault of the consumer');
+    const broken = new Error('the consumer failed');
     const a = main.open({
       ...listening(heard, 'a '),
       flush: () => {

@@ -23,13 +23,13 @@ const STARTED: Started = {
 };
 const NO_OUTCOME = { code: 101, friend: 3 } as const;
 
-/** A worker of the test's. */
+/** A worker that the test controls. */
 class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
   readonly calls: string[] = [];
   startError: TunnelError | undefined;
   openError: TunnelError | undefined;
   closeError: TunnelError | undefined;
-  /** Told while the worker starts, before it answers. */
+  /** Events emitted while the worker starts, before it replies. */
   early: WorkerEvent[] = [];
   readonly worker: WorkerCalls = {
     start: async () => {
@@ -110,7 +110,7 @@ async function started(link = new FakeLink(), options: Partial<ToxNodeOptions> =
 
 const HANDLERS = { frame: () => {}, flush: () => {}, room: () => {}, failed: () => {} };
 
-test('what the worker tells before and right after its start reaches the owner, in order', async () => {
+test('events from before and right after the start of the worker reach the owner in order', async () => {
   const link = new FakeLink();
   link.early = [
     { type: 'log', level: 'info', message: 'starting' },
@@ -119,7 +119,7 @@ test('what the worker tells before and right after its start reaches the owner, 
   ];
   const { node, told, lines } = await started(link);
   link.tell({ type: 'self-path', path: 'udp' });
-  assert.deepEqual(told, [], 'an owner may attach its handlers in the turn of the start');
+  assert.deepEqual(told, [], 'an owner may attach its handlers in the turn in which start resolves');
   await turn();
   assert.deepEqual(told, ['path relay', 'request 4', 'path udp']);
   assert.deepEqual(lines, ['info starting']);
@@ -130,7 +130,7 @@ test('what the worker tells before and right after its start reaches the owner, 
   assert.equal(lines.at(-1), 'warn later');
 });
 
-test('a friend’s path is known also to who learns its number late, until it is removed', async () => {
+test('the latest path of a friend stays available until the friend is removed', async () => {
   const { node, link, told } = await started();
   await turn();
   assert.equal(node.friendPath(3), 'none');
@@ -141,7 +141,7 @@ test('a friend’s path is known also to who learns its number late, until it is
   assert.equal(node.friendPath(3), 'none');
 });
 
-test('it joins by its nodes, and no more once it is closed', async () => {
+test('a Tox node joins through its bootstrap nodes, and stops once it is closed', async () => {
   const timers = new VirtualTimers();
   const { node, link, told } = await started(new FakeLink(), { timers });
   assert.deepEqual(link.calls, ['bootstrap 1']);
@@ -154,14 +154,14 @@ test('it joins by its nodes, and no more once it is closed', async () => {
   assert.deepEqual(link.calls, ['bootstrap 1', 'closed']);
 });
 
-test('a worker that cannot start is closed, and its refusal is the caller’s', async () => {
+test('a worker that cannot start is closed, and the caller gets its error', async () => {
   const link = new FakeLink();
   link.startError = new TunnelError('ERR_LISTEN', 'taken');
   await assert.rejects(started(link), link.startError);
   assert.deepEqual(link.calls, ['closed']);
 });
 
-test('a worker that dies is told once, and the node tries no more', async () => {
+test('the death of a worker is reported once, and the Tox node stops joining', async () => {
   const timers = new VirtualTimers();
   const { link, told } = await started(new FakeLink(), { timers });
   link.emit('fatal', new TunnelError('ERR_WORKER_DIED', 'crashed'));
@@ -169,7 +169,7 @@ test('a worker that dies is told once, and the node tries no more', async () => 
   assert.equal(timers.running, 0);
 });
 
-test('a second node takes its own descriptors from the budget, and gives them back however it ends', async () => {
+test('a second Tox node takes descriptors from the budget and returns them however it ends', async () => {
   const budget = new DescriptorBudget(100, 1024, 40);
   const first = await started(new FakeLink(), { budget });
   assert.equal(budget.free, 100);
@@ -179,7 +179,7 @@ test('a second node takes its own descriptors from the budget, and gives them ba
   const failing = new FakeLink();
   failing.startError = new TunnelError('ERR_LISTEN', 'taken');
   const rejected = assert.rejects(started(failing, { budget }), failing.startError);
-  assert.equal(budget.free, 20, 'it counts while it starts');
+  assert.equal(budget.free, 20, 'a starting Tox node counts');
   await rejected;
   assert.equal(budget.free, 60);
   const noWorker = () => assert.fail('no worker');
@@ -195,7 +195,7 @@ test('a second node takes its own descriptors from the budget, and gives them ba
   await last.node.close();
 });
 
-test('a channel gets its frames, writes into the ring under its id, and is closed once', async () => {
+test('a channel receives its frames, writes into the ring under its id, and closes once', async () => {
   const { node, link } = await started();
   const heard: string[] = [];
   const sent: string[] = [];
@@ -225,7 +225,7 @@ test('a channel gets its frames, writes into the ring under its id, and is close
   await node.close();
 });
 
-test('a channel that fails hears of it, even before the call that opened it was answered', async () => {
+test('a failing channel is notified, even before the call that opens it returns', async () => {
   const { node, link } = await started();
   await turn();
   const heard: string[] = [];
@@ -236,7 +236,7 @@ test('a channel that fails hears of it, even before the call that opened it was 
   assert.deepEqual(heard, [error.message]);
 });
 
-test('a channel that the worker refuses leaves its place free', async () => {
+test('a channel that the worker refuses does not occupy a slot', async () => {
   const { node, link } = await started();
   link.openError = new TunnelError('ERR_CLOSED', 'leaving');
   for (let times = 0; times < 100; times++) {

@@ -185,7 +185,7 @@ test('a refused client is reported once, and the far end is asked again only aft
     { target: { host: 'dns.lan', port: 53 }, reason: 'not-allowed', text: 'dns.lan port 53 is not exposed' },
   ]);
   assert.deepEqual(lines, ['warn no datagrams to dns.lan:53: not-allowed (dns.lan port 53 is not exposed)']);
-  // Its datagrams meanwhile do not delay that.
+  // Datagrams of that client do not delay this.
   timers.advance(2_000);
   assert.equal(forward.clients, 0);
   one.send('c', port);

@@ -9,7 +9,7 @@ import type { ChannelHost } from '../../src/worker/channel/channel.js';
 import { ChannelSet } from '../../src/worker/channel_set.js';
 import { createRandomPool, gatedLogger } from '../../src/worker/run_worker.js';
 
-test('an allowance lets a burst through, then its rate, and never saves up more than the burst', () => {
+test('an allowance permits a burst, then its rate, and never saves up more than the burst', () => {
   const allowance = new Allowance(3, 2, 0);
   const passed = (nowMs: number): number => {
     let count = 0;
@@ -24,7 +24,7 @@ test('an allowance lets a burst through, then its rate, and never saves up more 
   assert.equal(allowance.takeRefused(), 0);
 });
 
-test('a log gate keeps what is too deep and too much to itself, and says how much that was', () => {
+test('a gated logger drops lines below its level and beyond its rate, and reports how many it dropped', () => {
   let nowMs = 0;
   const lines: string[] = [];
   const logger = gatedLogger(
@@ -45,7 +45,7 @@ test('a log gate keeps what is too deep and too much to itself, and says how muc
   assert.deepEqual(lines, [`warn ${refused} log lines were dropped: too many at once`, 'info later']);
 });
 
-test('a random pool gives each byte of its source once, in whatever pieces it is asked', () => {
+test('a random pool hands out each byte of its source at most once, for requests of any size', () => {
   let next = 0;
   const random = createRandomPool((into) => {
     for (let i = 0; i < into.length; i++) into[i] = next++ % 251;
@@ -57,7 +57,7 @@ test('a random pool gives each byte of its source once, in whatever pieces it is
     random(into);
     seen.push(...into);
   }
-  // Within one filling the bytes follow each other; at its end a rest too small may be thrown away.
+  // Bytes from one fill are consecutive; a remainder too small for the next request may be discarded.
   let jumps = 0;
   for (let i = 1; i < seen.length; i++) if (seen[i] !== (seen[i - 1]! + 1) % 251) jumps++;
   assert.ok(jumps <= Math.ceil(seen.length / 4096) + 1, `${jumps} jumps`);
@@ -66,7 +66,7 @@ test('a random pool gives each byte of its source once, in whatever pieces it is
   assert.equal(new Set(large).size, 251);
 });
 
-test('a random pool keeps nothing of what it gave', () => {
+test('a random pool erases the bytes it hands out', () => {
   let pool: Uint8Array | undefined;
   const random = createRandomPool((into) => {
     pool ??= into;
@@ -76,7 +76,7 @@ test('a random pool keeps nothing of what it gave', () => {
   assert.deepEqual([...pool!.subarray(0, 101)], [...new Array<number>(100).fill(0), 7]);
 });
 
-test('the system fills a pool with bytes that are not all alike', () => {
+test('the default source fills a pool with varying bytes', () => {
   const [a, b] = [new Uint8Array(32), new Uint8Array(32)];
   const random = createRandomPool();
   random(a);
@@ -85,7 +85,7 @@ test('the system fills a pool with bytes that are not all alike', () => {
   assert.ok(new Set(a).size > 5);
 });
 
-/** A node's joins and a resolver, for {@link joinBy}. */
+/** Records the join calls of {@link joinBy} and resolves host names. */
 function joining(answers: (ip: string) => boolean) {
   const did: string[] = [];
   const resolver = {
@@ -102,7 +102,7 @@ function joining(answers: (ip: string) => boolean) {
 }
 const key = new Uint8Array(32);
 
-test('a node is joined at each of its addresses, over UDP and at each of its TCP ports', async () => {
+test('a bootstrap node is tried at each of its addresses, over UDP and at each of its TCP ports', async () => {
   const { did, resolver, joins } = joining(() => true);
   const failed = await joinBy([{ host: 'a', port: 1, tcpPorts: [2, 3], key }], resolver, () => joins);
   assert.deepEqual(failed, []);
@@ -116,7 +116,7 @@ test('a node is joined at each of its addresses, over UDP and at each of its TCP
   ]);
 });
 
-test('a node that names no TCP ports is tried as a relay at its UDP port; one with none is not', async () => {
+test('a bootstrap node is tried as a relay at its UDP port only if its TCP ports are not listed', async () => {
   const one = joining(() => true);
   await joinBy([{ host: 'a', port: 1, key }], one.resolver, () => one.joins);
   assert.ok(one.did.includes('tcp 192.0.2.1 1'));
@@ -125,7 +125,7 @@ test('a node that names no TCP ports is tried as a relay at its UDP port; one wi
   assert.deepEqual(none.did, ['udp 192.0.2.1 1', 'udp 2001:db8::1 1']);
 });
 
-test('nodes that do not work are named with the reason, and the others are joined', async () => {
+test('unusable bootstrap nodes are reported with the reason, and the others are joined', async () => {
   const { did, resolver, joins } = joining((ip) => ip === '2001:db8::1');
   const nodes = [
     { host: 'lost.example', port: 1, key },
@@ -144,7 +144,7 @@ test('nodes that do not work are named with the reason, and the others are joine
 
 const OPTIONS = { frameBytes: 1024, tag: 1, seed: 2 };
 
-/** Channels that write down what they are told. */
+/** A channel set whose channels record the calls they get. */
 function channelSet() {
   const did: string[] = [];
   const hosts = new Map<number, ChannelHost>();
@@ -194,7 +194,7 @@ function channelSet() {
   return { set, open, take, did, hosts, dueMs };
 }
 
-test('a channel gets the frames of its id and the packets of its friend, and is pumped after them', () => {
+test('a channel gets the frames of its id and the packets of its friend, and is pumped afterwards', () => {
   const { set, open, take, did } = channelSet();
   assert.equal(open(65, 3), true);
   set.pump(0);
@@ -207,10 +207,10 @@ test('a channel gets the frames of its id and the packets of its friend, and is 
   assert.deepEqual(take(), ['1 send f true', '1 receive p', '1 pump']);
   set.frame(66, 0, Buffer.from('frame'));
   set.receive(4, Buffer.from('p'));
-  assert.deepEqual(take(), ['drained 66 5'], 'the bytes of a frame that no channel takes go back');
+  assert.deepEqual(take(), ['drained 66 5'], 'the bytes of a frame without a channel count as drained');
 });
 
-test('a channel is pumped when it asked to be, and the set tells the next time', () => {
+test('a channel is pumped at its due time, and the set returns the next due time', () => {
   const { set, open, take, dueMs } = channelSet();
   open(1, 1, 'none');
   open(2, 2);
@@ -223,7 +223,7 @@ test('a channel is pumped when it asked to be, and the set tells the next time',
   assert.deepEqual(take(), ['1 pump']);
 });
 
-test('a closed channel gives back what it held, and its friend may have another', () => {
+test('closing a channel releases its backlog, and its friend may get another channel', () => {
   const { set, open, take } = channelSet();
   open(1, 7);
   assert.equal(open(1, 8), false);
@@ -238,7 +238,7 @@ test('a closed channel gives back what it held, and its friend may have another'
   assert.deepEqual(take(), []);
 });
 
-test('path changes freeze and thaw the friend’s channel alone', () => {
+test('path changes freeze and thaw only the channel of that friend', () => {
   const { set, open, take } = channelSet();
   open(1, 7);
   open(2, 8);
@@ -254,7 +254,7 @@ test('path changes freeze and thaw the friend’s channel alone', () => {
   assert.deepEqual(take(), ['1 pump', '2 pump']);
 });
 
-test('a channel that cannot go on is closed in the next turn, and told of once', () => {
+test('a channel that fails is closed in the next turn, and the failure is reported once', () => {
   const { set, open, take, hosts } = channelSet();
   open(1, 7);
   set.pump(0);
@@ -267,7 +267,7 @@ test('a channel that cannot go on is closed in the next turn, and told of once',
   assert.equal(set.get(1), undefined);
 });
 
-test('what a channel sends and delivers goes out under its own friend and id', () => {
+test('a channel sends packets to its own friend and delivers frames under its own id', () => {
   const { open, take, hosts } = channelSet();
   open(5, 7);
   take();
@@ -276,10 +276,10 @@ test('what a channel sends and delivers goes out under its own friend and id', (
   hosts.get(1)!.drained(3);
   assert.deepEqual(take(), ['packet to 7', 'deliver from 5', 'drained 5 3']);
   open(6, 99);
-  assert.equal(hosts.get(2)!.sendPacket(Buffer.from('p')), 'failed', 'a friend that is gone');
+  assert.equal(hosts.get(2)!.sendPacket(Buffer.from('p')), 'failed', 'the friend no longer exists');
 });
 
-test('through a proxy a node by name is a relay alone, under the address that stands for it', () => {
+test('through a proxy, a bootstrap node given by name is only a relay, at its placeholder address', () => {
   const key = new Uint8Array(32).fill(1);
   const done: string[] = [];
   const instance = {
