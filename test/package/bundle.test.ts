@@ -60,6 +60,6 @@ describe('bundled by esbuild', { concurrency: true }, () => {
     await bundle(out, { 'tox-wasm-tunnel-worker': 'tox-wasm-tunnel/worker' });
     const noWasm = await runProgram(process.execPath, [join(out, 'server.mjs')]);
     assert.equal(noWasm.exitCode, 1);
-    assert.match(noWasm.stderr, /bare\/tox\.wasm cannot be read: .*docs\/embedding\.md/);
+    assert.match(noWasm.stderr, /bare\/tox\.wasm cannot be read: .*docs\/how-to\/node-programs\.md/);
   });
 });
