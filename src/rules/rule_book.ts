@@ -192,7 +192,7 @@ export class RuleBook extends NamedRules<Rule> {
   }
 }
 
-/** Decides whether a peer may open a port. It is asked every time. */
+/** Decides whether a peer may open a port. Checked at every request. */
 export interface ReverseRules {
   permitsListen(bind: IpAddress, port: number): boolean;
 }
