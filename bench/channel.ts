@@ -1,4 +1,4 @@
-// Measures how many packets per second the channel code carries by itself, with both ends in one thread and
+// Measures how many packets per second the channel code itself carries, with both ends in one thread and
 // neither toxcore nor sockets: npx tsx bench/channel.ts [seconds per row]
 import { performance } from 'node:perf_hooks';
 import { ReliableChannel } from '../src/worker/channel/reliable_channel.js';

@@ -141,7 +141,7 @@ async function main(runs: number): Promise<void> {
       for (let run = 0; run < runs; run++) {
         // Each run has its own network: what the nodes remember of an earlier run would help this one.
         const program = values.built ? [process.execPath, builtMain] : FROM_SOURCES;
-        // The relay runs on the same port; without UDP nobody would find it elsewhere.
+        // The relay runs on the same port; without UDP no client would find it elsewhere.
         const network = await PrivateNetwork.start({ program }, ['--port', String(await freePort())]);
         try {
           const took = await measure(network, options, target.port);

@@ -26,7 +26,7 @@ const NO_SERVERS = '/usr/sbin/policy-rc.d';
  */
 const CONCURRENCY = 4;
 
-/** The files that take longest. They start first, in this order, so that none of them runs by itself at the end. */
+/** The files that take longest. They start first, in this order, so that none runs by itself at the end. */
 const LONGEST = [
   'e2e/tickets',
   'sim/tunnel_life',

@@ -169,7 +169,7 @@ function afterHelp(command: Command): string[] {
 const usageLines = (commands: readonly Command[]): string[] =>
   commands.map((command) => command.createHelp().commandUsage(command));
 
-/** Without --help, which all have. */
+/** All options except --help, which every command has. */
 const optionsOf = (command: Command): Option[] =>
   command.options.filter(({ hidden, long }) => !hidden && long !== '--help');
 

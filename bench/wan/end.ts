@@ -18,7 +18,7 @@ export class End {
   constructor(on: readonly string[]) {
     const file = fileURLToPath(new URL('end_process.ts', import.meta.url));
     const [program = '', ...args] = [...on, process.execPath, '--import', import.meta.resolve('tsx'), file];
-    // It exits with this process, when the channel between them closes.
+    // It exits with this process, because the channel between them closes.
     this.#child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child.on('message', (answer: EndAnswer) => {
       const waiter = this.#waiters.get(answer.id);

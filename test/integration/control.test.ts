@@ -182,7 +182,7 @@ describe('control sockets of connectors', () => {
     }
   });
 
-  test('the socket of a killed connector answers nobody, and the next look or the next start removes it', async () => {
+  test('the socket of a killed connector does not answer, and the next query or start removes it', async () => {
     for (const look of [liveDoors, startNext]) {
       const dead = program('serve', folder, 'connector');
       await dead.line();

@@ -276,7 +276,7 @@ test('a closing proxy also resets clients that it has not read from', async (t) 
   assert.equal(timers.running, 0);
 });
 
-test('without a session a client waits; it opens when a session starts, or learns that there is none', async (t) => {
+test('without a session a client waits, and it is connected or refused once the outcome is known', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, timers, near } = await bench(t);

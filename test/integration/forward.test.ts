@@ -135,7 +135,7 @@ test('resets travel as resets in both directions', async (t) => {
   while (near.stats().streams + far.stats().streams > 0) await turn();
 });
 
-test('a reader that stops blocks its own writer and nobody else', async (t) => {
+test('a reader that stops blocks only its own writer', async (t) => {
   const target = await Target.start();
   t.after(() => target.stop());
   const { port, near, far } = await tunnel(t, `localhost:${target.port}`);

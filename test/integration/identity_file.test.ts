@@ -229,7 +229,7 @@ describe('identity file', () => {
     await assert.rejects(open(), failsWith('ERR_STATE_IO', /EACCES/));
   });
 
-  test('the remains of a rewrite after a crash do no harm', async () => {
+  test('leftovers of a rewrite that crashed are harmless', async () => {
     await mkdir(folder, { mode: 0o700 });
     await writeFile(join(folder, 'listener.json.new'), 'half of', { mode: 0o644 });
     const opened = await open();
@@ -333,7 +333,7 @@ describe('role lock', () => {
     return readdir(folder);
   };
 
-  test('of many takers at once one wins, and one file remains', async () => {
+  test('one of many concurrent processes gets the lock, and one file remains', async () => {
     for (let round = 0; round < 20; round++) {
       const answers = await Promise.all(Array.from({ length: 8 }, take));
       const winners = answers.filter((answer) => answer.kind === 'held');
@@ -372,7 +372,7 @@ describe('role lock', () => {
     );
   });
 
-  test('a slow taker whose number others have passed loses and leaves nothing behind', async () => {
+  test('a slow process that others have overtaken fails to get the lock and leaves no file', async () => {
     await write(9, { pid: process.ppid });
     const mark = { pid: process.pid, host: hostname(), started: '', token: 'slow' };
     assert.equal(await claim(folder, 'x.lock.', 8, mark), false);

@@ -129,7 +129,7 @@ test('without a handler the connection is refused, and nothing of it remains', a
   assert.deepEqual([near.stats().streams, far.stats().streams], [0, 0]);
 });
 
-test('against the rules it is denied, and the owner learns how to allow it', async (t) => {
+test('a connection against the rules is denied, and the owner learns how to allow it', async (t) => {
   const made = world(t);
   made.handler = () => assert.fail('no handler may get it');
   made.rules = new AllowRules([LOOPBACK_ONLY]);
@@ -241,7 +241,7 @@ test('an exception of a handler is uncaught, and other streams continue', async 
   assert.deepEqual(uncaught, [thrown]);
 });
 
-test('it serves as the socket of a node:http server, request after request', async (t) => {
+test('a stream serves as the socket of a node:http server, request after request', async (t) => {
   const http = createServer((request, response) => response.end(`you asked for ${request.url}`));
   const made = world(t, { ...WEB, allowHalfOpen: true });
   let streams = 0;

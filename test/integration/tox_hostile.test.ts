@@ -81,7 +81,7 @@ function nodeCount(answer: Uint8Array): number {
   return answer[33]!;
 }
 
-/** Whether nothing follows the nodes of an answer: 39 bytes each, since all have IPv4 here. */
+/** Whether an answer ends after its nodes: 39 bytes each, since all have IPv4 here. */
 function isPlain(answer: Uint8Array): boolean {
   return answer.length === 34 + 39 * nodeCount(answer);
 }
@@ -130,7 +130,7 @@ test('a Tox instance stores no group announces, so none overflows its answer', (
   world.close();
 });
 
-test('a bootstrap node stores none either', () => {
+test('a bootstrap node does not store them either', () => {
   const world = new ToxWorld();
   attack(world, crowd(world)[0]!);
   world.close();

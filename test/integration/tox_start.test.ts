@@ -200,7 +200,7 @@ describe('a start', () => {
     start.world.close();
   });
 
-  test('that nobody answers becomes quiet: the search for an absent listener slows down', () => {
+  test('that gets no answer becomes quiet: the search for an absent listener slows down', () => {
     const start = new StartWorld({ nodes: 30 });
     const away = start.listener();
     const { address } = away.tox;

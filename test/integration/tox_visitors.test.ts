@@ -215,7 +215,7 @@ describe('a network of one bootstrap node', () => {
     });
   }
 
-  test('takes a listener back soon after its bootstrap node was down, while a connector stayed', () => {
+  test('a listener rejoins soon after an outage of its bootstrap node, even if a connector stayed', () => {
     const visited = new VisitedWorld();
     visited.online(visited.connector());
     const [entry] = visited.world.nodes.splice(0, 1);

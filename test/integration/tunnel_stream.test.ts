@@ -236,7 +236,7 @@ test('timeout fires after this long without a byte, and is only an event', async
   stream.destroy();
 });
 
-test('it waits for a session, and gives up after 30 seconds or when aborted', async (t) => {
+test('a stream waits for a session, and gives up after 30 seconds or when aborted', async (t) => {
   const far = await target(t);
   const { gate, near, timers, dial } = tunnel(t);
   const late = dial(far.port);

@@ -61,7 +61,7 @@ describe('a link shared with kernel TCP: each gets at least a quarter, or with B
 test('a channel that is refilled late time after time leaves CUBIC its share', () => {
   const { clock, a, b, ab, ba } = simPath(21, line(500_000));
   const tcp = new SimTcp(clock, ab, ba, 'cubic');
-  // A main thread that hears of room when half of its backlog has left, and refills 8 ms later: 3 ms too
+  // A main thread that is notified of room when half of its backlog has left, and refills 8 ms later: 3 ms too
   // late.
   const backlogBytes = 112 * 1024;
   let isDue = false;

@@ -68,7 +68,7 @@ function beside(reserveBytes: number, seed: number): Delays {
     call.sendDatagram(datagram);
     if (clock.nowMs < FOR_MS) clock.after(CALL_EVERY_MS, speak);
   };
-  // Once the path is known and the backlog is full.
+  // At this time the path is measured and the backlog is full.
   clock.at(5_000, press);
   clock.at(5_000, speak);
   clock.run(FOR_MS + 2_000);

@@ -103,7 +103,7 @@ function meet(world: ToxWorld, ends: Ends, ip: string, key: Uint8Array): void {
   }
 }
 
-/** Both send as much as possible, or nothing new. */
+/** Makes both ends send as much as possible, or nothing new. */
 function load(world: ToxWorld, ends: Ends, done: () => boolean, limitMs: number, busy = true): boolean {
   return world.run(
     () => {

@@ -154,7 +154,7 @@ export class Attacker {
     return this.listener.node.newest.frames;
   }
 
-  /** Sends frames as one batch. @returns requests that nobody serves */
+  /** Sends frames as one batch. @returns the unserved requests */
   send(...frames: Uint8Array[]): OpenRequest[] {
     this.listener.node.newest.deliver(...frames);
     const requests = this.listener.requests.splice(0);

@@ -4,7 +4,7 @@ import { showInput } from './fuzz.js';
 import type { FuzzInput } from './mutate.js';
 
 /**
- * Inputs worth giving to a target again: those that did harm, those that came close, and a few that together
+ * Inputs worth giving to a target again: those that revealed a bug, those that came close, and a few that together
  * reach everything ever reached. There is one file per target and one input per line, as `text "…"` or `bytes
  * 00ff`. A comment starts with `#`.
  */
@@ -22,7 +22,7 @@ export function readCorpus(target: string): FuzzInput[] {
     .map(inputOf);
 }
 
-/** Writes down the inputs that are not there yet. @returns their number */
+/** Adds the inputs that the corpus lacks. @returns their number */
 export function addToCorpus(target: string, inputs: readonly FuzzInput[]): number {
   const known = new Set(readCorpus(target).map(showInput));
   const news = inputs.map(showInput).filter((line) => !known.has(line));

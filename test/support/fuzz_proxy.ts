@@ -49,7 +49,7 @@ function greetingTarget(name: string, seeds: readonly Uint8Array[], fresh: () =>
       return step;
     };
     const step = last([input]);
-    // Byte by byte, the end of what belongs to the target is unknown.
+    // When bytes arrive one at a time, the end of the bytes for the target is unknown.
     const kind = last(Array.from(input, (byte) => Uint8Array.of(byte))).kind;
     if (step.kind === 'done') same(name, kind, step.kind);
     return step.kind === 'done' ? 'accepted' : 'refused';

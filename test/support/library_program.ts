@@ -34,7 +34,7 @@ async function use(word: string): Promise<string> {
   const opened = once(listener, 'reverse');
   tunnel.reverse(parseReverseSpec('0:localhost:1'), { signal });
   await opened;
-  // One that nobody ends, and one that is still in progress.
+  // One that is never ended, and one that is still in progress.
   tunnel.dial({ host: 'nowhere', port: 1 }).on('error', () => {});
   return String(await readToEnd(tunnel.dial({ ...HELLO, signal })));
 }

@@ -67,7 +67,7 @@ export class ListSink extends CountingSink implements FrameSink {
     this.#slot = undefined;
   }
 
-  /** Takes the frames that wait. */
+  /** Takes the waiting frames. */
   take(): Uint8Array[] {
     this.urgent = [];
     return this.frames.splice(0);

@@ -20,7 +20,7 @@ const HANDSHAKE_MS = 20;
 /**
  * The peers of a connector and a listener, joined by a simulation of two workers and a network. Handshake
  * packets are lost with the connection. Channels deliver each frame once, in any order, even across an
- * outage, to the channel with the same tag or to nobody.
+ * outage, to the channel with the same tag or to none.
  */
 export class PeerWorld {
   readonly timers = new VirtualTimers();
@@ -32,7 +32,7 @@ export class PeerWorld {
   readonly #random: () => number;
   /** Whether packets pass. */
   #up = true;
-  /** Frames that wait for the end of an outage. */
+  /** Frames held until an outage ends. */
   #waiting: (() => void)[] = [];
 
   constructor({ patienceMs = 0, seed = 1 }: { readonly patienceMs?: number; readonly seed?: number }) {
@@ -85,7 +85,7 @@ export class PeerWorld {
     this.#up = false;
     this.#waiting = [];
     const old = this[end];
-    // As after SIGKILL: nobody hears what it would still do.
+    // As after SIGKILL: its later actions reach no other end.
     old.node.onHandshake = undefined;
     for (const channel of old.node.open) channel.closed = true;
     if (end === 'connector') this.connector = this.#newConnector();

@@ -4,7 +4,7 @@ import { WAKE_BYTES, WakeWords } from '../../src/ring/wake_words.js';
 
 const SILENT = { ring: () => {} };
 
-/** A writer whose wake-ups reach nobody. */
+/** A writer whose wake-ups have no effect. */
 export class PlainWriter extends RingWriter {
   constructor(memory: SharedArrayBuffer) {
     super(memory, new WakeWords(new SharedArrayBuffer(WAKE_BYTES), 0), SILENT, () => {});

@@ -7,7 +7,7 @@ export interface SimLinkOptions {
   readonly jitterMs?: number;
   /** Mbit/s; without it no packet waits. */
   readonly rateMbps?: number;
-  /** Maximum bytes that wait before the link; packets beyond that are dropped. */
+  /** Maximum bytes queued before the link; packets beyond that are dropped. */
   readonly queueBytes?: number;
   /** Share of the packets that are lost. */
   readonly loss?: number;

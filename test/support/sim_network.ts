@@ -41,7 +41,7 @@ interface Socket {
   port: number;
   /** Datagrams that have arrived or are in flight. */
   readonly datagrams: Datagram[];
-  /** Connections that wait for accept(); undefined when the socket does not listen. */
+  /** Connections waiting for accept(); undefined when the socket does not listen. */
   waiting: { readonly socket: Socket; readonly atMs: number }[] | undefined;
   readonly chunks: Chunk[];
   chunkBytes: number;

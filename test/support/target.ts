@@ -34,7 +34,7 @@ export class Target {
     return await Target.start((socket) => socket.pipe(socket));
   }
 
-  /** Returns the next connection that nobody has taken. */
+  /** Returns the next connection that has not been taken. */
   async connection(): Promise<Socket> {
     const waiting = this.#untaken.shift();
     return waiting ?? (await new Promise((resolve) => this.#takers.push(resolve)));

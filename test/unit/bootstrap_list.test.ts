@@ -169,7 +169,7 @@ describe('nodes file', () => {
     ]);
   });
 
-  test('a byte order mark does no harm', () => {
+  test('a byte order mark is ignored', () => {
     assert.equal(read(`\uFEFF${file(entry)}`).length, 2);
   });
 

@@ -137,7 +137,7 @@ test('a gap is reported at once, but at most once per millisecond', () => {
   assert.equal(acks.dueAtMs, 11);
 });
 
-test('an acknowledgement without room for everything leaves the rest owed', () => {
+test('an acknowledgement without room for all numbers leaves the rest for the next one', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(100);
   for (const number of [0, 2, 4, 6, 8]) acks.onPacket(number, false, 10);

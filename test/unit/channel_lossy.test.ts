@@ -73,7 +73,7 @@ test('when the last one is lost, a ping probes for it instead of its frames', ()
   assert.ok(later.every((packet) => packet.slice(2, 4) === '12'));
 });
 
-test('it holds no memory once it is in flight', () => {
+test('a lossy frame holds no memory once it is in flight', () => {
   const end = open();
   for (let now = 0; now < 500; now++) {
     end.sendLossy('aa'.repeat(1_300));

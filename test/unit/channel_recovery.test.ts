@@ -93,7 +93,7 @@ describe('loss', () => {
     assert.equal(bench.recovery.inFlightBytes, 0);
     assert.equal(bench.outgoing.next(), -1);
     assert.equal(bench.outgoing.sentBundles, 0);
-    // From now on counting reveals nothing here.
+    // From now on, counting later packets reveals no loss here.
     bench.send(5, 300);
     bench.ack(400, [12, 14]);
     assert.equal(bench.lost, 2);

@@ -68,7 +68,7 @@ test('a peer that sends little may fall silent without being sought', () => {
   assert.deepEqual(seekTimes(end, 0, 9_000), []);
 });
 
-test('a frozen channel seeks nobody', () => {
+test('a frozen channel does not search for its peer', () => {
   const end = seeker();
   end.send('61');
   end.pump(0);

@@ -27,7 +27,7 @@ test('a burst is bounded, and an urgent frame overtakes it', () => {
   );
 });
 
-test('the controller learns of each urgent frame, and of no other', () => {
+test('the controller is notified of urgent frames only', () => {
   const notes = new Notes();
   const end = new HeldChannel(1, true, notes);
   end.send('aa');

@@ -340,7 +340,7 @@ describe('the end', () => {
     assert.equal(await run(['listen'], { ...io, stateFolder }), 0);
   });
 
-  test('a stopped reader costs bounded memory, and learns how many events it missed', async () => {
+  test('a stopped reader uses bounded memory, and later gets the number of missed events', async () => {
     const { ended } = await bench.start(/"started"/, '--json', '--ephemeral');
     bench.stdout.stalled = true;
     const message = 'x'.repeat(10_000);
@@ -522,7 +522,7 @@ describe('connect', () => {
   });
 
   for (const code of ['EADDRINUSE', 'EACCES']) {
-    test(`without -p, replaces a port that fails with ${code} by a free one, and says so`, async () => {
+    test(`without -p, replaces a port that fails with ${code} with a free one, and says so`, async () => {
       bench.tunnel.onForward = ({ bind }) =>
         printBind(bind) === '22' ? busy(code)() : { local: '127.0.0.1:40001', target: 'x:22' };
       const { ended } = await bench.start(/Forwarding/, ID, '22');

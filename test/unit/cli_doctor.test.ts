@@ -232,7 +232,7 @@ describe('doctor', () => {
       assert.ok(world.found.includes(`BAD   target: ${told}`), world.found);
     });
 
-  test('a Tox node that cannot start is a finding, and the other checks go on', async () => {
+  test('a Tox node that cannot start is a finding, and the other checks continue', async () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       if (call.options.udp === true) throw new TunnelError('ERR_LISTEN', 'no UDP port is free');

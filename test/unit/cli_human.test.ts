@@ -94,7 +94,7 @@ describe('repeated lines', () => {
     assert.deepEqual(take(), [first], 'after a pause it is printed at once again');
   });
 
-  test('of many kinds are printed up to 64 at once, the others as a count', () => {
+  test('up to 64 kinds are printed at once, and the others only as a count', () => {
     const { timers, take, refuse } = bench();
     for (let port = 0; port < 1000; port++) refuse(`web:${port}`);
     assert.equal(take().length, 64);

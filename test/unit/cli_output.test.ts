@@ -61,12 +61,12 @@ describe('output to a file', () => {
     assert.match(String(output.failure), /ENOSPC/);
   });
 
-  test('a write that takes nothing without an error is a failure, not an endless loop', () => {
+  test('a write that writes 0 bytes without an error is a failure, not an endless loop', () => {
     const output = new FileOutput(() => 0);
     assert.match(String(output.tryLine('x\n')), /nothing more can be written/);
   });
 
-  test('a line without room leaves the stream usable, and the next line starts on a line of its own', () => {
+  test('a line that does not fit leaves the stream usable, and the next one starts on a new line', () => {
     const disk = new Disk(8);
     const output = outputOn(disk);
     assert.equal(output.tryLine('one\n'), undefined);

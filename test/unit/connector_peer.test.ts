@@ -530,7 +530,7 @@ test('close while the channel is refused does not report the refusal', async () 
   assert.equal(bench.timers.running, 0);
 });
 
-test('when a handler of a change closes it, it stays closed', async () => {
+test('a connector that its own change handler closes stays closed', async () => {
   for (const line of ['code 301', 'code 302', 'code 204 offline: its streams are reset']) {
     const bench = new ConnectorBench();
     bench.onTold = (told) => {

@@ -282,7 +282,7 @@ test('a name that is no longer exposed at its turn is not even resolved', async 
   assert.equal(bench.timers.running, 0);
 });
 
-test('a name with very many addresses costs at most eight sockets', async () => {
+test('a name with very many addresses uses at most eight sockets', async () => {
   const many = Array.from({ length: 100 }, (_, index) => `127.0.0.${index}`);
   const bench = new Bench({ resolve: async () => many });
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
@@ -415,7 +415,7 @@ test('a datagram socket also takes a descriptor until it is closed', { timeout: 
   third.socket.close();
 });
 
-test('of several failures the most informative one is reported', () => {
+test('the most informative of several failures is reported', () => {
   const reasons = (...codes: string[]): string => dialReason(codes.map(failure));
   assert.equal(reasons('ENETUNREACH', 'ECONNREFUSED'), 'refused');
   assert.equal(reasons('ENETUNREACH', 'ETIMEDOUT'), 'timeout');

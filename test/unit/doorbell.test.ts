@@ -24,7 +24,7 @@ describe('doorbell', () => {
     there.close();
   });
 
-  test('a ring into a closed end does no harm', () => {
+  test('ringing a closed end is harmless', () => {
     const { port1, port2 } = new MessageChannel();
     const [here, there] = [new PortDoorbell(port1), new PortDoorbell(port2)];
     there.close();

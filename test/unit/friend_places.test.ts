@@ -159,7 +159,7 @@ test('peers that never connected are replaced first, and then those away longest
   assert.deepEqual(removed, [3, 2, 1]);
 });
 
-test('friends gone for ten minutes are removed when a request comes, others only for lack of room', async () => {
+test('a request removes friends that are offline for ten minutes, and others only for lack of room', async () => {
   const { places, peers, removed } = bench();
   for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   peers.get(1)?.idleFor(599_999);
@@ -207,7 +207,7 @@ test('a peer that left frees its place at once, and its traffic stays counted', 
   places.friendPath(5, 'udp');
 });
 
-test('close ends all peers gracefully, and accepts nobody any more', async () => {
+test('close ends all peers gracefully, and accepts no further peers', async () => {
   const { places, peers, accepted, lines } = bench();
   await places.request(key(1), BY_KEY);
   const late = places.request(key(2), BY_KEY);

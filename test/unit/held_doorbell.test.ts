@@ -41,7 +41,7 @@ test('a held bell rings once on release, however often it was rung', () => {
   assert.equal(rings(), 2);
 });
 
-test('a held bell that nobody rang stays silent', () => {
+test('a held bell stays silent if it was not rung', () => {
   const { bell, rings } = held();
   bell.hold();
   bell.release();

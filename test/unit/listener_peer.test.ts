@@ -79,7 +79,7 @@ test('a hello after the end of the session gets another session', async () => {
   assert.notDeepEqual(first, second);
 });
 
-test('a hello without agreement is refused with the reason, and does no harm to a session', async () => {
+test('a hello without agreement is refused with the reason, and does not affect a session', async () => {
   const bench = new ListenerBench();
   await bench.join(C);
   bench.node.sent = [];
@@ -125,7 +125,7 @@ test('with too many peers a hello is refused as a limit; other faults are not di
   assert.deepEqual(answers(bench), ['refuse', 'refuse', 'welcome']);
 });
 
-test('a closed Tox node refuses nobody', async () => {
+test('a closed Tox node sends no refusals', async () => {
   const bench = new ListenerBench();
   bench.node.openError = new TunnelError('ERR_WORKER_DIED', 'crashed');
   await bench.join(C);
@@ -251,7 +251,7 @@ test('close sends BYE and nothing follows, not even while a goodbye is awaited',
   assert.deepEqual([other.left, other.timers.running], [0, 0]);
 });
 
-test('close while the channel opens leaves no channel, and welcomes nobody', async () => {
+test('close while the channel opens leaves no channel, and sends no welcome', async () => {
   const bench = new ListenerBench();
   bench.node.held = [];
   bench.peer.friendPath('udp');

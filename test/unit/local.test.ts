@@ -260,7 +260,7 @@ test('with a wait of 0 a connection without a session is reset at once', async (
   assert.equal(forward.waiting, 0);
 });
 
-test('a session at its stream limit resets the connection; one that is over lets it wait', async (t) => {
+test('a session at its stream limit resets the connection; after the session ends, the connection waits', async (t) => {
   const { forward, port, session, refusals, arrived } = await bench(t);
   forward.setSession(session);
   session.error = new TunnelError('ERR_LIMIT', 'too many streams');

@@ -185,7 +185,7 @@ for (const [what, bytes, most] of [
   ['large', 1000, 33_000],
   ['small', 17, 300_000],
 ] as const) {
-  test(`a peer that sends ${what} frames without end while nobody reads them is disconnected`, () => {
+  test(`a peer that sends ${what} frames without end and without a reader is disconnected`, () => {
     const around = new Surroundings();
     around.ringTakes = 0;
     const bulk = packet('x'.repeat(bytes));

@@ -30,7 +30,7 @@ test('the limit in bytes is exact, and room is returned', () => {
   assert.equal(queue.push(Buffer.alloc(10), from), true);
 });
 
-test('it behaves like a bounded list', () => {
+test('a datagram queue behaves like a bounded list', () => {
   const step = fc.option(fc.uint8Array({ maxLength: 8, size: 'max' }), { nil: undefined });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {

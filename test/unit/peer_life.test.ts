@@ -135,7 +135,7 @@ test('the patience with a replaced session ends with it', async () => {
   assert.ok(bench.peer.isOnline);
 });
 
-test('the handler of an offline event finds no session any more', async () => {
+test('the handler of an offline event finds no session', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   const found: unknown[] = [];

@@ -68,7 +68,7 @@ test('a refused channel, or one that fails before the answer, is an error of the
   assert.deepEqual(told, []);
 });
 
-test('frames before the session exists do no harm', async () => {
+test('frames before the session exists are harmless', async () => {
   const { node, options } = parts();
   node.held = [];
   const opening = PeerSession.open(options);
@@ -220,7 +220,7 @@ test('close after the death of the worker takes no time, resets the streams and 
   const resets: string[] = [];
   const stream = peer.session.open(PLAIN_TARGET, { onReset: (reason) => resets.push(reason) });
   channel.isGone = true;
-  // A program may still write before it hears of the end.
+  // A program may still write before it is notified of the end.
   stream.write(Buffer.from('late'));
   peer.session.open(PLAIN_TARGET, {});
   await peer.close('peer-shutdown');

@@ -200,7 +200,7 @@ test('after sending, the pump asks toxcore again when its full work is due', () 
   assert.deepEqual(machine.takeDid(), ['iterate', 'channels']);
 });
 
-test('it holds one timer at a time', () => {
+test('the pump holds one timer at a time', () => {
   const machine = started();
   for (let i = 0; i < 20; i++) {
     machine.channelsAtMs = machine.timers.nowMs() + 1 + ((i * 7) % 20);

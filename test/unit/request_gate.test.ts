@@ -31,7 +31,7 @@ function bench() {
   return { policy, gate, dropped, ask };
 }
 
-test('10,000 requests of strangers in one second reach nobody, and keep no honest peer out', () => {
+test('10,000 requests from strangers in one second are dropped, and no honest peer is locked out', () => {
   const { policy, dropped, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
   // In our format, of an old rotated ticket, of other clients, and empty.
@@ -88,7 +88,7 @@ test('the policy rejects and counts requests with a known prefix and a forged pr
   assert.equal(policy.turnedAway, 1);
 });
 
-test('denied keys never pass; before the gate knows the tickets, nobody passes', () => {
+test('denied keys never pass; no key passes before the gate knows the tickets', () => {
   const { policy, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
   const connector = keyOf(8_000_000);

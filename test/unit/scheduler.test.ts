@@ -121,7 +121,7 @@ describe('scheduler', () => {
     }
   });
 
-  test('a refusal stops everything until there is room, and nobody loses a turn', () => {
+  test('a refusal stops all streams until there is room, and no stream loses its turn', () => {
     const { wire, scheduler, sources } = fakes('a', 'b');
     for (const source of sources) {
       source.bytes = 10 * 1024;

@@ -926,7 +926,7 @@ describe('ping and silence', () => {
     assert.deepEqual(sink.hex(), [`11${NIL}ffffffffffffffff`]);
   });
 
-  test('of many PINGs while the output is blocked the newest is answered', () => {
+  test('only the newest of many PINGs is answered after the output was blocked', () => {
     const { session, sink } = aloneWith();
     sink.take();
     sink.room = 0;
@@ -1235,7 +1235,7 @@ describe('two sessions', () => {
     assert.ok(keystrokeMs - writtenMs <= 2, `${keystrokeMs - writtenMs} ms`);
   });
 
-  test('a consumer that never reads fills its own window and stops nobody else', () => {
+  test('a consumer that never reads fills only its own window', () => {
     let held = 0;
     let other = 0;
     const link = new MuxLink(

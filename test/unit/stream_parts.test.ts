@@ -295,7 +295,7 @@ describe('receive window', () => {
     assert.equal(budget.leftBytes, 0);
   });
 
-  test('the total growth of all windows is bounded, and returns when a stream is over', () => {
+  test('the total growth of all windows is bounded, and a finished stream returns its share', () => {
     const budget = new GrowthBudget(2500);
     const one = windowOf(budget);
     const two = windowOf(budget);

@@ -31,7 +31,7 @@ function bothEnds({ capacityBytes = 4096, backlogLimitBytes = 1024, urgentReserv
 
 const IGNORE: ChannelHandlers = { frame: () => {}, flush: () => {}, room: () => {}, failed: () => {} };
 
-/** What one channel hears, as text. */
+/** Records the calls to the handlers of one channel as text. */
 function listening(heard: string[], name = ''): ChannelHandlers {
   return {
     frame: (frame) => heard.push(`${name}frame ${Buffer.from(frame)}`),
