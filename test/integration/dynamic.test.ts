@@ -276,7 +276,7 @@ test('a closing proxy also resets clients that it has not read from', async (t) 
   assert.equal(timers.running, 0);
 });
 
-test('without a session a client waits, and it is connected or refused once the outcome is known', async (t) => {
+test('a client waits without a session, and is connected once a session starts', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, timers, near } = await bench(t);

@@ -215,7 +215,7 @@ describe('a network of one bootstrap node', () => {
     });
   }
 
-  test('a listener rejoins soon after an outage of its bootstrap node, even if a connector stayed', () => {
+  test('lets a listener rejoin soon after the bootstrap node was down, even if a connector stayed', () => {
     const visited = new VisitedWorld();
     visited.online(visited.connector());
     const [entry] = visited.world.nodes.splice(0, 1);
