@@ -182,7 +182,7 @@ export type WorkerEvent =
   | { readonly type: 'requests-dropped'; readonly count: number }
   | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
-  /** The channel cannot continue; its session is over. */
+  /** The channel cannot continue; its session has ended. */
   | { readonly type: 'channel-failed'; readonly channel: ChannelId; readonly error: WireError }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };
 

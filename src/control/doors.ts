@@ -62,7 +62,7 @@ export async function liveDoors(folder: string): Promise<Door[]> {
   const live: Door[] = [];
   for (const door of doors) {
     const name = socketName(door);
-    // A socket that vanishes meanwhile, or that we may not look at, counts as nobody's.
+    // A socket that disappears during the check, or that we may not inspect, counts as free.
     const state = await socketFileState(folder, name).catch(() => 'free' as const);
     if (state === 'stale' && door !== 'listener')
       await rm(join(folder, name), { force: true }).catch(() => {});

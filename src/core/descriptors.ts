@@ -221,7 +221,7 @@ export interface FilePlan {
   readonly limit: number;
   /** Descriptors for connections: targets, accepted connections, UDP clients. */
   readonly connections: number;
-  /** Connections of one Tox node to TCP relays. They are a part of {@link node}. */
+  /** Connections of one Tox node to TCP relays. {@link node} includes them. */
   readonly relays: number;
   /** Descriptors of one Tox node: its threads, its sockets and its relays. The reserve has room for one node. */
   readonly node: number;

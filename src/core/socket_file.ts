@@ -9,7 +9,7 @@ export interface SocketFile {
   readonly folder: string;
   /** Name of the socket in {@link folder}. */
   readonly name: string;
-  /** An empty folder of mode 0700 beside the socket. The caller removes it. */
+  /** An empty folder of mode 0700 next to the socket. The caller removes it. */
   readonly draftFolder: string;
 }
 

@@ -23,7 +23,7 @@ export interface ListenRequest {
  * Has `server` listen on a TCP address. Remove no listener from the server before the promise settles.
  *
  * @returns the address, with the port that the system chose for port 0
- * @throws {TunnelError} ERR_LISTEN, with what the user can do; ERR_CLOSED when the server is closed meanwhile
+ * @throws {TunnelError} ERR_LISTEN, with what the user can do; ERR_CLOSED when the server closes first
  */
 export function listenOn(server: Server, request: ListenRequest): Promise<HostPort> {
   const { host, port } = request.bind;

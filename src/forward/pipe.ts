@@ -15,7 +15,7 @@ const WRITE_BYTES = 256 * 1024;
 const NOTHING = new Uint8Array(0);
 
 export interface PipeOptions {
-  /** Called once, when the socket is closed and the stream is over. */
+  /** Called once, when the socket is closed and the stream has ended. */
   readonly onOver?: (outcome: PipeOutcome) => void;
   /** The socket is a UNIX socket or a named pipe. Default: false. */
   readonly isPath?: boolean;

@@ -71,7 +71,7 @@ export class StreamGate {
       stream = this.#session.open(wish.target, wish.handlers);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
-      // This session is over, but its successor may be on the way.
+      // This session has ended, but its successor may be on the way.
       if (error.code === 'ERR_PEER_GONE') this.#wait(wish);
       else wish.handlers.onRefused?.(error.code === 'ERR_LIMIT' ? 'limit' : 'internal', error.message);
       return;

@@ -8,7 +8,7 @@ import { hexBytes, upperHex } from './tox_id.js';
 /** Hexadecimal digits of a DHT public key. */
 const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 
-/** Most bootstrap nodes in a file. The public list has about 50; a longer file is of another kind. */
+/** Most bootstrap nodes in a file. The public list has about 50; a longer file is something else. */
 const MAX_NODES = 1000;
 
 /** The end of every error about a line. */
@@ -181,8 +181,7 @@ function keyProblem(key: string): string | undefined {
   const stranger = /[^0-9a-f]/iu.exec(key);
   if (stranger)
     return `${JSON.stringify(stranger[0])} at position ${stranger.index + 1} of the key is not a hexadecimal digit`;
-  if (key.length === 76)
-    return 'the key has 76 digits: that is a Tox ID, but a bootstrap node has a key of 64';
+  if (key.length === 76) return 'the key has 76 digits: that is a Tox ID; the key of a bootstrap node has 64';
   if (key.length !== KEY_DIGITS) return `the key has ${key.length} digits instead of ${KEY_DIGITS}`;
   return undefined;
 }

@@ -61,7 +61,7 @@ export class FriendPlaces {
   readonly #requests = new Map<string, Request>();
   #seating = false;
   #saidFull = false;
-  /** The request being accepted now, and whether its peer was cut off meanwhile. */
+  /** The request being accepted now, and whether its peer has been cut off since. */
   #accepting: { readonly name: string; isCut: boolean } | undefined;
   #closed = false;
   #past = NO_TRAFFIC;
@@ -94,7 +94,7 @@ export class FriendPlaces {
         if (next === undefined || this.#closed) return;
         if (!(await this.#makePlace())) return;
         const [name, request] = next;
-        // The peer may have been cut off meanwhile.
+        // The peer may have been cut off during the wait.
         if (!this.#requests.delete(name)) continue;
         await this.#accept(name, request);
       }
@@ -106,7 +106,7 @@ export class FriendPlaces {
     }
   }
 
-  /** Frees the place of a friend that has left for good. */
+  /** Frees the place of a friend that has left permanently. */
   async free(friend: number, reason: Reason = 'limit'): Promise<void> {
     try {
       await this.#remove(friend, reason);

@@ -68,7 +68,7 @@ export abstract class PeerLife {
   /** The newest handshake packet that waits while an earlier one is handled. */
   #packet: Uint8Array | undefined;
   #acting = false;
-  /** How often the round trip was asked for. Only the last answer counts. */
+  /** Number of round-trip requests so far. Only the answer to the last one counts. */
   #asked = 0;
   /** The traffic of earlier sessions. */
   #past = NO_TRAFFIC;
@@ -153,7 +153,7 @@ export abstract class PeerLife {
     }
   }
 
-  /** Sends BYE and ends for good. Never rejects. */
+  /** Sends BYE and ends permanently. Never rejects. */
   async close(reason: Reason): Promise<void> {
     this.closed = true;
     await this.#forget()?.close(reason);

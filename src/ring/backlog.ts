@@ -58,7 +58,7 @@ export class BacklogGauge {
 
   /**
    * @param limitBytes maximum of bytes on their way at once, 2 to 2^30
-   * @param announceSoon arranges that {@link takeRoom} is asked soon, as if the bell had rung
+   * @param announceSoon schedules a call of {@link takeRoom} soon, as if the bell had rung
    * @param reserveBytes the part of the limit for urgent frames only, less than half. Default 0
    */
   constructor(

@@ -1,7 +1,7 @@
 // A ring's memory: a control block, then `capacityBytes` of records.
 //
-//   word 0   HEAD  bytes ever written, mod 2^32; stored by the writer alone
-//   word 16  TAIL  bytes ever read, mod 2^32; stored by the reader alone
+//   word 0   HEAD  bytes ever written, mod 2^32; stored only by the writer
+//   word 16  TAIL  bytes ever read, mod 2^32; stored only by the reader
 //   byte 128 records: u32 length, that many bytes, padding up to a word
 //
 // Each control word has its own cache line (64 bytes), so that the two threads do not compete for

@@ -26,7 +26,7 @@ export interface RingReaderOptions {
 
 /**
  * The reading end of a ring: one thread, one reader. It takes records in slices while there are
- * any, then sleeps until the writer rings. The order that loses no wake-up is in this class alone:
+ * any, then sleeps until the writer rings. The order that loses no wake-up is only in this class:
  * fall asleep, look again, and only then wait.
  */
 export class RingReader extends RingMemory {

@@ -18,7 +18,7 @@ export class RingWriter extends RingMemory {
   /** A record was refused, and no room has been announced since. */
   #refused = false;
 
-  /** @param announceSoon arranges that {@link takeRoom} is asked soon, as if the bell had rung */
+  /** @param announceSoon schedules a call of {@link takeRoom} soon, as if the bell had rung */
   constructor(
     memory: SharedArrayBuffer,
     words: WakeWords,

@@ -73,7 +73,7 @@ export class WorkerRings {
   /**
    * Reports that `frameBytes` of a channel have left the backlog: sent for the first time, or
    * discarded with their channel. Every byte of every frame must be reported once, or main stops
-   * writing to that slot for good.
+   * writing to that slot permanently.
    */
   drained(channelId: number, frameBytes: number): void {
     if (this.#backlog.drained(slotOf(channelId), frameBytes)) this.#ends.bell.ring();

@@ -17,7 +17,7 @@ export const LOOPBACK_ONLY: ExposedPorts = {
  * Only a rule that names a link-local address or a link-local network opens one. Clouds keep a machine's secrets
  * there.
  *
- * The check is about the address that will be dialled, never about a name alone. So a name cannot resolve to
+ * The check is about the address that will be dialled, never only about a name. So a name cannot resolve to
  * another address between the check and the dial.
  */
 export class AllowRules {

@@ -91,7 +91,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
       throw error;
     });
     try {
-      // The signal may have aborted meanwhile.
+      // The signal may have aborted during the wait.
       throwIfAborted(options.signal);
       return new BootstrapNode(node, options, giveBack);
     } catch (error) {

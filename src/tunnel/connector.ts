@@ -43,7 +43,7 @@ import {
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
 import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
 
-/** A local port or path that leads to the far end. */
+/** A local port or path that is forwarded to the far end. */
 export interface Forward {
   /** The actual `host:port` on which it listens, or a path. */
   readonly local: string;

@@ -14,7 +14,7 @@ import { printBind, type ReverseSpec } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
 import type { Refusal, ReverseChange } from './events.js';
 
-/** A port at the far end that leads to this end. */
+/** A port at the far end that is forwarded to this end. */
 export interface Reverse {
   /** `host:port` on which the far end listens; undefined while it does not. */
   readonly remote: string | undefined;

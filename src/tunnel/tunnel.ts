@@ -182,7 +182,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       budget: processDescriptors(),
     });
     try {
-      // The signal may have aborted meanwhile.
+      // The signal may have aborted during the wait.
       throwIfAborted(options.signal);
       return make(node);
     } catch (error) {

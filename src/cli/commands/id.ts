@@ -138,7 +138,7 @@ async function importFrom(
   if (kept !== undefined) context.reporter.people(`The previous identity is in ${printable(kept)}.`);
 }
 
-/** Creates the listener's identity, or returns the one that another process has created meanwhile. */
+/** Creates the listener's identity, or returns the one that another process has just created. */
 export async function makeIdentity(place: IdentityPlace): Promise<Identity> {
   try {
     const opened = await openIdentity({ ...place, onBusy: 'fail' });

@@ -100,7 +100,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'peers':
     case 'rules':
       return undefined;
-    // Reporter.error prints errors, and dropped events concern programs alone.
+    // Reporter.error prints errors, and dropped events concern only programs.
     case 'error':
     case 'dropped':
       return undefined;

@@ -29,7 +29,7 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   /** Starts the Tox node. @param access what {@link access} returned in an earlier run */
   start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
   /**
-   * Returns the state to save beside the identity: plain JSON, perhaps secret. Called on every `access`
+   * Returns the state to save with the identity: plain JSON, perhaps secret. Called on every `access`
    * event.
    */
   access?(handle: Handle): unknown;
@@ -200,7 +200,7 @@ async function openControl(
   }
 }
 
-/** Keeps a service's identity, and the access state beside it, in the state file. */
+/** Keeps a service's identity, and the access state with it, in the state file. */
 class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly #opened: OpenedIdentity;
   readonly #reporter: Reporter;

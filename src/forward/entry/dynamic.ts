@@ -89,7 +89,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
    * Starts to listen. Call it once.
    *
    * @returns where the proxy listens, with the port that the system chose for port 0
-   * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed meanwhile
+   * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed during the call
    */
   async listen(): Promise<HostPort> {
     const local = await listenOn(this.#server, { bind: this.#bind, option: '-D' });

@@ -3,7 +3,7 @@ import type { Timers } from '../../core/clock.js';
 import { Timer } from '../../core/timer.js';
 
 /**
- * How long one address is tried alone before the next one is tried beside it. Source: RFC 8305, section 8.
+ * How long one address is tried alone before the next one is tried in parallel. Source: RFC 8305, section 8.
  */
 export const ATTEMPT_DELAY_MS = 250;
 
@@ -21,7 +21,7 @@ export type RaceResult =
 
 /**
  * Connects to one of several addresses of the same target, and takes the first that connects (RFC 8305,
- * section 5). Tries the next address when one fails, or beside it when it takes long. Destroys the sockets
+ * section 5). Tries the next address when one fails, or in parallel when it takes long. Destroys the sockets
  * that lose.
  *
  * @param signal stops the race

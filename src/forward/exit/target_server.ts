@@ -64,7 +64,7 @@ export class TargetServer {
     };
   }
 
-  /** Answers the request when the dial is over; returns at once. @param asked the target to dial */
+  /** Answers the request when the dial has ended; returns at once. @param asked the target to dial */
   handle(request: OpenRequest, asked: Target = request.target): void {
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');

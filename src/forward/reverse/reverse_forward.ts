@@ -112,7 +112,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
       );
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
-      // This session is over, but its successor may be on the way.
+      // This session has ended, but its successor may be on the way.
       if (error.code === 'ERR_PEER_GONE') this.#attempt = undefined;
       else this.#refused(attempt, error.code === 'ERR_LIMIT' ? 'limit' : 'internal', error.message);
     }

@@ -3,7 +3,7 @@ import { LOCALHOST, readHost } from '../../core/host.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { ExposedPorts } from '../../rules/expose.js';
 
-/** A name and port that lead to this program instead of an address. They are never resolved or dialled. */
+/** A name and port that stand for this program instead of an address. They are never resolved or dialled. */
 export interface Offer extends HostPort {
   /**
    * Keeps our direction of a stream open after the far end has ended. Default: false, as for

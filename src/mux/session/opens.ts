@@ -89,7 +89,7 @@ export class Opens {
     });
   }
 
-  /** Forgets a stream that is over, whether its OPEN has passed or still waits. */
+  /** Forgets a stream that has ended, whether its OPEN has passed or still waits. */
   forget(stream: Stream): void {
     (stream.isOurs ? this.#ours : this.#theirs).forget(stream);
   }

@@ -16,7 +16,7 @@ export class Pinger {
   #count = 0;
   #wanted = false;
   #sentMs: number | undefined;
-  /** The path was lost meanwhile, so the answer says nothing about the round trip. */
+  /** The path was lost during the wait, so the answer says nothing about the round trip. */
   #spoiled = false;
   #waiting: PingCallback[] = [];
   /** An answer that the callbacks have not received yet. */
@@ -86,7 +86,7 @@ export class Pinger {
     this.#tell(roundTripMs);
   }
 
-  /** The path is lost: an unanswered PING would measure the outage. */
+  /** Keeps an unanswered PING out of the average. Called when the path is lost: it would measure the outage. */
   spoil(): void {
     this.#spoiled = true;
   }

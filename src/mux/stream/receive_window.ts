@@ -126,7 +126,7 @@ export class ReceiveWindow {
     return this.#limit;
   }
 
-  /** Gives the window's growth back. Call it when the stream is over. */
+  /** Gives the window's growth back. Call it when the stream has ended. */
   release(): void {
     this.#budget.give(this.#windowBytes - this.#initialBytes);
     this.#windowBytes = this.#initialBytes;

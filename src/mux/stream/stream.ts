@@ -38,7 +38,7 @@ export interface StreamHost {
   drainLater(stream: Stream): void;
   /** OPENED was sent for the peer's OPEN. */
   answered(): void;
-  /** The stream is over; forget it. Send REFUSED with `refusal`, if given, for the peer's unanswered OPEN. */
+  /** The stream has ended: forget it. Send REFUSED with `refusal`, if given, for the peer's unanswered OPEN. */
   over(stream: Stream, refusal: ReasonAndText | undefined): void;
   /** Sends what is due, unless the session is sending already. */
   pump(): void;
@@ -214,7 +214,7 @@ export class Stream implements MuxStream, Source {
     this.#deliver();
   }
 
-  /** Cuts the stream because the session is over. Sends nothing. */
+  /** Cuts the stream because the session has ended. Sends nothing. */
   abort(reason: Reason, remote: boolean): void {
     const told = this.isClosed;
     this.#close();

@@ -10,8 +10,8 @@ export interface StreamHandlers {
   /** The far end has connected to the target, and bytes flow. Only for streams that we opened. */
   onOpened?(): void;
   /**
-   * The far end did not open the target, or there was no place left to ask it. No other callback follows.
-   * `text` is printable and may be empty.
+   * The far end did not open the target, or the limits left no room for the request. No other callback
+   * follows. `text` is printable and may be empty.
    */
   onRefused?(reason: Reason, text: string): void;
   /**
@@ -71,7 +71,7 @@ export interface StreamOpener {
   /**
    * Asks the far end for a stream to `target`. Bytes may be written after `onOpened`.
    *
-   * @throws {TunnelError} ERR_LIMIT when there are too many streams; ERR_PEER_GONE when the session is over
+   * @throws {TunnelError} ERR_LIMIT when there are too many streams; ERR_PEER_GONE when the session has ended
    */
   open(target: Target, handlers: StreamHandlers): MuxStream;
 }

@@ -12,7 +12,7 @@ export const REASONS = {
   'not-allowed': { number: 5, sentence: 'the rules of the far end do not allow it' },
   limit: { number: 6, sentence: 'a limit was reached; try again when something has closed' },
   reset: { number: 7, sentence: 'the TCP connection behind the stream was reset' },
-  cancelled: { number: 8, sentence: 'the end that asked for it has cancelled it' },
+  cancelled: { number: 8, sentence: 'the end that requested it cancelled it' },
   'protocol-error': { number: 9, sentence: 'the other end violated the protocol' },
   'peer-shutdown': { number: 10, sentence: 'the other end is shutting down' },
   version: { number: 11, sentence: 'the two ends have no common protocol version; update the older one' },

@@ -35,7 +35,7 @@ export const BUNDLE_HEADER_BYTES = 14;
 export const LOSSY_HEADER_BYTES = 10;
 /** Most bytes of frames in a packet, their lengths included. The largest frame fits alone. */
 export const BUNDLE_BYTES = 1344;
-/** Room for an acknowledgement beside the largest bundle. */
+/** Room for an acknowledgement next to the largest bundle. */
 export const PIGGYBACK_ACK_BYTES = MAX_PACKET_BYTES - BUNDLE_HEADER_BYTES - BUNDLE_BYTES;
 /** Bytes of the length before a frame, where several frames share a packet. */
 export const LENGTH_BYTES = 2;

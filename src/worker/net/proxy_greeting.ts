@@ -12,12 +12,12 @@ export interface ProxyTarget {
 export type GreetingStep =
   /** Send these bytes, possibly none, and wait for more. */
   | { readonly kind: 'more'; readonly say: Uint8Array }
-  /** The connection now leads to the target; `rest` holds its first bytes. */
+  /** The connection now reaches the target; `rest` holds its first bytes. */
   | { readonly kind: 'done'; readonly rest: Uint8Array }
   /** Give up. The reason continues the words "the proxy". */
   | { readonly kind: 'failed'; readonly why: string };
 
-/** Our side of the conversation with a proxy until it leads to the target. It touches no socket. */
+/** Our side of the conversation with a proxy until it has connected to the target. It touches no socket. */
 export interface Greeting {
   /** Returns the first bytes to send, once connected. */
   begin(): Uint8Array;

@@ -33,8 +33,8 @@ const EMPTY = Buffer.alloc(0);
 export interface Opening {
   readonly greeting: Greeting;
   /**
-   * Called once: with undefined when the proxy leads to the target, otherwise with the reason why it never
-   * will. The reason continues the words "the proxy".
+   * Called once: with undefined when the proxy has connected to the target, otherwise with the reason why
+   * it never will. The reason continues the words "the proxy".
    */
   done(why: string | undefined): void;
 }

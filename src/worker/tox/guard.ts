@@ -22,7 +22,7 @@ export class Guard {
     return this.#depth > 0;
   }
 
-  /** Wraps a wasm export: the wrapper throws what imports threw meanwhile, and remembers a crash. */
+  /** Wraps a wasm export: the wrapper throws what imports threw during the call, and remembers a crash. */
   wrapExport(call: Export): Export {
     // No export has more than four parameters, and a rest parameter would allocate.
     return (a, b, c, d) => {

@@ -35,12 +35,12 @@ const MAX_DOWN_ROUNDS = 4;
 const PACING_MARGIN = 0.99;
 /** Margin after a round with a queue that can only be ours: the estimate, a maximum, was too high. */
 const QUEUED_MARGIN = 0.95;
-/** A round trip that exceeds the smallest by this much, in ms, met a queue. Less may be timers alone. */
+/** A round trip that exceeds the smallest by this much, in ms, met a queue. Less may be only timers. */
 const QUEUED_MS = 6;
 /** Round trips between two probes. The exact number varies, so that flows do not probe in step. */
 const CRUISE_ROUNDS = 5;
 const CRUISE_SPREAD = 3;
-/** The same beside a rival that never gives way. */
+/** The same next to a rival that never gives way. */
 const STUBBORN_CRUISE_ROUNDS = 1;
 /** Rounds that a bandwidth sample counts for: more than one probing cycle. */
 const BANDWIDTH_ROUNDS = 10;

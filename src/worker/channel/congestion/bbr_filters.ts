@@ -102,7 +102,7 @@ export class MinRtt {
     this.#probedMs = Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the probe is over. If so, takes over its result. */
+  /** Whether the probe has ended. If so, takes over its result. */
   probeEnded(nowMs: number): boolean {
     if (nowMs < this.#probeEndsAtMs) return false;
     this.#probeEndsAtMs = Number.POSITIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** If the shortest trip of a round exceeds the smallest ever by this factor, the queue is not ours alone. */
+/** If the shortest trip of a round exceeds the smallest ever by this factor, the queue is not only ours. */
 const STANDING = 1.3;
 /**
  * Less than this much above the smallest trip, in ms, may be the hosts' timers, even on the shortest path.
@@ -21,8 +21,8 @@ const SOON_MS = 3_000;
 const STUBBORN_MS = 30_000;
 
 /**
- * Window alone on the path, in smallest round trips. PROBING_GAIN and GIVE_WAY_GAIN: while probing, and while
- * giving way.
+ * Window without a rival on the path, in smallest round trips. PROBING_GAIN and GIVE_WAY_GAIN: while probing,
+ * and while giving way.
  */
 const ALONE_GAIN = 1.15;
 /**
@@ -55,7 +55,7 @@ const PROBING_LEVEL = 0.95;
  */
 const DEEP = 2.6;
 const SHALLOW_GAIN = 1.9;
-/** Window beside a stubborn rival: that of BBR, version 1, or a little more than the queue that is there. */
+/** Window next to a stubborn rival: that of BBR, version 1, or a little more than the queue that is there. */
 const STUBBORN_GAIN = 2;
 const STUBBORN_LEVEL = 1.1;
 /** Largest window in smallest round trips, whatever rivals do. */
@@ -92,7 +92,7 @@ export class Rival {
     return nowMs < this.#stubbornUntilMs;
   }
 
-  /** Whether the queue cannot be ours alone, so that sending less gains nothing. */
+  /** Whether the queue cannot be only ours, so that sending less gains nothing. */
   holds(minRttMs: number, nowMs: number): boolean {
     return this.isStubborn(nowMs) || this.#levelMs > SHALLOW_GAIN * minRttMs;
   }
@@ -121,14 +121,14 @@ export class Rival {
     if (this.#pressure >= PRESSED) this.#onPressed(nowMs);
   }
 
-  /** The window alone on the path, as the round-trip time that it covers, in ms. */
+  /** The window without a rival on the path, as the round-trip time that it covers, in ms. */
   aloneMs(minRttMs: number, probing: boolean, nowMs: number): number {
     if (nowMs < this.#smallUntilMs) return SMALL_GAIN * minRttMs;
     const jitterMs = Math.min(minRttMs + JITTER_MS, JITTER_GAIN * minRttMs);
     return Math.max((probing ? PROBING_GAIN : ALONE_GAIN) * minRttMs, jitterMs);
   }
 
-  /** The window beside a rival, in the same unit, all delays of the hosts included; 0 without a rival. */
+  /** The window next to a rival, in the same unit, all delays of the hosts included; 0 without a rival. */
   besideMs(minRttMs: number, probing: boolean, nowMs: number): number {
     if (!this.stands(minRttMs)) return 0;
     let wantedMs = (probing ? PROBING_LEVEL : BESIDE_LEVEL) * this.#levelMs;
