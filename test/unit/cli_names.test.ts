@@ -124,7 +124,7 @@ describe('names for tickets', () => {
   test('add keeps an existing name, unless --replace is given', async () => {
     await bench.run('add', 'home', TICKET);
     assert.equal(await bench.run('add', 'home', TICKET), 0, 'adding the same ticket again');
-    await refuses(/"home" already stands for another ticket; use --replace/, 'add', 'home', OTHER);
+    await refuses(/"home" already refers to another ticket; use --replace/, 'add', 'home', OTHER);
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), TICKET);
     assert.equal(await bench.run('add', 'home', OTHER, '--replace'), 0);
     assert.equal(ticketIn((await remoteOfRun('home', '22')).remote), OTHER);

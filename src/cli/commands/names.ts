@@ -33,7 +33,7 @@ export const add = defineCommand<AddFlags>({
   },
   options: [
     ticketFile(),
-    new Option('--replace', 'replace the ticket that the name stands for'),
+    new Option('--replace', 'replace the ticket that the name refers to'),
     stateFolder(),
     passphrase(),
     ...output(),
@@ -67,7 +67,7 @@ async function runAdd(
     const known = names.get(name);
     if (known === text) return names;
     if (known !== undefined && flags.replace !== true) {
-      throw usage(`${JSON.stringify(name)} already stands for another ticket; use --replace to replace it`);
+      throw usage(`${JSON.stringify(name)} already refers to another ticket; use --replace to replace it`);
     }
     return new Map([...names, [name, text]]);
   });
