@@ -35,8 +35,9 @@ export function readHost(text: string): Host | string {
   if (NUMBER.test(labels.at(-1) ?? ''))
     return 'must be a dotted quad (four plain numbers from 0 to 255) or a name';
   if (name.length > MAX_NAME_CHARS) return `is longer than ${MAX_NAME_CHARS} characters`;
+  // Of the original text, because lower case turns the Kelvin sign into a k.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: matches everything that is not ASCII
-  if (/[^\x00-\x7f]/.test(name)) return 'must be ASCII: write an international name in its xn-- form';
+  if (/[^\x00-\x7f]/.test(text)) return 'must be ASCII: write an international name in its xn-- form';
   const isName = labels.every((label) => label.length <= MAX_LABEL_CHARS && LABEL.test(label));
   if (!isName) {
     return `is not a name: use letters, digits, - and _ between single dots, at most ${MAX_LABEL_CHARS} characters between dots`;

@@ -67,6 +67,7 @@ describe('bootstrap line', () => {
     [`tox..example:33445:${KEY}`, /the host "[^"]+" is not a name/],
     [`${'a'.repeat(64)}.example:33445:${KEY}`, /the host "[^"]+" is not a name/],
     [`${'a.'.repeat(127)}example:33445:${KEY}`, /is longer than 253 characters/],
+    [`tox.\u212aey.example:33445:${KEY}`, /must be ASCII/],
   ];
   for (const [line, why] of bad) {
     test(`${JSON.stringify(line.slice(0, 40))} is refused: ${why.source}`, () => {
