@@ -104,10 +104,10 @@ export const grammar: Grammar = {
   },
 };
 
-/** Loads the commands that the arguments may name. Help lists all commands. */
+/** Loads the commands that the arguments may name. Help lists all commands; `-h` may follow other letters. */
 function loadCommands(args: readonly string[] | undefined): Promise<CliCommand[]> {
   const isNeeded = (name: string): boolean =>
-    args === undefined || args.includes(name) || args.includes('--help') || args.includes('-h');
+    args === undefined || args.includes(name) || args.some((arg) => arg === '--help' || /^-\w*h/.test(arg));
   return Promise.all(Object.keys(COMMANDS).filter(isNeeded).map(loadCommand));
 }
 

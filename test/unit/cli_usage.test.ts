@@ -380,6 +380,18 @@ describe('help', () => {
     }
   });
 
+  test('-h after other letters shows the same help', async () => {
+    const outputs = await Promise.all(
+      [['--help'], ['-vh'], ['-vqh']].map(async (args) => {
+        const bench = new CliBench();
+        assert.equal(await bench.run(...args), 0);
+        return bench.stdout.text;
+      }),
+    );
+    assert.match(outputs[0] ?? '', /^ *Tunnels +listen /m);
+    assert.equal(new Set(outputs).size, 1);
+  });
+
   test('no line is longer than 100 columns, and options stay within 80', async () => {
     for (const [asked, text] of Object.entries(HELP)) {
       const [options = '', examples = ''] = text.split('\nExamples:');
