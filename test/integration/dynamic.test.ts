@@ -276,6 +276,20 @@ test('a closing proxy also resets clients that it has not read from', async (t) 
   assert.equal(timers.running, 0);
 });
 
+test('a proxy that is closed before or while it starts to listen rejects, and leaves its port free', async () => {
+  const bind = { host: '127.0.0.1', port: await freePort() };
+  const early = new DynamicForward({ bind });
+  early.close();
+  await assert.rejects(early.listen(), { code: 'ERR_CLOSED' });
+  const late = new DynamicForward({ bind });
+  const listening = late.listen();
+  late.close();
+  await assert.rejects(listening, { code: 'ERR_CLOSED' });
+  const next = new DynamicForward({ bind });
+  assert.deepEqual(await next.listen(), bind);
+  next.close();
+});
+
 test('a client waits without a session, and is connected once a session starts', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());

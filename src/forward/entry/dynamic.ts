@@ -9,7 +9,7 @@ import { Timer } from '../../core/timer.js';
 import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
-import { listenOn, warnWhenPublic } from '../listen.js';
+import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
 import { ProxyClient } from '../proxy/proxy_client.js';
 import { type Authorize, authorizer } from '../proxy/proxy_handshake.js';
 import { StreamGate, type StreamGateOptions } from '../stream_gate.js';
@@ -92,6 +92,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed during the call
    */
   async listen(): Promise<HostPort> {
+    if (this.#closed) throw closedEarly();
     const local = await listenOn(this.#server, { bind: this.#bind, option: '-D' });
     this.#server.on('error', (error) => {
       if (this.#descriptors.note(error)) return;
