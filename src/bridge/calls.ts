@@ -50,9 +50,9 @@ export function remoteApi<Api extends object>(
   const methods = new Proxy(
     {},
     {
-      // Whatever awaits the object looks for `then`, which is no method of an API.
+      // Whatever awaits or serializes the object looks for these, which are no methods of an API.
       get: (_target, name) =>
-        typeof name !== 'string' || name === 'then'
+        typeof name !== 'string' || name === 'then' || name === 'toJSON'
           ? undefined
           : (...args: readonly unknown[]) => call(name, args),
     },
