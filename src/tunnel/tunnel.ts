@@ -10,7 +10,7 @@ import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import type { Path } from '../core/tox_network.js';
+import { NOSPAM_BYTES, type Path, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { formatToxId } from '../network/tox_id.js';
 import type { PeerInfo } from '../peer/peer_info.js';
 import type { PeerContext } from '../peer/peer_life.js';
@@ -70,7 +70,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
     const { address } = node.started;
     this.toxId = formatToxId(address);
-    this.#identity = identityOf(node.secretKey, address.slice(32, 36));
+    this.#identity = identityOf(
+      node.secretKey,
+      address.slice(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES + NOSPAM_BYTES),
+    );
     node.on('path', (path) => this.#onPath(path));
     node.on('waiting', (message) => this.tellWaiting(message));
     node.on('fatal', (error) => this.fail(error));

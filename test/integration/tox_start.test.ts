@@ -76,7 +76,7 @@ class StartWorld {
       { udp: this.#udp, ...identity },
       {
         friendRequest: (publicKey) => accept(publicKey.slice()),
-        // As TunnelNode does.
+        // As Friends in src/worker does.
         friendPath: (friend, path) => {
           if (path === 'none') this.#todo.push(() => person.tox.askAgain(friend));
         },

@@ -12,7 +12,7 @@ const LIMIT_MS = 3_600_000;
 const MAX_FRAMES = 150;
 const MAX_BULK_FRAMES = 3_000;
 const MAX_FRAME_BYTES = 1_344;
-/** Bundle slots are allocated in chunks of this many; source: CHUNK_SLOTS and SLOT_BYTES, bundles.ts. */
+/** Bundle slots are allocated in chunks of this many; source: CHUNK_SLOTS and SLOT_BYTES, bundle_slots.ts. */
 const CHUNK_SLOTS = 128;
 const CHUNK_BYTES = CHUNK_SLOTS * 1_376;
 /** After this much silence the memory for frames is released, in ms: two rounds of keep-alives. */
