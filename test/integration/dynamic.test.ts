@@ -280,6 +280,7 @@ test('a proxy that is closed before or while it starts to listen rejects, and le
   const bind = { host: '127.0.0.1', port: await freePort() };
   const early = new DynamicForward({ bind });
   early.close();
+  await turn();
   await assert.rejects(early.listen(), { code: 'ERR_CLOSED' });
   const late = new DynamicForward({ bind });
   const listening = late.listen();
