@@ -6,7 +6,8 @@
  * that names the missing program.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -39,9 +40,6 @@ const LONGEST = [
 /** The order of the other files: folders with long tests first. */
 const FOLDERS = ['e2e', 'sim', 'integration', 'property', 'contract', 'unit'];
 
-/** Generated files, made anew by each run. */
-const GROUPS_FOLDER = 'dist-test-groups';
-
 function testFiles(names: readonly string[]): string[] {
   // test/package has its own runner.
   const folders = readdirSync(testFolder, { withFileTypes: true }).filter(
@@ -73,28 +71,31 @@ const GROUP_FILES = 10;
 /** Hooks at the top level of a file would run for the other files of its group too. */
 const TOP_LEVEL_HOOK = /^(before|after|beforeEach|afterEach)\(/m;
 
+function isPure(file: string): boolean {
+  return /^test.(unit|property|contract)\b/.test(file) && !TOP_LEVEL_HOOK.test(readFileSync(file, 'utf8'));
+}
+
 /**
- * Replaces the pure test files by groups, which import them. Other files stay as they are: their own
- * process is part of what they test, or they would wait for each other.
+ * Replaces the pure test files by groups, which import them. Each other file keeps its own process: it
+ * starts programs, or it takes long.
+ *
+ * @returns absolute paths. The files of the groups last as long as this process
  */
 function grouped(files: readonly string[]): string[] {
-  const isPure = (file: string): boolean =>
-    /^test.(unit|property|contract)\b/.test(file) && !TOP_LEVEL_HOOK.test(readFileSync(file, 'utf8'));
-  const pure = files.filter(isPure);
-  const folder = join(root, GROUPS_FOLDER);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  const pure = new Set(files.filter(isPure));
+  const folder = mkdtempSync(join(tmpdir(), 'tox-wasm-tunnel-tests-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   // Neighbours test the same subject and take equally long, so each group gets every nth file.
-  const count = Math.ceil(pure.length / GROUP_FILES);
+  const count = Math.ceil(pure.size / GROUP_FILES);
   const groups = Array.from({ length: count }, (_, group) => {
-    const imports = pure
+    const imports = [...pure]
       .filter((_, index) => index % count === group)
       .map((file) => `import ${JSON.stringify(pathToFileURL(join(root, file)).href)};\n`);
-    const path = join(folder, `group_${group + 1}.test.ts`);
+    const path = join(folder, `group_${group + 1}.test.mts`);
     writeFileSync(path, imports.join(''));
-    return relative(root, path);
+    return path;
   });
-  return [...files.filter((file) => !isPure(file)), ...groups];
+  return [...files.filter((file) => !pure.has(file)).map((file) => join(root, file)), ...groups];
 }
 
 function installPrograms(): void {
@@ -139,7 +140,7 @@ if (files.length === 0) {
 }
 await buildSources(root);
 // The files inherit this process's tsx.
-run({ files: grouped(files).map((file) => join(root, file)), concurrency: CONCURRENCY })
+run({ files: grouped(files), concurrency: CONCURRENCY })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
