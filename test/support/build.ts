@@ -46,7 +46,7 @@ export async function buildSources(root: string): Promise<void> {
   const files = await build({
     ...options,
     entryPoints: readdirSync(source, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => name.endsWith('.ts') && !/^cli\b/.test(name))
       .map((name) => join(source, name)),
   });
   // The command line and its worker as a bundle: a start costs half, and the tests start hundreds.
