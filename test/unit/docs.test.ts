@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 const root = resolve(import.meta.dirname, '../..');
 
 /** Folders whose files are not ours, or are built. */
-const SKIPPED = new Set(['node_modules', '.git', 'dist', 'build', 'api', 'coverage']);
+const SKIPPED = new Set(['node_modules', '.git', 'dist', 'dist-test', 'build', 'api', 'coverage']);
 
 const files = filesIn(root).map((file) => relative(root, file).replaceAll('\\', '/'));
 const pages = files.filter((file) => file.endsWith('.md') && !file.startsWith('wasm/sources/'));
@@ -49,8 +49,10 @@ test('every source file that a page names is there', () => {
     // History names files as they were, and pages of vendor/ those of other projects.
     .filter((page) => !/^(CHANGELOG\.md|bench\/HISTORY\.md|vendor\/)/.test(page))
     .flatMap((page) => {
-      const text = read(page).replaceAll(/^```.*?^```/gms, '');
-      return [...text.matchAll(/`([a-z_/]+\.(?:ts|c|sh))`/g)].map(([, name = '']) => ({ page, name }));
+      return [...withoutCode(page).matchAll(/`([a-z_/]+\.(?:ts|c|sh))`/g)].map(([, name = '']) => ({
+        page,
+        name,
+      }));
     })
     .filter(({ name }) => !isThere(name))
     .map(({ page, name }) => `${page}: ${name}`);
@@ -89,9 +91,7 @@ describe('docs/troubleshooting.md', () => {
 /** Paragraphs and items of lists: without code, tables, headings and images. */
 function paragraphsIn(page: string): string[][] {
   const paragraphs: string[][] = [[]];
-  for (const line of read(page)
-    .replaceAll(/^```.*?^```/gms, '')
-    .split('\n')) {
+  for (const line of withoutCode(page).split('\n')) {
     const isProse = line.trim() !== '' && !/^\s*(?:\||#|!\[|<)/.test(line);
     if (!isProse || /^\s*(?:[-*]|\d+\.) /.test(line)) paragraphs.push([]);
     if (isProse) paragraphs.at(-1)?.push(line);
@@ -101,9 +101,7 @@ function paragraphsIn(page: string): string[][] {
 
 /** Targets of the relative links of a page, in text and not in code. */
 function linksIn(page: string): string[] {
-  const text = read(page)
-    .replaceAll(/^```.*?^```/gms, '')
-    .replaceAll(/`[^`\n]*`/g, '');
+  const text = withoutCode(page).replaceAll(/`[^`\n]*`/g, '');
   return [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"/g)]
     .map(([, link, source]) => link ?? source ?? '')
     .filter((link) => !/^[a-z]+:/.test(link));
@@ -123,9 +121,8 @@ function resolves(page: string, link: string): boolean {
 
 /** The anchors that Markdown renderers give the headings of a page. */
 function anchorsOf(page: string): Set<string> {
-  const text = read(page).replaceAll(/^```.*?^```/gms, '');
   return new Set(
-    [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    [...withoutCode(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
       heading
         .toLowerCase()
         .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
@@ -138,6 +135,11 @@ function covers(entry: string, file: string): boolean {
   if (file === entry || file.startsWith(`${entry}/`)) return true;
   const [folder, extension] = entry.split('*');
   return extension !== undefined && dirname(file) === dirname(`${folder}x`) && file.endsWith(extension);
+}
+
+/** The text of a page without its blocks of code. */
+function withoutCode(page: string): string {
+  return read(page).replaceAll(/^```.*?^```/gms, '');
 }
 
 function read(file: string): string {
