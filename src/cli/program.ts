@@ -107,7 +107,9 @@ export const grammar: Grammar = {
 /** Loads the commands that the arguments may name. Help lists all commands; `-h` may follow other letters. */
 function loadCommands(args: readonly string[] | undefined): Promise<CliCommand[]> {
   const isNeeded = (name: string): boolean =>
-    args === undefined || args.includes(name) || args.some((arg) => arg === '--help' || /^-\w*h/.test(arg));
+    args === undefined ||
+    args.includes(name) ||
+    args.some((arg) => arg === '--help' || /^-[a-z]*h/.test(arg));
   return Promise.all(Object.keys(COMMANDS).filter(isNeeded).map(loadCommand));
 }
 
