@@ -28,10 +28,10 @@ EXPORT(instance_seek_friend) bool instance_seek_friend(Tox *tox, uint32_t friend
 }
 
 /*
- * Adds a relay that also leads to this friend, once the friend is told of the same relay. toxcore tells a
- * friend only of relays that it is connected to at that moment. With UDP these are none, so nothing could
- * take over when UDP fails. The relay sleeps, unconnected, while the friend is reached directly. Staging: as
- * for instance_bootstrap. Returns false when the friend is offline.
+ * Adds a relay for the connection to this friend, who must add the same one. toxcore tells a friend only
+ * about relays that it is connected to at that moment. With UDP there are none, so nothing could take over
+ * when UDP fails. The relay sleeps, unconnected, while the friend is reached directly. Staging: as for
+ * instance_bootstrap. Returns false when the friend is offline.
  */
 EXPORT(instance_add_friend_relay) bool instance_add_friend_relay(Tox *tox, uint32_t friend_number, uint32_t port)
 {

@@ -174,7 +174,7 @@ export interface SeenAddress {
   readonly as: SocketPlace;
 }
 
-/** What the worker tells. */
+/** An event of the worker. */
 export type WorkerEvent =
   | { readonly type: 'self-path'; readonly path: Path }
   | { readonly type: 'friend-request'; readonly publicKey: Uint8Array; readonly message: Uint8Array }

@@ -25,7 +25,7 @@ export interface WorkerLinkOptions {
 }
 
 export interface WorkerLinkEvents {
-  /** What the worker tells; none after {@link WorkerLink.close}. */
+  /** An event of the worker; none after {@link WorkerLink.close}. */
   event: [event: WorkerEvent];
   /** The worker died by itself. Emitted once, and nothing follows. */
   fatal: [error: TunnelError];

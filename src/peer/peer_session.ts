@@ -72,7 +72,7 @@ export class PeerSession implements ChannelHandlers {
    * Opens the channel, then the session on it.
    *
    * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED, or the reason
-   *   for which the channel failed meanwhile
+   *   for which the channel failed during the call
    */
   static async open(options: PeerSessionOptions): Promise<PeerSession> {
     const self = new PeerSession(options);

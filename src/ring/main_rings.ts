@@ -108,7 +108,7 @@ export class MainRings {
 
   #deliver(id: number, frame: Uint8Array): void {
     const entry = this.#entryOf(id);
-    if (entry === undefined) return; // its channel was closed meanwhile
+    if (entry === undefined) return; // its channel has been closed
     if (!entry.dirty) {
       entry.dirty = true;
       // The ring delivers a whole batch in one turn, so a microtask runs after it.

@@ -37,8 +37,8 @@ export class RingChannel {
   /**
    * Makes room for one frame. The caller fills it and calls {@link commit}.
    *
-   * @returns undefined when there is no room now; {@link ChannelHandlers.room} says when. Undefined
-   *   for good once the worker {@link isGone}, so that a write to a stream does not throw then
+   * @returns undefined when there is no room now; {@link ChannelHandlers.room} says when. Always
+   *   undefined once the worker {@link isGone}, so that a write to a stream does not throw then
    */
   reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
     if (this.isGone || !this.#gauge.fits(bytes, urgent)) return undefined;

@@ -2,8 +2,7 @@ import { objectOf, type Reader, textOr } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { LOCALHOST, readHost } from '../core/host.js';
 import { parseAddress } from '../core/ip.js';
-import type { Endpoint, HostPort, SocketPath } from './endpoint.js';
-import { readSocketPath } from './endpoint.js';
+import { type Endpoint, type HostPort, readSocketPath, type SocketPath } from './endpoint.js';
 import {
   type LocalSpec,
   parseDynamicSpec,

@@ -6,7 +6,7 @@ import type { PathTarget, TcpTarget } from '../mux/wire/target.js';
 /** A host and a port; the host in canonical spelling, without brackets. */
 export interface HostPort {
   readonly host: string;
-  /** 1 to 65535; 0 only where a free port is to be picked. */
+  /** 1 to 65535; 0 only where the system may pick a free port. */
   readonly port: number;
 }
 

@@ -60,7 +60,7 @@ export interface Imported {
 
 /**
  * Imports an exported state as the state of a role, sealed when there is a passphrase. An existing state, damaged or
- * not, makes this fail, or is kept in a file beside it.
+ * not, makes this fail, or is kept in a file next to it.
  *
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_EXISTS, ERR_STATE_IO, ERR_STATE_BUSY
  */
@@ -89,7 +89,7 @@ export async function importState(options: ImportOptions): Promise<Imported> {
 function inPlace(file: string): TunnelError {
   return new TunnelError(
     'ERR_STATE_EXISTS',
-    `${file}: it was left unchanged; with --replace the new identity takes its place, and the old file is kept beside it`,
+    `${file}: it was left unchanged; with --replace the new identity takes its place, and the old file is kept next to it`,
   );
 }
 

@@ -241,7 +241,7 @@ describe('service install', () => {
       /keeps its state in \/var\/lib\/tox-wasm-tunnel/,
     ],
     [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
-    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is not a name/],
+    [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is not a valid name/],
     [['install', '--user', '--', '--expose', 'a\nb'], /cannot be part of a systemd unit/],
   ];
   for (const [args, why] of bad) {
@@ -280,7 +280,7 @@ describe('the place of the program', () => {
   });
 
   test('makes the service run as the owner of a private folder, and says so', {
-    skip: process.getuid?.() === 0 ? false : 'needs root, for a folder beside /tmp',
+    skip: process.getuid?.() === 0 ? false : 'needs root, for a folder next to /tmp',
   }, async () => {
     const place = mkdtempSync('/opt/tox-wasm-tunnel-test-');
     try {

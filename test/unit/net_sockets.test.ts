@@ -245,7 +245,7 @@ test('a reader that stops blocks the writer, and no byte is lost', async (contex
       sent += 1000;
     }
   };
-  // Blocked for good when a hundred turns have brought no room.
+  // Blocked permanently when a hundred turns have brought no room.
   for (let idle = 0, before = 0; idle < 100; idle = sent === before ? idle + 1 : 0) {
     before = sent;
     fill();

@@ -151,7 +151,7 @@ function unitName(command: string, name: string | undefined): string {
   if (name === undefined) return command === 'listen' ? PROGRAM : `${PROGRAM}-${command}`;
   if (!looksLikeName(name))
     throw usage(
-      `--name ${JSON.stringify(name)} is not a name of letters, digits, - and _ that starts with a letter`,
+      `--name ${JSON.stringify(name)} is not a valid name: start with a letter; use letters, digits, - and _`,
     );
   return `${PROGRAM}-${name}`;
 }

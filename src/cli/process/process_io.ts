@@ -79,8 +79,8 @@ async function startProgram(
   return {
     ended,
     kill: (signal) => {
-      // A terminal sends Ctrl-C to all its programs. Using `process.stdin` here would open it beside the
-      // program.
+      // A terminal sends Ctrl-C to all its programs. Using `process.stdin` here would open it a second
+      // time, next to the program.
       if (signal !== 'SIGINT' || !isatty(0)) child.kill(signal);
     },
   };

@@ -155,7 +155,7 @@ export abstract class TunnelStream extends Duplex {
     });
   }
 
-  /** The consumer has room. What it has taken goes back to the far end as credit. */
+  /** Called when the consumer has room. Bytes that it has taken return to the far end as credit. */
   override _read(): void {
     const takenBytes = this.bytesRead - this.readableLength;
     const bytes = takenBytes - this.#takenBytes;

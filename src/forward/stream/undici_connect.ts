@@ -22,7 +22,7 @@ export type UndiciConnect = (
 /** TLS options for https targets: `ca`, `rejectUnauthorized`, `cert` and so on. */
 export type UndiciTlsOptions = Omit<ConnectionOptions, 'socket' | 'host' | 'port' | 'path'>;
 
-/** Makes a `connect` function for undici: the far end dials, and TLS to https targets runs from here. */
+/** Makes a `connect` function for undici: the far end dials, and TLS runs between this program and the target. */
 export function undiciConnect(dial: (target: Endpoint) => Duplex, tls: UndiciTlsOptions = {}): UndiciConnect {
   return ({ hostname, protocol, port, servername }, callback) => {
     const isTls = protocol === 'https:';

@@ -10,7 +10,7 @@ export const REASONS = {
   'name-not-found': { number: 3, sentence: "the target's name cannot be resolved" },
   timeout: { number: 4, sentence: 'the target did not answer in time' },
   'not-allowed': { number: 5, sentence: 'the rules of the far end do not allow it' },
-  limit: { number: 6, sentence: 'a limit was reached; try again when something has closed' },
+  limit: { number: 6, sentence: 'a limit was reached; try again after a connection has closed' },
   reset: { number: 7, sentence: 'the TCP connection behind the stream was reset' },
   cancelled: { number: 8, sentence: 'the end that requested it cancelled it' },
   'protocol-error': { number: 9, sentence: 'the other end violated the protocol' },

@@ -62,7 +62,7 @@ const STUBBORN_LEVEL = 1.1;
 const MOST_GAIN = 4;
 
 /**
- * Detects whether others keep a queue at the narrowest link, and decides how much to keep in flight beside
+ * Detects whether others keep a queue at the narrowest link, and decides how much to keep in flight next to
  * them. docs/channel.md, section 4, gives the reasons.
  */
 export class Rival {
