@@ -22,7 +22,7 @@ export interface SharedMemory {
 /** Memory for both threads; see {@link allocateShared}. */
 export interface SharedPair {
   /** For {@link MainRings}. */
-  readonly main: SharedMemory & { readonly bell: MessagePort };
+  readonly main: SharedMemory;
   /** For {@link WorkerRings}, through `workerData`. */
   readonly worker: SharedMemory;
   /** For the worker's `transferList`. */
