@@ -1,66 +1,152 @@
 // Simulates whole Tox networks from seeds. Run: npx tsx bench/worlds.ts --help
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { planOf } from '../test/world/plan.js';
-import { runWorld } from '../test/world/world.js';
+import { describeFault, PLAN_KINDS, type Plan, type PlanKind, planOf } from '../test/world/plan.js';
+import { shrink } from '../test/world/shrink.js';
+import { type Outcome, runWorld } from '../test/world/world.js';
+import { quantile } from './quantiles.js';
+
+const HELP = `Simulate whole Tox networks on virtual time: nodes, NATs, a listener, connectors, streams, faults.
+Every world comes from its seed alone. Invariants are checked all the time (docs/worlds.md).
+
+  npx tsx bench/worlds.ts --worlds 300           run the seeds 1 to 300
+  npx tsx bench/worlds.ts --seed 42 --log        replay one, and print what happened
+  npx tsx bench/worlds.ts --seed 42 --shrink     look for the smallest plan that still fails
+
+  --worlds N   how many worlds (default 100)
+  --from N     the first seed (default 1)
+  --seed N     this seed only
+  --kind KIND  which plans (default any): ${PLAN_KINDS.join(', ')}
+  --jobs N     processes (default 2)
+  --log        print each world, or with --seed everything that happened
+  --shrink     shrink what fails
+`;
+
+/** What a world's run tells, small enough to send between processes. */
+interface Row {
+  readonly seed: number;
+  readonly line: string;
+  readonly broken: readonly string[];
+  readonly recoveriesMs: readonly number[];
+  readonly tookMs: number;
+  readonly longestSilenceMs: number;
+}
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+function describePlan({ seed, nodes, ends, faults }: Plan): string {
+  const places = ends.map(({ nat, firewall, withoutUdp, ipv6 }) =>
+    [nat === 'none' ? 'public' : nat, firewall && 'firewall', withoutUdp && 'no UDP', ipv6 && 'IPv6']
+      .filter(Boolean)
+      .join('+'),
+  );
+  const kinds = faults.map(({ kind }) => kind).join(', ') || 'no faults';
+  return `seed ${seed}: ${nodes} nodes; ${places.join(', ')}; ${kinds}`;
+}
+
+function rowOf({ plan, broken, recoveriesMs, tookMs, longestSilenceMs }: Outcome): Row {
+  return { seed: plan.seed, line: describePlan(plan), broken, recoveriesMs, tookMs, longestSilenceMs };
+}
+
+function printOutcome(outcome: Outcome): void {
+  say(describePlan(outcome.plan));
+  for (const [number, place] of outcome.plan.ends.entries()) say(`  end ${number}: ${JSON.stringify(place)}`);
+  for (const fault of outcome.plan.faults) say(`  fault at ${describeFault(fault)}`);
+  for (const line of outcome.log) say(line);
+  say(outcome.broken.length === 0 ? 'all invariants held' : `broken:\n  ${outcome.broken.join('\n  ')}`);
+}
 
 const { values } = parseArgs({
   options: {
-    seed: { type: 'string' },
-    worlds: { type: 'string', default: '10' },
+    worlds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    kind: { type: 'string', default: 'any' },
+    jobs: { type: 'string', default: '2' },
+    step: { type: 'string', default: '1' },
     log: { type: 'boolean', default: false },
+    shrink: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 });
-const show = console.log;
-if (values.seed !== undefined) {
-  const out = await runWorld(planOf(Number(values.seed)));
-  show(JSON.stringify(out.plan, null, 1));
-  for (const line of out.log) show(line);
-  show(out.broken, out.recoveriesMs, out.tookMs, out.events, out.datagrams, process.cpuUsage().user / 1e6);
-} else {
-  const from = Number(values.from);
-  let failed = 0;
-  const rec: number[] = [];
-  let virtual = 0,
-    events = 0;
-  for (let seed = from; seed < from + Number(values.worlds); seed++) {
-    const before = process.cpuUsage();
-    const out = await runWorld(planOf(seed));
-    const used = process.cpuUsage(before);
-    virtual += out.tookMs;
-    events += out.events;
-    rec.push(...out.recoveriesMs);
-    if (values.log)
-      show(
-        seed,
-        out.plan.nodes,
-        'nodes',
-        out.plan.ends.length,
-        'ends',
-        out.plan.faults.map((f) => f.kind).join(),
-        (out.tookMs / 1000).toFixed(0),
-        's',
-        out.events,
-        'ev',
-        (used.user / 1e6).toFixed(2),
-        'cpu',
-        out.recoveriesMs.map((x) => Math.round(x)).join(),
-      );
-    if (out.broken.length > 0) {
-      failed++;
-      show(`seed ${seed}`, out.broken);
-    }
-  }
-  rec.sort((a, b) => a - b);
-  show({
-    failed,
-    virtual,
-    events,
-    cpu: process.cpuUsage().user / 1e6,
-    p50: rec[rec.length >> 1],
-    p99: rec[Math.floor(rec.length * 0.99)],
-    max: rec.at(-1),
-    rss: process.memoryUsage().rss / 1e6,
-  });
+const kind = PLAN_KINDS.find((name) => name === values.kind);
+const first = Number(values.seed ?? values.from);
+const last = first + (values.seed === undefined ? Number(values.worlds) : 1);
+
+async function runSeeds(
+  planKind: PlanKind,
+  step: number,
+  done: (outcome: Outcome) => Promise<void> | void,
+): Promise<void> {
+  for (let seed = first; seed < last; seed += step) await done(await runWorld(planOf(seed, planKind)));
 }
-process.exit(0);
+
+async function runJobs(jobs: number, done: (row: Row) => void): Promise<void> {
+  const children = Array.from({ length: jobs }, (_, job) => {
+    const args = [
+      '--from',
+      String(first + job),
+      '--worlds',
+      String(last - first - job),
+      '--kind',
+      values.kind,
+      '--step',
+      String(jobs),
+    ];
+    const child = fork(fileURLToPath(import.meta.url), args, { execArgv: process.execArgv });
+    child.on('message', (row) => done(row as Row)); // our own program sends rows only
+    return new Promise<void>((resolve) => child.on('exit', () => resolve()));
+  });
+  await Promise.all(children);
+}
+
+async function main(planKind: PlanKind): Promise<number> {
+  if (values.seed !== undefined) {
+    const outcome = await runWorld(planOf(first, planKind));
+    if (values.log) printOutcome(outcome);
+    else say([describePlan(outcome.plan), ...outcome.broken].join('\n  '));
+    if (values.shrink && outcome.broken.length > 0) {
+      const smallest = await shrink(outcome, ({ plan }) => say(`smaller: ${describePlan(plan)}`));
+      say('the smallest:');
+      printOutcome(smallest);
+      say(JSON.stringify(smallest.plan));
+    }
+    return outcome.broken.length === 0 ? 0 : 1;
+  }
+  const begun = performance.now();
+  const recoveries: number[] = [];
+  let [worlds, failed, virtualMs, silenceMs] = [0, 0, 0, 0];
+  await runJobs(Number(values.jobs), (row) => {
+    worlds++;
+    virtualMs += row.tookMs;
+    silenceMs = Math.max(silenceMs, row.longestSilenceMs);
+    recoveries.push(...row.recoveriesMs);
+    if (row.broken.length > 0) failed++;
+    if (values.log || row.broken.length > 0) {
+      say(
+        [
+          row.line,
+          ...row.broken,
+          ...(values.log ? [`back: ${row.recoveriesMs.map(Math.round).join(', ')} ms`] : []),
+        ].join('\n  '),
+      );
+    }
+  });
+  const [p50, p99, max] = [0.5, 0.99, 1].map((part) => Math.round(quantile(recoveries, part)));
+  say(
+    `${worlds} worlds, ${failed} failed; ${Math.round(virtualMs / 3_600_000)} virtual hours in ${Math.round((performance.now() - begun) / 1000)} s`,
+  );
+  say(
+    `connectors back after the last fault: p50 ${p50}, p99 ${p99}, worst ${max} ms (${recoveries.length} of them)`,
+  );
+  return failed === 0 ? 0 : 1;
+}
+
+if (values.help || kind === undefined) {
+  say(HELP);
+  process.exitCode = values.help ? 0 : 2;
+} else if (process.send !== undefined) {
+  await runSeeds(kind, Number(values.step), (outcome) => void process.send?.(rowOf(outcome)));
+  process.disconnect();
+} else process.exitCode = await main(kind);

@@ -36,6 +36,9 @@ export class Exchange {
   /** What must never happen. */
   fault: string | undefined;
   overAtMs = 0;
+  /** The longest time between two arrivals, while bytes were on their way. */
+  longestSilenceMs = 0;
+  #heardAtMs: number;
   readonly #socket: SimSocket;
   readonly #later: (run: () => void, ms: number) => void;
   readonly #nowMs: () => number;
@@ -52,6 +55,7 @@ export class Exchange {
     this.shape = shape;
     this.#later = later;
     this.#nowMs = nowMs;
+    this.#heardAtMs = nowMs();
     socket.on('data', (chunk: Buffer) => this.#check(chunk));
     socket.on('end', () => this.#ended());
     socket.on('error', () => this.#over('cut'));
@@ -90,6 +94,8 @@ export class Exchange {
     const expected = piece(id, this.receivedBytes, chunk.length);
     if (!expected.equals(chunk)) this.fault ??= `exchange ${id}: a wrong byte after ${this.receivedBytes}`;
     this.receivedBytes += chunk.length;
+    this.longestSilenceMs = Math.max(this.longestSilenceMs, this.#nowMs() - this.#heardAtMs);
+    this.#heardAtMs = this.#nowMs();
     if (this.receivedBytes > this.#sentBytes) this.fault ??= `exchange ${id}: more bytes than were sent`;
   }
 

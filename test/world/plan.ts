@@ -49,8 +49,55 @@ export interface Plan {
 export const FAULTS_FROM_MS = 12_000;
 const FAULTS_FOR_MS = 30_000;
 
+/**
+ * `any`: anything goes. `killed` and `stopped`: 3 to 30 nodes, good lines, and a listener that is killed, or
+ * leaves, and comes back at once. `nodes`: all bootstrap nodes die while the ends are connected.
+ */
+export const PLAN_KINDS = ['any', 'killed', 'stopped', 'nodes'] as const;
+export type PlanKind = (typeof PLAN_KINDS)[number];
+
+/** A public place with a good line. */
+const GOOD: PlaceShape = {
+  nat: 'none',
+  natTimeoutMs: 60_000,
+  hairpin: false,
+  firewall: false,
+  ipv6: false,
+  delayMs: 5,
+  jitterMs: 0,
+  loss: 0,
+  duplicate: 0,
+  rate: 0,
+  withoutUdp: false,
+};
+
+/** The plan of a seed. */
+export function planOf(seed: number, kind: PlanKind = 'any'): Plan {
+  return kind === 'any' ? anyPlan(seed) : restPlan(seed, kind);
+}
+
+function restPlan(seed: number, kind: Exclude<PlanKind, 'any'>): Plan {
+  const random = seeded(seed * 6151 + 29);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const nodes = 3 + below(28);
+  const ends = Array.from({ length: 2 + below(3) }, () => GOOD);
+  const atMs = FAULTS_FROM_MS + below(20_000);
+  const faults: Fault[] =
+    kind === 'nodes'
+      ? Array.from({ length: nodes }, (_, node) => ({ atMs, forMs: 60_000, kind: 'kill-node', node }))
+      : [
+          {
+            atMs,
+            forMs: kind === 'killed' ? below(500) : 0,
+            kind: kind === 'killed' ? 'kill' : 'stop',
+            end: 0,
+          },
+        ];
+  return { seed, nodes, ends, faults };
+}
+
 /** A random world: mostly small ones, which are quick and have the fewest ways out. */
-export function planOf(seed: number): Plan {
+function anyPlan(seed: number): Plan {
   const random = seeded(seed * 7919 + 17);
   const below = (limit: number): number => Math.floor(random() * limit);
   const chance = (probability: number): boolean => random() < probability;

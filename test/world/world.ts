@@ -65,6 +65,8 @@ export interface Outcome {
   readonly recoveriesMs: readonly number[];
   /** Virtual time of the run. */
   readonly tookMs: number;
+  /** The longest time in which an open stream that was in use delivered nothing. */
+  readonly longestSilenceMs: number;
   readonly events: number;
   readonly datagrams: number;
 }
@@ -97,7 +99,8 @@ class World {
   readonly #broken: string[] = [];
   readonly #nodes: NodeState[] = [];
   readonly #ends: EndState[] = [];
-  readonly #targets = new Targets();
+  /** The target programs beside the listener that runs now. */
+  #targets = new Targets();
   readonly #recoveriesMs: number[] = [];
   /** Processes by the exchange that they began, and when each process died. */
   readonly #owners = new Map<number, SimProcess>();
@@ -110,6 +113,7 @@ class World {
   #nextId = 1;
   #nextIp = 1;
   #visitors = 0;
+  #silenceMs = 0;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -129,6 +133,7 @@ class World {
       log: this.#log,
       recoveriesMs: this.#recoveriesMs,
       tookMs: this.#loop.nowMs,
+      longestSilenceMs: this.#silenceMs,
       events: this.#loop.events,
       datagrams: this.#net.datagrams,
     };
@@ -276,6 +281,7 @@ class World {
     };
     this.#say(`${own.name} starts`);
     if (end.number === 0) {
+      this.#targets = new Targets();
       this.#targets.serve(own.tcp);
       Listener.start(
         {
@@ -544,6 +550,7 @@ class World {
       this.#targets.wasBreached = false;
       for (const { exchanges } of this.#ends) {
         for (const exchange of exchanges) {
+          this.#silenceMs = Math.max(this.#silenceMs, exchange.longestSilenceMs);
           if (exchange.fault !== undefined) this.broke(exchange.fault);
           exchange.fault = undefined;
         }
