@@ -4,13 +4,16 @@ import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
 import { parseName } from './name.js';
 
-/** Most tickets of one listener, including the default ticket. Each needs a row in a table of the worker. */
+/**
+ * Maximum number of tickets of one listener, including the default ticket. Each needs a row in a table of the
+ * worker.
+ */
 export const MAX_TICKETS = 1000;
 export const MAX_ALLOWED_PEERS = 1000;
 export const MAX_DENIED_PEERS = 10_000;
-/** Highest limit of peers for one ticket. The state file keeps the key of each. */
+/** Highest number of peers that one ticket can be limited to. The state file keeps the key of each. */
 export const MAX_USES = 1000;
-/** Most rules of one ticket. */
+/** Maximum number of rules of one ticket. */
 export const MAX_RULES = 256;
 
 /** The ticket that `listen` prints. */

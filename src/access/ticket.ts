@@ -170,7 +170,7 @@ function toBase32(bytes: Uint8Array): string {
   return bits === 0 ? text : text + BASE32_DIGITS[(held << (BITS_A_DIGIT - bits)) & 31];
 }
 
-/** Returns the digit that a character stands for; undefined when it stands for none. */
+/** Returns the digit that a character means; undefined when it means none. */
 function base32Digit(character: string): string | undefined {
   const lower = character.toLowerCase();
   const digit = LOOKALIKES[lower] ?? lower;

@@ -143,7 +143,7 @@ function callOf(parser: Command, flags: Record<string, unknown>, args: readonly 
   return {
     words: parser.args,
     wordsAfterDashes: at < 0 ? undefined : args.length - at - 1,
-    // Every command has the output options, and each declares the type of its own.
+    // Every command has the output options, and declares the types of its other options.
     flags: flags as Record<string, unknown> & OutputFlags,
   };
 }

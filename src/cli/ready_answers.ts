@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /**
  * Texts of `--help` and `--version` that the build has stored, by arguments such as `connect --help`.
- * Printing them needs neither commander nor any command, whose loading takes most of the time.
+ * Printing them loads neither commander nor any command, which would take most of the time.
  */
 export type ReadyAnswers = Readonly<Record<string, string>>;
 

@@ -64,7 +64,7 @@ function reporterOf(
   return new Reporter(stdout, io.stderr, { ...verbosity, quiet }, io);
 }
 
-/** For errors of the command line itself, when its options could not be parsed. */
+/** Guesses the verbosity for errors of the command line itself, when its options could not be parsed. */
 function guessedVerbosity(args: readonly string[]): Verbosity {
   return { json: args.includes('--json'), verbose: args.includes('-vv') ? 2 : 0, quiet: false };
 }
@@ -112,7 +112,7 @@ function watchOutput({ stdout, stderr }: CliIo): {
     if (!isReaderGone(error, stdout)) failure ??= outputError(error);
     lose();
   });
-  // A full disk below stderr does not stop the command: there is no other place to report it.
+  // A full disk behind stderr does not stop the command: there is no other place to report it.
   stderr.on('error', (error) => {
     if (isReaderGone(error, stderr)) lose();
   });

@@ -9,7 +9,7 @@ import { Lines, MAX_ANSWER_BYTES, parseAnswer, type Question, questionLine } fro
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** System errors that mean: no process listens at the door. */
+/** System errors which mean that no process listens at the door. */
 const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ECONNRESET', 'EPIPE']);
 
 /**

@@ -3,7 +3,7 @@ import { ERROR_CODES, TunnelError, type TunnelErrorCode } from '../core/errors.j
 
 // Each direction carries one JSON object per line. The server answers a question before it reads the next.
 
-/** Raise it when an older program could misunderstand a question or an answer. */
+/** Increase it when an older program could misunderstand a question or an answer. */
 export const CONTROL_VERSION = 1;
 
 /** Longest question, in bytes: a rule or a ticket needs a few hundred. */

@@ -60,8 +60,9 @@ export interface TunnelErrorOptions {
 const brand = Symbol.for('tox-wasm-tunnel.TunnelError');
 
 /**
- * Every failure that this package reports on purpose. Tell failures apart by {@link code}, which never changes its
- * meaning. The message is for people: the meaning of the code, then what failed and usually what to do.
+ * Every failure that this package reports on purpose. Distinguish failures by {@link code}, which never
+ * changes its meaning. The message is for people: the meaning of the code, then what failed and usually what
+ * to do.
  */
 export class TunnelError extends Error {
   override readonly name = 'TunnelError';

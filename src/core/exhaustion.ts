@@ -17,7 +17,7 @@ export function exhaustionOf(error: unknown): string | undefined {
   return Object.hasOwn(EXHAUSTED, code) ? `${EXHAUSTED[code]} (${code})` : undefined;
 }
 
-/** A refusal of our own, before the system runs out of descriptors. */
+/** Our own refusal, before the system runs out of descriptors. */
 export class UsedUpError extends Error {
   readonly code = 'EMFILE';
 

@@ -8,7 +8,9 @@ import { hexBytes, upperHex } from './tox_id.js';
 /** Hexadecimal digits of a DHT public key. */
 const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 
-/** Most bootstrap nodes in a file. The public list has about 50; a longer file is something else. */
+/**
+ * Maximum number of bootstrap nodes in a file. The public list has about 50; a longer file is something else.
+ */
 const MAX_NODES = 1000;
 
 /** The end of every error about a line. */

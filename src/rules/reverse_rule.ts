@@ -10,7 +10,7 @@ export interface ReverseRule {
   readonly name?: string;
   /** Bind addresses that it allows: our own loopback, any address, or one address. */
   readonly bind: 'loopback' | 'any' | IpAddress;
-  /** 0 to 65535, where 0 stands for a port that the system picks. */
+  /** 0 to 65535, where 0 means a port that the system picks. */
   readonly ports: PortRange;
 }
 

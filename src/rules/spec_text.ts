@@ -20,8 +20,8 @@ const MAX_PORT = 0xffff;
 export const TOO_MANY_PARTS = 'too many parts between colons: put an IPv6 address in brackets';
 
 /**
- * A text being parsed: a forward, or a rule. Each method reads one part. It throws ERR_SPEC_INVALID with the part
- * marked in the text, what is wrong with it, and the correct form.
+ * The text of a forward or a rule while it is parsed. Each method reads one part. It throws ERR_SPEC_INVALID
+ * with the part marked in the text, what is wrong with it, and the correct form.
  */
 export class SpecText {
   readonly #text: string;

@@ -165,7 +165,7 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
       if (released) throw new TunnelError('ERR_CLOSED', `the identity of the ${role} was released`);
       if (rest.length > 0) [access] = rest;
       if (passphrase !== undefined) key ??= newSealKey(passphrase);
-      // Save the state of this moment, not of the moment when it is written.
+      // Save the state as it is now, not as it will be when the file is written.
       const state = { identity, access: structuredClone(access) };
       const save = saves.then(() =>
         inFolder(folder, async () =>
@@ -183,11 +183,11 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
   };
 }
 
-/** The error about a lock that another process holds. @param wayOut what to do about it */
+/** The error for a lock that another process holds. @param wayOut what to do about it */
 export function busyError(
   { folder, role }: IdentityPlace,
   holder: LockHolder,
-  wayOut = 'run a second one with an identity of its own: --state DIR, or --ephemeral',
+  wayOut = 'run a second one with its own identity: --state DIR, or --ephemeral',
 ): TunnelError {
   const who = holder.pid === 0 ? 'another process' : `process ${holder.pid}`;
   const where =
@@ -226,7 +226,7 @@ const hex = (bytes: number) =>
 
 const StateSchema = v.object({
   secretKey: hex(SECRET_KEY_BYTES),
-  // Detects a damaged secret key, and tells people whose file this is.
+  // Detects a damaged secret key, and shows people whose file this is.
   publicKey: hex(SECRET_KEY_BYTES),
   nospam: v.optional(hex(NOSPAM_BYTES), '00'.repeat(NOSPAM_BYTES)),
   access: v.optional(v.record(v.string(), v.unknown(), 'an object is expected')),
@@ -235,7 +235,7 @@ const StateSchema = v.object({
 /**
  * Reads the text of a state file.
  *
- * @throws {StateFault} whose message contains nothing of the text, which may be secret
+ * @throws {StateFault} whose message quotes nothing from the text, which may be secret
  */
 export function parseStateFile(text: string, role: Role): StateFile {
   const json = parseJson(text);

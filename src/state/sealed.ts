@@ -7,7 +7,10 @@ import * as v from 'valibot';
  */
 const COST = { memoryKiB: 64 * 1024, passes: 3, lanes: 4 } as const;
 
-/** Highest cost that a file may demand, so that a hostile one cannot use all memory or much time: a few seconds. */
+/**
+ * Highest cost that a file may demand, so that a hostile one cannot use up all memory or take more than a few
+ * seconds.
+ */
 const MAX_MEMORY_KIB = 256 * 1024;
 const MAX_PASSES = 10;
 const MAX_LANES = 16;
@@ -75,7 +78,7 @@ export async function newSealKey(passphrase: Uint8Array): Promise<SealKey> {
 /** Derives the key that a file was sealed with, if the passphrase is right. */
 export async function sealKeyOf(passphrase: Uint8Array, parameters: KeyParameters): Promise<SealKey> {
   const { kdf, memoryKiB, passes, lanes, salt } = parameters;
-  // Load it only here, because most starts need no passphrase.
+  // Loaded only here, because most starts need no passphrase.
   const { argon2id } = await import('hash-wasm');
   const bytes = await argon2id({
     password: passphrase,

@@ -5,7 +5,7 @@ import { errnoOf, TunnelError } from '../core/errors.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
 import { checkFileMode, WAY_OUT } from './state_folder.js';
 
-// Windows has no such flag, whatever its type says.
+// Windows has no such flag, although its type says so.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 
 /**
@@ -59,7 +59,7 @@ export async function openSealed(
   return { text, key };
 }
 
-/** The error about a file that cannot be used. @param what is wrong with it */
+/** The error for a file that cannot be used. @param what is wrong with it */
 export function refusedFile(file: string, what: string): TunnelError {
   return new TunnelError(
     'ERR_STATE_INVALID',
@@ -67,7 +67,10 @@ export function refusedFile(file: string, what: string): TunnelError {
   );
 }
 
-/** What is wrong with the text of a state file. The code that read the file adds its name and what to do. */
+/**
+ * What is wrong with the text of a state file. The code that read the file adds the file's name and what to
+ * do.
+ */
 export class StateFault extends Error {}
 
 /** Checks JSON against a schema. @param prefix goes before the name of a wrong field @throws {StateFault} */

@@ -12,7 +12,7 @@ const SHORTEST_TIMER_MS = 0.5;
  */
 const EXACT_TIMER_MS = 5;
 
-/** A Tox instance or a bootstrap node, as far as the pump drives it. */
+/** The part of a Tox instance or a bootstrap node that the pump drives. */
 export interface Pumped {
   /** Does all of toxcore's work. */
   iterate(): void;
@@ -31,7 +31,7 @@ export interface PumpedNetwork {
 export interface PumpedChannels {
   /**
    * Drives the channels that are due.
-   * @returns when the next one is due, in ms; Infinity when none is by itself
+   * @returns when the next one is due, in ms; Infinity when none is due by time
    */
   pump(nowMs: number): number;
 }
@@ -104,7 +104,7 @@ export class Pump {
     }
     if (this.#stopped) return; // a handler of toxcore's events stopped it
     const channelsAtMs = channels.pump(timers.nowMs());
-    // After sending, toxcore wants to run again sooner than it said before.
+    // After sending, toxcore may want to run sooner than it said before.
     this.#iterateAtMs = Math.min(this.#iterateAtMs, timers.nowMs() + instance.intervalMs());
 
     if (network.datagramsWaiting > 0) this.wake();

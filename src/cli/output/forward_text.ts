@@ -42,7 +42,7 @@ export interface RunningForward {
   readonly message?: string | undefined;
 }
 
-/** Where a forward listens, in the syntax of `-L`, `-D` and `-R`: on the loopback, only the port. */
+/** Formats where a forward listens, in the syntax of `-L`, `-D` and `-R`: on the loopback, only the port. */
 export function placeOf({ listen }: Pick<RunningForward, 'listen'>): string {
   const loopback = `${DEFAULT_BIND_HOST}:`;
   return listen.startsWith(loopback) ? listen.slice(loopback.length) : listen;

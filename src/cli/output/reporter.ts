@@ -23,7 +23,7 @@ export const PROGRAM = 'tox-wasm-tunnel';
  */
 export const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** How long repeated lines are counted before the count is printed, in milliseconds. */
+/** How long to count repeated lines before printing the count, in milliseconds. */
 const REPEATS_WINDOW_MS = 10_000;
 
 /** How many `-v` show each log level. */
@@ -47,7 +47,7 @@ export class Reporter {
   #dropped = 0;
   /** Why the last event could not be written. */
   #eventFailure: Error | undefined;
-  /** Lines for people that could not be written since the last success, and why. */
+  /** How many lines for people could not be written since the last success. */
   #missed = 0;
   #missedFailure: Error | undefined;
 

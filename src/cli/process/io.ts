@@ -8,7 +8,7 @@ import type { MaybeTerminal, Output } from './output_stream.js';
 export type ProgramCall = { readonly words: readonly string[] } | { readonly shell: string };
 
 export interface RunningProgram {
-  /** Its exit code, or 128 plus the number of the signal that killed it. Never rejects. */
+  /** Resolves with its exit code, or 128 plus the number of the signal that killed it. Never rejects. */
   readonly ended: Promise<ExitCode>;
   /** Sends a signal, unless the terminal has already sent the same one. */
   kill(signal: EndSignal): void;

@@ -35,7 +35,7 @@ export class FileOutput extends Writable {
 
   /**
    * Writes a line synchronously. Unlike a failed `write`, a failure leaves the stream usable, and the next
-   * line starts on a line of its own.
+   * line starts on a new line.
    *
    * @param text including the end of line
    * @returns the failure; undefined on success

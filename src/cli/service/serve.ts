@@ -70,7 +70,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   try {
     outcome = await runToEnd(context, service, resources);
   } catch (error) {
-    // Report this error. An error of the release would only be its consequence.
+    // Report this error. An error during the release would only be its consequence.
     await resources.release().catch(() => {});
     throw error;
   }
@@ -210,7 +210,8 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
   #saving: Promise<void> = Promise.resolve();
 
   /**
-   * @param access returns the access state, which is saved on every `access` event; undefined: there is none
+   * @param access returns the access state, which is saved on every `access` event; undefined when there is
+   *   none
    */
   constructor(
     opened: OpenedIdentity,
@@ -226,7 +227,7 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
     if (access !== undefined) handle.on('access', () => this.#onChange());
   }
 
-  /** Saves whatever the file lacks. */
+  /** Saves what the file does not have yet. */
   async saveNews(): Promise<void> {
     const { identity, isSealDue } = this.#opened;
     if (identity !== undefined && !this.#isIncomplete && !isSealDue) return;

@@ -27,7 +27,7 @@ export interface LocalForwardOptions extends StreamGateOptions {
   readonly logger?: Logger;
 }
 
-/** A connection that the far end did not open. Its client has seen a reset, or an answer of the proxy. */
+/** A connection that the far end did not open. Its client has seen a reset, or an answer from the proxy. */
 export interface RefusedConnection {
   readonly target: Endpoint;
   readonly reason: Reason;
@@ -35,7 +35,7 @@ export interface RefusedConnection {
   readonly text: string;
 }
 
-/** Events of a forward that takes its target from the user. */
+/** Events of a forward whose target the user names. */
 export interface LocalForwardEvents {
   /** @param local where the forward listens, with the port that the system chose for port 0 */
   listening: [local: Endpoint];

@@ -29,9 +29,9 @@ import { StreamMemory, StreamTable } from './stream_table.js';
 const ROUND_TRIP_AGE_MS = 1000;
 
 /**
- * All the streams with one peer: frames in, frames out. It has no timer and no socket. Its owner
- * calls {@link receive} for each frame that arrives, {@link flush} after a batch of them,
- * {@link writable} when the sink that refused has room, and {@link tick} after {@link nextTickMs}.
+ * All streams with one peer: takes and sends frames. It has no timer and no socket. Its owner calls {@link
+ * receive} for each frame that arrives, {@link flush} after a batch of them, {@link writable} when the sink
+ * that refused has room, and {@link tick} after {@link nextTickMs}.
  */
 export class Session {
   readonly #options: SessionOptions;
@@ -365,7 +365,7 @@ export class Session {
   #shut(reason: Reason, remote: boolean): void {
     this.#closed = true;
     for (const stream of [...this.#table]) stream.abort(reason, remote);
-    // Streams that ended in this batch have not been settled. Inside flush, flush does it.
+    // Streams that ended in this batch have not been settled yet. Inside flush, flush settles them.
     if (!this.#busy) for (const stream of this.#news.splice(0)) stream.settle();
   }
 

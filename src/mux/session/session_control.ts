@@ -57,7 +57,7 @@ export class SessionControl implements Source {
   }
 
   /**
-   * Takes a frame for the session itself. Of several PINGs that wait for an answer, only the newest gets one.
+   * Takes a frame for the session itself. If several PINGs wait for an answer, only the newest gets one.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */

@@ -4,7 +4,7 @@ import { Intervals } from './intervals.js';
 /** Length of the blocks in which arriving data is gathered for the consumer. */
 export const BLOCK_BYTES = 64 * 1024;
 
-/** How many blocks are kept for reuse: 1 MiB. More would stay unused after a burst. */
+/** How many blocks are kept for reuse: 1 MiB. More of them would lie unused after a burst. */
 const MAX_SPARE_BLOCKS = 16;
 
 /**

@@ -3,7 +3,7 @@ import { DATA_HEADER_BYTES, readDataOffset, readOffset } from '../wire/frame.js'
 import { type BlockPool, Reassembly } from './reassembly.js';
 import { ReceiveWindow, type ReceiveWindowOptions } from './receive_window.js';
 
-/** The receiving direction of a stream: the order of the bytes, the peer's credit, and its end. */
+/** The receiving direction of a stream: puts bytes in order, gives the peer credit, and tracks its end. */
 export class ReceiveHalf {
   readonly #reassembly: Reassembly;
   readonly #window: ReceiveWindow;
@@ -93,7 +93,10 @@ export class ReceiveHalf {
     return true;
   }
 
-  /** The consumer is done with that many bytes. @throws {RangeError} for more bytes than it was given */
+  /**
+   * Call when the consumer is done with that many bytes. @throws {RangeError} for more bytes than it was
+   * given
+   */
   consumed(bytes: number): void {
     const outside = this.#reassembly.deliveredOffset - this.#window.consumedOffset;
     if (!(bytes >= 0 && bytes <= outside)) {

@@ -49,7 +49,7 @@ export class SendQueue {
     this.#bytes += chunk.length;
   }
 
-  /** Moves the next `bytes` bytes to `out[at]` and following. There must be that many. */
+  /** Moves the next `bytes` bytes to `out`, starting at `at`. There must be that many. */
   takeInto(out: Uint8Array, at: number, bytes: number): void {
     let to = at;
     const end = at + bytes;

@@ -33,7 +33,7 @@ export interface HandshakeOffer {
 /**
  * Returns the terms that this code offers.
  *
- * @param session from `newId`; keep it as long as the session lives
+ * @param session from `newId`; keep it for as long as the session lives
  */
 export function ourOffer(session: Uint8Array): HandshakeOffer {
   return { versions: OUR_VERSIONS, session, frameBytes: MAX_FRAME_BYTES, features: 0 };
@@ -120,7 +120,7 @@ export function acceptWelcome(ours: HandshakeOffer, packet: Uint8Array): Agreeme
   return agree(ours, welcome.version, welcome);
 }
 
-/** Returns the error for a refuse, for the caller that wanted the connection. */
+/** Returns the error for a refuse, to give to the caller that wanted the connection. */
 export function refuseError(refuse: Refuse): TunnelError {
   const { sentence } = REASONS[refuse.reason];
   const told = refuse.text === '' ? '' : ` (it says: ${refuse.text})`;

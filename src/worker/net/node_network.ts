@@ -45,8 +45,7 @@ export interface NetworkStats {
 }
 
 /**
- * Reports that toxcore has something to do. Called from the event loop, never from within a call to the
- * network.
+ * Told when toxcore has something to do. Called from the event loop, never from within a call to the network.
  */
 export interface NetworkWake {
   /** Datagrams wait. Not called again until all of them have been fetched. */

@@ -33,8 +33,8 @@ const EMPTY = Buffer.alloc(0);
 export interface Opening {
   readonly greeting: Greeting;
   /**
-   * Called once: with undefined when the proxy has connected to the target, otherwise with the reason why
-   * it never will. The reason continues the words "the proxy".
+   * Called once: with undefined when the proxy has connected to the target, or with the reason why it never
+   * will. The reason continues the words "the proxy".
    */
   done(why: string | undefined): void;
 }
@@ -53,7 +53,7 @@ export class TcpStream {
   #unsentBytes = 0;
   #flushDue = false;
 
-  /** As long as this is set, toxcore sees a connection that is not open yet. */
+  /** While this is set, toxcore sees a connection that is not open yet. */
   #opening: Opening | undefined;
 
   /**

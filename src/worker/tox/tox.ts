@@ -103,7 +103,7 @@ export interface Tox {
   seekFriend(friend: FriendNumber): boolean;
 
   /**
-   * How DHT nodes see our UDP socket, as far as they have answered; asks those that have not. Returns at most
+   * Returns how DHT nodes see our UDP socket, for those that have answered; asks the others. Returns at most
    * 16, of which the older ones may date from some minutes ago.
    */
   seenAddresses(): readonly SeenAddress[];
