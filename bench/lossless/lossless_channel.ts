@@ -29,7 +29,7 @@ const MAX_UNDELIVERED_BYTES = 32 * 1024 * 1024;
 /** The approximate cost of a kept frame besides its bytes, so that many small frames are bounded as well. */
 const KEEPING_BYTES = 128;
 
-/** The main thread keeps to a far smaller backlog: exceeding this is a bug of ours. */
+/** The main thread keeps to a far smaller backlog, so exceeding this is a bug of ours. */
 const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 /**

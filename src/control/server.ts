@@ -131,7 +131,7 @@ class Conversation {
     this.#socket.pause();
     const questions = this.#lines.push(chunk);
     if (questions === undefined) {
-      const tooLong = new TunnelError('ERR_LIMIT', `the question is longer than ${MAX_QUESTION_BYTES} bytes`);
+      const tooLong = new TunnelError('ERR_LIMIT', `the request is longer than ${MAX_QUESTION_BYTES} bytes`);
       this.#socket.end(errorLine(tooLong), () => this.#socket.destroy());
       return;
     }
@@ -157,7 +157,7 @@ class Conversation {
     } catch (error) {
       if (TunnelError.is(error)) return errorLine(error);
       // A bug of ours: log all of it, but do not show internals to the other process.
-      this.#logger.log('error', 'a control question failed', { method: name, error });
+      this.#logger.log('error', 'a control request failed', { method: name, error });
       return errorLine(new TunnelError('ERR_CONTROL', 'internal error of the running process; see its log'));
     }
   }

@@ -204,7 +204,7 @@ export class ListenerPeer extends PeerLife {
     const { limits, logger } = this.context;
     this.#awaitingHello.set(limits.handshakeTimeoutMs, () => {
       const waited = `${limits.handshakeTimeoutMs / 1000} s`;
-      logger.log('warn', `dropped a friend that made no handshake within ${waited}`, {
+      logger.log('warn', `dropped a friend that did not complete the handshake within ${waited}`, {
         peer: this.publicKey,
       });
       this.#leave();

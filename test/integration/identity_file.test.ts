@@ -301,7 +301,7 @@ describe('an identity and two processes', () => {
     }
   });
 
-  test('one process does not get it twice, and gets it again after a release', async () => {
+  test('one process cannot open it twice, but can open it again after a release', async () => {
     const first = await open();
     await assert.rejects(open(), failsWith('ERR_STATE_BUSY', new RegExp(`process ${process.pid} `)));
     await first.release();
@@ -381,7 +381,7 @@ describe('role lock', () => {
     assert.equal(await claim(folder, 'x.lock.', 10, mark), true);
   });
 
-  test('only the highest number counts, and lower ones are removed', async () => {
+  test('only the lock file with the highest number counts, and lower ones are removed', async () => {
     await write(3, { pid: process.ppid });
     await write(9);
     await writeFile(join(folder, 'x.lock.3.17.draft'), '');

@@ -101,7 +101,7 @@ describe('state file', () => {
     assert.deepEqual((await read())?.access, access);
   });
 
-  test('anything but a regular file is refused at once, a named pipe too', { skip: !posix }, async () => {
+  test('anything but a regular file is refused at once, even a named pipe', { skip: !posix }, async () => {
     await mkdir(folder, { mode: 0o700 });
     execFileSync('mkfifo', ['-m', '600', file]);
     await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is not a regular file/));

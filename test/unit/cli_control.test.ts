@@ -198,7 +198,7 @@ describe('the open loopback of a listener without any rule', () => {
   });
 });
 
-test('a ticket may have reverse ports of its own, and ticket list shows them', async () => {
+test('a ticket may have its own reverse ports, and ticket list shows them', async () => {
   await listen();
   const rules = ['--expose', '22', '--allow-reverse', '8080', '--allow-reverse', '127.0.0.1:0'];
   assert.equal((await ask('ticket', 'new', '--name', 'ci', ...rules)).code, 0);

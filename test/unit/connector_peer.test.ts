@@ -464,7 +464,7 @@ test('a failing channel ends the session, and the connector joins again', async 
   assert.notDeepEqual(bench.offered, offered);
 });
 
-test('the owner loses the session before its streams are reset: none opens in it then', async () => {
+test('the owner loses the session before its streams are reset, so no new stream opens in it', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   let during: unknown = 'not reset';

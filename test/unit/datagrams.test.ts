@@ -140,7 +140,7 @@ describe('datagrams', () => {
     });
   }
 
-  test('one longer than UDP allows is refused, and so is one in a byte stream', () => {
+  test('one longer than UDP allows is refused, and so is one on a byte stream', () => {
     const { session, stream } = opened();
     assert.throws(() => stream.sendDatagram(new Uint8Array(65_536)), RangeError);
     const other = session.open({ kind: 'tcp', host: 'h', port: 1 }, {});

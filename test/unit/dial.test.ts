@@ -78,7 +78,7 @@ test('localhost is dialled as ::1 when 127.0.0.1 refuses', async () => {
   assert.deepEqual(await dial, { kind: 'connected', socket: bench.sockets[1] });
 });
 
-test('a slow address gets company after its head start, and loses to the first that answers', async () => {
+test('after its head start a slow address gets competition, and loses to the first that answers', async () => {
   const bench = new Bench();
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
   await turn();
@@ -201,7 +201,7 @@ test('a dial beyond the limit waits for its turn; denials need none', async () =
   assert.equal(bench.timers.running, 0);
 });
 
-test('a dial waits for its turn as long as a dial may take, and then names the limit', async () => {
+test('a dial waits for its turn for as long as a dial may take, and then names the limit', async () => {
   const bench = new Bench({ maxDials: 1, timeoutMs: 5000 });
   const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
   await turn();

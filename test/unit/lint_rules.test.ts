@@ -7,7 +7,7 @@ import { ESLint } from 'eslint';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The most files that one folder of src/ may hold. */
+/** Maximum number of files in one folder of src/. */
 const MAX_FILES = 25;
 
 /** These need the types of the whole project, which planted files are not part of. */

@@ -10,7 +10,7 @@ import { RuleBook } from '../../src/rules/rule_book.js';
 
 const PIPE = '\\\\.\\pipe\\app';
 
-test('a path is absolute and in its only spelling; a pipe is one name in lower case', () => {
+test('a path is absolute and in canonical form; a pipe is one name in lower case', () => {
   for (const [text, path] of [
     ['/run/app.sock', '/run/app.sock'],
     ['/a', '/a'],

@@ -71,7 +71,7 @@ export class SessionControl implements Source {
       checkTokenFrame(frame);
       this.pinger.answered(frame, HEADER_BYTES, this.#options.clock.nowMs());
     } else if (type === BYE) {
-      if (this.#theirBye !== undefined) throw violation('BYE twice');
+      if (this.#theirBye !== undefined) throw violation('a second BYE');
       this.#theirBye = readBye(frame);
     } else {
       throw violation(`type ${type}, which is not a frame`);
