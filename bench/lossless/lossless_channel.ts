@@ -20,7 +20,7 @@ const HEADER_BYTES = 2;
  */
 const FULL_PAUSE_MS = 10;
 
-/** The friend is about to be reported offline, or back: check again after this at the latest. */
+/** The friend will soon be reported offline, or is back: check again after this time at the latest. */
 const OFFLINE_PAUSE_MS = 100;
 
 /** Frames that arrived while the inbound ring was full; each counts {@link KEEPING_BYTES} extra. */

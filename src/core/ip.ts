@@ -94,8 +94,8 @@ export function isLinkLocal(address: IpAddress): boolean {
 }
 
 /**
- * Addresses that no TCP connection can have at its far end. They include 0.0.0.0 and ::, because a kernel that is
- * told to dial them dials itself. Sources: RFC 6890 section 2.2, RFC 5771, RFC 4291.
+ * Addresses that no TCP connection can have at its far end. They include 0.0.0.0 and ::, because a kernel
+ * that dials them reaches itself. Sources: RFC 6890 section 2.2, RFC 5771, RFC 4291.
  */
 export function isUndiallable(address: IpAddress): boolean {
   return UNDIALLABLE.some((contains) => contains(address));

@@ -85,7 +85,7 @@ export class StreamGate {
     return this.#waiting.delete(wish);
   }
 
-  /** Resets the streams that wait, and opens no more. Open streams go on. */
+  /** Resets the streams that wait, and opens no more. Open streams continue. */
   close(): void {
     this.#closed = true;
     this.#session = undefined;

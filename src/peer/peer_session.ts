@@ -145,7 +145,7 @@ export class PeerSession implements ChannelHandlers {
     this.#tickLater();
   }
 
-  /** Ends without BYE: the peer is gone, or another process. */
+  /** Ends without BYE, because the peer is gone or another process has replaced it. */
   abandon(reason: Reason): void {
     if (this.#ended) return;
     this.#stop();

@@ -148,10 +148,10 @@ export type Rule = ExposeSpec & {
 /** Whether a peer (`--allow-peer NAME=KEY`) or a ticket has this name. */
 export type IsName = (name: string) => boolean;
 
-/** A rule that was read, and a note for its user. */
+/** A parsed rule, and a note for the user. */
 export interface ReadRule {
   readonly rule: Rule;
-  /** Set when the text is ambiguous: says how it was read, and how to write the other meaning. */
+  /** Set when the text is ambiguous: says how it was read, and how to express the other meaning. */
   readonly note?: string;
 }
 

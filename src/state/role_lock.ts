@@ -206,7 +206,7 @@ export interface ProcessMark {
   readonly host: string;
   /** Boot and start time if the system reports them (Linux), else ''. */
   readonly started: string;
-  /** Random in every process, to recognize an earlier process with our own id. */
+  /** Random in every process, so that an earlier process with our process id is recognized as another one. */
   readonly token: string;
 }
 

@@ -79,7 +79,10 @@ export class Pump {
     });
   }
 
-  /** Schedules toxcore's full work, because TCP connections have moved or toxcore was told something new. */
+  /**
+   * Schedules toxcore's full work, because TCP connections have moved, or a call gave toxcore something to
+   * do.
+   */
   wakeFully(): void {
     this.#streamsMoved = true;
     this.wake();

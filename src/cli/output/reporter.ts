@@ -67,7 +67,7 @@ export class Reporter {
 
   /**
    * Treats events as a log from now on, rather than as the result of the command: events that cannot be
-   * written are dropped and counted, and the command goes on.
+   * written are dropped and counted, and the command continues.
    */
   logEvents(): void {
     this.#isLog = true;

@@ -32,7 +32,7 @@ export interface CliIo {
   /** Calls `handler` on every such signal. Returns a function that stops listening. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
   /**
-   * Closes stdout while the command goes on, so that its reader sees the end of the file. Rejects when the
+   * Closes stdout while the command continues, so that its reader sees the end of the file. Rejects when the
    * output could not be written.
    */
   endStdout(): Promise<void>;

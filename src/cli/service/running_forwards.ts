@@ -20,7 +20,7 @@ export interface HeldForward {
   readonly now: RunningForward;
   /** Undefined while the forward is open, or the listener has not answered. */
   readonly refusal: PortRefusal | undefined;
-  /** Stops accepting connections; open connections go on. */
+  /** Stops accepting connections; open connections continue. */
   remove(): void;
 }
 

@@ -108,7 +108,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more clients, and resets those that have no stream yet. Open connections go on. */
+  /** Accepts no more clients, and resets those that have no stream yet. Open connections continue. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -125,7 +125,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more connections, and resets those that wait for a session. Open connections go on. */
+  /** Accepts no more connections, and resets those that wait for a session. Open connections continue. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';

@@ -84,7 +84,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
     return opener === attempt.session && isIdAt(target.listener, idBytes(attempt.stream.id), 0);
   }
 
-  /** Has the far end close the port. Open connections go on. */
+  /** Has the far end close the port. Open connections continue. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -275,7 +275,7 @@ export class Session {
     this.#pump();
   }
 
-  /** Resets all streams without telling the peer: it is dead, or another process. */
+  /** Resets all streams without telling the peer, which is dead or has been replaced by another process. */
   abandon(reason: Reason): void {
     if (!this.#closed) this.#shut(reason, false);
     this.#control.clear();

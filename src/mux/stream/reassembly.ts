@@ -106,7 +106,7 @@ export class Reassembly {
   /**
    * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
    *
-   * @returns false when there is no free block, so that the stream cannot go on
+   * @returns false when there is no free block, so that the stream cannot continue
    * @throws {TunnelError} ERR_FRAME_INVALID (remote) if some of the bytes have already arrived
    */
   insert(offset: number, frame: Uint8Array, from: number): boolean {

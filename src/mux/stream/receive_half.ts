@@ -55,7 +55,7 @@ export class ReceiveHalf {
   /**
    * Takes a DATA frame.
    *
-   * @returns false when there is no memory for it, so that the stream cannot go on
+   * @returns false when there is no memory for it, so that the stream cannot continue
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
   takeData(frame: Uint8Array, nowMs: number): boolean {

@@ -29,7 +29,7 @@ export class SendQueue {
     return this.#bytes >= this.#highWaterBytes || this.#chunkCount >= MAX_CHUNKS;
   }
 
-  /** True when a writer that had to stop may go on. */
+  /** True when a writer that had to stop may continue. */
   get isLow(): boolean {
     return this.#bytes <= this.#highWaterBytes / 4 && this.#chunkCount <= MAX_CHUNKS / 4;
   }

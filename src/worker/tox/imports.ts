@@ -45,7 +45,7 @@ export function wasiImports(guard: Guard): { proc_exit(code: number): never } {
   };
 }
 
-/** Time and randomness. Without them toxcore must not go on: its keys would be zeros. */
+/** Time and randomness. Without them toxcore must not continue: its keys would be zeros. */
 function clocks(host: Host, memory: () => WasmMemory) {
   return {
     monotonic_ms: () => host.nowMs(),

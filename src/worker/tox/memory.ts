@@ -45,7 +45,7 @@ export class WasmMemory {
 
 /**
  * The wasm's buffer for the input and output of one call, so that calls allocate nothing. Writers check
- * lengths first: C reads only as far as it is told.
+ * lengths first, because C reads exactly as much as it is told.
  */
 export class Staging {
   readonly #memory: WasmMemory;
