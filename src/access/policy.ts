@@ -242,7 +242,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /**
-   * Allows a peer by its key, also in later runs. It is no longer denied.
+   * Allows a peer by its key, in later runs too. It is no longer denied.
    *
    * @throws {TunnelError} ERR_USAGE for the name of a ticket, ERR_ARGUMENT_INVALID, ERR_LIMIT
    */
@@ -255,7 +255,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /**
-   * Denies a peer, whatever ticket it has, also in later runs. It is no longer allowed.
+   * Denies a peer, whatever ticket it has, in later runs too. It is no longer allowed.
    *
    * @param publicKey 32 bytes
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_LIMIT

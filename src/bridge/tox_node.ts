@@ -90,7 +90,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #logger: Logger;
   readonly #joiner: Joiner;
   readonly #friendPaths = new Map<FriendNumber, Path>();
-  /** Events that came before the owner could listen, in order. */
+  /** Events that arrived before the owner could listen, in order. */
   #early: WorkerEvent[] | undefined;
   #path: Path = 'none';
   #closed: Promise<void> | undefined;

@@ -34,7 +34,7 @@ export function questionLine({ method, params }: Question): string {
 /** @throws {TunnelError} ERR_CONTROL for anything but a question of this version */
 export function parseQuestion(line: string): Question {
   const read = v.safeParse(QuestionSchema, jsonOf(line));
-  if (!read.success) throw new TunnelError('ERR_CONTROL', 'not a request of tox-wasm-tunnel');
+  if (!read.success) throw new TunnelError('ERR_CONTROL', 'not a tox-wasm-tunnel request');
   const { version, method, params } = read.output;
   if (version !== CONTROL_VERSION) throw otherVersion(version);
   return { method, params };

@@ -48,7 +48,7 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
 }
 
 /**
- * Returns where a server or UDP socket that was bound to `bind` really listens: port 0 becomes the chosen
+ * Returns where a server or UDP socket that was bound to `bind` actually listens: port 0 becomes the chosen
  * port.
  */
 export function boundAddress(server: { address(): AddressInfo | string | null }, bind: HostPort): HostPort {

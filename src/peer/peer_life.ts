@@ -298,7 +298,7 @@ export abstract class PeerLife {
     if (online) this.#askRoundTrip();
   }
 
-  /** Measures the current path, and reports the answer when it comes. */
+  /** Measures the round trip over the current path, and reports it when the answer arrives. */
   #askRoundTrip(): void {
     const events = this.#events;
     const current = this.#current;

@@ -240,7 +240,7 @@ const StateSchema = v.object({
 export function parseStateFile(text: string, role: Role): StateFile {
   const json = parseJson(text);
   const head = v.safeParse(v.object({ kind: v.literal(KIND), version: v.number(), role: v.string() }), json);
-  if (!head.success) throw new StateFault('it is not an identity of tox-wasm-tunnel');
+  if (!head.success) throw new StateFault('it is not a tox-wasm-tunnel identity');
   const { version, role: found } = head.output;
   if (!READ_VERSIONS.includes(version)) {
     throw new StateFault(

@@ -129,7 +129,7 @@ const NamesSchema = v.object({
 export function parseNamesFile(text: string): NamesFile {
   const json = parseJson(text);
   const head = v.safeParse(v.object({ kind: v.literal(KIND), version: v.number() }), json);
-  if (!head.success) throw new StateFault('it is not a list of names of tox-wasm-tunnel');
+  if (!head.success) throw new StateFault('it is not a list of tox-wasm-tunnel names');
   const { version } = head.output;
   if (version !== VERSION)
     throw new StateFault(`it has version ${version}, but this program reads version ${VERSION}`);

@@ -121,7 +121,7 @@ export class Pump {
       this.wake();
       return;
     }
-    // An earlier timer stays. Its turn finds that it came too early, and sets the next one.
+    // Keep an earlier timer. Its turn finds that it is too early, and sets the next one.
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
     this.#clearTimer();
     this.#timerAtMs = atMs;

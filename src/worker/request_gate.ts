@@ -2,8 +2,8 @@ import type { RequestAdmission } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
 
 /**
- * Requests passed on for each prefix and each key, at once and per second. A connector repeats its
- * request until it is answered, so an honest request that is dropped comes again.
+ * Requests passed on for each prefix and each key, at once and per second. A connector repeats its request
+ * until it is answered, so an honest request that is dropped is sent again.
  */
 const BURST = 32;
 const PER_SECOND = 4;

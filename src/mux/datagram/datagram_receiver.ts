@@ -73,9 +73,9 @@ export class DatagramReceiver {
   }
 
   /**
-   * Finds or makes the datagram of a part.
+   * Finds or creates the datagram that a part belongs to.
    *
-   * @returns undefined if there is no memory, or too many are newer
+   * @returns undefined if there is no memory, or too many newer ones are incomplete
    */
   #partialOf(number: number, parts: number): Partial | undefined {
     const known = this.#partial.find((partial) => partial.number === number);

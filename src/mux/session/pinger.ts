@@ -2,7 +2,7 @@ import { TunnelError } from '../../core/errors.js';
 import { readU32, writeU64 } from '../wire/codec.js';
 import { TOKEN_BYTES } from '../wire/frame.js';
 
-/** Receives the round trip in milliseconds; undefined when the session closed before the answer came. */
+/** Receives the round trip in milliseconds; undefined when the session closed before the answer arrived. */
 export type PingCallback = (roundTripMs: number | undefined) => void;
 
 /** Maximum number of callers that wait for one answer. */

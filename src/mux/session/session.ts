@@ -243,7 +243,7 @@ export class Session {
    * @throws {TunnelError} ERR_PEER_GONE when closed, ERR_LIMIT when 1024 callbacks wait
    */
   ping(callback: PingCallback): void {
-    if (this.#closed) throw new TunnelError('ERR_PEER_GONE', 'nobody to ping; connect again');
+    if (this.#closed) throw new TunnelError('ERR_PEER_GONE', 'there is nobody to ping; connect again');
     this.#control.pinger.wait(callback);
     this.#wantPing();
     this.#pump();

@@ -105,7 +105,7 @@ export class ReceiveHalf {
     this.#window.consume(bytes);
   }
 
-  /** Opens the window anew. @returns the new {@link limit}; send it to the peer at once */
+  /** Opens the next window. @returns the new {@link limit}; send it to the peer at once */
   advance(nowMs: number, roundTripMs: number | undefined): number {
     return this.#window.advance(nowMs, roundTripMs);
   }

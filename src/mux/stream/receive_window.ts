@@ -113,7 +113,7 @@ export class ReceiveWindow {
   }
 
   /**
-   * Opens the window anew, and larger if it was too small.
+   * Opens the next window, and a larger one if the last was too small.
    *
    * @param roundTripMs undefined until it was measured
    * @returns the new {@link limit} for the peer

@@ -30,7 +30,7 @@ export interface StreamHost {
   readonly sink: FrameSink;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
-  /** The smoothed round trip. Measures it anew when it is too old to size a window by. */
+  /** The smoothed round trip. Starts a new measurement when the last one is too old to size a window by. */
   roundTripMs(nowMs: number): number | undefined;
   /** Calls {@link Stream.settle} after the current batch of frames. */
   settleLater(stream: Stream): void;

@@ -19,7 +19,9 @@ export class AddressCache {
     REMEMBERED,
   ).fill(undefined);
 
-  /** Returns the bytes of a datagram's source; undefined when `text` is no address. Do not change them. */
+  /**
+   * Returns the bytes of a datagram's source; undefined when `text` is not an address. Do not change them.
+   */
   bytesOf(text: string): Uint8Array | undefined {
     if (text === this.#lastText) return this.#lastBytes;
     let bytes = this.#bytesOf.get(text);

@@ -211,8 +211,8 @@ const SLOT_BYTES = 2048;
 
 /**
  * Memory for outgoing datagrams. The wasm reuses the memory that it passes out, so each datagram is copied;
- * the slots save a new buffer for each. The user must make sure that the last datagram of a slot has left
- * before the slot's turn comes again.
+ * the slots save allocating a buffer for each. The user must make sure that the last datagram of a slot has
+ * left before the slot is reused.
  */
 export class SendSlots {
   readonly count: number;

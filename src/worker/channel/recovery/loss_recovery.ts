@@ -8,7 +8,7 @@ import { PACKET_ACKED, PACKET_IN_FLIGHT, PACKET_LOST, PACKET_SKIPPED, SentPacket
 
 /** Longest time that the peer holds back an acknowledgement, its late timers included, in ms. */
 const PEER_DELAY_MS = 4;
-/** Shortest wait before a probe, in ms: a pause for garbage collection is no loss. */
+/** Shortest wait before a probe, in ms: a pause for garbage collection is not a loss. */
 const MIN_PROBE_MS = 10;
 /**
  * Longest wait between two probes, in ms, unless the round trip is longer. So a path that recovers is found
