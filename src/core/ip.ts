@@ -86,8 +86,8 @@ export function isLoopback(address: IpAddress): boolean {
 }
 
 /**
- * 169.254.0.0/16 and fe80::/10: neighbours on the wire, and the metadata services where clouds keep a machine's
- * secrets. Sources: RFC 3927 section 2.1, RFC 4291 section 2.5.6.
+ * 169.254.0.0/16 and fe80::/10: neighbours on the same link, and the metadata services where clouds keep a
+ * machine's secrets. Sources: RFC 3927 section 2.1, RFC 4291 section 2.5.6.
  */
 export function isLinkLocal(address: IpAddress): boolean {
   return LINK_LOCAL.some((contains) => contains(address));

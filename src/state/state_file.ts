@@ -5,7 +5,7 @@ import { errnoOf, TunnelError } from '../core/errors.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
 import { checkFileMode, WAY_OUT } from './state_folder.js';
 
-// Windows has no such flag, although its type says so.
+// Windows has no such flag, although the type says that it has.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 
 /**

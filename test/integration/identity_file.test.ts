@@ -152,9 +152,9 @@ describe('identity file', () => {
     ['an empty file', '', /listener\.json: it is empty/],
     ['a blank file', ' \n', /it is empty/],
     ['a truncated file', JSON.stringify(good).slice(0, 80), /it is not JSON/],
-    ['other JSON', '{"name":"x"}', /not an identity of tox-wasm-tunnel/],
-    ['a list', '[]', /not an identity of tox-wasm-tunnel/],
-    ['a file of another program', text({ kind: 'tox save' }), /not an identity of tox-wasm-tunnel/],
+    ['other JSON', '{"name":"x"}', /not a tox-wasm-tunnel identity/],
+    ['a list', '[]', /not a tox-wasm-tunnel identity/],
+    ['a file of another program', text({ kind: 'tox save' }), /not a tox-wasm-tunnel identity/],
     [
       'a file of a later version',
       text({ version: 3 }),

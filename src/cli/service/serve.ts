@@ -244,7 +244,7 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
     this.#saving = this.#save();
     this.#saving.catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error);
-      this.#reporter.people(`Cannot save a change of tickets or peers: ${printable(why)}`);
+      this.#reporter.people(`Cannot save the change to tickets or peers: ${printable(why)}`);
     });
   }
 }

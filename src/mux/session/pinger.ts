@@ -78,7 +78,7 @@ export class Pinger {
     this.#answerMs = roundTripMs;
   }
 
-  /** Calls the callbacks if the answer has come. */
+  /** Calls the callbacks if the answer has arrived. */
   settle(): void {
     if (this.#answerMs === undefined) return;
     const roundTripMs = this.#answerMs;

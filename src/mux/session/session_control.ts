@@ -51,7 +51,7 @@ export class SessionControl implements Source {
     this.#options = options;
   }
 
-  /** The peer's BYE, once it has come. */
+  /** The peer's BYE, once it has arrived. */
   get theirBye(): ByeBody | undefined {
     return this.#theirBye;
   }
