@@ -3,7 +3,7 @@ import { TunnelError } from '../core/errors.js';
 const MAX_NAME_CHARS = 32;
 const NAME = /^[a-z][a-z0-9_-]*$/;
 
-/** Words with another meaning in rules and commands. */
+/** Words that already have a meaning in rules or commands. */
 const RESERVED: ReadonlySet<string> = new Set([
   'localhost',
   'all',

@@ -56,7 +56,7 @@ export interface TunnelErrorOptions {
   readonly returnCode?: ReturnCode | undefined;
 }
 
-// Symbol.for makes two copies of this package in one process recognize each other's errors.
+// Symbol.for lets two copies of this package in one process recognize each other's errors.
 const brand = Symbol.for('tox-wasm-tunnel.TunnelError');
 
 /**
