@@ -20,7 +20,7 @@ export const MAX_RULES = 256;
 export const DEFAULT_TICKET = 'default';
 
 const digits = (bytes: number) =>
-  v.pipe(v.string(), v.regex(new RegExp(`^[0-9A-F]{${bytes * 2}}$`), `${bytes * 2} digits are expected`));
+  v.pipe(v.string(), v.regex(new RegExp(`^[0-9A-F]{${bytes * 2}}$`), `expected ${bytes * 2} digits`));
 
 /** Names of tickets and peers, as in `--expose NAME:…` and in tables. */
 export const NameSchema = v.pipe(

@@ -19,7 +19,7 @@ export interface IpAddress {
   readonly text: string;
 }
 
-/** TCP or UDP ports from `from` to `to`, both included. */
+/** TCP or UDP ports from `from` to `to`, both inclusive. */
 export interface PortRange {
   readonly from: number;
   readonly to: number;
@@ -40,7 +40,7 @@ export function parseAddress(text: string): IpAddress | undefined {
 }
 
 /**
- * Returns the bytes of a numeric address: 4 for IPv4, 16 for IPv6, IPv4-mapped ones included. Ignores a zone
+ * Returns the bytes of a numeric address: 4 for IPv4, 16 for IPv6, even if it is IPv4-mapped. Ignores a zone
  * (`%eth0`).
  *
  * @returns undefined when `text` is not a numeric address

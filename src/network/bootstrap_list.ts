@@ -62,7 +62,7 @@ export function formatBootstrapLine(node: Pick<BootstrapAddress, 'host' | 'port'
 const absent = (host: string): boolean => host === '' || host === '-' || host.toUpperCase() === 'NONE';
 
 const HostSchema = v.pipe(
-  v.string('a string is expected'),
+  v.string('expected a string'),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed || absent(dataset.value)) return;
     const problem = hostProblem(dataset.value);
@@ -70,7 +70,7 @@ const HostSchema = v.pipe(
   }),
 );
 
-const PORT_WANTED = 'a whole number from 1 to 65535 is expected';
+const PORT_WANTED = 'expected a whole number from 1 to 65535';
 const PortSchema = v.pipe(
   v.number(PORT_WANTED),
   v.integer(PORT_WANTED),
@@ -79,7 +79,7 @@ const PortSchema = v.pipe(
 );
 
 const KeySchema = v.pipe(
-  v.string('a string of 64 hexadecimal digits is expected'),
+  v.string('expected a string of 64 hexadecimal digits'),
   v.rawCheck(({ dataset, addIssue }) => {
     const problem = dataset.typed ? keyProblem(dataset.value) : undefined;
     if (problem !== undefined) addIssue({ message: problem });
@@ -96,22 +96,22 @@ const NodesSchema = v.object(
             ipv4: v.optional(HostSchema, ''),
             ipv6: v.optional(HostSchema, ''),
             port: PortSchema,
-            tcp_ports: v.optional(v.array(PortSchema, 'an array of ports is expected'), []),
+            tcp_ports: v.optional(v.array(PortSchema, 'expected an array of ports'), []),
             public_key: KeySchema,
             // Whether the list's maintainer reached the node by UDP and by TCP. Anything but a boolean is ignored.
             status_udp: v.optional(v.unknown()),
             status_tcp: v.optional(v.unknown()),
           },
-          ({ expected }) => (expected === 'Object' ? 'an object is expected' : 'this field is missing'),
+          ({ expected }) => (expected === 'Object' ? 'expected an object' : 'this field is missing'),
         ),
-        'an array of nodes is expected',
+        'expected an array of nodes',
       ),
       v.minLength(1, 'the list is empty'),
       v.maxLength(MAX_NODES, `the list has more than ${MAX_NODES} nodes`),
     ),
   },
   ({ expected }) =>
-    expected === 'Object' ? 'an object with a "nodes" array is expected' : 'this field is missing',
+    expected === 'Object' ? 'expected an object with a "nodes" array' : 'this field is missing',
 );
 
 /** The end of every error about a file. */

@@ -219,8 +219,8 @@ const READ_VERSIONS: readonly number[] = [1, VERSION];
 
 const hex = (bytes: number) =>
   v.pipe(
-    v.string('hexadecimal digits are expected'),
-    v.regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `${bytes * 2} hexadecimal digits are expected`),
+    v.string('expected hexadecimal digits'),
+    v.regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `expected ${bytes * 2} hexadecimal digits`),
     v.transform(hexBytes),
   );
 
@@ -229,7 +229,7 @@ const StateSchema = v.object({
   // Detects a damaged secret key, and shows people whose file this is.
   publicKey: hex(SECRET_KEY_BYTES),
   nospam: v.optional(hex(NOSPAM_BYTES), '00'.repeat(NOSPAM_BYTES)),
-  access: v.optional(v.record(v.string(), v.unknown(), 'an object is expected')),
+  access: v.optional(v.record(v.string(), v.unknown(), 'expected an object')),
 });
 
 /**

@@ -122,7 +122,7 @@ const VERSION = 1;
 export const NAMES_SEAL_LABEL = KIND;
 
 const NamesSchema = v.object({
-  names: v.array(v.object({ name: v.string(), remote: v.string() }), 'a list of names is expected'),
+  names: v.array(v.object({ name: v.string(), remote: v.string() }), 'expected a list of names'),
 });
 
 /** Reads the text of a names file. @throws {StateFault} whose message quotes nothing from the text */

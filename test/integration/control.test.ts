@@ -59,7 +59,7 @@ function program(...args: string[]) {
 
 const METHODS: ControlMethods = {
   echo: (params) => params,
-  rule: method(v.object({ text: v.string('text is expected') }), ({ text }) => text.toUpperCase()),
+  rule: method(v.object({ text: v.string('expected text') }), ({ text }) => text.toUpperCase()),
   denied: () => {
     throw new TunnelError('ERR_TARGET_DENIED', 'not this one');
   },

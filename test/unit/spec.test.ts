@@ -211,7 +211,7 @@ for (const { text, printed } of exposes) {
   });
 }
 
-test('--expose reads ports as ranges, both ends included', () => {
+test('--expose reads ports as ranges, both ends inclusive', () => {
   const spec = parseExposeSpec('h:5,7-9,*');
   assert.ok('ports' in spec);
   assert.deepEqual(spec.ports, [

@@ -15,7 +15,7 @@ import type { Lifetime } from '../process/lifetime.js';
 import { outputError } from '../process/output_stream.js';
 
 /**
- * Connects stdin and stdout to a target of the listener, half-closes included, and ends the command with the
+ * Connects stdin and stdout to a target of the listener, passes on half-closes, and ends the command with the
  * connection. Waits for the peer without a limit.
  */
 export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPort, lifetime: Lifetime): void {

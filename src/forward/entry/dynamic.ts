@@ -98,7 +98,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       if (this.#descriptors.note(error)) return;
       this.#logger.log('warn', `${printHostPort(this.#bind)}: cannot accept a connection`, { error });
     });
-    const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
+    const remedy = this.#authorize === undefined ? '; require a password with --socks-user' : '';
     warnWhenPublic(local, this.#logger, remedy);
     return local;
   }

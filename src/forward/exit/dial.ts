@@ -55,7 +55,7 @@ export interface DialerOptions {
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
   /**
-   * How long a dial may take, look-up included, in milliseconds. It may wait just as long for its turn.
+   * How long a dial may take, including the look-up, in milliseconds. It may wait just as long for its turn.
    * Default: {@link DIAL_TIMEOUT_MS}.
    */
   readonly timeoutMs?: number;

@@ -142,8 +142,8 @@ export class Session {
   }
 
   /**
-   * Takes one frame. The view must be valid during the call only. Handlers are called in
-   * {@link flush}. A closed session ignores all frames.
+   * Takes one frame. The view need only be valid during the call. Handlers are called in {@link flush}. A
+   * closed session ignores all frames.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote): call `close('protocol-error')`; ERR_LIMIT (remote) for
    *   too many frames: call `close('limit')`

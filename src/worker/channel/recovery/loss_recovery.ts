@@ -6,7 +6,7 @@ import { DeliveryRate } from './delivery_rate.js';
 import { Reordering, RttEstimate } from './loss_timing.js';
 import { PACKET_ACKED, PACKET_IN_FLIGHT, PACKET_LOST, PACKET_SKIPPED, SentPackets } from './sent_packets.js';
 
-/** Longest time that the peer holds back an acknowledgement, its late timers included, in ms. */
+/** Longest time that the peer holds back an acknowledgement, including the lateness of its timers, in ms. */
 const PEER_DELAY_MS = 4;
 /** Shortest wait before a probe, in ms: a pause for garbage collection is not a loss. */
 const MIN_PROBE_MS = 10;
