@@ -75,7 +75,7 @@ export class TicketBook {
     return this.#byKeyId.get(keyId);
   }
 
-  /** @throws {TunnelError} ERR_USAGE for a name that is taken, ERR_LIMIT with too many */
+  /** @throws {TunnelError} ERR_USAGE for a name that is taken, ERR_LIMIT when there are too many tickets */
   make(ticket: NewTicket): BookedTicket {
     if (this.#byName.has(ticket.name)) {
       throw new TunnelError(

@@ -11,7 +11,9 @@ export const READY_COLUMNS = 80;
 
 const LONG_FORMS: Readonly<Record<string, string>> = { '-h': '--help', '-V': '--version' };
 
-/** The file that the build writes next to this module. It is missing when the sources run. */
+/**
+ * The file that the build writes next to this module. It is missing when the program runs from its sources.
+ */
 export const READY_ANSWERS_FILE = 'ready_answers.json';
 
 /**

@@ -30,7 +30,7 @@ const base64 = (leastBytes: number, mostBytes = Number.POSITIVE_INFINITY) =>
       const bytes = Buffer.from(text, 'base64');
       // Node ignores characters that are not base64, so compare the result with the text.
       return bytes.length >= leastBytes && bytes.length <= mostBytes && bytes.toString('base64') === text;
-    }, 'expected base64 of another length'),
+    }, 'expected base64 of a different length'),
   );
 
 const count = (least: number, most: number) => {
