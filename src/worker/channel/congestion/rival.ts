@@ -13,7 +13,8 @@ const LEVEL_HALVES_MS = 8_000;
 /** Averaging time for rounds with loss in a standing queue, in ms. */
 const PRESSURE_MS = 1_500;
 /**
- * This share of such rounds means that the queue stays full. CUBIC has loss in one round of several seconds.
+ * This share of such rounds means that the queue stays full. CUBIC has loss in one round every several
+ * seconds.
  */
 const PRESSED = 0.35;
 /** Then we give way for this long, in ms. Other channels of our kind do the same, and the queue is gone. */
