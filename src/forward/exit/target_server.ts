@@ -77,7 +77,7 @@ export class TargetServer {
       .catch((error: unknown) => {
         // A session that closed during the dial accepts no answer, and nobody waits for one.
         const level = TunnelError.is(error) ? 'debug' : 'error';
-        this.#logger.log(level, 'cannot answer a request of the peer', { peer: this.#peer, error });
+        this.#logger.log(level, 'cannot answer a request from the peer', { peer: this.#peer, error });
       })
       .finally(() => this.#dials.delete(dial));
   }

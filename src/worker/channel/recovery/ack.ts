@@ -1,8 +1,8 @@
 import { invalid, readU32, widen, writeU32 } from '../packet.js';
 
 /**
- * How many packet numbers an acknowledgement reaches back. Later packets count as lost, and their frames are
- * retransmitted.
+ * How many packet numbers an acknowledgement reaches back. A packet that arrives later than that counts as
+ * lost, and its frames are retransmitted.
  */
 export const RECEIVED_SPAN = 8192;
 
