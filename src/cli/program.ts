@@ -6,7 +6,7 @@ import { merged } from './options/grammar.js';
 import { usage } from './options/usage.js';
 import { PROGRAM } from './output/reporter.js';
 
-/** All commands. Each is loaded only when it is needed: a call usually needs one of them. */
+/** All commands. Each is loaded only when it is needed: a call usually needs only one. */
 const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   listen: async () => (await import('./commands/listen.js')).listen,
   connect: async () => (await import('./commands/connect.js')).connect,
