@@ -83,7 +83,7 @@ const WRONG_NODES: readonly (readonly [title: string, text: string, ...says: rea
 const WRONG_STATES: readonly (readonly [title: string, text: string, ...says: readonly RegExp[]])[] = [
   ['empty', '', /empty/],
   ['truncated', '{"version":1,"kind":"tox-wasm-tunnel ident', /JSON/],
-  ['a different file', '["a list"]', /not an identity/],
+  ['a different file', '["a list"]', /not a tox-wasm-tunnel identity/],
   ['from a later version', stateFile({ version: 99 }), /version 99/],
   ['damaged by a truncated secret', stateFile({ secretKey: '00' }), /secretKey/],
 ];

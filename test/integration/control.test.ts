@@ -250,7 +250,7 @@ describe('questions', () => {
     assert.equal(await callListener(folder, 'rule', { text: 'a' }), 'A');
     await assert.rejects(
       callListener(folder, 'rule', { text: 7 }),
-      failsWith('ERR_USAGE', /"text": text is/),
+      failsWith('ERR_USAGE', /"text": expected text/),
     );
     await assert.rejects(callListener(folder, 'rule', 7), failsWith('ERR_USAGE', /the parameters/));
   });

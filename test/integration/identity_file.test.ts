@@ -162,14 +162,14 @@ describe('identity file', () => {
     ],
     ['a file of another role', text({ role: 'node' }), /identity of a "node", not of a listener/],
     ['a file without a secret key', text({ secretKey: undefined }), /"secretKey" is wrong: it is missing/],
-    ['a file with a short secret key', text({ secretKey: '00' }), /"secretKey" is wrong: 64 hex/],
+    ['a file with a short secret key', text({ secretKey: '00' }), /"secretKey" is wrong: expected 64 hex/],
     [
       'a file with a key that is not hexadecimal',
       text({ secretKey: 'x'.repeat(64) }),
-      /"secretKey" is wrong: 64 hex/,
+      /"secretKey" is wrong: expected 64 hex/,
     ],
-    ['a file with a key that is not text', text({ secretKey: 5 }), /"secretKey" is wrong: hex/],
-    ['a file with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
+    ['a file with a key that is not text', text({ secretKey: 5 }), /"secretKey" is wrong: expected hex/],
+    ['a file with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: expected 8 hex/],
     ['a file with a different secret key', text({ secretKey: oldState().secretKey }), /do not match/],
     [
       'a file that is far too large',

@@ -103,7 +103,7 @@ test('the next address follows a failure at once, and the race ends with the las
   bench.fail(0, 'ENETUNREACH');
   await turn();
   assert.equal(bench.dialled.length, 2);
-  // The second has its own head start, which that of the first does not cut short.
+  // The second address gets a full head start of its own, even though the first has failed.
   bench.timers.advance(ATTEMPT_DELAY_MS - 1);
   assert.equal(bench.dialled.length, 2);
   bench.timers.advance(1);
