@@ -224,7 +224,10 @@ describe('state file with a passphrase', () => {
   test('a file that demands more memory or time than ours is refused before it gets any', async () => {
     await saved(passphrase);
     const greedy: ReadonlyArray<readonly [object, RegExp]> = [
-      [{ memoryKiB: 100 * 1024 * 1024 }, /"encrypted.memoryKiB" is wrong: expected a whole number from 8 to 262144/],
+      [
+        { memoryKiB: 100 * 1024 * 1024 },
+        /"encrypted.memoryKiB" is wrong: expected a whole number from 8 to 262144/,
+      ],
       [{ memoryKiB: 1e300 }, /memoryKiB/],
       [{ memoryKiB: -1 }, /memoryKiB/],
       [{ memoryKiB: 65_536.5 }, /memoryKiB/],

@@ -72,7 +72,11 @@ export function answerHello(ours: HandshakeOffer, packet: Uint8Array): HelloAnsw
     const theirs = decodeHelloVersions(packet);
     const version = Math.min(ours.versions.highest, theirs.highest);
     if (version < Math.max(ours.versions.lowest, theirs.lowest)) {
-      return refused(ours, 'version', `you speak ${spoken(theirs)}, this end speaks ${spoken(ours.versions)}`);
+      return refused(
+        ours,
+        'version',
+        `you speak ${spoken(theirs)}, this end speaks ${spoken(ours.versions)}`,
+      );
     }
     const hello = decodeHello(packet);
     if (hello.frameBytes < DEFAULT_FRAME_BYTES) {
