@@ -219,7 +219,7 @@ describe('reports to the controller', () => {
     assert.equal(bench.notes.batches.at(-1)!.deliveryRate, (50 * PACKET_BYTES) / 500);
   });
 
-  test('mark samples from a time with nothing to send, until those packets are through', () => {
+  test('mark samples taken while there was nothing to send, until those packets are acknowledged', () => {
     const bench = Bench.warm();
     bench.send(1, 100);
     bench.recovery.onAppLimited();
