@@ -39,7 +39,7 @@ export interface ToxNodeOptions {
  * then.
  */
 export interface ToxNodeEvents {
-  /** The way into the network opened, changed or closed. */
+  /** The connection to the network was made, changed or lost. */
   path: [path: Path];
   /** The node is still not in the network. Says what is being done about it. */
   waiting: [message: string];
@@ -167,7 +167,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     return this.#secretKey;
   }
 
-  /** The node's current way into the network. */
+  /** How the node is connected to the network now. */
   get path(): Path {
     return this.#path;
   }
