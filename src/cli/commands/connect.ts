@@ -219,7 +219,7 @@ function stdioOf(
   const { local, dynamic, reverse, udpForward } = flags;
   if ([targetText, local, dynamic, reverse, udpForward].some((other) => other !== undefined)) {
     throw usage(
-      '-W cannot be combined with PORT, -L, -D, -R or --udp-forward; run those in a command of their own',
+      '-W cannot be combined with PORT, -L, -D, -R or --udp-forward; run those in a separate command',
     );
   }
   return parseTarget(flags.stdio);

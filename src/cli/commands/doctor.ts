@@ -165,7 +165,7 @@ class Checks {
       const how = udp ? 'by UDP' : 'through a TCP relay';
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
       // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP
-      // arrive. Without any path, received datagrams are no answers: they may be meant for an earlier owner
+      // arrive. Without any path, received datagrams are not answers: they may be meant for an earlier owner
       // of our port.
       const answered = udp && tunnel.networkPath === 'relay' && (await tunnel.datagrams()).received > 0;
       const isGood = path === (udp ? 'udp' : 'relay') || answered;
@@ -268,7 +268,7 @@ const NATS: Readonly<Record<NatKind, string>> = {
   'keeps-port': 'a NAT that maps our port to the same port for all peers: direct paths work',
   'moves-port': 'a NAT that maps our port to one other port for all peers: direct paths work',
   symmetric:
-    'a symmetric NAT, which uses another port for each peer: peers behind such a NAT are reached only through relays; forwarding a UDP port to this machine (--udp-port) makes the path direct',
+    'a symmetric NAT, which uses a different port for each peer: peers behind such a NAT are reached only through relays; forwarding a UDP port to this machine (--udp-port) makes the path direct',
 };
 
 const good = (message: string): Finding => ({ ok: true, message });
@@ -300,9 +300,9 @@ export type NatKind =
   | 'none'
   /** Another address, but our port. */
   | 'keeps-port'
-  /** Another address and another port, the same for all nodes. */
+  /** A different address and a different port, the same for all nodes. */
   | 'moves-port'
-  /** Another port for each node. */
+  /** A different port for each node. */
   | 'symmetric';
 
 /**

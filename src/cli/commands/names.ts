@@ -45,7 +45,7 @@ Examples:
   $ tox-wasm-tunnel add home --ticket-file FILE
   $ tox-wasm-tunnel add home TICKET --replace
 
-After that, home stands for the ticket in connect, ping, doctor and ssh, and in the short form
+After that, home means the ticket in connect, ping, doctor and ssh, and in the short form
 tox-wasm-tunnel home 22.`,
   run: (context, { words: [name = '', ticket], flags }) => runAdd(context, name, ticket, flags),
 });

@@ -43,8 +43,8 @@ export const service = defineCommand<ServiceFlags>({
   },
   options: [
     new Option('--print', 'print the unit, and write nothing'),
-    new Option('--user', 'install a unit of this user (default, unless root)'),
-    new Option('--system', 'install a system unit with a user of its own (default for root)'),
+    new Option('--user', 'install a user unit (default, unless root)'),
+    new Option('--system', 'install a system unit with its own user (default for root)'),
     new Option('--name <NAME>', 'name the unit tox-wasm-tunnel-NAME'),
     ...output(),
   ],
@@ -230,7 +230,7 @@ function credentialsOf(options: ParsedCall['options'], flags: ParsedCall['flags'
   return found;
 }
 
-/** Returns undefined when the service can have a user of its own. */
+/** Returns undefined when the service can have its own user. */
 async function userFor(io: CliIo, notes: string[]): Promise<string | undefined> {
   const trouble = await placeTrouble(io.ownCommand.filter((word) => word.startsWith('/')));
   if (trouble === undefined) return undefined;

@@ -33,7 +33,7 @@ export function listenedPorts(flags: Readonly<Record<string, unknown>>): number[
   ];
 }
 
-/** Why a service with a user of its own cannot run a program. */
+/** Why a service with its own user cannot run a program. */
 export type PlaceTrouble =
   /** The file is deleted at the next boot, and invisible with PrivateTmp. */
   | { readonly kind: 'temporary'; readonly file: string }
@@ -45,7 +45,7 @@ const TEMPORARY = /^(\/var)?\/tmp(\/|$)/;
 const OTHERS_ENTER = 0o001;
 const OTHERS_READ = 0o004;
 
-/** Returns the first file that a service with a user of its own cannot use; undefined when it can use all. */
+/** Returns the first file that a service with its own user cannot use; undefined when it can use all. */
 export async function placeTrouble(files: readonly string[]): Promise<PlaceTrouble | undefined> {
   for (const named of files) {
     const file = await realpath(named);
