@@ -113,7 +113,8 @@ function loadCommands(args: readonly string[] | undefined): Promise<CliCommand[]
   return Promise.all(Object.keys(COMMANDS).filter(isNeeded).map(loadCommand));
 }
 
-async function loadCommand(name: string): Promise<CliCommand> {
+/** Loads one command. */
+export async function loadCommand(name: string): Promise<CliCommand> {
   const command = await COMMANDS[name]?.();
   if (command?.name !== name) throw new Error(`the module of the command ${name} defines ${command?.name}`);
   return command;
@@ -180,7 +181,7 @@ function overview(commands: readonly CliCommand[]): string {
   const usageLines = [
     [`${PROGRAM} [OPTION...]`, 'wait for connectors, like listen'],
     [`${PROGRAM} TICKET PORT [OPTION...]`, 'forward a port, like connect'],
-    [`${PROGRAM} COMMAND [OPTION...]`, 'see COMMAND --help'],
+    [`${PROGRAM} COMMAND [OPTION...]`, 'see COMMAND --help, or help COMMAND'],
     [`${PROGRAM} --version`, 'print the version'],
   ].map(([form = '', what], at) => `${at === 0 ? 'Usage: ' : '       '}${form.padEnd(41)}${what}`);
   const lines = HELP_GROUPS.flatMap((group) =>
