@@ -181,7 +181,7 @@ function overview(commands: readonly CliCommand[]): string {
   const usageLines = [
     [`${PROGRAM} [OPTION...]`, 'wait for connectors, like listen'],
     [`${PROGRAM} TICKET PORT [OPTION...]`, 'forward a port, like connect'],
-    [`${PROGRAM} COMMAND [OPTION...]`, 'see COMMAND --help, or help COMMAND'],
+    [`${PROGRAM} COMMAND [OPTION...]`, 'see COMMAND --help'],
     [`${PROGRAM} --version`, 'print the version'],
   ].map(([form = '', what], at) => `${at === 0 ? 'Usage: ' : '       '}${form.padEnd(41)}${what}`);
   const lines = HELP_GROUPS.flatMap((group) =>
