@@ -96,7 +96,7 @@ export class ConnectorPeer extends PeerLife {
   readonly #events: ConnectorPeerEvents;
   readonly #prover: TicketProver | undefined;
   readonly #hello: Timer;
-  #offer: HandshakeOffer = newOffer();
+  #offer: HandshakeOffer = newOffer(this.context);
   /** The listener's session that our offer would create, from its challenge. */
   #challenged: Uint8Array | undefined;
   #hellos = 0;
@@ -257,7 +257,7 @@ export class ConnectorPeer extends PeerLife {
   }
 
   #renewOffer(): void {
-    this.#offer = newOffer();
+    this.#offer = newOffer(this.context);
     this.#challenged = undefined;
   }
 

@@ -61,7 +61,7 @@ export class ListenerPeer extends PeerLife {
   protected override readonly role = 'listener';
   readonly #events: ListenerPeerEvents;
   /** The offer of the newest session. */
-  #offer: HandshakeOffer = newOffer();
+  #offer: HandshakeOffer = newOffer(this.context);
   /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
   #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
   #hasMet = false;
@@ -168,7 +168,7 @@ export class ListenerPeer extends PeerLife {
       return { ...this.#offer, session: known.ourSession };
     if (this.#candidate === undefined || !isIdAt(this.#candidate.connector, connector, 0)) {
       // Another process, or the first: it gets a session of its own.
-      this.#candidate = { connector, offer: newOffer() };
+      this.#candidate = { connector, offer: newOffer(this.context) };
     }
     return this.#candidate.offer;
   }

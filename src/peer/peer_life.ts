@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -18,6 +17,7 @@ import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 export interface PeerContext {
   readonly node: PeerNode;
   readonly timers: Timers;
+  randomBytes(count: number): Uint8Array;
   readonly logger: Logger;
   readonly limits: Limits;
   /** How long streams survive while the peer is offline or silent, in milliseconds. 0: not at all. */
@@ -197,13 +197,14 @@ export abstract class PeerLife {
   async #open(agreement: Agreement): Promise<PeerSession | Exclude<Joined, 'joined'>> {
     // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
-    const { node, timers, limits } = this.context;
+    const { node, timers, randomBytes, limits } = this.context;
     return await PeerSession.open({
       node,
       friend: this.friend,
       agreement,
       role: this.role,
       timers,
+      randomBytes,
       limits,
       onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),
@@ -317,8 +318,8 @@ export abstract class PeerLife {
 }
 
 /** This end's part of a handshake for a new session. */
-export function newOffer(): HandshakeOffer {
-  return ourOffer(newId(Uint8Array.from(randomBytes(16))));
+export function newOffer({ randomBytes }: Pick<PeerContext, 'randomBytes'>): HandshakeOffer {
+  return ourOffer(newId(randomBytes(16)));
 }
 
 /** The node was closed, or has reported its death itself: nothing to say and nothing to retry. */

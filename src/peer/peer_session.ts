@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
@@ -32,6 +31,7 @@ export interface PeerSessionOptions {
   readonly agreement: Agreement;
   readonly role: 'connector' | 'listener';
   readonly timers: Timers;
+  randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
   readonly onOpen: (request: OpenRequest) => void;
   /** The peer was silent for too long: call {@link PeerSession.freeze}. */
@@ -167,12 +167,12 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: PeerChannel): void {
-    const { agreement, role, timers, limits, onOpen } = this.#options;
+    const { agreement, role, timers, randomBytes, limits, onOpen } = this.#options;
     this.#channel = channel;
     this.#session = new Session({
       sink: channel.sink,
       clock: timers,
-      random16: () => Uint8Array.from(randomBytes(16)),
+      random16: () => randomBytes(16),
       frameBytes: agreement.frameBytes,
       role,
       onOpen,

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { TunnelError } from '../../src/core/errors.js';
 import { type Limits, limitsOf } from '../../src/core/peer_limits.js';
 import type { Session } from '../../src/mux/session/session.js';
@@ -118,6 +119,7 @@ abstract class PeerBench {
     return {
       node: this.node,
       timers: this.timers,
+      randomBytes: (count: number) => Uint8Array.from(randomBytes(count)),
       logger: {
         log: (level: string, message: string) => {
           if (level === 'warn') this.tell(`warn ${message}`);

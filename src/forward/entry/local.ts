@@ -16,7 +16,7 @@ import type { LocalSpec } from '../../rules/forward_spec.js';
 import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
 import { Pipe } from '../pipe.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
-import { TCP_OPTIONS, turnAway } from '../tcp_socket.js';
+import { type CreateServer, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 import { listenOnPath } from './listen_path.js';
 
 export interface LocalForwardOptions extends StreamGateOptions {
@@ -25,6 +25,8 @@ export interface LocalForwardOptions extends StreamGateOptions {
   readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
+  /** Default: `createServer` of `node:net`. */
+  readonly createServer?: CreateServer | undefined;
 }
 
 /** A connection that the far end did not open. Its client has seen a reset, or an answer of the proxy. */
@@ -68,7 +70,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#logger = options.logger ?? silentLogger;
     this.#descriptors = options.descriptors ?? unboundedShare();
     this.#gate = new StreamGate(options);
-    this.#server = createServer(TCP_OPTIONS);
+    this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
   }
 
   /** How many connections wait for a session. */

@@ -13,7 +13,7 @@ import type { TargetRules } from '../../rules/allow.js';
 import { type Endpoint, foreignPath, type HostPort, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
 import { shown } from '../../rules/spec_text.js';
-import { TCP_OPTIONS } from '../tcp_socket.js';
+import { type Connect, TCP_OPTIONS } from '../tcp_socket.js';
 import { type ConnectUdp, connectUdp } from '../udp_socket.js';
 import { DialPlaces } from './dial_places.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
@@ -37,9 +37,6 @@ export type UdpDialResult =
 /** Returns the addresses of a name, best first. Rejects with a `code` such as ENOTFOUND. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
-/** Starts to connect. The socket emits `connect` or `error`. */
-export type Connect = (address: IpAddress, port: number) => Socket;
-
 export interface DialerOptions {
   /**
    * Asked when a dial is requested, again after it has waited for its turn, and about each address of the
@@ -49,7 +46,7 @@ export interface DialerOptions {
   /** Default: {@link systemResolve}. */
   readonly resolve?: Resolve;
   /** Default: {@link connectTo}. */
-  readonly connect?: Connect;
+  readonly connect?: Connect | undefined;
   /** Default: {@link connectUdp}. */
   readonly connectUdp?: ConnectUdp;
   /** Default: {@link systemTimers}. */
