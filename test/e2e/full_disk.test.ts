@@ -81,7 +81,10 @@ describe('a full disk', { concurrency: 2 }, () => {
     timeout: 90_000,
     skip: NO_FULL,
   }, async () => {
-    assertFailed(await inShell(`exec "$@" >${FULL}`, connect), /standard output: the disk is full \(ENOSPC\)/);
+    assertFailed(
+      await inShell(`exec "$@" >${FULL}`, connect),
+      /standard output: the disk is full \(ENOSPC\)/,
+    );
   });
 
   test('-W exits with 1 when only some of its bytes can be written, and writes what fits', {

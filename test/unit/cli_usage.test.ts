@@ -19,7 +19,10 @@ const KEY = ID.slice(0, 64);
 describe('the command line rejects, in one line, with exit code 2 and before anything starts', () => {
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['--nope'], /has no option --nope.*--help/],
-    [['lisen'], /"lisen" is neither a ticket, nor a name, nor a command; did you mean "listen"\? .*list.*add/],
+    [
+      ['lisen'],
+      /"lisen" is neither a ticket, nor a name, nor a command; did you mean "listen"\? .*list.*add/,
+    ],
     [
       ['connect'],
       /the ticket is missing: give a ticket, a name .*list.*, - to read.*--ticket-file FILE.*TOX_WASM_TUNNEL_TICKET/,
@@ -27,7 +30,10 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['connect', TICKET.slice(0, -1), '22'], /its last 1 of 123 characters are missing/],
     [['connect', TICKET.replace('0w3', '0w4'), '22'], /mistyped/],
     [[`${TICKET.slice(0, 50)}u${TICKET.slice(51)}`, '22'], /"u" at position 51 never occurs in a ticket/],
-    [['connect', '--ticket-file', '/nowhere/ticket', '22'], /\/nowhere\/ticket: cannot be read: there is no such file or folder/],
+    [
+      ['connect', '--ticket-file', '/nowhere/ticket', '22'],
+      /\/nowhere\/ticket: cannot be read: there is no such file or folder/,
+    ],
     [['--ticket-file', '/dev/null', '22'], /\/dev\/null is empty/],
     [['connect', '-', '22'], /standard input is empty/],
     [['connect', TICKET, '22', '--ticket-file', 'x'], /cannot be combined/],
@@ -50,7 +56,10 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['ticket', 'list', 'ci'], /ticket list takes no name/],
     [['ticket', 'new', 'ci', '--name', 'ci'], /NAME and --name are the same/],
     [['connect', ID, '22', '23'], /too many arguments/],
-    [['listen', '22'], /too many arguments: listen takes none.* got 1.*--expose 22.*see tox-wasm-tunnel listen --help\n?$/],
+    [
+      ['listen', '22'],
+      /too many arguments: listen takes none.* got 1.*--expose 22.*see tox-wasm-tunnel listen --help\n?$/,
+    ],
     [['forward'], /forward needs an action: list, add or remove; see tox-wasm-tunnel forward --help\n?$/],
     [['connect', ID], /nothing to forward.*-L 2222:localhost:22/],
     [[ID], /nothing to forward/],
@@ -110,7 +119,10 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['-L', '1:localhost:1', 'listen'], /listen has no option --local/],
     [['--expose', '22', 'id'], /id has no option --expose/],
     [['listen', '--bootstrap', '192.0.2.1'], /not a bootstrap node: .*HOST:PORT:KEY/],
-    [['listen', '--nodes', '/nowhere/nodes.json'], /\/nowhere\/nodes\.json: cannot be read: there is no such file or folder/],
+    [
+      ['listen', '--nodes', '/nowhere/nodes.json'],
+      /\/nowhere\/nodes\.json: cannot be read: there is no such file or folder/,
+    ],
     [['listen', '--bind', 'eth0'], /--bind "eth0" is not a numeric address/],
     [['listen', '--udp-port', 'x'], /--udp-port "x" is neither/],
     [['listen', '--udp-port', '2-1'], /--udp-port "2-1" is neither/],
@@ -145,7 +157,7 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['service'], /service needs an action: install/],
     [['rule', 'add', '70000'], /RULE "70000": the port must be a number from 1 to 65535.*for example 22/],
     [['rule', 'remove', 'laptop:70000'], /RULE "laptop:70000" at "70000"/],
-    [['rule', 'rm', 'laptop:10.0.0.0\/99:80'], /the prefix length/],
+    [['rule', 'rm', 'laptop:10.0.0.0/99:80'], /the prefix length/],
     [['rule', 'add', '--allow-reverse', 'x'], /--allow-reverse "x": the port must be/],
     [['rule', 'add'], /rule add needs a rule.*rule add 8080/],
     [['rule', 'list', '22'], /rule list takes no rules/],
