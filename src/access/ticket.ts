@@ -111,7 +111,9 @@ export function parseTicket(text: string): Ticket {
   }
   const missing = TICKET_CHARACTERS - digits.length;
   if (missing > 0) {
-    throw invalid(`its last ${missing} of ${TICKET_CHARACTERS} characters are missing; copy all of it`);
+    throw invalid(
+      `it is cut short: its last ${missing} of ${TICKET_CHARACTERS} characters are missing; copy all of it`,
+    );
   }
   if (missing < 0) {
     throw invalid(`it has ${-missing} characters more than ${TICKET_CHARACTERS}; copy only the ticket`);

@@ -113,7 +113,8 @@ function loadCommands(args: readonly string[] | undefined): Promise<CliCommand[]
   return Promise.all(Object.keys(COMMANDS).filter(isNeeded).map(loadCommand));
 }
 
-async function loadCommand(name: string): Promise<CliCommand> {
+/** Loads one command. */
+export async function loadCommand(name: string): Promise<CliCommand> {
   const command = await COMMANDS[name]?.();
   if (command?.name !== name) throw new Error(`the module of the command ${name} defines ${command?.name}`);
   return command;

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
+import { systemReason } from '../core/system_error.js';
 import { Timer } from '../core/timer.js';
 import type { Door } from './doors.js';
 import { openDoorway } from './doors.js';
@@ -69,7 +70,7 @@ export class ControlServer {
       self.#shut = await openDoorway(options.folder, options.door ?? 'listener', server);
     } catch (error) {
       if (TunnelError.is(error)) throw error;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = systemReason(error);
       throw new TunnelError('ERR_STATE_IO', `${options.folder}: cannot open the control socket: ${why}`, {
         cause: error,
       });

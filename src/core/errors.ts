@@ -21,7 +21,7 @@ export const ERROR_CODES = {
   ERR_PACKET_INVALID: 'the peer sent an invalid packet',
   ERR_PEER_GONE: 'the peer is gone',
   ERR_PROGRAM: 'the program could not be run',
-  ERR_SPEC_INVALID: 'not a forward',
+  ERR_SPEC_INVALID: 'a value is wrong',
   ERR_STATE_BUSY: 'another process uses this identity',
   ERR_STATE_EXISTS: 'there is an identity already',
   ERR_STATE_INVALID: 'the state file cannot be used',
@@ -95,6 +95,12 @@ export class TunnelError extends Error {
     if (wire.stack !== undefined) error.stack = wire.stack;
     return error;
   }
+}
+
+/** The message of an error without the meaning of its code, for a new error that repeats it. */
+export function detailOf({ code, message }: TunnelError): string {
+  const start = `${ERROR_CODES[code]}: `;
+  return message.startsWith(start) ? message.slice(start.length) : message;
 }
 
 /** Returns the system's code of an error, such as ENOENT; undefined when it has none. */

@@ -14,7 +14,8 @@ const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 const MAX_NODES = 1000;
 
 /** The end of every error about a line. */
-const LINE_FORM = 'write HOST:PORT:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
+const LINE_FORM =
+  'write HOST:PORT:KEY, for example 192.0.2.1:33445:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
 
 /**
  * Reads a bootstrap node from `HOST:PORT:KEY`: a name, an IPv4 address or an IPv6 address in brackets; 1 to 65535; 64

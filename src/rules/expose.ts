@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, printHost } from '../core/host.js';
 import { type IpAddress, inSubnet, networkBase, type PortRange, parseAddress } from '../core/ip.js';
+import { quotedWord } from '../core/secret_text.js';
 import { looksLikePath } from './endpoint.js';
 import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
@@ -198,6 +199,6 @@ export function printRule(rule: Rule, isName: IsName = () => false): string {
 function unknownName(text: string, name: string): TunnelError {
   return new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(text.slice(0, 100))}: no peer and no ticket is called ${JSON.stringify(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
+    `${quotedWord(text.slice(0, 100))}: no peer and no ticket is called ${quotedWord(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
   );
 }

@@ -148,12 +148,15 @@ describe('rule', () => {
   test('an invalid or unknown rule changes nothing', async () => {
     await listen();
     for (const [args, why] of [
-      [['add', '0'], /not a forward/],
+      [['add', '0'], /RULE "0": the port must be/],
       [['add', 'desk:localhost:22'], /no peer and no ticket is called "desk"/],
       [['remove', '22'], /there is no rule localhost:22/],
       [['add', '--allow-reverse', 'desk:22'], /neither an address nor the name of a peer or a ticket/],
-      [['remove', '--allow-reverse', '*:22'], /there is no rule --allow-reverse \*:22; see rule list/],
-      [['list', '--allow-reverse', '22'], /rule takes list, or add or remove/],
+      [
+        ['remove', '--allow-reverse', '*:22'],
+        /there is no rule --allow-reverse \*:22; rule list shows all rules/,
+      ],
+      [['list', '--allow-reverse', '22'], /rule list takes no rules/],
     ] as const) {
       const { code, bench } = await ask('rule', ...args);
       assert.equal(code, 2);

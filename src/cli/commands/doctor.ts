@@ -17,6 +17,7 @@ import {
   ticketFile,
 } from '../options/common_options.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';
+import { readValue } from '../options/named_value.js';
 import { type NetworkProxyFlags, networkProxyOf } from '../options/proxies.js';
 import { type Remote, remoteOf } from '../options/remote.js';
 import { humanDuration, refusalText } from '../output/human.js';
@@ -76,7 +77,7 @@ async function runDoctor(
 ): Promise<ExitCode> {
   const asked = first !== undefined || flags.ticketFile !== undefined;
   const named = asked ? await remoteOf(context.io, first, second, flags) : undefined;
-  const target = named?.target === undefined ? undefined : parseTarget(named.target);
+  const target = named?.target === undefined ? undefined : readValue('PORT', named.target, parseTarget);
   const lifetime = new Lifetime(context.io);
   context.onOutputLost(() => lifetime.stop());
   try {

@@ -3,7 +3,8 @@ import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isPath } from '../../rules/endpoint.js';
 import { parseDynamicSpec, parseLocalSpec } from '../../rules/forward_spec.js';
-import { portOf, portsOf } from '../options/flags.js';
+import { metricsOf, portOf, portsOf } from '../options/flags.js';
+import { readValue } from '../options/named_value.js';
 
 /**
  * Returns the ports on which a command listens; for a range, the lowest.
@@ -19,11 +20,11 @@ export function listenedPorts(flags: Readonly<Record<string, unknown>>): number[
   };
   return [
     ...ports('local', (text) => {
-      const { bind } = parseLocalSpec(text);
+      const { bind } = readValue('-L', text, parseLocalSpec);
       return isPath(bind) ? 0 : bind.port;
     }),
-    ...ports('dynamic', (text) => parseDynamicSpec(text).port),
-    ...ports('metrics', (text) => parseDynamicSpec(text).port),
+    ...ports('dynamic', (text) => readValue('-D', text, parseDynamicSpec).port),
+    ...ports('metrics', (text) => metricsOf({ metrics: text })?.port ?? 0),
     ...ports('localPort', (text) => portOf(text, '-p')),
     ...ports('port', (text) => portOf(text, '--port')),
     ...ports('tcpPort', (text) => portOf(text, '--tcp-port')),

@@ -48,7 +48,7 @@ export function placeOf({ listen }: Pick<RunningForward, 'listen'>): string {
   return listen.startsWith(loopback) ? listen.slice(loopback.length) : listen;
 }
 
-/** `-L 8080:localhost:80`, which `forward rm` accepts. */
+/** `-L 8080:localhost:80`, which `forward remove` accepts. */
 export function printForward(forward: RunningForward): string {
   const { kind, target } = forward;
   const place = placeOf(forward);
@@ -80,7 +80,7 @@ export interface ForwardFilter {
 }
 
 /**
- * Parses an argument of `forward rm`: a whole forward, or only where it listens.
+ * Parses an argument of `forward remove`: a whole forward, or only where it listens.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */

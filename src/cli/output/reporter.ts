@@ -1,6 +1,8 @@
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { type Logger, type LogLevel, Repeats } from '../../core/logger.js';
+import { withoutLongTickets } from '../../core/secret_text.js';
+import { systemReason } from '../../core/system_error.js';
 import type { MaybeTerminal, Output } from '../process/output_stream.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
@@ -121,7 +123,7 @@ export class Reporter {
   /** Prints an error in one line, even with `--quiet`; with its stack from `-vv` on. */
   error(error: unknown): void {
     const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
-    const message = error instanceof Error ? error.message : String(error);
+    const message = withoutLongTickets(messageOf(error));
     const returnCode = TunnelError.is(error) ? error.returnCode : undefined;
     const isWritten = this.#json({
       ...{ event: 'error', code, message },
@@ -131,7 +133,8 @@ export class Reporter {
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      for (const text of (cause.stack ?? cause.message).split('\n')) this.#line(printable(text));
+      for (const text of withoutLongTickets(cause.stack ?? cause.message).split('\n'))
+        this.#line(printable(text));
     }
   }
 
@@ -215,6 +218,14 @@ export class Reporter {
     this.#eventFailure = undefined;
     this.#dropped = 0;
   }
+}
+
+/** The message of an error. For an error of the system, our words for it. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const reason = TunnelError.is(error) ? error.message : systemReason(error);
+  const isPlaced = reason !== error.message && 'path' in error && typeof error.path === 'string';
+  return isPlaced ? `${error.path}: ${reason}` : reason;
 }
 
 /**
