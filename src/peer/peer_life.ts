@@ -32,7 +32,7 @@ export interface PeerName {
   readonly publicKey: string;
 }
 
-/** What both kinds of peer tell their owner. */
+/** What both kinds of peer report to their owner. */
 export interface PeerEvents {
   onCode(code: ReturnCode, detail?: string): void;
   onStatus(status: 'online' | 'offline', path: Path): void;
@@ -45,7 +45,7 @@ export interface PeerEvents {
   onOpen(request: OpenRequest): void;
 }
 
-/** Joined; the friend or this end had gone by then; or why there is no channel. */
+/** `joined`; `absent` when the friend or this end was gone by then; or why there is no channel. */
 export type Joined = 'joined' | 'absent' | TunnelError;
 
 /**
@@ -242,7 +242,7 @@ export abstract class PeerLife {
     if (patienceMs > 0) {
       // Open streams wait. New ones are not requested while nobody can answer.
       this.#show(undefined);
-      // First silent and then offline: still one wait.
+      // Silent first and then offline: still one wait.
       if (!this.#patience.isSet) this.#patience.set(patienceMs, () => this.#giveUp());
     } else {
       this.#giveUp();
@@ -257,7 +257,7 @@ export abstract class PeerLife {
     if (current !== undefined && this.#current === current) this.#show(current);
   }
 
-  /** The peer stayed away for as long as streams may wait. Their sockets are not kept open forever. */
+  /** The peer stayed away for as long as streams may wait, so their sockets are closed. */
   #giveUp(): void {
     const { patienceMs } = this.context;
     const waited = patienceMs > 0 ? ` for ${patienceMs / 1000} s` : '';
@@ -299,7 +299,7 @@ export abstract class PeerLife {
     if (online) this.#askRoundTrip();
   }
 
-  /** Measures the current path, and reports the answer when it comes. */
+  /** Measures the round trip over the current path, and reports it when the answer arrives. */
   #askRoundTrip(): void {
     const events = this.#events;
     const current = this.#current;
@@ -322,12 +322,12 @@ export function newOffer({ randomBytes }: Pick<PeerContext, 'randomBytes'>): Han
   return ourOffer(newId(randomBytes(16)));
 }
 
-/** The node was closed, or has reported its death itself: nothing to say and nothing to retry. */
+/** The node was closed, or has reported its death itself: there is nothing to report or to retry. */
 export function isNodeGone(error: TunnelError): boolean {
   return error.code === 'ERR_CLOSED' || error.code === 'ERR_WORKER_DIED';
 }
 
-/** Returns what was rejected on purpose. Anything else is a fault, and thrown again. */
+/** Returns the error if it is an intended rejection; rethrows anything else as a fault. */
 function tunnelErrorOf(error: unknown): TunnelError {
   if (TunnelError.is(error)) return error;
   throw error;

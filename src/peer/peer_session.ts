@@ -10,7 +10,7 @@ import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, channelTag } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 
-/** What a peer uses of its Tox node. */
+/** The part of its Tox node that a peer uses. */
 export interface PeerNode {
   readonly worker: Pick<ToxNode['worker'], 'sendHandshake'>;
   openChannel(...args: Parameters<ToxNode['openChannel']>): Promise<PeerChannel>;
@@ -42,11 +42,11 @@ export interface PeerSessionOptions {
   readonly onEnd: (session: PeerSession, end: SessionEnd) => void;
 }
 
-/** How often to look whether the last frames have arrived. */
+/** How often to check whether the last frames have arrived. */
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
 const DRAIN_TIMEOUT_MS = 1_000;
-/** How long a channel outlives the peer's BYE: the peer waits for its acknowledgement. */
+/** How long a channel outlives the peer's BYE, because the peer waits for its acknowledgement. */
 const LINGER_MS = 250;
 
 /** One session with a peer, with its channel and its timers, from the handshake to the end. */
@@ -145,7 +145,7 @@ export class PeerSession implements ChannelHandlers {
     this.#tickLater();
   }
 
-  /** Ends without BYE: the peer is gone, or another process. */
+  /** Ends without BYE, because the peer is gone or another process has replaced it. */
   abandon(reason: Reason): void {
     if (this.#ended) return;
     this.#stop();
@@ -154,9 +154,9 @@ export class PeerSession implements ChannelHandlers {
   }
 
   /**
-   * Sends BYE, waits a moment for the last frames to arrive, and closes the channel. A frozen
-   * session ends without BYE, as the peer would not receive it. After the worker's death there is
-   * nothing to wait for. Never rejects.
+   * Sends BYE, waits a moment for the last frames to arrive, and closes the channel. A frozen session ends
+   * without BYE, because the peer would not receive it. After the worker's death there is nothing to wait
+   * for. Never rejects.
    */
   async close(reason: Reason, text = ''): Promise<void> {
     if (this.#frozen) this.abandon(reason);

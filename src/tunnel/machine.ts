@@ -4,7 +4,7 @@ import { systemTimers, type Timers } from '../core/clock.js';
 import { type DescriptorBudget, processDescriptors } from '../core/descriptors.js';
 import type { Connect, CreateServer } from '../forward/tcp_socket.js';
 
-/** What tunnels and nodes get from the machine that they run on. Simulations bring their own. */
+/** What tunnels and nodes use of the machine that they run on. Simulations provide their own. */
 export interface Machine {
   readonly timers: Timers;
   /** The time of day: milliseconds since 1970. */

@@ -17,7 +17,7 @@ export const PLAIN_TARGET = { kind: 'tcp', host: 'h', port: 1 } as const;
 
 export const VERSIONS = { lowest: 1, highest: 1 };
 
-/** A session UUID of which all bytes are equal. */
+/** A session UUID whose bytes are all equal. */
 export function uuid(byte: number): Uint8Array {
   return new Uint8Array(16).fill(byte);
 }

@@ -349,7 +349,7 @@ test('a connection from an address that the machine has lost reads as hung up; o
   assert.deepEqual([...into], [0xff, 0xff]);
 });
 
-/** A SOCKS5 proxy that sends "hello" for every target, right with its answer. */
+/** A SOCKS5 proxy that sends "hello" for every target, together with its answer. */
 async function proxyThatLeads(context: TestContext, password = 'p') {
   const asked: string[] = [];
   const server = createServer((socket) => {

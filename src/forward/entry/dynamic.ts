@@ -100,7 +100,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       if (this.#descriptors.note(error)) return;
       this.#logger.log('warn', `${printHostPort(this.#bind)}: cannot accept a connection`, { error });
     });
-    const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
+    const remedy = this.#authorize === undefined ? '; require a password with --socks-user' : '';
     warnWhenPublic(local, this.#logger, remedy);
     return local;
   }
@@ -110,7 +110,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more clients, and resets those that have no stream yet. Open connections go on. */
+  /** Accepts no more clients, and resets those that have no stream yet. Open connections continue. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -29,7 +29,7 @@ export interface LocalForwardOptions extends StreamGateOptions {
   readonly createServer?: CreateServer | undefined;
 }
 
-/** A connection that the far end did not open. Its client has seen a reset, or an answer of the proxy. */
+/** A connection that the far end did not open. Its client has seen a reset, or an answer from the proxy. */
 export interface RefusedConnection {
   readonly target: Endpoint;
   readonly reason: Reason;
@@ -37,7 +37,7 @@ export interface RefusedConnection {
   readonly text: string;
 }
 
-/** Events of a forward that takes its target from the user. */
+/** Events of a forward whose target the user names. */
 export interface LocalForwardEvents {
   /** @param local where the forward listens, with the port that the system chose for port 0 */
   listening: [local: Endpoint];
@@ -127,7 +127,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more connections, and resets those that wait for a session. Open connections go on. */
+  /** Accepts no more connections, and resets those that wait for a session. Open connections continue. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';

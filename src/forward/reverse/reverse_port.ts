@@ -34,7 +34,7 @@ export interface ReversePortOptions {
 
 /**
  * One port that listens for a peer. Each connection to it becomes an `accepted` stream in the session that
- * asked for the port. Open connections outlive the port and end with the session.
+ * requested the port. Open connections outlive the port and end with the session.
  */
 export class ReversePort {
   readonly #options: ReversePortOptions;

@@ -70,7 +70,7 @@ export interface NetworkPlan {
   readonly descriptors?: DescriptorShare | undefined;
 }
 
-/** What the worker asks of the network besides toxcore's calls: Node's sockets, or a simulation. */
+/** What the worker needs from the network besides toxcore's calls: Node's sockets, or a simulation. */
 export interface WorkerNetwork extends Network {
   /** 0 without UDP. */
   readonly udpPort: number;
@@ -100,8 +100,7 @@ export interface NetworkStats {
 }
 
 /**
- * Reports that toxcore has something to do. Called from the event loop, never from within a call to the
- * network.
+ * Told when toxcore has something to do. Called from the event loop, never from within a call to the network.
  */
 export interface NetworkWake {
   /** Datagrams wait. Not called again until all of them have been fetched. */
