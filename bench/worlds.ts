@@ -1,10 +1,11 @@
 // Simulates whole Tox networks from seeds. Run: npx tsx bench/worlds.ts --help
 import { fork } from 'node:child_process';
+import { register } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeFault, PLAN_KINDS, type Plan, type PlanKind, planOf } from '../test/world/plan.js';
-import { shrink } from '../test/world/shrink.js';
-import { type Outcome, runWorld } from '../test/world/world.js';
+import { PLANTS } from '../test/world/plants.js';
+import type { Outcome } from '../test/world/world.js';
 import { quantile } from './quantiles.js';
 
 const HELP = `Simulate whole Tox networks on virtual time: nodes, NATs, a listener, connectors, streams, faults.
@@ -19,6 +20,7 @@ Every world comes from its seed alone. Invariants are checked all the time (docs
   --seed N     this seed only
   --kind KIND  which plans (default any): ${PLAN_KINDS.join(', ')}
   --jobs N     processes (default 2)
+  --plant NAME plant a fault in the product first: ${Object.keys(PLANTS).join(', ')}
   --log        print each world, or with --seed everything that happened
   --shrink     shrink what fails
 `;
@@ -65,11 +67,22 @@ const { values } = parseArgs({
     kind: { type: 'string', default: 'any' },
     jobs: { type: 'string', default: '2' },
     step: { type: 'string', default: '1' },
+    plant: { type: 'string' },
     log: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
+if (values.plant !== undefined) {
+  const plant = PLANTS[values.plant];
+  if (plant === undefined)
+    throw new Error(`--plant ${values.plant}: choose one of ${Object.keys(PLANTS).join(', ')}`);
+  register(new URL('../test/world/plant_loader.ts', import.meta.url), { data: plant });
+}
+// Only now: the product's modules are loaded with the planted fault.
+const { runWorld } = await import('../test/world/world.js');
+const { shrink } = await import('../test/world/shrink.js');
+
 const kind = PLAN_KINDS.find((name) => name === values.kind);
 const first = Number(values.seed ?? values.from);
 const last = first + (values.seed === undefined ? Number(values.worlds) : 1);
@@ -93,6 +106,7 @@ async function runJobs(jobs: number, done: (row: Row) => void): Promise<void> {
       values.kind,
       '--step',
       String(jobs),
+      ...(values.plant === undefined ? [] : ['--plant', values.plant]),
     ];
     const child = fork(fileURLToPath(import.meta.url), args, { execArgv: process.execArgv });
     child.on('message', (row) => done(row as Row)); // our own program sends rows only

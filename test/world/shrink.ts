@@ -27,7 +27,7 @@ function* smaller(plan: Plan): Generator<Plan> {
     if (fewer > 0 && fewer < nodes) yield { ...plan, nodes: fewer };
   for (const [index, { sharesWith: _, ...place }] of ends.entries()) {
     for (const [name, value] of Object.entries(PLAIN)) {
-      if (place[name as keyof PlaceShape] === value) continue; // Object.entries loses the type of names
+      if (JSON.stringify(place) === JSON.stringify({ ...place, [name]: value })) continue;
       yield { ...plan, ends: ends.with(index, { ...place, [name]: value }) };
     }
   }

@@ -19,7 +19,7 @@ import {
 import { SimProcess } from './process.js';
 
 /** How long streams wait for a peer in these worlds. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 20_000;
 /** How long an end may believe in a peer that is dead. Source: FRIEND_CONNECTION_TIMEOUT, toxcore, and some seconds. */
 const DEAD_PEER_MS = 40_000;
 /** Once the network permits, every connector is back within this time. */
