@@ -36,7 +36,7 @@ export class Exchange {
   /** What must never happen. */
   fault: string | undefined;
   overAtMs = 0;
-  /** The longest time between two arrivals, while bytes were on their way. */
+  /** The longest time between two arrivals. */
   longestSilenceMs = 0;
   #heardAtMs: number;
   readonly #socket: SimSocket;
@@ -93,8 +93,10 @@ export class Exchange {
     const { id } = this.shape;
     const expected = piece(id, this.receivedBytes, chunk.length);
     if (!expected.equals(chunk)) this.fault ??= `exchange ${id}: a wrong byte after ${this.receivedBytes}`;
+    // The first answer may have waited for the session.
+    if (this.receivedBytes > 0)
+      this.longestSilenceMs = Math.max(this.longestSilenceMs, this.#nowMs() - this.#heardAtMs);
     this.receivedBytes += chunk.length;
-    this.longestSilenceMs = Math.max(this.longestSilenceMs, this.#nowMs() - this.#heardAtMs);
     this.#heardAtMs = this.#nowMs();
     if (this.receivedBytes > this.#sentBytes) this.fault ??= `exchange ${id}: more bytes than were sent`;
   }

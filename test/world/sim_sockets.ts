@@ -11,7 +11,8 @@ import {
   type SocketType,
   type WorkerNetwork,
 } from '../../src/worker/net/network.js';
-import { type Address, type Host, readAddress, type TcpEnd, writeAddress } from './net.js';
+import { type Address, type Host, readAddress, writeAddress } from './net.js';
+import type { TcpEnd } from './tcp.js';
 
 /** Datagrams that wait for toxcore; further ones are dropped. */
 const MAX_DATAGRAMS = 4096;
