@@ -19,6 +19,7 @@ Every world comes from its seed alone. Invariants are checked all the time (docs
   --from N     the first seed (default 1)
   --seed N     this seed only
   --kind KIND  which plans (default any): ${PLAN_KINDS.join(', ')}
+  --visits N   instead: this many short visitors in a row; with --nodes N, --leaves killed|politely, --no-udp
   --jobs N     processes (default 2)
   --plant NAME plant a fault in the product first: ${Object.keys(PLANTS).join(', ')}
   --log        print each world, or with --seed everything that happened
@@ -68,6 +69,10 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '2' },
     step: { type: 'string', default: '1' },
     plant: { type: 'string' },
+    visits: { type: 'string' },
+    nodes: { type: 'string', default: '1' },
+    leaves: { type: 'string', default: 'killed' },
+    'no-udp': { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
     shrink: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -81,6 +86,7 @@ if (values.plant !== undefined) {
 }
 // Only now: the product's modules are loaded with the planted fault.
 const { runWorld } = await import('../test/world/world.js');
+const { runVisitors } = await import('../test/world/visitors.js');
 const { shrink } = await import('../test/world/shrink.js');
 
 const kind = PLAN_KINDS.find((name) => name === values.kind);
@@ -115,7 +121,26 @@ async function runJobs(jobs: number, done: (row: Row) => void): Promise<void> {
   await Promise.all(children);
 }
 
+async function visit(visits: number): Promise<number> {
+  const leaves = values.leaves === 'politely' ? 'politely' : 'killed';
+  const udp = !values['no-udp'];
+  const nodes = Number(values.nodes);
+  const outcome = await runVisitors({ seed: first, nodes, visits, leaves, udp });
+  const { onlineMs, longestSilenceMs, datagramsPerSecond, peers, broken } = outcome;
+  const [p50, p99, max] = [0.5, 0.99, 1].map((part) => Math.round(quantile(onlineMs, part)));
+  const late = onlineMs.filter((ms) => ms > 3_000).length;
+  say(
+    `${visits} visitors (${leaves}, ${udp ? 'UDP' : 'relays only'}) on ${nodes} nodes: in after p50 ${p50}, p99 ${p99}, worst ${max} ms; ${late} later than 3 s`,
+  );
+  say(
+    `  longest silence of another stream ${Math.round(longestSilenceMs)} ms; ${datagramsPerSecond.map(Math.round).join(' -> ')} datagrams/s; ${peers} friends at the listener`,
+  );
+  for (const line of broken) say(`  ${line}`);
+  return broken.length === 0 && late === 0 ? 0 : 1;
+}
+
 async function main(planKind: PlanKind): Promise<number> {
+  if (values.visits !== undefined) return await visit(Number(values.visits));
   if (values.seed !== undefined) {
     const outcome = await runWorld(planOf(first, planKind));
     if (values.log) printOutcome(outcome);
@@ -151,6 +176,7 @@ async function main(planKind: PlanKind): Promise<number> {
   say(
     `${worlds} worlds, ${failed} failed; ${Math.round(virtualMs / 3_600_000)} virtual hours in ${Math.round((performance.now() - begun) / 1000)} s`,
   );
+  say(`longest silence of a stream in use: ${Math.round(silenceMs)} ms`);
   say(
     `connectors back after the last fault: p50 ${p50}, p99 ${p99}, worst ${max} ms (${recoveries.length} of them)`,
   );

@@ -57,7 +57,7 @@ export const PLAN_KINDS = ['any', 'killed', 'stopped', 'nodes'] as const;
 export type PlanKind = (typeof PLAN_KINDS)[number];
 
 /** A public place with a good line. */
-const GOOD: PlaceShape = {
+export const GOOD: PlaceShape = {
   nat: 'none',
   natTimeoutMs: 60_000,
   hairpin: false,
