@@ -108,7 +108,7 @@ async function measure(count: number, targetPort: number): Promise<Row> {
   const folder = new TempFolder();
   let connectors: Connectors | undefined;
   try {
-    const words = ['--state', folder.path, '--max-peers', String(Math.min(64, count))];
+    const words = ['--state', folder.path, '--max-peers', String(Math.max(64, count))];
     const listen = async () => await network.listen([String(targetPort)], ...words);
     const { listener, ticket } = await listen();
     await pause(3_000);

@@ -18,6 +18,8 @@ export interface WorkerLinkOptions {
   /** Log lines of this level and rarer ones arrive as events. Default 'info'. */
   readonly logLevel?: LogLevel;
   readonly timers?: Timers;
+  /** Channels that may be open at once. Default 1. */
+  readonly channels?: number;
   /** The program of the thread. Default: the worker in its place. */
   readonly entry?: URL;
   /** The wasm, where it is not in its place. */
@@ -70,7 +72,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     this.#timers = options.timers ?? systemTimers;
     const api = new MessageChannel();
     const events = new MessageChannel();
-    const shared = allocateShared();
+    const shared = allocateShared(options.channels === undefined ? {} : { channels: options.channels });
     const boot: WorkerBoot = {
       api: api.port2,
       events: events.port2,

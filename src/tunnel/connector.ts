@@ -122,7 +122,7 @@ export class Connector extends Tunnel {
   static async start(options: ConnectOptions): Promise<Connector> {
     const checked = connectOptions(options, 'connect()');
     const ports = checked.identity === undefined ? ANY_PORT : undefined;
-    const connector = await Tunnel.startWith(checked, ports, (node) => new Connector(node, checked));
+    const connector = await Tunnel.startWith(checked, ports, 1, (node) => new Connector(node, checked));
     // Later, so that the caller can listen to the events first.
     setImmediate(() => void connector.#addFriend());
     return connector;

@@ -4,6 +4,7 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
+import { limitsOf } from '../core/peer_limits.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { ReverseServer } from '../forward/reverse/reverse_server.js';
 import { addCounts } from '../forward/serve_log.js';
@@ -75,7 +76,8 @@ export class Listener extends Tunnel {
   static async start(options: ListenOptions): Promise<Listener> {
     const checked = listenOptions(options, 'listen()');
     const service = serviceOf(checked);
-    return await Tunnel.startWith(checked, undefined, (node) => new Listener(node, checked, service));
+    const { maxPeers } = limitsOf(checked.limits);
+    return await Tunnel.startWith(checked, undefined, maxPeers, (node) => new Listener(node, checked, service));
   }
 
   /** The ticket that lets connectors in. It is a secret: give it only to people you invite. */

@@ -159,10 +159,12 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
    * worker stays behind.
    *
    * @param ports UDP ports when the options name none. Default: 33445 to 33545, then any
+   * @param channels peers that may be connected at once
    */
   protected static async startWith<Made>(
     options: CheckedTunnelOptions,
     ports: Ports | undefined,
+    channels: number,
     make: (node: ToxNode) => Made,
   ): Promise<Made> {
     throwIfAborted(options.signal);
@@ -179,6 +181,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],
+      channels,
       timers: systemTimers,
       logger: options.logger ?? silentLogger,
       files: options.files,
