@@ -50,6 +50,7 @@ export class Listener extends Tunnel {
     this.#places = new FriendPlaces({
       node,
       logger: this.logger,
+      nowMs: () => this.timers.nowMs(),
       mayStay: (grant, publicKey) => this.access.holds(grant, publicKey),
       maxPeers: this.limits.maxPeers,
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { requestMessage } from '../../src/access/proof.js';
-import { MAX_PEERS } from '../../src/core/limits.js';
 import { RequestGate } from '../../src/worker/request_gate.js';
 
 const LISTENER = new Uint8Array(32).fill(0x11);
@@ -69,10 +68,10 @@ test('a ticket holder that floods delays only newcomers with that ticket, and on
   gate.admit(policy.admission, 0);
   const by = (which: Uint8Array, n: number, nowMs: number) =>
     ask(keyOf(n), requestMessage(which, { connector: keyOf(n), listener: LISTENER }), nowMs);
-  const passed = Array.from({ length: 1_000 }, (_, i) => by(secret, i, 0)).filter(
+  const passed = Array.from({ length: 3_000 }, (_, i) => by(secret, i, 0)).filter(
     (answer) => answer !== undefined,
   );
-  assert.ok(passed.length <= MAX_PEERS, `${passed.length} were looked at`);
+  assert.ok(passed.length <= 1024, `${passed.length} were looked at`);
   assert.equal(by(secret, 5_000, 0), undefined);
   gate.admit(policy.admission, 0);
   assert.equal(by(secret, 5_000, 0), undefined, 'a change of tickets refills nothing');
