@@ -61,6 +61,30 @@ test('10,000 requests from strangers in one second are dropped, and no honest pe
   assert.deepEqual(dropped, [1, 10_000]);
 });
 
+test('the copies of a request cost its ticket nothing, so a thousand peers may come back at once', () => {
+  const { policy, gate, ask, dropped } = bench();
+  const secret = policy.secretOf() ?? LISTENER;
+  gate.admit(policy.admission, 0);
+  const by = (n: number, nowMs: number) =>
+    ask(keyOf(n), requestMessage(secret, { connector: keyOf(n), listener: LISTENER }), nowMs);
+  let passed = 0;
+  for (let copy = 0; copy < 8; copy++) {
+    for (let n = 0; n < 1_000; n++) if (by(n, copy * 150) !== undefined) passed++;
+  }
+  assert.equal(passed, 8_000);
+  assert.deepEqual(dropped, []);
+});
+
+test('the same request over and over again uses up its allowance like others', () => {
+  const { policy, gate, ask } = bench();
+  const secret = policy.secretOf() ?? LISTENER;
+  gate.admit(policy.admission, 0);
+  const message = requestMessage(secret, { connector: keyOf(1), listener: LISTENER });
+  let passed = 0;
+  for (let n = 0; n < 20_000; n++) if (ask(keyOf(1), message, 0) !== undefined) passed++;
+  assert.equal(passed, 8 * 1_024);
+});
+
 test('a ticket holder that floods delays only newcomers with that ticket, and only during the flood', () => {
   const { policy, gate, ask } = bench();
   const secret = policy.secretOf() ?? LISTENER;
