@@ -8,7 +8,9 @@ import { LOOPBACK_HOST } from '../../test/support/loopback.js';
 const [library = '', bootstrap = '', ticket = '', count = '0', targetPort = '0', pauseMs = '0'] =
   process.argv.slice(2);
 // The module is built from src/index.ts, or is that file.
-const { connect, parseBootstrapLine, parseLocalSpec, parseTicket } = (await import(library)) as typeof Library;
+const { connect, parseBootstrapLine, parseLocalSpec, parseTicket } = (await import(
+  library
+)) as typeof Library;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const node = parseBootstrapLine(bootstrap);
@@ -22,7 +24,9 @@ for (let index = 0; index < Number(count); index++) {
   });
   tunnel.on('peer', ({ status, roundTripMs }) => {
     if (roundTripMs !== undefined) return;
-    say(`${status === 'online' ? 'up' : 'down'} ${index} ${Math.round(performance.timeOrigin + performance.now())}`);
+    say(
+      `${status === 'online' ? 'up' : 'down'} ${index} ${Math.round(performance.timeOrigin + performance.now())}`,
+    );
   });
   tunnel.on('error', (error) => say(`error ${index} ${error.message}`));
   if (index === 0 && targetPort !== '0') {

@@ -151,7 +151,8 @@ export class MainRings {
     const ringHasRoom = this.#ends.writer.takeRoom();
     const waiting = [...this.#refused];
     // Whoever heard first last time may have filled the ring, and is the first in line again.
-    const skipped = ringHasRoom && waiting.length > 1 && waiting[0] === this.#heardFirst ? waiting.shift() : undefined;
+    const skipped =
+      ringHasRoom && waiting.length > 1 && waiting[0] === this.#heardFirst ? waiting.shift() : undefined;
     if (skipped !== undefined) waiting.push(skipped);
     if (ringHasRoom) this.#heardFirst = waiting[0];
     for (const channel of waiting) {

@@ -51,9 +51,7 @@ export class RingChannel {
   reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
     if (this.isGone) return undefined;
     const { writer } = this.#ends;
-    const offset = this.#gauge.fits(bytes, urgent)
-      ? writer.reserve(RECORD_HEADER_BYTES + bytes)
-      : undefined;
+    const offset = this.#gauge.fits(bytes, urgent) ? writer.reserve(RECORD_HEADER_BYTES + bytes) : undefined;
     if (offset === undefined) {
       this.#refused.add(this);
       return undefined;

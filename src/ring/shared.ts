@@ -1,6 +1,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { RING_BYTES } from '../core/limits.js';
+import { DEFAULT_PEERS, RING_BYTES } from '../core/limits.js';
 import { backlogBytes } from './backlog.js';
+import type { BellPort } from './doorbell.js';
 import { allocateRing } from './ring.js';
 import { WAKE_BYTES } from './wake_words.js';
 
@@ -15,7 +16,7 @@ export interface SharedMemory {
   /** Wake-up flags of the outbound ring, then of the inbound ring. */
   readonly wake: SharedArrayBuffer;
   /** This thread's end of the doorbell. */
-  readonly bell: MessagePort;
+  readonly bell: BellPort;
 }
 
 /** Memory for both threads; see {@link allocateShared}. */
@@ -29,7 +30,7 @@ export interface SharedPair {
 }
 
 export interface SharedSizes {
-  /** Channels that may be open at once, 1 to 65,536. Each takes 16 bytes. Default 1. */
+  /** Channels that may be open at once, 1 to 65,536. Each takes 16 bytes. Default {@link DEFAULT_PEERS}. */
   readonly channels?: number;
   /** Of each ring, a power of two from 64 to 2^30. Default {@link RING_BYTES}. */
   readonly capacityBytes?: number;
@@ -39,7 +40,10 @@ export interface SharedSizes {
  * Allocates the memory between the main thread and one worker:
  * `new Worker(url, { workerData: pair.worker, transferList: [...pair.transferList] })`.
  */
-export function allocateShared({ channels = 1, capacityBytes = RING_BYTES }: SharedSizes = {}): SharedPair {
+export function allocateShared({
+  channels = DEFAULT_PEERS,
+  capacityBytes = RING_BYTES,
+}: SharedSizes = {}): SharedPair {
   // Channel ids have 24 bits: with more slots, an id would soon come again.
   if (!(Number.isInteger(channels) && channels >= 1 && channels <= 2 ** 16)) {
     throw new RangeError(`${channels} channels are not 1 to 2^16`);

@@ -21,10 +21,10 @@ const COPIES_MS = 2_000;
 const REPORT_MS = 10_000;
 
 /**
- * Lets through the friend requests that the listener admits. Each kind has its own allowance: a
- * stranger without a ticket gets nothing through, however many requests it sends, and takes nothing
- * from ticket holders, and costs a look into a few tables. Only keys whose requests have just passed take memory, and
- * the allowances bound them.
+ * Lets through the friend requests that the listener admits. Each kind has its own allowance: a stranger
+ * without a ticket gets nothing through, however many requests it sends, and takes nothing from ticket
+ * holders. A request costs a few table lookups. Only keys whose requests have just passed take memory, and
+ * the allowances bound their number.
  */
 export class RequestGate {
   readonly #onDropped: (count: number) => void;

@@ -89,14 +89,23 @@ test('a listener has 66 friends online in the memory it starts with, and all are
       crowd.addPeer();
       crowd.run(() => false, STEP_MS);
     }
-    assert.ok(crowd.run(() => crowd.online.size === PEERS, 30_000), `${crowd.online.size} are online`);
+    assert.ok(
+      crowd.run(() => crowd.online.size === PEERS, 30_000),
+      `${crowd.online.size} are online`,
+    );
     assert.equal(crowd.listener.module.memoryBytes(), startBytes);
 
     crowd.kill(crowd.listener);
-    assert.ok(crowd.run(() => crowd.online.size === 0, 5_000), 'all see that it has left');
+    assert.ok(
+      crowd.run(() => crowd.online.size === 0, 5_000),
+      'all see that it has left',
+    );
     crowd.newListener();
     const begunMs = crowd.world.sim.nowMs;
-    assert.ok(crowd.run(() => crowd.online.size === PEERS, 60_000), `${crowd.online.size} are back`);
+    assert.ok(
+      crowd.run(() => crowd.online.size === PEERS, 60_000),
+      `${crowd.online.size} are back`,
+    );
     const tookMs = crowd.world.sim.nowMs - begunMs;
     // Virtual time: one lost turn of a request costs 30 s.
     assert.ok(tookMs < 20_000, `${tookMs} ms`);
