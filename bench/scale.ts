@@ -120,7 +120,6 @@ async function measure(count: number, targetPort: number): Promise<Row> {
     const { listener, ticket } = await listen();
     await pause(3_000);
     const pidOf = ({ child }: CliProcess): number => child.pid ?? 0;
-    const alone = await idle([pidOf(listener)], 5_000);
     const begunMs = now();
     connectors = await Connectors.start(network, ticket, count, targetPort);
     const all = connectors;
@@ -161,9 +160,7 @@ async function measure(count: number, targetPort: number): Promise<Row> {
       online: stayed,
       'all online s': first.s,
       'listener CPU %': theirs.cpu,
-      'CPU % per peer': (theirs.cpu - alone.cpu) / count,
       'listener RSS MiB': theirs.rss,
-      'RSS KiB per peer': ((theirs.rss - alone.rss) * 1024) / count,
       'node CPU %': node.cpu,
       'connector CPU %': others.cpu / count,
       'connector RSS MiB': others.rss / count,
@@ -218,7 +215,15 @@ async function main(): Promise<void> {
   const machine = `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Linux ${release()}`;
   try {
     for (const count of counts) {
-      rows.push(await measure(count, target.port));
+      const before = rows.at(-1);
+      const row = await measure(count, target.port);
+      rows.push(row);
+      if (before !== undefined) {
+        const growth = (head: string): number =>
+          (Number(row[head]) - Number(before[head])) / (count - Number(before['peers']));
+        row['CPU % per further peer'] = growth('listener CPU %');
+        row['RSS KiB per further peer'] = growth('listener RSS MiB') * 1024;
+      }
       if (values.json !== undefined)
         writeFileSync(
           values.json,
@@ -227,7 +232,7 @@ async function main(): Promise<void> {
     }
   } finally {
     await target.stop();
-    const heads = Object.keys(rows[0] ?? {});
+    const heads = Object.keys(rows.at(-1) ?? {});
     process.stdout.write(`${machine}\n\n`);
     process.stdout.write(
       table(
