@@ -166,7 +166,7 @@ export class ChannelSet implements WorkerRingsHandlers {
     if (row.error !== undefined) {
       this.close(row.id);
       this.#parts.failed(row.id, row.error);
-    } else if (!row.isReady) {
+    } else {
       this.#waiting.set(row, dueMs);
     }
   }
