@@ -1,6 +1,5 @@
 import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { TunnelError } from '../core/errors.js';
-import type { Logger } from '../core/logger.js';
 import type { Path } from '../core/tox_network.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { upperHex } from '../network/tox_id.js';
@@ -14,7 +13,7 @@ const IDLE_FRIEND_MS = 10 * 60_000;
 
 /** Requests that wait for a place, or for their turn. A connector repeats a request that is dropped. */
 const MAX_WAITING_REQUESTS = 256;
-/** How often at most the log says that all places are taken. */
+/** How often at most the owner hears that all places are taken. */
 const SAY_FULL_MS = 10 * 60_000;
 
 interface Request {
@@ -41,8 +40,9 @@ export interface FriendPlacesOptions {
   readonly node: Pick<ToxNode, 'removeFriend' | 'friendPath'> & {
     readonly worker: Pick<ToxNode['worker'], 'acceptFriend'>;
   };
-  readonly logger: Logger;
   nowMs(): number;
+  /** A request waits because all places are taken. Called once in ten minutes at most. */
+  readonly onFull: (message: string) => void;
   /** Whether a grant is still in force. @param publicKey 64 hexadecimal digits */
   readonly mayStay: (grant: Grant, publicKey: string) => boolean;
   /** Maximum number of friends. */
@@ -60,7 +60,7 @@ export class FriendPlaces {
   /** Requests that wait for a place, by the digits of the public key, oldest first. */
   readonly #requests = new Map<string, Request>();
   #seating = false;
-  /** When the log last said that all places are taken. */
+  /** When the owner last heard that all places are taken. */
   #saidFullMs = Number.NEGATIVE_INFINITY;
   /** The request being accepted now, and whether its peer has been cut off since. */
   #accepting: { readonly name: string; isCut: boolean } | undefined;
@@ -211,13 +211,14 @@ export class FriendPlaces {
 
   /** Clearly, but rarely: at a full listener places may change hands all the time. */
   #sayFull(): void {
-    const { maxPeers, logger, nowMs } = this.#options;
+    const { maxPeers, onFull, nowMs } = this.#options;
     const atMs = nowMs();
     if (atMs - this.#saidFullMs < SAY_FULL_MS) return;
     this.#saidFullMs = atMs;
     const places = maxPeers === 1 ? 'the only place is' : `all ${maxPeers} places are`;
-    const text = `${places} taken: new peers wait until another one leaves; let in more with --max-peers (maxPeers)`;
-    logger.log('warn', text, { waiting: this.#requests.size });
+    onFull(
+      `${places} taken: new peers wait until another one leaves; let in more with --max-peers (maxPeers)`,
+    );
   }
 
   async #remove(friend: number, reason: Reason): Promise<void> {

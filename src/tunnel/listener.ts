@@ -49,8 +49,8 @@ export class Listener extends Tunnel {
     this.reverseRules.onChange(() => this.rules.closeDefault());
     this.#places = new FriendPlaces({
       node,
-      logger: this.logger,
       nowMs: () => this.timers.nowMs(),
+      onFull: (message) => this.tellWaiting(message),
       mayStay: (grant, publicKey) => this.access.holds(grant, publicKey),
       maxPeers: this.limits.maxPeers,
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),

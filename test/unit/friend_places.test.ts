@@ -73,7 +73,7 @@ function bench(maxPeers = PLACES) {
     node,
     maxPeers,
     nowMs: () => clock.ms,
-    logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+    onFull: (message) => lines.push(message),
     onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
     mayStay: (grant, publicKey) => !out.has(publicKey) && grant === BY_KEY,
     newPlace: (friend, publicKey, grant): Place => {
@@ -103,7 +103,7 @@ function numberOf(of: Uint8Array): number {
 }
 
 const FULL =
-  'warn all 64 places are taken: new peers wait until another one leaves; let in more with --max-peers (maxPeers)';
+  'all 64 places are taken: new peers wait until another one leaves; let in more with --max-peers (maxPeers)';
 
 async function full() {
   const all = bench();
@@ -239,7 +239,7 @@ test('a thousand peers have places, and one that asks for them all is served in 
   for (const n of keys.slice(0, 1_001)) await places.request(key(n), BY_KEY);
   assert.deepEqual(accepted, keys.slice(0, 1_000));
   assert.equal(peers.size, 1_000);
-  assert.match(lines[0] ?? '', /^warn all 1000 places are taken: /);
+  assert.match(lines[0] ?? '', /^all 1000 places are taken: /);
 });
 
 test('a peer that left frees its place at once, and its traffic stays counted', async () => {
@@ -287,7 +287,7 @@ test('uses as few places as configured', async () => {
   const { places, accepted, peers, lines } = bench(2);
   for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   assert.deepEqual(accepted, [1, 2]);
-  assert.match(lines[0] ?? '', /^warn all 2 places are taken: /);
+  assert.match(lines[0] ?? '', /^all 2 places are taken: /);
   peers.get(1)?.idleFor(1);
   await places.seat();
   assert.deepEqual(accepted, [1, 2, 3]);
