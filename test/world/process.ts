@@ -145,7 +145,7 @@ export class SimProcess {
       (isMain: boolean) =>
       (callback: () => void): void =>
         this.#soon(TURN_MS, callback, isMain);
-    const shared = allocateShared(RING_BYTES);
+    const shared = allocateShared({ capacityBytes: RING_BYTES, channels: 64 });
     const memory = (end: SharedMemory, bell: SharedMemory['bell']): SharedMemory => ({ ...end, bell });
     const rings = new MainRings(memory(shared.main, bells.main), { nextTurn: nextTurn(true) });
     for (const port of shared.transferList) port.close();
