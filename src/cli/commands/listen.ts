@@ -99,13 +99,14 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     passphrase,
     onBusy: 'fail',
     metrics: flags.metrics,
-    start: (identity, signal, saved) => {
+    start: (identity, signal, saved, places) => {
       const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
       return library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
+        places,
         expose: isDefault ? 'loopback' : readRules(context, expose, allowPeers, access),
         allowReverse: readReverse(reverse, allowPeers, access),
       });
