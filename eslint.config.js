@@ -20,7 +20,7 @@ const BANS = [
     owners: [
       'src/core/clock.ts',
       'src/worker/run_worker.ts',
-      'src/tunnel/listener.ts',
+      'src/tunnel/machine.ts',
       'src/cli/process/process_io.ts',
       // Compares the time of a file.
       'src/state/role_lock.ts',
@@ -42,7 +42,6 @@ const BANS = [
       'src/tunnel/reverse_forwards.ts',
       'src/tunnel/tunnel.ts',
       'src/worker/run_worker.ts',
-      'src/worker/tox_worker.ts',
     ],
   },
   {
@@ -57,15 +56,12 @@ const BANS = [
     ],
     owners: [
       'src/cli/commands/ticket.ts',
-      'src/peer/peer_life.ts',
-      'src/peer/peer_session.ts',
       'src/state/identity.ts',
       'src/state/role_lock.ts',
       'src/state/sealed.ts',
-      'src/tunnel/listener.ts',
+      'src/tunnel/machine.ts',
       'src/worker/net/node_network.ts',
       'src/worker/run_worker.ts',
-      'src/worker/tox_worker.ts',
     ],
   },
   {

@@ -57,7 +57,7 @@ async function byteBack(port: number): Promise<void> {
   }
 }
 
-/** Measures from `begun`. Dials as soon as the forward is up, and then waits like a user. */
+/** Measures from `begun`. Dials as soon as the forward is up, and then waits, as a user would. */
 async function until(connector: CliProcess, begun: number): Promise<Took> {
   const [local] = await localsOf(connector);
   if (local === undefined) throw new Error('the connector reported no forward');

@@ -1,6 +1,6 @@
 /**
- * `npm run plot`: draws bench/results.json as bench/results.svg. The colours are mid-tones, so that they read on a
- * light and on a dark page.
+ * `npm run plot`: draws bench/results.json as bench/results.svg. The colours are mid-tones, so that they are
+ * readable on a light and on a dark page.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -35,7 +35,7 @@ const lossless = tunnelOf('lossless channel', [
   losslessProgram,
 ]);
 
-/** @param program the words before the arguments of the command line */
+/** @param program the argument list that runs the command line, without its own arguments */
 function tunnelOf(name: string, program: readonly string[]): Way {
   return {
     name,

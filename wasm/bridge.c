@@ -27,7 +27,7 @@ _Noreturn void panic(const char *message)
 }
 
 /*
- * toxcore's asserts stay enabled. A failed assert ends the module, which must not continue with broken
+ * toxcore's asserts stay enabled. A failed assert ends the module, which must not continue with corrupt
  * memory.
  */
 _Noreturn void __assert_fail(const char *expression, const char *file, int line, const char *function)

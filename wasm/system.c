@@ -117,7 +117,7 @@ static Socket net_take(void *obj, Socket sock)
     return socket_or_errno(host_accept(net_socket_to_native(sock)), EWOULDBLOCK);
 }
 
-/* net_connect() accepts EINPROGRESS for a connection in progress. A refused connection shows as silence. */
+/* net_connect() accepts EINPROGRESS for a connection in progress. A refused connection looks like silence. */
 static int net_connect_to(void *obj, Socket sock, const IP_Port *address)
 {
     return or_errno(host_connect(net_socket_to_native(sock), address), EINPROGRESS);

@@ -48,8 +48,8 @@ static void on_lossy(Tox *tox, uint32_t friend_number, const uint8_t *packet, si
 
 /*
  * Creates an instance. Returns it, or minus a Tox_Err_New. Staging: secret key (32), used with
- * FLAG_SECRET_KEY; nospam (4), used with FLAG_NOSPAM. An earlier run passes on nothing else, so it cannot
- * pass on a friend.
+ * FLAG_SECRET_KEY; nospam (4), used with FLAG_NOSPAM. Nothing else carries over from an earlier run, so no
+ * friend does.
  */
 EXPORT(instance_create) intptr_t instance_create(uint32_t id, uint32_t flags, uint32_t udp_port)
 {
@@ -181,7 +181,7 @@ EXPORT(instance_delete_friend) bool instance_delete_friend(Tox *tox, uint32_t fr
     return tox_friend_delete(tox, friend_number, NULL);
 }
 
-/* Returns a Tox_Connection: none for a friend that does not exist. */
+/* Returns a Tox_Connection; TOX_CONNECTION_NONE for a friend that does not exist. */
 EXPORT(instance_friend_path) int instance_friend_path(const Tox *tox, uint32_t friend_number)
 {
     return tox_friend_get_connection_status(tox, friend_number, NULL);

@@ -20,7 +20,7 @@ const HEADER_BYTES = 2;
  */
 const FULL_PAUSE_MS = 10;
 
-/** The friend is about to be reported offline, or back: check again after this at the latest. */
+/** The friend will soon be reported offline, or is back: check again after this time at the latest. */
 const OFFLINE_PAUSE_MS = 100;
 
 /** Frames that arrived while the inbound ring was full; each counts {@link KEEPING_BYTES} extra. */
@@ -29,7 +29,7 @@ const MAX_UNDELIVERED_BYTES = 32 * 1024 * 1024;
 /** The approximate cost of a kept frame besides its bytes, so that many small frames are bounded as well. */
 const KEEPING_BYTES = 128;
 
-/** The main thread keeps to a far smaller backlog: exceeding this is a bug of ours. */
+/** The main thread keeps to a far smaller backlog, so exceeding this is a bug of ours. */
 const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 /**

@@ -1,7 +1,7 @@
 /** Number of removed heads after which the array is compacted. */
 const CUT_AT = 1024;
 
-/** A FIFO queue that tracks its size in bytes. Its owner bounds it. */
+/** A FIFO queue that tracks its size in bytes. Its owner limits that size. */
 export class PacketFifo {
   readonly #packets: Uint8Array[] = [];
   #head = 0;

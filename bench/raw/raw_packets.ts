@@ -16,7 +16,7 @@ const PAYLOAD_BYTES = MAX_PACKET_BYTES - HEADER_BYTES;
 const WINDOW_PACKETS = 1024;
 /** The receiver reports its progress after this many packets. */
 const COUNT_EVERY = 32;
-/** Maximum per turn of the event loop, as in the channel. */
+/** Maximum number of packets per turn of the event loop, as in the channel. */
 const MAX_TURN_PACKETS = 256;
 /**
  * After this many ms without a report from the receiver, the sender repeats the newest packet, since it or

@@ -74,7 +74,7 @@ export class TunnelPair {
     }
   }
 
-  /** The messages of the listener and the connector so far. */
+  /** Returns what the listener and the connector have used so far. */
   usage(): { readonly listener: Usage; readonly connector: Usage } {
     return { listener: usageOf(pidOf(this.listener)), connector: usageOf(pidOf(this.connector)) };
   }

@@ -4,20 +4,23 @@ import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
 import { parseName } from './name.js';
 
-/** Most tickets of one listener, including the default ticket. Each needs a row in a table of the worker. */
+/**
+ * Maximum number of tickets of one listener, including the default ticket. Each needs a row in a table of the
+ * worker.
+ */
 export const MAX_TICKETS = 1000;
 export const MAX_ALLOWED_PEERS = 1000;
 export const MAX_DENIED_PEERS = 10_000;
-/** Highest limit of peers for one ticket. The state file keeps the key of each. */
+/** Highest number of peers that one ticket can be limited to. The state file keeps the key of each. */
 export const MAX_USES = 1000;
-/** Most rules of one ticket. */
+/** Maximum number of rules of one ticket. */
 export const MAX_RULES = 256;
 
 /** The ticket that `listen` prints. */
 export const DEFAULT_TICKET = 'default';
 
 const digits = (bytes: number) =>
-  v.pipe(v.string(), v.regex(new RegExp(`^[0-9A-F]{${bytes * 2}}$`), `${bytes * 2} digits are expected`));
+  v.pipe(v.string(), v.regex(new RegExp(`^[0-9A-F]{${bytes * 2}}$`), `expected ${bytes * 2} digits`));
 
 /** Names of tickets and peers, as in `--expose NAME:…` and in tables. */
 export const NameSchema = v.pipe(

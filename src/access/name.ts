@@ -1,9 +1,10 @@
 import { TunnelError } from '../core/errors.js';
+import { looksLikeTicket, quotedWord } from '../core/secret_text.js';
 
 const MAX_NAME_CHARS = 32;
 const NAME = /^[a-z][a-z0-9_-]*$/;
 
-/** Words with another meaning in rules and commands. */
+/** Words that already have a meaning in rules or commands. */
 const RESERVED: ReadonlySet<string> = new Set([
   'localhost',
   'all',
@@ -30,15 +31,18 @@ export function looksLikeName(text: string): boolean {
 export function parseName(text: string): string {
   const name = text.toLowerCase();
   if (name.length > MAX_NAME_CHARS || !NAME.test(name)) {
+    const what = looksLikeTicket(text)
+      ? 'a ticket or Tox ID stands where a name belongs'
+      : `${quotedWord(text.slice(0, 2 * MAX_NAME_CHARS))} is not a valid name for a peer or a ticket`;
     throw new TunnelError(
       'ERR_USAGE',
-      `${JSON.stringify(text.slice(0, 2 * MAX_NAME_CHARS))} is not a valid name for a peer or a ticket; give 1 to ${MAX_NAME_CHARS} letters, digits, - and _, a letter first`,
+      `${what}; give 1 to ${MAX_NAME_CHARS} letters, digits, - and _, a letter first, for example laptop`,
     );
   }
   if (RESERVED.has(name)) {
     throw new TunnelError(
       'ERR_USAGE',
-      `${JSON.stringify(name)} has another meaning in rules; choose another name`,
+      `${JSON.stringify(name)} has another meaning in rules; choose another name, for example laptop`,
     );
   }
   return name;

@@ -80,8 +80,9 @@ const REFUSALS: Readonly<Record<Ineligible, string>> = {
 const NO_TICKET = 'this listener requires a ticket; ask for one, or ask to be allowed by your public key';
 
 /**
- * Decides which peers may connect: ticket holders and peers that are allowed by key, but never denied peers. It makes
- * every decision from the current tickets and lists. Changes take effect at once and cut peers that lose their grant.
+ * Decides which peers may connect: ticket holders and peers that are allowed by key, but never denied peers.
+ * It makes every decision from the current tickets and lists. Changes take effect at once and cut off peers
+ * that lose their grant.
  */
 export class AccessPolicy extends EventEmitter<AccessEvents> {
   readonly #book: TicketBook;
@@ -220,7 +221,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /**
-   * Replaces the secret of a ticket. Peers that came in with the old secret are cut.
+   * Replaces the secret of a ticket. Peers that came in with the old secret are cut off.
    *
    * @returns the new secret, 32 bytes
    * @throws {TunnelError} ERR_USAGE for an unknown name
@@ -231,14 +232,17 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     return secret;
   }
 
-  /** Deletes a ticket. Peers that came in with it are cut. @throws {TunnelError} ERR_USAGE for an unknown name */
+  /**
+   * Deletes a ticket. Peers that came in with it are cut off. @throws {TunnelError} ERR_USAGE for an unknown
+   * name
+   */
   revoke(name: string): void {
     this.#book.revoke(name);
     this.#changed('admission', 'revoked');
   }
 
   /**
-   * Allows a peer by its key, also in later runs. It is no longer denied.
+   * Allows a peer by its key, in later runs too. It is no longer denied.
    *
    * @throws {TunnelError} ERR_USAGE for the name of a ticket, ERR_ARGUMENT_INVALID, ERR_LIMIT
    */
@@ -251,7 +255,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 
   /**
-   * Denies a peer, whatever ticket it has, also in later runs. It is no longer allowed.
+   * Denies a peer, whatever ticket it has, in later runs too. It is no longer allowed.
    *
    * @param publicKey 32 bytes
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_LIMIT

@@ -112,7 +112,8 @@ function hexOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
 }
 
-// Synchronous and there at once: a wasm would have to be waited for, which `require()` of this package cannot.
+// In plain JavaScript, because it must be usable at once: `require()` of this package cannot wait for a wasm
+// to load.
 
 /** Returns the BLAKE2b-256 hash of the concatenated parts. @param key 16 to 64 bytes */
 export function keyedHash(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {

@@ -111,7 +111,9 @@ export function parseTicket(text: string): Ticket {
   }
   const missing = TICKET_CHARACTERS - digits.length;
   if (missing > 0) {
-    throw invalid(`its last ${missing} of ${TICKET_CHARACTERS} characters are missing; copy all of it`);
+    throw invalid(
+      `it is cut short: its last ${missing} of ${TICKET_CHARACTERS} characters are missing; copy all of it`,
+    );
   }
   if (missing < 0) {
     throw invalid(`it has ${-missing} characters more than ${TICKET_CHARACTERS}; copy only the ticket`);
@@ -170,7 +172,7 @@ function toBase32(bytes: Uint8Array): string {
   return bits === 0 ? text : text + BASE32_DIGITS[(held << (BITS_A_DIGIT - bits)) & 31];
 }
 
-/** Returns the digit that a character stands for; undefined when it stands for none. */
+/** Returns the digit that a character means; undefined when it means none. */
 function base32Digit(character: string): string | undefined {
   const lower = character.toLowerCase();
   const digit = LOOKALIKES[lower] ?? lower;

@@ -1,4 +1,5 @@
 import { TunnelError } from '../core/errors.js';
+import { quotedWord, withoutTickets } from '../core/secret_text.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
@@ -75,12 +76,17 @@ export class TicketBook {
     return this.#byKeyId.get(keyId);
   }
 
-  /** @throws {TunnelError} ERR_USAGE for a name that is taken, ERR_LIMIT with too many */
+  /** @throws {TunnelError} ERR_USAGE for a name that is taken, ERR_LIMIT when there are too many tickets */
   make(ticket: NewTicket): BookedTicket {
     if (this.#byName.has(ticket.name)) {
+      const { name } = ticket;
+      const wayOut =
+        name === DEFAULT_TICKET
+          ? 'replace it with ticket --rotate'
+          : `revoke the old one first: ticket revoke ${withoutTickets(name)}`;
       throw new TunnelError(
         'ERR_USAGE',
-        `there is already a ticket ${JSON.stringify(ticket.name)}; revoke it first, or choose another name`,
+        `there is already a ticket ${quotedWord(name)}; choose another name, or ${wayOut}`,
       );
     }
     if (this.#byName.size >= MAX_TICKETS) {
@@ -121,7 +127,10 @@ export class TicketBook {
   #expect(name: string): BookedTicket {
     const ticket = this.#byName.get(name);
     if (ticket !== undefined) return ticket;
-    throw new TunnelError('ERR_USAGE', `there is no ticket ${JSON.stringify(name)}; see ticket list`);
+    throw new TunnelError(
+      'ERR_USAGE',
+      `there is no ticket ${quotedWord(name)}; ticket list shows all tickets`,
+    );
   }
 
   #add(

@@ -1,8 +1,8 @@
-// Calls from one thread to the other, for any API. Exceptions do not survive the way as they are,
-// so a call's answer is plain data: a value, or a TunnelError with its code.
+// Calls from one thread to the other, for any API. Exceptions do not survive the transfer intact, so a call's
+// answer is plain data: a value, or a TunnelError with its code.
 import { TunnelError, type WireError } from '../core/errors.js';
 
-/** The answer to a call, as it crosses the threads. */
+/** The answer to a call, as it passes between the threads. */
 export type Answer =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: WireError };
@@ -37,7 +37,7 @@ export function answerCalls<Api extends object>(api: Api, onFault: (error: unkno
   };
 }
 
-/** Returns the value of an answer. @throws {TunnelError} the error that the other thread answered */
+/** Returns the value of an answer. @throws {TunnelError} the error that the other thread answered with */
 export function unpack(answer: Answer): unknown {
   if (answer.ok) return answer.value;
   throw TunnelError.fromWire(answer.error);
@@ -50,7 +50,7 @@ export function remoteApi<Api extends object>(
   const methods = new Proxy(
     {},
     {
-      // Whatever awaits or serializes the object looks for these, which are no methods of an API.
+      // Code that awaits or serializes the object looks these up. They are not methods of the API.
       get: (_target, name) =>
         typeof name !== 'string' || name === 'then' || name === 'toJSON'
           ? undefined

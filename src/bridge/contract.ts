@@ -1,6 +1,6 @@
 /**
- * What the two threads say to each other through comlink: control and events, never data. Both
- * threads import this file. Everything in it is plain data that structured clone can carry.
+ * What the two threads exchange through comlink: control and events, never data. Both threads import this
+ * file. Everything in it is plain data that structured clone can carry.
  */
 import type { WireError } from '../core/errors.js';
 import type { PortRange } from '../core/ip.js';
@@ -146,7 +146,9 @@ export interface WorkerApi {
   /** Returns undefined when there is no such channel. */
   channelStats(channel: ChannelId): ChannelStats | undefined;
   stats(): WorkerStats;
-  /** Where other nodes see our UDP socket, as far as they have said so. Asks the nodes that have not. */
+  /**
+   * The addresses at which other nodes see our UDP socket, for nodes that have reported one. Asks the others.
+   */
   seenAddresses(): readonly SeenAddress[];
   /** Leaves the network. The last call. */
   close(): void;

@@ -12,15 +12,15 @@ export interface PackageFiles {
 const OWN_NAME = /\/package_files\.[jt]s$/;
 const OWN_URL = new URL(import.meta.url);
 
-/** The worker's program: in its place, or next to the bundle, with the bundle's extension. */
+/** The worker's program: in its default place, or next to the bundle, with the bundle's extension. */
 export function workerFile(own: URL = OWN_URL): URL {
   if (isBundled(own)) return new URL(`./tox-wasm-tunnel-worker${extname(own.pathname)}`, own);
   return new URL(isSource(own) ? '../worker/main.ts' : '../worker/main.js', own);
 }
 
 /**
- * The wasm: in its place, or next to the bundle. The sources and dist are equally deep, so one path fits
- * both.
+ * The wasm: in its default place, or next to the bundle. The sources and dist are equally deep, so one path
+ * fits both.
  */
 export function wasmFile(own: URL = OWN_URL): URL {
   return new URL(isBundled(own) ? './tox.wasm' : '../../wasm/dist/tox.wasm', own);

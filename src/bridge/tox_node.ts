@@ -15,7 +15,7 @@ export type { Path } from '../core/tox_network.js';
 export type { ChannelHandlers } from '../ring/main_rings.js';
 export type { Outcome } from './contract.js';
 
-/** A {@link WorkerLink}, as far as a Tox node uses it. */
+/** The part of a {@link WorkerLink} that a Tox node uses. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {
   readonly worker: WorkerCalls;
   readonly rings: Pick<MainRings, 'open' | 'remove' | 'fail'>;
@@ -35,11 +35,11 @@ export interface ToxNodeOptions {
 }
 
 /**
- * Emitted from the turn of the event loop after {@link ToxNode.start} on; earlier events are kept until
+ * First emitted in the turn of the event loop after {@link ToxNode.start}; earlier events are kept until
  * then.
  */
 export interface ToxNodeEvents {
-  /** The way into the network opened, changed or closed. */
+  /** The connection to the network was made, changed or lost. */
   path: [path: Path];
   /** The node is still not in the network. Says what is being done about it. */
   waiting: [message: string];
@@ -76,7 +76,10 @@ export interface PeerChannel {
 export class ToxNode extends EventEmitter<ToxNodeEvents> {
   /** What the worker reported at its start, except the secret key: see {@link secretKey}. */
   readonly started: Omit<Started, 'secretKey'>;
-  /** The worker's API, as far as it needs nothing of this class. See {@link WorkerLink.worker} for errors. */
+  /**
+   * The part of the worker's API that needs nothing from this class. See {@link WorkerLink.worker} for
+   * errors.
+   */
   readonly worker: Omit<
     WorkerCalls,
     'start' | 'removeFriend' | 'openChannel' | 'closeChannel' | 'channelStats'
@@ -89,7 +92,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #logger: Logger;
   readonly #joiner: Joiner;
   readonly #friendPaths = new Map<FriendNumber, Path>();
-  /** Events that came before the owner could listen, in order. */
+  /** Events that arrived before the owner could listen, in order. */
   #early: WorkerEvent[] | undefined;
   #path: Path = 'none';
   #closed: Promise<void> | undefined;
@@ -166,12 +169,12 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     return this.#secretKey;
   }
 
-  /** The node's current way into the network. */
+  /** How the node is connected to the network now. */
   get path(): Path {
     return this.#path;
   }
 
-  /** The current path to a friend, even when the worker told it before anyone knew the friend's number. */
+  /** The current path to a friend, even if the worker reported it before anyone knew the friend's number. */
   friendPath(friend: FriendNumber): Path {
     return this.#friendPaths.get(friend) ?? 'none';
   }

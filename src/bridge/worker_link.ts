@@ -18,16 +18,16 @@ export interface WorkerLinkOptions {
   /** Log lines of this level and rarer ones arrive as events. Default 'info'. */
   readonly logLevel?: LogLevel;
   readonly timers?: Timers;
-  /** The program of the thread. Default: the worker in its place. */
+  /** The program of the thread. Default: the worker in its default place. */
   readonly entry?: URL;
-  /** The wasm, where it is not in its place. */
+  /** The wasm, if it is not in its default place. */
   readonly wasm?: URL;
 }
 
 export interface WorkerLinkEvents {
   /** An event of the worker; none after {@link WorkerLink.close}. */
   event: [event: WorkerEvent];
-  /** The worker died by itself. Emitted once, and nothing follows. */
+  /** The worker died unexpectedly. Emitted once, and nothing follows. */
   fatal: [error: TunnelError];
 }
 
@@ -41,7 +41,7 @@ export type WorkerCalls = Remote<Omit<WorkerApi, 'close'>>;
 export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   readonly rings: MainRings;
   /**
-   * The worker's API. A call rejects with the {@link TunnelError} that the worker answered, with
+   * The worker's API. A call rejects with the {@link TunnelError} that the worker answered with, with
    * ERR_WORKER_DIED once the worker is gone, and with ERR_CLOSED after {@link close}.
    */
   readonly worker: WorkerCalls;
@@ -57,7 +57,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   #closing: Promise<void> | undefined;
 
   /**
-   * Starts a worker thread. What fails afterwards is reported by `fatal` and by the first call.
+   * Starts a worker thread. A later failure is reported by `fatal` and by the first call.
    *
    * @throws {TunnelError} ERR_WORKER_DIED when the thread cannot be created
    */
@@ -143,7 +143,8 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     try {
       this.emit('event', event);
     } catch (error) {
-      // The fault of a listener here. Thrown further, it would go back to the worker through comlink.
+      // A listener on this thread threw. Without setImmediate the error would go back to the worker through
+      // comlink.
       setImmediate(() => {
         throw error;
       });

@@ -6,7 +6,7 @@ import { readyAnswer } from './ready_answers.js';
 const args = process.argv.slice(2);
 const answer = readyAnswer(args, process.stdout.columns);
 if (answer === undefined) {
-  // The exit code if the event loop runs empty before the command ends.
+  // The exit code if the event loop runs out of work before the command ends.
   process.exitCode = EXIT.failure;
   const [{ processIo }, { run }] = await Promise.all([import('./process/process_io.js'), import('./run.js')]);
   const code = await run(

@@ -6,7 +6,7 @@ import { merged } from './options/grammar.js';
 import { usage } from './options/usage.js';
 import { PROGRAM } from './output/reporter.js';
 
-/** All commands. Each is loaded only when it is needed: a call usually needs one of them. */
+/** All commands. Each is loaded only when it is needed: a call usually needs only one. */
 const COMMANDS: Readonly<Record<string, () => Promise<CliCommand>>> = {
   listen: async () => (await import('./commands/listen.js')).listen,
   connect: async () => (await import('./commands/connect.js')).connect,
@@ -113,7 +113,8 @@ function loadCommands(args: readonly string[] | undefined): Promise<CliCommand[]
   return Promise.all(Object.keys(COMMANDS).filter(isNeeded).map(loadCommand));
 }
 
-async function loadCommand(name: string): Promise<CliCommand> {
+/** Loads one command. */
+export async function loadCommand(name: string): Promise<CliCommand> {
   const command = await COMMANDS[name]?.();
   if (command?.name !== name) throw new Error(`the module of the command ${name} defines ${command?.name}`);
   return command;
@@ -143,7 +144,7 @@ function callOf(parser: Command, flags: Record<string, unknown>, args: readonly 
   return {
     words: parser.args,
     wordsAfterDashes: at < 0 ? undefined : args.length - at - 1,
-    // Every command has the output options, and each declares the type of its own.
+    // Every command has the output options, and declares the types of its other options.
     flags: flags as Record<string, unknown> & OutputFlags,
   };
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /**
  * Texts of `--help` and `--version` that the build has stored, by arguments such as `connect --help`.
- * Printing them needs neither commander nor any command, whose loading takes most of the time.
+ * Printing them loads neither commander nor any command, which would take most of the time.
  */
 export type ReadyAnswers = Readonly<Record<string, string>>;
 
@@ -11,7 +11,9 @@ export const READY_COLUMNS = 80;
 
 const LONG_FORMS: Readonly<Record<string, string>> = { '-h': '--help', '-V': '--version' };
 
-/** The file that the build writes next to this module. It is missing when the sources run. */
+/**
+ * The file that the build writes next to this module. It is missing when the program runs from its sources.
+ */
 export const READY_ANSWERS_FILE = 'ready_answers.json';
 
 /**

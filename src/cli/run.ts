@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
+import { didYouMeanThen } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
+import { quotedWord, withoutTickets } from '../core/secret_text.js';
 import type { Context } from './command.js';
 import { verbosityOf } from './options/flags.js';
 import { usage } from './options/usage.js';
@@ -8,7 +10,7 @@ import { PROGRAM, Reporter, type Verbosity } from './output/reporter.js';
 import { EXIT, type ExitCode, exitCodeOf } from './process/exit_codes.js';
 import type { CliIo } from './process/io.js';
 import { isReaderGone, outputError } from './process/output_stream.js';
-import { buildProgram, grammar } from './program.js';
+import { buildProgram, grammar, loadCommand } from './program.js';
 
 /**
  * Runs a command to its end. Never throws.
@@ -21,8 +23,9 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   let code: ExitCode = EXIT.ok;
   let reported: unknown;
   try {
+    const words = withoutHelpCommand(args);
     const program = await buildProgram({
-      args,
+      args: words,
       version: packageVersion(),
       out: (text) => io.stdout.write(text),
       onCall: async (command, call) => {
@@ -30,12 +33,12 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
         code = await command.run({ io, reporter, grammar, onOutputLost: output.onLost }, call);
       },
     });
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(words, { from: 'user' });
     reporter.flush();
   } catch (error) {
     reporter.flush();
     if (!(error instanceof CommanderError && error.exitCode === 0)) {
-      reported = error instanceof CommanderError ? usageOf(error, args) : error;
+      reported = error instanceof CommanderError ? await usageOf(error, args) : error;
       reporter.error(reported);
       code = exitCodeOf(reported);
     }
@@ -64,7 +67,7 @@ function reporterOf(
   return new Reporter(stdout, io.stderr, { ...verbosity, quiet }, io);
 }
 
-/** For errors of the command line itself, when its options could not be parsed. */
+/** Guesses the verbosity for errors of the command line itself, when its options could not be parsed. */
 function guessedVerbosity(args: readonly string[]): Verbosity {
   return { json: args.includes('--json'), verbose: args.includes('-vv') ? 2 : 0, quiet: false };
 }
@@ -73,15 +76,63 @@ function guessedOwner(args: readonly string[]): 'connection' | undefined {
   return args.some((arg) => arg === '--' || /^(-W|--stdio|--exec)/.test(arg)) ? 'connection' : undefined;
 }
 
-/** Rewrites commander's message as one line with a pointer to the help. */
-function usageOf(error: CommanderError, args: readonly string[]): TunnelError {
-  const what = error.message
-    .replace(/^error: /, '')
-    .replaceAll(/\s+/g, ' ')
-    .replace(/\.? ?$/, '');
+/** `help` is `--help`, and `help COMMAND` is `COMMAND --help`. @throws {TunnelError} ERR_USAGE */
+function withoutHelpCommand(args: readonly string[]): readonly string[] {
+  const [first, about] = args;
+  if (first !== 'help') return args;
+  if (about === undefined || about === 'help' || about.startsWith('-')) return ['--help'];
+  if (grammar.commandNames.includes(about)) return [about, '--help'];
+  const hint = didYouMeanThen(about, grammar.commandNames);
+  throw usage(`there is no command ${quotedWord(about)}${hint}${PROGRAM} --help lists all commands`);
+}
+
+/** Puts commander's message into our words, in one line with a pointer to the help. */
+async function usageOf(error: CommanderError, args: readonly string[]): Promise<TunnelError> {
   // A guess: the value of an earlier option may look like a command.
-  const command = args.find((arg) => grammar.commandNames.includes(arg));
-  return usage(`${what}; see ${[PROGRAM, ...(command === undefined ? [] : [command]), '--help'].join(' ')}`);
+  const commandIn = (words: readonly string[]): string | undefined =>
+    words.find((word) => grammar.commandNames.includes(word));
+  const first = commandIn(args);
+  const dashes = args.indexOf('--');
+  // The words after -- are a call of their own.
+  const command = first === 'service' && dashes >= 0 ? (commandIn(args.slice(dashes)) ?? 'listen') : first;
+  const help = command === undefined ? '' : (await loadCommand(command)).help;
+  const see = `see ${[PROGRAM, ...(command === undefined ? [] : [command]), '--help'].join(' ')}`;
+  const complaint = complaintOf(error, command ?? PROGRAM, help);
+  return usage(`${complaint}${complaint.endsWith('?') ? '' : ';'} ${see}`);
+}
+
+/** @param help the text below the options of the command, with its examples */
+function complaintOf({ code, message }: CommanderError, command: string, help: string): string {
+  const [, quoted = ''] = /'([^']*)'/.exec(message) ?? [];
+  switch (code) {
+    case 'commander.unknownOption': {
+      const [, near] = /\(Did you mean (?:one of )?([^?]*)\?\)/.exec(message) ?? [];
+      return `${command} has no option ${withoutTickets(quoted)}${near === undefined ? '' : `; did you mean ${near}?`}`;
+    }
+    case 'commander.missingArgument': {
+      const [, example] = /\$ (.*?)(?: {2,}.*)?$/m.exec(help) ?? [];
+      return `${command} needs ${quoted}${example === undefined ? '' : `, as in ${example}`}`;
+    }
+    case 'commander.optionMissingArgument': {
+      const [, flags = quoted, value = 'a value'] = /^(.*?) <(.*)>$/.exec(quoted) ?? [];
+      const example = flags
+        .split(', ')
+        .map((flag) => help.match(new RegExp(`${flag} [^\\s-]\\S*`))?.[0])
+        .find((found) => found !== undefined);
+      return `${flags} needs ${value}${example === undefined ? '' : `, as in ${example}`}`;
+    }
+    case 'commander.excessArguments': {
+      const [, most = '0', count = ''] = /Expected (\d+) arguments? but got (\d+)/.exec(message) ?? [];
+      const takes = most === '0' ? 'none' : `at most ${most}`;
+      const hint = command === 'listen' ? ' (the port to open follows --expose, as in --expose 22)' : '';
+      return `too many arguments: ${command} takes ${takes}, but got ${count}${hint}`;
+    }
+    default:
+      return message
+        .replace(/^error: /, '')
+        .replaceAll(/\s+/g, ' ')
+        .replace(/\.? ?$/, '');
+  }
 }
 
 function packageVersion(): string {
@@ -112,7 +163,7 @@ function watchOutput({ stdout, stderr }: CliIo): {
     if (!isReaderGone(error, stdout)) failure ??= outputError(error);
     lose();
   });
-  // A full disk below stderr does not stop the command: there is no other place to report it.
+  // A full disk behind stderr does not stop the command: there is no other place to report it.
   stderr.on('error', (error) => {
     if (isReaderGone(error, stderr)) lose();
   });

@@ -4,12 +4,13 @@ import { withDeadline } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { socketAddress } from '../core/socket_file.js';
+import { systemReason } from '../core/system_error.js';
 import { type Door, pipeName, socketName } from './doors.js';
 import { Lines, MAX_ANSWER_BYTES, parseAnswer, type Question, questionLine } from './protocol.js';
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** System errors that mean: no process listens at the door. */
+/** System errors which mean that no process listens at the door. */
 const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ECONNRESET', 'EPIPE']);
 
 /**
@@ -106,6 +107,5 @@ function unreachable({ folder, door }: DoorAddress, error: unknown): TunnelError
       { cause: error },
     );
   }
-  const why = error instanceof Error ? error.message : String(error);
-  return new TunnelError('ERR_CONTROL', `${place}: ${why}`, { cause: error });
+  return new TunnelError('ERR_CONTROL', `${place}: ${systemReason(error)}`, { cause: error });
 }

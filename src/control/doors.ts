@@ -92,7 +92,7 @@ export async function openDoorway(folder: string, door: Door, server: Server): P
   const name = socketName(door);
   const place = join(folder, name);
   await expectFree(folder, name);
-  // Deletes the draft of a killed process, too.
+  // This also deletes the draft of a killed process.
   const draftFolder = `${place}.new`;
   await rm(draftFolder, { recursive: true, force: true });
   await mkdir(draftFolder, { mode: 0o700 });
@@ -110,7 +110,9 @@ export async function openDoorway(folder: string, door: Door, server: Server): P
   }
 }
 
-/** A socket in our own folder that we may not connect to is none of ours: a leftover like any other. */
+/**
+ * A socket in our own folder that we may not connect to is not ours. It counts as a leftover like any other.
+ */
 async function expectFree(folder: string, name: string): Promise<void> {
   const place = join(folder, name);
   const state = await socketFileState(folder, name);

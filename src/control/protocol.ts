@@ -3,7 +3,7 @@ import { ERROR_CODES, TunnelError, type TunnelErrorCode } from '../core/errors.j
 
 // Each direction carries one JSON object per line. The server answers a question before it reads the next.
 
-/** Raise it when an older program could misunderstand a question or an answer. */
+/** Increase it when an older program could misunderstand a question or an answer. */
 export const CONTROL_VERSION = 1;
 
 /** Longest question, in bytes: a rule or a ticket needs a few hundred. */
@@ -34,7 +34,7 @@ export function questionLine({ method, params }: Question): string {
 /** @throws {TunnelError} ERR_CONTROL for anything but a question of this version */
 export function parseQuestion(line: string): Question {
   const read = v.safeParse(QuestionSchema, jsonOf(line));
-  if (!read.success) throw new TunnelError('ERR_CONTROL', 'not a question of tox-wasm-tunnel');
+  if (!read.success) throw new TunnelError('ERR_CONTROL', 'not a tox-wasm-tunnel request');
   const { version, method, params } = read.output;
   if (version !== CONTROL_VERSION) throw otherVersion(version);
   return { method, params };

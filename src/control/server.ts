@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
+import { systemReason } from '../core/system_error.js';
 import { Timer } from '../core/timer.js';
 import type { Door } from './doors.js';
 import { openDoorway } from './doors.js';
@@ -69,7 +70,7 @@ export class ControlServer {
       self.#shut = await openDoorway(options.folder, options.door ?? 'listener', server);
     } catch (error) {
       if (TunnelError.is(error)) throw error;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = systemReason(error);
       throw new TunnelError('ERR_STATE_IO', `${options.folder}: cannot open the control socket: ${why}`, {
         cause: error,
       });
@@ -131,7 +132,7 @@ class Conversation {
     this.#socket.pause();
     const questions = this.#lines.push(chunk);
     if (questions === undefined) {
-      const tooLong = new TunnelError('ERR_LIMIT', `the question is longer than ${MAX_QUESTION_BYTES} bytes`);
+      const tooLong = new TunnelError('ERR_LIMIT', `the request is longer than ${MAX_QUESTION_BYTES} bytes`);
       this.#socket.end(errorLine(tooLong), () => this.#socket.destroy());
       return;
     }
@@ -157,7 +158,7 @@ class Conversation {
     } catch (error) {
       if (TunnelError.is(error)) return errorLine(error);
       // A bug of ours: log all of it, but do not show internals to the other process.
-      this.#logger.log('error', 'a control question failed', { method: name, error });
+      this.#logger.log('error', 'a control request failed', { method: name, error });
       return errorLine(new TunnelError('ERR_CONTROL', 'internal error of the running process; see its log'));
     }
   }

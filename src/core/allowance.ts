@@ -26,7 +26,7 @@ export class Allowance {
     return true;
   }
 
-  /** Milliseconds until {@link take} succeeds, 0 for now. Takes no token. */
+  /** Milliseconds until {@link take} succeeds; 0 if it would succeed now. Takes no token. */
   waitMs(nowMs: number): number {
     if (this.#burst === Number.POSITIVE_INFINITY) return 0;
     this.#refill(nowMs);

@@ -1,4 +1,4 @@
-import { ERROR_CODES, TunnelError } from './errors.js';
+import { detailOf, TunnelError } from './errors.js';
 
 /**
  * Checks one argument from the program and converts it to the library's own form.
@@ -121,9 +121,7 @@ export function nameError<Value>(name: string, parse: () => Value): Value {
     return parse();
   } catch (error) {
     if (!TunnelError.is(error)) throw error;
-    const start = `${ERROR_CODES[error.code]}: `;
-    const detail = error.message.startsWith(start) ? error.message.slice(start.length) : error.message;
-    throw new TunnelError(error.code, `${name}: ${detail}`);
+    throw new TunnelError(error.code, `${name}: ${detailOf(error)}`);
   }
 }
 
@@ -142,6 +140,11 @@ export function nearest(word: string, words: Iterable<string>): string | undefin
 export function didYouMean(word: string, words: Iterable<string>): string {
   const best = nearest(word, words);
   return best === undefined ? '' : `; did you mean ${JSON.stringify(best)}?`;
+}
+
+/** {@link didYouMean} between two clauses: `; did you mean "listen"? `, or only `; `. */
+export function didYouMeanThen(word: string, words: Iterable<string>): string {
+  return `${didYouMean(word, words) || ';'} `;
 }
 
 /** Counts the insertions, deletions and replacements between two words (Levenshtein distance). */

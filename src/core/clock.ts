@@ -1,4 +1,4 @@
-/** Monotonic time. Code gets it as an argument, so that tests can use a clock of their own. */
+/** Monotonic time. Code gets it as an argument, so that tests can use their own clock. */
 export interface Clock {
   /** Milliseconds since an arbitrary fixed point; never goes back. */
   nowMs(): number;

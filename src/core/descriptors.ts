@@ -23,7 +23,7 @@ export interface ShareOptions {
   readonly perAddress?: { readonly ratioToFree: RatioToFree; readonly most: number };
 }
 
-/** Connections that every address may have as long as descriptors are free. */
+/** Connections that every address may have while descriptors are free. */
 const LEAST_PER_ADDRESS = 8;
 
 /**
@@ -100,7 +100,7 @@ export class Descriptors {
     return new DescriptorShare(this.#budget, this.#log, options);
   }
 
-  /** Logs the numbers that wait for the end of their interval. Call it when the owner closes. */
+  /** Logs the counts that wait for the end of their interval. Call it when the owner closes. */
   flush(): void {
     this.#log.flush();
   }
@@ -261,7 +261,10 @@ export function fileLimit(readLimits = (): string => readFileSync('/proc/self/li
   return reportedLimit();
 }
 
-/** The limit from Node's diagnostic report: needs a few milliseconds, but works on every system that has such a limit. */
+/**
+ * The limit from Node's diagnostic report: takes a few milliseconds, but works on every system that has such
+ * a limit.
+ */
 function reportedLimit(): number {
   // Windows has no such limit.
   if (process.platform === 'win32') return Number.POSITIVE_INFINITY;

@@ -21,7 +21,7 @@ export const ERROR_CODES = {
   ERR_PACKET_INVALID: 'the peer sent an invalid packet',
   ERR_PEER_GONE: 'the peer is gone',
   ERR_PROGRAM: 'the program could not be run',
-  ERR_SPEC_INVALID: 'not a forward',
+  ERR_SPEC_INVALID: 'a value is wrong',
   ERR_STATE_BUSY: 'another process uses this identity',
   ERR_STATE_EXISTS: 'there is an identity already',
   ERR_STATE_INVALID: 'the state file cannot be used',
@@ -56,12 +56,13 @@ export interface TunnelErrorOptions {
   readonly returnCode?: ReturnCode | undefined;
 }
 
-// Symbol.for makes two copies of this package in one process recognize each other's errors.
+// Symbol.for lets two copies of this package in one process recognize each other's errors.
 const brand = Symbol.for('tox-wasm-tunnel.TunnelError');
 
 /**
- * Every failure that this package reports on purpose. Tell failures apart by {@link code}, which never changes its
- * meaning. The message is for people: the meaning of the code, then what failed and usually what to do.
+ * Every failure that this package reports on purpose. Distinguish failures by {@link code}, which never
+ * changes its meaning. The message is for people: the meaning of the code, then what failed and usually what
+ * to do.
  */
 export class TunnelError extends Error {
   override readonly name = 'TunnelError';
@@ -94,6 +95,12 @@ export class TunnelError extends Error {
     if (wire.stack !== undefined) error.stack = wire.stack;
     return error;
   }
+}
+
+/** The message of an error without the meaning of its code, for a new error that repeats it. */
+export function detailOf({ code, message }: TunnelError): string {
+  const start = `${ERROR_CODES[code]}: `;
+  return message.startsWith(start) ? message.slice(start.length) : message;
 }
 
 /** Returns the system's code of an error, such as ENOENT; undefined when it has none. */

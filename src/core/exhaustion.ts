@@ -17,7 +17,7 @@ export function exhaustionOf(error: unknown): string | undefined {
   return Object.hasOwn(EXHAUSTED, code) ? `${EXHAUSTED[code]} (${code})` : undefined;
 }
 
-/** A refusal of our own, before the system runs out of descriptors. */
+/** Our own refusal, before the system runs out of descriptors. */
 export class UsedUpError extends Error {
   readonly code = 'EMFILE';
 
@@ -32,7 +32,7 @@ const INTERVAL_MS = 60_000;
 /** The kind of {@link ExhaustionLog.noteAddress}. */
 const ONE_ADDRESS = 'address';
 
-/** Logs what ran out and what to do: at once, then once a minute how often it happened again. */
+/** Logs what ran out and what to do: at once, and then, once a minute, how often it happened again. */
 export class ExhaustionLog {
   readonly #repeats: Repeats;
   readonly #budget: { readonly most: number; readonly limit: number };
@@ -67,7 +67,7 @@ export class ExhaustionLog {
     );
   }
 
-  /** Logs the pending numbers. */
+  /** Logs the pending counts. */
   flush(): void {
     this.#repeats.flush();
   }

@@ -12,7 +12,7 @@ export const LOCALHOST = 'localhost';
 /** Longest name and longest label, in characters. Source: RFC 1035 section 2.3.4, without the root's dot. */
 const MAX_NAME_CHARS = 253;
 const MAX_LABEL_CHARS = 63;
-/** Most characters of a wrong host that an error repeats. */
+/** Maximum characters of a wrong host that an error repeats. */
 const SHOWN_CHARS = 60;
 
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
@@ -20,7 +20,7 @@ const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
 const NUMBER = /^(?:\d+|0x[0-9a-f]*)$/;
 
 /**
- * Reads a host; IPv6 stands without brackets.
+ * Reads a host; IPv6 has no brackets.
  *
  * @returns the host, or what is wrong with it, as words that follow "host"
  */
@@ -35,7 +35,7 @@ export function readHost(text: string): Host | string {
   if (NUMBER.test(labels.at(-1) ?? ''))
     return 'must be a dotted quad (four plain numbers from 0 to 255) or a name';
   if (name.length > MAX_NAME_CHARS) return `is longer than ${MAX_NAME_CHARS} characters`;
-  // Of the original text, because lower case turns the Kelvin sign into a k.
+  // Check the original text, because lower case turns the Kelvin sign into a k.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: matches everything that is not ASCII
   if (/[^\x00-\x7f]/.test(text)) return 'must be ASCII: write an international name in its xn-- form';
   const isName = labels.every((label) => label.length <= MAX_LABEL_CHARS && LABEL.test(label));
@@ -58,12 +58,12 @@ export function hostText(host: Host): string {
   return host.kind === 'address' ? host.address.text : host.name;
 }
 
-/** The host as it stands before a port. */
+/** Formats a host as it appears before a port. */
 export function printHost(host: Host): string {
   return bracketed(hostText(host));
 }
 
-/** An address or a name as it stands before a port: IPv6 in brackets. */
+/** Formats an address or a name as it appears before a port: IPv6 in brackets. */
 export function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }

@@ -19,7 +19,7 @@ export interface IpAddress {
   readonly text: string;
 }
 
-/** TCP or UDP ports from `from` to `to`, both included. */
+/** TCP or UDP ports from `from` to `to`, both inclusive. */
 export interface PortRange {
   readonly from: number;
   readonly to: number;
@@ -40,7 +40,7 @@ export function parseAddress(text: string): IpAddress | undefined {
 }
 
 /**
- * Returns the bytes of a numeric address: 4 for IPv4, 16 for IPv6, IPv4-mapped ones included. Ignores a zone
+ * Returns the bytes of a numeric address: 4 for IPv4, 16 for IPv6, even if it is IPv4-mapped. Ignores a zone
  * (`%eth0`).
  *
  * @returns undefined when `text` is not a numeric address
@@ -86,16 +86,16 @@ export function isLoopback(address: IpAddress): boolean {
 }
 
 /**
- * 169.254.0.0/16 and fe80::/10: neighbours on the wire, and the metadata services where clouds keep a machine's
- * secrets. Sources: RFC 3927 section 2.1, RFC 4291 section 2.5.6.
+ * 169.254.0.0/16 and fe80::/10: neighbours on the same link, and the metadata services where clouds keep a
+ * machine's secrets. Sources: RFC 3927 section 2.1, RFC 4291 section 2.5.6.
  */
 export function isLinkLocal(address: IpAddress): boolean {
   return LINK_LOCAL.some((contains) => contains(address));
 }
 
 /**
- * Addresses that no TCP connection can have at its far end. They include 0.0.0.0 and ::, because a kernel that is
- * told to dial them dials itself. Sources: RFC 6890 section 2.2, RFC 5771, RFC 4291.
+ * Addresses that no TCP connection can have at its far end. They include 0.0.0.0 and ::, because a kernel
+ * that dials them reaches itself. Sources: RFC 6890 section 2.2, RFC 5771, RFC 4291.
  */
 export function isUndiallable(address: IpAddress): boolean {
   return UNDIALLABLE.some((contains) => contains(address));

@@ -47,8 +47,8 @@ export const DEFAULT_PATIENCE_MS = 300_000;
 export const RING_BYTES = 4 * 1024 * 1024;
 
 /**
- * Dials in progress for one peer at once. Keeps a peer that asks for unresponsive targets from using up the listener's
- * sockets and its name resolver.
+ * Dials in progress for one peer at once. Keeps a peer that requests unresponsive targets from using up the
+ * listener's sockets and its name resolver.
  */
 export const MAX_DIALS_PER_PEER = 256;
 /** Ports that one peer may have open on this machine at once. */

@@ -23,7 +23,9 @@ interface Repeated {
   readonly timer: Timer;
 }
 
-/** Limits lines that may repeat thousands of times: shows the first at once, then only how many more came. */
+/**
+ * Limits lines that may repeat thousands of times: shows the first at once, then only how many more followed.
+ */
 export class Repeats {
   readonly #timers: Timers;
   readonly #windowMs: number;
@@ -34,7 +36,7 @@ export class Repeats {
   #others: Repeated | undefined;
 
   /**
-   * @param windowMs how long it counts repeated lines before it shows their number
+   * @param windowMs how long it counts repeated lines before it shows the count
    * @param show shows a line; `kind` is the one given to {@link add}
    */
   constructor(timers: Timers, windowMs: number, show: (line: string, kind: string) => void) {
@@ -57,7 +59,7 @@ export class Repeats {
     }
   }
 
-  /** Shows the pending numbers and forgets all lines. */
+  /** Shows the pending counts and forgets all lines. */
   flush(): void {
     for (const [kind, repeated] of this.#recent) {
       repeated.timer.clear();
@@ -85,7 +87,7 @@ export class Repeats {
     if (repeated === undefined) return;
     this.#recent.delete(kind);
     this.#showCount(kind, repeated);
-    // From now on, a line that keeps repeating is shown only as a number.
+    // From now on, a line that keeps repeating is shown only as a count.
     if (repeated.count > 0) this.#count(repeated.line, kind);
   }
 

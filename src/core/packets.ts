@@ -1,4 +1,4 @@
-// The custom packets of toxcore that carry everything of ours.
+// The custom packets of toxcore that carry everything we send.
 
 /**
  * Longest custom packet that toxcore accepts, in bytes, including its id byte.

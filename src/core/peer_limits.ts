@@ -94,7 +94,7 @@ export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: numbe
     maxControlFramesPerSecond: { least: 100, most: 10_000_000 },
   };
 
-/** Fills in the defaults. @throws {TunnelError} ERR_USAGE for a limit that is out of its range */
+/** Fills in the defaults. @throws {TunnelError} ERR_USAGE for a limit outside its range */
 export function limitsOf(given: Partial<Limits> = {}): Limits {
   const limits = { ...DEFAULT_LIMITS, ...given };
   // Object.keys forgets the key type; the table has all of them.

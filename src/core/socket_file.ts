@@ -17,8 +17,8 @@ export interface SocketFile {
 const DRAFT_NAME = 'socket.draft';
 
 /**
- * Makes a server listen at a socket file that from the first moment only its owner can use: creates the socket in a
- * folder that nobody else can enter, sets mode 0600, and moves it to its place.
+ * Makes a server listen at a socket file that only its owner can use, from the first moment on: creates the
+ * socket in a folder that nobody else can enter, sets mode 0600, and moves it into place.
  *
  * @returns a function that deletes the file, unless another file has replaced it. The caller closes the server
  */
@@ -40,8 +40,8 @@ export async function openSocketFile(file: SocketFile, server: Server): Promise<
 }
 
 /**
- * What is at a socket's place: nothing, the socket of a dead process, the socket of a live process, a socket that we
- * may not connect to, or something that is not a socket.
+ * What exists at a socket's path: nothing, the socket of a dead process, the socket of a live process, a
+ * socket that we may not connect to, or something that is not a socket.
  */
 export type SocketFileState = 'free' | 'stale' | 'answered' | 'closed-to-us' | 'no-socket';
 

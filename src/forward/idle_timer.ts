@@ -1,7 +1,9 @@
 import type { Timers } from '../core/clock.js';
 import { Timer } from '../core/timer.js';
 
-/** Calls back once, after `idleMs` milliseconds without a touch. A touch starts no timer, so it is cheap. */
+/**
+ * Calls back once, after `idleMs` milliseconds without a touch. A touch is cheap, because it sets no timer.
+ */
 export class IdleTimer {
   readonly #timers: Timers;
   readonly #idleMs: number;

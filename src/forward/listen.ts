@@ -10,7 +10,7 @@ import { printBind, printForwardSpec } from '../rules/forward_spec.js';
 /** The lowest port that every user may listen on. */
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
-/** An address to listen on, and the option that asked for it, for error messages. */
+/** An address to listen on, and the option that named it, for error messages. */
 export interface ListenRequest {
   readonly bind: HostPort;
   /** For example `-L` or `--metrics`. */
@@ -48,7 +48,7 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
 }
 
 /**
- * Returns where a server or UDP socket that was bound to `bind` really listens: port 0 becomes the chosen
+ * Returns where a server or UDP socket that was bound to `bind` actually listens: port 0 becomes the chosen
  * port.
  */
 export function boundAddress(server: { address(): AddressInfo | string | null }, bind: HostPort): HostPort {
@@ -63,7 +63,9 @@ export function closedEarly(): TunnelError {
   return new TunnelError('ERR_CLOSED', 'the forward was closed before it could listen');
 }
 
-/** Warns that other machines can use a forward, unless it listens on loopback. `remedy` starts with `; `. */
+/**
+ * Warns that other machines can use a forward, unless it listens on the loopback. `remedy` starts with `; `.
+ */
 export function warnWhenPublic(local: HostPort, logger: Logger, remedy = ''): void {
   const address = parseAddress(local.host);
   if (local.host === LOCALHOST || (address !== undefined && isLoopback(address))) return;

@@ -3,12 +3,12 @@ import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { resetSocket } from './tcp_socket.js';
 
-/** What a pipe needs of a stream. */
+/** The part of a stream that a pipe needs. */
 export type PipeStream = Pick<MuxStream, 'write' | 'end' | 'reset' | 'consumed'>;
 
 /**
  * Bytes handed to the kernel in one call, but at least one chunk. This is enough to make the cost of the call
- * negligible, and little enough that a slow reader's credit comes in steps.
+ * negligible, and small enough that a slow reader's credit comes in steps.
  */
 const WRITE_BYTES = 256 * 1024;
 
@@ -52,8 +52,8 @@ export class Pipe implements StreamHandlers {
     this.#socket = socket;
     this.#onOver = options.onOver;
     this.#isPath = options.isPath ?? false;
-    // Until `flow`, the socket fills its own small buffer. We notice a reset but not an end, and that is
-    // right: a client may end early and still want its answer.
+    // Until `flow`, the socket fills its own small buffer. We notice a reset but not an end, as intended: a
+    // client may end early and still want its answer.
     socket.on('error', this.#onSocketError);
     socket.on('close', this.#onSocketClose);
   }
@@ -113,7 +113,7 @@ export class Pipe implements StreamHandlers {
     if (this.isOver) return;
     this.#chunks.push(chunk);
     if (this.#writing || this.#flushScheduled) return;
-    // Everything that arrives in this turn of the event loop goes to the kernel in one call.
+    // Send everything that arrives in this turn of the event loop to the kernel in one call.
     this.#flushScheduled = true;
     process.nextTick(this.#flush);
   }

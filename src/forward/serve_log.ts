@@ -6,7 +6,7 @@ export interface ServeCounts {
   readonly opened: number;
   /** Requests that the rules forbid. */
   readonly denied: number;
-  /** Requests that waited too long for their turn, or found no memory or no file descriptor. */
+  /** Requests that waited too long for their turn, or for which no memory or file descriptor was free. */
   readonly limited: number;
   /** Requests that failed for any other reason. */
   readonly failed: number;
@@ -21,10 +21,10 @@ export function addCounts(a: ServeCounts, b: ServeCounts): ServeCounts {
   };
 }
 
-/** Denials that are all logged. After that, only those whose count is a power of two are. */
+/** The first this many denials are all logged; after that, only those whose count is a power of two. */
 const DENIALS_LOGGED = 16;
 
-/** Counts and logs what one peer was denied. A peer that keeps asking does not fill the disk. */
+/** Counts and logs the denials of one peer. A peer that keeps asking does not fill the disk. */
 export class DenialLog {
   readonly #logger: Logger;
   #count = 0;

@@ -20,9 +20,9 @@ export interface StreamGateOptions {
 /** One stream that a forward wants to open. */
 export interface StreamWish {
   readonly target: Target;
-  /** `onRefused` hears of every failure, except that `onReset` hears of the gate's closing. */
+  /** `onRefused` reports every failure, except that `onReset` reports the closing of the gate. */
   readonly handlers: StreamHandlers;
-  /** Called when the request has gone to the session. The peer's answer comes through the handlers. */
+  /** Called when the request has been passed to the session. The peer's answer comes through the handlers. */
   onAsked(stream: MuxStream): void;
   /** Overrides the gate's wait, in milliseconds; Infinity for no limit. */
   readonly sessionWaitMs?: number;
@@ -85,7 +85,7 @@ export class StreamGate {
     return this.#waiting.delete(wish);
   }
 
-  /** Resets the streams that wait, and opens no more. Open streams go on. */
+  /** Resets the streams that wait, and opens no more. Open streams continue. */
   close(): void {
     this.#closed = true;
     this.#session = undefined;

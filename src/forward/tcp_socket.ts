@@ -1,5 +1,12 @@
-import type { Socket } from 'node:net';
+import type { Server, ServerOpts, Socket } from 'node:net';
 import { errnoOf } from '../core/errors.js';
+import type { IpAddress } from '../core/ip.js';
+
+/** Makes a server that does not listen yet. */
+export type CreateServer = (options: ServerOpts) => Server;
+
+/** Starts to connect. The socket emits `connect` or `error`. */
+export type Connect = (address: IpAddress, port: number) => Socket;
 
 /** Idle time, in milliseconds, after which the kernel probes whether the other end is still there. */
 const KEEP_ALIVE_MS = 60_000;

@@ -22,7 +22,8 @@ export function bindUdp(bind: HostPort): Promise<Socket> {
 }
 
 /**
- * Tells whether the socket can take another datagram. Better to drop one than to let it wait behind too many.
+ * Tells whether the socket can take another datagram. Dropping one is better than letting it wait behind too
+ * many.
  */
 export function hasRoom(socket: Socket): boolean {
   return socket.getSendQueueSize() < MAX_UDP_QUEUE_BYTES;

@@ -8,11 +8,14 @@ import { hexBytes, upperHex } from './tox_id.js';
 /** Hexadecimal digits of a DHT public key. */
 const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 
-/** Most bootstrap nodes in a file. The public list has about 50; a longer file is something else. */
+/**
+ * Maximum number of bootstrap nodes in a file. The public list has about 50; a longer file is something else.
+ */
 const MAX_NODES = 1000;
 
 /** The end of every error about a line. */
-const LINE_FORM = 'write HOST:PORT:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
+const LINE_FORM =
+  'write HOST:PORT:KEY, for example 192.0.2.1:33445:KEY, with 64 hexadecimal digits of KEY and IPv6 in brackets';
 
 /**
  * Reads a bootstrap node from `HOST:PORT:KEY`: a name, an IPv4 address or an IPv6 address in brackets; 1 to 65535; 64
@@ -60,7 +63,7 @@ export function formatBootstrapLine(node: Pick<BootstrapAddress, 'host' | 'port'
 const absent = (host: string): boolean => host === '' || host === '-' || host.toUpperCase() === 'NONE';
 
 const HostSchema = v.pipe(
-  v.string('a string is expected'),
+  v.string('expected a string'),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed || absent(dataset.value)) return;
     const problem = hostProblem(dataset.value);
@@ -68,7 +71,7 @@ const HostSchema = v.pipe(
   }),
 );
 
-const PORT_WANTED = 'a whole number from 1 to 65535 is expected';
+const PORT_WANTED = 'expected a whole number from 1 to 65535';
 const PortSchema = v.pipe(
   v.number(PORT_WANTED),
   v.integer(PORT_WANTED),
@@ -77,7 +80,7 @@ const PortSchema = v.pipe(
 );
 
 const KeySchema = v.pipe(
-  v.string('a string of 64 hexadecimal digits is expected'),
+  v.string('expected a string of 64 hexadecimal digits'),
   v.rawCheck(({ dataset, addIssue }) => {
     const problem = dataset.typed ? keyProblem(dataset.value) : undefined;
     if (problem !== undefined) addIssue({ message: problem });
@@ -94,22 +97,22 @@ const NodesSchema = v.object(
             ipv4: v.optional(HostSchema, ''),
             ipv6: v.optional(HostSchema, ''),
             port: PortSchema,
-            tcp_ports: v.optional(v.array(PortSchema, 'an array of ports is expected'), []),
+            tcp_ports: v.optional(v.array(PortSchema, 'expected an array of ports'), []),
             public_key: KeySchema,
             // Whether the list's maintainer reached the node by UDP and by TCP. Anything but a boolean is ignored.
             status_udp: v.optional(v.unknown()),
             status_tcp: v.optional(v.unknown()),
           },
-          ({ expected }) => (expected === 'Object' ? 'an object is expected' : 'this field is missing'),
+          ({ expected }) => (expected === 'Object' ? 'expected an object' : 'this field is missing'),
         ),
-        'an array of nodes is expected',
+        'expected an array of nodes',
       ),
       v.minLength(1, 'the list is empty'),
       v.maxLength(MAX_NODES, `the list has more than ${MAX_NODES} nodes`),
     ),
   },
   ({ expected }) =>
-    expected === 'Object' ? 'an object with a "nodes" array is expected' : 'this field is missing',
+    expected === 'Object' ? 'expected an object with a "nodes" array' : 'this field is missing',
 );
 
 /** The end of every error about a file. */

@@ -69,7 +69,11 @@ export function parseToxId(text: string): ToxId {
   }
   if (digits.length !== HEX_DIGITS) {
     const hint =
-      digits.length === PUBLIC_KEY_BYTES * 2 ? ' (a public key has 64: ask for the whole Tox ID)' : '';
+      digits.length === PUBLIC_KEY_BYTES * 2
+        ? ' (a public key has 64: ask for the whole Tox ID)'
+        : digits.length < HEX_DIGITS
+          ? ', so it is cut short; copy all of it'
+          : '; copy only the Tox ID';
     throw invalid(`this has ${digits.length} digits${hint}`);
   }
   const bytes = hexBytes(digits);

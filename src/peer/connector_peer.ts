@@ -35,18 +35,18 @@ import type { PeerSession, SessionEnd } from './peer_session.js';
 
 /** How long to wait for an answer before hello is repeated: it may be lost with a broken connection. */
 const HELLO_RETRY_MS = 3_000;
-/** After this many unanswered hellos, the owner hears that the friend may not be one of us. */
+/** After this many unanswered hellos, the owner is warned that the friend may not run this program. */
 const SILENT_HELLOS = 5;
 /** First and longest wait before a session that ended is requested again. */
 const REJOIN_MS = 500;
 const REJOIN_MAX_MS = 30_000;
-/** A session that lived this long ended for another cause than the one before it. */
+/** A session that lived this long did not end for the same reason as the one before it. */
 const SETTLED_MS = 60_000;
 
 const SHUT_OUT =
   'the listener no longer lets us in: its ticket was replaced or revoked, or it removed this peer; ask for a new ticket';
 
-/** Refusals that another try may overcome. */
+/** Refusals after which another attempt may succeed. */
 const PASSING: ReadonlySet<Reason> = new Set<Reason>([
   'limit',
   'busy',
@@ -81,12 +81,12 @@ export class TicketProver {
   }
 }
 
-/** What a connector's peer tells its owner. */
+/** What a connector's peer reports to its owner. */
 export interface ConnectorPeerEvents extends PeerEvents {
   /** The session that accepts streams; undefined while there is none. */
   onSession(session: Session | undefined): void;
   onWaiting(message: string): void;
-  /** It cannot succeed. Nothing follows. */
+  /** The connection cannot succeed. Nothing follows. */
   onFailed(error: TunnelError): void;
 }
 
@@ -96,7 +96,7 @@ export class ConnectorPeer extends PeerLife {
   readonly #events: ConnectorPeerEvents;
   readonly #prover: TicketProver | undefined;
   readonly #hello: Timer;
-  #offer: HandshakeOffer = newOffer();
+  #offer: HandshakeOffer = newOffer(this.context);
   /** The listener's session that our offer would create, from its challenge. */
   #challenged: Uint8Array | undefined;
   #hellos = 0;
@@ -150,7 +150,7 @@ export class ConnectorPeer extends PeerLife {
   protected override sessionEnded({ reason, text, error }: SessionEnd): void {
     const { logger, timers } = this.context;
     logger.log(error === undefined ? 'info' : 'warn', `the session ended: ${text || reason}`, { reason });
-    // Its streams are gone: the next session is a new one.
+    // The streams are gone, so the next session is a new one.
     this.#renewOffer();
     if (reason === 'not-allowed') {
       this.#fail(new TunnelError('ERR_HANDSHAKE_REFUSED', SHUT_OUT, { remote: true, returnCode: 202 }));
@@ -193,7 +193,7 @@ export class ConnectorPeer extends PeerLife {
 
   #onChallenge({ connectorSession, session }: Challenge): void {
     if (this.#prover === undefined || !isIdAt(this.#offer.session, connectorSession, 0)) return;
-    // The same challenge again is a repetition, or our proof was rejected: no reason to hurry.
+    // The same challenge again is a repetition, or a rejection of our proof: no reason to hurry.
     if (this.#challenged !== undefined && isIdAt(this.#challenged, session, 0)) return;
     this.#challenged = session;
     this.#hellos = 0;
@@ -214,7 +214,7 @@ export class ConnectorPeer extends PeerLife {
   }
 
   /**
-   * The packet cannot be read. While this end waits for the peer, it gives up: the next packet would be no
+   * Handles an unreadable packet. While there is no session, this end gives up: the next packet would be no
    * better.
    */
   #onInvalid(error: TunnelError): void {
@@ -257,7 +257,7 @@ export class ConnectorPeer extends PeerLife {
   }
 
   #renewOffer(): void {
-    this.#offer = newOffer();
+    this.#offer = newOffer(this.context);
     this.#challenged = undefined;
   }
 

@@ -36,7 +36,7 @@ import type { PeerSession, SessionEnd } from './peer_session.js';
  */
 const LEAVE_MS = 1_000;
 
-/** What a listener's peer asks and tells its owner. */
+/** What a listener's peer asks of its owner and reports to it. */
 export interface ListenerPeerEvents extends PeerEvents {
   /**
    * Decides whether a hello lets the peer in.
@@ -45,12 +45,12 @@ export interface ListenerPeerEvents extends PeerEvents {
    * @param resumes whether the two sessions are joined already
    */
   onHello(proof: Uint8Array | undefined, sessions: Sessions, resumes: boolean): Verdict;
-  /** What let the peer in. Called before the session that it counts for. */
+  /** Reports what let the peer in. Called before the session that it applies to. */
   onGrant(grant: Grant): void;
   /** The friend is gone and no stream waits for it: its place is free for others. */
   onIdle(): void;
   /**
-   * The peer's process ends. If it stayed a friend, toxcore would take the next process at its address for
+   * The peer's process ends. If it stayed a friend, toxcore would mistake the next process at its address for
    * it.
    */
   onLeft(): void;
@@ -61,7 +61,7 @@ export class ListenerPeer extends PeerLife {
   protected override readonly role = 'listener';
   readonly #events: ListenerPeerEvents;
   /** The offer of the newest session. */
-  #offer: HandshakeOffer = newOffer();
+  #offer: HandshakeOffer = newOffer(this.context);
   /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
   #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
   #hasMet = false;
@@ -161,14 +161,14 @@ export class ListenerPeer extends PeerLife {
     }
   }
 
-  /** This end's part of a session with that session of the connector. */
+  /** This end's offer for that session of the connector. */
   #offerFor(connector: Uint8Array): HandshakeOffer {
     const known = this.agreement;
     if (known !== undefined && isIdAt(known.theirSession, connector, 0))
       return { ...this.#offer, session: known.ourSession };
     if (this.#candidate === undefined || !isIdAt(this.#candidate.connector, connector, 0)) {
-      // Another process, or the first: it gets a session of its own.
-      this.#candidate = { connector, offer: newOffer() };
+      // This is another process, or the first: it gets its own session.
+      this.#candidate = { connector, offer: newOffer(this.context) };
     }
     return this.#candidate.offer;
   }
@@ -199,12 +199,12 @@ export class ListenerPeer extends PeerLife {
     await this.send(encodeRefuse(refuse));
   }
 
-  /** A friend that never completes a handshake would keep its place from others, so it loses the place. */
+  /** A friend that never completes a handshake would block a place for others, so it loses the place. */
   #awaitHello(): void {
     const { limits, logger } = this.context;
     this.#awaitingHello.set(limits.handshakeTimeoutMs, () => {
       const waited = `${limits.handshakeTimeoutMs / 1000} s`;
-      logger.log('warn', `dropped a friend that made no handshake within ${waited}`, {
+      logger.log('warn', `dropped a friend that did not complete the handshake within ${waited}`, {
         peer: this.publicKey,
       });
       this.#leave();

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -18,6 +17,7 @@ import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 export interface PeerContext {
   readonly node: PeerNode;
   readonly timers: Timers;
+  randomBytes(count: number): Uint8Array;
   readonly logger: Logger;
   readonly limits: Limits;
   /** How long streams survive while the peer is offline or silent, in milliseconds. 0: not at all. */
@@ -32,7 +32,7 @@ export interface PeerName {
   readonly publicKey: string;
 }
 
-/** What both kinds of peer tell their owner. */
+/** What both kinds of peer report to their owner. */
 export interface PeerEvents {
   onCode(code: ReturnCode, detail?: string): void;
   onStatus(status: 'online' | 'offline', path: Path): void;
@@ -45,7 +45,7 @@ export interface PeerEvents {
   onOpen(request: OpenRequest): void;
 }
 
-/** Joined; the friend or this end had gone by then; or why there is no channel. */
+/** `joined`; `absent` when the friend or this end was gone by then; or why there is no channel. */
 export type Joined = 'joined' | 'absent' | TunnelError;
 
 /**
@@ -197,13 +197,14 @@ export abstract class PeerLife {
   async #open(agreement: Agreement): Promise<PeerSession | Exclude<Joined, 'joined'>> {
     // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
-    const { node, timers, limits } = this.context;
+    const { node, timers, randomBytes, limits } = this.context;
     return await PeerSession.open({
       node,
       friend: this.friend,
       agreement,
       role: this.role,
       timers,
+      randomBytes,
       limits,
       onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),
@@ -241,7 +242,7 @@ export abstract class PeerLife {
     if (patienceMs > 0) {
       // Open streams wait. New ones are not requested while nobody can answer.
       this.#show(undefined);
-      // First silent and then offline: still one wait.
+      // Silent first and then offline: still one wait.
       if (!this.#patience.isSet) this.#patience.set(patienceMs, () => this.#giveUp());
     } else {
       this.#giveUp();
@@ -256,7 +257,7 @@ export abstract class PeerLife {
     if (current !== undefined && this.#current === current) this.#show(current);
   }
 
-  /** The peer stayed away for as long as streams may wait. Their sockets are not kept open forever. */
+  /** The peer stayed away for as long as streams may wait, so their sockets are closed. */
   #giveUp(): void {
     const { patienceMs } = this.context;
     const waited = patienceMs > 0 ? ` for ${patienceMs / 1000} s` : '';
@@ -298,7 +299,7 @@ export abstract class PeerLife {
     if (online) this.#askRoundTrip();
   }
 
-  /** Measures the current path, and reports the answer when it comes. */
+  /** Measures the round trip over the current path, and reports it when the answer arrives. */
   #askRoundTrip(): void {
     const events = this.#events;
     const current = this.#current;
@@ -317,16 +318,16 @@ export abstract class PeerLife {
 }
 
 /** This end's part of a handshake for a new session. */
-export function newOffer(): HandshakeOffer {
-  return ourOffer(newId(Uint8Array.from(randomBytes(16))));
+export function newOffer({ randomBytes }: Pick<PeerContext, 'randomBytes'>): HandshakeOffer {
+  return ourOffer(newId(randomBytes(16)));
 }
 
-/** The node was closed, or has reported its death itself: nothing to say and nothing to retry. */
+/** The node was closed, or has reported its death itself: there is nothing to report or to retry. */
 export function isNodeGone(error: TunnelError): boolean {
   return error.code === 'ERR_CLOSED' || error.code === 'ERR_WORKER_DIED';
 }
 
-/** Returns what was rejected on purpose. Anything else is a fault, and thrown again. */
+/** Returns the error if it is an intended rejection; rethrows anything else as a fault. */
 function tunnelErrorOf(error: unknown): TunnelError {
   if (TunnelError.is(error)) return error;
   throw error;

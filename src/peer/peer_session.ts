@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
@@ -11,7 +10,7 @@ import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, channelTag } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 
-/** What a peer uses of its Tox node. */
+/** The part of its Tox node that a peer uses. */
 export interface PeerNode {
   readonly worker: Pick<ToxNode['worker'], 'sendHandshake'>;
   openChannel(...args: Parameters<ToxNode['openChannel']>): Promise<PeerChannel>;
@@ -32,6 +31,7 @@ export interface PeerSessionOptions {
   readonly agreement: Agreement;
   readonly role: 'connector' | 'listener';
   readonly timers: Timers;
+  randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
   readonly onOpen: (request: OpenRequest) => void;
   /** The peer was silent for too long: call {@link PeerSession.freeze}. */
@@ -42,11 +42,11 @@ export interface PeerSessionOptions {
   readonly onEnd: (session: PeerSession, end: SessionEnd) => void;
 }
 
-/** How often to look whether the last frames have arrived. */
+/** How often to check whether the last frames have arrived. */
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
 const DRAIN_TIMEOUT_MS = 1_000;
-/** How long a channel outlives the peer's BYE: the peer waits for its acknowledgement. */
+/** How long a channel outlives the peer's BYE, because the peer waits for its acknowledgement. */
 const LINGER_MS = 250;
 
 /** One session with a peer, with its channel and its timers, from the handshake to the end. */
@@ -145,7 +145,7 @@ export class PeerSession implements ChannelHandlers {
     this.#tickLater();
   }
 
-  /** Ends without BYE: the peer is gone, or another process. */
+  /** Ends without BYE, because the peer is gone or another process has replaced it. */
   abandon(reason: Reason): void {
     if (this.#ended) return;
     this.#stop();
@@ -154,9 +154,9 @@ export class PeerSession implements ChannelHandlers {
   }
 
   /**
-   * Sends BYE, waits a moment for the last frames to arrive, and closes the channel. A frozen
-   * session ends without BYE, as the peer would not receive it. After the worker's death there is
-   * nothing to wait for. Never rejects.
+   * Sends BYE, waits a moment for the last frames to arrive, and closes the channel. A frozen session ends
+   * without BYE, because the peer would not receive it. After the worker's death there is nothing to wait
+   * for. Never rejects.
    */
   async close(reason: Reason, text = ''): Promise<void> {
     if (this.#frozen) this.abandon(reason);
@@ -167,12 +167,12 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: PeerChannel): void {
-    const { agreement, role, timers, limits, onOpen } = this.#options;
+    const { agreement, role, timers, randomBytes, limits, onOpen } = this.#options;
     this.#channel = channel;
     this.#session = new Session({
       sink: channel.sink,
       clock: timers,
-      random16: () => Uint8Array.from(randomBytes(16)),
+      random16: () => randomBytes(16),
       frameBytes: agreement.frameBytes,
       role,
       onOpen,

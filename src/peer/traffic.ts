@@ -9,8 +9,8 @@ export interface Traffic {
   readonly datagramsOut: number;
   readonly datagramsIn: number;
   /**
-   * Datagrams for which this end had no room, or that lacked a part. Losses between the two ends are not
-   * counted.
+   * Datagrams that this end dropped for lack of room, or because a part was missing. Losses between the two
+   * ends are not counted.
    */
   readonly datagramsDropped: number;
 }

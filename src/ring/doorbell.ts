@@ -1,4 +1,10 @@
-import type { MessagePort } from 'node:worker_threads';
+/** What a doorbell needs of a `MessagePort`. */
+export interface BellPort {
+  postMessage(message: undefined): void;
+  on(event: 'message', callback: () => void): unknown;
+  unref(): void;
+  close(): void;
+}
 
 /**
  * Wakes the thread at its other end. Several rings may become one; none is lost. Never keeps a process
@@ -15,9 +21,9 @@ export interface Doorbell {
 
 /** One end of a `MessageChannel` as a doorbell: an empty message is a ring. */
 export class PortDoorbell implements Doorbell {
-  readonly #port: MessagePort;
+  readonly #port: BellPort;
 
-  constructor(port: MessagePort) {
+  constructor(port: BellPort) {
     this.#port = port;
   }
 

@@ -1,6 +1,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { MAX_PEERS, RING_BYTES } from '../core/limits.js';
 import { backlogBytes } from './backlog.js';
+import type { BellPort } from './doorbell.js';
 import { allocateRing } from './ring.js';
 import { WAKE_BYTES } from './wake_words.js';
 
@@ -15,7 +16,7 @@ export interface SharedMemory {
   /** Wake-up flags of the outbound ring, then of the inbound ring. */
   readonly wake: SharedArrayBuffer;
   /** This thread's end of the doorbell. */
-  readonly bell: MessagePort;
+  readonly bell: BellPort;
 }
 
 /** Memory for both threads; see {@link allocateShared}. */

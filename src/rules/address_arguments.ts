@@ -14,7 +14,7 @@ import {
 } from './forward_spec.js';
 import { shown } from './spec_text.js';
 
-/** Most characters of the caller's text in an error. */
+/** Maximum characters of the caller's text that an error shows. */
 const SHOWN_CHARS = 60;
 
 function invalid(name: string, what: string): TunnelError {

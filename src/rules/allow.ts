@@ -2,7 +2,7 @@ import { type Host, LOCALHOST } from '../core/host.js';
 import { type IpAddress, inSubnet, isLinkLocal, isLoopback, isUndiallable } from '../core/ip.js';
 import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.js';
 
-/** What a dial asks. It asks every time, because the rules may have changed. */
+/** The questions that each dial asks, because the rules may have changed since the last one. */
 export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath' | 'permitsName'>;
 
 /** Opens every port of this machine's own loopback, TCP and UDP. */
@@ -38,8 +38,8 @@ export class AllowRules {
   }
 
   /**
-   * Whether a peer that asked for `host` may connect to `address`, which is `host` itself or an address that it
-   * resolved to.
+   * Whether a peer that requested `host` may connect to `address`, which is `host` itself or an address that
+   * it resolved to.
    */
   permits(host: Host, address: IpAddress, port: number, protocol: Protocol = 'tcp'): boolean {
     if (isUndiallable(address)) return false;
@@ -53,7 +53,7 @@ export class AllowRules {
     return this.#paths.has(path);
   }
 
-  /** Whether a peer may open a stream to what this process offers under a name. @param name in lower case */
+  /** Whether a peer may open a stream to the offer of this process under a name. @param name in lower case */
   permitsName(name: string, port: number): boolean {
     return this.#rules.some((rule) => {
       const { host } = rule;
@@ -78,7 +78,7 @@ function opensAddress(exposed: ExposedHost, host: Host, address: IpAddress): boo
     case 'any':
       return !isLinkLocal(address);
     case 'subnet':
-      // A wide network like 0.0.0.0/0 means the internet, not the neighbours on the wire.
+      // A wide network like 0.0.0.0/0 means the internet, not the neighbours on the link.
       if (isLinkLocal(address) && !isLinkLocal(exposed.network)) return false;
       return inSubnet(address, exposed.network, exposed.prefixBits);
     case 'address':

@@ -59,7 +59,7 @@ export function readSocketPath(text: string): { readonly path: string } | string
   if (isPipe(text)) {
     const name = text.slice(PIPE_PREFIX.length);
     if (name === '' || /[\\/]/.test(name)) return 'must have one name after \\\\.\\pipe\\';
-    // Windows ignores case. It allows one byte more, but a peer could not be asked for that.
+    // Windows ignores case. It allows one byte more than a request to a peer can carry.
     const path = text.toLowerCase();
     return Buffer.byteLength(path) > MAX_TEXT_BYTES ? `is longer than ${MAX_TEXT_BYTES} bytes` : { path };
   }
@@ -73,8 +73,8 @@ export function readSocketPath(text: string): { readonly path: string } | string
 }
 
 /**
- * Returns why this system cannot have such a path; undefined when it can. On a system without named pipes the
- * kernel would read `\\.\pipe\app` as a file in the working directory.
+ * Returns why such a path cannot exist on this system; undefined when it can. On a system without named pipes
+ * the kernel would read `\\.\pipe\app` as a file in the working directory.
  */
 export function foreignPath(path: string, platform: NodeJS.Platform = process.platform): string | undefined {
   if (isPipe(path) === (platform === 'win32')) return undefined;

@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, printHost } from '../core/host.js';
 import { type IpAddress, inSubnet, networkBase, type PortRange, parseAddress } from '../core/ip.js';
+import { quotedWord } from '../core/secret_text.js';
 import { looksLikePath } from './endpoint.js';
 import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
@@ -148,10 +149,10 @@ export type Rule = ExposeSpec & {
 /** Whether a peer (`--allow-peer NAME=KEY`) or a ticket has this name. */
 export type IsName = (name: string) => boolean;
 
-/** A rule that was read, and a note for its user. */
+/** A parsed rule, and a note for the user. */
 export interface ReadRule {
   readonly rule: Rule;
-  /** Set when the text is ambiguous: says how it was read, and how to write the other meaning. */
+  /** Set when the text is ambiguous: says how it was read, and how to express the other meaning. */
   readonly note?: string;
 }
 
@@ -198,6 +199,6 @@ export function printRule(rule: Rule, isName: IsName = () => false): string {
 function unknownName(text: string, name: string): TunnelError {
   return new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(text.slice(0, 100))}: no peer and no ticket is called ${JSON.stringify(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
+    `${quotedWord(text.slice(0, 100))}: no peer and no ticket is called ${quotedWord(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
   );
 }

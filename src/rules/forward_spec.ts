@@ -20,9 +20,9 @@ export interface LocalSpec {
 export const DEFAULT_BIND_HOST = '127.0.0.1';
 
 const LOCAL_USAGE =
-  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for either end, as in 8080:/run/app.sock';
+  '[bind:]port:host:hostport, for example 8080:localhost:80; either end may be a path, as in 8080:/run/app.sock';
 const REVERSE_USAGE =
-  '[bind:]port:host:hostport, for example 8080:localhost:80; a path may stand for the target, as in 8080:/run/app.sock';
+  '[bind:]port:host:hostport, for example 8080:localhost:80; the target may be a path, as in 8080:/run/app.sock';
 const UDP_USAGE = '[bind:]port:host:hostport, for example 5353:localhost:53';
 const DYNAMIC_USAGE = '[bind:]port, for example 1080 or 127.0.0.1:1080';
 const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001:db8::1]:22 or 22';

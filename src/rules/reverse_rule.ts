@@ -2,6 +2,7 @@ import { TunnelError } from '../core/errors.js';
 import { bracketed, LOCALHOST } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
 import { type IpAddress, inSubnet, isLoopback } from '../core/ip.js';
+import { quotedWord } from '../core/secret_text.js';
 import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
 /** One `--allow-reverse`: where peers may open ports on this machine. */
@@ -10,7 +11,7 @@ export interface ReverseRule {
   readonly name?: string;
   /** Bind addresses that it allows: our own loopback, any address, or one address. */
   readonly bind: 'loopback' | 'any' | IpAddress;
-  /** 0 to 65535, where 0 stands for a port that the system picks. */
+  /** 0 to 65535, where 0 means a port that the system picks. */
   readonly ports: PortRange;
 }
 
@@ -67,6 +68,6 @@ function bindIn(spec: SpecText, part: Part): ReverseRule['bind'] {
   if (host.name === LOCALHOST) return 'loopback';
   throw new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(host.name)} is neither an address nor the name of a peer or a ticket; write ${USAGE}`,
+    `${quotedWord(host.name)} is neither an address nor the name of a peer or a ticket; write ${USAGE}`,
   );
 }

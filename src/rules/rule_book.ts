@@ -8,8 +8,8 @@ import type { ReverseRule } from './reverse_rule.js';
 import { opensReverse, printReverseRule } from './reverse_rule.js';
 
 /**
- * The permission of a peer that was let in by a ticket or by its key. It stays the same object as long as that
- * ticket or key is valid.
+ * The permission of a peer that was let in by a ticket or by its key. It stays the same object for as long as
+ * that ticket or key is valid.
  */
 export interface Grant {
   /** Name of the ticket or of the allowed peer. */
@@ -24,12 +24,12 @@ export interface Grant {
   readonly allowReverse?: readonly ReverseRule[] | undefined;
 }
 
-/** Most rules in one book. */
+/** Maximum number of rules in one book. */
 export const MAX_RULES = 1024;
 
 /**
- * A list of rules that changes while peers are connected: general rules, and rules for one name each. Removing a
- * rule never opens anything: a name that loses its last rule keeps an empty list of its own.
+ * A list of rules that changes while peers are connected: general rules, and rules for one name each.
+ * Removing a rule never opens anything: a name that loses its last rule keeps its own, empty list.
  */
 export class NamedRules<Rule extends { readonly name?: string }> {
   /** Rules for all peers without rules of their own. */
@@ -79,12 +79,12 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     for (const name of [...this.#named.keys()]) if (!isName(name)) this.forget(name);
   }
 
-  /** Removes all rules for a name. Afterwards the name has no list of its own. */
+  /** Removes all rules for a name. Afterwards the name no longer has its own list. */
   forget(name: string): void {
     if (this.#named.delete(name)) this.changed();
   }
 
-  /** Calls `handler` after each change. @returns a function that stops this */
+  /** Calls `handler` after each change. @returns a function that unregisters it */
   onChange(handler: () => void): () => void {
     this.#onChange.add(handler);
     return () => this.#onChange.delete(handler);
@@ -132,7 +132,10 @@ export class RuleBook extends NamedRules<Rule> {
     return this.#isDefault;
   }
 
-  /** Ends {@link isDefault}: closes the loopback unless a rule opens it. The first change of any rule does the same. */
+  /**
+   * Ends {@link isDefault}: closes the loopback unless a rule opens it. The first change to any rule does the
+   * same.
+   */
   closeDefault(): void {
     if (this.#dropDefault()) this.changed();
   }

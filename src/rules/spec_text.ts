@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, readHost } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
+import { withoutTickets } from '../core/secret_text.js';
 import { readSocketPath } from './endpoint.js';
 
 /** One part of a text, and its position there. */
@@ -20,8 +21,8 @@ const MAX_PORT = 0xffff;
 export const TOO_MANY_PARTS = 'too many parts between colons: put an IPv6 address in brackets';
 
 /**
- * A text being parsed: a forward, or a rule. Each method reads one part. It throws ERR_SPEC_INVALID with the part
- * marked in the text, what is wrong with it, and the correct form.
+ * The text of a forward or a rule while it is parsed. Each method reads one part. It throws ERR_SPEC_INVALID
+ * with the part named in the text, what is wrong with it, and the correct form.
  */
 export class SpecText {
   readonly #text: string;
@@ -101,12 +102,13 @@ export class SpecText {
 
   fault(part: Part, wrong: string): TunnelError {
     const end = part.at + part.text.length;
-    const before = shown(this.#text.slice(Math.max(0, part.at - SHOWN_CHARS), part.at));
-    const marked = shown(part.text.slice(0, SHOWN_CHARS));
-    const after = shown(this.#text.slice(end, end + SHOWN_CHARS));
+    const before = this.#text.slice(Math.max(0, part.at - SHOWN_CHARS), part.at);
+    const wrongPart = part.text.slice(0, SHOWN_CHARS);
+    const after = this.#text.slice(end, end + SHOWN_CHARS);
+    const place = wrongPart === '' || before + after === '' ? '' : ` at "${quotable(wrongPart)}"`;
     return new TunnelError(
       'ERR_SPEC_INVALID',
-      `${before}>>${marked}<<${after}: ${wrong}; write ${this.#usage}`,
+      `"${quotable(before + wrongPart + after)}"${place}: ${wrong}; write ${this.#usage}`,
     );
   }
 }
@@ -116,6 +118,8 @@ export function printPortRange({ from, to }: PortRange, lowest: 0 | 1): string {
   if (from === to) return String(from);
   return from === lowest && to === MAX_PORT ? '*' : `${from}-${to}`;
 }
+
+const quotable = (text: string): string => withoutTickets(shown(text));
 
 /** Makes text from a peer or a script printable on one line. */
 export function shown(text: string): string {

@@ -8,7 +8,7 @@ import { replaceFile } from './replace_file.js';
 import { type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
 import { checked, openSealed, parseJson, readStateFile, refusedFile, StateFault } from './state_file.js';
-import { closedFolder, inFolder } from './state_folder.js';
+import { closedFolder, inFolder, WAY_OUT, WAY_OUT_EPHEMERAL } from './state_folder.js';
 
 export interface IdentityPlace {
   /** The state folder. {@link openIdentity} creates it, and lets only its owner enter. */
@@ -16,6 +16,8 @@ export interface IdentityPlace {
   readonly role: Role;
   /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
   readonly passphrase?: Uint8Array | undefined;
+  /** Whether errors advise `--ephemeral`: the command must have it. Default false. */
+  readonly advisesEphemeral?: boolean;
 }
 
 export interface OpenIdentityOptions extends IdentityPlace {
@@ -61,10 +63,14 @@ export interface SavedState {
  */
 export async function openIdentity(options: OpenIdentityOptions): Promise<OpenedIdentity> {
   const { folder, role } = options;
-  const answer = await inFolder(folder, async () => {
-    await closedFolder(folder);
-    return takeRoleLock(folder, role);
-  });
+  const answer = await inFolder(
+    folder,
+    async () => {
+      await closedFolder(folder);
+      return takeRoleLock(folder, role);
+    },
+    wayOutOf(options),
+  );
   if (answer.kind === 'busy') {
     if (options.onBusy === 'fail') throw busyError(options, answer.holder);
     return {
@@ -129,15 +135,17 @@ export async function stateFileText(role: Role, state: State, key: SealKey | und
 export async function readStateText(
   text: string,
   file: string,
-  { role, passphrase }: Pick<IdentityPlace, 'role' | 'passphrase'>,
+  place: Omit<IdentityPlace, 'folder'>,
 ): Promise<SavedState> {
+  const { role, passphrase } = place;
+  const wayOut = wayOutOf(place);
   try {
     const found = parseStateFile(text, role);
     if (found.kind === 'plain') return { state: found.state, key: undefined };
-    const { text: opened, key } = await openSealed(file, found.sealed, passphrase, sealLabel(role));
+    const { text: opened, key } = await openSealed(file, found.sealed, passphrase, sealLabel(role), wayOut);
     return { state: parseOpened(opened), key };
   } catch (error) {
-    if (error instanceof StateFault) throw refusedFile(file, error.message);
+    if (error instanceof StateFault) throw refusedFile(file, error.message, wayOut);
     throw error;
   }
 }
@@ -145,7 +153,11 @@ export async function readStateText(
 /** Like {@link readState}, with the key of the file. */
 export async function readSaved(place: IdentityPlace): Promise<SavedState | undefined> {
   const file = stateFileOf(place);
-  const text = await inFolder(place.folder, () => readStateFile(file, MAX_STATE_BYTES));
+  const text = await inFolder(
+    place.folder,
+    () => readStateFile(file, MAX_STATE_BYTES, wayOutOf(place)),
+    wayOutOf(place),
+  );
   return text === undefined ? undefined : readStateText(text, file, place);
 }
 
@@ -165,7 +177,7 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
       if (released) throw new TunnelError('ERR_CLOSED', `the identity of the ${role} was released`);
       if (rest.length > 0) [access] = rest;
       if (passphrase !== undefined) key ??= newSealKey(passphrase);
-      // Save the state of this moment, not of the moment when it is written.
+      // Save the state as it is now, not as it will be when the file is written.
       const state = { identity, access: structuredClone(access) };
       const save = saves.then(() =>
         inFolder(folder, async () =>
@@ -183,11 +195,13 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
   };
 }
 
-/** The error about a lock that another process holds. @param wayOut what to do about it */
+/** The error for a lock that another process holds. @param wayOut what to do about it */
 export function busyError(
-  { folder, role }: IdentityPlace,
+  { folder, role, advisesEphemeral = false }: IdentityPlace,
   holder: LockHolder,
-  wayOut = 'run a second one with an identity of its own: --state DIR, or --ephemeral',
+  wayOut = advisesEphemeral
+    ? 'run a second one with its own identity: --state DIR, or --ephemeral'
+    : 'try again when it has started, or choose another folder with --state DIR',
 ): TunnelError {
   const who = holder.pid === 0 ? 'another process' : `process ${holder.pid}`;
   const where =
@@ -196,6 +210,9 @@ export function busyError(
       : ` on ${JSON.stringify(holder.host)} (if that machine is gone, delete ${holder.file})`;
   return new TunnelError('ERR_STATE_BUSY', `${who}${where} runs as the ${role} of ${folder}; ${wayOut}`);
 }
+
+const wayOutOf = ({ advisesEphemeral = false }: Pick<IdentityPlace, 'advisesEphemeral'>): string =>
+  advisesEphemeral ? WAY_OUT_EPHEMERAL : WAY_OUT;
 
 /** The role of a process. Each role has its own identity, so that all roles can run at the same time. */
 export type Role = 'listener' | 'connector' | 'node';
@@ -219,28 +236,28 @@ const READ_VERSIONS: readonly number[] = [1, VERSION];
 
 const hex = (bytes: number) =>
   v.pipe(
-    v.string('hexadecimal digits are expected'),
-    v.regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `${bytes * 2} hexadecimal digits are expected`),
+    v.string('expected hexadecimal digits'),
+    v.regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `expected ${bytes * 2} hexadecimal digits`),
     v.transform(hexBytes),
   );
 
 const StateSchema = v.object({
   secretKey: hex(SECRET_KEY_BYTES),
-  // Detects a damaged secret key, and tells people whose file this is.
+  // Detects a damaged secret key, and shows people whose file this is.
   publicKey: hex(SECRET_KEY_BYTES),
   nospam: v.optional(hex(NOSPAM_BYTES), '00'.repeat(NOSPAM_BYTES)),
-  access: v.optional(v.record(v.string(), v.unknown(), 'an object is expected')),
+  access: v.optional(v.record(v.string(), v.unknown(), 'expected an object')),
 });
 
 /**
  * Reads the text of a state file.
  *
- * @throws {StateFault} whose message contains nothing of the text, which may be secret
+ * @throws {StateFault} whose message quotes nothing from the text, which may be secret
  */
 export function parseStateFile(text: string, role: Role): StateFile {
   const json = parseJson(text);
   const head = v.safeParse(v.object({ kind: v.literal(KIND), version: v.number(), role: v.string() }), json);
-  if (!head.success) throw new StateFault('it is not an identity of tox-wasm-tunnel');
+  if (!head.success) throw new StateFault('it is not a tox-wasm-tunnel identity');
   const { version, role: found } = head.output;
   if (!READ_VERSIONS.includes(version)) {
     throw new StateFault(

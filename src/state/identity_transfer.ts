@@ -1,5 +1,6 @@
 import { constants, copyFile, link } from 'node:fs/promises';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { systemReason } from '../core/system_error.js';
 import type { Identity } from './identity.js';
 import {
   busyError,
@@ -39,7 +40,7 @@ export async function writeExport(file: string, text: string): Promise<void> {
     const why =
       errnoOf(error) === 'EEXIST'
         ? 'it exists already and was left unchanged; choose another name'
-        : `it cannot be written: ${error instanceof Error ? error.message : String(error)}`;
+        : `it cannot be written: ${systemReason(error)}`;
     throw new TunnelError('ERR_STATE_IO', `${file}: ${why}`, { cause: error });
   }
 }

@@ -54,8 +54,8 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
 }
 
 /**
- * Changes the names: all of the change or nothing, one process at a time. With a passphrase it encrypts a file that
- * was not encrypted.
+ * Changes the names atomically, one process at a time. With a passphrase it encrypts a file that was not
+ * encrypted.
  *
  * @param change returns the new names, or its argument to write nothing
  * @throws {TunnelError} as {@link readNames}; ERR_STATE_BUSY, ERR_LIMIT
@@ -122,14 +122,14 @@ const VERSION = 1;
 export const NAMES_SEAL_LABEL = KIND;
 
 const NamesSchema = v.object({
-  names: v.array(v.object({ name: v.string(), remote: v.string() }), 'a list of names is expected'),
+  names: v.array(v.object({ name: v.string(), remote: v.string() }), 'expected a list of names'),
 });
 
-/** Reads the text of a names file. @throws {StateFault} with nothing of the text in its message */
+/** Reads the text of a names file. @throws {StateFault} whose message quotes nothing from the text */
 export function parseNamesFile(text: string): NamesFile {
   const json = parseJson(text);
   const head = v.safeParse(v.object({ kind: v.literal(KIND), version: v.number() }), json);
-  if (!head.success) throw new StateFault('it is not a list of names of tox-wasm-tunnel');
+  if (!head.success) throw new StateFault('it is not a list of tox-wasm-tunnel names');
   const { version } = head.output;
   if (version !== VERSION)
     throw new StateFault(`it has version ${version}, but this program reads version ${VERSION}`);

@@ -18,9 +18,9 @@ export interface PassphraseChange {
 }
 
 /**
- * Rewrites all state files of a folder with another passphrase, or without one. It locks and reads all files before it
- * writes the first, so that a wrong passphrase changes nothing, and replaces each file whole. If an earlier call was
- * interrupted between two files, this call skips those that are done.
+ * Rewrites all state files of a folder with another passphrase, or without one. It locks and reads all files
+ * before it writes the first, so that a wrong passphrase changes nothing, and replaces each file atomically.
+ * If an earlier call was interrupted between two files, this call skips the files that it completed.
  *
  * @returns the files that it wrote
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO, ERR_STATE_BUSY
@@ -58,7 +58,7 @@ interface Paper {
   read(passphrase: Uint8Array | undefined): Promise<Saved | undefined>;
 }
 
-/** The content of such a file, ready to be written again. */
+/** The content of such a file, ready to be rewritten. */
 interface Saved {
   readonly isSealed: boolean;
   text(key: SealKey | undefined): Promise<string>;

@@ -24,8 +24,8 @@ export async function replaceFile(file: string, text: string, mode = PRIVATE): P
 }
 
 /**
- * Creates a file that is safely on the disk when this resolves. Fails with EEXIST when the file exists. Leaves no file
- * behind when it cannot write all of it.
+ * Creates a file that is safely on disk when this resolves. Fails with EEXIST when the file exists. Leaves no
+ * file behind when it cannot write all of it.
  *
  * @param mode default: only the owner may read and write
  */
@@ -57,7 +57,7 @@ export async function syncFolder(folder: string): Promise<void> {
   try {
     await handle.sync();
   } catch (error) {
-    // Some file systems cannot do this; they order their writes themselves.
+    // Some file systems do not support this; they order their writes themselves.
     if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EISDIR'].includes(errnoOf(error) ?? '')) throw error;
   } finally {
     await handle.close();

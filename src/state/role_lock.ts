@@ -26,7 +26,10 @@ export interface LockHolder {
   /** 0 when the file does not say. */
   readonly pid: number;
   readonly file: string;
-  /** Set when the holder runs on another machine or in another container, so that we cannot tell whether it is alive. */
+  /**
+   * Set when the holder runs on another machine or in another container, where we cannot tell whether it is
+   * alive.
+   */
   readonly host?: string;
 }
 
@@ -42,12 +45,12 @@ const LockSchema = v.object({
   token: v.string(),
 });
 
-/** Each lost race means that another process won, so this many in a row do not happen. */
+/** Each lost race means that another process won, so this many losses in a row do not happen. */
 const MAX_TRIES = 100;
 
 /**
- * How long an unreadable lock file counts as still being written, in milliseconds. Only file systems without link(2)
- * can show a half-written one.
+ * How long an unreadable lock file is assumed to be still in the middle of a write, in milliseconds. Only
+ * file systems without link(2) can show a half-written one.
  */
 const UNREADABLE_GRACE_MS = 5000;
 
@@ -87,7 +90,7 @@ export async function claim(
 ): Promise<boolean> {
   const file = join(folder, `${prefix}${number}`);
   if (!(await createWhole(file, lockText('held', mark)))) return false;
-  // Other processes may have passed this number and swept it away before we created it.
+  // Other processes may have used this number and deleted its file before we created it.
   if ((await highestNumber(folder, prefix)) === number) return true;
   await rm(file, { force: true });
   return false;
@@ -174,9 +177,9 @@ async function createWhole(file: string, text: string): Promise<boolean> {
       await link(draft, file);
     } catch (error) {
       if (errnoOf(error) === 'EEXIST') return false;
-      // A process that won just now swept our draft away.
+      // A process that has just won deleted our draft.
       if (errnoOf(error) === 'ENOENT') return false;
-      // Some file systems have no hard links. A copy is nearly the same, but not one step.
+      // Some file systems have no hard links. A copy is nearly the same, but not atomic.
       await copyFile(draft, file, constants.COPYFILE_EXCL);
     }
     return true;
@@ -203,7 +206,7 @@ export interface ProcessMark {
   readonly host: string;
   /** Boot and start time if the system reports them (Linux), else ''. */
   readonly started: string;
-  /** Random in every process, to recognize an earlier process with our own id. */
+  /** Random in every process, so that an earlier process with our process id is recognized as another one. */
   readonly token: string;
 }
 

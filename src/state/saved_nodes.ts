@@ -6,7 +6,7 @@ import { type NodeEntry, parseNodeEntries } from '../network/bootstrap_list.js';
 import { replaceFile } from './replace_file.js';
 import { closedFolder, inFolder } from './state_folder.js';
 
-/** Longest list, in bytes; the public list has 30 kB. */
+/** Maximum length of a list, in bytes; the public list has 30 kB. */
 export const MAX_NODES_BYTES = 1024 * 1024;
 
 const FILE_NAME = 'nodes.json';

@@ -7,7 +7,10 @@ import * as v from 'valibot';
  */
 const COST = { memoryKiB: 64 * 1024, passes: 3, lanes: 4 } as const;
 
-/** Highest cost that a file may demand, so that a hostile one cannot use all memory or much time: a few seconds. */
+/**
+ * Highest cost that a file may demand, so that a hostile one cannot use up all memory or take more than a few
+ * seconds.
+ */
 const MAX_MEMORY_KIB = 256 * 1024;
 const MAX_PASSES = 10;
 const MAX_LANES = 16;
@@ -22,16 +25,16 @@ const TAG_BYTES = 16;
 
 const base64 = (leastBytes: number, mostBytes = Number.POSITIVE_INFINITY) =>
   v.pipe(
-    v.string('base64 is expected'),
+    v.string('expected base64'),
     v.check((text) => {
       const bytes = Buffer.from(text, 'base64');
       // Node ignores characters that are not base64, so compare the result with the text.
       return bytes.length >= leastBytes && bytes.length <= mostBytes && bytes.toString('base64') === text;
-    }, 'base64 of another length is expected'),
+    }, 'expected base64 of a different length'),
   );
 
 const count = (least: number, most: number) => {
-  const message = `a whole number from ${least} to ${most} is expected`;
+  const message = `expected a whole number from ${least} to ${most}`;
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
 };
 
@@ -39,16 +42,16 @@ const count = (least: number, most: number) => {
 export const SealedSchema = v.pipe(
   v.object(
     {
-      kdf: v.literal('argon2id', '"argon2id" is expected'),
+      kdf: v.literal('argon2id', 'expected "argon2id"'),
       memoryKiB: count(KIB_PER_LANE, MAX_MEMORY_KIB),
       passes: count(1, MAX_PASSES),
       lanes: count(1, MAX_LANES),
       salt: base64(SALT_BYTES, SALT_BYTES),
-      cipher: v.literal('xchacha20-poly1305', '"xchacha20-poly1305" is expected'),
+      cipher: v.literal('xchacha20-poly1305', 'expected "xchacha20-poly1305"'),
       nonce: base64(NONCE_BYTES, NONCE_BYTES),
       text: base64(TAG_BYTES),
     },
-    'an object is expected',
+    'expected an object',
   ),
   v.check(({ memoryKiB, lanes }) => memoryKiB >= lanes * KIB_PER_LANE, 'too little memory for its lanes'),
 );
@@ -75,7 +78,7 @@ export async function newSealKey(passphrase: Uint8Array): Promise<SealKey> {
 /** Derives the key that a file was sealed with, if the passphrase is right. */
 export async function sealKeyOf(passphrase: Uint8Array, parameters: KeyParameters): Promise<SealKey> {
   const { kdf, memoryKiB, passes, lanes, salt } = parameters;
-  // Load it only here, because most starts need no passphrase.
+  // Loaded only here, because most starts need no passphrase.
   const { argon2id } = await import('hash-wasm');
   const bytes = await argon2id({
     password: passphrase,

@@ -5,7 +5,7 @@ import { errnoOf, TunnelError } from '../core/errors.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
 import { checkFileMode, WAY_OUT } from './state_folder.js';
 
-// Windows has no such flag, whatever its type says.
+// Windows has no such flag, although the type says that it has.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 
 /**
@@ -14,7 +14,11 @@ const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
  * @returns undefined when there is no file
  * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
  */
-export async function readStateFile(file: string, maxBytes: number): Promise<string | undefined> {
+export async function readStateFile(
+  file: string,
+  maxBytes: number,
+  wayOut: string = WAY_OUT,
+): Promise<string | undefined> {
   let handle: Awaited<ReturnType<typeof open>>;
   try {
     // Without this flag, opening a named pipe would wait for a writer.
@@ -25,10 +29,10 @@ export async function readStateFile(file: string, maxBytes: number): Promise<str
   }
   try {
     const stats = await handle.stat();
-    if (!stats.isFile()) throw refusedFile(file, 'it is not a regular file');
+    if (!stats.isFile()) throw refusedFile(file, 'it is not a regular file', wayOut);
     checkFileMode(file, stats.mode);
     if (stats.size > maxBytes)
-      throw refusedFile(file, `it has ${stats.size} bytes, more than the ${maxBytes} that we read`);
+      throw refusedFile(file, `it has ${stats.size} bytes, more than the ${maxBytes} that we read`, wayOut);
     return await handle.readFile('utf8');
   } finally {
     await handle.close();
@@ -41,11 +45,12 @@ export async function openSealed(
   sealed: Sealed,
   passphrase: Uint8Array | undefined,
   label: string,
+  wayOut: string = WAY_OUT,
 ): Promise<{ readonly text: string; readonly key: SealKey }> {
   if (passphrase === undefined) {
     throw new TunnelError(
       'ERR_STATE_SEALED',
-      `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, ${WAY_OUT}`,
+      `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, ${wayOut}`,
     );
   }
   const key = await sealKeyOf(passphrase, sealed);
@@ -53,21 +58,24 @@ export async function openSealed(
   if (text === undefined) {
     throw new TunnelError(
       'ERR_STATE_SEALED',
-      `${file}: the passphrase is wrong, or the file is damaged; it was left unchanged: try again, or ${WAY_OUT}`,
+      `${file}: the passphrase is wrong, or the file is damaged; it was left unchanged: try again, or ${wayOut}`,
     );
   }
   return { text, key };
 }
 
-/** The error about a file that cannot be used. @param what is wrong with it */
-export function refusedFile(file: string, what: string): TunnelError {
+/** The error for a file that cannot be used. @param what is wrong with it @param wayOut what to do about it */
+export function refusedFile(file: string, what: string, wayOut: string = WAY_OUT): TunnelError {
   return new TunnelError(
     'ERR_STATE_INVALID',
-    `${file}: ${what}; it was left unchanged: move it away to start fresh, ${WAY_OUT}`,
+    `${file}: ${what}; it was left unchanged: move it away to start fresh, or ${wayOut}`,
   );
 }
 
-/** What is wrong with the text of a state file. The code that read the file adds its name and what to do. */
+/**
+ * What is wrong with the text of a state file. The code that read the file adds the file's name and what to
+ * do.
+ */
 export class StateFault extends Error {}
 
 /** Checks JSON against a schema. @param prefix goes before the name of a wrong field @throws {StateFault} */

@@ -1,9 +1,12 @@
 import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { systemReason } from '../core/system_error.js';
 
-/** What to do when a folder or a file cannot be used. */
-export const WAY_OUT = 'choose another folder with --state DIR, or run without one with --ephemeral';
+/** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
+export const WAY_OUT = 'choose another folder with --state DIR';
+/** The same, in commands that have `--ephemeral` too. */
+export const WAY_OUT_EPHEMERAL = `${WAY_OUT}, or run without one with --ephemeral`;
 
 /**
  * Names of our own files in a state folder: for each role its state file with drafts and old ones, its locks and its
@@ -79,16 +82,26 @@ export async function exists(file: string): Promise<boolean> {
   }
 }
 
-/** Runs `work`, and turns an error of the system into ERR_STATE_IO. */
-export async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+/** Runs `work`, and turns an error of the system into ERR_STATE_IO. @param wayOut what to do about it */
+export async function inFolder<T>(
+  folder: string,
+  work: () => Promise<T>,
+  wayOut: string = WAY_OUT,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const errno = errnoOf(error);
-    if (TunnelError.is(error) || errno === undefined) throw error;
-    const why = error instanceof Error ? error.message : errno;
-    throw new TunnelError('ERR_STATE_IO', `${folder}: ${why}; ${WAY_OUT}`, { cause: error });
+    if (TunnelError.is(error) || errnoOf(error) === undefined) throw error;
+    throw new TunnelError('ERR_STATE_IO', `${placeIn(folder, error)}: ${systemReason(error)}, or ${wayOut}`, {
+      cause: error,
+    });
   }
+}
+
+/** The file that the system complains about, or the folder. */
+function placeIn(folder: string, error: unknown): string {
+  const path = error instanceof Error && 'path' in error ? error.path : undefined;
+  return typeof path === 'string' && path.startsWith(join(folder, '/')) ? path : folder;
 }
 
 const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0');

@@ -2,13 +2,12 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, throwIfAborted } from '../core/aborting.js';
-import { systemTimers } from '../core/clock.js';
-import { processDescriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
 import { silentLogger } from '../core/logger.js';
 import { NOSPAM_BYTES } from '../core/tox_network.js';
 import { upperHex } from '../network/tox_id.js';
 import { type Identity, identityOf } from '../state/identity.js';
+import { type Machine, thisMachine } from './machine.js';
 import type { NodeOptions } from './options.js';
 import { type CheckedNodeOptions, nodeOptions } from './read_options.js';
 
@@ -63,11 +62,11 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_BOOTSTRAP_INVALID; ERR_LISTEN when a port is in use,
    *   ERR_TOX_START, ERR_CLOSED when aborted
    */
-  static async start(given: NodeOptions): Promise<BootstrapNode> {
+  static async start(given: NodeOptions, machine: Machine = thisMachine()): Promise<BootstrapNode> {
     const options = nodeOptions(given, 'node()');
     throwIfAborted(options.signal);
     const { identity, port, tcpPort, bindAddress } = options;
-    const budget = processDescriptors();
+    const { descriptors: budget } = machine;
     const most = Math.floor(Math.min(MAX_RELAYED, budget.free * RELAY_FRACTION));
     const giveBack = budget.take(most);
     const node = await ToxNode.start({
@@ -82,10 +81,11 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
         ...(bindAddress === undefined ? {} : { bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],
-      timers: systemTimers,
+      timers: machine.timers,
       logger: options.logger ?? silentLogger,
       files: options.files,
       budget,
+      ...(machine.spawn === undefined ? {} : { spawn: machine.spawn }),
     }).catch((error: unknown) => {
       giveBack();
       throw error;

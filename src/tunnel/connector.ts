@@ -32,6 +32,7 @@ import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
 import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
 import type { LocalSpec, ReverseSpec, UdpSpec } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
+import { type Machine, thisMachine } from './machine.js';
 import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
 import {
   type CheckedConnectOptions,
@@ -91,14 +92,15 @@ export class Connector extends Tunnel {
   #session: Session | undefined;
   readonly #unanswered = new Timer(this.timers);
 
-  private constructor(node: ToxNode, options: CheckedConnectOptions) {
-    super(node, options);
+  private constructor(node: ToxNode, options: CheckedConnectOptions, machine: Machine) {
+    super(node, options, machine);
     const { remote } = options;
     this.#remote = isTicket(remote) ? remote.toxId : remote;
     this.#publicKey = upperHex(this.#remote.publicKey);
     this.#reverses = new ReverseForwards({
       peer: this.#publicKey,
       timers: this.timers,
+      connect: machine.connect,
       logger: this.logger,
       limits: this.limits,
       descriptors: this.descriptors.share({ ratioToFree: PEER_RATIO_TO_FREE }),
@@ -119,10 +121,15 @@ export class Connector extends Tunnel {
    *   ERR_ADDRESS_INVALID and ERR_BOOTSTRAP_INVALID, all before anything starts; ERR_LISTEN when a UDP
    *   port is in use, ERR_TOX_START, ERR_CLOSED
    */
-  static async start(options: ConnectOptions): Promise<Connector> {
+  static async start(options: ConnectOptions, machine: Machine = thisMachine()): Promise<Connector> {
     const checked = connectOptions(options, 'connect()');
     const ports = checked.identity === undefined ? ANY_PORT : undefined;
-    const connector = await Tunnel.startWith(checked, ports, (node) => new Connector(node, checked));
+    const connector = await Tunnel.startWith(
+      checked,
+      ports,
+      machine,
+      (node) => new Connector(node, checked, machine),
+    );
     // Later, so that the caller can listen to the events first.
     setImmediate(() => void connector.#addFriend());
     return connector;
@@ -137,7 +144,14 @@ export class Connector extends Tunnel {
     const spec = localSpec(given, 'forward(): spec');
     const signal = signalOf(options, 'forward()');
     return this.#add(
-      () => new LocalForward({ spec, logger: this.logger, descriptors: this.#descriptors }),
+      () =>
+        new LocalForward({
+          spec,
+          timers: this.timers,
+          logger: this.logger,
+          descriptors: this.#descriptors,
+          createServer: this.machine.createServer,
+        }),
       printEndpoint(spec.target),
       signal,
     );
@@ -152,7 +166,11 @@ export class Connector extends Tunnel {
   async udpForward(given: UdpSpec | string, options: Abortable = {}): Promise<Forward> {
     const spec = udpSpec(given, 'udpForward(): spec');
     const signal = signalOf(options, 'udpForward()');
-    return this.#add(() => new UdpForward({ spec, logger: this.logger }), printEndpoint(spec.target), signal);
+    return this.#add(
+      () => new UdpForward({ spec, timers: this.timers, logger: this.logger }),
+      printEndpoint(spec.target),
+      signal,
+    );
   }
 
   /**
@@ -163,7 +181,14 @@ export class Connector extends Tunnel {
   async dynamic(options: DynamicOptions): Promise<Forward> {
     const { signal, ...given } = dynamicOptions(options, 'dynamic()');
     return this.#add(
-      () => new DynamicForward({ ...given, logger: this.logger, descriptors: this.#descriptors }),
+      () =>
+        new DynamicForward({
+          ...given,
+          timers: this.timers,
+          logger: this.logger,
+          descriptors: this.#descriptors,
+          createServer: this.machine.createServer,
+        }),
       '*',
       signal,
     );

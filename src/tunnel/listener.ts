@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { DEFAULT_TICKET } from '../access/access_state.js';
 import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
@@ -15,6 +14,7 @@ import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
+import { type Machine, thisMachine } from './machine.js';
 import type { ListenOptions } from './options.js';
 import { type CheckedListenOptions, listenOptions } from './read_options.js';
 import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
@@ -39,8 +39,8 @@ export class Listener extends Tunnel {
   readonly #places: FriendPlaces;
   #strangers = 0;
 
-  private constructor(node: ToxNode, options: CheckedListenOptions, service: Service) {
-    super(node, options);
+  private constructor(node: ToxNode, options: CheckedListenOptions, service: Service, machine: Machine) {
+    super(node, options, machine);
     this.#offers = service.offers;
     this.rules = service.rules;
     this.reverseRules = service.reverseRules;
@@ -73,10 +73,15 @@ export class Listener extends Tunnel {
    *   ERR_ADDRESS_INVALID, ERR_BOOTSTRAP_INVALID and ERR_USAGE, all before anything starts; ERR_LISTEN
    *   when a UDP port is in use, ERR_TOX_START, ERR_CLOSED
    */
-  static async start(options: ListenOptions): Promise<Listener> {
+  static async start(options: ListenOptions, machine: Machine = thisMachine()): Promise<Listener> {
     const checked = listenOptions(options, 'listen()');
-    const service = serviceOf(checked);
-    return await Tunnel.startWith(checked, undefined, (node) => new Listener(node, checked, service));
+    const service = serviceOf(checked, machine);
+    return await Tunnel.startWith(
+      checked,
+      undefined,
+      machine,
+      (node) => new Listener(node, checked, service, machine),
+    );
   }
 
   /** The ticket that lets connectors in. It is a secret: give it only to people you invite. */
@@ -176,6 +181,8 @@ export class Listener extends Tunnel {
       rules,
       descriptors,
       maxDials: this.limits.maxDials,
+      timers: this.timers,
+      connect: this.machine.connect,
       logger: this.logger,
     });
     const streams = new StreamServer({
@@ -196,6 +203,7 @@ export class Listener extends Tunnel {
       maxPorts: this.limits.maxReversePorts,
       descriptors,
       timers: this.timers,
+      createServer: this.machine.createServer,
       logger: this.logger,
       onChange: (status, local) =>
         this.emit('reverse', { status, listen: printHostPort(local), peer: publicKey }),
@@ -264,14 +272,14 @@ export class Listener extends Tunnel {
 /**
  * @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer
  */
-function serviceOf(options: CheckedListenOptions): Service {
+function serviceOf(options: CheckedListenOptions, machine: Machine): Service {
   const { access: state, allowPeers = [], denyPeers = [], expose = [], allowReverse = [] } = options;
   const access = new AccessPolicy({
     ...(state === undefined ? {} : { state }),
     allowPeers,
     denyPeers,
-    wallMs: () => Date.now(),
-    newSecret: () => Uint8Array.from(randomBytes(SECRET_BYTES)),
+    wallMs: () => machine.wallMs(),
+    newSecret: () => machine.randomBytes(SECRET_BYTES),
   });
   const isName = (name: string): boolean => access.isName(name);
   const offers = new Offers(options.offer);

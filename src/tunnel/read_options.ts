@@ -67,7 +67,7 @@ const bindAddress: Reader<string> = (value, name) => {
 
 const LEVELS: readonly unknown[] = [undefined, 'error', 'warn', 'info', 'debug', 'trace'];
 
-/** Returns the program's own object, extra properties included. */
+/** Returns the program's own object, including any extra properties. */
 const logger: Reader<Logger> = (value, name) => {
   const given = value as Partial<Logger> | null;
   if (typeof given?.log === 'function' && LEVELS.includes(given.level)) return given as Logger;

@@ -6,6 +6,7 @@ import type { Limits } from '../core/peer_limits.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { ReverseForward } from '../forward/reverse/reverse_forward.js';
 import { DenialLog } from '../forward/serve_log.js';
+import type { Connect } from '../forward/tcp_socket.js';
 import type { OpenRequest, StreamOpener } from '../mux/stream/stream_api.js';
 import { REASONS } from '../mux/wire/reasons.js';
 import type { TargetRules } from '../rules/allow.js';
@@ -32,6 +33,7 @@ export interface ReverseForwardsOptions {
   /** The listener's public key. */
   readonly peer: string;
   readonly timers: Timers;
+  readonly connect?: Connect | undefined;
   readonly logger: Logger;
   readonly limits: Limits;
   /** File descriptors for connections to targets. */
@@ -58,11 +60,12 @@ export class ReverseForwards {
 
   constructor(options: ReverseForwardsOptions) {
     this.#options = options;
-    const { peer, timers, logger, limits, descriptors } = options;
+    const { peer, timers, connect, logger, limits, descriptors } = options;
     this.#denials = new DenialLog(logger);
     this.#server = new TargetServer({
       peer,
       timers,
+      connect,
       logger,
       rules: NAMED_BY_US,
       maxDials: limits.maxDials,

@@ -3,8 +3,8 @@ import { inspect } from 'node:util';
 import type { SeenAddress, TcpConnections } from '../bridge/contract.js';
 import { ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, throwIfAborted, withDeadline } from '../core/aborting.js';
-import { systemTimers, type Timers } from '../core/clock.js';
-import { Descriptors, filePlan, processDescriptors } from '../core/descriptors.js';
+import type { Timers } from '../core/clock.js';
+import { type DescriptorBudget, Descriptors, filePlan } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
 import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import { type Logger, silentLogger } from '../core/logger.js';
@@ -18,6 +18,7 @@ import type { PeerContext } from '../peer/peer_life.js';
 import type { Traffic } from '../peer/traffic.js';
 import { type Identity, identityOf } from '../state/identity.js';
 import type { PeerChange, TunnelEvents } from './events.js';
+import type { Machine } from './machine.js';
 import type { Abortable, Ports } from './options.js';
 import { type CheckedTunnelOptions, signalOf } from './read_options.js';
 
@@ -50,7 +51,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** The Tox ID, 76 hexadecimal digits. */
   readonly toxId: string;
   protected readonly node: ToxNode;
-  protected readonly timers: Timers = systemTimers;
+  protected readonly machine: Machine;
+  protected readonly timers: Timers;
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
@@ -63,12 +65,14 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   #ready = false;
   #networkPath: Path = 'none';
 
-  protected constructor(node: ToxNode, options: CheckedTunnelOptions) {
+  protected constructor(node: ToxNode, options: CheckedTunnelOptions, machine: Machine) {
     super();
     this.node = node;
+    this.machine = machine;
+    this.timers = machine.timers;
     this.logger = options.logger ?? silentLogger;
     this.limits = limitsOf(options.limits);
-    this.descriptors = new Descriptors(processDescriptors(), this.logger, this.timers);
+    this.descriptors = new Descriptors(machine.descriptors, this.logger, this.timers);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
     const { address } = node.started;
     this.toxId = formatToxId(address);
@@ -78,7 +82,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     );
     this.knownPlaces = new KnownPlaces({
       given: options.places ?? [],
-      wallMs: () => Date.now(),
+      wallMs: () => machine.wallMs(),
       onChange: () => {
         if (this.#closing === undefined) this.emit('places');
       },
@@ -178,6 +182,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected static async startWith<Made>(
     options: CheckedTunnelOptions,
     ports: Ports | undefined,
+    machine: Machine,
     make: (node: ToxNode) => Made,
   ): Promise<Made> {
     throwIfAborted(options.signal);
@@ -187,17 +192,18 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         kind: 'tunnel',
         udp: options.udp ?? true,
         lanDiscovery: options.lanDiscovery ?? true,
-        tcpConnections: relayConnections(),
+        tcpConnections: relayConnections(machine.descriptors),
         ...(identity === undefined ? {} : { secretKey: identity.secretKey, nospam: identity.nospam }),
         ...udpPortsOf(options.udpPorts ?? ports),
         ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],
-      timers: systemTimers,
+      timers: machine.timers,
       logger: options.logger ?? silentLogger,
       files: options.files,
-      budget: processDescriptors(),
+      budget: machine.descriptors,
+      ...(machine.spawn === undefined ? {} : { spawn: machine.spawn }),
     });
     try {
       // The signal may have aborted during the wait.
@@ -224,8 +230,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   }
 
   protected peerContext(): PeerContext {
-    const { node, timers, logger, limits, patienceMs } = this;
-    return { node, timers, logger, limits, patienceMs };
+    const { node, timers, machine, logger, limits, patienceMs } = this;
+    return { node, timers, randomBytes: machine.randomBytes, logger, limits, patienceMs };
   }
 
   protected tellWaiting(message: string): void {
@@ -274,8 +280,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 }
 
 /** Limits the relay connections of a tunnel's node. They use the node's own files, not the budget. */
-function relayConnections(): TcpConnections {
-  const { limit } = processDescriptors();
+function relayConnections({ limit }: DescriptorBudget): TcpConnections {
   return { most: filePlan(limit).relays, fileLimit: limit };
 }
 

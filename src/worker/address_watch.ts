@@ -1,7 +1,7 @@
 import type { Timers } from '../core/clock.js';
 import { Timer } from '../core/timer.js';
 
-/** One look costs about ten microseconds. */
+/** Each check costs about ten microseconds. */
 const INTERVAL_MS = 1_000;
 
 export interface AddressWatchParts {
@@ -13,8 +13,8 @@ export interface AddressWatchParts {
 }
 
 /**
- * Notices when this machine loses an address, for example when it joins another network. Nothing
- * else tells: a TCP connection from that address stays open and silent for minutes.
+ * Notices when this machine loses an address, for example when it joins another network. Nothing else reveals
+ * it: a TCP connection from that address stays open and silent for minutes.
  */
 export class AddressWatch {
   readonly #parts: AddressWatchParts;

@@ -52,9 +52,8 @@ async function joinByOne(
 }
 
 /**
- * Joins the network through the relays of these bootstrap nodes and a proxy, which looks up their
- * names. A name is enough for a relay only: the other nodes on the way to a friend learn each
- * other's addresses.
+ * Joins the network through a proxy and the relays of these bootstrap nodes; the proxy looks up their names.
+ * A name is enough only for a relay: the other nodes on the way to a friend need numeric addresses.
  *
  * @returns a line for each node that failed, and one when there is no way to friends
  */
@@ -108,8 +107,8 @@ interface Relay {
 }
 
 /**
- * The relays that a Tox node joined through. Friends are reached through them when UDP fails. They
- * are sorted by key, so that two ends that know the same nodes choose the same relays.
+ * The relays through which a Tox node joined. They carry traffic to friends when UDP fails. They are sorted
+ * by key, so that two ends that know the same nodes choose the same relays.
  */
 export class Relays {
   readonly #sorted: Relay[] = [];

@@ -100,7 +100,7 @@ export class ChannelSet implements WorkerRingsHandlers {
   frame(id: ChannelId, flags: number, frame: Uint8Array): void {
     const row = this.#byId.get(id);
     if (row === undefined) {
-      // Its channel is closed. The bytes go back, or the next channel of the slot would stall.
+      // Its channel is closed. Count the bytes as drained, or the next channel of the slot would stall.
       this.#parts.rings.drained(id, frame.length);
       return;
     }
@@ -132,7 +132,7 @@ export class ChannelSet implements WorkerRingsHandlers {
     this.#due(row);
   }
 
-  /** Pumps the channels that are due. Returns when the next one is due; Infinity when none is by itself. */
+  /** Pumps the channels that are due. Returns when the next one is due; Infinity when none is due by time. */
   pump(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const row of this.#byId.values()) {

@@ -28,7 +28,7 @@ export interface FriendsParts extends Omit<ChannelSetParts, 'tox' | 'failed'> {
   wakeFully(): void;
 }
 
-/** A Tox instance with its friends and their channels: what toxcore reports, and who hears of it. */
+/** A Tox instance with its friends and their channels. Passes on what toxcore reports. */
 export class Friends {
   readonly tox: Tox;
   readonly channels: ChannelSet;
@@ -100,8 +100,8 @@ export class Friends {
 
   #pathChanged(friend: FriendNumber, path: Path): void {
     const { tell, later } = this.#parts;
-    // A restarted listener has forgotten its friends, so it needs another request. Not from here,
-    // inside toxcore, which marks the friend as offline only afterwards.
+    // A restarted listener has forgotten its friends, so it needs another request. Send it later, because
+    // toxcore marks the friend as offline only after this handler.
     if (path === 'none') later(() => this.tox.askAgain(friend));
     else later(() => this.#relays.giveTo(friend, this.tox));
     later(() => this.knocks.friendPath(friend, path));

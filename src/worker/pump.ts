@@ -12,7 +12,7 @@ const SHORTEST_TIMER_MS = 0.5;
  */
 const EXACT_TIMER_MS = 5;
 
-/** A Tox instance or a bootstrap node, as far as the pump drives it. */
+/** The part of a Tox instance or a bootstrap node that the pump drives. */
 export interface Pumped {
   /** Does all of toxcore's work. */
   iterate(): void;
@@ -31,7 +31,7 @@ export interface PumpedNetwork {
 export interface PumpedChannels {
   /**
    * Drives the channels that are due.
-   * @returns when the next one is due, in ms; Infinity when none is by itself
+   * @returns when the next one is due, in ms; Infinity when none is due by time
    */
   pump(nowMs: number): number;
 }
@@ -79,7 +79,10 @@ export class Pump {
     });
   }
 
-  /** Schedules toxcore's full work, because TCP connections have moved or toxcore was told something new. */
+  /**
+   * Schedules toxcore's full work, because TCP connections have moved, or a call gave toxcore something to
+   * do.
+   */
   wakeFully(): void {
     this.#streamsMoved = true;
     this.wake();
@@ -104,7 +107,7 @@ export class Pump {
     }
     if (this.#stopped) return; // a handler of toxcore's events stopped it
     const channelsAtMs = channels.pump(timers.nowMs());
-    // After sending, toxcore wants to run again sooner than it said before.
+    // After sending, toxcore may want to run sooner than it said before.
     this.#iterateAtMs = Math.min(this.#iterateAtMs, timers.nowMs() + instance.intervalMs());
 
     if (network.datagramsWaiting > 0) this.wake();
@@ -118,7 +121,7 @@ export class Pump {
       this.wake();
       return;
     }
-    // An earlier timer stays. Its turn finds that it came too early, and sets the next one.
+    // Keep an earlier timer. Its turn finds that it is too early, and sets the next one.
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return;
     this.#clearTimer();
     this.#timerAtMs = atMs;

@@ -2,8 +2,8 @@ import type { RequestAdmission } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
 
 /**
- * Requests passed on for each prefix and each key, at once and per second. A connector repeats its
- * request until it is answered, so an honest request that is dropped comes again.
+ * Requests passed on for each prefix and each key, at once and per second. A connector repeats its request
+ * until it is answered, so an honest request that is dropped is sent again.
  */
 const BURST = 32;
 const PER_SECOND = 4;
@@ -12,9 +12,9 @@ const PER_SECOND = 4;
 const REPORT_MS = 10_000;
 
 /**
- * Lets through the friend requests that the listener admits. Each kind has its own allowance: a
- * stranger without a ticket gets nothing through, however many requests it sends, and takes nothing
- * from ticket holders. A request costs a look into two tables, and no memory.
+ * Lets through the friend requests that the listener admits. Each kind has its own allowance: a stranger
+ * without a ticket gets nothing through, however many requests it sends, and takes nothing from ticket
+ * holders. A request costs two table lookups, and no memory.
  */
 export class RequestGate {
   readonly #onDropped: (count: number) => void;

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import type { MessagePort } from 'node:worker_threads';
 import { expose, wrap } from 'comlink';
 import { answerCalls } from '../bridge/calls.js';
@@ -6,11 +6,14 @@ import type { MainApi, WorkerEvent } from '../bridge/contract.js';
 import type { WorkerBoot } from '../bridge/spawn.js';
 import { Allowance } from '../core/allowance.js';
 import { systemTimers } from '../core/clock.js';
+import { interfacesNow } from '../core/ip.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import { WorkerRings } from '../ring/worker_rings.js';
 import { ReliableChannel } from './channel/reliable_channel.js';
+import { prepareNetwork } from './net/node_network.js';
+import { systemLookUp } from './net/resolve.js';
 import { loadTox, readWasm } from './tox/load.js';
-import { ToxWorker, type ToxWorkerParts } from './tox_worker.js';
+import { ToxWorker, type ToxWorkerParts, type WorkerMachine } from './tox_worker.js';
 
 /**
  * Turns this thread into a Tox worker: serves its API on one message port, and sends events to the
@@ -26,6 +29,7 @@ export function runWorker(boot: WorkerBoot, others: Partial<ToxWorkerParts> = {}
     main.event(event).catch(throwUncaught);
   };
   const worker = new ToxWorker({
+    machine: thisMachine,
     rings: new WorkerRings(boot.shared),
     logger: gatedLogger(boot.logLevel, nowMs, (level, message) => tell({ type: 'log', level, message })),
     loadTox: async (network) =>
@@ -37,6 +41,18 @@ export function runWorker(boot: WorkerBoot, others: Partial<ToxWorkerParts> = {}
   });
   expose(answerCalls(worker, throwUncaught), boot.api);
 }
+
+const thisMachine: WorkerMachine = {
+  timers: systemTimers,
+  nextTurn: (callback) => void setImmediate(callback),
+  randomWord: () => randomBytes(4).readUInt32BE(),
+  lookUp: systemLookUp,
+  addresses: () => {
+    const interfaces = interfacesNow();
+    return interfaces && Object.values(interfaces).flatMap((all = []) => all.map(({ address }) => address));
+  },
+  openNetwork: prepareNetwork,
+};
 
 /** Ends this thread with `error`, before anything else runs in it. The main thread gets it with its stack. */
 function throwUncaught(error: unknown): void {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type {
   ChannelId,
   ChannelStats,
@@ -11,10 +10,9 @@ import type {
   WorkerEvent,
   WorkerStats,
 } from '../bridge/contract.js';
-import { systemTimers } from '../core/clock.js';
+import type { Timers } from '../core/clock.js';
 import { DescriptorBudget, type DescriptorShare, Descriptors } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
-import { interfacesNow } from '../core/ip.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import { MAX_PACKET_BYTES } from '../core/packets.js';
 import type { ReturnCode } from '../core/return_codes.js';
@@ -25,9 +23,8 @@ import { type Joins, joinBy, joinThroughProxy } from './bootstrap.js';
 import type { CreateChannel } from './channel/channel.js';
 import { logStats } from './channel_set.js';
 import { Friends, isHandshake } from './friends.js';
-import type { Network } from './net/network.js';
-import { type NodeNetwork, prepareNetwork } from './net/node_network.js';
-import { createResolver } from './net/resolve.js';
+import type { Network, NetworkPlan, WorkerNetwork } from './net/network.js';
+import { createResolver, type LookUp, type Resolver } from './net/resolve.js';
 import { HANG_UP_WORDS } from './net/tcp_sockets.js';
 import { Pump, type Pumped, type PumpedChannels } from './pump.js';
 import type { FriendAdd, SendResult, ToxModule } from './tox/tox.js';
@@ -44,7 +41,22 @@ const STRANGERS = { ratioToFree: 1 / 16, most: 256 } as const;
 /** The part of the wasm's interface that is used here. */
 export type Instances = Pick<ToxModule, 'createTox' | 'createBootstrapNode' | 'memoryBytes'>;
 
+/** What the worker gets from the machine that it runs on. Simulations bring their own. */
+export interface WorkerMachine {
+  readonly timers: Timers;
+  /** Calls back after the events that wait: `setImmediate`. */
+  nextTurn(callback: () => void): void;
+  /** A random number below 2^32. */
+  randomWord(): number;
+  readonly lookUp: LookUp;
+  /** This machine's numeric addresses; undefined when the system cannot say. */
+  addresses(): readonly string[] | undefined;
+  /** @throws {TunnelError} ERR_LISTEN when no port is available */
+  openNetwork(plan: NetworkPlan): Promise<WorkerNetwork>;
+}
+
 export interface ToxWorkerParts {
+  readonly machine: WorkerMachine;
   readonly rings: WorkerRings;
   readonly logger: Logger;
   /** @throws {TunnelError} ERR_WASM_MISSING */
@@ -59,7 +71,7 @@ type TunnelStart = Extract<StartOptions, { kind: 'tunnel' }>;
 type BootstrapStart = Extract<StartOptions, { kind: 'bootstrap' }>;
 
 interface Running {
-  readonly network: NodeNetwork;
+  readonly network: WorkerNetwork;
   readonly module: Instances;
   readonly pump: Pump;
   readonly joins: Joins;
@@ -71,18 +83,19 @@ interface Running {
 /** What the worker thread does for the main thread: runs one Tox node or bootstrap node. */
 export class ToxWorker implements WorkerApi {
   readonly #parts: ToxWorkerParts;
-  readonly #resolver = createResolver(systemTimers);
+  readonly #resolver: Resolver;
   #state: 'new' | 'starting' | 'running' | 'closed' = 'new';
   #running: Running | undefined;
 
   constructor(parts: ToxWorkerParts) {
     this.#parts = parts;
+    this.#resolver = createResolver(parts.machine.timers, parts.machine.lookUp);
   }
 
   async start(options: StartOptions): Promise<Started> {
     if (this.#state !== 'new') throw new TunnelError('ERR_TOX_START', 'this worker has started before');
     this.#state = 'starting';
-    const network = await prepareNetwork({
+    const network = await this.#parts.machine.openNetwork({
       udp: options.kind === 'bootstrap' || usesUdp(options),
       proxy: options.kind === 'bootstrap' ? undefined : options.proxy,
       udpPorts: options.udpPorts,
@@ -123,7 +136,7 @@ export class ToxWorker implements WorkerApi {
   }
 
   admitRequests(admission: RequestAdmission): void {
-    this.#friends().requests.admit(admission, systemTimers.nowMs());
+    this.#friends().requests.admit(admission, this.#nowMs());
   }
 
   acceptFriend(publicKey: Uint8Array): Outcome {
@@ -145,7 +158,7 @@ export class ToxWorker implements WorkerApi {
   }
 
   openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean {
-    const seed = randomBytes(4).readUInt32BE();
+    const seed = this.#parts.machine.randomWord();
     return this.#friends().channels.open(channel, friend, { frameBytes, tag, seed });
   }
 
@@ -154,7 +167,7 @@ export class ToxWorker implements WorkerApi {
   }
 
   channelStats(channel: ChannelId): ChannelStats | undefined {
-    return this.#friends().channels.get(channel)?.stats(systemTimers.nowMs());
+    return this.#friends().channels.get(channel)?.stats(this.#nowMs());
   }
 
   stats(): WorkerStats {
@@ -180,11 +193,13 @@ export class ToxWorker implements WorkerApi {
   #descriptorsFor({ tcpConnections }: StartOptions): DescriptorShare | undefined {
     if (tcpConnections === undefined) return undefined;
     const budget = new DescriptorBudget(tcpConnections.most, tcpConnections.fileLimit);
-    return new Descriptors(budget, this.#parts.logger, systemTimers).share({ perAddress: STRANGERS });
+    return new Descriptors(budget, this.#parts.logger, this.#parts.machine.timers).share({
+      perAddress: STRANGERS,
+    });
   }
 
-  #startTunnel(options: TunnelStart, network: NodeNetwork, module: Instances): Started {
-    const { rings, tell, createChannel, logger } = this.#parts;
+  #startTunnel(options: TunnelStart, network: WorkerNetwork, module: Instances): Started {
+    const { machine, rings, tell, createChannel, logger } = this.#parts;
     const friends = new Friends({
       createTox: (events) =>
         module.createTox(
@@ -202,12 +217,12 @@ export class ToxWorker implements WorkerApi {
       rings,
       tell,
       log: this.#toxLog,
-      nowMs: () => systemTimers.nowMs(),
+      nowMs: () => this.#nowMs(),
       wake: () => this.#running?.pump.wake(),
       wakeFully: () => this.#running?.pump.wakeFully(),
-      timers: systemTimers,
+      timers: machine.timers,
       later: (callback) => {
-        setImmediate(() => {
+        machine.nextTurn(() => {
           if (this.#state === 'running') callback();
         });
       },
@@ -215,7 +230,7 @@ export class ToxWorker implements WorkerApi {
     const { tox, channels } = friends;
     const isDebugging = logger.level === 'debug' || logger.level === 'trace';
     const stopLog = isDebugging
-      ? logStats(channels, systemTimers, logger, () => network.stats)
+      ? logStats(channels, machine.timers, logger, () => network.stats)
       : (): void => {};
     const kill = (): void => {
       stopLog();
@@ -234,7 +249,7 @@ export class ToxWorker implements WorkerApi {
     };
   }
 
-  #startBootstrap(options: BootstrapStart, network: NodeNetwork, module: Instances): Started {
+  #startBootstrap(options: BootstrapStart, network: WorkerNetwork, module: Instances): Started {
     const node = module.createBootstrapNode(
       {
         ...(options.secretKey !== undefined && { secretKey: options.secretKey }),
@@ -268,18 +283,19 @@ export class ToxWorker implements WorkerApi {
     channels: PumpedChannels,
     kill: () => void,
   ): void {
-    const { rings, logger } = this.#parts;
+    const { machine, rings, logger } = this.#parts;
+    const { timers } = machine;
     const { network } = made;
     const pump = new Pump({
       instance,
       network,
       channels,
-      timers: systemTimers,
-      nextTurn: (turn) => void setImmediate(() => rings.inOneTurn(turn)),
+      timers,
+      nextTurn: (turn) => machine.nextTurn(() => rings.inOneTurn(turn)),
     });
     const watch = new AddressWatch({
-      timers: systemTimers,
-      addresses: localAddresses,
+      timers,
+      addresses: () => machine.addresses(),
       gone: (present) => {
         logger.log('info', 'an address of this machine is gone: connecting to relays again');
         network.leaveOtherAddresses(present);
@@ -313,6 +329,10 @@ export class ToxWorker implements WorkerApi {
       case 'failed':
         return { code: 102, friend: -1, reason: added.reason };
     }
+  }
+
+  #nowMs(): number {
+    return this.#parts.machine.timers.nowMs();
   }
 
   #isClosed(): boolean {
@@ -349,12 +369,6 @@ const HANDSHAKE_REASONS: Readonly<Record<SendResult, string | undefined>> = {
 
 function usesUdp({ udp, proxy }: TunnelStart): boolean {
   return udp && proxy === undefined;
-}
-
-/** This machine's numeric addresses; undefined when the system cannot say. */
-function localAddresses(): readonly string[] | undefined {
-  const interfaces = interfacesNow();
-  return interfaces && Object.values(interfaces).flatMap((all = []) => all.map(({ address }) => address));
 }
 
 function closedError(): TunnelError {

@@ -1,4 +1,7 @@
-/** The built binary matches the sources: its exports and imports, its record, its constants, its cipher. */
+/**
+ * The built binary matches the sources: its exports and imports, its build record, its constants and its
+ * cipher.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

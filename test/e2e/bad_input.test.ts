@@ -30,7 +30,7 @@ const WRONG: readonly (readonly [title: string, args: readonly string[], ...says
     /checksum|typed/i,
   ],
   ['a port above 65535', [TOX_ID, '65536'], /65536/, /65535/],
-  ['a port that is not a number', [TOX_ID, 'http'], />>http<</, /localhost:22/],
+  ['a port that is not a number', [TOX_ID, 'http'], /"http"/, /localhost:22/],
   ['an invalid local port', [TOX_ID, '22', '-p', '99999'], /99999/, /65535/],
   [
     'a forward with too few fields',
@@ -38,14 +38,14 @@ const WRONG: readonly (readonly [title: string, args: readonly string[], ...says
     /8080:localhost/,
     /host:hostport/,
   ],
-  ['a forward with a bad port', ['connect', TOX_ID, '-L', '8080:localhost:x'], />>x<</, /8080:localhost:80/],
+  ['a forward with a bad port', ['connect', TOX_ID, '-L', '8080:localhost:x'], /"x"/, /8080:localhost:80/],
   [
     'a forward with an IPv6 address without brackets',
     ['connect', TOX_ID, '-L', '1:2001:db8::1:80'],
     /bracket/,
   ],
   ['an empty forward', ['connect', TOX_ID, '-L', ''], /8080:localhost:80/],
-  ['an invalid exposed port', ['listen', '--expose', 'localhost:0'], />>0<</, /localhost:80/],
+  ['an invalid exposed port', ['listen', '--expose', 'localhost:0'], /"0"/, /localhost:80/],
   ['a bootstrap line without a key', ['listen', '--bootstrap', 'example.org:33445'], /HOST:PORT:KEY/],
   ['a truncated bootstrap key', ['listen', '--bootstrap', `a.example:1:${KEY.slice(1)}`], /63/, /64/],
   ['an invalid bootstrap port', ['listen', '--bootstrap', `a.example:0:${KEY}`], /"0"/, /65535/],
@@ -83,7 +83,7 @@ const WRONG_NODES: readonly (readonly [title: string, text: string, ...says: rea
 const WRONG_STATES: readonly (readonly [title: string, text: string, ...says: readonly RegExp[]])[] = [
   ['empty', '', /empty/],
   ['truncated', '{"version":1,"kind":"tox-wasm-tunnel ident', /JSON/],
-  ['a different file', '["a list"]', /not an identity/],
+  ['a different file', '["a list"]', /not a tox-wasm-tunnel identity/],
   ['from a later version', stateFile({ version: 99 }), /version 99/],
   ['damaged by a truncated secret', stateFile({ secretKey: '00' }), /secretKey/],
 ];

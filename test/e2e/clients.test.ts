@@ -1,4 +1,4 @@
-/** Programs that people really run through tunnels: databases, web servers, git and rsync. */
+/** Programs that people actually run through tunnels: databases, web servers, git and rsync. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';

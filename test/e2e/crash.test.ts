@@ -1,4 +1,4 @@
-/** What the program prints and leaves behind when a bug crashes it: no secrets. */
+/** A program that a bug crashes prints no secret and leaves none behind. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';

@@ -148,7 +148,7 @@ describe('a program with the library', () => {
     // Without a host, Node would listen on every address of the machine.
     const everywhere = { bind: { port: 0 }, target: ECHO } as unknown as LocalSpec;
     await assert.rejects(tunnel.forward(everywhere), failsWith('ERR_ADDRESS_INVALID', /bind\.host must be/));
-    // A bad host name from a URL fails as an unknown host does.
+    // A bad host name in a URL fails the way an unknown host does.
     const long = get(`http://${'a.'.repeat(200)}lan/`, { agent: tunnel.agent() });
     assert.equal(
       ((await once(long, 'error')) as [Error & { code?: unknown }])[0].code,

@@ -111,7 +111,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
     );
     assert.match(
       atB,
-      /^a symmetric NAT, which uses another port for each peer.*\(seen at 203\.0\.113\.70:\d+\)$/,
+      /^a symmetric NAT, which uses a different port for each peer.*\(seen at 203\.0\.113\.70:\d+\)$/,
     );
   });
 

@@ -59,7 +59,7 @@ function program(...args: string[]) {
 
 const METHODS: ControlMethods = {
   echo: (params) => params,
-  rule: method(v.object({ text: v.string('text is expected') }), ({ text }) => text.toUpperCase()),
+  rule: method(v.object({ text: v.string('expected text') }), ({ text }) => text.toUpperCase()),
   denied: () => {
     throw new TunnelError('ERR_TARGET_DENIED', 'not this one');
   },
@@ -250,7 +250,7 @@ describe('questions', () => {
     assert.equal(await callListener(folder, 'rule', { text: 'a' }), 'A');
     await assert.rejects(
       callListener(folder, 'rule', { text: 7 }),
-      failsWith('ERR_USAGE', /"text": text is/),
+      failsWith('ERR_USAGE', /"text": expected text/),
     );
     await assert.rejects(callListener(folder, 'rule', 7), failsWith('ERR_USAGE', /the parameters/));
   });

@@ -153,7 +153,7 @@ test('a client that does not name a target is reset after 10 seconds', async (t)
   assert.equal(timers.running, 0);
 });
 
-test('beyond the limit of silent clients a new one waits, and one that leaves makes room', async (t) => {
+test('beyond the limit of silent clients a new one waits until another leaves', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const { forward, port, near } = await bench(t, { maxHalfOpen: 2, maxWaiting: 2 });

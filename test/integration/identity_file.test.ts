@@ -152,9 +152,9 @@ describe('identity file', () => {
     ['an empty file', '', /listener\.json: it is empty/],
     ['a blank file', ' \n', /it is empty/],
     ['a truncated file', JSON.stringify(good).slice(0, 80), /it is not JSON/],
-    ['other JSON', '{"name":"x"}', /not an identity of tox-wasm-tunnel/],
-    ['a list', '[]', /not an identity of tox-wasm-tunnel/],
-    ['a file of another program', text({ kind: 'tox save' }), /not an identity of tox-wasm-tunnel/],
+    ['other JSON', '{"name":"x"}', /not a tox-wasm-tunnel identity/],
+    ['a list', '[]', /not a tox-wasm-tunnel identity/],
+    ['a file of another program', text({ kind: 'tox save' }), /not a tox-wasm-tunnel identity/],
     [
       'a file of a later version',
       text({ version: 3 }),
@@ -162,14 +162,14 @@ describe('identity file', () => {
     ],
     ['a file of another role', text({ role: 'node' }), /identity of a "node", not of a listener/],
     ['a file without a secret key', text({ secretKey: undefined }), /"secretKey" is wrong: it is missing/],
-    ['a file with a short secret key', text({ secretKey: '00' }), /"secretKey" is wrong: 64 hex/],
+    ['a file with a short secret key', text({ secretKey: '00' }), /"secretKey" is wrong: expected 64 hex/],
     [
       'a file with a key that is not hexadecimal',
       text({ secretKey: 'x'.repeat(64) }),
-      /"secretKey" is wrong: 64 hex/,
+      /"secretKey" is wrong: expected 64 hex/,
     ],
-    ['a file with a key that is not text', text({ secretKey: 5 }), /"secretKey" is wrong: hex/],
-    ['a file with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: 8 hex/],
+    ['a file with a key that is not text', text({ secretKey: 5 }), /"secretKey" is wrong: expected hex/],
+    ['a file with a long nospam', text({ nospam: '0102030405' }), /"nospam" is wrong: expected 8 hex/],
     ['a file with a different secret key', text({ secretKey: oldState().secretKey }), /do not match/],
     [
       'a file that is far too large',
@@ -301,7 +301,7 @@ describe('an identity and two processes', () => {
     }
   });
 
-  test('one process does not get it twice, and gets it again after a release', async () => {
+  test('one process cannot open it twice, but can open it again after a release', async () => {
     const first = await open();
     await assert.rejects(open(), failsWith('ERR_STATE_BUSY', new RegExp(`process ${process.pid} `)));
     await first.release();
@@ -381,7 +381,7 @@ describe('role lock', () => {
     assert.equal(await claim(folder, 'x.lock.', 10, mark), true);
   });
 
-  test('only the highest number counts, and lower ones are removed', async () => {
+  test('only the lock file with the highest number counts, and lower ones are removed', async () => {
     await write(3, { pid: process.ppid });
     await write(9);
     await writeFile(join(folder, 'x.lock.3.17.draft'), '');

@@ -111,10 +111,10 @@ describe('the names file', () => {
   const foreign: ReadonlyArray<readonly [what: string, content: string, why: RegExp]> = [
     ['an empty file', '', /it is empty/],
     ['other text than JSON', 'precious', /it is not JSON/],
-    ['an identity', '{"version":2,"kind":"tox-wasm-tunnel identity"}', /not a list of names/],
+    ['an identity', '{"version":2,"kind":"tox-wasm-tunnel identity"}', /not a list of tox-wasm-tunnel names/],
     ['a later version', '{"version":2,"kind":"tox-wasm-tunnel names"}', /version 2.*reads version 1/],
     ['no names', `{${head}}`, /"names" is wrong: it is missing/],
-    ['names of another shape', `{${head},"names":{"home":"x"}}`, /"names" is wrong: a list/],
+    ['names of another shape', `{${head},"names":{"home":"x"}}`, /"names" is wrong: expected a list/],
     ['a name without a ticket', `{${head},"names":[{"name":"precious"}]}`, /"names" is wrong/],
     [
       'a repeated name',

@@ -67,7 +67,7 @@ describe('a change of the passphrase', () => {
     ['no old passphrase', undefined],
   ] as const) {
     test(`${name} changes nothing, not even a file that it would open`, async () => {
-      // The file that opens is read before the one that does not.
+      // The readable file is read before the unreadable one.
       await saved('listener');
       await saved('connector', OLD);
       const before = [await text('connector'), await text('listener')];

@@ -156,7 +156,7 @@ test('connections to the far port come out here, in both directions, half-closed
   assert.deepEqual(b.told, [`open 127.0.0.1:${port}`]);
 });
 
-test('an open connection outlives the time for its answer', async (t) => {
+test('an open connection is not cut when the time for an answer passes', async (t) => {
   const target = await Target.echo();
   t.after(() => target.stop());
   const b = bench(t, ['0']);
@@ -440,7 +440,7 @@ test('a listener reaches nothing with unrequested streams, whatever their kind',
   assert.equal(await refusal(bytesOf(far.id)), 'opened');
 });
 
-test('a closed port, or a port of another session, gives a listener nothing', async (t) => {
+test('a closed port, or a port of another session, gives a listener no access', async (t) => {
   const { forwards, far, refusal, target } = await hostile(t);
   const other = sessionPair(
     () => {},

@@ -101,7 +101,7 @@ describe('state file', () => {
     assert.deepEqual((await read())?.access, access);
   });
 
-  test('anything but a regular file is refused at once, a named pipe too', { skip: !posix }, async () => {
+  test('anything but a regular file is refused at once, even a named pipe', { skip: !posix }, async () => {
     await mkdir(folder, { mode: 0o700 });
     execFileSync('mkfifo', ['-m', '600', file]);
     await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is not a regular file/));
@@ -224,7 +224,10 @@ describe('state file with a passphrase', () => {
   test('a file that demands more memory or time than ours is refused before it gets any', async () => {
     await saved(passphrase);
     const greedy: ReadonlyArray<readonly [object, RegExp]> = [
-      [{ memoryKiB: 100 * 1024 * 1024 }, /"encrypted.memoryKiB" is wrong: a whole number from 8 to 262144/],
+      [
+        { memoryKiB: 100 * 1024 * 1024 },
+        /"encrypted.memoryKiB" is wrong: expected a whole number from 8 to 262144/,
+      ],
       [{ memoryKiB: 1e300 }, /memoryKiB/],
       [{ memoryKiB: -1 }, /memoryKiB/],
       [{ memoryKiB: 65_536.5 }, /memoryKiB/],
@@ -233,8 +236,8 @@ describe('state file with a passphrase', () => {
       [{ passes: 0 }, /passes/],
       [{ lanes: 17 }, /lanes/],
       [{ lanes: 16, memoryKiB: 127 }, /too little memory/],
-      [{ kdf: 'none' }, /"argon2id" is expected/],
-      [{ cipher: 'none' }, /"xchacha20-poly1305" is expected/],
+      [{ kdf: 'none' }, /expected "argon2id"/],
+      [{ cipher: 'none' }, /expected "xchacha20-poly1305"/],
       [{ salt: '' }, /salt/],
       [{ salt: undefined }, /"encrypted.salt" is wrong: it is missing/],
       [{ nonce: 'AAAA' }, /nonce/],

@@ -120,7 +120,7 @@ test('megabytes arrive intact, and a reader that stops holds back the writer', a
   assert.deepEqual(await readDigest(served), { bytes: 8 * MIB, sha256: patternDigest('up', 8 * MIB) });
 });
 
-test('without a handler the connection is refused, and nothing of it remains', async (t) => {
+test('without a handler the connection is refused, and leaves nothing behind', async (t) => {
   const { dial, server, near, far } = world(t);
   const { code, message } = await failure(dial());
   assert.equal(code, 'ECONNREFUSED');

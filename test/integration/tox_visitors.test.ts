@@ -83,7 +83,7 @@ class VisitedWorld {
     return online ? this.world.sim.nowMs - begunMs : Number.POSITIVE_INFINITY;
   }
 
-  /** A visitor comes, stays for a moment, and leaves. @returns how long it took to connect */
+  /** A visitor arrives, stays for a moment, and leaves. @returns how long it took to connect */
   visit(leaves: 'politely' | 'killed', staysMs = 300): number {
     const visitor = this.connector();
     const tookMs = this.online(visitor);

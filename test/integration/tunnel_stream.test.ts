@@ -113,7 +113,7 @@ for (const [name, dial] of ways) {
       assert.deepEqual(await readDigest(near), { bytes, sha256: patternDigest('down', bytes) });
     });
 
-    test('without allowHalfOpen it ends when the other end does, and with it it may continue', async (t) => {
+    test('without allowHalfOpen it ends when the other end does; with allowHalfOpen it may continue', async (t) => {
       for (const allowHalfOpen of [false, true]) {
         const far = await target(t);
         const near = dial(t, far.port, allowHalfOpen);

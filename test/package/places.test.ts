@@ -107,8 +107,8 @@ async function readOnly(node: TriedNode, ...args: readonly string[]): Promise<Fi
 }
 
 /**
- * The words before a command that make the system's folders and the current folder read-only for it: a
- * private mount namespace. It uses `exec`, so that signals reach the command.
+ * The command prefix that makes the system's folders and the current folder read-only: a private mount
+ * namespace. It uses `exec`, so that signals reach the command.
  */
 function readOnlyShell(): string[] {
   const script =

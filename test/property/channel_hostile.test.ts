@@ -58,7 +58,7 @@ describe('a hostile peer', () => {
     assert.equal(victim.channel.backlogBytes, 0);
   });
 
-  test('that acknowledges what it saw, gaps included, is believed', () => {
+  test('that acknowledges what it saw, including gaps, is believed', () => {
     const { victim, numbers } = inFlight(4_000);
     victim.receive(ackPacket(rangesOf(numbers)), 10);
     assert.equal(victim.error, undefined);

@@ -14,11 +14,11 @@ const GROWTH_BYTES = 100_000;
 interface Plan {
   /** Bytes to send before the end. */
   readonly bytes: number;
-  /** Bytes per millisecond that its consumer takes; 0: none ever. */
+  /** Bytes per millisecond that its consumer takes; 0 means that it never takes any. */
   readonly takesPerMs: number;
   /** Milliseconds after the start when it resets; Infinity for never. */
   readonly resetsAtMs: number;
-  /** Milliseconds that the dial takes at the accepting end; -1 refuses. */
+  /** How long the dial at the accepting end takes, in milliseconds; -1 refuses. */
   readonly dialMs: number;
 }
 
@@ -331,7 +331,7 @@ test('whatever the limits of the other end, every stream opens in its turn, and 
   );
 });
 
-test('a hostile peer causes a violation or nothing: no other error, and no more memory than its windows', () => {
+test('a hostile peer causes a violation or nothing: no other error, and no more memory than its windows allow', () => {
   const stream = fc.nat(3);
   const near = fc.oneof(fc.nat(6000), fc.nat(300_000), fc.maxSafeNat());
   const act = fc.oneof(
@@ -373,7 +373,7 @@ test('a hostile peer causes a violation or nothing: no other error, and no more 
       try {
         for (const { type, stream: which, offset, length } of acts) {
           if (type === -1) {
-            // What an honest end does at the same time.
+            // What an honest end might do at the same time.
             if (length === 0) sink.take();
             if (length === 0) session.writable();
             const mine = live[which];

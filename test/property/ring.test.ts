@@ -10,7 +10,7 @@ test('the ring is a queue under any mix of writes and drains', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(write, drain), { maxLength: 200, size: 'max' }), (steps) => {
       const memory = allocateRing(128);
-      new Int32Array(memory).fill(-1024, 0, 1).fill(-1024, 16, 17); // 2^32 comes soon
+      new Int32Array(memory).fill(-1024, 0, 1).fill(-1024, 16, 17); // the counters wrap soon
       const writer = new PlainWriter(memory);
       const reader = new PlainReader(memory);
       const model: string[] = [];

@@ -73,7 +73,7 @@ describe('an outage with the friend offline', () => {
   }
 });
 
-test('the first round trip after a thaw carries little', () => {
+test('in the first round trip after a thaw little is sent', () => {
   const path = simPath(31, LINK);
   const { clock, a, b } = path;
   a.bulk(TOTAL_BYTES);

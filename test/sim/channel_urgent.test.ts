@@ -11,7 +11,9 @@ import { simSessions } from '../support/sim_session.js';
 
 const ONE_WAY_MS = 20;
 const FOR_MS = 60_000;
-/** The first window of one stream is no larger than the backlog, so it takes several streams to fill that. */
+/**
+ * The first window of one stream is no larger than the backlog, so filling the backlog takes several streams.
+ */
 const UPLOADS = 4;
 const BULK_CHUNK = new Uint8Array(64 * 1024);
 /** A call: one voice codec packet every 20 ms. */

@@ -115,7 +115,7 @@ function load(world: ToxWorld, ends: Ends, done: () => boolean, limitMs: number,
   );
 }
 
-test('the relay stays when the direct path fails soon after the start while UDP still reaches bootstrap nodes', () => {
+test('the relay stays available when the direct path fails soon after the start while UDP still reaches bootstrap nodes', () => {
   let blocked = false;
   let nodeIp = '';
   const world = new ToxWorld({

@@ -26,8 +26,8 @@ export function builtWorker(): { readonly files?: { readonly worker: URL } } {
 }
 
 /**
- * Brings the build up to date, and tells the tests. Each source becomes a file, as in `npm run build`,
- * but without types: the compiler needs half a minute for those, and this takes a second.
+ * Brings the build up to date, and passes its folder to the tests. Each source becomes a file, as in `npm run
+ * build`, but without types: the compiler needs half a minute for those, and this takes a second.
  */
 export async function buildSources(root: string): Promise<void> {
   const { build } = await import('esbuild');

@@ -17,7 +17,7 @@ export class HeldChannel {
   error: TunnelError | undefined;
   readonly channel: ReliableChannel;
 
-  /** How often the channel sought its peer, where it can. */
+  /** How often the channel has called `seekPeer`, if its host offers that. */
   seeks = 0;
 
   constructor(seed = 1, online = true, bbr?: Bbr, canSeek = false) {

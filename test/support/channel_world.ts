@@ -4,7 +4,7 @@ import { seeded } from './sim_clock.js';
 import type { SimLink } from './sim_link.js';
 import { type SimEnd, type SimPath, simPath } from './sim_path.js';
 
-/** Trouble and frames come within this time, in ms. */
+/** All frames and disturbances start within this time, in ms. */
 const TROUBLED_MS = 4_000;
 /** Everything has arrived by then, in ms: the worst seeds lose half of all packets at 0.1 Mbit/s. */
 const LIMIT_MS = 3_600_000;
@@ -217,7 +217,10 @@ function planTrouble(path: SimPath, draw: Draw): void {
   draw.oneOf(...troubles)();
 }
 
-/** The ring above accepts a few frames now and then, and wakes the channel each time that it has room. */
+/**
+ * For a while, the ring accepts only a few frames at a time, and wakes the channel each time that it has
+ * room.
+ */
 function planStall(
   { clock }: SimPath,
   draw: Draw,

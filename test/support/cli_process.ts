@@ -10,7 +10,7 @@ import { type Finished, type ProgramOptions, runProgram } from './run_program.js
 
 const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
-/** The words before the arguments that run the command line from its sources. */
+/** The argument list that runs the command line from its sources, without its own arguments. */
 export const FROM_SOURCES: readonly string[] = [
   process.execPath,
   '--import',
@@ -20,7 +20,9 @@ export const FROM_SOURCES: readonly string[] = [
 
 const builtMain = built('cli/main.js');
 
-/** The words before the arguments that run the command line: from the build if there is one. */
+/**
+ * The argument list that runs the command line, from the build if there is one, without its own arguments.
+ */
 export const CLI: readonly string[] =
   builtMain === undefined ? FROM_SOURCES : [process.execPath, '--enable-source-maps', builtMain];
 
@@ -50,7 +52,7 @@ interface Waiter {
 
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** The words before the arguments. Default {@link CLI}. */
+  /** The argument list that runs the program, without its own arguments. Default {@link CLI}. */
   readonly program?: readonly string[];
 }
 

@@ -5,9 +5,8 @@ const HEADER_BYTES = 12;
 const TXT_CHUNK_BYTES = 250;
 
 /**
- * Builds the answer of a small name server: 192.0.2.7 to a question for an address, and to a question for
- * text as many letters as the first label of the name says (`4000.test`). It handles one question, and
- * neither errors nor EDNS.
+ * Builds the answer of a small name server: 192.0.2.7 for an address query; for a text query, as many letters
+ * as the first label of the name says (`4000.test`). It handles one question, and neither errors nor EDNS.
  */
 export function dnsAnswer(query: Buffer): Buffer {
   let at = HEADER_BYTES;

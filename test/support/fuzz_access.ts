@@ -77,7 +77,7 @@ function peerTarget(): FuzzTarget {
   );
 }
 
-/** A listener to ask, without a network. */
+/** The control methods of a listener without a network. */
 function methods() {
   const access = policy();
   const listener = {

@@ -4,9 +4,9 @@ import { showInput } from './fuzz.js';
 import type { FuzzInput } from './mutate.js';
 
 /**
- * Inputs worth giving to a target again: those that revealed a bug, those that came close, and a few that together
- * reach everything ever reached. There is one file per target and one input per line, as `text "…"` or `bytes
- * 00ff`. A comment starts with `#`.
+ * Inputs worth giving to a target again: those that revealed a bug, those that came close, and a few that
+ * together reach every branch reached so far. There is one file per target and one input per line, as `text
+ * "…"` or `bytes 00ff`. A comment starts with `#`.
  */
 const folder = fileURLToPath(new URL('../corpus/', import.meta.url));
 const ENDING = '.txt';

@@ -28,7 +28,7 @@ import {
 } from './fuzz_target.js';
 import { VirtualTimers } from './virtual_timers.js';
 
-/** Words of forwards and rules, and some that were never meant to be one. */
+/** Words of forwards and rules, and some that belong to neither. */
 export const SPEC_PIECES = [
   ...[':', '[', ']', '*', ',', '-', '/', '0', '65535', '65536', '::', '0x7f', '127.1', '%eth0', '.'],
   ...['/run/a.sock', '\\\\.\\pipe\\', '\\', '//', '/../', 'laptop:', 'localhost'],

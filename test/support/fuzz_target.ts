@@ -36,7 +36,7 @@ export function same(what: string, a: unknown, b: unknown): void {
 }
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-/** Not a Buffer: its `slice` would share memory between the seeds and what is made of them. */
+/** Not a Buffer: its `slice` would share memory between the seeds and the inputs derived from them. */
 export const unhex = (text: string): Uint8Array =>
   Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 

@@ -8,7 +8,7 @@ export const asBytes = (input: FuzzInput): Uint8Array =>
 export const asText = (input: FuzzInput): string =>
   typeof input === 'string' ? input : Buffer.from(input).toString('latin1');
 
-/** Values on which decoders trip: the ends of ranges of 8, 16, 32 and 53 bits. */
+/** Values that trip up decoders: the ends of ranges of 8, 16, 32 and 53 bits. */
 const EDGES: readonly (readonly number[])[] = [
   [0],
   [1],

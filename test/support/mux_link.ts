@@ -160,7 +160,7 @@ export class MuxLink {
     this.#makeRoom(toConnector!, this.listener);
   }
 
-  /** Steps until `done`, at most `most` times. @returns whether `done` became true */
+  /** Steps until `done` returns true, at most `most` times. @returns whether it did */
   run(done: () => boolean, most: number): boolean {
     for (let count = 0; count < most; count++) {
       if (done()) return true;

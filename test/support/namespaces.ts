@@ -43,7 +43,8 @@ export interface LinkEnd {
 }
 
 /**
- * Namespaces and the links between them; {@link remove} removes all, at the latest when the process exits.
+ * Namespaces and the links between them; {@link remove} removes them all, and runs when the process exits if
+ * not before.
  */
 export class Namespaces {
   readonly #prefix = `${PREFIX}${process.pid}n${worlds++}`;

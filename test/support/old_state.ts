@@ -2,7 +2,7 @@ import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-/** The content of a listener's state file of version 1. @param secretKey default: a new one */
+/** The content of a version 1 state file of a listener. @param secretKey default: a new one */
 export function oldState(secretKey = createIdentity().secretKey) {
   return {
     version: 1,

@@ -1,6 +1,6 @@
 /**
- * Bytes that look random and are the same for the same seed. Two ends know them without sharing them, and a
- * lost, duplicated or misplaced piece shows.
+ * Bytes that look random and are the same for the same seed. Both ends can generate them, and a lost,
+ * duplicated or misplaced piece shows.
  */
 import { createCipheriv, createHash } from 'node:crypto';
 import { Readable } from 'node:stream';

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { TunnelError } from '../../src/core/errors.js';
 import { type Limits, limitsOf } from '../../src/core/peer_limits.js';
 import type { Session } from '../../src/mux/session/session.js';
@@ -16,7 +17,7 @@ export const PLAIN_TARGET = { kind: 'tcp', host: 'h', port: 1 } as const;
 
 export const VERSIONS = { lowest: 1, highest: 1 };
 
-/** A session UUID of which all bytes are equal. */
+/** A session UUID whose bytes are all equal. */
 export function uuid(byte: number): Uint8Array {
   return new Uint8Array(16).fill(byte);
 }
@@ -118,6 +119,7 @@ abstract class PeerBench {
     return {
       node: this.node,
       timers: this.timers,
+      randomBytes: (count: number) => Uint8Array.from(randomBytes(count)),
       logger: {
         log: (level: string, message: string) => {
           if (level === 'warn') this.tell(`warn ${message}`);

@@ -24,7 +24,7 @@ const HANDSHAKE_MS = 20;
  */
 export class PeerWorld {
   readonly timers = new VirtualTimers();
-  /** The listener's public key, whatever process it is. */
+  /** The listener's public key, the same for each of its processes. */
   readonly access: AccessPolicy;
   connector: ConnectorBench;
   listener: ListenerBench;

@@ -20,7 +20,7 @@ export class PlainWriter extends RingWriter {
   }
 }
 
-/** A reader that takes records only when it is told to. */
+/** A reader that takes records only on request. */
 export class PlainReader extends RingReader {
   constructor(memory: SharedArrayBuffer) {
     super(memory, new WakeWords(new SharedArrayBuffer(WAKE_BYTES), 0), SILENT);

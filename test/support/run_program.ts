@@ -7,7 +7,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Where and with what a program runs; by default as this process does. */
+/** Where and with what a program runs; by default, as this process does. */
 export interface ProgramOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;

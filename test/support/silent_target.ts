@@ -4,7 +4,9 @@ import type { Socket } from 'node:net';
 import { startChild, stopChild } from './child_process.js';
 import { dialLoopback } from './loopback.js';
 
-/** Listens with the shortest possible queue, prints its port and never wakes again, so it accepts nothing. */
+/**
+ * Listens with the shortest possible queue, prints its port and then blocks forever, so it accepts nothing.
+ */
 const NEVER_ACCEPTS = `
   const server = require('node:net').createServer();
   server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {

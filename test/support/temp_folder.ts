@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A folder for one test file; `remove` deletes it with everything in it. */
+/** A temporary folder for one test file; `remove` deletes it with everything in it. */
 export class TempFolder {
   readonly path = mkdtempSync(join(tmpdir(), 'tox-wasm-tunnel-'));
 

@@ -1,6 +1,7 @@
 /**
  * A program whose three workers die while streams, a forward and a ping are in use. It has `error` handlers
- * as docs/reference/library.md shows them. It must survive, hear of each death once, and exit by itself.
+ * as docs/reference/library.md shows them. It must survive, be notified of each death once, and exit by
+ * itself.
  */
 import { once } from 'node:events';
 import { BroadcastChannel } from 'node:worker_threads';

@@ -233,7 +233,10 @@ describe('a ticket', () => {
   test('with a taken or missing name is refused with a remedy', () => {
     const { policy } = bench();
     policy.newTicket({ name: 'ci' });
-    assert.throws(() => policy.newTicket({ name: 'ci' }), /revoke it first/);
+    assert.throws(
+      () => policy.newTicket({ name: 'ci' }),
+      /there is already a ticket "ci"; choose another name, or revoke the old one first: ticket revoke ci/,
+    );
     assert.throws(() => policy.revoke('nope'), /see ticket list/);
     assert.throws(() => policy.revoke('default'), /ticket --rotate/);
   });

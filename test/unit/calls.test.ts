@@ -36,7 +36,7 @@ test('a call returns the value or throws the TunnelError of the other thread', a
   assert.deepEqual(faults, []);
 });
 
-test('an error that is not on purpose is a fault there, and ERR_WORKER_DIED here', async () => {
+test('an unintended error is a fault there, and ERR_WORKER_DIED here', async () => {
   const { remote, faults } = bench();
   await assert.rejects(remote.crash(), { code: 'ERR_WORKER_DIED', message: /a bug/ });
   assert.match(String(faults), /^TypeError: a bug$/);

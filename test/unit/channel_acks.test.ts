@@ -137,7 +137,7 @@ test('a gap is reported at once, but at most once per millisecond', () => {
   assert.equal(acks.dueAtMs, 11);
 });
 
-test('an acknowledgement without room for all numbers leaves the rest for the next one', () => {
+test('an acknowledgement without room for all numbers leaves the rest to the next one', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(100);
   for (const number of [0, 2, 4, 6, 8]) acks.onPacket(number, false, 10);
@@ -150,7 +150,7 @@ test('an acknowledgement without room for all numbers leaves the rest for the ne
   assert.equal(acks.dueAtMs, Number.POSITIVE_INFINITY);
 });
 
-test('packets behind more gaps than can be reported are not owed: the peer considers them lost', () => {
+test('packets beyond the gaps that can be reported are owed no acknowledgement: the peer considers them lost', () => {
   const acks = new AckSchedule();
   const out = new Uint8Array(1_373);
   for (let number = 2; number < 200; number += 2) acks.onPacket(number, false, 10);

@@ -50,7 +50,7 @@ describe('the controller', () => {
     assert.equal(bbr.bandwidth, RATE);
   });
 
-  test('then keeps a sixth more than the bandwidth-delay product in flight, plus what acknowledgements aggregate, and sends at that rate', () => {
+  test('then keeps a sixth more than the bandwidth-delay product in flight, plus aggregated acknowledgements, and sends at that rate', () => {
     const { bbr } = new Path().rounds(20, RATE);
     assert.notEqual(bbr.mode, 'startup');
     // 1.15 of the path, 4 ms for the hosts, and one round, since acknowledgements come once per round trip
@@ -131,7 +131,7 @@ describe('the controller', () => {
     assert.equal(path.bbr.bandwidth, RATE);
   });
 
-  test('accepts a faster sample even then', () => {
+  test('accepts a faster sample even at such a time', () => {
     const path = new Path().rounds(20, RATE);
     path.round(RATE, { appLimited: true, deliveryRate: 2 * RATE });
     assert.equal(path.bbr.bandwidth, 2 * RATE);
@@ -175,7 +175,7 @@ describe('the controller', () => {
     assert.equal(bbr.mode, 'startup');
   });
 
-  test('returns to the full rate as soon as the queue of a probe is gone', () => {
+  test('returns to the full rate as soon as the queue from a probe is gone', () => {
     const path = new Path().rounds(20, RATE);
     for (const mode of ['cruise', 'up', 'down']) {
       for (let round = 0; path.bbr.mode !== mode && round < 100; round++) {

@@ -195,7 +195,7 @@ describe('incoming packets', () => {
     assert.equal(end.channel.stats(1).refusedIn, 1);
   });
 
-  test('a bundle of which no frame was accepted is refused completely', () => {
+  test('a bundle none of whose frames was accepted is refused completely', () => {
     const end = new HeldChannel();
     end.room = 0;
     end.receive('db 0e 0a0b0c0d 00000000 00000000 0001 61 0001 62');
@@ -254,7 +254,7 @@ describe('a hostile peer', () => {
       end.receive(packet, 1);
       end.assertBlamesPeer();
       assert.deepEqual(end.frames, []);
-      // The room of waiting frames is returned, and the channel does nothing any more.
+      // The room of waiting frames is returned, and the channel does nothing more.
       assert.equal(end.drained, 3_001);
       assert.equal(end.channel.backlogBytes, 0);
       assert.deepEqual(end.pump(5_000), []);
@@ -271,7 +271,7 @@ describe('a hostile peer', () => {
       end.pump(0);
       end.receive(whole.subarray(0, length), 1);
       const isStray = length < 6;
-      // One frame may stand for the whole when the cut falls just behind it.
+      // A cut right after the first frame leaves a valid packet with that one frame.
       const isWhole = end.frames.length === 1 && end.frames[0] === '6869';
       if (isStray || isWhole) assert.equal(end.error, undefined);
       else end.assertBlamesPeer();

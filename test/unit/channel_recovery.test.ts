@@ -50,7 +50,7 @@ class Bench {
 }
 
 describe('loss', () => {
-  test('is detected by three younger packets that arrived, but not by two', () => {
+  test('is detected when three newer packets have arrived, but not two', () => {
     const bench = Bench.warm();
     bench.send(4, 100);
     bench.ack(200, [7, 7]);
@@ -61,7 +61,7 @@ describe('loss', () => {
     assert.equal(bench.outgoing.hasWork, true);
   });
 
-  test('is detected an eighth of a round trip after a younger packet arrived', () => {
+  test('is detected an eighth of a round trip after a newer packet arrived', () => {
     const bench = Bench.warm();
     bench.send(2, 100);
     bench.ack(200, [6, 6]);
@@ -99,7 +99,7 @@ describe('loss', () => {
     assert.equal(bench.lost, 2);
   });
 
-  test('a packet overtaken even briefly by another ends the counting', () => {
+  test('once a packet is overtaken, even briefly, newer packets are no longer counted', () => {
     const bench = Bench.warm();
     bench.send(2, 100);
     bench.ack(200, [6, 6]);
@@ -145,7 +145,7 @@ describe('loss', () => {
 });
 
 describe('probes', () => {
-  test('come after the round trip, its deviation and the delay of the peer, then at twice the interval', () => {
+  test('are sent after the round trip, its deviation and the delay of the peer, then at twice the interval', () => {
     const bench = Bench.warm();
     // 100 smoothed, 50 deviation, 4 for the peer.
     bench.send(1, 100);
@@ -219,7 +219,7 @@ describe('reports to the controller', () => {
     assert.equal(bench.notes.batches.at(-1)!.deliveryRate, (50 * PACKET_BYTES) / 500);
   });
 
-  test('mark samples from a time with nothing to send, until those packets are through', () => {
+  test('mark samples taken while there was nothing to send, until those packets are acknowledged', () => {
     const bench = Bench.warm();
     bench.send(1, 100);
     bench.recovery.onAppLimited();

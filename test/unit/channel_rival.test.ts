@@ -48,7 +48,7 @@ describe('a rival', () => {
     assert.equal(new Rounds().run(2_000, 400).besideMs, 4 * MIN_MS);
   });
 
-  test('with a shallow queue is not followed above what our own kind could have caused', () => {
+  test('with a shallow queue is not followed beyond what channels like ours could have caused', () => {
     assert.equal(new Rounds().run(2_000, 100).besideMs, 1.9 * MIN_MS);
   });
 
@@ -58,7 +58,7 @@ describe('a rival', () => {
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
   });
 
-  test('that keeps the queue full is yielded to once, then met equally hard for half a minute', () => {
+  test('that keeps the queue full is yielded to once, then matched for half a minute', () => {
     const rounds = new Rounds().run(900, 80, true);
     assert.ok(!rounds.rival.isStubborn(rounds.nowMs));
     assert.equal(rounds.besideMs, 1.4 * MIN_MS);
@@ -81,13 +81,13 @@ describe('a rival', () => {
     assert.ok(Math.abs(rounds.aloneMs - 1.15 * MIN_MS) < 0.01);
   });
 
-  test('in a small queue gets all of it for three seconds after loss', () => {
+  test('with a small queue gets all of it for three seconds after loss', () => {
     const rounds = new Rounds().run(200, 48, true);
     assert.equal(rounds.aloneMs, MIN_MS);
     assert.ok(rounds.run(3_100, 41).aloneMs > MIN_MS);
   });
 
-  test('is not detected in what host timers add to a path of a millisecond', () => {
+  test('is not inferred from what host timers add to a path of a millisecond', () => {
     const rival = new Rival();
     for (let nowMs = 0; nowMs < 10_000; nowMs += 6) rival.onRound(6, 1, true, nowMs);
     assert.equal(rival.besideMs(1, false, 10_000), 0);

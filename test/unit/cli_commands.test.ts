@@ -331,7 +331,7 @@ describe('the end', () => {
     assert.equal(bench.tunnel.closes, 1);
   });
 
-  test('exits when the reader goes away during the preparation', async () => {
+  test('exits when the reader goes away while the command prepares', async () => {
     const { io } = bench;
     const stateFolder = async (): Promise<string> => {
       bench.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
@@ -511,7 +511,7 @@ describe('connect', () => {
     assert.equal(await ended, 0);
   });
 
-  test('--json reports the own Tox ID and each forward', async () => {
+  test('--json reports its own Tox ID and each forward', async () => {
     const { ended } = await bench.start(/"forward"/, ID, 'db.lan:5432', '--json');
     bench.signal();
     await ended;

@@ -155,7 +155,7 @@ describe('--config', () => {
 
   test('rejects a file that is missing or not JSON', async () => {
     assert.equal(await bench.run('--config', temp.file('nothing')), 2);
-    assert.match(bench.stderr.text, /nothing: cannot be read: ENOENT/);
+    assert.match(bench.stderr.text, /nothing: cannot be read: there is no such file or folder/);
     writeFileSync(file, '{"listen":');
     assert.equal(await bench.run('--config', file), 2);
     assert.match(bench.stderr.text, /config\.json:1:\d+: invalid JSON from here on\n/);

@@ -148,12 +148,15 @@ describe('rule', () => {
   test('an invalid or unknown rule changes nothing', async () => {
     await listen();
     for (const [args, why] of [
-      [['add', '0'], /not a forward/],
+      [['add', '0'], /RULE "0": the port must be/],
       [['add', 'desk:localhost:22'], /no peer and no ticket is called "desk"/],
       [['remove', '22'], /there is no rule localhost:22/],
       [['add', '--allow-reverse', 'desk:22'], /neither an address nor the name of a peer or a ticket/],
-      [['remove', '--allow-reverse', '*:22'], /there is no rule --allow-reverse \*:22; see rule list/],
-      [['list', '--allow-reverse', '22'], /rule takes list, or add or remove/],
+      [
+        ['remove', '--allow-reverse', '*:22'],
+        /there is no rule --allow-reverse \*:22; rule list shows all rules/,
+      ],
+      [['list', '--allow-reverse', '22'], /rule list takes no rules/],
     ] as const) {
       const { code, bench } = await ask('rule', ...args);
       assert.equal(code, 2);
@@ -198,7 +201,7 @@ describe('the open loopback of a listener without any rule', () => {
   });
 });
 
-test('a ticket may have reverse ports of its own, and ticket list shows them', async () => {
+test('a ticket may have its own reverse ports, and ticket list shows them', async () => {
   await listen();
   const rules = ['--expose', '22', '--allow-reverse', '8080', '--allow-reverse', '127.0.0.1:0'];
   assert.equal((await ask('ticket', 'new', '--name', 'ci', ...rules)).code, 0);

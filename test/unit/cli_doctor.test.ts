@@ -156,7 +156,7 @@ describe('doctor', () => {
     assert.equal(await world.doctor(), 0);
     assert.match(
       world.found,
-      /good {2}nat: a symmetric NAT, which uses another port for each peer.*--udp-port/,
+      /good {2}nat: a symmetric NAT, which uses a different port for each peer.*--udp-port/,
     );
     world = new World();
     world.sightings.pop();

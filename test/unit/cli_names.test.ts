@@ -49,7 +49,7 @@ function ticketIn(remote: unknown): string | undefined {
 describe('names for tickets', () => {
   test('add saves a ticket, and connect, ping, doctor and the short form accept its name', async () => {
     assert.equal(await bench.run('add', 'home', TICKET.toUpperCase()), 0);
-    assert.match(bench.stderr.text, /^home now stands for peer 56A1ADE4: tox-wasm-tunnel home PORT/);
+    assert.match(bench.stderr.text, /^home now refers to peer 56A1ADE4: tox-wasm-tunnel home PORT/);
     for (const args of [
       ['connect', 'home', '22'],
       ['HOME', '22'],

@@ -172,7 +172,10 @@ describe('a command whose output cannot be written', () => {
       assert.equal(await bench.run(...args), 1);
       const told = bench.stderr.lines.filter((line) => line.startsWith('tox-wasm-tunnel: '));
       assert.equal(told.length, 1);
-      assert.match(told[0] ?? '', /output could not be written: standard output: ENOSPC: .*incomplete/);
+      assert.match(
+        told[0] ?? '',
+        /output could not be written: standard output: the disk is full \(ENOSPC\); free some space.*incomplete/,
+      );
     });
 
     test(`${args.join(' ')} exits quietly and as usual when its reader stops reading`, async () => {
@@ -195,7 +198,7 @@ describe('a command whose output cannot be written', () => {
     bench.stdout.failure = full();
     assert.equal(await bench.run('node', '--ephemeral'), 1);
     assert.equal(bench.tunnel.closes, 1);
-    assert.match(bench.stderr.text, /standard output: ENOSPC/);
+    assert.match(bench.stderr.text, /standard output: the disk is full \(ENOSPC\)/);
   });
 
   test('a result is never dropped for its length', async () => {

@@ -217,7 +217,7 @@ describe('service install', () => {
   });
 
   const bad: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
-    [['remove'], /unknown action "remove"; service has install/],
+    [['remove'], /service has no action "remove"; give install; see/],
     [['install', '--user', '--system'], /cannot be combined/],
     [
       ['install'],
@@ -225,8 +225,11 @@ describe('service install', () => {
     ],
     [['install', '--', 'listen', '--max-peers', '2'], /name what ticket holders may reach/],
     [['install', '--', 'listen', '--expose', 'none', '--expose', '22'], /cannot be combined/],
-    [['install', '--', 'id'], /id cannot be a service; listen, connect and node can/],
-    [['install', '--', 'listen', '--expsoe', '22'], /unknown option '--expsoe'/],
+    [['install', '--', 'id'], /"id" cannot be a service; listen, connect and node can/],
+    [
+      ['install', '--', 'listen', '--expsoe', '22'],
+      /listen has no option --expsoe; did you mean --expose\? see tox-wasm-tunnel listen --help/,
+    ],
     [['install', '--', 'listen', '--config', '/nowhere/x'], /cannot be read/],
     [['install', '--', 'connect', TICKET, '22'], /every user of this machine can read a ticket in a unit/],
     [['install', '--', 'connect', '-', '22'], /no standard input/],
@@ -234,7 +237,10 @@ describe('service install', () => {
     [['install', '--', 'connect', 'home', '-W', 'localhost:22'], /cannot use -W/],
     [['install', '--', 'connect', 'home', '22', '--exec', 'ls'], /cannot use --exec/],
     [['install', '--', 'connect', 'home', '22', '--', 'ls'], /cannot run a program/],
-    [['install', '--', 'connect', 'home', '-L', '1:localhost'], /not a forward/],
+    [
+      ['install', '--', 'connect', 'home', '-L', '1:localhost'],
+      /-L "1:localhost": a forward has three or four parts/,
+    ],
     [['install', '--system', '--', 'connect', 'home', '22'], /cannot read the names of a user/],
     [
       ['install', '--system', '--', '--expose', '22', '--state', '/srv/x'],

@@ -87,7 +87,7 @@ describe('ssh', () => {
   const refusals: ReadonlyArray<readonly [args: readonly string[], why: RegExp]> = [
     [['ssh', 'nobody'], /"nobody" is neither a ticket, nor a name/],
     [['ssh', TICKET], /ssh needs a name: tox-wasm-tunnel add home TICKET/],
-    [['ssh'], /missing required argument/],
+    [['ssh'], /ssh(-config)? needs \[USER@\]NAME, as in/],
     [['ssh', '--', '-oProxyCommand=touch x@home'], /is not \[USER@\]NAME/],
     [['ssh-config', '--', '-l@home'], /is not \[USER@\]NAME/],
     [['ssh-config', 'nobody'], /"nobody" is neither/],

@@ -103,7 +103,7 @@ describe('passphrase of the command line', () => {
   const refusals: ReadonlyArray<readonly [string, string | undefined, readonly string[], RegExp]> = [
     ['an empty file', '\n', [], /passphrase: the passphrase is empty/],
     ['a file too long', 'x'.repeat(5000), [], /more than 4096 bytes/],
-    ['a file that is not there', undefined, [], /: cannot be read: ENOENT/],
+    ['a file that is not there', undefined, [], /: cannot be read: there is no such file or folder/],
     ['one for an identity that is not kept', SECRET, ['--ephemeral'], /--passphrase-file and --ephemeral/],
   ];
   for (const [name, text, args, why] of refusals) {
@@ -172,7 +172,7 @@ describe('id --export and --import', () => {
     [['--replace'], /--replace needs --import/],
     [['--export', '-', '--json'], /--json prints no secrets/],
     [['--export', '-'], /there is no identity to export/],
-    [['--import', '/nowhere/at/all'], /: cannot be read: ENOENT/],
+    [['--import', '/nowhere/at/all'], /: cannot be read: there is no such file or folder/],
   ];
   for (const [args, why] of wrong) {
     test(`id ${args.join(' ')} is rejected`, async () => {

@@ -421,7 +421,7 @@ test('a friend that goes offline while the channel opens gets another session wh
   await bench.pass(0);
   assert.deepEqual(bench.node.open, []);
   assert.deepEqual(bench.sessions, []);
-  // The listener has a session of which this end never heard, so it must not resume it.
+  // The listener has a session that this end never heard of, so this end must not resume it.
   await bench.join(A);
   assert.notDeepEqual(bench.offered, offered);
   assert.equal(bench.node.open.length, 1);
@@ -464,7 +464,7 @@ test('a failing channel ends the session, and the connector joins again', async 
   assert.notDeepEqual(bench.offered, offered);
 });
 
-test('the owner loses the session before its streams are reset: none opens in it then', async () => {
+test('the owner loses the session before its streams are reset, so no new stream opens in it', async () => {
   const bench = new ConnectorBench();
   await bench.join(A);
   let during: unknown = 'not reset';

@@ -35,7 +35,7 @@ test('refuses what does not fit, and writes nothing', () => {
   }
 });
 
-test('copies a view itself and not the memory around it', () => {
+test('copies only the view, not the memory around it', () => {
   const around = new Uint8Array(3000).map((_, at) => at);
   const to = new Uint8Array(1000);
   copyBytes(to, 0, around.subarray(777, 1777));

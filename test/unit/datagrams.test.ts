@@ -140,7 +140,7 @@ describe('datagrams', () => {
     });
   }
 
-  test('one longer than UDP allows is refused, and so is one in a byte stream', () => {
+  test('one longer than UDP allows is refused, and so is one on a byte stream', () => {
     const { session, stream } = opened();
     assert.throws(() => stream.sendDatagram(new Uint8Array(65_536)), RangeError);
     const other = session.open({ kind: 'tcp', host: 'h', port: 1 }, {});
@@ -178,7 +178,7 @@ describe('datagrams', () => {
     for (let number = 0; number < 100; number++) receive(session, part(id, number, 'x'));
     assert.equal(got.length, 100);
     assert.equal(session.stats().framesReceived, 1);
-    // OPENED was the one frame.
+    // The only frame was OPENED.
     receive(session, `12${NIL}000a0000000000000001`);
     assert.equal(session.isClosed, true);
   });
@@ -281,7 +281,7 @@ describe('parts', () => {
     for (let number = 0xffff_fffe; number < 0x1_0000_0007; number++)
       receiver.take(frameOf(number % 2 ** 32, 0, 2));
     assert.equal(all.dropped, 1);
-    // The oldest was dropped, which is the one with the largest number.
+    // The oldest, which has the largest number, was dropped.
     receiver.take(frameOf(0, 1, 2));
     receiver.take(frameOf(6, 1, 2));
     assert.equal(all.received, 2);

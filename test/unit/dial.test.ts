@@ -78,7 +78,7 @@ test('localhost is dialled as ::1 when 127.0.0.1 refuses', async () => {
   assert.deepEqual(await dial, { kind: 'connected', socket: bench.sockets[1] });
 });
 
-test('a slow address gets company after its head start, and loses to the first that answers', async () => {
+test('after its head start a slow address gets competition, and loses to the first that answers', async () => {
   const bench = new Bench();
   const dial = bench.dialer.dial({ host: 'a.example', port: 80 });
   await turn();
@@ -103,7 +103,7 @@ test('the next address follows a failure at once, and the race ends with the las
   bench.fail(0, 'ENETUNREACH');
   await turn();
   assert.equal(bench.dialled.length, 2);
-  // The second has its own head start, which that of the first does not cut short.
+  // The second address gets a full head start of its own, even though the first has failed.
   bench.timers.advance(ATTEMPT_DELAY_MS - 1);
   assert.equal(bench.dialled.length, 2);
   bench.timers.advance(1);
@@ -201,7 +201,7 @@ test('a dial beyond the limit waits for its turn; denials need none', async () =
   assert.equal(bench.timers.running, 0);
 });
 
-test('a dial waits for its turn as long as a dial may take, and then names the limit', async () => {
+test('a dial waits for its turn for as long as a dial may take, and then names the limit', async () => {
   const bench = new Bench({ maxDials: 1, timeoutMs: 5000 });
   const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
   await turn();

@@ -46,7 +46,7 @@ test('every source file that a page names is there', () => {
   const isThere = (name: string): boolean =>
     sources.some((file) => file === name || file.endsWith(`/${name}`));
   const broken = pages
-    // History names files as they were, and pages of vendor/ those of other projects.
+    // The history names files as they were, and pages of vendor/ name files of other projects.
     .filter((page) => !/^(CHANGELOG\.md|bench\/HISTORY\.md|vendor\/)/.test(page))
     .flatMap((page) => {
       return [...withoutCode(page).matchAll(/`([a-z_/]+\.(?:ts|c|sh))`/g)].map(([, name = '']) => ({

@@ -61,7 +61,7 @@ test('a request withdrawn just as its target answers resets the target, and is n
   const socket = (await target.connection()).resume();
   assert.equal(await ending(socket), 'ECONNRESET');
   assert.deepEqual(refusals, []);
-  assert.ok(lines.includes('debug cannot answer a request of the peer'));
+  assert.ok(lines.includes('debug cannot answer a request from the peer'));
   assert.ok(lines.every((line) => line.startsWith('debug ')));
   assert.equal(server.counts.opened, 0);
 });

@@ -160,7 +160,7 @@ describe('frame', () => {
     });
   }
 
-  /** Frames of which a prefix is also a complete frame: texts and data run to the end. */
+  /** Frames that have a prefix which is also a complete frame: texts and data run to the end. */
   const leastBytes: Readonly<Record<string, number>> = {
     REFUSED: 19,
     DATA: 26,

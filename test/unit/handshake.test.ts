@@ -183,7 +183,7 @@ describe('agreement', () => {
       const answer = answerHello(listener, packet);
       assert.ok(answer.kind === 'refused');
       assert.equal(answer.refuse.reason, 'version');
-      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, and I speak version 1$`));
+      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, this end speaks version 1$`));
       assert.deepEqual(answer.refuse.versions, OUR_VERSIONS);
     }
   });

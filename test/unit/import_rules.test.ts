@@ -112,7 +112,7 @@ test('the linter refuses a forbidden import in each folder, and passes an allowe
   assert.deepEqual(await refusedFiles(copy), expected.sort());
 });
 
-test('the linter refuses an import circle, even one of types only', async (t) => {
+test('the linter refuses an import cycle, even one of types only', async (t) => {
   const temp = new TempFolder();
   t.after(() => temp.remove());
   copyFileSync(join(root, 'biome.json'), join(temp.path, 'biome.json'));

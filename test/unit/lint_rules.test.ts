@@ -7,7 +7,7 @@ import { ESLint } from 'eslint';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The most files that one folder of src/ may hold. */
+/** Maximum number of files in one folder of src/. */
 const MAX_FILES = 25;
 
 /** These need the types of the whole project, which planted files are not part of. */
@@ -55,9 +55,9 @@ const BANNED: readonly (readonly [line: string, rule: string, owner?: string])[]
   [`import { setTimeout } from 'node:timers/promises';`, IMPORT, 'src/core/clock.ts'],
   [`import { performance } from 'node:perf_hooks';`, IMPORT, 'src/core/clock.ts'],
   ['setImmediate(() => {});', GLOBAL, 'src/worker/run_worker.ts'],
-  ['Math.random();', PROPERTY, 'src/tunnel/listener.ts'],
-  ['crypto.getRandomValues(new Uint8Array(1));', GLOBAL, 'src/tunnel/listener.ts'],
-  [`import { randomBytes } from 'node:crypto';`, IMPORT, 'src/tunnel/listener.ts'],
+  ['Math.random();', PROPERTY, 'src/tunnel/machine.ts'],
+  ['crypto.getRandomValues(new Uint8Array(1));', GLOBAL, 'src/tunnel/machine.ts'],
+  [`import { randomBytes } from 'node:crypto';`, IMPORT, 'src/tunnel/machine.ts'],
   [`import { connect } from 'node:net';`, IMPORT, 'src/forward/exit/dial.ts'],
   [`import { createSocket } from 'node:dgram';`, IMPORT, 'src/worker/net/open_sockets.ts'],
   [`import { connect } from 'node:tls';`, IMPORT, 'src/forward/stream/undici_connect.ts'],

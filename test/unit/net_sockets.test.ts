@@ -8,6 +8,7 @@ import { TunnelError } from '../../src/core/errors.js';
 import { ipBytes, ipText } from '../../src/core/ip.js';
 import { authorizer } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
+import type { NetworkPlan } from '../../src/worker/net/network.js';
 import {
   FAMILY_IPV4,
   FAMILY_IPV6,
@@ -15,7 +16,7 @@ import {
   SOCKET_DATAGRAM,
   SOCKET_STREAM,
 } from '../../src/worker/net/network.js';
-import { type NetworkPlan, type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
+import { type NodeNetwork, prepareNetwork } from '../../src/worker/net/node_network.js';
 import { openTcpLike } from '../../src/worker/net/open_sockets.js';
 import { UdpSocket } from '../../src/worker/net/udp_socket.js';
 
@@ -348,7 +349,7 @@ test('a connection from an address that the machine has lost reads as hung up; o
   assert.deepEqual([...into], [0xff, 0xff]);
 });
 
-/** A SOCKS5 proxy that sends "hello" for every target, right with its answer. */
+/** A SOCKS5 proxy that sends "hello" for every target, together with its answer. */
 async function proxyThatLeads(context: TestContext, password = 'p') {
   const asked: string[] = [];
   const server = createServer((socket) => {

@@ -112,7 +112,7 @@ test("when the handler of a peer's expired patience closes it, no hello is repea
   assert.equal(bench.timers.running, 0);
 });
 
-test('a session resumed after an outage hears the peer as before', async () => {
+test('a session resumed after an outage receives frames as before', async () => {
   const bench = new ConnectorBench({ patienceMs: 60_000 });
   await bench.join(A);
   bench.peer.friendPath('none');

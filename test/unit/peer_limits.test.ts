@@ -335,7 +335,7 @@ describe('a session under limits', () => {
 describe('a peer under limits', () => {
   const BYE = 0x12;
 
-  test('drops a friend without a handshake in time, and reports it', async () => {
+  test('drops a friend that does not complete the handshake in time, and reports it', async () => {
     const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
     bench.peer.friendPath('relay');
     await bench.pass(4_900);
@@ -343,10 +343,10 @@ describe('a peer under limits', () => {
     bench.peer.friendPath('udp');
     await bench.pass(200);
     assert.equal(bench.left, 1);
-    assert.deepEqual(bench.take(), ['warn dropped a friend that made no handshake within 5 s']);
+    assert.deepEqual(bench.take(), ['warn dropped a friend that did not complete the handshake within 5 s']);
   });
 
-  test('other packets than a handshake do not keep a friend', async () => {
+  test('packets other than a handshake do not keep a friend', async () => {
     const bench = new ListenerBench({ limits: { handshakeTimeoutMs: 5_000 } });
     bench.peer.friendPath('udp');
     for (let second = 0; second < 6; second++) {

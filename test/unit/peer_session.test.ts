@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS } from '../../src/core/peer_limits.js';
@@ -27,6 +28,7 @@ function parts() {
     },
     role: 'connector',
     timers,
+    randomBytes: (count) => Uint8Array.from(randomBytes(count)),
     onOpen: (request) => request.refuse('not-allowed'),
     onSilent: () => told.push('silent'),
     onHeard: () => told.push('heard'),

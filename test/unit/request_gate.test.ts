@@ -75,7 +75,7 @@ test('a ticket holder that floods delays only newcomers with that ticket, and on
   assert.ok(passed.length <= MAX_PEERS, `${passed.length} were looked at`);
   assert.equal(by(secret, 5_000, 0), undefined);
   gate.admit(policy.admission, 0);
-  assert.equal(by(secret, 5_000, 0), undefined, 'a change of tickets refills nothing');
+  assert.equal(by(secret, 5_000, 0), undefined, 'a change to the tickets refills nothing');
   assert.ok(by(other, 5_001, 0)?.grant);
   assert.ok(by(secret, 5_000, 1_000)?.grant);
 });

@@ -513,7 +513,7 @@ describe('bytes', () => {
     assert.equal(sink.hex().at(-1), `05${id}${u64(40_000)}`);
   });
 
-  test('nothing may be written after end', () => {
+  test('writing after end is refused', () => {
     const { sink, stream } = opened();
     sink.room = 0;
     stream.end();

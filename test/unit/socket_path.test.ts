@@ -10,7 +10,7 @@ import { RuleBook } from '../../src/rules/rule_book.js';
 
 const PIPE = '\\\\.\\pipe\\app';
 
-test('a path is absolute and in its only spelling; a pipe is one name in lower case', () => {
+test('a path is absolute and in canonical form; a pipe is one name in lower case', () => {
   for (const [text, path] of [
     ['/run/app.sock', '/run/app.sock'],
     ['/a', '/a'],
@@ -82,8 +82,8 @@ test('-L accepts a path for either end or both, and prints it as it was read', (
 
 test('-L says why a path is invalid', () => {
   for (const [text, says] of [
-    ['./a.sock:h:80', />>\.\/a\.sock<<:h:80: the path to listen at must be absolute/],
-    ['/a/../b:h:80', />>\/a\/\.\.\/b<<.*without \. and \.\./],
+    ['./a.sock:h:80', /"\.\/a\.sock:h:80" at "\.\/a\.sock": the path to listen at must be absolute/],
+    ['/a/../b:h:80', /"\/a\/\.\.\/b".*without \. and \.\./],
     ['8080:/run/x/', /the target path must be written without/],
     ['8080:/a:/b', /the bind address must be/],
     ['/a:8080:h:80', /too many parts/],
@@ -110,7 +110,7 @@ test('--expose accepts a path, for all or for one name, and prints it as it was 
   }
   for (const text of ['/run/*', './a', '/a/..']) {
     if (text === '/run/*') assert.deepEqual(parseExposeSpec(text), { path: '/run/*' });
-    else assert.throws(() => parseExposeSpec(text), /ERR_SPEC_INVALID|not a forward/);
+    else assert.throws(() => parseExposeSpec(text), /a value is wrong/);
   }
 });
 

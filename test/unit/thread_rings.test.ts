@@ -277,8 +277,9 @@ describe('the rings of the main thread and the worker', () => {
     const pair = allocateShared(1024);
     const main = new MainRings(pair.main);
     const worker = new WorkerRings(pair.worker);
-    pair.worker.bell.ref();
-    const closed = once(pair.worker.bell, 'close');
+    const [bell] = pair.transferList;
+    bell!.ref();
+    const closed = once(bell!, 'close');
     main.close();
     await closed;
     worker.close();

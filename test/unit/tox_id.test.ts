@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId, parseToxId, toxIdChecksum } from '../../src/network/tox_id.js';
 
-/** Two public bots, whose IDs toxcore made. */
+/** Two public bots, whose IDs toxcore generated. */
 const WILD = [
   '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5',
   '76518406F6A9F2217E8DC487CC783C25CC16A15EB36FF32E335A235342C48A39218F515C39A6',

@@ -237,7 +237,7 @@ test('a failing channel is notified, even before the call that opens it returns'
   assert.deepEqual(heard, [error.message]);
 });
 
-test('a channel that the worker refuses does not occupy a slot', async () => {
+test('a channel that the worker refuses occupies no slot', async () => {
   const { node, link } = await started();
   link.openError = new TunnelError('ERR_CLOSED', 'leaving');
   for (let times = 0; times < 100; times++) {

@@ -1,5 +1,6 @@
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
+import { quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
 import { type HostPort, isPath } from '../../rules/endpoint.js';
 import {
@@ -14,6 +15,7 @@ import { type Call, type Context, defineCommand } from '../command.js';
 import { connectOptions } from '../options/common_options.js';
 import {
   type MetricsFlags,
+  metricsOf,
   millisecondsOf,
   type NetworkFlags,
   type OutputFlags,
@@ -23,6 +25,7 @@ import {
   type UdpFlags,
 } from '../options/flags.js';
 import type { LimitFlags } from '../options/limit_flags.js';
+import { readValue, readValues } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { remoteOf, STDIN } from '../options/remote.js';
 import { usage } from '../options/usage.js';
@@ -96,8 +99,15 @@ Examples:
 Every user of this machine can read a TICKET on the command line in the process list. Use
 --ticket-file, - (standard input) or the environment variable TOX_WASM_TUNNEL_TICKET to hide it.
 
-Exit codes: 0 stopped, 1 failed, 2 wrong usage or input; 102, 202, 203 and 204: no connection to
-the listener; with a program, its own exit code.`,
+Exit codes:
+  0    stopped
+  1    failed
+  2    wrong usage or input
+  102  the listener could not be added as a friend: its Tox ID is not accepted
+  202  the listener does not accept this peer, or no longer does
+  203  with --wait: messages to the listener could not be sent in time
+  204  with --wait: the listener was not online in time, or does not accept this ticket
+With a program, its own exit code. All codes: docs/reference/exit-codes.md`,
   stdoutOwner: ({ flags: { stdio, exec }, wordsAfterDashes }) =>
     exec !== undefined || wordsAfterDashes !== undefined
       ? 'program'
@@ -122,20 +132,27 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W');
   if (program !== undefined && first === STDIN) throw twiceStdin('the program');
   const waitMs = flags.wait === undefined ? undefined : millisecondsOf(flags.wait, '--wait', 1);
-  const { remote, target: targetText } = await remoteOf(io, first, second, flags);
+  const { remote, target: targetText } = await remoteOf(
+    io,
+    first,
+    second,
+    flags,
+    context.grammar.commandNames,
+  );
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags, program !== undefined);
   const proxies = await dynamicForwardsOf(flags);
   const wishes = wishesOf(targetText, flags);
-  const reverses = (flags.reverse ?? []).map(parseReverseSpec);
-  const udps = (flags.udpForward ?? []).map(parseUdpSpec);
+  const reverses = readValues('-R', flags.reverse, parseReverseSpec);
+  const metrics = metricsOf(flags);
+  const udps = readValues('--udp-forward', flags.udpForward, parseUdpSpec);
   if (wishes.length + proxies.length + reverses.length + udps.length === 0 && stdio === undefined)
     throw nothingToDo();
   const peer = upperHex(publicKey);
   const onAdded = (added: RunningForward, note?: string) => reporter.event(addedEvent(added, peer, note));
   return serve<ConnectorHandle>(context, {
     ...(await connectorService(context, remote, flags)),
-    metrics: flags.metrics,
+    metrics,
     endsOnHangUp: stdio !== undefined || program !== undefined,
     runsProgram: program !== undefined,
     begin: (connector) => {
@@ -182,15 +199,16 @@ function splitWords({ words, wordsAfterDashes }: Call<ConnectFlags>): ConnectWor
   const [first, second, third] = words.slice(0, split);
   if (third !== undefined) {
     throw usage(
-      `too many arguments: ${JSON.stringify(third)} comes after TICKET and PORT; put -- before a program to run`,
+      `too many arguments: ${quotedWord(third)} comes after TICKET and PORT; put -- before a program to run`,
     );
   }
   return { first, second, program: wordsAfterDashes === undefined ? {} : { program: words.slice(split) } };
 }
 
 function wishesOf(targetText: string | undefined, { local = [], localPort }: ConnectFlags): Wish[] {
-  const wishes: Wish[] = local.map((text) => ({ spec: parseLocalSpec(text), anyPort: false }));
-  if (targetText !== undefined) wishes.unshift(shortWish(parseTarget(targetText), localPort));
+  const wishes: Wish[] = readValues('-L', local, parseLocalSpec).map((spec) => ({ spec, anyPort: false }));
+  if (targetText !== undefined)
+    wishes.unshift(shortWish(readValue('PORT', targetText, parseTarget), localPort));
   else if (localPort !== undefined)
     throw usage('-p needs PORT after the ticket; -L and -D contain their own local port');
   return wishes;
@@ -219,10 +237,10 @@ function stdioOf(
   const { local, dynamic, reverse, udpForward } = flags;
   if ([targetText, local, dynamic, reverse, udpForward].some((other) => other !== undefined)) {
     throw usage(
-      '-W cannot be combined with PORT, -L, -D, -R or --udp-forward; run those in a command of their own',
+      '-W cannot be combined with PORT, -L, -D, -R or --udp-forward; run those in a separate command',
     );
   }
-  return parseTarget(flags.stdio);
+  return readValue('-W', flags.stdio, parseTarget);
 }
 
 function shortWish(target: HostPort, localPort: string | undefined): Wish {

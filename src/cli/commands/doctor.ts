@@ -17,6 +17,7 @@ import {
   ticketFile,
 } from '../options/common_options.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';
+import { readValue } from '../options/named_value.js';
 import { type NetworkProxyFlags, networkProxyOf } from '../options/proxies.js';
 import { type Remote, remoteOf } from '../options/remote.js';
 import { humanDuration, refusalText } from '../output/human.js';
@@ -76,7 +77,7 @@ async function runDoctor(
 ): Promise<ExitCode> {
   const asked = first !== undefined || flags.ticketFile !== undefined;
   const named = asked ? await remoteOf(context.io, first, second, flags) : undefined;
-  const target = named?.target === undefined ? undefined : parseTarget(named.target);
+  const target = named?.target === undefined ? undefined : readValue('PORT', named.target, parseTarget);
   const lifetime = new Lifetime(context.io);
   context.onOutputLost(() => lifetime.stop());
   try {
@@ -165,7 +166,7 @@ class Checks {
       const how = udp ? 'by UDP' : 'through a TCP relay';
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
       // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP
-      // arrive. Without any path, received datagrams are no answers: they may be meant for an earlier owner
+      // arrive. Without any path, received datagrams are not answers: they may be meant for an earlier owner
       // of our port.
       const answered = udp && tunnel.networkPath === 'relay' && (await tunnel.datagrams()).received > 0;
       const isGood = path === (udp ? 'udp' : 'relay') || answered;
@@ -268,7 +269,7 @@ const NATS: Readonly<Record<NatKind, string>> = {
   'keeps-port': 'a NAT that maps our port to the same port for all peers: direct paths work',
   'moves-port': 'a NAT that maps our port to one other port for all peers: direct paths work',
   symmetric:
-    'a symmetric NAT, which uses another port for each peer: peers behind such a NAT are reached only through relays; forwarding a UDP port to this machine (--udp-port) makes the path direct',
+    'a symmetric NAT, which uses a different port for each peer: peers behind such a NAT are reached only through relays; forwarding a UDP port to this machine (--udp-port) makes the path direct',
 };
 
 const good = (message: string): Finding => ({ ok: true, message });
@@ -300,9 +301,9 @@ export type NatKind =
   | 'none'
   /** Another address, but our port. */
   | 'keeps-port'
-  /** Another address and another port, the same for all nodes. */
+  /** A different address and a different port, the same for all nodes. */
   | 'moves-port'
-  /** Another port for each node. */
+  /** A different port for each node. */
   | 'symmetric';
 
 /**

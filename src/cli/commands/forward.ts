@@ -5,12 +5,15 @@ import { liveDoors } from '../../control/doors.js';
 import { TunnelError } from '../../core/errors.js';
 import { parseLocalSpec, parseReverseSpec, parseUdpSpec } from '../../rules/forward_spec.js';
 import { type Context, defineCommand } from '../command.js';
+import { actionOf } from '../options/action.js';
 import { credentials, forwards as forwardOptions, output, stateFolder } from '../options/common_options.js';
 import type { OutputFlags } from '../options/flags.js';
+import { readValue } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { usage } from '../options/usage.js';
 import type { ForwardKind } from '../output/events.js';
 import {
+  FORWARD_FLAGS,
   forwardRow,
   parseForwardFilter,
   printForward,
@@ -32,7 +35,7 @@ export const forward = defineCommand<ForwardFlags>({
   name: 'forward',
   group: 'Running',
   summary: 'List, add or remove forwards of a running connector',
-  arguments: { '<ACTION>': 'list, add or rm' },
+  arguments: { '[ACTION]': 'list, add or remove; rm is short for remove' },
   options: [
     ...forwardOptions(),
     ...credentials(),
@@ -46,20 +49,23 @@ Examples:
   $ tox-wasm-tunnel forward add -L 8080:localhost:80 -D 1080
   $ tox-wasm-tunnel forward add -L 0:db.lan:5432 --pid 4711         (when several connectors run)
   $ tox-wasm-tunnel forward add -R 8080:localhost:80
-  $ tox-wasm-tunnel forward rm -L 8080                              (open connections go on)`,
-  run: (context, { words: [action = ''], flags }) => runForward(context, action, flags),
+  $ tox-wasm-tunnel forward remove -L 8080                          (open connections go on)`,
+  run: (context, { words: [action], flags }) => runForward(context, action, flags),
 });
 
 const AddedSchema = v.object({ forward: RunningForwardSchema });
 const ForwardsSchema = v.object({ forwards: v.array(RunningForwardSchema) });
 
-async function runForward({ io, reporter }: Context, action: string, flags: ForwardFlags): Promise<ExitCode> {
+async function runForward(
+  { io, reporter }: Context,
+  word: string | undefined,
+  flags: ForwardFlags,
+): Promise<ExitCode> {
+  const action = actionOf('forward', ['list', 'add', 'remove'], word);
   const named = namedIn(flags);
   const pid = pidOf(flags.pid);
-  if (action === 'list' && named.length > 0) throw usage('forward list takes no forwards');
-  if (action !== 'list' && action !== 'add' && action !== 'rm') {
-    throw usage(`unknown action ${JSON.stringify(action)}; forward has list, add and rm`);
-  }
+  if (action === 'list' && named.length > 0)
+    throw usage('forward list takes no forwards; forward add and forward remove do');
   if (action !== 'list' && named.length === 0)
     throw usage(
       `forward ${action} needs a forward: -L 8080:localhost:80, -D 1080, -R 8080:localhost:80 or --udp-forward 5353:localhost:53`,
@@ -106,26 +112,27 @@ function namedIn({ local = [], dynamic = [], reverse = [], udpForward = [] }: Fo
 }
 
 /** Rejects invalid arguments before anything changes. @returns the credentials for clients of `-D` */
-async function check(action: 'list' | 'add' | 'rm', named: readonly Named[], flags: ForwardFlags) {
+async function check(action: 'list' | 'add' | 'remove', named: readonly Named[], flags: ForwardFlags) {
   if (action === 'add') {
     for (const { kind, spec } of named) {
-      if (kind === 'local') parseLocalSpec(spec);
-      else if (kind === 'reverse') parseReverseSpec(spec);
-      else if (kind === 'udp') parseUdpSpec(spec);
+      if (kind === 'local') readValue('-L', spec, parseLocalSpec);
+      else if (kind === 'reverse') readValue('-R', spec, parseReverseSpec);
+      else if (kind === 'udp') readValue('--udp-forward', spec, parseUdpSpec);
     }
     const [proxy] = await dynamicForwardsOf(flags);
     return proxy?.credentials;
   }
   if (flags.socksUser !== undefined || flags.socksPasswordFile !== undefined)
     throw usage('--socks-user and --socks-password-file are only for forward add');
-  for (const { kind, spec } of named) parseForwardFilter(kind, spec);
+  for (const { kind, spec } of named)
+    readValue(FORWARD_FLAGS[kind], spec, (text) => parseForwardFilter(kind, text));
   return undefined;
 }
 
 function pidOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^[1-9]\d{0,9}$/.test(text))
-    throw usage(`--pid ${JSON.stringify(text)} is not a process ID; status shows it`);
+    throw usage(`--pid ${JSON.stringify(text)} is not a process ID, for example 4711; status shows it`);
   return Number(text);
 }
 

@@ -40,7 +40,7 @@ export const id = defineCommand<IdFlags>({
     new Option('--import <FILE>', 'read the identity from FILE; - is stdin; overwrites no identity'),
     new Option('--replace', 'with --import: move an existing identity to a file next to it'),
     new Option('--new-passphrase-file <FILE>', 'encrypt the state files with the passphrase in FILE'),
-    new Option('--remove-passphrase', 'decrypt the state files for good'),
+    new Option('--remove-passphrase', 'decrypt the state files permanently'),
     stateFolder(),
     passphrase(),
     ...output(),

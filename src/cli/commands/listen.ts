@@ -11,6 +11,7 @@ import { listenOptions } from '../options/common_options.js';
 import {
   exposedBy,
   type MetricsFlags,
+  metricsOf,
   type NetworkFlags,
   networkOf,
   type OutputFlags,
@@ -22,6 +23,7 @@ import {
   udpOf,
 } from '../options/flags.js';
 import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
+import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { networkProxyOf } from '../options/proxies.js';
 import { printable } from '../output/human.js';
@@ -75,11 +77,12 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   const expose = exposed ?? [];
   const reverse = flags.allowReverse ?? [];
   const isDefault = exposed === undefined && flags.allowReverse === undefined;
-  const allowPeers = (flags.allowPeer ?? []).map(parseAllowedPeer);
-  const denyPeers = (flags.denyPeer ?? []).map(parsePeerKey);
+  const allowPeers = readValues('--allow-peer', flags.allowPeer, parseAllowedPeer);
+  const denyPeers = readValues('--deny-peer', flags.denyPeer, parsePeerKey);
   // Report mistakes that show without the names of tickets before anything is touched.
   readRules(context, expose, allowPeers, undefined);
   readReverse(reverse, allowPeers, undefined);
+  const metrics = metricsOf(flags);
   const options = {
     ...networkOf(flags),
     ...udpOf(flags),
@@ -98,7 +101,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     stateFolder: await stateFolderOf(flags, context.io),
     passphrase,
     onBusy: 'fail',
-    metrics: flags.metrics,
+    metrics,
     start: (identity, signal, saved, places) => {
       const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
       return library.listen({
@@ -154,7 +157,7 @@ function readRules(
   allowPeers: readonly AllowedPeer[],
   saved: AccessState | undefined,
 ): Rule[] {
-  return readNamed(texts, allowPeers, saved, (text, isName) => {
+  return readNamed('--expose', texts, allowPeers, saved, (text, isName) => {
     const { rule, note } = readRule(text, isName);
     if (note !== undefined && saved !== undefined) reporter.people(printable(note));
     return rule;
@@ -167,10 +170,11 @@ function readReverse(
   allowPeers: readonly AllowedPeer[],
   saved: AccessState | undefined,
 ): ReverseRule[] {
-  return readNamed(texts, allowPeers, saved, parseReverseRule);
+  return readNamed('--allow-reverse', texts, allowPeers, saved, parseReverseRule);
 }
 
 function readNamed<Read>(
+  option: string,
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
   saved: AccessState | undefined,
@@ -182,7 +186,7 @@ function readNamed<Read>(
   const rules: Read[] = [];
   for (const text of texts) {
     try {
-      rules.push(read(text, (name) => names.has(name)));
+      rules.push(readValue(option, text, (rule) => read(rule, (name) => names.has(name))));
     } catch (error) {
       const isUnknownName = TunnelError.is(error) && error.code === 'ERR_USAGE';
       if (!isUnknownName || saved !== undefined) throw error;

@@ -1,12 +1,15 @@
 import { Option } from 'commander';
 import { parseName } from '../../access/name.js';
 import { isTicket, parseRemote } from '../../access/ticket.js';
-import { TunnelError } from '../../core/errors.js';
+import { didYouMeanThen } from '../../core/arguments.js';
+import { detailOf, TunnelError } from '../../core/errors.js';
+import { looksLikeTicket, quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
 import { changeNames, type NamesPlace, namesFileOf, readNames } from '../../state/names_file.js';
 import { type Context, defineCommand } from '../command.js';
 import { output, passphrase, stateFolder, ticketFile } from '../options/common_options.js';
 import type { OutputFlags } from '../options/flags.js';
+import { readValue } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { literalRemote, type RemoteFlags, remoteText } from '../options/remote.js';
 import { usage } from '../options/usage.js';
@@ -45,7 +48,7 @@ Examples:
   $ tox-wasm-tunnel add home --ticket-file FILE
   $ tox-wasm-tunnel add home TICKET --replace
 
-After that, home stands for the ticket in connect, ping, doctor and ssh, and in the short form
+After that, home means the ticket in connect, ping, doctor and ssh, and in the short form
 tox-wasm-tunnel home 22.`,
   run: (context, { words: [name = '', ticket], flags }) => runAdd(context, name, ticket, flags),
 });
@@ -56,8 +59,10 @@ async function runAdd(
   ticket: string | undefined,
   flags: AddFlags,
 ): Promise<ExitCode> {
-  const name = parseName(word);
-  if (context.grammar.commandNames.includes(name))
+  const name = readValue('NAME', word, parseName);
+  if (looksLikeTicket(name))
+    throw usage(`a ticket or Tox ID stands where NAME belongs; write ${PROGRAM} add NAME TICKET`);
+  if (name === 'help' || context.grammar.commandNames.includes(name))
     throw usage(`${JSON.stringify(name)} is a command of ${PROGRAM}; choose another name`);
   const place = await placeOf(context, flags);
   const { remote, target } = await literalRemote(context.io, ticket, undefined, flags);
@@ -88,11 +93,13 @@ Examples:
 });
 
 async function runRemove(context: Context, word: string, flags: NamesFlags): Promise<ExitCode> {
-  const name = word.toLowerCase();
+  const name = readValue('NAME', word, parseName);
   const place = await placeOf(context, flags);
   await changeNames(place, (names) => {
     if (!names.has(name))
-      throw usage(`there is no name ${JSON.stringify(word)}; ${PROGRAM} list shows all names`);
+      throw usage(
+        `there is no name ${quotedWord(word)}${didYouMeanThen(name, names.keys())}${PROGRAM} list shows all names`,
+      );
     return new Map([...names].filter(([other]) => other !== name));
   });
   context.reporter.event({ event: 'unnamed', name });
@@ -121,7 +128,7 @@ async function runList(context: Context, flags: NamesFlags): Promise<ExitCode> {
       if (!TunnelError.is(cause)) throw cause;
       throw new TunnelError(
         'ERR_STATE_INVALID',
-        `${namesFileOf(place)}: the entry ${JSON.stringify(name)} is damaged (${cause.message}); remove it: ${PROGRAM} remove ${name}`,
+        `${namesFileOf(place)}: the entry ${JSON.stringify(name)} is damaged (${detailOf(cause)}); remove it: ${PROGRAM} remove ${name}`,
         { cause },
       );
     }
@@ -129,6 +136,8 @@ async function runList(context: Context, flags: NamesFlags): Promise<ExitCode> {
   for (const { name, kind, peer } of names)
     context.reporter.result(`${name}\t${kind === 'ticket' ? 'ticket' : 'Tox ID'}\t${peer}`);
   context.reporter.event({ event: 'names', names });
+  if (names.length === 0)
+    context.reporter.people(`No names are saved; ${PROGRAM} add home TICKET saves a ticket as home.`);
   return EXIT.ok;
 }
 

@@ -68,7 +68,7 @@ function urlOf(text: string): URL {
   if (url !== undefined && isTrusted(url)) return url;
   throw new TunnelError(
     'ERR_USAGE',
-    `${JSON.stringify(text)} is not an allowed URL: use https://, or http:// for a server on this machine`,
+    `--url ${JSON.stringify(text)} is not an allowed URL: use https://, for example https://example.org/nodes.json, or http:// for a server on this machine`,
   );
 }
 

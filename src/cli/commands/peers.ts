@@ -1,6 +1,9 @@
 import * as v from 'valibot';
+import { looksLikeName } from '../../access/name.js';
 import { callListener } from '../../control/client.js';
+import { quotedWord } from '../../core/secret_text.js';
 import { type Context, defineCommand } from '../command.js';
+import { actionOf } from '../options/action.js';
 import { output, stateFolder } from '../options/common_options.js';
 import type { OutputFlags } from '../options/flags.js';
 import { usage } from '../options/usage.js';
@@ -16,7 +19,7 @@ export const peers = defineCommand<PeersFlags>({
   group: 'Running',
   summary: 'List, disconnect, deny or allow peers of the listener',
   arguments: {
-    '[ACTION]': 'allow, deny or remove; default: list the peers',
+    '[ACTION]': 'allow, deny or remove; rm is short for remove; default: list the peers',
     '[PEER]': 'name, or public key of 64 digits',
   },
   options: [stateFolder(), ...output()],
@@ -29,19 +32,27 @@ Examples:
   run: (context, { words: [action, peer], flags }) => runPeers(context, action, peer, flags),
 });
 
-const ACTIONS = ['allow', 'deny', 'remove'];
-
 const PeersSchema = v.object({ peers: v.array(PeerSchema) });
 const ChangedSchema = v.object({ peers: v.array(v.string()) });
 
+/** Rejects what is neither a public key nor a name, before the listener is asked. */
+function expectPeer(action: string, peer: string | undefined): void {
+  const form = `give a name, for example laptop, or a public key of 64 hexadecimal digits`;
+  if (peer === undefined) throw usage(`peers ${action} needs a peer: ${form}`);
+  if (/^[0-9a-f]{64}$/i.test(peer)) return;
+  if (/^[0-9a-f]{76}$/i.test(peer)) throw usage('PEER is a Tox ID; give its first 64 digits, the public key');
+  if (!looksLikeName(peer))
+    throw usage(`PEER ${quotedWord(peer)} is neither a name nor a public key; ${form}`);
+}
+
 async function runPeers(
   { io, reporter }: Context,
-  action: string | undefined,
+  word: string | undefined,
   peer: string | undefined,
   { state }: PeersFlags,
 ): Promise<ExitCode> {
-  if (action !== undefined && (!ACTIONS.includes(action) || peer === undefined))
-    throw usage('peers takes no argument, or allow, deny or remove with a name or public key');
+  const action = word === undefined ? undefined : actionOf('peers', ['allow', 'deny', 'remove'], word);
+  if (action !== undefined) expectPeer(action, peer);
   const folder = state ?? (await io.stateFolder());
   if (action === undefined) {
     const answer = v.parse(PeersSchema, await callListener(folder, 'peers', {}, io.timers));

@@ -73,7 +73,9 @@ function countOf(text: string | undefined): number {
   if (text === undefined) return DEFAULT_COUNT;
   const count = /^\d{1,7}$/.test(text) ? Number(text) : 0;
   if (count < 1 || count > MAX_COUNT)
-    throw usage(`-c ${JSON.stringify(text)} is not a number of pings from 1 to ${MAX_COUNT}`);
+    throw usage(
+      `-c ${JSON.stringify(text)} is not a number of pings from 1 to ${MAX_COUNT}, for example ${DEFAULT_COUNT}`,
+    );
   return count;
 }
 

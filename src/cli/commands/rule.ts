@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import { callListener } from '../../control/client.js';
 import { type Context, defineCommand } from '../command.js';
+import { actionOf } from '../options/action.js';
 import { allowReverse, output, stateFolder } from '../options/common_options.js';
 import type { OutputFlags } from '../options/flags.js';
+import { expectReverseRules, expectRules } from '../options/rule_values.js';
 import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
@@ -17,7 +19,7 @@ export const rule = defineCommand<RuleFlags>({
   group: 'Running',
   summary: 'List or change what peers of the listener may reach',
   arguments: {
-    '<ACTION>': 'list, add or remove',
+    '[ACTION]': 'list, add or remove; rm is short for remove',
     '[RULE...]': 'rules in the syntax of --expose',
   },
   options: [allowReverse(), stateFolder(), ...output()],
@@ -29,7 +31,7 @@ Examples:
   $ tox-wasm-tunnel rule add laptop:22         give laptop (a peer or ticket) rules of its own
   $ tox-wasm-tunnel rule add --allow-reverse 8080      let peers open port 8080 here with -R
   $ tox-wasm-tunnel rule remove --allow-reverse 8080   close that port again`,
-  run: (context, { words: [action = '', ...rules], flags }) => runRule(context, action, rules, flags),
+  run: (context, { words: [action, ...rules], flags }) => runRule(context, action, rules, flags),
 });
 
 const RulesSchema = v.object({
@@ -42,18 +44,23 @@ const RulesSchema = v.object({
 
 async function runRule(
   { io, reporter }: Context,
-  action: string,
+  word: string | undefined,
   rules: readonly string[],
   flags: RuleFlags,
 ): Promise<ExitCode> {
+  const action = actionOf('rule', ['list', 'add', 'remove'], word);
   const reverseRules = flags.allowReverse ?? [];
   const count = rules.length + reverseRules.length;
-  const isList = action === 'list' && count === 0;
-  if (!isList && ((action !== 'add' && action !== 'remove') || count === 0)) {
+  const isList = action === 'list';
+  if (isList !== (count === 0)) {
     throw usage(
-      'rule takes list, or add or remove with one or more rules: in the syntax of --expose, or after --allow-reverse',
+      isList
+        ? 'rule list takes no rules; rule add and rule remove do'
+        : `rule ${action} needs a rule: in the syntax of --expose, for example rule ${action} 8080, or after --allow-reverse`,
     );
   }
+  expectRules('RULE', rules);
+  expectReverseRules(reverseRules);
   const folder = flags.state ?? (await io.stateFolder());
   const ask = async (method: string, params: object) =>
     v.parse(RulesSchema, await callListener(folder, method, params, io.timers));

@@ -2,15 +2,32 @@ import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Option } from 'commander';
 import { looksLikeName } from '../../access/name.js';
+import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
+import { didYouMeanThen } from '../../core/arguments.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
+import { quotedWord } from '../../core/secret_text.js';
+import { systemReason } from '../../core/system_error.js';
 import { isPath } from '../../rules/endpoint.js';
-import { parseLocalSpec } from '../../rules/forward_spec.js';
+import { parseLocalSpec, parseReverseSpec, parseTarget, parseUdpSpec } from '../../rules/forward_spec.js';
 import { replaceFile } from '../../state/replace_file.js';
 import { type Context, defineCommand, type ParsedCall } from '../command.js';
+import { actionOf } from '../options/action.js';
 import { output } from '../options/common_options.js';
-import { exposedBy, type OutputFlags } from '../options/flags.js';
+import {
+  exposedBy,
+  type NetworkFlags,
+  networkOf,
+  type OutputFlags,
+  type PatienceFlags,
+  patienceOf,
+  type UdpFlags,
+  udpOf,
+} from '../options/flags.js';
 import { isPathOption, wordsOf } from '../options/grammar.js';
+import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
+import { readValue, readValues } from '../options/named_value.js';
 import { hasProxyPassword } from '../options/proxies.js';
+import { expectReverseRules, expectRules } from '../options/rule_values.js';
 import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
@@ -38,13 +55,13 @@ export const service = defineCommand<ServiceFlags>({
   group: 'Setup',
   summary: 'Install a systemd unit that runs listen, connect or node',
   arguments: {
-    '<ACTION>': 'install',
+    '[ACTION]': 'install',
     '[WORD...]': 'after --: listen, connect or node, with its options (default: listen)',
   },
   options: [
     new Option('--print', 'print the unit, and write nothing'),
-    new Option('--user', 'install a unit of this user (default, unless root)'),
-    new Option('--system', 'install a system unit with a user of its own (default for root)'),
+    new Option('--user', 'install a user unit (default, unless root)'),
+    new Option('--system', 'install a system unit with its own user (default for root)'),
     new Option('--name <NAME>', 'name the unit tox-wasm-tunnel-NAME'),
     ...output(),
   ],
@@ -56,7 +73,7 @@ Examples:
   $ tox-wasm-tunnel service install --name db -- connect home -L 5432:localhost:5432
 
 Writes the unit, starts nothing, and prints the commands to run next.`,
-  run: (context, { words: [action = '', ...words], flags }) => runService(context, action, words, flags),
+  run: (context, { words: [action, ...words], flags }) => runService(context, action, words, flags),
 });
 
 /** Commands that run until they are stopped. */
@@ -65,17 +82,23 @@ const COMMANDS: readonly string[] = ['listen', 'connect', 'node'];
 /** @param words a command and its options; none: listen */
 async function runService(
   context: Context,
-  action: string,
+  action: string | undefined,
   words: readonly string[],
   flags: ServiceFlags,
 ): Promise<ExitCode> {
   const { io, reporter } = context;
-  if (action !== 'install') throw usage(`unknown action ${JSON.stringify(action)}; service has install`);
+  actionOf('service', ['install'], action);
   if (flags.user === true && flags.system === true) throw usage('--user and --system cannot be combined');
   if (io.platform !== 'linux') throw usage(elsewhere(io, words));
   if (words.includes('--')) throw usage('a service cannot run a program after a second --');
   const scope: ServiceScope = flags.system === true || (flags.user !== true && io.isRoot) ? 'system' : 'user';
-  const call = await context.grammar.parse(isCommand(words[0]) ? words : ['listen', ...words]);
+  const [first = ''] = words;
+  const isCommand = first !== '' && !first.startsWith('-');
+  if (isCommand && !COMMANDS.includes(first))
+    throw usage(
+      `${quotedWord(first)} cannot be a service${didYouMeanThen(first, COMMANDS)}listen, connect and node can: ${PROGRAM} service install -- listen --expose 22`,
+    );
+  const call = await context.grammar.parse(isCommand ? words : ['listen', ...words]);
   rejectUnfit(call, scope);
   const name = unitName(call.command, flags.name);
   const notes: string[] = [];
@@ -91,8 +114,6 @@ async function runService(
   for (const command of next) reporter.people(`  ${printable(command)}`);
   return EXIT.ok;
 }
-
-const isCommand = (word: string | undefined): boolean => word !== undefined && !word.startsWith('-');
 
 function elsewhere(io: CliIo, words: readonly string[]): string {
   const what =
@@ -110,21 +131,18 @@ function rejectUnfit(call: ParsedCall, scope: ServiceScope): void {
     words: [first],
     flags,
   } = call;
-  if (!COMMANDS.includes(command))
-    throw usage(
-      `${command} cannot be a service; listen, connect and node can: ${PROGRAM} service install -- listen --expose 22`,
-    );
   for (const [flag, name] of [
     ['stdio', '-W'],
     ['exec', '--exec'],
   ] as const)
     if (flags[flag] !== undefined) throw usage(`a service cannot use ${name}`);
+  expectValues(call);
   const proxy = call.options.find((option) => option.attributeName() === 'proxy');
   if (proxy !== undefined && call.isWritten(proxy) && hasProxyPassword(String(flags['proxy'])))
     throw usage(
       'every user of this machine can read a password in a unit; leave it out of --proxy and use --proxy-password-file FILE',
     );
-  if (command === 'listen') expectRules(flags);
+  if (command === 'listen') expectOpen(flags);
   if (command !== 'connect') return;
   if (first === undefined && flags['ticketFile'] === undefined)
     throw usage(`the listener is missing: give a name (${PROGRAM} add), or --ticket-file FILE`);
@@ -137,8 +155,35 @@ function rejectUnfit(call: ParsedCall, scope: ServiceScope): void {
     throw usage('a system service cannot read the names of a user; use --ticket-file FILE, or --user');
 }
 
+/** The options of `listen`, `connect` and `node` whose values can be checked before the service starts. */
+interface ServedFlags extends NetworkFlags, UdpFlags, PatienceFlags, LimitFlags {
+  readonly expose?: readonly string[];
+  readonly allowReverse?: readonly string[];
+  readonly allowPeer?: readonly string[];
+  readonly denyPeer?: readonly string[];
+  readonly reverse?: readonly string[];
+  readonly udpForward?: readonly string[];
+}
+
+/** Reports wrong values here: nobody watches the start of a service. {@link listenedPorts} checks the others. */
+function expectValues({ command, words: [, target], flags }: ParsedCall): void {
+  // Commander stores the values of these options so.
+  const values = flags as Partial<ServedFlags> & { readonly lan: boolean; readonly udp: boolean };
+  networkOf(values);
+  udpOf({ ...values, udp: values.udp ?? true });
+  patienceOf(values);
+  limitsOfFlags(values);
+  expectRules('--expose', exposedBy(values.expose));
+  expectReverseRules(values.allowReverse);
+  readValues('--allow-peer', values.allowPeer, parseAllowedPeer);
+  readValues('--deny-peer', values.denyPeer, parsePeerKey);
+  readValues('-R', values.reverse, parseReverseSpec);
+  readValues('--udp-forward', values.udpForward, parseUdpSpec);
+  if (command === 'connect' && target !== undefined) readValue('PORT', target, parseTarget);
+}
+
 /** A service runs unattended, so it needs explicit rules instead of the loopback default. */
-function expectRules({ expose, allowReverse }: ParsedCall['flags']): void {
+function expectOpen({ expose, allowReverse }: ParsedCall['flags']): void {
   // Commander collects strings under this name.
   const exposed = exposedBy(expose as readonly string[] | undefined);
   if (exposed !== undefined || allowReverse !== undefined) return;
@@ -151,7 +196,7 @@ function unitName(command: string, name: string | undefined): string {
   if (name === undefined) return command === 'listen' ? PROGRAM : `${PROGRAM}-${command}`;
   if (!looksLikeName(name))
     throw usage(
-      `--name ${JSON.stringify(name)} is not a valid name: start with a letter; use letters, digits, - and _`,
+      `--name ${JSON.stringify(name)} is not a valid name: start with a letter; use letters, digits, - and _, for example --name db`,
     );
   return `${PROGRAM}-${name}`;
 }
@@ -230,7 +275,7 @@ function credentialsOf(options: ParsedCall['options'], flags: ParsedCall['flags'
   return found;
 }
 
-/** Returns undefined when the service can have a user of its own. */
+/** Returns undefined when the service can have its own user. */
 async function userFor(io: CliIo, notes: string[]): Promise<string | undefined> {
   const trouble = await placeTrouble(io.ownCommand.filter((word) => word.startsWith('/')));
   if (trouble === undefined) return undefined;
@@ -268,7 +313,9 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
   } catch (error) {
     if (TunnelError.is(error) || !(error instanceof Error)) throw error;
     if (!['EACCES', 'EROFS', 'EPERM'].includes(errnoOf(error) ?? ''))
-      throw new TunnelError('ERR_OUTPUT', `${file}: ${error.message}; nothing was changed`, { cause: error });
+      throw new TunnelError('ERR_OUTPUT', `${file}: ${systemReason(error)}; nothing was changed`, {
+        cause: error,
+      });
     throw usage(
       `cannot write ${file}; run this as root, or with --user, or with --print to write it yourself`,
     );

@@ -3,7 +3,8 @@ import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isPath } from '../../rules/endpoint.js';
 import { parseDynamicSpec, parseLocalSpec } from '../../rules/forward_spec.js';
-import { portOf, portsOf } from '../options/flags.js';
+import { metricsOf, portOf, portsOf } from '../options/flags.js';
+import { readValue } from '../options/named_value.js';
 
 /**
  * Returns the ports on which a command listens; for a range, the lowest.
@@ -19,11 +20,11 @@ export function listenedPorts(flags: Readonly<Record<string, unknown>>): number[
   };
   return [
     ...ports('local', (text) => {
-      const { bind } = parseLocalSpec(text);
+      const { bind } = readValue('-L', text, parseLocalSpec);
       return isPath(bind) ? 0 : bind.port;
     }),
-    ...ports('dynamic', (text) => parseDynamicSpec(text).port),
-    ...ports('metrics', (text) => parseDynamicSpec(text).port),
+    ...ports('dynamic', (text) => readValue('-D', text, parseDynamicSpec).port),
+    ...ports('metrics', (text) => metricsOf({ metrics: text })?.port ?? 0),
     ...ports('localPort', (text) => portOf(text, '-p')),
     ...ports('port', (text) => portOf(text, '--port')),
     ...ports('tcpPort', (text) => portOf(text, '--tcp-port')),
@@ -33,7 +34,7 @@ export function listenedPorts(flags: Readonly<Record<string, unknown>>): number[
   ];
 }
 
-/** Why a service with a user of its own cannot run a program. */
+/** Why a service with its own user cannot run a program. */
 export type PlaceTrouble =
   /** The file is deleted at the next boot, and invisible with PrivateTmp. */
   | { readonly kind: 'temporary'; readonly file: string }
@@ -45,7 +46,7 @@ const TEMPORARY = /^(\/var)?\/tmp(\/|$)/;
 const OTHERS_ENTER = 0o001;
 const OTHERS_READ = 0o004;
 
-/** Returns the first file that a service with a user of its own cannot use; undefined when it can use all. */
+/** Returns the first file that a service with its own user cannot use; undefined when it can use all. */
 export async function placeTrouble(files: readonly string[]): Promise<PlaceTrouble | undefined> {
   for (const named of files) {
     const file = await realpath(named);

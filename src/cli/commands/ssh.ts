@@ -1,5 +1,7 @@
 import { looksLikeName } from '../../access/name.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
+import { quotedWord } from '../../core/secret_text.js';
+import { systemReason } from '../../core/system_error.js';
 import { type Context, defineCommand } from '../command.js';
 import { output, sockets, state } from '../options/common_options.js';
 import type { NetworkFlags, OutputFlags, StateFlags, UdpFlags } from '../options/flags.js';
@@ -126,7 +128,8 @@ async function parseDestination(
   const at = destination.lastIndexOf('@');
   const name = destination.slice(at + 1);
   // ssh would parse it as an option, and some of its options run programs.
-  if (destination.startsWith('-')) throw usage(`${JSON.stringify(destination)} is not [USER@]NAME`);
+  if (destination.startsWith('-'))
+    throw usage(`${quotedWord(destination)} is not [USER@]NAME; write joe@home, or the name alone`);
   if (!looksLikeName(name)) {
     // A ticket would appear in the process list.
     throw usage(`ssh needs a name: ${PROGRAM} add home TICKET, then ${PROGRAM} ssh home`);
@@ -140,7 +143,7 @@ function whyNot(cause: unknown): string {
   if (code === 'ENOENT') return 'ssh is not on the PATH; install OpenSSH';
   if (code === 'ERR_ACCESS_DENIED')
     return 'Node may not start programs here; run it with --allow-child-process';
-  return `cannot run ssh: ${cause instanceof Error ? cause.message : String(cause)}`;
+  return `cannot run ssh: ${systemReason(cause)}`;
 }
 
 /** Text that needs no quotes in any shell. `%` is special to ssh. */

@@ -8,12 +8,14 @@ import { formatTicket, SECRET_BYTES } from '../../access/ticket.js';
 import type { TicketInfo } from '../../access/ticket_book.js';
 import { callListener } from '../../control/client.js';
 import { TunnelError } from '../../core/errors.js';
+import { looksLikeTicket } from '../../core/secret_text.js';
 import { makeToxId } from '../../network/tox_id.js';
 import { parseExposeSpec, printExposeSpec } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
 import { createIdentity, publicKeyOf } from '../../state/identity.js';
 import { type IdentityPlace, openIdentity } from '../../state/identity_file.js';
 import { type Context, defineCommand } from '../command.js';
+import { actionOf } from '../options/action.js';
 import {
   allowReverse as allowReverseOption,
   expose as exposeOption,
@@ -23,6 +25,7 @@ import {
   stateFolder,
 } from '../options/common_options.js';
 import { exposedBy, type OutputFlags } from '../options/flags.js';
+import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { usage } from '../options/usage.js';
 import { humanDuration } from '../output/human.js';
@@ -49,15 +52,19 @@ export const ticket = defineCommand<TicketFlags>({
   summary: 'Show, create, replace or revoke tickets of the listener',
   arguments: {
     '[ACTION]': 'new, list or revoke; default: print the ticket that listen prints',
-    '[NAME]': 'the ticket to revoke',
+    '[NAME]': 'name of the ticket to create or revoke',
   },
   options: [
     new Option('--rotate', 'replace the ticket, and disconnect peers that joined with the old one'),
-    new Option('--name <NAME>', 'name of the new ticket'),
+    new Option('--name <NAME>', 'the same as NAME; with --rotate, the ticket to replace'),
     new Option('--expires <TIME>', 'accept new connections for 90s, 30m, 2h or 7d (default: forever)'),
     new Option('--uses <N>', 'number of peers that may join with it (default: any)'),
-    exposeOption(),
-    allowReverseOption(),
+    exposeOption(
+      'let holders of the new ticket reach only this port or socket path; "none" opens nothing; repeatable (default: what listen opens to everyone)',
+    ),
+    allowReverseOption(
+      'let holders of the new ticket open only this port with -R; repeatable (default: what listen opens to everyone; none if --expose is given)',
+    ),
     qr(),
     stateFolder(),
     passphrase(),
@@ -67,7 +74,7 @@ export const ticket = defineCommand<TicketFlags>({
 Examples:
   $ tox-wasm-tunnel ticket                     print the ticket that listen prints
   $ tox-wasm-tunnel ticket --rotate            replace it; disconnect peers that joined with it
-  $ tox-wasm-tunnel ticket new --name ci --expose 8080 --expires 2h --uses 1
+  $ tox-wasm-tunnel ticket new ci --expose 8080 --expires 2h --uses 1
   $ tox-wasm-tunnel ticket list
   $ tox-wasm-tunnel ticket revoke ci
 
@@ -117,49 +124,58 @@ const ListAnswer = v.array(
 );
 
 function questionOf(
-  action: string | undefined,
+  word: string | undefined,
   name: string | undefined,
   flags: TicketFlags,
   wallMs: number,
 ): Question {
+  const action = word === undefined ? undefined : actionOf('ticket', ['new', 'list', 'revoke'], word);
   const { rotate = false, expose, allowReverse, expires, uses } = flags;
   if (action !== 'new' && [expose, allowReverse, expires, uses].some((part) => part !== undefined)) {
-    throw usage('--expose, --allow-reverse, --expires and --uses are only for ticket new --name NAME');
+    throw usage('--expose, --allow-reverse, --expires and --uses are only for ticket new NAME');
   }
   if (rotate && action !== undefined) throw usage(`--rotate takes no action: ${PROGRAM} ticket --rotate`);
-  if (action === 'revoke' ? flags.name !== undefined : name !== undefined)
-    throw usage('give the name as ticket revoke NAME or ticket new --name NAME');
+  if (name !== undefined && flags.name !== undefined)
+    throw usage('NAME and --name are the same; give one of the two');
+  const given = name ?? flags.name;
+  const nameIn = (text: string): string => readValue(name === undefined ? '--name' : 'NAME', text, parseName);
   switch (action) {
     case undefined:
-      if (flags.name !== undefined && !rotate) throw usage('--name needs new or --rotate');
+      if (flags.name !== undefined && !rotate) throw usage('--name needs new, revoke or --rotate');
       return rotate
-        ? { method: 'ticket.rotate', params: { name: parseName(flags.name ?? DEFAULT_TICKET) } }
+        ? { method: 'ticket.rotate', params: { name: nameIn(given ?? DEFAULT_TICKET) } }
         : { method: 'ticket.show', params: {} };
     case 'list':
+      if (given !== undefined) throw usage('ticket list takes no name; it lists all tickets');
       return { method: 'ticket.list', params: {} };
     case 'revoke':
-      if (name === undefined) throw usage('ticket revoke needs the name of a ticket; see ticket list');
-      return { method: 'ticket.revoke', params: { name: parseName(name) } };
+      if (given === undefined)
+        throw usage(
+          'ticket revoke needs the name of a ticket, for example ticket revoke ci; see ticket list',
+        );
+      return { method: 'ticket.revoke', params: { name: nameIn(given) } };
     case 'new': {
       const exposed = exposedBy(expose);
-      if (flags.name === undefined) throw usage('a new ticket needs a name: ticket new --name NAME');
+      if (given === undefined) throw usage('a new ticket needs a name, for example ticket new ci');
+      if (looksLikeTicket(given))
+        throw usage('a ticket or Tox ID stands where NAME belongs; give a name like ci');
       return {
         method: 'ticket.new',
         params: {
-          name: parseName(flags.name),
+          name: nameIn(given),
           ...(expires !== undefined && { expiresAtMs: wallMs + durationOf(expires) }),
           ...(uses !== undefined && { uses: usesOf(uses) }),
           ...(exposed !== undefined && {
-            rules: exposed.map((text) => printExposeSpec(parseExposeSpec(text))),
+            rules: readValues('--expose', exposed, parseExposeSpec).map(printExposeSpec),
           }),
           ...(allowReverse !== undefined && {
-            allowReverse: allowReverse.map((text) => printReverseRule(parseReverseRule(text))),
+            allowReverse: readValues('--allow-reverse', allowReverse, (text) => parseReverseRule(text)).map(
+              printReverseRule,
+            ),
           }),
         },
       };
     }
-    default:
-      throw usage(`unknown action ${JSON.stringify(action)}; ticket has new, list and revoke`);
   }
 }
 
@@ -240,5 +256,5 @@ export function durationOf(text: string): number {
 export function usesOf(text: string): number {
   const uses = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (uses >= 1 && uses <= 1000) return uses;
-  throw usage(`--uses ${JSON.stringify(text)} is not a number of peers from 1 to 1000`);
+  throw usage(`--uses ${JSON.stringify(text)} is not a number of peers from 1 to 1000, for example 1`);
 }

@@ -5,11 +5,12 @@ import { MAX_NODES_BYTES, nodesFileOf, readSavedNodes } from '../../state/saved_
 import type { Reporter } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
 import type { NodeListFlags } from './flags.js';
+import { readValues } from './named_value.js';
 import { readBoundedFile } from './read_bounded.js';
 
 /** Returns the nodes of `--bootstrap` and then those of `--nodes`; may be empty. */
 export async function namedNodes({ bootstrap = [], nodes = [] }: NodeListFlags): Promise<BootstrapAddress[]> {
-  const named = bootstrap.map(parseBootstrapLine);
+  const named = readValues('--bootstrap', bootstrap, parseBootstrapLine);
   for (const file of nodes) {
     const list = await readBoundedFile(file, { code: 'ERR_NODES_INVALID', maxBytes: MAX_NODES_BYTES });
     named.push(...parseNodesFile(list.toString('utf8'), file));

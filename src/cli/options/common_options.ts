@@ -7,19 +7,17 @@ import { LIMIT_FLAGS } from './limit_flags.js';
 const group = (heading: string, options: readonly Option[]): Option[] =>
   options.map((option) => option.helpGroup(`${heading}:`));
 
-export const expose = (): Option =>
-  repeatable(
-    '--expose <[NAME:][HOST:]PORT>',
-    'let peers reach this port or socket path (with NAME, only that peer or ticket); "none" opens nothing; repeatable (default of listen: all loopback ports)',
-  );
+/** @param description default: that of `listen` */
+export const expose = (
+  description = 'let peers reach this port or socket path (with NAME, only that peer or ticket); "none" opens nothing; repeatable (default: all loopback ports)',
+): Option => repeatable('--expose <[NAME:][HOST:]PORT>', description);
 
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
 
-export const allowReverse = (): Option =>
-  repeatable(
-    '--allow-reverse <[NAME:][BIND:]PORT>',
-    'let peers (with NAME, only that one) open this port here with -R; repeatable (default: none)',
-  );
+/** @param description default: that of `listen` */
+export const allowReverse = (
+  description = 'let peers (with NAME, only that one) open this port here with -R; repeatable (default: none)',
+): Option => repeatable('--allow-reverse <[NAME:][BIND:]PORT>', description);
 
 const accessOptions = (): Option[] =>
   group('Access', [

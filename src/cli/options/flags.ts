@@ -1,7 +1,10 @@
 import { isIP } from 'node:net';
 import type { Ports } from '../../index.js';
+import type { HostPort } from '../../rules/endpoint.js';
+import { parseBind } from '../../rules/forward_spec.js';
 import type { Verbosity } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
+import { readValue } from './named_value.js';
 import type { NetworkProxyFlags } from './proxies.js';
 import { usage } from './usage.js';
 
@@ -70,6 +73,14 @@ export function udpOf({ udp, udpPort }: UdpFlags): { udp?: boolean; udpPorts?: P
   return { udpPorts: portsOf(udpPort, '--udp-port') };
 }
 
+const METRICS_USAGE = '[bind:]port, for example 9100 or [::1]:9100';
+
+/** Returns where `--metrics` listens. */
+export function metricsOf({ metrics }: MetricsFlags): HostPort | undefined {
+  if (metrics === undefined) return undefined;
+  return readValue('--metrics', metrics, (text) => parseBind(text, METRICS_USAGE));
+}
+
 /** One day: longer than any outage worth waiting for, and far below the limit of timers. */
 const MAX_SECONDS = 86_400;
 
@@ -83,7 +94,7 @@ export function millisecondsOf(text: string, option: string, leastSeconds: numbe
   const seconds = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (!(seconds >= leastSeconds && seconds <= MAX_SECONDS)) {
     throw usage(
-      `${option} ${JSON.stringify(text)} is not a number of seconds from ${leastSeconds} to ${MAX_SECONDS}`,
+      `${option} ${JSON.stringify(text)} is not a number of seconds from ${leastSeconds} to ${MAX_SECONDS}, for example 60`,
     );
   }
   return seconds * 1000;
@@ -106,7 +117,9 @@ export function portsOf(text: string, option: string): Ports {
 export function portOf(text: string, option: string): number {
   const port = portNumber(text);
   if (port === undefined)
-    throw usage(`${option} ${JSON.stringify(text)} is not a port, a number from 0 to 65535`);
+    throw usage(
+      `${option} ${JSON.stringify(text)} is not a port, a number from 0 to 65535, for example 2222`,
+    );
   return port;
 }
 

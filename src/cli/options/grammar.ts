@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { PROGRAM } from '../output/reporter.js';
 import { usage } from './usage.js';
 
 /**
@@ -12,7 +13,10 @@ export function merged(program: Command, command: Command): Record<string, unkno
   for (const option of program.options) {
     const name = option.attributeName();
     if (program.getOptionValueSource(name) !== 'cli') continue;
-    if (!known.has(name)) throw usage(`${command.name()} has no option ${option.long ?? option.flags}`);
+    if (!known.has(name))
+      throw usage(
+        `${command.name()} has no option ${option.long ?? option.flags}; see ${PROGRAM} ${command.name()} --help`,
+      );
     const outer: unknown = program.getOptionValue(name);
     const inner: unknown = command.getOptionValue(name);
     if (Array.isArray(outer)) flags[name] = Array.isArray(inner) ? [...outer, ...inner] : outer;

@@ -1,4 +1,4 @@
-import { LIMIT_RANGES, type Limits } from '../../core/peer_limits.js';
+import { DEFAULT_LIMITS, LIMIT_RANGES, type Limits } from '../../core/peer_limits.js';
 import { usage } from './usage.js';
 
 /** The option for one limit. */
@@ -125,7 +125,7 @@ const FACTORS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: MIB, G: 1
 /** Returns the limits that the options set. */
 export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {
   const limits: { -readonly [Name in keyof Limits]?: number } = {};
-  for (const { flag, name, limit, value } of LIMIT_FLAGS) {
+  for (const { flag, name, limit, value, print } of LIMIT_FLAGS) {
     const text = flags[name];
     if (text === undefined) continue;
     const factor = value === 'SECONDS' ? 1000 : 1;
@@ -142,7 +142,7 @@ export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {
             ? 'a number of bytes (K, M and G may follow)'
             : 'a number of seconds';
       throw usage(
-        `${flag} ${JSON.stringify(text)} is not ${what} from ${least / factor} to ${most / factor}`,
+        `${flag} ${JSON.stringify(text)} is not ${what} from ${least / factor} to ${most / factor}, for example ${print(DEFAULT_LIMITS[limit])}`,
       );
     }
     limits[limit] = number;

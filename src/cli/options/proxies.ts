@@ -5,6 +5,7 @@ import { parseDynamicSpec } from '../../rules/forward_spec.js';
 import type { CliIo } from '../process/io.js';
 import type { ProxyOptions } from '../process/library.js';
 import { PROXY_VARIABLE } from '../process/secret_variables.js';
+import { readValues } from './named_value.js';
 import { readFirstLine } from './read_bounded.js';
 import { usage } from './usage.js';
 
@@ -64,7 +65,7 @@ export interface DynamicFlags {
 
 /** Returns the proxies of `-D`. All have the same credentials, or none. */
 export async function dynamicForwardsOf(flags: DynamicFlags): Promise<readonly ProxyOptions[]> {
-  const binds = (flags.dynamic ?? []).map(parseDynamicSpec);
+  const binds = readValues('-D', flags.dynamic, parseDynamicSpec);
   const credentials = await credentialsOf(flags);
   if (credentials !== undefined && binds.length === 0) throw usage('--socks-user needs a proxy: -D 1080');
   return binds.map((bind) => ({ bind, ...(credentials === undefined ? {} : { credentials }) }));
@@ -75,7 +76,8 @@ async function credentialsOf({ socksUser: user, socksPasswordFile: file }: Dynam
   if (user === undefined || file === undefined) {
     throw usage('--socks-user NAME and --socks-password-file FILE must be given together');
   }
-  if (!fitsCredential(user)) throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
+  if (!fitsCredential(user))
+    throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes, for example joe`);
   if (user.includes(':')) throw usage('--socks-user must contain no colon: HTTP clients cannot send one');
   const password = await readFirstLine(file);
   if (!fitsCredential(password)) {

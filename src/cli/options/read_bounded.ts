@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
+import { systemReason } from '../../core/system_error.js';
 
 export interface Bound {
   /** Code of the error for input that cannot be read or is too long. */
@@ -35,8 +36,7 @@ export async function readBounded(input: Readable, name: string, { code, maxByte
       if (bytes > maxBytes) break;
     }
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new TunnelError(code, `${name}: cannot be read: ${why}`, { cause: error });
+    throw new TunnelError(code, `${name}: cannot be read: ${systemReason(error)}`, { cause: error });
   }
   if (bytes > maxBytes) throw new TunnelError(code, `${name}: has more than ${maxBytes} bytes`);
   return Buffer.concat(chunks);

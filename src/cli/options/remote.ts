@@ -1,6 +1,8 @@
 import { looksLikeName } from '../../access/name.js';
 import { formatTicket, isTicket, parseRemote, TICKET_CHARACTERS, type Ticket } from '../../access/ticket.js';
-import { TunnelError } from '../../core/errors.js';
+import { didYouMeanThen } from '../../core/arguments.js';
+import { detailOf, TunnelError } from '../../core/errors.js';
+import { cutShort, looksLikeTicket, quotedWord } from '../../core/secret_text.js';
 import { formatToxId, type ToxId } from '../../network/tox_id.js';
 import { namesFileOf, readNames } from '../../state/names_file.js';
 import { PROGRAM } from '../output/reporter.js';
@@ -34,6 +36,7 @@ export interface RemoteFlags {
  * Finds the ticket or Tox ID: on the command line, literally or by name, in a file, on standard input or in
  * the environment. When it is not on the command line, the first word there is the target.
  *
+ * @param commands the commands that the first word may have meant
  * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID, ERR_USAGE; for a name also
  *   ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO
  */
@@ -42,12 +45,13 @@ export async function remoteOf(
   first: string | undefined,
   second: string | undefined,
   flags: RemoteFlags,
+  commands: readonly string[] = [],
 ): Promise<Remote> {
   if (first === undefined || !looksLikeName(first)) return literalRemote(io, first, second, flags);
   // A name overrides the environment. Discard the secret there.
   io.takeEnv(TICKET_VARIABLE);
   if (flags.ticketFile !== undefined) throw twoTickets();
-  return { remote: await named(io, first, flags), target: second };
+  return { remote: await named(io, first, flags, commands), target: second };
 }
 
 /** {@link remoteOf} without names. */
@@ -58,12 +62,18 @@ export async function literalRemote(
   { ticketFile }: RemoteFlags,
 ): Promise<Remote> {
   const fromEnvironment = io.takeEnv(TICKET_VARIABLE);
+  if (first === '') throw usage('the ticket is empty; is the variable or the file set that it comes from?');
   const isElsewhere = ticketFile !== undefined || fromEnvironment !== undefined;
   if (first !== undefined && (second !== undefined || !isElsewhere || isRemote(first))) {
     if (ticketFile !== undefined) throw twoTickets();
     return { remote: await read(io, first), target: second };
   }
-  const text = ticketFile === undefined ? fromEnvironment : await readFile(ticketFile);
+  const text =
+    ticketFile !== undefined
+      ? await readFile(ticketFile)
+      : fromEnvironment === undefined
+        ? undefined
+        : notEmpty(fromEnvironment, TICKET_VARIABLE);
   if (text === undefined) {
     throw usage(
       `the ticket is missing: give a ticket, a name (${PROGRAM} list), - to read the ticket from standard input, --ticket-file FILE, or ${TICKET_VARIABLE}`,
@@ -77,16 +87,25 @@ export function remoteText(remote: Ticket | ToxId): string {
   return isTicket(remote) ? formatTicket(remote) : formatToxId(remote);
 }
 
-async function named(io: CliIo, word: string, flags: RemoteFlags): Promise<Ticket | ToxId> {
+async function named(
+  io: CliIo,
+  word: string,
+  flags: RemoteFlags,
+  commands: readonly string[],
+): Promise<Ticket | ToxId> {
   const name = word.toLowerCase();
   const place = {
     folder: flags.state ?? (await io.stateFolder()),
     passphrase: await passphraseOf(flags, io),
   };
-  const text = (await readNames(place)).get(name);
+  const names = await readNames(place);
+  const text = names.get(name);
   if (text === undefined) {
+    if (looksLikeTicket(word)) throw cutShort(word);
+    const nor = commands.length === 0 ? '' : ', nor a command';
+    const hint = didYouMeanThen(name, [...names.keys(), ...commands]);
     throw usage(
-      `${JSON.stringify(word)} is neither a ticket, nor a name (${PROGRAM} list shows names, ${PROGRAM} add ${name} TICKET adds one), nor a command`,
+      `${quotedWord(word)} is neither a ticket, nor a name${nor}${hint}${PROGRAM} list shows all names, ${PROGRAM} add NAME TICKET saves one`,
     );
   }
   try {
@@ -95,13 +114,20 @@ async function named(io: CliIo, word: string, flags: RemoteFlags): Promise<Ticke
     if (!TunnelError.is(cause)) throw cause;
     throw new TunnelError(
       'ERR_STATE_INVALID',
-      `${namesFileOf(place)}: the entry ${JSON.stringify(name)} is damaged (${cause.message}); replace it: ${PROGRAM} add --replace ${name} TICKET`,
+      `${namesFileOf(place)}: the entry ${JSON.stringify(name)} is damaged (${detailOf(cause)}); replace it: ${PROGRAM} add --replace ${name} TICKET`,
       { cause },
     );
   }
 }
 
 async function read(io: CliIo, text: string): Promise<Ticket | ToxId> {
+  if (isPort(text))
+    throw usage(
+      `${JSON.stringify(text)} is a port, not a ticket: to let ticket holders reach it from this machine, run ${PROGRAM} --expose ${text}; to reach a port of another machine, put the ticket of its listener first: ${PROGRAM} TICKET ${text}`,
+    );
+  // A piece from the middle of a ticket. The parsers say more about one that begins like a ticket or a Tox ID.
+  if (text.length < TICKET_CHARACTERS / 2 && looksLikeTicket(text) && !/^twt\d|^[0-9a-f]+$/i.test(text))
+    throw cutShort(text);
   if (text !== STDIN) return parseRemote(text);
   const bytes = await readBounded(io.stdin, 'standard input', {
     code: 'ERR_TICKET_INVALID',
@@ -116,14 +142,19 @@ async function readFile(file: string): Promise<string> {
 }
 
 function notEmpty(text: string, origin: string): string {
-  if (text.trim() === '') throw new TunnelError('ERR_TICKET_INVALID', `${origin} is empty`);
+  if (text.trim() === '')
+    throw new TunnelError('ERR_TICKET_INVALID', `${origin} is empty; put a ticket there, or name another`);
   return text;
 }
 
 /** Guesses whether a word is a ticket or a Tox ID, perhaps mistyped, rather than a port or `host:port`. */
 function isRemote(text: string): boolean {
-  return text === STDIN || (text.length > TICKET_CHARACTERS / 2 && !text.includes(':'));
+  const isLong = text.length > TICKET_CHARACTERS / 2 && !text.includes(':');
+  return text === STDIN || isLong || looksLikeTicket(text);
 }
+
+/** Whether a word is a port or `host:port`. */
+const isPort = (text: string): boolean => /^(?:[^:\s]+:)?\d{1,5}$/.test(text);
 
 function twoTickets(): TunnelError {
   return usage('--ticket-file cannot be combined with a ticket or name on the command line');

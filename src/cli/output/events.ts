@@ -4,7 +4,7 @@ import type { ReturnCode } from '../../core/return_codes.js';
 /** The kinds of forwards: `-L`, `-D`, `-R`, `--udp-forward`. */
 export type ForwardKind = 'local' | 'dynamic' | 'reverse' | 'udp';
 
-/** What a name stands for, without the secret of the ticket. */
+/** The listener behind a name, without the secret of the ticket. */
 export interface NamedRemote {
   readonly name: string;
   readonly kind: 'ticket' | 'toxId';
@@ -14,7 +14,7 @@ export interface NamedRemote {
 
 /**
  * What commands report: to programs as one line of JSON, to people in words. Names and fields are API
- * (`docs/reference/events.md`): add some, but never rename any.
+ * (`docs/reference/events.md`): add new ones, but never rename one.
  */
 export type CliEvent =
   | {
@@ -184,6 +184,7 @@ export type CliEvent =
       readonly note?: string;
     }
   /**
-   * Events that were dropped: the reader was too slow or, with a message, the output could not be written.
+   * Events that were dropped because the reader was too slow or, with a message, because the output could not
+   * be written.
    */
   | { readonly event: 'dropped'; readonly count: number; readonly message?: string };

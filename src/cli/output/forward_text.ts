@@ -42,13 +42,13 @@ export interface RunningForward {
   readonly message?: string | undefined;
 }
 
-/** Where a forward listens, in the syntax of `-L`, `-D` and `-R`: on the loopback, only the port. */
+/** Formats where a forward listens, in the syntax of `-L`, `-D` and `-R`: on the loopback, only the port. */
 export function placeOf({ listen }: Pick<RunningForward, 'listen'>): string {
   const loopback = `${DEFAULT_BIND_HOST}:`;
   return listen.startsWith(loopback) ? listen.slice(loopback.length) : listen;
 }
 
-/** `-L 8080:localhost:80`, which `forward rm` accepts. */
+/** `-L 8080:localhost:80`, which `forward remove` accepts. */
 export function printForward(forward: RunningForward): string {
   const { kind, target } = forward;
   const place = placeOf(forward);
@@ -80,7 +80,7 @@ export interface ForwardFilter {
 }
 
 /**
- * Parses an argument of `forward rm`: a whole forward, or only where it listens.
+ * Parses an argument of `forward remove`: a whole forward, or only where it listens.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */

@@ -1,6 +1,8 @@
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { type Logger, type LogLevel, Repeats } from '../../core/logger.js';
+import { withoutLongTickets } from '../../core/secret_text.js';
+import { systemReason } from '../../core/system_error.js';
 import type { MaybeTerminal, Output } from '../process/output_stream.js';
 import type { CliEvent } from './events.js';
 import { printable } from './human.js';
@@ -23,7 +25,7 @@ export const PROGRAM = 'tox-wasm-tunnel';
  */
 export const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** How long repeated lines are counted before the count is printed, in milliseconds. */
+/** How long to count repeated lines before printing the count, in milliseconds. */
 const REPEATS_WINDOW_MS = 10_000;
 
 /** How many `-v` show each log level. */
@@ -47,7 +49,7 @@ export class Reporter {
   #dropped = 0;
   /** Why the last event could not be written. */
   #eventFailure: Error | undefined;
-  /** Lines for people that could not be written since the last success, and why. */
+  /** How many lines for people could not be written since the last success. */
   #missed = 0;
   #missedFailure: Error | undefined;
 
@@ -67,7 +69,7 @@ export class Reporter {
 
   /**
    * Treats events as a log from now on, rather than as the result of the command: events that cannot be
-   * written are dropped and counted, and the command goes on.
+   * written are dropped and counted, and the command continues.
    */
   logEvents(): void {
     this.#isLog = true;
@@ -121,7 +123,7 @@ export class Reporter {
   /** Prints an error in one line, even with `--quiet`; with its stack from `-vv` on. */
   error(error: unknown): void {
     const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
-    const message = error instanceof Error ? error.message : String(error);
+    const message = withoutLongTickets(messageOf(error));
     const returnCode = TunnelError.is(error) ? error.returnCode : undefined;
     const isWritten = this.#json({
       ...{ event: 'error', code, message },
@@ -131,7 +133,8 @@ export class Reporter {
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      for (const text of (cause.stack ?? cause.message).split('\n')) this.#line(printable(text));
+      for (const text of withoutLongTickets(cause.stack ?? cause.message).split('\n'))
+        this.#line(printable(text));
     }
   }
 
@@ -215,6 +218,14 @@ export class Reporter {
     this.#eventFailure = undefined;
     this.#dropped = 0;
   }
+}
+
+/** The message of an error. For an error of the system, our words for it. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const reason = TunnelError.is(error) ? error.message : systemReason(error);
+  const isPlaced = reason !== error.message && 'path' in error && typeof error.path === 'string';
+  return isPlaced ? `${error.path}: ${reason}` : reason;
 }
 
 /**

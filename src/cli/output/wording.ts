@@ -21,7 +21,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'named': {
       const name = printable(event.name);
       return line(
-        `${name} now stands for ${who(event.peer)}: tox-wasm-tunnel ${name} PORT, tox-wasm-tunnel ssh ${name}`,
+        `${name} now refers to ${who(event.peer)}: tox-wasm-tunnel ${name} PORT, tox-wasm-tunnel ssh ${name}`,
       );
     }
     case 'unnamed':

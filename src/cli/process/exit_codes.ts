@@ -2,9 +2,9 @@ import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 
 /** Exit codes, for scripts. `docs/reference/exit-codes.md` has the same table. */
 export const EXIT = {
-  /** Success, or stopped by one SIGINT or SIGTERM, or the reader of the output went away. */
+  /** Success; or stopped by one SIGINT or SIGTERM; or the reader closed the output. */
   ok: 0,
-  /** Any failure without a code of its own: a port in use, a folder that cannot be written … */
+  /** Any failure that has no other code: a port in use, a folder that cannot be written … */
   failure: 1,
   /** Wrong usage or input: the same call fails again until it is corrected. */
   usage: 2,

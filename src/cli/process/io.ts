@@ -8,7 +8,7 @@ import type { MaybeTerminal, Output } from './output_stream.js';
 export type ProgramCall = { readonly words: readonly string[] } | { readonly shell: string };
 
 export interface RunningProgram {
-  /** Its exit code, or 128 plus the number of the signal that killed it. Never rejects. */
+  /** Resolves with its exit code, or 128 plus the number of the signal that killed it. Never rejects. */
   readonly ended: Promise<ExitCode>;
   /** Sends a signal, unless the terminal has already sent the same one. */
   kill(signal: EndSignal): void;
@@ -32,7 +32,7 @@ export interface CliIo {
   /** Calls `handler` on every such signal. Returns a function that stops listening. */
   onSignal(signal: EndSignal, handler: () => void): () => void;
   /**
-   * Closes stdout while the command goes on, so that its reader sees the end of the file. Rejects when the
+   * Closes stdout while the command continues, so that its reader sees the end of the file. Rejects when the
    * output could not be written.
    */
   endStdout(): Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * The part of the library that the command line uses. Tests stand in for it, so that they need no network.
+ * The part of the library that the command line uses. Tests replace it, so that they need no network.
  */
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';

@@ -40,7 +40,7 @@ export class Lifetime {
     return this.#endedBy;
   }
 
-  /** Sends signals to `taker` instead. Returns a function that restores the default. */
+  /** Passes signals to `taker` instead. Returns a function that restores the default. */
   divert(taker: (signal: EndSignal) => void): () => void {
     this.#divert = taker;
     return () => {

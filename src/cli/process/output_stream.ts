@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { errnoOf, TunnelError } from '../../core/errors.js';
+import { systemReason } from '../../core/system_error.js';
 
 /** A stream that may be a terminal. */
 export type MaybeTerminal = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -35,7 +36,7 @@ export class FileOutput extends Writable {
 
   /**
    * Writes a line synchronously. Unlike a failed `write`, a failure leaves the stream usable, and the next
-   * line starts on a line of its own.
+   * line starts on a new line.
    *
    * @param text including the end of line
    * @returns the failure; undefined on success
@@ -86,7 +87,7 @@ export function isReaderGone(error: Error, output: Output): boolean {
 export function outputError(cause: Error): TunnelError {
   return new TunnelError(
     'ERR_OUTPUT',
-    `standard output: ${cause.message}; the output is incomplete: free some space, or write it elsewhere`,
+    `standard output: ${systemReason(cause)}, or write the output elsewhere; it is incomplete`,
     { cause },
   );
 }

@@ -1,6 +1,6 @@
 /**
- * The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and ends the
- * command.
+ * The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and the command
+ * ends with it.
  */
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import type { HostPort } from '../../rules/endpoint.js';
@@ -15,7 +15,7 @@ import type { Lifetime } from '../process/lifetime.js';
 import { outputError } from '../process/output_stream.js';
 
 /**
- * Connects stdin and stdout to a target of the listener, half-closes included, and ends the command with the
+ * Connects stdin and stdout to a target of the listener, passes on half-closes, and ends the command with the
  * connection. Waits for the peer without a limit.
  */
 export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPort, lifetime: Lifetime): void {
@@ -37,7 +37,7 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
   stream.on('error', (cause) => lifetime.fail(new TunnelError(code, refusalText(cause), { cause })));
   stream.on('finish', onHalfClosed);
   stream.on('end', () => {
-    // A person at a terminal would otherwise have to close an input that leads nowhere.
+    // Otherwise a person at a terminal would have to close an input that leads nowhere.
     if (stdin.isTTY === true) stream.end();
     io.endStdout().then(onHalfClosed, (error: Error) => lifetime.fail(outputError(error)));
   });

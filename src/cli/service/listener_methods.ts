@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { type ControlMethods, method } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
+import { quotedWord } from '../../core/secret_text.js';
 import { type IsName, printRule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
 import { peerRows } from '../output/peer_rows.js';
@@ -38,11 +39,11 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
   const forEach = async (
     peer: string,
     act: (key: string) => unknown,
-    wayOut = 'see the list of peers',
+    wayOut = 'peers lists the connected ones',
   ): Promise<{ peers: string[] }> => {
     const peers = keysOf(peer);
     if (peers.length === 0)
-      throw new TunnelError('ERR_USAGE', `no peer has the name ${JSON.stringify(peer)}; ${wayOut}`);
+      throw new TunnelError('ERR_USAGE', `no peer has the name ${quotedWord(peer)}; ${wayOut}`);
     for (const key of peers) await act(key);
     return { peers };
   };
@@ -66,7 +67,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     'peer.remove': method(PeerSchema, ({ peer }) =>
       forEach(peer, async (key) => {
         if (!(await listener.removePeer(key)))
-          throw new TunnelError('ERR_USAGE', `no peer has the key ${key}; see the list of peers`);
+          throw new TunnelError('ERR_USAGE', `no peer has the key ${key}; peers lists the connected ones`);
       }),
     ),
     'peer.deny': method(PeerSchema, ({ peer }) => forEach(peer, (key) => listener.denyPeer(key))),
@@ -91,7 +92,10 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
     'rule.remove': method(RuleSchema, ({ rule }) => {
       const read = readRule(rule, isName);
       if (!rules.remove(read.rule)) {
-        throw new TunnelError('ERR_USAGE', `there is no rule ${printRule(read.rule, isName)}; see rule list`);
+        throw new TunnelError(
+          'ERR_USAGE',
+          `there is no rule ${printRule(read.rule, isName)}; rule list shows all rules`,
+        );
       }
       return { ...ruleList(), changed: true };
     }),
@@ -104,7 +108,7 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
       if (!reverseRules.remove(read)) {
         throw new TunnelError(
           'ERR_USAGE',
-          `there is no rule --allow-reverse ${printReverseRule(read)}; see rule list`,
+          `there is no rule --allow-reverse ${printReverseRule(read)}; rule list shows all rules`,
         );
       }
       return { ...ruleList(), changed: true };

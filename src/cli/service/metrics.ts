@@ -1,14 +1,12 @@
 import { createServer } from 'node:http';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
-import { printHostPort } from '../../rules/endpoint.js';
-import { parseBind } from '../../rules/forward_spec.js';
+import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import type { Reporter } from '../output/reporter.js';
 import type { TunnelHandle } from '../process/library.js';
 
 /** Source: the text exposition format of Prometheus, version 0.0.4. */
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
-const USAGE = '[bind:]port, for example 9100 or [::1]:9100';
 /** Concurrent connections. A scraper needs one. */
 const MAX_CONNECTIONS = 16;
 
@@ -135,18 +133,17 @@ function labels({ publicKey, name }: PeerInfo): string {
 }
 
 /**
- * Serves {@link metricsText} at `/metrics`, on the loopback unless a bind address is given.
+ * Serves {@link metricsText} at `/metrics`.
  *
- * @param text `[bind:]port`; port 0 takes a free one
+ * @param bind port 0 takes a free one
  * @returns a function that stops the server
- * @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LISTEN
+ * @throws {TunnelError} ERR_LISTEN
  */
 export async function serveMetrics(
-  text: string,
+  bind: HostPort,
   handle: Pick<TunnelHandle, 'peers' | 'stats'>,
   reporter: Reporter,
 ): Promise<() => void> {
-  const bind = parseBind(text, USAGE);
   const server = createServer((request, response) => {
     const found = request.url === '/metrics' && (request.method === 'GET' || request.method === 'HEAD');
     response.writeHead(found ? 200 : 404, { 'content-type': CONTENT_TYPE });

@@ -11,7 +11,7 @@ import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
 /** Why the listener refused a reverse forward. */
 export interface PortRefusal {
   readonly message: string;
-  /** Only another session can change the answer. */
+  /** Only a new session can change the answer. */
   readonly isFinal: boolean;
 }
 
@@ -20,7 +20,7 @@ export interface HeldForward {
   readonly now: RunningForward;
   /** Undefined while the forward is open, or the listener has not answered. */
   readonly refusal: PortRefusal | undefined;
-  /** Stops accepting connections; open connections go on. */
+  /** Stops accepting connections; open connections continue. */
   remove(): void;
 }
 
@@ -61,7 +61,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
   /**
    * Asks the listener to open a port. The returned forward shows the answer later.
    *
-   * @throws {TunnelError} ERR_USAGE when the port was asked for already
+   * @throws {TunnelError} ERR_USAGE when the port was requested already
    */
   addReverse(spec: ReverseSpec): HeldForward {
     const asked = printBind(spec.bind);
@@ -87,7 +87,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
   }
 
   /**
-   * Ends the forwards of a kind at a place: the place that was asked for, or the real one.
+   * Ends the forwards of a kind at a place: the requested place, or the actual one.
    *
    * @param listen in the form of {@link printBind}
    * @param target ends only forwards to this target; undefined: any target
@@ -114,7 +114,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
 }
 
 class Entry implements HeldForward {
-  /** The place that was asked for: `8080`, `[::1]:0` or a path. */
+  /** The requested place: `8080`, `[::1]:0` or a path. */
   readonly asked: string;
   readonly #bind: Endpoint;
   readonly #kind: ForwardKind;

@@ -1,7 +1,9 @@
 import { type ControlMethods, ControlServer } from '../../control/server.js';
 import { withDeadline } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
+import { systemReason } from '../../core/system_error.js';
 import type { KnownPlace } from '../../network/known_places.js';
+import type { HostPort } from '../../rules/endpoint.js';
 import type { Identity } from '../../state/identity.js';
 import { type OpenedIdentity, openIdentity, type Role } from '../../state/identity_file.js';
 import { PlacesFile } from '../../state/places_file.js';
@@ -47,8 +49,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
-  /** `[bind:]port` of the metrics. Default: no metrics. */
-  readonly metrics?: string | undefined;
+  /** Where to serve the metrics. Default: no metrics. */
+  readonly metrics?: HostPort | undefined;
   /** SIGHUP stops the command gracefully. Default false. */
   readonly endsOnHangUp?: boolean;
   /** The command runs a program: stopping it before that is a failure. Default false. */
@@ -82,7 +84,7 @@ export async function serve<Handle extends TunnelHandle | BootstrapNodeHandle>(
   try {
     outcome = await runToEnd(context, service, resources);
   } catch (error) {
-    // Report this error. An error of the release would only be its consequence.
+    // Report this error. An error during the release would only be its consequence.
     await resources.release().catch(() => {});
     throw error;
   }
@@ -182,7 +184,13 @@ async function openRole(
   reporter: Reporter,
 ): Promise<OpenedIdentity | undefined> {
   if (stateFolder === undefined) return undefined;
-  const opened = await openIdentity({ folder: stateFolder, role, passphrase, onBusy });
+  const opened = await openIdentity({
+    folder: stateFolder,
+    role,
+    passphrase,
+    onBusy,
+    advisesEphemeral: true,
+  });
   if (opened.ephemeral) {
     reporter.logger.log(
       'info',
@@ -240,7 +248,8 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
   #saving: Promise<void> = Promise.resolve();
 
   /**
-   * @param access returns the access state, which is saved on every `access` event; undefined: there is none
+   * @param access returns the access state, which is saved on every `access` event; undefined when there is
+   *   none
    */
   constructor(
     opened: OpenedIdentity,
@@ -256,7 +265,7 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
     if (access !== undefined) handle.on('access', () => this.#onChange());
   }
 
-  /** Saves whatever the file lacks. */
+  /** Saves what the file does not have yet. */
   async saveNews(): Promise<void> {
     const { identity, isSealDue } = this.#opened;
     if (identity !== undefined && !this.#isIncomplete && !isSealDue) return;
@@ -272,8 +281,8 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
   #onChange(): void {
     this.#saving = this.#save();
     this.#saving.catch((error: unknown) => {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#reporter.people(`Cannot save a change of tickets or peers: ${printable(why)}`);
+      const why = systemReason(error);
+      this.#reporter.people(`Cannot save the change to tickets or peers: ${printable(why)}`);
     });
   }
 }

@@ -45,7 +45,7 @@ export class Waiter {
 const isOnline = (connector: ConnectorHandle): boolean =>
   connector.peers().some(({ status }) => status === 'online');
 
-/** Resolves when the listener of a connector is online. */
+/** Resolves when a connector's listener is online. */
 export function peerOnline(connector: ConnectorHandle): Promise<true> {
   return new Promise((resolve) => {
     if (isOnline(connector)) resolve(true);

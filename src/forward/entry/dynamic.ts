@@ -13,7 +13,7 @@ import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
 import { ProxyClient } from '../proxy/proxy_client.js';
 import { type Authorize, authorizer } from '../proxy/proxy_handshake.js';
 import { StreamGate, type StreamGateOptions } from '../stream_gate.js';
-import { resetSocket, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
+import { type CreateServer, resetSocket, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 import type { RefusedConnection } from './local.js';
 
 export interface DynamicForwardOptions extends StreamGateOptions {
@@ -24,6 +24,8 @@ export interface DynamicForwardOptions extends StreamGateOptions {
   readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
+  /** Default: `createServer` of `node:net`. */
+  readonly createServer?: CreateServer | undefined;
   /** How many clients may be in their handshake at once. Further ones wait, unread. Default: 128. */
   readonly maxHalfOpen?: number;
 }
@@ -66,7 +68,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
     this.#maxHalfOpen = options.maxHalfOpen ?? MAX_HALF_OPEN;
     this.#maxWaiting = options.maxWaiting ?? MAX_WAITING_CONNECTIONS;
-    this.#server = createServer(TCP_OPTIONS);
+    this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
     this.#server.on('connection', (socket) => this.#onConnection(socket));
   }
 
@@ -98,7 +100,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       if (this.#descriptors.note(error)) return;
       this.#logger.log('warn', `${printHostPort(this.#bind)}: cannot accept a connection`, { error });
     });
-    const remedy = this.#authorize === undefined ? '; ask for a password with --socks-user' : '';
+    const remedy = this.#authorize === undefined ? '; require a password with --socks-user' : '';
     warnWhenPublic(local, this.#logger, remedy);
     return local;
   }
@@ -108,7 +110,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more clients, and resets those that have no stream yet. Open connections go on. */
+  /** Accepts no more clients, and resets those that have no stream yet. Open connections continue. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

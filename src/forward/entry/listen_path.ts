@@ -8,8 +8,8 @@ import { foreignPath } from '../../rules/endpoint.js';
 
 /**
  * Has a server listen on a UNIX socket that only this user may use (mode 0600), or on a Windows named pipe.
- * Replaces a socket that a dead process left behind. The check comes first and the replacement later, so of
- * two processes that start at the same moment, the later one gets the path.
+ * Replaces a socket that a dead process left behind. The check and the replacement are separate steps, so
+ * when two processes start at the same moment, the later one gets the path.
  *
  * @param path absolute and normalised
  * @returns removes the socket file; closing the server is the caller's job

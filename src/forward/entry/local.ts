@@ -16,7 +16,7 @@ import type { LocalSpec } from '../../rules/forward_spec.js';
 import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
 import { Pipe } from '../pipe.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
-import { TCP_OPTIONS, turnAway } from '../tcp_socket.js';
+import { type CreateServer, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 import { listenOnPath } from './listen_path.js';
 
 export interface LocalForwardOptions extends StreamGateOptions {
@@ -25,9 +25,11 @@ export interface LocalForwardOptions extends StreamGateOptions {
   readonly descriptors?: DescriptorShare;
   /** Default: silent. */
   readonly logger?: Logger;
+  /** Default: `createServer` of `node:net`. */
+  readonly createServer?: CreateServer | undefined;
 }
 
-/** A connection that the far end did not open. Its client has seen a reset, or an answer of the proxy. */
+/** A connection that the far end did not open. Its client has seen a reset, or an answer from the proxy. */
 export interface RefusedConnection {
   readonly target: Endpoint;
   readonly reason: Reason;
@@ -35,7 +37,7 @@ export interface RefusedConnection {
   readonly text: string;
 }
 
-/** Events of a forward that takes its target from the user. */
+/** Events of a forward whose target the user names. */
 export interface LocalForwardEvents {
   /** @param local where the forward listens, with the port that the system chose for port 0 */
   listening: [local: Endpoint];
@@ -68,7 +70,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#logger = options.logger ?? silentLogger;
     this.#descriptors = options.descriptors ?? unboundedShare();
     this.#gate = new StreamGate(options);
-    this.#server = createServer(TCP_OPTIONS);
+    this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
   }
 
   /** How many connections wait for a session. */
@@ -125,7 +127,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#gate.setSession(session);
   }
 
-  /** Accepts no more connections, and resets those that wait for a session. Open connections go on. */
+  /** Accepts no more connections, and resets those that wait for a session. Open connections continue. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';

@@ -20,7 +20,7 @@ export interface UdpClientOptions {
   /** Sends a datagram to the client. */
   readonly deliver: (datagram: Uint8Array) => void;
   readonly onRefused: (reason: Reason, text: string) => void;
-  /** Called once, when the client was idle too long or its stream is gone. */
+  /** Called once, when the client has been idle for too long or its stream is gone. */
   readonly onOver: () => void;
 }
 
@@ -60,7 +60,7 @@ export class UdpClient implements StreamHandlers {
       this.#earlyBytes -= this.#early.shift()?.length ?? 0;
   }
 
-  /** Sets the stream, once the peer was asked for it. Sends the datagrams that have waited. */
+  /** Sets the stream, once it was requested from the peer. Sends the datagrams that have waited. */
   attach(stream: MuxStream): void {
     this.#stream = stream;
     for (const datagram of this.#early) stream.sendDatagram(datagram);

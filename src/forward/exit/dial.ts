@@ -13,7 +13,7 @@ import type { TargetRules } from '../../rules/allow.js';
 import { type Endpoint, foreignPath, type HostPort, isPath, readSocketPath } from '../../rules/endpoint.js';
 import type { Protocol } from '../../rules/expose.js';
 import { shown } from '../../rules/spec_text.js';
-import { TCP_OPTIONS } from '../tcp_socket.js';
+import { type Connect, TCP_OPTIONS } from '../tcp_socket.js';
 import { type ConnectUdp, connectUdp } from '../udp_socket.js';
 import { DialPlaces } from './dial_places.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
@@ -37,9 +37,6 @@ export type UdpDialResult =
 /** Returns the addresses of a name, best first. Rejects with a `code` such as ENOTFOUND. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
-/** Starts to connect. The socket emits `connect` or `error`. */
-export type Connect = (address: IpAddress, port: number) => Socket;
-
 export interface DialerOptions {
   /**
    * Asked when a dial is requested, again after it has waited for its turn, and about each address of the
@@ -49,13 +46,13 @@ export interface DialerOptions {
   /** Default: {@link systemResolve}. */
   readonly resolve?: Resolve;
   /** Default: {@link connectTo}. */
-  readonly connect?: Connect;
+  readonly connect?: Connect | undefined;
   /** Default: {@link connectUdp}. */
   readonly connectUdp?: ConnectUdp;
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
   /**
-   * How long a dial may take, look-up included, in milliseconds. It may wait for its turn as long again.
+   * How long a dial may take, including the look-up, in milliseconds. It may wait just as long for its turn.
    * Default: {@link DIAL_TIMEOUT_MS}.
    */
   readonly timeoutMs?: number;
@@ -72,8 +69,8 @@ export interface DialerOptions {
 const MAX_ADDRESSES = 8;
 
 /**
- * Dials targets for one peer. Nothing else dials for a peer, and the rules are asked here, about the very
- * address that is then connected to. A name is looked up only once.
+ * Dials targets for one peer. Nothing else dials for a peer. It checks the rules against the very address
+ * that it then connects to, and looks up a name only once.
  */
 export class Dialer {
   readonly #rules: TargetRules;
@@ -233,7 +230,7 @@ export class Dialer {
   async #addresses(host: Host): Promise<readonly IpAddress[]> {
     if (host.kind === 'address') return [host.address];
     const found = host.name === LOCALHOST ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
-    // Addresses that the rules cannot express, such as scoped ones, are not dialled.
+    // Skip addresses that the rules cannot express, such as scoped ones.
     return found.map(parseAddress).filter((address) => address !== undefined);
   }
 }
@@ -241,7 +238,7 @@ export class Dialer {
 /**
  * Asks the system's resolver, so every program on this machine finds the same: hosts file, mDNS and DNS, in
  * the system's order. libuv gives look-ups at most half of its threads, so a dead name server delays other
- * names and nothing else.
+ * look-ups, but nothing else.
  */
 export const systemResolve: Resolve = async (name) => {
   const found = await lookup(name, { all: true, order: 'verbatim' });
@@ -252,7 +249,7 @@ export const systemResolve: Resolve = async (name) => {
 export const connectTo: Connect = (address, port) =>
   connectSocket({ host: address.text, port, ...TCP_OPTIONS });
 
-/** Stops a dial when its time is up or it is no longer wanted, whichever comes first. */
+/** Stops a dial when its time is up or the caller cancels it, whichever comes first. */
 class Deadline {
   readonly #controller = new AbortController();
   readonly #timeoutMs: number;

@@ -10,7 +10,7 @@ interface Dials {
 
 /**
  * Places for the dials that may be in progress at once. A dial gets a place while its target holds fewer
- * places than are free. So one target that never answers takes half of them at most, a second one half of the
+ * places than are free. So a target that never answers takes at most half of them, a second one half of the
  * rest, and other targets still find a place. Dials without a place wait, and their targets take turns.
  */
 export class DialPlaces {

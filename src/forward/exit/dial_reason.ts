@@ -41,8 +41,8 @@ const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
 };
 
 /**
- * From the most to the least informative. Of several addresses' failures, the peer gets the first one of
- * these.
+ * From the most to the least informative. When several addresses fail, the peer gets the reason that comes
+ * first here.
  */
 const BY_INFORMATION: readonly Reason[] = ['refused', 'busy', 'limit', 'timeout', 'unreachable'];
 

@@ -75,9 +75,9 @@ export class TargetServer {
     request.onCancelled = () => dial.abort();
     this.#answer(request, asked, dial.signal)
       .catch((error: unknown) => {
-        // A session that closed during the dial takes no answer, and nobody waits for one.
+        // A session that closed during the dial accepts no answer, and nobody waits for one.
         const level = TunnelError.is(error) ? 'debug' : 'error';
-        this.#logger.log(level, 'cannot answer a request of the peer', { peer: this.#peer, error });
+        this.#logger.log(level, 'cannot answer a request from the peer', { peer: this.#peer, error });
       })
       .finally(() => this.#dials.delete(dial));
   }
@@ -220,13 +220,13 @@ function accept(request: OpenRequest, pipe: Pipe | UdpPipe): MuxStream {
 /** A connection to a target. {@link TargetServer.recheck} asks the rules about it again. */
 class OpenTarget {
   readonly #target: Endpoint;
-  /** The address that is really connected to. */
+  /** The address of the actual connection. */
   readonly #address: string;
   readonly #protocol: Protocol;
   readonly #cut: () => void;
 
   /**
-   * @param address the address that is really connected to; '' for a path
+   * @param address the address of the actual connection; '' for a path
    * @param cut ends the connection and its stream at once
    */
   constructor(target: Endpoint, address: string, protocol: Protocol, cut: () => void) {

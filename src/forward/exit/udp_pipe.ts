@@ -12,7 +12,7 @@ export interface UdpPipeOptions {
   readonly onOver: (outcome: 'idle' | 'reset') => void;
 }
 
-/** Joins a socket to a UDP target with the stream that asked for it, until both directions are idle. */
+/** Joins a socket to a UDP target with the stream that requested it, until both directions are idle. */
 export class UdpPipe implements StreamHandlers {
   readonly #socket: Socket;
   readonly #options: UdpPipeOptions;

@@ -21,7 +21,7 @@ export interface ProxyClientOptions {
   readonly gate: StreamGate;
   readonly timers: Timers;
   readonly authorize: Authorize | undefined;
-  /** Called once, when the client has a stream, waits for one, was refused or is gone. */
+  /** Called once, when the client has a stream or waits for one, or when it was refused or has gone. */
   readonly onHandshakeOver: () => void;
   readonly onRefused: (target: HostPort, reason: Reason, text: string) => void;
   /** Called when the handshake fails or takes too long. */
@@ -131,7 +131,7 @@ export class ProxyClient {
   }
 
   /**
-   * Sends the last answer, and reads on so that the client gets it: closing with bytes unread would be a
+   * Sends the last answer, and keeps reading so that the client gets it: closing with bytes unread would be a
    * reset.
    */
   #finish(answer: Uint8Array): void {
@@ -159,7 +159,7 @@ export class ProxyClient {
     this.#options.onHandshakeOver();
   }
 
-  /** Leaves the socket to the pipe, or to nobody. */
+  /** Detaches from the socket, which the pipe may own now. */
   #letGo(): void {
     this.#wish = undefined;
     this.#stream = undefined;

@@ -22,7 +22,7 @@ export type ProxyStep =
   /** Send `answer`, then end the connection. `why` is for the log. */
   | { readonly kind: 'failed'; readonly answer: Uint8Array; readonly why: string };
 
-/** One client's proxy protocol, without any I/O: reads the request, and words the answers. */
+/** One client's proxy protocol, without any I/O: reads the request, and builds the answers. */
 export interface ProxyHandshake {
   /** Takes the client's next bytes. Do not call it after `target` or `failed`. */
   take(bytes: Uint8Array): ProxyStep;
@@ -35,7 +35,7 @@ export interface ProxyHandshake {
 /** Tells whether a client with this user name and password may use the proxy. */
 export type Authorize = (user: Uint8Array, password: Uint8Array) => boolean;
 
-/** Compares credentials in constant time, so that the time says nothing about what was wrong. */
+/** Compares credentials in constant time, so that the time does not reveal what was wrong. */
 export function authorizer({ user, password }: ProxyCredentials): Authorize {
   const wantedUser = digest(Buffer.from(user));
   const wantedPassword = digest(Buffer.from(password));

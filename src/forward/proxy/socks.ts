@@ -27,7 +27,7 @@ const FAILED = 1;
 const NOT_ALLOWED = 2;
 const HOST_UNREACHABLE = 4;
 const REFUSED = 5;
-/** Other proxies also say this of a target that does not answer. */
+/** Other proxies also send this for a target that does not answer. */
 const TTL_EXPIRED = 6;
 const BAD_COMMAND = 7;
 const BAD_ADDRESS_TYPE = 8;

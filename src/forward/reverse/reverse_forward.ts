@@ -20,7 +20,7 @@ export interface ReverseForwardEvents {
   /** The far end no longer listens there. The forward asks again, unless it was closed. */
   closed: [remote: HostPort];
   /**
-   * The far end refused to listen. Emitted once for each reason in a row.
+   * The far end refused to listen. Not repeated while the reason stays the same.
    *
    * @param again whether the forward asks again in the same session
    */
@@ -43,8 +43,8 @@ interface Attempt {
 
 /**
  * The connector's end of `-R`: asks the far end to listen on a port, again in each new session. The port
- * stays open as long as the stream that asked for it. The forward does not serve the connections itself: the
- * server of the connector's streams calls {@link owns} for each one.
+ * stays open for as long as the stream that requested it. The forward does not serve the connections itself:
+ * the server of the connector's streams calls {@link owns} for each one.
  */
 export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
   readonly spec: ReverseSpec;
@@ -84,7 +84,7 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
     return opener === attempt.session && isIdAt(target.listener, idBytes(attempt.stream.id), 0);
   }
 
-  /** Has the far end close the port. Open connections go on. */
+  /** Has the far end close the port. Open connections continue. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -12,7 +12,7 @@ import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { boundAddress } from '../listen.js';
 import { Pipe } from '../pipe.js';
-import { TCP_OPTIONS, turnAway } from '../tcp_socket.js';
+import { type CreateServer, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 
 export interface ReversePortOptions {
   /** A numeric address. The system chooses a port for port 0. */
@@ -25,6 +25,8 @@ export interface ReversePortOptions {
   readonly descriptors: DescriptorShare;
   readonly logger: Logger;
   readonly timers: Timers;
+  /** Default: `createServer` of `node:net`. */
+  readonly createServer?: CreateServer | undefined;
   readonly onOpen: (local: HostPort) => void;
   /** Called once, when the port is closed. @param local where it listened; undefined if it never did */
   readonly onOver: (local: HostPort | undefined) => void;
@@ -32,7 +34,7 @@ export interface ReversePortOptions {
 
 /**
  * One port that listens for a peer. Each connection to it becomes an `accepted` stream in the session that
- * asked for the port. Open connections outlive the port and end with the session.
+ * requested the port. Open connections outlive the port and end with the session.
  */
 export class ReversePort {
   readonly #options: ReversePortOptions;
@@ -45,7 +47,7 @@ export class ReversePort {
 
   constructor(options: ReversePortOptions) {
     this.#options = options;
-    this.#server = createServer(TCP_OPTIONS);
+    this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
   }
 
   /** Where the port listens; undefined until it does. */

@@ -8,6 +8,7 @@ import type { ListenTarget } from '../../mux/wire/target.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { shown } from '../../rules/spec_text.js';
 import { DenialLog } from '../serve_log.js';
+import type { CreateServer } from '../tcp_socket.js';
 import { ReversePort } from './reverse_port.js';
 
 export interface ReverseServerOptions {
@@ -25,6 +26,8 @@ export interface ReverseServerOptions {
   readonly logger?: Logger;
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
+  /** Default: `createServer` of `node:net`. */
+  readonly createServer?: CreateServer | undefined;
 }
 
 /** The listener's end of `-R`: opens ports for one peer, each for as long as its stream lasts. */
@@ -55,7 +58,7 @@ export class ReverseServer {
 
   /** Answers a `listen` request later; returns at once. */
   handle(request: OpenRequest, { host, port }: ListenTarget): void {
-    const { rules, maxPorts, onChange, timers = systemTimers } = this.#options;
+    const { rules, maxPorts, onChange, timers = systemTimers, createServer } = this.#options;
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
       return;
@@ -84,6 +87,7 @@ export class ReverseServer {
       descriptors: this.#descriptors,
       logger: this.#logger,
       timers,
+      createServer,
       onOpen: (local) => {
         this.#logger.log('info', `listening on ${printHostPort(local)} for a peer`, {
           peer: this.#options.peer,

@@ -27,7 +27,7 @@ export class DialError extends Error {
   readonly syscall: 'connect' | 'read';
   /** The tunnel's own name for what happened; a key of `REASONS`. */
   readonly reason: Reason;
-  /** For people: what the far end says, or what the reason means. */
+  /** For people: the far end's text, or what the reason means. */
   readonly detail: string;
 
   constructor(syscall: 'connect' | 'read', target: string, reason: Reason, text = '') {

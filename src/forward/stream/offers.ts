@@ -3,7 +3,7 @@ import { LOCALHOST, readHost } from '../../core/host.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { ExposedPorts } from '../../rules/expose.js';
 
-/** A name and port that stand for this program instead of an address. They are never resolved or dialled. */
+/** A name and port that lead to this program instead of an address. They are never resolved or dialled. */
 export interface Offer extends HostPort {
   /**
    * Keeps our direction of a stream open after the far end has ended. Default: false, as for
@@ -12,7 +12,7 @@ export interface Offer extends HostPort {
   readonly allowHalfOpen?: boolean;
 }
 
-/** The names and ports that a listener serves by itself. */
+/** The names and ports that a listener serves itself. */
 export class Offers {
   readonly #offers = new Map<string, Offer>();
 
@@ -31,7 +31,7 @@ export class Offers {
     }
   }
 
-  /** The rules that open the offers to every peer without rules of its own. */
+  /** The general rules, which open the offers to every peer without rules of its own. */
   get rules(): ExposedPorts[] {
     return [...this.#offers.values()].map(({ host, port }) => ({
       host: { kind: 'name', name: host },
@@ -39,7 +39,7 @@ export class Offers {
     }));
   }
 
-  /** Returns the offer that a peer asks for; undefined if the target has to be dialled. */
+  /** Returns the offer that a peer requests; undefined if the target must be dialled. */
   find({ host, port }: HostPort): Offer | undefined {
     if (this.#offers.size === 0) return undefined;
     const read = readHost(host);

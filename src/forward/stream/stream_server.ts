@@ -49,7 +49,7 @@ export class StreamServer {
    * name.
    */
   handle(request: OpenRequest, offer: Offer): void {
-    // Outside the session's call, because an error that a handler throws there would harm other streams.
+    // Answer outside the session's call: an error that a handler throws inside it would harm other streams.
     process.nextTick(() => this.#answer(request, offer));
   }
 
@@ -98,11 +98,11 @@ export class StreamServer {
 interface ServedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'> {
   readonly request: OpenRequest;
   readonly timers: Timers;
-  /** The offer that was asked for. */
+  /** The requested offer. */
   readonly offered: HostPort;
 }
 
-/** A stream that the far end asked for and that ends in this program. */
+/** A stream that the far end requested and that ends in this program. */
 export class ServedStream extends TunnelStream {
   override readonly localAddress: string;
   override readonly localPort: number;

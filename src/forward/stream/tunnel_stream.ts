@@ -24,14 +24,14 @@ type WriteDone = (error?: Error | null) => void;
 const LINGER_MS = 60_000;
 
 /**
- * A connection through the tunnel. It behaves like a `net.Socket`. Beside the events of a Duplex it emits
+ * A connection through the tunnel. It behaves like a `net.Socket`. Besides the events of a Duplex it emits
  * `timeout`, and a dialled stream emits `connect` and `ready` when the target is connected. A stream that
  * fails is destroyed with a {@link DialError}.
  */
 export abstract class TunnelStream extends Duplex {
-  /** The host that was asked for, on a dialled stream; undefined for a path, as on a `net.Socket`. */
+  /** The requested host, on a dialled stream; undefined for a path, as on a `net.Socket`. */
   readonly remoteAddress: string | undefined = undefined;
-  /** The port that was asked for, on a dialled stream; undefined for a path. */
+  /** The requested port, on a dialled stream; undefined for a path. */
   readonly remotePort: number | undefined = undefined;
   /** The name that was offered, on a served stream. */
   readonly localAddress: string | undefined = undefined;
@@ -73,7 +73,7 @@ export abstract class TunnelStream extends Duplex {
     return this.writable ? 'writeOnly' : 'closed';
   }
 
-  /** Keeps `console.log` short, which would otherwise show all fields of a Duplex. */
+  /** Keeps the output of `console.log` short: it would otherwise show all fields of a Duplex. */
   [inspect.custom](_depth: number, options: object): string {
     return `TunnelStream ${inspect(this.toJSON(), options)}`;
   }
@@ -180,7 +180,9 @@ export abstract class TunnelStream extends Duplex {
     done(error);
   }
 
-  /** Closes as a kernel closes a socket: sends our end, and answers bytes that still arrive with a reset. */
+  /**
+   * Closes the way a kernel closes a socket: sends our end, and answers bytes that still arrive with a reset.
+   */
   #leave(stream: MuxStream): void {
     if (!this.#ended) stream.end();
     this.#ended = true;
@@ -263,8 +265,8 @@ export abstract class TunnelStream extends Duplex {
 }
 
 /**
- * Makes what an event listener throws an uncaught exception, as for a socket. In the session it would harm
- * other streams.
+ * Turns what an event listener throws into an uncaught exception, as for a socket. Thrown into the session,
+ * it would harm other streams.
  */
 function isolated(action: () => unknown): void {
   try {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Endpoint } from '../../rules/endpoint.js';
 
-/** The connection that undici asks for. */
+/** The connection that undici requests. */
 export interface UndiciTarget {
   readonly hostname: string;
   /** `http:` or `https:`. */

@@ -1,7 +1,7 @@
 /** Memory overhead of one waiting datagram. */
 const OVERHEAD_BYTES = 64;
 
-/** Bounds the memory of all datagrams of one session, and counts their fates. */
+/** Bounds the memory of all datagrams of one session, and counts what became of them. */
 export class DatagramMemory {
   readonly #mostBytes: number;
   #bytes = 0;

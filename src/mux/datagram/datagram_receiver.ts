@@ -3,7 +3,7 @@ import type { DatagramShare } from './datagram_memory.js';
 
 /** How many datagrams of one stream may be incomplete at once. One more drops the oldest. */
 const MAX_PARTIAL = 8;
-/** Memory of one slot for a part, filled or not. */
+/** Memory for the slot of one part, filled or not. */
 const PLACE_BYTES = 8;
 
 interface Partial {
@@ -59,7 +59,7 @@ export class DatagramReceiver {
   }
 
   #takePart(partial: Partial | undefined, part: number, frame: Uint8Array): void {
-    // A part that is present already came twice, or belongs to a later datagram with the same number.
+    // A part that is already present is a duplicate, or belongs to a later datagram with the same number.
     if (partial === undefined || partial.parts[part] !== undefined) return;
     const bytes = frame.length - DATAGRAM_HEADER_BYTES;
     checkDatagramBytes(partial.bytes + bytes);
@@ -73,9 +73,9 @@ export class DatagramReceiver {
   }
 
   /**
-   * Finds or makes the datagram of a part.
+   * Finds or creates the datagram that a part belongs to.
    *
-   * @returns undefined if there is no memory, or too many are newer
+   * @returns undefined if there is no memory, or too many newer ones are incomplete
    */
   #partialOf(number: number, parts: number): Partial | undefined {
     const known = this.#partial.find((partial) => partial.number === number);

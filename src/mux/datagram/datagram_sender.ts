@@ -70,7 +70,7 @@ export class DatagramSender {
     return out.length;
   }
 
-  /** Drops what was not sent. */
+  /** Drops the unsent datagrams. */
   clear(): void {
     while (this.hasFrame) this.#shift();
   }

@@ -13,7 +13,7 @@ export interface Source {
   readonly isInteractive: boolean;
 }
 
-/** What a {@link Scheduler} keeps about one source. Made by the source itself. */
+/** What a {@link Scheduler} keeps about one source. The source creates it. */
 export class Turns {
   /** The place in the control lane. */
   readonly control: LaneTicket<Source>;
@@ -52,7 +52,7 @@ export class Scheduler {
     this.#control.enter(source.turns.control);
   }
 
-  /** The source has data that it may send. There is no need to call this again until it has run out. */
+  /** The source has data that it may send. Call it again only after the source has run out of data. */
   dataDue(source: Source): void {
     if (source.turns.data.lane !== undefined) return;
     (source.isInteractive ? this.#interactive : this.#bulk).enter(source.turns.data);
@@ -144,8 +144,8 @@ export class LaneTicket<T> {
 }
 
 /**
- * A queue that can be left from the middle. A stream that is gone leaves at once, so a lane is never longer
- * than the list of live streams, whatever a peer does while the sink has no room.
+ * A queue whose members can leave from the middle. A stream that is gone leaves at once, so a lane is never
+ * longer than the list of live streams, whatever a peer does while the sink has no room.
  */
 export class Lane<T> {
   #first: LaneTicket<T> | undefined;

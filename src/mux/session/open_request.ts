@@ -47,7 +47,7 @@ export class PendingRequest implements OpenRequest {
   }
 }
 
-/** The error for an answer that comes too late or twice. */
+/** The error for a late or second answer. */
 function answeredError(isCancelled: boolean): TunnelError {
   return isCancelled
     ? new TunnelError('ERR_STREAM_RESET', 'the far end no longer wants it; drop the connection', {

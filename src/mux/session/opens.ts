@@ -29,7 +29,7 @@ export class Opens {
   readonly #theirs: OpenQueue;
   #refused = 0;
   #frozenAtMs: number | undefined;
-  /** Total time for which the session was frozen. Waits do not count it. */
+  /** Total time for which the session was frozen, which does not count as waiting. */
   #frozenMs = 0;
 
   constructor({ limits, clock, send, onOpen }: OpensOptions) {
@@ -89,12 +89,12 @@ export class Opens {
     });
   }
 
-  /** Forgets a stream that has ended, whether its OPEN has passed or still waits. */
+  /** Forgets a stream that has ended, whether its OPEN was passed on or still waits. */
   forget(stream: Stream): void {
     (stream.isOurs ? this.#ours : this.#theirs).forget(stream);
   }
 
-  /** Passes and refuses the OPENs that are due. @returns whether there were any */
+  /** Passes on or refuses the OPENs that are due. @returns whether there were any */
   admit(): boolean {
     const nowMs = this.#nowMs();
     const anyOfOurs = this.#ours.admit(nowMs);

@@ -2,10 +2,10 @@ import { TunnelError } from '../../core/errors.js';
 import { readU32, writeU64 } from '../wire/codec.js';
 import { TOKEN_BYTES } from '../wire/frame.js';
 
-/** Receives the round trip in milliseconds; undefined when the session closed before the answer came. */
+/** Receives the round trip in milliseconds; undefined when the session closed before the answer arrived. */
 export type PingCallback = (roundTripMs: number | undefined) => void;
 
-/** Maximum of callers that wait for one answer. */
+/** Maximum number of callers that wait for one answer. */
 const MAX_WAITERS = 1024;
 /** Share of a new sample in the smoothed round trip. Source: RFC 9002, section 5.3. */
 const SAMPLE_SHARE = 1 / 8;
@@ -16,7 +16,7 @@ export class Pinger {
   #count = 0;
   #wanted = false;
   #sentMs: number | undefined;
-  /** The path was lost during the wait, so the answer says nothing about the round trip. */
+  /** The path was lost during the wait, so the answer does not measure the round trip. */
   #spoiled = false;
   #waiting: PingCallback[] = [];
   /** An answer that the callbacks have not received yet. */
@@ -34,7 +34,7 @@ export class Pinger {
     return this.#wanted;
   }
 
-  /** Asks for a PING, unless one is unanswered. @returns true when one must be sent */
+  /** Requests a PING, unless one is unanswered. @returns true when one must be sent */
   want(): boolean {
     this.#wanted = this.#sentMs === undefined;
     return this.#wanted;
@@ -78,7 +78,7 @@ export class Pinger {
     this.#answerMs = roundTripMs;
   }
 
-  /** Calls the callbacks if the answer has come. */
+  /** Calls the callbacks if the answer has arrived. */
   settle(): void {
     if (this.#answerMs === undefined) return;
     const roundTripMs = this.#answerMs;
@@ -86,7 +86,10 @@ export class Pinger {
     this.#tell(roundTripMs);
   }
 
-  /** Keeps an unanswered PING out of the average. Called when the path is lost: it would measure the outage. */
+  /**
+   * Keeps an unanswered PING out of the average. Called when the path is lost, because the PING would measure
+   * the outage.
+   */
   spoil(): void {
     this.#spoiled = true;
   }

@@ -29,9 +29,9 @@ import { StreamMemory, StreamTable } from './stream_table.js';
 const ROUND_TRIP_AGE_MS = 1000;
 
 /**
- * All the streams with one peer: frames in, frames out. It has no timer and no socket. Its owner
- * calls {@link receive} for each frame that arrives, {@link flush} after a batch of them,
- * {@link writable} when the sink that refused has room, and {@link tick} after {@link nextTickMs}.
+ * All streams with one peer: takes and sends frames. It has no timer and no socket. Its owner calls {@link
+ * receive} for each frame that arrives, {@link flush} after a batch of them, {@link writable} when the sink
+ * that refused has room, and {@link tick} after {@link nextTickMs}.
  */
 export class Session {
   readonly #options: SessionOptions;
@@ -142,8 +142,8 @@ export class Session {
   }
 
   /**
-   * Takes one frame. The view must be valid during the call only. Handlers are called in
-   * {@link flush}. A closed session ignores all frames.
+   * Takes one frame. The view need only be valid during the call. Handlers are called in {@link flush}. A
+   * closed session ignores all frames.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote): call `close('protocol-error')`; ERR_LIMIT (remote) for
    *   too many frames: call `close('limit')`
@@ -243,7 +243,7 @@ export class Session {
    * @throws {TunnelError} ERR_PEER_GONE when closed, ERR_LIMIT when 1024 callbacks wait
    */
   ping(callback: PingCallback): void {
-    if (this.#closed) throw new TunnelError('ERR_PEER_GONE', 'nobody to ping; connect again');
+    if (this.#closed) throw new TunnelError('ERR_PEER_GONE', 'there is nobody to ping; connect again');
     this.#control.pinger.wait(callback);
     this.#wantPing();
     this.#pump();
@@ -275,7 +275,7 @@ export class Session {
     this.#pump();
   }
 
-  /** Resets all streams without telling the peer: it is dead, or another process. */
+  /** Resets all streams without telling the peer, which is dead or has been replaced by another process. */
   abandon(reason: Reason): void {
     if (!this.#closed) this.#shut(reason, false);
     this.#control.clear();
@@ -365,7 +365,7 @@ export class Session {
   #shut(reason: Reason, remote: boolean): void {
     this.#closed = true;
     for (const stream of [...this.#table]) stream.abort(reason, remote);
-    // Streams that ended in this batch have not been settled. Inside flush, flush does it.
+    // Streams that ended in this batch have not been settled yet. Inside flush, flush settles them.
     if (!this.#busy) for (const stream of this.#news.splice(0)) stream.settle();
   }
 

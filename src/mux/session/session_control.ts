@@ -51,13 +51,13 @@ export class SessionControl implements Source {
     this.#options = options;
   }
 
-  /** The peer's BYE, once it has come. */
+  /** The peer's BYE, once it has arrived. */
   get theirBye(): ByeBody | undefined {
     return this.#theirBye;
   }
 
   /**
-   * Takes a frame for the session itself. Of several PINGs that wait for an answer, only the newest gets one.
+   * Takes a frame for the session itself. If several PINGs wait for an answer, only the newest gets one.
    *
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
@@ -71,7 +71,7 @@ export class SessionControl implements Source {
       checkTokenFrame(frame);
       this.pinger.answered(frame, HEADER_BYTES, this.#options.clock.nowMs());
     } else if (type === BYE) {
-      if (this.#theirBye !== undefined) throw violation('BYE twice');
+      if (this.#theirBye !== undefined) throw violation('a second BYE');
       this.#theirBye = readBye(frame);
     } else {
       throw violation(`type ${type}, which is not a frame`);

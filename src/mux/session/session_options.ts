@@ -13,7 +13,7 @@ export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
 
 export interface SessionLimits {
-  /** Maximum of open streams that the peer opened, 1 to 4096; further ones wait. Default 4096. */
+  /** Maximum number of open streams that the peer opened, 1 to 4096; further ones wait. Default 4096. */
   readonly streams?: number;
   /** Initial window of a stream, in bytes. Default 256 KiB. */
   readonly initialWindowBytes?: number;
@@ -55,7 +55,7 @@ export interface SessionOptions {
    * closed.
    */
   readonly onBye?: (reason: Reason, text: string) => void;
-  /** `Session.tick` is due earlier than `Session.nextTickMs` last said: ask again. */
+  /** `Session.tick` is due earlier than `Session.nextTickMs` last returned: call it again. */
   readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
   /** Silence after which the session sends a PING, in milliseconds. Default 10 000. */

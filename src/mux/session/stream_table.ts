@@ -12,8 +12,8 @@ import type { Target } from '../wire/target.js';
 import type { SessionLimits, SessionStats } from './session_options.js';
 
 /**
- * A session's streams by UUID. A look-up builds no string. The table cannot hold two UUIDs with the
- * same key: for honest ends the chance is 1 in 2^53 for each pair.
+ * A session's streams by UUID. A look-up builds no string. The table cannot hold two UUIDs with the same key:
+ * between honest ends the chance of that is 1 in 2^53 for each pair.
  */
 export class StreamTable {
   readonly #byKey = new Map<number, Stream>();

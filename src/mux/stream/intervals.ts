@@ -2,7 +2,7 @@ import { violation } from '../wire/codec.js';
 
 /**
  * Maximum number of separate pieces in one stream. An honest sender's frames in flight stay far below it. A
- * hostile sender of every second byte would otherwise cost us 16 bytes for each of them.
+ * hostile peer that sends every second byte would otherwise cost us 16 bytes for each.
  */
 export const MAX_PIECES = 16_384;
 

@@ -4,7 +4,7 @@ import { Intervals } from './intervals.js';
 /** Length of the blocks in which arriving data is gathered for the consumer. */
 export const BLOCK_BYTES = 64 * 1024;
 
-/** How many blocks are kept for reuse: 1 MiB. More would stay unused after a burst. */
+/** How many blocks are kept for reuse: 1 MiB. More of them would lie unused after a burst. */
 const MAX_SPARE_BLOCKS = 16;
 
 /**
@@ -106,7 +106,7 @@ export class Reassembly {
   /**
    * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
    *
-   * @returns false when there is no free block, so that the stream cannot go on
+   * @returns false when there is no free block, so that the stream cannot continue
    * @throws {TunnelError} ERR_FRAME_INVALID (remote) if some of the bytes have already arrived
    */
   insert(offset: number, frame: Uint8Array, from: number): boolean {

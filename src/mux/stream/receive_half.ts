@@ -3,7 +3,7 @@ import { DATA_HEADER_BYTES, readDataOffset, readOffset } from '../wire/frame.js'
 import { type BlockPool, Reassembly } from './reassembly.js';
 import { ReceiveWindow, type ReceiveWindowOptions } from './receive_window.js';
 
-/** The receiving direction of a stream: the order of the bytes, the peer's credit, and its end. */
+/** The receiving direction of a stream: puts bytes in order, gives the peer credit, and tracks its end. */
 export class ReceiveHalf {
   readonly #reassembly: Reassembly;
   readonly #window: ReceiveWindow;
@@ -55,7 +55,7 @@ export class ReceiveHalf {
   /**
    * Takes a DATA frame.
    *
-   * @returns false when there is no memory for it, so that the stream cannot go on
+   * @returns false when there is no memory for it, so that the stream cannot continue
    * @throws {TunnelError} ERR_FRAME_INVALID (remote)
    */
   takeData(frame: Uint8Array, nowMs: number): boolean {
@@ -93,7 +93,10 @@ export class ReceiveHalf {
     return true;
   }
 
-  /** The consumer is done with that many bytes. @throws {RangeError} for more bytes than it was given */
+  /**
+   * Call when the consumer is done with that many bytes. @throws {RangeError} for more bytes than it was
+   * given
+   */
   consumed(bytes: number): void {
     const outside = this.#reassembly.deliveredOffset - this.#window.consumedOffset;
     if (!(bytes >= 0 && bytes <= outside)) {
@@ -102,7 +105,7 @@ export class ReceiveHalf {
     this.#window.consume(bytes);
   }
 
-  /** Opens the window anew. @returns the new {@link limit}; send it to the peer at once */
+  /** Opens the next window. @returns the new {@link limit}; send it to the peer at once */
   advance(nowMs: number, roundTripMs: number | undefined): number {
     return this.#window.advance(nowMs, roundTripMs);
   }

@@ -61,7 +61,7 @@ export class ReceiveWindow {
     this.#limit = options.initialBytes;
   }
 
-  /** Offset up to which the peer may send, as it was last told. */
+  /** Offset up to which the peer may send, as last sent to it. */
   get limit(): number {
     return this.#limit;
   }
@@ -104,7 +104,7 @@ export class ReceiveWindow {
   }
 
   /**
-   * Grows the window if it is too small, within the bounds of {@link advance}. Then {@link isDue} is true.
+   * Grows the window if it is too small, within the bounds of {@link advance}. {@link isDue} is then true.
    */
   growAhead(nowMs: number, roundTripMs: number | undefined): void {
     if (!this.#grow(nowMs, roundTripMs)) return;
@@ -113,7 +113,7 @@ export class ReceiveWindow {
   }
 
   /**
-   * Opens the window anew, and larger if it was too small.
+   * Opens the next window, and a larger one if the last was too small.
    *
    * @param roundTripMs undefined until it was measured
    * @returns the new {@link limit} for the peer

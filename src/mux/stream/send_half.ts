@@ -11,7 +11,7 @@ export class SendHalf {
   readonly #frameBytes: number;
   /** Offset of the next byte to send. */
   #next = 0;
-  /** Offset up to which the peer takes bytes. */
+  /** Offset up to which the peer accepts bytes. */
   #credit = 0;
   #ended = false;
   #endSent = false;
@@ -70,7 +70,7 @@ export class SendHalf {
     this.#ended = true;
   }
 
-  /** The peer takes bytes up to `offset`. Lower offsets are out of date and ignored. */
+  /** The peer accepts bytes up to `offset`. Lower offsets are out of date and ignored. */
   raiseCredit(offset: number): void {
     if (offset > this.#credit) this.#credit = offset;
   }
@@ -94,7 +94,7 @@ export class SendHalf {
     return out.length;
   }
 
-  /** Drops what was not sent. */
+  /** Drops the unsent bytes. */
   clear(): void {
     this.#queue.clear();
   }

@@ -29,7 +29,7 @@ export class SendQueue {
     return this.#bytes >= this.#highWaterBytes || this.#chunkCount >= MAX_CHUNKS;
   }
 
-  /** True when a writer that had to stop may go on. */
+  /** True when a writer that had to stop may continue. */
   get isLow(): boolean {
     return this.#bytes <= this.#highWaterBytes / 4 && this.#chunkCount <= MAX_CHUNKS / 4;
   }
@@ -49,7 +49,7 @@ export class SendQueue {
     this.#bytes += chunk.length;
   }
 
-  /** Moves the next `bytes` bytes to `out[at]` and following. There must be that many. */
+  /** Moves the next `bytes` bytes to `out`, starting at `at`. There must be that many. */
   takeInto(out: Uint8Array, at: number, bytes: number): void {
     let to = at;
     const end = at + bytes;

@@ -25,12 +25,12 @@ import type { SendHalf } from './send_half.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
 import type { Phase, StreamParts, Verdict } from './stream_parts.js';
 
-/** What a stream needs of the session that it belongs to. */
+/** What a stream needs from its session. */
 export interface StreamHost {
   readonly sink: FrameSink;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
-  /** The smoothed round trip. Measures it anew when it is too old to size a window by. */
+  /** The smoothed round trip. Starts a new measurement when the last one is too old to size a window by. */
   roundTripMs(nowMs: number): number | undefined;
   /** Calls {@link Stream.settle} after the current batch of frames. */
   settleLater(stream: Stream): void;
@@ -179,7 +179,7 @@ export class Stream implements MuxStream, Source {
     return bytes;
   }
 
-  /** Tells the writer to go on. */
+  /** Tells the writer that it may continue. */
   drain(): void {
     if (!this.isClosed) this.#handlers.onDrain?.();
   }
@@ -245,7 +245,10 @@ export class Stream implements MuxStream, Source {
     else this.#handlers.onReset?.(verdict.reason, verdict.remote);
   }
 
-  /** After our RESET, only frames matter that show that the peer needs no RESET, or needs another one. */
+  /**
+   * After our RESET, the only frames that matter are those which show that the peer needs no RESET, or needs
+   * another one.
+   */
   #receiveClosed(type: number): void {
     if (type === RESET || type === REFUSED) {
       this.#close();

@@ -28,7 +28,7 @@ export interface StreamHandlers {
    * `remote` is false when this end cut the stream: the session was closed, or a limit was reached.
    */
   onReset?(reason: Reason, remote: boolean): void;
-  /** The writer may go on after {@link MuxStream.write} gave false. */
+  /** The writer may continue after {@link MuxStream.write} returned false. */
   onDrain?(): void;
 }
 

@@ -33,7 +33,7 @@ export interface HandshakeOffer {
 /**
  * Returns the terms that this code offers.
  *
- * @param session from `newId`; keep it as long as the session lives
+ * @param session from `newId`; keep it for as long as the session lives
  */
 export function ourOffer(session: Uint8Array): HandshakeOffer {
   return { versions: OUR_VERSIONS, session, frameBytes: MAX_FRAME_BYTES, features: 0 };
@@ -72,7 +72,11 @@ export function answerHello(ours: HandshakeOffer, packet: Uint8Array): HelloAnsw
     const theirs = decodeHelloVersions(packet);
     const version = Math.min(ours.versions.highest, theirs.highest);
     if (version < Math.max(ours.versions.lowest, theirs.lowest)) {
-      return refused(ours, 'version', `you speak ${spoken(theirs)}, and I speak ${spoken(ours.versions)}`);
+      return refused(
+        ours,
+        'version',
+        `you speak ${spoken(theirs)}, this end speaks ${spoken(ours.versions)}`,
+      );
     }
     const hello = decodeHello(packet);
     if (hello.frameBytes < DEFAULT_FRAME_BYTES) {
@@ -120,7 +124,7 @@ export function acceptWelcome(ours: HandshakeOffer, packet: Uint8Array): Agreeme
   return agree(ours, welcome.version, welcome);
 }
 
-/** Returns the error for a refuse, for the caller that wanted the connection. */
+/** Returns the error for a refuse, to give to the caller that wanted the connection. */
 export function refuseError(refuse: Refuse): TunnelError {
   const { sentence } = REASONS[refuse.reason];
   const told = refuse.text === '' ? '' : ` (it says: ${refuse.text})`;

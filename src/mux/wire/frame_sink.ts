@@ -10,7 +10,7 @@ import {
 } from './frame.js';
 import type { Reason } from './reasons.js';
 
-/** Where a session's frames go: a channel's way into the outbound ring, or a test. */
+/** Takes a session's frames: a channel of the outbound ring, or a test. */
 export interface FrameSink {
   /**
    * Makes room for one frame of exactly `bytes`. The caller fills it in place and calls {@link commit}.

@@ -20,7 +20,7 @@ import {
 import { type Reason, reasonNumber, reasonOf } from './reasons.js';
 import { ID_BYTES, isNilAt } from './stream_id.js';
 
-// docs/reference/protocol.md, sections 1 and 2. Handshakes are rare, so they become plain objects.
+// docs/reference/protocol.md, sections 1 and 2. Handshakes are rare, so plain objects represent them.
 
 /** Type of the extension field that proves knowledge of the ticket's secret (section 2.1). */
 export const FIELD_PROOF = 1;

@@ -33,7 +33,7 @@ export function reasonNumber(reason: Reason): number {
   return REASONS[reason].number;
 }
 
-/** Tells whether asking again in the same session is pointless after a refusal with this reason. */
+/** Tells whether it is pointless to ask again in the same session after a refusal with this reason. */
 export function isFinalRefusal(reason: Reason): boolean {
   return reason === 'not-allowed' || reason === 'unsupported';
 }

@@ -15,7 +15,7 @@ export function newId(random: Uint8Array): Uint8Array {
   return v4({ random }, new Uint8Array(ID_BYTES));
 }
 
-/** Formats any 16 bytes. A peer's may not be a valid UUID, and `stringify` of uuid would reject those. */
+/** Formats any 16 bytes. A peer's UUID may be invalid, and the `stringify` of uuid would reject it. */
 export function idText(id: Uint8Array): string {
   const hex = Buffer.from(id).toString('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');

@@ -45,7 +45,7 @@ export interface AcceptedTarget {
   readonly port: number;
 }
 
-/** What the far end is asked for in OPEN. */
+/** The target that OPEN requests. */
 export type Target = TcpTarget | UdpTarget | PathTarget | ListenTarget | AcceptedTarget;
 
 /** Kinds of targets. Source: docs/reference/protocol.md, section 3. */

@@ -80,7 +80,7 @@ export interface ChannelOptions {
    */
   readonly tag: number;
   /**
-   * 32 random bits that no one else learns. They spread probes in time and select the packet numbers to skip.
+   * 32 secret random bits. They spread probes in time and select the packet numbers to skip.
    */
   readonly seed: number;
 }

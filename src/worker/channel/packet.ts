@@ -33,7 +33,7 @@ export const PREFIX_BYTES = 6;
 export const BUNDLE_HEADER_BYTES = 14;
 /** Length of the fields before the acknowledgement in a packet with lossy frames. */
 export const LOSSY_HEADER_BYTES = 10;
-/** Most bytes of frames in a packet, their lengths included. The largest frame fits alone. */
+/** Maximum bytes of frames in a packet, including their lengths. A frame of the maximum size fits alone. */
 export const BUNDLE_BYTES = 1344;
 /** Room for an acknowledgement next to the largest bundle. */
 export const PIGGYBACK_ACK_BYTES = MAX_PACKET_BYTES - BUNDLE_HEADER_BYTES - BUNDLE_BYTES;
@@ -118,7 +118,7 @@ export function areFrames(bytes: Uint8Array, at: number): boolean {
   return next === bytes.length && next > at;
 }
 
-/** An error for a packet that only a fault of the peer explains. */
+/** The error for a packet that can only be the peer's fault. */
 export function invalid(detail: string): TunnelError {
   return new TunnelError('ERR_PACKET_INVALID', `${detail}; both ends must run compatible versions`, {
     remote: true,

@@ -39,7 +39,7 @@ export interface ReliableChannelStats extends ChannelStats {
   readonly windowBytes: number;
   /** Smallest round-trip time since the path last changed, in ms; 0 while unknown. */
   readonly minRoundTripMs: number;
-  /** Recent delivery rate of the path, in bytes per second, whole packets counted; 0 while unknown. */
+  /** Recent delivery rate of the path, in bytes per second of whole packets; 0 while unknown. */
   readonly deliveryRate: number;
   readonly packetsOut: number;
   readonly packetsIn: number;
@@ -78,7 +78,8 @@ export class ReliableChannel implements Channel {
   #gaveFrameAtMs = Number.NEGATIVE_INFINITY;
   #soughtAtMs = Number.NEGATIVE_INFINITY;
   /**
-   * Bundles since the peer was last pinged for its silence. Many of them mean that the peer was busy sending.
+   * Bundles received since the peer was last pinged for its silence. Many of them mean that the peer was busy
+   * sending.
    */
   #bundlesIn = 0;
   #lossyDroppedOut = 0;
@@ -111,7 +112,7 @@ export class ReliableChannel implements Channel {
     else this.#sender.outgoing.pushLossy(frame, this.#dropped);
   }
 
-  /** Packets that only a fault of the peer explains end the channel: `fail` gets ERR_PACKET_INVALID. */
+  /** A packet that can only be the peer's fault ends the channel: `fail` gets ERR_PACKET_INVALID. */
   receive(packet: Uint8Array, nowMs: number): void {
     if (this.#failed) return;
     if (tagOf(packet) !== this.#tag) {
@@ -137,7 +138,7 @@ export class ReliableChannel implements Channel {
 
   freeze(_nowMs: number): void {
     this.#frozen = true;
-    // By the time the friend is back, anyone who waits for the answer to a datagram has long asked again.
+    // By the time the friend is back, any program that was waiting for an answer has sent its datagram again.
     if (!this.#failed) this.#sender.outgoing.dropLossy(this.#dropped);
   }
 
@@ -257,8 +258,8 @@ export class ReliableChannel implements Channel {
 
   /** Pings a peer that has been quiet for long. @returns when to look again */
   #keepAlive(nowMs: number): number {
-    // Depends on the time since the last frame: an end that is always the one to be pinged never finds its
-    // peer quiet.
+    // Measured from the last frame, not the last packet: the pings of the other end keep this end from ever
+    // finding its peer quiet.
     if (nowMs - this.#gaveFrameAtMs >= KEEP_ALIVE_MS) this.#sender.outgoing.bundles.shrink();
     const quietSinceMs = Math.max(this.#heardAtMs, this.#askedAtMs);
     if (nowMs - quietSinceMs < KEEP_ALIVE_MS) return quietSinceMs + KEEP_ALIVE_MS;

@@ -20,7 +20,7 @@ import type { AckSchedule } from './recovery/ack_schedule.js';
 import { LossRecovery } from './recovery/loss_recovery.js';
 import { Xorshift } from './xorshift.js';
 
-/** Most packets per call of {@link Sender.pump}, to keep turns of the event loop short. */
+/** Maximum number of packets per call of {@link Sender.pump}, to keep turns of the event loop short. */
 const MAX_PUMP_PACKETS = 64;
 /**
  * When the window is full with fewer packets than this in flight, each one asks for an immediate
@@ -39,7 +39,7 @@ const SKIP_EVERY = 2_048;
 /**
  * When there is nothing to send and less than this part of the window is in flight, we are the limit, and
  * rate samples do not describe the path. With more in flight they do: our source was only a moment late, and
- * the estimate must be free to sink, or TCP flows on the same path starve.
+ * the estimate must be free to fall, or TCP flows on the same path starve.
  */
 const LIMITED_BY_US = 0.75;
 /** Delay before the next attempt when toxcore took no packet, in ms. */
@@ -83,12 +83,12 @@ export class Sender {
     return Math.min(againAtMs, this.#acks.dueAtMs, this.recovery.timerAtMs);
   }
 
-  /** Asks the peer for a sign of life. */
+  /** Sends a ping, which the peer must acknowledge at once. */
   ping(nowMs: number): void {
     if (nowMs >= this.#retryAtMs) this.#sendPing(nowMs);
   }
 
-  /** Drops the delay before the next attempt: the path has changed or is back. */
+  /** Cancels the delay before the next attempt: the path has changed or is back. */
   retryNow(): void {
     this.#retryAtMs = 0;
   }
@@ -199,7 +199,7 @@ export class Sender {
 
 /** Timers fire up to about this late, in ms. Credit for that time is kept. */
 const MAX_CREDIT_MS = 4;
-/** Credit to collect before the sender wakes again, in ms. Timers are no finer. */
+/** How much credit to collect before the sender wakes again, in ms. Timers are no finer. */
 const QUANTUM_MS = 1;
 
 /**

@@ -1,3 +1,8 @@
+import type { DescriptorShare } from '../../core/descriptors.js';
+import type { PortRange } from '../../core/ip.js';
+import type { ProxyAddress } from '../../core/proxy.js';
+import type { ProxiedNames } from './proxied_names.js';
+
 /** Address families with toxcore's numbers. Source: TOX_AF_INET, TOX_AF_INET6, toxcore/net.h. */
 export const FAMILY_IPV4 = 2;
 export const FAMILY_IPV6 = 10;
@@ -46,4 +51,60 @@ export interface Network {
   /** Sends one datagram. Returns its length, or -1 when that fails. */
   sendTo(socket: SocketId, bytes: Uint8Array, to: MutableAddress): number;
   close(socket: SocketId): number;
+}
+
+export interface NetworkPlan {
+  readonly udp: boolean;
+  /** UDP ports to try in turn. Default: 33445 to 33545, then one that the system chooses. */
+  readonly udpPorts?: PortRange | undefined;
+  /**
+   * TCP port to listen on. 0 lets the system choose; undefined opens none; 'as-udp' takes the number of the
+   * UDP port, or any other if that is taken.
+   */
+  readonly tcpPort?: number | 'as-udp' | undefined;
+  /** Numeric address to bind to and to connect from. Default: all addresses, IPv6 and IPv4. */
+  readonly bindAddress?: string | undefined;
+  /** Proxy for all TCP connections. Without `udp`, nothing leaves this machine by any other way. */
+  readonly proxy?: ProxyAddress | undefined;
+  /** Descriptors for TCP connections, incoming and outgoing. Default: no limit. */
+  readonly descriptors?: DescriptorShare | undefined;
+}
+
+/** What the worker needs from the network besides toxcore's calls: Node's sockets, or a simulation. */
+export interface WorkerNetwork extends Network {
+  /** 0 without UDP. */
+  readonly udpPort: number;
+  /** 0 when nothing listens. */
+  readonly tcpPort: number;
+  /** Whether toxcore should use IPv6 sockets, which also carry IPv4. */
+  readonly ipv6: boolean;
+  /** Names of relays that the proxy looks up; undefined without a proxy. */
+  readonly names: ProxiedNames | undefined;
+  /** Why the proxy's last connection failed; undefined when it succeeded, or without a proxy. */
+  readonly proxyTrouble: string | undefined;
+  readonly datagramsWaiting: number;
+  readonly stats: NetworkStats;
+  onWake(wake: NetworkWake): void;
+  /** Limits how many datagrams toxcore may fetch until the next call. */
+  allowDatagrams(count: number): void;
+  /** Closes connections from addresses that this machine no longer has. */
+  leaveOtherAddresses(present: ReadonlySet<string>): void;
+  /** Closes every socket, including those that toxcore never took. Nothing opens after it. */
+  closeAll(): void;
+}
+
+export interface NetworkStats {
+  readonly datagramsIn: number;
+  readonly datagramsOut: number;
+  readonly datagramsDropped: number;
+}
+
+/**
+ * Told when toxcore has something to do. Called from the event loop, never from within a call to the network.
+ */
+export interface NetworkWake {
+  /** Datagrams wait. Not called again until all of them have been fetched. */
+  datagrams(): void;
+  /** A TCP connection arrived, received bytes, has room, or ended. */
+  streams(): void;
 }

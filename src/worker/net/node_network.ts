@@ -2,7 +2,6 @@ import { randomFillSync } from 'node:crypto';
 import { connect, isIP, isIPv6, type Socket } from 'node:net';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
-import type { PortRange } from '../../core/ip.js';
 import { IPV4_BYTES, ipText } from '../../core/ip.js';
 import type { ProxyAddress } from '../../core/proxy.js';
 import {
@@ -10,50 +9,19 @@ import {
   FAMILY_IPV6,
   type Family,
   type MutableAddress,
-  type Network,
+  type NetworkPlan,
+  type NetworkStats,
+  type NetworkWake,
   SOCKET_DATAGRAM,
   type SocketId,
   type SocketType,
+  type WorkerNetwork,
 } from './network.js';
 import { openTcp, openTcpLike, openUdp } from './open_sockets.js';
 import { isPlaceholder, ProxiedNames } from './proxied_names.js';
 import { greetingFor, type ProxyTarget } from './proxy_greeting.js';
 import { type Opening, TcpListener, TcpStream } from './tcp_sockets.js';
 import { UdpSocket } from './udp_socket.js';
-
-export interface NetworkPlan {
-  readonly udp: boolean;
-  /** UDP ports to try in turn. Default: 33445 to 33545, then one that the system chooses. */
-  readonly udpPorts?: PortRange | undefined;
-  /**
-   * TCP port to listen on. 0 lets the system choose; undefined opens none; 'as-udp' takes the number of the
-   * UDP port, or any other if that is taken.
-   */
-  readonly tcpPort?: number | 'as-udp' | undefined;
-  /** Numeric address to bind to and to connect from. Default: all addresses, IPv6 and IPv4. */
-  readonly bindAddress?: string | undefined;
-  /** Proxy for all TCP connections. Without `udp`, nothing leaves this machine by any other way. */
-  readonly proxy?: ProxyAddress | undefined;
-  /** Descriptors for TCP connections, incoming and outgoing. Default: no limit. */
-  readonly descriptors?: DescriptorShare | undefined;
-}
-
-export interface NetworkStats {
-  readonly datagramsIn: number;
-  readonly datagramsOut: number;
-  readonly datagramsDropped: number;
-}
-
-/**
- * Reports that toxcore has something to do. Called from the event loop, never from within a call to the
- * network.
- */
-export interface NetworkWake {
-  /** Datagrams wait. Not called again until all of them have been fetched. */
-  datagrams(): void;
-  /** A TCP connection arrived, received bytes, has room, or ended. */
-  streams(): void;
-}
 
 type Entry =
   | { readonly kind: 'datagram' | 'stream' }
@@ -83,9 +51,8 @@ export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
   return network;
 }
 
-/** toxcore's {@link Network} over Node's sockets. */
-export class NodeNetwork implements Network {
-  /** Names of relays that the proxy looks up; undefined without a proxy. */
+/** The worker's network over Node's sockets. */
+export class NodeNetwork implements WorkerNetwork {
   readonly names: ProxiedNames | undefined;
   readonly #bindAddress: string | undefined;
   readonly #proxy: ProxyAddress | undefined;
@@ -106,22 +73,18 @@ export class NodeNetwork implements Network {
     if (proxy !== undefined) this.names = new ProxiedNames((into) => void randomFillSync(into));
   }
 
-  /** Why the proxy's last connection failed; undefined when it succeeded, or without a proxy. */
   get proxyTrouble(): string | undefined {
     return this.#proxyTrouble;
   }
 
-  /** 0 without UDP. */
   get udpPort(): number {
     return this.#udp?.port ?? 0;
   }
 
-  /** 0 when nothing listens. */
   get tcpPort(): number {
     return this.#listener?.port ?? 0;
   }
 
-  /** Whether toxcore should use IPv6 sockets, which also carry IPv4. */
   get ipv6(): boolean {
     return this.#ipv6;
   }
@@ -143,7 +106,6 @@ export class NodeNetwork implements Network {
     this.#wake = wake;
   }
 
-  /** Limits how many datagrams toxcore may fetch until the next call. */
   allowDatagrams(count: number): void {
     this.#udp?.allow(count);
   }
@@ -288,7 +250,6 @@ export class NodeNetwork implements Network {
     }
   }
 
-  /** Closes every socket, including those that toxcore never took. Nothing opens after it. */
   closeAll(): void {
     this.#closed = true;
     for (const socket of [...this.#entries.keys()]) this.close(socket);

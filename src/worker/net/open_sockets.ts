@@ -123,7 +123,7 @@ async function bindUdp(type: SocketType, address: string, port: number): Promise
   return socket;
 }
 
-/** Sets large buffers and what LAN discovery needs, each as far as the system allows. */
+/** Sets large buffers and the options that LAN discovery needs, each as far as the system allows. */
 function tune(socket: Socket, type: SocketType): void {
   askBuffer((bytes) => socket.setRecvBufferSize(bytes));
   askBuffer((bytes) => socket.setSendBufferSize(bytes));

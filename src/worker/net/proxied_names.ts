@@ -3,13 +3,13 @@ import { IPV6_BYTES, ipText } from '../../core/ip.js';
 /** Addresses that lead nowhere. Source: RFC 6666, the discard prefix. */
 const DISCARD_PREFIX = [0x01, 0] as const;
 const PREFIX_BYTES = 8;
-/** Most names; a list may have a thousand bootstrap nodes. */
+/** Maximum number of names; a list may have a thousand bootstrap nodes. */
 const MAX_NAMES = 1024;
 
 /**
  * Host names for a proxy to look up, each with a placeholder address, because toxcore knows relays only by
- * address. The placeholders are random, so that one from a peer means nothing here; and one of ours leads
- * nowhere at a peer.
+ * address. The placeholders are random, so that one from a peer means nothing here, and one of ours means
+ * nothing to a peer.
  */
 export class ProxiedNames {
   readonly #random: (into: Uint8Array) => void;

@@ -169,7 +169,7 @@ export class SocksGreeting implements Greeting {
     if (method === NO_AUTHENTICATION) return this.#ask();
     if (method === NONE_ACCEPTABLE || this.#credentials === undefined)
       return failed('requires a user name and password');
-    if (method !== USER_PASSWORD) return failed('requires an unsupported way to log in');
+    if (method !== USER_PASSWORD) return failed('requires an unsupported authentication method');
     this.#state = 'password';
     const { user, password } = this.#credentials;
     const parts = [user, password].map((text) => Buffer.from(text));

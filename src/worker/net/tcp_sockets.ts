@@ -17,8 +17,8 @@ const WRITE_BYTES = 16 * 1024;
 
 /**
  * toxcore never asks whether a stream has ended. It notices only when a ping is not answered, after 10 to 20
- * s. So a stream that the far end has closed reads as endless 0xff. That is no valid length (65535; the
- * largest is MAX_PACKET_SIZE 2048, toxcore/TCP_common.h) and no valid handshake, so toxcore drops the
+ * s. So a stream that the far end has closed reads as endless 0xff. That is not a valid length (65535; the
+ * largest is MAX_PACKET_SIZE 2048, toxcore/TCP_common.h) nor a valid handshake, so toxcore drops the
  * connection at once and tries the next.
  */
 const HANG_UP_BYTE = 0xff;
@@ -33,8 +33,8 @@ const EMPTY = Buffer.alloc(0);
 export interface Opening {
   readonly greeting: Greeting;
   /**
-   * Called once: with undefined when the proxy has connected to the target, otherwise with the reason why
-   * it never will. The reason continues the words "the proxy".
+   * Called once: with undefined when the proxy has connected to the target, or with the reason why it never
+   * will. The reason continues the words "the proxy".
    */
   done(why: string | undefined): void;
 }
@@ -53,7 +53,7 @@ export class TcpStream {
   #unsentBytes = 0;
   #flushDue = false;
 
-  /** As long as this is set, toxcore sees a connection that is not open yet. */
+  /** While this is set, toxcore sees a connection that is not open yet. */
   #opening: Opening | undefined;
 
   /**

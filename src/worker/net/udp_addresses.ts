@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import type { Interfaces } from '../../core/ip.js';
 import { IPV4_BYTES, IPV6_BYTES, ipBytes, ipText } from '../../core/ip.js';
 
-/** Size of the cache in each direction; a power of two. A busy node talks to some hundred DHT nodes. */
+/** Size of the cache in each direction; a power of two. A busy node talks to several hundred DHT nodes. */
 const REMEMBERED = 1024;
 
 /**
@@ -19,7 +19,9 @@ export class AddressCache {
     REMEMBERED,
   ).fill(undefined);
 
-  /** Returns the bytes of a datagram's source; undefined when `text` is no address. Do not change them. */
+  /**
+   * Returns the bytes of a datagram's source; undefined when `text` is not an address. Do not change them.
+   */
   bytesOf(text: string): Uint8Array | undefined {
     if (text === this.#lastText) return this.#lastBytes;
     let bytes = this.#bytesOf.get(text);
@@ -69,8 +71,8 @@ const ALL_ONES_MAPPED = `::ffff:${ALL_ONES}`;
 const ALL_NODES = ipText(Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1));
 
 /**
- * Returns undefined for all but two addresses. It costs next to nothing for most. @param text of the same
- * address
+ * Returns undefined for all but two addresses. For most addresses the check costs next to nothing. @param
+ * text of the same address
  */
 export function broadcastFamily(ip: Uint8Array, text: string): BroadcastFamily | undefined {
   const isMapped = ip.length === IPV6_BYTES && ip[IPV6_BYTES - IPV4_BYTES] === 0xff;

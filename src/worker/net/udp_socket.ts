@@ -3,13 +3,13 @@ import { type Interfaces, IPV4_BYTES, interfacesNow } from '../../core/ip.js';
 import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
 import { AddressCache, type BroadcastFamily, broadcastAddresses, broadcastFamily } from './udp_addresses.js';
 
-/** Most datagrams that wait for toxcore: 0.2 s of packets at the highest rate measured. */
+/** Maximum number of datagrams that wait for toxcore: 0.2 s of packets at the highest rate measured. */
 const MAX_WAITING_DATAGRAMS = 16_384;
 const MAX_WAITING_BYTES = 24 * 1024 * 1024;
 
 /**
- * Most bytes that wait in Node when the system's send buffer is full. Beyond that, sends are refused, so that
- * the sender notices a slow link and memory does not hide it.
+ * Maximum bytes that wait in Node when the system's send buffer is full. Beyond that, sends are refused, so
+ * that the sender notices a slow link and memory does not hide it.
  */
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
@@ -19,7 +19,7 @@ const MAX_UNSENT_BYTES = 1024 * 1024;
  */
 const SENDS_PER_CHECK = 32;
 
-/** A bound UDP socket as toxcore uses it. It never throws; whatever fails is a lost datagram. */
+/** A bound UDP socket as toxcore uses it. It never throws: any failure counts as a lost datagram. */
 export class UdpSocket {
   readonly family: Family;
   readonly port: number;
@@ -211,8 +211,8 @@ const SLOT_BYTES = 2048;
 
 /**
  * Memory for outgoing datagrams. The wasm reuses the memory that it passes out, so each datagram is copied;
- * the slots save a new buffer for each. The user must make sure that the last datagram of a slot has left
- * before the slot's turn comes again.
+ * the slots save allocating a buffer for each. The user must make sure that the last datagram of a slot has
+ * left before the slot is reused.
  */
 export class SendSlots {
   readonly count: number;

@@ -58,7 +58,7 @@ export class Guard {
     };
   }
 
-  /** Wraps an import that toxcore cannot go on without: the module ends when it throws. */
+  /** Wraps an import that toxcore cannot continue without: the module ends when it throws. */
   wrapVitalImport(call: Import): Import {
     return (a, b, c, d) => {
       try {

@@ -36,7 +36,7 @@ export function wasmImports(host: Host, guard: Guard, events: EventTable, memory
   };
 }
 
-/** What is left of WASI: C's exit(), which only abort() calls. It ends the module, never the process. */
+/** All that remains of WASI: C's exit(), which only abort() calls. It ends the module, never the process. */
 export function wasiImports(guard: Guard): { proc_exit(code: number): never } {
   return {
     proc_exit: (code) => {
@@ -45,7 +45,7 @@ export function wasiImports(guard: Guard): { proc_exit(code: number): never } {
   };
 }
 
-/** Time and randomness. Without them toxcore must not go on: its keys would be zeros. */
+/** Time and randomness. Without them toxcore must not continue: its keys would be zeros. */
 function clocks(host: Host, memory: () => WasmMemory) {
   return {
     monotonic_ms: () => host.nowMs(),
@@ -58,7 +58,7 @@ function clocks(host: Host, memory: () => WasmMemory) {
 function sockets({ network }: Host, memory: () => WasmMemory) {
   const address = newAddress();
   return {
-    // toxcore passes only what net.h numbers, and both sides use its numbers.
+    // toxcore passes only the numbers of net.h, and both sides use those.
     socket: (family: number, type: number) => network.socket(family as Family, type as SocketType),
     bind: (socket: number, at: Pointer) => {
       readAddress(memory().bytes, at, address);
@@ -106,7 +106,7 @@ function wrapAll<Name extends string>(
   calls: Record<Name, Import>,
   wrap: (call: Import) => Import,
 ): Record<Name, Import> {
-  // The same names come out as went in.
+  // The result has the same names as the input.
   return Object.fromEntries(
     Object.entries<Import>(calls).map(([name, call]) => [name, wrap(call)]),
   ) as Record<Name, Import>;

@@ -45,7 +45,7 @@ export class WasmMemory {
 
 /**
  * The wasm's buffer for the input and output of one call, so that calls allocate nothing. Writers check
- * lengths first: C reads only as far as it is told.
+ * lengths first, because C reads exactly as much as it is told.
  */
 export class Staging {
   readonly #memory: WasmMemory;
@@ -80,7 +80,7 @@ export class Staging {
   putNode(ip: string, port: number, key: Uint8Array): boolean {
     if (key.length !== TOX_CONSTANTS.TOX_PUBLIC_KEY_SIZE) return false;
     if (!Number.isInteger(port) || port < 1 || port > 65535) return false;
-    // Only what C's parser may see: hexadecimal digits, dots and colons. The longest IPv6 address has 45
+    // C's parser may see only hexadecimal digits, dots and colons. The longest IPv6 address has 45
     // characters.
     if (!/^[0-9a-fA-F:.]{2,45}$/.test(ip)) return false;
     return this.put(key) && this.put(Buffer.from(`${ip}\0`, 'latin1'), key.length);

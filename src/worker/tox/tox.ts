@@ -92,8 +92,8 @@ export interface Tox {
   deleteFriend(friend: FriendNumber): boolean;
   friendPath(friend: FriendNumber): Path;
   /**
-   * Adds a relay to use when the friend cannot be reached directly. The friend must be told of the same
-   * relay. Returns false when the friend is offline. @param ip a numeric address
+   * Adds a relay to use when the friend cannot be reached directly. The friend must add the same relay.
+   * Returns false when the friend is offline. @param ip a numeric address
    */
   addFriendRelay(friend: FriendNumber, ip: string, port: number, dhtKey: Uint8Array): boolean;
   /**
@@ -112,8 +112,8 @@ export interface Tox {
   friendPlace(friend: FriendNumber): PeerPlace | undefined;
 
   /**
-   * How DHT nodes see our UDP socket, as far as they have answered; asks those that have not. Returns at most
-   * 16, of which the older ones may date from some minutes ago.
+   * Returns how DHT nodes see our UDP socket, for those that have answered; asks the others. Returns at most
+   * 16; some may be minutes old.
    */
   seenAddresses(): readonly SeenAddress[];
 

@@ -2,9 +2,9 @@ import { copyBytes } from '../../../core/copy_bytes.js';
 import { TunnelError } from '../../../core/errors.js';
 import { BUNDLE_BYTES, LENGTH_BYTES } from '../packet.js';
 
-/** Most bundles that are sent and not acknowledged. Limits the memory for retransmission to 32 MiB. */
+/** Maximum number of bundles sent and not acknowledged. Limits the memory for retransmission to 32 MiB. */
 export const MAX_SENT_BUNDLES = 24_000;
-/** Most bundles in all. The backlog limit bounds those that were never sent. */
+/** Maximum number of bundles in all. The backlog limit bounds those that were never sent. */
 export const MAX_BUNDLES = MAX_SENT_BUNDLES + 4_096;
 
 /** Room for the packet's header in front of the frames, so that sending copies nothing. */
@@ -95,7 +95,7 @@ export class BundleSlots {
     const held = this.#frames[slot]!;
     let at = base + this.#end[slot]!;
     if (held === 1) {
-      // A single frame travels without its length; a header may have been written in its place.
+      // A single frame travels without its length, where a packet header may already have been written.
       const firstBytes = this.#end[slot]! - FRAMES_AT;
       chunk[base + FRAMES_AT - 2] = firstBytes >>> 8;
       chunk[base + FRAMES_AT - 1] = firstBytes;

@@ -8,7 +8,7 @@ type Deliver = (frame: Uint8Array) => boolean;
 export class IncomingBundles {
   readonly #deliver: Deliver;
   readonly #received = new NumberWindow(BUNDLE_SPAN);
-  /** The rest of a bundle, from the first frame that found no room. */
+  /** The rest of a bundle, from the first frame for which there was no room. */
   readonly #held = new Uint8Array(BUNDLE_BYTES);
   #heldAt = 0;
   #heldEnd = 0;
@@ -49,7 +49,7 @@ export class IncomingBundles {
   }
 
   /**
-   * Takes the lossy frames that fill `packet` from `at` on. Drops those that find no room above.
+   * Takes the lossy frames that fill `packet` from `at` on. Drops those for which there is no room above.
    *
    * @throws {TunnelError} ERR_PACKET_INVALID, `remote` set
    */

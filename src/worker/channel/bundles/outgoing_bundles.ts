@@ -192,7 +192,7 @@ export class OutgoingBundles {
     for (;;) {
       const slot = this.#urgent.peek();
       if (slot === undefined) return -1;
-      // The entry may belong to an earlier use of the slot. The current bundle has an entry of its own.
+      // The entry may belong to an earlier use of the slot. The current bundle then has its own entry.
       if (this.bundles.is(slot, BUNDLE_LOST)) return slot;
       if (this.bundles.is(slot, BUNDLE_WAITING) && this.bundles.isUrgent(slot))
         return this.#mayOpenNumber() ? slot : -1;
@@ -213,7 +213,7 @@ function checkLength(frame: Uint8Array): void {
   );
 }
 
-/** A first-in, first-out queue of slots. It grows by doubling; its user bounds it. */
+/** A first-in, first-out queue of slots. It grows by doubling; its user limits its length. */
 export class SlotQueue {
   #slots = new Int32Array(64);
   #head = 0;

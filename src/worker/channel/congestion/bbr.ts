@@ -12,10 +12,13 @@ export const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
 
 /** Round-trip time for the first pacing rate, in ms, until one is measured. */
 const ASSUMED_RTT_MS = 25;
-/** Doubles the rate each round. Source: BBRStartupPacingGain, draft-ietf-ccwg-bbr. */
+/** Gain that doubles the rate each round. Source: BBRStartupPacingGain, draft-ietf-ccwg-bbr. */
 const STARTUP_GAIN = 2.77;
 const DRAIN_GAIN = 1 / STARTUP_GAIN;
-/** The path is full when the rate grew by less than a quarter in this many rounds. Source: the same draft. */
+/**
+ * The path is full when the rate has grown by less than a quarter in each of this many rounds. Source: the
+ * same draft.
+ */
 const FULL_ROUNDS = 3;
 const FULL_GROWTH = 1.25;
 /** A startup round that loses more than this has reached the end of the queue. */
@@ -99,7 +102,7 @@ type Mode = 'startup' | 'drain' | 'up' | 'down' | 'cruise' | 'probe-rtt';
 
 /**
  * Models the path as a bandwidth and a round-trip time, after BBR (draft-ietf-ccwg-bbr). Sends at the
- * measured bandwidth, now and then probes a quarter above it, and keeps little more than the bandwidth-delay
+ * measured bandwidth, periodically probes a quarter above it, and keeps little more than the bandwidth-delay
  * product in flight, unless a {@link Rival} keeps a queue. Loss alone does not slow it down; docs/channel.md
  * gives the reasons.
  */
@@ -123,7 +126,7 @@ export class Bbr {
   #roundAckedBytes = 0;
   /** Shortest round trip of the round, in ms; Infinity without one. */
   #roundRttMs = Number.POSITIVE_INFINITY;
-  /** The last round met a queue, and no one else seems to keep one. */
+  /** The last round met a queue, and no rival seems to keep one. */
   #ownQueue = false;
   /** This round's losses date from before a restart. */
   #roundIsStale = false;
@@ -315,7 +318,7 @@ export class Bbr {
   }
 
   /**
-   * Our own queue gets the time it needs to drain. Beside a rival, any room we leave would soon be the
+   * Our own queue gets the time it needs to drain. Next to a rival, any room we leave would soon be the
    * rival's.
    */
   #downRounds(): number {

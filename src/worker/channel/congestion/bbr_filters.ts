@@ -33,7 +33,7 @@ export class MaxFilter {
     } else if (value >= this.#value[2]!) {
       this.#set(2, value, round);
     }
-    // The best sample has expired: the next best take its place.
+    // The best sample has expired: the next best takes its place.
     if (round - this.#round[0]! > this.#span) {
       this.#set(0, this.#value[1]!, this.#round[1]!);
       this.#set(1, this.#value[2]!, this.#round[2]!);

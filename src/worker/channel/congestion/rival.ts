@@ -1,7 +1,10 @@
-/** If the shortest trip of a round exceeds the smallest ever by this factor, the queue is not only ours. */
+/**
+ * If the shortest trip of a round exceeds the smallest ever by this factor, others contribute to the queue.
+ */
 const STANDING = 1.3;
 /**
- * Less than this much above the smallest trip, in ms, may be the hosts' timers, even on the shortest path.
+ * Less than this much above the smallest trip, in ms, may be due to the hosts' timers, even on the shortest
+ * path.
  */
 const STANDING_MS = 8;
 /** Half-life, in ms, of the longest of these trips. CUBIC comes back in 5 to 10 s. */
@@ -10,7 +13,8 @@ const LEVEL_HALVES_MS = 8_000;
 /** Averaging time for rounds with loss in a standing queue, in ms. */
 const PRESSURE_MS = 1_500;
 /**
- * This share of such rounds means that the queue stays full. CUBIC has loss in one round of several seconds.
+ * This share of such rounds means that the queue stays full. CUBIC has loss in one round every several
+ * seconds.
  */
 const PRESSED = 0.35;
 /** Then we give way for this long, in ms. Other channels of our kind do the same, and the queue is gone. */
@@ -43,22 +47,22 @@ const SMALL_MS = 3_000;
 const SMALL_GAIN = 1;
 
 /**
- * Part of the longest standing trip that we fill. A rival that gives way (CUBIC) falls back to 0.7 of it and
+ * Share of the longest standing trip that we fill. A rival that gives way (CUBIC) falls back to 0.7 of it and
  * returns.
  */
 const BESIDE_LEVEL = 0.88;
 /** The same while probing. */
 const PROBING_LEVEL = 0.95;
 /**
- * Only a rival that fills a deep queue causes trips of this many smallest ones. Below that, we stay below
- * SHALLOW_GAIN.
+ * Only a rival that fills a deep queue makes trips this many times as long as the smallest. Below that, we
+ * stay below SHALLOW_GAIN.
  */
 const DEEP = 2.6;
 const SHALLOW_GAIN = 1.9;
-/** Window next to a stubborn rival: that of BBR, version 1, or a little more than the queue that is there. */
+/** Window next to a stubborn rival: that of BBR, version 1, or a little more than the existing queue. */
 const STUBBORN_GAIN = 2;
 const STUBBORN_LEVEL = 1.1;
-/** Largest window in smallest round trips, whatever rivals do. */
+/** Largest window, in smallest round trips, whatever rivals do. */
 const MOST_GAIN = 4;
 
 /**
@@ -92,7 +96,7 @@ export class Rival {
     return nowMs < this.#stubbornUntilMs;
   }
 
-  /** Whether the queue cannot be only ours, so that sending less gains nothing. */
+  /** Whether others must contribute to the queue, so that sending less gains nothing. */
   holds(minRttMs: number, nowMs: number): boolean {
     return this.isStubborn(nowMs) || this.#levelMs > SHALLOW_GAIN * minRttMs;
   }
@@ -128,7 +132,7 @@ export class Rival {
     return Math.max((probing ? PROBING_GAIN : ALONE_GAIN) * minRttMs, jitterMs);
   }
 
-  /** The window next to a rival, in the same unit, all delays of the hosts included; 0 without a rival. */
+  /** The window next to a rival, in the same unit, including all delays of the hosts; 0 without a rival. */
   besideMs(minRttMs: number, probing: boolean, nowMs: number): number {
     if (!this.stands(minRttMs)) return 0;
     let wantedMs = (probing ? PROBING_LEVEL : BESIDE_LEVEL) * this.#levelMs;
@@ -144,7 +148,7 @@ export class Rival {
 
   #onPressed(nowMs: number): void {
     this.#pressure = 0;
-    // After a stubborn time, too, we first give way and watch what the others do.
+    // After a stubborn period, too, we first give way and watch what the others do.
     const again = nowMs - this.#giveWayUntilMs < SOON_MS;
     if (again) this.#stubbornUntilMs = nowMs + STUBBORN_MS;
     this.#giveWayUntilMs = again ? this.#stubbornUntilMs + GIVE_WAY_MS : nowMs + GIVE_WAY_MS;

@@ -1,12 +1,12 @@
 import { invalid, readU32, widen, writeU32 } from '../packet.js';
 
 /**
- * How many packet numbers an acknowledgement reaches back. Later packets count as lost, and their frames are
- * retransmitted.
+ * How many packet numbers an acknowledgement reaches back. A packet that arrives later than that counts as
+ * lost, and its frames are retransmitted.
  */
 export const RECEIVED_SPAN = 8192;
 
-/** Most ranges in one acknowledgement, the first included. */
+/** Maximum number of ranges in one acknowledgement, including the first. */
 export const MAX_ACK_RANGES = 64;
 
 /** Unit of the delay on the wire, in ms. A u16 of them reaches 524 ms. */
@@ -15,7 +15,7 @@ const MAX_DELAY_UNITS = 0xffff;
 
 /** Largest number u32, delay u16, count of further ranges u8, length of the first range 1 or 2 bytes. */
 export const MIN_ACK_BYTES = 8;
-/** With two bytes for each length and gap. */
+/** When each length and gap takes two bytes. */
 export const MAX_ACK_BYTES = MIN_ACK_BYTES + 1 + 4 * (MAX_ACK_RANGES - 1);
 const MASK = RECEIVED_SPAN - 1;
 

@@ -8,9 +8,9 @@ export const ACK_DELAY_MS = 2;
 const GAP_ACK_MS = 1;
 
 /**
- * Decides when to acknowledge: often enough to control the sender (a few times per round trip), seldom enough
- * to cost little. That is every 32 packets at high rates, every 2 ms at low ones, and at once when the peer
- * asks for it.
+ * Decides when to acknowledge: often enough to control the sender (a few times per round trip), but rarely
+ * enough to cost little. That is every 32 packets at high rates, every 2 ms at low ones, and at once when the
+ * peer asks for it.
  */
 export class AckSchedule {
   readonly received = new ReceivedPackets();
@@ -19,7 +19,7 @@ export class AckSchedule {
   #dueAtMs = Number.POSITIVE_INFINITY;
   #largestAtMs = 0;
   #lastAckAtMs = Number.NEGATIVE_INFINITY;
-  /** The last written acknowledgement had room for the maximum that one can hold. */
+  /** The last written acknowledgement had room for its maximum number of ranges. */
   #hadFullRoom = false;
 
   /** When an acknowledgement is due; Infinity while none is owed. */

@@ -11,8 +11,8 @@ export class DeliveryRate {
   #deliveredAtMs = 0;
   #firstSentAtMs = 0;
   /**
-   * Until this many bytes are delivered, samples show our limit and not the path's; 0 when they show the
-   * path's.
+   * Until this many bytes are delivered, samples measure what we sent rather than what the path carries; 0
+   * when they measure the path.
    */
   #appLimitedUntilBytes = 0;
 

@@ -6,12 +6,12 @@ import { DeliveryRate } from './delivery_rate.js';
 import { Reordering, RttEstimate } from './loss_timing.js';
 import { PACKET_ACKED, PACKET_IN_FLIGHT, PACKET_LOST, PACKET_SKIPPED, SentPackets } from './sent_packets.js';
 
-/** Longest time that the peer holds back an acknowledgement, its late timers included, in ms. */
+/** Longest time that the peer holds back an acknowledgement, including the lateness of its timers, in ms. */
 const PEER_DELAY_MS = 4;
-/** Shortest wait before a probe, in ms: a pause for garbage collection is no loss. */
+/** Shortest wait before a probe, in ms: a pause for garbage collection is not a loss. */
 const MIN_PROBE_MS = 10;
 /**
- * Longest wait between two probes, in ms, unless the round trip is longer. A path that is back is thus found
+ * Longest wait between two probes, in ms, unless the round trip is longer. So a path that recovers is found
  * soon.
  */
 const MAX_PROBE_MS = 1_000;
@@ -169,7 +169,7 @@ export class LossRecovery {
    */
   hasNumber(): boolean {
     if (!this.sent.isFull()) return true;
-    // Packets that are lost and may only be late make room first.
+    // Make room by first forgetting lost packets, even those that may only be late.
     this.sent.forgetBelow(this.#oldestInFlight);
     return !this.sent.isFull();
   }

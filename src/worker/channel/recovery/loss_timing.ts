@@ -56,8 +56,8 @@ const TIME_FRACTION = 1 / 8;
 const MEMORY_MS = 5_000;
 
 /**
- * Measures how far packets overtake each other, after the idea of RACK (RFC 8985). Where they do, only time
- * decides about loss, not the count of newer packets; and each false alarm lengthens that time.
+ * Measures how far packets overtake each other, after the idea of RACK (RFC 8985). While they do, only age
+ * decides whether a packet is lost, not the number of newer packets, and each false alarm raises that age.
  */
 export class Reordering {
   #seenAtMs = Number.NEGATIVE_INFINITY;
@@ -66,8 +66,8 @@ export class Reordering {
   #packets = PACKET_THRESHOLD;
 
   /**
-   * How many packets newer a packet must be to declare this one lost; Infinity where packets overtake each
-   * other.
+   * How much newer, in packets, an arrival must be to declare this packet lost; Infinity while packets
+   * overtake each other.
    */
   get packets(): number {
     return this.#packets;

@@ -11,7 +11,9 @@ type PacketState =
   | typeof PACKET_ACKED
   | typeof PACKET_SKIPPED;
 
-/** Most numbers between the oldest tracked packet and the newest; see {@link SentPackets.isFull}. */
+/**
+ * Maximum distance between the oldest tracked packet number and the newest; see {@link SentPackets.isFull}.
+ */
 export const MAX_SENT_SPAN = 65_536;
 const INITIAL_SPAN = 1_024;
 
@@ -26,8 +28,8 @@ const FIRST_SENT_AT = 5;
 const APP_LIMITED = 6;
 
 /**
- * What was sent under each packet number, as long as it matters: a ring of rows indexed by number. The ring
- * doubles when it is full.
+ * What was sent under each packet number, for as long as it matters: a ring of rows indexed by number. The
+ * ring doubles when it is full.
  */
 export class SentPackets {
   #span = INITIAL_SPAN;
@@ -115,7 +117,7 @@ export class SentPackets {
     return this.#rows[this.#at(number) * ROW + SENT_AT]!;
   }
 
-  /** Bytes delivered in all when the packet was sent. */
+  /** Total bytes delivered when the packet was sent. */
   deliveredBytes(number: number): number {
     return this.#rows[this.#at(number) * ROW + DELIVERED]!;
   }

@@ -1,0 +1,34 @@
+import { looksLikeName } from '../../access/name.js';
+import { TunnelError } from '../../core/errors.js';
+import { type IsName, readRule } from '../../rules/expose.js';
+import { parseReverseRule } from '../../rules/reverse_rule.js';
+import { readValues } from './named_value.js';
+
+/**
+ * Rejects rules that no listener accepts, before one is asked. Only the listener knows the names of peers and tickets,
+ * so a rule passes when names could make it valid.
+ *
+ * @param name the option or argument of `rules`
+ * @throws {TunnelError} ERR_SPEC_INVALID, ERR_USAGE
+ */
+export function expectRules(name: string, rules: readonly string[] | undefined): void {
+  readValues(name, rules, (text) => expectRule(text, readRule));
+}
+
+/** {@link expectRules} for `--allow-reverse`. */
+export function expectReverseRules(rules: readonly string[] | undefined): void {
+  readValues('--allow-reverse', rules, (text) => expectRule(text, parseReverseRule));
+}
+
+function expectRule(text: string, read: (text: string, isName: IsName) => unknown): void {
+  try {
+    read(text, () => false);
+  } catch (error) {
+    try {
+      read(text, looksLikeName);
+    } catch (other) {
+      // ERR_USAGE only says that we know no names.
+      throw TunnelError.is(error) && error.code === 'ERR_USAGE' ? other : error;
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { TunnelError } from './errors.js';
+
+// Tickets and Tox IDs are secrets that people paste, sometimes cut short or at the wrong place. No message repeats
+// one, or a piece of one.
+
+const RUN = /[0-9a-z]+/gi;
+/** The characters of a ticket: no I, L, O and U. The hexadecimal digits of a Tox ID are among them. */
+const TICKET_RUN = /^[0-9a-hjkmnp-tv-z]+$/i;
+const TICKET_START = /^twt\d/i;
+const UPPER_HEX = /^[0-9A-F]{8,}$/;
+/** So long a word with a digit, and without I, L, O and U, is hardly a name. */
+const LONG_RUN = 16;
+/** The same for a word with several digits. */
+const MIXED_RUN = 10;
+const MIXED_DIGITS = 2;
+
+/** The whole of a long ticket, or a long beginning of one. */
+const LONG_TICKET = /twt\d[0-9a-hjkmnp-tv-z]{8,}/gi;
+
+/** Guesses whether a text without blanks and punctuation is a ticket, a Tox ID or a piece of one. */
+export function looksLikeTicket(text: string): boolean {
+  if (!TICKET_RUN.test(text) || !/[a-z]/i.test(text)) return false;
+  const digits = text.replaceAll(/\D/g, '').length;
+  if (digits === 0) return false;
+  if (TICKET_START.test(text) || UPPER_HEX.test(text)) return true;
+  return text.length >= (digits >= MIXED_DIGITS ? MIXED_RUN : LONG_RUN);
+}
+
+/** Replaces all that looks like a ticket, a Tox ID or a piece of one. */
+export function withoutTickets(text: string): string {
+  return text.replaceAll(RUN, (run) => (looksLikeTicket(run) ? '...' : run));
+}
+
+/** Replaces only what is a ticket without doubt: names and keys in the text remain. */
+export function withoutLongTickets(text: string): string {
+  return text.replaceAll(LONG_TICKET, 'twt1…');
+}
+
+/** A word of the command line as a message quotes it. */
+export function quotedWord(word: string): string {
+  return JSON.stringify(withoutTickets(word));
+}
+
+/** The error for a piece of a ticket at the place of a ticket. It does not repeat the piece. */
+export function cutShort(text: string): TunnelError {
+  return new TunnelError(
+    'ERR_TICKET_INVALID',
+    `this looks like a ticket or Tox ID that is cut short: it has ${text.length} characters, a ticket has 123 and a Tox ID 76; copy all of it`,
+  );
+}
