@@ -121,10 +121,11 @@ function listenerAgain(signal: 'SIGTERM' | 'SIGKILL'): Measure {
       listener.child.kill(signal);
       await once(listener.child, 'close');
       const begun = performance.now();
-      const back = connector.nextEvent('peer', (event) => event['status'] === 'online');
-      await network.listen([String(targetPort)], ...options);
-      await back;
-      const online = performance.now() - begun;
+      const back = connector
+        .nextEvent('peer', (event) => event['status'] === 'online')
+        .then(() => performance.now());
+      network.start('listen', '--expose', String(targetPort), ...options);
+      const online = (await back) - begun;
       const [local] = await localsOf(connector);
       if (local === undefined) throw new Error('the connector reported no forward');
       await byteBack(local.port);

@@ -212,6 +212,27 @@ for (const [way, udp] of [
   });
 }
 
+test('a listener that is killed at any moment of a session, and starts again, has its connectors back at once', () => {
+  const tookMs: number[] = [];
+  for (let run = 0; run < 20; run++) {
+    const { world, listener, placeOfConnector, connector } = met(true);
+    world.pass(run * 1_300);
+    for (let visits = 0; visits < run % 4; visits++) {
+      const visitor = world.connector(listener);
+      world.pass(2_000);
+      world.kill(visitor);
+    }
+    world.kill(listener);
+    world.pass(400);
+    const again = world.listener(identityOf(listener.person), [placeOfConnector]);
+    const begunMs = world.world.sim.nowMs;
+    assert.ok(world.run(() => again.isOnline && connector.isOnline, 60_000));
+    tookMs.push(world.world.sim.nowMs - begunMs);
+    world.world.close();
+  }
+  assert.ok(Math.max(...tookMs) <= 500, tookMs.join(' '));
+});
+
 test('friends that both stayed meet again within 6 s after an outage of 200 s', () => {
   const world = new KnockWorld(true);
   world.hasRelays = false; // the simulated outage is one of datagrams only
