@@ -63,7 +63,10 @@ const relay: Reader<string> = (value, name) => {
 
 /** Argument of `listen()` and `connect()`. */
 export const knownPlaces: Reader<readonly KnownPlace[]> = listOf(
-  objectOf({ publicKey: key, dhtKey: key, seen: time, addresses: listOf(address), relays: listOf(relay) }, {}),
+  objectOf(
+    { publicKey: key, dhtKey: key, seen: time, addresses: listOf(address), relays: listOf(relay) },
+    {},
+  ),
 );
 
 /** Reads places that an earlier run saved as JSON. @returns undefined for anything else */
@@ -104,7 +107,9 @@ export class KnownPlaces {
 
   /** Places to knock at. @param publicKey only this peer's; default: all */
   guesses(publicKey?: string): readonly PeerPlace[] {
-    return this.list.filter((place) => publicKey === undefined || place.publicKey === publicKey).map(peerPlace);
+    return this.list
+      .filter((place) => publicKey === undefined || place.publicKey === publicKey)
+      .map(peerPlace);
   }
 
   /** A peer is reached there. */

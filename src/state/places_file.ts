@@ -97,7 +97,12 @@ function encrypt(places: readonly KnownPlace[], identity: Identity, role: string
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, keyFor(identity, role), nonce, { authTagLength: TAG_BYTES });
   const text = Buffer.concat([cipher.update(JSON.stringify(places)), cipher.final(), cipher.getAuthTag()]);
-  const body = { version: VERSION, kind: KIND, nonce: nonce.toString('base64'), text: text.toString('base64') };
+  const body = {
+    version: VERSION,
+    kind: KIND,
+    nonce: nonce.toString('base64'),
+    text: text.toString('base64'),
+  };
   return `${JSON.stringify(body, undefined, 2)}\n`;
 }
 

@@ -160,7 +160,8 @@ export class Listener extends Tunnel {
     void this.#places.dismiss().then(() => {
       // A peer that was shut out is not told where we are after a restart.
       const present = new Set(this.peers().map(({ publicKey }) => publicKey));
-      for (const { publicKey } of this.places) if (!present.has(publicKey)) this.knownPlaces.forget(publicKey);
+      for (const { publicKey } of this.places)
+        if (!present.has(publicKey)) this.knownPlaces.forget(publicKey);
     });
   }
 

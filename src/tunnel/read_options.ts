@@ -32,9 +32,9 @@ import {
   TOX_ID_BYTES,
 } from '../core/tox_network.js';
 import { parseBootstrapLine } from '../network/bootstrap_list.js';
+import { knownPlaces } from '../network/known_places.js';
 import { credentialsProblem, parseProxyUrl } from '../network/proxy_url.js';
 import { makeToxId, type ToxId } from '../network/tox_id.js';
-import { knownPlaces } from '../network/known_places.js';
 import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../rules/address_arguments.js';
 import type { Endpoint } from '../rules/endpoint.js';
 import {

@@ -268,7 +268,9 @@ test('a knock that someone repeats does not end a connection', () => {
   const second = world.listener(identityOf(listener.person), [placeOfConnector]);
   assert.ok(world.run(() => second.isOnline && connector.isOnline, 10_000));
   world.pass(2_000);
-  const ours = knocks.filter(({ bytes }) => Buffer.compare(bytes.subarray(1, 33), connector.person.tox.dhtId) === 0);
+  const ours = knocks.filter(
+    ({ bytes }) => Buffer.compare(bytes.subarray(1, 33), connector.person.tox.dhtId) === 0,
+  );
   const place = second.place;
   assert.ok(place !== undefined && ours.length > 0);
   world.kill(second);

@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { silentLogger } from '../../src/core/logger.js';
 import type { PeerPlace } from '../../src/core/tox_network.js';
-import { type KnownPlace, KnownPlaces, MAX_KNOWN_PLACES, parseKnownPlaces } from '../../src/network/known_places.js';
+import {
+  type KnownPlace,
+  KnownPlaces,
+  MAX_KNOWN_PLACES,
+  parseKnownPlaces,
+} from '../../src/network/known_places.js';
 import { createIdentity } from '../../src/state/identity.js';
 import { PlacesFile } from '../../src/state/places_file.js';
 import { readPlace, writePlace } from '../../src/worker/tox/peer_places.js';

@@ -2,7 +2,7 @@ import { type ControlMethods, ControlServer } from '../../control/server.js';
 import { withDeadline } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
-import type { KnownPlace } from '../../network/known_places.js';
+import type { KnownPlace } from '../../index.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { Identity } from '../../state/identity.js';
 import { type OpenedIdentity, openIdentity, type Role } from '../../state/identity_file.js';
@@ -209,7 +209,8 @@ async function openPlaces(
   opened: OpenedIdentity | undefined,
   reporter: Reporter,
 ): Promise<PlacesFile | undefined> {
-  if (stateFolder === undefined || opened === undefined || opened.ephemeral || role === 'node') return undefined;
+  if (stateFolder === undefined || opened === undefined || opened.ephemeral || role === 'node')
+    return undefined;
   return PlacesFile.open({ folder: stateFolder, role, logger: reporter.logger }, opened.identity);
 }
 

@@ -153,7 +153,9 @@ export class ToxInstance implements Tox {
   friendPlace(friend: FriendNumber): PeerPlace | undefined {
     const tox = this.#live();
     const { wasm, staging } = this.#bridge;
-    return wasm.instance_friend_place(tox, friend) === 1 ? readPlace(staging.take(0, PLACE_BYTES)) : undefined;
+    return wasm.instance_friend_place(tox, friend) === 1
+      ? readPlace(staging.take(0, PLACE_BYTES))
+      : undefined;
   }
 
   seenAddresses(): readonly SeenAddress[] {
