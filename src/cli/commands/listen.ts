@@ -109,7 +109,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
-        places,
+        ...(places.length === 0 ? {} : { places }),
         expose: isDefault ? 'loopback' : readRules(context, expose, allowPeers, access),
         allowReverse: readReverse(reverse, allowPeers, access),
       });

@@ -50,7 +50,7 @@ export async function connectorService(
     start: async (identity, signal, _access, places) => {
       if (identity === undefined) return connect({ ...options, signal });
       refuseSelf(publicKey, identity.secretKey);
-      return connect({ ...options, identity, signal, places });
+      return connect({ ...options, identity, signal, ...(places.length === 0 ? {} : { places }) });
     },
   };
 }
