@@ -36,6 +36,8 @@ interface LineChart extends Source {
   readonly kind: 'lines';
   readonly axis: string;
   readonly at: readonly number[];
+  /** The top of the scale. Default 100. */
+  readonly top?: number;
   readonly rows: readonly { readonly name: string; readonly values: readonly number[] }[];
 }
 
@@ -131,15 +133,17 @@ function body(chart: Results['charts'][number]): string[] {
   });
 }
 
-function lines({ at, axis, rows }: LineChart): string[] {
+function lines({ at, axis, top = 100, rows }: LineChart): string[] {
   const last = at.at(-1) ?? 1;
   const x = (value: number): number => round(LEFT + (value / last) * (WIDTH - LEFT - RIGHT - 20));
-  const y = (value: number): number => round(HEAD + LINES_HEIGHT - 20 - (value / 100) * (LINES_HEIGHT - 30));
+  const y = (value: number): number => round(HEAD + LINES_HEIGHT - 20 - (value / top) * (LINES_HEIGHT - 30));
   return [
-    ...[0, 25, 50, 75, 100].flatMap((value) => [
-      `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}" stroke="${TEXT}" stroke-opacity="0.25"/>`,
-      label(LEFT - 8, y(value) + 4, String(value), 'end'),
-    ]),
+    ...[0, 0.25, 0.5, 0.75, 1]
+      .map((share) => share * top)
+      .flatMap((value) => [
+        `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}" stroke="${TEXT}" stroke-opacity="0.25"/>`,
+        label(LEFT - 8, y(value) + 4, String(value), 'end'),
+      ]),
     ...at.map((value) => label(x(value), HEAD + LINES_HEIGHT - 4, String(value), 'middle')),
     label(LEFT - 8, HEAD + LINES_HEIGHT - 4, axis, 'end'),
     ...rows.flatMap(({ values }, index) => {

@@ -25,6 +25,8 @@ export type NodeLink = EventEmitter<WorkerLinkEvents> & {
 export interface ToxNodeOptions {
   readonly start: StartOptions;
   readonly bootstrap: readonly BootstrapAddress[];
+  /** Peers that may have a channel at once. Default as in {@link WorkerLinkOptions}. */
+  readonly channels?: number;
   readonly timers: Timers;
   readonly logger: Logger;
   readonly files?: PackageFiles | undefined;
@@ -268,10 +270,11 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   }
 }
 
-function spawnLink({ logger, files = {} }: ToxNodeOptions): WorkerLink {
+function spawnLink({ logger, channels, files = {} }: ToxNodeOptions): WorkerLink {
   const { worker, wasm } = files;
   return WorkerLink.spawn({
     logLevel: logger.level ?? 'info',
+    ...(channels === undefined ? {} : { channels }),
     ...(worker === undefined ? {} : { entry: worker }),
     ...(wasm === undefined ? {} : { wasm }),
   });

@@ -1,5 +1,6 @@
 import { TunnelError } from './errors.js';
 import {
+  DEFAULT_PEERS,
   MAX_DIALS_PER_PEER,
   MAX_PEER_WINDOW_BYTES,
   MAX_PEERS,
@@ -13,7 +14,7 @@ import {
  * refused. Other peers are not affected.
  */
 export interface Limits {
-  /** Friends of a listener at once. Further requests wait for a place. 1 to 64, default 64. */
+  /** Friends of a listener at once. Further requests wait for a place. 1 to 8192, default 1024. */
   readonly maxPeers: number;
   /**
    * Streams that one peer may have open at once. Another one waits for a place. It is refused with `limit` when no
@@ -61,7 +62,7 @@ export interface Limits {
 }
 
 export const DEFAULT_LIMITS: Limits = {
-  maxPeers: MAX_PEERS,
+  maxPeers: DEFAULT_PEERS,
   maxStreams: MAX_STREAMS_PER_PEER,
   // A sequential load test opens 1,000 to 3,000 streams a second. At this rate, one peer leaves about half of the main
   // thread to the others.
@@ -80,7 +81,7 @@ export const DEFAULT_LIMITS: Limits = {
 /** The range of each limit. */
 export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: number; readonly most: number }>> =
   {
-    // The ring's tables have a fixed number of rows, and docs/reference/protocol.md, section 4, fixes the number of streams.
+    // docs/reference/protocol.md, section 4, fixes the number of streams.
     maxPeers: { least: 1, most: MAX_PEERS },
     maxStreams: { least: 1, most: MAX_STREAMS_PER_PEER },
     maxOpensPerSecond: { least: 1, most: 1_000_000 },

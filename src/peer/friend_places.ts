@@ -1,6 +1,5 @@
 import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { TunnelError } from '../core/errors.js';
-import type { Logger } from '../core/logger.js';
 import type { Path } from '../core/tox_network.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { upperHex } from '../network/tox_id.js';
@@ -12,11 +11,10 @@ import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 /** How long a friend that has gone keeps a place that nobody else wants. */
 const IDLE_FRIEND_MS = 10 * 60_000;
 
-/**
- * Requests that wait for a place. toxcore remembers this many requests, and reports a remembered one
- * only once. Source: MAX_RECEIVED_STORED, toxcore/friend_requests.c.
- */
-const MAX_WAITING_REQUESTS = 32;
+/** Requests that wait for a place, or for their turn. A connector repeats a request that is dropped. */
+const MAX_WAITING_REQUESTS = 256;
+/** How often at most the owner hears that all places are taken. */
+const SAY_FULL_MS = 10 * 60_000;
 
 interface Request {
   readonly publicKey: Uint8Array;
@@ -42,7 +40,9 @@ export interface FriendPlacesOptions {
   readonly node: Pick<ToxNode, 'removeFriend' | 'friendPath'> & {
     readonly worker: Pick<ToxNode['worker'], 'acceptFriend'>;
   };
-  readonly logger: Logger;
+  nowMs(): number;
+  /** A request waits because all places are taken. Called once in ten minutes at most. */
+  readonly onFull: (message: string) => void;
   /** Whether a grant is still in force. @param publicKey 64 hexadecimal digits */
   readonly mayStay: (grant: Grant, publicKey: string) => boolean;
   /** Maximum number of friends. */
@@ -60,7 +60,8 @@ export class FriendPlaces {
   /** Requests that wait for a place, by the digits of the public key, oldest first. */
   readonly #requests = new Map<string, Request>();
   #seating = false;
-  #saidFull = false;
+  /** When the owner last heard that all places are taken. */
+  #saidFullMs = Number.NEGATIVE_INFINITY;
   /** The request being accepted now, and whether its peer has been cut off since. */
   #accepting: { readonly name: string; isCut: boolean } | undefined;
   #closed = false;
@@ -204,11 +205,20 @@ export class FriendPlaces {
       surplus--;
       await this.#remove(friend, 'limit');
     }
-    if (surplus > 0 && !this.#saidFull) {
-      this.#options.logger.log('warn', `${maxPeers} peers are connected: further friend requests must wait`);
-    }
-    this.#saidFull = surplus > 0;
+    if (surplus > 0) this.#sayFull();
     return surplus <= 0;
+  }
+
+  /** Clearly, but rarely: at a full listener places may change hands all the time. */
+  #sayFull(): void {
+    const { maxPeers, onFull, nowMs } = this.#options;
+    const atMs = nowMs();
+    if (atMs - this.#saidFullMs < SAY_FULL_MS) return;
+    this.#saidFullMs = atMs;
+    const places = maxPeers === 1 ? 'the only place is' : `all ${maxPeers} places are`;
+    onFull(
+      `${places} taken: new peers wait until another one leaves; let in more with --max-peers (maxPeers)`,
+    );
   }
 
   async #remove(friend: number, reason: Reason): Promise<void> {

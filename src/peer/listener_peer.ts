@@ -65,7 +65,7 @@ export class ListenerPeer extends PeerLife {
   /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
   #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
   #hasMet = false;
-  /** When the friend was last online or had streams that wait. */
+  /** When the friend was last online. */
   #seenMs: number;
   readonly #leaving: Timer;
   /** Runs while the friend is online and has no session. */
@@ -84,12 +84,12 @@ export class ListenerPeer extends PeerLife {
     return this.#hasMet;
   }
 
-  /** True while the friend is offline and no stream waits for it. */
+  /** True while the friend is offline and no stream waits for it. A frozen session without streams loses nothing. */
   get isIdle(): boolean {
-    return this.path === 'none' && this.agreement === undefined;
+    return this.path === 'none' && this.openStreams === 0;
   }
 
-  /** Milliseconds since it became {@link isIdle}; 0 while it is not. */
+  /** Milliseconds since the friend went offline; 0 while it is not {@link isIdle}. */
   get idleMs(): number {
     return this.isIdle ? this.context.timers.nowMs() - this.#seenMs : 0;
   }
@@ -109,6 +109,7 @@ export class ListenerPeer extends PeerLife {
 
   protected override wentOffline(): void {
     this.#awaitingHello.clear();
+    this.#seenMs = this.context.timers.nowMs();
     this.#idleNow();
     if (this.#leaving.isSet) this.#leave();
   }
@@ -217,8 +218,6 @@ export class ListenerPeer extends PeerLife {
   }
 
   #idleNow(): void {
-    if (!this.isIdle) return;
-    this.#seenMs = this.context.timers.nowMs();
-    this.#events.onIdle();
+    if (this.isIdle) this.#events.onIdle();
   }
 }

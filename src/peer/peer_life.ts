@@ -159,6 +159,11 @@ export abstract class PeerLife {
     await this.#forget()?.close(reason);
   }
 
+  /** Streams of the current session. */
+  protected get openStreams(): number {
+    return this.#current?.session.streamCount ?? 0;
+  }
+
   /** The agreement of the current session. */
   protected get agreement(): Agreement | undefined {
     return this.#current?.agreement;

@@ -1,4 +1,5 @@
-// How far each channel is behind the main thread: one row of three words for each peer slot.
+// How far each channel is behind the main thread: one row of three words for each peer slot. The
+// table's size says how many slots there are.
 //
 //   word 0  DRAINED  bytes that have left the channel, mod 2^32; only the worker advances it
 //   word 1  CALL_AT  value of DRAINED at which main wants to be rung; only main sets it
@@ -16,11 +17,18 @@ export function backlogBytes(slots: number): number {
   return slots * ROW_WORDS * 4;
 }
 
+/** The rows of a table. */
+export function backlogSlots(memory: SharedArrayBuffer): number {
+  return memory.byteLength / (ROW_WORDS * 4);
+}
+
 /** The worker's view of the table. */
 export class BacklogTable {
+  readonly slots: number;
   readonly #words: Int32Array;
 
   constructor(memory: SharedArrayBuffer) {
+    this.slots = backlogSlots(memory);
     this.#words = new Int32Array(memory);
   }
 

@@ -1,14 +1,11 @@
 import { TunnelError } from '../core/errors.js';
-import { CHANNEL_BACKLOG_BYTES, MAX_PEERS, URGENT_RESERVE_BYTES } from '../core/limits.js';
-import { BacklogGauge } from './backlog.js';
-import { channelIdOf, RECORD_HEADER_BYTES, readHeader, slotOf } from './record.js';
+import { CHANNEL_BACKLOG_BYTES, URGENT_RESERVE_BYTES } from '../core/limits.js';
+import { BacklogGauge, backlogSlots } from './backlog.js';
+import { channelIdOf, generationsOf, RECORD_HEADER_BYTES, readHeader, slotOf } from './record.js';
 import { RingChannel } from './ring_channel.js';
 import { RingEnds } from './ring_ends.js';
 import type { RingReaderOptions } from './ring_reader.js';
 import type { SharedMemory } from './shared.js';
-
-/** Channel ids have 24 bits: the slot, and how often the slot was used before. */
-const GENERATIONS = 2 ** 24 / MAX_PEERS;
 
 /** What a channel brings its owner. */
 export interface ChannelHandlers {
@@ -36,6 +33,15 @@ interface Entry {
   dirty: boolean;
 }
 
+/** A row of the backlog table that has been in use. */
+interface Slot {
+  /** Only it knows how much was written for the row, so it outlives the channels. */
+  readonly gauge: BacklogGauge;
+  /** How many channels have had this slot, as far as ids tell them apart. */
+  generation: number;
+  entry: Entry | undefined;
+}
+
 /**
  * The main thread's end of the rings, divided into channels. A channel refuses a frame while its
  * peer is too far behind, so the worker can always take the oldest record: a peer whose path is
@@ -43,28 +49,25 @@ interface Entry {
  */
 export class MainRings {
   readonly #ends: RingEnds;
-  readonly #gauges: readonly BacklogGauge[];
-  /** The open channels, by slot. */
-  readonly #entries: (Entry | undefined)[] = Array.from({ length: MAX_PEERS }, () => undefined);
-  readonly #generations = new Uint32Array(MAX_PEERS);
+  readonly #newGauge: (slot: number) => BacklogGauge;
+  readonly #maxChannels: number;
+  /** Every slot that has been in use, so no longer than the most channels that were open at once. */
+  readonly #slots: Slot[] = [];
+  /** Slots in use before, and free now. */
+  readonly #free: number[] = [];
+  /** Channels that were refused a frame and have not heard of room since, the longest wait first. */
+  readonly #refused = new Set<RingChannel>();
   #dirty: Entry[] = [];
-  /** The slot that hears first when the ring has room again; every slot in turn. */
-  #firstSlot = 0;
+  /** The channel that heard first when the ring last had room again. */
+  #heardFirst: RingChannel | undefined;
 
+  /** @param shared its backlog table sets how many channels may be open at once */
   constructor(shared: SharedMemory, options: MainRingsOptions = {}) {
     const { backlogLimitBytes = CHANNEL_BACKLOG_BYTES, urgentReserveBytes = URGENT_RESERVE_BYTES } = options;
     this.#ends = new RingEnds(shared, 0, options, () => this.#announceRoom());
-    this.#gauges = Array.from(
-      { length: MAX_PEERS },
-      (_, slot) =>
-        new BacklogGauge(
-          shared.backlog,
-          slot,
-          backlogLimitBytes,
-          this.#ends.announceSoon,
-          urgentReserveBytes,
-        ),
-    );
+    this.#maxChannels = backlogSlots(shared.backlog);
+    this.#newGauge = (slot) =>
+      new BacklogGauge(shared.backlog, slot, backlogLimitBytes, this.#ends.announceSoon, urgentReserveBytes);
     this.#ends.run((bytes, offset, length) => {
       const frameAt = offset + RECORD_HEADER_BYTES;
       this.#deliver(channelIdOf(readHeader(bytes, offset)), bytes.subarray(frameAt, offset + length));
@@ -75,22 +78,30 @@ export class MainRings {
   /**
    * Makes a new channel, with an id of its own.
    *
-   * @throws {TunnelError} ERR_LIMIT when {@link MAX_PEERS} channels are open
+   * @throws {TunnelError} ERR_LIMIT when all slots are taken
    */
   open(handlers: ChannelHandlers): RingChannel {
-    const slot = this.#entries.indexOf(undefined);
-    if (slot < 0)
-      throw new TunnelError('ERR_LIMIT', `${MAX_PEERS} peers are connected; wait until one has left`);
-    const generation = this.#generations[slot]!;
-    this.#generations[slot] = (generation + 1) % GENERATIONS;
-    const channel = new RingChannel(generation * MAX_PEERS + slot, this.#ends, this.#gauges[slot]!);
-    this.#entries[slot] = { channel, handlers, dirty: false };
+    const index = this.#free.pop() ?? this.#slots.length;
+    if (index >= this.#maxChannels) {
+      const peers = this.#maxChannels === 1 ? 'a peer is' : `${this.#maxChannels} peers are`;
+      throw new TunnelError('ERR_LIMIT', `${peers} connected; wait until one has left`);
+    }
+    const slot = this.#slots[index] ?? { gauge: this.#newGauge(index), generation: 0, entry: undefined };
+    this.#slots[index] = slot;
+    const id = slot.generation * this.#maxChannels + index;
+    slot.generation = (slot.generation + 1) % generationsOf(this.#maxChannels);
+    const channel = new RingChannel(id, this.#ends, slot.gauge, this.#refused);
+    slot.entry = { channel, handlers, dirty: false };
     return channel;
   }
 
   /** Frees the channel's slot. Its handlers are not called again. */
-  remove({ id }: RingChannel): void {
-    if (this.#entryOf(id) !== undefined) this.#entries[slotOf(id)] = undefined;
+  remove(channel: RingChannel): void {
+    if (this.#entryOf(channel.id)?.channel !== channel) return;
+    const index = slotOf(channel.id, this.#maxChannels);
+    this.#slots[index]!.entry = undefined;
+    this.#free.push(index);
+    this.#refused.delete(channel);
   }
 
   /** Tells a channel that it cannot continue, and removes it. */
@@ -137,20 +148,23 @@ export class MainRings {
   }
 
   #announceRoom(): void {
-    if (this.#ends.writer.takeRoom()) {
-      const first = this.#firstSlot;
-      this.#firstSlot = (first + 1) % MAX_PEERS;
-      for (let i = 0; i < MAX_PEERS; i++) this.#room((first + i) % MAX_PEERS);
+    const ringHasRoom = this.#ends.writer.takeRoom();
+    const waiting = [...this.#refused];
+    // Whoever heard first last time may have filled the ring, and is the first in line again.
+    const skipped =
+      ringHasRoom && waiting.length > 1 && waiting[0] === this.#heardFirst ? waiting.shift() : undefined;
+    if (skipped !== undefined) waiting.push(skipped);
+    if (ringHasRoom) this.#heardFirst = waiting[0];
+    for (const channel of waiting) {
+      if (!channel.takeRoom() && !ringHasRoom) continue;
+      this.#refused.delete(channel);
+      const entry = this.#entryOf(channel.id);
+      if (!this.#ends.isClosed && entry?.channel === channel) entry.handlers.room();
     }
-    for (const [slot, gauge] of this.#gauges.entries()) if (gauge.takeRoom()) this.#room(slot);
-  }
-
-  #room(slot: number): void {
-    if (!this.#ends.isClosed) this.#entries[slot]?.handlers.room();
   }
 
   #entryOf(id: number): Entry | undefined {
-    const entry = this.#entries[slotOf(id)];
+    const entry = this.#slots[slotOf(id, this.#maxChannels)]?.entry;
     return entry?.channel.id === id ? entry : undefined;
   }
 }

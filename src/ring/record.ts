@@ -1,5 +1,3 @@
-import { MAX_PEERS } from '../core/limits.js';
-
 // A record of the rings: one header word, then a frame.
 //
 //  0       3       4
@@ -57,7 +55,12 @@ export function readHeader(bytes: Uint8Array, offset: number): number {
   return (low | (bytes[offset + 3]! << 24)) >>> 0;
 }
 
-/** The peer slot of a channel: its row in the backlog table. No two open channels share a slot. */
-export function slotOf(channelId: number): number {
-  return channelId % MAX_PEERS;
+/** The peer slot of a channel: its row in a backlog table of `slots` rows. No two open channels share a slot. */
+export function slotOf(channelId: number, slots: number): number {
+  return channelId % slots;
+}
+
+/** How many ids a slot has before the first one comes again: the rest of the 24 bits. */
+export function generationsOf(slots: number): number {
+  return Math.floor((MAX_CHANNEL_ID + 1) / slots);
 }

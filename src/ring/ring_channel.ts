@@ -8,15 +8,23 @@ export class RingChannel {
   readonly id: number;
   readonly #ends: RingEnds;
   readonly #gauge: BacklogGauge;
+  readonly #refused: Set<RingChannel>;
   #reservedBytes = 0;
   #reservedLossy = false;
   #framesSent = 0;
   #bytesSent = 0;
 
-  constructor(id: number, ends: RingEnds, gauge: BacklogGauge) {
+  /** @param refused the channels that wait for room; this one adds itself */
+  constructor(id: number, ends: RingEnds, gauge: BacklogGauge, refused: Set<RingChannel>) {
     this.id = id;
     this.#ends = ends;
     this.#gauge = gauge;
+    this.#refused = refused;
+  }
+
+  /** True once after each refusal by the backlog that was followed by room there. Call when the bell rang. */
+  takeRoom(): boolean {
+    return this.#gauge.takeRoom();
   }
 
   /** True once the worker is gone: no frame leaves any more. */
@@ -41,10 +49,13 @@ export class RingChannel {
    *   undefined once the worker {@link isGone}, so that a write to a stream does not throw then
    */
   reserve(bytes: number, urgent: boolean, lossy = false): Uint8Array | undefined {
-    if (this.isGone || !this.#gauge.fits(bytes, urgent)) return undefined;
+    if (this.isGone) return undefined;
     const { writer } = this.#ends;
-    const offset = writer.reserve(RECORD_HEADER_BYTES + bytes);
-    if (offset === undefined) return undefined;
+    const offset = this.#gauge.fits(bytes, urgent) ? writer.reserve(RECORD_HEADER_BYTES + bytes) : undefined;
+    if (offset === undefined) {
+      this.#refused.add(this);
+      return undefined;
+    }
     const flags = (urgent ? FLAG_URGENT : 0) | (lossy ? FLAG_LOSSY : 0);
     writeHeader(writer.bytes, offset, packHeader(this.id, flags));
     this.#reservedBytes = bytes;

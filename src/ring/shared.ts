@@ -1,5 +1,5 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { MAX_PEERS, RING_BYTES } from '../core/limits.js';
+import { DEFAULT_PEERS, RING_BYTES } from '../core/limits.js';
 import { backlogBytes } from './backlog.js';
 import type { BellPort } from './doorbell.js';
 import { allocateRing } from './ring.js';
@@ -11,7 +11,7 @@ export interface SharedMemory {
   readonly outbound: SharedArrayBuffer;
   /** Ring from worker to main. */
   readonly inbound: SharedArrayBuffer;
-  /** How far each channel is behind the main thread: see backlog.ts. */
+  /** How far each channel is behind the main thread, a row for each: see backlog.ts. */
   readonly backlog: SharedArrayBuffer;
   /** Wake-up flags of the outbound ring, then of the inbound ring. */
   readonly wake: SharedArrayBuffer;
@@ -29,17 +29,29 @@ export interface SharedPair {
   readonly transferList: readonly MessagePort[];
 }
 
+export interface SharedSizes {
+  /** Channels that may be open at once, 1 to 65,536. Each takes 16 bytes. Default {@link DEFAULT_PEERS}. */
+  readonly channels?: number;
+  /** Of each ring, a power of two from 64 to 2^30. Default {@link RING_BYTES}. */
+  readonly capacityBytes?: number;
+}
+
 /**
  * Allocates the memory between the main thread and one worker:
  * `new Worker(url, { workerData: pair.worker, transferList: [...pair.transferList] })`.
- *
- * @param capacityBytes of each ring, a power of two from 64 to 2^30. Default {@link RING_BYTES}
  */
-export function allocateShared(capacityBytes = RING_BYTES): SharedPair {
+export function allocateShared({
+  channels = DEFAULT_PEERS,
+  capacityBytes = RING_BYTES,
+}: SharedSizes = {}): SharedPair {
+  // Channel ids have 24 bits: with more slots, an id would soon come again.
+  if (!(Number.isInteger(channels) && channels >= 1 && channels <= 2 ** 16)) {
+    throw new RangeError(`${channels} channels are not 1 to 2^16`);
+  }
   const buffers = {
     outbound: allocateRing(capacityBytes),
     inbound: allocateRing(capacityBytes),
-    backlog: new SharedArrayBuffer(backlogBytes(MAX_PEERS)),
+    backlog: new SharedArrayBuffer(backlogBytes(channels)),
     wake: new SharedArrayBuffer(2 * WAKE_BYTES),
   };
   const { port1, port2 } = new MessageChannel();

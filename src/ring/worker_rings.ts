@@ -76,7 +76,7 @@ export class WorkerRings {
    * writing to that slot permanently.
    */
   drained(channelId: number, frameBytes: number): void {
-    if (this.#backlog.drained(slotOf(channelId), frameBytes)) this.#ends.bell.ring();
+    if (this.#backlog.drained(slotOf(channelId, this.#backlog.slots), frameBytes)) this.#ends.bell.ring();
   }
 
   /** Wakes the main thread at most once for everything that `turn` does. */

@@ -126,7 +126,7 @@ export class Connector extends Tunnel {
     const ports = checked.identity === undefined ? ANY_PORT : undefined;
     const connector = await Tunnel.startWith(
       checked,
-      ports,
+      { ports, channels: 1 },
       machine,
       (node) => new Connector(node, checked, machine),
     );

@@ -3,6 +3,7 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
+import { limitsOf } from '../core/peer_limits.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { ReverseServer } from '../forward/reverse/reverse_server.js';
 import { addCounts } from '../forward/serve_log.js';
@@ -48,7 +49,8 @@ export class Listener extends Tunnel {
     this.reverseRules.onChange(() => this.rules.closeDefault());
     this.#places = new FriendPlaces({
       node,
-      logger: this.logger,
+      nowMs: () => this.timers.nowMs(),
+      onFull: (message) => this.tellWaiting(message),
       mayStay: (grant, publicKey) => this.access.holds(grant, publicKey),
       maxPeers: this.limits.maxPeers,
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),
@@ -78,7 +80,7 @@ export class Listener extends Tunnel {
     const service = serviceOf(checked, machine);
     return await Tunnel.startWith(
       checked,
-      undefined,
+      { ports: undefined, channels: limitsOf(checked.limits).maxPeers },
       machine,
       (node) => new Listener(node, checked, service, machine),
     );

@@ -177,11 +177,12 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
    * Starts a Tox node and passes it to `make`. When `make` throws, the node is closed, so that no
    * worker stays behind.
    *
-   * @param ports UDP ports when the options name none. Default: 33445 to 33545, then any
+   * @param needs `ports`: UDP ports when the options name none, by default 33445 to 33545, then any. `channels`:
+   *   peers that may be connected at once
    */
   protected static async startWith<Made>(
     options: CheckedTunnelOptions,
-    ports: Ports | undefined,
+    { ports, channels }: { readonly ports: Ports | undefined; readonly channels: number },
     machine: Machine,
     make: (node: ToxNode) => Made,
   ): Promise<Made> {
@@ -199,6 +200,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
       },
       bootstrap: options.bootstrap ?? [],
+      channels,
       timers: machine.timers,
       logger: options.logger ?? silentLogger,
       files: options.files,

@@ -7,6 +7,7 @@ import type { FriendNumber, Path } from '../core/tox_network.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { WorkerRings, WorkerRingsHandlers } from '../ring/worker_rings.js';
 import type { Channel, ChannelOptions, CreateChannel } from './channel/channel.js';
+import { DueQueue, type Waiting } from './due_queue.js';
 import type { Tox } from './tox/tox.js';
 
 export interface ChannelSetParts {
@@ -20,25 +21,32 @@ export interface ChannelSetParts {
   failed(id: ChannelId, error: TunnelError): void;
 }
 
-interface Row {
+interface Row extends Waiting {
   readonly id: ChannelId;
   readonly friend: FriendNumber;
   readonly channel: Channel;
   /** The current path to the friend. */
   path: Path;
-  /** When the channel wants to be pumped. */
-  dueMs: number;
+  /** Whether it is among those of the next turn. */
+  isReady: boolean;
   /** Why the channel cannot continue. It is closed after the turn. */
   error: TunnelError | undefined;
 }
 
-const NOW = Number.NEGATIVE_INFINITY;
-
-/** The channels of one Tox node, at most one for each friend: frames from the rings, packets from toxcore. */
+/**
+ * The channels of one Tox node, at most one for each friend: frames from the rings, packets from toxcore. A turn
+ * costs nothing for the channels that have nothing to do in it.
+ */
 export class ChannelSet implements WorkerRingsHandlers {
   readonly #parts: ChannelSetParts;
   readonly #byId = new Map<ChannelId, Row>();
   readonly #byFriend = new Map<FriendNumber, Row>();
+  /** The channels that wait for a time. */
+  readonly #waiting = new DueQueue<Row>();
+  /** The channels of the next turn, in the order in which they became ready. */
+  #ready: Row[] = [];
+  /** The channels to which the inbound ring refused a frame. */
+  #refused = new Set<Row>();
 
   constructor(parts: ChannelSetParts) {
     this.#parts = parts;
@@ -50,7 +58,7 @@ export class ChannelSet implements WorkerRingsHandlers {
     const older = this.#byFriend.get(friend);
     if (older !== undefined) this.close(older.id);
 
-    const { createChannel, rings, tox, wake } = this.#parts;
+    const { createChannel, rings, tox } = this.#parts;
     const path = tox.friendPath(friend);
     const channel = createChannel(
       {
@@ -59,16 +67,20 @@ export class ChannelSet implements WorkerRingsHandlers {
           return result === 'not-a-friend' ? 'failed' : result;
         },
         seekPeer: () => void tox.seekFriend(friend),
-        deliver: (frame) => rings.write(id, frame),
+        deliver: (frame) => {
+          const written = rings.write(id, frame);
+          if (!written) this.#refused.add(row);
+          return written;
+        },
         drained: (bytes) => rings.drained(id, bytes),
         fail: (error) => this.#failSoon(id, error),
       },
       { ...options, online: path !== 'none' },
     );
-    const row: Row = { id, friend, channel, path, dueMs: NOW, error: undefined };
+    const row: Row = { id, friend, channel, path, isReady: false, dueMs: 0, place: -1, error: undefined };
     this.#byId.set(id, row);
     this.#byFriend.set(friend, row);
-    wake();
+    this.#due(row);
     return true;
   }
 
@@ -78,6 +90,8 @@ export class ChannelSet implements WorkerRingsHandlers {
     if (row === undefined) return false;
     this.#byId.delete(id);
     this.#byFriend.delete(row.friend);
+    this.#waiting.delete(row);
+    this.#refused.delete(row);
     const { backlogBytes } = row.channel;
     if (backlogBytes > 0) this.#parts.rings.drained(id, backlogBytes);
     return true;
@@ -110,7 +124,9 @@ export class ChannelSet implements WorkerRingsHandlers {
 
   /** The inbound ring has room again. */
   room(): void {
-    for (const row of this.#byId.values()) this.#due(row);
+    const refused = this.#refused;
+    this.#refused = new Set();
+    for (const row of refused) this.#due(row);
   }
 
   /** Takes a packet from a friend. Drops it when the friend has no channel. */
@@ -134,21 +150,32 @@ export class ChannelSet implements WorkerRingsHandlers {
 
   /** Pumps the channels that are due. Returns when the next one is due; Infinity when none is due by time. */
   pump(nowMs: number): number {
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const row of this.#byId.values()) {
-      if (row.dueMs <= nowMs) row.dueMs = row.channel.pump(nowMs);
-      if (row.error !== undefined) {
-        this.close(row.id);
-        this.#parts.failed(row.id, row.error);
-      } else if (row.dueMs < nextMs) {
-        nextMs = row.dueMs;
-      }
+    const ready = this.#ready;
+    this.#ready = [];
+    for (let row = this.#waiting.take(nowMs); row !== undefined; row = this.#waiting.take(nowMs)) {
+      if (!row.isReady) ready.push(row);
     }
-    return nextMs;
+    for (const row of ready) this.#pumpOne(row, nowMs);
+    return this.#ready.length > 0 ? nowMs : this.#waiting.nextMs;
+  }
+
+  #pumpOne(row: Row, nowMs: number): void {
+    row.isReady = false;
+    if (this.#byId.get(row.id) !== row) return; // closed since it became ready
+    const dueMs = row.channel.pump(nowMs);
+    if (row.error !== undefined) {
+      this.close(row.id);
+      this.#parts.failed(row.id, row.error);
+    } else {
+      this.#waiting.set(row, dueMs);
+    }
   }
 
   #due(row: Row): void {
-    row.dueMs = NOW;
+    if (!row.isReady) {
+      row.isReady = true;
+      this.#ready.push(row);
+    }
     this.#parts.wake();
   }
 

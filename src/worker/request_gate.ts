@@ -2,11 +2,20 @@ import type { RequestAdmission } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
 
 /**
- * Requests passed on for each prefix and each key, at once and per second. A connector repeats its request
- * until it is answered, so an honest request that is dropped is sent again.
+ * Requests passed on for each prefix and each key, at once and per second. After a restart of a listener all its
+ * peers ask at once, most with the same ticket. A request costs the main thread some 0.2 ms, so a holder of a ticket
+ * who floods takes a few percent of it. An honest request that is dropped comes again, some seconds later.
  */
-const BURST = 32;
-const PER_SECOND = 4;
+const BURST = 1024;
+const PER_SECOND = 32;
+
+/**
+ * A request arrives by each node where the listener is announced: so many times (MAX_ONION_CLIENTS,
+ * toxcore/onion_client.h), within a second or so. The copies cost no allowance, or peers that come all at once would
+ * use it up with them.
+ */
+const COPIES = 8;
+const COPIES_MS = 2_000;
 
 /** How often the gate reports dropped requests, in milliseconds. */
 const REPORT_MS = 10_000;
@@ -14,7 +23,8 @@ const REPORT_MS = 10_000;
 /**
  * Lets through the friend requests that the listener admits. Each kind has its own allowance: a stranger
  * without a ticket gets nothing through, however many requests it sends, and takes nothing from ticket
- * holders. A request costs two table lookups, and no memory.
+ * holders. A request costs a few table lookups. Only keys whose requests have just passed take memory, and
+ * the allowances bound their number.
  */
 export class RequestGate {
   readonly #onDropped: (count: number) => void;
@@ -23,6 +33,9 @@ export class RequestGate {
   #keys = new Map<string, Allowance>();
   #denied = new Set<string>();
   #prefixBytes = 0;
+  /** The copies that may still follow a request, by its key, since {@link #copiesMs}. */
+  readonly #copies = new Map<string, number>();
+  #copiesMs = Number.NEGATIVE_INFINITY;
   #unreported = 0;
   #reportedMs = Number.NEGATIVE_INFINITY;
 
@@ -42,9 +55,26 @@ export class RequestGate {
     const key = digits(publicKey);
     const allowance =
       this.#keys.get(key) ?? this.#prefixes.get(digits(message.subarray(0, this.#prefixBytes)));
-    if (allowance !== undefined && !this.#denied.has(key) && allowance.take(nowMs)) return true;
+    if (allowance !== undefined && !this.#denied.has(key)) {
+      if (this.#isCopy(key, nowMs)) return true;
+      if (allowance.take(nowMs)) {
+        this.#copies.set(key, COPIES - 1);
+        return true;
+      }
+    }
     this.#dropped(nowMs);
     return false;
+  }
+
+  /** Whether a request of this key has just passed, and this may be a copy of it. */
+  #isCopy(key: string, nowMs: number): boolean {
+    if (nowMs - this.#copiesMs >= COPIES_MS) {
+      this.#copiesMs = nowMs;
+      this.#copies.clear();
+    }
+    const left = this.#copies.get(key) ?? 0;
+    if (left > 0) this.#copies.set(key, left - 1);
+    return left > 0;
   }
 
   #dropped(nowMs: number): void {

@@ -24,12 +24,22 @@ export class SimClock {
     this.at(this.nowMs + delayMs, run);
   }
 
+  /** When the next callback is due; Infinity when there is none. */
+  get nextAtMs(): number {
+    return this.#planned[0]?.atMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Runs the next callback, at its time. */
+  step(): void {
+    const event = this.#take();
+    this.nowMs = event.atMs;
+    event.run();
+  }
+
   /** Runs until `untilMs`, until nothing is scheduled, or until `done` returns true. */
   run(untilMs: number, done: () => boolean = () => false): void {
     while (this.#planned.length > 0 && this.#planned[0]!.atMs <= untilMs && !done()) {
-      const event = this.#take();
-      this.nowMs = event.atMs;
-      event.run();
+      this.step();
     }
     if (!done()) this.nowMs = untilMs;
   }

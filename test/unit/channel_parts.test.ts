@@ -320,6 +320,33 @@ describe('the bundles to send', () => {
     assert.equal(sendAll(outgoing, BUNDLE_SPAN).length, 2);
   });
 
+  for (const count of [1, 64, 65, 1_000, MAX_BUNDLES]) {
+    test(`${count} bundles keep what they hold while the tables grow, and after they were released`, () => {
+      const bundles = new BundleSlots();
+      for (const round of [0, 1]) {
+        for (let slot = 0; slot < count; slot++) {
+          assert.equal(bundles.open(slot % 2 === 0, slot % 3 === 0), slot);
+          bundles.append(slot, Uint8Array.of(slot, slot >> 8, round));
+          bundles.setNumber(slot, slot + round);
+          bundles.setLastPacket(slot, 2 * slot);
+        }
+        for (let slot = 0; slot < count; slot++) {
+          const held = bundles.bytes(slot).subarray(bundles.start(slot), bundles.end(slot));
+          const is =
+            bundles.isUrgent(slot) === (slot % 2 === 0) &&
+            bundles.isLossy(slot) === (slot % 3 === 0) &&
+            bundles.number(slot) === slot + round &&
+            bundles.lastPacket(slot) === 2 * slot &&
+            held.join() === [slot & 0xff, slot >> 8, round].join();
+          assert.ok(is, `slot ${slot}`);
+        }
+        for (let slot = count - 1; slot >= 0; slot--) bundles.free(slot);
+        bundles.shrink();
+      }
+      assert.equal(bundles.memoryBytes, 0);
+    });
+  }
+
   test('memory is bounded, reported, and released when idle', () => {
     const bundles = new BundleSlots();
     for (let slot = 0; slot < MAX_BUNDLES; slot++) assert.equal(bundles.open(false), slot);

@@ -140,7 +140,7 @@ describe('--config', () => {
     [{ listen: { 'max-peers': true } }, /"max-peers" must be a string or a whole number/],
     [{ listen: { 'no-udp': 1 } }, /"no-udp" must be true or false/],
     [{ listen: { verbose: 4 } }, /"verbose" must be a number from 0 to 3/],
-    [{ listen: { 'max-peers': 99 } }, /--max-peers "99" is not a number from 1 to 64/],
+    [{ listen: { 'max-peers': 9999 } }, /--max-peers "9999" is not a number from 1 to 8192/],
     [{ node: { portt: 1 }, listen: {} }, /"node" has no option "portt"; did you mean "port"\?/],
     [JSON.parse('{"__proto__":{}}'), /"__proto__" is not a command/],
   ];

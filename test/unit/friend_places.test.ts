@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Outcome } from '../../src/bridge/tox_node.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { MAX_PEERS } from '../../src/core/limits.js';
 import type { Path } from '../../src/core/tox_network.js';
 import { FriendPlaces, type Place } from '../../src/peer/friend_places.js';
 import { turn } from '../support/fake_node.js';
@@ -38,7 +37,10 @@ class FakePeer {
   }
 }
 
-function bench(maxPeers = MAX_PEERS) {
+/** As many as a friend's number in these tests leaves room for. */
+const PLACES = 64;
+
+function bench(maxPeers = PLACES) {
   const peers = new Map<number, FakePeer>();
   const removed: number[] = [];
   const accepted: number[] = [];
@@ -46,6 +48,7 @@ function bench(maxPeers = MAX_PEERS) {
   /** Public keys of peers that may not stay. */
   const out = new Set<string>();
   const lines: string[] = [];
+  const clock = { ms: 0 };
   const node = {
     outcome: undefined as Outcome | undefined,
     error: undefined as Error | undefined,
@@ -54,8 +57,8 @@ function bench(maxPeers = MAX_PEERS) {
       acceptFriend: async (key: Uint8Array): Promise<Outcome> => {
         await turn();
         if (node.error !== undefined) throw node.error;
-        accepted.push(key[0]!);
-        return node.outcome ?? { code: 101, friend: key[0]! };
+        accepted.push(numberOf(key));
+        return node.outcome ?? { code: 101, friend: numberOf(key) };
       },
     },
     removeFriend: async (friend: number) => {
@@ -69,7 +72,8 @@ function bench(maxPeers = MAX_PEERS) {
   const places = new FriendPlaces({
     node,
     maxPeers,
-    logger: { log: (level, message) => lines.push(`${level} ${message}`) },
+    nowMs: () => clock.ms,
+    onFull: (message) => lines.push(message),
     onAnswer: (publicKey, { code }) => answers.push(`${publicKey} ${code}`),
     mayStay: (grant, publicKey) => !out.has(publicKey) && grant === BY_KEY,
     newPlace: (friend, publicKey, grant): Place => {
@@ -84,15 +88,27 @@ function bench(maxPeers = MAX_PEERS) {
       };
     },
   });
-  return { places, node, peers, removed, accepted, answers, lines, out };
+  return { places, node, peers, removed, accepted, answers, lines, out, clock };
 }
 
-const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
+/** A public key: 16 times the number, big-endian; below 256 its high byte is the low one again. */
+function key(number: number): Uint8Array {
+  const high = number < 256 ? number : number >> 8;
+  return Uint8Array.from({ length: 32 }, (_, i) => (i % 2 === 0 ? high : number));
+}
+
+function numberOf(of: Uint8Array): number {
+  const [high = 0, low = 0] = of;
+  return high === low ? low : high * 256 + low;
+}
+
+const FULL =
+  'all 64 places are taken: new peers wait until another one leaves; let in more with --max-peers (maxPeers)';
 
 async function full() {
   const all = bench();
-  for (let i = 0; i < MAX_PEERS; i++) await all.places.request(key(i), BY_KEY);
-  assert.equal(all.peers.size, MAX_PEERS);
+  for (let i = 0; i < PLACES; i++) await all.places.request(key(i), BY_KEY);
+  assert.equal(all.peers.size, PLACES);
   return all;
 }
 
@@ -131,17 +147,17 @@ test('without a free place a request waits for an idle peer, which is reported o
   const { places, peers, accepted, removed, lines } = await full();
   await places.request(key(100), BY_KEY);
   await places.request(key(101), BY_KEY);
-  assert.deepEqual(accepted.length, MAX_PEERS);
-  assert.deepEqual(lines, ['warn 64 peers are connected: further friend requests must wait']);
+  assert.deepEqual(accepted.length, PLACES);
+  assert.deepEqual(lines, [FULL]);
   peers.get(7)?.idleFor(10);
   await places.seat();
-  assert.deepEqual([accepted.slice(MAX_PEERS), removed], [[100], [7]]);
+  assert.deepEqual([accepted.slice(PLACES), removed], [[100], [7]]);
   assert.equal(peers.get(7)?.closedAs, 'limit');
   assert.ok(lines.includes('closed 7'));
   peers.get(9)?.idleFor(10);
   await places.seat();
   assert.deepEqual(
-    [accepted.slice(MAX_PEERS), removed],
+    [accepted.slice(PLACES), removed],
     [
       [100, 101],
       [7, 9],
@@ -181,14 +197,49 @@ test('a peer that came back while another was removed keeps its place', async ()
   assert.deepEqual(removed, [2]);
 });
 
-test('at most the 32 newest requests wait', async () => {
+test('at most the 256 newest requests wait', async () => {
   const { places, peers, accepted } = await full();
-  for (let byte = 100; byte < 140; byte++) await places.request(key(byte), BY_KEY);
-  for (const peer of peers.values()) peer.idleFor(1);
-  await places.seat();
-  const newcomers = accepted.slice(MAX_PEERS);
-  assert.equal(newcomers.length, 32);
-  assert.deepEqual([newcomers[0], newcomers.at(-1)], [108, 139]);
+  // 257 has two equal bytes, like 1.
+  for (let n = 300; n < 660; n++) if (n >> 8 !== (n & 0xff)) await places.request(key(n), BY_KEY);
+  const asked = 659;
+  const seated = new Set<number>();
+  while (seated.size < peers.size) {
+    for (const [friend, peer] of peers) {
+      seated.add(friend);
+      peer.idleFor(1);
+    }
+    await places.seat();
+  }
+  const newcomers = accepted.slice(PLACES);
+  assert.equal(newcomers.length, 256);
+  assert.deepEqual(newcomers.at(-1), asked);
+});
+
+test('a full listener says so at the first request that must wait, and then every ten minutes at most', async () => {
+  const { places, peers, lines, clock } = await full();
+  assert.equal(lines.length, 0);
+  await places.request(key(100), BY_KEY);
+  assert.deepEqual(lines.splice(0), [FULL]);
+  // Places change hands, and the listener is full again each time.
+  for (let n = 0; n < 10; n++) {
+    peers.get(n)?.idleFor(1);
+    clock.ms += 59_000;
+    await places.request(key(110 + n), BY_KEY);
+  }
+  assert.equal(lines.filter((line) => line === FULL).length, 0);
+  lines.splice(0);
+  clock.ms += 10_000;
+  await places.request(key(130), BY_KEY);
+  assert.deepEqual(lines, [FULL]);
+});
+
+test('a thousand peers have places, and one that asks for them all is served in order', async () => {
+  const { places, peers, accepted, lines } = bench(1_000);
+  const keys = Array.from({ length: 1_010 }, (_, n) => n).filter((n) => n < 256 || n >> 8 !== (n & 0xff));
+  for (const n of keys.slice(0, 1_001)) await places.request(key(n), BY_KEY);
+  assert.deepEqual(accepted, keys.slice(0, 1_000));
+  assert.equal(peers.size, 1_000);
+  assert.match(lines[0] ?? '', /^all 1000 places are taken: /);
 });
 
 test('a peer that left frees its place at once, and its traffic stays counted', async () => {
@@ -236,7 +287,7 @@ test('uses as few places as configured', async () => {
   const { places, accepted, peers, lines } = bench(2);
   for (const byte of [1, 2, 3]) await places.request(key(byte), BY_KEY);
   assert.deepEqual(accepted, [1, 2]);
-  assert.deepEqual(lines, ['warn 2 peers are connected: further friend requests must wait']);
+  assert.match(lines[0] ?? '', /^all 2 places are taken: /);
   peers.get(1)?.idleFor(1);
   await places.seat();
   assert.deepEqual(accepted, [1, 2, 3]);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { decodeRefuse, decodeWelcome, packetKind } from '../../src/mux/wire/handshake.js';
+import { openFrame } from '../support/attacker.js';
 import { bye, hello, ListenerBench, PING, refusal, uuid, welcome } from '../support/peer_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -176,7 +177,7 @@ test('an outage that the connector has not noticed ends with its next frame', as
   assert.equal(bench.node.open.length, 1);
 });
 
-test('a peer is idle when it is neither online nor awaited', async () => {
+test('a peer is idle when it is offline and no stream waits for it', async () => {
   const timers = new VirtualTimers();
   timers.advance(5_000);
   const bench = new ListenerBench({ patienceMs: 20_000, timers });
@@ -186,17 +187,30 @@ test('a peer is idle when it is neither online nor awaited', async () => {
   await bench.pass(1_000);
   assert.equal(bench.peer.idleMs, 0);
   bench.peer.friendPath('none');
+  assert.equal(bench.idle, 1, 'a session without streams is not waited for');
   await bench.pass(19_000);
-  assert.deepEqual([bench.peer.idleMs, bench.idle], [0, 0], 'its streams wait');
+  assert.equal(bench.peer.idleMs, 19_000);
   await bench.pass(6_000);
-  assert.deepEqual([bench.peer.idleMs, bench.idle], [5_000, 1]);
+  assert.deepEqual([bench.peer.idleMs, bench.idle], [25_000, 2], 'its patience has ended');
   bench.peer.friendPath('relay');
   assert.equal(bench.peer.idleMs, 0, 'even before its handshake');
   await bench.pass(1_000);
   bench.peer.friendPath('none');
-  assert.equal(bench.idle, 2);
+  assert.equal(bench.idle, 3);
   await bench.pass(3_000);
   assert.equal(bench.peer.idleMs, 3_000);
+});
+
+test('a peer with a stream that waits for it is not idle until patience ends', async () => {
+  const bench = new ListenerBench({ patienceMs: 20_000 });
+  await bench.join(C);
+  bench.node.newest.deliver(openFrame(uuid(0x51), 'h', 1));
+  assert.equal(bench.requests.length, 1);
+  bench.peer.friendPath('none');
+  await bench.pass(19_000);
+  assert.deepEqual([bench.peer.idleMs, bench.idle], [0, 0]);
+  await bench.pass(6_000);
+  assert.deepEqual([bench.peer.idleMs, bench.idle], [25_000, 1]);
 });
 
 test('a peer that says goodbye is released when it is offline, or after a second', async () => {

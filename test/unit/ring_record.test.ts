@@ -6,6 +6,7 @@ import {
   channelIdOf,
   FLAG_URGENT,
   flagsOf,
+  generationsOf,
   MAX_CHANNEL_ID,
   packHeader,
   RECORD_HEADER_BYTES,
@@ -46,9 +47,19 @@ describe('record header', () => {
     });
   }
 
-  test('MAX_PEERS consecutive channel ids have distinct slots', () => {
-    const slots = new Set(Array.from({ length: MAX_PEERS }, (_, i) => slotOf(MAX_CHANNEL_ID - i)));
-    assert.equal(slots.size, MAX_PEERS);
-    assert.ok([...slots].every((slot) => slot >= 0 && slot < MAX_PEERS));
-  });
+  for (const size of [1, 64, 65, 1000, MAX_PEERS]) {
+    test(`with ${size} slots, as many consecutive channel ids have distinct slots`, () => {
+      const slots = new Set(Array.from({ length: size }, (_, i) => slotOf(MAX_CHANNEL_ID - i, size)));
+      assert.equal(slots.size, size);
+      assert.ok([...slots].every((slot) => slot >= 0 && slot < size));
+    });
+
+    test(`with ${size} slots, the last generation of the last slot is a channel id`, () => {
+      const generations = generationsOf(size);
+      const last = generations * size - 1;
+      assert.ok(last <= MAX_CHANNEL_ID);
+      assert.equal(slotOf(last, size), size - 1);
+      assert.ok((generations + 1) * size - 1 > MAX_CHANNEL_ID, 'no generation is missing');
+    });
+  }
 });

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { spawnWorker } from '../../src/bridge/spawn.js';
-import { MAX_PEERS } from '../../src/core/limits.js';
 import { MainRings } from '../../src/ring/main_rings.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../../src/ring/record.js';
 import type { RingChannel } from '../../src/ring/ring_channel.js';
 import { allocateShared } from '../../src/ring/shared.js';
 
 const ECHO = new URL('../support/ring_echo_worker.ts', import.meta.url);
-const SLOTS = [1, 2, 62, 63];
+const PEERS = 1000;
+const SLOTS = [1, 2, 64, 999];
 
 /** Mixed record lengths of 12 to 1373 bytes. */
 const lengthOf = (i: number): number => 12 + ((i * 7919) % 1362);
@@ -22,7 +22,7 @@ const drainedBytes = (backlog: SharedArrayBuffer, slot: number): number =>
 
 /** Sends records 0 to `count` - 1 to a worker that sends them back, and checks every one. */
 async function echo(count: number, capacityBytes: number, backlogLimitBytes: number) {
-  const pair = allocateShared(capacityBytes);
+  const pair = allocateShared({ channels: PEERS, capacityBytes });
   const worker = spawnWorker({ workerData: pair.worker, transferList: [...pair.transferList] }, ECHO);
   const ended = once(worker, 'exit');
   const rings = new MainRings(pair.main, { backlogLimitBytes, urgentReserveBytes: 0, budgetRecords: 64 });
@@ -76,7 +76,7 @@ async function echo(count: number, capacityBytes: number, backlogLimitBytes: num
       channels[0]!.commit();
     }
   };
-  const all = Array.from({ length: MAX_PEERS }, (_, slot) =>
+  const all = Array.from({ length: PEERS }, (_, slot) =>
     rings.open({
       frame: (frame) => take(slot, frame),
       flush: () => {},

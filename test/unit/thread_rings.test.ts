@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, describe, mock, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
-import { CHANNEL_BACKLOG_BYTES, MAX_PEERS, URGENT_RESERVE_BYTES } from '../../src/core/limits.js';
+import { CHANNEL_BACKLOG_BYTES, URGENT_RESERVE_BYTES } from '../../src/core/limits.js';
 import { BacklogTable } from '../../src/ring/backlog.js';
 import { type ChannelHandlers, MainRings } from '../../src/ring/main_rings.js';
 import { FLAG_LOSSY, FLAG_URGENT, slotOf } from '../../src/ring/record.js';
@@ -13,14 +13,20 @@ import { WorkerRings } from '../../src/ring/worker_rings.js';
 const open: { close(): void }[] = [];
 
 interface Sizes {
+  readonly channels?: number;
   readonly capacityBytes?: number;
   readonly backlogLimitBytes?: number;
   readonly urgentReserveBytes?: number;
 }
 
 /** Both ends in one thread, with a real doorbell between them. */
-function bothEnds({ capacityBytes = 4096, backlogLimitBytes = 1024, urgentReserveBytes = 0 }: Sizes = {}) {
-  const pair = allocateShared(capacityBytes);
+function bothEnds({
+  channels = 64,
+  capacityBytes = 4096,
+  backlogLimitBytes = 1024,
+  urgentReserveBytes = 0,
+}: Sizes = {}) {
+  const pair = allocateShared({ channels, capacityBytes });
   const main = new MainRings(pair.main, { backlogLimitBytes, urgentReserveBytes });
   const worker = new WorkerRings(pair.worker);
   // The bell keeps no process alive; a test that waits for it must.
@@ -143,7 +149,7 @@ describe('the rings of the main thread and the worker', () => {
     const earlier = main.open(IGNORE);
     main.remove(earlier);
     const stuck = main.open(listening(heard, 'stuck '));
-    assert.equal(slotOf(stuck.id), slotOf(earlier.id));
+    assert.equal(slotOf(stuck.id, 64), slotOf(earlier.id, 64));
 
     assert.ok(tryWrite(stuck, 512));
     assert.ok(tryWrite(stuck, 512));
@@ -246,7 +252,7 @@ describe('the rings of the main thread and the worker', () => {
     const store = Atomics.store;
     mock.method(Atomics, 'store', (...args: Parameters<typeof store>) => {
       mock.restoreAll();
-      table.drained(slotOf(channel!.id), 1024);
+      table.drained(slotOf(channel!.id, 64), 1024);
       return store(...args);
     });
     assert.ok(tryWrite(channel!, 100));
@@ -274,7 +280,7 @@ describe('the rings of the main thread and the worker', () => {
   });
 
   test('close closes the doorbell', async () => {
-    const pair = allocateShared(1024);
+    const pair = allocateShared({ capacityBytes: 1024 });
     const main = new MainRings(pair.main);
     const worker = new WorkerRings(pair.worker);
     const [bell] = pair.transferList;
@@ -346,7 +352,7 @@ describe('the channels of the main thread', () => {
     await turns();
     assert.deepEqual(heard.splice(0), ['1 frame'], 'no further frame, and no flush after the removal');
     const second = main.open(listening(heard, '2 '));
-    assert.equal(slotOf(first.id), slotOf(second.id));
+    assert.equal(slotOf(first.id, 64), slotOf(second.id, 64));
     assert.notEqual(first.id, second.id);
     main.remove(first);
     main.fail(first.id, new TunnelError('ERR_PACKET_INVALID', 'late'));
@@ -356,25 +362,56 @@ describe('the channels of the main thread', () => {
     assert.deepEqual(heard, ['2 frame x', '2 flush']);
   });
 
-  test('a channel beyond the number of slots is refused; closing another one makes room', () => {
-    const { main } = bothEnds();
-    const channels = Array.from({ length: MAX_PEERS }, () => main.open(IGNORE));
-    assert.deepEqual(
-      channels.map(({ id }) => slotOf(id)).sort((a, b) => a - b),
-      [...Array(MAX_PEERS).keys()],
-    );
-    assert.throws(
-      () => main.open(IGNORE),
-      (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT' && error.message.includes('wait'),
-    );
-    main.remove(channels[5]!);
-    assert.equal(slotOf(main.open(IGNORE).id), 5);
-  });
+  for (const size of [1, 64, 65, 1000]) {
+    test(`of ${size} slots, each has a channel; one more is refused, and closing another one makes room`, () => {
+      const { main } = bothEnds({ channels: size });
+      const channels = Array.from({ length: size }, () => main.open(IGNORE));
+      assert.deepEqual(
+        channels.map(({ id }) => slotOf(id, size)).sort((a, b) => a - b),
+        [...Array(size).keys()],
+      );
+      assert.throws(
+        () => main.open(IGNORE),
+        (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT' && error.message.includes('wait'),
+      );
+      const middle = channels[size >> 1]!;
+      main.remove(middle);
+      const next = main.open(IGNORE);
+      assert.equal(slotOf(next.id, size), size >> 1);
+      assert.notEqual(next.id, middle.id);
+      main.remove(middle);
+      assert.throws(() => main.open(IGNORE), TunnelError, 'the one that is gone frees no slot again');
+    });
 
-  test('channel ids never exceed 24 bits', () => {
-    const { main } = bothEnds();
+    test(`each of ${size} channels gets its own frames, and its backlog is its own`, async () => {
+      const { main, worker } = bothEnds({ channels: size, capacityBytes: 2 ** 20, backlogLimitBytes: 256 });
+      const heard: string[] = [];
+      const channels = Array.from({ length: size }, (_, n) => main.open(listening(heard, `${n} `)));
+      for (const channel of channels) assert.ok(tryWrite(channel, 100));
+      const taken: number[] = [];
+      worker.run({ frame: (id) => taken.push(id), room: () => {} });
+      for (const { id } of channels) assert.ok(worker.write(id, Buffer.from(String(id))));
+      await turns();
+      assert.deepEqual(
+        taken,
+        channels.map(({ id }) => id),
+      );
+      assert.deepEqual(
+        heard.filter((line) => line.includes('frame')),
+        channels.map(({ id }, n) => `${n} frame ${id}`),
+      );
+      for (const channel of channels) while (tryWrite(channel, 100));
+      heard.splice(0);
+      worker.drained(channels.at(-1)!.id, 200);
+      await turns();
+      assert.deepEqual(heard, [`${size - 1} room`]);
+    });
+  }
+
+  test('channel ids never exceed 24 bits, also with a number of slots that does not divide them', () => {
+    const { main } = bothEnds({ channels: 65 });
     let last = 0;
-    for (let times = 0; times <= 2 ** 18; times++) {
+    for (let times = 0; times <= Math.floor(2 ** 24 / 65); times++) {
       const channel = main.open(IGNORE);
       last = channel.id;
       assert.ok(last < 2 ** 24);
@@ -395,16 +432,35 @@ describe('the channels of the main thread', () => {
     assert.deepEqual(heard, ['failed ERR_PACKET_INVALID']);
   });
 
-  test('all channels are notified of room in the ring, and they take turns at being first', async () => {
+  test('the channels that the ring refused are notified of room, and they take turns at being first', async () => {
     const { main, worker } = bothEnds({ capacityBytes: 1024, backlogLimitBytes: 2 ** 20 });
     const heard: string[] = [];
-    const [a] = ['a ', 'b ', 'c '].map((name) => main.open(listening(heard, name)));
+    const channels = ['a ', 'b ', 'c ', 'd '].map((name) => main.open(listening(heard, name)));
     worker.run(collector());
-    for (const order of ['a room,b room,c room', 'b room,c room,a room']) {
-      fill(a!, 100);
+    for (const order of ['a room,b room,c room', 'b room,c room,a room', 'a room,b room,c room']) {
+      fill(channels[0]!, 100);
+      for (const channel of channels.slice(1, 3)) assert.ok(!tryWrite(channel, 100));
       await turns();
       assert.equal(heard.splice(0).join(), order);
     }
+  });
+
+  test('of many channels that fill the ring as soon as they may, each has its turn', async () => {
+    const { main, worker } = bothEnds({ channels: 5, capacityBytes: 1024, backlogLimitBytes: 2 ** 20 });
+    const frames = [0, 0, 0, 0, 0];
+    let left = 100;
+    const channels = frames.map((_, n) =>
+      main.open({
+        ...IGNORE,
+        room: () => {
+          if (left-- > 0) frames[n]! += fill(channels[n]!, 100);
+        },
+      }),
+    );
+    worker.run(collector());
+    for (const channel of channels) fill(channel, 100);
+    while (left > 0) await turns();
+    assert.ok(Math.min(...frames) * 3 > Math.max(...frames), frames.join());
   });
 
   test('a consumer that throws in its flush does not affect the peers after it', async (t) => {

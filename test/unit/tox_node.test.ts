@@ -74,7 +74,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
 
   constructor() {
     super();
-    const pair = allocateShared(4096);
+    const pair = allocateShared({ capacityBytes: 4096 });
     this.rings = new MainRings(pair.main);
     this.far = new WorkerRings(pair.worker);
   }

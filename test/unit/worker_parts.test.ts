@@ -149,6 +149,7 @@ function channelSet() {
   const did: string[] = [];
   const hosts = new Map<number, ChannelHost>();
   const dueMs = new Map<number, number>();
+  const ring = { isFull: false };
   let made = 0;
   let path: Path = 'udp';
   const set = new ChannelSet({
@@ -171,7 +172,7 @@ function channelSet() {
       };
     },
     rings: {
-      write: (id) => did.push(`deliver from ${id}`) > 0,
+      write: (id) => did.push(`deliver from ${id}`) > 0 && !ring.isFull,
       drained: (id, bytes) => void did.push(`drained ${id} ${bytes}`),
     },
     tox: {
@@ -191,7 +192,7 @@ function channelSet() {
     return set.open(id, friend, OPTIONS);
   };
   const take = (): string[] => did.splice(0).filter((what) => what !== 'wake');
-  return { set, open, take, did, hosts, dueMs };
+  return { set, open, take, did, hosts, dueMs, ring };
 }
 
 test('a channel gets the frames of its id and the packets of its friend, and is pumped afterwards', () => {
@@ -249,10 +250,50 @@ test('path changes freeze and thaw only the channel of that friend', () => {
   set.pathChanged(9, 'udp');
   set.pump(0);
   assert.deepEqual(take(), ['1 freeze', '1 thaw', '1 pump']);
+});
+
+test('room in the inbound ring wakes the channels that it refused a frame, and no others', () => {
+  const { set, open, take, hosts, ring } = channelSet();
+  for (const id of [1, 2, 3]) open(id, id);
+  set.pump(0);
+  take();
+  ring.isFull = true;
+  assert.equal(hosts.get(3)!.deliver(Buffer.from('x')), false);
+  assert.equal(hosts.get(1)!.deliver(Buffer.from('x')), false);
+  take();
+  ring.isFull = false;
   set.room();
   set.pump(0);
-  assert.deepEqual(take(), ['1 pump', '2 pump']);
+  assert.deepEqual(take(), ['3 pump', '1 pump'], 'in the order of their refusals');
+  set.room();
+  set.pump(0);
+  assert.deepEqual(take(), []);
 });
+
+for (const size of [1, 64, 65, 1000]) {
+  test(`of ${size} channels, a turn pumps those that are due and those with something new, each once`, () => {
+    const { set, open, take, dueMs } = channelSet();
+    for (let id = 1; id <= size; id++) {
+      dueMs.set(id, 10 * (size - id + 1));
+      open(id, id);
+    }
+    assert.equal(set.pump(0), 10, 'the last one is due first');
+    assert.equal(take().filter((line) => line.endsWith('pump')).length, size);
+    assert.equal(set.pump(9), 10);
+    assert.deepEqual(take(), []);
+    dueMs.set(size, Number.POSITIVE_INFINITY);
+    set.receive(1, Buffer.from('p'));
+    set.receive(1, Buffer.from('q'));
+    if (size === 1) dueMs.set(1, 500);
+    assert.equal(set.pump(10), size === 1 ? 500 : 20);
+    const pumped = take().filter((line) => line.endsWith('pump'));
+    assert.deepEqual(pumped, size === 1 ? ['1 pump'] : ['1 pump', `${size} pump`]);
+    for (let id = 1; id <= size; id++) set.close(id);
+    take();
+    assert.equal(set.pump(1_000_000), Number.POSITIVE_INFINITY);
+    assert.deepEqual(take(), []);
+  });
+}
 
 test('a channel that fails is closed in the next turn, and the failure is reported once', () => {
   const { set, open, take, hosts } = channelSet();

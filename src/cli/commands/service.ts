@@ -170,7 +170,7 @@ function expectValues({ command, words: [, target], flags }: ParsedCall): void {
   // Commander stores the values of these options so.
   const values = flags as Partial<ServedFlags> & { readonly lan: boolean; readonly udp: boolean };
   networkOf(values);
-  udpOf({ ...values, udp: values.udp ?? true });
+  udpOf(values);
   patienceOf(values);
   limitsOfFlags(values);
   expectRules('--expose', exposedBy(values.expose));

@@ -18,7 +18,7 @@ export interface UnitParts {
 }
 
 /**
- * The default hard limit of systemd since version 240. It exceeds what 64 peers with 4096 streams each need.
+ * The default hard limit of systemd since version 240. It exceeds what 1,024 peers with 500 streams each need.
  */
 const FILE_LIMIT = 524_288;
 

@@ -10,7 +10,9 @@ export const MAX_BUNDLES = MAX_SENT_BUNDLES + 4_096;
 /** Room for the packet's header in front of the frames, so that sending copies nothing. */
 const FRAMES_AT = 32;
 const SLOT_BYTES = FRAMES_AT + BUNDLE_BYTES;
-const CHUNK_SLOTS = 128;
+const CHUNK_SLOTS = 32;
+/** Slots of a new channel's columns. They double when more are needed, so a channel that is idle stays small. */
+const FIRST_SLOTS = 64;
 
 export const BUNDLE_WAITING = 1;
 export const BUNDLE_SENT = 2;
@@ -25,19 +27,24 @@ const FREE = 0;
  */
 export class BundleSlots {
   #chunks: Uint8Array[] = [];
-  readonly #free = new Int32Array(MAX_BUNDLES);
   #freeSlots = 0;
   #highest = 0;
   #used = 0;
 
-  readonly #state = new Uint8Array(MAX_BUNDLES);
-  readonly #end = new Uint16Array(MAX_BUNDLES);
-  readonly #frames = new Uint16Array(MAX_BUNDLES);
-  readonly #frameBytes = new Uint16Array(MAX_BUNDLES);
-  readonly #urgent = new Uint8Array(MAX_BUNDLES);
-  readonly #lossy = new Uint8Array(MAX_BUNDLES);
-  readonly #number = new Float64Array(MAX_BUNDLES);
-  readonly #lastPacket = new Float64Array(MAX_BUNDLES);
+  #capacity = 0;
+  #free = new Int32Array();
+  #state = new Uint8Array();
+  #end = new Uint16Array();
+  #frames = new Uint16Array();
+  #frameBytes = new Uint16Array();
+  #urgent = new Uint8Array();
+  #lossy = new Uint8Array();
+  #number = new Float64Array();
+  #lastPacket = new Float64Array();
+
+  constructor() {
+    this.#setCapacity(FIRST_SLOTS);
+  }
 
   /** Slots in use. */
   get size(): number {
@@ -67,6 +74,7 @@ export class BundleSlots {
           'too many frames wait for the peer; stay within the backlog limit',
         );
       }
+      if (slot === this.#capacity) this.#setCapacity(Math.min(2 * slot, MAX_BUNDLES));
       this.#highest++;
       if (slot % CHUNK_SLOTS === 0) this.#chunks.push(new Uint8Array(CHUNK_SLOTS * SLOT_BYTES));
     }
@@ -182,9 +190,36 @@ export class BundleSlots {
     this.#chunks = [];
     this.#highest = 0;
     this.#freeSlots = 0;
+    this.#setCapacity(FIRST_SLOTS);
+  }
+
+  /** Makes the columns this long, with the slots that they have in common. */
+  #setCapacity(slots: number): void {
+    if (slots === this.#capacity) return;
+    const kept = Math.min(slots, this.#highest);
+    this.#capacity = slots;
+    this.#free = resized(this.#free, new Int32Array(slots), kept);
+    this.#state = resized(this.#state, new Uint8Array(slots), kept);
+    this.#end = resized(this.#end, new Uint16Array(slots), kept);
+    this.#frames = resized(this.#frames, new Uint16Array(slots), kept);
+    this.#frameBytes = resized(this.#frameBytes, new Uint16Array(slots), kept);
+    this.#urgent = resized(this.#urgent, new Uint8Array(slots), kept);
+    this.#lossy = resized(this.#lossy, new Uint8Array(slots), kept);
+    this.#number = resized(this.#number, new Float64Array(slots), kept);
+    this.#lastPacket = resized(this.#lastPacket, new Float64Array(slots), kept);
   }
 
   #chunk(slot: number): Uint8Array {
     return this.#chunks[(slot / CHUNK_SLOTS) | 0]!;
   }
+}
+
+/** Copies the first `kept` elements into `to`, and returns it. */
+function resized<Column extends Uint8Array | Uint16Array | Int32Array | Float64Array>(
+  from: Column,
+  to: Column,
+  kept: number,
+): Column {
+  to.set(from.subarray(0, kept));
+  return to;
 }

@@ -15,7 +15,7 @@ type PacketState =
  * Maximum distance between the oldest tracked packet number and the newest; see {@link SentPackets.isFull}.
  */
 export const MAX_SENT_SPAN = 65_536;
-const INITIAL_SPAN = 1_024;
+const INITIAL_SPAN = 64;
 
 // Columns of a packet's row of doubles.
 const ROW = 8;

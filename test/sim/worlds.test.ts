@@ -1,0 +1,29 @@
+/** Whole networks on virtual time, from seeds: docs/worlds.md. `bench/worlds.ts` runs many more. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { planOf } from '../world/plan.js';
+import { runWorld } from '../world/world.js';
+
+const SEEDS = 30;
+
+describe('random worlds', { concurrency: false }, () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    test(`seed ${seed} keeps every invariant`, async () => {
+      const { broken } = await runWorld(planOf(seed));
+      assert.deepEqual(broken, [], `npx tsx bench/worlds.ts --seed ${seed} --log`);
+    });
+  }
+});
+
+test('a seed replays to the same log, event by event', async () => {
+  const [first, second] = [await runWorld(planOf(7)), await runWorld(planOf(7))];
+  assert.deepEqual(second.log, first.log);
+  assert.equal(second.events, first.events);
+});
+
+test('streams between connected ends do not notice that every bootstrap node dies', async () => {
+  const { broken, longestSilenceMs } = await runWorld(planOf(11, 'nodes'));
+  assert.deepEqual(broken, []);
+  // The load sends a piece every 300 ms.
+  assert.ok(longestSilenceMs < 600, `a stream was silent for ${longestSilenceMs} ms`);
+});
