@@ -10,6 +10,12 @@ import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 
 /** How long a friend that has gone keeps a place that nobody else wants. */
 const IDLE_FRIEND_MS = 10 * 60_000;
+/**
+ * Friends that have gone and are still looked for that long: the last ones to go. Each costs some traffic, and short
+ * visitors leave many. Others are looked for a shorter time; a connector asks again when it is back.
+ */
+const MAX_AWAY = 8;
+const CROWDED_IDLE_MS = 30_000;
 
 /** Requests that wait for a place, or for their turn. A connector repeats a request that is dropped. */
 const MAX_WAITING_REQUESTS = 256;
@@ -198,8 +204,9 @@ export class FriendPlaces {
       .sort(([, { peer: a }], [, { peer: b }]) => Number(a.hasMet) - Number(b.hasMet) || b.idleMs - a.idleMs);
     const { maxPeers } = this.#options;
     let surplus = this.#places.size + 1 - maxPeers;
-    for (const [friend, { peer }] of idle) {
-      if (surplus <= 0 && peer.idleMs < IDLE_FRIEND_MS) continue;
+    for (const [index, [friend, { peer }]] of idle.entries()) {
+      const staysMs = index < idle.length - MAX_AWAY ? CROWDED_IDLE_MS : IDLE_FRIEND_MS;
+      if (surplus <= 0 && peer.idleMs < staysMs) continue;
       // It may have come back while another was removed.
       if (!peer.isIdle) continue;
       surplus--;

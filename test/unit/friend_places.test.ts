@@ -186,6 +186,20 @@ test('a request removes friends that are offline for ten minutes, and others onl
   assert.deepEqual(removed, [3, 2]);
 });
 
+test('of many friends that are away, a request removes those beyond the last eight that are away for half a minute', async () => {
+  const { places, peers, removed } = bench();
+  for (let byte = 1; byte <= 12; byte++) await places.request(key(byte), BY_KEY);
+  for (let byte = 1; byte <= 9; byte++) peers.get(byte)?.idleFor(byte * 1_000);
+  for (const [byte, ms] of [
+    [10, 29_999],
+    [11, 30_000],
+    [12, 40_000],
+  ] as const)
+    peers.get(byte)?.idleFor(ms);
+  await places.request(key(13), BY_KEY);
+  assert.deepEqual(removed, [12, 11]);
+});
+
 test('a peer that came back while another was removed keeps its place', async () => {
   const { places, peers, removed } = bench();
   for (const byte of [1, 2]) await places.request(key(byte), BY_KEY);
