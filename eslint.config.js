@@ -58,6 +58,7 @@ const BANS = [
       'src/cli/commands/ticket.ts',
       'src/state/identity.ts',
       'src/state/role_lock.ts',
+      'src/state/places_file.ts',
       'src/state/sealed.ts',
       'src/tunnel/machine.ts',
       'src/worker/net/node_network.ts',

@@ -1,5 +1,6 @@
 // Measures the time from the start of `connect` to the first byte through its forward. Run: npx tsx
 // bench/connect.ts --help
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type CliProcess, FROM_SOURCES } from '../test/support/cli_process.js';
@@ -20,6 +21,8 @@ const LEADS_S = [2, 30] as const;
  * run yet.
  */
 const AWAY_S = 10;
+/** How long a session lasts before one end starts again: by then both have noted where the other is. */
+const REMEMBERED_S = 3;
 
 const { values } = parseArgs({
   options: {
@@ -72,10 +75,28 @@ function startConnector(
   ticket: string,
   port: number,
   way: readonly string[],
+  state: readonly string[] = ['--ephemeral'],
 ): CliProcess {
   const forward = `0:${LOOPBACK_HOST}:${port}`;
-  return network.start('connect', ticket, '--ephemeral', '-L', forward, ...way);
+  return network.start('connect', ticket, ...state, '-L', forward, ...way);
 }
+
+/** A connector starts with the state of an earlier run, which knows where the listener was. */
+const connectorAgain: Measure = async (network, way, targetPort) => {
+  const folder = new TempFolder();
+  try {
+    const { ticket } = await network.listen([String(targetPort)], ...way);
+    const state = ['--state', folder.path];
+    const first = startConnector(network, ticket, targetPort, way, state);
+    await until(first, 0);
+    await pause(REMEMBERED_S);
+    await first.stop();
+    const begun = performance.now();
+    return await until(startConnector(network, ticket, targetPort, way, state), begun);
+  } finally {
+    folder.remove();
+  }
+};
 
 /** The listener has been up for this long when the connector starts. */
 function upFor(seconds: number): Measure {
@@ -84,6 +105,34 @@ function upFor(seconds: number): Measure {
     await pause(seconds);
     const begun = performance.now();
     return await until(startConnector(network, ticket, targetPort, way), begun);
+  };
+}
+
+/** A listener ends while a connector stays, and starts again at once with its state. */
+function listenerAgain(signal: 'SIGTERM' | 'SIGKILL'): Measure {
+  return async (network, way, targetPort) => {
+    const folder = new TempFolder();
+    try {
+      const options = ['--state', folder.path, ...way];
+      const { listener, ticket } = await network.listen([String(targetPort)], ...options);
+      const connector = startConnector(network, ticket, targetPort, way);
+      await until(connector, 0);
+      await pause(REMEMBERED_S);
+      listener.child.kill(signal);
+      await once(listener.child, 'close');
+      const begun = performance.now();
+      const back = connector
+        .nextEvent('peer', (event) => event['status'] === 'online')
+        .then(() => performance.now());
+      network.start('listen', '--expose', String(targetPort), ...options);
+      const online = (await back) - begun;
+      const [local] = await localsOf(connector);
+      if (local === undefined) throw new Error('the connector reported no forward');
+      await byteBack(local.port);
+      return { online, firstByte: performance.now() - begun };
+    } finally {
+      folder.remove();
+    }
   };
 }
 
@@ -121,6 +170,9 @@ function listenerStarts(known: boolean): Measure {
 
 const CASES: readonly (readonly [string, Measure])[] = [
   ...LEADS_S.map((seconds) => [`listener up for ${seconds} s`, upFor(seconds)] as const),
+  ['connector starts again', connectorAgain],
+  ['listener starts again at once', listenerAgain('SIGTERM')],
+  ['listener is killed and starts at once', listenerAgain('SIGKILL')],
   [`listener starts ${AWAY_S} s after the connector`, listenerStarts(false)],
   [`listener restarts after ${AWAY_S} s`, listenerStarts(true)],
 ];

@@ -1,12 +1,14 @@
 /**
  * `npm run build`: rebuilds dist/ from nothing, so that no file of an earlier build is packed. It holds the
- * compiled sources, the types that programs can import, and the texts that `--help` and `--version` print.
+ * sources as a few bundles, because loading some 250 files took half the time of a start; the types that programs can
+ * import; and the texts that `--help` and `--version` print.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { READY_ANSWERS_FILE, type ReadyAnswers } from '../src/cli/ready_answers.js';
+import { bundleSources } from './bundle_sources.js';
 import { helpTexts } from './help_texts.js';
 import { pruneTypes } from './prune_types.js';
 
@@ -15,9 +17,9 @@ const dist = new URL('dist/', root);
 rmSync(dist, { recursive: true, force: true });
 
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-execFileSync(process.execPath, [compiler, '-p', fileURLToPath(new URL('tsconfig.build.json', root))], {
-  stdio: 'inherit',
-});
+const project = fileURLToPath(new URL('tsconfig.build.json', root));
+execFileSync(process.execPath, [compiler, '-p', project, '--emitDeclarationOnly'], { stdio: 'inherit' });
+await bundleSources(fileURLToPath(new URL('src/', root)), fileURLToPath(dist));
 
 pruneTypes(fileURLToPath(dist), ['index.d.ts', 'worker/main.d.ts']);
 

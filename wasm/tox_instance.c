@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bridge.h"
+#include "knocks.h"
 #include "toxcore/Messenger.h"
 #include "toxcore/friend_requests.h"
 #include "toxcore/os_memory.h"
@@ -77,6 +78,10 @@ EXPORT(instance_create) intptr_t instance_create(uint32_t id, uint32_t flags, ui
     if (tox == NULL) {
         return -(intptr_t)error;
     }
+    if (!knocks_start(tox, id)) {
+        tox_kill(tox);
+        return -TOX_ERR_NEW_MALLOC;
+    }
     if ((flags & FLAG_NOSPAM) != 0) {
         tox_self_set_nospam(tox, (uint32_t)nospam[0] << 24 | nospam[1] << 16 | nospam[2] << 8 | nospam[3]);
     }
@@ -88,7 +93,11 @@ EXPORT(instance_create) intptr_t instance_create(uint32_t id, uint32_t flags, ui
     return (intptr_t)tox;
 }
 
-EXPORT(instance_kill) void instance_kill(Tox *tox) { tox_kill(tox); }
+EXPORT(instance_kill) void instance_kill(Tox *tox)
+{
+    tox_kill(tox);
+    knocks_stop(tox);
+}
 
 EXPORT(instance_iterate) void instance_iterate(Tox *tox, uint32_t id) { tox_iterate(tox, (void *)(uintptr_t)id); }
 
@@ -139,6 +148,7 @@ EXPORT(instance_accept_friend) int32_t instance_accept_friend(Tox *tox)
 {
     Tox_Err_Friend_Add error;
     const uint32_t number = tox_friend_add_norequest(tox, staging, &error);
+    if (error == TOX_ERR_FRIEND_ADD_OK) knocks_friend_added(tox, staging);
     return friend_or_error(number, error);
 }
 

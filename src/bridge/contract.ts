@@ -7,7 +7,7 @@ import type { PortRange } from '../core/ip.js';
 import type { LogLevel } from '../core/logger.js';
 import type { ProxyAddress } from '../core/proxy.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
+import type { BootstrapAddress, FriendNumber, Path, PeerPlace, SocketPlace } from '../core/tox_network.js';
 
 /** Names one peer's channel in ring records: 24 bits. The main thread chooses it. */
 export type ChannelId = number;
@@ -116,6 +116,11 @@ export interface WorkerApi {
   bootstrap(nodes: readonly BootstrapAddress[]): Promise<{ readonly failed: readonly string[] }>;
   /** Sends a friend request. Codes 101, 102, 103. */
   addFriend(address: Uint8Array, message: Uint8Array): Outcome;
+  /**
+   * Knocks at the places where peers were last reached, several times, until they are online. A peer that is our
+   * friend is also told our friend request again.
+   */
+  knock(places: readonly PeerPlace[]): void;
   /** Passes on friend requests of this kind from now on, and no others. Before this call, none. */
   admitRequests(admission: RequestAdmission): void;
   /** Accepts a friend request. Codes 101, 102, 103. */
@@ -162,12 +167,6 @@ export interface ChannelStats {
   readonly packetsLost: number;
 }
 
-/** A numeric address and a port. */
-export interface SocketPlace {
-  readonly ip: string;
-  readonly port: number;
-}
-
 /** What one node of the network sees of our UDP socket. */
 export interface SeenAddress {
   /** The node. */
@@ -183,6 +182,8 @@ export type WorkerEvent =
   /** The worker dropped this many more friend requests. Sent now and then. */
   | { readonly type: 'requests-dropped'; readonly count: number }
   | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
+  /** Where a friend that is online is reached. Sent soon after it came online, then now and then. */
+  | { readonly type: 'friend-place'; readonly place: PeerPlace }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
   /** The channel cannot continue; its session has ended. */
   | { readonly type: 'channel-failed'; readonly channel: ChannelId; readonly error: WireError }

@@ -3,7 +3,7 @@ import type { Timers } from '../core/clock.js';
 import type { DescriptorBudget } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import type { BootstrapAddress, FriendNumber, Path } from '../core/tox_network.js';
+import type { BootstrapAddress, FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
 import type { ChannelHandlers, MainRings } from '../ring/main_rings.js';
 import type { RingChannel } from '../ring/ring_channel.js';
 import type { ChannelStats, Started, StartOptions, WorkerEvent } from './contract.js';
@@ -50,6 +50,8 @@ export interface ToxNodeEvents {
   /** The worker dropped this many more friend requests of other kinds. Emitted now and then. */
   requestsDropped: [count: number];
   friendPath: [friend: FriendNumber, path: Path];
+  /** Where a friend that is online is reached: soon after it came online, then now and then. */
+  friendPlace: [place: PeerPlace];
   /** A lossless packet of the handshake, its id byte first. */
   handshake: [friend: FriendNumber, packet: Uint8Array];
   /** The worker is gone. No event follows. */
@@ -246,6 +248,9 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
       case 'friend-path':
         this.#friendPaths.set(event.friend, event.path);
         this.emit('friendPath', event.friend, event.path);
+        break;
+      case 'friend-place':
+        this.emit('friendPlace', event.place);
         break;
       case 'handshake':
         this.emit('handshake', event.friend, event.packet);

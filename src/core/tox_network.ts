@@ -15,6 +15,36 @@ export type Path = 'none' | 'relay' | 'udp';
 /** A friend's number in toxcore, which reuses the numbers of deleted friends. */
 export type FriendNumber = number;
 
+/** A numeric address and a port. */
+export interface SocketPlace {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** A TCP relay, and its DHT public key. */
+export interface RelayPlace extends SocketPlace {
+  readonly key: Uint8Array;
+}
+
+/**
+ * Where a peer was last reached: a guess where it may be reached again. Its DHT key changes with each start of the
+ * peer.
+ */
+export interface PeerPlace {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 32 bytes. */
+  readonly dhtKey: Uint8Array;
+  /** At most {@link MAX_PLACE_ADDRESSES}. */
+  readonly addresses: readonly SocketPlace[];
+  /** At most {@link MAX_PLACE_RELAYS}. */
+  readonly relays: readonly RelayPlace[];
+}
+
+/** Sources: MAX_ADDRESSES and MAX_RELAYS, wasm/knocks.c. */
+export const MAX_PLACE_ADDRESSES = 2;
+export const MAX_PLACE_RELAYS = 4;
+
 /** A bootstrap node: an entry to the DHT, in text form `HOST:PORT:KEY`. */
 export interface BootstrapAddress {
   /** A name or a numeric IPv4 or IPv6 address without brackets. The worker resolves names. */

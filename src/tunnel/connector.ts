@@ -347,6 +347,7 @@ export class Connector extends Tunnel {
     // A handler may have closed it.
     if (this.isClosing()) return;
     this.#peer = this.#newPeer(friend);
+    this.knock(this.#publicKey);
     // It may have come online before this class knew its number.
     this.#peer.friendPath(this.node.friendPath(friend));
     this.#reportUnanswered();

@@ -77,6 +77,8 @@ export interface TunnelEvents {
   stream: [stream: TunnelStream, from: StreamOrigin];
   /** Listener: tickets or peers have changed. Save {@link Listener.access}. */
   access: [];
+  /** Where a peer is reached has changed. Save {@link Tunnel.places} to find it sooner in the next run. */
+  places: [];
   /** The tunnel has failed and closed. No event follows. */
   error: [error: TunnelError];
 }

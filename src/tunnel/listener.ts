@@ -64,6 +64,7 @@ export class Listener extends Tunnel {
     this.access.on('admission', () => this.#admitRequests());
     this.access.on('revoked', () => this.#onRevoked());
     this.access.on('changed', () => this.emit('access'));
+    this.knock();
   }
 
   /**
@@ -118,12 +119,16 @@ export class Listener extends Tunnel {
    * @throws {TunnelError} ERR_ADDRESS_INVALID
    */
   async removePeer(publicKey: string): Promise<boolean> {
-    return await this.#places.cut(upperHex(parsePeerKey(publicKey)));
+    const key = upperHex(parsePeerKey(publicKey));
+    this.knownPlaces.forget(key);
+    return await this.#places.cut(key);
   }
 
   /** Denies a peer, present or not, and cuts it off. @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LIMIT */
   denyPeer(publicKey: string): void {
-    this.access.deny(parsePeerKey(publicKey));
+    const key = parsePeerKey(publicKey);
+    this.knownPlaces.forget(upperHex(key));
+    this.access.deny(key);
   }
 
   /**
@@ -154,7 +159,12 @@ export class Listener extends Tunnel {
   #onRevoked(): void {
     // Another ticket or peer may get the name.
     for (const book of [this.rules, this.reverseRules]) book.keep((name) => this.access.isName(name));
-    void this.#places.dismiss();
+    void this.#places.dismiss().then(() => {
+      // A peer that was shut out is not told where we are after a restart.
+      const present = new Set(this.peers().map(({ publicKey }) => publicKey));
+      for (const { publicKey } of this.places)
+        if (!present.has(publicKey)) this.knownPlaces.forget(publicKey);
+    });
   }
 
   #onStrangers(count: number): void {
@@ -235,7 +245,10 @@ export class Listener extends Tunnel {
           else server.handle(request);
         },
         onIdle: () => void this.#places.seat(),
-        onLeft: () => void this.#places.free(friend),
+        onLeft: () => {
+          this.knownPlaces.forget(publicKey);
+          void this.#places.free(friend);
+        },
       },
     );
     return {

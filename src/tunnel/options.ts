@@ -9,6 +9,7 @@ import type { ProxyAddress, ProxyCredentials } from '../core/proxy.js';
 import type { BootstrapAddress } from '../core/tox_network.js';
 import type { DialedStreamOptions } from '../forward/stream/dialed_stream.js';
 import type { Offer } from '../forward/stream/offers.js';
+import type { KnownPlace } from '../network/known_places.js';
 import type { ToxId } from '../network/tox_id.js';
 import type { HostPort, SocketPath } from '../rules/endpoint.js';
 import type { Rule } from '../rules/expose.js';
@@ -58,6 +59,11 @@ export interface TunnelOptions extends CommonOptions {
    * milliseconds. 0 resets them at once. Default 300,000 (5 minutes).
    */
   readonly patienceMs?: number;
+  /**
+   * Where peers were last reached, from {@link Tunnel.places} of an earlier run with this identity. Peers are looked
+   * for there first, beside the usual search, so an end that has not moved is back at once. Default: nothing.
+   */
+  readonly places?: readonly KnownPlace[];
   /** Limits for each peer. Default `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>;
 }

@@ -32,6 +32,7 @@ import {
   TOX_ID_BYTES,
 } from '../core/tox_network.js';
 import { parseBootstrapLine } from '../network/bootstrap_list.js';
+import { knownPlaces } from '../network/known_places.js';
 import { credentialsProblem, parseProxyUrl } from '../network/proxy_url.js';
 import { makeToxId, type ToxId } from '../network/tox_id.js';
 import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../rules/address_arguments.js';
@@ -137,7 +138,15 @@ const COMMON = {
   files: objectOf({}, { worker: url, wasm: url }),
 };
 
-const TUNNEL = { ...COMMON, udp: boolean, udpPorts, proxy, patienceMs: milliseconds, limits };
+const TUNNEL = {
+  ...COMMON,
+  udp: boolean,
+  udpPorts,
+  proxy,
+  patienceMs: milliseconds,
+  places: knownPlaces,
+  limits,
+};
 
 /** A rule that may name a peer or a ticket. It can be resolved only once the names are known. */
 type Named<Of> = (isName: IsName) => Of;

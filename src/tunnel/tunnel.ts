@@ -11,6 +11,7 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { NOSPAM_BYTES, type Path, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import { type KnownPlace, KnownPlaces } from '../network/known_places.js';
 import { formatToxId } from '../network/tox_id.js';
 import type { PeerInfo } from '../peer/peer_info.js';
 import type { PeerContext } from '../peer/peer_life.js';
@@ -55,6 +56,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly logger: Logger;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
+  protected readonly knownPlaces: KnownPlaces;
   /** File descriptors for the connections of this tunnel's peers and forwards. */
   protected readonly descriptors: Descriptors;
   readonly #forgetSignal: () => void;
@@ -78,7 +80,15 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       node.secretKey,
       address.slice(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES + NOSPAM_BYTES),
     );
+    this.knownPlaces = new KnownPlaces({
+      given: options.places ?? [],
+      wallMs: () => machine.wallMs(),
+      onChange: () => {
+        if (this.#closing === undefined) this.emit('places');
+      },
+    });
     node.on('path', (path) => this.#onPath(path));
+    node.on('friendPlace', (place) => this.knownPlaces.met(place));
     node.on('waiting', (message) => this.tellWaiting(message));
     node.on('fatal', (error) => this.fail(error));
     const close = (): void => void this.close();
@@ -122,6 +132,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** This node's own connection to the network: UDP, TCP relays only, or none. */
   get networkPath(): Path {
     return this.#networkPath;
+  }
+
+  /** Where peers were last reached. Give it to the next run as `places`; keep it as private as an address book. */
+  get places(): readonly KnownPlace[] {
+    return this.knownPlaces.list;
   }
 
   abstract stats(): TunnelStats;
@@ -207,6 +222,13 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     if (this.#closing !== undefined) return;
     void this.close();
     this.emit('error', error);
+  }
+
+  /** Knocks at places where peers were last reached. @param publicKey only this peer's; default: all */
+  protected knock(publicKey?: string): void {
+    const guesses = this.knownPlaces.guesses(publicKey);
+    // Only a node that is gone rejects, and the node reports that itself.
+    if (guesses.length > 0) this.node.worker.knock(guesses).catch(() => {});
   }
 
   protected peerContext(): PeerContext {

@@ -1,10 +1,12 @@
 import type { WorkerEvent } from '../bridge/contract.js';
 import { Allowance } from '../core/allowance.js';
+import type { Timers } from '../core/clock.js';
 import type { LogLevel } from '../core/logger.js';
 import { KIND_CHALLENGE, KIND_HELLO, LOSSLESS_PACKET_ID, LOSSY_PACKET_ID } from '../core/packets.js';
 import type { FriendNumber, Path } from '../core/tox_network.js';
 import { Relays } from './bootstrap.js';
 import { ChannelSet, type ChannelSetParts } from './channel_set.js';
+import { Knocks } from './knocks.js';
 import { RequestGate } from './request_gate.js';
 import type { Tox, ToxEvents } from './tox/tox.js';
 
@@ -21,6 +23,9 @@ export interface FriendsParts extends Omit<ChannelSetParts, 'tox' | 'failed'> {
   log(level: LogLevel, message: string): void;
   /** Calls back outside toxcore, unless the node is closed before. */
   later(callback: () => void): void;
+  readonly timers: Timers;
+  /** Lets toxcore do all of its work soon. */
+  wakeFully(): void;
 }
 
 /** A Tox instance with its friends and their channels. Passes on what toxcore reports. */
@@ -28,6 +33,7 @@ export class Friends {
   readonly tox: Tox;
   readonly channels: ChannelSet;
   readonly requests: RequestGate;
+  readonly knocks: Knocks;
   readonly #parts: FriendsParts;
   readonly #relays = new Relays();
   readonly #handshakes = new Map<FriendNumber, Allowance>();
@@ -38,6 +44,7 @@ export class Friends {
     this.#parts = parts;
     this.requests = new RequestGate((count) => tell({ type: 'requests-dropped', count }));
     this.tox = parts.createTox(this.#events());
+    this.knocks = new Knocks({ tox: this.tox, timers: parts.timers, tell, wake: () => parts.wakeFully() });
     this.channels = new ChannelSet({
       ...parts,
       tox: this.tox,
@@ -60,14 +67,18 @@ export class Friends {
   remove(friend: FriendNumber): boolean {
     this.channels.closeOfFriend(friend);
     this.#handshakes.delete(friend);
+    this.knocks.friendRemoved(friend);
     return this.tox.deleteFriend(friend);
   }
 
   #events(): ToxEvents {
-    const { tell, log, nowMs } = this.#parts;
+    const { tell, later, log, nowMs } = this.#parts;
     // Views of wasm memory are copied: the events outlive the call. (A Buffer's slice() would not copy.)
     return {
-      selfPath: (path) => tell({ type: 'self-path', path }),
+      selfPath: (path) => {
+        later(() => this.knocks.selfPath(path));
+        tell({ type: 'self-path', path });
+      },
       friendRequest: (publicKey, message) => {
         if (!this.requests.take(publicKey, message, nowMs())) return;
         tell({
@@ -93,6 +104,7 @@ export class Friends {
     // toxcore marks the friend as offline only after this handler.
     if (path === 'none') later(() => this.tox.askAgain(friend));
     else later(() => this.#relays.giveTo(friend, this.tox));
+    later(() => this.knocks.friendPath(friend, path));
     tell({ type: 'friend-path', friend, path });
     this.channels.pathChanged(friend, path);
   }

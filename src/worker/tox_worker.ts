@@ -16,7 +16,7 @@ import { TunnelError } from '../core/errors.js';
 import type { Logger, LogLevel } from '../core/logger.js';
 import { MAX_PACKET_BYTES } from '../core/packets.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import type { BootstrapAddress, FriendNumber } from '../core/tox_network.js';
+import type { BootstrapAddress, FriendNumber, PeerPlace } from '../core/tox_network.js';
 import type { WorkerRings } from '../ring/worker_rings.js';
 import { AddressWatch } from './address_watch.js';
 import { type Joins, joinBy, joinThroughProxy } from './bootstrap.js';
@@ -131,6 +131,10 @@ export class ToxWorker implements WorkerApi {
     return this.#added(this.#friends().tox.addFriend(address, message));
   }
 
+  knock(places: readonly PeerPlace[]): void {
+    this.#friends().knocks.knock(places);
+  }
+
   admitRequests(admission: RequestAdmission): void {
     this.#friends().requests.admit(admission, this.#nowMs());
   }
@@ -215,6 +219,8 @@ export class ToxWorker implements WorkerApi {
       log: this.#toxLog,
       nowMs: () => this.#nowMs(),
       wake: () => this.#running?.pump.wake(),
+      wakeFully: () => this.#running?.pump.wakeFully(),
+      timers: machine.timers,
       later: (callback) => {
         machine.nextTurn(() => {
           if (this.#state === 'running') callback();
@@ -228,6 +234,7 @@ export class ToxWorker implements WorkerApi {
       : (): void => {};
     const kill = (): void => {
       stopLog();
+      friends.knocks.stop();
       tox.kill();
     };
     this.#run({ network, module, joins: friends, friends }, tox, channels, kill);

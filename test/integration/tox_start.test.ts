@@ -99,7 +99,7 @@ class StartWorld {
 }
 
 const WAYS = [
-  ['over UDP', true, 1_500],
+  ['over UDP', true, 1_000],
   ['over a relay alone', false, 1_200],
 ] as const;
 

@@ -188,13 +188,21 @@ describe('a network of one bootstrap node', () => {
     visited.world.close();
   });
 
-  test('connects each of 40 visitors within 3 s to a listener without UDP when they are killed', () => {
-    const visited = new VisitedWorld(1, false);
-    const tookMs = Array.from({ length: 40 }, () => visited.visit('killed'));
-    assert.ok(Math.max(...tookMs) <= 3_000, tookMs.join(' '));
-    assert.deepEqual(visited.outMs, []);
-    visited.world.close();
-  });
+  for (const [leave, killed] of [
+    ['are killed', 1],
+    ['leave cleanly', 0],
+    ['leave cleanly or are killed', 3],
+  ] as const) {
+    test(`connects each of 40 visitors within 3 s to a listener without UDP when they ${leave}`, () => {
+      const visited = new VisitedWorld(1, false);
+      const tookMs = Array.from({ length: 40 }, (_, i) =>
+        visited.visit(killed > 0 && i % killed === 0 ? 'killed' : 'politely'),
+      );
+      assert.ok(Math.max(...tookMs) <= 3_000, tookMs.join(' '));
+      assert.deepEqual(visited.outMs, []);
+      visited.world.close();
+    });
+  }
 
   for (const beforeMs of [0, 1_500, 3_000, 4_500, 6_000, 7_500]) {
     test(`brings a connector back within 15 s to a listener that was killed ${beforeMs} ms after some visitors, and restarted`, () => {

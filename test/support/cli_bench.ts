@@ -25,6 +25,7 @@ import type {
   TunnelOptions,
   TunnelStats,
 } from '../../src/index.js';
+import type { KnownPlace } from '../../src/network/known_places.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { isPath, printEndpoint } from '../../src/rules/endpoint.js';
 import type { Rule } from '../../src/rules/expose.js';
@@ -106,6 +107,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   /** The addresses of forwards that were closed. */
   readonly closed: string[] = [];
   networkPath: 'udp' | 'relay' | 'none' = 'udp';
+  places: readonly KnownPlace[] = [];
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();

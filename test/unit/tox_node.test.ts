@@ -42,6 +42,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       this.calls.push(`bootstrap ${nodes.length}`);
       return { failed: [] };
     },
+    knock: async () => {},
     addFriend: async () => NO_OUTCOME,
     admitRequests: async () => {},
     seenAddresses: async () => [],

@@ -102,13 +102,14 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     passphrase,
     onBusy: 'fail',
     metrics,
-    start: (identity, signal, saved) => {
+    start: (identity, signal, saved, places) => {
       const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
       return library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
+        ...(places.length === 0 ? {} : { places }),
         expose: isDefault ? 'loopback' : readRules(context, expose, allowPeers, access),
         allowReverse: readReverse(reverse, allowPeers, access),
       });

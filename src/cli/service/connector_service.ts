@@ -47,10 +47,10 @@ export async function connectorService(
     stateFolder: await stateFolderOf(flags, io),
     passphrase,
     onBusy: 'ephemeral',
-    start: async (identity, signal) => {
+    start: async (identity, signal, _access, places) => {
       if (identity === undefined) return connect({ ...options, signal });
       refuseSelf(publicKey, identity.secretKey);
-      return connect({ ...options, identity, signal });
+      return connect({ ...options, identity, signal, ...(places.length === 0 ? {} : { places }) });
     },
   };
 }

@@ -2,9 +2,11 @@ import { type ControlMethods, ControlServer } from '../../control/server.js';
 import { withDeadline } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
+import type { KnownPlace } from '../../index.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { Identity } from '../../state/identity.js';
 import { type OpenedIdentity, openIdentity, type Role } from '../../state/identity_file.js';
+import { PlacesFile } from '../../state/places_file.js';
 import type { Context } from '../command.js';
 import { printable } from '../output/human.js';
 import { showStatus } from '../output/live_status.js';
@@ -28,8 +30,18 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
    * only.
    */
   readonly onBusy: 'fail' | 'ephemeral';
-  /** Starts the Tox node. @param access what {@link access} returned in an earlier run */
-  start(identity: Identity | undefined, signal: AbortSignal, access: unknown): Promise<Handle>;
+  /**
+   * Starts the Tox node.
+   *
+   * @param access what {@link access} returned in an earlier run
+   * @param places where peers were last reached in earlier runs with this identity
+   */
+  start(
+    identity: Identity | undefined,
+    signal: AbortSignal,
+    access: unknown,
+    places: readonly KnownPlace[],
+  ): Promise<Handle>;
   /**
    * Returns the state to save with the identity: plain JSON, perhaps secret. Called on every `access`
    * event.
@@ -112,8 +124,9 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   if (opened !== undefined)
     resources.push(() => opened.release().catch((error: unknown) => complain(reporter, error)));
 
+  const places = await openPlaces(service, opened, reporter);
   const handle = await lifetime.orOver(
-    service.start(opened?.identity, lifetime.signal, opened?.access),
+    service.start(opened?.identity, lifetime.signal, opened?.access, places?.saved ?? []),
     (late) => {
       void late.close().catch(() => {});
     },
@@ -125,6 +138,10 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   // Save a new identity only after a successful start.
   const keeper = opened && new Keeper(opened, handle, reporter, service.access);
   await keeper?.saveNews();
+  if (places !== undefined && 'places' in handle) {
+    resources.push(() => places.settled());
+    handle.on('places', () => places.save(handle.identity, handle.places));
+  }
 
   const activity = service.begin(handle, () => keeper?.saved() ?? Promise.resolve());
   const control = await openControl(context, service, activity.control);
@@ -181,6 +198,20 @@ async function openRole(
     );
   }
   return opened;
+}
+
+/**
+ * Opens the file with the places of peers. Returns undefined without a state folder, and when another process uses
+ * the identity.
+ */
+async function openPlaces(
+  { role, stateFolder }: Pick<Service<never>, 'role' | 'stateFolder'>,
+  opened: OpenedIdentity | undefined,
+  reporter: Reporter,
+): Promise<PlacesFile | undefined> {
+  if (stateFolder === undefined || opened === undefined || opened.ephemeral || role === 'node')
+    return undefined;
+  return PlacesFile.open({ folder: stateFolder, role, logger: reporter.logger }, opened.identity);
 }
 
 /**

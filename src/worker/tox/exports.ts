@@ -31,6 +31,8 @@ export interface BridgeFunctions {
   instance_delete_friend(tox: Pointer, friend: number): number;
   instance_friend_path(tox: Pointer, friend: number): number;
   instance_add_friend_relay(tox: Pointer, friend: number, port: number): number;
+  instance_knock(tox: Pointer): number;
+  instance_friend_place(tox: Pointer, friend: number): number;
   instance_seek_friend(tox: Pointer, friend: number): number;
   instance_seen_addresses(tox: Pointer): number;
   instance_send_lossless(tox: Pointer, friend: number, bytes: number): number;

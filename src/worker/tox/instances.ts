@@ -1,7 +1,7 @@
 import type { SeenAddress } from '../../bridge/contract.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_PACKET_BYTES } from '../../core/packets.js';
-import type { FriendNumber, Path } from '../../core/tox_network.js';
+import type { FriendNumber, Path, PeerPlace } from '../../core/tox_network.js';
 import {
   MAX_REQUEST_BYTES,
   PUBLIC_KEY_BYTES,
@@ -13,6 +13,7 @@ import type { BridgeFunctions, Pointer } from './exports.js';
 import type { Guard } from './guard.js';
 import type { EventTable } from './imports.js';
 import type { Staging } from './memory.js';
+import { PLACE_BYTES, readPlace, writePlace } from './peer_places.js';
 import { readSeenAddresses, SEEN_BYTES } from './seen_addresses.js';
 import type { BootstrapNode, FriendAdd, SendResult, Tox } from './tox.js';
 
@@ -140,6 +141,21 @@ export class ToxInstance implements Tox {
 
   seekFriend(friend: FriendNumber): boolean {
     return this.#bridge.wasm.instance_seek_friend(this.#live(), friend) === 1;
+  }
+
+  knock(place: PeerPlace): number {
+    const tox = this.#live();
+    const { wasm, staging } = this.#bridge;
+    const bytes = writePlace(place);
+    return bytes !== undefined && staging.put(bytes) ? wasm.instance_knock(tox) : 0;
+  }
+
+  friendPlace(friend: FriendNumber): PeerPlace | undefined {
+    const tox = this.#live();
+    const { wasm, staging } = this.#bridge;
+    return wasm.instance_friend_place(tox, friend) === 1
+      ? readPlace(staging.take(0, PLACE_BYTES))
+      : undefined;
   }
 
   seenAddresses(): readonly SeenAddress[] {

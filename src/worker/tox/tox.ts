@@ -1,5 +1,5 @@
 import type { SeenAddress } from '../../bridge/contract.js';
-import type { FriendNumber, Path } from '../../core/tox_network.js';
+import type { FriendNumber, Path, PeerPlace } from '../../core/tox_network.js';
 import type { Network } from '../net/network.js';
 
 /** Result of sending a packet. After `full` or `offline` a later attempt may succeed. */
@@ -101,6 +101,15 @@ export interface Tox {
    * Returns false when no address is known.
    */
   seekFriend(friend: FriendNumber): boolean;
+
+  /**
+   * Sends a packet to a place where a peer was last reached. It says where we are reached now, and repeats our
+   * friend request if the peer is a friend that got one. Returns the number of packets sent: 0 for a friend that is
+   * online.
+   */
+  knock(place: PeerPlace): number;
+  /** Where a friend that is online is reached. */
+  friendPlace(friend: FriendNumber): PeerPlace | undefined;
 
   /**
    * Returns how DHT nodes see our UDP socket, for those that have answered; asks the others. Returns at most
