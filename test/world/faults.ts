@@ -71,7 +71,10 @@ function endFault(stage: Stage, fault: Extract<Fault, { end: EndNumber }>, end: 
     case 'stop':
     case 'fresh':
       end.down++;
-      if (fault.kind === 'fresh') end.identity = undefined;
+      if (fault.kind === 'fresh') {
+        end.identity = undefined;
+        end.places = [];
+      }
       if (fault.kind === 'stop') void stage.stop(end);
       else stage.kill(end);
       return () => {

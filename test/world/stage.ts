@@ -1,5 +1,6 @@
 import type { AccessState } from '../../src/access/access_state.js';
 import type { BootstrapAddress } from '../../src/core/tox_network.js';
+import type { KnownPlace } from '../../src/network/known_places.js';
 import type { Identity } from '../../src/state/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
 import { Connector } from '../../src/tunnel/connector.js';
@@ -34,6 +35,8 @@ export interface EndState {
   /** Undefined while it starts or is down. */
   tunnel: Listener | Connector | undefined;
   identity: Identity | undefined;
+  /** Where its peers were last reached: its state, with the identity. */
+  places: readonly KnownPlace[];
   exchanges: Exchange[];
   /** How many faults keep it down. */
   down: number;
@@ -102,6 +105,7 @@ export class Stage {
         process: undefined,
         tunnel: undefined,
         identity: undefined,
+        places: [],
         exchanges: [],
         down: 0,
       });
@@ -197,7 +201,7 @@ export class Stage {
       udp: !end.shape.withoutUdp,
       patienceMs: PATIENCE_MS,
       logger: own.logger,
-      ...(end.identity === undefined ? {} : { identity: end.identity }),
+      ...(end.identity === undefined ? {} : { identity: end.identity, places: end.places }),
     };
     this.say(`${own.name} starts`);
     if (end.number === 0) {
@@ -236,6 +240,10 @@ export class Stage {
       this.say(`${own.name}: ${publicKey.slice(0, 6)} ${status} ${path}`),
     );
     tunnel.on('refused', ({ target, reason }) => this.say(`${own.name}: refused ${target} ${reason}`));
+    tunnel.on('places', () => {
+      const end = this.ends.find(({ process }) => process === own);
+      if (end !== undefined) end.places = tunnel.places;
+    });
     tunnel.on('error', (error) => this.broke(`${own.name}: ${stackOf(error)}`));
   }
 
