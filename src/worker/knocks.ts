@@ -8,10 +8,17 @@ import type { Tox } from './tox/tox.js';
  * Waits between the first knocks. A datagram may be lost, and relays take a moment to connect.
  */
 const FIRST_WAITS_MS = [100, 200, 300, 600, 1_200, 2_400] as const;
-/** Then, how often to knock at a friend: its network may be down, or its machine asleep. */
+/**
+ * Then, how often to knock at a friend: its network may be down, or its machine asleep. Nothing tells when an outage
+ * is over, so for two minutes and while few friends are away, an end knocks often. A knock is one small datagram for
+ * each address.
+ */
+const SOON_WAIT_MS = 400;
+const SOON_KNOCKS = 300;
+const FEW_FRIENDS = 8;
 const NEXT_WAIT_MS = 5_000;
 /** After so many knocks at a friend, only a new way into the network starts them again. */
-const MOST_KNOCKS = 120;
+const MOST_KNOCKS = SOON_KNOCKS + 100;
 /** When to look where a friend is reached: soon after it came online, then now and then. */
 const FIRST_LOOK_MS = 1_000;
 const NEXT_LOOK_MS = 60_000;
@@ -121,10 +128,17 @@ export class Knocks {
     const { tox, wake } = this.#parts;
     tox.knock(known.place);
     wake();
-    const waitMs = FIRST_WAITS_MS[known.knocks];
+    const waitMs = FIRST_WAITS_MS[known.knocks] ?? this.#nextWaitMs(known);
     known.knocks++;
     const most = known.friend === undefined ? FIRST_WAITS_MS.length : MOST_KNOCKS;
-    if (known.knocks <= most) known.timer.set(waitMs ?? NEXT_WAIT_MS, () => this.#once(known));
+    if (known.knocks <= most) known.timer.set(waitMs, () => this.#once(known));
+  }
+
+  #nextWaitMs({ knocks }: Known): number {
+    if (knocks >= SOON_KNOCKS) return NEXT_WAIT_MS;
+    let away = 0;
+    for (const { friend, isOnline } of this.#known.values()) if (friend !== undefined && !isOnline) away++;
+    return away <= FEW_FRIENDS ? SOON_WAIT_MS : NEXT_WAIT_MS;
   }
 
   #look(known: Known, friend: FriendNumber): void {

@@ -51,9 +51,9 @@ const FAULTS_FOR_MS = 30_000;
 
 /**
  * `any`: anything goes. `killed` and `stopped`: 3 to 30 nodes, good lines, and a listener that is killed, or
- * leaves, and comes back at once. `nodes`: all bootstrap nodes die while the ends are connected.
+ * leaves, and comes back at once. `cut`: the listener's line is cut for a while. `nodes`: all bootstrap nodes die while the ends are connected.
  */
-export const PLAN_KINDS = ['any', 'killed', 'stopped', 'nodes'] as const;
+export const PLAN_KINDS = ['any', 'killed', 'stopped', 'cut', 'nodes'] as const;
 export type PlanKind = (typeof PLAN_KINDS)[number];
 
 /** A public place with a good line. */
@@ -82,18 +82,19 @@ function restPlan(seed: number, kind: Exclude<PlanKind, 'any'>): Plan {
   const nodes = 3 + below(28);
   const ends = Array.from({ length: 2 + below(3) }, () => GOOD);
   const atMs = FAULTS_FROM_MS + below(20_000);
-  const faults: Fault[] =
-    kind === 'nodes'
-      ? Array.from({ length: nodes }, (_, node) => ({ atMs, forMs: 60_000, kind: 'kill-node', node }))
-      : [
-          {
-            atMs,
-            forMs: kind === 'killed' ? below(500) : 0,
-            kind: kind === 'killed' ? 'kill' : 'stop',
-            end: 0,
-          },
-        ];
-  return { seed, nodes, ends, faults };
+  const faults = (): Fault[] => {
+    switch (kind) {
+      case 'nodes':
+        return Array.from({ length: nodes }, (_, node) => ({ atMs, forMs: 60_000, kind: 'kill-node', node }));
+      case 'cut':
+        return [{ atMs, forMs: 40_000 + below(60_000), kind: 'cut', end: 0 }];
+      case 'killed':
+        return [{ atMs, forMs: below(500), kind: 'kill', end: 0 }];
+      case 'stopped':
+        return [{ atMs, forMs: 0, kind: 'stop', end: 0 }];
+    }
+  };
+  return { seed, nodes, ends, faults: faults() };
 }
 
 /** A random world: mostly small ones, which are quick and have the fewest ways out. */
