@@ -235,6 +235,9 @@ export class Stage {
   }
 
   watch(tunnel: Listener | Connector, own: SimProcess): void {
+    tunnel.on('code', ({ code, detail }) =>
+      this.say(`${own.name}: code ${code}${detail ? ` (${detail})` : ''}`),
+    );
     tunnel.on('network', ({ path }) => this.say(`${own.name}: network ${path}`));
     tunnel.on('peer', ({ status, path, publicKey }) =>
       this.say(`${own.name}: ${publicKey.slice(0, 6)} ${status} ${path}`),
