@@ -186,7 +186,8 @@ static void on_knock(Knocks *knocks, const IP_Port *address, const Node_format *
     if (connected && stamp <= guest->stamp) return;
 
     guest->is_friend = friendcon != -1;
-    guest->stamp = stamp;
+    // Never back, or an old knock that comes while the friend is away would open the way for others.
+    if (stamp > guest->stamp) guest->stamp = stamp;
     guest->heard_ms = mono_time_get_ms(m->mono_time);
     memcpy(guest->dht_key, dht_key, KEY);
     memset(&guest->address, 0, sizeof guest->address);

@@ -302,6 +302,42 @@ test('a knock that someone repeats does not end a connection, whatever strangers
   world.world.close();
 });
 
+test('a knock that someone repeats while the friend is away does not open the way for others', () => {
+  const knocks: { readonly bytes: Uint8Array; readonly from: number; readonly to: string }[] = [];
+  const world = new KnockWorld(true, (bytes, from, to) => {
+    if (bytes[0] === CRYPTO) knocks.push({ bytes: bytes.slice(), from: from.port, to: to.ip });
+  });
+  const { listener, connector, placeOfConnector } = met(true, world);
+  world.leave(listener);
+  world.pass(2_000);
+  world.isCutOff = true; // so it knocks more than once
+  const second = world.listener(identityOf(listener.person), [placeOfConnector]);
+  world.pass(2_000);
+  world.isCutOff = false;
+  assert.ok(world.run(() => second.isOnline && connector.isOnline, 60_000));
+  const ours = knocks.filter(
+    ({ bytes }) => Buffer.compare(bytes.subarray(1, 33), connector.person.tox.dhtId) === 0,
+  );
+  assert.ok(ours.length > 1);
+  world.leave(second);
+  assert.ok(world.run(() => !connector.isOnline, 10_000));
+  const attacker = world.world.person().host;
+  const repeat = ({ bytes, from }: (typeof ours)[number]): void =>
+    attacker.inject(bytes, from, { ip: '198.51.100.3', port: UDP_PORT });
+  const [first, ...others] = ours;
+  assert.ok(first !== undefined);
+  repeat(first);
+  world.pass(1_000);
+  const third = world.listener(identityOf(listener.person));
+  assert.ok(world.run(() => third.isOnline && connector.isOnline, 60_000));
+  world.pass(2_000);
+  const changes = connector.pathChanges;
+  others.forEach(repeat);
+  world.pass(5_000);
+  assert.equal(connector.pathChanges, changes);
+  world.world.close();
+});
+
 test('two ends that both ask each other do not answer knocks without end', () => {
   let knocks = 0;
   const world = new KnockWorld(true, (bytes) => {
