@@ -150,7 +150,9 @@ function isFresh(before: KnownPlace, now: KnownPlace): boolean {
 }
 
 function isSame(before: KnownPlace, now: KnownPlace): boolean {
-  return isFresh(before, now) && JSON.stringify({ ...before, seen: '' }) === JSON.stringify({ ...now, seen: '' });
+  return (
+    isFresh(before, now) && JSON.stringify({ ...before, seen: '' }) === JSON.stringify({ ...now, seen: '' })
+  );
 }
 
 const printPlace = ({ ip, port }: SocketPlace): string => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`;

@@ -132,7 +132,14 @@ class KnockWorld {
       },
       wake: () => {},
     });
-    const process: Process = { person, knocks, place: undefined, isOnline: false, requests: 0, pathChanges: 0 };
+    const process: Process = {
+      person,
+      knocks,
+      place: undefined,
+      isOnline: false,
+      requests: 0,
+      pathChanges: 0,
+    };
     for (const { ip, node } of this.world.nodes) {
       person.tox.bootstrap(ip, UDP_PORT, node.publicKey);
       if (this.hasRelays) person.tox.addRelay(ip, TCP_PORT, node.publicKey);

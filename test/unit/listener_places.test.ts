@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import type { Started } from '../../src/bridge/contract.js';
 import type { NodeLink } from '../../src/bridge/tox_node.js';
-import type { WorkerCalls } from '../../src/bridge/worker_link.js';
+import type { WorkerCalls, WorkerLinkEvents } from '../../src/bridge/worker_link.js';
 import type { PeerPlace } from '../../src/core/tox_network.js';
 import { upperHex } from '../../src/network/tox_id.js';
 import { MainRings } from '../../src/ring/main_rings.js';
@@ -23,24 +23,25 @@ const STARTED: Started = {
   tcpPort: 0,
 };
 
-/** A link to a worker that only notes where it is told to knock. */
-function fakeLink(knocked: PeerPlace[]): NodeLink {
-  const rings = new MainRings(allocateShared({ capacityBytes: 4096 }).main);
-  const worker: Partial<WorkerCalls> = {
+/** A worker that only notes where it is told to knock. */
+class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
+  readonly knocked: PeerPlace[] = [];
+  readonly rings = new MainRings(allocateShared({ capacityBytes: 4096 }).main);
+  // A listener without peers calls nothing else.
+  readonly worker = {
     start: async () => STARTED,
     bootstrap: async () => ({ failed: [] }),
     admitRequests: async () => {},
-    knock: async (places) => void knocked.push(...places),
-  };
-  return Object.assign(new EventEmitter(), {
-    worker: worker as WorkerCalls, // a listener without peers calls nothing else
-    rings,
-    close: async () => rings.close(),
-  });
+    knock: async (places) => void this.knocked.push(...places),
+  } as Partial<WorkerCalls> as WorkerCalls;
+
+  async close(): Promise<void> {
+    this.rings.close();
+  }
 }
 
 test('a listener knocks at places of earlier peers, but not at one that was denied since', async () => {
-  const knocked: PeerPlace[] = [];
+  const link = new FakeLink();
   const places = [1, 2].map((fill) => ({
     publicKey: upperHex(keyOf(fill)),
     dhtKey: upperHex(keyOf(0xd0)),
@@ -50,10 +51,10 @@ test('a listener knocks at places of earlier peers, but not at one that was deni
   }));
   const listener = await Listener.start(
     { places, denyPeers: [upperHex(keyOf(2))], bootstrap: [], lanDiscovery: false },
-    { ...thisMachine(), spawn: () => fakeLink(knocked) },
+    { ...thisMachine(), spawn: () => link },
   );
   assert.deepEqual(
-    knocked.map(({ publicKey }) => upperHex(publicKey)),
+    link.knocked.map(({ publicKey }) => upperHex(publicKey)),
     [upperHex(keyOf(1))],
   );
   assert.deepEqual(
