@@ -48,6 +48,7 @@ typedef struct Guest {
     IP_Port address; /* unspecified when the knock came over a relay */
     Node_format relay;
     bool has_relay;
+    bool is_friend;
     uint64_t stamp;
     uint64_t heard_ms;
 } Guest;
@@ -77,14 +78,20 @@ static Guest *guest_of(Knocks *knocks, const uint8_t *public_key)
     return NULL;
 }
 
-/* The entry of this guest: a new one replaces the one that was silent longest. */
+static bool goes_before(const Guest *guest, const Guest *other)
+{
+    if (guest->is_friend != other->is_friend) return other->is_friend;
+    return guest->heard_ms < other->heard_ms;
+}
+
+/* The entry of this guest: a new one replaces the one that was silent longest, and friends last. */
 static Guest *entry_for(Knocks *knocks, const uint8_t *public_key)
 {
     Guest *entry = guest_of(knocks, public_key);
     if (entry != NULL) return entry;
     entry = &knocks->guests[0];
     for (uint32_t i = 1; i < MAX_GUESTS; ++i) {
-        if (knocks->guests[i].heard_ms < entry->heard_ms) entry = &knocks->guests[i];
+        if (goes_before(&knocks->guests[i], entry)) entry = &knocks->guests[i];
     }
     memset(entry, 0, sizeof *entry);
     memcpy(entry->public_key, public_key, KEY);
@@ -164,29 +171,37 @@ static void on_knock(Knocks *knocks, const IP_Port *address, const Node_format *
     if (size != (int32_t)(length - ENVELOPE_SIZE)) return;
     if (!pk_equal(dht_key, plain + sizeof(uint64_t))) return;
 
+    const uint32_t request = size - HEAD_SIZE;
+    const uint32_t nospam = get_nospam(m->fr);
+    const bool asks = request > NOSPAM_SIZE && memcmp(plain + HEAD_SIZE, &nospam, NOSPAM_SIZE) == 0;
+    const int friendcon = getfriend_conn_id_pk(m->fr_c, public_key);
+    // A stranger who wants nothing would only take an entry from others.
+    if (friendcon == -1 && !asks) return;
+
     uint64_t stamp;
     net_unpack_u64(plain, &stamp);
     Guest *const guest = entry_for(knocks, public_key);
-    const int friendcon = getfriend_conn_id_pk(m->fr_c, public_key);
     const bool connected = friend_con_connected(m->fr_c, friendcon) == FRIENDCONN_STATUS_CONNECTED;
     /* Otherwise an old knock, sent again by anyone, could end a connection. */
     if (connected && stamp <= guest->stamp) return;
 
-    guest->stamp = stamp;
+    guest->is_friend = friendcon != -1;
+    // Never back, or an old knock that comes while the friend is away would open the way for others.
+    if (stamp > guest->stamp) guest->stamp = stamp;
     guest->heard_ms = mono_time_get_ms(m->mono_time);
     memcpy(guest->dht_key, dht_key, KEY);
     memset(&guest->address, 0, sizeof guest->address);
     if (address != NULL) guest->address = *address;
     guest->has_relay = relay != NULL;
     if (relay != NULL) guest->relay = *relay;
-    const uint32_t request = size - HEAD_SIZE;
-    const uint32_t nospam = get_nospam(m->fr);
+    const Friend *const f = friend_with(m, public_key);
     if (friendcon != -1 && !(connected && is_reached_at(m, friendcon, dht_key))) {
         try_guest(knocks, friendcon, guest, user_data);
-        const Friend *const f = friend_with(m, public_key);
-        if (f != NULL && f->info_size > 0) answer(m, f, guest);
+        // Two ends that both ask would answer each other without end.
+        if (f != NULL && f->info_size > 0 && request == 0) answer(m, f, guest);
     }
-    if (request > NOSPAM_SIZE && memcmp(plain + HEAD_SIZE, &nospam, NOSPAM_SIZE) == 0) {
+    // As in toxcore, a friend's request is not reported again.
+    if (asks && f == NULL) {
         host_on_friend_request(knocks->id, public_key, plain + HEAD_SIZE + NOSPAM_SIZE, request - NOSPAM_SIZE);
     }
 }
@@ -241,8 +256,10 @@ void knocks_stop(const Tox *tox)
 void knocks_friend_added(const Tox *tox, const uint8_t *public_key)
 {
     Knocks *const knocks = knocks_of(tox);
-    const Guest *const guest = knocks == NULL ? NULL : guest_of(knocks, public_key);
-    if (guest == NULL || guest->heard_ms + GUEST_MS < mono_time_get_ms(tox->m->mono_time)) return;
+    Guest *const guest = knocks == NULL ? NULL : guest_of(knocks, public_key);
+    if (guest == NULL) return;
+    guest->is_friend = true;
+    if (guest->heard_ms + GUEST_MS < mono_time_get_ms(tox->m->mono_time)) return;
     try_guest(knocks, getfriend_conn_id_pk(tox->m->fr_c, public_key), guest, NULL);
 }
 

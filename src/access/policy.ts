@@ -272,6 +272,11 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#changed('admission', 'revoked');
   }
 
+  /** @param publicKey 64 hexadecimal digits */
+  isDenied(publicKey: string): boolean {
+    return this.#denied.has(publicKey);
+  }
+
   /** Undoes {@link deny}: a ticket lets the peer in again. @returns false when it was not denied */
   undeny(publicKey: Uint8Array): boolean {
     const was = this.#denied.delete(upperHex(publicKey));

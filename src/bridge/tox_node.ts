@@ -94,6 +94,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #logger: Logger;
   readonly #joiner: Joiner;
   readonly #friendPaths = new Map<FriendNumber, Path>();
+  /** The newest channel of each friend. */
+  readonly #channels = new Map<FriendNumber, RingChannel>();
   /** Events that arrived before the owner could listen, in order. */
   #early: WorkerEvent[] | undefined;
   #path: Path = 'none';
@@ -202,18 +204,26 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     handlers: ChannelHandlers,
   ): Promise<PeerChannel> {
     const { worker, rings } = this.#link;
+    // The worker closes the friend's older channel. A session that has ended may still hold its slot.
+    const older = this.#channels.get(friend);
+    if (older !== undefined) rings.remove(older);
     const channel = rings.open(handlers);
+    this.#channels.set(friend, channel);
+    const remove = (): void => {
+      rings.remove(channel);
+      if (this.#channels.get(friend) === channel) this.#channels.delete(friend);
+    };
     try {
       await worker.openChannel(channel.id, friend, frameBytes, tag);
     } catch (error) {
-      rings.remove(channel);
+      remove();
       throw error;
     }
     return {
       sink: channel,
       stats: () => worker.channelStats(channel.id),
       close: async () => {
-        rings.remove(channel);
+        remove();
         await worker.closeChannel(channel.id).catch(() => false);
       },
     };

@@ -13,6 +13,8 @@ const LONG_RUN = 16;
 /** The same for a word with several digits. */
 const MIXED_RUN = 10;
 const MIXED_DIGITS = 2;
+/** Letters and then a number, as people name machines: `webserver01`. Hardly a piece is like that. */
+const NUMBERED = /^[a-z]+\d{1,4}$/i;
 
 /** The whole of a long ticket, or a long beginning of one. */
 const LONG_TICKET = /twt\d[0-9a-hjkmnp-tv-z]{8,}/gi;
@@ -23,6 +25,7 @@ export function looksLikeTicket(text: string): boolean {
   const digits = text.replaceAll(/\D/g, '').length;
   if (digits === 0) return false;
   if (TICKET_START.test(text) || UPPER_HEX.test(text)) return true;
+  if (NUMBERED.test(text)) return false;
   return text.length >= (digits >= MIXED_DIGITS ? MIXED_RUN : LONG_RUN);
 }
 

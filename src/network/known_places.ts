@@ -10,7 +10,7 @@ import {
 } from '../core/tox_network.js';
 import { hexBytes, upperHex } from './tox_id.js';
 
-/** Peers whose places are kept: those that were seen last. */
+/** Peers whose places are kept. One that was seen within {@link FRESH_MS} does not give way to another. */
 export const MAX_KNOWN_PLACES = 64;
 /** How long a place is worth a guess. */
 const LIFETIME_MS = 7 * 24 * 3600 * 1000;
@@ -127,10 +127,14 @@ export class KnownPlaces {
     };
     const before = this.#places.get(publicKey);
     if (before !== undefined && isSame(before, now)) return;
+    if (before === undefined && this.#places.size >= MAX_KNOWN_PLACES) {
+      const [oldest] = this.#places.values();
+      // Else peers that are online together would push each other out all the time, with a change for each.
+      if (oldest === undefined || isFresh(oldest, now)) return;
+      this.#places.delete(oldest.publicKey);
+    }
     this.#places.delete(publicKey);
     this.#places.set(publicKey, now);
-    const [oldest] = this.#places.keys();
-    if (this.#places.size > MAX_KNOWN_PLACES && oldest !== undefined) this.#places.delete(oldest);
     onChange();
   }
 
@@ -140,9 +144,15 @@ export class KnownPlaces {
   }
 }
 
+function isFresh(before: KnownPlace, now: KnownPlace): boolean {
+  // A time in the future comes from a clock that was wrong.
+  return Math.abs(Date.parse(now.seen) - Date.parse(before.seen)) < FRESH_MS;
+}
+
 function isSame(before: KnownPlace, now: KnownPlace): boolean {
-  const isFresh = Date.parse(now.seen) - Date.parse(before.seen) < FRESH_MS;
-  return isFresh && JSON.stringify({ ...before, seen: '' }) === JSON.stringify({ ...now, seen: '' });
+  return (
+    isFresh(before, now) && JSON.stringify({ ...before, seen: '' }) === JSON.stringify({ ...now, seen: '' })
+  );
 }
 
 const printPlace = ({ ip, port }: SocketPlace): string => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`;

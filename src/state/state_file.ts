@@ -50,7 +50,7 @@ export async function openSealed(
   if (passphrase === undefined) {
     throw new TunnelError(
       'ERR_STATE_SEALED',
-      `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, ${wayOut}`,
+      `${file}: it is encrypted; give its passphrase with --passphrase-file FILE or in TOX_WASM_TUNNEL_PASSPHRASE, or ${wayOut}`,
     );
   }
   const key = await sealKeyOf(passphrase, sealed);

@@ -64,6 +64,9 @@ export class Listener extends Tunnel {
     this.access.on('admission', () => this.#admitRequests());
     this.access.on('revoked', () => this.#onRevoked());
     this.access.on('changed', () => this.emit('access'));
+    // A peer that was denied while no listener ran is not told where we are.
+    for (const { publicKey } of this.places)
+      if (this.access.isDenied(publicKey)) this.knownPlaces.forget(publicKey);
     this.knock();
   }
 

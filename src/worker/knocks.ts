@@ -34,7 +34,7 @@ export interface KnocksParts {
 /** A peer and the place where it was last reached. */
 interface Known {
   place: PeerPlace;
-  /** Undefined for a peer that is not our friend in this run. */
+  /** Undefined for a peer that has not been online as our friend in this run. */
   friend: FriendNumber | undefined;
   isOnline: boolean;
   knocks: number;

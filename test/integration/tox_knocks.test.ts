@@ -21,6 +21,10 @@ interface Process {
   /** Where the other end was last reached. */
   place: PeerPlace | undefined;
   isOnline: boolean;
+  /** Friend requests that it was told of. */
+  requests: number;
+  /** How often its path to the other end changed. */
+  pathChanges: number;
 }
 
 const identityOf = ({ tox }: Person): Identity => ({
@@ -32,6 +36,8 @@ const identityOf = ({ tox }: Person): Identity => ({
 class KnockWorld {
   /** True while all datagrams of persons are lost. */
   isCutOff = false;
+  /** True while only knocks arrive. */
+  hasOnlyKnocks = false;
   /** False: processes know no relays. */
   hasRelays = true;
   readonly world: ToxWorld;
@@ -44,7 +50,7 @@ class KnockWorld {
     this.world = new ToxWorld({
       drop: (...datagram) => {
         seen(...datagram);
-        return this.isCutOff;
+        return this.isCutOff || (this.hasOnlyKnocks && datagram[0][0] !== CRYPTO);
       },
     });
     this.world.node();
@@ -104,10 +110,12 @@ class KnockWorld {
       {
         friendRequest: (publicKey) => {
           const key = publicKey.slice();
+          process.requests++;
           later(() => request(key));
         },
         friendPath: (friend, path) => {
           process.isOnline = path !== 'none';
+          process.pathChanges++;
           later(() => {
             if (path === 'none') person.tox.askAgain(friend);
             process.knocks.friendPath(friend, path);
@@ -124,7 +132,14 @@ class KnockWorld {
       },
       wake: () => {},
     });
-    const process: Process = { person, knocks, place: undefined, isOnline: false };
+    const process: Process = {
+      person,
+      knocks,
+      place: undefined,
+      isOnline: false,
+      requests: 0,
+      pathChanges: 0,
+    };
     for (const { ip, node } of this.world.nodes) {
       person.tox.bootstrap(ip, UDP_PORT, node.publicKey);
       if (this.hasRelays) person.tox.addRelay(ip, TCP_PORT, node.publicKey);
@@ -169,6 +184,7 @@ for (const [way, udp] of [
       const begunMs = world.world.sim.nowMs;
       assert.ok(world.run(() => again.isOnline, 60_000));
       assert.ok(world.world.sim.nowMs - begunMs <= 500, `${world.world.sim.nowMs - begunMs} ms`);
+      assert.equal(listener.requests, 1, 'a friend that asks again is not reported');
       world.world.close();
     });
 
@@ -257,7 +273,7 @@ test('a friend that is online is reached at its address, and through the relays 
   world.world.close();
 });
 
-test('a knock that someone repeats does not end a connection', () => {
+test('a knock that someone repeats does not end a connection, whatever strangers send before', () => {
   const knocks: { readonly bytes: Uint8Array; readonly from: number; readonly to: string }[] = [];
   const world = new KnockWorld(true, (bytes, from, to) => {
     if (bytes[0] === CRYPTO) knocks.push({ bytes: bytes.slice(), from: from.port, to: to.ip });
@@ -277,11 +293,72 @@ test('a knock that someone repeats does not end a connection', () => {
   const third = world.listener(identityOf(listener.person), [place]);
   assert.ok(world.run(() => third.isOnline && connector.isOnline, 10_000));
   world.pass(2_000);
-  const paths = connector.person.friendPaths.length;
+  for (let strangers = 0; strangers < 65; strangers++) {
+    const stranger = world.world.person();
+    assert.equal(stranger.tox.knock({ ...place, relays: [] }), 1);
+    world.pass(20);
+    stranger.tox.kill();
+    world.world.people.pop();
+  }
+  const changes = connector.pathChanges;
   for (const { bytes, from } of ours)
     third.person.host.inject(bytes, from, { ip: '198.51.100.3', port: UDP_PORT });
   world.pass(5_000);
-  assert.equal(connector.person.friendPaths.length, paths);
+  assert.equal(connector.pathChanges, changes);
   assert.ok(third.isOnline && connector.isOnline);
+  world.world.close();
+});
+
+test('a knock that someone repeats while the friend is away does not open the way for others', () => {
+  const knocks: { readonly bytes: Uint8Array; readonly from: number; readonly to: string }[] = [];
+  const world = new KnockWorld(true, (bytes, from, to) => {
+    if (bytes[0] === CRYPTO) knocks.push({ bytes: bytes.slice(), from: from.port, to: to.ip });
+  });
+  const { listener, connector, placeOfConnector } = met(true, world);
+  world.leave(listener);
+  world.pass(2_000);
+  const second = world.listener(identityOf(listener.person));
+  for (let times = 0; times < 3; times++) {
+    second.person.tox.knock(placeOfConnector);
+    world.pass(5, 5);
+  }
+  assert.ok(world.run(() => second.isOnline && connector.isOnline, 60_000));
+  const ours = knocks.filter(
+    ({ bytes }) => Buffer.compare(bytes.subarray(1, 33), connector.person.tox.dhtId) === 0,
+  );
+  assert.ok(ours.length > 1);
+  world.leave(second);
+  assert.ok(world.run(() => !connector.isOnline, 10_000));
+  const attacker = world.world.person().host;
+  const repeat = ({ bytes, from }: (typeof ours)[number]): void =>
+    attacker.inject(bytes, from, { ip: '198.51.100.3', port: UDP_PORT });
+  const [first, ...others] = ours;
+  assert.ok(first !== undefined);
+  repeat(first);
+  world.pass(1_000);
+  const third = world.listener(identityOf(listener.person));
+  assert.ok(world.run(() => third.isOnline && connector.isOnline, 60_000));
+  world.pass(2_000);
+  const changes = connector.pathChanges;
+  others.forEach(repeat);
+  world.pass(5_000);
+  assert.equal(connector.pathChanges, changes);
+  world.world.close();
+});
+
+test('two ends that both ask each other do not answer knocks without end', () => {
+  let knocks = 0;
+  const world = new KnockWorld(true, (bytes) => {
+    if (bytes[0] === CRYPTO) knocks++;
+  });
+  const one = world.listener();
+  const other = world.connector(one);
+  one.person.tox.addFriend(other.person.tox.address, Buffer.from('hello'));
+  world.hasOnlyKnocks = true;
+  const { publicKey, dhtId } = other.person.tox;
+  const addresses = [{ ip: '198.51.100.3', port: UDP_PORT }];
+  assert.equal(one.person.tox.knock({ publicKey, dhtKey: dhtId, addresses, relays: [] }), 1);
+  world.pass(1_000);
+  assert.ok(knocks > 0 && knocks < 10, `${knocks} knocks`);
   world.world.close();
 });

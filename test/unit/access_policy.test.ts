@@ -237,7 +237,7 @@ describe('a ticket', () => {
       () => policy.newTicket({ name: 'ci' }),
       /there is already a ticket "ci"; choose another name, or revoke the old one first: ticket revoke ci/,
     );
-    assert.throws(() => policy.revoke('nope'), /see ticket list/);
+    assert.throws(() => policy.revoke('nope'), /ticket list shows all tickets/);
     assert.throws(() => policy.revoke('default'), /ticket --rotate/);
   });
 });

@@ -56,6 +56,7 @@ describe('passphrase of the command line', () => {
     const second = benchHere();
     assert.equal(await second.run('listen', '--json'), 2);
     assert.equal(second.stdout.events[0]?.code, 'ERR_STATE_SEALED');
+    assert.match(String(second.stdout.events[0].message), /PASSPHRASE, or choose another folder/);
     assert.deepEqual(second.calls, [], 'it does not start with another identity');
   });
 

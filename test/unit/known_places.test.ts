@@ -70,15 +70,42 @@ test('a peer that stays where it is counts as a change once an hour', () => {
   assert.equal(changes(), 3);
 });
 
-test('the peers that were seen last are kept', () => {
-  const { places } = known();
-  for (let i = 0; i <= MAX_KNOWN_PLACES; i++) places.met(placeOf(i));
+const digits = (fill: number): string => Buffer.from(keyOf(fill)).toString('hex').toUpperCase();
+
+test('when the list is full, a new peer replaces the one that was not seen for the longest time', () => {
+  const { places, clock } = known();
+  for (let i = 0; i < MAX_KNOWN_PLACES; i++) {
+    places.met(placeOf(i));
+    clock.wallMs += 1_000;
+  }
+  clock.wallMs += 3600 * 1000;
+  places.met(placeOf(MAX_KNOWN_PLACES));
   assert.equal(places.list.length, MAX_KNOWN_PLACES);
-  const digits = (fill: number): string => Buffer.from(keyOf(fill)).toString('hex').toUpperCase();
   assert.equal(places.guesses(digits(0)).length, 0);
   assert.equal(places.guesses(digits(MAX_KNOWN_PLACES)).length, 1);
   places.forget(digits(MAX_KNOWN_PLACES));
   assert.equal(places.guesses(digits(MAX_KNOWN_PLACES)).length, 0);
+});
+
+test('more peers than the list holds, online together, do not push each other out', () => {
+  const { places, clock, changes } = known();
+  for (let minute = 0; minute < 50; minute++) {
+    for (let i = 0; i < 2 * MAX_KNOWN_PLACES; i++) places.met(placeOf(i));
+    clock.wallMs += 60_000;
+  }
+  assert.equal(changes(), MAX_KNOWN_PLACES);
+  places.forget(digits(0));
+  places.met(placeOf(MAX_KNOWN_PLACES));
+  assert.equal(places.guesses(digits(MAX_KNOWN_PLACES)).length, 1);
+});
+
+test('a place that a wrong clock has dated to the future is dated anew', () => {
+  const { places } = known();
+  places.met(placeOf(1));
+  const future = new Date(NOW_MS + DAY_MS).toISOString();
+  const later = known(places.list.map((place) => ({ ...place, seen: future })));
+  later.places.met(placeOf(1));
+  assert.equal(later.places.list[0]?.seen, new Date(NOW_MS).toISOString());
 });
 
 test('anything but places is refused', () => {

@@ -32,6 +32,8 @@ describe('a name or a port is not', () => {
     'laptop',
     'webserver2',
     'raspberrypi4',
+    'webserver01',
+    'database2024',
     '65536',
     '123456789012',
     'sweet-pea',

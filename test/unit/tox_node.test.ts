@@ -72,9 +72,9 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
   /** The worker's end. */
   readonly far: WorkerRings;
 
-  constructor() {
+  constructor(channels?: number) {
     super();
-    const pair = allocateShared({ capacityBytes: 4096 });
+    const pair = allocateShared({ capacityBytes: 4096, ...(channels === undefined ? {} : { channels }) });
     this.rings = new MainRings(pair.main);
     this.far = new WorkerRings(pair.worker);
   }
@@ -235,6 +235,17 @@ test('a failing channel is notified, even before the call that opens it returns'
   link.tell({ type: 'channel-failed', channel: 0, error: error.toWire() });
   await opening;
   assert.deepEqual(heard, [error.message]);
+});
+
+test('a new channel of a friend takes the slot of its older one, which a closing session may still hold', async () => {
+  const { node, link } = await started(new FakeLink(1));
+  const older = await node.openChannel(5, 1344, 1, HANDLERS);
+  const newer = await node.openChannel(5, 1344, 2, HANDLERS);
+  await older.close();
+  await assert.rejects(node.openChannel(6, 1344, 3, HANDLERS), { code: 'ERR_LIMIT' });
+  await newer.close();
+  await node.openChannel(6, 1344, 3, HANDLERS);
+  assert.equal(new Set(link.calls.filter((call) => call.startsWith('open '))).size, 3);
 });
 
 test('a channel that the worker refuses occupies no slot', async () => {
