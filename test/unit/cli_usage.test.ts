@@ -55,7 +55,12 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['ticket', 'list', '--rotate'], /--rotate takes no action/],
     [['ticket', 'list', 'ci'], /ticket list takes no name/],
     [['ticket', 'new', 'ci', '--name', 'ci'], /NAME and --name are the same/],
-    [['connect', ID, '22', '23'], /too many arguments/],
+    [
+      ['connect', ID, '22', '23'],
+      /too many arguments: "23" comes after TICKET and PORT; -p 23 chooses the local port/,
+    ],
+    [['connect', ID, '22', 'sh'], /too many arguments: .*put -- before a program to run/],
+    [['conect', ID, '22'], /"conect" is neither a ticket, nor a name, nor a command; did you mean "connect"/],
     [
       ['listen', '22'],
       /too many arguments: listen takes none.* got 1.*--expose 22.*see tox-wasm-tunnel listen --help\n?$/,

@@ -126,7 +126,7 @@ interface Wish {
 async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<ExitCode> {
   const { io, reporter } = context;
   const { flags } = call;
-  const { first, second, program: words } = splitWords(call);
+  const { first, second, third, program: words } = splitWords(call);
   reporter.logEvents();
   const program = programOf({ ...flags, ...words });
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W');
@@ -139,6 +139,8 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
     flags,
     context.grammar.commandNames,
   );
+  // Only now: more often than not, too many words are a mistyped command.
+  if (third !== undefined) throw tooManyWords(third);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags, program !== undefined);
   const proxies = await dynamicForwardsOf(flags);
@@ -191,18 +193,21 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
 interface ConnectWords {
   readonly first: string | undefined;
   readonly second: string | undefined;
+  /** One word too many. */
+  readonly third: string | undefined;
   readonly program: Pick<ExecFlags, 'program'>;
 }
 
 function splitWords({ words, wordsAfterDashes }: Call<ConnectFlags>): ConnectWords {
   const split = words.length - (wordsAfterDashes ?? 0);
   const [first, second, third] = words.slice(0, split);
-  if (third !== undefined) {
-    throw usage(
-      `too many arguments: ${quotedWord(third)} comes after TICKET and PORT; put -- before a program to run`,
-    );
-  }
-  return { first, second, program: wordsAfterDashes === undefined ? {} : { program: words.slice(split) } };
+  const program = wordsAfterDashes === undefined ? {} : { program: words.slice(split) };
+  return { first, second, third, program };
+}
+
+function tooManyWords(third: string): TunnelError {
+  const wayOn = /^\d+$/.test(third) ? `-p ${third} chooses the local port` : 'put -- before a program to run';
+  return usage(`too many arguments: ${quotedWord(third)} comes after TICKET and PORT; ${wayOn}`);
 }
 
 function wishesOf(targetText: string | undefined, { local = [], localPort }: ConnectFlags): Wish[] {

@@ -82,9 +82,13 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
       );
     case 'changed': {
+      const lasting = event.what.startsWith('rule.') ? ', until the listener stops' : '';
       const note = event.note === undefined ? [] : [printable(event.note)];
       return {
-        lines: [`Done: ${event.what} ${event.items.map(printable).join(', ')}`, ...note],
+        lines: [
+          `Done: ${event.what.replace('.', ' ')} ${event.items.map(printable).join(', ')}${lasting}`,
+          ...note,
+        ],
         verbosity: 0,
       };
     }
