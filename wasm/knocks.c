@@ -145,6 +145,14 @@ static bool is_reached_at(const Messenger *m, int friendcon, const uint8_t *dht_
     return get_friendcon_public_keys(NULL, known, m->fr_c, friendcon) == 0 && pk_equal(known, dht_key);
 }
 
+/* Whether the peer was heard at an address of its own lately, or found there by the search. */
+static bool is_direct(const Messenger *m, int friendcon)
+{
+    bool direct = false;
+    crypto_connection_status(m->net_crypto, friend_connection_crypt_connection_id(m->fr_c, friendcon), &direct, NULL);
+    return direct;
+}
+
 /* Tells a guest our friend request, where it knocked: it may have restarted, and a restart forgets friends. */
 static void answer(const Messenger *m, const Friend *f, const Guest *guest)
 {
@@ -306,8 +314,10 @@ EXPORT(instance_knock) uint32_t instance_knock(Tox *tox)
         get_friendcon_public_keys(NULL, known, m->fr_c, friendcon);
         /* What the search has found is newer than our guess. */
         if (pk_equal(known, none) || pk_equal(known, dht_key)) {
-            if (address_count == 0) friend_con_try(m->fr_c, friendcon, dht_key, NULL, NULL);
-            for (uint32_t i = 0; i < address_count; ++i) friend_con_try(m->fr_c, friendcon, dht_key, &addresses[i], NULL);
+            /* A handshake under way would fail: what comes from an address that net_crypto does not expect is dropped. */
+            const uint32_t tried = is_direct(m, friendcon) ? 0 : address_count;
+            if (tried == 0) friend_con_try(m->fr_c, friendcon, dht_key, NULL, NULL);
+            for (uint32_t i = 0; i < tried; ++i) friend_con_try(m->fr_c, friendcon, dht_key, &addresses[i], NULL);
             for (uint32_t i = 0; i < relay_count; ++i) {
                 friend_con_try_relay(m->fr_c, friendcon, &relays[i].ip_port, relays[i].public_key);
             }

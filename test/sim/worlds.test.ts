@@ -39,3 +39,21 @@ test('a connector that depends on a relay is back within 15 s after its NAT has 
   assert.deepEqual(broken, []);
   assert.ok(Math.max(...recoveriesMs) < 15_000, `it took ${recoveriesMs} ms`);
 });
+
+// A knock at the place of an earlier run must not replace the address at which a handshake is under way.
+test('a connector on another port is back within 15 s after an outage, though it knocks where the listener was', async () => {
+  const { broken, recoveriesMs } = await runWorld({
+    seed: 785,
+    nodes: 1,
+    ends: [
+      { ...GOOD, nat: 'symmetric', hairpin: true, delayMs: 60, jitterMs: 5, loss: 0.005 },
+      { ...GOOD, natTimeoutMs: 180_000, delayMs: 1 },
+    ],
+    faults: [
+      { kind: 'stop', end: 1, atMs: 23_855, forMs: 300 },
+      { kind: 'cut', end: 1, atMs: 24_120, forMs: 20_000 },
+    ],
+  });
+  assert.deepEqual(broken, []);
+  assert.ok(Math.max(...recoveriesMs) < 15_000, `it took ${recoveriesMs} ms`);
+});
