@@ -248,7 +248,10 @@ describe('service install', () => {
     ],
     [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
     [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is not a valid name/],
-    [['install', '--user', '--', '--expose', 'a\nb'], /cannot be part of a systemd unit/],
+    [
+      ['install', '--user', '--', '--expose', '22', '--state', '/srv/a\nb'],
+      /cannot be part of a systemd unit/,
+    ],
   ];
   for (const [args, why] of bad) {
     test(`service ${args.join(' ').replace(TICKET, 'TICKET')} is rejected`, async () => {

@@ -184,7 +184,10 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     [['connect', ID, '22', '--exec', 'ls', '--', 'ls'], /cannot be combined/],
     [['connect', ID, '22', '--'], /the program after -- is missing/],
     [[ID, '22', '--exec', ' '], /--exec needs a command/],
-    [['connect', ID, '22', '23', '--', 'ls'], /"23" comes after TICKET and PORT; -p 23 chooses the local port/],
+    [
+      ['connect', ID, '22', '23', '--', 'ls'],
+      /"23" comes after TICKET and PORT; -p 23 chooses the local port/,
+    ],
     [['connect', ID, '--', 'ls'], /nothing to forward/],
     [[ID, '-W', 'localhost:22', '--', 'ls'], /-W cannot be combined with --exec/],
     [['connect', '-', '22', '--', 'cat'], /the program needs standard input.*--ticket-file FILE/],

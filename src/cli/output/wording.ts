@@ -82,7 +82,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
       );
     case 'changed': {
-      const lasting = event.what.startsWith('rule.') ? ', until the listener stops' : '';
+      const lasting = /^(?:rule|reverse)\./.test(event.what) ? ', until the listener stops' : '';
       const note = event.note === undefined ? [] : [printable(event.note)];
       return {
         lines: [
