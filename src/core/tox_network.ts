@@ -56,3 +56,8 @@ export interface BootstrapAddress {
   /** DHT public key, 32 bytes. */
   readonly key: Uint8Array;
 }
+
+/** Whether a text has the form of a public key: 64 hexadecimal digits. */
+export function isPublicKey(text: string): boolean {
+  return /^[0-9a-f]{64}$/i.test(text);
+}

@@ -1,6 +1,8 @@
 import { listOf, objectOf, type Reader, text, wrongArgument } from '../core/arguments.js';
+import { bracketed } from '../core/host.js';
 import { ipBytes } from '../core/ip.js';
 import {
+  isPublicKey,
   MAX_PLACE_ADDRESSES,
   MAX_PLACE_RELAYS,
   type PeerPlace,
@@ -34,11 +36,10 @@ export interface KnownPlace {
   readonly relays: readonly string[];
 }
 
-const HEX_KEY = /^[0-9a-fA-F]{64}$/;
 const PLACE = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})(?::([0-9a-fA-F]{64}))?$/;
 
 const key: Reader<string> = (value, name) => {
-  if (typeof value === 'string' && HEX_KEY.test(value)) return value.toUpperCase();
+  if (typeof value === 'string' && isPublicKey(value)) return value.toUpperCase();
   throw wrongArgument(name, `${PUBLIC_KEY_BYTES * 2} hexadecimal digits`);
 };
 
@@ -129,7 +130,7 @@ export class KnownPlaces {
     if (before !== undefined && isSame(before, now)) return;
     if (before === undefined && this.#places.size >= MAX_KNOWN_PLACES) {
       const [oldest] = this.#places.values();
-      // Else peers that are online together would push each other out all the time, with a change for each.
+      // Otherwise peers that are online together would keep pushing each other out, with a change each time.
       if (oldest === undefined || isFresh(oldest, now)) return;
       this.#places.delete(oldest.publicKey);
     }
@@ -155,7 +156,7 @@ function isSame(before: KnownPlace, now: KnownPlace): boolean {
   );
 }
 
-const printPlace = ({ ip, port }: SocketPlace): string => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`;
+const printPlace = ({ ip, port }: SocketPlace): string => `${bracketed(ip)}:${port}`;
 
 function peerPlace({ publicKey, dhtKey, addresses, relays }: KnownPlace): PeerPlace {
   return {

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { looksLikeName } from '../../access/name.js';
 import { callListener } from '../../control/client.js';
 import { quotedWord } from '../../core/secret_text.js';
+import { isPublicKey } from '../../core/tox_network.js';
 import { type Context, defineCommand } from '../command.js';
 import { actionOf } from '../options/action.js';
 import { output, stateFolder } from '../options/common_options.js';
@@ -39,7 +40,7 @@ const ChangedSchema = v.object({ peers: v.array(v.string()) });
 function expectPeer(action: string, peer: string | undefined): void {
   const form = `give a name, for example laptop, or a public key of 64 hexadecimal digits`;
   if (peer === undefined) throw usage(`peers ${action} needs a peer: ${form}`);
-  if (/^[0-9a-f]{64}$/i.test(peer)) return;
+  if (isPublicKey(peer)) return;
   if (/^[0-9a-f]{76}$/i.test(peer)) throw usage('PEER is a Tox ID; give its first 64 digits, the public key');
   if (!looksLikeName(peer))
     throw usage(`PEER ${quotedWord(peer)} is neither a name nor a public key; ${form}`);

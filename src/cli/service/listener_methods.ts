@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { type ControlMethods, method } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
 import { quotedWord } from '../../core/secret_text.js';
+import { isPublicKey } from '../../core/tox_network.js';
 import { type IsName, printRule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
 import { peerRows } from '../output/peer_rows.js';
@@ -25,13 +26,11 @@ const RuleSchema = v.object({ rule: v.string('expected a rule') });
 const DEFAULT_CLOSED =
   "this was the first rule: it closes this machine's loopback except for what rules open";
 
-const KEY = /^[0-9a-f]{64}$/i;
-
 /** Methods of the control socket of a running listener, about peers and rules. */
 export function listenerMethods({ listener, isName, wallClock }: ListenerMethodsOptions): ControlMethods {
   const { rules, reverseRules } = listener;
   const keysOf = (peer: string): string[] => {
-    if (KEY.test(peer)) return [peer.toUpperCase()];
+    if (isPublicKey(peer)) return [peer.toUpperCase()];
     const name = peer.toLowerCase();
     return listener.peers().flatMap((each) => (each.name?.toLowerCase() === name ? [each.publicKey] : []));
   };
