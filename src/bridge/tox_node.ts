@@ -284,7 +284,7 @@ function spawnLink({ logger, channels, files = {} }: ToxNodeOptions): WorkerLink
   const { worker, wasm } = files;
   return WorkerLink.spawn({
     logLevel: logger.level ?? 'info',
-    ...(channels === undefined ? {} : { channels }),
+    channels,
     ...(worker === undefined ? {} : { entry: worker }),
     ...(wasm === undefined ? {} : { wasm }),
   });

@@ -4,7 +4,6 @@ import { expose, wrap } from 'comlink';
 import { withDeadline } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { DEFAULT_PEERS } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
 import { MainRings } from '../ring/main_rings.js';
 import { allocateShared } from '../ring/shared.js';
@@ -19,8 +18,8 @@ export interface WorkerLinkOptions {
   /** Log lines of this level and rarer ones arrive as events. Default 'info'. */
   readonly logLevel?: LogLevel;
   readonly timers?: Timers;
-  /** Channels that may be open at once. Default {@link DEFAULT_PEERS}. */
-  readonly channels?: number;
+  /** Channels that may be open at once. Default as in {@link allocateShared}. */
+  readonly channels?: number | undefined;
   /** The program of the thread. Default: the worker in its default place. */
   readonly entry?: URL;
   /** The wasm, if it is not in its default place. */
@@ -73,7 +72,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     this.#timers = options.timers ?? systemTimers;
     const api = new MessageChannel();
     const events = new MessageChannel();
-    const shared = allocateShared({ channels: options.channels ?? DEFAULT_PEERS });
+    const shared = allocateShared({ channels: options.channels });
     const boot: WorkerBoot = {
       api: api.port2,
       events: events.port2,

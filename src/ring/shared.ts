@@ -31,7 +31,7 @@ export interface SharedPair {
 
 export interface SharedSizes {
   /** Channels that may be open at once, 1 to 65,536. Each takes 16 bytes. Default {@link DEFAULT_PEERS}. */
-  readonly channels?: number;
+  readonly channels?: number | undefined;
   /** Of each ring, a power of two from 64 to 2^30. Default {@link RING_BYTES}. */
   readonly capacityBytes?: number;
 }
