@@ -1,7 +1,5 @@
-import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
-import { Connector } from '../../src/tunnel/connector.js';
 import { describeFault, type EndNumber, type Fault } from './plan.js';
-import { type EndState, lineOf, NODE_PORT, type NodeState, type Stage } from './stage.js';
+import { type EndState, lineOf, type NodeState, type Stage } from './stage.js';
 
 export function beginFault(stage: Stage, fault: Fault): void {
   stage.say(`fault at ${describeFault(fault)}`);
@@ -47,20 +45,7 @@ function nodeFault(
   stage.died(own);
   own.kill();
   node.process = undefined;
-  return () => {
-    if (node.process !== undefined) return;
-    node.process = stage.process(node.host, `node ${stage.nodes.indexOf(node)}`);
-    BootstrapNode.start(
-      {
-        port: NODE_PORT,
-        tcpPort: NODE_PORT,
-        lanDiscovery: false,
-        identity: node.identity,
-        bootstrap: stage.bootstrap().filter((other) => other !== node.bootstrap),
-      },
-      node.process.machine,
-    ).catch(stage.failed);
-  };
+  return () => stage.restartNode(node);
 }
 
 function endFault(stage: Stage, fault: Extract<Fault, { end: EndNumber }>, end: EndState) {
@@ -99,13 +84,8 @@ function endFault(stage: Stage, fault: Extract<Fault, { end: EndNumber }>, end: 
     case 'clock-jump':
       end.host.wallOffsetMs += (stage.random() - 0.5) * 7_200_000;
       return undefined;
-    case 'loss': {
-      const before = site.line.loss;
-      site.line.loss = fault.loss;
-      return () => {
-        site.line.loss = Math.min(before, end.shape.loss);
-      };
-    }
+    case 'loss':
+      return site.lose(fault.loss);
     case 'flood':
       return flood(stage, end, fault.forMs);
   }
@@ -127,20 +107,10 @@ function flood(stage: Stage, end: EndState, forMs: number): undefined {
   return undefined;
 }
 
-/** A short-lived connector with an identity of its own, as a CI job. */
+/** A connector that stays for some seconds. */
 function visit(stage: Stage, { leaves, withoutUdp, forMs }: Extract<Fault, { kind: 'visitor' }>): void {
-  const host = stage.net.site({ line: lineOf(5) }).host(stage.freshIp());
-  const own = stage.process(host, `visitor ${stage.everyProcess.size}`);
-  Connector.start(
-    {
-      bootstrap: stage.bootstrap(),
-      lanDiscovery: false,
-      udp: !withoutUdp,
-      remote: stage.ticket,
-      patienceMs: 0,
-    },
-    own.machine,
-  ).then((connector) => {
+  const { own, started } = stage.startVisitor(`visitor ${stage.everyProcess.size}`, !withoutUdp);
+  started.then((connector) => {
     stage.watch(connector, own);
     own.machine.timers.set(() => {
       stage.say(`${own.name} leaves`);
@@ -152,5 +122,4 @@ function visit(stage: Stage, { leaves, withoutUdp, forMs }: Extract<Fault, { kin
       else void connector.close().then(gone);
     }, 3_000 + forMs);
   }, stage.failed);
-  stage.loop.unsettle();
 }

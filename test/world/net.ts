@@ -136,6 +136,8 @@ export class Site {
   cuts = 0;
   /** Sites of different sides do not reach each other. */
   side = 0;
+  /** The line's own loss, and that of each fault of now. */
+  readonly #losses = new Set<{ readonly loss: number }>();
   /** The NAT's address. */
   #publicIp = '';
   readonly #out = new Map<string, Mapping>();
@@ -147,6 +149,7 @@ export class Site {
   constructor(net: Net, { line, nat, firewall = false }: SiteShape) {
     this.net = net;
     this.line = line;
+    this.#losses.add({ loss: line.loss });
     this.nat = nat;
     this.firewall = firewall;
   }
@@ -162,6 +165,20 @@ export class Site {
     this.#out.clear();
     this.#in.clear();
     this.net.announce(ip, this);
+  }
+
+  /** Loses more datagrams for a while. @returns what ends it */
+  lose(loss: number): () => void {
+    const fault = { loss };
+    this.#losses.add(fault);
+    const apply = (): void => {
+      this.line.loss = Math.max(...[...this.#losses].map((each) => each.loss));
+    };
+    apply();
+    return () => {
+      this.#losses.delete(fault);
+      apply();
+    };
   }
 
   /** The NAT forgets everything, as after a power cut. */

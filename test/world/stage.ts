@@ -17,7 +17,7 @@ export const PATIENCE_MS = 20_000;
 
 const LISTEN_PORT = 8080;
 const CLOSED_LISTEN_PORT = 8081;
-export const NODE_PORT = 33_445;
+const NODE_PORT = 33_445;
 
 export interface NodeState {
   readonly host: Host;
@@ -121,10 +121,7 @@ export class Stage {
     const host = this.net.site({ line: lineOf(5) }).host(this.freshIp());
     const process = this.process(host, `node ${number}`);
     let node: BootstrapNode | undefined;
-    BootstrapNode.start(
-      { port: NODE_PORT, tcpPort: NODE_PORT, lanDiscovery: false, bootstrap: this.bootstrap() },
-      process.machine,
-    ).then((started) => {
+    this.#startNode(process, this.bootstrap()).then((started) => {
       node = started;
     }, this.failed);
     this.loop.unsettle();
@@ -141,6 +138,39 @@ export class Stage {
         tcpPorts: [NODE_PORT],
       },
     });
+  }
+
+  /** Starts a node that was killed again, with its keys. */
+  restartNode(node: NodeState): void {
+    if (node.process !== undefined) return;
+    node.process = this.process(node.host, `node ${this.nodes.indexOf(node)}`);
+    const others = this.bootstrap().filter((other) => other !== node.bootstrap);
+    this.#startNode(node.process, others, node.identity).catch(this.failed);
+  }
+
+  #startNode(
+    { machine }: SimProcess,
+    bootstrap: readonly BootstrapAddress[],
+    identity?: Identity,
+  ): Promise<BootstrapNode> {
+    const ports = { port: NODE_PORT, tcpPort: NODE_PORT };
+    const keys = identity === undefined ? {} : { identity };
+    return BootstrapNode.start({ ...ports, ...keys, lanDiscovery: false, bootstrap }, machine);
+  }
+
+  /** Starts a connector with a new identity at a new place, as a CI job does. */
+  startVisitor(
+    name: string,
+    udp: boolean,
+  ): { readonly own: SimProcess; readonly started: Promise<Connector> } {
+    const host = this.net.site({ line: lineOf(5) }).host(this.freshIp());
+    const own = this.process(host, name);
+    const started = Connector.start(
+      { bootstrap: this.bootstrap(), lanDiscovery: false, udp, remote: this.ticket, patienceMs: 0 },
+      own.machine,
+    );
+    this.loop.unsettle();
+    return { own, started };
   }
 
   /** The nodes that ends and later nodes know from the start. */

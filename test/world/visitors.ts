@@ -1,6 +1,6 @@
-import { Connector } from '../../src/tunnel/connector.js';
+import type { Connector } from '../../src/tunnel/connector.js';
 import { GOOD, type Plan } from './plan.js';
-import { lineOf, Stage, stackOf } from './stage.js';
+import { Stage, stackOf } from './stage.js';
 
 export interface VisitShape {
   readonly seed: number;
@@ -47,25 +47,17 @@ export async function runVisitors({ seed, nodes, visits, leaves, udp }: VisitSha
   };
   const first = await rate();
   for (let visit = 0; visit < visits; visit++) {
-    const host = net.site({ line: lineOf(5) }).host(stage.freshIp());
-    const own = stage.process(host, `visitor ${visit}`);
     let connector: Connector | undefined;
     let isOnline = false;
     const begunMs = loop.nowMs;
-    Connector.start(
-      { bootstrap: stage.bootstrap(), lanDiscovery: false, udp, remote: stage.ticket, patienceMs: 0 },
-      own.machine,
-    ).then(
-      (started) => {
-        connector = started;
-        started.on('peer', ({ status }) => {
-          isOnline ||= status === 'online';
-        });
-        started.on('error', (error) => stage.broke(stackOf(error)));
-      },
-      (error: unknown) => stage.broke(stackOf(error)),
-    );
-    loop.unsettle();
+    const { own, started } = stage.startVisitor(`visitor ${visit}`, udp);
+    started.then((made) => {
+      connector = made;
+      made.on('peer', ({ status }) => {
+        isOnline ||= status === 'online';
+      });
+      made.on('error', (error) => stage.broke(stackOf(error)));
+    }, stage.failed);
     const came = await loop.run(begunMs + LIMIT_MS, () => isOnline);
     onlineMs.push(came ? loop.nowMs - begunMs : Number.POSITIVE_INFINITY);
     await loop.run(loop.nowMs + STAY_MS);
