@@ -59,10 +59,16 @@ async function byteBack(port: number): Promise<void> {
 
 /** Measures from `begun`. Dials as soon as the forward is up, and then waits, as a user would. */
 async function until(connector: CliProcess, begun: number): Promise<Took> {
+  const port = await portOf(connector);
+  const [online] = await Promise.all([onlineAgain(connector), byteBack(port)]);
+  return { online: online - begun, firstByte: performance.now() - begun };
+}
+
+/** The local port of the connector's forward, once it is open. */
+async function portOf(connector: CliProcess): Promise<number> {
   const [local] = await localsOf(connector);
   if (local === undefined) throw new Error('the connector reported no forward');
-  const [online] = await Promise.all([onlineAgain(connector), byteBack(local.port)]);
-  return { online: online - begun, firstByte: performance.now() - begun };
+  return local.port;
 }
 
 async function onlineAgain(connector: CliProcess): Promise<number> {
@@ -126,9 +132,7 @@ function listenerAgain(signal: 'SIGTERM' | 'SIGKILL'): Measure {
         .then(() => performance.now());
       network.start('listen', '--expose', String(targetPort), ...options);
       const online = (await back) - begun;
-      const [local] = await localsOf(connector);
-      if (local === undefined) throw new Error('the connector reported no forward');
-      await byteBack(local.port);
+      await byteBack(await portOf(connector));
       return { online, firstByte: performance.now() - begun };
     } finally {
       folder.remove();
@@ -158,9 +162,7 @@ function listenerStarts(known: boolean): Measure {
       await network.listen([String(targetPort)], ...options);
       await back;
       const online = performance.now() - begun;
-      const [local] = await localsOf(connector);
-      if (local === undefined) throw new Error('the connector reported no forward');
-      await byteBack(local.port);
+      await byteBack(await portOf(connector));
       return { online, firstByte: performance.now() - begun };
     } finally {
       folder.remove();

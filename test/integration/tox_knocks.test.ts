@@ -273,20 +273,27 @@ test('a friend that is online is reached at its address, and through the relays 
   world.world.close();
 });
 
-test('a knock that someone repeats does not end a connection, whatever strangers send before', () => {
-  const knocks: { readonly bytes: Uint8Array; readonly from: number; readonly to: string }[] = [];
-  const world = new KnockWorld(true, (bytes, from, to) => {
-    if (bytes[0] === CRYPTO) knocks.push({ bytes: bytes.slice(), from: from.port, to: to.ip });
+/** A world in which an attacker records all knocks. */
+function tappedWorld() {
+  const knocks: { readonly bytes: Uint8Array; readonly from: number }[] = [];
+  const world = new KnockWorld(true, (bytes, from) => {
+    if (bytes[0] === CRYPTO) knocks.push({ bytes: bytes.slice(), from: from.port });
   });
+  // The receiver's DHT key follows the packet's kind.
+  const knocksFor = ({ tox }: Person) =>
+    knocks.filter(({ bytes }) => Buffer.compare(bytes.subarray(1, 33), tox.dhtId) === 0);
+  return { world, knocksFor };
+}
+
+test('a knock that someone repeats does not end a connection, whatever strangers send before', () => {
+  const { world, knocksFor } = tappedWorld();
   const { listener, connector, placeOfConnector } = met(true, world);
   // A start of the listener that its connector hears of, then another.
   world.kill(listener);
   const second = world.listener(identityOf(listener.person), [placeOfConnector]);
   assert.ok(world.run(() => second.isOnline && connector.isOnline, 10_000));
   world.pass(2_000);
-  const ours = knocks.filter(
-    ({ bytes }) => Buffer.compare(bytes.subarray(1, 33), connector.person.tox.dhtId) === 0,
-  );
+  const ours = knocksFor(connector.person);
   const place = second.place;
   assert.ok(place !== undefined && ours.length > 0);
   world.kill(second);
@@ -310,10 +317,7 @@ test('a knock that someone repeats does not end a connection, whatever strangers
 });
 
 test('a knock that someone repeats while the friend is away does not open the way for others', () => {
-  const knocks: { readonly bytes: Uint8Array; readonly from: number; readonly to: string }[] = [];
-  const world = new KnockWorld(true, (bytes, from, to) => {
-    if (bytes[0] === CRYPTO) knocks.push({ bytes: bytes.slice(), from: from.port, to: to.ip });
-  });
+  const { world, knocksFor } = tappedWorld();
   const { listener, connector, placeOfConnector } = met(true, world);
   world.leave(listener);
   world.pass(2_000);
@@ -323,9 +327,7 @@ test('a knock that someone repeats while the friend is away does not open the wa
     world.pass(5, 5);
   }
   assert.ok(world.run(() => second.isOnline && connector.isOnline, 60_000));
-  const ours = knocks.filter(
-    ({ bytes }) => Buffer.compare(bytes.subarray(1, 33), connector.person.tox.dhtId) === 0,
-  );
+  const ours = knocksFor(connector.person);
   assert.ok(ours.length > 1);
   world.leave(second);
   assert.ok(world.run(() => !connector.isOnline, 10_000));
