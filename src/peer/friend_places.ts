@@ -11,8 +11,8 @@ import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 /** How long a friend that has gone keeps a place that nobody else wants. */
 const IDLE_FRIEND_MS = 10 * 60_000;
 /**
- * Friends that have gone and are still looked for that long: the last ones to go. Each costs some traffic, and short
- * visitors leave many. Others are looked for a shorter time; a connector asks again when it is back.
+ * How many friends that have gone are kept that long: those that left last. Searching for a friend costs traffic, and
+ * short visitors would add up. Any other friend that has gone is kept for a shorter time; it can ask again.
  */
 const MAX_AWAY = 8;
 const CROWDED_IDLE_MS = 30_000;
@@ -216,7 +216,7 @@ export class FriendPlaces {
     return surplus <= 0;
   }
 
-  /** Clearly, but rarely: at a full listener places may change hands all the time. */
+  /** At most once every {@link SAY_FULL_MS}: at a full listener, places may change hands all the time. */
   #sayFull(): void {
     const { maxPeers, onFull, nowMs } = this.#options;
     const atMs = nowMs();

@@ -4,22 +4,20 @@ import { Timer } from '../core/timer.js';
 import type { FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
 import type { Tox } from './tox/tox.js';
 
-/**
- * Waits between the first knocks. A datagram may be lost, and relays take a moment to connect.
- */
+/** Waits between the first knocks. A datagram may be lost, and relays take a moment to connect. */
 const FIRST_WAITS_MS = [100, 200, 300, 600, 1_200, 2_400] as const;
 /**
- * Then, how often to knock at a friend: its network may be down, or its machine asleep. Nothing tells when an outage
- * is over, so for two minutes and while few friends are away, an end knocks often. A knock is one small datagram for
- * each address.
+ * How often to knock at a friend after that. Nothing tells an end that an outage is over, so for two minutes, and
+ * while few friends are away, it knocks often. A knock is one small datagram for each address.
  */
 const SOON_WAIT_MS = 400;
 const SOON_KNOCKS = 300;
 const FEW_FRIENDS = 8;
+/** How often to knock later, or while many are away. */
 const NEXT_WAIT_MS = 5_000;
 /** After so many knocks at a friend, only a new way into the network starts them again. */
 const MOST_KNOCKS = SOON_KNOCKS + 100;
-/** When to look where a friend is reached: soon after it came online, then now and then. */
+/** When to look where a friend is reached: soon after it comes online, then every minute. */
 const FIRST_LOOK_MS = 1_000;
 const NEXT_LOOK_MS = 60_000;
 

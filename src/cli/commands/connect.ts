@@ -139,7 +139,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
     flags,
     context.grammar.commandNames,
   );
-  // Only now: more often than not, too many words are a mistyped command.
+  // Checked only now, because the first word is often a mistyped command, and remoteOf says so.
   if (third !== undefined) throw tooManyWords(third);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags, program !== undefined);
