@@ -55,11 +55,10 @@ function endFault(stage: Stage, fault: Extract<Fault, { end: EndNumber }>, end: 
     case 'kill':
     case 'stop':
     case 'fresh':
+    case 'forgetful':
       end.down++;
-      if (fault.kind === 'fresh') {
-        end.identity = undefined;
-        end.places = [];
-      }
+      if (fault.kind === 'fresh') end.identity = undefined;
+      if (fault.kind === 'fresh' || fault.kind === 'forgetful') end.places = [];
       if (fault.kind === 'stop') void stage.stop(end);
       else stage.kill(end);
       return () => {
@@ -81,6 +80,9 @@ function endFault(stage: Stage, fault: Extract<Fault, { end: EndNumber }>, end: 
     case 'nat-restart':
       site.restartNat();
       return undefined;
+    case 'full-disk':
+      end.fullDisks++;
+      return () => void end.fullDisks--;
     case 'clock-jump':
       end.host.wallOffsetMs += (stage.random() - 0.5) * 7_200_000;
       return undefined;

@@ -16,6 +16,8 @@ export interface PlaceShape {
   readonly rate: number;
   /** The end uses TCP relays only. */
   readonly withoutUdp: boolean;
+  /** How much faster than others its clock runs, in parts per million; default 0. */
+  readonly driftPpm?: number;
   /** Another end's number: both are behind the same NAT. */
   readonly sharesWith?: number;
 }
@@ -30,7 +32,8 @@ export type Fault = { readonly atMs: number; readonly forMs: number } & (
       readonly kind: 'kill' | 'stop' | 'freeze' | 'move' | 'cut' | 'no-udp' | 'nat-restart' | 'clock-jump';
       readonly end: EndNumber;
     }
-  | { readonly kind: 'fresh'; readonly end: EndNumber }
+  // `fresh` restarts without its identity, `forgetful` with the identity alone; while a disk is full, nothing is saved.
+  | { readonly kind: 'fresh' | 'forgetful' | 'full-disk'; readonly end: EndNumber }
   | { readonly kind: 'loss'; readonly end: EndNumber; readonly loss: number }
   | { readonly kind: 'partition' }
   | { readonly kind: 'visitor'; readonly leaves: 'killed' | 'politely'; readonly withoutUdp: boolean }
@@ -146,8 +149,33 @@ function anyPlan(seed: number): Plan {
       end,
     };
   };
-  const faults = Array.from({ length: below(5) }, fault).toSorted((a, b) => a.atMs - b.atMs);
-  return { seed, nodes, ends, faults };
+  const faults = Array.from({ length: below(5) }, fault);
+  const { driftsPpm, stateFault } = lateIdeas(seed, ends.length);
+  return {
+    seed,
+    nodes,
+    ends: ends.map((end, number) => ({ ...end, driftPpm: driftsPpm[number]! })),
+    faults: [...faults, ...stateFault].toSorted((a, b) => a.atMs - b.atMs),
+  };
+}
+
+/** What plans got later. It has its own random numbers, so that the older parts of each seed's plan stay as they were. */
+function lateIdeas(
+  seed: number,
+  ends: number,
+): { readonly driftsPpm: readonly number[]; readonly stateFault: readonly Fault[] } {
+  const random = seeded(seed * 4801 + 11);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  // Crystals of computers are off by up to 100 ppm; virtual machines by more.
+  const driftsPpm = Array.from({ length: ends }, () => (random() < 0.5 ? 0 : below(1_001) - 500));
+  if (random() >= 0.15) return { driftsPpm, stateFault: [] };
+  const end = below(ends);
+  const atMs = FAULTS_FROM_MS + below(FAULTS_FOR_MS);
+  const fault: Fault =
+    random() < 0.5
+      ? { kind: 'forgetful', end, atMs, forMs: below(3_000) }
+      : { kind: 'full-disk', end, atMs, forMs: 1_000 + below(20_000) };
+  return { driftsPpm, stateFault: [fault] };
 }
 
 /** One line for people. */

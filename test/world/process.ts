@@ -12,6 +12,7 @@ import { WorkerRings } from '../../src/ring/worker_rings.js';
 import type { Machine } from '../../src/tunnel/machine.js';
 import { ReliableChannel } from '../../src/worker/channel/reliable_channel.js';
 import { loadTox } from '../../src/worker/tox/load.js';
+import type { ToxModule } from '../../src/worker/tox/tox.js';
 import { ToxWorker, type WorkerMachine } from '../../src/worker/tox_worker.js';
 import { compiledTox } from '../support/tox_world.js';
 import { LocalTcp } from './local_tcp.js';
@@ -38,15 +39,28 @@ export class SimProcess {
   readonly logger: Logger;
   /** Turns of the worker's event loop, and pieces of work of the main thread. */
   turns = 0;
+  /** Timers of both threads that are set now. */
+  timersSet = 0;
   readonly #loop: Loop;
   readonly #random: () => number;
+  /** What this machine's clock shows after a millisecond. */
+  readonly #clockRate: number;
+  #module: ToxModule | undefined;
   #isAlive = true;
   #isFrozen = false;
   /** What fell due while the process was frozen. */
   #held: (() => void)[] = [];
   #sockets: SimSockets | undefined;
 
-  constructor(loop: Loop, host: Host, random: () => number, name: string, log: (line: string) => void) {
+  constructor(
+    loop: Loop,
+    host: Host,
+    random: () => number,
+    name: string,
+    driftPpm: number,
+    log: (line: string) => void,
+  ) {
+    this.#clockRate = 1 + driftPpm / 1e6;
     this.#loop = loop;
     this.host = host;
     this.name = name;
@@ -74,6 +88,11 @@ export class SimProcess {
   /** The node's own sockets; undefined before it starts. */
   get sockets(): SimSockets | undefined {
     return this.#sockets;
+  }
+
+  /** Size of the wasm memory. */
+  get memoryBytes(): number {
+    return this.#module?.memoryBytes() ?? 0;
   }
 
   /** As SIGKILL does. */
@@ -109,7 +128,12 @@ export class SimProcess {
   }
 
   #wallMs(): number {
-    return WALL_AT_START_MS + this.#loop.nowMs + this.host.wallOffsetMs;
+    return WALL_AT_START_MS + this.#nowMs() + this.host.wallOffsetMs;
+  }
+
+  /** Time as this machine's clock shows it. */
+  #nowMs(): number {
+    return this.#loop.nowMs * this.#clockRate;
   }
 
   #fill(into: Uint8Array): Uint8Array {
@@ -118,22 +142,24 @@ export class SimProcess {
   }
 
   #timers(isMain: boolean): Timers {
-    const { clock } = this.#loop;
     return {
-      nowMs: () => clock.nowMs,
+      nowMs: () => this.#nowMs(),
       set: (callback, delayMs) => {
         const timer = { isSet: true };
+        this.timersSet++;
         const run = (): void => {
           if (!timer.isSet) return;
           timer.isSet = false;
+          this.timersSet--;
           callback();
         };
-        this.#soon(Math.max(delayMs, TURN_MS), run, isMain);
+        this.#soon(Math.max(delayMs / this.#clockRate, TURN_MS), run, isMain);
         return timer;
       },
       clear: (handle: TimerHandle) => {
-        // Callers pass only handles from `set`.
-        (handle as { isSet: boolean }).isSet = false;
+        const timer = handle as { isSet: boolean }; // callers pass only handles from `set`
+        if (timer.isSet) this.timersSet--;
+        timer.isSet = false;
       },
     };
   }
@@ -159,13 +185,15 @@ export class SimProcess {
       machine: this.#workerMachine(nextTurn(false)),
       rings: new WorkerRings(memory(shared.worker, bells.worker), { nextTurn: nextTurn(false) }),
       logger: this.logger,
-      loadTox: async (network) =>
-        loadTox(compiledTox(), {
+      loadTox: async (network) => {
+        this.#module = loadTox(compiledTox(), {
           network,
-          nowMs: () => this.#loop.nowMs,
+          nowMs: () => this.#nowMs(),
           wallMs: () => this.#wallMs(),
           random: (into) => void this.#fill(into),
-        }),
+        });
+        return this.#module;
+      },
       createChannel: (host, options) => new ReliableChannel(host, options),
       tell,
       done: () => {},

@@ -40,6 +40,8 @@ export interface EndState {
   exchanges: Exchange[];
   /** How many faults keep it down. */
   down: number;
+  /** How many faults keep its disk full: it saves nothing. */
+  fullDisks: number;
 }
 
 export const stackOf = (error: unknown): string =>
@@ -108,6 +110,7 @@ export class Stage {
         places: [],
         exchanges: [],
         down: 0,
+        fullDisks: 0,
       });
     }
     const listener = this.ends[0]!;
@@ -208,9 +211,11 @@ export class Stage {
     return ipHex(`198.51.${100 + (number >> 8)}.${number & 255}`);
   }
 
-  process(host: Host, name: string): SimProcess {
+  process(host: Host, name: string, driftPpm = 0): SimProcess {
     const random = seeded(this.plan.seed * 1_000 + this.#seeds++);
-    const made = new SimProcess(this.loop, host, random, name, (line) => this.say(`${name}: ${line}`));
+    const made = new SimProcess(this.loop, host, random, name, driftPpm, (line) =>
+      this.say(`${name}: ${line}`),
+    );
     this.everyProcess.add(made);
     return made;
   }
@@ -219,7 +224,8 @@ export class Stage {
 
   startEnd(end: EndState): void {
     if (end.process?.isAlive === true) return;
-    const own = this.process(end.host, end.number === 0 ? 'listener' : `connector ${end.number}`);
+    const name = end.number === 0 ? 'listener' : `connector ${end.number}`;
+    const own = this.process(end.host, name, end.shape.driftPpm);
     end.process = own;
     end.tunnel = undefined;
     end.exchanges = [];
@@ -275,7 +281,7 @@ export class Stage {
     tunnel.on('refused', ({ target, reason }) => this.say(`${own.name}: refused ${target} ${reason}`));
     tunnel.on('places', () => {
       const end = this.ends.find(({ process }) => process === own);
-      if (end !== undefined) end.places = tunnel.places;
+      if (end?.fullDisks === 0) end.places = tunnel.places;
     });
     tunnel.on('error', (error) => this.broke(`${own.name}: ${stackOf(error)}`));
   }

@@ -15,6 +15,9 @@ const CHECK_MS = 1_000;
 /** Turns of one process per second when it carries little. */
 const MAX_TURNS = 20_000;
 const MAX_SOCKETS = 200;
+/** The size of the wasm memory at the start: it must suffice. */
+const MAX_MEMORY_BYTES = 16 * 1024 * 1024;
+const MAX_TIMERS = 100;
 
 /** What a run showed. */
 export interface Outcome {
@@ -101,6 +104,9 @@ class World {
         if (turns > MAX_TURNS) this.#stage.broke(`${own.name} ran ${turns} turns in a second`);
         const sockets = own.sockets?.openSockets ?? 0;
         if (sockets > MAX_SOCKETS) this.#stage.broke(`${own.name} has ${sockets} sockets`);
+        if (own.memoryBytes > MAX_MEMORY_BYTES)
+          this.#stage.broke(`${own.name} uses ${own.memoryBytes} bytes of wasm memory`);
+        if (own.timersSet > MAX_TIMERS) this.#stage.broke(`${own.name} has ${own.timersSet} timers set`);
       }
       if (this.#stage.targets.wasBreached)
         this.#stage.broke('a connection reached a port that no rule names');
