@@ -13,8 +13,8 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
     instead: 'if (number % 8 !== 0) (this.bundles.isUrgent(slot) ? this.#urgent : this.#lost).push(slot);',
   },
   'forget-resume': {
-    file: 'peer/peer_life.ts',
-    text: '    current?.thaw();\n',
+    file: 'worker/channel_set.ts',
+    text: "    else if (row.path === 'none') row.channel.thaw(nowMs);\n",
     instead: '',
   },
   'forget-room': {

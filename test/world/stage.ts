@@ -294,7 +294,9 @@ export class Stage {
     this.exchange(end, own, { totalBytes: 1_000_000, pieceBytes: 150, everyMs: 300 });
     const bulk = (): void => {
       if (!isLive() || this.isDraining) return;
-      const bytes = 2_000 + Math.floor(this.random() * 60_000);
+      // A large one fills the ring between the threads.
+      const isLarge = this.random() < 0.08;
+      const bytes = isLarge ? 500_000 : 2_000 + Math.floor(this.random() * 60_000);
       this.exchange(end, own, { totalBytes: bytes, pieceBytes: 16_384, everyMs: 0 });
       later(bulk, 2_000 + this.random() * 6_000);
     };
