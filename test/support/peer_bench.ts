@@ -15,7 +15,7 @@ import { VirtualTimers } from './virtual_timers.js';
 /** A target that nobody dials. */
 export const PLAIN_TARGET = { kind: 'tcp', host: 'h', port: 1 } as const;
 
-export const VERSIONS = { lowest: 1, highest: 1 };
+export const VERSIONS = { lowest: 2, highest: 2 };
 
 /** A session UUID whose bytes are all equal. */
 export function uuid(byte: number): Uint8Array {
@@ -29,7 +29,7 @@ export function hello(session: Uint8Array): Uint8Array {
 /** A listener's answer to the hello with this session. */
 export function welcome(connectorSession: Uint8Array, session: Uint8Array): Uint8Array {
   const { frameBytes, features } = ourOffer(session);
-  return encodeWelcome({ version: 1, connectorSession, session, frameBytes, features, fields: new Map() });
+  return encodeWelcome({ version: 2, connectorSession, session, frameBytes, features, fields: new Map() });
 }
 
 export function refusal(reason: Reason, text = ''): Uint8Array {
