@@ -1,17 +1,26 @@
 /**
- * A build of the sources for tests that start processes and worker threads: each of those would
- * compile the sources again, which costs more than most of them do afterwards. `test/run.ts` makes
- * it before the tests. A test file that is run without it uses the sources, so no test sees an old build.
+ * A build of the sources and of the tests: each test file, process and worker thread would compile
+ * the sources again, which costs more than most of them do afterwards. `test/run.ts` makes it before the tests.
+ * A test file that is run without it uses the sources, so no test sees an old build.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Plugin } from 'esbuild';
 
 /** Names the folder of the build to the test files, and to the programs that they start. */
 const VARIABLE = 'TOX_WASM_TUNNEL_TEST_BUILD';
 
 /** In the repository, as deep as dist/, so that package.json and the wasm are found the same way. */
 const FOLDER = 'dist-test';
+
+/** Its subfolder for the tests and the sources that they import. */
+const TESTS = 'tests';
+
+/** The folders of which that subfolder has a copy. */
+const TEST_SOURCES = ['src', 'test', 'bench', 'tools'];
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The path of a built file, such as `cli/main.js`; undefined when nothing was built. */
 export function built(file: string): string | undefined {
@@ -25,11 +34,41 @@ export function builtWorker(): { readonly files?: { readonly worker: URL } } {
   return worker === undefined ? {} : { files: { worker: pathToFileURL(worker) } };
 }
 
+/** The built file of a test, or of a program that tests start. @param source its path from the root */
+export function builtTest(source: string): string | undefined {
+  return built(join(TESTS, source.replace(/\.ts$/, '.js')));
+}
+
+/**
+ * The argument list that runs a TypeScript program of test/ in a process: built if there is a build, otherwise
+ * by tsx.
+ */
+export function programWords(program: URL): [string, ...string[]] {
+  const source = fileURLToPath(program);
+  const file = builtTest(relative(root, source));
+  return file === undefined
+    ? [process.execPath, '--import', import.meta.resolve('tsx'), source]
+    : [process.execPath, '--enable-source-maps', file];
+}
+
+/** Has a built file take its sources for itself: it looks for its neighbours where the sources have theirs. */
+const sourceUrls: Plugin = {
+  name: 'source URLs',
+  setup({ onLoad }) {
+    onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8')
+        .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
+        .replaceAll('import.meta.dirname', JSON.stringify(dirname(path))),
+      loader: 'ts',
+    }));
+  },
+};
+
 /**
  * Brings the build up to date, and passes its folder to the tests. Each source becomes a file, as in `npm run
  * build`, but without types: the compiler needs half a minute for those, and this takes a second.
  */
-export async function buildSources(root: string): Promise<void> {
+export async function buildSources(): Promise<void> {
   const { build } = await import('esbuild');
   const source = join(root, 'src');
   const folder = join(root, FOLDER);
@@ -45,9 +84,7 @@ export async function buildSources(root: string): Promise<void> {
   } as const;
   const files = await build({
     ...options,
-    entryPoints: readdirSync(source, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts') && !/^cli\b/.test(name))
-      .map((name) => join(source, name)),
+    entryPoints: typeScriptIn(source).filter((path) => !/^cli\b/.test(relative(source, path))),
   });
   // The command line and its worker as a bundle: a start costs half, and the tests start hundreds.
   const programs = await build({
@@ -59,8 +96,16 @@ export async function buildSources(root: string): Promise<void> {
     bundle: true,
     packages: 'external',
   });
+  const tests = await build({
+    ...options,
+    outbase: root,
+    outdir: join(folder, TESTS),
+    entryPoints: TEST_SOURCES.flatMap((name) => typeScriptIn(join(root, name))),
+    plugins: [sourceUrls],
+    sourcesContent: false,
+  });
   const current = new Map(
-    [...files.outputFiles, ...programs.outputFiles].map(({ path, contents }) => [path, contents]),
+    [...files.outputFiles, ...programs.outputFiles, ...tests.outputFiles].map(({ path, contents }) => [path, contents]),
   );
   current.set(join(folder, 'cli/tox.wasm'), readFileSync(join(root, 'wasm/dist/tox.wasm')));
   // The library by its name, for programs that tsx runs with this configuration.
@@ -77,6 +122,12 @@ export async function buildSources(root: string): Promise<void> {
     if (entry.isFile() && !current.has(path)) rmSync(path);
   }
   process.env[VARIABLE] = folder;
+}
+
+function typeScriptIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
 }
 
 function isSame(path: string, contents: Uint8Array): boolean {
