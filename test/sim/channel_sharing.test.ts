@@ -19,12 +19,7 @@ function line(queueBytes: number): { delayMs: number; rateMbps: number; queueByt
 }
 
 /** The share of the link that each of the two gets from now on. */
-function shares(
-  clock: SimClock,
-  one: Receiver,
-  other: Receiver,
-  measureMs = MEASURE_MS,
-): [number, number] {
+function shares(clock: SimClock, one: Receiver, other: Receiver, measureMs = MEASURE_MS): [number, number] {
   const [first, second] = [one.receivedBytes, other.receivedBytes];
   clock.run(clock.nowMs + measureMs);
   const capacity = RATE_MBPS * 125 * measureMs;

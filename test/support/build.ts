@@ -18,7 +18,7 @@ const FOLDER = 'dist-test';
 const TESTS = 'tests';
 
 /** The folders of which that subfolder has a copy. */
-const TEST_SOURCES = ['src', 'test', 'bench', 'tools'];
+const TEST_SOURCES = ['src', 'test', 'bench', 'tools', 'examples'];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -26,12 +26,6 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 export function built(file: string): string | undefined {
   const folder = process.env[VARIABLE];
   return folder === undefined ? undefined : join(folder, file);
-}
-
-/** The option of the library that makes it start the built worker; empty when nothing was built. */
-export function builtWorker(): { readonly files?: { readonly worker: URL } } {
-  const worker = built('worker/main.js');
-  return worker === undefined ? {} : { files: { worker: pathToFileURL(worker) } };
 }
 
 /** The built file of a test, or of a program that tests start. @param source its path from the root */
@@ -51,16 +45,35 @@ export function programWords(program: URL): [string, ...string[]] {
     : [process.execPath, '--enable-source-maps', file];
 }
 
-/** Has a built file take its sources for itself: it looks for its neighbours where the sources have theirs. */
-const sourceUrls: Plugin = {
-  name: 'source URLs',
+/** The URL of a worker's program in test/: of the built file if there is a build. */
+export function workerUrl(program: URL): URL {
+  const file = builtTest(relative(root, fileURLToPath(program)));
+  if (file === undefined) return program;
+  const url = new URL(program.search, pathToFileURL(file));
+  // Node 20 drops the query of a worker's own URL.
+  return url.search === '' ? url : dataUrl(`import ${JSON.stringify(url.href)}`);
+}
+
+function dataUrl(program: string): URL {
+  return new URL(`data:text/javascript,${encodeURIComponent(program)}`);
+}
+
+/**
+ * Files look for others beside themselves. A built test finds there what the test has beside it, and a source what
+ * its file in the build of the package has.
+ */
+const oldPlaces: Plugin = {
+  name: 'old places',
   setup({ onLoad }) {
-    onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8')
-        .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
-        .replaceAll('import.meta.dirname', JSON.stringify(dirname(path))),
-      loader: 'ts',
-    }));
+    onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const inSource = relative(join(root, 'src'), path);
+      const place = inSource.startsWith('..') ? path : join(root, FOLDER, inSource.replace(/\.ts$/, '.js'));
+      const url = JSON.stringify(pathToFileURL(place).href);
+      const contents = readFileSync(path, 'utf8')
+        .replaceAll('import.meta.url', `(${url} + new URL(import.meta.url).search)`)
+        .replaceAll('import.meta.dirname', JSON.stringify(dirname(place)));
+      return { contents, loader: 'ts' };
+    });
   },
 };
 
@@ -101,16 +114,19 @@ export async function buildSources(): Promise<void> {
     outbase: root,
     outdir: join(folder, TESTS),
     entryPoints: TEST_SOURCES.flatMap((name) => typeScriptIn(join(root, name))),
-    plugins: [sourceUrls],
+    plugins: [oldPlaces],
     sourcesContent: false,
   });
   const current = new Map(
-    [...files.outputFiles, ...programs.outputFiles, ...tests.outputFiles].map(({ path, contents }) => [path, contents]),
+    [...files.outputFiles, ...programs.outputFiles, ...tests.outputFiles].map(({ path, contents }) => [
+      path,
+      contents,
+    ]),
   );
   current.set(join(folder, 'cli/tox.wasm'), readFileSync(join(root, 'wasm/dist/tox.wasm')));
-  // The library by its name, for programs that tsx runs with this configuration.
-  const configuration = { compilerOptions: { paths: { 'tox-wasm-tunnel': ['./index.js'] } } };
-  current.set(join(folder, 'tsconfig.json'), Buffer.from(JSON.stringify(configuration)));
+  // The library by its name, for the examples.
+  const itself = { name: 'tox-wasm-tunnel', type: 'module', exports: { '.': './index.js' } };
+  current.set(join(folder, 'package.json'), Buffer.from(JSON.stringify(itself)));
   for (const [path, contents] of current) {
     if (isSame(path, contents)) continue;
     mkdirSync(dirname(path), { recursive: true });
