@@ -29,12 +29,12 @@ const CONCURRENCY = 4;
 
 /** The files that take longest. They start first, in this order, so that none runs by itself at the end. */
 const LONGEST = [
+  'e2e/nat',
   'e2e/tickets',
-  'sim/tunnel_life',
   'e2e/life',
   'integration/tox_visitors',
-  'e2e/nat',
-  'sim/relay_switch',
+  'e2e/native',
+  'e2e/streams',
 ];
 
 /** The order of the other files: folders with long tests first. */
@@ -145,7 +145,7 @@ if (files.length === 0) {
   process.exit(2);
 }
 await buildSources();
-// The files would inherit this process's tsx, which costs half a second each.
+// The files would inherit this process's tsx, which takes half a second each time.
 process.execArgv = ['--enable-source-maps'];
 run({ files: grouped(files), concurrency: CONCURRENCY })
   .on('test:fail', () => {
