@@ -73,6 +73,9 @@ export async function buildProgram(options: ProgramOptions = {}): Promise<Comman
     const connects =
       call.words.length > (call.wordsAfterDashes ?? 0) || program.getOptionValue('ticketFile') !== undefined;
     refuseStray(program, call, connects);
+    // Many programs print their version then; nobody should open ports by asking for it.
+    if (args.length === 1 && args[0] === '-v')
+      throw usage(`-v alone is unclear: ${PROGRAM} --version or ${PROGRAM} listen -v`);
     await onCall(await loadCommand(connects ? 'connect' : 'listen'), call);
   });
   program.hook('preAction', async (_program, command) => {

@@ -7,7 +7,7 @@ import { type EndState, PATIENCE_MS, Stage, stackOf } from './stage.js';
 /** How long an end may believe in a peer that is dead. Source: FRIEND_CONNECTION_TIMEOUT, toxcore, and some seconds. */
 const DEAD_PEER_MS = 40_000;
 /** Once the network permits, every connector is back within this time. */
-export const RECOVERY_MS = 30_000;
+export const RECOVERY_MS = 20_000;
 /** How long streams may take to end once everybody is back. */
 const DRAIN_MS = 30_000;
 
