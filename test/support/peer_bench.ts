@@ -89,14 +89,18 @@ abstract class PeerBench {
     this.timers = timers;
   }
 
-  /** Lets time pass, including promises that resolve during it. */
+  /**
+   * Lets time pass in steps, including promises that resolve during it. Steps in which no timer falls due are
+   * one.
+   */
   async pass(ms: number, stepMs = 100): Promise<void> {
     const endMs = this.timers.nowMs() + ms;
     for (;;) {
       for (let turns = 0; turns < 4; turns++) await turn();
       const leftMs = endMs - this.timers.nowMs();
       if (leftMs <= 0) return;
-      this.timers.advance(Math.min(stepMs, leftMs));
+      const idleSteps = Math.ceil((this.timers.nextAtMs - this.timers.nowMs()) / stepMs);
+      this.timers.advance(Math.min(Math.max(idleSteps, 1) * stepMs, leftMs));
     }
   }
 
