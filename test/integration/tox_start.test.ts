@@ -201,7 +201,7 @@ describe('a start', () => {
   });
 
   test('that gets no answer becomes quiet: the search for an absent listener slows down', () => {
-    const start = new StartWorld({ nodes: 16 });
+    const start = new StartWorld({ nodes: 30 });
     const away = start.listener();
     const { address } = away.tox;
     start.kill(away);
