@@ -226,12 +226,6 @@ describe('the command line rejects, in one line, with exit code 2 and before any
     });
   }
 
-  test('-v alone, which in many programs prints the version', async () => {
-    const bench = new CliBench();
-    assert.equal(await bench.run('-v'), 2);
-    assert.match(bench.stderr.text, /-v alone is unclear: tox-wasm-tunnel --version or .* listen -v\n$/);
-  });
-
   test('-vv shows where an error comes from', async () => {
     const bench = new CliBench();
     assert.equal(await bench.run('listen', '-vv', '--bootstrap', 'x'), 2);
