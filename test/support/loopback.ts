@@ -1,4 +1,5 @@
-/** Servers and clients on 127.0.0.1, on ports that the system picks. */
+/** Servers and clients on 127.0.0.1, on free ports. */
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Endpoint, type HostPort, isPath } from '../../src/rules/endpoint.js';
@@ -14,12 +15,21 @@ export async function listenOnLoopback(server: Server, backlog?: number): Promis
   return address.port;
 }
 
-/** Returns a port that was free a moment ago, for programs that cannot pick one; nothing listens there. */
+/**
+ * A port that is free now. It lies below those that systems give out for port 0, so that no other test gets it before
+ * it is used, or while nothing must listen there.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listenOnLoopback(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const server = createServer();
+    const port = randomInt(20_000, 32_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, LOOPBACK_HOST, () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /**
