@@ -54,7 +54,8 @@ const FAULTS_FOR_MS = 30_000;
 
 /**
  * `any`: anything goes. `killed` and `stopped`: 3 to 30 nodes, good lines, and a listener that is killed, or
- * leaves, and comes back at once. `cut`: the listener's line is cut for a while. `nodes`: all bootstrap nodes die while the ends are connected.
+ * leaves, and comes back at once. `cut`: the listener's line is cut for a while. `nodes`: all bootstrap nodes die while
+ * the ends are connected.
  */
 export const PLAN_KINDS = ['any', 'killed', 'stopped', 'cut', 'nodes'] as const;
 export type PlanKind = (typeof PLAN_KINDS)[number];
@@ -150,7 +151,7 @@ function anyPlan(seed: number): Plan {
     };
   };
   const faults = Array.from({ length: below(5) }, fault);
-  const { driftsPpm, lateFaults } = lateIdeas(seed, ends.length);
+  const { driftsPpm, lateFaults } = laterAdditions(seed, ends.length);
   return {
     seed,
     nodes,
@@ -159,14 +160,14 @@ function anyPlan(seed: number): Plan {
   };
 }
 
-/** What plans got later. It has its own random numbers, so that the older parts of each seed's plan stay as they were. */
-function lateIdeas(
+/** Later additions to plans. They have random numbers of their own, so that the rest of a seed's plan stays as it was. */
+function laterAdditions(
   seed: number,
   ends: number,
 ): { readonly driftsPpm: readonly number[]; readonly lateFaults: readonly Fault[] } {
   const random = seeded(seed * 4801 + 11);
   const below = (limit: number): number => Math.floor(random() * limit);
-  // Crystals of computers are off by up to 100 ppm; virtual machines by more.
+  // The clock of a computer drifts by up to 100 ppm, that of a virtual machine by more.
   const driftsPpm = Array.from({ length: ends }, () => (random() < 0.5 ? 0 : below(1_001) - 500));
   if (random() >= 0.2) return { driftsPpm, lateFaults: [] };
   const end = below(ends);
