@@ -93,8 +93,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #giveBack: () => void;
   readonly #logger: Logger;
   readonly #joiner: Joiner;
-  readonly #friendPaths = new Map<FriendNumber, Path>();
-  readonly #bindings = new Map<FriendNumber, Uint8Array>();
+  /** What the worker last reported of each friend. */
+  readonly #friends = new Map<FriendNumber, Extract<WorkerEvent, { type: 'friend-path' }>>();
   /** The newest channel of each friend. */
   readonly #channels = new Map<FriendNumber, RingChannel>();
   /** Events that arrived before the owner could listen, in order. */
@@ -181,20 +181,19 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
 
   /** The current path to a friend, even if the worker reported it before anyone knew the friend's number. */
   friendPath(friend: FriendNumber): Path {
-    return this.#friendPaths.get(friend) ?? 'none';
+    return this.#friends.get(friend)?.path ?? 'none';
   }
 
   /** 32 bytes that only the two ends of the current Tox session with a friend know; undefined without one. */
   sessionBinding(friend: FriendNumber): Uint8Array | undefined {
-    return this.#bindings.get(friend);
+    return this.#friends.get(friend)?.binding;
   }
 
   /** Deletes a friend and closes its channel. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
   async removeFriend(friend: FriendNumber): Promise<boolean> {
     const removed = await this.#link.worker.removeFriend(friend);
     // The next friend may get the same number.
-    this.#friendPaths.delete(friend);
-    this.#bindings.delete(friend);
+    this.#friends.delete(friend);
     return removed;
   }
 
@@ -263,9 +262,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
         this.emit('requestsDropped', event.count);
         break;
       case 'friend-path':
-        this.#friendPaths.set(event.friend, event.path);
-        if (event.binding === undefined) this.#bindings.delete(event.friend);
-        else this.#bindings.set(event.friend, event.binding);
+        this.#friends.set(event.friend, event);
         this.emit('friendPath', event.friend, event.path);
         break;
       case 'friend-place':

@@ -186,12 +186,8 @@ export class ConnectorPeer extends PeerLife {
     if (kind === KIND_CHALLENGE) return decodeChallenge(packet);
     const agreement = acceptWelcome(this.#offer, packet);
     if (agreement === undefined || this.#prover === undefined) return agreement;
-    const sessions = {
-      connector: agreement.ourSession,
-      listener: agreement.theirSession,
-      binding: this.binding,
-    };
-    if (this.#prover.accepts(sessions, agreement.fields.get(FIELD_PROOF))) return agreement;
+    if (this.#prover.accepts(this.#sessionsWith(agreement.theirSession), agreement.fields.get(FIELD_PROOF)))
+      return agreement;
     throw invalid('the listener did not prove that it knows this ticket (the ticket may have been replaced)');
   }
 
@@ -254,13 +250,15 @@ export class ConnectorPeer extends PeerLife {
   /** Empty without a ticket. With one, the proof asks for a challenge, or answers it. */
   #proof(): Fields {
     if (this.#prover === undefined) return new Map();
-    const connector = this.#offer.session;
     const listener = this.#challenged;
     const proof =
-      listener === undefined
-        ? new Uint8Array(0)
-        : this.#prover.proof({ connector, listener, binding: this.binding });
+      listener === undefined ? new Uint8Array(0) : this.#prover.proof(this.#sessionsWith(listener));
     return new Map([[FIELD_PROOF, proof]]);
+  }
+
+  /** What a proof is bound to. @param listener the listener's session */
+  #sessionsWith(listener: Uint8Array): Sessions {
+    return { connector: this.#offer.session, listener, binding: this.binding };
   }
 
   #renewOffer(): void {
