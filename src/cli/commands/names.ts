@@ -148,5 +148,9 @@ function describe(name: string, text: string): NamedRemote {
 }
 
 async function placeOf({ io }: Context, flags: NamesFlags): Promise<NamesPlace> {
-  return { folder: flags.state ?? (await io.stateFolder()), passphrase: await passphraseOf(flags, io) };
+  return {
+    folder: flags.state ?? (await io.stateFolder()),
+    passphrase: await passphraseOf(flags, io),
+    timers: io.timers,
+  };
 }

@@ -62,7 +62,7 @@ async function update({ io, reporter }: Context, flags: NodesFlags): Promise<voi
   const folder = flags.state ?? (await io.stateFolder());
   try {
     const entries = upOf(parseNodeEntries(await download(url, MAX_NODES_BYTES), url), url);
-    await saveNodes(folder, { url, updated: io.wallClock().toISOString(), nodes: entries });
+    await saveNodes(folder, { url, updated: io.wallClock().toISOString(), nodes: entries }, io.timers);
   } catch (error) {
     if (!TunnelError.is(error) || error.code === 'ERR_USAGE') throw error;
     const { origin } = await nodeListOf({ io, reporter }, flags);

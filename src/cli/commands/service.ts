@@ -103,7 +103,8 @@ async function runService(
   const name = unitName(call.command, flags.name);
   const notes: string[] = [];
   const unit = systemdUnit(await partsOf(io, call, scope, name, notes));
-  const file = flags.print === true ? undefined : await writeUnit(await io.unitFolder(scope), name, unit);
+  const file =
+    flags.print === true ? undefined : await writeUnit(await io.unitFolder(scope), name, unit, io.pid);
   if (file === undefined) reporter.result(unit.trimEnd());
   const next = nextCommands(scope, name, call.command);
   reporter.event({ event: 'service', name, scope, unit, next, ...(file === undefined ? {} : { file }) });
@@ -295,7 +296,7 @@ function hasSocketPath(local: unknown): boolean {
 }
 
 /** Never overwrites a unit of another program. */
-async function writeUnit(folder: string, name: string, unit: string): Promise<string> {
+async function writeUnit(folder: string, name: string, unit: string, pid: number): Promise<string> {
   const file = join(folder, `${name}.service`);
   try {
     await mkdir(folder, { recursive: true });
@@ -308,7 +309,8 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
         `${file} exists and is not from ${PROGRAM}; nothing was changed, choose another name with --name`,
       );
     // Write through a symbolic link instead of replacing it.
-    await replaceFile(old === undefined ? file : await realpath(file), unit, 0o644);
+    const place = old === undefined ? file : await realpath(file);
+    await replaceFile(place, unit, 0o644, `${place}.${pid}.new`);
     return file;
   } catch (error) {
     if (TunnelError.is(error) || !(error instanceof Error)) throw error;

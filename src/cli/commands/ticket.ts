@@ -197,7 +197,7 @@ async function askFile(
   place: IdentityPlace,
   { method, params }: Question,
 ): Promise<unknown> {
-  const opened = await openIdentity({ ...place, onBusy: 'fail' });
+  const opened = await openIdentity({ ...place, onBusy: 'fail', isBrief: true, timers: io.timers });
   try {
     const identity = opened.identity ?? createIdentity();
     const state = parseAccessState(opened.access);

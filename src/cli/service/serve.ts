@@ -120,9 +120,13 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   resources.push(() => lifetime.dispose());
   context.onOutputLost(() => lifetime.stop());
 
-  const opened = await openRole(service, reporter);
+  // A signal ends the wait for another process, or for a slow disk.
+  const opened = await lifetime.orOver(openRole(service, context), (late) => {
+    void late?.release().catch(() => {});
+  });
   if (opened !== undefined)
     resources.push(() => opened.release().catch((error: unknown) => complain(reporter, error)));
+  if (lifetime.signal.aborted) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
 
   const places = await openPlaces(service, opened, reporter);
   const handle = await lifetime.orOver(
@@ -181,7 +185,7 @@ async function openRole(
     passphrase,
     onBusy,
   }: Pick<Service<never>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy'>,
-  reporter: Reporter,
+  { io, reporter }: Context,
 ): Promise<OpenedIdentity | undefined> {
   if (stateFolder === undefined) return undefined;
   const opened = await openIdentity({
@@ -190,6 +194,7 @@ async function openRole(
     passphrase,
     onBusy,
     advisesEphemeral: true,
+    timers: io.timers,
   });
   if (opened.ephemeral) {
     reporter.logger.log(
