@@ -222,7 +222,6 @@ async function partsOf(
     (option) =>
       call.isWritten(option) || (isPathOption(option) && flags[option.attributeName()] !== undefined),
   );
-  const state = scope === 'system' ? systemStateFolder(name) : await io.stateFolder();
   const needsState = flags['ephemeral'] !== true && flags['state'] === undefined;
   const parts = {
     scope,
@@ -233,7 +232,9 @@ async function partsOf(
       command,
       ...words,
       ...wordsOf(named, flags),
-      ...(needsState ? ['--state', state] : []),
+      ...(needsState
+        ? ['--state', scope === 'system' ? systemStateFolder(name) : await io.stateFolder()]
+        : []),
       ...(printsTicket ? ['--quiet'] : []),
     ],
     needsLowPorts: listenedPorts(flags).some((port) => port > 0 && port < 1024),
