@@ -314,6 +314,8 @@ export class CliBench {
   ownCommand = ['/usr/bin/node', '/usr/bin/tox-wasm-tunnel'];
   platform: NodeJS.Platform = 'linux';
   isRoot = false;
+  hasTerminal = true;
+  isPlain = false;
   unitFolder = '/nowhere/units';
   nowMs = 0;
   #ended = false;
@@ -374,6 +376,8 @@ export class CliBench {
       platform: this.platform,
       isRoot: this.isRoot,
       unitFolder: async (scope) => `${this.unitFolder}/${scope}`,
+      hasTerminal: this.hasTerminal,
+        isPlain: this.isPlain,
       exit: (code) => {
         this.exits.push(code);
       },

@@ -30,6 +30,7 @@ describe('the metrics', () => {
   test('have a row per peer with its name escaped, and none for an unmeasured round trip', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const text = metricsText({
+      networkPath: 'udp',
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
       peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
     });

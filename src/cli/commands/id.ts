@@ -36,6 +36,7 @@ export const id = defineCommand<IdFlags>({
   name: 'id',
   group: 'Access',
   summary: 'Print the Tox ID; export, import or encrypt the identity',
+  stateOf: ['listen'],
   options: [
     new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE; - is stdout'),
     new Option('--import <FILE>', 'read the identity from FILE; - is stdin; overwrites no identity'),
@@ -81,6 +82,7 @@ async function runId(context: Context, flags: IdFlags): Promise<ExitCode> {
 
 async function showOrCreate(context: Context, place: IdentityPlace): Promise<void> {
   const saved = await readSaved(place);
+  if (saved === undefined) context.reporter.people(newIdentity(place));
   show(context, place, saved?.state.identity ?? (await makeIdentity(place, context.io.timers)));
   if (saved !== undefined && saved.key === undefined && place.passphrase !== undefined)
     context.reporter.people(
@@ -143,6 +145,11 @@ async function importFrom(
   });
   show(context, place, identity);
   if (kept !== undefined) context.reporter.people(`The previous identity is in ${printable(kept)}.`);
+}
+
+/** The line for people when a command creates the listener's identity. */
+export function newIdentity(place: IdentityPlace): string {
+  return `There is no identity yet; creating ${printable(stateFileOf(place))}.`;
 }
 
 /** Creates the listener's identity, or returns the one that another process has just created. */

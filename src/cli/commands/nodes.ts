@@ -23,6 +23,7 @@ export const nodes = defineCommand<NodesFlags>({
   name: 'nodes',
   group: 'Network',
   summary: 'Show the bootstrap nodes in use, or update the public list',
+  stateOf: ['listen', 'connect'],
   options: [
     new Option('--update', 'download a new list of public nodes; after a failure the old one stays'),
     new Option('--url <URL>', `download the list from here (default: ${DEFAULT_URL})`),

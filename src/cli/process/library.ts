@@ -9,13 +9,13 @@ import type {
   Connector,
   DialOptions,
   DynamicOptions,
-  HostPort,
   Listener,
   ListenOptions,
   NodeOptions,
   Tunnel,
   TunnelEvents,
 } from '../../index.js';
+import type { Bind } from '../../rules/forward_spec.js';
 
 export interface Library {
   listen(options: ListenOptions): Promise<ListenerHandle>;
@@ -53,5 +53,5 @@ export type BootstrapNodeHandle = EventEmitter<TunnelEvents> &
 
 /** Options of a proxy whose bind address is already parsed. */
 export interface ProxyOptions extends DynamicOptions {
-  readonly bind: HostPort;
+  readonly bind: Bind;
 }

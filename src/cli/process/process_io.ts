@@ -9,6 +9,7 @@ import type { CliIo, RunningProgram } from './io.js';
 import type { Library } from './library.js';
 import { isReaderGone, type Output, outputOf } from './output_stream.js';
 import { takeSecretVariables } from './secret_variables.js';
+import { hasTerminal, isPlain } from './terminal.js';
 
 /** The {@link CliIo} of this process. */
 export function processIo(loadLibrary: () => Promise<Library>): CliIo {
@@ -42,6 +43,9 @@ export function processIo(loadLibrary: () => Promise<Library>): CliIo {
       if (scope === 'system') return '/etc/systemd/system';
       return userUnitFolder(systemHints);
     },
+    // Asked now, because a terminal that has closed is none any more.
+    hasTerminal: hasTerminal(process.env, isatty),
+    isPlain: isPlain(process.env),
     exit: (code) => {
       process.exit(code);
     },
