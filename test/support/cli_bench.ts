@@ -377,7 +377,7 @@ export class CliBench {
       isRoot: this.isRoot,
       unitFolder: async (scope) => `${this.unitFolder}/${scope}`,
       hasTerminal: this.hasTerminal,
-        isPlain: this.isPlain,
+      isPlain: this.isPlain,
       exit: (code) => {
         this.exits.push(code);
       },

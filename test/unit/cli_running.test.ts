@@ -58,7 +58,10 @@ describe('SIGHUP', () => {
   test('means a closed terminal only where one was open, and not under nohup', () => {
     const stderrOnly = (descriptor: number): boolean => descriptor === 2;
     assert.equal(hasTerminal({}, stderrOnly), true);
-    assert.equal(hasTerminal({}, () => false), false);
+    assert.equal(
+      hasTerminal({}, () => false),
+      false,
+    );
     assert.equal(hasTerminal({ _: '/usr/bin/nohup' }, stderrOnly), false);
     assert.equal(hasTerminal({ _: '/usr/bin/node' }, stderrOnly), true);
   });
@@ -402,7 +405,18 @@ describe('two options for one local port', () => {
 
   test('free ports, other addresses, and UDP beside TCP do not collide', async () => {
     bench.onStart = async () => bench.tunnel;
-    const args = ['-L', '0:a:1', '-L', '0:b:2', '-L', '53:a:1', '-L', '[::1]:53:a:1', '--udp-forward', '53:a:1'];
+    const args = [
+      '-L',
+      '0:a:1',
+      '-L',
+      '0:b:2',
+      '-L',
+      '53:a:1',
+      '-L',
+      '[::1]:53:a:1',
+      '--udp-forward',
+      '53:a:1',
+    ];
     const { ended } = await bench.start(/UDP/, 'connect', ID, ...args);
     // The default loopback would take ::1 if it came first.
     const binds = bench.tunnel.forwards.map(({ bind }) => printBind(bind));

@@ -362,7 +362,7 @@ describe('the effect of the options', () => {
         ID.toLowerCase(),
       );
       assert.deepEqual(bench.tunnel.forwards, [
-        { bind: { host: '127.0.0.1', port: 22 }, target: { host: 'localhost', port: 22 } },
+        { bind: { host: '127.0.0.1', port: 22, isDefault: true }, target: { host: 'localhost', port: 22 } },
       ]);
     }
   });

@@ -93,7 +93,12 @@ describe('the metrics', () => {
 
   test('silent clients make room for a scraper, and all are gone after their deadline', async (t) => {
     const timers = new VirtualTimers();
-    const reporter = new Reporter(bench.stdout, bench.stderr, { json: true, verbose: 0, quiet: false }, bench.io);
+    const reporter = new Reporter(
+      bench.stdout,
+      bench.stderr,
+      { json: true, verbose: 0, quiet: false },
+      bench.io,
+    );
     const handle = { networkPath: 'udp', stats: () => NO_TRAFFIC, peers: () => [] } as const;
     const stop = await serveMetrics({ host: '127.0.0.1', port: 0 }, handle, reporter, timers);
     t.after(stop);

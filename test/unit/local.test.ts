@@ -104,7 +104,8 @@ test('without a bind address it listens at ::1 too, with the same port; close fr
   assert.equal(session.opened.length, 1);
   forward.close();
   client.destroy();
-  for (const host of ['127.0.0.1', '::1']) await assert.rejects(once(connect(port, host), 'connect'), { code: 'ECONNREFUSED' });
+  for (const host of ['127.0.0.1', '::1'])
+    await assert.rejects(once(connect(port, host), 'connect'), { code: 'ECONNREFUSED' });
 });
 
 test('::1 in use is a warning, and no error', { skip: !hasIpv6Loopback }, async (t) => {

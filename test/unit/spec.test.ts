@@ -335,7 +335,14 @@ function asAddress(text: string) {
 }
 
 describe('a rule for addresses that only servers listen on', () => {
-  for (const text of ['0.0.0.0:80', '[::]:80', '0.0.0.0/32:80', '0.0.0.0/8:80', '224.0.0.1:80', '[ff02::1]:80-81'])
+  for (const text of [
+    '0.0.0.0:80',
+    '[::]:80',
+    '0.0.0.0/32:80',
+    '0.0.0.0/8:80',
+    '224.0.0.1:80',
+    '[ff02::1]:80-81',
+  ])
     test(`${text} is refused, with what to write instead`, () => {
       assert.throws(
         () => readRule(text, () => false),
@@ -349,7 +356,10 @@ describe('a rule for addresses that only servers listen on', () => {
     });
 
   test('is refused for one peer and for a ticket too', async () => {
-    assert.throws(() => readRule('laptop:0.0.0.0:80', () => true), failsWith('ERR_SPEC_INVALID', /localhost:80/));
+    assert.throws(
+      () => readRule('laptop:0.0.0.0:80', () => true),
+      failsWith('ERR_SPEC_INVALID', /localhost:80/),
+    );
     const bench = new CliBench();
     assert.equal(await bench.run('ticket', 'new', 'ci', '--expose', '0.0.0.0:80'), 2);
     assert.equal(await bench.run('rule', 'add', '0.0.0.0:80'), 2);
