@@ -4,6 +4,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type {
+  Bind,
   BootstrapNode,
   ConnectOptions,
   Connector,
@@ -15,7 +16,6 @@ import type {
   Tunnel,
   TunnelEvents,
 } from '../../index.js';
-import type { Bind } from '../../rules/forward_spec.js';
 
 export interface Library {
   listen(options: ListenOptions): Promise<ListenerHandle>;
