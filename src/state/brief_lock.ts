@@ -1,3 +1,4 @@
+import { clearInterval, setInterval } from 'node:timers';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type LockAnswer, type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';

@@ -34,18 +34,12 @@ export const systemHints: FolderHints = {
  */
 export function defaultStateFolder(hints: FolderHints): string {
   const remedy = 'name the state folder with --state DIR';
-  switch (hints.platform) {
-    case 'darwin':
-      return join(homeOf(hints, remedy), 'Library', 'Application Support', NAME);
-    case 'win32':
-      return join(
-        folderIn(hints, 'LOCALAPPDATA') ?? join(homeOf(hints, remedy), 'AppData', 'Local'),
-        NAME,
-        'Data',
-      );
-    default:
-      return join(folderIn(hints, 'XDG_DATA_HOME') ?? join(homeOf(hints, remedy), '.local', 'share'), NAME);
+  if (hints.platform === 'darwin') return join(homeOf(hints, remedy), 'Library', 'Application Support', NAME);
+  if (hints.platform === 'win32') {
+    const local = folderIn(hints, 'LOCALAPPDATA') ?? join(homeOf(hints, remedy), 'AppData', 'Local');
+    return join(local, NAME, 'Data');
   }
+  return join(folderIn(hints, 'XDG_DATA_HOME') ?? join(homeOf(hints, remedy), '.local', 'share'), NAME);
 }
 
 /** The folder of a user's systemd units. @throws {TunnelError} ERR_USAGE for a user without a home folder */

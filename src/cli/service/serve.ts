@@ -126,7 +126,7 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   });
   if (opened !== undefined)
     resources.push(() => opened.release().catch((error: unknown) => complain(reporter, error)));
-  if (lifetime.signal.aborted) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
+  if (isOver(lifetime)) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
 
   const places = await openPlaces(service, opened, reporter);
   const handle = await lifetime.orOver(
@@ -168,6 +168,9 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
     isProgramResult: code !== undefined,
   };
 }
+
+/** A function, because TypeScript assumes that a property keeps its value across an `await`. */
+const isOver = ({ signal }: Lifetime): boolean => signal.aborted;
 
 /**
  * A terminal that closes ends the command. Without a terminal, or under nohup, nothing has closed: the command goes
