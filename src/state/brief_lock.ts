@@ -1,4 +1,4 @@
-import { clearInterval, setInterval } from 'node:timers';
+import { MessageChannel } from 'node:worker_threads';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type LockAnswer, type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
@@ -6,8 +6,6 @@ import { type LockAnswer, type LockHolder, type RoleLock, takeRoleLock } from '.
 /** How long to wait for a process that holds a lock for a moment, in milliseconds. A passphrase takes a second. */
 export const BRIEF_WAIT_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
-/** Longest delay of a timer. */
-const NEVER_MS = 0x7fff_ffff;
 
 export interface LockWish {
   /** Whether the caller too holds the lock for a moment only. */
@@ -27,7 +25,8 @@ export async function awaitRoleLock(
 ): Promise<LockAnswer> {
   const lastMs = timers.nowMs() + BRIEF_WAIT_MS;
   // Timers of ours do not keep the process alive, and nothing else may be under way.
-  const keepAlive = setInterval(() => {}, NEVER_MS);
+  const { port1: keepAlive } = new MessageChannel();
+  keepAlive.ref();
   try {
     for (;;) {
       const answer = await takeRoleLock(folder, name, isBrief);
@@ -35,7 +34,7 @@ export async function awaitRoleLock(
       await new Promise<void>((resolve) => timers.set(resolve, LOOK_AGAIN_MS));
     }
   } finally {
-    clearInterval(keepAlive);
+    keepAlive.close();
   }
 }
 

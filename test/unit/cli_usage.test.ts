@@ -6,8 +6,8 @@ import { after, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { parseToxId } from '../../src/network/tox_id.js';
-import { helpTexts } from '../../tools/help_texts.js';
 import { printForwardSpec } from '../../src/rules/forward_spec.js';
+import { helpTexts } from '../../tools/help_texts.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -226,12 +226,6 @@ describe('the command line rejects, in one line, with exit code 2 and before any
       assert.match(String(event.message), why);
     });
   }
-
-  test('-v alone, which in many programs prints the version', async () => {
-    const bench = new CliBench();
-    assert.equal(await bench.run('-v'), 2);
-    assert.match(bench.stderr.text, /-v alone is unclear: tox-wasm-tunnel --version or .* listen -v\n$/);
-  });
 
   test('-vv shows where an error comes from', async () => {
     const bench = new CliBench();
