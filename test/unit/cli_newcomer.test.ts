@@ -166,3 +166,9 @@ test('rm and remove are the same action everywhere', async () => {
     for (const action of ['rm', 'remove'])
       assert.match(await refusal(...command, action), new RegExp(`${command} remove needs a`));
 });
+
+test('-v alone is an error, because in many programs it prints the version', async () => {
+  const bench = new CliBench();
+  assert.equal(await bench.run('-v'), 2);
+  assert.match(bench.stderr.text, /-v alone is unclear: tox-wasm-tunnel --version or .* listen -v\n$/);
+});
