@@ -44,6 +44,7 @@ export {
   readRule,
 } from './rules/expose.js';
 export {
+  type Bind,
   type LocalSpec,
   parseDynamicSpec,
   parseLocalSpec,

@@ -1,4 +1,5 @@
 import type { Command, Option } from 'commander';
+import type { StateOwner } from './options/config_options.js';
 import type { OutputFlags } from './options/flags.js';
 import type { Reporter } from './output/reporter.js';
 import type { ExitCode } from './process/exit_codes.js';
@@ -21,6 +22,11 @@ export interface CliCommand<Flags extends OutputFlags = OutputFlags> {
   readonly options: readonly Option[];
   /** Text below the options: examples, which a test parses, and notes. */
   readonly help: string;
+  /**
+   * For a command that looks into the state folder of others: whose. With `--config` it uses the folder and the
+   * passphrase that the file names for them, unless the call names a folder.
+   */
+  readonly stateOf?: readonly StateOwner[];
   /** Further settings of the parser. */
   readonly configure?: (command: Command) => void;
   /** Who owns stdout, if not the events: bytes of a connection, or a program. */

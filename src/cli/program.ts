@@ -85,7 +85,8 @@ export async function buildProgram(options: ProgramOptions = {}): Promise<Comman
       import('./options/config_file.js'),
       import('./options/config_options.js'),
     ]);
-    await applyConfig(program, command, file, configSections(await buildProgram()));
+    const { stateOf = [] } = commands.find(({ name }) => name === command.name()) ?? {};
+    await applyConfig(program, command, file, configSections(await buildProgram()), stateOf);
   });
   return program;
 }

@@ -30,7 +30,7 @@ export function method<Schema extends v.GenericSchema>(
   };
 }
 
-/** Connections at once; further ones get an error and are closed. */
+/** Connections at once. Silent ones make room for further ones, which otherwise get an error and are closed. */
 export const MAX_CONNECTIONS = 8;
 /** How long a connection may take to send its next question, or to read its answer, in milliseconds. */
 export const CONNECTION_TIMEOUT_MS = 10_000;
@@ -52,7 +52,8 @@ export class ControlServer {
   readonly #methods: ControlMethods;
   readonly #timers: Timers;
   readonly #logger: Logger;
-  readonly #connections = new Set<Socket>();
+  /** In the order in which they came. */
+  readonly #connections = new Map<Socket, Conversation>();
   readonly #closing = new AbortController();
   #shut: () => Promise<void> = async () => {};
 
@@ -83,7 +84,7 @@ export class ControlServer {
   /** Ends all connections and deletes the socket. Never rejects. */
   async close(): Promise<void> {
     this.#closing.abort();
-    for (const socket of this.#connections) socket.destroy();
+    for (const socket of this.#connections.keys()) socket.destroy();
     await this.#shut().catch((error: unknown) =>
       this.#logger.log('warn', 'the control socket could not be deleted', { error }),
     );
@@ -95,17 +96,35 @@ export class ControlServer {
       socket.destroy();
       return;
     }
-    if (this.#connections.size >= MAX_CONNECTIONS) {
-      const busy = new TunnelError(
-        'ERR_LIMIT',
-        `the process already serves ${MAX_CONNECTIONS} control connections; try again`,
-      );
-      socket.end(errorLine(busy), () => socket.destroy());
+    if (this.#connections.size >= MAX_CONNECTIONS && !this.#makeRoom()) {
+      this.#turnAway(socket);
       return;
     }
-    this.#connections.add(socket);
-    new Conversation(socket, this.#methods, this.#timers, this.#logger);
+    this.#connections.set(socket, new Conversation(socket, this.#methods, this.#timers, this.#logger));
     socket.on('close', () => this.#connections.delete(socket));
+  }
+
+  /** Drops the connection that has been silent longest; false when all wait for an answer. */
+  #makeRoom(): boolean {
+    for (const [socket, conversation] of this.#connections) {
+      if (conversation.isAnswering) continue;
+      this.#connections.delete(socket);
+      socket.destroy();
+      return true;
+    }
+    return false;
+  }
+
+  #turnAway(socket: Socket): void {
+    const busy = new TunnelError(
+      'ERR_LIMIT',
+      `the process already answers ${MAX_CONNECTIONS} control connections; try again`,
+    );
+    const deadline = new Timer(this.#timers);
+    deadline.set(CONNECTION_TIMEOUT_MS, () => socket.destroy());
+    socket.on('close', () => deadline.clear());
+    // Closing with a question unread would be a reset, and the other process would not see the answer.
+    socket.resume().end(errorLine(busy));
   }
 }
 
@@ -116,6 +135,7 @@ class Conversation {
   readonly #logger: Logger;
   readonly #lines = new Lines(MAX_QUESTION_BYTES);
   readonly #timer: Timer;
+  #isAnswering = false;
 
   constructor(socket: Socket, methods: ControlMethods, timers: Timers, logger: Logger) {
     this.#socket = socket;
@@ -125,6 +145,11 @@ class Conversation {
     socket.on('data', (chunk: Buffer) => void this.#onData(chunk));
     socket.on('close', () => this.#timer.clear());
     this.#wait();
+  }
+
+  /** Whether a question of the other process is being answered. */
+  get isAnswering(): boolean {
+    return this.#isAnswering;
   }
 
   async #onData(chunk: Buffer): Promise<void> {
@@ -138,7 +163,9 @@ class Conversation {
     }
     for (const question of questions) {
       this.#wait();
+      this.#isAnswering = true;
       await this.#send(await this.#answer(question));
+      this.#isAnswering = false;
       if (this.#socket.destroyed) return;
     }
     this.#socket.resume();

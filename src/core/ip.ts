@@ -80,6 +80,15 @@ export function networkBase(address: IpAddress, prefixBits: number): IpAddress {
   return parseAddress(text) ?? { family: address.family, bytes, text };
 }
 
+/** Returns `address` with all bits after the prefix set: the last address of the network. */
+export function lastOf(address: IpAddress, prefixBits: number): IpAddress {
+  const bytes = address.bytes.map(
+    (byte, at) => byte | (0xff >> Math.min(8, Math.max(0, prefixBits - at * 8))),
+  );
+  const text = ipText(bytes);
+  return parseAddress(text) ?? { family: address.family, bytes, text };
+}
+
 /** 127.0.0.0/8 and ::1. Sources: RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3. */
 export function isLoopback(address: IpAddress): boolean {
   return LOOPBACK.some((contains) => contains(address));

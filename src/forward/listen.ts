@@ -5,14 +5,14 @@ import { LOCALHOST } from '../core/host.js';
 import { isLoopback, parseAddress } from '../core/ip.js';
 import type { Logger } from '../core/logger.js';
 import { type Endpoint, type HostPort, printHostPort } from '../rules/endpoint.js';
-import { printBind, printForwardSpec } from '../rules/forward_spec.js';
+import { type Bind, printBind, printForwardSpec } from '../rules/forward_spec.js';
 
 /** The lowest port that every user may listen on. */
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
 /** An address to listen on, and the option that named it, for error messages. */
 export interface ListenRequest {
-  readonly bind: HostPort;
+  readonly bind: Bind;
   /** For example `-L` or `--metrics`. */
   readonly option: string;
   /** The target that follows the bind address in the option, if it has one. */
@@ -47,6 +47,39 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
   });
 }
 
+/** The loopback by IPv6. `localhost` may mean it too. */
+const LOOPBACK_V6 = '::1';
+
+/**
+ * Listens at ::1 too where a forward listens at the loopback that nobody named, with the same port: a client that asks
+ * for `localhost` may use either, and ssh does the same. A failure is no error.
+ *
+ * @param local where the forward listens by IPv4
+ * @param open listens at the address; rejects with the system's error
+ * @returns what `open` returns; undefined when nothing listens at ::1
+ */
+export async function listenBeside<Opened>(
+  bind: Bind,
+  local: HostPort,
+  logger: Logger,
+  open: (beside: HostPort) => Promise<Opened>,
+): Promise<Opened | undefined> {
+  if (bind.isDefault !== true) return undefined;
+  const beside = { host: LOOPBACK_V6, port: local.port };
+  try {
+    return await open(beside);
+  } catch (error) {
+    const cause = TunnelError.is(error) ? error.cause : error;
+    // Any other error means that this machine has no IPv6.
+    if (errnoOf(cause) === 'EADDRINUSE')
+      logger.log(
+        'warn',
+        `${printHostPort(beside)} is in use by another program, which gets the connections of clients that prefer IPv6; only ${printHostPort(local)} leads into the tunnel`,
+      );
+    return undefined;
+  }
+}
+
 /**
  * Returns where a server or UDP socket that was bound to `bind` actually listens: port 0 becomes the chosen
  * port.
@@ -78,7 +111,7 @@ export function listenError({ bind, option, target }: ListenRequest, cause: unkn
   const at = printHostPort(bind);
   const { host, port } = bind;
   const example = (other: number): string => {
-    const place = { host, port: other };
+    const place = { ...bind, port: other };
     return `${option} ${target === undefined ? printBind(place) : printForwardSpec({ bind: place, target })}`;
   };
   const free = port < FIRST_UNPRIVILEGED_PORT ? port + 8000 : port < 65_535 ? port + 1 : port - 1;

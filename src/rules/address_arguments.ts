@@ -1,9 +1,10 @@
-import { objectOf, type Reader, textOr } from '../core/arguments.js';
+import { boolean, objectOf, type Reader, textOr } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { LOCALHOST, readHost } from '../core/host.js';
 import { parseAddress } from '../core/ip.js';
-import { type Endpoint, type HostPort, readSocketPath, type SocketPath } from './endpoint.js';
+import { type HostPort, readSocketPath, type SocketPath } from './endpoint.js';
 import {
+  type Bind,
   type LocalSpec,
   parseDynamicSpec,
   parseLocalSpec,
@@ -49,9 +50,13 @@ export const socketPathArgument: Reader<string> = (value, name) => {
 // Extra keys are ignored, so an offer can be passed as an endpoint. All keys here are required, so a typo is still caught.
 const socketPath: Reader<SocketPath> = objectOf({ path: socketPathArgument }, {}, 'ignored');
 const target: Reader<HostPort> = objectOf({ host: hostArgument, port: portArgument(1) }, {}, 'ignored');
-const bind: Reader<HostPort> = objectOf({ host: hostArgument, port: portArgument(0) }, {}, 'ignored');
+const bind: Reader<Bind> = objectOf(
+  { host: hostArgument, port: portArgument(0) },
+  { isDefault: boolean },
+  'ignored',
+);
 
-function orPath(read: Reader<HostPort>): Reader<Endpoint> {
+function orPath<Place extends HostPort>(read: Reader<Place>): Reader<Place | SocketPath> {
   return (value, name) => {
     const isPath = typeof value === 'object' && value !== null && 'path' in value && value.path !== undefined;
     return isPath ? socketPath(value, name) : read(value, name);
@@ -68,7 +73,7 @@ export const localSpec: Reader<LocalSpec> = textOr(
 export const udpSpec: Reader<UdpSpec> = textOr(parseUdpSpec, objectOf({ bind, target }, {}));
 
 /** Reads a bind address at the far end, which resolves no names for it. */
-const remoteBind: Reader<HostPort> = (value, name) => {
+const remoteBind: Reader<Bind> = (value, name) => {
   const read = bind(value, name);
   if (read.host === LOCALHOST || parseAddress(read.host) !== undefined) return read;
   throw invalid(`${name}.host`, `must be a numeric address or ${LOCALHOST}`);
@@ -79,4 +84,4 @@ export const reverseSpec: Reader<ReverseSpec> = textOr(
   objectOf({ bind: remoteBind, target: readTarget }, {}),
 );
 
-export const proxyBind: Reader<HostPort> = textOr(parseDynamicSpec, bind);
+export const proxyBind: Reader<Bind> = textOr(parseDynamicSpec, bind);

@@ -1,6 +1,14 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, printHost } from '../core/host.js';
-import { type IpAddress, inSubnet, networkBase, type PortRange, parseAddress } from '../core/ip.js';
+import {
+  type IpAddress,
+  inSubnet,
+  isUndiallable,
+  lastOf,
+  networkBase,
+  type PortRange,
+  parseAddress,
+} from '../core/ip.js';
 import { quotedWord } from '../core/secret_text.js';
 import { looksLikePath } from './endpoint.js';
 import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
@@ -173,6 +181,39 @@ export interface ReadRule {
  * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
  */
 export function readRule(text: string, isName: IsName): ReadRule {
+  const read = readAnyRule(text, isName);
+  expectTarget(text, read.rule);
+  return read;
+}
+
+/**
+ * Rejects a rule whose addresses no connection can have at its far end: it would open nothing. Servers *listen* on
+ * such addresses, which misleads people.
+ *
+ * @throws {TunnelError} ERR_SPEC_INVALID
+ */
+export function expectTarget(text: string, spec: ExposeSpec): void {
+  if ('path' in spec) return;
+  const { host, ports } = spec;
+  const range = ports.map((each) => printPortRange(each, 1)).join(',');
+  const address = undiallableOf(host);
+  if (address === undefined) return;
+  throw new TunnelError(
+    'ERR_SPEC_INVALID',
+    `${quotedWord(text.slice(0, 100))}: nothing can be reached at ${address.text}, which only stands for addresses to listen on; for a server of this machine write localhost:${range}, or its address in the local network, such as 192.168.1.2:${range}`,
+  );
+}
+
+/** Returns the first address of a host that has only undiallable ones. */
+function undiallableOf(host: ExposedHost): IpAddress | undefined {
+  if (host.kind === 'address') return isUndiallable(host.address) ? host.address : undefined;
+  // 0.0.0.0/0 begins and ends with undiallable addresses, but means all between.
+  if (host.kind !== 'subnet' || host.prefixBits === 0) return undefined;
+  const { network, prefixBits } = host;
+  return isUndiallable(network) && isUndiallable(lastOf(network, prefixBits)) ? network : undefined;
+}
+
+function readAnyRule(text: string, isName: IsName): ReadRule {
   const parts = new SpecText(text, EXPOSE_USAGE).parts();
   const first = parts[0]?.text ?? '';
   const name = first.toLowerCase();

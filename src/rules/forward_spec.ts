@@ -7,12 +7,19 @@ import {
   looksLikePath,
   printEndpoint,
   printHostPort,
+  type SocketPath,
 } from './endpoint.js';
 import { type Part, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
+/** The address and port at which a forward listens. */
+export interface Bind extends HostPort {
+  /** Nobody named the address: a local forward listens at ::1 too, because `localhost` may mean either. */
+  readonly isDefault?: boolean;
+}
+
 /** A local forward: this end listens at `bind`, the far end dials `target`. */
 export interface LocalSpec {
-  readonly bind: Endpoint;
+  readonly bind: Bind | SocketPath;
   readonly target: Endpoint;
 }
 
@@ -67,11 +74,11 @@ export function readForward(spec: SpecText, text: string): LocalSpec {
   return { bind: bindOf(spec, first, second), target: targetIn(spec, target) };
 }
 
-function bindOf(spec: SpecText, first: Part, second: Part | undefined): Endpoint {
+function bindOf(spec: SpecText, first: Part, second: Part | undefined): Bind | SocketPath {
   const role = 'the port to listen on';
   if (second === undefined) {
     if (looksLikePath(first.text)) return spec.path(first, 'the path to listen at');
-    return { host: DEFAULT_BIND_HOST, port: spec.port(first, role, 0) };
+    return { host: DEFAULT_BIND_HOST, port: spec.port(first, role, 0), isDefault: true };
   }
   if (first.text === '*' || first.text === '') {
     throw spec.fault(
@@ -93,10 +100,10 @@ export function printForwardSpec({ bind, target }: LocalSpec): string {
   return `${printBind(bind)}:${printEndpoint(target)}`;
 }
 
-/** Formats where a forward listens, without the default address. */
-export function printBind(bind: Endpoint): string {
+/** Formats where a forward listens, without an address that nobody named. */
+export function printBind(bind: Bind | SocketPath): string {
   if (isPath(bind)) return bind.path;
-  return bind.host === DEFAULT_BIND_HOST ? String(bind.port) : printHostPort(bind);
+  return bind.isDefault === true ? String(bind.port) : printHostPort(bind);
 }
 
 /**
@@ -104,7 +111,7 @@ export function printBind(bind: Endpoint): string {
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
-export function parseDynamicSpec(text: string): HostPort {
+export function parseDynamicSpec(text: string): Bind {
   return parseBind(text, DYNAMIC_USAGE);
 }
 
@@ -114,13 +121,14 @@ export function parseDynamicSpec(text: string): HostPort {
  * @param usage grammar and example, for the error
  * @throws {TunnelError} ERR_SPEC_INVALID
  */
-export function parseBind(text: string, usage: string): HostPort {
+export function parseBind(text: string, usage: string): Bind {
   const spec = new SpecText(text, usage);
   const [first, second, third] = spec.parts();
   if (first === undefined || third !== undefined) {
     throw spec.fault({ text, at: 0 }, TOO_MANY_PARTS);
   }
-  if (second === undefined) return { host: DEFAULT_BIND_HOST, port: spec.port(first, 'the port', 0) };
+  if (second === undefined)
+    return { host: DEFAULT_BIND_HOST, port: spec.port(first, 'the port', 0), isDefault: true };
   return { host: hostText(spec.host(first, 'the bind address')), port: spec.port(second, 'the port', 0) };
 }
 
@@ -145,7 +153,7 @@ function hostPort(spec: SpecText, host: Part, port: Part): HostPort {
 
 /** A reverse forward: the far end listens at `bind`, this end dials `target`. */
 export interface ReverseSpec {
-  readonly bind: HostPort;
+  readonly bind: Bind;
   readonly target: Endpoint;
 }
 
@@ -168,7 +176,7 @@ export function parseReverseSpec(text: string): ReverseSpec {
 
 /** A forward of UDP datagrams: this end receives them at `bind`, the far end sends them to `target`. */
 export interface UdpSpec {
-  readonly bind: HostPort;
+  readonly bind: Bind;
   readonly target: HostPort;
 }
 

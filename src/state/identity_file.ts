@@ -1,13 +1,22 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
 import { hexBytes } from '../network/tox_id.js';
+import { awaitRoleLock, briefAdvice, holderText } from './brief_lock.js';
 import { type Identity, identityOf, publicKeyOf } from './identity.js';
-import { replaceFile } from './replace_file.js';
-import { type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
+import type { LockHolder, RoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
-import { checked, openSealed, parseJson, readStateFile, refusedFile, StateFault } from './state_file.js';
+import {
+  checked,
+  openSealed,
+  parseJson,
+  readStateFile,
+  refusedFile,
+  replaceStateFile,
+  StateFault,
+} from './state_file.js';
 import { closedFolder, inFolder, WAY_OUT, WAY_OUT_EPHEMERAL } from './state_folder.js';
 
 export interface IdentityPlace {
@@ -23,6 +32,10 @@ export interface IdentityPlace {
 export interface OpenIdentityOptions extends IdentityPlace {
   /** What to do when another process uses this identity: throw, or run without a saved identity. */
   readonly onBusy: 'fail' | 'ephemeral';
+  /** Whether the caller releases the identity in a moment, so that others wait for it. Default false. */
+  readonly isBrief?: boolean;
+  /** For the wait until another process has released it. Default: those of the system. */
+  readonly timers?: Timers | undefined;
 }
 
 /** An identity that no other process can use until it is released. */
@@ -56,18 +69,19 @@ export interface SavedState {
 }
 
 /**
- * Opens the identity of a role and locks it against other processes. Refuses a file that is damaged, of another kind or
+ * Opens the identity of a role and locks it against other processes. Waits briefly for one that only changes it, but
+ * not for one that runs with it. Refuses a file that is damaged, of another kind or
  * of a newer version, and leaves it unchanged.
  *
  * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO (the folder), ERR_STATE_BUSY
  */
 export async function openIdentity(options: OpenIdentityOptions): Promise<OpenedIdentity> {
-  const { folder, role } = options;
+  const { folder, role, isBrief = false, timers } = options;
   const answer = await inFolder(
     folder,
     async () => {
       await closedFolder(folder);
-      return takeRoleLock(folder, role);
+      return awaitRoleLock(folder, role, { isBrief, timers });
     },
     wayOutOf(options),
   );
@@ -181,7 +195,7 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
       const state = { identity, access: structuredClone(access) };
       const save = saves.then(() =>
         inFolder(folder, async () =>
-          replaceFile(stateFileOf(place), await stateFileText(role, state, await key)),
+          replaceStateFile(stateFileOf(place), await stateFileText(role, state, await key)),
         ),
       );
       saves = save.catch(() => {});
@@ -203,12 +217,10 @@ export function busyError(
     ? 'run a second one with its own identity: --state DIR, or --ephemeral'
     : 'try again when it has started, or choose another folder with --state DIR',
 ): TunnelError {
-  const who = holder.pid === 0 ? 'another process' : `process ${holder.pid}`;
-  const where =
-    holder.host === undefined
-      ? ''
-      : ` on ${JSON.stringify(holder.host)} (if that machine is gone, delete ${holder.file})`;
-  return new TunnelError('ERR_STATE_BUSY', `${who}${where} runs as the ${role} of ${folder}; ${wayOut}`);
+  const [does, advice] = holder.isBrief
+    ? [`is changing the identity of the ${role} in`, briefAdvice(holder)]
+    : [`runs as the ${role} of`, wayOut];
+  return new TunnelError('ERR_STATE_BUSY', `${holderText(holder)} ${does} ${folder}; ${advice}`);
 }
 
 const wayOutOf = ({ advisesEphemeral = false }: Pick<IdentityPlace, 'advisesEphemeral'>): string =>

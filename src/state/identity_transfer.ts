@@ -1,6 +1,8 @@
 import { constants, copyFile, link } from 'node:fs/promises';
+import type { Timers } from '../core/clock.js';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { systemReason } from '../core/system_error.js';
+import { awaitRoleLock } from './brief_lock.js';
 import type { Identity } from './identity.js';
 import {
   busyError,
@@ -11,7 +13,6 @@ import {
   stateFileText,
 } from './identity_file.js';
 import { replaceFile, writeNewFile } from './replace_file.js';
-import { takeRoleLock } from './role_lock.js';
 import { newSealKey } from './sealed.js';
 import { closedFolder, exists, inFolder } from './state_folder.js';
 
@@ -51,6 +52,8 @@ export interface ImportOptions extends IdentityPlace {
   readonly origin: string;
   /** Whether it may replace an existing identity, whose file is kept under another name. */
   readonly replace: boolean;
+  /** For the wait until another process has changed the identity. Default: those of the system. */
+  readonly timers?: Timers | undefined;
 }
 
 export interface Imported {
@@ -66,13 +69,13 @@ export interface Imported {
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_EXISTS, ERR_STATE_IO, ERR_STATE_BUSY
  */
 export async function importState(options: ImportOptions): Promise<Imported> {
-  const { folder, role, passphrase, text, origin, replace } = options;
+  const { folder, role, passphrase, text, origin, replace, timers } = options;
   const { state, key: found } = await readStateText(text, origin, options);
   const key = found ?? (passphrase === undefined ? undefined : await newSealKey(passphrase));
   const next = await stateFileText(role, state, key);
   return inFolder(folder, async () => {
     await closedFolder(folder);
-    const answer = await takeRoleLock(folder, role);
+    const answer = await awaitRoleLock(folder, role, { isBrief: true, timers });
     if (answer.kind === 'busy') throw busyError(options, answer.holder, 'stop it first');
     try {
       const file = stateFileOf(options);

@@ -1,10 +1,19 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { replaceFile } from './replace_file.js';
-import { type RoleLock, takeRoleLock } from './role_lock.js';
+import { takeBriefLock } from './brief_lock.js';
+import type { RoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
-import { checked, openSealed, parseJson, readStateFile, refusedFile, StateFault } from './state_file.js';
+import {
+  checked,
+  openSealed,
+  parseJson,
+  readStateFile,
+  refusedFile,
+  replaceStateFile,
+  StateFault,
+} from './state_file.js';
 import { closedFolder, inFolder } from './state_folder.js';
 
 /** Longest file, in bytes: enough for thousands of names. */
@@ -15,6 +24,8 @@ export interface NamesPlace {
   readonly folder: string;
   /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
   readonly passphrase?: Uint8Array | undefined;
+  /** For the wait until another process has changed the file. Default: those of the system. */
+  readonly timers?: Timers | undefined;
 }
 
 /** The names in a file, and the key that it is sealed with, if any. */
@@ -61,34 +72,26 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
  * @throws {TunnelError} as {@link readNames}; ERR_STATE_BUSY, ERR_LIMIT
  */
 export async function changeNames(place: NamesPlace, change: (names: Names) => Names): Promise<void> {
-  const { folder, passphrase } = place;
+  const { folder, passphrase, timers } = place;
   await inFolder(folder, async () => {
     await closedFolder(folder);
-    const lock = await lockNames(folder);
+    const lock = await lockNames(folder, timers);
     try {
       const saved = await readSavedNames(place);
       const before: Names = saved?.names ?? new Map();
       const names = change(before);
       if (names === before) return;
       const key = saved?.key ?? (passphrase === undefined ? undefined : await newSealKey(passphrase));
-      await replaceFile(namesFileOf(place), await namesFileText(names, key));
+      await replaceStateFile(namesFileOf(place), await namesFileText(names, key));
     } finally {
       await lock.release();
     }
   });
 }
 
-/** Keeps other processes from changing the names. @throws {TunnelError} ERR_STATE_BUSY */
-export async function lockNames(folder: string): Promise<RoleLock> {
-  const answer = await takeRoleLock(folder, 'names');
-  if (answer.kind === 'held') return answer.lock;
-  const { pid, host, file } = answer.holder;
-  const where =
-    host === undefined ? '' : ` on ${JSON.stringify(host)} (if that machine is gone, delete ${file})`;
-  throw new TunnelError(
-    'ERR_STATE_BUSY',
-    `process ${pid}${where} is changing the names in ${folder}; try again`,
-  );
+/** Keeps other processes from changing the names. Waits briefly for them. @throws {TunnelError} ERR_STATE_BUSY */
+export function lockNames(folder: string, timers?: Timers): Promise<RoleLock> {
+  return takeBriefLock(folder, 'names', timers);
 }
 
 /** The text of a names file: sealed when there is a key. @throws {TunnelError} ERR_LIMIT */

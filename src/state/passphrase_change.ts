@@ -1,10 +1,12 @@
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { awaitRoleLock } from './brief_lock.js';
 import type { Role } from './identity_file.js';
 import { busyError, type IdentityPlace, readSaved, stateFileOf, stateFileText } from './identity_file.js';
 import { lockNames, namesFileOf, namesFileText, readSavedNames } from './names_file.js';
-import { replaceFile } from './replace_file.js';
-import { type RoleLock, takeRoleLock } from './role_lock.js';
+import type { RoleLock } from './role_lock.js';
 import { newSealKey, type SealKey } from './sealed.js';
+import { replaceStateFile } from './state_file.js';
 import { closedFolder, exists, inFolder } from './state_folder.js';
 
 const ROLES: readonly Role[] = ['listener', 'connector', 'node'];
@@ -15,6 +17,8 @@ export interface PassphraseChange {
   readonly from: Uint8Array | undefined;
   /** Encrypts them from now on; undefined leaves them unencrypted. */
   readonly to: Uint8Array | undefined;
+  /** For the wait until other processes have changed the files. Default: those of the system. */
+  readonly timers?: Timers | undefined;
 }
 
 /**
@@ -30,7 +34,7 @@ export async function changePassphrase(change: PassphraseChange): Promise<string
   const locks: RoleLock[] = [];
   return inFolder(folder, async () => {
     const papers: Paper[] = [];
-    for (const paper of papersIn(folder)) if (await exists(paper.file)) papers.push(paper);
+    for (const paper of papersIn(folder, change.timers)) if (await exists(paper.file)) papers.push(paper);
     if (papers.length === 0) return [];
     await closedFolder(folder);
     try {
@@ -42,7 +46,7 @@ export async function changePassphrase(change: PassphraseChange): Promise<string
       }
       for (const [file, { text }] of found) {
         const key = to === undefined ? undefined : await newSealKey(to);
-        await replaceFile(file, await text(key));
+        await replaceStateFile(file, await text(key));
       }
       return found.map(([file]) => file);
     } finally {
@@ -64,23 +68,23 @@ interface Saved {
   text(key: SealKey | undefined): Promise<string>;
 }
 
-function papersIn(folder: string): Paper[] {
+function papersIn(folder: string, timers: Timers | undefined): Paper[] {
   const names: Paper = {
     file: namesFileOf({ folder }),
-    lock: () => lockNames(folder),
+    lock: () => lockNames(folder, timers),
     read: async (passphrase) => {
       const saved = await readSavedNames({ folder, passphrase });
       return saved && { isSealed: saved.key !== undefined, text: (key) => namesFileText(saved.names, key) };
     },
   };
-  return [...ROLES.map((role) => identityPaper({ folder, role })), names];
+  return [...ROLES.map((role) => identityPaper({ folder, role }, timers)), names];
 }
 
-function identityPaper(place: IdentityPlace): Paper {
+function identityPaper(place: IdentityPlace, timers: Timers | undefined): Paper {
   return {
     file: stateFileOf(place),
     lock: async () => {
-      const answer = await takeRoleLock(place.folder, place.role);
+      const answer = await awaitRoleLock(place.folder, place.role, { isBrief: true, timers });
       if (answer.kind === 'busy') throw busyError(place, answer.holder, 'stop it first');
       return answer.lock;
     },

@@ -4,8 +4,7 @@ import * as v from 'valibot';
 import type { Logger } from '../core/logger.js';
 import { type KnownPlace, parseKnownPlaces } from '../network/known_places.js';
 import type { Identity } from './identity.js';
-import { replaceFile } from './replace_file.js';
-import { readStateFile } from './state_file.js';
+import { readStateFile, replaceStateFile } from './state_file.js';
 
 const MAX_BYTES = 256 * 1024;
 const KIND = 'tox-wasm-tunnel places';
@@ -75,7 +74,7 @@ export class PlacesFile {
     this.#next = undefined;
     if (next === undefined) return;
     try {
-      await replaceFile(fileOf(this.#options), encrypt(next.places, next.identity, this.#options.role));
+      await replaceStateFile(fileOf(this.#options), encrypt(next.places, next.identity, this.#options.role));
     } catch (error) {
       complain(this.#options, 'write', error);
     }

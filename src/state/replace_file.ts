@@ -7,11 +7,15 @@ const PRIVATE = 0o600;
 
 /**
  * Replaces the content of a file. A crash or a full disk at any moment leaves either the old file or the new one
- * whole. Only one caller at a time may do this, so the draft has a fixed name, and the next call replaces the draft
- * of a crash.
+ * whole. The draft has a fixed name, so that the next call replaces the draft of a crash: where several processes may
+ * do this at once, each gives its own.
  */
-export async function replaceFile(file: string, text: string, mode = PRIVATE): Promise<void> {
-  const draft = `${file}.new`;
+export async function replaceFile(
+  file: string,
+  text: string,
+  mode = PRIVATE,
+  draft = `${file}.new`,
+): Promise<void> {
   await rm(draft, { force: true });
   await writeNewFile(draft, text, mode);
   try {

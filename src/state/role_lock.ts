@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { readRegularFile } from './state_file.js';
 
 /**
  * Lets one process at a time use the identity of a role. Lock files have numbers, `listener.lock.7`, and the file with
@@ -26,6 +27,8 @@ export interface LockHolder {
   /** 0 when the file does not say. */
   readonly pid: number;
   readonly file: string;
+  /** Whether it soon releases the lock: it changes something, and does not run as the role. */
+  readonly isBrief: boolean;
   /**
    * Set when the holder runs on another machine or in another container, where we cannot tell whether it is
    * alive.
@@ -43,7 +46,12 @@ const LockSchema = v.object({
   host: v.string(),
   started: v.string(),
   token: v.string(),
+  // Processes of older versions do not say it.
+  brief: v.optional(v.boolean()),
 });
+
+/** Ours have about 200 bytes. */
+const MAX_LOCK_BYTES = 4096;
 
 /** Each lost race means that another process won, so this many losses in a row do not happen. */
 const MAX_TRIES = 100;
@@ -54,8 +62,12 @@ const MAX_TRIES = 100;
  */
 const UNREADABLE_GRACE_MS = 5000;
 
-/** Takes the lock of `name` in `folder`, or returns its holder. Never waits. */
-export async function takeRoleLock(folder: string, name: string): Promise<LockAnswer> {
+/**
+ * Takes the lock of `name` in `folder`, or returns its holder. Never waits.
+ *
+ * @param isBrief whether the caller holds it for a moment only, so that others wait for it
+ */
+export async function takeRoleLock(folder: string, name: string, isBrief = false): Promise<LockAnswer> {
   const prefix = `${name}.lock.`;
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     const highest = await highestNumber(folder, prefix);
@@ -66,7 +78,7 @@ export async function takeRoleLock(folder: string, name: string): Promise<LockAn
       if (holder !== 'none') return { kind: 'busy', holder };
     }
     const mine = highest + 1;
-    const mark = ownProcessMark();
+    const mark = { ...ownProcessMark(), ...(isBrief ? { brief: true } : {}) };
     if (!(await claim(folder, prefix, mine, mark))) continue;
     await sweep(folder, prefix, mine);
     return { kind: 'held', lock: heldLock(join(folder, `${prefix}${mine}`), mark) };
@@ -104,7 +116,9 @@ function heldLock(file: string, mark: ProcessMark): RoleLock {
       released = true;
       const text = lockText('free', mark);
       try {
-        await writeFile(`${file}.free`, text, { mode: 0o600 });
+        // Whatever has this name by now: writing to a named pipe would wait for a reader.
+        await rm(`${file}.free`, { force: true });
+        await writeFile(`${file}.free`, text, { flag: 'wx', mode: 0o600 });
         await rename(`${file}.free`, file);
       } catch (error) {
         await rm(`${file}.free`, { force: true }).catch(() => {});
@@ -135,19 +149,15 @@ function numberOf(name: string, prefix: string): number {
 
 /** Returns the holder of a lock file: `none` when it is free or its process is dead, `changed` when the file is gone. */
 async function holderOf(file: string): Promise<LockHolder | 'none' | 'changed'> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return 'changed';
-    throw error;
-  }
+  const text = await readRegularFile(file, MAX_LOCK_BYTES);
+  if (text === undefined) return 'changed';
   const lock = parseLock(text);
-  if (lock === undefined) return (await isFresh(file)) ? { pid: 0, file } : 'none';
+  if (lock === undefined) return (await isFresh(file)) ? { pid: 0, file, isBrief: true } : 'none';
   if (lock.state === 'free') return 'none';
   const state = await processState(lock);
   if (state === 'dead') return 'none';
-  return state === 'alive' ? { pid: lock.pid, file } : { pid: lock.pid, file, host: lock.host };
+  const holder = { pid: lock.pid, file, isBrief: lock.brief === true };
+  return state === 'alive' ? holder : { ...holder, host: lock.host };
 }
 
 function parseLock(text: string): v.InferOutput<typeof LockSchema> | undefined {
@@ -208,6 +218,8 @@ export interface ProcessMark {
   readonly started: string;
   /** Random in every process, so that an earlier process with our process id is recognized as another one. */
   readonly token: string;
+  /** Set by a holder that soon releases the lock. */
+  readonly brief?: boolean | undefined;
 }
 
 const token = randomUUID();

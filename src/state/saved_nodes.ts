@@ -1,9 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { systemTimers, type Timers } from '../core/clock.js';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { type NodeEntry, parseNodeEntries } from '../network/bootstrap_list.js';
-import { replaceFile } from './replace_file.js';
+import { takeBriefLock } from './brief_lock.js';
+import { readRegularFile, replaceStateFile } from './state_file.js';
 import { closedFolder, inFolder } from './state_folder.js';
 
 /** Maximum length of a list, in bytes; the public list has 30 kB. */
@@ -32,16 +33,14 @@ export const nodesFileOf = (folder: string): string => join(folder, FILE_NAME);
 /**
  * Reads the list of bootstrap nodes that was saved in a state folder; undefined when there is none.
  *
- * @throws {TunnelError} ERR_NODES_INVALID for a file that is damaged or of a newer version, ERR_STATE_IO
+ * @throws {TunnelError} ERR_NODES_INVALID for a file that is damaged or of a newer version, ERR_STATE_INVALID for what is not
+ *   a file, ERR_STATE_IO
  */
 export async function readSavedNodes(folder: string): Promise<SavedNodes | undefined> {
   const file = nodesFileOf(folder);
   const text = await inFolder(folder, async () => {
     try {
-      const { size } = await stat(file);
-      if (size > MAX_NODES_BYTES)
-        throw new TunnelError('ERR_NODES_INVALID', `${file}: it has more than ${MAX_NODES_BYTES} bytes`);
-      return await readFile(file, 'utf8');
+      return await readRegularFile(file, MAX_NODES_BYTES);
     } catch (error) {
       // ERR_ACCESS_DENIED comes from Node's permission model: a folder that we may not read holds no list for us.
       if (['ENOENT', 'ENOTDIR', 'ERR_ACCESS_DENIED'].includes(errnoOf(error) ?? '')) return undefined;
@@ -59,11 +58,24 @@ export async function readSavedNodes(folder: string): Promise<SavedNodes | undef
   return { url: head.output.url, updated: head.output.updated, nodes };
 }
 
-/** Replaces the saved list, all of it or nothing. @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO */
-export async function saveNodes(folder: string, { url, updated, nodes }: SavedNodes): Promise<void> {
+/**
+ * Replaces the saved list, all of it or nothing. Waits briefly for other processes that do the same.
+ *
+ * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_IO, ERR_STATE_BUSY
+ */
+export async function saveNodes(
+  folder: string,
+  { url, updated, nodes }: SavedNodes,
+  timers: Timers = systemTimers,
+): Promise<void> {
   await inFolder(folder, async () => {
     await closedFolder(folder);
     const text = JSON.stringify({ version: 1, kind: KIND, url, updated, nodes }, undefined, 2);
-    await replaceFile(nodesFileOf(folder), `${text}\n`);
+    const lock = await takeBriefLock(folder, 'nodes', timers);
+    try {
+      await replaceStateFile(nodesFileOf(folder), `${text}\n`);
+    } finally {
+      await lock.release();
+    }
   });
 }

@@ -1,12 +1,14 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { lstat, open, stat } from 'node:fs/promises';
 import * as v from 'valibot';
+import { withoutMark } from '../core/byte_order_mark.js';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { replaceFile } from './replace_file.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
 import { checkFileMode, WAY_OUT } from './state_folder.js';
 
-// Windows has no such flag, although the type says that it has.
-const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
+// Windows has no such flags, although the type says that it has.
+const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /**
  * Reads a file that only its owner may use.
@@ -19,9 +21,31 @@ export async function readStateFile(
   maxBytes: number,
   wayOut: string = WAY_OUT,
 ): Promise<string | undefined> {
+  return readRegularFile(file, maxBytes, { wayOut, isPrivate: true });
+}
+
+export interface RegularFileOptions {
+  readonly wayOut?: string;
+  /** Refuses a file that other users of this machine may use. Default false. */
+  readonly isPrivate?: boolean;
+}
+
+/**
+ * Reads the text of a file in a state folder. Refuses whatever is not a file: a named pipe would never answer, and
+ * opening a device may act on it.
+ *
+ * @returns undefined when there is nothing of this name
+ * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
+ */
+export async function readRegularFile(
+  file: string,
+  maxBytes: number,
+  { wayOut = WAY_OUT, isPrivate = false }: RegularFileOptions = {},
+): Promise<string | undefined> {
+  if (!(await isRegularFile(file, wayOut))) return undefined;
   let handle: Awaited<ReturnType<typeof open>>;
   try {
-    // Without this flag, opening a named pipe would wait for a writer.
+    // Something else may have taken its place: opening a named pipe must not wait for a writer.
     handle = await open(file, constants.O_RDONLY | NO_WAITING);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
@@ -29,15 +53,49 @@ export async function readStateFile(
   }
   try {
     const stats = await handle.stat();
-    if (!stats.isFile()) throw refusedFile(file, 'it is not a regular file', wayOut);
-    checkFileMode(file, stats.mode);
+    if (!stats.isFile()) throw notRegular(file, wayOut);
+    if (isPrivate) checkFileMode(file, stats.mode);
     if (stats.size > maxBytes)
       throw refusedFile(file, `it has ${stats.size} bytes, more than the ${maxBytes} that we read`, wayOut);
-    return await handle.readFile('utf8');
+    return withoutMark(await handle.readFile('utf8'));
   } finally {
     await handle.close();
   }
 }
+
+/**
+ * Replaces the content of a file in a state folder, all of it or nothing. Refuses to replace anything but a file.
+ *
+ * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
+ */
+export async function replaceStateFile(file: string, text: string): Promise<void> {
+  await isRegularFile(file, WAY_OUT);
+  await replaceFile(file, text);
+}
+
+/** True for a file, or a link to one; false when there is nothing. @throws {TunnelError} ERR_STATE_INVALID */
+async function isRegularFile(file: string, wayOut: string): Promise<boolean> {
+  try {
+    if ((await stat(file)).isFile()) return true;
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    if (!(await isLink(file))) return false;
+    throw refusedFile(file, 'it is a link to a file that does not exist', wayOut);
+  }
+  throw notRegular(file, wayOut);
+}
+
+async function isLink(file: string): Promise<boolean> {
+  try {
+    return (await lstat(file)).isSymbolicLink();
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+const notRegular = (file: string, wayOut: string): TunnelError =>
+  refusedFile(file, 'it is not a regular file', wayOut);
 
 /** Decrypts the text that is sealed in a file. @throws {TunnelError} ERR_STATE_SEALED */
 export async function openSealed(

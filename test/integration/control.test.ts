@@ -324,20 +324,32 @@ describe('hostile questions', () => {
     await closed;
   });
 
-  test('a connection beyond the limit is asked to retry, and is served once another has closed', async () => {
+  test('silent connections make room for a question, the longest silent first', async () => {
     await serve();
-    const first: Socket[] = [];
+    const silent: Socket[] = [];
+    for (let each = 0; each < MAX_CONNECTIONS; each++) silent.push(await dial());
+    const [first, ...others] = silent;
+    assert.ok(first);
+    const closed = once(first, 'close');
+    first.resume();
+    assert.equal(await callListener(folder, 'echo', 2), 2);
+    await closed;
+    assert.ok(others.every((socket) => !socket.closed));
+  });
+
+  test('when all wait for an answer, one more is asked to try again', async () => {
+    const asked = new Set<() => void>();
+    await serve({ ...METHODS, slow: () => new Promise<void>((resolve) => asked.add(resolve)) });
+    const waiting: Promise<unknown>[] = [];
     for (let each = 0; each < MAX_CONNECTIONS; each++) {
       const socket = await dial();
-      first.push(socket);
-      socket.write('{"version":1,"method":"echo","params":1}\n');
-      await once(socket, 'data');
+      waiting.push(once(socket, 'data'));
+      socket.write('{"version":1,"method":"slow","params":1}\n');
     }
+    while (asked.size < MAX_CONNECTIONS) await new Promise(setImmediate);
     await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_LIMIT', /try again/));
-    for (const gone of first.slice(0, 1)) {
-      gone.end();
-      await once(gone, 'close');
-    }
+    for (const answer of asked) answer();
+    await Promise.all(waiting);
     assert.equal(await callListener(folder, 'echo', 2), 2);
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
@@ -7,7 +7,7 @@ import { DynamicForward, type DynamicForwardOptions } from '../../src/forward/en
 import { TargetServer } from '../../src/forward/exit/target_server.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
-import { dialLoopback, ending, freePort } from '../support/loopback.js';
+import { dialLoopback, ending, freePort, hasIpv6Loopback } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
@@ -67,6 +67,23 @@ test('a client of the proxy without a free descriptor is reset, and one that has
   assert.equal(await ending(dialLoopback(port)), 'ECONNRESET');
   client.write('x');
   assert.equal(String(await readExactly(client, 1)), 'x');
+  client.destroy();
+});
+
+test('a SOCKS4 client gets an answer, and the log says what it needs', async (t) => {
+  const { port, lines } = await bench(t);
+  const client = dialLoopback(port);
+  client.write(Buffer.from('0401005007000001' + '00', 'hex'));
+  assert.equal((await readExactly(client, 8)).toString('hex'), '005b000000000000');
+  client.destroy();
+  assert.match(lines.join(), /SOCKS4 is not supported; set the client to SOCKS5/);
+});
+
+test('the default loopback includes ::1, with the same port', { skip: !hasIpv6Loopback }, async (t) => {
+  const { port } = await bench(t, { bind: { host: '127.0.0.1', port: 0, isDefault: true } });
+  const client = connect(port, '::1');
+  client.write(GREETING);
+  assert.equal((await readExactly(client, 2)).toString('hex'), '0500');
   client.destroy();
 });
 

@@ -355,13 +355,19 @@ describe('role lock', () => {
   test('a running process that does not report its start time is the holder', async () => {
     await write(7, { pid: process.ppid });
     const answer = await take();
-    assert.deepEqual(answer, { kind: 'busy', holder: { pid: process.ppid, file: join(folder, 'x.lock.7') } });
+    assert.deepEqual(answer, {
+      kind: 'busy',
+      holder: { pid: process.ppid, file: join(folder, 'x.lock.7'), isBrief: false },
+    });
   });
 
   test('a holder on another machine cannot be checked, so the user learns which file it is', async () => {
     await write(7, { host: 'elsewhere' });
     const file = join(folder, 'x.lock.7');
-    assert.deepEqual(await take(), { kind: 'busy', holder: { pid: process.pid, file, host: 'elsewhere' } });
+    assert.deepEqual(await take(), {
+      kind: 'busy',
+      holder: { pid: process.pid, file, isBrief: false, host: 'elsewhere' },
+    });
     await writeFile(join(folder, 'listener.lock.1'), await readFile(file));
     await assert.rejects(
       open(),
@@ -391,7 +397,7 @@ describe('role lock', () => {
   test('a file still being written counts as held, and an old unreadable one as dead', async () => {
     const file = join(folder, 'x.lock.7');
     await writeFile(file, '{"state":"he');
-    assert.deepEqual(await take(), { kind: 'busy', holder: { pid: 0, file } });
+    assert.deepEqual(await take(), { kind: 'busy', holder: { pid: 0, file, isBrief: true } });
     const { utimes } = await import('node:fs/promises');
     await utimes(file, 1, 1);
     assert.deepEqual(await held(), ['x.lock.8']);

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { changeNames, lockNames, readNames } from '../../src/state/names_file.js';
 import { changePassphrase } from '../../src/state/passphrase_change.js';
 import { failsWith } from '../support/fails_with.js';
+import { hastyTimers } from '../support/hasty_timers.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const OLD = Buffer.from('the old one');
@@ -19,7 +20,7 @@ beforeEach(() => {
 afterEach(() => temp.remove());
 
 const add = (name: string, remote: string, passphrase?: Uint8Array) =>
-  changeNames({ folder, passphrase }, (names) => new Map([...names, [name, remote]]));
+  changeNames({ folder, passphrase, timers: hastyTimers() }, (names) => new Map([...names, [name, remote]]));
 const names = async (passphrase?: Uint8Array) => Object.fromEntries(await readNames({ folder, passphrase }));
 const file = () => join(folder, 'names.json');
 const text = () => readFile(file(), 'utf8');

@@ -1,11 +1,28 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, chown, link, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
 import { openIdentity, readIdentity, readState } from '../../src/state/identity_file.js';
 import { exportState, importState, writeExport } from '../../src/state/identity_transfer.js';
+import { changeNames, readNames } from '../../src/state/names_file.js';
+import { changePassphrase } from '../../src/state/passphrase_change.js';
+import { PlacesFile } from '../../src/state/places_file.js';
+import { readSavedNodes, saveNodes } from '../../src/state/saved_nodes.js';
 import { failsWith } from '../support/fails_with.js';
 import { oldState } from '../support/old_state.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -105,6 +122,89 @@ describe('state file', () => {
     await mkdir(folder, { mode: 0o700 });
     execFileSync('mkfifo', ['-m', '600', file]);
     await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /it is not a regular file/));
+  });
+
+  describe('whatever has the name of one of our files and is no file', { skip: !posix }, () => {
+    const KINDS: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+      'a named pipe': async (path) => execFileSync('mkfifo', ['-m', '600', path]),
+      'a folder': (path) => mkdir(path, { mode: 0o700 }),
+      'a device': (path) => symlink('/dev/zero', path),
+      'a dangling link': (path) => symlink('nowhere', path),
+    };
+    const refused = failsWith(
+      'ERR_STATE_INVALID',
+      /(?:not a regular file|a link to a file that does not exist).*--state DIR/,
+    );
+    const list = { url: 'x', updated: 'y', nodes: [] };
+
+    for (const [kind, make] of Object.entries(KINDS)) {
+      test(`${kind} is refused, and left as it is`, async () => {
+        await mkdir(folder, { mode: 0o700 });
+        for (const name of ['listener.json', 'names.json', 'nodes.json', 'listener-places.json'])
+          await make(join(folder, name));
+        await assert.rejects(open(), refused);
+        await assert.rejects(read(), refused);
+        await assert.rejects(readNames({ folder }), refused);
+        await assert.rejects(
+          changeNames({ folder }, () => new Map([['a', 'b']])),
+          refused,
+        );
+        await assert.rejects(readSavedNodes(folder), refused);
+        await assert.rejects(saveNodes(folder, list), refused);
+        const lines: string[] = [];
+        const logger = { level: 'warn', log: (_level: string, line: string) => lines.push(line) } as const;
+        const identity = createIdentity();
+        const places = await PlacesFile.open({ folder, role: 'listener', logger }, identity);
+        places.save(identity, []);
+        await places.settled();
+        assert.equal(lines.length, 2);
+        for (const line of lines)
+          assert.match(line, /listener-places\.json: (?:it is not a regular|it is a link)/);
+        const left = (await readdir(folder)).filter((name) => !name.includes('lock')).sort();
+        assert.deepEqual(left, ['listener-places.json', 'listener.json', 'names.json', 'nodes.json']);
+        for (const name of left) assert.ok(!(await lstat(join(folder, name))).isFile(), name);
+      });
+
+      test(`${kind} as a lock is refused`, async () => {
+        await mkdir(folder, { mode: 0o700 });
+        await make(join(folder, 'listener.lock.1'));
+        await assert.rejects(open(), refused);
+        await assert.rejects(changePassphraseAfter(), refused);
+      });
+    }
+
+    /** Needs an identity to change. */
+    async function changePassphraseAfter(): Promise<unknown> {
+      await writeFile(file, '{', { mode: 0o600 });
+      return changePassphrase({ folder, from: undefined, to: passphrase });
+    }
+
+    test('a release does not write to a named pipe in place of its draft', async () => {
+      const opened = await open();
+      const [lock = ''] = (await readdir(folder)).filter((name) => name.includes('lock'));
+      execFileSync('mkfifo', ['-m', '600', join(folder, `${lock}.free`)]);
+      await opened.release();
+      await (await open()).release();
+    });
+
+    test('a link to a file is read', async () => {
+      const identity = await saved();
+      await rename(file, temp.file('elsewhere.json'));
+      await symlink(temp.file('elsewhere.json'), file);
+      assert.deepEqual((await read())?.identity, identity);
+    });
+  });
+
+  test('a byte order mark that an editor left is skipped', async () => {
+    const identity = await saved();
+    await writeFile(file, `\ufeff${await readFile(file, 'utf8')}`, { mode: 0o600 });
+    assert.deepEqual((await read())?.identity, identity);
+    const list = { url: 'x', updated: 'y', nodes: [] };
+    await writeFile(
+      join(folder, 'nodes.json'),
+      `\ufeff${JSON.stringify({ version: 1, kind: 'tox-wasm-tunnel nodes', ...list, nodes: [{ ipv4: '192.0.2.1', port: 1, public_key: 'A'.repeat(64) }] })}`,
+    );
+    assert.equal((await readSavedNodes(folder))?.url, 'x');
   });
 
   test('neither an error nor its cause quotes a damaged file', async () => {

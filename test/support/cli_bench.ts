@@ -315,6 +315,8 @@ export class CliBench {
   ownCommand = ['/usr/bin/node', '/usr/bin/tox-wasm-tunnel'];
   platform: NodeJS.Platform = 'linux';
   isRoot = false;
+  hasTerminal = true;
+  isPlain = false;
   unitFolder = '/nowhere/units';
   nowMs = 0;
   #ended = false;
@@ -375,6 +377,8 @@ export class CliBench {
       platform: this.platform,
       isRoot: this.isRoot,
       unitFolder: async (scope) => `${this.unitFolder}/${scope}`,
+      hasTerminal: this.hasTerminal,
+      isPlain: this.isPlain,
       exit: (code) => {
         this.exits.push(code);
       },

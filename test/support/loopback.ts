@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { type Endpoint, type HostPort, isPath } from '../../src/rules/endpoint.js';
 
 export const LOOPBACK_HOST = '127.0.0.1';
@@ -54,3 +55,8 @@ export async function ending(socket: Socket): Promise<string> {
   if (errored === null) return 'closed';
   return 'code' in errored ? String(errored.code) : errored.message;
 }
+
+/** Whether this machine has ::1. */
+export const hasIpv6Loopback = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+);

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { configSchema } from '../../src/cli/options/config_options.js';
+import { readPassphrase } from '../../src/cli/options/passphrase.js';
 import { buildProgram } from '../../src/cli/program.js';
 import { nearest } from '../../src/core/arguments.js';
+import { readIdentity } from '../../src/state/identity_file.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -73,7 +75,7 @@ describe('--config', () => {
       assert.equal((await start(...args)).what, 'connect');
       assert.deepEqual(
         bench.tunnel.forwards.map(({ bind }) => bind),
-        [{ host: '127.0.0.1', port: 2222 }],
+        [{ host: '127.0.0.1', port: 2222, isDefault: true }],
       );
     }
   });
@@ -241,11 +243,10 @@ describe('a configuration that sets a key twice', () => {
     });
   }
 
-  test('comments, trailing commas, byte order marks and control characters are not JSON', async () => {
+  test('comments, trailing commas and control characters are not JSON', async () => {
     for (const text of [
       '{"listen":{} // none\n}',
       '{"listen":{},}',
-      '\ufeff{}',
       '{"listen":{"state":"a\tb"}}',
       "{'listen':{}}",
       '',
@@ -269,6 +270,99 @@ describe('docs/config.schema.json', () => {
     const program = await buildProgram();
     const written = readFileSync(new URL('../../docs/config.schema.json', import.meta.url), 'utf8');
     assert.equal(written, `${JSON.stringify(configSchema(program), null, 2)}\n`);
+  });
+});
+
+describe('commands that look into the state folder of others', () => {
+  const ELSEWHERE = 'elsewhere';
+  const here = (): string => temp.file(ELSEWHERE);
+
+  test('use the folder that the file names for listen: one identity, and none is made in another', async () => {
+    write({ listen: { state: here(), expose: ['22'] } });
+    for (const args of [['ticket'], ['id'], ['ticket', 'list']]) {
+      bench = benchHere();
+      assert.equal(await bench.run(...args, '--config', file), 0, bench.stderr.text);
+    }
+    bench = benchHere();
+    const { identity } = (await start('listen', '--config', file)).options;
+    assert.notEqual(identity, undefined);
+    assert.deepEqual(await readIdentity({ folder: here(), role: 'listener' }), identity);
+    assert.ok(!existsSync(bench.stateFolder), 'nothing was made in the default folder');
+    for (const args of [['peers'], ['rule', 'list'], ['status']]) {
+      bench = benchHere();
+      assert.equal(await bench.run(...args, '--config', file), 1);
+      assert.match(bench.stderr.text, /with the state folder .*elsewhere/);
+    }
+  });
+
+  test('use the folder that the file names for connect', async () => {
+    write({ listen: { state: temp.file('other') }, connect: { state: here() } });
+    assert.equal(await bench.run('add', 'home', ID, '--config', file), 0, bench.stderr.text);
+    assert.ok(existsSync(`${here()}/names.json`));
+    bench = benchHere();
+    assert.equal(await bench.run('forward', 'list', '--config', file), 1);
+    assert.match(bench.stderr.text, /elsewhere/);
+    bench = benchHere();
+    assert.equal(await bench.run('status', '--config', file), 1);
+    assert.match(bench.stderr.text, /state folder .*other or .*elsewhere/, 'status asks both');
+    assert.ok(!existsSync(bench.stateFolder));
+  });
+
+  test('prefer a folder of the command line, then one of their own section', async () => {
+    write({ all: { state: temp.file('all') }, listen: { state: here() }, id: { state: temp.file('own') } });
+    assert.equal(await bench.run('id', '--config', file), 0);
+    assert.ok(existsSync(temp.file('own/listener.json')));
+    bench = benchHere();
+    assert.equal(await bench.run('id', '--config', file, '--state', temp.file('line')), 0);
+    assert.ok(existsSync(temp.file('line/listener.json')));
+    assert.ok(!existsSync(here()));
+  });
+
+  test('use the passphrase of the section too', async () => {
+    writeFileSync(temp.file('secret'), 'passphrase');
+    write({ all: { state: here() }, listen: { 'passphrase-file': temp.file('secret'), expose: ['22'] } });
+    assert.equal(await bench.run('id', '--config', file), 0, bench.stderr.text);
+    assert.match(readFileSync(`${here()}/listener.json`, 'utf8'), /"encrypted"/);
+  });
+
+  test('make no identity for a listener that has none to keep', async () => {
+    write({ listen: { ephemeral: true } });
+    for (const command of ['id', 'ticket', 'peers']) {
+      bench = benchHere();
+      assert.equal(await bench.run(command, '--config', file), 2);
+      assert.match(bench.stderr.text, /"listen" is ephemeral.*--state DIR/);
+    }
+    assert.ok(!existsSync(bench.stateFolder));
+  });
+
+  test('say when they make an identity', async () => {
+    for (const command of ['id', 'ticket']) {
+      bench = new CliBench(temp.file(command));
+      assert.equal(await bench.run(command), 0);
+      assert.match(bench.stderr.text, /There is no identity yet; creating .*listener\.json/);
+      assert.equal(await bench.run(command), 0);
+      assert.equal(bench.stderr.text.match(/creating/g)?.length, 1);
+    }
+  });
+});
+
+describe('a byte order mark, which some editors write', () => {
+  test('is skipped in configurations, tickets, lists of nodes, passwords and passphrases', async () => {
+    const put = (name: string, text: string): string => {
+      writeFileSync(temp.file(name), `\ufeff${text}`);
+      return temp.file(name);
+    };
+    const config = put('marked.json', JSON.stringify({ connect: { ephemeral: true } }));
+    put('secret', 'pass\n');
+    const list = { nodes: [{ ipv4: '192.0.2.1', port: 33445, public_key: KEY }] };
+    const forwarded = await start(
+      ...['connect', '--config', config, '--ticket-file', put('ticket', `${ID}\r\n`), '-D', '1080'],
+      ...['--socks-user', 'joe', '--socks-password-file', put('password', 'word\r\n')],
+      ...['--nodes', put('nodes.json', JSON.stringify(list))],
+    );
+    assert.deepEqual(hosts(forwarded), ['192.0.2.1']);
+    assert.deepEqual(bench.tunnel.dynamics[0]?.credentials, { user: 'joe', password: 'word' });
+    assert.equal(Buffer.from(await readPassphrase(temp.file('secret'))).toString(), 'pass');
   });
 });
 

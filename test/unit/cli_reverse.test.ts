@@ -21,8 +21,8 @@ test('-R asks for ports, and reports when the listener opens, closes or refuses 
     '--json',
   );
   assert.deepEqual(bench.tunnel.reverses, [
-    { bind: { host: '127.0.0.1', port: 8080 }, target: { host: 'localhost', port: 80 } },
-    { bind: { host: '127.0.0.1', port: 0 }, target: { path: '/run/a.sock' } },
+    { bind: { host: '127.0.0.1', port: 8080, isDefault: true }, target: { host: 'localhost', port: 80 } },
+    { bind: { host: '127.0.0.1', port: 0, isDefault: true }, target: { path: '/run/a.sock' } },
   ]);
   const change = { listen: '127.0.0.1:8080', target: 'localhost:80', peer: KEY };
   const asked = { event: 'reverse', status: 'asked', peer: ID.slice(0, 64) };

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { hasTerminal } from '../../src/cli/process/terminal.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { parseReverseSpec } from '../../src/rules/forward_spec.js';
+import { parseReverseSpec, printBind } from '../../src/rules/forward_spec.js';
 import { CliBench } from '../support/cli_bench.js';
 import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -18,6 +19,52 @@ beforeEach(() => {
   bench = new CliBench();
   folder = temp.file(String(count++));
   bench.stateFolder = folder;
+});
+
+describe('SIGHUP', () => {
+  beforeEach(() => {
+    bench.onStart = async () => bench.tunnel;
+  });
+
+  for (const args of [['listen'], ['node'], [ID, '22', '-p', '2222']]) {
+    test(`ends ${args[0] === ID ? 'connect' : args[0]} gracefully when its terminal closes, which sends it twice`, async () => {
+      const { ended } = await bench.start(/Forwarding|Listening|Bootstrap node/, ...args);
+      bench.signal('SIGHUP');
+      bench.signal('SIGHUP');
+      assert.equal(await ended, 0);
+      assert.equal(bench.tunnel.closes, 1);
+      assert.deepEqual(bench.exits, []);
+    });
+
+    test(`does not end ${args[0] === ID ? 'connect' : args[0]} without a terminal`, async () => {
+      bench.hasTerminal = false;
+      const { ended } = await bench.start(/Forwarding|Listening|Bootstrap node/, ...args, '-v');
+      bench.signal('SIGHUP');
+      await bench.shown(/SIGHUP has no effect/);
+      assert.equal(bench.tunnel.closes, 0);
+      bench.signal('SIGTERM');
+      assert.equal(await ended, 0);
+    });
+  }
+
+  test('ends -W even without a terminal, because ssh asks it to', async () => {
+    bench.hasTerminal = false;
+    const { ended } = await bench.start(/Started/, 'connect', ID, '-W', 'localhost:22', '-v');
+    await bench.until(() => bench.tunnel.dials.length > 0);
+    bench.signal('SIGHUP');
+    assert.equal(await ended, 0);
+  });
+
+  test('means a closed terminal only where one was open, and not under nohup', () => {
+    const stderrOnly = (descriptor: number): boolean => descriptor === 2;
+    assert.equal(hasTerminal({}, stderrOnly), true);
+    assert.equal(
+      hasTerminal({}, () => false),
+      false,
+    );
+    assert.equal(hasTerminal({ _: '/usr/bin/nohup' }, stderrOnly), false);
+    assert.equal(hasTerminal({ _: '/usr/bin/node' }, stderrOnly), true);
+  });
 });
 
 describe('a program that runs while the tunnel is up', () => {
@@ -245,7 +292,7 @@ describe('a running connector', () => {
       [['rm', '-L', '23'], 2, /there is no forward -L 23; forward list shows/],
       [['rm', '-L', '2222:localhost:23'], 2, /there is no forward -L 2222:localhost:23/],
       [['rm', '-D', '2222'], 2, /there is no forward -D 2222/],
-      [['add', '-L', '2222:localhost:22'], 1, /2222 is in use/],
+      [['add', '-L', '2223:localhost:22'], 1, /2222 is in use/],
       [['list', '--pid', '12'], 2, /no connector 12 runs.*running: 4711/],
     ] as const) {
       const { code, asker } = await ask('forward', ...args);
@@ -300,6 +347,29 @@ describe('a running connector', () => {
     await other.ended;
   });
 
+  for (const [code, what, network, status] of [
+    [0, 'its listener is online', 'udp', 'online'],
+    [0, 'a peer that is online proves the network', 'none', 'online'],
+    [3, 'it is not joined to the network', 'none', 'away'],
+    [204, 'its listener is not online', 'relay', 'away'],
+  ] as const) {
+    test(`status exits with ${code} when ${what}`, async () => {
+      connector.tunnel.networkPath = network;
+      connector.tunnel.friends = [{ ...SOME_PEER, status }];
+      const asked = ask('status');
+      await connector.until(() => connector.timers.some(({ delayMs }) => delayMs === 500));
+      connector.tick();
+      const { code: got, asker } = await asked;
+      assert.equal(got, code, asker.stderr.text);
+    });
+  }
+
+  test('a second forward at the same place is refused as ours, not as one of another program', async () => {
+    const { code, asker } = await ask('forward', 'add', '-L', '2222:db:1');
+    assert.equal(code, 2);
+    assert.match(asker.stderr.text, /already a forward -L 2222:localhost:22; remove it first/);
+  });
+
   test('--pid chooses one of several', async () => {
     const second = new CliBench();
     second.stateFolder = folder;
@@ -312,5 +382,46 @@ describe('a running connector', () => {
     second.signal();
     await other.ended;
     assert.equal((await ask('forward', 'list')).code, 0);
+  });
+});
+
+describe('two options for one local port', () => {
+  for (const [args, says] of [
+    [['-L', '8080:a:1', '-L', '8080:b:2'], /-L 8080:a:1 and -L 8080:b:2 name the same local port 8080/],
+    [['8080', '-L', '8080:b:2'], /PORT 8080 and -L 8080:b:2 name/],
+    [['22', '-p', '8080', '-D', '8080'], /-p 8080 and -D 8080 name/],
+    [['-D', '0.0.0.0:8080', '-L', '8080:b:2'], /name the same local port 8080/],
+    [['-L', '8080:a:1', '-L', 'localhost:8080:b:2'], /name the same local port 8080/],
+    [['-L', '/tmp/x.sock:a:1', '-L', '/tmp/x.sock:b:2'], /name the same local path \/tmp\/x\.sock/],
+    [['--udp-forward', '53:a:1', '--udp-forward', '53:b:2'], /--udp-forward 53:a:1 and/],
+    [['-L', '9100:a:1', '--metrics', '9100'], /and --metrics name/],
+  ] as const) {
+    test(`${args.join(' ')} is an error that names both`, async () => {
+      assert.equal(await bench.run('connect', ID, ...args), 2);
+      assert.match(bench.stderr.text, says);
+      assert.deepEqual(bench.calls, []);
+    });
+  }
+
+  test('free ports, other addresses, and UDP beside TCP do not collide', async () => {
+    bench.onStart = async () => bench.tunnel;
+    const args = [
+      '-L',
+      '0:a:1',
+      '-L',
+      '0:b:2',
+      '-L',
+      '53:a:1',
+      '-L',
+      '[::1]:53:a:1',
+      '--udp-forward',
+      '53:a:1',
+    ];
+    const { ended } = await bench.start(/UDP/, 'connect', ID, ...args);
+    // The default loopback would take ::1 if it came first.
+    const binds = bench.tunnel.forwards.map(({ bind }) => printBind(bind));
+    assert.deepEqual(binds, ['[::1]:53', '0', '0', '53']);
+    bench.signal();
+    assert.equal(await ended, 0);
   });
 });

@@ -21,7 +21,7 @@ test('--udp-forward works without other forwards and several times, and its even
     '--json',
   );
   assert.deepEqual(bench.tunnel.udpForwards, [
-    { bind: { host: '127.0.0.1', port: 5353 }, target: { host: 'localhost', port: 53 } },
+    { bind: { host: '127.0.0.1', port: 5353, isDefault: true }, target: { host: 'localhost', port: 53 } },
     { bind: { host: '0.0.0.0', port: 123 }, target: { host: 'ntp.lan', port: 123 } },
   ]);
   assert.deepEqual(bench.stdout.events.slice(-2), [

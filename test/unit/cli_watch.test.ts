@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { LiveLine, statusText } from '../../src/cli/output/live_status.js';
-import { metricsText } from '../../src/cli/service/metrics.js';
+import { Reporter } from '../../src/cli/output/reporter.js';
+import { isPlain } from '../../src/cli/process/terminal.js';
+import {
+  CLIENT_TIMEOUT_MS,
+  MAX_CONNECTIONS,
+  metricsText,
+  serveMetrics,
+} from '../../src/cli/service/metrics.js';
 import { TunnelError } from '../../src/core/errors.js';
 import type { PeerInfo } from '../../src/index.js';
 import { NO_TRAFFIC } from '../../src/peer/traffic.js';
 import { CliBench, TextSink } from '../support/cli_bench.js';
 import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
 
 const temp = new TempFolder();
 after(() => temp.remove());
@@ -30,6 +40,7 @@ describe('the metrics', () => {
   test('have a row per peer with its name escaped, and none for an unmeasured round trip', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const text = metricsText({
+      networkPath: 'udp',
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
       peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
     });
@@ -70,6 +81,43 @@ describe('the metrics', () => {
     bench.signal();
     assert.equal(await ended, 0);
     await assert.rejects(fetch(url));
+  });
+
+  test('say whether this node is joined to the network', () => {
+    const of = (networkPath: 'udp' | 'none', status: 'online' | 'away') =>
+      metricsText({ networkPath, stats: () => NO_TRAFFIC, peers: () => [{ ...PEER, status }] });
+    assert.match(of('udp', 'away'), /^tox_wasm_tunnel_joined 1$/m);
+    assert.match(of('none', 'away'), /^tox_wasm_tunnel_joined 0$/m);
+    assert.match(of('none', 'online'), /^tox_wasm_tunnel_joined 1$/m);
+  });
+
+  test('silent clients make room for a scraper, and all are gone after their deadline', async (t) => {
+    const timers = new VirtualTimers();
+    const reporter = new Reporter(
+      bench.stdout,
+      bench.stderr,
+      { json: true, verbose: 0, quiet: false },
+      bench.io,
+    );
+    const handle = { networkPath: 'udp', stats: () => NO_TRAFFIC, peers: () => [] } as const;
+    const stop = await serveMetrics({ host: '127.0.0.1', port: 0 }, handle, reporter, timers);
+    t.after(stop);
+    const url = String(/http:[^"]+/.exec(bench.stdout.text)?.[0]);
+    const port = Number(new URL(url).port);
+    const closed: Promise<unknown>[] = [];
+    for (let number = 0; number < MAX_CONNECTIONS; number++) {
+      const socket = connect(port, '127.0.0.1').on('error', () => {});
+      await once(socket, 'connect');
+      // One of them begins a request and never ends it.
+      if (number === 1) socket.write('GET /metrics HTTP/1.1\r\nx-slow: ');
+      closed.push(once(socket, 'close'));
+    }
+    for (let scrapes = 0; scrapes < 3; scrapes++) assert.equal((await fetch(url)).status, 200);
+    await closed[0];
+    assert.ok(timers.running <= MAX_CONNECTIONS);
+    timers.advance(CLIENT_TIMEOUT_MS);
+    await Promise.all(closed);
+    assert.equal(timers.running, 0);
   });
 
   test('an invalid port is rejected before anything is printed', async () => {
@@ -125,6 +173,22 @@ describe('the live line of a terminal', () => {
       assert.ok(!bench.stderr.text.includes('\u001b'));
     });
   }
+
+  test('is not shown where escape codes are not wanted', async () => {
+    bench.stderr.isTTY = true;
+    bench.isPlain = true;
+    ({ ended } = await bench.start(/Ctrl-C/, 'listen'));
+    await new Promise(setImmediate);
+    assert.equal(bench.timers.length, 0);
+    assert.ok(!bench.stderr.text.includes('\u001b'));
+    for (const [env, plain] of [
+      [{ TERM: 'dumb' }, true],
+      [{ TERM: 'xterm', NO_COLOR: '1' }, true],
+      [{ TERM: 'xterm', NO_COLOR: '' }, false],
+      [{}, false],
+    ] as const)
+      assert.equal(isPlain(env), plain);
+  });
 
   test('is cut to the width of the terminal, and skipped while the last one is buffered', () => {
     const sink = new TextSink();

@@ -455,7 +455,11 @@ describe('the arguments of a connector', () => {
   }
 
   test('a proxy has an address and, optionally, complete credentials', () => {
-    assert.deepEqual(dynamicOptions({ bind: '1080' }, 'dynamic()').bind, { host: '127.0.0.1', port: 1080 });
+    assert.deepEqual(dynamicOptions({ bind: '1080' }, 'dynamic()').bind, {
+      host: '127.0.0.1',
+      port: 1080,
+      isDefault: true,
+    });
     for (const [options, code, says] of [
       [{}, A, /dynamic\(\): bind must be/],
       [{ bind: { port: 0 } }, ADDRESS, /bind.host must be a string/],

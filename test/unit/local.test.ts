@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
@@ -11,10 +11,11 @@ import {
   type LocalForwardOptions,
   type RefusedConnection,
 } from '../../src/forward/entry/local.js';
+import { listenOn } from '../../src/forward/listen.js';
 import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target as StreamTarget } from '../../src/mux/wire/target.js';
 import { parseLocalSpec } from '../../src/rules/forward_spec.js';
-import { dialLoopback, ending, hostPortOf, listenOnLoopback } from '../support/loopback.js';
+import { dialLoopback, ending, hasIpv6Loopback, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { readExactly } from '../support/socket_bytes.js';
 import { StreamEnd } from '../support/stream_ends.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -91,6 +92,33 @@ test('a client without a free descriptor is reset, the others stay, and the next
     t.after(() => next.destroy());
     await Promise.race([arrived(2), ending(next)]);
   }
+});
+
+test('without a bind address it listens at ::1 too, with the same port; close frees both', {
+  skip: !hasIpv6Loopback,
+}, async (t) => {
+  const { forward, port, session, arrived } = await bench(t);
+  forward.setSession(session);
+  const client = connect(port, '::1');
+  await arrived(1);
+  assert.equal(session.opened.length, 1);
+  forward.close();
+  client.destroy();
+  for (const host of ['127.0.0.1', '::1'])
+    await assert.rejects(once(connect(port, host), 'connect'), { code: 'ECONNREFUSED' });
+});
+
+test('::1 in use is a warning, and no error', { skip: !hasIpv6Loopback }, async (t) => {
+  const other = createServer();
+  t.after(() => other.close());
+  const { port } = await listenOn(other, { bind: { host: '::1', port: 0 }, option: '-L' });
+  const { lines } = await bench(t, { spec: parseLocalSpec(`${port}:db.lan:5432`) });
+  assert.match(lines.join(), /warn \[::1\]:\d+ is in use by another program.*only 127\.0\.0\.1:\d+ leads/);
+});
+
+test('an address that was named is the only one', { skip: !hasIpv6Loopback }, async (t) => {
+  const { port } = await bench(t, { spec: parseLocalSpec('127.0.0.1:0:db.lan:5432') });
+  await assert.rejects(once(connect(port, '::1'), 'connect'), { code: 'ECONNREFUSED' });
 });
 
 test('a bind address that others can reach is used as given, with a warning', async (t) => {

@@ -172,9 +172,12 @@ test('-R parses like -L, with the far end first, and prints as it was read', () 
   for (const [text, spec] of [
     [
       '8080:localhost:80',
-      { bind: { host: '127.0.0.1', port: 8080 }, target: { host: 'localhost', port: 80 } },
+      { bind: { host: '127.0.0.1', port: 8080, isDefault: true }, target: { host: 'localhost', port: 80 } },
     ],
-    ['0:/run/a.sock', { bind: { host: '127.0.0.1', port: 0 }, target: { path: '/run/a.sock' } }],
+    [
+      '0:/run/a.sock',
+      { bind: { host: '127.0.0.1', port: 0, isDefault: true }, target: { path: '/run/a.sock' } },
+    ],
     ['0.0.0.0:8080:[::1]:80', { bind: { host: '0.0.0.0', port: 8080 }, target: { host: '::1', port: 80 } }],
     ['localhost:1:h:2', { bind: { host: 'localhost', port: 1 }, target: { host: 'h', port: 2 } }],
   ] as const) {

@@ -54,7 +54,9 @@ for (const [what, request, host, port] of targets) {
 }
 
 const failures: ReadonlyArray<readonly [what: string, client: string, answer: string]> = [
-  ['another version of SOCKS', '04 01 0050 0a000007 00', ''],
+  ['SOCKS4', '04 01 0050 0a000007 00', '005b000000000000'],
+  ['SOCKS4a', '04 01 0050 00000001 00 6100', '005b000000000000'],
+  ['another version of SOCKS', '06 01 00', ''],
   ['a client without our method', '05 02 01 02', '05ff'],
   ['a client without any method', '05 00', '05ff'],
   ['BIND', '05 01 00 05 02', `0500${reply(7)}`],

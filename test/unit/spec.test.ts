@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { describe } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
 import { type Host, readHost } from '../../src/core/host.js';
@@ -10,6 +10,7 @@ import {
   type ExposeSpec,
   parseExposeSpec,
   printExposeSpec,
+  readRule,
 } from '../../src/rules/expose.js';
 import {
   type LocalSpec,
@@ -17,6 +18,8 @@ import {
   parseTarget,
   printForwardSpec,
 } from '../../src/rules/forward_spec.js';
+import { CliBench } from '../support/cli_bench.js';
+import { failsWith } from '../support/fails_with.js';
 
 /** The table in the documentation of parseLocalSpec. */
 const locals: ReadonlyArray<{ text: string; bind: [string, number]; target: [string, number] }> = [
@@ -34,7 +37,7 @@ for (const { text, bind, target } of locals) {
   test(`-L ${text} listens on ${bind.join(' ')} and dials ${target.join(' ')}`, () => {
     const spec = parseLocalSpec(text);
     assert.deepEqual(spec, {
-      bind: { host: bind[0], port: bind[1] },
+      bind: { host: bind[0], port: bind[1], ...(/^\d+:\D/.test(text) && { isDefault: true }) },
       target: { host: target[0], port: target[1] },
     });
     assert.deepEqual(parseLocalSpec(printForwardSpec(spec)), spec);
@@ -330,3 +333,37 @@ function asAddress(text: string) {
   if (read === undefined) throw new Error(`${text} is not an address`);
   return read;
 }
+
+describe('a rule for addresses that only servers listen on', () => {
+  for (const text of [
+    '0.0.0.0:80',
+    '[::]:80',
+    '0.0.0.0/32:80',
+    '0.0.0.0/8:80',
+    '224.0.0.1:80',
+    '[ff02::1]:80-81',
+  ])
+    test(`${text} is refused, with what to write instead`, () => {
+      assert.throws(
+        () => readRule(text, () => false),
+        failsWith('ERR_SPEC_INVALID', /nothing can be reached at .*write localhost:80.*local network/),
+      );
+    });
+
+  for (const text of ['0.0.0.0/0:80', '[::/0]:80', '[::/8]:80', '127.0.0.1:80', '*:80'])
+    test(`${text} is a rule`, () => {
+      assert.ok('rule' in readRule(text, () => false));
+    });
+
+  test('is refused for one peer and for a ticket too', async () => {
+    assert.throws(
+      () => readRule('laptop:0.0.0.0:80', () => true),
+      failsWith('ERR_SPEC_INVALID', /localhost:80/),
+    );
+    const bench = new CliBench();
+    assert.equal(await bench.run('ticket', 'new', 'ci', '--expose', '0.0.0.0:80'), 2);
+    assert.equal(await bench.run('rule', 'add', '0.0.0.0:80'), 2);
+    assert.equal(await bench.run('listen', '--expose', '0.0.0.0:80'), 2);
+    assert.equal(bench.stderr.text.match(/write localhost:80/g)?.length, 3);
+  });
+});

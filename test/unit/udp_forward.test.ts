@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -9,6 +10,7 @@ import { UdpForward, type UdpForwardOptions } from '../../src/forward/entry/udp_
 import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target } from '../../src/mux/wire/target.js';
 import { parseUdpSpec } from '../../src/rules/forward_spec.js';
+import { hasIpv6Loopback } from '../support/loopback.js';
 import { StreamEnd } from '../support/stream_ends.js';
 import { UdpEnd } from '../support/udp_end.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
@@ -77,6 +79,22 @@ test('a port in use is an error that names the address and the remedy', async (t
     );
     return true;
   });
+});
+
+test('without a bind address it takes datagrams at ::1 too, and answers from there', {
+  skip: !hasIpv6Loopback,
+}, async (t) => {
+  const { forward, port, session } = await bench(t);
+  forward.setSession(session);
+  const socket = createSocket('udp6');
+  t.after(() => socket.close());
+  const answered = once(socket, 'message');
+  socket.send('ask', port, '::1');
+  await until(() => session.opened.length > 0);
+  await until(() => session.opened[0]?.got.length === 1);
+  session.opened[0]?.far.sendDatagram(Buffer.from('reply'));
+  const [reply, from] = await answered;
+  assert.deepEqual([String(reply), from.address, from.port], ['reply', '::1', port]);
 });
 
 test('a bind address that others can reach is used as given, with a warning', async (t) => {

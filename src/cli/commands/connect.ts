@@ -25,6 +25,7 @@ import {
   type UdpFlags,
 } from '../options/flags.js';
 import type { LimitFlags } from '../options/limit_flags.js';
+import { expectDistinct, localPlaces } from '../options/local_ports.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { remoteOf, STDIN } from '../options/remote.js';
@@ -150,6 +151,15 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   const udps = readValues('--udp-forward', flags.udpForward, parseUdpSpec);
   if (wishes.length + proxies.length + reverses.length + udps.length === 0 && stdio === undefined)
     throw nothingToDo();
+  expectDistinct([
+    ...wishes.slice(0, targetText === undefined ? 0 : 1).map(({ spec: { bind }, anyPort }) => ({
+      option: anyPort ? `PORT ${targetText}` : `-p ${flags.localPort}`,
+      bind,
+      protocol: 'tcp' as const,
+    })),
+    ...localPlaces(flags),
+    ...(metrics === undefined ? [] : [{ option: '--metrics', bind: metrics, protocol: 'tcp' as const }]),
+  ]);
   const peer = upperHex(publicKey);
   const onAdded = (added: RunningForward, note?: string) => reporter.event(addedEvent(added, peer, note));
   return serve<ConnectorHandle>(context, {
@@ -173,7 +183,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
         },
         up: async (lifetime) => {
           reporter.event({ event: 'started', toxId: connector.toxId });
-          for (const wish of wishes) await forward(forwards, wish, onAdded);
+          for (const wish of explicitFirst(wishes)) await forward(forwards, wish, onAdded);
           for (const spec of udps) onAdded((await forwards.addUdp(spec)).now);
           for (const proxy of proxies) onAdded((await forwards.addDynamic(proxy)).now);
           for (const spec of reverses) onAdded(forwards.addReverse(spec).now);
@@ -219,6 +229,19 @@ function wishesOf(targetText: string | undefined, { local = [], localPort }: Con
   return wishes;
 }
 
+/**
+ * Puts a forward at ::1 before the one at the default loopback with the same port, which would take ::1 too if it is
+ * free.
+ */
+function explicitFirst(wishes: readonly Wish[]): readonly Wish[] {
+  const defaults = wishes.flatMap(({ spec: { bind } }) =>
+    isPath(bind) || !bind.isDefault ? [] : [bind.port],
+  );
+  const isBeside = ({ spec: { bind } }: Wish): boolean =>
+    !isPath(bind) && bind.host === '::1' && defaults.includes(bind.port);
+  return [...wishes.filter(isBeside), ...wishes.filter((wish) => !isBeside(wish))];
+}
+
 function nothingToDo(): TunnelError {
   return usage(
     'nothing to forward; give a port of the listener (connect TICKET 22), a local forward (-L 2222:localhost:22), a reverse forward (-R 8080:localhost:80), a UDP forward (--udp-forward 5353:localhost:53) or a proxy (-D 1080)',
@@ -250,7 +273,8 @@ function stdioOf(
 
 function shortWish(target: HostPort, localPort: string | undefined): Wish {
   const port = localPort === undefined ? target.port : portOf(localPort, '-p');
-  return { spec: { bind: { host: DEFAULT_BIND_HOST, port }, target }, anyPort: localPort === undefined };
+  const bind = { host: DEFAULT_BIND_HOST, port, isDefault: true };
+  return { spec: { bind, target }, anyPort: localPort === undefined };
 }
 
 async function forward(

@@ -38,6 +38,7 @@ export const doctor = defineCommand<DoctorFlags>({
   name: 'doctor',
   group: 'Tunnels',
   summary: 'Find out why a tunnel does not work',
+  stateOf: ['connect'],
   arguments: {
     '[TICKET]': 'ticket, name or Tox ID of a listener; - reads it from standard input',
     '[PORT]': 'port, or host:port, of a target that the listener reaches',
@@ -78,7 +79,7 @@ async function runDoctor(
   const asked = first !== undefined || flags.ticketFile !== undefined;
   const named = asked ? await remoteOf(context.io, first, second, flags) : undefined;
   const target = named?.target === undefined ? undefined : readValue('PORT', named.target, parseTarget);
-  const lifetime = new Lifetime(context.io);
+  const lifetime = new Lifetime(context.io, 'end');
   context.onOutputLost(() => lifetime.stop());
   try {
     const options = {

@@ -8,6 +8,7 @@ import { type Context, defineCommand } from '../command.js';
 import { actionOf } from '../options/action.js';
 import { credentials, forwards as forwardOptions, output, stateFolder } from '../options/common_options.js';
 import type { OutputFlags } from '../options/flags.js';
+import { expectDistinct, localPlaces } from '../options/local_ports.js';
 import { readValue } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { usage } from '../options/usage.js';
@@ -35,6 +36,7 @@ export const forward = defineCommand<ForwardFlags>({
   name: 'forward',
   group: 'Running',
   summary: 'List, add or remove forwards of a running connector',
+  stateOf: ['connect'],
   arguments: { '[ACTION]': 'list, add or remove; rm is short for remove' },
   options: [
     ...forwardOptions(),
@@ -119,6 +121,7 @@ async function check(action: 'list' | 'add' | 'remove', named: readonly Named[],
       else if (kind === 'reverse') readValue('-R', spec, parseReverseSpec);
       else if (kind === 'udp') readValue('--udp-forward', spec, parseUdpSpec);
     }
+    expectDistinct(localPlaces(flags));
     const [proxy] = await dynamicForwardsOf(flags);
     return proxy?.credentials;
   }

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { createIdentity, type Identity, toxIdOf } from '../../state/identity.js';
 import {
@@ -35,6 +36,7 @@ export const id = defineCommand<IdFlags>({
   name: 'id',
   group: 'Access',
   summary: 'Print the Tox ID; export, import or encrypt the identity',
+  stateOf: ['listen'],
   options: [
     new Option('--export <FILE>', 'write the identity, its secret key and tickets to FILE; - is stdout'),
     new Option('--import <FILE>', 'read the identity from FILE; - is stdin; overwrites no identity'),
@@ -80,7 +82,8 @@ async function runId(context: Context, flags: IdFlags): Promise<ExitCode> {
 
 async function showOrCreate(context: Context, place: IdentityPlace): Promise<void> {
   const saved = await readSaved(place);
-  show(context, place, saved?.state.identity ?? (await makeIdentity(place)));
+  if (saved === undefined) context.reporter.people(newIdentity(place));
+  show(context, place, saved?.state.identity ?? (await makeIdentity(place, context.io.timers)));
   if (saved !== undefined && saved.key === undefined && place.passphrase !== undefined)
     context.reporter.people(
       'The state file is not encrypted yet; the next start of the listener encrypts it.',
@@ -88,11 +91,11 @@ async function showOrCreate(context: Context, place: IdentityPlace): Promise<voi
 }
 
 async function reseal(
-  { reporter }: Context,
+  { io, reporter }: Context,
   { folder, passphrase }: IdentityPlace,
   to: Uint8Array | undefined,
 ): Promise<void> {
-  const files = await changePassphrase({ folder, from: passphrase, to });
+  const files = await changePassphrase({ folder, from: passphrase, to, timers: io.timers });
   reporter.event({ event: 'passphrase', files, isEncrypted: to !== undefined });
 }
 
@@ -133,15 +136,26 @@ async function importFrom(
   const bytes = await (file === '-'
     ? readBounded(context.io.stdin, origin, bound)
     : readBoundedFile(file, bound));
-  const { identity, kept } = await importState({ ...place, text: bytes.toString('utf8'), origin, replace });
+  const { identity, kept } = await importState({
+    ...place,
+    text: bytes.toString('utf8'),
+    origin,
+    replace,
+    timers: context.io.timers,
+  });
   show(context, place, identity);
   if (kept !== undefined) context.reporter.people(`The previous identity is in ${printable(kept)}.`);
 }
 
+/** The line for people when a command creates the listener's identity. */
+export function newIdentity(place: IdentityPlace): string {
+  return `There is no identity yet; creating ${printable(stateFileOf(place))}.`;
+}
+
 /** Creates the listener's identity, or returns the one that another process has just created. */
-export async function makeIdentity(place: IdentityPlace): Promise<Identity> {
+export async function makeIdentity(place: IdentityPlace, timers?: Timers): Promise<Identity> {
   try {
-    const opened = await openIdentity({ ...place, onBusy: 'fail' });
+    const opened = await openIdentity({ ...place, onBusy: 'fail', isBrief: true, timers });
     try {
       if (opened.identity !== undefined) return opened.identity;
       const identity = createIdentity();

@@ -30,6 +30,7 @@ export const add = defineCommand<AddFlags>({
   name: 'add',
   group: 'Names',
   summary: 'Save a ticket under a name',
+  stateOf: ['connect'],
   arguments: {
     '<NAME>': 'letters, digits, - and _, starting with a letter',
     '[TICKET]': 'ticket or Tox ID; - reads it from standard input',
@@ -84,6 +85,7 @@ export const remove = defineCommand<NamesFlags>({
   name: 'remove',
   group: 'Names',
   summary: 'Remove a name',
+  stateOf: ['connect'],
   arguments: { '<NAME>': 'one of the names that list shows' },
   options: [stateFolder(), passphrase(), ...output()],
   help: `
@@ -110,6 +112,7 @@ export const list = defineCommand<NamesFlags>({
   name: 'list',
   group: 'Names',
   summary: 'List the names, without secrets',
+  stateOf: ['connect'],
   options: [stateFolder(), passphrase(), ...output()],
   help: `
 Examples:
@@ -148,5 +151,9 @@ function describe(name: string, text: string): NamedRemote {
 }
 
 async function placeOf({ io }: Context, flags: NamesFlags): Promise<NamesPlace> {
-  return { folder: flags.state ?? (await io.stateFolder()), passphrase: await passphraseOf(flags, io) };
+  return {
+    folder: flags.state ?? (await io.stateFolder()),
+    passphrase: await passphraseOf(flags, io),
+    timers: io.timers,
+  };
 }

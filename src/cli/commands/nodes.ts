@@ -23,6 +23,7 @@ export const nodes = defineCommand<NodesFlags>({
   name: 'nodes',
   group: 'Network',
   summary: 'Show the bootstrap nodes in use, or update the public list',
+  stateOf: ['listen', 'connect'],
   options: [
     new Option('--update', 'download a new list of public nodes; after a failure the old one stays'),
     new Option('--url <URL>', `download the list from here (default: ${DEFAULT_URL})`),
@@ -62,7 +63,7 @@ async function update({ io, reporter }: Context, flags: NodesFlags): Promise<voi
   const folder = flags.state ?? (await io.stateFolder());
   try {
     const entries = upOf(parseNodeEntries(await download(url, MAX_NODES_BYTES), url), url);
-    await saveNodes(folder, { url, updated: io.wallClock().toISOString(), nodes: entries });
+    await saveNodes(folder, { url, updated: io.wallClock().toISOString(), nodes: entries }, io.timers);
   } catch (error) {
     if (!TunnelError.is(error) || error.code === 'ERR_USAGE') throw error;
     const { origin } = await nodeListOf({ io, reporter }, flags);

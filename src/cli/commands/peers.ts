@@ -19,6 +19,7 @@ export const peers = defineCommand<PeersFlags>({
   name: 'peers',
   group: 'Running',
   summary: 'List, disconnect, deny or allow peers of the listener',
+  stateOf: ['listen'],
   arguments: {
     '[ACTION]': 'allow, deny or remove; rm is short for remove; default: list the peers',
     '[PEER]': 'name, or public key of 64 digits',

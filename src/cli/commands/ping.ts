@@ -33,6 +33,7 @@ export const ping = defineCommand<PingFlags>({
   name: 'ping',
   group: 'Tunnels',
   summary: 'Measure the round trip to a listener and show the path',
+  stateOf: ['connect'],
   arguments: { '[TICKET]': 'ticket, name or Tox ID of the listener; - reads it from standard input' },
   options: [
     new Option('-c, --count <N>', `number of pings, one per second (default: ${DEFAULT_COUNT})`),

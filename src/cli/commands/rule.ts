@@ -18,6 +18,7 @@ export const rule = defineCommand<RuleFlags>({
   name: 'rule',
   group: 'Running',
   summary: 'List or change what peers of the listener may reach',
+  stateOf: ['listen'],
   arguments: {
     '[ACTION]': 'list, add or remove; rm is short for remove',
     '[RULE...]': 'rules in the syntax of --expose',

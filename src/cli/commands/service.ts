@@ -103,7 +103,8 @@ async function runService(
   const name = unitName(call.command, flags.name);
   const notes: string[] = [];
   const unit = systemdUnit(await partsOf(io, call, scope, name, notes));
-  const file = flags.print === true ? undefined : await writeUnit(await io.unitFolder(scope), name, unit);
+  const file =
+    flags.print === true ? undefined : await writeUnit(await io.unitFolder(scope), name, unit, io.pid);
   if (file === undefined) reporter.result(unit.trimEnd());
   const next = nextCommands(scope, name, call.command);
   reporter.event({ event: 'service', name, scope, unit, next, ...(file === undefined ? {} : { file }) });
@@ -221,7 +222,6 @@ async function partsOf(
     (option) =>
       call.isWritten(option) || (isPathOption(option) && flags[option.attributeName()] !== undefined),
   );
-  const state = scope === 'system' ? systemStateFolder(name) : await io.stateFolder();
   const needsState = flags['ephemeral'] !== true && flags['state'] === undefined;
   const parts = {
     scope,
@@ -232,7 +232,9 @@ async function partsOf(
       command,
       ...words,
       ...wordsOf(named, flags),
-      ...(needsState ? ['--state', state] : []),
+      ...(needsState
+        ? ['--state', scope === 'system' ? systemStateFolder(name) : await io.stateFolder()]
+        : []),
       ...(printsTicket ? ['--quiet'] : []),
     ],
     needsLowPorts: listenedPorts(flags).some((port) => port > 0 && port < 1024),
@@ -295,7 +297,7 @@ function hasSocketPath(local: unknown): boolean {
 }
 
 /** Never overwrites a unit of another program. */
-async function writeUnit(folder: string, name: string, unit: string): Promise<string> {
+async function writeUnit(folder: string, name: string, unit: string, pid: number): Promise<string> {
   const file = join(folder, `${name}.service`);
   try {
     await mkdir(folder, { recursive: true });
@@ -308,7 +310,8 @@ async function writeUnit(folder: string, name: string, unit: string): Promise<st
         `${file} exists and is not from ${PROGRAM}; nothing was changed, choose another name with --name`,
       );
     // Write through a symbolic link instead of replacing it.
-    await replaceFile(old === undefined ? file : await realpath(file), unit, 0o644);
+    const place = old === undefined ? file : await realpath(file);
+    await replaceFile(place, unit, 0o644, `${place}.${pid}.new`);
     return file;
   } catch (error) {
     if (TunnelError.is(error) || !(error instanceof Error)) throw error;

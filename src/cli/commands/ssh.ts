@@ -26,6 +26,7 @@ export const ssh = defineCommand<SshFlags>({
   name: 'ssh',
   group: 'Names',
   summary: "Run the system's ssh through a tunnel to a name",
+  stateOf: ['connect'],
   arguments: { ...DESTINATION, '[ARGUMENT...]': 'arguments of ssh: options and a command' },
   options: [...TUNNEL_OPTIONS, ...output()],
   configure: (command) => command.passThroughOptions(),
@@ -75,6 +76,7 @@ export const sshConfig = defineCommand<SshFlags>({
   name: 'ssh-config',
   group: 'Names',
   summary: 'Print the lines for a name in ~/.ssh/config',
+  stateOf: ['connect'],
   arguments: DESTINATION,
   options: [...TUNNEL_OPTIONS, ...output()],
   help: `

@@ -10,7 +10,7 @@ import { callListener } from '../../control/client.js';
 import { TunnelError } from '../../core/errors.js';
 import { looksLikeTicket } from '../../core/secret_text.js';
 import { makeToxId } from '../../network/tox_id.js';
-import { parseExposeSpec, printExposeSpec } from '../../rules/expose.js';
+import { type ExposeSpec, expectTarget, parseExposeSpec, printExposeSpec } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
 import { createIdentity, publicKeyOf } from '../../state/identity.js';
 import { type IdentityPlace, openIdentity } from '../../state/identity_file.js';
@@ -33,6 +33,7 @@ import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import { type TicketDesk, ticketMethods } from '../service/ticket_methods.js';
+import { newIdentity } from './id.js';
 
 interface TicketFlags extends OutputFlags {
   readonly state?: string;
@@ -50,6 +51,7 @@ export const ticket = defineCommand<TicketFlags>({
   name: 'ticket',
   group: 'Access',
   summary: 'Show, create, replace or revoke tickets of the listener',
+  stateOf: ['listen'],
   arguments: {
     '[ACTION]': 'new, list or revoke; default: print the ticket that listen prints',
     '[NAME]': 'name of the ticket to create or revoke',
@@ -166,7 +168,7 @@ function questionOf(
           ...(expires !== undefined && { expiresAtMs: wallMs + durationOf(expires) }),
           ...(uses !== undefined && { uses: usesOf(uses) }),
           ...(exposed !== undefined && {
-            rules: readValues('--expose', exposed, parseExposeSpec).map(printExposeSpec),
+            rules: readValues('--expose', exposed, exposedTarget).map(printExposeSpec),
           }),
           ...(allowReverse !== undefined && {
             allowReverse: readValues('--allow-reverse', allowReverse, (text) => parseReverseRule(text)).map(
@@ -177,6 +179,12 @@ function questionOf(
       };
     }
   }
+}
+
+function exposedTarget(text: string): ExposeSpec {
+  const spec = parseExposeSpec(text);
+  expectTarget(text, spec);
+  return spec;
 }
 
 /** Asks the running listener or, if none runs, opens its state file. */
@@ -193,12 +201,13 @@ async function ask(context: Context, place: IdentityPlace, { method, params }: Q
 }
 
 async function askFile(
-  { io }: Context,
+  { io, reporter }: Context,
   place: IdentityPlace,
   { method, params }: Question,
 ): Promise<unknown> {
-  const opened = await openIdentity({ ...place, onBusy: 'fail' });
+  const opened = await openIdentity({ ...place, onBusy: 'fail', isBrief: true, timers: io.timers });
   try {
+    if (opened.identity === undefined) reporter.people(newIdentity(place));
     const identity = opened.identity ?? createIdentity();
     const state = parseAccessState(opened.access);
     const access = new AccessPolicy({

@@ -4,7 +4,7 @@ import { nodesOf, parseBootstrapLine, parseNodesFile } from '../../network/boots
 import { MAX_NODES_BYTES, nodesFileOf, readSavedNodes } from '../../state/saved_nodes.js';
 import type { Reporter } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
-import type { NodeListFlags } from './flags.js';
+import type { NodeListFlags, StateFlags } from './flags.js';
 import { readValues } from './named_value.js';
 import { readBoundedFile } from './read_bounded.js';
 
@@ -35,12 +35,12 @@ export interface NodeList {
  */
 export async function nodeListOf(
   { io, reporter }: { readonly io: CliIo; readonly reporter: Reporter },
-  flags: NodeListFlags & { readonly state?: string },
+  flags: NodeListFlags & Pick<StateFlags, 'state' | 'ephemeral'>,
 ): Promise<NodeList> {
   const named = await namedNodes(flags);
   if (named.length > 0) return { nodes: named, origin: { kind: 'named' } };
-  const folder = flags.state ?? (await io.stateFolder());
   try {
+    const folder = flags.state ?? (await io.stateFolder());
     const saved = await readSavedNodes(folder);
     if (saved !== undefined) {
       const { url, updated } = saved;
@@ -51,7 +51,9 @@ export async function nodeListOf(
     }
   } catch (error) {
     if (!TunnelError.is(error)) throw error;
-    reporter.people(`Using the bundled list of nodes: ${error.message}`);
+    // A run that saves nothing needs no folder.
+    const isExpected = flags.ephemeral === true && error.code === 'ERR_USAGE';
+    if (!isExpected) reporter.people(`Using the bundled list of nodes: ${error.message}`);
   }
   const { PUBLIC_NODES_SEEN, publicNodes } = await import('../../network/public_nodes.js');
   return { nodes: publicNodes(), origin: { kind: 'bundled', seen: PUBLIC_NODES_SEEN } };

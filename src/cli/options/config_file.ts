@@ -9,6 +9,7 @@ import {
   type ConfigOption,
   type ConfigSections,
   isRuleOption,
+  type StateOwner,
 } from './config_options.js';
 import { readBoundedFile } from './read_bounded.js';
 import { usage } from './usage.js';
@@ -50,6 +51,7 @@ const EXPECTED: Readonly<Record<ConfigKind, string>> = {
  *
  * @param command the command that is about to run: `program` itself for the short forms
  * @param sections the keys that the file may have
+ * @param stateOf the commands whose state folder the command uses, unless another is named
  * @throws {TunnelError} ERR_USAGE
  */
 export async function applyConfig(
@@ -57,13 +59,76 @@ export async function applyConfig(
   command: Command,
   file: string,
   sections: ConfigSections,
+  stateOf: readonly StateOwner[],
 ): Promise<void> {
   const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_FILE_BYTES });
   const settings = readConfig(bytes.toString('utf8'), file, sections);
-  for (const { name, value } of settings.get(sectionOf(program, command)) ?? []) {
-    const isGiven = [command, program].some((where) => where.getOptionValueSource(name) === 'cli');
-    if (!isGiven && value !== undefined) command.setOptionValueWithSource(name, value, 'config');
-  }
+  const isGiven = (name: string): boolean =>
+    [command, program].some((where) => where.getOptionValueSource(name) === 'cli');
+  const set = (name: string, value: unknown): void => {
+    if (!isGiven(name) && value !== undefined) command.setOptionValueWithSource(name, value, 'config');
+  };
+  const own = settings.get(sectionOf(program, command)) ?? [];
+  for (const { name, value } of own) set(name, value);
+  if (isGiven('state') || isGiven('ephemeral')) return;
+  const isKnown = (name: string): boolean =>
+    command.options.some((option) => option.attributeName() === name);
+  const owners = stateOf.map((owner) => stateIn(settings.get(owner) ?? [], owner));
+  const { state } = stateIn(own, undefined);
+  for (const [name, value] of inherited(owners, state, file))
+    if (isKnown(name) || name === STATE_FOLDERS) set(name, value);
+}
+
+/** Where commands with several folders find them: the value of no option. */
+export const STATE_FOLDERS = 'stateFolders';
+
+/** Where a command keeps its state, according to the file. */
+interface OwnerState {
+  readonly owner: StateOwner | undefined;
+  readonly state: string | undefined;
+  readonly passphraseFile: string | undefined;
+  readonly isEphemeral: boolean;
+}
+
+function stateIn(settings: readonly Setting[], owner: StateOwner | undefined): OwnerState {
+  const settingNamed = (key: string): unknown => settings.find(({ name }) => name === key)?.value;
+  const textOf = (key: string): string | undefined => {
+    const value = settingNamed(key);
+    return value === undefined ? undefined : String(value);
+  };
+  return {
+    owner,
+    state: textOf('state'),
+    passphraseFile: textOf('passphraseFile'),
+    isEphemeral: settingNamed('ephemeral') === true,
+  };
+}
+
+/**
+ * What a command takes over from the owners of its state folder, by attribute name.
+ *
+ * @param own the folder that the file names for the command itself
+ */
+function inherited(
+  owners: readonly OwnerState[],
+  own: string | undefined,
+  file: string,
+): ReadonlyMap<string, unknown> {
+  const [only, other] = owners;
+  // It would make a second identity, or look for a process that nobody can ask.
+  if (own === undefined && only?.owner === 'listen' && only.isEphemeral && other === undefined)
+    throw usage(`${file}: "listen" is ephemeral, so it has no state folder; name a folder with --state DIR`);
+  const kept = owners.filter(
+    ({ isEphemeral, state }) => !isEphemeral && (own === undefined || own === state),
+  );
+  const named = kept.find(({ state }) => state !== undefined) ?? kept[0];
+  if (named === undefined)
+    return new Map([['ephemeral', own === undefined && only?.isEphemeral ? true : undefined]]);
+  return new Map<string, unknown>([
+    ['state', named.state],
+    ['passphraseFile', named.passphraseFile],
+    [STATE_FOLDERS, kept.map(({ state }) => state)],
+  ]);
 }
 
 /** The name of the command; for a short form, of the command that it abbreviates. */

@@ -4,6 +4,9 @@ import { isRepeatable } from './grammar.js';
 /** The section of a configuration that applies to every command with the option. */
 export const ALL = 'all';
 
+/** Commands that run with a state folder, into which other commands look. */
+export type StateOwner = 'listen' | 'connect';
+
 /** The JSON form of an option's value: a boolean, a text, a list of texts, or a count. */
 export type ConfigKind = 'flag' | 'text' | 'list' | 'count';
 

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { withoutMarkBytes } from '../../core/byte_order_mark.js';
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
 
@@ -23,7 +24,11 @@ export async function readFirstLine(file: string): Promise<string> {
   return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
 }
 
-/** {@link readBoundedFile} for an open stream. @param name the name of the input in errors */
+/**
+ * {@link readBoundedFile} for an open stream. Skips a byte order mark, which editors on Windows write.
+ *
+ * @param name the name of the input in errors
+ */
 export async function readBounded(input: Readable, name: string, { code, maxBytes }: Bound): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -39,5 +44,5 @@ export async function readBounded(input: Readable, name: string, { code, maxByte
     throw new TunnelError(code, `${name}: cannot be read: ${systemReason(error)}`, { cause: error });
   }
   if (bytes > maxBytes) throw new TunnelError(code, `${name}: has more than ${maxBytes} bytes`);
-  return Buffer.concat(chunks);
+  return withoutMarkBytes(Buffer.concat(chunks));
 }

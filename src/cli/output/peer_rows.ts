@@ -32,6 +32,14 @@ export const PeerSchema = v.object({
 });
 export type Peer = v.InferOutput<typeof PeerSchema>;
 
+/**
+ * Whether a Tox node is joined to the network. A peer that is online proves it, even while toxcore has no path for
+ * itself.
+ */
+export function isJoined(network: string, peers: readonly { readonly status: string }[]): boolean {
+  return network !== 'none' || peers.some(({ status }) => status === 'online');
+}
+
 /** Peers, as the control socket describes them. @param now wall-clock time */
 export function peerRows(
   peers: readonly PeerInfo[],

@@ -34,6 +34,14 @@ const LOG_VERBOSITY: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, i
 /** The most detailed level to log, by the number of `-v`. */
 const LOG_LEVELS: readonly LogLevel[] = ['info', 'info', 'debug', 'trace'];
 
+/** What a {@link Reporter} needs of the process. */
+export interface ReporterHost {
+  wallClock(): Date;
+  readonly timers: Timers;
+  /** Writes no escape codes. Default false. */
+  readonly isPlain?: boolean;
+}
+
 /** Reports what happens: to programs on stdout (`--json`), to people on stderr. */
 export class Reporter {
   readonly #stdout: Output;
@@ -57,14 +65,15 @@ export class Reporter {
     stdout: Output,
     stderr: Output & MaybeTerminal,
     verbosity: Verbosity,
-    { wallClock, timers }: { wallClock(): Date; readonly timers: Timers },
+    { wallClock, timers, isPlain = false }: ReporterHost,
   ) {
     this.#repeats = new Repeats(timers, REPEATS_WINDOW_MS, (line) => this.#line(line));
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#verbosity = verbosity;
     this.#wallClock = () => wallClock();
-    if (stderr.isTTY === true && !verbosity.json && !verbosity.quiet) this.#live = new LiveLine(stderr);
+    const isLive = stderr.isTTY === true && !isPlain && !verbosity.json && !verbosity.quiet;
+    if (isLive) this.#live = new LiveLine(stderr);
   }
 
   /**

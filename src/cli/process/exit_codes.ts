@@ -8,6 +8,8 @@ export const EXIT = {
   failure: 1,
   /** Wrong usage or input: the same call fails again until it is corrected. */
   usage: 2,
+  /** `status`: a process is not joined to the network. */
+  notJoined: 3,
   /** Return code 102, which is final: the listener could not be added as a friend. */
   friendNotAdded: 102,
   /** The program after `--` cannot be executed, as in shells. */
@@ -24,7 +26,7 @@ export const EXIT = {
   notAFriend: 202,
   /** Return code 203 when `--wait` expires. */
   sendingFailed: 203,
-  /** Return code 204 when `--wait` expires: the listener was not online. */
+  /** Return code 204 when `--wait` expires, and in `status`: the listener was not online. */
   offline: 204,
 } as const;
 

@@ -52,6 +52,13 @@ export interface CliIo {
   readonly isRoot: boolean;
   /** The folder of systemd units. */
   unitFolder(scope: 'system' | 'user'): Promise<string>;
+  /**
+   * Whether a terminal was open when the process started, and nohup did not detach the process from it. When the
+   * terminal closes, SIGHUP asks the process to end.
+   */
+  readonly hasTerminal: boolean;
+  /** Whether to write no escape codes to a terminal: `TERM=dumb` or `NO_COLOR`. */
+  readonly isPlain: boolean;
   /** Ends the process at once. */
   exit(code: ExitCode): void;
   /**

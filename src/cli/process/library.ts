@@ -4,12 +4,12 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type {
+  Bind,
   BootstrapNode,
   ConnectOptions,
   Connector,
   DialOptions,
   DynamicOptions,
-  HostPort,
   Listener,
   ListenOptions,
   NodeOptions,
@@ -53,5 +53,5 @@ export type BootstrapNodeHandle = EventEmitter<TunnelEvents> &
 
 /** Options of a proxy whose bind address is already parsed. */
 export interface ProxyOptions extends DynamicOptions {
-  readonly bind: HostPort;
+  readonly bind: Bind;
 }

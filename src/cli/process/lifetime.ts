@@ -1,9 +1,12 @@
 import { type EndSignal, EXIT_BY_SIGNAL } from './exit_codes.js';
 import type { CliIo } from './io.js';
 
+/** What SIGHUP does: it stops the command gracefully, or calls the function and the command goes on. */
+export type OnHangUp = 'end' | (() => void);
+
 /**
- * The time from the start of a command to its end. The first SIGINT or SIGTERM stops the command gracefully,
- * the second ends the process at once.
+ * The time from the start of a command to its end. The first SIGINT, SIGTERM or, with `end`, SIGHUP stops the
+ * command gracefully. A second SIGINT or SIGTERM ends the process at once.
  */
 export class Lifetime {
   readonly #end = new AbortController();
@@ -14,17 +17,19 @@ export class Lifetime {
   #endedBy: EndSignal | undefined;
   #divert: ((signal: EndSignal) => void) | undefined;
 
-  /** @param hangUp whether SIGHUP stops the command gracefully too; by default it kills the process */
-  constructor(io: Pick<CliIo, 'onSignal' | 'exit'>, hangUp = false) {
+  constructor(io: Pick<CliIo, 'onSignal' | 'exit'>, onHangUp: OnHangUp) {
     this.#over = new Promise((resolve, reject) => {
       this.#resolve = () => resolve(undefined);
       this.#reject = reject;
     });
     // over() reports a failure that happens before anything waits.
     this.#over.catch(() => {});
-    for (const signal of ['SIGINT', 'SIGTERM', ...(hangUp ? ['SIGHUP' as const] : [])] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       const forget = io.onSignal(signal, () => {
         if (this.#divert !== undefined) this.#divert(signal);
+        else if (signal === 'SIGHUP' && onHangUp !== 'end') onHangUp();
+        // A terminal that closes sends SIGHUP twice: through the system, and through its shell.
+        else if (signal === 'SIGHUP' && this.#end.signal.aborted) return;
         else if (this.#end.signal.aborted) io.exit(EXIT_BY_SIGNAL[signal]);
         else {
           this.#endedBy = signal;

@@ -1,14 +1,15 @@
 import { once } from 'node:events';
 import { close } from 'node:fs';
-import { constants, homedir } from 'node:os';
-import { join } from 'node:path';
+import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import { systemTimers } from '../../core/clock.js';
 import { interfacesNow } from '../../core/ip.js';
+import { defaultStateFolder, systemHints, userUnitFolder } from './folders.js';
 import type { CliIo, RunningProgram } from './io.js';
 import type { Library } from './library.js';
 import { isReaderGone, type Output, outputOf } from './output_stream.js';
 import { takeSecretVariables } from './secret_variables.js';
+import { hasTerminal, isPlain } from './terminal.js';
 
 /** The {@link CliIo} of this process. */
 export function processIo(loadLibrary: () => Promise<Library>): CliIo {
@@ -40,8 +41,11 @@ export function processIo(loadLibrary: () => Promise<Library>): CliIo {
     isRoot: process.getuid?.() === 0,
     unitFolder: async (scope) => {
       if (scope === 'system') return '/etc/systemd/system';
-      return join(process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config'), 'systemd', 'user');
+      return userUnitFolder(systemHints);
     },
+    // Asked now, because a terminal that has closed is none any more.
+    hasTerminal: hasTerminal(process.env, isatty),
+    isPlain: isPlain(process.env),
     exit: (code) => {
       process.exit(code);
     },
@@ -50,10 +54,7 @@ export function processIo(loadLibrary: () => Promise<Library>): CliIo {
       secrets.delete(name);
       return value;
     },
-    stateFolder: async () => {
-      const { default: envPaths } = await import('env-paths');
-      return envPaths('tox-wasm-tunnel', { suffix: '' }).data;
-    },
+    stateFolder: async () => defaultStateFolder(systemHints),
     localAddresses: () => Object.values(interfacesNow() ?? {}).flatMap((addresses) => addresses ?? []),
     loadLibrary,
   };

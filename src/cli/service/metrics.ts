@@ -1,14 +1,20 @@
 import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/timer.js';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
+import { isJoined } from '../output/peer_rows.js';
 import type { Reporter } from '../output/reporter.js';
 import type { TunnelHandle } from '../process/library.js';
 
 /** Source: the text exposition format of Prometheus, version 0.0.4. */
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** Concurrent connections. A scraper needs one. */
-const MAX_CONNECTIONS = 16;
+export const MAX_CONNECTIONS = 16;
+/** How long a connection may last, in milliseconds. */
+export const CLIENT_TIMEOUT_MS = 10_000;
 
 interface Metric {
   readonly name: string;
@@ -94,11 +100,16 @@ const METRICS: readonly Metric[] = [
   },
 ];
 
+type MeasuredHandle = Pick<TunnelHandle, 'peers' | 'stats' | 'networkPath'>;
+
 /** Metrics in the Prometheus text format, labelled by the public key of each peer. */
-export function metricsText(handle: Pick<TunnelHandle, 'peers' | 'stats'>): string {
+export function metricsText(handle: MeasuredHandle): string {
   const { bytesIn, bytesOut } = handle.stats();
   const peers = handle.peers();
   const lines = [
+    ...family('joined', 'gauge', '1 while this Tox node is joined to the network.', [
+      ['', Number(isJoined(handle.networkPath, peers))],
+    ]),
     ...family('received_bytes_total', 'counter', 'Bytes of frames from all peers.', [['', bytesIn]]),
     ...family('sent_bytes_total', 'counter', 'Bytes of frames to all peers.', [['', bytesOut]]),
     ...METRICS.flatMap(({ name, type, help, of }) =>
@@ -133,7 +144,7 @@ function labels({ publicKey, name }: PeerInfo): string {
 }
 
 /**
- * Serves {@link metricsText} at `/metrics`.
+ * Serves {@link metricsText} at `/metrics`, one request on each connection.
  *
  * @param bind port 0 takes a free one
  * @returns a function that stops the server
@@ -141,21 +152,70 @@ function labels({ publicKey, name }: PeerInfo): string {
  */
 export async function serveMetrics(
   bind: HostPort,
-  handle: Pick<TunnelHandle, 'peers' | 'stats'>,
+  handle: MeasuredHandle,
   reporter: Reporter,
+  timers: Timers,
 ): Promise<() => void> {
+  const clients = new Clients(timers);
   const server = createServer((request, response) => {
+    clients.answer(request.socket);
     const found = request.url === '/metrics' && (request.method === 'GET' || request.method === 'HEAD');
-    response.writeHead(found ? 200 : 404, { 'content-type': CONTENT_TYPE });
+    response.writeHead(found ? 200 : 404, { 'content-type': CONTENT_TYPE, connection: 'close' });
     response.end(found ? metricsText(handle) : 'See /metrics\n');
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  server.on('connection', (socket) => clients.add(socket));
   const local = await listenOn(server, { bind, option: '--metrics' });
   server.on('error', () => {});
   warnWhenPublic(local, reporter.logger);
   reporter.event({ event: 'metrics', url: `http://${printHostPort(local)}/metrics` });
   return () => {
+    clients.clear();
     server.close();
     server.closeAllConnections();
   };
+}
+
+/** The connections to the metrics. Each has a deadline from its start, and silent ones make room for new ones. */
+class Clients {
+  readonly #timers: Timers;
+  /** In the order in which they came, with whether their request was read. */
+  readonly #clients = new Map<Socket, { readonly deadline: Timer; isAnswered: boolean }>();
+
+  constructor(timers: Timers) {
+    this.#timers = timers;
+  }
+
+  add(socket: Socket): void {
+    if (this.#clients.size >= MAX_CONNECTIONS) {
+      const silent = [...this.#clients].find(([, { isAnswered }]) => !isAnswered)?.[0];
+      // All clients are slow readers: their deadlines come soon.
+      if (silent === undefined) socket.destroy();
+      else this.#drop(silent);
+    }
+    if (socket.destroyed) return;
+    const deadline = new Timer(this.#timers);
+    this.#clients.set(socket, { deadline, isAnswered: false });
+    deadline.set(CLIENT_TIMEOUT_MS, () => this.#drop(socket));
+    socket.on('close', () => this.#forget(socket));
+  }
+
+  /** Notes that the request of a connection is complete. */
+  answer(socket: Socket): void {
+    const client = this.#clients.get(socket);
+    if (client !== undefined) client.isAnswered = true;
+  }
+
+  clear(): void {
+    for (const socket of [...this.#clients.keys()]) this.#forget(socket);
+  }
+
+  #drop(socket: Socket): void {
+    this.#forget(socket);
+    socket.destroy();
+  }
+
+  #forget(socket: Socket): void {
+    this.#clients.get(socket)?.deadline.clear();
+    this.#clients.delete(socket);
+  }
 }

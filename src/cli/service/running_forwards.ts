@@ -1,11 +1,17 @@
 import { EventEmitter } from 'node:events';
 import type { Forward, Reverse } from '../../index.js';
 import { isFinalRefusal } from '../../mux/wire/reasons.js';
-import { type Endpoint, printEndpoint } from '../../rules/endpoint.js';
-import { type LocalSpec, printBind, type ReverseSpec, type UdpSpec } from '../../rules/forward_spec.js';
+import { type Endpoint, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
+import {
+  type Bind,
+  type LocalSpec,
+  printBind,
+  type ReverseSpec,
+  type UdpSpec,
+} from '../../rules/forward_spec.js';
 import { usage } from '../options/usage.js';
 import type { ForwardKind } from '../output/events.js';
-import { placeOf, type RunningForward } from '../output/forward_text.js';
+import { placeOf, printForward, type RunningForward } from '../output/forward_text.js';
 import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
 
 /** Why the listener refused a reverse forward. */
@@ -45,16 +51,19 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   async addLocal(spec: LocalSpec): Promise<HeldForward> {
+    this.#expectFree('local', spec.bind);
     return this.#add('local', spec.bind, await this.#connector.forward(spec));
   }
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   async addDynamic(options: ProxyOptions): Promise<HeldForward> {
+    this.#expectFree('dynamic', options.bind);
     return this.#add('dynamic', options.bind, await this.#connector.dynamic(options));
   }
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   async addUdp(spec: UdpSpec): Promise<HeldForward> {
+    this.#expectFree('udp', spec.bind);
     return this.#add('udp', spec.bind, await this.#connector.udpForward(spec));
   }
 
@@ -96,14 +105,25 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
   remove(kind: ForwardKind, listen: string, target?: string): RunningForward[] {
     return [...this.#entries].flatMap((entry) => {
       const { now } = entry;
-      const isMeant = now.kind === kind && (listen === entry.asked || listen === placeOf(now));
+      const isMeant =
+        now.kind === kind && (listen === entry.asked || [placeOf(now), now.listen].includes(listen));
       if (!isMeant || (target !== undefined && target !== now.target)) return [];
       entry.remove();
       return [now];
     });
   }
 
-  #add(kind: ForwardKind, bind: Endpoint, handle: Forward | Reverse): HeldForward {
+  /** Rejects a place that a forward of this process has, before the system calls it another program's. */
+  #expectFree(kind: ForwardKind, bind: Endpoint): void {
+    const wanted = printEndpoint(bind);
+    const isUdp = kind === 'udp';
+    for (const { now } of this.#entries) {
+      if (now.kind === 'reverse' || now.listen !== wanted || (now.kind === 'udp') !== isUdp) continue;
+      throw usage(`there is already a forward ${printForward(now)}; remove it first, or choose another port`);
+    }
+  }
+
+  #add(kind: ForwardKind, bind: Bind | SocketPath, handle: Forward | Reverse): HeldForward {
     const entry: Entry = new Entry(kind, bind, handle, () => {
       this.#entries.delete(entry);
       this.emit('change');
@@ -116,13 +136,13 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
 class Entry implements HeldForward {
   /** The requested place: `8080`, `[::1]:0` or a path. */
   readonly asked: string;
-  readonly #bind: Endpoint;
+  readonly #bind: Bind | SocketPath;
   readonly #kind: ForwardKind;
   readonly #handle: Forward | Reverse;
   readonly #onRemoved: () => void;
   #refusal: PortRefusal | undefined;
 
-  constructor(kind: ForwardKind, bind: Endpoint, handle: Forward | Reverse, onRemoved: () => void) {
+  constructor(kind: ForwardKind, bind: Bind | SocketPath, handle: Forward | Reverse, onRemoved: () => void) {
     this.#kind = kind;
     this.#bind = bind;
     this.asked = printBind(bind);

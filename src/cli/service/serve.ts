@@ -14,7 +14,7 @@ import type { Reporter } from '../output/reporter.js';
 import { EXIT, EXIT_BY_SIGNAL, type ExitCode } from '../process/exit_codes.js';
 import type { CliIo } from '../process/io.js';
 import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
-import { Lifetime } from '../process/lifetime.js';
+import { Lifetime, type OnHangUp } from '../process/lifetime.js';
 import { Resources } from '../process/resources.js';
 import { reportEvents } from './report_events.js';
 
@@ -51,7 +51,7 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   begin(handle: Handle, saved: () => Promise<void>): Activity;
   /** Where to serve the metrics. Default: no metrics. */
   readonly metrics?: HostPort | undefined;
-  /** SIGHUP stops the command gracefully. Default false. */
+  /** SIGHUP stops the command even without a terminal, since it belongs to another program. Default false. */
   readonly endsOnHangUp?: boolean;
   /** The command runs a program: stopping it before that is a failure. Default false. */
   readonly runsProgram?: boolean;
@@ -116,13 +116,17 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   resources: Resources,
 ): Promise<Outcome> {
   const { io, reporter } = context;
-  const lifetime = new Lifetime(io, service.endsOnHangUp);
+  const lifetime = new Lifetime(io, onHangUp(context, service));
   resources.push(() => lifetime.dispose());
   context.onOutputLost(() => lifetime.stop());
 
-  const opened = await openRole(service, reporter);
+  // A signal ends the wait for another process, or for a slow disk.
+  const opened = await lifetime.orOver(openRole(service, context), (late) => {
+    void late?.release().catch(() => {});
+  });
   if (opened !== undefined)
     resources.push(() => opened.release().catch((error: unknown) => complain(reporter, error)));
+  if (isOver(lifetime)) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
 
   const places = await openPlaces(service, opened, reporter);
   const handle = await lifetime.orOver(
@@ -149,7 +153,7 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
 
   if ('stats' in handle && service.metrics !== undefined) {
     const { serveMetrics } = await import('./metrics.js');
-    resources.push(await serveMetrics(service.metrics, handle, reporter));
+    resources.push(await serveMetrics(service.metrics, handle, reporter, io.timers));
   }
 
   await lifetime.orOver(activity.up(lifetime));
@@ -163,6 +167,22 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
     exitCode: code ?? stoppedCode(service, lifetime),
     isProgramResult: code !== undefined,
   };
+}
+
+/** A function, because TypeScript assumes that a property keeps its value across an `await`. */
+const isOver = ({ signal }: Lifetime): boolean => signal.aborted;
+
+/**
+ * A terminal that closes ends the command. Without a terminal, or under nohup, nothing has closed: the command goes
+ * on. Programs that outlive terminals take SIGHUP as the request to read their configuration again; this is the place
+ * for it.
+ */
+function onHangUp(
+  { io, reporter }: Context,
+  { endsOnHangUp = false }: Pick<Service<never>, 'endsOnHangUp'>,
+): OnHangUp {
+  if (endsOnHangUp || io.hasTerminal) return 'end';
+  return () => reporter.logger.log('info', 'SIGHUP has no effect without a terminal; SIGTERM stops this');
 }
 
 /** The exit code of a command that was stopped. */
@@ -181,7 +201,7 @@ async function openRole(
     passphrase,
     onBusy,
   }: Pick<Service<never>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy'>,
-  reporter: Reporter,
+  { io, reporter }: Context,
 ): Promise<OpenedIdentity | undefined> {
   if (stateFolder === undefined) return undefined;
   const opened = await openIdentity({
@@ -190,6 +210,7 @@ async function openRole(
     passphrase,
     onBusy,
     advisesEphemeral: true,
+    timers: io.timers,
   });
   if (opened.ephemeral) {
     reporter.logger.log(

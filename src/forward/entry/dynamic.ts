@@ -9,7 +9,8 @@ import { Timer } from '../../core/timer.js';
 import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
-import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
+import type { Bind } from '../../rules/forward_spec.js';
+import { closedEarly, listenBeside, listenOn, warnWhenPublic } from '../listen.js';
 import { ProxyClient } from '../proxy/proxy_client.js';
 import { type Authorize, authorizer } from '../proxy/proxy_handshake.js';
 import { StreamGate, type StreamGateOptions } from '../stream_gate.js';
@@ -17,7 +18,7 @@ import { type CreateServer, resetSocket, TCP_OPTIONS, turnAway } from '../tcp_so
 import type { RefusedConnection } from './local.js';
 
 export interface DynamicForwardOptions extends StreamGateOptions {
-  readonly bind: HostPort;
+  readonly bind: Bind;
   /** User name and password that clients must give. Default: none. */
   readonly credentials?: ProxyCredentials;
   /** File descriptors for clients. Default: unlimited. */
@@ -40,7 +41,7 @@ const SILENT_MS = 1_000;
 
 /** A SOCKS5 and HTTP CONNECT proxy. The far end resolves the names and dials the targets. */
 export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
-  readonly #bind: HostPort;
+  readonly #bind: Bind;
   readonly #logger: Logger;
   readonly #timers: Timers;
   readonly #descriptors: DescriptorShare;
@@ -48,6 +49,9 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   readonly #authorize: Authorize | undefined;
   readonly #maxHalfOpen: number;
   readonly #server: Server;
+  readonly #newServer: () => Server;
+  /** Listens at ::1, if {@link #server} listens at the default loopback. */
+  #beside: Server | undefined;
   readonly #maxWaiting: number;
   readonly #halfOpen = new Set<ProxyClient>();
   /**
@@ -68,8 +72,11 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#authorize = options.credentials === undefined ? undefined : authorizer(options.credentials);
     this.#maxHalfOpen = options.maxHalfOpen ?? MAX_HALF_OPEN;
     this.#maxWaiting = options.maxWaiting ?? MAX_WAITING_CONNECTIONS;
-    this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
-    this.#server.on('connection', (socket) => this.#onConnection(socket));
+    this.#newServer = () => {
+      const server = (options.createServer ?? createServer)(TCP_OPTIONS);
+      return server.on('connection', (socket) => this.#onConnection(socket));
+    };
+    this.#server = this.#newServer();
   }
 
   /** How many clients are in their handshake. */
@@ -96,13 +103,28 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   async listen(): Promise<HostPort> {
     if (this.#closed) throw closedEarly();
     const local = await listenOn(this.#server, { bind: this.#bind, option: '-D' });
-    this.#server.on('error', (error) => {
+    const onAcceptError = (error: Error): void => {
       if (this.#descriptors.note(error)) return;
       this.#logger.log('warn', `${printHostPort(this.#bind)}: cannot accept a connection`, { error });
+    };
+    this.#server.on('error', onAcceptError);
+    this.#beside = await listenBeside(this.#bind, local, this.#logger, async (beside) => {
+      const server = this.#newServer();
+      await listenOn(server, { bind: beside, option: '-D' });
+      return server.on('error', onAcceptError);
     });
+    if (this.#isClosed()) {
+      this.#beside?.close();
+      throw closedEarly();
+    }
     const remedy = this.#authorize === undefined ? '; require a password with --socks-user' : '';
     warnWhenPublic(local, this.#logger, remedy);
     return local;
+  }
+
+  /** A method, because TypeScript assumes that a property keeps its value across an `await`. */
+  #isClosed(): boolean {
+    return this.#closed;
   }
 
   /** Sets the session to open streams in; undefined while there is none. */
@@ -115,6 +137,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     if (this.#closed) return;
     this.#closed = true;
     this.#server.close();
+    this.#beside?.close();
     this.#gate.close();
     this.#roomTimer.clear();
     for (const socket of this.#unread.keys()) resetSocket(socket);

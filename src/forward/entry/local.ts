@@ -12,8 +12,8 @@ import {
   type SocketPath,
   targetOf,
 } from '../../rules/endpoint.js';
-import type { LocalSpec } from '../../rules/forward_spec.js';
-import { closedEarly, listenOn, warnWhenPublic } from '../listen.js';
+import type { Bind, LocalSpec } from '../../rules/forward_spec.js';
+import { closedEarly, listenBeside, listenOn, warnWhenPublic } from '../listen.js';
 import { Pipe } from '../pipe.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
 import { type CreateServer, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
@@ -61,6 +61,9 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
   readonly #descriptors: DescriptorShare;
   readonly #gate: StreamGate;
   readonly #server: Server;
+  readonly #newServer: () => Server;
+  /** Listens at ::1, if {@link #server} listens at the default loopback. */
+  #beside: Server | undefined;
   #state: 'new' | 'listening' | 'closed' = 'new';
   #removeFile: (() => void) | undefined;
 
@@ -70,7 +73,8 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#logger = options.logger ?? silentLogger;
     this.#descriptors = options.descriptors ?? unboundedShare();
     this.#gate = new StreamGate(options);
-    this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
+    this.#newServer = () => (options.createServer ?? createServer)(TCP_OPTIONS);
+    this.#server = this.#newServer();
   }
 
   /** How many connections wait for a session. */
@@ -96,25 +100,38 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     }
     if (this.#isClosed()) {
       this.#server.close();
+      this.#beside?.close();
       this.#removeFile?.();
       throw closedEarly();
     }
     this.#state = 'listening';
-    this.#server.on('error', this.#onAcceptError);
-    this.#server.on('connection', this.#onConnection);
     this.emit('listening', local);
     return local;
   }
 
   async #listenOnPath(bind: SocketPath): Promise<Endpoint> {
     this.#removeFile = await listenOnPath(bind.path, this.#server);
+    this.#accept(this.#server);
     return bind;
   }
 
-  async #listenOnPort(bind: HostPort): Promise<Endpoint> {
-    const local = await listenOn(this.#server, { bind, option: '-L', target: this.#spec.target });
+  async #listenOnPort(bind: Bind): Promise<Endpoint> {
+    const { target } = this.#spec;
+    const local = await listenOn(this.#server, { bind, option: '-L', target });
+    this.#accept(this.#server);
+    this.#beside = await listenBeside(bind, local, this.#logger, async (beside) => {
+      const server = this.#newServer();
+      await listenOn(server, { bind: beside, option: '-L', target });
+      this.#accept(server);
+      return server;
+    });
     warnWhenPublic(local, this.#logger);
     return local;
+  }
+
+  #accept(server: Server): void {
+    server.on('error', this.#onAcceptError);
+    server.on('connection', this.#onConnection);
   }
 
   /** A method, because TypeScript assumes that a property keeps its value across an `await`. */
@@ -132,6 +149,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#server.close();
+    this.#beside?.close();
     this.#removeFile?.();
     this.#gate.close();
     this.emit('closed');

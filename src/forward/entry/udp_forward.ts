@@ -7,7 +7,7 @@ import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import type { UdpSpec } from '../../rules/forward_spec.js';
-import { boundAddress, closedEarly, listenError, warnWhenPublic } from '../listen.js';
+import { boundAddress, closedEarly, listenBeside, listenError, warnWhenPublic } from '../listen.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
 import { bindUdp, hasRoom } from '../udp_socket.js';
 import type { LocalForwardEvents } from './local.js';
@@ -39,6 +39,8 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
   readonly #maxClients: number;
   readonly #clients = new Map<string, UdpClient>();
   #socket: Socket | undefined;
+  /** Bound to ::1, if {@link #socket} is bound to the default loopback. */
+  #beside: Socket | undefined;
   #state: 'new' | 'listening' | 'closed' = 'new';
   /** Datagrams for clients that were dropped because the socket had no room. */
   dropped = 0;
@@ -79,12 +81,23 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
       throw closedEarly();
     }
     this.#socket = socket;
-    this.#state = 'listening';
-    socket.on('message', (datagram, from) => this.#onDatagram(socket, datagram, from));
+    this.#take(socket);
     const local = boundAddress(socket, bind);
+    const beside = await listenBeside(bind, local, this.#logger, bindUdp);
+    if (this.#isClosed()) {
+      beside?.close();
+      throw closedEarly();
+    }
+    this.#state = 'listening';
+    this.#beside = beside;
+    if (beside !== undefined) this.#take(beside);
     warnWhenPublic(local, this.#logger);
     this.emit('listening', local);
     return local;
+  }
+
+  #take(socket: Socket): void {
+    socket.on('message', (datagram, from) => this.#onDatagram(socket, datagram, from));
   }
 
   /** Sets the session to open streams in; undefined while there is none. */
@@ -99,6 +112,7 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
     this.#gate.close();
     for (const client of [...this.#clients.values()]) client.end();
     this.#socket?.close();
+    this.#beside?.close();
     this.emit('closed');
   }
 

@@ -9,7 +9,7 @@ import type { StreamGate, StreamWish } from '../stream_gate.js';
 import { resetSocket } from '../tcp_socket.js';
 import { HttpConnectHandshake } from './http_connect.js';
 import type { Authorize, ProxyHandshake, ProxyStep } from './proxy_handshake.js';
-import { SOCKS5, SocksHandshake } from './socks.js';
+import { SOCKS4, SOCKS5, SocksHandshake } from './socks.js';
 
 /** How long a client's handshake may take, in milliseconds. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -73,7 +73,7 @@ export class ProxyClient {
 
   #handshakeFor(first: number | undefined): ProxyHandshake | undefined {
     const { authorize } = this.#options;
-    if (first === SOCKS5) return new SocksHandshake(authorize);
+    if (first === SOCKS5 || first === SOCKS4) return new SocksHandshake(authorize);
     const isLetter = first !== undefined && first >= 0x41 && first <= 0x5a;
     return isLetter ? new HttpConnectHandshake(authorize) : undefined;
   }

@@ -12,6 +12,9 @@ import {
 // SOCKS version 5 (RFC 1928), with user name and password (RFC 1929).
 
 export const SOCKS5 = 5;
+export const SOCKS4 = 4;
+/** "Request rejected or failed", with a port and an address that mean nothing. Source: the SOCKS 4 protocol, 1992. */
+const SOCKS4_REJECTED = Uint8Array.of(0, 91, 0, 0, 0, 0, 0, 0);
 const NO_AUTH = 0;
 const USER_PASSWORD = 2;
 const NO_METHOD = 0xff;
@@ -88,6 +91,8 @@ export class SocksHandshake implements ProxyHandshake {
 
   #greeting([version, methods, ...rest]: Uint8Array): Turn {
     if (version === undefined) return undefined;
+    if (version === SOCKS4)
+      return failed(SOCKS4_REJECTED, 'SOCKS4 is not supported; set the client to SOCKS5');
     if (version !== SOCKS5)
       return failed(NO_BYTES, `SOCKS version ${version} is not supported; use version 5`);
     if (methods === undefined || rest.length < methods) return undefined;
