@@ -45,7 +45,7 @@ export const EXPOSE_USAGE =
  * | `10.0.0.0/24:80`        | port 80 of 256 addresses                                |
  * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
  * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
- * | `*:443`                 | port 443 of every address that is not link-local        |
+ * | `*:443`                 | port 443 of every address that is not special           |
  * | `53/udp`, `db.lan:22/tcp` | the same, by UDP only, by TCP only                    |
  * | `/run/app.sock`         | that UNIX socket                                        |
  * | `\\.\pipe\app`          | that named pipe of Windows                              |
