@@ -4,7 +4,15 @@ import { TunnelError } from '../core/errors.js';
 import { replaceFile } from './replace_file.js';
 import { type RoleLock, takeRoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
-import { checked, openSealed, parseJson, readStateFile, refusedFile, StateFault } from './state_file.js';
+import {
+  checked,
+  notSealed,
+  openSealed,
+  parseJson,
+  readStateFile,
+  refusedFile,
+  StateFault,
+} from './state_file.js';
 import { closedFolder, inFolder } from './state_folder.js';
 
 /** Longest file, in bytes: enough for thousands of names. */
@@ -15,6 +23,8 @@ export interface NamesPlace {
   readonly folder: string;
   /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
   readonly passphrase?: Uint8Array | undefined;
+  /** Whether a file that is not encrypted is read although there is a passphrase. Default false. */
+  readonly acceptsPlain?: boolean;
 }
 
 /** The names in a file, and the key that it is sealed with, if any. */
@@ -44,7 +54,10 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
   if (text === undefined) return undefined;
   try {
     const found = parseNamesFile(text);
-    if (found.kind === 'plain') return { names: found.names, key: undefined };
+    if (found.kind === 'plain') {
+      if (place.passphrase !== undefined && place.acceptsPlain !== true) throw notSealed(file);
+      return { names: found.names, key: undefined };
+    }
     const opened = await openSealed(file, found.sealed, place.passphrase, NAMES_SEAL_LABEL);
     return { names: parseOpenedNames(opened.text), key: opened.key };
   } catch (error) {
@@ -54,8 +67,7 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
 }
 
 /**
- * Changes the names atomically, one process at a time. With a passphrase it encrypts a file that was not
- * encrypted.
+ * Changes the names atomically, one process at a time.
  *
  * @param change returns the new names, or its argument to write nothing
  * @throws {TunnelError} as {@link readNames}; ERR_STATE_BUSY, ERR_LIMIT

@@ -19,7 +19,7 @@ export interface PassphraseChange {
 
 /**
  * Rewrites all state files of a folder with another passphrase, or without one. It locks and reads all files
- * before it writes the first, so that a wrong passphrase changes nothing, and replaces each file atomically.
+ * before it writes the first, encrypted or not, so that a wrong passphrase changes nothing, and replaces each file atomically.
  * If an earlier call was interrupted between two files, this call skips the files that it completed.
  *
  * @returns the files that it wrote
@@ -69,7 +69,7 @@ function papersIn(folder: string): Paper[] {
     file: namesFileOf({ folder }),
     lock: () => lockNames(folder),
     read: async (passphrase) => {
-      const saved = await readSavedNames({ folder, passphrase });
+      const saved = await readSavedNames({ folder, passphrase, acceptsPlain: true });
       return saved && { isSealed: saved.key !== undefined, text: (key) => namesFileText(saved.names, key) };
     },
   };
@@ -85,7 +85,7 @@ function identityPaper(place: IdentityPlace): Paper {
       return answer.lock;
     },
     read: async (passphrase) => {
-      const saved = await readSaved({ ...place, passphrase });
+      const saved = await readSaved({ ...place, passphrase, acceptsPlain: true });
       return (
         saved && {
           isSealed: saved.key !== undefined,
