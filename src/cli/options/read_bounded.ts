@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
-import { printable } from '../output/human.js';
+import { UNSEEN } from '../../core/unseen.js';
 import { PROGRAM } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
 
@@ -49,9 +49,10 @@ export async function readSecretFile(
     const told = warned.get(io) ?? new Set<string>();
     if ((mode & OTHERS) !== 0 && !told.has(file)) {
       warned.set(io, told.add(file));
+      const name = file.replaceAll(UNSEEN, '?');
       const octal = (mode & 0o777).toString(8).padStart(4, '0');
       io.stderr.write(
-        `${PROGRAM}: warning: every user of this machine can use ${printable(file)}, which holds a secret (mode ${octal}); run: chmod 600 ${printable(file)}\n`,
+        `${PROGRAM}: warning: every user of this machine can use ${name}, which holds a secret (mode ${octal}); run: chmod 600 ${name}\n`,
       );
     }
     return await readBounded(handle.createReadStream({ autoClose: false }), file, bound);

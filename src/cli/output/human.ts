@@ -38,7 +38,7 @@ export function printable(text: string): string {
 /** JSON whose strings have such characters escaped too, because people also read it. It parses to the same value. */
 export function visibleJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(UNSEEN, (unseen) =>
-    unseen.replaceAll(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+    unseen.replaceAll(/[\s\S]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
 }
 
