@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { blake2b } from '@noble/hashes/blake2.js';
+import { SESSION_BINDING_BYTES } from '../core/tox_network.js';
 
 /** Bytes of a {@link keyedHash}. */
 export const HASH_BYTES = 32;
@@ -26,10 +27,13 @@ export interface Keys {
   readonly listener: Uint8Array;
 }
 
-/** The UUIDs of the two ends' sessions, 16 bytes each. */
+/** What a proof in the handshake is good for. */
 export interface Sessions {
+  /** The UUIDs of the two ends' sessions, 16 bytes each. */
   readonly connector: Uint8Array;
   readonly listener: Uint8Array;
+  /** The Tox session that carries the handshake: 32 bytes, known to its two ends alone. */
+  readonly binding: Uint8Array;
 }
 
 /** A proof: names a secret, and has a hash that only its owners can compute. */
@@ -75,7 +79,7 @@ export function readHelloProof(field: Uint8Array): Proof | undefined {
 }
 
 export function provesHello(secret: Uint8Array, keys: Keys, sessions: Sessions, { hash }: Proof): boolean {
-  return isSame(hash, sessionHash(HELLO, secret, keys, sessions));
+  return isBound(sessions) && isSame(hash, sessionHash(HELLO, secret, keys, sessions));
 }
 
 /** Makes the proof in a welcome: the listener shows that it knows the secret, too. */
@@ -89,7 +93,12 @@ export function provesWelcome(
   sessions: Sessions,
   field: Uint8Array | undefined,
 ): boolean {
-  return field !== undefined && isSame(field, welcomeProof(secret, keys, sessions));
+  return field !== undefined && isBound(sessions) && isSame(field, welcomeProof(secret, keys, sessions));
+}
+
+/** Without a Tox session, nothing is proven. */
+function isBound({ binding }: Sessions): boolean {
+  return binding.length === SESSION_BINDING_BYTES;
 }
 
 function keyIdBytes(secret: Uint8Array): Uint8Array {
@@ -101,7 +110,8 @@ function requestHash(secret: Uint8Array, { connector, listener }: Keys): Uint8Ar
 }
 
 function sessionHash(which: Uint8Array, secret: Uint8Array, keys: Keys, sessions: Sessions): Uint8Array {
-  return keyedHash(secret, which, keys.connector, keys.listener, sessions.connector, sessions.listener);
+  const { connector, listener, binding } = sessions;
+  return keyedHash(secret, which, keys.connector, keys.listener, connector, listener, binding);
 }
 
 function proofAt(bytes: Uint8Array, at: number): Proof {

@@ -181,7 +181,13 @@ export type WorkerEvent =
   | { readonly type: 'friend-request'; readonly publicKey: Uint8Array; readonly message: Uint8Array }
   /** The worker dropped this many more friend requests. Sent now and then. */
   | { readonly type: 'requests-dropped'; readonly count: number }
-  | { readonly type: 'friend-path'; readonly friend: FriendNumber; readonly path: Path }
+  /** The binding tells the Tox session from every other: see the protocol, section 2.1. Undefined while offline. */
+  | {
+      readonly type: 'friend-path';
+      readonly friend: FriendNumber;
+      readonly path: Path;
+      readonly binding: Uint8Array | undefined;
+    }
   /** Where a friend that is online is reached. Sent soon after it came online, then now and then. */
   | { readonly type: 'friend-place'; readonly place: PeerPlace }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }

@@ -94,6 +94,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #logger: Logger;
   readonly #joiner: Joiner;
   readonly #friendPaths = new Map<FriendNumber, Path>();
+  readonly #bindings = new Map<FriendNumber, Uint8Array>();
   /** The newest channel of each friend. */
   readonly #channels = new Map<FriendNumber, RingChannel>();
   /** Events that arrived before the owner could listen, in order. */
@@ -183,11 +184,17 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     return this.#friendPaths.get(friend) ?? 'none';
   }
 
+  /** 32 bytes that only the two ends of the current Tox session with a friend know; undefined without one. */
+  sessionBinding(friend: FriendNumber): Uint8Array | undefined {
+    return this.#bindings.get(friend);
+  }
+
   /** Deletes a friend and closes its channel. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
   async removeFriend(friend: FriendNumber): Promise<boolean> {
     const removed = await this.#link.worker.removeFriend(friend);
     // The next friend may get the same number.
     this.#friendPaths.delete(friend);
+    this.#bindings.delete(friend);
     return removed;
   }
 
@@ -257,6 +264,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
         break;
       case 'friend-path':
         this.#friendPaths.set(event.friend, event.path);
+        if (event.binding === undefined) this.#bindings.delete(event.friend);
+        else this.#bindings.set(event.friend, event.binding);
         this.emit('friendPath', event.friend, event.path);
         break;
       case 'friend-place':

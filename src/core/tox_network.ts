@@ -1,5 +1,7 @@
 /** Bytes of keys, and of a Tox ID and its parts. Source: toxcore/tox.h; the contract test compares them. */
 export const PUBLIC_KEY_BYTES = 32;
+/** What tells one Tox session from every other: a SHA-256 of its key (wasm/friend_session.c). */
+export const SESSION_BINDING_BYTES = 32;
 export const SECRET_KEY_BYTES = 32;
 export const NOSPAM_BYTES = 4;
 export const CHECKSUM_BYTES = 2;

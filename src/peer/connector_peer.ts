@@ -186,7 +186,11 @@ export class ConnectorPeer extends PeerLife {
     if (kind === KIND_CHALLENGE) return decodeChallenge(packet);
     const agreement = acceptWelcome(this.#offer, packet);
     if (agreement === undefined || this.#prover === undefined) return agreement;
-    const sessions = { connector: agreement.ourSession, listener: agreement.theirSession };
+    const sessions = {
+      connector: agreement.ourSession,
+      listener: agreement.theirSession,
+      binding: this.binding,
+    };
     if (this.#prover.accepts(sessions, agreement.fields.get(FIELD_PROOF))) return agreement;
     throw invalid('the listener did not prove that it knows this ticket (the ticket may have been replaced)');
   }
@@ -252,7 +256,10 @@ export class ConnectorPeer extends PeerLife {
     if (this.#prover === undefined) return new Map();
     const connector = this.#offer.session;
     const listener = this.#challenged;
-    const proof = listener === undefined ? new Uint8Array(0) : this.#prover.proof({ connector, listener });
+    const proof =
+      listener === undefined
+        ? new Uint8Array(0)
+        : this.#prover.proof({ connector, listener, binding: this.binding });
     return new Map([[FIELD_PROOF, proof]]);
   }
 

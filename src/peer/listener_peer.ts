@@ -144,7 +144,8 @@ export class ListenerPeer extends PeerLife {
     const offer = this.#offerFor(connector);
     const resumes = this.agreement !== undefined && isIdAt(this.agreement.ourSession, offer.session, 0);
     const proof = first.agreement.fields.get(FIELD_PROOF);
-    const verdict = this.#events.onHello(proof, { connector, listener: offer.session }, resumes);
+    const sessions = { connector, listener: offer.session, binding: this.binding };
+    const verdict = this.#events.onHello(proof, sessions, resumes);
     switch (verdict.kind) {
       case 'challenge':
         await this.send(

@@ -136,6 +136,11 @@ export abstract class PeerLife {
     }
   }
 
+  /** The Tox session with the friend: see {@link Sessions.binding}. Empty, which proves nothing, without one. */
+  protected get binding(): Uint8Array {
+    return this.context.node.sessionBinding(this.friend) ?? new Uint8Array(0);
+  }
+
   /** Takes a lossless handshake packet from the friend. Of several that wait, only the newest is handled. */
   async handshake(packet: Uint8Array): Promise<void> {
     if (!this.knows(packet)) return;

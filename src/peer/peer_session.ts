@@ -14,6 +14,7 @@ import type { Reason } from '../mux/wire/reasons.js';
 export interface PeerNode {
   readonly worker: Pick<ToxNode['worker'], 'sendHandshake'>;
   openChannel(...args: Parameters<ToxNode['openChannel']>): Promise<PeerChannel>;
+  sessionBinding: ToxNode['sessionBinding'];
 }
 
 /** How a session ended. */

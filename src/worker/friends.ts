@@ -105,7 +105,8 @@ export class Friends {
     if (path === 'none') later(() => this.tox.askAgain(friend));
     else later(() => this.#relays.giveTo(friend, this.tox));
     later(() => this.knocks.friendPath(friend, path));
-    tell({ type: 'friend-path', friend, path });
+    const binding = path === 'none' ? undefined : this.tox.sessionBinding(friend);
+    tell({ type: 'friend-path', friend, path, binding });
     this.channels.pathChanged(friend, path);
   }
 

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { built } from '../support/build.js';
+import { programWords } from '../support/build.js';
 import { LineProcess } from '../support/line_process.js';
 import { listenOnLoopback } from '../support/loopback.js';
 import { PrivateNetwork } from '../support/private_network.js';
@@ -15,11 +14,7 @@ import { TempFolder } from '../support/temp_folder.js';
 
 const TICKET = /^(twt1\S+)$/;
 
-const fileOf = (name: string): string => fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url));
-const wordsOf = (name: string): string[] => ['--import', import.meta.resolve('tsx'), fileOf(name)];
-const configuration = built('tsconfig.json');
-/** Has tsx take the library from the build. */
-const LIBRARY = configuration === undefined ? {} : { TSX_TSCONFIG_PATH: configuration };
+const wordsOf = (name: string) => programWords(new URL(`../../examples/${name}.ts`, import.meta.url));
 
 describe('the examples', () => {
   let network: PrivateNetwork;
@@ -36,10 +31,8 @@ describe('the examples', () => {
 
   /** Starts an example that runs until it is stopped. */
   function start(name: string, ...args: readonly string[]): LineProcess {
-    const one = new LineProcess(process.execPath, [...wordsOf(name), ...args], {
-      ...LIBRARY,
-      BOOTSTRAP: network.bootstrap,
-    });
+    const [command, ...words] = wordsOf(name);
+    const one = new LineProcess(command, [...words, ...args], { BOOTSTRAP: network.bootstrap });
     started.push(one);
     return one;
   }
@@ -50,8 +43,9 @@ describe('the examples', () => {
     args: readonly string[],
     { env = {}, input }: { readonly env?: NodeJS.ProcessEnv; readonly input?: string } = {},
   ): Promise<Finished> {
-    return runProgram(process.execPath, [...wordsOf(name), ...args], {
-      env: { ...process.env, ...LIBRARY, BOOTSTRAP: network.bootstrap, ...env },
+    const [command, ...words] = wordsOf(name);
+    return runProgram(command, [...words, ...args], {
+      env: { ...process.env, BOOTSTRAP: network.bootstrap, ...env },
       ...(input !== undefined && { input }),
     });
   }

@@ -10,7 +10,6 @@ import { connect as connectHttp2, createServer as createHttp2Server } from 'node
 import { createServer as createHttpsServer, get as getSecurely } from 'node:https';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -38,7 +37,7 @@ import {
 } from '../../src/index.js';
 import { printExposeSpec } from '../../src/rules/expose.js';
 import { toxIdOf } from '../../src/state/identity.js';
-import { builtWorker } from '../support/build.js';
+import { programWords } from '../support/build.js';
 import { failsWith } from '../support/fails_with.js';
 import { LOOPBACK_HOST, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
@@ -48,7 +47,7 @@ import { readDigest, readToEnd } from '../support/socket_bytes.js';
 import { TEST_CERTIFICATE } from '../support/test_certificate.js';
 
 const MIB = 1024 * 1024;
-const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, ...builtWorker() } as const;
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
 const WEB = { host: 'web', port: 80, allowHalfOpen: true } as const;
 const SECURE = { host: 'secure.lan', port: 443 } as const;
 const SECOND = { host: 'second', port: 80 } as const;
@@ -499,10 +498,10 @@ describe('a program with the library', () => {
   });
 });
 
-/** Runs one of the programs in test/support from the sources. */
+/** Runs one of the programs in test/support. */
 function runSupport(name: string): ReturnType<typeof runProgram> {
-  const program = fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url));
-  return runProgram(process.execPath, ['--import', import.meta.resolve('tsx'), program]);
+  const [command, ...words] = programWords(new URL(`../support/${name}.ts`, import.meta.url));
+  return runProgram(command, words);
 }
 
 test('a program that has closed everything exits by itself', async () => {

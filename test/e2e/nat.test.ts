@@ -51,9 +51,9 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
       world.setNats('keeps-port');
       const pair = await tunnel();
       await pair.isReached('udp');
-      assertWhole(await target.carry(pair.path, 8 * MIB));
+      assertWhole(await target.carry(pair.path, MIB));
 
-      assertWhole(await target.carry(pair.path, 16 * MIB, () => world.moveOn('a')));
+      assertWhole(await target.carry(pair.path, 4 * MIB, () => world.moveOn('a')));
       await pair.stop();
     },
   );
@@ -67,7 +67,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
       await pair.isReached('udp');
 
       const relayed = pair.connector.nextEvent('peer', ({ path }) => path === 'relay');
-      assertWhole(await target.carry(pair.path, 16 * MIB, () => world.dropUdp('a')));
+      assertWhole(await target.carry(pair.path, 4 * MIB, () => world.dropUdp('a')));
       await relayed;
       await pair.stop();
       world.dropUdp('a', false);
@@ -78,7 +78,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
     world.setNats('symmetric');
     const pair = await tunnel();
     await pair.isReached('relay');
-    assertWhole(await target.carry(pair.path, 8 * MIB));
+    assertWhole(await target.carry(pair.path, 2 * MIB));
     assert.ok(!pair.connector.events.some(({ path }) => path === 'udp'), 'never directly');
     await pair.stop();
   });
@@ -89,7 +89,7 @@ describe('two hosts behind two NATs', { skip: withoutNamespaces() }, () => {
     world.dropUdp('b');
     const pair = await tunnel();
     await pair.isReached('relay');
-    assertWhole(await target.carry(pair.path, 8 * MIB));
+    assertWhole(await target.carry(pair.path, 2 * MIB));
     await pair.stop();
     world.dropUdp('a', false);
     world.dropUdp('b', false);
@@ -184,7 +184,7 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
     const pair = await hosts.tunnel('right', target.path, 'left', folder.file('near6'), common);
 
     await pair.isReached('udp');
-    assertWhole(await target.carry(pair.path, 8 * MIB));
+    assertWhole(await target.carry(pair.path, 2 * MIB));
     await pair.stop();
   });
 
@@ -199,7 +199,7 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
     const pair = await hosts.tunnel('shelf', target.path, 'desk', folder.file('near-lan'), []);
 
     await pair.isReached('udp');
-    assertWhole(await target.carry(pair.path, 8 * MIB));
+    assertWhole(await target.carry(pair.path, 2 * MIB));
     await pair.stop();
   });
 });

@@ -12,10 +12,10 @@ import { readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
-/** The hello of docs/reference/protocol.md, section 7: versions 1 to 1, frames of 1344 bytes, no features. */
-const HELLO = `b70100010001${'c0'.repeat(16)}054000000000`;
-/** The start of the welcome that answers it: version 1, and the connector's session UUID repeated. */
-const WELCOME = new RegExp(`^lossless B7020001${'C0'.repeat(16)}`);
+/** The hello of docs/reference/protocol.md, section 7: versions 2 to 2, frames of 1344 bytes, no features. */
+const HELLO = `b70100020002${'c0'.repeat(16)}054000000000`;
+/** The start of the welcome that answers it: version 2, and the connector's session UUID repeated. */
+const WELCOME = new RegExp(`^lossless B7020002${'C0'.repeat(16)}`);
 
 describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
   const folder = new TempFolder();

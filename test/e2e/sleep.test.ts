@@ -31,7 +31,7 @@ describe('a sleeping laptop', { skip, concurrency: true }, () => {
       const { connector } = await network.connect(ticket, [`${near}:${target.path}`]);
       const [asleep, awake] = sleeper === 'listener' ? [listener, connector] : [connector, listener];
 
-      const carried = await target.carry(near, 16 * MIB, async () => {
+      const carried = await target.carry(near, 4 * MIB, async () => {
         const gone = awake.nextEvent('peer', ({ status }) => status === 'offline');
         asleep.child.kill('SIGSTOP');
         await gone;

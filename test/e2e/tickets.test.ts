@@ -13,6 +13,9 @@ import { readExactly, readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
+/** What a listener reports about requests that it does not answer. */
+const DROPPED = /dropped (?:a friend request with an invalid ticket|\d+ friend requests from strangers)/;
+
 describe('tickets', { concurrency: 3 }, () => {
   const folder = new TempFolder();
   const strays: CliProcess[] = [];
@@ -47,6 +50,20 @@ describe('tickets', { concurrency: 3 }, () => {
     assert.ok(!process.events.some(({ event }) => event === 'peer'), process.stderr);
   }
 
+  /**
+   * Starts a connector whose requests the listener drops, waits until the listener has reported that, which it does
+   * with -v at most every 10 s, and stops the connector.
+   */
+  async function isTurnedAway(listener: CliProcess, ...args: readonly string[]): Promise<void> {
+    const reports = listener.stderr.match(new RegExp(DROPPED, 'g'))?.length ?? 0;
+    const stranger = network.start('connect', ...args);
+    await listener.said(DROPPED, reports + 1);
+    neverOnline(stranger);
+    await stranger.stop();
+  }
+
+  const stop = (...processes: CliProcess[]) => Promise.all(processes.map((process) => process.stop()));
+
   test('first use takes two lines, and the first prints the second', {
     timeout: 120_000,
   }, async (t) => {
@@ -61,6 +78,7 @@ describe('tickets', { concurrency: 3 }, () => {
     t.diagnostic(
       `from the first line to the first byte: ${((performance.now() - begunMs) / 1000).toFixed(1)} s`,
     );
+    await stop(listener, connector);
   });
 
   test('ticket new --expose none creates a ticket whose holder connects and reaches nothing', {
@@ -69,13 +87,14 @@ describe('tickets', { concurrency: 3 }, () => {
     const state = ['--state', folder.file('idle')];
     const made = await run('ticket', 'new', '--name', 'x', '--expose', 'none', ...state);
     assert.equal(made.exitCode, 0, made.stderr);
-    const { ticket } = await network.listen([String(echo.port)], ...state);
+    const { listener, ticket } = await network.listen([String(echo.port)], ...state);
     const idle = await network.connect(made.stdout.trim(), forward().slice(1));
     const socket = dialLoopback(idle.locals[0]?.port ?? 0);
     assert.equal((await idle.connector.event('refused'))['reason'], 'not-allowed');
     socket.destroy();
     const { connector } = await network.connect(ticket, forward().slice(1));
     await echoes(connector, 'the default ticket reaches it');
+    await stop(listener, idle.connector, connector);
   });
 
   test('strangers with only the Tox ID, or with another secret, get no answer while a holder does', {
@@ -101,6 +120,7 @@ describe('tickets', { concurrency: 3 }, () => {
     const { toxId: holder } = await connector.event('started');
     const told = listener.events.filter(({ event }) => event === 'peer').map(({ peer }) => String(peer));
     assert.deepEqual([...new Set(told)], [String(holder).slice(0, 64)]);
+    await stop(listener, connector, ...strangers);
   });
 
   test("a bare Tox ID is enough where the listener allows the peer's key, and a denied peer gets in with no ticket", {
@@ -114,16 +134,15 @@ describe('tickets', { concurrency: 3 }, () => {
       return Buffer.from(publicKeyOf(identity.secretKey)).toString('hex');
     };
     const [friend, enemy] = [await keyOf('friend'), await keyOf('enemy')];
-    const { toxId, ticket } = await network.listen(
+    const { listener, toxId, ticket } = await network.listen(
       [String(echo.port)],
-      ...['--allow-peer', `laptop=${friend}`, '--deny-peer', enemy],
+      ...['--allow-peer', `laptop=${friend}`, '--deny-peer', enemy, '-v'],
     );
-    const denied = network.start('connect', ticket, ...forward(), '--state', folder.file('enemy'));
+    await isTurnedAway(listener, ticket, ...forward(), '--state', folder.file('enemy'));
     const allowed = network.start('connect', toxId, ...forward(), '--state', folder.file('friend'));
     await online(allowed);
     await echoes(allowed, 'by key');
-    await denied.event('waiting', ({ message }) => /no answer yet/.test(String(message)));
-    neverOnline(denied);
+    await stop(listener, allowed);
   });
 
   test('a ticket survives a restart; after rotation the old one admits nobody and its peer is disconnected', {
@@ -131,7 +150,7 @@ describe('tickets', { concurrency: 3 }, () => {
   }, async () => {
     const state = ['--state', folder.file('rotated')];
     const first = await run('ticket', ...state);
-    const listener = network.start('--expose', String(echo.port), ...state);
+    const listener = network.start('--expose', String(echo.port), ...state, '-v');
     const ticket = String((await listener.event('ready'))['ticket']);
     assert.equal(first.stdout, `${ticket}\n`, 'the ticket was created before the first start');
     const { connector, locals } = await network.connect(ticket, forward().slice(1));
@@ -146,12 +165,11 @@ describe('tickets', { concurrency: 3 }, () => {
     const error = connector.events.at(-1);
     assert.match(String(error?.['message']), /its ticket was replaced or revoked/);
 
-    const late = network.start('connect', ticket, ...forward(), '--ephemeral');
+    await isTurnedAway(listener, ticket, ...forward(), '--ephemeral');
     const { connector: invited } = await network.connect(rotated.stdout.trim(), forward().slice(1));
     await echoes(invited, 'by the new one');
-    await late.event('waiting', ({ message }) => /no answer yet/.test(String(message)));
-    neverOnline(late);
     assert.equal((await run('ticket', ...state)).stdout, rotated.stdout);
+    await stop(listener, invited);
   });
 
   test('a ticket for one peer, one port and a limited time refuses a second peer, another port and later use', {
@@ -159,7 +177,7 @@ describe('tickets', { concurrency: 3 }, () => {
   }, async () => {
     const state = ['--state', folder.file('narrow')];
     const other = await Target.echo();
-    const listener = network.start('--expose', String(other.port), ...state);
+    const listener = network.start('--expose', String(other.port), ...state, '-v');
     await listener.event('ready');
     const made = await run(
       'ticket',
@@ -183,28 +201,22 @@ describe('tickets', { concurrency: 3 }, () => {
     assert.equal(await ending(refused.resume()), 'ECONNRESET');
     await listener.event('peer');
 
-    const second = network.start('connect', ticket, ...forward(), '--ephemeral');
+    await isTurnedAway(listener, ticket, ...forward(), '--ephemeral');
     const short = await run('ticket', 'new', '--name', 'short', '--expires', '1s', ...state);
-    const expired = network.start('connect', short.stdout.trim(), ...forward(), '--ephemeral');
-    const told = await Promise.all(
-      [second, expired].map((each) =>
-        each.event('waiting', ({ message }) => /no answer yet/.test(String(message))),
-      ),
-    );
-    assert.equal(told.length, 2);
-    [second, expired].forEach(neverOnline);
+    await isTurnedAway(listener, short.stdout.trim(), ...forward(), '--ephemeral');
     const list = await run('ticket', 'list', ...state);
     assert.match(list.stdout, /^ci\tused-up\tused 1 of 1\treaches localhost:\d+$/m);
     assert.match(list.stdout, /^short\texpired$/m);
     assert.equal((await run('ticket', 'revoke', 'ci', ...state)).exitCode, 0);
     assert.equal(await connector.exited(), 202);
+    await listener.stop();
     await other.stop();
   });
 
   test('a ticket from a file, from standard input or from the environment appears in no process list', {
     timeout: 120_000,
   }, async () => {
-    const { ticket } = await network.listen([String(echo.port)]);
+    const { listener, ticket } = await network.listen([String(echo.port)]);
     const file = folder.file('ticket');
     writeFileSync(file, `> ${ticket.slice(0, 60)}\r\n> ${ticket.slice(60).toUpperCase()}\r\n`);
     const fromFile = network.start('connect', '--ticket-file', file, ...forward(), '--ephemeral');
@@ -212,5 +224,6 @@ describe('tickets', { concurrency: 3 }, () => {
     await echoes(fromFile, 'from a file');
     assert.ok(!fromFile.child.spawnargs.join(' ').includes(ticket));
     assert.ok(!`${fromFile.stderr}${JSON.stringify(fromFile.events)}`.includes(ticket.slice(60, 100)));
+    await stop(listener, fromFile);
   });
 });

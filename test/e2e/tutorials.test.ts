@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { listen } from '../../src/index.js';
-import { FROM_SOURCES, runCli } from '../support/cli_process.js';
+import { built } from '../support/build.js';
+import { CLI, runCli } from '../support/cli_process.js';
 import { LineProcess } from '../support/line_process.js';
 import { listenOnLoopback } from '../support/loopback.js';
 import { LOOPBACK, PrivateNetwork } from '../support/private_network.js';
@@ -39,7 +41,7 @@ describe('the tutorials', () => {
   });
 
   function run(...args: readonly string[]): LineProcess {
-    const [command = '', ...words] = FROM_SOURCES;
+    const [command = '', ...words] = CLI;
     return keep(new LineProcess(command, [...words, ...args]));
   }
 
@@ -103,10 +105,12 @@ describe('the tutorials', () => {
       return file;
     });
     assert.ok(serve !== undefined && ask !== undefined);
-    const tsx = ['--import', import.meta.resolve('tsx')];
-    const server = keep(new LineProcess(process.execPath, [...tsx, serve], { BOOTSTRAP: network.bootstrap }));
+    const words = built('index.js') === undefined ? ['--import', import.meta.resolve('tsx')] : [];
+    const server = keep(
+      new LineProcess(process.execPath, [...words, serve], { BOOTSTRAP: network.bootstrap }),
+    );
     const ticket = await ticketIn(server);
-    const asked = await runProgram(process.execPath, [...tsx, ask], {
+    const asked = await runProgram(process.execPath, [...words, ask], {
       env: { ...process.env, BOOTSTRAP: network.bootstrap, TICKET: ticket },
     });
     assert.equal(asked.exitCode, 0, asked.stderr);
@@ -151,9 +155,11 @@ function masked(line: string): string {
     .replaceAll(/\bN min N s\b/g, 'N s');
 }
 
-/** The programs of a page, changed to import the sources. */
+/** The programs of a page, changed to import the build, or the sources. */
 function programsIn(name: string): string[] {
-  const index = JSON.stringify(new URL('../../src/index.ts', import.meta.url).href);
+  const file = built('index.js');
+  const url = file === undefined ? new URL('../../src/index.ts', import.meta.url) : pathToFileURL(file);
+  const index = JSON.stringify(url.href);
   return [...pageOf(name).matchAll(/^```js\n(import .*?)^```/gms)].map(([, program = '']) =>
     program.replace("'tox-wasm-tunnel'", index),
   );

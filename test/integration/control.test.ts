@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { callDoor, callListener } from '../../src/control/client.js';
 import { liveDoors, pipeDoors, pipeName, socketName } from '../../src/control/doors.js';
@@ -21,6 +20,7 @@ import {
 } from '../../src/control/server.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
 import { socketAddress } from '../../src/core/socket_file.js';
+import { programWords } from '../support/build.js';
 import { TempFolder } from '../support/temp_folder.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -28,7 +28,7 @@ const SOCKET_NAME = socketName('listener');
 const temp = new TempFolder();
 after(() => temp.remove());
 
-const script = fileURLToPath(new URL('../support/control_program.ts', import.meta.url));
+const [command, ...words] = programWords(new URL('../support/control_program.ts', import.meta.url));
 const running = new Set<ChildProcessByStdio<Writable, Readable, null>>();
 const servers = new Set<ControlServer>();
 const sockets = new Set<Socket>();
@@ -49,7 +49,7 @@ afterEach(async () => {
 });
 
 function program(...args: string[]) {
-  const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
+  const child = spawn(command, [...words, ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   running.add(child);

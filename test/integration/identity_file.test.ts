@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { createIdentity } from '../../src/state/identity.js';
 import type { Role } from '../../src/state/identity_file.js';
 import { openIdentity, readIdentity } from '../../src/state/identity_file.js';
 import { claim, takeRoleLock } from '../../src/state/role_lock.js';
+import { programWords } from '../support/build.js';
 import { failsWith } from '../support/fails_with.js';
 import { oldState } from '../support/old_state.js';
 
@@ -33,8 +33,8 @@ const running = new Set<Child>();
 
 /** A process as described in support/identity_program.ts, and the lines that it prints. */
 function program(what: string, role: Role): { child: Child; line(): Promise<string> } {
-  const script = fileURLToPath(new URL('../support/identity_program.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', script, what, folder, role], {
+  const [command, ...words] = programWords(new URL('../support/identity_program.ts', import.meta.url));
+  const child = spawn(command, [...words, what, folder, role], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   running.add(child);

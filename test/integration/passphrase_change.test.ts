@@ -6,6 +6,7 @@ import { createIdentity, type Identity } from '../../src/state/identity.js';
 import type { Role } from '../../src/state/identity_file.js';
 import { openIdentity, readState } from '../../src/state/identity_file.js';
 import { changePassphrase } from '../../src/state/passphrase_change.js';
+import { writeSealedState } from '../support/cheap_state.js';
 import { CliBench } from '../support/cli_bench.js';
 import { failsWith } from '../support/fails_with.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -23,9 +24,14 @@ beforeEach(() => {
 afterEach(() => temp.remove());
 
 async function saved(role: Role, passphrase?: Uint8Array): Promise<Identity> {
-  const opened = await openIdentity({ folder, role, onBusy: 'fail', passphrase });
   const identity = createIdentity();
-  await opened.save(identity, ...(role === 'listener' ? [ACCESS] : []));
+  const access = role === 'listener' ? ACCESS : undefined;
+  if (passphrase !== undefined) {
+    await writeSealedState(folder, role, passphrase, { identity, access });
+    return identity;
+  }
+  const opened = await openIdentity({ folder, role, onBusy: 'fail' });
+  await opened.save(identity, access);
   await opened.release();
   return identity;
 }
@@ -78,7 +84,8 @@ describe('a change of the passphrase', () => {
         );
       }
       assert.deepEqual([await text('connector'), await text('listener')], before);
-      await saved('connector', OLD); // the locks were released
+      // The locks were released.
+      await (await openIdentity({ folder, role: 'connector', onBusy: 'fail', passphrase: OLD })).release();
     });
   }
 

@@ -144,9 +144,9 @@ class VisitedWorld {
 
 describe('a network of one bootstrap node', () => {
   for (const [visitors, leave, killed] of [
-    [100, 'leave cleanly', 0],
+    [50, 'leave cleanly', 0],
     [40, 'are killed', 1],
-    [100, 'leave cleanly or are killed', 3],
+    [50, 'leave cleanly or are killed', 3],
   ] as const) {
     test(`connects each of ${visitors} visitors within 3 s when they ${leave}, and keeps the listener joined`, () => {
       const visited = new VisitedWorld();
@@ -173,7 +173,7 @@ describe('a network of one bootstrap node', () => {
   // Onion paths led over these guests: all must fail before only the bootstrap node is left.
   test('recovers within a minute when 12 guests that stayed longer are killed at once', () => {
     const visited = new VisitedWorld();
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const guests = Array.from({ length: 12 }, () => visited.connector());
       visited.pass(45_000, 50);
       for (const guest of guests) visited.end(guest, 'killed');
@@ -188,14 +188,14 @@ describe('a network of one bootstrap node', () => {
     visited.world.close();
   });
 
-  for (const [leave, killed] of [
-    ['are killed', 1],
-    ['leave cleanly', 0],
-    ['leave cleanly or are killed', 3],
+  for (const [visitors, leave, killed] of [
+    [40, 'are killed', 1],
+    [20, 'leave cleanly', 0],
+    [20, 'leave cleanly or are killed', 3],
   ] as const) {
-    test(`connects each of 40 visitors within 3 s to a listener without UDP when they ${leave}`, () => {
+    test(`connects each of ${visitors} visitors within 3 s to a listener without UDP when they ${leave}`, () => {
       const visited = new VisitedWorld(1, false);
-      const tookMs = Array.from({ length: 40 }, (_, i) =>
+      const tookMs = Array.from({ length: visitors }, (_, i) =>
         visited.visit(killed > 0 && i % killed === 0 ? 'killed' : 'politely'),
       );
       assert.ok(Math.max(...tookMs) <= 3_000, tookMs.join(' '));
@@ -241,8 +241,8 @@ describe('an outage of the listener', () => {
   for (const [nodes, outageMs] of [
     [1, 20_000],
     [1, 200_000],
-    [20, 20_000],
-    [20, 200_000],
+    [12, 20_000],
+    [12, 200_000],
   ] as const) {
     test(`of ${outageMs / 1000} s on a network of ${nodes} is over soon, and does not make any node count as dead`, () => {
       const visited = new VisitedWorld(nodes);
@@ -263,10 +263,11 @@ describe('an outage of the listener', () => {
 });
 
 describe('onion paths', () => {
-  test('among 20 nodes lead over many of them', () => {
-    const visited = new VisitedWorld(20);
+  test('among 12 nodes lead over many of them', () => {
+    const visited = new VisitedWorld(12);
+    // The paths change every quarter of an hour.
     visited.pass(3_600_000, 200);
-    assert.ok(visited.firstHops.size >= 10, `${visited.firstHops.size} first nodes`);
+    assert.ok(visited.firstHops.size >= 7, `${visited.firstHops.size} first nodes`);
     visited.world.close();
   });
 });

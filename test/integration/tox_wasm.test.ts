@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LOSSLESS_PACKET_ID, LOSSY_PACKET_ID, MAX_PACKET_BYTES } from '../../src/core/packets.js';
+import { SESSION_BINDING_BYTES } from '../../src/core/tox_network.js';
 import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.js';
 
 /** Two Tox users who have become friends: `bob` accepted the request of `alice`. */
@@ -107,6 +108,24 @@ test('a poll reads the waiting datagrams without an iteration', () => {
   bob.tox.poll();
   assert.deepEqual(bob.lossy, [packet(LOSSY_PACKET_ID, 7, 100)]);
   world.close();
+});
+
+test('both ends of a Tox session know the same binding, and another session has another', () => {
+  const bindings = [0, 1].map((others) => {
+    const world = new ToxWorld();
+    // Another world would have the same random numbers.
+    for (let i = 0; i < others; i++) world.person();
+    const { alice, bob } = befriended(world, true);
+    const binding = Buffer.from(alice.tox.sessionBinding(0) ?? []);
+    assert.equal(binding.length, SESSION_BINDING_BYTES);
+    assert.deepEqual(Buffer.from(bob.tox.sessionBinding(0) ?? []), binding);
+    assert.equal(alice.tox.sessionBinding(1), undefined);
+    bob.tox.deleteFriend(0);
+    assert.equal(bob.tox.sessionBinding(0), undefined);
+    world.close();
+    return binding.toString('hex');
+  });
+  assert.notEqual(bindings[0], bindings[1]);
 });
 
 test('sending distinguishes a stranger, an offline friend and an invalid packet', () => {

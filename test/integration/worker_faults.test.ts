@@ -5,6 +5,7 @@ import type { StartOptions } from '../../src/bridge/contract.js';
 import { WorkerLink } from '../../src/bridge/worker_link.js';
 import { systemTimers, type Timers } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { workerUrl } from '../support/build.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const LOCAL: StartOptions = {
@@ -15,7 +16,7 @@ const LOCAL: StartOptions = {
 };
 
 function faulty(context: TestContext, fault: string, timers: Timers = systemTimers) {
-  const entry = new URL(`../support/faulty_worker.ts?${fault}`, import.meta.url);
+  const entry = workerUrl(new URL(`../support/faulty_worker.ts?${fault}`, import.meta.url));
   const link = WorkerLink.spawn({ entry, timers });
   context.after(() => link.close());
   const fatals: TunnelError[] = [];

@@ -10,17 +10,19 @@ const ENDLESS = 1e12;
 const RATE_MBPS = 100;
 /** How long the flows settle before the shares are measured, and how long the measurement takes. */
 const SETTLE_MS = 6_000;
-const MEASURE_MS = 30_000;
+const MEASURE_MS = 12_000;
+/** BBR's share takes turns with ours, over tens of seconds. */
+const BBR_MEASURE_MS = 30_000;
 
 function line(queueBytes: number): { delayMs: number; rateMbps: number; queueBytes: number } {
   return { delayMs: 20, rateMbps: RATE_MBPS, queueBytes };
 }
 
 /** The share of the link that each of the two gets from now on. */
-function shares(clock: SimClock, one: Receiver, other: Receiver): [number, number] {
+function shares(clock: SimClock, one: Receiver, other: Receiver, measureMs = MEASURE_MS): [number, number] {
   const [first, second] = [one.receivedBytes, other.receivedBytes];
-  clock.run(clock.nowMs + MEASURE_MS);
-  const capacity = RATE_MBPS * 125 * MEASURE_MS;
+  clock.run(clock.nowMs + measureMs);
+  const capacity = RATE_MBPS * 125 * measureMs;
   return [(one.receivedBytes - first) / capacity, (other.receivedBytes - second) / capacity];
 }
 
@@ -50,7 +52,7 @@ describe('a link shared with kernel TCP: each gets at least a quarter, or with B
       if (first === 'tcp') a.bulk(ENDLESS);
       else tcp.start();
       clock.run(2_000 + SETTLE_MS);
-      const [our, their] = shares(clock, b, tcp);
+      const [our, their] = shares(clock, b, tcp, kind === 'bbr' ? BBR_MEASURE_MS : MEASURE_MS);
       const least = kind === 'bbr' ? 0.2 : 0.25;
       assert.ok(our >= least && their >= least, `channel ${our.toFixed(2)}, TCP ${their.toFixed(2)}`);
       assert.ok(our + their >= 0.88, `together ${(our + their).toFixed(2)}`);
@@ -93,5 +95,5 @@ test('two channels share a link in either start order, and do not keep the queue
   const [one, two] = shares(clock, b, d);
   assert.ok(one >= 0.3 && two >= 0.3, `first ${one.toFixed(2)}, second ${two.toFixed(2)}`);
   assert.ok(one + two >= 0.9);
-  assert.ok(ab.droppedFull - drops < 3_000, `${ab.droppedFull - drops} dropped`);
+  assert.ok(ab.droppedFull - drops < 1_200, `${ab.droppedFull - drops} dropped`);
 });

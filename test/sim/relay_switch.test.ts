@@ -10,7 +10,7 @@ import { type Person, TCP_PORT, ToxWorld, UDP_PORT } from '../support/tox_world.
 const FRAME_BYTES = 1_300;
 const CHANNEL = 1;
 /** Maximum bytes of waiting frames; both ends always have some to send. */
-const BACKLOG_BYTES = 64 * 1024;
+const BACKLOG_BYTES = 16 * 1024;
 const STEP_MS = 5;
 
 /** A Tox user with a channel to its only friend, which sends numbered frames and records incoming ones. */

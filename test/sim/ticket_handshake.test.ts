@@ -14,6 +14,8 @@ test('a connector with a ticket is challenged once, and after an outage proves i
   assert.deepEqual(kinds(world.listener.node.sent), [CHALLENGE, WELCOME]);
   assert.equal(world.listener.grants.at(-1)?.name, 'default');
   await world.outage();
+  const next = new Uint8Array(32).fill(0xb2);
+  for (const end of [world.connector, world.listener]) end.node.binding = next;
   await world.online();
   assert.deepEqual(kinds(world.connector.node.sent), [HELLO, HELLO, HELLO]);
   assert.deepEqual(kinds(world.listener.node.sent), [CHALLENGE, WELCOME, WELCOME]);
@@ -38,6 +40,17 @@ test('a connector whose ticket was revoked is disconnected, reports it, and give
   const hellos = world.connector.node.sent.length;
   await world.pass(60_000);
   assert.equal(world.connector.node.sent.length, hellos);
+});
+
+// It holds a Tox session with each end, by the stolen Tox key of one of them, and passes all packets on.
+test('whoever stands between two Tox sessions gets neither end to open a channel', async () => {
+  const world = new PeerWorld({});
+  world.listener.node.binding = new Uint8Array(32).fill(0xb2);
+  await world.online();
+  await world.pass(20_000);
+  assert.ok(world.connector.node.sent.length > 5);
+  assert.deepEqual(new Set(kinds(world.listener.node.sent)), new Set([CHALLENGE]));
+  assert.deepEqual([world.listener.node.channels, world.connector.node.channels], [[], []]);
 });
 
 test('a recorded hello replayed by a friend with another key, or in another session, opens nothing', async () => {

@@ -6,7 +6,7 @@ import { patternDigest, patternPieces } from '../support/pattern.js';
 import { EchoStream, PeerWorld } from '../support/peer_world.js';
 
 const PATIENCE_MS = 20_000;
-const TOTAL_BYTES = 3 * 1024 * 1024;
+const TOTAL_BYTES = 1024 * 1024;
 
 async function echo(world: PeerWorld, seed: string, bytes = TOTAL_BYTES): Promise<EchoStream> {
   const stream = new EchoStream(world, patternPieces(seed, bytes));

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { GOOD, planOf } from '../world/plan.js';
 import { runWorld } from '../world/world.js';
 
-const SEEDS = 30;
+const SEEDS = 10;
 
 describe('random worlds', { concurrency: false }, () => {
   for (let seed = 1; seed <= SEEDS; seed++) {

@@ -1,11 +1,12 @@
 /**
- * A build of the sources for tests that start processes and worker threads: each of those would
- * compile the sources again, which costs more than most of them do afterwards. `test/run.ts` makes
- * it before the tests. A test file that is run without it uses the sources, so no test sees an old build.
+ * A build of the sources and of the tests: each test file, process and worker thread would compile
+ * the sources again, which costs more than most of them do afterwards. `test/run.ts` makes it before the tests.
+ * A test file that is run without it uses the sources, so no test sees an old build.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Plugin } from 'esbuild';
 
 /** Names the folder of the build to the test files, and to the programs that they start. */
 const VARIABLE = 'TOX_WASM_TUNNEL_TEST_BUILD';
@@ -13,23 +14,74 @@ const VARIABLE = 'TOX_WASM_TUNNEL_TEST_BUILD';
 /** In the repository, as deep as dist/, so that package.json and the wasm are found the same way. */
 const FOLDER = 'dist-test';
 
+/** Its subfolder for the tests and the sources that they import. */
+const TESTS = 'tests';
+
+/** The folders of which that subfolder has a copy. */
+const TEST_SOURCES = ['src', 'test', 'bench', 'tools', 'examples'];
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
 /** The path of a built file, such as `cli/main.js`; undefined when nothing was built. */
 export function built(file: string): string | undefined {
   const folder = process.env[VARIABLE];
   return folder === undefined ? undefined : join(folder, file);
 }
 
-/** The option of the library that makes it start the built worker; empty when nothing was built. */
-export function builtWorker(): { readonly files?: { readonly worker: URL } } {
-  const worker = built('worker/main.js');
-  return worker === undefined ? {} : { files: { worker: pathToFileURL(worker) } };
+/** The built file of a test, or of a program that tests start. @param source its path from the root */
+export function builtTest(source: string): string | undefined {
+  return built(join(TESTS, source.replace(/\.ts$/, '.js')));
 }
+
+/**
+ * The argument list that runs a TypeScript program of test/ in a process: built if there is a build, otherwise
+ * by tsx.
+ */
+export function programWords(program: URL): [string, ...string[]] {
+  const source = fileURLToPath(program);
+  const file = builtTest(relative(root, source));
+  return file === undefined
+    ? [process.execPath, '--import', import.meta.resolve('tsx'), source]
+    : [process.execPath, '--enable-source-maps', file];
+}
+
+/** The URL of a worker's program in test/: of the built file if there is a build. */
+export function workerUrl(program: URL): URL {
+  const file = builtTest(relative(root, fileURLToPath(program)));
+  if (file === undefined) return program;
+  const url = new URL(program.search, pathToFileURL(file));
+  // Node 20 drops the query of a worker's own URL.
+  return url.search === '' ? url : dataUrl(`import ${JSON.stringify(url.href)}`);
+}
+
+function dataUrl(program: string): URL {
+  return new URL(`data:text/javascript,${encodeURIComponent(program)}`);
+}
+
+/**
+ * Files look for others beside themselves. A built test finds there what the test has beside it, and a source what
+ * its file in the build of the package has.
+ */
+const oldPlaces: Plugin = {
+  name: 'old places',
+  setup({ onLoad }) {
+    onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const inSource = relative(join(root, 'src'), path);
+      const place = inSource.startsWith('..') ? path : join(root, FOLDER, inSource.replace(/\.ts$/, '.js'));
+      const url = JSON.stringify(pathToFileURL(place).href);
+      const contents = readFileSync(path, 'utf8')
+        .replaceAll('import.meta.url', `(${url} + new URL(import.meta.url).search)`)
+        .replaceAll('import.meta.dirname', JSON.stringify(dirname(place)));
+      return { contents, loader: 'ts' };
+    });
+  },
+};
 
 /**
  * Brings the build up to date, and passes its folder to the tests. Each source becomes a file, as in `npm run
  * build`, but without types: the compiler needs half a minute for those, and this takes a second.
  */
-export async function buildSources(root: string): Promise<void> {
+export async function buildSources(): Promise<void> {
   const { build } = await import('esbuild');
   const source = join(root, 'src');
   const folder = join(root, FOLDER);
@@ -45,9 +97,7 @@ export async function buildSources(root: string): Promise<void> {
   } as const;
   const files = await build({
     ...options,
-    entryPoints: readdirSync(source, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts') && !/^cli\b/.test(name))
-      .map((name) => join(source, name)),
+    entryPoints: typeScriptIn(source).filter((path) => !/^cli\b/.test(relative(source, path))),
   });
   // The command line and its worker as a bundle: a start costs half, and the tests start hundreds.
   const programs = await build({
@@ -59,13 +109,24 @@ export async function buildSources(root: string): Promise<void> {
     bundle: true,
     packages: 'external',
   });
+  const tests = await build({
+    ...options,
+    outbase: root,
+    outdir: join(folder, TESTS),
+    entryPoints: TEST_SOURCES.flatMap((name) => typeScriptIn(join(root, name))),
+    plugins: [oldPlaces],
+    sourcesContent: false,
+  });
   const current = new Map(
-    [...files.outputFiles, ...programs.outputFiles].map(({ path, contents }) => [path, contents]),
+    [...files.outputFiles, ...programs.outputFiles, ...tests.outputFiles].map(({ path, contents }) => [
+      path,
+      contents,
+    ]),
   );
   current.set(join(folder, 'cli/tox.wasm'), readFileSync(join(root, 'wasm/dist/tox.wasm')));
-  // The library by its name, for programs that tsx runs with this configuration.
-  const configuration = { compilerOptions: { paths: { 'tox-wasm-tunnel': ['./index.js'] } } };
-  current.set(join(folder, 'tsconfig.json'), Buffer.from(JSON.stringify(configuration)));
+  // The library by its name, for the examples.
+  const itself = { name: 'tox-wasm-tunnel', type: 'module', exports: { '.': './index.js' } };
+  current.set(join(folder, 'package.json'), Buffer.from(JSON.stringify(itself)));
   for (const [path, contents] of current) {
     if (isSame(path, contents)) continue;
     mkdirSync(dirname(path), { recursive: true });
@@ -77,6 +138,12 @@ export async function buildSources(root: string): Promise<void> {
     if (entry.isFile() && !current.has(path)) rmSync(path);
   }
   process.env[VARIABLE] = folder;
+}
+
+function typeScriptIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
 }
 
 function isSame(path: string, contents: Uint8Array): boolean {

@@ -113,15 +113,17 @@ export class CliProcess {
     });
   }
 
-  /** Waits until `text` appears on its stderr. */
-  async said(text: RegExp): Promise<void> {
+  /** Waits until `text` appears on its stderr, this many times. */
+  async said(text: RegExp, times = 1): Promise<void> {
     const stderr = this.child.stderr;
-    if (stderr === null || text.test(this.stderr)) return;
+    const every = new RegExp(text, 'g');
+    const isSaid = (): boolean => (this.stderr.match(every)?.length ?? 0) >= times;
+    if (stderr === null || isSaid()) return;
     for await (const _ of on(stderr, 'data', {
       close: ['end'],
       signal: AbortSignal.timeout(EVENT_TIMEOUT_MS),
     }))
-      if (text.test(this.stderr)) return;
+      if (isSaid()) return;
     throw this.#failure(`never printed ${text}`);
   }
 

@@ -8,10 +8,9 @@ import { get as getSecurely } from 'node:https';
 import pg from 'pg';
 import { Agent, fetch } from 'undici';
 import { connect, listen, node } from '../../src/index.js';
-import { builtWorker } from './build.js';
 import { LOOPBACK_HOST } from './loopback.js';
 
-const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, ...builtWorker() } as const;
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
 /** Accepts connections and sends nothing. */
 const SILENT = { host: 'silent', port: 80 } as const;
 const WORK = 3;

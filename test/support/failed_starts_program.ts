@@ -12,10 +12,9 @@ import {
   node,
   TunnelError,
 } from '../../src/index.js';
-import { builtWorker } from './build.js';
 import { LOOPBACK_HOST } from './loopback.js';
 
-const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, ...builtWorker() } as const;
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
 let workers = 0;
 process.on('worker', () => workers++);
 

@@ -94,6 +94,8 @@ export class FakeNode implements PeerNode {
   onHandshake: ((packet: Uint8Array) => void) | undefined;
   outcome: Outcome = { code: 201, friend: 0 };
   readonly channels: FakeChannel[] = [];
+  /** The Tox session with the peer. */
+  binding: Uint8Array | undefined = new Uint8Array(32).fill(0xb1);
   openError: Error | undefined;
   sendError: Error | undefined;
   onOpen: ((channel: FakeChannel) => void) | undefined;
@@ -109,6 +111,10 @@ export class FakeNode implements PeerNode {
     const channel = this.channels.at(-1);
     if (channel === undefined) throw new Error('no channel is open');
     return channel;
+  }
+
+  sessionBinding(): Uint8Array | undefined {
+    return this.binding;
   }
 
   readonly worker = {

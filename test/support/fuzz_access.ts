@@ -46,7 +46,7 @@ function policy(): AccessPolicy {
 function helloTarget(): FuzzTarget {
   const access = policy();
   const keys = { connector: of(2), listener: of(3) };
-  const sessions = { connector: of(4, 16), listener: of(5, 16) };
+  const sessions = { connector: of(4, 16), listener: of(5, 16), binding: of(6) };
   const [genuine, expired, forged] = [10, 11, 9].map((secret) => helloProof(of(secret), keys, sessions));
   return bytesTarget('hello proof', 1, [genuine!, expired!, forged!], 100, (input) => {
     const verdict = access.hello(input, keys, sessions, false);

@@ -131,9 +131,9 @@ const FIELDS = new Map([[1, new Uint8Array(40).fill(7)]]);
 const HANDSHAKES = [
   handshake.encodeHello({ ...OFFER, fields: new Map() }),
   handshake.encodeHello({ ...OFFER, fields: FIELDS }),
-  handshake.encodeWelcome({ ...OFFER, version: 1, connectorSession: session, session: far, fields: FIELDS }),
+  handshake.encodeWelcome({ ...OFFER, version: 2, connectorSession: session, session: far, fields: FIELDS }),
   handshake.encodeChallenge({ connectorSession: session, session: far, fields: new Map() }),
-  handshake.encodeRefuse({ versions: { lowest: 1, highest: 1 }, reason: 'not-allowed', text: 'no' }),
+  handshake.encodeRefuse({ versions: { lowest: 2, highest: 2 }, reason: 'not-allowed', text: 'no' }),
 ];
 
 function readHandshake(packet: Uint8Array): void {

@@ -13,11 +13,10 @@ import {
   parseReverseSpec,
   parseTicket,
 } from '../../src/index.js';
-import { builtWorker } from './build.js';
 import { LOOPBACK_HOST } from './loopback.js';
 import { readToEnd } from './socket_bytes.js';
 
-const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, ...builtWorker() } as const;
+const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
 const HELLO = { host: 'hello', port: 1 } as const;
 /** Outlives every tunnel that it is passed to. */
 const { signal } = new AbortController();

@@ -15,7 +15,7 @@ import { VirtualTimers } from './virtual_timers.js';
 /** A target that nobody dials. */
 export const PLAIN_TARGET = { kind: 'tcp', host: 'h', port: 1 } as const;
 
-export const VERSIONS = { lowest: 1, highest: 1 };
+export const VERSIONS = { lowest: 2, highest: 2 };
 
 /** A session UUID whose bytes are all equal. */
 export function uuid(byte: number): Uint8Array {
@@ -29,7 +29,7 @@ export function hello(session: Uint8Array): Uint8Array {
 /** A listener's answer to the hello with this session. */
 export function welcome(connectorSession: Uint8Array, session: Uint8Array): Uint8Array {
   const { frameBytes, features } = ourOffer(session);
-  return encodeWelcome({ version: 1, connectorSession, session, frameBytes, features, fields: new Map() });
+  return encodeWelcome({ version: 2, connectorSession, session, frameBytes, features, fields: new Map() });
 }
 
 export function refusal(reason: Reason, text = ''): Uint8Array {
@@ -89,14 +89,18 @@ abstract class PeerBench {
     this.timers = timers;
   }
 
-  /** Lets time pass, including promises that resolve during it. */
+  /**
+   * Lets time pass in steps, including promises that resolve during it. Steps in which no timer falls due are
+   * one.
+   */
   async pass(ms: number, stepMs = 100): Promise<void> {
     const endMs = this.timers.nowMs() + ms;
     for (;;) {
       for (let turns = 0; turns < 4; turns++) await turn();
       const leftMs = endMs - this.timers.nowMs();
       if (leftMs <= 0) return;
-      this.timers.advance(Math.min(stepMs, leftMs));
+      const idleSteps = Math.ceil((this.timers.nextAtMs - this.timers.nowMs()) / stepMs);
+      this.timers.advance(Math.min(Math.max(idleSteps, 1) * stepMs, leftMs));
     }
   }
 

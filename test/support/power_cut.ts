@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { openIdentity } from '../../src/state/identity_file.js';
+import { programWords } from './build.js';
 import { startChild } from './child_process.js';
 import type { Mutator } from './mutate.js';
 
-const program = fileURLToPath(new URL('./rewriting_program.ts', import.meta.url));
+const [command, ...words] = programWords(new URL('./rewriting_program.ts', import.meta.url));
 
 /**
  * Starts a process that rewrites the state file in `folder`, kills it at a random moment, and opens the file.
@@ -14,7 +14,7 @@ const program = fileURLToPath(new URL('./rewriting_program.ts', import.meta.url)
  * @throws when the file is neither the old nor the new one, or cannot be opened
  */
 export async function cutPower(folder: string, chance: Mutator): Promise<'old' | 'new'> {
-  const child = startChild(process.execPath, ['--import', import.meta.resolve('tsx'), program, folder]);
+  const child = startChild(command, [...words, folder]);
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors += text;

@@ -15,6 +15,11 @@ export class VirtualTimers implements Timers {
     return this.#pending.size;
   }
 
+  /** When the next timer is due, even a cleared one; Infinity when there is none. */
+  get nextAtMs(): number {
+    return this.#clock.nextAtMs;
+  }
+
   nowMs(): number {
     return this.#clock.nowMs;
   }

@@ -6,9 +6,10 @@
 import { once } from 'node:events';
 import { BroadcastChannel } from 'node:worker_threads';
 import { connect, listen, node } from '../../src/index.js';
+import { workerUrl } from './build.js';
 import { LOOPBACK_HOST } from './loopback.js';
 
-const files = { worker: new URL('./dying_worker.ts', import.meta.url) };
+const files = { worker: workerUrl(new URL('./dying_worker.ts', import.meta.url)) };
 const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false, files } as const;
 const ECHO = { host: 'echo', port: 7 } as const;
 const told: string[] = [];

@@ -22,7 +22,7 @@ const LISTENER = bytes(0x11);
 const keysOf = (connector: Uint8Array): Keys => ({ connector, listener: LISTENER });
 const A = bytes(0xa0);
 const B = bytes(0xb0);
-const SESSIONS = { connector: bytes(1, 16), listener: bytes(2, 16) };
+const SESSIONS = { connector: bytes(1, 16), listener: bytes(2, 16), binding: bytes(3) };
 
 function bench(options: { state?: AccessState } = {}) {
   const timers = new VirtualTimers();
@@ -52,7 +52,7 @@ function bench(options: { state?: AccessState } = {}) {
 
 test('proofs match the golden bytes of docs/reference/protocol.md', () => {
   const keys = { connector: bytes(0x22), listener: bytes(0x11) };
-  const sessions = { connector: bytes(0xc0, 16), listener: bytes(0xa0, 16) };
+  const sessions = { connector: bytes(0xc0, 16), listener: bytes(0xa0, 16), binding: bytes(0xb0) };
   const hex = (proof: Uint8Array): string => Buffer.from(proof).toString('hex');
   const documented = protocol.replaceAll(/(?<=[0-9a-f]) (?=[0-9a-f])/g, '');
   for (const proof of [
@@ -152,6 +152,7 @@ describe('a hello', () => {
     assert.ok(provesWelcome(secret, keysOf(A), SESSIONS, verdict.proof));
     assert.ok(!provesWelcome(secret, keysOf(B), SESSIONS, verdict.proof));
     assert.ok(!provesWelcome(secret, keysOf(A), { ...SESSIONS, connector: bytes(9, 16) }, verdict.proof));
+    assert.ok(!provesWelcome(secret, keysOf(A), { ...SESSIONS, binding: bytes(4) }, verdict.proof));
     assert.ok(!provesWelcome(bytes(0x99), keysOf(A), SESSIONS, verdict.proof));
     assert.ok(!provesWelcome(secret, keysOf(A), SESSIONS, undefined));
     assert.ok(
@@ -163,11 +164,25 @@ describe('a hello', () => {
     const { policy } = bench();
     const secret = policy.secretOf() ?? bytes(0);
     const recorded = helloProof(secret, keysOf(A), SESSIONS);
-    const other = { ...SESSIONS, listener: bytes(3, 16) };
-    assert.equal(policy.hello(recorded, keysOf(A), other, false).kind, 'challenge');
+    for (const other of [
+      { ...SESSIONS, listener: bytes(3, 16) },
+      { ...SESSIONS, binding: bytes(4) },
+      { ...SESSIONS, binding: bytes(3, 0) },
+    ]) {
+      assert.equal(policy.hello(recorded, keysOf(A), other, false).kind, 'challenge');
+    }
     assert.equal(policy.hello(recorded, keysOf(B), SESSIONS, false).kind, 'challenge');
     const asRequest = requestMessage(secret, keysOf(A)).subarray(1);
     assert.equal(policy.hello(asRequest, keysOf(A), SESSIONS, false).kind, 'challenge');
+  });
+
+  test('proves nothing while there is no Tox session that it could be bound to', () => {
+    const { policy } = bench();
+    const secret = policy.secretOf() ?? bytes(0);
+    const unbound = { ...SESSIONS, binding: bytes(3, 0) };
+    const proof = helloProof(secret, keysOf(A), unbound);
+    assert.equal(policy.hello(proof, keysOf(A), unbound, false).kind, 'challenge');
+    assert.ok(!provesWelcome(secret, keysOf(A), unbound, welcomeProof(secret, keysOf(A), unbound)));
   });
 
   test('without a proof is refused unless the key is allowed; one that asks for a challenge gets it', () => {

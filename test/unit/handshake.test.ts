@@ -37,19 +37,19 @@ const C0 = 'c0'.repeat(16);
 const A0 = 'a0'.repeat(16);
 const c0 = new Uint8Array(16).fill(0xc0);
 const a0 = new Uint8Array(16).fill(0xa0);
-const one = { lowest: 1, highest: 1 };
+const ours = { lowest: 2, highest: 2 };
 const none = new Map<number, Uint8Array>();
 
-const plainHello = { versions: one, session: c0, frameBytes: 1344, features: 0, fields: none };
+const plainHello = { versions: ours, session: c0, frameBytes: 1344, features: 0, fields: none };
 const fullHello = {
-  versions: { lowest: 1, highest: 2 },
+  versions: { lowest: 2, highest: 3 },
   session: c0,
   frameBytes: 1024,
   features: 5,
   fields: new Map([[FIELD_PROOF, Uint8Array.from(Buffer.from('proof'))]]),
 };
 const welcome = {
-  version: 1,
+  version: 2,
   connectorSession: c0,
   session: a0,
   frameBytes: 1344,
@@ -57,13 +57,13 @@ const welcome = {
   fields: none,
 };
 const challenge = { connectorSession: c0, session: a0, fields: none };
-const refuse = { versions: one, reason: 'not-allowed', text: 'no' } as const;
+const refuse = { versions: ours, reason: 'not-allowed', text: 'no' } as const;
 
-const HELLO = `b7 01 0001 0001 ${C0} 0540 00000000`;
-const FULL_HELLO = `b7 01 0001 0002 ${C0} 0400 00000005 01 0005 70726f6f66`;
-const WELCOME = `b7 02 0001 ${C0} ${A0} 0540 00000000`;
+const HELLO = `b7 01 0002 0002 ${C0} 0540 00000000`;
+const FULL_HELLO = `b7 01 0002 0003 ${C0} 0400 00000005 01 0005 70726f6f66`;
+const WELCOME = `b7 02 0002 ${C0} ${A0} 0540 00000000`;
 const CHALLENGE = `b7 04 ${C0} ${A0}`;
-const REFUSE = 'b7 03 0001 0001 0005 6e6f';
+const REFUSE = 'b7 03 0002 0002 0005 6e6f';
 
 describe('handshake', () => {
   for (const [name, bytes, encoded, decode, value] of [
@@ -100,8 +100,8 @@ describe('handshake', () => {
   for (const [why, decode, bytes] of [
     ['another packet id', decodeHello, HELLO.replace('b7', 'b6')],
     ['another kind', decodeHello, HELLO.replace('b7 01', 'b7 02')],
-    ['version 0', decodeHello, HELLO.replace('0001 0001', '0000 0001')],
-    ['versions in the wrong order', decodeHello, HELLO.replace('0001 0001', '0002 0001')],
+    ['version 0', decodeHello, HELLO.replace('0002 0002', '0000 0002')],
+    ['versions in the wrong order', decodeHello, HELLO.replace('0002 0002', '0002 0001')],
     ['a nil session', decodeHello, HELLO.replace(C0, '00'.repeat(16))],
     ['a nil session in a welcome', decodeWelcome, WELCOME.replace(A0, '00'.repeat(16))],
     ['a nil session in a challenge', decodeChallenge, CHALLENGE.replace(A0, '00'.repeat(16))],
@@ -112,8 +112,8 @@ describe('handshake', () => {
       decodeHello,
       `${HELLO} 07 ${(1374 - 31).toString(16).padStart(4, '0')} ${'00'.repeat(1374 - 31)}`,
     ],
-    ['a refuse with 256 bytes of text', decodeRefuse, `b7 03 0001 0001 0005 ${'61'.repeat(256)}`],
-    ['a refuse that is not UTF-8', decodeRefuse, 'b7 03 0001 0001 0005 ff'],
+    ['a refuse with 256 bytes of text', decodeRefuse, `b7 03 0002 0002 0005 ${'61'.repeat(256)}`],
+    ['a refuse that is not UTF-8', decodeRefuse, 'b7 03 0002 0002 0005 ff'],
   ] as const) {
     test(`${why} is refused`, () => {
       assert.throws(() => decode(bytesOf(bytes)), peerSentNonsense);
@@ -139,7 +139,7 @@ describe('handshake', () => {
 
   test('the text of a refuse is cut to 255 bytes, and cannot control a terminal', () => {
     assert.equal(encodeRefuse({ ...refuse, text: 'a'.repeat(300) }).length, 8 + 255);
-    assert.equal(decodeRefuse(bytesOf('b7 03 0001 0001 0005 1b')).text, '\ufffd');
+    assert.equal(decodeRefuse(bytesOf('b7 03 0002 0002 0005 1b')).text, '\ufffd');
   });
 
   test('a foreign packet has no kind', () => {
@@ -154,16 +154,16 @@ describe('agreement', () => {
   const connector: HandshakeOffer = ourOffer(c0);
   const listener: HandshakeOffer = ourOffer(a0);
 
-  test('two ends of this version agree on version 1 and the largest frame we offer', () => {
+  test('two ends of this version agree on version 2 and the largest frame we offer', () => {
     const answer = answerHello(listener, encodeHello(helloOf(connector)));
     assert.ok(answer.kind === 'agreed');
     const { agreement } = answer;
-    assert.equal(agreement.version, 1);
+    assert.equal(agreement.version, 2);
     assert.equal(agreement.frameBytes, MAX_FRAME_BYTES);
     assert.deepEqual([hexOf(agreement.ourSession), hexOf(agreement.theirSession)], [A0, C0]);
     const got = acceptWelcome(connector, encodeWelcome(welcomeOf(listener, agreement)));
     assert.ok(got !== undefined);
-    assert.equal(got.version, 1);
+    assert.equal(got.version, 2);
     assert.equal(got.frameBytes, MAX_FRAME_BYTES);
     assert.deepEqual([hexOf(got.ourSession), hexOf(got.theirSession)], [C0, A0]);
   });
@@ -175,15 +175,15 @@ describe('agreement', () => {
   });
 
   test('without a common version the hello is refused, and the text names the versions of both', () => {
-    for (const versions of [
-      { lowest: 2, highest: 3 },
-      { lowest: 9, highest: 9 },
-    ]) {
+    for (const [versions, advice] of [
+      [{ lowest: 1, highest: 1 }, 'update tox-wasm-tunnel at your end'],
+      [{ lowest: 3, highest: 4 }, 'tox-wasm-tunnel must be updated at this end'],
+    ] as const) {
       const packet = encodeHello(helloOf({ ...connector, versions }));
       const answer = answerHello(listener, packet);
       assert.ok(answer.kind === 'refused');
       assert.equal(answer.refuse.reason, 'version');
-      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, this end speaks version 1$`));
+      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, this end speaks version 2: ${advice}$`));
       assert.deepEqual(answer.refuse.versions, OUR_VERSIONS);
     }
   });
@@ -195,14 +195,14 @@ describe('agreement', () => {
   });
 
   test('a hello of a later version, whatever follows its versions, is refused for its version', () => {
-    const packet = bytesOf('b7 01 0002 0003 ff');
-    assert.deepEqual(decodeHelloVersions(packet), { lowest: 2, highest: 3 });
+    const packet = bytesOf('b7 01 0003 0004 ff');
+    assert.deepEqual(decodeHelloVersions(packet), { lowest: 3, highest: 4 });
     const answer = answerHello(listener, packet);
     assert.equal(answer.kind === 'refused' && answer.refuse.reason, 'version');
   });
 
   test('a hello of random bytes is refused as a protocol error', () => {
-    for (const packet of ['b701', 'b701 0001 0001', '', 'b7 01 0000 0000']) {
+    for (const packet of ['b701', 'b701 0002 0002', '', 'b7 01 0000 0000']) {
       const answer = answerHello(listener, bytesOf(packet));
       assert.equal(answer.kind === 'refused' && answer.refuse.reason, 'protocol-error');
     }
@@ -229,7 +229,7 @@ describe('agreement', () => {
   });
 
   test('a welcome in a version that was not offered is refused', () => {
-    for (const version of [0, 2]) {
+    for (const version of [0, 3]) {
       assert.throws(() => acceptWelcome(connector, encodeWelcome({ ...welcome, version })), peerSentNonsense);
     }
   });
@@ -259,7 +259,7 @@ describe('agreement', () => {
     const error = refuseError(decodeRefuse(bytesOf(REFUSE)));
     assert.equal(error.code, 'ERR_HANDSHAKE_REFUSED');
     assert.ok(error.remote);
-    assert.match(error.message, /do not allow it \(it says: no\); it speaks version 1/);
+    assert.match(error.message, /do not allow it \(it says: no\); it speaks version 2/);
   });
 });
 

@@ -95,7 +95,7 @@ test('a hello without agreement is refused with the reason, and does not affect 
     refusals.map(({ reason }) => reason),
     ['version', 'protocol-error'],
   );
-  assert.match(refusals[0]?.text ?? '', /you speak versions 7 to 9, this end speaks version 1/);
+  assert.match(refusals[0]?.text ?? '', /you speak versions 7 to 9, this end speaks version 2/);
   assert.ok(bench.peer.isOnline);
   assert.equal(bench.take().filter((line) => line.startsWith('warn')).length, 2);
 });

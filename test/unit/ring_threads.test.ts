@@ -6,8 +6,9 @@ import { MainRings } from '../../src/ring/main_rings.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../../src/ring/record.js';
 import type { RingChannel } from '../../src/ring/ring_channel.js';
 import { allocateShared } from '../../src/ring/shared.js';
+import { workerUrl } from '../support/build.js';
 
-const ECHO = new URL('../support/ring_echo_worker.ts', import.meta.url);
+const ECHO = workerUrl(new URL('../support/ring_echo_worker.ts', import.meta.url));
 const PEERS = 1000;
 const SLOTS = [1, 2, 64, 999];
 

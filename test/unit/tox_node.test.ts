@@ -135,7 +135,7 @@ test('the latest path of a friend stays available until the friend is removed', 
   const { node, link, told } = await started();
   await turn();
   assert.equal(node.friendPath(3), 'none');
-  link.tell({ type: 'friend-path', friend: 3, path: 'udp' });
+  link.tell({ type: 'friend-path', friend: 3, path: 'udp', binding: undefined });
   assert.equal(node.friendPath(3), 'udp');
   assert.deepEqual(told, ['friend 3 udp']);
   await node.removeFriend(3);

@@ -150,12 +150,12 @@ function anyPlan(seed: number): Plan {
     };
   };
   const faults = Array.from({ length: below(5) }, fault);
-  const { driftsPpm, stateFault } = lateIdeas(seed, ends.length);
+  const { driftsPpm, lateFaults } = lateIdeas(seed, ends.length);
   return {
     seed,
     nodes,
     ends: ends.map((end, number) => ({ ...end, driftPpm: driftsPpm[number]! })),
-    faults: [...faults, ...stateFault].toSorted((a, b) => a.atMs - b.atMs),
+    faults: [...faults, ...lateFaults].toSorted((a, b) => a.atMs - b.atMs),
   };
 }
 
@@ -163,19 +163,21 @@ function anyPlan(seed: number): Plan {
 function lateIdeas(
   seed: number,
   ends: number,
-): { readonly driftsPpm: readonly number[]; readonly stateFault: readonly Fault[] } {
+): { readonly driftsPpm: readonly number[]; readonly lateFaults: readonly Fault[] } {
   const random = seeded(seed * 4801 + 11);
   const below = (limit: number): number => Math.floor(random() * limit);
   // Crystals of computers are off by up to 100 ppm; virtual machines by more.
   const driftsPpm = Array.from({ length: ends }, () => (random() < 0.5 ? 0 : below(1_001) - 500));
-  if (random() >= 0.15) return { driftsPpm, stateFault: [] };
+  if (random() >= 0.2) return { driftsPpm, lateFaults: [] };
   const end = below(ends);
   const atMs = FAULTS_FROM_MS + below(FAULTS_FOR_MS);
-  const fault: Fault =
-    random() < 0.5
-      ? { kind: 'forgetful', end, atMs, forMs: below(3_000) }
-      : { kind: 'full-disk', end, atMs, forMs: 1_000 + below(20_000) };
-  return { driftsPpm, stateFault: [fault] };
+  const faults: Fault[] = [
+    { kind: 'forgetful', end, atMs, forMs: below(3_000) },
+    { kind: 'full-disk', end, atMs, forMs: 1_000 + below(20_000) },
+    // So long that toxcore gives up the friend, and so short that the streams still wait.
+    { kind: 'cut', end, atMs, forMs: 36_000 + below(8_000) },
+  ];
+  return { driftsPpm, lateFaults: [faults[below(faults.length)]!] };
 }
 
 /** One line for people. */

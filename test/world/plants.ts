@@ -19,8 +19,8 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
   },
   'forget-room': {
     file: 'ring/main_rings.ts',
-    text: 'for (const [slot, gauge] of this.#gauges.entries()) if (gauge.takeRoom()) this.#room(slot);',
-    instead: '',
+    text: 'if (!channel.takeRoom() && !ringHasRoom) continue;',
+    instead: 'continue;',
   },
   'leak-stream': {
     file: 'mux/session/session.ts',

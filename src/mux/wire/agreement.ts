@@ -15,7 +15,7 @@ import { REASONS, type Reason } from './reasons.js';
 import { isIdAt } from './stream_id.js';
 
 /** The versions of docs/reference/protocol.md that this code speaks. */
-export const OUR_VERSIONS: Versions = { lowest: 1, highest: 1 };
+export const OUR_VERSIONS: Versions = { lowest: 2, highest: 2 };
 
 /** The terms that one end offers in the handshake. */
 export interface HandshakeOffer {
@@ -75,7 +75,11 @@ export function answerHello(ours: HandshakeOffer, packet: Uint8Array): HelloAnsw
       return refused(
         ours,
         'version',
-        `you speak ${spoken(theirs)}, this end speaks ${spoken(ours.versions)}`,
+        `you speak ${spoken(theirs)}, this end speaks ${spoken(ours.versions)}: ${
+          theirs.highest < ours.versions.lowest
+            ? 'update tox-wasm-tunnel at your end'
+            : 'tox-wasm-tunnel must be updated at this end'
+        }`,
       );
     }
     const hello = decodeHello(packet);

@@ -33,6 +33,7 @@ export interface BridgeFunctions {
   instance_add_friend_relay(tox: Pointer, friend: number, port: number): number;
   instance_knock(tox: Pointer): number;
   instance_friend_place(tox: Pointer, friend: number): number;
+  instance_session_binding(tox: Pointer, friend: number): number;
   instance_seek_friend(tox: Pointer, friend: number): number;
   instance_seen_addresses(tox: Pointer): number;
   instance_send_lossless(tox: Pointer, friend: number, bytes: number): number;

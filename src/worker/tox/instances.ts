@@ -6,6 +6,7 @@ import {
   MAX_REQUEST_BYTES,
   PUBLIC_KEY_BYTES,
   SECRET_KEY_BYTES,
+  SESSION_BINDING_BYTES,
   TOX_ID_BYTES,
 } from '../../core/tox_network.js';
 import { pathOf, TOX_CONSTANTS as T } from './constants.js';
@@ -131,6 +132,14 @@ export class ToxInstance implements Tox {
 
   friendPath(friend: FriendNumber): Path {
     return pathOf(this.#bridge.wasm.instance_friend_path(this.#live(), friend));
+  }
+
+  sessionBinding(friend: FriendNumber): Uint8Array | undefined {
+    const tox = this.#live();
+    const { wasm, staging } = this.#bridge;
+    return wasm.instance_session_binding(tox, friend) === 1
+      ? staging.take(0, SESSION_BINDING_BYTES)
+      : undefined;
   }
 
   addFriendRelay(friend: FriendNumber, ip: string, port: number, dhtKey: Uint8Array): boolean {

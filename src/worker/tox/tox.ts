@@ -92,6 +92,11 @@ export interface Tox {
   deleteFriend(friend: FriendNumber): boolean;
   friendPath(friend: FriendNumber): Path;
   /**
+   * What tells the Tox session with a friend from every other: 32 bytes that only its two ends know. Returns undefined
+   * while there is no session.
+   */
+  sessionBinding(friend: FriendNumber): Uint8Array | undefined;
+  /**
    * Adds a relay to use when the friend cannot be reached directly. The friend must add the same relay.
    * Returns false when the friend is offline. @param ip a numeric address
    */
