@@ -63,10 +63,10 @@ async function attempt(
     },
   });
   const dial = protocol === 'tcp' ? dialer.dial({ host, port }) : dialer.dialUdp({ host, port });
-  let isOver = false;
-  void dial.then(() => (isOver = true));
+  const over = new AbortController();
+  void dial.then(() => over.abort());
   await turn();
-  while (!isOver) {
+  while (!over.signal.aborted) {
     timers.advance(100);
     await turn();
   }

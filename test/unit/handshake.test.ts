@@ -183,7 +183,10 @@ describe('agreement', () => {
       const answer = answerHello(listener, packet);
       assert.ok(answer.kind === 'refused');
       assert.equal(answer.refuse.reason, 'version');
-      assert.match(answer.refuse.text, new RegExp(`${versions.highest}, this end speaks version 2: ${advice}$`));
+      assert.match(
+        answer.refuse.text,
+        new RegExp(`${versions.highest}, this end speaks version 2: ${advice}$`),
+      );
       assert.deepEqual(answer.refuse.versions, OUR_VERSIONS);
     }
   });
