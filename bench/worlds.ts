@@ -116,6 +116,8 @@ async function runJobs(jobs: number, done: (row: Row) => void): Promise<void> {
     ];
     const child = fork(fileURLToPath(import.meta.url), args, { execArgv: process.execArgv });
     child.on('message', (row) => done(row as Row)); // our own program sends rows only
+    // Ctrl-C ends the run with a summary of the worlds so far.
+    process.on('SIGINT', () => child.kill());
     return new Promise<void>((resolve) => child.on('exit', () => resolve()));
   });
   await Promise.all(children);

@@ -13,7 +13,9 @@ import type { Tox } from './tox/tox.js';
 export interface ChannelSetParts {
   readonly createChannel: CreateChannel;
   readonly rings: Pick<WorkerRings, 'write' | 'drained'>;
-  readonly tox: Pick<Tox, 'sendLossy' | 'seekFriend' | 'friendPath'>;
+  readonly tox: Pick<Tox, 'sendLossy' | 'friendPath'>;
+  /** A friend is silent: looks for another way to it. Cheap. */
+  seek(friend: FriendNumber): void;
   nowMs(): number;
   /** There is something to pump. */
   wake(): void;
@@ -58,7 +60,7 @@ export class ChannelSet implements WorkerRingsHandlers {
     const older = this.#byFriend.get(friend);
     if (older !== undefined) this.close(older.id);
 
-    const { createChannel, rings, tox } = this.#parts;
+    const { createChannel, rings, seek, tox } = this.#parts;
     const path = tox.friendPath(friend);
     const channel = createChannel(
       {
@@ -66,7 +68,7 @@ export class ChannelSet implements WorkerRingsHandlers {
           const result = tox.sendLossy(friend, packet);
           return result === 'not-a-friend' ? 'failed' : result;
         },
-        seekPeer: () => void tox.seekFriend(friend),
+        seekPeer: () => seek(friend),
         deliver: (frame) => {
           const written = rings.write(id, frame);
           if (!written) this.#refused.add(row);

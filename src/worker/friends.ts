@@ -16,7 +16,7 @@ import type { Tox, ToxEvents } from './tox/tox.js';
 const HANDSHAKES_BURST = 16;
 const HANDSHAKES_PER_SECOND = 2;
 
-export interface FriendsParts extends Omit<ChannelSetParts, 'tox' | 'failed'> {
+export interface FriendsParts extends Omit<ChannelSetParts, 'tox' | 'seek' | 'failed'> {
   /** @throws {TunnelError} ERR_TOX_START */
   createTox(events: ToxEvents): Tox;
   tell(event: WorkerEvent): void;
@@ -48,6 +48,7 @@ export class Friends {
     this.channels = new ChannelSet({
       ...parts,
       tox: this.tox,
+      seek: (friend) => this.#seek(friend),
       failed: (channel, error) => tell({ type: 'channel-failed', channel, error: error.toWire() }),
     });
   }
@@ -108,6 +109,12 @@ export class Friends {
     const binding = path === 'none' ? undefined : this.tox.sessionBinding(friend);
     tell({ type: 'friend-path', friend, path, binding });
     this.channels.pathChanged(friend, path);
+  }
+
+  #seek(friend: FriendNumber): void {
+    this.tox.seekFriend(friend);
+    // toxcore forgets a relay that is away for some seconds, and with it that the friend is reached there.
+    this.#relays.giveTo(friend, this.tox);
   }
 
   #handshake(friend: FriendNumber, packet: Uint8Array): void {

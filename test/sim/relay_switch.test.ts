@@ -48,6 +48,7 @@ class End {
         drained: () => {},
       },
       tox: this.person.tox,
+      seek: (friend) => void this.person.tox.seekFriend(friend),
       nowMs: () => world.sim.nowMs,
       failed: (_id, error) => this.errors.push(error.message),
       wake: () => {

@@ -85,3 +85,11 @@ test('a connector is back within 15 s of the end of a partition from a listener 
   assert.deepEqual(broken, []);
   assert.ok(Math.max(...recoveriesMs) < 15_000, `it took ${recoveriesMs} ms`);
 });
+
+// toxcore forgets a relay that is away for some seconds, and with it the only way between two ends that both stay.
+test('a connector without UDP is back within 12 s of the return of the only relay', async () => {
+  const plan = planOf(2479);
+  const { broken, recoveriesMs } = await runWorld({ ...plan, ends: [plan.ends[0]!, plan.ends[3]!] });
+  assert.deepEqual(broken, []);
+  assert.ok(Math.max(...recoveriesMs) < 12_000, `it took ${recoveriesMs} ms`);
+});

@@ -180,9 +180,9 @@ function channelSet() {
         did.push(`packet to ${friend}`);
         return friend === 99 ? 'not-a-friend' : 'sent';
       },
-      seekFriend: () => true,
       friendPath: () => path,
     },
+    seek: (friend) => void did.push(`seek ${friend}`),
     nowMs: () => 0,
     failed: (id, error) => void did.push(`failed ${id} ${error.code}`),
     wake: () => void did.push('wake'),
