@@ -46,6 +46,7 @@ export const newTicket: Reader<NewTicket> = objectOf(
   { name: peerName },
   {
     expiresAtMs: integer(0, Number.MAX_SAFE_INTEGER),
+    graceMs: integer(0, Number.MAX_SAFE_INTEGER),
     uses: integer(1, MAX_USES),
     rules: ruleTexts(parseExposeSpec),
     allowReverse: ruleTexts((rule) => parseReverseRule(rule)),

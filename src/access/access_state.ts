@@ -16,6 +16,9 @@ export const MAX_USES = 1000;
 /** Maximum number of rules of one ticket. */
 export const MAX_RULES = 256;
 
+/** How long open streams may go on after a ticket has expired, unless the ticket says otherwise. */
+export const DEFAULT_GRACE_MS = 10 * 60_000;
+
 /** The ticket that `listen` prints. */
 export const DEFAULT_TICKET = 'default';
 
@@ -64,13 +67,14 @@ export const AllowReverseSchema = rulesRead((text) => parseReverseRule(text));
 
 export const UsesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_USES));
 
-/** Milliseconds since 1970. */
+/** Milliseconds, since 1970 or as a duration. */
 export const MomentSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const TicketSchema = v.object({
   name: NameSchema,
   secret: digits(32),
   expiresAtMs: v.optional(MomentSchema),
+  graceMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
   // Public keys of the peers that it let in, when their number is limited.
   usedBy: v.optional(v.pipe(v.array(digits(32)), v.maxLength(MAX_USES))),

@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events';
+import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { Timer } from '../core/timer.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
 import type { Grant } from '../rules/rule_book.js';
 import { allowedPeer, newTicket, publicKeyBytes } from './access_arguments.js';
@@ -17,6 +19,7 @@ import {
 } from './proof.js';
 import {
   type BookedTicket,
+  endsAtMs,
   type Ineligible,
   ineligible,
   infoOf,
@@ -35,6 +38,8 @@ export interface AccessOptions {
   readonly denyPeers?: readonly Uint8Array[];
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
+  /** Cuts off the peers of a ticket when its grace is over. Default: nobody is connected. */
+  readonly timers?: Timers;
   /** 32 bytes from a CSPRNG. */
   readonly newSecret: () => Uint8Array;
 }
@@ -77,6 +82,8 @@ const REFUSALS: Readonly<Record<Ineligible, string>> = {
   expired: 'this ticket has expired; ask for a new one',
   'used-up': 'this ticket has let in as many peers as it may; ask for a ticket of your own',
 };
+/** How long a change of the time of day may go unnoticed. */
+const CHECK_ENDS_MS = 60_000;
 const NO_TICKET = 'this listener requires a ticket; ask for one, or ask to be allowed by your public key';
 
 /**
@@ -91,11 +98,14 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   /** Denied peers, by the digits of their public key; the value is true when it is saved for later runs. */
   readonly #denied = new Map<string, boolean>();
   readonly #wallMs: () => number;
+  readonly #ends: Timer | undefined;
+  /** Tickets whose grace is over, and whose peers have been cut off. */
+  readonly #ended = new WeakSet<BookedTicket>();
   #turnedAway = 0;
 
   constructor(options: AccessOptions) {
     super();
-    const { state, allowPeers = [], denyPeers = [], wallMs, newSecret } = options;
+    const { state, allowPeers = [], denyPeers = [], wallMs, timers, newSecret } = options;
     this.#wallMs = wallMs;
     this.#book = new TicketBook(state?.tickets ?? [], newSecret);
     for (const { name, publicKey } of state?.peers ?? []) this.#add(name, hexBytes(publicKey), true);
@@ -105,6 +115,8 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     }
     for (const key of state?.denied ?? []) this.#denied.set(key, true);
     for (const key of denyPeers) this.#denied.set(upperHex(key), false);
+    this.#ends = timers && new Timer(timers);
+    this.#watchEnds(true);
   }
 
   /** Friend requests refused so far: their proof was wrong, or their ticket expired or used up. */
@@ -167,6 +179,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
    *
    * @param field the proof in the hello: undefined for none, empty when it asks for a challenge
    * @param resumes true when the two sessions were connected before: then a ticket that has expired since is accepted
+   *   until its grace is over
    */
   hello(field: Uint8Array | undefined, keys: Keys, sessions: Sessions, resumes: boolean): Verdict {
     const peer = upperHex(keys.connector);
@@ -186,7 +199,8 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     const answer = welcomeProof(ticket.secret, keys, sessions);
     if (allowed !== undefined) return welcome(allowed.grant, answer);
     const why = ineligible(ticket, peer, this.#wallMs());
-    if (why !== undefined && !(resumes && why === 'expired')) return refusal(REFUSALS[why]);
+    const goesOn = resumes && why === 'expired' && this.#wallMs() < endsAtMs(ticket);
+    if (why !== undefined && !goesOn) return refusal(REFUSALS[why]);
     this.#use(ticket, peer);
     return welcome(ticket.grant, answer);
   }
@@ -194,8 +208,22 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   /** Whether the grant of a peer is still valid. @param publicKey 64 hexadecimal digits */
   holds(grant: Grant, publicKey: string): boolean {
     if (this.#denied.has(publicKey)) return false;
-    const inForce = grant.kind === 'peer' ? this.#allowed.get(publicKey) : this.#book.get(grant.name);
-    return inForce?.grant === grant;
+    if (grant.kind === 'peer') return this.#allowed.get(publicKey)?.grant === grant;
+    const ticket = this.#book.get(grant.name);
+    return ticket?.grant === grant && this.#wallMs() < endsAtMs(ticket);
+  }
+
+  /** Returns why a grant opens no new streams, although its peer may still be connected: its ticket has expired. */
+  whyNoStreams(grant: Grant): string | undefined {
+    if (grant.kind === 'peer') return undefined;
+    const ticket = this.#book.get(grant.name);
+    const isExpired = ticket?.expiresAtMs !== undefined && this.#wallMs() >= ticket.expiresAtMs;
+    return isExpired ? REFUSALS.expired : undefined;
+  }
+
+  /** Stops watching the time. */
+  close(): void {
+    this.#ends?.clear();
   }
 
   /** Lists all tickets, without their secrets. */
@@ -320,7 +348,21 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     if (use(ticket, peer)) this.#changed();
   }
 
+  /** Cuts off the peers of tickets whose grace is over, and looks again when the next one ends. */
+  #watchEnds(isFirst: boolean): void {
+    if (this.#ends === undefined) return;
+    const nowMs = this.#wallMs();
+    const tickets = [...this.#book.all].filter((ticket) => !this.#ended.has(ticket));
+    const over = tickets.filter((ticket) => endsAtMs(ticket) <= nowMs);
+    for (const ticket of over) this.#ended.add(ticket);
+    const nextMs = Math.min(...tickets.filter((ticket) => !over.includes(ticket)).map(endsAtMs));
+    if (nextMs === Number.POSITIVE_INFINITY) this.#ends.clear();
+    else this.#ends.set(Math.min(nextMs - nowMs, CHECK_ENDS_MS), () => this.#watchEnds(false));
+    if (over.length > 0 && !isFirst) this.emit('revoked');
+  }
+
   #changed(...also: readonly ('admission' | 'revoked')[]): void {
+    if (also.length > 0) this.#watchEnds(false);
     this.emit('changed');
     for (const event of also) this.emit(event);
   }

@@ -4,14 +4,19 @@ import { hexBytes, upperHex } from '../network/tox_id.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
 import type { Grant } from '../rules/rule_book.js';
-import { DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
+import { DEFAULT_GRACE_MS, DEFAULT_TICKET, MAX_TICKETS, type TicketState } from './access_state.js';
 import { keyIdOf } from './proof.js';
 
 /** Options of a new ticket. */
 export interface NewTicket {
   readonly name: string;
-  /** When it expires, in milliseconds since 1970. Afterwards it starts no new session. Default: never. */
+  /**
+   * When it expires, in milliseconds since 1970. From then on, it starts no session and opens no stream. Default:
+   * never.
+   */
   readonly expiresAtMs?: number | undefined;
+  /** How long streams that are open when it expires may go on, in milliseconds. Default: ten minutes. */
+  readonly graceMs?: number | undefined;
   /** How many peers it lets in, 1 to 1000. The same peer may reconnect. Default: no limit. */
   readonly uses?: number | undefined;
   /**
@@ -41,6 +46,7 @@ export interface BookedTicket {
   readonly name: string;
   readonly secret: Uint8Array;
   readonly expiresAtMs: number | undefined;
+  readonly graceMs: number | undefined;
   readonly uses: number | undefined;
   /** Public keys, as hexadecimal digits. */
   readonly usedBy: Set<string>;
@@ -134,7 +140,7 @@ export class TicketBook {
   }
 
   #add(
-    { name, expiresAtMs, uses, rules, allowReverse }: NewTicket,
+    { name, expiresAtMs, graceMs, uses, rules, allowReverse }: NewTicket,
     secret: Uint8Array,
     usedBy: readonly string[] = [],
   ): BookedTicket {
@@ -142,6 +148,7 @@ export class TicketBook {
       name,
       secret,
       expiresAtMs,
+      graceMs,
       uses,
       usedBy: new Set(usedBy),
       rules,
@@ -187,6 +194,11 @@ export function ineligible(
   return usedBy.size >= uses ? 'used-up' : undefined;
 }
 
+/** When the peers of a ticket are cut off, in milliseconds since 1970; Infinity if never. */
+export function endsAtMs({ expiresAtMs = Number.POSITIVE_INFINITY, graceMs }: BookedTicket): number {
+  return expiresAtMs + (graceMs ?? DEFAULT_GRACE_MS);
+}
+
 /** Records that a ticket let a peer in. @returns true when this changed the record */
 export function use({ uses, usedBy }: BookedTicket, peer: string): boolean {
   if (uses === undefined || usedBy.has(peer)) return false;
@@ -194,10 +206,11 @@ export function use({ uses, usedBy }: BookedTicket, peer: string): boolean {
   return true;
 }
 
-function limitsOf({ name, expiresAtMs, uses, rules, allowReverse }: BookedTicket) {
+function limitsOf({ name, expiresAtMs, graceMs, uses, rules, allowReverse }: BookedTicket) {
   return {
     name,
     ...(expiresAtMs !== undefined && { expiresAtMs }),
+    ...(graceMs !== undefined && { graceMs }),
     ...(uses !== undefined && { uses }),
     ...(rules !== undefined && { rules: [...rules] }),
     ...(allowReverse !== undefined && { allowReverse: [...allowReverse] }),

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Timers } from './clock.js';
 import { ExhaustionLog, UsedUpError } from './exhaustion.js';
-import { isLoopback, parseAddress } from './ip.js';
+import { parseAddress } from './ip.js';
 import type { Logger } from './logger.js';
+import { isLoopback } from './special_addresses.js';
 
 /** Something that holds one descriptor until it emits `close`. */
 export interface Holder {

@@ -6,8 +6,13 @@ export type Host =
   /** Lower case, without a trailing dot. */
   | { readonly kind: 'name'; readonly name: string };
 
-/** The only name that never goes to a resolver. Source: RFC 6761 section 6.3. */
+/** It and the names below it never go to a resolver. Source: RFC 6761 section 6.3. */
 export const LOCALHOST = 'localhost';
+
+/** Whether a name means this machine's own loopback: localhost, and all names below it. Source: as above. */
+export function isLocalhostName(name: string): boolean {
+  return name === LOCALHOST || name.endsWith(`.${LOCALHOST}`);
+}
 
 /** Longest name and longest label, in characters. Source: RFC 1035 section 2.3.4, without the root's dot. */
 const MAX_NAME_CHARS = 253;

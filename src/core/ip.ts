@@ -89,27 +89,6 @@ export function lastOf(address: IpAddress, prefixBits: number): IpAddress {
   return parseAddress(text) ?? { family: address.family, bytes, text };
 }
 
-/** 127.0.0.0/8 and ::1. Sources: RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3. */
-export function isLoopback(address: IpAddress): boolean {
-  return LOOPBACK.some((contains) => contains(address));
-}
-
-/**
- * 169.254.0.0/16 and fe80::/10: neighbours on the same link, and the metadata services where clouds keep a
- * machine's secrets. Sources: RFC 3927 section 2.1, RFC 4291 section 2.5.6.
- */
-export function isLinkLocal(address: IpAddress): boolean {
-  return LINK_LOCAL.some((contains) => contains(address));
-}
-
-/**
- * Addresses that no TCP connection can have at its far end. They include 0.0.0.0 and ::, because a kernel
- * that dials them reaches itself. Sources: RFC 6890 section 2.2, RFC 5771, RFC 4291.
- */
-export function isUndiallable(address: IpAddress): boolean {
-  return UNDIALLABLE.some((contains) => contains(address));
-}
-
 /** The network interfaces of this machine, by name. */
 export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
@@ -120,22 +99,6 @@ export function interfacesNow(read: () => Interfaces = networkInterfaces): Inter
   } catch {
     return undefined;
   }
-}
-
-const LOOPBACK = [subnet('127.0.0.0', 8), subnet('::1', 128)];
-const LINK_LOCAL = [subnet('169.254.0.0', 16), subnet('fe80::', 10)];
-const UNDIALLABLE = [
-  subnet('0.0.0.0', 8),
-  subnet('224.0.0.0', 4),
-  subnet('255.255.255.255', 32),
-  subnet('::', 128),
-  subnet('ff00::', 8),
-];
-
-function subnet(network: string, prefixBits: number): (address: IpAddress) => boolean {
-  const base = parseAddress(network);
-  if (base === undefined) throw new RangeError(`${network} is not an IP address`);
-  return (address) => inSubnet(address, base, prefixBits);
 }
 
 function ipv4(bytes: Uint8Array): IpAddress {

@@ -2,8 +2,9 @@ import type { AddressInfo, Server } from 'node:net';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { exhaustionOf } from '../core/exhaustion.js';
 import { LOCALHOST } from '../core/host.js';
-import { isLoopback, parseAddress } from '../core/ip.js';
+import { parseAddress } from '../core/ip.js';
 import type { Logger } from '../core/logger.js';
+import { isLoopback } from '../core/special_addresses.js';
 import { type Endpoint, type HostPort, printHostPort } from '../rules/endpoint.js';
 import { type Bind, printBind, printForwardSpec } from '../rules/forward_spec.js';
 

@@ -1,9 +1,13 @@
-import { type Host, LOCALHOST } from '../core/host.js';
-import { type IpAddress, inSubnet, isLinkLocal, isLoopback, isUndiallable } from '../core/ip.js';
+import { type Host, isLocalhostName, LOCALHOST } from '../core/host.js';
+import { type IpAddress, inSubnet } from '../core/ip.js';
+import { isLoopback, isMeantBy, isSpecial, isUndiallable } from '../core/special_addresses.js';
 import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.js';
 
 /** The questions that each dial asks, because the rules may have changed since the last one. */
-export type TargetRules = Pick<AllowRules, 'mayPermit' | 'permits' | 'permitsPath' | 'permitsName'>;
+export type TargetRules = Pick<
+  AllowRules,
+  'mayPermit' | 'mayTell' | 'permits' | 'permitsPath' | 'permitsName'
+>;
 
 /** Opens every port of this machine's own loopback, TCP and UDP. */
 export const LOOPBACK_ONLY: ExposedPorts = {
@@ -14,8 +18,8 @@ export const LOOPBACK_ONLY: ExposedPorts = {
 /**
  * Decides what a peer may reach: what at least one rule opens, and nothing else.
  *
- * Only a rule that names a link-local address or a link-local network opens one. Clouds keep a machine's secrets
- * there.
+ * Special addresses (loopback, link-local, metadata of clouds, and IPv6 addresses that carry one of these) need a
+ * rule that means them: see `special_addresses.ts`. A rule for a name or for any host opens none.
  *
  * The check is about the address that will be dialled, never only about a name. So a name cannot resolve to
  * another address between the check and the dial.
@@ -30,11 +34,26 @@ export class AllowRules {
   }
 
   /**
-   * Whether `port` may be open at any address that `host` could resolve to. False saves a useless lookup, and keeps
-   * peers from making us look up names for them.
+   * Whether a rule may open `port` at an address to which `host` leads. When false, the name must not be looked up:
+   * that would tell its name servers, and through the answer the peer, what names exist here. So a rule for the
+   * loopback alone has no name looked up.
    */
   mayPermit(host: Host, port: number, protocol: Protocol = 'tcp'): boolean {
     return this.#rules.some((rule) => opensPort(rule, port, protocol) && couldLeadTo(host, rule.host));
+  }
+
+  /**
+   * Whether a peer may learn that a name does not exist, or leads to a special address: a rule opens this name, or
+   * every host. When only a rule for an address or a network has the name looked up, the peer gets the same answer
+   * for every name that leads elsewhere or nowhere.
+   */
+  mayTell(host: Host, port: number, protocol: Protocol = 'tcp'): boolean {
+    if (host.kind === 'address') return true;
+    return this.#rules.some(
+      (rule) =>
+        opensPort(rule, port, protocol) &&
+        (rule.host.kind === 'any' || (rule.host.kind === 'name' && rule.host.name === host.name)),
+    );
   }
 
   /**
@@ -70,22 +89,33 @@ function opensPort(rule: ExposedPorts, port: number, protocol: Protocol): boolea
 
 function couldLeadTo(host: Host, exposed: ExposedHost): boolean {
   if (host.kind === 'address') return opensAddress(exposed, host, host.address);
-  return exposed.kind !== 'name' || exposed.name === LOCALHOST || exposed.name === host.name;
+  switch (exposed.kind) {
+    case 'any':
+      return !isLocalhostName(host.name);
+    case 'name':
+      return exposed.name === host.name || (exposed.name === LOCALHOST && isLocalhostName(host.name));
+    case 'address':
+      return isLoopback(exposed.address) === isLocalhostName(host.name);
+    case 'subnet':
+      return isLoopback(exposed.network) === isLocalhostName(host.name);
+  }
 }
 
 function opensAddress(exposed: ExposedHost, host: Host, address: IpAddress): boolean {
   switch (exposed.kind) {
     case 'any':
-      return !isLinkLocal(address);
+      return !isSpecial(address);
     case 'subnet':
-      // A wide network like 0.0.0.0/0 means the internet, not the neighbours on the link.
-      if (isLinkLocal(address) && !isLinkLocal(exposed.network)) return false;
-      return inSubnet(address, exposed.network, exposed.prefixBits);
+      return (
+        inSubnet(address, exposed.network, exposed.prefixBits) &&
+        isMeantBy(exposed.network, exposed.prefixBits, address)
+      );
     case 'address':
       return inSubnet(address, exposed.address, exposed.address.bytes.length * 8);
     case 'name':
       if (exposed.name === LOCALHOST) return isLoopback(address);
-      // The owner of the DNS zone chooses the addresses, and must not choose the cloud's metadata service.
-      return host.kind === 'name' && host.name === exposed.name && !isLinkLocal(address);
+      if (host.kind !== 'name' || host.name !== exposed.name) return false;
+      // The owner of the DNS zone chooses the addresses, and must not choose this machine or the cloud's secrets.
+      return isLocalhostName(exposed.name) ? isLoopback(address) : !isSpecial(address);
   }
 }

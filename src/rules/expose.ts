@@ -1,15 +1,8 @@
 import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, printHost } from '../core/host.js';
-import {
-  type IpAddress,
-  inSubnet,
-  isUndiallable,
-  lastOf,
-  networkBase,
-  type PortRange,
-  parseAddress,
-} from '../core/ip.js';
+import { type IpAddress, inSubnet, lastOf, networkBase, type PortRange, parseAddress } from '../core/ip.js';
 import { quotedWord } from '../core/secret_text.js';
+import { isUndiallable } from '../core/special_addresses.js';
 import { looksLikePath } from './endpoint.js';
 import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
@@ -53,7 +46,7 @@ export const EXPOSE_USAGE =
  * | `10.0.0.0/24:80`        | port 80 of 256 addresses                                |
  * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
  * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
- * | `*:443`                 | port 443 of every address that is not link-local        |
+ * | `*:443`                 | port 443 of every address that is not special           |
  * | `53/udp`, `db.lan:22/tcp` | the same, by UDP only, by TCP only                    |
  * | `/run/app.sock`         | that UNIX socket                                        |
  * | `\\.\pipe\app`          | that named pipe of Windows                              |

@@ -1,8 +1,9 @@
 import { TunnelError } from '../core/errors.js';
 import { bracketed, LOCALHOST } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
-import { type IpAddress, inSubnet, isLoopback } from '../core/ip.js';
+import { type IpAddress, inSubnet } from '../core/ip.js';
 import { quotedWord } from '../core/secret_text.js';
+import { isLoopback } from '../core/special_addresses.js';
 import { type Part, printPortRange, SpecText, TOO_MANY_PARTS } from './spec_text.js';
 
 /** One `--allow-reverse`: where peers may open ports on this machine. */

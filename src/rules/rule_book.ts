@@ -174,6 +174,7 @@ export class RuleBook extends NamedRules<Rule> {
     const now = (): AllowRules => this.#now(grantOf(), hasOtherRules);
     return {
       mayPermit: (host: Host, port: number, protocol?: Protocol) => now().mayPermit(host, port, protocol),
+      mayTell: (host: Host, port: number, protocol?: Protocol) => now().mayTell(host, port, protocol),
       permits: (host: Host, address: IpAddress, port: number, protocol?: Protocol) =>
         now().permits(host, address, port, protocol),
       permitsPath: (path: string) => now().permitsPath(path),

@@ -10,6 +10,7 @@ import type { LockHolder, RoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
 import {
   checked,
+  notSealed,
   openSealed,
   parseJson,
   readStateFile,
@@ -25,6 +26,8 @@ export interface IdentityPlace {
   readonly role: Role;
   /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
   readonly passphrase?: Uint8Array | undefined;
+  /** Whether a file that is not encrypted is read although there is a passphrase. Default false. */
+  readonly acceptsPlain?: boolean;
   /** Whether errors advise `--ephemeral`: the command must have it. Default false. */
   readonly advisesEphemeral?: boolean;
 }
@@ -46,8 +49,6 @@ export interface OpenedIdentity {
   readonly access: unknown;
   /** True when another process has the identity: then {@link save} does nothing. */
   readonly ephemeral: boolean;
-  /** True when there is a passphrase and the file is not encrypted yet: the next save encrypts it. */
-  readonly isSealDue: boolean;
   /**
    * Replaces the file, all of it or nothing. Concurrent saves run one after the other.
    *
@@ -91,7 +92,6 @@ export async function openIdentity(options: OpenIdentityOptions): Promise<Opened
       identity: undefined,
       access: undefined,
       ephemeral: true,
-      isSealDue: false,
       save: async () => {},
       release: async () => {},
     };
@@ -151,11 +151,14 @@ export async function readStateText(
   file: string,
   place: Omit<IdentityPlace, 'folder'>,
 ): Promise<SavedState> {
-  const { role, passphrase } = place;
+  const { role, passphrase, acceptsPlain = false } = place;
   const wayOut = wayOutOf(place);
   try {
     const found = parseStateFile(text, role);
-    if (found.kind === 'plain') return { state: found.state, key: undefined };
+    if (found.kind === 'plain') {
+      if (passphrase !== undefined && !acceptsPlain) throw notSealed(file);
+      return { state: found.state, key: undefined };
+    }
     const { text: opened, key } = await openSealed(file, found.sealed, passphrase, sealLabel(role), wayOut);
     return { state: parseOpened(opened), key };
   } catch (error) {
@@ -186,7 +189,6 @@ function openedIdentity(place: IdentityPlace, lock: RoleLock, found: SavedState 
     identity: found?.state.identity,
     access,
     ephemeral: false,
-    isSealDue: found !== undefined && found.key === undefined && passphrase !== undefined,
     save: async (identity, ...rest) => {
       if (released) throw new TunnelError('ERR_CLOSED', `the identity of the ${role} was released`);
       if (rest.length > 0) [access] = rest;

@@ -70,7 +70,7 @@ export interface Imported {
  */
 export async function importState(options: ImportOptions): Promise<Imported> {
   const { folder, role, passphrase, text, origin, replace, timers } = options;
-  const { state, key: found } = await readStateText(text, origin, options);
+  const { state, key: found } = await readStateText(text, origin, { ...options, acceptsPlain: true });
   const key = found ?? (passphrase === undefined ? undefined : await newSealKey(passphrase));
   const next = await stateFileText(role, state, key);
   return inFolder(folder, async () => {

@@ -7,6 +7,7 @@ import type { RoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
 import {
   checked,
+  notSealed,
   openSealed,
   parseJson,
   readStateFile,
@@ -26,6 +27,8 @@ export interface NamesPlace {
   readonly passphrase?: Uint8Array | undefined;
   /** For the wait until another process has changed the file. Default: those of the system. */
   readonly timers?: Timers | undefined;
+  /** Whether a file that is not encrypted is read although there is a passphrase. Default false. */
+  readonly acceptsPlain?: boolean;
 }
 
 /** The names in a file, and the key that it is sealed with, if any. */
@@ -55,7 +58,10 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
   if (text === undefined) return undefined;
   try {
     const found = parseNamesFile(text);
-    if (found.kind === 'plain') return { names: found.names, key: undefined };
+    if (found.kind === 'plain') {
+      if (place.passphrase !== undefined && place.acceptsPlain !== true) throw notSealed(file);
+      return { names: found.names, key: undefined };
+    }
     const opened = await openSealed(file, found.sealed, place.passphrase, NAMES_SEAL_LABEL);
     return { names: parseOpenedNames(opened.text), key: opened.key };
   } catch (error) {
@@ -65,8 +71,7 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
 }
 
 /**
- * Changes the names atomically, one process at a time. With a passphrase it encrypts a file that was not
- * encrypted.
+ * Changes the names atomically, one process at a time.
  *
  * @param change returns the new names, or its argument to write nothing
  * @throws {TunnelError} as {@link readNames}; ERR_STATE_BUSY, ERR_LIMIT

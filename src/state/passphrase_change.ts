@@ -23,7 +23,7 @@ export interface PassphraseChange {
 
 /**
  * Rewrites all state files of a folder with another passphrase, or without one. It locks and reads all files
- * before it writes the first, so that a wrong passphrase changes nothing, and replaces each file atomically.
+ * before it writes the first, encrypted or not, so that a wrong passphrase changes nothing, and replaces each file atomically.
  * If an earlier call was interrupted between two files, this call skips the files that it completed.
  *
  * @returns the files that it wrote
@@ -73,7 +73,7 @@ function papersIn(folder: string, timers: Timers | undefined): Paper[] {
     file: namesFileOf({ folder }),
     lock: () => lockNames(folder, timers),
     read: async (passphrase) => {
-      const saved = await readSavedNames({ folder, passphrase });
+      const saved = await readSavedNames({ folder, passphrase, acceptsPlain: true });
       return saved && { isSealed: saved.key !== undefined, text: (key) => namesFileText(saved.names, key) };
     },
   };
@@ -89,7 +89,7 @@ function identityPaper(place: IdentityPlace, timers: Timers | undefined): Paper 
       return answer.lock;
     },
     read: async (passphrase) => {
-      const saved = await readSaved({ ...place, passphrase });
+      const saved = await readSaved({ ...place, passphrase, acceptsPlain: true });
       return (
         saved && {
           isSealed: saved.key !== undefined,

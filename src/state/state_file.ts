@@ -122,6 +122,17 @@ export async function openSealed(
   return { text, key };
 }
 
+/**
+ * The error for a file that is not encrypted although there is a passphrase. Anyone who could write to the folder may
+ * have put it there, with an identity or tickets that they know.
+ */
+export function notSealed(file: string): TunnelError {
+  return new TunnelError(
+    'ERR_STATE_SEALED',
+    `${file}: it is not encrypted although a passphrase is set, so someone else may have put it there; if it is yours, encrypt it: tox-wasm-tunnel id --new-passphrase-file FILE; if not, move it away`,
+  );
+}
+
 /** The error for a file that cannot be used. @param what is wrong with it @param wayOut what to do about it */
 export function refusedFile(file: string, what: string, wayOut: string = WAY_OUT): TunnelError {
   return new TunnelError(

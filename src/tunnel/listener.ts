@@ -144,6 +144,7 @@ export class Listener extends Tunnel {
   }
 
   protected override closePeers(): Promise<void> {
+    this.access.close();
     return this.#places.close();
   }
 
@@ -211,6 +212,7 @@ export class Listener extends Tunnel {
       timers: this.timers,
       createServer: this.machine.createServer,
       logger: this.logger,
+      mayOpen: () => this.access.whyNoStreams(grant) === undefined,
       onChange: (status, local) =>
         this.emit('reverse', { status, listen: printHostPort(local), peer: publicKey }),
     });
@@ -240,6 +242,11 @@ export class Listener extends Tunnel {
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => {
           const { target } = request;
+          const whyNot = this.access.whyNoStreams(grant);
+          if (whyNot !== undefined) {
+            request.refuse('not-allowed', whyNot);
+            return;
+          }
           // Datagrams too, which the stream server refuses: an offered name is never dialled.
           const isAddress = target.kind === 'tcp' || target.kind === 'udp';
           const offer = isAddress ? this.#offers.find(target) : undefined;
@@ -285,6 +292,7 @@ function serviceOf(options: CheckedListenOptions, machine: Machine): Service {
     allowPeers,
     denyPeers,
     wallMs: () => machine.wallMs(),
+    timers: machine.timers,
     newSecret: () => machine.randomBytes(SECRET_BYTES),
   });
   const isName = (name: string): boolean => access.isName(name);

@@ -45,6 +45,7 @@ export interface ReverseForwardsOptions {
 /** Our own user names the target, so no rule is needed. */
 const NAMED_BY_US: TargetRules = {
   mayPermit: () => true,
+  mayTell: () => true,
   permits: () => true,
   permitsPath: () => true,
   permitsName: () => false,

@@ -48,8 +48,14 @@ describe('the names file', () => {
     assert.ok(!(await readdir(folder)).some((name) => name.endsWith('.new')), 'no draft is left');
   });
 
-  test('with a passphrase nothing in it is readable, and the next change seals a plain file', async () => {
+  test('with a passphrase nothing in it is readable, and a plain file is refused until it is accepted', async () => {
     await add('home', 'ticket 1');
+    await assert.rejects(names(OLD), failsWith('ERR_STATE_SEALED', /not encrypted although/));
+    await assert.rejects(
+      add('work', 'ticket 2', OLD),
+      failsWith('ERR_STATE_SEALED', /--new-passphrase-file/),
+    );
+    await changePassphrase({ folder, from: OLD, to: OLD });
     await add('work', 'ticket 2', OLD);
     assert.doesNotMatch(await text(), /home|work|ticket/);
     assert.deepEqual(await names(OLD), { home: 'ticket 1', work: 'ticket 2' });

@@ -128,6 +128,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     let allowed = true;
     const rules = {
       mayPermit: () => false,
+      mayTell: () => false,
       permits: () => false,
       permitsPath: () => allowed,
       permitsName: () => false,

@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
-import { openIdentity, readIdentity, readState } from '../../src/state/identity_file.js';
+import { openIdentity, readIdentity, readSaved, readState } from '../../src/state/identity_file.js';
 import { exportState, importState, writeExport } from '../../src/state/identity_transfer.js';
 import { changeNames, readNames } from '../../src/state/names_file.js';
 import { changePassphrase } from '../../src/state/passphrase_change.js';
@@ -291,7 +291,6 @@ describe('state file with a passphrase', () => {
     await assert.rejects(open(wrong), failsWith('ERR_STATE_SEALED', /passphrase is wrong/));
     assert.equal(await readFile(file, 'utf8'), text, 'left unchanged');
     const opened = await open(passphrase);
-    assert.equal(opened.isSealDue, false);
     await opened.save(identity, {});
     await opened.release();
     assert.deepEqual(await read(passphrase), { identity, access: {} });
@@ -309,16 +308,13 @@ describe('state file with a passphrase', () => {
     assert.equal(seen.size, 10);
   });
 
-  test('the next save encrypts a plain file', async () => {
+  test('with a passphrase a plain file is refused, unless the caller accepts it', async () => {
     const identity = await saved();
-    const opened = await open(passphrase);
-    assert.equal(opened.isSealDue, true);
-    assert.deepEqual(opened.identity, identity);
-    assert.deepEqual(await read(), { identity, access }, 'unchanged until then');
-    await opened.save(identity);
-    await opened.release();
-    await assert.rejects(read(), failsWith('ERR_STATE_SEALED', /it is encrypted/));
-    assert.deepEqual(await read(passphrase), { identity, access });
+    await assert.rejects(open(passphrase), failsWith('ERR_STATE_SEALED', /it is not encrypted although/));
+    await assert.rejects(read(passphrase), failsWith('ERR_STATE_SEALED', /--new-passphrase-file FILE/));
+    assert.deepEqual(await read(), { identity, access }, 'left unchanged');
+    const accepted = await readSaved({ folder, role: 'listener', passphrase, acceptsPlain: true });
+    assert.deepEqual(accepted, { state: { identity, access }, key: undefined });
   });
 
   test('a file that demands more memory or time than ours is refused before it gets any', async () => {
@@ -401,8 +397,8 @@ describe('export and import', () => {
     if (posix) assert.equal((await stat(file)).mode & 0o777, 0o600);
   });
 
-  test('with a passphrase the export is sealed, even from a plain file, and the import opens and seals it', async () => {
-    const identity = await saved();
+  test('with a passphrase the export is sealed, and the import opens and seals it', async () => {
+    const identity = await saved(passphrase);
     const exported = await exportState(place(passphrase));
     assert.ok(exported);
     assert.equal(exported.isSealed, true);

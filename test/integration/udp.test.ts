@@ -34,7 +34,7 @@ async function bench(
   const lines: string[] = [];
   const server = new TargetServer({
     peer: 'p',
-    rules: new AllowRules([LOOPBACK_ONLY]),
+    rules: new AllowRules([LOOPBACK_ONLY, parseExposeSpec('a.example:*')]),
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     ...options,
   });
@@ -137,6 +137,7 @@ test('a target that is no longer exposed is cut off at once', async (t) => {
   let rules: TargetRules = new AllowRules([LOOPBACK_ONLY]);
   const changing: TargetRules = {
     mayPermit: (...asked) => rules.mayPermit(...asked),
+    mayTell: (...asked) => rules.mayTell(...asked),
     permits: (...asked) => rules.permits(...asked),
     permitsPath: (...asked) => rules.permitsPath(...asked),
     permitsName: (...asked) => rules.permitsName(...asked),

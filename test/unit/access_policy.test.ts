@@ -14,6 +14,7 @@ import type { NewTicket } from '../../src/access/ticket_book.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { upperHex } from '../../src/network/tox_id.js';
 import { failsWith } from '../support/fails_with.js';
+import { VirtualTimers } from '../support/virtual_timers.js';
 
 const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytes = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
@@ -24,13 +25,20 @@ const B = bytes(0xb0);
 const SESSIONS = { connector: bytes(1, 16), listener: bytes(2, 16), binding: bytes(3) };
 
 function bench(options: { state?: AccessState } = {}) {
+  const timers = new VirtualTimers();
   const world = { nowMs: 1_000_000, changes: 0, revoked: 0 };
+  /** Lets time pass on both clocks. */
+  const pass = (ms: number): void => {
+    world.nowMs += ms;
+    timers.advance(ms);
+  };
   let secrets = 0;
   const policy = new AccessPolicy({
     ...options,
     allowPeers: [{ name: 'laptop', publicKey: bytes(0x77) }],
     denyPeers: [bytes(0x66)],
     wallMs: () => world.nowMs,
+    timers,
     newSecret: () => bytes(++secrets),
   });
   policy.on('changed', () => world.changes++);
@@ -39,7 +47,7 @@ function bench(options: { state?: AccessState } = {}) {
     policy.request(requestMessage(secret, keysOf(peer)), keysOf(peer));
   const greet = (secret: Uint8Array, peer: Uint8Array, sessions = SESSIONS, resumes = false): Verdict =>
     policy.hello(helloProof(secret, keysOf(peer), sessions), keysOf(peer), sessions, resumes);
-  return { policy, world, ask, greet };
+  return { policy, world, timers, pass, ask, greet };
 }
 
 test('proofs match the golden bytes of docs/reference/protocol.md', () => {
@@ -203,6 +211,59 @@ describe('a ticket', () => {
     assert.equal(greet(secret, A, SESSIONS, true).kind, 'welcome');
     assert.ok(policy.holds(grant, upperHex(A)));
     assert.equal(policy.tickets().find(({ name }) => name === 'ci')?.status, 'expired');
+  });
+
+  test('that has expired opens no stream at once, and cuts its peers off when its grace is over', () => {
+    for (const [graceMs, lasts] of [
+      [undefined, 600_000],
+      [5_000, 5_000],
+      [0, 0],
+    ] as const) {
+      const { policy, world, timers, pass, ask, greet } = bench();
+      const secret = policy.newTicket({ name: 'ci', expiresAtMs: world.nowMs + 90_000, graceMs });
+      const grant = ask(secret, A);
+      assert.ok(grant);
+      const other = ask(policy.secretOf() ?? bytes(0), B);
+      pass(89_999);
+      assert.equal(policy.whyNoStreams(grant), undefined);
+      pass(1);
+      assert.equal(policy.whyNoStreams(grant), 'this ticket has expired; ask for a new one');
+      if (lasts > 0) {
+        pass(lasts - 1);
+        assert.ok(policy.holds(grant, upperHex(A)));
+        assert.equal(greet(secret, A, SESSIONS, true).kind, 'welcome');
+        assert.equal(world.revoked, 0);
+        pass(1);
+      }
+      assert.equal(policy.holds(grant, upperHex(A)), false);
+      assert.equal(world.revoked, 1);
+      assert.equal(greet(secret, A, SESSIONS, true).kind, 'refuse');
+      assert.ok(other && policy.holds(other, upperHex(B)) && policy.whyNoStreams(other) === undefined);
+      assert.equal(timers.running, 0);
+    }
+  });
+
+  test('that ended before the start, or was revoked, does not cut anyone off later', () => {
+    const first = bench();
+    first.policy.newTicket({ name: 'ci', expiresAtMs: first.world.nowMs - 1, graceMs: 0 });
+    const again = bench({ state: first.policy.state });
+    assert.equal(again.timers.running, 0);
+    again.policy.newTicket({ name: 'two', expiresAtMs: again.world.nowMs + 50_000 });
+    again.policy.revoke('two');
+    again.world.revoked = 0;
+    again.pass(10_000_000);
+    assert.equal(again.world.revoked, 0);
+  });
+
+  test('notices within a minute that the time of day was set forward', () => {
+    const { policy, world, timers } = bench();
+    policy.newTicket({ name: 'ci', expiresAtMs: world.nowMs + 86_400_000, graceMs: 0 });
+    world.nowMs += 86_400_000;
+    timers.advance(60_000);
+    assert.equal(world.revoked, 1);
+    policy.newTicket({ name: 'late', expiresAtMs: world.nowMs + 86_400_000 });
+    policy.close();
+    assert.equal(timers.running, 0);
   });
 
   test('for two peers admits these two repeatedly and no third, even after a restart', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import test from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Dialer, type DialResult, type UdpDialResult } from '../../src/forward/exit/dial.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
@@ -24,6 +25,7 @@ const ZONE: Readonly<Record<string, readonly string[]>> = {
 };
 
 interface Outcome {
+  readonly afterMs: number;
   readonly dialled: readonly string[];
   readonly asked: readonly string[];
   readonly result: DialResult | UdpDialResult;
@@ -38,11 +40,13 @@ async function attempt(
 ): Promise<Outcome> {
   const dialled: string[] = [];
   const asked: string[] = [];
+  const timers = new VirtualTimers();
   const dialer = new Dialer({
     rules: rules.length === 0 ? new AllowRules([LOOPBACK_ONLY]) : new AllowRules(rules.map(parseExposeSpec)),
-    timers: new VirtualTimers(),
+    timers,
     resolve: async (name) => {
       asked.push(name);
+      if (name === 'broken.example') throw Object.assign(new Error(name), { code: 'EWHATEVER' });
       const found = ZONE[name];
       if (found === undefined) throw Object.assign(new Error(name), { code: 'ENOTFOUND' });
       return found;
@@ -58,10 +62,17 @@ async function attempt(
       throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
     },
   });
-  const result =
-    protocol === 'tcp' ? await dialer.dial({ host, port }) : await dialer.dialUdp({ host, port });
+  const dial = protocol === 'tcp' ? dialer.dial({ host, port }) : dialer.dialUdp({ host, port });
+  const over = new AbortController();
+  void dial.then(() => over.abort());
+  await turn();
+  while (!over.signal.aborted) {
+    timers.advance(100);
+    await turn();
+  }
   assert.equal(dialer.dialing, 0);
-  return { dialled, asked, result };
+  assert.equal(timers.running, 0);
+  return { dialled, asked, result: await dial, afterMs: timers.nowMs() };
 }
 
 /** Attacks and honest requests of a peer when nothing is exposed. */
@@ -117,16 +128,18 @@ const withoutRules: ReadonlyArray<{ host: string; dials: readonly string[]; reas
   { host: '10.0.0.1', dials: [], reason: 'not-allowed' },
   { host: '169.254.169.254', dials: [], reason: 'not-allowed' },
   { host: 'fe80::1', dials: [], reason: 'not-allowed' },
-  // A name counts as the addresses to which it resolves.
-  { host: 'loop.example', dials: ['127.0.0.1'] },
-  { host: 'LOOP6.example.', dials: ['::1'] },
-  { host: 'mapped.example', dials: ['127.0.0.1'] },
-  { host: 'mixed.example', dials: ['127.0.0.1', '::1'] },
+  { host: 'App.localhost', dials: ['127.0.0.1', '::1'] },
+  { host: 'localhost.example', dials: [], reason: 'not-allowed' },
+  // Other names are not even looked up.
+  { host: 'loop.example', dials: [], reason: 'not-allowed' },
+  { host: 'LOOP6.example.', dials: [], reason: 'not-allowed' },
+  { host: 'mapped.example', dials: [], reason: 'not-allowed' },
+  { host: 'mixed.example', dials: [], reason: 'not-allowed' },
   { host: 'inside.example', dials: [], reason: 'not-allowed' },
   { host: 'zero.example', dials: [], reason: 'not-allowed' },
   { host: 'outside.example', dials: [], reason: 'not-allowed' },
-  { host: 'scoped.example', dials: [], reason: 'name-not-found' },
-  { host: 'nowhere.example', dials: [], reason: 'name-not-found' },
+  { host: 'scoped.example', dials: [], reason: 'not-allowed' },
+  { host: 'nowhere.example', dials: [], reason: 'not-allowed' },
 ];
 
 for (const { host, dials, reason = 'refused' } of withoutRules) {
@@ -146,7 +159,8 @@ for (const [rule, tcp, udp] of [
   ['80', true, true],
   ['80/tcp', true, false],
   ['80/udp', false, true],
-  ['*:*/udp', false, true],
+  ['*:*/udp', false, false],
+  ['localhost:*/udp', false, true],
   ['81/udp', false, false],
 ] as const) {
   test(`${rule} opens port 80 ${tcp ? 'to' : 'not to'} TCP, ${udp ? 'to' : 'not to'} UDP`, async () => {
@@ -168,7 +182,19 @@ const withRules: ReadonlyArray<{
 }> = [
   { rules: ['22'], host: 'localhost', port: 22, dials: ['127.0.0.1', '::1'] },
   { rules: ['22'], host: '127.0.0.9', port: 22, dials: ['127.0.0.9'] },
-  { rules: ['22'], host: 'loop.example', port: 22, dials: ['127.0.0.1'] },
+  { rules: ['22'], host: 'loop.example', port: 22, dials: [] },
+  { rules: ['22'], host: 'app.localhost', port: 22, dials: ['127.0.0.1', '::1'] },
+  { rules: ['app.localhost:22'], host: 'app.localhost', port: 22, dials: ['127.0.0.1', '::1'] },
+  { rules: ['app.localhost:22'], host: 'localhost', port: 22, dials: [] },
+  { rules: ['loop.example:22'], host: 'loop.example', port: 22, dials: [] },
+  { rules: ['loop.example:22', '22'], host: 'loop.example', port: 22, dials: ['127.0.0.1'] },
+  { rules: ['mixed.example:22'], host: 'mixed.example', port: 22, dials: ['10.0.0.7', '192.168.1.1'] },
+  {
+    rules: ['10.0.0.0/8:22', '22'],
+    host: 'mixed.example',
+    port: 22,
+    dials: ['127.0.0.1', '10.0.0.7', '::1'],
+  },
   { rules: ['22'], host: 'localhost', port: 23, dials: [] },
   { rules: ['127.0.0.1:22'], host: 'localhost', port: 22, dials: ['127.0.0.1'] },
   { rules: ['10.0.0.7:80'], host: 'localhost', port: 80, dials: [] },
@@ -196,7 +222,24 @@ const withRules: ReadonlyArray<{
   { rules: ['zero.example:80'], host: 'zero.example', port: 80, dials: [] },
   { rules: ['metadata.example:80'], host: 'metadata.example', port: 80, dials: [] },
   { rules: ['*:80'], host: 'outside.example', port: 80, dials: ['93.184.216.34', '2606:2800:220:1::1'] },
-  { rules: ['*:80'], host: '127.0.0.1', port: 80, dials: ['127.0.0.1'] },
+  { rules: ['*:80'], host: '127.0.0.1', port: 80, dials: [] },
+  { rules: ['*:80'], host: 'localhost', port: 80, dials: [] },
+  { rules: ['*:80'], host: 'loop.example', port: 80, dials: [] },
+  { rules: ['*:80', '80'], host: 'localhost', port: 80, dials: ['127.0.0.1', '::1'] },
+  { rules: ['*:80', '80'], host: 'loop.example', port: 80, dials: ['127.0.0.1'] },
+  { rules: ['*:80'], host: '10.0.0.7', port: 80, dials: ['10.0.0.7'] },
+  { rules: ['*:80'], host: '64:ff9b::808:808', port: 80, dials: ['64:ff9b::808:808'] },
+  { rules: ['0.0.0.0/0:80'], host: '127.0.0.1', port: 80, dials: [] },
+  { rules: ['126.0.0.0/7:80'], host: '127.0.0.1', port: 80, dials: [] },
+  { rules: ['127.0.0.0/8:80'], host: '127.0.0.1', port: 80, dials: ['127.0.0.1'] },
+  { rules: ['127.0.0.0/8:80'], host: 'localhost', port: 80, dials: ['127.0.0.1'] },
+  { rules: ['100.64.0.0/10:80'], host: '100.100.100.200', port: 80, dials: [] },
+  { rules: ['100.64.0.0/10:80'], host: '100.100.100.201', port: 80, dials: ['100.100.100.201'] },
+  { rules: ['100.100.100.200/32:80'], host: '100.100.100.200', port: 80, dials: ['100.100.100.200'] },
+  { rules: ['[fd00::/8]:80'], host: 'fd00:ec2::254', port: 80, dials: [] },
+  { rules: ['[fd00:ec2::254]:80'], host: 'fd00:ec2::254', port: 80, dials: ['fd00:ec2::254'] },
+  { rules: ['[64:ff9b::/96]:80'], host: '64:ff9b::a9fe:a9fe', port: 80, dials: [] },
+  { rules: ['[64:ff9b::a9fe:a9fe]:80'], host: '64:ff9b::a9fe:a9fe', port: 80, dials: ['64:ff9b::a9fe:a9fe'] },
   { rules: ['*:80'], host: 'outside.example', port: 81, dials: [] },
   { rules: ['*:*'], host: '0.0.0.0', port: 80, dials: [] },
   { rules: ['*:*'], host: '0.1.2.3', port: 80, dials: [] },
@@ -214,7 +257,9 @@ const withRules: ReadonlyArray<{
   { rules: ['0.0.0.0/0:80'], host: '0.0.0.0', port: 80, dials: [] },
   { rules: ['0.0.0.0:80'], host: '0.0.0.0', port: 80, dials: [] },
   { rules: ['169.254.169.254:80'], host: '169.254.169.254', port: 80, dials: ['169.254.169.254'] },
-  { rules: ['169.254.0.0/16:80'], host: 'metadata.example', port: 80, dials: ['169.254.169.254'] },
+  { rules: ['169.254.0.0/16:80'], host: '169.254.1.2', port: 80, dials: ['169.254.1.2'] },
+  { rules: ['169.254.0.0/16:80'], host: 'metadata.example', port: 80, dials: [] },
+  { rules: ['169.254.169.254:80'], host: 'metadata.example', port: 80, dials: ['169.254.169.254'] },
 ];
 
 for (const { rules, host, port, dials } of withRules) {
@@ -227,12 +272,53 @@ for (const { rules, host, port, dials } of withRules) {
 }
 
 test('a name is resolved once, and not at all when no answer could be allowed', async () => {
-  assert.deepEqual((await attempt([], 'mixed.example')).asked, ['mixed.example']);
+  for (const host of ['mixed.example', 'loop.example', 'nowhere.example', 'localhost', '127.1'])
+    for (const rules of [[], ['80'], ['127.0.0.1:80'], ['127.0.0.0/8:80'], ['[::1]:80'], ['localhost:80']])
+      assert.deepEqual((await attempt(rules, host)).asked, []);
   assert.deepEqual((await attempt(['*:80'], 'Outside.Example.')).asked, ['outside.example']);
+  assert.deepEqual((await attempt(['10.0.0.0/8:80'], 'mixed.example')).asked, ['mixed.example']);
   assert.deepEqual((await attempt(['db.lan:5432'], 'inside.example', 5432)).asked, []);
   assert.deepEqual((await attempt(['10.0.0.0/8:81'], 'inside.example', 80)).asked, []);
-  assert.deepEqual((await attempt([], 'localhost')).asked, []);
-  assert.deepEqual((await attempt([], '127.1')).asked, []);
+  assert.deepEqual((await attempt(['*:*'], 'localhost')).asked, []);
+});
+
+test('a rule for a network gives one answer for names that lead elsewhere, nowhere, or do not exist', async () => {
+  const answers = new Set<string>();
+  for (const host of [
+    'inside.example',
+    'scoped.example',
+    'metadata.example',
+    'broken.example',
+    'no.example',
+  ]) {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      const { result, asked, afterMs } = await attempt(['172.16.0.0/12:80'], host, 80, protocol);
+      assert.deepEqual(asked, [host]);
+      assert.ok(result.kind === 'failed');
+      answers.add(`${result.reason} after ${afterMs} ms: ${result.text.replaceAll(host, 'HOST')}`);
+    }
+  }
+  assert.deepEqual(
+    [...answers],
+    [
+      "not-allowed after 1000 ms: HOST port 80 is not exposed; the listener's owner can allow it with --expose HOST:80",
+    ],
+  );
+});
+
+test('a rule for the name or for every host says that a name does not exist, or leads to special addresses only', async () => {
+  for (const rule of ['no.example:80', '*:80']) {
+    const { result, afterMs } = await attempt([rule], 'no.example');
+    assert.ok(result.kind === 'failed' && result.reason === 'name-not-found');
+    assert.equal(afterMs, 0);
+  }
+  for (const host of ['loop.example', 'metadata.example', 'zero.example']) {
+    for (const rule of [`${host}:80`, '*:80']) {
+      const { result } = await attempt([rule], host);
+      assert.ok(result.kind === 'failed' && result.reason === 'not-allowed');
+      assert.match(result.text, /leads only to special addresses .* --expose ADDRESS:80$/);
+    }
+  }
 });
 
 test('a denial names the requested target, and gives the remedy to the owner', async () => {

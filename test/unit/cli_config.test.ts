@@ -362,7 +362,7 @@ describe('a byte order mark, which some editors write', () => {
     );
     assert.deepEqual(hosts(forwarded), ['192.0.2.1']);
     assert.deepEqual(bench.tunnel.dynamics[0]?.credentials, { user: 'joe', password: 'word' });
-    assert.equal(Buffer.from(await readPassphrase(temp.file('secret'))).toString(), 'pass');
+    assert.equal(Buffer.from(await readPassphrase(temp.file('secret'), bench.io)).toString(), 'pass');
   });
 });
 

@@ -30,7 +30,7 @@ const stored = (passphrase?: string) =>
 
 async function passphraseFile(text: string | Uint8Array = `${SECRET}\n`): Promise<string> {
   const file = temp.file('passphrase');
-  await writeFile(file, text);
+  await writeFile(file, text, { mode: 0o600 });
   return file;
 }
 
@@ -83,22 +83,48 @@ describe('passphrase of the command line', () => {
     assert.ok(!wrong.stderr.text.includes('closesesame'));
   });
 
-  test('the next start encrypts a plain identity, and says so', async () => {
+  test('with a passphrase a plain identity is refused, and id --new-passphrase-file accepts it', async () => {
     const identity = await plainIdentity();
     const file = await passphraseFile();
-    const { ended } = await bench.start(/Ctrl-C/, '--passphrase-file', file);
-    bench.signal();
-    await ended;
-    assert.match(bench.stderr.text, /Encrypted the state file, which was not encrypted before\./);
+    for (const command of [
+      ['listen', '--quiet'],
+      ['id'],
+      ['ticket'],
+      ['id', '--export', temp.file('out.json')],
+    ]) {
+      const refused = benchHere();
+      assert.equal(await refused.run(...command, '--passphrase-file', file), 2);
+      assert.match(
+        refused.stderr.text,
+        /listener\.json: it is not encrypted although a passphrase is set, .*id --new-passphrase-file FILE/,
+      );
+      assert.deepEqual(refused.calls, []);
+      assert.deepEqual(await stored(), identity, 'left unchanged');
+    }
+    assert.equal(await bench.run('id', '--passphrase-file', file, '--new-passphrase-file', file), 0);
     assert.deepEqual(await stored(SECRET), identity);
     await assert.rejects(stored());
   });
 
-  test('id with a passphrase leaves a plain file plain, and says so', async () => {
-    await plainIdentity();
-    assert.equal(await bench.run('id', '--passphrase-file', await passphraseFile()), 0);
-    assert.match(bench.stderr.text, /not encrypted yet/);
-    assert.ok(await stored());
+  test('a secret file that every user can read is told once, also with --quiet', async () => {
+    const file = await passphraseFile();
+    for (const [mode, isTold] of [
+      [0o600, false],
+      [0o640, false],
+      [0o644, true],
+      [0o604, true],
+      [0o602, true],
+    ] as const) {
+      await chmod(file, mode);
+      const started = benchHere();
+      assert.equal(await started.run('id', '--passphrase-file', file, '--quiet'), 0);
+      const octal = `0${mode.toString(8)}`;
+      const told = `tox-wasm-tunnel: warning: every user of this machine can use ${file}, which holds a secret (mode ${octal}); run: chmod 600 ${file}\n`;
+      assert.equal(started.stderr.text, isTold ? told : '');
+    }
+    bench.platform = 'win32';
+    assert.equal(await bench.run('id', '--passphrase-file', file), 0);
+    assert.doesNotMatch(bench.stderr.text, /warning/);
   });
 
   const refusals: ReadonlyArray<readonly [string, string | undefined, readonly string[], RegExp]> = [
@@ -136,6 +162,7 @@ describe('id --export and --import', () => {
 
   test('an identity moves through pipes, encrypted on the way', async () => {
     const identity = await plainIdentity();
+    assert.equal(await benchHere().run('id', '--new-passphrase-file', await passphraseFile()), 0);
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', SECRET);
     assert.equal(await bench.run('id', '--export', '-'), 0);
     assert.equal(bench.stderr.text, '');

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { LiveLine, statusText } from '../../src/cli/output/live_status.js';
 import { Reporter } from '../../src/cli/output/reporter.js';
 import { isPlain } from '../../src/cli/process/terminal.js';
 import {
   CLIENT_TIMEOUT_MS,
+  isOurHost,
   MAX_CONNECTIONS,
   metricsText,
   serveMetrics,
@@ -39,7 +42,7 @@ afterEach(async () => {
 describe('the metrics', () => {
   test('have a row per peer with its name escaped, and none for an unmeasured round trip', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
-    const text = metricsText({
+    const shown = metricsText({
       networkPath: 'udp',
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
       peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
@@ -59,9 +62,9 @@ describe('the metrics', () => {
       `tox_wasm_tunnel_peer_sent_datagrams_total${first} 32`,
       `tox_wasm_tunnel_peer_dropped_datagrams_total${first} 4`,
     ])
-      assert.ok(text.split('\n').includes(row), `${row} in\n${text}`);
-    assert.ok(!text.includes(`round_trip_seconds${second}`));
-    for (const line of text.trimEnd().split('\n'))
+      assert.ok(shown.split('\n').includes(row), `${row} in\n${shown}`);
+    assert.ok(!shown.includes(`round_trip_seconds${second}`));
+    for (const line of shown.trimEnd().split('\n'))
       assert.match(line, /^(# (HELP|TYPE) tox_wasm_tunnel_\w+ .+|tox_wasm_tunnel_\w+(\{.+\})? [\d.e+-]+)$/);
   });
 
@@ -78,6 +81,12 @@ describe('the metrics', () => {
     assert.match(await answer.text(), /^tox_wasm_tunnel_peer_streams\{.*\} 2$/m);
     assert.equal((await fetch(url.replace('/metrics', '/'))).status, 404);
     assert.equal((await fetch(url, { method: 'POST' })).status, 404);
+    // A name that a web page has led to this address.
+    const rebound = await answerFor(url, 'evil.example');
+    assert.equal(rebound.status, 421);
+    assert.match(rebound.body, /only requests for localhost .*DNS rebinding/);
+    assert.ok(!rebound.body.includes('peer'));
+    assert.equal((await answerFor(url, 'localhost')).status, 200);
     bench.signal();
     assert.equal(await ended, 0);
     await assert.rejects(fetch(url));
@@ -119,6 +128,34 @@ describe('the metrics', () => {
     await Promise.all(closed);
     assert.equal(timers.running, 0);
   });
+  for (const [bind, host, isOurs] of [
+    ['127.0.0.1', 'localhost:9100', true],
+    ['127.0.0.1', 'LocalHost.', true],
+    ['127.0.0.1', 'app.localhost:9100', true],
+    ['127.0.0.1', '127.0.0.1', true],
+    ['127.0.0.1', '[::1]:9100', true],
+    ['127.0.0.1', 'evil.example', false],
+    ['127.0.0.1', 'localhost.evil.example', false],
+    ['127.0.0.1', 'evil.example:9100', false],
+    ['127.0.0.1', '10.0.0.7', false],
+    ['127.0.0.1', '127.1', false],
+    ['127.0.0.1', '0.0.0.0', false],
+    ['127.0.0.1', 'a@localhost', false],
+    ['127.0.0.1', '', false],
+    ['127.0.0.1', undefined, false],
+    ['10.0.0.7', '10.0.0.7:9100', true],
+    ['10.0.0.7', '10.0.0.8:9100', false],
+    ['10.0.0.7', 'evil.example', false],
+    ['Server.lan', 'server.LAN:9100', true],
+    ['server.lan', 'other.lan', false],
+    ['0.0.0.0', '10.0.0.7:9100', true],
+    ['::', '[2001:db8::1]', true],
+    ['0.0.0.0', 'server.lan', false],
+  ] as const) {
+    test(`bound to ${bind} ${isOurs ? 'answer' : 'refuse'} a request for ${host ?? 'no host'}`, () => {
+      assert.equal(isOurHost(host, bind), isOurs);
+    });
+  }
 
   test('an invalid port is rejected before anything is printed', async () => {
     assert.equal(await bench.run('listen', '--metrics', '70000'), 2);
@@ -248,3 +285,14 @@ describe('ping', () => {
     }
   });
 });
+
+/** Asks a server for a page under another host than its address. */
+async function answerFor(
+  url: string,
+  host: string,
+): Promise<{ readonly status: number; readonly body: string }> {
+  const asked = get(url, { headers: { host }, agent: false });
+  // The event has this one argument.
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return { status: response.statusCode ?? 0, body: await text(response) };
+}

@@ -5,6 +5,7 @@ import { TunnelError } from '../../src/core/errors.js';
 import { TargetServer } from '../../src/forward/exit/target_server.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
+import { parseExposeSpec } from '../../src/rules/expose.js';
 import { ending } from '../support/loopback.js';
 import { Target } from '../support/target.js';
 
@@ -29,7 +30,7 @@ function bench(resolve?: () => Promise<readonly string[]>) {
   const lines: string[] = [];
   const server = new TargetServer({
     peer: 'p',
-    rules: new AllowRules([LOOPBACK_ONLY]),
+    rules: new AllowRules([LOOPBACK_ONLY, parseExposeSpec('a.example:*')]),
     logger: { log: (level, message) => lines.push(`${level} ${message}`) },
     ...(resolve === undefined ? {} : { resolve }),
   });

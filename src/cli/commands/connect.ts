@@ -144,7 +144,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   if (third !== undefined) throw tooManyWords(third);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const stdio = stdioOf(targetText, flags, program !== undefined);
-  const proxies = await dynamicForwardsOf(flags);
+  const proxies = await dynamicForwardsOf(flags, io);
   const wishes = wishesOf(targetText, flags);
   const reverses = readValues('-R', flags.reverse, parseReverseSpec);
   const metrics = metricsOf(flags);

@@ -21,6 +21,7 @@ import {
   RunningForwardSchema,
 } from '../output/forward_text.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { CliIo } from '../process/io.js';
 
 interface ForwardFlags extends OutputFlags, DynamicFlags {
   readonly state?: string;
@@ -72,7 +73,7 @@ async function runForward(
     throw usage(
       `forward ${action} needs a forward: -L 8080:localhost:80, -D 1080, -R 8080:localhost:80 or --udp-forward 5353:localhost:53`,
     );
-  const proxyCredentials = await check(action, named, flags);
+  const proxyCredentials = await check(io, action, named, flags);
   const folder = flags.state ?? (await io.stateFolder());
   const door = await connectorIn(folder, pid);
   const ask = (method: string, params: unknown): Promise<unknown> =>
@@ -114,7 +115,12 @@ function namedIn({ local = [], dynamic = [], reverse = [], udpForward = [] }: Fo
 }
 
 /** Rejects invalid arguments before anything changes. @returns the credentials for clients of `-D` */
-async function check(action: 'list' | 'add' | 'remove', named: readonly Named[], flags: ForwardFlags) {
+async function check(
+  io: CliIo,
+  action: 'list' | 'add' | 'remove',
+  named: readonly Named[],
+  flags: ForwardFlags,
+) {
   if (action === 'add') {
     for (const { kind, spec } of named) {
       if (kind === 'local') readValue('-L', spec, parseLocalSpec);
@@ -122,7 +128,7 @@ async function check(action: 'list' | 'add' | 'remove', named: readonly Named[],
       else if (kind === 'udp') readValue('--udp-forward', spec, parseUdpSpec);
     }
     expectDistinct(localPlaces(flags));
-    const [proxy] = await dynamicForwardsOf(flags);
+    const [proxy] = await dynamicForwardsOf(flags, io);
     return proxy?.credentials;
   }
   if (flags.socksUser !== undefined || flags.socksPasswordFile !== undefined)

@@ -73,7 +73,7 @@ async function runId(context: Context, flags: IdFlags): Promise<ExitCode> {
   const place = { folder, role: 'listener', passphrase: await passphraseOf(flags, context.io) } as const;
   if (removePassphrase) await reseal(context, place, undefined);
   else if (newPassphraseFile !== undefined)
-    await reseal(context, place, await readPassphrase(newPassphraseFile));
+    await reseal(context, place, await readPassphrase(newPassphraseFile, context.io));
   else if (flags.export !== undefined) await exportTo(context, place, flags.export, flags.json === true);
   else if (flags.import !== undefined) await importFrom(context, place, flags.import, flags.replace === true);
   else await showOrCreate(context, place);
@@ -84,10 +84,6 @@ async function showOrCreate(context: Context, place: IdentityPlace): Promise<voi
   const saved = await readSaved(place);
   if (saved === undefined) context.reporter.people(newIdentity(place));
   show(context, place, saved?.state.identity ?? (await makeIdentity(place, context.io.timers)));
-  if (saved !== undefined && saved.key === undefined && place.passphrase !== undefined)
-    context.reporter.people(
-      'The state file is not encrypted yet; the next start of the listener encrypts it.',
-    );
 }
 
 async function reseal(

@@ -14,6 +14,7 @@ import { passphraseOf } from '../options/passphrase.js';
 import { literalRemote, type RemoteFlags, remoteText } from '../options/remote.js';
 import { usage } from '../options/usage.js';
 import type { NamedRemote } from '../output/events.js';
+import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 
@@ -137,7 +138,7 @@ async function runList(context: Context, flags: NamesFlags): Promise<ExitCode> {
     }
   }
   for (const { name, kind, peer } of names)
-    context.reporter.result(`${name}\t${kind === 'ticket' ? 'ticket' : 'Tox ID'}\t${peer}`);
+    context.reporter.result(`${printable(name)}\t${kind === 'ticket' ? 'ticket' : 'Tox ID'}\t${peer}`);
   context.reporter.event({ event: 'names', names });
   if (names.length === 0)
     context.reporter.people(`No names are saved; ${PROGRAM} add home TICKET saves a ticket as home.`);

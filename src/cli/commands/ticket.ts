@@ -28,7 +28,7 @@ import { exposedBy, type OutputFlags } from '../options/flags.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { usage } from '../options/usage.js';
-import { humanDuration } from '../output/human.js';
+import { humanDuration, printable } from '../output/human.js';
 import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
@@ -43,6 +43,7 @@ interface TicketFlags extends OutputFlags {
   readonly expose?: readonly string[];
   readonly allowReverse?: readonly string[];
   readonly expires?: string;
+  readonly grace?: string;
   readonly uses?: string;
   readonly qr?: boolean;
 }
@@ -60,6 +61,10 @@ export const ticket = defineCommand<TicketFlags>({
     new Option('--rotate', 'replace the ticket, and disconnect peers that joined with the old one'),
     new Option('--name <NAME>', 'the same as NAME; with --rotate, the ticket to replace'),
     new Option('--expires <TIME>', 'accept new connections for 90s, 30m, 2h or 7d (default: forever)'),
+    new Option(
+      '--grace <TIME>',
+      'with --expires: how long connections that are open by then may continue, 0s to end them at once (default: 10m)',
+    ),
     new Option('--uses <N>', 'number of peers that may join with it (default: any)'),
     exposeOption(
       'let holders of the new ticket reach only this port or socket path; "none" opens nothing; repeatable (default: what listen opens to everyone)',
@@ -117,6 +122,7 @@ const ListAnswer = v.array(
   v.object({
     name: NameSchema,
     expiresAtMs: v.optional(v.number()),
+    graceMs: v.optional(v.number()),
     uses: v.optional(v.number()),
     used: v.optional(v.number()),
     rules: v.optional(v.array(v.string())),
@@ -132,9 +138,9 @@ function questionOf(
   wallMs: number,
 ): Question {
   const action = word === undefined ? undefined : actionOf('ticket', ['new', 'list', 'revoke'], word);
-  const { rotate = false, expose, allowReverse, expires, uses } = flags;
-  if (action !== 'new' && [expose, allowReverse, expires, uses].some((part) => part !== undefined)) {
-    throw usage('--expose, --allow-reverse, --expires and --uses are only for ticket new NAME');
+  const { rotate = false, expose, allowReverse, expires, grace, uses } = flags;
+  if (action !== 'new' && [expose, allowReverse, expires, grace, uses].some((part) => part !== undefined)) {
+    throw usage('--expose, --allow-reverse, --expires, --grace and --uses are only for ticket new NAME');
   }
   if (rotate && action !== undefined) throw usage(`--rotate takes no action: ${PROGRAM} ticket --rotate`);
   if (name !== undefined && flags.name !== undefined)
@@ -157,6 +163,8 @@ function questionOf(
         );
       return { method: 'ticket.revoke', params: { name: nameIn(given) } };
     case 'new': {
+      if (grace !== undefined && expires === undefined)
+        throw usage('--grace needs --expires, for example --expires 2h --grace 5m');
       const exposed = exposedBy(expose);
       if (given === undefined) throw usage('a new ticket needs a name, for example ticket new ci');
       if (looksLikeTicket(given))
@@ -166,6 +174,7 @@ function questionOf(
         params: {
           name: nameIn(given),
           ...(expires !== undefined && { expiresAtMs: wallMs + durationOf(expires) }),
+          ...(grace !== undefined && { graceMs: durationOf(grace, '--grace') }),
           ...(uses !== undefined && { uses: usesOf(uses) }),
           ...(exposed !== undefined && {
             rules: readValues('--expose', exposed, exposedTarget).map(printExposeSpec),
@@ -242,7 +251,7 @@ function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
     // A ticket with rules of its own ignores the general rules.
     if (rules !== undefined || allowReverse !== undefined) words.push(`reaches ${listed(rules)}`);
     if (allowReverse !== undefined) words.push(`may open ${listed(allowReverse)}`);
-    reporter.result(words.join('\t'));
+    reporter.result(words.map(printable).join('\t'));
   }
   reporter.event({ event: 'tickets', tickets });
 }
@@ -252,13 +261,13 @@ const listed = (rules: readonly string[] = []): string => (rules.length === 0 ? 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const MAX_DAYS = 3650;
 
-/** Parses `90s`, `30m`, `2h` or `7d` to milliseconds. */
-export function durationOf(text: string): number {
+/** Parses `90s`, `30m`, `2h` or `7d` to milliseconds. Only a grace may be 0. */
+export function durationOf(text: string, option: '--expires' | '--grace' = '--expires'): number {
   const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
-  if (ms > 0 && ms <= MAX_DAYS * 86_400_000) return ms;
+  if ((ms > 0 || (ms === 0 && option === '--grace')) && ms <= MAX_DAYS * 86_400_000) return ms;
   throw usage(
-    `--expires ${JSON.stringify(text)} is not a duration such as 90s, 30m, 2h or 7d, at most ${MAX_DAYS}d`,
+    `${option} ${JSON.stringify(text)} is not a duration such as 90s, 30m, 2h or 7d, at most ${MAX_DAYS}d`,
   );
 }
 

@@ -1,7 +1,7 @@
 import type { CliIo } from '../process/io.js';
 import { PASSPHRASE_VARIABLE } from '../process/secret_variables.js';
 import type { StateFlags } from './flags.js';
-import { readBoundedFile } from './read_bounded.js';
+import { readSecretFile } from './read_bounded.js';
 import { usage } from './usage.js';
 
 const MAX_PASSPHRASE_BYTES = 4096;
@@ -20,7 +20,7 @@ export async function passphraseOf(
   // The environment variable is allowed with --ephemeral: it may decrypt the names.
   if (ephemeral === true && passphraseFile !== undefined)
     throw usage('--passphrase-file and --ephemeral cannot be combined');
-  if (passphraseFile !== undefined) return readPassphrase(passphraseFile);
+  if (passphraseFile !== undefined) return readPassphrase(passphraseFile, io);
   return fromEnvironment === undefined
     ? undefined
     : checked(Buffer.from(fromEnvironment), PASSPHRASE_VARIABLE);
@@ -36,8 +36,11 @@ export function environmentPassphrase(io: CliIo): string | undefined {
 }
 
 /** Reads a passphrase from a file. @throws {TunnelError} ERR_USAGE */
-export async function readPassphrase(file: string): Promise<Uint8Array> {
-  return checked(await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES }), file);
+export async function readPassphrase(
+  file: string,
+  io: Pick<CliIo, 'stderr' | 'platform'>,
+): Promise<Uint8Array> {
+  return checked(await readSecretFile(file, io, { code: 'ERR_USAGE', maxBytes: MAX_PASSPHRASE_BYTES }), file);
 }
 
 function checked(bytes: Buffer, origin: string): Uint8Array {

@@ -39,7 +39,7 @@ export async function networkProxyOf(
   const read = readProxyUrl(text);
   if (typeof read === 'string') throw usage(`${origin}${read}`);
   const { proxy, user } = read;
-  const password = file === undefined ? read.password : await readFirstLine(file);
+  const password = file === undefined ? read.password : await readFirstLine(file, io);
   if (user === '' && password === '') return { proxy };
   const problem = credentialsProblem(user, password);
   if (problem !== undefined)
@@ -64,14 +64,14 @@ export interface DynamicFlags {
 }
 
 /** Returns the proxies of `-D`. All have the same credentials, or none. */
-export async function dynamicForwardsOf(flags: DynamicFlags): Promise<readonly ProxyOptions[]> {
+export async function dynamicForwardsOf(flags: DynamicFlags, io: CliIo): Promise<readonly ProxyOptions[]> {
   const binds = readValues('-D', flags.dynamic, parseDynamicSpec);
-  const credentials = await credentialsOf(flags);
+  const credentials = await credentialsOf(flags, io);
   if (credentials !== undefined && binds.length === 0) throw usage('--socks-user needs a proxy: -D 1080');
   return binds.map((bind) => ({ bind, ...(credentials === undefined ? {} : { credentials }) }));
 }
 
-async function credentialsOf({ socksUser: user, socksPasswordFile: file }: DynamicFlags) {
+async function credentialsOf({ socksUser: user, socksPasswordFile: file }: DynamicFlags, io: CliIo) {
   if (user === undefined && file === undefined) return undefined;
   if (user === undefined || file === undefined) {
     throw usage('--socks-user NAME and --socks-password-file FILE must be given together');
@@ -79,7 +79,7 @@ async function credentialsOf({ socksUser: user, socksPasswordFile: file }: Dynam
   if (!fitsCredential(user))
     throw usage(`--socks-user must have 1 to ${MAX_CREDENTIAL_BYTES} bytes, for example joe`);
   if (user.includes(':')) throw usage('--socks-user must contain no colon: HTTP clients cannot send one');
-  const password = await readFirstLine(file);
+  const password = await readFirstLine(file, io);
   if (!fitsCredential(password)) {
     throw usage(`the first line of ${file} must be a password of 1 to ${MAX_CREDENTIAL_BYTES} bytes`);
   }

@@ -1,8 +1,12 @@
 import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { withoutMarkBytes } from '../../core/byte_order_mark.js';
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
+import { UNSEEN } from '../../core/unseen.js';
+import { PROGRAM } from '../output/reporter.js';
+import type { CliIo } from '../process/io.js';
 
 export interface Bound {
   /** Code of the error for input that cannot be read or is too long. */
@@ -18,9 +22,49 @@ export function readBoundedFile(file: string, bound: Bound): Promise<Buffer> {
 /** Room for a password, and for notes that people keep below it. */
 const MAX_SECRET_FILE_BYTES = 4096;
 
-/** Reads the first line of a file, without its line end. @throws {TunnelError} ERR_USAGE */
-export async function readFirstLine(file: string): Promise<string> {
-  const bytes = await readBoundedFile(file, { code: 'ERR_USAGE', maxBytes: MAX_SECRET_FILE_BYTES });
+/** Permission bits of users who are neither the owner nor in the group of a file. */
+const OTHERS = 0o007;
+
+/** Files of each command about which it has warned. */
+const warned = new WeakMap<object, Set<string>>();
+
+/**
+ * {@link readBoundedFile} for a file with a secret. Warns, even with `--quiet`, when every user of the machine may use
+ * it. It does not refuse: containers often mount their secrets with such a mode.
+ */
+export async function readSecretFile(
+  file: string,
+  io: Pick<CliIo, 'stderr' | 'platform'>,
+  bound: Bound,
+): Promise<Buffer> {
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    handle = await open(file);
+  } catch (error) {
+    throw unreadable(file, bound.code, error);
+  }
+  try {
+    const stats = await handle.stat();
+    // Windows has no such modes, and a pipe has no content to keep.
+    const mode = io.platform === 'win32' || !stats.isFile() ? 0 : stats.mode;
+    const told = warned.get(io) ?? new Set<string>();
+    if ((mode & OTHERS) !== 0 && !told.has(file)) {
+      warned.set(io, told.add(file));
+      const name = file.replaceAll(UNSEEN, '?');
+      const octal = (mode & 0o777).toString(8).padStart(4, '0');
+      io.stderr.write(
+        `${PROGRAM}: warning: every user of this machine can use ${name}, which holds a secret (mode ${octal}); run: chmod 600 ${name}\n`,
+      );
+    }
+    return await readBounded(handle.createReadStream({ autoClose: false }), file, bound);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Reads the first line of a file with a secret, without its line end. @throws {TunnelError} ERR_USAGE */
+export async function readFirstLine(file: string, io: Pick<CliIo, 'stderr' | 'platform'>): Promise<string> {
+  const bytes = await readSecretFile(file, io, { code: 'ERR_USAGE', maxBytes: MAX_SECRET_FILE_BYTES });
   return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
 }
 
@@ -41,8 +85,12 @@ export async function readBounded(input: Readable, name: string, { code, maxByte
       if (bytes > maxBytes) break;
     }
   } catch (error) {
-    throw new TunnelError(code, `${name}: cannot be read: ${systemReason(error)}`, { cause: error });
+    throw unreadable(name, code, error);
   }
   if (bytes > maxBytes) throw new TunnelError(code, `${name}: has more than ${maxBytes} bytes`);
   return withoutMarkBytes(Buffer.concat(chunks));
+}
+
+function unreadable(name: string, code: TunnelErrorCode, cause: unknown): TunnelError {
+  return new TunnelError(code, `${name}: cannot be read: ${systemReason(cause)}`, { cause });
 }

@@ -9,7 +9,7 @@ import { PROGRAM } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { passphraseOf } from './passphrase.js';
-import { readBounded, readBoundedFile } from './read_bounded.js';
+import { readBounded, readSecretFile } from './read_bounded.js';
 import { usage } from './usage.js';
 
 const MAX_BYTES = 4096;
@@ -70,7 +70,7 @@ export async function literalRemote(
   }
   const text =
     ticketFile !== undefined
-      ? await readFile(ticketFile)
+      ? await readFile(ticketFile, io)
       : fromEnvironment === undefined
         ? undefined
         : notEmpty(fromEnvironment, TICKET_VARIABLE);
@@ -136,8 +136,8 @@ async function read(io: CliIo, text: string): Promise<Ticket | ToxId> {
   return parseRemote(notEmpty(bytes.toString('utf8'), 'standard input'));
 }
 
-async function readFile(file: string): Promise<string> {
-  const bytes = await readBoundedFile(file, { code: 'ERR_TICKET_INVALID', maxBytes: MAX_BYTES });
+async function readFile(file: string, io: CliIo): Promise<string> {
+  const bytes = await readSecretFile(file, io, { code: 'ERR_TICKET_INVALID', maxBytes: MAX_BYTES });
   return notEmpty(bytes.toString('utf8'), file);
 }
 

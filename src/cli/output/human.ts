@@ -1,3 +1,5 @@
+import { UNSEEN } from '../../core/unseen.js';
+
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
 
 /** `999 B`, `1.0 kB`, `12 MB`: decimal units, two digits below ten. */
@@ -25,16 +27,19 @@ export function humanDuration(ms: number): string {
   return `${seconds} s`;
 }
 
-/**
- * Characters that could move the cursor, or colour or hide text: C0, C1, and changes of the writing
- * direction.
- */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
-/** Escapes text from a peer or a file so that it is safe on one line of a terminal. */
+/** Escapes text from a peer or a file so that it is safe on one line of a terminal, and hides nothing. */
 export function printable(text: string): string {
-  return text.replaceAll(UNSAFE, (unsafe) => `\\u${unsafe.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replaceAll(UNSEEN, (unseen) => {
+    const digits = (unseen.codePointAt(0) ?? 0).toString(16);
+    return digits.length > 4 ? `\\u{${digits}}` : `\\u${digits.padStart(4, '0')}`;
+  });
+}
+
+/** JSON whose strings have such characters escaped too, because people also read it. It parses to the same value. */
+export function visibleJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(UNSEEN, (unseen) =>
+    unseen.replaceAll(/[\s\S]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
 }
 
 /**

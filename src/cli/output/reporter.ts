@@ -5,7 +5,7 @@ import { withoutLongTickets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
 import type { MaybeTerminal, Output } from '../process/output_stream.js';
 import type { CliEvent } from './events.js';
-import { printable } from './human.js';
+import { printable, visibleJson } from './human.js';
 import { LiveLine } from './live_status.js';
 import { wordingOf } from './wording.js';
 
@@ -203,7 +203,7 @@ export class Reporter {
   #writeJson(event: CliEvent): boolean {
     const { event: name, ...fields } = event;
     const record = { event: name, time: this.#wallClock().toISOString(), ...fields };
-    const line = `${JSON.stringify(record)}\n`;
+    const line = `${visibleJson(record)}\n`;
     // Errors can go to stderr too. Other events fail with the stream, unless they are a log.
     const answer =
       this.#isLog || name === 'error' ? writeLine(this.#stdout, line) : writeBounded(this.#stdout, line);

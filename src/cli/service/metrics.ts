@@ -1,6 +1,8 @@
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Timers } from '../../core/clock.js';
+import { hostText, isLocalhostName, readHost } from '../../core/host.js';
+import { isLoopback, isUndiallable } from '../../core/special_addresses.js';
 import { Timer } from '../../core/timer.js';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
@@ -144,6 +146,26 @@ function labels({ publicKey, name }: PeerInfo): string {
 }
 
 /**
+ * Whether a request asks for a host that is ours. A web page can have a browser here ask any name that leads to this
+ * server (DNS rebinding), and would read the answer. The names of the loopback, addresses, and what the user bound are
+ * not in the hands of such a page.
+ *
+ * @param header the `Host` header
+ * @param bind host on which the user told us to listen
+ */
+export function isOurHost(header: string | undefined, bind: string): boolean {
+  const text = /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/.exec(header ?? '');
+  const host = readHost(text?.[1] ?? text?.[2] ?? '');
+  if (typeof host === 'string') return false;
+  const own = readHost(bind);
+  if (typeof own !== 'string' && hostText(own) === hostText(host)) return true;
+  if (host.kind === 'name') return isLocalhostName(host.name);
+  if (isLoopback(host.address)) return true;
+  // 0.0.0.0 and :: mean every address of this machine.
+  return typeof own !== 'string' && own.kind === 'address' && isUndiallable(own.address);
+}
+
+/**
  * Serves {@link metricsText} at `/metrics`, one request on each connection.
  *
  * @param bind port 0 takes a free one
@@ -159,6 +181,13 @@ export async function serveMetrics(
   const clients = new Clients(timers);
   const server = createServer((request, response) => {
     clients.answer(request.socket);
+    if (!isOurHost(request.headers.host, bind.host)) {
+      response.writeHead(421, { 'content-type': CONTENT_TYPE });
+      response.end(
+        'This server answers only requests for localhost or for the host in --metrics HOST:PORT, so that no web page can read it (DNS rebinding). Ask for http://127.0.0.1, or start it with --metrics and the host that you ask for.\n',
+      );
+      return;
+    }
     const found = request.url === '/metrics' && (request.method === 'GET' || request.method === 'HEAD');
     response.writeHead(found ? 200 : 404, { 'content-type': CONTENT_TYPE, connection: 'close' });
     response.end(found ? metricsText(handle) : 'See /metrics\n');

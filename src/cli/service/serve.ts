@@ -289,10 +289,8 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
 
   /** Saves what the file does not have yet. */
   async saveNews(): Promise<void> {
-    const { identity, isSealDue } = this.#opened;
-    if (identity !== undefined && !this.#isIncomplete && !isSealDue) return;
+    if (this.#opened.identity !== undefined && !this.#isIncomplete) return;
     await this.#save();
-    if (isSealDue) this.#reporter.people('Encrypted the state file, which was not encrypted before.');
   }
 
   /** Resolves when the last change is saved; rejects when it could not be saved. */

@@ -20,6 +20,7 @@ export interface TicketDesk {
 const NewTicket = v.object({
   name: NameSchema,
   expiresAtMs: v.optional(MomentSchema),
+  graceMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
   rules: v.optional(RulesSchema),
   allowReverse: v.optional(AllowReverseSchema),

@@ -4,7 +4,7 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { isAborted, onAbort, withDeadline } from '../../core/aborting.js';
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
-import { type Host, LOCALHOST, printHost, readHost } from '../../core/host.js';
+import { type Host, isLocalhostName, printHost, readHost } from '../../core/host.js';
 import { type IpAddress, parseAddress } from '../../core/ip.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../../core/limits.js';
 import { Timer } from '../../core/timer.js';
@@ -64,6 +64,12 @@ export interface DialerOptions {
   /** File descriptors for sockets to targets. Default: unlimited. */
   readonly descriptors?: DescriptorShare;
 }
+
+/**
+ * How long a denial takes at least, in milliseconds, when the peer must not learn whether the name exists. Most
+ * resolvers answer within that time, and a cached answer comes no faster.
+ */
+const QUIET_DENIAL_MS = 1000;
 
 /** How many addresses of one name are tried, best first. Each may cost a socket. */
 const MAX_ADDRESSES = 8;
@@ -179,18 +185,31 @@ export class Dialer {
     }
 
     const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
+    const quiet = this.#rules.mayTell(host, target.port, protocol)
+      ? undefined
+      : new QuietDenial(this.#timers, deadline, notExposed);
     const addresses = this.#addresses(host);
+    let isFound = false;
     try {
       const found = await withDeadline(addresses, { signal: deadline.signal });
-      if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
       const permitted = found.filter((address) => this.#rules.permits(host, address, target.port, protocol));
-      if (permitted.length === 0) return notExposed;
+      if (permitted.length === 0) {
+        if (quiet !== undefined) return await quiet.denial(asked);
+        if (host.kind === 'address') return notExposed;
+        if (found.length === 0) return failed('name-not-found', `${asked}: the name has no address`);
+        return failed('not-allowed', `${asked} ${LEADS_TO_SPECIAL}${target.port}`);
+      }
+      isFound = true;
       return await connect(asked, permitted.slice(0, MAX_ADDRESSES), deadline);
     } catch (error) {
-      if (deadline.signal.aborted) return deadline.failed(asked);
+      if (deadline.signal.aborted)
+        return quiet === undefined || isFound ? deadline.failed(asked) : await quiet.denial(asked);
       this.#descriptors.note(error);
-      return failed(resolveReason(error), `${asked}: ${failureText(error)}`);
+      const reason = resolveReason(error);
+      if (quiet !== undefined && reason !== 'limit') return await quiet.denial(asked);
+      return failed(reason, `${asked}: ${failureText(error)}`);
     } finally {
+      quiet?.end();
       deadline.end();
       const release = (): void => this.#places.leave(asked);
       void addresses.then(release, release);
@@ -229,7 +248,7 @@ export class Dialer {
 
   async #addresses(host: Host): Promise<readonly IpAddress[]> {
     if (host.kind === 'address') return [host.address];
-    const found = host.name === LOCALHOST ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
+    const found = isLocalhostName(host.name) ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
     // Skip addresses that the rules cannot express, such as scoped ones.
     return found.map(parseAddress).filter((address) => address !== undefined);
   }
@@ -273,6 +292,11 @@ class Deadline {
     return this.#controller.signal;
   }
 
+  /** True when the caller no longer wants the dial. */
+  get isCancelled(): boolean {
+    return this.#controller.signal.aborted && !this.#timedOut;
+  }
+
   /** Returns why the dial has stopped. */
   failed(asked: string): DialFailure {
     if (!this.#timedOut) return failed('cancelled', `${asked}: no longer wanted`);
@@ -285,6 +309,38 @@ class Deadline {
     this.#stopListening();
   }
 }
+
+/**
+ * The one answer for every name that leads to nothing that the rules open, whether it exists or not. It comes no sooner
+ * than {@link QUIET_DENIAL_MS} after the look-up has begun.
+ */
+class QuietDenial {
+  readonly #deadline: Deadline;
+  readonly #answer: DialFailure;
+  readonly #timer: Timer;
+  readonly #due: Promise<void>;
+
+  constructor(timers: Timers, deadline: Deadline, answer: DialFailure) {
+    this.#deadline = deadline;
+    this.#answer = answer;
+    this.#timer = new Timer(timers);
+    this.#due = new Promise((resolve) => this.#timer.set(QUIET_DENIAL_MS, resolve));
+  }
+
+  async denial(asked: string): Promise<DialFailure> {
+    const { signal } = this.#deadline;
+    // A deadline that has passed is long after the answer was due.
+    await withDeadline(this.#due, { signal }).catch(() => {});
+    return this.#deadline.isCancelled ? this.#deadline.failed(asked) : this.#answer;
+  }
+
+  end(): void {
+    this.#timer.clear();
+  }
+}
+
+const LEADS_TO_SPECIAL =
+  "leads only to special addresses (loopback, link-local, a cloud's metadata), which a rule for the name does not open; the listener's owner can allow one with --expose ADDRESS:";
 
 function failed(reason: Reason, text: string): DialFailure {
   return { kind: 'failed', reason, text };

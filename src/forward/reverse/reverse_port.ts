@@ -19,6 +19,8 @@ export interface ReversePortOptions {
   readonly bind: HostPort;
   /** Tells whether the rules still allow the port. */
   readonly isPermitted: () => boolean;
+  /** Whether a connection may become a stream now. Default: always. */
+  readonly mayOpen?: (() => boolean) | undefined;
   /** The peer's name in the log. */
   readonly peer: string;
   /** File descriptors for the port and its connections. */
@@ -129,9 +131,9 @@ export class ReversePort {
   }
 
   #onConnection(socket: Socket, { idBytes: listener, opener }: OpenRequest): void {
-    const { timers, descriptors } = this.#options;
+    const { timers, descriptors, mayOpen } = this.#options;
     const { remoteAddress, remotePort = 0 } = socket;
-    if (remoteAddress === undefined || !descriptors.accept(socket)) {
+    if (remoteAddress === undefined || mayOpen?.() === false || !descriptors.accept(socket)) {
       turnAway(socket);
       return;
     }

@@ -16,6 +16,8 @@ export interface ReverseServerOptions {
   readonly peer: string;
   /** Asked before each port is opened, and again by {@link ReverseServer.recheck}. */
   readonly rules: { permitsListen(bind: IpAddress, port: number): boolean };
+  /** Asked about each connection to an open port. Default: always. */
+  readonly mayOpen?: () => boolean;
   /** How many ports may be open at once. */
   readonly maxPorts: number;
   /** File descriptors for the ports and their connections. Default: unlimited. */
@@ -58,7 +60,7 @@ export class ReverseServer {
 
   /** Answers a `listen` request later; returns at once. */
   handle(request: OpenRequest, { host, port }: ListenTarget): void {
-    const { rules, maxPorts, onChange, timers = systemTimers, createServer } = this.#options;
+    const { rules, mayOpen, maxPorts, onChange, timers = systemTimers, createServer } = this.#options;
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
       return;
@@ -83,6 +85,7 @@ export class ReverseServer {
     const opened = new ReversePort({
       bind: { host: address.text, port },
       isPermitted: () => rules.permitsListen(address, port),
+      mayOpen,
       peer: this.#options.peer,
       descriptors: this.#descriptors,
       logger: this.#logger,

@@ -1,4 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
+import { UNSEEN } from '../../core/unseen.js';
 
 /** The error for a frame that breaks docs/reference/protocol.md. It is the peer's fault and ends the session. */
 export function violation(detail: string): TunnelError {
@@ -69,10 +70,7 @@ export function decodeText(bytes: Uint8Array, from: number, to: number): string 
   }
 }
 
-/**
- * Makes a peer's text safe for a terminal and a log. Control characters, line and paragraph separators, and
- * characters that change the writing direction become U+FFFD.
- */
+/** Makes a peer's text safe for a terminal and a log: each character that people would not see becomes U+FFFD. */
 export function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+  return text.replaceAll(UNSEEN, '\ufffd');
 }
