@@ -109,6 +109,27 @@ export async function transfer(port: number, direction: Direction, bytes: Buffer
   }
 }
 
+/**
+ * Downloads without an end, and tells how much: returns a function that returns the bytes so far, and one that stops.
+ * Nothing is checked.
+ */
+export function openFlow(port: number, maxBytes: number): { bytes(): number; stop(): void } {
+  let total = 0;
+  let socket = dial();
+  function dial(): Socket {
+    const next = request(port, 'down', maxBytes);
+    next.on('data', (chunk: Buffer) => {
+      total += chunk.length;
+    });
+    next.on('end', () => {
+      socket = dial();
+    });
+    next.on('error', () => {});
+    return next;
+  }
+  return { bytes: () => total, stop: () => socket.removeAllListeners('end').destroy() };
+}
+
 /** Dials a connection that echoes its bytes. */
 export function openEcho(port: number): Socket {
   return request(port, 'echo', 0);

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 /** What a process has open to the network. Linux only. */
 export interface ProcessSockets {
   readonly udp: number;
+  /** Local ports of its UDP sockets. */
+  readonly udpPorts: readonly number[];
   /** Remote ports of its TCP connections, each once, except those that it accepted on `localPorts`. */
   readonly tcpTo: readonly number[];
 }
@@ -27,8 +29,10 @@ export function socketsOf(pid: number, localPorts: readonly number[]): ProcessSo
       .map(([, local = '', remote = '']) => ({ local: portIn(local), remote: portIn(remote) }));
   const tcp = [...table('tcp'), ...table('tcp6')];
   const out = tcp.filter(({ local, remote }) => remote !== 0 && !localPorts.includes(local));
+  const udpPorts = [...table('udp'), ...table('udp6')].map(({ local }) => local);
   return {
-    udp: table('udp').length + table('udp6').length,
+    udp: udpPorts.length,
+    udpPorts,
     tcpTo: [...new Set(out.map(({ remote }) => remote))],
   };
 }

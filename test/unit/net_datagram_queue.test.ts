@@ -1,33 +1,35 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DatagramQueue } from '../../src/worker/net/udp_socket.js';
+import { type Datagram, DatagramQueue } from '../../src/worker/net/datagram_queue.js';
 
-const from = { address: '127.0.0.1', family: 'IPv4', port: 1, size: 0 } as const;
+const from = (bytes: Uint8Array): Datagram => ({ bytes, ip: Uint8Array.of(127, 0, 0, 1), port: 1 });
+
+const textOf = (datagram: Datagram | undefined): string => Buffer.from(datagram?.bytes ?? []).toString();
 
 test('a full queue drops new datagrams, counts them, and accepts again once some have left', () => {
   const queue = new DatagramQueue(2, 100);
-  assert.equal(queue.push(Buffer.from('a'), from), true);
-  assert.equal(queue.push(Buffer.from('b'), from), true);
-  assert.equal(queue.push(Buffer.from('c'), from), false);
+  assert.equal(queue.push(from(Buffer.from('a'))), true);
+  assert.equal(queue.push(from(Buffer.from('b'))), true);
+  assert.equal(queue.push(from(Buffer.from('c'))), false);
   assert.equal(queue.dropped, 1);
-  assert.equal(queue.shift()?.bytes.toString(), 'a');
-  assert.equal(queue.push(Buffer.from('d'), from), true);
-  assert.equal(queue.shift()?.bytes.toString(), 'b');
-  assert.equal(queue.shift()?.bytes.toString(), 'd');
+  assert.equal(textOf(queue.shift()), 'a');
+  assert.equal(queue.push(from(Buffer.from('d'))), true);
+  assert.equal(textOf(queue.shift()), 'b');
+  assert.equal(textOf(queue.shift()), 'd');
   assert.equal(queue.shift(), undefined);
 });
 
 test('the limit in bytes is exact, and room is returned', () => {
   const queue = new DatagramQueue(100, 10);
-  assert.equal(queue.push(Buffer.alloc(10), from), true);
-  assert.equal(queue.push(Buffer.alloc(1), from), false);
+  assert.equal(queue.push(from(Buffer.alloc(10))), true);
+  assert.equal(queue.push(from(Buffer.alloc(1))), false);
   queue.shift();
-  assert.equal(queue.push(Buffer.alloc(11), from), false);
-  assert.equal(queue.push(Buffer.alloc(10), from), true);
+  assert.equal(queue.push(from(Buffer.alloc(11))), false);
+  assert.equal(queue.push(from(Buffer.alloc(10))), true);
   queue.clear();
   assert.equal(queue.count, 0);
-  assert.equal(queue.push(Buffer.alloc(10), from), true);
+  assert.equal(queue.push(from(Buffer.alloc(10))), true);
 });
 
 test('a datagram queue behaves like a bounded list', () => {
@@ -46,7 +48,7 @@ test('a datagram queue behaves like a bounded list', () => {
           const fits = model.length < 5 && heldBytes + bytes.length <= 20;
           if (fits) model.push(bytes);
           else dropped++;
-          assert.equal(queue.push(Buffer.from(bytes), from), fits);
+          assert.equal(queue.push(from(Buffer.from(bytes))), fits);
         }
         assert.equal(queue.count, model.length);
         assert.equal(queue.dropped, dropped);

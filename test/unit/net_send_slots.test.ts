@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
+import { systemTimers } from '../../src/core/clock.js';
+import { Arrivals } from '../../src/worker/net/arrivals.js';
 import { FAMILY_IPV4, type MutableAddress } from '../../src/worker/net/network.js';
 import { SendSlots, UdpSocket } from '../../src/worker/net/udp_socket.js';
 
@@ -17,7 +19,8 @@ function slowSocket(queueBytes: () => number): { readonly udp: UdpSocket; readon
     close: () => {},
   });
   // The part of a socket that UdpSocket uses.
-  return { udp: new UdpSocket(socket as unknown as Socket, FAMILY_IPV4, () => {}), sent };
+  const arrivals = new Arrivals(systemTimers, 1);
+  return { udp: new UdpSocket(socket as unknown as Socket, FAMILY_IPV4, () => {}, arrivals), sent };
 }
 
 const datagram = (number: number): Uint8Array => new Uint8Array(1000 + (number % 7)).fill(number);

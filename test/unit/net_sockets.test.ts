@@ -3,11 +3,13 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { systemTimers } from '../../src/core/clock.js';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { ipBytes, ipText } from '../../src/core/ip.js';
 import { authorizer } from '../../src/forward/proxy/proxy_handshake.js';
 import { SocksHandshake } from '../../src/forward/proxy/socks.js';
+import { Arrivals } from '../../src/worker/net/arrivals.js';
 import type { NetworkPlan } from '../../src/worker/net/network.js';
 import {
   FAMILY_IPV4,
@@ -67,8 +69,8 @@ test('datagrams arrive with their sender', async (context) => {
   assert.equal(sender.family, FAMILY_IPV4);
   assert.equal(b.recvFrom(to, into.subarray(0, 2), sender), 2);
   assert.equal(b.recvFrom(to, into, sender), -1);
-  assert.deepEqual(a.stats, { datagramsIn: 0, datagramsOut: 2, datagramsDropped: 0 });
-  assert.deepEqual(b.stats, { datagramsIn: 2, datagramsOut: 0, datagramsDropped: 0 });
+  assert.deepEqual(a.stats, { datagramsIn: 0, datagramsOut: 2, datagramsDropped: 0, strangersDropped: 0 });
+  assert.deepEqual(b.stats, { datagramsIn: 2, datagramsOut: 0, datagramsDropped: 0, strangersDropped: 0 });
 });
 
 test('a datagram budget ends a turn, and the next budget continues', async (context) => {
@@ -451,7 +453,7 @@ test('when the system cannot list its interfaces a broadcast is lost, and nothin
     socket,
     FAMILY_IPV4,
     () => {},
-    undefined,
+    new Arrivals(systemTimers, 1),
     () => undefined,
   );
   context.after(() => udp.close());

@@ -79,7 +79,12 @@ export class SimSockets implements WorkerNetwork {
   }
 
   get stats(): NetworkStats {
-    return { datagramsIn: this.#in, datagramsOut: this.#out, datagramsDropped: this.#dropped };
+    return {
+      datagramsIn: this.#in,
+      datagramsOut: this.#out,
+      datagramsDropped: this.#dropped,
+      strangersDropped: 0,
+    };
   }
 
   get openSockets(): number {

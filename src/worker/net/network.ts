@@ -96,14 +96,17 @@ export interface WorkerNetwork extends Network {
 export interface NetworkStats {
   readonly datagramsIn: number;
   readonly datagramsOut: number;
+  /** Datagrams of friends that were dropped for lack of room. */
   readonly datagramsDropped: number;
+  /** Datagrams of others that were dropped because there were too many. */
+  readonly strangersDropped: number;
 }
 
 /**
  * Told when toxcore has something to do. Called from the event loop, never from within a call to the network.
  */
 export interface NetworkWake {
-  /** Datagrams wait. Not called again until all of them have been fetched. */
+  /** Datagrams wait. Not called again until {@link WorkerNetwork.allowDatagrams}. */
   datagrams(): void;
   /** A TCP connection arrived, received bytes, has room, or ended. */
   streams(): void;

@@ -1,9 +1,11 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import { connect, isIP, isIPv6, type Socket } from 'node:net';
+import { systemTimers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import { IPV4_BYTES, ipText } from '../../core/ip.js';
 import type { ProxyAddress } from '../../core/proxy.js';
+import { Arrivals } from './arrivals.js';
 import {
   FAMILY_IPV4,
   FAMILY_IPV6,
@@ -30,6 +32,8 @@ type Entry =
   | { readonly kind: 'listener'; readonly listener: TcpListener };
 
 const FAILED = -1;
+
+const NO_STATS: NetworkStats = { datagramsIn: 0, datagramsOut: 0, datagramsDropped: 0, strangersDropped: 0 };
 
 /**
  * Opens the sockets that toxcore will bind and listen on. Node needs turns of the event loop for that, while
@@ -94,12 +98,7 @@ export class NodeNetwork implements WorkerNetwork {
   }
 
   get stats(): NetworkStats {
-    const udp = this.#udp?.stats;
-    return {
-      datagramsIn: udp?.in ?? 0,
-      datagramsOut: udp?.out ?? 0,
-      datagramsDropped: udp?.dropped ?? 0,
-    };
+    return this.#udp?.stats ?? NO_STATS;
   }
 
   onWake(wake: NetworkWake): void {
@@ -112,7 +111,12 @@ export class NodeNetwork implements WorkerNetwork {
 
   adoptUdp({ socket, ipv6 }: Awaited<ReturnType<typeof openUdp>>): void {
     this.#ipv6 = ipv6;
-    this.#udp = new UdpSocket(socket, ipv6 ? FAMILY_IPV6 : FAMILY_IPV4, () => this.#wake?.datagrams());
+    this.#udp = new UdpSocket(
+      socket,
+      ipv6 ? FAMILY_IPV6 : FAMILY_IPV4,
+      () => this.#wake?.datagrams(),
+      new Arrivals(systemTimers, randomBytes(4).readUInt32BE()),
+    );
   }
 
   adoptTcp({ server, ipv6 }: Awaited<ReturnType<typeof openTcp>>): void {

@@ -1,11 +1,8 @@
-import type { RemoteInfo, Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import { type Interfaces, IPV4_BYTES, interfacesNow } from '../../core/ip.js';
-import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress } from './network.js';
+import type { Arrivals } from './arrivals.js';
+import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress, type NetworkStats } from './network.js';
 import { AddressCache, type BroadcastFamily, broadcastAddresses, broadcastFamily } from './udp_addresses.js';
-
-/** Maximum number of datagrams that wait for toxcore: 0.2 s of packets at the highest rate measured. */
-const MAX_WAITING_DATAGRAMS = 16_384;
-const MAX_WAITING_BYTES = 24 * 1024 * 1024;
 
 /**
  * Maximum bytes that wait in Node when the system's send buffer is full. Beyond that, sends are refused, so
@@ -24,7 +21,7 @@ export class UdpSocket {
   readonly family: Family;
   readonly port: number;
   readonly #socket: Socket;
-  readonly #queue: DatagramQueue;
+  readonly #arrivals: Arrivals;
   readonly #interfaces: () => Interfaces | undefined;
   readonly #addresses = new AddressCache();
   /**
@@ -37,65 +34,76 @@ export class UdpSocket {
   #in = 0;
   #out = 0;
   #closed = false;
+  #isTold = false;
 
   /**
    * @param socket bound, without a listener for 'message'
-   * @param onDatagrams called when a datagram arrives while none waits
+   * @param onDatagrams called when datagrams wait, at most once between two calls of {@link allow}
    */
   constructor(
     socket: Socket,
     family: Family,
     onDatagrams: () => void,
-    queue = new DatagramQueue(MAX_WAITING_DATAGRAMS, MAX_WAITING_BYTES),
+    arrivals: Arrivals,
     interfaces = (): Interfaces | undefined => interfacesNow(),
   ) {
     this.family = family;
     this.port = socket.address().port;
     this.#socket = socket;
-    this.#queue = queue;
+    this.#arrivals = arrivals;
     this.#interfaces = interfaces;
     socket.on('message', (bytes, from) => {
       this.#in++;
-      if (queue.push(bytes, from) && queue.count === 1) onDatagrams();
+      const ip = this.#addresses.bytesOf(from.address);
+      if (ip === undefined) return;
+      arrivals.push({ bytes, ip, port: from.port });
+      if (this.#isTold || arrivals.count === 0) return;
+      this.#isTold = true;
+      onDatagrams();
     });
     // A failed read ends nothing. On Windows it may be an ICMP answer to an earlier send.
     socket.on('error', () => {});
   }
 
   get waiting(): number {
-    return this.#queue.count;
+    return this.#arrivals.count;
   }
 
-  get stats(): { readonly in: number; readonly out: number; readonly dropped: number } {
-    return { in: this.#in, out: this.#out, dropped: this.#queue.dropped };
+  get stats(): NetworkStats {
+    const { dropped, strangersDropped } = this.#arrivals;
+    return {
+      datagramsIn: this.#in,
+      datagramsOut: this.#out,
+      datagramsDropped: dropped,
+      strangersDropped,
+    };
   }
 
   /** Lets {@link recvFrom} return this many datagrams: the budget of one turn. After that it returns -1. */
   allow(datagrams: number): void {
     this.#allowed = datagrams;
+    this.#isTold = false;
+    this.#arrivals.beginTurn();
   }
 
   recvFrom(into: Uint8Array, from: MutableAddress): number {
-    while (this.#allowed > 0) {
-      const datagram = this.#queue.shift();
-      if (datagram === undefined) return -1;
-      this.#allowed--;
-      const ip = this.#addresses.bytesOf(datagram.from.address);
-      if (ip === undefined) continue;
-      from.family = ip.length === IPV4_BYTES ? FAMILY_IPV4 : FAMILY_IPV6;
-      from.bytes.set(ip);
-      from.port = datagram.from.port;
-      const { bytes } = datagram;
-      const length = Math.min(bytes.length, into.length);
-      into.set(length === bytes.length ? bytes : bytes.subarray(0, length));
-      return length;
-    }
-    return -1;
+    // Asked even when none is allowed, because this tells what the last one has cost.
+    const datagram = this.#allowed > 0 ? this.#arrivals.shift() : this.#arrivals.endTurn();
+    if (datagram === undefined) return -1;
+    this.#allowed--;
+    const { bytes, ip, port } = datagram;
+    from.family = ip.length === IPV4_BYTES ? FAMILY_IPV4 : FAMILY_IPV6;
+    from.bytes.set(ip);
+    from.port = port;
+    const length = Math.min(bytes.length, into.length);
+    into.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+    return length;
   }
 
   sendTo(bytes: Uint8Array, to: MutableAddress): number {
     if (this.#closed || to.port === 0 || to.family !== this.family || !this.#hasRoom()) return -1;
     const ip = to.family === FAMILY_IPV4 ? to.bytes.subarray(0, IPV4_BYTES) : to.bytes;
+    this.#arrivals.sends(bytes[0], ip, to.port);
     const text = this.#addresses.textOf(ip);
     const family = broadcastFamily(ip, text);
     if (family !== undefined) return this.#broadcast(bytes, to, family);
@@ -131,7 +139,7 @@ export class UdpSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue.clear();
+    this.#arrivals.clear();
     this.#socket.close();
   }
 
@@ -143,66 +151,6 @@ export class UdpSocket {
     const unsentBytes = this.#socket.getSendQueueSize();
     this.#sendsToCheck = unsentBytes === 0 ? SENDS_PER_CHECK : 0;
     return unsentBytes <= MAX_UNSENT_BYTES;
-  }
-}
-
-/** A datagram as Node delivered it. */
-export interface Datagram {
-  readonly bytes: Buffer;
-  readonly from: RemoteInfo;
-}
-
-/**
- * Datagrams that toxcore has not fetched yet, oldest first. The queue is bounded in number and in bytes. When
- * it is full it drops and counts new datagrams, as the system would.
- */
-export class DatagramQueue {
-  readonly #slots: (Datagram | undefined)[];
-  readonly #maxBytes: number;
-  #head = 0;
-  #count = 0;
-  #bytes = 0;
-  #dropped = 0;
-
-  /** @param maxDatagrams at least 1 */
-  constructor(maxDatagrams: number, maxBytes: number) {
-    this.#slots = new Array<Datagram | undefined>(maxDatagrams).fill(undefined);
-    this.#maxBytes = maxBytes;
-  }
-
-  get count(): number {
-    return this.#count;
-  }
-
-  /** Datagrams dropped for lack of room so far. */
-  get dropped(): number {
-    return this.#dropped;
-  }
-
-  /** Returns false when it drops the datagram. */
-  push(bytes: Buffer, from: RemoteInfo): boolean {
-    if (this.#count === this.#slots.length || this.#bytes + bytes.length > this.#maxBytes) {
-      this.#dropped++;
-      return false;
-    }
-    this.#slots[(this.#head + this.#count) % this.#slots.length] = { bytes, from };
-    this.#count++;
-    this.#bytes += bytes.length;
-    return true;
-  }
-
-  shift(): Datagram | undefined {
-    const datagram = this.#slots[this.#head];
-    if (datagram === undefined) return undefined;
-    this.#slots[this.#head] = undefined;
-    this.#head = (this.#head + 1) % this.#slots.length;
-    this.#count--;
-    this.#bytes -= datagram.bytes.length;
-    return datagram;
-  }
-
-  clear(): void {
-    while (this.shift() !== undefined);
   }
 }
 
