@@ -8,7 +8,7 @@ export type { AllowedPeer } from './access/peer_key.js';
 export type { AccessEvents, AccessPolicy } from './access/policy.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
 export type { NewTicket, TicketInfo } from './access/ticket_book.js';
-export type { SeenAddress } from './bridge/contract.js';
+export type { NodeHealth, SeenAddress } from './bridge/contract.js';
 export type { PackageFiles } from './bridge/package_files.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from './core/errors.js';
 export type { PortRange } from './core/ip.js';

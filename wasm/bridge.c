@@ -1,6 +1,7 @@
 /* The module itself: start, end, staging buffer, and the numbers that TypeScript repeats. */
 #include "bridge.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,9 @@ extern int _crypto_stream_salsa20_pick_best_implementation(void);
 
 /* Call this once, before anything else. It replaces sodium_init(), which would pull in all of libsodium. */
 EXPORT(bridge_init) void bridge_init(void) { _crypto_stream_salsa20_pick_best_implementation(); }
+
+/* Bytes that are allocated now. The memory itself never shrinks. Takes a step for each allocation. */
+EXPORT(bridge_allocated_bytes) uint32_t bridge_allocated_bytes(void) { return (uint32_t)mallinfo().uordblks; }
 
 _Noreturn void panic(const char *message)
 {

@@ -24,6 +24,7 @@ runWorker(workerData as WorkerBoot, {
     return {
       createBootstrapNode: (options, log) => module.createBootstrapNode(options, log),
       memoryBytes: () => module.memoryBytes(),
+      allocatedBytes: () => module.allocatedBytes(),
       createTox: (options, events) => {
         const tox = module.createTox(options, {
           ...events,

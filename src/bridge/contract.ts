@@ -97,8 +97,10 @@ export interface WorkerStats {
   readonly wasmMemoryBytes: number;
   readonly datagramsIn: number;
   readonly datagramsOut: number;
-  /** Datagrams that arrived while the worker's queue was full. */
+  /** Datagrams of friends that arrived while the worker's queue was full. */
   readonly datagramsDropped: number;
+  /** Datagrams of others that were dropped because there were too many. */
+  readonly strangersDropped: number;
   readonly iterations: number;
 }
 
@@ -175,6 +177,14 @@ export interface SeenAddress {
   readonly as: SocketPlace;
 }
 
+/** What strangers could use up. */
+export interface NodeHealth {
+  /** Memory that toxcore uses, of at most 512 MiB. Beyond 80 % the node takes nobody new. */
+  readonly wasmMemoryBytes: number;
+  /** UDP packets of strangers that were dropped because there were too many. */
+  readonly strangersDropped: number;
+}
+
 /** An event of the worker. */
 export type WorkerEvent =
   | { readonly type: 'self-path'; readonly path: Path }
@@ -193,6 +203,8 @@ export type WorkerEvent =
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
   /** The channel cannot continue; its session has ended. */
   | { readonly type: 'channel-failed'; readonly channel: ChannelId; readonly error: WireError }
+  /** Sent when a value has changed, at most every few seconds. */
+  | { readonly type: 'health'; readonly health: NodeHealth }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string };
 
 /** What the main thread does for the worker. */

@@ -6,7 +6,7 @@ import type { Logger } from '../core/logger.js';
 import type { BootstrapAddress, FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
 import type { ChannelHandlers, MainRings } from '../ring/main_rings.js';
 import type { RingChannel } from '../ring/ring_channel.js';
-import type { ChannelStats, Started, StartOptions, WorkerEvent } from './contract.js';
+import type { ChannelStats, NodeHealth, Started, StartOptions, WorkerEvent } from './contract.js';
 import { Joiner } from './joiner.js';
 import type { PackageFiles } from './package_files.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
@@ -94,6 +94,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #logger: Logger;
   readonly #joiner: Joiner;
   /** What the worker last reported of each friend. */
+  #health: NodeHealth = { wasmMemoryBytes: 0, strangersDropped: 0 };
   readonly #friends = new Map<FriendNumber, Extract<WorkerEvent, { type: 'friend-path' }>>();
   /** The newest channel of each friend. */
   readonly #channels = new Map<FriendNumber, RingChannel>();
@@ -235,6 +236,11 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     };
   }
 
+  /** As the worker last told it. */
+  get health(): NodeHealth {
+    return this.#health;
+  }
+
   /** Leaves the network and ends the worker. Never rejects; safe to call twice. */
   close(): Promise<void> {
     this.#joiner.close();
@@ -273,6 +279,9 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
         break;
       case 'channel-failed':
         this.#link.rings.fail(event.channel, TunnelError.fromWire(event.error));
+        break;
+      case 'health':
+        this.#health = event.health;
         break;
       case 'log':
         this.#logger.log(event.level, event.message);

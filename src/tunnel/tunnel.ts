@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
-import type { SeenAddress, TcpConnections } from '../bridge/contract.js';
+import type { NodeHealth, SeenAddress, TcpConnections } from '../bridge/contract.js';
 import { ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, throwIfAborted, withDeadline } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
@@ -132,6 +132,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** This node's own connection to the network: UDP, TCP relays only, or none. */
   get networkPath(): Path {
     return this.#networkPath;
+  }
+
+  /** What strangers could use up, as of some seconds ago. */
+  get health(): NodeHealth {
+    return this.node.health;
   }
 
   /** Where peers were last reached. Give it to the next run as `places`; keep it as private as an address book. */

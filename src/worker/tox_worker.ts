@@ -23,6 +23,7 @@ import { type Joins, joinBy, joinThroughProxy } from './bootstrap.js';
 import type { CreateChannel } from './channel/channel.js';
 import { logStats } from './channel_set.js';
 import { Friends, isHandshake } from './friends.js';
+import { HealthWatch } from './health_watch.js';
 import type { Network, NetworkPlan, WorkerNetwork } from './net/network.js';
 import { createResolver, type LookUp, type Resolver } from './net/resolve.js';
 import { HANG_UP_WORDS } from './net/tcp_sockets.js';
@@ -39,7 +40,10 @@ const BOOTSTRAP_INTERVAL_MS = 50;
 const STRANGERS = { ratioToFree: 1 / 16, most: 256 } as const;
 
 /** The part of the wasm's interface that is used here. */
-export type Instances = Pick<ToxModule, 'createTox' | 'createBootstrapNode' | 'memoryBytes'>;
+export type Instances = Pick<
+  ToxModule,
+  'createTox' | 'createBootstrapNode' | 'memoryBytes' | 'allocatedBytes'
+>;
 
 /** What the worker gets from the machine that it runs on. Simulations bring their own. */
 export interface WorkerMachine {
@@ -86,6 +90,7 @@ export class ToxWorker implements WorkerApi {
   readonly #resolver: Resolver;
   #state: 'new' | 'starting' | 'running' | 'closed' = 'new';
   #running: Running | undefined;
+  #isMemoryShort = false;
 
   constructor(parts: ToxWorkerParts) {
     this.#parts = parts;
@@ -140,6 +145,8 @@ export class ToxWorker implements WorkerApi {
   }
 
   acceptFriend(publicKey: Uint8Array): Outcome {
+    if (this.#isMemoryShort)
+      return { code: 102, friend: -1, reason: 'toxcore is short of memory: try later' };
     return this.#added(this.#friends().tox.acceptFriend(publicKey));
   }
 
@@ -301,9 +308,21 @@ export class ToxWorker implements WorkerApi {
         network.leaveOtherAddresses(present);
       },
     });
+    const health = new HealthWatch({
+      timers,
+      wasmMemoryBytes: () => made.module.allocatedBytes(),
+      strangersDropped: () => network.stats.strangersDropped,
+      log: (level, message) => logger.log(level, message),
+      tell: (now) => this.#parts.tell({ type: 'health', health: now }),
+      memoryIsShort: (isShort) => {
+        this.#isMemoryShort = isShort;
+        network.admitStreams(!isShort);
+      },
+    });
     const stop = (): void => {
       pump.stop();
       watch.stop();
+      health.stop();
       kill();
       network.closeAll();
     };

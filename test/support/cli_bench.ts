@@ -5,6 +5,7 @@ import { setTimeout as nextMillisecond, setImmediate as nextTurn } from 'node:ti
 import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { formatTicket } from '../../src/access/ticket.js';
+import type { NodeHealth } from '../../src/bridge/contract.js';
 import type { EndSignal } from '../../src/cli/process/exit_codes.js';
 import type { CliIo, LocalAddress, ProgramCall, RunningProgram } from '../../src/cli/process/io.js';
 import type {
@@ -108,6 +109,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   /** The addresses of forwards that were closed. */
   readonly closed: string[] = [];
   networkPath: 'udp' | 'relay' | 'none' = 'udp';
+  readonly health: NodeHealth = { wasmMemoryBytes: 4_000_000, strangersDropped: 17 };
   places: readonly KnownPlace[] = [];
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;

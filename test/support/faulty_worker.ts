@@ -59,5 +59,6 @@ runWorker(workerData as WorkerBoot, {
       },
       createBootstrapNode: node,
       memoryBytes: () => 0,
+      allocatedBytes: () => 0,
     }),
 });

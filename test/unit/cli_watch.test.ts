@@ -25,6 +25,7 @@ import { VirtualTimers } from '../support/virtual_timers.js';
 const temp = new TempFolder();
 after(() => temp.remove());
 
+const HEALTHY = { wasmMemoryBytes: 1, strangersDropped: 0 } as const;
 const PEER: PeerInfo = { ...SOME_PEER, name: 'a "b"\\' };
 
 let bench = new CliBench();
@@ -44,6 +45,7 @@ describe('the metrics', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const shown = metricsText({
       networkPath: 'udp',
+      health: { wasmMemoryBytes: 5_000_000, strangersDropped: 17 },
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
       peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
     });
@@ -52,6 +54,8 @@ describe('the metrics', () => {
     for (const row of [
       'tox_wasm_tunnel_received_bytes_total 5',
       'tox_wasm_tunnel_sent_bytes_total 6',
+      'tox_wasm_tunnel_toxcore_memory_bytes 5000000',
+      'tox_wasm_tunnel_strangers_dropped_total 17',
       `tox_wasm_tunnel_peer_online${first} 1`,
       `tox_wasm_tunnel_peer_online${second} 0`,
       `tox_wasm_tunnel_peer_relayed${second} 1`,
@@ -94,7 +98,12 @@ describe('the metrics', () => {
 
   test('say whether this node is joined to the network', () => {
     const of = (networkPath: 'udp' | 'none', status: 'online' | 'away') =>
-      metricsText({ networkPath, stats: () => NO_TRAFFIC, peers: () => [{ ...PEER, status }] });
+      metricsText({
+        networkPath,
+        health: HEALTHY,
+        stats: () => NO_TRAFFIC,
+        peers: () => [{ ...PEER, status }],
+      });
     assert.match(of('udp', 'away'), /^tox_wasm_tunnel_joined 1$/m);
     assert.match(of('none', 'away'), /^tox_wasm_tunnel_joined 0$/m);
     assert.match(of('none', 'online'), /^tox_wasm_tunnel_joined 1$/m);
@@ -108,7 +117,7 @@ describe('the metrics', () => {
       { json: true, verbose: 0, quiet: false },
       bench.io,
     );
-    const handle = { networkPath: 'udp', stats: () => NO_TRAFFIC, peers: () => [] } as const;
+    const handle = { networkPath: 'udp', health: HEALTHY, stats: () => NO_TRAFFIC, peers: () => [] } as const;
     const stop = await serveMetrics({ host: '127.0.0.1', port: 0 }, handle, reporter, timers);
     t.after(stop);
     const url = String(/http:[^"]+/.exec(bench.stdout.text)?.[0]);

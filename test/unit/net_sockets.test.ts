@@ -459,3 +459,18 @@ test('when the system cannot list its interfaces a broadcast is lost, and nothin
   context.after(() => udp.close());
   assert.equal(udp.sendTo(Uint8Array.of(1), at(9, [255, 255, 255, 255])), -1);
 });
+
+test('a relay that takes nobody closes connections as they arrive, and later takes them again', async (context) => {
+  const server = await prepareNetwork({ udp: false, tcpPort: 0, bindAddress: '127.0.0.1' });
+  context.after(() => server.closeAll());
+  const listening = server.socket(FAMILY_IPV4, SOCKET_STREAM);
+  assert.equal(server.bind(listening, at(server.tcpPort)), 0);
+  server.admitStreams(false);
+  const refused = connect(server.tcpPort, '127.0.0.1').on('error', () => {});
+  await once(refused, 'close');
+  assert.equal(server.accept(listening), -1);
+  server.admitStreams(true);
+  const taken = connect(server.tcpPort, '127.0.0.1').on('error', () => {});
+  context.after(() => taken.destroy());
+  await until(() => server.accept(listening) >= 0);
+});

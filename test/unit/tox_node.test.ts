@@ -65,6 +65,7 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       datagramsIn: 0,
       datagramsOut: 0,
       datagramsDropped: 0,
+      strangersDropped: 0,
       iterations: 0,
     }),
   };

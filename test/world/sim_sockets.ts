@@ -99,6 +99,8 @@ export class SimSockets implements WorkerNetwork {
     this.#allowed = count;
   }
 
+  admitStreams(): void {}
+
   leaveOtherAddresses(present: ReadonlySet<string>): void {
     for (const entry of this.#entries.values()) {
       if (entry.kind === 'tcp' && entry.localIp !== undefined && !present.has(entry.localIp))

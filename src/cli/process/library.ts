@@ -26,6 +26,7 @@ export interface Library {
 type Shared =
   | 'toxId'
   | 'networkPath'
+  | 'health'
   | 'places'
   | 'identity'
   | 'close'

@@ -102,11 +102,12 @@ const METRICS: readonly Metric[] = [
   },
 ];
 
-type MeasuredHandle = Pick<TunnelHandle, 'peers' | 'stats' | 'networkPath'>;
+type MeasuredHandle = Pick<TunnelHandle, 'peers' | 'stats' | 'networkPath' | 'health'>;
 
 /** Metrics in the Prometheus text format, labelled by the public key of each peer. */
 export function metricsText(handle: MeasuredHandle): string {
   const { bytesIn, bytesOut } = handle.stats();
+  const { wasmMemoryBytes, strangersDropped } = handle.health;
   const peers = handle.peers();
   const lines = [
     ...family('joined', 'gauge', '1 while this Tox node is joined to the network.', [
@@ -114,6 +115,12 @@ export function metricsText(handle: MeasuredHandle): string {
     ]),
     ...family('received_bytes_total', 'counter', 'Bytes of frames from all peers.', [['', bytesIn]]),
     ...family('sent_bytes_total', 'counter', 'Bytes of frames to all peers.', [['', bytesOut]]),
+    ...family('toxcore_memory_bytes', 'gauge', 'Memory that toxcore uses, of at most 536870912.', [
+      ['', wasmMemoryBytes],
+    ]),
+    ...family('strangers_dropped_total', 'counter', 'UDP packets of strangers dropped in a flood.', [
+      ['', strangersDropped],
+    ]),
     ...METRICS.flatMap(({ name, type, help, of }) =>
       family(
         name,

@@ -89,6 +89,8 @@ export interface WorkerNetwork extends Network {
   allowDatagrams(count: number): void;
   /** Closes connections from addresses that this machine no longer has. */
   leaveOtherAddresses(present: ReadonlySet<string>): void;
+  /** Takes TCP connections to the relay, or closes them as they arrive. */
+  admitStreams(admit: boolean): void;
   /** Closes every socket, including those that toxcore never took. Nothing opens after it. */
   closeAll(): void;
 }

@@ -242,6 +242,10 @@ export class NodeNetwork implements WorkerNetwork {
     return 0;
   }
 
+  admitStreams(admit: boolean): void {
+    if (this.#listener !== undefined) this.#listener.isOpen = admit;
+  }
+
   /**
    * Closes connections from addresses that this machine no longer has. They would stay silent, and toxcore
    * would wait for them for half a minute.

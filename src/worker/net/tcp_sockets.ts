@@ -220,6 +220,8 @@ export class TcpListener {
   readonly port: number;
   readonly #server: Server;
   readonly #waiting: TcpStream[] = [];
+  /** When false, connections are closed as they arrive. */
+  isOpen = true;
 
   /**
    * @param server a listening server, without a listener for 'connection'
@@ -230,7 +232,7 @@ export class TcpListener {
     this.port = (server.address() as AddressInfo).port;
     this.#server = server;
     server.on('connection', (socket) => {
-      if (this.#waiting.length >= MAX_WAITING || !descriptors.accept(socket)) {
+      if (!this.isOpen || this.#waiting.length >= MAX_WAITING || !descriptors.accept(socket)) {
         socket.destroy();
         return;
       }

@@ -11,6 +11,7 @@ export interface BridgeFunctions {
   _initialize(): void;
   bridge_init(): void;
   bridge_staging(): Pointer;
+  bridge_allocated_bytes(): number;
   bridge_constant_name(index: number): Pointer;
   bridge_constant_value(index: number): number;
   bridge_seal(length: number): number;

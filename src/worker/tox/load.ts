@@ -101,6 +101,10 @@ class LoadedTox implements ToxModule {
     return this.#memory.bytes.length;
   }
 
+  allocatedBytes(): number {
+    return this.#bridge.wasm.bridge_allocated_bytes();
+  }
+
   constants(): ReadonlyMap<string, number> {
     const { wasm } = this.#bridge;
     const values = new Map<string, number>();

@@ -166,6 +166,8 @@ export interface ToxModule {
   createBootstrapNode(options: BootstrapNodeOptions, log: ToxEvents['log']): BootstrapNode;
   /** Current size of the wasm memory, in bytes. */
   memoryBytes(): number;
+  /** Bytes of it that are allocated now. Takes some milliseconds when there are many. */
+  allocatedBytes(): number;
   /** toxcore's numbers by their names in C, for the contract test. */
   constants(): ReadonlyMap<string, number>;
   /**
