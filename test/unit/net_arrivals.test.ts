@@ -13,6 +13,7 @@ const OTHER = Uint8Array.of(203, 0, 113, 9);
 
 const PING = 0x00;
 const ANSWER = 0x01;
+const NODES_REQUEST = 0x02;
 const COOKIE_REQUEST = 0x18;
 const DATA = 0x1b;
 const ONION = 0x80;
@@ -112,15 +113,17 @@ test('nothing counts as waiting while the time of strangers is used up, and late
   assert.ok(bench.arrivals.count > 0);
 });
 
-test('a flood of DHT requests leaves session requests, onion packets and answers their turns', () => {
+test('a flood of DHT pings leaves session requests, searches, onion packets and answers their turns', () => {
   const bench = new Bench();
   bench.arrivals.sends(PING, OTHER, 1);
   for (let i = 0; i < 5000; i++) bench.arrivals.push(datagram(PING));
   bench.arrivals.push(datagram(COOKIE_REQUEST));
   bench.arrivals.push(datagram(ONION));
   bench.arrivals.push(datagram(ANSWER, OTHER, 1));
-  const kinds = bench.turn(8).map(({ bytes }) => bytes[0]);
-  assert.ok(kinds.includes(COOKIE_REQUEST) && kinds.includes(ONION) && kinds.includes(ANSWER), `${kinds}`);
+  bench.arrivals.push(datagram(NODES_REQUEST));
+  const kinds = bench.turn(10).map(({ bytes }) => bytes[0]);
+  for (const kind of [COOKIE_REQUEST, ONION, ANSWER, NODES_REQUEST])
+    assert.ok(kinds.includes(kind), `${kinds}`);
 });
 
 test('a flood from one address, of whatever kind, leaves other addresses their turns', () => {
@@ -158,6 +161,24 @@ test('an address is a friend only while toxcore sends it packets of a session', 
   assert.ok(!isFriend(33_445), 'after the session has ended');
   bench.arrivals.sends(DATA, FRIEND, 33_445);
   assert.ok(isFriend(33_445));
+});
+
+test('nodes that toxcore has asked have turns of their own, for two minutes', () => {
+  const bench = new Bench();
+  bench.arrivals.sends(NODES_REQUEST, OTHER, 1);
+  const isFirst = (): boolean => {
+    bench.arrivals.clear();
+    for (let i = 0; i < 3000; i++) bench.arrivals.push(datagram(PING, OTHER, 2));
+    bench.arrivals.push(datagram(PING, OTHER, 1));
+    return bench.turn(4).some(({ port }) => port === 1);
+  };
+  assert.ok(isFirst());
+  bench.clock.advance(121_000);
+  bench.turn();
+  assert.ok(isFirst());
+  bench.clock.advance(2_000);
+  bench.turn();
+  assert.ok(!isFirst());
 });
 
 test('DHT packets from the address of a friend do not go before those of other strangers', () => {

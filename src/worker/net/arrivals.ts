@@ -29,8 +29,8 @@ const STRANGERS_FIRST = 4;
 
 /** toxcore pings a session every 8 s and gives it up after 32 s. Source: friend_connection.h, net_crypto.h. */
 const FRIEND_LASTS_MS = 32_000;
-/** toxcore waits 5 s for an answer to a ping, and 10 s for one through the onion. Source: ping.h, onion_client.h. */
-const ASKED_LASTS_MS = 12_000;
+/** toxcore asks its neighbours in the DHT once a minute, and forgets them after 122 s. Source: DHT.h. */
+const ASKED_LASTS_MS = 122_000;
 const MAX_FRIENDS = 16_384;
 const MAX_ASKED = 4096;
 
@@ -38,7 +38,6 @@ const MAX_ASKED = 4096;
 const PING_REQUEST = 0x00;
 const NODES_REQUEST = 0x02;
 const COOKIE_REQUEST = 0x18;
-const COOKIE_RESPONSE = 0x19;
 const CRYPTO_HANDSHAKE = 0x1a;
 const CRYPTO_DATA = 0x1b;
 const CRYPTO_REQUEST = 0x20;
@@ -46,18 +45,19 @@ const ONION_INITIAL = 0x80;
 const FIRST_ONION = 0x80;
 
 /** Strangers' datagrams, by what they want. A flood of one kind leaves the others their turns. */
-const ANSWERS = 0;
+const OF_ASKED = 0;
 const SESSIONS = 1;
-const DHT = 2;
+const SEARCHES = 2;
 const RELAYING = 3;
-const LANES = 4;
+const PINGS = 4;
+const LANES = 5;
 
 /**
  * The datagrams that have arrived, in the order in which toxcore gets them.
  *
  * Packets of friends go first. A friend's address is one to which toxcore has sent packets of a session: it has none
- * with anybody else. All other datagrams share a part of the time; in it four kinds take turns, and within each the
- * sources. Under pressure most requests of strangers are dropped, and those of a flood before others.
+ * with anybody else. All other datagrams share a part of the time. In it those of nodes that toxcore has asked
+ * something take turns with four kinds of requests, and within each the sources. Under pressure most requests of strangers are dropped, and those of a flood before others.
  */
 export class Arrivals {
   readonly #clock: Clock;
@@ -169,10 +169,18 @@ export class Arrivals {
   }
 
   #laneOf(kind: number, key: number): number {
-    if (kind >= FIRST_ONION) return this.#asked.has(key, this.#nowMs) ? ANSWERS : RELAYING;
-    if (kind === PING_REQUEST || kind === NODES_REQUEST) return DHT;
-    if (this.#asked.has(key, this.#nowMs)) return ANSWERS;
-    return kind >= COOKIE_REQUEST && kind <= CRYPTO_REQUEST && kind !== COOKIE_RESPONSE ? SESSIONS : DHT;
+    if (this.#asked.has(key, this.#nowMs)) return OF_ASKED;
+    if (kind >= FIRST_ONION) return RELAYING;
+    switch (kind) {
+      case NODES_REQUEST:
+        return SEARCHES;
+      case COOKIE_REQUEST:
+      case CRYPTO_HANDSHAKE:
+      case CRYPTO_REQUEST:
+        return SESSIONS;
+      default:
+        return PINGS;
+    }
   }
 
   #charge(): void {
