@@ -61,8 +61,8 @@ export const MAX_REVERSE_PORTS_PER_PEER = 16;
 /** Time for resolving a target and connecting to it, in milliseconds. */
 export const DIAL_TIMEOUT_MS = 10_000;
 
-/** Idle timeout of a UDP client and its target, in milliseconds. */
-export const UDP_IDLE_MS = 60_000;
+/** Default idle timeout of a UDP client, in milliseconds. Source: RFC 4787, REQ-5: at least two minutes for a NAT. */
+export const UDP_IDLE_MS = 120_000;
 /** UDP clients of one forward at once. Another one replaces the client that was idle longest. */
 export const MAX_UDP_CLIENTS = 1024;
 /** Bytes that may wait in a UDP socket to be sent. Beyond that, datagrams are dropped. */

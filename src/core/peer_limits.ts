@@ -7,6 +7,7 @@ import {
   MAX_REVERSE_PORTS_PER_PEER,
   MAX_STREAM_WINDOW_BYTES,
   MAX_STREAMS_PER_PEER,
+  UDP_IDLE_MS,
 } from './limits.js';
 
 /**
@@ -55,6 +56,11 @@ export interface Limits {
    */
   readonly idleTimeoutMs: number;
   /**
+   * How long a UDP client and its target may be silent before they are forgotten, in milliseconds. The far end of a
+   * forward waits twice as long as its own limit says. 1 s to 1 day, default 120 s.
+   */
+  readonly udpIdleMs: number;
+  /**
    * Frames other than DATA that a peer may send per second; after a pause, twice as many at once. One more ends its
    * session with `limit`. Default 20,000.
    */
@@ -74,6 +80,7 @@ export const DEFAULT_LIMITS: Limits = {
   // A connector sends hello every 3 s until it gets an answer, and after a refusal at most 30 s later.
   handshakeTimeoutMs: 60_000,
   idleTimeoutMs: 0,
+  udpIdleMs: UDP_IDLE_MS,
   // 100 MB/s into the smallest windows (16 KiB, one CREDIT for each half) need 12,800 CREDIT frames a second.
   maxControlFramesPerSecond: 20_000,
 };
@@ -92,6 +99,7 @@ export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: numbe
     maxPeerBufferBytes: { least: 1024 * 1024, most: 16 * 1024 * 1024 * 1024 },
     handshakeTimeoutMs: { least: 1_000, most: 86_400_000 },
     idleTimeoutMs: { least: 0, most: 86_400_000 },
+    udpIdleMs: { least: 1_000, most: 86_400_000 },
     maxControlFramesPerSecond: { least: 100, most: 10_000_000 },
   };
 

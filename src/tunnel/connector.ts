@@ -167,7 +167,7 @@ export class Connector extends Tunnel {
     const spec = udpSpec(given, 'udpForward(): spec');
     const signal = signalOf(options, 'udpForward()');
     return this.#add(
-      () => new UdpForward({ spec, timers: this.timers, logger: this.logger }),
+      () => new UdpForward({ spec, timers: this.timers, logger: this.logger, idleMs: this.limits.udpIdleMs }),
       printEndpoint(spec.target),
       signal,
     );

@@ -188,6 +188,7 @@ export class Listener extends Tunnel {
       rules,
       descriptors,
       maxDials: this.limits.maxDials,
+      udpIdleMs: this.limits.udpIdleMs,
       timers: this.timers,
       connect: this.machine.connect,
       logger: this.logger,

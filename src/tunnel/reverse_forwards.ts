@@ -70,6 +70,7 @@ export class ReverseForwards {
       logger,
       rules: NAMED_BY_US,
       maxDials: limits.maxDials,
+      udpIdleMs: limits.udpIdleMs,
       descriptors,
     });
   }

@@ -260,7 +260,7 @@ describe('the effect of the options', () => {
       ...['--max-peers', '3', '--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
       ...['--max-reverse-ports', '0'],
       ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--handshake-timeout', '5'],
-      ...['--idle-timeout', '0', '--max-control-frames', '1000'],
+      ...['--idle-timeout', '0', '--max-control-frames', '1000', '--udp-idle', '600'],
     );
     assert.deepEqual(options.limits, {
       maxPeers: 3,
@@ -272,6 +272,7 @@ describe('the effect of the options', () => {
       maxPeerBufferBytes: 2 * 1024 * 1024,
       handshakeTimeoutMs: 5_000,
       idleTimeoutMs: 0,
+      udpIdleMs: 600_000,
       maxControlFramesPerSecond: 1000,
     });
   });
@@ -285,6 +286,7 @@ describe('the effect of the options', () => {
         ...words,
         ...['--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
         ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--max-control-frames', '1000'],
+        ...['--udp-idle', '7'],
       );
       assert.equal(what, 'connect');
       assert.deepEqual(options.limits, {
@@ -294,6 +296,7 @@ describe('the effect of the options', () => {
         maxStreamBufferBytes: 512 * 1024,
         maxPeerBufferBytes: 2 * 1024 * 1024,
         maxControlFramesPerSecond: 1000,
+        udpIdleMs: 7_000,
       });
     }
   });

@@ -4,9 +4,11 @@ import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TunnelError } from '../../src/core/errors.js';
+import { parseAddress } from '../../src/core/ip.js';
 import type { RefusedConnection } from '../../src/forward/entry/local.js';
 import { UdpClient } from '../../src/forward/entry/udp_client.js';
 import { UdpForward, type UdpForwardOptions } from '../../src/forward/entry/udp_forward.js';
+import { bindUdp, connectUdp } from '../../src/forward/udp_socket.js';
 import type { StreamHandlers, StreamOpener } from '../../src/mux/stream/stream_api.js';
 import type { Target } from '../../src/mux/wire/target.js';
 import { parseUdpSpec } from '../../src/rules/forward_spec.js';
@@ -166,19 +168,19 @@ test('datagrams that wait for a session are also bounded in bytes: of large ones
   assert.deepEqual(got, [16, 17, 18, 19]);
 });
 
-test('a client silent for a minute is forgotten, and its stream closed; traffic in either direction keeps it', async (t) => {
+test('a client silent for two minutes is forgotten, and its stream closed; traffic in either direction keeps it', async (t) => {
   const { forward, port, session, client, timers } = await bench(t);
   forward.setSession(session);
   const one = await client();
   one.send('a', port);
   await until(() => session.opened[0]?.got.length === 1);
-  timers.advance(50_000);
+  timers.advance(110_000);
   one.send('b', port);
   await until(() => session.opened[0]?.got.length === 2);
-  timers.advance(50_000);
+  timers.advance(110_000);
   session.opened[0]?.far.sendDatagram(Buffer.from('c'));
   await one.came(1);
-  timers.advance(59_999);
+  timers.advance(119_999);
   assert.equal(forward.clients, 1);
   timers.advance(1);
   assert.equal(forward.clients, 0);
@@ -259,4 +261,20 @@ test('close ends the streams, and accepts nothing any more', async (t) => {
   assert.equal(forward.clients, 0);
   assert.equal(timers.running, 0);
   await assert.rejects(forward.listen(), { code: 'ERR_CLOSED' });
+});
+
+test('sockets get the largest buffers that the system gives, at both ends', async (t) => {
+  const plain = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(plain, 'listening');
+  t.after(() => plain.close());
+  const largest = (bytes: number): number => {
+    plain.setRecvBufferSize(bytes);
+    return plain.getRecvBufferSize();
+  };
+  const listening = await bindUdp({ host: '127.0.0.1', port: 0 });
+  t.after(() => listening.close());
+  const connected = await connectUdp(parseAddress('127.0.0.1')!, 9);
+  t.after(() => connected.close());
+  assert.equal(listening.getRecvBufferSize(), largest(4 * 1024 * 1024));
+  assert.equal(connected.getRecvBufferSize(), largest(1024 * 1024));
 });

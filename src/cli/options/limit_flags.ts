@@ -25,6 +25,7 @@ export interface LimitFlags {
   readonly maxPeerBuffer?: string;
   readonly handshakeTimeout?: string;
   readonly idleTimeout?: string;
+  readonly udpIdle?: string;
   readonly maxControlFrames?: string;
 }
 
@@ -108,6 +109,14 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     value: 'SECONDS',
     of: 'listener',
     help: 'end a session that has had no connections for so long; 0: never',
+    print: seconds,
+  },
+  {
+    flag: '--udp-idle',
+    name: 'udpIdle',
+    limit: 'udpIdleMs',
+    value: 'SECONDS',
+    help: 'forget a UDP client after so long without a datagram; the far end waits twice as long as its own value',
     print: seconds,
   },
   {

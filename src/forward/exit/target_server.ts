@@ -16,11 +16,8 @@ import { resetSocket } from '../tcp_socket.js';
 import { Dialer, type DialerOptions, type DialFailure } from './dial.js';
 import { UdpPipe } from './udp_pipe.js';
 
-/**
- * Twice the opener's idle time. The opener gives up first, because it knows whether its client is still
- * there.
- */
-const TARGET_UDP_IDLE_MS = 2 * UDP_IDLE_MS;
+/** The opener gives up first, because it knows whether its client is still there. */
+const OPENERS_IDLE_TIMES = 2;
 
 type LogFields = Readonly<Record<string, unknown>>;
 
@@ -29,6 +26,8 @@ export interface TargetServerOptions extends DialerOptions {
   readonly peer: string;
   /** Default: silent. */
   readonly logger?: Logger;
+  /** Idle time of a UDP client in milliseconds. Its target is kept for twice as long. Default: {@link UDP_IDLE_MS}. */
+  readonly udpIdleMs?: number;
 }
 
 /** Answers one peer's requests: dials the target and joins it to the stream, or refuses with the reason. */
@@ -39,6 +38,7 @@ export class TargetServer {
   readonly #denials: DenialLog;
   readonly #dialer: Dialer;
   readonly #rules: TargetRules;
+  readonly #udpIdleMs: number;
   readonly #dials = new Set<AbortController>();
   readonly #open = new Set<OpenTarget>();
   #opened = 0;
@@ -52,6 +52,7 @@ export class TargetServer {
     this.#timers = options.timers ?? systemTimers;
     this.#denials = new DenialLog(this.#logger);
     this.#rules = options.rules;
+    this.#udpIdleMs = options.udpIdleMs ?? UDP_IDLE_MS;
     this.#dialer = new Dialer(options);
   }
 
@@ -144,7 +145,7 @@ export class TargetServer {
     const target = new OpenTarget(asked, result.address.text, 'udp', () => this.#cut(pipe, stream, fields));
     const pipe = new UdpPipe(result.socket, {
       timers: this.#timers,
-      idleMs: TARGET_UDP_IDLE_MS,
+      idleMs: OPENERS_IDLE_TIMES * this.#udpIdleMs,
       onOver: (outcome) => {
         this.#open.delete(target);
         const { sent, received, dropped } = pipe;

@@ -4,6 +4,7 @@ import { createServer, isIPv6, type Server } from 'node:net';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import type { PortRange } from '../../core/ip.js';
+import { askForBuffers } from '../../core/socket_buffers.js';
 
 /**
  * Tox's usual UDP ports: 33445 and the hundred after it, so that several programs on one machine find one
@@ -11,12 +12,8 @@ import type { PortRange } from '../../core/ip.js';
  */
 export const DEFAULT_UDP_PORTS: PortRange = { from: 33_445, to: 33_545 };
 
-/**
- * Buffer size to request in both directions. What the system refuses is halved and requested again, down to
- * the minimum.
- */
+/** Buffer size to request in both directions. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
-const LEAST_SOCKET_BUFFER_BYTES = 256 * 1024;
 
 /** All nodes on the link, where IPv6 LAN discovery sends. Source: RFC 4291, section 2.7.1. */
 const ALL_NODES = 'ff02::1';
@@ -125,24 +122,16 @@ async function bindUdp(type: SocketType, address: string, port: number): Promise
 
 /** Sets large buffers and the options that LAN discovery needs, each as far as the system allows. */
 function tune(socket: Socket, type: SocketType): void {
-  askBuffer((bytes) => socket.setRecvBufferSize(bytes));
-  askBuffer((bytes) => socket.setSendBufferSize(bytes));
+  askForBuffers(socket, SOCKET_BUFFER_BYTES);
   attempt(() => socket.setBroadcast(true));
   if (type === 'udp6') attempt(() => socket.addMembership(ALL_NODES));
 }
 
-function askBuffer(ask: (bytes: number) => void): void {
-  for (let bytes = SOCKET_BUFFER_BYTES; bytes >= LEAST_SOCKET_BUFFER_BYTES; bytes /= 2) {
-    if (attempt(() => ask(bytes))) return;
-  }
-}
-
-function attempt(action: () => void): boolean {
+function attempt(action: () => void): void {
   try {
     action();
-    return true;
   } catch {
-    return false;
+    // the socket works without it
   }
 }
 
