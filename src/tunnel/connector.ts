@@ -74,9 +74,9 @@ type DialSettings = Omit<ReturnType<typeof dialOptions>, 'target'>;
 /** How often to report that the listener has not answered. Friends normally find each other in 1 to 10 s. */
 const UNANSWERED_MS = 60_000;
 const NO_ANSWER_BY_TICKET =
-  'no answer yet: the listener is offline, or does not accept this ticket; it does not say which';
+  'no answer yet: the listener is offline, all its places are taken, or it does not accept this ticket; it does not say which';
 const NO_ANSWER_BY_KEY =
-  'no answer yet: the listener is offline, or does not allow our public key; it does not say which. Do you have a ticket?';
+  'no answer yet: the listener is offline, all its places are taken, or it does not allow our public key; it does not say which. Do you have a ticket?';
 
 /** The end that dials: one peer, any number of forwards. */
 export class Connector extends Tunnel {
