@@ -258,9 +258,17 @@ describe('the effect of the options', () => {
   test('each limit has its option', async () => {
     const { options } = await start(
       ...['--max-peers', '3', '--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
-      ...['--max-reverse-ports', '0'],
       ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--handshake-timeout', '5'],
-      ...['--idle-timeout', '0', '--max-control-frames', '1000', '--udp-idle', '600'],
+      ...[
+        '--idle-timeout',
+        '0',
+        '--max-control-frames',
+        '1000',
+        '--udp-idle',
+        '600',
+        '--max-reverse-ports',
+        '0',
+      ],
     );
     assert.deepEqual(options.limits, {
       maxPeers: 3,
@@ -284,9 +292,8 @@ describe('the effect of the options', () => {
     ]) {
       const { what, options } = await start(
         ...words,
-        ...['--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2'],
+        ...['--max-streams', '9', '--max-opens-per-second', '7', '--max-dials', '2', '--udp-idle', '7'],
         ...['--max-stream-buffer', '512K', '--max-peer-buffer', '2m', '--max-control-frames', '1000'],
-        ...['--udp-idle', '7'],
       );
       assert.equal(what, 'connect');
       assert.deepEqual(options.limits, {

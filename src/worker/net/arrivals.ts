@@ -101,7 +101,7 @@ export class Arrivals {
   }
 
   /** toxcore sends this packet. */
-  sends(kind: number | undefined, ip: Uint8Array, port: number): void {
+  sends(kind: number, ip: Uint8Array, port: number): void {
     switch (kind) {
       case CRYPTO_DATA:
       case CRYPTO_HANDSHAKE:

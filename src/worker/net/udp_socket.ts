@@ -103,7 +103,7 @@ export class UdpSocket {
   sendTo(bytes: Uint8Array, to: MutableAddress): number {
     if (this.#closed || to.port === 0 || to.family !== this.family || !this.#hasRoom()) return -1;
     const ip = to.family === FAMILY_IPV4 ? to.bytes.subarray(0, IPV4_BYTES) : to.bytes;
-    this.#arrivals.sends(bytes[0], ip, to.port);
+    if (bytes.length > 0) this.#arrivals.sends(bytes[0]!, ip, to.port);
     const text = this.#addresses.textOf(ip);
     const family = broadcastFamily(ip, text);
     if (family !== undefined) return this.#broadcast(bytes, to, family);
