@@ -26,10 +26,12 @@ import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { networkProxyOf } from '../options/proxies.js';
+import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
 import type { ExitCode } from '../process/exit_codes.js';
 import type { ListenerHandle } from '../process/library.js';
+import { AuditLog } from '../service/audit_log.js';
 import { listenerMethods } from '../service/listener_methods.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
@@ -48,6 +50,7 @@ interface ListenFlags
   readonly allowPeer?: readonly string[];
   readonly denyPeer?: readonly string[];
   readonly qr?: boolean;
+  readonly auditLog?: string;
 }
 
 export const listen = defineCommand<ListenFlags>({
@@ -67,6 +70,7 @@ Examples:
   $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080         (peers may open port 8080)
   $ tox-wasm-tunnel listen --allow-reverse 8080                     (… and reach nothing)
   $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
+  $ tox-wasm-tunnel listen --expose 22 --audit-log audit.jsonl      (who reached what)
   $ tox-wasm-tunnel listen --json | your-program`,
   run: (context, { flags }) => runListen(context, flags),
 });
@@ -96,15 +100,17 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   };
   const passphrase = await passphraseOf(flags, context.io);
   const library = await context.io.loadLibrary();
+  const audit = await auditOf(context, flags);
   return serve<ListenerHandle>(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
     passphrase,
     onBusy: 'fail',
     metrics,
-    start: (identity, signal, saved, places) => {
+    audit,
+    start: async (identity, signal, saved, places) => {
       const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
-      return library.listen({
+      const listener = await library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
@@ -113,6 +119,9 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
         expose: isDefault ? 'loopback' : readRules(context, expose, allowPeers, access),
         allowReverse: readReverse(reverse, allowPeers, access),
       });
+      // At once: peers may come before the state is saved.
+      if (audit !== undefined) listener.on('audit', (record) => audit.record(record));
+      return listener;
     },
     access: ({ access }) => access.state,
     begin: (listener, saved) => ({
@@ -127,6 +136,16 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
       },
       up: () => announce(context, listener, flags),
     }),
+  });
+}
+
+async function auditOf({ io, reporter }: Context, { auditLog }: ListenFlags): Promise<AuditLog | undefined> {
+  if (auditLog === undefined) return undefined;
+  if (auditLog === '') throw usage('--audit-log needs a file, or - for standard output');
+  return AuditLog.open(auditLog, {
+    stdout: io.stdout,
+    wallClock: () => io.wallClock(),
+    complain: (message) => reporter.logger.log('error', message),
   });
 }
 

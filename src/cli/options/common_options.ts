@@ -112,6 +112,15 @@ export const sockets = (): Option[] => [
   ...binding(),
 ];
 
+/** Not `<FILE>`: `-` is none, and a service writes to it instead of reading it. */
+const auditLog = (): Option[] =>
+  group('General', [
+    new Option(
+      '--audit-log <LOG>',
+      'append a line of JSON to this file for each peer and connection; - is standard output',
+    ),
+  ]);
+
 const network = (): Option[] => [
   ...sockets(),
   ...group('Network', [
@@ -152,6 +161,7 @@ export const listenOptions = (): Option[] => [
   ...network(),
   ...state(),
   ...output(),
+  ...auditLog(),
 ];
 
 /** All options of `connect`. */

@@ -4,7 +4,7 @@ import { TunnelError } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
 import type { KnownPlace } from '../../index.js';
 import type { HostPort } from '../../rules/endpoint.js';
-import type { Identity } from '../../state/identity.js';
+import { type Identity, toxIdOf } from '../../state/identity.js';
 import { type OpenedIdentity, openIdentity, type Role } from '../../state/identity_file.js';
 import { PlacesFile } from '../../state/places_file.js';
 import type { Context } from '../command.js';
@@ -16,6 +16,7 @@ import type { CliIo } from '../process/io.js';
 import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime, type OnHangUp } from '../process/lifetime.js';
 import { Resources } from '../process/resources.js';
+import type { AuditLog } from './audit_log.js';
 import { reportEvents } from './report_events.js';
 
 /** A long-running command, as {@link serve} runs it. */
@@ -49,6 +50,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
+  /** Closed when the command ends, after its Tox node. */
+  readonly audit?: AuditLog | undefined;
   /** Where to serve the metrics. Default: no metrics. */
   readonly metrics?: HostPort | undefined;
   /** SIGHUP stops the command even without a terminal, since it belongs to another program. Default false. */
@@ -116,6 +119,8 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   resources: Resources,
 ): Promise<Outcome> {
   const { io, reporter } = context;
+  const { audit } = service;
+  if (audit !== undefined) resources.push(() => audit.close());
   const lifetime = new Lifetime(io, onHangUp(context, service));
   resources.push(() => lifetime.dispose());
   context.onOutputLost(() => lifetime.stop());
@@ -138,6 +143,7 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   if (handle === undefined) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
   resources.push(() => closeInTime(io, handle));
   reportEvents(handle, context, lifetime);
+  audit?.record({ audit: 'started', toxId: toxIdOf(handle.identity) });
 
   // Save a new identity only after a successful start.
   const keeper = opened && new Keeper(opened, handle, reporter, service.access);

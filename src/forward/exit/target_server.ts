@@ -129,6 +129,7 @@ export class TargetServer {
         });
       },
     });
+    request.reached = socket.remoteAddress;
     stream = this.#join(request, pipe, target, fields);
     if (stream !== undefined) pipe.flow();
   }
@@ -160,6 +161,7 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
+    request.reached = result.address.text;
     stream = this.#join(request, pipe, target, fields);
   }
 
