@@ -50,6 +50,7 @@ interface ListenFlags
   readonly allowPeer?: readonly string[];
   readonly denyPeer?: readonly string[];
   readonly qr?: boolean;
+  readonly hideTicket?: boolean;
   readonly auditLog?: string;
 }
 
@@ -86,6 +87,8 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   // Report mistakes that show without the names of tickets before anything is touched.
   readRules(context, expose, allowPeers, undefined);
   readReverse(reverse, allowPeers, undefined);
+  if (flags.qr === true && flags.hideTicket === true)
+    throw usage('--qr and --hide-ticket cannot be combined: the code is the ticket');
   const metrics = metricsOf(flags);
   const options = {
     ...networkOf(flags),
@@ -108,6 +111,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     onBusy: 'fail',
     metrics,
     audit,
+    hidesTicket: flags.hideTicket === true,
     start: async (identity, signal, saved, places) => {
       const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
       const listener = await library.listen({
@@ -151,14 +155,15 @@ async function auditOf({ io, reporter }: Context, { auditLog }: ListenFlags): Pr
 
 async function announce({ reporter }: Context, listener: ListenerHandle, flags: ListenFlags): Promise<void> {
   const { toxId, ticket, rules, reverseRules } = listener;
+  const isHidden = flags.hideTicket === true;
   reporter.event({
     event: 'started',
     toxId,
-    ticket,
+    ...(isHidden ? {} : { ticket }),
     expose: rules.list().map((rule) => printRule(rule)),
     isDefault: rules.isDefault,
     allowReverse: reverseRules.list().map(printReverseRule),
-    command: await connectCommandLine(ticket, exampleOf(rules.list(), reverseRules.list()), flags),
+    command: await connectCommandLine(isHidden ? 'TICKET' : ticket, exampleOf(rules.list(), reverseRules.list()), flags),
   });
   if (flags.qr === true)
     for (const line of (await import('../output/qr.js')).qrCode(ticket)) reporter.people(line);

@@ -12,6 +12,9 @@ export const expose = (
   description = 'let peers reach this port or socket path (with NAME, only that peer or ticket); "none" opens nothing; repeatable (default: all loopback ports)',
 ): Option => repeatable('--expose <[NAME:][HOST:]PORT>', description);
 
+const hideTicket = (): Option =>
+  new Option('--hide-ticket', 'do not print the ticket at the start; `ticket` prints it');
+
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
 
 /** @param description default: that of `listen` */
@@ -26,6 +29,7 @@ const accessOptions = (): Option[] =>
     repeatable('--allow-peer <[NAME=]KEY>', 'accept this public key or Tox ID without a ticket; repeatable'),
     repeatable('--deny-peer <KEY>', 'reject this peer, even with a valid ticket; repeatable'),
     qr(),
+    hideTicket(),
   ]);
 
 export const ticketFile = (): Option =>

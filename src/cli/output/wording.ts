@@ -15,7 +15,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'started':
       return event.command === undefined
         ? { lines: [`Started as ${event.toxId}`], verbosity: 1 }
-        : { lines: listening(event.ticket ?? '', event.command, openingsOf(event)), verbosity: 0 };
+        : { lines: listening(event.ticket, event.command, openingsOf(event)), verbosity: 0 };
     case 'revoked':
       return line(`Revoked the ticket ${printable(event.name)}; peers that joined with it are disconnected`);
     case 'named': {
@@ -169,11 +169,11 @@ function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEv
   ];
 }
 
-function listening(ticket: string, command: string, openings: readonly string[]): string[] {
+function listening(ticket: string | undefined, command: string, openings: readonly string[]): string[] {
   return [
-    'Listening. Keep this ticket secret; it lets its holder in:',
-    '',
-    `  ${ticket}`,
+    ...(ticket === undefined
+      ? ['Listening. The command `ticket` prints the ticket, which lets its holder in.']
+      : ['Listening. Keep this ticket secret; it lets its holder in:', '', `  ${ticket}`]),
     '',
     'On the other machine, run:',
     '',

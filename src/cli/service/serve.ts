@@ -50,6 +50,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
+  /** Leaves the ticket out of all that is printed. Default false. */
+  readonly hidesTicket?: boolean;
   /** Closed when the command ends, after its Tox node. */
   readonly audit?: AuditLog | undefined;
   /** Where to serve the metrics. Default: no metrics. */
@@ -142,7 +144,7 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   );
   if (handle === undefined) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
   resources.push(() => closeInTime(io, handle));
-  reportEvents(handle, context, lifetime);
+  reportEvents(handle, context, lifetime, service.hidesTicket);
   audit?.record({ audit: 'started', toxId: toxIdOf(handle.identity) });
 
   // Save a new identity only after a successful start.
