@@ -324,6 +324,26 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#changed('admission', 'revoked');
   }
 
+  /**
+   * Replaces the peers that are allowed and denied in this run only: those given at the start. Peers that lose their
+   * grant are cut off.
+   *
+   * @throws {TunnelError} ERR_USAGE for the name of a ticket, ERR_LIMIT; then nothing has changed
+   */
+  configure({ allowPeers, denyPeers }: Required<Pick<AccessOptions, 'allowPeers' | 'denyPeers'>>): void {
+    const wanted = new Set(allowPeers.map(({ publicKey }) => upperHex(publicKey)));
+    const stays = [...this.#allowed].filter(([peer, { kept }]) => kept && !wanted.has(peer));
+    expectRoom(stays.length + wanted.size);
+    for (const { name, publicKey } of allowPeers) this.#expectNoTicket(name, publicKey);
+    for (const [peer, { kept }] of [...this.#allowed])
+      if (!kept && !wanted.has(peer)) this.#allowed.delete(peer);
+    for (const { name, publicKey } of allowPeers) this.#add(name, publicKey, false);
+    for (const [peer, kept] of [...this.#denied]) if (!kept) this.#denied.delete(peer);
+    for (const key of denyPeers.map(upperHex)) if (!this.#denied.has(key)) this.#denied.set(key, false);
+    this.emit('admission');
+    this.emit('revoked');
+  }
+
   /** @param publicKey 64 hexadecimal digits */
   isDenied(publicKey: string): boolean {
     return this.#denied.has(publicKey);
@@ -345,11 +365,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
 
   #add(name: string | undefined, publicKey: Uint8Array, kept: boolean): void {
     const peer = upperHex(publicKey);
-    if (this.#allowed.size >= MAX_ALLOWED_PEERS && !this.#allowed.has(peer))
-      throw new TunnelError(
-        'ERR_LIMIT',
-        `${MAX_ALLOWED_PEERS} peers are allowed already; give out a ticket instead`,
-      );
+    if (!this.#allowed.has(peer)) expectRoom(this.#allowed.size + 1);
     const known = this.#allowed.get(peer);
     const called = name ?? known?.grant.name ?? defaultName(publicKey);
     // A peer that already has this name keeps its grant.
@@ -394,6 +410,15 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.emit('changed');
     for (const event of also) this.emit(event);
   }
+}
+
+/** @throws {TunnelError} ERR_LIMIT */
+function expectRoom(allowed: number): void {
+  if (allowed > MAX_ALLOWED_PEERS)
+    throw new TunnelError(
+      'ERR_LIMIT',
+      `${MAX_ALLOWED_PEERS} peers are allowed already; give out a ticket instead`,
+    );
 }
 
 function defaultName(publicKey: Uint8Array): string {

@@ -1,12 +1,12 @@
 /** The audit of a real listener: its peers and their connections, in a file. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { dialLoopback } from '../support/loopback.js';
 import { PrivateNetwork } from '../support/private_network.js';
 import { assertSilent, secretInTicket } from '../support/secrets.js';
-import { readToEnd } from '../support/socket_bytes.js';
+import { readExactly, readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -72,5 +72,38 @@ describe('the audit of a listener', () => {
       ['default', `localhost:${echo.port}`, '127.0.0.1', 5, 5],
     );
     assertSilent('the audit', readFileSync(file, 'utf8'), [secretInTicket(ticket).toLowerCase()]);
+  });
+
+  test('SIGHUP applies new rules: a connection that stays allowed goes on, another one is cut, and both are recorded', {
+    timeout: 120_000,
+    skip: process.platform === 'win32' ? 'needs SIGHUP' : false,
+  }, async () => {
+    const other = await Target.start();
+    const file = folder.file('reloaded');
+    const config = folder.file('config.json');
+    const expose = (...ports: number[]): void =>
+      writeFileSync(config, JSON.stringify({ listen: { expose: ports.map(String) } }));
+    expose(echo.port, other.port);
+    const { listener, ticket } = await network.listen([], '--config', config, '--audit-log', file);
+    const ports = [echo.port, other.port].map((port) => `0:localhost:${port}`);
+    const { locals } = await network.connect(ticket, ports);
+    const [kept, cut] = locals.map(({ port }) => dialLoopback(port));
+    assert.ok(kept !== undefined && cut !== undefined);
+    const isCut = new Promise((resolve) => cut.on('error', resolve).on('close', resolve));
+    kept.write('before ');
+    assert.equal((await readExactly(kept, 7)).toString(), 'before ');
+    await other.connection();
+    expose(echo.port);
+    renameSync(file, `${file}.1`);
+    listener.child.kill('SIGHUP');
+    assert.deepEqual((await listener.event('reloaded'))['ok'], true);
+    await isCut;
+    kept.end('after');
+    assert.equal((await readToEnd(kept)).toString(), 'after');
+    const ended = await recorded(file, ({ audit, how }) => audit === 'ended' && how === 'reset');
+    assert.deepEqual([ended['target'], ended['reason']], [`localhost:${other.port}`, 'not-allowed']);
+    await recorded(file, ({ audit, how }) => audit === 'ended' && how === 'ended');
+    assert.ok(linesIn(`${file}.1`).some(({ audit }) => audit === 'opened'));
+    await other.stop();
   });
 });

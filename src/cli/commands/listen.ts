@@ -33,6 +33,7 @@ import type { ExitCode } from '../process/exit_codes.js';
 import type { ListenerHandle } from '../process/library.js';
 import { AuditLog } from '../service/audit_log.js';
 import { listenerMethods } from '../service/listener_methods.js';
+import { needRestart, type Reload } from '../service/reload.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { ticketMethods } from '../service/ticket_methods.js';
@@ -76,17 +77,42 @@ Examples:
   run: (context, { flags }) => runListen(context, flags),
 });
 
+/** The options that say who may reach what, as they were written. */
+interface Written {
+  readonly expose: readonly string[];
+  readonly reverse: readonly string[];
+  /** No rule is given, so the whole loopback is open. */
+  readonly isDefault: boolean;
+  readonly allowPeers: readonly AllowedPeer[];
+  readonly denyPeers: readonly Uint8Array[];
+}
+
+/** The same as {@link Written}, with the rules that the texts mean. */
+interface Configured extends Written {
+  readonly rules: readonly Rule[];
+  readonly reverseRules: readonly ReverseRule[];
+}
+
+/** Reports mistakes that show without the names of tickets. */
+function writtenIn(context: Context, flags: ListenFlags): Written {
+  const exposed = exposedBy(flags.expose);
+  const written = {
+    expose: exposed ?? [],
+    reverse: flags.allowReverse ?? [],
+    isDefault: exposed === undefined && flags.allowReverse === undefined,
+    allowPeers: readValues('--allow-peer', flags.allowPeer, parseAllowedPeer),
+    denyPeers: readValues('--deny-peer', flags.denyPeer, parsePeerKey),
+  };
+  readRules(context, written.expose, written.allowPeers, undefined);
+  readReverse(written.reverse, written.allowPeers, undefined);
+  return written;
+}
+
 async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode> {
   context.reporter.logEvents();
-  const exposed = exposedBy(flags.expose);
-  const expose = exposed ?? [];
-  const reverse = flags.allowReverse ?? [];
-  const isDefault = exposed === undefined && flags.allowReverse === undefined;
-  const allowPeers = readValues('--allow-peer', flags.allowPeer, parseAllowedPeer);
-  const denyPeers = readValues('--deny-peer', flags.denyPeer, parsePeerKey);
-  // Report mistakes that show without the names of tickets before anything is touched.
-  readRules(context, expose, allowPeers, undefined);
-  readReverse(reverse, allowPeers, undefined);
+  // Before anything is touched.
+  const written = writtenIn(context, flags);
+  const { isDefault, allowPeers, denyPeers } = written;
   if (flags.qr === true && flags.hideTicket === true)
     throw usage('--qr and --hide-ticket cannot be combined: the code is the ticket');
   const metrics = metricsOf(flags);
@@ -104,6 +130,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   const passphrase = await passphraseOf(flags, context.io);
   const library = await context.io.loadLibrary();
   const audit = await auditOf(context, flags);
+  let atStart: Configured = { ...written, rules: [], reverseRules: [] };
   return serve<ListenerHandle>(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
@@ -114,14 +141,15 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     hidesTicket: flags.hideTicket === true,
     start: async (identity, signal, saved, places) => {
       const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
+      atStart = { ...written, ...readBoth(context, written, access) };
       const listener = await library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
         ...(places.length === 0 ? {} : { places }),
-        expose: isDefault ? 'loopback' : readRules(context, expose, allowPeers, access),
-        allowReverse: readReverse(reverse, allowPeers, access),
+        expose: isDefault ? 'loopback' : atStart.rules,
+        allowReverse: atStart.reverseRules,
       });
       // At once: peers may come before the state is saved.
       if (audit !== undefined) listener.on('audit', (record) => audit.record(record));
@@ -139,8 +167,63 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
         ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
       },
       up: () => announce(context, listener, flags),
+      reload: reloadOf(context, listener, flags, atStart),
     }),
   });
+}
+
+/** Options that {@link reloadOf} applies. */
+const RELOADED: readonly (keyof ListenFlags)[] = ['expose', 'allowReverse', 'allowPeer', 'denyPeer'];
+
+/** Returns a function that applies the rules and peers of a configuration that was read again. */
+function reloadOf(context: Context, listener: ListenerHandle, first: ListenFlags, atStart: Configured): Reload {
+  const { access, rules, reverseRules } = listener;
+  let now = atStart;
+  const nodesAtStart = nodeLines(first);
+  return async ({ flags }) => {
+    // The call is parsed by the same command as the first one.
+    const next = flags as ListenFlags;
+    const written = writtenIn(context, next);
+    const known = { tickets: access.tickets(), peers: access.state.peers };
+    const wanted: Configured = { ...written, ...readBoth(context, written, known) };
+    const restart = needRestart(first, next, RELOADED);
+    if ((await nodeLines(next)) !== (await nodesAtStart)) restart.push('nodes');
+    rules.expectRoom(now.rules, wanted.rules);
+    reverseRules.expectRoom(now.reverseRules, wanted.reverseRules);
+    access.configure(written);
+    // Together: rules of either kind decide whether a peer has rules of its own.
+    rules.batch(() => {
+      reverseRules.batch(() => {
+        rules.replace(now.rules, wanted.rules);
+        reverseRules.replace(now.reverseRules, wanted.reverseRules);
+        if (!written.isDefault) rules.closeDefault();
+      });
+    });
+    const isEmptied = written.isDefault && !rules.isDefault && !now.isDefault;
+    const changes = [
+      ...changesOf('', now.expose, written.expose),
+      ...changesOf('--allow-reverse ', now.reverse, written.reverse),
+      ...changesOf('--allow-peer ', first.allowPeer ?? [], next.allowPeer ?? []),
+      ...changesOf('--deny-peer ', first.denyPeer ?? [], next.denyPeer ?? []),
+      ...(isEmptied ? ['no rule is left, so nothing is open; only a restart opens the whole loopback'] : []),
+    ];
+    now = wanted;
+    first = { ...first, allowPeer: next.allowPeer ?? [], denyPeer: next.denyPeer ?? [] };
+    return { changes, restart: [...new Set(restart)] };
+  };
+}
+
+function changesOf(option: string, before: readonly string[], after: readonly string[]): string[] {
+  return [
+    ...after.filter((text) => !before.includes(text)).map((text) => `added ${option}${text}`),
+    ...before.filter((text) => !after.includes(text)).map((text) => `removed ${option}${text}`),
+  ];
+}
+
+/** The bootstrap nodes that the call names, also in files. */
+async function nodeLines({ bootstrap = [], nodes = [] }: ListenFlags): Promise<string> {
+  const found = await namedNodes({ bootstrap, nodes });
+  return found.map(formatBootstrapLine).join();
 }
 
 async function auditOf({ io, reporter }: Context, { auditLog }: ListenFlags): Promise<AuditLog | undefined> {
@@ -169,6 +252,12 @@ async function announce({ reporter }: Context, listener: ListenerHandle, flags: 
     for (const line of (await import('../output/qr.js')).qrCode(ticket)) reporter.people(line);
 }
 
+/** What has a name: tickets, and peers that are allowed by key. */
+interface Names {
+  readonly tickets: readonly { readonly name: string }[];
+  readonly peers: AccessState['peers'];
+}
+
 /**
  * Parses `--expose`. Its rules may name peers and tickets.
  *
@@ -179,7 +268,7 @@ function readRules(
   { reporter }: Context,
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
-  saved: AccessState | undefined,
+  saved: Names | undefined,
 ): Rule[] {
   return readNamed('--expose', texts, allowPeers, saved, (text, isName) => {
     const { rule, note } = readRule(text, isName);
@@ -188,11 +277,23 @@ function readRules(
   });
 }
 
+/** Parses the rules of both kinds, when all names are known. */
+function readBoth(
+  context: Context,
+  { expose, reverse, allowPeers }: Written,
+  saved: Names,
+): Pick<Configured, 'rules' | 'reverseRules'> {
+  return {
+    rules: readRules(context, expose, allowPeers, saved),
+    reverseRules: readReverse(reverse, allowPeers, saved),
+  };
+}
+
 /** Parses `--allow-reverse`, like {@link readRules}. */
 function readReverse(
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
-  saved: AccessState | undefined,
+  saved: Names | undefined,
 ): ReverseRule[] {
   return readNamed('--allow-reverse', texts, allowPeers, saved, parseReverseRule);
 }
@@ -201,7 +302,7 @@ function readNamed<Read>(
   option: string,
   texts: readonly string[],
   allowPeers: readonly AllowedPeer[],
-  saved: AccessState | undefined,
+  saved: Names | undefined,
   read: (text: string, isName: IsName) => Read,
 ): Read[] {
   const names = new Set(

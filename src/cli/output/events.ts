@@ -152,6 +152,16 @@ export type CliEvent =
       /** Set when the command ends with a return code. */
       readonly returnCode?: ReturnCode;
     }
+  /** SIGHUP was handled. */
+  | {
+      readonly event: 'reloaded';
+      /** False when something is wrong in a file: then nothing has changed. */
+      readonly ok: boolean;
+      /** What has changed, or what is wrong. */
+      readonly message: string;
+      /** Options that have changed and need a restart. */
+      readonly restart: readonly string[];
+    }
   /** Result of `peers`. */
   | { readonly event: 'peers'; readonly peers: readonly unknown[] }
   /** Result of `rule list`. */

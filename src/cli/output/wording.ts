@@ -92,6 +92,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         verbosity: 0,
       };
     }
+    case 'reloaded':
+      return reloaded(event);
     case 'removed':
       return line(`No longer forwarding ${removedText(event)}`);
     // Their commands print the result on stdout, for scripts too.
@@ -109,6 +111,14 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'dropped':
       return undefined;
   }
+}
+
+/** A failure goes to the log as an error, which even `--quiet` shows. */
+function reloaded({ ok, message, restart }: CliEvent & { event: 'reloaded' }): Wording | undefined {
+  if (!ok) return undefined;
+  const needed = restart.map(printable).join(', ');
+  const more = restart.length === 0 ? [] : [`Changed as well, but only a restart applies it: ${needed}`];
+  return { lines: [`Reloaded: ${printable(message)}`, ...more], verbosity: 0 };
 }
 
 const line = (text: string, verbosity = 0): Wording => ({ lines: [text], verbosity });

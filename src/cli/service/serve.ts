@@ -17,6 +17,7 @@ import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime, type OnHangUp } from '../process/lifetime.js';
 import { Resources } from '../process/resources.js';
 import type { AuditLog } from './audit_log.js';
+import { type Reload, Reloads } from './reload.js';
 import { reportEvents } from './report_events.js';
 
 /** A long-running command, as {@link serve} runs it. */
@@ -66,6 +67,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
 export interface Activity {
   /** Methods that other processes may call through the control socket. Default: no control socket. */
   readonly control?: ControlMethods;
+  /** Applies the configuration as it is now. Default: SIGHUP changes only what is printed. */
+  readonly reload?: Reload;
   /** Prepares the command. It may end the command through `lifetime`, or throw. */
   up(lifetime: Lifetime): Promise<void>;
   /**
@@ -123,7 +126,11 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   const { io, reporter } = context;
   const { audit } = service;
   if (audit !== undefined) resources.push(() => audit.close());
-  const lifetime = new Lifetime(io, onHangUp(context, service));
+  let reloads: Reloads | undefined;
+  const lifetime = new Lifetime(
+    io,
+    onHangUp(context, service, () => reloads),
+  );
   resources.push(() => lifetime.dispose());
   context.onOutputLost(() => lifetime.stop());
 
@@ -165,6 +172,7 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   }
 
   await lifetime.orOver(activity.up(lifetime));
+  reloads = new Reloads(context, audit, activity.reload);
   if ('stats' in handle && reporter.isLive && activity.run === undefined)
     resources.push(showStatus(handle, io.timers, (text) => reporter.status(text)));
 
@@ -181,16 +189,22 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
 const isOver = ({ signal }: Lifetime): boolean => signal.aborted;
 
 /**
- * A terminal that closes ends the command. Without a terminal, or under nohup, nothing has closed: the command goes
- * on. Programs that outlive terminals take SIGHUP as the request to read their configuration again; this is the place
- * for it.
+ * A terminal that closes ends the command. Without a terminal, or under nohup, nothing has closed: SIGHUP then asks the
+ * command to read its configuration again.
+ *
+ * @param reload undefined while the command starts, and reads its configuration for the first time
  */
 function onHangUp(
   { io, reporter }: Context,
   { endsOnHangUp = false }: Pick<Service<never>, 'endsOnHangUp'>,
+  reload: () => Reloads | undefined,
 ): OnHangUp {
   if (endsOnHangUp || io.hasTerminal) return 'end';
-  return () => reporter.logger.log('info', 'SIGHUP has no effect without a terminal; SIGTERM stops this');
+  return () => {
+    const reloads = reload();
+    if (reloads !== undefined) reloads.request();
+    else reporter.logger.log('info', 'SIGHUP has no effect before the start is complete');
+  };
 }
 
 /** The exit code of a command that was stopped. */
