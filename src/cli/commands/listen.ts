@@ -34,6 +34,7 @@ import type { ListenerHandle } from '../process/library.js';
 import { AuditLog } from '../service/audit_log.js';
 import { listenerMethods } from '../service/listener_methods.js';
 import { needRestart, type Reload } from '../service/reload.js';
+import { SavedRules } from '../service/saved_rules.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { ticketMethods } from '../service/ticket_methods.js';
@@ -131,6 +132,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   const library = await context.io.loadLibrary();
   const audit = await auditOf(context, flags);
   let atStart: Configured = { ...written, rules: [], reverseRules: [] };
+  let saved = new SavedRules(undefined);
   return serve<ListenerHandle>(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
@@ -139,35 +141,42 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     metrics,
     audit,
     hidesTicket: flags.hideTicket === true,
-    start: async (identity, signal, saved, places) => {
-      const access = parseAccessState(saved) ?? { tickets: [], peers: [], denied: [] };
-      atStart = { ...written, ...readBoth(context, written, access) };
+    start: async (identity, signal, state, places) => {
+      const access = parseAccessState(state) ?? { tickets: [], peers: [], denied: [] };
+      saved = new SavedRules(state);
+      atStart = { ...written, ...withSaved(readBoth(context, written, access), readSaved(context, saved, written, access)) };
       const listener = await library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
         signal,
         access,
         ...(places.length === 0 ? {} : { places }),
-        expose: isDefault ? 'loopback' : atStart.rules,
+        expose: isDefault && !saved.isKnown ? 'loopback' : atStart.rules,
         allowReverse: atStart.reverseRules,
       });
+      listener.access.on('revoked', () => saved.read((name) => listener.access.isName(name)));
       // At once: peers may come before the state is saved.
       if (audit !== undefined) listener.on('audit', (record) => audit.record(record));
       return listener;
     },
-    access: ({ access }) => access.state,
-    begin: (listener, saved) => ({
+    access: ({ access }) => ({ ...access.state, ...saved.state }),
+    begin: (listener, settled) => ({
       control: {
         ...listenerMethods({
           listener,
           isName: (name) => listener.access.isName(name),
           wallClock: () => context.io.wallClock(),
+          saved,
+          save: () => {
+            listener.emit('access');
+            return settled();
+          },
         }),
-        ...ticketMethods(listener, saved),
+        ...ticketMethods(listener, settled),
         ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
       },
-      up: () => announce(context, listener, flags),
-      reload: reloadOf(context, listener, flags, atStart),
+      up: () => announce(context, listener, flags, saved.texts),
+      reload: reloadOf(context, listener, flags, atStart, saved),
     }),
   });
 }
@@ -176,7 +185,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
 const RELOADED: readonly (keyof ListenFlags)[] = ['expose', 'allowReverse', 'allowPeer', 'denyPeer'];
 
 /** Returns a function that applies the rules and peers of a configuration that was read again. */
-function reloadOf(context: Context, listener: ListenerHandle, first: ListenFlags, atStart: Configured): Reload {
+function reloadOf(context: Context, listener: ListenerHandle, first: ListenFlags, atStart: Configured, saved: SavedRules): Reload {
   const { access, rules, reverseRules } = listener;
   let now = atStart;
   const nodesAtStart = nodeLines(first);
@@ -185,7 +194,8 @@ function reloadOf(context: Context, listener: ListenerHandle, first: ListenFlags
     const next = flags as ListenFlags;
     const written = writtenIn(context, next);
     const known = { tickets: access.tickets(), peers: access.state.peers };
-    const wanted: Configured = { ...written, ...readBoth(context, written, known) };
+    const ofSaved = saved.read((name) => access.isName(name));
+    const wanted: Configured = { ...written, ...withSaved(readBoth(context, written, known), ofSaved) };
     const restart = needRestart(first, next, RELOADED);
     if ((await nodeLines(next)) !== (await nodesAtStart)) restart.push('nodes');
     rules.expectRoom(now.rules, wanted.rules);
@@ -196,10 +206,10 @@ function reloadOf(context: Context, listener: ListenerHandle, first: ListenFlags
       reverseRules.batch(() => {
         rules.replace(now.rules, wanted.rules);
         reverseRules.replace(now.reverseRules, wanted.reverseRules);
-        if (!written.isDefault) rules.closeDefault();
+        if (!written.isDefault || saved.isKnown) rules.closeDefault();
       });
     });
-    const isEmptied = written.isDefault && !rules.isDefault && !now.isDefault;
+    const isEmptied = rules.list().length === 0 && written.isDefault && !rules.isDefault && !now.isDefault;
     const changes = [
       ...changesOf('', now.expose, written.expose),
       ...changesOf('--allow-reverse ', now.reverse, written.reverse),
@@ -236,7 +246,12 @@ async function auditOf({ io, reporter }: Context, { auditLog }: ListenFlags): Pr
   });
 }
 
-async function announce({ reporter }: Context, listener: ListenerHandle, flags: ListenFlags): Promise<void> {
+async function announce(
+  { reporter }: Context,
+  listener: ListenerHandle,
+  flags: ListenFlags,
+  saved: readonly string[],
+): Promise<void> {
   const { toxId, ticket, rules, reverseRules } = listener;
   const isHidden = flags.hideTicket === true;
   reporter.event({
@@ -245,6 +260,7 @@ async function announce({ reporter }: Context, listener: ListenerHandle, flags: 
     ...(isHidden ? {} : { ticket }),
     expose: rules.list().map((rule) => printRule(rule)),
     isDefault: rules.isDefault,
+    ...(saved.length === 0 ? {} : { saved }),
     allowReverse: reverseRules.list().map(printReverseRule),
     command: await connectCommandLine(isHidden ? 'TICKET' : ticket, exampleOf(rules.list(), reverseRules.list()), flags),
   });
@@ -282,12 +298,28 @@ function readBoth(
   context: Context,
   { expose, reverse, allowPeers }: Written,
   saved: Names,
-): Pick<Configured, 'rules' | 'reverseRules'> {
+): BothRules {
   return {
     rules: readRules(context, expose, allowPeers, saved),
     reverseRules: readReverse(reverse, allowPeers, saved),
   };
 }
+
+type BothRules = Pick<Configured, 'rules' | 'reverseRules'>;
+
+/** Reads the saved rules, and says which ones are dropped. */
+function readSaved({ reporter }: Context, saved: SavedRules, { allowPeers }: Written, known: Names): BothRules {
+  const names = namesOf(allowPeers, known);
+  const { forgotten, ...both } = saved.read((name) => names.has(name));
+  for (const text of forgotten)
+    reporter.people(printable(`The saved rule ${text} is dropped: no ticket and no peer has its name any more.`));
+  return both;
+}
+
+const withSaved = (configured: BothRules, saved: BothRules): BothRules => ({
+  rules: [...configured.rules, ...saved.rules],
+  reverseRules: [...configured.reverseRules, ...saved.reverseRules],
+});
 
 /** Parses `--allow-reverse`, like {@link readRules}. */
 function readReverse(
@@ -298,6 +330,10 @@ function readReverse(
   return readNamed('--allow-reverse', texts, allowPeers, saved, parseReverseRule);
 }
 
+function namesOf(allowPeers: readonly AllowedPeer[], saved: Names | undefined): ReadonlySet<string | undefined> {
+  return new Set([...allowPeers, ...(saved?.peers ?? []), ...(saved?.tickets ?? [])].map(({ name }) => name));
+}
+
 function readNamed<Read>(
   option: string,
   texts: readonly string[],
@@ -305,9 +341,7 @@ function readNamed<Read>(
   saved: Names | undefined,
   read: (text: string, isName: IsName) => Read,
 ): Read[] {
-  const names = new Set(
-    [...allowPeers, ...(saved?.peers ?? []), ...(saved?.tickets ?? [])].map(({ name }) => name),
-  );
+  const names = namesOf(allowPeers, saved);
   const rules: Read[] = [];
   for (const text of texts) {
     try {

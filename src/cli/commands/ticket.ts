@@ -32,6 +32,7 @@ import { humanDuration, printable } from '../output/human.js';
 import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import { SavedRules } from '../service/saved_rules.js';
 import { type TicketDesk, ticketMethods } from '../service/ticket_methods.js';
 import { newIdentity } from './id.js';
 
@@ -219,6 +220,7 @@ async function askFile(
     if (opened.identity === undefined) reporter.people(newIdentity(place));
     const identity = opened.identity ?? createIdentity();
     const state = parseAccessState(opened.access);
+    const saved = new SavedRules(opened.access);
     const access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
       wallMs: () => io.wallClock().getTime(),
@@ -232,7 +234,12 @@ async function askFile(
         return secret && formatTicket({ toxId, secret });
       },
     };
-    const save = (): Promise<void> => opened.save(identity, access.state);
+    // Another ticket may get the name of one that is revoked. Names of --allow-peer are not known here.
+    const before = new Set(access.tickets().map(({ name }) => name));
+    const save = (): Promise<void> => {
+      saved.read((name) => access.isName(name) || !before.has(name));
+      return opened.save(identity, { ...access.state, ...saved.state });
+    };
     if (opened.identity === undefined || state === undefined) await save();
     return await ticketMethods(desk, save)[method]?.(params);
   } finally {

@@ -26,6 +26,8 @@ export type CliEvent =
       readonly expose?: readonly string[];
       /** Listener: no rule was given, so the whole loopback of this machine is open. */
       readonly isDefault?: boolean;
+      /** Listener: the rules among them that `rule add --save` saved. Those of -R begin with `--allow-reverse`. */
+      readonly saved?: readonly string[];
       /** Listener: ports that peers may open with `-R`, in the syntax of `--allow-reverse`. */
       readonly allowReverse?: readonly string[];
       /** Listener: the command to run on the other machine. */
@@ -191,6 +193,8 @@ export type CliEvent =
       readonly what: string;
       /** Rules, forwards or public keys. */
       readonly items: readonly string[];
+      /** `rule` with --save: the change is kept. */
+      readonly saved?: true;
       readonly note?: string;
     }
   /**

@@ -82,7 +82,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
       );
     case 'changed': {
-      const lasting = /^(?:rule|reverse)\./.test(event.what) ? ', until the listener stops' : '';
+      const isRule = /^(?:rule|reverse)\./.test(event.what);
+      const lasting = !isRule ? '' : event.saved ? ', for later starts too' : ', until the listener stops';
       const note = event.note === undefined ? [] : [printable(event.note)];
       return {
         lines: [
@@ -164,7 +165,7 @@ function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): 
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEvent & { event: 'started' }) {
+function openingsOf({ isDefault = false, expose = [], allowReverse = [], saved = [] }: CliEvent & { event: 'started' }) {
   if (isDefault)
     return [
       "OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback (127.0.0.1 and ::1),",
@@ -175,6 +176,7 @@ function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEv
   const listed = (rules: readonly string[]) => rules.map(printable).join(', ');
   return [
     `Peers may reach: ${expose.length === 0 ? 'nothing' : listed(expose)}`,
+    ...(saved.length === 0 ? [] : [`Saved earlier with rule add --save: ${listed(saved)}`]),
     ...(allowReverse.length === 0 ? [] : [`Peers may open with -R on this machine: ${listed(allowReverse)}`]),
   ];
 }
