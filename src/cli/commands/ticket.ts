@@ -112,6 +112,10 @@ async function runTicket(
     const shown = v.parse(ShowAnswer, answer);
     context.reporter.result(shown.ticket);
     context.reporter.event({ event: 'ticket', ...shown });
+    if (flags.uses !== undefined)
+      context.reporter.people(
+        'A connector with --ephemeral is another peer in each run, so each run uses the ticket once more.',
+      );
     if (flags.qr === true) for (const line of qrCode(shown.ticket)) context.reporter.people(line);
   }
   return EXIT.ok;
