@@ -89,7 +89,8 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     this.batch(() => {
       for (const rule of gone) this.remove(rule);
       for (const rule of news) this.add(rule);
-      for (const { name } of gone) if (name !== undefined && this.#named.get(name)?.length === 0) this.forget(name);
+      for (const { name } of gone)
+        if (name !== undefined && this.#named.get(name)?.length === 0) this.forget(name);
     });
   }
 

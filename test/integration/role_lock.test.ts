@@ -31,7 +31,9 @@ async function deadBeacon(name: string): Promise<void> {
   assert.ok(readdirSync(temp.path).includes(name));
 }
 
-test('a container made anew with another host name takes the lock of its dead predecessor', { skip }, async () => {
+test('a container made anew with another host name takes the lock of its dead predecessor', {
+  skip,
+}, async () => {
   await deadBeacon('listener.beacon.0123abcd');
   lockOf({ host: 'old-container', pid: 7, beacon: 'listener.beacon.0123abcd' });
   const answer = await takeRoleLock(temp.path, 'listener');

@@ -225,7 +225,10 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
 }
 
 /** Adds what a listener has on top of a tunnel. */
-function asListener(tunnel: FakeTunnel, { access: state, allowPeers = [] }: ListenOptions): FakeTunnel & ListenerHandle {
+function asListener(
+  tunnel: FakeTunnel,
+  { access: state, allowPeers = [] }: ListenOptions,
+): FakeTunnel & ListenerHandle {
   const access = new AccessPolicy({
     // The command passes parsed values.
     allowPeers: allowPeers.filter((peer) => typeof peer !== 'string'),

@@ -342,6 +342,17 @@ describe('rule add --save', () => {
     await ask('rule', 'add', '--save', 'laptop:80');
     await restart('--expose', '22');
     assert.deepEqual(opened(), ['localhost:22']);
-    assert.match(listener.stderr.text, /The saved rule laptop:localhost:80 is dropped: no ticket and no peer/);
+    assert.match(
+      listener.stderr.text,
+      /The saved rule laptop:localhost:80 is dropped: no ticket and no peer/,
+    );
   });
+});
+
+test('ticket new --uses says that each run of an ephemeral connector is another peer', async () => {
+  await listen('--expose', '22');
+  const { bench } = await ask('ticket', 'new', 'ci', '--uses', '1');
+  assert.match(bench.stderr.text, /--ephemeral is another peer in each run, so each run uses the ticket/);
+  assert.equal(bench.stdout.lines.length, 1);
+  assert.doesNotMatch((await ask('ticket', 'new', 'other')).bench.stderr.text, /ephemeral/);
 });

@@ -216,7 +216,14 @@ describe('a command whose output cannot be written', () => {
 test('--hide-ticket prints everything but the ticket, in words and as events', async () => {
   for (const more of [[], ['--json', '-vvv']]) {
     const bench = new CliBench();
-    const { ended } = await bench.start(/Listening|started/, 'listen', '--expose', '22', '--hide-ticket', ...more);
+    const { ended } = await bench.start(
+      /Listening|started/,
+      'listen',
+      '--expose',
+      '22',
+      '--hide-ticket',
+      ...more,
+    );
     bench.tunnel.emit('ready', { toxId: bench.tunnel.toxId });
     bench.signal('SIGTERM');
     assert.equal(await ended, 0);

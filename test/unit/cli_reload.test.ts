@@ -24,7 +24,8 @@ beforeEach(() => {
 afterEach(() => bench.signal('SIGTERM'));
 
 const write = (listen: object): void => writeFileSync(config, JSON.stringify({ listen }));
-const opened = (): string[] => bench.tunnel.rules.list().map((rule) => printRule(rule).replace('localhost:', ''));
+const opened = (): string[] =>
+  bench.tunnel.rules.list().map((rule) => printRule(rule).replace('localhost:', ''));
 
 async function listening(...args: string[]): Promise<{ ended: Promise<number> }> {
   return await bench.start(/Listening|"started"/, 'listen', '--config', config, ...args);
@@ -56,7 +57,10 @@ describe('SIGHUP to a listener without a terminal', () => {
     );
     assert.deepEqual(new Set(opened()), new Set(['80', '443', '5432']));
     assert.deepEqual(changes.length, 1, 'no moment in which a rule was missing');
-    assert.deepEqual(bench.tunnel.reverseRules.list().map(({ ports }) => ports.from), [9090]);
+    assert.deepEqual(
+      bench.tunnel.reverseRules.list().map(({ ports }) => ports.from),
+      [9090],
+    );
     await stop(running);
   });
 
@@ -65,7 +69,10 @@ describe('SIGHUP to a listener without a terminal', () => {
     const running = await listening();
     for (const [text, why] of [
       ['{\n  "listen": { "expose": [22], }\n}', /config-\d+\.json:2:31: invalid JSON/],
-      ['{\n  "listen": {\n    "exposed": [22]\n  }\n}', /config-\d+\.json:3:5: "listen" has no option "exposed"/],
+      [
+        '{\n  "listen": {\n    "exposed": [22]\n  }\n}',
+        /config-\d+\.json:3:5: "listen" has no option "exposed"/,
+      ],
       ['{"listen": {"expose": ["1:2:3:4"]}}', /--expose "1:2:3:4"/],
       ['{"listen": {"expose": [80], "allow-peer": ["x"]}}', /--allow-peer/],
       ['{"listen": {"expose": ["nobody:lan:80"]}}', /nobody/],
@@ -131,7 +138,8 @@ describe('SIGHUP to a listener without a terminal', () => {
     writeFileSync(nodes, JSON.stringify({ nodes: [node(2)] }));
     write({ expose: ['22'], nodes: [nodes], patience: 9, 'no-lan': true });
     await reload(/only a restart applies it: .*/);
-    for (const option of ['patience', 'no-lan', 'nodes']) assert.match(bench.stderr.text, new RegExp(`: .*\\b${option}\\b`));
+    for (const option of ['patience', 'no-lan', 'nodes'])
+      assert.match(bench.stderr.text, new RegExp(`: .*\\b${option}\\b`));
     await stop(running);
   });
 
@@ -139,12 +147,13 @@ describe('SIGHUP to a listener without a terminal', () => {
     write({ expose: ['22'], verbose: 2 });
     const running = await listening();
     const { logger } = bench.calls[0]?.options ?? {};
-    assert.equal(logger?.level, 'debug');
+    assert.ok(logger !== undefined);
+    assert.equal(logger.level, 'debug');
     write({ expose: ['22'], quiet: true });
     bench.signal('SIGHUP');
-    await bench.until(() => logger?.level === 'info');
+    await bench.until(() => logger.level === 'info');
     bench.stderr.text = '';
-    logger?.log('warn', 'not shown');
+    logger.log('warn', 'not shown');
     assert.equal(bench.stderr.text, '');
     await stop(running);
   });
@@ -153,7 +162,15 @@ describe('SIGHUP to a listener without a terminal', () => {
     for (const args of [['--config', config], []]) {
       const file = temp.file(`audit-${count++}`);
       write({});
-      const running = await bench.start(/Listening/, 'listen', '--expose', '22', '--audit-log', file, ...args);
+      const running = await bench.start(
+        /Listening/,
+        'listen',
+        '--expose',
+        '22',
+        '--audit-log',
+        file,
+        ...args,
+      );
       renameSync(file, `${file}.1`);
       await reload(/Reloaded/);
       bench.tunnel.emit('audit', { audit: 'strangers', count: 3 });
@@ -195,10 +212,16 @@ describe('SIGHUP to a connector without a terminal', () => {
     settings(['8080:localhost:80', '9090:localhost:90'], { patience: 9 });
     writeFileSync(password, 'second');
     await reload(/only a restart/);
-    assert.match(bench.stderr.text, /removed -L 2222:localhost:22; removed -D 1080; added -L 9090:localhost:90; added -D/);
+    assert.match(
+      bench.stderr.text,
+      /removed -L 2222:localhost:22; removed -D 1080; added -L 9090:localhost:90; added -D/,
+    );
     assert.match(bench.stderr.text, /a restart applies it: patience$/m);
     assert.deepEqual(bench.tunnel.closed, ['127.0.0.1:2222', '127.0.0.1:1080']);
-    assert.deepEqual(bench.tunnel.dynamics.map(({ credentials }) => credentials?.password), ['first', 'second']);
+    assert.deepEqual(
+      bench.tunnel.dynamics.map(({ credentials }) => credentials?.password),
+      ['first', 'second'],
+    );
     assert.equal(bench.tunnel.forwards.length, 4);
     assert.doesNotMatch(bench.stderr.text + bench.stdout.text, /first|second/);
     await stop(running);

@@ -273,7 +273,10 @@ describe('service install', () => {
       /keeps its state in \/var\/lib\/tox-wasm-tunnel/,
     ],
     [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
-    [['install', '--', '--expose', '22', '--audit-log', 'here'], /needs an absolute path, or - for the journal/],
+    [
+      ['install', '--', '--expose', '22', '--audit-log', 'here'],
+      /needs an absolute path, or - for the journal/,
+    ],
     [
       ['install', '--system', '--', '--expose', '22', '--audit-log', '/srv/audit'],
       /its own folder, as in --audit-log \/var\/log\/tox-wasm-tunnel\/audit\.jsonl/,

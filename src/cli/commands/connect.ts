@@ -43,8 +43,8 @@ import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { connectorMethods } from '../service/connector_methods.js';
 import { connectorService } from '../service/connector_service.js';
 import { type ExecFlags, joinStdio, programOf, runProgram } from '../service/foreground.js';
-import { RunningForwards } from '../service/running_forwards.js';
 import { needRestart, type Reload } from '../service/reload.js';
+import { RunningForwards } from '../service/running_forwards.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { connectorUp, Waiter } from '../service/waiting.js';
@@ -242,7 +242,9 @@ function reloadOf(
       remote: atStart.remote,
       wishes: [
         // PORT of the command line stays.
-        ...atStart.wishes.filter(({ spec }) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec))),
+        ...atStart.wishes.filter(
+          ({ spec }) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec)),
+        ),
         ...readValues('-L', next.local, parseLocalSpec).map((spec) => ({ spec, anyPort: false })),
       ],
       udps: readValues('--udp-forward', next.udpForward, parseUdpSpec),
@@ -294,7 +296,11 @@ function forwardsOf({ wishes, udps, proxies, reverses }: Wanted): Map<string, Wa
       return [spec, { ...forward, add: (to: RunningForwards) => to.addUdp(spec) }] as const;
     }),
     ...proxies.map((options) => {
-      const forward = { kind: 'dynamic', bind: options.bind, shown: `-D ${printBind(options.bind)}` } as const;
+      const forward = {
+        kind: 'dynamic',
+        bind: options.bind,
+        shown: `-D ${printBind(options.bind)}`,
+      } as const;
       return [options, { ...forward, add: (to: RunningForwards) => to.addDynamic(options) }] as const;
     }),
     ...reverses.map((spec) => {

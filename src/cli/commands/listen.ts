@@ -144,7 +144,10 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     start: async (identity, signal, state, places) => {
       const access = parseAccessState(state) ?? { tickets: [], peers: [], denied: [] };
       saved = new SavedRules(state);
-      atStart = { ...written, ...withSaved(readBoth(context, written, access), readSaved(context, saved, written, access)) };
+      atStart = {
+        ...written,
+        ...withSaved(readBoth(context, written, access), readSaved(context, saved, written, access)),
+      };
       const listener = await library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
@@ -185,7 +188,13 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
 const RELOADED: readonly (keyof ListenFlags)[] = ['expose', 'allowReverse', 'allowPeer', 'denyPeer'];
 
 /** Returns a function that applies the rules and peers of a configuration that was read again. */
-function reloadOf(context: Context, listener: ListenerHandle, first: ListenFlags, atStart: Configured, saved: SavedRules): Reload {
+function reloadOf(
+  context: Context,
+  listener: ListenerHandle,
+  first: ListenFlags,
+  atStart: Configured,
+  saved: SavedRules,
+): Reload {
   const { access, rules, reverseRules } = listener;
   let now = atStart;
   const nodesAtStart = nodeLines(first);
@@ -262,7 +271,11 @@ async function announce(
     isDefault: rules.isDefault,
     ...(saved.length === 0 ? {} : { saved }),
     allowReverse: reverseRules.list().map(printReverseRule),
-    command: await connectCommandLine(isHidden ? 'TICKET' : ticket, exampleOf(rules.list(), reverseRules.list()), flags),
+    command: await connectCommandLine(
+      isHidden ? 'TICKET' : ticket,
+      exampleOf(rules.list(), reverseRules.list()),
+      flags,
+    ),
   });
   if (flags.qr === true)
     for (const line of (await import('../output/qr.js')).qrCode(ticket)) reporter.people(line);
@@ -294,11 +307,7 @@ function readRules(
 }
 
 /** Parses the rules of both kinds, when all names are known. */
-function readBoth(
-  context: Context,
-  { expose, reverse, allowPeers }: Written,
-  saved: Names,
-): BothRules {
+function readBoth(context: Context, { expose, reverse, allowPeers }: Written, saved: Names): BothRules {
   return {
     rules: readRules(context, expose, allowPeers, saved),
     reverseRules: readReverse(reverse, allowPeers, saved),
@@ -308,11 +317,18 @@ function readBoth(
 type BothRules = Pick<Configured, 'rules' | 'reverseRules'>;
 
 /** Reads the saved rules, and says which ones are dropped. */
-function readSaved({ reporter }: Context, saved: SavedRules, { allowPeers }: Written, known: Names): BothRules {
+function readSaved(
+  { reporter }: Context,
+  saved: SavedRules,
+  { allowPeers }: Written,
+  known: Names,
+): BothRules {
   const names = namesOf(allowPeers, known);
   const { forgotten, ...both } = saved.read((name) => names.has(name));
   for (const text of forgotten)
-    reporter.people(printable(`The saved rule ${text} is dropped: no ticket and no peer has its name any more.`));
+    reporter.people(
+      printable(`The saved rule ${text} is dropped: no ticket and no peer has its name any more.`),
+    );
   return both;
 }
 
@@ -330,7 +346,10 @@ function readReverse(
   return readNamed('--allow-reverse', texts, allowPeers, saved, parseReverseRule);
 }
 
-function namesOf(allowPeers: readonly AllowedPeer[], saved: Names | undefined): ReadonlySet<string | undefined> {
+function namesOf(
+  allowPeers: readonly AllowedPeer[],
+  saved: Names | undefined,
+): ReadonlySet<string | undefined> {
   return new Set([...allowPeers, ...(saved?.peers ?? []), ...(saved?.tickets ?? [])].map(({ name }) => name));
 }
 

@@ -86,7 +86,13 @@ async function runRule(
   }
   const change = async (what: string, text: string): Promise<void> => {
     const { note } = await ask(what, saves ? { rule: text, save: true } : { rule: text });
-    reporter.event({ event: 'changed', what, items: [text], ...(saves ? { saved: true } : {}), ...(note === undefined ? {} : { note }) });
+    reporter.event({
+      event: 'changed',
+      what,
+      items: [text],
+      ...(saves ? { saved: true } : {}),
+      ...(note === undefined ? {} : { note }),
+    });
   };
   for (const text of rules) await change(`rule.${action}`, text);
   for (const text of reverseRules) await change(`reverse.${action}`, text);

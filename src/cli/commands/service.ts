@@ -243,7 +243,9 @@ async function partsOf(
     hasLogFolder: scope === 'system' && audit !== undefined && audit !== AUDIT_TO_OUTPUT,
     deniedNetworks:
       // Commander collects strings under this name.
-      scope === 'system' ? unneededNetworks(await resolverConfig(), (flags['expose'] as string[] | undefined) ?? []) : [],
+      scope === 'system'
+        ? unneededNetworks(await resolverConfig(), (flags['expose'] as string[] | undefined) ?? [])
+        : [],
     needsLowPorts: listenedPorts(flags).some((port) => port > 0 && port < 1024),
   };
   if (hidesTicket)
@@ -272,7 +274,9 @@ function auditOf({ auditLog }: ParsedCall['flags'], scope: ServiceScope, name: s
   const target = String(auditLog);
   if (target === AUDIT_TO_OUTPUT) return target;
   if (!isAbsolute(target))
-    throw usage(`--audit-log ${JSON.stringify(target)} of a service needs an absolute path, or - for the journal`);
+    throw usage(
+      `--audit-log ${JSON.stringify(target)} of a service needs an absolute path, or - for the journal`,
+    );
   if (scope === 'system' && dirname(target) !== `/var/log/${name}`)
     throw usage(
       `a system service can write its audit only to the journal (--audit-log -) or to its own folder, as in --audit-log /var/log/${name}/audit.jsonl`,

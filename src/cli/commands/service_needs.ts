@@ -92,7 +92,9 @@ export function unneededNetworks(resolvers: string, rules: readonly string[]): s
   return metadataNetworks().filter((network) => {
     const [address = ''] = network.split('/');
     // A resolver at another address of a network that is denied as a whole begins like the network.
-    const isResolver = words.some((word) => word === address || (address.endsWith('::') && word.startsWith(address)));
+    const isResolver = words.some(
+      (word) => word === address || (address.endsWith('::') && word.startsWith(address)),
+    );
     return !isResolver && !rules.some((rule) => rule.includes(address));
   });
 }

@@ -68,7 +68,10 @@ export function systemdUnit(parts: UnitParts): string {
     '# Far above what 1,024 peers need: only a fault reaches it.',
     `MemoryMax=${MEMORY_LIMIT}`,
     ...(parts.auditsToJournal
-      ? ['# The audit goes to the journal, which drops messages at a high rate otherwise.', 'LogRateLimitIntervalSec=0']
+      ? [
+          '# The audit goes to the journal, which drops messages at a high rate otherwise.',
+          'LogRateLimitIntervalSec=0',
+        ]
       : []),
     ...(scope === 'system' ? systemSettings(parts) : []),
     '',

@@ -165,7 +165,12 @@ function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): 
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function openingsOf({ isDefault = false, expose = [], allowReverse = [], saved = [] }: CliEvent & { event: 'started' }) {
+function openingsOf({
+  isDefault = false,
+  expose = [],
+  allowReverse = [],
+  saved = [],
+}: CliEvent & { event: 'started' }) {
   if (isDefault)
     return [
       "OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback (127.0.0.1 and ::1),",

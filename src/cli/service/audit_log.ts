@@ -29,6 +29,8 @@ const MAX_WAITING = 1024 * 1024;
 /** How many characters are written in one call, but at least one record. */
 const MAX_BATCH = 64 * 1024;
 const NEWLINE = 0x0a;
+// Windows has no such flag, although the type says that it has.
+const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 
 /** Where lines go. */
 interface Sink {
@@ -200,7 +202,7 @@ class FileSink implements Sink {
   static async open(file: string): Promise<FileSink> {
     try {
       // A named pipe without a reader would block otherwise.
-      const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0);
+      const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
       return new FileSink(await open(file, flags, 0o600));
     } catch (error) {
       throw new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${systemReason(error)}`, {

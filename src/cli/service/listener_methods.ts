@@ -111,8 +111,7 @@ export function listenerMethods({
     'rule.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
       const { rule: read } = readRule(rule, isName);
       const wasSaved = keeps && saved.remove(read);
-      if (!rules.remove(read) && !wasSaved)
-        throw noRule(printRule(read, isName));
+      if (!rules.remove(read) && !wasSaved) throw noRule(printRule(read, isName));
       if (wasSaved) await save();
       return { ...ruleList(), changed: true, ...backAgain(saved.has(read)) };
     }),
@@ -140,5 +139,7 @@ const noRule = (text: string): TunnelError =>
 
 /** Warns that a removed rule comes back. */
 function backAgain(isSaved: boolean): { note?: string } {
-  return isSaved ? { note: 'it is saved, so it is back at the next start; rule remove --save removes it for good' } : {};
+  return isSaved
+    ? { note: 'it is saved, so it is back at the next start; rule remove --save removes it for good' }
+    : {};
 }
