@@ -73,7 +73,7 @@ Examples:
   $ tox-wasm-tunnel listen --expose 22 --allow-reverse 8080         (peers may open port 8080)
   $ tox-wasm-tunnel listen --allow-reverse 8080                     (… and reach nothing)
   $ tox-wasm-tunnel listen --expose 22 --max-streams 50 --max-peers 4
-  $ tox-wasm-tunnel listen --expose 22 --audit-log audit.jsonl      (who reached what)
+  $ tox-wasm-tunnel listen --expose 22 --audit-log -                (who reached what)
   $ tox-wasm-tunnel listen --json | your-program`,
   run: (context, { flags }) => runListen(context, flags),
 });
