@@ -5,7 +5,7 @@
  */
 export { type AccessState, parseAccessState } from './access/access_state.js';
 export type { AllowedPeer } from './access/peer_key.js';
-export type { AccessEvents, AccessPolicy } from './access/policy.js';
+export type { AccessEvents, AccessPolicy, TurnedAway } from './access/policy.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
 export type { NewTicket, TicketInfo } from './access/ticket_book.js';
 export type { NodeHealth, SeenAddress } from './bridge/contract.js';
@@ -56,6 +56,7 @@ export {
 export { parseReverseRule, type ReverseRule } from './rules/reverse_rule.js';
 export type { Grant, NamedRules, ReverseBook, ReverseRules, RuleBook } from './rules/rule_book.js';
 export { createIdentity, type Identity } from './state/identity.js';
+export type { AuditEnds, AuditFlow, AuditPeer, AuditRecord, AuditRefusal } from './tunnel/audit.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector, Forward } from './tunnel/connector.js';
 export type {

@@ -61,6 +61,19 @@ export type Verdict =
   | { readonly kind: 'challenge' }
   | { readonly kind: 'refuse'; readonly text: string };
 
+/** A peer that was not let in. */
+export interface TurnedAway {
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  /**
+   * `denied`: by its key. `no-ticket`: it showed none. `wrong-proof`: it knows a ticket's id, but not its secret. The
+   * others are about the ticket that it showed.
+   */
+  readonly why: Ineligible | 'denied' | 'no-ticket' | 'wrong-proof';
+  /** Name of the ticket that it showed; undefined when no ticket has that id. */
+  readonly ticket: string | undefined;
+}
+
 export interface AccessEvents {
   /** {@link AccessPolicy.state} has changed: save it. */
   changed: [];
@@ -68,6 +81,8 @@ export interface AccessEvents {
   admission: [];
   /** Some peers may have lost their grant: ask {@link AccessPolicy.holds} about each. */
   revoked: [];
+  /** A friend request was dropped, or a hello refused. */
+  turnedAway: [refusal: TurnedAway];
 }
 
 interface Allowed {
@@ -160,14 +175,18 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     if (allowed !== undefined && !this.#denied.has(peer)) return allowed.grant;
     const proof = readRequest(message);
     const ticket = proof === undefined ? undefined : this.#book.byKeyId(proof.keyId);
-    const isIn =
-      proof !== undefined &&
-      ticket !== undefined &&
-      !this.#denied.has(peer) &&
-      provesRequest(ticket.secret, keys, proof) &&
-      ineligible(ticket, peer, this.#wallMs()) === undefined;
-    if (!isIn) {
+    const why = this.#denied.has(peer)
+      ? 'denied'
+      : proof === undefined
+        ? 'no-ticket'
+        : ticket === undefined
+          ? 'unknown'
+          : provesRequest(ticket.secret, keys, proof)
+            ? ineligible(ticket, peer, this.#wallMs())
+            : 'wrong-proof';
+    if (ticket === undefined || why !== undefined) {
       this.#turnedAway++;
+      this.#tellTurnedAway(peer, why ?? 'unknown', ticket);
       return undefined;
     }
     this.#use(ticket, peer);
@@ -183,16 +202,21 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
    */
   hello(field: Uint8Array | undefined, keys: Keys, sessions: Sessions, resumes: boolean): Verdict {
     const peer = upperHex(keys.connector);
-    if (this.#denied.has(peer)) return { kind: 'refuse', text: NO_TICKET };
+    const refuse = (why: TurnedAway['why'], text: string, shown?: BookedTicket): Verdict => {
+      this.#tellTurnedAway(peer, why, shown);
+      return { kind: 'refuse', text };
+    };
+    if (this.#denied.has(peer)) return refuse('denied', NO_TICKET);
     const allowed = this.#allowed.get(peer);
     const proof = field === undefined ? undefined : readHelloProof(field);
     const ticket = proof === undefined ? undefined : this.#book.byKeyId(proof.keyId);
-    if (field === undefined) return allowed === undefined ? refusal(NO_TICKET) : welcome(allowed.grant);
+    if (field === undefined)
+      return allowed === undefined ? refuse('no-ticket', NO_TICKET) : welcome(allowed.grant);
     if (field.length === 0) return { kind: 'challenge' };
-    if (proof === undefined) return refusal('a proof of the wrong length');
+    if (proof === undefined) return refuse('wrong-proof', 'a proof of the wrong length');
     if (ticket === undefined) {
       // This welcome carries no proof of ours. A connector with a ticket wants one, and reports that.
-      return allowed === undefined ? refusal(REFUSALS.unknown) : welcome(allowed.grant);
+      return allowed === undefined ? refuse('unknown', REFUSALS.unknown) : welcome(allowed.grant);
     }
     // The proof is for an earlier pair of sessions, or its sender does not have the secret.
     if (!provesHello(ticket.secret, keys, sessions, proof)) return { kind: 'challenge' };
@@ -200,7 +224,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     if (allowed !== undefined) return welcome(allowed.grant, answer);
     const why = ineligible(ticket, peer, this.#wallMs());
     const goesOn = resumes && why === 'expired' && this.#wallMs() < endsAtMs(ticket);
-    if (why !== undefined && !goesOn) return refusal(REFUSALS[why]);
+    if (why !== undefined && !goesOn) return refuse(why, REFUSALS[why], ticket);
     this.#use(ticket, peer);
     return welcome(ticket.grant, answer);
   }
@@ -300,6 +324,26 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
     this.#changed('admission', 'revoked');
   }
 
+  /**
+   * Replaces the peers that are allowed and denied in this run only: those given at the start. Peers that lose their
+   * grant are cut off.
+   *
+   * @throws {TunnelError} ERR_USAGE for the name of a ticket, ERR_LIMIT; then nothing has changed
+   */
+  configure({ allowPeers, denyPeers }: Required<Pick<AccessOptions, 'allowPeers' | 'denyPeers'>>): void {
+    const wanted = new Set(allowPeers.map(({ publicKey }) => upperHex(publicKey)));
+    const stays = [...this.#allowed].filter(([peer, { kept }]) => kept && !wanted.has(peer));
+    expectRoom(stays.length + wanted.size);
+    for (const { name, publicKey } of allowPeers) this.#expectNoTicket(name, publicKey);
+    for (const [peer, { kept }] of [...this.#allowed])
+      if (!kept && !wanted.has(peer)) this.#allowed.delete(peer);
+    for (const { name, publicKey } of allowPeers) this.#add(name, publicKey, false);
+    for (const [peer, kept] of [...this.#denied]) if (!kept) this.#denied.delete(peer);
+    for (const key of denyPeers.map(upperHex)) if (!this.#denied.has(key)) this.#denied.set(key, false);
+    this.emit('admission');
+    this.emit('revoked');
+  }
+
   /** @param publicKey 64 hexadecimal digits */
   isDenied(publicKey: string): boolean {
     return this.#denied.has(publicKey);
@@ -321,11 +365,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
 
   #add(name: string | undefined, publicKey: Uint8Array, kept: boolean): void {
     const peer = upperHex(publicKey);
-    if (this.#allowed.size >= MAX_ALLOWED_PEERS && !this.#allowed.has(peer))
-      throw new TunnelError(
-        'ERR_LIMIT',
-        `${MAX_ALLOWED_PEERS} peers are allowed already; give out a ticket instead`,
-      );
+    if (!this.#allowed.has(peer)) expectRoom(this.#allowed.size + 1);
     const known = this.#allowed.get(peer);
     const called = name ?? known?.grant.name ?? defaultName(publicKey);
     // A peer that already has this name keeps its grant.
@@ -342,6 +382,10 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   #expectNoTicket(name: string | undefined, publicKey: Uint8Array): void {
     const called = name ?? this.#allowed.get(upperHex(publicKey))?.grant.name ?? defaultName(publicKey);
     if (this.#book.get(called) !== undefined) throw nameTaken(called, 'a ticket');
+  }
+
+  #tellTurnedAway(publicKey: string, why: TurnedAway['why'], ticket: BookedTicket | undefined): void {
+    this.emit('turnedAway', { publicKey, why, ticket: ticket?.name });
   }
 
   #use(ticket: BookedTicket, peer: string): void {
@@ -368,6 +412,15 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
   }
 }
 
+/** @throws {TunnelError} ERR_LIMIT */
+function expectRoom(allowed: number): void {
+  if (allowed > MAX_ALLOWED_PEERS)
+    throw new TunnelError(
+      'ERR_LIMIT',
+      `${MAX_ALLOWED_PEERS} peers are allowed already; give out a ticket instead`,
+    );
+}
+
 function defaultName(publicKey: Uint8Array): string {
   return `peer-${upperHex(publicKey).slice(0, 8).toLowerCase()}`;
 }
@@ -378,8 +431,4 @@ function nameTaken(name: string, by: string): TunnelError {
 
 function welcome(grant: Grant, proof?: Uint8Array): Verdict {
   return { kind: 'welcome', grant, proof };
-}
-
-function refusal(text: string): Verdict {
-  return { kind: 'refuse', text };
 }

@@ -55,6 +55,12 @@ export interface Context {
   readonly reporter: Reporter;
   readonly grammar: Grammar;
   /**
+   * Parses the call again, with the file of `--config` as it is now.
+   *
+   * @throws {TunnelError} ERR_USAGE, with the place in the file
+   */
+  readAgain(): Promise<Call<OutputFlags>>;
+  /**
    * Calls back once the output has lost its reader. If that is a failure, the caller of the handler reports
    * it.
    */

@@ -3,8 +3,8 @@ import { CommanderError } from 'commander';
 import { didYouMeanThen } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { quotedWord, withoutTickets } from '../core/secret_text.js';
-import type { Context } from './command.js';
-import { verbosityOf } from './options/flags.js';
+import type { Call, Context } from './command.js';
+import { type OutputFlags, verbosityOf } from './options/flags.js';
 import { usage } from './options/usage.js';
 import { PROGRAM, Reporter, type Verbosity } from './output/reporter.js';
 import { EXIT, type ExitCode, exitCodeOf } from './process/exit_codes.js';
@@ -30,7 +30,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
       out: (text) => io.stdout.write(text),
       onCall: async (command, call) => {
         reporter = reporterOf(io, verbosityOf(call.flags), command.stdoutOwner?.(call));
-        code = await command.run({ io, reporter, grammar, onOutputLost: output.onLost }, call);
+        const readAgain = () => parsedAgain(words);
+        code = await command.run({ io, reporter, grammar, readAgain, onOutputLost: output.onLost }, call);
       },
     });
     await program.parseAsync(words, { from: 'user' });
@@ -51,6 +52,21 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   reporter.error(failure);
   await io.flushOutput();
   return code === EXIT.ok ? EXIT.failure : code;
+}
+
+/** Parses the same arguments, with the file of `--config` as it is now. @throws {TunnelError} ERR_USAGE */
+async function parsedAgain(words: readonly string[]): Promise<Call<OutputFlags>> {
+  const calls: Call<OutputFlags>[] = [];
+  const program = await buildProgram({
+    args: words,
+    onCall: async (_command, call) => {
+      calls.push(call);
+    },
+  });
+  await program.parseAsync(words, { from: 'user' });
+  const [call] = calls;
+  if (call === undefined) throw new Error('the arguments of a running command no longer name a command');
+  return call;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { lstatSync, rmSync } from 'node:fs';
 import { chmod, type FileHandle, lstat, open, rename } from 'node:fs/promises';
-import { connect, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from './errors.js';
 import { exhaustionOf } from './exhaustion.js';
@@ -76,6 +76,37 @@ function knock(path: string): Promise<SocketFileState> {
       else resolve(code === 'EAGAIN' ? 'answered' : 'closed-to-us');
     });
   });
+}
+
+/**
+ * Creates a socket that shows that this process lives: the kernel refuses connections to it as soon as the process is
+ * dead, and answers them from any container on this machine. See {@link socketFileState}.
+ *
+ * @returns a function that deletes it; undefined where there are no such sockets
+ */
+export async function openBeacon(folder: string, name: string): Promise<(() => void) | undefined> {
+  // Named pipes of Windows are not files.
+  if (process.platform === 'win32') return undefined;
+  const server = createServer((socket) => socket.destroy());
+  try {
+    const address = await socketAddress(folder, name);
+    try {
+      await listenAt(server, address.path);
+    } finally {
+      await address.release();
+    }
+    server.unref();
+    const place = join(folder, name);
+    await chmod(place, 0o600);
+    return () => {
+      server.close();
+      rmSync(place, { force: true });
+    };
+  } catch {
+    // Some file systems have no sockets, and Node's permission model allows none.
+    server.close();
+    return undefined;
+  }
 }
 
 /** @throws the system's error */

@@ -84,6 +84,13 @@ const EMBEDDINGS: readonly Embedding[] = [
   { ...cidr('2001::/32'), places: [LAST], inverted: true },
 ];
 
+/** The networks in which clouds keep the secrets of a machine, as `address/bits`. */
+export function metadataNetworks(): string[] {
+  return SPECIAL.filter(({ kind }) => kind === 'metadata').map(
+    ({ network, prefixBits }) => `${network.text}/${prefixBits}`,
+  );
+}
+
 /** Whether any kernel that dials this address reaches itself. */
 export function isLoopback(address: IpAddress): boolean {
   return isKind(address, 'loopback');

@@ -37,6 +37,9 @@ export class NamedRules<Rule extends { readonly name?: string }> {
   readonly #named = new Map<string, Rule[]>();
   readonly #onChange = new Set<() => void>();
   readonly #print: (rule: Rule) => string;
+  /** See {@link batch}. */
+  #isHeld = false;
+  #hasNews = false;
 
   /** @param print gives equal texts for equal rules, and different texts for different rules */
   constructor(print: (rule: Rule) => string) {
@@ -74,6 +77,45 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     return true;
   }
 
+  /**
+   * Replaces rules by others in one step. Rules that were added by other means stay. A name that no longer has rules
+   * loses its own list, and so gets the general rules, as if the book had been made with the new rules.
+   *
+   * @throws {TunnelError} ERR_LIMIT when the book cannot hold them; then nothing has changed
+   */
+  replace(old: readonly Rule[], next: readonly Rule[]): void {
+    this.expectRoom(old, next);
+    const { gone, news } = this.#differences(old, next);
+    this.batch(() => {
+      for (const rule of gone) this.remove(rule);
+      for (const rule of news) this.add(rule);
+      for (const { name } of gone)
+        if (name !== undefined && this.#named.get(name)?.length === 0) this.forget(name);
+    });
+  }
+
+  /** Throws what {@link replace} would throw. */
+  expectRoom(old: readonly Rule[], next: readonly Rule[]): void {
+    const { gone, news } = this.#differences(old, next);
+    if (this.list().length - gone.length + news.length > MAX_RULES)
+      throw new TunnelError('ERR_LIMIT', `there would be more than ${MAX_RULES} rules; remove some`);
+  }
+
+  /** Reports all changes that `act` makes as one, when it is done. */
+  batch(act: () => void): void {
+    if (this.#isHeld) {
+      act();
+      return;
+    }
+    this.#isHeld = true;
+    try {
+      act();
+    } finally {
+      this.#isHeld = false;
+      if (this.#hasNews) this.changed();
+    }
+  }
+
   /** Removes the rules for names that no longer exist, because another peer or ticket may get such a name. */
   keep(isName: (name: string) => boolean): void {
     for (const name of [...this.#named.keys()]) if (!isName(name)) this.forget(name);
@@ -96,7 +138,18 @@ export class NamedRules<Rule extends { readonly name?: string }> {
   }
 
   protected changed(): void {
+    this.#hasNews = this.#isHeld;
+    if (this.#isHeld) return;
     for (const handler of this.#onChange) handler();
+  }
+
+  #differences(old: readonly Rule[], next: readonly Rule[]): { gone: Rule[]; news: Rule[] } {
+    const before = new Set(old.map(this.#print));
+    const after = new Set(next.map(this.#print));
+    return {
+      gone: old.filter((rule) => !after.has(this.#print(rule))),
+      news: next.filter((rule) => !before.has(this.#print(rule))),
+    };
   }
 
   #rulesOf(name: string | undefined): Rule[] | undefined {

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { constants, copyFile, link, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { openBeacon, socketFileState } from '../core/socket_file.js';
 import { readRegularFile } from './state_file.js';
 
 /**
@@ -16,6 +17,9 @@ import { readRegularFile } from './state_file.js';
  *   to take over from a dead process: of all processes that saw the same dead holder at 7, one creates 8. A slow
  *   process that creates a number below the highest notices this when it looks again, and has lost.
  * - A holder that releases the lock marks its file as free and leaves it there.
+ * - A holder listens on a socket next to its file, the beacon, from before it has the lock. So the kernel knows whether
+ *   the holder lives, whatever its host name and its process id are in its container. Process ids decide only where
+ *   there is no beacon, and for locks of older versions.
  */
 export interface RoleLock {
   /** Releases the lock. A second call does nothing. */
@@ -46,8 +50,9 @@ const LockSchema = v.object({
   host: v.string(),
   started: v.string(),
   token: v.string(),
-  // Processes of older versions do not say it.
+  // Processes of older versions do not say these.
   brief: v.optional(v.boolean()),
+  beacon: v.optional(v.pipe(v.string(), v.regex(/^[a-z]+\.beacon\.[0-9a-f]{8}$/))),
 });
 
 /** Ours have about 200 bytes. */
@@ -78,10 +83,23 @@ export async function takeRoleLock(folder: string, name: string, isBrief = false
       if (holder !== 'none') return { kind: 'busy', holder };
     }
     const mine = highest + 1;
-    const mark = { ...ownProcessMark(), ...(isBrief ? { brief: true } : {}) };
-    if (!(await claim(folder, prefix, mine, mark))) continue;
-    await sweep(folder, prefix, mine);
-    return { kind: 'held', lock: heldLock(join(folder, `${prefix}${mine}`), mark) };
+    const beacon = `${name}.beacon.${randomUUID().slice(0, 8)}`;
+    const closeBeacon = await openBeacon(folder, beacon);
+    const mark = {
+      ...ownProcessMark(),
+      ...(isBrief ? { brief: true } : {}),
+      ...(closeBeacon === undefined ? {} : { beacon }),
+    };
+    let isMine = false;
+    try {
+      isMine = await claim(folder, prefix, mine, mark);
+      if (!isMine) continue;
+      await sweep(folder, prefix, mine);
+      await sweepBeacons(folder, name, beacon);
+    } finally {
+      if (!isMine) closeBeacon?.();
+    }
+    return { kind: 'held', lock: heldLock(join(folder, `${prefix}${mine}`), mark, closeBeacon) };
   }
   throw new TunnelError(
     'ERR_STATE_IO',
@@ -108,7 +126,7 @@ export async function claim(
   return false;
 }
 
-function heldLock(file: string, mark: ProcessMark): RoleLock {
+function heldLock(file: string, mark: ProcessMark, closeBeacon: (() => void) | undefined): RoleLock {
   let released = false;
   return {
     release: async () => {
@@ -124,6 +142,8 @@ function heldLock(file: string, mark: ProcessMark): RoleLock {
         await rm(`${file}.free`, { force: true }).catch(() => {});
         // Without its folder there is no lock.
         if (errnoOf(error) !== 'ENOENT') throw error;
+      } finally {
+        closeBeacon?.();
       }
     },
   };
@@ -154,7 +174,7 @@ async function holderOf(file: string): Promise<LockHolder | 'none' | 'changed'> 
   const lock = parseLock(text);
   if (lock === undefined) return (await isFresh(file)) ? { pid: 0, file, isBrief: true } : 'none';
   if (lock.state === 'free') return 'none';
-  const state = await processState(lock);
+  const state = (await beaconState(dirname(file), lock)) ?? (await processState(lock));
   if (state === 'dead') return 'none';
   const holder = { pid: lock.pid, file, isBrief: lock.brief === true };
   return state === 'alive' ? holder : { ...holder, host: lock.host };
@@ -210,6 +230,25 @@ async function sweep(folder: string, prefix: string, mine: number): Promise<void
   }
 }
 
+/** Deletes the beacons of dead processes. We hold the lock, so no other is in use. */
+async function sweepBeacons(folder: string, name: string, mine: string): Promise<void> {
+  for (const other of await readdir(folder))
+    if (other.startsWith(`${name}.beacon.`) && other !== mine) await rm(join(folder, other), { force: true });
+}
+
+/** Whether the holder of a lock lives, as the kernel knows it; undefined when it cannot tell. */
+async function beaconState(folder: string, mark: ProcessMark): Promise<'alive' | 'dead' | undefined> {
+  // A socket of another machine, or from before a restart, refuses connections too.
+  if (mark.beacon === undefined || mark.started === '' || bootOf(mark.started) !== bootOf(startedSync()))
+    return undefined;
+  try {
+    const state = await socketFileState(folder, mark.beacon);
+    return state === 'answered' ? 'alive' : state === 'stale' ? 'dead' : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Identifies a process, even when the system reuses process ids. */
 export interface ProcessMark {
   readonly pid: number;
@@ -220,6 +259,8 @@ export interface ProcessMark {
   readonly token: string;
   /** Set by a holder that soon releases the lock. */
   readonly brief?: boolean | undefined;
+  /** Name of the socket next to the lock file that shows that the holder lives. */
+  readonly beacon?: string | undefined;
 }
 
 const token = randomUUID();
@@ -245,6 +286,8 @@ export async function processState(mark: ProcessMark): Promise<'alive' | 'dead' 
 }
 
 const BOOT_FILE = '/proc/sys/kernel/random/boot_id';
+
+const bootOf = (started: string): string => started.split('/')[0] ?? '';
 
 function startedSync(): string {
   try {

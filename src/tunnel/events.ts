@@ -2,6 +2,7 @@ import type { TunnelError } from '../core/errors.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
 import type { Reason } from '../mux/wire/reasons.js';
+import type { AuditRecord } from './audit.js';
 
 /** A peer came online or went offline, its path changed, or the round trip was measured. */
 export interface PeerChange {
@@ -75,6 +76,11 @@ export interface TunnelEvents {
    * this event, the connection is refused.
    */
   stream: [stream: TunnelStream, from: StreamOrigin];
+  /**
+   * Listener: who was let in or refused, and each flow: opened, denied, ended. Streams that were opened before the
+   * first handler was added are not recorded.
+   */
+  audit: [record: AuditRecord];
   /** Listener: tickets or peers have changed. Save {@link Listener.access}. */
   access: [];
   /** Where a peer is reached has changed. Save {@link Tunnel.places} to find it sooner in the next run. */

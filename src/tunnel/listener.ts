@@ -4,6 +4,7 @@ import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
 import { limitsOf } from '../core/peer_limits.js';
+import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { ReverseServer } from '../forward/reverse/reverse_server.js';
 import { addCounts } from '../forward/serve_log.js';
@@ -15,6 +16,8 @@ import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
+import { type AuditPeer, type AuditRecord, FlowAudit } from './audit.js';
+import type { PeerChange } from './events.js';
 import { type Machine, thisMachine } from './machine.js';
 import type { ListenOptions } from './options.js';
 import { type CheckedListenOptions, listenOptions } from './read_options.js';
@@ -64,6 +67,14 @@ export class Listener extends Tunnel {
     this.access.on('admission', () => this.#admitRequests());
     this.access.on('revoked', () => this.#onRevoked());
     this.access.on('changed', () => this.emit('access'));
+    this.access.on('turnedAway', ({ publicKey, why, ticket }) =>
+      this.#audit({
+        audit: 'refused',
+        peer: publicKey,
+        ...(ticket === undefined ? {} : { name: ticket }),
+        why,
+      }),
+    );
     // A peer that was denied while no listener ran is not told where we are.
     for (const { publicKey } of this.places)
       if (this.access.isDenied(publicKey)) this.knownPlaces.forget(publicKey);
@@ -171,9 +182,29 @@ export class Listener extends Tunnel {
     });
   }
 
+  #audit(record: AuditRecord): void {
+    this.emit('audit', record);
+  }
+
   #onStrangers(count: number): void {
     this.#strangers += count;
+    this.#audit({ audit: 'strangers', count });
     this.logger.log('info', `dropped ${count} friend requests from strangers`, { soFar: this.#strangers });
+  }
+
+  /** Returns a function that records when a peer comes online and goes offline, but no change of its path. */
+  #presence(named: () => AuditPeer): (status: PeerChange['status'], path: Path) => void {
+    let sinceMs: number | undefined;
+    return (status, path) => {
+      const nowMs = this.timers.nowMs();
+      if (status === 'offline' && sinceMs !== undefined) {
+        this.#audit({ audit: 'offline', ...named(), durationMs: Math.round(nowMs - sinceMs) });
+        sinceMs = undefined;
+      } else if (status === 'online' && sinceMs === undefined) {
+        sinceMs = nowMs;
+        this.#audit({ audit: 'online', ...named(), path });
+      }
+    };
   }
 
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
@@ -228,20 +259,35 @@ export class Listener extends Tunnel {
       connector: hexBytes(publicKey),
       listener: this.node.started.publicKey,
     };
+    const named = (): AuditPeer => ({ peer: publicKey, name: grant.name });
+    const flows = new FlowAudit({ clock: this.timers, peer: named, record: (record) => this.#audit(record) });
+    const presence = this.#presence(named);
     const peer = new ListenerPeer(
       this.peerContext(),
       { friend, publicKey },
       {
         onCode: (code, detail) => this.tellCode(publicKey, code, detail),
-        onStatus: (status, path) => this.tellStatus(publicKey, status, path),
-        onHello: (proof, sessions, resumes) => this.access.hello(proof, keys, sessions, resumes),
+        onStatus: (status, path) => {
+          presence(status, path);
+          this.tellStatus(publicKey, status, path);
+        },
+        onHello: (proof, sessions, resumes) => {
+          const verdict = this.access.hello(proof, keys, sessions, resumes);
+          if (verdict.kind === 'welcome') {
+            const { name, kind } = verdict.grant;
+            this.#audit({ audit: 'admitted', peer: publicKey, name, kind, resumes });
+          }
+          return verdict;
+        },
         onGrant: (now) => {
           grant = now;
           // An earlier ticket of the peer may have allowed more.
           recheck();
         },
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
-        onOpen: (request) => {
+        onOpen: (asked) => {
+          // Following a stream costs a little for each of its chunks.
+          const request = this.listenerCount('audit') > 0 ? flows.follow(asked) : asked;
           const { target } = request;
           const whyNot = this.access.whyNoStreams(grant);
           if (whyNot !== undefined) {

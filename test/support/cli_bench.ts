@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { type Duplex, PassThrough, Readable, Writable } from 'node:stream';
 import { setTimeout as nextMillisecond, setImmediate as nextTurn } from 'node:timers/promises';
-import type { AccessState } from '../../src/access/access_state.js';
 import { AccessPolicy } from '../../src/access/policy.js';
 import { formatTicket } from '../../src/access/ticket.js';
 import type { NodeHealth } from '../../src/bridge/contract.js';
@@ -20,6 +19,7 @@ import type {
   BootstrapAddress,
   DialOptions,
   Forward,
+  ListenOptions,
   NodeOptions,
   PeerInfo,
   Reverse,
@@ -227,8 +227,13 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
 }
 
 /** Adds what a listener has on top of a tunnel. */
-function asListener(tunnel: FakeTunnel, state: AccessState | undefined): FakeTunnel & ListenerHandle {
+function asListener(
+  tunnel: FakeTunnel,
+  { access: state, allowPeers = [] }: ListenOptions,
+): FakeTunnel & ListenerHandle {
   const access = new AccessPolicy({
+    // The command passes parsed values.
+    allowPeers: allowPeers.filter((peer) => typeof peer !== 'string'),
     ...(state === undefined ? {} : { state }),
     wallMs: () => Date.parse('2026-01-02T03:04:05.678Z'),
     newSecret: () => Uint8Array.from(randomBytes(32)),
@@ -338,7 +343,7 @@ export class CliBench {
     };
     const listen = start('listen');
     const library: Library = {
-      listen: async (options) => asListener(await listen(options), options.access),
+      listen: async (options) => asListener(await listen(options), options),
       connect: start('connect'),
       node: start('node'),
     };

@@ -4,6 +4,7 @@ import { AccessPolicy } from '../../src/access/policy.js';
 import { helloProof } from '../../src/access/proof.js';
 import { formatTicket } from '../../src/access/ticket.js';
 import { listenerMethods } from '../../src/cli/service/listener_methods.js';
+import { SavedRules } from '../../src/cli/service/saved_rules.js';
 import { ticketMethods } from '../../src/cli/service/ticket_methods.js';
 import { answerLine, parseQuestion, questionLine } from '../../src/control/protocol.js';
 import { TunnelError } from '../../src/core/errors.js';
@@ -101,6 +102,8 @@ function methods() {
       listener,
       isName: (name) => access.isName(name),
       wallClock: () => new Date(NOW_MS),
+      saved: new SavedRules(undefined),
+      save: async () => {},
     }),
     ...ticketMethods({ access, ticketOf }, async () => {}),
   };
@@ -117,6 +120,8 @@ const QUESTIONS: readonly (readonly [method: string, params: object])[] = [
   ['ticket.new', { name: 'open', allowReverse: ['8080', '*:1-2'] }],
   ['ticket.rotate', { name: 'ci' }],
   ['ticket.revoke', { name: 'ci' }],
+  ['rule.add', { rule: 'ci:80', save: true }],
+  ['rule.remove', { rule: 'ci:80', save: true }],
   ['rule.list', {}],
   ['rule.add', { rule: 'laptop:10.0.0.0/24:80,443' }],
   ['rule.remove', { rule: '22' }],

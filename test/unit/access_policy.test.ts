@@ -414,3 +414,33 @@ test('a damaged state is refused without revealing its secrets', () => {
   }
   assert.equal(parseAccessState(undefined), undefined);
 });
+
+describe('the audit of the policy', () => {
+  test('says why each peer was turned away, and by which ticket', () => {
+    const { policy, pass, ask, greet } = bench();
+    const told: string[] = [];
+    policy.on('turnedAway', ({ publicKey, why, ticket }) =>
+      told.push(`${publicKey.slice(0, 2)} ${why} ${ticket ?? '-'}`),
+    );
+    const short = policy.newTicket({ name: 'short', expiresAtMs: 2_000_000 });
+    const single = policy.newTicket({ name: 'single', uses: 1 });
+    ask(single, A);
+    ask(single, B);
+    greet(bytes(0x55), A);
+    policy.request(new Uint8Array(0), keysOf(A));
+    policy.request(requestMessage(short, keysOf(B)), keysOf(A));
+    ask(short, bytes(0x66));
+    policy.hello(undefined, keysOf(A), SESSIONS, false);
+    pass(2_000_000);
+    greet(short, B);
+    assert.deepEqual(told, [
+      'B0 used-up single',
+      'A0 unknown -',
+      'A0 no-ticket -',
+      'A0 wrong-proof short',
+      '66 denied short',
+      'A0 no-ticket -',
+      'B0 expired short',
+    ]);
+  });
+});

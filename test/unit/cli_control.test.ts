@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { printRule } from '../../src/rules/expose.js';
 import { CliBench } from '../support/cli_bench.js';
 import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -245,4 +246,113 @@ describe('a running listener', () => {
     await listen();
     assert.match(listener.stderr.text, /Other commands cannot control this listener: .*not a socket/);
   });
+});
+
+describe('rule add --save', () => {
+  const opened = (): string[] => listener.tunnel.rules.list().map((rule) => printRule(rule));
+  async function restart(...args: string[]): Promise<void> {
+    listener.signal();
+    await ended;
+    await listen(...args);
+  }
+
+  test('keeps rules of both kinds for later starts, which say where they come from', async () => {
+    await listen('--expose', '22');
+    const { bench } = await ask('rule', 'add', '--save', '8080', '--allow-reverse', '9000');
+    assert.match(bench.stderr.text, /^Done: rule add 8080, for later starts too$/m);
+    await ask('rule', 'add', '443');
+    await restart('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22', 'localhost:8080']);
+    assert.equal(listener.tunnel.reverseRules.list().length, 1);
+    assert.match(
+      listener.stderr.text,
+      /^Saved earlier with rule add --save: localhost:8080, --allow-reverse \S*9000$/m,
+    );
+  });
+
+  test('removes them for good with --save; without it, says that the rule comes back', async () => {
+    await listen('--expose', '22');
+    await ask('rule', 'add', '--save', '8080');
+    const { bench } = await ask('rule', 'remove', '8080');
+    assert.match(bench.stderr.text, /it is saved, so it is back at the next start; rule remove --save/);
+    assert.deepEqual(opened(), ['localhost:22']);
+    await restart('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22', 'localhost:8080']);
+    assert.equal((await ask('rule', 'remove', '--save', '8080')).code, 0);
+    assert.equal((await ask('rule', 'remove', '--save', '8080')).code, 2);
+    await restart('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22']);
+  });
+
+  test('keeps a rule for a host apart from rules for a peer that gets its name later', async () => {
+    await listen('--expose', '22');
+    await ask('rule', 'add', '--save', 'guest:80');
+    await ask('ticket', 'new', 'guest');
+    await restart('--expose', '22');
+    assert.deepEqual(
+      listener.tunnel.rules.list().map(({ name }) => name),
+      [undefined, undefined],
+    );
+    assert.deepEqual(opened(), ['localhost:22', 'guest:80']);
+  });
+
+  test('never opens the loopback again, not even when no saved rule is left', async () => {
+    await listen();
+    await ask('rule', 'add', '--save', '8080');
+    await restart();
+    assert.deepEqual(opened(), ['localhost:8080']);
+    await ask('rule', 'remove', '--save', '8080');
+    await restart();
+    assert.deepEqual(opened(), []);
+    assert.ok(!listener.tunnel.rules.isDefault);
+  });
+
+  test('forgets the rules for a ticket that is revoked, whoever revokes it, so that another ticket gets none', async () => {
+    for (const runs of [true, false]) {
+      await listen('--expose', '22');
+      await ask('ticket', 'new', 'guest');
+      await ask('rule', 'add', '--save', 'guest:80');
+      if (!runs) {
+        listener.signal();
+        await ended;
+      }
+      await ask('ticket', 'revoke', 'guest');
+      await ask('ticket', 'new', 'guest');
+      if (runs) await restart('--expose', '22');
+      else await listen('--expose', '22');
+      assert.deepEqual(opened(), ['localhost:22']);
+      await ask('ticket', 'revoke', 'guest');
+      listener.signal();
+      await ended;
+    }
+  });
+
+  test('keeps its rules when a ticket is made while no listener runs', async () => {
+    await listen('--expose', '22', '--allow-peer', `laptop=${KEY}`);
+    await ask('rule', 'add', '--save', 'laptop:80', '8080');
+    listener.signal();
+    await ended;
+    await ask('ticket', 'new', 'other');
+    await listen('--expose', '22', '--allow-peer', `laptop=${KEY}`);
+    assert.deepEqual(opened(), ['localhost:22', 'localhost:8080', 'laptop:localhost:80']);
+  });
+
+  test('drops rules for a peer that the options no longer name, and says so', async () => {
+    await listen('--expose', '22', '--allow-peer', `laptop=${KEY}`);
+    await ask('rule', 'add', '--save', 'laptop:80');
+    await restart('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22']);
+    assert.match(
+      listener.stderr.text,
+      /The saved rule laptop:localhost:80 is dropped: no ticket and no peer/,
+    );
+  });
+});
+
+test('ticket new --uses says that each run of an ephemeral connector is another peer', async () => {
+  await listen('--expose', '22');
+  const { bench } = await ask('ticket', 'new', 'ci', '--uses', '1');
+  assert.match(bench.stderr.text, /--ephemeral is another peer in each run, so each run uses the ticket/);
+  assert.equal(bench.stdout.lines.length, 1);
+  assert.doesNotMatch((await ask('ticket', 'new', 'other')).bench.stderr.text, /ephemeral/);
 });

@@ -212,3 +212,27 @@ describe('a command whose output cannot be written', () => {
     assert.equal(programs.events.length, 1);
   });
 });
+
+test('--hide-ticket prints everything but the ticket, in words and as events', async () => {
+  for (const more of [[], ['--json', '-vvv']]) {
+    const bench = new CliBench();
+    const { ended } = await bench.start(
+      /Listening|started/,
+      'listen',
+      '--expose',
+      '22',
+      '--hide-ticket',
+      ...more,
+    );
+    bench.tunnel.emit('ready', { toxId: bench.tunnel.toxId });
+    bench.signal('SIGTERM');
+    assert.equal(await ended, 0);
+    const said = bench.stdout.text + bench.stderr.text;
+    assert.match(said, /TICKET 22/);
+    assert.match(said, /Joined|"ready"/);
+    assert.doesNotMatch(said, /twt1/);
+  }
+  const both = new CliBench();
+  assert.equal(await both.run('listen', '--expose', '22', '--hide-ticket', '--qr'), 2);
+  assert.match(both.stderr.text, /the code is the ticket/);
+});

@@ -40,7 +40,7 @@ describe('SIGHUP', () => {
       bench.hasTerminal = false;
       const { ended } = await bench.start(/Forwarding|Listening|Bootstrap node/, ...args, '-v');
       bench.signal('SIGHUP');
-      await bench.shown(/SIGHUP has no effect/);
+      await bench.shown(/Reloaded/);
       assert.equal(bench.tunnel.closes, 0);
       bench.signal('SIGTERM');
       assert.equal(await ended, 0);

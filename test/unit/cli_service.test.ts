@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
-import { placeTrouble } from '../../src/cli/commands/service_needs.js';
+import { placeTrouble, unneededNetworks } from '../../src/cli/commands/service_needs.js';
 import { systemdUnit, type UnitParts } from '../../src/cli/commands/service_unit.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
@@ -47,7 +47,7 @@ describe('service install', () => {
     const unit = readFileSync(file, 'utf8');
     assert.equal(
       execOf(unit),
-      `/usr/bin/env /usr/bin/env listen --expose 22 --state ${temp.file('state')} --quiet`,
+      `/usr/bin/env /usr/bin/env listen --expose 22 --state ${temp.file('state')} --hide-ticket --audit-log -`,
     );
     assert.match(unit, /^Restart=always$/m);
     assert.match(unit, /^LimitNOFILE=524288$/m);
@@ -65,7 +65,7 @@ describe('service install', () => {
     assert.equal(await bench.run('service', 'install', '--print', '--', '--expose', '22'), 0);
     assert.equal(
       execOf(bench.stdout.text),
-      '/usr/bin/env /usr/bin/env listen --expose 22 --state /var/lib/tox-wasm-tunnel --quiet',
+      '/usr/bin/env /usr/bin/env listen --expose 22 --state /var/lib/tox-wasm-tunnel --hide-ticket --audit-log -',
     );
     for (const line of [
       ...['DynamicUser=yes', 'StateDirectory=tox-wasm-tunnel', 'ProtectHome=yes', 'CapabilityBoundingSet='],
@@ -178,14 +178,14 @@ describe('service install', () => {
     );
   });
 
-  test('adds no --state with --ephemeral, and no --quiet with -v', async () => {
+  test('adds no --state with --ephemeral, and never lets the ticket into the journal', async () => {
     assert.equal(
       execOf(await printed('--', '--ephemeral', '--expose', 'none')),
-      '/usr/bin/env /usr/bin/env listen --expose none --ephemeral --quiet',
+      '/usr/bin/env /usr/bin/env listen --expose none --ephemeral --hide-ticket --audit-log -',
     );
     assert.match(
       execOf(await printed('--', '-v', '--allow-reverse', '8080')),
-      / listen --allow-reverse 8080 --verbose --state /,
+      / listen --allow-reverse 8080 --verbose --state \S+ --hide-ticket --audit-log -$/,
     );
   });
 
@@ -196,6 +196,32 @@ describe('service install', () => {
     writeFileSync(config, '{"listen":{"max-peers":3}}');
     assert.equal(await bench.run('service', 'install', '--print', '--', 'listen', '--config', config), 2);
     assert.match(bench.stderr.text, /name what ticket holders may reach/);
+  });
+
+  test('keeps the audit in the journal, or in a folder of the service, and reloads by SIGHUP', async () => {
+    const journal = await printed('--system', '--', '--expose', '22');
+    assert.match(journal, /^LogRateLimitIntervalSec=0$/m);
+    assert.doesNotMatch(journal, /LogsDirectory/);
+    assert.match(journal, /^ExecReload=\/bin\/kill -HUP \$MAINPID$/m);
+    const file = '/var/log/tox-wasm-tunnel/audit.jsonl';
+    const unit = await printed('--system', '--', '--expose', '22', '--audit-log', file);
+    assert.match(unit, /^LogsDirectory=tox-wasm-tunnel$/m);
+    assert.match(execOf(unit), new RegExp(` --audit-log ${file} --state \\S+ --hide-ticket$`));
+    const node = await printed('--system', '--', 'node');
+    assert.doesNotMatch(node, /--audit-log|--hide-ticket|LogRateLimit/);
+  });
+
+  test('keeps the service from the secrets of a cloud, unless a rule or the resolver needs the address', async () => {
+    const unit = await printed('--system', '--', '--expose', '22');
+    assert.match(unit, /^IPAddressDeny=168\.63\.129\.16\/32$/m);
+    const named = await printed('--system', '--', '--expose', '168.63.129.16:80');
+    assert.doesNotMatch(named, /^IPAddressDeny=168\.63\.129\.16/m);
+    assert.match(named, /^IPAddressDeny=100\.100\.100\.200\/32$/m);
+    const all = unneededNetworks('nameserver 127.0.0.53\n', []);
+    assert.ok(all.includes('169.254.169.254/32') && all.includes('fd00:ec2::/32'));
+    const google = unneededNetworks('search c.x.internal\nnameserver 169.254.169.254\n', []);
+    assert.deepEqual(new Set([...google, '169.254.169.254/32']), new Set(all));
+    assert.ok(!unneededNetworks('nameserver fd00:ec2::253\n', []).includes('fd00:ec2::/32'));
   });
 
   test('overwrites its own unit, but not a unit of another program', async () => {
@@ -247,6 +273,14 @@ describe('service install', () => {
       /keeps its state in \/var\/lib\/tox-wasm-tunnel/,
     ],
     [['install', '--system', '--', '--expose', '22', '--nodes', '/a b'], /without blanks/],
+    [
+      ['install', '--', '--expose', '22', '--audit-log', 'here'],
+      /needs an absolute path, or - for the journal/,
+    ],
+    [
+      ['install', '--system', '--', '--expose', '22', '--audit-log', '/srv/audit'],
+      /its own folder, as in --audit-log \/var\/log\/tox-wasm-tunnel\/audit\.jsonl/,
+    ],
     [['install', '--name', 'a b', '--', '--expose', '22'], /--name "a b" is not a valid name/],
     [
       ['install', '--user', '--', '--expose', '22', '--state', '/srv/a\nb'],
@@ -324,6 +358,9 @@ describe('a unit', () => {
     credentials: new Map(),
     user: undefined,
     needsLowPorts: false,
+    deniedNetworks: ['169.254.169.254/32', 'fd00:ec2::/32'],
+    auditsToJournal: true,
+    hasLogFolder: false,
   };
 
   test('keeps each word a single word, whatever its characters', () => {
@@ -355,6 +392,25 @@ describe('a unit', () => {
       const about = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('x.service'));
       assert.deepEqual(about, []);
       assert.equal(exitCode, 0, stderr);
+    });
+  }
+
+  for (const [what, more] of [
+    ['', {}],
+    [' on a low port', { needsLowPorts: true }],
+    [' with a file for its audit', { hasLogFolder: true, auditsToJournal: false }],
+  ] as const) {
+    test(`for the system${what} has an exposure of at most 1.5 of 10, by systemd-analyze`, {
+      skip: skipWithout(SYSTEMD),
+      timeout: 60_000,
+    }, async () => {
+      const file = temp.file('x.service');
+      writeFileSync(file, systemdUnit({ ...parts, scope: 'system', ...more }));
+      const { stdout, stderr } = await runProgram('systemd-analyze', [
+        ...['security', '--offline=true', '--no-pager', '--threshold=15', file],
+      ]);
+      const [, exposure] = /Overall exposure level for x\.service: (\d+\.\d)/.exec(stdout) ?? [];
+      assert.ok(Number(exposure) <= 1.5, `${stdout}${stderr}`);
     });
   }
 });

@@ -1,15 +1,20 @@
+import { looksLikeName } from '../../access/name.js';
 import { isTicket } from '../../access/ticket.js';
 import { TunnelError } from '../../core/errors.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
-import { type HostPort, isPath } from '../../rules/endpoint.js';
+import { type HostPort, isPath, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
 import {
+  type Bind,
   DEFAULT_BIND_HOST,
   type LocalSpec,
   parseLocalSpec,
   parseReverseSpec,
   parseTarget,
   parseUdpSpec,
+  printBind,
+  type ReverseSpec,
+  type UdpSpec,
 } from '../../rules/forward_spec.js';
 import { type Call, type Context, defineCommand } from '../command.js';
 import { connectOptions } from '../options/common_options.js';
@@ -28,15 +33,17 @@ import type { LimitFlags } from '../options/limit_flags.js';
 import { expectDistinct, localPlaces } from '../options/local_ports.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
-import { remoteOf, STDIN } from '../options/remote.js';
+import { type Remote, remoteOf, remoteText, STDIN } from '../options/remote.js';
 import { usage } from '../options/usage.js';
+import type { ForwardKind } from '../output/events.js';
 import { addedEvent, type RunningForward } from '../output/forward_text.js';
 import type { ExitCode } from '../process/exit_codes.js';
-import type { ConnectorHandle } from '../process/library.js';
+import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { connectorMethods } from '../service/connector_methods.js';
 import { connectorService } from '../service/connector_service.js';
 import { type ExecFlags, joinStdio, programOf, runProgram } from '../service/foreground.js';
+import { needRestart, type Reload } from '../service/reload.js';
 import { RunningForwards } from '../service/running_forwards.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
@@ -181,6 +188,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
               reporter.event({ event: 'removed', kind, local: listen, target }),
           }),
         },
+        reload: reloadOf(context, forwards, call, { remote, reverses, udps, proxies, wishes }),
         up: async (lifetime) => {
           reporter.event({ event: 'started', toxId: connector.toxId });
           for (const wish of explicitFirst(wishes)) await forward(forwards, wish, onAdded);
@@ -198,6 +206,113 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
     },
   });
 }
+
+/** What a call asks for, parsed. */
+interface Wanted {
+  readonly remote: Remote['remote'];
+  readonly wishes: readonly Wish[];
+  readonly udps: readonly UdpSpec[];
+  readonly proxies: readonly ProxyOptions[];
+  readonly reverses: readonly ReverseSpec[];
+}
+
+/** Options that {@link reloadOf} applies. */
+const RELOADED: readonly (keyof ConnectFlags)[] = ['local', 'dynamic', 'reverse', 'udpForward'];
+
+/** Returns a function that applies the forwards of a call that was read again. */
+function reloadOf(
+  { io, grammar }: Context,
+  forwards: RunningForwards,
+  { flags: first, words }: Call<ConnectFlags>,
+  atStart: Wanted,
+): Reload {
+  const [word, target] = words;
+  // Standard input and the environment give a ticket only once.
+  const isReadable = first.ticketFile !== undefined || (word !== undefined && looksLikeName(word));
+  let now = forwardsOf(atStart);
+  return async ({ flags }) => {
+    // The call is parsed by the same command as the first one.
+    const next = flags as ConnectFlags;
+    const restart = needRestart(first, next, RELOADED);
+    if (isReadable) {
+      const { remote } = await remoteOf(io, word, target, next, grammar.commandNames);
+      if (remoteText(remote) !== remoteText(atStart.remote)) restart.push('the ticket');
+    }
+    const wanted = forwardsOf({
+      remote: atStart.remote,
+      wishes: [
+        // PORT of the command line stays.
+        ...atStart.wishes.filter(
+          ({ spec }) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec)),
+        ),
+        ...readValues('-L', next.local, parseLocalSpec).map((spec) => ({ spec, anyPort: false })),
+      ],
+      udps: readValues('--udp-forward', next.udpForward, parseUdpSpec),
+      proxies: await dynamicForwardsOf(next, io),
+      reverses: readValues('-R', next.reverse, parseReverseSpec),
+    });
+    const changes: string[] = [];
+    for (const [key, { kind, bind, shown }] of now) {
+      if (wanted.has(key)) continue;
+      forwards.remove(kind, printBind(bind));
+      changes.push(`removed ${shown}`);
+    }
+    for (const [key, { add, shown }] of wanted) {
+      if (now.has(key)) continue;
+      try {
+        await add(forwards);
+        changes.push(`added ${shown}`);
+      } catch (error) {
+        if (!TunnelError.is(error)) throw error;
+        changes.push(`cannot add ${shown}: ${error.message}`);
+        // The next reload tries again.
+        wanted.delete(key);
+      }
+    }
+    now = wanted;
+    return { changes, restart };
+  };
+}
+
+interface WantedForward {
+  readonly kind: ForwardKind;
+  readonly bind: Bind | SocketPath;
+  /** As an option. */
+  readonly shown: string;
+  add(forwards: RunningForwards): unknown;
+}
+
+/** The forwards by all that they consist of, which may be secret: a proxy has a password. */
+function forwardsOf({ wishes, udps, proxies, reverses }: Wanted): Map<string, WantedForward> {
+  const all: (readonly [spec: object, WantedForward])[] = [
+    ...wishes.map(({ spec }) => {
+      const shown = `-L ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
+      const forward = { kind: 'local', bind: spec.bind, shown } as const;
+      return [spec, { ...forward, add: (to: RunningForwards) => to.addLocal(spec) }] as const;
+    }),
+    ...udps.map((spec) => {
+      const shown = `--udp-forward ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
+      const forward = { kind: 'udp', bind: spec.bind, shown } as const;
+      return [spec, { ...forward, add: (to: RunningForwards) => to.addUdp(spec) }] as const;
+    }),
+    ...proxies.map((options) => {
+      const forward = {
+        kind: 'dynamic',
+        bind: options.bind,
+        shown: `-D ${printBind(options.bind)}`,
+      } as const;
+      return [options, { ...forward, add: (to: RunningForwards) => to.addDynamic(options) }] as const;
+    }),
+    ...reverses.map((spec) => {
+      const shown = `-R ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
+      const forward = { kind: 'reverse', bind: spec.bind, shown } as const;
+      return [spec, { ...forward, add: async (to: RunningForwards) => to.addReverse(spec) }] as const;
+    }),
+  ];
+  return new Map(all.map(([spec, forward]) => [`${forward.kind} ${JSON.stringify(spec)}`, forward]));
+}
+
+const isSame = (a: LocalSpec, b: LocalSpec): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /** The words before `--`, and the program after it. */
 interface ConnectWords {

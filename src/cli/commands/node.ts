@@ -15,6 +15,7 @@ import { passphraseOf } from '../options/passphrase.js';
 import type { ExitCode } from '../process/exit_codes.js';
 import type { LocalAddress } from '../process/io.js';
 import type { BootstrapNodeHandle } from '../process/library.js';
+import { needRestart } from '../service/reload.js';
 import { serve } from '../service/serve.js';
 
 interface NodeFlags extends OutputFlags, StateFlags, NetworkFlags {
@@ -65,6 +66,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<ExitCode> {
     start: (identity, signal) =>
       library.node({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
     begin: ({ publicKey, udpPort, tcpPort }) => ({
+      reload: async (next) => ({ restart: needRestart(flags, next.flags, []) }),
       up: async () => {
         const key = Buffer.from(publicKey, 'hex');
         const hosts = hostsOf(flags.bind, io.localAddresses());

@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import * as v from 'valibot';
 import { callListener } from '../../control/client.js';
 import { type Context, defineCommand } from '../command.js';
@@ -12,6 +13,7 @@ import { EXIT, type ExitCode } from '../process/exit_codes.js';
 interface RuleFlags extends OutputFlags {
   readonly state?: string;
   readonly allowReverse?: readonly string[];
+  readonly save?: boolean;
 }
 
 export const rule = defineCommand<RuleFlags>({
@@ -23,11 +25,17 @@ export const rule = defineCommand<RuleFlags>({
     '[ACTION]': 'list, add or remove; rm is short for remove',
     '[RULE...]': 'rules in the syntax of --expose',
   },
-  options: [allowReverse(), stateFolder(), ...output()],
+  options: [
+    allowReverse(),
+    new Option('--save', 'keep the change: it applies to later starts of the listener too'),
+    stateFolder(),
+    ...output(),
+  ],
   help: `
 Examples:
   $ tox-wasm-tunnel rule list
   $ tox-wasm-tunnel rule add 8080 db.lan:5432
+  $ tox-wasm-tunnel rule add --save 8080       also after a restart
   $ tox-wasm-tunnel rule remove 8080           close it; open connections are cut
   $ tox-wasm-tunnel rule add laptop:22         give laptop (a peer or ticket) rules of its own
   $ tox-wasm-tunnel rule add --allow-reverse 8080      let peers open port 8080 here with -R
@@ -60,6 +68,8 @@ async function runRule(
         : `rule ${action} needs a rule: in the syntax of --expose, for example rule ${action} 8080, or after --allow-reverse`,
     );
   }
+  const saves = flags.save === true;
+  if (saves && isList) throw usage('rule list takes no --save; rule add and rule remove do');
   expectRules('RULE', rules);
   expectReverseRules(reverseRules);
   const folder = flags.state ?? (await io.stateFolder());
@@ -75,8 +85,14 @@ async function runRule(
     return EXIT.ok;
   }
   const change = async (what: string, text: string): Promise<void> => {
-    const { note } = await ask(what, { rule: text });
-    reporter.event({ event: 'changed', what, items: [text], ...(note === undefined ? {} : { note }) });
+    const { note } = await ask(what, saves ? { rule: text, save: true } : { rule: text });
+    reporter.event({
+      event: 'changed',
+      what,
+      items: [text],
+      ...(saves ? { saved: true } : {}),
+      ...(note === undefined ? {} : { note }),
+    });
   };
   for (const text of rules) await change(`rule.${action}`, text);
   for (const text of reverseRules) await change(`reverse.${action}`, text);

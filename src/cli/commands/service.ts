@@ -1,5 +1,5 @@
 import { mkdir, readFile, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { Option } from 'commander';
 import { looksLikeName } from '../../access/name.js';
 import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
@@ -33,7 +33,8 @@ import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import type { CliIo } from '../process/io.js';
-import { listenedPorts, placeTrouble } from './service_needs.js';
+import { AUDIT_TO_OUTPUT } from '../service/audit_log.js';
+import { listenedPorts, placeTrouble, resolverConfig, unneededNetworks } from './service_needs.js';
 import {
   type ServiceScope,
   systemdUnit,
@@ -215,8 +216,8 @@ async function partsOf(
       `a system service keeps its state in ${systemStateFolder(name)}; leave out --state, and move an identity there with id --export and id --import`,
     );
   // A listener prints its ticket at the start, and many users may read the journal.
-  const printsTicket =
-    command === 'listen' && flags['verbose'] === 0 && flags['quiet'] !== true && flags['json'] !== true;
+  const hidesTicket = command === 'listen' && flags['hideTicket'] !== true;
+  const audit = command === 'listen' ? auditOf(flags, scope, name) : undefined;
   // Repeat the files that a configuration names: with absolute paths, or as credentials.
   const named = options.filter(
     (option) =>
@@ -235,13 +236,21 @@ async function partsOf(
       ...(needsState
         ? ['--state', scope === 'system' ? systemStateFolder(name) : await io.stateFolder()]
         : []),
-      ...(printsTicket ? ['--quiet'] : []),
+      ...(hidesTicket ? ['--hide-ticket'] : []),
+      ...(audit !== undefined && flags['auditLog'] === undefined ? ['--audit-log', audit] : []),
     ],
+    auditsToJournal: audit === AUDIT_TO_OUTPUT,
+    hasLogFolder: scope === 'system' && audit !== undefined && audit !== AUDIT_TO_OUTPUT,
+    deniedNetworks:
+      // Commander collects strings under this name.
+      scope === 'system'
+        ? unneededNetworks(await resolverConfig(), (flags['expose'] as string[] | undefined) ?? [])
+        : [],
     needsLowPorts: listenedPorts(flags).some((port) => port > 0 && port < 1024),
   };
-  if (printsTicket)
+  if (hidesTicket)
     notes.push(
-      'The service runs with --quiet, because a listener prints its ticket at the start. The command below prints it.',
+      'The service does not print its ticket, because many users may read the journal. The command below prints it.',
     );
   if (io.ownCommand.some((word) => word.includes('/_npx/')))
     notes.push(
@@ -257,6 +266,22 @@ async function partsOf(
     credentials: credentialsOf(named.filter(isPathOption), flags),
     user: await userFor(io, notes),
   };
+}
+
+/** Where a listener keeps its audit: the journal, unless a file is named. @throws {TunnelError} ERR_USAGE */
+function auditOf({ auditLog }: ParsedCall['flags'], scope: ServiceScope, name: string): string {
+  if (auditLog === undefined) return AUDIT_TO_OUTPUT;
+  const target = String(auditLog);
+  if (target === AUDIT_TO_OUTPUT) return target;
+  if (!isAbsolute(target))
+    throw usage(
+      `--audit-log ${JSON.stringify(target)} of a service needs an absolute path, or - for the journal`,
+    );
+  if (scope === 'system' && dirname(target) !== `/var/log/${name}`)
+    throw usage(
+      `a system service can write its audit only to the journal (--audit-log -) or to its own folder, as in --audit-log /var/log/${name}/audit.jsonl`,
+    );
+  return target;
 }
 
 /** Names the files as credentials: root reads them at the start, and only the service sees the copies. */

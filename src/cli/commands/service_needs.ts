@@ -1,6 +1,7 @@
 /** What a systemd service needs from the system: ports, and access to its program. */
-import { realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { metadataNetworks } from '../../core/special_addresses.js';
 import { isPath } from '../../rules/endpoint.js';
 import { parseDynamicSpec, parseLocalSpec } from '../../rules/forward_spec.js';
 import { metricsOf, portOf, portsOf } from '../options/flags.js';
@@ -70,4 +71,30 @@ async function closedBy(file: string): Promise<number | undefined> {
     if (path === dirname(path)) return undefined;
     needed = OTHERS_ENTER;
   }
+}
+
+const RESOLVER_FILE = '/etc/resolv.conf';
+
+/** Returns what {@link RESOLVER_FILE} says; empty when there is none. */
+export async function resolverConfig(): Promise<string> {
+  return readFile(RESOLVER_FILE, 'utf8').catch(() => '');
+}
+
+/**
+ * Returns the networks with the secrets of a cloud that a service need not reach. On some clouds the same address
+ * resolves names, and a rule may name one.
+ *
+ * @param resolvers what {@link resolverConfig} returned
+ * @param rules the rules of `--expose`
+ */
+export function unneededNetworks(resolvers: string, rules: readonly string[]): string[] {
+  const words = resolvers.split(/\s+/);
+  return metadataNetworks().filter((network) => {
+    const [address = ''] = network.split('/');
+    // A resolver at another address of a network that is denied as a whole begins like the network.
+    const isResolver = words.some(
+      (word) => word === address || (address.endsWith('::') && word.startsWith(address)),
+    );
+    return !isResolver && !rules.some((rule) => rule.includes(address));
+  });
 }

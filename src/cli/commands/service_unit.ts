@@ -15,12 +15,24 @@ export interface UnitParts {
   readonly user: string | undefined;
   /** System: the service listens on a port below 1024. */
   readonly needsLowPorts: boolean;
+  /** System: networks that the service may not reach, as `address/bits`. */
+  readonly deniedNetworks: readonly string[];
+  /** The service writes its audit to the journal. */
+  readonly auditsToJournal: boolean;
+  /** System: the service writes its audit to files in its own folder below /var/log. */
+  readonly hasLogFolder: boolean;
 }
 
 /**
  * The default hard limit of systemd since version 240. It exceeds what 1,024 peers with 500 streams each need.
  */
 const FILE_LIMIT = 524_288;
+
+/**
+ * 1,024 idle peers need about 300 MiB (bench/README.md). The rest is for buffers, of which a peer may fill about 100
+ * MiB. So a fault of this program ends this program, and not another one on the machine.
+ */
+const MEMORY_LIMIT = '4G';
 
 /** The first line of every unit that this program writes. */
 export const UNIT_MARK = '# Written by tox-wasm-tunnel service install.';
@@ -43,6 +55,8 @@ export function systemdUnit(parts: UnitParts): string {
     '[Service]',
     'Type=exec',
     `ExecStart=${words.join(' ')}`,
+    '# Reads the configuration, the rules and named files again, and reopens the audit log.',
+    'ExecReload=/bin/kill -HUP $MAINPID',
     'Restart=always',
     'RestartSec=5',
     '# Wrong usage or input: a restart would fail again.',
@@ -51,6 +65,14 @@ export function systemdUnit(parts: UnitParts): string {
     'UMask=0077',
     '# Each connection uses a file descriptor; a lower limit means fewer connections.',
     `LimitNOFILE=${FILE_LIMIT}`,
+    '# Far above what 1,024 peers need: only a fault reaches it.',
+    `MemoryMax=${MEMORY_LIMIT}`,
+    ...(parts.auditsToJournal
+      ? [
+          '# The audit goes to the journal, which drops messages at a high rate otherwise.',
+          'LogRateLimitIntervalSec=0',
+        ]
+      : []),
     ...(scope === 'system' ? systemSettings(parts) : []),
     '',
     ...sharedHardening(),
@@ -67,11 +89,12 @@ export function systemStateFolder(name: string): string {
   return `/var/lib/${name}`;
 }
 
-function systemSettings({ name, user, credentials }: UnitParts): string[] {
+function systemSettings({ name, user, credentials, hasLogFolder }: UnitParts): string[] {
   return [
     ...(user === undefined ? ['DynamicUser=yes'] : [`User=${user}`]),
     `StateDirectory=${name}`,
     'StateDirectoryMode=0700',
+    ...(hasLogFolder ? [`LogsDirectory=${name}`, 'LogsDirectoryMode=0700'] : []),
     ...[...credentials].map(([file, id]) => `LoadCredential=${id}:${file.replaceAll('%', '%%')}`),
   ];
 }
@@ -90,12 +113,14 @@ function sharedHardening(): string[] {
     'RestrictRealtime=yes',
     'RestrictSUIDSGID=yes',
     'SystemCallArchitectures=native',
-    'SystemCallFilter=@system-service',
+    '# V8 may protect its code by memory keys. Nothing here changes owners, users or priorities.',
+    'SystemCallFilter=@system-service @pkey',
+    'SystemCallFilter=~@privileged @resources',
     'SystemCallErrorNumber=EPERM',
   ];
 }
 
-function systemHardening({ user, needsLowPorts }: UnitParts): string[] {
+function systemHardening({ user, needsLowPorts, deniedNetworks }: UnitParts): string[] {
   return [
     'ProtectSystem=strict',
     ...(user === undefined
@@ -103,6 +128,11 @@ function systemHardening({ user, needsLowPorts }: UnitParts): string[] {
       : ['# The program is in a home folder.', 'ProtectHome=read-only']),
     'PrivateTmp=yes',
     'PrivateDevices=yes',
+    'PrivateMounts=yes',
+    '# No ProcSubset=pid: the boot id in /proc/sys tells locks of an earlier boot.',
+    'ProtectProc=invisible',
+    // Capabilities in a user namespace of its own open no low ports.
+    ...(needsLowPorts ? [] : ['PrivateUsers=yes']),
     'ProtectClock=yes',
     'ProtectControlGroups=yes',
     'ProtectHostname=yes',
@@ -113,6 +143,12 @@ function systemHardening({ user, needsLowPorts }: UnitParts): string[] {
     ...(needsLowPorts
       ? ['CapabilityBoundingSet=CAP_NET_BIND_SERVICE', 'AmbientCapabilities=CAP_NET_BIND_SERVICE']
       : ['CapabilityBoundingSet=']),
+    ...(deniedNetworks.length === 0
+      ? []
+      : [
+          '# Where clouds keep the secrets of this machine. Rules deny it too, unless they name it.',
+          ...deniedNetworks.map((network) => `IPAddressDeny=${network}`),
+        ]),
   ];
 }
 

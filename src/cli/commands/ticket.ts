@@ -32,6 +32,7 @@ import { humanDuration, printable } from '../output/human.js';
 import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import { SavedRules } from '../service/saved_rules.js';
 import { type TicketDesk, ticketMethods } from '../service/ticket_methods.js';
 import { newIdentity } from './id.js';
 
@@ -111,6 +112,10 @@ async function runTicket(
     const shown = v.parse(ShowAnswer, answer);
     context.reporter.result(shown.ticket);
     context.reporter.event({ event: 'ticket', ...shown });
+    if (flags.uses !== undefined)
+      context.reporter.people(
+        'A connector with --ephemeral is another peer in each run, so each run uses the ticket once more.',
+      );
     if (flags.qr === true) for (const line of qrCode(shown.ticket)) context.reporter.people(line);
   }
   return EXIT.ok;
@@ -219,6 +224,7 @@ async function askFile(
     if (opened.identity === undefined) reporter.people(newIdentity(place));
     const identity = opened.identity ?? createIdentity();
     const state = parseAccessState(opened.access);
+    const saved = new SavedRules(opened.access);
     const access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
       wallMs: () => io.wallClock().getTime(),
@@ -232,7 +238,12 @@ async function askFile(
         return secret && formatTicket({ toxId, secret });
       },
     };
-    const save = (): Promise<void> => opened.save(identity, access.state);
+    // Another ticket may get the name of one that is revoked. Names of --allow-peer are not known here.
+    const before = new Set(access.tickets().map(({ name }) => name));
+    const save = (): Promise<void> => {
+      saved.read((name) => access.isName(name) || !before.has(name));
+      return opened.save(identity, { ...access.state, ...saved.state });
+    };
     if (opened.identity === undefined || state === undefined) await save();
     return await ticketMethods(desk, save)[method]?.(params);
   } finally {

@@ -12,6 +12,9 @@ export const expose = (
   description = 'let peers reach this port or socket path (with NAME, only that peer or ticket); "none" opens nothing; repeatable (default: all loopback ports)',
 ): Option => repeatable('--expose <[NAME:][HOST:]PORT>', description);
 
+const hideTicket = (): Option =>
+  new Option('--hide-ticket', 'do not print the ticket at the start; `ticket` prints it');
+
 export const qr = (): Option => new Option('--qr', 'show the ticket as a QR code too');
 
 /** @param description default: that of `listen` */
@@ -26,6 +29,7 @@ const accessOptions = (): Option[] =>
     repeatable('--allow-peer <[NAME=]KEY>', 'accept this public key or Tox ID without a ticket; repeatable'),
     repeatable('--deny-peer <KEY>', 'reject this peer, even with a valid ticket; repeatable'),
     qr(),
+    hideTicket(),
   ]);
 
 export const ticketFile = (): Option =>
@@ -112,6 +116,15 @@ export const sockets = (): Option[] => [
   ...binding(),
 ];
 
+/** Not `<FILE>`: `-` is none, and a service writes to it instead of reading it. */
+const auditLog = (): Option[] =>
+  group('General', [
+    new Option(
+      '--audit-log <LOG>',
+      'append a line of JSON to this file for each peer and connection; - is standard output',
+    ),
+  ]);
+
 const network = (): Option[] => [
   ...sockets(),
   ...group('Network', [
@@ -152,6 +165,7 @@ export const listenOptions = (): Option[] => [
   ...network(),
   ...state(),
   ...output(),
+  ...auditLog(),
 ];
 
 /** All options of `connect`. */

@@ -19,7 +19,7 @@ export interface ConfigOption {
 }
 
 /** Options that act once are not settings: from a file they would act on every call. */
-const COMMAND_LINE_ONLY: Readonly<Record<string, readonly string[]>> = { rule: ['allow-reverse'] };
+const COMMAND_LINE_ONLY: Readonly<Record<string, readonly string[]>> = { rule: ['allow-reverse', 'save'] };
 
 export type ConfigSections = ReadonlyMap<string, ReadonlyMap<string, ConfigOption>>;
 

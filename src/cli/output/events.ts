@@ -26,6 +26,8 @@ export type CliEvent =
       readonly expose?: readonly string[];
       /** Listener: no rule was given, so the whole loopback of this machine is open. */
       readonly isDefault?: boolean;
+      /** Listener: the rules among them that `rule add --save` saved. Those of -R begin with `--allow-reverse`. */
+      readonly saved?: readonly string[];
       /** Listener: ports that peers may open with `-R`, in the syntax of `--allow-reverse`. */
       readonly allowReverse?: readonly string[];
       /** Listener: the command to run on the other machine. */
@@ -152,6 +154,16 @@ export type CliEvent =
       /** Set when the command ends with a return code. */
       readonly returnCode?: ReturnCode;
     }
+  /** SIGHUP was handled. */
+  | {
+      readonly event: 'reloaded';
+      /** False when something is wrong in a file: then nothing has changed. */
+      readonly ok: boolean;
+      /** What has changed, or what is wrong. */
+      readonly message: string;
+      /** Options that have changed and need a restart. */
+      readonly restart: readonly string[];
+    }
   /** Result of `peers`. */
   | { readonly event: 'peers'; readonly peers: readonly unknown[] }
   /** Result of `rule list`. */
@@ -181,6 +193,8 @@ export type CliEvent =
       readonly what: string;
       /** Rules, forwards or public keys. */
       readonly items: readonly string[];
+      /** `rule` with --save: the change is kept. */
+      readonly saved?: true;
       readonly note?: string;
     }
   /**

@@ -111,6 +111,11 @@ export class Reporter {
     if (this.#verbosity.verbose === 0) this.#verbosity = { ...this.#verbosity, quiet: true };
   }
 
+  /** Changes how much is printed. Events stay where they are printed. */
+  setVerbosity({ verbose, quiet }: Pick<Verbosity, 'verbose' | 'quiet'>): void {
+    this.#verbosity = { ...this.#verbosity, verbose, quiet };
+  }
+
   /** Sets the line below all others. An empty text removes it. */
   status(text: string): void {
     this.#live?.show(printable(text));
@@ -147,9 +152,15 @@ export class Reporter {
     }
   }
 
+  /** Its level follows {@link setVerbosity}. */
   get logger(): Logger {
-    const level = LOG_LEVELS[this.#verbosity.verbose] ?? 'trace';
-    return { level, log: (...line) => this.#log(...line) };
+    const levelNow = (): LogLevel => LOG_LEVELS[this.#verbosity.verbose] ?? 'trace';
+    return {
+      get level() {
+        return levelNow();
+      },
+      log: (...line) => this.#log(...line),
+    };
   }
 
   #log(...[level, message, fields]: Parameters<Logger['log']>): void {

@@ -15,7 +15,7 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'started':
       return event.command === undefined
         ? { lines: [`Started as ${event.toxId}`], verbosity: 1 }
-        : { lines: listening(event.ticket ?? '', event.command, openingsOf(event)), verbosity: 0 };
+        : { lines: listening(event.ticket, event.command, openingsOf(event)), verbosity: 0 };
     case 'revoked':
       return line(`Revoked the ticket ${printable(event.name)}; peers that joined with it are disconnected`);
     case 'named': {
@@ -82,7 +82,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         `Closed after ${humanDuration(event.durationMs)}: ${humanBytes(event.bytesIn)} in, ${humanBytes(event.bytesOut)} out`,
       );
     case 'changed': {
-      const lasting = /^(?:rule|reverse)\./.test(event.what) ? ', until the listener stops' : '';
+      const isRule = /^(?:rule|reverse)\./.test(event.what);
+      const lasting = !isRule ? '' : event.saved ? ', for later starts too' : ', until the listener stops';
       const note = event.note === undefined ? [] : [printable(event.note)];
       return {
         lines: [
@@ -92,6 +93,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         verbosity: 0,
       };
     }
+    case 'reloaded':
+      return reloaded(event);
     case 'removed':
       return line(`No longer forwarding ${removedText(event)}`);
     // Their commands print the result on stdout, for scripts too.
@@ -109,6 +112,14 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'dropped':
       return undefined;
   }
+}
+
+/** A failure goes to the log as an error, which even `--quiet` shows. */
+function reloaded({ ok, message, restart }: CliEvent & { event: 'reloaded' }): Wording | undefined {
+  if (!ok) return undefined;
+  const needed = restart.map(printable).join(', ');
+  const more = restart.length === 0 ? [] : [`Changed as well, but only a restart applies it: ${needed}`];
+  return { lines: [`Reloaded: ${printable(message)}`, ...more], verbosity: 0 };
 }
 
 const line = (text: string, verbosity = 0): Wording => ({ lines: [text], verbosity });
@@ -154,7 +165,12 @@ function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): 
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEvent & { event: 'started' }) {
+function openingsOf({
+  isDefault = false,
+  expose = [],
+  allowReverse = [],
+  saved = [],
+}: CliEvent & { event: 'started' }) {
   if (isDefault)
     return [
       "OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback (127.0.0.1 and ::1),",
@@ -165,15 +181,16 @@ function openingsOf({ isDefault = false, expose = [], allowReverse = [] }: CliEv
   const listed = (rules: readonly string[]) => rules.map(printable).join(', ');
   return [
     `Peers may reach: ${expose.length === 0 ? 'nothing' : listed(expose)}`,
+    ...(saved.length === 0 ? [] : [`Saved earlier with rule add --save: ${listed(saved)}`]),
     ...(allowReverse.length === 0 ? [] : [`Peers may open with -R on this machine: ${listed(allowReverse)}`]),
   ];
 }
 
-function listening(ticket: string, command: string, openings: readonly string[]): string[] {
+function listening(ticket: string | undefined, command: string, openings: readonly string[]): string[] {
   return [
-    'Listening. Keep this ticket secret; it lets its holder in:',
-    '',
-    `  ${ticket}`,
+    ...(ticket === undefined
+      ? ['Listening. The command `ticket` prints the ticket, which lets its holder in.']
+      : ['Listening. Keep this ticket secret; it lets its holder in:', '', `  ${ticket}`]),
     '',
     'On the other machine, run:',
     '',

@@ -7,6 +7,7 @@ import { type IsName, printRule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
 import { peerRows } from '../output/peer_rows.js';
 import type { ListenerHandle } from '../process/library.js';
+import type { SavedRules } from './saved_rules.js';
 
 export interface ListenerMethodsOptions {
   readonly listener: Pick<
@@ -15,19 +16,33 @@ export interface ListenerMethodsOptions {
   >;
   readonly isName: IsName;
   readonly wallClock: () => Date;
+  /** The rules that later runs have too. */
+  readonly saved: SavedRules;
+  /** Saves them. Rejects when that fails. */
+  readonly save: () => Promise<void>;
 }
 
 /** A public key of 64 digits, or a name. */
 const PeerSchema = v.object({
   peer: v.pipe(v.string('expected a name or a public key'), v.minLength(1), v.maxLength(64)),
 });
-const RuleSchema = v.object({ rule: v.string('expected a rule') });
+const RuleSchema = v.object({
+  rule: v.string('expected a rule'),
+  // Also for later runs.
+  save: v.optional(v.boolean(), false),
+});
 
 const DEFAULT_CLOSED =
   "this was the first rule: it closes this machine's loopback except for what rules open";
 
 /** Methods of the control socket of a running listener, about peers and rules. */
-export function listenerMethods({ listener, isName, wallClock }: ListenerMethodsOptions): ControlMethods {
+export function listenerMethods({
+  listener,
+  isName,
+  wallClock,
+  saved,
+  save,
+}: ListenerMethodsOptions): ControlMethods {
   const { rules, reverseRules } = listener;
   const keysOf = (peer: string): string[] => {
     if (isPublicKey(peer)) return [peer.toUpperCase()];
@@ -84,33 +99,47 @@ export function listenerMethods({ listener, isName, wallClock }: ListenerMethods
       ),
     ),
     'rule.list': ruleList,
-    'rule.add': method(RuleSchema, ({ rule }) => {
+    'rule.add': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = readRule(rule, isName);
-      return change(() => rules.add(read.rule), read.note);
-    }),
-    'rule.remove': method(RuleSchema, ({ rule }) => {
-      const read = readRule(rule, isName);
-      if (!rules.remove(read.rule)) {
-        throw new TunnelError(
-          'ERR_USAGE',
-          `there is no rule ${printRule(read.rule, isName)}; rule list shows all rules`,
-        );
+      const result = change(() => rules.add(read.rule), read.note);
+      if (keeps) {
+        saved.add(read.rule);
+        await save();
       }
-      return { ...ruleList(), changed: true };
+      return result;
     }),
-    'reverse.add': method(RuleSchema, ({ rule }) => {
-      const read = parseReverseRule(rule, isName);
-      return change(() => reverseRules.add(read));
+    'rule.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
+      const { rule: read } = readRule(rule, isName);
+      const wasSaved = keeps && saved.remove(read);
+      if (!rules.remove(read) && !wasSaved) throw noRule(printRule(read, isName));
+      if (wasSaved) await save();
+      return { ...ruleList(), changed: true, ...backAgain(saved.has(read)) };
     }),
-    'reverse.remove': method(RuleSchema, ({ rule }) => {
+    'reverse.add': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = parseReverseRule(rule, isName);
-      if (!reverseRules.remove(read)) {
-        throw new TunnelError(
-          'ERR_USAGE',
-          `there is no rule --allow-reverse ${printReverseRule(read)}; rule list shows all rules`,
-        );
+      const result = change(() => reverseRules.add(read));
+      if (keeps) {
+        saved.addReverse(read);
+        await save();
       }
-      return { ...ruleList(), changed: true };
+      return result;
+    }),
+    'reverse.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
+      const read = parseReverseRule(rule, isName);
+      const wasSaved = keeps && saved.removeReverse(read);
+      if (!reverseRules.remove(read) && !wasSaved) throw noRule(`--allow-reverse ${printReverseRule(read)}`);
+      if (wasSaved) await save();
+      return { ...ruleList(), changed: true, ...backAgain(saved.hasReverse(read)) };
     }),
   };
+}
+
+const noRule = (text: string): TunnelError =>
+  new TunnelError('ERR_USAGE', `there is no rule ${text}; rule list shows all rules`);
+
+/** Warns that a removed rule comes back. */
+function backAgain(isSaved: boolean): { note?: string } {
+  return isSaved
+    ? { note: 'it is saved, so it is back at the next start; rule remove --save removes it for good' }
+    : {};
 }

@@ -5,16 +5,17 @@ import type { CliEvent } from '../output/events.js';
 import type { BootstrapNodeHandle, ListenerHandle, TunnelHandle } from '../process/library.js';
 import type { Lifetime } from '../process/lifetime.js';
 
-/** Reports the events of a running Tox node. Its fatal error ends `lifetime`. */
+/** Reports the events of a running Tox node. Its fatal error ends `lifetime`. @param hidesTicket leaves it out */
 export function reportEvents(
   handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
   { io, reporter }: Context,
   lifetime: Lifetime,
+  hidesTicket = false,
 ): void {
   const onlineSinceMs = new Map<string, number>();
   handle.on('error', (error) => lifetime.fail(error));
   handle.on('ready', ({ toxId }) => {
-    const ticket = 'ticket' in handle ? { ticket: handle.ticket } : {};
+    const ticket = 'ticket' in handle && !hidesTicket ? { ticket: handle.ticket } : {};
     reporter.event({ event: 'ready', toxId, ...ticket });
   });
   handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));

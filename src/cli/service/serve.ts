@@ -4,7 +4,7 @@ import { TunnelError } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
 import type { KnownPlace } from '../../index.js';
 import type { HostPort } from '../../rules/endpoint.js';
-import type { Identity } from '../../state/identity.js';
+import { type Identity, toxIdOf } from '../../state/identity.js';
 import { type OpenedIdentity, openIdentity, type Role } from '../../state/identity_file.js';
 import { PlacesFile } from '../../state/places_file.js';
 import type { Context } from '../command.js';
@@ -16,6 +16,8 @@ import type { CliIo } from '../process/io.js';
 import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime, type OnHangUp } from '../process/lifetime.js';
 import { Resources } from '../process/resources.js';
+import type { AuditLog } from './audit_log.js';
+import { type Reload, Reloads } from './reload.js';
 import { reportEvents } from './report_events.js';
 
 /** A long-running command, as {@link serve} runs it. */
@@ -49,6 +51,10 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
+  /** Leaves the ticket out of all that is printed. Default false. */
+  readonly hidesTicket?: boolean;
+  /** Closed when the command ends, after its Tox node. */
+  readonly audit?: AuditLog | undefined;
   /** Where to serve the metrics. Default: no metrics. */
   readonly metrics?: HostPort | undefined;
   /** SIGHUP stops the command even without a terminal, since it belongs to another program. Default false. */
@@ -61,6 +67,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
 export interface Activity {
   /** Methods that other processes may call through the control socket. Default: no control socket. */
   readonly control?: ControlMethods;
+  /** Applies the configuration as it is now. Default: SIGHUP changes only what is printed. */
+  readonly reload?: Reload;
   /** Prepares the command. It may end the command through `lifetime`, or throw. */
   up(lifetime: Lifetime): Promise<void>;
   /**
@@ -116,7 +124,13 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   resources: Resources,
 ): Promise<Outcome> {
   const { io, reporter } = context;
-  const lifetime = new Lifetime(io, onHangUp(context, service));
+  const { audit } = service;
+  if (audit !== undefined) resources.push(() => audit.close());
+  let reloads: Reloads | undefined;
+  const lifetime = new Lifetime(
+    io,
+    onHangUp(context, service, () => reloads),
+  );
   resources.push(() => lifetime.dispose());
   context.onOutputLost(() => lifetime.stop());
 
@@ -137,7 +151,8 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   );
   if (handle === undefined) return { exitCode: stoppedCode(service, lifetime), isProgramResult: false };
   resources.push(() => closeInTime(io, handle));
-  reportEvents(handle, context, lifetime);
+  reportEvents(handle, context, lifetime, service.hidesTicket);
+  audit?.record({ audit: 'started', toxId: toxIdOf(handle.identity) });
 
   // Save a new identity only after a successful start.
   const keeper = opened && new Keeper(opened, handle, reporter, service.access);
@@ -157,6 +172,7 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   }
 
   await lifetime.orOver(activity.up(lifetime));
+  reloads = new Reloads(context, audit, activity.reload);
   if ('stats' in handle && reporter.isLive && activity.run === undefined)
     resources.push(showStatus(handle, io.timers, (text) => reporter.status(text)));
 
@@ -173,16 +189,22 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
 const isOver = ({ signal }: Lifetime): boolean => signal.aborted;
 
 /**
- * A terminal that closes ends the command. Without a terminal, or under nohup, nothing has closed: the command goes
- * on. Programs that outlive terminals take SIGHUP as the request to read their configuration again; this is the place
- * for it.
+ * A terminal that closes ends the command. Without a terminal, or under nohup, nothing has closed: SIGHUP then asks the
+ * command to read its configuration again.
+ *
+ * @param reload undefined while the command starts, and reads its configuration for the first time
  */
 function onHangUp(
   { io, reporter }: Context,
   { endsOnHangUp = false }: Pick<Service<never>, 'endsOnHangUp'>,
+  reload: () => Reloads | undefined,
 ): OnHangUp {
   if (endsOnHangUp || io.hasTerminal) return 'end';
-  return () => reporter.logger.log('info', 'SIGHUP has no effect without a terminal; SIGTERM stops this');
+  return () => {
+    const reloads = reload();
+    if (reloads !== undefined) reloads.request();
+    else reporter.logger.log('info', 'SIGHUP has no effect before the start is complete');
+  };
 }
 
 /** The exit code of a command that was stopped. */

@@ -130,6 +130,7 @@ export class TargetServer {
         });
       },
     });
+    request.reached = socket.remoteAddress;
     stream = this.#join(request, pipe, target, fields);
     if (stream !== undefined) pipe.flow();
   }
@@ -161,6 +162,7 @@ export class TargetServer {
       request.refuse('cancelled', 'no longer wanted');
       return;
     }
+    request.reached = result.address.text;
     stream = this.#join(request, pipe, target, fields);
   }
 

@@ -112,6 +112,7 @@ export class ReversePort {
       this.#over();
       return;
     }
+    request.reached = printHostPort({ host: this.#options.bind.host, port });
     try {
       this.#stream = request.accept({
         // The peer must not send anything on this stream.

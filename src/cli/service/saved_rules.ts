@@ -1,0 +1,117 @@
+import * as v from 'valibot';
+import { TunnelError } from '../../core/errors.js';
+import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
+import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
+
+const Texts = v.pipe(v.array(v.string()), v.maxLength(1024));
+const StateSchema = v.object({
+  savedRules: v.optional(v.object({ expose: Texts, allowReverse: Texts })),
+});
+
+/**
+ * The text of a rule that means the same whatever names there are: `laptop:localhost:80` for a peer, `laptop.:80` for a
+ * host.
+ */
+const textOf = (rule: Rule): string => printRule(rule, () => true);
+
+/**
+ * The rules that `rule add --save` keeps, in the state file next to the tickets: encrypted like them, and replaced in
+ * one step.
+ */
+export class SavedRules {
+  #expose: string[];
+  #allowReverse: string[];
+  #isKnown: boolean;
+
+  /** @param state what {@link state} returned in an earlier run @throws {TunnelError} ERR_STATE_INVALID */
+  constructor(state: unknown) {
+    const read = v.safeParse(StateSchema, state ?? {});
+    if (!read.success)
+      throw new TunnelError('ERR_STATE_INVALID', 'the part about saved rules is damaged; nothing was opened');
+    const { savedRules } = read.output;
+    this.#isKnown = savedRules !== undefined;
+    this.#expose = [...(savedRules?.expose ?? [])];
+    this.#allowReverse = [...(savedRules?.allowReverse ?? [])];
+  }
+
+  /** Whether rules were ever saved. Even if none is left, the loopback is no longer open by default. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
+  /** As options. */
+  get texts(): string[] {
+    const shown = this.#expose.map((text) => text.replace(/^([^:]+)\.:/, '$1:'));
+    return [...shown, ...this.#allowReverse.map((text) => `--allow-reverse ${text}`)];
+  }
+
+  /** What to save, as a part of the state. */
+  get state(): object {
+    if (!this.#isKnown) return {};
+    return { savedRules: { expose: this.#expose, allowReverse: this.#allowReverse } };
+  }
+
+  /**
+   * Reads the rules, and forgets those for names that no longer exist: another ticket may get such a name.
+   *
+   * @returns `forgotten`: their texts
+   * @throws {TunnelError} ERR_STATE_INVALID for a rule that no version wrote
+   */
+  read(isName: IsName): { rules: Rule[]; reverseRules: ReverseRule[]; forgotten: string[] } {
+    const forgotten: string[] = [];
+    const readable = <Read>(texts: readonly string[], parse: (text: string) => Read): [string, Read][] =>
+      texts.flatMap((text) => {
+        try {
+          return [[text, parse(text)] as [string, Read]];
+        } catch (error) {
+          if (!TunnelError.is(error)) throw error;
+          if (error.code !== 'ERR_USAGE')
+            throw new TunnelError('ERR_STATE_INVALID', `a saved rule is damaged: ${error.message}`);
+          forgotten.push(text);
+          return [];
+        }
+      });
+    const expose = readable(this.#expose, (text) => readRule(text, isName).rule);
+    const reverse = readable(this.#allowReverse, (text) => parseReverseRule(text, isName));
+    this.#expose = expose.map(([text]) => text);
+    this.#allowReverse = reverse.map(([text]) => text);
+    return {
+      rules: expose.map(([, rule]) => rule),
+      reverseRules: reverse.map(([, rule]) => rule),
+      forgotten,
+    };
+  }
+
+  add(rule: Rule): void {
+    this.#isKnown = true;
+    if (!this.has(rule)) this.#expose.push(textOf(rule));
+  }
+
+  addReverse(rule: ReverseRule): void {
+    this.#isKnown = true;
+    const text = printReverseRule(rule);
+    if (!this.#allowReverse.includes(text)) this.#allowReverse.push(text);
+  }
+
+  /** @returns false when it was not saved */
+  remove(rule: Rule): boolean {
+    const before = this.#expose.length;
+    this.#expose = this.#expose.filter((text) => text !== textOf(rule));
+    return this.#expose.length < before;
+  }
+
+  /** @returns false when it was not saved */
+  removeReverse(rule: ReverseRule): boolean {
+    const before = this.#allowReverse.length;
+    this.#allowReverse = this.#allowReverse.filter((text) => text !== printReverseRule(rule));
+    return this.#allowReverse.length < before;
+  }
+
+  has(rule: Rule): boolean {
+    return this.#expose.includes(textOf(rule));
+  }
+
+  hasReverse(rule: ReverseRule): boolean {
+    return this.#allowReverse.includes(printReverseRule(rule));
+  }
+}
