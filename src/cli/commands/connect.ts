@@ -118,9 +118,10 @@ With a program, its own exit code. All codes: docs/reference/exit-codes.md`,
   run: (context, call) => runConnect(context, call),
 });
 
-/** A local forward, and whether another local port will do. */
+/** A local forward, the option that named its port, and whether another local port will do. */
 interface Wish {
   readonly spec: LocalSpec;
+  readonly option: '-L' | '-p';
   readonly anyPort: boolean;
 }
 
@@ -221,7 +222,9 @@ function tooManyWords(third: string): TunnelError {
 }
 
 function wishesOf(targetText: string | undefined, { local = [], localPort }: ConnectFlags): Wish[] {
-  const wishes: Wish[] = readValues('-L', local, parseLocalSpec).map((spec) => ({ spec, anyPort: false }));
+  const wishes = readValues('-L', local, parseLocalSpec).map(
+    (spec): Wish => ({ spec, option: '-L', anyPort: false }),
+  );
   if (targetText !== undefined)
     wishes.unshift(shortWish(readValue('PORT', targetText, parseTarget), localPort));
   else if (localPort !== undefined)
@@ -274,16 +277,16 @@ function stdioOf(
 function shortWish(target: HostPort, localPort: string | undefined): Wish {
   const port = localPort === undefined ? target.port : portOf(localPort, '-p');
   const bind = { host: DEFAULT_BIND_HOST, port, isDefault: true };
-  return { spec: { bind, target }, anyPort: localPort === undefined };
+  return { spec: { bind, target }, option: '-p', anyPort: localPort === undefined };
 }
 
 async function forward(
   forwards: RunningForwards,
-  { spec, anyPort }: Wish,
+  { spec, option, anyPort }: Wish,
   onAdded: (added: RunningForward, note?: string) => void,
 ): Promise<void> {
   try {
-    onAdded((await forwards.addLocal(spec)).now);
+    onAdded((await forwards.addLocal(spec, option)).now);
   } catch (error) {
     const { bind } = spec;
     if (!anyPort || isPath(bind) || !isPortUnavailable(error)) throw error;
