@@ -57,7 +57,7 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
 
 /**
  * When stdout belongs to a connection or a program, events go to stderr. A connection is part of another
- * command such as ssh, so only errors are printed for people, unless `-v` is given.
+ * command such as ssh, so little is printed for people, unless `-v` is given.
  */
 function reporterOf(
   io: CliIo,
@@ -65,8 +65,8 @@ function reporterOf(
   stdoutOwner: 'connection' | 'program' | undefined,
 ): Reporter {
   const stdout = stdoutOwner === undefined ? io.stdout : io.stderr;
-  const quiet = verbosity.quiet || (stdoutOwner === 'connection' && verbosity.verbose === 0);
-  return new Reporter(stdout, io.stderr, { ...verbosity, quiet }, io);
+  const isPart = stdoutOwner === 'connection' && verbosity.verbose === 0;
+  return new Reporter(stdout, io.stderr, { ...verbosity, isPart }, io);
 }
 
 /** Guesses the verbosity for errors of the command line itself, when its options could not be parsed. */

@@ -404,7 +404,12 @@ describe('events', () => {
       { event: 'waiting', message: 'no node answers yet' },
       { event: 'ready', toxId, ticket },
       { event: 'friend', code: 101, message: 'friend added', peer: PEER },
-      { event: 'friend', code: 104, message: 'friend request sent, waiting to be accepted', peer: PEER },
+      {
+        event: 'friend',
+        code: 104,
+        message: 'friend request sent; the listener answers once it is online',
+        peer: PEER,
+      },
       { event: 'message', code: 204, message: 'the target is offline: it left', peer: PEER },
       { event: 'message', code: 201, message: 'message sent' },
       { event: 'peer', status: 'online', path: 'relay', code: 301, peer: PEER },
@@ -435,7 +440,6 @@ describe('events', () => {
     assert.deepEqual(bench.stderr.lines, [
       'Waiting: no node answers yet',
       'Joined the Tox network',
-      'peer abcdef01: friend request sent, waiting to be accepted (104)',
       'peer abcdef01: the target is offline: it left (204)',
       'Peer abcdef01 is online, through a relay (TCP)',
       'Peer abcdef01 is online, directly (UDP)',

@@ -134,13 +134,8 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W');
   if (program !== undefined && first === STDIN) throw twiceStdin('the program');
   const waitMs = flags.wait === undefined ? undefined : millisecondsOf(flags.wait, '--wait', 1);
-  const { remote, target: targetText } = await remoteOf(
-    io,
-    first,
-    second,
-    flags,
-    context.grammar.commandNames,
-  );
+  const listener = await remoteOf(io, first, second, flags, context.grammar.commandNames);
+  const { remote, target: targetText } = listener;
   // Checked only now, because the first word is often a mistyped command, and remoteOf says so.
   if (third !== undefined) throw tooManyWords(third);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
@@ -164,7 +159,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   const peer = upperHex(publicKey);
   const onAdded = (added: RunningForward, note?: string) => reporter.event(addedEvent(added, peer, note));
   return serve<ConnectorHandle>(context, {
-    ...(await connectorService(context, remote, flags)),
+    ...(await connectorService(context, listener, flags)),
     metrics,
     endsOnHangUp: stdio !== undefined || program !== undefined,
     runsProgram: program !== undefined,

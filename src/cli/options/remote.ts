@@ -42,6 +42,8 @@ const OTHER_WORDS: Readonly<Record<string, string>> = {
 export interface Remote {
   readonly remote: Ticket | ToxId;
   readonly target: string | undefined;
+  /** The name of the listener on this machine; undefined for a literal ticket or Tox ID. */
+  readonly name?: string;
 }
 
 /** Other sources of a ticket than the command line. */
@@ -73,7 +75,11 @@ export async function remoteOf(
   // A name overrides the environment. Discard the secret there.
   io.takeEnv(TICKET_VARIABLE);
   if (flags.ticketFile !== undefined) throw twoTickets();
-  return { remote: await named(io, first, flags, commands), target: second };
+  return {
+    remote: await named(io, first, flags, commands),
+    target: second,
+    name: first.toLowerCase(),
+  };
 }
 
 /** {@link remoteOf} without names. */

@@ -16,6 +16,7 @@ import type { CliIo } from '../process/io.js';
 import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime, type OnHangUp } from '../process/lifetime.js';
 import { Resources } from '../process/resources.js';
+import type { PeerWait } from './peer_wait.js';
 import { reportEvents } from './report_events.js';
 
 /** A long-running command, as {@link serve} runs it. */
@@ -49,6 +50,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
+  /** Shows that the command waits for its peer. @param isOnce only until the peer is online */
+  await?(handle: Handle, isOnce: boolean): PeerWait;
   /** Where to serve the metrics. Default: no metrics. */
   readonly metrics?: HostPort | undefined;
   /** SIGHUP stops the command even without a terminal, since it belongs to another program. Default false. */
@@ -156,9 +159,17 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
     resources.push(await serveMetrics(service.metrics, handle, reporter, io.timers));
   }
 
+  const { endsOnHangUp = false } = service;
+  const wait = service.await?.(handle, endsOnHangUp);
+  if (wait !== undefined) resources.push(() => wait.stop());
+
   await lifetime.orOver(activity.up(lifetime));
-  if ('stats' in handle && reporter.isLive && activity.run === undefined)
-    resources.push(showStatus(handle, io.timers, (text) => reporter.status(text)));
+  if ('stats' in handle && reporter.isLive && !endsOnHangUp)
+    resources.push(
+      showStatus(handle, io.timers, (text) => {
+        if (wait?.isWaiting !== true) reporter.status(text);
+      }),
+    );
 
   const code = lifetime.signal.aborted ? undefined : await activity.run?.(lifetime);
   await lifetime.over();
