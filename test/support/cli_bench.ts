@@ -304,6 +304,10 @@ export class CliBench {
     this.tunnel.reverseRules.onChange(() => this.tunnel.rules.closeDefault());
     return this.tunnel;
   };
+  /** What a look-up of a name does. */
+  onLookUp: (name: string) => Promise<unknown> = async () => {};
+  /** Why there is no route to an address. */
+  onRoute: (address: string) => Error | undefined = () => undefined;
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
   /** Does not exist until something is stored there. */
   stateFolder: string;
@@ -389,6 +393,8 @@ export class CliBench {
       },
       stateFolder: async () => this.stateFolder,
       localAddresses: () => this.addresses,
+      lookUp: (name) => this.onLookUp(name),
+      routeError: async (address) => this.onRoute(address),
       loadLibrary: async () => library,
     };
   }

@@ -84,7 +84,7 @@ export type CliEvent =
       readonly roundTripMs?: number;
       readonly path?: 'udp' | 'relay' | 'none';
     }
-  /** One finding of `doctor`: `udp`, `nat`, `relay`, `peer`, `path`, `target`. */
+  /** One finding of `doctor`: `network`, `dns`, `udp`, `nat`, `relay`, `peer`, `path`, `target`. */
   | { readonly event: 'check'; readonly check: string; readonly ok: boolean; readonly message: string }
   /** Result of `nodes`. */
   | {
