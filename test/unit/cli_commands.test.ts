@@ -3,17 +3,20 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { formatTicket } from '../../src/access/ticket.js';
 import { makeIdentity } from '../../src/cli/commands/id.js';
 import { hostsOf } from '../../src/cli/commands/node.js';
 import type { LocalAddress } from '../../src/cli/process/io.js';
 import { run } from '../../src/cli/run.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { parseToxId } from '../../src/network/tox_id.js';
 import { printBind } from '../../src/rules/forward_spec.js';
 import { createIdentity, toxIdOf } from '../../src/state/identity.js';
 import { openIdentity, readIdentity } from '../../src/state/identity_file.js';
 import { CliBench, type FakeTunnel } from '../support/cli_bench.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+const TICKET = formatTicket({ toxId: parseToxId(ID), secret: new Uint8Array(32).fill(7) });
 const KEY = '7E5668E0EE09E19F320AD47902419331FFEE147BB3606769CFBE921A2A2FD34C';
 const PEER = 'abcdef0123456789'.repeat(4);
 
@@ -589,18 +592,18 @@ describe('connect', () => {
     assert.deepEqual(bench.calls, []);
   });
 
-  test('a second connector uses a temporary identity, and -v says so', async () => {
+  test('a second connector uses a temporary identity, and says so unless it is quiet', async () => {
     const first = await openIdentity({ folder, role: 'connector', onBusy: 'fail' });
     await first.save(createIdentity());
-    const { ended } = await bench.start(/Forwarding/, '-v', ID, '22');
+    const { ended } = await bench.start(/Forwarding/, TICKET, '22');
     assert.equal(bench.calls[0]?.options.identity, undefined);
-    assert.match(bench.stderr.text, /another connector uses the identity/);
+    assert.match(bench.stderr.text, /Another connector uses the identity/);
     bench.signal();
     assert.equal(await ended, 0);
     const quiet = new CliBench();
     quiet.stateFolder = folder;
-    const second = await quiet.start(/Forwarding/, ID, '22');
-    assert.doesNotMatch(quiet.stderr.text, /another connector/);
+    const second = await quiet.start(/"forward"/, TICKET, '22', '--quiet', '--json');
+    assert.doesNotMatch(quiet.stderr.text, /Another connector/);
     quiet.signal();
     await second.ended;
     assert.notDeepEqual(

@@ -7,6 +7,7 @@ import { TunnelError } from '../../src/core/errors.js';
 import { DialError } from '../../src/forward/stream/dial_error.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
+import { SOME_PEER } from '../support/some_peer.js';
 
 /** A simulated network: paths may be blocked, and the listener may be absent. */
 class World {
@@ -260,6 +261,64 @@ describe('doctor', () => {
     assert.equal(await world.doctor(), 1);
     assert.ok(world.bench.stderr.text.includes('by UDP, for up to 30 s... 12 s'), world.bench.stderr.text);
     assert.equal(world.bench.timers.length, 0);
+  });
+
+  const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+
+  /** Starts a connector with the state folder of the doctor. */
+  async function startConnector(...args: string[]) {
+    const connector = new CliBench(world.bench.stateFolder);
+    connector.pid = 4711;
+    const { ended } = await connector.start(/Forwarding/, ...args, '22', '-p', '2222');
+    const stop = async (): Promise<void> => {
+      connector.signal();
+      await ended;
+    };
+    return { connector, stop };
+  }
+
+  test('the listener sees the identity of this machine, which is not saved anew', async () => {
+    const { connector, stop } = await startConnector(ID);
+    await stop();
+    world.listener = false;
+    let identity: unknown;
+    const { onStart } = world.bench;
+    world.bench.onStart = (call) => {
+      if (call.what === 'connect') identity = call.options.identity;
+      return onStart(call);
+    };
+    assert.equal(await world.doctor(ID), 1);
+    assert.deepEqual(identity, connector.tunnel.identity);
+    assert.match(world.found, /BAD {3}peer: .* --allow-peer [0-9A-F]{64};/);
+  });
+
+  test('without an identity, a bare Tox ID is a finding at once', async () => {
+    assert.equal(await world.doctor(ID), 1);
+    assert.match(
+      world.found,
+      /BAD {3}peer: this machine has no identity that the listener can know; connect once/,
+    );
+    assert.equal(world.tunnels.length, 2);
+  });
+
+  test('asks a running connector with the same ticket', async () => {
+    const { connector, stop } = await startConnector(world.ticket);
+    const answering = connector.until(() => connector.timers.some(({ delayMs }) => delayMs === 500));
+    connector.tunnel.friends = [SOME_PEER];
+    const code = world.doctor(world.ticket, '22');
+    await answering;
+    connector.pass(500);
+    assert.equal(await code, 0);
+    assert.match(world.found, /good {2}peer: connector 4711 of this machine is connected to the listener, /);
+    assert.match(world.bench.stderr.text, /localhost:22 is not checked, because connector 4711/);
+    await stop();
+  });
+
+  test('says which process has the identity that a listener would know', async () => {
+    const { stop } = await startConnector(world.ticket);
+    assert.equal(await world.doctor(ID), 1);
+    assert.match(world.found, /BAD {3}peer: another connector uses the identity of this machine/);
+    await stop();
   });
 
   test('through a proxy, checks only the relay, and reports a proxy that leads nowhere', async () => {

@@ -1,4 +1,5 @@
 import { isTicket } from '../../access/ticket.js';
+import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
@@ -10,6 +11,8 @@ import {
   parseReverseSpec,
   parseTarget,
   parseUdpSpec,
+  printBind,
+  printForwardSpec,
 } from '../../rules/forward_spec.js';
 import { type Call, type Context, defineCommand } from '../command.js';
 import { connectOptions } from '../options/common_options.js';
@@ -22,6 +25,7 @@ import {
   type PatienceFlags,
   portOf,
   type StateFlags,
+  stateFolderOf,
   type UdpFlags,
 } from '../options/flags.js';
 import type { LimitFlags } from '../options/limit_flags.js';
@@ -31,16 +35,18 @@ import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { remoteOf, STDIN } from '../options/remote.js';
 import { usage } from '../options/usage.js';
 import { addedEvent, type RunningForward } from '../output/forward_text.js';
-import type { ExitCode } from '../process/exit_codes.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import type { ConnectorHandle } from '../process/library.js';
+import { Lifetime } from '../process/lifetime.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { connectorMethods } from '../service/connector_methods.js';
 import { connectorService } from '../service/connector_service.js';
-import { type ExecFlags, joinStdio, programOf, runProgram } from '../service/foreground.js';
+import { type ExecFlags, joinStdio, joinStream, programOf, runProgram } from '../service/foreground.js';
 import { RunningForwards } from '../service/running_forwards.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { connectorUp, Waiter } from '../service/waiting.js';
+import { Lender, type LentWish, remoteDigest } from './lent_connection.js';
 
 interface ConnectFlags
   extends OutputFlags,
@@ -158,6 +164,12 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   ]);
   const peer = upperHex(publicKey);
   const onAdded = (added: RunningForward, note?: string) => reporter.event(addedEvent(added, peer, note));
+  if (program === undefined && waitMs === undefined && !needsOwnConnection(flags)) {
+    const lender = await Lender.find(await stateFolderOf(flags, io), remote, io.timers);
+    const wants = { wishes, udps: flags.udpForward, proxies, reverses: flags.reverse, stdio };
+    const code = lender && (await runLent(context, lender, wants, onAdded));
+    if (code !== undefined) return code;
+  }
   return serve<ConnectorHandle>(context, {
     ...(await connectorService(context, listener, flags)),
     metrics,
@@ -170,6 +182,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
           ...statusMethod({ role: 'connector', handle: connector, forwards: () => forwards.list(), io }),
           ...connectorMethods({
             forwards,
+            remoteDigest: remoteDigest(remote),
             timers: io.timers,
             isOnline: () => connector.peers().some(({ status }) => status === 'online'),
             onAdded,
@@ -194,6 +207,78 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
     },
   });
 }
+
+/** Whether options ask for a connection that another process may not have. */
+function needsOwnConnection({ ephemeral, metrics, proxy, udp }: ConnectFlags & { readonly proxy?: string }) {
+  return ephemeral === true || metrics !== undefined || proxy !== undefined || udp === false;
+}
+
+interface LentWants {
+  readonly wishes: readonly Wish[];
+  readonly udps: readonly string[] | undefined;
+  readonly proxies: Awaited<ReturnType<typeof dynamicForwardsOf>>;
+  readonly reverses: readonly string[] | undefined;
+  readonly stdio: HostPort | undefined;
+}
+
+/**
+ * Runs the forwards in a connector that has a connection with this ticket, so that this machine is one peer there, with
+ * one identity.
+ *
+ * @returns undefined when that connector has ended: this process then connects by itself
+ */
+async function runLent(
+  context: Context,
+  lender: Lender,
+  { wishes, udps = [], proxies, reverses = [], stdio }: LentWants,
+  onAdded: (added: RunningForward, note?: string) => void,
+): Promise<ExitCode | undefined> {
+  const { io, reporter } = context;
+  const lifetime = new Lifetime(io, 'end');
+  context.onOutputLost(() => lifetime.stop());
+  const added: RunningForward[] = [];
+  const add = async (wish: LentWish, note?: string): Promise<void> => {
+    const now = await lender.add(wish);
+    added.push(now);
+    onAdded(now, note);
+  };
+  try {
+    reporter.event({ event: 'lent', pid: lender.pid });
+    if (stdio !== undefined) {
+      joinStream(io, await lender.dial(stdio), lifetime);
+      await lifetime.over();
+      return EXIT.ok;
+    }
+    for (const { spec, anyPort } of wishes) {
+      const { bind } = spec;
+      try {
+        await add({ kind: 'local', spec: printForwardSpec(spec) });
+      } catch (error) {
+        const isTaken = TunnelError.is(error) && ['ERR_LISTEN', 'ERR_USAGE'].includes(error.code);
+        if (!anyPort || isPath(bind) || !isTaken) throw error;
+        const free = { ...spec, bind: { ...bind, port: 0 } };
+        await add({ kind: 'local', spec: printForwardSpec(free) }, notAvailable(bind.port));
+      }
+    }
+    for (const spec of udps) await add({ kind: 'udp', spec });
+    for (const { bind, credentials } of proxies)
+      await add({
+        kind: 'dynamic',
+        spec: printBind(bind),
+        ...(credentials === undefined ? {} : { credentials }),
+      });
+    for (const spec of reverses) await add({ kind: 'reverse', spec });
+    await lender.gone(lifetime);
+    if (isAborted(lifetime.signal)) return EXIT.ok;
+    reporter.notice(`Connector ${lender.pid} has ended; connecting again`);
+    return undefined;
+  } finally {
+    lifetime.dispose();
+    for (const forward of added) await lender.remove(forward);
+  }
+}
+
+const notAvailable = (port: number): string => `port ${port} is not available here; choose one with -p`;
 
 /** The words before `--`, and the program after it. */
 interface ConnectWords {
@@ -286,7 +371,7 @@ async function forward(
     const { bind } = spec;
     if (!anyPort || isPath(bind) || !isPortUnavailable(error)) throw error;
     const added = await forwards.addLocal({ ...spec, bind: { ...bind, port: 0 } });
-    onAdded(added.now, `port ${bind.port} is not available here; choose one with -p`);
+    onAdded(added.now, notAvailable(bind.port));
   }
 }
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import * as v from 'valibot';
 import { isTicket } from '../../access/ticket.js';
 import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
@@ -6,6 +7,7 @@ import type { Logger } from '../../core/logger.js';
 import { Timer } from '../../core/timer.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { parseTarget } from '../../rules/forward_spec.js';
+import { type OpenedIdentity, openIdentity, readIdentity } from '../../state/identity_file.js';
 import { type Context, defineCommand } from '../command.js';
 import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import {
@@ -19,14 +21,19 @@ import {
 } from '../options/common_options.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';
 import { readValue } from '../options/named_value.js';
+import { passphraseOf } from '../options/passphrase.js';
 import { type NetworkProxyFlags, networkProxyOf } from '../options/proxies.js';
 import { type Remote, remoteOf } from '../options/remote.js';
 import { humanDuration, refusalText } from '../output/human.js';
+import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { CliIo } from '../process/io.js';
 import type { ConnectorHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime } from '../process/lifetime.js';
+import { StatusSchema } from '../service/status_method.js';
 import { peerOnline, Waiter } from '../service/waiting.js';
 import { bad, type Finding, good, Internet } from './doctor_internet.js';
+import { Lender } from './lent_connection.js';
 
 interface DoctorFlags extends OutputFlags, NetworkFlags, NetworkProxyFlags {
   readonly ticketFile?: string;
@@ -52,8 +59,8 @@ Examples:
   $ tox-wasm-tunnel doctor TICKET              and the path to a listener
   $ tox-wasm-tunnel doctor TICKET 22           and a target that the listener reaches
 
-Shows each check as it runs. Takes up to 3 minutes when something is wrong, and a few seconds without
-a network. Exits with 0 when all is well, otherwise with 1.`,
+Shows each check as it runs. Takes up to 3 minutes when something is wrong, and a few
+seconds without a network. Exits with 0 when all is well, otherwise with 1.`,
   run: (context, { words: [remote, target], flags }) => runDoctor(context, remote, target, flags),
 });
 
@@ -66,7 +73,10 @@ const PING_MS = 5_000;
 const SEEN_MS = 6_000;
 const SEEN_AGAIN_MS = 500;
 
-/** Checks each step of a tunnel, with temporary identities. Saves nothing. */
+/**
+ * Checks each step of a tunnel. The listener sees the identity of this machine's connectors, if there is one and no
+ * process uses it; everything else gets temporary ones. Saves nothing.
+ */
 async function runDoctor(
   context: Context,
   first: string | undefined,
@@ -86,11 +96,37 @@ async function runDoctor(
     };
     const checks = new Checks(context, lifetime.signal, options);
     const isReachable = await checks.network();
-    if (named !== undefined && isReachable) await checks.peer(named, target);
+    if (named === undefined || !isReachable) return checks.isWell ? EXIT.ok : EXIT.failure;
+    const folder = flags.state ?? (await context.io.stateFolder());
+    const lender = await Lender.find(folder, named.remote, context.io.timers);
+    if (lender !== undefined) {
+      await checks.runningPeer(lender, target);
+    } else {
+      const opened = await savedIdentity(folder, await passphraseOf(flags, context.io), context.io);
+      try {
+        await checks.peer(named, target, opened);
+      } finally {
+        await opened?.release();
+      }
+    }
     return checks.isWell ? EXIT.ok : EXIT.failure;
   } finally {
     lifetime.dispose();
   }
+}
+
+/**
+ * Opens the identity of this machine's connectors. Undefined when there is none, `ephemeral` when another process uses
+ * it.
+ */
+async function savedIdentity(
+  folder: string,
+  passphrase: Uint8Array | undefined,
+  { timers }: Pick<CliIo, 'timers'>,
+): Promise<OpenedIdentity | undefined> {
+  const place = { folder, role: 'connector', passphrase } as const;
+  if ((await readIdentity(place)) === undefined) return undefined;
+  return openIdentity({ ...place, onBusy: 'ephemeral', timers });
 }
 
 type CheckOptions = ReturnType<typeof networkOf> &
@@ -139,12 +175,50 @@ class Checks {
     return true;
   }
 
-  /** Checks the path to a listener, and the target. */
-  async peer({ remote, name = 'the listener' }: Remote, target: HostPort | undefined): Promise<void> {
+  /** Asks a running connector about its listener: a second peer with its identity would disturb it. */
+  async runningPeer(lender: Lender, target: HostPort | undefined): Promise<void> {
+    const who = `connector ${lender.pid} of this machine`;
+    await this.#check('peer', `Asking ${who}`, async () => {
+      const { peers } = v.parse(StatusSchema, await lender.ask('status', {}));
+      const peer = peers.find(({ status }) => status === 'online');
+      if (peer === undefined)
+        return bad(
+          `${who} has this ticket, and waits for the listener`,
+          'the listener is offline, or rejects the ticket. Check that it runs and prints "Joined the Tox network"',
+        );
+      const roundTrip = peer.roundTripMs === undefined ? '' : `, round trip ${peer.roundTripMs} ms`;
+      const path = peer.path === 'udp' ? 'directly over UDP' : 'through a TCP relay';
+      return good(`${who} is connected to the listener, ${path}${roundTrip}`);
+    });
+    if (target !== undefined)
+      this.#context.reporter.people(
+        `${printHostPort(target)} is not checked, because ${who} has the connection: use its forward, or stop it and run doctor again`,
+      );
+  }
+
+  /**
+   * Checks the path to a listener, and the target.
+   *
+   * @param opened the identity that the listener may know
+   */
+  async peer(
+    { remote, name = 'the listener' }: Remote,
+    target: HostPort | undefined,
+    opened: OpenedIdentity | undefined,
+  ): Promise<void> {
     const { connect } = await this.#context.io.loadLibrary();
     if (this.#signal.aborted) return;
+    const identity = opened?.identity;
+    if (identity === undefined && !isTicket(remote)) {
+      this.#report('peer', unknownHere(opened?.ephemeral === true));
+      return;
+    }
     const started = this.#now();
-    const connector = await connect({ ...this.#options, remote });
+    const connector = await connect({
+      ...this.#options,
+      remote,
+      ...(identity === undefined ? {} : { identity }),
+    });
     try {
       let online: true | undefined;
       await this.#check('peer', `Looking for ${name}, for up to ${PEER_MS / 1000} s`, async () => {
@@ -152,7 +226,7 @@ class Checks {
         if (online !== undefined) return good(`found the listener in ${this.#since(started)}`);
         const refusal = isTicket(remote)
           ? 'it rejects this ticket, which may have been revoked'
-          : 'it does not allow our public key';
+          : `it does not allow this machine's public key: run ${PROGRAM} listen there with --allow-peer ${connector.toxId.slice(0, 64)}`;
         return bad(
           `did not find the listener within ${PEER_MS / 1000} s`,
           `it is offline, or ${refusal}; from here both look the same. Check that it runs and prints "Joined the Tox network"`,
@@ -305,6 +379,19 @@ class Checks {
   #since(startedMs: number): string {
     return humanDuration(Math.max(1000, this.#now() - startedMs));
   }
+}
+
+/** Why a listener that is named by its Tox ID cannot know us. */
+function unknownHere(isBusy: boolean): Finding {
+  return isBusy
+    ? bad(
+        'another connector uses the identity of this machine, and a listener lets in only identities that it knows',
+        `stop that connector and run this again, or use a ticket; ${PROGRAM} status shows what runs`,
+      )
+    : bad(
+        'this machine has no identity that the listener can know',
+        `connect once with -v, which prints the Tox ID of this machine, and give that to --allow-peer at the listener; or use a ticket`,
+      );
 }
 
 /** The consequences of each kind of NAT. */

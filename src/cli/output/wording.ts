@@ -92,6 +92,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
         verbosity: 0,
       };
     }
+    case 'lent':
+      return line(`Using the connection of connector ${event.pid}, which runs already with this ticket`);
     case 'removed':
       return line(`No longer forwarding ${removedText(event)}`);
     // Their commands print the result on stdout, for scripts too.

@@ -49,7 +49,8 @@ export async function connectorService(
     role: 'connector',
     stateFolder: await stateFolderOf(flags, io),
     passphrase,
-    onBusy: 'ephemeral',
+    // A listener that is named by its Tox ID knows this machine by its key, and no other key gets in.
+    onBusy: isTicket(remote) ? 'ephemeral' : 'fail',
     await: (connector, isOnce) => new PeerWait({ connector, name, isOnce, reporter, timers: io.timers }),
     start: async (identity, signal, _access, places) => {
       if (identity === undefined) return connect({ ...options, signal });

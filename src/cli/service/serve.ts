@@ -224,9 +224,8 @@ async function openRole(
     timers: io.timers,
   });
   if (opened.ephemeral) {
-    reporter.logger.log(
-      'info',
-      `another ${role} uses the identity in ${stateFolder}; this run uses a temporary one`,
+    reporter.notice(
+      `Another ${role} uses the identity in ${printable(stateFolder)}, so this run is a new peer with a temporary one: a listener that knows this machine by its key (--allow-peer) does not let it in. tox-wasm-tunnel status shows what runs.`,
     );
   }
   return opened;
