@@ -236,6 +236,7 @@ async function runLent(
   const { io, reporter } = context;
   const lifetime = new Lifetime(io, 'end');
   context.onOutputLost(() => lifetime.stop());
+  const release = lifetime.hold();
   const added: RunningForward[] = [];
   const add = async (wish: LentWish, note?: string): Promise<void> => {
     const now = await lender.add(wish);
@@ -275,6 +276,7 @@ async function runLent(
   } finally {
     lifetime.dispose();
     for (const forward of added) await lender.remove(forward);
+    release();
   }
 }
 
