@@ -81,7 +81,9 @@ const BANS = [
     owners: [
       'src/cli/commands/nodes_download.ts',
       'src/cli/process/output_stream.ts',
+      'src/cli/process/process_io.ts',
       'src/cli/service/metrics.ts',
+      'src/cli/commands/lent_connection.ts',
       'src/control/client.ts',
       'src/control/server.ts',
       'src/core/socket_file.ts',

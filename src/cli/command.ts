@@ -27,6 +27,8 @@ export interface CliCommand<Flags extends OutputFlags = OutputFlags> {
    * passphrase that the file names for them, unless the call names a folder.
    */
   readonly stateOf?: readonly StateOwner[];
+  /** What the writer of words that are too many probably wants, as a clause. Default: to see the help. */
+  hintForExtra?(words: readonly string[]): string | undefined;
   /** Further settings of the parser. */
   readonly configure?: (command: Command) => void;
   /** Who owns stdout, if not the events: bytes of a connection, or a program. */

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { didYouMeanThen } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { quotedWord, withoutTickets } from '../core/secret_text.js';
-import type { Call, Context } from './command.js';
+import type { Call, CliCommand, Context } from './command.js';
 import { type OutputFlags, verbosityOf } from './options/flags.js';
+import { joinTickets } from './options/joined_ticket.js';
 import { usage } from './options/usage.js';
 import { PROGRAM, Reporter, type Verbosity } from './output/reporter.js';
 import { EXIT, type ExitCode, exitCodeOf } from './process/exit_codes.js';
@@ -22,9 +23,10 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   let reporter = reporterOf(io, guessedVerbosity(args), guessedOwner(args));
   let code: ExitCode = EXIT.ok;
   let reported: unknown;
+  let program: Command | undefined;
   try {
-    const words = withoutHelpCommand(args);
-    const program = await buildProgram({
+    const words = withoutHelpCommand(joinTickets(args));
+    program = await buildProgram({
       args: words,
       version: packageVersion(),
       out: (text) => io.stdout.write(text),
@@ -39,7 +41,7 @@ export async function run(args: readonly string[], io: CliIo): Promise<ExitCode>
   } catch (error) {
     reporter.flush();
     if (!(error instanceof CommanderError && error.exitCode === 0)) {
-      reported = error instanceof CommanderError ? await usageOf(error, args) : error;
+      reported = error instanceof CommanderError ? await usageOf(error, args, program) : error;
       reporter.error(reported);
       code = exitCodeOf(reported);
     }
@@ -71,7 +73,7 @@ async function parsedAgain(words: readonly string[]): Promise<Call<OutputFlags>>
 
 /**
  * When stdout belongs to a connection or a program, events go to stderr. A connection is part of another
- * command such as ssh, so only errors are printed for people, unless `-v` is given.
+ * command such as ssh, so little is printed for people, unless `-v` is given.
  */
 function reporterOf(
   io: CliIo,
@@ -79,8 +81,8 @@ function reporterOf(
   stdoutOwner: 'connection' | 'program' | undefined,
 ): Reporter {
   const stdout = stdoutOwner === undefined ? io.stdout : io.stderr;
-  const quiet = verbosity.quiet || (stdoutOwner === 'connection' && verbosity.verbose === 0);
-  return new Reporter(stdout, io.stderr, { ...verbosity, quiet }, io);
+  const isPart = stdoutOwner === 'connection' && verbosity.verbose === 0;
+  return new Reporter(stdout, io.stderr, { ...verbosity, isPart }, io);
 }
 
 /** Guesses the verbosity for errors of the command line itself, when its options could not be parsed. */
@@ -103,7 +105,11 @@ function withoutHelpCommand(args: readonly string[]): readonly string[] {
 }
 
 /** Puts commander's message into our words, in one line with a pointer to the help. */
-async function usageOf(error: CommanderError, args: readonly string[]): Promise<TunnelError> {
+async function usageOf(
+  error: CommanderError,
+  args: readonly string[],
+  program: Command | undefined,
+): Promise<TunnelError> {
   // A guess: the value of an earlier option may look like a command.
   const commandIn = (words: readonly string[]): string | undefined =>
     words.find((word) => grammar.commandNames.includes(word));
@@ -111,10 +117,30 @@ async function usageOf(error: CommanderError, args: readonly string[]): Promise<
   const dashes = args.indexOf('--');
   // The words after -- are a call of their own.
   const command = first === 'service' && dashes >= 0 ? (commandIn(args.slice(dashes)) ?? 'listen') : first;
-  const help = command === undefined ? '' : (await loadCommand(command)).help;
+  const loaded = command === undefined ? undefined : await loadCommand(command);
+  if (error.code === 'commander.excessArguments' && loaded !== undefined)
+    return usage(tooManyWords(loaded, wordsOf(program, loaded.name)));
+  const help = loaded?.help ?? '';
   const see = `see ${[PROGRAM, ...(command === undefined ? [] : [command]), '--help'].join(' ')}`;
   const complaint = complaintOf(error, command ?? PROGRAM, help);
   return usage(`${complaint}${complaint.endsWith('?') ? '' : ';'} ${see}`);
+}
+
+/** The positional words of a command that the parser has refused. */
+function wordsOf(program: Command | undefined, name: string): readonly string[] {
+  return program?.commands.find((command) => command.name() === name)?.args ?? [];
+}
+
+/** Names the words that are too many, and what their writer probably wanted. */
+function tooManyWords(command: CliCommand, words: readonly string[]): string {
+  const most = Object.keys(command.arguments ?? {}).length;
+  const extra = words.slice(most);
+  const quoted = extra.map(quotedWord).join(' ');
+  const takes = most === 0 ? 'no arguments' : `at most ${most} ${most === 1 ? 'argument' : 'arguments'}`;
+  const see = `${PROGRAM} ${command.name} --help`;
+  if (extra.includes('help')) return `for the help of ${command.name}, run ${see}`;
+  const hint = command.hintForExtra?.(extra) ?? `see ${see}`;
+  return `${command.name} takes ${takes}, so ${quoted} is too much; ${hint}`;
 }
 
 /** @param help the text below the options of the command, with its examples */
@@ -136,12 +162,6 @@ function complaintOf({ code, message }: CommanderError, command: string, help: s
         .map((flag) => help.match(new RegExp(`${flag} [^\\s-]\\S*`))?.[0])
         .find((found) => found !== undefined);
       return `${flags} needs ${value}${example === undefined ? '' : `, as in ${example}`}`;
-    }
-    case 'commander.excessArguments': {
-      const [, most = '0', count = ''] = /Expected (\d+) arguments? but got (\d+)/.exec(message) ?? [];
-      const takes = most === '0' ? 'none' : `at most ${most}`;
-      const hint = command === 'listen' ? ' (the port to open follows --expose, as in --expose 22)' : '';
-      return `too many arguments: ${command} takes ${takes}, but got ${count}${hint}`;
     }
     default:
       return message

@@ -6,7 +6,7 @@ export const RETURN_CODES = {
   101: 'friend added',
   102: 'friend could not be added',
   103: 'already a friend',
-  104: 'friend request sent, waiting to be accepted',
+  104: 'friend request sent; the listener answers once it is online',
   201: 'message sent',
   202: 'the target is not a friend',
   203: 'sending failed',

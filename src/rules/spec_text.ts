@@ -3,6 +3,7 @@ import { type Host, readHost } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
 import { withoutTickets } from '../core/secret_text.js';
 import { readSocketPath } from './endpoint.js';
+import { portOfService, withoutUrl, withPortNumbers } from './service_names.js';
 
 /** One part of a text, and its position there. */
 export interface Part {
@@ -34,6 +35,9 @@ export class SpecText {
     this.#usage = usage;
     if (text.length > MAX_SPEC_CHARS)
       throw this.fault({ text, at: 0 }, `longer than ${MAX_SPEC_CHARS} characters`);
+    const meant = withoutUrl(text);
+    if (meant !== undefined)
+      throw invalid(`"${quotable(text)}" is a URL; write only the host and the port: ${quotable(meant)}`);
   }
 
   /** Splits the text at its colons, except those inside brackets. */
@@ -80,9 +84,13 @@ export class SpecText {
   /** Reads a port in plain decimal, without a leading zero. @param lowest 0 where the system may pick a free port */
   port(part: Part, role: string, lowest: 0 | 1 = 1): number {
     const port = /^(?:0|[1-9]\d{0,4})$/.test(part.text) ? Number(part.text) : -1;
-    if (port < lowest || port > MAX_PORT)
-      throw this.fault(part, `${role} must be a number from ${lowest} to 65535`);
-    return port;
+    if (port >= lowest && port <= MAX_PORT) return port;
+    const usual = portOfService(part.text);
+    if (usual === undefined) throw this.fault(part, `${role} must be a number from ${lowest} to 65535`);
+    const numbered = this.#text.slice(0, part.at) + withPortNumbers(this.#text.slice(part.at));
+    throw invalid(
+      `"${quotable(this.#text)}": ports are numbers, and ${part.text} usually has port ${usual}: write ${quotable(numbered)}`,
+    );
   }
 
   /** Reads one port, `from-to` from 1 on, or `*` for every port. @param lowest 0 where the system may pick a free port */
@@ -106,11 +114,12 @@ export class SpecText {
     const wrongPart = part.text.slice(0, SHOWN_CHARS);
     const after = this.#text.slice(end, end + SHOWN_CHARS);
     const place = wrongPart === '' || before + after === '' ? '' : ` at "${quotable(wrongPart)}"`;
-    return new TunnelError(
-      'ERR_SPEC_INVALID',
-      `"${quotable(before + wrongPart + after)}"${place}: ${wrong}; write ${this.#usage}`,
-    );
+    return invalid(`"${quotable(before + wrongPart + after)}"${place}: ${wrong}; write ${this.#usage}`);
   }
+}
+
+function invalid(detail: string): TunnelError {
+  return new TunnelError('ERR_SPEC_INVALID', detail);
 }
 
 /** Formats a range as {@link SpecText.portRange} reads it. */

@@ -188,6 +188,18 @@ describe('two hosts without NATs', { skip: withoutNamespaces() }, () => {
     await pair.stop();
   });
 
+  test('learn from doctor within seconds that they have no network', PATIENT, async () => {
+    hosts.spaces.add('island');
+    const key = 'AB'.repeat(32);
+    const doctor = hosts.run('island', 'doctor', '--bootstrap', `192.0.2.1:33445:${key}`, '--no-lan');
+    const { ok, message } = await doctor.event('check', ({ check }) => check === 'network');
+    assert.equal(ok, false);
+    assert.match(String(message), /^no internet connection: .*loopback \(ENETUNREACH\)/);
+    assert.equal(await doctor.exited(), 1);
+    // The checks after it would take a minute.
+    await assert.rejects(doctor.event('check', ({ check }) => check === 'udp'));
+  });
+
   test('find each other on their LAN when no bootstrap node is reachable', PATIENT, async () => {
     const { spaces } = hosts;
     for (const space of ['desk', 'shelf']) spaces.add(space);

@@ -311,6 +311,10 @@ export class CliBench {
     this.tunnel.reverseRules.onChange(() => this.tunnel.rules.closeDefault());
     return this.tunnel;
   };
+  /** What a look-up of a name does. */
+  onLookUp: (name: string) => Promise<unknown> = async () => {};
+  /** Why there is no route to an address. */
+  onRoute: (address: string) => Error | undefined = () => undefined;
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
   /** Does not exist until something is stored there. */
   stateFolder: string;
@@ -327,7 +331,7 @@ export class CliBench {
   unitFolder = '/nowhere/units';
   nowMs = 0;
   #ended = false;
-  timers: Array<{ callback: () => void; delayMs: number }> = [];
+  timers: Array<{ callback: () => void; delayMs: number; dueMs: number }> = [];
 
   /** @param stateFolder shared by several command lines; by default each has its own */
   constructor(stateFolder = folders.file(String(benches++))) {
@@ -354,7 +358,7 @@ export class CliBench {
       timers: {
         nowMs: () => this.nowMs,
         set: (callback, delayMs) => {
-          const timer = { callback, delayMs };
+          const timer = { callback, delayMs, dueMs: this.nowMs + delayMs };
           this.timers.push(timer);
           return timer;
         },
@@ -396,6 +400,8 @@ export class CliBench {
       },
       stateFolder: async () => this.stateFolder,
       localAddresses: () => this.addresses,
+      lookUp: (name) => this.onLookUp(name),
+      routeError: async (address) => this.onRoute(address),
       loadLibrary: async () => library,
     };
   }
@@ -426,10 +432,17 @@ export class CliBench {
 
   /** Advances the clock to the next timer and calls it. */
   tick(): void {
-    const next = this.timers.reduce((first, timer) => (timer.delayMs < first.delayMs ? timer : first));
+    const next = this.timers.reduce((first, timer) => (timer.dueMs < first.dueMs ? timer : first));
     this.timers = this.timers.filter((timer) => timer !== next);
-    this.nowMs += next.delayMs;
+    this.nowMs = Math.max(this.nowMs, next.dueMs);
     next.callback();
+  }
+
+  /** Advances the clock, and calls every timer that is due by then. */
+  pass(ms: number): void {
+    const untilMs = this.nowMs + ms;
+    while (this.timers.some(({ dueMs }) => dueMs <= untilMs)) this.tick();
+    this.nowMs = untilMs;
   }
 
   /** Resolves once `text` appears on either output. */

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
+import { LOOK_UP_MS } from '../../src/cli/commands/doctor_internet.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { DialError } from '../../src/forward/stream/dial_error.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench, FakeTunnel } from '../support/cli_bench.js';
+import { SOME_PEER } from '../support/some_peer.js';
 
 /** A simulated network: paths may be blocked, and the listener may be absent. */
 class World {
@@ -70,7 +72,16 @@ class World {
   }
 
   get found(): string {
-    return this.bench.stderr.lines.filter((line) => /^(good|BAD )/.test(line)).join('\n');
+    return this.#findings((line) => !/^good {2}(network|dns):/.test(line));
+  }
+
+  /** The findings about the network connection and DNS too. */
+  get foundAll(): string {
+    return this.#findings(() => true);
+  }
+
+  #findings(isWanted: (line: string) => boolean): string {
+    return this.bench.stderr.lines.filter((line) => /^(good|BAD )/.test(line) && isWanted(line)).join('\n');
   }
 }
 
@@ -162,6 +173,153 @@ describe('doctor', () => {
     world.sightings.pop();
     assert.equal(await world.doctor(), 0);
     assert.match(world.found, /good {2}nat: the kind of NAT is unknown: that takes answers from two nodes/);
+  });
+
+  const unreachable = (): Error => Object.assign(new Error('connect ENETUNREACH'), { code: 'ENETUNREACH' });
+  const notFound = async (): Promise<never> => {
+    throw Object.assign(new Error('getaddrinfo EAI_AGAIN'), { code: 'EAI_AGAIN' });
+  };
+  const NODE = (host: string): string[] => ['--bootstrap', `${host}:33445:${'AB'.repeat(32)}`];
+
+  test('without a network it says so at once, and joins nothing', async () => {
+    world.bench.onRoute = unreachable;
+    assert.equal(await world.doctor(world.ticket, '22'), 1);
+    assert.match(
+      world.foundAll,
+      /^BAD {3}network: no internet connection: this machine has no address but its loopback \(ENETUNREACH\); connect it[^\n]*$/,
+    );
+    assert.deepEqual(world.tunnels, []);
+    assert.equal(world.bench.nowMs, 0);
+  });
+
+  test('without a route it says so at once', async () => {
+    world.bench.onRoute = unreachable;
+    world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
+    assert.equal(await world.doctor(...NODE('198.51.100.1'), ...NODE('[2001:db8::1]')), 1);
+    assert.match(world.foundAll, /^BAD {3}network: no internet connection: .*no route to it \(ENETUNREACH\)/);
+    assert.deepEqual(world.tunnels, []);
+  });
+
+  test('a route to one node is enough', async () => {
+    world.bench.onRoute = (address) => (address.includes(':') ? unreachable() : undefined);
+    assert.equal(await world.doctor(...NODE('198.51.100.1'), ...NODE('[2001:db8::1]')), 0);
+    assert.match(world.foundAll, /^good {2}network: /);
+    assert.doesNotMatch(world.foundAll, /dns:/);
+  });
+
+  test('without DNS it stops when all nodes are known by name', async () => {
+    world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
+    world.bench.onLookUp = notFound;
+    assert.equal(await world.doctor(...NODE('one.example'), ...NODE('two.example')), 1);
+    assert.match(
+      world.foundAll,
+      /\nBAD {3}dns: no internet connection or no DNS: cannot resolve any of 2 names .*\(EAI_AGAIN\); check the name server/,
+    );
+    assert.deepEqual(world.tunnels, []);
+  });
+
+  test('without DNS it goes on with the nodes that are known by address', async () => {
+    world.bench.onLookUp = notFound;
+    assert.equal(await world.doctor(...NODE('one.example'), ...NODE('198.51.100.1')), 1);
+    assert.match(
+      world.foundAll,
+      /\nBAD {3}dns: no DNS: cannot resolve the name one\.example .*\ngood {2}udp:/s,
+    );
+  });
+
+  test('a name server that never answers takes 5 s', async () => {
+    world.bench.addresses.push({ address: '192.0.2.7', family: 'IPv4', internal: false });
+    world.bench.onLookUp = () => new Promise(() => {});
+    assert.equal(await world.doctor(...NODE('one.example')), 1);
+    assert.match(world.foundAll, /\nBAD {3}dns: .*\(no answer within 5 s\)/);
+    assert.equal(world.bench.nowMs, LOOK_UP_MS);
+  });
+
+  test('a machine with only its loopback has no network, unless the nodes are there too', async () => {
+    assert.equal(await world.doctor(...NODE('one.example')), 1);
+    assert.match(world.foundAll, /^BAD {3}network: no network: this machine has no address but its loopback/);
+    world = new World();
+    assert.equal(await world.doctor(...NODE('127.0.0.1')), 0);
+  });
+
+  test('each step is shown as it runs: in the live line of a terminal, and elsewhere in a line of its own', async () => {
+    world.udp = false;
+    assert.equal(await world.doctor(world.ticket, '22'), 1);
+    const steps = world.bench.stderr.lines.filter((line) => line.endsWith('...'));
+    assert.deepEqual(steps, [
+      'Looking for a network connection...',
+      'Resolving the names of bootstrap nodes...',
+      'Joining the Tox network by UDP, for up to 30 s...',
+      'Joining the Tox network through a TCP relay, for up to 30 s...',
+      'Looking for the listener, for up to 90 s...',
+      'Measuring the path...',
+      'Asking the listener to reach localhost:22, for up to 20 s...',
+    ]);
+    world = new World();
+    world.udp = false;
+    world.bench.stderr.isTTY = true;
+    assert.equal(await world.doctor(), 1);
+    assert.ok(world.bench.stderr.text.includes('by UDP, for up to 30 s... 12 s'), world.bench.stderr.text);
+    assert.equal(world.bench.timers.length, 0);
+  });
+
+  const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
+
+  /** Starts a connector with the state folder of the doctor. */
+  async function startConnector(...args: string[]) {
+    const connector = new CliBench(world.bench.stateFolder);
+    connector.pid = 4711;
+    const { ended } = await connector.start(/Forwarding/, ...args, '22', '-p', '2222');
+    const stop = async (): Promise<void> => {
+      connector.signal();
+      await ended;
+    };
+    return { connector, stop };
+  }
+
+  test('the listener sees the identity of this machine, which is not saved anew', async () => {
+    const { connector, stop } = await startConnector(ID);
+    await stop();
+    world.listener = false;
+    let identity: unknown;
+    const { onStart } = world.bench;
+    world.bench.onStart = (call) => {
+      if (call.what === 'connect') identity = call.options.identity;
+      return onStart(call);
+    };
+    assert.equal(await world.doctor(ID), 1);
+    assert.deepEqual(identity, connector.tunnel.identity);
+    assert.match(world.found, /BAD {3}peer: .* --allow-peer [0-9A-F]{64};/);
+  });
+
+  test('without an identity, a bare Tox ID is a finding at once', async () => {
+    assert.equal(await world.doctor(ID), 1);
+    assert.match(
+      world.found,
+      /BAD {3}peer: this machine has no identity that the listener can know; connect once/,
+    );
+    assert.equal(world.tunnels.length, 2);
+  });
+
+  test('asks a running connector with the same ticket', async () => {
+    const { connector, stop } = await startConnector(world.ticket);
+    const answering = connector.until(() => connector.timers.some(({ delayMs }) => delayMs === 500));
+    connector.tunnel.friends = [SOME_PEER];
+    // Its clock stands still: otherwise it would not wait for the answer.
+    const code = world.bench.run('doctor', world.ticket, '22');
+    await answering;
+    connector.pass(500);
+    assert.equal(await code, 0);
+    assert.match(world.found, /good {2}peer: connector 4711 of this machine is connected to the listener, /);
+    assert.match(world.bench.stderr.text, /localhost:22 is not checked, because connector 4711/);
+    await stop();
+  });
+
+  test('says which process has the identity that a listener would know', async () => {
+    const { stop } = await startConnector(world.ticket);
+    assert.equal(await world.doctor(ID), 1);
+    assert.match(world.found, /BAD {3}peer: another connector uses the identity of this machine/);
+    await stop();
   });
 
   test('through a proxy, checks only the relay, and reports a proxy that leads nowhere', async () => {

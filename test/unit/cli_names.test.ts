@@ -171,7 +171,7 @@ describe('names for tickets', () => {
     const state = temp.file('state');
     const opening = new CliBench();
     const args = ['--state', state, '--passphrase-file', file];
-    const { ended } = await opening.start(/Looking at the network/, 'doctor', 'home', ...args);
+    const { ended } = await opening.start(/Looking for a network/, 'doctor', 'home', ...args);
     opening.signal();
     await ended;
   });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, test } from 'node:test';
-import { formatTicket } from '../../src/access/ticket.js';
+import { formatTicket, parseTicket } from '../../src/access/ticket.js';
+import { joinTickets } from '../../src/cli/options/joined_ticket.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { CliBench } from '../support/cli_bench.js';
 
@@ -69,10 +70,82 @@ describe('a ticket that is cut short', () => {
     });
 });
 
+describe('a ticket in pieces', () => {
+  const twice = (text: string): string[] => [text.slice(0, 41), text.slice(41)];
+  const cases: ReadonlyArray<readonly [name: string, pieces: readonly string[]]> = [
+    ['a ticket with a blank', twice(TICKET)],
+    ['a ticket with a blank after its first character', [TICKET.slice(0, 1), TICKET.slice(1)]],
+    ['a ticket in groups of twelve', TICKET.match(/.{1,12}/g) ?? []],
+    ['a ticket with a line break', [twice(TICKET).join('\n')]],
+    ['a Tox ID with a blank', twice(ID)],
+    ['a Tox ID in groups of eight', ID.match(/.{1,8}/g) ?? []],
+  ];
+  for (const [name, pieces] of cases)
+    test(`is joined: ${name}`, async () => {
+      for (const before of [[], ['connect'], ['connect', '-p', '2222']]) {
+        const bench = new CliBench();
+        const { ended } = await bench.start(
+          /Forwarding 127\.0\.0\.1:\d+ to localhost:22/,
+          ...before,
+          ...pieces,
+          '22',
+        );
+        bench.signal();
+        assert.equal(await ended, 0);
+        const { remote } = bench.calls[0]?.options ?? {};
+        const { toxId } = pieces.join('').startsWith('twt') ? parseTicket(TICKET) : { toxId: parseToxId(ID) };
+        assert.deepEqual(toxIdIn(remote), toxId);
+      }
+    });
+
+  test('is saved under a name', async () => {
+    const bench = new CliBench();
+    assert.equal(await bench.run('add', 'home', ...twice(TICKET)), 0, bench.stderr.text);
+    assert.match(bench.stderr.text, /^home now refers to/);
+  });
+
+  test('is not joined with what does not belong to it, nor after --', async () => {
+    assert.deepEqual(joinTickets(['a', ...twice(TICKET), '22']), ['a', TICKET, '22']);
+    for (const args of [
+      [TICKET, '22'],
+      [TICKET.slice(0, 50), TICKET.slice(51), '22'],
+      [TICKET.slice(0, 50), '-p', TICKET.slice(50)],
+      ['connect', TICKET, '22', '--', ...twice(TICKET)],
+    ])
+      assert.deepEqual(joinTickets(args), args);
+  });
+});
+
+/** The Tox ID of what a command passed as `remote`. */
+function toxIdIn(remote: unknown): unknown {
+  return typeof remote === 'object' && remote !== null && 'toxId' in remote ? remote.toxId : remote;
+}
+
 describe('what the user probably meant', () => {
   for (const [args, why] of [
-    [['22'], /"22" is a port, not a ticket: .*--expose 22; .*tox-wasm-tunnel TICKET 22/],
+    [['22'], /to share port 22, run: tox-wasm-tunnel --expose 22; .*: tox-wasm-tunnel TICKET PORT\n/],
     [['localhost:22'], /--expose localhost:22/],
+    [[':3000'], /to share port 3000, run: tox-wasm-tunnel --expose 3000;/],
+    [['http://localhost:3000/app'], /run: tox-wasm-tunnel --expose localhost:3000;/],
+    [['https'], /to share port 443, run: tox-wasm-tunnel --expose 443;/],
+    [['80,443'], /run: tox-wasm-tunnel --expose 80,443;/],
+    [['/run/app.sock'], /run: tox-wasm-tunnel --expose \/run\/app\.sock;/],
+    [['8080:localhost:80'], /tox-wasm-tunnel connect TICKET -L 8080:localhost:80\n/],
+    [['home.example'], /"home\.example" is neither a ticket nor a name;/],
+    [['serve'], /did you mean tox-wasm-tunnel listen\?/],
+    [['version'], /did you mean tox-wasm-tunnel --version\?/],
+    [['listen', 'ssh'], /to share port 22, run: tox-wasm-tunnel --expose 22\n/],
+    [['listen', TICKET], /to connect to a listener, run: tox-wasm-tunnel TICKET PORT\n/],
+    [['listen', 'help'], /for the help of listen, run tox-wasm-tunnel listen --help\n/],
+    [['listen', '--expose', 'ssh'], /ports are numbers, and ssh usually has port 22: write 22\n/],
+    [['listen', '--expose', 'ssh,HTTP'], /write 22,80\n/],
+    [['listen', '--expose', 'db.lan:postgres'], /write db\.lan:5432\n/],
+    [['listen', '--expose', 'http://localhost:3000'], /a URL; .*: localhost:3000\n/],
+    [['listen', '--allow-reverse', 'http'], /write 80\n/],
+    [[ID, 'ssh'], /write 22\n/],
+    [[ID, 'http://intra.lan/'], /only the host and the port: intra\.lan:80\n/],
+    [['connect', ID, '-L', '8080:intra.lan:http'], /write 8080:intra\.lan:80\n/],
+    [['rule', 'add', 'ssh'], /write 22\n/],
     [['', '22'], /the ticket is empty/],
     [['connect', ''], /the ticket is empty/],
     [['help', 'lisen'], /there is no command "lisen"; did you mean "listen"\?/],

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
+import { TempFolder } from '../support/temp_folder.js';
+
+const folder = new TempFolder();
+after(() => folder.remove());
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -40,6 +45,28 @@ test('every page of docs/ that a source, a test or a tool names exists', () => {
     .map(({ file, page }) => `${file}: ${page}`);
   assert.deepEqual(broken, []);
 });
+
+const snippets = pages
+  .filter((page) => packed.includes(page))
+  .flatMap((page) =>
+    [...read(page).matchAll(/^```js\n(.*?)^```$/gms)].map(([, code = ''], at) => ({ page, code, at })),
+  );
+
+test('the README has a program', () => {
+  assert.ok(snippets.some(({ page }) => page === 'README.md'));
+});
+
+for (const { page, code, at } of snippets) {
+  // What newer versions of Node add to the language does not parse here.
+  test(`JavaScript snippet ${at + 1} of ${page} parses with the Node that runs this`, () => {
+    const isModule = /^import /m.test(code) || /^(?!.*require\().*\bawait\b/m.test(code);
+    const program = isModule ? code : `(async () => {\n${code}\n});`;
+    const file = folder.file(`snippet${at}.${isModule ? 'mjs' : 'cjs'}`);
+    writeFileSync(file, program);
+    const { status, stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  });
+}
 
 test('every source file that a page names is there', () => {
   const sources = files.filter((file) => /\.(ts|c|sh)$/.test(file));

@@ -1,5 +1,6 @@
 import { looksLikeName } from '../../access/name.js';
 import { isTicket } from '../../access/ticket.js';
+import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
@@ -13,6 +14,7 @@ import {
   parseTarget,
   parseUdpSpec,
   printBind,
+  printForwardSpec,
   type ReverseSpec,
   type UdpSpec,
 } from '../../rules/forward_spec.js';
@@ -27,6 +29,7 @@ import {
   type PatienceFlags,
   portOf,
   type StateFlags,
+  stateFolderOf,
   type UdpFlags,
 } from '../options/flags.js';
 import type { LimitFlags } from '../options/limit_flags.js';
@@ -37,17 +40,19 @@ import { type Remote, remoteOf, remoteText, STDIN } from '../options/remote.js';
 import { usage } from '../options/usage.js';
 import type { ForwardKind } from '../output/events.js';
 import { addedEvent, type RunningForward } from '../output/forward_text.js';
-import type { ExitCode } from '../process/exit_codes.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
+import { Lifetime } from '../process/lifetime.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { connectorMethods } from '../service/connector_methods.js';
 import { connectorService } from '../service/connector_service.js';
-import { type ExecFlags, joinStdio, programOf, runProgram } from '../service/foreground.js';
+import { type ExecFlags, joinStdio, joinStream, programOf, runProgram } from '../service/foreground.js';
 import { needRestart, type Reload } from '../service/reload.js';
 import { RunningForwards } from '../service/running_forwards.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { connectorUp, Waiter } from '../service/waiting.js';
+import { Lender, type LentWish, remoteDigest } from './lent_connection.js';
 
 interface ConnectFlags
   extends OutputFlags,
@@ -125,9 +130,10 @@ With a program, its own exit code. All codes: docs/reference/exit-codes.md`,
   run: (context, call) => runConnect(context, call),
 });
 
-/** A local forward, and whether another local port will do. */
+/** A local forward, the option that named its port, and whether another local port will do. */
 interface Wish {
   readonly spec: LocalSpec;
+  readonly option: '-L' | '-p';
   readonly anyPort: boolean;
 }
 
@@ -140,13 +146,8 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   if (flags.stdio !== undefined && first === STDIN) throw twiceStdin('-W');
   if (program !== undefined && first === STDIN) throw twiceStdin('the program');
   const waitMs = flags.wait === undefined ? undefined : millisecondsOf(flags.wait, '--wait', 1);
-  const { remote, target: targetText } = await remoteOf(
-    io,
-    first,
-    second,
-    flags,
-    context.grammar.commandNames,
-  );
+  const listener = await remoteOf(io, first, second, flags, context.grammar.commandNames);
+  const { remote, target: targetText } = listener;
   // Checked only now, because the first word is often a mistyped command, and remoteOf says so.
   if (third !== undefined) throw tooManyWords(third);
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
@@ -169,8 +170,14 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   ]);
   const peer = upperHex(publicKey);
   const onAdded = (added: RunningForward, note?: string) => reporter.event(addedEvent(added, peer, note));
+  if (program === undefined && waitMs === undefined && !needsOwnConnection(flags)) {
+    const lender = await Lender.find(await stateFolderOf(flags, io), remote, io.timers);
+    const wants = { wishes, udps: flags.udpForward, proxies, reverses: flags.reverse, stdio };
+    const code = lender && (await runLent(context, lender, wants, onAdded));
+    if (code !== undefined) return code;
+  }
   return serve<ConnectorHandle>(context, {
-    ...(await connectorService(context, remote, flags)),
+    ...(await connectorService(context, listener, flags)),
     metrics,
     endsOnHangUp: stdio !== undefined || program !== undefined,
     runsProgram: program !== undefined,
@@ -181,6 +188,7 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
           ...statusMethod({ role: 'connector', handle: connector, forwards: () => forwards.list(), io }),
           ...connectorMethods({
             forwards,
+            remoteDigest: remoteDigest(remote),
             timers: io.timers,
             isOnline: () => connector.peers().some(({ status }) => status === 'online'),
             onAdded,
@@ -245,7 +253,11 @@ function reloadOf(
         ...atStart.wishes.filter(
           ({ spec }) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec)),
         ),
-        ...readValues('-L', next.local, parseLocalSpec).map((spec) => ({ spec, anyPort: false })),
+        ...readValues('-L', next.local, parseLocalSpec).map((spec) => ({
+          spec,
+          option: '-L' as const,
+          anyPort: false,
+        })),
       ],
       udps: readValues('--udp-forward', next.udpForward, parseUdpSpec),
       proxies: await dynamicForwardsOf(next, io),
@@ -313,6 +325,79 @@ function forwardsOf({ wishes, udps, proxies, reverses }: Wanted): Map<string, Wa
 }
 
 const isSame = (a: LocalSpec, b: LocalSpec): boolean => JSON.stringify(a) === JSON.stringify(b);
+/** Whether options ask for a connection that another process may not have. */
+function needsOwnConnection({ ephemeral, metrics, proxy, udp }: ConnectFlags & { readonly proxy?: string }) {
+  return ephemeral === true || metrics !== undefined || proxy !== undefined || udp === false;
+}
+
+interface LentWants {
+  readonly wishes: readonly Wish[];
+  readonly udps: readonly string[] | undefined;
+  readonly proxies: Awaited<ReturnType<typeof dynamicForwardsOf>>;
+  readonly reverses: readonly string[] | undefined;
+  readonly stdio: HostPort | undefined;
+}
+
+/**
+ * Runs the forwards in a connector that has a connection with this ticket, so that this machine is one peer there, with
+ * one identity.
+ *
+ * @returns undefined when that connector has ended: this process then connects by itself
+ */
+async function runLent(
+  context: Context,
+  lender: Lender,
+  { wishes, udps = [], proxies, reverses = [], stdio }: LentWants,
+  onAdded: (added: RunningForward, note?: string) => void,
+): Promise<ExitCode | undefined> {
+  const { io, reporter } = context;
+  const lifetime = new Lifetime(io, 'end');
+  context.onOutputLost(() => lifetime.stop());
+  const release = lifetime.hold();
+  const added: RunningForward[] = [];
+  const add = async (wish: LentWish, note?: string): Promise<void> => {
+    const now = await lender.add(wish);
+    added.push(now);
+    onAdded(now, note);
+  };
+  try {
+    reporter.event({ event: 'lent', pid: lender.pid });
+    if (stdio !== undefined) {
+      joinStream(io, await lender.dial(stdio), lifetime);
+      await lifetime.over();
+      return EXIT.ok;
+    }
+    for (const { spec, anyPort } of wishes) {
+      const { bind } = spec;
+      try {
+        await add({ kind: 'local', spec: printForwardSpec(spec) });
+      } catch (error) {
+        const isTaken = TunnelError.is(error) && ['ERR_LISTEN', 'ERR_USAGE'].includes(error.code);
+        if (!anyPort || isPath(bind) || !isTaken) throw error;
+        const free = { ...spec, bind: { ...bind, port: 0 } };
+        await add({ kind: 'local', spec: printForwardSpec(free) }, notAvailable(bind.port));
+      }
+    }
+    for (const spec of udps) await add({ kind: 'udp', spec });
+    for (const { bind, credentials } of proxies)
+      await add({
+        kind: 'dynamic',
+        spec: printBind(bind),
+        ...(credentials === undefined ? {} : { credentials }),
+      });
+    for (const spec of reverses) await add({ kind: 'reverse', spec });
+    await lender.gone(lifetime);
+    if (isAborted(lifetime.signal)) return EXIT.ok;
+    reporter.notice(`Connector ${lender.pid} has ended; connecting again`);
+    return undefined;
+  } finally {
+    lifetime.dispose();
+    for (const forward of added) await lender.remove(forward);
+    release();
+  }
+}
+
+const notAvailable = (port: number): string => `port ${port} is not available here; choose one with -p`;
 
 /** The words before `--`, and the program after it. */
 interface ConnectWords {
@@ -336,7 +421,9 @@ function tooManyWords(third: string): TunnelError {
 }
 
 function wishesOf(targetText: string | undefined, { local = [], localPort }: ConnectFlags): Wish[] {
-  const wishes: Wish[] = readValues('-L', local, parseLocalSpec).map((spec) => ({ spec, anyPort: false }));
+  const wishes = readValues('-L', local, parseLocalSpec).map(
+    (spec): Wish => ({ spec, option: '-L', anyPort: false }),
+  );
   if (targetText !== undefined)
     wishes.unshift(shortWish(readValue('PORT', targetText, parseTarget), localPort));
   else if (localPort !== undefined)
@@ -389,21 +476,21 @@ function stdioOf(
 function shortWish(target: HostPort, localPort: string | undefined): Wish {
   const port = localPort === undefined ? target.port : portOf(localPort, '-p');
   const bind = { host: DEFAULT_BIND_HOST, port, isDefault: true };
-  return { spec: { bind, target }, anyPort: localPort === undefined };
+  return { spec: { bind, target }, option: '-p', anyPort: localPort === undefined };
 }
 
 async function forward(
   forwards: RunningForwards,
-  { spec, anyPort }: Wish,
+  { spec, option, anyPort }: Wish,
   onAdded: (added: RunningForward, note?: string) => void,
 ): Promise<void> {
   try {
-    onAdded((await forwards.addLocal(spec)).now);
+    onAdded((await forwards.addLocal(spec, option)).now);
   } catch (error) {
     const { bind } = spec;
     if (!anyPort || isPath(bind) || !isPortUnavailable(error)) throw error;
     const added = await forwards.addLocal({ ...spec, bind: { ...bind, port: 0 } });
-    onAdded(added.now, `port ${bind.port} is not available here; choose one with -p`);
+    onAdded(added.now, notAvailable(bind.port));
   }
 }
 

@@ -1,10 +1,13 @@
 import { isIP } from 'node:net';
+import * as v from 'valibot';
 import { isTicket } from '../../access/ticket.js';
 import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
+import { Timer } from '../../core/timer.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { parseTarget } from '../../rules/forward_spec.js';
+import { type OpenedIdentity, openIdentity, readIdentity } from '../../state/identity_file.js';
 import { type Context, defineCommand } from '../command.js';
 import { namedOrPublicNodes } from '../options/bootstrap_nodes.js';
 import {
@@ -18,13 +21,19 @@ import {
 } from '../options/common_options.js';
 import { type NetworkFlags, networkOf, type OutputFlags } from '../options/flags.js';
 import { readValue } from '../options/named_value.js';
+import { passphraseOf } from '../options/passphrase.js';
 import { type NetworkProxyFlags, networkProxyOf } from '../options/proxies.js';
 import { type Remote, remoteOf } from '../options/remote.js';
 import { humanDuration, refusalText } from '../output/human.js';
+import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { CliIo } from '../process/io.js';
 import type { ConnectorHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime } from '../process/lifetime.js';
+import { StatusSchema } from '../service/status_method.js';
 import { peerOnline, Waiter } from '../service/waiting.js';
+import { bad, type Finding, good, Internet } from './doctor_internet.js';
+import { Lender } from './lent_connection.js';
 
 interface DoctorFlags extends OutputFlags, NetworkFlags, NetworkProxyFlags {
   readonly ticketFile?: string;
@@ -50,7 +59,8 @@ Examples:
   $ tox-wasm-tunnel doctor TICKET              and the path to a listener
   $ tox-wasm-tunnel doctor TICKET 22           and a target that the listener reaches
 
-Takes up to 3 minutes when something is wrong. Exits with 0 when all is well, otherwise with 1.`,
+Shows each check as it runs. Takes up to 3 minutes when something is wrong, and a few
+seconds without a network. Exits with 0 when all is well, otherwise with 1.`,
   run: (context, { words: [remote, target], flags }) => runDoctor(context, remote, target, flags),
 });
 
@@ -63,13 +73,10 @@ const PING_MS = 5_000;
 const SEEN_MS = 6_000;
 const SEEN_AGAIN_MS = 500;
 
-/** The result of a check. */
-interface Finding {
-  readonly ok: boolean;
-  readonly message: string;
-}
-
-/** Checks each step of a tunnel, with temporary identities. Saves nothing. */
+/**
+ * Checks each step of a tunnel. The listener sees the identity of this machine's connectors, if there is one and no
+ * process uses it; everything else gets temporary ones. Saves nothing.
+ */
 async function runDoctor(
   context: Context,
   first: string | undefined,
@@ -88,16 +95,38 @@ async function runDoctor(
       bootstrap: await namedOrPublicNodes(context, flags),
     };
     const checks = new Checks(context, lifetime.signal, options);
-    context.reporter.people('Looking at the network, for up to a minute');
-    await checks.network();
-    if (named !== undefined) {
-      context.reporter.people('Looking for the listener');
-      await checks.peer(named.remote, target);
+    const isReachable = await checks.network();
+    if (named === undefined || !isReachable) return checks.isWell ? EXIT.ok : EXIT.failure;
+    const folder = flags.state ?? (await context.io.stateFolder());
+    const lender = await Lender.find(folder, named.remote, context.io.timers);
+    if (lender !== undefined) {
+      await checks.runningPeer(lender, target);
+    } else {
+      const opened = await savedIdentity(folder, await passphraseOf(flags, context.io), context.io);
+      try {
+        await checks.peer(named, target, opened);
+      } finally {
+        await opened?.release();
+      }
     }
     return checks.isWell ? EXIT.ok : EXIT.failure;
   } finally {
     lifetime.dispose();
   }
+}
+
+/**
+ * Opens the identity of this machine's connectors. Undefined when there is none, `ephemeral` when another process uses
+ * it.
+ */
+async function savedIdentity(
+  folder: string,
+  passphrase: Uint8Array | undefined,
+  { timers }: Pick<CliIo, 'timers'>,
+): Promise<OpenedIdentity | undefined> {
+  const place = { folder, role: 'connector', passphrase } as const;
+  if ((await readIdentity(place)) === undefined) return undefined;
+  return openIdentity({ ...place, onBusy: 'ephemeral', timers });
 }
 
 type CheckOptions = ReturnType<typeof networkOf> &
@@ -120,40 +149,97 @@ class Checks {
     this.#options = { ...options, logger: context.reporter.logger, signal };
   }
 
-  /** Checks how this machine joins the network. */
-  async network(): Promise<void> {
+  /**
+   * Checks how this machine joins the network.
+   *
+   * @returns false when it cannot, because it has no connection to the internet
+   */
+  async network(): Promise<boolean> {
     const { bootstrap } = this.#options;
     const nodes = `${bootstrap.length} bootstrap ${bootstrap.length === 1 ? 'node' : 'nodes'}`;
-    // Proxies carry no UDP.
+    const limit = `for up to ${JOIN_MS / 1000} s`;
+    // Proxies carry no UDP, and resolve the names themselves.
     if (this.#options.proxy === undefined) {
-      await this.#check('udp', () => this.#join(true, nodes));
+      const internet = new Internet(this.#context.io, bootstrap, this.#signal);
+      await this.#check('network', 'Looking for a network connection', () => internet.route());
+      if (internet.isReachable && internet.hasNames)
+        await this.#check('dns', 'Resolving the names of bootstrap nodes', () => internet.names());
+      if (!internet.isReachable) return false;
+      await this.#check('udp', `Joining the Tox network by UDP, ${limit}`, () => this.#join(true, nodes));
       const nat = this.#nat;
-      if (nat !== undefined) await this.#check('nat', async () => nat);
+      if (nat !== undefined) this.#report('nat', nat);
     }
-    await this.#check('relay', () => this.#join(false, nodes));
+    await this.#check('relay', `Joining the Tox network through a TCP relay, ${limit}`, () =>
+      this.#join(false, nodes),
+    );
+    return true;
   }
 
-  /** Checks the path to a listener, and the target. */
-  async peer(remote: Remote['remote'], target: HostPort | undefined): Promise<void> {
+  /** Asks a running connector about its listener: a second peer with its identity would disturb it. */
+  async runningPeer(lender: Lender, target: HostPort | undefined): Promise<void> {
+    const who = `connector ${lender.pid} of this machine`;
+    await this.#check('peer', `Asking ${who}`, async () => {
+      const { peers } = v.parse(StatusSchema, await lender.ask('status', {}));
+      const peer = peers.find(({ status }) => status === 'online');
+      if (peer === undefined)
+        return bad(
+          `${who} has this ticket, and waits for the listener`,
+          'the listener is offline, or rejects the ticket. Check that it runs and prints "Joined the Tox network"',
+        );
+      const roundTrip = peer.roundTripMs === undefined ? '' : `, round trip ${peer.roundTripMs} ms`;
+      const path = peer.path === 'udp' ? 'directly over UDP' : 'through a TCP relay';
+      return good(`${who} is connected to the listener, ${path}${roundTrip}`);
+    });
+    if (target !== undefined)
+      this.#context.reporter.people(
+        `${printHostPort(target)} is not checked, because ${who} has the connection: use its forward, or stop it and run doctor again`,
+      );
+  }
+
+  /**
+   * Checks the path to a listener, and the target.
+   *
+   * @param opened the identity that the listener may know
+   */
+  async peer(
+    { remote, name = 'the listener' }: Remote,
+    target: HostPort | undefined,
+    opened: OpenedIdentity | undefined,
+  ): Promise<void> {
     const { connect } = await this.#context.io.loadLibrary();
     if (this.#signal.aborted) return;
+    const identity = opened?.identity;
+    if (identity === undefined && !isTicket(remote)) {
+      this.#report('peer', unknownHere(opened?.ephemeral === true));
+      return;
+    }
     const started = this.#now();
-    const connector = await connect({ ...this.#options, remote });
+    const connector = await connect({
+      ...this.#options,
+      remote,
+      ...(identity === undefined ? {} : { identity }),
+    });
     try {
-      const online = await this.#waiter.within(PEER_MS, peerOnline(connector));
-      await this.#check('peer', async () => {
+      let online: true | undefined;
+      await this.#check('peer', `Looking for ${name}, for up to ${PEER_MS / 1000} s`, async () => {
+        online = await this.#waiter.within(PEER_MS, peerOnline(connector));
         if (online !== undefined) return good(`found the listener in ${this.#since(started)}`);
         const refusal = isTicket(remote)
           ? 'it rejects this ticket, which may have been revoked'
-          : 'it does not allow our public key';
+          : `it does not allow this machine's public key: run ${PROGRAM} listen there with --allow-peer ${connector.toxId.slice(0, 64)}`;
         return bad(
           `did not find the listener within ${PEER_MS / 1000} s`,
           `it is offline, or ${refusal}; from here both look the same. Check that it runs and prints "Joined the Tox network"`,
         );
       });
       if (online === undefined) return;
-      await this.#check('path', () => this.#path(connector));
-      if (target !== undefined) await this.#check('target', () => this.#dial(connector, target));
+      await this.#check('path', 'Measuring the path', () => this.#path(connector));
+      if (target !== undefined)
+        await this.#check(
+          'target',
+          `Asking the listener to reach ${printHostPort(target)}, for up to ${DIAL_MS / 1000} s`,
+          () => this.#dial(connector, target),
+        );
     } finally {
       await connector.close();
     }
@@ -177,7 +263,7 @@ class Checks {
       return udp
         ? bad(
             `no answer over UDP within ${JOIN_MS / 1000} s (${nodes})`,
-            'a firewall blocks UDP, or the names of the nodes cannot be resolved. If the relay check below is good, tunnels work through relays, but slower; otherwise ask the network administrator to allow outgoing UDP',
+            'a firewall blocks UDP. If the relay check below is good, tunnels work through relays, but slower; otherwise ask the network administrator to allow outgoing UDP',
           )
         : bad(
             `no TCP relay answered within ${JOIN_MS / 1000} s (${nodes})`,
@@ -240,15 +326,46 @@ class Checks {
     }
   }
 
-  async #check(check: string, look: () => Promise<Finding>): Promise<void> {
+  /** Runs a check, and shows that it runs. @param doing what the check does, for people */
+  async #check(check: string, doing: string, look: () => Promise<Finding>): Promise<void> {
     if (this.#signal.aborted) return;
+    const shown = this.#show(doing);
     let finding: Finding;
     try {
       finding = await look();
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
       finding = { ok: false, message: error.message };
+    } finally {
+      shown.end();
     }
+    this.#report(check, finding);
+  }
+
+  /** Shows what runs: in the live line of a terminal with the seconds, elsewhere as a plain line. */
+  #show(doing: string): { end(): void } {
+    const { io, reporter } = this.#context;
+    if (!reporter.isLive) {
+      reporter.people(`${doing}...`);
+      return { end: () => {} };
+    }
+    const timer = new Timer(io.timers);
+    const started = this.#now();
+    const draw = (): void => {
+      const seconds = Math.floor((this.#now() - started) / 1000);
+      reporter.status(`${doing}... ${seconds} s`);
+      timer.set(1000, draw);
+    };
+    draw();
+    return {
+      end: () => {
+        timer.clear();
+        reporter.status('');
+      },
+    };
+  }
+
+  #report(check: string, finding: Finding): void {
     // An interrupted check found nothing.
     if (isAborted(this.#signal)) return;
     this.isWell &&= finding.ok;
@@ -264,6 +381,19 @@ class Checks {
   }
 }
 
+/** Why a listener that is named by its Tox ID cannot know us. */
+function unknownHere(isBusy: boolean): Finding {
+  return isBusy
+    ? bad(
+        'another connector uses the identity of this machine, and a listener lets in only identities that it knows',
+        `stop that connector and run this again, or use a ticket; ${PROGRAM} status shows what runs`,
+      )
+    : bad(
+        'this machine has no identity that the listener can know',
+        `connect once with -v, which prints the Tox ID of this machine, and give that to --allow-peer at the listener; or use a ticket`,
+      );
+}
+
 /** The consequences of each kind of NAT. */
 const NATS: Readonly<Record<NatKind, string>> = {
   none: 'no NAT: the nodes see an address of this machine. Peers reach it directly, unless a firewall blocks incoming UDP',
@@ -272,9 +402,6 @@ const NATS: Readonly<Record<NatKind, string>> = {
   symmetric:
     'a symmetric NAT, which uses a different port for each peer: peers behind such a NAT are reached only through relays; forwarding a UDP port to this machine (--udp-port) makes the path direct',
 };
-
-const good = (message: string): Finding => ({ ok: true, message });
-const bad = (message: string, remedy: string): Finding => ({ ok: false, message: `${message}; ${remedy}` });
 
 /**
  * Resolves with the path by which the node joins the network. With `udp`, a relay counts only when datagrams

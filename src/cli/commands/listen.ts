@@ -1,6 +1,7 @@
 import { type AccessState, parseAccessState } from '../../access/access_state.js';
 import { type AllowedPeer, parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import { TunnelError } from '../../core/errors.js';
+import { looksLikeTicket } from '../../core/secret_text.js';
 import { formatBootstrapLine } from '../../network/bootstrap_list.js';
 import { printHostPort } from '../../rules/endpoint.js';
 import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
@@ -26,6 +27,7 @@ import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { networkProxyOf } from '../options/proxies.js';
+import { shareCommand } from '../options/share_command.js';
 import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
@@ -61,6 +63,11 @@ export const listen = defineCommand<ListenFlags>({
   group: 'Tunnels',
   summary: 'Wait for connectors and print a ticket for them',
   options: listenOptions(),
+  hintForExtra: ([word = '']) => {
+    const share = shareCommand(word);
+    if (share !== undefined) return share;
+    return looksLikeTicket(word) ? `to connect to a listener, run: ${PROGRAM} TICKET PORT` : undefined;
+  },
   help: `
 Examples:
   $ tox-wasm-tunnel listen                     open ALL ports of this machine's loopback

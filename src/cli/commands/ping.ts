@@ -54,9 +54,9 @@ Exits with 1 when the listener is not found within 90 s, or answers no ping.`,
 
 async function runPing(context: Context, first: string | undefined, flags: PingFlags): Promise<ExitCode> {
   const count = countOf(flags.count);
-  const { remote } = await remoteOf(context.io, first, undefined, flags);
+  const listener = await remoteOf(context.io, first, undefined, flags);
   return serve<ConnectorHandle>(context, {
-    ...(await connectorService(context, remote, flags)),
+    ...(await connectorService(context, listener, flags)),
     begin: (connector) => ({
       up: async (lifetime) => {
         context.reporter.event({ event: 'started', toxId: connector.toxId });

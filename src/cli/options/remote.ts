@@ -2,7 +2,7 @@ import { looksLikeName } from '../../access/name.js';
 import { formatTicket, isTicket, parseRemote, TICKET_CHARACTERS, type Ticket } from '../../access/ticket.js';
 import { didYouMeanThen } from '../../core/arguments.js';
 import { detailOf, TunnelError } from '../../core/errors.js';
-import { cutShort, looksLikeTicket, quotedWord } from '../../core/secret_text.js';
+import { cutShort, looksLikeTicket, quotedWord, withoutTickets } from '../../core/secret_text.js';
 import { formatToxId, type ToxId } from '../../network/tox_id.js';
 import { namesFileOf, readNames } from '../../state/names_file.js';
 import { PROGRAM } from '../output/reporter.js';
@@ -10,16 +10,40 @@ import type { CliIo } from '../process/io.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { passphraseOf } from './passphrase.js';
 import { readBounded, readSecretFile } from './read_bounded.js';
+import { shareCommand } from './share_command.js';
 import { usage } from './usage.js';
 
 const MAX_BYTES = 4096;
+/** Longer words were meant as a ticket, whose parser says what is wrong. In characters. */
+const MAX_PLAIN_WORD = 60;
 /** In place of a ticket: read the ticket from standard input. */
 export const STDIN = '-';
+
+/** What other programs call our commands and options. */
+const OTHER_WORDS: Readonly<Record<string, string>> = {
+  version: '--version',
+  client: 'connect',
+  delete: 'remove',
+  expose: '--expose PORT',
+  ls: 'list',
+  names: 'list',
+  open: '--expose PORT',
+  rm: 'remove',
+  run: 'listen',
+  serve: 'listen',
+  server: 'listen',
+  share: '--expose PORT',
+  start: 'listen',
+  tickets: 'ticket list',
+  up: 'connect',
+};
 
 /** The listener to connect to, and the target among the words of the command line. */
 export interface Remote {
   readonly remote: Ticket | ToxId;
   readonly target: string | undefined;
+  /** The name of the listener on this machine; undefined for a literal ticket or Tox ID. */
+  readonly name?: string;
 }
 
 /** Other sources of a ticket than the command line. */
@@ -51,7 +75,11 @@ export async function remoteOf(
   // A name overrides the environment. Discard the secret there.
   io.takeEnv(TICKET_VARIABLE);
   if (flags.ticketFile !== undefined) throw twoTickets();
-  return { remote: await named(io, first, flags, commands), target: second };
+  return {
+    remote: await named(io, first, flags, commands),
+    target: second,
+    name: first.toLowerCase(),
+  };
 }
 
 /** {@link remoteOf} without names. */
@@ -102,8 +130,14 @@ async function named(
   const text = names.get(name);
   if (text === undefined) {
     if (looksLikeTicket(word)) throw cutShort(word);
+    const share = commands.length === 0 ? undefined : shareCommand(word);
+    if (share !== undefined) throw notRemote(word, share);
     const nor = commands.length === 0 ? '' : ', nor a command';
-    const hint = didYouMeanThen(name, [...names.keys(), ...commands]);
+    const meant = commands.length === 0 ? undefined : OTHER_WORDS[name];
+    const hint =
+      meant === undefined
+        ? didYouMeanThen(name, [...names.keys(), ...commands])
+        : `; did you mean ${PROGRAM} ${meant}? `;
     throw usage(
       `${quotedWord(word)} is neither a ticket, nor a name${nor}${hint}${PROGRAM} list shows all names, ${PROGRAM} add NAME TICKET saves one`,
     );
@@ -121,9 +155,15 @@ async function named(
 }
 
 async function read(io: CliIo, text: string): Promise<Ticket | ToxId> {
-  if (isPort(text))
+  const share = shareCommand(text);
+  if (share !== undefined) throw notRemote(text, share);
+  if (/^[^\s:]+:[^\s:]+:\d+$/.test(text))
     throw usage(
-      `${JSON.stringify(text)} is a port, not a ticket: to let ticket holders reach it from this machine, run ${PROGRAM} --expose ${text}; to reach a port of another machine, put the ticket of its listener first: ${PROGRAM} TICKET ${text}`,
+      `${quotedWord(text)} is no ticket; put the ticket of the listener before the forward: ${PROGRAM} connect TICKET -L ${withoutTickets(text)}`,
+    );
+  if (text.length <= MAX_PLAIN_WORD && /[:/.@=]/.test(text))
+    throw usage(
+      `${quotedWord(text)} is neither a ticket nor a name; put the ticket of the listener first: ${PROGRAM} TICKET PORT`,
     );
   // A piece from the middle of a ticket. The parsers say more about one that begins like a ticket or a Tox ID.
   if (text.length < TICKET_CHARACTERS / 2 && looksLikeTicket(text) && !/^twt\d|^[0-9a-f]+$/i.test(text))
@@ -153,8 +193,12 @@ function isRemote(text: string): boolean {
   return text === STDIN || isLong || looksLikeTicket(text);
 }
 
-/** Whether a word is a port or `host:port`. */
-const isPort = (text: string): boolean => /^(?:[^:\s]+:)?\d{1,5}$/.test(text);
+/** @param share what the word shares, as a clause with the command */
+function notRemote(word: string, share: string): TunnelError {
+  return usage(
+    `${quotedWord(word)} is no ticket; ${share}; to reach a port of another machine, put the ticket of its listener first: ${PROGRAM} TICKET PORT`,
+  );
+}
 
 function twoTickets(): TunnelError {
   return usage('--ticket-file cannot be combined with a ticket or name on the command line');

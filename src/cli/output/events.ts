@@ -86,7 +86,7 @@ export type CliEvent =
       readonly roundTripMs?: number;
       readonly path?: 'udp' | 'relay' | 'none';
     }
-  /** One finding of `doctor`: `udp`, `nat`, `relay`, `peer`, `path`, `target`. */
+  /** One finding of `doctor`: `network`, `dns`, `udp`, `nat`, `relay`, `peer`, `path`, `target`. */
   | { readonly event: 'check'; readonly check: string; readonly ok: boolean; readonly message: string }
   /** Result of `nodes`. */
   | {
@@ -178,6 +178,8 @@ export type CliEvent =
   | { readonly event: 'status'; readonly processes: readonly unknown[] }
   /** Result of `forward list`, and of `forward add` for each forward. */
   | { readonly event: 'forwards'; readonly pid: number; readonly forwards: readonly unknown[] }
+  /** Connector: the forwards are in a connector that runs already, which has the same ticket. */
+  | { readonly event: 'lent'; readonly pid: number }
   /** A running connector has removed a forward. */
   | {
       readonly event: 'removed';

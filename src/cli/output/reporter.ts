@@ -14,6 +14,8 @@ export interface Verbosity {
   /** How often `-v` was given. */
   readonly verbose: number;
   readonly quiet: boolean;
+  /** The command is part of another one, such as ssh: only errors and {@link Reporter.notice} appear. */
+  readonly isPart?: boolean;
 }
 
 /** The name of this program, which starts every error line. */
@@ -102,7 +104,7 @@ export class Reporter {
 
   /** True when {@link status} shows: a person watches a terminal. */
   get isLive(): boolean {
-    return this.#live !== undefined;
+    return this.#live !== undefined && !this.#verbosity.quiet;
   }
 
   /** Prints only errors from now on, unless `-v` was given: the terminal now belongs to another program. */
@@ -132,6 +134,12 @@ export class Reporter {
   /** Prints a line for people. @param verbosity how many `-v` show it */
   people(text: string, verbosity = 0): void {
     if (this.#forPeople(verbosity)) this.#line(text);
+  }
+
+  /** Prints a line that a person waits for, even when the command is part of another one. */
+  notice(text: string): void {
+    const { json, verbose, quiet } = this.#verbosity;
+    if (!quiet && (!json || verbose > 0)) this.#line(text);
   }
 
   /** Prints an error in one line, even with `--quiet`; with its stack from `-vv` on. */
@@ -190,8 +198,8 @@ export class Reporter {
   }
 
   #forPeople(verbosity: number): boolean {
-    const { json, verbose, quiet } = this.#verbosity;
-    if (quiet || (json && verbose === 0)) return false;
+    const { json, verbose, quiet, isPart = false } = this.#verbosity;
+    if (quiet || isPart || (json && verbose === 0)) return false;
     return verbose >= verbosity;
   }
 

@@ -95,6 +95,8 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     }
     case 'reloaded':
       return reloaded(event);
+    case 'lent':
+      return line(`Using the connection of connector ${event.pid}, which runs already with this ticket`);
     case 'removed':
       return line(`No longer forwarding ${removedText(event)}`);
     // Their commands print the result on stdout, for scripts too.
@@ -127,8 +129,8 @@ const line = (text: string, verbosity = 0): Wording => ({ lines: [text], verbosi
 /** The first digits of a public key; the whole key is too long to read. */
 const who = (publicKey: string): string => `peer ${printable(publicKey.slice(0, 8))}`;
 
-/** Failures, and a request that waits for an answer. */
-const isImportant = (code: number): boolean => code === 102 || code === 104 || code > 201;
+/** Failures. */
+const isImportant = (code: number): boolean => code === 102 || code > 201;
 
 const PATHS = { udp: 'directly (UDP)', relay: 'through a relay (TCP)', none: 'by no path yet' } as const;
 

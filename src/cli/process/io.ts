@@ -69,6 +69,12 @@ export interface CliIo {
   /** The state folder when `--state` is missing. */
   stateFolder(): Promise<string>;
   localAddresses(): readonly LocalAddress[];
+  /** Looks a name up as the system does. Rejects with the system's error when it has no address. */
+  lookUp(name: string): Promise<unknown>;
+  /**
+   * Returns why the system has no route to a numeric address; undefined when it has one. Sends no packet.
+   */
+  routeError(address: string): Promise<Error | undefined>;
   /** Loads the library. Slow, so only commands that need it call this. */
   loadLibrary(): Promise<Library>;
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { close } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import { systemTimers } from '../../core/clock.js';
@@ -10,6 +11,9 @@ import type { Library } from './library.js';
 import { isReaderGone, type Output, outputOf } from './output_stream.js';
 import { takeSecretVariables } from './secret_variables.js';
 import { hasTerminal, isPlain } from './terminal.js';
+
+/** Any port will do where nothing is sent. Source: RFC 863. */
+const DISCARD_PORT = 9;
 
 /** The {@link CliIo} of this process. */
 export function processIo(loadLibrary: () => Promise<Library>): CliIo {
@@ -56,8 +60,24 @@ export function processIo(loadLibrary: () => Promise<Library>): CliIo {
     },
     stateFolder: async () => defaultStateFolder(systemHints),
     localAddresses: () => Object.values(interfacesNow() ?? {}).flatMap((addresses) => addresses ?? []),
+    lookUp: async (name) => (await import('node:dns/promises')).lookup(name),
+    routeError,
     loadLibrary,
   };
+}
+
+/** Asks the system by connecting a UDP socket, which looks up the route and sends nothing. */
+async function routeError(address: string): Promise<Error | undefined> {
+  const { createSocket } = await import('node:dgram');
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  try {
+    return await new Promise<Error | undefined>((resolve) => {
+      socket.on('error', resolve);
+      socket.connect(DISCARD_PORT, address, (error?: Error) => resolve(error));
+    });
+  } finally {
+    socket.close();
+  }
 }
 
 async function startProgram(

@@ -15,6 +15,8 @@ import type { HeldForward, RunningForwards } from './running_forwards.js';
 
 export interface ConnectorMethodsOptions {
   readonly forwards: RunningForwards;
+  /** Of the ticket or Tox ID that this connector connects with. */
+  readonly remoteDigest: string;
   readonly timers: Timers;
   /** Whether the listener is online and can answer. */
   readonly isOnline: () => boolean;
@@ -55,6 +57,9 @@ export function connectorMethods(options: ConnectorMethodsOptions): ControlMetho
     }
   };
   return {
+    lend: method(v.object({ remote: v.string() }), ({ remote }) => ({
+      lends: remote === options.remoteDigest,
+    })),
     'forward.list': method(v.object({}), () => ({ forwards: forwards.list() })),
     'forward.add': method(AddSchema, async (wish) => {
       const added = await add(wish);

@@ -18,6 +18,7 @@ import { passphraseOf } from '../options/passphrase.js';
 import { networkProxyOf } from '../options/proxies.js';
 import type { Remote } from '../options/remote.js';
 import type { ConnectorHandle } from '../process/library.js';
+import { PeerWait } from './peer_wait.js';
 import type { Service } from './serve.js';
 
 export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, PatienceFlags, LimitFlags {}
@@ -25,9 +26,11 @@ export interface ConnectorFlags extends StateFlags, NetworkFlags, UdpFlags, Pati
 /** The identity and the start of every command that connects to a listener. */
 export async function connectorService(
   context: Context,
-  remote: Remote['remote'],
+  { remote, name }: Pick<Remote, 'remote' | 'name'>,
   flags: ConnectorFlags,
-): Promise<Pick<Service<ConnectorHandle>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy' | 'start'>> {
+): Promise<
+  Pick<Service<ConnectorHandle>, 'role' | 'stateFolder' | 'passphrase' | 'onBusy' | 'start' | 'await'>
+> {
   const { io, reporter } = context;
   const { publicKey } = isTicket(remote) ? remote.toxId : remote;
   const options = {
@@ -46,7 +49,9 @@ export async function connectorService(
     role: 'connector',
     stateFolder: await stateFolderOf(flags, io),
     passphrase,
-    onBusy: 'ephemeral',
+    // A listener that is named by its Tox ID knows this machine by its key, and no other key gets in.
+    onBusy: isTicket(remote) ? 'ephemeral' : 'fail',
+    await: (connector, isOnce) => new PeerWait({ connector, name, isOnce, reporter, timers: io.timers }),
     start: async (identity, signal, _access, places) => {
       if (identity === undefined) return connect({ ...options, signal });
       refuseSelf(publicKey, identity.secretKey);

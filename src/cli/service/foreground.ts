@@ -2,6 +2,7 @@
  * The connection of `-W`, and the program of `--exec` or `--`: each owns stdin and stdout, and the command
  * ends with it.
  */
+import type { Duplex } from 'node:stream';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import { usage } from '../options/usage.js';
@@ -24,7 +25,11 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
     allowHalfOpen: true,
     sessionWaitMs: Number.POSITIVE_INFINITY,
   });
-  const { stdin, stdout } = io;
+  joinStream(io, stream, lifetime);
+}
+
+/** {@link joinStdio} for a stream that exists. It must allow half-open connections. */
+export function joinStream({ stdin, stdout, endStdout }: CliIo, stream: Duplex, lifetime: Lifetime): void {
   let openHalves = 2;
   const onHalfClosed = (): void => {
     openHalves--;
@@ -39,7 +44,7 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
   stream.on('end', () => {
     // Otherwise a person at a terminal would have to close an input that leads nowhere.
     if (stdin.isTTY === true) stream.end();
-    io.endStdout().then(onHalfClosed, (error: Error) => lifetime.fail(outputError(error)));
+    endStdout().then(onHalfClosed, (error: Error) => lifetime.fail(outputError(error)));
   });
   stdin.on('error', (error) => stream.destroy(error));
   stdin.pipe(stream);

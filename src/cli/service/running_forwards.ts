@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events';
+import { TunnelError } from '../../core/errors.js';
+import { listenError } from '../../forward/listen.js';
 import type { Forward, Reverse } from '../../index.js';
 import { isFinalRefusal } from '../../mux/wire/reasons.js';
-import { type Endpoint, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
+import { type Endpoint, isPath, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
 import {
   type Bind,
   type LocalSpec,
@@ -49,10 +51,19 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
     });
   }
 
-  /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
-  async addLocal(spec: LocalSpec): Promise<HeldForward> {
-    this.#expectFree('local', spec.bind);
-    return this.#add('local', spec.bind, await this.#connector.forward(spec));
+  /**
+   * @param option the option that named the port, which the error advises to change
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause
+   */
+  async addLocal(spec: LocalSpec, option: '-L' | '-p' = '-L'): Promise<HeldForward> {
+    const { bind } = spec;
+    this.#expectFree('local', bind);
+    try {
+      return this.#add('local', bind, await this.#connector.forward(spec));
+    } catch (error) {
+      const isOther = option !== '-L' && TunnelError.is(error) && error.code === 'ERR_LISTEN';
+      throw isOther && !isPath(bind) ? listenError({ bind, option }, error.cause) : error;
+    }
   }
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */

@@ -17,6 +17,7 @@ import type { BootstrapNodeHandle, TunnelHandle } from '../process/library.js';
 import { Lifetime, type OnHangUp } from '../process/lifetime.js';
 import { Resources } from '../process/resources.js';
 import type { AuditLog } from './audit_log.js';
+import type { PeerWait } from './peer_wait.js';
 import { type Reload, Reloads } from './reload.js';
 import { reportEvents } from './report_events.js';
 
@@ -55,6 +56,8 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   readonly hidesTicket?: boolean;
   /** Closed when the command ends, after its Tox node. */
   readonly audit?: AuditLog | undefined;
+  /** Shows that the command waits for its peer. @param isOnce only until the peer is online */
+  await?(handle: Handle, isOnce: boolean): PeerWait;
   /** Where to serve the metrics. Default: no metrics. */
   readonly metrics?: HostPort | undefined;
   /** SIGHUP stops the command even without a terminal, since it belongs to another program. Default false. */
@@ -171,10 +174,18 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
     resources.push(await serveMetrics(service.metrics, handle, reporter, io.timers));
   }
 
+  const { endsOnHangUp = false } = service;
+  const wait = service.await?.(handle, endsOnHangUp);
+  if (wait !== undefined) resources.push(() => wait.stop());
+
   await lifetime.orOver(activity.up(lifetime));
   reloads = new Reloads(context, audit, activity.reload);
-  if ('stats' in handle && reporter.isLive && activity.run === undefined)
-    resources.push(showStatus(handle, io.timers, (text) => reporter.status(text)));
+  if ('stats' in handle && reporter.isLive && !endsOnHangUp)
+    resources.push(
+      showStatus(handle, io.timers, (text) => {
+        if (wait?.isWaiting !== true) reporter.status(text);
+      }),
+    );
 
   const code = lifetime.signal.aborted ? undefined : await activity.run?.(lifetime);
   await lifetime.over();
@@ -235,9 +246,8 @@ async function openRole(
     timers: io.timers,
   });
   if (opened.ephemeral) {
-    reporter.logger.log(
-      'info',
-      `another ${role} uses the identity in ${stateFolder}; this run uses a temporary one`,
+    reporter.notice(
+      `Another ${role} uses the identity in ${printable(stateFolder)}, so this run is a new peer with a temporary one: a listener that knows this machine by its key (--allow-peer) does not let it in. tox-wasm-tunnel status shows what runs.`,
     );
   }
   return opened;

@@ -88,7 +88,7 @@ export class HttpConnectHandshake implements ProxyHandshake {
     if (method !== 'CONNECT') {
       return failed(
         405,
-        `${method} is not supported; use CONNECT (curl: --proxytunnel)`,
+        `${method} is not supported, only CONNECT: for http:// pages set the program to SOCKS5 at this address (curl: --socks5-hostname, or --proxytunnel)`,
         'Allow: CONNECT\r\n',
       );
     }
