@@ -40,8 +40,8 @@ export interface Limits {
    */
   readonly maxStreamBufferBytes: number;
   /**
-   * Growth of all receive windows of one peer together, in bytes, and also the most that may wait for missing bytes. A
-   * stream that needs more is reset with `limit`. 1 MiB to 16 GiB, default 64 MiB.
+   * All receive windows of one peer together, beyond 16 KiB for each, in bytes. With 32 KiB for each stream it bounds
+   * what the peer's bytes may take in memory. 1 MiB to 16 GiB, default 64 MiB.
    */
   readonly maxPeerBufferBytes: number;
   /**

@@ -1,3 +1,4 @@
+import type { ByteBudget } from '../core/byte_budget.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -20,6 +21,8 @@ export interface PeerContext {
   randomBytes(count: number): Uint8Array;
   readonly logger: Logger;
   readonly limits: Limits;
+  /** The memory of the process for received bytes. Default: unlimited. */
+  readonly received?: ByteBudget;
   /** How long streams survive while the peer is offline or silent, in milliseconds. 0: not at all. */
   readonly patienceMs: number;
 }
@@ -207,7 +210,7 @@ export abstract class PeerLife {
   async #open(agreement: Agreement): Promise<PeerSession | Exclude<Joined, 'joined'>> {
     // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
-    const { node, timers, randomBytes, limits } = this.context;
+    const { node, timers, randomBytes, limits, received } = this.context;
     return await PeerSession.open({
       node,
       friend: this.friend,
@@ -216,6 +219,7 @@ export abstract class PeerLife {
       timers,
       randomBytes,
       limits,
+      ...(received === undefined ? {} : { received }),
       onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),
       onHeard: (session) => {

@@ -1,4 +1,5 @@
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
+import { ByteBudget } from '../core/byte_budget.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { INITIAL_WINDOW_BYTES } from '../core/limits.js';
@@ -34,6 +35,8 @@ export interface PeerSessionOptions {
   readonly timers: Timers;
   randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
+  /** The memory of the process for received bytes. Default: unlimited. */
+  readonly received?: ByteBudget;
   readonly onOpen: (request: OpenRequest) => void;
   /** The peer was silent for too long: call {@link PeerSession.freeze}. */
   readonly onSilent: (session: PeerSession) => void;
@@ -43,6 +46,8 @@ export interface PeerSessionOptions {
   readonly onEnd: (session: PeerSession, end: SessionEnd) => void;
 }
 
+/** How many times what is left of the memory of the process one peer may have reserved: three quarters at most. */
+const MEMORY_RATIO_TO_FREE = 3;
 /** How often to check whether the last frames have arrived. */
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
@@ -168,7 +173,7 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: PeerChannel): void {
-    const { agreement, role, timers, randomBytes, limits, onOpen } = this.#options;
+    const { agreement, role, timers, randomBytes, limits, received, onOpen } = this.#options;
     this.#channel = channel;
     this.#session = new Session({
       sink: channel.sink,
@@ -179,6 +184,10 @@ export class PeerSession implements ChannelHandlers {
       onOpen,
       onBye: (reason, text) => this.#end({ reason, text }),
       onTickSooner: () => this.#tickLater(),
+      memory: new ByteBudget(Number.POSITIVE_INFINITY, {
+        ...(received === undefined ? {} : { parent: received }),
+        ratioToFree: MEMORY_RATIO_TO_FREE,
+      }),
       limits: {
         streams: limits.maxStreams,
         opensPerSecond: limits.maxOpensPerSecond,
@@ -186,7 +195,6 @@ export class PeerSession implements ChannelHandlers {
         maxStreamWindowBytes: limits.maxStreamBufferBytes,
         initialWindowBytes: Math.min(INITIAL_WINDOW_BYTES, limits.maxStreamBufferBytes),
         maxPeerWindowBytes: limits.maxPeerBufferBytes,
-        maxHeldBytes: limits.maxPeerBufferBytes,
       },
     });
     this.#tickLater();

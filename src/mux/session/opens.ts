@@ -11,9 +11,17 @@ export const PLACE_WAIT_MS = 10_000;
 /** An OPEN is refused when it has waited this long for any reason, in milliseconds. */
 export const OPEN_WAIT_MS = 300_000;
 
+/** How often to look whether other peers have given memory back, in milliseconds. */
+const MEMORY_POLL_MS = 100;
+const NO_MEMORY = `this process has had no memory for another connection for ${PLACE_WAIT_MS / 1000} s, because the targets of others read too slowly; close some`;
+
 export interface OpensOptions {
   readonly limits: Required<SessionLimits>;
   readonly clock: Clock;
+  /** Whether the process has memory for another stream. */
+  readonly hasMemory: () => boolean;
+  /** For how long the peer's OPENs have to wait because of its other frames, in milliseconds. */
+  readonly pauseMs: (nowMs: number) => number;
   /** Sends the OPEN of our stream. */
   readonly send: (stream: Stream) => void;
   /** Takes a request from the peer. */
@@ -32,7 +40,7 @@ export class Opens {
   /** Total time for which the session was frozen, which does not count as waiting. */
   #frozenMs = 0;
 
-  constructor({ limits, clock, send, onOpen }: OpensOptions) {
+  constructor({ limits, clock, hasMemory, pauseMs, send, onOpen }: OpensOptions) {
     const { streams, opensPerSecond } = limits;
     this.#clock = clock;
     this.#send = send;
@@ -40,14 +48,24 @@ export class Opens {
     const rate = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
     // The limits apply to the peer. Only the protocol limits our own streams.
     const noRate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
-    this.#ours = new OpenQueue(MAX_STREAMS_PER_PEER, noRate, {
-      noPlace: `${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
-      tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows; close some first`,
-    });
-    this.#theirs = new OpenQueue(streams, rate, {
-      noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,
-      tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: one peer may have ${streams} connections (--max-streams) and open ${opensPerSecond} a second (--max-opens-per-second)`,
-    });
+    this.#ours = new OpenQueue(
+      MAX_STREAMS_PER_PEER,
+      noRate,
+      { hasMemory, pauseMs: () => 0 },
+      {
+        noPlace: `${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
+        tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows; close some first`,
+      },
+    );
+    this.#theirs = new OpenQueue(
+      streams,
+      rate,
+      { hasMemory, pauseMs: () => pauseMs(this.#clock.nowMs()) },
+      {
+        noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,
+        tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: one peer may have ${streams} connections (--max-streams) and open ${opensPerSecond} a second (--max-opens-per-second)`,
+      },
+    );
   }
 
   get waiting(): number {
@@ -123,6 +141,12 @@ export class Opens {
   }
 }
 
+/** What else an OPEN waits for, besides a place and its turn. */
+interface OpenConditions {
+  hasMemory(): boolean;
+  pauseMs(): number;
+}
+
 interface WaitingOpen {
   readonly sinceMs: number;
   pass(): void;
@@ -138,6 +162,7 @@ interface WaitingOpen {
 class OpenQueue {
   readonly #places: number;
   readonly #rate: Allowance;
+  readonly #conditions: OpenConditions;
   readonly #texts: { readonly noPlace: string; readonly tooLong: string };
   readonly #waiting = new Map<Stream, WaitingOpen>();
   /** Streams whose OPEN has passed and that are not over. */
@@ -145,9 +170,15 @@ class OpenQueue {
   /** When the last place was taken. */
   #fullSinceMs = 0;
 
-  constructor(places: number, rate: Allowance, texts: { noPlace: string; tooLong: string }) {
+  constructor(
+    places: number,
+    rate: Allowance,
+    conditions: OpenConditions,
+    texts: { noPlace: string; tooLong: string },
+  ) {
     this.#places = places;
     this.#rate = rate;
+    this.#conditions = conditions;
     this.#texts = texts;
   }
 
@@ -170,7 +201,7 @@ class OpenQueue {
   admit(nowMs: number): boolean {
     let any = false;
     for (const [stream, waiting] of this.#waiting) {
-      const passes = !this.#isFull() && this.#rate.take(nowMs);
+      const passes = !this.#isFull() && this.#conditionsMs() === 0 && this.#rate.take(nowMs);
       if (!passes && nowMs < this.#refusedAtMs(waiting)) break;
       any = true;
       // A refused stream counts until it is forgotten, a moment later.
@@ -178,10 +209,10 @@ class OpenQueue {
       this.#open++;
       if (passes) {
         if (this.#isFull()) this.#fullSinceMs = nowMs;
+        stream.reserve();
         waiting.pass();
       } else {
-        const isTooLong = nowMs >= waiting.sinceMs + OPEN_WAIT_MS;
-        waiting.refuse(isTooLong ? this.#texts.tooLong : this.#texts.noPlace);
+        waiting.refuse(this.#whyNot(waiting, nowMs));
       }
     }
     return any;
@@ -190,9 +221,21 @@ class OpenQueue {
   nextMs(nowMs: number): number {
     for (const waiting of this.#waiting.values()) {
       const refusedInMs = Math.max(0, this.#refusedAtMs(waiting) - nowMs);
-      return this.#isFull() ? refusedInMs : Math.min(refusedInMs, this.#rate.waitMs(nowMs));
+      if (this.#isFull()) return refusedInMs;
+      return Math.min(refusedInMs, this.#conditionsMs() || this.#rate.waitMs(nowMs));
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** Milliseconds after which to look at the conditions again; 0 when they are met. */
+  #conditionsMs(): number {
+    const pauseMs = this.#conditions.pauseMs();
+    return this.#conditions.hasMemory() ? pauseMs : Math.max(MEMORY_POLL_MS, pauseMs);
+  }
+
+  #whyNot({ sinceMs }: WaitingOpen, nowMs: number): string {
+    if (nowMs >= sinceMs + OPEN_WAIT_MS) return this.#texts.tooLong;
+    return this.#isFull() ? this.#texts.noPlace : NO_MEMORY;
   }
 
   #isFull(): boolean {
@@ -201,6 +244,7 @@ class OpenQueue {
 
   #refusedAtMs({ sinceMs }: WaitingOpen): number {
     const tooLongMs = sinceMs + OPEN_WAIT_MS;
+    if (!this.#isFull() && !this.#conditions.hasMemory()) return Math.min(tooLongMs, sinceMs + PLACE_WAIT_MS);
     // While all places are taken, no stream has ended since the last place was.
     return this.#isFull()
       ? Math.min(tooLongMs, Math.max(sinceMs, this.#fullSinceMs) + PLACE_WAIT_MS)

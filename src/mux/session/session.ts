@@ -23,6 +23,7 @@ import {
   type SessionStats,
   withDefaults,
 } from './session_options.js';
+import { Strays } from './strays.js';
 import { StreamMemory, StreamTable } from './stream_table.js';
 
 /** A round trip older than this is measured again before it tunes a window. */
@@ -45,7 +46,8 @@ export class Session {
   /** Control frames that the peer may send now. A burst may hold twice a second's worth. */
   readonly #controlFrames: Allowance;
   readonly #opens: Opens;
-  readonly #table = new StreamTable();
+  readonly #table: StreamTable;
+  readonly #strays: Strays;
   readonly #host: StreamHost;
   /** The peer's OPENs without OPENED or REFUSED. */
   #unanswered = 0;
@@ -71,16 +73,20 @@ export class Session {
     this.#clock = clock;
     const limits = withDefaults(options.limits);
     this.#sink = options.sink;
-    this.#memory = new StreamMemory(limits, options.frameBytes);
+    this.#memory = new StreamMemory(limits, options.frameBytes, options.memory);
     this.#controlFramesPerSecond = limits.controlFramesPerSecond;
     this.#controlFrames = new Allowance(
       2 * limits.controlFramesPerSecond,
       limits.controlFramesPerSecond,
       clock.nowMs(),
     );
+    this.#table = new StreamTable(options.random16());
+    this.#strays = new Strays(limits.controlFramesPerSecond, clock.nowMs());
     this.#opens = new Opens({
       limits,
       clock,
+      hasMemory: () => this.#memory.hasRoom,
+      pauseMs: (nowMs) => this.#strays.pauseMs(nowMs),
       send: (stream) => this.#scheduler.controlDue(stream),
       onOpen: options.onOpen,
     });
@@ -258,7 +264,6 @@ export class Session {
       bytesReceived: this.#bytesReceived,
       opensRefused: this.#opens.refused,
       roundTripMs: this.#control.pinger.smoothedMs,
-      ...this.#table.memory(),
       ...this.#memory.stats(),
     };
   }
@@ -299,6 +304,8 @@ export class Session {
       throw violation(`type ${type}, which is not a frame`);
     } else if (isNilAt(frame, 1)) {
       throw violation(`type ${type} for the session; it is for a stream`);
+    } else {
+      this.#strays.take(this.#clock.nowMs());
     }
   }
 
@@ -337,7 +344,7 @@ export class Session {
   }
 
   #newStream(kind: Target['kind'], parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
-    const halves = this.#memory.halves(kind, this.#table.size, this.#clock.nowMs());
+    const halves = this.#memory.halves(kind, this.#clock.nowMs());
     const stream = new Stream(this.#host, { ...parts, ...halves });
     this.#table.add(stream);
     return stream;
@@ -401,6 +408,7 @@ export class Session {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
         this.#opens.forget(stream);
+        this.#strays.ended(stream.receiving.missingBytes);
         this.#busyMs = this.#clock.nowMs();
         if (refusal !== undefined) this.#refuse(stream.idBytes, refusal.reason, refusal.text);
       },

@@ -19,7 +19,7 @@ import {
 } from '../wire/frame.js';
 import { type FrameSink, putOffset, putOpen, putReset } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
-import { idKey, idText } from '../wire/stream_id.js';
+import { idText } from '../wire/stream_id.js';
 import type { ReceiveHalf } from './receive_half.js';
 import type { SendHalf } from './send_half.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
@@ -47,7 +47,6 @@ export interface StreamHost {
 /** One stream: its two halves, and its life from OPEN to the end (docs/reference/protocol.md, section 3.1). */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
-  readonly key: number;
   readonly turns: Turns = new Turns(this);
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
@@ -61,12 +60,13 @@ export class Stream implements MuxStream, Source {
   /** The session will call {@link settle}. */
   #listed = false;
   #openedNews = false;
+  /** {@link MuxStream} handlers get what has arrived. */
+  #delivering = false;
   #verdict: Verdict | undefined;
 
   constructor(host: StreamHost, parts: StreamParts) {
     this.#host = host;
     this.idBytes = parts.id;
-    this.key = idKey(parts.id, 0);
     this.#open = parts.open;
     this.sending = parts.sending;
     this.receiving = parts.receiving;
@@ -126,9 +126,16 @@ export class Stream implements MuxStream, Source {
   consumed(bytes: number): void {
     if (this.#phase !== 'open') return;
     this.receiving.consumed(bytes);
-    if (!this.receiving.isCreditDue) return;
+    this.#deliver();
+    this.#finishWhenOver();
+    if (this.#phase !== 'open' || !this.receiving.isCreditDue) return;
     this.#host.scheduler.controlDue(this);
     this.#host.pump();
+  }
+
+  /** Reserves the memory of the peer's bytes. @returns false when the process has none */
+  reserve(): boolean {
+    return this.receiving.open();
   }
 
   /** The consumer takes the peer's stream. Called once, before any other answer. */
@@ -222,6 +229,17 @@ export class Stream implements MuxStream, Source {
   }
 
   #deliver(): void {
+    // A handler that consumes at once makes the caller below continue.
+    if (this.#delivering) return;
+    this.#delivering = true;
+    try {
+      this.#deliverNews();
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  #deliverNews(): void {
     // A handler may reset the stream.
     while (this.#phase === 'open') {
       const chunk = this.receiving.next();
@@ -285,7 +303,7 @@ export class Stream implements MuxStream, Source {
     if (this.receiving.isCreditDue) this.#host.scheduler.controlDue(this);
   }
 
-  /** The peer's streams use all of their memory. Resets this one, because it needs more. */
+  /** The peer's streams use all of their memory. Resets this one, which lost too many pieces. */
   #resetForMemory(): void {
     this.#cut('limit');
     this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
