@@ -20,6 +20,7 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
+import { withLimits } from '../mux/wire/told_limits.js';
 import type { Grant } from '../rules/rule_book.js';
 import {
   isNodeGone,
@@ -182,7 +183,7 @@ export class ListenerPeer extends PeerLife {
       this.#leaving.clear();
       this.#awaitingHello.clear();
       const fields = proof === undefined ? new Map<number, Uint8Array>() : new Map([[FIELD_PROOF, proof]]);
-      await this.send(encodeWelcome(welcomeOf(this.#offer, agreement, fields)));
+      await this.send(encodeWelcome(welcomeOf(this.#offer, agreement, withLimits(fields, this.ownLimits))));
     } else if (TunnelError.is(joined) && !this.closed && !isNodeGone(joined)) {
       this.context.logger.log('warn', `no channel for a peer: ${joined.message}`, { peer: this.publicKey });
       await this.#refuse(

@@ -11,6 +11,7 @@ import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { newId } from '../mux/wire/stream_id.js';
+import type { ToldLimits } from '../mux/wire/told_limits.js';
 import { type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
 import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 
@@ -142,6 +143,12 @@ export abstract class PeerLife {
   /** The Tox session with the friend: see {@link Sessions.binding}. Empty, which proves nothing, without one. */
   protected get binding(): Uint8Array {
     return this.context.node.sessionBinding(this.friend) ?? new Uint8Array(0);
+  }
+
+  /** What this end lets the peer open. The peer is told, so that it keeps to it. */
+  protected get ownLimits(): ToldLimits {
+    const { maxStreams: streams, maxOpensPerSecond: opensPerSecond } = this.context.limits;
+    return { streams, opensPerSecond };
   }
 
   /** Takes a lossless handshake packet from the friend. Of several that wait, only the newest is handled. */

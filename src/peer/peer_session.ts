@@ -181,6 +181,7 @@ export class PeerSession implements ChannelHandlers {
       random16: () => randomBytes(16),
       frameBytes: agreement.frameBytes,
       role,
+      told: agreement.told,
       onOpen,
       onBye: (reason, text) => this.#end({ reason, text }),
       onTickSooner: () => this.#tickLater(),

@@ -384,6 +384,30 @@ describe('a session under limits', () => {
     assert.equal(session.stats().growthLeftBytes, 4096);
   });
 
+  test('opens no more and no faster than the peer has told, and refuses none of its own for it', () => {
+    const told = { streams: 3, opensPerSecond: 1 };
+    const { session, sink, clock } = aloneWith({ told });
+    const refused: string[] = [];
+    const streams = Array.from({ length: 6 }, () =>
+      session.open({ kind: 'tcp', host: 'h', port: 1 }, { onRefused: (_, text) => refused.push(text) }),
+    );
+    const opens = (): number => sink.take().filter(([type]) => type === 1).length;
+    // A burst of twice the rate, then the rate, up to so many at once.
+    assert.equal(opens(), 2);
+    clock.ms += session.nextTickMs();
+    session.tick();
+    assert.equal(opens(), 1);
+    clock.ms += 5000;
+    session.tick();
+    assert.equal(opens(), 0);
+    const [first] = streams;
+    const answer = Uint8Array.of(REFUSED, ...Buffer.from(first!.id.replaceAll('-', ''), 'hex'), 0, 1);
+    session.receive(answer);
+    session.flush();
+    assert.equal(opens(), 1);
+    assert.deepEqual(refused, ['']);
+  });
+
   test('shares the memory of the process: an OPEN beyond it waits, and is refused when none comes back', () => {
     const all = new ByteBudget(10 * STREAM_BYTES);
     const share = () => new ByteBudget(Number.POSITIVE_INFINITY, { parent: all, ratioToFree: 3 });

@@ -229,7 +229,7 @@ describe('opening', () => {
     clock.ms += 1;
     session.tick();
     assert.deepEqual(log, [
-      'refused limit 4096 connections to this peer are open, as many as the protocol allows, and none has ended for 10 s; close some first',
+      'refused limit 4096 connections to this peer are open, as many as it allows (--max-streams there), and none has ended for 10 s; close some first',
     ]);
     assert.deepEqual([first.isClosed, second.isClosed], [false, true]);
     assert.ok(!sink.take().some(([type]) => type === 1), 'its OPEN is not sent');

@@ -3,6 +3,7 @@ import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER, MAX_WAITING_OPENS } from '../../core/limits.js';
 import type { Stream } from '../stream/stream.js';
+import type { ToldLimits } from '../wire/told_limits.js';
 import type { PendingRequest } from './open_request.js';
 import type { SessionLimits } from './session_options.js';
 
@@ -17,6 +18,8 @@ const NO_MEMORY = `this process has had no memory for another connection for ${P
 
 export interface OpensOptions {
   readonly limits: Required<SessionLimits>;
+  /** The peer's limits for our streams. */
+  readonly told: ToldLimits | undefined;
   readonly clock: Clock;
   /** Whether the process has memory for another stream. */
   readonly hasMemory: () => boolean;
@@ -40,21 +43,23 @@ export class Opens {
   /** Total time for which the session was frozen, which does not count as waiting. */
   #frozenMs = 0;
 
-  constructor({ limits, clock, hasMemory, pauseMs, send, onOpen }: OpensOptions) {
+  constructor({ limits, told, clock, hasMemory, pauseMs, send, onOpen }: OpensOptions) {
     const { streams, opensPerSecond } = limits;
     this.#clock = clock;
     this.#send = send;
     this.#onOpen = onOpen;
     const rate = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
-    // The limits apply to the peer. Only the protocol limits our own streams.
-    const noRate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
+    // Our limits apply to the peer. Its limits and the protocol apply to our own streams.
+    const places = Math.min(MAX_STREAMS_PER_PEER, told?.streams ?? MAX_STREAMS_PER_PEER);
+    const perSecond = told?.opensPerSecond ?? Number.POSITIVE_INFINITY;
+    const most = `${places} connections to this peer are open, as many as it allows (--max-streams there)`;
     this.#ours = new OpenQueue(
-      MAX_STREAMS_PER_PEER,
-      noRate,
+      places,
+      new Allowance(2 * perSecond, perSecond, clock.nowMs()),
       { hasMemory, pauseMs: () => 0 },
       {
-        noPlace: `${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
-        tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows; close some first`,
+        noPlace: `${most}, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
+        tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${most}, or open too fast (--max-opens-per-second there); close some first`,
       },
     );
     this.#theirs = new OpenQueue(
@@ -77,10 +82,14 @@ export class Opens {
     return this.#refused;
   }
 
-  /** @throws {TunnelError} ERR_LIMIT when too many of our streams wait already */
+  /**
+   * Each that waits holds a socket or a caller, so the limit of open files is usually reached first.
+   *
+   * @throws {TunnelError} ERR_LIMIT when too many of our streams wait already
+   */
   expectRoom(): void {
     const { open, waiting } = this.#ours;
-    if (open + waiting < MAX_STREAMS_PER_PEER + MAX_WAITING_OPENS) return;
+    if (waiting < MAX_WAITING_OPENS) return;
     throw new TunnelError(
       'ERR_LIMIT',
       `${open} connections to this peer are open and ${waiting} wait; close some first`,

@@ -84,6 +84,7 @@ export class Session {
     this.#strays = new Strays(limits.controlFramesPerSecond, clock.nowMs());
     this.#opens = new Opens({
       limits,
+      told: options.told,
       clock,
       hasMemory: () => this.#memory.hasRoom,
       pauseMs: (nowMs) => this.#strays.pauseMs(nowMs),

@@ -9,6 +9,7 @@ import {
 import type { OpenRequest } from '../stream/stream_api.js';
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
+import type { ToldLimits } from '../wire/told_limits.js';
 
 export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
@@ -54,6 +55,8 @@ export interface SessionOptions {
   /** `Session.tick` is due earlier than `Session.nextTickMs` last returned: call it again. */
   readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
+  /** What the peer lets us open: see the handshake. Default: as much as the protocol allows. */
+  readonly told?: ToldLimits | undefined;
   /** This session's share of the memory for received bytes. Default: unlimited. */
   readonly memory?: ByteBudget;
   /** Silence after which the session sends a PING, in milliseconds. Default 10 000. */
