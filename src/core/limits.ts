@@ -26,6 +26,8 @@ export const URGENT_RESERVE_BYTES = 16 * 1024;
 
 /** Initial receive window of a stream, in bytes. */
 export const INITIAL_WINDOW_BYTES = 256 * 1024;
+/** Window that every stream gets, however many there are, in bytes. */
+export const LEAST_WINDOW_BYTES = 16 * 1024;
 /** Largest receive window of a stream, in bytes. */
 export const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Largest sum of the receive windows of one peer's streams, in bytes, not counting their initial windows. */

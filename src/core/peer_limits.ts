@@ -29,7 +29,7 @@ export interface Limits {
   readonly maxOpensPerSecond: number;
   /**
    * Dials in progress for one peer, at most half of them to one target. Others wait for their turn and are refused
-   * with `limit` after 10 s. 1 to 4096, default 256.
+   * with `limit` when none has ended for 10 s, or after 5 minutes. 1 to 4096, default 256.
    */
   readonly maxDials: number;
   /** Ports that one peer may have open here, if rules allow any. Another one is refused with `limit`. 0 to 1024, default 16. */
@@ -55,6 +55,11 @@ export interface Limits {
    */
   readonly idleTimeoutMs: number;
   /**
+   * Bytes per second of one peer's streams, in each direction. More waits: credit is given later, and sockets are paused.
+   * Datagrams wait in their queues. 0 to 1 TiB, default 0: no limit.
+   */
+  readonly maxBytesPerSecond: number;
+  /**
    * Frames other than DATA that a peer may send per second; after a pause, twice as many at once. One more ends its
    * session with `limit`. Default 20,000.
    */
@@ -74,6 +79,7 @@ export const DEFAULT_LIMITS: Limits = {
   // A connector sends hello every 3 s until it gets an answer, and after a refusal at most 30 s later.
   handshakeTimeoutMs: 60_000,
   idleTimeoutMs: 0,
+  maxBytesPerSecond: 0,
   // 100 MB/s into the smallest windows (16 KiB, one CREDIT for each half) need 12,800 CREDIT frames a second.
   maxControlFramesPerSecond: 20_000,
 };
@@ -92,6 +98,7 @@ export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: numbe
     maxPeerBufferBytes: { least: 1024 * 1024, most: 16 * 1024 * 1024 * 1024 },
     handshakeTimeoutMs: { least: 1_000, most: 86_400_000 },
     idleTimeoutMs: { least: 0, most: 86_400_000 },
+    maxBytesPerSecond: { least: 0, most: 1024 ** 4 },
     maxControlFramesPerSecond: { least: 100, most: 10_000_000 },
   };
 

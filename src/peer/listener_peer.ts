@@ -1,5 +1,6 @@
 import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
+import type { ByteRates } from '../core/byte_rate.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_HELLO } from '../core/packets.js';
 import { Timer } from '../core/timer.js';
@@ -48,6 +49,8 @@ export interface ListenerPeerEvents extends PeerEvents {
   onHello(proof: Uint8Array | undefined, sessions: Sessions, resumes: boolean): Verdict;
   /** Reports what let the peer in. Called before the session that it applies to. */
   onGrant(grant: Grant): void;
+  /** Rates that a new session shares with the other holders of its ticket. */
+  onRates?(): ByteRates | undefined;
   /** The friend is gone and no stream waits for it: its place is free for others. */
   onIdle(): void;
   /**
@@ -113,6 +116,10 @@ export class ListenerPeer extends PeerLife {
     this.#seenMs = this.context.timers.nowMs();
     this.#idleNow();
     if (this.#leaving.isSet) this.#leave();
+  }
+
+  protected override get sharedRates(): ByteRates | undefined {
+    return this.#events.onRates?.();
   }
 
   /** Saying hello is the connector's part. */

@@ -1,4 +1,5 @@
 import type { ByteBudget } from '../core/byte_budget.js';
+import type { ByteRates } from '../core/byte_rate.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -145,6 +146,11 @@ export abstract class PeerLife {
     return this.context.node.sessionBinding(this.friend) ?? new Uint8Array(0);
   }
 
+  /** Rates that the next session shares with other peers. */
+  protected get sharedRates(): ByteRates | undefined {
+    return undefined;
+  }
+
   /** What this end lets the peer open. The peer is told, so that it keeps to it. */
   protected get ownLimits(): ToldLimits {
     const { maxStreams: streams, maxOpensPerSecond: opensPerSecond } = this.context.limits;
@@ -226,6 +232,7 @@ export abstract class PeerLife {
       timers,
       randomBytes,
       limits,
+      sharedRates: this.sharedRates,
       ...(received === undefined ? {} : { received }),
       onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),

@@ -3,6 +3,7 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
+import { type ByteRates, byteRates } from '../core/byte_rate.js';
 import { limitsOf } from '../core/peer_limits.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { ReverseServer } from '../forward/reverse/reverse_server.js';
@@ -38,6 +39,8 @@ export class Listener extends Tunnel {
   readonly reverseRules: ReverseBook;
   readonly #offers: Offers;
   readonly #places: FriendPlaces;
+  /** The rate of each ticket that has one. */
+  readonly #rates = new WeakMap<Grant, ByteRates>();
   #strangers = 0;
 
   private constructor(node: ToxNode, options: CheckedListenOptions, service: Service, machine: Machine) {
@@ -176,6 +179,14 @@ export class Listener extends Tunnel {
     this.logger.log('info', `dropped ${count} friend requests from strangers`, { soFar: this.#strangers });
   }
 
+  /** All holders of a ticket share its rate: the holder of one could come as many peers. */
+  #ratesOf(grant: Grant): ByteRates | undefined {
+    if (grant.bytesPerSecond === undefined) return undefined;
+    const rates = this.#rates.get(grant) ?? byteRates(grant.bytesPerSecond, this.timers.nowMs());
+    this.#rates.set(grant, rates);
+    return rates;
+  }
+
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
     let grant = firstGrant;
     const rules = this.rules.rulesFor(
@@ -239,6 +250,7 @@ export class Listener extends Tunnel {
           // An earlier ticket of the peer may have allowed more.
           recheck();
         },
+        onRates: () => this.#ratesOf(grant),
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (request) => {
           const { target } = request;

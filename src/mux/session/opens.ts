@@ -23,8 +23,8 @@ export interface OpensOptions {
   readonly clock: Clock;
   /** Whether the process has memory for another stream. */
   readonly hasMemory: () => boolean;
-  /** For how long the peer's OPENs have to wait because of its other frames, in milliseconds. */
-  readonly pauseMs: (nowMs: number) => number;
+  /** For how long OPENs of one end have to wait because of other frames, in milliseconds. */
+  readonly pauseMs: (isOurs: boolean) => number;
   /** Sends the OPEN of our stream. */
   readonly send: (stream: Stream) => void;
   /** Takes a request from the peer. */
@@ -56,7 +56,7 @@ export class Opens {
     this.#ours = new OpenQueue(
       places,
       new Allowance(2 * perSecond, perSecond, clock.nowMs()),
-      { hasMemory, pauseMs: () => 0 },
+      { hasMemory, pauseMs: () => pauseMs(true) },
       {
         noPlace: `${most}, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
         tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${most}, or open too fast (--max-opens-per-second there); close some first`,
@@ -65,7 +65,7 @@ export class Opens {
     this.#theirs = new OpenQueue(
       streams,
       rate,
-      { hasMemory, pauseMs: () => pauseMs(this.#clock.nowMs()) },
+      { hasMemory, pauseMs: () => pauseMs(false) },
       {
         noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,
         tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: one peer may have ${streams} connections (--max-streams) and open ${opensPerSecond} a second (--max-opens-per-second)`,

@@ -2,6 +2,7 @@ import { Allowance } from '../../core/allowance.js';
 import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
+import { Pace } from '../schedule/pace.js';
 import { Scheduler } from '../schedule/scheduler.js';
 import { Stream, type StreamHost } from '../stream/stream.js';
 import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
@@ -48,6 +49,10 @@ export class Session {
   readonly #opens: Opens;
   readonly #table: StreamTable;
   readonly #strays: Strays;
+  readonly #sentPace: Pace;
+  readonly #receivedPace: Pace;
+  /** Streams whose credit or datagrams wait for {@link #receivedPace}. */
+  readonly #owed = new Set<Stream>();
   readonly #host: StreamHost;
   /** The peer's OPENs without OPENED or REFUSED. */
   #unanswered = 0;
@@ -82,12 +87,22 @@ export class Session {
     );
     this.#table = new StreamTable(options.random16());
     this.#strays = new Strays(limits.controlFramesPerSecond, clock.nowMs());
+    const rates = options.rates ?? [];
+    this.#sentPace = new Pace(
+      rates.map(({ sent }) => sent),
+      clock,
+    );
+    this.#receivedPace = new Pace(
+      rates.map(({ received }) => received),
+      clock,
+    );
     this.#opens = new Opens({
       limits,
       told: options.told,
       clock,
       hasMemory: () => this.#memory.hasRoom,
-      pauseMs: (nowMs) => this.#strays.pauseMs(nowMs),
+      pauseMs: (isOurs) =>
+        Math.max(this.#receivedPace.waitMs(), isOurs ? 0 : this.#strays.pauseMs(clock.nowMs())),
       send: (stream) => this.#scheduler.controlDue(stream),
       onOpen: options.onOpen,
     });
@@ -101,7 +116,7 @@ export class Session {
       },
     });
     this.#started = options.role === 'connector';
-    this.#scheduler = new Scheduler(this.#started);
+    this.#scheduler = new Scheduler(this.#started, this.#sentPace);
     this.#host = this.#hostOfStreams();
     this.#wantPing();
     this.#pump();
@@ -216,6 +231,7 @@ export class Session {
     const state = this.#keepAlive.check(this.#clock.nowMs());
     if (state === 'dead') return 'dead';
     if (state === 'idle') this.#wantPing();
+    this.#payOwed();
     this.#pump();
     return 'alive';
   }
@@ -224,7 +240,7 @@ export class Session {
   nextTickMs(): number {
     if (this.#closed) return Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.nowMs();
-    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#opens.nextMs());
+    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#opens.nextMs(), this.#paceMs());
     this.#tickAtMs = nowMs + nextMs;
     return nextMs;
   }
@@ -285,6 +301,22 @@ export class Session {
   abandon(reason: Reason): void {
     if (!this.#closed) this.#shut(reason, false);
     this.#control.clear();
+  }
+
+  /** Milliseconds until a pace lets something pass that waits for it; Infinity when nothing waits. */
+  #paceMs(): number {
+    return Math.min(
+      this.#scheduler.isPaced ? this.#sentPace.waitMs() : Number.POSITIVE_INFINITY,
+      this.#owed.size > 0 ? this.#receivedPace.waitMs() : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  /** Gives the credit and the datagrams that waited for the pace. */
+  #payOwed(): void {
+    if (this.#owed.size === 0 || !this.#receivedPace.isOpen) return;
+    const streams = [...this.#owed];
+    this.#owed.clear();
+    for (const stream of streams) stream.goOn();
   }
 
   /** @throws {TunnelError} ERR_LIMIT (remote) */
@@ -391,6 +423,8 @@ export class Session {
     } finally {
       this.#busy = false;
     }
+    const paceMs = this.#paceMs();
+    if (this.#clock.nowMs() + paceMs < this.#tickAtMs - 1) this.#options.onTickSooner?.();
   }
 
   #hostOfStreams(): StreamHost {
@@ -404,11 +438,18 @@ export class Session {
       },
       settleLater: (stream) => this.#news.push(stream),
       drainLater: (stream) => this.#mayDrain.push(stream),
+      mayReceive: (stream) => {
+        const isOpen = this.#receivedPace.isOpen;
+        if (!isOpen) this.#owed.add(stream);
+        return isOpen;
+      },
+      received: (bytes) => this.#receivedPace.spend(bytes),
       answered: () => void this.#unanswered--,
       over: (stream, refusal) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
         this.#opens.forget(stream);
+        this.#owed.delete(stream);
         this.#strays.ended(stream.receiving.missingBytes);
         this.#busyMs = this.#clock.nowMs();
         if (refusal !== undefined) this.#refuse(stream.idBytes, refusal.reason, refusal.text);

@@ -1,4 +1,5 @@
 import type { ByteBudget } from '../../core/byte_budget.js';
+import type { ByteRates } from '../../core/byte_rate.js';
 import type { Clock } from '../../core/clock.js';
 import {
   INITIAL_WINDOW_BYTES,
@@ -55,6 +56,8 @@ export interface SessionOptions {
   /** `Session.tick` is due earlier than `Session.nextTickMs` last returned: call it again. */
   readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
+  /** What data in both directions must keep; some may be shared with other sessions. Default: none. */
+  readonly rates?: readonly ByteRates[];
   /** What the peer lets us open: see the handshake. Default: as much as the protocol allows. */
   readonly told?: ToldLimits | undefined;
   /** This session's share of the memory for received bytes. Default: unlimited. */

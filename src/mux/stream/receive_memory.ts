@@ -1,7 +1,6 @@
 import { ByteBudget } from '../../core/byte_budget.js';
+import { LEAST_WINDOW_BYTES } from '../../core/limits.js';
 
-/** Window that every stream gets, however many there are, in bytes. */
-export const LEAST_WINDOW_BYTES = 16 * 1024;
 /** Longest and shortest blocks in which arriving data is gathered, in bytes. */
 export const MAX_BLOCK_BYTES = 32 * 1024;
 const MIN_BLOCK_BYTES = 4 * 1024;
