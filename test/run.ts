@@ -65,8 +65,29 @@ function place(file: string): number {
   return place === -1 ? LONGEST.length + FOLDERS.indexOf(folder) : place;
 }
 
+/**
+ * Time for one process of tests. Each takes less than 3 minutes on a busy machine with two cores; one that
+ * hangs must fail under its name, not keep the whole run.
+ */
+const PROCESS_LIMIT_MS = 15 * 60_000;
+
 /** Number of pure test files that share a process: starting one costs more than most of their tests. */
 const GROUP_FILES = 10;
+
+/**
+ * The end of a group. A socket that a test left open would keep its process, and so the whole run, for good; this
+ * names what is open and ends the process.
+ */
+const END_OF_GROUP = `
+import { after } from 'node:test';
+after(() => {
+  const end = () => {
+    console.error('tests: this process stays alive after its last test:', process.getActiveResourcesInfo());
+    process.exit();
+  };
+  setTimeout(end, 30_000).unref();
+});
+`;
 
 /** Hooks at the top level of a file would run for the other files of its group too. */
 const TOP_LEVEL_HOOK = /^(before|after|beforeEach|afterEach)\(/m;
@@ -92,7 +113,7 @@ function grouped(files: readonly string[]): string[] {
       .filter((_, index) => index % count === group)
       .map((file) => `import ${JSON.stringify(pathToFileURL(builtFile(file)).href)};\n`);
     const path = join(folder, `group_${group + 1}.test.mjs`);
-    writeFileSync(path, imports.join(''));
+    writeFileSync(path, imports.join('') + END_OF_GROUP);
     return path;
   });
   return [...files.filter((file) => !pure.has(file)).map(builtFile), ...groups];
@@ -147,9 +168,11 @@ if (files.length === 0) {
 await buildSources();
 // The files would inherit this process's tsx, which takes half a second each time.
 process.execArgv = ['--enable-source-maps'];
-run({ files: grouped(files), concurrency: CONCURRENCY })
+run({ files: grouped(files), concurrency: CONCURRENCY, timeout: PROCESS_LIMIT_MS })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
   .compose(new spec())
+  // A program that outlived its test holds the pipes of that test, and with them this process.
+  .on('end', () => process.exit())
   .pipe(process.stdout);

@@ -89,7 +89,7 @@ class StartWorld {
     return person;
   }
 
-  #run(done: () => boolean, limitMs: number, stepMs = 20): boolean {
+  #run(done: () => boolean, limitMs: number, stepMs = 10): boolean {
     const turn = (): boolean => {
       for (const work of this.#todo.splice(0)) work();
       return done();
@@ -99,8 +99,8 @@ class StartWorld {
 }
 
 const WAYS = [
-  ['over UDP', true, 700],
-  ['over a relay alone', false, 800],
+  ['over UDP', true, 500],
+  ['over a relay alone', false, 600],
 ] as const;
 
 describe('a connector reaches its listener', () => {

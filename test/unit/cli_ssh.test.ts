@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
 import { proxyCommand } from '../../src/cli/commands/ssh.js';
@@ -69,7 +70,7 @@ describe('ssh', () => {
   });
 
   test('gets the passphrase of the environment, for the connect behind it', async () => {
-    await benchHere().run('remove', 'home');
+    rmSync(temp.file('state'), { recursive: true });
     const adding = benchHere();
     adding.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     await adding.run('add', 'home', TICKET);

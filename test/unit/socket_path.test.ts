@@ -65,7 +65,7 @@ test('each system has its own kind of path', () => {
 });
 
 test('-L accepts a path for either end or both, and prints it as it was read', () => {
-  const loopback = { host: '127.0.0.1', port: 8080 };
+  const loopback = { host: '127.0.0.1', port: 8080, isDefault: true };
   for (const [text, spec] of [
     ['8080:/run/app.sock', { bind: loopback, target: { path: '/run/app.sock' } }],
     ['[::1]:0:/a', { bind: { host: '::1', port: 0 }, target: { path: '/a' } }],

@@ -66,8 +66,8 @@ export interface DynamicFlags {
 /** Returns the proxies of `-D`. All have the same credentials, or none. */
 export async function dynamicForwardsOf(flags: DynamicFlags, io: CliIo): Promise<readonly ProxyOptions[]> {
   const binds = readValues('-D', flags.dynamic, parseDynamicSpec);
+  if (binds.length === 0 && flags.socksUser !== undefined) throw usage('--socks-user needs a proxy: -D 1080');
   const credentials = await credentialsOf(flags, io);
-  if (credentials !== undefined && binds.length === 0) throw usage('--socks-user needs a proxy: -D 1080');
   return binds.map((bind) => ({ bind, ...(credentials === undefined ? {} : { credentials }) }));
 }
 
