@@ -1,6 +1,6 @@
 import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
-import type { ByteRates } from '../core/byte_rate.js';
+import type { ByteRates } from '../core/allowance.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_HELLO } from '../core/packets.js';
 import { Timer } from '../core/timer.js';

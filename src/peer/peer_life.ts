@@ -1,5 +1,5 @@
+import type { ByteRates } from '../core/allowance.js';
 import type { ByteBudget } from '../core/byte_budget.js';
-import type { ByteRates } from '../core/byte_rate.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';

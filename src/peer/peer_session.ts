@@ -1,6 +1,6 @@
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
+import { type ByteRates, byteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
-import { type ByteRates, byteRates } from '../core/byte_rate.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { INITIAL_WINDOW_BYTES, LEAST_WINDOW_BYTES } from '../core/limits.js';

@@ -3,7 +3,7 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
-import { type ByteRates, byteRates } from '../core/byte_rate.js';
+import { type ByteRates, byteRates } from '../core/allowance.js';
 import { limitsOf } from '../core/peer_limits.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { ReverseServer } from '../forward/reverse/reverse_server.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ByteRate, byteRates } from '../../src/core/byte_rate.js';
+import { ByteRate, byteRates } from '../../src/core/allowance.js';
 import type { SessionOptions } from '../../src/mux/session/session_options.js';
 import type { MuxStream } from '../../src/mux/stream/stream_api.js';
 import { MuxLink } from '../support/mux_link.js';

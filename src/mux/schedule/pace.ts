@@ -1,4 +1,4 @@
-import type { ByteRate } from '../../core/byte_rate.js';
+import type { ByteRate } from '../../core/allowance.js';
 import type { Clock } from '../../core/clock.js';
 
 /** All rates that bytes in one direction of a session must keep. */

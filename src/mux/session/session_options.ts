@@ -1,5 +1,5 @@
+import type { ByteRates } from '../../core/allowance.js';
 import type { ByteBudget } from '../../core/byte_budget.js';
-import type { ByteRates } from '../../core/byte_rate.js';
 import type { Clock } from '../../core/clock.js';
 import {
   INITIAL_WINDOW_BYTES,
