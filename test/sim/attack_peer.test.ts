@@ -473,7 +473,6 @@ describe('a flood of control frames', () => {
       opened += attacker.send(...stray, openFrame(streamId(1_000_000 + sent), 'h', 1)).length;
     });
     assert.ok(!attacker.isOnline);
-    // 2,000 at once are free, then requests wait; 2,000 more end the session.
     assert.ok(sent > 4000 && sent <= 6000, String(sent));
     assert.equal(opened, 1);
     assert.equal(attacker.frames.find(([type]) => type === TYPES.bye)?.[18], REASON.limit);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Allowance } from '../../src/core/allowance.js';
-import { ByteBudget } from '../../src/core/byte_budget.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS, LIMIT_RANGES, type Limits, limitsOf } from '../../src/core/peer_limits.js';
 import { STREAM_BYTES } from '../../src/mux/stream/receive_memory.js';
@@ -11,7 +10,6 @@ import { aloneWith } from '../support/mux_link.js';
 import { bye, ListenerBench, PING, uuid } from '../support/peer_bench.js';
 
 const OPENED = 0x02;
-const REFUSED = 0x03;
 const DATA = 0x04;
 const END = 0x05;
 const RESET = 0x07;
@@ -77,13 +75,12 @@ describe('a rate', () => {
 
 describe('a session under limits', () => {
   /** A listener's session whose requests are kept. */
-  function listener(limits: object, memory?: ByteBudget) {
+  function listener(limits: object) {
     const requests: OpenRequest[] = [];
     const all = aloneWith({
       role: 'listener',
       onOpen: (request) => requests.push(request),
       limits,
-      ...(memory === undefined ? {} : { memory }),
     });
     return { ...all, requests };
   }
@@ -382,57 +379,6 @@ describe('a session under limits', () => {
     assert.deepEqual(told, ['limit false']);
     assert.deepEqual(reasons(sink.take(), RESET), [6]);
     assert.equal(session.stats().growthLeftBytes, 4096);
-  });
-
-  test('opens no more and no faster than the peer has told, and refuses none of its own for it', () => {
-    const told = { streams: 3, opensPerSecond: 1 };
-    const { session, sink, clock } = aloneWith({ told });
-    const refused: string[] = [];
-    const streams = Array.from({ length: 6 }, () =>
-      session.open({ kind: 'tcp', host: 'h', port: 1 }, { onRefused: (_, text) => refused.push(text) }),
-    );
-    const opens = (): number => sink.take().filter(([type]) => type === 1).length;
-    // A burst of twice the rate, then the rate, up to so many at once.
-    assert.equal(opens(), 2);
-    clock.ms += session.nextTickMs();
-    session.tick();
-    assert.equal(opens(), 1);
-    clock.ms += 5000;
-    session.tick();
-    assert.equal(opens(), 0);
-    const [first] = streams;
-    const answer = Uint8Array.of(REFUSED, ...Buffer.from(first!.id.replaceAll('-', ''), 'hex'), 0, 1);
-    session.receive(answer);
-    session.flush();
-    assert.equal(opens(), 1);
-    assert.deepEqual(refused, ['']);
-  });
-
-  test('shares the memory of the process: an OPEN beyond it waits, and is refused when none comes back', () => {
-    const all = new ByteBudget(10 * STREAM_BYTES);
-    const share = () => new ByteBudget(Number.POSITIVE_INFINITY, { parent: all, ratioToFree: 3 });
-    const greedy = listener({}, share());
-    const other = listener({}, share());
-    for (let number = 0; number < 20; number++) greedy.session.receive(openFrame(idOf(number)));
-    greedy.session.flush();
-    // One peer gets three quarters at most.
-    assert.equal(greedy.requests.length, 7);
-    other.session.receive(openFrame(idOf(1)));
-    other.session.flush();
-    assert.equal(other.requests.length, 1);
-    greedy.requests[0]!.refuse('refused');
-    greedy.requests[1]!.refuse('refused');
-    greedy.session.tick();
-    assert.equal(greedy.requests.length, 8);
-    greedy.sink.take();
-    greedy.clock.ms += 10_000;
-    greedy.session.tick();
-    assert.deepEqual(
-      reasons(greedy.sink.take(), REFUSED),
-      Array.from({ length: 12 }, () => 6),
-    );
-    for (const { session } of [greedy, other]) session.abandon('reset');
-    assert.equal(all.usedBytes, 0);
   });
 
   test('knows how long it has had no stream', () => {

@@ -134,7 +134,7 @@ export class Stream implements MuxStream, Source {
     this.receiving.consumed(bytes);
     this.#deliver();
     this.#finishWhenOver();
-    if (this.#phase !== 'open' || !this.receiving.isCreditDue) return;
+    if (this.isClosed || !this.receiving.isCreditDue) return;
     this.#creditSoon();
     this.#host.pump();
   }
