@@ -11,7 +11,7 @@ import {
 import { PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
-import { MAX_RULES, MAX_USES } from './access_state.js';
+import { MAX_BYTES_PER_SECOND, MAX_RULES, MAX_USES } from './access_state.js';
 import { parseName } from './name.js';
 import type { AllowedPeer } from './peer_key.js';
 import type { NewTicket } from './ticket_book.js';
@@ -48,6 +48,7 @@ export const newTicket: Reader<NewTicket> = objectOf(
     expiresAtMs: integer(0, Number.MAX_SAFE_INTEGER),
     graceMs: integer(0, Number.MAX_SAFE_INTEGER),
     uses: integer(1, MAX_USES),
+    bytesPerSecond: integer(1, MAX_BYTES_PER_SECOND),
     rules: ruleTexts(parseExposeSpec),
     allowReverse: ruleTexts((rule) => parseReverseRule(rule)),
   },

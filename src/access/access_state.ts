@@ -15,6 +15,8 @@ export const MAX_DENIED_PEERS = 10_000;
 export const MAX_USES = 1000;
 /** Maximum number of rules of one ticket. */
 export const MAX_RULES = 256;
+/** Highest rate of a ticket, in bytes per second. */
+export const MAX_BYTES_PER_SECOND = 1024 ** 4;
 
 /** How long open streams may go on after a ticket has expired, unless the ticket says otherwise. */
 export const DEFAULT_GRACE_MS = 10 * 60_000;
@@ -67,6 +69,9 @@ export const AllowReverseSchema = rulesRead((text) => parseReverseRule(text));
 
 export const UsesSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_USES));
 
+/** Bytes per second. */
+export const RateSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_BYTES_PER_SECOND));
+
 /** Milliseconds, since 1970 or as a duration. */
 export const MomentSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -76,6 +81,7 @@ const TicketSchema = v.object({
   expiresAtMs: v.optional(MomentSchema),
   graceMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
+  bytesPerSecond: v.optional(RateSchema),
   // Public keys of the peers that it let in, when their number is limited.
   usedBy: v.optional(v.pipe(v.array(digits(32)), v.maxLength(MAX_USES))),
   rules: v.optional(RulesSchema),

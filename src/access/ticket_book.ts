@@ -19,6 +19,8 @@ export interface NewTicket {
   readonly graceMs?: number | undefined;
   /** How many peers it lets in, 1 to 1000. The same peer may reconnect. Default: no limit. */
   readonly uses?: number | undefined;
+  /** Bytes per second of all its holders together, in each direction, 1 to 1 TiB. Default: no limit. */
+  readonly bytesPerSecond?: number | undefined;
   /**
    * The only things that its holders may reach, as `--expose` takes them, without names. Default: the general rules,
    * unless {@link allowReverse} is set.
@@ -48,6 +50,7 @@ export interface BookedTicket {
   readonly expiresAtMs: number | undefined;
   readonly graceMs: number | undefined;
   readonly uses: number | undefined;
+  readonly bytesPerSecond: number | undefined;
   /** Public keys, as hexadecimal digits. */
   readonly usedBy: Set<string>;
   readonly rules: readonly string[] | undefined;
@@ -140,7 +143,7 @@ export class TicketBook {
   }
 
   #add(
-    { name, expiresAtMs, graceMs, uses, rules, allowReverse }: NewTicket,
+    { name, expiresAtMs, graceMs, uses, bytesPerSecond, rules, allowReverse }: NewTicket,
     secret: Uint8Array,
     usedBy: readonly string[] = [],
   ): BookedTicket {
@@ -150,6 +153,7 @@ export class TicketBook {
       expiresAtMs,
       graceMs,
       uses,
+      bytesPerSecond,
       usedBy: new Set(usedBy),
       rules,
       allowReverse,
@@ -157,6 +161,7 @@ export class TicketBook {
         name,
         kind: 'ticket',
         rules: rules?.map(parseExposeSpec),
+        ...(bytesPerSecond !== undefined && { bytesPerSecond }),
         ...(allowReverse !== undefined && {
           allowReverse: allowReverse.map((text) => parseReverseRule(text)),
         }),
@@ -206,12 +211,13 @@ export function use({ uses, usedBy }: BookedTicket, peer: string): boolean {
   return true;
 }
 
-function limitsOf({ name, expiresAtMs, graceMs, uses, rules, allowReverse }: BookedTicket) {
+function limitsOf({ name, expiresAtMs, graceMs, uses, bytesPerSecond, rules, allowReverse }: BookedTicket) {
   return {
     name,
     ...(expiresAtMs !== undefined && { expiresAtMs }),
     ...(graceMs !== undefined && { graceMs }),
     ...(uses !== undefined && { uses }),
+    ...(bytesPerSecond !== undefined && { bytesPerSecond }),
     ...(rules !== undefined && { rules: [...rules] }),
     ...(allowReverse !== undefined && { allowReverse: [...allowReverse] }),
   };

@@ -26,14 +26,16 @@ export const URGENT_RESERVE_BYTES = 16 * 1024;
 
 /** Initial receive window of a stream, in bytes. */
 export const INITIAL_WINDOW_BYTES = 256 * 1024;
+/** Window that every stream gets, however many there are, in bytes. */
+export const LEAST_WINDOW_BYTES = 16 * 1024;
 /** Largest receive window of a stream, in bytes. */
 export const MAX_STREAM_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Largest sum of the receive windows of one peer's streams, in bytes, not counting their initial windows. */
 export const MAX_PEER_WINDOW_BYTES = 64 * 1024 * 1024;
 /** Streams that one peer may have open at once. */
 export const MAX_STREAMS_PER_PEER = 4096;
-/** Streams that may wait for a place when that many are open. */
-export const MAX_WAITING_OPENS = 1024;
+/** Streams that may wait for a place or for their turn. Each holds a socket, so open files limit them further. */
+export const MAX_WAITING_OPENS = 16_384;
 
 /** Longest datagram that the tunnel carries, in bytes: the maximum of UDP. */
 export const MAX_DATAGRAM_BYTES = 65_535;
@@ -69,6 +71,6 @@ export const MAX_UDP_CLIENTS = 1024;
 export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
 
 /** Connections of one forward that may wait for a session or for their turn; each holds a socket. */
-export const MAX_WAITING_CONNECTIONS = 1024;
+export const MAX_WAITING_CONNECTIONS = 4096;
 /** How long a connection waits for a session before it is reset, in milliseconds. */
 export const SESSION_WAIT_MS = 30_000;

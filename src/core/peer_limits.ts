@@ -30,7 +30,7 @@ export interface Limits {
   readonly maxOpensPerSecond: number;
   /**
    * Dials in progress for one peer, at most half of them to one target. Others wait for their turn and are refused
-   * with `limit` after 10 s. 1 to 4096, default 256.
+   * with `limit` when none has ended for 10 s, or after 5 minutes. 1 to 4096, default 256.
    */
   readonly maxDials: number;
   /** Ports that one peer may have open here, if rules allow any. Another one is refused with `limit`. 0 to 1024, default 16. */
@@ -41,8 +41,8 @@ export interface Limits {
    */
   readonly maxStreamBufferBytes: number;
   /**
-   * Growth of all receive windows of one peer together, in bytes, and also the most that may wait for missing bytes. A
-   * stream that needs more is reset with `limit`. 1 MiB to 16 GiB, default 64 MiB.
+   * All receive windows of one peer together, beyond 16 KiB for each, in bytes. With 32 KiB for each stream it bounds
+   * what the peer's bytes may take in memory. 1 MiB to 16 GiB, default 64 MiB.
    */
   readonly maxPeerBufferBytes: number;
   /**
@@ -60,6 +60,11 @@ export interface Limits {
    * forward waits twice as long as its own limit says. 1 s to 1 day, default 120 s.
    */
   readonly udpIdleMs: number;
+  /**
+   * Bytes per second of one peer's streams, in each direction. More waits: credit is given later, and sockets are paused.
+   * Datagrams wait in their queues. 0 to 1 TiB, default 0: no limit.
+   */
+  readonly maxBytesPerSecond: number;
   /**
    * Frames other than DATA that a peer may send per second; after a pause, twice as many at once. One more ends its
    * session with `limit`. Default 20,000.
@@ -81,6 +86,7 @@ export const DEFAULT_LIMITS: Limits = {
   handshakeTimeoutMs: 60_000,
   idleTimeoutMs: 0,
   udpIdleMs: UDP_IDLE_MS,
+  maxBytesPerSecond: 0,
   // 100 MB/s into the smallest windows (16 KiB, one CREDIT for each half) need 12,800 CREDIT frames a second.
   maxControlFramesPerSecond: 20_000,
 };
@@ -100,6 +106,7 @@ export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: numbe
     handshakeTimeoutMs: { least: 1_000, most: 86_400_000 },
     idleTimeoutMs: { least: 0, most: 86_400_000 },
     udpIdleMs: { least: 1_000, most: 86_400_000 },
+    maxBytesPerSecond: { least: 0, most: 1024 ** 4 },
     maxControlFramesPerSecond: { least: 100, most: 10_000_000 },
   };
 

@@ -26,8 +26,7 @@ export type PipeOutcome = 'ended' | 'reset';
 
 /**
  * Joins one connection to one stream. Carries bytes, half-closes and resets both ways. The pipe holds the
- * bytes that the socket has not taken yet. They are at most one receive window, because credit goes back only
- * for bytes that the kernel has. A socket is paused while its stream is full.
+ * bytes that the socket has not taken yet: a few chunks, because the stream keeps the rest until the kernel has them. A socket is paused while its stream is full.
  *
  * Create the socket with `allowHalfOpen`. The pipe owns it from the start. Call {@link attach} with a stream,
  * which may still be waiting for its answer, then {@link flow}.
@@ -198,9 +197,13 @@ export class Pipe implements StreamHandlers {
   };
 
   #onWritten(bytes: number): void {
-    this.#writing = false;
-    if (this.isOver) return;
+    if (this.isOver) {
+      this.#writing = false;
+      return;
+    }
+    // Gives more bytes, which wait for the flush below.
     this.#stream?.consumed(bytes);
+    this.#writing = false;
     if (this.#chunks.length > 0 || this.#streamEnded) this.#flush();
   }
 

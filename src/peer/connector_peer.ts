@@ -23,6 +23,7 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
+import { withLimits } from '../mux/wire/told_limits.js';
 import {
   isNodeGone,
   newOffer,
@@ -241,7 +242,7 @@ export class ConnectorPeer extends PeerLife {
     if (this.closed || this.path === 'none' || this.isOnline) return;
     this.#hellos++;
     this.#sayHelloIn(HELLO_RETRY_MS);
-    void this.send(encodeHello(helloOf(this.#offer, this.#proof())));
+    void this.send(encodeHello(helloOf(this.#offer, withLimits(this.#proof(), this.ownLimits))));
     if (this.#hellos % SILENT_HELLOS === 0) {
       this.#events.onWaiting('the peer is online but does not answer: does tox-wasm-tunnel listen there?');
     }

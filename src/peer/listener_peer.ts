@@ -1,5 +1,6 @@
 import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
+import type { ByteRates } from '../core/allowance.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_HELLO } from '../core/packets.js';
 import { Timer } from '../core/timer.js';
@@ -20,6 +21,7 @@ import {
 } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { isIdAt } from '../mux/wire/stream_id.js';
+import { withLimits } from '../mux/wire/told_limits.js';
 import type { Grant } from '../rules/rule_book.js';
 import {
   isNodeGone,
@@ -47,6 +49,8 @@ export interface ListenerPeerEvents extends PeerEvents {
   onHello(proof: Uint8Array | undefined, sessions: Sessions, resumes: boolean): Verdict;
   /** Reports what let the peer in. Called before the session that it applies to. */
   onGrant(grant: Grant): void;
+  /** Rates that a new session shares with the other holders of its ticket. */
+  onRates?(): ByteRates | undefined;
   /** The friend is gone and no stream waits for it: its place is free for others. */
   onIdle(): void;
   /**
@@ -112,6 +116,10 @@ export class ListenerPeer extends PeerLife {
     this.#seenMs = this.context.timers.nowMs();
     this.#idleNow();
     if (this.#leaving.isSet) this.#leave();
+  }
+
+  protected override get sharedRates(): ByteRates | undefined {
+    return this.#events.onRates?.();
   }
 
   /** Saying hello is the connector's part. */
@@ -182,7 +190,7 @@ export class ListenerPeer extends PeerLife {
       this.#leaving.clear();
       this.#awaitingHello.clear();
       const fields = proof === undefined ? new Map<number, Uint8Array>() : new Map([[FIELD_PROOF, proof]]);
-      await this.send(encodeWelcome(welcomeOf(this.#offer, agreement, fields)));
+      await this.send(encodeWelcome(welcomeOf(this.#offer, agreement, withLimits(fields, this.ownLimits))));
     } else if (TunnelError.is(joined) && !this.closed && !isNodeGone(joined)) {
       this.context.logger.log('warn', `no channel for a peer: ${joined.message}`, { peer: this.publicKey });
       await this.#refuse(

@@ -1,3 +1,5 @@
+import type { ByteRates } from '../core/allowance.js';
+import type { ByteBudget } from '../core/byte_budget.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -10,6 +12,7 @@ import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { newId } from '../mux/wire/stream_id.js';
+import type { ToldLimits } from '../mux/wire/told_limits.js';
 import { type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
 import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 
@@ -20,6 +23,8 @@ export interface PeerContext {
   randomBytes(count: number): Uint8Array;
   readonly logger: Logger;
   readonly limits: Limits;
+  /** The memory of the process for received bytes. Default: unlimited. */
+  readonly received?: ByteBudget;
   /** How long streams survive while the peer is offline or silent, in milliseconds. 0: not at all. */
   readonly patienceMs: number;
 }
@@ -141,6 +146,17 @@ export abstract class PeerLife {
     return this.context.node.sessionBinding(this.friend) ?? new Uint8Array(0);
   }
 
+  /** Rates that the next session shares with other peers. */
+  protected get sharedRates(): ByteRates | undefined {
+    return undefined;
+  }
+
+  /** What this end lets the peer open. The peer is told, so that it keeps to it. */
+  protected get ownLimits(): ToldLimits {
+    const { maxStreams: streams, maxOpensPerSecond: opensPerSecond } = this.context.limits;
+    return { streams, opensPerSecond };
+  }
+
   /** Takes a lossless handshake packet from the friend. Of several that wait, only the newest is handled. */
   async handshake(packet: Uint8Array): Promise<void> {
     if (!this.knows(packet)) return;
@@ -207,7 +223,7 @@ export abstract class PeerLife {
   async #open(agreement: Agreement): Promise<PeerSession | Exclude<Joined, 'joined'>> {
     // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
-    const { node, timers, randomBytes, limits } = this.context;
+    const { node, timers, randomBytes, limits, received } = this.context;
     return await PeerSession.open({
       node,
       friend: this.friend,
@@ -216,6 +232,8 @@ export abstract class PeerLife {
       timers,
       randomBytes,
       limits,
+      sharedRates: this.sharedRates,
+      ...(received === undefined ? {} : { received }),
       onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),
       onHeard: (session) => {

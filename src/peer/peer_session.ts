@@ -1,7 +1,9 @@
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
+import { type ByteRates, byteRates } from '../core/allowance.js';
+import { ByteBudget } from '../core/byte_budget.js';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { INITIAL_WINDOW_BYTES } from '../core/limits.js';
+import { INITIAL_WINDOW_BYTES, LEAST_WINDOW_BYTES } from '../core/limits.js';
 import type { Limits } from '../core/peer_limits.js';
 import { Timer } from '../core/timer.js';
 import type { PingCallback } from '../mux/session/pinger.js';
@@ -34,6 +36,10 @@ export interface PeerSessionOptions {
   readonly timers: Timers;
   randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
+  /** Rates besides that of the limits, shared with other peers. */
+  readonly sharedRates?: ByteRates | undefined;
+  /** The memory of the process for received bytes. Default: unlimited. */
+  readonly received?: ByteBudget;
   readonly onOpen: (request: OpenRequest) => void;
   /** The peer was silent for too long: call {@link PeerSession.freeze}. */
   readonly onSilent: (session: PeerSession) => void;
@@ -43,6 +49,8 @@ export interface PeerSessionOptions {
   readonly onEnd: (session: PeerSession, end: SessionEnd) => void;
 }
 
+/** How many times what is left of the memory of the process one peer may have reserved: three quarters at most. */
+const MEMORY_RATIO_TO_FREE = 3;
 /** How often to check whether the last frames have arrived. */
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
@@ -168,7 +176,12 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: PeerChannel): void {
-    const { agreement, role, timers, randomBytes, limits, onOpen } = this.#options;
+    const { agreement, role, timers, randomBytes, limits, received, sharedRates, onOpen } = this.#options;
+    const { maxBytesPerSecond } = limits;
+    const rates = [
+      ...(maxBytesPerSecond > 0 ? [byteRates(maxBytesPerSecond, timers.nowMs())] : []),
+      ...(sharedRates === undefined ? [] : [sharedRates]),
+    ];
     this.#channel = channel;
     this.#session = new Session({
       sink: channel.sink,
@@ -176,17 +189,27 @@ export class PeerSession implements ChannelHandlers {
       random16: () => randomBytes(16),
       frameBytes: agreement.frameBytes,
       role,
+      rates,
+      told: agreement.told,
       onOpen,
       onBye: (reason, text) => this.#end({ reason, text }),
       onTickSooner: () => this.#tickLater(),
+      memory: new ByteBudget(Number.POSITIVE_INFINITY, {
+        ...(received === undefined ? {} : { parent: received }),
+        ratioToFree: MEMORY_RATIO_TO_FREE,
+      }),
       limits: {
         streams: limits.maxStreams,
         opensPerSecond: limits.maxOpensPerSecond,
         controlFramesPerSecond: limits.maxControlFramesPerSecond,
         maxStreamWindowBytes: limits.maxStreamBufferBytes,
-        initialWindowBytes: Math.min(INITIAL_WINDOW_BYTES, limits.maxStreamBufferBytes),
+        initialWindowBytes: Math.min(
+          INITIAL_WINDOW_BYTES,
+          limits.maxStreamBufferBytes,
+          // A first window counts against the rates at once.
+          ...(rates.length > 0 ? [LEAST_WINDOW_BYTES] : []),
+        ),
         maxPeerWindowBytes: limits.maxPeerBufferBytes,
-        maxHeldBytes: limits.maxPeerBufferBytes,
       },
     });
     this.#tickLater();

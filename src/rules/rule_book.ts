@@ -20,6 +20,8 @@ export interface Grant {
    * A grant with rules of its own of either kind, even an empty list, gets none of the general rules.
    */
   readonly rules: readonly ExposeSpec[] | undefined;
+  /** Bytes per second of all peers with this grant together, in each direction. Undefined: no limit. */
+  readonly bytesPerSecond?: number;
   /** The ports that this grant may open, in addition to the rules for its name. Undefined: like {@link rules}. */
   readonly allowReverse?: readonly ReverseRule[] | undefined;
 }

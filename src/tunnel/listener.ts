@@ -3,6 +3,7 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { ToxNode } from '../bridge/tox_node.js';
+import { type ByteRates, byteRates } from '../core/allowance.js';
 import { limitsOf } from '../core/peer_limits.js';
 import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
@@ -41,6 +42,8 @@ export class Listener extends Tunnel {
   readonly reverseRules: ReverseBook;
   readonly #offers: Offers;
   readonly #places: FriendPlaces;
+  /** The rate of each ticket that has one. */
+  readonly #rates = new WeakMap<Grant, ByteRates>();
   #strangers = 0;
 
   private constructor(node: ToxNode, options: CheckedListenOptions, service: Service, machine: Machine) {
@@ -207,6 +210,14 @@ export class Listener extends Tunnel {
     };
   }
 
+  /** All holders of a ticket share its rate: the holder of one could come as many peers. */
+  #ratesOf(grant: Grant): ByteRates | undefined {
+    if (grant.bytesPerSecond === undefined) return undefined;
+    const rates = this.#rates.get(grant) ?? byteRates(grant.bytesPerSecond, this.timers.nowMs());
+    this.#rates.set(grant, rates);
+    return rates;
+  }
+
   #newPlace(friend: number, publicKey: string, firstGrant: Grant): Place {
     let grant = firstGrant;
     const rules = this.rules.rulesFor(
@@ -284,6 +295,7 @@ export class Listener extends Tunnel {
           // An earlier ticket of the peer may have allowed more.
           recheck();
         },
+        onRates: () => this.#ratesOf(grant),
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (asked) => {
           // Following a stream costs a little for each of its chunks.

@@ -238,7 +238,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   protected peerContext(): PeerContext {
     const { node, timers, machine, logger, limits, patienceMs } = this;
-    return { node, timers, randomBytes: machine.randomBytes, logger, limits, patienceMs };
+    const { randomBytes, received } = machine;
+    return { node, timers, randomBytes, received, logger, limits, patienceMs };
   }
 
   protected tellWaiting(message: string): void {

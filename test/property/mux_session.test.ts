@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
 import { Session } from '../../src/mux/session/session.js';
+import { STREAM_BYTES } from '../../src/mux/stream/receive_memory.js';
 import type { MuxStream, OpenRequest, StreamHandlers } from '../../src/mux/stream/stream_api.js';
 import { askedAddress } from '../support/asked_address.js';
 import { ids, ListSink, ManualClock, MuxLink, randomOf } from '../support/mux_link.js';
@@ -182,9 +183,10 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
             }
           }
           for (const session of [link.connector, link.listener]) {
-            const { heldBytes, streams: count, growthLeftBytes } = session.stats();
+            const { heldBytes, reservedBytes, streams: count, growthLeftBytes } = session.stats();
             assert.ok(growthLeftBytes >= 0 && growthLeftBytes <= GROWTH_BYTES);
-            assert.ok(heldBytes <= count * (60_000 + 2 * 65_536));
+            assert.ok(heldBytes <= reservedBytes);
+            assert.ok(reservedBytes <= count * STREAM_BYTES + GROWTH_BYTES - growthLeftBytes);
           }
           link.step();
         };
@@ -209,10 +211,10 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
           }
         }
         for (const session of [link.connector, link.listener]) {
-          const { streams: count, heldBytes, backlogBytes, growthLeftBytes } = session.stats();
+          const { streams: count, heldBytes, reservedBytes, backlogBytes, growthLeftBytes } = session.stats();
           assert.deepEqual(
-            { count, heldBytes, backlogBytes, growthLeftBytes },
-            { count: 0, heldBytes: 0, backlogBytes: 0, growthLeftBytes: GROWTH_BYTES },
+            { count, heldBytes, reservedBytes, backlogBytes, growthLeftBytes },
+            { count: 0, heldBytes: 0, reservedBytes: 0, backlogBytes: 0, growthLeftBytes: GROWTH_BYTES },
           );
         }
         assert.equal(link.inFlight, 0);
@@ -391,7 +393,7 @@ test('a hostile peer causes a violation or nothing: no other error, and no more 
           sentBytes += frame.length;
           session.receive(frame);
           assert.ok(sink.frames.length <= 50);
-          assert.ok(session.stats().heldBytes <= session.streamCount * 2 * 65_536);
+          assert.ok(session.stats().heldBytes <= session.stats().reservedBytes);
           assert.ok(session.streamCount <= 3);
         }
       } catch (error) {

@@ -75,6 +75,12 @@ describe('requests of a program to the policy', () => {
       /at most 256/,
     ],
     ['with an invalid rule', { name: 'ci', rules: ['x y'] }, 'ERR_SPEC_INVALID', /rules\[0\]: /],
+    [
+      'with no rate at all',
+      { name: 'ci', bytesPerSecond: 0 },
+      'ERR_ARGUMENT_INVALID',
+      /bytesPerSecond must be/,
+    ],
     ['for no peers', { name: 'ci', uses: 0 }, 'ERR_ARGUMENT_INVALID', /uses must be a whole number from 1/],
     [
       'that never expires',
@@ -356,6 +362,7 @@ test('the saved state restores the same policy, without the rules that applied o
   policy.newTicket({
     name: 'ci',
     uses: 1,
+    bytesPerSecond: 2_000_000,
     expiresAtMs: 5,
     rules: ['8080', 'db.lan:1-2'],
     allowReverse: ['*:80', '8000-8010'],
@@ -367,6 +374,17 @@ test('the saved state restores the same policy, without the rules that applied o
   assert.deepEqual(state.peers, [{ name: 'peer-55555555', publicKey: '55'.repeat(32) }]);
   assert.deepEqual(state.denied, ['44'.repeat(32)]);
   assert.deepEqual(bench({ state }).policy.state, state);
+});
+
+test('the holders of a ticket with a rate get it with their grant, and after a rotation too', () => {
+  const { policy } = bench();
+  const keys = { connector: bytes(0x11), listener: bytes(0x22) };
+  const grantOf = (secret: Uint8Array) => policy.request(requestMessage(secret, keys), keys);
+  assert.equal(grantOf(policy.newTicket({ name: 'ci', bytesPerSecond: 5 }))?.bytesPerSecond, 5);
+  const rotated = policy.rotate('ci');
+  assert.equal(grantOf(rotated)?.bytesPerSecond, 5);
+  assert.equal(grantOf(rotated), grantOf(rotated), 'all holders share what is kept for the grant');
+  assert.equal(policy.tickets()[1]?.bytesPerSecond, 5);
 });
 
 test('a ticket saved with an empty list of either kind has its own rules, namely none', () => {

@@ -223,6 +223,18 @@ test('a ticket may have its own reverse ports, and ticket list shows them', asyn
   }
 });
 
+test('a ticket may have a rate, and ticket list shows it', async () => {
+  await listen();
+  assert.equal((await ask('ticket', 'new', 'slow', '--rate', '2M')).code, 0);
+  const { bench } = await ask('ticket', 'list');
+  assert.equal(bench.stdout.lines[1], 'slow\tvalid\t2.1 MB/s');
+  for (const rate of ['0', '2T', '-1', 'fast', '1025G']) {
+    const { code, bench: refused } = await ask('ticket', 'new', 'bad', '--rate', rate);
+    assert.equal(code, 2);
+    assert.match(refused.stderr.text, /is not a number of bytes per second/);
+  }
+});
+
 describe('a running listener', () => {
   test('answers on its socket until it ends', async () => {
     await listen();

@@ -202,28 +202,38 @@ test('a dial beyond the limit waits for its turn; denials need none', async () =
   assert.equal(bench.timers.running, 0);
 });
 
-test('a dial waits for its turn for as long as a dial may take, and then names the limit', async () => {
+test('a dial waits for its turn while others end, for five minutes at most, and then names the limit', async () => {
   const bench = new Bench({ maxDials: 1, timeoutMs: 5000 });
-  const first = bench.dialer.dial({ host: '127.0.0.1', port: 1 });
-  await turn();
-  bench.timers.advance(1000);
-  const second = bench.dialer.dial({ host: '127.0.0.1', port: 2 });
-  const third = bench.dialer.dial({ host: '127.0.0.1', port: 3 });
-  await turn();
-  bench.timers.advance(4000);
-  await first;
-  await turn();
-  // The second has its turn with its own full time; the third has waited long enough.
-  bench.timers.advance(1000);
-  assertFailed(
-    await third,
-    'limit',
-    '127.0.0.1 port 3: timed out after 5 s in the dial queue: 1 of 1 dials in progress (--max-dials; at most half to one target)',
+  const dials = Array.from({ length: 70 }, (_, index) =>
+    bench.dialer.dial({ host: '127.0.0.1', port: index + 1 }),
   );
-  assert.equal(bench.open, 1);
-  bench.timers.advance(4000);
-  assertFailed(await second, 'timeout', '127.0.0.1 port 2: no answer within 5 s');
+  for (let ended = 0; ended < 60; ended++) {
+    for (let turns = 0; turns < 3; turns++) await turn();
+    assert.equal(bench.open, 1, `dial ${ended + 1}`);
+    bench.timers.advance(5000);
+    assertFailed(await dials[ended]!, 'timeout', `127.0.0.1 port ${ended + 1}: no answer within 5 s`);
+  }
+  await turn();
+  bench.timers.advance(6000);
+  assertFailed(
+    await dials[69]!,
+    'limit',
+    '127.0.0.1 port 70: no other dial ended for 6 s, or it waited for 300 s, in the dial queue: 1 of 1 dials in progress (--max-dials; at most half to one target)',
+  );
+  await Promise.all(dials);
   assert.equal(bench.timers.running, 0);
+});
+
+test('a dial is refused when no other has ended while it waited', async () => {
+  const cancel = new AbortController();
+  const bench = new Bench({ maxDials: 1, timeoutMs: 5000, resolve: () => new Promise(() => {}) });
+  const stuck = bench.dialer.dial({ host: 'a.example', port: 1 }, cancel.signal);
+  await turn();
+  const second = bench.dialer.dial({ host: '127.0.0.1', port: 2 });
+  await turn();
+  bench.timers.advance(6000);
+  assert.equal((await stuck).kind, 'failed');
+  assert.match(JSON.stringify(await second), /no other dial ended for 6 s/);
 });
 
 test('a target that never answers leaves room for the others', async () => {

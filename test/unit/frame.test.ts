@@ -7,7 +7,7 @@ import { MAX_PACKET_BYTES } from '../../src/core/packets.js';
 import { encodeText, printable, readU16, readU32, readU64, writeU64 } from '../../src/mux/wire/codec.js';
 import * as frame from '../../src/mux/wire/frame.js';
 import { REASONS, reasonNumber, reasonOf } from '../../src/mux/wire/reasons.js';
-import { idKey, idText, isIdAt, isNilAt, newId } from '../../src/mux/wire/stream_id.js';
+import { idText, isIdAt, isNilAt, newId } from '../../src/mux/wire/stream_id.js';
 import { decodeTarget, encodeTarget, type Target } from '../../src/mux/wire/target.js';
 
 const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
@@ -338,18 +338,6 @@ describe('stream ids', () => {
   test('a new one is a UUID of version 4', () => {
     const made = newId(new Uint8Array(16).fill(0xff));
     assert.equal(idText(made), 'ffffffff-ffff-4fff-bfff-ffffffffffff');
-  });
-
-  test('the key takes 53 bits of the UUID, none of them fixed', () => {
-    assert.equal(idKey(new Uint8Array(16).fill(0xff), 0), Number.MAX_SAFE_INTEGER);
-    const keys = new Set<number>();
-    for (const at of [0, 1, 2, 3, 4, 5, 7]) {
-      const one = new Uint8Array(17);
-      one[at + 1] = 1;
-      keys.add(idKey(one, 1));
-    }
-    assert.equal(keys.size, 7);
-    assert.ok(!keys.has(0));
   });
 
   test('all 16 bytes are compared', () => {

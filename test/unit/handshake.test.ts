@@ -28,6 +28,7 @@ import {
   FIELD_PROOF,
   packetKind,
 } from '../../src/mux/wire/handshake.js';
+import { toldLimits, withLimits } from '../../src/mux/wire/told_limits.js';
 
 const protocol = readFileSync(new URL('../../docs/reference/protocol.md', import.meta.url), 'utf8');
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
@@ -269,3 +270,27 @@ describe('agreement', () => {
 function peerSentNonsense(error: unknown): boolean {
   return TunnelError.is(error) && error.code === 'ERR_HANDSHAKE_INVALID' && error.remote;
 }
+
+describe('told limits', () => {
+  const proof = new Map([[1, Uint8Array.of(7)]]);
+
+  test('travel next to the other fields, and read back as written', () => {
+    const fields = withLimits(proof, { streams: 50, opensPerSecond: 2000 });
+    assert.deepEqual(
+      [...fields].map(([type, value]) => [type, Buffer.from(value).toString('hex')]),
+      [
+        [1, '07'],
+        [2, '00000032000007d0'],
+      ],
+    );
+    assert.deepEqual(toldLimits(fields), { streams: 50, opensPerSecond: 2000 });
+    assert.equal(toldLimits(proof), undefined);
+  });
+
+  test('of a later version may be longer; a truncated field and a limit of 0 are invalid', () => {
+    const told = (hex: string) => toldLimits(new Map([[2, Buffer.from(hex, 'hex')]]));
+    assert.deepEqual(told('0000000100000002ffff'), { streams: 1, opensPerSecond: 2 });
+    for (const hex of ['', '00000001000000', '0000000000000001', '0000000100000000'])
+      assert.throws(() => told(hex), { code: 'ERR_HANDSHAKE_INVALID' }, hex);
+  });
+});

@@ -3,14 +3,17 @@ import { describe, test } from 'node:test';
 import { Allowance } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS, LIMIT_RANGES, type Limits, limitsOf } from '../../src/core/peer_limits.js';
-import { BLOCK_BYTES } from '../../src/mux/stream/reassembly.js';
+import { STREAM_BYTES } from '../../src/mux/stream/receive_memory.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { writeOffsetFrame } from '../../src/mux/wire/frame.js';
 import { aloneWith } from '../support/mux_link.js';
 import { bye, ListenerBench, PING, uuid } from '../support/peer_bench.js';
 
+const OPENED = 0x02;
 const DATA = 0x04;
+const END = 0x05;
 const RESET = 0x07;
+const MIB = 1024 * 1024;
 const NAMES = Object.keys(LIMIT_RANGES) as (keyof Limits)[]; // Object.keys loses the key type
 
 const openFrame = (id: Uint8Array): Uint8Array =>
@@ -74,7 +77,11 @@ describe('a session under limits', () => {
   /** A listener's session whose requests are kept. */
   function listener(limits: object) {
     const requests: OpenRequest[] = [];
-    const all = aloneWith({ role: 'listener', onOpen: (request) => requests.push(request), limits });
+    const all = aloneWith({
+      role: 'listener',
+      onOpen: (request) => requests.push(request),
+      limits,
+    });
     return { ...all, requests };
   }
 
@@ -262,60 +269,116 @@ describe('a session under limits', () => {
     );
   });
 
-  test('holds no more memory for waiting bytes than allowed: the stream that needs more is reset', () => {
-    const { session, sink, requests } = listener({ maxHeldBytes: 4 * BLOCK_BYTES });
-    const told: string[] = [];
-    for (let number = 0; number < 6; number++) session.receive(openFrame(idOf(number)));
-    session.flush();
-    for (const [number, request] of requests.entries()) {
-      request.accept({
-        onReset: (reason, remote) => told.push(`${number} ${reason} ${remote}`),
-        onData: (chunk) => told.push(`${number} ${chunk.length} bytes`),
-      });
+  test('keeps for consumers that take nothing no more than is reserved, however the bytes are cut', () => {
+    for (const pieceBytes of [1, 50, 999]) {
+      const { session, sink, requests } = listener({ maxPeerWindowBytes: MIB });
+      for (let number = 0; number < 60; number++) session.receive(openFrame(idOf(number)));
+      session.flush();
+      let chunks = 0;
+      for (const request of requests) request.accept({ onData: () => chunks++ });
+      const opened = sink.take().filter(([type]) => type === OPENED);
+      const credits = opened.map((frame) => Number(Buffer.from(frame).readBigUInt64BE(17)));
+      // Each piece is a batch of its own, the least favourable way.
+      for (const [number, credit] of credits.entries()) {
+        for (let at = 0; at + pieceBytes <= Math.min(credit, 4000 * pieceBytes); at += pieceBytes) {
+          session.receive(data(idOf(number), at, pieceBytes));
+          session.flush();
+        }
+      }
+      const { heldBytes, reservedBytes } = session.stats();
+      assert.ok(heldBytes > 60 * 4000, String(heldBytes));
+      assert.ok(heldBytes <= reservedBytes, `${heldBytes} of ${reservedBytes}`);
+      assert.ok(reservedBytes <= MIB + 60 * STREAM_BYTES, String(reservedBytes));
+      assert.ok(chunks <= 60 * 16, `${chunks} chunks`);
+      session.abandon('reset');
+      assert.deepEqual([session.stats().heldBytes, session.stats().reservedBytes], [0, 0]);
     }
-    sink.take();
-    // The first byte of each is missing.
-    for (let number = 0; number < 6; number++) session.receive(data(idOf(number), 1, 10));
-    assert.deepEqual(told, []);
-    session.flush();
-    assert.deepEqual(told.splice(0), ['4 limit false', '5 limit false']);
-    assert.deepEqual(reasons(sink.take(), RESET), [6, 6]);
-    assert.equal(session.stats().heldBytes, 4 * BLOCK_BYTES);
-    assert.equal(session.stats().streams, 4);
-    // The others continue, and the memory that they return is reused.
-    session.receive(data(idOf(0), 0, 1));
-    session.flush();
-    assert.deepEqual(told.splice(0), ['0 11 bytes']);
-    session.receive(data(idOf(0), 20, 1));
-    session.flush();
-    assert.deepEqual(told, []);
-    assert.equal(session.stats().heldBytes, 4 * BLOCK_BYTES);
   });
 
-  test('a stream that has delivered all its bytes holds no block when memory is short', () => {
-    const { session, requests } = listener({ maxHeldBytes: 4 * BLOCK_BYTES });
-    for (let number = 0; number < 40; number++) session.receive(openFrame(idOf(number)));
+  test('counts to the byte what consumers hold, and gives it back when they take it', () => {
+    const { session, requests } = listener({});
+    session.receive(openFrame(idOf(1)));
     session.flush();
-    const chunks: Uint8Array[] = [];
-    const resets: string[] = [];
-    for (const request of requests) {
-      request.accept({ onReset: (reason) => resets.push(reason), onData: (chunk) => chunks.push(chunk) });
-    }
-    // 8 kB each: kept as a view of the block, which is not full.
-    for (let number = 0; number < 40; number++) {
-      for (let at = 0; at < 8; at++) session.receive(data(idOf(number), at * 900, 900));
+    const stream = requests[0]!.accept({});
+    assert.equal(session.stats().heldBytes, 0);
+    // A short chunk is a copy, and its block is free again.
+    session.receive(data(idOf(1), 0, 900));
+    session.flush();
+    assert.equal(session.stats().heldBytes, 900);
+    // Longer ones are views of one block of 32 KiB.
+    for (let at = 900; at < 9900; at += 900) session.receive(data(idOf(1), at, 900));
+    session.flush();
+    assert.equal(session.stats().heldBytes, 900 + 32_768);
+    stream.consumed(899);
+    assert.equal(session.stats().heldBytes, 900 + 32_768);
+    stream.consumed(1);
+    assert.equal(session.stats().heldBytes, 32_768);
+    stream.consumed(9000);
+    assert.equal(session.stats().heldBytes, 0);
+    stream.reset('reset');
+    assert.equal(session.stats().reservedBytes, 0);
+  });
+
+  test('a stream counts until its consumer has taken what arrived before the end', () => {
+    const { session, requests } = listener({});
+    session.receive(openFrame(idOf(1)));
+    session.flush();
+    let ended = false;
+    const stream = requests[0]!.accept({
+      onEnd: () => {
+        ended = true;
+      },
+    });
+    session.receive(data(idOf(1), 0, 900));
+    const end = new Uint8Array(25);
+    writeOffsetFrame(end, END, idOf(1), 900);
+    session.receive(end);
+    session.flush();
+    stream.end();
+    assert.ok(ended);
+    assert.deepEqual([session.streamCount, session.stats().heldBytes], [1, 900]);
+    stream.consumed(900);
+    const { heldBytes, reservedBytes } = session.stats();
+    assert.deepEqual([session.streamCount, heldBytes, reservedBytes], [0, 0, 0]);
+  });
+
+  test('gives a consumer that takes nothing a few chunks, and the rest when it takes them', () => {
+    const { session, requests } = listener({});
+    session.receive(openFrame(idOf(1)));
+    session.flush();
+    const got: number[] = [];
+    const stream = requests[0]!.accept({ onData: (chunk) => got.push(chunk.length) });
+    for (let at = 0; at < 100; at++) {
+      session.receive(data(idOf(1), at, 1));
       session.flush();
     }
-    assert.deepEqual(resets, []);
-    assert.equal(
-      chunks.reduce((sum, { length }) => sum + length, 0),
-      40 * 7200,
+    assert.deepEqual(
+      got.splice(0),
+      Array.from({ length: 16 }, () => 1),
     );
-    assert.ok(session.stats().heldBytes <= 2 * BLOCK_BYTES);
-    // A stream that gave up its block continues where it was.
-    session.receive(data(idOf(39), 7200, 900));
+    stream.consumed(1);
+    assert.deepEqual(got.splice(0), [84]);
+    stream.consumed(99);
+    session.receive(data(idOf(1), 100, 3));
     session.flush();
-    assert.equal(chunks.at(-1)?.length, 900);
+    assert.deepEqual(got, [3]);
+  });
+
+  test('separate pieces need memory too, and a stream with more of them than fit is reset', () => {
+    const { session, sink, requests } = listener({ maxPeerWindowBytes: 4096 });
+    const told: string[] = [];
+    session.receive(openFrame(idOf(1)));
+    session.flush();
+    requests[0]!.accept({ onReset: (reason, remote) => told.push(`${reason} ${remote}`) });
+    // The first 64 pieces are free, and 256 need the 4,096 bytes.
+    for (let piece = 1; piece <= 320; piece++) session.receive(data(idOf(1), 2 * piece, 1));
+    session.flush();
+    assert.deepEqual(told, []);
+    session.receive(data(idOf(1), 642, 1));
+    session.flush();
+    assert.deepEqual(told, ['limit false']);
+    assert.deepEqual(reasons(sink.take(), RESET), [6]);
+    assert.equal(session.stats().growthLeftBytes, 4096);
   });
 
   test('knows how long it has had no stream', () => {

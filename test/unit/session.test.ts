@@ -229,7 +229,7 @@ describe('opening', () => {
     clock.ms += 1;
     session.tick();
     assert.deepEqual(log, [
-      'refused limit 4096 connections to this peer are open, as many as the protocol allows, and none has ended for 10 s; close some first',
+      'refused limit 4096 connections to this peer are open, as many as it allows (--max-streams there), and none has ended for 10 s; close some first',
     ]);
     assert.deepEqual([first.isClosed, second.isClosed], [false, true]);
     assert.ok(!sink.take().some(([type]) => type === 1), 'its OPEN is not sent');
@@ -407,13 +407,6 @@ describe('a request from the peer', () => {
     request.refuse('refused');
     assert.equal(requests.length, 2);
     assert.deepEqual(sink.hex(), [`03${THEIRS}0001`]);
-    assert.equal(session.streamCount, 1);
-  });
-
-  test('a UUID that our table cannot distinguish from another is refused as busy', () => {
-    const { session, sink } = requested();
-    receive(session, openOf(`${THEIRS.slice(0, 30)}00`));
-    assert.match(sink.hex().join(), /^03.{32}000c/);
     assert.equal(session.streamCount, 1);
   });
 
@@ -753,7 +746,8 @@ describe('bookkeeping', () => {
     assert.equal(stream.turns.data.lane, undefined);
     assert.equal(stream.turns.control.lane, undefined);
     assert.equal(stream.backlogBytes, 0);
-    assert.equal(stream.receiving.heldBytes, 0);
+    assert.equal(session.stats().heldBytes, 0);
+    assert.equal(session.stats().reservedBytes, 0);
   });
 
   test('frames from handlers are sent after all handlers have run', () => {
@@ -778,11 +772,11 @@ describe('bookkeeping', () => {
 
 describe('windows', () => {
   test('start smaller among many streams, so that their sum stays bounded', () => {
-    const { session, sink } = aloneWith({ limits: { maxPeerWindowBytes: 1024 * 1024 } });
+    const { session, sink } = aloneWith({ limits: { maxPeerWindowBytes: 16 * 1024 * 1024 } });
     sink.take();
     for (let count = 0; count < 100; count++) session.open(ssh, {});
     const windows = sink.take().map((open) => Number(Buffer.from(open).readBigUInt64BE(17)));
-    assert.deepEqual([windows[0], windows[3], windows[7], windows[99]], [262_144, 262_144, 131_072, 16_384]);
+    assert.deepEqual([windows[0], windows[11], windows[99]], [262_144, 131_072, 16_384]);
   });
 });
 
@@ -849,7 +843,7 @@ describe('resets', () => {
     for (let at = 0; at < 70_000; at += 500) frames.push(dataOf(id, at, 'x'.repeat(500)));
     sink.take();
     receive(session, `02${id}${u64(1)}`, ...frames, `05${id}${u64(70_000)}`);
-    assert.deepEqual(got, [65_536]);
+    assert.deepEqual(got, [32_768]);
     assert.deepEqual(sink.hex(), [`07${id}0008`]);
   });
 });
@@ -1185,7 +1179,10 @@ describe('two sessions', () => {
       },
     );
     const stream = link.connector.open(ssh, {
-      onData: (chunk) => got.push(Buffer.from(chunk).toString()),
+      onData: (chunk) => {
+        got.push(Buffer.from(chunk).toString());
+        stream.consumed(chunk.length);
+      },
       onEnd: () => got.push('end'),
     });
     stream.write(Buffer.from('hello'));

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
+import { IdHash } from '../../src/mux/session/id_hash.js';
+import { Strays } from '../../src/mux/session/strays.js';
 import { Intervals, MAX_PIECES } from '../../src/mux/stream/intervals.js';
-import { BLOCK_BYTES, BlockPool, Reassembly } from '../../src/mux/stream/reassembly.js';
-import { GrowthBudget, ReceiveWindow } from '../../src/mux/stream/receive_window.js';
-import { SendQueue } from '../../src/mux/stream/send_queue.js';
+import { Reassembly } from '../../src/mux/stream/reassembly.js';
+import {
+  MAX_BLOCK_BYTES as BLOCK_BYTES,
+  ReceiveMemory,
+  STREAM_BYTES,
+} from '../../src/mux/stream/receive_memory.js';
+import { ReceiveWindow } from '../../src/mux/stream/receive_window.js';
+import { SendMemory, SendQueue } from '../../src/mux/stream/send_queue.js';
 
 function peerSentNonsense(error: unknown): boolean {
   return TunnelError.is(error) && error.code === 'ERR_FRAME_INVALID' && error.remote;
@@ -75,7 +82,7 @@ describe('reassembly', () => {
     Uint8Array.from({ length: to - from }, (_, index) => ((from + index) * 31) >> 3);
 
   test('bytes across the border of two blocks come out whole', () => {
-    const reassembly = new Reassembly(new BlockPool());
+    const reassembly = new Reassembly(new ReceiveMemory(0), BLOCK_BYTES);
     reassembly.insert(0, frameOf(pattern(0, BLOCK_BYTES - 10)), 25);
     reassembly.insert(BLOCK_BYTES - 10, frameOf(pattern(BLOCK_BYTES - 10, BLOCK_BYTES + 10)), 25);
     assert.deepEqual(Buffer.concat(all(reassembly)), Buffer.from(pattern(0, BLOCK_BYTES + 10)));
@@ -84,7 +91,7 @@ describe('reassembly', () => {
 
   test('a delivery that stops one byte before or at the end of a block continues after it', () => {
     for (const stop of [BLOCK_BYTES - 1, BLOCK_BYTES]) {
-      const reassembly = new Reassembly(new BlockPool());
+      const reassembly = new Reassembly(new ReceiveMemory(0), BLOCK_BYTES);
       reassembly.insert(0, frameOf(pattern(0, stop)), 25);
       const chunks = all(reassembly);
       reassembly.insert(stop, frameOf(pattern(stop, stop + 10)), 25);
@@ -94,7 +101,7 @@ describe('reassembly', () => {
   });
 
   test('a chunk that was handed out is never written again', () => {
-    const reassembly = new Reassembly(new BlockPool());
+    const reassembly = new Reassembly(new ReceiveMemory(0), BLOCK_BYTES);
     const kept: { chunk: Uint8Array; copy: Uint8Array }[] = [];
     let at = 0;
     for (const length of [10, 5000, 10, 60_000, 5000, 4095, 4096, 70_000, 1]) {
@@ -106,82 +113,116 @@ describe('reassembly', () => {
     assert.deepEqual(Buffer.concat(kept.map(({ chunk }) => chunk)), Buffer.from(pattern(0, at)));
   });
 
-  test('large chunks are views, small ones are copies of their own size', () => {
-    const reassembly = new Reassembly(new BlockPool());
-    reassembly.insert(0, frameOf(pattern(0, 4095)), 25);
-    assert.equal(all(reassembly)[0]?.buffer.byteLength, 4095);
-    reassembly.insert(4095, frameOf(pattern(4095, 4095 + 4096)), 25);
-    assert.equal(all(reassembly)[0]?.buffer.byteLength, BLOCK_BYTES);
+  test('chunks of a sixteenth of a block are views, smaller ones are copies of their own size', () => {
+    const memory = new ReceiveMemory(0);
+    const reassembly = new Reassembly(memory, BLOCK_BYTES);
+    reassembly.insert(0, frameOf(pattern(0, 2047)), 25);
+    assert.equal(reassembly.next()?.buffer.byteLength, 2047);
+    assert.equal(memory.heldBytes, 2047);
+    reassembly.insert(2047, frameOf(pattern(2047, 2047 + 2048)), 25);
+    assert.equal(reassembly.next()?.buffer.byteLength, BLOCK_BYTES);
+    assert.equal(memory.heldBytes, 2047 + BLOCK_BYTES);
   });
 
-  test('a stream whose small data was all delivered holds no memory, and its block serves another', () => {
-    const pool = new BlockPool();
-    const one = new Reassembly(pool);
+  test('a stream whose small data was all delivered holds no block, and its block serves another', () => {
+    const memory = new ReceiveMemory(0);
+    const one = new Reassembly(memory, BLOCK_BYTES);
     one.insert(0, frameOf(pattern(0, 100)), 25);
-    assert.equal(one.heldBytes, BLOCK_BYTES);
+    assert.equal(memory.heldBytes, BLOCK_BYTES);
     all(one);
-    assert.equal(one.heldBytes, 0);
-    const block = pool.take();
-    assert.ok(block !== undefined);
-    pool.give(block);
+    assert.equal(memory.heldBytes, 0);
+    const block = memory.takeBlock(BLOCK_BYTES);
+    memory.giveBlock(block);
     one.insert(100, frameOf(pattern(100, 200)), 25);
-    assert.notEqual(pool.take(), block);
+    assert.notEqual(memory.takeBlock(BLOCK_BYTES), block);
     assert.deepEqual(Buffer.concat(all(one)), Buffer.from(pattern(100, 200)));
   });
 
   test('a block with a gap in it is kept', () => {
-    const reassembly = new Reassembly(new BlockPool());
+    const memory = new ReceiveMemory(0);
+    const reassembly = new Reassembly(memory, BLOCK_BYTES);
     reassembly.insert(0, frameOf(pattern(0, 10)), 25);
     reassembly.insert(20, frameOf(pattern(20, 30)), 25);
     assert.equal(all(reassembly).length, 1);
-    assert.equal(reassembly.heldBytes, BLOCK_BYTES);
+    assert.equal(memory.heldBytes, BLOCK_BYTES);
     reassembly.insert(10, frameOf(pattern(10, 20)), 25);
     assert.deepEqual(Buffer.concat(all(reassembly)), Buffer.from(pattern(10, 30)));
   });
 
-  test('a block of which the consumer has a view never returns to the pool', () => {
-    const pool = new BlockPool();
-    const reassembly = new Reassembly(pool);
+  test('a block of which the consumer has had a view counts until it is consumed, and never serves another', () => {
+    const memory = new ReceiveMemory(0);
+    const reassembly = new Reassembly(memory, BLOCK_BYTES);
     reassembly.insert(0, frameOf(pattern(0, BLOCK_BYTES)), 25);
-    const [chunk] = all(reassembly);
-    assert.notEqual(pool.take()!.buffer, chunk?.buffer);
-    assert.equal(reassembly.heldBytes, 0);
-    const other = new Reassembly(pool);
+    const chunk = reassembly.next();
+    assert.equal(memory.heldBytes, BLOCK_BYTES);
+    reassembly.consumedTo(BLOCK_BYTES - 1);
+    assert.equal(memory.heldBytes, BLOCK_BYTES);
+    reassembly.consumedTo(BLOCK_BYTES);
+    assert.equal(memory.heldBytes, 0);
+    assert.notEqual(memory.takeBlock(BLOCK_BYTES).buffer, chunk?.buffer);
+    const other = new Reassembly(memory, BLOCK_BYTES);
     other.insert(0, frameOf(pattern(0, 5000)), 25);
-    const view = all(other)[0];
+    const view = other.next();
     other.clear();
-    assert.notEqual(pool.take()!.buffer, view?.buffer);
+    assert.notEqual(memory.takeBlock(BLOCK_BYTES).buffer, view?.buffer);
   });
 
   test('only blocks with received bytes are held', () => {
-    const reassembly = new Reassembly(new BlockPool());
+    const memory = new ReceiveMemory(0);
+    const reassembly = new Reassembly(memory, BLOCK_BYTES);
     reassembly.insert(5 * BLOCK_BYTES + 3, frameOf(pattern(0, 1)), 25);
-    assert.equal(reassembly.heldBytes, BLOCK_BYTES);
+    assert.equal(memory.heldBytes, BLOCK_BYTES);
     assert.equal(reassembly.next(), undefined);
     reassembly.clear();
-    assert.equal(reassembly.heldBytes, 0);
+    assert.equal(memory.heldBytes, 0);
   });
 
-  test('the pool keeps a bounded number of blocks', () => {
-    const pool = new BlockPool();
-    const blocks: Uint8Array[] = Array.from({ length: 100 }, () => new Uint8Array(BLOCK_BYTES));
-    for (const block of blocks) pool.give(block);
-    const kept = blocks
-      .map(() => pool.take())
-      .filter((block) => block !== undefined && blocks.includes(block));
+  test('a bounded number of blocks is kept for reuse', () => {
+    const memory = new ReceiveMemory(0);
+    const blocks = Array.from({ length: 100 }, () => memory.takeBlock(BLOCK_BYTES));
+    for (const block of blocks) memory.giveBlock(block);
+    const kept = blocks.map(() => memory.takeBlock(BLOCK_BYTES)).filter((block) => blocks.includes(block));
     assert.equal(kept.length, 16);
   });
 
   function all(reassembly: Reassembly): Uint8Array[] {
     const chunks: Uint8Array[] = [];
-    for (let chunk = reassembly.next(); chunk !== undefined; chunk = reassembly.next()) chunks.push(chunk);
+    for (let chunk = reassembly.next(); chunk !== undefined; chunk = reassembly.next()) {
+      chunks.push(chunk);
+      reassembly.consumedTo(reassembly.deliveredOffset);
+    }
     return chunks;
   }
 });
 
+describe('receive memory', () => {
+  const MIB = 1024 * 1024;
+
+  test('gives the first streams large windows, later ones smaller ones, and leaves half for growth', () => {
+    const memory = new ReceiveMemory(64 * MIB);
+    const windows = Array.from({ length: 4096 }, () => memory.reserve(256 * 1024)!.windowBytes);
+    assert.deepEqual([windows[0], windows[80]], [256 * 1024, 256 * 1024]);
+    assert.equal(windows.at(-1), 16 * 1024);
+    for (let index = 1; index < windows.length; index++) assert.ok(windows[index]! <= windows[index - 1]!);
+    assert.ok(memory.growthLeftBytes >= 32 * MIB);
+    assert.ok(memory.reservedBytes <= 32 * MIB + 4096 * STREAM_BYTES);
+  });
+
+  test('gives everything back', () => {
+    const memory = new ReceiveMemory(MIB);
+    const reserved = Array.from({ length: 100 }, () => memory.reserve(256 * 1024)!);
+    for (const one of reserved) memory.release(one);
+    assert.deepEqual([memory.growthLeftBytes, memory.reservedBytes], [MIB, 0]);
+  });
+
+  test('a stream needs 32 KiB at least', () => {
+    assert.equal(STREAM_BYTES, 32 * 1024);
+  });
+});
+
 describe('receive window', () => {
-  const windowOf = (budget = new GrowthBudget(10_000), maxBytes = 8000): ReceiveWindow =>
-    new ReceiveWindow({ initialBytes: 1000, maxBytes, budget });
+  const windowOf = (memory = new ReceiveMemory(10_000), maxBytes = 8000): ReceiveWindow =>
+    new ReceiveWindow({ initialBytes: 1000, maxBytes, memory });
 
   test('credit is due when half of the window is consumed, not before', () => {
     const window = windowOf();
@@ -278,8 +319,8 @@ describe('receive window', () => {
   });
 
   test('a peer that leaves a gap at the start and sends its full credit stops at the limits', () => {
-    const budget = new GrowthBudget(10_000);
-    const windows = [windowOf(budget), windowOf(budget)];
+    const memory = new ReceiveMemory(10_000);
+    const windows = [windowOf(memory), windowOf(memory)];
     for (const window of windows) {
       window.start(0);
       for (let frame = 0; frame < 10; frame++) {
@@ -292,23 +333,23 @@ describe('receive window', () => {
       windows.map((window) => window.windowBytes),
       [8000, 4000],
     );
-    assert.equal(budget.leftBytes, 0);
+    assert.equal(memory.growthLeftBytes, 0);
   });
 
   test('the total growth of all windows is bounded, and a finished stream returns its share', () => {
-    const budget = new GrowthBudget(2500);
-    const one = windowOf(budget);
-    const two = windowOf(budget);
+    const memory = new ReceiveMemory(2500);
+    const one = windowOf(memory);
+    const two = windowOf(memory);
     for (const window of [one, two, one, two, one, two]) {
       window.consume(window.windowBytes / 2);
       window.advance(0, 100);
     }
     assert.equal(one.windowBytes + two.windowBytes, 2000 + 2500);
-    assert.equal(budget.leftBytes, 0);
+    assert.equal(memory.growthLeftBytes, 0);
     one.release();
     two.release();
     two.release();
-    assert.equal(budget.leftBytes, 2500);
+    assert.equal(memory.growthLeftBytes, 2500);
   });
 });
 
@@ -383,3 +424,75 @@ function permutations(items: readonly number[]): number[][] {
     permutations(items.filter((other) => other !== item)).map((rest) => [item, ...rest]),
   );
 }
+
+describe('the hash of stream UUIDs', () => {
+  /** A UUID whose bytes 0 to 5 and 7 hold a number: an attacker chooses the number. */
+  const idWith = (value: number): Uint8Array => {
+    const id = new Uint8Array(16).fill(0x11);
+    new DataView(id.buffer).setUint32(0, value >>> 0);
+    id[4] = Math.floor(value / 2 ** 45) & 0xff;
+    return id;
+  };
+
+  test('is HalfSipHash-2-4 of the UUID under the secret', () => {
+    const id = Uint8Array.from({ length: 18 }, (_, index) => index - 1);
+    assert.equal(new IdHash(Uint8Array.of(3, 2, 1, 0, 7, 6, 5, 4)).of(id, 1), 5_483_676_043_982_451);
+  });
+
+  test('spreads UUIDs that differ little over all buckets, differently for each secret', () => {
+    const ids = Array.from({ length: 4096 }, (_, index) => idWith(index * 8192));
+    const bucketsOf = (secret: number): number[] =>
+      ids.map((id) => new IdHash(new Uint8Array(8).fill(secret)).of(id, 0) % 2048);
+    for (const secret of [1, 2]) {
+      const counts = new Map<number, number>();
+      for (const bucket of bucketsOf(secret)) counts.set(bucket, (counts.get(bucket) ?? 0) + 1);
+      // Two of them in each bucket on average; all 4096 fall into one for a number read from the UUID.
+      assert.ok(Math.max(...counts.values()) <= 12, String(Math.max(...counts.values())));
+    }
+    const same = bucketsOf(1).filter((bucket, index) => bucket === bucketsOf(2)[index]);
+    assert.ok(same.length < 20, String(same.length));
+  });
+});
+
+describe('frames for streams that are not open', () => {
+  test('pass within their rate, then hold requests back, then end the session', () => {
+    const strays = new Strays(100, 0);
+    for (let frame = 0; frame < 200; frame++) strays.take(0);
+    assert.equal(strays.pauseMs(0), 0);
+    for (let frame = 0; frame < 50; frame++) strays.take(0);
+    assert.equal(strays.pauseMs(0), 500);
+    assert.equal(strays.pauseMs(400), 100);
+    assert.equal(strays.pauseMs(500), 0);
+    for (let frame = 0; frame < 200; frame++) strays.take(500);
+    assert.throws(
+      () => strays.take(500),
+      (error) => TunnelError.is(error) && error.code === 'ERR_LIMIT' && error.remote,
+    );
+  });
+
+  test('are free after a stream has ended, as many as the peer may have sent by then', () => {
+    const strays = new Strays(100, 0);
+    strays.ended(64 * 1024);
+    for (let frame = 0; frame < 128 + 4 + 200; frame++) strays.take(0);
+    assert.equal(strays.pauseMs(0), 0);
+    strays.take(0);
+    assert.equal(strays.pauseMs(0), 10);
+  });
+});
+
+describe('the send queues of one peer', () => {
+  test('hold one chunk each once all together hold their limit', () => {
+    const memory = new SendMemory(1000);
+    const queues = Array.from({ length: 3 }, () => new SendQueue(600, memory));
+    queues[0]!.push(new Uint8Array(600));
+    assert.deepEqual([queues[0]!.isFull, queues[1]!.isFull], [true, false]);
+    queues[1]!.push(new Uint8Array(400));
+    assert.deepEqual([queues[1]!.isFull, queues[2]!.isFull], [true, false]);
+    queues[2]!.push(new Uint8Array(1));
+    assert.ok(queues[2]!.isFull);
+    queues[0]!.takeInto(new Uint8Array(600), 0, 600);
+    assert.deepEqual([queues[1]!.isFull, queues[2]!.isFull], [false, false]);
+    for (const queue of queues) queue.clear();
+    assert.equal(memory.bytes, 0);
+  });
+});

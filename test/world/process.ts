@@ -3,6 +3,7 @@ import { answerCalls, remoteApi, unpack } from '../../src/bridge/calls.js';
 import type { WorkerApi, WorkerEvent } from '../../src/bridge/contract.js';
 import type { NodeLink } from '../../src/bridge/tox_node.js';
 import type { WorkerCalls, WorkerLinkEvents } from '../../src/bridge/worker_link.js';
+import { ByteBudget } from '../../src/core/byte_budget.js';
 import type { TimerHandle, Timers } from '../../src/core/clock.js';
 import { DescriptorBudget } from '../../src/core/descriptors.js';
 import type { Logger } from '../../src/core/logger.js';
@@ -71,6 +72,7 @@ export class SimProcess {
       wallMs: () => this.#wallMs(),
       randomBytes: (count) => this.#fill(new Uint8Array(count)),
       descriptors: new DescriptorBudget(4096, 8192),
+      received: new ByteBudget(1024 * 1024 * 1024),
       createServer: this.tcp.createServer,
       connect: this.tcp.connect,
       spawn: () => this.#spawn(),

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { Option } from 'commander';
 import * as v from 'valibot';
-import { DEFAULT_TICKET, NameSchema, parseAccessState } from '../../access/access_state.js';
+import {
+  DEFAULT_TICKET,
+  MAX_BYTES_PER_SECOND,
+  NameSchema,
+  parseAccessState,
+} from '../../access/access_state.js';
 import { parseName } from '../../access/name.js';
 import { AccessPolicy } from '../../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../../access/ticket.js';
@@ -25,10 +30,11 @@ import {
   stateFolder,
 } from '../options/common_options.js';
 import { exposedBy, type OutputFlags } from '../options/flags.js';
+import { bytesOf } from '../options/limit_flags.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { usage } from '../options/usage.js';
-import { humanDuration, printable } from '../output/human.js';
+import { humanBytes, humanDuration, printable } from '../output/human.js';
 import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
@@ -46,6 +52,7 @@ interface TicketFlags extends OutputFlags {
   readonly expires?: string;
   readonly grace?: string;
   readonly uses?: string;
+  readonly rate?: string;
   readonly qr?: boolean;
 }
 
@@ -67,6 +74,10 @@ export const ticket = defineCommand<TicketFlags>({
       'with --expires: how long connections that are open by then may continue, 0s to end them at once (default: 10m)',
     ),
     new Option('--uses <N>', 'number of peers that may join with it (default: any)'),
+    new Option(
+      '--rate <BYTES>',
+      'bytes per second for all its holders together, each way, such as 2M (default: no limit)',
+    ),
     exposeOption(
       'let holders of the new ticket reach only this port or socket path; "none" opens nothing; repeatable (default: what listen opens to everyone)',
     ),
@@ -129,6 +140,7 @@ const ListAnswer = v.array(
     expiresAtMs: v.optional(v.number()),
     graceMs: v.optional(v.number()),
     uses: v.optional(v.number()),
+    bytesPerSecond: v.optional(v.number()),
     used: v.optional(v.number()),
     rules: v.optional(v.array(v.string())),
     allowReverse: v.optional(v.array(v.string())),
@@ -143,9 +155,12 @@ function questionOf(
   wallMs: number,
 ): Question {
   const action = word === undefined ? undefined : actionOf('ticket', ['new', 'list', 'revoke'], word);
-  const { rotate = false, expose, allowReverse, expires, grace, uses } = flags;
-  if (action !== 'new' && [expose, allowReverse, expires, grace, uses].some((part) => part !== undefined)) {
-    throw usage('--expose, --allow-reverse, --expires, --grace and --uses are only for ticket new NAME');
+  const { rotate = false, expose, allowReverse, expires, grace, uses, rate } = flags;
+  const parts = [expose, allowReverse, expires, grace, uses, rate];
+  if (action !== 'new' && parts.some((part) => part !== undefined)) {
+    throw usage(
+      '--expose, --allow-reverse, --expires, --grace, --uses and --rate are only for ticket new NAME',
+    );
   }
   if (rotate && action !== undefined) throw usage(`--rotate takes no action: ${PROGRAM} ticket --rotate`);
   if (name !== undefined && flags.name !== undefined)
@@ -181,6 +196,7 @@ function questionOf(
           ...(expires !== undefined && { expiresAtMs: wallMs + durationOf(expires) }),
           ...(grace !== undefined && { graceMs: durationOf(grace, '--grace') }),
           ...(uses !== undefined && { uses: usesOf(uses) }),
+          ...(rate !== undefined && { bytesPerSecond: rateOf(rate) }),
           ...(exposed !== undefined && {
             rules: readValues('--expose', exposed, exposedTarget).map(printExposeSpec),
           }),
@@ -253,12 +269,14 @@ async function askFile(
 
 function list({ io, reporter }: Context, tickets: readonly TicketInfo[]): void {
   const nowMs = io.wallClock().getTime();
-  for (const { name, status, expiresAtMs, uses, used = 0, rules, allowReverse } of tickets) {
+  for (const one of tickets) {
+    const { name, status, expiresAtMs, uses, used = 0, bytesPerSecond, rules, allowReverse } = one;
     const words = [name, status];
     if (status !== 'expired' && expiresAtMs !== undefined) {
       words.push(`expires in ${humanDuration(expiresAtMs - nowMs)}`);
     }
     if (uses !== undefined) words.push(`used ${used} of ${uses}`);
+    if (bytesPerSecond !== undefined) words.push(`${humanBytes(bytesPerSecond)}/s`);
     // A ticket with rules of its own ignores the general rules.
     if (rules !== undefined || allowReverse !== undefined) words.push(`reaches ${listed(rules)}`);
     if (allowReverse !== undefined) words.push(`may open ${listed(allowReverse)}`);
@@ -279,6 +297,15 @@ export function durationOf(text: string, option: '--expires' | '--grace' = '--ex
   if ((ms > 0 || (ms === 0 && option === '--grace')) && ms <= MAX_DAYS * 86_400_000) return ms;
   throw usage(
     `${option} ${JSON.stringify(text)} is not a duration such as 90s, 30m, 2h or 7d, at most ${MAX_DAYS}d`,
+  );
+}
+
+/** Parses `2M` to bytes per second. */
+export function rateOf(text: string): number {
+  const rate = bytesOf(text);
+  if (rate >= 1 && rate <= MAX_BYTES_PER_SECOND) return rate;
+  throw usage(
+    `--rate ${JSON.stringify(text)} is not a number of bytes per second (K, M and G may follow) from 1 to 1024G, for example 2M`,
   );
 }
 

@@ -27,6 +27,7 @@ export interface LimitFlags {
   readonly idleTimeout?: string;
   readonly udpIdle?: string;
   readonly maxControlFrames?: string;
+  readonly rate?: string;
 }
 
 const MIB = 1024 * 1024;
@@ -74,7 +75,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'maxDials',
     limit: 'maxDials',
     value: 'N',
-    help: 'dials in progress per peer, at most half to one target; others wait up to 10 s',
+    help: 'dials in progress per peer, at most half to one target; others wait',
     print: count,
   },
   {
@@ -120,6 +121,14 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     print: seconds,
   },
   {
+    flag: '--rate',
+    name: 'rate',
+    limit: 'maxBytesPerSecond',
+    value: 'BYTES',
+    help: 'bytes per second for all connections of a peer, each way, such as 10M; 0: no limit',
+    print: (value) => (value === 0 ? '0' : bytes(value)),
+  },
+  {
     flag: '--max-control-frames',
     name: 'maxControlFrames',
     limit: 'maxControlFramesPerSecond',
@@ -130,6 +139,12 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
 ];
 
 const FACTORS: Readonly<Record<string, number>> = { '': 1, K: 1024, M: MIB, G: 1024 * MIB };
+
+/** Parses `512K`, `16M` or `1G` to bytes. @returns NaN for anything else */
+export function bytesOf(text: string): number {
+  const [, digits, unit = ''] = /^(\d{1,12})([KMG]?)$/i.exec(text) ?? [];
+  return digits === undefined ? Number.NaN : Number(digits) * (FACTORS[unit.toUpperCase()] ?? 1);
+}
 
 /** Returns the limits that the options set. */
 export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {

@@ -4,6 +4,7 @@ import {
   DEFAULT_TICKET,
   MomentSchema,
   NameSchema,
+  RateSchema,
   RulesSchema,
   UsesSchema,
 } from '../../access/access_state.js';
@@ -22,6 +23,7 @@ const NewTicket = v.object({
   expiresAtMs: v.optional(MomentSchema),
   graceMs: v.optional(MomentSchema),
   uses: v.optional(UsesSchema),
+  bytesPerSecond: v.optional(RateSchema),
   rules: v.optional(RulesSchema),
   allowReverse: v.optional(AllowReverseSchema),
 });

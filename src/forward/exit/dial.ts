@@ -52,7 +52,8 @@ export interface DialerOptions {
   /** Default: {@link systemTimers}. */
   readonly timers?: Timers;
   /**
-   * How long a dial may take, including the look-up, in milliseconds. It may wait just as long for its turn.
+   * How long a dial may take, including the look-up, in milliseconds. It waits for its turn while others end within
+   * that time.
    * Default: {@link DIAL_TIMEOUT_MS}.
    */
   readonly timeoutMs?: number;
@@ -70,6 +71,11 @@ export interface DialerOptions {
  * resolvers answer within that time, and a cached answer comes no faster.
  */
 const QUIET_DENIAL_MS = 1000;
+
+/** So much longer than a dial may take, in milliseconds, no other may have ended: dials that began together end first. */
+const TURN_GRACE_MS = 1_000;
+/** The longest wait of a dial for its turn, in milliseconds. */
+const MAX_TURN_MS = 300_000;
 
 /** How many addresses of one name are tried, best first. Each may cost a socket. */
 const MAX_ADDRESSES = 8;
@@ -231,19 +237,33 @@ export class Dialer {
 
   /** Waits for a place among the dials in progress. @returns undefined, or why there was no place */
   async #turn(asked: string, signal: AbortSignal | undefined): Promise<DialFailure | undefined> {
-    const deadline = new Deadline(this.#timers, this.#timeoutMs, signal);
+    const waitMs = this.#timeoutMs + TURN_GRACE_MS;
+    const deadline = new Deadline(this.#timers, waitMs, signal, this.#isQueueMoving());
     try {
       if (await this.#places.enter(asked, deadline.signal)) return undefined;
     } finally {
       deadline.end();
     }
     if (signal?.aborted) return deadline.failed(asked);
-    const why = deadline.signal.aborted ? `timed out after ${this.#timeoutMs / 1000} s in` : 'no room in';
+    const why = deadline.signal.aborted
+      ? `no other dial ended for ${waitMs / 1000} s, or it waited for ${MAX_TURN_MS / 1000} s, in`
+      : 'no room in';
     const dials = `${this.#places.active} of ${this.#maxDials} dials in progress`;
     return failed(
       'limit',
       `${asked}: ${why} the dial queue: ${dials} (--max-dials; at most half to one target)`,
     );
+  }
+
+  /** Returns a test for one wait: dials have ended since it was last asked, and the wait is not too long. */
+  #isQueueMoving(): () => boolean {
+    const beginMs = this.#timers.nowMs();
+    let { left } = this.#places;
+    return () => {
+      const isMoving = this.#places.left > left && this.#timers.nowMs() - beginMs < MAX_TURN_MS;
+      left = this.#places.left;
+      return isMoving;
+    };
   }
 
   async #addresses(host: Host): Promise<readonly IpAddress[]> {
@@ -276,13 +296,25 @@ class Deadline {
   readonly #stopListening: () => void;
   #timedOut = false;
 
-  constructor(timers: Timers, timeoutMs: number, cancel: AbortSignal | undefined) {
+  /** @param goesOn asked when the time is up: true starts it again */
+  constructor(
+    timers: Timers,
+    timeoutMs: number,
+    cancel: AbortSignal | undefined,
+    goesOn: () => boolean = () => false,
+  ) {
     this.#timeoutMs = timeoutMs;
     this.#timer = new Timer(timers);
-    this.#timer.set(timeoutMs, () => {
-      this.#timedOut = true;
-      this.#controller.abort();
-    });
+    const wait = (): void =>
+      this.#timer.set(timeoutMs, () => {
+        if (goesOn()) {
+          wait();
+          return;
+        }
+        this.#timedOut = true;
+        this.#controller.abort();
+      });
+    wait();
     this.#stopListening = onAbort(cancel, () => this.#controller.abort());
     if (isAborted(cancel)) this.#controller.abort();
   }

@@ -19,6 +19,7 @@ export class DialPlaces {
   readonly #targets = new Map<string, Dials>();
   #active = 0;
   #waiting = 0;
+  #left = 0;
 
   constructor(places: number) {
     this.#places = places;
@@ -27,6 +28,11 @@ export class DialPlaces {
   /** How many places are taken. */
   get active(): number {
     return this.#active;
+  }
+
+  /** How many dials have given their place back so far. */
+  get left(): number {
+    return this.#left;
   }
 
   /** How many dials wait for a place. */
@@ -81,6 +87,7 @@ export class DialPlaces {
     if (dials === undefined) return;
     dials.active--;
     this.#active--;
+    this.#left++;
     this.#forgetIfIdle(target, dials);
     this.#admit();
   }

@@ -155,8 +155,19 @@ export abstract class TunnelStream extends Duplex {
     });
   }
 
-  /** Called when the consumer has room. Bytes that it has taken return to the far end as credit. */
+  /** Every way to take bytes from a stream calls this. What was taken returns to the far end as credit. */
+  override read(size?: number): ReturnType<Duplex['read']> {
+    const taken: unknown = super.read(size);
+    this.#giveCredit();
+    return taken;
+  }
+
+  /** Does nothing more: bytes arrive by {@link streamHandlers}. */
   override _read(): void {
+    this.#giveCredit();
+  }
+
+  #giveCredit(): void {
     const takenBytes = this.bytesRead - this.readableLength;
     const bytes = takenBytes - this.#takenBytes;
     if (bytes <= 0) return;
@@ -221,6 +232,7 @@ export abstract class TunnelStream extends Duplex {
         this.#active();
         // `push` may call the reader at once.
         isolated(() => this.push(chunk));
+        this.#giveCredit();
       },
       onEnd: () => {
         if (this.destroyed) this.#timer.clear();

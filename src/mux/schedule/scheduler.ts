@@ -1,3 +1,5 @@
+import type { Pace } from './pace.js';
+
 /** A sender of frames: a stream, or the session itself. */
 export interface Source {
   /** Kept by the scheduler. */
@@ -41,10 +43,18 @@ export class Scheduler {
   readonly #bulk = new Lane<Source>();
   #refusedUrgent: boolean;
   #refusedBulk = false;
+  readonly #pace: Pace | undefined;
+  #isPaced = false;
 
-  /** @param open false to send nothing before the first {@link writable} */
-  constructor(open: boolean) {
+  /** @param open false to send nothing before the first {@link writable} @param pace for data; default: none */
+  constructor(open: boolean, pace?: Pace) {
     this.#refusedUrgent = !open;
+    this.#pace = pace;
+  }
+
+  /** True when data waits for the pace: call {@link run} again after its wait. */
+  get isPaced(): boolean {
+    return this.#isPaced;
   }
 
   /** The source has a control frame to send. */
@@ -72,6 +82,7 @@ export class Scheduler {
 
   /** Sends until nothing is due or the sink has no room. */
   run(): void {
+    this.#isPaced = false;
     do {
       this.#runControl();
       this.#runInteractive();
@@ -94,16 +105,24 @@ export class Scheduler {
     }
   }
 
+  #mayPass(): boolean {
+    this.#isPaced = this.#pace !== undefined && !this.#pace.isOpen;
+    return !this.#isPaced;
+  }
+
   #runInteractive(): void {
     let source = this.#interactive.first;
     while (source !== undefined && !this.#refusedUrgent) {
       if (source.hasData && !source.isInteractive) {
         this.#bulk.enter(source.turns.data);
       } else if (source.hasData) {
-        if (source.sendData(true) === 0) {
+        if (!this.#mayPass()) return;
+        const bytes = source.sendData(true);
+        if (bytes === 0) {
           this.#refusedUrgent = true;
           return;
         }
+        this.#pace?.spend(bytes);
       } else {
         this.#interactive.leave(source.turns.data);
       }
@@ -116,12 +135,14 @@ export class Scheduler {
     while (source !== undefined && !this.#refusedUrgent && !this.#refusedBulk) {
       if (source.turns.deficitBytes <= 0) source.turns.deficitBytes += QUANTUM_BYTES;
       while (source.hasData && source.turns.deficitBytes > 0) {
+        if (!this.#mayPass()) return;
         const bytes = source.sendData(false);
         if (bytes === 0) {
           this.#refusedBulk = true;
           return;
         }
         source.turns.deficitBytes -= bytes;
+        this.#pace?.spend(bytes);
       }
       this.#bulk.leave(source.turns.data);
       if (source.hasData) this.#bulk.enter(source.turns.data);

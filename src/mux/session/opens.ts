@@ -3,6 +3,7 @@ import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER, MAX_WAITING_OPENS } from '../../core/limits.js';
 import type { Stream } from '../stream/stream.js';
+import type { ToldLimits } from '../wire/told_limits.js';
 import type { PendingRequest } from './open_request.js';
 import type { SessionLimits } from './session_options.js';
 
@@ -11,9 +12,19 @@ export const PLACE_WAIT_MS = 10_000;
 /** An OPEN is refused when it has waited this long for any reason, in milliseconds. */
 export const OPEN_WAIT_MS = 300_000;
 
+/** How often to look whether other peers have given memory back, in milliseconds. */
+const MEMORY_POLL_MS = 100;
+const NO_MEMORY = `this process has had no memory for another connection for ${PLACE_WAIT_MS / 1000} s, because the targets of others read too slowly; close some`;
+
 export interface OpensOptions {
   readonly limits: Required<SessionLimits>;
+  /** The peer's limits for our streams. */
+  readonly told: ToldLimits | undefined;
   readonly clock: Clock;
+  /** Whether the process has memory for another stream. */
+  readonly hasMemory: () => boolean;
+  /** For how long OPENs of one end have to wait because of other frames, in milliseconds. */
+  readonly pauseMs: (isOurs: boolean) => number;
   /** Sends the OPEN of our stream. */
   readonly send: (stream: Stream) => void;
   /** Takes a request from the peer. */
@@ -32,22 +43,34 @@ export class Opens {
   /** Total time for which the session was frozen, which does not count as waiting. */
   #frozenMs = 0;
 
-  constructor({ limits, clock, send, onOpen }: OpensOptions) {
+  constructor({ limits, told, clock, hasMemory, pauseMs, send, onOpen }: OpensOptions) {
     const { streams, opensPerSecond } = limits;
     this.#clock = clock;
     this.#send = send;
     this.#onOpen = onOpen;
     const rate = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
-    // The limits apply to the peer. Only the protocol limits our own streams.
-    const noRate = new Allowance(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0);
-    this.#ours = new OpenQueue(MAX_STREAMS_PER_PEER, noRate, {
-      noPlace: `${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
-      tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${MAX_STREAMS_PER_PEER} connections to this peer are open, as many as the protocol allows; close some first`,
-    });
-    this.#theirs = new OpenQueue(streams, rate, {
-      noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,
-      tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: one peer may have ${streams} connections (--max-streams) and open ${opensPerSecond} a second (--max-opens-per-second)`,
-    });
+    // Our limits apply to the peer. Its limits and the protocol apply to our own streams.
+    const places = Math.min(MAX_STREAMS_PER_PEER, told?.streams ?? MAX_STREAMS_PER_PEER);
+    const perSecond = told?.opensPerSecond ?? Number.POSITIVE_INFINITY;
+    const most = `${places} connections to this peer are open, as many as it allows (--max-streams there)`;
+    this.#ours = new OpenQueue(
+      places,
+      new Allowance(2 * perSecond, perSecond, clock.nowMs()),
+      { hasMemory, pauseMs: () => pauseMs(true) },
+      {
+        noPlace: `${most}, and none has ended for ${PLACE_WAIT_MS / 1000} s; close some first`,
+        tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: ${most}, or open too fast (--max-opens-per-second there); close some first`,
+      },
+    );
+    this.#theirs = new OpenQueue(
+      streams,
+      rate,
+      { hasMemory, pauseMs: () => pauseMs(false) },
+      {
+        noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,
+        tooLong: `no turn within ${OPEN_WAIT_MS / 1000} s: one peer may have ${streams} connections (--max-streams) and open ${opensPerSecond} a second (--max-opens-per-second)`,
+      },
+    );
   }
 
   get waiting(): number {
@@ -59,10 +82,14 @@ export class Opens {
     return this.#refused;
   }
 
-  /** @throws {TunnelError} ERR_LIMIT when too many of our streams wait already */
+  /**
+   * Each that waits holds a socket or a caller, so the limit of open files is usually reached first.
+   *
+   * @throws {TunnelError} ERR_LIMIT when too many of our streams wait already
+   */
   expectRoom(): void {
     const { open, waiting } = this.#ours;
-    if (open + waiting < MAX_STREAMS_PER_PEER + MAX_WAITING_OPENS) return;
+    if (waiting < MAX_WAITING_OPENS) return;
     throw new TunnelError(
       'ERR_LIMIT',
       `${open} connections to this peer are open and ${waiting} wait; close some first`,
@@ -123,6 +150,12 @@ export class Opens {
   }
 }
 
+/** What else an OPEN waits for, besides a place and its turn. */
+interface OpenConditions {
+  hasMemory(): boolean;
+  pauseMs(): number;
+}
+
 interface WaitingOpen {
   readonly sinceMs: number;
   pass(): void;
@@ -138,6 +171,7 @@ interface WaitingOpen {
 class OpenQueue {
   readonly #places: number;
   readonly #rate: Allowance;
+  readonly #conditions: OpenConditions;
   readonly #texts: { readonly noPlace: string; readonly tooLong: string };
   readonly #waiting = new Map<Stream, WaitingOpen>();
   /** Streams whose OPEN has passed and that are not over. */
@@ -145,9 +179,15 @@ class OpenQueue {
   /** When the last place was taken. */
   #fullSinceMs = 0;
 
-  constructor(places: number, rate: Allowance, texts: { noPlace: string; tooLong: string }) {
+  constructor(
+    places: number,
+    rate: Allowance,
+    conditions: OpenConditions,
+    texts: { noPlace: string; tooLong: string },
+  ) {
     this.#places = places;
     this.#rate = rate;
+    this.#conditions = conditions;
     this.#texts = texts;
   }
 
@@ -170,7 +210,7 @@ class OpenQueue {
   admit(nowMs: number): boolean {
     let any = false;
     for (const [stream, waiting] of this.#waiting) {
-      const passes = !this.#isFull() && this.#rate.take(nowMs);
+      const passes = !this.#isFull() && this.#conditionsMs() === 0 && this.#rate.take(nowMs);
       if (!passes && nowMs < this.#refusedAtMs(waiting)) break;
       any = true;
       // A refused stream counts until it is forgotten, a moment later.
@@ -178,10 +218,10 @@ class OpenQueue {
       this.#open++;
       if (passes) {
         if (this.#isFull()) this.#fullSinceMs = nowMs;
+        stream.reserve();
         waiting.pass();
       } else {
-        const isTooLong = nowMs >= waiting.sinceMs + OPEN_WAIT_MS;
-        waiting.refuse(isTooLong ? this.#texts.tooLong : this.#texts.noPlace);
+        waiting.refuse(this.#whyNot(waiting, nowMs));
       }
     }
     return any;
@@ -190,9 +230,21 @@ class OpenQueue {
   nextMs(nowMs: number): number {
     for (const waiting of this.#waiting.values()) {
       const refusedInMs = Math.max(0, this.#refusedAtMs(waiting) - nowMs);
-      return this.#isFull() ? refusedInMs : Math.min(refusedInMs, this.#rate.waitMs(nowMs));
+      if (this.#isFull()) return refusedInMs;
+      return Math.min(refusedInMs, this.#conditionsMs() || this.#rate.waitMs(nowMs));
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** Milliseconds after which to look at the conditions again; 0 when they are met. */
+  #conditionsMs(): number {
+    const pauseMs = this.#conditions.pauseMs();
+    return this.#conditions.hasMemory() ? pauseMs : Math.max(MEMORY_POLL_MS, pauseMs);
+  }
+
+  #whyNot({ sinceMs }: WaitingOpen, nowMs: number): string {
+    if (nowMs >= sinceMs + OPEN_WAIT_MS) return this.#texts.tooLong;
+    return this.#isFull() ? this.#texts.noPlace : NO_MEMORY;
   }
 
   #isFull(): boolean {
@@ -201,6 +253,7 @@ class OpenQueue {
 
   #refusedAtMs({ sinceMs }: WaitingOpen): number {
     const tooLongMs = sinceMs + OPEN_WAIT_MS;
+    if (!this.#isFull() && !this.#conditions.hasMemory()) return Math.min(tooLongMs, sinceMs + PLACE_WAIT_MS);
     // While all places are taken, no stream has ended since the last place was.
     return this.#isFull()
       ? Math.min(tooLongMs, Math.max(sinceMs, this.#fullSinceMs) + PLACE_WAIT_MS)

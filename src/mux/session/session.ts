@@ -2,6 +2,7 @@ import { Allowance } from '../../core/allowance.js';
 import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
+import { Pace } from '../schedule/pace.js';
 import { Scheduler } from '../schedule/scheduler.js';
 import { Stream, type StreamHost } from '../stream/stream.js';
 import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
@@ -23,6 +24,7 @@ import {
   type SessionStats,
   withDefaults,
 } from './session_options.js';
+import { Strays } from './strays.js';
 import { StreamMemory, StreamTable } from './stream_table.js';
 
 /** A round trip older than this is measured again before it tunes a window. */
@@ -45,7 +47,12 @@ export class Session {
   /** Control frames that the peer may send now. A burst may hold twice a second's worth. */
   readonly #controlFrames: Allowance;
   readonly #opens: Opens;
-  readonly #table = new StreamTable();
+  readonly #table: StreamTable;
+  readonly #strays: Strays;
+  readonly #sentPace: Pace;
+  readonly #receivedPace: Pace;
+  /** Streams whose credit or datagrams wait for {@link #receivedPace}. */
+  readonly #owed = new Set<Stream>();
   readonly #host: StreamHost;
   /** The peer's OPENs without OPENED or REFUSED. */
   #unanswered = 0;
@@ -71,16 +78,31 @@ export class Session {
     this.#clock = clock;
     const limits = withDefaults(options.limits);
     this.#sink = options.sink;
-    this.#memory = new StreamMemory(limits, options.frameBytes);
+    this.#memory = new StreamMemory(limits, options.frameBytes, options.memory);
     this.#controlFramesPerSecond = limits.controlFramesPerSecond;
     this.#controlFrames = new Allowance(
       2 * limits.controlFramesPerSecond,
       limits.controlFramesPerSecond,
       clock.nowMs(),
     );
+    this.#table = new StreamTable(options.random16());
+    this.#strays = new Strays(limits.controlFramesPerSecond, clock.nowMs());
+    const rates = options.rates ?? [];
+    this.#sentPace = new Pace(
+      rates.map(({ sent }) => sent),
+      clock,
+    );
+    this.#receivedPace = new Pace(
+      rates.map(({ received }) => received),
+      clock,
+    );
     this.#opens = new Opens({
       limits,
+      told: options.told,
       clock,
+      hasMemory: () => this.#memory.hasRoom,
+      pauseMs: (isOurs) =>
+        Math.max(this.#receivedPace.waitMs(), isOurs ? 0 : this.#strays.pauseMs(clock.nowMs())),
       send: (stream) => this.#scheduler.controlDue(stream),
       onOpen: options.onOpen,
     });
@@ -94,7 +116,7 @@ export class Session {
       },
     });
     this.#started = options.role === 'connector';
-    this.#scheduler = new Scheduler(this.#started);
+    this.#scheduler = new Scheduler(this.#started, this.#sentPace);
     this.#host = this.#hostOfStreams();
     this.#wantPing();
     this.#pump();
@@ -209,6 +231,7 @@ export class Session {
     const state = this.#keepAlive.check(this.#clock.nowMs());
     if (state === 'dead') return 'dead';
     if (state === 'idle') this.#wantPing();
+    this.#payOwed();
     this.#pump();
     return 'alive';
   }
@@ -217,7 +240,7 @@ export class Session {
   nextTickMs(): number {
     if (this.#closed) return Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.nowMs();
-    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#opens.nextMs());
+    const nextMs = Math.min(this.#keepAlive.nextMs(nowMs), this.#opens.nextMs(), this.#paceMs());
     this.#tickAtMs = nowMs + nextMs;
     return nextMs;
   }
@@ -258,7 +281,6 @@ export class Session {
       bytesReceived: this.#bytesReceived,
       opensRefused: this.#opens.refused,
       roundTripMs: this.#control.pinger.smoothedMs,
-      ...this.#table.memory(),
       ...this.#memory.stats(),
     };
   }
@@ -281,6 +303,22 @@ export class Session {
     this.#control.clear();
   }
 
+  /** Milliseconds until a pace lets something pass that waits for it; Infinity when nothing waits. */
+  #paceMs(): number {
+    return Math.min(
+      this.#scheduler.isPaced ? this.#sentPace.waitMs() : Number.POSITIVE_INFINITY,
+      this.#owed.size > 0 ? this.#receivedPace.waitMs() : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  /** Gives the credit and the datagrams that waited for the pace. */
+  #payOwed(): void {
+    if (this.#owed.size === 0 || !this.#receivedPace.isOpen) return;
+    const streams = [...this.#owed];
+    this.#owed.clear();
+    for (const stream of streams) stream.goOn();
+  }
+
   /** @throws {TunnelError} ERR_LIMIT (remote) */
   #takeControlFrame(): void {
     if (this.#controlFrames.take(this.#clock.nowMs())) return;
@@ -299,6 +337,8 @@ export class Session {
       throw violation(`type ${type}, which is not a frame`);
     } else if (isNilAt(frame, 1)) {
       throw violation(`type ${type} for the session; it is for a stream`);
+    } else {
+      this.#strays.take(this.#clock.nowMs());
     }
   }
 
@@ -337,7 +377,7 @@ export class Session {
   }
 
   #newStream(kind: Target['kind'], parts: Pick<StreamParts, 'id' | 'open' | 'handlers'>): Stream {
-    const halves = this.#memory.halves(kind, this.#table.size, this.#clock.nowMs());
+    const halves = this.#memory.halves(kind, this.#clock.nowMs());
     const stream = new Stream(this.#host, { ...parts, ...halves });
     this.#table.add(stream);
     return stream;
@@ -383,6 +423,8 @@ export class Session {
     } finally {
       this.#busy = false;
     }
+    const paceMs = this.#paceMs();
+    if (this.#clock.nowMs() + paceMs < this.#tickAtMs - 1) this.#options.onTickSooner?.();
   }
 
   #hostOfStreams(): StreamHost {
@@ -396,11 +438,19 @@ export class Session {
       },
       settleLater: (stream) => this.#news.push(stream),
       drainLater: (stream) => this.#mayDrain.push(stream),
+      mayReceive: (stream) => {
+        const isOpen = this.#receivedPace.isOpen;
+        if (!isOpen) this.#owed.add(stream);
+        return isOpen;
+      },
+      received: (bytes) => this.#receivedPace.spend(bytes),
       answered: () => void this.#unanswered--,
       over: (stream, refusal) => {
         this.#scheduler.forget(stream);
         this.#table.remove(stream);
         this.#opens.forget(stream);
+        this.#owed.delete(stream);
+        this.#strays.ended(stream.receiving.missingBytes);
         this.#busyMs = this.#clock.nowMs();
         if (refusal !== undefined) this.#refuse(stream.idBytes, refusal.reason, refusal.text);
       },

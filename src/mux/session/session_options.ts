@@ -1,3 +1,5 @@
+import type { ByteRates } from '../../core/allowance.js';
+import type { ByteBudget } from '../../core/byte_budget.js';
 import type { Clock } from '../../core/clock.js';
 import {
   INITIAL_WINDOW_BYTES,
@@ -8,6 +10,7 @@ import {
 import type { OpenRequest } from '../stream/stream_api.js';
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
+import type { ToldLimits } from '../wire/told_limits.js';
 
 export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
@@ -19,13 +22,8 @@ export interface SessionLimits {
   readonly initialWindowBytes?: number;
   /** Maximum window of a stream, in bytes. Default 16 MiB. */
   readonly maxStreamWindowBytes?: number;
-  /** Maximum total growth of all windows, in bytes. Default 64 MiB. */
+  /** Maximum of all windows together, beyond 16 KiB for each, in bytes. Default 64 MiB. */
   readonly maxPeerWindowBytes?: number;
-  /**
-   * Maximum memory for bytes that wait for missing ones; a stream that needs more is reset. Default: only
-   * the windows limit it.
-   */
-  readonly maxHeldBytes?: number;
   /**
    * Streams that the peer may open per second, in a burst twice as many; further ones wait. Default: no
    * limit.
@@ -58,6 +56,12 @@ export interface SessionOptions {
   /** `Session.tick` is due earlier than `Session.nextTickMs` last returned: call it again. */
   readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
+  /** What data in both directions must keep; some may be shared with other sessions. Default: none. */
+  readonly rates?: readonly ByteRates[];
+  /** What the peer lets us open: see the handshake. Default: as much as the protocol allows. */
+  readonly told?: ToldLimits | undefined;
+  /** This session's share of the memory for received bytes. Default: unlimited. */
+  readonly memory?: ByteBudget;
   /** Silence after which the session sends a PING, in milliseconds. Default 10 000. */
   readonly keepAliveMs?: number;
   /** Silence after which the peer counts as dead, in milliseconds. Default 30 000. */
@@ -81,9 +85,11 @@ export interface SessionStats {
   readonly datagramsDropped: number;
   /** Memory of datagrams that wait to be sent, for missing parts, or for their consumer, in bytes. */
   readonly datagramBytes: number;
-  /** Memory of stream bytes that wait for missing ones, in bytes. */
+  /** Memory of what has arrived and its consumer has not taken, in bytes. */
   readonly heldBytes: number;
-  /** Bytes written by our consumers and not yet in frames. */
+  /** Memory that is reserved for open streams, in bytes. */
+  readonly reservedBytes: number;
+  /** Bytes written by our consumers and not yet in frames, without datagrams. */
   readonly backlogBytes: number;
   /** Growth left for all windows, in bytes. */
   readonly growthLeftBytes: number;
@@ -96,7 +102,6 @@ export function withDefaults(limits: SessionLimits = {}): Required<SessionLimits
     initialWindowBytes: limits.initialWindowBytes ?? INITIAL_WINDOW_BYTES,
     maxStreamWindowBytes: limits.maxStreamWindowBytes ?? MAX_STREAM_WINDOW_BYTES,
     maxPeerWindowBytes: limits.maxPeerWindowBytes ?? MAX_PEER_WINDOW_BYTES,
-    maxHeldBytes: limits.maxHeldBytes ?? Number.POSITIVE_INFINITY,
     opensPerSecond: limits.opensPerSecond ?? Number.POSITIVE_INFINITY,
     controlFramesPerSecond: limits.controlFramesPerSecond ?? Number.POSITIVE_INFINITY,
     sendHighWaterBytes: limits.sendHighWaterBytes ?? INITIAL_WINDOW_BYTES,

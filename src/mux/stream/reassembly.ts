@@ -1,81 +1,62 @@
 import { copyBytes } from '../../core/copy_bytes.js';
 import { Intervals } from './intervals.js';
-
-/** Length of the blocks in which arriving data is gathered for the consumer. */
-export const BLOCK_BYTES = 64 * 1024;
-
-/** How many blocks are kept for reuse: 1 MiB. More of them would lie unused after a burst. */
-const MAX_SPARE_BLOCKS = 16;
+import type { ReceiveMemory } from './receive_memory.js';
 
 /**
- * Blocks of {@link BLOCK_BYTES} for all streams of a session. Their number is bounded, so a peer that leaves
- * gaps in thousands of streams cannot make us hold more. A block that no consumer has a view of is reused, so
- * idle and interactive streams hold no blocks and allocate none.
+ * Chunks that the consumer may hold at once. The bytes of many small chunks would need more memory for their objects
+ * than for themselves; in a block they need none.
  */
-export class BlockPool {
-  readonly #maxBlocks: number;
-  readonly #spare: Uint8Array[] = [];
-  #taken = 0;
-
-  constructor(maxBlocks = Number.POSITIVE_INFINITY) {
-    this.#maxBlocks = maxBlocks;
-  }
-
-  /**
-   * True when half of the blocks are taken, so that a block that is not needed at once should be given back.
-   */
-  get isCrowded(): boolean {
-    return this.#taken * 2 >= this.#maxBlocks;
-  }
-
-  /** Takes a block with arbitrary content. @returns undefined when all are taken */
-  take(): Uint8Array | undefined {
-    if (this.#taken >= this.#maxBlocks) return undefined;
-    this.#taken++;
-    return this.#spare.pop() ?? new Uint8Array(BLOCK_BYTES);
-  }
-
-  /** Gives back a block that nobody has a view of. */
-  give(block: Uint8Array): void {
-    this.#taken--;
-    if (this.#spare.length < MAX_SPARE_BLOCKS) this.#spare.push(block);
-  }
-
-  /** Leaves a taken block to a consumer that has a view of it. */
-  leave(): void {
-    this.#taken--;
-  }
-}
-
+export const MAX_CHUNKS = 16;
 /**
- * Chunks below this length are handed out as copies. A view would keep a whole block alive for a few bytes
- * and prevent its reuse.
+ * Chunks below this part of a block are handed out as copies. A view would keep the whole block alive and prevent its
+ * reuse. All copies of a stream together take less than one block.
  */
-const COPY_BELOW_BYTES = 4096;
+const COPY_BELOW = 1 / MAX_CHUNKS;
+/** Memory of one separate piece in the table of {@link Intervals}, in bytes. */
+const PIECE_BYTES = 16;
+/** As many pieces belong to a stream's own memory; further ones are counted. */
+const FREE_PIECES = 64;
 
 interface Block {
   readonly bytes: Uint8Array;
-  /**
-   * True if the consumer has a view of the block. More bytes may still go in, but the block cannot be reused.
-   */
-  shared: boolean;
+  /** Chunks of the consumer that are views of the block. */
+  views: number;
+  /** More bytes may go in. */
+  isOpen: boolean;
+  /** The consumer has had a view of it, so it cannot be reused. */
+  wasShared: boolean;
+}
+
+/** A chunk that the consumer holds. */
+interface Chunk {
+  /** Offset after its last byte. */
+  readonly end: number;
+  /** The block that it is a view of; undefined for a copy. */
+  readonly block: Block | undefined;
+  /** Length of a copy. */
+  readonly copyBytes: number;
 }
 
 /**
- * Puts a stream's bytes in order. Copies each frame once, to its offset in a block, and gives the consumer
- * views of the blocks. Holds only the blocks that the receive window touches.
+ * Puts a stream's bytes in order. Copies each frame once, to its offset in a block, and gives the consumer views of
+ * the blocks, a few at a time. It holds only the blocks that the receive window touches, and counts what the consumer
+ * holds until it is consumed.
  */
 export class Reassembly {
-  readonly #pool: BlockPool;
+  readonly #memory: ReceiveMemory;
+  readonly #blockBytes: number;
   readonly #intervals = new Intervals();
   /** Blocks by offset. The first one starts at {@link #firstBlockOffset}. */
   #blocks: (Block | undefined)[] = [];
   #firstBlockOffset = 0;
   #delivered = 0;
-  #heldBlocks = 0;
+  /** What the consumer holds, oldest first. */
+  #chunks: Chunk[] = [];
+  #countedPieces = FREE_PIECES;
 
-  constructor(pool: BlockPool) {
-    this.#pool = pool;
+  constructor(memory: ReceiveMemory, blockBytes: number) {
+    this.#memory = memory;
+    this.#blockBytes = blockBytes;
   }
 
   /** Offset of the next byte for the consumer. */
@@ -95,87 +76,122 @@ export class Reassembly {
 
   /** True when {@link next} has bytes to give. */
   get hasContiguous(): boolean {
-    return this.#intervals.contiguous > this.#delivered;
-  }
-
-  /** Memory of the blocks held here, in bytes. */
-  get heldBytes(): number {
-    return this.#heldBlocks * BLOCK_BYTES;
+    return this.#intervals.contiguous > this.#delivered && this.#chunks.length < MAX_CHUNKS;
   }
 
   /**
    * Takes `frame[from, end)`, which belongs at `offset`. The caller has checked the window.
    *
-   * @returns false when there is no free block, so that the stream cannot continue
+   * @returns false when the peer has no memory left for the table of missing parts, so that the stream cannot continue
    * @throws {TunnelError} ERR_FRAME_INVALID (remote) if some of the bytes have already arrived
    */
   insert(offset: number, frame: Uint8Array, from: number): boolean {
     this.#intervals.add(offset, offset + frame.length - from);
+    if (!this.#countPieces()) return false;
     let at = from;
     while (at < frame.length) {
       const distance = offset + (at - from) - this.#firstBlockOffset;
-      const index = Math.floor(distance / BLOCK_BYTES);
-      const inBlock = distance - index * BLOCK_BYTES;
-      const end = Math.min(frame.length, at + BLOCK_BYTES - inBlock);
-      const block = this.#block(index);
-      if (block === undefined) return false;
-      copyBytes(block.bytes, inBlock, frame.subarray(at, end));
+      const index = Math.floor(distance / this.#blockBytes);
+      const inBlock = distance - index * this.#blockBytes;
+      const end = Math.min(frame.length, at + this.#blockBytes - inBlock);
+      copyBytes(this.#block(index).bytes, inBlock, frame.subarray(at, end));
       at = end;
     }
     return true;
   }
 
-  /** Returns the next bytes in order, at most one block; undefined when there are none. */
+  /** Returns the next bytes in order, at most one block; undefined when there are none, or the consumer has enough. */
   next(): Uint8Array | undefined {
-    const { contiguous } = this.#intervals;
-    const available = contiguous - this.#delivered;
-    if (available === 0) return undefined;
-    const from = this.#delivered - this.#firstBlockOffset;
-    const to = Math.min(BLOCK_BYTES, from + available);
     const block = this.#blocks[0];
-    if (block === undefined) return undefined;
-    let chunk: Uint8Array;
-    if (to - from < COPY_BELOW_BYTES) {
-      chunk = block.bytes.slice(from, to);
-    } else {
-      chunk = block.bytes.subarray(from, to);
-      block.shared = true;
-    }
+    if (!this.hasContiguous || block === undefined) return undefined;
+    const from = this.#delivered - this.#firstBlockOffset;
+    const to = Math.min(this.#blockBytes, from + this.#intervals.contiguous - this.#delivered);
+    const isCopy = to - from < this.#blockBytes * COPY_BELOW;
+    const chunk = isCopy ? block.bytes.slice(from, to) : block.bytes.subarray(from, to);
     this.#delivered += to - from;
-    if (to === BLOCK_BYTES) {
-      this.#letGo(0);
+    if (isCopy) this.#memory.count(chunk.length);
+    else {
+      block.views++;
+      block.wasShared = true;
+    }
+    this.#chunks.push({
+      end: this.#delivered,
+      block: isCopy ? undefined : block,
+      copyBytes: isCopy ? chunk.length : 0,
+    });
+    if (to === this.#blockBytes) {
       this.#blocks.shift();
-      this.#firstBlockOffset += BLOCK_BYTES;
-    } else if (this.highestOffset === this.#delivered && (!block.shared || this.#pool.isCrowded)) {
-      this.#letGo(0);
+      this.#firstBlockOffset += this.#blockBytes;
+      this.#close(block);
+    } else if (this.highestOffset === this.#delivered && !block.wasShared) {
+      this.#blocks[0] = undefined;
+      this.#close(block);
     }
     return chunk;
   }
 
-  /** Drops everything. Insert nothing afterwards. */
-  clear(): void {
-    for (let index = 0; index < this.#blocks.length; index++) this.#letGo(index);
-    this.#blocks = [];
+  /** The consumer has let go of all chunks that end at or below `offset`. */
+  consumedTo(offset: number): void {
+    let count = 0;
+    for (const { end, block, copyBytes: bytes } of this.#chunks) {
+      if (end > offset) break;
+      count++;
+      this.#memory.count(-bytes);
+      if (block === undefined) continue;
+      block.views--;
+      this.#letGo(block);
+    }
+    if (count > 0) this.#chunks.splice(0, count);
+    // An idle stream holds no block.
+    const last = this.#blocks[0];
+    if (last === undefined || last.views > 0 || this.highestOffset > this.#delivered) return;
+    this.#blocks[0] = undefined;
+    this.#close(last);
   }
 
-  #block(index: number): Block | undefined {
+  /** Drops everything. Insert nothing afterwards. */
+  clear(): void {
+    this.consumedTo(Number.POSITIVE_INFINITY);
+    for (const block of this.#blocks) if (block !== undefined) this.#close(block);
+    this.#blocks = [];
+    const counted = this.#countedPieces - FREE_PIECES;
+    this.#countedPieces = FREE_PIECES;
+    this.#memory.shrink(counted * PIECE_BYTES);
+    this.#memory.count(-counted * PIECE_BYTES);
+  }
+
+  #block(index: number): Block {
     const held = this.#blocks[index];
     if (held !== undefined) return held;
-    const bytes = this.#pool.take();
-    if (bytes === undefined) return undefined;
     while (this.#blocks.length < index) this.#blocks.push(undefined);
-    const block = { bytes, shared: false };
+    const bytes = this.#memory.takeBlock(this.#blockBytes);
+    const block = { bytes, views: 0, isOpen: true, wasShared: false };
     this.#blocks[index] = block;
-    this.#heldBlocks++;
     return block;
   }
 
-  #letGo(index: number): void {
-    const block = this.#blocks[index];
-    if (block === undefined) return;
-    if (block.shared) this.#pool.leave();
-    else this.#pool.give(block.bytes);
-    this.#blocks[index] = undefined;
-    this.#heldBlocks--;
+  /** No more bytes go into a block. */
+  #close(block: Block): void {
+    block.isOpen = false;
+    this.#letGo(block);
+  }
+
+  /** Gives a block back that nobody needs. One of which the consumer had a view is its own now. */
+  #letGo(block: Block): void {
+    if (block.isOpen || block.views > 0) return;
+    if (block.wasShared) this.#memory.count(-block.bytes.length);
+    else this.#memory.giveBlock(block.bytes);
+  }
+
+  /** @returns false when there is no memory for so many separate pieces */
+  #countPieces(): boolean {
+    const { pieces } = this.#intervals;
+    // A little more is kept until the next growth, so that a stream near the border counts rarely.
+    if (pieces <= this.#countedPieces) return true;
+    const more = FREE_PIECES * Math.ceil((pieces - this.#countedPieces) / FREE_PIECES);
+    if (!this.#memory.take(more * PIECE_BYTES)) return false;
+    this.#countedPieces += more;
+    this.#memory.count(more * PIECE_BYTES);
+    return true;
   }
 }

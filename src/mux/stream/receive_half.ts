@@ -1,19 +1,48 @@
 import { violation } from '../wire/codec.js';
 import { DATA_HEADER_BYTES, readDataOffset, readOffset } from '../wire/frame.js';
-import { type BlockPool, Reassembly } from './reassembly.js';
-import { ReceiveWindow, type ReceiveWindowOptions } from './receive_window.js';
+import { Reassembly } from './reassembly.js';
+import { MAX_BLOCK_BYTES, type ReceiveMemory, type Reserved } from './receive_memory.js';
+import { ReceiveWindow } from './receive_window.js';
+
+export interface ReceiveHalfOptions {
+  readonly memory: ReceiveMemory;
+  /** The first window, unless there are many streams, in bytes. */
+  readonly initialBytes: number;
+  /** The largest window, in bytes. */
+  readonly maxBytes: number;
+}
 
 /** The receiving direction of a stream: puts bytes in order, gives the peer credit, and tracks its end. */
 export class ReceiveHalf {
-  readonly #reassembly: Reassembly;
-  readonly #window: ReceiveWindow;
+  readonly #options: ReceiveHalfOptions;
+  #reserved: Reserved | undefined;
+  /** Empty, and with no credit, until {@link open}. */
+  #reassembly: Reassembly;
+  #window: ReceiveWindow;
   /** Offset of the peer's end, once END has arrived. */
   #finalOffset: number | undefined;
   #over = false;
 
-  constructor(pool: BlockPool, window: ReceiveWindowOptions) {
-    this.#reassembly = new Reassembly(pool);
-    this.#window = new ReceiveWindow(window);
+  constructor(options: ReceiveHalfOptions) {
+    this.#options = options;
+    const { memory, maxBytes } = options;
+    this.#reassembly = new Reassembly(memory, MAX_BLOCK_BYTES);
+    this.#window = new ReceiveWindow({ initialBytes: 0, maxBytes, memory });
+  }
+
+  /**
+   * Reserves the memory for the peer's bytes. Call it once, before the peer is told {@link limit}.
+   *
+   * @returns false when the process has no memory for another stream
+   */
+  open(): boolean {
+    const { memory, initialBytes, maxBytes } = this.#options;
+    const reserved = memory.reserve(initialBytes);
+    if (reserved === undefined) return false;
+    this.#reserved = reserved;
+    this.#reassembly = new Reassembly(memory, reserved.blockBytes);
+    this.#window = new ReceiveWindow({ initialBytes: reserved.windowBytes, maxBytes, memory });
+    return true;
   }
 
   /** Offset up to which the peer may send. */
@@ -21,14 +50,14 @@ export class ReceiveHalf {
     return this.#window.limit;
   }
 
-  /** Memory of bytes that wait for the consumer or for missing bytes. */
-  get heldBytes(): number {
-    return this.#reassembly.heldBytes;
+  /** Bytes that the peer may have sent and that have not arrived; 0 once its end is known. */
+  get missingBytes(): number {
+    return (this.#finalOffset ?? this.#window.limit) - this.#reassembly.highestOffset;
   }
 
-  /** True once the end was delivered. */
+  /** True once the end was delivered, and the consumer is done with all bytes: until then their memory counts. */
   get isOver(): boolean {
-    return this.#over;
+    return this.#over && this.#window.consumedOffset === this.#finalOffset;
   }
 
   /** True when bytes in order or the end are ready for the consumer. */
@@ -81,7 +110,7 @@ export class ReceiveHalf {
     this.#finalOffset = offset;
   }
 
-  /** Returns the next bytes in order for the consumer; undefined when there are none. */
+  /** Returns the next bytes in order for the consumer; undefined when there are none, or it holds enough. */
   next(): Uint8Array | undefined {
     return this.#reassembly.next();
   }
@@ -103,6 +132,7 @@ export class ReceiveHalf {
       throw new RangeError(`consumed ${bytes} bytes, but onData gave only ${outside} more`);
     }
     this.#window.consume(bytes);
+    this.#reassembly.consumedTo(this.#window.consumedOffset);
   }
 
   /** Opens the next window. @returns the new {@link limit}; send it to the peer at once */
@@ -114,6 +144,8 @@ export class ReceiveHalf {
   clear(): void {
     this.#reassembly.clear();
     this.#window.release();
+    if (this.#reserved !== undefined) this.#options.memory.release(this.#reserved);
+    this.#reserved = undefined;
   }
 
   get #isAtEnd(): boolean {

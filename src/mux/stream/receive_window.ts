@@ -1,26 +1,4 @@
-/** Bounds the growth of all windows of one session together. */
-export class GrowthBudget {
-  #leftBytes: number;
-
-  constructor(bytes: number) {
-    this.#leftBytes = bytes;
-  }
-
-  get leftBytes(): number {
-    return this.#leftBytes;
-  }
-
-  /** Takes up to `bytes` bytes. @returns how many it got */
-  take(bytes: number): number {
-    const taken = Math.min(bytes, this.#leftBytes);
-    this.#leftBytes -= taken;
-    return taken;
-  }
-
-  give(bytes: number): void {
-    this.#leftBytes += bytes;
-  }
-}
+import type { ReceiveMemory } from './receive_memory.js';
 
 /**
  * Shorter round trips count as this long when a window is sized. On a fast path, the event loops and sockets
@@ -31,7 +9,7 @@ const SHORTEST_ROUND_TRIP_MS = 10;
 export interface ReceiveWindowOptions {
   readonly initialBytes: number;
   readonly maxBytes: number;
-  readonly budget: GrowthBudget;
+  readonly memory: Pick<ReceiveMemory, 'grow' | 'shrink'>;
 }
 
 /**
@@ -42,7 +20,7 @@ export interface ReceiveWindowOptions {
  * count as taken.
  */
 export class ReceiveWindow {
-  readonly #budget: GrowthBudget;
+  readonly #memory: ReceiveWindowOptions['memory'];
   readonly #initialBytes: number;
   readonly #maxBytes: number;
   #windowBytes: number;
@@ -54,7 +32,7 @@ export class ReceiveWindow {
   #openedMs: number | undefined;
 
   constructor(options: ReceiveWindowOptions) {
-    this.#budget = options.budget;
+    this.#memory = options.memory;
     this.#initialBytes = options.initialBytes;
     this.#maxBytes = options.maxBytes;
     this.#windowBytes = options.initialBytes;
@@ -128,7 +106,7 @@ export class ReceiveWindow {
 
   /** Gives the window's growth back. Call it when the stream has ended. */
   release(): void {
-    this.#budget.give(this.#windowBytes - this.#initialBytes);
+    this.#memory.shrink(this.#windowBytes - this.#initialBytes);
     this.#windowBytes = this.#initialBytes;
   }
 
@@ -138,7 +116,7 @@ export class ReceiveWindow {
     if (roundTripMs === undefined || lastedMs >= 2 * Math.max(roundTripMs, SHORTEST_ROUND_TRIP_MS))
       return false;
     const wanted = Math.min(this.#windowBytes, this.#maxBytes - this.#windowBytes);
-    const taken = this.#budget.take(wanted);
+    const taken = this.#memory.grow(wanted);
     this.#windowBytes += taken;
     return taken > 0;
   }

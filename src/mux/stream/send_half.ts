@@ -2,7 +2,7 @@ import { TunnelError } from '../../core/errors.js';
 import { Urgency } from '../schedule/urgency.js';
 import { DATA, DATA_HEADER_BYTES, END, OFFSET_FRAME_BYTES, writeOffsetFrame } from '../wire/frame.js';
 import type { FrameSink } from '../wire/frame_sink.js';
-import { SendQueue } from './send_queue.js';
+import { type SendMemory, SendQueue } from './send_queue.js';
 
 /** The sending direction of a stream: the bytes that wait, the credit for them, and the end. */
 export class SendHalf {
@@ -18,10 +18,10 @@ export class SendHalf {
   /** {@link mayGoOn} gave false, and {@link takeDrain} has not given true since. */
   #toldToStop = false;
 
-  /** @param frameBytes maximum length of a frame, with its header */
-  constructor(highWaterBytes: number, frameBytes: number, nowMs: number) {
+  /** @param frameBytes maximum length of a frame, with its header @param memory shared by all streams of the peer */
+  constructor(highWaterBytes: number, frameBytes: number, nowMs: number, memory?: SendMemory) {
     this.#frameBytes = frameBytes;
-    this.#queue = new SendQueue(highWaterBytes);
+    this.#queue = new SendQueue(highWaterBytes, memory);
     this.#urgency = new Urgency(nowMs);
   }
 

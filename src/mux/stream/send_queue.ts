@@ -6,9 +6,27 @@ const HARD_LIMIT_FACTOR = 16;
 /** Chunks have overhead, so many small ones also count as full. */
 const MAX_CHUNKS = 4096;
 
+/** Bytes of all streams of one peer that wait to be put into frames. Beyond them, each stream may hold one chunk. */
+export const MAX_PEER_SEND_BYTES = 32 * 1024 * 1024;
+
+/** What all send queues of one peer hold together. */
+export class SendMemory {
+  readonly #mostBytes: number;
+  bytes = 0;
+
+  constructor(mostBytes = MAX_PEER_SEND_BYTES) {
+    this.#mostBytes = mostBytes;
+  }
+
+  get isFull(): boolean {
+    return this.bytes >= this.#mostBytes;
+  }
+}
+
 /** A stream's bytes that are not in a frame yet. Keeps the writer's chunks without copying them. */
 export class SendQueue {
   readonly #highWaterBytes: number;
+  readonly #memory: SendMemory;
   #chunks: Uint8Array[] = [];
   /** Index of the first chunk that is not used up. */
   #first = 0;
@@ -16,8 +34,10 @@ export class SendQueue {
   #used = 0;
   #bytes = 0;
 
-  constructor(highWaterBytes: number) {
+  /** @param memory shared by all streams of the peer */
+  constructor(highWaterBytes: number, memory = new SendMemory()) {
     this.#highWaterBytes = highWaterBytes;
+    this.#memory = memory;
   }
 
   get bytes(): number {
@@ -26,7 +46,8 @@ export class SendQueue {
 
   /** True when the writer has to stop. */
   get isFull(): boolean {
-    return this.#bytes >= this.#highWaterBytes || this.#chunkCount >= MAX_CHUNKS;
+    if (this.#bytes >= this.#highWaterBytes || this.#chunkCount >= MAX_CHUNKS) return true;
+    return this.#memory.isFull && this.#bytes > 0;
   }
 
   /** True when a writer that had to stop may continue. */
@@ -46,7 +67,7 @@ export class SendQueue {
       );
     }
     this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
+    this.#add(chunk.length);
   }
 
   /** Moves the next `bytes` bytes to `out`, starting at `at`. There must be that many. */
@@ -61,14 +82,19 @@ export class SendQueue {
       this.#used += count;
       if (this.#used === chunk.length) this.#dropFirst();
     }
-    this.#bytes -= bytes;
+    this.#add(-bytes);
   }
 
   clear(): void {
     this.#chunks = [];
     this.#first = 0;
     this.#used = 0;
-    this.#bytes = 0;
+    this.#add(-this.#bytes);
+  }
+
+  #add(bytes: number): void {
+    this.#bytes += bytes;
+    this.#memory.bytes += bytes;
   }
 
   get #chunkCount(): number {

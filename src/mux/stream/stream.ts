@@ -19,7 +19,7 @@ import {
 } from '../wire/frame.js';
 import { type FrameSink, putOffset, putOpen, putReset } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
-import { idKey, idText } from '../wire/stream_id.js';
+import { idText } from '../wire/stream_id.js';
 import type { ReceiveHalf } from './receive_half.js';
 import type { SendHalf } from './send_half.js';
 import type { MuxStream, StreamHandlers } from './stream_api.js';
@@ -36,6 +36,10 @@ export interface StreamHost {
   settleLater(stream: Stream): void;
   /** Calls {@link Stream.drain} once the scheduler has run. */
   drainLater(stream: Stream): void;
+  /** Whether the rates let the peer send more now. If not, {@link Stream.goOn} is called once they do. */
+  mayReceive(stream: Stream): boolean;
+  /** Counts received bytes against the rates; negative to take some back. */
+  received(bytes: number): void;
   /** OPENED was sent for the peer's OPEN. */
   answered(): void;
   /** The stream has ended: forget it. Send REFUSED with `refusal`, if given, for the peer's unanswered OPEN. */
@@ -47,7 +51,6 @@ export interface StreamHost {
 /** One stream: its two halves, and its life from OPEN to the end (docs/reference/protocol.md, section 3.1). */
 export class Stream implements MuxStream, Source {
   readonly idBytes: Uint8Array;
-  readonly key: number;
   readonly turns: Turns = new Turns(this);
   readonly sending: SendHalf;
   readonly receiving: ReceiveHalf;
@@ -61,12 +64,15 @@ export class Stream implements MuxStream, Source {
   /** The session will call {@link settle}. */
   #listed = false;
   #openedNews = false;
+  /** Bytes that may still arrive and have been counted. */
+  #prepaidBytes = 0;
+  /** {@link MuxStream} handlers get what has arrived. */
+  #delivering = false;
   #verdict: Verdict | undefined;
 
   constructor(host: StreamHost, parts: StreamParts) {
     this.#host = host;
     this.idBytes = parts.id;
-    this.key = idKey(parts.id, 0);
     this.#open = parts.open;
     this.sending = parts.sending;
     this.receiving = parts.receiving;
@@ -126,9 +132,33 @@ export class Stream implements MuxStream, Source {
   consumed(bytes: number): void {
     if (this.#phase !== 'open') return;
     this.receiving.consumed(bytes);
-    if (!this.receiving.isCreditDue) return;
-    this.#host.scheduler.controlDue(this);
+    this.#deliver();
+    this.#finishWhenOver();
+    if (this.isClosed || !this.receiving.isCreditDue) return;
+    this.#creditSoon();
     this.#host.pump();
+  }
+
+  /** The rates let the peer send more. */
+  goOn(): void {
+    if (this.#phase !== 'open') return;
+    this.#deliver();
+    if (this.hasControl) this.#host.scheduler.controlDue(this);
+  }
+
+  #creditSoon(): void {
+    if (this.#host.mayReceive(this)) this.#host.scheduler.controlDue(this);
+  }
+
+  /**
+   * Reserves the memory of the peer's bytes. Its first window counts against the rates now: otherwise a peer could get
+   * round them with many streams. @returns false when the process has none
+   */
+  reserve(): boolean {
+    if (!this.receiving.open()) return false;
+    this.#prepaidBytes = this.datagrams === undefined ? this.receiving.limit : 0;
+    this.#host.received(this.#prepaidBytes);
+    return true;
   }
 
   /** The consumer takes the peer's stream. Called once, before any other answer. */
@@ -152,7 +182,7 @@ export class Stream implements MuxStream, Source {
   }
 
   get hasControl(): boolean {
-    if (this.#phase === 'open') return this.receiving.isCreditDue;
+    if (this.#phase === 'open') return this.receiving.isCreditDue && this.#host.mayReceive(this);
     return this.#resetDue || this.#phase === 'opening' || this.#phase === 'accepted';
   }
 
@@ -222,6 +252,17 @@ export class Stream implements MuxStream, Source {
   }
 
   #deliver(): void {
+    // A handler that consumes at once makes the caller below continue.
+    if (this.#delivering) return;
+    this.#delivering = true;
+    try {
+      this.#deliverNews();
+    } finally {
+      this.#delivering = false;
+    }
+  }
+
+  #deliverNews(): void {
     // A handler may reset the stream.
     while (this.#phase === 'open') {
       const chunk = this.receiving.next();
@@ -229,8 +270,10 @@ export class Stream implements MuxStream, Source {
       this.#handlers.onData?.(chunk);
     }
     while (this.#phase === 'open') {
-      const datagram = this.datagrams?.receiving.next();
+      if (this.datagrams?.receiving.hasNews !== true || !this.#host.mayReceive(this)) break;
+      const datagram = this.datagrams.receiving.next();
       if (datagram === undefined) break;
+      this.#host.received(datagram.length);
       this.#handlers.onDatagram?.(datagram);
     }
     if (this.#phase === 'open' && this.receiving.takeOver()) {
@@ -274,6 +317,9 @@ export class Stream implements MuxStream, Source {
 
   #receiveData(frame: Uint8Array): void {
     const nowMs = this.#host.clock.nowMs();
+    const paid = Math.min(this.#prepaidBytes, frame.length);
+    this.#prepaidBytes -= paid;
+    this.#host.received(frame.length - paid);
     if (!this.receiving.takeData(frame, nowMs)) {
       this.#resetForMemory();
       return;
@@ -282,10 +328,10 @@ export class Stream implements MuxStream, Source {
     if (this.receiving.hasNews) this.#list();
     if (!this.receiving.mayGrowAhead) return;
     this.receiving.growAhead(nowMs, this.#host.roundTripMs(nowMs));
-    if (this.receiving.isCreditDue) this.#host.scheduler.controlDue(this);
+    if (this.receiving.isCreditDue) this.#creditSoon();
   }
 
-  /** The peer's streams use all of their memory. Resets this one, because it needs more. */
+  /** The peer's streams use all of their memory. Resets this one, which lost too many pieces. */
   #resetForMemory(): void {
     this.#cut('limit');
     this.#verdict = { kind: 'reset', reason: 'limit', remote: false };
@@ -390,6 +436,8 @@ export class Stream implements MuxStream, Source {
   }
 
   #drop(): void {
+    this.#host.received(-this.#prepaidBytes);
+    this.#prepaidBytes = 0;
     this.sending.clear();
     this.receiving.clear();
     this.datagrams?.clear();

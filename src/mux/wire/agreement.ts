@@ -13,6 +13,7 @@ import {
 } from './handshake.js';
 import { REASONS, type Reason } from './reasons.js';
 import { isIdAt } from './stream_id.js';
+import { type ToldLimits, toldLimits } from './told_limits.js';
 
 /** The versions of docs/reference/protocol.md that this code speaks. */
 export const OUR_VERSIONS: Versions = { lowest: 2, highest: 2 };
@@ -50,6 +51,8 @@ export interface Agreement {
   readonly theirSession: Uint8Array;
   /** The other end's extension fields. */
   readonly fields: Fields;
+  /** What the other end lets this one open; undefined when it does not say. */
+  readonly told?: ToldLimits | undefined;
 }
 
 /** Returns the connector's hello. The connector sends it each time the friend comes online. */
@@ -165,6 +168,7 @@ function agree(ours: HandshakeOffer, version: number, theirs: Theirs): Agreement
     ourSession: ours.session,
     theirSession: theirs.session,
     fields: theirs.fields,
+    told: toldLimits(theirs.fields),
   };
 }
 

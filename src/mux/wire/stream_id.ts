@@ -1,10 +1,8 @@
 import { parse, v4 } from 'uuid';
-import { readU32 } from './codec.js';
 
 // A stream's UUID stays 16 bytes. It becomes text only for people.
 
 export const ID_BYTES = 16;
-const TWO_32 = 0x1_0000_0000;
 
 /**
  * Makes a UUID of version 4 (RFC 9562, section 5.4).
@@ -24,15 +22,6 @@ export function idText(id: Uint8Array): string {
 /** Reverses {@link idText}. @param text one of our own UUIDs */
 export function idBytes(text: string): Uint8Array {
   return parse(text);
-}
-
-/**
- * Returns 53 bits of the UUID at `bytes[at]`, to look it up without building a string. They come from bytes 0
- * to 5 and 7, because bytes 6 and 8 hold the version and the variant.
- */
-export function idKey(bytes: Uint8Array, at: number): number {
-  const high = (bytes[at + 4]! << 13) | (bytes[at + 5]! << 5) | (bytes[at + 7]! & 0x1f);
-  return high * TWO_32 + readU32(bytes, at);
 }
 
 /** Tells whether `id` is the UUID at `bytes[at]`. */

@@ -1,0 +1,61 @@
+import { TunnelError } from '../../core/errors.js';
+
+/** Bytes of credit for which a stream that ends allows one late frame: an honest peer's frames are longer. */
+const BYTES_PER_LATE_FRAME = 512;
+/** Late frames of a stream beyond its data: CREDIT, END, RESET and REFUSED. */
+const LATE_CONTROL_FRAMES = 4;
+/** Most late frames that are allowed at once: 64 MiB, and a little for each of the most streams. */
+const MAX_LATE_FRAMES = 160_000;
+
+/**
+ * Counts frames for streams that are not open. Some are normal: they were under way when the stream ended. Each stream
+ * that ends allows as many as the peer may still send. Beyond them the peer gets a rate. When it has used that up, its
+ * requests to open streams wait until the rate has made up for it; when it sends as many again, its session ends.
+ */
+export class Strays {
+  readonly #perSecond: number;
+  #late = 0;
+  /** Negative: so many more than the rate allows. */
+  #left: number;
+  #atMs: number;
+
+  /** @param perSecond Infinity for no limit. After a pause, twice as many may come at once */
+  constructor(perSecond: number, nowMs: number) {
+    this.#perSecond = perSecond;
+    this.#left = 2 * perSecond;
+    this.#atMs = nowMs;
+  }
+
+  /** A stream has ended. @param creditBytes what the peer may have sent on it that has not arrived */
+  ended(creditBytes: number): void {
+    const late = Math.ceil(creditBytes / BYTES_PER_LATE_FRAME) + LATE_CONTROL_FRAMES;
+    this.#late = Math.min(MAX_LATE_FRAMES, this.#late + late);
+  }
+
+  /** Takes a frame for a stream that is not open. @throws {TunnelError} ERR_LIMIT (remote): far too many came */
+  take(nowMs: number): void {
+    if (this.#perSecond === Number.POSITIVE_INFINITY) return;
+    if (this.#late > 0) {
+      this.#late--;
+      return;
+    }
+    this.#refill(nowMs);
+    this.#left--;
+    if (this.#left >= -2 * this.#perSecond) return;
+    const detail = `more than ${this.#perSecond} frames a second for connections that are not open, although requests were held back for it; update tox-wasm-tunnel at that end`;
+    throw new TunnelError('ERR_LIMIT', detail, { remote: true });
+  }
+
+  /** Milliseconds for which requests have to wait; 0 when there is no reason. */
+  pauseMs(nowMs: number): number {
+    if (this.#left >= 0) return 0;
+    this.#refill(nowMs);
+    return this.#left >= 0 ? 0 : (-this.#left / this.#perSecond) * 1000;
+  }
+
+  #refill(nowMs: number): void {
+    const filled = ((nowMs - this.#atMs) / 1000) * this.#perSecond;
+    this.#left = Math.min(2 * this.#perSecond, this.#left + filled);
+    this.#atMs = nowMs;
+  }
+}
