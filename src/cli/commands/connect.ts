@@ -4,9 +4,8 @@ import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
-import { type HostPort, isPath, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
+import { type HostPort, isPath } from '../../rules/endpoint.js';
 import {
-  type Bind,
   DEFAULT_BIND_HOST,
   type LocalSpec,
   parseLocalSpec,
@@ -38,7 +37,6 @@ import { readValue, readValues } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { type Remote, remoteOf, remoteText, STDIN } from '../options/remote.js';
 import { usage } from '../options/usage.js';
-import type { ForwardKind } from '../output/events.js';
 import { addedEvent, type RunningForward } from '../output/forward_text.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
 import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
@@ -52,6 +50,7 @@ import { RunningForwards } from '../service/running_forwards.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { connectorUp, Waiter } from '../service/waiting.js';
+import { changeForwards, wantedForwards } from '../service/wanted_forwards.js';
 import { Lender, type LentWish, remoteDigest } from './lent_connection.js';
 
 interface ConnectFlags
@@ -237,7 +236,7 @@ function reloadOf(
   const [word, target] = words;
   // Standard input and the environment give a ticket only once.
   const isReadable = first.ticketFile !== undefined || (word !== undefined && looksLikeName(word));
-  let now = forwardsOf(atStart);
+  let now = wantedForwards({ ...atStart, locals: atStart.wishes.map(({ spec }) => spec) });
   return async ({ flags }) => {
     // The call is parsed by the same command as the first one.
     const next = flags as ConnectFlags;
@@ -246,85 +245,26 @@ function reloadOf(
       const { remote } = await remoteOf(io, word, target, next, grammar.commandNames);
       if (remoteText(remote) !== remoteText(atStart.remote)) restart.push('the ticket');
     }
-    const wanted = forwardsOf({
-      remote: atStart.remote,
-      wishes: [
+    const wanted = wantedForwards({
+      locals: [
         // PORT of the command line stays.
-        ...atStart.wishes.filter(
-          ({ spec }) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec)),
-        ),
-        ...readValues('-L', next.local, parseLocalSpec).map((spec) => ({
-          spec,
-          option: '-L' as const,
-          anyPort: false,
-        })),
+        ...atStart.wishes
+          .map(({ spec }) => spec)
+          .filter((spec) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec))),
+        ...readValues('-L', next.local, parseLocalSpec),
       ],
       udps: readValues('--udp-forward', next.udpForward, parseUdpSpec),
       proxies: await dynamicForwardsOf(next, io),
       reverses: readValues('-R', next.reverse, parseReverseSpec),
     });
-    const changes: string[] = [];
-    for (const [key, { kind, bind, shown }] of now) {
-      if (wanted.has(key)) continue;
-      forwards.remove(kind, printBind(bind));
-      changes.push(`removed ${shown}`);
-    }
-    for (const [key, { add, shown }] of wanted) {
-      if (now.has(key)) continue;
-      try {
-        await add(forwards);
-        changes.push(`added ${shown}`);
-      } catch (error) {
-        if (!TunnelError.is(error)) throw error;
-        changes.push(`cannot add ${shown}: ${error.message}`);
-        // The next reload tries again.
-        wanted.delete(key);
-      }
-    }
+    const changes = await changeForwards(forwards, now, wanted);
     now = wanted;
     return { changes, restart };
   };
 }
 
-interface WantedForward {
-  readonly kind: ForwardKind;
-  readonly bind: Bind | SocketPath;
-  /** As an option. */
-  readonly shown: string;
-  add(forwards: RunningForwards): unknown;
-}
-
-/** The forwards by all that they consist of, which may be secret: a proxy has a password. */
-function forwardsOf({ wishes, udps, proxies, reverses }: Wanted): Map<string, WantedForward> {
-  const all: (readonly [spec: object, WantedForward])[] = [
-    ...wishes.map(({ spec }) => {
-      const shown = `-L ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
-      const forward = { kind: 'local', bind: spec.bind, shown } as const;
-      return [spec, { ...forward, add: (to: RunningForwards) => to.addLocal(spec) }] as const;
-    }),
-    ...udps.map((spec) => {
-      const shown = `--udp-forward ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
-      const forward = { kind: 'udp', bind: spec.bind, shown } as const;
-      return [spec, { ...forward, add: (to: RunningForwards) => to.addUdp(spec) }] as const;
-    }),
-    ...proxies.map((options) => {
-      const forward = {
-        kind: 'dynamic',
-        bind: options.bind,
-        shown: `-D ${printBind(options.bind)}`,
-      } as const;
-      return [options, { ...forward, add: (to: RunningForwards) => to.addDynamic(options) }] as const;
-    }),
-    ...reverses.map((spec) => {
-      const shown = `-R ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
-      const forward = { kind: 'reverse', bind: spec.bind, shown } as const;
-      return [spec, { ...forward, add: async (to: RunningForwards) => to.addReverse(spec) }] as const;
-    }),
-  ];
-  return new Map(all.map(([spec, forward]) => [`${forward.kind} ${JSON.stringify(spec)}`, forward]));
-}
-
 const isSame = (a: LocalSpec, b: LocalSpec): boolean => JSON.stringify(a) === JSON.stringify(b);
+
 /** Whether options ask for a connection that another process may not have. */
 function needsOwnConnection({ ephemeral, metrics, proxy, udp }: ConnectFlags & { readonly proxy?: string }) {
   return ephemeral === true || metrics !== undefined || proxy !== undefined || udp === false;
