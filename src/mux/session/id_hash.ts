@@ -2,7 +2,7 @@ import { readU32 } from '../wire/codec.js';
 import { ID_BYTES } from '../wire/stream_id.js';
 
 /** Length of the secret, in bytes. */
-export const HASH_KEY_BYTES = 8;
+const HASH_KEY_BYTES = 8;
 const TWO_32 = 0x1_0000_0000;
 /** With so many high bits a number stays exact: 53 bits in all. */
 const HIGH_MASK = 0x1f_ffff;
