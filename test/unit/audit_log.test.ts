@@ -97,6 +97,13 @@ describe('the audit log', () => {
     assert.match(told.complaints[1] ?? '', /again; 3 records were lost/);
   });
 
+  test('begins a line of its own in a file that a power cut left without the end of its last line', async () => {
+    const file = newFile();
+    writeFileSync(file, '{"audit":"sto');
+    await (await AuditLog.open(file, options())).close();
+    assert.match(readFileSync(file, 'utf8'), /^\{"audit":"sto\n\{[^\n]+\}\n$/);
+  });
+
   test('drops and counts records that a slow reader leaves no room for', async () => {
     const stdout = new TextSink();
     stdout.stalled = true;

@@ -192,18 +192,20 @@ function outputSink(stdout: Output): Sink {
 /** A file that only its owner may read, and that only grows. */
 class FileSink implements Sink {
   readonly #handle: FileHandle;
-  /** The file ends in the middle of a line: a full disk cut it. */
-  #isTorn = false;
+  /** The file ends in the middle of a line: a full disk or a power cut has torn it. */
+  #isTorn: boolean;
 
-  private constructor(handle: FileHandle) {
+  private constructor(handle: FileHandle, isTorn: boolean) {
     this.#handle = handle;
+    this.#isTorn = isTorn;
   }
 
   static async open(file: string): Promise<FileSink> {
     try {
       // A named pipe without a reader would block otherwise.
       const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
-      return new FileSink(await open(file, flags, 0o600));
+      const handle = await open(file, flags, 0o600);
+      return new FileSink(handle, await endsWithinLine(file, handle));
     } catch (error) {
       throw new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${systemReason(error)}`, {
         cause: error,
@@ -221,12 +223,45 @@ class FileSink implements Sink {
         at += bytesWritten;
       }
     } finally {
-      if (at > 0) this.#isTorn = bytes[at - 1] !== NEWLINE;
+      if (at > 0) await this.#endAfter(bytes.subarray(0, at));
+    }
+  }
+
+  /** Takes back the beginning of a line that did not fit, so that programs which read the log find whole lines only. */
+  async #endAfter(written: Uint8Array): Promise<void> {
+    const tornBytes = written.length - (written.lastIndexOf(NEWLINE) + 1);
+    this.#isTorn = tornBytes > 0;
+    if (!this.#isTorn) return;
+    try {
+      const stats = await this.#handle.stat();
+      if (!stats.isFile()) return;
+      await this.#handle.truncate(stats.size - tornBytes);
+      this.#isTorn = false;
+    } catch {
+      // The next line begins with a newline then.
     }
   }
 
   async close(): Promise<void> {
     // Every write has been answered; a failure to close tells nothing that helps.
     await this.#handle.close().catch(() => {});
+  }
+}
+
+/** Whether a file ends in the middle of a line. */
+async function endsWithinLine(file: string, handle: FileHandle): Promise<boolean> {
+  const stats = await handle.stat();
+  if (!stats.isFile() || stats.size === 0) return false;
+  try {
+    const reader = await open(file, constants.O_RDONLY);
+    try {
+      const { buffer, bytesRead } = await reader.read(Buffer.alloc(1), 0, 1, stats.size - 1);
+      return bytesRead === 1 && buffer[0] !== NEWLINE;
+    } finally {
+      await reader.close();
+    }
+  } catch {
+    // A file that may only be written.
+    return false;
   }
 }
