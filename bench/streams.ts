@@ -68,7 +68,7 @@ async function measure(streams: number, bytes: number): Promise<void> {
       const after = rss();
       const broken = moved.filter((each) => each.status === 'rejected');
       for (const line of counted(
-        broken.map(({ reason }) => String(reason).replace(/stream \d+/, 'a stream')),
+        broken.map(({ reason }) => String(reason).replace(/stream \d+|of [0-9a-f]{64}/g, '…')),
       ))
         process.stderr.write(`${line}\n`);
       const refusals = connector.events.filter(({ event }) => event === 'refused');
