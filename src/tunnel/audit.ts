@@ -252,7 +252,7 @@ class Flow {
     this.#endWhenBoth();
   }
 
-  /** Either end has cut it short. */
+  /** Records that either end has cut it short. */
   cut(reason: Reason): void {
     if (this.#state === 'asked') this.refused(reason, '');
     else this.#end('reset', reason);

@@ -1,8 +1,6 @@
 import { readU32 } from '../wire/codec.js';
 import { ID_BYTES } from '../wire/stream_id.js';
 
-/** Length of the secret, in bytes. */
-const HASH_KEY_BYTES = 8;
 const TWO_32 = 0x1_0000_0000;
 /** With so many high bits a number stays exact: 53 bits in all. */
 const HIGH_MASK = 0x1f_ffff;
@@ -20,7 +18,7 @@ export class IdHash {
   #v2 = 0;
   #v3 = 0;
 
-  /** @param secret at least {@link HASH_KEY_BYTES} bytes from a CSPRNG */
+  /** @param secret 8 bytes or more from a CSPRNG */
   constructor(secret: Uint8Array) {
     this.#k0 = readU32(secret, 0);
     this.#k1 = readU32(secret, 4);
