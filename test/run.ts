@@ -75,10 +75,10 @@ const PROCESS_LIMIT_MS = 15 * 60_000;
 const GROUP_FILES = 10;
 
 /**
- * The end of a group. A socket that a test left open would keep its process, and so the whole run, for good; this
- * names what is open and ends the process.
+ * The end of each process. A socket or program that a test left, often one that failed, would keep its process, and so
+ * the whole run, for good; this names what is open and ends the process.
  */
-const END_OF_GROUP = `
+const END = `
 import { after } from 'node:test';
 after(() => {
   const end = () => {
@@ -97,10 +97,9 @@ function isPure(file: string): boolean {
 }
 
 /**
- * Replaces the pure test files by groups, which import them. Each other file keeps its own process: it
- * starts programs, or it takes long.
+ * Replaces the test files by others that import them: several pure ones, or one that starts programs or takes long.
  *
- * @returns absolute paths. The files of the groups last as long as this process
+ * @returns absolute paths. The files last as long as this process
  */
 function grouped(files: readonly string[]): string[] {
   const pure = new Set(files.filter(isPure));
@@ -108,15 +107,18 @@ function grouped(files: readonly string[]): string[] {
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   // Neighbours test the same subject and take equally long, so each group gets every nth file.
   const count = Math.ceil(pure.size / GROUP_FILES);
-  const groups = Array.from({ length: count }, (_, group) => {
-    const imports = [...pure]
-      .filter((_, index) => index % count === group)
-      .map((file) => `import ${JSON.stringify(pathToFileURL(builtFile(file)).href)};\n`);
-    const path = join(folder, `group_${group + 1}.test.mjs`);
-    writeFileSync(path, imports.join('') + END_OF_GROUP);
+  const groups = Array.from({ length: count }, (_, group) =>
+    [...pure].filter((_, at) => at % count === group),
+  );
+  return [...files.filter((file) => !pure.has(file)).map((file) => [file]), ...groups].map((group, at) => {
+    const [first = ''] = group;
+    const name =
+      group.length === 1 ? first.replace(/^test.|\.test\.ts$/g, '').replace(/\W/, '_') : `group_${at}`;
+    const path = join(folder, `${name}.test.mjs`);
+    const imports = group.map((file) => `import ${JSON.stringify(pathToFileURL(builtFile(file)).href)};\n`);
+    writeFileSync(path, imports.join('') + END);
     return path;
   });
-  return [...files.filter((file) => !pure.has(file)).map(builtFile), ...groups];
 }
 
 function builtFile(file: string): string {

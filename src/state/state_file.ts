@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { lstat, open, stat } from 'node:fs/promises';
 import * as v from 'valibot';
-import { withoutMark } from '../core/byte_order_mark.js';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { withoutMark } from '../core/unseen.js';
 import { replaceFile } from './replace_file.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
 import { checkFileMode, WAY_OUT } from './state_folder.js';

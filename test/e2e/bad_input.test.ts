@@ -30,7 +30,7 @@ const WRONG: readonly (readonly [title: string, args: readonly string[], ...says
     /checksum|typed/i,
   ],
   ['a port above 65535', [TOX_ID, '65536'], /65536/, /65535/],
-  ['a port that is not a number', [TOX_ID, 'http'], /"http"/, /localhost:22/],
+  ['a port that is not a number', [TOX_ID, 'http'], /"http"/, /write 80/],
   ['an invalid local port', [TOX_ID, '22', '-p', '99999'], /99999/, /65535/],
   [
     'a forward with too few fields',

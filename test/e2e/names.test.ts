@@ -28,7 +28,7 @@ describe('a named ticket', () => {
   before(async () => {
     network = await PrivateNetwork.start();
     echo = await Target.echo();
-    ({ ticket } = await network.listen(['*:*']));
+    ({ ticket } = await network.listen(['localhost:*']));
     tunnelOptions = ['--bootstrap', network.bootstrap, ...LOOPBACK.filter((word) => word !== '--json')];
   });
   after(async () => {

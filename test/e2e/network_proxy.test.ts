@@ -49,7 +49,7 @@ describe('with no network access but a proxy', () => {
     for (const end of [listener, connector]) {
       assert.ok(end.events.every(({ path }) => path !== 'udp'));
       if (process.platform === 'linux')
-        assert.deepEqual(socketsOf(end.child.pid ?? 0, []), { udp: 0, tcpTo: [port] });
+        assert.deepEqual(socketsOf(end.child.pid ?? 0, []), { udpPorts: [], tcpTo: [port] });
     }
     await Promise.all([listener.stop(), connector.stop()]);
   }

@@ -45,7 +45,7 @@ describe('monitoring of a tunnel', () => {
     const checks = well.events.filter(({ event }) => event === 'check');
     assert.deepEqual(
       checks.map(({ check, ok }) => [check, ok]),
-      ['udp', 'nat', 'relay', 'peer', 'path', 'target'].map((check) => [check, true]),
+      ['network', 'udp', 'nat', 'relay', 'peer', 'path', 'target'].map((check) => [check, true]),
     );
     const ill = network.start('doctor', ticket, 'localhost:1');
     assert.equal(await ill.exited(), 1);

@@ -2,7 +2,6 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** What a process has open to the network. Linux only. */
 export interface ProcessSockets {
-  readonly udp: number;
   /** Local ports of its UDP sockets. */
   readonly udpPorts: readonly number[];
   /** Remote ports of its TCP connections, each once, except those that it accepted on `localPorts`. */
@@ -31,7 +30,6 @@ export function socketsOf(pid: number, localPorts: readonly number[]): ProcessSo
   const out = tcp.filter(({ local, remote }) => remote !== 0 && !localPorts.includes(local));
   const udpPorts = [...table('udp'), ...table('udp6')].map(({ local }) => local);
   return {
-    udp: udpPorts.length,
     udpPorts,
     tcpTo: [...new Set(out.map(({ remote }) => remote))],
   };

@@ -306,7 +306,7 @@ async function runLent(
   try {
     reporter.event({ event: 'lent', pid: lender.pid });
     if (stdio !== undefined) {
-      joinStream(io, await lender.dial(stdio), lifetime);
+      joinStream(io, await lender.dial(stdio), lifetime, (cause) => lender.cut(cause));
       await lifetime.over();
       return EXIT.ok;
     }

@@ -107,6 +107,15 @@ export class Lender {
     while (!isAborted(lifetime.signal) && (await this.#stays()));
   }
 
+  /** The error of a command whose connection has ended: only the other process knows why. */
+  cut(cause: Error): TunnelError {
+    return new TunnelError(
+      'ERR_STREAM_RESET',
+      `the connection was refused or cut; connector ${this.pid}, which made it, has printed why (tox-wasm-tunnel status; or end it and run this again)`,
+      { cause },
+    );
+  }
+
   /**
    * Opens one connection to a target, through a socket in a folder of its own, which nobody else can use.
    *

@@ -1,10 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { withoutMarkBytes } from '../../core/byte_order_mark.js';
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
 import { systemReason } from '../../core/system_error.js';
-import { UNSEEN } from '../../core/unseen.js';
+import { UNSEEN, withoutMarkBytes } from '../../core/unseen.js';
 import { PROGRAM } from '../output/reporter.js';
 import type { CliIo } from '../process/io.js';
 

@@ -25,21 +25,30 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
     allowHalfOpen: true,
     sessionWaitMs: Number.POSITIVE_INFINITY,
   });
-  joinStream(io, stream, lifetime);
+  let code: 'ERR_OPEN_REFUSED' | 'ERR_STREAM_RESET' = 'ERR_OPEN_REFUSED';
+  stream.on('connect', () => {
+    code = 'ERR_STREAM_RESET';
+  });
+  joinStream(io, stream, lifetime, (cause) => new TunnelError(code, refusalText(cause), { cause }));
 }
 
-/** {@link joinStdio} for a stream that exists. It must allow half-open connections. */
-export function joinStream({ stdin, stdout, endStdout }: CliIo, stream: Duplex, lifetime: Lifetime): void {
+/**
+ * {@link joinStdio} for a stream that exists. It must allow half-open connections.
+ *
+ * @param failure makes the error of the command from that of the stream
+ */
+export function joinStream(
+  { stdin, stdout, endStdout }: CliIo,
+  stream: Duplex,
+  lifetime: Lifetime,
+  failure: (cause: Error) => TunnelError,
+): void {
   let openHalves = 2;
   const onHalfClosed = (): void => {
     openHalves--;
     if (openHalves === 0) lifetime.stop();
   };
-  let code: 'ERR_OPEN_REFUSED' | 'ERR_STREAM_RESET' = 'ERR_OPEN_REFUSED';
-  stream.on('connect', () => {
-    code = 'ERR_STREAM_RESET';
-  });
-  stream.on('error', (cause) => lifetime.fail(new TunnelError(code, refusalText(cause), { cause })));
+  stream.on('error', (cause) => lifetime.fail(failure(cause)));
   stream.on('finish', onHalfClosed);
   stream.on('end', () => {
     // Otherwise a person at a terminal would have to close an input that leads nowhere.

@@ -18,7 +18,7 @@ export class IdHash {
   #v2 = 0;
   #v3 = 0;
 
-  /** @param secret 8 bytes or more from a CSPRNG */
+  /** @param secret at least 8 bytes from a CSPRNG */
   constructor(secret: Uint8Array) {
     this.#k0 = readU32(secret, 0);
     this.#k1 = readU32(secret, 4);
