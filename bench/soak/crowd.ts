@@ -27,8 +27,8 @@ export function dialDoor(door: Door): Socket {
 export async function crowd(door: Door, count: number): Promise<Crowd> {
   const sockets = Array.from({ length: count }, () => dialDoor(door));
   const fates = await Promise.all(sockets.map(echoed));
-  const count_ = (fate: string): number => fates.filter((each) => each === fate).length;
-  return { sockets, served: count_('served'), refused: count_('refused'), silent: count_('silent') };
+  const those = (fate: string): number => fates.filter((each) => each === fate).length;
+  return { sockets, served: those('served'), refused: those('refused'), silent: those('silent') };
 }
 
 /** Dials until a client is served. @returns seconds, or NaN when none was */

@@ -65,17 +65,22 @@ export class Lender {
     for (const door of await liveDoors(folder)) {
       if (door === 'listener') continue;
       const lender = new Lender(folder, door, remoteDigest(remote), timers);
-      if (await lender.lends()) return lender;
+      if (await lender.#lends().catch(() => false)) return lender;
     }
     return undefined;
   }
 
-  /** Whether it runs, and still has the ticket. A process of an older version lends nothing. */
-  async lends(): Promise<boolean> {
+  /** Whether it has the ticket. @throws {TunnelError} or a fault of its answer: older versions lend nothing */
+  async #lends(): Promise<boolean> {
+    return v.parse(LendSchema, await this.ask('lend', { remote: this.#digest })).lends;
+  }
+
+  /** Whether it still runs with the ticket. While it is too busy to answer, its forwards go on. */
+  async #stays(): Promise<boolean> {
     try {
-      return v.parse(LendSchema, await this.ask('lend', { remote: this.#digest })).lends;
+      return await this.#lends();
     } catch {
-      return false;
+      return (await liveDoors(this.#folder)).includes(this.pid);
     }
   }
 
@@ -89,15 +94,17 @@ export class Lender {
   }
 
   /** Ends a forward, if it is still there. */
-  async remove({ kind, listen }: Pick<RunningForward, 'kind' | 'listen'>): Promise<void> {
-    await this.ask('forward.remove', { kind, spec: listen }).catch(() => {});
+  async remove({ kind, listen, target }: RunningForward): Promise<void> {
+    // With its target: all forwards that wait for the listener's choice have port 0.
+    const spec = kind === 'dynamic' ? listen : `${listen}:${target}`;
+    await this.ask('forward.remove', { kind, spec }).catch(() => {});
   }
 
   /** Resolves once it runs no longer, or when the command ends. */
   async gone(lifetime: Lifetime): Promise<void> {
     const waiter = new Waiter(this.#timers, lifetime.signal);
     do await waiter.pause(WATCH_MS);
-    while (!isAborted(lifetime.signal) && (await this.lends()));
+    while (!isAborted(lifetime.signal) && (await this.#stays()));
   }
 
   /** The error of a command whose connection has ended: only the other process knows why. */

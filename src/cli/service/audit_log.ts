@@ -192,7 +192,7 @@ function outputSink(stdout: Output): Sink {
 /** A file that only its owner may read, and that only grows. */
 class FileSink implements Sink {
   readonly #handle: FileHandle;
-  /** The file ends in the middle of a line: a full disk or a power cut has torn it. */
+  /** The file ends in the middle of a line: a full disk or a power failure cut it. */
   #isTorn: boolean;
 
   private constructor(handle: FileHandle, isTorn: boolean) {
@@ -205,7 +205,7 @@ class FileSink implements Sink {
       // A named pipe without a reader would block otherwise.
       const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
       const handle = await open(file, flags, 0o600);
-      return new FileSink(handle, await endsWithinLine(file, handle));
+      return new FileSink(handle, await isTorn(file, handle));
     } catch (error) {
       throw new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${systemReason(error)}`, {
         cause: error,
@@ -248,20 +248,19 @@ class FileSink implements Sink {
   }
 }
 
-/** Whether a file ends in the middle of a line. */
-async function endsWithinLine(file: string, handle: FileHandle): Promise<boolean> {
-  const stats = await handle.stat();
-  if (!stats.isFile() || stats.size === 0) return false;
+/** Whether a file ends in the middle of a line. False when it cannot be read. */
+async function isTorn(file: string, handle: FileHandle): Promise<boolean> {
+  let reader: FileHandle | undefined;
   try {
-    const reader = await open(file, constants.O_RDONLY);
-    try {
-      const { buffer, bytesRead } = await reader.read(Buffer.alloc(1), 0, 1, stats.size - 1);
-      return bytesRead === 1 && buffer[0] !== NEWLINE;
-    } finally {
-      await reader.close();
-    }
+    const stats = await handle.stat();
+    if (!stats.isFile() || stats.size === 0) return false;
+    reader = await open(file, constants.O_RDONLY | NO_WAITING);
+    const { buffer } = await reader.read(Buffer.alloc(1), 0, 1, stats.size - 1);
+    return buffer[0] !== NEWLINE;
   } catch {
-    // A file that may only be written.
+    // The file may only be written, or another one has its name by now.
     return false;
+  } finally {
+    await reader?.close();
   }
 }
