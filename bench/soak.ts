@@ -292,7 +292,7 @@ const threads: Case = {
     const tried = spawnSync(AS_NOBODY[0] ?? '', [...AS_NOBODY.slice(1), ...PROGRAM, '--version']);
     return tried.status === 0
       ? false
-      : `nobody cannot run the program: ${tried.stderr?.toString().split('\n', 1)[0]}`;
+      : `nobody cannot run the program: ${String(tried.stderr).split('\n', 1)[0]}`;
   },
   run: async () => {
     const target = ownTarget('./soak/echo_process.ts');

@@ -45,7 +45,7 @@ function lacksPort(error: unknown, code: string): boolean {
  * @param limit files that this process may have open, if known
  */
 export function exhaustionRemedy(error: unknown, limit = Number.POSITIVE_INFINITY): string {
-  switch (errnoOf(error)) {
+  switch (errnoOf(error) ?? '') {
     case 'EMFILE': {
       const known = limit === Number.POSITIVE_INFINITY ? '' : `this process may have ${limit} files open; `;
       return `${known}raise the limit with ulimit -n, or with LimitNOFILE= in a systemd unit`;
