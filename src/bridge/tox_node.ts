@@ -93,8 +93,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #giveBack: () => void;
   readonly #logger: Logger;
   readonly #joiner: Joiner;
-  /** What the worker last reported of each friend. */
   #health: NodeHealth = { wasmMemoryBytes: 0, strangersDropped: 0 };
+  /** What the worker last reported of each friend. */
   readonly #friends = new Map<FriendNumber, Extract<WorkerEvent, { type: 'friend-path' }>>();
   /** The newest channel of each friend. */
   readonly #channels = new Map<FriendNumber, RingChannel>();

@@ -44,7 +44,7 @@ export function method<Schema extends v.GenericSchema>(
   };
 }
 
-/** Connections at once. Silent ones make room for further ones, which otherwise get an error and are closed. */
+/** Connections at once. Those that ask nothing make room for further ones, which otherwise get an error. */
 export const MAX_CONNECTIONS = 8;
 /** Further connections that a method keeps open. */
 export const MAX_KEPT_CONNECTIONS = 64;
@@ -71,6 +71,8 @@ export class ControlServer {
   /** In the order in which they came. */
   readonly #connections = new Map<Socket, Conversation>();
   readonly #kept = new Set<Socket>();
+  /** Those that get an error instead. */
+  readonly #turnedAway = new Set<Socket>();
   readonly #closing = new AbortController();
   #shut: () => Promise<void> = async () => {};
 
@@ -101,7 +103,8 @@ export class ControlServer {
   /** Ends all connections and deletes the socket. Never rejects. */
   async close(): Promise<void> {
     this.#closing.abort();
-    for (const socket of [...this.#connections.keys(), ...this.#kept]) socket.destroy();
+    for (const sockets of [this.#connections.keys(), this.#kept, this.#turnedAway])
+      for (const socket of sockets) socket.destroy();
     await this.#shut().catch((error: unknown) =>
       this.#logger.log('warn', 'the control socket could not be deleted', { error }),
     );
@@ -142,7 +145,7 @@ export class ControlServer {
     this.#kept.add(socket);
   }
 
-  /** Drops the connection that has been silent longest; false when all wait for an answer. */
+  /** Drops the oldest connection that waits for no answer. @returns false when all wait for one */
   #makeRoom(): boolean {
     for (const [socket, conversation] of this.#connections) {
       if (conversation.isAnswering) continue;
@@ -154,13 +157,21 @@ export class ControlServer {
   }
 
   #turnAway(socket: Socket): void {
+    if (this.#turnedAway.size >= MAX_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    this.#turnedAway.add(socket);
     const busy = new TunnelError(
       'ERR_LIMIT',
       `the process already answers ${MAX_CONNECTIONS} control connections; try again`,
     );
     const deadline = new Timer(this.#timers);
     deadline.set(CONNECTION_TIMEOUT_MS, () => socket.destroy());
-    socket.on('close', () => deadline.clear());
+    socket.on('close', () => {
+      deadline.clear();
+      this.#turnedAway.delete(socket);
+    });
     // Closing with a question unread would be a reset, and the other process would not see the answer.
     socket.resume().end(errorLine(busy));
   }

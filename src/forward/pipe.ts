@@ -26,7 +26,8 @@ export type PipeOutcome = 'ended' | 'reset';
 
 /**
  * Joins one connection to one stream. Carries bytes, half-closes and resets both ways. The pipe holds the
- * bytes that the socket has not taken yet: a few chunks, because the stream keeps the rest until the kernel has them. A socket is paused while its stream is full.
+ * bytes that the socket has not taken yet: a few chunks, because the stream keeps the rest until the kernel has
+ * taken them. A socket is paused while its stream is full.
  *
  * Create the socket with `allowHalfOpen`. The pipe owns it from the start. Call {@link attach} with a stream,
  * which may still be waiting for its answer, then {@link flow}.

@@ -71,10 +71,11 @@ export interface SavedState {
 
 /**
  * Opens the identity of a role and locks it against other processes. Waits briefly for one that only changes it, but
- * not for one that runs with it. Refuses a file that is damaged, of another kind or
- * of a newer version, and leaves it unchanged.
+ * not for one that runs with it. Refuses a file that is damaged, of another kind or of a newer version, and leaves it
+ * unchanged.
  *
- * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO (the folder), ERR_STATE_BUSY
+ * @throws {TunnelError} ERR_STATE_INVALID (the file), ERR_STATE_SEALED (the passphrase), ERR_STATE_IO (the folder),
+ *   ERR_STATE_BUSY
  */
 export async function openIdentity(options: OpenIdentityOptions): Promise<OpenedIdentity> {
   const { folder, role, isBrief = false, timers } = options;

@@ -22,8 +22,8 @@ export interface PassphraseChange {
 }
 
 /**
- * Rewrites all state files of a folder with another passphrase, or without one. It locks and reads all files
- * before it writes the first, encrypted or not, so that a wrong passphrase changes nothing, and replaces each file atomically.
+ * Rewrites all state files of a folder, encrypted or not, with another passphrase, or without one. It locks and reads
+ * all files before it writes the first, so that a wrong passphrase changes nothing, and replaces each file atomically.
  * If an earlier call was interrupted between two files, this call skips the files that it completed.
  *
  * @returns the files that it wrote

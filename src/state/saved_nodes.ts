@@ -33,8 +33,8 @@ export const nodesFileOf = (folder: string): string => join(folder, FILE_NAME);
 /**
  * Reads the list of bootstrap nodes that was saved in a state folder; undefined when there is none.
  *
- * @throws {TunnelError} ERR_NODES_INVALID for a file that is damaged or of a newer version, ERR_STATE_INVALID for what is not
- *   a file, ERR_STATE_IO
+ * @throws {TunnelError} ERR_NODES_INVALID for a file that is damaged or of a newer version, ERR_STATE_INVALID for
+ *   anything but a file, ERR_STATE_IO
  */
 export async function readSavedNodes(folder: string): Promise<SavedNodes | undefined> {
   const file = nodesFileOf(folder);

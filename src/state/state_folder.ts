@@ -9,11 +9,11 @@ export const WAY_OUT = 'choose another folder with --state DIR';
 export const WAY_OUT_EPHEMERAL = `${WAY_OUT}, or run without one with --ephemeral`;
 
 /**
- * Names of our own files in a state folder: for each role its state file with drafts and old ones, its locks and its
- * socket; the same for the names of tickets and the list of bootstrap nodes; the places of peers.
+ * Names of our own files in a state folder: for each role its state file with drafts and old ones, its locks with
+ * their beacons, and its socket; the same for the names of tickets and the list of bootstrap nodes; the places of peers.
  */
 const OURS =
-  /^(?:(?:listener|connector|node|names|nodes)\.(?:json|lock|sock)|(?:listener|connector)-places\.json)/;
+  /^(?:(?:listener|connector|node|names|nodes)\.(?:json|lock|beacon|sock)|(?:listener|connector)-places\.json)/;
 
 /**
  * Creates the state folder if it does not exist, and makes sure that only its owner can enter it. If others can, it

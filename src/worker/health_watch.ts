@@ -6,9 +6,9 @@ import { Timer } from '../core/timer.js';
 /** Largest size of the wasm memory. Source: MAXIMUM_MEMORY, wasm/build.sh. */
 export const MAX_WASM_BYTES = 512 * 1024 * 1024;
 
-/** From here on nobody new is taken, so that the rest is for those who are here. */
+/** From here on newcomers are refused, so that the rest is left for connected peers. */
 const SHORT_BYTES = MAX_WASM_BYTES * 0.8;
-/** Less than this must be in use before newcomers are taken again. */
+/** Less than this must be in use before newcomers are accepted again. */
 const ENOUGH_BYTES = MAX_WASM_BYTES * 0.7;
 
 const INTERVAL_MS = 5_000;
@@ -29,7 +29,7 @@ export interface HealthWatchParts {
   log(level: LogLevel, message: string): void;
   /** Called when a value has changed since the last call. */
   tell(health: NodeHealth): void;
-  /** Memory has become short: nobody new must be taken. Or there is enough again. */
+  /** Called when memory has become short, so that newcomers must be refused, and when there is enough again. */
   memoryIsShort(isShort: boolean): void;
 }
 
@@ -82,7 +82,7 @@ export class HealthWatch {
         'error',
         `toxcore uses ${used} of its memory: new peers and relay connections are refused until there is more; lower --max-peers, or restart this process`,
       );
-    } else this.#parts.log('info', `toxcore uses ${used} of its memory: new peers are taken again`);
+    } else this.#parts.log('info', `toxcore uses ${used} of its memory: new peers are accepted again`);
     this.#parts.memoryIsShort(isShort);
   }
 

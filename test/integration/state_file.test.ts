@@ -241,6 +241,15 @@ describe('state folder', { skip: !posix }, () => {
     assert.equal((await stat(folder)).mode & 0o777, 0o700, 'with nothing but our files in it');
   });
 
+  test('a folder that others were let into while a process runs is made private', async () => {
+    const running = await open();
+    await chmod(folder, 0o755);
+    // Finds the lock and the beacon of the process, and is refused for no other reason.
+    await assert.rejects(open(), failsWith('ERR_STATE_BUSY', /runs as the listener/));
+    assert.equal((await stat(folder)).mode & 0o777, 0o700);
+    await running.release();
+  });
+
   test('a folder that is open to others and holds other files is refused, and left unchanged', async () => {
     await mkdir(folder, { mode: 0o755 });
     await writeFile(join(folder, 'thesis.txt'), 'precious');

@@ -49,6 +49,18 @@ describe('the audit log', () => {
     assert.deepEqual(recordsIn(file), [...run, ...run]);
   });
 
+  test('begins a new line after one that an earlier run could not complete', async () => {
+    const file = newFile();
+    writeFileSync(file, '{"audit":"sto');
+    await (await AuditLog.open(file, options())).close();
+    const [torn, ...others] = readFileSync(file, 'utf8').trimEnd().split('\n');
+    assert.equal(torn, '{"audit":"sto');
+    assert.deepEqual(
+      others.map((line) => JSON.parse(line).audit),
+      ['stopped'],
+    );
+  });
+
   test('goes on in a new file when the old one was renamed, and loses no record', async () => {
     const file = newFile();
     const log = await AuditLog.open(file, options());
@@ -111,7 +123,7 @@ describe('the audit log', () => {
     assert.ok(typeof lost === 'number' && lost > 0, String(lost));
     assert.equal(
       records.filter(({ audit }) => audit === 'strangers').length + lost,
-      many + 1 - lostStopped(records),
+      many + 1 - stopsIn(records),
     );
     assert.match(told.complaints[0] ?? '', /as fast as records arrive/);
   });
@@ -141,7 +153,7 @@ describe('the audit log', () => {
   });
 });
 
-/** 1 when even the last record found no room. */
-function lostStopped(records: readonly Record<string, unknown>[]): number {
-  return records.some(({ audit }) => audit === 'stopped') ? 1 : 0;
+/** How many records say that the listener has stopped. There is none when even that one found no room. */
+function stopsIn(records: readonly Record<string, unknown>[]): number {
+  return records.filter(({ audit }) => audit === 'stopped').length;
 }

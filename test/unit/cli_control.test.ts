@@ -339,6 +339,28 @@ describe('rule add --save', () => {
     }
   });
 
+  test('forgets them too when the ticket is revoked while the listener runs, and made anew when none does', async () => {
+    await listen('--expose', '22');
+    await ask('ticket', 'new', 'guest');
+    await ask('rule', 'add', '--save', 'guest:80');
+    await ask('ticket', 'revoke', 'guest');
+    listener.signal();
+    await ended;
+    await ask('ticket', 'new', 'guest');
+    await listen('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22']);
+  });
+
+  test('gives the rules for an allowed peer to no ticket that gets its name while no listener runs', async () => {
+    await listen('--expose', '22', '--allow-peer', `laptop=${KEY}`);
+    await ask('rule', 'add', '--save', 'laptop:80');
+    listener.signal();
+    await ended;
+    await ask('ticket', 'new', 'laptop');
+    await listen('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22']);
+  });
+
   test('keeps its rules when a ticket is made while no listener runs', async () => {
     await listen('--expose', '22', '--allow-peer', `laptop=${KEY}`);
     await ask('rule', 'add', '--save', 'laptop:80', '8080');

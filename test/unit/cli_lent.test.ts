@@ -3,9 +3,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
+import { MAX_CONNECTIONS } from '../../src/control/server.js';
 import { parseToxId } from '../../src/network/tox_id.js';
 import { isPath } from '../../src/rules/endpoint.js';
 import { CliBench } from '../support/cli_bench.js';
+import { SOME_PEER } from '../support/some_peer.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const ID = '56A1ADE4B65B86BCD51CC73E2CD4E542179F47959FE3E0E21B4B0ACDADE51855D34D34D37CB5';
@@ -56,6 +58,15 @@ describe('a second connector with the same ticket', () => {
     assert.equal(first.tunnel.closes, 0);
   });
 
+  test('ends no forward of the first that waits for any port too', async () => {
+    const third = new CliBench(first.stateFolder);
+    assert.equal(await third.run('forward', 'add', '-R', '0:a:1'), 0);
+    await startSecond(/at the listener to b:2/, ticket(1), '-R', '0:b:2');
+    second.signal();
+    assert.equal(await running[1], 0);
+    assert.deepEqual(first.tunnel.closed, ['-R 0']);
+  });
+
   test('takes a free port when the first has the usual one', async () => {
     await startSecond(/Forwarding/, ticket(1), '2222');
     assert.match(
@@ -96,11 +107,27 @@ describe('a second connector with the same ticket', () => {
     await second.shown(/Connector 4711 has ended; connecting again/);
   });
 
+  test('stays with the first while that is too busy to answer', async () => {
+    await startSecond(/Forwarding/, ticket(1), '80', '-p', '8080');
+    // Each waits for the answer of the listener, and so takes a connection of the control socket.
+    first.tunnel.comeOnline(SOME_PEER);
+    const waiting = Array.from({ length: MAX_CONNECTIONS }, (_, index) =>
+      new CliBench(first.stateFolder).run('forward', 'add', '-R', `0:a:${index + 1}`),
+    );
+    await first.until(() => first.tunnel.reverses.length === MAX_CONNECTIONS);
+    first.pass(5_000);
+    assert.deepEqual(new Set(await Promise.all(waiting)), new Set([0]));
+    assert.deepEqual(second.calls, []);
+    assert.deepEqual(first.tunnel.closed, []);
+  });
+
   for (const [why, ...args] of [
     ['another ticket', ticket(2), '80'],
     ['a program', ticket(1), '80', '--', 'true'],
     ['--metrics', ticket(1), '80', '--metrics', '0'],
     ['--no-udp', ticket(1), '80', '--no-udp'],
+    ['a limit of its own', ticket(1), '80', '--rate', '1M'],
+    ['--patience', ticket(1), '80', '--patience', '9'],
   ] as const)
     test(`connects by itself with ${why}, and says that it is another peer`, async () => {
       await startSecond(/Another connector uses the identity in .* this run is a new peer/, ...args);

@@ -227,6 +227,20 @@ describe('SIGHUP to a connector without a terminal', () => {
     await stop(running);
   });
 
+  test('removes only the forward that is gone from several at any free port', async () => {
+    const settings = (...targets: string[]): void =>
+      writeFileSync(
+        config,
+        JSON.stringify({ connect: { reverse: targets.map((target) => `0:localhost:${target}`) } }),
+      );
+    settings('22', '80');
+    const running = await bench.start(/localhost:80/, 'connect', ID, '--config', config);
+    settings('80');
+    await reload(/Reloaded: removed -R 0:localhost:22$/m);
+    assert.deepEqual(bench.tunnel.closed, ['-R 0']);
+    await stop(running);
+  });
+
   test('says that a new ticket needs a restart, and keeps all when the file of the ticket is damaged', async () => {
     const file = temp.file('ticket');
     writeFileSync(file, ID, { mode: 0o600 });

@@ -218,7 +218,7 @@ test('a dial waits for its turn while others end, for five minutes at most, and 
   assertFailed(
     await dials[69]!,
     'limit',
-    '127.0.0.1 port 70: no other dial ended for 6 s, or it waited for 300 s, in the dial queue: 1 of 1 dials in progress (--max-dials; at most half to one target)',
+    '127.0.0.1 port 70: no turn in the dial queue, because no other dial ended for 6 s or the wait took 300 s: 1 of 1 dials in progress (--max-dials; at most half to one target)',
   );
   await Promise.all(dials);
   assert.equal(bench.timers.running, 0);

@@ -40,7 +40,7 @@ test('short memory is told once with what to do, and newcomers are taken again o
   bench.bytes = MAX_WASM_BYTES * 0.6;
   bench.pass(20);
   assert.deepEqual(bench.short, [true, false]);
-  assert.match(bench.logs[1] ?? '', /^info: .*taken again/);
+  assert.match(bench.logs[1] ?? '', /^info: .*accepted again/);
 });
 
 test('a flood is logged when it begins and every ten minutes, and a few stray packets never', () => {

@@ -31,7 +31,7 @@ import {
   stateFolderOf,
   type UdpFlags,
 } from '../options/flags.js';
-import type { LimitFlags } from '../options/limit_flags.js';
+import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
 import { expectDistinct, localPlaces } from '../options/local_ports.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
@@ -159,11 +159,13 @@ async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<E
   if (wishes.length + proxies.length + reverses.length + udps.length === 0 && stdio === undefined)
     throw nothingToDo();
   expectDistinct([
-    ...wishes.slice(0, targetText === undefined ? 0 : 1).map(({ spec: { bind }, anyPort }) => ({
-      option: anyPort ? `PORT ${targetText}` : `-p ${flags.localPort}`,
-      bind,
-      protocol: 'tcp' as const,
-    })),
+    ...wishes
+      .filter(({ option }) => option === '-p')
+      .map(({ spec: { bind }, anyPort }) => ({
+        option: anyPort ? `PORT ${targetText}` : `-p ${flags.localPort}`,
+        bind,
+        protocol: 'tcp' as const,
+      })),
     ...localPlaces(flags),
     ...(metrics === undefined ? [] : [{ option: '--metrics', bind: metrics, protocol: 'tcp' as const }]),
   ]);
@@ -248,9 +250,7 @@ function reloadOf(
     const wanted = wantedForwards({
       locals: [
         // PORT of the command line stays.
-        ...atStart.wishes
-          .map(({ spec }) => spec)
-          .filter((spec) => !first.local?.some((text) => isSame(parseLocalSpec(text), spec))),
+        ...atStart.wishes.filter(({ option }) => option === '-p').map(({ spec }) => spec),
         ...readValues('-L', next.local, parseLocalSpec),
       ],
       udps: readValues('--udp-forward', next.udpForward, parseUdpSpec),
@@ -263,11 +263,14 @@ function reloadOf(
   };
 }
 
-const isSame = (a: LocalSpec, b: LocalSpec): boolean => JSON.stringify(a) === JSON.stringify(b);
-
 /** Whether options ask for a connection that another process may not have. */
-function needsOwnConnection({ ephemeral, metrics, proxy, udp }: ConnectFlags & { readonly proxy?: string }) {
-  return ephemeral === true || metrics !== undefined || proxy !== undefined || udp === false;
+function needsOwnConnection(flags: ConnectFlags & { readonly proxy?: string }): boolean {
+  const { ephemeral, metrics, proxy, udp, bind, patience } = flags;
+  return (
+    ephemeral === true ||
+    udp === false ||
+    [metrics, proxy, bind, patience, limitsOfFlags(flags).limits].some((asked) => asked !== undefined)
+  );
 }
 
 interface LentWants {

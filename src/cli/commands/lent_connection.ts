@@ -60,18 +60,14 @@ export class Lender {
     for (const door of await liveDoors(folder)) {
       if (door === 'listener') continue;
       const lender = new Lender(folder, door, remoteDigest(remote), timers);
-      if (await lender.lends()) return lender;
+      if (await lender.#lends().catch(() => false)) return lender;
     }
     return undefined;
   }
 
-  /** Whether it runs, and still has the ticket. A process of an older version lends nothing. */
-  async lends(): Promise<boolean> {
-    try {
-      return v.parse(LendSchema, await this.ask('lend', { remote: this.#digest })).lends;
-    } catch {
-      return false;
-    }
+  /** Whether it has the ticket. @throws {TunnelError} or a fault of its answer: older versions lend nothing */
+  async #lends(): Promise<boolean> {
+    return v.parse(LendSchema, await this.ask('lend', { remote: this.#digest })).lends;
   }
 
   ask(method: string, params: unknown): Promise<unknown> {
@@ -120,8 +116,11 @@ export class Loan {
 
   /** Ends all forwards. Resolves once their ports are free. */
   async end(): Promise<void> {
-    for (const { kind, listen } of this.#forwards.splice(0))
-      await this.#connection.ask('forward.remove', { kind, spec: listen }).catch(() => {});
+    for (const { kind, listen, target } of this.#forwards.splice(0)) {
+      // With its target: all forwards that wait for the listener's choice have port 0.
+      const spec = kind === 'dynamic' ? listen : `${listen}:${target}`;
+      await this.#connection.ask('forward.remove', { kind, spec }).catch(() => {});
+    }
     this.#connection.close();
   }
 

@@ -169,7 +169,11 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
       if (audit !== undefined) listener.on('audit', (record) => audit.record(record));
       return listener;
     },
-    access: ({ access }) => ({ ...access.state, ...saved.state }),
+    access: ({ access }) => {
+      // Before another ticket can get the name of one that is revoked: the file must not give it the old rules.
+      saved.read((name) => access.isName(name));
+      return { ...access.state, ...saved.state };
+    },
     begin: (listener, settled) => ({
       control: {
         ...listenerMethods({

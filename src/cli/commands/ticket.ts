@@ -255,10 +255,12 @@ async function askFile(
         return secret && formatTicket({ toxId, secret });
       },
     };
-    // Another ticket may get the name of one that is revoked. Names of --allow-peer are not known here.
-    const before = new Set(access.tickets().map(({ name }) => name));
+    // A rule never outlives its ticket, nor is it older than its ticket. Names of --allow-peer are not known here.
+    const namesNow = () => new Set(access.tickets().map(({ name }) => name));
+    const before = namesNow();
     const save = (): Promise<void> => {
-      saved.read((name) => access.isName(name) || !before.has(name));
+      const now = namesNow();
+      saved.read((name) => before.has(name) === now.has(name));
       return opened.save(identity, { ...access.state, ...saved.state });
     };
     if (opened.identity === undefined || state === undefined) await save();

@@ -154,10 +154,8 @@ export function limitsOfFlags(flags: LimitFlags): { limits?: Partial<Limits> } {
     if (text === undefined) continue;
     const factor = value === 'SECONDS' ? 1000 : 1;
     const { least, most } = LIMIT_RANGES[limit];
-    const [, digits = '', unit = ''] = /^(\d{1,12})([KMG]?)$/i.exec(text) ?? [];
-    const isPlain = unit === '' || value === 'BYTES';
-    const number =
-      digits === '' || !isPlain ? Number.NaN : Number(digits) * (FACTORS[unit.toUpperCase()] ?? 1) * factor;
+    const isPlain = /^\d+$/.test(text);
+    const number = isPlain || value === 'BYTES' ? bytesOf(text) * factor : Number.NaN;
     if (!(number >= least && number <= most)) {
       const what =
         value === 'N'

@@ -192,18 +192,20 @@ function outputSink(stdout: Output): Sink {
 /** A file that only its owner may read, and that only grows. */
 class FileSink implements Sink {
   readonly #handle: FileHandle;
-  /** The file ends in the middle of a line: a full disk cut it. */
-  #isTorn = false;
+  /** The file ends in the middle of a line: a full disk or a power failure cut it. */
+  #isTorn: boolean;
 
-  private constructor(handle: FileHandle) {
+  private constructor(handle: FileHandle, isTorn: boolean) {
     this.#handle = handle;
+    this.#isTorn = isTorn;
   }
 
   static async open(file: string): Promise<FileSink> {
     try {
       // A named pipe without a reader would block otherwise.
       const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
-      return new FileSink(await open(file, flags, 0o600));
+      const handle = await open(file, flags, 0o600);
+      return new FileSink(handle, await isTorn(file, handle));
     } catch (error) {
       throw new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${systemReason(error)}`, {
         cause: error,
@@ -228,5 +230,22 @@ class FileSink implements Sink {
   async close(): Promise<void> {
     // Every write has been answered; a failure to close tells nothing that helps.
     await this.#handle.close().catch(() => {});
+  }
+}
+
+/** Whether a file ends in the middle of a line. False when it cannot be read. */
+async function isTorn(file: string, handle: FileHandle): Promise<boolean> {
+  let reader: FileHandle | undefined;
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile() || stats.size === 0) return false;
+    reader = await open(file, constants.O_RDONLY | NO_WAITING);
+    const { buffer } = await reader.read(Buffer.alloc(1), 0, 1, stats.size - 1);
+    return buffer[0] !== NEWLINE;
+  } catch {
+    // The file may only be written, or another one has its name by now.
+    return false;
+  } finally {
+    await reader?.close();
   }
 }

@@ -189,7 +189,7 @@ export async function serveMetrics(
   const server = createServer((request, response) => {
     clients.answer(request.socket);
     if (!isOurHost(request.headers.host, bind.host)) {
-      response.writeHead(421, { 'content-type': CONTENT_TYPE });
+      response.writeHead(421, { 'content-type': CONTENT_TYPE, connection: 'close' });
       response.end(
         'This server answers only requests for localhost or for the host in --metrics HOST:PORT, so that no web page can read it (DNS rebinding). Ask for http://127.0.0.1, or start it with --metrics and the host that you ask for.\n',
       );

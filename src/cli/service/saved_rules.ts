@@ -2,8 +2,9 @@ import * as v from 'valibot';
 import { TunnelError } from '../../core/errors.js';
 import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
+import { MAX_RULES } from '../../rules/rule_book.js';
 
-const Texts = v.pipe(v.array(v.string()), v.maxLength(1024));
+const Texts = v.pipe(v.array(v.string()), v.maxLength(MAX_RULES));
 const StateSchema = v.object({
   savedRules: v.optional(v.object({ expose: Texts, allowReverse: Texts })),
 });
@@ -82,15 +83,16 @@ export class SavedRules {
     };
   }
 
+  /** @throws {TunnelError} ERR_LIMIT: the state file could not be read again */
   add(rule: Rule): void {
+    keep(this.#expose, textOf(rule));
     this.#isKnown = true;
-    if (!this.has(rule)) this.#expose.push(textOf(rule));
   }
 
+  /** @throws {TunnelError} ERR_LIMIT, as {@link add} */
   addReverse(rule: ReverseRule): void {
+    keep(this.#allowReverse, printReverseRule(rule));
     this.#isKnown = true;
-    const text = printReverseRule(rule);
-    if (!this.#allowReverse.includes(text)) this.#allowReverse.push(text);
   }
 
   /** @returns false when it was not saved */
@@ -114,4 +116,14 @@ export class SavedRules {
   hasReverse(rule: ReverseRule): boolean {
     return this.#allowReverse.includes(printReverseRule(rule));
   }
+}
+
+function keep(texts: string[], text: string): void {
+  if (texts.includes(text)) return;
+  if (texts.length >= MAX_RULES)
+    throw new TunnelError(
+      'ERR_LIMIT',
+      `the rule applies until the listener stops, but is not saved, because ${MAX_RULES} are saved already; remove one with rule remove --save`,
+    );
+  texts.push(text);
 }

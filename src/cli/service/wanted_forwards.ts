@@ -1,13 +1,14 @@
 import { TunnelError } from '../../core/errors.js';
-import { printEndpoint, type SocketPath } from '../../rules/endpoint.js';
+import { printEndpoint } from '../../rules/endpoint.js';
 import {
-  type Bind,
   type LocalSpec,
   printBind,
+  printForwardSpec,
   type ReverseSpec,
   type UdpSpec,
 } from '../../rules/forward_spec.js';
 import type { ForwardKind } from '../output/events.js';
+import { FORWARD_FLAGS } from '../output/forward_text.js';
 import type { ProxyOptions } from '../process/library.js';
 import type { RunningForwards } from './running_forwards.js';
 
@@ -22,7 +23,10 @@ export interface ForwardSpecs {
 /** A forward, and how it is made. */
 export interface WantedForward {
   readonly kind: ForwardKind;
-  readonly bind: Bind | SocketPath;
+  /** The requested place, in the form of {@link printBind}. */
+  readonly listen: string;
+  /** Undefined for a proxy. Several forwards at port 0 differ only in this. */
+  readonly target?: string;
   /** As an option. */
   readonly shown: string;
   add(forwards: RunningForwards): unknown;
@@ -36,31 +40,30 @@ export function wantedForwards({
   reverses,
 }: ForwardSpecs): Map<string, WantedForward> {
   const all: (readonly [spec: object, WantedForward])[] = [
-    ...locals.map((spec) => {
-      const shown = `-L ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
-      const forward = { kind: 'local', bind: spec.bind, shown } as const;
-      return [spec, { ...forward, add: (to: RunningForwards) => to.addLocal(spec) }] as const;
-    }),
-    ...udps.map((spec) => {
-      const shown = `--udp-forward ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
-      const forward = { kind: 'udp', bind: spec.bind, shown } as const;
-      return [spec, { ...forward, add: (to: RunningForwards) => to.addUdp(spec) }] as const;
-    }),
+    ...locals.map((spec) => [spec, forwardOf('local', spec, (to) => to.addLocal(spec))] as const),
+    ...udps.map((spec) => [spec, forwardOf('udp', spec, (to) => to.addUdp(spec))] as const),
     ...proxies.map((options) => {
-      const forward = {
-        kind: 'dynamic',
-        bind: options.bind,
-        shown: `-D ${printBind(options.bind)}`,
-      } as const;
-      return [options, { ...forward, add: (to: RunningForwards) => to.addDynamic(options) }] as const;
+      const listen = printBind(options.bind);
+      const add = (to: RunningForwards) => to.addDynamic(options);
+      return [options, { kind: 'dynamic', listen, shown: `-D ${listen}`, add }] as const;
     }),
-    ...reverses.map((spec) => {
-      const shown = `-R ${printBind(spec.bind)}:${printEndpoint(spec.target)}`;
-      const forward = { kind: 'reverse', bind: spec.bind, shown } as const;
-      return [spec, { ...forward, add: async (to: RunningForwards) => to.addReverse(spec) }] as const;
-    }),
+    ...reverses.map((spec) => [spec, forwardOf('reverse', spec, (to) => to.addReverse(spec))] as const),
   ];
   return new Map(all.map(([spec, forward]) => [`${forward.kind} ${JSON.stringify(spec)}`, forward]));
+}
+
+function forwardOf(
+  kind: Exclude<ForwardKind, 'dynamic'>,
+  spec: LocalSpec,
+  add: WantedForward['add'],
+): WantedForward {
+  return {
+    kind,
+    listen: printBind(spec.bind),
+    target: printEndpoint(spec.target),
+    shown: `${FORWARD_FLAGS[kind]} ${printForwardSpec(spec)}`,
+    add,
+  };
 }
 
 /**
@@ -75,9 +78,9 @@ export async function changeForwards(
   wanted: Map<string, WantedForward>,
 ): Promise<string[]> {
   const changes: string[] = [];
-  for (const [key, { kind, bind, shown }] of now) {
+  for (const [key, { kind, listen, target, shown }] of now) {
     if (wanted.has(key)) continue;
-    forwards.remove(kind, printBind(bind));
+    forwards.remove(kind, listen, target);
     changes.push(`removed ${shown}`);
   }
   for (const [key, { add, shown }] of wanted) {

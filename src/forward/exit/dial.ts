@@ -246,13 +246,10 @@ export class Dialer {
     }
     if (signal?.aborted) return deadline.failed(asked);
     const why = deadline.signal.aborted
-      ? `no other dial ended for ${waitMs / 1000} s, or it waited for ${MAX_TURN_MS / 1000} s, in`
-      : 'no room in';
+      ? `no turn in the dial queue, because no other dial ended for ${waitMs / 1000} s or the wait took ${MAX_TURN_MS / 1000} s`
+      : 'no room in the dial queue';
     const dials = `${this.#places.active} of ${this.#maxDials} dials in progress`;
-    return failed(
-      'limit',
-      `${asked}: ${why} the dial queue: ${dials} (--max-dials; at most half to one target)`,
-    );
+    return failed('limit', `${asked}: ${why}: ${dials} (--max-dials; at most half to one target)`);
   }
 
   /** Returns a test for one wait: dials have ended since it was last asked, and the wait is not too long. */

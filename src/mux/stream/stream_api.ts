@@ -87,7 +87,10 @@ export interface OpenRequest {
   readonly isCancelled: boolean;
   /** Called once when the far end cancels the request. Set it before returning to the session. */
   onCancelled: (() => void) | undefined;
-  /** Where the stream really leads, for the audit: the address dialled, or the port opened. Set it before {@link accept}. */
+  /**
+   * Where the stream really leads, for the audit: the address dialled, or the port opened. Set it before
+   * {@link accept}.
+   */
   reached?: string | undefined;
   /**
    * Opens the stream. Call it when the target is connected.

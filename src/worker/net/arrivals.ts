@@ -14,12 +14,12 @@ const MAX_STRANGERS = 1024;
  * Share of the thread's time that datagrams of strangers may take. Each may cost an X25519, about 0.1 ms.
  * Reading the datagrams of a flood takes time too, and the friends need the rest.
  */
-const SHARE_NEXT_TO_FRIENDS = 0.15;
+const SHARE_NEXT_TO_FRIENDS = 0.08;
 const SHARE_ALONE = 0.5;
 const FRIENDS_SILENT_MS = 500;
 
 /** What may be saved up: more than a turn of the pump every 50 ms needs. */
-const MAX_SAVED_MS = 30;
+const MAX_SAVED_MS = 10;
 
 /** After the time is used up, this much is saved before the next datagram: turns have a cost of their own. */
 const LEAST_SAVED_MS = 1;
@@ -56,8 +56,9 @@ const LANES = 5;
  * The datagrams that have arrived, in the order in which toxcore gets them.
  *
  * Packets of friends go first. A friend's address is one to which toxcore has sent packets of a session: it has none
- * with anybody else. All other datagrams share a part of the time. In it those of nodes that toxcore has asked
- * something take turns with four kinds of requests, and within each the sources. Under pressure most requests of strangers are dropped, and those of a flood before others.
+ * with anybody else. All other datagrams share a part of the time. Datagrams of nodes that toxcore has asked something
+ * take turns with four kinds of requests; within each kind, the sources take turns. When there are too many, most
+ * requests of strangers are dropped, and those of a flood first.
  */
 export class Arrivals {
   readonly #clock: Clock;

@@ -1,7 +1,7 @@
 import { IPV4_BYTES, IPV6_BYTES } from '../../core/ip.js';
 import { SOURCE_GROUPS } from './fair_queue.js';
 
-/** Of an IPv6 address only the network counts: who has one address there has all of them. */
+/** Only the network of an IPv6 address counts: the owner of one address there has all of them. */
 const IPV6_NETWORK_BYTES = 8;
 
 /** Where the 4 bytes of an IPv4 address begin in its mapped form. */
