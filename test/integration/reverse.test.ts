@@ -3,146 +3,25 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare, unboundedShare } from '../../src/core/descriptors.js';
-import { parseAddress } from '../../src/core/ip.js';
 import { limitsOf } from '../../src/core/peer_limits.js';
-import { PortHolders, SIGN_OF_LIFE_MS } from '../../src/forward/reverse/port_holders.js';
+import { PortHolders } from '../../src/forward/reverse/port_holders.js';
 import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
 import { parseReverseSpec } from '../../src/rules/forward_spec.js';
-import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
-import type { Refusal, ReverseChange } from '../../src/tunnel/events.js';
-import { type Reverse, ReverseForwards } from '../../src/tunnel/reverse_forwards.js';
+import type { ReverseChange } from '../../src/tunnel/events.js';
+import { ReverseForwards } from '../../src/tunnel/reverse_forwards.js';
 import { dialLoopback, ending, freePort } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { FakeOwner } from '../support/port_owner.js';
+import { bench } from '../support/reverse_bench.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const MIB = 1024 * 1024;
-
-/** A listener that allows `allowed`, and a connector; the test starts and ends the sessions between them. */
-class Bench {
-  readonly timers: VirtualTimers;
-  readonly owner: FakeOwner;
-  readonly holders: PortHolders;
-  readonly changes: ReverseChange[] = [];
-  readonly refusals: Refusal[] = [];
-  readonly lines: string[] = [];
-  /** The end at the listener. */
-  readonly told: string[] = [];
-  readonly forwards: ReverseForwards;
-  readonly ports: ReverseServer;
-  near: Session | undefined;
-  far: Session | undefined;
-  allowed: readonly string[];
-
-  constructor(
-    allowed: readonly string[],
-    maxPorts = 16,
-    descriptors = unboundedShare(),
-    owner = new FakeOwner('connector'),
-    beside?: Bench,
-  ) {
-    this.allowed = allowed;
-    this.owner = owner;
-    this.timers = beside?.timers ?? new VirtualTimers();
-    this.holders = beside?.holders ?? new PortHolders(this.timers);
-    const logger = { log: (level: string, message: string) => void this.lines.push(`${level} ${message}`) };
-    this.forwards = new ReverseForwards({
-      peer: 'listener',
-      timers: this.timers,
-      logger,
-      descriptors: unboundedShare(),
-      limits: limitsOf(),
-      onChange: (change) => this.changes.push(change),
-      onRefused: (refusal) => this.refusals.push(refusal),
-    });
-    this.ports = new ReverseServer({
-      owner,
-      holders: this.holders,
-      rules: {
-        permitsListen: (bind, port) =>
-          this.allowed.some((text) => opensReverse(parseReverseRule(text), bind, port)),
-      },
-      maxPorts,
-      descriptors,
-      timers: this.timers,
-      logger,
-      onChange: (status, { host, port }) => this.told.push(`${status} ${host}:${port}`),
-    });
-  }
-
-  connect(): void {
-    const { near, far } = sessionPair(
-      (request) => {
-        const { target } = request;
-        if (target.kind === 'listen') this.ports.handle(request, target);
-        else request.refuse('unsupported');
-      },
-      (request) => this.forwards.handle(request),
-    );
-    this.near = near;
-    this.far = far;
-    this.forwards.setSession(near);
-  }
-
-  disconnect(): void {
-    this.forwards.setSession(undefined);
-    this.near?.abandon('session-replaced');
-    this.far?.abandon('session-replaced');
-  }
-
-  /** Waits until the far end listens. @returns its port */
-  async listening(reverse: Reverse): Promise<number> {
-    while (reverse.remote === undefined) await turn();
-    const port = Number(reverse.remote.split(':').at(-1));
-    assert.ok(parseAddress(reverse.remote.slice(0, reverse.remote.lastIndexOf(':'))) !== undefined);
-    return port;
-  }
-
-  async refused(count: number): Promise<Refusal> {
-    while (this.refusals.length < count) await turn();
-    const refusal = this.refusals[count - 1];
-    assert.ok(refusal !== undefined);
-    return refusal;
-  }
-}
-
-function bench(
-  t: TestContext,
-  allowed: readonly string[],
-  maxPorts?: number,
-  descriptors?: DescriptorShare,
-): Bench {
-  return started(t, new Bench(allowed, maxPorts, descriptors));
-}
-
-function started(t: TestContext, made: Bench): Bench {
-  made.connect();
-  t.after(() => {
-    made.forwards.close();
-    made.ports.close();
-    made.disconnect();
-  });
-  return made;
-}
-
-/** A peer that has a port, and another peer at the same listener, which wants the same port. */
-async function rivals(t: TestContext, grant = new FakeOwner('').grant) {
-  const target = await Target.echo();
-  t.after(() => target.stop());
-  const spec = (port: number) => parseReverseSpec(`${port}:127.0.0.1:${target.port}`);
-  const holder = started(t, new Bench(['*'], 16, unboundedShare(), new FakeOwner('A'.repeat(64))));
-  const held = holder.forwards.add(spec(0));
-  const port = await holder.listening(held);
-  const owner = new FakeOwner('B'.repeat(64), grant);
-  const newcomer = started(t, new Bench(['*'], 16, unboundedShare(), owner, holder));
-  return { holder, held, newcomer, port, ask: () => newcomer.forwards.add(spec(port)) };
-}
 
 test('a port and its connections take descriptors: without a free one the port is refused, and a connection reset', {
   timeout: 20_000,
@@ -249,86 +128,6 @@ test('a port in use is reported, and requested again until it is free', async (t
   await holder.stop();
   b.timers.advance(60_000);
   assert.equal(await b.listening(reverse), holder.port);
-});
-
-test('a peer that is away leaves its port to another with the same ticket, and learns who has it when it is back', async (t) => {
-  const { holder, held, newcomer, port, ask } = await rivals(t);
-  holder.owner.isOnline = false;
-  assert.equal(await newcomer.listening(ask()), port);
-  while (held.remote !== undefined) await turn();
-  assert.deepEqual(holder.told, [`open 127.0.0.1:${port}`, `closed 127.0.0.1:${port}`]);
-  const client = dialLoopback(port);
-  client.end('through');
-  assert.equal(String(await readToEnd(client)), 'through');
-  holder.owner.isOnline = true;
-  // It asks for port 0 again, and gets another one.
-  holder.timers.advance(1_000);
-  assert.notEqual(await holder.listening(held), port);
-});
-
-test('a peer that shows no sign of life leaves its port, although it still counts as online', async (t) => {
-  const { holder, newcomer, port, ask } = await rivals(t);
-  holder.owner.answers = false;
-  const wanted = ask();
-  while (holder.timers.running === 0) await turn();
-  holder.timers.advance(SIGN_OF_LIFE_MS);
-  assert.equal(await newcomer.listening(wanted), port);
-});
-
-test('a peer that is connected keeps its port, and the other one is told which peer has it', async (t) => {
-  const { holder, held, newcomer, port, ask } = await rivals(t);
-  ask();
-  const { reason, text } = await newcomer.refused(1);
-  assert.equal(reason, 'busy');
-  assert.match(
-    text,
-    new RegExp(
-      `^127\\.0\\.0\\.1:${port} is held by peer AAAAAAAA, which is connected; .* stop that connector`,
-    ),
-  );
-  assert.equal(await holder.listening(held), port);
-});
-
-test('a peer that is away keeps a port with an open connection until the connection ends', async (t) => {
-  const { holder, newcomer, port, ask } = await rivals(t);
-  const client = dialLoopback(port);
-  client.write('x');
-  await readExactly(client, 1);
-  holder.owner.isOnline = false;
-  const wanted = ask();
-  assert.match(
-    (await newcomer.refused(1)).text,
-    /held by peer AAAAAAAA, which is away and has 1 open connection; the port is free once they end/,
-  );
-  client.end();
-  await readToEnd(client);
-  while (wanted.remote === undefined) {
-    holder.timers.advance(60_000);
-    await turn();
-  }
-  assert.equal(await newcomer.listening(wanted), port);
-});
-
-test('a peer that is away keeps its port from holders of another ticket', async (t) => {
-  const { holder, held, newcomer, port, ask } = await rivals(t, {
-    name: 'other',
-    kind: 'ticket',
-    rules: undefined,
-  });
-  holder.owner.isOnline = false;
-  ask();
-  assert.match(
-    (await newcomer.refused(1)).text,
-    /held by peer AAAAAAAA, which has another ticket and is away/,
-  );
-  assert.equal(await holder.listening(held), port);
-});
-
-test('a connector that asks for a port twice is told that it has it', async (t) => {
-  const b = bench(t, ['*']);
-  const port = await b.listening(b.forwards.add(parseReverseSpec('0:localhost:80')));
-  b.forwards.add(parseReverseSpec(`${port}:localhost:81`));
-  assert.match((await b.refused(1)).text, /is open for this connector already; ask for another port/);
 });
 
 test('a forward that closes while it waits to request a port again leaves no timer', async (t) => {
