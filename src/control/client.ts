@@ -6,7 +6,7 @@ import { errnoOf, TunnelError } from '../core/errors.js';
 import { socketAddress } from '../core/socket_file.js';
 import { systemReason } from '../core/system_error.js';
 import { type Door, pipeName, socketName } from './doors.js';
-import { Lines, MAX_ANSWER_BYTES, parseAnswer, type Question, questionLine } from './protocol.js';
+import { Lines, MAX_ANSWER_BYTES, parseAnswer, questionLine } from './protocol.js';
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
@@ -40,55 +40,107 @@ export async function callDoor(
   params: unknown = {},
   timers: Timers = systemTimers,
 ): Promise<unknown> {
-  const { folder, door } = to;
-  if (process.platform === 'win32')
-    return parseAnswer(await ask(to, pipeName(folder, door), { method, params }, timers));
-  const address = await socketAddress(folder, socketName(door)).catch((error: unknown) => {
-    if (TunnelError.is(error)) throw error;
-    throw unreachable(to, error);
-  });
+  const connection = await ControlConnection.open(to, timers);
   try {
-    return parseAnswer(await ask(to, address.path, { method, params }, timers));
+    return await connection.ask(method, params);
   } finally {
-    await address.release();
+    connection.close();
   }
 }
 
-async function ask(to: DoorAddress, path: string, question: Question, timers: Timers): Promise<string> {
-  const socket = connect(path);
-  const error = (): TunnelError =>
-    new TunnelError(
-      'ERR_CONTROL',
-      `no answer within ${ANSWER_TIMEOUT_MS / 1000} s; try again, or restart the process`,
-    );
-  try {
-    const answer = firstLine(socket, to);
-    socket.write(questionLine(question));
-    return await withDeadline(answer, { timeout: { ms: ANSWER_TIMEOUT_MS, timers, error } });
-  } finally {
-    socket.destroy();
-  }
-}
+/** A connection to a door, for one question at a time. */
+export class ControlConnection {
+  readonly #socket: Socket;
+  readonly #timers: Timers;
+  readonly #lines = new Lines(MAX_ANSWER_BYTES);
+  readonly #closed: Promise<void>;
+  #failure: TunnelError | undefined;
+  #asked: { resolve(answer: string): void; reject(error: TunnelError): void } | undefined;
 
-/** @throws {TunnelError} ERR_CONTROL */
-function firstLine(socket: Socket, to: DoorAddress): Promise<string> {
-  const lines = new Lines(MAX_ANSWER_BYTES);
-  return new Promise((resolve, reject) => {
-    socket.on('error', (error) => reject(unreachable(to, error)));
+  private constructor(to: DoorAddress, socket: Socket, timers: Timers) {
+    this.#socket = socket;
+    this.#timers = timers;
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    socket.on('error', (error) => this.#fail(unreachable(to, error)));
     socket.on('close', () =>
-      reject(new TunnelError('ERR_CONTROL', 'the process closed the connection; try again')),
+      this.#fail(new TunnelError('ERR_CONTROL', 'the process closed the connection; try again')),
     );
-    socket.on('data', (chunk: Buffer) => {
-      const whole = lines.push(chunk);
-      if (whole === undefined) {
-        socket.destroy();
-        reject(new TunnelError('ERR_CONTROL', `the answer is longer than ${MAX_ANSWER_BYTES} bytes`));
-        return;
-      }
-      const [answer] = whole;
-      if (answer !== undefined) resolve(answer);
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+  }
+
+  /** @throws {TunnelError} ERR_CONTROL when no process answers there */
+  static async open(to: DoorAddress, timers: Timers = systemTimers): Promise<ControlConnection> {
+    const { folder, door } = to;
+    if (process.platform === 'win32') return ControlConnection.#connect(to, pipeName(folder, door), timers);
+    const address = await socketAddress(folder, socketName(door)).catch((error: unknown) => {
+      if (TunnelError.is(error)) throw error;
+      throw unreachable(to, error);
     });
-  });
+    try {
+      return await ControlConnection.#connect(to, address.path, timers);
+    } finally {
+      await address.release();
+    }
+  }
+
+  static async #connect(to: DoorAddress, path: string, timers: Timers): Promise<ControlConnection> {
+    const socket = connect(path);
+    const connection = new ControlConnection(to, socket, timers);
+    const connected = new Promise<void>((resolve) => socket.once('connect', resolve));
+    await connection.#inTime(Promise.race([connected, connection.#closed]));
+    if (connection.#failure !== undefined) throw connection.#failure;
+    return connection;
+  }
+
+  /** Resolves when either end has closed the connection. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** @throws {TunnelError} the error of the other process, or ERR_CONTROL */
+  async ask(method: string, params: unknown = {}): Promise<unknown> {
+    const answer = new Promise<string>((resolve, reject) => {
+      this.#asked = { resolve, reject };
+    });
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#socket.write(questionLine({ method, params }));
+    return parseAnswer(await this.#inTime(answer));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** Closes the connection when the other process takes too long: a later answer would be taken for another one. */
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    const error = (): TunnelError => {
+      this.close();
+      return new TunnelError(
+        'ERR_CONTROL',
+        `no answer within ${ANSWER_TIMEOUT_MS / 1000} s; try again, or restart the process`,
+      );
+    };
+    return await withDeadline(work, { timeout: { ms: ANSWER_TIMEOUT_MS, timers: this.#timers, error } });
+  }
+
+  #onData(chunk: Buffer): void {
+    const whole = this.#lines.push(chunk);
+    if (whole === undefined) {
+      this.#fail(new TunnelError('ERR_CONTROL', `the answer is longer than ${MAX_ANSWER_BYTES} bytes`));
+      this.#socket.destroy();
+      return;
+    }
+    const [answer] = whole;
+    if (answer === undefined) return;
+    this.#asked?.resolve(answer);
+    this.#asked = undefined;
+  }
+
+  #fail(error: TunnelError): void {
+    this.#failure ??= error;
+    this.#asked?.reject(this.#failure);
+    this.#asked = undefined;
+  }
 }
 
 function unreachable({ folder, door }: DoorAddress, error: unknown): TunnelError {

@@ -9,8 +9,22 @@ import type { Door } from './doors.js';
 import { openDoorway } from './doors.js';
 import { answerLine, errorLine, Lines, MAX_QUESTION_BYTES, parseQuestion } from './protocol.js';
 
+/** The connection on which a question came. */
+export interface Asker {
+  /**
+   * Keeps the connection open without further questions, until either end closes it.
+   *
+   * @param onClose called once, when it is closed: at the latest when the other process ends
+   * @throws {TunnelError} ERR_LIMIT when too many connections are kept open
+   */
+  keep(onClose: () => void): void;
+}
+
+/** Asks a method within its own process, which ends with it. */
+export const SAME_PROCESS: Asker = { keep: () => {} };
+
 /** Answers a question, now or later. An error that it throws is sent as the answer. */
-export type ControlMethod = (params: unknown) => unknown;
+export type ControlMethod = (params: unknown, asker: Asker) => unknown;
 
 /** By name, as `peers` or `rule.add`. */
 export type ControlMethods = Readonly<Record<string, ControlMethod>>;
@@ -18,11 +32,11 @@ export type ControlMethods = Readonly<Record<string, ControlMethod>>;
 /** Makes a method that checks its parameters before it runs: they may come from another version, or be malformed. */
 export function method<Schema extends v.GenericSchema>(
   params: Schema,
-  run: (params: v.InferOutput<Schema>) => unknown,
+  run: (params: v.InferOutput<Schema>, asker: Asker) => unknown,
 ): ControlMethod {
-  return (given) => {
+  return (given, asker) => {
     const read = v.safeParse(params, given, { abortEarly: true });
-    if (read.success) return run(read.output);
+    if (read.success) return run(read.output, asker);
     const [issue] = read.issues;
     const field = issue.path?.[0]?.key;
     const where = field === undefined ? 'the parameters' : JSON.stringify(field);
@@ -32,6 +46,8 @@ export function method<Schema extends v.GenericSchema>(
 
 /** Connections at once. Those that ask nothing make room for further ones, which otherwise get an error. */
 export const MAX_CONNECTIONS = 8;
+/** Further connections that a method keeps open. */
+export const MAX_KEPT_CONNECTIONS = 64;
 /** How long a connection may take to send its next question, or to read its answer, in milliseconds. */
 export const CONNECTION_TIMEOUT_MS = 10_000;
 
@@ -54,6 +70,7 @@ export class ControlServer {
   readonly #logger: Logger;
   /** In the order in which they came. */
   readonly #connections = new Map<Socket, Conversation>();
+  readonly #kept = new Set<Socket>();
   /** Those that get an error instead. */
   readonly #turnedAway = new Set<Socket>();
   readonly #closing = new AbortController();
@@ -86,7 +103,8 @@ export class ControlServer {
   /** Ends all connections and deletes the socket. Never rejects. */
   async close(): Promise<void> {
     this.#closing.abort();
-    for (const socket of [...this.#connections.keys(), ...this.#turnedAway]) socket.destroy();
+    for (const sockets of [this.#connections.keys(), this.#kept, this.#turnedAway])
+      for (const socket of sockets) socket.destroy();
     await this.#shut().catch((error: unknown) =>
       this.#logger.log('warn', 'the control socket could not be deleted', { error }),
     );
@@ -102,8 +120,29 @@ export class ControlServer {
       this.#turnAway(socket);
       return;
     }
-    this.#connections.set(socket, new Conversation(socket, this.#methods, this.#timers, this.#logger));
-    socket.on('close', () => this.#connections.delete(socket));
+    const conversation = new Conversation(socket, {
+      methods: this.#methods,
+      timers: this.#timers,
+      logger: this.#logger,
+      onKeep: () => this.#keep(socket),
+    });
+    this.#connections.set(socket, conversation);
+    socket.on('close', () => {
+      this.#connections.delete(socket);
+      this.#kept.delete(socket);
+    });
+  }
+
+  #keep(socket: Socket): void {
+    if (this.#kept.has(socket)) return;
+    if (this.#kept.size >= MAX_KEPT_CONNECTIONS) {
+      throw new TunnelError(
+        'ERR_LIMIT',
+        `${MAX_KEPT_CONNECTIONS} processes use the running process already; stop one of them first`,
+      );
+    }
+    this.#connections.delete(socket);
+    this.#kept.add(socket);
   }
 
   /** Drops the oldest connection that waits for no answer. @returns false when all wait for one */
@@ -138,28 +177,54 @@ export class ControlServer {
   }
 }
 
+interface ConversationOptions {
+  readonly methods: ControlMethods;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  /** A method keeps the connection open. @throws {TunnelError} ERR_LIMIT */
+  readonly onKeep: () => void;
+}
+
 /** One connection: reads a question, answers it, reads the next. */
-class Conversation {
+class Conversation implements Asker {
   readonly #socket: Socket;
   readonly #methods: ControlMethods;
   readonly #logger: Logger;
   readonly #lines = new Lines(MAX_QUESTION_BYTES);
   readonly #timer: Timer;
+  readonly #onKeep: () => void;
   #isAnswering = false;
+  /** Undefined until a method keeps the connection open. */
+  #onClose: (() => void)[] | undefined;
 
-  constructor(socket: Socket, methods: ControlMethods, timers: Timers, logger: Logger) {
+  constructor(socket: Socket, { methods, timers, logger, onKeep }: ConversationOptions) {
     this.#socket = socket;
     this.#methods = methods;
     this.#timer = new Timer(timers);
     this.#logger = logger;
+    this.#onKeep = onKeep;
     socket.on('data', (chunk: Buffer) => void this.#onData(chunk));
-    socket.on('close', () => this.#timer.clear());
+    socket.on('close', () => {
+      this.#timer.clear();
+      for (const onClose of this.#onClose ?? []) onClose();
+    });
     this.#wait();
   }
 
   /** Whether a question of the other process is being answered. */
   get isAnswering(): boolean {
     return this.#isAnswering;
+  }
+
+  keep(onClose: () => void): void {
+    if (this.#socket.destroyed) {
+      onClose();
+      return;
+    }
+    this.#onKeep();
+    this.#timer.clear();
+    this.#onClose ??= [];
+    this.#onClose.push(onClose);
   }
 
   async #onData(chunk: Buffer): Promise<void> {
@@ -191,7 +256,7 @@ class Conversation {
         const text = `the running process does not know ${JSON.stringify(method)}; update it`;
         return errorLine(new TunnelError('ERR_CONTROL', text));
       }
-      return answerLine(await run(params));
+      return answerLine(await run(params, this));
     } catch (error) {
       if (TunnelError.is(error)) return errorLine(error);
       // A bug of ours: log all of it, but do not show internals to the other process.
@@ -212,6 +277,7 @@ class Conversation {
   }
 
   #wait(): void {
+    if (this.#onClose !== undefined) return;
     this.#timer.set(CONNECTION_TIMEOUT_MS, () => this.#socket.destroy());
   }
 }

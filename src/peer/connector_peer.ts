@@ -45,7 +45,7 @@ const REJOIN_MAX_MS = 30_000;
 const SETTLED_MS = 60_000;
 
 const SHUT_OUT =
-  'the listener no longer lets us in: its ticket was replaced or revoked, or it removed this peer; ask for a new ticket';
+  'the listener no longer lets us in: its ticket was replaced or revoked or has expired, or it removed this peer; ask for a new ticket';
 
 /** Refusals after which another attempt may succeed. */
 const PASSING: ReadonlySet<Reason> = new Set<Reason>([

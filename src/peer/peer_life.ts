@@ -7,6 +7,7 @@ import type { Limits } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { Timer } from '../core/timer.js';
 import type { Path } from '../core/tox_network.js';
+import type { PingCallback } from '../mux/session/pinger.js';
 import type { SessionStats } from '../mux/session/session_options.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/wire/agreement.js';
@@ -124,6 +125,12 @@ export abstract class PeerLife {
   /** Milliseconds since streams can be opened; undefined while they cannot. */
   get onlineForMs(): number | undefined {
     return this.#online ? this.context.timers.nowMs() - this.#onlineSinceMs : undefined;
+  }
+
+  /** Pings the peer. @param callback receives the round trip; undefined when there will be no answer */
+  ping(callback: PingCallback): void {
+    if (this.#current === undefined) callback(undefined);
+    else this.#current.measure(callback);
   }
 
   friendPath(path: Path): void {

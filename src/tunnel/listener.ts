@@ -7,6 +7,7 @@ import { type ByteRates, byteRates } from '../core/allowance.js';
 import { limitsOf } from '../core/peer_limits.js';
 import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
+import { PortHolders, type PortOwner } from '../forward/reverse/port_holders.js';
 import { ReverseServer } from '../forward/reverse/reverse_server.js';
 import { addCounts } from '../forward/serve_log.js';
 import { Offers } from '../forward/stream/offers.js';
@@ -42,6 +43,8 @@ export class Listener extends Tunnel {
   readonly reverseRules: ReverseBook;
   readonly #offers: Offers;
   readonly #places: FriendPlaces;
+  /** The ports that are open for peers. */
+  readonly #portHolders: PortHolders;
   /** The rate of each ticket that has one. */
   readonly #rates = new WeakMap<Grant, ByteRates>();
   #strangers = 0;
@@ -55,6 +58,7 @@ export class Listener extends Tunnel {
     this.access = service.access;
     this.#entries = new EntryAudit(this.timers, (record) => this.#audit(record));
     this.reverseRules.onChange(() => this.rules.closeDefault());
+    this.#portHolders = new PortHolders(this.timers);
     this.#places = new FriendPlaces({
       node,
       nowMs: () => this.timers.nowMs(),
@@ -246,8 +250,19 @@ export class Listener extends Tunnel {
       onStream: (stream, { host, port }) =>
         this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name }),
     });
+    const owner: PortOwner = {
+      publicKey,
+      get grant() {
+        return grant;
+      },
+      get isOnline() {
+        return peer.isOnline;
+      },
+      ping: (callback) => peer.ping(callback),
+    };
     const ports = new ReverseServer({
-      peer: publicKey,
+      owner,
+      holders: this.#portHolders,
       rules: this.reverseRules.rulesFor(
         () => grant,
         (now) => this.rules.hasOwnRules(now),
@@ -275,7 +290,7 @@ export class Listener extends Tunnel {
     const named = (): AuditPeer => ({ peer: publicKey, name: grant.name });
     const flows = new FlowAudit({ clock: this.timers, peer: named, record: (record) => this.#audit(record) });
     const presence = this.#presence(named);
-    const peer = new ListenerPeer(
+    const peer: ListenerPeer = new ListenerPeer(
       this.peerContext(),
       { friend, publicKey },
       {

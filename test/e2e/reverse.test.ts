@@ -5,7 +5,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type CliEvent, runCli } from '../support/cli_process.js';
-import { dialLoopback, ending } from '../support/loopback.js';
+import { dialLoopback, ending, freePort } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { PrivateNetwork } from '../support/private_network.js';
 import { readDigest, readToEnd, writePattern } from '../support/socket_bytes.js';
@@ -100,6 +100,28 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok(!existsSync(near));
     await listener.event('reverse', (event) => event['status'] === 'closed');
     assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
+  });
+
+  test('an --ephemeral connector that was killed gets its port back when it runs again', {
+    timeout: 120_000,
+  }, async () => {
+    const port = await freePort();
+    const { ticket } = await network.listen([far], '--allow-reverse', String(port));
+    const reverse = ['-R', `${port}:127.0.0.1:${echo.port}`];
+    const isOpen = (event: CliEvent) => event['status'] === 'open';
+    const first = await network.connect(ticket, [], ...reverse);
+    await first.connector.event('reverse', isOpen);
+    const other = await network.connect(ticket, [], ...reverse);
+    const refused = await other.connector.event('refused');
+    assert.match(String(refused['message']), /is held by peer [0-9A-F]{8}, which is connected/);
+    await other.connector.stop();
+
+    first.connector.child.kill('SIGKILL');
+    await first.connector.exited();
+    const { connector } = await network.connect(ticket, [], ...reverse);
+    await connector.event('reverse', isOpen);
+    await echoes(dialLoopback(port));
+    await connector.stop();
   });
 
   test('a ticket has its own ports, peers lists the open ones, and removing a rule closes its port', {

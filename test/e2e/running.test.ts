@@ -7,11 +7,11 @@ import { mkdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { hasEnded } from '../support/child_process.js';
 import { type CliEvent, CliProcess, runCli } from '../support/cli_process.js';
-import { dialLoopback } from '../support/loopback.js';
+import { dialLoopback, ending } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
 import { CURL, skipWithout } from '../support/programs.js';
 import { runProgram } from '../support/run_program.js';
-import { readToEnd } from '../support/socket_bytes.js';
+import { readExactly, readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -98,6 +98,34 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
     assert.match(nobody.stdout, /"returnCode":204/);
     const wrong = await cli('connect', NO_KEY, '22', '-p', '0', '--wait', '60', ...joined());
     assert.equal(wrong.exitCode, 102, wrong.stdout + wrong.stderr);
+  });
+
+  test('a second connector serves its forward through the first until it ends, even by SIGKILL', {
+    timeout: 120_000,
+  }, async () => {
+    const state = stateFolder('lender');
+    const { ticket } = await network.listen([String(echo.port)]);
+    const connect = () => network.start('connect', ticket, '-L', `0:localhost:${echo.port}`, ...state);
+    const first = connect();
+    await first.event('peer', (event) => event['status'] === 'online');
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      const second = connect();
+      const { local } = await second.event('forward');
+      const port = Number(String(local).split(':').at(-1));
+      const client = dialLoopback(port);
+      for (const text of ['in', 'use']) {
+        client.write(text);
+        assert.equal(String(await readExactly(client, text.length)), text);
+      }
+      assert.equal(hasEnded(second.child), false);
+      const isIt = (event: CliEvent) => event['local'] === local;
+      second.child.kill(signal);
+      assert.equal(await second.exited(), signal === 'SIGTERM' ? 0 : null);
+      await first.event('removed', isIt);
+      assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
+      client.destroy();
+    }
+    assert.equal(hasEnded(first.child), false);
   });
 
   test('status shows listener and connector; curl uses an added forward, which is gone after its removal', {

@@ -4,6 +4,7 @@ import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { systemTimers } from '../../src/core/clock.js';
 import { TargetServer } from '../../src/forward/exit/target_server.js';
+import { PortHolders } from '../../src/forward/reverse/port_holders.js';
 import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
@@ -11,6 +12,7 @@ import { parseExposeSpec } from '../../src/rules/expose.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
 import { type AuditRecord, EntryAudit, FlowAudit } from '../../src/tunnel/audit.js';
 import { dialLoopback, freePort } from '../support/loopback.js';
+import { FakeOwner } from '../support/port_owner.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readToEnd } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
@@ -34,7 +36,8 @@ function bench(t: TestContext, exposed: readonly string[]): Bench {
   const server = new TargetServer({ peer: 'KEY', rules: rules.rulesFor(() => grant) });
   rules.onChange(() => server.recheck());
   const ports = new ReverseServer({
-    peer: 'KEY',
+    owner: new FakeOwner('KEY'),
+    holders: new PortHolders(systemTimers),
     rules: { permitsListen: (_, port) => port === 0 },
     maxPorts: 4,
   });

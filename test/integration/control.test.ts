@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import * as v from 'valibot';
-import { callDoor, callListener } from '../../src/control/client.js';
+import { ControlConnection, callDoor, callListener } from '../../src/control/client.js';
 import { liveDoors, pipeDoors, pipeName, socketName } from '../../src/control/doors.js';
 import { MAX_QUESTION_BYTES } from '../../src/control/protocol.js';
 import {
@@ -16,6 +17,7 @@ import {
   type ControlMethods,
   ControlServer,
   MAX_CONNECTIONS,
+  MAX_KEPT_CONNECTIONS,
   method,
 } from '../../src/control/server.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
@@ -226,6 +228,63 @@ describe('control sockets of connectors', () => {
       ),
       ['listener', 12],
     );
+  });
+});
+
+describe('a connection that a method keeps open', () => {
+  /** `hold` keeps the connection open; the events tell which ones were closed. */
+  function keeper() {
+    const closed: unknown[] = [];
+    const methods: ControlMethods = {
+      ...METHODS,
+      hold: (name, asker) => {
+        asker.keep(() => closed.push(name));
+        return name;
+      },
+    };
+    return { closed, methods };
+  }
+  const open = () => ControlConnection.open({ folder, door: 'listener' }, timers);
+
+  test('outlasts silence and busy times, answers on, and its end is noticed', async () => {
+    const { closed, methods } = keeper();
+    await serve(methods);
+    const kept = await open();
+    assert.equal(await kept.ask('hold', 'a'), 'a');
+    assert.equal(await kept.ask('hold', 'b'), 'b');
+    timers.advance(10 * CONNECTION_TIMEOUT_MS);
+    for (let count = 0; count < 2 * MAX_CONNECTIONS; count++) await dial();
+    assert.equal(await kept.ask('echo', 'still here'), 'still here');
+    assert.deepEqual(closed, []);
+    kept.close();
+    while (closed.length < 2) await turn();
+    assert.deepEqual(closed, ['a', 'b']);
+  });
+
+  test('is closed with the server, and both ends notice', async () => {
+    const { closed, methods } = keeper();
+    const server = await serve(methods);
+    const kept = await open();
+    await kept.ask('hold', 'a');
+    await server.close();
+    await kept.closed;
+    assert.deepEqual(closed, ['a']);
+    await assert.rejects(kept.ask('echo', 'x'), failsWith('ERR_CONTROL', /closed the connection/));
+  });
+
+  test('counts against a limit of its own', async () => {
+    const { methods } = keeper();
+    await serve(methods);
+    const kept: ControlConnection[] = [];
+    for (let count = 0; count < MAX_KEPT_CONNECTIONS; count++) {
+      const one = await open();
+      kept.push(one);
+      await one.ask('hold', count);
+    }
+    const more = await open();
+    await assert.rejects(more.ask('hold', 'more'), failsWith('ERR_LIMIT', /stop one of them first/));
+    assert.equal(await more.ask('echo', 'x'), 'x');
+    for (const one of [...kept, more]) one.close();
   });
 });
 

@@ -3,116 +3,25 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare, unboundedShare } from '../../src/core/descriptors.js';
-import { parseAddress } from '../../src/core/ip.js';
 import { limitsOf } from '../../src/core/peer_limits.js';
+import { PortHolders } from '../../src/forward/reverse/port_holders.js';
 import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import type { Reason } from '../../src/mux/wire/reasons.js';
 import { parseReverseSpec } from '../../src/rules/forward_spec.js';
-import { opensReverse, parseReverseRule } from '../../src/rules/reverse_rule.js';
-import type { Refusal, ReverseChange } from '../../src/tunnel/events.js';
-import { type Reverse, ReverseForwards } from '../../src/tunnel/reverse_forwards.js';
+import type { ReverseChange } from '../../src/tunnel/events.js';
+import { ReverseForwards } from '../../src/tunnel/reverse_forwards.js';
 import { dialLoopback, ending, freePort } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
+import { FakeOwner } from '../support/port_owner.js';
+import { bench } from '../support/reverse_bench.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
 import { Target } from '../support/target.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const MIB = 1024 * 1024;
-
-/** A listener that allows `allowed`, and a connector; the test starts and ends the sessions between them. */
-class Bench {
-  readonly timers = new VirtualTimers();
-  readonly changes: ReverseChange[] = [];
-  readonly refusals: Refusal[] = [];
-  readonly lines: string[] = [];
-  /** The end at the listener. */
-  readonly told: string[] = [];
-  readonly forwards: ReverseForwards;
-  readonly ports: ReverseServer;
-  near: Session | undefined;
-  far: Session | undefined;
-  allowed: readonly string[];
-
-  constructor(allowed: readonly string[], maxPorts = 16, descriptors = unboundedShare()) {
-    this.allowed = allowed;
-    const logger = { log: (level: string, message: string) => void this.lines.push(`${level} ${message}`) };
-    this.forwards = new ReverseForwards({
-      peer: 'listener',
-      timers: this.timers,
-      logger,
-      descriptors: unboundedShare(),
-      limits: limitsOf(),
-      onChange: (change) => this.changes.push(change),
-      onRefused: (refusal) => this.refusals.push(refusal),
-    });
-    this.ports = new ReverseServer({
-      peer: 'connector',
-      rules: {
-        permitsListen: (bind, port) =>
-          this.allowed.some((text) => opensReverse(parseReverseRule(text), bind, port)),
-      },
-      maxPorts,
-      descriptors,
-      timers: this.timers,
-      logger,
-      onChange: (status, { host, port }) => this.told.push(`${status} ${host}:${port}`),
-    });
-  }
-
-  connect(): void {
-    const { near, far } = sessionPair(
-      (request) => {
-        const { target } = request;
-        if (target.kind === 'listen') this.ports.handle(request, target);
-        else request.refuse('unsupported');
-      },
-      (request) => this.forwards.handle(request),
-    );
-    this.near = near;
-    this.far = far;
-    this.forwards.setSession(near);
-  }
-
-  disconnect(): void {
-    this.forwards.setSession(undefined);
-    this.near?.abandon('session-replaced');
-    this.far?.abandon('session-replaced');
-  }
-
-  /** Waits until the far end listens. @returns its port */
-  async listening(reverse: Reverse): Promise<number> {
-    while (reverse.remote === undefined) await turn();
-    const port = Number(reverse.remote.split(':').at(-1));
-    assert.ok(parseAddress(reverse.remote.slice(0, reverse.remote.lastIndexOf(':'))) !== undefined);
-    return port;
-  }
-
-  async refused(count: number): Promise<Refusal> {
-    while (this.refusals.length < count) await turn();
-    const refusal = this.refusals[count - 1];
-    assert.ok(refusal !== undefined);
-    return refusal;
-  }
-}
-
-function bench(
-  t: TestContext,
-  allowed: readonly string[],
-  maxPorts?: number,
-  descriptors?: DescriptorShare,
-): Bench {
-  const made = new Bench(allowed, maxPorts, descriptors);
-  made.connect();
-  t.after(() => {
-    made.forwards.close();
-    made.ports.close();
-    made.disconnect();
-  });
-  return made;
-}
 
 test('a port and its connections take descriptors: without a free one the port is refused, and a connection reset', {
   timeout: 20_000,
@@ -326,7 +235,8 @@ test('a target that refuses resets the client at the far end', async (t) => {
 test('a client that connects while the peer does not answer is reset after 30 seconds', async (t) => {
   const timers = new VirtualTimers();
   const ports = new ReverseServer({
-    peer: 'p',
+    owner: new FakeOwner('p'),
+    holders: new PortHolders(timers),
     rules: { permitsListen: () => true },
     maxPorts: 1,
     timers,

@@ -1,12 +1,14 @@
 import { Socket } from 'node:net';
 import type { Limits } from '../../src/core/peer_limits.js';
 import { TargetServer } from '../../src/forward/exit/target_server.js';
+import { PortHolders } from '../../src/forward/reverse/port_holders.js';
 import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
 import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { DATAGRAM_HEADER_BYTES, writeDatagramHeader, writeOffsetFrame } from '../../src/mux/wire/frame.js';
 import { ReverseBook, type RuleBook } from '../../src/rules/rule_book.js';
 import { turn } from './fake_node.js';
 import { ListenerBench, uuid } from './peer_bench.js';
+import { FakeOwner } from './port_owner.js';
 import type { VirtualTimers } from './virtual_timers.js';
 
 export const TYPES = {
@@ -107,7 +109,8 @@ export class Attacker {
   constructor({ timers, limits = {}, rules, reverse, resolve = async () => [] }: AttackerOptions) {
     this.listener = new ListenerBench({ timers, limits });
     this.ports = new ReverseServer({
-      peer: 'attacker',
+      owner: new FakeOwner('attacker'),
+      holders: new PortHolders(timers),
       rules: (reverse ?? new ReverseBook()).rulesFor(
         () => undefined,
         () => false,

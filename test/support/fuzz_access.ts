@@ -7,6 +7,7 @@ import { listenerMethods } from '../../src/cli/service/listener_methods.js';
 import { SavedRules } from '../../src/cli/service/saved_rules.js';
 import { ticketMethods } from '../../src/cli/service/ticket_methods.js';
 import { answerLine, parseQuestion, questionLine } from '../../src/control/protocol.js';
+import { SAME_PROCESS } from '../../src/control/server.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { formatToxId, makeToxId, upperHex } from '../../src/network/tox_id.js';
 import { readRule } from '../../src/rules/expose.js';
@@ -139,7 +140,7 @@ function questionTarget(): FuzzTarget {
       const { method, params } = parseQuestion(text);
       const ask = Object.hasOwn(asked, method) ? asked[method] : undefined;
       if (ask === undefined) return 'refused';
-      const line = answerLine(await ask(params));
+      const line = answerLine(await ask(params, SAME_PROCESS));
       if (line.indexOf('\n') !== line.length - 1) throw new Error(`an answer of two lines: ${line}`);
       return 'accepted';
     } catch (error) {

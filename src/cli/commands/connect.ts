@@ -294,19 +294,15 @@ async function runLent(
   onAdded: (added: RunningForward, note?: string) => void,
 ): Promise<ExitCode | undefined> {
   const { io, reporter } = context;
+  const loan = await lender.borrow();
   const lifetime = new Lifetime(io, 'end');
   context.onOutputLost(() => lifetime.stop());
   const release = lifetime.hold();
-  const added: RunningForward[] = [];
-  const add = async (wish: LentWish, note?: string): Promise<void> => {
-    const now = await lender.add(wish);
-    added.push(now);
-    onAdded(now, note);
-  };
+  const add = async (wish: LentWish, note?: string): Promise<void> => onAdded(await loan.add(wish), note);
   try {
     reporter.event({ event: 'lent', pid: lender.pid });
     if (stdio !== undefined) {
-      joinStream(io, await lender.dial(stdio), lifetime, (cause) => lender.cut(cause));
+      joinStream(io, await loan.dial(stdio), lifetime, (cause) => lender.cut(cause));
       await lifetime.over();
       return EXIT.ok;
     }
@@ -329,13 +325,13 @@ async function runLent(
         ...(credentials === undefined ? {} : { credentials }),
       });
     for (const spec of reverses) await add({ kind: 'reverse', spec });
-    await lender.gone(lifetime);
+    await loan.over(lifetime);
     if (isAborted(lifetime.signal)) return EXIT.ok;
     reporter.notice(`Connector ${lender.pid} has ended; connecting again`);
     return undefined;
   } finally {
     lifetime.dispose();
-    for (const forward of added) await lender.remove(forward);
+    await loan.end();
     release();
   }
 }

@@ -4,9 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { callDoor } from '../../control/client.js';
+import { ControlConnection, callDoor } from '../../control/client.js';
 import { liveDoors } from '../../control/doors.js';
-import { isAborted } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import type { HostPort } from '../../rules/endpoint.js';
@@ -15,13 +14,9 @@ import { type Remote, remoteText } from '../options/remote.js';
 import type { ForwardKind } from '../output/events.js';
 import { type RunningForward, RunningForwardSchema } from '../output/forward_text.js';
 import type { Lifetime } from '../process/lifetime.js';
-import { Waiter } from '../service/waiting.js';
 
 const AddedSchema = v.object({ forward: RunningForwardSchema });
 const LendSchema = v.object({ lends: v.boolean() });
-
-/** How often to ask whether the connector that lends its connection still runs, in milliseconds. */
-const WATCH_MS = 2_000;
 
 /** A forward to open in the other process, in the syntax of its option. */
 export interface LentWish {
@@ -75,36 +70,14 @@ export class Lender {
     return v.parse(LendSchema, await this.ask('lend', { remote: this.#digest })).lends;
   }
 
-  /** Whether it still runs with the ticket. While it is too busy to answer, its forwards go on. */
-  async #stays(): Promise<boolean> {
-    try {
-      return await this.#lends();
-    } catch {
-      return (await liveDoors(this.#folder)).includes(this.pid);
-    }
-  }
-
   ask(method: string, params: unknown): Promise<unknown> {
     return callDoor({ folder: this.#folder, door: this.pid }, method, params, this.#timers);
   }
 
-  /** @throws {TunnelError} the error of the other process */
-  async add(wish: LentWish): Promise<RunningForward> {
-    return v.parse(AddedSchema, await this.ask('forward.add', wish)).forward;
-  }
-
-  /** Ends a forward, if it is still there. */
-  async remove({ kind, listen, target }: RunningForward): Promise<void> {
-    // With its target: all forwards that wait for the listener's choice have port 0.
-    const spec = kind === 'dynamic' ? listen : `${listen}:${target}`;
-    await this.ask('forward.remove', { kind, spec }).catch(() => {});
-  }
-
-  /** Resolves once it runs no longer, or when the command ends. */
-  async gone(lifetime: Lifetime): Promise<void> {
-    const waiter = new Waiter(this.#timers, lifetime.signal);
-    do await waiter.pause(WATCH_MS);
-    while (!isAborted(lifetime.signal) && (await this.#stays()));
+  /** @throws {TunnelError} ERR_CONTROL when it has ended */
+  async borrow(): Promise<Loan> {
+    const to = { folder: this.#folder, door: this.pid };
+    return new Loan(this.pid, await ControlConnection.open(to, this.#timers));
   }
 
   /** The error of a command whose connection has ended: only the other process knows why. */
@@ -114,6 +87,41 @@ export class Lender {
       `the connection was refused or cut; connector ${this.pid}, which made it, has printed why (tox-wasm-tunnel status; or end it and run this again)`,
       { cause },
     );
+  }
+}
+
+/** Forwards that a {@link Lender} opens for this process. They end with it, however it ends. */
+export class Loan {
+  readonly #pid: number;
+  readonly #connection: ControlConnection;
+  readonly #forwards: RunningForward[] = [];
+
+  constructor(pid: number, connection: ControlConnection) {
+    this.#pid = pid;
+    this.#connection = connection;
+  }
+
+  /** @throws {TunnelError} the error of the other process */
+  async add(wish: LentWish): Promise<RunningForward> {
+    const answer = await this.#connection.ask('forward.add', { ...wish, isLent: true });
+    const { forward } = v.parse(AddedSchema, answer);
+    this.#forwards.push(forward);
+    return forward;
+  }
+
+  /** Resolves once the lender has ended, or when the command ends. */
+  async over(lifetime: Lifetime): Promise<void> {
+    await Promise.race([this.#connection.closed, lifetime.over()]);
+  }
+
+  /** Ends all forwards. Resolves once their ports are free. */
+  async end(): Promise<void> {
+    for (const { kind, listen, target } of this.#forwards.splice(0)) {
+      // With its target: all forwards that wait for the listener's choice have port 0.
+      const spec = kind === 'dynamic' ? listen : `${listen}:${target}`;
+      await this.#connection.ask('forward.remove', { kind, spec }).catch(() => {});
+    }
+    this.#connection.close();
   }
 
   /**
@@ -125,19 +133,16 @@ export class Lender {
     const folder = await mkdtemp(join(tmpdir(), 'tox-wasm-tunnel-'));
     const listen = join(folder, 'lent.sock');
     try {
-      const added = await this.add({ kind: 'local', spec: `${listen}:${printHostPort(target)}` });
-      try {
-        const socket = connect({ path: listen, allowHalfOpen: true });
-        await new Promise<void>((resolve, reject) => {
-          socket.once('connect', resolve);
-          socket.once('error', (cause) => reject(lost(this.pid, cause)));
-        });
-        return socket;
-      } finally {
-        // Connections that are open go on.
-        await this.remove(added);
-      }
+      await this.add({ kind: 'local', spec: `${listen}:${printHostPort(target)}` });
+      const socket = connect({ path: listen, allowHalfOpen: true });
+      await new Promise<void>((resolve, reject) => {
+        socket.once('connect', resolve);
+        socket.once('error', (cause) => reject(lost(this.#pid, cause)));
+      });
+      return socket;
     } finally {
+      // Connections that are open go on.
+      await this.end();
       await rm(folder, { recursive: true, force: true });
     }
   }

@@ -12,6 +12,7 @@ import { AccessPolicy } from '../../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../../access/ticket.js';
 import type { TicketInfo } from '../../access/ticket_book.js';
 import { callListener } from '../../control/client.js';
+import { SAME_PROCESS } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
 import { looksLikeTicket } from '../../core/secret_text.js';
 import { makeToxId } from '../../network/tox_id.js';
@@ -263,7 +264,7 @@ async function askFile(
       return opened.save(identity, { ...access.state, ...saved.state });
     };
     if (opened.identity === undefined || state === undefined) await save();
-    return await ticketMethods(desk, save)[method]?.(params);
+    return await ticketMethods(desk, save)[method]?.(params, SAME_PROCESS);
   } finally {
     await opened.release();
   }

@@ -36,6 +36,8 @@ const NamedSchema = v.object({
 const AddSchema = v.object({
   ...NamedSchema.entries,
   credentials: v.optional(v.object({ user: credential, password: credential })),
+  /** The forward ends with the connection on which this question came. */
+  isLent: v.optional(v.boolean()),
 });
 
 /** Methods of the control socket of a running connector. */
@@ -61,7 +63,7 @@ export function connectorMethods(options: ConnectorMethodsOptions): ControlMetho
       lends: remote === options.remoteDigest,
     })),
     'forward.list': method(v.object({}), () => ({ forwards: forwards.list() })),
-    'forward.add': method(AddSchema, async (wish) => {
+    'forward.add': method(AddSchema, async (wish, asker) => {
       const added = await add(wish);
       const { now } = added;
       if (now.kind === 'reverse' && options.isOnline()) await portAnswered(added, options);
@@ -72,6 +74,17 @@ export function connectorMethods(options: ConnectorMethodsOptions): ControlMetho
           'ERR_OPEN_REFUSED',
           `the listener does not open ${wish.spec}: ${refusal.message}; nothing was added`,
         );
+      }
+      if (wish.isLent === true) {
+        try {
+          asker.keep(() => {
+            const { now: last } = added;
+            if (added.remove()) onRemoved(last);
+          });
+        } catch (error) {
+          added.remove();
+          throw error;
+        }
       }
       onAdded(now);
       return { forward: added.now };

@@ -28,8 +28,8 @@ export interface HeldForward {
   readonly now: RunningForward;
   /** Undefined while the forward is open, or the listener has not answered. */
   readonly refusal: PortRefusal | undefined;
-  /** Stops accepting connections; open connections continue. */
-  remove(): void;
+  /** Stops accepting connections; open connections continue. @returns false when it was removed already */
+  remove(): boolean;
 }
 
 /** The forwards of a running connector. `change` is emitted when the state of a forward may have changed. */
@@ -136,8 +136,9 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
 
   #add(kind: ForwardKind, bind: Bind | SocketPath, handle: Forward | Reverse): HeldForward {
     const entry: Entry = new Entry(kind, bind, handle, () => {
-      this.#entries.delete(entry);
+      const wasThere = this.#entries.delete(entry);
       this.emit('change');
+      return wasThere;
     });
     this.#entries.add(entry);
     return entry;
@@ -150,10 +151,15 @@ class Entry implements HeldForward {
   readonly #bind: Bind | SocketPath;
   readonly #kind: ForwardKind;
   readonly #handle: Forward | Reverse;
-  readonly #onRemoved: () => void;
+  readonly #onRemoved: () => boolean;
   #refusal: PortRefusal | undefined;
 
-  constructor(kind: ForwardKind, bind: Bind | SocketPath, handle: Forward | Reverse, onRemoved: () => void) {
+  constructor(
+    kind: ForwardKind,
+    bind: Bind | SocketPath,
+    handle: Forward | Reverse,
+    onRemoved: () => boolean,
+  ) {
     this.#kind = kind;
     this.#bind = bind;
     this.asked = printBind(bind);
@@ -184,8 +190,9 @@ class Entry implements HeldForward {
     if (this.now.status === 'open') this.#refusal = undefined;
   }
 
-  remove(): void {
+  remove(): boolean {
+    if (!this.#onRemoved()) return false;
     this.#handle.close();
-    this.#onRemoved();
+    return true;
   }
 }

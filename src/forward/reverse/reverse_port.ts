@@ -13,6 +13,7 @@ import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { boundAddress } from '../listen.js';
 import { Pipe } from '../pipe.js';
 import { type CreateServer, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
+import type { HeldPort, PortHolders, PortOwner } from './port_holders.js';
 
 export interface ReversePortOptions {
   /** A numeric address. The system chooses a port for port 0. */
@@ -21,8 +22,9 @@ export interface ReversePortOptions {
   readonly isPermitted: () => boolean;
   /** Whether a connection may become a stream now. Default: always. */
   readonly mayOpen?: (() => boolean) | undefined;
-  /** The peer's name in the log. */
-  readonly peer: string;
+  readonly owner: PortOwner;
+  /** The ports of all peers. */
+  readonly holders: PortHolders;
   /** File descriptors for the port and its connections. */
   readonly descriptors: DescriptorShare;
   readonly logger: Logger;
@@ -38,7 +40,7 @@ export interface ReversePortOptions {
  * One port that listens for a peer. Each connection to it becomes an `accepted` stream in the session that
  * requested the port. Open connections outlive the port and end with the session.
  */
-export class ReversePort {
+export class ReversePort implements HeldPort {
   readonly #options: ReversePortOptions;
   readonly #server: Server;
   /** One function for each connection, which cuts it. */
@@ -57,25 +59,26 @@ export class ReversePort {
     return this.#local;
   }
 
+  get owner(): PortOwner {
+    return this.#options.owner;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
   /** Starts to listen, then answers the request. Call it once. */
   open(request: OpenRequest): void {
-    const { bind, descriptors } = this.#options;
+    const { descriptors } = this.#options;
     const server = this.#server;
     request.onCancelled = () => this.#over();
-    const onError = (error: unknown): void => {
-      descriptors.note(error);
-      const [reason, text] = listenFailure(error);
-      request.refuse(reason, `${printHostPort(bind)} ${text}`);
-      this.#over();
-    };
-    server.once('error', onError);
     try {
       descriptors.open(() => server);
     } catch (error) {
-      onError(error);
+      this.#fail(request, error);
       return;
     }
-    server.listen({ host: bind.host, port: bind.port, backlog: ACCEPT_BACKLOG }, () => {
+    server.once('listening', () => {
       if (this.#closed) {
         server.close();
         request.refuse('cancelled', 'no longer wanted');
@@ -87,6 +90,7 @@ export class ReversePort {
       });
       this.#listening(request);
     });
+    this.#listen(request);
   }
 
   /** Closes the port and tells the peer why. */
@@ -102,6 +106,36 @@ export class ReversePort {
     this.#log('warn', 'closed a port that the rules no longer allow');
     for (const cut of [...this.#connections]) cut();
     this.close('not-allowed');
+  }
+
+  #listen(request: OpenRequest): void {
+    const { host, port } = this.#options.bind;
+    this.#server.once('error', (error) => {
+      if (errnoOf(error) === 'EADDRINUSE') void this.#taken(request, error);
+      else this.#fail(request, error);
+    });
+    this.#server.listen({ host, port, backlog: ACCEPT_BACKLOG });
+  }
+
+  /** The address is in use: tries again if another peer had it and makes room. */
+  async #taken(request: OpenRequest, error: unknown): Promise<void> {
+    const { bind, holders, owner } = this.#options;
+    const room = await holders.makeRoom(bind, owner);
+    if (this.#closed) request.refuse('cancelled', 'no longer wanted');
+    else if (room === undefined) this.#fail(request, error);
+    else if (room === 'freed') this.#listen(request);
+    else {
+      request.refuse('busy', `${printHostPort(bind)} ${room.whyNot}`);
+      this.#over();
+    }
+  }
+
+  #fail(request: OpenRequest, error: unknown): void {
+    const { bind, descriptors } = this.#options;
+    descriptors.note(error);
+    const [reason, text] = listenFailure(error);
+    request.refuse(reason, `${printHostPort(bind)} ${text}`);
+    this.#over();
   }
 
   #listening(request: OpenRequest): void {
@@ -126,6 +160,7 @@ export class ReversePort {
       return;
     }
     this.#local = { host: this.#options.bind.host, port };
+    this.#options.holders.add(this);
     this.#server.on('connection', (socket) => this.#onConnection(socket, request));
     this.#stream.write(Uint8Array.of(port >>> 8, port & 0xff));
     this.#options.onOpen(this.#local);
@@ -181,12 +216,13 @@ export class ReversePort {
     if (this.#closed) return;
     this.#closed = true;
     this.#server.close();
+    this.#options.holders.delete(this);
     this.#options.onOver(this.#local);
   }
 
   #log(level: 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>> = {}): void {
     const at = printHostPort(this.#local ?? this.#options.bind);
-    this.#options.logger.log(level, message, { peer: this.#options.peer, at, ...fields });
+    this.#options.logger.log(level, message, { peer: this.owner.publicKey, at, ...fields });
   }
 }
 

@@ -9,11 +9,14 @@ import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { shown } from '../../rules/spec_text.js';
 import { DenialLog } from '../serve_log.js';
 import type { CreateServer } from '../tcp_socket.js';
+import type { PortHolders, PortOwner } from './port_holders.js';
 import { ReversePort } from './reverse_port.js';
 
 export interface ReverseServerOptions {
-  /** The peer's name in the log. */
-  readonly peer: string;
+  /** The peer. */
+  readonly owner: PortOwner;
+  /** The ports of all peers of the listener. */
+  readonly holders: PortHolders;
   /** Asked before each port is opened, and again by {@link ReverseServer.recheck}. */
   readonly rules: { permitsListen(bind: IpAddress, port: number): boolean };
   /** Asked about each connection to an open port. Default: always. */
@@ -60,7 +63,8 @@ export class ReverseServer {
 
   /** Answers a `listen` request later; returns at once. */
   handle(request: OpenRequest, { host, port }: ListenTarget): void {
-    const { rules, mayOpen, maxPorts, onChange, timers = systemTimers, createServer } = this.#options;
+    const { owner, holders, rules, mayOpen, maxPorts, onChange, createServer } = this.#options;
+    const { timers = systemTimers } = this.#options;
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
       return;
@@ -86,14 +90,15 @@ export class ReverseServer {
       bind: { host: address.text, port },
       isPermitted: () => rules.permitsListen(address, port),
       mayOpen,
-      peer: this.#options.peer,
+      owner,
+      holders,
       descriptors: this.#descriptors,
       logger: this.#logger,
       timers,
       createServer,
       onOpen: (local) => {
         this.#logger.log('info', `listening on ${printHostPort(local)} for a peer`, {
-          peer: this.#options.peer,
+          peer: owner.publicKey,
         });
         onChange?.('open', local);
       },
@@ -101,7 +106,7 @@ export class ReverseServer {
         this.#ports.delete(opened);
         if (local === undefined) return;
         this.#logger.log('info', `no longer listening on ${printHostPort(local)} for a peer`, {
-          peer: this.#options.peer,
+          peer: owner.publicKey,
         });
         onChange?.('closed', local);
       },
@@ -126,6 +131,6 @@ export class ReverseServer {
 
   #deny(request: OpenRequest, text: string): void {
     request.refuse('not-allowed', text);
-    this.#denials.denied(text, { peer: this.#options.peer });
+    this.#denials.denied(text, { peer: this.#options.owner.publicKey });
   }
 }

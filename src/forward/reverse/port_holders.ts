@@ -1,0 +1,104 @@
+import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/timer.js';
+import type { Reason } from '../../mux/wire/reasons.js';
+import type { HostPort } from '../../rules/endpoint.js';
+import type { Grant } from '../../rules/rule_book.js';
+
+/** The peer for which a port is open. */
+export interface PortOwner {
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  /** What let the peer in. Peers with the same grant may take a port over from each other. */
+  readonly grant: Grant;
+  /** False while the peer is known to be away. */
+  readonly isOnline: boolean;
+  /** Asks the peer for a sign of life. @param callback receives undefined when there will be none */
+  ping(callback: (roundTripMs: number | undefined) => void): void;
+}
+
+/** A port that is open for a peer. */
+export interface HeldPort {
+  /** Where it listens; undefined until it does. */
+  readonly local: HostPort | undefined;
+  readonly owner: PortOwner;
+  /** Number of open connections through the port. */
+  readonly connections: number;
+  close(reason: Reason): void;
+}
+
+/** How long the holder of a port has for a sign of life before it counts as away, in milliseconds. */
+export const SIGN_OF_LIFE_MS = 3_000;
+
+/**
+ * The ports that are open for all the peers of a listener. A peer that is away and has no connection through its port
+ * makes room for another one with the same ticket: most likely it is the same connector, restarted with another
+ * identity.
+ */
+export class PortHolders {
+  readonly #timers: Timers;
+  readonly #ports = new Set<HeldPort>();
+  readonly #signsOfLife = new Map<PortOwner, Promise<boolean>>();
+
+  constructor(timers: Timers) {
+    this.#timers = timers;
+  }
+
+  add(port: HeldPort): void {
+    this.#ports.add(port);
+  }
+
+  delete(port: HeldPort): void {
+    this.#ports.delete(port);
+  }
+
+  /**
+   * Closes the port that another peer has at an address, if that peer makes room.
+   *
+   * @returns `freed` when listening may work now; undefined when no peer has the address; else who has it and what the
+   *   newcomer can do
+   */
+  async makeRoom(wanted: HostPort, newcomer: PortOwner): Promise<'freed' | { whyNot: string } | undefined> {
+    const port = [...this.#ports].find(({ local }) => local !== undefined && overlap(local, wanted));
+    if (port === undefined) return undefined;
+    const { owner } = port;
+    if (owner === newcomer) return { whyNot: 'is open for this connector already; ask for another port' };
+    const who = `is held by peer ${owner.publicKey.slice(0, 8)}`;
+    if (owner.grant !== newcomer.grant) {
+      const state = owner.isOnline ? 'connected' : 'away';
+      return { whyNot: `${who}, which has another ticket and is ${state}; ask for another port` };
+    }
+    if (owner.isOnline && (await this.#showsLife(owner)))
+      return { whyNot: `${who}, which is connected; ask for another port, or stop that connector` };
+    if (!this.#ports.has(port)) return 'freed';
+    const { connections } = port;
+    if (connections > 0) {
+      const open = connections === 1 ? '1 open connection' : `${connections} open connections`;
+      return { whyNot: `${who}, which is away and has ${open}; the port is free once they end` };
+    }
+    port.close('busy');
+    return 'freed';
+  }
+
+  /** Newcomers that wait for the same peer share one answer. */
+  #showsLife(owner: PortOwner): Promise<boolean> {
+    const asked = this.#signsOfLife.get(owner);
+    if (asked !== undefined) return asked;
+    const timer = new Timer(this.#timers);
+    const answer = new Promise<boolean>((resolve) => {
+      timer.set(SIGN_OF_LIFE_MS, () => resolve(false));
+      owner.ping((roundTripMs) => resolve(roundTripMs !== undefined));
+    }).finally(() => {
+      timer.clear();
+      this.#signsOfLife.delete(owner);
+    });
+    this.#signsOfLife.set(owner, answer);
+    return answer;
+  }
+}
+
+const ALL_ADDRESSES: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/** Whether the system refuses to listen at both addresses at once. */
+function overlap(a: HostPort, b: HostPort): boolean {
+  return a.port === b.port && (a.host === b.host || [a, b].some(({ host }) => ALL_ADDRESSES.has(host)));
+}
