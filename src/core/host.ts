@@ -24,6 +24,18 @@ const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
 /** Labels that the C library would read as a number. */
 const NUMBER = /^(?:\d+|0x[0-9a-f]*)$/;
 
+/** Longest name of a peer or a ticket, in characters. */
+export const MAX_PEER_NAME_CHARS = 32;
+const PEER_NAME = /^[a-z][a-z0-9_-]*$/;
+
+/**
+ * Whether a word has the form of the name of a peer or a ticket. A host can have such a name too, so a rule says which
+ * of the two it means.
+ */
+export function looksLikeName(text: string): boolean {
+  return text.length <= MAX_PEER_NAME_CHARS && PEER_NAME.test(text.toLowerCase());
+}
+
 /**
  * Reads a host; IPv6 has no brackets.
  *

@@ -82,6 +82,34 @@ export class AllowRules {
   }
 }
 
+/**
+ * Whether two rules surely open a port in common. Names are not looked up: a rule for a name has something in common
+ * with a rule for the same name or for every host, but with none for an address to which the name may lead.
+ */
+export function overlap(a: ExposeSpec, b: ExposeSpec): boolean {
+  if ('path' in a || 'path' in b) return 'path' in a && 'path' in b && a.path === b.path;
+  if (a.protocol !== undefined && b.protocol !== undefined && a.protocol !== b.protocol) return false;
+  const sharesPort = a.ports.some((one) =>
+    b.ports.some((other) => one.from <= other.to && other.from <= one.to),
+  );
+  return sharesPort && (opensSome(a.host, b.host) || opensSome(b.host, a.host));
+}
+
+/** Whether a rule for `exposed` opens the host of another rule, or the beginning of its network. */
+function opensSome(exposed: ExposedHost, host: ExposedHost): boolean {
+  switch (host.kind) {
+    case 'any':
+      return exposed.kind === 'any';
+    case 'address':
+      return opensAddress(exposed, host, host.address);
+    case 'subnet':
+      return opensAddress(exposed, { kind: 'address', address: host.network }, host.network);
+    case 'name':
+      if (exposed.kind !== 'address' && exposed.kind !== 'subnet') return couldLeadTo(host, exposed);
+      return isLocalhostName(host.name) && couldLeadTo(host, exposed);
+  }
+}
+
 function opensPort(rule: ExposedPorts, port: number, protocol: Protocol): boolean {
   if (rule.protocol !== undefined && rule.protocol !== protocol) return false;
   return rule.ports.some(({ from, to }) => from <= port && port <= to);

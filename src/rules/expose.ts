@@ -1,5 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-import { type Host, LOCALHOST, printHost } from '../core/host.js';
+import { type Host, LOCALHOST, looksLikeName, printHost } from '../core/host.js';
 import { type IpAddress, inSubnet, lastOf, networkBase, type PortRange, parseAddress } from '../core/ip.js';
 import { quotedWord } from '../core/secret_text.js';
 import { isUndiallable } from '../core/special_addresses.js';
@@ -164,12 +164,11 @@ export interface ReadRule {
  * |---------------------------|-----------------------------------------------------------|
  * | `22`, `db.lan:5432`, …    | for all peers: what {@link parseExposeSpec} reads         |
  * | `laptop:10.0.0.0/24:80`   | for laptop only; the name must exist                      |
- * | `laptop:22`               | localhost:22 for laptop only, if the name exists;         |
- * |                           | else port 22 of the host laptop, for all peers            |
+ * | `laptop:22`               | localhost:22 for laptop only; the name must exist         |
  * | `laptop.:22`              | the host laptop, for all peers: no name ends with a dot   |
  * | `laptop:/run/app.sock`    | for laptop only; the name must exist                      |
  *
- * An ambiguous text gets the meaning that opens less.
+ * A text never changes its meaning because a name appears or goes: a host that could be a name needs the dot.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
  */
@@ -215,19 +214,36 @@ function readAnyRule(text: string, isName: IsName): ReadRule {
     if (!isName(name)) throw unknownName(text, first);
     return { rule: { name, ...parseExposeSpec(text.slice(first.length + 1)) } };
   }
-  if (parts.length !== 2 || !isName(name)) return { rule: parseExposeSpec(text) };
+  if (parts.length !== 2 || !isName(name)) {
+    const rule = parseExposeSpec(text);
+    if (parts.length === 2 && couldBeName(first)) throw ambiguousHost(text, first);
+    return { rule };
+  }
   const spec = parseExposeSpec(text.slice(first.length + 1));
   const note = `${text} opens ${printExposeSpec(spec)} to ${name} only; for a host of that name write ${name}.:PORT`;
   return { rule: { name, ...spec }, note };
 }
 
 /** Formats a rule as {@link readRule} reads it. */
-export function printRule(rule: Rule, isName: IsName = () => false): string {
+export function printRule(rule: Rule): string {
   const text = printExposeSpec(rule);
-  if (rule.name !== undefined) return `${rule.name}:${text}`;
-  if ('path' in rule) return text;
-  const { host } = rule;
-  return host.kind === 'name' && isName(host.name) ? text.replace(':', '.:') : text;
+  return rule.name === undefined ? ruleForAll(text) : `${rule.name}:${text}`;
+}
+
+/** Makes the text of an {@link ExposeSpec} mean a host in {@link readRule}, where its first word could be a name. */
+export function ruleForAll(text: string): string {
+  return text.replace(/^[^:/]+(?=:)/, (host) => (couldBeName(host) ? `${host}.` : host));
+}
+
+const couldBeName = (host: string): boolean => looksLikeName(host) && host.toLowerCase() !== LOCALHOST;
+
+function ambiguousHost(text: string, host: string): TunnelError {
+  // Both are short, and no secret: the text is a valid rule.
+  const dotted = ruleForAll(text).slice(0, 100);
+  return new TunnelError(
+    'ERR_USAGE',
+    `${host} is neither a ticket nor an allowed peer; for the host of that name write ${dotted}`,
+  );
 }
 
 function unknownName(text: string, name: string): TunnelError {

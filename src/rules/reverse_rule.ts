@@ -56,10 +56,22 @@ export function printReverseRule({ name, bind, ports }: ReverseRule): string {
   return parts.join(':');
 }
 
+const ANY_PORT: PortRange = { from: 0, to: 0xffff };
+
 export function opensReverse({ bind, ports }: ReverseRule, address: IpAddress, port: number): boolean {
   if (port < ports.from || port > ports.to) return false;
   if (bind === 'any') return true;
   return bind === 'loopback' ? isLoopback(address) : inSubnet(address, bind, bind.bytes.length * 8);
+}
+
+/** Whether two rules let peers open a port in common. */
+export function overlapReverse(a: ReverseRule, b: ReverseRule): boolean {
+  if (a.ports.from > b.ports.to || b.ports.from > a.ports.to) return false;
+  const opensBind = ({ bind }: ReverseRule, other: ReverseRule): boolean => {
+    if (bind === 'any' || bind === other.bind) return true;
+    return typeof other.bind === 'object' && opensReverse({ bind, ports: ANY_PORT }, other.bind, 1);
+  };
+  return opensBind(a, b) || opensBind(b, a);
 }
 
 function bindIn(spec: SpecText, part: Part): ReverseRule['bind'] {

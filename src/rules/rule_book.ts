@@ -1,11 +1,11 @@
 import { TunnelError } from '../core/errors.js';
 import type { Host } from '../core/host.js';
 import type { IpAddress } from '../core/ip.js';
-import { AllowRules, LOOPBACK_ONLY, type TargetRules } from './allow.js';
+import { AllowRules, LOOPBACK_ONLY, overlap, type TargetRules } from './allow.js';
 import type { ExposeSpec, Protocol } from './expose.js';
 import { printRule, type Rule } from './expose.js';
 import type { ReverseRule } from './reverse_rule.js';
-import { opensReverse, printReverseRule } from './reverse_rule.js';
+import { opensReverse, overlapReverse, printReverseRule } from './reverse_rule.js';
 
 /**
  * The permission of a peer that was let in by a ticket or by its key. It stays the same object for as long as
@@ -176,7 +176,7 @@ export class RuleBook extends NamedRules<Rule> {
    *   loopback, until the first change
    */
   constructor(rules: readonly Rule[] = [], opensLoopback = false) {
-    super((rule) => printRule(rule));
+    super(printRule);
     for (const rule of rules) this.add(rule);
     this.#isDefault = opensLoopback;
     if (opensLoopback) this.general.push(LOOPBACK_ONLY);
@@ -209,6 +209,11 @@ export class RuleBook extends NamedRules<Rule> {
     const wasThere = super.remove(rule);
     if (wasThere) this.closeDefault();
     return wasThere;
+  }
+
+  /** Returns the rules that open a part of what `removed` opened, to the same peers. */
+  stillOpening(removed: Rule): Rule[] {
+    return this.list().filter((rule) => rule.name === removed.name && overlap(rule, removed));
   }
 
   /** Whether this book has rules for this grant only, so that none of the general rules applies to it. */
@@ -277,6 +282,11 @@ export class ReverseBook extends NamedRules<ReverseRule> {
       permitsListen: (bind, port) =>
         this.#now(grantOf(), hasOtherRules).some((rule) => opensReverse(rule, bind, port)),
     };
+  }
+
+  /** Returns the rules that let the same peers open a part of the ports of `removed`. */
+  stillOpening(removed: ReverseRule): ReverseRule[] {
+    return this.list().filter((rule) => rule.name === removed.name && overlapReverse(rule, removed));
   }
 
   /** Whether this book has rules for this grant only, so that none of the general rules applies to it. */

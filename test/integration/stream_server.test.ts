@@ -135,7 +135,7 @@ test('a connection against the rules is denied, and the owner learns how to allo
   made.rules = new AllowRules([LOOPBACK_ONLY]);
   const { code, message } = await failure(made.dial());
   assert.equal(code, 'EACCES');
-  assert.match(message, /--expose web:80/);
+  assert.match(message, /--expose web\.:80/);
   assert.deepEqual(made.server.counts, { opened: 0, denied: 1, limited: 0, failed: 0 });
   assert.match(made.logged.join(), /^denied: web port 80 is not exposed/);
 });

@@ -106,7 +106,7 @@ function methods() {
       saved: new SavedRules(undefined),
       save: async () => {},
     }),
-    ...ticketMethods({ access, ticketOf }, async () => {}),
+    ...ticketMethods({ access, ticketOf, warningOf: () => undefined }, async () => {}),
   };
 }
 

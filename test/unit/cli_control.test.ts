@@ -296,16 +296,44 @@ describe('rule add --save', () => {
     assert.deepEqual(opened(), ['localhost:22']);
   });
 
+  test('opens nothing with --expose none, and says which rules that leaves out', async () => {
+    await listen('--expose', '22');
+    await ask('rule', 'add', '--save', '8080');
+    await restart('--expose', 'none');
+    assert.deepEqual(opened(), []);
+    assert.match(listener.stderr.text, /Because of --expose none, .* open nothing: localhost:8080;/);
+    const { bench } = await ask('rule', 'add', '--save', '443');
+    assert.match(bench.stderr.text, /a start with that ignores saved rules/);
+    assert.deepEqual(opened(), ['localhost:443']);
+    await restart('--expose', '22');
+    assert.deepEqual(opened(), ['localhost:22', 'localhost:8080', 'localhost:443']);
+  });
+
+  test('names the rules that still open what a removed rule opened', async () => {
+    await listen('--expose', '22', '--expose', '20-30', '--expose', '80');
+    const { bench } = await ask('rule', 'remove', '22');
+    assert.match(bench.stderr.text, /still open all or a part of it: localhost:20-30$/m);
+    const { bench: other } = await ask('rule', 'remove', '80');
+    assert.doesNotMatch(other.stderr.text, /still open/);
+    for (const text of ['90', '127.0.0.1:80-99', '*:90', '91', '10.0.0.1:90'])
+      await ask('rule', 'add', '--allow-reverse', text);
+    const { bench: reverse } = await ask('rule', 'remove', '--allow-reverse', '90');
+    assert.match(
+      reverse.stderr.text,
+      /a part of it: --allow-reverse 127\.0\.0\.1:80-99 --allow-reverse \*:90$/m,
+    );
+  });
+
   test('keeps a rule for a host apart from rules for a peer that gets its name later', async () => {
     await listen('--expose', '22');
-    await ask('rule', 'add', '--save', 'guest:80');
+    await ask('rule', 'add', '--save', 'guest.:80');
     await ask('ticket', 'new', 'guest');
     await restart('--expose', '22');
     assert.deepEqual(
       listener.tunnel.rules.list().map(({ name }) => name),
       [undefined, undefined],
     );
-    assert.deepEqual(opened(), ['localhost:22', 'guest:80']);
+    assert.deepEqual(opened(), ['localhost:22', 'guest.:80']);
   });
 
   test('never opens the loopback again, not even when no saved rule is left', async () => {

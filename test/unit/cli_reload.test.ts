@@ -53,7 +53,7 @@ describe('SIGHUP to a listener without a terminal', () => {
     await reload(/Reloaded: .*/);
     assert.match(
       bench.stderr.text,
-      /Reloaded: added 5432; removed 22; added --allow-reverse 9090; removed --allow-reverse 8080/,
+      /Reloaded: added 5432; added --allow-reverse 9090; removed 22; removed --allow-reverse 8080/,
     );
     assert.deepEqual(new Set(opened()), new Set(['80', '443', '5432']));
     assert.deepEqual(changes.length, 1, 'no moment in which a rule was missing');
@@ -104,6 +104,74 @@ describe('SIGHUP to a listener without a terminal', () => {
     write({ expose: ['22'] });
     await reload(/removed --deny-peer/);
     assert.ok(!access.isDenied(KEY));
+    await stop(running);
+  });
+
+  test('lets a rule for a ticket or a peer that is gone open nothing, and says so; it applies to a new one', async () => {
+    write({
+      expose: ['80', 'laptop:22', 'desk:10.0.0.0/8:23'],
+      'allow-reverse': ['laptop:0.0.0.0:90'],
+      'allow-peer': [`desk=${KEY}`],
+    });
+    const state = ['--state', temp.file(`state-${count++}`)];
+    const args = ['--config', config, ...state];
+    assert.equal(await new CliBench().run('ticket', 'new', 'laptop', ...state), 0);
+    const running = await bench.start(/Listening/, 'listen', ...args);
+    const all = ['80', 'laptop:22', 'desk:10.0.0.0/8:23'];
+    assert.deepEqual(opened(), all);
+    const other = new CliBench();
+    assert.equal(await other.run('ticket', 'revoke', 'laptop', ...state), 0);
+    assert.match(
+      other.stderr.text,
+      /went with it: laptop:localhost:22 --allow-reverse laptop:0\.0\.0\.0:90\./,
+    );
+    const warning = /Warning: --expose laptop:22 opens nothing.*write laptop\.:PORT/;
+    assert.match(bench.stderr.text, warning);
+    assert.deepEqual(opened(), ['80', 'desk:10.0.0.0/8:23']);
+    write({ expose: all, 'allow-reverse': ['laptop:0.0.0.0:90'] });
+    await reload(/Reloaded: .*/);
+    await bench.until(() => bench.stderr.text.includes('Reloaded'));
+    assert.match(bench.stderr.text, /Reloaded: removed desk:10\.0\.0\.0\/8:23; removed --allow-peer desk=/);
+    assert.match(bench.stderr.text, warning);
+    assert.match(bench.stderr.text, /Warning: --allow-reverse laptop:0\.0\.0\.0:90 opens nothing/);
+    assert.deepEqual(opened(), ['80']);
+    await stop(running);
+
+    bench = new CliBench();
+    const again = await bench.start(/Listening/, 'listen', ...args);
+    assert.deepEqual(opened(), ['80']);
+    assert.equal(bench.tunnel.reverseRules.list().length, 0);
+    assert.match(bench.stderr.text, warning);
+    assert.match(bench.stderr.text, /Warning: --expose desk:10\.0\.0\.0\/8:23 opens nothing/);
+    assert.equal(await new CliBench().run('ticket', 'new', 'laptop', ...state), 0);
+    assert.deepEqual(opened(), ['80', 'laptop:22']);
+    await stop(again);
+  });
+
+  test('remembers the name of a ticket that is revoked while no listener runs', async () => {
+    write({ expose: ['80', 'laptop:22'] });
+    const state = ['--state', temp.file(`state-${count++}`)];
+    const other = new CliBench();
+    assert.equal(await other.run('ticket', 'new', 'laptop', ...state), 0);
+    assert.equal(await other.run('ticket', 'revoke', 'laptop', ...state), 0);
+    assert.match(other.stderr.text, /Rules for laptop .* open nothing from now on/);
+    const running = await listening(...state);
+    assert.deepEqual(opened(), ['80']);
+    await stop(running);
+  });
+
+  test('refuses a rule for a word that never was a name, unless a dot makes it a host', async () => {
+    write({ expose: ['80'] });
+    const running = await listening();
+    write({ expose: ['laptop:22'] });
+    await reload(/nothing has changed/);
+    assert.match(
+      bench.stderr.text,
+      /laptop is neither a ticket nor an allowed peer; for the host of that name write laptop\.:22/,
+    );
+    write({ expose: ['laptop.:22'] });
+    await reload(/Reloaded: added laptop\.:22; removed 80/);
+    assert.deepEqual(opened(), ['laptop.:22']);
     await stop(running);
   });
 

@@ -189,10 +189,28 @@ describe('service install', () => {
     );
   });
 
+  test('has the listener fail when the rules leave the --config file', async () => {
+    const config = temp.file('config.json');
+    writeFileSync(config, '{"listen":{"max-peers":3}}');
+    assert.equal(await bench.run('listen', '--config', config, '--need-rule'), 2);
+    assert.match(
+      bench.stderr.text,
+      /--need-rule, but no rule is given .*; name what ticket holders may reach/,
+    );
+    assert.equal(bench.calls.length, 0);
+  });
+
   test('accepts rules from a --config file, even an empty list', async () => {
     const config = temp.file('config.json');
     writeFileSync(config, '{"listen":{"expose":[]}}');
     assert.match(execOf(await printed('--', 'listen', '--config', config)), / listen --config \S+ --state /);
+    // The rule may leave the file later: then the whole loopback must not open.
+    for (const file of ['{"listen":{"expose":[]}}', '{"listen":{"allow-reverse":[80],"need-rule":true}}']) {
+      writeFileSync(config, file);
+      const unit = execOf(await printed('--', 'listen', '--config', config));
+      assert.equal(unit.includes('--need-rule'), !file.includes('need-rule'));
+    }
+    assert.doesNotMatch(execOf(await printed('--', 'listen', '--expose', '22')), /--need-rule/);
     writeFileSync(config, '{"listen":{"max-peers":3}}');
     assert.equal(await bench.run('service', 'install', '--print', '--', 'listen', '--config', config), 2);
     assert.match(bench.stderr.text, /name what ticket holders may reach/);

@@ -48,12 +48,14 @@ describe('the text of a rule', () => {
     ['laptop:ci:22', 'laptop:ci:22'],
     ['laptop.:22', 'laptop.:22'],
     ['laptop.lan:22', 'laptop.lan:22'],
-    ['desk:22', 'desk:22'],
+    ['desk.:22', 'desk.:22'],
+    ['2desk:22', '2desk:22'],
+    ['localhost:22', 'localhost:22'],
     ['[::1]:22', '[::1]:22'],
   ];
   for (const [text, canonical] of READ) {
     test(`${text} is ${canonical}, and parses back to the same`, () => {
-      assert.equal(printRule(rule(text), isName), canonical);
+      assert.equal(printRule(rule(text)), canonical);
       assert.deepEqual(rule(canonical), rule(text));
     });
   }
@@ -62,8 +64,18 @@ describe('the text of a rule', () => {
     const read = readRule('laptop:22', isName);
     assert.equal(read.rule.name, 'laptop');
     assert.match(read.note ?? '', /localhost:22 to laptop only; for a host of that name write laptop\.:PORT/);
-    assert.equal(readRule('desk:22', isName).note, undefined);
+    assert.equal(readRule('desk.:22', isName).note, undefined);
     assert.equal(rule('laptop.:22').name, undefined);
+  });
+
+  test('a word that is no name but could become one is refused: a rule never changes its meaning', () => {
+    assert.throws(
+      () => rule('Desk:22/tcp'),
+      failsWith(
+        'ERR_USAGE',
+        /Desk is neither a ticket nor an allowed peer; for the host of that name write Desk\.:22\/tcp$/,
+      ),
+    );
   });
 
   test('an unknown name is refused where only a name is possible', () => {
@@ -274,4 +286,29 @@ describe('a rule book', () => {
     for (let port = 1; port <= MAX_RULES; port++) book.add(rule(String(port)));
     assert.throws(() => book.add(rule('60000')), failsWith('ERR_LIMIT', /remove one first/));
   });
+});
+
+describe('the rules that still open a port after another one is removed', () => {
+  const CASES: readonly (readonly [removed: string, others: string[], still: string[]])[] = [
+    [
+      '22',
+      ['20-30', 'localhost:22/tcp', '127.0.0.1:22'],
+      ['localhost:20-30', 'localhost:22/tcp', '127.0.0.1:22'],
+    ],
+    ['22', ['127.0.0.0/8:1-99', '[::1]:*'], ['127.0.0.0/8:1-99', '[::1]:*']],
+    ['127.0.0.1:22', ['22'], ['localhost:22']],
+    ['22', ['23', '*:22', '10.0.0.1:22', 'laptop:22', 'db.lan:22'], []],
+    ['22/tcp', ['22/udp'], []],
+    ['laptop:22', ['22', 'laptop:20-30', 'ci:22'], ['laptop:localhost:20-30']],
+    ['10.0.0.1:80', ['10.0.0.0/8:80', '*:*'], ['10.0.0.0/8:80', '*:*']],
+    ['10.0.0.0/8:80', ['10.1.2.3:80', '11.0.0.1:80'], ['10.1.2.3:80']],
+    ['db.lan:80', ['*:80', '10.0.0.1:80'], ['*:80']],
+    ['*:80', ['db.lan:80', '10.0.0.1:80', '80'], ['db.lan:80', '10.0.0.1:80']],
+    ['/run/a', ['/run/b', '22'], []],
+  ];
+  for (const [removed, others, still] of CASES)
+    test(`${removed}, with ${others.join(' ')}: ${still.join(' ') || 'none'}`, () => {
+      const book = new RuleBook(others.map(rule));
+      assert.deepEqual(new Set(book.stillOpening(rule(removed)).map(printRule)), new Set(still));
+    });
 });

@@ -1,7 +1,7 @@
-import { looksLikeName } from '../../access/name.js';
 import { isTicket } from '../../access/ticket.js';
 import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
+import { looksLikeName } from '../../core/host.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { upperHex } from '../../network/tox_id.js';
 import { type HostPort, isPath } from '../../rules/endpoint.js';

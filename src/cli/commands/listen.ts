@@ -1,6 +1,5 @@
-import { type AccessState, parseAccessState } from '../../access/access_state.js';
+import { parseAccessState } from '../../access/access_state.js';
 import { type AllowedPeer, parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
-import { TunnelError } from '../../core/errors.js';
 import { looksLikeTicket } from '../../core/secret_text.js';
 import { formatBootstrapLine } from '../../network/bootstrap_list.js';
 import { printHostPort } from '../../rules/endpoint.js';
@@ -27,6 +26,7 @@ import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { passphraseOf } from '../options/passphrase.js';
 import { networkProxyOf } from '../options/proxies.js';
+import { expectReverseRules, expectRules, NAME_A_RULE } from '../options/rule_values.js';
 import { shareCommand } from '../options/share_command.js';
 import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
@@ -34,6 +34,7 @@ import { PROGRAM } from '../output/reporter.js';
 import type { ExitCode } from '../process/exit_codes.js';
 import type { ListenerHandle } from '../process/library.js';
 import { AuditLog } from '../service/audit_log.js';
+import { KnownNames } from '../service/known_names.js';
 import { listenerMethods } from '../service/listener_methods.js';
 import { needRestart, type Reload } from '../service/reload.js';
 import { SavedRules } from '../service/saved_rules.js';
@@ -51,6 +52,7 @@ interface ListenFlags
     LimitFlags {
   readonly expose?: readonly string[];
   readonly allowReverse?: readonly string[];
+  readonly needRule?: boolean;
   readonly allowPeer?: readonly string[];
   readonly denyPeer?: readonly string[];
   readonly qr?: boolean;
@@ -91,6 +93,8 @@ interface Written {
   readonly reverse: readonly string[];
   /** No rule is given, so the whole loopback is open. */
   readonly isDefault: boolean;
+  /** `--expose none`: no saved rule opens anything either. */
+  readonly isNone: boolean;
   readonly allowPeers: readonly AllowedPeer[];
   readonly denyPeers: readonly Uint8Array[];
 }
@@ -99,27 +103,33 @@ interface Written {
 interface Configured extends Written {
   readonly rules: readonly Rule[];
   readonly reverseRules: readonly ReverseRule[];
+  /** The rules of the options that apply, as they were written, by a text that is equal for equal rules. */
+  readonly given: ReadonlyMap<string, string>;
+  /** Warnings about rules whose name is gone. */
+  readonly gone: readonly string[];
 }
 
 /** Reports mistakes that show without the names of tickets. */
-function writtenIn(context: Context, flags: ListenFlags): Written {
+function writtenIn(flags: ListenFlags): Written {
   const exposed = exposedBy(flags.expose);
-  const written = {
+  expectRules('--expose', exposed);
+  expectReverseRules(flags.allowReverse);
+  return {
     expose: exposed ?? [],
     reverse: flags.allowReverse ?? [],
     isDefault: exposed === undefined && flags.allowReverse === undefined,
+    isNone: exposed?.length === 0,
     allowPeers: readValues('--allow-peer', flags.allowPeer, parseAllowedPeer),
     denyPeers: readValues('--deny-peer', flags.denyPeer, parsePeerKey),
   };
-  readRules(context, written.expose, written.allowPeers, undefined);
-  readReverse(written.reverse, written.allowPeers, undefined);
-  return written;
 }
 
 async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode> {
   context.reporter.logEvents();
   // Before anything is touched.
-  const written = writtenIn(context, flags);
+  const written = writtenIn(flags);
+  if (flags.needRule === true && written.isDefault)
+    throw usage(`--need-rule, but no rule is given here or in the --config file; ${NAME_A_RULE}`);
   const { isDefault, allowPeers, denyPeers } = written;
   if (flags.qr === true && flags.hideTicket === true)
     throw usage('--qr and --hide-ticket cannot be combined: the code is the ticket');
@@ -138,8 +148,9 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   const passphrase = await passphraseOf(flags, context.io);
   const library = await context.io.loadLibrary();
   const audit = await auditOf(context, flags);
-  let atStart: Configured = { ...written, rules: [], reverseRules: [] };
+  let atStart: Configured = { ...written, rules: [], reverseRules: [], given: new Map(), gone: [] };
   let saved = new SavedRules(undefined);
+  let known = new KnownNames(undefined);
   return serve<ListenerHandle>(context, {
     role: 'listener',
     stateFolder: await stateFolderOf(flags, context.io),
@@ -151,10 +162,13 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     start: async (identity, signal, state, places) => {
       const access = parseAccessState(state) ?? { tickets: [], peers: [], denied: [] };
       saved = new SavedRules(state);
-      atStart = {
-        ...written,
-        ...withSaved(readBoth(context, written, access), readSaved(context, saved, written, access)),
-      };
+      known = new KnownNames(state);
+      for (const owners of [access.tickets, access.peers, allowPeers]) known.learn(owners);
+      const isName = nameIn(allowPeers, access.tickets, access.peers);
+      saved.isIgnored = written.isNone;
+      const { notes, ...read } = readBoth(written, isName, known);
+      for (const line of [...notes, ...read.gone]) context.reporter.people(printable(line));
+      atStart = { ...written, ...withSaved(read, readSaved(context, saved, isName)) };
       const listener = await library.listen({
         ...options,
         ...(identity === undefined ? {} : { identity }),
@@ -172,7 +186,9 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
     access: ({ access }) => {
       // Before another ticket can get the name of one that is revoked: the file must not give it the old rules.
       saved.read((name) => access.isName(name));
-      return { ...access.state, ...saved.state };
+      known.learn(access.tickets());
+      known.learn(access.state.peers);
+      return { ...access.state, ...saved.state, ...known.state };
     },
     begin: (listener, settled) => ({
       control: {
@@ -186,11 +202,18 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
             return settled();
           },
         }),
-        ...ticketMethods(listener, settled),
+        ...ticketMethods(
+          {
+            access: listener.access,
+            ticketOf: (name) => listener.ticketOf(name),
+            warningOf: (name) => goingWith(listener, name),
+          },
+          settled,
+        ),
         ...statusMethod({ role: 'listener', handle: listener, forwards: () => [], io: context.io }),
       },
       up: () => announce(context, listener, flags, saved.texts),
-      reload: reloadOf(context, listener, flags, atStart, saved),
+      reload: reloadOf(context, listener, flags, atStart, saved, known),
     }),
   });
 }
@@ -205,50 +228,80 @@ function reloadOf(
   first: ListenFlags,
   atStart: Configured,
   saved: SavedRules,
+  known: KnownNames,
 ): Reload {
   const { access, rules, reverseRules } = listener;
   let now = atStart;
+  let isReloading = false;
+  const isNameNow = (name: string): boolean => access.isName(name);
+  const apply = (next: Configured): void => {
+    // Together: rules of either kind decide whether a peer has rules of its own.
+    rules.batch(() => {
+      reverseRules.batch(() => {
+        rules.replace(now.rules, next.rules);
+        reverseRules.replace(now.reverseRules, next.reverseRules);
+        if (!next.isDefault || saved.isKnown) rules.closeDefault();
+      });
+    });
+    now = next;
+  };
+  // A rule for a name applies while a ticket or a peer has that name.
+  access.on('admission', () => {
+    if (isReloading) return;
+    known.learn(access.tickets());
+    const { notes: _, ...read } = readBoth(now, isNameNow, known);
+    for (const line of read.gone) if (!now.gone.includes(line)) context.reporter.people(printable(line));
+    apply({ ...now, ...withSaved(read, saved.read(isNameNow)) });
+  });
   const nodesAtStart = nodeLines(first);
   return async ({ flags }) => {
     // The call is parsed by the same command as the first one.
     const next = flags as ListenFlags;
-    const written = writtenIn(context, next);
-    const known = { tickets: access.tickets(), peers: access.state.peers };
-    const ofSaved = saved.read((name) => access.isName(name));
-    const wanted: Configured = { ...written, ...withSaved(readBoth(context, written, known), ofSaved) };
+    const written = writtenIn(next);
+    known.learn(written.allowPeers);
+    const isName = nameIn(written.allowPeers, access.tickets(), access.state.peers);
+    const { notes, ...read } = readBoth(written, isName, known);
     const restart = needRestart(first, next, RELOADED);
     if ((await nodeLines(next)) !== (await nodesAtStart)) restart.push('nodes');
-    rules.expectRoom(now.rules, wanted.rules);
-    reverseRules.expectRoom(now.reverseRules, wanted.reverseRules);
-    access.configure(written);
-    // Together: rules of either kind decide whether a peer has rules of its own.
-    rules.batch(() => {
-      reverseRules.batch(() => {
-        rules.replace(now.rules, wanted.rules);
-        reverseRules.replace(now.reverseRules, wanted.reverseRules);
-        if (!written.isDefault || saved.isKnown) rules.closeDefault();
-      });
-    });
-    const isEmptied = rules.list().length === 0 && written.isDefault && !rules.isDefault && !now.isDefault;
+    const before = now;
+    const wasIgnored = saved.isIgnored;
+    try {
+      isReloading = true;
+      saved.isIgnored = written.isNone;
+      const wanted = { ...written, ...withSaved(read, saved.read(isNameNow)) };
+      rules.expectRoom(now.rules, wanted.rules);
+      reverseRules.expectRoom(now.reverseRules, wanted.reverseRules);
+      access.configure(written);
+      apply(wanted);
+    } finally {
+      isReloading = false;
+      if (now === before) saved.isIgnored = wasIgnored;
+    }
+    // Keep the names of peers that the configuration may no longer have at the next start.
+    listener.emit('access');
+    for (const line of [...notes, ...read.gone, ...ignoredIn(saved)])
+      context.reporter.people(printable(line));
+    const isEmptied = rules.list().length === 0 && written.isDefault && !rules.isDefault && !before.isDefault;
     const changes = [
-      ...changesOf('', now.expose, written.expose),
-      ...changesOf('--allow-reverse ', now.reverse, written.reverse),
-      ...changesOf('--allow-peer ', first.allowPeer ?? [], next.allowPeer ?? []),
-      ...changesOf('--deny-peer ', first.denyPeer ?? [], next.denyPeer ?? []),
+      ...changesOf(before.given, now.given),
+      ...changesOf(asOptions('--allow-peer', first.allowPeer), asOptions('--allow-peer', next.allowPeer)),
+      ...changesOf(asOptions('--deny-peer', first.denyPeer), asOptions('--deny-peer', next.denyPeer)),
       ...(isEmptied ? ['no rule is left, so nothing is open; only a restart opens the whole loopback'] : []),
     ];
-    now = wanted;
     first = { ...first, allowPeer: next.allowPeer ?? [], denyPeer: next.denyPeer ?? [] };
     return { changes, restart: [...new Set(restart)] };
   };
 }
 
-function changesOf(option: string, before: readonly string[], after: readonly string[]): string[] {
-  return [
-    ...after.filter((text) => !before.includes(text)).map((text) => `added ${option}${text}`),
-    ...before.filter((text) => !after.includes(text)).map((text) => `removed ${option}${text}`),
-  ];
+/** @param before texts to show, by a text that is equal for equal values */
+function changesOf(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
+  const added = [...after].filter(([key]) => !before.has(key)).map(([, text]) => `added ${text}`);
+  const removed = [...before].filter(([key]) => !after.has(key)).map(([, text]) => `removed ${text}`);
+  return [...added, ...removed];
 }
+
+const asOptions = (option: string, values: readonly string[] = []): Map<string, string> =>
+  new Map(values.map((value) => [value, `${option} ${value}`]));
 
 /** The bootstrap nodes that the call names, also in files. */
 async function nodeLines({ bootstrap = [], nodes = [] }: ListenFlags): Promise<string> {
@@ -278,7 +331,7 @@ async function announce(
     event: 'started',
     toxId,
     ...(isHidden ? {} : { ticket }),
-    expose: rules.list().map((rule) => printRule(rule)),
+    expose: rules.list().map(printRule),
     isDefault: rules.isDefault,
     ...(saved.length === 0 ? {} : { saved }),
     allowReverse: reverseRules.list().map(printReverseRule),
@@ -292,96 +345,109 @@ async function announce(
     for (const line of (await import('../output/qr.js')).qrCode(ticket)) reporter.people(line);
 }
 
-/** What has a name: tickets, and peers that are allowed by key. */
-interface Names {
-  readonly tickets: readonly { readonly name: string }[];
-  readonly peers: AccessState['peers'];
+interface Named {
+  readonly name?: string | undefined;
 }
+
+function nameIn(...owners: (readonly Named[])[]): IsName {
+  const names = new Set(owners.flat().map(({ name }) => name));
+  return (name) => names.has(name);
+}
+
+interface BothRules {
+  readonly rules: readonly Rule[];
+  readonly reverseRules: readonly ReverseRule[];
+}
+
+type ReadRules = BothRules & Pick<Configured, 'given' | 'gone'>;
 
 /**
- * Parses `--expose`. Its rules may name peers and tickets.
+ * Parses `--expose` and `--allow-reverse`, whose rules may name peers and tickets. Leaves out the rules for names that
+ * are gone.
  *
- * @param saved the saved tickets and peers; undefined while they are unknown: then rules with names are
- *   skipped, and notes about ambiguous rules are not printed
+ * @returns `notes`: about ambiguous rules
+ * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for a name that never existed
  */
-function readRules(
-  { reporter }: Context,
-  texts: readonly string[],
-  allowPeers: readonly AllowedPeer[],
-  saved: Names | undefined,
-): Rule[] {
-  return readNamed('--expose', texts, allowPeers, saved, (text, isName) => {
-    const { rule, note } = readRule(text, isName);
-    if (note !== undefined && saved !== undefined) reporter.people(printable(note));
-    return rule;
+function readBoth(
+  { expose, reverse }: Pick<Written, 'expose' | 'reverse'>,
+  isName: IsName,
+  known: KnownNames,
+): ReadRules & { readonly notes: readonly string[] } {
+  const given = new Map<string, string>();
+  const gone: string[] = [];
+  const notes: string[] = [];
+  const readAll = <Read>(
+    option: string,
+    texts: readonly string[],
+    read: (text: string, isName: IsName) => Read,
+  ): Read[] =>
+    texts.flatMap((text) => {
+      const [word = '', ...rest] = text.toLowerCase().split(':');
+      const isGone = rest.length > 0 && known.has(word) && !isName(word);
+      const rule = readValue(option, text, (each) =>
+        read(each, (name) => isName(name) || (isGone && name === word)),
+      );
+      if (!isGone) return [rule];
+      gone.push(
+        `Warning: ${option} ${text} opens nothing, because ${word} is no longer a ticket or an allowed peer; remove the rule, or for the host of that name write ${word}.:PORT`,
+      );
+      return [];
+    });
+  const rules = readAll('--expose', expose, (text, isKnown) => {
+    const { rule, note } = readRule(text, isKnown);
+    if (note !== undefined && rule.name !== undefined && isName(rule.name)) notes.push(note);
+    return { rule, text };
   });
-}
-
-/** Parses the rules of both kinds, when all names are known. */
-function readBoth(context: Context, { expose, reverse, allowPeers }: Written, saved: Names): BothRules {
+  const reverseRules = readAll('--allow-reverse', reverse, (text, isKnown) => ({
+    rule: parseReverseRule(text, isKnown),
+    text,
+  }));
+  for (const { rule, text } of rules) given.set(`--expose ${printRule(rule)}`, text);
+  for (const { rule, text } of reverseRules)
+    given.set(`--allow-reverse ${printReverseRule(rule)}`, `--allow-reverse ${text}`);
   return {
-    rules: readRules(context, expose, allowPeers, saved),
-    reverseRules: readReverse(reverse, allowPeers, saved),
+    rules: rules.map(({ rule }) => rule),
+    reverseRules: reverseRules.map(({ rule }) => rule),
+    given,
+    gone,
+    notes,
   };
 }
 
-type BothRules = Pick<Configured, 'rules' | 'reverseRules'>;
-
-/** Reads the saved rules, and says which ones are dropped. */
-function readSaved(
-  { reporter }: Context,
-  saved: SavedRules,
-  { allowPeers }: Written,
-  known: Names,
-): BothRules {
-  const names = namesOf(allowPeers, known);
-  const { forgotten, ...both } = saved.read((name) => names.has(name));
+/** Reads the saved rules, and says which ones are dropped or ignored. */
+function readSaved({ reporter }: Context, saved: SavedRules, isName: IsName): BothRules {
+  const { forgotten, ...both } = saved.read(isName);
   for (const text of forgotten)
     reporter.people(
       printable(`The saved rule ${text} is dropped: no ticket and no peer has its name any more.`),
     );
+  for (const line of ignoredIn(saved)) reporter.people(printable(line));
   return both;
 }
 
-const withSaved = (configured: BothRules, saved: BothRules): BothRules => ({
+function ignoredIn({ ignored }: SavedRules): string[] {
+  if (ignored.length === 0) return [];
+  return [
+    `Because of --expose none, the rules saved with rule add --save open nothing: ${ignored.join(' ')}; rule remove --save removes them for good.`,
+  ];
+}
+
+const withSaved = (configured: ReadRules, saved: BothRules): ReadRules => ({
+  ...configured,
   rules: [...configured.rules, ...saved.rules],
   reverseRules: [...configured.reverseRules, ...saved.reverseRules],
 });
 
-/** Parses `--allow-reverse`, like {@link readRules}. */
-function readReverse(
-  texts: readonly string[],
-  allowPeers: readonly AllowedPeer[],
-  saved: Names | undefined,
-): ReverseRule[] {
-  return readNamed('--allow-reverse', texts, allowPeers, saved, parseReverseRule);
-}
-
-function namesOf(
-  allowPeers: readonly AllowedPeer[],
-  saved: Names | undefined,
-): ReadonlySet<string | undefined> {
-  return new Set([...allowPeers, ...(saved?.peers ?? []), ...(saved?.tickets ?? [])].map(({ name }) => name));
-}
-
-function readNamed<Read>(
-  option: string,
-  texts: readonly string[],
-  allowPeers: readonly AllowedPeer[],
-  saved: Names | undefined,
-  read: (text: string, isName: IsName) => Read,
-): Read[] {
-  const names = namesOf(allowPeers, saved);
-  const rules: Read[] = [];
-  for (const text of texts) {
-    try {
-      rules.push(readValue(option, text, (rule) => read(rule, (name) => names.has(name))));
-    } catch (error) {
-      const isUnknownName = TunnelError.is(error) && error.code === 'ERR_USAGE';
-      if (!isUnknownName || saved !== undefined) throw error;
-    }
-  }
-  return rules;
+/** A warning for the one who revokes a ticket that has rules. */
+function goingWith({ rules, reverseRules }: ListenerHandle, name: string): string | undefined {
+  const texts = [
+    ...rules.list().flatMap((rule) => (rule.name === name ? [printRule(rule)] : [])),
+    ...reverseRules
+      .list()
+      .flatMap((rule) => (rule.name === name ? [`--allow-reverse ${printReverseRule(rule)}`] : [])),
+  ];
+  if (texts.length === 0) return undefined;
+  return `The rules for ${name} went with it: ${texts.join(' ')}. In the options or the --config file of the listener they open nothing from now on; remove them there.`;
 }
 
 /** The command to run on the other machine, with the private bootstrap nodes of this one. */

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { looksLikeName } from '../../access/name.js';
 import { callListener } from '../../control/client.js';
+import { looksLikeName } from '../../core/host.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { isPublicKey } from '../../core/tox_network.js';
 import { type Context, defineCommand } from '../command.js';

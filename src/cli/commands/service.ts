@@ -1,10 +1,10 @@
 import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { Option } from 'commander';
-import { looksLikeName } from '../../access/name.js';
 import { parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
 import { didYouMeanThen } from '../../core/arguments.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
+import { looksLikeName } from '../../core/host.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
 import { isPath } from '../../rules/endpoint.js';
@@ -27,7 +27,7 @@ import { isPathOption, wordsOf } from '../options/grammar.js';
 import { type LimitFlags, limitsOfFlags } from '../options/limit_flags.js';
 import { readValue, readValues } from '../options/named_value.js';
 import { hasProxyPassword } from '../options/proxies.js';
-import { expectReverseRules, expectRules } from '../options/rule_values.js';
+import { expectReverseRules, expectRules, NAME_A_RULE } from '../options/rule_values.js';
 import { usage } from '../options/usage.js';
 import { printable } from '../output/human.js';
 import { PROGRAM } from '../output/reporter.js';
@@ -189,8 +189,13 @@ function expectOpen({ expose, allowReverse }: ParsedCall['flags']): void {
   // Commander collects strings under this name.
   const exposed = exposedBy(expose as readonly string[] | undefined);
   if (exposed !== undefined || allowReverse !== undefined) return;
-  throw usage(
-    "name what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)",
+  throw usage(NAME_A_RULE);
+}
+
+/** Whether the unit itself has a rule. A rule that only stands in a `--config` file may leave that file. */
+function hasWrittenRule(call: ParsedCall): boolean {
+  return call.options.some(
+    (option) => ['expose', 'allowReverse'].includes(option.attributeName()) && call.isWritten(option),
   );
 }
 
@@ -237,6 +242,7 @@ async function partsOf(
         ? ['--state', scope === 'system' ? systemStateFolder(name) : await io.stateFolder()]
         : []),
       ...(hidesTicket ? ['--hide-ticket'] : []),
+      ...(command === 'listen' && flags['needRule'] !== true && !hasWrittenRule(call) ? ['--need-rule'] : []),
       ...(audit !== undefined && flags['auditLog'] === undefined ? ['--audit-log', audit] : []),
     ],
     auditsToJournal: audit === AUDIT_TO_OUTPUT,

@@ -1,5 +1,5 @@
-import { looksLikeName } from '../../access/name.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
+import { looksLikeName } from '../../core/host.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
 import { type Context, defineCommand } from '../command.js';

@@ -14,6 +14,7 @@ import type { TicketInfo } from '../../access/ticket_book.js';
 import { callListener } from '../../control/client.js';
 import { SAME_PROCESS } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
+import { LOCALHOST, looksLikeName } from '../../core/host.js';
 import { looksLikeTicket } from '../../core/secret_text.js';
 import { makeToxId } from '../../network/tox_id.js';
 import { type ExposeSpec, expectTarget, parseExposeSpec, printExposeSpec } from '../../rules/expose.js';
@@ -39,6 +40,7 @@ import { humanBytes, humanDuration, printable } from '../output/human.js';
 import { qrCode } from '../output/qr.js';
 import { PROGRAM } from '../output/reporter.js';
 import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import { KnownNames } from '../service/known_names.js';
 import { SavedRules } from '../service/saved_rules.js';
 import { type TicketDesk, ticketMethods } from '../service/ticket_methods.js';
 import { newIdentity } from './id.js';
@@ -119,7 +121,9 @@ async function runTicket(
   const answer = await ask(context, { folder, role: 'listener', passphrase }, question);
   if (question.method === 'ticket.list') list(context, v.parse(ListAnswer, answer));
   else if (question.method === 'ticket.revoke') {
-    context.reporter.event({ event: 'revoked', name: v.parse(Named, answer).name });
+    const { name: revoked, note } = v.parse(RevokeAnswer, answer);
+    context.reporter.event({ event: 'revoked', name: revoked });
+    if (note !== undefined) context.reporter.people(printable(note));
   } else {
     const shown = v.parse(ShowAnswer, answer);
     context.reporter.result(shown.ticket);
@@ -133,7 +137,7 @@ async function runTicket(
   return EXIT.ok;
 }
 
-const Named = v.object({ name: NameSchema });
+const RevokeAnswer = v.object({ name: NameSchema, note: v.optional(v.string()) });
 const ShowAnswer = v.object({ name: NameSchema, ticket: v.string() });
 const ListAnswer = v.array(
   v.object({
@@ -242,6 +246,7 @@ async function askFile(
     const identity = opened.identity ?? createIdentity();
     const state = parseAccessState(opened.access);
     const saved = new SavedRules(opened.access);
+    const known = new KnownNames(opened.access);
     const access = new AccessPolicy({
       ...(state === undefined ? {} : { state }),
       wallMs: () => io.wallClock().getTime(),
@@ -254,14 +259,19 @@ async function askFile(
         const secret = access.secretOf(name);
         return secret && formatTicket({ toxId, secret });
       },
+      warningOf: (name) =>
+        `Rules for ${name} in the options or the --config file of the listener open nothing from now on; remove them there.`,
     };
     // A rule never outlives its ticket, nor is it older than its ticket. Names of --allow-peer are not known here.
     const namesNow = () => new Set(access.tickets().map(({ name }) => name));
     const before = namesNow();
+    known.learn(access.state.peers);
+    known.learn(access.tickets());
     const save = (): Promise<void> => {
       const now = namesNow();
-      saved.read((name) => before.has(name) === now.has(name));
-      return opened.save(identity, { ...access.state, ...saved.state });
+      saved.read((name) => looksLikeName(name) && name !== LOCALHOST && before.has(name) === now.has(name));
+      known.learn(access.tickets());
+      return opened.save(identity, { ...access.state, ...saved.state, ...known.state });
     };
     if (opened.identity === undefined || state === undefined) await save();
     return await ticketMethods(desk, save)[method]?.(params, SAME_PROCESS);

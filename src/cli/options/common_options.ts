@@ -26,6 +26,10 @@ const accessOptions = (): Option[] =>
   group('Access', [
     expose(),
     allowReverse(),
+    new Option(
+      '--need-rule',
+      'end with an error, instead of opening the whole loopback, when no rule is given',
+    ),
     repeatable('--allow-peer <[NAME=]KEY>', 'accept this public key or Tox ID without a ticket; repeatable'),
     repeatable('--deny-peer <KEY>', 'reject this peer, even with a valid ticket; repeatable'),
     qr(),

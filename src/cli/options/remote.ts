@@ -1,7 +1,7 @@
-import { looksLikeName } from '../../access/name.js';
 import { formatTicket, isTicket, parseRemote, TICKET_CHARACTERS, type Ticket } from '../../access/ticket.js';
 import { didYouMeanThen } from '../../core/arguments.js';
 import { detailOf, TunnelError } from '../../core/errors.js';
+import { looksLikeName } from '../../core/host.js';
 import { cutShort, looksLikeTicket, quotedWord, withoutTickets } from '../../core/secret_text.js';
 import { formatToxId, type ToxId } from '../../network/tox_id.js';
 import { namesFileOf, readNames } from '../../state/names_file.js';

@@ -1,8 +1,12 @@
-import { looksLikeName } from '../../access/name.js';
 import { TunnelError } from '../../core/errors.js';
+import { looksLikeName } from '../../core/host.js';
 import { type IsName, readRule } from '../../rules/expose.js';
 import { parseReverseRule } from '../../rules/reverse_rule.js';
 import { readValues } from './named_value.js';
+
+/** What to write when no rule says what is open. */
+export const NAME_A_RULE =
+  "name what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)";
 
 /**
  * Rejects rules that no listener accepts, before one is asked. Only the listener knows the names of peers and tickets,

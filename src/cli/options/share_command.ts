@@ -1,4 +1,4 @@
-import { parseExposeSpec } from '../../rules/expose.js';
+import { parseExposeSpec, ruleForAll } from '../../rules/expose.js';
 import { portOfService, withoutUrl } from '../../rules/service_names.js';
 import { PROGRAM } from '../output/reporter.js';
 
@@ -22,7 +22,7 @@ function ruleOf(word: string): string | undefined {
   if (!/\d|^\//.test(text) || text.includes('*')) return undefined;
   try {
     parseExposeSpec(text);
-    return text;
+    return ruleForAll(text);
   } catch {
     return undefined;
   }

@@ -34,6 +34,8 @@ const RuleSchema = v.object({
 
 const DEFAULT_CLOSED =
   "this was the first rule: it closes this machine's loopback except for what rules open";
+const SAVE_IGNORED =
+  'the listener was started with --expose none: a start with that ignores saved rules, so leave it out next time';
 
 /** Methods of the control socket of a running listener, about peers and rules. */
 export function listenerMethods({
@@ -62,19 +64,16 @@ export function listenerMethods({
     return { peers };
   };
   const ruleList = () => ({
-    rules: rules.list().map((rule) => printRule(rule, isName)),
+    rules: rules.list().map(printRule),
     isDefault: rules.isDefault,
     allowReverse: reverseRules.list().map(printReverseRule),
   });
-  /** Changes a rule book. Adds a note when that closes the loopback, which was open by default. */
-  const change = (act: () => boolean, note?: string) => {
+  /** Changes a rule book. Adds to the given notes when that closes the loopback, which was open by default. */
+  const change = (act: () => boolean, ...given: (string | undefined)[]) => {
     const wasDefault = rules.isDefault;
     const changed = act();
     const list = ruleList();
-    const notes = [note, wasDefault && !list.isDefault ? DEFAULT_CLOSED : undefined].filter(
-      (each) => each !== undefined,
-    );
-    return { ...list, changed, ...(notes.length === 0 ? {} : { note: notes.join('; ') }) };
+    return { ...list, changed, ...noteOf(...given, wasDefault && !list.isDefault && DEFAULT_CLOSED) };
   };
   return {
     peers: () => ({ peers: peerRows(listener.peers(), wallClock()) }),
@@ -101,7 +100,8 @@ export function listenerMethods({
     'rule.list': ruleList,
     'rule.add': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = readRule(rule, isName);
-      const result = change(() => rules.add(read.rule), read.note);
+      const ignored = keeps && saved.isIgnored ? SAVE_IGNORED : undefined;
+      const result = change(() => rules.add(read.rule), read.note, ignored);
       if (keeps) {
         saved.add(read.rule);
         await save();
@@ -111,9 +111,10 @@ export function listenerMethods({
     'rule.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
       const { rule: read } = readRule(rule, isName);
       const wasSaved = keeps && saved.remove(read);
-      if (!rules.remove(read) && !wasSaved) throw noRule(printRule(read, isName));
+      if (!rules.remove(read) && !wasSaved) throw noRule(printRule(read));
       if (wasSaved) await save();
-      return { ...ruleList(), changed: true, ...backAgain(saved.has(read)) };
+      const others = rules.stillOpening(read).map(printRule);
+      return { ...ruleList(), changed: true, ...noteOf(saved.has(read) && BACK_AGAIN, stillOpen(others)) };
     }),
     'reverse.add': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = parseReverseRule(rule, isName);
@@ -129,7 +130,14 @@ export function listenerMethods({
       const wasSaved = keeps && saved.removeReverse(read);
       if (!reverseRules.remove(read) && !wasSaved) throw noRule(`--allow-reverse ${printReverseRule(read)}`);
       if (wasSaved) await save();
-      return { ...ruleList(), changed: true, ...backAgain(saved.hasReverse(read)) };
+      const others = reverseRules
+        .stillOpening(read)
+        .map((each) => `--allow-reverse ${printReverseRule(each)}`);
+      return {
+        ...ruleList(),
+        changed: true,
+        ...noteOf(saved.hasReverse(read) && BACK_AGAIN, stillOpen(others)),
+      };
     }),
   };
 }
@@ -137,9 +145,13 @@ export function listenerMethods({
 const noRule = (text: string): TunnelError =>
   new TunnelError('ERR_USAGE', `there is no rule ${text}; rule list shows all rules`);
 
-/** Warns that a removed rule comes back. */
-function backAgain(isSaved: boolean): { note?: string } {
-  return isSaved
-    ? { note: 'it is saved, so it is back at the next start; rule remove --save removes it for good' }
-    : {};
+const BACK_AGAIN = 'it is saved, so it is back at the next start; rule remove --save removes it for good';
+
+function stillOpen(others: readonly string[]): string | undefined {
+  return others.length === 0 ? undefined : `other rules still open all or a part of it: ${others.join(' ')}`;
+}
+
+function noteOf(...notes: (string | false | undefined)[]): { note?: string } {
+  const given = notes.filter((note) => typeof note === 'string');
+  return given.length === 0 ? {} : { note: given.join('; ') };
 }

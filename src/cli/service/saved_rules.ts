@@ -10,12 +10,6 @@ const StateSchema = v.object({
 });
 
 /**
- * The text of a rule that means the same whatever names there are: `laptop:localhost:80` for a peer, `laptop.:80` for a
- * host.
- */
-const textOf = (rule: Rule): string => printRule(rule, () => true);
-
-/**
  * The rules that `rule add --save` keeps, in the state file next to the tickets: encrypted like them, and replaced in
  * one step.
  */
@@ -23,6 +17,11 @@ export class SavedRules {
   #expose: string[];
   #allowReverse: string[];
   #isKnown: boolean;
+  /**
+   * Whether the listener was started with `--expose none`, so that the saved rules of `--expose` open nothing. They stay
+   * saved.
+   */
+  isIgnored = false;
 
   /** @param state what {@link state} returned in an earlier run @throws {TunnelError} ERR_STATE_INVALID */
   constructor(state: unknown) {
@@ -40,10 +39,17 @@ export class SavedRules {
     return this.#isKnown;
   }
 
-  /** As options. */
+  /** The rules that {@link read} leaves out, as options. */
+  get ignored(): readonly string[] {
+    return this.isIgnored ? this.#expose : [];
+  }
+
+  /** The rules that apply, as options. */
   get texts(): string[] {
-    const shown = this.#expose.map((text) => text.replace(/^([^:]+)\.:/, '$1:'));
-    return [...shown, ...this.#allowReverse.map((text) => `--allow-reverse ${text}`)];
+    return [
+      ...(this.isIgnored ? [] : this.#expose),
+      ...this.#allowReverse.map((text) => `--allow-reverse ${text}`),
+    ];
   }
 
   /** What to save, as a part of the state. */
@@ -77,7 +83,7 @@ export class SavedRules {
     this.#expose = expose.map(([text]) => text);
     this.#allowReverse = reverse.map(([text]) => text);
     return {
-      rules: expose.map(([, rule]) => rule),
+      rules: this.isIgnored ? [] : expose.map(([, rule]) => rule),
       reverseRules: reverse.map(([, rule]) => rule),
       forgotten,
     };
@@ -85,7 +91,7 @@ export class SavedRules {
 
   /** @throws {TunnelError} ERR_LIMIT: the state file could not be read again */
   add(rule: Rule): void {
-    keep(this.#expose, textOf(rule));
+    keep(this.#expose, printRule(rule));
     this.#isKnown = true;
   }
 
@@ -98,7 +104,7 @@ export class SavedRules {
   /** @returns false when it was not saved */
   remove(rule: Rule): boolean {
     const before = this.#expose.length;
-    this.#expose = this.#expose.filter((text) => text !== textOf(rule));
+    this.#expose = this.#expose.filter((text) => text !== printRule(rule));
     return this.#expose.length < before;
   }
 
@@ -109,8 +115,9 @@ export class SavedRules {
     return this.#allowReverse.length < before;
   }
 
+  /** Whether the rule comes back at the next start. */
   has(rule: Rule): boolean {
-    return this.#expose.includes(textOf(rule));
+    return !this.isIgnored && this.#expose.includes(printRule(rule));
   }
 
   hasReverse(rule: ReverseRule): boolean {

@@ -16,6 +16,8 @@ export interface TicketDesk {
   readonly access: Pick<AccessPolicy, 'newTicket' | 'revoke' | 'rotate' | 'tickets'>;
   /** @returns undefined when no ticket has that name */
   ticketOf(name: string): string | undefined;
+  /** Returns a warning about the rules for a ticket that is about to be revoked. */
+  warningOf(name: string): string | undefined;
 }
 
 const NewTicket = v.object({
@@ -50,9 +52,10 @@ export function ticketMethods(desk: TicketDesk, saved: () => Promise<void>): Con
       return shown(name);
     }),
     'ticket.revoke': method(Named, async ({ name }) => {
+      const note = desk.warningOf(name);
       desk.access.revoke(name);
       await saved();
-      return { name };
+      return { name, ...(note === undefined ? {} : { note }) };
     }),
   };
 }

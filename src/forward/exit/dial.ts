@@ -11,7 +11,7 @@ import { Timer } from '../../core/timer.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { TargetRules } from '../../rules/allow.js';
 import { type Endpoint, foreignPath, type HostPort, isPath, readSocketPath } from '../../rules/endpoint.js';
-import type { Protocol } from '../../rules/expose.js';
+import { type Protocol, ruleForAll } from '../../rules/expose.js';
 import { shown } from '../../rules/spec_text.js';
 import { type Connect, TCP_OPTIONS } from '../tcp_socket.js';
 import { type ConnectUdp, connectUdp } from '../udp_socket.js';
@@ -376,5 +376,5 @@ function failed(reason: Reason, text: string): DialFailure {
 }
 
 function exposeHint(rule: string): string {
-  return `the listener's owner can allow it with --expose ${rule}`;
+  return `the listener's owner can allow it with --expose ${ruleForAll(rule)}`;
 }

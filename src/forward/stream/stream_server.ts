@@ -4,6 +4,7 @@ import type { OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { TargetRules } from '../../rules/allow.js';
 import type { HostPort } from '../../rules/endpoint.js';
+import { ruleForAll } from '../../rules/expose.js';
 import { DenialLog, type ServeCounts } from '../serve_log.js';
 import type { Offer } from './offers.js';
 import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
@@ -75,7 +76,7 @@ export class StreamServer {
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
     } else if (!rules.permitsName(host, port)) {
-      const hint = `the listener's owner can allow it with --expose ${host}:${port}`;
+      const hint = `the listener's owner can allow it with --expose ${ruleForAll(`${host}:${port}`)}`;
       const text = `${host} port ${port} is not exposed; ${hint}`;
       request.refuse('not-allowed', text);
       this.#denials.denied(text, { peer: this.#options.peer });
