@@ -3,6 +3,7 @@ import { lstat, mkdir, open, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { systemReason } from '../core/system_error.js';
+import { isTrustedOwner } from '../core/trusted_owner.js';
 
 /** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
 export const WAY_OUT = 'choose another folder with --state DIR';
@@ -62,11 +63,6 @@ export async function checkFolder(folder: string): Promise<void> {
   if ((mode & 0o022) !== 0) await closedFolder(folder);
 }
 
-/** Whether we trust what a user has put somewhere: this user, or root, who can do everything anyway. */
-export function isTrustedOwner(uid: number): boolean {
-  return process.platform === 'win32' || uid === 0 || uid === process.geteuid?.();
-}
-
 /**
  * Refuses a folder or a file of another user, who may know the keys and tickets in it. Root may use the folder of a
  * system service, which systemd keeps where only root can enter: nobody else can have put it there.
@@ -78,7 +74,9 @@ export async function checkOwner(path: string, uid: number, folder: string): Pro
   if (isTrustedOwner(uid) || (await isOfService(folder, uid))) return;
   const own = process.geteuid?.() ?? 0;
   const asUser =
-    own === 0 ? 'run this as that user, or with sudo -H (sudo alone may keep the home folder of its caller), or ' : '';
+    own === 0
+      ? 'run this as that user, or with sudo -H (sudo alone may keep the home folder of its caller), or '
+      : '';
   throw new TunnelError(
     'ERR_STATE_INVALID',
     `${path}: it belongs to another user (uid ${uid}, this process has ${own}), who may know the secrets in it; ${asUser}${WAY_OUT}; if you trust its content, make it yours: chown -R ${own} ${path}`,

@@ -174,7 +174,10 @@ describe('the audit log in the hands of others', () => {
     writeFileSync(file, '', { mode: 0o644 });
     const opened = options();
     await (await AuditLog.open(file, opened)).close();
-    assert.match(opened.complaints.join(), /every user of this machine can use .*\(mode 0644\); run: chmod 600/);
+    assert.match(
+      opened.complaints.join(),
+      /every user of this machine can use .*\(mode 0644\); run: chmod 600/,
+    );
   });
 
   const skip = process.geteuid?.() === 0 ? false : 'needs root';

@@ -3,8 +3,8 @@ import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { TunnelError } from '../../core/errors.js';
 import { withoutLongTickets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
+import { isTrustedOwner } from '../../core/trusted_owner.js';
 import type { AuditRecord } from '../../index.js';
-import { isTrustedOwner } from '../../state/state_folder.js';
 import { printable, visibleJson } from '../output/human.js';
 import type { Output } from '../process/output_stream.js';
 
@@ -261,7 +261,10 @@ async function openOwn(file: string): Promise<FileHandle> {
   // A terminal belongs to its user, whoever runs this.
   if ((stats.isFile() || stats.isFIFO()) && !isTrustedOwner(stats.uid)) {
     await handle.close();
-    throw unopened(file, `it belongs to another user (uid ${stats.uid}); name another file, or - for standard output`);
+    throw unopened(
+      file,
+      `it belongs to another user (uid ${stats.uid}); name another file, or - for standard output`,
+    );
   }
   return handle;
 }
