@@ -114,3 +114,11 @@ test('no command repeats the password of a proxy', async () => {
     { numRuns: 200, seed: 20261130 },
   );
 });
+
+test('what stands before the host of a proxy is never taken for its host', async () => {
+  for (const url of ['http://user:p@s3cret!w/ord@host:80', 'socks5://user:p@s3cret_!w?x@host']) {
+    const shown = await shownBy(['listen', '--expose', '22', '--proxy'], url);
+    assert.match(shown, /--proxy: its host is not valid; write .*%2F/);
+    assert.ok(!shown.includes('s3cret'), shown);
+  }
+});
