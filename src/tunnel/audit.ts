@@ -1,4 +1,5 @@
 import type { TurnedAway } from '../access/policy.js';
+import { Allowance } from '../core/allowance.js';
 import type { Clock } from '../core/clock.js';
 import type { Path } from '../core/tox_network.js';
 import type { MuxStream, OpenRequest, StreamHandlers, StreamOpener } from '../mux/stream/stream_api.js';
@@ -57,6 +58,8 @@ export type AuditRecord =
     }
   /** Requests without any valid ticket, counted since the last such record. */
   | { readonly audit: 'strangers'; readonly count: number }
+  /** So many `admitted` and `refused` were not recorded, since they came too fast. */
+  | { readonly audit: 'omitted'; readonly count: number }
   | ({ readonly audit: 'online'; readonly path: Path } & AuditPeer)
   | ({ readonly audit: 'offline'; readonly durationMs: number } & AuditPeer)
   | ({ readonly audit: 'opened' } & AuditFlow & AuditEnds)
@@ -86,6 +89,33 @@ export type AuditRecord =
       readonly listen: string;
       readonly durationMs: number;
     } & AuditPeer);
+
+/** Records about entry, at once and per second: a restart with all peers, and then 13 MB a day at most. */
+const ENTRY_BURST = 1024;
+const ENTRIES_PER_SECOND = 1;
+
+/**
+ * Records who was let in and who was not. A peer can ask as often as it likes, so that the records have a rate; those
+ * beyond it are counted.
+ */
+export class EntryAudit {
+  readonly #clock: Clock;
+  readonly #record: (record: AuditRecord) => void;
+  readonly #allowance: Allowance;
+
+  constructor(clock: Clock, record: (record: AuditRecord) => void) {
+    this.#clock = clock;
+    this.#record = record;
+    this.#allowance = new Allowance(ENTRY_BURST, ENTRIES_PER_SECOND, clock.nowMs());
+  }
+
+  add(record: AuditRecord): void {
+    if (!this.#allowance.take(this.#clock.nowMs())) return;
+    const count = this.#allowance.takeRefused();
+    if (count > 0) this.#record({ audit: 'omitted', count });
+    this.#record(record);
+  }
+}
 
 export interface FlowAuditOptions {
   readonly clock: Clock;

@@ -17,7 +17,7 @@ import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
-import { type AuditPeer, type AuditRecord, FlowAudit } from './audit.js';
+import { type AuditPeer, type AuditRecord, EntryAudit, FlowAudit } from './audit.js';
 import type { PeerChange } from './events.js';
 import { type Machine, thisMachine } from './machine.js';
 import type { ListenOptions } from './options.js';
@@ -45,6 +45,7 @@ export class Listener extends Tunnel {
   /** The rate of each ticket that has one. */
   readonly #rates = new WeakMap<Grant, ByteRates>();
   #strangers = 0;
+  readonly #entries: EntryAudit;
 
   private constructor(node: ToxNode, options: CheckedListenOptions, service: Service, machine: Machine) {
     super(node, options, machine);
@@ -52,6 +53,7 @@ export class Listener extends Tunnel {
     this.rules = service.rules;
     this.reverseRules = service.reverseRules;
     this.access = service.access;
+    this.#entries = new EntryAudit(this.timers, (record) => this.#audit(record));
     this.reverseRules.onChange(() => this.rules.closeDefault());
     this.#places = new FriendPlaces({
       node,
@@ -71,7 +73,7 @@ export class Listener extends Tunnel {
     this.access.on('revoked', () => this.#onRevoked());
     this.access.on('changed', () => this.emit('access'));
     this.access.on('turnedAway', ({ publicKey, why, ticket }) =>
-      this.#audit({
+      this.#entries.add({
         audit: 'refused',
         peer: publicKey,
         ...(ticket === undefined ? {} : { name: ticket }),
@@ -286,7 +288,7 @@ export class Listener extends Tunnel {
           const verdict = this.access.hello(proof, keys, sessions, resumes);
           if (verdict.kind === 'welcome') {
             const { name, kind } = verdict.grant;
-            this.#audit({ audit: 'admitted', peer: publicKey, name, kind, resumes });
+            this.#entries.add({ audit: 'admitted', peer: publicKey, name, kind, resumes });
           }
           return verdict;
         },

@@ -9,7 +9,7 @@ import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { type AuditRecord, FlowAudit } from '../../src/tunnel/audit.js';
+import { type AuditRecord, EntryAudit, FlowAudit } from '../../src/tunnel/audit.js';
 import { dialLoopback, freePort } from '../support/loopback.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readToEnd } from '../support/socket_bytes.js';
@@ -220,4 +220,15 @@ test('a port that is opened for the peer is recorded, with each of its clients',
     { audit: 'ended', ...about, client: 'C', how: 'ended', bytesIn: 0, bytesOut: 5 },
     { audit: 'unbound', ...WHO, listen, client: undefined },
   ]);
+});
+
+test('a peer that asks without end fills no disk: its records have a rate, and the rest is counted', () => {
+  let nowMs = 0;
+  const records: AuditRecord[] = [];
+  const entries = new EntryAudit({ nowMs: () => nowMs }, (record) => records.push(record));
+  for (; nowMs < 3_600_000; nowMs += 50) entries.add({ audit: 'refused', peer: 'KEY', why: 'wrong-proof' });
+  const omitted = records.map((record) => (record.audit === 'omitted' ? record.count : 0));
+  const recorded = records.filter(({ audit }) => audit === 'refused').length;
+  assert.ok(recorded > 4_000 && recorded < 5_000, `${recorded}`);
+  assert.ok(omitted.reduce((sum, count) => sum + count, recorded) >= 72_000 - 20);
 });

@@ -18,6 +18,7 @@ const RECORDS: readonly AuditRecord[] = [
   { audit: 'admitted', ...WHO, kind: 'ticket', resumes: false },
   { audit: 'refused', ...WHO, why: 'expired' },
   { audit: 'strangers', count: 3 },
+  { audit: 'omitted', count: 2 },
   { audit: 'online', ...WHO, path: 'udp' },
   { audit: 'offline', ...WHO, durationMs: 61_000 },
   { audit: 'opened', ...WEB, address: '10.0.0.7', client: '192.0.2.1:5' },
