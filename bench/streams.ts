@@ -67,7 +67,13 @@ async function measure(streams: number, bytes: number): Promise<void> {
       const peaks = ends.map((pid) => peakRssOf(pid) / MIB);
       const after = rss();
       const broken = moved.filter((each) => each.status === 'rejected');
-      for (const { reason } of broken.slice(0, 5)) process.stderr.write(`${reason}\n`);
+      for (const line of counted(
+        broken.map(({ reason }) => String(reason).replace(/stream \d+|of [0-9a-f]{64}/g, '…')),
+      ))
+        process.stderr.write(`${line}\n`);
+      const refusals = connector.events.filter(({ event }) => event === 'refused');
+      for (const line of counted(refusals.map(({ reason, message }) => `refused: ${reason} (${message})`)))
+        process.stderr.write(`${line}\n`);
       if (broken.length > 0) process.exitCode = 1;
       await new Promise((resolve) => setTimeout(resolve, LATER_MS));
       const later = rss();
@@ -133,6 +139,13 @@ async function measureStuck(streams: number, bytes: number): Promise<void> {
     await network.stop();
     await target.stop();
   }
+}
+
+/** Distinct lines, each with how often it came. */
+function counted(lines: readonly string[]): string[] {
+  const times = new Map<string, number>();
+  for (const line of lines) times.set(line, (times.get(line) ?? 0) + 1);
+  return [...times].map(([line, count]) => `${count} × ${line}`);
 }
 
 /**

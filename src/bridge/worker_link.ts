@@ -178,7 +178,8 @@ function closedError(): TunnelError {
 }
 
 function notStarted(cause: unknown): TunnelError {
-  const advice = "give it more memory or, under Node's permission model, --allow-worker";
+  const advice =
+    "give it more memory, or more threads (ulimit -u, or TasksMax= in a systemd unit), or under Node's permission model --allow-worker";
   const detail = `its thread cannot be started (${describe(cause)}): ${advice}`;
   return new TunnelError('ERR_WORKER_DIED', detail, { cause });
 }

@@ -1,3 +1,4 @@
+import { isIP, isIPv4 } from 'node:net';
 import type { Timers } from './clock.js';
 import { errnoOf } from './errors.js';
 import type { Logger } from './logger.js';
@@ -14,7 +15,49 @@ const EXHAUSTED: Readonly<Record<string, string>> = {
 /** Names what ran out, as words that follow "there is"; undefined for any other error. */
 export function exhaustionOf(error: unknown): string | undefined {
   const code = errnoOf(error) ?? '';
-  return Object.hasOwn(EXHAUSTED, code) ? `${EXHAUSTED[code]} (${code})` : undefined;
+  if (Object.hasOwn(EXHAUSTED, code)) return `${EXHAUSTED[code]} (${code})`;
+  return lacksPort(error, code) ? `no free local port (${code})` : undefined;
+}
+
+/**
+ * The system had to choose a port and found none. The same codes mean other things in other calls: an address that this
+ * machine does not have, or a port that was asked for and is taken.
+ */
+function lacksPort(error: unknown, code: string): boolean {
+  if (!(error instanceof Error) || !('address' in error) || !('syscall' in error)) return false;
+  const address = String(error.address);
+  switch (error.syscall) {
+    case 'connect':
+      // connect(2). By IPv6, it may also mean that this machine has no address for the way there.
+      return code === 'EADDRNOTAVAIL' && isIPv4(address);
+    case 'bind':
+    case 'listen':
+      // Node.js leaves out port 0.
+      return code === 'EADDRINUSE' && isIP(address) !== 0 && !('port' in error && Number(error.port) > 0);
+    default:
+      return false;
+  }
+}
+
+/**
+ * What to do about exhaustion, as words that follow a semicolon.
+ *
+ * @param limit files that this process may have open, if known
+ */
+export function exhaustionRemedy(error: unknown, limit = Number.POSITIVE_INFINITY): string {
+  switch (errnoOf(error) ?? '') {
+    case 'EMFILE': {
+      const known = limit === Number.POSITIVE_INFINITY ? '' : `this process may have ${limit} files open; `;
+      return `${known}raise the limit with ulimit -n, or with LimitNOFILE= in a systemd unit`;
+    }
+    case 'ENFILE':
+      return 'the programs of this machine together have too many files open; raise fs.file-max';
+    case 'EADDRNOTAVAIL':
+    case 'EADDRINUSE':
+      return 'close connections, or give the system more ports (on Linux: net.ipv4.ip_local_port_range)';
+    default:
+      return 'close programs, or give this machine more memory';
+  }
 }
 
 /** Our own refusal, before the system runs out of descriptors. */
@@ -54,7 +97,7 @@ export class ExhaustionLog {
     const isOurs = error instanceof UsedUpError && limit === Number.POSITIVE_INFINITY;
     const why = isOurs
       ? `the limit of ${most} connections is reached`
-      : `there is ${what}; ${this.#advice(code)}`;
+      : `there is ${what}; ${exhaustionRemedy(error, limit)}`;
     this.#repeats.add(`a connection was refused: ${why}`, code);
     return true;
   }
@@ -70,19 +113,5 @@ export class ExhaustionLog {
   /** Logs the pending counts. */
   flush(): void {
     this.#repeats.flush();
-  }
-
-  #advice(code: string): string {
-    switch (code) {
-      case 'EMFILE': {
-        const { limit } = this.#budget;
-        const known = limit === Number.POSITIVE_INFINITY ? '' : `this process may have ${limit} files open; `;
-        return `${known}raise the limit with ulimit -n, or with LimitNOFILE= in a systemd unit`;
-      }
-      case 'ENFILE':
-        return 'the programs of this machine together have too many files open; raise fs.file-max';
-      default:
-        return 'close programs, or give this machine more memory';
-    }
   }
 }

@@ -70,6 +70,12 @@ export const MAX_UDP_CLIENTS = 1024;
 /** Bytes that may wait in a UDP socket to be sent. Beyond that, datagrams are dropped. */
 export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
 
+/**
+ * Connections that the system may hold for us until we accept them; it has a limit of its own (net.core.somaxconn). Node's
+ * 511 are too few for a crowd that comes while the process is busy: the system then resets some.
+ */
+export const ACCEPT_BACKLOG = 4096;
+
 /** Connections of one forward that may wait for a session or for their turn; each holds a socket. */
 export const MAX_WAITING_CONNECTIONS = 4096;
 /** How long a connection waits for a session before it is reset, in milliseconds. */

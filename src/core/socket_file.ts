@@ -4,6 +4,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from './errors.js';
 import { exhaustionOf } from './exhaustion.js';
+import { ACCEPT_BACKLOG } from './limits.js';
 
 export interface SocketFile {
   readonly folder: string;
@@ -113,7 +114,7 @@ export async function openBeacon(folder: string, name: string): Promise<(() => v
 export function listenAt(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, () => {
+    server.listen({ path, backlog: ACCEPT_BACKLOG }, () => {
       server.off('error', reject);
       // Ignores a failed accept before the server's owner has its own handler.
       server.on('error', () => {});

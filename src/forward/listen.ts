@@ -3,6 +3,7 @@ import { errnoOf, TunnelError } from '../core/errors.js';
 import { exhaustionOf } from '../core/exhaustion.js';
 import { LOCALHOST } from '../core/host.js';
 import { parseAddress } from '../core/ip.js';
+import { ACCEPT_BACKLOG } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import { isLoopback } from '../core/special_addresses.js';
 import { type Endpoint, type HostPort, printHostPort } from '../rules/endpoint.js';
@@ -36,7 +37,7 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
       reject(closedEarly());
     };
     server.once('error', onError).once('close', onClose);
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, backlog: ACCEPT_BACKLOG }, () => {
       if (isClosed) {
         // Some Node.js versions listen even if the server was closed during the look-up of a bind name.
         server.close();

@@ -51,7 +51,7 @@ const thisMachine: WorkerMachine = {
     const interfaces = interfacesNow();
     return interfaces && Object.values(interfaces).flatMap((all = []) => all.map(({ address }) => address));
   },
-  openNetwork: prepareNetwork,
+  openNetwork: (plan) => prepareNetwork(plan),
 };
 
 /** Ends this thread with `error`, before anything else runs in it. The main thread gets it with its stack. */

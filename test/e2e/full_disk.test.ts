@@ -36,14 +36,16 @@ describe('a full disk', { concurrency: 2 }, () => {
     socket.end(Buffer.alloc(SENT, 'x'));
   });
   let network: PrivateNetwork;
+  let targetPort: number;
+  let joining: readonly string[];
   let connect: readonly string[];
 
   before(async () => {
-    const port = await listenOnLoopback(server);
+    targetPort = await listenOnLoopback(server);
     network = await PrivateNetwork.start();
-    const { ticket } = await network.listen([String(port)]);
-    const join = ['--bootstrap', network.bootstrap, '--bind', '127.0.0.1', '--no-lan', '--ephemeral'];
-    connect = ['connect', ticket, '-W', `localhost:${port}`, ...join];
+    const { ticket } = await network.listen([String(targetPort)]);
+    joining = ['--bootstrap', network.bootstrap, '--bind', '127.0.0.1', '--no-lan', '--ephemeral'];
+    connect = ['connect', ticket, '-W', `localhost:${targetPort}`, ...joining];
     assert.equal((await runCli(['id', '--state', state])).exitCode, 0);
   });
 
@@ -139,6 +141,24 @@ describe('a full disk', { concurrency: 2 }, () => {
       assert.equal(await listener.stop(), 0);
     }
     assert.equal(listener.stderr.trimEnd().split('\n').length, 1, listener.stderr);
+  });
+
+  test('an audit log that fills its disk holds whole lines only', {
+    timeout: 90_000,
+    skip: NO_LIMIT,
+  }, async () => {
+    const audit = folder.file('audit.jsonl');
+    // POSIX counts in blocks of 512 bytes. The records of one connection need more.
+    const limited = network.withProgram(['sh', '-c', 'ulimit -f 1; exec "$@"', 'sh', ...CLI]);
+    const { listener, ticket } = await limited.listen([String(targetPort)], '--audit-log', audit);
+    const target = `localhost:${targetPort}`;
+    const { stdout } = await runCli(['connect', ticket, '-W', target, ...joining]);
+    assert.equal(stdout.length, SENT);
+    await listener.said(/audit records are being lost: .*\(EFBIG\)/);
+    assert.equal(await listener.stop(), 0);
+    const lines = readFileSync(audit, 'utf8').split('\n');
+    assert.equal(lines.pop(), '');
+    for (const line of lines) assert.doesNotThrow(() => JSON.parse(line), line);
   });
 
   test('id --export leaves no file when the disk is full', { timeout: 60_000, skip: NO_LIMIT }, async () => {

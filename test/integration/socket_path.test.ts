@@ -1,7 +1,7 @@
 /** UNIX sockets at either end of a forward. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, get, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -24,6 +24,8 @@ import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const MIB = 1024 * 1024;
+/** Clients at one moment: more than Node's default of 511 that may wait to be accepted. */
+const CROWD = 600;
 
 describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
   const folder = new TempFolder();
@@ -208,6 +210,19 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok(existsSync(path));
   });
 
+  test('a crowd that dials at one moment gets in', { skip: tooSmallQueue() }, async (t) => {
+    const path = folder.file('crowd.sock');
+    const forward = new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) });
+    await forward.listen();
+    t.after(() => forward.close());
+    // The system answers each dial at once, long before the forward can accept any.
+    const clients = Array.from({ length: CROWD }, () => connect(path));
+    t.after(() => {
+      for (const client of clients) client.destroy();
+    });
+    await Promise.all(clients.map((client) => once(client, 'connect')));
+  });
+
   test('when closed while it starts to listen, it leaves no socket', async () => {
     const path = folder.file('early.sock');
     const forward = new LocalForward({ spec: parseLocalSpec(`${path}:h:80`) });
@@ -217,6 +232,12 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     assert.ok(!existsSync(path));
   });
 });
+
+function tooSmallQueue(): string | false {
+  if (process.platform !== 'linux') return 'only Linux answers at once, and tells its limit';
+  const most = Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
+  return most < CROWD && `the system lets only ${most} clients wait (net.core.somaxconn)`;
+}
 
 /** Creates what a killed process leaves behind. */
 async function deadSocket(path: string): Promise<string> {

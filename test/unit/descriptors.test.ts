@@ -189,6 +189,29 @@ test('each kind of exhaustion has its own advice, and other errors are not repor
   assert.equal(exhaustionOf(errno('EACCES')), undefined);
 });
 
+/** An error as Node.js makes it, which leaves out port 0. */
+const callFailed = (syscall: string, code: string, address: string, port = 0): Error =>
+  Object.assign(errno(code), { syscall, address, ...(port > 0 && { port }) });
+
+test('a lack of local ports is exhaustion, with its own advice; an address that is taken or missing is not', () => {
+  const { lines, share } = bench(10, 64);
+  assert.ok(share().note(callFailed('connect', 'EADDRNOTAVAIL', '127.0.0.1', 80)));
+  assert.match(lines[0] ?? '', /there is no free local port \(EADDRNOTAVAIL\); .*ip_local_port_range/);
+  for (const syscall of ['bind', 'listen'])
+    assert.equal(
+      exhaustionOf(callFailed(syscall, 'EADDRINUSE', '127.0.0.1')),
+      'no free local port (EADDRINUSE)',
+    );
+  for (const other of [
+    callFailed('connect', 'EADDRNOTAVAIL', '::1', 80),
+    callFailed('listen', 'EADDRNOTAVAIL', '192.0.2.1'),
+    callFailed('listen', 'EADDRINUSE', '127.0.0.1', 22),
+    callFailed('listen', 'EADDRINUSE', '/run/door'),
+    errno('EADDRINUSE'),
+  ])
+    assert.equal(exhaustionOf(other), undefined);
+});
+
 test('a limit that does not concern files is named with its number instead of ulimit', () => {
   const { lines, share } = bench(0);
   share().accept(new FakeSocket());

@@ -36,8 +36,8 @@ class Bench {
     });
   }
 
-  fail(index: number, code: string): void {
-    this.sockets[index]?.destroy(failure(code));
+  fail(index: number, code: string, fields: object = {}): void {
+    this.sockets[index]?.destroy(Object.assign(failure(code), fields));
   }
 
   get open(): number {
@@ -329,6 +329,18 @@ for (const [code, reason] of Object.entries(connectCodes)) {
     assertFailed(await dial, reason, `127.0.0.1 port 80: ${code}`);
   });
 }
+
+test('a dial for which the system has no local port is reported as a limit', async () => {
+  const bench = new Bench();
+  const dial = bench.dialer.dial({ host: '127.0.0.1', port: 80 });
+  await turn();
+  bench.fail(0, 'EADDRNOTAVAIL', { syscall: 'connect', address: '127.0.0.1', port: 80 });
+  assertFailed(
+    await dial,
+    'limit',
+    '127.0.0.1 port 80: the far end has no free local port (EADDRNOTAVAIL); try again when some connections have closed',
+  );
+});
 
 const resolveCodes = {
   ENOTFOUND: 'name-not-found',

@@ -5,6 +5,7 @@ import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { DescriptorBudget, DescriptorShare } from '../../src/core/descriptors.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
+import { ACCEPT_BACKLOG } from '../../src/core/limits.js';
 import type { Logger } from '../../src/core/logger.js';
 import {
   LocalForward,
@@ -92,6 +93,23 @@ test('a client without a free descriptor is reset, the others stay, and the next
     t.after(() => next.destroy());
     await Promise.race([arrived(2), ending(next)]);
   }
+});
+
+test('the system may hold a crowd of clients until they are accepted', async (t) => {
+  const asked: unknown[] = [];
+  await bench(t, {
+    createServer: (options) => {
+      const server = createServer(options);
+      const listen = server.listen.bind(server);
+      server.listen = (...args: unknown[]) => {
+        asked.push(args[0]);
+        return Reflect.apply(listen, server, args);
+      };
+      return server;
+    },
+  });
+  assert.ok(asked.length > 0);
+  for (const options of asked) assert.equal(Object(options).backlog, ACCEPT_BACKLOG);
 });
 
 test('without a bind address it listens at ::1 too, with the same port; close frees both', {

@@ -25,7 +25,8 @@ import { UdpSocket } from '../../src/worker/net/udp_socket.js';
 const LOCAL = { bindAddress: '127.0.0.1', udpPorts: { from: 0, to: 0 } } as const;
 
 async function prepared(context: TestContext, plan: Partial<NetworkPlan>): Promise<NodeNetwork> {
-  const network = await prepareNetwork({ udp: false, ...LOCAL, ...plan });
+  // Time stands still, so that a slow machine uses up no stranger's share of it.
+  const network = await prepareNetwork({ udp: false, ...LOCAL, ...plan }, { nowMs: () => 0 });
   context.after(() => network.closeAll());
   return network;
 }

@@ -233,7 +233,22 @@ class FileSink implements Sink {
         at += bytesWritten;
       }
     } finally {
-      if (at > 0) this.#isTorn = bytes[at - 1] !== NEWLINE;
+      if (at > 0) await this.#endAfter(bytes.subarray(0, at));
+    }
+  }
+
+  /** Takes back the beginning of a line that did not fit, so that programs which read the log find whole lines only. */
+  async #endAfter(written: Uint8Array): Promise<void> {
+    const tornBytes = written.length - (written.lastIndexOf(NEWLINE) + 1);
+    this.#isTorn = tornBytes > 0;
+    if (!this.#isTorn) return;
+    try {
+      const stats = await this.#handle.stat();
+      if (!stats.isFile()) return;
+      await this.#handle.truncate(stats.size - tornBytes);
+      this.#isTorn = false;
+    } catch {
+      // The next line begins with a newline then.
     }
   }
 

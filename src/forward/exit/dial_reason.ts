@@ -23,10 +23,6 @@ const CONNECT_REASONS: Readonly<Record<string, Reason>> = {
   EAGAIN: 'busy',
   EACCES: 'unreachable',
   EPERM: 'unreachable',
-  EMFILE: 'limit',
-  ENFILE: 'limit',
-  ENOBUFS: 'limit',
-  ENOMEM: 'limit',
 };
 
 const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
@@ -37,7 +33,6 @@ const RESOLVE_REASONS: Readonly<Record<string, Reason>> = {
   EAI_NODATA: 'name-not-found',
   EAI_NONAME: 'name-not-found',
   EAI_MEMORY: 'limit',
-  EMFILE: 'limit',
 };
 
 /**
@@ -58,6 +53,7 @@ export function resolveReason(error: unknown): Reason {
 }
 
 function reasonIn(reasons: Readonly<Record<string, Reason>>, error: unknown): Reason {
+  if (exhaustionOf(error) !== undefined) return 'limit';
   return reasons[errnoOf(error) ?? ''] ?? 'internal';
 }
 

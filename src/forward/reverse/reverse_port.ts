@@ -4,7 +4,7 @@ import type { DescriptorShare } from '../../core/descriptors.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import { parseAddress } from '../../core/ip.js';
-import { SESSION_WAIT_MS } from '../../core/limits.js';
+import { ACCEPT_BACKLOG, SESSION_WAIT_MS } from '../../core/limits.js';
 import type { Logger } from '../../core/logger.js';
 import { Timer } from '../../core/timer.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
@@ -75,7 +75,7 @@ export class ReversePort {
       onError(error);
       return;
     }
-    server.listen({ host: bind.host, port: bind.port }, () => {
+    server.listen({ host: bind.host, port: bind.port, backlog: ACCEPT_BACKLOG }, () => {
       if (this.#closed) {
         server.close();
         request.refuse('cancelled', 'no longer wanted');

@@ -1,6 +1,6 @@
 import { randomBytes, randomFillSync } from 'node:crypto';
 import { connect, isIP, isIPv6, type Socket } from 'node:net';
-import { systemTimers } from '../../core/clock.js';
+import { type Clock, systemTimers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import { IPV4_BYTES, ipText } from '../../core/ip.js';
@@ -42,8 +42,8 @@ const NO_STATS: NetworkStats = { datagramsIn: 0, datagramsOut: 0, datagramsDropp
  *
  * @throws {TunnelError} ERR_LISTEN when no port is available
  */
-export async function prepareNetwork(plan: NetworkPlan): Promise<NodeNetwork> {
-  const network = new NodeNetwork(plan.bindAddress, plan.proxy, plan.descriptors);
+export async function prepareNetwork(plan: NetworkPlan, clock: Clock = systemTimers): Promise<NodeNetwork> {
+  const network = new NodeNetwork(clock, plan.bindAddress, plan.proxy, plan.descriptors);
   try {
     if (plan.udp) network.adoptUdp(await openUdp(plan.udpPorts, plan.bindAddress));
     if (plan.tcpPort === 'as-udp') network.adoptTcp(await openTcpLike(network.udpPort, plan.bindAddress));
@@ -68,9 +68,11 @@ export class NodeNetwork implements WorkerNetwork {
   #listener: TcpListener | undefined;
   #ipv6 = true;
   #wake: NetworkWake | undefined;
+  readonly #clock: Clock;
   #closed = false;
 
-  constructor(bindAddress?: string, proxy?: ProxyAddress, descriptors = unboundedShare()) {
+  constructor(clock: Clock, bindAddress?: string, proxy?: ProxyAddress, descriptors = unboundedShare()) {
+    this.#clock = clock;
     this.#descriptors = descriptors;
     this.#bindAddress = bindAddress;
     this.#proxy = proxy;
@@ -115,7 +117,7 @@ export class NodeNetwork implements WorkerNetwork {
       socket,
       ipv6 ? FAMILY_IPV6 : FAMILY_IPV4,
       () => this.#wake?.datagrams(),
-      new Arrivals(systemTimers, randomBytes(4).readUInt32BE()),
+      new Arrivals(this.#clock, randomBytes(4).readUInt32BE()),
     );
   }
 

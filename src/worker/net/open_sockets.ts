@@ -2,7 +2,7 @@ import { createSocket, type Socket, type SocketType } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, isIPv6, type Server } from 'node:net';
 import { errnoOf, TunnelError } from '../../core/errors.js';
-import { exhaustionOf } from '../../core/exhaustion.js';
+import { exhaustionOf, exhaustionRemedy } from '../../core/exhaustion.js';
 import type { PortRange } from '../../core/ip.js';
 import { askForBuffers } from '../../core/socket_buffers.js';
 
@@ -149,7 +149,7 @@ function cannotBind(protocol: string, address: string, port: number, cause: unkn
   if (exhausted !== undefined)
     return new TunnelError(
       'ERR_LISTEN',
-      `cannot open ${protocol} port ${port}: there is ${exhausted}; raise the limit with ulimit -n`,
+      `cannot open ${protocol} port ${port}: there is ${exhausted}; ${exhaustionRemedy(cause)}`,
       { cause },
     );
   const why = cause instanceof Error ? cause.message : String(cause);
