@@ -39,6 +39,29 @@ export function withoutLongTickets(text: string): string {
   return text.replaceAll(LONG_TICKET, 'twt1…');
 }
 
+/** What nobody has to hide: public keys and Tox IDs. */
+const PUBLIC_HEX = /^(?:[0-9A-F]{8,}|(?:[0-9a-f]{64}|[0-9a-f]{76}))$/;
+/** The characters that no ticket has, but that are mistaken for others. */
+const STRANGERS = /[ilou]+/gi;
+/** Hardly a word has so many letters without I, L, O and U. */
+const LONG_LETTERS = 20;
+/** The user name and the password in a URL. They may contain any character, even an `@`. */
+const URL_CREDENTIALS = /:\/\/\S*@/g;
+
+/**
+ * Replaces all that may be a piece of a ticket, even a mistyped one, and passwords in URLs. Public keys, Tox IDs and
+ * ordinary names remain. It is for whole messages, which may quote anything from the command line.
+ */
+export function withoutSecrets(text: string): string {
+  return withoutLongTickets(text.replaceAll(URL_CREDENTIALS, '://...@')).replaceAll(RUN, (run) =>
+    !PUBLIC_HEX.test(run) && run.split(STRANGERS).some(isLongPiece) ? '...' : run,
+  );
+}
+
+function isLongPiece(run: string): boolean {
+  return (run.length >= LONG_RUN && /\d/.test(run) && /[a-z]/i.test(run)) || run.length >= LONG_LETTERS;
+}
+
 /** A word of the command line as a message quotes it. */
 export function quotedWord(word: string): string {
   return JSON.stringify(withoutTickets(word));

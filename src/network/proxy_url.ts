@@ -34,7 +34,11 @@ export function readProxyUrl(text: string): ProxyUrl | string {
   if (url === undefined || protocol === undefined) return ` is not a usable proxy; ${PROXY_FORM}`;
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const problem = hostProblem(host);
-  if (problem !== undefined) return `: ${problem}; ${PROXY_FORM}`;
+  if (problem !== undefined) {
+    // With an unescaped / in a password, what looks like the host is a part of it.
+    const mayBePassword = text.includes('@');
+    return `: ${mayBePassword ? 'its host is not valid' : problem}; ${PROXY_FORM}${mayBePassword ? '; in the user name and the password, write / as %2F' : ''}`;
+  }
   if (url.pathname.replace('/', '') !== '' || url.search !== '' || url.hash !== '')
     return ` has something after its port; ${PROXY_FORM}`;
   if (url.port === '0') return `: 0 is not a port; ${PROXY_FORM}`;

@@ -18,7 +18,7 @@ import {
   replaceStateFile,
   StateFault,
 } from './state_file.js';
-import { closedFolder, inFolder, WAY_OUT, WAY_OUT_EPHEMERAL } from './state_folder.js';
+import { checkFolder, closedFolder, inFolder, WAY_OUT, WAY_OUT_EPHEMERAL } from './state_folder.js';
 
 export interface IdentityPlace {
   /** The state folder. {@link openIdentity} creates it, and lets only its owner enter. */
@@ -173,7 +173,10 @@ export async function readSaved(place: IdentityPlace): Promise<SavedState | unde
   const file = stateFileOf(place);
   const text = await inFolder(
     place.folder,
-    () => readStateFile(file, MAX_STATE_BYTES, wayOutOf(place)),
+    async () => {
+      await checkFolder(place.folder);
+      return readStateFile(file, MAX_STATE_BYTES, wayOutOf(place));
+    },
     wayOutOf(place),
   );
   return text === undefined ? undefined : readStateText(text, file, place);

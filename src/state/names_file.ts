@@ -15,7 +15,7 @@ import {
   replaceStateFile,
   StateFault,
 } from './state_file.js';
-import { closedFolder, inFolder } from './state_folder.js';
+import { checkFolder, closedFolder, inFolder } from './state_folder.js';
 
 /** Longest file, in bytes: enough for thousands of names. */
 const MAX_NAMES_BYTES = 1024 * 1024;
@@ -54,7 +54,10 @@ export async function readNames(place: NamesPlace): Promise<Names> {
 /** Like {@link readNames}, with the key of the file. @returns undefined when there is no file */
 export async function readSavedNames(place: NamesPlace): Promise<SavedNames | undefined> {
   const file = namesFileOf(place);
-  const text = await inFolder(place.folder, () => readStateFile(file, MAX_NAMES_BYTES));
+  const text = await inFolder(place.folder, async () => {
+    await checkFolder(place.folder);
+    return readStateFile(file, MAX_NAMES_BYTES);
+  });
   if (text === undefined) return undefined;
   try {
     const found = parseNamesFile(text);

@@ -5,7 +5,7 @@ import { errnoOf, TunnelError } from '../core/errors.js';
 import { type NodeEntry, parseNodeEntries } from '../network/bootstrap_list.js';
 import { takeBriefLock } from './brief_lock.js';
 import { readRegularFile, replaceStateFile } from './state_file.js';
-import { closedFolder, inFolder } from './state_folder.js';
+import { checkFolder, closedFolder, inFolder } from './state_folder.js';
 
 /** Maximum length of a list, in bytes; the public list has 30 kB. */
 export const MAX_NODES_BYTES = 1024 * 1024;
@@ -40,6 +40,7 @@ export async function readSavedNodes(folder: string): Promise<SavedNodes | undef
   const file = nodesFileOf(folder);
   const text = await inFolder(folder, async () => {
     try {
+      await checkFolder(folder);
       return await readRegularFile(file, MAX_NODES_BYTES);
     } catch (error) {
       // ERR_ACCESS_DENIED comes from Node's permission model: a folder that we may not read holds no list for us.

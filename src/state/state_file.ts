@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
 import { lstat, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { withoutMark } from '../core/unseen.js';
 import { replaceFile } from './replace_file.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
-import { checkFileMode, WAY_OUT } from './state_folder.js';
+import { checkFileMode, checkOwner, WAY_OUT } from './state_folder.js';
 
 // Windows has no such flags, although the type says that it has.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -31,8 +32,8 @@ export interface RegularFileOptions {
 }
 
 /**
- * Reads the text of a file in a state folder. Refuses whatever is not a file: a named pipe would never answer, and
- * opening a device may act on it.
+ * Reads the text of a file in a state folder. Refuses a file of another user, and whatever is not a file: a named pipe
+ * would never answer, and opening a device may act on it.
  *
  * @returns undefined when there is nothing of this name
  * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
@@ -54,6 +55,7 @@ export async function readRegularFile(
   try {
     const stats = await handle.stat();
     if (!stats.isFile()) throw notRegular(file, wayOut);
+    await checkOwner(file, stats.uid, dirname(file));
     if (isPrivate) checkFileMode(file, stats.mode);
     if (stats.size > maxBytes)
       throw refusedFile(file, `it has ${stats.size} bytes, more than the ${maxBytes} that we read`, wayOut);

@@ -1,7 +1,9 @@
-import { chmod, lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { systemReason } from '../core/system_error.js';
+import { isTrustedOwner } from '../core/trusted_owner.js';
 
 /** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
 export const WAY_OUT = 'choose another folder with --state DIR';
@@ -24,12 +26,69 @@ const OURS =
 export async function closedFolder(folder: string): Promise<void> {
   await makeFolder(folder);
   if (process.platform === 'win32') return;
-  const { mode } = await stat(folder);
-  if ((mode & 0o077) === 0) return;
-  await refuseOthers(folder, mode);
-  await chmod(folder, 0o700);
-  // Check again, now that nobody else can add anything.
-  await refuseOthers(folder, mode);
+  // What is checked must be what is closed, even if another folder takes the name meanwhile.
+  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const { mode, uid } = await handle.stat();
+    await checkOwner(folder, uid, folder);
+    if ((mode & 0o077) === 0) return;
+    await refuseOthers(folder, mode);
+    await handle.chmod(0o700);
+    // Check again, now that nobody else can add anything.
+    await refuseOthers(folder, mode);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Refuses to read from a folder of another user, who may have put files there, or from one into which others may put
+ * files, unless it can be closed like {@link closedFolder}. Accepts a folder that does not exist.
+ *
+ * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
+ */
+export async function checkFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  let mode: number;
+  try {
+    const stats = await stat(folder);
+    // What is no folder has no files: reading them gives the error.
+    if (!stats.isDirectory()) return;
+    await checkOwner(folder, stats.uid, folder);
+    mode = stats.mode;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return;
+    throw error;
+  }
+  if ((mode & 0o022) !== 0) await closedFolder(folder);
+}
+
+/**
+ * Refuses a folder or a file of another user, who may know the keys and tickets in it. Root may use the folder of a
+ * system service, which systemd keeps where only root can enter: nobody else can have put it there.
+ *
+ * @param folder the state folder, which may be `path` itself
+ * @throws {TunnelError} ERR_STATE_INVALID
+ */
+export async function checkOwner(path: string, uid: number, folder: string): Promise<void> {
+  if (isTrustedOwner(uid) || (await isOfService(folder, uid))) return;
+  const own = process.geteuid?.() ?? 0;
+  const asUser =
+    own === 0
+      ? 'run this as that user, or with sudo -H (sudo alone may keep the home folder of its caller), or '
+      : '';
+  throw new TunnelError(
+    'ERR_STATE_INVALID',
+    `${path}: it belongs to another user (uid ${uid}, this process has ${own}), who may know the secrets in it; ${asUser}${WAY_OUT}; if you trust its content, make it yours: chown -R ${own} ${path}`,
+  );
+}
+
+/** Whether a user owns a state folder that lies in a folder of root that nobody else can enter. */
+async function isOfService(folder: string, uid: number): Promise<boolean> {
+  if (process.geteuid?.() !== 0) return false;
+  const place = await realpath(folder);
+  const [{ uid: owner }, parent] = await Promise.all([stat(place), stat(dirname(place))]);
+  return owner === uid && parent.uid === 0 && (parent.mode & 0o077) === 0;
 }
 
 async function refuseOthers(folder: string, mode: number): Promise<void> {

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lchownSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, describe, test } from 'node:test';
 import type { Output } from '../../src/cli/process/output_stream.js';
 import { AuditLog } from '../../src/cli/service/audit_log.js';
@@ -157,3 +167,36 @@ describe('the audit log', () => {
 function stopsIn(records: readonly Record<string, unknown>[]): number {
   return records.filter(({ audit }) => audit === 'stopped').length;
 }
+
+describe('the audit log in the hands of others', () => {
+  test('is written, with a warning, when every user may read it', async () => {
+    const file = newFile();
+    writeFileSync(file, '', { mode: 0o644 });
+    const opened = options();
+    await (await AuditLog.open(file, opened)).close();
+    assert.match(
+      opened.complaints.join(),
+      /every user of this machine can use .*\(mode 0644\); run: chmod 600/,
+    );
+  });
+
+  const skip = process.geteuid?.() === 0 ? false : 'needs root';
+  test("is refused as another user's file", { skip }, async () => {
+    const file = newFile();
+    writeFileSync(file, 'theirs\n');
+    chownSync(file, 65534, 65534);
+    await assert.rejects(AuditLog.open(file, options()), failsWith('ERR_OUTPUT', /belongs to another user/));
+    assert.equal(readFileSync(file, 'utf8'), 'theirs\n');
+  });
+
+  test('is refused behind a link of another user, and follows our own', { skip }, async () => {
+    const [file, link] = [newFile(), newFile()];
+    symlinkSync(file, link);
+    await (await AuditLog.open(link, options())).close();
+    const text = readFileSync(file, 'utf8');
+    assert.notEqual(text, '');
+    lchownSync(link, 65534, 65534);
+    await assert.rejects(AuditLog.open(link, options()), failsWith('ERR_OUTPUT', /a link that another user/));
+    assert.equal(readFileSync(file, 'utf8'), text);
+  });
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createIdentity, toxIdOf } from '../../src/state/identity.js';
@@ -209,4 +210,56 @@ describe('id --export and --import', () => {
       await assert.rejects(chmod(folder, 0o700), { code: 'ENOENT' }, 'no folder was created');
     });
   }
+});
+
+describe('the state of another user', { skip: process.geteuid?.() === 0 ? false : 'needs root' }, () => {
+  const NOBODY = 65534;
+
+  test('is refused: its owner may know the ticket in it', async () => {
+    await plainIdentity();
+    await chown(folder, NOBODY, NOBODY);
+    // Its parent is open: with a closed one of root, as systemd has, it would be a service's.
+    await chmod(dirname(folder), 0o755);
+    for (const args of [['id'], ['ticket'], ['listen', '--expose', '22'], ['list'], ['nodes']]) {
+      const here = benchHere();
+      const code = await here.run(...args, '--state', folder);
+      if (args[0] !== 'nodes') assert.equal(code, 2, args.join(' '));
+      assert.match(
+        here.stderr.text,
+        /belongs to another user \(uid 65534, .*sudo -H.*--state DIR.*chown -R 0 /,
+        args.join(' '),
+      );
+      assert.deepEqual(here.calls, []);
+    }
+    assert.equal((await stat(folder)).uid, NOBODY);
+  });
+
+  test('is refused as a file in our own folder', async () => {
+    await plainIdentity();
+    const file = join(folder, 'listener.json');
+    await chown(file, NOBODY, NOBODY);
+    assert.equal(await bench.run('ticket', '--state', folder), 2);
+    assert.match(bench.stderr.text, /listener\.json: it belongs to another user/);
+    await chown(file, 0, 0);
+    await chown(folder, 0, 0);
+    assert.equal(await benchHere().run('ticket', '--state', folder), 0);
+  });
+
+  test('is used when it is the folder of a service, which only root can reach', async () => {
+    await plainIdentity();
+    await chown(folder, NOBODY, NOBODY);
+    await chown(join(folder, 'listener.json'), NOBODY, NOBODY);
+    await chmod(dirname(folder), 0o700);
+    assert.equal(await bench.run('id', '--state', folder), 0, bench.stderr.text);
+  });
+});
+
+test('a folder into which others may put files is closed before its files are read', async () => {
+  await plainIdentity();
+  await chmod(folder, 0o777);
+  assert.equal(await bench.run('id', '--state', folder), 0);
+  assert.equal((await stat(folder)).mode & 0o777, 0o700);
+  await writeFile(join(folder, 'notes'), '');
+  await chmod(folder, 0o777);
+  assert.equal(await benchHere().run('id', '--state', folder), 2);
 });

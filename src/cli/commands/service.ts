@@ -103,11 +103,12 @@ async function runService(
   rejectUnfit(call, scope);
   const name = unitName(call.command, flags.name);
   const notes: string[] = [];
-  const unit = systemdUnit(await partsOf(io, call, scope, name, notes));
+  const parts = await partsOf(io, call, scope, name, notes);
+  const unit = systemdUnit(parts);
   const file =
     flags.print === true ? undefined : await writeUnit(await io.unitFolder(scope), name, unit, io.pid);
   if (file === undefined) reporter.result(unit.trimEnd());
-  const next = nextCommands(scope, name, call.command);
+  const next = nextCommands(scope, name, call.command, parts.user);
   reporter.event({ event: 'service', name, scope, unit, next, ...(file === undefined ? {} : { file }) });
   for (const note of notes) reporter.people(printable(note));
   if (file !== undefined) reporter.people(`Wrote ${printable(file)}. Nothing was started.`);
@@ -356,7 +357,14 @@ async function writeUnit(folder: string, name: string, unit: string, pid: number
   }
 }
 
-function nextCommands(scope: ServiceScope, name: string, command: string): string[] {
+function nextCommands(
+  scope: ServiceScope,
+  name: string,
+  command: string,
+  user: string | undefined,
+): string[] {
+  // Root uses the state of no other user, unless it is a service's own one.
+  const asUser = user === undefined || user === 'root' ? '' : `; run it as user ${user}`;
   const systemctl = scope === 'system' ? 'systemctl' : 'systemctl --user';
   const journalctl = scope === 'system' ? 'journalctl' : 'journalctl --user';
   return [
@@ -366,7 +374,7 @@ function nextCommands(scope: ServiceScope, name: string, command: string): strin
     `${journalctl} -u ${name} -f`,
     ...(command === 'listen'
       ? [
-          `${PROGRAM} ticket${scope === 'system' ? ` --state ${systemStateFolder(name)}` : ''}    (prints the ticket for the other machine)`,
+          `${PROGRAM} ticket${scope === 'system' ? ` --state ${systemStateFolder(name)}` : ''}    (prints the ticket for the other machine${asUser})`,
         ]
       : []),
   ];

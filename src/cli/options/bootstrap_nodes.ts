@@ -1,4 +1,5 @@
 import { TunnelError } from '../../core/errors.js';
+import { withoutSecrets } from '../../core/secret_text.js';
 import type { BootstrapAddress } from '../../core/tox_network.js';
 import { nodesOf, parseBootstrapLine, parseNodesFile } from '../../network/bootstrap_list.js';
 import { MAX_NODES_BYTES, nodesFileOf, readSavedNodes } from '../../state/saved_nodes.js';
@@ -53,7 +54,7 @@ export async function nodeListOf(
     if (!TunnelError.is(error)) throw error;
     // A run that saves nothing needs no folder.
     const isExpected = flags.ephemeral === true && error.code === 'ERR_USAGE';
-    if (!isExpected) reporter.people(`Using the bundled list of nodes: ${error.message}`);
+    if (!isExpected) reporter.people(`Using the bundled list of nodes: ${withoutSecrets(error.message)}`);
   }
   const { PUBLIC_NODES_SEEN, publicNodes } = await import('../../network/public_nodes.js');
   return { nodes: publicNodes(), origin: { kind: 'bundled', seen: PUBLIC_NODES_SEEN } };

@@ -1,7 +1,7 @@
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { type Logger, type LogLevel, Repeats } from '../../core/logger.js';
-import { withoutLongTickets } from '../../core/secret_text.js';
+import { withoutSecrets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
 import type { MaybeTerminal, Output } from '../process/output_stream.js';
 import type { CliEvent } from './events.js';
@@ -145,7 +145,7 @@ export class Reporter {
   /** Prints an error in one line, even with `--quiet`; with its stack from `-vv` on. */
   error(error: unknown): void {
     const code = TunnelError.is(error) ? error.code : 'ERR_UNEXPECTED';
-    const message = withoutLongTickets(messageOf(error));
+    const message = withoutSecrets(messageOf(error));
     const returnCode = TunnelError.is(error) ? error.returnCode : undefined;
     const isWritten = this.#json({
       ...{ event: 'error', code, message },
@@ -155,7 +155,7 @@ export class Reporter {
     this.#line(`${PROGRAM}: ${printable(message)}`);
     if (this.#verbosity.verbose < 2) return;
     for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      for (const text of withoutLongTickets(cause.stack ?? cause.message).split('\n'))
+      for (const text of withoutSecrets(cause.stack ?? cause.message).split('\n'))
         this.#line(printable(text));
     }
   }

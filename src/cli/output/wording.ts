@@ -198,6 +198,8 @@ function listening(ticket: string | undefined, command: string, openings: readon
     '',
     `  ${printable(command)}`,
     '',
+    'To keep the ticket off command lines there, save it once: npx tox-wasm-tunnel add home -',
+    '',
     ...openings,
     'Stop with Ctrl-C.',
   ];

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { TunnelError } from '../../core/errors.js';
 import { withoutLongTickets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
+import { isTrustedOwner } from '../../core/trusted_owner.js';
 import type { AuditRecord } from '../../index.js';
 import { printable, visibleJson } from '../output/human.js';
 import type { Output } from '../process/output_stream.js';
@@ -29,8 +30,11 @@ const MAX_WAITING = 1024 * 1024;
 /** How many characters are written in one call, but at least one record. */
 const MAX_BATCH = 64 * 1024;
 const NEWLINE = 0x0a;
-// Windows has no such flag, although the type says that it has.
+// Windows has no such flags, although the type says that it has.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
+const NO_LINK = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
+/** Permission bits of users who are neither the owner nor in the group of a file. */
+const OTHERS = 0o007;
 
 /** Where lines go. */
 interface Sink {
@@ -167,8 +171,8 @@ export class AuditLog {
   }
 }
 
-async function sinkOf(target: string, { stdout }: AuditLogOptions): Promise<Sink> {
-  return target === AUDIT_TO_OUTPUT ? outputSink(stdout) : await FileSink.open(target);
+async function sinkOf(target: string, { stdout, complain }: AuditLogOptions): Promise<Sink> {
+  return target === AUDIT_TO_OUTPUT ? outputSink(stdout) : await FileSink.open(target, complain);
 }
 
 /** Standard output belongs to the process, so it stays open. */
@@ -200,16 +204,22 @@ class FileSink implements Sink {
     this.#isTorn = isTorn;
   }
 
-  static async open(file: string): Promise<FileSink> {
+  static async open(file: string, complain: (message: string) => void): Promise<FileSink> {
+    let handle: FileHandle | undefined;
     try {
-      // A named pipe without a reader would block otherwise.
-      const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
-      const handle = await open(file, flags, 0o600);
+      handle = await openOwn(file);
+      const stats = await handle.stat();
+      // Windows has no such modes, and devices such as /dev/null are for everyone.
+      const mode = process.platform === 'win32' || !stats.isFile() ? 0 : stats.mode;
+      if ((mode & OTHERS) !== 0)
+        complain(
+          `every user of this machine can use the audit log ${printable(file)} (mode ${octal(mode)}); run: chmod 600 ${printable(file)}`,
+        );
       return new FileSink(handle, await isTorn(file, handle));
-    } catch (error) {
-      throw new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${systemReason(error)}`, {
-        cause: error,
-      });
+    } catch (cause) {
+      await handle?.close();
+      if (TunnelError.is(cause)) throw cause;
+      throw unopened(file, systemReason(cause), cause);
     }
   }
 
@@ -246,6 +256,32 @@ class FileSink implements Sink {
     // Every write has been answered; a failure to close tells nothing that helps.
     await this.#handle.close().catch(() => {});
   }
+}
+
+const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0');
+
+const unopened = (file: string, why: string, cause?: unknown): TunnelError =>
+  new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${why}`, { cause });
+
+/** Opens a file to append to it. Refuses another user's file, and follows no link that another user has made. */
+async function openOwn(file: string): Promise<FileHandle> {
+  const link = await lstat(file).catch(() => undefined);
+  const isLink = link?.isSymbolicLink() === true;
+  if (isLink && !isTrustedOwner(link.uid))
+    throw unopened(file, `it is a link that another user has made (uid ${link.uid}); name another file`);
+  // A named pipe without a reader would block otherwise. Another user may put a link in the place of what was checked.
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
+  const handle = await open(file, isLink ? flags : flags | NO_LINK, 0o600);
+  const stats = await handle.stat();
+  // A terminal belongs to its user, whoever runs this.
+  if ((stats.isFile() || stats.isFIFO()) && !isTrustedOwner(stats.uid)) {
+    await handle.close();
+    throw unopened(
+      file,
+      `it belongs to another user (uid ${stats.uid}); name another file, or - for standard output`,
+    );
+  }
+  return handle;
 }
 
 /** Whether a file ends in the middle of a line. False when it cannot be read. */

@@ -1,6 +1,7 @@
 import { type ControlMethods, ControlServer } from '../../control/server.js';
 import { withDeadline } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
+import { withoutSecrets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
 import type { KnownPlace } from '../../index.js';
 import type { HostPort } from '../../rules/endpoint.js';
@@ -287,7 +288,9 @@ async function openControl(
     });
   } catch (error) {
     if (!TunnelError.is(error)) throw error;
-    reporter.people(`Other commands cannot control this ${role}: ${printable(error.message)}`);
+    reporter.people(
+      `Other commands cannot control this ${role}: ${printable(withoutSecrets(error.message))}`,
+    );
     return undefined;
   }
 }
