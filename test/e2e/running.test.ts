@@ -105,11 +105,12 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
   }, async () => {
     const state = stateFolder('lender');
     const { ticket } = await network.listen([String(echo.port)]);
-    const connect = () => network.start('connect', ticket, '-L', `0:localhost:${echo.port}`, ...state);
-    const first = connect();
+    const words = ['connect', ticket, '-L', `0:localhost:${echo.port}`, ...state];
+    const first = network.start(...words);
     await first.event('peer', (event) => event['status'] === 'online');
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-      const second = connect();
+      // With --bind it would have a connection of its own.
+      const second = CliProcess.start([...words, '--bootstrap', network.bootstrap, '--no-lan', '--json']);
       const { local } = await second.event('forward');
       const port = Number(String(local).split(':').at(-1));
       const client = dialLoopback(port);
