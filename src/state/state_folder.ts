@@ -3,6 +3,7 @@ import { lstat, mkdir, open, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
 import { systemReason } from '../core/system_error.js';
+import { isTrustedOwner } from '../core/trusted_owner.js';
 
 /** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
 export const WAY_OUT = 'choose another folder with --state DIR';
@@ -164,8 +165,3 @@ function placeIn(folder: string, error: unknown): string {
 }
 
 const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0');
-
-/** Whether we trust what a user has put somewhere: this user, or root, who can do everything anyway. */
-export function isTrustedOwner(uid: number): boolean {
-  return process.platform === 'win32' || uid === 0 || uid === process.geteuid?.();
-}

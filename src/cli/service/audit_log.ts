@@ -3,8 +3,8 @@ import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { TunnelError } from '../../core/errors.js';
 import { withoutLongTickets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
+import { isTrustedOwner } from '../../core/trusted_owner.js';
 import type { AuditRecord } from '../../index.js';
-import { isTrustedOwner } from '../../state/state_folder.js';
 import { printable, visibleJson } from '../output/human.js';
 import type { Output } from '../process/output_stream.js';
 
