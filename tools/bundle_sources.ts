@@ -28,6 +28,9 @@ export async function bundleSources(source: string, folder: string): Promise<voi
     platform: 'node',
     target: 'node20',
     logLevel: 'warning',
+    // Names stay, and lines stay short, because Node prints the line of an uncaught error.
+    minifyWhitespace: true,
+    lineLimit: 120,
     write: false,
     plugins: [keepOwnPlace],
   });

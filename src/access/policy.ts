@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { Timer } from '../core/timer.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
 import type { Grant } from '../rules/rule_book.js';
 import { allowedPeer, newTicket, publicKeyBytes } from './access_arguments.js';

@@ -1,10 +1,9 @@
 import { createServer, type Socket } from 'node:net';
 import * as v from 'valibot';
-import { systemTimers, type Timers } from '../core/clock.js';
+import { systemTimers, Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { systemReason } from '../core/system_error.js';
-import { Timer } from '../core/timer.js';
 import type { Door } from './doors.js';
 import { openDoorway } from './doors.js';
 import { answerLine, errorLine, Lines, MAX_QUESTION_BYTES, parseQuestion } from './protocol.js';

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Timers } from './clock.js';
+import { Timer } from './clock.js';
 import { TunnelError } from './errors.js';
-import { Timer } from './timer.js';
 
 export function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;

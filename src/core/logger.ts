@@ -1,5 +1,5 @@
 import type { Timers } from './clock.js';
-import { Timer } from './timer.js';
+import { Timer } from './clock.js';
 
 /** Log levels, from the rarest to the most frequent. */
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';

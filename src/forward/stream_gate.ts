@@ -1,7 +1,6 @@
-import { systemTimers, type Timers } from '../core/clock.js';
+import { systemTimers, Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_WAITING_CONNECTIONS, SESSION_WAIT_MS } from '../core/limits.js';
-import { Timer } from '../core/timer.js';
 import type { MuxStream, StreamHandlers, StreamOpener } from '../mux/stream/stream_api.js';
 import type { Target } from '../mux/wire/target.js';
 

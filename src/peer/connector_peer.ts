@@ -1,7 +1,7 @@
 import { helloProof, type Keys, provesWelcome, requestMessage, type Sessions } from '../access/proof.js';
+import { Timer } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_CHALLENGE, KIND_REFUSE, KIND_WELCOME } from '../core/packets.js';
-import { Timer } from '../core/timer.js';
 import type { Session } from '../mux/session/session.js';
 import {
   type Agreement,

@@ -1,9 +1,9 @@
 import type { Verdict } from '../access/policy.js';
 import type { Sessions } from '../access/proof.js';
 import type { ByteRates } from '../core/allowance.js';
+import { Timer } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { KIND_HELLO } from '../core/packets.js';
-import { Timer } from '../core/timer.js';
 import {
   type Agreement,
   answerHello,

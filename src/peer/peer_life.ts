@@ -1,11 +1,11 @@
 import type { ByteRates } from '../core/allowance.js';
 import type { ByteBudget } from '../core/byte_budget.js';
 import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import { Timer } from '../core/timer.js';
 import type { Path } from '../core/tox_network.js';
 import type { PingCallback } from '../mux/session/pinger.js';
 import type { SessionStats } from '../mux/session/session_options.js';

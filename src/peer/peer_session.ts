@@ -2,10 +2,10 @@ import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.j
 import { type ByteRates, byteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
 import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { INITIAL_WINDOW_BYTES, LEAST_WINDOW_BYTES } from '../core/limits.js';
 import type { Limits } from '../core/peer_limits.js';
-import { Timer } from '../core/timer.js';
 import type { PingCallback } from '../mux/session/pinger.js';
 import { Session } from '../mux/session/session.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';

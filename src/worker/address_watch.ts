@@ -1,5 +1,5 @@
 import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/timer.js';
+import { Timer } from '../core/clock.js';
 
 /** Each check costs about ten microseconds. */
 const INTERVAL_MS = 1_000;

@@ -1,8 +1,8 @@
 import type { ChannelId, ChannelStats } from '../bridge/contract.js';
 import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import { Timer } from '../core/timer.js';
 import type { FriendNumber, Path } from '../core/tox_network.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { WorkerRings, WorkerRingsHandlers } from '../ring/worker_rings.js';

@@ -1,7 +1,7 @@
 import type { NodeHealth } from '../bridge/contract.js';
 import type { Timers } from '../core/clock.js';
+import { Timer } from '../core/clock.js';
 import type { LogLevel } from '../core/logger.js';
-import { Timer } from '../core/timer.js';
 
 /** Largest size of the wasm memory. Source: MAXIMUM_MEMORY, wasm/build.sh. */
 export const MAX_WASM_BYTES = 512 * 1024 * 1024;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { withDeadline } from '../../src/core/aborting.js';
+import { Timer } from '../../src/core/clock.js';
 import { TunnelError } from '../../src/core/errors.js';
-import { Timer } from '../../src/core/timer.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 describe('Timer', () => {

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/clock.js';
 import { hostText, isLocalhostName, readHost } from '../../core/host.js';
 import { isLoopback, isUndiallable } from '../../core/special_addresses.js';
-import { Timer } from '../../core/timer.js';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';

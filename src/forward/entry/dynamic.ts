@@ -1,11 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
-import { systemTimers, type Timers } from '../../core/clock.js';
+import { systemTimers, Timer, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { MAX_WAITING_CONNECTIONS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { ProxyCredentials } from '../../core/proxy.js';
-import { Timer } from '../../core/timer.js';
 import type { StreamOpener } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';

@@ -1,5 +1,5 @@
 import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/timer.js';
+import { Timer } from '../../core/clock.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { Grant } from '../../rules/rule_book.js';

@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { systemTimers, type Timers } from '../../core/clock.js';
+import { systemTimers, Timer, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import { Timer } from '../../core/timer.js';
 import type { MuxStream, OpenRequest, StreamOpener } from '../../mux/stream/stream_api.js';
 import { isFinalRefusal, type Reason } from '../../mux/wire/reasons.js';
 import { idBytes, isIdAt } from '../../mux/wire/stream_id.js';

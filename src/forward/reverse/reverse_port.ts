@@ -1,12 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Timers } from '../../core/clock.js';
+import { Timer } from '../../core/clock.js';
 import type { DescriptorShare } from '../../core/descriptors.js';
 import { errnoOf, TunnelError } from '../../core/errors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
 import { parseAddress } from '../../core/ip.js';
 import { ACCEPT_BACKLOG, SESSION_WAIT_MS } from '../../core/limits.js';
 import type { Logger } from '../../core/logger.js';
-import { Timer } from '../../core/timer.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
