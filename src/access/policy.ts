@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
 import type { Grant } from '../rules/rule_book.js';

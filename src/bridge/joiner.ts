@@ -1,5 +1,4 @@
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import type { BootstrapAddress, Path } from '../core/tox_network.js';
 
 /**

@@ -27,7 +27,7 @@ export interface CliCommand<Flags extends OutputFlags = OutputFlags> {
    * passphrase that the file names for them, unless the call names a folder.
    */
   readonly stateOf?: readonly StateOwner[];
-  /** What the writer of words that are too many probably wants, as a clause. Default: to see the help. */
+  /** What a user who writes too many words probably wants, as a clause. Default: to see the help. */
   hintForExtra?(words: readonly string[]): string | undefined;
   /** Further settings of the parser. */
   readonly configure?: (command: Command) => void;

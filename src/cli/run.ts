@@ -131,7 +131,7 @@ function wordsOf(program: Command | undefined, name: string): readonly string[] 
   return program?.commands.find((command) => command.name() === name)?.args ?? [];
 }
 
-/** Names the words that are too many, and what their writer probably wanted. */
+/** Names the surplus words, and what the user probably wanted. */
 function tooManyWords(command: CliCommand, words: readonly string[]): string {
   const most = Object.keys(command.arguments ?? {}).length;
   const extra = words.slice(most);

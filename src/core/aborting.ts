@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { Timers } from './clock.js';
-import { Timer } from './clock.js';
+import { Timer, type Timers } from './clock.js';
 import { TunnelError } from './errors.js';
 
 export function isAborted(signal: AbortSignal | undefined): boolean {

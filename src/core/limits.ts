@@ -71,7 +71,7 @@ export const MAX_UDP_CLIENTS = 1024;
 export const MAX_UDP_QUEUE_BYTES = 256 * 1024;
 
 /**
- * Connections that the system may hold for us until we accept them; it has a limit of its own (net.core.somaxconn). Node's
+ * Connections that the system may hold for us until we accept them, up to its own limit (net.core.somaxconn). Node's
  * 511 are too few for a crowd that comes while the process is busy: the system then resets some.
  */
 export const ACCEPT_BACKLOG = 4096;

@@ -1,5 +1,4 @@
-import type { Timers } from './clock.js';
-import { Timer } from './clock.js';
+import { Timer, type Timers } from './clock.js';
 
 /** Log levels, from the rarest to the most frequent. */
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';

@@ -41,9 +41,9 @@ export function withoutLongTickets(text: string): string {
 
 /** What nobody has to hide: public keys and Tox IDs. */
 const PUBLIC_HEX = /^(?:[0-9A-F]{8,}|(?:[0-9a-f]{64}|[0-9a-f]{76}))$/;
-/** The characters that no ticket has, but that are mistaken for others. */
+/** Characters that no ticket contains, but that people mistake for others. */
 const STRANGERS = /[ilou]+/gi;
-/** Hardly a word has so many letters without I, L, O and U. */
+/** Hardly any word has this many letters without I, L, O and U. */
 const LONG_LETTERS = 20;
 /** The user name and the password in a URL. They may contain any character, even an `@`. */
 const URL_CREDENTIALS = /:\/\/\S*@/g;

@@ -5,7 +5,7 @@ const LEAST_BYTES = 256 * 1024;
 
 /**
  * Asks the system for larger buffers of a bound UDP socket, so that a burst fits. The usual default of Linux holds some
- * 270 small datagrams. What the system refuses is halved and requested again; most systems give less without a word.
+ * 270 small datagrams. What the system refuses is halved and requested again; most systems give less without an error.
  */
 export function askForBuffers(
   socket: Pick<Socket, 'setRecvBufferSize' | 'setSendBufferSize'>,

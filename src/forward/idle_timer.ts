@@ -1,5 +1,4 @@
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 
 /**
  * Calls back once, after `idleMs` milliseconds without a touch. A touch is cheap, because it sets no timer.

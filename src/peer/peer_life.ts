@@ -1,7 +1,6 @@
 import type { ByteRates } from '../core/allowance.js';
 import type { ByteBudget } from '../core/byte_budget.js';
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';

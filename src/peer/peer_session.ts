@@ -1,8 +1,7 @@
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { INITIAL_WINDOW_BYTES, LEAST_WINDOW_BYTES } from '../core/limits.js';
 import type { Limits } from '../core/peer_limits.js';

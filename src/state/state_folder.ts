@@ -52,7 +52,7 @@ export async function checkFolder(folder: string): Promise<void> {
   let mode: number;
   try {
     const stats = await stat(folder);
-    // What is no folder has no files: reading them gives the error.
+    // Reading a file in it gives the error.
     if (!stats.isDirectory()) return;
     await checkOwner(folder, stats.uid, folder);
     mode = stats.mode;

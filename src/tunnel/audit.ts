@@ -58,7 +58,7 @@ export type AuditRecord =
     }
   /** Requests without any valid ticket, counted since the last such record. */
   | { readonly audit: 'strangers'; readonly count: number }
-  /** So many `admitted` and `refused` were not recorded, since they came too fast. */
+  /** Number of `admitted` and `refused` that were not recorded, because they came too fast. */
   | { readonly audit: 'omitted'; readonly count: number }
   | ({ readonly audit: 'online'; readonly path: Path } & AuditPeer)
   | ({ readonly audit: 'offline'; readonly durationMs: number } & AuditPeer)
@@ -95,8 +95,8 @@ const ENTRY_BURST = 1024;
 const ENTRIES_PER_SECOND = 1;
 
 /**
- * Records who was let in and who was not. A peer can ask as often as it likes, so that the records have a rate; those
- * beyond it are counted.
+ * Records who was let in and who was not. A peer can ask as often as it likes, so the records keep to a rate, and
+ * those beyond it are counted.
  */
 export class EntryAudit {
   readonly #clock: Clock;

@@ -1,5 +1,4 @@
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 
 /** Each check costs about ten microseconds. */
 const INTERVAL_MS = 1_000;

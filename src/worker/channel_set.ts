@@ -1,6 +1,5 @@
 import type { ChannelId, ChannelStats } from '../bridge/contract.js';
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { FriendNumber, Path } from '../core/tox_network.js';

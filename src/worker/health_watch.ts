@@ -1,6 +1,5 @@
 import type { NodeHealth } from '../bridge/contract.js';
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import type { LogLevel } from '../core/logger.js';
 
 /** Largest size of the wasm memory. Source: MAXIMUM_MEMORY, wasm/build.sh. */

@@ -1,6 +1,5 @@
 import type { WorkerEvent } from '../bridge/contract.js';
-import type { Timers } from '../core/clock.js';
-import { Timer } from '../core/clock.js';
+import { Timer, type Timers } from '../core/clock.js';
 import type { FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
 import type { Tox } from './tox/tox.js';
 

@@ -438,7 +438,7 @@ const withSaved = (configured: ReadRules, saved: BothRules): ReadRules => ({
   reverseRules: [...configured.reverseRules, ...saved.reverseRules],
 });
 
-/** A warning for the one who revokes a ticket that has rules. */
+/** A warning for the user who revokes a ticket that has rules. */
 function goingWith({ rules, reverseRules }: ListenerHandle, name: string): string | undefined {
   const texts = [
     ...rules.list().flatMap((rule) => (rule.name === name ? [printRule(rule)] : [])),

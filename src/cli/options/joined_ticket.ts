@@ -1,6 +1,6 @@
 import { parseRemote, TICKET_CHARACTERS } from '../../access/ticket.js';
 
-/** Fewer pieces come of blanks and line breaks that a chat or a mail program has put into a ticket. */
+/** Blanks and line breaks that a chat or mail program puts into a ticket make fewer pieces than this. */
 const MAX_PIECES = 12;
 
 /**

@@ -1,5 +1,4 @@
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 import type { PeerInfo } from '../../index.js';
 import type { MaybeTerminal } from '../process/output_stream.js';
 import { humanBytes } from './human.js';

@@ -1,7 +1,6 @@
 import * as v from 'valibot';
 import { type ControlMethods, method } from '../../control/server.js';
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { fitsCredential } from '../../core/proxy.js';
 import {

@@ -1,7 +1,6 @@
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 import { hostText, isLocalhostName, readHost } from '../../core/host.js';
 import { isLoopback, isUndiallable } from '../../core/special_addresses.js';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';

@@ -1,5 +1,4 @@
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 import { humanDuration, printable } from '../output/human.js';
 import { isJoined } from '../output/peer_rows.js';
 import { PROGRAM, type Reporter } from '../output/reporter.js';

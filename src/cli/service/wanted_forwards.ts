@@ -32,7 +32,7 @@ export interface WantedForward {
   add(forwards: RunningForwards): unknown;
 }
 
-/** The forwards by all that they consist of, which may be secret: a proxy has a password. */
+/** Returns the forwards by everything that defines them, which may be secret: a proxy has a password. */
 export function wantedForwards({
   locals,
   udps,

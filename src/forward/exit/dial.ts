@@ -71,7 +71,7 @@ export interface DialerOptions {
  */
 const QUIET_DENIAL_MS = 1000;
 
-/** So much longer than a dial may take, in milliseconds, no other may have ended: dials that began together end first. */
+/** How much longer than one dial the queue may stand still, in milliseconds: dials that began together end first. */
 const TURN_GRACE_MS = 1_000;
 /** The longest wait of a dial for its turn, in milliseconds. */
 const MAX_TURN_MS = 300_000;

@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 
 /**
  * How long one address is tried alone before the next one is tried in parallel. Source: RFC 8305, section 8.

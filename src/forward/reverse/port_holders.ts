@@ -1,5 +1,4 @@
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/endpoint.js';
 import type { Grant } from '../../rules/rule_book.js';

@@ -1,7 +1,6 @@
 import { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
-import type { Timers } from '../../core/clock.js';
-import { Timer } from '../../core/clock.js';
+import { Timer, type Timers } from '../../core/clock.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { DialError } from './dial_error.js';

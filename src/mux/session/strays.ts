@@ -15,7 +15,7 @@ const MAX_LATE_FRAMES = 160_000;
 export class Strays {
   readonly #perSecond: number;
   #late = 0;
-  /** Negative: so many more than the rate allows. */
+  /** Frames that the rate still allows; when negative, how many the peer has sent beyond it. */
   #left: number;
   #atMs: number;
 

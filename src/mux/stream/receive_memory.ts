@@ -130,7 +130,7 @@ export class ReceiveMemory {
     return this.#spare.get(blockBytes)?.pop() ?? new Uint8Array(blockBytes);
   }
 
-  /** Gives back a block that nobody has a view of. Idle and interactive streams so hold and allocate none. */
+  /** Gives back a block that nobody has a view of. So idle and interactive streams hold and allocate none. */
   giveBlock(block: Uint8Array): void {
     this.#heldBytes -= block.length;
     const spare = this.#spare.get(block.length) ?? [];
