@@ -1,36 +1,63 @@
-/** A token bucket without a timer: limits events to a burst, then to a rate. */
-export class Allowance {
-  readonly #burst: number;
+/**
+ * Something that flows in at a rate, up to a maximum, without a timer. More may be spent than is left; then nothing is
+ * left until time has made up for it.
+ */
+export class Bucket {
+  readonly #most: number;
   readonly #perSecond: number;
   #left: number;
   #atMs: number;
+
+  /** Starts full. @param most Infinity: it never becomes empty */
+  constructor(most: number, perSecond: number, nowMs: number) {
+    this.#most = most;
+    this.#perSecond = perSecond;
+    this.#left = most;
+    this.#atMs = nowMs;
+  }
+
+  /** What is left; negative when too much was spent. */
+  left(nowMs: number): number {
+    if (this.#most === Number.POSITIVE_INFINITY) return this.#most;
+    this.#left = Math.min(this.#most, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
+    this.#atMs = nowMs;
+    return this.#left;
+  }
+
+  spend(amount: number, nowMs: number): void {
+    this.#left = this.left(nowMs) - amount;
+  }
+
+  /** Milliseconds until this much is left; 0 if it is left now. */
+  waitMs(wanted: number, nowMs: number): number {
+    const left = this.left(nowMs);
+    return left >= wanted ? 0 : ((wanted - left) / this.#perSecond) * 1000;
+  }
+}
+
+/** Limits events to a burst, then to a rate. */
+export class Allowance {
+  readonly #bucket: Bucket;
   #refused = 0;
 
   /** @param burst events at once; Infinity for no limit */
   constructor(burst: number, perSecond: number, nowMs: number) {
-    this.#burst = burst;
-    this.#perSecond = perSecond;
-    this.#left = burst;
-    this.#atMs = nowMs;
+    this.#bucket = new Bucket(burst, perSecond, nowMs);
   }
 
   /** Takes a token. @returns false when there is none, so the event must not pass */
   take(nowMs: number): boolean {
-    if (this.#burst === Number.POSITIVE_INFINITY) return true;
-    this.#refill(nowMs);
-    if (this.#left < 1) {
+    if (this.#bucket.left(nowMs) < 1) {
       this.#refused++;
       return false;
     }
-    this.#left--;
+    this.#bucket.spend(1, nowMs);
     return true;
   }
 
   /** Milliseconds until {@link take} succeeds; 0 if it would succeed now. Takes no token. */
   waitMs(nowMs: number): number {
-    if (this.#burst === Number.POSITIVE_INFINITY) return 0;
-    this.#refill(nowMs);
-    return this.#left >= 1 ? 0 : ((1 - this.#left) / this.#perSecond) * 1000;
+    return this.#bucket.waitMs(1, nowMs);
   }
 
   /** Returns how many events were refused since the last call. */
@@ -38,11 +65,6 @@ export class Allowance {
     const refused = this.#refused;
     this.#refused = 0;
     return refused;
-  }
-
-  #refill(nowMs: number): void {
-    this.#left = Math.min(this.#burst, this.#left + ((nowMs - this.#atMs) / 1000) * this.#perSecond);
-    this.#atMs = nowMs;
   }
 }
 
@@ -55,14 +77,12 @@ const STEP_MS = 10;
 const STALE_MS = 50;
 
 /**
- * A token bucket of bytes, without a timer. What is spent may exceed what is left by one piece; then nothing passes
- * until time has made up for it. Several holders may share one: those that had to wait take turns.
+ * Limits bytes to a rate. What is spent may exceed what is left by one piece. Several holders may share one: those that
+ * had to wait take turns.
  */
 export class ByteRate {
   readonly #perSecond: number;
-  readonly #burstBytes: number;
-  #leftBytes: number;
-  #atMs: number;
+  readonly #bucket: Bucket;
   /** Holders that had to wait, the next one first, and when each last asked. */
   readonly #line = new Map<object, number>();
   /** What the first in the line has spent in its turn. */
@@ -70,15 +90,13 @@ export class ByteRate {
 
   constructor(bytesPerSecond: number, nowMs: number) {
     this.#perSecond = bytesPerSecond;
-    this.#burstBytes = Math.max(LEAST_BURST_BYTES, bytesPerSecond * BURST_SECONDS);
-    this.#leftBytes = this.#burstBytes;
-    this.#atMs = nowMs;
+    const burstBytes = Math.max(LEAST_BURST_BYTES, bytesPerSecond * BURST_SECONDS);
+    this.#bucket = new Bucket(burstBytes, bytesPerSecond, nowMs);
   }
 
   /** @param holder whoever asked in {@link waitMs} */
   spend(bytes: number, nowMs: number, holder: object): void {
-    this.#refill(nowMs);
-    this.#leftBytes -= bytes;
+    this.#bucket.spend(bytes, nowMs);
     const [first] = this.#line.keys();
     if (first !== holder) return;
     this.#turnBytes += bytes;
@@ -90,7 +108,6 @@ export class ByteRate {
 
   /** Milliseconds until more of this holder may pass; 0 when it may pass now. */
   waitMs(nowMs: number, holder: object): number {
-    this.#refill(nowMs);
     if (this.#line.has(holder)) this.#line.set(holder, nowMs);
     for (const [first, askedMs] of this.#line) {
       if (nowMs - askedMs <= STALE_MS) break;
@@ -98,15 +115,9 @@ export class ByteRate {
       this.#turnBytes = 0;
     }
     const [first = holder] = this.#line.keys();
-    if (this.#leftBytes > 0 && first === holder) return 0;
+    if (this.#bucket.left(nowMs) > 0 && first === holder) return 0;
     this.#line.set(holder, nowMs);
-    return Math.max(0, (-this.#leftBytes / this.#perSecond) * 1000) + STEP_MS;
-  }
-
-  #refill(nowMs: number): void {
-    const filled = ((nowMs - this.#atMs) / 1000) * this.#perSecond;
-    this.#leftBytes = Math.min(this.#burstBytes, this.#leftBytes + filled);
-    this.#atMs = nowMs;
+    return this.#bucket.waitMs(0, nowMs) + STEP_MS;
   }
 }
 

@@ -1,3 +1,4 @@
+import { Bucket } from '../../core/allowance.js';
 import { TunnelError } from '../../core/errors.js';
 
 /** Bytes of credit for which a stream that ends allows one late frame: an honest peer's frames are longer. */
@@ -14,16 +15,14 @@ const MAX_LATE_FRAMES = 160_000;
  */
 export class Strays {
   readonly #perSecond: number;
-  #late = 0;
   /** Frames that the rate still allows; when negative, how many the peer has sent beyond it. */
-  #left: number;
-  #atMs: number;
+  readonly #allowed: Bucket;
+  #late = 0;
 
   /** @param perSecond Infinity for no limit. After a pause, twice as many may come at once */
   constructor(perSecond: number, nowMs: number) {
     this.#perSecond = perSecond;
-    this.#left = 2 * perSecond;
-    this.#atMs = nowMs;
+    this.#allowed = new Bucket(2 * perSecond, perSecond, nowMs);
   }
 
   /** A stream has ended. @param creditBytes what the peer may have sent on it that has not arrived */
@@ -39,23 +38,14 @@ export class Strays {
       this.#late--;
       return;
     }
-    this.#refill(nowMs);
-    this.#left--;
-    if (this.#left >= -2 * this.#perSecond) return;
+    this.#allowed.spend(1, nowMs);
+    if (this.#allowed.left(nowMs) >= -2 * this.#perSecond) return;
     const detail = `more than ${this.#perSecond} frames a second for connections that are not open, although requests were held back for it; update tox-wasm-tunnel at that end`;
     throw new TunnelError('ERR_LIMIT', detail, { remote: true });
   }
 
   /** Milliseconds for which requests have to wait; 0 when there is no reason. */
   pauseMs(nowMs: number): number {
-    if (this.#left >= 0) return 0;
-    this.#refill(nowMs);
-    return this.#left >= 0 ? 0 : (-this.#left / this.#perSecond) * 1000;
-  }
-
-  #refill(nowMs: number): void {
-    const filled = ((nowMs - this.#atMs) / 1000) * this.#perSecond;
-    this.#left = Math.min(2 * this.#perSecond, this.#left + filled);
-    this.#atMs = nowMs;
+    return this.#allowed.waitMs(0, nowMs);
   }
 }
