@@ -10,24 +10,21 @@ import type { LockHolder, RoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
 import {
   checked,
-  notSealed,
+  expectPlainAllowed,
   openSealed,
   parseJson,
   readStateFile,
   refusedFile,
   replaceStateFile,
+  type Sealing,
   StateFault,
 } from './state_file.js';
 import { checkFolder, closedFolder, inFolder, WAY_OUT, WAY_OUT_EPHEMERAL } from './state_folder.js';
 
-export interface IdentityPlace {
+export interface IdentityPlace extends Sealing {
   /** The state folder. {@link openIdentity} creates it, and lets only its owner enter. */
   readonly folder: string;
   readonly role: Role;
-  /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
-  readonly passphrase?: Uint8Array | undefined;
-  /** Whether a file that is not encrypted is read although there is a passphrase. Default false. */
-  readonly acceptsPlain?: boolean;
   /** Whether errors advise `--ephemeral`: the command must have it. Default false. */
   readonly advisesEphemeral?: boolean;
 }
@@ -152,12 +149,12 @@ export async function readStateText(
   file: string,
   place: Omit<IdentityPlace, 'folder'>,
 ): Promise<SavedState> {
-  const { role, passphrase, acceptsPlain = false } = place;
+  const { role, passphrase } = place;
   const wayOut = wayOutOf(place);
   try {
     const found = parseStateFile(text, role);
     if (found.kind === 'plain') {
-      if (passphrase !== undefined && !acceptsPlain) throw notSealed(file);
+      expectPlainAllowed(file, place);
       return { state: found.state, key: undefined };
     }
     const { text: opened, key } = await openSealed(file, found.sealed, passphrase, sealLabel(role), wayOut);

@@ -7,12 +7,13 @@ import type { RoleLock } from './role_lock.js';
 import { newSealKey, type Sealed, SealedSchema, type SealKey, seal } from './sealed.js';
 import {
   checked,
-  notSealed,
+  expectPlainAllowed,
   openSealed,
   parseJson,
   readStateFile,
   refusedFile,
   replaceStateFile,
+  type Sealing,
   StateFault,
 } from './state_file.js';
 import { checkFolder, closedFolder, inFolder } from './state_folder.js';
@@ -20,15 +21,11 @@ import { checkFolder, closedFolder, inFolder } from './state_folder.js';
 /** Longest file, in bytes: enough for thousands of names. */
 const MAX_NAMES_BYTES = 1024 * 1024;
 
-export interface NamesPlace {
+export interface NamesPlace extends Sealing {
   /** The state folder. A write creates it, and lets only its owner enter. */
   readonly folder: string;
-  /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
-  readonly passphrase?: Uint8Array | undefined;
   /** For the wait until another process has changed the file. Default: those of the system. */
   readonly timers?: Timers | undefined;
-  /** Whether a file that is not encrypted is read although there is a passphrase. Default false. */
-  readonly acceptsPlain?: boolean;
 }
 
 /** The names in a file, and the key that it is sealed with, if any. */
@@ -62,7 +59,7 @@ export async function readSavedNames(place: NamesPlace): Promise<SavedNames | un
   try {
     const found = parseNamesFile(text);
     if (found.kind === 'plain') {
-      if (place.passphrase !== undefined && place.acceptsPlain !== true) throw notSealed(file);
+      expectPlainAllowed(file, place);
       return { names: found.names, key: undefined };
     }
     const opened = await openSealed(file, found.sealed, place.passphrase, NAMES_SEAL_LABEL);

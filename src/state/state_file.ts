@@ -124,12 +124,23 @@ export async function openSealed(
   return { text, key };
 }
 
+/** Whether a state file is encrypted. */
+export interface Sealing {
+  /** Encrypts the file; not empty. Without it, every program of the owner can read the file. */
+  readonly passphrase?: Uint8Array | undefined;
+  /** Whether a file that is not encrypted is read although there is a passphrase. Default false. */
+  readonly acceptsPlain?: boolean;
+}
+
 /**
- * The error for a file that is not encrypted although there is a passphrase. Anyone who could write to the folder may
- * have put it there, with an identity or tickets that they know.
+ * Refuses a file that is not encrypted although there is a passphrase. Anyone who could write to the folder may have
+ * put it there, with an identity or tickets that they know.
+ *
+ * @throws {TunnelError} ERR_STATE_SEALED
  */
-export function notSealed(file: string): TunnelError {
-  return new TunnelError(
+export function expectPlainAllowed(file: string, { passphrase, acceptsPlain = false }: Sealing): void {
+  if (passphrase === undefined || acceptsPlain) return;
+  throw new TunnelError(
     'ERR_STATE_SEALED',
     `${file}: it is not encrypted although a passphrase is set, so someone else may have put it there; if it is yours, encrypt it: tox-wasm-tunnel id --new-passphrase-file FILE; if not, move it away`,
   );
