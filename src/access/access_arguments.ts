@@ -8,10 +8,11 @@ import {
   text,
   wrongArgument,
 } from '../core/arguments.js';
+import { MAX_BYTES_PER_SECOND } from '../core/limits.js';
 import { PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
-import { MAX_BYTES_PER_SECOND, MAX_RULES, MAX_USES } from './access_state.js';
+import { MAX_RULES, MAX_USES } from './access_state.js';
 import { parseName } from './name.js';
 import type { AllowedPeer } from './peer_key.js';
 import type { NewTicket } from './ticket_book.js';

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { TunnelError } from '../core/errors.js';
+import { MAX_BYTES_PER_SECOND } from '../core/limits.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
 import { parseName } from './name.js';
@@ -15,8 +16,6 @@ export const MAX_DENIED_PEERS = 10_000;
 export const MAX_USES = 1000;
 /** Maximum number of rules of one ticket. */
 export const MAX_RULES = 256;
-/** Highest rate of a ticket, in bytes per second. */
-export const MAX_BYTES_PER_SECOND = 1024 ** 4;
 
 /** How long open streams may go on after a ticket has expired, unless the ticket says otherwise. */
 export const DEFAULT_GRACE_MS = 10 * 60_000;

@@ -1,3 +1,5 @@
+import { MessageChannel } from 'node:worker_threads';
+
 /** Monotonic time. Code gets it as an argument, so that tests can use their own clock. */
 export interface Clock {
   /** Milliseconds since an arbitrary fixed point; never goes back. */
@@ -28,6 +30,13 @@ export const systemTimers: Timers = {
   },
 };
 
+/** Keeps the process running, which {@link systemTimers} do not. Returns a function that ends this. */
+export function keepProcess(): () => void {
+  const { port1 } = new MessageChannel();
+  port1.ref();
+  return () => port1.close();
+}
+
 /** Rounds milliseconds to a tenth, for people and for events. */
 export function tenths(value: number): number {
   return Math.round(value * 10) / 10;
@@ -54,6 +63,14 @@ export class Timer {
       this.#handle = undefined;
       callback();
     }, delayMs);
+  }
+
+  /** Calls `callback` each `intervalMs`, the first time after one, until {@link clear} or {@link set}. */
+  every(intervalMs: number, callback: () => void): void {
+    this.set(intervalMs, () => {
+      this.every(intervalMs, callback);
+      callback();
+    });
   }
 
   /** Cancels the pending call. Does nothing when there is none. */

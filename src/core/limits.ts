@@ -24,6 +24,12 @@ export const CHANNEL_BACKLOG_BYTES = 256 * 1024;
 /** Part of the backlog that only urgent frames may use: the bursts of four streams, or 25 ms at 5 Mbit/s. */
 export const URGENT_RESERVE_BYTES = 16 * 1024;
 
+/** Highest limit of a rate, in bytes per second. */
+export const MAX_BYTES_PER_SECOND = 1024 ** 4;
+
+/** Largest size of the wasm memory, in bytes. Source: MAXIMUM_MEMORY, wasm/build.sh. */
+export const MAX_WASM_BYTES = 512 * 1024 * 1024;
+
 /** Initial receive window of a stream, in bytes. */
 export const INITIAL_WINDOW_BYTES = 256 * 1024;
 /** Window that every stream gets, however many there are, in bytes. */

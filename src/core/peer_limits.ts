@@ -1,6 +1,7 @@
 import { TunnelError } from './errors.js';
 import {
   DEFAULT_PEERS,
+  MAX_BYTES_PER_SECOND,
   MAX_DIALS_PER_PEER,
   MAX_PEER_WINDOW_BYTES,
   MAX_PEERS,
@@ -106,7 +107,7 @@ export const LIMIT_RANGES: Readonly<Record<keyof Limits, { readonly least: numbe
     handshakeTimeoutMs: { least: 1_000, most: 86_400_000 },
     idleTimeoutMs: { least: 0, most: 86_400_000 },
     udpIdleMs: { least: 1_000, most: 86_400_000 },
-    maxBytesPerSecond: { least: 0, most: 1024 ** 4 },
+    maxBytesPerSecond: { least: 0, most: MAX_BYTES_PER_SECOND },
     maxControlFramesPerSecond: { least: 100, most: 10_000_000 },
   };
 

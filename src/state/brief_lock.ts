@@ -1,5 +1,4 @@
-import { MessageChannel } from 'node:worker_threads';
-import { systemTimers, type Timers } from '../core/clock.js';
+import { keepProcess, systemTimers, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { type LockAnswer, type LockHolder, type RoleLock, takeRoleLock } from './role_lock.js';
 
@@ -24,9 +23,8 @@ export async function awaitRoleLock(
   { isBrief, timers = systemTimers }: LockWish,
 ): Promise<LockAnswer> {
   const lastMs = timers.nowMs() + BRIEF_WAIT_MS;
-  // Timers of ours do not keep the process alive, and nothing else may be under way.
-  const { port1: keepAlive } = new MessageChannel();
-  keepAlive.ref();
+  // Nothing else may be under way.
+  const release = keepProcess();
   try {
     for (;;) {
       const answer = await takeRoleLock(folder, name, isBrief);
@@ -34,7 +32,7 @@ export async function awaitRoleLock(
       await new Promise<void>((resolve) => timers.set(resolve, LOOK_AGAIN_MS));
     }
   } finally {
-    keepAlive.close();
+    release();
   }
 }
 

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { isTrustedOwner, modeText } from '../core/file_access.js';
 import { systemReason } from '../core/system_error.js';
-import { isTrustedOwner } from '../core/trusted_owner.js';
 
 /** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
 export const WAY_OUT = 'choose another folder with --state DIR';
@@ -97,7 +97,7 @@ async function refuseOthers(folder: string, mode: number): Promise<void> {
   if (!isOurs.includes(false)) return;
   throw new TunnelError(
     'ERR_STATE_INVALID',
-    `${folder}: other users of this machine may enter it (mode ${octal(mode)}), and it holds other files than ours or files of others, so it was left unchanged; name another folder with --state DIR, or check its files and close it with: chmod 700 ${folder}`,
+    `${folder}: other users of this machine may enter it (mode ${modeText(mode)}), and it holds other files than ours or files of others, so it was left unchanged; name another folder with --state DIR, or check its files and close it with: chmod 700 ${folder}`,
   );
 }
 
@@ -127,7 +127,7 @@ export function checkFileMode(file: string, mode: number): void {
   if (process.platform === 'win32' || (mode & 0o077) === 0) return;
   throw new TunnelError(
     'ERR_STATE_INVALID',
-    `${file}: other users of this machine may read or write it (mode ${octal(mode)}), and it holds a secret key; close it with: chmod 600 ${file}`,
+    `${file}: other users of this machine may read or write it (mode ${modeText(mode)}), and it holds a secret key; close it with: chmod 600 ${file}`,
   );
 }
 
@@ -163,5 +163,3 @@ function placeIn(folder: string, error: unknown): string {
   const path = error instanceof Error && 'path' in error ? error.path : undefined;
   return typeof path === 'string' && path.startsWith(join(folder, '/')) ? path : folder;
 }
-
-const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0');

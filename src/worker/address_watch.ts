@@ -24,18 +24,11 @@ export class AddressWatch {
     this.#parts = parts;
     this.#present = new Set(parts.addresses());
     this.#timer = new Timer(parts.timers);
-    this.#lookLater();
+    this.#timer.every(INTERVAL_MS, () => this.#look());
   }
 
   stop(): void {
     this.#timer.clear();
-  }
-
-  #lookLater(): void {
-    this.#timer.set(INTERVAL_MS, () => {
-      this.#look();
-      this.#lookLater();
-    });
   }
 
   #look(): void {

@@ -214,8 +214,7 @@ export function logStats(
       if (moved === (before.get(id) ?? 0) && stats.backlogBytes === 0) continue;
       logger.log('debug', `channel ${id}: ${JSON.stringify({ ...stats, ...others() })}`);
     }
-    timer.set(STATS_INTERVAL_MS, write);
   };
-  timer.set(STATS_INTERVAL_MS, write);
+  timer.every(STATS_INTERVAL_MS, write);
   return () => timer.clear();
 }

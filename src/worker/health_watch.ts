@@ -1,9 +1,7 @@
 import type { NodeHealth } from '../bridge/contract.js';
 import { Timer, type Timers } from '../core/clock.js';
+import { MAX_WASM_BYTES } from '../core/limits.js';
 import type { LogLevel } from '../core/logger.js';
-
-/** Largest size of the wasm memory. Source: MAXIMUM_MEMORY, wasm/build.sh. */
-export const MAX_WASM_BYTES = 512 * 1024 * 1024;
 
 /** From here on newcomers are refused, so that the rest is left for connected peers. */
 const SHORT_BYTES = MAX_WASM_BYTES * 0.8;
@@ -44,18 +42,11 @@ export class HealthWatch {
   constructor(parts: HealthWatchParts) {
     this.#parts = parts;
     this.#timer = new Timer(parts.timers);
-    this.#lookLater();
+    this.#timer.every(INTERVAL_MS, () => this.#look());
   }
 
   stop(): void {
     this.#timer.clear();
-  }
-
-  #lookLater(): void {
-    this.#timer.set(INTERVAL_MS, () => {
-      this.#look();
-      this.#lookLater();
-    });
   }
 
   #look(): void {

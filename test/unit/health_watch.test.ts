@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NodeHealth } from '../../src/bridge/contract.js';
-import { HealthWatch, MAX_WASM_BYTES } from '../../src/worker/health_watch.js';
+import { MAX_WASM_BYTES } from '../../src/core/limits.js';
+import { HealthWatch } from '../../src/worker/health_watch.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 class Bench {

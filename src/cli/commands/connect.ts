@@ -1,5 +1,4 @@
 import { isTicket } from '../../access/ticket.js';
-import { isAborted } from '../../core/aborting.js';
 import { TunnelError } from '../../core/errors.js';
 import { looksLikeName } from '../../core/host.js';
 import { quotedWord } from '../../core/secret_text.js';
@@ -7,13 +6,10 @@ import { upperHex } from '../../network/tox_id.js';
 import { type HostPort, isPath } from '../../rules/endpoint.js';
 import {
   DEFAULT_BIND_HOST,
-  type LocalSpec,
   parseLocalSpec,
   parseReverseSpec,
   parseTarget,
   parseUdpSpec,
-  printBind,
-  printForwardSpec,
   type ReverseSpec,
   type UdpSpec,
 } from '../../rules/forward_spec.js';
@@ -38,20 +34,19 @@ import { type DynamicFlags, dynamicForwardsOf } from '../options/proxies.js';
 import { type Remote, remoteOf, remoteText, STDIN } from '../options/remote.js';
 import { usage } from '../options/usage.js';
 import { addedEvent, type RunningForward } from '../output/forward_text.js';
-import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { ExitCode } from '../process/exit_codes.js';
 import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
-import { Lifetime } from '../process/lifetime.js';
 import { TICKET_VARIABLE } from '../process/secret_variables.js';
 import { connectorMethods } from '../service/connector_methods.js';
 import { connectorService } from '../service/connector_service.js';
-import { type ExecFlags, joinStdio, joinStream, programOf, runProgram } from '../service/foreground.js';
+import { type ExecFlags, joinStdio, programOf, runProgram } from '../service/foreground.js';
 import { needRestart, type Reload } from '../service/reload.js';
 import { RunningForwards } from '../service/running_forwards.js';
 import { serve } from '../service/serve.js';
 import { statusMethod } from '../service/status_method.js';
 import { connectorUp, Waiter } from '../service/waiting.js';
-import { changeForwards, wantedForwards } from '../service/wanted_forwards.js';
-import { Lender, type LentWish, remoteDigest } from './lent_connection.js';
+import { changeForwards, type Wish, wantedForwards } from '../service/wanted_forwards.js';
+import { Lender, notAvailable, remoteDigest, runLent } from './lent_connection.js';
 
 interface ConnectFlags
   extends OutputFlags,
@@ -128,13 +123,6 @@ With a program, its own exit code. All codes: docs/reference/exit-codes.md`,
         : undefined,
   run: (context, call) => runConnect(context, call),
 });
-
-/** A local forward, the option that named its port, and whether another local port will do. */
-interface Wish {
-  readonly spec: LocalSpec;
-  readonly option: '-L' | '-p';
-  readonly anyPort: boolean;
-}
 
 async function runConnect(context: Context, call: Call<ConnectFlags>): Promise<ExitCode> {
   const { io, reporter } = context;
@@ -272,71 +260,6 @@ function needsOwnConnection(flags: ConnectFlags & { readonly proxy?: string }): 
     [metrics, proxy, bind, patience, limitsOfFlags(flags).limits].some((asked) => asked !== undefined)
   );
 }
-
-interface LentWants {
-  readonly wishes: readonly Wish[];
-  readonly udps: readonly string[] | undefined;
-  readonly proxies: Awaited<ReturnType<typeof dynamicForwardsOf>>;
-  readonly reverses: readonly string[] | undefined;
-  readonly stdio: HostPort | undefined;
-}
-
-/**
- * Runs the forwards in a connector that has a connection with this ticket, so that this machine is one peer there, with
- * one identity.
- *
- * @returns undefined when that connector has ended: this process then connects by itself
- */
-async function runLent(
-  context: Context,
-  lender: Lender,
-  { wishes, udps = [], proxies, reverses = [], stdio }: LentWants,
-  onAdded: (added: RunningForward, note?: string) => void,
-): Promise<ExitCode | undefined> {
-  const { io, reporter } = context;
-  const loan = await lender.borrow();
-  const lifetime = new Lifetime(io, 'end');
-  context.onOutputLost(() => lifetime.stop());
-  const release = lifetime.hold();
-  const add = async (wish: LentWish, note?: string): Promise<void> => onAdded(await loan.add(wish), note);
-  try {
-    reporter.event({ event: 'lent', pid: lender.pid });
-    if (stdio !== undefined) {
-      joinStream(io, await loan.dial(stdio), lifetime, (cause) => lender.cut(cause));
-      await lifetime.over();
-      return EXIT.ok;
-    }
-    for (const { spec, anyPort } of wishes) {
-      const { bind } = spec;
-      try {
-        await add({ kind: 'local', spec: printForwardSpec(spec) });
-      } catch (error) {
-        const isTaken = TunnelError.is(error) && ['ERR_LISTEN', 'ERR_USAGE'].includes(error.code);
-        if (!anyPort || isPath(bind) || !isTaken) throw error;
-        const free = { ...spec, bind: { ...bind, port: 0 } };
-        await add({ kind: 'local', spec: printForwardSpec(free) }, notAvailable(bind.port));
-      }
-    }
-    for (const spec of udps) await add({ kind: 'udp', spec });
-    for (const { bind, credentials } of proxies)
-      await add({
-        kind: 'dynamic',
-        spec: printBind(bind),
-        ...(credentials === undefined ? {} : { credentials }),
-      });
-    for (const spec of reverses) await add({ kind: 'reverse', spec });
-    await loan.over(lifetime);
-    if (isAborted(lifetime.signal)) return EXIT.ok;
-    reporter.notice(`Connector ${lender.pid} has ended; connecting again`);
-    return undefined;
-  } finally {
-    lifetime.dispose();
-    await loan.end();
-    release();
-  }
-}
-
-const notAvailable = (port: number): string => `port ${port} is not available here; choose one with -p`;
 
 /** The words before `--`, and the program after it. */
 interface ConnectWords {

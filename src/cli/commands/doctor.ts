@@ -354,9 +354,9 @@ class Checks {
     const draw = (): void => {
       const seconds = Math.floor((this.#now() - started) / 1000);
       reporter.status(`${doing}... ${seconds} s`);
-      timer.set(1000, draw);
     };
     draw();
+    timer.every(1000, draw);
     return {
       end: () => {
         timer.clear();

@@ -6,14 +6,20 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { ControlConnection, callDoor } from '../../control/client.js';
 import { liveDoors } from '../../control/doors.js';
-import type { Timers } from '../../core/clock.js';
+import { isAborted } from '../../core/aborting.js';
+import { keepProcess, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
-import type { HostPort } from '../../rules/endpoint.js';
-import { printHostPort } from '../../rules/endpoint.js';
+import { type HostPort, isPath, printHostPort } from '../../rules/endpoint.js';
+import { printBind, printForwardSpec } from '../../rules/forward_spec.js';
+import type { Context } from '../command.js';
 import { type Remote, remoteText } from '../options/remote.js';
 import type { ForwardKind } from '../output/events.js';
 import { type RunningForward, RunningForwardSchema } from '../output/forward_text.js';
-import type { Lifetime } from '../process/lifetime.js';
+import { EXIT, type ExitCode } from '../process/exit_codes.js';
+import type { ProxyOptions } from '../process/library.js';
+import { Lifetime } from '../process/lifetime.js';
+import { joinStream } from '../service/foreground.js';
+import type { Wish } from '../service/wanted_forwards.js';
 
 const AddedSchema = v.object({ forward: RunningForwardSchema });
 const LendSchema = v.object({ lends: v.boolean() });
@@ -155,3 +161,69 @@ function lost(pid: number, cause: unknown): TunnelError {
     { cause },
   );
 }
+
+export interface LentWants {
+  readonly wishes: readonly Wish[];
+  readonly udps: readonly string[] | undefined;
+  readonly proxies: readonly ProxyOptions[];
+  readonly reverses: readonly string[] | undefined;
+  readonly stdio: HostPort | undefined;
+}
+
+/**
+ * Runs the forwards in a connector that has a connection with this ticket, so that this machine is one peer there, with
+ * one identity.
+ *
+ * @returns undefined when that connector has ended: this process then connects by itself
+ */
+export async function runLent(
+  context: Context,
+  lender: Lender,
+  { wishes, udps = [], proxies, reverses = [], stdio }: LentWants,
+  onAdded: (added: RunningForward, note?: string) => void,
+): Promise<ExitCode | undefined> {
+  const { io, reporter } = context;
+  const loan = await lender.borrow();
+  const lifetime = new Lifetime(io, 'end');
+  context.onOutputLost(() => lifetime.stop());
+  const release = keepProcess();
+  const add = async (wish: LentWish, note?: string): Promise<void> => onAdded(await loan.add(wish), note);
+  try {
+    reporter.event({ event: 'lent', pid: lender.pid });
+    if (stdio !== undefined) {
+      joinStream(io, await loan.dial(stdio), lifetime, (cause) => lender.cut(cause));
+      await lifetime.over();
+      return EXIT.ok;
+    }
+    for (const { spec, anyPort } of wishes) {
+      const { bind } = spec;
+      try {
+        await add({ kind: 'local', spec: printForwardSpec(spec) });
+      } catch (error) {
+        const isTaken = TunnelError.is(error) && ['ERR_LISTEN', 'ERR_USAGE'].includes(error.code);
+        if (!anyPort || isPath(bind) || !isTaken) throw error;
+        const free = { ...spec, bind: { ...bind, port: 0 } };
+        await add({ kind: 'local', spec: printForwardSpec(free) }, notAvailable(bind.port));
+      }
+    }
+    for (const spec of udps) await add({ kind: 'udp', spec });
+    for (const { bind, credentials } of proxies)
+      await add({
+        kind: 'dynamic',
+        spec: printBind(bind),
+        ...(credentials === undefined ? {} : { credentials }),
+      });
+    for (const spec of reverses) await add({ kind: 'reverse', spec });
+    await loan.over(lifetime);
+    if (isAborted(lifetime.signal)) return EXIT.ok;
+    reporter.notice(`Connector ${lender.pid} has ended; connecting again`);
+    return undefined;
+  } finally {
+    lifetime.dispose();
+    await loan.end();
+    release();
+  }
+}
+
+export const notAvailable = (port: number): string =>
+  `port ${port} is not available here; choose one with -p`;

@@ -1,12 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Option } from 'commander';
 import * as v from 'valibot';
-import {
-  DEFAULT_TICKET,
-  MAX_BYTES_PER_SECOND,
-  NameSchema,
-  parseAccessState,
-} from '../../access/access_state.js';
+import { DEFAULT_TICKET, NameSchema, parseAccessState } from '../../access/access_state.js';
 import { parseName } from '../../access/name.js';
 import { AccessPolicy } from '../../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../../access/ticket.js';
@@ -15,6 +10,7 @@ import { callListener } from '../../control/client.js';
 import { SAME_PROCESS } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
 import { LOCALHOST, looksLikeName } from '../../core/host.js';
+import { MAX_BYTES_PER_SECOND } from '../../core/limits.js';
 import { looksLikeTicket } from '../../core/secret_text.js';
 import { makeToxId } from '../../network/tox_id.js';
 import { type ExposeSpec, expectTarget, parseExposeSpec, printExposeSpec } from '../../rules/expose.js';

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { TunnelError, type TunnelErrorCode } from '../../core/errors.js';
+import { isForEveryone, modeText } from '../../core/file_access.js';
 import { systemReason } from '../../core/system_error.js';
 import { UNSEEN, withoutMarkBytes } from '../../core/unseen.js';
 import { PROGRAM } from '../output/reporter.js';
@@ -20,9 +21,6 @@ export function readBoundedFile(file: string, bound: Bound): Promise<Buffer> {
 
 /** Room for a password, and for notes that people keep below it. */
 const MAX_SECRET_FILE_BYTES = 4096;
-
-/** Permission bits of users who are neither the owner nor in the group of a file. */
-const OTHERS = 0o007;
 
 /** Files of each command about which it has warned. */
 const warned = new WeakMap<object, Set<string>>();
@@ -44,15 +42,12 @@ export async function readSecretFile(
   }
   try {
     const stats = await handle.stat();
-    // Windows has no such modes, and a pipe has no content to keep.
-    const mode = io.platform === 'win32' || !stats.isFile() ? 0 : stats.mode;
     const told = warned.get(io) ?? new Set<string>();
-    if ((mode & OTHERS) !== 0 && !told.has(file)) {
+    if (isForEveryone(stats, io.platform) && !told.has(file)) {
       warned.set(io, told.add(file));
       const name = file.replaceAll(UNSEEN, '?');
-      const octal = (mode & 0o777).toString(8).padStart(4, '0');
       io.stderr.write(
-        `${PROGRAM}: warning: every user of this machine can use ${name}, which holds a secret (mode ${octal}); run: chmod 600 ${name}\n`,
+        `${PROGRAM}: warning: every user of this machine can use ${name}, which holds a secret (mode ${modeText(stats.mode)}); run: chmod 600 ${name}\n`,
       );
     }
     return await readBounded(handle.createReadStream({ autoClose: false }), file, bound);

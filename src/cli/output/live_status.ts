@@ -86,9 +86,8 @@ export function showStatus(watched: Watched, timers: Timers, show: (text: string
       }),
     );
     last = now;
-    timer.set(REDRAW_MS, draw);
   };
-  timer.set(REDRAW_MS, draw);
+  timer.every(REDRAW_MS, draw);
   return () => {
     timer.clear();
     show('');

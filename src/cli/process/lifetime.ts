@@ -1,4 +1,3 @@
-import { MessageChannel } from 'node:worker_threads';
 import { type EndSignal, EXIT_BY_SIGNAL } from './exit_codes.js';
 import type { CliIo } from './io.js';
 
@@ -99,16 +98,6 @@ export class Lifetime {
       () => {},
     );
     return this.#over;
-  }
-
-  /**
-   * Keeps the process running where nothing else does: neither timers nor handlers of signals keep it. Returns a
-   * function that ends this.
-   */
-  hold(): () => void {
-    const { port1 } = new MessageChannel();
-    port1.on('message', () => {});
-    return () => port1.close();
   }
 
   /** Stops listening for signals. */

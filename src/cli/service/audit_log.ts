@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { TunnelError } from '../../core/errors.js';
+import { isForEveryone, isTrustedOwner, modeText } from '../../core/file_access.js';
 import { withoutLongTickets } from '../../core/secret_text.js';
 import { systemReason } from '../../core/system_error.js';
-import { isTrustedOwner } from '../../core/trusted_owner.js';
 import type { AuditRecord } from '../../index.js';
 import { printable, visibleJson } from '../output/human.js';
 import type { Output } from '../process/output_stream.js';
@@ -33,8 +33,6 @@ const NEWLINE = 0x0a;
 // Windows has no such flags, although the type says that it has.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 const NO_LINK = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
-/** Permission bits of users who are neither the owner nor in the group of a file. */
-const OTHERS = 0o007;
 
 /** Where lines go. */
 interface Sink {
@@ -209,11 +207,9 @@ class FileSink implements Sink {
     try {
       handle = await openOwn(file);
       const stats = await handle.stat();
-      // Windows has no such modes, and devices such as /dev/null are for everyone.
-      const mode = process.platform === 'win32' || !stats.isFile() ? 0 : stats.mode;
-      if ((mode & OTHERS) !== 0)
+      if (isForEveryone(stats))
         complain(
-          `every user of this machine can use the audit log ${printable(file)} (mode ${octal(mode)}); run: chmod 600 ${printable(file)}`,
+          `every user of this machine can use the audit log ${printable(file)} (mode ${modeText(stats.mode)}); run: chmod 600 ${printable(file)}`,
         );
       return new FileSink(handle, await isTorn(file, handle));
     } catch (cause) {
@@ -257,8 +253,6 @@ class FileSink implements Sink {
     await this.#handle.close().catch(() => {});
   }
 }
-
-const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, '0');
 
 const unopened = (file: string, why: string, cause?: unknown): TunnelError =>
   new TunnelError('ERR_OUTPUT', `the audit log ${file} cannot be opened: ${why}`, { cause });

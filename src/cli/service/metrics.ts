@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { Timer, type Timers } from '../../core/clock.js';
 import { hostText, isLocalhostName, readHost } from '../../core/host.js';
+import { MAX_WASM_BYTES } from '../../core/limits.js';
 import { isLoopback, isUndiallable } from '../../core/special_addresses.js';
 import { listenOn, warnWhenPublic } from '../../forward/listen.js';
 import type { PeerInfo } from '../../index.js';
@@ -114,7 +115,7 @@ export function metricsText(handle: MeasuredHandle): string {
     ]),
     ...family('received_bytes_total', 'counter', 'Bytes of frames from all peers.', [['', bytesIn]]),
     ...family('sent_bytes_total', 'counter', 'Bytes of frames to all peers.', [['', bytesOut]]),
-    ...family('toxcore_memory_bytes', 'gauge', 'Memory that toxcore uses, of at most 536870912.', [
+    ...family('toxcore_memory_bytes', 'gauge', `Memory that toxcore uses, of at most ${MAX_WASM_BYTES}.`, [
       ['', wasmMemoryBytes],
     ]),
     ...family('strangers_dropped_total', 'counter', 'UDP packets of strangers dropped in a flood.', [

@@ -12,6 +12,13 @@ import { FORWARD_FLAGS } from '../output/forward_text.js';
 import type { ProxyOptions } from '../process/library.js';
 import type { RunningForwards } from './running_forwards.js';
 
+/** A local forward, the option that named its port, and whether another local port will do. */
+export interface Wish {
+  readonly spec: LocalSpec;
+  readonly option: '-L' | '-p';
+  readonly anyPort: boolean;
+}
+
 /** The forwards of a call, parsed. */
 export interface ForwardSpecs {
   readonly locals: readonly LocalSpec[];
