@@ -7,7 +7,7 @@ export { type AccessState, parseAccessState } from './access/access_state.js';
 export type { AllowedPeer } from './access/peer_key.js';
 export type { AccessEvents, AccessPolicy, TurnedAway } from './access/policy.js';
 export { formatTicket, parseRemote, parseTicket, type Ticket } from './access/ticket.js';
-export type { NewTicket, TicketInfo } from './access/ticket_book.js';
+export type { Ineligible, NewTicket, TicketInfo } from './access/ticket_book.js';
 export type { NodeHealth, SeenAddress } from './bridge/contract.js';
 export type { PackageFiles } from './bridge/package_files.js';
 export { ERROR_CODES, TunnelError, type TunnelErrorCode, type TunnelErrorOptions } from './core/errors.js';

@@ -329,7 +329,13 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
    *
    * @throws {TunnelError} ERR_USAGE for the name of a ticket, ERR_LIMIT; then nothing has changed
    */
-  configure({ allowPeers, denyPeers }: Required<Pick<AccessOptions, 'allowPeers' | 'denyPeers'>>): void {
+  configure({
+    allowPeers,
+    denyPeers,
+  }: {
+    readonly allowPeers: readonly AllowedPeer[];
+    readonly denyPeers: readonly Uint8Array[];
+  }): void {
     const wanted = new Set(allowPeers.map(({ publicKey }) => upperHex(publicKey)));
     const stays = [...this.#allowed].filter(([peer, { kept }]) => kept && !wanted.has(peer));
     expectRoom(stays.length + wanted.size);

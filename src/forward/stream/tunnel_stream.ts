@@ -161,7 +161,7 @@ export abstract class TunnelStream extends Duplex {
     return taken;
   }
 
-  /** Does nothing more: bytes arrive by {@link streamHandlers}. */
+  /** Fetches nothing: bytes arrive by themselves. Node calls it when it has room, so it may be time to return credit. */
   override _read(): void {
     this.#giveCredit();
   }
