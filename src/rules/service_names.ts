@@ -44,9 +44,21 @@ const SERVICE_PORTS: ReadonlyMap<string, number> = new Map([
   ['mongodb', 27_017],
 ]);
 
+/** Ports on which programs on a developer's machine often listen, beside those of {@link SERVICE_PORTS}. */
+const DEVELOPERS_PORTS = [3000, 4200, 5000, 5173, 8000, 8080, 8443, 9229];
+
+/** Ports worth a try on a machine that cannot list the open ones. */
+export const USUAL_PORTS: readonly number[] = [...new Set([...SERVICE_PORTS.values(), ...DEVELOPERS_PORTS])];
+
 /** Returns the usual port of a service, in any case; undefined for other words. */
 export function portOfService(word: string): number | undefined {
   return SERVICE_PORTS.get(word.toLowerCase());
+}
+
+/** Returns the service that usually has the port; undefined if the table has none. */
+export function serviceOfPort(port: number): string | undefined {
+  for (const [service, usual] of SERVICE_PORTS) if (usual === port) return service;
+  return undefined;
 }
 
 /** Replaces each service name among the words of a text by its usual port. */

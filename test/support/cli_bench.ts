@@ -316,6 +316,7 @@ export class CliBench {
   /** Why there is no route to an address. */
   onRoute: (address: string) => Error | undefined = () => undefined;
   addresses: LocalAddress[] = [{ address: '127.0.0.1', family: 'IPv4', internal: true }];
+  answeringPorts: number[] = [];
   /** Does not exist until something is stored there. */
   stateFolder: string;
   pid = process.pid;
@@ -400,6 +401,7 @@ export class CliBench {
       },
       stateFolder: async () => this.stateFolder,
       localAddresses: () => this.addresses,
+      answeringPorts: async () => this.answeringPorts,
       lookUp: (name) => this.onLookUp(name),
       routeError: async (address) => this.onRoute(address),
       loadLibrary: async () => library,

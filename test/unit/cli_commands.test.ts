@@ -48,13 +48,18 @@ describe('listen', () => {
     assert.match(bench.stderr.text, /Closed after 0 s: 1\.2 kB in, 56 MB out\n$/);
   });
 
-  test('without rules, warns that the whole loopback is open, shows how to open less, and leaves PORT open in the command', async () => {
+  test('without rules, warns that the whole loopback is open, lists what answers there, shows how to open less, and leaves PORT open in the command', async () => {
+    bench.answeringPorts = [22, 3000, 5432];
     const { ended } = await bench.start(/Ctrl-C/);
     assert.equal(bench.calls[0]?.options.expose, 'loopback');
     assert.match(bench.stderr.text, new RegExp(`npx tox-wasm-tunnel ${bench.tunnel.ticket} PORT$`, 'm'));
     assert.match(
       bench.stderr.text,
       /^OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback/m,
+    );
+    assert.match(
+      bench.stderr.text,
+      /^TCP ports there that answer now: 22 \(ssh\), 3000, 5432 \(postgres\)$/m,
     );
     assert.match(bench.stderr.text, /^ {2}--expose 22 .*\n {2}--expose none /m);
     bench.signal();
@@ -90,6 +95,7 @@ describe('listen', () => {
       [['--expose', 'none'], [], false],
     ] as const) {
       const telling = new CliBench();
+      telling.answeringPorts = [22];
       const { ended } = await telling.start(/"started"/, 'listen', '--json', ...args);
       const [started] = telling.stdout.events;
       assert.deepEqual(
@@ -99,6 +105,7 @@ describe('listen', () => {
           toxId: telling.tunnel.toxId,
           ticket: telling.tunnel.ticket,
           ...{ expose, isDefault, allowReverse: [], command: undefined },
+          ...(isDefault && { answering: [22] }),
         },
       );
       telling.signal();

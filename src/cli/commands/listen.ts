@@ -320,7 +320,7 @@ async function auditOf({ io, reporter }: Context, { auditLog }: ListenFlags): Pr
 }
 
 async function announce(
-  { reporter }: Context,
+  { io, reporter }: Context,
   listener: ListenerHandle,
   flags: ListenFlags,
   saved: readonly string[],
@@ -333,6 +333,7 @@ async function announce(
     ...(isHidden ? {} : { ticket }),
     expose: rules.list().map(printRule),
     isDefault: rules.isDefault,
+    ...(rules.isDefault ? { answering: await io.answeringPorts() } : {}),
     ...(saved.length === 0 ? {} : { saved }),
     allowReverse: reverseRules.list().map(printReverseRule),
     command: await connectCommandLine(

@@ -26,6 +26,8 @@ export type CliEvent =
       readonly expose?: readonly string[];
       /** Listener: no rule was given, so the whole loopback of this machine is open. */
       readonly isDefault?: boolean;
+      /** Listener, with `isDefault`: the TCP ports of the loopback that answer now, as far as they can be found. */
+      readonly answering?: readonly number[];
       /** Listener: the rules among them that `rule add --save` saved. Those of -R begin with `--allow-reverse`. */
       readonly saved?: readonly string[];
       /** Listener: ports that peers may open with `-R`, in the syntax of `--allow-reverse`. */

@@ -1,3 +1,4 @@
+import { serviceOfPort } from '../../rules/service_names.js';
 import type { CliEvent } from './events.js';
 import { humanBytes, humanDuration, printable } from './human.js';
 
@@ -167,8 +168,22 @@ function removedText({ kind, local, target }: CliEvent & { event: 'removed' }): 
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** How many of the ports that answer are listed. */
+const LISTED_PORTS = 20;
+
+function answeringLine(ports: readonly number[]): string {
+  if (ports.length === 0) return 'No TCP port there answers now, as far as this can be found out.';
+  const listed = ports.slice(0, LISTED_PORTS).map((port) => {
+    const service = serviceOfPort(port);
+    return service === undefined ? `${port}` : `${port} (${service})`;
+  });
+  const more = ports.length > LISTED_PORTS ? ` and ${ports.length - LISTED_PORTS} more` : '';
+  return `TCP ports there that answer now: ${listed.join(', ')}${more}`;
+}
+
 function openingsOf({
   isDefault = false,
+  answering = [],
   expose = [],
   allowReverse = [],
   saved = [],
@@ -176,7 +191,9 @@ function openingsOf({
   if (isDefault)
     return [
       "OPEN to every ticket holder: ALL TCP and UDP ports of this machine's loopback (127.0.0.1 and ::1),",
-      'including every database, debugger and admin page that trusts local connections. To open less:',
+      'including every database, debugger and admin page that trusts local connections.',
+      answeringLine(answering),
+      'To open less:',
       '  --expose 22      only port 22',
       '  --expose none    only what the rules of tickets and peers open',
     ];
