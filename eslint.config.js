@@ -81,6 +81,7 @@ const BANS = [
     owners: [
       'src/cli/commands/nodes_download.ts',
       'src/cli/process/output_stream.ts',
+      'src/cli/process/answering_ports.ts',
       'src/cli/process/process_io.ts',
       'src/cli/service/metrics.ts',
       'src/cli/commands/lent_connection.ts',

@@ -104,6 +104,7 @@ function methods() {
       isName: (name) => access.isName(name),
       wallClock: () => new Date(NOW_MS),
       saved: new SavedRules(undefined),
+      isNone: () => false,
       save: async () => {},
     }),
     ...ticketMethods({ access, ticketOf, warningOf: () => undefined }, async () => {}),

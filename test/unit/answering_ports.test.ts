@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { answeringPorts, listeningPorts } from '../../src/cli/process/answering_ports.js';
-import { listenOnLoopback } from '../support/loopback.js';
+import { answeringPorts, dialled, listeningPorts } from '../../src/cli/process/answering_ports.js';
+import { freePort, listenOnLoopback } from '../support/loopback.js';
 
 /** Lines as Linux prints them, without the columns that nobody reads. */
 const table = (...rows: [local: string, state: string][]): string =>
@@ -39,5 +39,11 @@ test('a port of another address, or one that is connected, does not count', () =
 test('a program that listens on the loopback is found', { skip: process.platform !== 'linux' }, async () => {
   await using server = createServer();
   const port = await listenOnLoopback(server);
-  assert.ok((await answeringPorts()).includes(port));
+  assert.ok((await answeringPorts([])).includes(port));
+});
+
+test('where the system lists no ports, those that accept a connection are found', async () => {
+  await using server = createServer();
+  const [open, closed] = [await listenOnLoopback(server), await freePort()];
+  assert.deepEqual(await dialled([closed, open]), [open]);
 });

@@ -1,19 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { endianness } from 'node:os';
-import { USUAL_PORTS } from '../../rules/service_names.js';
 
 /** Time for a port of this machine to accept a connection, in milliseconds. A firewall may drop the attempt. */
 const DIAL_MS = 300;
 
 /**
  * Returns the TCP ports of the loopback on which a program listens, in ascending order. On Linux the kernel lists them;
- * elsewhere they are found by dialling the usual ports of services.
+ * elsewhere they are found by dialling.
+ *
+ * @param usual the ports to dial where the system does not list the open ones
  */
-export async function answeringPorts(): Promise<number[]> {
+export async function answeringPorts(usual: readonly number[]): Promise<number[]> {
   const listed = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readTable));
   const ports = listed.every((table) => table === undefined)
-    ? (await Promise.all(USUAL_PORTS.map(async (port) => ((await answers(port)) ? [port] : [])))).flat()
+    ? await dialled(usual)
     : listed.flatMap((table = '') => listeningPorts(table, endianness()));
   return [...new Set(ports)].sort((a, b) => a - b);
 }
@@ -50,6 +51,12 @@ export function listeningPorts(table: string, order: 'LE' | 'BE'): number[] {
     const [, address = '', port = '', state] = ROW.exec(line) ?? [];
     return state === LISTENING && REACHED[order].has(address) ? [Number.parseInt(port, 16)] : [];
   });
+}
+
+/** Returns those of the ports that accept a connection. */
+export async function dialled(ports: readonly number[]): Promise<number[]> {
+  const answer = await Promise.all(ports.map(answers));
+  return ports.filter((_, at) => answer[at]);
 }
 
 function answers(port: number): Promise<boolean> {

@@ -69,8 +69,11 @@ export interface CliIo {
   /** The state folder when `--state` is missing. */
   stateFolder(): Promise<string>;
   localAddresses(): readonly LocalAddress[];
-  /** The TCP ports of the loopback on which a program listens, in ascending order, as far as they can be found. */
-  answeringPorts(): Promise<readonly number[]>;
+  /**
+   * The TCP ports of the loopback on which a program listens, in ascending order. @param usual where the system cannot
+   * list them: the ports to try
+   */
+  answeringPorts(usual: readonly number[]): Promise<readonly number[]>;
   /** Looks a name up as the system does. Rejects with the system's error when it has no address. */
   lookUp(name: string): Promise<unknown>;
   /**

@@ -60,7 +60,7 @@ export function processIo(loadLibrary: () => Promise<Library>): CliIo {
     },
     stateFolder: async () => defaultStateFolder(systemHints),
     localAddresses: () => Object.values(interfacesNow() ?? {}).flatMap((addresses) => addresses ?? []),
-    answeringPorts: async () => (await import('./answering_ports.js')).answeringPorts(),
+    answeringPorts: async (usual) => (await import('./answering_ports.js')).answeringPorts(usual),
     lookUp: async (name) => (await import('node:dns/promises')).lookup(name),
     routeError,
     loadLibrary,

@@ -18,6 +18,8 @@ export interface ListenerMethodsOptions {
   readonly wallClock: () => Date;
   /** The rules that later runs have too. */
   readonly saved: SavedRules;
+  /** Whether the listener runs with `--expose none`, so that saved rules of `--expose` open nothing. */
+  readonly isNone: () => boolean;
   /** Saves them. Rejects when that fails. */
   readonly save: () => Promise<void>;
 }
@@ -43,6 +45,7 @@ export function listenerMethods({
   isName,
   wallClock,
   saved,
+  isNone,
   save,
 }: ListenerMethodsOptions): ControlMethods {
   const { rules, reverseRules } = listener;
@@ -100,44 +103,44 @@ export function listenerMethods({
     'rule.list': ruleList,
     'rule.add': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = readRule(rule, isName);
-      const ignored = keeps && saved.isIgnored ? SAVE_IGNORED : undefined;
+      const ignored = keeps && isNone() ? SAVE_IGNORED : undefined;
       const result = change(() => rules.add(read.rule), read.note, ignored);
       if (keeps) {
-        saved.add(read.rule);
+        saved.add('expose', printRule(read.rule));
         await save();
       }
       return result;
     }),
     'rule.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
       const { rule: read } = readRule(rule, isName);
-      const wasSaved = keeps && saved.remove(read);
-      if (!rules.remove(read) && !wasSaved) throw noRule(printRule(read));
+      const text = printRule(read);
+      const wasSaved = keeps && saved.remove('expose', text);
+      if (!rules.remove(read) && !wasSaved) throw noRule(text);
       if (wasSaved) await save();
       const others = rules.stillOpening(read).map(printRule);
-      return { ...ruleList(), changed: true, ...noteOf(saved.has(read) && BACK_AGAIN, stillOpen(others)) };
+      const comesBack = !isNone() && saved.has('expose', text);
+      return { ...ruleList(), changed: true, ...noteOf(comesBack && BACK_AGAIN, stillOpen(others)) };
     }),
     'reverse.add': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = parseReverseRule(rule, isName);
       const result = change(() => reverseRules.add(read));
       if (keeps) {
-        saved.addReverse(read);
+        saved.add('allowReverse', printReverseRule(read));
         await save();
       }
       return result;
     }),
     'reverse.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
       const read = parseReverseRule(rule, isName);
-      const wasSaved = keeps && saved.removeReverse(read);
-      if (!reverseRules.remove(read) && !wasSaved) throw noRule(`--allow-reverse ${printReverseRule(read)}`);
+      const text = printReverseRule(read);
+      const wasSaved = keeps && saved.remove('allowReverse', text);
+      if (!reverseRules.remove(read) && !wasSaved) throw noRule(`--allow-reverse ${text}`);
       if (wasSaved) await save();
       const others = reverseRules
         .stillOpening(read)
         .map((each) => `--allow-reverse ${printReverseRule(each)}`);
-      return {
-        ...ruleList(),
-        changed: true,
-        ...noteOf(saved.hasReverse(read) && BACK_AGAIN, stillOpen(others)),
-      };
+      const comesBack = saved.has('allowReverse', text);
+      return { ...ruleList(), changed: true, ...noteOf(comesBack && BACK_AGAIN, stillOpen(others)) };
     }),
   };
 }
