@@ -122,6 +122,7 @@ export function openFlow(port: number, maxBytes: number): { bytes(): number; sto
       total += chunk.length;
     });
     next.on('end', () => {
+      next.end();
       socket = dial();
     });
     next.on('error', () => {});

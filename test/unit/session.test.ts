@@ -601,6 +601,20 @@ describe('credit', () => {
     assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
   });
 
+  test('goes back to the other streams once the peer has ended and all is consumed, although ours goes on', () => {
+    const { session, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
+    clock.ms += 50;
+    receive(session, `11${NIL}0000000000000001`);
+    fill(session, id, 4000);
+    stream.consumed(4000);
+    receive(session, `05${id}${u64(4000)}`);
+    assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
+    assert.equal(session.stats().streams, 1);
+    assert.equal(stream.write(Buffer.from('x')), true);
+    stream.reset('unspecified');
+    assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
+  });
+
   test('grows despite a gap left by a lost frame, for a consumer that takes everything it gets', () => {
     const { session, sink, stream, id, clock } = opened({ limits: { initialWindowBytes: 4000 } });
     clock.ms += 50;

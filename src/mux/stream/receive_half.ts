@@ -119,6 +119,7 @@ export class ReceiveHalf {
   takeOver(): boolean {
     if (!this.#isAtEnd) return false;
     this.#over = true;
+    this.#shrinkWhenOver();
     return true;
   }
 
@@ -133,6 +134,7 @@ export class ReceiveHalf {
     }
     this.#window.consume(bytes);
     this.#reassembly.consumedTo(this.#window.consumedOffset);
+    this.#shrinkWhenOver();
   }
 
   /** Opens the next window. @returns the new {@link limit}; send it to the peer at once */
@@ -146,6 +148,14 @@ export class ReceiveHalf {
     this.#window.release();
     if (this.#reserved !== undefined) this.#options.memory.release(this.#reserved);
     this.#reserved = undefined;
+  }
+
+  /** Nothing more arrives, but the other direction may go on for hours: others can use the window. */
+  #shrinkWhenOver(): void {
+    if (!this.isOver || this.#reserved === undefined) return;
+    this.#window.release();
+    this.#options.memory.shrink(this.#reserved.growthBytes);
+    this.#reserved = { ...this.#reserved, growthBytes: 0 };
   }
 
   get #isAtEnd(): boolean {
