@@ -8,7 +8,7 @@ import type { Limits } from '../core/peer_limits.js';
 import type { PingCallback } from '../mux/session/pinger.js';
 import { Session } from '../mux/session/session.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
-import { type Agreement, channelTag } from '../mux/wire/agreement.js';
+import { type Agreement, channelTag, GIVE_BACK_FEATURE } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
 
 /** The part of its Tox node that a peer uses. */
@@ -187,6 +187,7 @@ export class PeerSession implements ChannelHandlers {
       clock: timers,
       random16: () => randomBytes(16),
       frameBytes: agreement.frameBytes,
+      givesBack: (agreement.features & GIVE_BACK_FEATURE) !== 0,
       role,
       rates,
       told: agreement.told,

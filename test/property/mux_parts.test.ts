@@ -98,7 +98,7 @@ test('the slow reader decodes every frame to the written values', () => {
         assert.deepEqual(oracle(reset), { id, reason: why });
         assert.equal(frame.readReset(reset), why);
 
-        for (const type of [frame.OPENED, frame.END, frame.CREDIT]) {
+        for (const type of [frame.OPENED, frame.END, frame.CREDIT, frame.GIVE_BACK]) {
           const one = built(frame.OFFSET_FRAME_BYTES, (out) => frame.writeOffsetFrame(out, type, uuid, at));
           assert.equal(one[0], type);
           assert.deepEqual(oracle(one), { id, offset: at });

@@ -135,7 +135,8 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
       fc.integer({ min: 1 }),
       fc.nat(20),
       fc.integer({ min: 1, max: 60 }),
-      (wanted, seed, delayMs, room) => {
+      fc.array(fc.nat(200), { maxLength: 6 }),
+      (wanted, seed, delayMs, room, pauses) => {
         const pairs: Pair[] = wanted.map(({ opener, accepter, opensAtMs }, index) => ({
           opener: new End(opener, 2 * index, 2 * index + 1),
           accepter: new End(accepter, 2 * index + 1, 2 * index),
@@ -156,10 +157,16 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
           pair.dialledAtMs = link.clock.ms + pair.accepter.plan.dialMs;
           if (pair.accepter.plan.dialMs < 0) request.refuse('refused', 'no');
         };
-        const link: MuxLink = new MuxLink({ seed, delayMs, room }, { onOpen, limits }, { onOpen, limits });
-        const startMs = link.clock.ms;
+        const options = { onOpen, limits, givesBack: true };
+        const link: MuxLink = new MuxLink({ seed, delayMs, room }, options, options);
+        let sinceMs = -1;
         const step = (): void => {
-          const sinceMs = link.clock.ms - startMs;
+          sinceMs++;
+          // Long enough that streams without data give credit back.
+          if (pauses.includes(sinceMs)) {
+            link.clock.ms += 6000;
+            for (const session of [link.connector, link.listener]) assert.equal(session.tick(), 'alive');
+          }
           for (const [index, pair] of pairs.entries()) {
             const { opener, accepter } = pair;
             if (sinceMs === pair.opensAtMs) {
@@ -191,7 +198,7 @@ test('any mix of streams over any reordering: every byte in order, nothing beyon
           link.step();
         };
         const done = (): boolean =>
-          link.clock.ms - startMs > 60 && link.connector.streamCount === 0 && link.listener.streamCount === 0;
+          sinceMs > 60 && link.connector.streamCount === 0 && link.listener.streamCount === 0;
         for (let count = 0; count < 30_000 && !done(); count++) step();
         for (let count = 0; count < 200; count++) link.step();
 

@@ -102,6 +102,13 @@ const vectors: ReadonlyArray<{
     says: Number.MAX_SAFE_INTEGER,
   },
   {
+    name: 'GIVE_BACK',
+    bytes: `09 ${ID} 0000000100000006`,
+    frame: written(25, (out) => frame.writeOffsetFrame(out, frame.GIVE_BACK, id, 4_294_967_302)),
+    read: frame.readOffset,
+    says: 4_294_967_302,
+  },
+  {
     name: 'RESET',
     bytes: `07 ${ID} 0007`,
     frame: written(frame.RESET_BYTES, (out) => frame.writeReset(out, id, 'reset')),

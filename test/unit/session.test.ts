@@ -5,7 +5,7 @@ import { MAX_STREAMS_PER_PEER, MAX_WAITING_OPENS } from '../../src/core/limits.j
 import type { Session } from '../../src/mux/session/session.js';
 import type { SessionOptions } from '../../src/mux/session/session_options.js';
 import { Stream } from '../../src/mux/stream/stream.js';
-import type { OpenRequest } from '../../src/mux/stream/stream_api.js';
+import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { askedAddress } from '../support/asked_address.js';
 import { aloneWith, type ListSink, type ManualClock, MuxLink } from '../support/mux_link.js';
 
@@ -572,11 +572,12 @@ describe('bytes', () => {
 });
 
 describe('credit', () => {
-  const fill = (session: Session, id: string, bytes: number): void => {
-    for (let at = 0; at < bytes; at += 500)
-      session.receive(frame(dataOf(id, at, 'x'.repeat(Math.min(500, bytes - at)))));
+  const fillFrom = (session: Session, id: string, from: number, to: number): void => {
+    for (let at = from; at < to; at += 500)
+      session.receive(frame(dataOf(id, at, 'x'.repeat(Math.min(500, to - at)))));
     session.flush();
   };
+  const fill = (session: Session, id: string, bytes: number): void => fillFrom(session, id, 0, bytes);
 
   test('returns when the consumer has taken half of the window, not when bytes arrive', () => {
     const { session, sink, stream, id } = opened({ limits: { initialWindowBytes: 4000 } });
@@ -625,6 +626,90 @@ describe('credit', () => {
     session.flush();
     assert.deepEqual(sink.hex(), [`06${id}${u64(8500)}`]);
     assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024 - 4000);
+  });
+
+  describe('of an idle stream', () => {
+    const gaveBack = (total: number, id: string): string => `09${id}${u64(total)}`;
+    const pass = (session: Session, clock: ManualClock): void => {
+      clock.ms += 5000;
+      session.tick();
+    };
+
+    test('goes back to the peer, but for its first window, and comes again when it is needed', () => {
+      const { session, sink, stream, id, clock, log } = opened({ givesBack: true }, 1000);
+      receive(session, `06${id}${u64(9000)}`);
+      stream.write(Buffer.alloc(500));
+      pass(session, clock);
+      sink.take();
+      pass(session, clock);
+      assert.deepEqual(sink.hex(), [gaveBack(7500, id)]);
+      pass(session, clock);
+      assert.deepEqual(sink.hex(), []);
+      stream.write(Buffer.alloc(1500));
+      assert.equal(stream.backlogBytes, 500);
+      sink.take();
+      receive(session, `06${id}${u64(9700)}`);
+      assert.equal(stream.backlogBytes, 0);
+      assert.deepEqual(log, []);
+    });
+
+    test('stays with a stream that has sent something lately, that waits for credit or that has ended', () => {
+      for (const act of [
+        (stream: MuxStream) => stream.write(Buffer.alloc(1)),
+        (stream: MuxStream) => stream.write(Buffer.alloc(9001)),
+        (stream: MuxStream) => stream.end(),
+      ]) {
+        const { session, sink, stream, id, clock } = opened({ givesBack: true }, 1000);
+        receive(session, `06${id}${u64(9000)}`);
+        act(stream);
+        sink.take();
+        pass(session, clock);
+        const types = sink.hex().map((hex) => hex.slice(0, 2));
+        assert.ok(!types.includes('09'), types.join());
+      }
+    });
+
+    test('that the peer gives back goes to the other streams', () => {
+      const { session, sink, stream, id, clock } = opened({
+        givesBack: true,
+        limits: { initialWindowBytes: 4000 },
+      });
+      clock.ms += 50;
+      receive(session, `11${NIL}0000000000000001`);
+      fill(session, id, 4000);
+      stream.consumed(4000);
+      assert.deepEqual(sink.hex(), [`06${id}${u64(12_000)}`]);
+      receive(session, gaveBack(4000, id));
+      assert.equal(session.stats().growthLeftBytes, 64 * 1024 * 1024);
+      for (let at = 4000; at < 8000; at += 500) session.receive(frame(dataOf(id, at, 'x'.repeat(500))));
+      assert.throws(() => session.receive(frame(dataOf(id, 8000, 'x'))), /beyond the credit of 8000/);
+      session.flush();
+      clock.ms += 500;
+      stream.consumed(4000);
+      // What was given back counts on top.
+      assert.deepEqual(
+        sink.hex().filter((hex) => hex.startsWith('06')),
+        [`06${id}${u64(16_000)}`],
+      );
+    });
+
+    test('may cross new credit on its way, and late numbers change nothing', () => {
+      const { session, sink, stream, id } = opened({ givesBack: true, limits: { initialWindowBytes: 4000 } });
+      fill(session, id, 2000);
+      stream.consumed(2000);
+      assert.deepEqual(sink.hex(), [`06${id}${u64(6000)}`]);
+      // The peer knew only of 4000 bytes.
+      receive(session, gaveBack(1500, id), gaveBack(1000, id));
+      fillFrom(session, id, 2000, 4500);
+      assert.throws(() => session.receive(frame(dataOf(id, 4500, 'x'))), /beyond the credit of 4500/);
+    });
+
+    test('must be there to be given back', () => {
+      const { session, id } = opened({ givesBack: true, limits: { initialWindowBytes: 4000 } });
+      fill(session, id, 3000);
+      receive(session, gaveBack(1000, id));
+      assert.throws(() => session.receive(frame(gaveBack(1001, id))), /more than the credit that is left/);
+    });
   });
 
   test('the round trip is measured again when it is more than a second old', () => {
@@ -867,8 +952,9 @@ describe('violations', () => {
     ['no bytes', ['']],
     ['a truncated header', [`04${'11'.repeat(15)}`]],
     ['type 0', [`00${'11'.repeat(16)}`]],
-    ['type 9', [`09${'11'.repeat(16)}`]],
-    ['type 9 for an existing stream', [openOf(THEIRS), `09${THEIRS}`]],
+    ['GIVE_BACK that was not agreed on', [`09${'11'.repeat(16)}${u64(0)}`]],
+    ['GIVE_BACK that was not agreed on, for an existing stream', [openOf(THEIRS), `09${THEIRS}${u64(0)}`]],
+    ['type 10', [`0a${'11'.repeat(16)}`]],
     ['type 0x13', [`13${NIL}`]],
     ['OPEN for the nil UUID', [openOf(NIL)]],
     ['DATA for the nil UUID', [dataOf(NIL, 0, 'x')]],
@@ -884,6 +970,15 @@ describe('violations', () => {
     ['a truncated BYE', [`12${NIL}000a`]],
   ] as const) {
     test(`${why} is refused`, () => violates(aloneWith().session, ...frames));
+  }
+
+  for (const [why, frames] of [
+    ['GIVE_BACK before OPENED', [openOf(THEIRS), `09${THEIRS}${u64(0)}`]],
+    ['type 10', [`0a${'11'.repeat(16)}`]],
+    ['GIVE_BACK for the nil UUID', [`09${NIL}${u64(0)}`]],
+  ] as const) {
+    test(`${why} is refused, also where GIVE_BACK is agreed on`, () =>
+      violates(aloneWith({ givesBack: true }).session, ...frames));
   }
 
   for (const [why, frames] of [

@@ -8,7 +8,15 @@ import { Stream, type StreamHost } from '../stream/stream.js';
 import type { MuxStream, StreamHandlers } from '../stream/stream_api.js';
 import type { StreamParts } from '../stream/stream_parts.js';
 import { violation } from '../wire/codec.js';
-import { DATA, DATAGRAM, FIRST_SESSION_TYPE, HEADER_BYTES, OPEN, readOpen } from '../wire/frame.js';
+import {
+  DATA,
+  DATAGRAM,
+  FIRST_SESSION_TYPE,
+  GIVE_BACK,
+  HEADER_BYTES,
+  OPEN,
+  readOpen,
+} from '../wire/frame.js';
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import { ID_BYTES, isNilAt, newId } from '../wire/stream_id.js';
@@ -30,6 +38,9 @@ import { StreamMemory, StreamTable } from './stream_table.js';
 /** A round trip older than this is measured again before it tunes a window. */
 const ROUND_TRIP_AGE_MS = 1000;
 
+/** Least time between two looks at idle streams. */
+const GIVE_BACK_MS = 5000;
+
 /**
  * All streams with one peer: takes and sends frames. It has no timer and no socket. Its owner calls {@link
  * receive} for each frame that arrives, {@link flush} after a batch of them, {@link writable} when the sink
@@ -43,6 +54,8 @@ export class Session {
   readonly #control: SessionControl;
   readonly #keepAlive: KeepAlive;
   readonly #memory: StreamMemory;
+  /** The last type of stream frames that the peer may send. */
+  readonly #lastType: number;
   readonly #controlFramesPerSecond: number;
   /** Control frames that the peer may send now. A burst may hold twice a second's worth. */
   readonly #controlFrames: Allowance;
@@ -68,6 +81,8 @@ export class Session {
   #bytesReceived = 0;
   /** When the last stream ended. */
   #busyMs: number;
+  /** When idle streams last gave credit back. */
+  #gaveBackMs: number;
   /** When the next tick is due, as {@link nextTickMs} last said. */
   #tickAtMs = Number.POSITIVE_INFINITY;
 
@@ -78,6 +93,7 @@ export class Session {
     this.#clock = clock;
     const limits = withDefaults(options.limits);
     this.#sink = options.sink;
+    this.#lastType = options.givesBack === true ? GIVE_BACK : DATAGRAM;
     this.#memory = new StreamMemory(limits, options.frameBytes, options.memory);
     this.#controlFramesPerSecond = limits.controlFramesPerSecond;
     this.#controlFrames = new Allowance(
@@ -107,6 +123,7 @@ export class Session {
       onOpen: options.onOpen,
     });
     this.#busyMs = clock.nowMs();
+    this.#gaveBackMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({
       sink: this.#sink,
@@ -231,6 +248,7 @@ export class Session {
     const state = this.#keepAlive.check(this.#clock.nowMs());
     if (state === 'dead') return 'dead';
     if (state === 'idle') this.#wantPing();
+    if (this.#options.givesBack === true) this.#giveBackIdle();
     this.#payOwed();
     this.#pump();
     return 'alive';
@@ -311,6 +329,14 @@ export class Session {
     );
   }
 
+  /** A stream that was idle between two calls gives credit back. */
+  #giveBackIdle(): void {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - this.#gaveBackMs < GIVE_BACK_MS) return;
+    this.#gaveBackMs = nowMs;
+    for (const stream of this.#table) stream.giveBack();
+  }
+
   /** Gives the credit and the datagrams that waited for the pace. */
   #payOwed(): void {
     if (this.#owed.size === 0 || !this.#receivedPace.isOpen) return;
@@ -327,13 +353,14 @@ export class Session {
   }
 
   #receiveStreamFrame(type: number, frame: Uint8Array): void {
+    if (type > this.#lastType) throw violation(`type ${type}, which is not a frame`);
     const stream = this.#table.find(frame, 1);
     if (type === OPEN) {
       if (stream !== undefined) throw violation('OPEN for an existing stream');
       this.#receiveOpen(frame);
     } else if (stream !== undefined) {
       stream.receive(type, frame);
-    } else if (type === 0 || type > DATAGRAM) {
+    } else if (type === 0) {
       throw violation(`type ${type}, which is not a frame`);
     } else if (isNilAt(frame, 1)) {
       throw violation(`type ${type} for the session; it is for a stream`);

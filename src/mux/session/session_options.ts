@@ -62,6 +62,8 @@ export interface SessionOptions {
   readonly told?: ToldLimits | undefined;
   /** This session's share of the memory for received bytes. Default: unlimited. */
   readonly memory?: ByteBudget;
+  /** Whether the ends have agreed on GIVE_BACK frames. Default: no. */
+  readonly givesBack?: boolean;
   /** Silence after which the session sends a PING, in milliseconds. Default 10 000. */
   readonly keepAliveMs?: number;
   /** Silence after which the peer counts as dead, in milliseconds. Default 30 000. */

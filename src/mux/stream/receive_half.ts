@@ -110,6 +110,14 @@ export class ReceiveHalf {
     this.#finalOffset = offset;
   }
 
+  /** Takes a GIVE_BACK frame. Credit may be due afterwards. @throws {TunnelError} ERR_FRAME_INVALID (remote) */
+  takeBack(frame: Uint8Array): void {
+    const total = readOffset(frame);
+    if (this.#window.creditBytes - total < (this.#finalOffset ?? this.#reassembly.highestOffset))
+      throw violation(`GIVE_BACK of ${total} bytes in all, more than the credit that is left`);
+    this.#window.takeBack(total);
+  }
+
   /** Returns the next bytes in order for the consumer; undefined when there are none, or it holds enough. */
   next(): Uint8Array | undefined {
     return this.#reassembly.next();
@@ -137,7 +145,7 @@ export class ReceiveHalf {
     this.#shrinkWhenOver();
   }
 
-  /** Opens the next window. @returns the new {@link limit}; send it to the peer at once */
+  /** Opens the next window. @returns the credit; send it to the peer at once */
   advance(nowMs: number, roundTripMs: number | undefined): number {
     return this.#window.advance(nowMs, roundTripMs);
   }

@@ -24,7 +24,10 @@ export class ReceiveWindow {
   readonly #initialBytes: number;
   readonly #maxBytes: number;
   #windowBytes: number;
-  #limit: number;
+  /** The credit as last sent. */
+  #credit: number;
+  /** What the peer gave back of it, in all. */
+  #givenBack = 0;
   #consumed = 0;
   /** The window grew ahead of the consumer, and the peer does not know yet. */
   #grewAhead = false;
@@ -36,12 +39,17 @@ export class ReceiveWindow {
     this.#initialBytes = options.initialBytes;
     this.#maxBytes = options.maxBytes;
     this.#windowBytes = options.initialBytes;
-    this.#limit = options.initialBytes;
+    this.#credit = options.initialBytes;
   }
 
-  /** Offset up to which the peer may send, as last sent to it. */
+  /** Offset up to which the peer may send. */
   get limit(): number {
-    return this.#limit;
+    return this.#credit - this.#givenBack;
+  }
+
+  /** The credit as last sent. */
+  get creditBytes(): number {
+    return this.#credit;
   }
 
   get windowBytes(): number {
@@ -54,7 +62,7 @@ export class ReceiveWindow {
 
   /** True when half of the window was consumed; then call {@link advance}. */
   get isDue(): boolean {
-    return this.#grewAhead || this.#limit - this.#consumed <= this.#windowBytes / 2;
+    return this.#grewAhead || this.limit - this.#consumed <= this.#windowBytes / 2;
   }
 
   /** Starts the clock of the first window. Call it when the first byte arrives. */
@@ -76,7 +84,7 @@ export class ReceiveWindow {
   mayGrowAhead(contiguous: number, highest: number): boolean {
     return (
       highest > contiguous &&
-      this.#limit - highest <= this.#windowBytes / 2 &&
+      this.limit - highest <= this.#windowBytes / 2 &&
       contiguous - this.#consumed <= this.#windowBytes / 4
     );
   }
@@ -94,14 +102,25 @@ export class ReceiveWindow {
    * Opens the next window, and a larger one if the last was too small.
    *
    * @param roundTripMs undefined until it was measured
-   * @returns the new {@link limit} for the peer
+   * @returns the credit to send: the new {@link limit}, and what the peer has given back
    */
   advance(nowMs: number, roundTripMs: number | undefined): number {
     if (this.#grewAhead) this.#grewAhead = false;
     else this.#grow(nowMs, roundTripMs);
     this.#openedMs = nowMs;
-    this.#limit = this.#consumed + this.#windowBytes;
-    return this.#limit;
+    this.#credit = this.#consumed + this.#windowBytes + this.#givenBack;
+    return this.#credit;
+  }
+
+  /** The peer has given back `total` bytes of credit so far. Others can use the part of the window that is left over. */
+  takeBack(total: number): void {
+    if (total <= this.#givenBack) return;
+    this.#givenBack = total;
+    this.#grewAhead = false;
+    const neededBytes = Math.max(this.#initialBytes, this.limit - this.#consumed);
+    if (neededBytes >= this.#windowBytes) return;
+    this.#memory.shrink(this.#windowBytes - neededBytes);
+    this.#windowBytes = neededBytes;
   }
 
   /** Gives the window's growth back. Call it when the stream has ended. */

@@ -11,8 +11,14 @@ export class SendHalf {
   readonly #frameBytes: number;
   /** Offset of the next byte to send. */
   #next = 0;
-  /** Offset up to which the peer accepts bytes. */
+  /** Offset up to which the peer accepts bytes, plus {@link #givenBack}. */
   #credit = 0;
+  /** The peer's first window. */
+  #firstCredit = Number.POSITIVE_INFINITY;
+  /** Credit that was given back, in all. */
+  #givenBack = 0;
+  /** Value of {@link #next} at the last {@link giveBack}. */
+  #checkedOffset = 0;
   #ended = false;
   #endSent = false;
   /** {@link mayGoOn} gave false, and {@link takeDrain} has not given true since. */
@@ -36,7 +42,7 @@ export class SendHalf {
 
   /** True when there is a frame to send within the peer's credit. */
   get hasFrame(): boolean {
-    if (this.#queue.bytes > 0) return this.#next < this.#credit;
+    if (this.#queue.bytes > 0) return this.#next < this.#credit - this.#givenBack;
     return this.#ended && !this.#endSent;
   }
 
@@ -72,7 +78,28 @@ export class SendHalf {
 
   /** The peer accepts bytes up to `offset`. Lower offsets are out of date and ignored. */
   raiseCredit(offset: number): void {
+    this.#firstCredit = Math.min(this.#firstCredit, offset);
     if (offset > this.#credit) this.#credit = offset;
+  }
+
+  /** Credit that was given back, in all. */
+  get givenBackBytes(): number {
+    return this.#givenBack;
+  }
+
+  /**
+   * Call it every few seconds. Gives most credit back when the stream was idle since the last call: as long as it is
+   * ours, the peer keeps memory for it that its other streams could use.
+   *
+   * @returns whether there is more to tell the peer
+   */
+  giveBack(): boolean {
+    const isIdle = this.#queue.bytes === 0 && this.#next === this.#checkedOffset && !this.#ended;
+    this.#checkedOffset = this.#next;
+    const unused = this.#credit - this.#givenBack - this.#next;
+    if (!isIdle || unused < 2 * this.#firstCredit) return false;
+    this.#givenBack += unused - this.#firstCredit;
+    return true;
   }
 
   /**
@@ -82,7 +109,7 @@ export class SendHalf {
    */
   sendFrame(sink: FrameSink, id: Uint8Array, urgent: boolean): number {
     if (this.#queue.bytes === 0) return this.#sendEnd(sink, id, urgent);
-    const room = Math.min(this.#credit - this.#next, this.#frameBytes - DATA_HEADER_BYTES);
+    const room = Math.min(this.#credit - this.#givenBack - this.#next, this.#frameBytes - DATA_HEADER_BYTES);
     const payload = Math.min(this.#queue.bytes, room);
     const out = sink.reserve(DATA_HEADER_BYTES + payload, urgent);
     if (out === undefined) return 0;

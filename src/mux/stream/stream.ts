@@ -9,6 +9,7 @@ import {
   DATA,
   DATAGRAM,
   END,
+  GIVE_BACK,
   OPENED,
   REFUSED,
   RESET,
@@ -61,6 +62,7 @@ export class Stream implements MuxStream, Source {
   #phase: Phase;
   #resetReason: Reason = 'unspecified';
   #resetDue = false;
+  #giveBackDue = false;
   /** The session will call {@link settle}. */
   #listed = false;
   #openedNews = false;
@@ -139,6 +141,13 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
+  /** Call it every few seconds: credit that the stream does not use goes back to the peer. */
+  giveBack(): void {
+    if (this.#phase !== 'open' || !this.sending.giveBack()) return;
+    this.#giveBackDue = true;
+    this.#host.scheduler.controlDue(this);
+  }
+
   /** The rates let the peer send more. */
   goOn(): void {
     if (this.#phase !== 'open') return;
@@ -182,14 +191,15 @@ export class Stream implements MuxStream, Source {
   }
 
   get hasControl(): boolean {
-    if (this.#phase === 'open') return this.receiving.isCreditDue && this.#host.mayReceive(this);
+    if (this.#phase === 'open')
+      return this.#giveBackDue || (this.receiving.isCreditDue && this.#host.mayReceive(this));
     return this.#resetDue || this.#phase === 'opening' || this.#phase === 'accepted';
   }
 
   sendControl(): boolean {
     if (this.#phase === 'opening') return this.#sendOpen();
     if (this.#phase === 'accepted') return this.#sendOpened();
-    if (this.#phase === 'open') return this.#sendCredit();
+    if (this.#phase === 'open') return this.#giveBackDue ? this.#sendGiveBack() : this.#sendCredit();
     return this.#sendReset();
   }
 
@@ -223,6 +233,7 @@ export class Stream implements MuxStream, Source {
     if (this.isClosed) this.#receiveClosed(type);
     else if (type === DATA || type === END || type === DATAGRAM) this.#receivePayload(type, frame);
     else if (type === CREDIT) this.#receiveCredit(frame);
+    else if (type === GIVE_BACK) this.#receiveGiveBack(frame);
     else if (type === RESET) this.#receiveReset(readReset(frame));
     else if (type === OPENED) this.#receiveOpened(frame);
     else if (type === REFUSED) this.#receiveRefused(frame);
@@ -343,6 +354,12 @@ export class Stream implements MuxStream, Source {
     if (this.hasData) this.#host.scheduler.dataDue(this);
   }
 
+  #receiveGiveBack(frame: Uint8Array): void {
+    if (this.#phase !== 'open' && this.#phase !== 'asked') throw violation('GIVE_BACK before OPENED');
+    this.receiving.takeBack(frame);
+    if (this.#phase === 'open' && this.receiving.isCreditDue) this.#creditSoon();
+  }
+
   #receiveOpened(frame: Uint8Array): void {
     if (this.#phase !== 'asked') throw violation('OPENED without an open request');
     this.sending.raiseCredit(readOffset(frame));
@@ -397,6 +414,12 @@ export class Stream implements MuxStream, Source {
       const nowMs = this.#host.clock.nowMs();
       return this.receiving.advance(nowMs, this.#host.roundTripMs(nowMs));
     });
+  }
+
+  #sendGiveBack(): boolean {
+    if (!putOffset(this.#host.sink, GIVE_BACK, this.idBytes, () => this.sending.givenBackBytes)) return false;
+    this.#giveBackDue = false;
+    return true;
   }
 
   #sendReset(): boolean {

@@ -15,6 +15,9 @@ import { REASONS, type Reason } from './reasons.js';
 import { isIdAt } from './stream_id.js';
 import { type ToldLimits, toldLimits } from './told_limits.js';
 
+/** The feature bit of GIVE_BACK frames. */
+export const GIVE_BACK_FEATURE = 1;
+
 /** The versions of docs/reference/protocol.md that this code speaks. */
 export const OUR_VERSIONS: Versions = { lowest: 2, highest: 2 };
 
@@ -37,7 +40,7 @@ export interface HandshakeOffer {
  * @param session from `newId`; keep it for as long as the session lives
  */
 export function ourOffer(session: Uint8Array): HandshakeOffer {
-  return { versions: OUR_VERSIONS, session, frameBytes: MAX_FRAME_BYTES, features: 0 };
+  return { versions: OUR_VERSIONS, session, frameBytes: MAX_FRAME_BYTES, features: GIVE_BACK_FEATURE };
 }
 
 /** The terms that both ends have agreed on. */

@@ -31,6 +31,7 @@ export const CREDIT = 0x06;
 export const RESET = 0x07;
 /** One datagram, or a part of one. The only frame that may be lost. */
 export const DATAGRAM = 0x08;
+export const GIVE_BACK = 0x09;
 /** Frames of this type and above belong to the session and carry the nil UUID. */
 export const FIRST_SESSION_TYPE = 0x10;
 export const PING = 0x10;
@@ -45,7 +46,7 @@ export const DATA_HEADER_BYTES = HEADER_BYTES + 8;
 export const DATAGRAM_HEADER_BYTES = HEADER_BYTES + 6;
 /** Maximum number of parts: the longest datagram in frames of the smallest length that ends agree on. */
 export const MAX_DATAGRAM_PARTS = 66;
-/** Length of OPENED, END and CREDIT: a header and one offset. */
+/** Length of OPENED, END, CREDIT and GIVE_BACK: a header and one number. */
 export const OFFSET_FRAME_BYTES = HEADER_BYTES + 8;
 export const RESET_BYTES = HEADER_BYTES + 2;
 export const TOKEN_BYTES = 8;
@@ -65,7 +66,7 @@ export function writeOpen(out: Uint8Array, id: Uint8Array, creditOffset: number,
   out.set(target, OPEN_HEADER_BYTES);
 }
 
-/** Writes OPENED, END, CREDIT or the header of DATA. */
+/** Writes OPENED, END, CREDIT, GIVE_BACK or the header of DATA. */
 export function writeOffsetFrame(out: Uint8Array, type: number, id: Uint8Array, offset: number): void {
   out[0] = type;
   out.set(id, 1);
@@ -143,7 +144,7 @@ export function readOpen(frame: Uint8Array): OpenBody {
   return { creditOffset: readU64(frame, HEADER_BYTES), target: decodeTarget(frame, OPEN_HEADER_BYTES) };
 }
 
-/** Reads the offset of OPENED, END or CREDIT. */
+/** Reads the number of OPENED, END, CREDIT or GIVE_BACK. */
 export function readOffset(frame: Uint8Array): number {
   if (frame.length !== OFFSET_FRAME_BYTES) throw violation('a frame of the wrong length for its type');
   return readU64(frame, HEADER_BYTES);

@@ -1,5 +1,6 @@
 import {
   type CREDIT,
+  type GIVE_BACK,
   OFFSET_FRAME_BYTES,
   type OPENED,
   openBytes,
@@ -36,10 +37,10 @@ export function putOpen(sink: FrameSink, id: Uint8Array, creditOffset: number, t
   return true;
 }
 
-/** Sends CREDIT or OPENED. Calls `offset` only if there is room. @returns false when the sink has no room */
+/** Sends CREDIT, OPENED or GIVE_BACK. Calls `offset` only if there is room. @returns false when the sink has no room */
 export function putOffset(
   sink: FrameSink,
-  type: typeof CREDIT | typeof OPENED,
+  type: typeof CREDIT | typeof OPENED | typeof GIVE_BACK,
   id: Uint8Array,
   offset: () => number,
 ): boolean {
