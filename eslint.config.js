@@ -91,6 +91,7 @@ const BANS = [
       'src/forward/entry/dynamic.ts',
       'src/forward/entry/local.ts',
       'src/forward/exit/dial.ts',
+      'src/forward/exit/name_lookups.ts',
       'src/forward/proxy/http_connect.ts',
       'src/forward/reverse/reverse_port.ts',
       'src/forward/stream/agent.ts',

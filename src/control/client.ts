@@ -1,8 +1,10 @@
+import { lstat, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { withDeadline } from '../core/aborting.js';
 import { systemTimers, type Timers } from '../core/clock.js';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { checkOwner } from '../core/file_access.js';
 import { socketAddress } from '../core/socket_file.js';
 import { systemReason } from '../core/system_error.js';
 import { type Door, pipeName, socketName } from './doors.js';
@@ -16,7 +18,7 @@ const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 
 /**
  * Asks the listener that runs with this state folder.
  *
- * @throws {TunnelError} ERR_CONTROL when no listener runs there or it does not answer; else the listener's own error
+ * @throws {TunnelError} ERR_STATE_INVALID when the folder or the socket is another user's; ERR_CONTROL when no listener runs there or it does not answer; else the listener's own error
  */
 export function callListener(
   folder: string,
@@ -72,7 +74,7 @@ export class ControlConnection {
   static async open(to: DoorAddress, timers: Timers = systemTimers): Promise<ControlConnection> {
     const { folder, door } = to;
     if (process.platform === 'win32') return ControlConnection.#connect(to, pipeName(folder, door), timers);
-    const address = await socketAddress(folder, socketName(door)).catch((error: unknown) => {
+    const address = await addressOf(folder, socketName(door)).catch((error: unknown) => {
       if (TunnelError.is(error)) throw error;
       throw unreachable(to, error);
     });
@@ -141,6 +143,17 @@ export class ControlConnection {
     this.#asked?.reject(this.#failure);
     this.#asked = undefined;
   }
+}
+
+/**
+ * Another user who owns the folder, or put a socket there, could answer in the place of our process, and be told
+ * secrets.
+ */
+async function addressOf(folder: string, name: string): ReturnType<typeof socketAddress> {
+  await checkOwner(folder, (await stat(folder)).uid, folder);
+  const place = join(folder, name);
+  await checkOwner(place, (await lstat(place)).uid, folder);
+  return await socketAddress(folder, name);
 }
 
 function unreachable({ folder, door }: DoorAddress, error: unknown): TunnelError {

@@ -101,6 +101,12 @@ export function interfacesNow(read: () => Interfaces = networkInterfaces): Inter
   }
 }
 
+/** Whether an address is one of this machine's own, in either family's form. */
+export function isOwnAddress(address: IpAddress, interfaces = interfacesNow()): boolean {
+  const own = Object.values(interfaces ?? {}).flatMap((each) => each ?? []);
+  return own.some(({ address: text }) => parseAddress(text)?.text === address.text);
+}
+
 function ipv4(bytes: Uint8Array): IpAddress {
   return { family: 4, bytes, text: bytes.join('.') };
 }

@@ -38,6 +38,9 @@ import type { PeerSession, SessionEnd } from './peer_session.js';
  */
 const LEAVE_MS = 1_000;
 
+const OTHER_RATE =
+  'this session keeps to the rate of another ticket; start the connector again with the new ticket';
+
 /** What a listener's peer asks of its owner and reports to it. */
 export interface ListenerPeerEvents extends PeerEvents {
   /**
@@ -49,8 +52,8 @@ export interface ListenerPeerEvents extends PeerEvents {
   onHello(proof: Uint8Array | undefined, sessions: Sessions, resumes: boolean): Verdict;
   /** Reports what let the peer in. Called before the session that it applies to. */
   onGrant(grant: Grant): void;
-  /** Rates that a new session shares with the other holders of its ticket. */
-  onRates?(): ByteRates | undefined;
+  /** The rates that a session with this grant shares with the other holders of its ticket. */
+  onRates?(grant: Grant): ByteRates | undefined;
   /** The friend is gone and no stream waits for it: its place is free for others. */
   onIdle(): void;
   /**
@@ -68,6 +71,8 @@ export class ListenerPeer extends PeerLife {
   #offer: HandshakeOffer = newOffer(this.context);
   /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
   #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
+  /** What let the peer in; undefined before. */
+  #grant: Grant | undefined;
   #hasMet = false;
   /** When the friend was last online. */
   #seenMs: number;
@@ -119,7 +124,7 @@ export class ListenerPeer extends PeerLife {
   }
 
   protected override get sharedRates(): ByteRates | undefined {
-    return this.#events.onRates?.();
+    return this.#ratesOf(this.#grant);
   }
 
   /** Saying hello is the connector's part. */
@@ -164,11 +169,21 @@ export class ListenerPeer extends PeerLife {
         await this.#refuse(refuseOf(offer, 'not-allowed', verdict.text));
         break;
       case 'welcome':
+        // The session keeps the rates that it began with, so another ticket must not take it over.
+        if (resumes && this.#ratesOf(verdict.grant) !== this.#ratesOf(this.#grant)) {
+          await this.#refuse(refuseOf(offer, 'not-allowed', OTHER_RATE));
+          break;
+        }
+        this.#grant = verdict.grant;
         this.#offer = offer;
         this.#candidate = undefined;
         this.#events.onGrant(verdict.grant);
         await this.#welcome({ ...first.agreement, ourSession: offer.session }, verdict.proof);
     }
+  }
+
+  #ratesOf(grant: Grant | undefined): ByteRates | undefined {
+    return grant && this.#events.onRates?.(grant);
   }
 
   /** This end's offer for that session of the connector. */

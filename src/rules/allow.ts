@@ -59,11 +59,22 @@ export class AllowRules {
   /**
    * Whether a peer that requested `host` may connect to `address`, which is `host` itself or an address that
    * it resolved to.
+   *
+   * @param isOwn whether an address is one of this machine's: a rule for every host means others
    */
-  permits(host: Host, address: IpAddress, port: number, protocol: Protocol = 'tcp'): boolean {
+  permits(
+    host: Host,
+    address: IpAddress,
+    port: number,
+    protocol: Protocol = 'tcp',
+    isOwn: (address: IpAddress) => boolean = () => false,
+  ): boolean {
     if (isUndiallable(address)) return false;
     return this.#rules.some(
-      (rule) => opensPort(rule, port, protocol) && opensAddress(rule.host, host, address),
+      (rule) =>
+        opensPort(rule, port, protocol) &&
+        opensAddress(rule.host, host, address) &&
+        !(rule.host.kind === 'any' && isOwn(address)),
     );
   }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
+import { WAY_OUT, WAY_OUT_EPHEMERAL } from '../core/file_access.js';
 import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
 import { hexBytes } from '../network/tox_id.js';
 import { awaitRoleLock, briefAdvice, holderText } from './brief_lock.js';
@@ -19,7 +20,7 @@ import {
   type Sealing,
   StateFault,
 } from './state_file.js';
-import { checkFolder, closedFolder, inFolder, WAY_OUT, WAY_OUT_EPHEMERAL } from './state_folder.js';
+import { checkFolder, closedFolder, inFolder } from './state_folder.js';
 
 export interface IdentityPlace extends Sealing {
   /** The state folder. {@link openIdentity} creates it, and lets only its owner enter. */

@@ -3,10 +3,11 @@ import { lstat, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { errnoOf, TunnelError } from '../core/errors.js';
+import { checkOwner, WAY_OUT } from '../core/file_access.js';
 import { withoutMark } from '../core/unseen.js';
 import { replaceFile } from './replace_file.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
-import { checkFileMode, checkOwner, WAY_OUT } from './state_folder.js';
+import { checkFileMode } from './state_folder.js';
 
 // Windows has no such flags, although the type says that it has.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK | constants.O_NOCTTY;

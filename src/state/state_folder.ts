@@ -1,14 +1,9 @@
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, readdir, realpath, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, TunnelError } from '../core/errors.js';
-import { isTrustedOwner, modeText } from '../core/file_access.js';
+import { checkOwner, modeText, WAY_OUT } from '../core/file_access.js';
 import { systemReason } from '../core/system_error.js';
-
-/** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
-export const WAY_OUT = 'choose another folder with --state DIR';
-/** The same, in commands that have `--ephemeral` too. */
-export const WAY_OUT_EPHEMERAL = `${WAY_OUT}, or run without one with --ephemeral`;
 
 /**
  * Names of our own files in a state folder: for each role its state file with drafts and old ones, its locks with
@@ -61,34 +56,6 @@ export async function checkFolder(folder: string): Promise<void> {
     throw error;
   }
   if ((mode & 0o022) !== 0) await closedFolder(folder);
-}
-
-/**
- * Refuses a folder or a file of another user, who may know the keys and tickets in it. Root may use the folder of a
- * system service, which systemd keeps where only root can enter: nobody else can have put it there.
- *
- * @param folder the state folder, which may be `path` itself
- * @throws {TunnelError} ERR_STATE_INVALID
- */
-export async function checkOwner(path: string, uid: number, folder: string): Promise<void> {
-  if (isTrustedOwner(uid) || (await isOfService(folder, uid))) return;
-  const own = process.geteuid?.() ?? 0;
-  const asUser =
-    own === 0
-      ? 'run this as that user, or with sudo -H (sudo alone may keep the home folder of its caller), or '
-      : '';
-  throw new TunnelError(
-    'ERR_STATE_INVALID',
-    `${path}: it belongs to another user (uid ${uid}, this process has ${own}), who may know the secrets in it; ${asUser}${WAY_OUT}; if you trust its content, make it yours: chown -R ${own} ${path}`,
-  );
-}
-
-/** Whether a user owns a state folder that lies in a folder of root that nobody else can enter. */
-async function isOfService(folder: string, uid: number): Promise<boolean> {
-  if (process.geteuid?.() !== 0) return false;
-  const place = await realpath(folder);
-  const [{ uid: owner }, parent] = await Promise.all([stat(place), stat(dirname(place))]);
-  return owner === uid && parent.uid === 0 && (parent.mode & 0o077) === 0;
 }
 
 async function refuseOthers(folder: string, mode: number): Promise<void> {

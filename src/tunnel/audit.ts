@@ -58,8 +58,11 @@ export type AuditRecord =
     }
   /** Requests without any valid ticket, counted since the last such record. */
   | { readonly audit: 'strangers'; readonly count: number }
-  /** Number of `admitted` and `refused` that were not recorded, because they came too fast. */
-  | { readonly audit: 'omitted'; readonly count: number }
+  /**
+   * Records that were left out, because they came too fast: `admitted` and `refused`, or `denied` and `failed` of one
+   * peer.
+   */
+  | ({ readonly audit: 'omitted'; readonly count: number } & Partial<AuditPeer>)
   | ({ readonly audit: 'online'; readonly path: Path } & AuditPeer)
   | ({ readonly audit: 'offline'; readonly durationMs: number } & AuditPeer)
   | ({ readonly audit: 'opened' } & AuditFlow & AuditEnds)
@@ -90,29 +93,44 @@ export type AuditRecord =
       readonly durationMs: number;
     } & AuditPeer);
 
-/** Records about entry, at once and per second: a restart with all peers, and then 13 MB a day at most. */
-const ENTRY_BURST = 1024;
-const ENTRIES_PER_SECOND = 1;
+/** How many records there may be at once, and per second. */
+export interface RecordPace {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/** Of records about entry: a restart with all peers, and then 13 MB a day at most. */
+export const ENTRY_PACE: RecordPace = { burst: 1024, perSecond: 1 };
+/** Of one peer's refused connections: a scan of some ports, and then 50 MB a day at most. */
+export const REFUSALS_PACE: RecordPace = { burst: 256, perSecond: 1 };
 
 /**
- * Records who was let in and who was not. A peer can ask as often as it likes, so the records keep to a rate, and
- * those beyond it are counted.
+ * Records of what a peer can cause as often as it likes: being let in or not, and refused connections. They keep to a
+ * rate, and those beyond it are counted.
  */
-export class EntryAudit {
+export class PacedAudit {
   readonly #clock: Clock;
   readonly #record: (record: AuditRecord) => void;
   readonly #allowance: Allowance;
+  readonly #about: (() => AuditPeer) | undefined;
 
-  constructor(clock: Clock, record: (record: AuditRecord) => void) {
+  /** @param about the peer that all the records are about; undefined for several */
+  constructor(
+    clock: Clock,
+    record: (record: AuditRecord) => void,
+    { burst, perSecond }: RecordPace,
+    about?: () => AuditPeer,
+  ) {
     this.#clock = clock;
     this.#record = record;
-    this.#allowance = new Allowance(ENTRY_BURST, ENTRIES_PER_SECOND, clock.nowMs());
+    this.#allowance = new Allowance(burst, perSecond, clock.nowMs());
+    this.#about = about;
   }
 
   add(record: AuditRecord): void {
     if (!this.#allowance.take(this.#clock.nowMs())) return;
     const count = this.#allowance.takeRefused();
-    if (count > 0) this.#record({ audit: 'omitted', count });
+    if (count > 0) this.#record({ audit: 'omitted', count, ...this.#about?.() });
     this.#record(record);
   }
 }
@@ -122,6 +140,8 @@ export interface FlowAuditOptions {
   /** Returns the peer as it is called now. */
   readonly peer: () => AuditPeer;
   readonly record: (record: AuditRecord) => void;
+  /** Takes the records about refused connections. */
+  readonly refusals: Pick<PacedAudit, 'add'>;
 }
 
 /** Returns a request to answer in place of this one: it records the stream that becomes of it, from the answer on. */
@@ -260,7 +280,9 @@ class Flow {
     if (this.#state !== 'asked') return;
     this.#state = 'over';
     const audit = reason === 'not-allowed' ? 'denied' : 'failed';
-    this.#record({ audit, ...this.#fields(), reason, message });
+    // What follows says what to do, to people at the far end.
+    const [what = ''] = message.split(';');
+    this.#options.refusals.add({ audit, ...this.#fields(), reason, message: what });
   }
 
   sent(bytes: number, datagrams = 0): void {

@@ -18,7 +18,7 @@ import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
-import { type AuditPeer, type AuditRecord, audited, EntryAudit } from './audit.js';
+import { type AuditPeer, type AuditRecord, audited, ENTRY_PACE, PacedAudit, REFUSALS_PACE } from './audit.js';
 import type { PeerChange } from './events.js';
 import { type Machine, thisMachine } from './machine.js';
 import type { ListenOptions } from './options.js';
@@ -48,7 +48,7 @@ export class Listener extends Tunnel {
   /** The rate of each ticket that has one. */
   readonly #rates = new WeakMap<Grant, ByteRates>();
   #strangers = 0;
-  readonly #entries: EntryAudit;
+  readonly #entries: PacedAudit;
 
   private constructor(node: ToxNode, options: CheckedListenOptions, service: Service, machine: Machine) {
     super(node, options, machine);
@@ -56,7 +56,7 @@ export class Listener extends Tunnel {
     this.rules = service.rules;
     this.reverseRules = service.reverseRules;
     this.access = service.access;
-    this.#entries = new EntryAudit(this.timers, (record) => this.#audit(record));
+    this.#entries = new PacedAudit(this.timers, (record) => this.#audit(record), ENTRY_PACE);
     this.reverseRules.onChange(() => this.rules.closeDefault());
     this.#portHolders = new PortHolders(this.timers);
     this.#places = new FriendPlaces({
@@ -288,7 +288,9 @@ export class Listener extends Tunnel {
       listener: this.node.started.publicKey,
     };
     const named = (): AuditPeer => ({ peer: publicKey, name: grant.name });
-    const audit = { clock: this.timers, peer: named, record: (record: AuditRecord) => this.#audit(record) };
+    const record = (what: AuditRecord): void => this.#audit(what);
+    const refusals = new PacedAudit(this.timers, record, REFUSALS_PACE, named);
+    const audit = { clock: this.timers, peer: named, record, refusals };
     const presence = this.#presence(named);
     const peer: ListenerPeer = new ListenerPeer(
       this.peerContext(),
@@ -312,7 +314,7 @@ export class Listener extends Tunnel {
           // An earlier ticket of the peer may have allowed more.
           recheck();
         },
-        onRates: () => this.#ratesOf(grant),
+        onRates: (now) => this.#ratesOf(now),
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (asked) => {
           // Following a stream costs a little for each of its chunks.

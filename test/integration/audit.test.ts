@@ -10,7 +10,7 @@ import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { type AuditRecord, audited, EntryAudit } from '../../src/tunnel/audit.js';
+import { type AuditRecord, audited, ENTRY_PACE, PacedAudit, REFUSALS_PACE } from '../../src/tunnel/audit.js';
 import { dialLoopback, freePort } from '../support/loopback.js';
 import { FakeOwner } from '../support/port_owner.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -41,11 +41,9 @@ function bench(t: TestContext, exposed: readonly string[]): Bench {
     rules: { permitsListen: (_, port) => port === 0 },
     maxPorts: 4,
   });
-  const audit = {
-    clock: systemTimers,
-    peer: () => WHO,
-    record: (record: AuditRecord) => void records.push(record),
-  };
+  const record = (what: AuditRecord): void => void records.push(what);
+  const refusals = new PacedAudit(systemTimers, record, REFUSALS_PACE, () => WHO);
+  const audit = { clock: systemTimers, peer: () => WHO, record, refusals };
   const onOpen = (asked: OpenRequest): void => {
     const request = audited(asked, audit);
     if (request.target.kind === 'listen') ports.handle(request, request.target);
@@ -228,10 +226,36 @@ test('a port that is opened for the peer is recorded, with each of its clients',
 test('a peer that asks without end fills no disk: its records have a rate, and the rest is counted', () => {
   let nowMs = 0;
   const records: AuditRecord[] = [];
-  const entries = new EntryAudit({ nowMs: () => nowMs }, (record) => records.push(record));
+  const entries = new PacedAudit({ nowMs: () => nowMs }, (record) => records.push(record), ENTRY_PACE);
   for (; nowMs < 3_600_000; nowMs += 50) entries.add({ audit: 'refused', peer: 'KEY', why: 'wrong-proof' });
   const omitted = records.map((record) => (record.audit === 'omitted' ? record.count : 0));
   const recorded = records.filter(({ audit }) => audit === 'refused').length;
   assert.ok(recorded > 4_000 && recorded < 5_000, `${recorded}`);
   assert.ok(omitted.reduce((sum, count) => sum + count, recorded) >= 72_000 - 20);
+});
+
+test('records of refused connections keep to a rate for each peer, and say how many of it were left out', () => {
+  let nowMs = 0;
+  const records: AuditRecord[] = [];
+  const pace = { burst: 2, perSecond: 1 };
+  const refusals = new PacedAudit(
+    { nowMs: () => nowMs },
+    (record) => records.push(record),
+    pace,
+    () => WHO,
+  );
+  const denied = {
+    audit: 'denied',
+    ...WHO,
+    flow: '',
+    kind: 'tcp',
+    target: 'a:1',
+    reason: 'not-allowed',
+    message: '',
+  } as const;
+  for (let count = 0; count < 5; count++) refusals.add(denied);
+  assert.deepEqual(records, [denied, denied]);
+  nowMs = 1000;
+  refusals.add(denied);
+  assert.deepEqual(records.slice(2), [{ audit: 'omitted', count: 3, ...WHO }, denied]);
 });

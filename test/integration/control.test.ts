@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import {
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
@@ -417,4 +425,20 @@ describe('hostile questions', () => {
     // The clock of the server stands still, so no deadline helps.
     await server.close();
   });
+});
+
+test('a process is not asked through the folder or the socket of another user, who could answer in its place', {
+  skip: process.getuid?.() !== 0 && 'only root can give files away',
+}, async () => {
+  let asked = 0;
+  const server = createServer(() => asked++);
+  await once(server.listen(join(folder, SOCKET_NAME)), 'listening');
+  const isForeign = failsWith('ERR_STATE_INVALID', /belongs to another user \(uid 12345/);
+  lchownSync(join(folder, SOCKET_NAME), 12_345, 12_345);
+  await assert.rejects(callListener(folder, 'status'), isForeign);
+  lchownSync(join(folder, SOCKET_NAME), 0, 0);
+  chownSync(folder, 12_345, 12_345);
+  await assert.rejects(callListener(folder, 'status'), isForeign);
+  assert.equal(asked, 0);
+  server.close();
 });

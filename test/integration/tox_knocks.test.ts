@@ -262,6 +262,23 @@ test('friends that both stayed meet again within 6 s after an outage of 200 s', 
   world.world.close();
 });
 
+test('friends that both stayed meet again within half a second after an outage of a minute, whenever it ends', () => {
+  const tookMs: number[] = [];
+  // toxcore asks a friend for a cookie once a second: an outage may end at any moment of that second.
+  for (let moment = 0; moment < 8; moment++) {
+    const world = new KnockWorld(true);
+    world.hasRelays = false; // the simulated outage is one of datagrams only
+    const { listener, connector } = met(true, world);
+    world.isCutOff = true;
+    world.pass(60_000 + moment * 130);
+    assert.ok(!listener.isOnline && !connector.isOnline);
+    world.isCutOff = false;
+    tookMs.push(world.meeting(listener, connector));
+    world.world.close();
+  }
+  assert.ok(Math.max(...tookMs) <= 500, tookMs.join(' '));
+});
+
 test('a friend that is online is reached at its address, and through the relays that both joined', () => {
   const { world, listener, placeOfListener } = met(true);
   const ip = world.world.nodes[0]?.ip;

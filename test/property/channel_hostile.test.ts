@@ -129,6 +129,26 @@ describe('a hostile peer', () => {
     assert.ok(victim.channel.pump(1) > 1);
   });
 
+  test('that jumps ahead by more than any window holds is caught, before numbers come near 2^53', () => {
+    const victim = new HeldChannel();
+    victim.receive(pingPacket(0), 1);
+    victim.receive(pingPacket(2 ** 20), 1);
+    assert.equal(victim.error, undefined);
+    victim.receive(pingPacket(2 ** 21 + 1), 1);
+    victim.assertBlamesPeer();
+  });
+
+  test('that sends more frames in a packet than fit a bundle is caught, whatever there is room for above', () => {
+    for (const room of [0, 1, Number.POSITIVE_INFINITY]) {
+      const victim = new HeldChannel();
+      victim.room = room;
+      victim.receive(bundlePacket(0, 0, [Uint8Array.of(1), new Uint8Array(1_339)]), 1);
+      assert.equal(victim.error, undefined);
+      victim.receive(bundlePacket(1, 1, [Uint8Array.of(1), new Uint8Array(1_354)]), 1);
+      victim.assertBlamesPeer();
+    }
+  });
+
   test('that sends bundles outside the window is caught, and inside the window costs no memory', () => {
     const victim = new HeldChannel();
     const before = victim.channel.stats(0).memoryBytes;

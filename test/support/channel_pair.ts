@@ -71,6 +71,7 @@ export class HeldChannel {
   assertBlamesPeer(): void {
     assert.equal(this.error?.code, 'ERR_PACKET_INVALID');
     assert.equal(this.error.remote, true);
+    assert.equal(this.error.cause, undefined, 'the fault is ours');
   }
 }
 

@@ -63,6 +63,8 @@ interface BenchOptions {
   readonly prover?: TicketProver;
   /** How the listener judges a hello; by default the peer is allowed by its key. */
   readonly onHello?: ListenerPeerEvents['onHello'];
+  /** The rate of a grant; none by default. */
+  readonly onRates?: ListenerPeerEvents['onRates'];
   readonly limits?: Partial<Limits>;
   /** Whether round trips are measured and reported; off by default, because that takes pings. */
   readonly roundTrips?: boolean;
@@ -203,6 +205,7 @@ export class ListenerBench extends PeerBench {
       {
         ...this.events(),
         onHello,
+        ...(options.onRates === undefined ? {} : { onRates: options.onRates }),
         onGrant: (grant) => this.grants.push(grant),
         onIdle: () => this.idle++,
         onLeft: () => this.left++,

@@ -24,6 +24,9 @@ const ZONE: Readonly<Record<string, readonly string[]>> = {
   'db.lan': ['10.0.0.9'],
 };
 
+/** Addresses of this machine in its networks. */
+const OWN = ['10.0.0.5'];
+
 interface Outcome {
   readonly afterMs: number;
   readonly dialled: readonly string[];
@@ -44,6 +47,7 @@ async function attempt(
   const dialer = new Dialer({
     rules: rules.length === 0 ? new AllowRules([LOOPBACK_ONLY]) : new AllowRules(rules.map(parseExposeSpec)),
     timers,
+    isOwn: ({ text }) => OWN.includes(text),
     resolve: async (name) => {
       asked.push(name);
       if (name === 'broken.example') throw Object.assign(new Error(name), { code: 'EWHATEVER' });
@@ -342,4 +346,16 @@ test('without rules no host text leads off the loopback', async () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test('a rule for every host opens no address of this machine; a rule for the address or its network does', async () => {
+  for (const [rule, isOpen] of [
+    ['*:80', false],
+    ['10.0.0.5:80', true],
+    ['10.0.0.0/24:80', true],
+  ] as const) {
+    const { dialled } = await attempt([rule], '10.0.0.5');
+    assert.deepEqual(dialled, isOpen ? ['10.0.0.5'] : [], rule);
+  }
+  assert.deepEqual((await attempt(['*:80'], '10.0.0.7')).dialled, ['10.0.0.7']);
 });

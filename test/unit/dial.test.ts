@@ -47,7 +47,7 @@ class Bench {
 
 test('a listening target is dialled, half-open and without delay', async () => {
   const target = await Target.start();
-  const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) });
+  const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]), resolve: async () => [] });
   const result = await dialer.dial({ host: '127.0.0.1', port: target.port });
   assert.ok(result.kind === 'connected');
   assert.equal(result.socket.allowHalfOpen, true);
@@ -61,7 +61,7 @@ test('a listening target is dialled, half-open and without delay', async () => {
 
 test('a port without a listener is refused', async () => {
   const port = await freePort();
-  const result = await new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]) }).dial({
+  const result = await new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]), resolve: async () => [] }).dial({
     host: 'localhost',
     port,
   });
@@ -425,7 +425,11 @@ test('an address without a descriptor leaves the race to one that has one', asyn
 });
 
 test('a datagram socket also takes a descriptor until it is closed', { timeout: 20_000 }, async () => {
-  const dialer = new Dialer({ rules: new AllowRules([LOOPBACK_ONLY]), descriptors: share(1, []) });
+  const dialer = new Dialer({
+    rules: new AllowRules([LOOPBACK_ONLY]),
+    resolve: async () => [],
+    descriptors: share(1, []),
+  });
   const target = { host: '127.0.0.1', port: await freePort() };
   const first = await dialer.dialUdp(target);
   assert.ok(first.kind === 'connected');

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { byteRates } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { decodeRefuse, decodeWelcome, packetKind } from '../../src/mux/wire/handshake.js';
 import { openFrame } from '../support/attacker.js';
-import { bye, hello, ListenerBench, PING, refusal, uuid, welcome } from '../support/peer_bench.js';
+import { BY_KEY, bye, hello, ListenerBench, PING, refusal, uuid, welcome } from '../support/peer_bench.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const C = uuid(0xc0);
@@ -275,4 +276,26 @@ test('close while the channel opens leaves no channel, and sends no welcome', as
   bench.node.held[0]?.();
   await bench.pass(0);
   assert.deepEqual([bench.node.open, bench.node.sent, bench.take()], [[], [], []]);
+});
+
+test('a peer cannot take its session over to a ticket with another rate', async () => {
+  const slow = byteRates(1000, 0);
+  let name = 'fast';
+  const bench = new ListenerBench({
+    onHello: () => ({ kind: 'welcome', grant: { ...BY_KEY, name }, proof: undefined }),
+    onRates: (grant) => (grant.name === 'slow' ? slow : undefined),
+  });
+  await bench.join();
+  await bench.join();
+  assert.equal(bench.grants.length, 2);
+  name = 'slow';
+  await bench.join();
+  assert.equal(
+    decodeRefuse(bench.node.sent.at(-1)!).text,
+    'this session keeps to the rate of another ticket; start the connector again with the new ticket',
+  );
+  assert.equal(bench.grants.length, 2);
+  // A new session of the same peer has the rate.
+  await bench.join(uuid(0xc1));
+  assert.equal(bench.grants.at(-1)?.name, 'slow');
 });

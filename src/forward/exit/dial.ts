@@ -1,11 +1,10 @@
 import type { Socket as UdpSocket } from 'node:dgram';
-import { lookup } from 'node:dns/promises';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { isAborted, onAbort, withDeadline } from '../../core/aborting.js';
 import { systemTimers, Timer, type Timers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { type Host, isLocalhostName, printHost, readHost } from '../../core/host.js';
-import { type IpAddress, parseAddress } from '../../core/ip.js';
+import { type IpAddress, isOwnAddress, parseAddress } from '../../core/ip.js';
 import { DIAL_TIMEOUT_MS, MAX_DIALS_PER_PEER } from '../../core/limits.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { TargetRules } from '../../rules/allow.js';
@@ -17,6 +16,7 @@ import { type ConnectUdp, connectUdp } from '../udp_socket.js';
 import { DialPlaces } from './dial_places.js';
 import { type Attempt, raceToConnect } from './dial_race.js';
 import { dialReason, failureText, resolveReason } from './dial_reason.js';
+import type { Resolve } from './name_lookups.js';
 
 /** Why a dial failed. */
 export interface DialFailure {
@@ -33,17 +33,15 @@ export type UdpDialResult =
   | { readonly kind: 'connected'; readonly socket: UdpSocket; readonly address: IpAddress }
   | DialFailure;
 
-/** Returns the addresses of a name, best first. Rejects with a `code` such as ENOTFOUND. */
-export type Resolve = (name: string) => Promise<readonly string[]>;
-
 export interface DialerOptions {
   /**
    * Asked when a dial is requested, again after it has waited for its turn, and about each address of the
    * name.
    */
   readonly rules: TargetRules;
-  /** Default: {@link systemResolve}. */
-  readonly resolve?: Resolve;
+  readonly resolve: Resolve;
+  /** Whether an address is one of this machine's. Default: asks the system. */
+  readonly isOwn?: (address: IpAddress) => boolean;
   /** Default: {@link connectTo}. */
   readonly connect?: Connect | undefined;
   /** Default: {@link connectUdp}. */
@@ -86,6 +84,7 @@ const MAX_ADDRESSES = 8;
 export class Dialer {
   readonly #rules: TargetRules;
   readonly #resolve: Resolve;
+  readonly #isOwn: (address: IpAddress) => boolean;
   readonly #connect: Connect;
   readonly #connectUdp: ConnectUdp;
   readonly #timers: Timers;
@@ -96,7 +95,8 @@ export class Dialer {
 
   constructor(options: DialerOptions) {
     this.#rules = options.rules;
-    this.#resolve = options.resolve ?? systemResolve;
+    this.#resolve = options.resolve;
+    this.#isOwn = options.isOwn ?? isOwnAddress;
     this.#connect = options.connect ?? connectTo;
     this.#connectUdp = options.connectUdp ?? connectUdp;
     this.#timers = options.timers ?? systemTimers;
@@ -193,11 +193,13 @@ export class Dialer {
     const quiet = this.#rules.mayTell(host, target.port, protocol)
       ? undefined
       : new QuietDenial(this.#timers, deadline, notExposed);
-    const addresses = this.#addresses(host);
+    const addresses = this.#addresses(host, deadline.signal);
     let isFound = false;
     try {
       const found = await withDeadline(addresses, { signal: deadline.signal });
-      const permitted = found.filter((address) => this.#rules.permits(host, address, target.port, protocol));
+      const permitted = found.filter((address) =>
+        this.#rules.permits(host, address, target.port, protocol, this.#isOwn),
+      );
       if (permitted.length === 0) {
         if (quiet !== undefined) return await quiet.denial(asked);
         if (host.kind === 'address') return notExposed;
@@ -262,23 +264,13 @@ export class Dialer {
     };
   }
 
-  async #addresses(host: Host): Promise<readonly IpAddress[]> {
+  async #addresses(host: Host, signal: AbortSignal): Promise<readonly IpAddress[]> {
     if (host.kind === 'address') return [host.address];
-    const found = isLocalhostName(host.name) ? ['127.0.0.1', '::1'] : await this.#resolve(host.name);
+    const found = isLocalhostName(host.name) ? ['127.0.0.1', '::1'] : await this.#resolve(host.name, signal);
     // Skip addresses that the rules cannot express, such as scoped ones.
     return found.map(parseAddress).filter((address) => address !== undefined);
   }
 }
-
-/**
- * Asks the system's resolver, so every program on this machine finds the same: hosts file, mDNS and DNS, in
- * the system's order. libuv gives look-ups at most half of its threads, so a dead name server delays other
- * look-ups, but nothing else.
- */
-export const systemResolve: Resolve = async (name) => {
-  const found = await lookup(name, { all: true, order: 'verbatim' });
-  return found.map(({ address }) => address);
-};
 
 /** Makes a plain TCP connection with {@link TCP_OPTIONS}. */
 export const connectTo: Connect = (address, port) =>

@@ -14,6 +14,7 @@ import { Pipe } from '../pipe.js';
 import { DenialLog, type ServeCounts } from '../serve_log.js';
 import { resetSocket } from '../tcp_socket.js';
 import { Dialer, type DialerOptions, type DialFailure } from './dial.js';
+import { type Inquirer, type Resolve, systemLookups } from './name_lookups.js';
 import { UdpPipe } from './udp_pipe.js';
 
 /** The opener gives up first, because it knows whether its client is still there. */
@@ -21,7 +22,9 @@ const OPENERS_IDLE_TIMES = 2;
 
 type LogFields = Readonly<Record<string, unknown>>;
 
-export interface TargetServerOptions extends DialerOptions {
+export interface TargetServerOptions extends Omit<DialerOptions, 'resolve'> {
+  /** Default: the system's look-ups, in turns with those of other peers. */
+  readonly resolve?: Resolve;
   /** The peer's name in the log. */
   readonly peer: string;
   /** Default: silent. */
@@ -36,6 +39,7 @@ export class TargetServer {
   readonly #logger: Logger;
   readonly #timers: Timers;
   readonly #denials: DenialLog;
+  readonly #inquirer: Inquirer;
   readonly #dialer: Dialer;
   readonly #rules: TargetRules;
   readonly #udpIdleMs: number;
@@ -53,7 +57,8 @@ export class TargetServer {
     this.#denials = new DenialLog(this.#logger);
     this.#rules = options.rules;
     this.#udpIdleMs = options.udpIdleMs ?? UDP_IDLE_MS;
-    this.#dialer = new Dialer(options);
+    this.#inquirer = systemLookups.join();
+    this.#dialer = new Dialer({ ...options, resolve: options.resolve ?? this.#inquirer.resolve });
   }
 
   get counts(): ServeCounts {
@@ -92,6 +97,7 @@ export class TargetServer {
   close(): void {
     this.#closed = true;
     for (const dial of this.#dials) dial.abort();
+    this.#inquirer.leave();
   }
 
   async #answer(request: OpenRequest, asked: Target, signal: AbortSignal): Promise<void> {

@@ -21,6 +21,14 @@ import { AckSchedule } from './recovery/ack_schedule.js';
 import { Sender } from './sender.js';
 
 /**
+ * How many packet numbers may be missing before the next one. A window of 32 MiB has fewer packets; whatever was lost
+ * before that, the sender has noticed.
+ */
+const MAX_SKIPPED = 2 ** 20;
+/** Numbers stay far below 2^53, from where on they are not exact. At 50,000 packets a second that is 180 years. */
+const MAX_NUMBER = 2 ** 48;
+
+/**
  * Time without a packet from the peer after which it is pinged, in ms. Our ping also counts as a sign of life
  * for the peer.
  */
@@ -112,7 +120,7 @@ export class ReliableChannel implements Channel {
     else this.#sender.outgoing.pushLossy(frame, this.#dropped);
   }
 
-  /** A packet that can only be the peer's fault ends the channel: `fail` gets ERR_PACKET_INVALID. */
+  /** A packet that can only be the peer's fault ends the channel, and nothing else: `fail` gets ERR_PACKET_INVALID. */
   receive(packet: Uint8Array, nowMs: number): void {
     if (this.#failed) return;
     if (tagOf(packet) !== this.#tag) {
@@ -122,8 +130,8 @@ export class ReliableChannel implements Channel {
     try {
       this.#receive(packet, nowMs);
     } catch (error) {
-      if (!TunnelError.is(error)) throw error;
-      this.#fail(error);
+      // A fault of ours that a peer has found must not end the tunnels of all the others.
+      this.#fail(TunnelError.is(error) ? error : faultOf(error));
     }
   }
 
@@ -205,7 +213,8 @@ export class ReliableChannel implements Channel {
 
   #receiveNumbered(packet: Uint8Array, flags: number, numberAt: number, at: number, nowMs: number): void {
     const number = widen(readU32(packet, numberAt), this.#acks.received.largest + 1);
-    if (number < 0) throw invalid('its number is negative');
+    if (number < 0 || number > MAX_NUMBER || number > this.#acks.received.largest + MAX_SKIPPED)
+      throw invalid('its number is out of range');
     const ackNow = (flags & FLAG_ACK_NOW) !== 0;
     if ((flags & FLAG_BUNDLE) !== 0) {
       this.#bundlesIn++;
@@ -267,4 +276,11 @@ export class ReliableChannel implements Channel {
     if (this.#sender.recovery.inFlightPackets === 0) this.#sender.ping(nowMs);
     return nowMs + KEEP_ALIVE_MS;
   }
+}
+
+function faultOf(cause: unknown): TunnelError {
+  return new TunnelError('ERR_PACKET_INVALID', 'it was handled wrongly; please report this fault', {
+    cause,
+    remote: true,
+  });
 }

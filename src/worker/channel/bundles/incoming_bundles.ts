@@ -35,7 +35,9 @@ export class IncomingBundles {
     const number = widen(low, this.#received.floor);
     if (number >= this.#received.floor + BUNDLE_SPAN)
       throw invalid('its bundle number is outside the window');
-    if (at === packet.length || (many && !areFrames(packet, at))) throw invalid('its frames are malformed');
+    // Without an acknowledgement, a packet has room for more than a bundle, and for more than {@link #held}.
+    if (at === packet.length || packet.length - at > BUNDLE_BYTES || (many && !areFrames(packet, at)))
+      throw invalid('its frames are malformed');
     if (this.#received.has(number)) {
       this.bundlesDuplicate++;
       return true;
