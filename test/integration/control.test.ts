@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   chownSync,
   lchownSync,
   mkdirSync,
@@ -11,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
@@ -438,6 +439,8 @@ test('a process is not asked through the folder or the socket of another user, w
   await assert.rejects(callListener(folder, 'status'), isForeign);
   lchownSync(join(folder, SOCKET_NAME), 0, 0);
   chownSync(folder, 12_345, 12_345);
+  // Where only root can enter, it would be the folder of a system service.
+  chmodSync(dirname(folder), 0o755);
   await assert.rejects(callListener(folder, 'status'), isForeign);
   assert.equal(asked, 0);
   server.close();
