@@ -70,6 +70,7 @@ export type {
 export type { Listener } from './tunnel/listener.js';
 export type {
   Abortable,
+  CloseOptions,
   CommonOptions,
   ConnectOptions,
   DialOptions,

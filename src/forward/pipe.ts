@@ -73,7 +73,7 @@ export class Pipe implements StreamHandlers {
       },
       onData: (chunk) => this.onData(chunk),
       onEnd: () => this.onEnd(),
-      onReset: () => this.onReset(),
+      onReset: (reason, remote) => this.onReset(reason, remote),
       onDrain: () => this.onDrain(),
     };
   }
@@ -123,12 +123,20 @@ export class Pipe implements StreamHandlers {
     if (!this.#flushScheduled && !this.#writing) this.#flush();
   }
 
-  onReset(): void {
-    this.abort();
+  onReset(reason: Reason = 'reset', remote = true): void {
+    const hasAll = this.#streamEnded && this.#chunks.length === 0 && !this.#writing;
+    if (remote && reason === 'peer-shutdown' && hasAll) this.#leave();
+    else this.abort();
   }
 
   onDrain(): void {
     if (this.#flowing && !this.isOver) this.#socket.resume();
+  }
+
+  /** The far end sent its end and then closed. A reset could drop bytes that the kernel still has to send. */
+  #leave(): void {
+    this.#streamOver = true;
+    this.#socket.destroySoon();
   }
 
   readonly #onSocketData = (chunk: Buffer): void => {

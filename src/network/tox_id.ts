@@ -1,7 +1,16 @@
 import { TunnelError } from '../core/errors.js';
+import { parseAddress } from '../core/ip.js';
 import { CHECKSUM_BYTES, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES } from '../core/tox_network.js';
 
 const HEX_DIGITS = TOX_ID_BYTES * 2;
+
+/**
+ * Prefix of {@link keyAddress}: the range for identifiers that are made from keys. No router forwards them, and no
+ * program takes them for the local network. Source: RFC 7343 (ORCHIDv2), 2001:20::/28.
+ */
+const KEY_ADDRESS_PREFIX = '2001:2f';
+/** Groups of an IPv6 address after the prefix, of two bytes each. */
+const KEY_GROUPS = 6;
 
 /** The address of a listener: its public key, and a nospam that strangers do not know. */
 export interface ToxId {
@@ -52,6 +61,17 @@ export function upperHex(bytes: Uint8Array): string {
 /** Decodes hexadecimal digits in either case. The caller has checked that they are digits. */
 export function hexBytes(digits: string): Uint8Array {
   return Uint8Array.from(Buffer.from(digits, 'hex'));
+}
+
+/**
+ * Returns an IPv6 address that stands for a peer in programs that tell clients apart by address: the first 12 bytes of
+ * its public key after a prefix.
+ */
+export function keyAddress(publicKey: Uint8Array): string {
+  const digits = upperHex(publicKey);
+  const groups = Array.from({ length: KEY_GROUPS }, (_, at) => digits.slice(4 * at, 4 * at + 4));
+  const text = [KEY_ADDRESS_PREFIX, ...groups].join(':');
+  return parseAddress(text)?.text ?? text;
 }
 
 /**

@@ -32,7 +32,7 @@ import {
   PeerLife,
   type PeerName,
 } from './peer_life.js';
-import type { PeerSession, SessionEnd } from './peer_session.js';
+import type { CloseDeadline, PeerSession, SessionEnd } from './peer_session.js';
 
 /** How long to wait for an answer before hello is repeated: it may be lost with a broken connection. */
 const HELLO_RETRY_MS = 3_000;
@@ -118,9 +118,9 @@ export class ConnectorPeer extends PeerLife {
     this.#hello = new Timer(context.timers);
   }
 
-  override async close(reason: Reason): Promise<void> {
+  override async close(reason: Reason, deadline?: CloseDeadline): Promise<void> {
     this.#hello.clear();
-    await super.close(reason);
+    await super.close(reason, deadline);
   }
 
   /** Whether the listener has ever been online as a friend. */

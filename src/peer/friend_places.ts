@@ -6,6 +6,7 @@ import { upperHex } from '../network/tox_id.js';
 import type { Grant } from '../rules/rule_book.js';
 import type { ListenerPeer } from './listener_peer.js';
 import type { PeerInfo } from './peer_info.js';
+import type { CloseDeadline } from './peer_session.js';
 import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 
 /** How long a friend that has gone keeps a place that nobody else wants. */
@@ -31,7 +32,7 @@ interface Request {
 export interface Place {
   readonly peer: Pick<
     ListenerPeer,
-    'hasMet' | 'isIdle' | 'idleMs' | 'traffic' | 'friendPath' | 'handshake' | 'close'
+    'hasMet' | 'isIdle' | 'idleMs' | 'traffic' | 'friendPath' | 'handshake' | 'sendMark' | 'close'
   >;
   /** 64 hexadecimal digits. */
   readonly publicKey: string;
@@ -160,14 +161,20 @@ export class FriendPlaces {
     await this.#places.get(friend)?.peer.handshake(packet);
   }
 
+  /** Returns a function that tells whether all that was written so far is on its way to the friends that are there. */
+  sendMark(): () => boolean {
+    const marks = [...this.#places.values()].map(({ peer }) => peer.sendMark());
+    return () => marks.every((isSent) => isSent());
+  }
+
   /** Says BYE to all friends and stops serving them. Never rejects. */
-  async close(): Promise<void> {
+  async close(deadline?: CloseDeadline): Promise<void> {
     this.#closed = true;
     this.#requests.clear();
     await Promise.all(
       [...this.#places.values()].map(async (place) => {
         place.close();
-        await place.peer.close('peer-shutdown');
+        await place.peer.close('peer-shutdown', deadline);
       }),
     );
   }

@@ -31,7 +31,7 @@ import {
   PeerLife,
   type PeerName,
 } from './peer_life.js';
-import type { PeerSession, SessionEnd } from './peer_session.js';
+import type { CloseDeadline, PeerSession, SessionEnd } from './peer_session.js';
 
 /**
  * How long the friend is kept after its BYE, so that the acknowledgement reaches it, unless it goes first.
@@ -103,10 +103,10 @@ export class ListenerPeer extends PeerLife {
     return this.isIdle ? this.context.timers.nowMs() - this.#seenMs : 0;
   }
 
-  override async close(reason: Reason): Promise<void> {
+  override async close(reason: Reason, deadline?: CloseDeadline): Promise<void> {
     this.#leaving.clear();
     this.#awaitingHello.clear();
-    await super.close(reason);
+    await super.close(reason, deadline);
   }
 
   protected override cameOnline(): void {

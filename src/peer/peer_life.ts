@@ -13,7 +13,7 @@ import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/w
 import type { Reason } from '../mux/wire/reasons.js';
 import { newId } from '../mux/wire/stream_id.js';
 import type { ToldLimits } from '../mux/wire/told_limits.js';
-import { type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
+import { type CloseDeadline, type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
 import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 
 /** What all peers of one tunnel share. */
@@ -180,10 +180,21 @@ export abstract class PeerLife {
     }
   }
 
-  /** Sends BYE and ends permanently. Never rejects. */
-  async close(reason: Reason): Promise<void> {
+  /**
+   * Returns a function that tells whether all that was written so far is on its way, or cannot be: a peer that is
+   * away gets nothing more.
+   */
+  sendMark(): () => boolean {
+    const current = this.#current;
+    if (current === undefined) return () => true;
+    const isSent = current.session.sendMark();
+    return () => this.#current !== current || !this.#online || isSent();
+  }
+
+  /** Sends BYE and ends permanently. Never rejects. @param deadline see {@link PeerSession.close} */
+  async close(reason: Reason, deadline?: CloseDeadline): Promise<void> {
     this.closed = true;
-    await this.#forget()?.close(reason);
+    await this.#forget()?.close(reason, deadline);
   }
 
   /** Streams of the current session. */

@@ -57,6 +57,14 @@ const DRAIN_TIMEOUT_MS = 1_000;
 /** How long a channel outlives the peer's BYE, because the peer waits for its acknowledgement. */
 const LINGER_MS = 250;
 
+/** Until when a graceful close may wait for the peer. */
+export interface CloseDeadline {
+  /** On the clock of the timers. */
+  readonly atMs: number;
+  /** Ends the wait when aborted. */
+  readonly signal: AbortSignal;
+}
+
 /** One session with a peer, with its channel and its timers, from the handshake to the end. */
 export class PeerSession implements ChannelHandlers {
   readonly agreement: Agreement;
@@ -165,13 +173,15 @@ export class PeerSession implements ChannelHandlers {
    * Sends BYE, waits a moment for the last frames to arrive, and closes the channel. A frozen session ends
    * without BYE, because the peer would not receive it. After the worker's death there is nothing to wait
    * for. Never rejects.
+   *
+   * @param deadline how long the last frames may take, if that is more than a moment
    */
-  async close(reason: Reason, text = ''): Promise<void> {
+  async close(reason: Reason, deadline?: CloseDeadline): Promise<void> {
     if (this.#frozen) this.abandon(reason);
     if (this.#ended) return;
     this.#stop();
-    this.#session?.close(reason, text);
-    await this.#closeDrained(0);
+    this.#session?.close(reason);
+    await this.#closeDrained(0, deadline);
   }
 
   #start(channel: PeerChannel): void {
@@ -254,14 +264,16 @@ export class PeerSession implements ChannelHandlers {
     this.#options.onEnd(this, end);
   }
 
-  async #closeDrained(leastMs: number): Promise<void> {
+  async #closeDrained(leastMs: number, deadline?: CloseDeadline): Promise<void> {
     const { timers } = this.#options;
     const channel = this.#channel;
     if (channel === undefined) return;
     const startMs = timers.nowMs();
     for (;;) {
-      const waitedMs = timers.nowMs() - startMs;
-      if (waitedMs >= DRAIN_TIMEOUT_MS) break;
+      const nowMs = timers.nowMs();
+      const waitedMs = nowMs - startMs;
+      const mayWait = deadline !== undefined && !deadline.signal.aborted && nowMs < deadline.atMs;
+      if (waitedMs >= DRAIN_TIMEOUT_MS && !mayWait) break;
       if (waitedMs >= leastMs && !(await this.#hasFramesToSend(channel))) break;
       await new Promise<void>((resolve) => timers.set(resolve, DRAIN_POLL_MS));
     }

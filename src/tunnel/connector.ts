@@ -27,6 +27,7 @@ import { type ToxId, upperHex } from '../network/tox_id.js';
 import { ConnectorPeer, TicketProver } from '../peer/connector_peer.js';
 import { NO_COUNTS, type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { isNodeGone } from '../peer/peer_life.js';
+import type { CloseDeadline } from '../peer/peer_session.js';
 import { NO_TRAFFIC } from '../peer/traffic.js';
 import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
 import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
@@ -272,7 +273,15 @@ export class Connector extends Tunnel {
     return this.#peer?.traffic ?? NO_TRAFFIC;
   }
 
-  protected override async closePeers(): Promise<void> {
+  protected override sendMark(): () => boolean {
+    return this.#peer?.sendMark() ?? (() => true);
+  }
+
+  protected override stopAccepting(): void {
+    this.#forwards.closeAll();
+  }
+
+  protected override async closePeers(deadline: CloseDeadline | undefined): Promise<void> {
     this.#unanswered.clear();
     try {
       this.#forwards.closeAll();
@@ -280,7 +289,7 @@ export class Connector extends Tunnel {
       this.#reverses.close();
     } finally {
       this.#gate.close();
-      await this.#peer?.close('peer-shutdown');
+      await this.#peer?.close('peer-shutdown', deadline);
     }
   }
 
@@ -311,7 +320,15 @@ export class Connector extends Tunnel {
 
   #streamTo(target: Endpoint, options: DialSettings, failure?: Error): TunnelStream {
     const { timers } = this;
-    return new DialedStream({ ...options, target: targetOf(target), gate: this.#gate, timers, failure });
+    const stream = new DialedStream({
+      ...options,
+      target: targetOf(target),
+      gate: this.#gate,
+      timers,
+      failure,
+    });
+    this.follow(stream, () => this.#session !== undefined);
+    return stream;
   }
 
   #expectOpen(signal: AbortSignal | undefined): void {

@@ -12,10 +12,11 @@ import { ReverseServer } from '../forward/reverse/reverse_server.js';
 import { addCounts } from '../forward/serve_log.js';
 import { Offers } from '../forward/stream/offers.js';
 import { StreamServer } from '../forward/stream/stream_server.js';
-import { hexBytes, parseToxId, upperHex } from '../network/tox_id.js';
+import { hexBytes, keyAddress, parseToxId, upperHex } from '../network/tox_id.js';
 import { FriendPlaces, type Place } from '../peer/friend_places.js';
 import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
+import type { CloseDeadline } from '../peer/peer_session.js';
 import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
 import { type AuditPeer, type AuditRecord, audited, ENTRY_PACE, PacedAudit, REFUSALS_PACE } from './audit.js';
@@ -163,9 +164,13 @@ export class Listener extends Tunnel {
     return this.access.undeny(parsePeerKey(publicKey));
   }
 
-  protected override closePeers(): Promise<void> {
+  protected override sendMark(): () => boolean {
+    return this.#places.sendMark();
+  }
+
+  protected override closePeers(deadline: CloseDeadline | undefined): Promise<void> {
     this.access.close();
-    return this.#places.close();
+    return this.#places.close(deadline);
   }
 
   #admitRequests(): void {
@@ -243,12 +248,15 @@ export class Listener extends Tunnel {
     });
     const streams = new StreamServer({
       peer: publicKey,
+      peerAddress: keyAddress(hexBytes(publicKey)),
       rules,
       timers: this.timers,
       logger: this.logger,
       hasHandler: () => this.listenerCount('stream') > 0,
-      onStream: (stream, { host, port }) =>
-        this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name }),
+      onStream: (stream, { host, port }) => {
+        this.follow(stream, () => peer.isOnline);
+        this.emit('stream', stream, { host, port, peer: publicKey, name: grant.name });
+      },
     });
     const owner: PortOwner = {
       publicKey,

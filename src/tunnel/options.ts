@@ -110,6 +110,16 @@ export interface Abortable {
   readonly signal?: AbortSignal;
 }
 
+/** How `close()` ends. */
+export interface CloseOptions {
+  /**
+   * Whether to deliver first what was written to streams and connections. Default true; false cuts them at once.
+   */
+  readonly drain?: boolean;
+  /** How long that may take, in milliseconds. Default 5000. */
+  readonly timeoutMs?: number;
+}
+
 /** Options of a SOCKS5 and HTTP CONNECT proxy. */
 export interface DynamicOptions extends Abortable {
   /** Address to listen on, also as text: `'1080'`, `'127.0.0.1:0'`. Port 0 chooses a free port. */

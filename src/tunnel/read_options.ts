@@ -257,6 +257,9 @@ export type CheckedNodeOptions = ReturnType<typeof nodeOptions>;
 /** Argument of `dynamic()`. */
 export const dynamicOptions = objectOf({ bind: proxyBind }, { credentials, signal });
 
+/** Argument of `close()`. */
+export const closeOptions = objectOf({}, { drain: boolean, timeoutMs: milliseconds });
+
 const abortable = objectOf({}, { signal });
 
 /** The signal of a call that can be aborted. @param call for errors, such as `ping()` */

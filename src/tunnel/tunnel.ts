@@ -11,16 +11,18 @@ import { type Logger, silentLogger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import { NOSPAM_BYTES, type Path, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
 import { type KnownPlace, KnownPlaces } from '../network/known_places.js';
 import { formatToxId } from '../network/tox_id.js';
 import type { PeerInfo } from '../peer/peer_info.js';
 import type { PeerContext } from '../peer/peer_life.js';
+import type { CloseDeadline } from '../peer/peer_session.js';
 import type { Traffic } from '../peer/traffic.js';
 import { type Identity, identityOf } from '../state/identity.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Machine } from './machine.js';
-import type { Abortable, Ports } from './options.js';
-import { type CheckedTunnelOptions, signalOf } from './read_options.js';
+import type { Abortable, CloseOptions, Ports } from './options.js';
+import { type CheckedTunnelOptions, closeOptions, signalOf } from './read_options.js';
 
 /** What all streams of a tunnel have carried so far. */
 export type TunnelStats = Traffic;
@@ -43,6 +45,11 @@ export const PEER_RATIO_TO_FREE = 3;
  */
 export const VISITORS = { ratioToFree: 1, most: MAX_STREAMS_PER_PEER / 2 } as const;
 
+/** How long a graceful close may take, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 5_000;
+/** How often to check whether everything is on its way. */
+const DRAIN_POLL_MS = 10;
+
 /** The longest delay of a timer in Node.js, in milliseconds. A timer set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -62,6 +69,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #forgetSignal: () => void;
   readonly #identity: Identity;
   #closing: Promise<void> | undefined;
+  /** Aborted when nothing more is to be delivered. */
+  readonly #cutting = new AbortController();
+  /** The open streams of this program, and whether the peer of each is there. */
+  readonly #streams = new Map<TunnelStream, () => boolean>();
   #ready = false;
   #networkPath: Path = 'none';
 
@@ -91,18 +102,24 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     node.on('friendPlace', (place) => this.knownPlaces.met(place));
     node.on('waiting', (message) => this.tellWaiting(message));
     node.on('fatal', (error) => this.fail(error));
-    const close = (): void => void this.close();
+    const close = (): void => void this.close({ drain: false });
     this.#forgetSignal = onAbort(options.signal, close);
     // Nobody listened to the signal between the node's start and this line.
     if (isAborted(options.signal)) close();
   }
 
   /**
-   * Sends BYE to all peers, resets their streams and leaves the network. Never rejects; safe to call twice.
+   * Delivers what was written to streams and connections, for {@link CloseOptions.timeoutMs} at most, then cuts
+   * them and leaves the network. Streams that have ended in our direction may still get their answer. Accepts and dials nothing more from the start. Peers that are away get nothing
+   * more. Safe to call again, also to cut short an earlier call: `close({ drain: false })`.
+   *
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID; nothing else
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+  async close(options: CloseOptions = {}): Promise<void> {
+    const { drain = true, timeoutMs = CLOSE_TIMEOUT_MS } = closeOptions(options, 'close()');
+    if (!drain) this.#cutting.abort();
+    this.#closing ??= this.#close(this.timers.nowMs() + timeoutMs);
+    await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -171,8 +188,20 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** Returns the state of every peer. */
   abstract peers(): PeerInfo[];
 
-  /** Sends BYE to all peers and closes what belongs to them. Never rejects. */
-  protected abstract closePeers(): Promise<void>;
+  /** Returns a function that tells whether all that was written so far is on its way to the peers that are there. */
+  protected abstract sendMark(): () => boolean;
+
+  /** Sends BYE to all peers and closes what belongs to them. @param deadline undefined to wait for a moment only */
+  protected abstract closePeers(deadline: CloseDeadline | undefined): Promise<void>;
+
+  /** The tunnel begins to close. */
+  protected stopAccepting(): void {}
+
+  /** Remembers a stream until it closes, to deliver what was written to it. @param isReachable tells whether its peer is there */
+  protected follow(stream: TunnelStream, isReachable: () => boolean): void {
+    this.#streams.set(stream, isReachable);
+    stream.once('close', () => this.#streams.delete(stream));
+  }
 
   protected isClosing(): boolean {
     return this.#closing !== undefined;
@@ -224,8 +253,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   /** The tunnel cannot continue: emits `error` and closes. */
   protected fail(error: TunnelError): void {
-    if (this.#closing !== undefined) return;
-    void this.close();
+    if (this.#closing !== undefined) {
+      this.#cutting.abort();
+      return;
+    }
+    void this.close({ drain: false });
     this.emit('error', error);
   }
 
@@ -271,10 +303,25 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.emit('ready', { toxId: this.toxId });
   }
 
-  async #close(): Promise<void> {
+  /** Waits until the peers that are there have got what was written so far, as far as the deadline allows. */
+  async #drain(deadline: CloseDeadline): Promise<void> {
+    this.stopAccepting();
+    const streams = [...this.#streams].map(([stream, isReachable]) => handedOver(stream, isReachable));
+    await this.#until(() => streams.every((isDone) => isDone()), deadline);
+    await this.#until(this.sendMark(), deadline);
+  }
+
+  async #until(isDone: () => boolean, { atMs, signal }: CloseDeadline): Promise<void> {
+    while (!signal.aborted && !isDone() && this.timers.nowMs() < atMs)
+      await new Promise<void>((resolve) => this.timers.set(resolve, DRAIN_POLL_MS));
+  }
+
+  async #close(atMs: number): Promise<void> {
     this.#forgetSignal();
+    const { signal } = this.#cutting;
+    const deadline = { atMs, signal };
     try {
-      await this.closePeers();
+      await this.#drain(deadline).finally(() => this.closePeers(signal.aborted ? undefined : deadline));
     } catch (error) {
       // An event handler threw. That is the program's bug and stays an uncaught exception. But it must
       // not keep the worker alive, and must not reject here, where nobody may be waiting.
@@ -285,6 +332,17 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     await this.node.close();
     this.descriptors.flush();
   }
+}
+
+/**
+ * Returns a function that tells whether what was written to a stream so far is with its session. So it is when the
+ * stream is destroyed or its peer is away.
+ */
+function handedOver(stream: TunnelStream, isReachable: () => boolean): () => boolean {
+  const { bytesWritten, writableEnded } = stream;
+  const hasAll = (): boolean =>
+    writableEnded ? stream.writableFinished : stream.bytesWritten - stream.writableLength >= bytesWritten;
+  return () => stream.destroyed || !isReachable() || hasAll();
 }
 
 /** Limits the relay connections of a tunnel's node. They use the node's own files, not the budget. */

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
 import { createServer as createHttpsServer, get as getSecurely } from 'node:https';
-import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import { connect as connectTcp, createServer as createTcpServer, isIP } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { Agent, fetch as undiciFetch } from 'undici';
@@ -63,7 +63,9 @@ describe('a program with the library', () => {
   let tunnel: Connector;
   /** The info that the handler received for each stream. */
   const origins: StreamOrigin[] = [];
-  const http = createServer((request, response) => response.end(`plain ${request.url}`));
+  const http = createServer((request, response) =>
+    response.end(request.url === '/address' ? request.socket.remoteAddress : `plain ${request.url}`),
+  );
   const https = createHttpsServer(TEST_CERTIFICATE, (request, response) =>
     response.end(`secret ${request.url}`),
   );
@@ -226,6 +228,18 @@ describe('a program with the library', () => {
     assert.deepEqual(origins.at(-1), { host: 'echo', port: 7, peer: peer?.publicKey, name: 'default' });
     assert.ok(peer !== undefined && peer.opened > 0 && peer.bytesIn > 4 * MIB);
     assert.ok(tunnel.stats().bytesOut > 4 * MIB && listener.stats().bytesIn > 4 * MIB);
+  });
+
+  test('gives each peer one IP address, by which servers tell clients apart', async () => {
+    await using guest = await connect({ ...options, remote: listener.ticket });
+    const addresses: string[] = [];
+    for (const each of [tunnel, tunnel, guest]) {
+      const [response] = await once(get('http://web/address', { agent: each.agent() }), 'response');
+      addresses.push(String(await readToEnd(response)));
+    }
+    const [first = '', again, other = ''] = addresses;
+    assert.deepEqual([isIP(first), isIP(other), again], [6, 6, first]);
+    assert.notEqual(first, other);
   });
 
   test('opens only what it offers and exposes', async () => {
@@ -439,6 +453,54 @@ describe('a program with the library', () => {
     await assert.rejects(other.ping(), failsWith('ERR_PEER_GONE', /not online/));
     await assert.rejects(other.datagrams(), failsWith('ERR_CLOSED', /closed/));
     await other.close();
+  });
+
+  test('delivers what was written before close', async (t) => {
+    const arrived: Promise<unknown>[] = [];
+    const target = createTcpServer((socket) => arrived.push(readDigest(socket)));
+    t.after(() => target.close());
+    const port = await listenOnLoopback(target);
+    listener.rules.add(parseExposeSpec(String(port)));
+    const bytes = 2 * MIB;
+    const whole = { bytes, sha256: patternDigest('last', bytes) };
+    const other = await connect({ ...options, remote: listener.ticket });
+    await once(other, 'peer');
+    const accepted = once(target, 'connection');
+    other.dial({ port }).end(pattern('last', bytes));
+    await other.close();
+    await accepted;
+    assert.deepEqual(await Promise.all(arrived), [whole]);
+
+    const own = await listen({ ...options, offer: [WEB] });
+    await using client = await connect({ ...options, remote: own.ticket });
+    own.on('stream', (stream) => stream.on('error', () => {}).end(pattern('last', bytes)));
+    const served = once(own, 'stream');
+    const read = readDigest(client.dial({ host: WEB.host, port: WEB.port }));
+    await served;
+    await own.close();
+    assert.deepEqual(await read, whole);
+  });
+
+  test('close cuts at once when told to, also a close that waits for a target which reads nothing', async (t) => {
+    const target = createTcpServer({ pauseOnConnect: true }, (socket) => {
+      socket.on('error', () => {});
+      t.after(() => socket.destroy());
+    });
+    t.after(() => target.close());
+    const port = await listenOnLoopback(target);
+    listener.rules.add(parseExposeSpec(String(port)));
+    const other = await connect({ ...options, remote: listener.ticket });
+    const stream = other.dial({ port });
+    await once(stream, 'connect');
+    stream.write(Buffer.alloc(64 * MIB));
+    const failed = once(stream, 'error') as Promise<[Error & { code?: unknown }]>;
+    const isWrong = failsWith('ERR_ARGUMENT_INVALID', /close\(\): drain must be/);
+    await assert.rejects(other.close({ drain: 1 } as object), isWrong);
+    const patient = other.close({ timeoutMs: Number.POSITIVE_INFINITY });
+    assert.equal(stream.destroyed, false);
+    await other.close({ drain: false });
+    assert.equal((await failed)[0].code, 'ECONNRESET');
+    await patient;
   });
 
   test('rejects calls that are aborted before they start', async () => {

@@ -19,6 +19,7 @@ import { readDigest, readToEnd } from '../support/socket_bytes.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const MIB = 1024 * 1024;
+const PEER_ADDRESS = '2001:2f::1';
 const WEB: Offer = { host: 'web', port: 80 };
 
 interface World {
@@ -40,6 +41,7 @@ function world(t: TestContext, offer: Offer = WEB): World {
   const timers = new VirtualTimers();
   const server = new StreamServer({
     peer: 'connector',
+    peerAddress: PEER_ADDRESS,
     rules: { permitsName: (name, port) => made.rules.permitsName(name, port) },
     timers,
     logger: { level: 'debug', log: (_level, message) => logged.push(message) },
@@ -89,7 +91,7 @@ test('a served stream carries bytes both ways, knows its address, and ends when 
   const { connecting, pending, readyState, localAddress, localPort, remoteAddress } = served;
   assert.deepEqual(
     [connecting, pending, readyState, localAddress, localPort, remoteAddress],
-    [false, false, 'open', 'web', 80, undefined],
+    [false, false, 'open', 'web', 80, PEER_ADDRESS],
   );
   client.end('question');
   const closed = Promise.all([once(client, 'close'), once(served, 'close')]);
@@ -215,6 +217,27 @@ test('after close nothing more is served, and open streams end with their sessio
     (await codes).map(({ code }) => code),
     ['ECONNRESET', 'ECONNRESET'],
   );
+});
+
+test('bytes and an end from before the other side closed arrive, and only a later write fails', async (t) => {
+  const { near, far, pair } = world(t, { ...WEB, allowHalfOpen: true });
+  const { client, served } = await pair();
+  client.end(pattern('last', MIB));
+  const read = readDigest(served);
+  await once(client, 'finish');
+  while (near.stats().backlogBytes > 0) await turn();
+  near.close('peer-shutdown');
+  assert.deepEqual(await read, { bytes: MIB, sha256: patternDigest('last', MIB) });
+  while (!far.isClosed) {
+    far.tick();
+    await turn();
+  }
+  assert.equal(served.destroyed, false);
+  const failed = failure(served);
+  const told = new Promise((resolve) => served.write('late', resolve));
+  const error = await failed;
+  assert.equal(error.reason, 'peer-shutdown');
+  assert.equal(await told, error);
 });
 
 test('an exception of a handler is uncaught, and other streams continue', async (t) => {

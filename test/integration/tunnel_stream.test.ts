@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, get } from 'node:http';
+import { type EventEmitter, once } from 'node:events';
+import { createServer, get, request } from 'node:http';
+import { get as getSecurely } from 'node:https';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import test, { describe, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TargetServer } from '../../src/forward/exit/target_server.js';
-import { TunnelAgent } from '../../src/forward/stream/agent.js';
+import { TunnelAgent, TunnelHttpsAgent } from '../../src/forward/stream/agent.js';
 import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
@@ -70,9 +71,13 @@ async function target(t: TestContext): Promise<Target> {
   return made;
 }
 
-async function codeOf(stream: Duplex): Promise<unknown> {
+async function codeOf(stream: EventEmitter): Promise<unknown> {
   const [error] = (await once(stream, 'error')) as [Error & { code?: unknown }];
   return error.code;
+}
+
+async function closing(stream: Duplex): Promise<void> {
+  await new Promise((resolve) => stream.once('close', resolve));
 }
 
 for (const [name, dial] of ways) {
@@ -258,6 +263,70 @@ test('a stream waits for a session, and gives up after 30 seconds or when aborte
   const reset = codeOf(patient);
   near.close('peer-shutdown');
   assert.equal(await reset, 'ECONNRESET');
+});
+
+test('every write and end is called back with the error when the tunnel closes', async (t) => {
+  const far = await target(t);
+  const { gate, near, dial } = tunnel(t);
+  const waiting = dial(far.port);
+  while (gate.waiting < 1) await turn();
+  gate.setSession(near);
+  await once(waiting, 'connect');
+  gate.setSession(undefined);
+  const late = dial(far.port);
+  const codes: unknown[] = [];
+  const noted = (error?: (Error & { code?: unknown }) | null): void => {
+    codes.push(error?.code);
+  };
+  late.write('x', noted);
+  late.write('y', noted);
+  late.end(noted);
+  const failed = Promise.all([codeOf(late), closing(late)]);
+  while (gate.waiting < 1) await turn();
+  gate.close();
+  assert.equal((await failed)[0], 'ECONNABORTED');
+  assert.deepEqual(codes.splice(0), ['ECONNABORTED', 'ECONNABORTED', 'ECONNABORTED']);
+  while (waiting.write(Buffer.alloc(MIB)));
+  waiting.write('x', noted);
+  waiting.end(noted);
+  const cut = Promise.all([codeOf(waiting), closing(waiting)]);
+  near.close('peer-shutdown');
+  assert.equal((await cut)[0], 'ECONNRESET');
+  assert.deepEqual(codes, ['ECONNRESET', 'ECONNRESET']);
+});
+
+test('a write to a request of node:http is called back with the error', async (t) => {
+  const port = await freePort();
+  const { gate, near, dial } = tunnel(t);
+  gate.setSession(near);
+  const agent = new TunnelAgent((wanted) => dial(hostPortOf(wanted).port));
+  const sent = request({ host: 'localhost', port, method: 'POST', agent });
+  const failed = codeOf(sent);
+  const told = new Promise<(Error & { code?: unknown }) | null | undefined>((resolve) => {
+    sent.write('body', resolve);
+  });
+  assert.equal(await failed, 'ECONNREFUSED');
+  assert.equal((await told)?.code, 'ECONNREFUSED');
+});
+
+test("an agent's timeout reaches the request, with and without TLS", async (t) => {
+  const far = await target(t);
+  const { gate, near, timers, dial } = tunnel(t);
+  gate.setSession(near);
+  for (const [agent, begin] of [
+    [new TunnelAgent((wanted) => dial(hostPortOf(wanted).port), { timeout: 5_000 }), get],
+    [new TunnelHttpsAgent((wanted) => dial(hostPortOf(wanted).port), { timeout: 20 }), getSecurely],
+  ] as const) {
+    const sent = begin({ host: 'localhost', port: far.port, agent } as object);
+    sent.on('error', () => {});
+    const timeout = once(sent, 'timeout');
+    await far.connection();
+    while (agent instanceof TunnelAgent && timers.running === 0) await turn();
+    timers.advance(5_000);
+    await timeout;
+    sent.destroy();
+    agent.destroy();
+  }
 });
 
 test('its agent serves node:http, connection after connection', async (t) => {

@@ -10,6 +10,10 @@ export class ManualClock implements Clock {
   nowMs(): number {
     return this.ms;
   }
+
+  advance(ms: number): void {
+    this.ms += ms;
+  }
 }
 
 /** Numbers in [0, 1), the same for the same seed (Marsaglia's xorshift, 32 bits). */

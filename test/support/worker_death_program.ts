@@ -49,8 +49,24 @@ const deaths = Object.entries(nodes).map(async ([name, each]) => {
 const ping = tunnel.ping().catch(() => {});
 const death = new BroadcastChannel('die');
 death.postMessage('now');
+/** Calls whose promise only the caller handles, begun when nobody answers any more. */
+const bind = { host: LOOPBACK_HOST, port: 0 };
+const callsAbout = (peer: string): readonly Promise<unknown>[] => [
+  tunnel.datagrams(),
+  tunnel.seenAddresses(),
+  tunnel.ping(),
+  tunnel.forward({ bind, target: ECHO }),
+  tunnel.udpForward({ bind, target: ECHO }),
+  tunnel.dynamic({ bind }),
+  listener.removePeer(peer),
+  (async () => tunnel.reverse({ bind, target: ECHO }))(),
+  (async () => listener.denyPeer(peer))(),
+];
+const settled = Promise.allSettled(callsAbout('AB'.repeat(32)));
 await Promise.all(deaths);
 await ping;
+await settled;
+await Promise.allSettled(callsAbout(tunnel.toxId.slice(0, 64)));
 const failed = once(tunnel.dial(ECHO), 'error') as Promise<[Error & { code?: unknown }]>;
 told.push(String((await failed)[0].code));
 for (const each of [tunnel, listener, first]) await each.close();

@@ -31,6 +31,10 @@ class FakePeer {
     this.packets.push(packet);
   }
 
+  sendMark(): () => boolean {
+    return () => true;
+  }
+
   async close(reason: string): Promise<void> {
     this.closedAs = reason;
     await turn();

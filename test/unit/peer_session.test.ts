@@ -206,6 +206,20 @@ test('close waits for room for its BYE, and at most one second for a peer that d
   assert.ok(channel.closed);
 });
 
+test('a graceful close waits longer, until its deadline or its signal', async () => {
+  for (const isCut of [false, true]) {
+    const { peer, channel, timers, pass } = await opened();
+    channel.inFlightBytes = 44;
+    const cutting = new AbortController();
+    void peer.close('peer-shutdown', { atMs: timers.nowMs() + 3_000, signal: cutting.signal });
+    await pass(2_500);
+    assert.ok(!channel.closed);
+    if (isCut) cutting.abort();
+    await pass(isCut ? 20 : 520);
+    assert.ok(channel.closed);
+  }
+});
+
 test('close while frozen sends nothing and takes no time', async () => {
   const { peer, channel, timers } = await opened();
   channel.takeTypes();

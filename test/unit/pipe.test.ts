@@ -288,6 +288,23 @@ test('a reset of the stream while the end is in flight still cuts the connection
   assert.match(await ending(program), /^(ECONNRESET|EPIPE)$/);
 });
 
+test('a far end that closes in order after its end cuts nothing that the kernel still has to send', async (t) => {
+  const { program, piped } = await connection(t);
+  const pipe = new Pipe(piped);
+  const closed = closing(piped);
+  pipe.attach(recorder().stream);
+  pipe.flow();
+  // More than the reader's kernel takes while nobody reads, and less than ours holds.
+  const bytes = 512 * 1024;
+  pipe.onData(pattern('last', bytes));
+  pipe.onEnd();
+  while (!piped.writableEnded) await turn();
+  pipe.onReset('peer-shutdown', true);
+  assert.equal((await readDigest(program)).bytes, bytes);
+  program.destroy();
+  await closed;
+});
+
 test('a reset behind an end that waits for a slow reader cuts the connection at once', async (t) => {
   const { piped } = await connection(t);
   const pipe = new Pipe(piped);

@@ -1211,18 +1211,72 @@ describe('closing', () => {
 
   test("the peer's BYE waits for everything that it sent before", () => {
     const byes: string[] = [];
-    const { session, id, log } = opened({ onBye: (reason, text) => byes.push(`${reason} ${text}`) });
+    const { session, id, stream, log } = opened({ onBye: (reason, text) => byes.push(`${reason} ${text}`) });
     // Before: OPENED, DATA, END.
     receive(session, `12${NIL}000a${u64(3)}627965`, `05${id}${u64(2)}`);
     assert.ok(!session.isClosed);
     assert.throws(() => session.open(ssh, {}), TunnelError);
     assert.deepEqual(byes, []);
     receive(session, dataOf(id, 0, 'ab'));
+    assert.deepEqual(log, ['data ab', 'end']);
+    stream.consumed(2);
+    session.tick();
     assert.deepEqual(log, ['data ab', 'end', 'reset peer-shutdown remote']);
     assert.deepEqual(byes, ['peer-shutdown bye']);
     assert.ok(session.isClosed);
     receive(session, openOf(THEIRS));
     assert.equal(session.streamCount, 0);
+  });
+
+  for (const [why, then] of [
+    ['5 s have passed', (_session, clock) => clock.advance(5_000)],
+    ['it goes offline', (session) => session.freeze()],
+  ] as const satisfies readonly (readonly [string, (session: Session, clock: ManualClock) => void])[]) {
+    test(`the peer's BYE waits for a consumer that takes nothing until ${why}`, () => {
+      let sooner = 0;
+      const { session, id, log, clock } = opened({ onTickSooner: () => sooner++ });
+      assert.ok(session.nextTickMs() > 1000);
+      receive(session, dataOf(id, 0, 'ab'), `12${NIL}000a${u64(2)}`);
+      assert.equal(sooner, 1);
+      assert.equal(session.nextTickMs(), 10);
+      clock.ms += 4_999;
+      session.tick();
+      assert.deepEqual(log, ['data ab']);
+      then(session, clock);
+      session.tick();
+      assert.deepEqual(log, ['data ab', 'reset peer-shutdown remote']);
+      assert.ok(session.isClosed);
+    });
+  }
+
+  test('a BYE for another reason waits for no consumer', () => {
+    const { session, id, log } = opened();
+    receive(session, dataOf(id, 0, 'ab'), `12${NIL}0005${u64(2)}`);
+    assert.deepEqual(log, ['data ab', 'reset not-allowed remote']);
+  });
+
+  test('a mark tells when everything written before it is in frames, whatever is written later', () => {
+    const { session, stream, id } = opened({}, 2);
+    const other = session.sendMark();
+    assert.ok(other(), 'nothing was written');
+    stream.write(Buffer.from('abc'));
+    const isSent = session.sendMark();
+    assert.ok(!isSent());
+    stream.write(Buffer.from('d'));
+    stream.end();
+    const ends = session.sendMark();
+    receive(session, `06${id}${u64(3)}`);
+    assert.deepEqual([isSent(), ends()], [true, false]);
+    receive(session, `06${id}${u64(4)}`);
+    assert.ok(!ends(), 'it may still get an answer');
+    receive(session, `05${id}${u64(0)}`);
+    assert.ok(ends());
+    const cut = opened({}, 0);
+    cut.stream.write(Buffer.from('x'));
+    const gone = cut.session.sendMark();
+    assert.ok(!gone());
+    cut.stream.reset('reset');
+    assert.ok(gone(), 'a stream that was reset sends nothing more');
   });
 
   test('a BYE is enough to close a session without streams', () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { isIP } from 'node:net';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { TunnelError } from '../../src/core/errors.js';
-import { formatToxId, makeToxId, parseToxId, toxIdChecksum } from '../../src/network/tox_id.js';
+import { formatToxId, keyAddress, makeToxId, parseToxId, toxIdChecksum } from '../../src/network/tox_id.js';
 
 /** Two public bots, whose IDs toxcore generated. */
 const WILD = [
@@ -101,6 +102,17 @@ describe('tox id', () => {
   test('parts of the wrong size are refused', () => {
     assert.throws(() => makeToxId(new Uint8Array(31), new Uint8Array(4)), RangeError);
     assert.throws(() => makeToxId(new Uint8Array(32), new Uint8Array(5)), RangeError);
+  });
+
+  test('the address that stands for a peer begins with its key, and is no address of a network', () => {
+    const key = (...bytes: readonly number[]): Uint8Array =>
+      Uint8Array.from({ length: 32 }, (_, at) => bytes[at] ?? 0);
+    assert.equal(keyAddress(key(0xab, 0xcd, 0, 1, 2)), '2001:2f:abcd:1:200::');
+    assert.equal(
+      keyAddress(key(...Array.from({ length: 32 }, () => 0xff))),
+      '2001:2f:ffff:ffff:ffff:ffff:ffff:ffff',
+    );
+    assert.equal(isIP(keyAddress(key())), 6);
   });
 
   test('an ID does not change when its source bytes do', () => {

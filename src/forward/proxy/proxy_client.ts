@@ -112,10 +112,10 @@ export class ProxyClient {
       },
       onData: (chunk) => pipe?.onData(chunk),
       onEnd: () => pipe?.onEnd(),
-      onReset: () => {
+      onReset: (reason, remote) => {
         this.#stream = undefined;
         if (pipe === undefined) resetSocket(this.#socket);
-        else pipe.onReset();
+        else pipe.onReset(reason, remote);
       },
       onDrain: () => pipe?.onDrain(),
     };

@@ -1,9 +1,11 @@
 import { Agent, type AgentOptions, type ClientRequestArgs } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions, type RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import type { Endpoint } from '../../rules/endpoint.js';
+import type { TunnelStream } from './tunnel_stream.js';
 
-type Dial = (target: Endpoint) => Duplex;
+type Dial = (target: Endpoint) => TunnelStream;
 
 /** An agent for `node:http` whose connections the far end dials. The far end also resolves the host names. */
 export class TunnelAgent extends Agent {
@@ -15,7 +17,7 @@ export class TunnelAgent extends Agent {
   }
 
   override createConnection(options: ClientRequestArgs): Duplex {
-    return this.#dial(endpointOf(options, 80));
+    return idling(this.#dial(endpointOf(options, 80)), options);
   }
 }
 
@@ -37,8 +39,19 @@ export class TunnelHttpsAgent extends HttpsAgent {
       ...options,
       socket: this.#dial(endpointOf(options, 443)),
     };
-    return super.createConnection(overSocket);
+    const secure = super.createConnection(overSocket);
+    // Node.js sets no timeout on a connection over a stream of ours.
+    return secure instanceof TLSSocket ? idling(secure, options) : secure;
   }
+}
+
+/** Sets the agent's `timeout`, which is part of the options of each connection: `net.connect` does the same. */
+function idling<Connection extends TunnelStream | TLSSocket>(
+  connection: Connection,
+  { timeout }: { readonly timeout?: number | undefined },
+): Connection {
+  if (timeout !== undefined && timeout > 0) connection.setTimeout(timeout);
+  return connection;
 }
 
 function endpointOf({ socketPath, host, port }: ClientRequestArgs, defaultPort: number): Endpoint {

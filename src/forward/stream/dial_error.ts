@@ -34,7 +34,7 @@ export class DialError extends Error {
     const refusal = syscall === 'connect' ? DIAL_CODES[reason] : undefined;
     const code = refusal ?? (reason === 'cancelled' && syscall === 'connect' ? 'ECONNABORTED' : 'ECONNRESET');
     const { sentence } = REASONS[reason];
-    super(`${syscall} ${code} ${target}: ${text === '' ? sentence : text}`);
+    super(`${syscall} ${code} ${explained(target, code, text === '' ? sentence : text, sentence)}`);
     this.code = code;
     this.syscall = syscall;
     this.reason = reason;
@@ -43,4 +43,10 @@ export class DialError extends Error {
     const isWhole = reason === 'not-allowed' || reason === 'cancelled';
     this.detail = text === '' ? sentence : isWhole ? text : `${text} (${sentence})`;
   }
+}
+
+/** Joins the target to what the far end says of it. Its text mostly begins with the target, and may be the code alone. */
+function explained(target: string, code: string, text: string, sentence: string): string {
+  if (text === code || text === `${target}: ${code}`) return `${target}: ${sentence}`;
+  return text.startsWith(`${target}: `) || text.startsWith(`${target} `) ? text : `${target}: ${text}`;
 }

@@ -28,16 +28,14 @@ export function nameOfTarget(target: Endpoint): string {
 
 /** A stream to a target that the far end dials. */
 export class DialedStream extends TunnelStream {
-  override readonly remoteAddress: string | undefined;
-  override readonly remotePort: number | undefined;
+  override remoteAddress: string | undefined = undefined;
+  override remotePort: number | undefined = undefined;
   readonly #gate: StreamGate;
   readonly #wish: StreamWish;
 
   constructor(options: DialedStreamOptions) {
     const { gate, target, sessionWaitMs, signal, failure } = options;
     super({ ...options, target: nameOfTarget(target), isOpen: false });
-    this.remoteAddress = isPath(target) ? undefined : target.host;
-    this.remotePort = isPath(target) ? undefined : target.port;
     this.#gate = gate;
     this.#wish = {
       target,
@@ -55,6 +53,13 @@ export class DialedStream extends TunnelStream {
       if (failure === undefined) this.#gate.open(this.#wish);
       else this.destroy(failure);
     });
+  }
+
+  protected override opened(): void {
+    const { target } = this.#wish;
+    if (target.kind !== 'tcp') return;
+    this.remoteAddress = target.host;
+    this.remotePort = target.port;
   }
 
   protected override abandoned(): void {

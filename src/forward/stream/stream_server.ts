@@ -12,6 +12,8 @@ import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
 export interface StreamServerOptions {
   /** The peer's name in the log. */
   readonly peer: string;
+  /** An IP address that stands for the peer. */
+  readonly peerAddress: string;
   /** Asked before each stream, and again by {@link StreamServer.recheck}. */
   readonly rules: Pick<TargetRules, 'permitsName'>;
   readonly timers: Timers;
@@ -71,7 +73,7 @@ export class StreamServer {
 
   #answer(request: OpenRequest, offer: Offer): void {
     if (request.isCancelled) return;
-    const { rules, timers, hasHandler, onStream } = this.#options;
+    const { rules, timers, hasHandler, onStream, peerAddress } = this.#options;
     const { host, port, allowHalfOpen = false } = offer;
     if (this.#closed) {
       request.refuse('peer-shutdown', 'shutting down');
@@ -84,7 +86,13 @@ export class StreamServer {
       this.#failed++;
       request.refuse('refused', `${host} port ${port} takes connections, not datagrams`);
     } else if (hasHandler()) {
-      const stream = new ServedStream({ request, timers, offered: { host, port }, allowHalfOpen });
+      const stream = new ServedStream({
+        request,
+        timers,
+        offered: { host, port },
+        peerAddress,
+        allowHalfOpen,
+      });
       this.#opened++;
       this.#open.set(stream, offer);
       stream.once('close', () => this.#open.delete(stream));
@@ -101,20 +109,23 @@ interface ServedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'>
   readonly timers: Timers;
   /** The requested offer. */
   readonly offered: HostPort;
+  readonly peerAddress: string;
 }
 
 /** A stream that the far end requested and that ends in this program. */
 export class ServedStream extends TunnelStream {
   override readonly localAddress: string;
   override readonly localPort: number;
+  override readonly remoteAddress: string;
   readonly #cut: (reason: Reason) => void;
 
   /** Accepts the request. @throws {TunnelError} ERR_STREAM_RESET if the peer has cancelled it */
   constructor(options: ServedStreamOptions) {
-    const { request, offered } = options;
+    const { request, offered, peerAddress } = options;
     super({ ...options, target: `${offered.host} port ${offered.port}`, isOpen: true });
     this.localAddress = offered.host;
     this.localPort = offered.port;
+    this.remoteAddress = peerAddress;
     const stream = request.accept(this.streamHandlers());
     this.attach(stream);
     this.#cut = (reason) => stream.reset(reason);

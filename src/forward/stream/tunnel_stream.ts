@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net';
 import { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import { Timer, type Timers } from '../../core/clock.js';
@@ -22,15 +23,23 @@ type WriteDone = (error?: Error | null) => void;
  */
 const LINGER_MS = 60_000;
 
+/** The longest timeout. Source: the timers of Node.js. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
 /**
  * A connection through the tunnel. It behaves like a `net.Socket`. Besides the events of a Duplex it emits
  * `timeout`, and a dialled stream emits `connect` and `ready` when the target is connected. A stream that
- * fails is destroyed with a {@link DialError}.
+ * fails is destroyed with a {@link DialError}, and each `close` says whether it has failed. Callbacks of
+ * writes that could not be sent get the error.
  */
 export abstract class TunnelStream extends Duplex {
-  /** The requested host, on a dialled stream; undefined for a path, as on a `net.Socket`. */
+  /**
+   * On a dialled stream, the requested host once the target is connected; undefined for a path, as on a
+   * `net.Socket`. On a served stream, an IPv6 address made from the peer's public key, which nobody routes:
+   * the same for all streams of the peer.
+   */
   readonly remoteAddress: string | undefined = undefined;
-  /** The requested port, on a dialled stream; undefined for a path. */
+  /** The requested port, on a dialled stream that is connected; undefined for a path. */
   readonly remotePort: number | undefined = undefined;
   /** The name that was offered, on a served stream. */
   readonly localAddress: string | undefined = undefined;
@@ -38,32 +47,57 @@ export abstract class TunnelStream extends Duplex {
   readonly localPort: number | undefined = undefined;
   /** Bytes received from the far end. */
   bytesRead = 0;
-  /** Bytes handed to the tunnel for the far end. */
-  bytesWritten = 0;
   /** True until the target is connected. */
   connecting: boolean;
-  /** The idle time set by {@link setTimeout}, in milliseconds; undefined for none. */
+  /** What {@link setTimeout} was given last, in milliseconds; 0 when it was turned off. */
   timeout: number | undefined;
   readonly #target: string;
   #stream: MuxStream | undefined;
   /** Bytes whose credit has gone back to the far end. */
   #takenBytes = 0;
-  /** The write or end that waits until the target is connected. */
+  /** What a write or an end does when the target is connected. */
   #onConnected: (() => void) | undefined;
-  #onDrained: WriteDone | undefined;
+  /** The callback of the write or end in progress. */
+  #onDone: WriteDone | undefined;
+  /** Bytes handed to the tunnel. */
+  #handedBytes = 0;
+  /** Those of the write in progress. */
+  #heldBytes = 0;
   #ended = false;
+  /** The far end has sent everything. */
+  #farEnded = false;
+  /** The far end has gone after its end: what the next write fails with. */
+  #gone: DialError | undefined;
   readonly #timer: Timer;
 
   protected constructor({ timers, target, isOpen, allowHalfOpen = false }: TunnelStreamOptions) {
-    super({ allowHalfOpen });
+    // `_destroy` emits it, with an argument.
+    super({ allowHalfOpen, emitClose: false });
     this.#timer = new Timer(timers);
     this.#target = target;
     this.connecting = !isOpen;
   }
 
-  /** The same as {@link connecting}, as on a `net.Socket`. */
+  /** True until the target is connected, and again when the stream is destroyed. */
   get pending(): boolean {
-    return this.connecting;
+    return this.connecting || this.destroyed;
+  }
+
+  /** The family of {@link remoteAddress}; undefined for a name, which the far end resolves. */
+  get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
+    const { remoteAddress = '' } = this;
+    if (isIPv4(remoteAddress)) return 'IPv4';
+    return isIPv6(remoteAddress) ? 'IPv6' : undefined;
+  }
+
+  /** Bytes written for the far end, including those that wait. */
+  get bytesWritten(): number {
+    return this.#handedBytes - this.#heldBytes + this.writableLength;
+  }
+
+  /** The same as `writableLength`, for code that expects a `net.Socket`. */
+  get bufferSize(): number | undefined {
+    return this.destroyed ? undefined : this.writableLength;
   }
 
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
@@ -83,9 +117,15 @@ export abstract class TunnelStream extends Duplex {
     return { target: this.#target, readyState, bytesRead, bytesWritten };
   }
 
-  /** Emits `timeout` after `ms` milliseconds without a byte; 0 turns that off. The stream stays open. */
+  /**
+   * Emits `timeout` after `ms` milliseconds without a byte; 0 turns that off. The stream stays open.
+   *
+   * @throws {TypeError} ERR_INVALID_ARG_TYPE, {RangeError} ERR_OUT_OF_RANGE, as a `net.Socket`
+   */
   setTimeout(ms: number, callback?: () => void): this {
-    this.timeout = ms === 0 ? undefined : ms;
+    if (this.destroyed) return this;
+    checkTimeout(ms, callback);
+    this.timeout = ms;
     if (callback !== undefined) {
       if (ms === 0) this.off('timeout', callback);
       else this.once('timeout', callback);
@@ -147,10 +187,11 @@ export abstract class TunnelStream extends Duplex {
   }
 
   override _final(done: WriteDone): void {
+    this.#onDone = done;
     this.#whenConnected(() => {
       this.#ended = true;
       this.#stream?.end();
-      done();
+      this.#done();
     });
   }
 
@@ -176,7 +217,6 @@ export abstract class TunnelStream extends Duplex {
 
   override _destroy(error: Error | null, done: WriteDone): void {
     this.#onConnected = undefined;
-    this.#onDrained = undefined;
     this.#timer.clear();
     this.abandoned();
     const stream = this.#stream;
@@ -188,6 +228,9 @@ export abstract class TunnelStream extends Duplex {
     }
     this.connecting = false;
     done(error);
+    // After the `error` event. Node.js calls back the writes behind the one in progress only once that one is done.
+    process.nextTick(() => this.#done(error ?? notSent()));
+    process.nextTick(() => this.emit('close', error !== null));
   }
 
   /**
@@ -205,6 +248,9 @@ export abstract class TunnelStream extends Duplex {
     this.#stream = stream;
   }
 
+  /** Called when the target is connected, before the events. */
+  protected opened(): void {}
+
   /** Called when the stream is destroyed. */
   protected abandoned(): void {}
 
@@ -213,6 +259,7 @@ export abstract class TunnelStream extends Duplex {
     return {
       onOpened: () => {
         this.connecting = false;
+        this.opened();
         this.#active();
         isolated(() => this.emit('connect'));
         isolated(() => this.emit('ready'));
@@ -234,28 +281,41 @@ export abstract class TunnelStream extends Duplex {
         this.#giveCredit();
       },
       onEnd: () => {
+        this.#farEnded = true;
         if (this.destroyed) this.#timer.clear();
-        else this.push(null);
+        else isolated(() => this.push(null));
       },
-      onReset: (reason) => {
-        this.#timer.clear();
-        this.#fail(this.connecting ? 'connect' : 'read', reason, '');
+      onReset: (reason, remote) => {
+        // As for a TCP connection: nothing is lost if nothing more is written.
+        const isOrderly = remote && reason === 'peer-shutdown' && this.#farEnded && this.writableLength === 0;
+        if (this.destroyed) this.#timer.clear();
+        else if (isOrderly) this.#gone = this.#errorOf('read', reason, '');
+        else this.#fail(this.connecting ? 'connect' : 'read', reason, '');
       },
-      onDrain: () => {
-        const done = this.#onDrained;
-        this.#onDrained = undefined;
-        if (done !== undefined) isolated(done);
-      },
+      onDrain: () => isolated(() => this.#done()),
     };
   }
 
   #send(bytes: Buffer, done: WriteDone): void {
+    this.#onDone = done;
     this.#whenConnected(() => {
-      this.bytesWritten += bytes.length;
+      if (this.#gone !== undefined) {
+        this.destroy(this.#gone);
+        return;
+      }
+      this.#handedBytes += bytes.length;
+      this.#heldBytes = bytes.length;
       this.#active();
-      if (this.#stream?.write(bytes) === false) this.#onDrained = done;
-      else done();
+      if (this.#stream?.write(bytes) !== false) this.#done();
     });
+  }
+
+  /** Calls back for the write or end in progress, if there is one. */
+  #done(error?: Error): void {
+    const done = this.#onDone;
+    this.#onDone = undefined;
+    this.#heldBytes = 0;
+    done?.(error);
   }
 
   #whenConnected(action: () => void): void {
@@ -264,15 +324,40 @@ export abstract class TunnelStream extends Duplex {
   }
 
   #fail(syscall: 'connect' | 'read', reason: Reason, text: string): void {
-    this.destroy(new DialError(syscall, this.#target, reason, text));
+    this.destroy(this.#errorOf(syscall, reason, text));
+  }
+
+  #errorOf(syscall: 'connect' | 'read', reason: Reason, text: string): DialError {
+    return new DialError(syscall, this.#target, reason, text);
   }
 
   #active(): void {
     if (this.destroyed) return;
     this.#timer.clear();
-    if (this.timeout === undefined) return;
-    this.#timer.set(this.timeout, () => this.emit('timeout'));
+    const ms = Math.min(this.timeout ?? 0, MAX_TIMEOUT_MS);
+    if (ms > 0) this.#timer.set(ms, () => this.emit('timeout'));
   }
+}
+
+/** @throws the errors of `net.Socket.setTimeout`, by their codes */
+function checkTimeout(ms: unknown, callback: unknown): void {
+  if (typeof ms !== 'number') {
+    const message = `setTimeout(): the time must be a number of milliseconds, not ${typeof ms}`;
+    throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+  }
+  if (!(ms >= 0 && ms < Number.POSITIVE_INFINITY)) {
+    const message = `setTimeout(): the time must be 0 or more milliseconds and finite, not ${ms}`;
+    throw Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' });
+  }
+  if (callback === undefined || typeof callback === 'function') return;
+  const message = `setTimeout(): the callback must be a function, not ${typeof callback}`;
+  throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+/** What the callback of a write gets when nobody gave a reason. The code is that of Node's streams. */
+function notSent(): Error {
+  const message = 'the stream was destroyed before everything was sent';
+  return Object.assign(new Error(message), { code: 'ERR_STREAM_DESTROYED' });
 }
 
 /**

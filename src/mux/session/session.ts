@@ -245,6 +245,7 @@ export class Session {
    */
   tick(): 'alive' | 'dead' {
     if (this.#closed) return 'alive';
+    if (this.#control.holdsBye) this.flush();
     const state = this.#keepAlive.check(this.#clock.nowMs());
     if (state === 'dead') return 'dead';
     if (state === 'idle') this.#wantPing();
@@ -265,6 +266,8 @@ export class Session {
 
   /** The friend is offline: its silence does not count. */
   freeze(): void {
+    // A peer that has gone after its BYE does not come back.
+    if (this.#control.endHold()) this.flush();
     this.#keepAlive.freeze();
     this.#opens.freeze();
     this.#control.pinger.spoil();
@@ -288,6 +291,11 @@ export class Session {
     this.#control.pinger.wait(callback);
     this.#wantPing();
     this.#pump();
+  }
+
+  /** Returns a function that tells whether all that was written so far is in frames: see {@link Stream.sendMark}. */
+  sendMark(): () => boolean {
+    return this.#table.sendMark();
   }
 
   stats(): SessionStats {
@@ -321,11 +329,12 @@ export class Session {
     this.#control.clear();
   }
 
-  /** Milliseconds until a pace lets something pass that waits for it; Infinity when nothing waits. */
+  /** Milliseconds until something may go on that waits for a pace or for our consumers; Infinity when nothing waits. */
   #paceMs(): number {
     return Math.min(
       this.#scheduler.isPaced ? this.#sentPace.waitMs() : Number.POSITIVE_INFINITY,
       this.#owed.size > 0 ? this.#receivedPace.waitMs() : Number.POSITIVE_INFINITY,
+      this.#control.nextMs,
     );
   }
 
@@ -419,11 +428,13 @@ export class Session {
     if (this.#control.pinger.want()) this.#scheduler.controlDue(this.#control);
   }
 
-  /** Acts on the peer's BYE once all frames sent before it have arrived. */
+  /** Acts on the peer's BYE once all frames sent before it have arrived, and our consumers have taken their bytes. */
   #actOnBye(): void {
     const bye = this.#control.theirBye;
     // The count of received frames includes the BYE.
     if (this.#closed || bye === undefined || this.#framesReceived <= bye.framesBefore) return;
+    const isHeld = bye.reason === 'peer-shutdown' && this.#table.isHeld;
+    if (this.#control.holdBye(isHeld, this.#clock.nowMs())) return;
     this.#shut(bye.reason, true);
     this.#control.clear();
     this.#options.onBye?.(bye.reason, bye.text);

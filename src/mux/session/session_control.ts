@@ -22,6 +22,11 @@ import type { Reason } from '../wire/reasons.js';
 import { isNilAt } from '../wire/stream_id.js';
 import { Pinger } from './pinger.js';
 
+/** How long the peer's BYE waits for our consumers to take what has arrived, in milliseconds. */
+const BYE_PATIENCE_MS = 5_000;
+/** How often to check whether they have. */
+const BYE_POLL_MS = 10;
+
 interface QueuedRefusal {
   readonly id: Uint8Array;
   readonly reason: Reason;
@@ -45,6 +50,8 @@ export class SessionControl implements Source {
   /** At most as many as the peer has unanswered OPENs. */
   #refusals: QueuedRefusal[] = [];
   #theirBye: ByeBody | undefined;
+  /** Since when {@link #theirBye} waits. */
+  #heldSinceMs: number | undefined;
   #bye: { readonly reason: Reason; readonly text: Uint8Array } | undefined;
 
   constructor(options: SessionControlOptions) {
@@ -54,6 +61,29 @@ export class SessionControl implements Source {
   /** The peer's BYE, once it has arrived. */
   get theirBye(): ByeBody | undefined {
     return this.#theirBye;
+  }
+
+  /** True while the peer's BYE waits for our consumers. */
+  get holdsBye(): boolean {
+    return this.#heldSinceMs !== undefined;
+  }
+
+  /** Milliseconds until to check whether the peer's BYE must still wait; Infinity when it does not wait. */
+  get nextMs(): number {
+    return this.holdsBye ? BYE_POLL_MS : Number.POSITIVE_INFINITY;
+  }
+
+  /** Decides whether the peer's BYE waits. @param isHeld whether a consumer has yet to take something */
+  holdBye(isHeld: boolean, nowMs: number): boolean {
+    if (isHeld) this.#heldSinceMs ??= nowMs;
+    return isHeld && nowMs - (this.#heldSinceMs ?? nowMs) < BYE_PATIENCE_MS;
+  }
+
+  /** The peer's BYE waits no longer. @returns whether it waited */
+  endHold(): boolean {
+    if (!this.holdsBye) return false;
+    this.#heldSinceMs = Number.NEGATIVE_INFINITY;
+    return true;
   }
 
   /**

@@ -57,6 +57,18 @@ export class StreamTable {
     if (this.#last === stream) this.#last = undefined;
   }
 
+  /** True when a consumer has yet to take something that has arrived. */
+  get isHeld(): boolean {
+    for (const stream of this) if (stream.isHeld) return true;
+    return false;
+  }
+
+  /** Combines {@link Stream.sendMark} of all streams. */
+  sendMark(): () => boolean {
+    const marks = [...this].map((stream) => stream.sendMark());
+    return () => marks.every((isDone) => isDone());
+  }
+
   [Symbol.iterator](): IterableIterator<Stream> {
     return this.#byHash.values();
   }

@@ -60,6 +60,16 @@ export class ReceiveHalf {
     return this.#over && this.#window.consumedOffset === this.#finalOffset;
   }
 
+  /** True when the end and everything before it have arrived. */
+  get hasEnd(): boolean {
+    return this.#reassembly.contiguousOffset === this.#finalOffset;
+  }
+
+  /** True when the consumer has yet to take bytes that have arrived in order, or the end. */
+  get isHeld(): boolean {
+    return this.#window.consumedOffset < this.#reassembly.contiguousOffset || this.#isAtEnd;
+  }
+
   /** True when bytes in order or the end are ready for the consumer. */
   get hasNews(): boolean {
     return this.#reassembly.hasContiguous || this.#isAtEnd;

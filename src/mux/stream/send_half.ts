@@ -46,6 +46,17 @@ export class SendHalf {
     return this.#ended && !this.#endSent;
   }
 
+  /** True after {@link end}. */
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
+  /** Returns a function that tells whether all bytes written so far are in frames. */
+  mark(): () => boolean {
+    const offset = this.#next + this.#queue.bytes;
+    return () => this.#next >= offset;
+  }
+
   isInteractive(nowMs: number): boolean {
     return this.#urgency.allows(this.#queue.bytes, nowMs);
   }

@@ -99,6 +99,21 @@ export class Stream implements MuxStream, Source {
     return this.#phase === 'closed' || this.#phase === 'resetting' || this.#phase === 'cancelled';
   }
 
+  /**
+   * Returns a function that tells whether all bytes written so far are in frames. A stream that our consumer has ended
+   * also waits for the peer's end. One that closes waits for nothing.
+   */
+  sendMark(): () => boolean {
+    const isSent = this.sending.mark();
+    const ends = this.sending.isEnded;
+    return () => this.isClosed || (isSent() && (!ends || (this.sending.isOver && this.receiving.hasEnd)));
+  }
+
+  /** True when our consumer has yet to take something that has arrived. */
+  get isHeld(): boolean {
+    return this.#phase === 'open' && this.receiving.isHeld;
+  }
+
   write(bytes: Uint8Array): boolean {
     if (this.isClosed) return false;
     this.sending.push(bytes);
