@@ -9,6 +9,7 @@ import { MainRings } from '../ring/main_rings.js';
 import { allocateShared } from '../ring/shared.js';
 import { type AnswerCall, type Remote, remoteApi, unpack } from './calls.js';
 import type { MainApi, WorkerApi, WorkerEvent } from './contract.js';
+import { wasmFile, workerFile } from './package_files.js';
 import { spawnWorker, type WorkerBoot } from './spawn.js';
 
 /** How long a worker may take to leave the network before it is terminated. */
@@ -78,13 +79,13 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
       events: events.port2,
       shared: shared.worker,
       logLevel: options.logLevel ?? 'info',
-      ...(options.wasm === undefined ? {} : { wasm: options.wasm.href }),
+      wasm: (options.wasm ?? wasmFile()).href,
     };
     this.rings = new MainRings(shared.main);
     this.#ports = [api.port1, events.port1];
     const transferList = [api.port2, events.port2, ...shared.transferList];
     try {
-      this.#thread = spawnWorker({ workerData: boot, transferList }, options.entry);
+      this.#thread = spawnWorker(options.entry ?? workerFile(), { workerData: boot, transferList });
     } catch (error) {
       this.rings.close();
       for (const port of this.#ports) port.close();

@@ -249,6 +249,6 @@ function ambiguousHost(text: string, host: string): TunnelError {
 function unknownName(text: string, name: string): TunnelError {
   return new TunnelError(
     'ERR_USAGE',
-    `${quotedWord(text.slice(0, 100))}: no peer and no ticket is called ${quotedWord(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
+    `${quotedWord(text.slice(0, 100))}: no peer and no ticket is called ${quotedWord(name.slice(0, 64))}; first allow a peer or make a ticket with that name, or put an IPv6 address in brackets`,
   );
 }
