@@ -119,9 +119,11 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
 
   #call(method: string, args: readonly unknown[]): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    // Bundlers for older targets make `answers.call(this, …)` of a call of a private field, which comlink would send.
+    const answers = this.#answers;
     return new Promise((resolve, reject) => {
       this.#pending.add(reject);
-      this.#answers(method, args)
+      answers(method, args)
         .then((answer) => resolve(unpack(answer)))
         .catch(reject)
         .finally(() => this.#pending.delete(reject));
