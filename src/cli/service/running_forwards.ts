@@ -41,8 +41,8 @@ async function named(
     return await opened;
   } catch (error) {
     const { bind } = asked;
-    const isPort = TunnelError.is(error) && error.code === 'ERR_LISTEN' && !isPath(bind);
-    throw isPort ? listenError({ ...asked, bind }, error.cause) : error;
+    if (!TunnelError.is(error) || error.code !== 'ERR_LISTEN' || error.cause === undefined) throw error;
+    throw isPath(bind) ? error : listenError({ ...asked, bind }, error.cause);
   }
 }
 
