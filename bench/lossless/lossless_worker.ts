@@ -7,7 +7,9 @@ import { createRandomPool, runWorker } from '../../src/worker/run_worker.js';
 import { loadTox, readWasm } from '../../src/worker/tox/load.js';
 import { createLosslessChannel, KIND_FRAME } from './lossless_channel.js';
 
-runWorker(workerData as WorkerBoot, {
+const boot = workerData as WorkerBoot; // WorkerLink passes exactly this
+
+runWorker(boot, {
   createChannel: (host, options) => {
     const channel = createLosslessChannel(host, options);
     const receive = channel.receive.bind(channel);
@@ -15,7 +17,7 @@ runWorker(workerData as WorkerBoot, {
     return channel;
   },
   loadTox: async (network) => {
-    const module = loadTox(await readWasm(), {
+    const module = loadTox(await readWasm(new URL(boot.wasm)), {
       network,
       nowMs: () => performance.now(),
       wallMs: () => Date.now(),

@@ -1,6 +1,7 @@
 // One end of the raw lossy packets: a Tox node on the same wasm, sockets and pump as the tunnel, with nothing
 // above them. Started by raw_way.ts; does what its parent asks.
 import { createHash } from 'node:crypto';
+import { wasmFile } from '../../src/bridge/package_files.js';
 import { systemTimers } from '../../src/core/clock.js';
 import { parseBootstrapLine } from '../../src/network/bootstrap_list.js';
 import { prepareNetwork } from '../../src/worker/net/node_network.js';
@@ -21,7 +22,7 @@ const network = await prepareNetwork({
   bindAddress: LOOPBACK_HOST,
 });
 const nowMs = (): number => systemTimers.nowMs();
-const module = loadTox(await readWasm(), {
+const module = loadTox(await readWasm(wasmFile()), {
   network,
   nowMs,
   wallMs: () => Date.now(),

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { text } from '../core/arguments.js';
 import { Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
@@ -278,7 +279,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
    * @throws {TunnelError} ERR_USAGE for an unknown name
    */
   rotate(name: string = DEFAULT_TICKET): Uint8Array {
-    const { secret } = this.#book.rotate(name);
+    const { secret } = this.#book.rotate(text(name, 'rotate(): name'));
     this.#changed('admission', 'revoked');
     return secret;
   }
@@ -288,7 +289,7 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
    * name
    */
   revoke(name: string): void {
-    this.#book.revoke(name);
+    this.#book.revoke(text(name, 'revoke(): name'));
     this.#changed('admission', 'revoked');
   }
 
@@ -356,14 +357,14 @@ export class AccessPolicy extends EventEmitter<AccessEvents> {
 
   /** Undoes {@link deny}: a ticket lets the peer in again. @returns false when it was not denied */
   undeny(publicKey: Uint8Array): boolean {
-    const was = this.#denied.delete(upperHex(publicKey));
+    const was = this.#denied.delete(upperHex(publicKeyBytes(publicKey, 'undeny(): publicKey')));
     if (was) this.#changed('admission');
     return was;
   }
 
   /** Undoes {@link allow}: the peer needs a ticket again. @returns false when it was not allowed */
   disallow(publicKey: Uint8Array): boolean {
-    const was = this.#allowed.delete(upperHex(publicKey));
+    const was = this.#allowed.delete(upperHex(publicKeyBytes(publicKey, 'disallow(): publicKey')));
     if (was) this.#changed('admission', 'revoked');
     return was;
   }

@@ -1,5 +1,5 @@
 import { TunnelError } from '../core/errors.js';
-import { quotedWord, withoutTickets } from '../core/secret_text.js';
+import { quotedWord } from '../core/secret_text.js';
 import { hexBytes, upperHex } from '../network/tox_id.js';
 import { parseExposeSpec } from '../rules/expose.js';
 import { parseReverseRule } from '../rules/reverse_rule.js';
@@ -89,10 +89,7 @@ export class TicketBook {
   make(ticket: NewTicket): BookedTicket {
     if (this.#byName.has(ticket.name)) {
       const { name } = ticket;
-      const wayOut =
-        name === DEFAULT_TICKET
-          ? 'replace it with ticket --rotate'
-          : `revoke the old one first: ticket revoke ${withoutTickets(name)}`;
+      const wayOut = name === DEFAULT_TICKET ? 'rotate it' : 'revoke the old one first';
       throw new TunnelError(
         'ERR_USAGE',
         `there is already a ticket ${quotedWord(name)}; choose another name, or ${wayOut}`,
@@ -117,10 +114,7 @@ export class TicketBook {
   /** @throws {TunnelError} ERR_USAGE for an unknown name, and for the default ticket */
   revoke(name: string): void {
     if (name === DEFAULT_TICKET) {
-      throw new TunnelError(
-        'ERR_USAGE',
-        'the default ticket cannot be revoked; replace it with ticket --rotate',
-      );
+      throw new TunnelError('ERR_USAGE', 'the default ticket cannot be revoked; rotate it instead');
     }
     this.#remove(this.#expect(name));
   }
@@ -138,7 +132,7 @@ export class TicketBook {
     if (ticket !== undefined) return ticket;
     throw new TunnelError(
       'ERR_USAGE',
-      `there is no ticket ${quotedWord(name)}; ticket list shows all tickets`,
+      `there is no ticket ${quotedWord(name)}; list all tickets to see their names`,
     );
   }
 

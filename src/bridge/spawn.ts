@@ -1,7 +1,7 @@
 import { type MessagePort, Worker, type WorkerOptions } from 'node:worker_threads';
 import type { LogLevel } from '../core/logger.js';
 import type { SharedMemory } from '../ring/shared.js';
-import { isSource, workerFile } from './package_files.js';
+import { sourceBoot } from './source_boot.js';
 
 /** The `workerData` of a worker thread. Its three message ports belong in `transferList`. */
 export interface WorkerBoot {
@@ -12,22 +12,22 @@ export interface WorkerBoot {
   readonly shared: SharedMemory;
   /** The worker sends log lines of this level and rarer ones. */
   readonly logLevel: LogLevel;
-  /** URL of the wasm. Default: {@link package_files.wasmFile}. */
-  readonly wasm?: string;
+  /** URL of the wasm. */
+  readonly wasm: string;
 }
 
 /**
- * Starts the worker, from dist/*.js or, under tsx, from the sources. tsx hooks into the main
- * thread only (privatenumber/tsx#354), so a worker from the sources installs tsx itself.
- *
- * @param entry the thread's program. Default: {@link workerFile}
+ * Starts a worker thread. The thread gets none of Node's options: they are the host's. Otherwise it would run the
+ * host's preloads again (`--import`, `--require`), and some options make a thread impossible (`--input-type`).
+ * Permissions and the options of V8 apply to the whole process anyway.
  */
-export function spawnWorker(options: WorkerOptions, entry?: URL): Worker {
-  const url = entry ?? workerFile();
-  if (!isSource(url)) return new Worker(url, options);
+export function spawnWorker(program: URL, options: WorkerOptions): Worker {
+  const own = { ...options, execArgv: [], env: withoutNodeOptions(process.env) };
+  const boot = sourceBoot(program);
+  return boot === undefined ? new Worker(program, own) : new Worker(boot, { ...own, eval: true });
+}
 
-  const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));
-  const main = JSON.stringify(url.href);
-  const boot = `import(${tsx}).then(({ register }) => { register(); return import(${main}); });`;
-  return new Worker(boot, { ...options, eval: true });
+function withoutNodeOptions(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  // Windows ignores the case of names.
+  return Object.fromEntries(Object.entries(env).filter(([name]) => name.toUpperCase() !== 'NODE_OPTIONS'));
 }

@@ -9,6 +9,7 @@ import { MainRings } from '../ring/main_rings.js';
 import { allocateShared } from '../ring/shared.js';
 import { type AnswerCall, type Remote, remoteApi, unpack } from './calls.js';
 import type { MainApi, WorkerApi, WorkerEvent } from './contract.js';
+import { wasmFile, workerFile } from './package_files.js';
 import { spawnWorker, type WorkerBoot } from './spawn.js';
 
 /** How long a worker may take to leave the network before it is terminated. */
@@ -78,13 +79,13 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
       events: events.port2,
       shared: shared.worker,
       logLevel: options.logLevel ?? 'info',
-      ...(options.wasm === undefined ? {} : { wasm: options.wasm.href }),
+      wasm: (options.wasm ?? wasmFile()).href,
     };
     this.rings = new MainRings(shared.main);
     this.#ports = [api.port1, events.port1];
     const transferList = [api.port2, events.port2, ...shared.transferList];
     try {
-      this.#thread = spawnWorker({ workerData: boot, transferList }, options.entry);
+      this.#thread = spawnWorker(options.entry ?? workerFile(), { workerData: boot, transferList });
     } catch (error) {
       this.rings.close();
       for (const port of this.#ports) port.close();
@@ -118,9 +119,11 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
 
   #call(method: string, args: readonly unknown[]): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    // Bundlers for older targets make `answers.call(this, …)` of a call of a private field, which comlink would send.
+    const answers = this.#answers;
     return new Promise((resolve, reject) => {
       this.#pending.add(reject);
-      this.#answers(method, args)
+      answers(method, args)
         .then((answer) => resolve(unpack(answer)))
         .catch(reject)
         .finally(() => this.#pending.delete(reject));

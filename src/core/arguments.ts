@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { detailOf, TunnelError } from './errors.js';
 
 /**
@@ -113,6 +114,25 @@ export function objectOf<Need extends Readers, May extends Readers>(
     // Each reader returned its own type, which TypeScript cannot follow through the loop.
     return read as Values<Need> & Partial<Values<May>>;
   };
+}
+
+/**
+ * Accepts a value that has a text form only if it survives printing and parsing.
+ *
+ * @param print formats a valid value; anything else may make it throw
+ */
+export function reparsed<Value>(
+  value: unknown,
+  print: (value: Value) => string,
+  parse: (text: string) => Value,
+): Value | undefined {
+  try {
+    // Anything but a Value fails here or in the comparison.
+    const read = parse(print(value as Value));
+    return isDeepStrictEqual(read, value) ? read : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Runs a parser, and prefixes the message of its error with the argument's name. */

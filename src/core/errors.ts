@@ -33,7 +33,7 @@ export const ERROR_CODES = {
   ERR_TOX_BUSY: 'toxcore is busy',
   ERR_TOX_CRASHED: 'toxcore crashed',
   ERR_TOX_START: 'toxcore did not start',
-  ERR_USAGE: 'the command line is wrong',
+  ERR_USAGE: 'wrong usage',
   ERR_WASM_MISSING: 'the built tox.wasm is missing',
   ERR_WORKER_DIED: 'the tox worker thread is gone',
 } as const;

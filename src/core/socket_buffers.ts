@@ -1,5 +1,13 @@
 import type { Socket } from 'node:dgram';
 
+/**
+ * Returns how many bytes wait in Node because the system's send buffer is full; undefined where this cannot be known:
+ * Deno has no such method.
+ */
+export function unsentBytes(socket: Partial<Pick<Socket, 'getSendQueueSize'>>): number | undefined {
+  return socket.getSendQueueSize?.();
+}
+
 /** Below this the system's own default is as good. */
 const LEAST_BYTES = 256 * 1024;
 

@@ -12,12 +12,12 @@ import { type Bind, printBind, printForwardSpec } from '../rules/forward_spec.js
 /** The lowest port that every user may listen on. */
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
-/** An address to listen on, and the option that named it, for error messages. */
+/** An address to listen on, and what named it, for error messages. */
 export interface ListenRequest {
   readonly bind: Bind;
-  /** For example `-L` or `--metrics`. */
-  readonly option: string;
-  /** The target that follows the bind address in the option, if it has one. */
+  /** The option of the command line, such as `-L` or `--metrics`; undefined when a program called the library. */
+  readonly option?: string;
+  /** The target that follows the bind address in the text of a forward, if it has one. */
   readonly target?: Endpoint;
 }
 
@@ -114,7 +114,8 @@ export function listenError({ bind, option, target }: ListenRequest, cause: unkn
   const { host, port } = bind;
   const example = (other: number): string => {
     const place = { ...bind, port: other };
-    return `${option} ${target === undefined ? printBind(place) : printForwardSpec({ bind: place, target })}`;
+    const text = target === undefined ? printBind(place) : printForwardSpec({ bind: place, target });
+    return option === undefined ? text : `${option} ${text}`;
   };
   const free = port < FIRST_UNPRIVILEGED_PORT ? port + 8000 : port < 65_535 ? port + 1 : port - 1;
   const otherPort = `choose another port, for example ${example(free)}, or ${example(0)} for any free port`;

@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { type IpAddress, parseAddress } from '../core/ip.js';
 import { MAX_UDP_QUEUE_BYTES } from '../core/limits.js';
-import { askForBuffers } from '../core/socket_buffers.js';
+import { askForBuffers, unsentBytes } from '../core/socket_buffers.js';
 import type { HostPort } from '../rules/endpoint.js';
 
 /** Buffers to request: many clients may send at once to one that listens. */
@@ -33,7 +33,7 @@ export function bindUdp(bind: HostPort): Promise<Socket> {
  * many.
  */
 export function hasRoom(socket: Socket): boolean {
-  return socket.getSendQueueSize() < MAX_UDP_QUEUE_BYTES;
+  return (unsentBytes(socket) ?? 0) < MAX_UDP_QUEUE_BYTES;
 }
 
 function ready(socket: Socket, bufferBytes: number, start: (done: () => void) => void): Promise<Socket> {

@@ -170,10 +170,15 @@ export interface ReadRule {
  *
  * A text never changes its meaning because a name appears or goes: a host that could be a name needs the dot.
  *
+ * @param wayOut how to make a name known, for the error about an unknown one
  * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
  */
-export function readRule(text: string, isName: IsName): ReadRule {
-  const read = readAnyRule(text, isName);
+export function readRule(
+  text: string,
+  isName: IsName,
+  wayOut = 'first allow a peer or make a ticket with that name',
+): ReadRule {
+  const read = readAnyRule(text, isName, wayOut);
   expectTarget(text, read.rule);
   return read;
 }
@@ -205,13 +210,13 @@ function undiallableOf(host: ExposedHost): IpAddress | undefined {
   return isUndiallable(network) && isUndiallable(lastOf(network, prefixBits)) ? network : undefined;
 }
 
-function readAnyRule(text: string, isName: IsName): ReadRule {
+function readAnyRule(text: string, isName: IsName, wayOut: string): ReadRule {
   const parts = new SpecText(text, EXPOSE_USAGE).parts();
   const first = parts[0]?.text ?? '';
   const name = first.toLowerCase();
   const isPath = parts.length === 2 && looksLikePath(parts[1]?.text ?? '');
   if (parts.length === 3 || isPath) {
-    if (!isName(name)) throw unknownName(text, first);
+    if (!isName(name)) throw unknownName(text, first, wayOut);
     return { rule: { name, ...parseExposeSpec(text.slice(first.length + 1)) } };
   }
   if (parts.length !== 2 || !isName(name)) {
@@ -246,9 +251,9 @@ function ambiguousHost(text: string, host: string): TunnelError {
   );
 }
 
-function unknownName(text: string, name: string): TunnelError {
+function unknownName(text: string, name: string, wayOut: string): TunnelError {
   return new TunnelError(
     'ERR_USAGE',
-    `${quotedWord(text.slice(0, 100))}: no peer and no ticket is called ${quotedWord(name.slice(0, 64))}; create it with --allow-peer NAME=KEY or ticket new --name NAME, or put an IPv6 address in brackets`,
+    `${quotedWord(text.slice(0, 100))}: no peer and no ticket is called ${quotedWord(name.slice(0, 64))}; ${wayOut}, or put an IPv6 address in brackets`,
   );
 }

@@ -1,3 +1,4 @@
+import type { Reader } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import type { Host } from '../core/host.js';
 import type { IpAddress } from '../core/ip.js';
@@ -6,6 +7,7 @@ import type { ExposeSpec, Protocol } from './expose.js';
 import { printRule, type Rule } from './expose.js';
 import type { ReverseRule } from './reverse_rule.js';
 import { opensReverse, overlapReverse, printReverseRule } from './reverse_rule.js';
+import { reverseRuleObject, ruleObject } from './rule_arguments.js';
 
 /**
  * The permission of a peer that was let in by a ticket or by its key. It stays the same object for as long as
@@ -39,13 +41,18 @@ export class NamedRules<Rule extends { readonly name?: string }> {
   readonly #named = new Map<string, Rule[]>();
   readonly #onChange = new Set<() => void>();
   readonly #print: (rule: Rule) => string;
+  protected readonly read: Reader<Rule>;
   /** See {@link batch}. */
   #isHeld = false;
   #hasNews = false;
 
-  /** @param print gives equal texts for equal rules, and different texts for different rules */
-  constructor(print: (rule: Rule) => string) {
+  /**
+   * @param print gives equal texts for equal rules, and different texts for different rules
+   * @param read checks a rule from the program
+   */
+  constructor(print: (rule: Rule) => string, read: Reader<Rule>) {
     this.#print = print;
+    this.read = read;
   }
 
   /** Returns all rules, the general ones first. */
@@ -55,9 +62,10 @@ export class NamedRules<Rule extends { readonly name?: string }> {
 
   /**
    * @returns false when the book has this rule already
-   * @throws {TunnelError} ERR_LIMIT when the book is full
+   * @throws {TunnelError} ERR_LIMIT when the book is full; ERR_ARGUMENT_INVALID for anything but a rule
    */
-  add(rule: Rule): boolean {
+  add(given: Rule): boolean {
+    const rule = this.read(given, 'add(): rule');
     if (this.list().length >= MAX_RULES) {
       throw new TunnelError('ERR_LIMIT', `there are ${MAX_RULES} rules already; remove one first`);
     }
@@ -69,8 +77,9 @@ export class NamedRules<Rule extends { readonly name?: string }> {
     return true;
   }
 
-  /** @returns false when the book has no such rule */
-  remove(rule: Rule): boolean {
+  /** @returns false when the book has no such rule. @throws {TunnelError} ERR_ARGUMENT_INVALID */
+  remove(given: Rule): boolean {
+    const rule = this.read(given, 'remove(): rule');
     const rules = this.#rulesOf(rule.name) ?? [];
     const at = this.#indexOf(rules, rule);
     if (at < 0) return false;
@@ -176,7 +185,7 @@ export class RuleBook extends NamedRules<Rule> {
    *   loopback, until the first change
    */
   constructor(rules: readonly Rule[] = [], opensLoopback = false) {
-    super(printRule);
+    super(printRule, ruleObject());
     for (const rule of rules) this.add(rule);
     this.#isDefault = opensLoopback;
     if (opensLoopback) this.general.push(LOOPBACK_ONLY);
@@ -195,7 +204,9 @@ export class RuleBook extends NamedRules<Rule> {
     if (this.#dropDefault()) this.changed();
   }
 
-  override add(rule: Rule): boolean {
+  override add(given: Rule): boolean {
+    // Before anything changes.
+    const rule = this.read(given, 'add(): rule');
     // Report the change after the rule is added, so that connections that the rule allows stay open.
     const dropped = this.#dropDefault();
     try {
@@ -267,7 +278,7 @@ export interface ReverseRules {
  */
 export class ReverseBook extends NamedRules<ReverseRule> {
   constructor(rules: readonly ReverseRule[] = []) {
-    super(printReverseRule);
+    super(printReverseRule, reverseRuleObject());
     for (const rule of rules) this.add(rule);
   }
 

@@ -1,5 +1,4 @@
 import { isIP } from 'node:net';
-import { isDeepStrictEqual } from 'node:util';
 import { allowedPeer, peerName, publicKeyBytes } from '../access/access_arguments.js';
 import { type AccessState, parseAccessState } from '../access/access_state.js';
 import { parseAllowedPeer, parsePeerKey } from '../access/peer_key.js';
@@ -37,15 +36,9 @@ import { credentialsProblem, parseProxyUrl } from '../network/proxy_url.js';
 import { makeToxId, type ToxId } from '../network/tox_id.js';
 import { hostArgument, portArgument, proxyBind, socketPathArgument } from '../rules/address_arguments.js';
 import type { Endpoint } from '../rules/endpoint.js';
-import {
-  type ExposeSpec,
-  type IsName,
-  parseExposeSpec,
-  printExposeSpec,
-  type Rule,
-  readRule,
-} from '../rules/expose.js';
-import { parseReverseRule, printReverseRule, type ReverseRule } from '../rules/reverse_rule.js';
+import { type IsName, type Rule, readRule } from '../rules/expose.js';
+import { parseReverseRule, type ReverseRule } from '../rules/reverse_rule.js';
+import { reverseRuleObject, ruleObject } from '../rules/rule_arguments.js';
 import { type Identity, identityOf } from '../state/identity.js';
 import type { Ports } from './options.js';
 
@@ -151,28 +144,12 @@ const TUNNEL = {
 /** A rule that may name a peer or a ticket. It can be resolved only once the names are known. */
 type Named<Of> = (isName: IsName) => Of;
 
-const range = objectOf({ from: anyPort, to: anyPort }, {});
-const unchecked: Reader<unknown> = (value) => value;
+const readRuleObject = ruleObject(peerName);
 
-const ruleParts = objectOf(
-  {},
-  {
-    name: peerName,
-    host: unchecked,
-    ports: listOf(range),
-    protocol: oneOf('tcp', 'udp'),
-    path: socketPathArgument,
-  },
-);
-
-/** Accepts a rule object only if it survives printing and parsing. */
 const rule: Reader<Named<Rule>> = (value, name) => {
   if (typeof value === 'string') return (isName) => nameError(name, () => readRule(value, isName).rule);
-  const { name: owner, ...spec } = ruleParts(value, name);
-  const read = again(() => parseExposeSpec(printExposeSpec(spec as ExposeSpec)));
-  if (read === undefined || !isDeepStrictEqual(read, spec))
-    throw wrongArgument(name, "a rule, such as '22', 'localhost:80,443' or a result of parseExposeSpec");
-  return () => (owner === undefined ? read : { name: owner, ...read });
+  const read = readRuleObject(value, name);
+  return () => read;
 };
 
 const rules = listOf(rule);
@@ -183,25 +160,13 @@ const exposed: Reader<readonly Named<Rule>[] | 'loopback'> = (value, name) => {
   return rules(value, name);
 };
 
-const reverseParts = objectOf({ bind: unchecked, ports: range }, { name: peerName });
+const readReverseObject = reverseRuleObject(peerName);
 
 const reverseRule: Reader<Named<ReverseRule>> = (value, name) => {
   if (typeof value === 'string') return (isName) => nameError(name, () => parseReverseRule(value, isName));
-  const { name: owner, ...spec } = reverseParts(value, name);
-  const read = again(() => parseReverseRule(printReverseRule(spec as ReverseRule)));
-  if (read === undefined || !isDeepStrictEqual(read, spec))
-    throw wrongArgument(name, "a rule, such as '8080', '0.0.0.0:80' or a result of parseReverseRule");
-  return () => (owner === undefined ? read : { name: owner, ...read });
+  const read = readReverseObject(value, name);
+  return () => read;
 };
-
-/** @returns undefined if the rule cannot be printed or parsed back */
-function again<Of>(read: () => Of): Of | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
-}
 
 const access: Reader<AccessState> = (value, name) => {
   const read = nameError(name, () => parseAccessState(value));

@@ -23,7 +23,6 @@ import { ToxWorker, type ToxWorkerParts, type WorkerMachine } from './tox_worker
  */
 export function runWorker(boot: WorkerBoot, others: Partial<ToxWorkerParts> = {}): void {
   const main = wrap<MainApi>(boot.events);
-  const wasm = boot.wasm === undefined ? undefined : new URL(boot.wasm);
   const nowMs = (): number => systemTimers.nowMs();
   const tell = (event: WorkerEvent): void => {
     main.event(event).catch(throwUncaught);
@@ -33,7 +32,12 @@ export function runWorker(boot: WorkerBoot, others: Partial<ToxWorkerParts> = {}
     rings: new WorkerRings(boot.shared),
     logger: gatedLogger(boot.logLevel, nowMs, (level, message) => tell({ type: 'log', level, message })),
     loadTox: async (network) =>
-      loadTox(await readWasm(wasm), { network, nowMs, wallMs: () => Date.now(), random: createRandomPool() }),
+      loadTox(await readWasm(new URL(boot.wasm)), {
+        network,
+        nowMs,
+        wallMs: () => Date.now(),
+        random: createRandomPool(),
+      }),
     createChannel: (host, options) => new ReliableChannel(host, options),
     tell,
     done: () => closeAfterAnswer([boot.api, boot.events]),

@@ -45,7 +45,7 @@ function load() {
 
 test('the wasm is where both sources and dist look for it', async () => {
   assert.equal(wasmFile().href, new URL('wasm/dist/tox.wasm', root).href);
-  assert.equal((await readWasm()).length, readFileSync(wasmFile()).length);
+  assert.equal((await readWasm(wasmFile())).length, readFileSync(wasmFile()).length);
 });
 
 test('the binary exports what exports.txt lists, and imports what imports.txt lists', () => {

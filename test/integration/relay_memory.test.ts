@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import sodium from 'libsodium-wrappers';
+import { wasmFile } from '../../src/bridge/package_files.js';
 import type { Network } from '../../src/worker/net/network.js';
 import { loadTox, readWasm } from '../../src/worker/tox/load.js';
 import type { BootstrapNode, ToxModule } from '../../src/worker/tox/tox.js';
@@ -19,7 +20,7 @@ const TCP_PORT = 3389;
 let wasm: Uint8Array;
 before(async () => {
   await sodium.ready;
-  wasm = await readWasm();
+  wasm = await readWasm(wasmFile());
 });
 
 /** A client of the relay that speaks its protocol, and reads only its handshake. */

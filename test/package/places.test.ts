@@ -76,6 +76,13 @@ for (const node of installed.nodes) {
       assert.deepEqual(finished, { ...LINE, stderr: '' });
     });
 
+    test('a program that is an argument, beside preloads that a thread could not run, keeps to the permissions', async () => {
+      const reading = `--allow-fs-read=${installed.user}`;
+      const preloads = ['--import=./preload.mjs', '--require=./preload.cjs'];
+      const program = ['--input-type=module', '--eval', "import './main.mjs';"];
+      assert.deepEqual(await run(...permissions, reading, ...preloads, ...program), { ...LINE, stderr: '' });
+    });
+
     test('it runs from a read-only file system', { skip: cannotMount() }, async () => {
       const { exitCode, stdout } = await readOnly(node, 'main.mjs');
       assert.deepEqual({ exitCode, stdout }, LINE);

@@ -14,7 +14,7 @@ const MAX_UNPACKED_BYTES = 2 * 1024 * 1024;
  * is not ours to publish.
  */
 const MAY_BE_PACKED =
-  /^package\/(package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|LICENSE|examples\/[a-z_]+\.ts|bench\/([A-Z]+\.md|results\.svg)|docs\/(([a-z-]+\/)*[a-zA-Z_-]+\.md|config\.schema\.json)|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/shared\/[a-z_]+-[A-Z0-9]{8}\.js|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.js|\.d\.ts))$/;
+  /^package\/(package\.json|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md|LICENSE|examples\/[a-z_]+\.ts|bench\/([A-Z]+\.md|results\.svg)|docs\/(([a-z-]+\/)*[a-zA-Z_-]+\.md|config\.schema\.json)|wasm\/dist\/(tox\.wasm|build\.json)|dist\/cli\/ready_answers\.json|dist\/shared\/[a-z_]+-[A-Z0-9]{8}\.js|dist\/([a-z0-9_]+\/)*[a-z0-9_]+(\.m?js|\.d\.ts))$/;
 
 const MUST_BE_PACKED = [
   'README.md',
@@ -24,7 +24,7 @@ const MUST_BE_PACKED = [
   'dist/index.d.ts',
   'dist/cli/main.js',
   'dist/cli/ready_answers.json',
-  'dist/worker/main.js',
+  'dist/worker/main.mjs',
   'docs/reference/library.md',
   'docs/config.schema.json',
 ];

@@ -109,6 +109,12 @@ export async function buildSources(): Promise<void> {
     bundle: true,
     packages: 'external',
   });
+  const worker = await build({
+    ...options,
+    entryPoints: [join(source, 'worker/main.ts')],
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+  });
   const tests = await build({
     ...options,
     outbase: root,
@@ -118,10 +124,9 @@ export async function buildSources(): Promise<void> {
     sourcesContent: false,
   });
   const current = new Map(
-    [...files.outputFiles, ...programs.outputFiles, ...tests.outputFiles].map(({ path, contents }) => [
-      path,
-      contents,
-    ]),
+    [files, programs, worker, tests].flatMap(({ outputFiles }) =>
+      outputFiles.map(({ path, contents }) => [path, contents] as const),
+    ),
   );
   current.set(join(folder, 'cli/tox.wasm'), readFileSync(join(root, 'wasm/dist/tox.wasm')));
   // The library by its name, for the examples.

@@ -555,7 +555,12 @@ describe('connect', () => {
 
   for (const [name, args, code, why] of [
     ['with -p', [ID, '22', '-p', '22'], 'EADDRINUSE', /22 is in use .*, for example -p 8022, or -p 0 for/],
-    ['with -L', ['connect', ID, '-L', '22:localhost:22'], 'EADDRINUSE', /cannot listen: 127\.0\.0\.1:22\n/],
+    [
+      'with -L',
+      ['connect', ID, '-L', '22:localhost:22'],
+      'EADDRINUSE',
+      /22 is in use .*, for example -L 8022:localhost:22, or -L 0:/,
+    ],
     ['for another reason', [ID, '22'], 'EADDRNOTAVAIL', /127\.0\.0\.1:22 is not an address of this machine/],
   ] as const) {
     test(`a port that is not available ${name} is an error, and closes the connector`, async () => {

@@ -161,7 +161,7 @@ test('a port in use is an error that names the address and the remedy', async (t
     assert.equal(
       error.message,
       `cannot listen: 127.0.0.1:${port} is in use by another program; ` +
-        `choose another port, for example -L ${suggested}:h:80, or -L 0:h:80 for any free port`,
+        `choose another port, for example ${suggested}:h:80, or 0:h:80 for any free port`,
     );
     return true;
   });

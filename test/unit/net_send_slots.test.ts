@@ -10,12 +10,15 @@ import { SendSlots, UdpSocket } from '../../src/worker/net/udp_socket.js';
 const TO: MutableAddress = { family: FAMILY_IPV4, bytes: Uint8Array.of(127, 0, 0, 1), port: 9 };
 
 /** A socket that keeps datagrams while `queueBytes` says that the system accepts nothing. */
-function slowSocket(queueBytes: () => number): { readonly udp: UdpSocket; readonly sent: Uint8Array[] } {
+function slowSocket(queueBytes: (() => number) | undefined): {
+  readonly udp: UdpSocket;
+  readonly sent: Uint8Array[];
+} {
   const sent: Uint8Array[] = [];
   const socket = Object.assign(new EventEmitter(), {
     address: () => ({ port: 1 }),
     send: (bytes: Uint8Array) => void sent.push(bytes),
-    getSendQueueSize: queueBytes,
+    ...(queueBytes && { getSendQueueSize: queueBytes }),
     close: () => {},
   });
   // The part of a socket that UdpSocket uses.
@@ -61,4 +64,10 @@ test('memory is reused once everything has left', () => {
   queueBytes = 0;
   for (let number = 10; number < 500; number++) udp.sendTo(datagram(number), TO);
   assert.equal(new Set(sent.map(({ buffer }) => buffer)).size, 11);
+});
+
+test('where the length of the queue cannot be known, as in Deno, everything is sent and nothing is overwritten', () => {
+  const { udp, sent } = slowSocket(undefined);
+  for (let number = 0; number < 250; number++) assert.ok(udp.sendTo(datagram(number), TO) > 0);
+  for (let at = 0; at < 250; at++) assert.deepEqual(sent[at], datagram(at), `datagram ${at}`);
 });

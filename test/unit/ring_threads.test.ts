@@ -24,7 +24,7 @@ const drainedBytes = (backlog: SharedArrayBuffer, slot: number): number =>
 /** Sends records 0 to `count` - 1 to a worker that sends them back, and checks every one. */
 async function echo(count: number, capacityBytes: number, backlogLimitBytes: number) {
   const pair = allocateShared({ channels: PEERS, capacityBytes });
-  const worker = spawnWorker({ workerData: pair.worker, transferList: [...pair.transferList] }, ECHO);
+  const worker = spawnWorker(ECHO, { workerData: pair.worker, transferList: [...pair.transferList] });
   const ended = once(worker, 'exit');
   const rings = new MainRings(pair.main, { backlogLimitBytes, urgentReserveBytes: 0, budgetRecords: 64 });
   let sent = 0;

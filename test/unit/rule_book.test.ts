@@ -4,9 +4,10 @@ import { parseName } from '../../src/access/name.js';
 import { TunnelError, type TunnelErrorCode } from '../../src/core/errors.js';
 import { readHost } from '../../src/core/host.js';
 import { parseAddress } from '../../src/core/ip.js';
-import { parseExposeSpec, printRule, readRule } from '../../src/rules/expose.js';
+import { parseExposeSpec, printRule, type Rule, readRule } from '../../src/rules/expose.js';
+import { parseReverseRule, type ReverseRule } from '../../src/rules/reverse_rule.js';
 import type { Grant } from '../../src/rules/rule_book.js';
-import { MAX_RULES, RuleBook } from '../../src/rules/rule_book.js';
+import { MAX_RULES, ReverseBook, RuleBook } from '../../src/rules/rule_book.js';
 
 const isName = (name: string): boolean => ['laptop', 'ci'].includes(name);
 const rule = (text: string) => readRule(text, isName).rule;
@@ -311,4 +312,32 @@ describe('the rules that still open a port after another one is removed', () => 
       const book = new RuleBook(others.map(rule));
       assert.deepEqual(new Set(book.stillOpening(rule(removed)).map(printRule)), new Set(still));
     });
+});
+
+describe('rules from a program', () => {
+  const wrong: readonly unknown[] = [
+    '22',
+    undefined,
+    {},
+    { host: 'localhost', ports: [{ from: 22, to: 22 }] },
+    { ...parseExposeSpec('22'), ports: [] },
+    { ...parseExposeSpec('22'), protocoll: 'udp' },
+  ];
+  for (const [at, given] of wrong.entries()) {
+    test(`number ${at} is no rule, and changes nothing`, () => {
+      const book = new RuleBook([], true);
+      // TypeScript does not check what JavaScript programs pass.
+      const rule = given as Rule;
+      assert.throws(() => book.add(rule), failsWith('ERR_ARGUMENT_INVALID', /add\(\): rule/));
+      assert.throws(() => book.remove(rule), failsWith('ERR_ARGUMENT_INVALID', /remove\(\): rule/));
+      assert.ok(book.isDefault);
+    });
+  }
+
+  test('for ports at the far end are checked too', () => {
+    const book = new ReverseBook();
+    for (const given of ['8080', { bind: 'loopback' }, { bind: '0.0.0.0', ports: { from: 1, to: 1 } }])
+      assert.throws(() => book.add(given as ReverseRule), failsWith('ERR_ARGUMENT_INVALID', /add\(\): rule/));
+    assert.ok(book.add(parseReverseRule('8080')));
+  });
 });

@@ -77,7 +77,7 @@ test('a port in use is an error that names the address and the remedy', async (t
     assert.ok(TunnelError.is(error) && error.code === 'ERR_LISTEN');
     assert.match(
       error.message,
-      /is in use by another program; choose another port, for example --udp-forward \d+:dns\.lan:53/,
+      /is in use by another program; choose another port, for example \d+:dns\.lan:53/,
     );
     return true;
   });

@@ -1,12 +1,17 @@
 import { TunnelError } from '../../core/errors.js';
 import { looksLikeName } from '../../core/host.js';
-import { type IsName, readRule } from '../../rules/expose.js';
+import { type IsName, type ReadRule, readRule } from '../../rules/expose.js';
 import { parseReverseRule } from '../../rules/reverse_rule.js';
 import { readValues } from './named_value.js';
 
 /** What to write when no rule says what is open. */
 export const NAME_A_RULE =
   "name what ticket holders may reach: --expose 22 (one port), --allow-reverse 8080 (a port for -R), --expose none (only what a ticket's own rules open), or --expose 'localhost:*' (every port of the loopback)";
+
+/** {@link readRule} for the command line: the error about an unknown name says which option and command make one. */
+export function readNamedRule(text: string, isName: IsName): ReadRule {
+  return readRule(text, isName, 'create it with --allow-peer NAME=KEY or ticket new --name NAME');
+}
 
 /**
  * Rejects rules that no listener accepts, before one is asked. Only the listener knows the names of peers and tickets,
@@ -16,7 +21,7 @@ export const NAME_A_RULE =
  * @throws {TunnelError} ERR_SPEC_INVALID, ERR_USAGE
  */
 export function expectRules(name: string, rules: readonly string[] | undefined): void {
-  readValues(name, rules, (text) => expectRule(text, readRule));
+  readValues(name, rules, (text) => expectRule(text, readNamedRule));
 }
 
 /** {@link expectRules} for `--allow-reverse`. */

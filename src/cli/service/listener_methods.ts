@@ -3,8 +3,9 @@ import { type ControlMethods, method } from '../../control/server.js';
 import { TunnelError } from '../../core/errors.js';
 import { quotedWord } from '../../core/secret_text.js';
 import { isPublicKey } from '../../core/tox_network.js';
-import { type IsName, printRule, readRule } from '../../rules/expose.js';
+import { type IsName, printRule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule } from '../../rules/reverse_rule.js';
+import { readNamedRule } from '../options/rule_values.js';
 import { peerRows } from '../output/peer_rows.js';
 import type { ListenerHandle } from '../process/library.js';
 import type { SavedRules } from './saved_rules.js';
@@ -102,7 +103,7 @@ export function listenerMethods({
     ),
     'rule.list': ruleList,
     'rule.add': method(RuleSchema, async ({ rule, save: keeps }) => {
-      const read = readRule(rule, isName);
+      const read = readNamedRule(rule, isName);
       const ignored = keeps && isNone() ? SAVE_IGNORED : undefined;
       const result = change(() => rules.add(read.rule), read.note, ignored);
       if (keeps) {
@@ -112,7 +113,7 @@ export function listenerMethods({
       return result;
     }),
     'rule.remove': method(RuleSchema, async ({ rule, save: keeps }) => {
-      const { rule: read } = readRule(rule, isName);
+      const { rule: read } = readNamedRule(rule, isName);
       const text = printRule(read);
       const wasSaved = keeps && saved.remove('expose', text);
       if (!rules.remove(read) && !wasSaved) throw noRule(text);

@@ -1,10 +1,10 @@
 import type { AccessState } from '../../access/access_state.js';
 import { type AllowedPeer, parseAllowedPeer, parsePeerKey } from '../../access/peer_key.js';
-import { type IsName, printRule, type Rule, readRule } from '../../rules/expose.js';
+import { type IsName, printRule, type Rule } from '../../rules/expose.js';
 import { parseReverseRule, printReverseRule, type ReverseRule } from '../../rules/reverse_rule.js';
 import { exposedBy } from '../options/flags.js';
 import { readValue, readValues } from '../options/named_value.js';
-import { expectReverseRules, expectRules } from '../options/rule_values.js';
+import { expectReverseRules, expectRules, readNamedRule } from '../options/rule_values.js';
 import { printable } from '../output/human.js';
 import type { Reporter } from '../output/reporter.js';
 import type { ListenerHandle } from '../process/library.js';
@@ -274,7 +274,7 @@ function readBoth(
       return [];
     });
   const rules = readAll('--expose', expose, (text, isKnown) => {
-    const { rule, note } = readRule(text, isKnown);
+    const { rule, note } = readNamedRule(text, isKnown);
     if (note !== undefined && rule.name !== undefined && isName(rule.name)) notes.push(note);
     return { rule, text };
   });

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { TunnelError } from '../../core/errors.js';
-import { listenError } from '../../forward/listen.js';
+import { type ListenRequest, listenError } from '../../forward/listen.js';
 import type { Forward, Reverse } from '../../index.js';
 import { isFinalRefusal } from '../../mux/wire/reasons.js';
 import { type Endpoint, isPath, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
@@ -32,6 +32,20 @@ export interface HeldForward {
   remove(): boolean;
 }
 
+/** Names the option in the error of a port that cannot be opened: the library knows none. */
+async function named(
+  asked: Omit<ListenRequest, 'bind'> & { readonly bind: Endpoint },
+  opened: Promise<Forward>,
+): Promise<Forward> {
+  try {
+    return await opened;
+  } catch (error) {
+    const { bind } = asked;
+    if (!TunnelError.is(error) || error.code !== 'ERR_LISTEN' || error.cause === undefined) throw error;
+    throw isPath(bind) ? error : listenError({ ...asked, bind }, error.cause);
+  }
+}
+
 /** The forwards of a running connector. `change` is emitted when the state of a forward may have changed. */
 export class RunningForwards extends EventEmitter<{ change: [] }> {
   readonly #connector: ConnectorHandle;
@@ -56,26 +70,24 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause
    */
   async addLocal(spec: LocalSpec, option: '-L' | '-p' = '-L'): Promise<HeldForward> {
-    const { bind } = spec;
+    const { bind, target } = spec;
     this.#expectFree('local', bind);
-    try {
-      return this.#add('local', bind, await this.#connector.forward(spec));
-    } catch (error) {
-      const isOther = option !== '-L' && TunnelError.is(error) && error.code === 'ERR_LISTEN';
-      throw isOther && !isPath(bind) ? listenError({ bind, option }, error.cause) : error;
-    }
+    const asked = { bind, option, ...(option === '-L' && { target }) };
+    return this.#add('local', bind, await named(asked, this.#connector.forward(spec)));
   }
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   async addDynamic(options: ProxyOptions): Promise<HeldForward> {
-    this.#expectFree('dynamic', options.bind);
-    return this.#add('dynamic', options.bind, await this.#connector.dynamic(options));
+    const { bind } = options;
+    this.#expectFree('dynamic', bind);
+    return this.#add('dynamic', bind, await named({ bind, option: '-D' }, this.#connector.dynamic(options)));
   }
 
   /** @throws {TunnelError} ERR_LISTEN, with the system's error as its cause */
   async addUdp(spec: UdpSpec): Promise<HeldForward> {
     this.#expectFree('udp', spec.bind);
-    return this.#add('udp', spec.bind, await this.#connector.udpForward(spec));
+    const asked = { ...spec, option: '--udp-forward' };
+    return this.#add('udp', spec.bind, await named(asked, this.#connector.udpForward(spec)));
   }
 
   /**

@@ -101,7 +101,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
    */
   async listen(): Promise<HostPort> {
     if (this.#closed) throw closedEarly();
-    const local = await listenOn(this.#server, { bind: this.#bind, option: '-D' });
+    const local = await listenOn(this.#server, { bind: this.#bind });
     const onAcceptError = (error: Error): void => {
       if (this.#descriptors.note(error)) return;
       this.#logger.log('warn', `${printHostPort(this.#bind)}: cannot accept a connection`, { error });
@@ -109,7 +109,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#server.on('error', onAcceptError);
     this.#beside = await listenBeside(this.#bind, local, this.#logger, async (beside) => {
       const server = this.#newServer();
-      await listenOn(server, { bind: beside, option: '-D' });
+      await listenOn(server, { bind: beside });
       return server.on('error', onAcceptError);
     });
     if (this.#isClosed()) {

@@ -117,11 +117,11 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
 
   async #listenOnPort(bind: Bind): Promise<Endpoint> {
     const { target } = this.#spec;
-    const local = await listenOn(this.#server, { bind, option: '-L', target });
+    const local = await listenOn(this.#server, { bind, target });
     this.#accept(this.#server);
     this.#beside = await listenBeside(bind, local, this.#logger, async (beside) => {
       const server = this.#newServer();
-      await listenOn(server, { bind: beside, option: '-L', target });
+      await listenOn(server, { bind: beside, target });
       this.#accept(server);
       return server;
     });

@@ -74,7 +74,7 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
       socket = await bindUdp(bind);
     } catch (error) {
       this.#state = 'closed';
-      throw listenError({ bind, option: '--udp-forward', target }, error);
+      throw listenError({ bind, target }, error);
     }
     if (this.#isClosed()) {
       socket.close();

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:dgram';
 import { type Interfaces, IPV4_BYTES, interfacesNow } from '../../core/ip.js';
+import { unsentBytes } from '../../core/socket_buffers.js';
 import type { Arrivals } from './arrivals.js';
 import { FAMILY_IPV4, FAMILY_IPV6, type Family, type MutableAddress, type NetworkStats } from './network.js';
 import { AddressCache, type BroadcastFamily, broadcastAddresses, broadcastFamily } from './udp_addresses.js';
@@ -148,9 +149,10 @@ export class UdpSocket {
       this.#sendsToCheck--;
       return true;
     }
-    const unsentBytes = this.#socket.getSendQueueSize();
-    this.#sendsToCheck = unsentBytes === 0 ? SENDS_PER_CHECK : 0;
-    return unsentBytes <= MAX_UNSENT_BYTES;
+    const bytes = unsentBytes(this.#socket);
+    // Slots are reused only while this is known to be 0.
+    this.#sendsToCheck = bytes === 0 ? SENDS_PER_CHECK : 0;
+    return bytes === undefined || bytes <= MAX_UNSENT_BYTES;
   }
 }
 

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { wasmFile } from '../../bridge/package_files.js';
 import { TunnelError } from '../../core/errors.js';
 import { NOSPAM_BYTES, PUBLIC_KEY_BYTES, SECRET_KEY_BYTES } from '../../core/tox_network.js';
 import { TOX_CONSTANTS as T } from './constants.js';
@@ -14,10 +13,9 @@ import { type WasmModule, wasmApi } from './webassembly.js';
 /**
  * Reads the built wasm.
  *
- * @param url default: {@link wasmFile}
  * @throws {TunnelError} ERR_WASM_MISSING when it cannot be read
  */
-export async function readWasm(url: URL = wasmFile()): Promise<Uint8Array> {
+export async function readWasm(url: URL): Promise<Uint8Array> {
   try {
     return await readFile(url);
   } catch (error) {

@@ -1,0 +1,2 @@
+// A thread cannot change the folder.
+process.chdir('.');
