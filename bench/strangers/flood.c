@@ -1,7 +1,8 @@
 /*
  * A stranger that floods a UDP port of the loopback: flood PORT KIND SIZE PER_SECOND SECONDS [SOURCES].
  * Every datagram has the first byte KIND and a fresh random key. With SOURCES it takes turns between that many
- * addresses from 127.1.0.1 on. Prints the datagrams sent and the seconds.
+ * addresses from 127.1.0.1 on. With port 0 it floods a socket of its own that nobody reads, which shows what the flood
+ * itself takes from the machine. Prints the datagrams sent and the seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -49,6 +50,15 @@ int main(int count, char **words)
 
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(words[1]))};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (to.sin_port == 0) {
+        socklen_t length = sizeof(to);
+        const int sink = socket(AF_INET, SOCK_DGRAM, 0);
+        if (bind(sink, (struct sockaddr *)&to, length) != 0 ||
+            getsockname(sink, (struct sockaddr *)&to, &length) != 0) {
+            perror("flood");
+            return 1;
+        }
+    }
     int sockets[MAX_SOURCES];
     for (int i = 0; i < (sources > 0 ? sources : 1); ++i) {
         struct sockaddr_in from = {.sin_family = AF_INET};

@@ -124,18 +124,9 @@ export interface FlowAuditOptions {
   readonly record: (record: AuditRecord) => void;
 }
 
-/** Follows the requests of one peer, and the streams that they become, from the answer to the end. */
-export class FlowAudit {
-  readonly #options: FlowAuditOptions;
-
-  constructor(options: FlowAuditOptions) {
-    this.#options = options;
-  }
-
-  /** Returns a request to answer in place of this one. */
-  follow(request: OpenRequest): OpenRequest {
-    return new FollowedRequest(request, this.#options);
-  }
+/** Returns a request to answer in place of this one: it records the stream that becomes of it, from the answer on. */
+export function audited(request: OpenRequest, options: FlowAuditOptions): OpenRequest {
+  return new FollowedRequest(request, options);
 }
 
 class FollowedRequest implements OpenRequest {

@@ -18,7 +18,7 @@ import { ListenerPeer } from '../peer/listener_peer.js';
 import { type PeerInfo, peerInfo } from '../peer/peer_info.js';
 import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
-import { type AuditPeer, type AuditRecord, EntryAudit, FlowAudit } from './audit.js';
+import { type AuditPeer, type AuditRecord, audited, EntryAudit } from './audit.js';
 import type { PeerChange } from './events.js';
 import { type Machine, thisMachine } from './machine.js';
 import type { ListenOptions } from './options.js';
@@ -288,7 +288,7 @@ export class Listener extends Tunnel {
       listener: this.node.started.publicKey,
     };
     const named = (): AuditPeer => ({ peer: publicKey, name: grant.name });
-    const flows = new FlowAudit({ clock: this.timers, peer: named, record: (record) => this.#audit(record) });
+    const audit = { clock: this.timers, peer: named, record: (record: AuditRecord) => this.#audit(record) };
     const presence = this.#presence(named);
     const peer: ListenerPeer = new ListenerPeer(
       this.peerContext(),
@@ -316,7 +316,7 @@ export class Listener extends Tunnel {
         onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
         onOpen: (asked) => {
           // Following a stream costs a little for each of its chunks.
-          const request = this.listenerCount('audit') > 0 ? flows.follow(asked) : asked;
+          const request = this.listenerCount('audit') > 0 ? audited(asked, audit) : asked;
           const { target } = request;
           const whyNot = this.access.whyNoStreams(grant);
           if (whyNot !== undefined) {

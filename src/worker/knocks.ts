@@ -3,14 +3,14 @@ import { Timer, type Timers } from '../core/clock.js';
 import type { FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
 import type { Tox } from './tox/tox.js';
 
-/** Waits between the first knocks. A datagram may be lost, and relays take a moment to connect. */
+/** Waits between the first knocks at most. A datagram may be lost, and relays take a moment to connect. */
 const FIRST_WAITS_MS = [100, 200, 300, 600, 1_200, 2_400] as const;
 /**
  * How often to knock at a friend after that. Nothing tells an end that an outage is over, so for two minutes, and
  * while few friends are away, it knocks often. A knock is one small datagram for each address.
  */
-const SOON_WAIT_MS = 400;
-const SOON_KNOCKS = 300;
+const SOON_WAIT_MS = 200;
+const SOON_KNOCKS = 600;
 const FEW_FRIENDS = 8;
 /** How often to knock later, or while many are away. */
 const NEXT_WAIT_MS = 5_000;
@@ -125,17 +125,18 @@ export class Knocks {
     const { tox, wake } = this.#parts;
     tox.knock(known.place);
     wake();
-    const waitMs = FIRST_WAITS_MS[known.knocks] ?? this.#nextWaitMs(known);
+    const waitMs = Math.min(FIRST_WAITS_MS[known.knocks] ?? NEXT_WAIT_MS, this.#soonMs(known));
     known.knocks++;
     const most = known.friend === undefined ? FIRST_WAITS_MS.length : MOST_KNOCKS;
     if (known.knocks <= most) known.timer.set(waitMs, () => this.#once(known));
   }
 
-  #nextWaitMs({ knocks }: Known): number {
-    if (knocks >= SOON_KNOCKS) return NEXT_WAIT_MS;
+  /** How soon to knock at a friend that may be back at any time; Infinity for others. */
+  #soonMs({ friend, knocks }: Known): number {
+    if (friend === undefined || knocks >= SOON_KNOCKS) return Number.POSITIVE_INFINITY;
     let away = 0;
-    for (const { friend, isOnline } of this.#known.values()) if (friend !== undefined && !isOnline) away++;
-    return away <= FEW_FRIENDS ? SOON_WAIT_MS : NEXT_WAIT_MS;
+    for (const each of this.#known.values()) if (each.friend !== undefined && !each.isOnline) away++;
+    return away <= FEW_FRIENDS ? SOON_WAIT_MS : Number.POSITIVE_INFINITY;
   }
 
   #look(known: Known, friend: FriendNumber): void {

@@ -10,7 +10,7 @@ import type { Session } from '../../src/mux/session/session.js';
 import type { MuxStream, OpenRequest } from '../../src/mux/stream/stream_api.js';
 import { parseExposeSpec } from '../../src/rules/expose.js';
 import { RuleBook } from '../../src/rules/rule_book.js';
-import { type AuditRecord, EntryAudit, FlowAudit } from '../../src/tunnel/audit.js';
+import { type AuditRecord, audited, EntryAudit } from '../../src/tunnel/audit.js';
 import { dialLoopback, freePort } from '../support/loopback.js';
 import { FakeOwner } from '../support/port_owner.js';
 import { sessionPair } from '../support/session_pair.js';
@@ -41,13 +41,13 @@ function bench(t: TestContext, exposed: readonly string[]): Bench {
     rules: { permitsListen: (_, port) => port === 0 },
     maxPorts: 4,
   });
-  const audit = new FlowAudit({
+  const audit = {
     clock: systemTimers,
     peer: () => WHO,
-    record: (record) => records.push(record),
-  });
+    record: (record: AuditRecord) => void records.push(record),
+  };
   const onOpen = (asked: OpenRequest): void => {
-    const request = audit.follow(asked);
+    const request = audited(asked, audit);
     if (request.target.kind === 'listen') ports.handle(request, request.target);
     else server.handle(request);
   };

@@ -296,7 +296,7 @@ describe('a session under limits', () => {
   });
 
   test('counts to the byte what consumers hold, and gives it back when they take it', () => {
-    const { session, requests } = listener({});
+    const { session, clock, requests } = listener({});
     session.receive(openFrame(idOf(1)));
     session.flush();
     const stream = requests[0]!.accept({});
@@ -314,6 +314,12 @@ describe('a session under limits', () => {
     stream.consumed(1);
     assert.equal(session.stats().heldBytes, 32_768);
     stream.consumed(9000);
+    // The block has room for what comes next. An idle stream lets it go.
+    assert.equal(session.stats().heldBytes, 32_768);
+    for (let count = 0; count < 2; count++) {
+      clock.ms += 5000;
+      session.tick();
+    }
     assert.equal(session.stats().heldBytes, 0);
     stream.reset('reset');
     assert.equal(session.stats().reservedBytes, 0);

@@ -167,6 +167,21 @@ describe('reassembly', () => {
     assert.notEqual(memory.takeBlock(BLOCK_BYTES).buffer, view?.buffer);
   });
 
+  test('a partly filled block takes what comes next, also after views of it; an idle stream lets it go', () => {
+    const memory = new ReceiveMemory(0);
+    const reassembly = new Reassembly(memory, BLOCK_BYTES);
+    const buffers = new Set<ArrayBufferLike>();
+    for (let at = 0; at < BLOCK_BYTES - 3000; at += 3000) {
+      reassembly.insert(at, frameOf(pattern(at, at + 3000)), 25);
+      for (const chunk of all(reassembly)) buffers.add(chunk.buffer);
+      reassembly.rest();
+    }
+    assert.equal(buffers.size, 1);
+    assert.equal(memory.heldBytes, BLOCK_BYTES);
+    reassembly.rest();
+    assert.equal(memory.heldBytes, 0);
+  });
+
   test('only blocks with received bytes are held', () => {
     const memory = new ReceiveMemory(0);
     const reassembly = new Reassembly(memory, BLOCK_BYTES);

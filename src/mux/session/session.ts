@@ -39,7 +39,7 @@ import { StreamMemory, StreamTable } from './stream_table.js';
 const ROUND_TRIP_AGE_MS = 1000;
 
 /** Least time between two looks at idle streams. */
-const GIVE_BACK_MS = 5000;
+const REST_MS = 5000;
 
 /**
  * All streams with one peer: takes and sends frames. It has no timer and no socket. Its owner calls {@link
@@ -81,8 +81,8 @@ export class Session {
   #bytesReceived = 0;
   /** When the last stream ended. */
   #busyMs: number;
-  /** When idle streams last gave credit back. */
-  #gaveBackMs: number;
+  /** When idle streams last gave back what they do not use. */
+  #restedMs: number;
   /** When the next tick is due, as {@link nextTickMs} last said. */
   #tickAtMs = Number.POSITIVE_INFINITY;
 
@@ -123,7 +123,7 @@ export class Session {
       onOpen: options.onOpen,
     });
     this.#busyMs = clock.nowMs();
-    this.#gaveBackMs = clock.nowMs();
+    this.#restedMs = clock.nowMs();
     this.#keepAlive = new KeepAlive({ keepAliveMs, deadlineMs }, clock.nowMs());
     this.#control = new SessionControl({
       sink: this.#sink,
@@ -248,7 +248,7 @@ export class Session {
     const state = this.#keepAlive.check(this.#clock.nowMs());
     if (state === 'dead') return 'dead';
     if (state === 'idle') this.#wantPing();
-    if (this.#options.givesBack === true) this.#giveBackIdle();
+    this.#rest();
     this.#payOwed();
     this.#pump();
     return 'alive';
@@ -329,12 +329,12 @@ export class Session {
     );
   }
 
-  /** A stream that was idle between two calls gives credit back. */
-  #giveBackIdle(): void {
+  /** Streams that were idle since the last call give back what they do not use. */
+  #rest(): void {
     const nowMs = this.#clock.nowMs();
-    if (nowMs - this.#gaveBackMs < GIVE_BACK_MS) return;
-    this.#gaveBackMs = nowMs;
-    for (const stream of this.#table) stream.giveBack();
+    if (nowMs - this.#restedMs < REST_MS) return;
+    this.#restedMs = nowMs;
+    for (const stream of this.#table) stream.rest(this.#options.givesBack === true);
   }
 
   /** Gives the credit and the datagrams that waited for the pace. */

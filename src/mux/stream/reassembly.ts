@@ -53,6 +53,8 @@ export class Reassembly {
   /** What the consumer holds, oldest first. */
   #chunks: Chunk[] = [];
   #countedPieces = FREE_PIECES;
+  /** {@link highestOffset} at the last {@link rest}. */
+  #restedOffset = -1;
 
   constructor(memory: ReceiveMemory, blockBytes: number) {
     this.#memory = memory;
@@ -142,9 +144,17 @@ export class Reassembly {
       this.#letGo(block);
     }
     if (count > 0) this.#chunks.splice(0, count);
-    // An idle stream holds no block.
+  }
+
+  /**
+   * Call it every few seconds. A stream to which nothing has come since the last call holds no block, not even one that
+   * is partly filled.
+   */
+  rest(): void {
+    const isIdle = this.highestOffset === this.#restedOffset;
+    this.#restedOffset = this.highestOffset;
     const last = this.#blocks[0];
-    if (last === undefined || last.views > 0 || this.highestOffset > this.#delivered) return;
+    if (!isIdle || last === undefined || last.views > 0 || this.highestOffset > this.#delivered) return;
     this.#blocks[0] = undefined;
     this.#close(last);
   }

@@ -150,6 +150,11 @@ export class ReceiveHalf {
     return this.#window.advance(nowMs, roundTripMs);
   }
 
+  /** Call it every few seconds: an idle stream holds no memory that others can use. */
+  rest(): void {
+    this.#reassembly.rest();
+  }
+
   /** Drops everything, and gives the memory back. */
   clear(): void {
     this.#reassembly.clear();

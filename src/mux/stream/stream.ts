@@ -141,9 +141,15 @@ export class Stream implements MuxStream, Source {
     this.#host.pump();
   }
 
-  /** Call it every few seconds: credit that the stream does not use goes back to the peer. */
-  giveBack(): void {
-    if (this.#phase !== 'open' || !this.sending.giveBack()) return;
+  /**
+   * Call it every few seconds: what an idle stream does not use goes to others.
+   *
+   * @param givesBack whether credit may go back to the peer
+   */
+  rest(givesBack: boolean): void {
+    if (this.#phase !== 'open') return;
+    this.receiving.rest();
+    if (!givesBack || !this.sending.giveBack()) return;
     this.#giveBackDue = true;
     this.#host.scheduler.controlDue(this);
   }
