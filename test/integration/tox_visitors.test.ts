@@ -269,7 +269,7 @@ describe('onion paths', () => {
   test('among 12 nodes lead over many of them', () => {
     const visited = new VisitedWorld(12);
     // The paths change every quarter of an hour.
-    visited.pass(1_800_000, 200);
+    visited.pass(3_600_000, 200);
     assert.ok(visited.firstHops.size >= 7, `${visited.firstHops.size} first nodes`);
     visited.world.close();
   });
