@@ -17,6 +17,8 @@ export interface PassphraseChange {
   readonly from: Uint8Array | undefined;
   /** Encrypts them from now on; undefined leaves them unencrypted. */
   readonly to: Uint8Array | undefined;
+  /** Derives the key of each file. Default: {@link newSealKey}, which is slow on purpose. */
+  readonly newKey?: ((passphrase: Uint8Array) => Promise<SealKey>) | undefined;
   /** For the wait until other processes have changed the files. Default: those of the system. */
   readonly timers?: Timers | undefined;
 }
@@ -30,7 +32,7 @@ export interface PassphraseChange {
  * @throws {TunnelError} ERR_STATE_INVALID, ERR_STATE_SEALED, ERR_STATE_IO, ERR_STATE_BUSY
  */
 export async function changePassphrase(change: PassphraseChange): Promise<string[]> {
-  const { folder, to } = change;
+  const { folder, to, newKey = newSealKey } = change;
   const locks: RoleLock[] = [];
   return inFolder(folder, async () => {
     const papers: Paper[] = [];
@@ -45,7 +47,7 @@ export async function changePassphrase(change: PassphraseChange): Promise<string
         if (saved !== undefined) found.push([paper.file, saved]);
       }
       for (const [file, { text }] of found) {
-        const key = to === undefined ? undefined : await newSealKey(to);
+        const key = to === undefined ? undefined : await newKey(to);
         await replaceStateFile(file, await text(key));
       }
       return found.map(([file]) => file);

@@ -5,8 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { formatTicket, parseTicket } from '../../src/access/ticket.js';
 import { makeToxId } from '../../src/network/tox_id.js';
 import { createIdentity, publicKeyOf } from '../../src/state/identity.js';
-import type { Role } from '../../src/state/identity_file.js';
-import { readIdentity } from '../../src/state/identity_file.js';
+import { writeSealedState } from '../support/cheap_state.js';
 import { CLI, CliProcess } from '../support/cli_process.js';
 import { LOOPBACK } from '../support/private_network.js';
 import { assertSilent, saidBy, secretInTicket, spellings } from '../support/secrets.js';
@@ -58,14 +57,24 @@ describe('a crash of the program', () => {
   const env = { TOX_WASM_TUNNEL_PASSPHRASE: PASSPHRASE, TOX_WASM_TUNNEL_TICKET: ticket };
   const passphrase = Buffer.from(PASSPHRASE);
 
-  before(() => mkdirSync(folder.file('reports')));
+  /** The identities with which the program runs, sealed at the lowest cost of a key. */
+  const identities = { listener: createIdentity(), connector: createIdentity() };
+
+  before(async () => {
+    mkdirSync(folder.file('reports'));
+    for (const role of ['listener', 'connector'] as const)
+      await writeSealedState(folder.file(role), role, passphrase, {
+        identity: identities[role],
+        access: undefined,
+      });
+  });
   after(async () => {
     await Promise.all(strays.map((process) => process.stop('SIGKILL')));
     folder.remove();
   });
 
   /** Starts the program, crashes it, and returns everything that it printed and left behind. */
-  async function crash(where: string, role: Role, ...args: readonly string[]) {
+  async function crash(where: string, role: 'listener' | 'connector', ...args: readonly string[]) {
     const reports = folder.file(`reports/${role} ${where}`);
     mkdirSync(reports);
     const options = ['--report-uncaught-exception', `--report-directory=${reports}`, '--import', preload];
@@ -78,9 +87,7 @@ describe('a crash of the program', () => {
     process.child.kill('SIGUSR2');
     assert.equal(await process.exited(), 1);
     const left = readdirSync(reports).map((name) => readFileSync(`${reports}/${name}`, 'utf8'));
-    const identity = await readIdentity({ folder: folder.file(role), role, passphrase });
-    assert.ok(identity);
-    return { process, started, left, secretKey: identity.secretKey };
+    return { process, started, left, secretKey: identities[role].secretKey };
   }
 
   for (const where of ['main thread', 'promise', 'worker']) {

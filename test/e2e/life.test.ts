@@ -23,17 +23,16 @@ const DEAD_PEER_LIMIT_MS = 45_000 + PATIENCE_S * 1_000;
 describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   const folder = new TempFolder();
   const strays: CliProcess[] = [];
-  let network: PrivateNetwork;
+  let shared: PrivateNetwork;
   let echo: Target;
 
   before(async () => {
-    network = await PrivateNetwork.start();
+    shared = await PrivateNetwork.start();
     echo = await Target.echo();
   });
 
   after(async () => {
-    await network.stop();
-    await Promise.all(strays.map((process) => process.stop('SIGKILL')));
+    await shared.stop();
     await echo.stop();
     folder.remove();
   });
@@ -43,7 +42,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     return ['--state', folder.file(name)];
   }
 
-  /** Starts a process outside the shared network. */
+  /** Starts a process outside the shared network; the test that does so stops them all. */
   function start(...args: readonly string[]): CliProcess {
     const process = CliProcess.start([...args, ...LOOPBACK]);
     strays.push(process);
@@ -60,6 +59,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   test('a connector killed with SIGKILL leaves no open socket at the listener', {
     timeout: 120_000,
   }, async (t) => {
+    const network = shared.during(t);
     const held = await Target.start();
     const { ticket } = await network.listen([String(held.port)], '--patience', String(PATIENCE_S));
     const { connector, locals } = await network.connect(ticket, [`0:127.0.0.1:${held.port}`]);
@@ -81,6 +81,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   test('a listener killed with SIGKILL leaves no open socket at the connector', {
     timeout: 120_000,
   }, async (t) => {
+    const network = shared.during(t);
     const { listener, locals } = await network.tunnel([echo.port], '--patience', String(PATIENCE_S));
     const client = dialLoopback(locals[0]?.port ?? 0);
     client.write('alive');
@@ -98,6 +99,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   test('a connector that is killed and restarted has the sockets of its old session closed at once', {
     timeout: 120_000,
   }, async (t) => {
+    const network = shared.during(t);
     const held = await Target.start();
     const { ticket } = await network.listen([String(held.port)]);
     const args = ['connect', ticket, '-L', `0:127.0.0.1:${held.port}`, ...stateFolder('killed-connector')];
@@ -126,6 +128,7 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
   test('a listener that is killed and restarted has the sockets of its old session closed at once', {
     timeout: 120_000,
   }, async (t) => {
+    const network = shared.during(t);
     const args = ['listen', '--expose', String(echo.port), ...stateFolder('killed-listener')];
     const first = network.start(...args);
     const { ticket } = await first.event('ready');
@@ -146,7 +149,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
   test('two connectors that start in the same second from one state folder both work', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const { ticket } = await network.listen([String(echo.port)]);
     const args = ['connect', ticket, '-L', `0:127.0.0.1:${echo.port}`, ...stateFolder('shared')];
     const both = [network.start(...args), network.start(...args)];
@@ -161,7 +165,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
   test('a listener and a connector that start before the network report it, keep trying, and then work', {
     timeout: 180_000,
-  }, async () => {
+  }, async (t) => {
+    t.after(() => Promise.all(strays.map((process) => process.stop('SIGKILL'))));
     // This bootstrap node has run before, so its address and key are known while it is down.
     const nodeState = stateFolder('late-node');
     const earlier = start('node', '--port', '0', '--tcp-port', '0', ...nodeState);
@@ -196,7 +201,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
   test('on SIGTERM a connector delivers pending data, closes its streams and exits with 0, and the listener keeps running', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const held = await Target.start();
     const { listener, connector, locals, ticket } = await network.tunnel([held.port]);
     const client = dialLoopback(locals[0]?.port ?? 0);
@@ -229,7 +235,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
     return await target.connection();
   }
 
-  test('a second SIGINT ends a connector at once', { timeout: 120_000 }, async () => {
+  test('a second SIGINT ends a connector at once', { timeout: 120_000 }, async (t) => {
+    const network = shared.during(t);
     const { listener, connector, locals } = await network.tunnel([echo.port]);
     const client = dialLoopback(locals[0]?.port ?? 0);
     client.write('alive');
@@ -249,7 +256,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
   test('a listener that restarts keeps its Tox ID, and a running connector reaches it again', {
     timeout: 180_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = stateFolder('restarted');
     const args = ['listen', '--expose', String(echo.port), ...state];
     const first = network.start(...args);
@@ -270,7 +278,8 @@ describe('the life of listeners and connectors', { concurrency: 3 }, () => {
 
   test('a second listener on the same state folder reports which process holds it', {
     timeout: 60_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = stateFolder('taken');
     const first = network.start('listen', ...state);
     await first.event('ready');

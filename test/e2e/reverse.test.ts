@@ -23,16 +23,16 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
     socket.pipe(socket);
   });
   let echo: Target;
-  let network: PrivateNetwork;
+  let shared: PrivateNetwork;
 
   before(async () => {
     echo = await Target.echo();
     await once(server.listen(far), 'listening');
-    network = await PrivateNetwork.start();
+    shared = await PrivateNetwork.start();
   });
 
   after(async () => {
-    await network.stop();
+    await shared.stop();
     await echo.stop();
     server.close();
     folder.remove();
@@ -47,7 +47,8 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
 
   test('connections beyond the limits of opens and dials wait, and all are served', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const limits = ['--max-opens-per-second', '20', '--max-dials', '2', '--max-streams', '60'];
     const { ticket } = await network.listen([String(echo.port)], '--allow-reverse', '0', ...limits);
     const { connector, locals } = await network.connect(
@@ -77,7 +78,8 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
 
   test('bytes cross a port of the listener and UNIX sockets, and refusals are reported', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const { ticket, listener } = await network.listen([far], '--allow-reverse', '0');
     const { connector } = await network.connect(
       ticket,
@@ -104,7 +106,8 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
 
   test('an --ephemeral connector that was killed gets its port back when it runs again', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const port = await freePort();
     const { ticket } = await network.listen([far], '--allow-reverse', String(port));
     const reverse = ['-R', `${port}:127.0.0.1:${echo.port}`];
@@ -126,7 +129,8 @@ describe('-R and UNIX sockets', { skip: process.platform === 'win32' }, () => {
 
   test('a ticket has its own ports, peers lists the open ones, and removing a rule closes its port', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = folder.file('state');
     const ask = async (...args: readonly string[]): Promise<string> => {
       const { exitCode, stdout, stderr } = await runCli([...args, '--state', state]);

@@ -20,15 +20,15 @@ const NO_KEY = `${'00'.repeat(31)}80${'00'.repeat(4)}0080`;
 
 describe('connect with programs, and running connectors', { concurrency: 2 }, () => {
   const folder = new TempFolder();
-  let network: PrivateNetwork;
+  let shared: PrivateNetwork;
   let echo: Target;
 
   before(async () => {
-    network = await PrivateNetwork.start();
+    shared = await PrivateNetwork.start();
     echo = await Target.echo();
   });
   after(async () => {
-    await network.stop();
+    await shared.stop();
     await echo.stop();
     folder.remove();
   });
@@ -43,7 +43,7 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
     return runCli(args);
   }
 
-  const joined = (): string[] => ['--bootstrap', network.bootstrap, ...LOOPBACK, '--ephemeral'];
+  const joined = (): string[] => ['--bootstrap', shared.bootstrap, ...LOOPBACK, '--ephemeral'];
 
   /** A program that writes through the tunnel, prints the reply, and exits with 7. */
   const TALK = `
@@ -54,7 +54,8 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
 
   test('a program started before the listener exists runs once the listener is up, and connect exits with its exit code', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = stateFolder('late');
     const { stdout: ticket } = await cli('ticket', ...state);
     const args = [...joined(), ticket.trim(), '-L', `0:localhost:${echo.port}`];
@@ -66,7 +67,8 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
     assert.match(stderr, /"event":"closed"/);
   });
 
-  test('--exec runs a shell command, and a signal to connect reaches it', { timeout: 120_000 }, async () => {
+  test('--exec runs a shell command, and a signal to connect reaches it', { timeout: 120_000 }, async (t) => {
+    const network = shared.during(t);
     const { ticket } = await network.listen([String(echo.port)]);
     const words = ['connect', ticket, ...joined().slice(0, 2), ...LOOPBACK, '--ephemeral'];
     const forward = ['-L', `0:localhost:${echo.port}`];
@@ -102,7 +104,8 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
 
   test('a second connector serves its forward through the first until it ends, even by SIGKILL', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = stateFolder('lender');
     const { ticket } = await network.listen([String(echo.port)]);
     const words = ['connect', ticket, '-L', `0:localhost:${echo.port}`, ...state];
@@ -132,7 +135,8 @@ describe('connect with programs, and running connectors', { concurrency: 2 }, ()
   test('status shows listener and connector; curl uses an added forward, which is gone after its removal', {
     timeout: 120_000,
     skip: skipWithout(CURL),
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = stateFolder('asked');
     const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello';
     const web = await Target.start();

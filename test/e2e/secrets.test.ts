@@ -6,8 +6,10 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseTicket } from '../../src/access/ticket.js';
+import { createIdentity } from '../../src/state/identity.js';
 import type { Role } from '../../src/state/identity_file.js';
 import { readIdentity } from '../../src/state/identity_file.js';
+import { writeSealedState } from '../support/cheap_state.js';
 import { CliProcess } from '../support/cli_process.js';
 import { dialLoopback, listenOnLoopback } from '../support/loopback.js';
 import { LOOPBACK, localsOf, PrivateNetwork } from '../support/private_network.js';
@@ -116,6 +118,11 @@ describe('secrets', () => {
     });
     const url = `http://joe:${forProxy}@127.0.0.1:${await listenOnLoopback(proxy)}`;
     writeFileSync(folder.file('socks password'), `${forClients}\n`);
+    for (const role of ['listener', 'connector'] as const)
+      await writeSealedState(folder.file(`third ${role}`), role, passphrase, {
+        identity: createIdentity(),
+        access: undefined,
+      });
     const join = ['--bootstrap', network.bootstrap];
     const expose = ['--expose', String(echo.port)];
     const listener = start(['listen', ...expose, '--state', folder.file('third listener'), ...join]);

@@ -19,16 +19,16 @@ const DROPPED = /dropped (?:a friend request with an invalid ticket|\d+ friend r
 describe('tickets', { concurrency: 3 }, () => {
   const folder = new TempFolder();
   const strays: CliProcess[] = [];
-  let network: PrivateNetwork;
+  let shared: PrivateNetwork;
   let echo: Target;
 
   before(async () => {
-    network = await PrivateNetwork.start();
+    shared = await PrivateNetwork.start();
     echo = await Target.echo();
   });
 
   after(async () => {
-    await network.stop();
+    await shared.stop();
     await Promise.all(strays.map((process) => process.stop('SIGKILL')));
     await echo.stop();
     folder.remove();
@@ -56,7 +56,7 @@ describe('tickets', { concurrency: 3 }, () => {
    */
   async function isTurnedAway(listener: CliProcess, ...args: readonly string[]): Promise<void> {
     const reports = listener.stderr.match(new RegExp(DROPPED, 'g'))?.length ?? 0;
-    const stranger = network.start('connect', ...args);
+    const stranger = shared.start('connect', ...args);
     await listener.said(DROPPED, reports + 1);
     neverOnline(stranger);
     await stranger.stop();
@@ -67,6 +67,7 @@ describe('tickets', { concurrency: 3 }, () => {
   test('first use takes two lines, and the first prints the second', {
     timeout: 120_000,
   }, async (t) => {
+    const network = shared.during(t);
     const begunMs = performance.now();
     const listener = network.start('--expose', String(echo.port), '--state', folder.file('first'));
     const { command } = await listener.event('started');
@@ -83,7 +84,8 @@ describe('tickets', { concurrency: 3 }, () => {
 
   test('ticket new --expose none creates a ticket whose holder connects and reaches nothing', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = ['--state', folder.file('idle')];
     const made = await run('ticket', 'new', '--name', 'x', '--expose', 'none', ...state);
     assert.equal(made.exitCode, 0, made.stderr);
@@ -99,7 +101,8 @@ describe('tickets', { concurrency: 3 }, () => {
 
   test('strangers with only the Tox ID, or with another secret, get no answer while a holder does', {
     timeout: 180_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const { listener, toxId, ticket } = await network.listen([String(echo.port)], '-v');
     const forged = formatTicket({ ...parseTicket(ticket), secret: new Uint8Array(32).fill(1) });
     const strangers = [toxId, forged].map((remote) =>
@@ -125,7 +128,8 @@ describe('tickets', { concurrency: 3 }, () => {
 
   test("a bare Tox ID is enough where the listener allows the peer's key, and a denied peer gets in with no ticket", {
     timeout: 180_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const keyOf = async (name: string): Promise<string> => {
       const opened = await openIdentity({ folder: folder.file(name), role: 'connector', onBusy: 'fail' });
       const identity = createIdentity();
@@ -147,7 +151,8 @@ describe('tickets', { concurrency: 3 }, () => {
 
   test('a ticket survives a restart; after rotation the old one admits nobody and its peer is disconnected', {
     timeout: 240_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = ['--state', folder.file('rotated')];
     const first = await run('ticket', ...state);
     const listener = network.start('--expose', String(echo.port), ...state, '-v');
@@ -174,7 +179,8 @@ describe('tickets', { concurrency: 3 }, () => {
 
   test('a ticket for one peer, one port and a limited time refuses a second peer, another port and later use', {
     timeout: 240_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const state = ['--state', folder.file('narrow')];
     const other = await Target.echo();
     const listener = network.start('--expose', String(other.port), ...state, '-v');
@@ -215,7 +221,8 @@ describe('tickets', { concurrency: 3 }, () => {
 
   test('a ticket from a file, from standard input or from the environment appears in no process list', {
     timeout: 120_000,
-  }, async () => {
+  }, async (t) => {
+    const network = shared.during(t);
     const { listener, ticket } = await network.listen([String(echo.port)]);
     const file = folder.file('ticket');
     writeFileSync(file, `> ${ticket.slice(0, 60)}\r\n> ${ticket.slice(60).toUpperCase()}\r\n`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { changeNames, lockNames, readNames } from '../../src/state/names_file.js';
 import { changePassphrase } from '../../src/state/passphrase_change.js';
+import { cheapKey, writeSealedNames } from '../support/cheap_state.js';
 import { failsWith } from '../support/fails_with.js';
 import { hastyTimers } from '../support/hasty_timers.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -55,7 +56,7 @@ describe('the names file', () => {
       add('work', 'ticket 2', OLD),
       failsWith('ERR_STATE_SEALED', /--new-passphrase-file/),
     );
-    await changePassphrase({ folder, from: OLD, to: OLD });
+    await changePassphrase({ folder, from: OLD, to: OLD, newKey: cheapKey });
     await add('work', 'ticket 2', OLD);
     assert.doesNotMatch(await text(), /home|work|ticket/);
     assert.deepEqual(await names(OLD), { home: 'ticket 1', work: 'ticket 2' });
@@ -65,8 +66,8 @@ describe('the names file', () => {
   });
 
   test('a change of the passphrase seals it again, or stops sealing it', async () => {
-    await add('home', 'ticket 1', OLD);
-    assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW }), [file()]);
+    await writeSealedNames(folder, OLD, new Map([['home', 'ticket 1']]));
+    assert.deepEqual(await changePassphrase({ folder, from: OLD, to: NEW, newKey: cheapKey }), [file()]);
     assert.deepEqual(await names(NEW), { home: 'ticket 1' });
     await assert.rejects(
       changePassphrase({ folder, from: OLD, to: undefined }),

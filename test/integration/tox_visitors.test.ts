@@ -143,10 +143,12 @@ class VisitedWorld {
 }
 
 describe('a network of one bootstrap node', () => {
+  // 16 dead nodes fill the bucket of 8 that half of them belong in, and 3 visitors are too many for onion paths that
+  // may lead over dead ones (docs/connecting.md). `bench/worlds.ts --visits 1000` lets many more come.
   for (const [visitors, leave, killed] of [
-    [50, 'leave cleanly', 0],
-    [40, 'are killed', 1],
-    [50, 'leave cleanly or are killed', 3],
+    [25, 'leave cleanly', 0],
+    [20, 'are killed', 1],
+    [25, 'leave cleanly or are killed', 3],
   ] as const) {
     test(`connects each of ${visitors} visitors within 3 s when they ${leave}, and keeps the listener joined`, () => {
       const visited = new VisitedWorld();
@@ -188,10 +190,11 @@ describe('a network of one bootstrap node', () => {
     visited.world.close();
   });
 
+  // A relay whose numbers leak misses every third visitor.
   for (const [visitors, leave, killed] of [
-    [40, 'are killed', 1],
-    [20, 'leave cleanly', 0],
-    [20, 'leave cleanly or are killed', 3],
+    [15, 'are killed', 1],
+    [15, 'leave cleanly', 0],
+    [15, 'leave cleanly or are killed', 3],
   ] as const) {
     test(`connects each of ${visitors} visitors within 3 s to a listener without UDP when they ${leave}`, () => {
       const visited = new VisitedWorld(1, false);

@@ -164,7 +164,8 @@ describe('a hostile peer', () => {
 });
 
 test('whatever a peer sends, the channel continues or blames the peer: it never throws, stays within its bounds and returns its backlog', () => {
-  const seeds = Number(process.env[RUNS] ?? 100);
+  // Each seed sends some 750 packets, so that 50 repeat each of the peer's tricks thousands of times.
+  const seeds = Number(process.env[RUNS] ?? 50);
   let failed = 0;
   let survived = 0;
   for (let seed = 0; seed < seeds; seed++) {

@@ -89,9 +89,10 @@ async function shownBy(words: readonly string[], text: string): Promise<string> 
 
 test('no command repeats a damaged ticket that stands at the place of the value of any option', async () => {
   const all = await calls();
-  const samples = fc.sample(damaged, { numRuns: 3 * all.length, seed: 20261130 });
+  // Two for each option, because one may be damaged into something valid; the test above damages 2000 more.
+  const samples = fc.sample(damaged, { numRuns: 2 * all.length, seed: 20261130 });
   for (const [at, words] of all.entries())
-    for (const { ticket, text } of samples.slice(3 * at, 3 * at + 3))
+    for (const { ticket, text } of samples.slice(2 * at, 2 * at + 2))
       for (const value of [text, `${notAFolder}/${text}`]) {
         if (value === text && namesFile(words)) continue;
         assertHides(await shownBy(words, value), ticket, `${words.join(' ')} ${text}`);

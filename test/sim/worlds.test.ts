@@ -4,10 +4,11 @@ import { describe, test } from 'node:test';
 import { GOOD, type Plan, planOf } from '../world/plan.js';
 import { runWorld } from '../world/world.js';
 
-const SEEDS = 10;
+/** Small worlds that together have every kind of fault, NAT and line. `.ci/run` runs the seeds 1 to 150. */
+const SEEDS = [9, 10, 15, 39, 47, 63, 117, 124, 131];
 
 describe('random worlds', { concurrency: false }, () => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
+  for (const seed of SEEDS) {
     test(`seed ${seed} keeps every invariant`, async () => {
       const { broken } = await runWorld(planOf(seed));
       assert.deepEqual(broken, [], `npx tsx bench/worlds.ts --seed ${seed} --log`);
@@ -23,7 +24,7 @@ async function isBackWithin(limitMs: number, plan: Plan): Promise<void> {
 }
 
 test('a seed replays to the same log, event by event', async () => {
-  const [first, second] = [await runWorld(planOf(7)), await runWorld(planOf(7))];
+  const [first, second] = [await runWorld(planOf(124)), await runWorld(planOf(124))];
   assert.deepEqual(second.log, first.log);
   assert.equal(second.events, first.events);
 });

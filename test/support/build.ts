@@ -42,7 +42,7 @@ export function programWords(program: URL): [string, ...string[]] {
   const file = builtTest(relative(root, source));
   return file === undefined
     ? [process.execPath, '--import', import.meta.resolve('tsx'), source]
-    : [process.execPath, '--enable-source-maps', file];
+    : [process.execPath, file];
 }
 
 /** The URL of a worker's program in test/: of the built file if there is a build. */
@@ -99,7 +99,8 @@ export async function buildSources(): Promise<void> {
     ...options,
     entryPoints: typeScriptIn(source).filter((path) => !/^cli\b/.test(relative(source, path))),
   });
-  // The command line and its worker as a bundle: a start costs half, and the tests start hundreds.
+  // The command line and its worker as a bundle, with the packages that each start loads: a start costs half, and the
+  // tests start hundreds. The package has them as files of their own; test/package.ts runs it as it is installed.
   const programs = await build({
     ...options,
     entryPoints: {
@@ -107,7 +108,11 @@ export async function buildSources(): Promise<void> {
       'cli/tox-wasm-tunnel-worker': join(source, 'worker/main.ts'),
     },
     bundle: true,
-    packages: 'external',
+    external: ['hash-wasm', 'libsodium-wrappers'],
+    // CommonJS packages require modules of Node.
+    banner: {
+      js: `import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);`,
+    },
   });
   const worker = await build({
     ...options,

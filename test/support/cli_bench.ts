@@ -300,8 +300,7 @@ export class CliBench {
   readonly calls: Call[] = [];
   readonly exits: number[] = [];
   readonly handlers = new Map<EndSignal, () => void>();
-  /** The tunnel started last; it has a `ticket` once it listens. */
-  tunnel: FakeTunnel & { readonly ticket?: string } = new FakeTunnel();
+  #tunnel: (FakeTunnel & { readonly ticket?: string }) | undefined;
   /** What a start does; a test can make it fail or wait. */
   onStart: (call: Call) => Promise<FakeTunnel> = async ({ options }) => {
     if (options.identity !== undefined) this.tunnel = new FakeTunnel(options.identity);
@@ -337,6 +336,16 @@ export class CliBench {
   /** @param stateFolder shared by several command lines; by default each has its own */
   constructor(stateFolder = folders.file(String(benches++))) {
     this.stateFolder = stateFolder;
+  }
+
+  /** The tunnel started last; it has a `ticket` once it listens. Made when needed: its keys are half of a quick command. */
+  get tunnel(): FakeTunnel & { readonly ticket?: string } {
+    this.#tunnel ??= new FakeTunnel();
+    return this.#tunnel;
+  }
+
+  set tunnel(tunnel: FakeTunnel & { readonly ticket?: string }) {
+    this.#tunnel = tunnel;
   }
 
   get io(): CliIo {

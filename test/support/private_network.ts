@@ -1,4 +1,5 @@
 /** A private Tox network on the loopback: one bootstrap node, listeners and connectors, each in a process. */
+import type { TestContext } from 'node:test';
 import { type CliOptions, CliProcess } from './cli_process.js';
 
 /** Options to stay on the loopback and report in JSON. */
@@ -40,6 +41,16 @@ export class PrivateNetwork {
   /** Returns the same network for processes that run in another way; `stop` of either ends all. */
   withProgram(program: readonly string[]): PrivateNetwork {
     return new PrivateNetwork(this.node, this.bootstrap, this.#processes, { ...this.#options, program });
+  }
+
+  /**
+   * Returns the same network for one test: what the test starts through it ends with the test. An idle process takes a
+   * few percent of a core, so those of all tests of a file would slow down the rest of the run.
+   */
+  during(test: TestContext): PrivateNetwork {
+    const here = new PrivateNetwork(this.node, this.bootstrap, [], this.#options);
+    test.after(() => here.stop());
+    return here;
   }
 
   /** Starts any command, joined to this network. */

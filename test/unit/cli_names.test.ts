@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket, isTicket, type Ticket } from '../../src/access/ticket.js';
 import { parseToxId, type ToxId } from '../../src/network/tox_id.js';
 import { readIdentity } from '../../src/state/identity_file.js';
+import { writeSealedNames } from '../support/cheap_state.js';
 import { CliBench } from '../support/cli_bench.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -148,6 +149,7 @@ describe('names for tickets', () => {
     assert.doesNotMatch(kept, /home|twt1/);
     await refuses(/encrypted; give its passphrase/, 'home', '22');
     await refuses(/encrypted; give its passphrase/, 'list');
+    await writeSealedNames(temp.file('state'), Buffer.from('opensesame'), new Map([['home', TICKET]]));
     for (const more of [[], ['--ephemeral']]) {
       const opening = benchHere();
       opening.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
@@ -163,12 +165,11 @@ describe('names for tickets', () => {
   });
 
   test('doctor decrypts them too', async () => {
-    bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
-    await bench.run('add', 'home', TICKET);
+    const state = temp.file('state');
+    await writeSealedNames(state, Buffer.from('opensesame'), new Map([['home', TICKET]]));
     await refuses(/encrypted/, 'doctor', 'home');
     const file = temp.file('passphrase');
     await writeFile(file, 'opensesame\n');
-    const state = temp.file('state');
     const opening = new CliBench();
     const args = ['--state', state, '--passphrase-file', file];
     const { ended } = await opening.start(/Looking for a network/, 'doctor', 'home', ...args);

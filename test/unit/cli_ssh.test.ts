@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { formatTicket } from '../../src/access/ticket.js';
 import { proxyCommand } from '../../src/cli/commands/ssh.js';
 import { parseToxId } from '../../src/network/tox_id.js';
+import { writeSealedNames } from '../support/cheap_state.js';
 import { CliBench } from '../support/cli_bench.js';
 import { runProgram } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';
@@ -71,9 +72,7 @@ describe('ssh', () => {
 
   test('gets the passphrase of the environment, for the connect behind it', async () => {
     rmSync(temp.file('state'), { recursive: true });
-    const adding = benchHere();
-    adding.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
-    await adding.run('add', 'home', TICKET);
+    await writeSealedNames(temp.file('state'), Buffer.from('opensesame'), new Map([['home', TICKET]]));
     bench.env.set('TOX_WASM_TUNNEL_PASSPHRASE', 'opensesame');
     bench.env.set('TOX_WASM_TUNNEL_PROXY', 'socks5://proxy.lan');
     const { program, ended } = await sshOf('home');
