@@ -159,7 +159,14 @@ function startFlood(
   seconds: number,
 ): { readonly done: Promise<number> } {
   const rate = values['per-second'] ?? String(perSecond);
-  const words = [elsewhere === true ? 0 : port, kind, size, rate, seconds, ...(sources > 0 ? [sources] : [])].map(String);
+  const words = [
+    elsewhere === true ? 0 : port,
+    kind,
+    size,
+    rate,
+    seconds,
+    ...(sources > 0 ? [sources] : []),
+  ].map(String);
   const child: ChildProcess = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout?.on('data', (chunk: Buffer) => {
