@@ -96,6 +96,11 @@ export function isLoopback(address: IpAddress): boolean {
   return isKind(address, 'loopback');
 }
 
+/** Whether the address, or an IPv4 address that it carries, is where a cloud keeps a machine's secrets. */
+export function isMetadata(address: IpAddress): boolean {
+  return [address, ...embeddedIpv4(address)].some((each) => isKind(each, 'metadata'));
+}
+
 /**
  * Whether no connection can have this address at its far end. This includes 0.0.0.0 and ::, because a kernel that
  * dials them reaches itself.

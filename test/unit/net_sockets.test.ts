@@ -401,6 +401,19 @@ test('every TCP connection goes through the proxy, by name where an address is a
   assert.equal(ipText(name).startsWith('100:'), true);
 });
 
+test('no relay that somebody names leads to the secrets of a cloud, not even through the proxy', async (context) => {
+  const { asked, network } = await proxyThatLeads(context);
+  for (const ip of [
+    [169, 254, 169, 254],
+    [...(ipBytes('::ffff:100.100.100.200') ?? [])],
+    [...(ipBytes('fd00:ec2::254') ?? [])],
+  ]) {
+    const family = ip.length === 4 ? FAMILY_IPV4 : FAMILY_IPV6;
+    assert.equal(network.connect(network.socket(family, SOCKET_STREAM), at(80, ip)), -1);
+  }
+  assert.deepEqual(asked, []);
+});
+
 test('a refusal by the proxy is recorded, and the connection never opens', async (context) => {
   const { asked, network } = await proxyThatLeads(context, 'another');
   const socket = network.socket(FAMILY_IPV4, SOCKET_STREAM);

@@ -3,8 +3,9 @@ import { connect, isIP, isIPv6, type Socket } from 'node:net';
 import { type Clock, systemTimers } from '../../core/clock.js';
 import { type DescriptorShare, unboundedShare } from '../../core/descriptors.js';
 import { exhaustionOf } from '../../core/exhaustion.js';
-import { IPV4_BYTES, ipText } from '../../core/ip.js';
+import { IPV4_BYTES, ipText, parseAddress } from '../../core/ip.js';
 import type { ProxyAddress } from '../../core/proxy.js';
+import { isMetadata } from '../../core/special_addresses.js';
 import { Arrivals } from './arrivals.js';
 import {
   FAMILY_IPV4,
@@ -162,6 +163,9 @@ export class NodeNetwork implements WorkerNetwork {
     const name = this.names?.nameOf(host);
     // A placeholder that a peer made: only that peer's proxy knows the name.
     if (name === undefined && isPlaceholder(host)) return FAILED;
+    // Peers and strangers tell toxcore where relays are.
+    const place = parseAddress(host);
+    if (place !== undefined && isMetadata(place)) return FAILED;
     const dialled = this.#dial(this.#proxy ?? { host, port: address.port });
     if (dialled === undefined) return FAILED;
     const stream = new TcpStream(
