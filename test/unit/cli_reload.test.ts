@@ -183,6 +183,7 @@ describe('SIGHUP to a listener without a terminal', () => {
     assert.deepEqual(opened(), []);
     assert.ok(!bench.tunnel.rules.isDefault);
     assert.match(bench.stderr.text, /only a restart applies it: max-peers/);
+    await reload(/no rule and no forward has changed/);
     await stop(running);
   });
 

@@ -160,7 +160,7 @@ export class ListenerRules {
     this.#known.learn(written.allowPeers);
     const isName = nameIn(written.allowPeers, access.tickets(), access.state.peers);
     const { notes, ...read } = readBoth(written, isName, this.#known);
-    const before = { flags: this.#flags, given: this.#meaning.given, isDefault: rules.isDefault };
+    const before = { flags: this.#flags, given: this.#meaning.given, isDefault: this.isDefault };
     try {
       this.#isReloading = true;
       const meaning = withSaved(
@@ -179,7 +179,7 @@ export class ListenerRules {
     // Keep the names of peers that the configuration may no longer have at the next start.
     listener.emit('access');
     this.#tell([...notes, ...read.gone, ...this.#ignored()]);
-    const isEmptied = rules.list().length === 0 && this.isDefault && !before.isDefault;
+    const isEmptied = rules.list().length === 0 && this.isDefault && !rules.isDefault && !before.isDefault;
     return [
       ...changesOf(before.given, this.#meaning.given),
       ...changesOf(
