@@ -32,7 +32,14 @@ interface Flood {
 }
 
 const FLOODS: readonly Flood[] = [
-  { name: 'none of our business', kind: 0x00, size: 200, perSecond: 40_000, sources: 0, elsewhere: true },
+  {
+    name: 'to a socket that nobody reads',
+    kind: 0x00,
+    size: 200,
+    perSecond: 40_000,
+    sources: 0,
+    elsewhere: true,
+  },
   { name: 'DHT pings', kind: 0x00, size: 82, perSecond: 40_000, sources: 0 },
   { name: 'DHT pings from 200 addresses', kind: 0x00, size: 82, perSecond: 40_000, sources: 200 },
   { name: 'DHT node requests', kind: 0x02, size: 113, perSecond: 40_000, sources: 0 },

@@ -18,7 +18,8 @@ const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 
 /**
  * Asks the listener that runs with this state folder.
  *
- * @throws {TunnelError} ERR_STATE_INVALID when the folder or the socket is another user's; ERR_CONTROL when no listener runs there or it does not answer; else the listener's own error
+ * @throws {TunnelError} ERR_STATE_INVALID when the folder or the socket is another user's; ERR_CONTROL when no listener
+ *   runs there or it does not answer; else the listener's own error
  */
 export function callListener(
   folder: string,
@@ -146,8 +147,10 @@ export class ControlConnection {
 }
 
 /**
- * Another user who owns the folder, or put a socket there, could answer in the place of our process, and be told
- * secrets.
+ * Finds the socket. Another user who owns the folder, or who put a socket there, could answer in place of our process
+ * and receive secrets.
+ *
+ * @throws {TunnelError} ERR_STATE_INVALID; or the system's error
  */
 async function addressOf(folder: string, name: string): ReturnType<typeof socketAddress> {
   await checkOwner(folder, (await stat(folder)).uid, folder);

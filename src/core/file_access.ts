@@ -5,8 +5,6 @@ import { TunnelError } from './errors.js';
 
 /** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
 export const WAY_OUT = 'choose another folder with --state DIR';
-/** The same, in commands that have `--ephemeral` too. */
-export const WAY_OUT_EPHEMERAL = `${WAY_OUT}, or run without one with --ephemeral`;
 
 /** Permission bits of users who are neither the owner nor in the group of a file. */
 const OTHERS = 0o007;

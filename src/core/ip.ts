@@ -101,7 +101,7 @@ export function interfacesNow(read: () => Interfaces = networkInterfaces): Inter
   }
 }
 
-/** Whether an address is one of this machine's own, in either family's form. */
+/** Whether an address belongs to one of this machine's interfaces. */
 export function isOwnAddress(address: IpAddress, interfaces = interfacesNow()): boolean {
   const own = Object.values(interfaces ?? {}).flatMap((each) => each ?? []);
   return own.some(({ address: text }) => parseAddress(text)?.text === address.text);

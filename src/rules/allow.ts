@@ -60,7 +60,7 @@ export class AllowRules {
    * Whether a peer that requested `host` may connect to `address`, which is `host` itself or an address that
    * it resolved to.
    *
-   * @param isOwn whether an address is one of this machine's: a rule for every host means others
+   * @param isOwn whether an address is one of this machine's: a rule for every host means other machines
    */
   permits(
     host: Host,

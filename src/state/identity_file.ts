@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
-import { WAY_OUT, WAY_OUT_EPHEMERAL } from '../core/file_access.js';
+import { WAY_OUT } from '../core/file_access.js';
 import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
 import { hexBytes } from '../network/tox_id.js';
 import { awaitRoleLock, briefAdvice, holderText } from './brief_lock.js';
@@ -228,7 +228,7 @@ export function busyError(
 }
 
 const wayOutOf = ({ advisesEphemeral = false }: Pick<IdentityPlace, 'advisesEphemeral'>): string =>
-  advisesEphemeral ? WAY_OUT_EPHEMERAL : WAY_OUT;
+  advisesEphemeral ? `${WAY_OUT}, or run without one with --ephemeral` : WAY_OUT;
 
 /** The role of a process. Each role has its own identity, so that all roles can run at the same time. */
 export type Role = 'listener' | 'connector' | 'node';

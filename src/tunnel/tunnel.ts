@@ -110,8 +110,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   /**
    * Delivers what was written to streams and connections, for {@link CloseOptions.timeoutMs} at most, then cuts
-   * them and leaves the network. Streams that have ended in our direction may still get their answer. Accepts and dials nothing more from the start. Peers that are away get nothing
-   * more. Safe to call again, also to cut short an earlier call: `close({ drain: false })`.
+   * them and leaves the network. Streams that have ended in our direction may still get their answer. Accepts and dials
+   * nothing more from the start. Peers that are away get nothing more. Safe to call again, also to cut short an earlier call: `close({ drain: false })`.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID; nothing else
    */
@@ -197,7 +197,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** The tunnel begins to close. */
   protected stopAccepting(): void {}
 
-  /** Remembers a stream until it closes, to deliver what was written to it. @param isReachable tells whether its peer is there */
+  /**
+   * Remembers a stream until it closes, to deliver what was written to it.
+   *
+   * @param isReachable tells whether its peer is there
+   */
   protected follow(stream: TunnelStream, isReachable: () => boolean): void {
     this.#streams.set(stream, isReachable);
     stream.once('close', () => this.#streams.delete(stream));

@@ -3,7 +3,7 @@ import { Timer, type Timers } from '../core/clock.js';
 import type { FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
 import type { Tox } from './tox/tox.js';
 
-/** Waits between the first knocks at most. A datagram may be lost, and relays take a moment to connect. */
+/** The longest waits between the first knocks. A datagram may be lost, and relays take a moment to connect. */
 const FIRST_WAITS_MS = [100, 200, 300, 600, 1_200, 2_400] as const;
 /**
  * How often to knock at a friend after that. Nothing tells an end that an outage is over, so for two minutes, and

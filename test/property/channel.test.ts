@@ -112,8 +112,8 @@ test('every frame arrives exactly once, whatever the path does, and then the cha
         for (let index = 0; index < w.frames.length; index++) assert.equal(end.received[index], 1);
         assert.equal(end.channel.backlogBytes, 0);
       }
-      // Quiet: only keep-alives remain, ten seconds apart. After some seconds of another path, the jitter may exceed
-      // what the channel expects, and a ping is repeated once or twice. A channel that seeks its peer sends 120.
+      // Quiet: only keep-alives remain, ten seconds apart. With jitter above the expected round trip, a ping is repeated
+      // a few times. A channel that seeks its peer sends 120.
       const packets = a.packets + b.packets;
       clock.run(clock.nowMs + 30_000);
       if (w.loss + w.lossBack + w.duplicate === 0) assert.ok(a.packets + b.packets - packets <= 32);

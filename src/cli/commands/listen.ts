@@ -154,7 +154,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
   });
 }
 
-/** @param first the options of the start; those that a reload does not apply stay as they were */
+/** Returns a function that applies the rules of a call that was read again. @param first the options at the start */
 function reloadOf(listener: ListenerHandle, rules: ListenerRules, first: ListenFlags): Reload {
   const nodesAtStart = nodeLines(first);
   return async ({ flags }) => {

@@ -172,7 +172,7 @@ const capital = (text: string): string => text.charAt(0).toUpperCase() + text.sl
 const LISTED_PORTS = 20;
 
 function answeringLine(ports: readonly number[]): string {
-  if (ports.length === 0) return 'No TCP port there answers now, as far as this can be found out.';
+  if (ports.length === 0) return 'No TCP port that this machine can list answers there now.';
   const listed = ports.slice(0, LISTED_PORTS).map((port) => {
     const service = serviceOfPort(port);
     return service === undefined ? `${port}` : `${port} (${service})`;

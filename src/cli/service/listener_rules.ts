@@ -204,7 +204,7 @@ export class ListenerRules {
     this.#meaning = meaning;
   }
 
-  /** Tells of saved rules that open nothing. */
+  /** Returns a warning about saved rules that open nothing. */
   #ignored(): string[] {
     const ignored = this.isNone ? this.#saved.texts('expose') : [];
     if (ignored.length === 0) return [];

@@ -1,16 +1,16 @@
 import { lookup } from 'node:dns/promises';
-import { TunnelError } from '../../core/errors.js';
+import { withDeadline } from '../../core/aborting.js';
 
 /** Returns the addresses of a name, best first. Rejects with a `code` such as ENOTFOUND, or when the signal aborts. */
 export type Resolve = (name: string, signal: AbortSignal) => Promise<readonly string[]>;
 
-/** libuv gives look-ups half of its four threads; more would only wait there, where nothing takes them back. */
+/** libuv runs look-ups on half of its four threads. Further ones would queue there, where nothing can cancel them. */
 const AT_ONCE = 2;
 
 /** A peer that looks up names. */
 export interface Inquirer {
   readonly resolve: Resolve;
-  /** The peer is gone. Look-ups that wait are rejected by their signals. */
+  /** The peer is gone. Abort the signals of the look-ups that wait. */
   leave(): void;
 }
 
@@ -20,13 +20,12 @@ interface Waiting {
 }
 
 /**
- * The look-ups of names of the process. A name whose server is silent holds a thread for many seconds. So while there
- * are several peers, each has at most one look-up in progress, they take turns, and what nobody waits for any more never
- * begins.
+ * The name look-ups of the process. A name whose server does not answer holds a thread for many seconds. So while there
+ * are several peers, each has at most one look-up in progress, and they take turns. Abandoned look-ups never start.
  */
 export class NameLookups {
   readonly #lookUp: (name: string) => Promise<readonly string[]>;
-  /** Each peer's waiting look-ups. Who had its turn goes to the end. */
+  /** The peers in the order of their turns. */
   readonly #peers = new Map<object, { waiting: Waiting[]; running: number }>();
   #running = 0;
 
@@ -58,21 +57,10 @@ export class NameLookups {
     }
   }
 
-  #turn(key: object, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const giveUp = (): void => reject(gaveUp());
-      if (signal.aborted) {
-        giveUp();
-        return;
-      }
-      signal.addEventListener('abort', giveUp, { once: true });
-      const begin = (): void => {
-        signal.removeEventListener('abort', giveUp);
-        resolve();
-      };
-      this.#peers.get(key)?.waiting.push({ signal, begin });
-      this.#next();
-    });
+  async #turn(key: object, signal: AbortSignal): Promise<void> {
+    const turn = new Promise<void>((begin) => this.#peers.get(key)?.waiting.push({ signal, begin }));
+    this.#next();
+    await withDeadline(turn, { signal });
   }
 
   #next(): void {
@@ -92,8 +80,6 @@ export class NameLookups {
     }
   }
 }
-
-const gaveUp = (): TunnelError => new TunnelError('ERR_CLOSED', 'nobody waits for the name any more');
 
 /**
  * Look-ups by the system's resolver, so every program on this machine finds the same: hosts file, mDNS and DNS, in the

@@ -38,7 +38,7 @@ import { StreamMemory, StreamTable } from './stream_table.js';
 /** A round trip older than this is measured again before it tunes a window. */
 const ROUND_TRIP_AGE_MS = 1000;
 
-/** Least time between two looks at idle streams. */
+/** Idle streams give back what they do not use no more often than this, in milliseconds. */
 const REST_MS = 5000;
 
 /**
@@ -362,15 +362,13 @@ export class Session {
   }
 
   #receiveStreamFrame(type: number, frame: Uint8Array): void {
-    if (type > this.#lastType) throw violation(`type ${type}, which is not a frame`);
+    if (type === 0 || type > this.#lastType) throw violation(`type ${type}, which is not a frame`);
     const stream = this.#table.find(frame, 1);
     if (type === OPEN) {
       if (stream !== undefined) throw violation('OPEN for an existing stream');
       this.#receiveOpen(frame);
     } else if (stream !== undefined) {
       stream.receive(type, frame);
-    } else if (type === 0) {
-      throw violation(`type ${type}, which is not a frame`);
     } else if (isNilAt(frame, 1)) {
       throw violation(`type ${type} for the session; it is for a stream`);
     } else {

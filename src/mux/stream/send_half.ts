@@ -42,7 +42,7 @@ export class SendHalf {
 
   /** True when there is a frame to send within the peer's credit. */
   get hasFrame(): boolean {
-    if (this.#queue.bytes > 0) return this.#next < this.#credit - this.#givenBack;
+    if (this.#queue.bytes > 0) return this.#unusedCredit > 0;
     return this.#ended && !this.#endSent;
   }
 
@@ -99,15 +99,15 @@ export class SendHalf {
   }
 
   /**
-   * Call it every few seconds. Gives most credit back when the stream was idle since the last call: as long as it is
-   * ours, the peer keeps memory for it that its other streams could use.
+   * Call it every few seconds. Gives most credit back if the stream has been idle since the last call: as long as we
+   * hold it, the peer reserves memory for it that other streams could use.
    *
    * @returns whether there is more to tell the peer
    */
   giveBack(): boolean {
     const isIdle = this.#queue.bytes === 0 && this.#next === this.#checkedOffset && !this.#ended;
     this.#checkedOffset = this.#next;
-    const unused = this.#credit - this.#givenBack - this.#next;
+    const unused = this.#unusedCredit;
     if (!isIdle || unused < 2 * this.#firstCredit) return false;
     this.#givenBack += unused - this.#firstCredit;
     return true;
@@ -120,7 +120,7 @@ export class SendHalf {
    */
   sendFrame(sink: FrameSink, id: Uint8Array, urgent: boolean): number {
     if (this.#queue.bytes === 0) return this.#sendEnd(sink, id, urgent);
-    const room = Math.min(this.#credit - this.#givenBack - this.#next, this.#frameBytes - DATA_HEADER_BYTES);
+    const room = Math.min(this.#unusedCredit, this.#frameBytes - DATA_HEADER_BYTES);
     const payload = Math.min(this.#queue.bytes, room);
     const out = sink.reserve(DATA_HEADER_BYTES + payload, urgent);
     if (out === undefined) return 0;
@@ -135,6 +135,11 @@ export class SendHalf {
   /** Drops the unsent bytes. */
   clear(): void {
     this.#queue.clear();
+  }
+
+  /** How many bytes the peer still accepts. */
+  get #unusedCredit(): number {
+    return this.#credit - this.#givenBack - this.#next;
   }
 
   #sendEnd(sink: FrameSink, id: Uint8Array, urgent: boolean): number {

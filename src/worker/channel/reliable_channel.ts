@@ -21,11 +21,11 @@ import { AckSchedule } from './recovery/ack_schedule.js';
 import { Sender } from './sender.js';
 
 /**
- * How many packet numbers may be missing before the next one. A window of 32 MiB has fewer packets; whatever was lost
- * before that, the sender has noticed.
+ * How many packet numbers may be missing before the next one. A window of 32 MiB has fewer packets, and the sender
+ * stops when a window is lost.
  */
 const MAX_SKIPPED = 2 ** 20;
-/** Numbers stay far below 2^53, from where on they are not exact. At 50,000 packets a second that is 180 years. */
+/** Numbers stay far below 2^53, above which they are not exact. At 50,000 packets a second that is 180 years. */
 const MAX_NUMBER = 2 ** 48;
 
 /**
@@ -130,7 +130,7 @@ export class ReliableChannel implements Channel {
     try {
       this.#receive(packet, nowMs);
     } catch (error) {
-      // A fault of ours that a peer has found must not end the tunnels of all the others.
+      // A bug of ours that a peer has found must not end the tunnels of all other peers.
       this.#fail(TunnelError.is(error) ? error : faultOf(error));
     }
   }
@@ -279,7 +279,7 @@ export class ReliableChannel implements Channel {
 }
 
 function faultOf(cause: unknown): TunnelError {
-  return new TunnelError('ERR_PACKET_INVALID', 'it was handled wrongly; please report this fault', {
+  return new TunnelError('ERR_PACKET_INVALID', 'it ran into a bug of this program; please report it', {
     cause,
     remote: true,
   });

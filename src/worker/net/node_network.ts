@@ -163,7 +163,7 @@ export class NodeNetwork implements WorkerNetwork {
     const name = this.names?.nameOf(host);
     // A placeholder that a peer made: only that peer's proxy knows the name.
     if (name === undefined && isPlaceholder(host)) return FAILED;
-    // Peers and strangers tell toxcore where relays are.
+    // Peers and strangers can tell toxcore of any address as a relay.
     const place = parseAddress(host);
     if (place !== undefined && isMetadata(place)) return FAILED;
     const dialled = this.#dial(this.#proxy ?? { host, port: address.port });

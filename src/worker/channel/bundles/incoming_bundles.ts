@@ -35,7 +35,7 @@ export class IncomingBundles {
     const number = widen(low, this.#received.floor);
     if (number >= this.#received.floor + BUNDLE_SPAN)
       throw invalid('its bundle number is outside the window');
-    // Without an acknowledgement, a packet has room for more than a bundle, and for more than {@link #held}.
+    // A packet without an acknowledgement has room for more than a bundle, and for more than {@link #held} takes.
     if (at === packet.length || packet.length - at > BUNDLE_BYTES || (many && !areFrames(packet, at)))
       throw invalid('its frames are malformed');
     if (this.#received.has(number)) {
