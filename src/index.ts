@@ -21,6 +21,7 @@ export type { TunnelAgent, TunnelHttpsAgent } from './forward/stream/agent.js';
 export { DialError } from './forward/stream/dial_error.js';
 export type { Offer } from './forward/stream/offers.js';
 export type { TunnelStream } from './forward/stream/tunnel_stream.js';
+export type { UdpFlow, UdpFlowEvents } from './forward/stream/udp_flow.js';
 export type { UndiciConnect, UndiciTarget, UndiciTlsOptions } from './forward/stream/undici_connect.js';
 export { REASONS, type Reason } from './mux/wire/reasons.js';
 export { parseBootstrapLine, parseNodesFile } from './network/bootstrap_list.js';
@@ -58,7 +59,7 @@ export type { Grant, NamedRules, ReverseBook, ReverseRules, RuleBook } from './r
 export { createIdentity, type Identity } from './state/identity.js';
 export type { AuditEnds, AuditFlow, AuditPeer, AuditRecord, AuditRefusal } from './tunnel/audit.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
-export type { Connector, Forward } from './tunnel/connector.js';
+export type { Connector } from './tunnel/connector.js';
 export type {
   CodeEvent,
   PeerChange,
@@ -67,56 +68,79 @@ export type {
   StreamOrigin,
   TunnelEvents,
 } from './tunnel/events.js';
+export type { Forward, ForwardEvents } from './tunnel/forward.js';
 export type { Listener } from './tunnel/listener.js';
+export type { NetworkNode, NodeEvents, SeenAddresses } from './tunnel/network_node.js';
 export type {
   Abortable,
+  BootstrapNodeOptions,
   CloseOptions,
   CommonOptions,
+  ConnectionOptions,
   ConnectOptions,
   DialOptions,
   DynamicOptions,
   ListenOptions,
   NodeOptions,
   Ports,
-  TunnelOptions,
+  RoleOptions,
+  ServiceOptions,
+  UdpTarget,
 } from './tunnel/options.js';
+export type { PresenceEvents, State } from './tunnel/presence.js';
 export type { Reverse } from './tunnel/reverse_forwards.js';
-export type { SeenAddresses, Tunnel, TunnelStats } from './tunnel/tunnel.js';
+export type { Tunnel, TunnelStats } from './tunnel/tunnel.js';
+export type { TunnelNode } from './tunnel/tunnel_node.js';
 
 import { BootstrapNode } from './tunnel/bootstrap_node.js';
-import { Connector } from './tunnel/connector.js';
-import { Listener } from './tunnel/listener.js';
-import type { ConnectOptions, ListenOptions, NodeOptions } from './tunnel/options.js';
+import type { Connector } from './tunnel/connector.js';
+import type { Listener } from './tunnel/listener.js';
+import type { BootstrapNodeOptions, ConnectOptions, ListenOptions, NodeOptions } from './tunnel/options.js';
+import { TunnelNode } from './tunnel/tunnel_node.js';
 
 /**
- * Starts a listener: it waits for connectors and lets them reach what `expose` opens.
+ * Starts a Tox node for a listener, any number of connectors, or both: one identity and one thread for all. Resolves
+ * when it has started; `node.online()` waits until it is in the network.
+ *
+ * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID or ERR_BOOTSTRAP_INVALID,
+ *   whose messages name the option. Later: ERR_LISTEN when the UDP port is taken, ERR_TOX_START, ERR_WORKER_DIED,
+ *   ERR_ABORTED
+ */
+export function createNode(options: NodeOptions = {}): Promise<TunnelNode> {
+  return TunnelNode.start(options);
+}
+
+/**
+ * Starts a listener on a node of its own: it waits for connectors and lets them reach what `expose` opens. Resolves
+ * when it has started; `listener.online()` waits until it is in the network.
  *
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID, ERR_SPEC_INVALID,
  *   ERR_BOOTSTRAP_INVALID, ERR_STATE_INVALID or ERR_USAGE, whose messages name the option. Later: ERR_LISTEN when the
- *   UDP port is taken, ERR_TOX_START, ERR_CLOSED when `signal` aborts
+ *   UDP port is taken, ERR_TOX_START, ERR_WORKER_DIED, ERR_ABORTED
  */
 export function listen(options: ListenOptions = {}): Promise<Listener> {
-  return Listener.start(options);
+  return TunnelNode.listen(options);
 }
 
 /**
- * Starts a connector. Resolves when it has started, not when it is connected to the listener: events report that, and
- * connections to its forwards wait for it.
+ * Starts a connector on a node of its own. Resolves when it has started; `tunnel.online()` waits for the listener.
+ * Connections to its forwards, and dialled streams, wait for it too.
  *
+ * @param options a ticket or a Tox ID, or an object with it as `remote`
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID or
  *   ERR_BOOTSTRAP_INVALID, whose messages name the option. Later: ERR_LISTEN when the UDP port is taken, ERR_TOX_START,
- *   ERR_CLOSED when `signal` aborts
+ *   ERR_WORKER_DIED, ERR_ABORTED
  */
-export function connect(options: ConnectOptions): Promise<Connector> {
-  return Connector.start(options);
+export function connect(options: ConnectOptions | string): Promise<Connector> {
+  return TunnelNode.connect(typeof options === 'string' ? { remote: options } : options);
 }
 
 /**
- * Starts a private bootstrap node with a TCP relay.
+ * Starts a private bootstrap node with a TCP relay. Resolves when its ports are open.
  *
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID or ERR_BOOTSTRAP_INVALID, whose messages name the
- *   option. Later: ERR_LISTEN when a port is taken, ERR_TOX_START, ERR_CLOSED when `signal` aborts
+ *   option. Later: ERR_LISTEN when a port is taken, ERR_TOX_START, ERR_WORKER_DIED, ERR_ABORTED
  */
-export function node(options: NodeOptions = {}): Promise<BootstrapNode> {
+export function createBootstrapNode(options: BootstrapNodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);
 }

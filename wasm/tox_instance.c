@@ -176,6 +176,24 @@ EXPORT(instance_ask_again) bool instance_ask_again(Tox *tox, uint32_t friend_num
     return true;
 }
 
+/*
+ * Sets the request that instance_ask_again sends to a friend that was accepted, and has never been sent one. Its
+ * program may restart without us among its friends. Returns false when there is no such friend, or the message is
+ * too long. Staging: address (38), then the message.
+ */
+EXPORT(instance_set_request) bool instance_set_request(Tox *tox, uint32_t friend_number, uint32_t message_length)
+{
+    Messenger *const m = tox->m;
+    if (friend_number >= m->numfriends || m->friendlist[friend_number].status == NOFRIEND) return false;
+    Friend *const f = &m->friendlist[friend_number];
+    if (message_length == 0 || message_length > sizeof f->info) return false;
+    memcpy(f->info, staging + TOX_ADDRESS_SIZE, message_length);
+    f->info_size = message_length;
+    memcpy(&f->friendrequest_nospam, staging + TOX_PUBLIC_KEY_SIZE, sizeof f->friendrequest_nospam);
+    (void)instance_ask_again(tox, friend_number);
+    return true;
+}
+
 EXPORT(instance_delete_friend) bool instance_delete_friend(Tox *tox, uint32_t friend_number)
 {
     return tox_friend_delete(tox, friend_number, NULL);

@@ -84,6 +84,9 @@ export interface RequestAdmission {
   readonly deniedKeys: readonly Uint8Array[];
 }
 
+/** What this end is in a session: it dials, or it is dialled. */
+export type Role = 'connector' | 'listener';
+
 /** The result of adding a friend or sending a message. */
 export interface Outcome {
   readonly code: ReturnCode;
@@ -116,7 +119,7 @@ export interface WorkerApi {
    * and the log name the nodes that failed.
    */
   bootstrap(nodes: readonly BootstrapAddress[]): Promise<{ readonly failed: readonly string[] }>;
-  /** Sends a friend request. Codes 101, 102, 103. */
+  /** Sends a friend request. Codes 101, 102; 103 for a friend that was accepted before: the request is for later. */
   addFriend(address: Uint8Array, message: Uint8Array): Outcome;
   /**
    * Knocks at the places where peers were last reached, several times, until they are online. A peer that is our
@@ -125,7 +128,7 @@ export interface WorkerApi {
   knock(places: readonly PeerPlace[]): void;
   /** Passes on friend requests of this kind from now on, and no others. Before this call, none. */
   admitRequests(admission: RequestAdmission): void;
-  /** Accepts a friend request. Codes 101, 102, 103. */
+  /** Accepts a friend request. Codes 101, 102; 103 for a friend that is there already. */
   acceptFriend(publicKey: Uint8Array): Outcome;
   /** Deletes a friend and closes its channel. Returns false when there is no such friend. */
   removeFriend(friend: FriendNumber): boolean;
@@ -137,12 +140,13 @@ export interface WorkerApi {
   sendHandshake(friend: FriendNumber, packet: Uint8Array): Outcome;
   /**
    * Opens the channel to a friend. From now on it takes the ring records with this id, and its
-   * frames arrive as records with this id. An older channel to the same friend is closed.
+   * frames arrive as records with this id. An older channel to the same friend in the same role is closed.
    *
+   * @param role of this end
    * @param tag names the channel in its packets, 32 bits; equal at both ends, different for each session
    * @returns false when the id is in use
    */
-  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean;
+  openChannel(channel: ChannelId, friend: FriendNumber, role: Role, frameBytes: number, tag: number): boolean;
   /** Closes a channel: unsent frames are lost. Returns false when there is no such channel. */
   closeChannel(channel: ChannelId): boolean;
   /** Returns undefined when there is no such channel. */

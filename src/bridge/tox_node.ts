@@ -3,22 +3,37 @@ import type { Timers } from '../core/clock.js';
 import type { DescriptorBudget } from '../core/descriptors.js';
 import { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import type { BootstrapAddress, FriendNumber, Path, PeerPlace } from '../core/tox_network.js';
+import {
+  type BootstrapAddress,
+  type FriendNumber,
+  type Path,
+  type PeerPlace,
+  PUBLIC_KEY_BYTES,
+} from '../core/tox_network.js';
 import type { ChannelHandlers, MainRings } from '../ring/main_rings.js';
 import type { RingChannel } from '../ring/ring_channel.js';
-import type { ChannelStats, NodeHealth, Started, StartOptions, WorkerEvent } from './contract.js';
+import type {
+  ChannelStats,
+  NodeHealth,
+  Outcome,
+  Role,
+  Started,
+  StartOptions,
+  WorkerEvent,
+} from './contract.js';
 import { Joiner } from './joiner.js';
 import type { PackageFiles } from './package_files.js';
 import { type WorkerCalls, WorkerLink, type WorkerLinkEvents } from './worker_link.js';
 
 export type { Path } from '../core/tox_network.js';
 export type { ChannelHandlers } from '../ring/main_rings.js';
-export type { Outcome } from './contract.js';
+export type { Outcome, Role } from './contract.js';
 
 /** The part of a {@link WorkerLink} that a Tox node uses. */
 export type NodeLink = EventEmitter<WorkerLinkEvents> & {
   readonly worker: WorkerCalls;
   readonly rings: Pick<MainRings, 'open' | 'remove' | 'fail'>;
+  keepProcess(keeps: boolean): void;
   close(): Promise<void>;
 };
 
@@ -84,7 +99,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    */
   readonly worker: Omit<
     WorkerCalls,
-    'start' | 'removeFriend' | 'openChannel' | 'closeChannel' | 'channelStats'
+    'start' | 'addFriend' | 'acceptFriend' | 'removeFriend' | 'openChannel' | 'closeChannel' | 'channelStats'
   >;
   /** Private, so that neither logs nor `console.dir` show it. */
   readonly #secretKey: Uint8Array;
@@ -96,8 +111,10 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   #health: NodeHealth = { wasmMemoryBytes: 0, strangersDropped: 0 };
   /** What the worker last reported of each friend. */
   readonly #friends = new Map<FriendNumber, Extract<WorkerEvent, { type: 'friend-path' }>>();
-  /** The newest channel of each friend. */
-  readonly #channels = new Map<FriendNumber, RingChannel>();
+  /** The friends that somebody has added, and by how many parts of the program each is used. */
+  readonly #members = new Map<FriendNumber, { readonly publicKey: Uint8Array; users: number }>();
+  /** The newest channels of each friend. */
+  readonly #channels = new Map<FriendNumber, Partial<Record<Role, RingChannel>>>();
   /** Events that arrived before the owner could listen, in order. */
   #early: WorkerEvent[] | undefined;
   #path: Path = 'none';
@@ -190,38 +207,81 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     return this.#friends.get(friend)?.binding;
   }
 
-  /** Deletes a friend and closes its channel. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
-  async removeFriend(friend: FriendNumber): Promise<boolean> {
-    const removed = await this.#link.worker.removeFriend(friend);
-    // The next friend may get the same number.
-    this.#friends.delete(friend);
-    return removed;
+  /**
+   * Sends a friend request. A friend that another part of the program uses is shared.
+   *
+   * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
+   */
+  async addFriend(address: Uint8Array, message: Uint8Array): Promise<Outcome> {
+    const outcome = await this.#link.worker.addFriend(address, message);
+    const { code, friend } = outcome;
+    const shared = code === 103 && this.shareFriend(friend) !== undefined;
+    return shared ? { code: 101, friend } : this.#added(outcome, address.slice(0, PUBLIC_KEY_BYTES));
+  }
+
+  /** Accepts a friend request. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
+  async acceptFriend(publicKey: Uint8Array): Promise<Outcome> {
+    return this.#added(await this.#link.worker.acceptFriend(publicKey), publicKey);
   }
 
   /**
-   * Opens the channel to a friend. Resolves when the worker knows it: frames may be written and
+   * Lets one more part of the program use a friend. Each calls {@link removeFriend} when it needs it no longer.
+   *
+   * @returns its public key, 32 bytes; undefined when nobody has added such a friend
+   */
+  shareFriend(friend: FriendNumber): Uint8Array | undefined {
+    const member = this.#members.get(friend);
+    if (member !== undefined) member.users++;
+    return member?.publicKey;
+  }
+
+  /**
+   * Deletes a friend and closes its channels, unless another part of the program uses it.
+   *
+   * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
+   */
+  async removeFriend(friend: FriendNumber): Promise<void> {
+    const member = this.#members.get(friend);
+    if (member !== undefined && --member.users > 0) return;
+    this.#members.delete(friend);
+    await this.#link.worker.removeFriend(friend);
+    // The next friend may get the same number.
+    if (!this.#members.has(friend)) this.#friends.delete(friend);
+  }
+
+  #added(outcome: Outcome, publicKey: Uint8Array): Outcome {
+    if (outcome.code === 101) this.#members.set(outcome.friend, { publicKey, users: 1 });
+    return outcome;
+  }
+
+  /**
+   * Opens the channel to a friend in one role of this end. Resolves when the worker knows it: frames may be written and
    * may arrive from then on.
    *
    * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED
    */
   async openChannel(
     friend: FriendNumber,
+    role: Role,
     frameBytes: number,
     tag: number,
     handlers: ChannelHandlers,
   ): Promise<PeerChannel> {
     const { worker, rings } = this.#link;
     // The worker closes the friend's older channel. A session that has ended may still hold its slot.
-    const older = this.#channels.get(friend);
+    const older = this.#channels.get(friend)?.[role];
     if (older !== undefined) rings.remove(older);
     const channel = rings.open(handlers);
-    this.#channels.set(friend, channel);
+    this.#channels.set(friend, { ...this.#channels.get(friend), [role]: channel });
     const remove = (): void => {
       rings.remove(channel);
-      if (this.#channels.get(friend) === channel) this.#channels.delete(friend);
+      const { [role]: newest, ...others } = this.#channels.get(friend) ?? {};
+      if (newest !== channel) return;
+      if (Object.keys(others).length > 0) this.#channels.set(friend, others);
+      else this.#channels.delete(friend);
     };
     try {
-      await worker.openChannel(channel.id, friend, frameBytes, tag);
+      await worker.openChannel(channel.id, friend, role, frameBytes, tag);
     } catch (error) {
       remove();
       throw error;
@@ -239,6 +299,11 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   /** As the worker last told it. */
   get health(): NodeHealth {
     return this.#health;
+  }
+
+  /** Whether the node keeps the process running. Default true. */
+  keepProcess(keeps: boolean): void {
+    this.#link.keepProcess(keeps);
   }
 
   /** Leaves the network and ends the worker. Never rejects; safe to call twice. */

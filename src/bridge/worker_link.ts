@@ -107,6 +107,14 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     expose(main, events.port1);
   }
 
+  /** Whether the thread keeps the process running. Default true. */
+  keepProcess(keeps: boolean): void {
+    for (const handle of [this.#thread, ...this.#ports]) {
+      if (keeps) handle.ref();
+      else handle.unref();
+    }
+  }
+
   /** Leaves the network and ends the thread, by force after 3 s. Never rejects; safe to call twice. */
   close(): Promise<void> {
     this.#closing ??= this.#close();

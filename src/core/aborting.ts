@@ -7,10 +7,10 @@ export function isAborted(signal: AbortSignal | undefined): boolean {
 }
 
 export function abortedError(signal: AbortSignal | undefined): TunnelError {
-  return new TunnelError('ERR_CLOSED', 'its signal was aborted', { cause: signal?.reason });
+  return new TunnelError('ERR_ABORTED', 'its signal was aborted', { cause: signal?.reason });
 }
 
-/** @throws {TunnelError} ERR_CLOSED */
+/** @throws {TunnelError} ERR_ABORTED */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (isAborted(signal)) throw abortedError(signal);
 }
@@ -37,7 +37,7 @@ export interface Deadline {
 /**
  * Waits for `work` until the signal aborts or the time is up. `work` itself continues, but its result is then ignored.
  *
- * @throws {TunnelError} ERR_CLOSED when aborted; `timeout.error()` when the time is up
+ * @throws {TunnelError} ERR_ABORTED when aborted; `timeout.error()` when the time is up
  */
 export async function withDeadline<T>(work: Promise<T>, { signal, timeout }: Deadline): Promise<T> {
   const timer = timeout && new Timer(timeout.timers);

@@ -2,6 +2,7 @@ import type { ReturnCode } from './return_codes.js';
 
 /** Every error code with its meaning, which begins the error's message. Codes are API: add new ones, never rename one. */
 export const ERROR_CODES = {
+  ERR_ABORTED: 'aborted',
   ERR_ADDRESS_INVALID: 'not a usable address',
   ERR_ARGUMENT_INVALID: 'an argument is wrong',
   ERR_BOOTSTRAP_INVALID: 'not a bootstrap node',

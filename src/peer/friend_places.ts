@@ -1,6 +1,8 @@
 import type { Outcome, ToxNode } from '../bridge/tox_node.js';
 import { TunnelError } from '../core/errors.js';
+import { KIND_HELLO } from '../core/packets.js';
 import type { Path } from '../core/tox_network.js';
+import { packetKind } from '../mux/wire/handshake.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import { upperHex } from '../network/tox_id.js';
 import type { Grant } from '../rules/rule_book.js';
@@ -28,6 +30,9 @@ interface Request {
   readonly grant: Grant;
 }
 
+/** What a friend may do before its hello has shown what lets it in. */
+const NOTHING: Grant = { name: 'unproven', kind: 'peer', rules: [] };
+
 /** A friend, and what serves it. */
 export interface Place {
   readonly peer: Pick<
@@ -44,9 +49,7 @@ export interface Place {
 }
 
 export interface FriendPlacesOptions {
-  readonly node: Pick<ToxNode, 'removeFriend' | 'friendPath'> & {
-    readonly worker: Pick<ToxNode['worker'], 'acceptFriend'>;
-  };
+  readonly node: Pick<ToxNode, 'acceptFriend' | 'shareFriend' | 'removeFriend' | 'friendPath'>;
   nowMs(): number;
   /** A request waits because all places are taken. Called once in ten minutes at most. */
   readonly onFull: (message: string) => void;
@@ -71,6 +74,8 @@ export class FriendPlaces {
   #saidFullMs = Number.NEGATIVE_INFINITY;
   /** The request being accepted now, and whether its peer has been cut off since. */
   #accepting: { readonly name: string; isCut: boolean } | undefined;
+  /** The friends of other parts of the program that are getting a place. */
+  readonly #adopting = new Set<number>();
   #closed = false;
   #past = NO_TRAFFIC;
 
@@ -157,7 +162,9 @@ export class FriendPlaces {
     this.#places.get(friend)?.peer.friendPath(path);
   }
 
+  /** Takes a handshake packet. A hello of a friend that another part of the program has added asks for a place. */
   async handshake(friend: number, packet: Uint8Array): Promise<void> {
+    if (packetKind(packet) === KIND_HELLO && !this.#places.has(friend)) await this.#adopt(friend);
     await this.#places.get(friend)?.peer.handshake(packet);
   }
 
@@ -179,11 +186,38 @@ export class FriendPlaces {
     );
   }
 
+  /** Removes all friends. Call it after {@link close}. @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED */
+  async removeAll(): Promise<void> {
+    for (const friend of [...this.#places.keys()]) await this.#remove(friend, 'peer-shutdown');
+  }
+
+  async #adopt(friend: number): Promise<void> {
+    const { node, newPlace } = this.#options;
+    if (this.#closed || this.#adopting.has(friend)) return;
+    const publicKey = node.shareFriend(friend);
+    if (publicKey === undefined) return;
+    this.#adopting.add(friend);
+    try {
+      if ((await this.#makePlace()) && !this.#closed) {
+        const place = newPlace(friend, upperHex(publicKey), NOTHING);
+        this.#places.set(friend, place);
+        place.peer.friendPath(node.friendPath(friend));
+      } else {
+        await node.removeFriend(friend);
+      }
+    } catch (error) {
+      // Only a node that is gone rejects, and the node reports that itself.
+      if (!TunnelError.is(error)) throw error;
+    } finally {
+      this.#adopting.delete(friend);
+    }
+  }
+
   async #accept(name: string, { publicKey, grant }: Request): Promise<void> {
     const { node, mayStay, onAnswer, newPlace } = this.#options;
     const accepting = { name, isCut: false };
     this.#accepting = accepting;
-    const outcome = await node.worker.acceptFriend(publicKey);
+    const outcome = await node.acceptFriend(publicKey);
     this.#accepting = undefined;
     if (this.#closed) return;
     if (accepting.isCut || !mayStay(grant, name)) {

@@ -1,4 +1,4 @@
-import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
+import type { ChannelHandlers, PeerChannel, Role, ToxNode } from '../bridge/tox_node.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
 import { Timer, type Timers } from '../core/clock.js';
@@ -31,7 +31,7 @@ export interface PeerSessionOptions {
   readonly node: PeerNode;
   readonly friend: number;
   readonly agreement: Agreement;
-  readonly role: 'connector' | 'listener';
+  readonly role: Role;
   readonly timers: Timers;
   randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
@@ -93,7 +93,13 @@ export class PeerSession implements ChannelHandlers {
   static async open(options: PeerSessionOptions): Promise<PeerSession> {
     const self = new PeerSession(options);
     const { node, friend, agreement, role } = options;
-    const channel = await node.openChannel(friend, agreement.frameBytes, channelTag(agreement, role), self);
+    const channel = await node.openChannel(
+      friend,
+      role,
+      agreement.frameBytes,
+      channelTag(agreement, role),
+      self,
+    );
     if (self.#failure !== undefined) {
       void channel.close();
       throw self.#failure;

@@ -8,8 +8,8 @@ import { NOSPAM_BYTES } from '../core/tox_network.js';
 import { upperHex } from '../network/tox_id.js';
 import { type Identity, identityOf } from '../state/identity.js';
 import { type Machine, thisMachine } from './machine.js';
-import type { NodeOptions } from './options.js';
-import { type CheckedNodeOptions, nodeOptions } from './read_options.js';
+import type { BootstrapNodeOptions } from './options.js';
+import { bootstrapNodeOptions, type CheckedBootstrapNodeOptions } from './read_options.js';
 
 /** Maximum connections of one relay. It bounds the relay's memory, because toxcore has no limit. */
 const MAX_RELAYED = 4096;
@@ -34,7 +34,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
   readonly #giveBack: () => void;
   readonly #forgetSignal: () => void;
 
-  private constructor(node: ToxNode, options: CheckedNodeOptions, giveBack: () => void) {
+  private constructor(node: ToxNode, options: CheckedBootstrapNodeOptions, giveBack: () => void) {
     super();
     this.#node = node;
     this.#giveBack = giveBack;
@@ -60,10 +60,10 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
    * Starts a bootstrap node. Resolves once its ports are open.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_BOOTSTRAP_INVALID; ERR_LISTEN when a port is in use,
-   *   ERR_TOX_START, ERR_CLOSED when aborted
+   *   ERR_TOX_START, ERR_ABORTED
    */
-  static async start(given: NodeOptions, machine: Machine = thisMachine()): Promise<BootstrapNode> {
-    const options = nodeOptions(given, 'node()');
+  static async start(given: BootstrapNodeOptions, machine: Machine = thisMachine()): Promise<BootstrapNode> {
+    const options = bootstrapNodeOptions(given, 'createBootstrapNode()');
     throwIfAborted(options.signal);
     const { identity, port, tcpPort, bindAddress } = options;
     const { descriptors: budget } = machine;
@@ -117,9 +117,23 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     return { publicKey, udpPort, tcpPort };
   }
 
+  /** The process runs on while the node is open. That is the default. */
+  ref(): this {
+    this.#node.keepProcess(true);
+    return this;
+  }
+
+  /** The process may end while the node is open. */
+  unref(): this {
+    this.#node.keepProcess(false);
+    return this;
+  }
+
   /** Leaves the network. Never rejects; safe to call twice. */
   async close(): Promise<void> {
     this.#forgetSignal();
+    // Until it is closed.
+    this.ref();
     await this.#node.close();
     this.#giveBack();
   }

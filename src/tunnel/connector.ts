@@ -1,7 +1,7 @@
 import type { AgentOptions } from 'node:http';
 import type { AgentOptions as HttpsAgentOptions } from 'node:https';
 import { isTicket } from '../access/ticket.js';
-import type { Outcome, ToxNode } from '../bridge/tox_node.js';
+import type { Outcome } from '../bridge/tox_node.js';
 import { isAborted, throwIfAborted, withDeadline } from '../core/aborting.js';
 import { Timer } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
@@ -9,12 +9,13 @@ import { MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { Path } from '../core/tox_network.js';
 import { DynamicForward } from '../forward/entry/dynamic.js';
-import { LocalForward, type RefusedConnection } from '../forward/entry/local.js';
+import { LocalForward } from '../forward/entry/local.js';
 import { UdpForward } from '../forward/entry/udp_forward.js';
 import { TunnelAgent, TunnelHttpsAgent } from '../forward/stream/agent.js';
 import { DialError } from '../forward/stream/dial_error.js';
 import { DialedStream, nameOfTarget } from '../forward/stream/dialed_stream.js';
 import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
+import { UdpFlow } from '../forward/stream/udp_flow.js';
 import {
   type UndiciConnect,
   type UndiciTlsOptions,
@@ -22,7 +23,6 @@ import {
 } from '../forward/stream/undici_connect.js';
 import { StreamGate } from '../forward/stream_gate.js';
 import type { Session } from '../mux/session/session.js';
-import { REASONS } from '../mux/wire/reasons.js';
 import { type ToxId, upperHex } from '../network/tox_id.js';
 import { ConnectorPeer, TicketProver } from '../peer/connector_peer.js';
 import { NO_COUNTS, type PeerInfo, peerInfo } from '../peer/peer_info.js';
@@ -33,38 +33,20 @@ import { localSpec, reverseSpec, udpSpec } from '../rules/address_arguments.js';
 import { type Endpoint, printEndpoint, targetOf } from '../rules/endpoint.js';
 import type { LocalSpec, ReverseSpec, UdpSpec } from '../rules/forward_spec.js';
 import { Closables } from './closables.js';
-import { type Machine, thisMachine } from './machine.js';
-import type { Abortable, ConnectOptions, DialOptions, DynamicOptions } from './options.js';
+import { type AnyForward, Forward } from './forward.js';
+import type { Abortable, DialOptions, DynamicOptions, UdpTarget } from './options.js';
 import {
-  type CheckedConnectOptions,
-  connectOptions,
+  type CheckedConnectionOptions,
   dialOptions,
   dynamicOptions,
   signalOf,
+  udpTarget,
 } from './read_options.js';
 import { type Reverse, ReverseForwards } from './reverse_forwards.js';
-import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
-
-/** A local port or path that is forwarded to the far end. */
-export interface Forward {
-  /** The actual `host:port` on which it listens, or a path. */
-  readonly local: string;
-  /** The `host:port` or path that the far end dials; `*` for a proxy, whose clients choose. */
-  readonly target: string;
-  /** Stops accepting. Open connections continue. */
-  close(): void;
-}
+import { PEER_RATIO_TO_FREE, Tunnel, type TunnelHost, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** The message of a friend request without a ticket. Other Tox clients show it to their user. */
 const REQUEST_TEXT = new TextEncoder().encode('tox-wasm-tunnel');
-
-type AnyForward = LocalForward | DynamicForward | UdpForward;
-/**
- * The UDP ports of a connector with a new identity. For two minutes, toxcore at the other end ignores
- * a new identity at the address of one that has just disappeared. A listener has no such problem, and
- * keeps to the ports that LAN discovery searches.
- */
-const ANY_PORT = { from: 0, to: 0 } as const;
 
 const pingLost = (): TunnelError =>
   new TunnelError('ERR_PEER_GONE', 'the listener is not online; wait for it and ping again');
@@ -84,7 +66,8 @@ export class Connector extends Tunnel {
   readonly #remote: ToxId;
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
-  readonly #forwards = new Closables<AnyForward>();
+  readonly #forwards = new Closables<Forward>();
+  readonly #flows = new Set<UdpFlow>();
   readonly #reverses: ReverseForwards;
   /** File descriptors of all forwards. */
   readonly #descriptors = this.descriptors.share({ perAddress: VISITORS });
@@ -93,8 +76,9 @@ export class Connector extends Tunnel {
   #session: Session | undefined;
   readonly #unanswered = new Timer(this.timers);
 
-  private constructor(node: ToxNode, options: CheckedConnectOptions, machine: Machine) {
-    super(node, options, machine);
+  constructor(host: TunnelHost, options: CheckedConnectionOptions) {
+    super(host, options, 'tunnel');
+    const { tox: node, machine } = this;
     const { remote } = options;
     this.#remote = isTicket(remote) ? remote.toxId : remote;
     this.#publicKey = upperHex(this.#remote.publicKey);
@@ -110,96 +94,67 @@ export class Connector extends Tunnel {
     });
     const keys = { connector: node.started.publicKey, listener: this.#remote.publicKey };
     this.#prover = isTicket(remote) ? new TicketProver(remote.secret, keys) : undefined;
-    node.on('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
-    node.on('handshake', (friend, packet) => void this.#peerOf(friend)?.handshake(packet));
-  }
-
-  /**
-   * Starts a Tox node and sends the listener a friend request. Resolves once the node has started.
-   * Events report the rest, and connections to forwards wait for it.
-   *
-   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_TICKET_INVALID,
-   *   ERR_ADDRESS_INVALID and ERR_BOOTSTRAP_INVALID, all before anything starts; ERR_LISTEN when a UDP
-   *   port is in use, ERR_TOX_START, ERR_CLOSED
-   */
-  static async start(options: ConnectOptions, machine: Machine = thisMachine()): Promise<Connector> {
-    const checked = connectOptions(options, 'connect()');
-    const ports = checked.identity === undefined ? ANY_PORT : undefined;
-    const connector = await Tunnel.startWith(
-      checked,
-      { ports, channels: 1 },
-      machine,
-      (node) => new Connector(node, checked, machine),
-    );
+    this.onTox('friendPath', (friend, path) => this.#peerOf(friend)?.friendPath(path));
+    this.onTox('handshake', (friend, packet) => void this.#peerOf(friend)?.handshake(packet));
     // Later, so that the caller can listen to the events first.
-    setImmediate(() => void connector.#addFriend());
-    return connector;
+    setImmediate(() => void this.#addFriend());
   }
 
   /**
    * Opens a local port or path. Connections to it wait a while for a peer that is offline.
    *
-   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_ABORTED, ERR_CLOSED
    */
   async forward(given: LocalSpec | string, options: Abortable = {}): Promise<Forward> {
     const spec = localSpec(given, 'forward(): spec');
     const signal = signalOf(options, 'forward()');
-    return this.#add(
-      () =>
-        new LocalForward({
-          spec,
-          timers: this.timers,
-          logger: this.logger,
-          descriptors: this.#descriptors,
-          createServer: this.machine.createServer,
-        }),
-      printEndpoint(spec.target),
-      signal,
-    );
+    this.#expectOpen(signal);
+    const { timers, logger, machine } = this;
+    const { createServer } = machine;
+    const entry = new LocalForward({ spec, timers, logger, descriptors: this.#descriptors, createServer });
+    return this.#add(entry, printEndpoint(spec.target), signal);
   }
 
   /**
    * Takes UDP datagrams on a local port, and the far end sends them to the target; answers come back.
    * Datagrams have 1 to 65,507 bytes. Any may be lost, as with UDP everywhere; none is sent twice.
    *
-   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_ABORTED, ERR_CLOSED
    */
   async udpForward(given: UdpSpec | string, options: Abortable = {}): Promise<Forward> {
     const spec = udpSpec(given, 'udpForward(): spec');
     const signal = signalOf(options, 'udpForward()');
-    return this.#add(
-      () => new UdpForward({ spec, timers: this.timers, logger: this.logger, idleMs: this.limits.udpIdleMs }),
-      printEndpoint(spec.target),
-      signal,
-    );
+    this.#expectOpen(signal);
+    const { timers, logger, limits } = this;
+    const entry = new UdpForward({ spec, timers, logger, idleMs: limits.udpIdleMs });
+    return this.#add(entry, printEndpoint(spec.target), signal);
   }
 
   /**
    * Opens a SOCKS5 and HTTP CONNECT proxy. Its clients choose the targets, and the far end dials them.
    *
-   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_CLOSED
+   * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_ABORTED, ERR_CLOSED
    */
   async dynamic(options: DynamicOptions): Promise<Forward> {
     const { signal, ...given } = dynamicOptions(options, 'dynamic()');
-    return this.#add(
-      () =>
-        new DynamicForward({
-          ...given,
-          timers: this.timers,
-          logger: this.logger,
-          descriptors: this.#descriptors,
-          createServer: this.machine.createServer,
-        }),
-      '*',
-      signal,
-    );
+    this.#expectOpen(signal);
+    const { timers, logger, machine } = this;
+    const { createServer } = machine;
+    const entry = new DynamicForward({
+      ...given,
+      timers,
+      logger,
+      descriptors: this.#descriptors,
+      createServer,
+    });
+    return this.#add(entry, '*', signal);
   }
 
   /**
    * Asks the far end to listen, and dials a target here for each connection that it accepts. Asks again
    * in each new session. `reverse` and `refused` events report the outcome.
    *
-   * @throws {TunnelError} ERR_CLOSED; ERR_ADDRESS_INVALID for an invalid host, port or path
+   * @throws {TunnelError} ERR_ABORTED, ERR_CLOSED; ERR_ADDRESS_INVALID for an invalid host, port or path
    */
   reverse(given: ReverseSpec | string, options: Abortable = {}): Reverse {
     const spec = reverseSpec(given, 'reverse(): spec');
@@ -224,6 +179,22 @@ export class Connector extends Tunnel {
       ? new DialError('connect', nameOfTarget(target), 'cancelled', why)
       : undefined;
     return this.#streamTo(target, others, failure);
+  }
+
+  /**
+   * Returns a UDP flow to a target of the far end: what a `dgram` socket is after `connect`. It begins with the first
+   * datagram, and waits a while for a peer that is offline.
+   *
+   * @throws {TunnelError} ERR_ADDRESS_INVALID for an invalid host or port, ERR_CLOSED
+   */
+  dialUdp(target: UdpTarget): UdpFlow {
+    const checked = udpTarget(target);
+    this.#expectOpen(checked.signal);
+    const { timers, limits } = this;
+    const flow = new UdpFlow({ ...checked, gate: this.#gate, timers, idleMs: limits.udpIdleMs });
+    this.#flows.add(flow);
+    flow.once('close', () => this.#flows.delete(flow));
+    return flow;
   }
 
   /** Returns an agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
@@ -255,7 +226,7 @@ export class Connector extends Tunnel {
    * Measures the round trip to the listener.
    *
    * @throws {TunnelError} ERR_PEER_GONE when it is offline, or goes offline before it answers;
-   *   ERR_CLOSED when aborted
+   *   ERR_ABORTED
    */
   async ping(options: Abortable = {}): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
     const signal = signalOf(options, 'ping()');
@@ -285,6 +256,7 @@ export class Connector extends Tunnel {
     this.#unanswered.clear();
     try {
       this.#forwards.closeAll();
+      for (const flow of this.#flows) flow.close();
       // An event handler may throw here. Streams are reset all the same.
       this.#reverses.close();
     } finally {
@@ -293,19 +265,22 @@ export class Connector extends Tunnel {
     }
   }
 
-  async #add(make: () => AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
-    this.#expectOpen(signal);
-    const forward = make();
-    forward.on('refused', (refused: RefusedConnection) => this.#tellRefused(refused));
-    const local = await forward.listen();
+  protected override async removeFriends(): Promise<void> {
+    if (this.#peer !== undefined) await this.tox.removeFriend(this.#peer.friend);
+  }
+
+  async #add(entry: AnyForward, target: string, signal: AbortSignal | undefined): Promise<Forward> {
+    const local = await entry.listen();
     if (this.isClosing() || isAborted(signal)) {
-      forward.close();
+      entry.close();
       throwIfAborted(signal);
       throw new TunnelError('ERR_CLOSED', 'closed while the port was being opened');
     }
-    const close = this.#forwards.add(forward, signal);
-    forward.setSession(this.#session);
-    return { local: printEndpoint(local), target, close };
+    const forward = new Forward(entry, { local, target, peer: this.#publicKey });
+    forward.on('refused', (refusal) => this.emit('refused', refusal));
+    forward.once('close', this.#forwards.add(forward, signal));
+    entry.setSession(this.#session);
+    return forward;
   }
 
   /** For agents. Their targets come from URLs, so an invalid target is an `error` event of the stream too. */
@@ -336,23 +311,18 @@ export class Connector extends Tunnel {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
   }
 
-  #tellRefused({ target, reason, text }: RefusedConnection): void {
-    this.emit('refused', {
-      target: printEndpoint(target),
-      reason,
-      text: text === '' ? REASONS[reason].sentence : text,
-      peer: this.#publicKey,
-    });
-  }
-
   async #addFriend(): Promise<void> {
+    if (this.isClosing()) return;
     const outcome = await this.#askToAdd();
-    if (outcome === undefined || this.isClosing()) return;
+    if (outcome === undefined) return;
     const { code, friend, reason } = outcome;
+    if (this.isClosing()) {
+      if (code === 101) await this.tox.removeFriend(friend).catch(() => {});
+      return;
+    }
     this.#tellCode(code, reason);
     if (code !== 101) {
-      const why =
-        code === 103 ? 'this node already has it as a friend' : (reason ?? 'toxcore gave no reason');
+      const why = reason ?? 'toxcore gave no reason';
       this.fail(
         new TunnelError('ERR_FRIEND_ADD', `${why}; check the ticket or Tox ID, and start a new connector`, {
           returnCode: code,
@@ -366,7 +336,7 @@ export class Connector extends Tunnel {
     this.#peer = this.#newPeer(friend);
     this.knock(this.#publicKey);
     // It may have come online before this class knew its number.
-    this.#peer.friendPath(this.node.friendPath(friend));
+    this.#peer.friendPath(this.tox.friendPath(friend));
     this.#reportUnanswered();
   }
 
@@ -382,7 +352,7 @@ export class Connector extends Tunnel {
   /** Returns undefined when the request failed and the failure was reported. */
   async #askToAdd(): Promise<Outcome | undefined> {
     try {
-      return await this.node.worker.addFriend(this.#remote.bytes, this.#prover?.request() ?? REQUEST_TEXT);
+      return await this.tox.addFriend(this.#remote.bytes, this.#prover?.request() ?? REQUEST_TEXT);
     } catch (error) {
       if (!TunnelError.is(error)) throw error;
       if (isNodeGone(error)) return undefined;
@@ -395,7 +365,10 @@ export class Connector extends Tunnel {
     const publicKey = this.#publicKey;
     return new ConnectorPeer(this.peerContext(), { friend, publicKey }, this.#prover, {
       onCode: (code, detail) => this.#tellCode(code, detail),
-      onStatus: (status, path) => this.tellStatus(publicKey, status, path),
+      onStatus: (status, path) => {
+        this.presence.moved(status === 'online' ? path : 'none');
+        this.tellStatus(publicKey, status, path);
+      },
       onRoundTrip: (path, roundTripMs) => this.tellRoundTrip(publicKey, path, roundTripMs),
       onOpen: (request) => this.#reverses.handle(request),
       onSession: (session) => this.#onSession(session),

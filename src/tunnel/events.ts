@@ -1,8 +1,8 @@
-import type { TunnelError } from '../core/errors.js';
 import type { ReturnCode } from '../core/return_codes.js';
 import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
 import type { Reason } from '../mux/wire/reasons.js';
 import type { AuditRecord } from './audit.js';
+import type { PresenceEvents } from './presence.js';
 
 /** A peer came online or went offline, its path changed, or the round trip was measured. */
 export interface PeerChange {
@@ -16,9 +16,10 @@ export interface PeerChange {
   readonly publicKey: string;
 }
 
-/** A connection that the far end did not open. Its client has seen a reset. */
+/** What the far end did not open: a connection, whose client has seen a reset, or a port of a reverse forward. */
 export interface Refusal {
-  /** The requested `host:port` or path; `-R` and an address when the listener does not listen there. */
+  readonly kind: 'connection' | 'reverse';
+  /** The requested `host:port` or path; of a reverse forward, where the far end was to listen. */
   readonly target: string;
   /** A short name for programs. */
   readonly reason: Reason;
@@ -59,11 +60,7 @@ export interface CodeEvent {
 }
 
 /** The events of a listener and of a connector. */
-export interface TunnelEvents {
-  /** The node has joined the network. Emitted once. The Tox ID has 76 hexadecimal digits. */
-  ready: [info: { readonly toxId: string }];
-  /** The node's own connection to the network changed: UDP, TCP relays only, or none. */
-  network: [info: { readonly path: PeerChange['path'] }];
+export interface TunnelEvents extends PresenceEvents {
   /** Something takes long. The message says what, and what may help. The tunnel keeps trying. */
   waiting: [info: { readonly message: string }];
   code: [info: CodeEvent];
@@ -83,8 +80,4 @@ export interface TunnelEvents {
   audit: [record: AuditRecord];
   /** Listener: tickets or peers have changed. Save {@link Listener.access}. */
   access: [];
-  /** Where a peer is reached has changed. Save {@link Tunnel.places} to find it sooner in the next run. */
-  places: [];
-  /** The tunnel has failed and closed. No event follows. */
-  error: [error: TunnelError];
 }

@@ -1,10 +1,8 @@
 import { DEFAULT_TICKET } from '../access/access_state.js';
 import { parsePeerKey } from '../access/peer_key.js';
-import { AccessPolicy } from '../access/policy.js';
+import { AccessPolicy, type Admission } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
-import type { ToxNode } from '../bridge/tox_node.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
-import { limitsOf } from '../core/peer_limits.js';
 import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { PortHolders, type PortOwner } from '../forward/reverse/port_holders.js';
@@ -21,13 +19,12 @@ import { printHostPort } from '../rules/endpoint.js';
 import { type Grant, ReverseBook, RuleBook } from '../rules/rule_book.js';
 import { type AuditPeer, type AuditRecord, audited, ENTRY_PACE, PacedAudit, REFUSALS_PACE } from './audit.js';
 import type { PeerChange } from './events.js';
-import { type Machine, thisMachine } from './machine.js';
-import type { ListenOptions } from './options.js';
-import { type CheckedListenOptions, listenOptions } from './read_options.js';
-import { PEER_RATIO_TO_FREE, Tunnel, type TunnelStats, VISITORS } from './tunnel.js';
+import type { Machine } from './machine.js';
+import type { CheckedServiceOptions } from './read_options.js';
+import { PEER_RATIO_TO_FREE, Tunnel, type TunnelHost, type TunnelStats, VISITORS } from './tunnel.js';
 
 /** What a listener offers, and to whom. */
-interface Service {
+export interface ListenerService {
   readonly offers: Offers;
   readonly rules: RuleBook;
   readonly reverseRules: ReverseBook;
@@ -51,8 +48,18 @@ export class Listener extends Tunnel {
   #strangers = 0;
   readonly #entries: PacedAudit;
 
-  private constructor(node: ToxNode, options: CheckedListenOptions, service: Service, machine: Machine) {
-    super(node, options, machine);
+  readonly #isRemote: (publicKey: string) => boolean;
+
+  /** @param isRemote whether a connector of the same node connects to this peer */
+  constructor(
+    host: TunnelHost,
+    options: CheckedServiceOptions,
+    service: ListenerService,
+    isRemote: (publicKey: string) => boolean,
+  ) {
+    super(host, options, 'listener');
+    const { tox: node } = this;
+    this.#isRemote = isRemote;
     this.#offers = service.offers;
     this.rules = service.rules;
     this.reverseRules = service.reverseRules;
@@ -69,10 +76,13 @@ export class Listener extends Tunnel {
       onAnswer: (publicKey, { code, reason }) => this.tellCode(publicKey, code, reason),
       newPlace: (friend, publicKey, grant) => this.#newPlace(friend, publicKey, grant),
     });
-    node.on('friendRequest', (publicKey, message) => this.#onRequest(publicKey, message));
-    node.on('requestsDropped', (count) => this.#onStrangers(count));
-    node.on('friendPath', (friend, path) => this.#places.friendPath(friend, path));
-    node.on('handshake', (friend, packet) => void this.#places.handshake(friend, packet));
+    this.onTox('path', (path) => this.presence.moved(path));
+    this.onTox('friendRequest', (publicKey, message) => this.#onRequest(publicKey, message));
+    this.onTox('requestsDropped', (count) => this.#onStrangers(count));
+    this.onTox('friendPath', (friend, path) => this.#places.friendPath(friend, path));
+    this.onTox('handshake', (friend, packet) => void this.#places.handshake(friend, packet));
+    // Later, so that the caller can listen to the events first.
+    if (node.path !== 'none') setImmediate(() => this.presence.moved(node.path));
     this.#admitRequests();
     this.access.on('admission', () => this.#admitRequests());
     this.access.on('revoked', () => this.#onRevoked());
@@ -86,28 +96,9 @@ export class Listener extends Tunnel {
       }),
     );
     // A peer that was denied while no listener ran is not told where we are.
-    for (const { publicKey } of this.places)
+    for (const { publicKey } of this.knownPlaces.list)
       if (this.access.isDenied(publicKey)) this.knownPlaces.forget(publicKey);
     this.knock();
-  }
-
-  /**
-   * Starts a Tox node that accepts connectors. Resolves once the node has started. The `ready` event
-   * reports that it has joined the network.
-   *
-   * @throws {TunnelError} ERR_ARGUMENT_INVALID and, for texts and addresses, ERR_SPEC_INVALID,
-   *   ERR_ADDRESS_INVALID, ERR_BOOTSTRAP_INVALID and ERR_USAGE, all before anything starts; ERR_LISTEN
-   *   when a UDP port is in use, ERR_TOX_START, ERR_CLOSED
-   */
-  static async start(options: ListenOptions, machine: Machine = thisMachine()): Promise<Listener> {
-    const checked = listenOptions(options, 'listen()');
-    const service = serviceOf(checked, machine);
-    return await Tunnel.startWith(
-      checked,
-      { ports: undefined, channels: limitsOf(checked.limits).maxPeers },
-      machine,
-      (node) => new Listener(node, checked, service, machine),
-    );
   }
 
   /** The ticket that lets connectors in. It is a secret: give it only to people you invite. */
@@ -173,13 +164,22 @@ export class Listener extends Tunnel {
     return this.#places.close(deadline);
   }
 
+  protected override async removeFriends(): Promise<void> {
+    this.#admit({ prefixes: [], keys: [], deniedKeys: [] });
+    await this.#places.removeAll();
+  }
+
   #admitRequests(): void {
+    if (!this.isClosing()) this.#admit(this.access.admission);
+  }
+
+  #admit(admission: Admission): void {
     // Only a node that is gone rejects, and the node reports that itself.
-    this.node.worker.admitRequests(this.access.admission).catch(() => {});
+    this.tox.worker.admitRequests(admission).catch(() => {});
   }
 
   #onRequest(publicKey: Uint8Array, message: Uint8Array): void {
-    const keys = { connector: publicKey, listener: this.node.started.publicKey };
+    const keys = { connector: publicKey, listener: this.tox.started.publicKey };
     const grant = this.access.request(message, keys);
     if (grant === undefined) this.logger.log('info', 'dropped a friend request with an invalid ticket');
     else void this.#places.request(publicKey, grant);
@@ -191,8 +191,8 @@ export class Listener extends Tunnel {
     void this.#places.dismiss().then(() => {
       // A peer that was shut out is not told where we are after a restart.
       const present = new Set(this.peers().map(({ publicKey }) => publicKey));
-      for (const { publicKey } of this.places)
-        if (!present.has(publicKey)) this.knownPlaces.forget(publicKey);
+      for (const { publicKey } of this.knownPlaces.list)
+        if (!present.has(publicKey) && !this.#isRemote(publicKey)) this.knownPlaces.forget(publicKey);
     });
   }
 
@@ -293,7 +293,7 @@ export class Listener extends Tunnel {
     const forgetReverse = this.reverseRules.onChange(recheck);
     const keys = {
       connector: hexBytes(publicKey),
-      listener: this.node.started.publicKey,
+      listener: this.tox.started.publicKey,
     };
     const named = (): AuditPeer => ({ peer: publicKey, name: grant.name });
     const record = (what: AuditRecord): void => this.#audit(what);
@@ -342,7 +342,7 @@ export class Listener extends Tunnel {
         },
         onIdle: () => void this.#places.seat(),
         onLeft: () => {
-          this.knownPlaces.forget(publicKey);
+          if (!this.#isRemote(publicKey)) this.knownPlaces.forget(publicKey);
           void this.#places.free(friend);
         },
       },
@@ -371,7 +371,7 @@ export class Listener extends Tunnel {
 /**
  * @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer
  */
-function serviceOf(options: CheckedListenOptions, machine: Machine): Service {
+export function listenerService(options: CheckedServiceOptions, machine: Machine): ListenerService {
   const { access: state, allowPeers = [], denyPeers = [], expose = [], allowReverse = [] } = options;
   const access = new AccessPolicy({
     ...(state === undefined ? {} : { state }),

@@ -19,13 +19,13 @@ import type { Identity } from '../state/identity.js';
 /** An inclusive range of ports; the first that is free is taken. From 0 to 0: the system chooses. */
 export type Ports = PortRange;
 
-/** Options of `listen()`, `connect()` and `node()`. */
+/** Options of every Tox node. */
 export interface CommonOptions {
   /** Default: a new identity, for this run only. */
   readonly identity?: Identity;
   /**
-   * Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Without any, only the LAN is
-   * searched.
+   * Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Default: the nodes of the public
+   * network; for a bootstrap node, none. With an empty list, only the LAN is searched.
    */
   readonly bootstrap?: readonly (BootstrapAddress | string)[];
   /** Whether to search the LAN for other nodes. Default true. */
@@ -34,17 +34,18 @@ export interface CommonOptions {
   readonly bindAddress?: string;
   /** Default: logs nothing. */
   readonly logger?: Logger;
-  /** Closes the tunnel or node when aborted, also while it starts. */
+  /** Closes it when aborted, also while it starts. */
   readonly signal?: AbortSignal;
   /** URLs of the worker and the wasm, for a bundle that does not have them next to it. */
   readonly files?: PackageFiles;
 }
 
-export interface TunnelOptions extends CommonOptions {
+/** Options of `createNode()`, and of the node of `connect()` and `listen()`. */
+export interface NodeOptions extends CommonOptions {
   /** Whether to use UDP. Without it all traffic goes through TCP relays. Default true. */
   readonly udp?: boolean;
   /**
-   * UDP ports to try in turn. Default: 33445 to 33545, then any; for a connector without {@link identity},
+   * UDP ports to try in turn. Default: 33445 to 33545, then any; for `connect()` without {@link identity},
    * any.
    */
   readonly udpPorts?: Ports;
@@ -55,20 +56,27 @@ export interface TunnelOptions extends CommonOptions {
    */
   readonly proxy?: ProxyAddress | string;
   /**
+   * Where peers were last reached, from {@link NetworkNode.places} of an earlier run with this identity. Peers are looked
+   * for there first, beside the usual search, so an end that has not moved is back at once. Default: nothing.
+   */
+  readonly places?: readonly KnownPlace[];
+}
+
+/** What `node.listen()` and `node.connect()` share. */
+export interface RoleOptions {
+  /**
    * How long streams wait for a peer that is offline or silent before they are reset, in
    * milliseconds. 0 resets them at once. Default 300,000 (5 minutes).
    */
   readonly patienceMs?: number;
-  /**
-   * Where peers were last reached, from {@link Tunnel.places} of an earlier run with this identity. Peers are looked
-   * for there first, beside the usual search, so an end that has not moved is back at once. Default: nothing.
-   */
-  readonly places?: readonly KnownPlace[];
   /** Limits for each peer. Default `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>;
+  /** Closes the listener or connector when aborted. */
+  readonly signal?: AbortSignal;
 }
 
-export interface ListenOptions extends TunnelOptions {
+/** Options of `node.listen()`. */
+export interface ServiceOptions extends RoleOptions {
   /**
    * What peers may reach besides the offers, also as text: `'22'`, `'db.lan:5432'`. Default: nothing, the
    * same as an empty list. 'loopback' opens every port on this machine's loopback interface, until a rule
@@ -99,14 +107,21 @@ export interface ListenOptions extends TunnelOptions {
   readonly denyPeers?: readonly (Uint8Array | string)[];
 }
 
-export interface ConnectOptions extends TunnelOptions {
+/** Options of `listen()`. */
+export interface ListenOptions extends NodeOptions, ServiceOptions {}
+
+/** Options of `node.connect()`. */
+export interface ConnectionOptions extends RoleOptions {
   /** The listener's ticket, or its Tox ID if it allows our public key; as text or parsed. */
   readonly remote: Ticket | ToxId | string;
 }
 
+/** Options of `connect()`. */
+export interface ConnectOptions extends NodeOptions, ConnectionOptions {}
+
 /** Options of a call that can be aborted. */
 export interface Abortable {
-  /** Ends the call with ERR_CLOSED when aborted, and closes what it has opened. */
+  /** Ends the call with ERR_ABORTED when aborted, with the signal's reason as its cause, and closes what it has opened. */
   readonly signal?: AbortSignal;
 }
 
@@ -118,6 +133,12 @@ export interface CloseOptions {
   readonly drain?: boolean;
   /** How long that may take, in milliseconds. Default 5000. */
   readonly timeoutMs?: number;
+}
+
+/** What `dialUdp()` sends to. The default host is `localhost`. */
+export interface UdpTarget extends Abortable {
+  readonly host?: string;
+  readonly port: number;
 }
 
 /** Options of a SOCKS5 and HTTP CONNECT proxy. */
@@ -132,7 +153,8 @@ export interface DynamicOptions extends Abortable {
 export type DialOptions = (SocketPath | (Pick<HostPort, 'port'> & Partial<HostPort>)) &
   Pick<DialedStreamOptions, 'allowHalfOpen' | 'sessionWaitMs' | 'signal'>;
 
-export interface NodeOptions extends CommonOptions {
+/** Options of `createBootstrapNode()`. */
+export interface BootstrapNodeOptions extends CommonOptions {
   /** UDP port. Default: the first free one from 33445 to 33545, else any. */
   readonly port?: number;
   /** Port of the TCP relay. Default: the number of the UDP port, else any. */

@@ -131,15 +131,9 @@ const COMMON = {
   files: objectOf({}, { worker: url, wasm: url }),
 };
 
-const TUNNEL = {
-  ...COMMON,
-  udp: boolean,
-  udpPorts,
-  proxy,
-  patienceMs: milliseconds,
-  places: knownPlaces,
-  limits,
-};
+const NODE = { ...COMMON, udp: boolean, udpPorts, proxy, places: knownPlaces };
+
+const ROLE = { patienceMs: milliseconds, limits, signal };
 
 /** A rule that may name a peer or a ticket. It can be resolved only once the names are known. */
 type Named<Of> = (isName: IsName) => Of;
@@ -193,31 +187,40 @@ const remote: Reader<Ticket | ToxId> = (value, name) => {
   return ticketOf(read.toxId, read.secret);
 };
 
+const SERVICE = {
+  ...ROLE,
+  expose: exposed,
+  offer: listOf(objectOf({ host: hostArgument, port: portArgument(1) }, { allowHalfOpen: boolean })),
+  allowReverse: listOf(reverseRule),
+  access,
+  allowPeers: listOf(textOr(parseAllowedPeer, allowedPeer)),
+  denyPeers: listOf(textOr(parsePeerKey, publicKeyBytes)),
+};
+
+/** Argument of `createNode()`. */
+export const nodeOptions = objectOf({}, NODE);
+export type CheckedNodeOptions = ReturnType<typeof nodeOptions>;
+
+/** Argument of `node.listen()`. */
+export const serviceOptions = objectOf({}, SERVICE);
+export type CheckedServiceOptions = ReturnType<typeof serviceOptions>;
+
+/** Argument of `node.connect()`. */
+export const connectionOptions = objectOf({ remote }, ROLE);
+export type CheckedConnectionOptions = ReturnType<typeof connectionOptions>;
+
+/** The options that a listener and a connector share. */
+export type CheckedRoleOptions = Omit<CheckedConnectionOptions, 'remote'>;
+
 /** Argument of `listen()`. */
-export const listenOptions = objectOf(
-  {},
-  {
-    ...TUNNEL,
-    expose: exposed,
-    offer: listOf(objectOf({ host: hostArgument, port: portArgument(1) }, { allowHalfOpen: boolean })),
-    allowReverse: listOf(reverseRule),
-    access,
-    allowPeers: listOf(textOr(parseAllowedPeer, allowedPeer)),
-    denyPeers: listOf(textOr(parsePeerKey, publicKeyBytes)),
-  },
-);
-export type CheckedListenOptions = ReturnType<typeof listenOptions>;
+export const listenOptions = objectOf({}, { ...NODE, ...SERVICE });
 
 /** Argument of `connect()`. */
-export const connectOptions = objectOf({ remote }, TUNNEL);
-export type CheckedConnectOptions = ReturnType<typeof connectOptions>;
+export const connectOptions = objectOf({ remote }, { ...NODE, ...ROLE });
 
-/** The options that listen() and connect() share. */
-export type CheckedTunnelOptions = Omit<CheckedConnectOptions, 'remote'>;
-
-/** Argument of `node()`. */
-export const nodeOptions = objectOf({}, { ...COMMON, port: anyPort, tcpPort: anyPort });
-export type CheckedNodeOptions = ReturnType<typeof nodeOptions>;
+/** Argument of `createBootstrapNode()`. */
+export const bootstrapNodeOptions = objectOf({}, { ...COMMON, port: anyPort, tcpPort: anyPort });
+export type CheckedBootstrapNodeOptions = ReturnType<typeof bootstrapNodeOptions>;
 
 /** Argument of `dynamic()`. */
 export const dynamicOptions = objectOf({ bind: proxyBind }, { credentials, signal });
@@ -230,6 +233,14 @@ const abortable = objectOf({}, { signal });
 /** The signal of a call that can be aborted. @param call for errors, such as `ping()` */
 export function signalOf(options: unknown, call: string): AbortSignal | undefined {
   return abortable(options, call).signal;
+}
+
+const udpParts = objectOf({ port: portArgument(1) }, { host: hostArgument, signal });
+
+/** Argument of `dialUdp()`. */
+export function udpTarget(given: unknown) {
+  const { host = LOCALHOST, port, signal: ends } = udpParts(given, 'dialUdp()');
+  return { target: { host, port }, signal: ends };
 }
 
 const dialParts = objectOf(

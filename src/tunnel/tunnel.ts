@@ -1,38 +1,31 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
-import type { NodeHealth, SeenAddress, TcpConnections } from '../bridge/contract.js';
-import { ToxNode } from '../bridge/tox_node.js';
-import { isAborted, onAbort, throwIfAborted, withDeadline } from '../core/aborting.js';
+import type { ToxNode, ToxNodeEvents } from '../bridge/tox_node.js';
+import { isAborted, onAbort } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
-import { type DescriptorBudget, Descriptors, filePlan } from '../core/descriptors.js';
+import type { Descriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
 import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
-import { type Logger, silentLogger } from '../core/logger.js';
+import type { Logger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
 import type { ReturnCode } from '../core/return_codes.js';
-import { NOSPAM_BYTES, type Path, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
+import type { Path } from '../core/tox_network.js';
 import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
-import { type KnownPlace, KnownPlaces } from '../network/known_places.js';
-import { formatToxId } from '../network/tox_id.js';
+import type { KnownPlaces } from '../network/known_places.js';
 import type { PeerInfo } from '../peer/peer_info.js';
 import type { PeerContext } from '../peer/peer_life.js';
 import type { CloseDeadline } from '../peer/peer_session.js';
 import type { Traffic } from '../peer/traffic.js';
-import { type Identity, identityOf } from '../state/identity.js';
+import type { Identity } from '../state/identity.js';
 import type { PeerChange, TunnelEvents } from './events.js';
 import type { Machine } from './machine.js';
-import type { Abortable, CloseOptions, Ports } from './options.js';
-import { type CheckedTunnelOptions, closeOptions, signalOf } from './read_options.js';
+import type { NetworkNode, NodeParts, NodeRole } from './network_node.js';
+import type { Abortable, CloseOptions } from './options.js';
+import { Presence, type State } from './presence.js';
+import { type CheckedRoleOptions, closeOptions, signalOf } from './read_options.js';
 
 /** What all streams of a tunnel have carried so far. */
 export type TunnelStats = Traffic;
-
-/** Our UDP socket, and what other nodes see of it. */
-export interface SeenAddresses {
-  /** 0 without UDP. */
-  readonly udpPort: number;
-  readonly seen: readonly SeenAddress[];
-}
 
 /**
  * A peer's ratio to free descriptors: a single peer may hold three quarters, and the next peer always finds
@@ -53,11 +46,21 @@ const DRAIN_POLL_MS = 10;
 /** The longest delay of a timer in Node.js, in milliseconds. A timer set for longer fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** What a listener and a connector share: a Tox node with friends. */
+/** The node that a listener or a connector runs on. */
+export interface TunnelHost {
+  readonly node: NetworkNode;
+  readonly parts: NodeParts;
+  /** Whether the node closes with the tunnel. */
+  readonly isOwned: boolean;
+  /** Adds the tunnel to the node. @returns a function that removes it */
+  join(role: NodeRole): () => void;
+}
+
+/** What a listener and a connector share. */
 export abstract class Tunnel extends EventEmitter<TunnelEvents> {
-  /** The Tox ID, 76 hexadecimal digits. */
-  readonly toxId: string;
-  protected readonly node: ToxNode;
+  /** The Tox node that it runs on. */
+  readonly node: NetworkNode;
+  protected readonly tox: ToxNode;
   protected readonly machine: Machine;
   protected readonly timers: Timers;
   protected readonly logger: Logger;
@@ -66,69 +69,113 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly knownPlaces: KnownPlaces;
   /** File descriptors for the connections of this tunnel's peers and forwards. */
   protected readonly descriptors: Descriptors;
+  protected readonly presence: Presence;
+  readonly #isOwner: boolean;
+  readonly #leaveNode: () => void;
   readonly #forgetSignal: () => void;
-  readonly #identity: Identity;
+  /** Stops listening to the node. */
+  readonly #forgetNode: (() => void)[] = [];
   #closing: Promise<void> | undefined;
   /** Aborted when nothing more is to be delivered. */
   readonly #cutting = new AbortController();
   /** The open streams of this program, and whether the peer of each is there. */
   readonly #streams = new Map<TunnelStream, () => boolean>();
-  #ready = false;
-  #networkPath: Path = 'none';
 
-  protected constructor(node: ToxNode, options: CheckedTunnelOptions, machine: Machine) {
+  /** @param name for errors, such as `listener` */
+  protected constructor(host: TunnelHost, options: CheckedRoleOptions, name: string) {
     super();
+    const { node, parts, isOwned } = host;
+    this.#isOwner = isOwned;
     this.node = node;
-    this.machine = machine;
-    this.timers = machine.timers;
-    this.logger = options.logger ?? silentLogger;
+    this.tox = parts.tox;
+    this.machine = parts.machine;
+    this.timers = parts.machine.timers;
+    this.logger = parts.logger;
+    this.knownPlaces = parts.knownPlaces;
+    this.descriptors = parts.descriptors;
     this.limits = limitsOf(options.limits);
-    this.descriptors = new Descriptors(machine.descriptors, this.logger, this.timers);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
-    const { address } = node.started;
-    this.toxId = formatToxId(address);
-    this.#identity = identityOf(
-      node.secretKey,
-      address.slice(PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES + NOSPAM_BYTES),
-    );
-    this.knownPlaces = new KnownPlaces({
-      given: options.places ?? [],
-      wallMs: () => machine.wallMs(),
-      onChange: () => {
-        if (this.#closing === undefined) this.emit('places');
-      },
+    this.presence = new Presence(name, {
+      online: (path) => this.emit('online', { path }),
+      offline: () => this.emit('offline'),
+      path: (path) => this.emit('path', { path }),
     });
-    node.on('path', (path) => this.#onPath(path));
-    node.on('friendPlace', (place) => this.knownPlaces.met(place));
-    node.on('waiting', (message) => this.tellWaiting(message));
-    node.on('fatal', (error) => this.fail(error));
+    if (isOwned) node.on('waiting', ({ message }) => this.tellWaiting(message));
+    this.#leaveNode = host.join({
+      close: (closing) => this.close(closing),
+      fail: (error) => this.fail(error),
+    });
     const close = (): void => void this.close({ drain: false });
     this.#forgetSignal = onAbort(options.signal, close);
     // Nobody listened to the signal between the node's start and this line.
     if (isAborted(options.signal)) close();
   }
 
+  /** The Tox ID of the node, 76 hexadecimal digits. */
+  get toxId(): string {
+    return this.node.toxId;
+  }
+
+  /** The identity of the node. Save it to keep the Tox ID. It holds the secret key, but prints none. */
+  get identity(): Identity {
+    return this.node.identity;
+  }
+
+  /** A listener is `online` while its node is in the network, a connector while streams can be opened. */
+  get state(): State {
+    return this.presence.state;
+  }
+
+  /** The path while it is online, else none: a connector's to its listener, a listener's to the network. */
+  get path(): Path {
+    return this.presence.path;
+  }
+
+  /** Resolves when it is closed, with the error that ended it or with undefined. Never rejects. */
+  get closed(): Promise<TunnelError | undefined> {
+    return this.presence.ended;
+  }
+
+  /**
+   * Resolves when the {@link state} is `online`; at once when it is.
+   *
+   * @throws {TunnelError} ERR_ABORTED; ERR_CLOSED, or the error that ended it, when it closes first;
+   *   ERR_ARGUMENT_INVALID
+   */
+  async online(options: Abortable = {}): Promise<void> {
+    await this.presence.online(signalOf(options, 'online()'));
+  }
+
+  /** The process runs on while the tunnel's node is open. That is the default. */
+  ref(): this {
+    this.node.ref();
+    return this;
+  }
+
+  /** The process may end while the tunnel's node is open. Open connections keep it running. */
+  unref(): this {
+    this.node.unref();
+    return this;
+  }
+
   /**
    * Delivers what was written to streams and connections, for {@link CloseOptions.timeoutMs} at most, then cuts
-   * them and leaves the network. Streams that have ended in our direction may still get their answer. Accepts and dials
-   * nothing more from the start. Peers that are away get nothing more. Safe to call again, also to cut short an earlier call: `close({ drain: false })`.
+   * them. Streams that have ended in our direction may still get their answer. Accepts and dials nothing more from
+   * the start. Peers that are away get nothing more. Safe to call again, also to cut short an earlier call:
+   * `close({ drain: false })`. A tunnel of `connect()` or `listen()` also leaves the network; one of a node leaves
+   * the node open.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID; nothing else
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const { drain = true, timeoutMs = CLOSE_TIMEOUT_MS } = closeOptions(options, 'close()');
     if (!drain) this.#cutting.abort();
-    this.#closing ??= this.#close(this.timers.nowMs() + timeoutMs);
+    this.#close(undefined, timeoutMs);
     await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** Save it to keep the Tox ID. It holds the secret key, but prints none. */
-  get identity(): Identity {
-    return this.#identity;
   }
 
   /** What `console.log` shows: no keys, no secrets. */
@@ -138,55 +185,22 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   /** Safe to log. */
   toJSON() {
-    return {
-      toxId: this.toxId,
-      networkPath: this.#networkPath,
-      closed: this.#closing !== undefined,
-      peers: this.peers().length,
-    };
-  }
-
-  /** This node's own connection to the network: UDP, TCP relays only, or none. */
-  get networkPath(): Path {
-    return this.#networkPath;
-  }
-
-  /** What strangers could use up, as of some seconds ago. */
-  get health(): NodeHealth {
-    return this.node.health;
-  }
-
-  /** Where peers were last reached. Give it to the next run as `places`; keep it as private as an address book. */
-  get places(): readonly KnownPlace[] {
-    return this.knownPlaces.list;
+    const { toxId, state, path } = this;
+    return { toxId, state, path, peers: this.peers().length };
   }
 
   abstract stats(): TunnelStats;
 
-  /**
-   * Returns how many UDP datagrams the node itself has received and sent; both 0 without UDP.
-   *
-   * @throws {TunnelError} ERR_CLOSED, also when aborted; ERR_WORKER_DIED
-   */
-  async datagrams(options: Abortable = {}): Promise<{ readonly received: number; readonly sent: number }> {
-    const signal = signalOf(options, 'datagrams()');
-    throwIfAborted(signal);
-    const { datagramsIn, datagramsOut } = await withDeadline(this.node.worker.stats(), { signal });
-    return { received: datagramsIn, sent: datagramsOut };
-  }
-
-  /**
-   * Returns our UDP port, and the addresses at which other nodes see it. They show the kind of NAT in
-   * between. Nodes that have not said yet are asked, so the first answers may be empty.
-   *
-   * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
-   */
-  async seenAddresses(): Promise<SeenAddresses> {
-    return { udpPort: this.node.started.udpPort, seen: await this.node.worker.seenAddresses() };
-  }
-
   /** Returns the state of every peer. */
   abstract peers(): PeerInfo[];
+
+  /** The tunnel cannot continue: emits `error` and closes. */
+  protected fail(error: TunnelError): void {
+    this.#cutting.abort();
+    if (this.#closing !== undefined) return;
+    this.#close(error, 0);
+    this.emit('error', error);
+  }
 
   /** Returns a function that tells whether all that was written so far is on its way to the peers that are there. */
   protected abstract sendMark(): () => boolean;
@@ -194,8 +208,22 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** Sends BYE to all peers and closes what belongs to them. @param deadline undefined to wait for a moment only */
   protected abstract closePeers(deadline: CloseDeadline | undefined): Promise<void>;
 
+  /** Removes the tunnel's friends from a node that stays open. @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED */
+  protected abstract removeFriends(): Promise<void>;
+
   /** The tunnel begins to close. */
   protected stopAccepting(): void {}
+
+  /** Listens to an event of the Tox node until the tunnel is closed. */
+  protected onTox<Name extends keyof ToxNodeEvents>(
+    name: Name,
+    handler: (...args: ToxNodeEvents[Name]) => void,
+  ): void {
+    // EventEmitter<Events> takes such a handler, but not for a name that is still a type parameter.
+    const events: EventEmitter = this.tox;
+    events.on(name, handler);
+    this.#forgetNode.push(() => events.off(name, handler));
+  }
 
   /**
    * Remembers a stream until it closes, to deliver what was written to it.
@@ -211,69 +239,15 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.#closing !== undefined;
   }
 
-  /**
-   * Starts a Tox node and passes it to `make`. When `make` throws, the node is closed, so that no
-   * worker stays behind.
-   *
-   * @param needs `ports`: UDP ports when the options name none, by default 33445 to 33545, then any. `channels`:
-   *   peers that may be connected at once
-   */
-  protected static async startWith<Made>(
-    options: CheckedTunnelOptions,
-    { ports, channels }: { readonly ports: Ports | undefined; readonly channels: number },
-    machine: Machine,
-    make: (node: ToxNode) => Made,
-  ): Promise<Made> {
-    throwIfAborted(options.signal);
-    const { identity } = options;
-    const node = await ToxNode.start({
-      start: {
-        kind: 'tunnel',
-        udp: options.udp ?? true,
-        lanDiscovery: options.lanDiscovery ?? true,
-        tcpConnections: relayConnections(machine.descriptors),
-        ...(identity === undefined ? {} : { secretKey: identity.secretKey, nospam: identity.nospam }),
-        ...udpPortsOf(options.udpPorts ?? ports),
-        ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
-        ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
-      },
-      bootstrap: options.bootstrap ?? [],
-      channels,
-      timers: machine.timers,
-      logger: options.logger ?? silentLogger,
-      files: options.files,
-      budget: machine.descriptors,
-      ...(machine.spawn === undefined ? {} : { spawn: machine.spawn }),
-    });
-    try {
-      // The signal may have aborted during the wait.
-      throwIfAborted(options.signal);
-      return make(node);
-    } catch (error) {
-      await node.close();
-      throw error;
-    }
-  }
-
-  /** The tunnel cannot continue: emits `error` and closes. */
-  protected fail(error: TunnelError): void {
-    if (this.#closing !== undefined) {
-      this.#cutting.abort();
-      return;
-    }
-    void this.close({ drain: false });
-    this.emit('error', error);
-  }
-
   /** Knocks at places where peers were last reached. @param publicKey only this peer's; default: all */
   protected knock(publicKey?: string): void {
     const guesses = this.knownPlaces.guesses(publicKey);
     // Only a node that is gone rejects, and the node reports that itself.
-    if (guesses.length > 0) this.node.worker.knock(guesses).catch(() => {});
+    if (guesses.length > 0) this.tox.worker.knock(guesses).catch(() => {});
   }
 
   protected peerContext(): PeerContext {
-    const { node, timers, machine, logger, limits, patienceMs } = this;
+    const { tox: node, timers, machine, logger, limits, patienceMs } = this;
     const { randomBytes, received } = machine;
     return { node, timers, randomBytes, received, logger, limits, patienceMs };
   }
@@ -298,15 +272,6 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.emit('peer', { status: 'online', path, code: 301, publicKey, roundTripMs });
   }
 
-  #onPath(path: Path): void {
-    this.#networkPath = path;
-    this.logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
-    if (this.#closing === undefined) this.emit('network', { path });
-    if (path === 'none' || this.#ready || this.#closing !== undefined) return;
-    this.#ready = true;
-    this.emit('ready', { toxId: this.toxId });
-  }
-
   /** Waits until the peers that are there have got what was written so far, as far as the deadline allows. */
   async #drain(deadline: CloseDeadline): Promise<void> {
     this.stopAccepting();
@@ -320,7 +285,15 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       await new Promise<void>((resolve) => this.timers.set(resolve, DRAIN_POLL_MS));
   }
 
-  async #close(atMs: number): Promise<void> {
+  #close(why: TunnelError | undefined, timeoutMs: number): void {
+    if (this.#closing !== undefined) return;
+    // Until it is closed, which waits for timers that do not keep the process.
+    this.node.ref();
+    this.presence.closing(why);
+    this.#closing = this.#closeBy(this.timers.nowMs() + timeoutMs);
+  }
+
+  async #closeBy(atMs: number): Promise<void> {
     this.#forgetSignal();
     const { signal } = this.#cutting;
     const deadline = { atMs, signal };
@@ -333,8 +306,20 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
         throw error;
       });
     }
-    await this.node.close();
-    this.descriptors.flush();
+    for (const forget of this.#forgetNode) forget();
+    await this.#leave();
+    this.presence.moved('none');
+    this.presence.closed();
+    this.emit('close');
+  }
+
+  async #leave(): Promise<void> {
+    const { node } = this;
+    const isNodeOpen = node.state !== 'closing' && node.state !== 'closed';
+    // A node that closes takes all friends with it.
+    if (isNodeOpen && !this.#isOwner) await this.removeFriends().catch(() => {});
+    this.#leaveNode();
+    if (isNodeOpen && this.#isOwner) await node.close();
   }
 }
 
@@ -348,11 +333,3 @@ function handedOver(stream: TunnelStream, isReachable: () => boolean): () => boo
     writableEnded ? stream.writableFinished : stream.bytesWritten - stream.writableLength >= bytesWritten;
   return () => stream.destroyed || !isReachable() || hasAll();
 }
-
-/** Limits the relay connections of a tunnel's node. They use the node's own files, not the budget. */
-function relayConnections({ limit }: DescriptorBudget): TcpConnections {
-  return { most: filePlan(limit).relays, fileLimit: limit };
-}
-
-const udpPortsOf = (ports: Ports | undefined): { udpPorts?: Ports } =>
-  ports === undefined ? {} : { udpPorts: ports };

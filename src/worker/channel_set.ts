@@ -1,4 +1,4 @@
-import type { ChannelId, ChannelStats } from '../bridge/contract.js';
+import type { ChannelId, ChannelStats, Role } from '../bridge/contract.js';
 import { Timer, type Timers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -25,6 +25,7 @@ export interface ChannelSetParts {
 interface Row extends Waiting {
   readonly id: ChannelId;
   readonly friend: FriendNumber;
+  readonly role: Role;
   readonly channel: Channel;
   /** The current path to the friend. */
   path: Path;
@@ -34,14 +35,17 @@ interface Row extends Waiting {
   error: TunnelError | undefined;
 }
 
+const NO_ROWS: readonly Row[] = [];
+
 /**
- * The channels of one Tox node, at most one for each friend: frames from the rings, packets from toxcore. A turn
+ * The channels of one Tox node, at most one for each role of each friend: frames from the rings, packets from toxcore. A turn
  * costs nothing for the channels that have nothing to do in it.
  */
 export class ChannelSet implements WorkerRingsHandlers {
   readonly #parts: ChannelSetParts;
   readonly #byId = new Map<ChannelId, Row>();
-  readonly #byFriend = new Map<FriendNumber, Row>();
+  /** One row for each role. */
+  readonly #byFriend = new Map<FriendNumber, readonly Row[]>();
   /** The channels that wait for a time. */
   readonly #waiting = new DueQueue<Row>();
   /** The channels of the next turn, in the order in which they became ready. */
@@ -53,10 +57,10 @@ export class ChannelSet implements WorkerRingsHandlers {
     this.#parts = parts;
   }
 
-  /** Closes an older channel of the same friend. Returns false when the id is in use. */
-  open(id: ChannelId, friend: FriendNumber, options: Omit<ChannelOptions, 'online'>): boolean {
+  /** Closes an older channel of the same friend and role. Returns false when the id is in use. */
+  open(id: ChannelId, friend: FriendNumber, role: Role, options: Omit<ChannelOptions, 'online'>): boolean {
     if (this.#byId.has(id)) return false;
-    const older = this.#byFriend.get(friend);
+    const older = this.#of(friend).find((row) => row.role === role);
     if (older !== undefined) this.close(older.id);
 
     const { createChannel, rings, seek, tox } = this.#parts;
@@ -78,9 +82,19 @@ export class ChannelSet implements WorkerRingsHandlers {
       },
       { ...options, online: path !== 'none' },
     );
-    const row: Row = { id, friend, channel, path, isReady: false, dueMs: 0, place: -1, error: undefined };
+    const row: Row = {
+      id,
+      friend,
+      role,
+      channel,
+      path,
+      isReady: false,
+      dueMs: 0,
+      place: -1,
+      error: undefined,
+    };
     this.#byId.set(id, row);
-    this.#byFriend.set(friend, row);
+    this.#byFriend.set(friend, [...this.#of(friend), row]);
     this.#due(row);
     return true;
   }
@@ -90,7 +104,9 @@ export class ChannelSet implements WorkerRingsHandlers {
     const row = this.#byId.get(id);
     if (row === undefined) return false;
     this.#byId.delete(id);
-    this.#byFriend.delete(row.friend);
+    const others = this.#of(row.friend).filter((other) => other !== row);
+    if (others.length > 0) this.#byFriend.set(row.friend, others);
+    else this.#byFriend.delete(row.friend);
     this.#waiting.delete(row);
     this.#refused.delete(row);
     const { backlogBytes } = row.channel;
@@ -99,8 +115,7 @@ export class ChannelSet implements WorkerRingsHandlers {
   }
 
   closeOfFriend(friend: FriendNumber): void {
-    const row = this.#byFriend.get(friend);
-    if (row !== undefined) this.close(row.id);
+    for (const { id } of this.#of(friend)) this.close(id);
   }
 
   get(id: ChannelId): Channel | undefined {
@@ -130,23 +145,28 @@ export class ChannelSet implements WorkerRingsHandlers {
     for (const row of refused) this.#due(row);
   }
 
-  /** Takes a packet from a friend. Drops it when the friend has no channel. */
+  /** Takes a packet from a friend. Each channel drops what is not for it, by the tag in the packet. */
   receive(friend: FriendNumber, packet: Uint8Array): void {
-    const row = this.#byFriend.get(friend);
-    if (row === undefined) return;
-    row.channel.receive(packet, this.#parts.nowMs());
-    this.#due(row);
+    for (const row of this.#of(friend)) {
+      row.channel.receive(packet, this.#parts.nowMs());
+      this.#due(row);
+    }
   }
 
   pathChanged(friend: FriendNumber, path: Path): void {
-    const row = this.#byFriend.get(friend);
-    if (row === undefined || row.path === path) return;
-    const nowMs = this.#parts.nowMs();
-    if (path === 'none') row.channel.freeze(nowMs);
-    else if (row.path === 'none') row.channel.thaw(nowMs);
-    else row.channel.pathChanged(nowMs);
-    row.path = path;
-    this.#due(row);
+    for (const row of this.#of(friend)) {
+      if (row.path === path) continue;
+      const nowMs = this.#parts.nowMs();
+      if (path === 'none') row.channel.freeze(nowMs);
+      else if (row.path === 'none') row.channel.thaw(nowMs);
+      else row.channel.pathChanged(nowMs);
+      row.path = path;
+      this.#due(row);
+    }
+  }
+
+  #of(friend: FriendNumber): readonly Row[] {
+    return this.#byFriend.get(friend) ?? NO_ROWS;
   }
 
   /** Pumps the channels that are due. Returns when the next one is due; Infinity when none is due by time. */

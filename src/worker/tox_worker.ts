@@ -3,6 +3,7 @@ import type {
   ChannelStats,
   Outcome,
   RequestAdmission,
+  Role,
   SeenAddress,
   Started,
   StartOptions,
@@ -133,7 +134,10 @@ export class ToxWorker implements WorkerApi {
   }
 
   addFriend(address: Uint8Array, message: Uint8Array): Outcome {
-    return this.#added(this.#friends().tox.addFriend(address, message));
+    const { tox } = this.#friends();
+    const added = tox.addFriend(address, message);
+    if (added.kind === 'already') tox.setRequest(added.friend, address, message);
+    return this.#added(added);
   }
 
   knock(places: readonly PeerPlace[]): void {
@@ -164,9 +168,15 @@ export class ToxWorker implements WorkerApi {
     return { code: HANDSHAKE_CODES[result], friend, ...(reason !== undefined && { reason }) };
   }
 
-  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean {
+  openChannel(
+    channel: ChannelId,
+    friend: FriendNumber,
+    role: Role,
+    frameBytes: number,
+    tag: number,
+  ): boolean {
     const seed = this.#parts.machine.randomWord();
-    return this.#friends().channels.open(channel, friend, { frameBytes, tag, seed });
+    return this.#friends().channels.open(channel, friend, role, { frameBytes, tag, seed });
   }
 
   closeChannel(channel: ChannelId): boolean {
@@ -344,7 +354,7 @@ export class ToxWorker implements WorkerApi {
       case 'added':
         return { code: 101, friend: added.friend };
       case 'already':
-        return { code: 103, friend: -1 };
+        return { code: 103, friend: added.friend };
       case 'failed':
         return { code: 102, friend: -1, reason: added.reason };
     }

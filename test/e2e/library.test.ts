@@ -18,12 +18,12 @@ import {
   type CommonOptions,
   type Connector,
   connect,
+  createBootstrapNode,
   createIdentity,
   type DialOptions,
   type Listener,
   type LocalSpec,
   listen,
-  node,
   parseBootstrapLine,
   parseExposeSpec,
   parseLocalSpec,
@@ -75,7 +75,7 @@ describe('a program with the library', () => {
 
   before(async () => {
     targetPort = await listenOnLoopback(target);
-    first = await node({ ...LOCAL, port: 0, tcpPort: 0 });
+    first = await createBootstrapNode({ ...LOCAL, port: 0, tcpPort: 0 });
     options = {
       ...LOCAL,
       bootstrap: [parseBootstrapLine(`${LOOPBACK_HOST}:${first.udpPort}:${first.publicKey}`)],
@@ -451,7 +451,7 @@ describe('a program with the library', () => {
       await assert.rejects(call, isClosed);
     assert.throws(() => other.reverse('0:web:80'), isClosed);
     await assert.rejects(other.ping(), failsWith('ERR_PEER_GONE', /not online/));
-    await assert.rejects(other.datagrams(), failsWith('ERR_CLOSED', /closed/));
+    await assert.rejects(other.node.datagrams(), failsWith('ERR_CLOSED', /closed/));
     await other.close();
   });
 
@@ -506,14 +506,14 @@ describe('a program with the library', () => {
   test('rejects calls that are aborted before they start', async () => {
     const signal = aborted();
     const remote = parseTicket(listener.ticket);
-    await assert.rejects(node({ ...LOCAL, port: 0, tcpPort: 0, signal }), isAborted);
+    await assert.rejects(createBootstrapNode({ ...LOCAL, port: 0, tcpPort: 0, signal }), isAborted);
     await assert.rejects(listen({ ...options, signal }), isAborted);
     await assert.rejects(connect({ ...options, remote, signal }), isAborted);
     await assert.rejects(tunnel.forward(parseLocalSpec('0:web:80'), { signal }), isAborted);
     await assert.rejects(tunnel.dynamic({ bind: { host: LOOPBACK_HOST, port: 0 }, signal }), isAborted);
     assert.throws(() => tunnel.reverse(parseReverseSpec('0:web:80'), { signal }), isAborted);
     await assert.rejects(tunnel.ping({ signal }), isAborted);
-    await assert.rejects(tunnel.datagrams({ signal }), isAborted);
+    await assert.rejects(tunnel.node.datagrams({ signal }), isAborted);
     const [error] = (await once(tunnel.dial({ ...WEB, signal }), 'error')) as [Error & { code?: unknown }];
     assert.equal(error.code, 'ABORT_ERR');
   });
@@ -521,13 +521,13 @@ describe('a program with the library', () => {
   test('rejects calls that are aborted while they run', async () => {
     const remote = parseTicket(listener.ticket);
     const begin: readonly ((signal: AbortSignal) => Promise<unknown>)[] = [
-      (signal) => node({ ...LOCAL, port: 0, tcpPort: 0, signal }),
+      (signal) => createBootstrapNode({ ...LOCAL, port: 0, tcpPort: 0, signal }),
       (signal) => listen({ ...options, signal }),
       (signal) => connect({ ...options, remote, signal }),
       (signal) => tunnel.forward(parseLocalSpec('0:web:80'), { signal }),
       (signal) => tunnel.dynamic({ bind: { host: LOOPBACK_HOST, port: 0 }, signal }),
       (signal) => tunnel.ping({ signal }),
-      (signal) => tunnel.datagrams({ signal }),
+      (signal) => tunnel.node.datagrams({ signal }),
     ];
     for (const each of begin) {
       const aborter = new AbortController();

@@ -59,7 +59,7 @@ class End {
 
   open(seed: number): void {
     const options = { frameBytes: FRAME_BYTES, tag: 7, seed };
-    assert.ok(this.channels.open(CHANNEL, 0, options));
+    assert.ok(this.channels.open(CHANNEL, 0, 'listener', options));
   }
 
   /** @param busy whether there is more to send */

@@ -10,21 +10,25 @@ import type { CliIo, LocalAddress, ProgramCall, RunningProgram } from '../../src
 import type {
   BootstrapNodeHandle,
   ConnectorHandle,
+  ForwardHandle,
   Library,
   ListenerHandle,
+  NodeHandle,
   ProxyOptions,
+  ReverseHandle,
 } from '../../src/cli/process/library.js';
 import { run } from '../../src/cli/run.js';
 import type {
   BootstrapAddress,
+  BootstrapNodeEvents,
+  BootstrapNodeOptions,
   DialOptions,
-  Forward,
   ListenOptions,
+  NodeEvents,
   NodeOptions,
   PeerInfo,
-  Reverse,
+  RoleOptions,
   TunnelEvents,
-  TunnelOptions,
   TunnelStats,
 } from '../../src/index.js';
 import type { KnownPlace } from '../../src/network/known_places.js';
@@ -92,8 +96,27 @@ export class TextSink extends Writable {
   }
 }
 
+/** Fakes the Tox node of a tunnel. */
+export class FakeTunnelNode extends EventEmitter<NodeEvents> implements NodeHandle {
+  path: NodeHandle['path'] = 'udp';
+  readonly health: NodeHealth = { wasmMemoryBytes: 4_000_000, strangersDropped: 17 };
+  places: readonly KnownPlace[] = [];
+
+  onDatagrams: NodeHandle['datagrams'] = async () => ({ received: 0, sent: 9 });
+
+  datagrams(): ReturnType<NodeHandle['datagrams']> {
+    return this.onDatagrams();
+  }
+
+  onSeenAddresses: NodeHandle['seenAddresses'] = async () => ({ udpPort: 33445, seen: [] });
+
+  seenAddresses(): ReturnType<NodeHandle['seenAddresses']> {
+    return this.onSeenAddresses();
+  }
+}
+
 /** Fakes a listener, a connector and a bootstrap node. */
-export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorHandle, BootstrapNodeHandle {
+export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorHandle {
   readonly identity: Identity;
   readonly toxId: string;
   readonly publicKey: string;
@@ -108,9 +131,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   readonly opened = new Map<ReverseSpec, string>();
   /** The addresses of forwards that were closed. */
   readonly closed: string[] = [];
-  networkPath: 'udp' | 'relay' | 'none' = 'udp';
-  readonly health: NodeHealth = { wasmMemoryBytes: 4_000_000, strangersDropped: 17 };
-  places: readonly KnownPlace[] = [];
+  readonly node = new FakeTunnelNode();
   onDial: () => Duplex = () => new PassThrough();
   closes = 0;
   rules = new RuleBook();
@@ -119,7 +140,7 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   /** The requests about peers, with their keys. */
   readonly asked: string[] = [];
   /** What `forward` does with a local port; throws to refuse it. */
-  onForward: (spec: LocalSpec) => Omit<Forward, 'close'> = ({ bind, target }) => ({
+  onForward: (spec: LocalSpec) => Omit<ForwardHandle, 'close'> = ({ bind, target }) => ({
     local: printEndpoint(isPath(bind) || bind.port > 0 ? bind : { ...bind, port: 40001 }),
     target: printEndpoint(target),
   });
@@ -132,13 +153,13 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     this.publicKey = Buffer.from(publicKeyOf(identity.secretKey)).toString('hex');
   }
 
-  async forward(spec: LocalSpec): Promise<Forward> {
+  async forward(spec: LocalSpec): Promise<ForwardHandle> {
     const made = this.onForward(spec);
     this.forwards.push(spec);
     return { ...made, close: () => this.closed.push(made.local) };
   }
 
-  async dynamic(options: ProxyOptions): Promise<Forward> {
+  async dynamic(options: ProxyOptions): Promise<ForwardHandle> {
     this.dynamics.push(options);
     const local = `${options.bind.host}:${options.bind.port === 0 ? 40002 : options.bind.port}`;
     return { local, target: '*', close: () => this.closed.push(local) };
@@ -149,13 +170,13 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
     return this.onDial();
   }
 
-  async udpForward(spec: UdpSpec): Promise<Forward> {
+  async udpForward(spec: UdpSpec): Promise<ForwardHandle> {
     this.udpForwards.push(spec);
     const local = printEndpoint(spec.bind);
     return { local, target: printEndpoint(spec.target), close: () => this.closed.push(local) };
   }
 
-  reverse(spec: ReverseSpec): Reverse {
+  reverse(spec: ReverseSpec): ReverseHandle {
     this.reverses.push(spec);
     const { opened } = this;
     return {
@@ -177,18 +198,6 @@ export class FakeTunnel extends EventEmitter<TunnelEvents> implements ConnectorH
   comeOnline(peer: PeerInfo): void {
     this.friends = [peer];
     this.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: peer.publicKey });
-  }
-
-  onDatagrams: ConnectorHandle['datagrams'] = async () => ({ received: 0, sent: 9 });
-
-  datagrams(): ReturnType<ConnectorHandle['datagrams']> {
-    return this.onDatagrams();
-  }
-
-  onSeenAddresses: ConnectorHandle['seenAddresses'] = async () => ({ udpPort: this.udpPort, seen: [] });
-
-  seenAddresses(): ReturnType<ConnectorHandle['seenAddresses']> {
-    return this.onSeenAddresses();
   }
 
   onPing: ConnectorHandle['ping'] = async () => ({ roundTripMs: 12.34, path: 'udp' });
@@ -246,10 +255,23 @@ function asListener(
   return Object.assign(tunnel, { access, ticketOf, ticket: ticketOf('default') ?? '' });
 }
 
+/** What a bootstrap node has: no node of its own, which would make it a tunnel. */
+function asBootstrapNode(tunnel: FakeTunnel): BootstrapNodeHandle {
+  const { identity, publicKey, udpPort, tcpPort } = tunnel;
+  const close = (): Promise<void> => tunnel.close();
+  return Object.assign(new EventEmitter<BootstrapNodeEvents>(), {
+    identity,
+    publicKey,
+    udpPort,
+    tcpPort,
+    close,
+  });
+}
+
 export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
   // The options that the command passed, already parsed; tests compare parts of them.
-  readonly options: Omit<TunnelOptions & NodeOptions, 'bootstrap'> & {
+  readonly options: Omit<NodeOptions & RoleOptions & BootstrapNodeOptions, 'bootstrap'> & {
     readonly bootstrap?: readonly BootstrapAddress[];
     readonly expose?: readonly Rule[] | 'loopback';
     readonly remote?: unknown;
@@ -359,7 +381,7 @@ export class CliBench {
     const library: Library = {
       listen: async (options) => asListener(await listen(options), options),
       connect: start('connect'),
-      node: start('node'),
+      createBootstrapNode: (options) => start('node')(options).then(asBootstrapNode),
     };
     return {
       stdin: this.stdin,

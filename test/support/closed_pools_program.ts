@@ -7,7 +7,7 @@ import { get } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import pg from 'pg';
 import { Agent, fetch } from 'undici';
-import { connect, listen, node } from '../../src/index.js';
+import { connect, createBootstrapNode, listen } from '../../src/index.js';
 import { LOOPBACK_HOST } from './loopback.js';
 
 const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
@@ -15,7 +15,7 @@ const LOCAL = { bindAddress: LOOPBACK_HOST, lanDiscovery: false } as const;
 const SILENT = { host: 'silent', port: 80 } as const;
 const WORK = 3;
 
-const first = await node({ ...LOCAL, port: 0, tcpPort: 0 });
+const first = await createBootstrapNode({ ...LOCAL, port: 0, tcpPort: 0 });
 const bootstrap = [`${LOOPBACK_HOST}:${first.udpPort}:${first.publicKey}`];
 const listener = await listen({ ...LOCAL, bootstrap, offer: [SILENT] });
 let taken = 0;

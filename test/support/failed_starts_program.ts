@@ -7,9 +7,9 @@ import { once } from 'node:events';
 import {
   type ConnectOptions,
   connect,
+  createBootstrapNode,
   type ListenOptions,
   listen,
-  node,
   TunnelError,
 } from '../../src/index.js';
 import { LOOPBACK_HOST } from './loopback.js';
@@ -29,7 +29,7 @@ const worker = new URL('./no_such_worker.js', import.meta.url);
 const codes: string[] = [];
 for (const start of [
   () => listen({ ...LOCAL, udpPorts }),
-  () => node({ ...LOCAL, port }),
+  () => createBootstrapNode({ ...LOCAL, port }),
   () => {
     const started = listen({ ...LOCAL, signal: aborter.signal });
     aborter.abort();

@@ -1,5 +1,5 @@
 import type { ChannelStats } from '../../src/bridge/contract.js';
-import type { ChannelHandlers, Outcome, PeerChannel } from '../../src/bridge/tox_node.js';
+import type { ChannelHandlers, Outcome, PeerChannel, Role } from '../../src/bridge/tox_node.js';
 import type { TunnelError } from '../../src/core/errors.js';
 import type { PeerNode } from '../../src/peer/peer_session.js';
 import { CountingSink } from './mux_link.js';
@@ -129,6 +129,7 @@ export class FakeNode implements PeerNode {
 
   async openChannel(
     friend: number,
+    _role: Role,
     frameBytes: number,
     tag: number,
     handlers: ChannelHandlers,

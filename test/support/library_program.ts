@@ -5,8 +5,8 @@
 import { once } from 'node:events';
 import {
   connect,
+  createBootstrapNode,
   listen,
-  node,
   parseBootstrapLine,
   parseLocalSpec,
   parseReverseRule,
@@ -22,7 +22,7 @@ const HELLO = { host: 'hello', port: 1 } as const;
 const { signal } = new AbortController();
 
 async function use(word: string): Promise<string> {
-  await using first = await node({ ...LOCAL, port: 0, tcpPort: 0, signal });
+  await using first = await createBootstrapNode({ ...LOCAL, port: 0, tcpPort: 0, signal });
   const bootstrap = [parseBootstrapLine(`${LOOPBACK_HOST}:${first.udpPort}:${first.publicKey}`)];
   const options = { ...LOCAL, bootstrap, signal };
   await using listener = await listen({ ...options, offer: [HELLO], allowReverse: [parseReverseRule('0')] });

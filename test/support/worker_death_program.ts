@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { BroadcastChannel } from 'node:worker_threads';
-import { connect, listen, node } from '../../src/index.js';
+import { connect, createBootstrapNode, listen } from '../../src/index.js';
 import { workerUrl } from './build.js';
 import { LOOPBACK_HOST } from './loopback.js';
 
@@ -17,7 +17,7 @@ const told: string[] = [];
 process.on('unhandledRejection', (error) => told.push(`unhandled rejection: ${error}`));
 process.on('uncaughtException', (error) => told.push(`uncaught exception: ${error}`));
 
-const first = await node({ ...LOCAL, port: 0, tcpPort: 0 });
+const first = await createBootstrapNode({ ...LOCAL, port: 0, tcpPort: 0 });
 const bootstrap = [{ host: LOOPBACK_HOST, port: first.udpPort, key: Buffer.from(first.publicKey, 'hex') }];
 const listener = await listen({ ...LOCAL, bootstrap, offer: [ECHO] });
 const streams: string[] = [];
@@ -52,8 +52,8 @@ death.postMessage('now');
 /** Calls whose promise only the caller handles, begun when nobody answers any more. */
 const bind = { host: LOOPBACK_HOST, port: 0 };
 const callsAbout = (peer: string): readonly Promise<unknown>[] => [
-  tunnel.datagrams(),
-  tunnel.seenAddresses(),
+  tunnel.node.datagrams(),
+  tunnel.node.seenAddresses(),
   tunnel.ping(),
   tunnel.forward({ bind, target: ECHO }),
   tunnel.udpForward({ bind, target: ECHO }),

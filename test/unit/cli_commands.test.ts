@@ -236,7 +236,13 @@ describe('listen', () => {
     const { ended } = await bench.start(/Ctrl-C/);
     bench.stderr.text = '';
     for (let each = 0; each < 5; each++)
-      bench.tunnel.emit('refused', { target: 'web:80', reason: 'limit', text: 'full', peer: PEER });
+      bench.tunnel.emit('refused', {
+        kind: 'connection',
+        target: 'web:80',
+        reason: 'limit',
+        text: 'full',
+        peer: PEER,
+      });
     bench.tunnel.emit('error', new TunnelError('ERR_WORKER_DIED', 'out of memory'));
     assert.equal(await ended, 1);
     const [first, ...rest] = bench.stderr.lines;
@@ -372,7 +378,7 @@ describe('the end', () => {
 describe('events', () => {
   const happen = (tunnel: FakeTunnel): void => {
     tunnel.emit('waiting', { message: 'no node answers yet' });
-    tunnel.emit('ready', { toxId: tunnel.toxId });
+    tunnel.node.emit('online', { path: 'udp' });
     tunnel.emit('code', { code: 101, peer: PEER });
     tunnel.emit('code', { code: 104, peer: PEER });
     tunnel.emit('code', { code: 204, peer: PEER, detail: 'it left' });
@@ -386,6 +392,7 @@ describe('events', () => {
     tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
     tunnel.emit('peer', { status: 'offline', path: 'none', code: 302, publicKey: PEER });
     tunnel.emit('refused', {
+      kind: 'connection',
       target: 'db\u001b[2J:1',
       reason: 'not-allowed',
       text: 'not open to peers',

@@ -30,12 +30,12 @@ class World {
       setImmediate(() => {
         const path = options.udp === false ? 'relay' : 'udp';
         if (what === 'listen') {
-          if (path === 'udp' ? this.udp : this.relay) tunnel.emit('network', { path });
+          if (path === 'udp' ? this.udp : this.relay) tunnel.node.emit('online', { path });
         } else if (this.listener) {
           tunnel.emit('peer', { status: 'online', path: 'udp', code: 301, publicKey: 'AB'.repeat(32) });
         }
       });
-      tunnel.onSeenAddresses = async () => ({
+      tunnel.node.onSeenAddresses = async () => ({
         udpPort: 33445,
         seen: this.sightings.map(([by, port]) => ({
           by: { ip: by, port: 33445 },
@@ -121,9 +121,9 @@ describe('doctor', () => {
     world.udp = false;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
-      tunnel.onDatagrams = async () => ({ received: 3, sent: 9 });
-      tunnel.networkPath = 'relay';
-      setImmediate(() => tunnel.emit('network', { path: 'relay' }));
+      tunnel.node.onDatagrams = async () => ({ received: 3, sent: 9 });
+      tunnel.node.path = 'relay';
+      setImmediate(() => tunnel.node.emit('online', { path: 'relay' }));
       return tunnel;
     };
     assert.equal(await world.doctor(), 0);
@@ -135,8 +135,8 @@ describe('doctor', () => {
     world.udp = false;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
-      tunnel.networkPath = 'none';
-      tunnel.onDatagrams = async () => ({ received: 3, sent: 9 });
+      tunnel.node.path = 'none';
+      tunnel.node.onDatagrams = async () => ({ received: 3, sent: 9 });
       return tunnel;
     };
     assert.equal(await world.doctor(), 1);
@@ -147,7 +147,7 @@ describe('doctor', () => {
     const { onStart } = world.bench;
     world.bench.onStart = async (call) => {
       const tunnel = await onStart(call);
-      tunnel.onSeenAddresses = async () => ({
+      tunnel.node.onSeenAddresses = async () => ({
         udpPort: 33445,
         seen: [{ by: { ip: '127.0.0.1', port: 1 }, as: { ip: '192.0.2.7', port: 33445 } }],
       });

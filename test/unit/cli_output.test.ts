@@ -224,7 +224,7 @@ test('--hide-ticket prints everything but the ticket, in words and as events', a
       '--hide-ticket',
       ...more,
     );
-    bench.tunnel.emit('ready', { toxId: bench.tunnel.toxId });
+    bench.tunnel.node.emit('online', { path: 'udp' });
     bench.signal('SIGTERM');
     assert.equal(await ended, 0);
     const said = bench.stdout.text + bench.stderr.text;

@@ -45,7 +45,7 @@ describe('while the listener is not online', () => {
 
   test('the live line says when this machine has not joined the network yet', async () => {
     bench.stderr.isTTY = true;
-    bench.tunnel.networkPath = 'none';
+    bench.tunnel.node.path = 'none';
     bench.onStart = async () => bench.tunnel;
     await connecting('home', '22');
     bench.pass(3_000);

@@ -127,7 +127,13 @@ describe('a program that runs while the tunnel is up', () => {
     other.stateFolder = folder;
     const second = await other.start(/Forwarding/, ...forward, '-R', '8080:localhost:80', '--', 'job');
     other.tunnel.comeOnline(SOME_PEER);
-    other.tunnel.emit('refused', { target: '-R 8080', reason: 'not-allowed', text: 'not this', peer: '' });
+    other.tunnel.emit('refused', {
+      kind: 'reverse',
+      target: '8080',
+      reason: 'not-allowed',
+      text: 'not this',
+      peer: '',
+    });
     assert.equal(await second.ended, 1);
     assert.match(other.stderr.text, /does not open the port of -R: not this/);
   });
@@ -227,7 +233,8 @@ describe('--wait', () => {
     const { ended } = await bench.start(/Forwarding/, ...args, '-R', '80:localhost:80', '--ephemeral');
     bench.tunnel.comeOnline(SOME_PEER);
     bench.tunnel.emit('refused', {
-      target: '-R 80',
+      kind: 'reverse',
+      target: '80',
       reason: 'limit',
       text: 'in use; asking again',
       peer: '',
@@ -313,7 +320,13 @@ describe('a running connector', () => {
     connector.tunnel.comeOnline(SOME_PEER);
     const asked = ask('forward', 'add', '-R', '8080:localhost:80');
     await connector.until(() => connector.tunnel.reverses.length > 0);
-    connector.tunnel.emit('refused', { target: '-R 8080', reason: 'not-allowed', text: 'no such', peer: '' });
+    connector.tunnel.emit('refused', {
+      kind: 'reverse',
+      target: '8080',
+      reason: 'not-allowed',
+      text: 'no such',
+      peer: '',
+    });
     const { code, asker } = await asked;
     assert.equal(code, 1);
     assert.match(asker.stderr.text, /does not open 8080:localhost:80: no such; nothing was added/);
@@ -361,7 +374,7 @@ describe('a running connector', () => {
     [204, 'its listener is not online', 'relay', 'away'],
   ] as const) {
     test(`status exits with ${code} when ${what}`, async () => {
-      connector.tunnel.networkPath = network;
+      connector.tunnel.node.path = network;
       connector.tunnel.friends = [{ ...SOME_PEER, status }];
       const asked = ask('status');
       await connector.until(() => connector.timers.some(({ delayMs }) => delayMs === 500));

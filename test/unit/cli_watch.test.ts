@@ -44,8 +44,7 @@ describe('the metrics', () => {
   test('have a row per peer with its name escaped, and none for an unmeasured round trip', () => {
     const { roundTripMs: _roundTripMs, ...unmeasured } = PEER;
     const shown = metricsText({
-      networkPath: 'udp',
-      health: { wasmMemoryBytes: 5_000_000, strangersDropped: 17 },
+      node: { path: 'udp', health: { wasmMemoryBytes: 5_000_000, strangersDropped: 17 } },
       stats: () => ({ ...NO_TRAFFIC, bytesIn: 5, bytesOut: 6 }),
       peers: () => [PEER, { ...unmeasured, publicKey: 'CD'.repeat(32), path: 'relay', status: 'away' }],
     });
@@ -97,10 +96,9 @@ describe('the metrics', () => {
   });
 
   test('say whether this node is joined to the network', () => {
-    const of = (networkPath: 'udp' | 'none', status: 'online' | 'away') =>
+    const of = (path: 'udp' | 'none', status: 'online' | 'away') =>
       metricsText({
-        networkPath,
-        health: HEALTHY,
+        node: { path, health: HEALTHY },
         stats: () => NO_TRAFFIC,
         peers: () => [{ ...PEER, status }],
       });
@@ -117,7 +115,11 @@ describe('the metrics', () => {
       { json: true, verbose: 0, quiet: false },
       bench.io,
     );
-    const handle = { networkPath: 'udp', health: HEALTHY, stats: () => NO_TRAFFIC, peers: () => [] } as const;
+    const handle = {
+      node: { path: 'udp', health: HEALTHY },
+      stats: () => NO_TRAFFIC,
+      peers: () => [],
+    } as const;
     const stop = await serveMetrics({ host: '127.0.0.1', port: 0 }, handle, reporter, timers);
     t.after(stop);
     const url = String(/http:[^"]+/.exec(bench.stdout.text)?.[0]);

@@ -57,19 +57,19 @@ function bench(maxPeers = PLACES) {
     outcome: undefined as Outcome | undefined,
     error: undefined as Error | undefined,
     path: 'none' as Path,
-    worker: {
-      acceptFriend: async (key: Uint8Array): Promise<Outcome> => {
-        await turn();
-        if (node.error !== undefined) throw node.error;
-        accepted.push(numberOf(key));
-        return node.outcome ?? { code: 101, friend: numberOf(key) };
-      },
+    /** The friends of other parts of the program. */
+    others: new Map<number, Uint8Array>(),
+    acceptFriend: async (key: Uint8Array): Promise<Outcome> => {
+      await turn();
+      if (node.error !== undefined) throw node.error;
+      accepted.push(numberOf(key));
+      return node.outcome ?? { code: 101, friend: numberOf(key) };
     },
+    shareFriend: (friend: number) => node.others.get(friend),
     removeFriend: async (friend: number) => {
       await turn();
       if (node.error !== undefined) throw node.error;
       removed.push(friend);
-      return true;
     },
     friendPath: () => node.path,
   };

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import {
+  type BootstrapNodeOptions,
   type ConnectOptions,
   connect,
+  createBootstrapNode,
   createIdentity,
   formatTicket,
   type ListenOptions,
   listen,
-  type NodeOptions,
-  node,
   parseExposeSpec,
   parseReverseRule,
   parseTicket,
@@ -18,11 +18,11 @@ import {
 } from '../../src/index.js';
 import { makeToxId } from '../../src/network/tox_id.js';
 import {
+  bootstrapNodeOptions,
   connectOptions,
   dialOptions,
   dynamicOptions,
   listenOptions,
-  nodeOptions,
   signalOf,
 } from '../../src/tunnel/read_options.js';
 import { failsWith } from '../support/fails_with.js';
@@ -39,7 +39,7 @@ type Wrong = readonly [what: string, call: Call, options: unknown, code: TunnelE
 // TypeScript does not check what JavaScript programs pass.
 const listening: Call = (options) => listen(options as ListenOptions);
 const connecting: Call = (options) => connect(options as ConnectOptions);
-const running: Call = (options) => node(options as NodeOptions);
+const running: Call = (options) => createBootstrapNode(options as BootstrapNodeOptions);
 const remoteWith = (options: object): object => ({ remote: TICKET, ...options });
 const A = 'ERR_ARGUMENT_INVALID';
 
@@ -62,7 +62,7 @@ const WRONG: readonly Wrong[] = [
     /unknown option zzzzzzzzzz; valid options: identity, bootstrap/,
   ],
   ['an option of listen', connecting, remoteWith({ expose: [] }), A, /connect\(\): unknown option expose/],
-  ['an option of connect', running, { udp: false }, A, /node\(\): unknown option udp/],
+  ['an option of connect', running, { udp: false }, A, /createBootstrapNode\(\): unknown option udp/],
   [
     'expose with an invalid rule',
     listening,
@@ -205,7 +205,7 @@ const WRONG: readonly Wrong[] = [
     running,
     { bootstrap: ['host:port:key'] },
     'ERR_BOOTSTRAP_INVALID',
-    /node\(\): bootstrap\[0\]: .*port/,
+    /createBootstrapNode\(\): bootstrap\[0\]: .*port/,
   ],
   [
     'bootstrap with a short key',
@@ -233,9 +233,9 @@ const WRONG: readonly Wrong[] = [
     running,
     { port: 70_000 },
     A,
-    /node\(\): port must be a whole number from 0 to 65535/,
+    /createBootstrapNode\(\): port must be a whole number from 0 to 65535/,
   ],
-  ['a port as text', running, { tcpPort: '80' }, A, /node\(\): tcpPort must be/],
+  ['a port as text', running, { tcpPort: '80' }, A, /createBootstrapNode\(\): tcpPort must be/],
   ['ports in reverse order', listening, { udpPorts: { from: 2, to: 1 } }, A, /udpPorts must be a range/],
   [
     'a patience that is not a number',
@@ -408,7 +408,7 @@ describe('the arguments of listen, connect and node', () => {
         { remote, identity, bootstrap: publicNodes(), patienceMs: Number.POSITIVE_INFINITY },
         'connect()',
       );
-    const read = nodeOptions({ identity, port: undefined }, 'node()');
+    const read = bootstrapNodeOptions({ identity, port: undefined }, 'createBootstrapNode()');
     assert.deepEqual(read, { identity });
     assert.deepEqual(read.identity.secretKey, identity.secretKey);
   });

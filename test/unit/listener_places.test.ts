@@ -9,8 +9,8 @@ import type { PeerPlace } from '../../src/core/tox_network.js';
 import { upperHex } from '../../src/network/tox_id.js';
 import { MainRings } from '../../src/ring/main_rings.js';
 import { allocateShared } from '../../src/ring/shared.js';
-import { Listener } from '../../src/tunnel/listener.js';
 import { thisMachine } from '../../src/tunnel/machine.js';
+import { TunnelNode } from '../../src/tunnel/tunnel_node.js';
 
 const keyOf = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 
@@ -35,6 +35,8 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
     knock: async (places) => void this.knocked.push(...places),
   } as Partial<WorkerCalls> as WorkerCalls;
 
+  keepProcess(): void {}
+
   async close(): Promise<void> {
     this.rings.close();
   }
@@ -49,7 +51,7 @@ test('a listener knocks at places of earlier peers, but not at one that was deni
     addresses: ['192.0.2.1:33445'],
     relays: [],
   }));
-  const listener = await Listener.start(
+  const listener = await TunnelNode.listen(
     { places, denyPeers: [upperHex(keyOf(2))], bootstrap: [], lanDiscovery: false },
     { ...thisMachine(), spawn: () => link },
   );
@@ -58,7 +60,7 @@ test('a listener knocks at places of earlier peers, but not at one that was deni
     [upperHex(keyOf(1))],
   );
   assert.deepEqual(
-    listener.places.map(({ publicKey }) => publicKey),
+    listener.node.places.map(({ publicKey }) => publicKey),
     [upperHex(keyOf(1))],
   );
   await listener.close();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import type { Started, WorkerEvent } from '../../src/bridge/contract.js';
+import type { Outcome, Started, WorkerEvent } from '../../src/bridge/contract.js';
 import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/bridge/tox_node.js';
 import type { WorkerCalls, WorkerLinkEvents } from '../../src/bridge/worker_link.js';
 import { DescriptorBudget } from '../../src/core/descriptors.js';
@@ -26,6 +26,7 @@ const NO_OUTCOME = { code: 101, friend: 3 } as const;
 /** A worker that the test controls. */
 class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
   readonly calls: string[] = [];
+  outcome: Outcome = NO_OUTCOME;
   startError: TunnelError | undefined;
   openError: TunnelError | undefined;
   closeError: TunnelError | undefined;
@@ -43,14 +44,17 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       return { failed: [] };
     },
     knock: async () => {},
-    addFriend: async () => NO_OUTCOME,
+    addFriend: async () => this.outcome,
     admitRequests: async () => {},
     seenAddresses: async () => [],
     acceptFriend: async () => NO_OUTCOME,
-    removeFriend: async () => true,
+    removeFriend: async (friend) => {
+      this.calls.push(`remove ${friend}`);
+      return true;
+    },
     sendHandshake: async () => NO_OUTCOME,
-    openChannel: async (id, friend, frameBytes, tag) => {
-      this.calls.push(`open ${id} ${friend} ${frameBytes} ${tag}`);
+    openChannel: async (id, friend, role, frameBytes, tag) => {
+      this.calls.push(`open ${id} ${friend} ${role} ${frameBytes} ${tag}`);
       if (this.openError !== undefined) throw this.openError;
       return true;
     },
@@ -82,6 +86,10 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
 
   tell(event: WorkerEvent): void {
     this.emit('event', event);
+  }
+
+  keepProcess(keeps: boolean): void {
+    this.calls.push(keeps ? 'ref' : 'unref');
   }
 
   async close(): Promise<void> {
@@ -205,12 +213,12 @@ test('a channel receives its frames, writes into the ring under its id, and clos
     frame: (id, flags, frame) => sent.push(`${id} ${flags} ${frame.join(' ')}`),
     room: () => {},
   });
-  const channel = await node.openChannel(5, 1344, 99, {
+  const channel = await node.openChannel(5, 'listener', 1344, 99, {
     ...HANDLERS,
     frame: (frame) => heard.push(frame.join(' ')),
     failed: (error) => heard.push(error.code),
   });
-  const opened = /^open (\d+) 5 1344 99$/.exec(link.calls.at(-1) ?? '');
+  const opened = /^open (\d+) 5 listener 1344 99$/.exec(link.calls.at(-1) ?? '');
   const id = Number(opened?.[1]);
   link.far.write(id, Uint8Array.of(2, 3));
   channel.sink.reserve(3, true)?.fill(8);
@@ -231,7 +239,10 @@ test('a failing channel is notified, even before the call that opens it returns'
   const { node, link } = await started();
   await turn();
   const heard: string[] = [];
-  const opening = node.openChannel(5, 1344, 1, { ...HANDLERS, failed: (error) => heard.push(error.message) });
+  const opening = node.openChannel(5, 'listener', 1344, 1, {
+    ...HANDLERS,
+    failed: (error) => heard.push(error.message),
+  });
   const error = new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true });
   link.tell({ type: 'channel-failed', channel: 0, error: error.toWire() });
   await opening;
@@ -240,19 +251,53 @@ test('a failing channel is notified, even before the call that opens it returns'
 
 test('a new channel of a friend takes the slot of its older one, which a closing session may still hold', async () => {
   const { node, link } = await started(new FakeLink(1));
-  const older = await node.openChannel(5, 1344, 1, HANDLERS);
-  const newer = await node.openChannel(5, 1344, 2, HANDLERS);
+  const older = await node.openChannel(5, 'listener', 1344, 1, HANDLERS);
+  const newer = await node.openChannel(5, 'listener', 1344, 2, HANDLERS);
   await older.close();
-  await assert.rejects(node.openChannel(6, 1344, 3, HANDLERS), { code: 'ERR_LIMIT' });
+  await assert.rejects(node.openChannel(6, 'listener', 1344, 3, HANDLERS), { code: 'ERR_LIMIT' });
   await newer.close();
-  await node.openChannel(6, 1344, 3, HANDLERS);
+  await node.openChannel(6, 'listener', 1344, 3, HANDLERS);
   assert.equal(new Set(link.calls.filter((call) => call.startsWith('open '))).size, 3);
+});
+
+test('a friend may have a channel in each role, and closing one leaves the other', async () => {
+  const { node, link } = await started(new FakeLink(2));
+  const dialled = await node.openChannel(5, 'listener', 1344, 1, HANDLERS);
+  await node.openChannel(5, 'connector', 1344, 2, HANDLERS);
+  await dialled.close();
+  await node.openChannel(5, 'connector', 1344, 3, HANDLERS);
+  await node.openChannel(5, 'listener', 1344, 4, HANDLERS);
+  await assert.rejects(node.openChannel(6, 'listener', 1344, 5, HANDLERS), { code: 'ERR_LIMIT' });
+  assert.equal(link.calls.filter((call) => call.startsWith('close ')).length, 1);
+});
+
+test('a friend stays until every part of the program that uses it has removed it', async () => {
+  const { node, link } = await started();
+  assert.equal(node.shareFriend(3), undefined);
+  await node.acceptFriend(Uint8Array.of(7));
+  link.outcome = { code: 103, friend: 3 };
+  assert.deepEqual(await node.addFriend(new Uint8Array(38), Uint8Array.of(1)), { code: 101, friend: 3 });
+  assert.deepEqual(node.shareFriend(3), Uint8Array.of(7));
+  await node.removeFriend(3);
+  await node.removeFriend(3);
+  assert.deepEqual(link.calls.slice(1), []);
+  await node.removeFriend(3);
+  assert.deepEqual(link.calls.slice(1), ['remove 3']);
+  assert.equal(node.shareFriend(3), undefined);
+  await node.close();
+});
+
+test('a friend that toxcore has and nobody here has added is an error', async () => {
+  const { node, link } = await started();
+  link.outcome = { code: 103, friend: 3 };
+  assert.equal((await node.addFriend(new Uint8Array(38), Uint8Array.of(1))).code, 103);
+  await node.close();
 });
 
 test('a channel that the worker refuses occupies no slot', async () => {
   const { node, link } = await started();
   link.openError = new TunnelError('ERR_CLOSED', 'leaving');
   for (let times = 0; times < 100; times++) {
-    await assert.rejects(node.openChannel(5, 1344, 1, HANDLERS), link.openError);
+    await assert.rejects(node.openChannel(5, 'listener', 1344, 1, HANDLERS), link.openError);
   }
 });

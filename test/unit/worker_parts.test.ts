@@ -189,7 +189,7 @@ function channelSet() {
   });
   const open = (id: number, friend: number, at: Path = 'udp'): boolean => {
     path = at;
-    return set.open(id, friend, OPTIONS);
+    return set.open(id, friend, 'listener', OPTIONS);
   };
   const take = (): string[] => did.splice(0).filter((what) => what !== 'wake');
   return { set, open, take, did, hosts, dueMs, ring };

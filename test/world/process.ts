@@ -230,6 +230,7 @@ export class SimProcess {
     return Object.assign(events, {
       worker: calls,
       rings,
+      keepProcess: () => {},
       close: async () => {
         isClosing = true;
         await call('close', []);

@@ -1,10 +1,11 @@
 import type { AccessState } from '../../src/access/access_state.js';
-import type { BootstrapAddress } from '../../src/core/tox_network.js';
+import type { BootstrapAddress, Path } from '../../src/core/tox_network.js';
 import type { KnownPlace } from '../../src/network/known_places.js';
 import type { Identity } from '../../src/state/identity.js';
 import { BootstrapNode } from '../../src/tunnel/bootstrap_node.js';
-import { Connector } from '../../src/tunnel/connector.js';
-import { Listener } from '../../src/tunnel/listener.js';
+import type { Connector } from '../../src/tunnel/connector.js';
+import type { Listener } from '../../src/tunnel/listener.js';
+import { TunnelNode } from '../../src/tunnel/tunnel_node.js';
 import { seeded } from '../support/sim_clock.js';
 import { CLOSED_PORT, ECHO_PORT, Exchange, type ExchangeShape, Targets } from './load.js';
 import { Loop } from './loop.js';
@@ -168,7 +169,7 @@ export class Stage {
   ): { readonly own: SimProcess; readonly started: Promise<Connector> } {
     const host = this.net.site({ line: lineOf(5) }).host(this.freshIp());
     const own = this.process(host, name);
-    const started = Connector.start(
+    const started = TunnelNode.connect(
       { bootstrap: this.bootstrap(), lanDiscovery: false, udp, remote: this.ticket, patienceMs: 0 },
       own.machine,
     );
@@ -243,7 +244,7 @@ export class Stage {
     if (end.number === 0) {
       this.targets = new Targets();
       this.targets.serve(own.tcp);
-      Listener.start(
+      TunnelNode.listen(
         {
           ...common,
           expose: [String(ECHO_PORT)],
@@ -259,7 +260,7 @@ export class Stage {
         this.watch(listener, own);
       }, this.failed);
     } else {
-      Connector.start({ ...common, remote: this.ticket }, own.machine).then((connector) => {
+      TunnelNode.connect({ ...common, remote: this.ticket }, own.machine).then((connector) => {
         if (end.process !== own) return;
         end.tunnel = connector;
         end.identity = connector.identity;
@@ -274,14 +275,16 @@ export class Stage {
     tunnel.on('code', ({ code, detail }) =>
       this.say(`${own.name}: code ${code}${detail ? ` (${detail})` : ''}`),
     );
-    tunnel.on('network', ({ path }) => this.say(`${own.name}: network ${path}`));
+    const onPath = ({ path }: { readonly path: Path }): void => this.say(`${own.name}: network ${path}`);
+    tunnel.node.on('online', onPath).on('path', onPath);
+    tunnel.node.on('offline', () => this.say(`${own.name}: network none`));
     tunnel.on('peer', ({ status, path, publicKey }) =>
       this.say(`${own.name}: ${publicKey.slice(0, 6)} ${status} ${path}`),
     );
     tunnel.on('refused', ({ target, reason }) => this.say(`${own.name}: refused ${target} ${reason}`));
-    tunnel.on('places', () => {
+    tunnel.node.on('places', () => {
       const end = this.ends.find(({ process }) => process === own);
-      if (end?.fullDisks === 0) end.places = tunnel.places;
+      if (end?.fullDisks === 0) end.places = tunnel.node.places;
     });
     tunnel.on('error', (error) => this.broke(`${own.name}: ${stackOf(error)}`));
   }

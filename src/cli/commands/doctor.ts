@@ -5,6 +5,7 @@ import { isAborted } from '../../core/aborting.js';
 import { Timer } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
+import type { Path } from '../../core/tox_network.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { parseTarget } from '../../rules/forward_spec.js';
 import { type OpenedIdentity, openIdentity, readIdentity } from '../../state/identity_file.js';
@@ -255,7 +256,7 @@ class Checks {
       // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP
       // arrive. Without any path, received datagrams are not answers: they may be meant for an earlier owner
       // of our port.
-      const answered = udp && tunnel.networkPath === 'relay' && (await tunnel.datagrams()).received > 0;
+      const answered = udp && tunnel.node.path === 'relay' && (await tunnel.node.datagrams()).received > 0;
       const isGood = path === (udp ? 'udp' : 'relay') || answered;
       const since = this.#since(started);
       if (isGood && udp) this.#nat = await this.#lookForNat(tunnel);
@@ -280,7 +281,7 @@ class Checks {
   async #lookForNat(tunnel: TunnelHandle): Promise<Finding | undefined> {
     const local = this.#context.io.localAddresses().map(({ address }) => address);
     for (let waitedMs = 0; waitedMs < SEEN_MS && !isAborted(this.#signal); waitedMs += SEEN_AGAIN_MS) {
-      const { udpPort, seen } = await tunnel.seenAddresses();
+      const { udpPort, seen } = await tunnel.node.seenAddresses();
       const nat = natKindOf(seen, local, udpPort);
       if (nat !== undefined) return good(`${NATS[nat.kind]} (seen at ${nat.seenAs})`);
       await this.#waiter.pause(SEEN_AGAIN_MS);
@@ -409,11 +410,12 @@ const NATS: Readonly<Record<NatKind, string>> = {
  */
 function joined(tunnel: TunnelHandle, udp: boolean): Promise<'udp' | 'relay' | undefined> {
   return new Promise((resolve) => {
-    tunnel.on('network', ({ path }) => {
+    const { node } = tunnel;
+    const onPath = ({ path }: { readonly path: Path }): void => {
       if (path === 'udp' || (path === 'relay' && !udp)) resolve(path);
-      else if (path === 'relay')
-        void tunnel.datagrams().then(({ received }) => received > 0 && resolve(path));
-    });
+      else if (path === 'relay') void node.datagrams().then(({ received }) => received > 0 && resolve(path));
+    };
+    node.on('online', onPath).on('path', onPath);
     tunnel.on('error', () => resolve(undefined));
   });
 }

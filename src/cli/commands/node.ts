@@ -64,7 +64,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<ExitCode> {
     passphrase,
     onBusy: 'fail',
     start: (identity, signal) =>
-      library.node({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
+      library.createBootstrapNode({ ...options, ...(identity === undefined ? {} : { identity }), signal }),
     begin: ({ publicKey, udpPort, tcpPort }) => ({
       reload: async (next) => ({ restart: needRestart(flags, next.flags, []) }),
       up: async () => {

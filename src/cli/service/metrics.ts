@@ -9,7 +9,7 @@ import type { PeerInfo } from '../../index.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { isJoined } from '../output/peer_rows.js';
 import type { Reporter } from '../output/reporter.js';
-import type { TunnelHandle } from '../process/library.js';
+import type { NodeHandle, TunnelHandle } from '../process/library.js';
 
 /** Source: the text exposition format of Prometheus, version 0.0.4. */
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -102,16 +102,18 @@ const METRICS: readonly Metric[] = [
   },
 ];
 
-type MeasuredHandle = Pick<TunnelHandle, 'peers' | 'stats' | 'networkPath' | 'health'>;
+type MeasuredHandle = Pick<TunnelHandle, 'peers' | 'stats'> & {
+  readonly node: Pick<NodeHandle, 'path' | 'health'>;
+};
 
 /** Metrics in the Prometheus text format, labelled by the public key of each peer. */
 export function metricsText(handle: MeasuredHandle): string {
   const { bytesIn, bytesOut } = handle.stats();
-  const { wasmMemoryBytes, strangersDropped } = handle.health;
+  const { wasmMemoryBytes, strangersDropped } = handle.node.health;
   const peers = handle.peers();
   const lines = [
     ...family('joined', 'gauge', '1 while this Tox node is joined to the network.', [
-      ['', Number(isJoined(handle.networkPath, peers))],
+      ['', Number(isJoined(handle.node.path, peers))],
     ]),
     ...family('received_bytes_total', 'counter', 'Bytes of frames from all peers.', [['', bytesIn]]),
     ...family('sent_bytes_total', 'counter', 'Bytes of frames to all peers.', [['', bytesOut]]),

@@ -13,7 +13,7 @@ const NEXT_LINE_MS = 10 * 60_000;
 const ADVICE_MS = 30_000;
 
 export interface PeerWaitOptions {
-  readonly connector: Pick<ConnectorHandle, 'peers' | 'networkPath' | 'on' | 'off'>;
+  readonly connector: Pick<ConnectorHandle, 'peers' | 'node' | 'on' | 'off'>;
   /** The name of the listener; undefined when it has none here. */
   readonly name: string | undefined;
   readonly timers: Timers;
@@ -104,7 +104,7 @@ export class PeerWait {
 
   get #isJoined(): boolean {
     const { connector } = this.#options;
-    return isJoined(connector.networkPath, connector.peers());
+    return isJoined(connector.node.path, connector.peers());
   }
 
   /** `waiting for home to come online (12 s)...` */

@@ -1,4 +1,5 @@
 import { tenths } from '../../core/clock.js';
+import type { TunnelError } from '../../core/errors.js';
 import { RETURN_CODES, type ReturnCode } from '../../core/return_codes.js';
 import type { Context } from '../command.js';
 import type { CliEvent } from '../output/events.js';
@@ -8,17 +9,33 @@ import type { Lifetime } from '../process/lifetime.js';
 /** Reports the events of a running Tox node. Its fatal error ends `lifetime`. @param hidesTicket leaves it out */
 export function reportEvents(
   handle: TunnelHandle | ListenerHandle | BootstrapNodeHandle,
-  { io, reporter }: Context,
+  context: Context,
   lifetime: Lifetime,
   hidesTicket = false,
 ): void {
+  const onError = (error: TunnelError): void => lifetime.fail(error);
+  const onWaiting = ({ message }: { readonly message: string }): void =>
+    context.reporter.event({ event: 'waiting', message });
+  if ('node' in handle) {
+    handle.on('error', onError).on('waiting', onWaiting);
+    reportTunnel(handle, context, lifetime, hidesTicket);
+  } else {
+    handle.on('error', onError).on('waiting', onWaiting);
+  }
+}
+
+function reportTunnel(
+  handle: TunnelHandle | ListenerHandle,
+  { io, reporter }: Context,
+  lifetime: Lifetime,
+  hidesTicket: boolean,
+): void {
+  const { toxId } = handle;
   const onlineSinceMs = new Map<string, number>();
-  handle.on('error', (error) => lifetime.fail(error));
-  handle.on('ready', ({ toxId }) => {
+  handle.node.once('online', () => {
     const ticket = 'ticket' in handle && !hidesTicket ? { ticket: handle.ticket } : {};
     reporter.event({ event: 'ready', toxId, ...ticket });
   });
-  handle.on('waiting', ({ message }) => reporter.event({ event: 'waiting', message }));
   handle.on('code', ({ code, peer, detail }) => {
     const event = codeEvent(code, peer, detail);
     if (event !== undefined) reporter.event(event);
@@ -38,7 +55,8 @@ export function reportEvents(
     // On close, all ports close because of us.
     if (!lifetime.signal.aborted) reporter.event({ event: 'reverse', ...change });
   });
-  handle.on('refused', ({ target, reason, text, peer }) => {
+  handle.on('refused', ({ kind, target: asked, reason, text, peer }) => {
+    const target = kind === 'reverse' ? `-R ${asked}` : asked;
     reporter.event({ event: 'refused', target, reason, message: text, peer });
   });
 }

@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { TunnelError } from '../../core/errors.js';
 import { type ListenRequest, listenError } from '../../forward/listen.js';
-import type { Forward, Reverse } from '../../index.js';
 import { isFinalRefusal } from '../../mux/wire/reasons.js';
 import { type Endpoint, isPath, printEndpoint, type SocketPath } from '../../rules/endpoint.js';
 import {
@@ -14,7 +13,7 @@ import {
 import { usage } from '../options/usage.js';
 import type { ForwardKind } from '../output/events.js';
 import { placeOf, printForward, type RunningForward } from '../output/forward_text.js';
-import type { ConnectorHandle, ProxyOptions } from '../process/library.js';
+import type { ConnectorHandle, ForwardHandle, ProxyOptions, ReverseHandle } from '../process/library.js';
 
 /** Why the listener refused a reverse forward. */
 export interface PortRefusal {
@@ -35,8 +34,8 @@ export interface HeldForward {
 /** Names the option in the error of a port that cannot be opened: the library knows none. */
 async function named(
   asked: Omit<ListenRequest, 'bind'> & { readonly bind: Endpoint },
-  opened: Promise<Forward>,
-): Promise<Forward> {
+  opened: Promise<ForwardHandle>,
+): Promise<ForwardHandle> {
   try {
     return await opened;
   } catch (error) {
@@ -58,9 +57,10 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
       for (const entry of this.#entries) entry.forgetRefusal();
       this.emit('change');
     });
-    connector.on('refused', ({ target, reason, text }) => {
+    connector.on('refused', ({ kind, target, reason, text }) => {
+      if (kind !== 'reverse') return;
       const refusal = { message: text, isFinal: isFinalRefusal(reason) };
-      for (const entry of this.#entries) if (target === `-R ${entry.asked}`) entry.refuse(refusal);
+      for (const entry of this.#entries) if (target === entry.asked) entry.refuse(refusal);
       this.emit('change');
     });
   }
@@ -146,7 +146,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
     }
   }
 
-  #add(kind: ForwardKind, bind: Bind | SocketPath, handle: Forward | Reverse): HeldForward {
+  #add(kind: ForwardKind, bind: Bind | SocketPath, handle: ForwardHandle | ReverseHandle): HeldForward {
     const entry: Entry = new Entry(kind, bind, handle, () => {
       const wasThere = this.#entries.delete(entry);
       this.emit('change');
@@ -162,14 +162,14 @@ class Entry implements HeldForward {
   readonly asked: string;
   readonly #bind: Bind | SocketPath;
   readonly #kind: ForwardKind;
-  readonly #handle: Forward | Reverse;
+  readonly #handle: ForwardHandle | ReverseHandle;
   readonly #onRemoved: () => boolean;
   #refusal: PortRefusal | undefined;
 
   constructor(
     kind: ForwardKind,
     bind: Bind | SocketPath,
-    handle: Forward | Reverse,
+    handle: ForwardHandle | ReverseHandle,
     onRemoved: () => boolean,
   ) {
     this.#kind = kind;

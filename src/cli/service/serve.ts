@@ -161,9 +161,10 @@ async function runToEnd<Handle extends TunnelHandle | BootstrapNodeHandle>(
   // Save a new identity only after a successful start.
   const keeper = opened && new Keeper(opened, handle, reporter, service.access);
   await keeper?.saveNews();
-  if (places !== undefined && 'places' in handle) {
+  if (places !== undefined && 'node' in handle) {
+    const { node } = handle;
     resources.push(() => places.settled());
-    handle.on('places', () => places.save(handle.identity, handle.places));
+    node.on('places', () => places.save(handle.identity, node.places));
   }
 
   const activity = service.begin(handle, () => keeper?.saved() ?? Promise.resolve());
@@ -319,7 +320,7 @@ class Keeper<Handle extends TunnelHandle | BootstrapNodeHandle> {
     this.#isIncomplete = access !== undefined && opened.access === undefined;
     this.#save = () =>
       access === undefined ? opened.save(handle.identity) : opened.save(handle.identity, access(handle));
-    if (access !== undefined) handle.on('access', () => this.#onChange());
+    if (access !== undefined && 'node' in handle) handle.on('access', () => this.#onChange());
   }
 
   /** Saves what the file does not have yet. */

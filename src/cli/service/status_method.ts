@@ -30,7 +30,7 @@ export type Status = v.InferOutput<typeof StatusSchema>;
 
 export interface StatusMethodOptions {
   readonly role: Status['role'];
-  readonly handle: Pick<TunnelHandle, 'toxId' | 'networkPath' | 'peers' | 'stats'>;
+  readonly handle: Pick<TunnelHandle, 'toxId' | 'node' | 'peers' | 'stats'>;
   readonly forwards: () => readonly RunningForward[];
   readonly io: Pick<CliIo, 'timers' | 'wallClock' | 'pid'>;
 }
@@ -61,7 +61,7 @@ export function statusMethod({ role, handle, forwards, io }: StatusMethodOptions
         toxId: handle.toxId,
         since: new Date(now.getTime() - upMs).toISOString(),
         upMs,
-        network: handle.networkPath,
+        network: handle.node.path,
         ...stats,
         inRate: rate(bytesIn - before.bytesIn),
         outRate: rate(bytesOut - before.bytesOut),

@@ -364,7 +364,7 @@ function notSent(): Error {
  * Turns what an event listener throws into an uncaught exception, as for a socket. Thrown into the session,
  * it would harm other streams.
  */
-function isolated(action: () => unknown): void {
+export function isolated(action: () => unknown): void {
   try {
     action();
   } catch (error) {

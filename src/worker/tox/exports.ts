@@ -29,6 +29,7 @@ export interface BridgeFunctions {
   instance_accept_friend(tox: Pointer): number;
   instance_find_friend(tox: Pointer): number;
   instance_ask_again(tox: Pointer, friend: number): number;
+  instance_set_request(tox: Pointer, friend: number, messageLength: number): number;
   instance_delete_friend(tox: Pointer, friend: number): number;
   instance_friend_path(tox: Pointer, friend: number): number;
   instance_add_friend_relay(tox: Pointer, friend: number, port: number): number;

@@ -122,6 +122,15 @@ export class ToxInstance implements Tox {
     return this.#added(wasm.instance_accept_friend(tox), publicKey);
   }
 
+  setRequest(friend: FriendNumber, address: Uint8Array, message: Uint8Array): boolean {
+    const tox = this.#live();
+    const { wasm, staging } = this.#bridge;
+    if (address.length !== TOX_ID_BYTES || message.length > MAX_REQUEST_BYTES) return false;
+    staging.put(address);
+    staging.put(message, TOX_ID_BYTES);
+    return wasm.instance_set_request(tox, friend, message.length) === 1;
+  }
+
   askAgain(friend: FriendNumber): boolean {
     return this.#bridge.wasm.instance_ask_again(this.#live(), friend) === 1;
   }

@@ -84,6 +84,13 @@ export interface Tox {
   /** Accepts a friend request: adds a friend without sending one. */
   acceptFriend(publicKey: Uint8Array): FriendAdd;
   /**
+   * Sets the request for {@link askAgain} to a friend that was accepted: until then it has none. Returns false when
+   * there is no such friend.
+   *
+   * @param address of the friend @param message 1 to 921 bytes
+   */
+  setRequest(friend: FriendNumber, address: Uint8Array, message: Uint8Array): boolean;
+  /**
    * Sends our friend request again to an offline friend, which may have restarted and forgotten us. Returns
    * false when the friend is online, or when we never sent it a request.
    */

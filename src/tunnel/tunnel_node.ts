@@ -1,0 +1,157 @@
+import { isTicket } from '../access/ticket.js';
+import { TunnelError } from '../core/errors.js';
+import { MAX_PEERS } from '../core/limits.js';
+import { limitsOf } from '../core/peer_limits.js';
+import { upperHex } from '../network/tox_id.js';
+import { publicKeyOf } from '../state/identity.js';
+import { Connector } from './connector.js';
+import { Listener, type ListenerService, listenerService } from './listener.js';
+import { type Machine, thisMachine } from './machine.js';
+import { NetworkNode, type NodeNeeds, type NodeRole } from './network_node.js';
+import type {
+  ConnectionOptions,
+  ConnectOptions,
+  ListenOptions,
+  NodeOptions,
+  ServiceOptions,
+} from './options.js';
+import {
+  type CheckedConnectionOptions,
+  type CheckedNodeOptions,
+  type CheckedServiceOptions,
+  connectionOptions,
+  connectOptions,
+  listenOptions,
+  nodeOptions,
+  serviceOptions,
+} from './read_options.js';
+import type { TunnelHost } from './tunnel.js';
+
+/**
+ * The UDP ports of a connector with a new identity. For two minutes, toxcore at the other end ignores
+ * a new identity at the address of one that has just disappeared. A listener has no such problem, and
+ * keeps to the ports that LAN discovery searches.
+ */
+const ANY_PORT = { from: 0, to: 0 } as const;
+
+/** A Tox node that carries a listener, any number of connectors, or both: one identity and one thread for all. */
+export class TunnelNode extends NetworkNode {
+  /** By the listener's public key. */
+  readonly #connectors = new Map<string, Connector>();
+  #listener: Listener | undefined;
+
+  /** Starts a node without a listener or a connector. See `createNode()`. */
+  static async start(given: NodeOptions, machine: Machine = thisMachine()): Promise<TunnelNode> {
+    const options = nodeOptions(given, 'createNode()');
+    return TunnelNode.#start(options, { ports: undefined, channels: MAX_PEERS, isOwned: false }, machine);
+  }
+
+  /** Starts a node for one connector. See `connect()`. */
+  static async connect(given: ConnectOptions, machine: Machine = thisMachine()): Promise<Connector> {
+    const options = connectOptions(given, 'connect()');
+    const ports = options.identity === undefined ? ANY_PORT : undefined;
+    const { identity, remote } = options;
+    if (identity !== undefined) refuseSelf(publicKeyOf(identity.secretKey), remote, 'connect()');
+    const node = await TunnelNode.#start(options, { ports, channels: 1, isOwned: true }, machine);
+    return node.#connect(options, true);
+  }
+
+  /** Starts a node for a listener. See `listen()`. */
+  static async listen(given: ListenOptions, machine: Machine = thisMachine()): Promise<Listener> {
+    const options = listenOptions(given, 'listen()');
+    const service = listenerService(options, machine);
+    const channels = limitsOf(options.limits).maxPeers;
+    const node = await TunnelNode.#start(options, { ports: undefined, channels, isOwned: true }, machine);
+    return node.#listen(options, service, true);
+  }
+
+  static async #start(options: CheckedNodeOptions, needs: NodeNeeds, machine: Machine): Promise<TunnelNode> {
+    return NetworkNode.startWith(
+      options,
+      needs,
+      machine,
+      (parts) => new TunnelNode(parts, options, needs.isOwned),
+    );
+  }
+
+  /**
+   * Connects to a listener. Events report the progress; connections to its forwards wait for the listener.
+   *
+   * @param options a ticket or a Tox ID, or an object with it as `remote`
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID or ERR_ADDRESS_INVALID, whose messages name the
+   *   option; ERR_USAGE when the node has an open connector to this listener; ERR_CLOSED when the node is closed
+   */
+  connect(options: ConnectionOptions | string): Connector {
+    const name = 'connect()';
+    const checked = connectionOptions(typeof options === 'string' ? { remote: options } : options, name);
+    refuseSelf(this.parts.tox.started.publicKey, checked.remote, name);
+    this.#expectOpen();
+    return this.#connect(checked, false);
+  }
+
+  /**
+   * Lets peers in, and lets them reach what `expose` and `offer` open. A node has one listener at a time.
+   *
+   * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_SPEC_INVALID, ERR_ADDRESS_INVALID or ERR_STATE_INVALID, whose
+   *   messages name the option; ERR_USAGE when the node has an open listener; ERR_CLOSED when the node is closed
+   */
+  listen(options: ServiceOptions = {}): Listener {
+    const checked = serviceOptions(options, 'listen()');
+    const service = listenerService(checked, this.parts.machine);
+    this.#expectOpen();
+    return this.#listen(checked, service, false);
+  }
+
+  #connect(options: CheckedConnectionOptions, isOwned: boolean): Connector {
+    const key = keyOf(options.remote);
+    if (this.#connectors.has(key))
+      throw new TunnelError(
+        'ERR_USAGE',
+        'this node has an open connector to this listener: use it, or close it first',
+      );
+    const host = this.#host(isOwned, () => this.#connectors.delete(key));
+    const connector = new Connector(host, options);
+    this.#connectors.set(key, connector);
+    return connector;
+  }
+
+  #listen(options: CheckedServiceOptions, service: ListenerService, isOwned: boolean): Listener {
+    if (this.#listener !== undefined)
+      throw new TunnelError(
+        'ERR_USAGE',
+        'this node has an open listener: change its rules, or close it first',
+      );
+    const forget = (): void => {
+      this.#listener = undefined;
+    };
+    const isRemote = (publicKey: string): boolean => this.#connectors.has(publicKey);
+    this.#listener = new Listener(this.#host(isOwned, forget), options, service, isRemote);
+    return this.#listener;
+  }
+
+  #host(isOwned: boolean, forget: () => void): TunnelHost {
+    const join = (role: NodeRole): (() => void) => {
+      this.roles.add(role);
+      return () => {
+        this.roles.delete(role);
+        forget();
+      };
+    };
+    return { node: this, parts: this.parts, isOwned, join };
+  }
+
+  #expectOpen(): void {
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'this node is closed; start a new one');
+  }
+}
+
+const keyOf = (remote: CheckedConnectionOptions['remote']): string =>
+  upperHex((isTicket(remote) ? remote.toxId : remote).publicKey);
+
+function refuseSelf(own: Uint8Array, remote: CheckedConnectionOptions['remote'], name: string): void {
+  if (upperHex(own) !== keyOf(remote)) return;
+  throw new TunnelError(
+    'ERR_ADDRESS_INVALID',
+    `${name}: remote is this node itself; connect from another node`,
+  );
+}
