@@ -6,17 +6,15 @@
 // Exits with the exit code of the command.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, parseLocalSpec, parseTicket } from 'tox-wasm-tunnel';
+import { connect } from 'tox-wasm-tunnel';
 import { network } from './network.js';
 
 const [port = '', command = '', ...args] = process.argv.slice(2);
 
-await using tunnel = await connect({ ...network, remote: parseTicket(process.env['TICKET'] ?? '') });
-// The event `peer` reports that the machine is online. If the machine never answers, the job fails instead of
-// hanging.
-const online = once(tunnel, 'peer', { signal: AbortSignal.timeout(60_000) });
-const forward = await tunnel.forward(parseLocalSpec(`0:localhost:${port}`));
-await online;
+await using tunnel = await connect({ ...network, remote: process.env['TICKET'] ?? '' });
+const forward = await tunnel.forward(`0:localhost:${port}`);
+// If the machine never answers, the job fails instead of hanging.
+await tunnel.online({ signal: AbortSignal.timeout(60_000) });
 
 const env = { ...process.env, HOME_MACHINE: forward.local };
 const job = spawn(command, args, { stdio: 'inherit', env });

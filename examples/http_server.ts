@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { connect, listen, parseTicket } from 'tox-wasm-tunnel';
+import { connect, listen } from 'tox-wasm-tunnel';
 import { network } from './network.js';
 
 const [ticket, path = '/'] = process.argv.slice(2);
@@ -17,7 +17,7 @@ if (ticket === undefined) {
   listener.on('stream', (stream) => server.emit('connection', stream));
   console.log(listener.ticket);
 } else {
-  await using tunnel = await connect({ ...network, remote: parseTicket(ticket) });
+  await using tunnel = await connect({ ...network, remote: ticket });
   const [response] = await once(get(`http://web${path}`, { agent: tunnel.agent() }), 'response');
   process.stdout.write(await text(response));
 }

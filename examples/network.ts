@@ -1,4 +1,4 @@
-import { type CommonOptions, parseBootstrapLine, publicNodes } from 'tox-wasm-tunnel';
+import type { CommonOptions } from 'tox-wasm-tunnel';
 
 /**
  * The network on which the examples meet: the public Tox network, or for a trial a private one on this
@@ -7,6 +7,4 @@ import { type CommonOptions, parseBootstrapLine, publicNodes } from 'tox-wasm-tu
 const line = process.env['BOOTSTRAP'];
 
 export const network: CommonOptions =
-  line === undefined
-    ? { bootstrap: publicNodes() }
-    : { bootstrap: [parseBootstrapLine(line)], bindAddress: '127.0.0.1', lanDiscovery: false };
+  line === undefined ? {} : { bootstrap: [line], bindAddress: '127.0.0.1', lanDiscovery: false };

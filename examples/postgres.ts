@@ -3,13 +3,13 @@
 //   npx tox-wasm-tunnel --expose 5432                              where the database is: prints a ticket
 //   TICKET=… PGUSER=me npx tsx examples/postgres.ts 'select now()'  anywhere else
 import pg from 'pg';
-import { connect, parseTicket } from 'tox-wasm-tunnel';
+import { connect } from 'tox-wasm-tunnel';
 import { network } from './network.js';
 
 const [query = 'select version()'] = process.argv.slice(2);
 const port = Number(process.env['PGPORT'] ?? 5432);
 
-await using tunnel = await connect({ ...network, remote: parseTicket(process.env['TICKET'] ?? '') });
+await using tunnel = await connect({ ...network, remote: process.env['TICKET'] ?? '' });
 
 // Each connection of the pool is a stream of the tunnel. It waits until the listener is online.
 const pool = new pg.Pool({ stream: () => tunnel.dial({ host: 'localhost', port }) });

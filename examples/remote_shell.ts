@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { pipeline } from 'node:stream';
-import { connect, listen, parseTicket } from 'tox-wasm-tunnel';
+import { connect, listen } from 'tox-wasm-tunnel';
 import { network } from './network.js';
 
 // This name leads to the program and not to a port. Half-open: the input may end before the output does.
@@ -23,7 +23,7 @@ if (ticket === undefined) {
   });
   console.log(listener.ticket);
 } else {
-  await using tunnel = await connect({ ...network, remote: parseTicket(ticket) });
+  await using tunnel = await connect({ ...network, remote: ticket });
   const shell = tunnel.dial({ host: SHELL.host, port: SHELL.port });
   process.stdin.pipe(shell).pipe(process.stdout);
   await once(shell, 'close');

@@ -20,7 +20,7 @@ export type { BootstrapAddress, Path, SocketPlace } from './core/tox_network.js'
 export type { TunnelAgent, TunnelHttpsAgent } from './forward/stream/agent.js';
 export { DialError } from './forward/stream/dial_error.js';
 export type { Offer } from './forward/stream/offers.js';
-export type { TunnelStream } from './forward/stream/tunnel_stream.js';
+export type { StreamPeer, TunnelStream } from './forward/stream/tunnel_stream.js';
 export type { UdpFlow, UdpFlowEvents } from './forward/stream/udp_flow.js';
 export type { UndiciConnect, UndiciTarget, UndiciTlsOptions } from './forward/stream/undici_connect.js';
 export { REASONS, type Reason } from './mux/wire/reasons.js';
@@ -56,7 +56,7 @@ export {
 } from './rules/forward_spec.js';
 export { parseReverseRule, type ReverseRule } from './rules/reverse_rule.js';
 export type { Grant, NamedRules, ReverseBook, ReverseRules, RuleBook } from './rules/rule_book.js';
-export { createIdentity, type Identity } from './state/identity.js';
+export { createIdentity, formatIdentity, type Identity, parseIdentity } from './state/identity.js';
 export type { AuditEnds, AuditFlow, AuditPeer, AuditRecord, AuditRefusal } from './tunnel/audit.js';
 export type { BootstrapNode, BootstrapNodeEvents } from './tunnel/bootstrap_node.js';
 export type { Connector } from './tunnel/connector.js';

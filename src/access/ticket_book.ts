@@ -22,12 +22,12 @@ export interface NewTicket {
   /** Bytes per second of all its holders together, in each direction, 1 to 1 TiB. Default: no limit. */
   readonly bytesPerSecond?: number | undefined;
   /**
-   * The only things that its holders may reach, as `--expose` takes them, without names. Default: the general rules,
+   * The only things that its holders may reach, in the form of `expose`, without names. Default: the general rules,
    * unless {@link allowReverse} is set.
    */
   readonly rules?: readonly string[] | undefined;
   /**
-   * The only ports that its holders may open, as `--allow-reverse` takes them, without names. Default: the general
+   * The only ports that its holders may open, in the form of `allowReverse`, without names. Default: the general
    * rules, unless {@link rules} is set.
    */
   readonly allowReverse?: readonly string[] | undefined;

@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   ERR_HANDSHAKE_INVALID: 'the peer sent an invalid handshake',
   ERR_HANDSHAKE_REFUSED: 'the peer refused the handshake',
   ERR_HANDSHAKE_TIMEOUT: 'the peer did not finish the handshake in time',
+  ERR_IDENTITY_INVALID: 'not a usable identity',
   ERR_LIMIT: 'a limit was reached',
   ERR_LISTEN: 'cannot listen',
   ERR_NODES_INVALID: 'not a list of bootstrap nodes',

@@ -124,7 +124,11 @@ export class PeerSession implements ChannelHandlers {
   }
 
   frame(frame: Uint8Array): void {
-    if (this.#ended) return;
+    if (this.#ended) {
+      // A listener may send BYE only after the connector's first frame. A closed session ignores what is in it.
+      this.#session?.receive(frame);
+      return;
+    }
     if (this.#frozen) this.#options.onHeard(this);
     try {
       this.#session?.receive(frame);

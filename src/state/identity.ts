@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
+import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
-import { formatToxId, makeToxId, upperHex } from '../network/tox_id.js';
+import { formatToxId, hexBytes, makeToxId, upperHex } from '../network/tox_id.js';
 
 /**
  * The identity of a Tox node: it keeps the same Tox ID after a restart. An identity from this library shows only its
@@ -73,4 +74,51 @@ export function publicKeyOf(secretKey: Uint8Array): Uint8Array {
 /** Returns the Tox ID of an identity: 76 hexadecimal digits. */
 export function toxIdOf(identity: Identity): string {
   return formatToxId(makeToxId(publicKeyOf(identity.secretKey), identity.nospam));
+}
+
+/** Beginning of an identity as text; the digit is the version. */
+const MARK = 'twk1';
+const KEY_DIGITS = 2 * SECRET_KEY_BYTES;
+const NOSPAM_DIGITS = 2 * NOSPAM_BYTES;
+const CHECKSUM_DIGITS = 4;
+/** Characters of an identity as text, including its mark. */
+const TEXT_CHARACTERS = MARK.length + KEY_DIGITS + NOSPAM_DIGITS + CHECKSUM_DIGITS;
+
+/**
+ * Formats an identity as one line of 80 lower-case letters and digits: a mark, the secret key and the nospam in
+ * hexadecimal, and the checksum of the Tox ID. It is a secret: whoever has it is this node.
+ */
+export function formatIdentity(identity: Identity): string {
+  const { secretKey, nospam } = identity;
+  const checksum = toxIdOf(identity).slice(-CHECKSUM_DIGITS);
+  return MARK + `${upperHex(secretKey)}${upperHex(nospam)}${checksum}`.toLowerCase();
+}
+
+/**
+ * Reads the text of {@link formatIdentity}, in either case, with white space around it.
+ *
+ * @throws {TunnelError} ERR_IDENTITY_INVALID; the message says what is wrong and never contains the text
+ */
+export function parseIdentity(text: string): Identity {
+  const given = text.trim().toLowerCase();
+  if (!given.startsWith(MARK))
+    throw invalid(`it does not begin with ${MARK}; give a text of formatIdentity()`);
+  if (given.length !== TEXT_CHARACTERS)
+    throw invalid(
+      `it has ${given.length} characters, not ${TEXT_CHARACTERS}; copy all of it, and nothing else`,
+    );
+  const digits = given.slice(MARK.length);
+  if (!/^[0-9a-f]+$/.test(digits))
+    throw invalid('it has characters that are not hexadecimal digits; copy it again');
+  const identity = identityOf(
+    hexBytes(digits.slice(0, KEY_DIGITS)),
+    hexBytes(digits.slice(KEY_DIGITS, KEY_DIGITS + NOSPAM_DIGITS)),
+  );
+  if (formatIdentity(identity) !== given)
+    throw invalid('its checksum does not match, so it is mistyped; copy it again');
+  return identity;
+}
+
+function invalid(what: string): TunnelError {
+  return new TunnelError('ERR_IDENTITY_INVALID', what);
 }

@@ -300,6 +300,7 @@ export class Connector extends Tunnel {
       target: targetOf(target),
       gate: this.#gate,
       timers,
+      peer: { publicKey: this.#publicKey, name: undefined },
       failure,
     });
     this.follow(stream, () => this.#session !== undefined);
@@ -308,7 +309,7 @@ export class Connector extends Tunnel {
 
   #expectOpen(signal: AbortSignal | undefined): void {
     throwIfAborted(signal);
-    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'start a new connector');
+    if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'this tunnel is closed; connect again');
   }
 
   async #addFriend(): Promise<void> {

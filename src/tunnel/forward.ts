@@ -39,6 +39,8 @@ export class Forward extends EventEmitter<ForwardEvents> {
     this.#local = local;
     this.local = printEndpoint(local);
     this.target = target;
+    // The node keeps the process running, and no forward works without it.
+    entry.unref();
     // The three kinds of forward have these events in common.
     const events: EventEmitter = entry;
     events.on('connection', (from?: HostPort) => this.emit('connection', from));

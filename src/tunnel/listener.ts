@@ -2,6 +2,7 @@ import { DEFAULT_TICKET } from '../access/access_state.js';
 import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy, type Admission } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
+import type { NewTicket } from '../access/ticket_book.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
 import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
@@ -111,6 +112,16 @@ export class Listener extends Tunnel {
   ticketOf(name: string): string | undefined {
     const secret = this.access.secretOf(name);
     return secret && formatTicket({ toxId: parseToxId(this.toxId), secret });
+  }
+
+  /**
+   * Makes a ticket and returns it as text. The peer that comes in with it has only the rules that name it.
+   *
+   * @throws {TunnelError} ERR_USAGE for an invalid or taken name, ERR_SPEC_INVALID for a wrong rule,
+   *   ERR_ARGUMENT_INVALID for another wrong option, ERR_LIMIT when there are too many tickets
+   */
+  newTicket(options: NewTicket): string {
+    return formatTicket({ toxId: parseToxId(this.toxId), secret: this.access.newTicket(options) });
   }
 
   /** Friend requests without a valid ticket or an allowed key, so far. They got no answer. */
@@ -248,6 +259,7 @@ export class Listener extends Tunnel {
     });
     const streams = new StreamServer({
       peer: publicKey,
+      nameOf: () => grant.name,
       peerAddress: keyAddress(hexBytes(publicKey)),
       rules,
       timers: this.timers,

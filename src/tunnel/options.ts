@@ -21,8 +21,8 @@ export type Ports = PortRange;
 
 /** Options of every Tox node. */
 export interface CommonOptions {
-  /** Default: a new identity, for this run only. */
-  readonly identity?: Identity;
+  /** Also as text, from `formatIdentity()`. Default: a new identity, for this run only. */
+  readonly identity?: Identity | string;
   /**
    * Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Default: the nodes of the public
    * network; for a bootstrap node, none. With an empty list, only the LAN is searched.

@@ -39,7 +39,7 @@ import type { Endpoint } from '../rules/endpoint.js';
 import { type IsName, type Rule, readRule } from '../rules/expose.js';
 import { parseReverseRule, type ReverseRule } from '../rules/reverse_rule.js';
 import { reverseRuleObject, ruleObject } from '../rules/rule_arguments.js';
-import { type Identity, identityOf } from '../state/identity.js';
+import { type Identity, identityOf, parseIdentity } from '../state/identity.js';
 import type { Ports } from './options.js';
 
 const anyPort = integer(0, 0xffff);
@@ -116,10 +116,10 @@ const identityParts = objectOf(
   { publicKey: text },
 );
 
-const identity: Reader<Identity> = (value, name) => {
+const identity: Reader<Identity> = textOr(parseIdentity, (value, name) => {
   const { secretKey, nospam } = identityParts(value, name);
   return identityOf(secretKey, nospam);
-};
+});
 
 const COMMON = {
   identity,

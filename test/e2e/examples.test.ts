@@ -1,7 +1,9 @@
 /** The examples, started as a reader would start them, on a private Tox network. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { programWords } from '../support/build.js';
 import { LineProcess } from '../support/line_process.js';
@@ -101,6 +103,41 @@ describe('the examples', () => {
     } finally {
       server.close();
       server.closeAllConnections();
+    }
+  });
+
+  test('team_files: each ticket opens the file server, which knows whose it is', async () => {
+    const folder = new TempFolder();
+    try {
+      writeFileSync(folder.file('a note.txt'), 'for the team\n');
+      const server = start('team_files', dirname(folder.file('x')), 'ann', 'bob');
+      const [, ticket = ''] = await server.line(/^bob: (twt1\S+)$/);
+      const page = await run('team_files', [ticket, 'a note.txt']);
+      assert.deepEqual(page, { exitCode: 0, stdout: 'for the team\n', stderr: '' });
+      await server.line(/^bob asks for \/a%20note\.txt$/);
+      const missing = await run('team_files', [ticket, '../secret']);
+      assert.deepEqual(missing, { exitCode: 1, stdout: 'no such file\n', stderr: '' });
+    } finally {
+      folder.remove();
+    }
+  });
+
+  test('next_route: a request handler answers from a database on the other machine', {
+    skip: skipWithout(POSTGRES),
+  }, async () => {
+    const folder = new TempFolder();
+    const database = await startPostgres(folder);
+    try {
+      const { ticket } = await network.listen([String(database.port)]);
+      const env = { TICKET: ticket, PGPORT: String(database.port), PGUSER: 'tester', PGDATABASE: 'postgres' };
+      const [command, ...words] = programWords(new URL('../support/next_route_program.ts', import.meta.url));
+      const answer = await runProgram(command, words, {
+        env: { ...process.env, BOOTSTRAP: network.bootstrap, ...env },
+      });
+      assert.deepEqual(answer, { exitCode: 0, stdout: '[{"total":42}]\n[{"total":42}]\n', stderr: '' });
+    } finally {
+      await database.stop();
+      folder.remove();
     }
   });
 

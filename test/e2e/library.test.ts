@@ -54,7 +54,7 @@ const SECOND = { host: 'second', port: 80 } as const;
 const ECHO = { host: 'echo', port: 7, allowHalfOpen: true } as const;
 
 const aborted = (): AbortSignal => AbortSignal.abort(new Error('by the test'));
-const isAborted = failsWith('ERR_CLOSED', /its signal was aborted/);
+const isAborted = failsWith('ERR_ABORTED', /its signal was aborted/);
 
 describe('a program with the library', () => {
   let first: BootstrapNode;
@@ -208,7 +208,7 @@ describe('a program with the library', () => {
     }
     assert.match(
       inspect(tunnel),
-      /^Connector \{\s+toxId: '[0-9A-F]{76}',\s+networkPath: '\w+',\s+closed: false,\s+peers: 1/,
+      /^Connector \{\s+toxId: '[0-9A-F]{76}',\s+state: 'online',\s+path: '\w+',\s+peers: 1/,
     );
     assert.match(inspect({ listener }), /listener: Listener \{/);
     assert.match(inspect(first), /^BootstrapNode \{\s+publicKey: '/);
@@ -269,19 +269,19 @@ describe('a program with the library', () => {
   });
 
   test('never resolves an offered name, and refuses datagrams to it', async () => {
-    const { local, close } = await tunnel.udpForward({
+    const forward = await tunnel.udpForward({
       bind: { host: LOOPBACK_HOST, port: 0 },
       target: ECHO,
     });
     const refused = once(tunnel, 'refused');
     const socket = createSocket('udp4');
     try {
-      socket.send('a', Number(local.split(':')[1]), LOOPBACK_HOST);
+      socket.send('a', Number(forward.local.split(':')[1]), LOOPBACK_HOST);
       const [{ reason, text }] = await refused;
       assert.deepEqual([reason, text], ['refused', 'echo port 7 takes connections, not datagrams']);
     } finally {
       socket.close();
-      close();
+      await forward.close();
     }
   });
 
@@ -576,7 +576,7 @@ test('a program whose starts fail exits by itself, and wrong arguments start no 
   const codes = [
     'ERR_LISTEN 1',
     'ERR_LISTEN 1',
-    'ERR_CLOSED 1',
+    'ERR_ABORTED 1',
     'ERR_WORKER_DIED 1',
     'ERR_ARGUMENT_INVALID 0',
     'ERR_ARGUMENT_INVALID 0',

@@ -27,6 +27,7 @@ import {
   Run,
   settled,
 } from '../support/socket_run.js';
+import { STREAM_PEER } from '../support/some_peer.js';
 
 /** Short, so that a test need not wait. Nothing depends on how long it is. */
 const IDLE_MS = 20;
@@ -472,6 +473,7 @@ function overTunnel(t: TestContext): Dial {
   });
   return (port, options) =>
     new DialedStream({
+      peer: STREAM_PEER,
       gate,
       timers: systemTimers,
       target: { kind: 'tcp', host: LOOPBACK_HOST, port },

@@ -20,6 +20,7 @@ import { ending } from '../support/loopback.js';
 import { patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
+import { STREAM_PEER } from '../support/some_peer.js';
 import { Target } from '../support/target.js';
 import { TempFolder } from '../support/temp_folder.js';
 
@@ -141,7 +142,7 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     const gate = new StreamGate();
     gate.setSession(near);
     const target = { kind: 'path', path: echoPath } as const;
-    const stream = new DialedStream({ gate, timers: systemTimers, target });
+    const stream = new DialedStream({ peer: STREAM_PEER, gate, timers: systemTimers, target });
     stream.on('error', () => {});
     await once(stream, 'connect');
     assert.equal(stream.remoteAddress, undefined);
@@ -162,7 +163,8 @@ describe('UNIX sockets', { skip: process.platform === 'win32' }, () => {
     const gate = new StreamGate();
     gate.setSession(near);
     const agent = new TunnelAgent(
-      (wanted) => new DialedStream({ gate, timers: systemTimers, target: targetOf(wanted) }),
+      (wanted) =>
+        new DialedStream({ peer: STREAM_PEER, gate, timers: systemTimers, target: targetOf(wanted) }),
     );
     t.after(() => {
       agent.destroy();

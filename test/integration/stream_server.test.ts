@@ -16,6 +16,7 @@ import { hostPortOf } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readToEnd } from '../support/socket_bytes.js';
+import { STREAM_PEER } from '../support/some_peer.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
 const MIB = 1024 * 1024;
@@ -40,6 +41,7 @@ function world(t: TestContext, offer: Offer = WEB): World {
   const logged: string[] = [];
   const timers = new VirtualTimers();
   const server = new StreamServer({
+    nameOf: () => 'default',
     peer: 'connector',
     peerAddress: PEER_ADDRESS,
     rules: { permitsName: (name, port) => made.rules.permitsName(name, port) },
@@ -59,7 +61,12 @@ function world(t: TestContext, offer: Offer = WEB): World {
     rules: new AllowRules(offers.rules),
     handler: undefined,
     dial: () =>
-      new DialedStream({ gate, timers, target: { kind: 'tcp', host: offer.host, port: offer.port } }),
+      new DialedStream({
+        peer: STREAM_PEER,
+        gate,
+        timers,
+        target: { kind: 'tcp', host: offer.host, port: offer.port },
+      }),
     pair: async () => {
       const served = new Promise<ServedStream>((resolve) => {
         made.handler = resolve;

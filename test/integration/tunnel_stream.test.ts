@@ -11,11 +11,11 @@ import { TunnelAgent, TunnelHttpsAgent } from '../../src/forward/stream/agent.js
 import { DialedStream } from '../../src/forward/stream/dialed_stream.js';
 import { StreamGate } from '../../src/forward/stream_gate.js';
 import { AllowRules, LOOPBACK_ONLY } from '../../src/rules/allow.js';
-
 import { ending, freePort, hostPortOf, listenOnLoopback } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { sessionPair } from '../support/session_pair.js';
 import { readDigest, readToEnd } from '../support/socket_bytes.js';
+import { STREAM_PEER } from '../support/some_peer.js';
 import { Target } from '../support/target.js';
 import { VirtualTimers } from '../support/virtual_timers.js';
 
@@ -49,7 +49,13 @@ function tunnel(t: TestContext) {
     far.close('peer-shutdown');
   });
   const dial = (port: number, options: { allowHalfOpen?: boolean; signal?: AbortSignal } = {}) =>
-    new DialedStream({ gate, timers, target: { kind: 'tcp', host: '127.0.0.1', port }, ...options });
+    new DialedStream({
+      peer: STREAM_PEER,
+      gate,
+      timers,
+      target: { kind: 'tcp', host: '127.0.0.1', port },
+      ...options,
+    });
   return { near, far, gate, timers, dial };
 }
 

@@ -271,7 +271,8 @@ function asBootstrapNode(tunnel: FakeTunnel): BootstrapNodeHandle {
 export interface Call {
   readonly what: 'listen' | 'connect' | 'node';
   // The options that the command passed, already parsed; tests compare parts of them.
-  readonly options: Omit<NodeOptions & RoleOptions & BootstrapNodeOptions, 'bootstrap'> & {
+  readonly options: Omit<NodeOptions & RoleOptions & BootstrapNodeOptions, 'bootstrap' | 'identity'> & {
+    readonly identity?: Identity;
     readonly bootstrap?: readonly BootstrapAddress[];
     readonly expose?: readonly Rule[] | 'loopback';
     readonly remote?: unknown;

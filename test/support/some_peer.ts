@@ -21,3 +21,6 @@ export const SOME_PEER: PeerInfo = {
   limited: 1,
   reversePorts: ['127.0.0.1:8080'],
 };
+
+/** Who is at the other end of streams without a tunnel. */
+export const STREAM_PEER = { publicKey: 'AB'.repeat(32), name: undefined } as const;

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import sodium from 'libsodium-wrappers';
 import { parseToxId } from '../../src/network/tox_id.js';
-import { createIdentity, publicKeyOf, toxIdOf } from '../../src/state/identity.js';
+import {
+  createIdentity,
+  formatIdentity,
+  parseIdentity,
+  publicKeyOf,
+  toxIdOf,
+} from '../../src/state/identity.js';
+import { failsWith } from '../support/fails_with.js';
 
 const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
 
@@ -21,6 +28,37 @@ describe('identity', () => {
       const { secretKey } = createIdentity();
       assert.deepEqual(publicKeyOf(secretKey), sodium.crypto_scalarmult_base(secretKey));
     }
+  });
+
+  test('an identity survives being written as text, in either case', () => {
+    const golden = 'twk177076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a01020304bedd';
+    const alice = parseIdentity(` ${golden.toUpperCase()}\n`);
+    assert.equal(formatIdentity(alice), golden);
+    assert.deepEqual(alice.nospam, Uint8Array.of(1, 2, 3, 4));
+    for (let round = 0; round < 20; round++) {
+      const identity = createIdentity();
+      const read = parseIdentity(formatIdentity(identity));
+      assert.deepEqual([read.secretKey, read.nospam], [identity.secretKey, identity.nospam]);
+    }
+  });
+
+  test('a damaged text of an identity is refused, and the error does not repeat it', () => {
+    const good = formatIdentity(createIdentity());
+    const wrong = [
+      ['', /does not begin with twk1/],
+      ['twt1abc', /does not begin with twk1/],
+      [good.slice(0, -1), /has 79 characters, not 80/],
+      [`${good}0`, /has 81 characters, not 80/],
+      [`${good.slice(0, 20)}g${good.slice(21)}`, /not hexadecimal digits/],
+      [good.slice(0, -1) + (good.endsWith('0') ? '1' : '0'), /checksum does not match/],
+      [`${good.slice(0, 72)}${good[72] === '0' ? '1' : '0'}${good.slice(73)}`, /checksum does not match/],
+    ] as const;
+    for (const [text, why] of wrong)
+      assert.throws(
+        () => parseIdentity(text),
+        (error: Error) =>
+          failsWith('ERR_IDENTITY_INVALID', why)(error) && !error.message.includes(good.slice(4, 20)),
+      );
   });
 
   test('two identities differ in key and nospam', () => {

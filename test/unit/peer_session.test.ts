@@ -206,6 +206,20 @@ test('close waits for room for its BYE, and at most one second for a peer that d
   assert.ok(channel.closed);
 });
 
+test('a listener that closes before the first frame of its connector says BYE as soon as it arrives', async () => {
+  const all = parts();
+  const peer = await PeerSession.open({ ...all.options, role: 'listener' });
+  const channel = all.node.newest;
+  const closing = peer.close('peer-shutdown', { atMs: 5_000, signal: new AbortController().signal });
+  await all.pass(10);
+  assert.deepEqual(channel.takeTypes(), []);
+  channel.deliver(PING);
+  assert.deepEqual(channel.takeTypes(), [BYE_TYPE]);
+  await all.pass(20);
+  await closing;
+  assert.equal(all.timers.nowMs() < 100, true);
+});
+
 test('a graceful close waits longer, until its deadline or its signal', async () => {
   for (const isCut of [false, true]) {
     const { peer, channel, timers, pass } = await opened();

@@ -80,6 +80,10 @@ class SimServer extends EventEmitter {
     return this.#port === undefined ? null : { address: '127.0.0.1', family: 'IPv4', port: this.#port };
   }
 
+  unref(): this {
+    return this;
+  }
+
   close(): this {
     if (this.#port !== undefined) this.#tcp.release(this, this.#port);
     this.#port = undefined;

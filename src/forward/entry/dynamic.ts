@@ -31,6 +31,8 @@ export interface DynamicForwardOptions extends StreamGateOptions {
 }
 
 export interface DynamicForwardEvents {
+  /** @param from the client's address; undefined for a client that is already gone */
+  connection: [from: HostPort | undefined];
   refused: [refused: RefusedConnection];
 }
 
@@ -131,6 +133,12 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
     this.#gate.setSession(session);
   }
 
+  /** Listening does not keep the process running. */
+  unref(): void {
+    this.#server.unref();
+    this.#beside?.unref();
+  }
+
   /** Accepts no more clients, and resets those that have no stream yet. Open connections continue. */
   close(): void {
     if (this.#closed) return;
@@ -148,6 +156,8 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
       turnAway(socket);
       return;
     }
+    const { remoteAddress: host, remotePort: port } = socket;
+    this.emit('connection', host === undefined || port === undefined ? undefined : { host, port });
     if (this.#halfOpen.size < this.#maxHalfOpen) {
       this.#serve(socket);
       return;

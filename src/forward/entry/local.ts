@@ -144,6 +144,12 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#gate.setSession(session);
   }
 
+  /** Listening does not keep the process running. */
+  unref(): void {
+    this.#server.unref();
+    this.#beside?.unref();
+  }
+
   /** Accepts no more connections, and resets those that wait for a session. Open connections continue. */
   close(): void {
     if (this.#state === 'closed') return;

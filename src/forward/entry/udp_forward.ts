@@ -9,9 +9,9 @@ import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import type { UdpSpec } from '../../rules/forward_spec.js';
 import { boundAddress, closedEarly, listenBeside, listenError, warnWhenPublic } from '../listen.js';
 import { StreamGate, type StreamGateOptions, type StreamWish } from '../stream_gate.js';
+import { UdpClient } from '../udp_client.js';
 import { bindUdp, hasRoom } from '../udp_socket.js';
 import type { LocalForwardEvents } from './local.js';
-import { UdpClient } from './udp_client.js';
 
 export interface UdpForwardOptions extends StreamGateOptions {
   readonly spec: UdpSpec;
@@ -103,6 +103,12 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
   /** Sets the session to open streams in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     this.#gate.setSession(session);
+  }
+
+  /** Listening does not keep the process running. */
+  unref(): void {
+    this.#socket?.unref();
+    this.#beside?.unref();
   }
 
   /** Closes the socket and resets the streams of all clients. */

@@ -4,11 +4,12 @@ import type { Timers } from '../../core/clock.js';
 import type { PathTarget, TcpTarget } from '../../mux/wire/target.js';
 import { type Endpoint, isPath } from '../../rules/endpoint.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';
-import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
+import { type StreamPeer, TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
 
 export interface DialedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'> {
   readonly gate: StreamGate;
   readonly timers: Timers;
+  readonly peer: StreamPeer;
   readonly target: TcpTarget | PathTarget;
   /**
    * How long to wait for a session with the peer, in milliseconds; Infinity for no limit. Default: the gate's

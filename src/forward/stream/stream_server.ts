@@ -10,8 +10,10 @@ import type { Offer } from './offers.js';
 import { TunnelStream, type TunnelStreamOptions } from './tunnel_stream.js';
 
 export interface StreamServerOptions {
-  /** The peer's name in the log. */
+  /** 64 hexadecimal digits. */
   readonly peer: string;
+  /** Name of the ticket or allowed peer that lets the peer in now. */
+  readonly nameOf: () => string;
   /** An IP address that stands for the peer. */
   readonly peerAddress: string;
   /** Asked before each stream, and again by {@link StreamServer.recheck}. */
@@ -89,6 +91,7 @@ export class StreamServer {
       const stream = new ServedStream({
         request,
         timers,
+        peer: { publicKey: this.#options.peer, name: this.#options.nameOf() },
         offered: { host, port },
         peerAddress,
         allowHalfOpen,
@@ -104,7 +107,7 @@ export class StreamServer {
   }
 }
 
-interface ServedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen'> {
+interface ServedStreamOptions extends Pick<TunnelStreamOptions, 'allowHalfOpen' | 'peer'> {
   readonly request: OpenRequest;
   readonly timers: Timers;
   /** The requested offer. */

@@ -6,8 +6,17 @@ import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { DialError } from './dial_error.js';
 
+/** Who is at the other end of a stream. */
+export interface StreamPeer {
+  /** 64 hexadecimal digits. */
+  readonly publicKey: string;
+  /** On a served stream, the name of the ticket or allowed peer that let the peer in; else undefined. */
+  readonly name: string | undefined;
+}
+
 export interface TunnelStreamOptions {
   readonly timers: Timers;
+  readonly peer: StreamPeer;
   /** The name of the other side in errors. */
   readonly target: string;
   /** False for a stream whose target has yet to be dialled. */
@@ -33,6 +42,8 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
  * writes that could not be sent get the error.
  */
 export abstract class TunnelStream extends Duplex {
+  /** Who is at the other end of the tunnel. */
+  readonly peer: StreamPeer;
   /**
    * On a dialled stream, the requested host once the target is connected; undefined for a path, as on a
    * `net.Socket`. On a served stream, an IPv6 address made from the peer's public key, which nobody routes:
@@ -45,6 +56,8 @@ export abstract class TunnelStream extends Duplex {
   readonly localAddress: string | undefined = undefined;
   /** The port that was offered, on a served stream. */
   readonly localPort: number | undefined = undefined;
+  /** Always empty: the far end looks up names, and does not tell. */
+  readonly autoSelectFamilyAttemptedAddresses: string[] = [];
   /** Bytes received from the far end. */
   bytesRead = 0;
   /** True until the target is connected. */
@@ -70,10 +83,11 @@ export abstract class TunnelStream extends Duplex {
   #gone: DialError | undefined;
   readonly #timer: Timer;
 
-  protected constructor({ timers, target, isOpen, allowHalfOpen = false }: TunnelStreamOptions) {
+  protected constructor({ timers, peer, target, isOpen, allowHalfOpen = false }: TunnelStreamOptions) {
     // `_destroy` emits it, with an argument.
     super({ allowHalfOpen, emitClose: false });
     this.#timer = new Timer(timers);
+    this.peer = peer;
     this.#target = target;
     this.connecting = !isOpen;
   }

@@ -3,8 +3,8 @@ import { onAbort } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
-import { UdpClient } from '../entry/udp_client.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';
+import { UdpClient } from '../udp_client.js';
 import { DialError } from './dial_error.js';
 import { isolated } from './tunnel_stream.js';
 

@@ -1,9 +1,9 @@
-import type { Timers } from '../../core/clock.js';
-import { MAX_STREAM_DATAGRAM_BYTES } from '../../core/limits.js';
-import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
-import type { Reason } from '../../mux/wire/reasons.js';
-import type { HostPort } from '../../rules/endpoint.js';
-import { IdleTimer } from '../idle_timer.js';
+import type { Timers } from '../core/clock.js';
+import { MAX_STREAM_DATAGRAM_BYTES } from '../core/limits.js';
+import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
+import type { Reason } from '../mux/wire/reasons.js';
+import type { HostPort } from '../rules/endpoint.js';
+import { IdleTimer } from './idle_timer.js';
 
 /**
  * Bounds for one client's datagrams that wait for a session with the peer. Beyond them, the oldest are
