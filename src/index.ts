@@ -105,6 +105,13 @@ import { TunnelNode } from './tunnel/tunnel_node.js';
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID or ERR_BOOTSTRAP_INVALID,
  *   whose messages name the option. Later: ERR_LISTEN when the UDP port is taken, ERR_TOX_START, ERR_WORKER_DIED,
  *   ERR_ABORTED
+ *
+ * @example
+ * ```ts
+ * const node = await createNode({ identity: process.env.IDENTITY });
+ * const home = node.connect(process.env.HOME_TICKET);
+ * const listener = node.listen({ expose: ['22'] });
+ * ```
  */
 export function createNode(options: NodeOptions = {}): Promise<TunnelNode> {
   return TunnelNode.start(options);
@@ -117,6 +124,13 @@ export function createNode(options: NodeOptions = {}): Promise<TunnelNode> {
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_ADDRESS_INVALID, ERR_SPEC_INVALID,
  *   ERR_BOOTSTRAP_INVALID, ERR_STATE_INVALID or ERR_USAGE, whose messages name the option. Later: ERR_LISTEN when the
  *   UDP port is taken, ERR_TOX_START, ERR_WORKER_DIED, ERR_ABORTED
+ *
+ * @example
+ * ```ts
+ * await using listener = await listen({ expose: ['22', 'db.lan:5432'] });
+ * listener.on('error', (error) => console.error(error.code, error.message));
+ * console.log(listener.ticket);
+ * ```
  */
 export function listen(options: ListenOptions = {}): Promise<Listener> {
   return TunnelNode.listen(options);
@@ -130,6 +144,13 @@ export function listen(options: ListenOptions = {}): Promise<Listener> {
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID, ERR_ADDRESS_INVALID or
  *   ERR_BOOTSTRAP_INVALID, whose messages name the option. Later: ERR_LISTEN when the UDP port is taken, ERR_TOX_START,
  *   ERR_WORKER_DIED, ERR_ABORTED
+ *
+ * @example
+ * ```ts
+ * await using tunnel = await connect(process.env.TICKET);
+ * const { local } = await tunnel.forward('0:localhost:5432');
+ * await tunnel.online({ signal: AbortSignal.timeout(30_000) });
+ * ```
  */
 export function connect(options: ConnectOptions | string): Promise<Connector> {
   return TunnelNode.connect(typeof options === 'string' ? { remote: options } : options);
@@ -140,6 +161,13 @@ export function connect(options: ConnectOptions | string): Promise<Connector> {
  *
  * @throws {TunnelError} Before anything starts: ERR_ARGUMENT_INVALID or ERR_BOOTSTRAP_INVALID, whose messages name the
  *   option. Later: ERR_LISTEN when a port is taken, ERR_TOX_START, ERR_WORKER_DIED, ERR_ABORTED
+ *
+ * @example
+ * ```ts
+ * await using first = await createBootstrapNode({ bindAddress: '127.0.0.1', lanDiscovery: false });
+ * const bootstrap = [`127.0.0.1:${first.udpPort}:${first.publicKey}`];
+ * const listener = await listen({ bootstrap, bindAddress: '127.0.0.1', lanDiscovery: false });
+ * ```
  */
 export function createBootstrapNode(options: BootstrapNodeOptions = {}): Promise<BootstrapNode> {
   return BootstrapNode.start(options);

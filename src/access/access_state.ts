@@ -111,6 +111,11 @@ export type TicketState = v.InferOutput<typeof TicketSchema>;
  * @returns undefined for undefined
  * @throws {TunnelError} ERR_STATE_INVALID; the message names the place of a wrong value, never the value, which may be
  *   secret
+ *
+ * @example
+ * ```ts
+ * const listener = await listen({ access: parseAccessState(JSON.parse(saved)) });
+ * ```
  */
 export function parseAccessState(json: unknown): AccessState | undefined {
   if (json === undefined) return undefined;

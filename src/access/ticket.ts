@@ -71,7 +71,14 @@ const MAX_TEXT = 4096;
 
 const CHECKSUM_LABEL = new TextEncoder().encode('tox-wasm-tunnel ticket checksum');
 
-/** Formats a ticket as one line of 123 lower-case letters and digits. */
+/**
+ * Formats a ticket as one line of 123 lower-case letters and digits.
+ *
+ * @example
+ * ```ts
+ * const text = formatTicket(parseTicket(listener.ticket));
+ * ```
+ */
 export function formatTicket({ toxId, secret }: Ticket): string {
   if (secret.length !== SECRET_BYTES) throw new RangeError(`a secret of ${secret.length} bytes`);
   const bytes = new Uint8Array(TICKET_BYTES);
@@ -88,6 +95,11 @@ export function formatTicket({ toxId, secret }: Ticket): string {
  * or `l` for 1 and `o` for 0.
  *
  * @throws {TunnelError} ERR_TICKET_INVALID; the message says what is wrong and never contains the ticket
+ *
+ * @example
+ * ```ts
+ * const { toxId } = parseTicket(process.env.TICKET);
+ * ```
  */
 export function parseTicket(text: string): Ticket {
   if (text.length > MAX_TEXT)
@@ -135,6 +147,12 @@ export function parseTicket(text: string): Ticket {
  * Reads the address of a listener: a ticket, or the bare Tox ID of a listener that allows this connector by its key.
  *
  * @throws {TunnelError} ERR_TICKET_INVALID, ERR_ADDRESS_INVALID
+ *
+ * @example
+ * ```ts
+ * const remote = parseRemote('447C54CE…'); // a ticket or a Tox ID
+ * const tunnel = await connect({ remote });
+ * ```
  */
 export function parseRemote(text: string): Ticket | ToxId {
   const start = text.replaceAll(PICKED_UP, '').slice(0, MARK.length).toLowerCase();

@@ -1,6 +1,13 @@
 import type { ReturnCode } from './return_codes.js';
 
-/** Every error code with its meaning, which begins the error's message. Codes are API: add new ones, never rename one. */
+/**
+ * Every error code with its meaning, which begins the error's message. Codes are API: add new ones, never rename one.
+ *
+ * @example
+ * ```ts
+ * console.log(ERROR_CODES.ERR_CLOSED); // already closed
+ * ```
+ */
 export const ERROR_CODES = {
   ERR_ABORTED: 'aborted',
   ERR_ADDRESS_INVALID: 'not a usable address',
@@ -65,6 +72,14 @@ const brand = Symbol.for('tox-wasm-tunnel.TunnelError');
  * Every failure that this package reports on purpose. Distinguish failures by {@link code}, which never
  * changes its meaning. The message is for people: the meaning of the code, then what failed and usually what
  * to do.
+ *
+ * @example
+ * ```ts
+ * await connect(process.env.TICKET).catch((error) => {
+ *   if (!TunnelError.is(error) || error.code !== 'ERR_TICKET_INVALID') throw error;
+ *   console.error(error.message);
+ * });
+ * ```
  */
 export class TunnelError extends Error {
   override readonly name = 'TunnelError';

@@ -10,7 +10,14 @@ export interface Logger {
   log(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
-/** Discards everything; the default. */
+/**
+ * Discards everything; the default.
+ *
+ * @example
+ * ```ts
+ * const listener = await listen({ logger: process.env.QUIET ? silentLogger : logger });
+ * ```
+ */
 export const silentLogger: Logger = { log: () => {} };
 
 /** Distinct lines that are counted individually; further ones are counted together. */

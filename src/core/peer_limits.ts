@@ -72,7 +72,14 @@ export interface Limits {
    */
   readonly maxControlFramesPerSecond: number;
 }
-
+/**
+ * The limits of a peer that has none of its own.
+ *
+ * @example
+ * ```ts
+ * const listener = await listen({ limits: { maxStreams: DEFAULT_LIMITS.maxStreams / 2 } });
+ * ```
+ */
 export const DEFAULT_LIMITS: Limits = {
   maxPeers: DEFAULT_PEERS,
   maxStreams: MAX_STREAMS_PER_PEER,

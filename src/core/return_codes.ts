@@ -1,6 +1,11 @@
 /**
  * Return codes of the events of a tunnel, as scripts and logs see them. The first digit gives the subject: 1
  * the friend, 2 a message to it, 3 its status.
+ *
+ * @example
+ * ```ts
+ * tunnel.on('code', ({ code }) => console.log(code, RETURN_CODES[code]));
+ * ```
  */
 export const RETURN_CODES = {
   101: 'friend added',

@@ -22,6 +22,12 @@ const LINE_FORM =
  * hexadecimal digits. Ignores white space around the text.
  *
  * @throws {TunnelError} ERR_BOOTSTRAP_INVALID; the message says which part is wrong
+ *
+ * @example
+ * ```ts
+ * const bootstrap = [parseBootstrapLine(process.env.BOOTSTRAP)];
+ * const listener = await listen({ bootstrap });
+ * ```
  */
 export function parseBootstrapLine(text: string): BootstrapAddress {
   const line = text.trim();
@@ -128,6 +134,12 @@ export type NodeEntry = v.InferOutput<typeof NodesSchema>['nodes'][number];
  *
  * @param name of the file, for the error
  * @throws {TunnelError} ERR_NODES_INVALID; the message names the entry and the field
+ *
+ * @example
+ * ```ts
+ * const bootstrap = parseNodesFile(await readFile('nodes.json', 'utf8'), 'nodes.json');
+ * const listener = await listen({ bootstrap });
+ * ```
  */
 export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
   return nodesOf(parseNodeEntries(text, name));

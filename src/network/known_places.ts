@@ -70,7 +70,15 @@ export const knownPlaces: Reader<readonly KnownPlace[]> = listOf(
   ),
 );
 
-/** Reads places that an earlier run saved as JSON. @returns undefined for anything else */
+/**
+ * Reads places that an earlier run saved as JSON. @returns undefined for anything else
+ *
+ * @example
+ * ```ts
+ * const node = await createNode({ identity, places: parseKnownPlaces(JSON.parse(saved)) });
+ * node.on('places', () => save(JSON.stringify(node.places)));
+ * ```
+ */
 export function parseKnownPlaces(json: unknown): readonly KnownPlace[] | undefined {
   try {
     return knownPlaces(json, 'places');

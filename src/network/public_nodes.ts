@@ -125,7 +125,14 @@ const ROWS: readonly Row[] = [
   ],
 ];
 
-/** Returns the built-in public bootstrap nodes, one for each address. The command line uses them by default. */
+/**
+ * Returns the built-in public bootstrap nodes, one for each address. The command line uses them by default.
+ *
+ * @example
+ * ```ts
+ * const listener = await listen({ bootstrap: [...publicNodes(), 'node.example.org:33445:KEY'] });
+ * ```
+ */
 export function publicNodes(): BootstrapAddress[] {
   return ROWS.flatMap(([hosts, port, tcpPorts, key]) =>
     hosts.map((host) => ({ host, port, tcpPorts, key: hexBytes(key) })),

@@ -78,6 +78,11 @@ export function keyAddress(publicKey: Uint8Array): string {
  * Reads a Tox ID as people pass it on: in either case, with white space anywhere.
  *
  * @throws {TunnelError} ERR_ADDRESS_INVALID; the message says what is wrong and at which digit
+ *
+ * @example
+ * ```ts
+ * const { publicKey } = parseToxId(listener.toxId);
+ * ```
  */
 export function parseToxId(text: string): ToxId {
   const digits = text.replaceAll(/\s+/g, '');

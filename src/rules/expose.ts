@@ -52,6 +52,11 @@ export const EXPOSE_USAGE =
  * | `\\.\pipe\app`          | that named pipe of Windows                              |
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
+ *
+ * @example
+ * ```ts
+ * listener.rules.add(parseExposeSpec('db.lan:5432'));
+ * ```
  */
 export function parseExposeSpec(text: string): ExposeSpec {
   const spec = new SpecText(text, EXPOSE_USAGE);
@@ -172,6 +177,12 @@ export interface ReadRule {
  *
  * @param wayOut how to make a name known, for the error about an unknown one
  * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
+ *
+ * @example
+ * ```ts
+ * const { rule } = readRule('ann:22', (name) => listener.access.isName(name)); // for the ticket ann
+ * listener.rules.add(rule);
+ * ```
  */
 export function readRule(
   text: string,
@@ -229,7 +240,14 @@ function readAnyRule(text: string, isName: IsName, wayOut: string): ReadRule {
   return { rule: { name, ...spec }, note };
 }
 
-/** Formats a rule as {@link readRule} reads it. */
+/**
+ * Formats a rule as {@link readRule} reads it.
+ *
+ * @example
+ * ```ts
+ * for (const rule of listener.rules.list()) console.log(printRule(rule));
+ * ```
+ */
 export function printRule(rule: Rule): string {
   const text = printExposeSpec(rule);
   return rule.name === undefined ? ruleForAll(text) : `${rule.name}:${text}`;

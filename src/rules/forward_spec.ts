@@ -50,6 +50,11 @@ const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001
  * | `/tmp/a.sock:\\.\pipe\app`     | /tmp/a.sock              | \\.\pipe\app     |
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
+ *
+ * @example
+ * ```ts
+ * const { local } = await tunnel.forward(parseLocalSpec('8080:localhost:80'));
+ * ```
  */
 export function parseLocalSpec(text: string): LocalSpec {
   return readForward(new SpecText(text, LOCAL_USAGE), text);
@@ -110,6 +115,11 @@ export function printBind(bind: Bind | SocketPath): string {
  * Reads the argument of `-D`, where the proxy listens: `1080`, `0` or `[::1]:1080`.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
+ *
+ * @example
+ * ```ts
+ * const { local } = await tunnel.dynamic({ bind: parseDynamicSpec('1080') });
+ * ```
  */
 export function parseDynamicSpec(text: string): Bind {
   return parseBind(text, DYNAMIC_USAGE);
@@ -162,6 +172,11 @@ export interface ReverseSpec {
  * resolves no names for it: the bind address is numeric, or `localhost`.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
+ *
+ * @example
+ * ```ts
+ * const reverse = tunnel.reverse(parseReverseSpec('8080:localhost:3000'));
+ * ```
  */
 export function parseReverseSpec(text: string): ReverseSpec {
   const spec = new SpecText(text, REVERSE_USAGE);
@@ -184,6 +199,11 @@ export interface UdpSpec {
  * Reads the argument of `--udp-forward`. The grammar is that of `-L` without paths.
  *
  * @throws {TunnelError} ERR_SPEC_INVALID
+ *
+ * @example
+ * ```ts
+ * const { local } = await tunnel.udpForward(parseUdpSpec('5353:localhost:53'));
+ * ```
  */
 export function parseUdpSpec(text: string): UdpSpec {
   const spec = new SpecText(text, UDP_USAGE);

@@ -33,6 +33,11 @@ const USAGE = '[name:][bind:]port or [name:][bind:]from-to, for example 8080, 0.
  *
  * @param isName default: no name exists
  * @throws {TunnelError} ERR_SPEC_INVALID; ERR_USAGE for an unknown name
+ *
+ * @example
+ * ```ts
+ * listener.reverseRules.add(parseReverseRule('8080'));
+ * ```
  */
 export function parseReverseRule(text: string, isName: (name: string) => boolean = () => false): ReverseRule {
   const spec = new SpecText(text, USAGE);

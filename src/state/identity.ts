@@ -50,7 +50,14 @@ export function identityOf(secretKey: Uint8Array, nospam: Uint8Array): Identity 
   return new HiddenIdentity(secretKey, nospam);
 }
 
-/** Makes a new identity from the system's random bytes, as toxcore does. */
+/**
+ * Makes a new identity from the system's random bytes, as toxcore does.
+ *
+ * @example
+ * ```ts
+ * const listener = await listen({ identity: createIdentity() });
+ * ```
+ */
 export function createIdentity(): Identity {
   return identityOf(
     Uint8Array.from(randomBytes(SECRET_KEY_BYTES)),
@@ -87,6 +94,12 @@ const TEXT_CHARACTERS = MARK.length + KEY_DIGITS + NOSPAM_DIGITS + CHECKSUM_DIGI
 /**
  * Formats an identity as one line of 80 lower-case letters and digits: a mark, the secret key and the nospam in
  * hexadecimal, and the checksum of the Tox ID. It is a secret: whoever has it is this node.
+ *
+ * @example
+ * ```ts
+ * const identity = createIdentity();
+ * await writeFile('identity', formatIdentity(identity), { mode: 0o600 });
+ * ```
  */
 export function formatIdentity(identity: Identity): string {
   const { secretKey, nospam } = identity;
@@ -98,6 +111,12 @@ export function formatIdentity(identity: Identity): string {
  * Reads the text of {@link formatIdentity}, in either case, with white space around it.
  *
  * @throws {TunnelError} ERR_IDENTITY_INVALID; the message says what is wrong and never contains the text
+ *
+ * @example
+ * ```ts
+ * const identity = parseIdentity(await readFile('identity', 'utf8'));
+ * const listener = await listen({ identity });
+ * ```
  */
 export function parseIdentity(text: string): Identity {
   const given = text.trim().toLowerCase();

@@ -104,6 +104,12 @@ export class Connector extends Tunnel {
    * Opens a local port or path. Connections to it wait a while for a peer that is offline.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_ABORTED, ERR_CLOSED
+   *
+   * @example
+   * ```ts
+   * await using forward = await tunnel.forward('0:localhost:5432');
+   * console.log(`the far end's database is at ${forward.local}`);
+   * ```
    */
   async forward(given: LocalSpec | string, options: Abortable = {}): Promise<Forward> {
     const spec = localSpec(given, 'forward(): spec');
@@ -120,6 +126,11 @@ export class Connector extends Tunnel {
    * Datagrams have 1 to 65,507 bytes. Any may be lost, as with UDP everywhere; none is sent twice.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_ABORTED, ERR_CLOSED
+   *
+   * @example
+   * ```ts
+   * const { local } = await tunnel.udpForward('0:localhost:53');
+   * ```
    */
   async udpForward(given: UdpSpec | string, options: Abortable = {}): Promise<Forward> {
     const spec = udpSpec(given, 'udpForward(): spec');
@@ -134,6 +145,11 @@ export class Connector extends Tunnel {
    * Opens a SOCKS5 and HTTP CONNECT proxy. Its clients choose the targets, and the far end dials them.
    *
    * @throws {TunnelError} ERR_LISTEN, with the system's error as its cause; ERR_ABORTED, ERR_CLOSED
+   *
+   * @example
+   * ```ts
+   * const { local } = await tunnel.dynamic({ bind: '1080', credentials: { user: 'me', password: 'secret' } });
+   * ```
    */
   async dynamic(options: DynamicOptions): Promise<Forward> {
     const { signal, ...given } = dynamicOptions(options, 'dynamic()');
@@ -155,6 +171,12 @@ export class Connector extends Tunnel {
    * in each new session. `reverse` and `refused` events report the outcome.
    *
    * @throws {TunnelError} ERR_ABORTED, ERR_CLOSED; ERR_ADDRESS_INVALID for an invalid host, port or path
+   *
+   * @example
+   * ```ts
+   * const reverse = tunnel.reverse('8080:localhost:3000');
+   * console.log(`the far end's ${await reverse.listening()} leads here`);
+   * ```
    */
   reverse(given: ReverseSpec | string, options: Abortable = {}): Reverse {
     const spec = reverseSpec(given, 'reverse(): spec');
@@ -171,6 +193,13 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_ADDRESS_INVALID for an invalid host, port or path; ERR_ARGUMENT_INVALID for
    *   other wrong arguments; nothing else
+   *
+   * @example
+   * ```ts
+   * const stream = tunnel.dial({ host: 'db.lan', port: 5432 });
+   * stream.on('error', (error) => console.error(error.message));
+   * const pool = new pg.Pool({ stream: () => tunnel.dial({ port: 5432 }) });
+   * ```
    */
   dial(options: DialOptions): TunnelStream {
     const { target, ...others } = dialOptions(options);
@@ -186,6 +215,13 @@ export class Connector extends Tunnel {
    * datagram, and waits a while for a peer that is offline.
    *
    * @throws {TunnelError} ERR_ADDRESS_INVALID for an invalid host or port, ERR_CLOSED
+   *
+   * @example
+   * ```ts
+   * using flow = tunnel.dialUdp({ port: 53 });
+   * flow.on('message', (datagram) => console.log(datagram.length)).on('error', console.error);
+   * flow.send(query);
+   * ```
    */
   dialUdp(target: UdpTarget): UdpFlow {
     const checked = udpTarget(target);
@@ -197,12 +233,26 @@ export class Connector extends Tunnel {
     return flow;
   }
 
-  /** Returns an agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`. */
+  /**
+   * Returns an agent for `node:http`: `http.get('http://intra.lan/', { agent: tunnel.agent() })`.
+   *
+   * @example
+   * ```ts
+   * http.get('http://intra.lan/', { agent: tunnel.agent({ keepAlive: true }) });
+   * ```
+   */
   agent(options?: AgentOptions): TunnelAgent {
     return new TunnelAgent(this.#dialFor, options);
   }
 
-  /** Returns an agent for `node:https`. TLS runs from this process to the target. */
+  /**
+   * Returns an agent for `node:https`. TLS runs from this process to the target.
+   *
+   * @example
+   * ```ts
+   * https.get('https://intra.lan/', { agent: tunnel.httpsAgent() });
+   * ```
+   */
   httpsAgent(options?: HttpsAgentOptions): TunnelHttpsAgent {
     return new TunnelHttpsAgent(this.#dialFor, options);
   }
@@ -212,6 +262,12 @@ export class Connector extends Tunnel {
    * `fetch('http://intra.lan/', { dispatcher: new Agent({ connect: tunnel.undiciConnect() }) })`.
    *
    * @param tls options of `tls.connect`, for https targets
+   *
+   * @example
+   * ```ts
+   * const dispatcher = new undici.Agent({ connect: tunnel.undiciConnect() });
+   * const page = await undici.fetch('https://intra.lan/', { dispatcher });
+   * ```
    */
   undiciConnect(tls?: UndiciTlsOptions): UndiciConnect {
     return undiciConnect(this.#dialFor, tls);
@@ -227,6 +283,11 @@ export class Connector extends Tunnel {
    *
    * @throws {TunnelError} ERR_PEER_GONE when it is offline, or goes offline before it answers;
    *   ERR_ABORTED
+   *
+   * @example
+   * ```ts
+   * const { roundTripMs, path } = await tunnel.ping();
+   * ```
    */
   async ping(options: Abortable = {}): Promise<{ readonly roundTripMs: number; readonly path: Path }> {
     const signal = signalOf(options, 'ping()');

@@ -119,6 +119,11 @@ export class Listener extends Tunnel {
    *
    * @throws {TunnelError} ERR_USAGE for an invalid or taken name, ERR_SPEC_INVALID for a wrong rule,
    *   ERR_ARGUMENT_INVALID for another wrong option, ERR_LIMIT when there are too many tickets
+   *
+   * @example
+   * ```ts
+   * const ticket = listener.newTicket({ name: 'ann', rules: ['22'], uses: 1 });
+   * ```
    */
   newTicket(options: NewTicket): string {
     return formatTicket({ toxId: parseToxId(this.toxId), secret: this.access.newTicket(options) });

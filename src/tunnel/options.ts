@@ -22,44 +22,44 @@ export type Ports = PortRange;
 /** Options of every Tox node. */
 export interface CommonOptions {
   /** Also as text, from `formatIdentity()`. Default: a new identity, for this run only. */
-  readonly identity?: Identity | string;
+  readonly identity?: Identity | string | undefined;
   /**
    * Bootstrap nodes to join the network through, also as text `HOST:PORT:KEY`. Default: the nodes of the public
    * network; for a bootstrap node, none. With an empty list, only the LAN is searched.
    */
-  readonly bootstrap?: readonly (BootstrapAddress | string)[];
+  readonly bootstrap?: readonly (BootstrapAddress | string)[] | undefined;
   /** Whether to search the LAN for other nodes. Default true. */
-  readonly lanDiscovery?: boolean;
+  readonly lanDiscovery?: boolean | undefined;
   /** Numeric address to bind the sockets to the network to. Default: all addresses, IPv6 and IPv4. */
-  readonly bindAddress?: string;
+  readonly bindAddress?: string | undefined;
   /** Default: logs nothing. */
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
   /** Closes it when aborted, also while it starts. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** URLs of the worker and the wasm, for a bundle that does not have them next to it. */
-  readonly files?: PackageFiles;
+  readonly files?: PackageFiles | undefined;
 }
 
 /** Options of `createNode()`, and of the node of `connect()` and `listen()`. */
 export interface NodeOptions extends CommonOptions {
   /** Whether to use UDP. Without it all traffic goes through TCP relays. Default true. */
-  readonly udp?: boolean;
+  readonly udp?: boolean | undefined;
   /**
    * UDP ports to try in turn. Default: 33445 to 33545, then any; for `connect()` without {@link identity},
    * any.
    */
-  readonly udpPorts?: Ports;
+  readonly udpPorts?: Ports | undefined;
   /**
    * A proxy for all traffic to the network: through TCP relays, whatever {@link udp} says, and without LAN
    * discovery. The proxy looks up the names of relays. Also as a URL, `socks5://[USER:PASSWORD@]HOST:PORT`.
    * Default: none.
    */
-  readonly proxy?: ProxyAddress | string;
+  readonly proxy?: ProxyAddress | string | undefined;
   /**
    * Where peers were last reached, from {@link NetworkNode.places} of an earlier run with this identity. Peers are looked
    * for there first, beside the usual search, so an end that has not moved is back at once. Default: nothing.
    */
-  readonly places?: readonly KnownPlace[];
+  readonly places?: readonly KnownPlace[] | undefined;
 }
 
 /** What `node.listen()` and `node.connect()` share. */
@@ -68,11 +68,11 @@ export interface RoleOptions {
    * How long streams wait for a peer that is offline or silent before they are reset, in
    * milliseconds. 0 resets them at once. Default 300,000 (5 minutes).
    */
-  readonly patienceMs?: number;
+  readonly patienceMs?: number | undefined;
   /** Limits for each peer. Default `DEFAULT_LIMITS`. */
-  readonly limits?: Partial<Limits>;
+  readonly limits?: Partial<Limits> | undefined;
   /** Closes the listener or connector when aborted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of `node.listen()`. */
@@ -82,29 +82,29 @@ export interface ServiceOptions extends RoleOptions {
    * same as an empty list. 'loopback' opens every port on this machine's loopback interface, until a rule
    * of either kind is added or removed.
    */
-  readonly expose?: readonly (Rule | string)[] | 'loopback';
+  readonly expose?: readonly (Rule | string)[] | 'loopback' | undefined;
   /**
    * Names that this process serves itself, through `stream` events. Open to all peers without rules of
    * their own. Default: none.
    */
-  readonly offer?: readonly Offer[];
+  readonly offer?: readonly Offer[] | undefined;
   /**
    * Where peers may open ports on this machine (`-R`), also as text: `'8080'`, `'0.0.0.0:80'`. Default:
    * nowhere. It lets them reach no target.
    */
-  readonly allowReverse?: readonly (ReverseRule | string)[];
+  readonly allowReverse?: readonly (ReverseRule | string)[] | undefined;
   /**
    * Tickets and peers that an earlier run saved, from {@link Listener.access}. Default: a new
    * ticket, for this run only.
    */
-  readonly access?: AccessState;
+  readonly access?: AccessState | undefined;
   /**
    * Peers that need no ticket, also as text `[NAME=]KEY`. KEY is a public key or a Tox ID in hexadecimal
    * digits.
    */
-  readonly allowPeers?: readonly (AllowedPeer | string)[];
+  readonly allowPeers?: readonly (AllowedPeer | string)[] | undefined;
   /** Public keys that no ticket lets in: 32 bytes each, or 64 hexadecimal digits. */
-  readonly denyPeers?: readonly (Uint8Array | string)[];
+  readonly denyPeers?: readonly (Uint8Array | string)[] | undefined;
 }
 
 /** Options of `listen()`. */
@@ -122,7 +122,7 @@ export interface ConnectOptions extends NodeOptions, ConnectionOptions {}
 /** Options of a call that can be aborted. */
 export interface Abortable {
   /** Ends the call with ERR_ABORTED when aborted, with the signal's reason as its cause, and closes what it has opened. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How `close()` ends. */
@@ -130,14 +130,14 @@ export interface CloseOptions {
   /**
    * Whether to deliver first what was written to streams and connections. Default true; false cuts them at once.
    */
-  readonly drain?: boolean;
+  readonly drain?: boolean | undefined;
   /** How long that may take, in milliseconds. Default 5000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** What `dialUdp()` sends to. The default host is `localhost`. */
 export interface UdpTarget extends Abortable {
-  readonly host?: string;
+  readonly host?: string | undefined;
   readonly port: number;
 }
 
@@ -146,7 +146,7 @@ export interface DynamicOptions extends Abortable {
   /** Address to listen on, also as text: `'1080'`, `'127.0.0.1:0'`. Port 0 chooses a free port. */
   readonly bind: HostPort | string;
   /** User name and password that clients must give. Default: none. */
-  readonly credentials?: ProxyCredentials;
+  readonly credentials?: ProxyCredentials | undefined;
 }
 
 /** What the far end dials, and how the stream behaves. The default host is `localhost`. */
@@ -156,7 +156,7 @@ export type DialOptions = (SocketPath | (Pick<HostPort, 'port'> & Partial<HostPo
 /** Options of `createBootstrapNode()`. */
 export interface BootstrapNodeOptions extends CommonOptions {
   /** UDP port. Default: the first free one from 33445 to 33545, else any. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** Port of the TCP relay. Default: the number of the UDP port, else any. */
-  readonly tcpPort?: number;
+  readonly tcpPort?: number | undefined;
 }

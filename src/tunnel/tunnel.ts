@@ -141,6 +141,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
    *
    * @throws {TunnelError} ERR_ABORTED; ERR_CLOSED, or the error that ended it, when it closes first;
    *   ERR_ARGUMENT_INVALID
+   *
+   * @example
+   * ```ts
+   * await tunnel.online({ signal: AbortSignal.timeout(30_000) }); // or fail after 30 s
+   * ```
    */
   async online(options: Abortable = {}): Promise<void> {
     await this.presence.online(signalOf(options, 'online()'));
@@ -166,6 +171,11 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
    * the node open.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID; nothing else
+   *
+   * @example
+   * ```ts
+   * await tunnel.close({ timeoutMs: 30_000 }); // a slow line may take longer than 5 s
+   * ```
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const { drain = true, timeoutMs = CLOSE_TIMEOUT_MS } = closeOptions(options, 'close()');

@@ -80,6 +80,12 @@ export class TunnelNode extends NetworkNode {
    * @param options a ticket or a Tox ID, or an object with it as `remote`
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID or ERR_ADDRESS_INVALID, whose messages name the
    *   option; ERR_USAGE when the node has an open connector to this listener; ERR_CLOSED when the node is closed
+   *
+   * @example
+   * ```ts
+   * const home = node.connect(process.env.HOME_TICKET);
+   * const office = node.connect({ remote: process.env.OFFICE_TICKET, patienceMs: 60_000 });
+   * ```
    */
   connect(options: ConnectionOptions | string): Connector {
     const name = 'connect()';
@@ -94,6 +100,11 @@ export class TunnelNode extends NetworkNode {
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_SPEC_INVALID, ERR_ADDRESS_INVALID or ERR_STATE_INVALID, whose
    *   messages name the option; ERR_USAGE when the node has an open listener; ERR_CLOSED when the node is closed
+   *
+   * @example
+   * ```ts
+   * const listener = node.listen({ expose: ['22'], allowReverse: ['8080'] });
+   * ```
    */
   listen(options: ServiceOptions = {}): Listener {
     const checked = serviceOptions(options, 'listen()');

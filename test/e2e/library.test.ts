@@ -442,7 +442,7 @@ describe('a program with the library', () => {
       const [error] = (await once(begin(), 'error')) as [Error & { code?: unknown }];
       assert.equal(error.code, 'ECONNABORTED');
     }
-    const isClosed = failsWith('ERR_CLOSED', /start a new connector/);
+    const isClosed = failsWith('ERR_CLOSED', /connect again/);
     for (const call of [
       () => other.forward('0:web:80'),
       () => other.udpForward('0:web:80'),
@@ -556,7 +556,7 @@ describe('a program with the library', () => {
     const [error] = (await once(client, 'error')) as [Error & { code?: unknown }];
     assert.equal(error.code, 'ECONNREFUSED');
     await other.close();
-    await assert.rejects(other.forward(parseLocalSpec('0:web:80')), failsWith('ERR_CLOSED', /new connector/));
+    await assert.rejects(other.forward(parseLocalSpec('0:web:80')), failsWith('ERR_CLOSED', /connect again/));
   });
 });
 

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Outcome } from '../../src/bridge/tox_node.js';
 import { TunnelError } from '../../src/core/errors.js';
+import { KIND_HELLO, KIND_WELCOME, LOSSLESS_PACKET_ID } from '../../src/core/packets.js';
 import type { Path } from '../../src/core/tox_network.js';
 import { FriendPlaces, type Place } from '../../src/peer/friend_places.js';
+import type { Grant } from '../../src/rules/rule_book.js';
 import { turn } from '../support/fake_node.js';
 import { BY_KEY } from '../support/peer_bench.js';
 
@@ -52,6 +54,7 @@ function bench(maxPeers = PLACES) {
   /** Public keys of peers that may not stay. */
   const out = new Set<string>();
   const lines: string[] = [];
+  const grants: Grant[] = [];
   const clock = { ms: 0 };
   const node = {
     outcome: undefined as Outcome | undefined,
@@ -83,6 +86,7 @@ function bench(maxPeers = PLACES) {
     newPlace: (friend, publicKey, grant): Place => {
       const peer = new FakePeer();
       peers.set(friend, peer);
+      grants.push(grant);
       return {
         peer,
         publicKey,
@@ -92,7 +96,7 @@ function bench(maxPeers = PLACES) {
       };
     },
   });
-  return { places, node, peers, removed, accepted, answers, lines, out, clock };
+  return { places, node, peers, removed, accepted, answers, lines, out, clock, grants };
 }
 
 /** A public key: 16 times the number, big-endian; below 256 its high byte is the low one again. */
@@ -341,4 +345,26 @@ test('a peer disconnected while it waits, or while it is accepted, gets no place
   peers.get(2)?.idleFor(1);
   await places.seat();
   assert.deepEqual(accepted, [2]);
+});
+
+test('a hello of a friend that another part of the program has added gets a place, which allows nothing yet', async () => {
+  const { places, node, peers, removed, accepted, lines, grants } = bench(1);
+  const hello = Uint8Array.of(LOSSLESS_PACKET_ID, KIND_HELLO);
+  await places.handshake(7, hello);
+  assert.deepEqual([...peers.keys()], [], 'nobody has added it');
+  node.others.set(7, key(7));
+  node.path = 'udp';
+  await places.handshake(7, Uint8Array.of(LOSSLESS_PACKET_ID, KIND_WELCOME));
+  assert.deepEqual([...peers.keys()], [], 'a welcome is for the connector');
+  await Promise.all([places.handshake(7, hello), places.handshake(7, hello)]);
+  assert.deepEqual([...peers.keys()], [7]);
+  assert.deepEqual(peers.get(7)?.paths, ['udp']);
+  assert.ok((peers.get(7)?.packets.length ?? 0) > 0);
+  assert.deepEqual([accepted, grants.map(({ name, rules }) => [name, rules])], [[], [['unproven', []]]]);
+  // The only place is taken: the other part keeps its friend.
+  node.others.set(8, key(8));
+  await places.handshake(8, hello);
+  assert.deepEqual([[...peers.keys()], removed], [[7], [8]]);
+  await places.removeAll();
+  assert.deepEqual([removed, lines.filter((line) => line === 'closed 7').length], [[8, 7], 1]);
 });

@@ -55,12 +55,12 @@ describe('look-ups of names', () => {
     const late = one.resolve('b', abort.signal);
     const last = one.resolve('c', forEver);
     abort.abort();
-    await assert.rejects(late, { code: 'ERR_CLOSED' });
+    await assert.rejects(late, { code: 'ERR_ABORTED' });
     await names.end('a');
     assert.deepEqual(names.begun, ['a', 'c']);
     await names.end('c');
     assert.deepEqual(await last, ['c']);
-    await assert.rejects(one.resolve('d', abort.signal), { code: 'ERR_CLOSED' });
+    await assert.rejects(one.resolve('d', abort.signal), { code: 'ERR_ABORTED' });
   });
 
   test('of a peer that leaves make room for the others', async () => {

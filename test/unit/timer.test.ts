@@ -57,16 +57,18 @@ describe('withDeadline', () => {
     await assert.rejects(waiting, late);
   });
 
-  test('rejects with ERR_CLOSED when aborted, before or while it waits', async () => {
+  test('rejects with ERR_ABORTED when aborted, before or while it waits', async () => {
     const controller = new AbortController();
     const waiting = withDeadline(never, { signal: controller.signal });
     controller.abort();
-    await assert.rejects(waiting, { code: 'ERR_CLOSED' });
-    await assert.rejects(withDeadline(never, { signal: controller.signal }), { code: 'ERR_CLOSED' });
+    await assert.rejects(waiting, { code: 'ERR_ABORTED' });
+    await assert.rejects(withDeadline(never, { signal: controller.signal }), { code: 'ERR_ABORTED' });
   });
 
   test('ignores work that fails after the deadline', async () => {
     const signal = AbortSignal.abort();
-    await assert.rejects(withDeadline(Promise.reject(new Error('late')), { signal }), { code: 'ERR_CLOSED' });
+    await assert.rejects(withDeadline(Promise.reject(new Error('late')), { signal }), {
+      code: 'ERR_ABORTED',
+    });
   });
 });

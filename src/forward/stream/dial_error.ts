@@ -18,6 +18,13 @@ const DIAL_CODES: Partial<Readonly<Record<Reason, string>>> = {
 /**
  * The error of a dialled stream that was refused or cut short. It has the `code` that a `net.Socket` would
  * have.
+ *
+ * @example
+ * ```ts
+ * tunnel.dial({ port: 5432 }).on('error', (error) => {
+ *   if (error instanceof DialError && error.code === 'ECONNREFUSED') console.error(error.detail);
+ * });
+ * ```
  */
 export class DialError extends Error {
   override readonly name = 'DialError';

@@ -2,6 +2,11 @@
  * Why something was refused, reset or ended. REFUSED, RESET, BYE and refuse share this table
  * (docs/reference/protocol.md, section 6). Numbers are part of the protocol and names of the API: add new ones, but
  * never change any.
+ *
+ * @example
+ * ```ts
+ * tunnel.on('refused', ({ reason }) => console.log(REASONS[reason].sentence));
+ * ```
  */
 export const REASONS = {
   unspecified: { number: 0, sentence: 'no reason was given, or this version does not know it' },
