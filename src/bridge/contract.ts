@@ -140,9 +140,22 @@ export interface WorkerApi {
    * frames arrive as records with this id. An older channel to the same friend is closed.
    *
    * @param tag names the channel in its packets, 32 bits; equal at both ends, different for each session
+   * @param binding of the Tox session in which the peer has proven itself: in any other, the channel is frozen and
+   *   takes no packets
    * @returns false when the id is in use
    */
-  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean;
+  openChannel(
+    channel: ChannelId,
+    friend: FriendNumber,
+    frameBytes: number,
+    tag: number,
+    binding: Uint8Array,
+  ): boolean;
+  /**
+   * The peer of a channel has proven itself in another Tox session, in which the channel goes on. Returns false when
+   * there is no such channel.
+   */
+  rebindChannel(channel: ChannelId, binding: Uint8Array): boolean;
   /** Closes a channel: unsent frames are lost. Returns false when there is no such channel. */
   closeChannel(channel: ChannelId): boolean;
   /** Returns undefined when there is no such channel. */

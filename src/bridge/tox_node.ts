@@ -62,6 +62,8 @@ export interface ToxNodeEvents {
 export interface PeerChannel {
   /** Takes frames for the friend. */
   readonly sink: Pick<RingChannel, 'reserve' | 'commit' | 'framesSent' | 'bytesSent' | 'isGone'>;
+  /** The peer has proven itself in another Tox session. Until this call, the channel is frozen there. */
+  rebind(binding: Uint8Array): void;
   /**
    * Undefined when the worker has no such channel any more.
    * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
@@ -84,7 +86,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    */
   readonly worker: Omit<
     WorkerCalls,
-    'start' | 'removeFriend' | 'openChannel' | 'closeChannel' | 'channelStats'
+    'start' | 'removeFriend' | 'openChannel' | 'rebindChannel' | 'closeChannel' | 'channelStats'
   >;
   /** Private, so that neither logs nor `console.dir` show it. */
   readonly #secretKey: Uint8Array;
@@ -202,12 +204,14 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    * Opens the channel to a friend. Resolves when the worker knows it: frames may be written and
    * may arrive from then on.
    *
+   * @param binding of the Tox session in which the peer has proven itself
    * @throws {TunnelError} ERR_LIMIT with too many peers, ERR_WORKER_DIED, ERR_CLOSED
    */
   async openChannel(
     friend: FriendNumber,
     frameBytes: number,
     tag: number,
+    binding: Uint8Array,
     handlers: ChannelHandlers,
   ): Promise<PeerChannel> {
     const { worker, rings } = this.#link;
@@ -221,13 +225,15 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
       if (this.#channels.get(friend) === channel) this.#channels.delete(friend);
     };
     try {
-      await worker.openChannel(channel.id, friend, frameBytes, tag);
+      await worker.openChannel(channel.id, friend, frameBytes, tag, binding);
     } catch (error) {
       remove();
       throw error;
     }
     return {
       sink: channel,
+      // Only a worker that is gone rejects, and the node reports that itself.
+      rebind: (to) => void worker.rebindChannel(channel.id, to).catch(() => false),
       stats: () => worker.channelStats(channel.id),
       close: async () => {
         remove();

@@ -164,9 +164,19 @@ export class ToxWorker implements WorkerApi {
     return { code: HANDSHAKE_CODES[result], friend, ...(reason !== undefined && { reason }) };
   }
 
-  openChannel(channel: ChannelId, friend: FriendNumber, frameBytes: number, tag: number): boolean {
+  openChannel(
+    channel: ChannelId,
+    friend: FriendNumber,
+    frameBytes: number,
+    tag: number,
+    binding: Uint8Array,
+  ): boolean {
     const seed = this.#parts.machine.randomWord();
-    return this.#friends().channels.open(channel, friend, { frameBytes, tag, seed });
+    return this.#friends().channels.open(channel, friend, { frameBytes, tag, seed }, binding);
+  }
+
+  rebindChannel(channel: ChannelId, binding: Uint8Array): boolean {
+    return this.#friends().channels.rebind(channel, binding);
   }
 
   closeChannel(channel: ChannelId): boolean {

@@ -59,7 +59,8 @@ class End {
 
   open(seed: number): void {
     const options = { frameBytes: FRAME_BYTES, tag: 7, seed };
-    assert.ok(this.channels.open(CHANNEL, 0, options));
+    const binding = this.person.tox.sessionBinding(0);
+    assert.ok(binding !== undefined && this.channels.open(CHANNEL, 0, options, binding));
   }
 
   /** @param busy whether there is more to send */

@@ -17,6 +17,8 @@ export class FakeChannel extends CountingSink implements PeerChannel {
   readonly friend: number;
   readonly frameBytes: number;
   readonly tag: number;
+  /** The Tox session in which the peer has proven itself. */
+  binding: Uint8Array;
   readonly handlers: ChannelHandlers;
   readonly sink = this;
   /** Frames that were sent and that {@link onFrame} did not take. */
@@ -30,11 +32,18 @@ export class FakeChannel extends CountingSink implements PeerChannel {
   isGone = false;
   #slot = new Uint8Array(0);
 
-  constructor(friend: number, frameBytes: number, tag: number, handlers: ChannelHandlers) {
+  constructor(
+    friend: number,
+    frameBytes: number,
+    tag: number,
+    binding: Uint8Array,
+    handlers: ChannelHandlers,
+  ) {
     super();
     this.friend = friend;
     this.frameBytes = frameBytes;
     this.tag = tag;
+    this.binding = binding;
     this.handlers = handlers;
   }
 
@@ -49,6 +58,10 @@ export class FakeChannel extends CountingSink implements PeerChannel {
     if (this.closed) return;
     if (this.onFrame === undefined) this.frames.push(this.#slot);
     else this.onFrame(this.#slot);
+  }
+
+  rebind(binding: Uint8Array): void {
+    this.binding = binding;
   }
 
   async close(): Promise<void> {
@@ -131,9 +144,10 @@ export class FakeNode implements PeerNode {
     friend: number,
     frameBytes: number,
     tag: number,
+    binding: Uint8Array,
     handlers: ChannelHandlers,
   ): Promise<PeerChannel> {
-    const channel = new FakeChannel(friend, frameBytes, tag, handlers);
+    const channel = new FakeChannel(friend, frameBytes, tag, binding, handlers);
     if (this.openError === undefined) {
       this.channels.push(channel);
       this.onOpen?.(channel);

@@ -23,6 +23,8 @@ const STARTED: Started = {
 };
 const NO_OUTCOME = { code: 101, friend: 3 } as const;
 
+const BINDING = Uint8Array.of(7);
+
 /** A worker that the test controls. */
 class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
   readonly calls: string[] = [];
@@ -49,9 +51,13 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
     acceptFriend: async () => NO_OUTCOME,
     removeFriend: async () => true,
     sendHandshake: async () => NO_OUTCOME,
-    openChannel: async (id, friend, frameBytes, tag) => {
-      this.calls.push(`open ${id} ${friend} ${frameBytes} ${tag}`);
+    openChannel: async (id, friend, frameBytes, tag, binding) => {
+      this.calls.push(`open ${id} ${friend} ${frameBytes} ${tag} ${binding.join()}`);
       if (this.openError !== undefined) throw this.openError;
+      return true;
+    },
+    rebindChannel: async (id, binding) => {
+      this.calls.push(`rebind ${id} ${binding.join()}`);
       return true;
     },
     closeChannel: async (id) => {
@@ -205,12 +211,12 @@ test('a channel receives its frames, writes into the ring under its id, and clos
     frame: (id, flags, frame) => sent.push(`${id} ${flags} ${frame.join(' ')}`),
     room: () => {},
   });
-  const channel = await node.openChannel(5, 1344, 99, {
+  const channel = await node.openChannel(5, 1344, 99, BINDING, {
     ...HANDLERS,
     frame: (frame) => heard.push(frame.join(' ')),
     failed: (error) => heard.push(error.code),
   });
-  const opened = /^open (\d+) 5 1344 99$/.exec(link.calls.at(-1) ?? '');
+  const opened = /^open (\d+) 5 1344 99 7$/.exec(link.calls.at(-1) ?? '');
   const id = Number(opened?.[1]);
   link.far.write(id, Uint8Array.of(2, 3));
   channel.sink.reserve(3, true)?.fill(8);
@@ -218,6 +224,8 @@ test('a channel receives its frames, writes into the ring under its id, and clos
   for (let turns = 0; turns < 20; turns++) await turn();
   assert.deepEqual(heard, ['2 3']);
   assert.deepEqual(sent, [`${id} ${FLAG_URGENT} 8 8 8`]);
+  channel.rebind(Uint8Array.of(8));
+  assert.equal(link.calls.at(-1), `rebind ${id} 8`);
   link.closeError = new TunnelError('ERR_WORKER_DIED', 'gone');
   await channel.close();
   assert.equal(link.calls.at(-1), `close ${id}`);
@@ -231,7 +239,7 @@ test('a failing channel is notified, even before the call that opens it returns'
   const { node, link } = await started();
   await turn();
   const heard: string[] = [];
-  const opening = node.openChannel(5, 1344, 1, { ...HANDLERS, failed: (error) => heard.push(error.message) });
+  const opening = node.openChannel(5, 1344, 1, BINDING, { ...HANDLERS, failed: (error) => heard.push(error.message) });
   const error = new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true });
   link.tell({ type: 'channel-failed', channel: 0, error: error.toWire() });
   await opening;
@@ -240,12 +248,12 @@ test('a failing channel is notified, even before the call that opens it returns'
 
 test('a new channel of a friend takes the slot of its older one, which a closing session may still hold', async () => {
   const { node, link } = await started(new FakeLink(1));
-  const older = await node.openChannel(5, 1344, 1, HANDLERS);
-  const newer = await node.openChannel(5, 1344, 2, HANDLERS);
+  const older = await node.openChannel(5, 1344, 1, BINDING, HANDLERS);
+  const newer = await node.openChannel(5, 1344, 2, BINDING, HANDLERS);
   await older.close();
-  await assert.rejects(node.openChannel(6, 1344, 3, HANDLERS), { code: 'ERR_LIMIT' });
+  await assert.rejects(node.openChannel(6, 1344, 3, BINDING, HANDLERS), { code: 'ERR_LIMIT' });
   await newer.close();
-  await node.openChannel(6, 1344, 3, HANDLERS);
+  await node.openChannel(6, 1344, 3, BINDING, HANDLERS);
   assert.equal(new Set(link.calls.filter((call) => call.startsWith('open '))).size, 3);
 });
 
@@ -253,6 +261,6 @@ test('a channel that the worker refuses occupies no slot', async () => {
   const { node, link } = await started();
   link.openError = new TunnelError('ERR_CLOSED', 'leaving');
   for (let times = 0; times < 100; times++) {
-    await assert.rejects(node.openChannel(5, 1344, 1, HANDLERS), link.openError);
+    await assert.rejects(node.openChannel(5, 1344, 1, BINDING, HANDLERS), link.openError);
   }
 });
