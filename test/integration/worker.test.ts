@@ -159,8 +159,14 @@ test('two workers become friends over a third, complete the handshake, and carry
   const count = 1024;
   const near = receiving(connector.link.rings, count * 1024);
   const far = receiving(listener.link.rings, count * 1024);
-  assert.equal(await listener.link.worker.openChannel(far.channel.id, accepted.friend, 1024, 7, binding), true);
-  assert.equal(await connector.link.worker.openChannel(near.channel.id, added.friend, 1024, 7, binding), true);
+  assert.equal(
+    await listener.link.worker.openChannel(far.channel.id, accepted.friend, 1024, 7, binding),
+    true,
+  );
+  assert.equal(
+    await connector.link.worker.openChannel(near.channel.id, added.friend, 1024, 7, binding),
+    true,
+  );
   // The worker drops a frame of an unknown channel and counts its bytes as drained.
   const stray = receiving(connector.link.rings, 1).channel;
   stray.reserve(100, false);

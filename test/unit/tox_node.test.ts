@@ -239,7 +239,10 @@ test('a failing channel is notified, even before the call that opens it returns'
   const { node, link } = await started();
   await turn();
   const heard: string[] = [];
-  const opening = node.openChannel(5, 1344, 1, BINDING, { ...HANDLERS, failed: (error) => heard.push(error.message) });
+  const opening = node.openChannel(5, 1344, 1, BINDING, {
+    ...HANDLERS,
+    failed: (error) => heard.push(error.message),
+  });
   const error = new TunnelError('ERR_PACKET_INVALID', 'nonsense', { remote: true });
   link.tell({ type: 'channel-failed', channel: 0, error: error.toWire() });
   await opening;

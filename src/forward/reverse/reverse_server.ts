@@ -87,7 +87,8 @@ export class ReverseServer {
       return;
     }
     if (!holders.takeTurn(owner.grant)) {
-      const text = 'ports were opened too fast with this ticket, so this one was not; ask again in some seconds';
+      const text =
+        'ports were opened too fast with this ticket, so this one was not; ask again in some seconds';
       request.refuse('limit', `${asked}: ${text}`);
       return;
     }
