@@ -87,6 +87,16 @@ export interface RequestAdmission {
 /** What this end is in a session: it dials, or it is dialled. */
 export type Role = 'connector' | 'listener';
 
+/** How a channel begins. */
+export interface ChannelStart {
+  readonly role: Role;
+  readonly frameBytes: number;
+  /** Names the channel in its packets, 32 bits; equal at both ends, different for each session. */
+  readonly tag: number;
+  /** Of the Tox session in which the peer has proven itself. In any other, the channel is frozen and takes no packets. */
+  readonly binding: Uint8Array;
+}
+
 /** The result of adding a friend or sending a message. */
 export interface Outcome {
   readonly code: ReturnCode;
@@ -142,11 +152,14 @@ export interface WorkerApi {
    * Opens the channel to a friend. From now on it takes the ring records with this id, and its
    * frames arrive as records with this id. An older channel to the same friend in the same role is closed.
    *
-   * @param role of this end
-   * @param tag names the channel in its packets, 32 bits; equal at both ends, different for each session
    * @returns false when the id is in use
    */
-  openChannel(channel: ChannelId, friend: FriendNumber, role: Role, frameBytes: number, tag: number): boolean;
+  openChannel(channel: ChannelId, friend: FriendNumber, start: ChannelStart): boolean;
+  /**
+   * The peer of a channel has proven itself in another Tox session, in which the channel goes on. Returns false when
+   * there is no such channel.
+   */
+  rebindChannel(channel: ChannelId, binding: Uint8Array): boolean;
   /** Closes a channel: unsent frames are lost. Returns false when there is no such channel. */
   closeChannel(channel: ChannelId): boolean;
   /** Returns undefined when there is no such channel. */

@@ -13,6 +13,7 @@ import {
 import type { ChannelHandlers, MainRings } from '../ring/main_rings.js';
 import type { RingChannel } from '../ring/ring_channel.js';
 import type {
+  ChannelStart,
   ChannelStats,
   NodeHealth,
   Outcome,
@@ -77,6 +78,8 @@ export interface ToxNodeEvents {
 export interface PeerChannel {
   /** Takes frames for the friend. */
   readonly sink: Pick<RingChannel, 'reserve' | 'commit' | 'framesSent' | 'bytesSent' | 'isGone'>;
+  /** The peer has proven itself in another Tox session. Until this call, the channel is frozen there. */
+  rebind(binding: Uint8Array): void;
   /**
    * Undefined when the worker has no such channel any more.
    * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
@@ -99,7 +102,14 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    */
   readonly worker: Omit<
     WorkerCalls,
-    'start' | 'addFriend' | 'acceptFriend' | 'removeFriend' | 'openChannel' | 'closeChannel' | 'channelStats'
+    | 'start'
+    | 'addFriend'
+    | 'acceptFriend'
+    | 'removeFriend'
+    | 'openChannel'
+    | 'rebindChannel'
+    | 'closeChannel'
+    | 'channelStats'
   >;
   /** Private, so that neither logs nor `console.dir` show it. */
   readonly #secretKey: Uint8Array;
@@ -262,12 +272,11 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    */
   async openChannel(
     friend: FriendNumber,
-    role: Role,
-    frameBytes: number,
-    tag: number,
+    start: ChannelStart,
     handlers: ChannelHandlers,
   ): Promise<PeerChannel> {
     const { worker, rings } = this.#link;
+    const { role } = start;
     // The worker closes the friend's older channel. A session that has ended may still hold its slot.
     const older = this.#channels.get(friend)?.[role];
     if (older !== undefined) rings.remove(older);
@@ -281,13 +290,15 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
       else this.#channels.delete(friend);
     };
     try {
-      await worker.openChannel(channel.id, friend, role, frameBytes, tag);
+      await worker.openChannel(channel.id, friend, start);
     } catch (error) {
       remove();
       throw error;
     }
     return {
       sink: channel,
+      // Only a worker that is gone rejects, and the node reports that itself.
+      rebind: (to) => void worker.rebindChannel(channel.id, to).catch(() => false),
       stats: () => worker.channelStats(channel.id),
       close: async () => {
         remove();

@@ -101,6 +101,15 @@ export function interfacesNow(read: () => Interfaces = networkInterfaces): Inter
   }
 }
 
+/** Returns a test whether an address is one of this machine's now. It asks the system once, when it is first called. */
+export function ownAddresses(): (address: IpAddress) => boolean {
+  let interfaces: Interfaces | undefined;
+  return (address) => {
+    interfaces ??= interfacesNow() ?? {};
+    return isOwnAddress(address, interfaces);
+  };
+}
+
 /** Whether an address belongs to one of this machine's interfaces. */
 export function isOwnAddress(address: IpAddress, interfaces = interfacesNow()): boolean {
   const own = Object.values(interfaces ?? {}).flatMap((each) => each ?? []);

@@ -210,12 +210,15 @@ export abstract class PeerLife {
   /** The handshake has agreed: resumes the session that it names, or replaces the older one. */
   protected async agreed(agreement: Agreement): Promise<Joined> {
     if (!this.#isThere()) return 'absent';
+    // The caller has just checked the proof in it.
+    const { binding } = this;
     if (this.#current !== undefined && resumes(this.#current.agreement, agreement)) {
-      this.#thaw();
+      this.#current.resume(binding);
+      this.#thawed();
       return 'joined';
     }
     this.#drop('session-replaced');
-    const session = await this.#open(agreement);
+    const session = await this.#open(agreement, binding);
     if (!(session instanceof PeerSession)) return session;
     if (!this.#isThere()) {
       session.abandon('cancelled');
@@ -237,7 +240,7 @@ export abstract class PeerLife {
     if (!TunnelError.is(sent) && !this.closed) this.#events.onCode(sent.code, sent.reason);
   }
 
-  async #open(agreement: Agreement): Promise<PeerSession | Exclude<Joined, 'joined'>> {
+  async #open(agreement: Agreement, binding: Uint8Array): Promise<PeerSession | Exclude<Joined, 'joined'>> {
     // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
     const { node, timers, randomBytes, limits, received } = this.context;
@@ -245,6 +248,7 @@ export abstract class PeerLife {
       node,
       friend: this.friend,
       agreement,
+      binding,
       role: this.role,
       timers,
       randomBytes,
@@ -254,8 +258,11 @@ export abstract class PeerLife {
       onOpen: (request) => this.#events.onOpen(request),
       onSilent: (session) => this.#onSilent(session),
       onHeard: (session) => {
-        // Frames that were in flight when the friend went offline prove nothing.
-        if (session === this.#current && this.path !== 'none') this.#thaw();
+        // Frames that were in flight when the friend went offline prove nothing, and neither do those of another Tox
+        // session before its handshake.
+        if (session !== this.#current || this.path === 'none' || !session.isProvenIn(this.binding)) return;
+        session.thaw();
+        this.#thawed();
       },
       onEnd: (session, end) => this.#onEnd(session, end),
     }).catch(tunnelErrorOf);
@@ -294,10 +301,9 @@ export abstract class PeerLife {
     }
   }
 
-  #thaw(): void {
+  #thawed(): void {
     this.#patience.clear();
     const current = this.#current;
-    current?.thaw();
     this.#setOnline(true);
     if (current !== undefined && this.#current === current) this.#show(current);
   }

@@ -31,6 +31,8 @@ export interface PeerSessionOptions {
   readonly node: PeerNode;
   readonly friend: number;
   readonly agreement: Agreement;
+  /** Of the Tox session in which the handshake has proven the peer. */
+  readonly binding: Uint8Array;
   readonly role: Role;
   readonly timers: Timers;
   randomBytes(count: number): Uint8Array;
@@ -74,12 +76,15 @@ export class PeerSession implements ChannelHandlers {
   #channel: PeerChannel | undefined;
   #session: Session | undefined;
   #failure: TunnelError | undefined;
+  /** See {@link PeerSessionOptions.binding}. */
+  #binding: Uint8Array;
   #frozen = false;
   #ended = false;
 
   private constructor(options: PeerSessionOptions) {
     this.agreement = options.agreement;
     this.#options = options;
+    this.#binding = options.binding;
     this.#tick = new Timer(options.timers);
     this.#idle = new Timer(options.timers);
   }
@@ -92,14 +97,10 @@ export class PeerSession implements ChannelHandlers {
    */
   static async open(options: PeerSessionOptions): Promise<PeerSession> {
     const self = new PeerSession(options);
-    const { node, friend, agreement, role } = options;
-    const channel = await node.openChannel(
-      friend,
-      role,
-      agreement.frameBytes,
-      channelTag(agreement, role),
-      self,
-    );
+    const { node, friend, agreement, role, binding } = options;
+    const { frameBytes } = agreement;
+    const tag = channelTag(agreement, role);
+    const channel = await node.openChannel(friend, { role, frameBytes, tag, binding }, self);
     if (self.#failure !== undefined) {
       void channel.close();
       throw self.#failure;
@@ -163,7 +164,22 @@ export class PeerSession implements ChannelHandlers {
     this.#tick.clear();
   }
 
-  /** The friend is back, with the same session. */
+  /** The handshake has resumed this session in the Tox session with this binding. */
+  resume(binding: Uint8Array): void {
+    if (this.#ended) return;
+    this.#binding = binding;
+    this.#channel?.rebind(binding);
+    this.thaw();
+  }
+
+  /**
+   * Whether the peer has proven itself in this Tox session. In another one there may be a thief of either end's Tox key.
+   */
+  isProvenIn(binding: Uint8Array): boolean {
+    return Buffer.compare(this.#binding, binding) === 0;
+  }
+
+  /** The peer is heard again, and is {@link isProvenIn} the Tox session. */
   thaw(): void {
     if (this.#ended) return;
     this.#frozen = false;

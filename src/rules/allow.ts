@@ -74,7 +74,7 @@ export class AllowRules {
       (rule) =>
         opensPort(rule, port, protocol) &&
         opensAddress(rule.host, host, address) &&
-        !(rule.host.kind === 'any' && isOwn(address)),
+        !(isEveryHost(rule.host) && isOwn(address)),
     );
   }
 
@@ -119,6 +119,11 @@ function opensSome(exposed: ExposedHost, host: ExposedHost): boolean {
       if (exposed.kind !== 'address' && exposed.kind !== 'subnet') return couldLeadTo(host, exposed);
       return isLocalhostName(host.name) && couldLeadTo(host, exposed);
   }
+}
+
+/** Whether a rule is for every host, by whatever name: it means other machines than this one. */
+function isEveryHost(host: ExposedHost): boolean {
+  return host.kind === 'any' || (host.kind === 'subnet' && host.prefixBits === 0);
 }
 
 function opensPort(rule: ExposedPorts, port: number, protocol: Protocol): boolean {

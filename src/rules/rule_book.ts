@@ -1,9 +1,8 @@
 import type { Reader } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
-import type { Host } from '../core/host.js';
 import type { IpAddress } from '../core/ip.js';
 import { AllowRules, LOOPBACK_ONLY, overlap, type TargetRules } from './allow.js';
-import type { ExposeSpec, Protocol } from './expose.js';
+import type { ExposeSpec } from './expose.js';
 import { printRule, type Rule } from './expose.js';
 import type { ReverseRule } from './reverse_rule.js';
 import { opensReverse, overlapReverse, printReverseRule } from './reverse_rule.js';
@@ -243,13 +242,13 @@ export class RuleBook extends NamedRules<Rule> {
     hasOtherRules: (grant: Grant) => boolean = () => false,
   ): TargetRules {
     const now = (): AllowRules => this.#now(grantOf(), hasOtherRules);
+    // Whole lists of arguments: the compiler would accept a function that leaves some out.
     return {
-      mayPermit: (host: Host, port: number, protocol?: Protocol) => now().mayPermit(host, port, protocol),
-      mayTell: (host: Host, port: number, protocol?: Protocol) => now().mayTell(host, port, protocol),
-      permits: (host: Host, address: IpAddress, port: number, protocol?: Protocol) =>
-        now().permits(host, address, port, protocol),
-      permitsPath: (path: string) => now().permitsPath(path),
-      permitsName: (name: string, port: number) => now().permitsName(name, port),
+      mayPermit: (...asked) => now().mayPermit(...asked),
+      mayTell: (...asked) => now().mayTell(...asked),
+      permits: (...asked) => now().permits(...asked),
+      permitsPath: (...asked) => now().permitsPath(...asked),
+      permitsName: (...asked) => now().permitsName(...asked),
     };
   }
 

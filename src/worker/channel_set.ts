@@ -1,18 +1,18 @@
-import type { ChannelId, ChannelStats, Role } from '../bridge/contract.js';
+import type { ChannelId, ChannelStart, ChannelStats, Role } from '../bridge/contract.js';
 import { Timer, type Timers } from '../core/clock.js';
 import type { TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { FriendNumber, Path } from '../core/tox_network.js';
 import { FLAG_LOSSY, FLAG_URGENT } from '../ring/record.js';
 import type { WorkerRings, WorkerRingsHandlers } from '../ring/worker_rings.js';
-import type { Channel, ChannelOptions, CreateChannel } from './channel/channel.js';
+import type { Channel, CreateChannel } from './channel/channel.js';
 import { DueQueue, type Waiting } from './due_queue.js';
 import type { Tox } from './tox/tox.js';
 
 export interface ChannelSetParts {
   readonly createChannel: CreateChannel;
   readonly rings: Pick<WorkerRings, 'write' | 'drained'>;
-  readonly tox: Pick<Tox, 'sendLossy' | 'friendPath'>;
+  readonly tox: Pick<Tox, 'sendLossy' | 'friendPath' | 'sessionBinding'>;
   /** A friend is silent: looks for another way to it. Cheap. */
   seek(friend: FriendNumber): void;
   nowMs(): number;
@@ -29,6 +29,13 @@ interface Row extends Waiting {
   readonly channel: Channel;
   /** The current path to the friend. */
   path: Path;
+  /** The Tox session in which the handshake has proven that the peer is the one of the channel's session. */
+  binding: Uint8Array;
+  /**
+   * Whether that is the current Tox session. In another one there may be a thief of either end's Tox key: nothing is
+   * sent to it, and nothing is taken from it.
+   */
+  isLive: boolean;
   /** Whether it is among those of the next turn. */
   isReady: boolean;
   /** Why the channel cannot continue. It is closed after the turn. */
@@ -57,14 +64,16 @@ export class ChannelSet implements WorkerRingsHandlers {
     this.#parts = parts;
   }
 
-  /** Closes an older channel of the same friend and role. Returns false when the id is in use. */
-  open(id: ChannelId, friend: FriendNumber, role: Role, options: Omit<ChannelOptions, 'online'>): boolean {
+  /** Closes an older channel of the same friend and role. @returns false when the id is in use */
+  open(id: ChannelId, friend: FriendNumber, start: ChannelStart & { readonly seed: number }): boolean {
     if (this.#byId.has(id)) return false;
+    const { role, binding, ...options } = start;
     const older = this.#of(friend).find((row) => row.role === role);
     if (older !== undefined) this.close(older.id);
 
     const { createChannel, rings, seek, tox } = this.#parts;
     const path = tox.friendPath(friend);
+    const isLive = this.#isIn(friend, path, binding);
     const channel = createChannel(
       {
         sendPacket: (packet) => {
@@ -80,22 +89,27 @@ export class ChannelSet implements WorkerRingsHandlers {
         drained: (bytes) => rings.drained(id, bytes),
         fail: (error) => this.#failSoon(id, error),
       },
-      { ...options, online: path !== 'none' },
+      { ...options, online: isLive },
     );
     const row: Row = {
-      id,
-      friend,
-      role,
-      channel,
-      path,
-      isReady: false,
-      dueMs: 0,
-      place: -1,
-      error: undefined,
+      ...{ id, friend, role, channel, path, binding, isLive },
+      ...{ isReady: false, dueMs: 0, place: -1, error: undefined },
     };
     this.#byId.set(id, row);
     this.#byFriend.set(friend, [...this.#of(friend), row]);
     this.#due(row);
+    return true;
+  }
+
+  /**
+   * The peer has proven itself in the Tox session with this binding: the channel goes on there. Returns false when there
+   * is no such channel.
+   */
+  rebind(id: ChannelId, binding: Uint8Array): boolean {
+    const row = this.#byId.get(id);
+    if (row === undefined) return false;
+    row.binding = binding;
+    this.#update(row, row.path);
     return true;
   }
 
@@ -145,24 +159,20 @@ export class ChannelSet implements WorkerRingsHandlers {
     for (const row of refused) this.#due(row);
   }
 
-  /** Takes a packet from a friend. Each channel drops what is not for it, by the tag in the packet. */
+  /**
+   * Takes a packet from a friend. Each channel drops what is not for it, by the tag in the packet; all is dropped
+   * until the friend has proven itself.
+   */
   receive(friend: FriendNumber, packet: Uint8Array): void {
     for (const row of this.#of(friend)) {
+      if (!row.isLive) continue;
       row.channel.receive(packet, this.#parts.nowMs());
       this.#due(row);
     }
   }
 
   pathChanged(friend: FriendNumber, path: Path): void {
-    for (const row of this.#of(friend)) {
-      if (row.path === path) continue;
-      const nowMs = this.#parts.nowMs();
-      if (path === 'none') row.channel.freeze(nowMs);
-      else if (row.path === 'none') row.channel.thaw(nowMs);
-      else row.channel.pathChanged(nowMs);
-      row.path = path;
-      this.#due(row);
-    }
+    for (const row of this.#of(friend)) if (row.path !== path) this.#update(row, path);
   }
 
   #of(friend: FriendNumber): readonly Row[] {
@@ -178,6 +188,24 @@ export class ChannelSet implements WorkerRingsHandlers {
     }
     for (const row of ready) this.#pumpOne(row, nowMs);
     return this.#ready.length > 0 ? nowMs : this.#waiting.nextMs;
+  }
+
+  #update(row: Row, path: Path): void {
+    const { channel } = row;
+    const nowMs = this.#parts.nowMs();
+    const wasLive = row.isLive;
+    row.isLive = this.#isIn(row.friend, path, row.binding);
+    if (wasLive && row.isLive && row.path !== path) channel.pathChanged(nowMs);
+    else if (wasLive && !row.isLive) channel.freeze(nowMs);
+    else if (!wasLive && row.isLive) channel.thaw(nowMs);
+    row.path = path;
+    this.#due(row);
+  }
+
+  /** Whether the friend's current Tox session has this binding. */
+  #isIn(friend: FriendNumber, path: Path, binding: Uint8Array): boolean {
+    const current = path === 'none' ? undefined : this.#parts.tox.sessionBinding(friend);
+    return current !== undefined && Buffer.compare(current, binding) === 0;
   }
 
   #pumpOne(row: Row, nowMs: number): void {

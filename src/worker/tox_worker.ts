@@ -1,9 +1,9 @@
 import type {
   ChannelId,
+  ChannelStart,
   ChannelStats,
   Outcome,
   RequestAdmission,
-  Role,
   SeenAddress,
   Started,
   StartOptions,
@@ -168,15 +168,13 @@ export class ToxWorker implements WorkerApi {
     return { code: HANDSHAKE_CODES[result], friend, ...(reason !== undefined && { reason }) };
   }
 
-  openChannel(
-    channel: ChannelId,
-    friend: FriendNumber,
-    role: Role,
-    frameBytes: number,
-    tag: number,
-  ): boolean {
+  openChannel(channel: ChannelId, friend: FriendNumber, start: ChannelStart): boolean {
     const seed = this.#parts.machine.randomWord();
-    return this.#friends().channels.open(channel, friend, role, { frameBytes, tag, seed });
+    return this.#friends().channels.open(channel, friend, { ...start, seed });
+  }
+
+  rebindChannel(channel: ChannelId, binding: Uint8Array): boolean {
+    return this.#friends().channels.rebind(channel, binding);
   }
 
   closeChannel(channel: ChannelId): boolean {

@@ -218,6 +218,38 @@ test('removing a rule cuts the connections that it allowed, and no others', asyn
   kept.destroy();
 });
 
+test("a rule for every host opens no address of this machine, by any name, and a connection to one ends with that address's own rule", async (t) => {
+  const target = await Target.echo();
+  t.after(() => target.stop());
+  const every = parseExposeSpec(`*:${target.port}`);
+  const own = parseExposeSpec(`10.0.0.5:${target.port}`);
+  const book = new RuleBook([every]);
+  const options = {
+    rules: book.rulesFor(() => undefined),
+    resolve: async () => ['10.0.0.5'],
+    isOwn: ({ text }: { readonly text: string }) => text === '10.0.0.5',
+    // The loopback stands for this machine's address.
+    connect: (address: { readonly text: string }, port: number) =>
+      Object.defineProperty(dialLoopback(port), 'remoteAddress', { value: address.text }),
+  };
+  const denied = async (host: string): Promise<void> => {
+    const { port, refusals } = await tunnel(t, `${host}:${target.port}`, options);
+    assert.equal(await ending(dialLoopback(port).resume().end()), 'ECONNRESET');
+    assert.equal(refusals[0]?.reason, 'not-allowed');
+  };
+  await denied('10.0.0.5');
+  await denied('app.example');
+  assert.equal(target.sockets.size, 0);
+  book.add(own);
+  const { port, server } = await tunnel(t, `10.0.0.5:${target.port}`, options);
+  const client = dialLoopback(port);
+  client.write('x');
+  await once(client, 'data');
+  book.remove(own);
+  server.recheck();
+  assert.equal(await ending(client.resume()), 'ECONNRESET');
+});
+
 test('a peer that is denied again and again does not fill the log', async (t) => {
   const { port, server, lines } = await tunnel(t, '10.0.0.1:80');
   for (let index = 0; index < 70; index++) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { unboundedShare } from '../../src/core/descriptors.js';
-import { SIGN_OF_LIFE_MS } from '../../src/forward/reverse/port_holders.js';
+import { PORTS_BURST, PORTS_PER_SECOND, SIGN_OF_LIFE_MS } from '../../src/forward/reverse/port_holders.js';
 import { parseReverseSpec } from '../../src/rules/forward_spec.js';
 import { dialLoopback } from '../support/loopback.js';
 import { FakeOwner } from '../support/port_owner.js';
@@ -95,6 +95,30 @@ test('a peer that is away keeps its port from holders of another ticket', async 
     /held by peer AAAAAAAA, which has another ticket and is away/,
   );
   assert.equal(await holder.listening(held), port);
+});
+
+test('holders of a ticket who open and close ports all day open a few a second, and others notice nothing', async (t) => {
+  const grant = { name: 'ci', kind: 'ticket', rules: undefined } as const;
+  const holder = started(t, new ReverseBench(['0'], 2, unboundedShare(), new FakeOwner('A', grant)));
+  const beside = (owner: FakeOwner) =>
+    started(t, new ReverseBench(['0'], 2, unboundedShare(), owner, holder));
+  const ask = parseReverseSpec('0:localhost:1');
+  const first = holder.forwards.add(ask);
+  await holder.listening(first);
+  // The rest of what may be opened at once.
+  for (let opened = 1; opened < PORTS_BURST; opened++) assert.ok(holder.holders.takeTurn(grant));
+  const late = beside(new FakeOwner('B', grant));
+  const reverse = late.forwards.add(ask);
+  const { reason, text } = await late.refused(1);
+  assert.equal(reason, 'limit');
+  assert.match(text, /ports were opened too fast with this ticket, so this one was not; ask again/);
+  const other = beside(new FakeOwner('C'));
+  await other.listening(other.forwards.add(ask));
+  const lines = holder.told.length;
+  holder.timers.advance(1_000 / PORTS_PER_SECOND);
+  holder.timers.advance(1_000);
+  await late.listening(reverse);
+  assert.equal(holder.told.length, lines);
 });
 
 test('a connector that asks for a port twice is told that it has it', async (t) => {

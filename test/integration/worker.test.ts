@@ -146,7 +146,7 @@ test('two workers become friends over a third, complete the handshake, and carry
   assert.equal(Buffer.from(request.message).toString(), 'let me in');
   const accepted = await listener.link.worker.acceptFriend(request.publicKey);
   assert.equal(accepted.code, 101);
-  await Promise.all([
+  const [{ binding = new Uint8Array(0) }] = await Promise.all([
     listener.next('friend-path', ({ path }) => path !== 'none'),
     connector.next('friend-path', ({ path }) => path !== 'none'),
   ]);
@@ -159,12 +159,13 @@ test('two workers become friends over a third, complete the handshake, and carry
   const count = 1024;
   const near = receiving(connector.link.rings, count * 1024);
   const far = receiving(listener.link.rings, count * 1024);
+  const start = { frameBytes: 1024, tag: 7, binding };
   assert.equal(
-    await listener.link.worker.openChannel(far.channel.id, accepted.friend, 'listener', 1024, 7),
+    await listener.link.worker.openChannel(far.channel.id, accepted.friend, { role: 'listener', ...start }),
     true,
   );
   assert.equal(
-    await connector.link.worker.openChannel(near.channel.id, added.friend, 'connector', 1024, 7),
+    await connector.link.worker.openChannel(near.channel.id, added.friend, { role: 'connector', ...start }),
     true,
   );
   // The worker drops a frame of an unknown channel and counts its bytes as drained.

@@ -59,7 +59,9 @@ class End {
 
   open(seed: number): void {
     const options = { frameBytes: FRAME_BYTES, tag: 7, seed };
-    assert.ok(this.channels.open(CHANNEL, 0, 'listener', options));
+    const binding = this.person.tox.sessionBinding(0);
+    assert.ok(binding !== undefined);
+    assert.ok(this.channels.open(CHANNEL, 0, { ...options, role: 'listener', binding }));
   }
 
   /** @param busy whether there is more to send */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { packetKind } from '../../src/mux/wire/handshake.js';
-import { hello, ListenerBench, uuid } from '../support/peer_bench.js';
+import { hello, ListenerBench, PING, uuid } from '../support/peer_bench.js';
 import { KEYS, PeerWorld } from '../support/peer_world.js';
 
 const kinds = (packets: readonly Uint8Array[]): (number | undefined)[] => packets.map(packetKind);
@@ -20,6 +20,29 @@ test('a connector with a ticket is challenged once, and after an outage proves i
   assert.deepEqual(kinds(world.connector.node.sent), [HELLO, HELLO, HELLO]);
   assert.deepEqual(kinds(world.listener.node.sent), [CHALLENGE, WELCOME, WELCOME]);
 });
+
+// It has the Tox key of either end, and so the Tox session, but not the ticket.
+for (const end of ['listener', 'connector'] as const) {
+  test(`frames of whoever has the next Tox session do not resume the session of a ${end} without a proof`, async () => {
+    const world = new PeerWorld({ patienceMs: 60_000 });
+    await world.online();
+    const { node, peer } = world[end];
+    const proven = node.newest.binding;
+    await world.outage();
+    node.binding = new Uint8Array(32).fill(0xb2);
+    peer.friendPath('udp');
+    node.newest.deliver(PING);
+    await world.pass(1_000);
+    assert.equal(peer.isOnline, false);
+    assert.equal(node.newest.binding, proven, 'so the worker sends and takes nothing');
+    world[end === 'listener' ? 'connector' : 'listener'].node.binding = node.binding;
+    peer.friendPath('none');
+    await world.online();
+    assert.ok(peer.isOnline);
+    assert.equal(node.newest.binding, node.binding);
+    assert.equal(node.channels.length, 1, 'the same session goes on');
+  });
+}
 
 test('a rotated ticket opens no session: the connector learns why, and gives up', async () => {
   const world = new PeerWorld({});

@@ -122,6 +122,8 @@ export class Attacker {
     this.server = new TargetServer({
       peer: 'attacker',
       rules: rules.rulesFor(() => undefined),
+      // Whatever addresses the machine of the test has.
+      isOwn: () => false,
       timers,
       ...(limits.maxDials === undefined ? {} : { maxDials: limits.maxDials }),
       resolve: (name) => {

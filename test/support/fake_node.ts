@@ -1,5 +1,5 @@
-import type { ChannelStats } from '../../src/bridge/contract.js';
-import type { ChannelHandlers, Outcome, PeerChannel, Role } from '../../src/bridge/tox_node.js';
+import type { ChannelStart, ChannelStats } from '../../src/bridge/contract.js';
+import type { ChannelHandlers, Outcome, PeerChannel } from '../../src/bridge/tox_node.js';
 import type { TunnelError } from '../../src/core/errors.js';
 import type { PeerNode } from '../../src/peer/peer_session.js';
 import { CountingSink } from './mux_link.js';
@@ -17,6 +17,8 @@ export class FakeChannel extends CountingSink implements PeerChannel {
   readonly friend: number;
   readonly frameBytes: number;
   readonly tag: number;
+  /** The Tox session in which the peer has proven itself. */
+  binding: Uint8Array;
   readonly handlers: ChannelHandlers;
   readonly sink = this;
   /** Frames that were sent and that {@link onFrame} did not take. */
@@ -30,11 +32,18 @@ export class FakeChannel extends CountingSink implements PeerChannel {
   isGone = false;
   #slot = new Uint8Array(0);
 
-  constructor(friend: number, frameBytes: number, tag: number, handlers: ChannelHandlers) {
+  constructor(
+    friend: number,
+    frameBytes: number,
+    tag: number,
+    binding: Uint8Array,
+    handlers: ChannelHandlers,
+  ) {
     super();
     this.friend = friend;
     this.frameBytes = frameBytes;
     this.tag = tag;
+    this.binding = binding;
     this.handlers = handlers;
   }
 
@@ -49,6 +58,10 @@ export class FakeChannel extends CountingSink implements PeerChannel {
     if (this.closed) return;
     if (this.onFrame === undefined) this.frames.push(this.#slot);
     else this.onFrame(this.#slot);
+  }
+
+  rebind(binding: Uint8Array): void {
+    this.binding = binding;
   }
 
   async close(): Promise<void> {
@@ -129,12 +142,10 @@ export class FakeNode implements PeerNode {
 
   async openChannel(
     friend: number,
-    _role: Role,
-    frameBytes: number,
-    tag: number,
+    { frameBytes, tag, binding }: ChannelStart,
     handlers: ChannelHandlers,
   ): Promise<PeerChannel> {
-    const channel = new FakeChannel(friend, frameBytes, tag, handlers);
+    const channel = new FakeChannel(friend, frameBytes, tag, binding, handlers);
     if (this.openError === undefined) {
       this.channels.push(channel);
       this.onOpen?.(channel);

@@ -352,6 +352,7 @@ test('without rules no host text leads off the loopback', async () => {
 test('a rule for every host opens no address of this machine; a rule for the address or its network does', async () => {
   for (const [rule, isOpen] of [
     ['*:80', false],
+    ['0.0.0.0/0:80', false],
     ['10.0.0.5:80', true],
     ['10.0.0.0/24:80', true],
   ] as const) {

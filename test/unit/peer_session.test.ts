@@ -26,6 +26,7 @@ function parts() {
       theirSession: uuid(2),
       fields: new Map(),
     },
+    binding: new Uint8Array(32),
     role: 'connector',
     timers,
     randomBytes: (count) => Uint8Array.from(randomBytes(count)),

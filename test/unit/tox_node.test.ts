@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import type { Outcome, Started, WorkerEvent } from '../../src/bridge/contract.js';
+import type { Outcome, Role, Started, WorkerEvent } from '../../src/bridge/contract.js';
 import { type NodeLink, ToxNode, type ToxNodeOptions } from '../../src/bridge/tox_node.js';
 import type { WorkerCalls, WorkerLinkEvents } from '../../src/bridge/worker_link.js';
 import { DescriptorBudget } from '../../src/core/descriptors.js';
@@ -22,6 +22,8 @@ const STARTED: Started = {
   tcpPort: 0,
 };
 const NO_OUTCOME = { code: 101, friend: 3 } as const;
+
+const BINDING = Uint8Array.of(7);
 
 /** A worker that the test controls. */
 class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
@@ -53,9 +55,13 @@ class FakeLink extends EventEmitter<WorkerLinkEvents> implements NodeLink {
       return true;
     },
     sendHandshake: async () => NO_OUTCOME,
-    openChannel: async (id, friend, role, frameBytes, tag) => {
-      this.calls.push(`open ${id} ${friend} ${role} ${frameBytes} ${tag}`);
+    openChannel: async (id, friend, { role, frameBytes, tag, binding }) => {
+      this.calls.push(`open ${id} ${friend} ${role} ${frameBytes} ${tag} ${binding.join()}`);
       if (this.openError !== undefined) throw this.openError;
+      return true;
+    },
+    rebindChannel: async (id, binding) => {
+      this.calls.push(`rebind ${id} ${binding.join()}`);
       return true;
     },
     closeChannel: async (id) => {
@@ -118,6 +124,7 @@ async function started(link = new FakeLink(), options: Partial<ToxNodeOptions> =
   return { node, link, told, lines };
 }
 
+const startOf = (role: Role, tag: number) => ({ role, frameBytes: 1344, tag, binding: BINDING });
 const HANDLERS = { frame: () => {}, flush: () => {}, room: () => {}, failed: () => {} };
 
 test('events from before and right after the start of the worker reach the owner in order', async () => {
@@ -213,12 +220,12 @@ test('a channel receives its frames, writes into the ring under its id, and clos
     frame: (id, flags, frame) => sent.push(`${id} ${flags} ${frame.join(' ')}`),
     room: () => {},
   });
-  const channel = await node.openChannel(5, 'listener', 1344, 99, {
+  const channel = await node.openChannel(5, startOf('listener', 99), {
     ...HANDLERS,
     frame: (frame) => heard.push(frame.join(' ')),
     failed: (error) => heard.push(error.code),
   });
-  const opened = /^open (\d+) 5 listener 1344 99$/.exec(link.calls.at(-1) ?? '');
+  const opened = /^open (\d+) 5 listener 1344 99 7$/.exec(link.calls.at(-1) ?? '');
   const id = Number(opened?.[1]);
   link.far.write(id, Uint8Array.of(2, 3));
   channel.sink.reserve(3, true)?.fill(8);
@@ -226,6 +233,8 @@ test('a channel receives its frames, writes into the ring under its id, and clos
   for (let turns = 0; turns < 20; turns++) await turn();
   assert.deepEqual(heard, ['2 3']);
   assert.deepEqual(sent, [`${id} ${FLAG_URGENT} 8 8 8`]);
+  channel.rebind(Uint8Array.of(8));
+  assert.equal(link.calls.at(-1), `rebind ${id} 8`);
   link.closeError = new TunnelError('ERR_WORKER_DIED', 'gone');
   await channel.close();
   assert.equal(link.calls.at(-1), `close ${id}`);
@@ -239,7 +248,7 @@ test('a failing channel is notified, even before the call that opens it returns'
   const { node, link } = await started();
   await turn();
   const heard: string[] = [];
-  const opening = node.openChannel(5, 'listener', 1344, 1, {
+  const opening = node.openChannel(5, startOf('listener', 1), {
     ...HANDLERS,
     failed: (error) => heard.push(error.message),
   });
@@ -251,23 +260,23 @@ test('a failing channel is notified, even before the call that opens it returns'
 
 test('a new channel of a friend takes the slot of its older one, which a closing session may still hold', async () => {
   const { node, link } = await started(new FakeLink(1));
-  const older = await node.openChannel(5, 'listener', 1344, 1, HANDLERS);
-  const newer = await node.openChannel(5, 'listener', 1344, 2, HANDLERS);
+  const older = await node.openChannel(5, startOf('listener', 1), HANDLERS);
+  const newer = await node.openChannel(5, startOf('listener', 2), HANDLERS);
   await older.close();
-  await assert.rejects(node.openChannel(6, 'listener', 1344, 3, HANDLERS), { code: 'ERR_LIMIT' });
+  await assert.rejects(node.openChannel(6, startOf('listener', 3), HANDLERS), { code: 'ERR_LIMIT' });
   await newer.close();
-  await node.openChannel(6, 'listener', 1344, 3, HANDLERS);
+  await node.openChannel(6, startOf('listener', 3), HANDLERS);
   assert.equal(new Set(link.calls.filter((call) => call.startsWith('open '))).size, 3);
 });
 
 test('a friend may have a channel in each role, and closing one leaves the other', async () => {
   const { node, link } = await started(new FakeLink(2));
-  const dialled = await node.openChannel(5, 'listener', 1344, 1, HANDLERS);
-  await node.openChannel(5, 'connector', 1344, 2, HANDLERS);
+  const dialled = await node.openChannel(5, startOf('listener', 1), HANDLERS);
+  await node.openChannel(5, startOf('connector', 2), HANDLERS);
   await dialled.close();
-  await node.openChannel(5, 'connector', 1344, 3, HANDLERS);
-  await node.openChannel(5, 'listener', 1344, 4, HANDLERS);
-  await assert.rejects(node.openChannel(6, 'listener', 1344, 5, HANDLERS), { code: 'ERR_LIMIT' });
+  await node.openChannel(5, startOf('connector', 3), HANDLERS);
+  await node.openChannel(5, startOf('listener', 4), HANDLERS);
+  await assert.rejects(node.openChannel(6, startOf('listener', 5), HANDLERS), { code: 'ERR_LIMIT' });
   assert.equal(link.calls.filter((call) => call.startsWith('close ')).length, 1);
 });
 
@@ -298,6 +307,6 @@ test('a channel that the worker refuses occupies no slot', async () => {
   const { node, link } = await started();
   link.openError = new TunnelError('ERR_CLOSED', 'leaving');
   for (let times = 0; times < 100; times++) {
-    await assert.rejects(node.openChannel(5, 'listener', 1344, 1, HANDLERS), link.openError);
+    await assert.rejects(node.openChannel(5, startOf('listener', 1), HANDLERS), link.openError);
   }
 });

@@ -144,6 +144,9 @@ test('unusable bootstrap nodes are reported with the reason, and the others are 
 
 const OPTIONS = { frameBytes: 1024, tag: 1, seed: 2 };
 
+/** Bindings of two Tox sessions. */
+const [FIRST, SECOND] = [Uint8Array.of(1), Uint8Array.of(2)];
+
 /** A channel set whose channels record the calls they get. */
 function channelSet() {
   const did: string[] = [];
@@ -152,6 +155,8 @@ function channelSet() {
   const ring = { isFull: false };
   let made = 0;
   let path: Path = 'udp';
+  /** Of the current Tox session with each friend. */
+  const bindings = new Map<number, Uint8Array>();
   const set = new ChannelSet({
     createChannel: (host, { online }) => {
       const name = ++made;
@@ -181,6 +186,7 @@ function channelSet() {
         return friend === 99 ? 'not-a-friend' : 'sent';
       },
       friendPath: () => path,
+      sessionBinding: (friend) => bindings.get(friend) ?? FIRST,
     },
     seek: (friend) => void did.push(`seek ${friend}`),
     nowMs: () => 0,
@@ -189,10 +195,10 @@ function channelSet() {
   });
   const open = (id: number, friend: number, at: Path = 'udp'): boolean => {
     path = at;
-    return set.open(id, friend, 'listener', OPTIONS);
+    return set.open(id, friend, { ...OPTIONS, role: 'listener', binding: FIRST });
   };
   const take = (): string[] => did.splice(0).filter((what) => what !== 'wake');
-  return { set, open, take, did, hosts, dueMs, ring };
+  return { set, open, take, did, hosts, dueMs, ring, bindings };
 }
 
 test('a channel gets the frames of its id and the packets of its friend, and is pumped afterwards', () => {
@@ -250,6 +256,40 @@ test('path changes freeze and thaw only the channel of that friend', () => {
   set.pathChanged(9, 'udp');
   set.pump(0);
   assert.deepEqual(take(), ['1 freeze', '1 thaw', '1 pump']);
+});
+
+// A thief of either end's Tox key can make the next Tox session, but not its handshake.
+test('in another Tox session a channel sends nothing and takes nothing until the peer has proven itself there', () => {
+  const { set, open, take, bindings } = channelSet();
+  open(1, 7);
+  set.pump(0);
+  take();
+  set.pathChanged(7, 'none');
+  bindings.set(7, SECOND);
+  set.pathChanged(7, 'relay');
+  set.receive(7, Buffer.from('of a thief'));
+  set.pathChanged(7, 'udp');
+  set.pump(0);
+  assert.deepEqual(take(), ['1 freeze', '1 pump']);
+  assert.equal(set.rebind(1, FIRST), true);
+  assert.deepEqual(take(), [], 'a proof for an earlier Tox session counts for nothing');
+  assert.equal(set.rebind(1, SECOND), true);
+  set.receive(7, Buffer.from('p'));
+  set.pathChanged(7, 'relay');
+  assert.deepEqual(take(), ['1 thaw', '1 receive p', '1 path']);
+  assert.equal(set.rebind(1, SECOND), true);
+  assert.deepEqual(take(), []);
+  assert.equal(set.rebind(2, SECOND), false);
+});
+
+test('a channel whose peer has proven itself in a Tox session that is gone starts frozen', () => {
+  const { set, open, take, bindings } = channelSet();
+  bindings.set(7, SECOND);
+  open(1, 7);
+  set.receive(7, Buffer.from('of a thief'));
+  assert.deepEqual(take(), ['1 made offline']);
+  set.rebind(1, SECOND);
+  assert.deepEqual(take(), ['1 thaw']);
 });
 
 test('room in the inbound ring wakes the channels that it refused a frame, and no others', () => {

@@ -1,7 +1,7 @@
 import { systemTimers, type Timers } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { readHost } from '../../core/host.js';
-import { parseAddress } from '../../core/ip.js';
+import { type IpAddress, ownAddresses, parseAddress } from '../../core/ip.js';
 import { UDP_IDLE_MS } from '../../core/limits.js';
 import { type Logger, silentLogger } from '../../core/logger.js';
 import type { MuxStream, OpenRequest } from '../../mux/stream/stream_api.js';
@@ -42,6 +42,7 @@ export class TargetServer {
   readonly #inquirer: Inquirer;
   readonly #dialer: Dialer;
   readonly #rules: TargetRules;
+  readonly #isOwn: TargetServerOptions['isOwn'];
   readonly #udpIdleMs: number;
   readonly #dials = new Set<AbortController>();
   readonly #open = new Set<OpenTarget>();
@@ -56,6 +57,7 @@ export class TargetServer {
     this.#timers = options.timers ?? systemTimers;
     this.#denials = new DenialLog(this.#logger);
     this.#rules = options.rules;
+    this.#isOwn = options.isOwn;
     this.#udpIdleMs = options.udpIdleMs ?? UDP_IDLE_MS;
     this.#inquirer = systemLookups.join();
     this.#dialer = new Dialer({ ...options, resolve: options.resolve ?? this.#inquirer.resolve });
@@ -90,7 +92,8 @@ export class TargetServer {
 
   /** Cuts the connections that the rules no longer allow. Call it when the rules have changed. */
   recheck(): void {
-    for (const target of [...this.#open]) if (!target.isPermitted(this.#rules)) target.cut();
+    const isOwn = this.#isOwn ?? ownAddresses();
+    for (const target of [...this.#open]) if (!target.isPermitted(this.#rules, isOwn)) target.cut();
   }
 
   /** Cancels the dials in progress and refuses new requests. Open streams end with their session. */
@@ -183,7 +186,7 @@ export class TargetServer {
     target: OpenTarget,
     fields: LogFields & { readonly target: string },
   ): MuxStream | undefined {
-    if (!target.isPermitted(this.#rules)) {
+    if (!target.isPermitted(this.#rules, this.#isOwn ?? ownAddresses())) {
       pipe.abort();
       const text = `${fields.target} is no longer exposed`;
       this.#denials.denied(text, fields);
@@ -245,7 +248,7 @@ class OpenTarget {
     this.#cut = cut;
   }
 
-  isPermitted(rules: TargetRules): boolean {
+  isPermitted(rules: TargetRules, isOwn: (address: IpAddress) => boolean): boolean {
     if (isPath(this.#target)) {
       const path = readSocketPath(this.#target.path);
       return typeof path !== 'string' && rules.permitsPath(path.path);
@@ -255,7 +258,7 @@ class OpenTarget {
     return (
       typeof host !== 'string' &&
       address !== undefined &&
-      rules.permits(host, address, this.#target.port, this.#protocol)
+      rules.permits(host, address, this.#target.port, this.#protocol, isOwn)
     );
   }
 

@@ -1,3 +1,4 @@
+import { Allowance } from '../../core/allowance.js';
 import { Timer, type Timers } from '../../core/clock.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import type { HostPort } from '../../rules/endpoint.js';
@@ -25,6 +26,14 @@ export interface HeldPort {
   close(reason: Reason): void;
 }
 
+/**
+ * Ports that the holders of one ticket may open at once after a pause, and per second. Each is a line in the log and the
+ * audit when it opens, and another when it closes. A restart with all peers needs many at once; at the rate, a peer that
+ * opens and closes ports all day writes 160 MB.
+ */
+export const PORTS_BURST = 1024;
+export const PORTS_PER_SECOND = 4;
+
 /** How long the holder of a port has for a sign of life before it counts as away, in milliseconds. */
 export const SIGN_OF_LIFE_MS = 3_000;
 
@@ -36,10 +45,22 @@ export const SIGN_OF_LIFE_MS = 3_000;
 export class PortHolders {
   readonly #timers: Timers;
   readonly #ports = new Set<HeldPort>();
+  readonly #allowances = new WeakMap<Grant, Allowance>();
   readonly #signsOfLife = new Map<PortOwner, Promise<boolean>>();
 
   constructor(timers: Timers) {
     this.#timers = timers;
+  }
+
+  /** Whether holders of this grant may open one more port now. Takes its turn if so. */
+  takeTurn(grant: Grant): boolean {
+    const nowMs = this.#timers.nowMs();
+    let allowance = this.#allowances.get(grant);
+    if (allowance === undefined) {
+      allowance = new Allowance(PORTS_BURST, PORTS_PER_SECOND, nowMs);
+      this.#allowances.set(grant, allowance);
+    }
+    return allowance.take(nowMs);
   }
 
   add(port: HeldPort): void {

@@ -86,6 +86,12 @@ export class ReverseServer {
       request.refuse('limit', `${asked}: this peer already has ${maxPorts} open ports; close one first`);
       return;
     }
+    if (!holders.takeTurn(owner.grant)) {
+      const text =
+        'ports were opened too fast with this ticket, so this one was not; ask again in some seconds';
+      request.refuse('limit', `${asked}: ${text}`);
+      return;
+    }
     const opened = new ReversePort({
       bind: { host: address.text, port },
       isPermitted: () => rules.permitsListen(address, port),
