@@ -1,4 +1,5 @@
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
+import { withDeadline } from '../core/aborting.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
 import { Timer, type Timers } from '../core/clock.js';
@@ -54,6 +55,8 @@ const MEMORY_RATIO_TO_FREE = 3;
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
 const DRAIN_TIMEOUT_MS = 1_000;
+/** How long a closing session waits for each answer of its worker, which may hang. */
+const ANSWER_TIMEOUT_MS = 3_000;
 /** How long a channel outlives the peer's BYE, because the peer waits for its acknowledgement. */
 const LINGER_MS = 250;
 
@@ -277,14 +280,24 @@ export class PeerSession implements ChannelHandlers {
       if (waitedMs >= leastMs && !(await this.#hasFramesToSend(channel))) break;
       await new Promise<void>((resolve) => timers.set(resolve, DRAIN_POLL_MS));
     }
-    await channel.close();
+    await this.#answer(channel.close());
   }
 
   /** Whether frames wait, or may have to be retransmitted. */
   async #hasFramesToSend(channel: PeerChannel): Promise<boolean> {
     if (this.#failure !== undefined || channel.sink.isGone) return false;
     if (this.#session?.hasByeToSend) return true;
-    const stats = await channel.stats().catch(() => undefined);
+    const stats = await this.#answer(channel.stats());
     return stats !== undefined && stats.backlogBytes + stats.inFlightBytes > 0;
+  }
+
+  /** What the worker answers; undefined when it is gone, or hangs. */
+  #answer<T>(call: Promise<T>): Promise<T | undefined> {
+    const timeout = {
+      ms: ANSWER_TIMEOUT_MS,
+      timers: this.#options.timers,
+      error: () => new TunnelError('ERR_CLOSED', 'its worker does not answer'),
+    };
+    return withDeadline(call, { timeout }).catch(() => undefined);
   }
 }

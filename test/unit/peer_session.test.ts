@@ -220,6 +220,21 @@ test('a graceful close waits longer, until its deadline or its signal', async ()
   }
 });
 
+for (const graceful of [false, true]) {
+  test(`a ${graceful ? 'graceful ' : ''}close ends within 10 s when the worker hangs`, async () => {
+    const { peer, channel, pass, timers } = await opened();
+    channel.hangs = true;
+    let closed = false;
+    const deadline = { atMs: timers.nowMs() + 5_000, signal: new AbortController().signal };
+    const closing = peer.close('peer-shutdown', graceful ? deadline : undefined).then(() => {
+      closed = true;
+    });
+    await pass(10_000);
+    assert.ok(channel.closed && closed);
+    await closing;
+  });
+}
+
 test('close while frozen sends nothing and takes no time', async () => {
   const { peer, channel, timers } = await opened();
   channel.takeTypes();
