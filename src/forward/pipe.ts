@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
 import type { Reason } from '../mux/wire/reasons.js';
-import { resetSocket } from './tcp_socket.js';
+import { PIECE_BYTES, resetSocket } from './tcp_socket.js';
 
 /** The part of a stream that a pipe needs. */
-export type PipeStream = Pick<MuxStream, 'write' | 'end' | 'reset' | 'consumed'>;
+export type PipeStream = Pick<MuxStream, 'write' | 'isCrowded' | 'end' | 'reset' | 'consumed'>;
 
 /**
  * Bytes handed to the kernel in one call, but at least one chunk. This is enough to make the cost of the call
@@ -140,7 +140,16 @@ export class Pipe implements StreamHandlers {
   }
 
   readonly #onSocketData = (chunk: Buffer): void => {
-    if (this.#stream?.write(chunk) === false) this.#socket.pause();
+    for (let at = 0; at < chunk.length && !this.isOver; ) {
+      const end = this.#stream?.isCrowded ? Math.min(at + PIECE_BYTES, chunk.length) : chunk.length;
+      const mayGoOn = this.#stream?.write(pieceOf(chunk, at, end));
+      at = end;
+      if (mayGoOn !== false) continue;
+      this.#socket.pause();
+      // With its own bytes back, the socket does not read another block while it is paused.
+      if (at < chunk.length) this.#socket.unshift(chunk.subarray(at));
+      return;
+    }
   };
 
   /**
@@ -226,4 +235,14 @@ export class Pipe implements StreamHandlers {
     }
     return this.#chunks.splice(0, count);
   }
+}
+
+/**
+ * A part of a chunk. The end of a large block is copied: the rest of the block is no longer needed, and the socket may
+ * read another one now.
+ */
+function pieceOf(chunk: Buffer, from: number, to: number): Uint8Array {
+  const piece = chunk.subarray(from, to);
+  const keepsLittle = to === chunk.length && piece.length * 2 <= chunk.buffer.byteLength;
+  return keepsLittle ? new Uint8Array(piece) : piece;
 }

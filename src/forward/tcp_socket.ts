@@ -12,6 +12,12 @@ export type Connect = (address: IpAddress, port: number) => Socket;
 const KEEP_ALIVE_MS = 60_000;
 
 /**
+ * A socket that holds this many bytes reads no more while it is paused. Newer versions of Node would let each paused
+ * socket read a second block of 64 KiB.
+ */
+export const PIECE_BYTES = 16 * 1024;
+
+/**
  * Options of every TCP connection that a forward accepts or dials. They allow half-close and turn Nagle's
  * delay off.
  */
@@ -20,6 +26,7 @@ export const TCP_OPTIONS = {
   noDelay: true,
   keepAlive: true,
   keepAliveInitialDelay: KEEP_ALIVE_MS,
+  highWaterMark: PIECE_BYTES,
 } as const;
 
 /**

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Pipe, type PipeOutcome } from '../../src/forward/pipe.js';
+import { PIECE_BYTES } from '../../src/forward/tcp_socket.js';
 import { dialLoopback, ending } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
@@ -186,7 +187,7 @@ test('credit returns when the kernel has the bytes, not before', async (t) => {
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
-  pipe.attach({ write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
+  pipe.attach({ isCrowded: false, write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
   pipe.flow();
   const flood = pattern('flood', 48 * MIB);
   pipe.onData(flood);
@@ -202,7 +203,7 @@ test('bytes of one turn go to the kernel in few calls, with credit step by step'
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
-  pipe.attach({ write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
+  pipe.attach({ isCrowded: false, write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
   pipe.flow();
   const reading = readDigest(program);
   const bytes = pattern('many', 1000 * 1000);
@@ -322,6 +323,40 @@ test('a reset behind an end that waits for a slow reader cuts the connection at 
   await closed;
 });
 
+test('a socket that must wait in a crowd holds one block, and loses no byte', async (t) => {
+  const { program, piped } = await connection(t);
+  const bytes = 4 * MIB;
+  const written: Uint8Array[] = [];
+  const refusals = { left: 1 };
+  const pipe = new Pipe(piped);
+  pipe.attach({
+    isCrowded: true,
+    write: (piece) => {
+      written.push(piece);
+      return refusals.left-- <= 0;
+    },
+    end: () => {},
+    reset: () => {},
+    consumed: () => {},
+  });
+  const writing = writePattern(program, 'crowd', bytes).then(() => program.end());
+  pipe.flow();
+  while (written.length === 0) await turn();
+  for (let turns = 0; turns < 100; turns++) await turn();
+  assert.equal(written.length, 1);
+  // A block of Node holds 64 KiB.
+  assert.ok(piped.readableLength + written[0]!.length <= 64 * 1024 + 2 * PIECE_BYTES);
+  refusals.left = 100;
+  while (!piped.readableEnded) {
+    pipe.onDrain();
+    await turn();
+  }
+  await writing;
+  const whole = Buffer.concat(written);
+  assert.equal(whole.length, bytes);
+  assert.ok(whole.equals(pattern('crowd', bytes)));
+});
+
 test('an end right behind the last bytes comes after them', async (t) => {
   const { client, server } = await tunnel(t);
   const bytes = MIB + 1;
@@ -335,6 +370,7 @@ test('a pipe passes nothing on before it flows, and loses nothing', async (t) =>
   let ends = 0;
   const pipe = new Pipe(piped);
   pipe.attach({
+    isCrowded: false,
     write: (chunk) => written.push(chunk) > 0,
     end: () => ends++,
     reset: () => {},
@@ -354,7 +390,7 @@ test('an empty end before the pipe flows is passed on once it does', async (t) =
   const { program, piped } = await connection(t);
   const ended = new Promise<void>((resolve) => {
     const pipe = new Pipe(piped);
-    pipe.attach({ write: () => true, end: resolve, reset: () => {}, consumed: () => {} });
+    pipe.attach({ isCrowded: false, write: () => true, end: resolve, reset: () => {}, consumed: () => {} });
     // As the sockets of a server behave: Node reads a little into its own buffer, and reports an empty end.
     piped.read(0);
     piped.once('end', () => setImmediate(() => pipe.flow()));
@@ -367,6 +403,7 @@ test('a client that leaves before the stream is open cancels it', async (t) => {
   const { program, piped } = await connection(t);
   const resets: string[] = [];
   const stream = {
+    isCrowded: false,
     write: () => true,
     end: () => {},
     reset: (why: string) => resets.push(why),
@@ -395,6 +432,7 @@ test('a pipe leaves no listener behind, ends once, and does nothing after that',
   const pipe = new Pipe(piped, { onOver: (outcome) => calls.push(outcome) });
   const closed = closing(piped);
   pipe.attach({
+    isCrowded: false,
     write: () => calls.push('write') > 0,
     end: () => calls.push('end'),
     reset: () => calls.push('reset'),
@@ -435,6 +473,7 @@ function closing(socket: Socket): Promise<void> {
 function recorder() {
   const calls: string[] = [];
   const stream = {
+    isCrowded: false,
     write: (): boolean => true,
     end: (): void => void calls.push('end'),
     reset: (reason: string): void => void calls.push(reason),

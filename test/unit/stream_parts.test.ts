@@ -480,4 +480,19 @@ describe('the send queues of one peer', () => {
     for (const queue of queues) queue.clear();
     assert.equal(memory.bytes, 0);
   });
+
+  test('take nothing more in a crowd before they are empty, so that none holds two chunks', () => {
+    const memory = new SendMemory(1000);
+    const [crowd, queue] = [new SendQueue(2000, memory), new SendQueue(600, memory)];
+    crowd.push(new Uint8Array(1000));
+    queue.push(new Uint8Array(100));
+    assert.deepEqual([queue.isCrowded, queue.isFull, queue.isLow], [true, true, false]);
+    queue.takeInto(new Uint8Array(99), 0, 99);
+    assert.ok(!queue.isLow);
+    queue.takeInto(new Uint8Array(1), 0, 1);
+    assert.ok(queue.isLow);
+    queue.push(new Uint8Array(100));
+    crowd.clear();
+    assert.deepEqual([queue.isCrowded, queue.isFull, queue.isLow], [false, false, true]);
+  });
 });
