@@ -1,6 +1,6 @@
 import type { ChannelHandlers, PeerChannel, ToxNode } from '../bridge/tox_node.js';
 import { withDeadline } from '../core/aborting.js';
-import { type ByteRates, byteRates } from '../core/allowance.js';
+import type { ByteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
 import { Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
@@ -11,6 +11,7 @@ import { Session } from '../mux/session/session.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, channelTag, GIVE_BACK_FEATURE } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
+import type { RatesOfPeer } from './peer_rates.js';
 
 /** The part of its Tox node that a peer uses. */
 export interface PeerNode {
@@ -36,6 +37,8 @@ export interface PeerSessionOptions {
   readonly timers: Timers;
   randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
+  /** What the rates of the limits let this peer do now. */
+  readonly rates: RatesOfPeer;
   /** Rates besides that of the limits, shared with other peers. */
   readonly sharedRates?: ByteRates | undefined;
   /** The memory of the process for received bytes. Default: unlimited. */
@@ -188,12 +191,9 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: PeerChannel): void {
-    const { agreement, role, timers, randomBytes, limits, received, sharedRates, onOpen } = this.#options;
-    const { maxBytesPerSecond } = limits;
-    const rates = [
-      ...(maxBytesPerSecond > 0 ? [byteRates(maxBytesPerSecond, timers.nowMs())] : []),
-      ...(sharedRates === undefined ? [] : [sharedRates]),
-    ];
+    const { agreement, role, timers, randomBytes, limits, received, onOpen } = this.#options;
+    const { rates: own, sharedRates } = this.#options;
+    const rates = [own.bytes, sharedRates].filter((each) => each !== undefined);
     this.#channel = channel;
     this.#session = new Session({
       sink: channel.sink,
@@ -202,6 +202,7 @@ export class PeerSession implements ChannelHandlers {
       frameBytes: agreement.frameBytes,
       givesBack: (agreement.features & GIVE_BACK_FEATURE) !== 0,
       role,
+      sessionRates: own.session,
       rates,
       told: agreement.told,
       onOpen,

@@ -16,6 +16,7 @@ import { type KnownPlace, KnownPlaces } from '../network/known_places.js';
 import { formatToxId } from '../network/tox_id.js';
 import type { PeerInfo } from '../peer/peer_info.js';
 import type { PeerContext } from '../peer/peer_life.js';
+import { PeerRates } from '../peer/peer_rates.js';
 import type { CloseDeadline } from '../peer/peer_session.js';
 import type { Traffic } from '../peer/traffic.js';
 import { type Identity, identityOf } from '../state/identity.js';
@@ -68,6 +69,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   protected readonly descriptors: Descriptors;
   readonly #forgetSignal: () => void;
   readonly #identity: Identity;
+  readonly #rates: PeerRates;
   #closing: Promise<void> | undefined;
   /** Aborted when nothing more is to be delivered. */
   readonly #cutting = new AbortController();
@@ -83,6 +85,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.timers = machine.timers;
     this.logger = options.logger ?? silentLogger;
     this.limits = limitsOf(options.limits);
+    this.#rates = new PeerRates(this.limits);
     this.descriptors = new Descriptors(machine.descriptors, this.logger, this.timers);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
     const { address } = node.started;
@@ -274,8 +277,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   protected peerContext(): PeerContext {
     const { node, timers, machine, logger, limits, patienceMs } = this;
+    const rates = this.#rates;
     const { randomBytes, received } = machine;
-    return { node, timers, randomBytes, received, logger, limits, patienceMs };
+    return { node, timers, randomBytes, received, logger, limits, rates, patienceMs };
   }
 
   protected tellWaiting(message: string): void {

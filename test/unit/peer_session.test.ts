@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS } from '../../src/core/peer_limits.js';
+import { PeerRates } from '../../src/peer/peer_rates.js';
 import { PeerSession, type PeerSessionOptions } from '../../src/peer/peer_session.js';
 import { FakeNode, turn } from '../support/fake_node.js';
 import { bye, PING, PLAIN_TARGET, uuid } from '../support/peer_bench.js';
@@ -17,6 +18,7 @@ function parts() {
   const options: PeerSessionOptions = {
     node,
     limits: DEFAULT_LIMITS,
+    rates: new PeerRates(DEFAULT_LIMITS).of('KEY', timers.nowMs()),
     friend: 5,
     agreement: {
       version: 1,
@@ -112,10 +114,12 @@ const openOf = (number: number): Uint8Array =>
 test('OPENs that wait for the rate pass in time, without a frame from the peer, but not while frozen', async () => {
   const all = parts();
   let opened = 0;
+  const limits = { ...DEFAULT_LIMITS, maxOpensPerSecond: 10 };
   const peer = await PeerSession.open({
     ...all.options,
     role: 'listener',
-    limits: { ...DEFAULT_LIMITS, maxOpensPerSecond: 10 },
+    limits,
+    rates: new PeerRates(limits).of('KEY', all.timers.nowMs()),
     onOpen: () => opened++,
   });
   all.node.newest.deliver(...Array.from({ length: 40 }, (_, number) => openOf(number + 1)));

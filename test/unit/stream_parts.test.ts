@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Bucket } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { Strays } from '../../src/mux/session/strays.js';
 import { Intervals, MAX_PIECES } from '../../src/mux/stream/intervals.js';
@@ -441,7 +442,7 @@ function permutations(items: readonly number[]): number[][] {
 
 describe('frames for streams that are not open', () => {
   test('pass within their rate, then hold requests back, then end the session', () => {
-    const strays = new Strays(100, 0);
+    const strays = new Strays(100, new Bucket(200, 100, 0));
     for (let frame = 0; frame < 200; frame++) strays.take(0);
     assert.equal(strays.pauseMs(0), 0);
     for (let frame = 0; frame < 50; frame++) strays.take(0);
@@ -456,7 +457,7 @@ describe('frames for streams that are not open', () => {
   });
 
   test('are free after a stream has ended, as many as the peer may have sent by then', () => {
-    const strays = new Strays(100, 0);
+    const strays = new Strays(100, new Bucket(200, 100, 0));
     strays.ended(64 * 1024);
     for (let frame = 0; frame < 128 + 4 + 200; frame++) strays.take(0);
     assert.equal(strays.pauseMs(0), 0);
