@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
 import type { Reason } from '../mux/wire/reasons.js';
-import { PIECE_BYTES, resetSocket } from './tcp_socket.js';
+import { resetSocket } from './tcp_socket.js';
 
 /** The part of a stream that a pipe needs. */
 export type PipeStream = Pick<MuxStream, 'write' | 'isCrowded' | 'end' | 'reset' | 'consumed'>;
@@ -11,6 +11,9 @@ export type PipeStream = Pick<MuxStream, 'write' | 'isCrowded' | 'end' | 'reset'
  * negligible, and small enough that a slow reader's credit comes in steps.
  */
 const WRITE_BYTES = 256 * 1024;
+
+/** Bytes that a stream gets at once in a crowd. */
+export const PIECE_BYTES = 16 * 1024;
 
 const NOTHING = new Uint8Array(0);
 

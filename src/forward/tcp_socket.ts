@@ -8,14 +8,11 @@ export type CreateServer = (options: ServerOpts) => Server;
 /** Starts to connect. The socket emits `connect` or `error`. */
 export type Connect = (address: IpAddress, port: number) => Socket;
 
+/** A paused socket that holds a byte reads no further block of 64 KiB. One that flows holds none. */
+const LEAST_HELD_BYTES = 1;
+
 /** Idle time, in milliseconds, after which the kernel probes whether the other end is still there. */
 const KEEP_ALIVE_MS = 60_000;
-
-/**
- * A socket that holds this many bytes reads no more while it is paused. Newer versions of Node would let each paused
- * socket read a second block of 64 KiB.
- */
-export const PIECE_BYTES = 16 * 1024;
 
 /**
  * Options of every TCP connection that a forward accepts or dials. They allow half-close and turn Nagle's
@@ -26,7 +23,7 @@ export const TCP_OPTIONS = {
   noDelay: true,
   keepAlive: true,
   keepAliveInitialDelay: KEEP_ALIVE_MS,
-  highWaterMark: PIECE_BYTES,
+  highWaterMark: LEAST_HELD_BYTES,
 } as const;
 
 /**
