@@ -88,7 +88,13 @@ abstract class PeerBench {
 
   protected readonly tellsRoundTrips: boolean;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers(), roundTrips = false, limits, rates }: BenchOptions) {
+  constructor({
+    patienceMs = 0,
+    timers = new VirtualTimers(),
+    roundTrips = false,
+    limits,
+    rates,
+  }: BenchOptions) {
     this.tellsRoundTrips = roundTrips;
     this.patienceMs = patienceMs;
     this.limits = limitsOf(limits);

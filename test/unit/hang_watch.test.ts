@@ -109,7 +109,12 @@ test('each turn of the worker shows in the memory that the main thread sees, and
   const timers = new VirtualTimers();
   let hung = 0;
   const isDebugged = (): boolean => false;
-  const watch = new HangWatch({ timers, beats: () => main.workerBeats, isDebugged, onHung: () => void hung++ });
+  const watch = new HangWatch({
+    timers,
+    beats: () => main.workerBeats,
+    isDebugged,
+    onHung: () => void hung++,
+  });
   const turns = new Timer(timers);
   turns.every(1_000, () => worker.inOneTurn(() => {}));
   timers.advance(120_000);

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Pipe, type PipeOutcome } from '../../src/forward/pipe.js';
-import { HELD_BYTES, TCP_OPTIONS } from '../../src/forward/tcp_socket.js';
-import { dialLoopback, ending, listenOnLoopback } from '../support/loopback.js';
+import { dialLoopback, ending } from '../support/loopback.js';
 import { pattern, patternDigest } from '../support/pattern.js';
 import { readDigest, readExactly, readToEnd, writePattern } from '../support/socket_bytes.js';
 import { StreamEnd, type StreamEndsOptions } from '../support/stream_ends.js';
@@ -187,7 +186,13 @@ test('credit returns when the kernel has the bytes, not before', async (t) => {
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
-  pipe.attach({ isCrowded: false, write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
+  pipe.attach({
+    isCrowded: false,
+    write: () => true,
+    end: () => {},
+    reset: () => {},
+    consumed: (bytes) => taken.push(bytes),
+  });
   pipe.flow();
   const flood = pattern('flood', 48 * MIB);
   pipe.onData(flood);
@@ -203,7 +208,13 @@ test('bytes of one turn go to the kernel in few calls, with credit step by step'
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
-  pipe.attach({ isCrowded: false, write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
+  pipe.attach({
+    isCrowded: false,
+    write: () => true,
+    end: () => {},
+    reset: () => {},
+    consumed: (bytes) => taken.push(bytes),
+  });
   pipe.flow();
   const reading = readDigest(program);
   const bytes = pattern('many', 1000 * 1000);
@@ -321,49 +332,6 @@ test('a reset behind an end that waits for a slow reader cuts the connection at 
   assert.ok(!piped.writableEnded);
   pipe.onReset();
   await closed;
-});
-
-test('a socket that must wait in a crowd holds one block, and loses no byte', async (t) => {
-  const server = createServer(TCP_OPTIONS);
-  const program = dialLoopback(await listenOnLoopback(server));
-  const [piped] = (await once(server, 'connection')) as [Socket];
-  t.after(() => {
-    program.destroy();
-    server.close();
-  });
-  const bytes = 4 * MIB;
-  const written: Uint8Array[] = [];
-  // It takes one piece after each drain.
-  const pipe = new Pipe(piped);
-  pipe.attach({
-    isCrowded: true,
-    write: (piece) => {
-      written.push(piece);
-      return false;
-    },
-    end: () => {},
-    reset: () => {},
-    consumed: () => {},
-  });
-  const writing = writePattern(program, 'crowd', bytes).then(() => program.end());
-  pipe.flow();
-  while (written.length === 0) await turn();
-  let mostHeldBytes = 0;
-  while (!piped.readableEnded) {
-    const before = written.length;
-    for (let turns = 0; turns < 5; turns++) await turn();
-    assert.equal(written.length, before);
-    mostHeldBytes = Math.max(mostHeldBytes, piped.readableLength);
-    pipe.onDrain();
-    await turn();
-  }
-  // A block of Node holds 64 KiB.
-  assert.ok(mostHeldBytes <= 64 * 1024, `${mostHeldBytes} bytes`);
-  assert.ok(written.every(({ length }) => length < 2 * HELD_BYTES));
-  await writing;
-  const whole = Buffer.concat(written);
-  assert.equal(whole.length, bytes);
-  assert.ok(whole.equals(pattern('crowd', bytes)));
 });
 
 test('an end right behind the last bytes comes after them', async (t) => {

@@ -1,5 +1,10 @@
 import { Allowance, Bucket } from '../../core/allowance.js';
-import type { SessionLimits } from './session_options.js';
+
+/** Per second; by default no limit. */
+interface RateLimits {
+  readonly opensPerSecond?: number;
+  readonly controlFramesPerSecond?: number;
+}
 
 /**
  * What the rates of a session still allow its peer. A burst holds twice a second's worth. Hand it to the peer's next
@@ -15,7 +20,7 @@ export class SessionRates {
     {
       opensPerSecond = Number.POSITIVE_INFINITY,
       controlFramesPerSecond = Number.POSITIVE_INFINITY,
-    }: Pick<SessionLimits, 'opensPerSecond' | 'controlFramesPerSecond'>,
+    }: RateLimits,
     nowMs: number,
   ) {
     this.opens = new Allowance(2 * opensPerSecond, opensPerSecond, nowMs);
