@@ -45,8 +45,8 @@ test('a socket that must wait in a crowd holds one block, and loses no byte', as
     pipe.onDrain();
     await turn();
   }
-  // A block of Node holds 64 KiB.
-  assert.ok(mostHeldBytes <= 64 * 1024, `${mostHeldBytes} bytes`);
+  // A block of Node holds 64 KiB. The socket reads one when it holds less than it should keep.
+  assert.ok(mostHeldBytes < HELD_BYTES + 64 * 1024, `${mostHeldBytes} bytes`);
   assert.ok(written.every(({ length }) => length < 2 * HELD_BYTES));
   await writing;
   const whole = Buffer.concat(written);
