@@ -9,10 +9,11 @@ import { MainRings } from '../ring/main_rings.js';
 import { allocateShared } from '../ring/shared.js';
 import { type AnswerCall, type Remote, remoteApi, unpack } from './calls.js';
 import type { MainApi, WorkerApi, WorkerEvent } from './contract.js';
+import { HangWatch, HUNG_MS, inspectorIsOpen } from './hang_watch.js';
 import { wasmFile, workerFile } from './package_files.js';
 import { spawnWorker, type WorkerBoot } from './spawn.js';
 
-/** How long a worker may take to leave the network before it is terminated. */
+/** How long a worker may take to leave the network before it is terminated, and then to end. */
 const CLOSE_TIMEOUT_MS = 3_000;
 
 export interface WorkerLinkOptions {
@@ -30,7 +31,7 @@ export interface WorkerLinkOptions {
 export interface WorkerLinkEvents {
   /** An event of the worker; none after {@link WorkerLink.close}. */
   event: [event: WorkerEvent];
-  /** The worker died unexpectedly. Emitted once, and nothing follows. */
+  /** The worker died unexpectedly, or hung and was stopped. Emitted once, and nothing follows. */
   fatal: [error: TunnelError];
 }
 
@@ -39,7 +40,7 @@ export type WorkerCalls = Remote<Omit<WorkerApi, 'close'>>;
 
 /**
  * The main thread's end of one worker thread. The thread starts with the link and ends with it.
- * Every call is answered, even when the thread dies.
+ * Every call is answered, even when the thread dies or hangs.
  */
 export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   readonly rings: MainRings;
@@ -55,6 +56,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   /** The calls that wait for an answer. */
   readonly #pending = new Set<(error: TunnelError) => void>();
   readonly #exited: Promise<void>;
+  readonly #hangs: HangWatch;
   /** Why no call is possible any more. */
   #ended: TunnelError | undefined;
   #closing: Promise<void> | undefined;
@@ -105,6 +107,12 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     );
     const main: MainApi = { event: (event) => this.#tell(event) };
     expose(main, events.port1);
+    this.#hangs = new HangWatch({
+      timers: this.#timers,
+      beats: () => this.rings.workerBeats,
+      isDebugged: inspectorIsOpen,
+      onHung: () => this.#stopHung(),
+    });
   }
 
   /** Whether the thread keeps the process running. Default true. */
@@ -138,17 +146,29 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
     });
   }
 
+  /** Ends a thread that no longer runs: otherwise it would keep a core busy, and its ports open. */
+  #stopHung(): void {
+    void this.#thread.terminate();
+    this.#died(`it did nothing for ${HUNG_MS / 1000} s and was stopped`, undefined);
+  }
+
   async #close(): Promise<void> {
+    this.#hangs.stop();
     if (this.#ended === undefined) {
       const left: keyof WorkerApi = 'close';
       const gone = this.#call(left, [])
         .catch(() => {})
         .then(() => this.#exited);
-      const timeout = { ms: CLOSE_TIMEOUT_MS, timers: this.#timers, error: closedError };
-      await withDeadline(gone, { timeout }).catch(() => {});
+      await this.#atMost(gone);
     }
-    await this.#thread.terminate();
+    // A thread that waits in a call of the system ends only when that call does.
+    await this.#atMost(this.#thread.terminate());
     this.#end(closedError());
+  }
+
+  async #atMost(work: Promise<unknown>): Promise<void> {
+    const timeout = { ms: CLOSE_TIMEOUT_MS, timers: this.#timers, error: closedError };
+    await withDeadline(work, { timeout }).catch(() => {});
   }
 
   #tell(event: WorkerEvent): void {
@@ -177,6 +197,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   #end(error: TunnelError): void {
     if (this.#ended !== undefined) return;
     this.#ended = error;
+    this.#hangs.stop();
     for (const reject of this.#pending) reject(error);
     this.#pending.clear();
     this.rings.close();

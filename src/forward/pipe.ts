@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import type { MuxStream, StreamHandlers } from '../mux/stream/stream_api.js';
 import type { Reason } from '../mux/wire/reasons.js';
-import { resetSocket } from './tcp_socket.js';
+import { HELD_BYTES, resetSocket } from './tcp_socket.js';
 
 /** The part of a stream that a pipe needs. */
-export type PipeStream = Pick<MuxStream, 'write' | 'end' | 'reset' | 'consumed'>;
+export type PipeStream = Pick<MuxStream, 'write' | 'isCrowded' | 'end' | 'reset' | 'consumed'>;
 
 /**
  * Bytes handed to the kernel in one call, but at least one chunk. This is enough to make the cost of the call
@@ -38,6 +38,8 @@ export class Pipe implements StreamHandlers {
   readonly #isPath: boolean;
   #stream: PipeStream | undefined;
   #flowing = false;
+  /** The stream takes no more until it drains. */
+  #stopped = false;
   /** The stream ended before the socket emitted `close`, so it must not be reset. */
   #streamOver = false;
   /** Bytes from the stream, in order, that the socket does not have yet. */
@@ -94,7 +96,7 @@ export class Pipe implements StreamHandlers {
     this.#flowing = true;
     this.#socket.on('end', this.#onSocketEnd);
     this.#socket.on('data', this.#onSocketData);
-    this.#socket.resume();
+    this.#pull();
     // A socket that ends without a byte emits `end` even if nobody reads it. Then we have missed the event.
     if (this.#socket.readableEnded) this.#onSocketEnd();
   }
@@ -130,7 +132,8 @@ export class Pipe implements StreamHandlers {
   }
 
   onDrain(): void {
-    if (this.#flowing && !this.isOver) this.#socket.resume();
+    this.#stopped = false;
+    if (this.#flowing && !this.isOver) this.#pull();
   }
 
   /** The far end sent its end and then closed. A reset could drop bytes that the kernel still has to send. */
@@ -139,8 +142,38 @@ export class Pipe implements StreamHandlers {
     this.#socket.destroySoon();
   }
 
+  /**
+   * Takes what the socket holds, then lets it read on. `resume` would let it read at once: each socket of a crowd would
+   * then hold a further block.
+   */
+  #pull(): void {
+    const socket = this.#socket;
+    while (this.#stream?.isCrowded && socket.readableLength > 0) {
+      const bytes = this.#pieceBytes(socket.readableLength);
+      // Emits 'data'. A number beyond the socket's high-water mark would raise the mark.
+      socket.read(bytes === socket.readableLength ? undefined : bytes);
+      if (this.#stopped || this.isOver) return;
+    }
+    socket.resume();
+  }
+
+  /** How many of these bytes the stream gets at once. The socket keeps enough of the others to read no more, or none. */
+  #pieceBytes(heldBytes: number): number {
+    return this.#stream?.isCrowded && heldBytes >= 2 * HELD_BYTES ? HELD_BYTES : heldBytes;
+  }
+
   readonly #onSocketData = (chunk: Buffer): void => {
-    if (this.#stream?.write(chunk) === false) this.#socket.pause();
+    for (let at = 0; at < chunk.length && !this.isOver; ) {
+      const piece = chunk.subarray(at, at + this.#pieceBytes(chunk.length - at));
+      const mayGoOn = this.#stream?.write(withoutBlock(piece));
+      at += piece.length;
+      if (mayGoOn !== false) continue;
+      this.#stopped = true;
+      this.#socket.pause();
+      // With its own bytes back, the socket does not read another block while it is paused.
+      if (at < chunk.length) this.#socket.unshift(chunk.subarray(at));
+      return;
+    }
   };
 
   /**
@@ -226,4 +259,13 @@ export class Pipe implements StreamHandlers {
     }
     return this.#chunks.splice(0, count);
   }
+}
+
+/**
+ * Copies the end of a block: nothing else needs the block any more, and the socket may read another one now.
+ */
+function withoutBlock(piece: Buffer): Uint8Array {
+  const blockBytes = piece.buffer.byteLength;
+  const isEnd = piece.byteOffset + piece.length === blockBytes;
+  return isEnd && piece.length < blockBytes ? new Uint8Array(piece) : piece;
 }

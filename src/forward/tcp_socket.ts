@@ -8,6 +8,12 @@ export type CreateServer = (options: ServerOpts) => Server;
 /** Starts to connect. The socket emits `connect` or `error`. */
 export type Connect = (address: IpAddress, port: number) => Socket;
 
+/**
+ * A paused socket that holds this many bytes reads no further block of 64 KiB. That is more by default in newer versions
+ * of Node.
+ */
+export const HELD_BYTES = 16 * 1024;
+
 /** Idle time, in milliseconds, after which the kernel probes whether the other end is still there. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -20,6 +26,7 @@ export const TCP_OPTIONS = {
   noDelay: true,
   keepAlive: true,
   keepAliveInitialDelay: KEEP_ALIVE_MS,
+  highWaterMark: HELD_BYTES,
 } as const;
 
 /**

@@ -13,6 +13,7 @@ import { type Agreement, type HandshakeOffer, ourOffer, resumes } from '../mux/w
 import type { Reason } from '../mux/wire/reasons.js';
 import { newId } from '../mux/wire/stream_id.js';
 import type { ToldLimits } from '../mux/wire/told_limits.js';
+import type { PeerRates } from './peer_rates.js';
 import { type CloseDeadline, type PeerNode, PeerSession, type SessionEnd } from './peer_session.js';
 import { addTraffic, NO_TRAFFIC, type Traffic, trafficOf } from './traffic.js';
 
@@ -23,6 +24,8 @@ export interface PeerContext {
   randomBytes(count: number): Uint8Array;
   readonly logger: Logger;
   readonly limits: Limits;
+  /** Those of all peers of the tunnel. */
+  readonly rates: PeerRates;
   /** The memory of the process for received bytes. Default: unlimited. */
   readonly received?: ByteBudget;
   /** How long streams survive while the peer is offline or silent, in milliseconds. 0: not at all. */
@@ -243,7 +246,7 @@ export abstract class PeerLife {
   async #open(agreement: Agreement, binding: Uint8Array): Promise<PeerSession | Exclude<Joined, 'joined'>> {
     // A handler that heard of the older session's end may have closed this peer.
     if (this.closed) return 'absent';
-    const { node, timers, randomBytes, limits, received } = this.context;
+    const { node, timers, randomBytes, limits, rates, received } = this.context;
     return await PeerSession.open({
       node,
       friend: this.friend,
@@ -253,6 +256,7 @@ export abstract class PeerLife {
       timers,
       randomBytes,
       limits,
+      rates: rates.of(this.publicKey, timers.nowMs()),
       sharedRates: this.sharedRates,
       ...(received === undefined ? {} : { received }),
       onOpen: (request) => this.#events.onOpen(request),

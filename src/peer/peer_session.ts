@@ -1,5 +1,6 @@
 import type { ChannelHandlers, PeerChannel, Role, ToxNode } from '../bridge/tox_node.js';
-import { type ByteRates, byteRates } from '../core/allowance.js';
+import { withDeadline } from '../core/aborting.js';
+import type { ByteRates } from '../core/allowance.js';
 import { ByteBudget } from '../core/byte_budget.js';
 import { Timer, type Timers } from '../core/clock.js';
 import { TunnelError } from '../core/errors.js';
@@ -10,6 +11,7 @@ import { Session } from '../mux/session/session.js';
 import type { OpenRequest } from '../mux/stream/stream_api.js';
 import { type Agreement, channelTag, GIVE_BACK_FEATURE } from '../mux/wire/agreement.js';
 import type { Reason } from '../mux/wire/reasons.js';
+import type { RatesOfPeer } from './peer_rates.js';
 
 /** The part of its Tox node that a peer uses. */
 export interface PeerNode {
@@ -37,6 +39,8 @@ export interface PeerSessionOptions {
   readonly timers: Timers;
   randomBytes(count: number): Uint8Array;
   readonly limits: Limits;
+  /** What the rates of the limits let this peer do now. */
+  readonly rates: RatesOfPeer;
   /** Rates besides that of the limits, shared with other peers. */
   readonly sharedRates?: ByteRates | undefined;
   /** The memory of the process for received bytes. Default: unlimited. */
@@ -56,6 +60,8 @@ const MEMORY_RATIO_TO_FREE = 3;
 const DRAIN_POLL_MS = 10;
 /** How long a closing session waits for its last frames to arrive. */
 const DRAIN_TIMEOUT_MS = 1_000;
+/** How long a closing session waits for each answer of its worker, which may hang. */
+const ANSWER_TIMEOUT_MS = 3_000;
 /** How long a channel outlives the peer's BYE, because the peer waits for its acknowledgement. */
 const LINGER_MS = 250;
 
@@ -211,12 +217,9 @@ export class PeerSession implements ChannelHandlers {
   }
 
   #start(channel: PeerChannel): void {
-    const { agreement, role, timers, randomBytes, limits, received, sharedRates, onOpen } = this.#options;
-    const { maxBytesPerSecond } = limits;
-    const rates = [
-      ...(maxBytesPerSecond > 0 ? [byteRates(maxBytesPerSecond, timers.nowMs())] : []),
-      ...(sharedRates === undefined ? [] : [sharedRates]),
-    ];
+    const { agreement, role, timers, randomBytes, limits, received, onOpen } = this.#options;
+    const { rates: own, sharedRates } = this.#options;
+    const rates = [own.bytes, sharedRates].filter((each) => each !== undefined);
     this.#channel = channel;
     this.#session = new Session({
       sink: channel.sink,
@@ -225,6 +228,7 @@ export class PeerSession implements ChannelHandlers {
       frameBytes: agreement.frameBytes,
       givesBack: (agreement.features & GIVE_BACK_FEATURE) !== 0,
       role,
+      sessionRates: own.session,
       rates,
       told: agreement.told,
       onOpen,
@@ -303,14 +307,24 @@ export class PeerSession implements ChannelHandlers {
       if (waitedMs >= leastMs && !(await this.#hasFramesToSend(channel))) break;
       await new Promise<void>((resolve) => timers.set(resolve, DRAIN_POLL_MS));
     }
-    await channel.close();
+    await this.#answer(channel.close());
   }
 
   /** Whether frames wait, or may have to be retransmitted. */
   async #hasFramesToSend(channel: PeerChannel): Promise<boolean> {
     if (this.#failure !== undefined || channel.sink.isGone) return false;
     if (this.#session?.hasByeToSend) return true;
-    const stats = await channel.stats().catch(() => undefined);
+    const stats = await this.#answer(channel.stats());
     return stats !== undefined && stats.backlogBytes + stats.inFlightBytes > 0;
+  }
+
+  /** What the worker answers; undefined when it is gone, or hangs. */
+  #answer<T>(call: Promise<T>): Promise<T | undefined> {
+    const timeout = {
+      ms: ANSWER_TIMEOUT_MS,
+      timers: this.#options.timers,
+      error: () => new TunnelError('ERR_CLOSED', 'its worker does not answer'),
+    };
+    return withDeadline(call, { timeout }).catch(() => undefined);
   }
 }

@@ -1,6 +1,7 @@
 import { TunnelError } from '../core/errors.js';
 import { CHANNEL_BACKLOG_BYTES, URGENT_RESERVE_BYTES } from '../core/limits.js';
 import { BacklogGauge, backlogSlots } from './backlog.js';
+import { Pulse } from './pulse.js';
 import { channelIdOf, generationsOf, RECORD_HEADER_BYTES, readHeader, slotOf } from './record.js';
 import { RingChannel } from './ring_channel.js';
 import { RingEnds } from './ring_ends.js';
@@ -49,6 +50,7 @@ interface Slot {
  */
 export class MainRings {
   readonly #ends: RingEnds;
+  readonly #pulse: Pulse;
   readonly #newGauge: (slot: number) => BacklogGauge;
   readonly #maxChannels: number;
   /** Every slot that has been in use, so no longer than the most channels that were open at once. */
@@ -65,6 +67,7 @@ export class MainRings {
   constructor(shared: SharedMemory, options: MainRingsOptions = {}) {
     const { backlogLimitBytes = CHANNEL_BACKLOG_BYTES, urgentReserveBytes = URGENT_RESERVE_BYTES } = options;
     this.#ends = new RingEnds(shared, 0, options, () => this.#announceRoom());
+    this.#pulse = new Pulse(shared.pulse);
     this.#maxChannels = backlogSlots(shared.backlog);
     this.#newGauge = (slot) =>
       new BacklogGauge(shared.backlog, slot, backlogLimitBytes, this.#ends.announceSoon, urgentReserveBytes);
@@ -110,6 +113,11 @@ export class MainRings {
     if (entry === undefined) return;
     this.remove(entry.channel);
     entry.handlers.failed(error);
+  }
+
+  /** Changes with each turn that the worker takes. */
+  get workerBeats(): number {
+    return this.#pulse.beats;
   }
 
   /** Takes and sends no more. Whatever is still in the rings is lost. */

@@ -2,6 +2,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { DEFAULT_PEERS, RING_BYTES } from '../core/limits.js';
 import { backlogBytes } from './backlog.js';
 import type { BellPort } from './doorbell.js';
+import { Pulse } from './pulse.js';
 import { allocateRing } from './ring.js';
 import { WAKE_BYTES } from './wake_words.js';
 
@@ -15,6 +16,8 @@ export interface SharedMemory {
   readonly backlog: SharedArrayBuffer;
   /** Wake-up flags of the outbound ring, then of the inbound ring. */
   readonly wake: SharedArrayBuffer;
+  /** Moves with each turn of the worker: see pulse.ts. */
+  readonly pulse: SharedArrayBuffer;
   /** This thread's end of the doorbell. */
   readonly bell: BellPort;
 }
@@ -53,6 +56,7 @@ export function allocateShared({
     inbound: allocateRing(capacityBytes),
     backlog: new SharedArrayBuffer(backlogBytes(channels)),
     wake: new SharedArrayBuffer(2 * WAKE_BYTES),
+    pulse: new SharedArrayBuffer(Pulse.bytes),
   };
   const { port1, port2 } = new MessageChannel();
   return {

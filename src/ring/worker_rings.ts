@@ -1,6 +1,7 @@
 import { copyBytes } from '../core/copy_bytes.js';
 import { TunnelError } from '../core/errors.js';
 import { BacklogTable } from './backlog.js';
+import { Pulse } from './pulse.js';
 import {
   channelIdOf,
   flagsOf,
@@ -32,6 +33,7 @@ export interface WorkerRingsHandlers {
 export class WorkerRings {
   readonly #ends: RingEnds;
   readonly #backlog: BacklogTable;
+  readonly #pulse: Pulse;
   #handlers: WorkerRingsHandlers | undefined;
 
   constructor(shared: SharedMemory, options: RingReaderOptions = {}) {
@@ -39,6 +41,7 @@ export class WorkerRings {
       if (this.#ends.writer.takeRoom()) this.#handlers?.room();
     });
     this.#backlog = new BacklogTable(shared.backlog);
+    this.#pulse = new Pulse(shared.pulse);
   }
 
   /** Hands incoming frames to `handlers` from the next turn on. Call it once. */
@@ -79,8 +82,12 @@ export class WorkerRings {
     if (this.#backlog.drained(slotOf(channelId, this.#backlog.slots), frameBytes)) this.#ends.bell.ring();
   }
 
-  /** Wakes the main thread at most once for everything that `turn` does. */
+  /**
+   * Wakes the main thread at most once for everything that `turn` does, and shows it that the worker takes
+   * turns.
+   */
   inOneTurn(turn: () => void): void {
+    this.#pulse.beat();
     this.#ends.bell.hold();
     try {
       turn();

@@ -375,6 +375,10 @@ class FollowedStream implements MuxStream {
     return this.#stream.backlogBytes;
   }
 
+  get isCrowded(): boolean {
+    return this.#stream.isCrowded;
+  }
+
   get isClosed(): boolean {
     return this.#stream.isClosed;
   }

@@ -14,6 +14,7 @@ import type { TunnelStream } from '../forward/stream/tunnel_stream.js';
 import type { KnownPlaces } from '../network/known_places.js';
 import type { PeerInfo } from '../peer/peer_info.js';
 import type { PeerContext } from '../peer/peer_life.js';
+import { PeerRates } from '../peer/peer_rates.js';
 import type { CloseDeadline } from '../peer/peer_session.js';
 import type { Traffic } from '../peer/traffic.js';
 import type { Identity } from '../state/identity.js';
@@ -75,6 +76,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #forgetSignal: () => void;
   /** Stops listening to the node. */
   readonly #forgetNode: (() => void)[] = [];
+  readonly #rates: PeerRates;
   #closing: Promise<void> | undefined;
   /** Aborted when nothing more is to be delivered. */
   readonly #cutting = new AbortController();
@@ -94,6 +96,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.knownPlaces = parts.knownPlaces;
     this.descriptors = parts.descriptors;
     this.limits = limitsOf(options.limits);
+    this.#rates = new PeerRates(this.limits);
     this.patienceMs = Math.min(options.patienceMs ?? DEFAULT_PATIENCE_MS, MAX_TIMER_MS);
     this.presence = new Presence(name, {
       online: (path) => this.emit('online', { path }),
@@ -258,8 +261,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   protected peerContext(): PeerContext {
     const { tox: node, timers, machine, logger, limits, patienceMs } = this;
+    const rates = this.#rates;
     const { randomBytes, received } = machine;
-    return { node, timers, randomBytes, received, logger, limits, patienceMs };
+    return { node, timers, randomBytes, received, logger, limits, rates, patienceMs };
   }
 
   protected tellWaiting(message: string): void {

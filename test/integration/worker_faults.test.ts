@@ -71,6 +71,33 @@ test('a worker that hangs is terminated, and pending calls reject', async (conte
   assert.deepEqual(fatals, []);
 });
 
+for (const fault of ['hang-turn', 'spin-turn']) {
+  test(`a worker that hangs by itself (${fault}) is stopped, and is reported as gone`, async (context) => {
+    const timers = new VirtualTimers();
+    const { link, fatals } = faulty(context, fault, timers);
+    await link.worker.start(LOCAL);
+    const call = assert.rejects(link.worker.stats(), died);
+    timers.advance(60_000);
+    assert.equal(fatals.length, 1);
+    assert.match(fatals[0]!.message, /did nothing for 30 s and was stopped; .* start a new node/);
+    await call;
+    await link.close();
+    assert.equal(timers.running, 0);
+  });
+}
+
+test('a worker with nothing to do is not taken for one that hangs', async (context) => {
+  const timers = new VirtualTimers();
+  const { link, fatals } = faulty(context, 'none', timers);
+  await link.worker.start(LOCAL);
+  for (let look = 0; look < 16; look++) {
+    const { workerBeats } = link.rings;
+    while (link.rings.workerBeats === workerBeats) await new Promise((resolve) => setImmediate(resolve));
+    timers.advance(2_000);
+  }
+  assert.deepEqual(fatals, []);
+});
+
 test('a worker whose clean shutdown fails is closed all the same', async (context) => {
   const { link, fatals } = faulty(context, 'throw-close');
   await link.worker.start(LOCAL);

@@ -30,6 +30,8 @@ export class FakeChannel extends CountingSink implements PeerChannel {
   closed = false;
   /** Simulates the death of the worker. */
   isGone = false;
+  /** Simulates a worker that hangs: no call is answered. */
+  hangs = false;
   #slot = new Uint8Array(0);
 
   constructor(
@@ -66,11 +68,11 @@ export class FakeChannel extends CountingSink implements PeerChannel {
 
   async close(): Promise<void> {
     this.closed = true;
-    await turn();
+    await this.#answered();
   }
 
   async stats(): Promise<ChannelStats | undefined> {
-    await turn();
+    await this.#answered();
     if (this.closed) return undefined;
     return {
       backlogBytes: 0,
@@ -80,6 +82,11 @@ export class FakeChannel extends CountingSink implements PeerChannel {
       roundTripMs: 0,
       packetsLost: 0,
     };
+  }
+
+  async #answered(): Promise<void> {
+    await turn();
+    if (this.hangs) await new Promise(() => {});
   }
 
   /** Takes the frames that were sent and returns their types. */

@@ -10,17 +10,25 @@ const TRAPPING_WASM = Buffer.from(
   'hex',
 );
 
+/** The same with an endless loop. */
+const SPINNING_WASM = Buffer.from(
+  '0061736d010000000104016000000302010007080104747261700000' + '0a09010700' + '03400c000b0b',
+  'hex',
+);
+
 /** WebAssembly as Node has it; its types come with those of the DOM, which this project does not use. */
 interface Wasm {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object) => { readonly exports: { trap(): void } };
 }
 
+function runWasm(bytes: Uint8Array): void {
+  const { Module, Instance } = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
+  new Instance(new Module(bytes)).exports.trap();
+}
+
 const faults: Readonly<Record<string, () => void>> = {
-  trap: () => {
-    const { Module, Instance } = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
-    new Instance(new Module(TRAPPING_WASM)).exports.trap();
-  },
+  trap: () => runWasm(TRAPPING_WASM),
   throw: () => {
     throw new Error('planted in a turn');
   },
@@ -29,6 +37,7 @@ const faults: Readonly<Record<string, () => void>> = {
   hang: () => {
     for (;;);
   },
+  spin: () => runWasm(SPINNING_WASM),
 };
 
 const [fault = '', when = ''] = new URL(import.meta.url).search.slice(1).split('-');

@@ -155,6 +155,7 @@ function openedPort(pieces: readonly Uint8Array[]): number | undefined {
   const stream: MuxStream = {
     id: '00112233-4455-4677-8899-aabbccddeeff',
     backlogBytes: 0,
+    isCrowded: false,
     isClosed: false,
     write: () => true,
     sendDatagram: () => true,

@@ -8,6 +8,7 @@ import { encodeHello, encodeRefuse, encodeWelcome, packetKind } from '../../src/
 import type { Reason } from '../../src/mux/wire/reasons.js';
 import { ConnectorPeer, type TicketProver } from '../../src/peer/connector_peer.js';
 import { ListenerPeer, type ListenerPeerEvents } from '../../src/peer/listener_peer.js';
+import { PeerRates } from '../../src/peer/peer_rates.js';
 import type { Grant } from '../../src/rules/rule_book.js';
 import { FakeNode, turn } from './fake_node.js';
 import { VirtualTimers } from './virtual_timers.js';
@@ -66,6 +67,8 @@ interface BenchOptions {
   /** The rate of a grant; none by default. */
   readonly onRates?: ListenerPeerEvents['onRates'];
   readonly limits?: Partial<Limits>;
+  /** What the rates of each peer have left; by default all of it. */
+  readonly rates?: PeerRates;
   /** Whether round trips are measured and reported; off by default, because that takes pings. */
   readonly roundTrips?: boolean;
 }
@@ -81,13 +84,21 @@ abstract class PeerBench {
   onTold: ((line: string) => void) | undefined;
   protected readonly patienceMs: number;
   protected readonly limits: Limits;
+  readonly rates: PeerRates;
 
   protected readonly tellsRoundTrips: boolean;
 
-  constructor({ patienceMs = 0, timers = new VirtualTimers(), roundTrips = false, limits }: BenchOptions) {
+  constructor({
+    patienceMs = 0,
+    timers = new VirtualTimers(),
+    roundTrips = false,
+    limits,
+    rates,
+  }: BenchOptions) {
     this.tellsRoundTrips = roundTrips;
     this.patienceMs = patienceMs;
     this.limits = limitsOf(limits);
+    this.rates = rates ?? new PeerRates(this.limits);
     this.timers = timers;
   }
 
@@ -133,6 +144,7 @@ abstract class PeerBench {
       },
       patienceMs: this.patienceMs,
       limits: this.limits,
+      rates: this.rates,
     };
   }
 

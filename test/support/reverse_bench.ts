@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type DescriptorShare, unboundedShare } from '../../src/core/descriptors.js';
 import { parseAddress } from '../../src/core/ip.js';
+import type { Logger } from '../../src/core/logger.js';
 import { limitsOf } from '../../src/core/peer_limits.js';
 import { PortHolders } from '../../src/forward/reverse/port_holders.js';
 import { ReverseServer } from '../../src/forward/reverse/reverse_server.js';
@@ -22,6 +23,7 @@ export class ReverseBench {
   readonly changes: ReverseChange[] = [];
   readonly refusals: Refusal[] = [];
   readonly lines: string[] = [];
+  readonly #fields: string[] = [];
   /** The end at the listener. */
   readonly told: string[] = [];
   readonly forwards: ReverseForwards;
@@ -41,7 +43,12 @@ export class ReverseBench {
     this.owner = owner;
     this.timers = beside?.timers ?? new VirtualTimers();
     this.holders = beside?.holders ?? new PortHolders(this.timers);
-    const logger = { log: (level: string, message: string) => void this.lines.push(`${level} ${message}`) };
+    const logger: Logger = {
+      log: (level, message, fields) => {
+        this.lines.push(`${level} ${message}`);
+        this.#fields.push(JSON.stringify(fields ?? {}));
+      },
+    };
     this.forwards = new ReverseForwards({
       peer: 'listener',
       timers: this.timers,
@@ -64,6 +71,11 @@ export class ReverseBench {
       logger,
       onChange: (status, { host, port }) => this.told.push(`${status} ${host}:${port}`),
     });
+  }
+
+  /** How many lines of the log have fields that match. */
+  logged(pattern: RegExp): number {
+    return this.#fields.filter((fields) => pattern.test(fields)).length;
   }
 
   connect(): void {

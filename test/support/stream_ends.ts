@@ -28,6 +28,7 @@ export class StreamEnd implements MuxStream {
   /** Reasons of {@link reset}, in order. */
   readonly resets: Reason[] = [];
   isClosed = false;
+  isCrowded = false;
   #other: StreamEnd | undefined;
   #creditBytes: number;
   readonly #pieceBytes: number;

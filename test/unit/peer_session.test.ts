@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { TunnelError } from '../../src/core/errors.js';
 import { DEFAULT_LIMITS } from '../../src/core/peer_limits.js';
+import { PeerRates } from '../../src/peer/peer_rates.js';
 import { PeerSession, type PeerSessionOptions } from '../../src/peer/peer_session.js';
 import { FakeNode, turn } from '../support/fake_node.js';
 import { bye, PING, PLAIN_TARGET, uuid } from '../support/peer_bench.js';
@@ -17,6 +18,7 @@ function parts() {
   const options: PeerSessionOptions = {
     node,
     limits: DEFAULT_LIMITS,
+    rates: new PeerRates(DEFAULT_LIMITS).of('KEY', timers.nowMs()),
     friend: 5,
     agreement: {
       version: 1,
@@ -113,10 +115,12 @@ const openOf = (number: number): Uint8Array =>
 test('OPENs that wait for the rate pass in time, without a frame from the peer, but not while frozen', async () => {
   const all = parts();
   let opened = 0;
+  const limits = { ...DEFAULT_LIMITS, maxOpensPerSecond: 10 };
   const peer = await PeerSession.open({
     ...all.options,
     role: 'listener',
-    limits: { ...DEFAULT_LIMITS, maxOpensPerSecond: 10 },
+    limits,
+    rates: new PeerRates(limits).of('KEY', all.timers.nowMs()),
     onOpen: () => opened++,
   });
   all.node.newest.deliver(...Array.from({ length: 40 }, (_, number) => openOf(number + 1)));
@@ -234,6 +238,21 @@ test('a graceful close waits longer, until its deadline or its signal', async ()
     assert.ok(channel.closed);
   }
 });
+
+for (const graceful of [false, true]) {
+  test(`a ${graceful ? 'graceful ' : ''}close ends within 10 s when the worker hangs`, async () => {
+    const { peer, channel, pass, timers } = await opened();
+    channel.hangs = true;
+    let closed = false;
+    const deadline = { atMs: timers.nowMs() + 5_000, signal: new AbortController().signal };
+    const closing = peer.close('peer-shutdown', graceful ? deadline : undefined).then(() => {
+      closed = true;
+    });
+    await pass(10_000);
+    assert.ok(channel.closed && closed);
+    await closing;
+  });
+}
 
 test('close while frozen sends nothing and takes no time', async () => {
   const { peer, channel, timers } = await opened();

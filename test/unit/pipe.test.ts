@@ -186,7 +186,13 @@ test('credit returns when the kernel has the bytes, not before', async (t) => {
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
-  pipe.attach({ write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
+  pipe.attach({
+    isCrowded: false,
+    write: () => true,
+    end: () => {},
+    reset: () => {},
+    consumed: (bytes) => taken.push(bytes),
+  });
   pipe.flow();
   const flood = pattern('flood', 48 * MIB);
   pipe.onData(flood);
@@ -202,7 +208,13 @@ test('bytes of one turn go to the kernel in few calls, with credit step by step'
   const { program, piped } = await connection(t);
   const taken: number[] = [];
   const pipe = new Pipe(piped);
-  pipe.attach({ write: () => true, end: () => {}, reset: () => {}, consumed: (bytes) => taken.push(bytes) });
+  pipe.attach({
+    isCrowded: false,
+    write: () => true,
+    end: () => {},
+    reset: () => {},
+    consumed: (bytes) => taken.push(bytes),
+  });
   pipe.flow();
   const reading = readDigest(program);
   const bytes = pattern('many', 1000 * 1000);
@@ -335,6 +347,7 @@ test('a pipe passes nothing on before it flows, and loses nothing', async (t) =>
   let ends = 0;
   const pipe = new Pipe(piped);
   pipe.attach({
+    isCrowded: false,
     write: (chunk) => written.push(chunk) > 0,
     end: () => ends++,
     reset: () => {},
@@ -354,7 +367,7 @@ test('an empty end before the pipe flows is passed on once it does', async (t) =
   const { program, piped } = await connection(t);
   const ended = new Promise<void>((resolve) => {
     const pipe = new Pipe(piped);
-    pipe.attach({ write: () => true, end: resolve, reset: () => {}, consumed: () => {} });
+    pipe.attach({ isCrowded: false, write: () => true, end: resolve, reset: () => {}, consumed: () => {} });
     // As the sockets of a server behave: Node reads a little into its own buffer, and reports an empty end.
     piped.read(0);
     piped.once('end', () => setImmediate(() => pipe.flow()));
@@ -367,6 +380,7 @@ test('a client that leaves before the stream is open cancels it', async (t) => {
   const { program, piped } = await connection(t);
   const resets: string[] = [];
   const stream = {
+    isCrowded: false,
     write: () => true,
     end: () => {},
     reset: (why: string) => resets.push(why),
@@ -395,6 +409,7 @@ test('a pipe leaves no listener behind, ends once, and does nothing after that',
   const pipe = new Pipe(piped, { onOver: (outcome) => calls.push(outcome) });
   const closed = closing(piped);
   pipe.attach({
+    isCrowded: false,
     write: () => calls.push('write') > 0,
     end: () => calls.push('end'),
     reset: () => calls.push('reset'),
@@ -435,6 +450,7 @@ function closing(socket: Socket): Promise<void> {
 function recorder() {
   const calls: string[] = [];
   const stream = {
+    isCrowded: false,
     write: (): boolean => true,
     end: (): void => void calls.push('end'),
     reset: (reason: string): void => void calls.push(reason),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Bucket } from '../../src/core/allowance.js';
 import { TunnelError } from '../../src/core/errors.js';
 import { Strays } from '../../src/mux/session/strays.js';
 import { Intervals, MAX_PIECES } from '../../src/mux/stream/intervals.js';
@@ -441,7 +442,7 @@ function permutations(items: readonly number[]): number[][] {
 
 describe('frames for streams that are not open', () => {
   test('pass within their rate, then hold requests back, then end the session', () => {
-    const strays = new Strays(100, 0);
+    const strays = new Strays(100, new Bucket(200, 100, 0));
     for (let frame = 0; frame < 200; frame++) strays.take(0);
     assert.equal(strays.pauseMs(0), 0);
     for (let frame = 0; frame < 50; frame++) strays.take(0);
@@ -456,7 +457,7 @@ describe('frames for streams that are not open', () => {
   });
 
   test('are free after a stream has ended, as many as the peer may have sent by then', () => {
-    const strays = new Strays(100, 0);
+    const strays = new Strays(100, new Bucket(200, 100, 0));
     strays.ended(64 * 1024);
     for (let frame = 0; frame < 128 + 4 + 200; frame++) strays.take(0);
     assert.equal(strays.pauseMs(0), 0);
@@ -479,5 +480,20 @@ describe('the send queues of one peer', () => {
     assert.deepEqual([queues[1]!.isFull, queues[2]!.isFull], [false, false]);
     for (const queue of queues) queue.clear();
     assert.equal(memory.bytes, 0);
+  });
+
+  test('take nothing more in a crowd before they are empty, so that none holds two chunks', () => {
+    const memory = new SendMemory(1000);
+    const [crowd, queue] = [new SendQueue(2000, memory), new SendQueue(600, memory)];
+    crowd.push(new Uint8Array(1000));
+    queue.push(new Uint8Array(100));
+    assert.deepEqual([queue.isCrowded, queue.isFull, queue.isLow], [true, true, false]);
+    queue.takeInto(new Uint8Array(99), 0, 99);
+    assert.ok(!queue.isLow);
+    queue.takeInto(new Uint8Array(1), 0, 1);
+    assert.ok(queue.isLow);
+    queue.push(new Uint8Array(100));
+    crowd.clear();
+    assert.deepEqual([queue.isCrowded, queue.isFull, queue.isLow], [false, false, true]);
   });
 });

@@ -34,6 +34,14 @@ export interface HeldPort {
 export const PORTS_BURST = 1024;
 export const PORTS_PER_SECOND = 4;
 
+/** Why a port cannot be opened. */
+export interface HeldByOther {
+  /** The public key of the peer that has the port, for the listener's own log: other peers never learn it. */
+  readonly holder: string;
+  /** What the newcomer is told, and what it can do. */
+  readonly whyNot: string;
+}
+
 /** How long the holder of a port has for a sign of life before it counts as away, in milliseconds. */
 export const SIGN_OF_LIFE_MS = 3_000;
 
@@ -74,26 +82,26 @@ export class PortHolders {
   /**
    * Closes the port that another peer has at an address, if that peer makes room.
    *
-   * @returns `freed` when listening may work now; undefined when no peer has the address; else who has it and what the
-   *   newcomer can do
+   * @returns `freed` when listening may work now; undefined when no peer has the address
    */
-  async makeRoom(wanted: HostPort, newcomer: PortOwner): Promise<'freed' | { whyNot: string } | undefined> {
+  async makeRoom(wanted: HostPort, newcomer: PortOwner): Promise<'freed' | HeldByOther | undefined> {
     const port = [...this.#ports].find(({ local }) => local !== undefined && overlap(local, wanted));
     if (port === undefined) return undefined;
     const { owner } = port;
-    if (owner === newcomer) return { whyNot: 'is open for this connector already; ask for another port' };
-    const who = `is held by peer ${owner.publicKey.slice(0, 8)}`;
+    const held = (whyNot: string): HeldByOther => ({ holder: owner.publicKey, whyNot });
+    if (owner === newcomer) return held('is open for this connector already; ask for another port');
+    const who = 'is held by another peer';
     if (owner.grant !== newcomer.grant) {
       const state = owner.isOnline ? 'connected' : 'away';
-      return { whyNot: `${who}, which has another ticket and is ${state}; ask for another port` };
+      return held(`${who}, which has another ticket and is ${state}; ask for another port`);
     }
     if (owner.isOnline && (await this.#showsLife(owner)))
-      return { whyNot: `${who}, which is connected; ask for another port, or stop that connector` };
+      return held(`${who}, which is connected; ask for another port, or stop that connector`);
     if (!this.#ports.has(port)) return 'freed';
     const { connections } = port;
     if (connections > 0) {
       const open = connections === 1 ? '1 open connection' : `${connections} open connections`;
-      return { whyNot: `${who}, which is away and has ${open}; the port is free once they end` };
+      return held(`${who}, which is away and has ${open}; the port is free once they end`);
     }
     port.close('busy');
     return 'freed';

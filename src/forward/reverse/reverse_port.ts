@@ -11,6 +11,7 @@ import type { Reason } from '../../mux/wire/reasons.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import { boundAddress } from '../listen.js';
 import { Pipe } from '../pipe.js';
+import type { DenialLog } from '../serve_log.js';
 import { type CreateServer, TCP_OPTIONS, turnAway } from '../tcp_socket.js';
 import type { HeldPort, PortHolders, PortOwner } from './port_holders.js';
 
@@ -27,6 +28,8 @@ export interface ReversePortOptions {
   /** File descriptors for the port and its connections. */
   readonly descriptors: DescriptorShare;
   readonly logger: Logger;
+  /** Logs requests for ports that other peers hold. */
+  readonly denials: DenialLog;
   readonly timers: Timers;
   /** Default: `createServer` of `node:net`. */
   readonly createServer?: CreateServer | undefined;
@@ -118,13 +121,15 @@ export class ReversePort implements HeldPort {
 
   /** The address is in use: tries again if another peer had it and makes room. */
   async #taken(request: OpenRequest, error: unknown): Promise<void> {
-    const { bind, holders, owner } = this.#options;
+    const { bind, holders, owner, denials } = this.#options;
     const room = await holders.makeRoom(bind, owner);
     if (this.#closed) request.refuse('cancelled', 'no longer wanted');
     else if (room === undefined) this.#fail(request, error);
     else if (room === 'freed') this.#listen(request);
     else {
-      request.refuse('busy', `${printHostPort(bind)} ${room.whyNot}`);
+      const text = `${printHostPort(bind)} ${room.whyNot}`;
+      denials.denied(text, { peer: owner.publicKey, holder: room.holder });
+      request.refuse('busy', text);
       this.#over();
     }
   }

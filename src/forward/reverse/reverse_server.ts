@@ -100,6 +100,7 @@ export class ReverseServer {
       holders,
       descriptors: this.#descriptors,
       logger: this.#logger,
+      denials: this.#denials,
       timers,
       createServer,
       onOpen: (local) => {

@@ -20,6 +20,8 @@ export interface OpensOptions {
   readonly limits: Required<SessionLimits>;
   /** The peer's limits for our streams. */
   readonly told: ToldLimits | undefined;
+  /** Lets the peer's OPENs pass. */
+  readonly theirRate: Allowance;
   readonly clock: Clock;
   /** Whether the process has memory for another stream. */
   readonly hasMemory: () => boolean;
@@ -43,12 +45,11 @@ export class Opens {
   /** Total time for which the session was frozen, which does not count as waiting. */
   #frozenMs = 0;
 
-  constructor({ limits, told, clock, hasMemory, pauseMs, send, onOpen }: OpensOptions) {
+  constructor({ limits, told, theirRate, clock, hasMemory, pauseMs, send, onOpen }: OpensOptions) {
     const { streams, opensPerSecond } = limits;
     this.#clock = clock;
     this.#send = send;
     this.#onOpen = onOpen;
-    const rate = new Allowance(2 * opensPerSecond, opensPerSecond, clock.nowMs());
     // Our limits apply to the peer. Its limits and the protocol apply to our own streams.
     const places = Math.min(MAX_STREAMS_PER_PEER, told?.streams ?? MAX_STREAMS_PER_PEER);
     const perSecond = told?.opensPerSecond ?? Number.POSITIVE_INFINITY;
@@ -64,7 +65,7 @@ export class Opens {
     );
     this.#theirs = new OpenQueue(
       streams,
-      rate,
+      theirRate,
       { hasMemory, pauseMs: () => pauseMs(false) },
       {
         noPlace: `${streams} connections are open, as many as one peer may have (--max-streams), and none has ended for ${PLACE_WAIT_MS / 1000} s`,

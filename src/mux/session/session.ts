@@ -1,4 +1,4 @@
-import { Allowance } from '../../core/allowance.js';
+import type { Allowance } from '../../core/allowance.js';
 import type { Clock } from '../../core/clock.js';
 import { TunnelError } from '../../core/errors.js';
 import { MAX_STREAMS_PER_PEER } from '../../core/limits.js';
@@ -32,6 +32,7 @@ import {
   type SessionStats,
   withDefaults,
 } from './session_options.js';
+import { SessionRates } from './session_rates.js';
 import { Strays } from './strays.js';
 import { StreamMemory, StreamTable } from './stream_table.js';
 
@@ -96,13 +97,10 @@ export class Session {
     this.#lastType = options.givesBack === true ? GIVE_BACK : DATAGRAM;
     this.#memory = new StreamMemory(limits, options.frameBytes, options.memory);
     this.#controlFramesPerSecond = limits.controlFramesPerSecond;
-    this.#controlFrames = new Allowance(
-      2 * limits.controlFramesPerSecond,
-      limits.controlFramesPerSecond,
-      clock.nowMs(),
-    );
+    const { opens, controlFrames, strays } = options.sessionRates ?? new SessionRates(limits, clock.nowMs());
+    this.#controlFrames = controlFrames;
     this.#table = new StreamTable(options.random16());
-    this.#strays = new Strays(limits.controlFramesPerSecond, clock.nowMs());
+    this.#strays = new Strays(limits.controlFramesPerSecond, strays);
     const rates = options.rates ?? [];
     this.#sentPace = new Pace(
       rates.map(({ sent }) => sent),
@@ -115,6 +113,7 @@ export class Session {
     this.#opens = new Opens({
       limits,
       told: options.told,
+      theirRate: opens,
       clock,
       hasMemory: () => this.#memory.hasRoom,
       pauseMs: (isOurs) =>

@@ -11,6 +11,7 @@ import type { OpenRequest } from '../stream/stream_api.js';
 import type { FrameSink } from '../wire/frame_sink.js';
 import type { Reason } from '../wire/reasons.js';
 import type { ToldLimits } from '../wire/told_limits.js';
+import type { SessionRates } from './session_rates.js';
 
 export const DEFAULT_KEEP_ALIVE_MS = 10_000;
 export const DEFAULT_DEADLINE_MS = 30_000;
@@ -56,6 +57,8 @@ export interface SessionOptions {
   /** `Session.tick` is due earlier than `Session.nextTickMs` last returned: call it again. */
   readonly onTickSooner?: () => void;
   readonly limits?: SessionLimits;
+  /** What the peer may do by the rates among {@link limits}. Default: full bursts. */
+  readonly sessionRates?: SessionRates;
   /** What data in both directions must keep; some may be shared with other sessions. Default: none. */
   readonly rates?: readonly ByteRates[];
   /** What the peer lets us open: see the handshake. Default: as much as the protocol allows. */

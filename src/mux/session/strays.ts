@@ -1,4 +1,4 @@
-import { Bucket } from '../../core/allowance.js';
+import type { Bucket } from '../../core/allowance.js';
 import { TunnelError } from '../../core/errors.js';
 
 /** Bytes of credit for which a stream that ends allows one late frame: an honest peer's frames are longer. */
@@ -19,10 +19,10 @@ export class Strays {
   readonly #allowed: Bucket;
   #late = 0;
 
-  /** @param perSecond Infinity for no limit. After a pause, twice as many may come at once */
-  constructor(perSecond: number, nowMs: number) {
+  /** @param perSecond Infinity for no limit @param allowed what the rate allows now */
+  constructor(perSecond: number, allowed: Bucket) {
     this.#perSecond = perSecond;
-    this.#allowed = new Bucket(2 * perSecond, perSecond, nowMs);
+    this.#allowed = allowed;
   }
 
   /** A stream has ended. @param creditBytes what the peer may have sent on it that has not arrived */

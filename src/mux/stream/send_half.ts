@@ -35,6 +35,11 @@ export class SendHalf {
     return this.#queue.bytes;
   }
 
+  /** See {@link SendQueue.isCrowded}. */
+  get isCrowded(): boolean {
+    return this.#queue.isCrowded;
+  }
+
   /** True once END was sent. */
   get isOver(): boolean {
     return this.#endSent;

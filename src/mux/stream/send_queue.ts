@@ -6,7 +6,7 @@ const HARD_LIMIT_FACTOR = 16;
 /** Chunks have overhead, so many small ones also count as full. */
 const MAX_CHUNKS = 4096;
 
-/** Bytes of all streams of one peer that wait to be put into frames. Beyond them, each stream may hold one chunk. */
+/** Bytes of all streams of one peer that wait to be put into frames. Beyond them, each stream may hold one piece. */
 export const MAX_PEER_SEND_BYTES = 32 * 1024 * 1024;
 
 /** What all send queues of one peer hold together. */
@@ -47,11 +47,17 @@ export class SendQueue {
   /** True when the writer has to stop. */
   get isFull(): boolean {
     if (this.#bytes >= this.#highWaterBytes || this.#chunkCount >= MAX_CHUNKS) return true;
-    return this.#memory.isFull && this.#bytes > 0;
+    return this.isCrowded && this.#bytes > 0;
+  }
+
+  /** True when the queues of the peer together hold as much as they may. Then write little at a time. */
+  get isCrowded(): boolean {
+    return this.#memory.isFull;
   }
 
   /** True when a writer that had to stop may continue. */
   get isLow(): boolean {
+    if (this.isCrowded && this.#bytes > 0) return false;
     return this.#bytes <= this.#highWaterBytes / 4 && this.#chunkCount <= MAX_CHUNKS / 4;
   }
 

@@ -91,6 +91,10 @@ export class Stream implements MuxStream, Source {
     return this.#outgoing.backlogBytes;
   }
 
+  get isCrowded(): boolean {
+    return this.sending.isCrowded;
+  }
+
   get isOurs(): boolean {
     return this.#open !== undefined;
   }
