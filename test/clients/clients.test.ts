@@ -3,6 +3,7 @@
  * far end, and they get an answer or an error for all their jobs when the tunnel closes.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { runProgram } from '../support/run_program.js';
@@ -29,7 +30,22 @@ describe('client libraries over a tunnel', { concurrency: true }, () => {
         `${name} jobs when the tunnel closed while the far end was lost: error`,
       ]);
       const lines = finished.stdout.trimEnd().split('\n');
-      assert.deepEqual({ ...finished, stdout: lines.sort() }, { exitCode: 0, stdout: expected.sort(), stderr: '' });
+      assert.deepEqual(
+        { ...finished, stdout: lines.sort() },
+        { exitCode: 0, stdout: expected.sort(), stderr: '' },
+      );
     });
   }
+});
+
+test('the table of clients in the docs has exactly the ones that are tried here', async () => {
+  const page = readFileSync(new URL('../../docs/how-to/node-programs.md', import.meta.url), 'utf8');
+  const [, table = ''] = page.split('## Pass the tunnel to a client library');
+  const [rows = ''] = table.split('\n## ');
+  const documented = [...rows.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name);
+  const families = await Promise.all(Object.values(FAMILIES).map(async (load) => await load()));
+  assert.deepEqual(
+    documented.sort(),
+    families.flatMap(({ CLIENTS }) => CLIENTS.map(({ name }) => name)).sort(),
+  );
 });

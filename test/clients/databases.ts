@@ -16,6 +16,8 @@ import { serveMongo } from './servers/op_msg.js';
 import { serveRedis } from './servers/resp.js';
 
 const MIB = 1024 * 1024;
+/** How long a client may connect. The defaults of 10 s are too short on a busy machine. */
+const CONNECT_MS = 60_000;
 
 /** Postgres as WebAssembly, behind a name of the far end. */
 function postgres(): Client {
@@ -122,7 +124,12 @@ function maria(): Client {
     },
     open: (tunnel) => {
       const pool = mysql
-        .createPool({ user: 'me', connectionLimit: 2, stream: () => tunnel.dial({ port }) })
+        .createPool({
+          user: 'me',
+          connectionLimit: 2,
+          connectTimeout: CONNECT_MS,
+          stream: () => tunnel.dial({ port }),
+        })
         .promise();
       return {
         work: async () => {
@@ -164,7 +171,11 @@ function redis(): Client {
     whenLost: 'answer',
     serve: (far, hold) => far.offer(target, (stream) => serveRedis(stream, values, hold)),
     open: (tunnel) => {
-      const client = new Redis({ Connector: connectorTo(tunnel), maxRetriesPerRequest: 5 });
+      const client = new Redis({
+        Connector: connectorTo(tunnel),
+        maxRetriesPerRequest: 5,
+        connectTimeout: CONNECT_MS,
+      });
       client.on('error', () => {});
       return {
         work: async () => {
@@ -203,7 +214,9 @@ function mongo(): Client {
         proxyPort: Number(proxyPort),
         maxPoolSize: 1,
       });
-      const things = client.db('test').collection<{ _id: number | string; data?: Buffer; held?: boolean }>('things');
+      const things = client
+        .db('test')
+        .collection<{ _id: number | string; data?: Buffer; held?: boolean }>('things');
       let documents = 0;
       return {
         work: async () => {

@@ -50,7 +50,9 @@ export function grpcClient(): Client {
             client.waitForReady(Number.POSITIVE_INFINITY, (error) => (error ? reject(error) : resolve()));
           });
           const call = client.makeBidiStreamRequest(SERVICE.echo.path, asIs, asIs);
-          const sent = Array.from({ length: MESSAGES }, (_, index) => pattern(`grpc ${index}`, MESSAGE_BYTES));
+          const sent = Array.from({ length: MESSAGES }, (_, index) =>
+            pattern(`grpc ${index}`, MESSAGE_BYTES),
+          );
           const received: Buffer[] = [];
           await new Promise<void>((resolve, reject) => {
             call.on('data', (message: Buffer) => received.push(message));

@@ -1,5 +1,6 @@
 /** Messages: mqtt, amqplib and nodemailer. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { Aedes } from 'aedes';
 import { type ConfirmChannel, connect } from 'amqplib';
 import mqtt from 'mqtt';
@@ -32,7 +33,10 @@ function broker(): Client {
       far.atEnd(() => new Promise<void>((resolve) => aedes.close(resolve)));
     },
     open: (tunnel) => {
-      const client = new mqtt.MqttClient(() => tunnel.dial(target), { clientId: 'tester', reconnectPeriod: 200 });
+      const client = new mqtt.MqttClient(() => tunnel.dial(target), {
+        clientId: 'tester',
+        reconnectPeriod: 200,
+      });
       client.on('error', () => {});
       const unsent: number[] = [];
       return {
@@ -87,7 +91,9 @@ function rabbit(): Client {
           const sent = pattern('amqplib', 2 * MIB);
           await current.assertQueue('work');
           const received = new Promise<Buffer>((resolve) => {
-            void current.consume('work', (message) => resolve(message?.content ?? Buffer.alloc(0)), { noAck: true });
+            void current.consume('work', (message) => resolve(message?.content ?? Buffer.alloc(0)), {
+              noAck: true,
+            });
           });
           current.sendToQueue('work', sent);
           await current.waitForConfirms();
@@ -123,7 +129,7 @@ function mail(): Client {
         logger: false,
         onData: (stream, session, done) => {
           const { envelope } = session;
-          const isHeld = envelope.mailFrom !== false && envelope.mailFrom?.address === 'held@example.org';
+          const isHeld = envelope.mailFrom !== false && envelope.mailFrom.address === 'held@example.org';
           const digest = readDigest(stream);
           received.push(digest);
           void digest.then(async () => {
@@ -145,7 +151,7 @@ function mail(): Client {
         // Called for each connection of the pool.
         getSocket: (_options: unknown, done: (error: Error | null, socket?: object) => void) => {
           const connection = tunnel.dial({ port });
-          connection.once('connect', () => done(null, { connection })).once('error', done);
+          once(connection, 'connect').then(() => done(null, { connection }), done);
         },
       });
       transport.on('error', () => {});

@@ -1,7 +1,7 @@
 /** Shells: a client and a server of ssh2, with SFTP. The server listens on no port. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import ssh2, { type Client as SshClient, type ClientChannel, type SFTPWrapper } from 'ssh2';
+import ssh2, { type ClientChannel, type SFTPWrapper, type Client as SshClient } from 'ssh2';
 import type { Connector } from '../../src/index.js';
 import { pattern } from '../support/pattern.js';
 import { readToEnd } from '../support/socket_bytes.js';

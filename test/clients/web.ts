@@ -21,12 +21,14 @@ import type { Connector } from '../../src/index.js';
 import { pattern } from '../support/pattern.js';
 import { readToEnd } from '../support/socket_bytes.js';
 import { TEST_CERTIFICATE } from '../support/test_certificate.js';
+import { grpcClient } from './grpc.js';
 import type { Client } from './harness/client.js';
 import type { FarEnd } from './harness/far_end.js';
 import type { Hold } from './harness/hold.js';
-import { grpcClient } from './grpc.js';
 
 const MIB = 1024 * 1024;
+/** Longer than anything takes, also on a busy machine. */
+const PATIENT_MS = 200_000;
 
 /** Answers with the body of the request. `/held` is a job that is held. */
 function echo(hold: Hold): RequestListener {
@@ -177,7 +179,12 @@ function socketIo(): Client {
     name: 'socket.io',
     whenLost: 'error',
     serve: (far, hold) => {
-      const server = new SocketServer(serveHttp(far, 'io.lan', echo(hold)), { maxHttpBufferSize: 8 * MIB });
+      const server = new SocketServer(serveHttp(far, 'io.lan', echo(hold)), {
+        maxHttpBufferSize: 8 * MIB,
+        // On a busy machine, 2 MiB take longer than the defaults of 10 s and 20 s.
+        upgradeTimeout: PATIENT_MS,
+        pingTimeout: PATIENT_MS,
+      });
       server.on('connection', (socket) => {
         socket.on('echo', (bytes: Buffer, answer: (bytes: Buffer) => void) => answer(bytes));
         socket.on('held', (answer: (text: string) => void) => void hold.pass().then(() => answer('done')));
@@ -187,7 +194,7 @@ function socketIo(): Client {
     open: (tunnel) => {
       const agent = tunnel.agent();
       // In Node.js, `agent` is an agent of node:http, also for the WebSocket. The types say string.
-      const options = { agent: agent as unknown as string, ackTimeout: 200_000 };
+      const options = { agent: agent as unknown as string, ackTimeout: PATIENT_MS };
       const socket = io('http://io.lan', options);
       return {
         work: async () => {
@@ -195,7 +202,8 @@ function socketIo(): Client {
           const back = (await socket.emitWithAck('echo', sent)) as Buffer;
           assert.ok(back.equals(sent));
         },
-        jobs: () => Array.from({ length: 3 }, async () => await (socket.emitWithAck('held') as Promise<unknown>)),
+        jobs: () =>
+          Array.from({ length: 3 }, async () => await (socket.emitWithAck('held') as Promise<unknown>)),
         close: () => {
           socket.close();
         },

@@ -27,12 +27,12 @@ const clients = CLIENTS.filter(({ name }) => only.length === 0 || only.includes(
 async function each(
   all: readonly Tried[],
   what: string,
-  act: (tried: Tried) => Promise<string | void>,
+  act: (tried: Tried) => Promise<string>,
 ): Promise<void> {
   await Promise.all(
     all.map(async (tried) => {
       const came = await act(tried).catch((error: unknown) => `failed: ${wordsOf(error)}`);
-      process.stdout.write(`${tried.client.name} ${what}: ${came ?? 'yes'}\n`);
+      process.stdout.write(`${tried.client.name} ${what}: ${came}\n`);
     }),
   );
 }
@@ -43,7 +43,12 @@ function wordsOf(error: unknown): string {
 
 async function open(tunnel: Connector): Promise<Tried[]> {
   return await Promise.all(
-    clients.map(async ({ client, hold }) => ({ client, hold, used: await client.open(tunnel, far), jobs: [] })),
+    clients.map(async ({ client, hold }) => ({
+      client,
+      hold,
+      used: await client.open(tunnel, far),
+      jobs: [],
+    })),
   );
 }
 
@@ -60,6 +65,11 @@ async function begin(all: readonly Tried[]): Promise<void> {
 
 function release(all: readonly Tried[]): void {
   for (const { hold } of all) hold.release();
+}
+
+async function work({ used }: Tried): Promise<string> {
+  await used.work();
+  return 'yes';
 }
 
 /** Waits for the jobs of a client. @returns how they ended, once for all that ended alike */
@@ -90,13 +100,13 @@ await far.listen();
 
 const tunnel = await far.connect();
 const first = await open(tunnel);
-await each(first, 'works', async ({ used }) => await used.work());
+await each(first, 'works', work);
 await begin(first);
 await far.lose();
 await far.listen();
 release(first);
 await each(first, 'jobs when the far end was lost and came back', endsOf);
-await each(first, 'works again', async ({ used }) => await used.work());
+await each(first, 'works again', work);
 await begin(first);
 await close(tunnel, first, 'jobs when the tunnel closed');
 
