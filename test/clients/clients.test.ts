@@ -16,7 +16,7 @@ const program = fileURLToPath(new URL('./harness/family_program.ts', import.meta
 
 describe('client libraries over a tunnel', { concurrency: true }, () => {
   for (const [family, load] of Object.entries(FAMILIES)) {
-    test(`the ${family} work, return with the far end, and leave no job when the tunnel closes`, async () => {
+    test(`clients of the family ${family} work, recover with the far end, and leave no job open`, async () => {
       const { CLIENTS } = await load();
       const options = ['--unhandled-rejections=strict', '--import', 'tsx'];
       const finished = await runProgram(process.execPath, [...options, program, family], {

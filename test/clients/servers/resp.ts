@@ -8,7 +8,7 @@ export function serveRedis(stream: Duplex, values: Map<string, Buffer>, hold: Ho
   /** Answers keep the order of the commands. */
   let answered = Promise.resolve();
   const answer = async ([command, ...args]: readonly Buffer[]): Promise<void> => {
-    const [key = '', value] = args.map(String);
+    const key = String(args[0]);
     switch (String(command).toUpperCase()) {
       case 'INFO':
         stream.write(bulk(Buffer.from('redis_version:7.0.0\r\nloading:0\r\n')));
@@ -33,7 +33,7 @@ export function serveRedis(stream: Duplex, values: Map<string, Buffer>, hold: Ho
         stream.end('+OK\r\n');
         return;
       default:
-        stream.write(`-ERR unknown command '${String(command)}' ${value ?? ''}\r\n`);
+        stream.write(`-ERR unknown command '${String(command)}'\r\n`);
     }
   };
   stream.on('error', () => {});
