@@ -36,6 +36,7 @@ const BANS = [
       'src/bridge/worker_link.ts',
       'src/cli/process/process_io.ts',
       'src/forward/pipe.ts',
+      'src/forward/stream/dialed_stream.ts',
       'src/ring/ring_ends.ts',
       'src/ring/ring_reader.ts',
       'src/tunnel/connector.ts',

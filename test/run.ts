@@ -40,10 +40,12 @@ const LONGEST = [
 /** The order of the other files: folders with long tests first. */
 const FOLDERS = ['e2e', 'sim', 'integration', 'property', 'contract', 'unit'];
 
+/** Folders whose tests have a runner of their own: test/package.ts and test/clients.ts. */
+const OWN_RUNNERS = ['package', 'clients'];
+
 function testFiles(names: readonly string[]): string[] {
-  // test/package has its own runner.
   const folders = readdirSync(testFolder, { withFileTypes: true }).filter(
-    (entry) => entry.isDirectory() && entry.name !== 'package',
+    (entry) => entry.isDirectory() && !OWN_RUNNERS.includes(entry.name),
   );
   const all = folders.flatMap((folder) =>
     readdirSync(join(testFolder, folder.name))

@@ -176,6 +176,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'a timeout, turned off afterwards': {
     run: async (run) => {
       const made = run.dial(await run.silent());
+      await once(made, 'ready');
       made.setTimeout(IDLE_MS);
       await once(made, 'timeout');
       run.note(`timeout=${made.timeout}`);

@@ -187,7 +187,7 @@ test('a connection given up before it is answered reaches no handler', async (t)
   made.handler = () => assert.fail('the client has gone');
   const client = made.dial();
   // The stream was requested, and nothing has arrived there yet.
-  await new Promise(process.nextTick);
+  await turn();
   assert.equal(made.near.stats().streams, 1);
   client.destroy();
   while (made.near.stats().streams > 0) await turn();

@@ -301,6 +301,38 @@ test('every write and end is called back with the error when the tunnel closes',
   assert.deepEqual(codes, ['ECONNRESET', 'ECONNRESET']);
 });
 
+test('a stream that cannot be opened fails in a later turn, so handlers may be added after an await', async (t) => {
+  const { gate, dial } = tunnel(t);
+  gate.close();
+  // In a callback of the event loop, `nextTick` comes before promises.
+  const code = await new Promise((resolve) => {
+    setImmediate(() => {
+      const connect = async (): Promise<DialedStream> => dial(1);
+      void connect().then((stream) => resolve(codeOf(stream)));
+    });
+  });
+  assert.equal(code, 'ECONNABORTED');
+});
+
+test('streams that this end cuts when it closes say so, and do not blame the other end', async (t) => {
+  const far = await target(t);
+  const { gate, near, dial } = tunnel(t);
+  gate.setSession(near);
+  const open = dial(far.port);
+  await once(open, 'connect');
+  const opening = dial(far.port);
+  await turn();
+  const errors = Promise.all([open, opening].map(async (stream) => await once(stream, 'error')));
+  near.close('peer-shutdown');
+  assert.deepEqual(
+    (await errors).flat().map(({ message }: Error) => message),
+    [
+      `read ECONNRESET 127.0.0.1 port ${far.port}: this end has closed the tunnel`,
+      `connect ECONNABORTED 127.0.0.1 port ${far.port}: this end has closed the tunnel`,
+    ],
+  );
+});
+
 test('a write to a request of node:http is called back with the error', async (t) => {
   const port = await freePort();
   const { gate, near, dial } = tunnel(t);

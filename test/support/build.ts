@@ -151,9 +151,12 @@ export async function buildSources(): Promise<void> {
 }
 
 function typeScriptIn(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join(folder, name));
+  return (
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      // test/clients has packages of its own, and its own runner.
+      .filter((name) => name.endsWith('.ts') && !/^clients[\\/]/.test(name))
+      .map((name) => join(folder, name))
+  );
 }
 
 function isSame(path: string, contents: Uint8Array): boolean {

@@ -13,15 +13,17 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Its standard input; empty by default. */
   readonly input?: string;
+  /** How long it may take, in milliseconds; a minute and a half by default. */
+  readonly limitMs?: number;
 }
 
-/** Runs a program to its end. Kills it and rejects when it takes longer than a minute and a half. */
+/** Runs a program to its end. Kills it and rejects when it takes too long. */
 export async function runProgram(
   command: string,
   args: readonly string[],
-  { input, ...options }: ProgramOptions = {},
+  { input, limitMs = 90_000, ...options }: ProgramOptions = {},
 ): Promise<Finished> {
-  const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'], timeout: 90_000 });
+  const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'], timeout: limitMs });
   // A program may exit without having read all of it.
   child.stdin.on('error', () => {}).end(input);
   let stdout = '';

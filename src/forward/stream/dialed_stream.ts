@@ -48,8 +48,8 @@ export class DialedStream extends TunnelStream {
       expectMany(signal);
       addAbortSignal(signal, this);
     }
-    // The caller can listen to events only after the constructor returns.
-    process.nextTick(() => {
+    // In a later turn of the event loop, as a socket fails or connects: the caller may `await` before it listens.
+    setImmediate(() => {
       if (this.destroyed) return;
       if (failure === undefined) this.#gate.open(this.#wish);
       else this.destroy(failure);

@@ -304,7 +304,8 @@ export abstract class TunnelStream extends Duplex {
         const isOrderly = remote && reason === 'peer-shutdown' && this.#farEnded && this.writableLength === 0;
         if (this.destroyed) this.#timer.clear();
         else if (isOrderly) this.#gone = this.#errorOf('read', reason, '');
-        else this.#fail(this.connecting ? 'connect' : 'read', reason, '');
+        else if (!remote && reason === 'peer-shutdown') this.#failClosed();
+        else this.#fail(this.#syscall, reason, '');
       },
       onDrain: () => isolated(() => this.#done()),
     };
@@ -335,6 +336,15 @@ export abstract class TunnelStream extends Duplex {
   #whenConnected(action: () => void): void {
     if (this.connecting) this.#onConnected = action;
     else action();
+  }
+
+  /** This end has closed its tunnel. The reason is worded for the other end. */
+  #failClosed(): void {
+    this.#fail(this.#syscall, 'cancelled', 'this end has closed the tunnel');
+  }
+
+  get #syscall(): 'connect' | 'read' {
+    return this.connecting ? 'connect' : 'read';
   }
 
   #fail(syscall: 'connect' | 'read', reason: Reason, text: string): void {

@@ -1,7 +1,7 @@
 // The same program from CommonJS.
-const { connect, listen, node } = require('tox-wasm-tunnel');
+const { connect, listen, createBootstrapNode } = require('tox-wasm-tunnel');
 
-for (const start of [connect, listen, node]) {
+for (const start of [connect, listen, createBootstrapNode]) {
   if (typeof start !== 'function') throw new Error('the package exports something else when it is required');
 }
 import('./round_trip.mjs')

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { createServer, connect as dial } from 'node:net';
 import {
   connect,
+  createBootstrapNode,
   listen,
-  node,
   parseBootstrapLine,
   parseExposeSpec,
   parseLocalSpec,
@@ -25,7 +25,7 @@ export async function roundTrip(files) {
     }).listen(0, HOST);
     toClose.push(server);
     await once(server, 'listening');
-    const first = await node({ ...local, port: 0, tcpPort: 0 });
+    const first = await createBootstrapNode({ ...local, port: 0, tcpPort: 0 });
     toClose.push(first);
     const bootstrap = [parseBootstrapLine(`${HOST}:${first.udpPort}:${first.publicKey}`)];
     const expose = [parseExposeSpec(String(server.address().port))];
