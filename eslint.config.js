@@ -40,6 +40,7 @@ const BANS = [
       'src/ring/ring_ends.ts',
       'src/ring/ring_reader.ts',
       'src/tunnel/connector.ts',
+      'src/tunnel/listener.ts',
       'src/tunnel/reverse_forwards.ts',
       'src/tunnel/tunnel.ts',
       'src/worker/run_worker.ts',

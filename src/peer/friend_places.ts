@@ -191,6 +191,11 @@ export class FriendPlaces {
     for (const friend of [...this.#places.keys()]) await this.#remove(friend, 'peer-shutdown');
   }
 
+  /** A method, because TypeScript assumes that a property keeps its value across an `await`. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
   async #adopt(friend: number): Promise<void> {
     const { node, newPlace } = this.#options;
     if (this.#closed || this.#adopting.has(friend)) return;
@@ -198,7 +203,7 @@ export class FriendPlaces {
     if (publicKey === undefined) return;
     this.#adopting.add(friend);
     try {
-      if ((await this.#makePlace()) && !this.#closed) {
+      if ((await this.#makePlace()) && !this.#isClosed()) {
         const place = newPlace(friend, upperHex(publicKey), NOTHING);
         this.#places.set(friend, place);
         place.peer.friendPath(node.friendPath(friend));

@@ -67,6 +67,8 @@ export class Connector extends Tunnel {
   readonly #publicKey: string;
   readonly #prover: TicketProver | undefined;
   readonly #forwards = new Closables<Forward>();
+  /** What listens for each of them. */
+  readonly #entries = new Set<AnyForward>();
   readonly #flows = new Set<UdpFlow>();
   readonly #reverses: ReverseForwards;
   /** File descriptors of all forwards. */
@@ -339,7 +341,12 @@ export class Connector extends Tunnel {
     }
     const forward = new Forward(entry, { local, target, peer: this.#publicKey });
     forward.on('refused', (refusal) => this.emit('refused', refusal));
-    forward.once('close', this.#forwards.add(forward, signal));
+    const forget = this.#forwards.add(forward, signal);
+    this.#entries.add(entry);
+    forward.once('close', () => {
+      this.#entries.delete(entry);
+      forget();
+    });
     entry.setSession(this.#session);
     return forward;
   }
@@ -443,7 +450,7 @@ export class Connector extends Tunnel {
     this.#session = session;
     this.#gate.setSession(session);
     this.#reverses.setSession(session);
-    for (const forward of this.#forwards) forward.setSession(session);
+    for (const entry of this.#entries) entry.setSession(session);
   }
 
   #tellCode(code: ReturnCode, detail?: string): void {

@@ -4,7 +4,6 @@ import { inspect } from 'node:util';
 import type { DynamicForward } from '../forward/entry/dynamic.js';
 import type { LocalForward, RefusedConnection } from '../forward/entry/local.js';
 import type { UdpForward } from '../forward/entry/udp_forward.js';
-import type { StreamOpener } from '../mux/stream/stream_api.js';
 import { REASONS } from '../mux/wire/reasons.js';
 import { type Endpoint, type HostPort, isPath, printEndpoint } from '../rules/endpoint.js';
 import type { Refusal } from './events.js';
@@ -79,10 +78,5 @@ export class Forward extends EventEmitter<ForwardEvents> {
   [inspect.custom](_depth: number, options: object): string {
     const { local, target, listening } = this;
     return `Forward ${inspect({ local, target, listening }, options)}`;
-  }
-
-  /** Sets the session to open streams in; undefined while there is none. @internal */
-  setSession(session: StreamOpener | undefined): void {
-    this.#entry.setSession(session);
   }
 }

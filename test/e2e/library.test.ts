@@ -118,7 +118,7 @@ describe('a program with the library', () => {
   test('accepts specs as the command line does, and dials localhost when no host is given', async () => {
     const forward = await tunnel.forward(`0:localhost:${targetPort}`);
     assert.equal(await (await fetch(`http://${forward.local}/t`)).text(), "a target's /t");
-    forward.close();
+    void forward.close();
     const stream = tunnel.dial({ port: targetPort });
     await once(stream, 'connect');
     assert.deepEqual([stream.remoteAddress, stream.remotePort], ['localhost', targetPort]);
@@ -176,8 +176,8 @@ describe('a program with the library', () => {
     const stream = tunnel.dial(ECHO);
     await once(stream, 'connect');
     t.after(() => {
-      proxy.close();
-      reverse.close();
+      void proxy.close();
+      void reverse.close();
       stream.destroy();
     });
     const ticket = parseTicket(listener.ticket);
@@ -351,18 +351,18 @@ describe('a program with the library', () => {
     const forward = await tunnel.forward(parseLocalSpec('0:web:80'));
     const page = await (await fetch(`http://${forward.local}/f`)).text();
     assert.equal(page, 'plain /f');
-    forward.close();
+    void forward.close();
     const proxy = await tunnel.dynamic({ bind: { host: LOOPBACK_HOST, port: 0 } });
     const client = connectTcp(Number(proxy.local.split(':')[1]), LOOPBACK_HOST);
     client.end('CONNECT web:80 HTTP/1.1\r\n\r\nGET /p HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n');
     assert.match(String(await readToEnd(client)), /^HTTP\/1\.1 200 .*\r\n\r\nHTTP\/1\.1 200 OK.*plain \/p/s);
-    proxy.close();
+    void proxy.close();
     const reverse = tunnel.reverse(parseReverseSpec(`0:${LOOPBACK_HOST}:${port}`));
     const [{ status, listen: remote }] = await once(tunnel, 'reverse');
     assert.deepEqual([status, remote], ['open', reverse.remote]);
     const far = connectTcp(Number(String(remote).split(':')[1]), LOOPBACK_HOST);
     assert.equal(String(await readToEnd(far)), 'from our side');
-    reverse.close();
+    void reverse.close();
   });
 
   test('opens only what a rule names; the loopback default holds on request, until the first change', async () => {

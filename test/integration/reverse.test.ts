@@ -147,7 +147,7 @@ test('the number of open ports is limited, and closing one makes room', async (t
   for (const reverse of reverses) await b.listening(reverse);
   const third = b.forwards.add(parseReverseSpec('0:localhost:3'));
   assert.equal((await b.refused(1)).reason, 'limit');
-  reverses[0]?.close();
+  void reverses[0]?.close();
   while (b.ports.count > 1) await turn();
   b.timers.advance(1_000);
   await b.listening(third);
@@ -162,7 +162,7 @@ test('close frees the port, and open connections continue', async (t) => {
   const client = dialLoopback(port);
   client.write('before');
   await new Promise((resolve) => client.once('data', resolve));
-  reverse.close();
+  void reverse.close();
   while (b.ports.count > 0) await turn();
   assert.equal(await ending(dialLoopback(port)), 'ECONNREFUSED');
   client.end(' and after');
