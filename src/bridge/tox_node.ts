@@ -121,7 +121,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   #health: NodeHealth = { wasmMemoryBytes: 0, strangersDropped: 0 };
   /** What the worker last reported of each friend. */
   readonly #friends = new Map<FriendNumber, Extract<WorkerEvent, { type: 'friend-path' }>>();
-  /** The friends that somebody has added, and by how many parts of the program each is used. */
+  /** The added friends, and how many parts of the program use each. */
   readonly #members = new Map<FriendNumber, { readonly publicKey: Uint8Array; users: number }>();
   /** The newest channels of each friend. */
   readonly #channels = new Map<FriendNumber, Partial<Record<Role, RingChannel>>>();

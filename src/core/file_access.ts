@@ -6,7 +6,7 @@ import { TunnelError } from './errors.js';
 /** What to do when a folder or a file cannot be used. Every command that uses the folder has this option. */
 export const WAY_OUT = 'choose another folder with --state DIR';
 
-/** Permission bits of users who are neither the owner nor in the group of a file. */
+/** Permission bits for users who are neither the owner nor in the group of a file. */
 const OTHERS = 0o007;
 
 /** Whether we trust what a user has put somewhere: this user, or root, who can do everything anyway. */

@@ -1,7 +1,7 @@
 import { TunnelError } from './errors.js';
 
-// Tickets and Tox IDs are secrets that people paste, sometimes cut short or at the wrong place. No message repeats
-// one, or a piece of one.
+// Tickets and Tox IDs are secrets that people paste, sometimes cut short or in the wrong place. No message repeats a
+// secret, or part of one.
 
 const RUN = /[0-9a-z]+/gi;
 /** The characters of a ticket: no I, L, O and U. The hexadecimal digits of a Tox ID are among them. */
@@ -39,7 +39,7 @@ export function withoutLongTickets(text: string): string {
   return text.replaceAll(LONG_TICKET, 'twt1…');
 }
 
-/** What nobody has to hide: public keys and Tox IDs. */
+/** What need not be hidden: public keys and Tox IDs. */
 const PUBLIC_HEX = /^(?:[0-9A-F]{8,}|(?:[0-9a-f]{64}|[0-9a-f]{76}))$/;
 /** Characters that no ticket contains, but that people mistake for others. */
 const STRANGERS = /[ilou]+/gi;
@@ -49,8 +49,8 @@ const LONG_LETTERS = 20;
 const URL_CREDENTIALS = /:\/\/\S*@/g;
 
 /**
- * Replaces all that may be a piece of a ticket, even a mistyped one, and passwords in URLs. Public keys, Tox IDs and
- * ordinary names remain. It is for whole messages, which may quote anything from the command line.
+ * Replaces everything that may be part of a ticket, even of a mistyped one, and passwords in URLs. Public keys, Tox IDs
+ * and ordinary names remain. It is for whole messages, which may quote anything from the command line.
  */
 export function withoutSecrets(text: string): string {
   return withoutLongTickets(text.replaceAll(URL_CREDENTIALS, '://...@')).replaceAll(RUN, (run) =>
@@ -67,7 +67,7 @@ export function quotedWord(word: string): string {
   return JSON.stringify(withoutTickets(word));
 }
 
-/** The error for a piece of a ticket at the place of a ticket. It does not repeat the piece. */
+/** The error for part of a ticket where a whole one belongs. It does not repeat the text. */
 export function cutShort(text: string): TunnelError {
   return new TunnelError(
     'ERR_TICKET_INVALID',

@@ -42,7 +42,7 @@ export function parseBootstrapLine(text: string): BootstrapAddress {
     if (line.startsWith('[') && !line.includes(']')) return fail('the bracket is not closed');
     const colons = line.split(':').length - 1;
     if (colons > 2) return fail('there are too many colons (an IPv6 address needs brackets)');
-    return fail(colons < 2 ? 'a part is missing' : 'a bracket is at the wrong place');
+    return fail(colons < 2 ? 'a part is missing' : 'a bracket is in the wrong place');
   }
   const [, bracketed, plain, port = '', key = ''] = parts;
   const host = bracketed ?? plain ?? '';

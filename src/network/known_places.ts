@@ -12,15 +12,15 @@ import {
 } from '../core/tox_network.js';
 import { hexBytes, upperHex } from './tox_id.js';
 
-/** Peers whose places are kept. One that was seen within {@link FRESH_MS} does not give way to another. */
+/** How many peers have their places kept. A peer seen within {@link FRESH_MS} does not give way to another. */
 export const MAX_KNOWN_PLACES = 64;
-/** How long a place is worth a guess. */
+/** How long a place is worth trying. */
 const LIFETIME_MS = 7 * 24 * 3600 * 1000;
 /** A place that stays the same counts as changed after this, so that it does not expire while the peer is there. */
 const FRESH_MS = 3600 * 1000;
 
 /**
- * Where a peer was last reached, as plain JSON. It is only a guess where to look first; it lets nobody in. Keep it
+ * Where a peer was last reached, as plain JSON. It only suggests where to look first; it lets nobody in. Keep it
  * as private as an address book.
  */
 export interface KnownPlace {

@@ -120,7 +120,7 @@ export class MainRings {
     return this.#pulse.beats;
   }
 
-  /** Takes and sends no more. Whatever is still in the rings is lost. */
+  /** Stops taking and sending records. Whatever is still in the rings is lost. */
   close(): void {
     this.#ends.close();
   }

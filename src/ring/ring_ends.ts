@@ -50,7 +50,7 @@ export class RingEnds {
     return this.#closed;
   }
 
-  /** Takes and sends no more. Whatever is still in the rings is lost. */
+  /** Stops taking and sending records. Whatever is still in the rings is lost. */
   close(): void {
     this.#closed = true;
     this.reader.stop();

@@ -96,7 +96,7 @@ export class WorkerRings {
     }
   }
 
-  /** Takes and sends no more. Whatever is still in the rings is lost. */
+  /** Stops taking and sending records. Whatever is still in the rings is lost. */
   close(): void {
     this.#ends.close();
   }

@@ -9,7 +9,7 @@ import { replaceFile } from './replace_file.js';
 import { type Sealed, type SealKey, sealKeyOf, unseal } from './sealed.js';
 import { checkFileMode } from './state_folder.js';
 
-// Windows has no such flags, although the type says that it has.
+// Windows has no such flags, although the types say otherwise.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /**
@@ -176,7 +176,7 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The engine's own error quotes a piece of the text, which may be a key.
+    // The error of JSON.parse quotes part of the text, which may be a key.
     throw new StateFault(text.trim() === '' ? 'it is empty' : 'it is not JSON');
   }
 }

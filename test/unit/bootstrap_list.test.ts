@@ -57,7 +57,7 @@ describe('bootstrap line', () => {
     [`[192.0.2.1]:33445:${KEY}`, /in brackets is not an IPv6 address/],
     [`[tox.example.org]:33445:${KEY}`, /in brackets is not an IPv6 address/],
     [`[fe80::1%eth0]:33445:${KEY}`, /zone/],
-    [`a]b:33445:${KEY}`, /a bracket is at the wrong place/],
+    [`a]b:33445:${KEY}`, /a bracket is in the wrong place/],
     [`999.0.2.1:33445:${KEY}`, /must be a dotted quad/],
     [`192.0.2:33445:${KEY}`, /must be a dotted quad/],
     [`0x7f.1:33445:${KEY}`, /must be a dotted quad/],

@@ -184,7 +184,7 @@ describe('a program that runs while the tunnel is up', () => {
 
   for (const [code, exit, why] of [
     ['ENOENT', 127, /"job": no such program/],
-    ['EACCES', 126, /"job": permission to execute it is missing \(EACCES\); add it with chmod \+x/],
+    ['EACCES', 126, /"job": it is not executable \(EACCES\); run chmod \+x on it/],
     ['E2BIG', 126, /"job": .*spawn job E2BIG/],
   ] as const) {
     test(`exits with ${exit} when the program fails to start with ${code}`, async () => {

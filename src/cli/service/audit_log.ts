@@ -30,7 +30,7 @@ const MAX_WAITING = 1024 * 1024;
 /** How many characters are written in one call, but at least one record. */
 const MAX_BATCH = 64 * 1024;
 const NEWLINE = 0x0a;
-// Windows has no such flags, although the type says that it has.
+// Windows has no such flags, although the types say otherwise.
 const NO_WAITING = process.platform === 'win32' ? 0 : constants.O_NONBLOCK;
 const NO_LINK = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
 

@@ -18,7 +18,7 @@ export interface PortOwner {
 
 /** A port that is open for a peer. */
 export interface HeldPort {
-  /** Where it listens; undefined until it does. */
+  /** The address that the port listens at; undefined until it does. */
   readonly local: HostPort | undefined;
   readonly owner: PortOwner;
   /** Number of open connections through the port. */

@@ -56,7 +56,7 @@ export class ReversePort implements HeldPort {
     this.#server = (options.createServer ?? createServer)(TCP_OPTIONS);
   }
 
-  /** Where the port listens; undefined until it does. */
+  /** The address that the port listens at; undefined until it does. */
   get local(): HostPort | undefined {
     return this.#local;
   }

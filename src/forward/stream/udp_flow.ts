@@ -8,7 +8,7 @@ import { UdpClient } from '../udp_client.js';
 import { DialError } from './dial_error.js';
 import { isolated } from './tunnel_stream.js';
 
-/** What fits an IPv4 packet without options. Source: RFC 768, RFC 791 section 3.1. */
+/** The largest payload of an IPv4 packet without options. Source: RFC 768, RFC 791 section 3.1. */
 const MAX_UDP_BYTES = 65_535 - 20 - 8;
 
 export interface UdpFlowOptions {

@@ -186,7 +186,7 @@ export class Reassembly {
     this.#letGo(block);
   }
 
-  /** Gives a block back that nobody needs. One of which the consumer had a view is its own now. */
+  /** Gives back a block that nobody needs. A block of which the consumer had a view now belongs to the consumer. */
   #letGo(block: Block): void {
     if (block.isOpen || block.views > 0) return;
     if (block.wasShared) this.#memory.count(-block.bytes.length);

@@ -35,7 +35,7 @@ export const STREAM_BYTES = costOf(LEAST_WINDOW_BYTES) + OBJECTS_BYTES;
 export interface Reserved {
   readonly windowBytes: number;
   readonly blockBytes: number;
-  /** What it took from the peer's growth. */
+  /** What this stream took from the peer's growth. */
   readonly growthBytes: number;
 }
 
@@ -130,7 +130,7 @@ export class ReceiveMemory {
     return this.#spare.get(blockBytes)?.pop() ?? new Uint8Array(blockBytes);
   }
 
-  /** Gives back a block that nobody has a view of. So idle and interactive streams hold and allocate none. */
+  /** Gives back a block that nobody has a view of, so idle and interactive streams hold and allocate none. */
   giveBlock(block: Uint8Array): void {
     this.#heldBytes -= block.length;
     const spare = this.#spare.get(block.length) ?? [];

@@ -26,7 +26,7 @@ export class ReceiveWindow {
   #windowBytes: number;
   /** The credit as last sent. */
   #credit: number;
-  /** What the peer gave back of it, in all. */
+  /** What the peer has given back of the window, in all. */
   #givenBack = 0;
   #consumed = 0;
   /** The window grew ahead of the consumer, and the peer does not know yet. */

@@ -1,6 +1,6 @@
 import type { Datagram } from './datagram_queue.js';
 
-/** Sources share this many groups, by a hash that nobody outside can foresee. */
+/** Number of groups that sources are hashed into. Outsiders cannot predict the hash. */
 export const SOURCE_GROUPS = 32;
 
 interface Waiting {
