@@ -156,7 +156,7 @@ export interface WorkerApi {
    */
   openChannel(channel: ChannelId, friend: FriendNumber, start: ChannelStart): boolean;
   /**
-   * The peer of a channel has proven itself in another Tox session, in which the channel goes on. Returns false when
+   * The peer of a channel has proven itself in another Tox session, in which the channel continues. Returns false when
    * there is no such channel.
    */
   rebindChannel(channel: ChannelId, binding: Uint8Array): boolean;
@@ -215,7 +215,7 @@ export type WorkerEvent =
       readonly path: Path;
       readonly binding: Uint8Array | undefined;
     }
-  /** Where a friend that is online is reached. Sent soon after it came online, then now and then. */
+  /** Where a friend that is online can be reached. Sent soon after it came online, then now and then. */
   | { readonly type: 'friend-place'; readonly place: PeerPlace }
   | { readonly type: 'handshake'; readonly friend: FriendNumber; readonly packet: Uint8Array }
   /** The channel cannot continue; its session has ended. */

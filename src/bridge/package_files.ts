@@ -31,7 +31,7 @@ function placeOf(url: string | undefined): CodePlace {
   return {
     own: new URL(url),
     files: {
-      // Do not change the form of these: webpack, rspack and Next recognize it, copy the file and change the path.
+      // Do not change the form of these: webpack, rspack and Next.js recognize it, copy the file and change the path.
       worker: new URL('../worker/main.mjs', import.meta.url),
       wasm: new URL('../../wasm/dist/tox.wasm', import.meta.url),
     },

@@ -66,7 +66,7 @@ export interface ToxNodeEvents {
   /** The worker dropped this many more friend requests of other kinds. Emitted now and then. */
   requestsDropped: [count: number];
   friendPath: [friend: FriendNumber, path: Path];
-  /** Where a friend that is online is reached: soon after it came online, then now and then. */
+  /** Where a friend that is online can be reached: soon after it came online, then now and then. */
   friendPlace: [place: PeerPlace];
   /** A lossless packet of the handshake, its id byte first. */
   handshake: [friend: FriendNumber, packet: Uint8Array];

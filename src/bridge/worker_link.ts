@@ -53,7 +53,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
   readonly #thread: Worker;
   readonly #ports: readonly MessagePort[];
   readonly #answers: ReturnType<typeof wrap<AnswerCall>>;
-  /** The calls that wait for an answer. */
+  /** The calls waiting for an answer. */
   readonly #pending = new Set<(error: TunnelError) => void>();
   readonly #exited: Promise<void>;
   readonly #hangs: HangWatch;

@@ -180,7 +180,7 @@ interface ConversationOptions {
   readonly methods: ControlMethods;
   readonly timers: Timers;
   readonly logger: Logger;
-  /** A method keeps the connection open. @throws {TunnelError} ERR_LIMIT */
+  /** Called when a method wants to keep the connection open. @throws {TunnelError} ERR_LIMIT */
   readonly onKeep: () => void;
 }
 

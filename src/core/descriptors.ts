@@ -101,7 +101,7 @@ export class Descriptors {
     return new DescriptorShare(this.#budget, this.#log, options);
   }
 
-  /** Logs the counts that wait for the end of their interval. Call it when the owner closes. */
+  /** Logs the counts waiting for the end of their interval. Call it when the owner closes. */
   flush(): void {
     this.#log.flush();
   }

@@ -8,12 +8,12 @@ const RUN = /[0-9a-z]+/gi;
 const TICKET_RUN = /^[0-9a-hjkmnp-tv-z]+$/i;
 const TICKET_START = /^twt\d/i;
 const UPPER_HEX = /^[0-9A-F]{8,}$/;
-/** So long a word with a digit, and without I, L, O and U, is hardly a name. */
+/** A word this long that has a digit, and no I, L, O or U, is unlikely to be a name. */
 const LONG_RUN = 16;
 /** The same for a word with several digits. */
 const MIXED_RUN = 10;
 const MIXED_DIGITS = 2;
-/** Letters and then a number, as people name machines: `webserver01`. Hardly a piece is like that. */
+/** Letters and then a number, as people name machines: `webserver01`. Part of a ticket rarely looks like that. */
 const NUMBERED = /^[a-z]+\d{1,4}$/i;
 
 /** The whole of a long ticket, or a long beginning of one. */

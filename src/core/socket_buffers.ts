@@ -29,7 +29,7 @@ function ask(wantedBytes: number, set: (bytes: number) => void): void {
       set(bytes);
       return;
     } catch {
-      // too many for this system
+      // This system does not allow that many: try half.
     }
   }
 }

@@ -6,7 +6,7 @@ import type { HostPort } from '../rules/endpoint.js';
 import { IdleTimer } from './idle_timer.js';
 
 /**
- * Bounds for one client's datagrams that wait for a session with the peer. Beyond them, the oldest are
+ * Bounds for one client's datagrams waiting for a session with the peer. Beyond them, the oldest are
  * dropped.
  */
 const MAX_EARLY = 64;

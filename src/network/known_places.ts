@@ -121,7 +121,7 @@ export class KnownPlaces {
       .map(peerPlace);
   }
 
-  /** A peer is reached there. */
+  /** A peer can be reached there. */
   met(place: PeerPlace): void {
     const { wallMs, onChange } = this.#options;
     const publicKey = upperHex(place.publicKey);

@@ -20,7 +20,7 @@ const IDLE_FRIEND_MS = 10 * 60_000;
 const MAX_AWAY = 8;
 const CROWDED_IDLE_MS = 30_000;
 
-/** Requests that wait for a place, or for their turn. A connector repeats a request that is dropped. */
+/** Requests waiting for a place, or for their turn. A connector repeats a request that is dropped. */
 const MAX_WAITING_REQUESTS = 256;
 /** How often at most the owner hears that all places are taken. */
 const SAY_FULL_MS = 10 * 60_000;
@@ -67,7 +67,7 @@ export class FriendPlaces {
   readonly #options: FriendPlacesOptions;
   /** By friend number. */
   readonly #places = new Map<number, Place>();
-  /** Requests that wait for a place, by the digits of the public key, oldest first. */
+  /** Requests waiting for a place, by the digits of the public key, oldest first. */
   readonly #requests = new Map<string, Request>();
   #seating = false;
   /** When the owner last heard that all places are taken. */
@@ -253,7 +253,7 @@ export class FriendPlaces {
     for (const [index, [friend, { peer }]] of idle.entries()) {
       const staysMs = index < idle.length - MAX_AWAY ? CROWDED_IDLE_MS : IDLE_FRIEND_MS;
       if (surplus <= 0 && peer.idleMs < staysMs) continue;
-      // It may have come back while another was removed.
+      // The peer may have come back while another was being removed.
       if (!peer.isIdle) continue;
       surplus--;
       await this.#remove(friend, 'limit');

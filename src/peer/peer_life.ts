@@ -210,7 +210,7 @@ export abstract class PeerLife {
     return this.#current?.agreement;
   }
 
-  /** The handshake has agreed: resumes the session that it names, or replaces the older one. */
+  /** The two ends have agreed in the handshake: resumes the session that it names, or replaces the older one. */
   protected async agreed(agreement: Agreement): Promise<Joined> {
     if (!this.#isThere()) return 'absent';
     // The caller has just checked the proof in it.

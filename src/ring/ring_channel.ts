@@ -14,7 +14,7 @@ export class RingChannel {
   #framesSent = 0;
   #bytesSent = 0;
 
-  /** @param refused the channels that wait for room; this one adds itself */
+  /** @param refused the channels waiting for room; this one adds itself */
   constructor(id: number, ends: RingEnds, gauge: BacklogGauge, refused: Set<RingChannel>) {
     this.id = id;
     this.#ends = ends;

@@ -20,7 +20,7 @@ export type TakeRecord = (bytes: Uint8Array, offset: number, length: number) => 
 export interface RingReaderOptions {
   /** Records in one slice. After a slice, sockets and timers get their turn. Default 128. */
   readonly budgetRecords?: number;
-  /** Runs the next slice after the events that wait. Default `setImmediate`. */
+  /** Runs the next slice after the pending events. Default `setImmediate`. */
   readonly nextTurn?: (slice: () => void) => void;
 }
 

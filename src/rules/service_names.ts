@@ -47,7 +47,7 @@ const SERVICE_PORTS: ReadonlyMap<string, number> = new Map([
 /** Ports on which programs on a developer's machine often listen, beside those of {@link SERVICE_PORTS}. */
 const DEVELOPERS_PORTS = [3000, 4200, 5000, 5173, 8000, 8080, 8443, 9229];
 
-/** Ports worth a try on a machine that cannot list the open ones. */
+/** Ports worth trying on a machine that cannot list the open ones. */
 export const USUAL_PORTS: readonly number[] = [...new Set([...SERVICE_PORTS.values(), ...DEVELOPERS_PORTS])];
 
 /** Returns the usual port of a service, in any case; undefined for other words. */

@@ -47,7 +47,7 @@ export interface AuditRefusal extends AuditFlow {
  * passphrase, no content. More kinds and fields may be added.
  */
 export type AuditRecord =
-  /** A peer was let in. `resumes`: it was connected before, and its streams go on. */
+  /** A peer was let in. `resumes`: it was connected before, and its streams continue. */
   | ({ readonly audit: 'admitted'; readonly kind: Grant['kind']; readonly resumes: boolean } & AuditPeer)
   /** A peer was not let in. `name` is the ticket that it showed. */
   | {

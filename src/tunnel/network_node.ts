@@ -26,7 +26,10 @@ export interface SeenAddresses {
 export interface NodeEvents extends PresenceEvents {
   /** Something takes long. The message says what, and what may help. The node keeps trying. */
   waiting: [info: { readonly message: string }];
-  /** Where a peer is reached has changed. Save {@link NetworkNode.places} to find it sooner in the next run. */
+  /**
+   * The place where a peer can be reached has changed. Save {@link NetworkNode.places} to find it sooner in the next
+   * run.
+   */
   places: [];
 }
 
@@ -173,7 +176,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
     return this.#presence.ended;
   }
 
-  /** What strangers could use up, as of some seconds ago. */
+  /** What strangers could use up, as of a few seconds ago. */
   get health(): NodeHealth {
     return this.parts.tox.health;
   }

@@ -29,7 +29,7 @@ interface Row extends Waiting {
   readonly channel: Channel;
   /** The current path to the friend. */
   path: Path;
-  /** The Tox session in which the handshake has proven that the peer is the one of the channel's session. */
+  /** The Tox session in which the handshake proved that this is the peer of the channel's session. */
   binding: Uint8Array;
   /**
    * Whether that is the current Tox session. In another one there may be a thief of either end's Tox key: nothing is
@@ -53,7 +53,7 @@ export class ChannelSet implements WorkerRingsHandlers {
   readonly #byId = new Map<ChannelId, Row>();
   /** One row for each role. */
   readonly #byFriend = new Map<FriendNumber, readonly Row[]>();
-  /** The channels that wait for a time. */
+  /** The channels waiting for a point in time. */
   readonly #waiting = new DueQueue<Row>();
   /** The channels of the next turn, in the order in which they became ready. */
   #ready: Row[] = [];
@@ -102,8 +102,8 @@ export class ChannelSet implements WorkerRingsHandlers {
   }
 
   /**
-   * The peer has proven itself in the Tox session with this binding: the channel goes on there. Returns false when there
-   * is no such channel.
+   * The peer has proven itself in the Tox session with this binding: the channel continues there. Returns false when
+   * there is no such channel.
    */
   rebind(id: ChannelId, binding: Uint8Array): boolean {
     const row = this.#byId.get(id);

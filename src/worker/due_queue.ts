@@ -1,4 +1,4 @@
-/** Something that waits for a time. Only its queue changes these fields. */
+/** Something that waits for a point in time. Only its queue changes these fields. */
 export interface Waiting {
   /** When it is due, in milliseconds; Infinity: not by itself. */
   dueMs: number;

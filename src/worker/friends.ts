@@ -113,7 +113,7 @@ export class Friends {
 
   #seek(friend: FriendNumber): void {
     this.tox.seekFriend(friend);
-    // toxcore forgets a relay that is away for some seconds, and with it that the friend is reached there.
+    // toxcore forgets a relay that is away for a few seconds, and with it that the friend can be reached there.
     this.#relays.giveTo(friend, this.tox);
   }
 

@@ -84,7 +84,7 @@ export class HealthWatch {
     this.#floodDropped = dropped;
     this.#parts.log(
       'warn',
-      `strangers send more packets than this node answers: ${count} were dropped; packets of peers go first, but new ones may wait. If it goes on, block the senders in a firewall`,
+      `strangers send more packets than this node answers: ${count} were dropped; packets of peers go first, but new ones may wait. If this continues, block the senders in a firewall`,
     );
   }
 }

@@ -16,12 +16,12 @@ const EXACT_TIMER_MS = 5;
 export interface Pumped {
   /** Does all of toxcore's work. */
   iterate(): void;
-  /** Handles only the datagrams that wait. */
+  /** Handles only the datagrams that are waiting. */
   poll(): void;
   intervalMs(): number;
 }
 
-/** The datagrams that wait for toxcore. */
+/** The datagrams waiting for toxcore. */
 export interface PumpedNetwork {
   readonly datagramsWaiting: number;
   allowDatagrams(count: number): void;
@@ -41,7 +41,7 @@ export interface PumpParts {
   readonly network: PumpedNetwork;
   readonly channels: PumpedChannels;
   readonly timers: Timers;
-  /** Calls back after the events that wait: `setImmediate`. */
+  /** Calls back after the pending events: `setImmediate`. */
   readonly nextTurn: (callback: () => void) => void;
 }
 

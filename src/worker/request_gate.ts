@@ -4,7 +4,7 @@ import { Allowance } from '../core/allowance.js';
 /**
  * Requests passed on for each prefix and each key, at once and per second. After a restart of a listener all its
  * peers ask at once, most with the same ticket. A request costs the main thread some 0.2 ms, so a holder of a ticket
- * who floods takes a few percent of it. An honest request that is dropped comes again, some seconds later.
+ * who floods takes a few percent of it. An honest request that is dropped comes again a few seconds later.
  */
 const BURST = 1024;
 const PER_SECOND = 32;

@@ -49,7 +49,7 @@ export type Instances = Pick<
 /** What the worker gets from the machine that it runs on. Simulations bring their own. */
 export interface WorkerMachine {
   readonly timers: Timers;
-  /** Calls back after the events that wait: `setImmediate`. */
+  /** Calls back after the pending events: `setImmediate`. */
   nextTurn(callback: () => void): void;
   /** A random number below 2^32. */
   randomWord(): number;

@@ -86,7 +86,7 @@ test('a connector is back within 15 s of the end of a partition from a listener 
   });
 });
 
-// toxcore forgets a relay that is away for some seconds, and with it the only way between two ends that both stay.
+// toxcore forgets a relay that is away for a few seconds, and with it the only way between two ends that both stay.
 test('a connector without UDP is back within 12 s of the return of the only relay', async () => {
   const plan = planOf(2479);
   await isBackWithin(12_000, { ...plan, ends: [plan.ends[0]!, plan.ends[3]!] });

@@ -97,7 +97,7 @@ describe('the audit log', () => {
     await log.reopen();
     log.record(STRANGERS);
     await log.close();
-    assert.match(told.complaints.join(), /no such file or folder .*; the audit goes on in the old file/);
+    assert.match(told.complaints.join(), /no such file or folder .*; the audit continues in the old file/);
   });
 
   test('on a full disk says so once, counts what was lost, and goes on when there is room', {

@@ -52,7 +52,7 @@ Examples:
   $ tox-wasm-tunnel forward add -L 8080:localhost:80 -D 1080
   $ tox-wasm-tunnel forward add -L 0:db.lan:5432 --pid 4711         (when several connectors run)
   $ tox-wasm-tunnel forward add -R 8080:localhost:80
-  $ tox-wasm-tunnel forward remove -L 8080                          (open connections go on)`,
+  $ tox-wasm-tunnel forward remove -L 8080                          (open connections continue)`,
   run: (context, { words: [action], flags }) => runForward(context, action, flags),
 });
 

@@ -123,7 +123,7 @@ export class Loan {
   /** Ends all forwards. Resolves once their ports are free. */
   async end(): Promise<void> {
     for (const { kind, listen, target } of this.#forwards.splice(0)) {
-      // With its target: all forwards that wait for the listener's choice have port 0.
+      // With its target: all forwards waiting for the listener's choice have port 0.
       const spec = kind === 'dynamic' ? listen : `${listen}:${target}`;
       await this.#connection.ask('forward.remove', { kind, spec }).catch(() => {});
     }
@@ -147,7 +147,7 @@ export class Loan {
       });
       return socket;
     } finally {
-      // Connections that are open go on.
+      // Open connections continue.
       await this.end();
       await rm(folder, { recursive: true, force: true });
     }

@@ -27,7 +27,7 @@ export const PeerSchema = v.object({
   denied: v.number(),
   failed: v.number(),
   limited: v.number(),
-  // Processes of older versions do not report them.
+  // Processes of older versions do not report these ports.
   reversePorts: v.optional(v.pipe(v.array(v.string()), v.readonly()), []),
 });
 export type Peer = v.InferOutput<typeof PeerSchema>;

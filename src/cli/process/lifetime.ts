@@ -1,7 +1,7 @@
 import { type EndSignal, EXIT_BY_SIGNAL } from './exit_codes.js';
 import type { CliIo } from './io.js';
 
-/** What SIGHUP does: it stops the command gracefully, or calls the function and the command goes on. */
+/** What SIGHUP does: it stops the command gracefully, or calls the function, and the command continues. */
 export type OnHangUp = 'end' | (() => void);
 
 /**

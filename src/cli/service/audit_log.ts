@@ -42,8 +42,8 @@ interface Sink {
 }
 
 /**
- * The audit of a listener, as lines of JSON. Nothing waits for it: a full disk costs records, which it counts, and it
- * goes on as soon as something can be written again.
+ * The audit of a listener, as lines of JSON. Nothing waits for it: a full disk costs records, which are counted;
+ * writing resumes as soon as it can.
  */
 export class AuditLog {
   readonly #options: AuditLogOptions;
@@ -94,7 +94,7 @@ export class AuditLog {
       next = await sinkOf(this.#target, this.#options);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.#options.complain(`${printable(why)}; the audit goes on in the old file`);
+      this.#options.complain(`${printable(why)}; the audit continues in the old file`);
       return;
     }
     const old = this.#sink;
@@ -155,12 +155,12 @@ export class AuditLog {
     this.#options.complain(`writing the audit log ${this.#shown} again; ${lost} records were lost`);
   }
 
-  /** Reports that records get lost: once, until the log can be written again. */
+  /** Reports that records are being lost: once, until the log can be written again. */
   #trouble(why: string): void {
     if (this.#isTroubled) return;
     this.#isTroubled = true;
     this.#options.complain(
-      `audit records are being lost: ${this.#shown}: ${printable(why)}; the tunnel goes on, and the log says how many are missing`,
+      `audit records are being lost: ${this.#shown}: ${printable(why)}; the tunnel continues, and the log will say how many are missing`,
     );
   }
 

@@ -73,8 +73,7 @@ export interface ExecFlags {
 
 const WHY_NOT: Readonly<Record<string, string>> = {
   ENOENT: 'no such program; install it or correct its name',
-  EACCES:
-    'it is not executable (EACCES); run chmod +x on it, or put its interpreter before it',
+  EACCES: 'it is not executable (EACCES); run chmod +x on it, or put its interpreter before it',
 };
 
 /** Returns the program of the command line, if any. @throws {TunnelError} ERR_USAGE */

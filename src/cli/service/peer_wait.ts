@@ -6,7 +6,7 @@ import type { ConnectorHandle } from '../process/library.js';
 
 /** How often the live line of a terminal changes, in milliseconds. */
 const REDRAW_MS = 1_000;
-/** When a wait is worth a line of its own without a terminal, and how often it is repeated. */
+/** Without a terminal: when a wait gets a line of its own, and how often the line is repeated. */
 const FIRST_LINE_MS = 5_000;
 const NEXT_LINE_MS = 10 * 60_000;
 /** When to say what to check: most peers are found within 10 s. */
@@ -18,7 +18,7 @@ export interface PeerWaitOptions {
   readonly name: string | undefined;
   readonly timers: Timers;
   readonly reporter: Pick<Reporter, 'isLive' | 'status' | 'notice'>;
-  /** Ends with the first time that the listener is online: from then on the terminal belongs to others. */
+  /** Ends once the listener is online for the first time: from then on the terminal belongs to others. */
   readonly isOnce: boolean;
 }
 
@@ -44,7 +44,7 @@ export class PeerWait {
     if (!options.connector.peers().some(({ status }) => status === 'online')) this.#next();
   }
 
-  /** True while the listener is not online, so that the live line is taken. */
+  /** True while the listener is offline and the wait occupies the live line. */
   get isWaiting(): boolean {
     return this.#timer.isSet;
   }

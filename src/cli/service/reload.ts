@@ -19,7 +19,7 @@ export class Reloads {
     this.#apply = apply;
   }
 
-  /** Starts a reload. During one, another follows it. Never throws. */
+  /** Starts a reload; if one is running, another follows it. Never throws. */
   request(): void {
     this.#isAsked = true;
     if (!this.#running) void this.#run();

@@ -136,7 +136,7 @@ export class RunningForwards extends EventEmitter<{ change: [] }> {
     });
   }
 
-  /** Rejects a place that a forward of this process has, before the system calls it another program's. */
+  /** Rejects an address that a forward of this process has; the system's error would suggest another program. */
   #expectFree(kind: ForwardKind, bind: Endpoint): void {
     const wanted = printEndpoint(bind);
     const isUdp = kind === 'udp';

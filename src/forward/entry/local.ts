@@ -150,7 +150,7 @@ export class LocalForward extends EventEmitter<LocalForwardEvents> {
     this.#beside?.unref();
   }
 
-  /** Accepts no more connections, and resets those that wait for a session. Open connections continue. */
+  /** Accepts no more connections, and resets those waiting for a session. Open connections continue. */
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';

@@ -10,7 +10,7 @@ const AT_ONCE = 2;
 /** A peer that looks up names. */
 export interface Inquirer {
   readonly resolve: Resolve;
-  /** The peer is gone. Abort the signals of the look-ups that wait. */
+  /** The peer is gone. Abort the signals of the pending look-ups. */
   leave(): void;
 }
 

@@ -107,7 +107,7 @@ export class PortHolders {
     return 'freed';
   }
 
-  /** Newcomers that wait for the same peer share one answer. */
+  /** Newcomers waiting for the same peer share one answer. */
   #showsLife(owner: PortOwner): Promise<boolean> {
     const asked = this.#signsOfLife.get(owner);
     if (asked !== undefined) return asked;

@@ -88,7 +88,7 @@ export class ReverseServer {
     }
     if (!holders.takeTurn(owner.grant)) {
       const text =
-        'ports were opened too fast with this ticket, so this one was not; ask again in some seconds';
+        'ports were opened too fast with this ticket, so this one was not; ask again in a few seconds';
       request.refuse('limit', `${asked}: ${text}`);
       return;
     }

@@ -68,7 +68,7 @@ export abstract class TunnelStream extends Duplex {
   #stream: MuxStream | undefined;
   /** Bytes whose credit has gone back to the far end. */
   #takenBytes = 0;
-  /** What a write or an end does when the target is connected. */
+  /** What a write or an end does once the target is connected. */
   #onConnected: (() => void) | undefined;
   /** The callback of the write or end in progress. */
   #onDone: WriteDone | undefined;
@@ -162,8 +162,7 @@ export abstract class TunnelStream extends Duplex {
   }
 
   /**
-   * Does nothing: the stream connects by itself. Some clients that are given a socket call this, such as
-   * `pg`.
+   * Does nothing: the stream connects by itself. Some clients, such as `pg`, call it on a socket that they are given.
    */
   connect(..._where: readonly unknown[]): this {
     return this;

@@ -5,7 +5,7 @@ import { TOKEN_BYTES } from '../wire/frame.js';
 /** Receives the round trip in milliseconds; undefined when the session closed before the answer arrived. */
 export type PingCallback = (roundTripMs: number | undefined) => void;
 
-/** Maximum number of callers that wait for one answer. */
+/** Maximum number of callers waiting for one answer. */
 const MAX_WAITERS = 1024;
 /** Share of a new sample in the smoothed round trip. Source: RFC 9002, section 5.3. */
 const SAMPLE_SHARE = 1 / 8;

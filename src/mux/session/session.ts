@@ -328,7 +328,9 @@ export class Session {
     this.#control.clear();
   }
 
-  /** Milliseconds until something may go on that waits for a pace or for our consumers; Infinity when nothing waits. */
+  /**
+   * Milliseconds until something that waits for a pace or for our consumers may continue; Infinity when nothing waits.
+   */
   #paceMs(): number {
     return Math.min(
       this.#scheduler.isPaced ? this.#sentPace.waitMs() : Number.POSITIVE_INFINITY,

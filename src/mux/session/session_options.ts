@@ -59,7 +59,7 @@ export interface SessionOptions {
   readonly limits?: SessionLimits;
   /** What the peer may do by the rates among {@link limits}. Default: full bursts. */
   readonly sessionRates?: SessionRates;
-  /** What data in both directions must keep; some may be shared with other sessions. Default: none. */
+  /** Rates for the data in both directions; other sessions may share some of them. Default: none. */
   readonly rates?: readonly ByteRates[];
   /** What the peer lets us open: see the handshake. Default: as much as the protocol allows. */
   readonly told?: ToldLimits | undefined;
@@ -88,7 +88,7 @@ export interface SessionStats {
   readonly datagramsSent: number;
   readonly datagramsReceived: number;
   readonly datagramsDropped: number;
-  /** Memory of datagrams that wait to be sent, for missing parts, or for their consumer, in bytes. */
+  /** Memory of datagrams waiting to be sent, for missing parts, or for their consumer, in bytes. */
   readonly datagramBytes: number;
   /** Memory of what has arrived and its consumer has not taken, in bytes. */
   readonly heldBytes: number;

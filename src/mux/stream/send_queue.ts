@@ -6,7 +6,7 @@ const HARD_LIMIT_FACTOR = 16;
 /** Chunks have overhead, so many small ones also count as full. */
 const MAX_CHUNKS = 4096;
 
-/** Bytes of all streams of one peer that wait to be put into frames. Beyond them, each stream may hold one piece. */
+/** Bytes of all streams of one peer waiting to be put into frames. Beyond them, each stream may hold one piece. */
 export const MAX_PEER_SEND_BYTES = 32 * 1024 * 1024;
 
 /** What all send queues of one peer hold together. */

@@ -38,7 +38,10 @@ export interface MuxStream {
   readonly id: string;
   /** Bytes that were written and are not in a frame yet. */
   readonly backlogBytes: number;
-  /** True when the peer's streams together hold as much as may wait. Write a small piece at a time until {@link write} returns false. */
+  /**
+   * True when the peer's streams together hold as much unsent data as allowed. Then write in small pieces until {@link
+   * write} returns false.
+   */
   readonly isCrowded: boolean;
   /** True when nothing more will arrive or be sent. */
   readonly isClosed: boolean;

@@ -86,7 +86,7 @@ export class ReliableChannel implements Channel {
   #gaveFrameAtMs = Number.NEGATIVE_INFINITY;
   #soughtAtMs = Number.NEGATIVE_INFINITY;
   /**
-   * Bundles received since the peer was last pinged for its silence. Many of them mean that the peer was busy
+   * Bundles received since the peer was last pinged because it was silent. Many of them mean that the peer was busy
    * sending.
    */
   #bundlesIn = 0;

@@ -54,7 +54,7 @@ function ipv4At(ip: Uint8Array): number {
   return ip[MAPPED_AT - 2] === 0xff && ip[MAPPED_AT - 1] === 0xff ? MAPPED_AT : -1;
 }
 
-/** Sources that count for some time after each {@link note}. When there are too many, the oldest is forgotten. */
+/** Sources that count for a while after each {@link note}. When there are too many, the oldest is forgotten. */
 export class RecentSources {
   readonly #lastsMs: number;
   readonly #most: number;

@@ -67,7 +67,7 @@ export interface Tox {
 
   /** Does all of toxcore's work: datagrams, TCP, timers. */
   iterate(): void;
-  /** Only processes the datagrams that wait. This is cheap; call it as they arrive. */
+  /** Processes only the datagrams that are waiting. This is cheap; call it as they arrive. */
   poll(): void;
   /** Milliseconds until the next necessary {@link iterate}. */
   intervalMs(): number;
@@ -115,12 +115,12 @@ export interface Tox {
   seekFriend(friend: FriendNumber): boolean;
 
   /**
-   * Sends a packet to a place where a peer was last reached. It says where we are reached now, and repeats our
+   * Sends a packet to a place where a peer was last reached. It says where we can be reached now, and repeats our
    * friend request if the peer is a friend that got one. Returns the number of packets sent: 0 for a friend that is
    * online.
    */
   knock(place: PeerPlace): number;
-  /** Where a friend that is online is reached. */
+  /** Where a friend that is online can be reached. */
   friendPlace(friend: FriendNumber): PeerPlace | undefined;
 
   /**
@@ -160,7 +160,7 @@ export interface BootstrapNode {
   bootstrap(ip: string, port: number, dhtKey: Uint8Array): boolean;
   /** Does all of its work. Call it every 50 ms at least. */
   iterate(): void;
-  /** Only processes the datagrams that wait. This is cheap; call it as they arrive. */
+  /** Processes only the datagrams that are waiting. This is cheap; call it as they arrive. */
   poll(): void;
   kill(): void;
 }

@@ -13,7 +13,7 @@ export const LOSSY_BACKLOG_BYTES = 128 * 1024;
 type OnDropped = (frames: number, bytes: number) => void;
 
 /**
- * Frames for the peer: those that wait to be sent, those that are lost and must be retransmitted, and those
+ * Frames for the peer: those waiting to be sent, those that are lost and must be retransmitted, and those
  * in flight until they are acknowledged. Lossy frames are forgotten once they are sent.
  */
 export class OutgoingBundles {
