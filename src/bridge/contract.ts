@@ -28,7 +28,7 @@ interface NetworkOptions {
  */
 export interface TcpConnections {
   readonly most: number;
-  /** The process's limit of open files when {@link most} derives from it; else Infinity. */
+  /** The process's limit on open files when {@link most} derives from it; else Infinity. */
   readonly fileLimit: number;
 }
 

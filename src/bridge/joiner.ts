@@ -6,7 +6,7 @@ import type { BootstrapAddress, Path } from '../core/tox_network.js';
  * come up.
  */
 const RETRY_MS = 5_000;
-/** When to report for the first time that joining takes long. It normally takes 1 to 5 s. */
+/** When to report for the first time that joining is taking long. It normally takes 1 to 5 s. */
 const FIRST_REPORT_MS = 10_000;
 /**
  * The same after the node was in the network. In a small network toxcore reports itself disconnected for some

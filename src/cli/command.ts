@@ -23,8 +23,8 @@ export interface CliCommand<Flags extends OutputFlags = OutputFlags> {
   /** Text below the options: examples, which a test parses, and notes. */
   readonly help: string;
   /**
-   * For a command that looks into the state folder of others: whose. With `--config` it uses the folder and the
-   * passphrase that the file names for them, unless the call names a folder.
+   * The owners of the state folders that the command looks into, if not its own. With `--config` it uses the folder and
+   * the passphrase that the file names for them, unless the call names a folder.
    */
   readonly stateOf?: readonly StateOwner[];
   /** What a user who writes too many words probably wants, as a clause. Default: to see the help. */

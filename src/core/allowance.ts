@@ -71,7 +71,7 @@ export class Allowance {
 /** Bytes that may pass at once after a pause: this part of a second's worth, but enough for a few frames. */
 const BURST_SECONDS = 1 / 8;
 const LEAST_BURST_BYTES = 16 * 1024;
-/** A wait lasts until this many milliseconds' worth may pass, so that timers do not run for each frame. */
+/** A wait lasts until this many milliseconds' worth may pass, so that there is no timer for each frame. */
 const STEP_MS = 10;
 /** A holder that has not asked for this long, in milliseconds, loses its place in line. */
 const STALE_MS = 50;

@@ -80,7 +80,7 @@ export class ExhaustionLog {
   readonly #repeats: Repeats;
   readonly #budget: { readonly most: number; readonly limit: number };
 
-  /** @param budget the limit of connections, and the limit of open files that it depends on, or Infinity */
+  /** @param budget the limit on connections, and the limit on open files that it depends on, or Infinity */
   constructor(logger: Logger, timers: Timers, budget: { readonly most: number; readonly limit: number }) {
     this.#repeats = new Repeats(timers, INTERVAL_MS, (line, kind) =>
       logger.log(kind === ONE_ADDRESS ? 'warn' : 'error', line),

@@ -90,7 +90,7 @@ export class Pipe implements StreamHandlers {
     if (this.#socket.destroyed) this.#resetStream();
   }
 
-  /** Starts to carry the socket's bytes. Call it when the stream is open. */
+  /** Starts carrying the socket's bytes. Call it when the stream is open. */
   flow(): void {
     if (this.isOver || this.#flowing) return;
     this.#flowing = true;

@@ -5,7 +5,7 @@ import type { IpAddress } from '../core/ip.js';
 /** Makes a server that does not listen yet. */
 export type CreateServer = (options: ServerOpts) => Server;
 
-/** Starts to connect. The socket emits `connect` or `error`. */
+/** Starts connecting. The socket emits `connect` or `error`. */
 export type Connect = (address: IpAddress, port: number) => Socket;
 
 /**

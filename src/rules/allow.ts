@@ -3,7 +3,7 @@ import { type IpAddress, inSubnet } from '../core/ip.js';
 import { isLoopback, isMeantBy, isSpecial, isUndiallable } from '../core/special_addresses.js';
 import type { ExposedHost, ExposedPorts, ExposeSpec, Protocol } from './expose.js';
 
-/** The questions that each dial asks, because the rules may have changed since the last one. */
+/** The questions that every dial asks again, because the rules may have changed since the last one. */
 export type TargetRules = Pick<
   AllowRules,
   'mayPermit' | 'mayTell' | 'permits' | 'permitsPath' | 'permitsName'

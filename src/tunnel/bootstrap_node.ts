@@ -117,7 +117,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     return { publicKey, udpPort, tcpPort };
   }
 
-  /** The process runs on while the node is open. That is the default. */
+  /** The process stays alive while the node is open. That is the default. */
   ref(): this {
     this.#node.keepProcess(true);
     return this;

@@ -61,7 +61,7 @@ export interface CodeEvent {
 
 /** The events of a listener and of a connector. */
 export interface TunnelEvents extends PresenceEvents {
-  /** Something takes long. The message says what, and what may help. The tunnel keeps trying. */
+  /** Something is taking long. The message says what, and what may help. The tunnel keeps trying. */
   waiting: [info: { readonly message: string }];
   code: [info: CodeEvent];
   peer: [change: PeerChange];

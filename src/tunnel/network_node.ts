@@ -24,7 +24,7 @@ export interface SeenAddresses {
 }
 
 export interface NodeEvents extends PresenceEvents {
-  /** Something takes long. The message says what, and what may help. The node keeps trying. */
+  /** Something is taking long. The message says what, and what may help. The node keeps trying. */
   waiting: [info: { readonly message: string }];
   /**
    * The place where a peer can be reached has changed. Save {@link NetworkNode.places} to find it sooner in the next
@@ -219,7 +219,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
     return { udpPort: tox.started.udpPort, seen: await tox.worker.seenAddresses() };
   }
 
-  /** The process runs on while the node is open. That is the default. */
+  /** The process stays alive while the node is open. That is the default. */
   ref(): this {
     this.parts.tox.keepProcess(true);
     return this;

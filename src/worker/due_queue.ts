@@ -8,7 +8,7 @@ export interface Waiting {
 
 /**
  * Entries by the time at which each is due: a binary heap in which each entry knows its place, so that its time
- * can change. Finding those that are due takes no time for the others.
+ * can change. Finding the entries that are due takes no time for the others.
  */
 export class DueQueue<Entry extends Waiting> {
   readonly #heap: Entry[] = [];

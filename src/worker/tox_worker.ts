@@ -99,7 +99,7 @@ export class ToxWorker implements WorkerApi {
   }
 
   async start(options: StartOptions): Promise<Started> {
-    if (this.#state !== 'new') throw new TunnelError('ERR_TOX_START', 'this worker has started before');
+    if (this.#state !== 'new') throw new TunnelError('ERR_TOX_START', 'this worker was started before');
     this.#state = 'starting';
     const network = await this.#parts.machine.openNetwork({
       udp: options.kind === 'bootstrap' || usesUdp(options),

@@ -218,7 +218,7 @@ test('a limit that does not concern files is named with its number instead of ul
   assert.deepEqual(lines, ['error a connection was refused: the limit of 0 connections is reached']);
 });
 
-test("the limit of open files comes from the kernel or from Node's report", () => {
+test("the limit on open files comes from the kernel or from Node's report", () => {
   const text = (soft: string): string =>
     `Limit  Soft Limit  Hard Limit  Units\nMax open files            ${soft}                 4096                 files\n`;
   assert.equal(

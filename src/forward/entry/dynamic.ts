@@ -96,7 +96,7 @@ export class DynamicForward extends EventEmitter<DynamicForwardEvents> {
   }
 
   /**
-   * Starts to listen. Call it once.
+   * Starts listening. Call it once.
    *
    * @returns where the proxy listens, with the port that the system chose for port 0
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed during the call

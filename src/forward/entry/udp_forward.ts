@@ -61,7 +61,7 @@ export class UdpForward extends EventEmitter<LocalForwardEvents> {
   }
 
   /**
-   * Starts to take datagrams. Call it once.
+   * Starts taking datagrams. Call it once.
    *
    * @returns where the forward listens, with the port that the system chose for port 0
    * @throws {TunnelError} ERR_LISTEN, with the address and what to do; ERR_CLOSED when closed during the call

@@ -7,7 +7,7 @@ import { Timer, type Timers } from '../../core/clock.js';
 export const ATTEMPT_DELAY_MS = 250;
 
 /**
- * Starts to connect to one address. The socket emits `connect` or `error`. Throws if the attempt cannot
+ * Starts connecting to one address. The socket emits `connect` or `error`. Throws if the attempt cannot
  * start.
  */
 export type Attempt = () => Socket;

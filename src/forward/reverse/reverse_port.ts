@@ -69,7 +69,7 @@ export class ReversePort implements HeldPort {
     return this.#connections.size;
   }
 
-  /** Starts to listen, then answers the request. Call it once. */
+  /** Starts listening, then answers the request. Call it once. */
   open(request: OpenRequest): void {
     const { descriptors } = this.#options;
     const server = this.#server;

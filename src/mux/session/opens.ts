@@ -84,7 +84,7 @@ export class Opens {
   }
 
   /**
-   * Each that waits holds a socket or a caller, so the limit of open files is usually reached first.
+   * Each that waits holds a socket or a caller, so the limit on open files is usually reached first.
    *
    * @throws {TunnelError} ERR_LIMIT when too many of our streams wait already
    */

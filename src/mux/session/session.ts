@@ -347,7 +347,7 @@ export class Session {
     for (const stream of this.#table) stream.rest(this.#options.givesBack === true);
   }
 
-  /** Gives the credit and the datagrams that waited for the pace. */
+  /** Sends the credit and delivers the datagrams that waited for the pace. */
   #payOwed(): void {
     if (this.#owed.size === 0 || !this.#receivedPace.isOpen) return;
     const streams = [...this.#owed];

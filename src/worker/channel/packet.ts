@@ -63,7 +63,7 @@ export function writeU32(bytes: Uint8Array, at: number, value: number): void {
 
 /**
  * Returns the number nearest to `expected` whose low 32 bits are `low`. Numbers continue past 2^32, but only
- * 32 bits travel (the idea of RFC 9000, appendix A.3). The result is negative when no such number was ever
+ * 32 bits are sent (the idea of RFC 9000, appendix A.3). The result is negative when no such number was ever
  * assigned.
  */
 export function widen(low: number, expected: number): number {

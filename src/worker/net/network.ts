@@ -38,7 +38,7 @@ export interface Network {
   listen(socket: SocketId, backlog: number): number;
   /** Returns the socket of a new connection, or -1 when none waits. */
   accept(socket: SocketId): SocketId;
-  /** Starts to connect and returns 0 at once. Until the connection is open, {@link send} returns -1. */
+  /** Starts connecting and returns 0 at once. Until the connection is open, {@link send} returns -1. */
   connect(socket: SocketId, address: MutableAddress): number;
   /** Returns the bytes that {@link recv} would return now. */
   recvBuffered(socket: SocketId): number;
