@@ -17,7 +17,7 @@ export const MAX_USES = 1000;
 /** Maximum number of rules of one ticket. */
 export const MAX_RULES = 256;
 
-/** How long open streams may go on after a ticket has expired, unless the ticket says otherwise. */
+/** How long open streams may continue after a ticket has expired, unless the ticket says otherwise. */
 export const DEFAULT_GRACE_MS = 10 * 60_000;
 
 /** The ticket that `listen` prints. */

@@ -15,7 +15,7 @@ export interface NewTicket {
    * never.
    */
   readonly expiresAtMs?: number | undefined;
-  /** How long streams that are open when it expires may go on, in milliseconds. Default: ten minutes. */
+  /** How long streams that are open when it expires may continue, in milliseconds. Default: ten minutes. */
   readonly graceMs?: number | undefined;
   /** How many peers it lets in, 1 to 1000. The same peer may reconnect. Default: no limit. */
   readonly uses?: number | undefined;

@@ -102,7 +102,7 @@ export interface Outcome {
   readonly code: ReturnCode;
   /** -1 when there is none. */
   readonly friend: FriendNumber;
-  /** The reason of a failure, for people. */
+  /** The reason for a failure, for people. */
   readonly reason?: string;
 }
 
@@ -138,7 +138,7 @@ export interface WorkerApi {
   knock(places: readonly PeerPlace[]): void;
   /** Passes on friend requests of this kind from now on, and no others. Before this call, none. */
   admitRequests(admission: RequestAdmission): void;
-  /** Accepts a friend request. Codes 101, 102; 103 for a friend that is there already. */
+  /** Accepts a friend request. Codes 101, 102; 103 for a friend that exists already. */
   acceptFriend(publicKey: Uint8Array): Outcome;
   /** Deletes a friend and closes its channel. Returns false when there is no such friend. */
   removeFriend(friend: FriendNumber): boolean;

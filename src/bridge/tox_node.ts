@@ -235,7 +235,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   }
 
   /**
-   * Lets one more part of the program use a friend. Each calls {@link removeFriend} when it needs it no longer.
+   * Lets one more part of the program use a friend. Each calls {@link removeFriend} when it no longer needs the friend.
    *
    * @returns its public key, 32 bytes; undefined when nobody has added such a friend
    */
@@ -307,7 +307,7 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
     };
   }
 
-  /** As the worker last told it. */
+  /** As the worker last reported it. */
   get health(): NodeHealth {
     return this.#health;
   }

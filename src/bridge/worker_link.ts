@@ -161,7 +161,7 @@ export class WorkerLink extends EventEmitter<WorkerLinkEvents> {
         .then(() => this.#exited);
       await this.#atMost(gone);
     }
-    // A thread that waits in a call of the system ends only when that call does.
+    // A thread that is blocked in a system call ends only when that call returns.
     await this.#atMost(this.#thread.terminate());
     this.#end(closedError());
   }

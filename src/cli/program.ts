@@ -65,7 +65,7 @@ export async function buildProgram(options: ProgramOptions = {}): Promise<Comman
     .argument('[TICKET]', 'ticket, name or Tox ID of the listener; without it, this machine listens')
     .argument('[PORT]', 'port, or host:port, of a target that the listener reaches')
     .configureHelp({ formatHelp: () => overview(commands) })
-    // Called after the commands are added, which would inherit it.
+    // Called after the commands are added; otherwise they would inherit it.
     .allowExcessArguments();
   for (const option of unionOf(listenOptions(), connectOptions())) program.addOption(option);
   program.action(async () => {

@@ -114,7 +114,10 @@ export class ControlConnection {
     this.#socket.destroy();
   }
 
-  /** Closes the connection when the other process takes too long: a later answer would be taken for another one. */
+  /**
+   * Closes the connection when the other process takes too long: a late answer would be taken for that of the next
+   * question.
+   */
   async #inTime<T>(work: Promise<T>): Promise<T> {
     const error = (): TunnelError => {
       this.close();

@@ -67,7 +67,7 @@ export class ControlServer {
   readonly #methods: ControlMethods;
   readonly #timers: Timers;
   readonly #logger: Logger;
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly #connections = new Map<Socket, Conversation>();
   readonly #kept = new Set<Socket>();
   /** Those that get an error instead. */

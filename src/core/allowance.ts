@@ -85,7 +85,7 @@ export class ByteRate {
   readonly #bucket: Bucket;
   /** Holders that had to wait, the next one first, and when each last asked. */
   readonly #line = new Map<object, number>();
-  /** What the first in the line has spent in its turn. */
+  /** What the first in line has spent in its turn. */
   #turnBytes = 0;
 
   constructor(bytesPerSecond: number, nowMs: number) {

@@ -1,7 +1,7 @@
 export interface ByteBudgetOptions {
   /** What is taken here is taken there too. */
   readonly parent?: ByteBudget;
-  /** How many times what stays free in the parent this budget may hold. Default: no such limit. */
+  /** Largest ratio of what this budget holds to what stays free in the parent. Default: no such limit. */
   readonly ratioToFree?: number;
 }
 

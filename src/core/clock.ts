@@ -30,7 +30,7 @@ export const systemTimers: Timers = {
   },
 };
 
-/** Keeps the process running, which {@link systemTimers} do not. Returns a function that ends this. */
+/** Keeps the process running, which {@link systemTimers} do not. Returns a function that undoes this. */
 export function keepProcess(): () => void {
   const { port1 } = new MessageChannel();
   port1.ref();

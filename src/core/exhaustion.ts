@@ -28,7 +28,7 @@ function lacksPort(error: unknown, code: string): boolean {
   const address = String(error.address);
   switch (error.syscall) {
     case 'connect':
-      // connect(2). By IPv6, it may also mean that this machine has no address for the way there.
+      // connect(2). Over IPv6, it may also mean that this machine has no source address for that route.
       return code === 'EADDRNOTAVAIL' && isIPv4(address);
     case 'bind':
     case 'listen':

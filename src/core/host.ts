@@ -6,7 +6,7 @@ export type Host =
   /** Lower case, without a trailing dot. */
   | { readonly kind: 'name'; readonly name: string };
 
-/** It and the names below it never go to a resolver. Source: RFC 6761 section 6.3. */
+/** This name and the names below it never go to a resolver. Source: RFC 6761 section 6.3. */
 export const LOCALHOST = 'localhost';
 
 /** Whether a name means this machine's own loopback: localhost, and all names below it. Source: as above. */

@@ -8,11 +8,12 @@ export const DEFAULT_FRAME_BYTES = 1024;
  */
 export const MAX_FRAME_BYTES = MAX_PACKET_BYTES - 1 - 28;
 
-/** Default of the peers that a listener has at once. Each has a row in the tables of the ring. */
+/** Default limit of the peers that a listener has at once. Each has a row in the tables of the ring. */
 export const DEFAULT_PEERS = 1024;
 /**
- * Most peers that a listener may be given. The wasm's memory holds their friends, connections and lists: 512 MiB at
- * most (wasm/build.sh), some 24 KiB for each peer. With so many rows a channel id still has 2,048 generations.
+ * Highest limit of peers that a listener may be given. The wasm's memory holds their friends, connections and lists:
+ * 512 MiB at most (wasm/build.sh), some 24 KiB for each peer. With so many rows a channel id still has 2,048
+ * generations.
  */
 export const MAX_PEERS = 8192;
 

@@ -19,7 +19,7 @@ const NUMBERED = /^[a-z]+\d{1,4}$/i;
 /** The whole of a long ticket, or a long beginning of one. */
 const LONG_TICKET = /twt\d[0-9a-hjkmnp-tv-z]{8,}/gi;
 
-/** Guesses whether a text without blanks and punctuation is a ticket, a Tox ID or a piece of one. */
+/** Guesses whether a text without blanks and punctuation is a ticket, a Tox ID or part of one. */
 export function looksLikeTicket(text: string): boolean {
   if (!TICKET_RUN.test(text) || !/[a-z]/i.test(text)) return false;
   const digits = text.replaceAll(/\D/g, '').length;
@@ -29,12 +29,12 @@ export function looksLikeTicket(text: string): boolean {
   return text.length >= (digits >= MIXED_DIGITS ? MIXED_RUN : LONG_RUN);
 }
 
-/** Replaces all that looks like a ticket, a Tox ID or a piece of one. */
+/** Replaces everything that looks like a ticket, a Tox ID or part of one. */
 export function withoutTickets(text: string): string {
   return text.replaceAll(RUN, (run) => (looksLikeTicket(run) ? '...' : run));
 }
 
-/** Replaces only what is a ticket without doubt: names and keys in the text remain. */
+/** Replaces only what is certainly a ticket: names and keys in the text remain. */
 export function withoutLongTickets(text: string): string {
   return text.replaceAll(LONG_TICKET, 'twt1…');
 }

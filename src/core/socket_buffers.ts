@@ -8,7 +8,7 @@ export function unsentBytes(socket: Partial<Pick<Socket, 'getSendQueueSize'>>): 
   return socket.getSendQueueSize?.();
 }
 
-/** Below this the system's own default is as good. */
+/** Below this, the system's own default is just as good. */
 const LEAST_BYTES = 256 * 1024;
 
 /**

@@ -41,7 +41,7 @@ const SPECIAL: readonly SpecialNetwork[] = [
   // OpenStack and Akamai: "Metadata service" of OpenStack Nova and of Linode.
   entry('metadata', 'fe80::a9fe:a9fe/128'),
   entry('metadata', 'fd00:a9fe:a9fe::1/128'),
-  // AWS keeps its services by IPv6 there: ::254 metadata, ::23 EKS Pod Identity, ::253 DNS, ::123 time.
+  // AWS has its services over IPv6 there: ::254 metadata, ::23 EKS Pod Identity, ::253 DNS, ::123 time.
   entry('metadata', 'fd00:ec2::/32'),
   // Google Compute Engine, "About VM metadata", for machines with IPv6 only.
   entry('metadata', 'fd20:ce::254/128'),

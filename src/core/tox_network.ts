@@ -29,8 +29,8 @@ export interface RelayPlace extends SocketPlace {
 }
 
 /**
- * Where a peer was last reached: a guess where it may be reached again. Its DHT key changes with each start of the
- * peer.
+ * Where a peer was last reached: a guess about where it may be reached again. Its DHT key changes with each start of
+ * the peer.
  */
 export interface PeerPlace {
   /** 32 bytes. */

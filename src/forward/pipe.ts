@@ -157,7 +157,9 @@ export class Pipe implements StreamHandlers {
     socket.resume();
   }
 
-  /** How many of these bytes the stream gets at once. The socket keeps enough of the others to read no more, or none. */
+  /**
+   * How many of these bytes the stream gets at once. Of the others, the socket keeps none, or enough to stop reading.
+   */
   #pieceBytes(heldBytes: number): number {
     return this.#stream?.isCrowded && heldBytes >= 2 * HELD_BYTES ? HELD_BYTES : heldBytes;
   }
@@ -170,7 +172,7 @@ export class Pipe implements StreamHandlers {
       if (mayGoOn !== false) continue;
       this.#stopped = true;
       this.#socket.pause();
-      // With its own bytes back, the socket does not read another block while it is paused.
+      // A paused socket that gets its bytes back does not read another block.
       if (at < chunk.length) this.#socket.unshift(chunk.subarray(at));
       return;
     }

@@ -9,8 +9,8 @@ export type CreateServer = (options: ServerOpts) => Server;
 export type Connect = (address: IpAddress, port: number) => Socket;
 
 /**
- * A paused socket that holds this many bytes reads no further block of 64 KiB. That is more by default in newer versions
- * of Node.
+ * A paused socket that holds this many bytes reads no further block of 64 KiB. Newer versions of Node have a higher
+ * default.
  */
 export const HELD_BYTES = 16 * 1024;
 

@@ -132,7 +132,7 @@ export class PeerSession implements ChannelHandlers {
 
   frame(frame: Uint8Array): void {
     if (this.#ended) {
-      // A listener may send BYE only after the connector's first frame. A closed session ignores what is in it.
+      // A listener may send BYE only after the connector's first frame. A closed session ignores the frame's content.
       this.#session?.receive(frame);
       return;
     }

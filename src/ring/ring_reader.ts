@@ -150,8 +150,8 @@ export class RingReader extends RingMemory {
   }
 
   /**
-   * Rings a writer that was refused, once there is enough room to wake it for. A blocked reader
-   * answers at any room: more room may be a long time away.
+   * Rings a writer that was refused, once there is enough room to wake it for. A blocked reader rings for any room at
+   * all: more may take a long time to come.
    */
   #answerWant(): void {
     const isRoomy = this.#blocked || this.#waitingBytes() <= this.capacityBytes / 2;

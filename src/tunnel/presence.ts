@@ -9,7 +9,7 @@ export type State = 'connecting' | 'online' | 'offline' | 'closing' | 'closed';
 export interface PresenceEvents {
   /** It is online, for the first time or again. */
   online: [info: { readonly path: Path }];
-  /** It is no longer online. It looks for a way back, and keeps what is open. */
+  /** It is no longer online. It tries to get back online, and keeps everything open. */
   offline: [];
   /** It stays online, over another path. */
   path: [info: { readonly path: Path }];

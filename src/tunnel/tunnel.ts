@@ -154,7 +154,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     await this.presence.online(signalOf(options, 'online()'));
   }
 
-  /** The process runs on while the tunnel's node is open. That is the default. */
+  /** The process stays alive while the tunnel's node is open. That is the default. */
   ref(): this {
     this.node.ref();
     return this;

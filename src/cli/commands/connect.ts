@@ -237,7 +237,7 @@ function reloadOf(
     }
     const wanted = wantedForwards({
       locals: [
-        // PORT of the command line stays.
+        // PORT on the command line stays in effect.
         ...atStart.wishes.filter(({ option }) => option === '-p').map(({ spec }) => spec),
         ...readValues('-L', next.local, parseLocalSpec),
       ],

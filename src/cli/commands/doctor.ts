@@ -327,7 +327,7 @@ class Checks {
     }
   }
 
-  /** Runs a check, and shows that it runs. @param doing what the check does, for people */
+  /** Runs a check, and shows that it is running. @param doing what the check does, for people */
   async #check(check: string, doing: string, look: () => Promise<Finding>): Promise<void> {
     if (this.#signal.aborted) return;
     const shown = this.#show(doing);
@@ -343,7 +343,7 @@ class Checks {
     this.#report(check, finding);
   }
 
-  /** Shows what runs: in the live line of a terminal with the seconds, elsewhere as a plain line. */
+  /** Shows what is running: in the live line of a terminal, with the seconds; elsewhere as a plain line. */
   #show(doing: string): { end(): void } {
     const { io, reporter } = this.#context;
     if (!reporter.isLive) {

@@ -38,7 +38,7 @@ export class Internet {
     this.#names = hosts.filter((host) => isIP(host) === 0);
   }
 
-  /** False when it is certain that no node can be reached, so that further checks would only take time. */
+  /** False when it is certain that no node can be reached, so that further checks would only waste time. */
   get isReachable(): boolean {
     return this.#isReachable;
   }

@@ -120,7 +120,7 @@ async function runListen(context: Context, flags: ListenFlags): Promise<ExitCode
         ...rules.open(state, access),
       });
       rules.follow(listener);
-      // At once: peers may come before the state is saved.
+      // At once: peers may connect before the state is saved.
       if (audit !== undefined) listener.on('audit', (record) => audit.record(record));
       return listener;
     },

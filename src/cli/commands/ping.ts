@@ -24,7 +24,7 @@ const DEFAULT_COUNT = 5;
 const MAX_COUNT = 1_000_000;
 /** Time between two pings, in milliseconds. */
 const INTERVAL_MS = 1_000;
-/** Later answers count as lost, in milliseconds. */
+/** Time after which an answer counts as lost, in milliseconds. */
 const LOST_MS = 5_000;
 /** Time limit for finding the listener, in milliseconds. Friends find each other in 1 to 10 s. */
 const FOUND_MS = 90_000;

@@ -170,7 +170,7 @@ interface ServedFlags extends NetworkFlags, UdpFlags, PatienceFlags, LimitFlags 
 
 /** Reports wrong values here: nobody watches the start of a service. {@link listenedPorts} checks the others. */
 function expectValues({ command, words: [, target], flags }: ParsedCall): void {
-  // Commander stores the values of these options so.
+  // The values of these options, as commander stores them.
   const values = flags as Partial<ServedFlags> & { readonly lan: boolean; readonly udp: boolean };
   networkOf(values);
   udpOf(values);
@@ -193,7 +193,7 @@ function expectOpen({ expose, allowReverse }: ParsedCall['flags']): void {
   throw usage(NAME_A_RULE);
 }
 
-/** Whether the unit itself has a rule. A rule that only stands in a `--config` file may leave that file. */
+/** Whether the unit itself has a rule. A rule that is only in a `--config` file may be removed from it later. */
 function hasWrittenRule(call: ParsedCall): boolean {
   return call.options.some(
     (option) => ['expose', 'allowReverse'].includes(option.attributeName()) && call.isWritten(option),

@@ -47,7 +47,7 @@ export function processIo(loadLibrary: () => Promise<Library>): CliIo {
       if (scope === 'system') return '/etc/systemd/system';
       return userUnitFolder(systemHints);
     },
-    // Asked now, because a terminal that has closed is none any more.
+    // Asked now, because a terminal that has closed no longer counts as one.
     hasTerminal: hasTerminal(process.env, isatty),
     isPlain: isPlain(process.env),
     exit: (code) => {

@@ -86,7 +86,7 @@ export class AuditLog {
     this.#draining ??= this.#drain();
   }
 
-  /** Opens the file anew, for a program that has renamed it. Without success, the old file stays in use. */
+  /** Opens the file again after another program has renamed it. On failure, the old file stays in use. */
   async reopen(): Promise<void> {
     if (this.#closed || this.#target === AUDIT_TO_OUTPUT) return;
     let next: Sink;
@@ -103,7 +103,7 @@ export class AuditLog {
     await old.close();
   }
 
-  /** Writes what waits, and closes the file. */
+  /** Writes the waiting records, and closes the file. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.record({ audit: 'stopped' });
@@ -249,7 +249,7 @@ class FileSink implements Sink {
   }
 
   async close(): Promise<void> {
-    // Every write has been answered; a failure to close tells nothing that helps.
+    // Every write has been answered; a failure to close says nothing useful.
     await this.#handle.close().catch(() => {});
   }
 }
@@ -263,7 +263,7 @@ async function openOwn(file: string): Promise<FileHandle> {
   const isLink = link?.isSymbolicLink() === true;
   if (isLink && !isTrustedOwner(link.uid))
     throw unopened(file, `it is a link that another user has made (uid ${link.uid}); name another file`);
-  // A named pipe without a reader would block otherwise. Another user may put a link in the place of what was checked.
+  // A named pipe without a reader would block otherwise. Another user may have replaced what was checked by a link.
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | NO_WAITING;
   const handle = await open(file, isLink ? flags : flags | NO_LINK, 0o600);
   const stats = await handle.stat();
@@ -288,7 +288,7 @@ async function isTorn(file: string, handle: FileHandle): Promise<boolean> {
     const { buffer } = await reader.read(Buffer.alloc(1), 0, 1, stats.size - 1);
     return buffer[0] !== NEWLINE;
   } catch {
-    // The file may only be written, or another one has its name by now.
+    // The file may be write-only, or another one may have its name by now.
     return false;
   } finally {
     await reader?.close();

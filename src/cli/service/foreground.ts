@@ -35,7 +35,7 @@ export function joinStdio(io: CliIo, connector: ConnectorHandle, target: HostPor
 /**
  * {@link joinStdio} for a stream that exists. It must allow half-open connections.
  *
- * @param failure makes the error of the command from that of the stream
+ * @param failure turns the stream's error into that of the command
  */
 export function joinStream(
   { stdin, stdout, endStdout }: CliIo,

@@ -157,7 +157,7 @@ function labels({ publicKey, name }: PeerInfo): string {
 /**
  * Whether a request asks for a host that is ours. A web page can have a browser here ask any name that leads to this
  * server (DNS rebinding), and would read the answer. The names of the loopback, addresses, and what the user bound are
- * not in the hands of such a page.
+ * beyond the control of such a page.
  *
  * @param header the `Host` header
  * @param bind host on which the user told us to listen
@@ -216,7 +216,7 @@ export async function serveMetrics(
 /** The connections to the metrics. Each has a deadline from its start, and silent ones make room for new ones. */
 class Clients {
   readonly #timers: Timers;
-  /** In the order in which they came, with whether their request was read. */
+  /** In order of arrival, with whether the request of each was read. */
   readonly #clients = new Map<Socket, { readonly deadline: Timer; isAnswered: boolean }>();
 
   constructor(timers: Timers) {

@@ -73,7 +73,7 @@ export class PeerWait {
     this.#options.reporter.status('');
   }
 
-  /** Waits for the next change of what people see. */
+  /** Waits for the next change in what people see. */
   #next(): void {
     const due = Math.min(this.#nextLineMs, this.#isAdvised ? Number.POSITIVE_INFINITY : ADVICE_MS);
     const { reporter, timers } = this.#options;

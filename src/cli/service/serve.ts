@@ -53,7 +53,7 @@ export interface Service<Handle extends TunnelHandle | BootstrapNodeHandle> {
   access?(handle: Handle): unknown;
   /** Called once, when the Tox node runs. @param saved waits until changes are saved */
   begin(handle: Handle, saved: () => Promise<void>): Activity;
-  /** Leaves the ticket out of all that is printed. Default false. */
+  /** Leaves the ticket out of everything that is printed. Default false. */
   readonly hidesTicket?: boolean;
   /** Closed when the command ends, after its Tox node. */
   readonly audit?: AuditLog | undefined;

@@ -64,7 +64,7 @@ export interface DialerOptions {
 }
 
 /**
- * How long a denial takes at least, in milliseconds, when the peer must not learn whether the name exists. Most
+ * Shortest time that a denial takes, in milliseconds, when the peer must not learn whether the name exists. Most
  * resolvers answer within that time, and a cached answer comes no faster.
  */
 const QUIET_DENIAL_MS = 1000;

@@ -11,10 +11,7 @@ import {
 
 // HTTP CONNECT: RFC 9110, section 9.3.6; RFC 9112, sections 2 and 3.2.3.
 
-/**
- * Maximum length of the request line and headers together, in bytes; the same as of Node.js's own HTTP
- * server.
- */
+/** Maximum length of the request line and headers together, in bytes; the same as in Node.js's own HTTP server. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
 /** Status codes for refusals. All other reasons are 502. */

@@ -56,7 +56,7 @@ export abstract class TunnelStream extends Duplex {
   readonly localAddress: string | undefined = undefined;
   /** The port that was offered, on a served stream. */
   readonly localPort: number | undefined = undefined;
-  /** Always empty: the far end looks up names, and does not tell. */
+  /** Always empty: the far end looks up names, and does not report the result. */
   readonly autoSelectFamilyAttemptedAddresses: string[] = [];
   /** Bytes received from the far end. */
   bytesRead = 0;
@@ -79,7 +79,7 @@ export abstract class TunnelStream extends Duplex {
   #ended = false;
   /** The far end has sent everything. */
   #farEnded = false;
-  /** The far end has gone after its end: what the next write fails with. */
+  /** What the next write fails with, because the far end has gone after its end. */
   #gone: DialError | undefined;
   readonly #timer: Timer;
 

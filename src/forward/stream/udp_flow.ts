@@ -15,7 +15,7 @@ export interface UdpFlowOptions {
   readonly target: HostPort;
   readonly gate: StreamGate;
   readonly timers: Timers;
-  /** Idle time after which the far end is asked anew, in milliseconds. */
+  /** Idle time after which the far end is asked again, in milliseconds. */
   readonly idleMs: number;
   /** Closes the flow when aborted. */
   readonly signal?: AbortSignal | undefined;

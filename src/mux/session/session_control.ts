@@ -68,7 +68,7 @@ export class SessionControl implements Source {
     return this.#heldSinceMs !== undefined;
   }
 
-  /** Milliseconds until to check whether the peer's BYE must still wait; Infinity when it does not wait. */
+  /** Milliseconds until the next check whether the peer's BYE must still wait; Infinity when it does not wait. */
   get nextMs(): number {
     return this.holdsBye ? BYE_POLL_MS : Number.POSITIVE_INFINITY;
   }

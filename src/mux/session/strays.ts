@@ -5,12 +5,12 @@ import { TunnelError } from '../../core/errors.js';
 const BYTES_PER_LATE_FRAME = 512;
 /** Late frames of a stream beyond its data: CREDIT, END, RESET and REFUSED. */
 const LATE_CONTROL_FRAMES = 4;
-/** Most late frames that are allowed at once: 64 MiB, and a little for each of the most streams. */
+/** Maximum number of late frames allowed at once: for 64 MiB, and a few for each possible stream. */
 const MAX_LATE_FRAMES = 160_000;
 
 /**
- * Counts frames for streams that are not open. Some are normal: they were under way when the stream ended. Each stream
- * that ends allows as many as the peer may still send. Beyond them the peer gets a rate. When it has used that up, its
+ * Counts frames for streams that are not open. Some are normal: they were in flight when the stream ended. Each stream
+ * that ends allows as many as the peer may still send. Beyond them a rate applies. When the peer has used it up, its
  * requests to open streams wait until the rate has made up for it; when it sends as many again, its session ends.
  */
 export class Strays {
@@ -31,7 +31,7 @@ export class Strays {
     this.#late = Math.min(MAX_LATE_FRAMES, this.#late + late);
   }
 
-  /** Takes a frame for a stream that is not open. @throws {TunnelError} ERR_LIMIT (remote): far too many came */
+  /** Takes a frame for a stream that is not open. @throws {TunnelError} ERR_LIMIT (remote): far too many have come */
   take(nowMs: number): void {
     if (this.#perSecond === Number.POSITIVE_INFINITY) return;
     if (this.#late > 0) {

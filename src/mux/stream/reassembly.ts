@@ -196,7 +196,7 @@ export class Reassembly {
   /** @returns false when there is no memory for so many separate pieces */
   #countPieces(): boolean {
     const { pieces } = this.#intervals;
-    // A little more is kept until the next growth, so that a stream near the border counts rarely.
+    // A little more is kept until the next growth, so that a stream near the limit rarely needs counting.
     if (pieces <= this.#countedPieces) return true;
     const more = FREE_PIECES * Math.ceil((pieces - this.#countedPieces) / FREE_PIECES);
     if (!this.#memory.take(more * PIECE_BYTES)) return false;

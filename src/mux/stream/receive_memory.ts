@@ -21,7 +21,7 @@ export function blockBytesOf(windowBytes: number): number {
 }
 
 /**
- * The most memory that a stream with this first window needs. Its window may begin and end inside of a block, which is
+ * The most memory that a stream with this first window needs. Its window may begin and end inside a block, which is
  * less than two blocks more than the window; and short chunks that the consumer holds are copies, up to another block.
  */
 function costOf(windowBytes: number): number {

@@ -21,7 +21,7 @@ export class SendHalf {
   #checkedOffset = 0;
   #ended = false;
   #endSent = false;
-  /** {@link mayGoOn} gave false, and {@link takeDrain} has not given true since. */
+  /** {@link mayGoOn} returned false, and {@link takeDrain} has not returned true since. */
   #toldToStop = false;
 
   /** @param frameBytes maximum length of a frame, with its header @param memory shared by all streams of the peer */
@@ -75,13 +75,13 @@ export class SendHalf {
     if (bytes.length > 0) this.#queue.push(bytes);
   }
 
-  /** Returns false when the writer has to stop until {@link takeDrain} gives true. */
+  /** Returns false when the writer has to stop until {@link takeDrain} returns true. */
   mayGoOn(): boolean {
     if (this.#queue.isFull) this.#toldToStop = true;
     return !this.#toldToStop;
   }
 
-  /** Returns true once after {@link mayGoOn} gave false, when most bytes have been sent. */
+  /** Returns true once after {@link mayGoOn} returned false, when most bytes have been sent. */
   takeDrain(): boolean {
     if (!this.#toldToStop || !this.#queue.isLow) return false;
     this.#toldToStop = false;
