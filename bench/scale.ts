@@ -251,7 +251,7 @@ node. The connectors run through the library, many in one process, each with a w
   --peers LIST     numbers of connectors, one measurement each (default 1,10,100,500)
   --per-process N  connectors in one process (default 50)
   --pause MS       wait between the starts of two connectors (default 100)
-  --idle S         measure idle ends for so long (default 30)
+  --idle S         measure idle ends for this long (default 30)
   --mib N          MiB of the one stream (default 64)
   --within S       wait so long for all connectors, at the start and after the restart (default 180)
   --kill           kill the listener instead of stopping it

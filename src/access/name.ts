@@ -25,7 +25,7 @@ export function parseName(text: string): string {
   const name = text.toLowerCase();
   if (!looksLikeName(name)) {
     const what = looksLikeTicket(text)
-      ? 'a ticket or Tox ID stands where a name belongs'
+      ? 'this is a ticket or Tox ID, but a name belongs here'
       : `${quotedWord(text.slice(0, 2 * MAX_PEER_NAME_CHARS))} is not a valid name for a peer or a ticket`;
     throw new TunnelError(
       'ERR_USAGE',

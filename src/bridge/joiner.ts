@@ -97,7 +97,7 @@ export class Joiner {
       nodes.length === 1 ? 'the bootstrap node has not' : `none of the ${nodes.length} bootstrap nodes has`;
     const hint = proxied
       ? 'Is the proxy running, and does it let us through?'
-      : 'Is this machine online, and does no firewall block UDP?';
+      : 'Is this machine online? Does a firewall block UDP?';
     return this.#wasIn
       ? `lost the network: ${who} answered since${this.#unusable()}; still trying. Open connections continue. ${hint}`
       : `${who} answered yet${this.#unusable()}; still trying. ${hint}`;

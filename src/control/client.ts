@@ -174,7 +174,7 @@ function unreachable({ folder, door }: DoorAddress, error: unknown): TunnelError
   if (code !== undefined && GONE.has(code)) {
     return new TunnelError(
       'ERR_CONTROL',
-      `no ${who} runs with the state folder ${folder}; start one, or name the folder of a running one with --state`,
+      `no ${who} is running with the state folder ${folder}; start one, or name the folder of a running one with --state`,
       { cause: error },
     );
   }

@@ -9,7 +9,7 @@ const REASONS: Readonly<Record<string, readonly [meaning: string, advice: string
   EEXIST: ['a file of this name is in the way', 'choose another name'],
   EFBIG: ['the file would be longer than the system allows', 'raise the limit'],
   EISDIR: ['it is a folder', 'name a file'],
-  ELOOP: ['its symbolic links lead in a circle', 'correct them'],
+  ELOOP: ['its symbolic links form a loop', 'correct them'],
   EMFILE: ['this process has too many open files', 'close some connections'],
   ENAMETOOLONG: ['the path is too long', 'choose a shorter one'],
   ENFILE: ['the system has too many open files', 'close some programs'],

@@ -49,14 +49,14 @@ export function listenOn(server: Server, request: ListenRequest): Promise<HostPo
   });
 }
 
-/** The loopback by IPv6. `localhost` may mean it too. */
+/** The IPv6 loopback. `localhost` may mean it too. */
 const LOOPBACK_V6 = '::1';
 
 /**
  * Listens at ::1 too where a forward listens at the loopback that nobody named, with the same port: a client that asks
  * for `localhost` may use either, and ssh does the same. A failure is no error.
  *
- * @param local where the forward listens by IPv4
+ * @param local where the forward listens over IPv4
  * @param open listens at the address; rejects with the system's error
  * @returns what `open` returns; undefined when nothing listens at ::1
  */

@@ -9,7 +9,7 @@ import { hexBytes, upperHex } from './tox_id.js';
 const KEY_DIGITS = PUBLIC_KEY_BYTES * 2;
 
 /**
- * Maximum number of bootstrap nodes in a file. The public list has about 50; a longer file is something else.
+ * Maximum number of bootstrap nodes in a file. The public list has about 50; a longer file is not such a list.
  */
 const MAX_NODES = 1000;
 
@@ -105,7 +105,7 @@ const NodesSchema = v.object(
             port: PortSchema,
             tcp_ports: v.optional(v.array(PortSchema, 'expected an array of ports'), []),
             public_key: KeySchema,
-            // Whether the list's maintainer reached the node by UDP and by TCP. Anything but a boolean is ignored.
+            // Whether the list's maintainer reached the node over UDP and over TCP. Anything but a boolean is ignored.
             status_udp: v.optional(v.unknown()),
             status_tcp: v.optional(v.unknown()),
           },

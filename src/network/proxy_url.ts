@@ -35,7 +35,7 @@ export function readProxyUrl(text: string): ProxyUrl | string {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const problem = hostProblem(host);
   if (problem !== undefined) {
-    // With an unescaped / in a password, what looks like the host is a part of it.
+    // With an unescaped / in a password, what looks like the host is part of the password.
     const mayBePassword = text.includes('@');
     return `: ${mayBePassword ? 'its host is not valid' : problem}; ${PROXY_FORM}${mayBePassword ? '; in the user name and the password, write / as %2F' : ''}`;
   }

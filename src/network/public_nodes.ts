@@ -2,9 +2,9 @@ import type { BootstrapAddress } from '../core/tox_network.js';
 import { hexBytes } from './tox_id.js';
 
 /**
- * The day on which https://nodes.tox.chat listed the nodes below as reachable by UDP. Most of them have been on the list
- * for years. They only introduce us to the network: any bootstrap node can replace any other, and `--nodes` accepts a
- * newer list.
+ * The day on which https://nodes.tox.chat listed the nodes below as reachable over UDP. Most of them have been on the
+ * list for years. They only introduce us to the network: any bootstrap node can replace any other, and `--nodes`
+ * accepts a newer list.
  */
 export const PUBLIC_NODES_SEEN = '2026-06-08';
 

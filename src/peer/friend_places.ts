@@ -15,14 +15,14 @@ import { addTraffic, NO_TRAFFIC, type Traffic } from './traffic.js';
 const IDLE_FRIEND_MS = 10 * 60_000;
 /**
  * How many friends that have gone are kept that long: those that left last. Searching for a friend costs traffic, and
- * short visitors would add up. Any other friend that has gone is kept for a shorter time; it can ask again.
+ * brief visitors would add up. Any other friend that has gone is kept for a shorter time; it can ask again.
  */
 const MAX_AWAY = 8;
 const CROWDED_IDLE_MS = 30_000;
 
 /** Requests waiting for a place, or for their turn. A connector repeats a request that is dropped. */
 const MAX_WAITING_REQUESTS = 256;
-/** How often at most the owner hears that all places are taken. */
+/** Minimum interval between two reports to the owner that all places are taken. */
 const SAY_FULL_MS = 10 * 60_000;
 
 interface Request {
@@ -62,7 +62,7 @@ export interface FriendPlacesOptions {
   readonly newPlace: (friend: number, publicKey: string, grant: Grant) => Place;
 }
 
-/** A listener's friends, up to a limit. Friends that have long gone make room for others. */
+/** A listener's friends, up to a limit. Friends that left long ago make room for others. */
 export class FriendPlaces {
   readonly #options: FriendPlacesOptions;
   /** By friend number. */

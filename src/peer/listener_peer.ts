@@ -34,7 +34,7 @@ import {
 import type { CloseDeadline, PeerSession, SessionEnd } from './peer_session.js';
 
 /**
- * How long the friend is kept after its BYE, so that the acknowledgement reaches it, unless it goes first.
+ * How long the friend is kept after its BYE, so that the acknowledgement reaches it, unless it leaves first.
  */
 const LEAVE_MS = 1_000;
 
@@ -71,7 +71,7 @@ export class ListenerPeer extends PeerLife {
   #offer: HandshakeOffer = newOffer(this.context);
   /** The session that a hello creates once it is proven, and the connector's session that it belongs to. */
   #candidate: { readonly connector: Uint8Array; readonly offer: HandshakeOffer } | undefined;
-  /** What let the peer in; undefined before. */
+  /** What let the peer in; undefined until then. */
   #grant: Grant | undefined;
   #hasMet = false;
   /** When the friend was last online. */

@@ -160,7 +160,7 @@ export abstract class PeerLife {
     return undefined;
   }
 
-  /** What this end lets the peer open. The peer is told, so that it keeps to it. */
+  /** What this end lets the peer open. The peer is told, so that it can observe these limits. */
   protected get ownLimits(): ToldLimits {
     const { maxStreams: streams, maxOpensPerSecond: opensPerSecond } = this.context.limits;
     return { streams, opensPerSecond };

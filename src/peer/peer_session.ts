@@ -54,7 +54,7 @@ export interface PeerSessionOptions {
   readonly onEnd: (session: PeerSession, end: SessionEnd) => void;
 }
 
-/** How many times what is left of the memory of the process one peer may have reserved: three quarters at most. */
+/** Largest ratio of what one peer has reserved to what is left of the process's memory: three quarters at most. */
 const MEMORY_RATIO_TO_FREE = 3;
 /** How often to check whether the last frames have arrived. */
 const DRAIN_POLL_MS = 10;

@@ -1,6 +1,6 @@
 /**
- * Shows one thread that the other still runs: a counter in shared memory. It costs no message, and a
- * thread that hangs cannot move it.
+ * Shows one thread that the other still runs: a counter in shared memory. It costs no message, and a thread that hangs
+ * cannot advance it.
  */
 export class Pulse {
   /** Bytes of shared memory that it needs. */
@@ -16,7 +16,7 @@ export class Pulse {
     Atomics.add(this.#word, 0, 1);
   }
 
-  /** Beats so far, mod 2^32. Only whether it changes has a meaning. */
+  /** Beats so far, mod 2^32. Only changes of it mean anything. */
   get beats(): number {
     return Atomics.load(this.#word, 0);
   }

@@ -60,7 +60,7 @@ export function slotOf(channelId: number, slots: number): number {
   return channelId % slots;
 }
 
-/** How many ids a slot has before the first one comes again: the rest of the 24 bits. */
+/** How many ids a slot has before the first one is reused: the rest of the 24 bits. */
 export function generationsOf(slots: number): number {
   return Math.floor((MAX_CHANNEL_ID + 1) / slots);
 }

@@ -33,7 +33,7 @@ export class RingWriter extends RingMemory {
 
   /**
    * Makes room for one record. The caller fills it in place and calls {@link commit}. The next
-   * reservation replaces one that was not committed; a refusal leaves it standing.
+   * reservation replaces one that was not committed; a refusal leaves it in place.
    *
    * @returns the record's offset in {@link bytes}, a multiple of 4; undefined when the ring is full:
    *   the bell rings, and {@link takeRoom} is true, once half of the ring is free

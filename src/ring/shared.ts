@@ -16,7 +16,7 @@ export interface SharedMemory {
   readonly backlog: SharedArrayBuffer;
   /** Wake-up flags of the outbound ring, then of the inbound ring. */
   readonly wake: SharedArrayBuffer;
-  /** Moves with each turn of the worker: see pulse.ts. */
+  /** Advances with each turn of the worker: see pulse.ts. */
   readonly pulse: SharedArrayBuffer;
   /** This thread's end of the doorbell. */
   readonly bell: BellPort;
@@ -47,7 +47,7 @@ export function allocateShared({
   channels = DEFAULT_PEERS,
   capacityBytes = RING_BYTES,
 }: SharedSizes = {}): SharedPair {
-  // Channel ids have 24 bits: with more slots, an id would soon come again.
+  // Channel ids have 24 bits: with more slots, an id would soon be reused.
   if (!(Number.isInteger(channels) && channels >= 1 && channels <= 2 ** 16)) {
     throw new RangeError(`${channels} channels are not 1 to 2^16`);
   }

@@ -94,7 +94,7 @@ export class AllowRules {
 }
 
 /**
- * Whether two rules surely open a port in common. Names are not looked up: a rule for a name has something in common
+ * Whether two rules certainly open a port in common. Names are not looked up: a rule for a name has something in common
  * with a rule for the same name or for every host, but with none for an address to which the name may lead.
  */
 export function overlap(a: ExposeSpec, b: ExposeSpec): boolean {

@@ -47,7 +47,7 @@ export const EXPOSE_USAGE =
  * | `[2001:db8::1]:*`       | every port of one IPv6 address                          |
  * | `[2001:db8::/32]:22`    | port 22 of a whole network                              |
  * | `*:443`                 | port 443 of every address that is not special           |
- * | `53/udp`, `db.lan:22/tcp` | the same, by UDP only, by TCP only                    |
+ * | `53/udp`, `db.lan:22/tcp` | the same, over UDP only, over TCP only                    |
  * | `/run/app.sock`         | that UNIX socket                                        |
  * | `\\.\pipe\app`          | that named pipe of Windows                              |
  *
@@ -261,7 +261,7 @@ export function ruleForAll(text: string): string {
 const couldBeName = (host: string): boolean => looksLikeName(host) && host.toLowerCase() !== LOCALHOST;
 
 function ambiguousHost(text: string, host: string): TunnelError {
-  // Both are short, and no secret: the text is a valid rule.
+  // Both are short, and neither is secret: the text is a valid rule.
   const dotted = ruleForAll(text).slice(0, 100);
   return new TunnelError(
     'ERR_USAGE',

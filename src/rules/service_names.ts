@@ -1,7 +1,7 @@
 /**
- * Ports of services that people share by tunnels, by the names that the services have. Source: IANA, "Service Name
+ * Ports of services that people share through tunnels, by the names that the services have. Source: IANA, "Service Name
  * and Transport Protocol Port Number Registry", and for the last group each project's documentation. Rules and
- * forwards take numbers only; messages use this table to tell the number.
+ * forwards take numbers only; messages use this table to give the number.
  */
 const SERVICE_PORTS: ReadonlyMap<string, number> = new Map([
   ['ssh', 22],
@@ -44,7 +44,7 @@ const SERVICE_PORTS: ReadonlyMap<string, number> = new Map([
   ['mongodb', 27_017],
 ]);
 
-/** Ports on which programs on a developer's machine often listen, beside those of {@link SERVICE_PORTS}. */
+/** Ports on which programs on a developer's machine often listen, besides those of {@link SERVICE_PORTS}. */
 const DEVELOPERS_PORTS = [3000, 4200, 5000, 5173, 8000, 8080, 8443, 9229];
 
 /** Ports worth trying on a machine that cannot list the open ones. */

@@ -12,7 +12,7 @@ import { formatToxId, hexBytes, makeToxId, upperHex } from '../network/tox_id.js
 export interface Identity {
   /** 32 bytes. Never show or log it. */
   readonly secretKey: Uint8Array;
-  /** 4 bytes, a part of the Tox ID. A bootstrap node has no use for them; then they are all zero. */
+  /** 4 bytes, a part of the Tox ID. A bootstrap node does not use them, so there they are all zero. */
   readonly nospam: Uint8Array;
 }
 

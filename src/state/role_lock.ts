@@ -50,7 +50,7 @@ const LockSchema = v.object({
   host: v.string(),
   started: v.string(),
   token: v.string(),
-  // Processes of older versions do not say these.
+  // Processes of older versions do not report these.
   brief: v.optional(v.boolean()),
   beacon: v.optional(v.pipe(v.string(), v.regex(/^[a-z]+\.beacon\.[0-9a-f]{8}$/))),
 });
@@ -62,7 +62,7 @@ const MAX_LOCK_BYTES = 4096;
 const MAX_TRIES = 100;
 
 /**
- * How long an unreadable lock file is assumed to be still in the middle of a write, in milliseconds. Only
+ * How long an unreadable lock file is assumed to be incomplete because it is still being written, in milliseconds. Only
  * file systems without link(2) can show a half-written one.
  */
 const UNREADABLE_GRACE_MS = 5000;

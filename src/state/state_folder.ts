@@ -64,7 +64,7 @@ async function refuseOthers(folder: string, mode: number): Promise<void> {
   if (!isOurs.includes(false)) return;
   throw new TunnelError(
     'ERR_STATE_INVALID',
-    `${folder}: other users of this machine may enter it (mode ${modeText(mode)}), and it holds other files than ours or files of others, so it was left unchanged; name another folder with --state DIR, or check its files and close it with: chmod 700 ${folder}`,
+    `${folder}: other users of this machine may enter it (mode ${modeText(mode)}), and it holds files that are not ours, so it was left unchanged; name another folder with --state DIR, or check its files and close it with: chmod 700 ${folder}`,
   );
 }
 

@@ -101,7 +101,7 @@ export class BootstrapNode extends EventEmitter<BootstrapNodeEvents> {
     }
   }
 
-  /** Save it to keep the node's line the same. It holds the secret key, but prints none. */
+  /** Save it to keep the node's line the same. It holds the secret key, but does not print it. */
   get identity(): Identity {
     return this.#identity;
   }

@@ -7,7 +7,7 @@ import type { PresenceEvents } from './presence.js';
 /** A peer came online or went offline, its path changed, or the round trip was measured. */
 export interface PeerChange {
   readonly status: 'online' | 'offline';
-  /** The path to the peer: directly by UDP, through a TCP relay, or none. */
+  /** The path to the peer: directly over UDP, through a TCP relay, or none. */
   readonly path: 'udp' | 'relay' | 'none';
   readonly code: 301 | 302;
   /** Milliseconds. Set only in an extra event, soon after the peer came online or its path changed. */

@@ -106,8 +106,8 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
   }
 
   /**
-   * Starts a Tox node and passes its parts to `make`. When `make` throws, the node is closed, so that no
-   * worker stays behind.
+   * Starts a Tox node and passes its parts to `make`. When `make` throws, the node is closed, so that no worker is left
+   * behind.
    */
   protected static async startWith<Made extends NetworkNode>(
     options: CheckedNodeOptions,
@@ -156,7 +156,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
     }
   }
 
-  /** Save it to keep the Tox ID. It holds the secret key, but prints none. */
+  /** Save it to keep the Tox ID. It holds the secret key, but does not print it. */
   get identity(): Identity {
     return this.#identity;
   }
@@ -210,7 +210,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
 
   /**
    * Returns our UDP port, and the addresses at which other nodes see it. They show the kind of NAT in
-   * between. Nodes that have not said yet are asked, so the first answers may be empty.
+   * between. Nodes that have not reported it yet are asked, so the first answers may be empty.
    *
    * @throws {TunnelError} ERR_CLOSED, ERR_WORKER_DIED
    */

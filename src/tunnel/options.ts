@@ -30,7 +30,7 @@ export interface CommonOptions {
   readonly bootstrap?: readonly (BootstrapAddress | string)[] | undefined;
   /** Whether to search the LAN for other nodes. Default true. */
   readonly lanDiscovery?: boolean | undefined;
-  /** Numeric address to bind the sockets to the network to. Default: all addresses, IPv6 and IPv4. */
+  /** Numeric address that the sockets for the network are bound to. Default: all addresses, IPv6 and IPv4. */
   readonly bindAddress?: string | undefined;
   /** Default: logs nothing. */
   readonly logger?: Logger | undefined;
@@ -57,7 +57,7 @@ export interface NodeOptions extends CommonOptions {
   readonly proxy?: ProxyAddress | string | undefined;
   /**
    * Where peers were last reached, from {@link NetworkNode.places} of an earlier run with this identity. Peers are looked
-   * for there first, beside the usual search, so an end that has not moved is back at once. Default: nothing.
+   * for there first, alongside the usual search, so an end that has not moved is back at once. Default: nothing.
    */
   readonly places?: readonly KnownPlace[] | undefined;
 }

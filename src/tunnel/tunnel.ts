@@ -119,7 +119,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     return this.node.toxId;
   }
 
-  /** The identity of the node. Save it to keep the Tox ID. It holds the secret key, but prints none. */
+  /** The identity of the node. Save it to keep the Tox ID. It holds the secret key, but does not print it. */
   get identity(): Identity {
     return this.node.identity;
   }
@@ -286,7 +286,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.emit('peer', { status: 'online', path, code: 301, publicKey, roundTripMs });
   }
 
-  /** Waits until the peers that are there have got what was written so far, as far as the deadline allows. */
+  /** Waits until the peers that are there have received what was written so far, as far as the deadline allows. */
   async #drain(deadline: CloseDeadline): Promise<void> {
     this.stopAccepting();
     const streams = [...this.#streams].map(([stream, isReachable]) => handedOver(stream, isReachable));
@@ -301,7 +301,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 
   #close(why: TunnelError | undefined, timeoutMs: number): void {
     if (this.#closing !== undefined) return;
-    // Until it is closed, which waits for timers that do not keep the process.
+    // Until it is closed, which waits for timers that do not keep the process alive.
     this.node.ref();
     this.presence.closing(why);
     this.#closing = this.#closeBy(this.timers.nowMs() + timeoutMs);
@@ -338,8 +338,8 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
 }
 
 /**
- * Returns a function that tells whether what was written to a stream so far is with its session. So it is when the
- * stream is destroyed or its peer is away.
+ * Returns a function that tells whether what was written to a stream so far is with its session. It counts as such when
+ * the stream is destroyed or its peer is away.
  */
 function handedOver(stream: TunnelStream, isReachable: () => boolean): () => boolean {
   const { bytesWritten, writableEnded } = stream;

@@ -160,8 +160,8 @@ export class ChannelSet implements WorkerRingsHandlers {
   }
 
   /**
-   * Takes a packet from a friend. Each channel drops what is not for it, by the tag in the packet; all is dropped
-   * until the friend has proven itself.
+   * Takes a packet from a friend. Each channel drops what is not for it, by the tag in the packet; everything is
+   * dropped until the friend has proven itself.
    */
   receive(friend: FriendNumber, packet: Uint8Array): void {
     for (const row of this.#of(friend)) {

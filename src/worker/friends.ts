@@ -21,7 +21,7 @@ export interface FriendsParts extends Omit<ChannelSetParts, 'tox' | 'seek' | 'fa
   createTox(events: ToxEvents): Tox;
   tell(event: WorkerEvent): void;
   log(level: LogLevel, message: string): void;
-  /** Calls back outside toxcore, unless the node is closed before. */
+  /** Calls back outside toxcore, unless the node is closed first. */
   later(callback: () => void): void;
   readonly timers: Timers;
   /** Lets toxcore do all of its work soon. */

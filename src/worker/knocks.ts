@@ -14,7 +14,7 @@ const SOON_KNOCKS = 600;
 const FEW_FRIENDS = 8;
 /** How often to knock later, or while many are away. */
 const NEXT_WAIT_MS = 5_000;
-/** After so many knocks at a friend, only a new way into the network starts them again. */
+/** After this many knocks at a friend, only a new way into the network starts them again. */
 const MOST_KNOCKS = SOON_KNOCKS + 100;
 /** When to look where a friend can be reached: soon after it comes online, then every minute. */
 const FIRST_LOOK_MS = 1_000;

@@ -10,9 +10,9 @@ const BURST = 1024;
 const PER_SECOND = 32;
 
 /**
- * A request arrives by each node where the listener is announced: so many times (MAX_ONION_CLIENTS,
- * toxcore/onion_client.h), within a second or so. The copies cost no allowance, or peers that come all at once would
- * use it up with them.
+ * A request arrives through each node at which the listener is announced: this many times (MAX_ONION_CLIENTS,
+ * toxcore/onion_client.h), within a second or so. The copies cost no allowance; otherwise peers that all come at once
+ * would use it up with copies.
  */
 const COPIES = 8;
 const COPIES_MS = 2_000;

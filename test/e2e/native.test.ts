@@ -41,7 +41,7 @@ describe('Debian tox-bootstrapd', { skip: skipWithout(TOX_BOOTSTRAPD) }, () => {
   }
 
   for (const [way, path, ...flags] of [
-    ['by UDP', 'udp'],
+    ['over UDP', 'udp'],
     ['through its TCP relay alone', 'relay', '--no-udp'],
   ] as const) {
     test(`a tunnel joins the network through it, ${way}`, { timeout: 150_000 }, async () => {
@@ -99,7 +99,7 @@ describe('a native toxcore client', { skip: skipWithout(CC, NATIVE_TOXCORE) }, (
   }
 
   for (const [way, path] of [
-    ['by UDP', 'udp'],
+    ['over UDP', 'udp'],
     ['through its TCP relay alone', 'tcp'],
   ] as const) {
     test(`joins the network through our bootstrap node, ${way}`, { timeout: 120_000 }, async () => {

@@ -135,7 +135,7 @@ describe('the control socket', () => {
     dead.child.kill('SIGKILL');
     await once(dead.child, 'exit');
     assert.deepEqual(readdirSync(folder), [SOCKET_NAME]);
-    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener is running/));
     await serve();
     assert.equal(await callListener(folder, 'echo', 'here'), 'here');
   });
@@ -162,14 +162,14 @@ describe('the control socket', () => {
   test('reports a missing folder', async () => {
     folder = join(folder, 'missing');
     await assert.rejects(serve(), failsWith('ERR_STATE_IO', /ENOENT/));
-    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener is running/));
   });
 
   test('serves a state folder whose path is too long for a socket', {
     skip: process.platform === 'linux' ? false : 'needs /proc',
   }, async () => {
     folder = join(folder, 'a'.repeat(120), 'b'.repeat(120));
-    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener runs/));
+    await assert.rejects(callListener(folder, 'echo'), failsWith('ERR_CONTROL', /no listener is running/));
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const server = await serve();
     assert.equal(statSync(join(folder, SOCKET_NAME)).mode & 0o777, 0o600);

@@ -72,7 +72,7 @@ test('a peer that is away keeps a port with an open connection until the connect
   const wanted = ask();
   assert.match(
     (await newcomer.refused(1)).text,
-    /held by another peer, which is away and has 1 open connection; the port is free once they end/,
+    /held by another peer, which is away and has 1 open connection; the port will be free once they end/,
   );
   client.end();
   await readToEnd(client);

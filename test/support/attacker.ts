@@ -136,7 +136,7 @@ export class Attacker {
         return new Socket();
       },
       connectUdp: async (address, port) => {
-        this.dialled.push(`${address.text} ${port} by UDP`);
+        this.dialled.push(`${address.text} ${port} over UDP`);
         throw new Error('not available in this test');
       },
     });

@@ -244,7 +244,7 @@ describe('a running listener', () => {
     assert.ok(!readdirSync(folder).includes('listener.sock'));
     const { code, bench } = await ask('peers');
     assert.equal(code, 1);
-    assert.match(bench.stderr.text, /no listener runs with the state folder/);
+    assert.match(bench.stderr.text, /no listener is running with the state folder/);
   });
 
   test('has no socket with --ephemeral', async () => {
@@ -286,7 +286,7 @@ describe('rule add --save', () => {
     await listen('--expose', '22');
     await ask('rule', 'add', '--save', '8080');
     const { bench } = await ask('rule', 'remove', '8080');
-    assert.match(bench.stderr.text, /it is saved, so it is back at the next start; rule remove --save/);
+    assert.match(bench.stderr.text, /it is saved, so the next start brings it back; rule remove --save/);
     assert.deepEqual(opened(), ['localhost:22']);
     await restart('--expose', '22');
     assert.deepEqual(opened(), ['localhost:22', 'localhost:8080']);
@@ -312,7 +312,7 @@ describe('rule add --save', () => {
   test('names the rules that still open what a removed rule opened', async () => {
     await listen('--expose', '22', '--expose', '20-30', '--expose', '80');
     const { bench } = await ask('rule', 'remove', '22');
-    assert.match(bench.stderr.text, /still open all or a part of it: localhost:20-30$/m);
+    assert.match(bench.stderr.text, /still open all or part of it: localhost:20-30$/m);
     const { bench: other } = await ask('rule', 'remove', '80');
     assert.doesNotMatch(other.stderr.text, /still open/);
     for (const text of ['90', '127.0.0.1:80-99', '*:90', '91', '10.0.0.1:90'])

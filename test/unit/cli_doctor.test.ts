@@ -94,7 +94,7 @@ describe('doctor', () => {
   test('reports each step when all is well, and leaves no Tox node behind', async () => {
     assert.equal(await world.doctor(world.ticket, '22'), 0);
     const [udp, nat, relay, peer, path, target] = world.found.split('\n');
-    assert.match(udp ?? '', /^good {2}udp: joined the network by UDP in 1 s \(\d+ bootstrap nodes\)$/);
+    assert.match(udp ?? '', /^good {2}udp: joined the network over UDP in 1 s \(\d+ bootstrap nodes\)$/);
     assert.match(
       nat ?? '',
       /^good {2}nat: a NAT that maps our port to the same port.*203\.0\.113\.5:33445\)$/,
@@ -127,7 +127,7 @@ describe('doctor', () => {
       return tunnel;
     };
     assert.equal(await world.doctor(), 0);
-    assert.match(world.found, /good {2}udp: joined the network by UDP in 1 s/);
+    assert.match(world.found, /good {2}udp: joined the network over UDP in 1 s/);
   });
 
   test('incoming datagrams do not prove a path: they may be meant for an earlier owner of our port', async () => {
@@ -249,7 +249,7 @@ describe('doctor', () => {
     assert.deepEqual(steps, [
       'Looking for a network connection...',
       'Resolving the names of bootstrap nodes...',
-      'Joining the Tox network by UDP, for up to 30 s...',
+      'Joining the Tox network over UDP, for up to 30 s...',
       'Joining the Tox network through a TCP relay, for up to 30 s...',
       'Looking for the listener, for up to 90 s...',
       'Measuring the path...',
@@ -259,7 +259,7 @@ describe('doctor', () => {
     world.udp = false;
     world.bench.stderr.isTTY = true;
     assert.equal(await world.doctor(), 1);
-    assert.ok(world.bench.stderr.text.includes('by UDP, for up to 30 s... 12 s'), world.bench.stderr.text);
+    assert.ok(world.bench.stderr.text.includes('over UDP, for up to 30 s... 12 s'), world.bench.stderr.text);
     assert.equal(world.bench.timers.length, 0);
   });
 

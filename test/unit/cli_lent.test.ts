@@ -44,7 +44,7 @@ describe('a second connector with the same ticket', () => {
     const args = [ticket(1), '80', '-p', '8080', '-D', '1080', '--udp-forward', '53:a:53', '-R', '9:b:9'];
     await startSecond(/Forwarding \S+ at the listener to b:9/, ...args);
     assert.deepEqual(second.calls, []);
-    assert.match(second.stderr.text, /^Using the connection of connector 4711, which runs already/m);
+    assert.match(second.stderr.text, /^Using the connection of connector 4711, which is already running/m);
     assert.match(second.stderr.text, /^Forwarding 127\.0\.0\.1:8080 to localhost:80 at the listener$/m);
     assert.equal(first.tunnel.forwards.length, 2);
     second.signal();

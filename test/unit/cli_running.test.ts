@@ -358,9 +358,9 @@ describe('a running connector', () => {
     const { code, asker } = await asked;
     assert.equal(code, 0, asker.stderr.text);
     const [first, nobody, second, peer, forward] = asker.stdout.lines;
-    assert.match(first ?? '', /^listener \d+: up 0 s, joined by UDP, in 1\.2 kB \(0 B\/s\), out 56 MB/);
+    assert.match(first ?? '', /^listener \d+: up 0 s, joined over UDP, in 1\.2 kB \(0 B\/s\), out 56 MB/);
     assert.equal(nobody, '  no peer is connected');
-    assert.match(second ?? '', /^connector 4711: up 0 s, joined by UDP/);
+    assert.match(second ?? '', /^connector 4711: up 0 s, joined over UDP/);
     assert.match(peer ?? '', /^ {2}ABAB.*udp, 1 min 5 s, 12\.5 ms {2}2 open {2}/);
     assert.equal(forward, '  -L 2222:localhost:22');
     listener.signal();

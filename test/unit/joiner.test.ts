@@ -79,7 +79,7 @@ test('reports after 10 s that joining takes long, then every minute, with advice
   assert.deepEqual(said, []);
   await pass(1);
   const plain =
-    'none of the 2 bootstrap nodes has answered yet; still trying. Is this machine online, and does no firewall block UDP?';
+    'none of the 2 bootstrap nodes has answered yet; still trying. Is this machine online? Does a firewall block UDP?';
   assert.deepEqual(said.splice(0), [plain]);
   answer.failed = ['a (1)', 'b (2)', 'c (3)', 'd (4)', 'e (5)'];
   await pass(59_999);

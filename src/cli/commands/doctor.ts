@@ -166,7 +166,7 @@ class Checks {
       if (internet.isReachable && internet.hasNames)
         await this.#check('dns', 'Resolving the names of bootstrap nodes', () => internet.names());
       if (!internet.isReachable) return false;
-      await this.#check('udp', `Joining the Tox network by UDP, ${limit}`, () => this.#join(true, nodes));
+      await this.#check('udp', `Joining the Tox network over UDP, ${limit}`, () => this.#join(true, nodes));
       const nat = this.#nat;
       if (nat !== undefined) this.#report('nat', nat);
     }
@@ -251,9 +251,9 @@ class Checks {
     const started = this.#now();
     const tunnel = await listen({ ...this.#options, udp });
     try {
-      const how = udp ? 'by UDP' : 'through a TCP relay';
+      const how = udp ? 'over UDP' : 'through a TCP relay';
       const path = await this.#waiter.within(JOIN_MS, joined(tunnel, udp));
-      // In a network of only private addresses, toxcore reports its relays as the path, but answers by UDP
+      // In a network of only private addresses, toxcore reports its relays as the path, but answers over UDP
       // arrive. Without any path, received datagrams are not answers: they may be meant for an earlier owner
       // of our port.
       const answered = udp && tunnel.node.path === 'relay' && (await tunnel.node.datagrams()).received > 0;
@@ -387,7 +387,7 @@ function unknownHere(isBusy: boolean): Finding {
   return isBusy
     ? bad(
         'another connector uses the identity of this machine, and a listener lets in only identities that it knows',
-        `stop that connector and run this again, or use a ticket; ${PROGRAM} status shows what runs`,
+        `stop that connector and run this again, or use a ticket; ${PROGRAM} status shows what is running`,
       )
     : bad(
         'this machine has no identity that the listener can know',

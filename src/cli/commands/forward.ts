@@ -152,12 +152,12 @@ async function connectorIn(folder: string, pid: number | undefined): Promise<num
   if (first === undefined) {
     throw new TunnelError(
       'ERR_CONTROL',
-      `no connector runs with the state folder ${folder}; use --state to name the folder of the connector. Connectors with --ephemeral cannot be asked`,
+      `no connector is running with the state folder ${folder}; use --state to name the folder of the connector. Connectors with --ephemeral cannot be asked`,
     );
   }
   const all = pids.join(', ');
   if (pid !== undefined && !pids.includes(pid))
-    throw usage(`no connector ${pid} runs with the state folder ${folder}; running: ${all}`);
+    throw usage(`no connector ${pid} is running with the state folder ${folder}; running: ${all}`);
   if (pid === undefined && second !== undefined)
     throw usage(`several connectors run: ${all}; choose one with --pid, and see status for what each does`);
   return pid ?? first;

@@ -63,7 +63,7 @@ async function runAdd(
 ): Promise<ExitCode> {
   const name = readValue('NAME', word, parseName);
   if (looksLikeTicket(name))
-    throw usage(`a ticket or Tox ID stands where NAME belongs; write ${PROGRAM} add NAME TICKET`);
+    throw usage(`this is a ticket or Tox ID, but NAME belongs here; write ${PROGRAM} add NAME TICKET`);
   if (name === 'help' || context.grammar.commandNames.includes(name))
     throw usage(`${JSON.stringify(name)} is a command of ${PROGRAM}; choose another name`);
   const place = await placeOf(context, flags);

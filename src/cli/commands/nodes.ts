@@ -25,7 +25,7 @@ export const nodes = defineCommand<NodesFlags>({
   summary: 'Show the bootstrap nodes in use, or update the public list',
   stateOf: ['listen', 'connect'],
   options: [
-    new Option('--update', 'download a new list of public nodes; after a failure the old one stays'),
+    new Option('--update', 'download a new list of public nodes; on failure, the old one is kept'),
     new Option('--url <URL>', `download the list from here (default: ${DEFAULT_URL})`),
     ...nodeList(),
     stateFolder(),

@@ -99,7 +99,7 @@ class Pings {
     if (online !== undefined || this.#signal.aborted) return;
     throw new TunnelError(
       'ERR_PEER_GONE',
-      `the listener was not found within ${FOUND_MS / 1000} s: it is offline, rejects this ticket, or the network blocks the way; check the network with tox-wasm-tunnel doctor`,
+      `the listener was not found within ${FOUND_MS / 1000} s: it is offline, rejects this ticket, or the network blocks the connection; check the network with tox-wasm-tunnel doctor`,
     );
   }
 

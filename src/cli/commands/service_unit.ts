@@ -113,7 +113,7 @@ function sharedHardening(): string[] {
     'RestrictRealtime=yes',
     'RestrictSUIDSGID=yes',
     'SystemCallArchitectures=native',
-    '# V8 may protect its code by memory keys. Nothing here changes owners, users or priorities.',
+    '# V8 may protect its code with memory keys. Nothing here changes owners, users or priorities.',
     'SystemCallFilter=@system-service @pkey',
     'SystemCallFilter=~@privileged @resources',
     'SystemCallErrorNumber=EPERM',

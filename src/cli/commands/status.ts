@@ -53,7 +53,7 @@ async function runStatus({ io, reporter }: Context, { state, stateFolders }: Sta
     const where = [...folders].join(' or ');
     throw new TunnelError(
       'ERR_CONTROL',
-      `nothing runs with the state folder ${where}; use --state to name the folder of the process. Processes with --ephemeral cannot be asked`,
+      `nothing is running with the state folder ${where}; use --state to name the folder of the process. Processes with --ephemeral cannot be asked`,
     );
   }
   reporter.event({ event: 'status', processes });
@@ -72,7 +72,7 @@ function codeOf(processes: readonly Status[]): ExitCode {
 }
 
 const NETWORK: Readonly<Record<Status['network'], string>> = {
-  udp: 'joined by UDP',
+  udp: 'joined over UDP',
   // toxcore reports the same when all nodes have private addresses.
   relay: 'joined through TCP relays, or a private network',
   none: 'not joined to the network',

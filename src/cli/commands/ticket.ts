@@ -189,7 +189,7 @@ function questionOf(
       const exposed = exposedBy(expose);
       if (given === undefined) throw usage('a new ticket needs a name, for example ticket new ci');
       if (looksLikeTicket(given))
-        throw usage('a ticket or Tox ID stands where NAME belongs; give a name like ci');
+        throw usage('this is a ticket or Tox ID, but NAME belongs here; give a name like ci');
       return {
         method: 'ticket.new',
         params: {

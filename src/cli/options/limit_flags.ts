@@ -109,7 +109,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     limit: 'idleTimeoutMs',
     value: 'SECONDS',
     of: 'listener',
-    help: 'end a session that has had no connections for so long; 0: never',
+    help: 'end a session that has had no connections for this long; 0: never',
     print: seconds,
   },
   {
@@ -117,7 +117,7 @@ export const LIMIT_FLAGS: readonly LimitFlag[] = [
     name: 'udpIdle',
     limit: 'udpIdleMs',
     value: 'SECONDS',
-    help: 'forget a UDP client after so long without a datagram; the far end waits twice as long as its own value',
+    help: 'forget a UDP client after this long without a datagram; the far end waits twice as long as its own value',
     print: seconds,
   },
   {

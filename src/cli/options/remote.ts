@@ -90,7 +90,7 @@ export async function literalRemote(
   { ticketFile }: RemoteFlags,
 ): Promise<Remote> {
   const fromEnvironment = io.takeEnv(TICKET_VARIABLE);
-  if (first === '') throw usage('the ticket is empty; is the variable or the file set that it comes from?');
+  if (first === '') throw usage('the ticket is empty; check the variable or file that it comes from');
   const isElsewhere = ticketFile !== undefined || fromEnvironment !== undefined;
   if (first !== undefined && (second !== undefined || !isElsewhere || isRemote(first))) {
     if (ticketFile !== undefined) throw twoTickets();
@@ -159,7 +159,7 @@ async function read(io: CliIo, text: string): Promise<Ticket | ToxId> {
   if (share !== undefined) throw notRemote(text, share);
   if (/^[^\s:]+:[^\s:]+:\d+$/.test(text))
     throw usage(
-      `${quotedWord(text)} is no ticket; put the ticket of the listener before the forward: ${PROGRAM} connect TICKET -L ${withoutTickets(text)}`,
+      `${quotedWord(text)} is not a ticket; put the ticket of the listener before the forward: ${PROGRAM} connect TICKET -L ${withoutTickets(text)}`,
     );
   if (text.length <= MAX_PLAIN_WORD && /[:/.@=]/.test(text))
     throw usage(
@@ -196,7 +196,7 @@ function isRemote(text: string): boolean {
 /** @param share what the word shares, as a clause with the command */
 function notRemote(word: string, share: string): TunnelError {
   return usage(
-    `${quotedWord(word)} is no ticket; ${share}; to reach a port of another machine, put the ticket of its listener first: ${PROGRAM} TICKET PORT`,
+    `${quotedWord(word)} is not a ticket; ${share}; to reach a port of another machine, put the ticket of its listener first: ${PROGRAM} TICKET PORT`,
   );
 }
 

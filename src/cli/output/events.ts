@@ -180,7 +180,7 @@ export type CliEvent =
   | { readonly event: 'status'; readonly processes: readonly unknown[] }
   /** Result of `forward list`, and of `forward add` for each forward. */
   | { readonly event: 'forwards'; readonly pid: number; readonly forwards: readonly unknown[] }
-  /** Connector: the forwards are in a connector that runs already, which has the same ticket. */
+  /** Connector: the forwards are in a connector that is already running, with the same ticket. */
   | { readonly event: 'lent'; readonly pid: number }
   /** A running connector has removed a forward. */
   | {

@@ -149,10 +149,10 @@ export function listenerMethods({
 const noRule = (text: string): TunnelError =>
   new TunnelError('ERR_USAGE', `there is no rule ${text}; rule list shows all rules`);
 
-const BACK_AGAIN = 'it is saved, so it is back at the next start; rule remove --save removes it for good';
+const BACK_AGAIN = 'it is saved, so the next start brings it back; rule remove --save removes it for good';
 
 function stillOpen(others: readonly string[]): string | undefined {
-  return others.length === 0 ? undefined : `other rules still open all or a part of it: ${others.join(' ')}`;
+  return others.length === 0 ? undefined : `other rules still open all or part of it: ${others.join(' ')}`;
 }
 
 function noteOf(...notes: (string | false | undefined)[]): { note?: string } {

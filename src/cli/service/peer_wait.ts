@@ -119,7 +119,7 @@ export class PeerWait {
     if (!this.#isJoined)
       return `This machine has not joined the Tox network within ${waited}. Check its internet connection; ${PROGRAM} doctor finds out what is wrong.`;
     const named = this.#options.name === undefined ? 'TICKET' : printable(this.#options.name);
-    return `${capital(this.#who)} is not online after ${waited}. Check at its machine that ${PROGRAM} runs there and has printed "Joined the Tox network", and that the ticket is still valid (${PROGRAM} ticket list). ${PROGRAM} doctor ${named} checks the network from here.`;
+    return `${capital(this.#who)} is not online after ${waited}. Check on its machine that ${PROGRAM} runs and has printed "Joined the Tox network", and that the ticket is still valid (${PROGRAM} ticket list). ${PROGRAM} doctor ${named} checks the network from here.`;
   }
 }
 

@@ -249,7 +249,7 @@ async function openRole(
   });
   if (opened.ephemeral) {
     reporter.notice(
-      `Another ${role} uses the identity in ${printable(stateFolder)}, so this run is a new peer with a temporary one: a listener that knows this machine by its key (--allow-peer) does not let it in. tox-wasm-tunnel status shows what runs.`,
+      `Another ${role} uses the identity in ${printable(stateFolder)}, so this run is a new peer with a temporary one: a listener that knows this machine by its key (--allow-peer) does not let it in. tox-wasm-tunnel status shows what is running.`,
     );
   }
   return opened;

@@ -101,7 +101,7 @@ export class PortHolders {
     const { connections } = port;
     if (connections > 0) {
       const open = connections === 1 ? '1 open connection' : `${connections} open connections`;
-      return held(`${who}, which is away and has ${open}; the port is free once they end`);
+      return held(`${who}, which is away and has ${open}; the port will be free once they end`);
     }
     port.close('busy');
     return 'freed';

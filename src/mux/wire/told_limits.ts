@@ -6,7 +6,7 @@ const FIELD_LIMITS = 2;
 const LIMITS_BYTES = 8;
 const MAX_U32 = 0xffff_ffff;
 
-/** What an end lets the other one open. The other end keeps to it by itself, so that nothing is refused. */
+/** What an end lets the other one open. The other end observes these limits itself, so that nothing is refused. */
 export interface ToldLimits {
   /** Streams at once. */
   readonly streams: number;
@@ -25,7 +25,7 @@ export function withLimits(fields: Fields, { streams, opensPerSecond }: ToldLimi
 /**
  * Reads the limits of the other end. Later versions may add to the field.
  *
- * @returns undefined from an end that tells none
+ * @returns undefined from an end that sends none
  * @throws {TunnelError} ERR_HANDSHAKE_INVALID (remote)
  */
 export function toldLimits(fields: Fields): ToldLimits | undefined {

@@ -25,7 +25,10 @@ import { Sender } from './sender.js';
  * stops when a window is lost.
  */
 const MAX_SKIPPED = 2 ** 20;
-/** Numbers stay far below 2^53, above which they are not exact. At 50,000 packets a second that is 180 years. */
+/**
+ * Numbers stay far below 2^53, above which they are not exact. At 50,000 packets a second, this limit is reached after
+ * 180 years.
+ */
 const MAX_NUMBER = 2 ** 48;
 
 /**

@@ -55,10 +55,10 @@ const LANES = 5;
 /**
  * The datagrams that have arrived, in the order in which toxcore gets them.
  *
- * Packets of friends go first. A friend's address is one to which toxcore has sent packets of a session: it has none
- * with anybody else. All other datagrams share a part of the time. Datagrams of nodes that toxcore has asked something
- * take turns with four kinds of requests; within each kind, the sources take turns. When there are too many, most
- * requests of strangers are dropped, and those of a flood first.
+ * Packets of friends go first. A friend's address is one to which toxcore has sent packets of a session: it has no
+ * session with anyone else. All other datagrams share a part of the time. Datagrams of nodes that toxcore has asked
+ * something take turns with four kinds of requests; within each kind, the sources take turns. When there are too many,
+ * most requests of strangers are dropped, and those of a flood first.
  */
 export class Arrivals {
   readonly #clock: Clock;

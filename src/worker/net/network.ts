@@ -64,7 +64,7 @@ export interface NetworkPlan {
   readonly tcpPort?: number | 'as-udp' | undefined;
   /** Numeric address to bind to and to connect from. Default: all addresses, IPv6 and IPv4. */
   readonly bindAddress?: string | undefined;
-  /** Proxy for all TCP connections. Without `udp`, nothing leaves this machine by any other way. */
+  /** Proxy for all TCP connections. Without `udp`, nothing leaves this machine in any other way. */
   readonly proxy?: ProxyAddress | undefined;
   /** Descriptors for TCP connections, incoming and outgoing. Default: no limit. */
   readonly descriptors?: DescriptorShare | undefined;

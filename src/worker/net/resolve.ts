@@ -9,7 +9,7 @@ export type LookUp = (name: string) => Promise<readonly { readonly address: stri
 /** The system's lookup: hosts file and DNS, IPv4 and IPv6. */
 export const systemLookUp: LookUp = (name) => lookup(name, { all: true });
 
-/** Maximum number of addresses used of one name. A bootstrap node has one of each family. */
+/** Maximum number of addresses used for each name. A bootstrap node has one of each family. */
 const MAX_ADDRESSES = 4;
 
 const DEFAULT_TIMEOUT_MS = 5_000;

@@ -88,7 +88,7 @@ export class UdpSocket {
   }
 
   recvFrom(into: Uint8Array, from: MutableAddress): number {
-    // Asked even when none is allowed, because this tells what the last one has cost.
+    // Asked even when none is allowed, because the call shows what the last one has cost.
     const datagram = this.#allowed > 0 ? this.#arrivals.shift() : this.#arrivals.endTurn();
     if (datagram === undefined) return -1;
     this.#allowed--;

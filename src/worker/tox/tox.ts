@@ -158,7 +158,7 @@ export interface BootstrapNode {
   /** Whether another node has answered it. */
   isConnected(): boolean;
   bootstrap(ip: string, port: number, dhtKey: Uint8Array): boolean;
-  /** Does all of its work. Call it every 50 ms at least. */
+  /** Does all of its work. Call it at least every 50 ms. */
   iterate(): void;
   /** Processes only the datagrams that are waiting. This is cheap; call it as they arrive. */
   poll(): void;

@@ -206,7 +206,7 @@ export class Bbr {
     this.#fullRounds = 0;
     this.#epochBytes = 0;
     this.#epochAtMs = nowMs;
-    // The next round consists of packets sent from now on. Losses until then are old news.
+    // The next round consists of packets sent from now on. Losses until then no longer matter.
     this.#roundEndBytes = this.#deliveredBytes + 1;
     this.#roundIsStale = true;
     this.#rival.reset();

@@ -2,7 +2,7 @@ export const PACKET_NONE = 0;
 export const PACKET_IN_FLIGHT = 1;
 export const PACKET_LOST = 2;
 export const PACKET_ACKED = 3;
-/** The number was skipped on purpose. A peer that acknowledges it lies. */
+/** The number was skipped on purpose. A peer that acknowledges it is lying. */
 export const PACKET_SKIPPED = 4;
 type PacketState =
   | typeof PACKET_NONE
