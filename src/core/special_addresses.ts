@@ -12,7 +12,7 @@ interface SpecialNetwork {
 /**
  * The addresses that lead to this machine itself, to its neighbours on the link, or to the service where a cloud
  * keeps the machine's secrets. IANA lists most of the networks in its special-purpose address registries (RFC 6890).
- * Nothing registers the metadata addresses outside of the link-local networks: each vendor documents its own.
+ * Nothing registers the metadata addresses outside the link-local networks: each vendor documents its own.
  */
 const SPECIAL: readonly SpecialNetwork[] = [
   // "This network": a kernel that dials one reaches itself. RFC 1122 section 3.2.1.3.

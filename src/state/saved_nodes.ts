@@ -7,7 +7,7 @@ import { takeBriefLock } from './brief_lock.js';
 import { readRegularFile, replaceStateFile } from './state_file.js';
 import { checkFolder, closedFolder, inFolder } from './state_folder.js';
 
-/** Maximum length of a list, in bytes; the public list has 30 kB. */
+/** Maximum length of a list, in bytes; the public list is 30 kB. */
 export const MAX_NODES_BYTES = 1024 * 1024;
 
 const FILE_NAME = 'nodes.json';

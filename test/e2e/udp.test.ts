@@ -57,7 +57,10 @@ describe('--udp-forward', () => {
     assert.equal(stdout.trim(), '192.0.2.7');
   });
 
-  test('dig gets an answer of 4,096 bytes over UDP', { skip: skipWithout(DIG), timeout: 60_000 }, async () => {
+  test('dig gets an answer of 4,096 bytes over UDP', {
+    skip: skipWithout(DIG),
+    timeout: 60_000,
+  }, async () => {
     const asked = ['@127.0.0.1', '-p', String(ports.dns), '+bufsize=4096', '+ignore', '+tries=3', '+time=5'];
     const { exitCode, stdout, stderr } = await runProgram('dig', [...asked, '4040.test', 'TXT']);
     assert.equal(exitCode, 0, stderr);

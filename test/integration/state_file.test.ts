@@ -276,7 +276,7 @@ describe('state folder', { skip: !posix }, () => {
       await chmod(folder, 0o777);
       // This file is written when the lock is released.
       await plant(precious, join(folder, 'listener.lock.1.free'));
-      await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /files of others/));
+      await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /files that are not ours/));
       assert.equal(await readFile(precious, 'utf8'), 'mine');
       await rm(folder, { recursive: true });
     }
@@ -288,7 +288,7 @@ describe('state folder', { skip: !posix }, () => {
     await mkdir(folder, { mode: 0o755 });
     await writeFile(file, '{}', { mode: 0o600 });
     await chown(file, 12_345, 12_345);
-    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /files of others/));
+    await assert.rejects(open(), failsWith('ERR_STATE_INVALID', /files that are not ours/));
   });
 });
 

@@ -478,7 +478,10 @@ describe('help', () => {
       if (words[0] !== undefined && ['peers', 'rule', 'status', 'forward'].includes(words[0])) {
         assert.equal(await bench.run(...words), 1);
         const who = { status: 'nothing', forward: 'no connector' }[words[0]] ?? 'no listener';
-        assert.match(bench.stdout.text + bench.stderr.text, new RegExp(`${who} is running with the state folder`));
+        assert.match(
+          bench.stdout.text + bench.stderr.text,
+          new RegExp(`${who} is running with the state folder`),
+        );
         return;
       }
       const { ended } = await bench.start(

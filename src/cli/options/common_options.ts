@@ -72,7 +72,10 @@ const stdioAndProgram = (): Option[] =>
   group('Forwards', [
     new Option('-W, --stdio <HOST:PORT>', 'connect stdin and stdout to this target, for ssh -o ProxyCommand'),
     new Option('-p, --local-port <PORT>', 'local port for PORT (default: the same port, or a free one)'),
-    new Option('--exec <COMMAND>', "run COMMAND in the system's shell once the tunnel is up; exit when it ends"),
+    new Option(
+      '--exec <COMMAND>',
+      "run COMMAND in the system's shell once the tunnel is up; exit when it ends",
+    ),
     new Option('--wait <SECONDS>', 'give up when the tunnel is not up in time (default: wait forever)'),
   ]);
 

@@ -97,7 +97,9 @@ export function wordingOf(event: CliEvent): Wording | undefined {
     case 'reloaded':
       return reloaded(event);
     case 'lent':
-      return line(`Using the connection of connector ${event.pid}, which is already running with this ticket`);
+      return line(
+        `Using the connection of connector ${event.pid}, which is already running with this ticket`,
+      );
     case 'removed':
       return line(`No longer forwarding ${removedText(event)}`);
     // Their commands print the result on stdout, for scripts too.
