@@ -1,5 +1,6 @@
 import { abortedError, isAborted, onAbort } from '../core/aborting.js';
 import { TunnelError } from '../core/errors.js';
+import { isolated } from '../core/isolated.js';
 import type { Path } from '../core/tox_network.js';
 
 /** Where a node, a listener or a connector is in its life: `connecting` until it is online for the first time. */
@@ -19,11 +20,12 @@ export interface PresenceEvents {
   error: [error: TunnelError];
 }
 
-/** The events that {@link Presence} reports. The owner emits them. */
+/** The events that {@link Presence} reports. The owner emits them. What their handlers throw is an uncaught exception. */
 export interface PresenceReports {
   online(path: Path): void;
   offline(): void;
   path(path: Path): void;
+  close(): void;
 }
 
 /** The state of a node, a listener or a connector, which can be read and waited for. */
@@ -52,7 +54,7 @@ export class Presence {
 
   /** `none` unless the state is `online`. */
   get path(): Path {
-    return this.#path;
+    return this.#state === 'online' ? this.#path : 'none';
   }
 
   get isClosing(): boolean {
@@ -76,15 +78,17 @@ export class Presence {
     });
   }
 
-  /** @param path none: not online */
+  /** @param path none: not online. What closes goes offline, but does not come online. */
   moved(path: Path): void {
     const was = this.#path;
-    if (path === was) return;
+    if (path === was || (this.isClosing && path !== 'none')) return;
     this.#path = path;
     if (!this.isClosing) this.#state = path === 'none' ? 'offline' : 'online';
-    if (path === 'none') this.#reports.offline();
-    else if (was === 'none') this.#reports.online(path);
-    else this.#reports.path(path);
+    isolated(() => {
+      if (path === 'none') this.#reports.offline();
+      else if (was === 'none') this.#reports.online(path);
+      else this.#reports.path(path);
+    });
     // A handler of the events may have closed it.
     if (this.#state === 'online') for (const done of this.#waiting) done(undefined);
   }
@@ -99,8 +103,10 @@ export class Presence {
 
   closed(): void {
     if (this.#state === 'closed') return;
+    this.moved('none');
     this.#state = 'closed';
     this.#end(this.#failure);
+    isolated(() => this.#reports.close());
   }
 
   #whyClosed(): TunnelError {

@@ -1,10 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import type { ToxNode, ToxNodeEvents } from '../bridge/tox_node.js';
-import { isAborted, onAbort } from '../core/aborting.js';
+import { onAbort } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
 import type { Descriptors } from '../core/descriptors.js';
 import type { TunnelError } from '../core/errors.js';
+import { isolated } from '../core/isolated.js';
 import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
@@ -102,16 +103,14 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       online: (path) => this.emit('online', { path }),
       offline: () => this.emit('offline'),
       path: (path) => this.emit('path', { path }),
+      close: () => this.emit('close'),
     });
     if (isOwned) node.on('waiting', ({ message }) => this.tellWaiting(message));
     this.#leaveNode = host.join({
       close: (closing) => this.close(closing),
       fail: (error) => this.fail(error),
     });
-    const close = (): void => void this.close({ drain: false });
-    this.#forgetSignal = onAbort(options.signal, close);
-    // Nobody listened to the signal between the node's start and this line.
-    if (isAborted(options.signal)) close();
+    this.#forgetSignal = onAbort(options.signal, () => void this.close({ drain: false }));
   }
 
   /** The Tox ID of the node, 76 hexadecimal digits. */
@@ -212,7 +211,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.#cutting.abort();
     if (this.#closing !== undefined) return;
     this.#close(error, 0);
-    this.emit('error', error);
+    isolated(() => this.emit('error', error));
   }
 
   /** Returns a function that tells whether all that was written so far is on its way to the peers that are there. */
@@ -322,9 +321,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     }
     for (const forget of this.#forgetNode) forget();
     await this.#leave();
-    this.presence.moved('none');
     this.presence.closed();
-    this.emit('close');
   }
 
   async #leave(): Promise<void> {
