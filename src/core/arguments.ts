@@ -74,8 +74,11 @@ export function listOf<Value>(read: Reader<Value>): Reader<readonly Value[]> {
 
 /** Accepts the text form of the command line as well. */
 export function textOr<Value>(parse: (text: string) => Value, read: Reader<Value>): Reader<Value> {
-  return (value, name) =>
-    typeof value === 'string' ? nameError(name, () => parse(value)) : read(value, name);
+  return (value, name) => {
+    if (typeof value === 'string') return nameError(name, () => parse(value));
+    if (typeof value !== 'object' || value === null) throw wrongArgument(name, 'text, or an object');
+    return read(value, name);
+  };
 }
 
 /**

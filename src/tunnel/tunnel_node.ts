@@ -48,8 +48,8 @@ export class TunnelNode extends NetworkNode {
   }
 
   /** Starts a node for one connector. See `connect()`. */
-  static async connect(given: ConnectOptions, machine: Machine = thisMachine()): Promise<Connector> {
-    const options = connectOptions(given, 'connect()');
+  static async connect(given: ConnectOptions | string, machine: Machine = thisMachine()): Promise<Connector> {
+    const options = connectOptions(orRemote(given), 'connect()');
     const ports = options.identity === undefined ? ANY_PORT : undefined;
     const { identity, remote } = options;
     if (identity !== undefined) refuseSelf(publicKeyOf(identity.secretKey), remote, 'connect()');
@@ -90,7 +90,7 @@ export class TunnelNode extends NetworkNode {
    */
   connect(options: ConnectionOptions | string): Connector {
     const name = 'connect()';
-    const checked = connectionOptions(typeof options === 'string' ? { remote: options } : options, name);
+    const checked = connectionOptions(orRemote(options), name);
     refuseSelf(this.parts.tox.started.publicKey, checked.remote, name);
     this.#expectOpen();
     return this.#connect(checked, false);
@@ -164,6 +164,10 @@ export class TunnelNode extends NetworkNode {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'this node is closed; start a new one');
   }
 }
+
+/** Takes a remote in place of options. An unset variable counts as a remote, because its error says what is missing. */
+const orRemote = <Options extends object>(given: Options | string): Options | { readonly remote: string } =>
+  typeof given === 'object' ? given : { remote: given };
 
 const taken = (role: Tunnel, name: string, remedy: string): TunnelError =>
   new TunnelError(

@@ -201,11 +201,16 @@ describe('a node with several roles', () => {
     assert.equal(listener.state, 'closed');
   });
 
-  test('a signal that has aborted gives no connector and no listener', async (t) => {
+  test('an unset ticket or a signal that has aborted gives no connector and no listener', async (t) => {
     const [one, two] = await Promise.all([node(), node()]);
     t.after(() => Promise.all([one.close(), two.close()]));
     const reason = new Error('changed our mind');
     const signal = AbortSignal.abort(reason);
+    // As process.env.TICKET is when it is not set.
+    const unset = undefined as unknown as string;
+    const isUnset = failsWith('ERR_ARGUMENT_INVALID', /connect\(\): remote must be a ticket or a Tox ID/);
+    assert.throws(() => two.connect(unset), isUnset);
+    await assert.rejects(connect(unset), isUnset);
     const isAborted = { code: 'ERR_ABORTED', cause: reason };
     const remote = one.toxId;
     assert.throws(() => two.connect({ remote, signal }), isAborted);
