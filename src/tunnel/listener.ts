@@ -3,8 +3,8 @@ import { parsePeerKey } from '../access/peer_key.js';
 import { AccessPolicy, type Admission } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { NewTicket } from '../access/ticket_book.js';
-import { text } from '../core/arguments.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
+import { text } from '../core/arguments.js';
 import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { PortHolders, type PortOwner } from '../forward/reverse/port_holders.js';
@@ -386,8 +386,7 @@ export class Listener extends Tunnel {
   }
 }
 
-const peerKey = (given: unknown, call: string): Uint8Array =>
-  parsePeerKey(text(given, `${call}: publicKey`));
+const peerKey = (given: unknown, call: string): Uint8Array => parsePeerKey(text(given, `${call}: publicKey`));
 
 /**
  * @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer

@@ -49,7 +49,7 @@ const WRONG: readonly Wrong[] = [
     connecting,
     undefined,
     A,
-    /^an argument is wrong: connect\(\): its argument must be an object/,
+    /^an argument is wrong: connect\(\): remote must be a ticket or a Tox ID/,
   ],
   ['no remote', connecting, {}, A, /connect\(\): remote must be a ticket or a Tox ID/],
   ['null', listening, null, A, /listen\(\): its argument must be an object/],
