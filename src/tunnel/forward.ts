@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { type AddressInfo, isIPv6 } from 'node:net';
 import { inspect } from 'node:util';
-import { isolated } from '../core/isolated.js';
+import { isolated } from '../core/errors.js';
 import type { DynamicForward } from '../forward/entry/dynamic.js';
 import type { LocalForward, RefusedConnection } from '../forward/entry/local.js';
 import type { UdpForward } from '../forward/entry/udp_forward.js';

@@ -4,8 +4,7 @@ import type { NodeHealth, SeenAddress, TcpConnections } from '../bridge/contract
 import { ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, throwIfAborted, withDeadline } from '../core/aborting.js';
 import { type DescriptorBudget, Descriptors, filePlan } from '../core/descriptors.js';
-import type { TunnelError } from '../core/errors.js';
-import { isolated } from '../core/isolated.js';
+import { isolated, type TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { NOSPAM_BYTES, type Path, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { type KnownPlace, KnownPlaces } from '../network/known_places.js';

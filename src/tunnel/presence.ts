@@ -1,6 +1,5 @@
 import { abortedError, isAborted, onAbort } from '../core/aborting.js';
-import { TunnelError } from '../core/errors.js';
-import { isolated } from '../core/isolated.js';
+import { isolated, TunnelError } from '../core/errors.js';
 import type { Path } from '../core/tox_network.js';
 
 /** Where a node, a listener or a connector is in its life: `connecting` until it is online for the first time. */

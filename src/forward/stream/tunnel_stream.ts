@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import { Timer, type Timers } from '../../core/clock.js';
-import { isolated } from '../../core/isolated.js';
+import { isolated } from '../../core/errors.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { DialError } from './dial_error.js';

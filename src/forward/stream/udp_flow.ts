@@ -1,8 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { onAbort } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
-import { TunnelError } from '../../core/errors.js';
-import { isolated } from '../../core/isolated.js';
+import { isolated, TunnelError } from '../../core/errors.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';
 import { UdpClient } from '../udp_client.js';
