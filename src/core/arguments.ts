@@ -26,6 +26,11 @@ export const text: Reader<string> = (value, name) => {
   throw wrongArgument(name, 'a string');
 };
 
+/** For callers without types. @throws {TunnelError} ERR_ARGUMENT_INVALID @param call such as `parseTicket()` */
+export function expectText(value: unknown, call: string): asserts value is string {
+  if (typeof value !== 'string') throw wrongArgument(`${call}: its argument`, 'a string');
+}
+
 export function integer(least: number, most: number): Reader<number> {
   return (value, name) => {
     if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;

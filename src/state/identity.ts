@@ -1,3 +1,4 @@
+import { expectText } from '../core/arguments.js';
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { TunnelError } from '../core/errors.js';
@@ -119,6 +120,7 @@ export function formatIdentity(identity: Identity): string {
  * ```
  */
 export function parseIdentity(text: string): Identity {
+  expectText(text, 'parseIdentity()');
   const given = text.trim().toLowerCase();
   if (!given.startsWith(MARK))
     throw invalid(`it does not begin with ${MARK}; give a text of formatIdentity()`);

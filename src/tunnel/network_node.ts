@@ -42,6 +42,7 @@ export interface NodeParts {
 
 /** A listener or a connector, seen from its node. */
 export interface NodeRole {
+  /** Begins to close it. Resolves when nothing of it is left on the node. */
   close(options: CloseOptions): Promise<void>;
   /** The node cannot continue. */
   fail(error: TunnelError): void;

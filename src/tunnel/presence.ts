@@ -69,8 +69,8 @@ export class Presence {
         if (error === undefined) resolve();
         else reject(error);
       };
-      const forget = onAbort(signal, () => done(abortedError(signal)));
-      if (isAborted(signal)) done(abortedError(signal));
+      const forget = onAbort(signal, () => done(abortedError(signal, this.#missing())));
+      if (isAborted(signal)) done(abortedError(signal, this.#missing()));
       else if (this.isClosing) done(this.#whyClosed());
       else if (this.#state === 'online') done(undefined);
       else this.#waiting.add(done);
@@ -106,6 +106,10 @@ export class Presence {
     this.#state = 'closed';
     this.#end(this.#failure);
     isolated(() => this.#reports.close());
+  }
+
+  #missing(): string {
+    return this.#name === 'tunnel' ? 'the listener was online' : 'this node was in the network';
   }
 
   #whyClosed(): TunnelError {

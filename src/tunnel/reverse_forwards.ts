@@ -76,7 +76,8 @@ export class Reverse extends EventEmitter<ReverseEvents> {
       const { remote } = this;
       if (remote !== undefined) return remote;
       if (this.#isClosed) throw closedReverse();
-      if (this.#refused !== undefined) throw this.#refused;
+      // A refusal counts until the next session, in which this end asks again.
+      if (this.#refused !== undefined && !this.#forward.isAsked) throw this.#refused;
       let stopWaiting = (): void => {};
       const changed = new Promise<void>((resolve, reject) => {
         const done = (error: TunnelError | undefined): void =>

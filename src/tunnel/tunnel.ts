@@ -78,6 +78,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #forgetNode: (() => void)[] = [];
   readonly #rates: PeerRates;
   #closing: Promise<void> | undefined;
+  /** Resolves when nothing of it is left on the node, which may close then. */
+  readonly #left: Promise<void>;
+  #tellLeft: () => void = () => {};
   /** Aborted when nothing more is to be delivered. */
   readonly #cutting = new AbortController();
   /** The open streams of this program, and whether the peer of each is there. */
@@ -86,6 +89,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** @param name for errors, such as `listener` */
   protected constructor(host: TunnelHost, options: CheckedRoleOptions, name: string) {
     super();
+    this.#left = new Promise((resolve) => {
+      this.#tellLeft = resolve;
+    });
     const { node, parts, isOwned } = host;
     this.#isOwner = isOwned;
     this.node = node;
@@ -106,7 +112,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     });
     if (isOwned) node.on('waiting', ({ message }) => this.tellWaiting(message));
     this.#leaveNode = host.join({
-      close: (closing) => this.close(closing),
+      close: async (closing) => {
+        void this.close(closing);
+        await this.#left;
+      },
       fail: (error) => this.fail(error),
     });
     this.#forgetSignal = onAbort(options.signal, () => void this.close({ drain: false }));
@@ -329,7 +338,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     // A node that closes takes all friends with it.
     if (isNodeOpen && !this.#isOwner) await this.removeFriends().catch(() => {});
     this.#leaveNode();
-    if (isNodeOpen && this.#isOwner) await node.close();
+    this.#tellLeft();
+    if (!this.#isOwner) return;
+    if (isNodeOpen) await node.close();
+    else await node.closed;
   }
 }
 
