@@ -119,7 +119,7 @@ test('a bootstrap node takes descriptors for its relay, a second Tox node takes 
   const controller = new AbortController();
   const aborted = connect({ ...options, signal: controller.signal });
   controller.abort();
-  await assert.rejects(aborted, { code: 'ERR_CLOSED' });
+  await assert.rejects(aborted, { code: 'ERR_ABORTED' });
   assert.equal(budget.free, free);
   await assert.rejects(BootstrapNode.start({ bindAddress: '192.0.2.1', lanDiscovery: false }));
   assert.equal(budget.free, free);

@@ -17,8 +17,8 @@ const runner = file === undefined ? ['--import', import.meta.resolve('tsx')] : [
 
 /** A program that starts a thread and ends it. */
 const PROGRAM = `
-import { node } from ${JSON.stringify(library.href)};
-const first = await node({ bindAddress: '${LOOPBACK_HOST}', lanDiscovery: false, port: 0, tcpPort: 0 });
+import { createBootstrapNode } from ${JSON.stringify(library.href)};
+const first = await createBootstrapNode({ bindAddress: '${LOOPBACK_HOST}', lanDiscovery: false, port: 0, tcpPort: 0 });
 await first.close();
 process.stdout.write('closed\\n');
 `;

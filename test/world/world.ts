@@ -8,6 +8,8 @@ import { type EndState, PATIENCE_MS, Stage, stackOf } from './stage.js';
 const DEAD_PEER_MS = 40_000;
 /** Once the network permits, every connector is back within this time. */
 export const RECOVERY_MS = 20_000;
+/** How long an end may then call a peer away that is back. */
+const STATUS_MS = 2_000;
 /** How long streams may take to end once everybody is back. */
 const DRAIN_MS = 30_000;
 
@@ -160,23 +162,27 @@ class World {
       );
       return;
     }
-    this.#checkStatus();
+    // An end may just have met its peer in a new Tox session.
+    await this.#stage.loop.run(this.#stage.loop.nowMs + STATUS_MS, () => this.#lies().length === 0);
+    for (const lie of this.#lies()) this.#stage.broke(lie);
   }
 
-  /** What `status` would say must be what is true. */
-  #checkStatus(): void {
+  /** What `status` would say, and is not true while all connectors are served. */
+  #lies(): string[] {
     const listener = this.#stage.ends[0]!.tunnel;
-    for (const { number, tunnel } of this.#stage.ends.slice(1)) {
+    return this.#stage.ends.slice(1).flatMap(({ number, tunnel }) => {
       const [peer] = tunnel?.peers() ?? [];
-      if (peer?.status !== 'online')
-        this.#stage.broke(`connector ${number} calls the listener ${peer?.status ?? 'unknown'} and uses it`);
       const key = tunnel?.toxId.slice(0, 64);
       const back = listener?.peers().find(({ publicKey }) => publicKey === key);
-      if (back?.status !== 'online')
-        this.#stage.broke(
-          `the listener calls connector ${number} ${back?.status ?? 'unknown'} and serves it`,
-        );
-    }
+      return [
+        ...(peer?.status === 'online'
+          ? []
+          : [`connector ${number} calls the listener ${peer?.status ?? 'unknown'} and uses it`]),
+        ...(back?.status === 'online'
+          ? []
+          : [`the listener calls connector ${number} ${back?.status ?? 'unknown'} and serves it`]),
+      ];
+    });
   }
 
   /** Everything that was sent must come back, or both ends must hear of it. */
