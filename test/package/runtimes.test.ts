@@ -71,6 +71,7 @@ describe('other runtimes', () => {
     const from = project('bun-build');
     await succeeded(runProgram(bun, ['build', 'main.mjs', '--target=node', '--outdir=out'], { cwd: from }));
     const out = join(from, 'out');
+    writeFileSync(join(out, 'package.json'), '{ "type": "module" }\n');
     copyFiles(out, 'tox-wasm-tunnel-worker.mjs');
     for (const command of [process.execPath, bun])
       assert.deepEqual(await runProgram(command, [join(out, 'main.js')], { cwd: folder.path }), LINE);

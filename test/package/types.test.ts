@@ -23,6 +23,9 @@ const COMPILERS = [
   { typescript: 'typescript@7', nodeTypes: '@types/node@24', requiresModules: true },
 ] as const;
 
+/** How long a compiler may take, in milliseconds: a few seconds on an idle machine. */
+const LIMIT_MS = 300_000;
+
 /** What each program does with what it has imported. Overloads and generics show only in use. */
 const USE = `
   await using first = await createBootstrapNode({ port: 0 });
@@ -97,7 +100,7 @@ async function compiled(
       ...['--lib', 'es2022,esnext.disposable', '--module', module, '--moduleResolution', resolution],
       ...files,
     ],
-    { cwd: tool },
+    { cwd: tool, limitMs: LIMIT_MS },
   );
   assert.deepEqual(finished, { exitCode: 0, stdout: '', stderr: '' }, `module ${module}`);
 }
