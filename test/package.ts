@@ -16,7 +16,7 @@ import { TempFolder } from './support/temp_folder.js';
 const MAJORS = [20, 22, 24];
 
 /** Tests that take minutes. */
-const BY_NAME = ['next.test.ts'];
+const BY_NAME = ['next.test.ts', 'runtimes.test.ts'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const tests = join(root, 'test', 'package');

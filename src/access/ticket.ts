@@ -1,5 +1,5 @@
-import { expectText } from '../core/arguments.js';
 import { inspect } from 'node:util';
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { formatToxId, makeToxId, parseToxId, quotedCharacter, type ToxId } from '../network/tox_id.js';

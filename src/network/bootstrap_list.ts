@@ -1,6 +1,6 @@
-import { expectText } from '../core/arguments.js';
 import { isIPv6 } from 'node:net';
 import * as v from 'valibot';
+import { expectText } from '../core/arguments.js';
 import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
 import { hostProblem } from '../core/host.js';
 import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';

@@ -1,6 +1,6 @@
-import { expectText } from '../core/arguments.js';
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
 import { formatToxId, hexBytes, makeToxId, upperHex } from '../network/tox_id.js';

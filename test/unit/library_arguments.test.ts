@@ -9,17 +9,10 @@ import {
   formatTicket,
   type ListenOptions,
   listen,
-  parseBootstrapLine,
-  parseDynamicSpec,
   parseExposeSpec,
-  parseIdentity,
-  parseLocalSpec,
-  parseRemote,
   parseReverseRule,
-  parseReverseSpec,
   parseTicket,
   parseToxId,
-  parseUdpSpec,
   publicNodes,
   type TunnelErrorCode,
 } from '../../src/index.js';
@@ -426,27 +419,6 @@ describe('the arguments of listen, connect and node', () => {
     key.fill(0);
     assert.deepEqual(read.denyPeers, [Uint8Array.from(BYTES)]);
   });
-});
-
-test('parsers refuse what is not a text, as an argument', () => {
-  for (const [name, parse] of Object.entries({
-    parseTicket,
-    parseRemote,
-    parseToxId,
-    parseIdentity,
-    parseBootstrapLine,
-    parseExposeSpec,
-    parseLocalSpec,
-    parseUdpSpec,
-    parseReverseSpec,
-    parseDynamicSpec,
-    parseReverseRule,
-  }))
-    for (const wrong of [undefined, null, 7, {}])
-      assert.throws(
-        () => parse(wrong as unknown as string),
-        failsWith(A, new RegExp(`${name}\\(\\): its argument must be a string`)),
-      );
 });
 
 describe('the arguments of a connector', () => {
