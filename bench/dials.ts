@@ -146,7 +146,7 @@ function mend(): Promise<void> {
 
 await Promise.all(Array.from({ length: AT_ONCE }, oneAfterAnother));
 await tunnel.close();
-await listener?.close();
+await listener.close();
 await first.close();
 await delay(100);
 console.log(JSON.stringify(counts));

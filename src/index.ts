@@ -153,7 +153,7 @@ export function listen(options: ListenOptions = {}): Promise<Listener> {
  * ```
  */
 export function connect(options: ConnectOptions | string): Promise<Connector> {
-  return TunnelNode.connect(typeof options === 'string' ? { remote: options } : options);
+  return TunnelNode.connect(options);
 }
 
 /**

@@ -2,7 +2,7 @@
  * `npm run test:package [-- [--tarball TARBALL] FILE…]`: tests the package as users get it from npm. Packs it,
  * or takes a tarball that is already packed, installs it into an empty folder, and runs it there on each
  * supported Node. The tests are in test/package; `npm test` skips them, because they need the npm registry
- * for the dependencies and for the other versions of Node.
+ * for the dependencies and for the other versions of Node. Those in `BY_NAME` run only when a FILE names them.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,9 @@ import { TempFolder } from './support/temp_folder.js';
 
 /** The supported release lines of Node. */
 const MAJORS = [20, 22, 24];
+
+/** Tests that take minutes. */
+const BY_NAME = ['next.test.ts', 'runtimes.test.ts'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const tests = join(root, 'test', 'package');
@@ -92,7 +95,8 @@ say(`installed; testing on Node ${nodes.map(({ version }) => version).join(', ')
 
 const installed: InstalledPackage = { tarball, user, nodes, npx };
 const files = readdirSync(tests)
-  .filter((name) => name.endsWith('.test.ts') && (names.length === 0 || names.some((n) => name.includes(n))))
+  .filter((name) => name.endsWith('.test.ts'))
+  .filter((name) => (names.length === 0 ? !BY_NAME.includes(name) : names.some((n) => name.includes(n))))
   .map((name) => join(tests, name));
 const runner = spawn(
   process.execPath,

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { READY_ANSWERS_FILE, type ReadyAnswers } from '../src/cli/ready_answers.js';
 import { bundleSources } from './bundle_sources.js';
 import { helpTexts } from './help_texts.js';
+import { suitOlderCompilers } from './older_compilers.js';
 import { pruneTypes } from './prune_types.js';
 
 const root = new URL('../', import.meta.url);
@@ -22,6 +23,7 @@ execFileSync(process.execPath, [compiler, '-p', project, '--emitDeclarationOnly'
 await bundleSources(fileURLToPath(new URL('src/', root)), fileURLToPath(dist));
 
 pruneTypes(fileURLToPath(dist), ['index.d.ts', 'worker/main.d.ts']);
+suitOlderCompilers(fileURLToPath(dist));
 
 // npm refuses to run this with a package.json that has no version.
 const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { version: string };

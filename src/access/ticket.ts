@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { formatToxId, makeToxId, parseToxId, quotedCharacter, type ToxId } from '../network/tox_id.js';
@@ -102,6 +103,7 @@ export function formatTicket({ toxId, secret }: Ticket): string {
  * ```
  */
 export function parseTicket(text: string): Ticket {
+  expectText(text, 'parseTicket()');
   if (text.length > MAX_TEXT)
     throw invalid(
       `the text has ${text.length} characters, a ticket ${TICKET_CHARACTERS}; copy only the ticket`,
@@ -155,6 +157,7 @@ export function parseTicket(text: string): Ticket {
  * ```
  */
 export function parseRemote(text: string): Ticket | ToxId {
+  expectText(text, 'parseRemote()');
   const start = text.replaceAll(PICKED_UP, '').slice(0, MARK.length).toLowerCase();
   // A Tox ID has only hexadecimal digits. A longer text was meant to be a ticket.
   const isTicket = /[^0-9a-f]/u.test(start) || text.length > TICKET_CHARACTERS - MARK.length;

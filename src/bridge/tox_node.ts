@@ -123,6 +123,8 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
   readonly #friends = new Map<FriendNumber, Extract<WorkerEvent, { type: 'friend-path' }>>();
   /** The added friends, and how many parts of the program use each. */
   readonly #members = new Map<FriendNumber, { readonly publicKey: Uint8Array; users: number }>();
+  /** Settles with the newest change of friends. The next one depends on its outcome. */
+  #friendsChanged: Promise<unknown> = Promise.resolve();
   /** The newest channels of each friend. */
   readonly #channels = new Map<FriendNumber, Partial<Record<Role, RingChannel>>>();
   /** Events that arrived before the owner could listen, in order. */
@@ -222,16 +224,20 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    *
    * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
    */
-  async addFriend(address: Uint8Array, message: Uint8Array): Promise<Outcome> {
-    const outcome = await this.#link.worker.addFriend(address, message);
-    const { code, friend } = outcome;
-    const shared = code === 103 && this.shareFriend(friend) !== undefined;
-    return shared ? { code: 101, friend } : this.#added(outcome, address.slice(0, PUBLIC_KEY_BYTES));
+  addFriend(address: Uint8Array, message: Uint8Array): Promise<Outcome> {
+    return this.#changeFriends(async () => {
+      const outcome = await this.#link.worker.addFriend(address, message);
+      const { code, friend } = outcome;
+      const shared = code === 103 && this.shareFriend(friend) !== undefined;
+      return shared ? { code: 101, friend } : this.#added(outcome, address.slice(0, PUBLIC_KEY_BYTES));
+    });
   }
 
   /** Accepts a friend request. @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED */
-  async acceptFriend(publicKey: Uint8Array): Promise<Outcome> {
-    return this.#added(await this.#link.worker.acceptFriend(publicKey), publicKey);
+  acceptFriend(publicKey: Uint8Array): Promise<Outcome> {
+    return this.#changeFriends(async () =>
+      this.#added(await this.#link.worker.acceptFriend(publicKey), publicKey),
+    );
   }
 
   /**
@@ -250,13 +256,22 @@ export class ToxNode extends EventEmitter<ToxNodeEvents> {
    *
    * @throws {TunnelError} ERR_WORKER_DIED, ERR_CLOSED
    */
-  async removeFriend(friend: FriendNumber): Promise<void> {
-    const member = this.#members.get(friend);
-    if (member !== undefined && --member.users > 0) return;
-    this.#members.delete(friend);
-    await this.#link.worker.removeFriend(friend);
-    // The next friend may get the same number.
-    if (!this.#members.has(friend)) this.#friends.delete(friend);
+  removeFriend(friend: FriendNumber): Promise<void> {
+    return this.#changeFriends(async () => {
+      const member = this.#members.get(friend);
+      if (member !== undefined && --member.users > 0) return;
+      this.#members.delete(friend);
+      await this.#link.worker.removeFriend(friend);
+      // The next friend may get the same number.
+      this.#friends.delete(friend);
+    });
+  }
+
+  /** Adds or removes a friend when all earlier changes are done, because several roles may use the same friend. */
+  #changeFriends<Result>(change: () => Promise<Result>): Promise<Result> {
+    const changed = this.#friendsChanged.then(change, change);
+    this.#friendsChanged = changed;
+    return changed;
   }
 
   #added(outcome: Outcome, publicKey: Uint8Array): Outcome {

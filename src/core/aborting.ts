@@ -6,8 +6,10 @@ export function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }
 
-export function abortedError(signal: AbortSignal | undefined): TunnelError {
-  return new TunnelError('ERR_ABORTED', 'its signal was aborted', { cause: signal?.reason });
+/** @param missing what had not happened by then */
+export function abortedError(signal: AbortSignal | undefined, missing?: string): TunnelError {
+  const before = missing === undefined ? '' : ` before ${missing}`;
+  return new TunnelError('ERR_ABORTED', `its signal was aborted${before}`, { cause: signal?.reason });
 }
 
 /** @throws {TunnelError} ERR_ABORTED */

@@ -26,6 +26,11 @@ export const text: Reader<string> = (value, name) => {
   throw wrongArgument(name, 'a string');
 };
 
+/** For callers without types. @throws {TunnelError} ERR_ARGUMENT_INVALID @param call such as `parseTicket()` */
+export function expectText(value: unknown, call: string): asserts value is string {
+  if (typeof value !== 'string') throw wrongArgument(`${call}: its argument`, 'a string');
+}
+
 export function integer(least: number, most: number): Reader<number> {
   return (value, name) => {
     if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
@@ -74,8 +79,11 @@ export function listOf<Value>(read: Reader<Value>): Reader<readonly Value[]> {
 
 /** Accepts the text form of the command line as well. */
 export function textOr<Value>(parse: (text: string) => Value, read: Reader<Value>): Reader<Value> {
-  return (value, name) =>
-    typeof value === 'string' ? nameError(name, () => parse(value)) : read(value, name);
+  return (value, name) => {
+    if (typeof value === 'string') return nameError(name, () => parse(value));
+    if (typeof value !== 'object' || value === null) throw wrongArgument(name, 'text, or an object');
+    return read(value, name);
+  };
 }
 
 /**

@@ -124,3 +124,17 @@ export function detailOf({ code, message }: TunnelError): string {
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
+
+/**
+ * Turns what an event listener throws into an uncaught exception, as for a socket. Thrown into the caller, it would
+ * harm what else the caller has to do.
+ */
+export function isolated(action: () => unknown): void {
+  try {
+    action();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}

@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import * as v from 'valibot';
+import { expectText } from '../core/arguments.js';
 import { TunnelError, type TunnelErrorCode } from '../core/errors.js';
 import { hostProblem } from '../core/host.js';
 import { type BootstrapAddress, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
@@ -30,6 +31,7 @@ const LINE_FORM =
  * ```
  */
 export function parseBootstrapLine(text: string): BootstrapAddress {
+  expectText(text, 'parseBootstrapLine()');
   const line = text.trim();
   const fail = (what: string): never => {
     throw new TunnelError(
@@ -142,6 +144,7 @@ export type NodeEntry = v.InferOutput<typeof NodesSchema>['nodes'][number];
  * ```
  */
 export function parseNodesFile(text: string, name: string): BootstrapAddress[] {
+  expectText(text, 'parseNodesFile()');
   return nodesOf(parseNodeEntries(text, name));
 }
 

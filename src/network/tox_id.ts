@@ -1,3 +1,4 @@
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { parseAddress } from '../core/ip.js';
 import { CHECKSUM_BYTES, NOSPAM_BYTES, PUBLIC_KEY_BYTES, TOX_ID_BYTES } from '../core/tox_network.js';
@@ -85,6 +86,7 @@ export function keyAddress(publicKey: Uint8Array): string {
  * ```
  */
 export function parseToxId(text: string): ToxId {
+  expectText(text, 'parseToxId()');
   const digits = text.replaceAll(/\s+/g, '');
   const stranger = /[^0-9a-f]/iu.exec(digits);
   if (stranger) {

@@ -1,3 +1,4 @@
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { type Host, LOCALHOST, looksLikeName, printHost } from '../core/host.js';
 import { type IpAddress, inSubnet, lastOf, networkBase, type PortRange, parseAddress } from '../core/ip.js';
@@ -59,6 +60,7 @@ export const EXPOSE_USAGE =
  * ```
  */
 export function parseExposeSpec(text: string): ExposeSpec {
+  expectText(text, 'parseExposeSpec()');
   const spec = new SpecText(text, EXPOSE_USAGE);
   const [first, second, third] = spec.parts();
   if (first !== undefined && second === undefined && looksLikePath(first.text)) {
@@ -189,6 +191,7 @@ export function readRule(
   isName: IsName,
   wayOut = 'first allow a peer or make a ticket with that name',
 ): ReadRule {
+  expectText(text, 'readRule()');
   const read = readAnyRule(text, isName, wayOut);
   expectTarget(text, read.rule);
   return read;

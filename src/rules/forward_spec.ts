@@ -1,3 +1,4 @@
+import { expectText } from '../core/arguments.js';
 import { hostText, LOCALHOST } from '../core/host.js';
 import { parseAddress } from '../core/ip.js';
 import {
@@ -57,6 +58,7 @@ const TARGET_USAGE = 'host:port or a port alone, for example localhost:22, [2001
  * ```
  */
 export function parseLocalSpec(text: string): LocalSpec {
+  expectText(text, 'parseLocalSpec()');
   return readForward(new SpecText(text, LOCAL_USAGE), text);
 }
 
@@ -122,6 +124,7 @@ export function printBind(bind: Bind | SocketPath): string {
  * ```
  */
 export function parseDynamicSpec(text: string): Bind {
+  expectText(text, 'parseDynamicSpec()');
   return parseBind(text, DYNAMIC_USAGE);
 }
 
@@ -179,6 +182,7 @@ export interface ReverseSpec {
  * ```
  */
 export function parseReverseSpec(text: string): ReverseSpec {
+  expectText(text, 'parseReverseSpec()');
   const spec = new SpecText(text, REVERSE_USAGE);
   const { bind, target } = readForward(spec, text);
   const whole = { text, at: 0 };
@@ -206,6 +210,7 @@ export interface UdpSpec {
  * ```
  */
 export function parseUdpSpec(text: string): UdpSpec {
+  expectText(text, 'parseUdpSpec()');
   const spec = new SpecText(text, UDP_USAGE);
   const { bind, target } = readForward(spec, text);
   if (isPath(bind) || isPath(target)) {

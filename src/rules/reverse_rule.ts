@@ -1,3 +1,4 @@
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { bracketed, LOCALHOST } from '../core/host.js';
 import type { PortRange } from '../core/ip.js';
@@ -40,6 +41,7 @@ const USAGE = '[name:][bind:]port or [name:][bind:]from-to, for example 8080, 0.
  * ```
  */
 export function parseReverseRule(text: string, isName: (name: string) => boolean = () => false): ReverseRule {
+  expectText(text, 'parseReverseRule()');
   const spec = new SpecText(text, USAGE);
   const parts = spec.parts();
   const head = parts[0]?.text.toLowerCase() ?? '';

@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
+import { expectText } from '../core/arguments.js';
 import { TunnelError } from '../core/errors.js';
 import { NOSPAM_BYTES, SECRET_KEY_BYTES } from '../core/tox_network.js';
 import { formatToxId, hexBytes, makeToxId, upperHex } from '../network/tox_id.js';
@@ -119,6 +120,7 @@ export function formatIdentity(identity: Identity): string {
  * ```
  */
 export function parseIdentity(text: string): Identity {
+  expectText(text, 'parseIdentity()');
   const given = text.trim().toLowerCase();
   if (!given.startsWith(MARK))
     throw invalid(`it does not begin with ${MARK}; give a text of formatIdentity()`);

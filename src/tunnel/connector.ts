@@ -295,9 +295,9 @@ export class Connector extends Tunnel {
     const signal = signalOf(options, 'ping()');
     throwIfAborted(signal);
     const peer = this.#peer;
-    const session = this.#session;
-    if (peer === undefined || session === undefined) throw pingLost();
-    const pinged = new Promise<number | undefined>((resolve) => session.ping(resolve));
+    // In a handler of `online`, the forwards do not have the session yet.
+    if (peer?.isOnline !== true) throw pingLost();
+    const pinged = new Promise<number | undefined>((resolve) => peer.ping(resolve));
     const roundTripMs = await withDeadline(pinged, { signal });
     if (roundTripMs === undefined) throw pingLost();
     return { roundTripMs, path: peer.currentPath };

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { type AddressInfo, isIPv6 } from 'node:net';
 import { inspect } from 'node:util';
+import { isolated } from '../core/errors.js';
 import type { DynamicForward } from '../forward/entry/dynamic.js';
 import type { LocalForward, RefusedConnection } from '../forward/entry/local.js';
 import type { UdpForward } from '../forward/entry/udp_forward.js';
@@ -42,10 +43,11 @@ export class Forward extends EventEmitter<ForwardEvents> {
     entry.unref();
     // The three kinds of forward have these events in common.
     const events: EventEmitter = entry;
-    events.on('connection', (from?: HostPort) => this.emit('connection', from));
+    events.on('connection', (from?: HostPort) => isolated(() => this.emit('connection', from)));
     events.on('refused', ({ target: to, reason, text }: RefusedConnection) => {
       const sentence = text === '' ? REASONS[reason].sentence : text;
-      this.emit('refused', { kind: 'connection', target: printEndpoint(to), reason, text: sentence, peer });
+      const target = printEndpoint(to);
+      isolated(() => this.emit('refused', { kind: 'connection', target, reason, text: sentence, peer }));
     });
   }
 
@@ -67,7 +69,7 @@ export class Forward extends EventEmitter<ForwardEvents> {
     if (!this.#isListening) return;
     this.#isListening = false;
     this.#entry.close();
-    this.emit('close');
+    isolated(() => this.emit('close'));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@ import { AccessPolicy, type Admission } from '../access/policy.js';
 import { formatTicket, SECRET_BYTES } from '../access/ticket.js';
 import type { NewTicket } from '../access/ticket_book.js';
 import { type ByteRates, byteRates } from '../core/allowance.js';
+import { text } from '../core/arguments.js';
 import type { Path } from '../core/tox_network.js';
 import { TargetServer } from '../forward/exit/target_server.js';
 import { PortHolders, type PortOwner } from '../forward/reverse/port_holders.js';
@@ -147,17 +148,17 @@ export class Listener extends Tunnel {
    * Cuts off a peer at once. It may come back unless it is denied.
    *
    * @param publicKey 64 hexadecimal digits @returns false when there was no such peer
-   * @throws {TunnelError} ERR_ADDRESS_INVALID
+   * @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_ARGUMENT_INVALID
    */
   async removePeer(publicKey: string): Promise<boolean> {
-    const key = upperHex(parsePeerKey(publicKey));
+    const key = upperHex(peerKey(publicKey, 'removePeer()'));
     this.knownPlaces.forget(key);
     return await this.#places.cut(key);
   }
 
-  /** Denies a peer, present or not, and cuts it off. @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_LIMIT */
+  /** Denies a peer, present or not, and cuts it off. @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_ARGUMENT_INVALID, ERR_LIMIT */
   denyPeer(publicKey: string): void {
-    const key = parsePeerKey(publicKey);
+    const key = peerKey(publicKey, 'denyPeer()');
     this.knownPlaces.forget(upperHex(key));
     this.access.deny(key);
   }
@@ -165,10 +166,10 @@ export class Listener extends Tunnel {
   /**
    * Reverses {@link denyPeer}.
    * @returns false when it was not denied
-   * @throws {TunnelError} ERR_ADDRESS_INVALID
+   * @throws {TunnelError} ERR_ADDRESS_INVALID, ERR_ARGUMENT_INVALID
    */
   allowPeer(publicKey: string): boolean {
-    return this.access.undeny(parsePeerKey(publicKey));
+    return this.access.undeny(peerKey(publicKey, 'allowPeer()'));
   }
 
   protected override sendMark(): () => boolean {
@@ -384,6 +385,8 @@ export class Listener extends Tunnel {
     };
   }
 }
+
+const peerKey = (given: unknown, call: string): Uint8Array => parsePeerKey(text(given, `${call}: publicKey`));
 
 /**
  * @throws {TunnelError} ERR_USAGE for an unknown or taken name, ERR_LIMIT, ERR_ADDRESS_INVALID for an offer

@@ -4,7 +4,7 @@ import type { NodeHealth, SeenAddress, TcpConnections } from '../bridge/contract
 import { ToxNode } from '../bridge/tox_node.js';
 import { isAborted, onAbort, throwIfAborted, withDeadline } from '../core/aborting.js';
 import { type DescriptorBudget, Descriptors, filePlan } from '../core/descriptors.js';
-import type { TunnelError } from '../core/errors.js';
+import { isolated, type TunnelError } from '../core/errors.js';
 import { type Logger, silentLogger } from '../core/logger.js';
 import { NOSPAM_BYTES, type Path, PUBLIC_KEY_BYTES } from '../core/tox_network.js';
 import { type KnownPlace, KnownPlaces } from '../network/known_places.js';
@@ -45,6 +45,7 @@ export interface NodeParts {
 
 /** A listener or a connector, seen from its node. */
 export interface NodeRole {
+  /** Begins to close it. Resolves when nothing of it is left on the node. */
   close(options: CloseOptions): Promise<void>;
   /** The node cannot continue. */
   fail(error: TunnelError): void;
@@ -89,10 +90,11 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
       online: (path) => this.emit('online', { path }),
       offline: () => this.emit('offline'),
       path: (path) => this.emit('path', { path }),
+      close: () => this.emit('close'),
     });
     tox.on('path', (path) => {
       logger.log('info', path === 'none' ? 'left the network' : 'joined the network', { path });
-      if (!this.#presence.isClosing) this.#presence.moved(path);
+      this.#presence.moved(path);
     });
     tox.on('friendPlace', (place) => parts.knownPlaces.met(place));
     tox.on('waiting', (message) => {
@@ -238,6 +240,8 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const checked = closeOptions(options, 'close()');
+    // No handler of the events below adds a role any more.
+    this.#presence.closing(undefined);
     const roles = [...this.roles].map((role) => role.close(checked));
     this.#closing ??= this.#close(undefined, roles);
     await this.#closing;
@@ -271,7 +275,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
     const roles = [...this.roles];
     this.#closing = this.#close(error, []);
     for (const role of roles) role.fail(error);
-    if (!this.#isOwned) this.emit('error', error);
+    if (!this.#isOwned) isolated(() => this.emit('error', error));
   }
 
   async #close(why: TunnelError | undefined, roles: readonly Promise<void>[]): Promise<void> {
@@ -283,9 +287,7 @@ export class NetworkNode extends EventEmitter<NodeEvents> {
     const { tox, descriptors } = this.parts;
     await tox.close();
     descriptors.flush();
-    this.#presence.moved('none');
     this.#presence.closed();
-    this.emit('close');
   }
 }
 

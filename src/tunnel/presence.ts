@@ -1,5 +1,5 @@
 import { abortedError, isAborted, onAbort } from '../core/aborting.js';
-import { TunnelError } from '../core/errors.js';
+import { isolated, TunnelError } from '../core/errors.js';
 import type { Path } from '../core/tox_network.js';
 
 /** Where a node, a listener or a connector is in its life: `connecting` until it is online for the first time. */
@@ -19,11 +19,12 @@ export interface PresenceEvents {
   error: [error: TunnelError];
 }
 
-/** The events that {@link Presence} reports. The owner emits them. */
+/** The events that {@link Presence} reports. The owner emits them. What their handlers throw is an uncaught exception. */
 export interface PresenceReports {
   online(path: Path): void;
   offline(): void;
   path(path: Path): void;
+  close(): void;
 }
 
 /** The state of a node, a listener or a connector, which can be read and waited for. */
@@ -52,7 +53,7 @@ export class Presence {
 
   /** `none` unless the state is `online`. */
   get path(): Path {
-    return this.#path;
+    return this.#state === 'online' ? this.#path : 'none';
   }
 
   get isClosing(): boolean {
@@ -68,23 +69,25 @@ export class Presence {
         if (error === undefined) resolve();
         else reject(error);
       };
-      const forget = onAbort(signal, () => done(abortedError(signal)));
-      if (isAborted(signal)) done(abortedError(signal));
+      const forget = onAbort(signal, () => done(abortedError(signal, this.#missing())));
+      if (isAborted(signal)) done(abortedError(signal, this.#missing()));
       else if (this.isClosing) done(this.#whyClosed());
       else if (this.#state === 'online') done(undefined);
       else this.#waiting.add(done);
     });
   }
 
-  /** @param path none: not online */
+  /** @param path none: not online. What closes goes offline, but does not come online. */
   moved(path: Path): void {
     const was = this.#path;
-    if (path === was) return;
+    if (path === was || (this.isClosing && path !== 'none')) return;
     this.#path = path;
     if (!this.isClosing) this.#state = path === 'none' ? 'offline' : 'online';
-    if (path === 'none') this.#reports.offline();
-    else if (was === 'none') this.#reports.online(path);
-    else this.#reports.path(path);
+    isolated(() => {
+      if (path === 'none') this.#reports.offline();
+      else if (was === 'none') this.#reports.online(path);
+      else this.#reports.path(path);
+    });
     // A handler of the events may have closed it.
     if (this.#state === 'online') for (const done of this.#waiting) done(undefined);
   }
@@ -99,8 +102,14 @@ export class Presence {
 
   closed(): void {
     if (this.#state === 'closed') return;
+    this.moved('none');
     this.#state = 'closed';
     this.#end(this.#failure);
+    isolated(() => this.#reports.close());
+  }
+
+  #missing(): string {
+    return this.#name === 'tunnel' ? 'the listener was online' : 'this node was in the network';
   }
 
   #whyClosed(): TunnelError {

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { throwIfAborted, withDeadline } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
 import type { DescriptorShare } from '../core/descriptors.js';
-import { TunnelError } from '../core/errors.js';
+import { isolated, TunnelError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Limits } from '../core/peer_limits.js';
 import { TargetServer } from '../forward/exit/target_server.js';
@@ -50,10 +50,10 @@ export class Reverse extends EventEmitter<ReverseEvents> {
     this.target = printEndpoint(forward.spec.target);
     forward.on('open', (remote) => {
       this.#refused = undefined;
-      this.emit('listening', printHostPort(remote));
+      isolated(() => this.emit('listening', printHostPort(remote)));
       this.#tell(undefined);
     });
-    forward.on('closed', (remote) => this.emit('lost', printHostPort(remote)));
+    forward.on('closed', (remote) => isolated(() => this.emit('lost', printHostPort(remote))));
     forward.on('refused', (reason, text, again) => this.#onRefused(reason, text, again));
   }
 
@@ -76,7 +76,8 @@ export class Reverse extends EventEmitter<ReverseEvents> {
       const { remote } = this;
       if (remote !== undefined) return remote;
       if (this.#isClosed) throw closedReverse();
-      if (this.#refused !== undefined) throw this.#refused;
+      // A refusal counts until the next session, in which this end asks again.
+      if (this.#refused !== undefined && !this.#forward.isAsked) throw this.#refused;
       let stopWaiting = (): void => {};
       const changed = new Promise<void>((resolve, reject) => {
         const done = (error: TunnelError | undefined): void =>
@@ -94,7 +95,7 @@ export class Reverse extends EventEmitter<ReverseEvents> {
     this.#isClosed = true;
     this.#forward.close();
     this.#tell(closedReverse());
-    this.emit('close');
+    isolated(() => this.emit('close'));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -111,7 +112,8 @@ export class Reverse extends EventEmitter<ReverseEvents> {
     const why = text === '' ? REASONS[reason].sentence : text;
     const target = printBind(this.#forward.spec.bind);
     const next = again ? '; asking again' : '';
-    this.emit('refused', { kind: 'reverse', target, reason, text: `${why}${next}`, peer: this.#peer });
+    const refusal = { kind: 'reverse', target, reason, text: `${why}${next}`, peer: this.#peer } as const;
+    isolated(() => this.emit('refused', refusal));
     if (again) return;
     this.#refused = new TunnelError('ERR_OPEN_REFUSED', why, { remote: true });
     this.#tell(this.#refused);
@@ -206,7 +208,7 @@ export class ReverseForwards {
     for (const [forward, reverse] of this.#forwards) {
       if (!forward.owns(request)) continue;
       this.#server.handle(request, targetOf(forward.spec.target));
-      reverse.emit('connection');
+      isolated(() => reverse.emit('connection'));
       return;
     }
     this.#denials.denied('the listener offered a connection to a port that was not requested', {

@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import type { ToxNode, ToxNodeEvents } from '../bridge/tox_node.js';
-import { isAborted, onAbort } from '../core/aborting.js';
+import { onAbort } from '../core/aborting.js';
 import type { Timers } from '../core/clock.js';
 import type { Descriptors } from '../core/descriptors.js';
-import type { TunnelError } from '../core/errors.js';
+import { isolated, type TunnelError } from '../core/errors.js';
 import { DEFAULT_PATIENCE_MS, MAX_STREAMS_PER_PEER } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import { type Limits, limitsOf } from '../core/peer_limits.js';
@@ -78,6 +78,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   readonly #forgetNode: (() => void)[] = [];
   readonly #rates: PeerRates;
   #closing: Promise<void> | undefined;
+  /** Resolves when nothing of it is left on the node, which may close then. */
+  readonly #left: Promise<void>;
+  #tellLeft: () => void = () => {};
   /** Aborted when nothing more is to be delivered. */
   readonly #cutting = new AbortController();
   /** The open streams of this program, and whether the peer of each is there. */
@@ -86,6 +89,9 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
   /** @param name for errors, such as `listener` */
   protected constructor(host: TunnelHost, options: CheckedRoleOptions, name: string) {
     super();
+    this.#left = new Promise((resolve) => {
+      this.#tellLeft = resolve;
+    });
     const { node, parts, isOwned } = host;
     this.#isOwner = isOwned;
     this.node = node;
@@ -102,16 +108,17 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
       online: (path) => this.emit('online', { path }),
       offline: () => this.emit('offline'),
       path: (path) => this.emit('path', { path }),
+      close: () => this.emit('close'),
     });
     if (isOwned) node.on('waiting', ({ message }) => this.tellWaiting(message));
     this.#leaveNode = host.join({
-      close: (closing) => this.close(closing),
+      close: async (closing) => {
+        void this.close(closing);
+        await this.#left;
+      },
       fail: (error) => this.fail(error),
     });
-    const close = (): void => void this.close({ drain: false });
-    this.#forgetSignal = onAbort(options.signal, close);
-    // Nobody listened to the signal between the node's start and this line.
-    if (isAborted(options.signal)) close();
+    this.#forgetSignal = onAbort(options.signal, () => void this.close({ drain: false }));
   }
 
   /** The Tox ID of the node, 76 hexadecimal digits. */
@@ -212,7 +219,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     this.#cutting.abort();
     if (this.#closing !== undefined) return;
     this.#close(error, 0);
-    this.emit('error', error);
+    isolated(() => this.emit('error', error));
   }
 
   /** Returns a function that tells whether all that was written so far is on its way to the peers that are there. */
@@ -322,9 +329,7 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     }
     for (const forget of this.#forgetNode) forget();
     await this.#leave();
-    this.presence.moved('none');
     this.presence.closed();
-    this.emit('close');
   }
 
   async #leave(): Promise<void> {
@@ -333,7 +338,10 @@ export abstract class Tunnel extends EventEmitter<TunnelEvents> {
     // A node that closes takes all friends with it.
     if (isNodeOpen && !this.#isOwner) await this.removeFriends().catch(() => {});
     this.#leaveNode();
-    if (isNodeOpen && this.#isOwner) await node.close();
+    this.#tellLeft();
+    if (!this.#isOwner) return;
+    if (isNodeOpen) await node.close();
+    else await node.closed;
   }
 }
 

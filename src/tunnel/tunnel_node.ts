@@ -1,4 +1,5 @@
 import { isTicket } from '../access/ticket.js';
+import { throwIfAborted } from '../core/aborting.js';
 import { TunnelError } from '../core/errors.js';
 import { MAX_PEERS } from '../core/limits.js';
 import { limitsOf } from '../core/peer_limits.js';
@@ -25,7 +26,7 @@ import {
   nodeOptions,
   serviceOptions,
 } from './read_options.js';
-import type { TunnelHost } from './tunnel.js';
+import type { Tunnel, TunnelHost } from './tunnel.js';
 
 /**
  * The UDP ports of a connector with a new identity. For two minutes, toxcore at the other end ignores
@@ -47,13 +48,13 @@ export class TunnelNode extends NetworkNode {
   }
 
   /** Starts a node for one connector. See `connect()`. */
-  static async connect(given: ConnectOptions, machine: Machine = thisMachine()): Promise<Connector> {
-    const options = connectOptions(given, 'connect()');
+  static async connect(given: ConnectOptions | string, machine: Machine = thisMachine()): Promise<Connector> {
+    const options = connectOptions(orRemote(given), 'connect()');
     const ports = options.identity === undefined ? ANY_PORT : undefined;
     const { identity, remote } = options;
     if (identity !== undefined) refuseSelf(publicKeyOf(identity.secretKey), remote, 'connect()');
     const node = await TunnelNode.#start(options, { ports, channels: 1, isOwned: true }, machine);
-    return node.#connect(options, true);
+    return node.#only(() => node.#connect(options, true));
   }
 
   /** Starts a node for a listener. See `listen()`. */
@@ -62,7 +63,7 @@ export class TunnelNode extends NetworkNode {
     const service = listenerService(options, machine);
     const channels = limitsOf(options.limits).maxPeers;
     const node = await TunnelNode.#start(options, { ports: undefined, channels, isOwned: true }, machine);
-    return node.#listen(options, service, true);
+    return node.#only(() => node.#listen(options, service, true));
   }
 
   static async #start(options: CheckedNodeOptions, needs: NodeNeeds, machine: Machine): Promise<TunnelNode> {
@@ -79,7 +80,7 @@ export class TunnelNode extends NetworkNode {
    *
    * @param options a ticket or a Tox ID, or an object with it as `remote`
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_TICKET_INVALID or ERR_ADDRESS_INVALID, whose messages name the
-   *   option; ERR_USAGE when the node has an open connector to this listener; ERR_CLOSED when the node is closed
+   *   option; ERR_USAGE when the node has an open connector to this listener; ERR_ABORTED; ERR_CLOSED when the node is closed
    *
    * @example
    * ```ts
@@ -89,7 +90,7 @@ export class TunnelNode extends NetworkNode {
    */
   connect(options: ConnectionOptions | string): Connector {
     const name = 'connect()';
-    const checked = connectionOptions(typeof options === 'string' ? { remote: options } : options, name);
+    const checked = connectionOptions(orRemote(options), name);
     refuseSelf(this.parts.tox.started.publicKey, checked.remote, name);
     this.#expectOpen();
     return this.#connect(checked, false);
@@ -99,7 +100,7 @@ export class TunnelNode extends NetworkNode {
    * Lets peers in, and lets them reach what `expose` and `offer` open. A node has one listener at a time.
    *
    * @throws {TunnelError} ERR_ARGUMENT_INVALID, ERR_SPEC_INVALID, ERR_ADDRESS_INVALID or ERR_STATE_INVALID, whose
-   *   messages name the option; ERR_USAGE when the node has an open listener; ERR_CLOSED when the node is closed
+   *   messages name the option; ERR_USAGE when the node has an open listener; ERR_ABORTED; ERR_CLOSED when the node is closed
    *
    * @example
    * ```ts
@@ -113,13 +114,22 @@ export class TunnelNode extends NetworkNode {
     return this.#listen(checked, service, false);
   }
 
+  /** Makes the only role of a node that belongs to it. When that fails, nothing stays behind. */
+  async #only<Role>(make: () => Role): Promise<Role> {
+    try {
+      return make();
+    } catch (error) {
+      await this.close({ drain: false });
+      throw error;
+    }
+  }
+
   #connect(options: CheckedConnectionOptions, isOwned: boolean): Connector {
+    throwIfAborted(options.signal);
     const key = keyOf(options.remote);
-    if (this.#connectors.has(key))
-      throw new TunnelError(
-        'ERR_USAGE',
-        'this node has an open connector to this listener: use it, or close it first',
-      );
+    const open = this.#connectors.get(key);
+    if (open !== undefined)
+      throw taken(open, 'connector to this listener', 'use it, or close it first: await its close()');
     const host = this.#host(isOwned, () => this.#connectors.delete(key));
     const connector = new Connector(host, options);
     this.#connectors.set(key, connector);
@@ -127,11 +137,10 @@ export class TunnelNode extends NetworkNode {
   }
 
   #listen(options: CheckedServiceOptions, service: ListenerService, isOwned: boolean): Listener {
-    if (this.#listener !== undefined)
-      throw new TunnelError(
-        'ERR_USAGE',
-        'this node has an open listener: change its rules, or close it first',
-      );
+    throwIfAborted(options.signal);
+    const open = this.#listener;
+    if (open !== undefined)
+      throw taken(open, 'listener', 'change its rules, or close it first: await its close()');
     const forget = (): void => {
       this.#listener = undefined;
     };
@@ -155,6 +164,18 @@ export class TunnelNode extends NetworkNode {
     if (this.isClosing()) throw new TunnelError('ERR_CLOSED', 'this node is closed; start a new one');
   }
 }
+
+/** Takes a remote in place of options. An unset variable counts as a remote, because its error says what is missing. */
+const orRemote = <Options extends object>(given: Options | string): Options | { readonly remote: string } =>
+  typeof given === 'object' ? given : { remote: given };
+
+const taken = (role: Tunnel, name: string, remedy: string): TunnelError =>
+  new TunnelError(
+    'ERR_USAGE',
+    role.state === 'closing'
+      ? `the ${name} of this node is still closing; await its close()`
+      : `this node has an open ${name}: ${remedy}`,
+  );
 
 const keyOf = (remote: CheckedConnectionOptions['remote']): string =>
   upperHex((isTicket(remote) ? remote.toxId : remote).publicKey);

@@ -166,6 +166,12 @@ describe('a program with the library', () => {
       assert.throws(() => listener.allowPeer(wrong), isInvalid);
       await assert.rejects(listener.removePeer(wrong), isInvalid);
     }
+    // A program in JavaScript may pass anything.
+    const missing = undefined as unknown as string;
+    const isMissing = failsWith('ERR_ARGUMENT_INVALID', /\(\): publicKey must be a string/);
+    assert.throws(() => listener.denyPeer(missing), isMissing);
+    assert.throws(() => listener.allowPeer(missing), isMissing);
+    await assert.rejects(listener.removePeer(missing), isMissing);
     assert.equal(await listener.removePeer('AB'.repeat(32)), false);
   });
 

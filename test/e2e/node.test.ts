@@ -15,6 +15,7 @@ import {
   listen,
   type TunnelNode,
 } from '../../src/index.js';
+import { toxIdOf } from '../../src/state/identity.js';
 import { programWords } from '../support/build.js';
 import { failsWith } from '../support/fails_with.js';
 import { LOOPBACK_HOST, listenOnLoopback } from '../support/loopback.js';
@@ -34,6 +35,9 @@ function echo(listener: Listener, name: string): void {
     stream.pipe(stream);
   });
 }
+
+/** The Tox ID of nobody. */
+const STRANGER = toxIdOf(createIdentity());
 
 const offer = (host: string) => [{ host, port: 7, allowHalfOpen: true }] as const;
 
@@ -195,6 +199,118 @@ describe('a node with several roles', () => {
     assert.equal((await cut)[0].code, 'ECONNRESET');
     await one.close();
     assert.equal(listener.state, 'closed');
+  });
+
+  test('an unset ticket or a signal that has aborted gives no connector and no listener', async (t) => {
+    const [one, two] = await Promise.all([node(), node()]);
+    t.after(() => Promise.all([one.close(), two.close()]));
+    const reason = new Error('changed our mind');
+    const signal = AbortSignal.abort(reason);
+    // As process.env.TICKET is when it is not set.
+    const unset = undefined as unknown as string;
+    const isUnset = failsWith('ERR_ARGUMENT_INVALID', /connect\(\): remote must be a ticket or a Tox ID/);
+    assert.throws(() => two.connect(unset), isUnset);
+    await assert.rejects(connect(unset), isUnset);
+    const isAborted = { code: 'ERR_ABORTED', cause: reason };
+    const remote = one.toxId;
+    assert.throws(() => two.connect({ remote, signal }), isAborted);
+    assert.throws(() => two.listen({ signal }), isAborted);
+    await two.connect({ remote }).close();
+    await two.listen().close();
+  });
+
+  test('connects again as soon as the last connector is closed, however far that one came', async (t) => {
+    const [one, two] = await Promise.all([node(), node()]);
+    t.after(() => Promise.all([one.close(), two.close()]));
+    const listener = one.listen({ offer: offer('x') });
+    echo(listener, 'x');
+    for (let turns = 0; turns < 20; turns++) {
+      const tunnel = two.connect(listener.ticket);
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+      const closing = tunnel.close();
+      assert.throws(
+        () => two.connect(listener.ticket),
+        failsWith('ERR_USAGE', /connector to this listener of this node is still closing; await its close/),
+      );
+      await closing;
+      assert.equal(await tunnel.closed, undefined);
+    }
+    const tunnel = two.connect(listener.ticket);
+    assert.equal(await ask(tunnel, 'x', 'there'), 'x: there');
+  });
+
+  test('what is closing does not come online, and takes no new role', async (t) => {
+    const one = await node();
+    t.after(() => one.close());
+    await one.online();
+    const events: string[] = [];
+    const listener = one.listen();
+    for (const event of ['online', 'offline', 'close'] as const)
+      listener.on(event, () => events.push(`${event} ${listener.path}`));
+    await listener.close();
+    await new Promise(setImmediate);
+    assert.deepEqual(events, ['close none']);
+    assert.deepEqual([listener.state, listener.path], ['closed', 'none']);
+
+    const tunnel = one.connect(STRANGER);
+    const forward = await tunnel.forward('0:x:7');
+    const refused = new Promise((resolve) => {
+      forward.once('close', () => resolve(assert.throws(() => one.connect(STRANGER), isClosed)));
+    });
+    await one.close();
+    await refused;
+  });
+
+  test('a handler that throws stops neither the closing nor those who wait', async (t) => {
+    const uncaught: unknown[] = [];
+    const keep = (error: unknown): void => {
+      uncaught.push(error);
+    };
+    // The test runner would count an uncaught exception as a failure.
+    const runners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException').on('uncaughtException', keep);
+    t.after(() => {
+      process.off('uncaughtException', keep);
+      for (const runner of runners) process.on('uncaughtException', runner);
+    });
+    const [one, two] = await Promise.all([node(), node()]);
+    t.after(() => Promise.all([one.close(), two.close()]));
+    const listener = one.listen({ offer: offer('x') });
+    const tunnel = two.connect(listener.ticket);
+    const thrown = new Error('a bug of the program');
+    for (const tunnelOrNode of [listener, tunnel, one, two])
+      for (const event of ['online', 'offline', 'close'] as const)
+        tunnelOrNode.on(event, () => {
+          throw thrown;
+        });
+    await Promise.all([tunnel.online(), listener.online(), one.online(), two.online()]);
+    const forwards = await Promise.all(['0:x:7', '0:x:7'].map((spec) => tunnel.forward(spec)));
+    for (const forward of forwards)
+      forward.on('close', () => {
+        throw thrown;
+      });
+    await Promise.all([one.close(), two.close()]);
+    assert.deepEqual(
+      [listener, tunnel, one, two].map(({ state }) => state),
+      ['closed', 'closed', 'closed', 'closed'],
+    );
+    assert.deepEqual(
+      forwards.map(({ listening }) => listening),
+      [false, false],
+    );
+    await new Promise(setImmediate);
+    assert.equal(uncaught.length, 4 * 3 + 2);
+    assert.ok(uncaught.every((error) => error === thrown));
+  });
+
+  test('can be pinged from a handler of online', async (t) => {
+    const [one, two] = await Promise.all([node(), node()]);
+    t.after(() => Promise.all([one.close(), two.close()]));
+    const tunnel = two.connect(one.listen({ offer: offer('x') }).ticket);
+    const pinged = new Promise<{ roundTripMs: number }>((resolve, reject) => {
+      tunnel.once('online', () => void tunnel.ping().then(resolve, reject));
+    });
+    assert.ok((await pinged).roundTripMs >= 0);
   });
 
   test('a forward is like a net.Server', async (t) => {

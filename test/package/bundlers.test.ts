@@ -3,19 +3,20 @@
  * folder, and the project is deleted, before it runs. npm gets the bundlers.
  */
 import assert from 'node:assert/strict';
-import { copyFileSync, cpSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { copyFileSync, cpSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
 import { build } from 'esbuild';
 import { installedPackage } from '../support/installed_package.js';
+import { NpmTools } from '../support/npm_tools.js';
 import { runProgram } from '../support/run_program.js';
 import { TempFolder } from '../support/temp_folder.js';
 
 const LINE = { exitCode: 0, stdout: 'a line through the tunnel\n', stderr: '' };
 
-const { user, npx } = installedPackage();
-const npm = join(dirname(npx), 'npm-cli.js');
+const { user } = installedPackage();
 const folder = new TempFolder();
+const tools = new NpmTools(folder);
 after(() => folder.remove());
 
 /** A copy of the folder with the installed package and the programs. */
@@ -40,20 +41,6 @@ function copyFiles(from: string, to: string): void {
   copyFileSync(join(own, 'wasm/dist/tox.wasm'), join(to, 'tox.wasm'));
 }
 
-/** The folders in which npm has installed bundlers, or undefined where it cannot. */
-const tools = new Map<string, string | undefined>();
-
-async function installed(...packages: readonly string[]): Promise<string | undefined> {
-  const to = folder.file(`tools ${tools.size}`.replace(' ', '-'));
-  mkdirSync(to);
-  writeFileSync(join(to, 'package.json'), '{ "private": true }\n');
-  const flags = ['--silent', '--no-audit', '--no-fund', '--prefer-offline'];
-  const { exitCode } = await runProgram(process.execPath, [npm, 'install', ...flags, ...packages], {
-    cwd: to,
-  });
-  return exitCode === 0 ? to : undefined;
-}
-
 /** Runs a script that uses a bundler's API, with the project as its current folder. */
 async function bundled(tool: string, from: string, script: string): Promise<void> {
   const file = join(tool, `${readdirSync(tool).length}.mjs`);
@@ -63,23 +50,15 @@ async function bundled(tool: string, from: string, script: string): Promise<void
 }
 
 describe('bundled and moved elsewhere', () => {
-  before(async () => {
-    for (const packages of [
+  before(() =>
+    tools.install(
       ['webpack@5'],
       ['@rspack/core@1'],
       ['rollup@4', '@rollup/plugin-node-resolve@16'],
       ['vite@6'],
       ['@vercel/nft@0.29'],
-    ])
-      tools.set(packages[0] ?? '', await installed(...packages));
-  });
-
-  /** Returns the folder of a bundler, or skips the test. */
-  const toolOf = (name: string, context: TestContext): string | undefined => {
-    const tool = tools.get(name);
-    if (tool === undefined) context.skip(`npm cannot get ${name} here`);
-    return tool;
-  };
+    ),
+  );
 
   for (const [name, module] of [
     ['webpack@5', 'webpack'],
@@ -93,7 +72,7 @@ describe('bundled and moved elsewhere', () => {
       ],
     ] as const) {
       test(`${name} to ${format} takes the worker and the wasm along without any configuration`, async (context) => {
-        const tool = toolOf(name, context);
+        const tool = tools.folderOf(name, context);
         if (tool === undefined) return;
         const from = project(`${module.replace(/\W/g, '')} ${format}`);
         await bundled(
@@ -118,7 +97,7 @@ describe('bundled and moved elsewhere', () => {
     ['cjs', 'cjs'],
   ] as const) {
     test(`rollup to ${format}, with the two files copied next to it`, async (context) => {
-      const tool = toolOf('rollup@4', context);
+      const tool = tools.folderOf('rollup@4', context);
       if (tool === undefined) return;
       const from = project(`rollup ${format}`);
       await bundled(
@@ -136,7 +115,7 @@ describe('bundled and moved elsewhere', () => {
   }
 
   test('vite for a server, with its default names and the worker as a second entry', async (context) => {
-    const tool = toolOf('vite@6', context);
+    const tool = tools.folderOf('vite@6', context);
     if (tool === undefined) return;
     const from = project('vite');
     await bundled(
@@ -156,7 +135,7 @@ describe('bundled and moved elsewhere', () => {
   });
 
   test('the tracer of Next finds every file that a standalone output needs', async (context) => {
-    const tool = toolOf('@vercel/nft@0.29', context);
+    const tool = tools.folderOf('@vercel/nft@0.29', context);
     if (tool === undefined) return;
     const from = project('nft');
     await bundled(

@@ -49,7 +49,7 @@ const WRONG: readonly Wrong[] = [
     connecting,
     undefined,
     A,
-    /^an argument is wrong: connect\(\): its argument must be an object/,
+    /^an argument is wrong: connect\(\): remote must be a ticket or a Tox ID/,
   ],
   ['no remote', connecting, {}, A, /connect\(\): remote must be a ticket or a Tox ID/],
   ['null', listening, null, A, /listen\(\): its argument must be an object/],
@@ -461,7 +461,7 @@ describe('the arguments of a connector', () => {
       isDefault: true,
     });
     for (const [options, code, says] of [
-      [{}, A, /dynamic\(\): bind must be/],
+      [{}, A, /dynamic\(\): bind must be text, or an object/],
       [{ bind: { port: 0 } }, ADDRESS, /bind.host must be a string/],
       [{ bind: '1080', credentials: { user: 'a' } }, A, /credentials.password must be a string/],
       [{ bind: '1080', credentials: { user: '', password: SECRET } }, A, /credentials: .*1 to 255 bytes/],

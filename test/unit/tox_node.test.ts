@@ -296,6 +296,36 @@ test('a friend stays until every part of the program that uses it has removed it
   await node.close();
 });
 
+test('a friend that is added while its earlier user leaves is added again', async () => {
+  const { node, link } = await started();
+  let isFriend = false;
+  Object.assign(link.worker, {
+    addFriend: async () => {
+      await turn();
+      const outcome = { code: isFriend ? 103 : 101, friend: 3 } as const;
+      isFriend = true;
+      return outcome;
+    },
+    removeFriend: async () => {
+      await turn();
+      isFriend = false;
+      return true;
+    },
+  });
+  const add = () => node.addFriend(new Uint8Array(38), Uint8Array.of(1));
+  const leaving = add().then(() => node.removeFriend(3));
+  assert.deepEqual(await add(), { code: 101, friend: 3 });
+  await leaving;
+  assert.notEqual(node.shareFriend(3), undefined);
+  assert.equal(isFriend, true);
+  await node.removeFriend(3);
+  const removing = node.removeFriend(3);
+  assert.deepEqual(await add(), { code: 101, friend: 3 });
+  await removing;
+  assert.equal(isFriend, true);
+  await node.close();
+});
+
 test('a friend that toxcore has and nobody here has added is an error', async () => {
   const { node, link } = await started();
   link.outcome = { code: 103, friend: 3 };

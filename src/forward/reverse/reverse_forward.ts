@@ -66,6 +66,11 @@ export class ReverseForward extends EventEmitter<ReverseForwardEvents> {
     return this.#attempt?.remote;
   }
 
+  /** Whether the far end has been asked, and has not refused. */
+  get isAsked(): boolean {
+    return this.#attempt !== undefined;
+  }
+
   /** Sets the session to ask in; undefined while there is none. */
   setSession(session: StreamOpener | undefined): void {
     if (this.#closed) return;

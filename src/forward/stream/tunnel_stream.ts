@@ -2,6 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import { Timer, type Timers } from '../../core/clock.js';
+import { isolated } from '../../core/errors.js';
 import type { MuxStream, StreamHandlers } from '../../mux/stream/stream_api.js';
 import type { Reason } from '../../mux/wire/reasons.js';
 import { DialError } from './dial_error.js';
@@ -381,18 +382,4 @@ function checkTimeout(ms: unknown, callback: unknown): void {
 function notSent(): Error {
   const message = 'the stream was destroyed before everything was sent';
   return Object.assign(new Error(message), { code: 'ERR_STREAM_DESTROYED' });
-}
-
-/**
- * Turns what an event listener throws into an uncaught exception, as for a socket. Thrown into the session,
- * it would harm other streams.
- */
-export function isolated(action: () => unknown): void {
-  try {
-    action();
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
-  }
 }

@@ -1,12 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { onAbort } from '../../core/aborting.js';
 import type { Timers } from '../../core/clock.js';
-import { TunnelError } from '../../core/errors.js';
+import { isolated, TunnelError } from '../../core/errors.js';
 import { type HostPort, printHostPort } from '../../rules/endpoint.js';
 import type { StreamGate, StreamWish } from '../stream_gate.js';
 import { UdpClient } from '../udp_client.js';
 import { DialError } from './dial_error.js';
-import { isolated } from './tunnel_stream.js';
 
 /** The largest payload of an IPv4 packet without options. Source: RFC 768, RFC 791 section 3.1. */
 const MAX_UDP_BYTES = 65_535 - 20 - 8;
@@ -68,7 +67,7 @@ export class UdpFlow extends EventEmitter<UdpFlowEvents> {
     this.#isClosed = true;
     this.#forgetSignal();
     this.#client?.end();
-    this.emit('close');
+    isolated(() => this.emit('close'));
   }
 
   [Symbol.dispose](): void {
